@@ -1,0 +1,154 @@
+//! [`MemoryEvents`]: events in a map.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use async_trait::async_trait;
+
+use crate::error::BoxError;
+use crate::events::{EventRange, EventSource, Recorded, Replay};
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+use crate::timestamp::Timestamp;
+
+/// Events in memory: an [`EventSource`] for tests, examples and benches. An application has an
+/// event store already and implements the trait over that.
+///
+/// Clones share the same events. Readers hold no lock while events are applied.
+pub struct MemoryEvents<E> {
+    streams: Arc<RwLock<HashMap<AggregateKey, Arc<Stream<E>>>>>,
+}
+
+#[derive(Clone)]
+struct Stream<E> {
+    /// Events at or below this version were truncated.
+    floor: u64,
+    events: Vec<Stored<E>>,
+}
+
+#[derive(Clone)]
+struct Stored<E> {
+    recorded_at: Timestamp,
+    anchor: Option<Box<[u8]>>,
+    event: E,
+}
+
+impl<E: Clone> MemoryEvents<E> {
+    /// No events yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends an event to the stream of `key`; returns its version.
+    pub fn append(&self, key: &AggregateKey, recorded_at: Timestamp, event: E) -> u64 {
+        self.push(key, Stored { recorded_at, anchor: None, event })
+    }
+
+    /// Appends an event that has an anchor; returns its version.
+    pub fn append_anchored(
+        &self,
+        key: &AggregateKey,
+        recorded_at: Timestamp,
+        anchor: &[u8],
+        event: E,
+    ) -> u64 {
+        self.push(key, Stored { recorded_at, anchor: Some(anchor.into()), event })
+    }
+
+    /// Forgets the events up to `version` (inclusive): the replay floor rises to it, or to the
+    /// head if that is lower.
+    pub fn truncate_below(&self, key: &AggregateKey, version: u64) {
+        self.change(key, |stream| {
+            let gone = version.saturating_sub(stream.floor).min(stream.events.len() as u64);
+            stream.events.drain(..usize::try_from(gone).unwrap_or(usize::MAX));
+            stream.floor += gone;
+        });
+    }
+
+    /// Forgets the events above `version`: as if the event store had lost its newest events.
+    pub fn rewind(&self, key: &AggregateKey, version: u64) {
+        self.change(key, |stream| {
+            let kept = version.saturating_sub(stream.floor);
+            stream.events.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        });
+    }
+
+    fn push(&self, key: &AggregateKey, stored: Stored<E>) -> u64 {
+        self.change(key, |stream| {
+            stream.events.push(stored);
+            stream.floor + stream.events.len() as u64
+        })
+    }
+
+    fn change<T>(&self, key: &AggregateKey, change: impl FnOnce(&mut Stream<E>) -> T) -> T {
+        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
+        let stream = streams
+            .entry(key.clone())
+            .or_insert_with(|| Arc::new(Stream { floor: 0, events: Vec::new() }));
+        change(Arc::make_mut(stream))
+    }
+}
+
+impl<E> MemoryEvents<E> {
+    fn stream(&self, key: &AggregateKey) -> Option<Arc<Stream<E>>> {
+        self.streams.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+}
+
+#[async_trait]
+impl<A, E> EventSource<A> for MemoryEvents<E>
+where
+    A: Aggregate<Event = E>,
+    E: Send + Sync + 'static,
+{
+    async fn read(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        replay: &mut Replay<'_, A>,
+    ) -> Result<(), BoxError> {
+        let Some(stream) = self.stream(key) else { return Ok(()) };
+        let after = range.after.max(stream.floor);
+        let skipped = usize::try_from(after - stream.floor).unwrap_or(usize::MAX);
+        for (version, stored) in (after.saturating_add(1)..).zip(stream.events.iter().skip(skipped))
+        {
+            if version > range.until {
+                break;
+            }
+            let mut recorded = Recorded::new(version, stored.recorded_at, &stored.event);
+            recorded.anchor = stored.anchor.as_deref();
+            if replay.push(recorded).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
+        Ok(Some(self.stream(key).map_or(0, |s| s.floor + s.events.len() as u64)))
+    }
+
+    async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
+        Ok(self.stream(key).map_or(0, |stream| stream.floor))
+    }
+}
+
+impl<E> Default for MemoryEvents<E> {
+    fn default() -> Self {
+        Self { streams: Arc::default() }
+    }
+}
+
+impl<E> Clone for MemoryEvents<E> {
+    fn clone(&self) -> Self {
+        Self { streams: Arc::clone(&self.streams) }
+    }
+}
+
+impl<E> fmt::Debug for MemoryEvents<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner).len();
+        f.debug_struct("MemoryEvents").field("streams", &streams).finish()
+    }
+}

@@ -1,0 +1,7 @@
+//! The memory backend: a store and an event source for tests, examples and benches.
+
+mod events;
+mod store;
+
+pub use events::MemoryEvents;
+pub use store::MemoryStore;

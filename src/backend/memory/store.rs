@@ -1,0 +1,240 @@
+//! [`MemoryStore`]: snapshots in a map.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use async_trait::async_trait;
+
+use crate::envelope::{Header, Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{
+    Capabilities, Cursor, Deleted, Found, KeysRequest, ListRequest, Lookup, Page, PutOptions,
+    PutOutcome, Query, Selection, SnapshotStore,
+};
+use crate::timestamp::Timestamp;
+
+/// Snapshots in memory: the reference for what a store does.
+///
+/// Holds encoded records, never live states, so a snapshot cannot change after it was put. Lost
+/// when the last handle is dropped. Clones share the same snapshots.
+#[derive(Clone, Default)]
+pub struct MemoryStore {
+    aggregates: Arc<RwLock<Aggregates>>,
+}
+
+type Aggregates = HashMap<AggregateKey, BTreeMap<(Generation, u64), Stored>>;
+
+struct Stored {
+    record: Record,
+    as_of: Timestamp,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    // A panic cannot leave the map half changed: each change is one insert or remove.
+    fn read(&self) -> RwLockReadGuard<'_, Aggregates> {
+        self.aggregates.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Aggregates> {
+        self.aggregates.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for MemoryStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("memory").atomic_batches(true)
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let max_bytes = self.capabilities().max_record_bytes;
+        let identified = records
+            .into_iter()
+            .map(|record| identify(record, max_bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut aggregates = self.write();
+        Ok(identified
+            .into_iter()
+            .map(|(key, id, stored)| {
+                let snapshots = aggregates.entry(key).or_default();
+                insert(snapshots, id, stored, options)
+            })
+            .collect())
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        let aggregates = self.read();
+        let Some(snapshots) = aggregates.get(query.key) else {
+            return Ok(Lookup::Absent);
+        };
+        let wanted = (query.generation, 0)..=(query.generation, query.at_most);
+        let newest = snapshots
+            .range(wanted)
+            .rev()
+            .find(|((_, version), stored)| query.admits(*version, stored.as_of));
+        Ok(match newest {
+            Some(((_, version), stored)) => {
+                Lookup::Found(Found::new(*version, stored.record.clone()))
+            }
+            None if snapshots.iter().any(|((_, v), stored)| query.admits(*v, stored.as_of)) => {
+                Lookup::OtherGeneration
+            }
+            None => Lookup::Absent,
+        })
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let aggregates = self.read();
+        let Some(snapshots) = aggregates.get(request.key) else {
+            return Ok(Page::new(Vec::new(), None));
+        };
+        let mut selected: Vec<_> = snapshots
+            .iter()
+            .map(|((generation, version), stored)| {
+                (SnapshotId { generation: *generation, version: *version }, stored)
+            })
+            .filter(|(id, _)| request.admits(*id))
+            .collect();
+        selected.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        let limit = request.limit.max(1);
+        let more = selected.len() > limit;
+        selected.truncate(limit);
+        let next = selected.last().map(|(id, _)| *id).filter(|_| more);
+        let items = selected
+            .iter()
+            .filter_map(|(_, stored)| stored.record.header().ok())
+            .map(|header| SnapshotMeta::from_header(&header))
+            .collect::<Result<_, _>>()?;
+        Ok(Page::new(items, next))
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let after = request.after.map(cursor_key).transpose()?;
+        let mut keys: Vec<_> = self
+            .read()
+            .keys()
+            .filter(|key| request.admits(key) && after.as_ref().is_none_or(|after| *key > after))
+            .cloned()
+            .collect();
+        let limit = request.limit.max(1);
+        let more = keys.len() > limit;
+        if more {
+            keys.select_nth_unstable(limit);
+            keys.truncate(limit);
+        }
+        keys.sort_unstable();
+        let next = keys.last().filter(|_| more).map(key_cursor);
+        Ok(Page::new(keys, next))
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        let mut aggregates = self.write();
+        let Entry::Occupied(mut entry) = aggregates.entry(key.clone()) else {
+            return Ok(Deleted::default());
+        };
+        let deleted = entry
+            .get_mut()
+            .extract_if(.., |(generation, version), _| {
+                selection.admits(SnapshotId { generation: *generation, version: *version })
+            })
+            .map(|(_, stored)| Deleted::new(1, stored.record.as_bytes().len() as u64))
+            .sum();
+        if entry.get().is_empty() {
+            entry.remove();
+        }
+        Ok(deleted)
+    }
+}
+
+type Identified = (AggregateKey, (Generation, u64), Stored);
+
+fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
+    let invalid = |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
+    let bytes = record.as_bytes().len() as u64;
+    if bytes > max_bytes {
+        return Err(invalid(format!("the record has {bytes} bytes, the limit is {max_bytes}")));
+    }
+    let header = record.header().map_err(|reject| {
+        invalid(format!("the record is not valid: {reject}")).with_source(reject)
+    })?;
+    let Header { version, generation, as_of, .. } = header;
+    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
+    Ok((key, (generation, version), Stored { record, as_of }))
+}
+
+fn insert(
+    snapshots: &mut BTreeMap<(Generation, u64), Stored>,
+    id: (Generation, u64),
+    stored: Stored,
+    options: PutOptions,
+) -> PutOutcome {
+    use std::collections::btree_map::Entry;
+    match snapshots.entry(id) {
+        Entry::Vacant(entry) => {
+            entry.insert(stored);
+            PutOutcome::Stored
+        }
+        Entry::Occupied(mut entry) if options.replace => {
+            entry.insert(stored);
+            PutOutcome::Replaced
+        }
+        Entry::Occupied(entry) => {
+            PutOutcome::Existing { identical: entry.get().record.has_payload_of(&stored.record) }
+        }
+    }
+}
+
+/// The lengths of tenant and kind, then the three parts.
+fn key_cursor(key: &AggregateKey) -> Cursor {
+    let mut bytes = Vec::new();
+    for part in [key.tenant(), key.kind()] {
+        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    bytes.extend_from_slice(key.id().as_bytes());
+    Cursor::new(bytes)
+}
+
+fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
+    fn part(bytes: &mut &[u8]) -> Option<String> {
+        let (len, rest) = bytes.split_first_chunk::<8>()?;
+        let (part, rest) =
+            rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
+        *bytes = rest;
+        String::from_utf8(part.to_vec()).ok()
+    }
+    let mut bytes = cursor.as_bytes();
+    let parts = part(&mut bytes)
+        .and_then(|tenant| Some((tenant, part(&mut bytes)?, std::str::from_utf8(bytes).ok()?)));
+    match parts {
+        Some((tenant, kind, id)) => AggregateKey::from_parts(&tenant, &kind, id),
+        None => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "list aggregates",
+            "the cursor was not made by this store: start again without one",
+        )),
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore").field("aggregates", &self.read().len()).finish()
+    }
+}

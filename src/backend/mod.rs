@@ -1,0 +1,4 @@
+//! Stores that come with the crate. No backend knows another, and the engine knows none.
+
+#[cfg(feature = "memory")]
+pub(crate) mod memory;

@@ -1,0 +1,120 @@
+//! Time is injected: [`Clock`], [`SystemClock`], [`ManualClock`].
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::timestamp::Timestamp;
+
+/// Where the engine gets its time from.
+///
+/// The engine reads no other clock, so a test that owns the clock owns time. Implementations
+/// must be cheap (a load reads the clock about four times) and must never block.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The wall-clock time, for `created_at` of snapshots and for ages. May jump either way.
+    fn now(&self) -> Timestamp;
+
+    /// Time passed since some fixed but arbitrary point. Never decreases; used for durations.
+    fn monotonic(&self) -> Duration;
+}
+
+/// The clock of the operating system: the default.
+#[derive(Clone, Debug)]
+pub struct SystemClock {
+    started: Instant,
+}
+
+impl SystemClock {
+    /// A clock whose [`monotonic`](Clock::monotonic) time starts at zero now.
+    pub fn new() -> Self {
+        Self { started: Instant::now() }
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        SystemTime::now().into()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+/// A clock that stands still until it is told to move, for tests.
+///
+/// Clones share the same time.
+///
+/// ```
+/// use snapfold::{Clock, ManualClock, Timestamp};
+/// use std::time::Duration;
+///
+/// let clock = ManualClock::at(Timestamp::from_seconds(100));
+/// clock.advance(Duration::from_secs(5));
+/// assert_eq!(clock.now(), Timestamp::from_seconds(105));
+/// ```
+#[derive(Clone, Debug)]
+pub struct ManualClock {
+    wall: Arc<AtomicI64>,
+    monotonic: Arc<AtomicU64>,
+}
+
+impl ManualClock {
+    /// A clock that shows `now`; its monotonic time starts at zero.
+    pub fn at(now: Timestamp) -> Self {
+        Self {
+            wall: Arc::new(AtomicI64::new(now.as_micros())),
+            monotonic: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// Moves both the wall clock and the monotonic clock forward by `by` (whole microseconds).
+    pub fn advance(&self, by: Duration) {
+        let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
+        let _ = self.monotonic.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| {
+            Some(old.saturating_add(micros))
+        });
+        let _ = self.wall.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| {
+            Some(Timestamp::from_micros(old).saturating_add(by).as_micros())
+        });
+    }
+
+    /// Sets the wall clock, backwards too, as a real one may; the monotonic time stays.
+    pub fn set(&self, now: Timestamp) {
+        self.wall.store(now.as_micros(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_micros(self.monotonic.load(Ordering::SeqCst))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manual_clock_set_backwards_keeps_its_monotonic_time() {
+        let clock = ManualClock::at(Timestamp::from_seconds(10));
+        clock.advance(Duration::from_secs(3));
+        clock.set(Timestamp::from_seconds(-4));
+        assert_eq!(clock.now(), Timestamp::from_seconds(-4));
+        assert_eq!(clock.monotonic(), Duration::from_secs(3));
+        clock.advance(Duration::MAX);
+        clock.advance(Duration::MAX);
+        assert_eq!(clock.now(), Timestamp::MAX);
+    }
+}

@@ -1,0 +1,55 @@
+//! [`CodecId`]: which codec wrote a payload.
+
+use std::fmt;
+
+/// Names a codec in a stored header. Known even when the codec is compiled out, so that the
+/// reader can say which feature is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CodecId(u16);
+
+impl CodecId {
+    /// postcard 1.x.
+    pub const POSTCARD: Self = Self(1);
+    /// MessagePack with field names.
+    pub const MSGPACK: Self = Self(2);
+    /// JSON with sorted keys.
+    pub const JSON: Self = Self(3);
+    /// bincode 2, standard configuration (little endian, variable-length integers).
+    pub const BINCODE: Self = Self(4);
+
+    /// The id of a codec of your own: `0x8000 + number`. Numbers above `0x7fff` wrap around.
+    pub const fn custom(number: u16) -> Self {
+        Self(0x8000 | number)
+    }
+
+    /// The id that a header holds.
+    pub const fn from_u16(id: u16) -> Self {
+        Self(id)
+    }
+
+    /// The number that stands for it in a header.
+    pub const fn as_u16(self) -> u16 {
+        self.0
+    }
+
+    /// The crate feature that reads this codec, if it is one of the crate's own.
+    pub(crate) const fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::POSTCARD => Some("postcard"),
+            Self::MSGPACK => Some("msgpack"),
+            Self::JSON => Some("json"),
+            Self::BINCODE => Some("bincode"),
+            Self(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for CodecId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.feature() {
+            Some(name) => f.write_str(name),
+            None if self.0 >= 0x8000 => write!(f, "custom codec {}", self.0 & 0x7fff),
+            None => write!(f, "codec {}", self.0),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The default codec: [`Postcard`].
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Codec, CodecId, DecodeLimits, TypeInfo, depth};
+use crate::error::{BoxError, Error};
+
+/// postcard: compact, fast, positional, with a stable written wire format. The default codec.
+///
+/// Fields are stored by position, without names. The fingerprint of the type guards against a
+/// changed struct, and types that a positional format cannot carry (`flatten`, `untagged`,
+/// `skip_serializing_if`) are refused when the engine is built.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Postcard;
+
+impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {
+    fn id(&self) -> CodecId {
+        CodecId::POSTCARD
+    }
+
+    fn is_self_describing(&self) -> bool {
+        false
+    }
+
+    fn inspect(&self) -> Result<TypeInfo, Error> {
+        super::inspect::<S>("postcard", true)
+    }
+
+    fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        *out = postcard::to_extend(state, std::mem::take(out))?;
+        Ok(())
+    }
+
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
+        let mut decoder = postcard::Deserializer::from_bytes(bytes);
+        let state = match limits.max_depth {
+            None => S::deserialize(&mut decoder)?,
+            Some(max) => depth::limited(&mut decoder, max)?,
+        };
+        super::all_consumed(decoder.finalize()?.len())?;
+        Ok(state)
+    }
+}

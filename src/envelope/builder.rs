@@ -1,0 +1,179 @@
+//! [`RecordBuilder`]: how a record is made.
+
+use super::extension::Extensions;
+use super::header::{Base, CHECKED_FROM, FIXED_BYTES, FORMAT, MAGIC, MAX_HEADER_BYTES};
+use super::record::Record;
+use crate::checksum::{ChecksumId, crc32};
+use crate::codec::CodecId;
+use crate::compress::{Compression, CompressionId};
+use crate::error::{Error, ErrorKind};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+
+/// Makes a [`Record`]. The engine uses it for every snapshot; authors and testers of stores use
+/// it to make records of their own.
+///
+/// ```
+/// use snapfold::{AggregateKey, CodecId, Generation, RecordBuilder, Timestamp};
+///
+/// let key = AggregateKey::new("account", "alice")?;
+/// let generation = Generation { schema_version: 1, fingerprint: 7 };
+/// let record = RecordBuilder::new(key, generation, 100, Timestamp::from_seconds(5))
+///     .codec(CodecId::custom(1))
+///     .label("month-end")
+///     .build(b"the encoded state")?;
+/// let header = record.verify().expect("just built");
+/// assert_eq!((header.version, header.id), (100, "alice"));
+/// # Ok::<(), snapfold::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct RecordBuilder {
+    key: AggregateKey,
+    generation: Generation,
+    version: u64,
+    as_of: Timestamp,
+    created_at: Timestamp,
+    codec: CodecId,
+    compression: Compression,
+    extensions: Extensions,
+}
+
+impl RecordBuilder {
+    /// A snapshot of `key` at `version` (1 or more), whose latest event was recorded at `as_of`.
+    /// Without further calls: created at 1970, postcard, not compressed.
+    pub fn new(key: AggregateKey, generation: Generation, version: u64, as_of: Timestamp) -> Self {
+        Self {
+            key,
+            generation,
+            version,
+            as_of,
+            created_at: Timestamp::from_micros(0),
+            codec: CodecId::POSTCARD,
+            compression: Compression::none(),
+            extensions: Extensions::default(),
+        }
+    }
+
+    /// When the snapshot is made.
+    pub fn created_at(mut self, at: Timestamp) -> Self {
+        self.created_at = at;
+        self
+    }
+
+    /// The codec that encoded the state.
+    pub fn codec(mut self, codec: CodecId) -> Self {
+        self.codec = codec;
+        self
+    }
+
+    /// How to compress the encoded state.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// The recorded time of the last folded event, where it is not the as-of time.
+    pub fn last_recorded_at(mut self, at: Timestamp) -> Self {
+        self.extensions.last_recorded_at = (at != self.as_of).then_some(at);
+        self
+    }
+
+    /// What identifies the last folded event in the event store; at most 65,535 bytes.
+    pub fn anchor(mut self, anchor: impl Into<Vec<u8>>) -> Self {
+        self.extensions.anchor = Some(anchor.into());
+        self
+    }
+
+    /// Adds a label; at most 65,535 bytes.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.extensions.labels.push(label.into());
+        self
+    }
+
+    /// Which process or node makes the snapshot; at most 65,535 bytes.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.extensions.origin = Some(origin.into());
+        self
+    }
+
+    /// Marks the payload as a delta against `base`.
+    pub fn base(mut self, base: Base) -> Self {
+        self.extensions.base = Some(base);
+        self
+    }
+
+    /// Marks the payload as compressed with a dictionary.
+    pub fn dictionary(mut self, id: u64) -> Self {
+        self.extensions.dictionary = Some(id);
+        self
+    }
+
+    /// The record that holds `raw`, an encoded state.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for version 0, an extension that is too long, or a state of 4
+    /// GiB and more.
+    pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
+        let invalid = |message: String| {
+            Error::new(ErrorKind::InvalidInput, "make a snapshot record", message)
+        };
+        if self.version == 0 {
+            return Err(invalid("version 0 is the empty state and is never stored".into()));
+        }
+        let too_large =
+            || invalid(format!("the encoded state has {} bytes, the limit is 4 GiB", raw.len()));
+        let raw_bytes = u32::try_from(raw.len()).map_err(|_| too_large())?;
+        let compressed = self.compression.apply(raw);
+        let (compression, payload) = match &compressed {
+            Some((id, stored)) => (*id, stored.as_slice()),
+            None => (CompressionId::NONE, raw),
+        };
+        let payload_bytes = u32::try_from(payload.len()).map_err(|_| too_large())?;
+        let mut extensions = Vec::new();
+        self.extensions
+            .write(&mut extensions)
+            .map_err(|what| invalid(format!("{what} is longer than {} bytes", u16::MAX)))?;
+
+        let parts = [self.key.tenant(), self.key.kind(), self.key.id()];
+        let header_bytes =
+            FIXED_BYTES + parts.iter().map(|part| part.len()).sum::<usize>() + extensions.len();
+        if header_bytes > MAX_HEADER_BYTES {
+            return Err(invalid("labels, origin and anchor together exceed 256 KiB".into()));
+        }
+        let header_len = u32::try_from(header_bytes).unwrap_or(u32::MAX);
+
+        let mut bytes = Vec::with_capacity(header_bytes + payload.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.push(FORMAT);
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&header_len.to_le_bytes());
+        bytes.extend_from_slice(&crc32(payload).to_le_bytes());
+        bytes.extend_from_slice(&payload_bytes.to_le_bytes());
+        bytes.extend_from_slice(&raw_bytes.to_le_bytes());
+        bytes.push(ChecksumId::CRC32.as_byte());
+        bytes.push(compression.as_byte());
+        bytes.extend_from_slice(&self.codec.as_u16().to_le_bytes());
+        bytes.extend_from_slice(&[0; 2]);
+        bytes.extend_from_slice(&self.generation.schema_version.to_le_bytes());
+        bytes.extend_from_slice(&self.generation.fingerprint.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
+        bytes.extend_from_slice(&self.as_of.as_micros().to_le_bytes());
+        bytes.extend_from_slice(&self.created_at.as_micros().to_le_bytes());
+        for part in parts {
+            // A key's parts have at most 65,535 bytes each.
+            let len = u16::try_from(part.len()).unwrap_or(u16::MAX);
+            bytes.extend_from_slice(&len.to_le_bytes());
+        }
+        for part in parts {
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        bytes.extend_from_slice(&extensions);
+        let sum = crc32(bytes.get(CHECKED_FROM..).unwrap_or_default());
+        if let Some(field) = bytes.get_mut(CHECKED_FROM - 4..CHECKED_FROM) {
+            field.copy_from_slice(&sum.to_le_bytes());
+        }
+        bytes.extend_from_slice(payload);
+        Ok(Record::from_bytes(bytes))
+    }
+}

@@ -1,0 +1,86 @@
+//! [`SnapshotMeta`]: what a store tells about a snapshot without its payload.
+
+use super::header::{Base, Header};
+use crate::codec::CodecId;
+use crate::compress::CompressionId;
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
+
+/// Everything about a stored snapshot but its payload, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotMeta {
+    /// The aggregate.
+    pub key: AggregateKey,
+    /// How many events are folded into the state; never 0.
+    pub version: u64,
+    /// The generation of the state type.
+    pub generation: Generation,
+    /// The as-of time: the latest recorded time among all folded events.
+    pub as_of: Timestamp,
+    /// The recorded time of the last folded event.
+    pub last_recorded_at: Timestamp,
+    /// When the snapshot was made, by the clock of the engine that made it.
+    pub created_at: Timestamp,
+    /// The codec of the payload.
+    pub codec: CodecId,
+    /// The compression of the payload.
+    pub compression: CompressionId,
+    /// The length of the whole record in bytes: what it takes in a store, before the store's own
+    /// framing.
+    pub stored_bytes: u64,
+    /// The length of the encoded state in bytes, before compression.
+    pub raw_bytes: u64,
+    /// What identifies the last folded event in the event store.
+    pub anchor: Option<Vec<u8>>,
+    /// Labels given by the application, in its order.
+    pub labels: Vec<String>,
+    /// Which process or node made the snapshot, if it said so.
+    pub origin: Option<String>,
+    /// The snapshot that the payload is a delta against.
+    pub base: Option<Base>,
+    /// The compression dictionary that the payload needs.
+    pub dictionary: Option<u64>,
+}
+
+impl SnapshotMeta {
+    /// The label that keeps a snapshot from every retention policy.
+    pub const PINNED: &'static str = "pinned";
+
+    /// An owned copy of what `header` says.
+    ///
+    /// # Errors
+    /// None for a header that was parsed; the key of a header always fits.
+    pub fn from_header(header: &Header<'_>) -> Result<Self, Error> {
+        Ok(Self {
+            key: AggregateKey::from_parts(header.tenant, header.kind, header.id)?,
+            version: header.version,
+            generation: header.generation,
+            as_of: header.as_of,
+            last_recorded_at: header.last_recorded_at,
+            created_at: header.created_at,
+            codec: header.codec,
+            compression: header.compression,
+            stored_bytes: header.record_bytes(),
+            raw_bytes: header.raw_bytes.into(),
+            anchor: header.anchor.map(<[u8]>::to_vec),
+            labels: header.labels().map(str::to_owned).collect(),
+            origin: header.origin.map(str::to_owned),
+            base: header.base,
+            dictionary: header.dictionary,
+        })
+    }
+
+    /// What identifies this snapshot among those of its aggregate.
+    pub fn id(&self) -> SnapshotId {
+        SnapshotId { generation: self.generation, version: self.version }
+    }
+
+    /// Whether it carries the label [`PINNED`](Self::PINNED).
+    pub fn is_pinned(&self) -> bool {
+        self.labels.iter().any(|label| label == Self::PINNED)
+    }
+}

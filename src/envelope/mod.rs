@@ -1,0 +1,21 @@
+//! The stored bytes of a snapshot: [`Record`] = [`Header`] + payload.
+//!
+//! `docs/format.md` specifies every byte. The order of checks on read is R3: checksum of the
+//! header, identity, generation, checksum of the payload, and only then decompress and decode.
+
+mod builder;
+mod extension;
+mod header;
+mod meta;
+mod record;
+mod reject;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use builder::RecordBuilder;
+pub use header::{Base, Header};
+pub use meta::SnapshotMeta;
+pub use record::Record;
+pub use reject::Reject;

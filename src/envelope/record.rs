@@ -1,0 +1,129 @@
+//! [`Record`]: the stored bytes of one snapshot.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::header::Header;
+use super::reject::Reject;
+use crate::checksum::crc32;
+use crate::compress::{self, CompressionId, DecompressError};
+
+/// The stored bytes of one snapshot: header and payload, the same bytes in every store, backup
+/// and archive.
+///
+/// Stores move records and do not look into payloads. Any bytes can be wrapped; nothing is
+/// checked before [`header`](Self::header) or [`verify`](Self::verify) is called. Cloning is
+/// cheap (a reference count).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Record {
+    bytes: Bytes,
+}
+
+impl Record {
+    /// Wraps bytes, unchecked.
+    pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
+        Self { bytes: bytes.into() }
+    }
+
+    /// All bytes: header and payload.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The shared buffer behind the record.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// Parses and verifies the header, and that the record is as long as the header says. Does
+    /// not look at the payload.
+    ///
+    /// # Errors
+    /// A [`Reject`] if the header is damaged, foreign or newer than this release, or if bytes are
+    /// missing or left over.
+    pub fn header(&self) -> Result<Header<'_>, Reject> {
+        let header = Header::parse(&self.bytes)?;
+        match (self.bytes.len() as u64).cmp(&header.record_bytes()) {
+            std::cmp::Ordering::Less => Err(Reject::Truncated),
+            std::cmp::Ordering::Equal => Ok(header),
+            std::cmp::Ordering::Greater => Err(Reject::TrailingBytes),
+        }
+    }
+
+    /// Verifies header, lengths and the checksum of the payload; does not decompress.
+    ///
+    /// # Errors
+    /// A [`Reject`] that says what is wrong.
+    pub fn verify(&self) -> Result<Header<'_>, Reject> {
+        let header = self.header()?;
+        self.checked_payload(&header)?;
+        Ok(header)
+    }
+
+    /// Whether both records hold the same payload, byte for byte. For stores, to tell whether a
+    /// record that is already there is the one that was put. False if a header does not parse.
+    pub fn has_payload_of(&self, other: &Self) -> bool {
+        match (self.header(), other.header()) {
+            (Ok(a), Ok(b)) => {
+                self.bytes.get(a.header_bytes()..) == other.bytes.get(b.header_bytes()..)
+            }
+            _ => false,
+        }
+    }
+
+    /// The stored payload, its checksum verified.
+    fn checked_payload(&self, header: &Header<'_>) -> Result<&[u8], Reject> {
+        let payload = self.bytes.get(header.header_bytes()..).ok_or(Reject::Truncated)?;
+        if crc32(payload) == header.payload_checksum {
+            Ok(payload)
+        } else {
+            Err(Reject::PayloadChecksum)
+        }
+    }
+
+    /// Hands the encoded state to `decode`: payload verified, decompressed to exactly its
+    /// recorded length, which is at most `max_raw_bytes`.
+    pub(crate) fn open<T>(
+        &self,
+        header: &Header<'_>,
+        max_raw_bytes: u64,
+        decode: impl FnOnce(&[u8]) -> Result<T, Reject>,
+    ) -> Result<T, Reject> {
+        if u64::from(header.raw_bytes) > max_raw_bytes {
+            let bytes = u64::from(header.raw_bytes);
+            return Err(Reject::TooLarge { bytes, limit: max_raw_bytes });
+        }
+        if header.base.is_some() {
+            return Err(Reject::NeedsOther("a base snapshot"));
+        }
+        if header.dictionary.is_some() {
+            return Err(Reject::NeedsOther("a dictionary"));
+        }
+        let payload = self.checked_payload(header)?;
+        if header.compression == CompressionId::NONE {
+            return decode(payload);
+        }
+        match compress::decompress(header.compression, payload, header.raw_bytes as usize) {
+            Ok(raw) => decode(&raw),
+            Err(DecompressError::Invalid) => Err(Reject::Decompress),
+            Err(DecompressError::Unavailable(Some(feature))) => {
+                Err(Reject::FeatureDisabled(feature))
+            }
+            Err(DecompressError::Unavailable(None)) => {
+                Err(Reject::UnknownCompression(header.compression))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Record");
+        match Header::parse(&self.bytes) {
+            Ok(header) => s.field("header", &header),
+            Err(reject) => s.field("rejected", &reject),
+        };
+        s.field("bytes", &self.bytes.len()).finish()
+    }
+}

@@ -1,0 +1,49 @@
+//! [`Recorded`]: an event as the event store holds it.
+
+use std::fmt;
+
+use crate::timestamp::Timestamp;
+
+/// One event as the event store holds it, borrowed for the time of a push.
+#[non_exhaustive]
+pub struct Recorded<'a, E> {
+    /// Its place in the stream of its aggregate: 1 for the first event.
+    pub version: u64,
+    /// When it was recorded. May be before the time of an earlier event: clocks run backwards.
+    pub recorded_at: Timestamp,
+    /// What identifies it in the event store (an event id, a hash), if the source offers that.
+    /// Snapshots keep the anchor of their last event, and a load compares it (R6).
+    pub anchor: Option<&'a [u8]>,
+    /// The event itself.
+    pub event: &'a E,
+}
+
+impl<'a, E> Recorded<'a, E> {
+    /// An event without an anchor.
+    pub const fn new(version: u64, recorded_at: Timestamp, event: &'a E) -> Self {
+        Self { version, recorded_at, anchor: None, event }
+    }
+
+    /// The same with an anchor.
+    pub const fn anchor(mut self, anchor: &'a [u8]) -> Self {
+        self.anchor = Some(anchor);
+        self
+    }
+}
+
+impl<E> Clone for Recorded<'_, E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Recorded<'_, E> {}
+
+impl<E> fmt::Debug for Recorded<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recorded")
+            .field("version", &self.version)
+            .field("recorded_at", &self.recorded_at)
+            .finish_non_exhaustive()
+    }
+}

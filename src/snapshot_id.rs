@@ -1,0 +1,33 @@
+//! [`SnapshotId`]: which snapshot of an aggregate.
+
+use std::fmt;
+
+use crate::generation::Generation;
+
+/// Identifies a snapshot among those of its aggregate. Orders by version first, then generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "the pair is part of the stored identity")]
+pub struct SnapshotId {
+    /// The generation of the state type.
+    pub generation: Generation,
+    /// How many events are folded into the state.
+    pub version: u64,
+}
+
+impl Ord for SnapshotId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.version, self.generation).cmp(&(other.version, other.generation))
+    }
+}
+
+impl PartialOrd for SnapshotId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "version {} ({})", self.version, self.generation)
+    }
+}

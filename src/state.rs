@@ -1,0 +1,72 @@
+//! What is folded: [`Aggregate`].
+
+use crate::error::Error;
+use crate::key::AggregateKey;
+
+/// A state that is the left fold of its events. Implemented by the application.
+///
+/// # Obligations
+/// - `apply` is a pure function of the state and the event: no clock, no randomness, no I/O.
+///   Otherwise no snapshot can equal a replay. It does not fail: an event that was recorded has
+///   happened.
+/// - When `apply` or `initial` begins to compute something else for the same events, raise
+///   [`SCHEMA_VERSION`](Self::SCHEMA_VERSION): a change of meaning (cents became euros) cannot
+///   be seen in the type. Changes of the type itself are noticed without it.
+/// - A panic in `apply` reaches the caller of the load and poisons nothing.
+///
+/// ```
+/// use serde::{Deserialize, Serialize};
+/// use snapfold::{Aggregate, AggregateKey};
+///
+/// #[derive(Clone, Serialize, Deserialize)]
+/// struct Account {
+///     balance: i64,
+/// }
+///
+/// enum Moved {
+///     In(i64),
+///     Out(i64),
+/// }
+///
+/// impl Aggregate for Account {
+///     type Event = Moved;
+///     const KIND: &'static str = "account";
+///     const SCHEMA_VERSION: u32 = 1;
+///
+///     fn initial(_: &AggregateKey) -> Self {
+///         Account { balance: 0 }
+///     }
+///
+///     fn apply(&mut self, event: &Moved) {
+///         match event {
+///             Moved::In(amount) => self.balance += amount,
+///             Moved::Out(amount) => self.balance -= amount,
+///         }
+///     }
+/// }
+/// ```
+pub trait Aggregate: Clone + Send + Sync + 'static {
+    /// What happened to the aggregate.
+    type Event: Send + Sync + 'static;
+
+    /// The kind of aggregate, in every key of it: `"account"`.
+    const KIND: &'static str;
+
+    /// Raised by hand when the meaning of the state changes, see above.
+    const SCHEMA_VERSION: u32;
+
+    /// The empty state: version 0, no events folded.
+    fn initial(key: &AggregateKey) -> Self;
+
+    /// Folds one event into the state.
+    fn apply(&mut self, event: &Self::Event);
+
+    /// The key of the aggregate `id` of this kind, with the empty tenant.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if `id` is longer than
+    /// [`AggregateKey::MAX_PART_BYTES`].
+    fn key(id: &str) -> Result<AggregateKey, Error> {
+        AggregateKey::new(Self::KIND, id)
+    }
+}

@@ -1,0 +1,41 @@
+//! [`Capabilities`]: what a store can do.
+
+/// What a store can do, as a value. The engine reads it before it relies on something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// The name of the kind of store, for messages: "memory", "file".
+    pub name: &'static str,
+    /// Whether what was put and acknowledged survives a crash of process and machine.
+    pub durable: bool,
+    /// Whether the records of one `put` are stored all or none.
+    pub atomic_batches: bool,
+    /// The largest record that can be put, in bytes (inclusive).
+    pub max_record_bytes: u64,
+}
+
+impl Capabilities {
+    /// A store that promises nothing beyond the contract: not durable, no atomic batches, records
+    /// of up to 1 GiB.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, durable: false, atomic_batches: false, max_record_bytes: 1 << 30 }
+    }
+
+    /// The same with [`durable`](Self::durable) set.
+    pub const fn durable(mut self, durable: bool) -> Self {
+        self.durable = durable;
+        self
+    }
+
+    /// The same with [`atomic_batches`](Self::atomic_batches) set.
+    pub const fn atomic_batches(mut self, atomic: bool) -> Self {
+        self.atomic_batches = atomic;
+        self
+    }
+
+    /// The same with another [`max_record_bytes`](Self::max_record_bytes).
+    pub const fn max_record_bytes(mut self, bytes: u64) -> Self {
+        self.max_record_bytes = bytes;
+        self
+    }
+}
