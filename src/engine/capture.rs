@@ -3,12 +3,12 @@
 use std::sync::atomic::Ordering;
 
 use super::Core;
-use super::load::{Reconstructed, empty};
+use super::load::{Reconstructed, from_start, reached};
+use super::stopwatch::Stopwatch;
 use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
-use crate::events::Limits;
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, Created, Point, Repaired, Timings};
+use crate::manager::{CreateOptions, Created, Point, Repaired};
 use crate::state::Aggregate;
 use crate::store::{PutOptions, PutOutcome};
 
@@ -27,7 +27,7 @@ impl<A: Aggregate> Core<A> {
             None => self.load_now(key).await?,
             Some(version) => self.reconstruct_strictly(key, version).await?,
         };
-        if loaded.position.version == 0 {
+        if loaded.version() == 0 {
             return Ok(Created::Empty);
         }
         let record = self.record(&loaded, &options.labels)?;
@@ -59,7 +59,7 @@ impl<A: Aggregate> Core<A> {
     /// The record of the state now, or `None` for an aggregate without events.
     async fn capture(&self, key: &AggregateKey) -> Result<Option<Record>, Error> {
         let loaded = self.load_now(key).await?;
-        if loaded.position.version == 0 {
+        if loaded.version() == 0 {
             return Ok(None);
         }
         self.record(&loaded, &[]).map(Some)
@@ -92,14 +92,10 @@ impl<A: Aggregate> Core<A> {
         if version == 0 {
             return Err(invalid("version 0 is the empty state and is never stored"));
         }
-        let limits = Limits { until: version, until_time: None };
-        let mut timings = Timings::default();
-        let done =
-            super::load::from_start(&*self.source, key, limits, &*self.clock, &mut timings, &[])
-                .await?;
-        let mut loaded = empty(key);
-        (loaded.state, loaded.position) = (done.state, done.position);
-        let loaded = super::load::reached(loaded, version)?;
+        let mut watch = Stopwatch::start(&*self.clock);
+        let limits = Point::Version(version).into();
+        let replayed = from_start(&*self.source, key, limits, &mut watch, Vec::new()).await?;
+        let loaded = reached(replayed, version)?;
         let record = self.record(&loaded, &[])?;
         let outcomes = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
         // Whatever was cached may have come from what is being repaired.
@@ -113,7 +109,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: u64,
     ) -> Result<Reconstructed<A>, Error> {
-        super::load::reached(self.reconstruct(key, Point::Version(version)).await?, version)
+        reached(self.reconstruct(key, Point::Version(version)).await?, version)
     }
 
     async fn put(
@@ -146,8 +142,8 @@ impl<A: Aggregate> Core<A> {
         loaded: &Reconstructed<A>,
         labels: &[String],
     ) -> Result<Record, Error> {
-        let raw = self.encode(&loaded.state)?;
-        let position = &loaded.position;
+        let raw = self.encode(&loaded.progress.state)?;
+        let position = &loaded.progress.position;
         let mut builder = RecordBuilder::new(
             loaded.key.clone(),
             self.generation,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use super::Core;
 use super::search::decode;
@@ -50,7 +49,7 @@ impl<A: Aggregate> Core<A> {
         }
         let state = decode(found, &header, &self.readers, self.max_state_bytes)?;
         let meta = SnapshotMeta::from_header(&header).map_err(|_| Reject::WrongAggregate)?;
-        Ok(Snapshot { meta, state: Arc::new(state) })
+        Ok(Snapshot { meta, state })
     }
 
     pub(super) async fn list(

@@ -129,9 +129,7 @@ impl<'a> Header<'a> {
         if compression == CompressionId::NONE && payload_bytes != raw_bytes {
             return Err(Reject::Malformed("an uncompressed payload has two lengths"));
         }
-        let tenant = reader.text(tenant.into())?;
-        let kind = reader.text(kind.into())?;
-        let id = reader.text(id.into())?;
+        let (tenant, kind, id) = key_parts(&mut reader, tenant, kind, id)?;
         let used = bytes.len() - reader.0.len();
         let extensions = bytes.get(used..len).ok_or(Reject::Truncated)?;
         let mut header = Self {
@@ -180,6 +178,21 @@ impl<'a> Header<'a> {
     pub fn is_of(&self, key: &AggregateKey) -> bool {
         key.is(self.tenant, self.kind, self.id)
     }
+}
+
+/// The three parts of the key, which stand one after the other.
+fn key_parts<'a>(
+    reader: &mut Reader<'a>,
+    tenant: u16,
+    kind: u16,
+    id: u16,
+) -> Result<(&'a str, &'a str, &'a str), Reject> {
+    let (tenant, kind) = (usize::from(tenant), usize::from(kind));
+    let text = reader.text(tenant + kind + usize::from(id))?;
+    let inside = Reject::Malformed("a part of the key ends inside a character");
+    let Some((tenant, rest)) = text.split_at_checked(tenant) else { return Err(inside) };
+    let Some((kind, id)) = rest.split_at_checked(kind) else { return Err(inside) };
+    Ok((tenant, kind, id))
 }
 
 impl fmt::Debug for Header<'_> {
