@@ -12,7 +12,12 @@
     clippy::indexing_slicing,
     reason = "a bench"
 )]
-#![allow(clippy::cast_possible_wrap, clippy::cast_possible_truncation, reason = "small numbers")]
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
 
 mod support;
 

@@ -6,15 +6,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, RwLock};
 
 use bytes::Bytes;
-use snapfold::{AggregateKey, Timestamp};
+use snapfold::{Aggregate, AggregateKey, Timestamp};
 
 use super::states::BenchState;
 
 /// Events and snapshots in maps, and the loads over them.
 pub struct ByHand<S: BenchState> {
-    events: RwLock<HashMap<String, Arc<Vec<(Timestamp, S::Event)>>>>,
+    events: RwLock<HashMap<String, Arc<History<S>>>>,
     snapshots: RwLock<HashMap<String, BTreeMap<u64, Bytes>>>,
 }
+
+type History<S> = Vec<(Timestamp, <S as Aggregate>::Event)>;
 
 /// checksum (4), version (8), encoded length (4), then the payload.
 const HEADER: usize = 16;
@@ -25,7 +27,7 @@ impl<S: BenchState> ByHand<S> {
         Self { events: RwLock::default(), snapshots: RwLock::default() }
     }
 
-    pub fn append(&self, id: &str, events: Vec<(Timestamp, S::Event)>) {
+    pub fn append(&self, id: &str, events: History<S>) {
         self.events.write().unwrap().insert(id.to_owned(), Arc::new(events));
     }
 
@@ -44,6 +46,7 @@ impl<S: BenchState> ByHand<S> {
     }
 
     /// The fold of all events, and nothing else.
+    #[expect(clippy::unused_async, reason = "as it would be over a real store")]
     pub async fn bare_fold(&self, key: &AggregateKey) -> (S, u64) {
         let events = self.events_of(key.id());
         let mut state = S::initial(key);
@@ -54,6 +57,7 @@ impl<S: BenchState> ByHand<S> {
     }
 
     /// The newest snapshot and the events after it.
+    #[expect(clippy::unused_async, reason = "as it would be over a real store")]
     pub async fn load(&self, key: &AggregateKey) -> Result<(S, u64), String> {
         let record = self
             .snapshots
@@ -73,7 +77,7 @@ impl<S: BenchState> ByHand<S> {
         Ok((state, events.len() as u64))
     }
 
-    fn events_of(&self, id: &str) -> Arc<Vec<(Timestamp, S::Event)>> {
+    fn events_of(&self, id: &str) -> Arc<History<S>> {
         self.events.read().unwrap().get(id).cloned().unwrap_or_default()
     }
 }

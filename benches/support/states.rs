@@ -175,7 +175,7 @@ impl<const SLOW: bool> Aggregate for Ledger<SLOW> {
                 credit: 0,
                 tags: tags.into(),
             };
-            (format!("{:06}", i), balance)
+            (format!("{i:06}"), balance)
         });
         Self { accounts: accounts.collect(), digest: 0 }
     }

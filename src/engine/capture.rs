@@ -2,9 +2,9 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Core;
 use super::load::{Reconstructed, from_start, reached};
 use super::stopwatch::Stopwatch;
+use super::{Core, check_kind};
 use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -87,20 +87,20 @@ impl<A: Aggregate> Core<A> {
     }
 
     pub(super) async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         let invalid = |message| Error::new(ErrorKind::InvalidInput, "repair a snapshot", message);
         if version == 0 {
             return Err(invalid("version 0 is the empty state and is never stored"));
         }
         let mut watch = Stopwatch::start(&*self.clock);
         let limits = Point::Version(version).into();
-        let replayed = from_start(&*self.source, key, limits, &mut watch, Vec::new()).await?;
-        let loaded = reached(replayed, version)?;
+        let folded = from_start(&*self.source, key, limits, &mut watch, Vec::new()).await?;
+        let loaded = reached(folded, version)?;
         let record = self.record(&loaded, &[])?;
-        let outcomes = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
+        let put = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
         // Whatever was cached may have come from what is being repaired.
         self.cache.invalidate(key).await;
-        let replaced = outcomes?.pop() == Some(PutOutcome::Replaced);
+        let replaced = matches!(put?.pop(), Some(PutOutcome::Replaced));
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 

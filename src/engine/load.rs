@@ -1,10 +1,10 @@
 //! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
 
-use super::Core;
 use super::cache::{Cached, Weight};
 use super::observer::Report;
 use super::search::Search;
 use super::stopwatch::Stopwatch;
+use super::{Core, check_kind};
 use crate::envelope::Reject;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Done, Ended, EventSource, Limits, Progress, Replay};
@@ -57,7 +57,7 @@ impl<A: Aggregate> Core<A> {
     }
 
     pub(super) async fn load_cached(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         if let Some(cached) = self.cache.get(key).await {
             if let Some(advanced) = self.advance(key, &cached).await? {
                 return Ok(advanced);
@@ -85,13 +85,11 @@ impl<A: Aggregate> Core<A> {
         if let Some(loaded) = own {
             return Ok(loaded);
         }
-        match self.advance(key, &cached).await? {
-            Some(advanced) => Ok(advanced),
-            None => {
-                self.cache.invalidate(key).await;
-                self.reconstruct(key, Point::Now).await
-            }
+        if let Some(advanced) = self.advance(key, &cached).await? {
+            return Ok(advanced);
         }
+        self.cache.invalidate(key).await;
+        self.reconstruct(key, Point::Now).await
     }
 
     /// The cached state with the events after it, or `None` if the events disagree with it (R6):
@@ -149,7 +147,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         point: Point,
     ) -> Result<Reconstructed<A>, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         if point == Point::Version(0) {
             return Ok(empty(key));
         }

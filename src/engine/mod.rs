@@ -123,10 +123,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
 }
 
 impl<A: Aggregate> Core<A> {
-    fn check_kind(&self, key: &AggregateKey) -> Result<(), Error> {
-        check_kind::<A>(key)
-    }
-
     fn report(&self, report: &Report<'_>) {
         if let Some(observer) = &self.observer {
             observer.observe(report);

@@ -67,7 +67,8 @@ pub struct Header<'a> {
     /// The compression dictionary that the payload needs; no release writes one yet.
     pub dictionary: Option<u64>,
     pub(super) extensions: &'a [u8],
-    pub(super) header_bytes: u32,
+    /// The length of the header itself.
+    pub(super) own_bytes: u32,
 }
 
 /// The snapshot that a delta builds on: of the same aggregate and generation.
@@ -151,7 +152,7 @@ impl<'a> Header<'a> {
             base: None,
             dictionary: None,
             extensions,
-            header_bytes,
+            own_bytes: header_bytes,
         };
         if !extensions.is_empty() {
             extension::read(&mut header, extensions)?;
@@ -161,12 +162,12 @@ impl<'a> Header<'a> {
 
     /// The length of the header in bytes; the payload follows.
     pub fn header_bytes(&self) -> usize {
-        self.header_bytes as usize
+        self.own_bytes as usize
     }
 
     /// The length of the whole record in bytes, header and payload.
     pub fn record_bytes(&self) -> u64 {
-        u64::from(self.header_bytes) + u64::from(self.payload_bytes)
+        u64::from(self.own_bytes) + u64::from(self.payload_bytes)
     }
 
     /// The labels, in the order in which they were given.

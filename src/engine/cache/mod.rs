@@ -1,6 +1,8 @@
 //! The hot cache of decoded states. With the feature `cache` it is one; without, it is a type of
 //! the same shape that holds nothing, so that callers need no `cfg`.
 
+#![cfg_attr(not(feature = "cache"), allow(dead_code, reason = "nothing is cached"))]
+
 mod config;
 #[cfg(not(feature = "cache"))]
 mod disabled;
@@ -8,9 +10,7 @@ mod disabled;
 mod enabled;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-#[cfg(feature = "cache")]
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::load::Reconstructed;
@@ -66,12 +66,10 @@ impl<A> Cached<A> {
         Progress { state: Arc::clone(&self.state), position: self.position.clone() }
     }
 
-    #[cfg(feature = "cache")]
     fn used(&self) -> Duration {
         Duration::from_nanos(self.used.load(Ordering::Relaxed))
     }
 
-    #[cfg(feature = "cache")]
     fn use_at(&self, now: Duration) {
         self.used.store(nanos(now), Ordering::Relaxed);
     }
