@@ -4,6 +4,8 @@ use super::cache::{Cached, Weight};
 use super::observer::Report;
 use super::search::Search;
 use super::stopwatch::Stopwatch;
+use std::future::{Future, poll_fn};
+
 use super::{Core, check_kind};
 use crate::envelope::Reject;
 use crate::error::{Error, ErrorKind};
@@ -102,7 +104,9 @@ impl<A: Aggregate> Core<A> {
         let clock = &*self.clock;
         let mut progress = cached.progress();
         let mut replay = Replay::new(&mut progress, Point::Now.into(), clock);
-        read_into(&*self.source, key, &mut replay).await?;
+        let range = replay.range();
+        let read = self.source.read(key, range, &mut replay).await;
+        read.map_err(|source| Error::event_source("read events", source))?;
         let done = replay.finish();
         if done.ended != Ended::Whole {
             return Ok(None);
@@ -156,8 +160,8 @@ impl<A: Aggregate> Core<A> {
         let mut search = Search::new(self, key, limits);
         while let Some(mut candidate) = search.next(&mut watch).await? {
             let version = candidate.progress.position.version;
-            let progress = &mut candidate.progress;
-            let done = read(&*self.source, key, progress, limits, &mut watch).await?;
+            let replay = Replay::new(&mut candidate.progress, limits, watch.clock());
+            let done = read(&*self.source, key, replay, &mut watch).await?;
             let resumed = if done.ended == Ended::Whole {
                 Ok(done)
             } else {
@@ -225,10 +229,8 @@ async fn disagreed<A: Aggregate>(
         };
     }
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
-    let mut replay = Replay::new(progress, limits, watch.clock()).without_overlap();
-    read_into(source, key, &mut replay).await?;
-    let done = replay.finish();
-    watch.replayed(done.first_applied_at);
+    let replay = Replay::new(progress, limits, watch.clock()).without_overlap();
+    let done = read(source, key, replay, watch).await?;
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
@@ -244,7 +246,8 @@ pub(super) async fn from_start<A: Aggregate>(
     rejected: Vec<Rejected>,
 ) -> Result<Reconstructed<A>, Error> {
     let mut progress = Progress::start(key);
-    let done = read(source, key, &mut progress, limits, watch).await?;
+    let replay = Replay::new(&mut progress, limits, watch.clock());
+    let done = read(source, key, replay, watch).await?;
     let broken = match done.ended {
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
@@ -266,28 +269,27 @@ pub(super) async fn from_start<A: Aggregate>(
     Ok(Reconstructed { key: key.clone(), progress, provenance })
 }
 
-/// Folds the events after `progress`, and accounts for the time.
+/// Reads the events that `replay` needs into it, and accounts for the time.
 async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
-    progress: &mut Progress<A>,
-    limits: Limits,
+    mut replay: Replay<'_, A>,
     watch: &mut Stopwatch<'_>,
 ) -> Result<Done, Error> {
-    let mut replay = Replay::new(progress, limits, watch.clock());
-    read_into(source, key, &mut replay).await?;
+    let range = replay.range();
+    let mut reading = source.read(key, range, &mut replay);
+    let polled = poll_fn(|context| {
+        let poll = reading.as_mut().poll(context);
+        if poll.is_pending() {
+            watch.waiting();
+        }
+        poll
+    });
+    polled.await.map_err(|source| Error::event_source("read events", source))?;
+    drop(reading);
     let done = replay.finish();
     watch.replayed(done.first_applied_at);
     Ok(done)
-}
-
-async fn read_into<A: Aggregate>(
-    source: &dyn EventSource<A>,
-    key: &AggregateKey,
-    replay: &mut Replay<'_, A>,
-) -> Result<(), Error> {
-    let range = replay.range();
-    source.read(key, range, replay).await.map_err(|e| Error::event_source("read events", e))
 }
 
 async fn floor<A: Aggregate>(
