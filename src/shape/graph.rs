@@ -40,6 +40,35 @@ pub(super) enum Leaf {
     Ignored = 21,
 }
 
+impl Leaf {
+    /// For messages: "a u8".
+    pub(super) const fn describe(self) -> &'static str {
+        match self {
+            Self::Bool => "a bool",
+            Self::I8 => "an i8",
+            Self::I16 => "an i16",
+            Self::I32 => "an i32",
+            Self::I64 => "an i64",
+            Self::I128 => "an i128",
+            Self::U8 => "a u8",
+            Self::U16 => "a u16",
+            Self::U32 => "a u32",
+            Self::U64 => "a u64",
+            Self::U128 => "a u128",
+            Self::F32 => "an f32",
+            Self::F64 => "an f64",
+            Self::Char => "a char",
+            Self::Str => "a string",
+            Self::Bytes => "bytes",
+            Self::Unit => "a unit",
+            Self::UnitStruct => "a unit struct",
+            Self::Any => "any value",
+            Self::Identifier => "a name",
+            Self::Ignored => "an ignored value",
+        }
+    }
+}
+
 /// A request that contains others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -69,6 +98,25 @@ impl Kind {
         match self {
             Self::Struct(names) | Self::Enum(names) | Self::StructVariant(names) => names,
             _ => &[],
+        }
+    }
+
+    /// For messages: "a tuple of 2".
+    pub(super) fn describe(self) -> String {
+        match self {
+            Self::Root => "a state".to_owned(),
+            Self::Option => "an option".to_owned(),
+            Self::Seq => "a sequence".to_owned(),
+            Self::Map => "a map".to_owned(),
+            Self::Newtype => "a newtype".to_owned(),
+            Self::Tuple(len) => format!("a tuple of {len}"),
+            Self::TupleStruct(len) => format!("a tuple struct of {len}"),
+            Self::Struct(_) => "a struct".to_owned(),
+            Self::Enum(_) => "an enum".to_owned(),
+            Self::UnitVariant => "a variant without fields".to_owned(),
+            Self::NewtypeVariant => "a variant with one value".to_owned(),
+            Self::TupleVariant(len) => format!("a variant with {len} values"),
+            Self::StructVariant(_) => "a variant with named fields".to_owned(),
         }
     }
 }

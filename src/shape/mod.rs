@@ -29,6 +29,7 @@
 //! of the sample values, gets a fingerprint of what was seen, the same each time, and
 //! [`Shape::complete`] is false. Beyond what the type's own code does, nothing panics.
 
+mod access;
 mod candidates;
 mod cursor;
 mod fault;
@@ -41,6 +42,7 @@ mod sample;
 #[cfg(test)]
 mod tests;
 mod tracer;
+mod write;
 
 use std::any::type_name;
 

@@ -1,9 +1,7 @@
-//! The recording serializer: [`Sample`] holds what a type writes against what it reads.
+//! Holds what a type writes against what it reads: [`Sample`] for one value, [`Parts`] for what is
+//! inside one. The `write` module drives them.
 
-use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant, Serializer,
-};
+use serde::Serialize;
 
 use super::fault::Fault;
 use super::graph::{Child, Fate, Graph, Kind, Leaf, Site};
@@ -12,9 +10,9 @@ use super::obstacle::{Obstacle, Place};
 /// Where a sample value is being written: the names around it, as far as serde told.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Where {
-    owner: &'static str,
-    variant: &'static str,
-    field: Option<&'static str>,
+    pub(super) owner: &'static str,
+    pub(super) variant: &'static str,
+    pub(super) field: Option<&'static str>,
 }
 
 impl Where {
@@ -39,7 +37,7 @@ pub(super) struct Sample<'g> {
     found: &'g mut Option<Obstacle>,
     /// What `Deserialize` asked for here; `None` if it is not known.
     expected: Option<Child>,
-    at: Where,
+    pub(super) at: Where,
 }
 
 impl<'g> Sample<'g> {
@@ -75,8 +73,8 @@ impl<'g> Sample<'g> {
 
     fn differs(self, written: impl Into<String>) -> Fault {
         let read = match self.expected {
-            Some(Child::Leaf(leaf)) => leaf_name(leaf).to_owned(),
-            Some(Child::Node(id)) => kind_name(self.graph.node(id).kind),
+            Some(Child::Leaf(leaf)) => leaf.describe().to_owned(),
+            Some(Child::Node(id)) => self.graph.node(id).kind.describe(),
             None => "nothing".to_owned(),
         };
         let written = written.into();
@@ -84,7 +82,7 @@ impl<'g> Sample<'g> {
         self.stop(Obstacle::Asymmetric { place, written, read })
     }
 
-    fn leaf(self, written: Leaf) -> Result<(), Fault> {
+    pub(super) fn leaf(self, written: Leaf) -> Result<(), Fault> {
         let same = match (self.expected, written) {
             (None | Some(Child::Leaf(Leaf::Any | Leaf::Identifier | Leaf::Ignored)), _)
             | (Some(Child::Leaf(Leaf::Unit | Leaf::UnitStruct)), Leaf::Unit | Leaf::UnitStruct)
@@ -101,11 +99,11 @@ impl<'g> Sample<'g> {
                 }
             }
         };
-        if same { Ok(()) } else { Err(self.differs(leaf_name(written))) }
+        if same { Ok(()) } else { Err(self.differs(written.describe())) }
     }
 
     /// Moves to the contents of an option.
-    fn option(mut self) -> Result<Self, Fault> {
+    pub(super) fn option(mut self) -> Result<Self, Fault> {
         self.expected = match self.expected {
             None | Some(Child::Leaf(Leaf::Any)) => None,
             Some(Child::Node(id)) if self.graph.node(id).kind == Kind::Option => {
@@ -117,12 +115,12 @@ impl<'g> Sample<'g> {
     }
 
     /// Starts writing the elements of a sequence or map.
-    fn elements(self, written: Kind, len: Option<usize>) -> Result<Parts<'g>, Fault> {
+    pub(super) fn elements(self, written: Kind, len: Option<usize>) -> Result<Parts<'g>, Fault> {
         let node = match (self.expected, written) {
             (None | Some(Child::Leaf(Leaf::Any)), _)
             | (Some(Child::Leaf(Leaf::Bytes)), Kind::Seq) => None,
             (Some(Child::Node(id)), _) if self.graph.node(id).kind == written => Some(id),
-            _ => return Err(self.differs(kind_name(written))),
+            _ => return Err(self.differs(written.describe())),
         };
         if len.is_none() {
             let place = self.at.place();
@@ -136,7 +134,13 @@ impl<'g> Sample<'g> {
     ///
     /// `named` says that the values come with names, which are compared one by one instead of
     /// the number.
-    fn fixed(self, written: Kind, len: usize, at: Where, named: bool) -> Result<Parts<'g>, Fault> {
+    pub(super) fn fixed(
+        self,
+        written: Kind,
+        len: usize,
+        at: Where,
+        named: bool,
+    ) -> Result<Parts<'g>, Fault> {
         let node = match self.expected {
             None | Some(Child::Leaf(Leaf::Any)) => None,
             Some(Child::Leaf(Leaf::Unit | Leaf::UnitStruct)) if len == 0 => None,
@@ -148,20 +152,20 @@ impl<'g> Sample<'g> {
                     Kind::Tuple(read) | Kind::TupleStruct(read) | Kind::TupleVariant(read) => read,
                     Kind::NewtypeVariant => 1,
                     Kind::UnitVariant => 0,
-                    _ => return Err(self.differs(kind_name(written))),
+                    _ => return Err(self.differs(written.describe())),
                 };
                 if read != len {
-                    return Err(self.differs(kind_name(written)));
+                    return Err(self.differs(written.describe()));
                 }
                 Some(id)
             }
-            Some(Child::Leaf(_)) => return Err(self.differs(kind_name(written))),
+            Some(Child::Leaf(_)) => return Err(self.differs(written.describe())),
         };
         Ok(self.parts(node, at))
     }
 
     /// Moves to the contents of a variant, after a look at its number.
-    fn variant(mut self, at: Where, number: u32) -> Result<Self, Fault> {
+    pub(super) fn variant(mut self, at: Where, number: u32) -> Result<Self, Fault> {
         self.at = at;
         let id = match self.expected {
             None | Some(Child::Leaf(Leaf::Any)) => return Ok(self),
@@ -199,12 +203,12 @@ pub(super) struct Parts<'g> {
     found: &'g mut Option<Obstacle>,
     /// The node that was read here; `None` if it is not known.
     node: Option<usize>,
-    at: Where,
+    pub(super) at: Where,
     done: usize,
 }
 
 impl Parts<'_> {
-    fn part<T: Serialize + ?Sized>(
+    pub(super) fn part<T: Serialize + ?Sized>(
         &mut self,
         index: usize,
         at: Where,
@@ -214,13 +218,17 @@ impl Parts<'_> {
         value.serialize(Sample::new(self.graph, self.found, expected, at))
     }
 
-    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
+    pub(super) fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
         let index = self.done;
         self.done += 1;
         self.part(index, self.at, value)
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), Fault> {
+    pub(super) fn field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), Fault> {
         let index = self.done;
         self.done += 1;
         let at = Where { field: Some(key), ..self.at };
@@ -241,12 +249,12 @@ impl Parts<'_> {
         self.part(index, at, value)
     }
 
-    fn skip(&mut self, key: &'static str) -> Fault {
+    pub(super) fn skip(&mut self, key: &'static str) -> Fault {
         let place = Where { field: Some(key), ..self.at }.place();
         self.stop(Obstacle::SkippedField { place })
     }
 
-    fn all_written(mut self) -> Result<(), Fault> {
+    pub(super) fn all_written(mut self) -> Result<(), Fault> {
         let Some(id) = self.node else { return Ok(()) };
         let node = self.graph.node(id);
         let read = match node.kind {
@@ -264,264 +272,5 @@ impl Parts<'_> {
     fn stop(&mut self, obstacle: Obstacle) -> Fault {
         self.found.get_or_insert(obstacle);
         Fault
-    }
-}
-
-macro_rules! leaves {
-    ($($method:ident($type:ty) $leaf:ident,)*) => {$(
-        fn $method(self, _value: $type) -> Result<(), Fault> {
-            self.leaf(Leaf::$leaf)
-        }
-    )*};
-}
-
-impl<'g> Serializer for Sample<'g> {
-    type Ok = ();
-    type Error = Fault;
-    type SerializeSeq = Parts<'g>;
-    type SerializeTuple = Parts<'g>;
-    type SerializeTupleStruct = Parts<'g>;
-    type SerializeTupleVariant = Parts<'g>;
-    type SerializeMap = Parts<'g>;
-    type SerializeStruct = Parts<'g>;
-    type SerializeStructVariant = Parts<'g>;
-
-    leaves! {
-        serialize_bool(bool) Bool,
-        serialize_i8(i8) I8,
-        serialize_i16(i16) I16,
-        serialize_i32(i32) I32,
-        serialize_i64(i64) I64,
-        serialize_i128(i128) I128,
-        serialize_u8(u8) U8,
-        serialize_u16(u16) U16,
-        serialize_u32(u32) U32,
-        serialize_u64(u64) U64,
-        serialize_u128(u128) U128,
-        serialize_f32(f32) F32,
-        serialize_f64(f64) F64,
-        serialize_char(char) Char,
-        serialize_str(&str) Str,
-        serialize_bytes(&[u8]) Bytes,
-        serialize_unit_struct(&'static str) UnitStruct,
-    }
-
-    fn serialize_unit(self) -> Result<(), Fault> {
-        self.leaf(Leaf::Unit)
-    }
-
-    fn collect_str<T: ?Sized>(self, _value: &T) -> Result<(), Fault> {
-        self.leaf(Leaf::Str)
-    }
-
-    fn serialize_none(self) -> Result<(), Fault> {
-        self.option().map(|_| ())
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        value.serialize(self.option()?)
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _name: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
-        value.serialize(self)
-    }
-
-    fn serialize_unit_variant(
-        self,
-        name: &'static str,
-        number: u32,
-        variant: &'static str,
-    ) -> Result<(), Fault> {
-        let at = Where { owner: name, variant, field: None };
-        self.variant(at, number)?.fixed(Kind::UnitVariant, 0, at, false).map(|_| ())
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        number: u32,
-        variant: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
-        let at = Where { owner: name, variant, field: None };
-        self.variant(at, number)?.fixed(Kind::NewtypeVariant, 1, at, false)?.item(value)
-    }
-
-    fn serialize_seq(self, len: Option<usize>) -> Result<Parts<'g>, Fault> {
-        self.elements(Kind::Seq, len)
-    }
-
-    fn serialize_tuple(self, len: usize) -> Result<Parts<'g>, Fault> {
-        let at = self.at;
-        self.fixed(Kind::Tuple(len), len, at, false)
-    }
-
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Parts<'g>, Fault> {
-        self.fixed(Kind::TupleStruct(len), len, Where::of(name), false)
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        name: &'static str,
-        number: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Parts<'g>, Fault> {
-        let at = Where { owner: name, variant, field: None };
-        self.variant(at, number)?.fixed(Kind::TupleVariant(len), len, at, false)
-    }
-
-    fn serialize_map(self, len: Option<usize>) -> Result<Parts<'g>, Fault> {
-        self.elements(Kind::Map, len)
-    }
-
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Parts<'g>, Fault> {
-        self.fixed(Kind::Struct(&[]), len, Where::of(name), true)
-    }
-
-    fn serialize_struct_variant(
-        self,
-        name: &'static str,
-        number: u32,
-        variant: &'static str,
-        len: usize,
-    ) -> Result<Parts<'g>, Fault> {
-        let at = Where { owner: name, variant, field: None };
-        self.variant(at, number)?.fixed(Kind::StructVariant(&[]), len, at, true)
-    }
-
-    fn is_human_readable(&self) -> bool {
-        false
-    }
-}
-
-impl SerializeSeq for Parts<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.part(0, self.at, value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        Ok(())
-    }
-}
-
-impl SerializeMap for Parts<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
-        self.part(0, self.at, key)
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.part(1, self.at, value)
-    }
-
-    fn end(self) -> Result<(), Fault> {
-        Ok(())
-    }
-}
-
-macro_rules! tuples {
-    ($($part:ident $method:ident,)*) => {$(
-        impl $part for Parts<'_> {
-            type Ok = ();
-            type Error = Fault;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-                self.item(value)
-            }
-
-            fn end(self) -> Result<(), Fault> {
-                Ok(())
-            }
-        }
-    )*};
-}
-
-tuples! {
-    SerializeTuple serialize_element,
-    SerializeTupleStruct serialize_field,
-    SerializeTupleVariant serialize_field,
-}
-
-macro_rules! structs {
-    ($($part:ident,)*) => {$(
-        impl $part for Parts<'_> {
-            type Ok = ();
-            type Error = Fault;
-
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                key: &'static str,
-                value: &T,
-            ) -> Result<(), Fault> {
-                self.field(key, value)
-            }
-
-            fn skip_field(&mut self, key: &'static str) -> Result<(), Fault> {
-                Err(self.skip(key))
-            }
-
-            fn end(self) -> Result<(), Fault> {
-                self.all_written()
-            }
-        }
-    )*};
-}
-
-structs! {
-    SerializeStruct,
-    SerializeStructVariant,
-}
-
-const fn leaf_name(leaf: Leaf) -> &'static str {
-    match leaf {
-        Leaf::Bool => "a bool",
-        Leaf::I8 => "an i8",
-        Leaf::I16 => "an i16",
-        Leaf::I32 => "an i32",
-        Leaf::I64 => "an i64",
-        Leaf::I128 => "an i128",
-        Leaf::U8 => "a u8",
-        Leaf::U16 => "a u16",
-        Leaf::U32 => "a u32",
-        Leaf::U64 => "a u64",
-        Leaf::U128 => "a u128",
-        Leaf::F32 => "an f32",
-        Leaf::F64 => "an f64",
-        Leaf::Char => "a char",
-        Leaf::Str => "a string",
-        Leaf::Bytes => "bytes",
-        Leaf::Unit => "a unit",
-        Leaf::UnitStruct => "a unit struct",
-        Leaf::Any => "any value",
-        Leaf::Identifier => "a name",
-        Leaf::Ignored => "an ignored value",
-    }
-}
-
-fn kind_name(kind: Kind) -> String {
-    match kind {
-        Kind::Root => "a state".to_owned(),
-        Kind::Option => "an option".to_owned(),
-        Kind::Seq => "a sequence".to_owned(),
-        Kind::Map => "a map".to_owned(),
-        Kind::Newtype => "a newtype".to_owned(),
-        Kind::Tuple(len) => format!("a tuple of {len}"),
-        Kind::TupleStruct(len) => format!("a tuple struct of {len}"),
-        Kind::Struct(_) => "a struct".to_owned(),
-        Kind::Enum(_) => "an enum".to_owned(),
-        Kind::UnitVariant => "a variant without fields".to_owned(),
-        Kind::NewtypeVariant => "a variant with one value".to_owned(),
-        Kind::TupleVariant(len) => format!("a variant with {len} values"),
-        Kind::StructVariant(_) => "a variant with named fields".to_owned(),
     }
 }
