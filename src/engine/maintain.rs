@@ -103,7 +103,12 @@ impl<A: Aggregate> Core<A> {
 
     pub(super) async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         let metas = self.list(key, version..=version).await?;
-        let ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
+        let mut ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
+        // One whose header cannot be read is not listed; it goes too.
+        let own = SnapshotId { generation: self.generation, version };
+        if !ids.contains(&own) {
+            ids.push(own);
+        }
         self.delete_ids(key, &ids).await
     }
 
