@@ -202,27 +202,27 @@ fn rejects<S: State, C: Codec<S> + Copy>(
 
 #[test]
 fn a_deeply_nested_postcard_payload_is_a_reject() {
-    rejects::<Folder, _>("folders", Postcard::default(), b"\x01", b"\0");
-    rejects::<Formula, _>("nots", Postcard::default(), b"\x01", b"\0");
-    rejects::<Formula, _>("boths", Postcard::default(), b"\x02", b"\0");
-    rejects::<Formula, _>("named", Postcard::default(), b"\x03", b"\0");
-    rejects::<Chain, _>("chain", Postcard::default(), b"\x01", b"\0");
-    rejects::<Tree, _>("tree", Postcard::default(), b"\x01\x07", b"\0");
+    rejects::<Folder, _>("folders", Postcard, b"\x01", b"\0");
+    rejects::<Formula, _>("nots", Postcard, b"\x01", b"\0");
+    rejects::<Formula, _>("boths", Postcard, b"\x02", b"\0");
+    rejects::<Formula, _>("named", Postcard, b"\x03", b"\0");
+    rejects::<Chain, _>("chain", Postcard, b"\x01", b"\0");
+    rejects::<Tree, _>("tree", Postcard, b"\x01\x07", b"\0");
 }
 
 #[test]
 fn a_deeply_nested_bincode_payload_is_a_reject() {
-    rejects::<Folder, _>("folders", Bincode::default(), b"\x01", b"\0");
-    rejects::<Formula, _>("nots", Bincode::default(), b"\x01", b"\0");
-    rejects::<Formula, _>("boths", Bincode::default(), b"\x02", b"\0");
-    rejects::<Formula, _>("named", Bincode::default(), b"\x03", b"\0");
-    rejects::<Chain, _>("chain", Bincode::default(), b"\x01", b"\0");
-    rejects::<Tree, _>("tree", Bincode::default(), b"\x01\x07", b"\0");
+    rejects::<Folder, _>("folders", Bincode, b"\x01", b"\0");
+    rejects::<Formula, _>("nots", Bincode, b"\x01", b"\0");
+    rejects::<Formula, _>("boths", Bincode, b"\x02", b"\0");
+    rejects::<Formula, _>("named", Bincode, b"\x03", b"\0");
+    rejects::<Chain, _>("chain", Bincode, b"\x01", b"\0");
+    rejects::<Tree, _>("tree", Bincode, b"\x01\x07", b"\0");
 }
 
 #[test]
 fn a_deeply_nested_messagepack_payload_is_a_reject() {
-    let codec = MessagePack::default();
+    let codec = MessagePack;
     rejects::<Folder, _>("folders", codec, b"\x81\xa6inside\x91", b"");
     rejects::<Folder, _>("folders by position", codec, b"\x91\x91", b"");
     rejects::<Formula, _>("nots", codec, b"\x81\xa3Not", b"");
@@ -236,7 +236,7 @@ fn a_deeply_nested_messagepack_payload_is_a_reject() {
 
 #[test]
 fn a_deeply_nested_json_payload_is_a_reject() {
-    let codec = Json::default();
+    let codec = Json;
     rejects::<Folder, _>("folders", codec, br#"{"inside":["#, b"]}");
     rejects::<Formula, _>("nots", codec, br#"{"Not":"#, b"}");
     rejects::<Formula, _>("boths", codec, br#"{"Both":["#, b"]}");
@@ -255,19 +255,19 @@ fn what_a_type_does_not_know_is_skipped_without_recursion_beyond_the_stack() {
         for depth in [200, 1_023, 1_024, 1_025, DEEP] {
             let mut raw = b"\x82\xa3sum\x05\xa4junk".to_vec();
             raw.extend(b"\x91".repeat(depth));
-            assert_rejected(&load_over::<Flat, _>(MessagePack::default(), &raw), "unknown field");
+            assert_rejected(&load_over::<Flat, _>(MessagePack, &raw), "unknown field");
             raw.push(0);
-            assert_rejected(&load_over::<Flat, _>(MessagePack::default(), &raw), "unknown field");
+            assert_rejected(&load_over::<Flat, _>(MessagePack, &raw), "unknown field");
             let mut raw = whole.to_vec();
             raw.extend(b"\x91".repeat(depth));
-            assert_rejected(&load_over::<Flat, _>(MessagePack::default(), &raw), "after the end");
+            assert_rejected(&load_over::<Flat, _>(MessagePack, &raw), "after the end");
 
             let mut raw = br#"{"sum":5,"junk":"#.to_vec();
             raw.extend(b"[".repeat(depth));
-            assert_rejected(&load_over::<Flat, _>(Json::default(), &raw), "unknown field");
+            assert_rejected(&load_over::<Flat, _>(Json, &raw), "unknown field");
             let mut raw = br#"{"sum":5,"text":"","numbers":[],"names":{}}"#.to_vec();
             raw.extend(b"[".repeat(depth));
-            assert_rejected(&load_over::<Flat, _>(Json::default(), &raw), "after the end");
+            assert_rejected(&load_over::<Flat, _>(Json, &raw), "after the end");
         }
     });
 }
@@ -287,10 +287,10 @@ fn a_state_that_nests_moderately_is_stored_and_read_by_every_codec() {
         });
     }
     fn each<S: State>() {
-        survives::<S, _>(Postcard::default());
-        survives::<S, _>(Bincode::default());
-        survives::<S, _>(MessagePack::default());
-        survives::<S, _>(Json::default());
+        survives::<S, _>(Postcard);
+        survives::<S, _>(Bincode);
+        survives::<S, _>(MessagePack);
+        survives::<S, _>(Json);
     }
     on_a_small_stack(|| {
         each::<Folder>();
@@ -298,8 +298,8 @@ fn a_state_that_nests_moderately_is_stored_and_read_by_every_codec() {
         each::<Chain>();
         each::<Tree>();
         each::<Flat>();
-        survives::<Anything, _>(MessagePack::default());
-        survives::<Anything, _>(Json::default());
+        survives::<Anything, _>(MessagePack);
+        survives::<Anything, _>(Json);
     });
 }
 
@@ -321,10 +321,10 @@ fn a_state_that_nests_too_deep_to_be_read_back_is_not_stored() {
         });
     }
     on_a_small_stack(|| {
-        refused(Postcard::default());
-        refused(Bincode::default());
-        refused(MessagePack::default());
-        refused(Json::default());
+        refused(Postcard);
+        refused(Bincode);
+        refused(MessagePack);
+        refused(Json);
     });
 }
 
@@ -341,40 +341,39 @@ fn a_payload_that_claims_more_than_it_holds_is_a_reject() {
     ];
     for length in huge {
         for before in [&b"\0"[..], b"\0\0", b"\0\0\0"] {
-            rejected("postcard", Postcard::default(), &[before, length].concat());
+            rejected("postcard", Postcard, &[before, length].concat());
         }
     }
     for before in [&b"\0"[..], b"\0\0", b"\0\0\0"] {
         // 253: eight bytes follow. The last one is below bincode's own limit.
         for length in [u64::MAX, i64::MAX as u64, 1 << 40, 63 << 20] {
             let raw = [before, b"\xfd", &length.to_le_bytes()].concat();
-            rejected("bincode", Bincode::default(), &raw);
+            rejected("bincode", Bincode, &raw);
         }
     }
     for field in [&b"\xa4text\xdb"[..], b"\xa7numbers\xdd", b"\xa5names\xdf"] {
         let raw = [b"\x81", field, &[0xff; 4]].concat();
-        rejected("MessagePack", MessagePack::default(), &raw);
+        rejected("MessagePack", MessagePack, &raw);
     }
 }
 
 #[test]
 fn a_record_that_claims_more_than_the_limit_is_a_reject_before_it_is_opened() {
     let store = MemoryStore::new();
-    let limited = || builder::<Flat>(&store, Postcard::default()).max_state_bytes(1_000);
+    let limited = || builder::<Flat>(&store, Postcard).max_state_bytes(1_000);
     let engine = limited().build().unwrap();
     block_on(async {
         // 4 GiB claimed by a header with a right checksum, of a payload of a few bytes.
-        let mut bytes = record(&engine, Postcard::default(), &[7; 4_096]).as_bytes().to_vec();
+        let mut bytes = record(&engine, Postcard, &[7; 4_096]).as_bytes().to_vec();
         let header = usize::try_from(u32::from_le_bytes(bytes[8..12].try_into().unwrap())).unwrap();
         bytes[20..24].copy_from_slice(&u32::MAX.to_le_bytes());
         let checksum = crc32fast::hash(&bytes[8..header]);
         bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
         let claims = Record::from_bytes(bytes);
         assert_eq!(claims.verify().unwrap().raw_bytes, u32::MAX);
-        for (record, claimed) in [
-            (claims, u64::from(u32::MAX)),
-            (record(&engine, Postcard::default(), &[0; 1_001]), 1_001),
-        ] {
+        for (record, claimed) in
+            [(claims, u64::from(u32::MAX)), (record(&engine, Postcard, &[0; 1_001]), 1_001)]
+        {
             store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
             let loaded = engine.load(&key()).await.unwrap();
             let rejected = &loaded.provenance.rejected[0].reject;
@@ -387,9 +386,9 @@ fn a_record_that_claims_more_than_the_limit_is_a_reject_before_it_is_opened() {
 #[test]
 fn a_record_that_lies_about_its_decompressed_length_is_a_reject() {
     let store = MemoryStore::new();
-    let engine = builder::<Flat>(&store, Postcard::default()).build().unwrap();
+    let engine = builder::<Flat>(&store, Postcard).build().unwrap();
     for lie in [0, 1, 4_095, 4_097, 200 << 20] {
-        let mut bytes = record(&engine, Postcard::default(), &[7; 4_096]).as_bytes().to_vec();
+        let mut bytes = record(&engine, Postcard, &[7; 4_096]).as_bytes().to_vec();
         let header = usize::try_from(u32::from_le_bytes(bytes[8..12].try_into().unwrap())).unwrap();
         bytes[20..24].copy_from_slice(&u32::to_le_bytes(lie));
         let checksum = crc32fast::hash(&bytes[8..header]);
@@ -428,15 +427,15 @@ fn a_state_above_the_limit_is_not_written_and_one_at_the_limit_is() {
             assert_eq!(*loaded.state, folded::<Flat>());
         });
     }
-    with(Postcard::default());
-    with(Bincode::default());
-    with(MessagePack::default());
-    with(Json::default());
+    with(Postcard);
+    with(Bincode);
+    with(MessagePack);
+    with(Json);
 }
 
 #[test]
 fn bincode_writes_nothing_beyond_its_own_limit() {
-    let codec = Bincode::default();
+    let codec = Bincode;
     let limit = 64 << 20;
     let mut out = b"before".to_vec();
     let large = "x".repeat(limit + 1);

@@ -171,10 +171,10 @@ async fn changes<Old: State, New: State>(
 }
 
 async fn changes_with_each_codec<Old: State, New: State>() {
-    changes::<Old, New>("postcard", Postcard::default(), Postcard::default()).await;
-    changes::<Old, New>("bincode", Bincode::default(), Bincode::default()).await;
-    changes::<Old, New>("MessagePack", MessagePack::default(), MessagePack::default()).await;
-    changes::<Old, New>("JSON", Json::default(), Json::default()).await;
+    changes::<Old, New>("postcard", Postcard, Postcard).await;
+    changes::<Old, New>("bincode", Bincode, Bincode).await;
+    changes::<Old, New>("MessagePack", MessagePack, MessagePack).await;
+    changes::<Old, New>("JSON", Json, Json).await;
 }
 
 state! {
@@ -473,8 +473,8 @@ async fn a_raised_schema_version_keeps_a_changed_meaning_apart() {
     changes_with_each_codec::<Person, Cents>().await;
     changes_with_each_codec::<Cents, Person>().await;
     let (events, store) = (history(), MemoryStore::new());
-    let old = engine::<Person>(&events, &store, Postcard::default()).generation();
-    let new = engine::<Cents>(&events, &store, Postcard::default()).generation();
+    let old = engine::<Person>(&events, &store, Postcard).generation();
+    let new = engine::<Cents>(&events, &store, Postcard).generation();
     assert_eq!((old.schema_version, new.schema_version), (1, 2));
     assert_eq!(old.fingerprint, new.fingerprint, "the shape is the same");
 }
@@ -504,18 +504,18 @@ async fn an_upcaster_turns_old_snapshots_into_what_a_replay_gives() {
         let theirs = old.load(&key()).await.unwrap();
         assert_eq!(*theirs.state, folded::<Person>(6));
     }
-    with(Postcard::default()).await;
-    with(Bincode::default()).await;
-    with(MessagePack::default()).await;
-    with(Json::default()).await;
+    with(Postcard).await;
+    with(Bincode).await;
+    with(MessagePack).await;
+    with(Json).await;
 }
 
 #[tokio::test]
 async fn an_upcaster_that_refuses_is_a_miss_with_its_reason() {
     let (events, store) = (history(), MemoryStore::new());
-    write(&engine::<Person>(&events, &store, Postcard::default()), SNAPSHOT_AT).await;
-    let new = builder::<Cents>(&events, &store, Postcard::default())
-        .upcasts::<Person>(1, Postcard::default(), |_| Err("no exchange rate".into()))
+    write(&engine::<Person>(&events, &store, Postcard), SNAPSHOT_AT).await;
+    let new = builder::<Cents>(&events, &store, Postcard)
+        .upcasts::<Person>(1, Postcard, |_| Err("no exchange rate".into()))
         .build()
         .unwrap();
     let loaded = new.load(&key()).await.unwrap();
@@ -529,12 +529,12 @@ async fn an_upcaster_that_refuses_is_a_miss_with_its_reason() {
 #[tokio::test]
 async fn an_upcaster_reads_only_the_schema_version_and_shape_that_it_was_made_for() {
     let (events, store) = (history(), MemoryStore::new());
-    let old = engine::<Person>(&events, &store, Postcard::default());
+    let old = engine::<Person>(&events, &store, Postcard);
     write(&old, SNAPSHOT_AT).await;
     // Registered under a version that nobody wrote, and for a type that nobody wrote.
-    let new = builder::<Cents>(&events, &store, Postcard::default())
-        .upcasts::<Person>(7, Postcard::default(), |_| panic!("not for these"))
-        .upcasts::<(String, String, i64, i64, u32, Vec<Tag>)>(1, Postcard::default(), |_| {
+    let new = builder::<Cents>(&events, &store, Postcard)
+        .upcasts::<Person>(7, Postcard, |_| panic!("not for these"))
+        .upcasts::<(String, String, i64, i64, u32, Vec<Tag>)>(1, Postcard, |_| {
             panic!("not for these")
         })
         .build()
@@ -576,33 +576,31 @@ async fn a_tolerant_engine_reads_other_shapes_by_name_and_only_with_names() {
             assert_replayed(&loaded, old.generation());
         }
     }
-    with(MessagePack::default()).await;
-    with(Json::default()).await;
-    with(Postcard::default()).await;
-    with(Bincode::default()).await;
+    with(MessagePack).await;
+    with(Json).await;
+    with(Postcard).await;
+    with(Bincode).await;
 }
 
 #[tokio::test]
 async fn a_tolerant_engine_still_keeps_schema_versions_apart() {
     let (events, store) = (history(), MemoryStore::new());
-    let old = engine::<Person>(&events, &store, MessagePack::default());
+    let old = engine::<Person>(&events, &store, MessagePack);
     write(&old, SNAPSHOT_AT).await;
-    let new = builder::<Cents>(&events, &store, MessagePack::default())
-        .tolerate_shape_changes()
-        .build()
-        .unwrap();
+    let new =
+        builder::<Cents>(&events, &store, MessagePack).tolerate_shape_changes().build().unwrap();
     assert_replayed(&new.load(&key()).await.unwrap(), old.generation());
 }
 
 #[tokio::test]
 async fn a_store_can_change_codecs_without_losing_its_snapshots() {
     let (events, store) = (history(), MemoryStore::new());
-    write(&engine::<Person>(&events, &store, MessagePack::default()), 2).await;
-    write(&engine::<Person>(&events, &store, Json::default()), 3).await;
-    write(&engine::<Person>(&events, &store, Bincode::default()), 4).await;
-    let migrating = builder::<Person>(&events, &store, Postcard::default())
-        .also_reads(MessagePack::default())
-        .also_reads(Json::default())
+    write(&engine::<Person>(&events, &store, MessagePack), 2).await;
+    write(&engine::<Person>(&events, &store, Json), 3).await;
+    write(&engine::<Person>(&events, &store, Bincode), 4).await;
+    let migrating = builder::<Person>(&events, &store, Postcard)
+        .also_reads(MessagePack)
+        .also_reads(Json)
         .build()
         .unwrap();
     for (version, snapshot) in [(2, Some(2)), (3, Some(3))] {
@@ -620,7 +618,7 @@ async fn a_store_can_change_codecs_without_losing_its_snapshots() {
     assert_eq!(rejected[0].reject, Reject::Codec(CodecId::BINCODE));
     // It writes with the first one.
     write(&migrating, 5).await;
-    let plain = engine::<Person>(&events, &store, Postcard::default());
+    let plain = engine::<Person>(&events, &store, Postcard);
     let loaded = plain.load(&key()).await.unwrap();
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 5);
 }
@@ -700,10 +698,10 @@ mod unsuitable {
     }
 
     async fn only_with_names<S: State>() {
-        refused::<S>(Postcard::default());
-        refused::<S>(Bincode::default());
-        carried::<S>(MessagePack::default()).await;
-        carried::<S>(Json::default()).await;
+        refused::<S>(Postcard);
+        refused::<S>(Bincode);
+        carried::<S>(MessagePack).await;
+        carried::<S>(Json).await;
     }
 
     #[tokio::test]
@@ -726,11 +724,11 @@ mod unsuitable {
 
     #[tokio::test]
     async fn an_upcaster_and_a_second_codec_are_refused_at_registration_too() {
-        let also = builder::<Flattened>(&history(), &MemoryStore::new(), MessagePack::default())
-            .also_reads(Postcard::default());
+        let also =
+            builder::<Flattened>(&history(), &MemoryStore::new(), MessagePack).also_reads(Postcard);
         assert_eq!(also.build().unwrap_err().kind(), ErrorKind::UnsuitableCodec);
-        let upcast = builder::<Person>(&history(), &MemoryStore::new(), MessagePack::default())
-            .upcasts::<Skipping>(1, Bincode::default(), |_| Ok(Person::default()));
+        let upcast = builder::<Person>(&history(), &MemoryStore::new(), MessagePack)
+            .upcasts::<Skipping>(1, Bincode, |_| Ok(Person::default()));
         assert_eq!(upcast.build().unwrap_err().kind(), ErrorKind::UnsuitableCodec);
     }
 }
@@ -773,10 +771,10 @@ mod lossy {
 
     #[tokio::test]
     async fn a_pair_of_implementations_that_loses_data_is_caught_at_the_first_write() {
-        not_stored::<Capping>(Postcard::default(), 6).await;
-        not_stored::<Capping>(Bincode::default(), 6).await;
-        not_stored::<Capping>(MessagePack::default(), 6).await;
-        not_stored::<Capping>(Json::default(), 6).await;
+        not_stored::<Capping>(Postcard, 6).await;
+        not_stored::<Capping>(Bincode, 6).await;
+        not_stored::<Capping>(MessagePack, 6).await;
+        not_stored::<Capping>(Json, 6).await;
     }
 
     /// A place that is not known, known to be none, or known.
@@ -790,11 +788,11 @@ mod lossy {
 
     #[tokio::test]
     async fn a_some_that_would_come_back_as_none_is_never_written() {
-        not_stored::<Nested>(MessagePack::default(), SNAPSHOT_AT).await;
-        not_stored::<Nested>(Json::default(), SNAPSHOT_AT).await;
+        not_stored::<Nested>(MessagePack, SNAPSHOT_AT).await;
+        not_stored::<Nested>(Json, SNAPSHOT_AT).await;
         // Formats with a byte for each option carry it.
         let (events, store) = (history(), MemoryStore::new());
-        let engine = engine::<Nested>(&events, &store, Postcard::default());
+        let engine = engine::<Nested>(&events, &store, Postcard);
         write(&engine, SNAPSHOT_AT).await;
         let loaded = engine.at_version(&key(), SNAPSHOT_AT).await.unwrap();
         assert_eq!(loaded.state.place, Some(None));
@@ -814,8 +812,8 @@ mod lossy {
             let loaded = engine.load(&key()).await.unwrap();
             assert_eq!(loaded.state.place, Some(None), "{}", loaded.provenance);
         }
-        with(MessagePack::default()).await;
-        with(Json::default()).await;
+        with(MessagePack).await;
+        with(Json).await;
     }
 
     #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -841,11 +839,11 @@ mod lossy {
 
     #[tokio::test]
     async fn a_number_that_json_does_not_have_is_never_written_as_nothing() {
-        not_stored::<Mean>(Json::default(), 2).await;
-        not_stored::<Last>(Json::default(), 2).await;
+        not_stored::<Mean>(Json, 2).await;
+        not_stored::<Last>(Json, 2).await;
         let (events, store) = (history(), MemoryStore::new());
         for version in [2, 4] {
-            let engine = engine::<Last>(&events, &store, MessagePack::default());
+            let engine = engine::<Last>(&events, &store, MessagePack);
             write(&engine, version).await;
             let loaded = engine.at_version(&key(), version).await.unwrap();
             assert_eq!(*loaded.state, folded::<Last>(version));
@@ -868,8 +866,8 @@ fn a_codec_leaves_what_the_buffer_held_untouched() {
             assert!(codec.decode(&encoded[..shorter], DecodeLimits::UNLIMITED).is_err());
         }
     }
-    with(Postcard::default());
-    with(Bincode::default());
-    with(MessagePack::default());
-    with(Json::default());
+    with(Postcard);
+    with(Bincode);
+    with(MessagePack);
+    with(Json);
 }

@@ -4,7 +4,7 @@ use super::cache::{Cached, Weight};
 use super::observer::Report;
 use super::search::Search;
 use super::stopwatch::Stopwatch;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 
 use super::{Core, check_kind};
 use crate::envelope::Reject;

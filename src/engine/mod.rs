@@ -88,7 +88,7 @@ impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngi
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,
     ) -> EngineBuilder<A> {
-        Self::builder_with_codec(source, store, crate::codec::Postcard::default())
+        Self::builder_with_codec(source, store, crate::codec::Postcard)
     }
 }
 

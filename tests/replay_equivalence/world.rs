@@ -86,10 +86,10 @@ impl<'c, S: Subject> World<'c, S> {
         let store = FaultyStore::default();
         let clock = ManualClock::at(Timestamp::from_micros(0));
         let begin = |events: &MemoryEvents<Changed>| match config.codec {
-            Codecs::Postcard => builder(events, &store, Postcard::default()),
-            Codecs::MessagePack => builder(events, &store, MessagePack::default()),
-            Codecs::Json => builder(events, &store, Json::default()),
-            Codecs::Bincode => builder(events, &store, Bincode::default()),
+            Codecs::Postcard => builder(events, &store, Postcard),
+            Codecs::MessagePack => builder(events, &store, MessagePack),
+            Codecs::Json => builder(events, &store, Json),
+            Codecs::Bincode => builder(events, &store, Bincode),
         };
         let on_failure =
             if config.replays_on_failure { StoreFailure::Replay } else { StoreFailure::Fail };
