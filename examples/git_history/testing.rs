@@ -1,0 +1,1 @@
+//! Repositories for the tests.
