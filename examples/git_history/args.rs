@@ -106,3 +106,69 @@ fn at(value: &OsString) -> Result<At, Error> {
         ))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Option<Args>, Error> {
+        Args::parse(line.split_whitespace())
+    }
+
+    #[test]
+    fn every_option_is_read() {
+        let args = parse("--rev v1 path --every=7 --verify 0 --seed 9 --at 12").unwrap().unwrap();
+        let expected = Args {
+            path: Some("path".into()),
+            rev: Some("v1".into()),
+            every: Some(7),
+            verify: 0,
+            seed: 9,
+            at: Some(At::Version(12)),
+        };
+        assert_eq!(args, expected);
+        let args = parse("").unwrap().unwrap();
+        assert_eq!((args.path, args.verify, args.at), (None, 200, None));
+        assert_eq!(parse("--rev x --help").unwrap(), None);
+    }
+
+    #[test]
+    fn a_time_is_rounded_down_to_the_second_that_contains_it() {
+        for (text, seconds) in [
+            ("1970-01-01T00:00:01Z", 1),
+            ("1970-01-01T01:00:01.9+01:00", 1),
+            ("1969-12-31T23:59:59.5Z", -1),
+        ] {
+            assert_eq!(
+                parse(&format!("--at {text}")).unwrap().unwrap().at,
+                Some(At::Instant(seconds))
+            );
+        }
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_one_line() {
+        for line in [
+            "a b",
+            "--every 0",
+            "--every x",
+            "--verify -1",
+            "--seed",
+            "--at yesterday",
+            "--frob",
+            "--at 99999999999999999999",
+            "--rev",
+            "-x",
+        ] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+            assert_eq!(error.to_string().lines().count(), 1, "{line}");
+        }
+        assert!(Args::parse([""]).is_err());
+    }
+
+    #[test]
+    fn the_help_fits_a_terminal() {
+        assert!(HELP.lines().all(|line| line.len() <= 80));
+    }
+}

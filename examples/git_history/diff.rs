@@ -17,7 +17,7 @@ use crate::git::{Git, Running};
 use crate::tree::{Change, Entry, ObjectId, Path};
 
 /// Plumbing ignores most of the user's settings; the options switch off the rest.
-const DIFF_TREE: [&str; 11] = [
+const DIFF_TREE: &[&str] = &[
     "diff-tree",
     "--stdin",
     "-r",
@@ -28,7 +28,6 @@ const DIFF_TREE: [&str; 11] = [
     "--always",
     "--no-abbrev",
     "--no-renames",
-    "--no-relative",
     "--ignore-submodules=none",
 ];
 
@@ -46,7 +45,7 @@ impl DiffTree {
     pub(crate) const AHEAD: u64 = 30;
 
     pub(crate) fn start(git: &Git) -> Result<Self, Error> {
-        Ok(Self { git: git.start(&DIFF_TREE, Stdio::piped())? })
+        Ok(Self { git: git.start(DIFF_TREE, Stdio::piped())? })
     }
 
     /// Asks what each commit changed, compared with its parent.
@@ -77,6 +76,10 @@ impl DiffTree {
 
 /// `None` if the answer is cut short, or is none.
 fn receive(from: &mut impl BufRead, id: ObjectId) -> Option<Vec<Change>> {
+    // About an object that it cannot read, git says nothing here.
+    if from.fill_buf().ok()?.first() == Some(&b'\n') {
+        return None;
+    }
     let mut field = Vec::new();
     read_field(from, &mut field)?;
     if ObjectId::from_hex(&field)? != id {

@@ -167,3 +167,34 @@ fn complaint(stderr: &[u8], status: ExitStatus) -> String {
     };
     printable(first.splitn(2, |&byte| byte == b' ').last().unwrap_or(first))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hook_cannot_point_at_another_repository() {
+        let command = Git::new(".").command(&["rev-parse", "--local-env-vars"]);
+        let removed = |name: &OsStr| command.get_envs().any(|it| it == (name, None));
+        let local = Git::new(".").ask(&["rev-parse", "--local-env-vars"]).unwrap().unwrap();
+        for name in String::from_utf8(local).unwrap().lines() {
+            let other = name.starts_with("GIT_CONFIG")
+                || ["GIT_IMPLICIT_WORK_TREE", "GIT_NO_REPLACE_OBJECTS"].contains(&name);
+            assert!(other || removed(name.as_ref()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_complaint_is_its_first_line_without_the_prefix() {
+        let failed = Git::new(".").command(&["frobnicate"]).output().unwrap().status;
+        for (text, expected) in [
+            ("fatal: no such thing\nhint: try\n", "no such thing"),
+            ("warning: odd\nerror: bad \x1b[31m thing\n", "bad \\x1b[31m thing"),
+            ("\nwarning: odd\n", "odd"),
+            ("killed\n", "killed"),
+        ] {
+            assert_eq!(complaint(text.as_bytes(), failed), expected);
+        }
+        assert!(complaint(b"", failed).starts_with("failed ("));
+    }
+}

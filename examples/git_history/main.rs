@@ -36,6 +36,8 @@ mod random;
 mod table;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod verify;
 

@@ -42,3 +42,32 @@ impl Random {
         usize::try_from(self.below(len as u64)).unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_within_their_bounds_and_reach_both_ends() {
+        let mut random = Random::new(1);
+        let mut seen = [false; 5];
+        for _ in 0..200 {
+            seen[random.index(5)] = true;
+            assert!((-1..=1).contains(&random.between(-1, 1)));
+        }
+        assert_eq!(seen, [true; 5]);
+        assert_eq!((random.below(0), random.index(0), random.below(1)), (0, 0, 0));
+        assert_eq!(random.between(7, 7), 7);
+        assert!(random.pick::<u8>(&[]).is_none());
+    }
+
+    #[test]
+    fn the_same_seed_makes_the_same_numbers() {
+        let numbers = |seed| {
+            let mut random = Random::new(seed);
+            [random.next(), random.next(), random.next()]
+        };
+        assert_eq!(numbers(5), numbers(5));
+        assert_ne!(numbers(5), numbers(6));
+    }
+}

@@ -95,3 +95,48 @@ fn digits(amount: u64, unit: u64, name: &str) -> String {
     let value = amount as f64 / unit as f64;
     format!("{value:.decimals$} {name}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_easy_to_read() {
+        let counts = [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")];
+        for (number, text) in counts {
+            assert_eq!(count(number), text);
+        }
+        let durations = [
+            (17, "17 us"),
+            (1_500, "1.50 ms"),
+            (45_600, "45.6 ms"),
+            (999_000, "999 ms"),
+            (1_234_000, "1.23 s"),
+            (200_000_000, "3 min 20 s"),
+        ];
+        for (micros, text) in durations {
+            assert_eq!(duration(Duration::from_micros(micros)), text);
+        }
+        let sizes = [
+            (1_023, "1023 B"),
+            (1_536, "1.50 KiB"),
+            (300 * 1_024 * 1_024, "300 MiB"),
+            (u64::MAX, "17179869184 GiB"),
+        ];
+        for (size, text) in sizes {
+            assert_eq!(bytes(size), text);
+        }
+        assert_eq!(time(1_700_000_000), "2023-11-14T22:13:20Z");
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_at_most_80_columns_wide() {
+        let mut table = Table::default();
+        table.row("a", "1").row("label", format!("{}end", "long ".repeat(40)));
+        let text = table.to_string();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "a      1");
+        assert!(lines[1].starts_with("label  ...") && lines[1].ends_with("long end"));
+        assert_eq!(lines[1].len(), 80);
+    }
+}

@@ -198,3 +198,48 @@ impl<'de, T, F: Fn(&[u8]) -> Option<T>> Visitor<'de> for Bytes<F> {
         self.visit_bytes(&bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(path: &[u8], mode: Option<u32>) -> Change {
+        let id = ObjectId::new(&[7; 20]).unwrap();
+        Change { path: path.into(), entry: mode.map(|mode| Entry { mode, id }) }
+    }
+
+    fn tree(changes: Vec<Change>) -> Tree {
+        let mut tree = Tree::default();
+        tree.apply(&Commit { id: ObjectId::new(&[1; 20]).unwrap(), time: 0, changes });
+        tree
+    }
+
+    #[test]
+    fn an_object_id_is_printed_as_it_is_read() {
+        for hex in ["0123456789abcdef0123456789abcdef01234567", &"fe".repeat(32)] {
+            let id = ObjectId::from_hex(hex.as_bytes()).unwrap();
+            assert_eq!(id.to_string(), hex);
+            assert_eq!(format!("{id:.7}"), hex[..7]);
+        }
+        for bad in ["", "12", "g123456789abcdef0123456789abcdef01234567", &"0".repeat(41)] {
+            assert_eq!(ObjectId::from_hex(bad.as_bytes()), None);
+        }
+        assert_eq!(ObjectId::new(&[0; 33]), None);
+    }
+
+    #[test]
+    fn a_tree_is_encoded_compactly_and_decoded_as_it_was() {
+        let tree =
+            tree(vec![change(b"a", Some(0o100_644)), change(b"not utf-8 \xff\n", Some(0o160_000))]);
+        let bytes = postcard::to_allocvec(&tree).unwrap();
+        // The number of entries; lengths and bytes of path and id; three bytes for a mode.
+        assert_eq!(bytes.len(), 1 + (1 + 1) + (1 + 12) + 2 * (3 + 1 + 20));
+        assert_eq!(postcard::from_bytes::<Tree>(&bytes).unwrap(), tree);
+    }
+
+    #[test]
+    fn an_object_id_that_is_too_long_is_refused() {
+        let bytes = postcard::to_allocvec(&Path::from(&[0; 33][..])).unwrap();
+        assert!(postcard::from_bytes::<ObjectId>(&bytes).is_err());
+    }
+}
