@@ -159,13 +159,18 @@ fn spawn_error(source: io::Error) -> Error {
     }
 }
 
+/// The line that says why a command failed; what goes before (warnings) or after it (hints) is
+/// of less help.
 fn complaint(stderr: &[u8], status: ExitStatus) -> String {
-    let is_complaint = |line: &&[u8]| line.starts_with(b"fatal: ") || line.starts_with(b"error: ");
-    let mut lines = stderr.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
-    let Some(first) = lines.clone().find(is_complaint).or_else(|| lines.next()) else {
-        return format!("failed ({status})");
+    let text = String::from_utf8_lossy(stderr);
+    let reason = |line: &'_ str| {
+        let reason = line.strip_prefix("fatal: ").or_else(|| line.strip_prefix("error: "));
+        reason.map(str::to_owned)
     };
-    printable(first.splitn(2, |&byte| byte == b' ').last().unwrap_or(first))
+    match text.lines().find_map(reason).or_else(|| text.lines().next().map(str::to_owned)) {
+        Some(reason) => reason.chars().filter(|c| !c.is_control()).collect(),
+        None => format!("failed ({status})"),
+    }
 }
 
 #[cfg(test)]
@@ -189,9 +194,8 @@ mod tests {
         let failed = Git::new(".").command(&["frobnicate"]).output().unwrap().status;
         for (text, expected) in [
             ("fatal: no such thing\nhint: try\n", "no such thing"),
-            ("warning: odd\nerror: bad \x1b[31m thing\n", "bad \\x1b[31m thing"),
-            ("\nwarning: odd\n", "odd"),
-            ("killed\n", "killed"),
+            ("warning: odd\nerror: bad \x1b[31m thing\n", "bad [31m thing"),
+            ("killed by something\n", "killed by something"),
         ] {
             assert_eq!(complaint(text.as_bytes(), failed), expected);
         }

@@ -114,14 +114,20 @@ fn resolve(git: &Git, rev: &OsString) -> Result<Option<String>, Error> {
     if rev.as_encoded_bytes().starts_with(b"-") {
         return Err(unknown());
     }
+    let verify = |rev: OsString| {
+        let args = ["rev-parse", "--quiet", "--verify"].map(OsString::from);
+        git.ask(&[&args[..], &[rev]].concat())
+    };
     let mut commit = rev.clone();
     commit.push("^{commit}");
-    let quiet = ["rev-parse", "--quiet", "--verify"].map(OsString::from);
-    if let Ok(id) = git.ask(&[&quiet[..], &[commit]].concat())? {
+    if let Ok(id) = verify(commit)? {
         return Ok(Some(printable(id.trim_ascii_end())));
     }
-    // The branch that HEAD names comes into being with its first commit.
-    let unborn = rev == "HEAD" && git.ask(&["symbolic-ref", "--quiet", "HEAD"])?.is_ok();
+    // The branch that HEAD names comes into being with its first commit. If it exists, then its
+    // commit is lost.
+    let unborn = rev == "HEAD"
+        && verify(rev.clone())?.is_err()
+        && git.ask(&["symbolic-ref", "--quiet", "HEAD"])?.is_ok();
     if unborn { Ok(None) } else { Err(unknown()) }
 }
 

@@ -270,14 +270,22 @@ fn a_commit_that_is_lost_is_an_error() {
     }
     repo.git(&["update-ref", "HEAD", &parent]);
     let history = repo.history();
-    let lost = history.commit_id(2).unwrap().to_string();
-    fs::remove_file(repo.path().join(".git/objects").join(&lost[..2]).join(&lost[2..])).unwrap();
+    let objects = repo.path().join(".git/objects");
+    let lose = |commit: Option<ObjectId>| {
+        let id = commit.unwrap().to_string();
+        fs::remove_file(objects.join(&id[..2]).join(&id[2..])).unwrap();
+    };
+    lose(history.commit_id(2));
 
     for until in [2, 3] {
         let read: Vec<_> = history.read(1, until).collect();
         assert!(matches!(&read[..], [Err(Error::Git { .. })]), "{read:?}");
     }
     assert!(matches!(repo.open("HEAD"), Err(Error::Git { .. })));
+
+    repo.git(&["update-ref", "HEAD", &history.commit_id(1).unwrap().to_string()]);
+    lose(history.commit_id(1));
+    assert!(matches!(repo.open("HEAD"), Err(Error::UnknownRevision { .. })));
 }
 
 #[test]
