@@ -184,14 +184,15 @@ impl Iterator for Commits {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.answered >= self.until {
-            // Every answer was read, so the next reader finds a clean connection.
-            lock(&self.history.idle).extend(self.diff_tree.take());
             return None;
         }
         let received = self.receive();
         if received.is_err() {
             self.diff_tree = None;
             self.until = self.answered;
+        } else if self.answered == self.until {
+            // Every answer was read, so the next reader finds a clean connection.
+            lock(&self.history.idle).extend(self.diff_tree.take());
         }
         Some(received)
     }

@@ -87,14 +87,16 @@ impl Source {
             Ok(history) if history.len() >= ENOUGH || args.rev.is_some() => {
                 return Ok(Self { history, _demo: None });
             }
-            Ok(history) => format!("This repository has only {} commits", history.len()),
-            Err(Error::NotARepository { .. }) => "There is no repository here".to_owned(),
+            Ok(history) => format!("only {} commits", history.len()),
+            Err(Error::NotARepository { reason, .. }) => reason,
             Err(error) => return Err(error),
         };
         print(&format!(
-            "{why}: this is a demo history, seed {}, in a temporary one.\n\
+            "This directory: {why}\n\
+             Instead: a demo history of {} commits (seed {}) in a temporary repository.\n\
              To see a repository of your own, pass its path:\n    \
              cargo run --release --example git_history -- ~/src/project\n\n",
+            table::count(demo::COMMITS),
             args.seed
         ))?;
         let demo = demo::write(args.seed, demo::COMMITS)?;

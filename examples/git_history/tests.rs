@@ -130,6 +130,15 @@ fn a_time_is_the_version_before_the_first_commit_that_was_made_later() {
 }
 
 #[test]
+fn a_clock_that_shows_more_than_the_year_9999_is_read_as_its_end() {
+    let repo = Repo::import(commits_at(&[0, 300_000_000_000_000, 7]).as_bytes());
+    let history = repo.history();
+    let last = history.time(2).unwrap();
+    assert_eq!(crate::table::time(last), "9999-12-30T22:00:00Z");
+    assert_eq!((history.version_at(last - 1), history.version_at(last)), (1, 3));
+}
+
+#[test]
 fn a_repository_without_commits_has_an_empty_history() {
     let repo = Repo::init(&[]);
     let history = repo.history();
