@@ -142,18 +142,14 @@ fn show_history(history: &Arc<History>, args: &Args) -> Result<Table, Error> {
     let mut random = Random::new(args.seed);
     let versions = verify::random_versions(history, args.verify, &mut random);
     let instants = verify::random_instants(history, args.verify, &mut random);
-    let [checked_versions, checked_instants] = [versions.len(), instants.len()];
+    let [v, i] = [&versions, &instants].map(|points| table::count(points.len() as u64));
     check_all(history, [versions, instants].concat())?;
 
     let mut table = about(history, args);
-    table.row("files", table::count(files)).row("full replay", table::duration(replay)).row(
-        "verified",
-        {
-            let (v, i) =
-                (table::count(checked_versions as u64), table::count(checked_instants as u64));
-            format!("{v}/{v} versions, {i}/{i} instants")
-        },
-    );
+    table
+        .row("files", table::count(files))
+        .row("full replay", table::duration(replay))
+        .row("verified", format!("{v}/{v} versions, {i}/{i} instants"));
     Ok(table)
 }
 
