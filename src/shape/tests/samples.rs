@@ -214,11 +214,12 @@ fn types_that_validate_are_offered_values_until_one_is_accepted() {
 
 #[test]
 fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     fn is_one(number: &u8) -> bool {
         *number == 1
     }
     #[derive(Serialize, Deserialize)]
-    struct Lines {
+    struct Page {
         #[serde(deserialize_with = "not_empty")]
         lines: Vec<u8>,
         mail: Email,
@@ -230,7 +231,7 @@ fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
         words: Vec<u8>,
     }
     #[derive(Serialize, Deserialize)]
-    struct Mail<T> {
+    struct Letter<T> {
         mail: Email,
         other: T,
         #[serde(skip_serializing_if = "is_one")]
@@ -238,9 +239,9 @@ fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
     }
     let why = |shape: super::Shape| shape.obstacle.map(|obstacle| obstacle.to_string());
     let left_out = |field| Some(format!("field {field} is left out by skip_serializing_if"));
-    assert_eq!(why(trace::<Lines>()), left_out("`words` of `Note`"));
-    assert_eq!(why(trace::<Mail<u8>>()), left_out("`number` of `Mail`"));
-    assert_eq!(why(trace::<Mail<Option<Never>>>()), left_out("`number` of `Mail`"));
+    assert_eq!(why(trace::<Page>()), left_out("`words` of `Note`"));
+    assert_eq!(why(trace::<Letter<u8>>()), left_out("`number` of `Letter`"));
+    assert_eq!(why(trace::<Letter<Option<Never>>>()), left_out("`number` of `Letter`"));
 }
 
 /// Accepts nothing at all.
