@@ -29,9 +29,10 @@
 //!
 //! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
 //! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
-//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass. A type that exceeds them, or that accepts none
-//! of the sample values, gets a fingerprint of what was seen, the same each time, and
-//! [`Shape::complete`] is false. Beyond what the type's own code does, nothing panics.
+//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass. A type
+//! that exceeds them, or that accepts none of the sample values, gets a fingerprint of what was
+//! seen, the same each time, and [`Shape::complete`] is false. Beyond what the type's own code
+//! does, nothing panics.
 
 mod access;
 mod candidates;
