@@ -18,6 +18,10 @@
 //! cents), for which the application declares a schema version. `#[serde(skip)]` fields and
 //! `PhantomData` parameters are invisible, as they are in stored bytes.
 //!
+//! A part that asks the format what comes next (untagged and internally tagged enums, free-form
+//! values, structs with a flattened field) is opaque: the fingerprint says that it is there, not
+//! what is in it. Positional codecs refuse such a type anyway, and the others read it by name.
+//!
 //! The fingerprint is the same in every process and on every platform; `isize` and `usize` are
 //! 64 bits to serde. It is stored with snapshots: see `fingerprint` for the bytes behind it.
 //!
@@ -25,9 +29,10 @@
 //!
 //! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
 //! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
-//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. A type that exceeds them, or that accepts none
-//! of the sample values, gets a fingerprint of what was seen, the same each time, and
-//! [`Shape::complete`] is false. Beyond what the type's own code does, nothing panics.
+//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass. A type
+//! that exceeds them, or that accepts none of the sample values, gets a fingerprint of what was
+//! seen, the same each time, and [`Shape::complete`] is false. Beyond what the type's own code
+//! does, nothing panics.
 
 mod access;
 mod candidates;

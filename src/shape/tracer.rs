@@ -23,7 +23,7 @@ pub(super) const MAX_DEPTH: usize = 128;
 
 /// Most times that types are entered inside themselves, one in the other. A smallest value needs
 /// at most as many as there are types in the circle.
-const MAX_REENTRIES: usize = 32;
+const MAX_REENTRIES: usize = 16;
 
 /// A place in the graph together with the type that reads there, as far as serde tells.
 #[derive(Clone, Copy, Debug)]
@@ -236,10 +236,11 @@ impl Tracer {
         let small = closing > 0 || self.plan.distance(node) == NEVER;
         let mut other = false;
         let pick = match self.graph.node(node).kind {
+            // In the phase that is after empty values, this is also what makes them: nothing is
+            // left to do inside, so the value is as small as possible.
             Kind::Option | Kind::Seq | Kind::Map => slot.pick.unwrap_or_else(|| {
-                let explore = self.phase == Phase::Empty && !slot.sampled;
-                other = (explore || small) && !slot.sampled;
-                usize::from(!(explore || small))
+                other = small && !slot.sampled;
+                usize::from(!small)
             }),
             Kind::Enum(_) => match self.choose_variant(node, small) {
                 Some(variant) => variant,

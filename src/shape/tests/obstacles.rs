@@ -168,6 +168,11 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
         struct Yes { id: u8, #[serde(default, skip_serializing_if = "Clone::clone")] flag: bool }
         struct Inner { list: Vec<u8>, option: Option<u8>, number: u8 }
         struct Outer { id: u8, #[serde(skip_serializing_if = "is_plain")] inner: Inner }
+        struct Lists {
+            id: u8,
+            #[serde(default, skip_serializing_if = "Vec::is_empty")]
+            lists: Vec<Vec<Option<u8>>>,
+        }
         struct Pair(u8, #[serde(default, skip_serializing_if = "Option::is_none")] Option<u8>);
     }
     let account = Account { id: 1, note: None };
@@ -203,6 +208,10 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
     refused(
         &[Outer { id: 1, inner: Inner { list: vec![], option: None, number: 0 } }],
         "field `inner` of `Outer` is left out by skip_serializing_if",
+    );
+    refused(
+        &[Lists { id: 1, lists: vec![] }],
+        "field `lists` of `Lists` is left out by skip_serializing_if",
     );
     refused(
         &[Pair(1, None)],

@@ -159,6 +159,25 @@ impl TryFrom<RawBox> for Rect {
     }
 }
 
+/// Only one value will do, in which only the first part is not the plainest.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(try_from = "(u8, u8, u8)", into = "(u8, u8, u8)")]
+struct Exact;
+
+impl TryFrom<(u8, u8, u8)> for Exact {
+    type Error = &'static str;
+
+    fn try_from(code: (u8, u8, u8)) -> Result<Self, Self::Error> {
+        if code == (10, 0, 0) { Ok(Self) } else { Err("wrong") }
+    }
+}
+
+impl From<Exact> for (u8, u8, u8) {
+    fn from(_: Exact) -> Self {
+        (10, 0, 0)
+    }
+}
+
 fn not_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -182,6 +201,7 @@ fn types_that_validate_are_offered_values_until_one_is_accepted() {
         reply_to: Option<Email>,
         by_mail: BTreeMap<Email, Span>,
         area: Rect,
+        exact: Exact,
         #[serde(deserialize_with = "not_empty")]
         lines: Vec<Span>,
         #[serde(deserialize_with = "at_least_two")]
@@ -190,6 +210,38 @@ fn types_that_validate_are_offered_values_until_one_is_accepted() {
     clean::<Picky>();
     let (_, passes, visits) = cost::<Picky>();
     assert!(passes < 60 && visits < 1_500, "{passes} passes, {visits} visits");
+}
+
+#[test]
+fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_one(number: &u8) -> bool {
+        *number == 1
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Page {
+        #[serde(deserialize_with = "not_empty")]
+        lines: Vec<u8>,
+        mail: Email,
+        lists: Vec<Vec<Note>>,
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Note {
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        words: Vec<u8>,
+    }
+    #[derive(Serialize, Deserialize)]
+    struct Letter<T> {
+        mail: Email,
+        other: T,
+        #[serde(skip_serializing_if = "is_one")]
+        number: u8,
+    }
+    let why = |shape: super::Shape| shape.obstacle.map(|obstacle| obstacle.to_string());
+    let left_out = |field| Some(format!("field {field} is left out by skip_serializing_if"));
+    assert_eq!(why(trace::<Page>()), left_out("`words` of `Note`"));
+    assert_eq!(why(trace::<Letter<u8>>()), left_out("`number` of `Letter`"));
+    assert_eq!(why(trace::<Letter<Option<Never>>>()), left_out("`number` of `Letter`"));
 }
 
 /// Accepts nothing at all.
@@ -397,7 +449,7 @@ many_circles!(Circles:
 
 #[test]
 fn many_ways_back_into_a_type_do_not_use_up_the_stack() {
-    let traced = std::thread::Builder::new().stack_size(1 << 20).spawn(clean::<Circles>);
+    let traced = std::thread::Builder::new().stack_size(1 << 19).spawn(clean::<Circles>);
     traced.unwrap().join().unwrap();
     let (_, passes, visits) = cost::<Circles>();
     assert!(passes < 200 && visits < MAX_VISITS / 2, "{passes} passes, {visits} visits");
