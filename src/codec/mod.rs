@@ -7,6 +7,8 @@ mod depth;
 mod id;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(any(feature = "msgpack", feature = "json"))]
+mod lossless;
 #[cfg(feature = "msgpack")]
 mod msgpack;
 #[cfg(feature = "postcard")]

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, IgnoredAny};
 
+use super::lossless::{self, Nulls};
 use super::{Codec, CodecId, DecodeLimits, TypeInfo};
 use crate::error::{BoxError, Error};
 
@@ -10,11 +11,14 @@ use crate::error::{BoxError, Error};
 /// compression, and decodable after fields were added (with `#[serde(default)]`), removed or
 /// reordered. Carries everything that serde can describe.
 ///
-/// One known limit of the format: `Some(None)` comes back as `None`; the check at the first write
-/// finds a state that depends on it.
+/// One known limit of the format: `Some(None)` and `Some(())` would come back as `None`, so a state
+/// that holds one is refused when it is written.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct MessagePack;
+
+const NULLS: Nulls =
+    Nulls { unit_structs: false, floats_not_finite: false, is_human_readable: false };
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
     fn id(&self) -> CodecId {
@@ -30,6 +34,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        lossless::check(state, NULLS)?;
         state.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map())?;
         Ok(())
     }
