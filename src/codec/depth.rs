@@ -13,6 +13,7 @@ use serde::de::{
 };
 
 /// Decodes a `T` that nests at most `max` levels (inclusive).
+#[cfg(any(feature = "postcard", feature = "msgpack"))]
 pub(super) fn limited<'de, T, D>(decoder: D, max: u16) -> Result<T, D::Error>
 where
     T: Deserialize<'de>,

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
-#[cfg(any(feature = "postcard", feature = "bincode"))]
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack"))]
 mod depth;
 mod id;
 #[cfg(feature = "json")]

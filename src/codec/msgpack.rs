@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, IgnoredAny};
 
 use super::lossless::{self, Nulls};
-use super::{Codec, CodecId, DecodeLimits, TypeInfo};
+use super::{Codec, CodecId, DecodeLimits, TypeInfo, depth};
 use crate::error::{BoxError, Error};
 
 /// MessagePack with field names: about twice the size of [`Postcard`](super::Postcard) before
@@ -41,10 +41,16 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
         let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-        if let Some(max) = limits.max_depth {
-            decoder.set_max_depth(usize::from(max));
-        }
-        let state = S::deserialize(&mut decoder)?;
+        // Also for types that do not contain themselves: fields that they do not know are skipped
+        // with recursion, and the decoder's own limit is too deep for the stack of a thread.
+        let max_depth = limits.max_depth.or(DecodeLimits::RECURSIVE.max_depth);
+        decoder.set_max_depth(max_depth.map_or(0, usize::from));
+        // The decoder does not count the variants of enums: a type that contains itself through
+        // them needs the limit around it.
+        let state = match limits.max_depth {
+            None => S::deserialize(&mut decoder)?,
+            Some(max) => depth::limited(&mut decoder, max)?,
+        };
         // The decoder does not tell what it left over; asking it for one more value does. Only
         // the end of the bytes fails at the very marker of that value.
         match IgnoredAny::deserialize(&mut decoder) {
