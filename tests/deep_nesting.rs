@@ -29,7 +29,7 @@ use snapfold::{
 };
 
 /// Deep enough to overflow any stack.
-const DEEP: usize = 1_000_000;
+const DEEP: usize = 200_000;
 
 trait State: Aggregate<Event = u32> + Serialize + DeserializeOwned + Debug + PartialEq {}
 impl<S: Aggregate<Event = u32> + Serialize + DeserializeOwned + Debug + PartialEq> State for S {}
