@@ -250,7 +250,7 @@ change!(a_field_added_at_the_end_is_not_read_from_old_bytes {
         s.credit -= 1;
         s.moves += 1;
         s.largest = s.largest.max(by);
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 change!(a_field_added_inside_an_element_is_not_read_from_old_bytes {
@@ -266,7 +266,7 @@ change!(a_field_added_inside_an_element_is_not_read_from_old_bytes {
         s.balance += by;
         s.credit -= 1;
         s.moves += 1;
-    }, |name: String| LongTag { length: name.len(), name })
+    }, |name: String| LongTag { length: name.len(), name });
 });
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -291,7 +291,7 @@ change!(a_field_added_in_the_middle_is_not_read_from_old_bytes {
         s.credit -= 1;
         s.moves += 1;
         s.smallest = s.smallest.min(by);
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 change!(
@@ -328,7 +328,7 @@ change!(a_removed_middle_field_does_not_shift_the_others {
     fold!(state, event, |s, by| {
         s.balance += by;
         s.moves += 1;
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 change!(two_swapped_fields_of_one_type_are_not_swapped_in_the_state {
@@ -344,7 +344,7 @@ change!(two_swapped_fields_of_one_type_are_not_swapped_in_the_state {
         s.balance += by;
         s.credit -= 1;
         s.moves += 1;
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 change!(a_renamed_field_does_not_go_unnoticed {
@@ -361,7 +361,7 @@ change!(a_renamed_field_does_not_go_unnoticed {
         s.credit -= 1;
         // A renamed field often means something else by now.
         s.moves += 10;
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 change!(a_widened_field_does_not_go_unnoticed {
@@ -377,7 +377,7 @@ change!(a_widened_field_does_not_go_unnoticed {
         s.balance += by;
         s.credit -= 1;
         s.moves += u64::from(u32::MAX);
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 change!(a_negative_number_does_not_become_a_large_one {
@@ -394,7 +394,7 @@ change!(a_negative_number_does_not_become_a_large_one {
         s.balance += by;
         s.credit += 1;
         s.moves += 1;
-    }, |name| Tag { name })
+    }, |name| Tag { name });
 });
 
 #[tokio::test]
@@ -457,7 +457,7 @@ state! {
             s.balance += by * 100;
             s.credit -= 1;
             s.moves += 1;
-        }, |name| Tag { name })
+        }, |name| Tag { name });
     }
 }
 

@@ -37,7 +37,11 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        bincode::serde::encode_into_std_write(state, out, config())?;
+        // The limit in the configuration holds for decoding only.
+        let written = bincode::serde::encode_into_std_write(state, out, config())?;
+        if written > LIMIT {
+            return Err(format!("the state has {written} bytes, the limit is {LIMIT}").into());
+        }
         Ok(())
     }
 

@@ -3,18 +3,21 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::lossless::{self, Nulls};
 use super::{Codec, CodecId, DecodeLimits, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// JSON for people who want to read a snapshot. Keys of objects are sorted, so that equal states
 /// give equal bytes even when they hold hash maps.
 ///
-/// Integers beyond 64 bits, maps whose keys are neither text nor numbers, and floats that are not
-/// finite cannot be carried; the write reports it. A `HashSet` is a JSON array and keeps its
+/// Integers beyond 64 bits, maps whose keys are neither text nor numbers, floats that are not
+/// finite, and `Some(None)` or `Some(())` cannot be carried; the write reports it. A `HashSet` is a JSON array and keeps its
 /// random order.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct Json;
+
+const NULLS: Nulls = Nulls { unit_structs: true, floats_not_finite: true, is_human_readable: true };
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
     fn id(&self) -> CodecId {
@@ -30,6 +33,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        lossless::check(state, NULLS)?;
         let mut value = serde_json::to_value(state)?;
         // Another crate may have switched on insertion order for all of serde_json.
         value.sort_all_objects();

@@ -2,11 +2,13 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
-#[cfg(any(feature = "postcard", feature = "bincode"))]
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack"))]
 mod depth;
 mod id;
 #[cfg(feature = "json")]
 mod json;
+#[cfg(any(feature = "msgpack", feature = "json"))]
+mod lossless;
 #[cfg(feature = "msgpack")]
 mod msgpack;
 #[cfg(feature = "postcard")]

@@ -1,8 +1,10 @@
 //! MessagePack with field names: [`MessagePack`].
 
 use serde::Serialize;
-use serde::de::{Deserialize, DeserializeOwned, IgnoredAny};
+use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny};
 
+use super::depth::Root;
+use super::lossless::{self, Nulls};
 use super::{Codec, CodecId, DecodeLimits, TypeInfo};
 use crate::error::{BoxError, Error};
 
@@ -10,11 +12,14 @@ use crate::error::{BoxError, Error};
 /// compression, and decodable after fields were added (with `#[serde(default)]`), removed or
 /// reordered. Carries everything that serde can describe.
 ///
-/// One known limit of the format: `Some(None)` comes back as `None`; the check at the first write
-/// finds a state that depends on it.
+/// One known limit of the format: `Some(None)` and `Some(())` would come back as `None`, so a state
+/// that holds one is refused when it is written.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct MessagePack;
+
+const NULLS: Nulls =
+    Nulls { unit_structs: false, floats_not_finite: false, is_human_readable: false };
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
     fn id(&self) -> CodecId {
@@ -30,16 +35,23 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        lossless::check(state, NULLS)?;
         state.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map())?;
         Ok(())
     }
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
         let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-        if let Some(max) = limits.max_depth {
-            decoder.set_max_depth(usize::from(max));
-        }
-        let state = S::deserialize(&mut decoder)?;
+        // Also for types that do not contain themselves: fields that they do not know are skipped
+        // with recursion, and the decoder's own limit is too deep for the stack of a thread.
+        let max_depth = limits.max_depth.or(DecodeLimits::RECURSIVE.max_depth);
+        decoder.set_max_depth(max_depth.map_or(0, usize::from));
+        // The decoder does not count the variants of enums: a type that contains itself through
+        // them needs the limit around it.
+        let state = match limits.max_depth {
+            None => S::deserialize(&mut decoder)?,
+            Some(max) => Root::new(max).deserialize(&mut decoder)?,
+        };
         // The decoder does not tell what it left over; asking it for one more value does. Only
         // the end of the bytes fails at the very marker of that value.
         match IgnoredAny::deserialize(&mut decoder) {

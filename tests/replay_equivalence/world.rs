@@ -284,8 +284,11 @@ impl<'c, S: Subject> World<'c, S> {
             Asked::Known(point) => self.engine.latest_known(key, point).await,
         };
         let failed = self.store.failures() > failures;
-        if failed && !self.replays_on_failure && result.is_err() {
-            prop_assert_eq!(result.unwrap_err().kind(), ErrorKind::Store);
+        if let Err(error) = &result
+            && failed
+            && !self.replays_on_failure
+        {
+            prop_assert_eq!(error.kind(), ErrorKind::Store);
             return Ok(());
         }
         let (history, stored) = (&self.histories[at], self.stored(key).await);
