@@ -106,7 +106,9 @@ impl<A: Aggregate> Core<A> {
         let mut replay = Replay::new(&mut progress, Point::Now.into(), clock);
         read_into(&*self.source, key, &mut replay).await?;
         let done = replay.finish();
-        if done.ended != Ended::Whole {
+        let none_yet = done.ended == Ended::Nothing && progress.position.version == 0;
+        // Without events there is nothing to compare, but they may have come and gone.
+        if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
             return Ok(None);
         }
         let mut provenance = Provenance::new(Origin::Cache);
