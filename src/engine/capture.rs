@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::Core;
+use super::cache::Outdates;
 use super::load::{Reconstructed, from_start, reached};
 use super::stopwatch::Stopwatch;
 use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
@@ -97,10 +98,11 @@ impl<A: Aggregate> Core<A> {
         let replayed = from_start(&*self.source, key, limits, &mut watch, Vec::new()).await?;
         let loaded = reached(replayed, version)?;
         let record = self.record(&loaded, &[])?;
-        let outcomes = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
-        // Whatever was cached may have come from what is being repaired.
-        self.cache.invalidate(key).await;
-        let replaced = outcomes?.pop() == Some(PutOutcome::Replaced);
+        // Whatever is cached may have come from what is being repaired.
+        let _outdates = Outdates { cache: &self.cache, key };
+        let replace = PutOptions::default().replace(true);
+        let mut outcomes = self.put(vec![record.clone()], replace).await?;
+        let replaced = outcomes.pop() == Some(PutOutcome::Replaced);
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 

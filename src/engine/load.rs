@@ -74,10 +74,11 @@ impl<A: Aggregate> Core<A> {
         let cached = self
             .cache
             .get_or_load(key, async {
+                let epoch = self.cache.epoch(key);
                 let loaded = self.reconstruct(key, Point::Now).await?;
                 let weight = self.weigh(&loaded);
                 let now = self.clock.monotonic();
-                let cached = Cached::new(&loaded, weight, now, now);
+                let cached = Cached::new(&loaded, weight, now, epoch, now);
                 own = Some(loaded);
                 Ok(cached)
             })
@@ -85,13 +86,14 @@ impl<A: Aggregate> Core<A> {
         if let Some(loaded) = own {
             return Ok(loaded);
         }
-        match self.advance(key, &cached).await? {
-            Some(advanced) => Ok(advanced),
-            None => {
-                self.cache.invalidate(key).await;
-                self.reconstruct(key, Point::Now).await
+        // The one load may have begun before a repair that this caller knows of.
+        if self.cache.is_current(&cached) {
+            if let Some(advanced) = self.advance(key, &cached).await? {
+                return Ok(advanced);
             }
         }
+        self.cache.invalidate(key).await;
+        self.reconstruct(key, Point::Now).await
     }
 
     /// The cached state with the events after it, or `None` if the events disagree with it (R6):
@@ -121,7 +123,8 @@ impl<A: Aggregate> Core<A> {
         if done.applied > 0 {
             let outdated = cached.weight.is_outdated(loaded.version());
             let weight = if outdated { self.measure(&loaded) } else { cached.weight };
-            let advanced = Cached::new(&loaded, weight, cached.since, clock.monotonic());
+            let advanced =
+                Cached::new(&loaded, weight, cached.since, cached.epoch, clock.monotonic());
             // Boxed like all rare paths: what a future may hold is allocated by every load.
             Box::pin(self.cache.replace(key, advanced)).await;
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::Core;
+use super::cache::Outdates;
 use super::search::decode;
 use crate::envelope::{Reject, SnapshotMeta};
 use crate::error::Error;
@@ -118,17 +119,18 @@ impl<A: Aggregate> Core<A> {
         version: u64,
     ) -> Result<Deleted, Error> {
         self.check_kind(key)?;
-        let deleted = self.store.delete(key, Selection::Below(version)).await;
-        self.cache.invalidate(key).await;
-        deleted
+        let _outdates = Outdates { cache: &self.cache, key };
+        self.store.delete(key, Selection::Below(version)).await
     }
 
     async fn delete_ids(&self, key: &AggregateKey, ids: &[SnapshotId]) -> Result<Deleted, Error> {
+        if ids.is_empty() {
+            return Ok(Deleted::default());
+        }
         let mut parts = Vec::new();
+        let _outdates = Outdates { cache: &self.cache, key };
         for batch in ids.chunks(DELETE_BATCH) {
-            let deleted = self.store.delete(key, Selection::Ids(batch)).await;
-            self.cache.invalidate(key).await;
-            parts.push(deleted?);
+            parts.push(self.store.delete(key, Selection::Ids(batch)).await?);
         }
         Ok(parts.into_iter().sum())
     }
