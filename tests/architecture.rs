@@ -28,6 +28,9 @@ const CONTRACTS: usize = 2;
 const MAX_LINES: usize = 500;
 const MAX_MEDIAN_LINES: usize = 150;
 
+/// How an item begins that only tests compile.
+const TEST_ONLY: [&str; 2] = ["#[cfg(test)]", "#[cfg(all(test,"];
+
 struct File {
     path: String,
     /// `["engine", "load"]` for `src/engine/load.rs`.
@@ -67,9 +70,11 @@ fn code(text: &str) -> String {
     let bare = without_comments_and_texts(text);
     let mut code = String::new();
     let mut rest = bare.as_str();
-    while let Some(at) = rest.find("#[cfg(test)]") {
+    while let Some((at, attribute)) =
+        TEST_ONLY.iter().filter_map(|a| Some((rest.find(a)?, *a))).min()
+    {
         code.push_str(&rest[..at]);
-        rest = after_item(&rest[at + "#[cfg(test)]".len()..]);
+        rest = after_item(&rest[at + attribute.len()..]);
     }
     code.push_str(rest);
     code

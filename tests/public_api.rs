@@ -140,6 +140,8 @@ fn what_people_read_displays() {
 #[test]
 fn each_seam_can_be_an_object() {
     fn object<T: ?Sized>(_: Option<&T>) {}
+    fn is_store<T: SnapshotStore>() {}
+    fn is_trigger<T: Trigger>() {}
     object::<dyn SnapshotStore>(None);
     object::<dyn EventSource<Account>>(None);
     object::<dyn SnapshotManager<Account>>(None);
@@ -149,8 +151,6 @@ fn each_seam_can_be_an_object() {
     object::<dyn Clock>(None);
     object::<dyn Codec<Account>>(None);
     // Behind a shared pointer a store and a trigger are still what they were.
-    fn is_store<T: SnapshotStore>() {}
-    fn is_trigger<T: Trigger>() {}
     is_store::<std::sync::Arc<dyn SnapshotStore>>();
     is_trigger::<std::sync::Arc<dyn Trigger>>();
 }

@@ -100,8 +100,8 @@ impl<A: Aggregate> Core<A> {
         let record = self.record(&loaded, &[])?;
         // Whatever is cached may have come from what is being repaired.
         let _outdates = Outdates { cache: &self.cache, key };
-        let replace = PutOptions::default().replace(true);
-        let mut outcomes = self.put(vec![record.clone()], replace).await?;
+        let options = PutOptions::default().replace(true);
+        let mut outcomes = self.put(vec![record.clone()], options).await?;
         let replaced = outcomes.pop() == Some(PutOutcome::Replaced);
         Ok(Repaired { meta: meta(&record)?, replaced })
     }

@@ -87,10 +87,10 @@ impl<A: Aggregate> Core<A> {
             return Ok(loaded);
         }
         // The one load may have begun before a repair that this caller knows of.
-        if self.cache.is_current(&cached) {
-            if let Some(advanced) = self.advance(key, &cached).await? {
-                return Ok(advanced);
-            }
+        if self.cache.is_current(&cached)
+            && let Some(advanced) = self.advance(key, &cached).await?
+        {
+            return Ok(advanced);
         }
         self.cache.invalidate(key).await;
         self.reconstruct(key, Point::Now).await
