@@ -303,7 +303,7 @@ async fn failing_saves_are_reported_backed_off_and_forgotten_after_a_success() {
         assert!(commit(&world, &key, failures).await.is_queued(), "after {failures}");
         world.engine.flush(LONG).await.unwrap();
         assert_eq!(log.lines().last().unwrap(), &format!("failed a Store {seconds}s"));
-        world.clock.advance(Duration::from_secs(seconds) - Duration::from_micros(1));
+        world.clock.advance(Duration::from_micros(seconds * 1_000_000 - 1));
         let dropped = commit(&world, &key, failures).await;
         let says = format!("{failures} snapshots in a row failed; no further try for 1\u{b5}s");
         assert_eq!(dropped.reason(), says);
