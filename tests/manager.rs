@@ -211,9 +211,8 @@ async fn many_are_created_in_batches_with_one_result_each_in_their_order() {
     assert_eq!(results.len(), 150);
     for (index, (key, result)) in keys.iter().zip(&results).enumerate() {
         match (index, result) {
-            (40, Ok(Created::Empty)) => {}
+            (40, Ok(Created::Empty)) | (60, Ok(Created::Existing { identical: true, .. })) => {}
             (50, Err(error)) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
-            (60, Ok(Created::Existing { identical: true, .. })) => {}
             (_, Ok(Created::Stored(meta))) => {
                 assert_eq!(meta.key, *key);
                 assert_eq!(meta.version, world.engine.load(key).await.unwrap().version);
@@ -591,6 +590,33 @@ async fn old_and_new_code_each_find_their_own_snapshots_in_one_store() {
     let loaded = old.load(&key).await.unwrap();
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 15);
     assert_eq!(loaded.state.balance, 210);
+}
+
+#[tokio::test]
+async fn a_snapshot_of_an_older_generation_is_fetched_through_its_upcaster() {
+    let source = Source::default();
+    let key = key("a");
+    source.grow(&key, 20);
+    let store = Store::default();
+    let events = source.events.clone();
+    let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
+    old.create_with(&key, CreateOptions::default().version(15)).await.unwrap();
+    let world = World::over(source, store, |builder| {
+        builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
+            Ok(Account { balance: old.balance, ..Account::default() })
+        })
+    });
+    put_foreign(&world, &key, Generation { schema_version: 7, fingerprint: 7 }, 16).await;
+    let latest = world.engine.latest_snapshot(&key).await.unwrap().usable().unwrap();
+    assert_eq!((latest.meta.version, latest.state.balance), (15, 120));
+    let exact = world.engine.snapshot(&key, 15).await.unwrap().usable().unwrap();
+    assert_eq!(exact.meta.generation, old.generation());
+    assert!(world.engine.snapshot(&key, 16).await.unwrap().usable().is_none());
+    // One of today's is preferred, also where another is newer.
+    world.snapshots_at(&key, &[10]).await;
+    let latest = world.engine.latest_snapshot(&key).await.unwrap().usable().unwrap();
+    assert_eq!(latest.meta.version, 10);
+    assert!(world.engine.snapshot(&key, 15).await.unwrap().usable().is_some());
 }
 
 // Without snapshots -------------------------------------------------------------------------------

@@ -118,8 +118,8 @@ async fn show_history(history: &Arc<History>, args: &Args) -> Result<Table, Erro
     let every = args.every.unwrap_or((history.len() / 20).clamp(1, 100));
     rebuilder.take_snapshots(every, history.len()).await?;
     let [(replayed, replay_time), (loaded, load_time)] = rebuilder.head_twice().await?;
-    verify::check(history, history.len(), &replayed)?;
-    verify::check(history, history.len(), &loaded)?;
+    verify::check_loaded(history, history.len(), &replayed)?;
+    verify::check_loaded(history, history.len(), &loaded)?;
 
     let mut random = Random::new(args.seed);
     let versions = verify::random_versions(history, args.verify, &mut random);
@@ -128,7 +128,7 @@ async fn show_history(history: &Arc<History>, args: &Args) -> Result<Table, Erro
     let bar = progress::bar("verifying", (versions.len() + instants.len()) as u64);
     for at in [versions, instants].concat() {
         let expected = verify::version_of(history, at)?;
-        verify::check(history, expected, &rebuilder.at(at).await?)?;
+        verify::check_loaded(history, expected, &rebuilder.at(at).await?)?;
         bar.inc(1);
     }
     drop(bar);
@@ -156,7 +156,7 @@ async fn show_point(history: &Arc<History>, args: &Args, at: At) -> Result<Table
     let start = Instant::now();
     let loaded = rebuilder.at(at).await?;
     let load_time = start.elapsed();
-    verify::check(history, version, &loaded)?;
+    verify::check_loaded(history, version, &loaded)?;
 
     let mut table = Table::default();
     if let At::Instant(time) = at {

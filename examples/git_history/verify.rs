@@ -51,20 +51,28 @@ pub(crate) fn version_of(history: &History, at: At) -> Result<u64, Error> {
     }
 }
 
-/// Fails unless what was loaded is the tree that git has at `version`.
-pub(crate) fn check(history: &History, version: u64, loaded: &Loaded<Tree>) -> Result<(), Error> {
-    let commit = history.commit_id(version);
-    let difference = if loaded.version == version {
-        oracle::difference(history.git(), commit, &loaded.state)?
-    } else {
-        Some(format!("version {} was loaded instead", loaded.version))
-    };
-    match difference {
-        None => Ok(()),
-        Some(difference) => Err(Error::Mismatch {
-            version,
-            commit: commit.map_or("(none)".to_owned(), |id| id.to_string()),
-            difference,
-        }),
+/// Fails unless what was loaded is `version`, and the tree that git has there.
+pub(crate) fn check_loaded(
+    history: &History,
+    version: u64,
+    loaded: &Loaded<Tree>,
+) -> Result<(), Error> {
+    if loaded.version != version {
+        let difference = format!("version {} was loaded instead", loaded.version);
+        return Err(mismatch(history, version, difference));
     }
+    check(history, version, &loaded.state)
+}
+
+/// Fails unless `tree` is what git has at `version`.
+pub(crate) fn check(history: &History, version: u64, tree: &Tree) -> Result<(), Error> {
+    match oracle::difference(history.git(), history.commit_id(version), tree)? {
+        None => Ok(()),
+        Some(difference) => Err(mismatch(history, version, difference)),
+    }
+}
+
+fn mismatch(history: &History, version: u64, difference: String) -> Error {
+    let commit = history.commit_id(version).map_or("(none)".to_owned(), |id| id.to_string());
+    Error::Mismatch { version, commit, difference }
 }

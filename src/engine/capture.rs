@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::cache::Outdates;
 use super::load::{Reconstructed, from_start, reached};
 use super::stopwatch::Stopwatch;
 use super::{Core, check_kind};
@@ -97,10 +98,11 @@ impl<A: Aggregate> Core<A> {
         let folded = from_start(&*self.source, key, limits, &mut watch, Vec::new()).await?;
         let loaded = reached(folded, version)?;
         let record = self.record(&loaded, &[])?;
-        let put = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
-        // Whatever was cached may have come from what is being repaired.
-        self.cache.invalidate(key).await;
-        let replaced = matches!(put?.pop(), Some(PutOutcome::Replaced));
+        // Whatever is cached may have come from what is being repaired.
+        let _outdates = Outdates { cache: &self.cache, key };
+        let options = PutOptions::default().replace(true);
+        let mut outcomes = self.put(vec![record.clone()], options).await?;
+        let replaced = outcomes.pop() == Some(PutOutcome::Replaced);
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 

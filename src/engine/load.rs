@@ -76,10 +76,11 @@ impl<A: Aggregate> Core<A> {
         let cached = self
             .cache
             .get_or_load(key, async {
+                let epoch = self.cache.epoch(key);
                 let loaded = self.reconstruct(key, Point::Now).await?;
                 let weight = self.weigh(&loaded);
                 let now = self.clock.monotonic();
-                let cached = Cached::new(&loaded, weight, now, now);
+                let cached = Cached::new(&loaded, weight, now, epoch, now);
                 own = Some(loaded);
                 Ok(cached)
             })
@@ -87,7 +88,10 @@ impl<A: Aggregate> Core<A> {
         if let Some(loaded) = own {
             return Ok(loaded);
         }
-        if let Some(advanced) = self.advance(key, &cached).await? {
+        // The one load may have begun before a repair that this caller knows of.
+        if self.cache.is_current(&cached)
+            && let Some(advanced) = self.advance(key, &cached).await?
+        {
             return Ok(advanced);
         }
         self.cache.invalidate(key).await;
@@ -108,7 +112,9 @@ impl<A: Aggregate> Core<A> {
         let read = self.source.read(key, range, &mut replay).await;
         read.map_err(|source| Error::event_source("read events", source))?;
         let done = replay.finish();
-        if done.ended != Ended::Whole {
+        let none_yet = done.ended == Ended::Nothing && progress.position.version == 0;
+        // Without events there is nothing to compare, but they may have come and gone.
+        if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
             return Ok(None);
         }
         let mut provenance = Provenance::new(Origin::Cache);
@@ -121,7 +127,8 @@ impl<A: Aggregate> Core<A> {
         if done.applied > 0 {
             let outdated = cached.weight.is_outdated(loaded.version());
             let weight = if outdated { self.measure(&loaded) } else { cached.weight };
-            let advanced = Cached::new(&loaded, weight, cached.since, clock.monotonic());
+            let advanced =
+                Cached::new(&loaded, weight, cached.since, cached.epoch, clock.monotonic());
             // Boxed like all rare paths: what a future may hold is allocated by every load.
             Box::pin(self.cache.replace(key, advanced)).await;
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
+use super::cache::Outdates;
 use super::search::decode;
 use super::{Core, check_kind};
 use crate::envelope::{Reject, SnapshotMeta};
@@ -118,17 +119,18 @@ impl<A: Aggregate> Core<A> {
         version: u64,
     ) -> Result<Deleted, Error> {
         check_kind::<A>(key)?;
-        let deleted = self.store.delete(key, Selection::Below(version)).await;
-        self.cache.invalidate(key).await;
-        deleted
+        let _outdates = Outdates { cache: &self.cache, key };
+        self.store.delete(key, Selection::Below(version)).await
     }
 
     async fn delete_ids(&self, key: &AggregateKey, ids: &[SnapshotId]) -> Result<Deleted, Error> {
+        if ids.is_empty() {
+            return Ok(Deleted::default());
+        }
         let mut parts = Vec::new();
+        let _outdates = Outdates { cache: &self.cache, key };
         for batch in ids.chunks(DELETE_BATCH) {
-            let deleted = self.store.delete(key, Selection::Ids(batch)).await;
-            self.cache.invalidate(key).await;
-            parts.push(deleted?);
+            parts.push(self.store.delete(key, Selection::Ids(batch)).await?);
         }
         Ok(parts.into_iter().sum())
     }

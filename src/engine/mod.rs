@@ -112,6 +112,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.reconstruct(key, point).await.map(Reconstructed::into_loaded)
     }
 
+    fn stored(&self, created: &Created) {
+        if let Some(meta) = created.meta() {
+            self.saver.stored(meta);
+        }
+    }
+
     /// Waits until no snapshot is queued or being taken in the background, for at most `within`:
     /// for a shutdown, or a test. Must run on a tokio runtime with time enabled.
     ///
@@ -174,11 +180,15 @@ impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
         key: &AggregateKey,
         options: CreateOptions,
     ) -> Result<Created, Error> {
-        self.core.create(key, &options).await
+        let created = self.core.create(key, &options).await?;
+        self.stored(&created);
+        Ok(created)
     }
 
     async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
-        self.core.create_many(keys).await
+        let created = self.core.create_many(keys).await;
+        created.iter().flatten().for_each(|created| self.stored(created));
+        created
     }
 
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
@@ -198,15 +208,21 @@ impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
     }
 
     async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
-        self.core.delete(key, version).await
+        let deleted = self.core.delete(key, version).await;
+        self.saver.deleted(key);
+        deleted
     }
 
     async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
-        self.core.delete_before(key, version).await
+        let deleted = self.core.delete_before(key, version).await;
+        self.saver.deleted(key);
+        deleted
     }
 
     async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
-        self.core.repair(key, version).await
+        let repaired = self.core.repair(key, version).await?;
+        self.saver.stored(&repaired.meta);
+        Ok(repaired)
     }
 
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {

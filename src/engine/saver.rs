@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use super::Core;
 use super::observer::Report;
+use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, Created, Decision, Loaded, SnapshotUsed};
@@ -70,8 +71,9 @@ impl<A: Aggregate> Saver<A> {
         let key = &loaded.key;
         let mut queue = self.shared.lock();
         // A snapshot above the committed version belongs to a history that was rewound.
-        let snapshot = newest(loaded.provenance.snapshot, queue.saved.get(key).copied())
-            .filter(|snapshot| snapshot.version <= version);
+        let used = loaded.provenance.snapshot.filter(|used| used.id.version <= version);
+        let saved = queue.saved.get(key).copied().filter(|saved| saved.version <= version);
+        let snapshot = newest(used, saved);
         let seen = observation(core, loaded, version, snapshot);
         if seen.distance() == 0 {
             let reason = "nothing was committed since the last snapshot".to_owned();
@@ -97,6 +99,19 @@ impl<A: Aggregate> Saver<A> {
                 Decision::Dropped { reason: why }
             }
         }
+    }
+
+    /// Takes into account that a snapshot was stored by hand (R13).
+    pub(super) fn stored(&self, meta: &SnapshotMeta) {
+        let mut queue = self.shared.lock();
+        if queue.saved.get(&meta.key).is_none_or(|saved| saved.version < meta.version) {
+            remember(&mut queue.saved, &meta.key, seen(meta));
+        }
+    }
+
+    /// Takes into account that snapshots of `key` were deleted, perhaps the newest.
+    pub(super) fn deleted(&self, key: &AggregateKey) {
+        self.shared.lock().saved.remove(key);
     }
 
     /// Puts `key` into the queue, and tells where a task is to be started, if none runs.
@@ -254,8 +269,7 @@ fn note<A: Aggregate>(
             let mut queue = shared.lock();
             queue.failing.remove(key);
             if let Some(meta) = created.meta() {
-                let seen = SnapshotSeen::new(meta.version, meta.created_at, meta.raw_bytes);
-                remember(&mut queue.saved, key, seen);
+                remember(&mut queue.saved, key, seen(meta));
             }
             drop(queue);
             core.report(&Report::Saved { key, created: &created });
@@ -279,6 +293,10 @@ fn remember<T>(map: &mut HashMap<AggregateKey, T>, key: &AggregateKey, value: T)
         map.clear();
     }
     map.insert(key.clone(), value);
+}
+
+fn seen(meta: &SnapshotMeta) -> SnapshotSeen {
+    SnapshotSeen::new(meta.version, meta.created_at, meta.raw_bytes)
 }
 
 fn newest(used: Option<SnapshotUsed>, saved: Option<SnapshotSeen>) -> Option<SnapshotSeen> {

@@ -87,10 +87,12 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 Err(error) => return self.failed(error).map(|()| None),
             };
             watch.fetched();
-            let found = match (answer, &self.stage) {
-                (Lookup::Found(found), _) => found,
-                (_, Stage::Others(_)) => continue,
-                (Lookup::OtherGeneration, _) => {
+            let found = match answer {
+                Lookup::Found(found) => found,
+                _ if matches!(self.stage, Stage::Others(_)) => continue,
+                // Absent below a rejected snapshot says nothing of other generations above it.
+                Lookup::Absent if self.tries == 0 => break,
+                Lookup::Absent | Lookup::OtherGeneration => {
                     // Boxed, so that the future of every load does not have to hold it.
                     match Box::pin(self.other_generations()).await {
                         Ok(ids) => self.stage = Stage::Others(ids),
@@ -98,7 +100,6 @@ impl<'a, A: Aggregate> Search<'a, A> {
                     }
                     continue;
                 }
-                (Lookup::Absent, _) => break,
             };
             self.tries += 1;
             if let Stage::Current(at_most) = &mut self.stage {

@@ -13,6 +13,8 @@ pub struct Gate(Arc<Mutex<State>>);
 struct State {
     closed: bool,
     waiting: usize,
+    /// How many more may pass although it is closed.
+    passes: usize,
     wakers: Vec<Waker>,
 }
 
@@ -29,12 +31,24 @@ impl Gate {
         }
     }
 
+    /// The next `times` that come pass although it is closed.
+    pub fn let_pass(&self, times: usize) {
+        self.0.lock().unwrap().passes = times;
+    }
+
     /// How many wait before it.
     pub fn waiting(&self) -> usize {
         self.0.lock().unwrap().waiting
     }
 
     pub async fn pass(&self) {
+        {
+            let mut state = self.0.lock().unwrap();
+            if state.closed && state.passes > 0 {
+                state.passes -= 1;
+                return;
+            }
+        }
         let _waiting = Waiting::enter(self);
         poll_fn(|context| {
             let mut state = self.0.lock().unwrap();

@@ -174,10 +174,10 @@ impl SnapshotStore for Store {
         self.get_gate.pass().await;
         self.enter(Op::Get).await?;
         let mut answer = self.inner.get(query).await?;
-        if let Lookup::Found(found) = &answer {
-            if let Some(record) = self.tampered(query.key, found.version) {
-                answer = Lookup::Found(Found::new(found.version, record));
-            }
+        if let Lookup::Found(found) = &answer
+            && let Some(record) = self.tampered(query.key, found.version)
+        {
+            answer = Lookup::Found(Found::new(found.version, record));
         }
         self.yields.pass().await;
         Ok(answer)

@@ -9,6 +9,10 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::key::AggregateKey;
 
+/// Nothing is ever outdated.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct Epoch;
+
 /// A cache that holds nothing.
 pub(in crate::engine) struct HotCache<A> {
     state: PhantomData<fn() -> A>,
@@ -23,6 +27,16 @@ impl<A: Send + Sync> HotCache<A> {
     pub(in crate::engine) fn is_enabled(&self) -> bool {
         false
     }
+
+    pub(in crate::engine) fn epoch(&self, _: &AggregateKey) -> Epoch {
+        Epoch
+    }
+
+    pub(in crate::engine) fn is_current(&self, _: &Cached<A>) -> bool {
+        true
+    }
+
+    pub(in crate::engine) fn outdate(&self, _: &AggregateKey) {}
 
     pub(in crate::engine) async fn get(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
         None

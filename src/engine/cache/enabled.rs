@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use moka::future::Cache;
 
-use super::{CacheConfig, Cached};
+use super::epoch::Epochs;
+use super::{CacheConfig, Cached, Epoch};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::key::AggregateKey;
@@ -20,6 +21,7 @@ struct States<A> {
     cache: Cache<AggregateKey, Arc<Cached<A>>>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
+    epochs: Epochs,
 }
 
 // moka frees the memory of old entries by its own clock, which cannot be injected. What is served
@@ -37,13 +39,30 @@ impl<A: Send + Sync + 'static> HotCache<A> {
                 .time_to_live(config.time_to_live.min(longest))
                 .time_to_idle(config.time_to_idle.min(longest))
                 .build();
-            States { cache, config, clock }
+            States { cache, config, clock, epochs: Epochs::new() }
         });
         Self { states }
     }
 
     pub(in crate::engine) fn is_enabled(&self) -> bool {
         self.states.is_some()
+    }
+
+    /// To be asked for before a load from the store begins.
+    pub(in crate::engine) fn epoch(&self, key: &AggregateKey) -> Epoch {
+        self.states.as_ref().map_or_else(Epoch::default, |states| states.epochs.of(key))
+    }
+
+    /// Whether nothing was repaired or deleted since the load of `cached` began.
+    pub(in crate::engine) fn is_current(&self, cached: &Cached<A>) -> bool {
+        self.states.as_ref().is_none_or(|states| states.epochs.is_current(cached.epoch))
+    }
+
+    /// From now on no state of `key` is served whose load has begun already.
+    pub(in crate::engine) fn outdate(&self, key: &AggregateKey) {
+        if let Some(states) = &self.states {
+            states.epochs.end(states.epochs.of(key));
+        }
     }
 
     /// The state of `key`, unless there is none or it is too old.
@@ -53,7 +72,8 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         let now = states.clock.monotonic();
         let idle = now.saturating_sub(cached.used());
         let age = now.saturating_sub(cached.since);
-        if age >= states.config.time_to_live || idle >= states.config.time_to_idle {
+        let expired = age >= states.config.time_to_live || idle >= states.config.time_to_idle;
+        if expired || !states.epochs.is_current(cached.epoch) {
             states.cache.invalidate(key).await;
             return None;
         }

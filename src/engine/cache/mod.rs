@@ -8,6 +8,8 @@ mod config;
 mod disabled;
 #[cfg(feature = "cache")]
 mod enabled;
+#[cfg(feature = "cache")]
+mod epoch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,13 +17,16 @@ use std::time::Duration;
 
 use super::load::Reconstructed;
 use crate::events::{Position, Progress};
+use crate::key::AggregateKey;
 use crate::manager::SnapshotUsed;
 
 pub use config::CacheConfig;
 #[cfg(not(feature = "cache"))]
-pub(super) use disabled::HotCache;
+pub(super) use disabled::{Epoch, HotCache};
 #[cfg(feature = "cache")]
 pub(super) use enabled::HotCache;
+#[cfg(feature = "cache")]
+pub(super) use epoch::Epoch;
 
 /// A state in the cache. Immutable: it is replaced, never changed.
 pub(super) struct Cached<A> {
@@ -33,6 +38,8 @@ pub(super) struct Cached<A> {
     /// When the state was loaded from the store, by the monotonic clock. Advancing it by events
     /// does not renew it.
     pub(super) since: Duration,
+    /// That of the load from the store.
+    pub(super) epoch: Epoch,
     /// When it was last served, in nanoseconds of the monotonic clock.
     used: AtomicU64,
 }
@@ -49,6 +56,7 @@ impl<A> Cached<A> {
         loaded: &Reconstructed<A>,
         weight: Weight,
         since: Duration,
+        epoch: Epoch,
         now: Duration,
     ) -> Self {
         Self {
@@ -57,6 +65,7 @@ impl<A> Cached<A> {
             snapshot: loaded.provenance.snapshot,
             weight,
             since,
+            epoch,
             used: AtomicU64::new(nanos(now)),
         }
     }
@@ -72,6 +81,19 @@ impl<A> Cached<A> {
 
     fn use_at(&self, now: Duration) {
         self.used.store(nanos(now), Ordering::Relaxed);
+    }
+}
+
+/// Outdates the cached state of an aggregate when it is dropped: at the end of an operation that
+/// changes what its state was built from, also if that is cancelled or fails half way.
+pub(super) struct Outdates<'a, A: Send + Sync + 'static> {
+    pub(super) cache: &'a HotCache<A>,
+    pub(super) key: &'a AggregateKey,
+}
+
+impl<A: Send + Sync + 'static> Drop for Outdates<'_, A> {
+    fn drop(&mut self) {
+        self.cache.outdate(self.key);
     }
 }
 

@@ -1,0 +1,168 @@
+//! Every public path, by name: one that is renamed, moved or lost breaks this file and with it
+//! the build. The seams stay objects, and the main types may cross threads.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "tests"
+)]
+#![cfg(all(feature = "memory", feature = "postcard", feature = "lz4", feature = "cache"))]
+
+mod support;
+
+use std::fmt::{Debug, Display};
+
+#[cfg(feature = "bincode")]
+use snapfold::Bincode;
+#[cfg(feature = "json")]
+use snapfold::Json;
+#[cfg(feature = "msgpack")]
+use snapfold::MessagePack;
+#[allow(unused_imports, reason = "that they resolve is the test")]
+use snapfold::retention::{
+    Either, Judged, KeepLast, KeepWithin, Retention, RetentionPlan, keep_last, keep_within,
+};
+#[allow(unused_imports, reason = "that they resolve is the test")]
+use snapfold::trigger::{
+    All, Any, EveryEvents, EveryInterval, LargerThan, Manual, Observation, SlowerThan,
+    SnapshotSeen, Trigger, Verdict, all, any, every_events, every_interval, larger_than, manual,
+    slower_than,
+};
+#[allow(unused_imports, reason = "that they resolve is the test")]
+use snapfold::{
+    Aggregate, AggregateKey, AggregateStats, Base, BoxError, CacheConfig, Capabilities, ChecksumId,
+    Clock, Codec, CodecId, Compaction, Compression, CompressionId, CreateOptions, Created, Cursor,
+    Decision, DecodeLimits, Deleted, EngineBuilder, Error, ErrorKind, EventRange, EventSource,
+    Fetched, Found, Generation, Header, KeysRequest, ListRequest, Loaded, Lookup, ManualClock,
+    MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Provenance, PutOptions,
+    PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected, Repaired, Replay,
+    ReplayManager, Report, Retry, Selection, Snapshot, SnapshotEngine, SnapshotId, SnapshotManager,
+    SnapshotMeta, SnapshotStore, SnapshotUsed, StoreFailure, SystemClock, Timestamp, Timings,
+    TypeInfo,
+};
+use support::Account;
+
+#[test]
+fn the_front_page_exports_nothing_that_is_not_listed_here() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap();
+    let here = read("tests/public_api.rs");
+    let front = read("src/lib.rs") + &read("src/trigger/mod.rs") + &read("src/retention/mod.rs");
+    let mut names = 0;
+    for export in front.split("\npub use ").skip(1) {
+        let path = export.split(';').next().unwrap();
+        let list = path.rsplit("::").next().unwrap();
+        for name in list.split(|c: char| !c.is_alphanumeric() && c != '_') {
+            let listed = here.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name);
+            assert!(name.is_empty() || listed, "{name} is public and not listed here");
+            names += usize::from(!name.is_empty());
+        }
+    }
+    assert!(names > 80, "{names} names: are the exports still written as they were?");
+}
+
+fn crosses_threads<T: Send + Sync + 'static>() {}
+fn prints<T: Debug>() {}
+fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
+fn is_value<T: Clone + PartialEq + Debug + Send + Sync>() {}
+
+#[test]
+fn the_main_types_cross_threads_and_print() {
+    crosses_threads::<SnapshotEngine<Account>>();
+    crosses_threads::<ReplayManager<Account>>();
+    crosses_threads::<EngineBuilder<Account>>();
+    crosses_threads::<Loaded<Account>>();
+    crosses_threads::<Snapshot<Account>>();
+    crosses_threads::<Fetched<Account>>();
+    crosses_threads::<MemoryStore>();
+    crosses_threads::<MemoryEvents<support::Event>>();
+    crosses_threads::<Replay<'static, Account>>();
+    crosses_threads::<Record>();
+    crosses_threads::<AggregateKey>();
+    crosses_threads::<Error>();
+    crosses_threads::<SystemClock>();
+    crosses_threads::<ManualClock>();
+    prints::<SnapshotEngine<Account>>();
+    prints::<ReplayManager<Account>>();
+    prints::<EngineBuilder<Account>>();
+    prints::<Loaded<Account>>();
+    prints::<Fetched<Account>>();
+    prints::<Replay<'static, Account>>();
+    prints::<Report<'static>>();
+    is_error::<Error>();
+    is_error::<Reject>();
+    is_value::<AggregateKey>();
+    is_value::<AggregateStats>();
+    is_value::<CacheConfig>();
+    is_value::<Capabilities>();
+    is_value::<Compaction>();
+    is_value::<CreateOptions>();
+    is_value::<Created>();
+    is_value::<Decision>();
+    is_value::<Deleted>();
+    is_value::<EventRange>();
+    is_value::<Found>();
+    is_value::<Generation>();
+    is_value::<Lookup>();
+    is_value::<Observation>();
+    is_value::<Point>();
+    is_value::<Provenance>();
+    is_value::<PutOutcome>();
+    is_value::<Query<'static>>();
+    is_value::<Rejected>();
+    is_value::<Repaired>();
+    is_value::<RetentionPlan>();
+    is_value::<SnapshotMeta>();
+    is_value::<Timestamp>();
+    is_value::<Verdict>();
+}
+
+#[test]
+fn what_people_read_displays() {
+    fn displays<T: Display>() {}
+    displays::<AggregateKey>();
+    displays::<CodecId>();
+    displays::<CompressionId>();
+    displays::<Decision>();
+    displays::<Error>();
+    displays::<Generation>();
+    displays::<Provenance>();
+    displays::<Reject>();
+    displays::<Rejected>();
+    displays::<RetentionPlan>();
+    displays::<SnapshotId>();
+    displays::<Timestamp>();
+    displays::<Verdict>();
+}
+
+#[test]
+fn each_seam_can_be_an_object() {
+    fn object<T: ?Sized>(_: Option<&T>) {}
+    fn is_store<T: SnapshotStore>() {}
+    fn is_trigger<T: Trigger>() {}
+    object::<dyn SnapshotStore>(None);
+    object::<dyn EventSource<Account>>(None);
+    object::<dyn SnapshotManager<Account>>(None);
+    object::<dyn Trigger>(None);
+    object::<dyn Retention>(None);
+    object::<dyn Observer>(None);
+    object::<dyn Clock>(None);
+    object::<dyn Codec<Account>>(None);
+    // Behind a shared pointer a store and a trigger are still what they were.
+    is_store::<std::sync::Arc<dyn SnapshotStore>>();
+    is_trigger::<std::sync::Arc<dyn Trigger>>();
+}
+
+#[test]
+fn the_codecs_that_are_compiled_in_carry_any_serde_type() {
+    fn is_codec<S, C: Codec<S>>() {}
+    is_codec::<Account, Postcard>();
+    #[cfg(feature = "bincode")]
+    is_codec::<Account, Bincode>();
+    #[cfg(feature = "json")]
+    is_codec::<Account, Json>();
+    #[cfg(feature = "msgpack")]
+    is_codec::<Account, MessagePack>();
+}
