@@ -619,6 +619,32 @@ async fn a_snapshot_of_an_older_generation_is_fetched_through_its_upcaster() {
     assert!(world.engine.snapshot(&key, 15).await.unwrap().usable().is_some());
 }
 
+/// A damaged newest snapshot of today must not hide a readable older generation above it: with the
+/// first events gone, that would make the aggregate unrecoverable for nothing.
+#[tokio::test]
+async fn another_generation_is_tried_when_the_newest_of_today_is_damaged() {
+    let source = Source::default();
+    let key = key("a");
+    source.grow(&key, 20);
+    let store = Store::default();
+    let events = source.events.clone();
+    let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
+    old.create_with(&key, CreateOptions::default().version(15)).await.unwrap();
+    let world = World::over(source, store, |builder| {
+        builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
+            Ok(Account { balance: old.balance, ..Account::default() })
+        })
+    });
+    world.snapshots_at(&key, &[10]).await;
+    world.store.tamper(&key, 10, snapfold::Record::from_bytes(b"damaged".to_vec()));
+    world.source.events.truncate_below(&key, 14);
+    let loaded = world.engine.load(&key).await.unwrap();
+    assert_eq!(loaded.provenance.rejected[0].version, Some(10));
+    let used = loaded.provenance.snapshot.unwrap().id;
+    assert_eq!((used.version, used.generation), (15, old.generation()));
+    assert_eq!(loaded.state.balance, 210);
+}
+
 // Without snapshots -------------------------------------------------------------------------------
 
 #[tokio::test]
