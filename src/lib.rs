@@ -19,6 +19,8 @@ mod timestamp;
 
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
+#[cfg(feature = "postgres")]
+pub use backend::postgres::{PostgresMigrations, PostgresOptions, PostgresStore, PruneProgress};
 pub use checksum::ChecksumId;
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "bincode")]

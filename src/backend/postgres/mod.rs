@@ -1,0 +1,20 @@
+//! Snapshots in PostgreSQL, and events read from it.
+
+mod connection;
+mod delete;
+mod error;
+mod key_text;
+mod lookup;
+mod migrations;
+mod names;
+mod options;
+mod page;
+mod prune;
+mod put;
+mod store;
+mod version;
+
+pub use migrations::PostgresMigrations;
+pub use options::PostgresOptions;
+pub use prune::PruneProgress;
+pub use store::PostgresStore;

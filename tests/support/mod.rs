@@ -1,0 +1,4 @@
+//! What several integration tests share.
+
+#[cfg(feature = "postgres")]
+pub mod postgres;
