@@ -5,17 +5,21 @@ mod checksum;
 mod clock;
 mod codec;
 mod compress;
+mod engine;
 mod envelope;
 mod error;
 mod events;
 mod generation;
 mod key;
+mod manager;
+pub mod retention;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 mod shape;
 mod snapshot_id;
 mod state;
 mod store;
 mod timestamp;
+pub mod trigger;
 
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
@@ -33,11 +37,18 @@ pub use codec::MessagePack;
 pub use codec::Postcard;
 pub use codec::{Codec, CodecId, DecodeLimits, TypeInfo};
 pub use compress::{Compression, CompressionId};
+pub use engine::{
+    CacheConfig, EngineBuilder, Observer, ReplayManager, Report, SnapshotEngine, StoreFailure,
+};
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};
 pub use events::{EventRange, EventSource, Recorded, Replay};
 pub use generation::Generation;
 pub use key::AggregateKey;
+pub use manager::{
+    AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Origin, Point,
+    Provenance, Rejected, Repaired, Snapshot, SnapshotManager, SnapshotUsed, Timings,
+};
 pub use snapshot_id::SnapshotId;
 pub use state::Aggregate;
 pub use store::{

@@ -32,8 +32,20 @@ impl CodecId {
         self.0
     }
 
+    /// The crate feature to enable for reading this codec, if it is compiled out.
+    pub(crate) const fn missing_feature(self) -> Option<&'static str> {
+        let compiled_in = match self {
+            Self::POSTCARD => cfg!(feature = "postcard"),
+            Self::MSGPACK => cfg!(feature = "msgpack"),
+            Self::JSON => cfg!(feature = "json"),
+            Self::BINCODE => cfg!(feature = "bincode"),
+            Self(_) => true,
+        };
+        if compiled_in { None } else { self.feature() }
+    }
+
     /// The crate feature that reads this codec, if it is one of the crate's own.
-    pub(crate) const fn feature(self) -> Option<&'static str> {
+    const fn feature(self) -> Option<&'static str> {
         match self {
             Self::POSTCARD => Some("postcard"),
             Self::MSGPACK => Some("msgpack"),

@@ -44,6 +44,8 @@ pub enum Reject {
     PayloadChecksum,
     /// It holds another generation of the state type, and nothing here can read that.
     Stale(Generation),
+    /// The store failed, and the engine was told to replay then; the text is the store's own.
+    StoreFailed(String),
     /// It claims more bytes than the configured limit.
     TooLarge {
         /// The number of bytes claimed.
@@ -114,6 +116,7 @@ impl fmt::Display for Reject {
             }
             Self::PayloadChecksum => f.write_str("the checksum of its payload does not match"),
             Self::Stale(generation) => write!(f, "it is of another generation ({generation})"),
+            Self::StoreFailed(why) => write!(f, "the store failed: {why}"),
             Self::TooLarge { bytes, limit } => {
                 write!(f, "it claims {bytes} bytes, the limit is {limit}")
             }

@@ -11,7 +11,7 @@ use crate::state::Aggregate;
 
 pub use recorded::Recorded;
 pub use replay::Replay;
-pub(crate) use replay::{Basis, Ended, Finished, Limits};
+pub(crate) use replay::{Basis, Ended, Finished, Limits, Position};
 
 /// Reads the events of the application's event store. Implemented by the application, or by the
 /// author of an event store.

@@ -121,6 +121,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self
     }
 
+    /// How many events are folded so far.
+    pub(crate) fn version(&self) -> u64 {
+        self.position.version
+    }
+
     /// The events that this fold needs.
     pub(crate) fn range(&self) -> EventRange {
         let after = self.position.version - u64::from(self.overlap);

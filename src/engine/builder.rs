@@ -1,0 +1,235 @@
+//! [`EngineBuilder`]: what an engine is made of.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use super::cache::{CacheConfig, HotCache};
+use super::observer::Observer;
+use super::reader::Reader;
+use super::saver::Saver;
+use super::{Core, SnapshotEngine};
+use crate::clock::{Clock, SystemClock};
+use crate::codec::Codec;
+use crate::compress::Compression;
+use crate::error::{BoxError, Error};
+use crate::events::EventSource;
+use crate::generation::Generation;
+use crate::state::Aggregate;
+use crate::store::SnapshotStore;
+use crate::trigger::{Trigger, every_events};
+
+/// Puts an engine together. Only the event source and the store are required.
+///
+/// | part | default |
+/// |---|---|
+/// | codec | [`Postcard`](crate::Postcard) |
+/// | compression | [`Compression::lz4`] |
+/// | trigger | [`every_events(100)`](every_events) |
+/// | cache | none; [`cache`](Self::cache) switches it on |
+/// | store failure | [`StoreFailure::Fail`] |
+/// | largest state | 256 MiB encoded |
+/// | clock | [`SystemClock`] |
+pub struct EngineBuilder<A: Aggregate> {
+    source: Arc<dyn EventSource<A>>,
+    store: Arc<dyn SnapshotStore>,
+    clock: Arc<dyn Clock>,
+    codec: Arc<dyn Codec<A>>,
+    others: Vec<Arc<dyn Codec<A>>>,
+    upcasters: Vec<Result<Reader<A>, Error>>,
+    by_name: bool,
+    compression: Compression,
+    trigger: Box<dyn Trigger>,
+    observer: Option<Arc<dyn Observer>>,
+    store_failure: StoreFailure,
+    max_state_bytes: u64,
+    max_queued: usize,
+    origin: Option<String>,
+    cache: Option<CacheConfig>,
+}
+
+/// What a load does when the snapshot store fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreFailure {
+    /// The load fails with the store's error. The default: an outage of the store does not turn
+    /// into a storm of full replays unnoticed.
+    #[default]
+    Fail,
+    /// The load replays all events, and says so in its provenance.
+    Replay,
+}
+
+impl<A: Aggregate> EngineBuilder<A> {
+    pub(super) fn new(
+        source: Arc<dyn EventSource<A>>,
+        store: Arc<dyn SnapshotStore>,
+        codec: Arc<dyn Codec<A>>,
+    ) -> Self {
+        Self {
+            source,
+            store,
+            clock: Arc::new(SystemClock::new()),
+            codec,
+            others: Vec::new(),
+            upcasters: Vec::new(),
+            by_name: false,
+            compression: Compression::default(),
+            trigger: Box::new(every_events(100)),
+            observer: None,
+            store_failure: StoreFailure::default(),
+            max_state_bytes: 256 << 20,
+            max_queued: 1_024,
+            origin: None,
+            cache: None,
+        }
+    }
+
+    /// The codec of new snapshots; also read.
+    pub fn codec(mut self, codec: impl Codec<A>) -> Self {
+        self.codec = Arc::new(codec);
+        self
+    }
+
+    /// Also reads snapshots that another codec wrote, for a store that is changing codecs.
+    pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
+        self.others.push(Arc::new(codec));
+        self
+    }
+
+    /// Also reads snapshots of an older type of the state: written with `codec` under
+    /// `schema_version`, decoded as `Old`, and turned into today's state by `upcast`.
+    ///
+    /// `upcast` must give what replaying the events gives today; an error from it is a miss.
+    pub fn upcasts<Old: 'static>(
+        mut self,
+        schema_version: u32,
+        codec: impl Codec<Old>,
+        upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.upcasters.push(Reader::upcasting(schema_version, codec, upcast));
+        self
+    }
+
+    /// Also reads snapshots whose type had another shape under the same schema version, if their
+    /// codec stores field names. Off by default.
+    ///
+    /// Fields that the old shape did not have get their serde defaults, *not* what a replay would
+    /// fold into them. Switch it on only if your defaults equal that; otherwise raise the schema
+    /// version and register an upcaster.
+    pub fn tolerate_shape_changes(mut self) -> Self {
+        self.by_name = true;
+        self
+    }
+
+    /// How new snapshots are compressed.
+    pub fn compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
+        self
+    }
+
+    /// When a commit leads to a snapshot.
+    pub fn trigger(mut self, trigger: impl Trigger) -> Self {
+        self.trigger = Box::new(trigger);
+        self
+    }
+
+    /// Keeps decoded states in memory (feature `cache`).
+    #[cfg(feature = "cache")]
+    pub fn cache(mut self, config: CacheConfig) -> Self {
+        self.cache = Some(config);
+        self
+    }
+
+    /// Who is told about loads, saves and failures.
+    pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// What a load does when the store fails.
+    pub fn on_store_failure(mut self, policy: StoreFailure) -> Self {
+        self.store_failure = policy;
+        self
+    }
+
+    /// The largest encoded state, in bytes before compression (inclusive), that is written, and
+    /// that a record may claim when it is read.
+    pub fn max_state_bytes(mut self, bytes: u64) -> Self {
+        self.max_state_bytes = bytes;
+        self
+    }
+
+    /// How many aggregates may wait for a background snapshot; further ones are dropped and
+    /// reported. 1,024 by default.
+    pub fn max_queued(mut self, aggregates: usize) -> Self {
+        self.max_queued = aggregates;
+        self
+    }
+
+    /// The name of this process or node, stored with each snapshot that it makes.
+    pub fn origin(mut self, origin: impl Into<String>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Where time comes from.
+    pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Looks at the state type, and builds the engine.
+    ///
+    /// # Errors
+    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type; the text names one that
+    ///   can.
+    /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
+    ///   that is compiled out.
+    pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
+        let codec = self.codec;
+        self.compression.check_available()?;
+        let type_info = codec.inspect()?;
+        let generation =
+            Generation { schema_version: A::SCHEMA_VERSION, fingerprint: type_info.fingerprint };
+        let mut readers = vec![Reader::current(generation, &codec, type_info, self.by_name)];
+        for other in &self.others {
+            let info = other.inspect()?;
+            let generation = Generation { fingerprint: info.fingerprint, ..generation };
+            readers.push(Reader::current(generation, other, info, self.by_name));
+        }
+        for upcaster in self.upcasters {
+            readers.push(upcaster?);
+        }
+        let core = Core {
+            cache: HotCache::new(self.cache, Arc::clone(&self.clock)),
+            source: self.source,
+            store: self.store,
+            clock: self.clock,
+            codec,
+            type_info,
+            generation,
+            readers,
+            compression: self.compression,
+            trigger: self.trigger,
+            observer: self.observer,
+            store_failure: self.store_failure,
+            max_state_bytes: self.max_state_bytes,
+            origin: self.origin,
+            proven: AtomicBool::new(false),
+        };
+        Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(Saver::new(self.max_queued)) })
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for EngineBuilder<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineBuilder")
+            .field("kind", &A::KIND)
+            .field("store", &self.store)
+            .field("codec", &self.codec)
+            .field("compression", &self.compression)
+            .field("trigger", &self.trigger)
+            .finish_non_exhaustive()
+    }
+}

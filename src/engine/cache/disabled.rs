@@ -1,0 +1,42 @@
+//! No cache: the feature is off.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::{CacheConfig, Cached};
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::key::AggregateKey;
+
+/// A cache that holds nothing.
+pub(in crate::engine) struct HotCache<A> {
+    state: PhantomData<fn() -> A>,
+}
+
+#[expect(clippy::unused_async, clippy::unused_self, reason = "the shape of the enabled cache")]
+impl<A> HotCache<A> {
+    pub(in crate::engine) fn new(_: Option<CacheConfig>, _: Arc<dyn Clock>) -> Self {
+        Self { state: PhantomData }
+    }
+
+    pub(in crate::engine) fn is_enabled(&self) -> bool {
+        false
+    }
+
+    pub(in crate::engine) async fn get(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
+        None
+    }
+
+    pub(in crate::engine) async fn get_or_load(
+        &self,
+        _: &AggregateKey,
+        load: impl Future<Output = Result<Cached<A>, Error>>,
+    ) -> Result<Arc<Cached<A>>, Error> {
+        load.await.map(Arc::new)
+    }
+
+    pub(in crate::engine) async fn replace(&self, _: &AggregateKey, _: Cached<A>) {}
+
+    pub(in crate::engine) async fn invalidate(&self, _: &AggregateKey) {}
+}

@@ -1,0 +1,255 @@
+//! Taking snapshots: encode, check, store.
+
+use std::sync::atomic::Ordering;
+
+use super::Core;
+use super::load::{Reconstructed, empty};
+use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::events::Limits;
+use crate::key::AggregateKey;
+use crate::manager::{CreateOptions, Created, Point, Repaired, Timings};
+use crate::state::Aggregate;
+use crate::store::{PutOptions, PutOutcome};
+
+/// How many aggregates are loaded before their snapshots are put together.
+const BATCH: usize = 64;
+/// A batch is put earlier when its records reach so many bytes.
+const BATCH_BYTES: usize = 8 << 20;
+
+impl<A: Aggregate> Core<A> {
+    pub(super) async fn create(
+        &self,
+        key: &AggregateKey,
+        options: &CreateOptions,
+    ) -> Result<Created, Error> {
+        let loaded = match options.version {
+            None => self.load_now(key).await?,
+            Some(version) => self.reconstruct_strictly(key, version).await?,
+        };
+        if loaded.position.version == 0 {
+            return Ok(Created::Empty);
+        }
+        let record = self.record(&loaded, &options.labels)?;
+        let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
+        created(&record, outcomes.pop())
+    }
+
+    pub(super) async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
+        let mut results = Vec::with_capacity(keys.len());
+        let mut batch = Batch::default();
+        for key in keys {
+            match self.capture(key).await {
+                Ok(Some(record)) => {
+                    batch.bytes += record.as_bytes().len();
+                    batch.waiting.push((results.len(), record));
+                    results.push(Ok(Created::Empty));
+                }
+                Ok(None) => results.push(Ok(Created::Empty)),
+                Err(error) => results.push(Err(error)),
+            }
+            if batch.waiting.len() >= BATCH || batch.bytes >= BATCH_BYTES {
+                self.put_batch(&mut batch, &mut results).await;
+            }
+        }
+        self.put_batch(&mut batch, &mut results).await;
+        results
+    }
+
+    /// The record of the state now, or `None` for an aggregate without events.
+    async fn capture(&self, key: &AggregateKey) -> Result<Option<Record>, Error> {
+        let loaded = self.load_now(key).await?;
+        if loaded.position.version == 0 {
+            return Ok(None);
+        }
+        self.record(&loaded, &[]).map(Some)
+    }
+
+    async fn put_batch(&self, batch: &mut Batch, results: &mut [Result<Created, Error>]) {
+        let Batch { waiting, .. } = std::mem::take(batch);
+        if waiting.is_empty() {
+            return;
+        }
+        let records = waiting.iter().map(|(_, record)| record.clone()).collect();
+        let put = self.put(records, PutOptions::default()).await;
+        let mut outcomes = match &put {
+            Ok(outcomes) => outcomes.iter().copied(),
+            Err(_) => [].iter().copied(),
+        };
+        for (at, record) in &waiting {
+            if let Some(result) = results.get_mut(*at) {
+                *result = match &put {
+                    Ok(_) => created(record, outcomes.next()),
+                    Err(error) => Err(error.clone()),
+                };
+            }
+        }
+    }
+
+    pub(super) async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
+        self.check_kind(key)?;
+        let invalid = |message| Error::new(ErrorKind::InvalidInput, "repair a snapshot", message);
+        if version == 0 {
+            return Err(invalid("version 0 is the empty state and is never stored"));
+        }
+        let limits = Limits { until: version, until_time: None };
+        let mut timings = Timings::default();
+        let done =
+            super::load::from_start(&*self.source, key, limits, &*self.clock, &mut timings, &[])
+                .await?;
+        let mut loaded = empty(key);
+        (loaded.state, loaded.position) = (done.state, done.position);
+        let loaded = super::load::reached(loaded, version)?;
+        let record = self.record(&loaded, &[])?;
+        let outcomes = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
+        // Whatever was cached may have come from what is being repaired.
+        self.cache.invalidate(key).await;
+        let replaced = outcomes?.pop() == Some(PutOutcome::Replaced);
+        Ok(Repaired { meta: meta(&record)?, replaced })
+    }
+
+    async fn reconstruct_strictly(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+    ) -> Result<Reconstructed<A>, Error> {
+        super::load::reached(self.reconstruct(key, Point::Version(version)).await?, version)
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let count = records.len();
+        let outcomes = self.store.put(records, options).await?;
+        if outcomes.len() == count {
+            return Ok(outcomes);
+        }
+        Err(Error::new(
+            ErrorKind::Store,
+            "put snapshots",
+            format!("the store returned {} outcomes for {count} records", outcomes.len()),
+        ))
+    }
+
+    /// The size of `state` when encoded, or `None` if it cannot be encoded.
+    pub(super) fn encoded_bytes(&self, state: &A) -> Option<u64> {
+        let mut out = Vec::new();
+        self.codec.encode(state, &mut out).ok()?;
+        Some(out.len() as u64)
+    }
+
+    /// The record that holds `loaded`.
+    pub(super) fn record(
+        &self,
+        loaded: &Reconstructed<A>,
+        labels: &[String],
+    ) -> Result<Record, Error> {
+        let raw = self.encode(&loaded.state)?;
+        let position = &loaded.position;
+        let mut builder = RecordBuilder::new(
+            loaded.key.clone(),
+            self.generation,
+            position.version,
+            position.as_of,
+        )
+        .created_at(self.clock.now())
+        .codec(self.codec.id())
+        .compression(self.compression)
+        .last_recorded_at(position.last_recorded_at);
+        if let Some(anchor) = &position.anchor {
+            builder = builder.anchor(anchor.clone());
+        }
+        if let Some(origin) = &self.origin {
+            builder = builder.origin(origin.clone());
+        }
+        for label in labels {
+            builder = builder.label(label.clone());
+        }
+        builder.build(&raw)
+    }
+
+    fn encode(&self, state: &A) -> Result<Vec<u8>, Error> {
+        let mut raw = Vec::new();
+        let failed = |message: String| Error::new(ErrorKind::Encode, "encode a state", message);
+        self.codec.encode(state, &mut raw).map_err(|source| {
+            failed(format!("{} refused the {}", self.codec.id(), A::KIND)).with_source(source)
+        })?;
+        if raw.len() as u64 > self.max_state_bytes {
+            return Err(failed(format!(
+                "the encoded {} has {} bytes, the limit is {}: raise max_state_bytes()",
+                A::KIND,
+                raw.len(),
+                self.max_state_bytes
+            )));
+        }
+        if !self.proven.load(Ordering::Relaxed) {
+            self.prove(&raw)?;
+            self.proven.store(true, Ordering::Relaxed);
+        }
+        Ok(raw)
+    }
+
+    /// What was just encoded must decode to a state that encodes the same: this finds fields that
+    /// are skipped when they are empty, and lossy formats, before anything is stored.
+    fn prove(&self, raw: &[u8]) -> Result<(), Error> {
+        let failed = |message: &str| {
+            Error::new(
+                ErrorKind::Encode,
+                "encode a state",
+                format!(
+                    "the {} does not survive {}: {message}. Look for skip_serializing_if and for \
+                     values that the format cannot hold, or use MessagePack (feature `msgpack`)",
+                    A::KIND,
+                    self.codec.id()
+                ),
+            )
+        };
+        let decoded = self
+            .codec
+            .decode(raw, self.type_info.limits)
+            .map_err(|source| failed("what was written cannot be read").with_source(source))?;
+        let mut again = Vec::with_capacity(raw.len());
+        self.codec
+            .encode(&decoded, &mut again)
+            .map_err(|source| failed("what was read cannot be written").with_source(source))?;
+        // Unordered maps come back in another order: the same bytes, elsewhere.
+        if raw == again || histogram(raw) == histogram(&again) {
+            return Ok(());
+        }
+        Err(failed("it comes back as another state"))
+    }
+}
+
+#[derive(Default)]
+struct Batch {
+    /// Where the result belongs, and the record.
+    waiting: Vec<(usize, Record)>,
+    bytes: usize,
+}
+
+fn histogram(bytes: &[u8]) -> [u32; 256] {
+    let mut counts = [0_u32; 256];
+    for byte in bytes {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count = count.wrapping_add(1);
+        }
+    }
+    counts
+}
+
+fn created(record: &Record, outcome: Option<PutOutcome>) -> Result<Created, Error> {
+    let meta = meta(record)?;
+    Ok(match outcome {
+        Some(PutOutcome::Existing { identical }) => Created::Existing { meta, identical },
+        _ => Created::Stored(meta),
+    })
+}
+
+fn meta(record: &Record) -> Result<SnapshotMeta, Error> {
+    let header = record.header().map_err(|reject| {
+        Error::new(ErrorKind::Encode, "make a snapshot record", reject.to_string())
+    })?;
+    SnapshotMeta::from_header(&header)
+}

@@ -1,0 +1,55 @@
+//! Who is told what the engine does: [`Observer`].
+
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::manager::{Created, Provenance};
+
+/// Is told about loads, saves and failures: for logs and metrics.
+///
+/// # Obligations
+/// Called on the path of the operation, so it must be cheap and must not block. A panic in it
+/// reaches the caller of the operation.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn observe(&self, report: &Report<'_>);
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Report<'a> {
+    /// A state was loaded.
+    Loaded {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// The version of the state.
+        version: u64,
+        /// Where the state came from, what was rejected, what it cost.
+        provenance: &'a Provenance,
+    },
+    /// A background snapshot was dropped before it was tried.
+    SaveDropped {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A background snapshot failed. The command that led to it is not affected.
+    SaveFailed {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// Why.
+        error: &'a Error,
+        /// For how long commits of this aggregate will not lead to another try.
+        backing_off: Duration,
+    },
+    /// A background snapshot was taken.
+    Saved {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// What became of it.
+        created: &'a Created,
+    },
+}

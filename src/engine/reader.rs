@@ -1,0 +1,100 @@
+//! Which stored payloads an engine can decode, and how: [`Reader`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::codec::{Codec, CodecId, TypeInfo};
+use crate::envelope::{Header, Reject};
+use crate::error::{BoxError, Error};
+use crate::generation::Generation;
+use crate::state::Aggregate;
+
+type Decode<A> = dyn Fn(&[u8]) -> Result<A, Reject> + Send + Sync;
+
+/// Decodes the payloads of one codec and generation into today's state.
+pub(super) struct Reader<A> {
+    codec: CodecId,
+    generation: Generation,
+    /// Also reads other shapes under the same schema version, by field names.
+    by_name: bool,
+    decode: Box<Decode<A>>,
+}
+
+impl<A: Aggregate> Reader<A> {
+    /// Reads today's type.
+    pub(super) fn current(
+        generation: Generation,
+        codec: &Arc<dyn Codec<A>>,
+        info: TypeInfo,
+        by_name: bool,
+    ) -> Self {
+        let codec = Arc::clone(codec);
+        Self {
+            codec: codec.id(),
+            generation,
+            by_name: by_name && codec.is_self_describing(),
+            decode: Box::new(move |raw| {
+                codec.decode(raw, info.limits).map_err(|e| decode_error(&e))
+            }),
+        }
+    }
+
+    /// Reads an older type, and turns it into today's.
+    pub(super) fn upcasting<Old: 'static>(
+        schema_version: u32,
+        codec: impl Codec<Old>,
+        upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
+    ) -> Result<Self, Error> {
+        let info = codec.inspect()?;
+        Ok(Self {
+            codec: codec.id(),
+            generation: Generation { schema_version, fingerprint: info.fingerprint },
+            by_name: false,
+            decode: Box::new(move |raw| {
+                let old = codec.decode(raw, info.limits).map_err(|e| decode_error(&e))?;
+                upcast(old).map_err(|e| Reject::Upcast(e.to_string()))
+            }),
+        })
+    }
+
+    /// Whether snapshots of `generation` can be of use, whatever their codec.
+    pub(super) fn knows(&self, generation: Generation) -> bool {
+        self.generation == generation
+            || (self.by_name && self.generation.schema_version == generation.schema_version)
+    }
+
+    pub(super) fn decode(&self, raw: &[u8]) -> Result<A, Reject> {
+        (self.decode)(raw)
+    }
+}
+
+/// The reader for a record, or the reason why there is none.
+pub(super) fn choose<'r, A: Aggregate>(
+    readers: &'r [Reader<A>],
+    header: &Header<'_>,
+) -> Result<&'r Reader<A>, Reject> {
+    let mut known = false;
+    for reader in readers.iter().filter(|reader| reader.knows(header.generation)) {
+        if reader.codec == header.codec {
+            return Ok(reader);
+        }
+        known = true;
+    }
+    if !known {
+        return Err(Reject::Stale(header.generation));
+    }
+    match header.codec.missing_feature() {
+        Some(feature) => Err(Reject::FeatureDisabled(feature)),
+        None => Err(Reject::Codec(header.codec)),
+    }
+}
+
+fn decode_error(error: &BoxError) -> Reject {
+    Reject::Decode(error.to_string())
+}
+
+impl<A> fmt::Debug for Reader<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reader({}, {})", self.codec, self.generation)
+    }
+}

@@ -1,0 +1,200 @@
+//! The search for a usable snapshot: newest first, at most three tries (R2).
+
+use std::collections::VecDeque;
+
+use super::reader::{self, Reader};
+use super::{Core, StoreFailure};
+use crate::envelope::{Header, Reject};
+use crate::error::Error;
+use crate::events::{Limits, Position};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::manager::{Rejected, SnapshotUsed, Timings};
+use crate::snapshot_id::SnapshotId;
+use crate::state::Aggregate;
+use crate::store::{Found, ListRequest, Lookup, Query};
+use crate::timestamp::Timestamp;
+
+/// How many candidates are looked at before the events are replayed from the beginning.
+const MAX_TRIES: u32 = 3;
+/// How many snapshots of other generations are looked through for a readable one.
+const MAX_OTHERS: usize = 32;
+
+/// A snapshot that could be decoded.
+pub(super) struct Candidate<A> {
+    pub(super) state: A,
+    pub(super) position: Position,
+    pub(super) used: SnapshotUsed,
+}
+
+/// A search in progress. What [`next`](Self::next) yields may still be rejected when it is
+/// compared with the events; the search then goes on below it.
+pub(super) struct Search<'a, A: Aggregate> {
+    core: &'a Core<A>,
+    key: &'a AggregateKey,
+    /// The bounds of the load; never narrowed.
+    at_most: u64,
+    as_of: Option<Timestamp>,
+    stage: Stage,
+    tries: u32,
+    pub(super) rejected: Vec<Rejected>,
+}
+
+enum Stage {
+    /// Snapshots of today's generation, at or below this version.
+    Current(u64),
+    /// Readable snapshots of other generations, newest first.
+    Others(VecDeque<SnapshotId>),
+    Over,
+}
+
+impl<'a, A: Aggregate> Search<'a, A> {
+    pub(super) fn new(core: &'a Core<A>, key: &'a AggregateKey, limits: Limits) -> Self {
+        Self {
+            core,
+            key,
+            at_most: limits.until,
+            as_of: limits.until_time,
+            stage: Stage::Current(limits.until),
+            tries: 0,
+            rejected: Vec::new(),
+        }
+    }
+
+    /// The next candidate, or `None` when there is no further one.
+    pub(super) async fn next(
+        &mut self,
+        timings: &mut Timings,
+    ) -> Result<Option<Candidate<A>>, Error> {
+        match self.search(timings).await {
+            Err(error) if self.core.store_failure == StoreFailure::Replay => {
+                self.stage = Stage::Over;
+                let reject = Reject::StoreFailed(error.to_string());
+                self.rejected.push(Rejected { version: None, reject });
+                Ok(None)
+            }
+            result => result,
+        }
+    }
+
+    /// Notes that a candidate was not used after all.
+    pub(super) fn reject(&mut self, version: u64, reject: Reject) {
+        self.rejected.push(Rejected { version: Some(version), reject });
+    }
+
+    async fn search(&mut self, timings: &mut Timings) -> Result<Option<Candidate<A>>, Error> {
+        while self.tries < MAX_TRIES {
+            let (generation, at_most) = match &mut self.stage {
+                Stage::Current(at_most) => (self.core.generation, *at_most),
+                Stage::Others(ids) => match ids.pop_front() {
+                    Some(id) => (id.generation, id.version),
+                    None => break,
+                },
+                Stage::Over => break,
+            };
+            let query = self.query(generation, at_most);
+            let clock = &self.core.clock;
+            let began = clock.monotonic();
+            let answer = self.core.store.get(query).await?;
+            let fetched = clock.monotonic();
+            timings.fetch += fetched.saturating_sub(began);
+            let found = match (answer, &self.stage) {
+                (Lookup::Found(found), _) => found,
+                (_, Stage::Others(_)) => continue,
+                (Lookup::OtherGeneration, _) => {
+                    self.stage = Stage::Others(self.other_generations().await?);
+                    continue;
+                }
+                (Lookup::Absent, _) => break,
+            };
+            self.tries += 1;
+            if let Stage::Current(at_most) = &mut self.stage {
+                match found.version.checked_sub(1) {
+                    Some(below) if below < *at_most => *at_most = below,
+                    // A store that does not keep to the bounds cannot be searched further.
+                    _ => self.stage = Stage::Over,
+                }
+            }
+            let opened = self.open(&found, &query);
+            timings.decode += clock.monotonic().saturating_sub(fetched);
+            match opened {
+                Ok(candidate) => return Ok(Some(candidate)),
+                Err(reject) => self.reject(found.version, reject),
+            }
+        }
+        self.stage = Stage::Over;
+        Ok(None)
+    }
+
+    fn query(&self, generation: Generation, at_most: u64) -> Query<'a> {
+        let query = Query::latest(self.key, generation).at_most(at_most);
+        match self.as_of {
+            Some(time) => query.as_of(time),
+            None => query,
+        }
+    }
+
+    /// What other generations have to offer within the bounds: the readable ones to try, the
+    /// newest of each unreadable one as a reason.
+    async fn other_generations(&mut self) -> Result<VecDeque<SnapshotId>, Error> {
+        let request = ListRequest::new(self.key).at_most(self.at_most).limit(MAX_OTHERS);
+        let page = self.core.store.list(request).await?;
+        let mut readable = VecDeque::new();
+        let mut unreadable: Vec<Generation> = Vec::new();
+        for meta in page.items {
+            let id = meta.id();
+            let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
+            if id.generation == self.core.generation || !in_time {
+                continue;
+            }
+            if self.core.readers.iter().any(|reader| reader.knows(id.generation)) {
+                readable.push_back(id);
+            } else if !unreadable.contains(&id.generation) {
+                unreadable.push(id.generation);
+                self.reject(id.version, Reject::Stale(id.generation));
+            }
+        }
+        Ok(readable)
+    }
+
+    fn open(&self, found: &Found, query: &Query<'_>) -> Result<Candidate<A>, Reject> {
+        let header = found.record.header()?;
+        if !header.is_of(self.key) {
+            return Err(Reject::WrongAggregate);
+        }
+        if header.version != found.version || !query.admits(header.version, header.as_of) {
+            return Err(Reject::WrongVersion(header.version));
+        }
+        let state = decode(found, &header, &self.core.readers, self.core.max_state_bytes)?;
+        Ok(Candidate { state, position: position(&header), used: used(&header) })
+    }
+}
+
+/// Decodes a record whose identity was checked (R3).
+pub(super) fn decode<A: Aggregate>(
+    found: &Found,
+    header: &Header<'_>,
+    readers: &[Reader<A>],
+    max_state_bytes: u64,
+) -> Result<A, Reject> {
+    let reader = reader::choose(readers, header)?;
+    found.record.open(header, max_state_bytes, |raw| reader.decode(raw))
+}
+
+fn position(header: &Header<'_>) -> Position {
+    Position {
+        version: header.version,
+        as_of: header.as_of,
+        last_recorded_at: header.last_recorded_at,
+        anchor: header.anchor.map(<[u8]>::to_vec),
+    }
+}
+
+fn used(header: &Header<'_>) -> SnapshotUsed {
+    SnapshotUsed {
+        id: SnapshotId { generation: header.generation, version: header.version },
+        created_at: header.created_at,
+        stored_bytes: header.record_bytes(),
+        raw_bytes: header.raw_bytes.into(),
+    }
+}

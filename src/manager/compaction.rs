@@ -1,0 +1,14 @@
+//! [`Compaction`]: what applying a retention policy did.
+
+use crate::retention::RetentionPlan;
+use crate::store::Deleted;
+
+/// What applying a retention policy did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compaction {
+    /// The plan that was applied, with the reason for each snapshot.
+    pub plan: RetentionPlan,
+    /// What was deleted. Less than the plan dropped if somebody else deleted at the same time.
+    pub deleted: Deleted,
+}

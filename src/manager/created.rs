@@ -1,0 +1,65 @@
+//! Options and results of taking snapshots: [`CreateOptions`], [`Created`], [`Repaired`].
+
+use crate::envelope::SnapshotMeta;
+
+/// What kind of snapshot to take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CreateOptions {
+    /// The version to capture (inclusive); `None` for the state now.
+    pub version: Option<u64>,
+    /// Labels to store with it. [`SnapshotMeta::PINNED`] keeps it from every retention policy.
+    pub labels: Vec<String>,
+}
+
+impl CreateOptions {
+    /// Captures the state at `version` instead of now.
+    pub fn version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Adds a label.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.labels.push(label.into());
+        self
+    }
+}
+
+/// What became of a snapshot that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Created {
+    /// The aggregate has no events: there is nothing to capture.
+    Empty,
+    /// A snapshot of this generation and version was stored before; it stays (R10).
+    Existing {
+        /// The snapshot that was made and not stored.
+        meta: SnapshotMeta,
+        /// Whether its payload is the stored one. If not, and the state has no unordered maps,
+        /// verify the stored one: two folds of one history disagree, or it is damaged.
+        identical: bool,
+    },
+    /// It is stored.
+    Stored(SnapshotMeta),
+}
+
+impl Created {
+    /// The snapshot, unless there was nothing to capture.
+    pub fn meta(&self) -> Option<&SnapshotMeta> {
+        match self {
+            Self::Empty => None,
+            Self::Existing { meta, .. } | Self::Stored(meta) => Some(meta),
+        }
+    }
+}
+
+/// What a repair did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// The snapshot that is stored now.
+    pub meta: SnapshotMeta,
+    /// Whether a stored snapshot was replaced; false if there was none.
+    pub replaced: bool,
+}

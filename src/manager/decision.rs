@@ -1,0 +1,50 @@
+//! [`Decision`]: what the hook after a commit decided.
+
+use std::fmt;
+
+/// What was decided after a commit, with the reason in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Decision {
+    /// The trigger wants a snapshot; it could not be queued. The next commit decides again.
+    Dropped {
+        /// Why not: the queue is full, the aggregate is backing off after failures, or there is
+        /// no tokio runtime to run the background task on.
+        reason: String,
+    },
+    /// A snapshot will be taken in the background.
+    Queued {
+        /// Why the trigger wants it.
+        reason: String,
+    },
+    /// No snapshot now.
+    Wait {
+        /// What the trigger waits for.
+        reason: String,
+    },
+}
+
+impl Decision {
+    /// Whether a snapshot will be taken.
+    pub fn is_queued(&self) -> bool {
+        matches!(self, Self::Queued { .. })
+    }
+
+    /// Why, in words.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Dropped { reason } | Self::Queued { reason } | Self::Wait { reason } => reason,
+        }
+    }
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self {
+            Self::Dropped { .. } => "dropped",
+            Self::Queued { .. } => "queued",
+            Self::Wait { .. } => "wait",
+        };
+        write!(f, "{verdict}: {}", self.reason())
+    }
+}

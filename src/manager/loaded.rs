@@ -1,0 +1,86 @@
+//! Results of loads: [`Loaded`], [`Fetched`], [`Snapshot`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::provenance::{Provenance, Rejected};
+use crate::envelope::SnapshotMeta;
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+
+/// A reconstructed state, and where it came from.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Loaded<A> {
+    /// The aggregate.
+    pub key: AggregateKey,
+    /// The state: the fold of the first [`version`](Self::version) events.
+    pub state: Arc<A>,
+    /// How many events are folded; 0 for the empty state.
+    pub version: u64,
+    /// The latest recorded time among the folded events; `None` for the empty state.
+    pub as_of: Option<Timestamp>,
+    /// How the state was obtained.
+    pub provenance: Provenance,
+}
+
+/// A point in the history of an aggregate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Point {
+    /// After all committed events.
+    Now,
+    /// When all events up to a version were recorded at or before this time (inclusive).
+    Time(Timestamp),
+    /// After this many events (inclusive).
+    Version(u64),
+}
+
+/// A stored snapshot, decoded.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Snapshot<A> {
+    /// Everything about it but the state.
+    pub meta: SnapshotMeta,
+    /// The state.
+    pub state: Arc<A>,
+}
+
+/// The answer to a question about one stored snapshot (R4).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Fetched<A> {
+    /// There is none.
+    Absent,
+    /// There is one, and it cannot be used.
+    Rejected(Rejected),
+    /// There is one.
+    Usable(Snapshot<A>),
+}
+
+impl<A> Fetched<A> {
+    /// The snapshot, if there is a usable one.
+    pub fn usable(self) -> Option<Snapshot<A>> {
+        match self {
+            Self::Usable(snapshot) => Some(snapshot),
+            Self::Absent | Self::Rejected(_) => None,
+        }
+    }
+}
+
+impl<A> fmt::Debug for Loaded<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loaded")
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("as_of", &self.as_of)
+            .field("provenance", &self.provenance)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<A> fmt::Debug for Snapshot<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot").field("meta", &self.meta).finish_non_exhaustive()
+    }
+}

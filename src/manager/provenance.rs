@@ -1,0 +1,128 @@
+//! [`Provenance`]: where a loaded state came from.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::envelope::Reject;
+use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
+
+/// Where a loaded state came from, what was tried and rejected, and what it cost. `Display` says
+/// it in one line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Provenance {
+    /// What the state was built from.
+    pub origin: Origin,
+    /// The newest durably stored snapshot that the load knows of: the one it used, or, for a state
+    /// from the cache, the one that state was once built from or saved as.
+    pub snapshot: Option<SnapshotUsed>,
+    /// The candidates that were not used, in the order in which they were tried.
+    pub rejected: Vec<Rejected>,
+    /// How many events were folded by this load.
+    pub events_replayed: u64,
+    /// How long the phases took.
+    pub timings: Timings,
+}
+
+/// What a state was built from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Origin {
+    /// A decoded state in the hot cache, and the events after it.
+    Cache,
+    /// All events from the beginning.
+    Replay,
+    /// A stored snapshot, and the events after it.
+    Snapshot,
+}
+
+/// A stored snapshot, as a load sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotUsed {
+    /// Which snapshot.
+    pub id: SnapshotId,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The bytes of its record.
+    pub stored_bytes: u64,
+    /// The bytes of its encoded state, before compression.
+    pub raw_bytes: u64,
+}
+
+/// A candidate that was not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rejected {
+    /// The version under which the store has it; `None` if the store itself failed.
+    pub version: Option<u64>,
+    /// Why it was not used.
+    pub reject: Reject,
+}
+
+/// How long the phases of a load took, by the engine's clock.
+///
+/// Events are applied while they are read, so one phase ends with the first event applied: waiting
+/// for it counts as fetching, all after it as folding. A state from the cache that needed no event
+/// is not timed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Timings {
+    /// Waiting for records from the store, and for the first event from the event source.
+    pub fetch: Duration,
+    /// Verifying, decompressing and decoding records.
+    pub decode: Duration,
+    /// Applying events, and waiting for those after the first.
+    pub fold: Duration,
+}
+
+impl Timings {
+    /// All phases together.
+    pub fn total(&self) -> Duration {
+        self.fetch.saturating_add(self.decode).saturating_add(self.fold)
+    }
+}
+
+impl Provenance {
+    pub(crate) const fn new(origin: Origin) -> Self {
+        Self {
+            origin,
+            snapshot: None,
+            rejected: Vec::new(),
+            events_replayed: 0,
+            timings: Timings {
+                fetch: Duration::ZERO,
+                decode: Duration::ZERO,
+                fold: Duration::ZERO,
+            },
+        }
+    }
+}
+
+impl fmt::Display for Provenance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.origin, &self.snapshot) {
+            (Origin::Cache, _) => f.write_str("from the cache")?,
+            (Origin::Snapshot, Some(used)) => {
+                write!(f, "from the snapshot at {}", used.id.version)?
+            }
+            (Origin::Snapshot, None) => f.write_str("from a snapshot")?,
+            (Origin::Replay, _) => f.write_str("by replay from the beginning")?,
+        }
+        write!(f, " and {} events in {:?}", self.events_replayed, self.timings.total())?;
+        for rejected in &self.rejected {
+            write!(f, "; {rejected}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version {
+            Some(version) => write!(f, "not the snapshot at {version}: {}", self.reject),
+            None => write!(f, "no snapshot: {}", self.reject),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! [`RetentionPlan`]: the verdict on each snapshot, with its reason.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::Retention;
+use crate::envelope::SnapshotMeta;
+use crate::generation::Generation;
+use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
+
+/// What is to become of each snapshot of one aggregate, newest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RetentionPlan {
+    /// One verdict per snapshot, highest version first.
+    pub judged: Vec<Judged>,
+}
+
+/// The verdict on one snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Judged {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The bytes of its record.
+    pub stored_bytes: u64,
+    /// Whether it stays.
+    pub keep: bool,
+    /// Why.
+    pub reason: String,
+}
+
+impl RetentionPlan {
+    /// The plan for all `snapshots` of one aggregate under `policy` at time `now`.
+    ///
+    /// Whatever the policy says, the plan keeps the newest snapshot of each generation, each
+    /// snapshot in `usable` (those that were found to be the newest usable ones), pinned ones, and
+    /// every base that a kept delta needs.
+    pub fn new(
+        snapshots: &[SnapshotMeta],
+        usable: &[SnapshotId],
+        policy: &dyn Retention,
+        now: Timestamp,
+    ) -> Self {
+        let mut generations: BTreeMap<Generation, Vec<SnapshotMeta>> = BTreeMap::new();
+        for meta in snapshots {
+            generations.entry(meta.generation).or_default().push(meta.clone());
+        }
+        let mut judged = Vec::with_capacity(snapshots.len());
+        for metas in generations.values_mut() {
+            metas.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.version));
+            let mut wanted = policy.reasons_to_keep(metas, now).into_iter();
+            for (rank, meta) in metas.iter().enumerate() {
+                let by_policy = wanted.next();
+                let reason = if rank == 0 {
+                    Some("the newest of its generation".to_owned())
+                } else if usable.contains(&meta.id()) {
+                    Some("the newest usable of its generation".to_owned())
+                } else if meta.is_pinned() {
+                    Some("pinned".to_owned())
+                } else {
+                    by_policy.unwrap_or_else(|| Some("the policy did not judge it".to_owned()))
+                };
+                judged.push(Judged {
+                    id: meta.id(),
+                    stored_bytes: meta.stored_bytes,
+                    keep: reason.is_some(),
+                    reason: reason.unwrap_or_else(|| "no policy keeps it".to_owned()),
+                });
+            }
+            keep_bases(&mut judged, metas);
+        }
+        judged.sort_unstable_by_key(|judged| std::cmp::Reverse(judged.id));
+        Self { judged }
+    }
+
+    /// The snapshots that are to be deleted, newest first.
+    pub fn dropped(&self) -> impl Iterator<Item = &Judged> {
+        self.judged.iter().filter(|judged| !judged.keep)
+    }
+
+    /// The snapshots that stay, newest first.
+    pub fn kept(&self) -> impl Iterator<Item = &Judged> {
+        self.judged.iter().filter(|judged| judged.keep)
+    }
+}
+
+/// Keeps the base of every kept delta, however long the chain is.
+fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
+    let kept: BTreeSet<_> = judged.iter().filter(|j| j.keep).map(|j| j.id).collect();
+    let mut needed: BTreeSet<SnapshotId> = BTreeSet::new();
+    // Bases lie below their deltas and `metas` descends, so one pass follows whole chains.
+    for meta in metas {
+        let id = meta.id();
+        let stays = kept.contains(&id) || needed.contains(&id);
+        if let Some(base) = meta.base.filter(|_| stays) {
+            needed.insert(SnapshotId { generation: meta.generation, version: base.version });
+        }
+    }
+    for judged in judged.iter_mut().filter(|judged| !judged.keep && needed.contains(&judged.id)) {
+        judged.keep = true;
+        "the base of a snapshot that stays".clone_into(&mut judged.reason);
+    }
+}
+
+/// One line per snapshot.
+impl fmt::Display for RetentionPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for judged in &self.judged {
+            let verdict = if judged.keep { "keep" } else { "drop" };
+            writeln!(f, "{verdict} {}: {}", judged.id, judged.reason)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::envelope::{Base, RecordBuilder};
+    use crate::key::AggregateKey;
+    use crate::retention::{keep_last, keep_within};
+
+    fn meta(
+        fingerprint: u64,
+        version: u64,
+        change: impl Fn(RecordBuilder) -> RecordBuilder,
+    ) -> SnapshotMeta {
+        let key = AggregateKey::new("account", "a").unwrap();
+        let generation = Generation { schema_version: 1, fingerprint };
+        let at = Timestamp::from_seconds(i64::try_from(version).unwrap());
+        let record = change(RecordBuilder::new(key, generation, version, at)).build(b"x").unwrap();
+        SnapshotMeta::from_header(&record.header().unwrap()).unwrap()
+    }
+
+    fn kept(plan: &RetentionPlan) -> Vec<(u64, u64)> {
+        plan.kept().map(|j| (j.id.generation.fingerprint, j.id.version)).collect()
+    }
+
+    #[test]
+    fn the_newest_usable_pinned_and_based_upon_snapshots_stay_under_every_policy() {
+        let metas = [
+            meta(1, 10, |b| b),
+            meta(1, 20, |b| b),
+            meta(1, 30, |b| b.base(Base { version: 20, checksum: 0 })),
+            meta(1, 40, |b| b.base(Base { version: 30, checksum: 0 })),
+            meta(1, 5, |b| b.label("pinned")),
+            meta(2, 7, |b| b),
+            meta(2, 3, |b| b),
+        ];
+        let now = Timestamp::from_seconds(100);
+        let plan = RetentionPlan::new(&metas, &[metas[6].id()], &keep_last(0), now);
+        assert_eq!(kept(&plan), [(1, 40), (1, 30), (1, 20), (2, 7), (1, 5), (2, 3)]);
+        assert_eq!(plan.dropped().count(), 1);
+        assert!(plan.to_string().contains("drop version 10"), "{plan}");
+    }
+
+    #[test]
+    fn policies_count_snapshots_and_periods_and_combine() {
+        let metas: Vec<_> = [10, 20, 30, 40, 50].map(|v| meta(1, v, |b| b)).into();
+        let now = Timestamp::from_seconds(60);
+        let versions = |policy: &dyn Retention| -> Vec<u64> {
+            RetentionPlan::new(&metas, &[], policy, now).kept().map(|j| j.id.version).collect()
+        };
+        assert_eq!(versions(&keep_last(2)), [50, 40]);
+        assert_eq!(versions(&keep_last(usize::MAX)), [50, 40, 30, 20, 10]);
+        assert_eq!(versions(&keep_within(Duration::from_secs(30))), [50, 40, 30]);
+        assert_eq!(versions(&keep_last(4).or(keep_within(Duration::ZERO))), [50, 40, 30, 20]);
+    }
+
+    #[test]
+    fn a_policy_that_answers_too_little_deletes_nothing() {
+        #[derive(Debug)]
+        struct Lazy;
+        impl Retention for Lazy {
+            fn reasons_to_keep(&self, _: &[SnapshotMeta], _: Timestamp) -> Vec<Option<String>> {
+                Vec::new()
+            }
+        }
+        let metas: Vec<_> = [1, 2, 3].map(|v| meta(1, v, |b| b)).into();
+        let plan = RetentionPlan::new(&metas, &[], &Lazy, Timestamp::MAX);
+        assert_eq!(plan.dropped().count(), 0);
+    }
+}

@@ -1,0 +1,90 @@
+//! By distance: [`EveryEvents`], [`EveryInterval`].
+
+use std::time::Duration;
+
+use super::{Observation, Trigger, Verdict};
+
+/// Takes a snapshot once at least so many events lie after the last durably stored one (R13). It
+/// is a distance, not divisibility: a commit of several events cannot jump over it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EveryEvents(u64);
+
+/// Every `events` events; 0 is taken for 1.
+pub const fn every_events(events: u64) -> EveryEvents {
+    EveryEvents(if events == 0 { 1 } else { events })
+}
+
+impl Trigger for EveryEvents {
+    fn decide(&self, seen: &Observation) -> Verdict {
+        let since = match seen.snapshot {
+            Some(snapshot) => format!("since the snapshot at version {}", snapshot.version),
+            None => "and no snapshot yet".to_owned(),
+        };
+        let distance = seen.distance();
+        Verdict::new(distance >= self.0, format!("{distance} of {} events {since}", self.0))
+    }
+}
+
+/// Takes a snapshot once the last one is at least so old, by the wall clock. An aggregate without
+/// a snapshot is due at once: combine it with [`every_events`] to leave short streams alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EveryInterval(Duration);
+
+/// Every `interval` of wall-clock time.
+pub const fn every_interval(interval: Duration) -> EveryInterval {
+    EveryInterval(interval)
+}
+
+impl Trigger for EveryInterval {
+    fn decide(&self, seen: &Observation) -> Verdict {
+        match seen.snapshot {
+            None => Verdict::new(true, "there is no snapshot yet"),
+            Some(snapshot) => {
+                let age = seen.now.since(snapshot.created_at);
+                let reason = format!("the last snapshot is {age:?} of {:?} old", self.0);
+                Verdict::new(age >= self.0, reason)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timestamp::Timestamp;
+    use crate::trigger::SnapshotSeen;
+
+    fn at(version: u64, snapshot: Option<u64>) -> Observation {
+        let seen = Observation::new(version, Timestamp::from_seconds(1_000));
+        match snapshot {
+            Some(v) => seen.snapshot(SnapshotSeen::new(v, Timestamp::from_seconds(900), 10)),
+            None => seen,
+        }
+    }
+
+    #[test]
+    fn a_commit_of_several_events_cannot_jump_over_the_distance() {
+        let trigger = every_events(100);
+        assert!(!trigger.decide(&at(99, None)).take);
+        assert!(trigger.decide(&at(103, None)).take);
+        assert!(!trigger.decide(&at(200, Some(101))).take);
+        assert!(trigger.decide(&at(201, Some(101))).take);
+        assert_eq!(
+            trigger.decide(&at(201, Some(101))).to_string(),
+            "take: 100 of 100 events since the snapshot at version 101"
+        );
+        assert!(!trigger.decide(&at(5, Some(u64::MAX))).take);
+        assert!(every_events(0).decide(&at(1, None)).take);
+    }
+
+    #[test]
+    fn an_interval_counts_from_the_last_snapshot_and_survives_clocks_that_run_backwards() {
+        let trigger = every_interval(Duration::from_secs(100));
+        assert!(trigger.decide(&at(1, None)).take);
+        assert!(trigger.decide(&at(9, Some(5))).take);
+        assert!(!every_interval(Duration::from_secs(101)).decide(&at(9, Some(5))).take);
+        let mut earlier = at(9, Some(5));
+        earlier.now = Timestamp::from_seconds(-5);
+        assert!(!trigger.decide(&earlier).take);
+    }
+}

@@ -1,0 +1,110 @@
+//! When to take a snapshot: [`Trigger`]s, pure and composable.
+//!
+//! A trigger looks at values and answers with a [`Verdict`]; it does nothing else. The engine
+//! asks after a commit ([`SnapshotManager::committed`](crate::SnapshotManager::committed)) and
+//! acts in the background.
+//!
+//! ```
+//! use snapfold::trigger::{Trigger, every_events, larger_than, slower_than};
+//! use std::time::Duration;
+//!
+//! // Every 100 events, or as soon as replaying takes long; large states every 20 events.
+//! let trigger = every_events(100)
+//!     .or(slower_than(Duration::from_millis(5)))
+//!     .or(every_events(20).and(larger_than(64 * 1024)));
+//! assert!(trigger.needs_state_bytes());
+//! ```
+
+mod combine;
+mod cost;
+mod every;
+mod observation;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub use combine::{All, Any, all, any};
+pub use cost::{LargerThan, SlowerThan, larger_than, slower_than};
+pub use every::{EveryEvents, EveryInterval, every_events, every_interval};
+pub use observation::{Observation, SnapshotSeen};
+
+/// Decides when a snapshot is worth taking.
+///
+/// # Obligations
+/// A pure function of the observation: no clock, no I/O, no state of its own. It is called on the
+/// application's command path and must be cheap.
+pub trait Trigger: fmt::Debug + Send + Sync + 'static {
+    /// Whether to take a snapshot now, and why.
+    fn decide(&self, seen: &Observation) -> Verdict;
+
+    /// Whether [`Observation::state_bytes`] matters to this trigger. Measuring it may cost an
+    /// encoding of the state, so it is measured only then. False by default.
+    fn needs_state_bytes(&self) -> bool {
+        false
+    }
+
+    /// Takes a snapshot when this trigger or `other` does.
+    fn or(self, other: impl Trigger) -> Any
+    where
+        Self: Sized,
+    {
+        any(vec![Box::new(self), Box::new(other)])
+    }
+
+    /// Takes a snapshot when both this trigger and `other` do.
+    fn and(self, other: impl Trigger) -> All
+    where
+        Self: Sized,
+    {
+        all(vec![Box::new(self), Box::new(other)])
+    }
+}
+
+impl<T: Trigger + ?Sized> Trigger for Arc<T> {
+    fn decide(&self, seen: &Observation) -> Verdict {
+        (**self).decide(seen)
+    }
+
+    fn needs_state_bytes(&self) -> bool {
+        (**self).needs_state_bytes()
+    }
+}
+
+/// A trigger's answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verdict {
+    /// Whether to take a snapshot.
+    pub take: bool,
+    /// Why, in words: "100 of 100 events since the snapshot at version 300".
+    pub reason: String,
+}
+
+impl Verdict {
+    /// An answer with its reason.
+    pub fn new(take: bool, reason: impl Into<String>) -> Self {
+        Self { take, reason: reason.into() }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", if self.take { "take" } else { "wait" }, self.reason)
+    }
+}
+
+/// Never takes one by itself: snapshots are made by hand only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Manual;
+
+/// Never takes one by itself: snapshots are made by hand only.
+pub const fn manual() -> Manual {
+    Manual
+}
+
+impl Trigger for Manual {
+    fn decide(&self, _: &Observation) -> Verdict {
+        Verdict::new(false, "snapshots are taken by hand only")
+    }
+}

@@ -1,0 +1,68 @@
+//! [`Observation`]: what a trigger sees.
+
+use std::time::Duration;
+
+use crate::timestamp::Timestamp;
+
+/// What is known of an aggregate right after a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Observation {
+    /// The version after the commit.
+    pub version: u64,
+    /// The newest durably stored snapshot that is known, seeded by the load.
+    pub snapshot: Option<SnapshotSeen>,
+    /// The wall-clock time of the commit.
+    pub now: Timestamp,
+    /// How many events the load before the commit replayed.
+    pub events_replayed: u64,
+    /// How long that replay took: applying events, and waiting for them after the first one.
+    pub replay_time: Duration,
+    /// The encoded size of the state in bytes, before compression, as far as it is known: that of
+    /// the newest snapshot, or measured where there is none and the trigger needs it.
+    pub state_bytes: Option<u64>,
+}
+
+/// A stored snapshot, as far as triggers care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SnapshotSeen {
+    /// Its version.
+    pub version: u64,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The encoded size of its state in bytes, before compression.
+    pub raw_bytes: u64,
+}
+
+impl Observation {
+    /// An aggregate at `version`, committed at `now`, of which nothing else is known.
+    pub const fn new(version: u64, now: Timestamp) -> Self {
+        Self {
+            version,
+            snapshot: None,
+            now,
+            events_replayed: 0,
+            replay_time: Duration::ZERO,
+            state_bytes: None,
+        }
+    }
+
+    /// The same with a snapshot that is already stored.
+    pub const fn snapshot(mut self, snapshot: SnapshotSeen) -> Self {
+        self.snapshot = Some(snapshot);
+        self
+    }
+
+    /// How many events lie after the newest snapshot; all of them if there is none.
+    pub fn distance(&self) -> u64 {
+        self.version.saturating_sub(self.snapshot.map_or(0, |snapshot| snapshot.version))
+    }
+}
+
+impl SnapshotSeen {
+    /// A snapshot of `raw_bytes` bytes at `version`, made at `created_at`.
+    pub const fn new(version: u64, created_at: Timestamp, raw_bytes: u64) -> Self {
+        Self { version, created_at, raw_bytes }
+    }
+}
