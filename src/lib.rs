@@ -24,7 +24,10 @@ pub mod trigger;
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
 #[cfg(feature = "postgres")]
-pub use backend::postgres::{PostgresMigrations, PostgresOptions, PostgresStore, PruneProgress};
+pub use backend::postgres::{
+    EventRow, EventTable, PostgresEvents, PostgresHybrid, PostgresMigrations, PostgresOptions,
+    PostgresStore, PruneProgress,
+};
 pub use checksum::ChecksumId;
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "bincode")]
@@ -42,7 +45,7 @@ pub use engine::{
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};
-pub use events::{EventRange, EventSource, Recorded, Replay};
+pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
 pub use generation::Generation;
 pub use key::AggregateKey;
 pub use manager::{

@@ -94,9 +94,16 @@ impl<A: Aggregate> Core<A> {
         }
         let limits = Limits { until: version, until_time: None };
         let mut timings = Timings::default();
-        let done =
-            super::load::from_start(&*self.source, key, limits, &*self.clock, &mut timings, &[])
-                .await?;
+        let done = super::load::from_start(
+            &*self.source,
+            key,
+            None,
+            limits,
+            &*self.clock,
+            &mut timings,
+            &[],
+        )
+        .await?;
         let mut loaded = empty(key);
         (loaded.state, loaded.position) = (done.state, done.position);
         let loaded = super::load::reached(loaded, version)?;

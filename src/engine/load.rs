@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Core;
 use super::cache::{Cached, Weight};
 use super::observer::Report;
-use super::search::{Candidate, Search};
+use super::search::{Ahead, Candidate, Search};
 use crate::clock::Clock;
 use crate::envelope::Reject;
 use crate::error::{Error, ErrorKind};
@@ -99,7 +99,7 @@ impl<A: Aggregate> Core<A> {
         let clock = &*self.clock;
         let basis = Basis::Shared(Arc::clone(&cached.state), cached.position.clone());
         let mut replay = Replay::new(basis, Point::Now.into(), clock);
-        read(&*self.source, key, &mut replay).await?;
+        read(&*self.source, key, None, &mut replay).await?;
         let done = replay.finish();
         if done.ended != Ended::Whole {
             // The cold path finds out what is wrong, and says so.
@@ -171,7 +171,9 @@ impl<A: Aggregate> Core<A> {
             let Candidate { state, position, used } = candidate;
             let version = position.version;
             let basis = Basis::Owned(state, position);
-            let resumed = resume(&*self.source, key, basis, limits, clock, &mut timings).await?;
+            let resumed =
+                resume(&*self.source, key, basis, search.ahead.take(), limits, clock, &mut timings)
+                    .await?;
             match resumed {
                 Resumed::Whole(done) => {
                     let mut provenance = Provenance::new(Origin::Snapshot);
@@ -182,8 +184,9 @@ impl<A: Aggregate> Core<A> {
                 Resumed::Rejected(reject) => search.reject(version, reject),
             }
         }
-        let rejected = search.rejected;
-        let done = from_start(&*self.source, key, limits, clock, &mut timings, &rejected).await?;
+        let (rejected, ahead) = (search.rejected, search.ahead);
+        let done =
+            from_start(&*self.source, key, ahead, limits, clock, &mut timings, &rejected).await?;
         let mut provenance = Provenance::new(Origin::Replay);
         provenance.rejected = rejected;
         Ok(self.reconstructed(key, done, provenance, timings))
@@ -215,13 +218,14 @@ async fn resume<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
     basis: Basis<A>,
+    ahead: Option<Ahead<A>>,
     limits: Limits,
     clock: &dyn Clock,
     timings: &mut Timings,
 ) -> Result<Resumed<A>, Error> {
     let replay = Replay::new(basis, limits, clock);
     let version = replay.version();
-    let done = run(source, key, replay, clock, timings).await?;
+    let done = run(source, key, ahead, replay, clock, timings).await?;
     let missing = match done.ended {
         Ended::Whole => return Ok(Resumed::Whole(done)),
         Ended::Diverged => return Ok(Resumed::Rejected(Reject::Diverged)),
@@ -246,7 +250,7 @@ async fn resume<A: Aggregate>(
     let Finished { state, position, .. } = done;
     let basis = Basis::Owned(Arc::unwrap_or_clone(state), position);
     let replay = Replay::new(basis, limits, clock).without_overlap();
-    let done = run(source, key, replay, clock, timings).await?;
+    let done = run(source, key, None, replay, clock, timings).await?;
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Resumed::Whole(done)),
@@ -257,13 +261,15 @@ async fn resume<A: Aggregate>(
 pub(super) async fn from_start<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
+    ahead: Option<Ahead<A>>,
     limits: Limits,
     clock: &dyn Clock,
     timings: &mut Timings,
     rejected: &[Rejected],
 ) -> Result<Finished<A>, Error> {
     let basis = Basis::Owned(A::initial(key), Position::start());
-    let done = run(source, key, Replay::new(basis, limits, clock), clock, timings).await?;
+    let replay = Replay::new(basis, limits, clock);
+    let done = run(source, key, ahead, replay, clock, timings).await?;
     let broken = match done.ended {
         Ended::Whole => return Ok(done),
         Ended::Nothing | Ended::Diverged => None,
@@ -282,16 +288,17 @@ pub(super) async fn from_start<A: Aggregate>(
     }
 }
 
-/// Reads events into `replay` and accounts for the time.
+/// Reads events into `replay`, those fetched ahead first, and accounts for the time.
 async fn run<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
+    ahead: Option<Ahead<A>>,
     mut replay: Replay<'_, A>,
     clock: &dyn Clock,
     timings: &mut Timings,
 ) -> Result<Finished<A>, Error> {
     let began = clock.monotonic();
-    read(source, key, &mut replay).await?;
+    read(source, key, ahead, &mut replay).await?;
     let ended = clock.monotonic();
     let done = replay.finish();
     let first = done.first_applied_at.unwrap_or(ended);
@@ -303,10 +310,20 @@ async fn run<A: Aggregate>(
 async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
+    ahead: Option<Ahead<A>>,
     replay: &mut Replay<'_, A>,
 ) -> Result<(), Error> {
-    let range = replay.range();
-    source.read(key, range, replay).await.map_err(|e| Error::event_source("read events", e))
+    let failed = |error| Error::event_source("read events", error);
+    let mut range = replay.range();
+    if let Some(Ahead { tail, .. }) = ahead.filter(|ahead| ahead.after == range.after) {
+        let until = tail.until();
+        tail.replay(replay).map_err(failed)?;
+        if until >= range.until || !replay.is_running() {
+            return Ok(());
+        }
+        range.after = range.after.max(until);
+    }
+    source.read(key, range, replay).await.map_err(failed)
 }
 
 async fn floor<A: Aggregate>(

@@ -51,7 +51,8 @@ impl<A: Aggregate> ReplayManager<A> {
         }
         let mut timings = Timings::default();
         let limits = Limits::from(point);
-        let done = from_start(&*self.source, key, limits, &*self.clock, &mut timings, &[]).await?;
+        let done =
+            from_start(&*self.source, key, None, limits, &*self.clock, &mut timings, &[]).await?;
         let mut provenance = Provenance::new(Origin::Replay);
         provenance.events_replayed = done.applied;
         provenance.timings = timings;

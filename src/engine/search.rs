@@ -6,7 +6,7 @@ use super::reader::{self, Reader};
 use super::{Core, StoreFailure};
 use crate::envelope::{Header, Reject};
 use crate::error::Error;
-use crate::events::{Limits, Position};
+use crate::events::{Hybrid, HybridSource, Limits, Position, Tail};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Rejected, SnapshotUsed, Timings};
@@ -37,7 +37,18 @@ pub(super) struct Search<'a, A: Aggregate> {
     as_of: Option<Timestamp>,
     stage: Stage,
     tries: u32,
+    /// Answers the first question, if there is one, and brings `ahead` along.
+    hybrid: Option<&'a dyn HybridSource<A>>,
+    /// Events that came with an answer.
+    pub(super) ahead: Option<Ahead<A>>,
     pub(super) rejected: Vec<Rejected>,
+}
+
+/// Events that were fetched together with a snapshot.
+pub(super) struct Ahead<A> {
+    /// The version after which they begin.
+    pub(super) after: u64,
+    pub(super) tail: Box<dyn Tail<A>>,
 }
 
 enum Stage {
@@ -57,6 +68,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
             as_of: limits.until_time,
             stage: Stage::Current(limits.until),
             tries: 0,
+            hybrid: core.hybrid.as_deref(),
+            ahead: None,
             rejected: Vec::new(),
         }
     }
@@ -95,7 +108,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             let query = self.query(generation, at_most);
             let clock = &self.core.clock;
             let began = clock.monotonic();
-            let answer = self.core.store.get(query).await?;
+            let answer = self.ask(query).await?;
             let fetched = clock.monotonic();
             timings.fetch += fetched.saturating_sub(began);
             let found = match (answer, &self.stage) {
@@ -124,6 +137,17 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
         self.stage = Stage::Over;
         Ok(None)
+    }
+
+    async fn ask(&mut self, query: Query<'_>) -> Result<Lookup, Error> {
+        let Some(hybrid) = self.hybrid.take() else { return self.core.store.get(query).await };
+        let Hybrid { lookup, tail } = hybrid.fetch(query).await?;
+        let after = match &lookup {
+            Lookup::Found(found) => found.version.saturating_sub(1),
+            Lookup::Absent | Lookup::OtherGeneration => 0,
+        };
+        self.ahead = tail.map(|tail| Ahead { after, tail });
+        Ok(lookup)
     }
 
     fn query(&self, generation: Generation, at_most: u64) -> Query<'a> {

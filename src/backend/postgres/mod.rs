@@ -3,6 +3,10 @@
 mod connection;
 mod delete;
 mod error;
+mod event_row;
+mod event_table;
+mod events;
+mod hybrid;
 mod key_text;
 mod lookup;
 mod migrations;
@@ -14,6 +18,10 @@ mod put;
 mod store;
 mod version;
 
+pub use event_row::EventRow;
+pub use event_table::EventTable;
+pub use events::PostgresEvents;
+pub use hybrid::PostgresHybrid;
 pub use migrations::PostgresMigrations;
 pub use options::PostgresOptions;
 pub use prune::PruneProgress;

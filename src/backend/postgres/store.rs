@@ -129,6 +129,10 @@ impl PostgresStore {
         PostgresMigrations::new(Arc::clone(&self.inner))
     }
 
+    pub(super) fn names(&self) -> &Names {
+        &self.inner.names
+    }
+
     /// The pool.
     pub fn pool(&self) -> &PgPool {
         &self.inner.connections.pool
