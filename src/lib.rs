@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod generation;
 mod key;
+mod ledger;
 mod manager;
 pub mod retention;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
@@ -22,11 +23,11 @@ mod timestamp;
 pub mod trigger;
 
 #[cfg(feature = "memory")]
-pub use backend::memory::{MemoryEvents, MemoryStore};
+pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
 #[cfg(feature = "postgres")]
 pub use backend::postgres::{
     EventRow, EventTable, PostgresEvents, PostgresHybrid, PostgresMigrations, PostgresOptions,
-    PostgresStore, PruneProgress,
+    PostgresStore, PruneProgress, TenantBinding,
 };
 pub use checksum::ChecksumId;
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -48,6 +49,10 @@ pub use error::{BoxError, Error, ErrorKind, Retry};
 pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
 pub use generation::Generation;
 pub use key::AggregateKey;
+pub use ledger::{
+    AuditEntry, AuditLog, AuditRecord, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
+    StatisticsStore,
+};
 pub use manager::{
     AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Origin, Point,
     Provenance, Rejected, Repaired, Snapshot, SnapshotManager, SnapshotUsed, Timings,

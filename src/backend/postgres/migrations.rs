@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgTransaction};
 use super::connection::{Failure, Operation};
 use super::error::Effect;
 use super::names::Names;
+use super::row_security::{Secure, TenantBinding};
 use super::store::Inner;
 use crate::error::{Error, ErrorKind, Retry};
 
@@ -21,7 +22,10 @@ struct Migration {
 }
 
 /// Number 1 is the first. Released migrations never change; new ones are added at the end.
-const MIGRATIONS: &[Migration] = &[Migration { up: snapshots_up, down: snapshots_down }];
+const MIGRATIONS: &[Migration] = &[
+    Migration { up: snapshots_up, down: snapshots_down },
+    Migration { up: ledger_up, down: ledger_down },
+];
 
 /// Makes, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
 ///
@@ -35,7 +39,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration that this release knows.
-    pub const LATEST: u32 = 1;
+    pub const LATEST: u32 = 2;
 
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         Self { inner }
@@ -71,6 +75,27 @@ impl PostgresMigrations {
             lock_timeout: self.inner.connections.timeout,
         };
         self.inner.connections.run(&mut migrate).await
+    }
+
+    /// Opts in to row-level security: every connection sees, counts and changes the rows of one
+    /// tenant only, whatever its code asks for. A connection that is bound to no tenant sees none,
+    /// and the empty tenant is visible to nobody. Superusers and roles with `BYPASSRLS` are exempt;
+    /// the owner of the tables is not.
+    ///
+    /// Needs [`LATEST`](Self::LATEST), the role that owns the tables, and no further rights than
+    /// `SELECT`, `INSERT`, `UPDATE` and `DELETE` for those of the tenants.
+    pub async fn enable_row_security(&self, binding: TenantBinding) -> Result<(), Error> {
+        self.secure(Some(binding)).await
+    }
+
+    /// Takes [`enable_row_security`](Self::enable_row_security) back.
+    pub async fn disable_row_security(&self) -> Result<(), Error> {
+        self.secure(None).await
+    }
+
+    async fn secure(&self, binding: Option<TenantBinding>) -> Result<(), Error> {
+        let (names, lock_timeout) = (&self.inner.names, self.inner.connections.timeout);
+        self.inner.connections.run(&mut Secure { names, binding, lock_timeout }).await
     }
 
     /// The number of the migration that the database is at; 0 if there is nothing yet.
@@ -262,6 +287,55 @@ fn snapshots_up(names: &Names) -> String {
 
 fn snapshots_down(names: &Names) -> String {
     format!("DROP TABLE {};", names.snapshots)
+}
+
+fn ledger_up(names: &Names) -> String {
+    let Names { schedules, daily, audit, append_only, .. } = names;
+    let key = r#"tenant text COLLATE "C" NOT NULL,
+             kind text COLLATE "C" NOT NULL,
+             id text COLLATE "C" NOT NULL"#;
+    format!(
+        r"CREATE TABLE {schedules} (
+             {key},
+             cron text NOT NULL,
+             enabled boolean NOT NULL,
+             next_run bigint,
+             PRIMARY KEY (tenant, kind, id)
+           );
+           CREATE INDEX ON {schedules} (next_run, tenant, kind, id) WHERE enabled;
+           CREATE TABLE {daily} (
+             {key},
+             day integer NOT NULL,
+             created bigint NOT NULL,
+             deleted bigint NOT NULL,
+             bytes bigint NOT NULL,
+             creation_micros bigint NOT NULL,
+             PRIMARY KEY (tenant, kind, id, day)
+           );
+           CREATE TABLE {audit} (
+             sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             {key},
+             at bigint NOT NULL,
+             actor text NOT NULL,
+             action text NOT NULL,
+             version bigint,
+             reason text NOT NULL
+           );
+           CREATE INDEX ON {audit} (tenant, kind, id, sequence);
+           CREATE FUNCTION {append_only}() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE insufficient_privilege USING MESSAGE =
+                ''the audit log is append-only''; END';
+           CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {audit}
+             FOR EACH STATEMENT EXECUTE FUNCTION {append_only}();
+           COMMENT ON TABLE {daily} IS 'day: days since 1970-01-01, UTC';
+           COMMENT ON COLUMN {schedules}.next_run IS 'microseconds since 1970, UTC';
+           COMMENT ON COLUMN {audit}.at IS 'microseconds since 1970, UTC';"
+    )
+}
+
+fn ledger_down(names: &Names) -> String {
+    let Names { schedules, daily, audit, append_only, .. } = names;
+    format!("DROP TABLE {schedules}, {daily}, {audit}; DROP FUNCTION {append_only}();")
 }
 
 #[cfg(test)]

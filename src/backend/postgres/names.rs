@@ -11,6 +11,11 @@ pub(super) struct Names {
     pub(super) schema: String,
     pub(super) snapshots: String,
     pub(super) migrations: String,
+    pub(super) schedules: String,
+    pub(super) daily: String,
+    pub(super) audit: String,
+    /// A function, without its parentheses.
+    pub(super) append_only: String,
     /// Tells apart the locks of two installations in one database.
     pub(super) lock: i64,
 }
@@ -20,7 +25,7 @@ impl Names {
     /// its name.
     pub(super) fn new(schema: &str, table: &str) -> Result<Self, Error> {
         let quoted_schema = quote("schema", schema, 0)?;
-        quote("table", table, "_migrations".len())?;
+        quote("table", table, "_append_only".len())?;
         let name = |suffix: &str| -> Result<String, Error> {
             let table = quote("table", &format!("{table}{suffix}"), 0)?;
             Ok(format!("{quoted_schema}.{table}"))
@@ -29,6 +34,10 @@ impl Names {
         Ok(Self {
             lock: fnv1a(snapshots.as_bytes()),
             migrations: name("_migrations")?,
+            schedules: name("_schedules")?,
+            daily: name("_daily")?,
+            audit: name("_audit")?,
+            append_only: name("_append_only")?,
             schema: quoted_schema,
             snapshots,
         })
@@ -74,11 +83,11 @@ mod tests {
     #[test]
     fn names_that_postgres_would_cut_or_refuse_are_refused_first() {
         for (schema, table) in
-            [("", "t"), ("s", ""), ("s\0", "t"), ("s", &"t".repeat(53)), (&"s".repeat(64), "t")]
+            [("", "t"), ("s", ""), ("s\0", "t"), ("s", &"t".repeat(52)), (&"s".repeat(64), "t")]
         {
             let error = Names::new(schema, table).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidInput, "{schema:?} {table:?}");
         }
-        assert!(Names::new("s", &"t".repeat(52)).is_ok());
+        assert!(Names::new("s", &"t".repeat(51)).is_ok());
     }
 }

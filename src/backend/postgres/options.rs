@@ -14,7 +14,7 @@ use std::time::Duration;
 pub struct PostgresOptions {
     /// The schema of all tables; `public` by default. Any name, also one with quotes.
     pub schema: String,
-    /// The name of the table of snapshots; `snapfold_snapshots` by default, at most 52 bytes. The
+    /// The name of the table of snapshots; `snapfold_snapshots` by default, at most 51 bytes. The
     /// names of the other tables begin with it.
     pub table: String,
     /// How long one call may take, waiting for a connection included; 30 seconds by default. Then

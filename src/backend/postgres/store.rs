@@ -133,6 +133,10 @@ impl PostgresStore {
         &self.inner.names
     }
 
+    pub(super) fn connections(&self) -> &Connections {
+        &self.inner.connections
+    }
+
     /// The pool.
     pub fn pool(&self) -> &PgPool {
         &self.inner.connections.pool
