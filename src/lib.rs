@@ -1,4 +1,104 @@
-//! snapfold
+//! **snapfold** gives an event-sourced application the state of any aggregate, now or at any point
+//! of its history, for the price of one record read and a short tail of events.
+//!
+//! It plugs into the event store that the application already has. It is no framework: no command
+//! bus, no event table of its own, no opinion on how events are written. And one sentence never
+//! breaks: **a load equals a full replay.** A snapshot is a cache of history; one that is damaged,
+//! outdated or contradicts the events is a miss, and the load says so.
+//!
+//! # A first look
+//!
+//! ```
+//! # use serde::{Deserialize, Serialize};
+//! use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore};
+//! use snapfold::{SnapshotEngine, SnapshotManager, Timestamp};
+//!
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Counter {
+//!     total: i64,
+//! }
+//!
+//! impl Aggregate for Counter {
+//!     type Event = i64;
+//!     const KIND: &'static str = "counter";
+//!     const SCHEMA_VERSION: u32 = 1;
+//!
+//!     fn initial(_: &AggregateKey) -> Self {
+//!         Counter { total: 0 }
+//!     }
+//!
+//!     fn apply(&mut self, added: &i64) {
+//!         self.total += added;
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! let events = MemoryEvents::new(); // in real life: your event store, behind `EventSource`
+//! let key = Counter::key("visits")?;
+//! for second in 1..=1_000 {
+//!     events.append(&key, Timestamp::from_seconds(second), 2);
+//! }
+//!
+//! let engine = SnapshotEngine::<Counter>::builder(events, MemoryStore::new()).build()?;
+//! engine.create(&key).await?;
+//!
+//! let now = engine.load(&key).await?;
+//! assert_eq!((now.state.total, now.provenance.events_replayed), (2_000, 0));
+//! let earlier = engine.at_time(&key, Timestamp::from_seconds(10)).await?;
+//! assert_eq!((earlier.state.total, earlier.version), (20, 10));
+//! # Ok::<(), snapfold::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | aggregate | one consistency boundary; its state is the left fold of its events |
+//! | [`AggregateKey`] | tenant (may be empty), kind and id |
+//! | version | a `u64`: how many events are folded; the first event makes version 1 |
+//! | [`Generation`] | declared schema version and traced shape of the state type |
+//! | snapshot | the state at exactly one version, encoded, with its header; immutable |
+//! | [`Record`] | the stored bytes of a snapshot, the same in every store |
+//! | anchor | what identifies the last folded event in the event store |
+//! | replay floor | lowest version from which the event store can still replay |
+//! | tail | the events after a snapshot |
+//! | as-of time | running maximum of the recorded times of all folded events |
+//!
+//! # Where to begin
+//!
+//! - An application implements [`Aggregate`] for its states and [`EventSource`] over its event
+//!   store, builds a [`SnapshotEngine`], and calls the methods of [`SnapshotManager`]. After a
+//!   commit it calls [`committed`](SnapshotManager::committed); a [`trigger`] decides when a
+//!   snapshot follows in the background. [`retention`] policies say which ones stay.
+//! - A storage author implements [`SnapshotStore`]; each obligation there has an id.
+//! - [`guide`] holds the design and the record format.
+//!
+//! # What it does not do
+//!
+//! It never writes or deletes events, and takes no part in commands: saving happens after a commit,
+//! in the background, and its failure is reported, not raised. It does not find out that `apply`
+//! began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`] then.
+//!
+//! # Features
+//!
+//! A feature only adds API; it never changes a default or a stored byte.
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
+//! | `postcard` | yes | [`Postcard`], the default codec, and [`SnapshotEngine::builder`] |
+//! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
+//! | `cache` | yes | [`EngineBuilder::cache`], the hot cache of decoded states |
+//! | `msgpack` | | [`MessagePack`], for states whose fields come and go |
+//! | `json` | | [`Json`], for people who want to read a snapshot |
+//! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
+
+#[cfg(doc)]
+pub mod guide;
+#[cfg(all(doctest, feature = "memory", feature = "postcard"))]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 mod backend;
 mod checksum;

@@ -1,7 +1,5 @@
 //! bincode 2.0.1: [`Bincode`].
 
-use std::marker::PhantomData;
-
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -47,7 +45,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
         let (state, used) = match limits.max_depth {
             None => bincode::serde::decode_from_slice(bytes, config())?,
             Some(max) => {
-                let seed = super::depth::Root::<S> { max, of: PhantomData };
+                let seed = super::depth::Root::<S>::new(max);
                 bincode::serde::seed_decode_from_slice(seed, bytes, config())?
             }
         };

@@ -12,19 +12,16 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-/// Decodes a `T` that nests at most `max` levels (inclusive).
-pub(super) fn limited<'de, T, D>(decoder: D, max: u16) -> Result<T, D::Error>
-where
-    T: Deserialize<'de>,
-    D: Deserializer<'de>,
-{
-    Root { max, of: PhantomData }.deserialize(decoder)
+/// The seed that decodes a `T` that nests at most so many levels (inclusive).
+pub(super) struct Root<T> {
+    max: u16,
+    of: PhantomData<T>,
 }
 
-/// The seed that decodes a whole `T` with a limit.
-pub(super) struct Root<T> {
-    pub(super) max: u16,
-    pub(super) of: PhantomData<T>,
+impl<T> Root<T> {
+    pub(super) const fn new(max: u16) -> Self {
+        Self { max, of: PhantomData }
+    }
 }
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Root<T> {

@@ -1,9 +1,10 @@
 //! The default codec: [`Postcard`].
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
-use super::{Codec, CodecId, DecodeLimits, TypeInfo, depth};
+use super::depth::Root;
+use super::{Codec, CodecId, DecodeLimits, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// postcard: compact, fast, positional, with a stable written wire format. The default codec.
@@ -37,7 +38,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {
         let mut decoder = postcard::Deserializer::from_bytes(bytes);
         let state = match limits.max_depth {
             None => S::deserialize(&mut decoder)?,
-            Some(max) => depth::limited(&mut decoder, max)?,
+            Some(max) => Root::new(max).deserialize(&mut decoder)?,
         };
         super::all_consumed(decoder.finalize()?.len())?;
         Ok(state)

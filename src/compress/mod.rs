@@ -125,6 +125,7 @@ fn compress(id: CompressionId, raw: &[u8]) -> Option<Vec<u8>> {
 #[derive(Debug)]
 pub(crate) enum DecompressError {
     /// The bytes are not a valid block of exactly the recorded length.
+    #[cfg_attr(not(feature = "lz4"), expect(dead_code, reason = "nothing is decompressed"))]
     Invalid,
     /// This build cannot read the compression; the feature that can, if there is one.
     Unavailable(Option<&'static str>),

@@ -2,13 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::Core;
-use super::load::{Reconstructed, empty};
+use super::load::{Reconstructed, from_start, reached};
+use super::stopwatch::Stopwatch;
+use super::{Core, check_kind};
 use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
-use crate::events::Limits;
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, Created, Point, Repaired, Timings};
+use crate::manager::{CreateOptions, Created, Point, Repaired};
 use crate::state::Aggregate;
 use crate::store::{PutOptions, PutOutcome};
 
@@ -27,7 +27,7 @@ impl<A: Aggregate> Core<A> {
             None => self.load_now(key).await?,
             Some(version) => self.reconstruct_strictly(key, version).await?,
         };
-        if loaded.position.version == 0 {
+        if loaded.version() == 0 {
             return Ok(Created::Empty);
         }
         let record = self.record(&loaded, &options.labels)?;
@@ -59,7 +59,7 @@ impl<A: Aggregate> Core<A> {
     /// The record of the state now, or `None` for an aggregate without events.
     async fn capture(&self, key: &AggregateKey) -> Result<Option<Record>, Error> {
         let loaded = self.load_now(key).await?;
-        if loaded.position.version == 0 {
+        if loaded.version() == 0 {
             return Ok(None);
         }
         self.record(&loaded, &[]).map(Some)
@@ -87,31 +87,20 @@ impl<A: Aggregate> Core<A> {
     }
 
     pub(super) async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         let invalid = |message| Error::new(ErrorKind::InvalidInput, "repair a snapshot", message);
         if version == 0 {
             return Err(invalid("version 0 is the empty state and is never stored"));
         }
-        let limits = Limits { until: version, until_time: None };
-        let mut timings = Timings::default();
-        let done = super::load::from_start(
-            &*self.source,
-            key,
-            None,
-            limits,
-            &*self.clock,
-            &mut timings,
-            &[],
-        )
-        .await?;
-        let mut loaded = empty(key);
-        (loaded.state, loaded.position) = (done.state, done.position);
-        let loaded = super::load::reached(loaded, version)?;
+        let mut watch = Stopwatch::start(&*self.clock);
+        let limits = Point::Version(version).into();
+        let folded = from_start(&*self.source, key, None, limits, &mut watch, Vec::new()).await?;
+        let loaded = reached(folded, version)?;
         let record = self.record(&loaded, &[])?;
-        let outcomes = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
+        let put = self.put(vec![record.clone()], PutOptions::default().replace(true)).await;
         // Whatever was cached may have come from what is being repaired.
         self.cache.invalidate(key).await;
-        let replaced = outcomes?.pop() == Some(PutOutcome::Replaced);
+        let replaced = matches!(put?.pop(), Some(PutOutcome::Replaced));
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 
@@ -120,7 +109,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: u64,
     ) -> Result<Reconstructed<A>, Error> {
-        super::load::reached(self.reconstruct(key, Point::Version(version)).await?, version)
+        reached(self.reconstruct(key, Point::Version(version)).await?, version)
     }
 
     async fn put(
@@ -153,8 +142,8 @@ impl<A: Aggregate> Core<A> {
         loaded: &Reconstructed<A>,
         labels: &[String],
     ) -> Result<Record, Error> {
-        let raw = self.encode(&loaded.state)?;
-        let position = &loaded.position;
+        let raw = self.encode(&loaded.progress.state)?;
+        let position = &loaded.progress.position;
         let mut builder = RecordBuilder::new(
             loaded.key.clone(),
             self.generation,

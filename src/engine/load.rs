@@ -1,36 +1,38 @@
 //! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
 
-use std::sync::Arc;
-
-use super::Core;
 use super::cache::{Cached, Weight};
 use super::observer::Report;
-use super::search::{Ahead, Candidate, Search};
-use crate::clock::Clock;
+use super::search::{Ahead, Search};
+use super::stopwatch::Stopwatch;
+use super::{Core, check_kind};
 use crate::envelope::Reject;
 use crate::error::{Error, ErrorKind};
-use crate::events::{Basis, Ended, EventSource, Finished, Limits, Position, Replay};
+use crate::events::{Done, Ended, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
-use crate::manager::{Loaded, Origin, Point, Provenance, Rejected, Timings};
+use crate::manager::{Loaded, Origin, Point, Provenance, Rejected};
 use crate::state::Aggregate;
 
 /// A state, how far its fold has come, and where it came from.
 pub(super) struct Reconstructed<A> {
     pub(super) key: AggregateKey,
-    pub(super) state: Arc<A>,
-    pub(super) position: Position,
+    pub(super) progress: Progress<A>,
     pub(super) provenance: Provenance,
 }
 
 impl<A> Reconstructed<A> {
     pub(super) fn into_loaded(self) -> Loaded<A> {
+        let Progress { state, position } = self.progress;
         Loaded {
             key: self.key,
-            state: self.state,
-            version: self.position.version,
-            as_of: (self.position.version > 0).then_some(self.position.as_of),
+            state,
+            version: position.version,
+            as_of: (position.version > 0).then_some(position.as_of),
             provenance: self.provenance,
         }
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.progress.position.version
     }
 }
 
@@ -45,16 +47,17 @@ impl From<Point> for Limits {
 }
 
 impl<A: Aggregate> Core<A> {
-    pub(super) async fn load(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
-        self.load_now(key).await.map(Reconstructed::into_loaded)
-    }
-
     /// The state now, through the cache if there is one.
     pub(super) async fn load_now(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
-        if !self.cache.is_enabled() {
-            return self.reconstruct(key, Point::Now).await;
+        if self.cache.is_enabled() {
+            self.load_cached(key).await
+        } else {
+            self.reconstruct(key, Point::Now).await
         }
-        self.check_kind(key)?;
+    }
+
+    pub(super) async fn load_cached(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
+        check_kind::<A>(key)?;
         if let Some(cached) = self.cache.get(key).await {
             if let Some(advanced) = self.advance(key, &cached).await? {
                 return Ok(advanced);
@@ -73,7 +76,8 @@ impl<A: Aggregate> Core<A> {
             .get_or_load(key, async {
                 let loaded = self.reconstruct(key, Point::Now).await?;
                 let weight = self.weigh(&loaded);
-                let cached = Cached::new(&loaded, weight, self.clock.monotonic());
+                let now = self.clock.monotonic();
+                let cached = Cached::new(&loaded, weight, now, now);
                 own = Some(loaded);
                 Ok(cached)
             })
@@ -81,28 +85,26 @@ impl<A: Aggregate> Core<A> {
         if let Some(loaded) = own {
             return Ok(loaded);
         }
-        match self.advance(key, &cached).await? {
-            Some(advanced) => Ok(advanced),
-            None => {
-                self.cache.invalidate(key).await;
-                self.reconstruct(key, Point::Now).await
-            }
+        if let Some(advanced) = self.advance(key, &cached).await? {
+            return Ok(advanced);
         }
+        self.cache.invalidate(key).await;
+        self.reconstruct(key, Point::Now).await
     }
 
-    /// The cached state with the events after it, or `None` if the events disagree with it (R6).
+    /// The cached state with the events after it, or `None` if the events disagree with it (R6):
+    /// then the cold path finds out what is wrong, and says so.
     async fn advance(
         &self,
         key: &AggregateKey,
-        cached: &Arc<Cached<A>>,
+        cached: &Cached<A>,
     ) -> Result<Option<Reconstructed<A>>, Error> {
         let clock = &*self.clock;
-        let basis = Basis::Shared(Arc::clone(&cached.state), cached.position.clone());
-        let mut replay = Replay::new(basis, Point::Now.into(), clock);
-        read(&*self.source, key, None, &mut replay).await?;
+        let mut progress = cached.progress();
+        let mut replay = Replay::new(&mut progress, Point::Now.into(), clock);
+        read_into(&*self.source, key, None, &mut replay).await?;
         let done = replay.finish();
         if done.ended != Ended::Whole {
-            // The cold path finds out what is wrong, and says so.
             return Ok(None);
         }
         let mut provenance = Provenance::new(Origin::Cache);
@@ -111,18 +113,13 @@ impl<A: Aggregate> Core<A> {
         if let Some(first) = done.first_applied_at {
             provenance.timings.fold = clock.monotonic().saturating_sub(first);
         }
-        self.report(&Report::Loaded {
-            key,
-            version: done.position.version,
-            provenance: &provenance,
-        });
-        let Finished { state, position, applied, .. } = done;
-        let loaded = Reconstructed { key: key.clone(), state, position, provenance };
-        if applied > 0 {
-            let outdated = cached.weight.is_outdated(loaded.position.version);
+        let loaded = self.reported(Reconstructed { key: key.clone(), progress, provenance });
+        if done.applied > 0 {
+            let outdated = cached.weight.is_outdated(loaded.version());
             let weight = if outdated { self.measure(&loaded) } else { cached.weight };
-            let advanced = Cached::new(&loaded, weight, cached.since);
-            self.cache.replace(key, advanced).await;
+            let advanced = Cached::new(&loaded, weight, cached.since, clock.monotonic());
+            // Boxed like all rare paths: what a future may hold is allocated by every load.
+            Box::pin(self.cache.replace(key, advanced)).await;
         }
         Ok(Some(loaded))
     }
@@ -134,23 +131,14 @@ impl<A: Aggregate> Core<A> {
             .snapshot
             .map(|used| Weight { bytes: used.raw_bytes, at_version: used.id.version });
         match known {
-            Some(weight) if !weight.is_outdated(loaded.position.version) => weight,
+            Some(weight) if !weight.is_outdated(loaded.version()) => weight,
             _ => self.measure(loaded),
         }
     }
 
     fn measure(&self, loaded: &Reconstructed<A>) -> Weight {
-        let bytes = self.encoded_bytes(&loaded.state).unwrap_or(size_of::<A>() as u64);
-        Weight { bytes, at_version: loaded.position.version }
-    }
-
-    pub(super) async fn at_version(
-        &self,
-        key: &AggregateKey,
-        version: u64,
-    ) -> Result<Loaded<A>, Error> {
-        let loaded = self.reconstruct(key, Point::Version(version)).await?;
-        reached(loaded, version).map(Reconstructed::into_loaded)
+        let encoded = self.encoded_bytes(&loaded.progress.state);
+        Weight { bytes: encoded.unwrap_or(size_of::<A>() as u64), at_version: loaded.version() }
     }
 
     /// The state at `point` from the store, never from the cache.
@@ -159,76 +147,67 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         point: Point,
     ) -> Result<Reconstructed<A>, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         if point == Point::Version(0) {
             return Ok(empty(key));
         }
         let limits = Limits::from(point);
-        let clock = &*self.clock;
-        let mut timings = Timings::default();
+        let mut watch = Stopwatch::start(&*self.clock);
         let mut search = Search::new(self, key, limits);
-        while let Some(candidate) = search.next(&mut timings).await? {
-            let Candidate { state, position, used } = candidate;
-            let version = position.version;
-            let basis = Basis::Owned(state, position);
-            let resumed =
-                resume(&*self.source, key, basis, search.ahead.take(), limits, clock, &mut timings)
-                    .await?;
+        while let Some(mut candidate) = search.next(&mut watch).await? {
+            let version = candidate.progress.position.version;
+            let progress = &mut candidate.progress;
+            let ahead = search.ahead.take();
+            let done = read(&*self.source, key, ahead, progress, limits, &mut watch).await?;
+            let resumed = if done.ended == Ended::Whole {
+                Ok(done)
+            } else {
+                let progress = &mut candidate.progress;
+                Box::pin(disagreed(&*self.source, key, progress, done, limits, &mut watch)).await?
+            };
             match resumed {
-                Resumed::Whole(done) => {
+                Ok(done) => {
                     let mut provenance = Provenance::new(Origin::Snapshot);
-                    provenance.snapshot = Some(used);
+                    provenance.snapshot = Some(candidate.used);
                     provenance.rejected = search.rejected;
-                    return Ok(self.reconstructed(key, done, provenance, timings));
+                    provenance.events_replayed = done.applied;
+                    provenance.timings = watch.timings;
+                    let progress = candidate.progress;
+                    return Ok(self.reported(Reconstructed {
+                        key: key.clone(),
+                        progress,
+                        provenance,
+                    }));
                 }
-                Resumed::Rejected(reject) => search.reject(version, reject),
+                Err(reject) => search.reject(version, reject),
             }
         }
-        let (rejected, ahead) = (search.rejected, search.ahead);
-        let done =
-            from_start(&*self.source, key, ahead, limits, clock, &mut timings, &rejected).await?;
-        let mut provenance = Provenance::new(Origin::Replay);
-        provenance.rejected = rejected;
-        Ok(self.reconstructed(key, done, provenance, timings))
+        let Search { ahead, rejected, .. } = search;
+        let replayed = from_start(&*self.source, key, ahead, limits, &mut watch, rejected);
+        Ok(self.reported(Box::pin(replayed).await?))
     }
 
-    fn reconstructed(
-        &self,
-        key: &AggregateKey,
-        done: Finished<A>,
-        mut provenance: Provenance,
-        timings: Timings,
-    ) -> Reconstructed<A> {
-        provenance.events_replayed = done.applied;
-        provenance.timings = timings;
-        let version = done.position.version;
-        self.report(&Report::Loaded { key, version, provenance: &provenance });
-        Reconstructed { key: key.clone(), state: done.state, position: done.position, provenance }
+    fn reported(&self, loaded: Reconstructed<A>) -> Reconstructed<A> {
+        let Reconstructed { key, provenance, .. } = &loaded;
+        self.report(&Report::Loaded { key, version: loaded.version(), provenance });
+        loaded
     }
 }
 
-/// How resuming from a snapshot went.
-enum Resumed<A> {
-    Whole(Finished<A>),
-    Rejected(Reject),
-}
-
-/// Folds the events after a snapshot, if the history still contains the snapshot (R6).
-async fn resume<A: Aggregate>(
+/// What to make of a snapshot that the history does not (quite) contain (R6): go on from it, or
+/// reject it.
+async fn disagreed<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
-    basis: Basis<A>,
-    ahead: Option<Ahead<A>>,
+    progress: &mut Progress<A>,
+    done: Done,
     limits: Limits,
-    clock: &dyn Clock,
-    timings: &mut Timings,
-) -> Result<Resumed<A>, Error> {
-    let replay = Replay::new(basis, limits, clock);
-    let version = replay.version();
-    let done = run(source, key, ahead, replay, clock, timings).await?;
+    watch: &mut Stopwatch<'_>,
+) -> Result<Result<Done, Reject>, Error> {
+    let version = progress.position.version;
     let missing = match done.ended {
-        Ended::Whole => return Ok(Resumed::Whole(done)),
-        Ended::Diverged => return Ok(Resumed::Rejected(Reject::Diverged)),
+        Ended::Whole => return Ok(Ok(done)),
+        Ended::Diverged => return Ok(Err(Reject::Diverged)),
         Ended::Broken { expected, found } if expected > version => {
             return Err(broken(key, expected, found));
         }
@@ -238,22 +217,22 @@ async fn resume<A: Aggregate>(
     };
     let floor = floor(source, key).await?;
     if floor > version {
-        return Ok(Resumed::Rejected(Reject::BelowFloor { floor }));
+        return Ok(Err(Reject::BelowFloor { floor }));
     }
     if floor < version {
         return match missing {
-            None => Ok(Resumed::Rejected(Reject::Ahead)),
+            None => Ok(Err(Reject::Ahead)),
             Some(found) => Err(broken(key, version, found)),
         };
     }
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
-    let Finished { state, position, .. } = done;
-    let basis = Basis::Owned(Arc::unwrap_or_clone(state), position);
-    let replay = Replay::new(basis, limits, clock).without_overlap();
-    let done = run(source, key, None, replay, clock, timings).await?;
+    let mut replay = Replay::new(progress, limits, watch.clock()).without_overlap();
+    read_into(source, key, None, &mut replay).await?;
+    let done = replay.finish();
+    watch.replayed(done.first_applied_at);
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
-        Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Resumed::Whole(done)),
+        Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
     }
 }
 
@@ -263,51 +242,50 @@ pub(super) async fn from_start<A: Aggregate>(
     key: &AggregateKey,
     ahead: Option<Ahead<A>>,
     limits: Limits,
-    clock: &dyn Clock,
-    timings: &mut Timings,
-    rejected: &[Rejected],
-) -> Result<Finished<A>, Error> {
-    let basis = Basis::Owned(A::initial(key), Position::start());
-    let replay = Replay::new(basis, limits, clock);
-    let done = run(source, key, ahead, replay, clock, timings).await?;
+    watch: &mut Stopwatch<'_>,
+    rejected: Vec<Rejected>,
+) -> Result<Reconstructed<A>, Error> {
+    let mut progress = Progress::start(key);
+    let done = read(source, key, ahead, &mut progress, limits, watch).await?;
     let broken = match done.ended {
-        Ended::Whole => return Ok(done),
-        Ended::Nothing | Ended::Diverged => None,
+        Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
     };
     // No event, or not the first one first: were the first ones truncated?
-    if let None | Some((1, _)) = broken {
+    if progress.position.version == 0 && done.ended != Ended::Whole {
         let floor = floor(source, key).await?;
         if floor > 0 {
-            return Err(unrecoverable(key, floor, rejected));
+            return Err(unrecoverable(key, floor, &rejected));
         }
     }
-    match broken {
-        None => Ok(done),
-        Some((expected, found)) => Err(self::broken(key, expected, found)),
+    if let Some((expected, found)) = broken {
+        return Err(self::broken(key, expected, found));
     }
+    let mut provenance = Provenance::new(Origin::Replay);
+    provenance.rejected = rejected;
+    provenance.events_replayed = done.applied;
+    provenance.timings = watch.timings;
+    Ok(Reconstructed { key: key.clone(), progress, provenance })
 }
 
-/// Reads events into `replay`, those fetched ahead first, and accounts for the time.
-async fn run<A: Aggregate>(
+/// Folds the events after `progress`, those that were fetched ahead first, and accounts for the
+/// time.
+async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
     ahead: Option<Ahead<A>>,
-    mut replay: Replay<'_, A>,
-    clock: &dyn Clock,
-    timings: &mut Timings,
-) -> Result<Finished<A>, Error> {
-    let began = clock.monotonic();
-    read(source, key, ahead, &mut replay).await?;
-    let ended = clock.monotonic();
+    progress: &mut Progress<A>,
+    limits: Limits,
+    watch: &mut Stopwatch<'_>,
+) -> Result<Done, Error> {
+    let mut replay = Replay::new(progress, limits, watch.clock());
+    read_into(source, key, ahead, &mut replay).await?;
     let done = replay.finish();
-    let first = done.first_applied_at.unwrap_or(ended);
-    timings.fetch += first.saturating_sub(began);
-    timings.fold += ended.saturating_sub(first);
+    watch.replayed(done.first_applied_at);
     Ok(done)
 }
 
-async fn read<A: Aggregate>(
+async fn read_into<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
     ahead: Option<Ahead<A>>,
@@ -337,8 +315,7 @@ async fn floor<A: Aggregate>(
 pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
     Reconstructed {
         key: key.clone(),
-        state: Arc::new(A::initial(key)),
-        position: Position::start(),
+        progress: Progress::start(key),
         provenance: Provenance::new(Origin::Replay),
     }
 }
@@ -348,7 +325,7 @@ pub(super) fn reached<A>(
     loaded: Reconstructed<A>,
     version: u64,
 ) -> Result<Reconstructed<A>, Error> {
-    let head = loaded.position.version;
+    let head = loaded.version();
     if head == version {
         return Ok(loaded);
     }

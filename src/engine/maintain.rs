@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
-use super::Core;
 use super::search::decode;
+use super::{Core, check_kind};
 use crate::envelope::{Reject, SnapshotMeta};
 use crate::error::Error;
 use crate::generation::Generation;
@@ -26,7 +25,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: Option<u64>,
     ) -> Result<Fetched<A>, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         let query = Query::latest(key, self.generation).at_most(version.unwrap_or(u64::MAX));
         let Lookup::Found(found) = self.store.get(query).await? else {
             return Ok(Fetched::Absent);
@@ -50,7 +49,7 @@ impl<A: Aggregate> Core<A> {
         }
         let state = decode(found, &header, &self.readers, self.max_state_bytes)?;
         let meta = SnapshotMeta::from_header(&header).map_err(|_| Reject::WrongAggregate)?;
-        Ok(Snapshot { meta, state: Arc::new(state) })
+        Ok(Snapshot { meta, state })
     }
 
     pub(super) async fn list(
@@ -58,7 +57,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         let mut request =
             ListRequest::new(key).at_least(*versions.start()).at_most(*versions.end());
         let mut metas = Vec::new();
@@ -86,7 +85,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: u64,
     ) -> Result<Deleted, Error> {
-        self.check_kind(key)?;
+        check_kind::<A>(key)?;
         let deleted = self.store.delete(key, Selection::Below(version)).await;
         self.cache.invalidate(key).await;
         deleted

@@ -10,9 +10,11 @@ mod reader;
 mod replay_manager;
 mod saver;
 mod search;
+mod stopwatch;
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -43,6 +45,7 @@ pub use observer::{Observer, Report};
 pub use replay_manager::ReplayManager;
 
 use cache::HotCache;
+use load::{Reconstructed, reached};
 use reader::Reader;
 use saver::Saver;
 
@@ -106,6 +109,10 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.generation
     }
 
+    async fn reconstruct(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
+        self.core.reconstruct(key, point).await.map(Reconstructed::into_loaded)
+    }
+
     /// Waits until no snapshot is queued or being taken in the background, for at most `within`:
     /// for a shutdown, or a test.
     ///
@@ -117,10 +124,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
 }
 
 impl<A: Aggregate> Core<A> {
-    fn check_kind(&self, key: &AggregateKey) -> Result<(), Error> {
-        check_kind::<A>(key)
-    }
-
     fn report(&self, report: &Report<'_>) {
         if let Some(observer) = &self.observer {
             observer.observe(report);
@@ -141,20 +144,29 @@ fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> {
 
 #[async_trait]
 impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
-    async fn load(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
-        self.core.load(key).await
+    // Written out, so that each way has a future of its own size: the hot one is small.
+    fn load<'s: 'f, 'k: 'f, 'f>(
+        &'s self,
+        key: &'k AggregateKey,
+    ) -> Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>> {
+        if self.core.cache.is_enabled() {
+            Box::pin(async { self.core.load_cached(key).await.map(Reconstructed::into_loaded) })
+        } else {
+            Box::pin(self.reconstruct(key, Point::Now))
+        }
     }
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
-        self.core.at_version(key, version).await
+        let loaded = self.core.reconstruct(key, Point::Version(version)).await?;
+        reached(loaded, version).map(Reconstructed::into_loaded)
     }
 
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, Point::Time(time)).await.map(load::Reconstructed::into_loaded)
+        self.reconstruct(key, Point::Time(time)).await
     }
 
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, point).await.map(load::Reconstructed::into_loaded)
+        self.reconstruct(key, point).await
     }
 
     async fn create_with(

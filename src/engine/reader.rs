@@ -9,7 +9,7 @@ use crate::error::{BoxError, Error};
 use crate::generation::Generation;
 use crate::state::Aggregate;
 
-type Decode<A> = dyn Fn(&[u8]) -> Result<A, Reject> + Send + Sync;
+type Decode<A> = dyn Fn(&[u8]) -> Result<Arc<A>, Reject> + Send + Sync;
 
 /// Decodes the payloads of one codec and generation into today's state.
 pub(super) struct Reader<A> {
@@ -34,7 +34,7 @@ impl<A: Aggregate> Reader<A> {
             generation,
             by_name: by_name && codec.is_self_describing(),
             decode: Box::new(move |raw| {
-                codec.decode(raw, info.limits).map_err(|e| decode_error(&e))
+                codec.decode(raw, info.limits).map(Arc::new).map_err(|e| decode_error(&e))
             }),
         }
     }
@@ -52,7 +52,7 @@ impl<A: Aggregate> Reader<A> {
             by_name: false,
             decode: Box::new(move |raw| {
                 let old = codec.decode(raw, info.limits).map_err(|e| decode_error(&e))?;
-                upcast(old).map_err(|e| Reject::Upcast(e.to_string()))
+                upcast(old).map(Arc::new).map_err(|e| Reject::Upcast(e.to_string()))
             }),
         })
     }
@@ -63,7 +63,7 @@ impl<A: Aggregate> Reader<A> {
             || (self.by_name && self.generation.schema_version == generation.schema_version)
     }
 
-    pub(super) fn decode(&self, raw: &[u8]) -> Result<A, Reject> {
+    pub(super) fn decode(&self, raw: &[u8]) -> Result<Arc<A>, Reject> {
         (self.decode)(raw)
     }
 }

@@ -8,14 +8,15 @@ use async_trait::async_trait;
 
 use super::check_kind;
 use super::load::{Reconstructed, empty, from_start, reached};
+use super::stopwatch::Stopwatch;
 use crate::clock::{Clock, SystemClock};
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
-use crate::events::{EventSource, Limits};
+use crate::events::EventSource;
 use crate::key::AggregateKey;
 use crate::manager::{
-    AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Origin, Point,
-    Provenance, Repaired, SnapshotManager, Timings,
+    AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Point, Repaired,
+    SnapshotManager,
 };
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
@@ -49,19 +50,8 @@ impl<A: Aggregate> ReplayManager<A> {
         if point == Point::Version(0) {
             return Ok(empty(key));
         }
-        let mut timings = Timings::default();
-        let limits = Limits::from(point);
-        let done =
-            from_start(&*self.source, key, None, limits, &*self.clock, &mut timings, &[]).await?;
-        let mut provenance = Provenance::new(Origin::Replay);
-        provenance.events_replayed = done.applied;
-        provenance.timings = timings;
-        Ok(Reconstructed {
-            key: key.clone(),
-            state: done.state,
-            position: done.position,
-            provenance,
-        })
+        let mut watch = Stopwatch::start(&*self.clock);
+        from_start(&*self.source, key, None, point.into(), &mut watch, Vec::new()).await
     }
 }
 

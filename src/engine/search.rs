@@ -1,15 +1,17 @@
 //! The search for a usable snapshot: newest first, at most three tries (R2).
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::reader::{self, Reader};
+use super::stopwatch::Stopwatch;
 use super::{Core, StoreFailure};
 use crate::envelope::{Header, Reject};
 use crate::error::Error;
-use crate::events::{Hybrid, HybridSource, Limits, Position, Tail};
+use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{Rejected, SnapshotUsed, Timings};
+use crate::manager::{Rejected, SnapshotUsed};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Found, ListRequest, Lookup, Query};
@@ -22,8 +24,7 @@ const MAX_OTHERS: usize = 32;
 
 /// A snapshot that could be decoded.
 pub(super) struct Candidate<A> {
-    pub(super) state: A,
-    pub(super) position: Position,
+    pub(super) progress: Progress<A>,
     pub(super) used: SnapshotUsed,
 }
 
@@ -74,28 +75,16 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
     }
 
-    /// The next candidate, or `None` when there is no further one.
-    pub(super) async fn next(
-        &mut self,
-        timings: &mut Timings,
-    ) -> Result<Option<Candidate<A>>, Error> {
-        match self.search(timings).await {
-            Err(error) if self.core.store_failure == StoreFailure::Replay => {
-                self.stage = Stage::Over;
-                let reject = Reject::StoreFailed(error.to_string());
-                self.rejected.push(Rejected { version: None, reject });
-                Ok(None)
-            }
-            result => result,
-        }
-    }
-
     /// Notes that a candidate was not used after all.
     pub(super) fn reject(&mut self, version: u64, reject: Reject) {
         self.rejected.push(Rejected { version: Some(version), reject });
     }
 
-    async fn search(&mut self, timings: &mut Timings) -> Result<Option<Candidate<A>>, Error> {
+    /// The next candidate, or `None` when there is no further one.
+    pub(super) async fn next(
+        &mut self,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Option<Candidate<A>>, Error> {
         while self.tries < MAX_TRIES {
             let (generation, at_most) = match &mut self.stage {
                 Stage::Current(at_most) => (self.core.generation, *at_most),
@@ -106,16 +95,20 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 Stage::Over => break,
             };
             let query = self.query(generation, at_most);
-            let clock = &self.core.clock;
-            let began = clock.monotonic();
-            let answer = self.ask(query).await?;
-            let fetched = clock.monotonic();
-            timings.fetch += fetched.saturating_sub(began);
+            let answer = match self.ask(query).await {
+                Ok(answer) => answer,
+                Err(error) => return self.failed(error).map(|()| None),
+            };
+            watch.fetched();
             let found = match (answer, &self.stage) {
                 (Lookup::Found(found), _) => found,
                 (_, Stage::Others(_)) => continue,
                 (Lookup::OtherGeneration, _) => {
-                    self.stage = Stage::Others(self.other_generations().await?);
+                    // Boxed, so that the future of every load does not have to hold it.
+                    match Box::pin(self.other_generations()).await {
+                        Ok(ids) => self.stage = Stage::Others(ids),
+                        Err(error) => return self.failed(error).map(|()| None),
+                    }
                     continue;
                 }
                 (Lookup::Absent, _) => break,
@@ -129,7 +122,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 }
             }
             let opened = self.open(&found, &query);
-            timings.decode += clock.monotonic().saturating_sub(fetched);
+            watch.decoded();
             match opened {
                 Ok(candidate) => return Ok(Some(candidate)),
                 Err(reject) => self.reject(found.version, reject),
@@ -148,6 +141,17 @@ impl<'a, A: Aggregate> Search<'a, A> {
         };
         self.ahead = tail.map(|tail| Ahead { after, tail });
         Ok(lookup)
+    }
+
+    /// The store failed: that ends the load, unless the engine was told to replay then.
+    fn failed(&mut self, error: Error) -> Result<(), Error> {
+        self.stage = Stage::Over;
+        if self.core.store_failure != StoreFailure::Replay {
+            return Err(error);
+        }
+        let reject = Reject::StoreFailed(error.to_string());
+        self.rejected.push(Rejected { version: None, reject });
+        Ok(())
     }
 
     fn query(&self, generation: Generation, at_most: u64) -> Query<'a> {
@@ -190,7 +194,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
             return Err(Reject::WrongVersion(header.version));
         }
         let state = decode(found, &header, &self.core.readers, self.core.max_state_bytes)?;
-        Ok(Candidate { state, position: position(&header), used: used(&header) })
+        let progress = Progress { state, position: position(&header) };
+        Ok(Candidate { progress, used: used(&header) })
     }
 }
 
@@ -200,7 +205,7 @@ pub(super) fn decode<A: Aggregate>(
     header: &Header<'_>,
     readers: &[Reader<A>],
     max_state_bytes: u64,
-) -> Result<A, Reject> {
+) -> Result<Arc<A>, Reject> {
     let reader = reader::choose(readers, header)?;
     found.record.open(header, max_state_bytes, |raw| reader.decode(raw))
 }

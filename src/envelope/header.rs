@@ -67,7 +67,8 @@ pub struct Header<'a> {
     /// The compression dictionary that the payload needs; no release writes one yet.
     pub dictionary: Option<u64>,
     pub(super) extensions: &'a [u8],
-    pub(super) header_bytes: u32,
+    /// The length of the header itself.
+    pub(super) own_bytes: u32,
 }
 
 /// The snapshot that a delta builds on: of the same aggregate and generation.
@@ -129,9 +130,7 @@ impl<'a> Header<'a> {
         if compression == CompressionId::NONE && payload_bytes != raw_bytes {
             return Err(Reject::Malformed("an uncompressed payload has two lengths"));
         }
-        let tenant = reader.text(tenant.into())?;
-        let kind = reader.text(kind.into())?;
-        let id = reader.text(id.into())?;
+        let (tenant, kind, id) = key_parts(&mut reader, tenant, kind, id)?;
         let used = bytes.len() - reader.0.len();
         let extensions = bytes.get(used..len).ok_or(Reject::Truncated)?;
         let mut header = Self {
@@ -153,7 +152,7 @@ impl<'a> Header<'a> {
             base: None,
             dictionary: None,
             extensions,
-            header_bytes,
+            own_bytes: header_bytes,
         };
         if !extensions.is_empty() {
             extension::read(&mut header, extensions)?;
@@ -163,12 +162,12 @@ impl<'a> Header<'a> {
 
     /// The length of the header in bytes; the payload follows.
     pub fn header_bytes(&self) -> usize {
-        self.header_bytes as usize
+        self.own_bytes as usize
     }
 
     /// The length of the whole record in bytes, header and payload.
     pub fn record_bytes(&self) -> u64 {
-        u64::from(self.header_bytes) + u64::from(self.payload_bytes)
+        u64::from(self.own_bytes) + u64::from(self.payload_bytes)
     }
 
     /// The labels, in the order in which they were given.
@@ -180,6 +179,21 @@ impl<'a> Header<'a> {
     pub fn is_of(&self, key: &AggregateKey) -> bool {
         key.is(self.tenant, self.kind, self.id)
     }
+}
+
+/// The three parts of the key, which stand one after the other.
+fn key_parts<'a>(
+    reader: &mut Reader<'a>,
+    tenant: u16,
+    kind: u16,
+    id: u16,
+) -> Result<(&'a str, &'a str, &'a str), Reject> {
+    let (tenant, kind) = (usize::from(tenant), usize::from(kind));
+    let text = reader.text(tenant + kind + usize::from(id))?;
+    let inside = Reject::Malformed("a part of the key ends inside a character");
+    let Some((tenant, rest)) = text.split_at_checked(tenant) else { return Err(inside) };
+    let Some((kind, id)) = rest.split_at_checked(kind) else { return Err(inside) };
+    Ok((tenant, kind, id))
 }
 
 impl fmt::Debug for Header<'_> {

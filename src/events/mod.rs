@@ -13,7 +13,7 @@ use crate::state::Aggregate;
 pub use hybrid::{Hybrid, HybridSource, Tail};
 pub use recorded::Recorded;
 pub use replay::Replay;
-pub(crate) use replay::{Basis, Ended, Finished, Limits, Position};
+pub(crate) use replay::{Done, Ended, Limits, Position, Progress};
 
 /// Reads the events of the application's event store. Implemented by the application, or by the
 /// author of an event store.

@@ -14,8 +14,8 @@ use crate::timestamp::Timestamp;
 /// A fold in progress. An [`EventSource`](super::EventSource) pushes events into it; it checks
 /// that they are contiguous and belong to the snapshot it started from, and applies them.
 pub struct Replay<'a, A: Aggregate> {
-    state: State<A>,
-    position: Position,
+    state: State<'a, A>,
+    position: &'a mut Position,
     limits: Limits,
     /// The event at the starting version is still to be compared with `position`.
     overlap: bool,
@@ -25,10 +25,19 @@ pub struct Replay<'a, A: Aggregate> {
     first_applied_at: Option<Duration>,
 }
 
-/// The state, which is copied only if there is an event to apply.
-enum State<A> {
-    Shared(Arc<A>),
-    Owned(A),
+/// What is folded, and how far the fold has come. It stays where it is while a [`Replay`] works
+/// on it, so that a large state is never moved.
+pub(crate) struct Progress<A> {
+    pub(crate) state: Arc<A>,
+    pub(crate) position: Position,
+}
+
+/// The state, which is copied only if it is shared and there is an event to apply.
+enum State<'a, A> {
+    Untouched(&'a mut Arc<A>),
+    Own(&'a mut A),
+    /// Only while one of the above turns into the other.
+    Taken,
 }
 
 /// How far a fold has come: everything about it but the state.
@@ -39,12 +48,6 @@ pub(crate) struct Position {
     pub(crate) as_of: Timestamp,
     pub(crate) last_recorded_at: Timestamp,
     pub(crate) anchor: Option<Vec<u8>>,
-}
-
-/// What a fold starts from.
-pub(crate) enum Basis<A> {
-    Owned(A, Position),
-    Shared(Arc<A>, Position),
 }
 
 /// Where a fold ends; both bounds are inclusive.
@@ -66,7 +69,15 @@ enum Status {
     },
 }
 
-/// How a fold ended.
+/// How a fold ended, and what it did.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) ended: Ended,
+    pub(crate) applied: u64,
+    /// By the monotonic clock.
+    pub(crate) first_applied_at: Option<Duration>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
     /// Contiguous, and in agreement with the snapshot it started from.
@@ -79,35 +90,28 @@ pub(crate) enum Ended {
     Broken { expected: u64, found: u64 },
 }
 
-/// The result of a fold.
-pub(crate) struct Finished<A> {
-    pub(crate) state: Arc<A>,
-    pub(crate) position: Position,
-    pub(crate) applied: u64,
-    pub(crate) ended: Ended,
-    pub(crate) first_applied_at: Option<Duration>,
-}
-
-impl Position {
-    pub(crate) const fn start() -> Self {
-        Self { version: 0, as_of: Timestamp::MIN, last_recorded_at: Timestamp::MIN, anchor: None }
+impl<A: Aggregate> Progress<A> {
+    /// The empty state: version 0.
+    pub(crate) fn start(key: &crate::key::AggregateKey) -> Self {
+        let position = Position {
+            version: 0,
+            as_of: Timestamp::MIN,
+            last_recorded_at: Timestamp::MIN,
+            anchor: None,
+        };
+        Self { state: Arc::new(A::initial(key)), position }
     }
 }
 
 impl<'a, A: Aggregate> Replay<'a, A> {
-    /// A fold that goes on from `basis`. Unless that is the empty state, the first event to come
-    /// must be the one at its version, for comparison: see [`range`](Self::range).
-    pub(crate) fn new(basis: Basis<A>, limits: Limits, clock: &'a dyn Clock) -> Self {
-        let (state, position) = match basis {
-            Basis::Owned(state, position) => (State::Owned(state), position),
-            Basis::Shared(state, position) => (State::Shared(state), position),
-        };
-        let overlap = position.version > 0;
+    /// A fold that goes on from where `progress` is. Unless that is the empty state, the first
+    /// event to come must be the one at its version, for comparison: see [`range`](Self::range).
+    pub(crate) fn new(progress: &'a mut Progress<A>, limits: Limits, clock: &'a dyn Clock) -> Self {
         Self {
-            state,
-            position,
+            overlap: progress.position.version > 0,
+            state: State::Untouched(&mut progress.state),
+            position: &mut progress.position,
             limits,
-            overlap,
             status: Status::Running,
             applied: 0,
             clock,
@@ -119,11 +123,6 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     pub(crate) fn without_overlap(mut self) -> Self {
         self.overlap = false;
         self
-    }
-
-    /// How many events are folded so far.
-    pub(crate) fn version(&self) -> u64 {
-        self.position.version
     }
 
     /// Whether further events are wanted.
@@ -174,18 +173,20 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     fn apply(&mut self, recorded: &Recorded<'_, A::Event>) {
         if self.applied == 0 {
             self.first_applied_at = Some(self.clock.monotonic());
-            if let State::Shared(shared) = &self.state {
-                self.state = State::Owned(A::clone(shared));
-            }
+            self.state = match std::mem::replace(&mut self.state, State::Taken) {
+                State::Untouched(shared) => State::Own(Arc::make_mut(shared)),
+                other => other,
+            };
         }
-        if let State::Owned(state) = &mut self.state {
+        if let State::Own(state) = &mut self.state {
             state.apply(recorded.event);
         }
-        let position = &mut self.position;
+        let position = &mut *self.position;
         position.version = recorded.version;
         position.as_of = position.as_of.max(recorded.recorded_at);
         position.last_recorded_at = recorded.recorded_at;
         match (&mut position.anchor, recorded.anchor) {
+            (None, None) => {}
             (Some(kept), Some(anchor)) => {
                 kept.clear();
                 kept.extend_from_slice(anchor);
@@ -195,9 +196,9 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self.applied += 1;
     }
 
-    /// The first event pushed must be the last one that the basis has folded.
+    /// The first event pushed must be the last one that is folded already.
     fn compare(&mut self, found: &Recorded<'_, A::Event>) -> ControlFlow<()> {
-        let expected = &self.position;
+        let expected = &*self.position;
         if found.version != expected.version {
             return self.end(Status::Broken { found: found.version });
         }
@@ -220,7 +221,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         ControlFlow::Break(())
     }
 
-    pub(crate) fn finish(self) -> Finished<A> {
+    pub(crate) fn finish(self) -> Done {
         let ended = match self.status {
             Status::Diverged => Ended::Diverged,
             Status::Broken { found } => {
@@ -230,17 +231,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             Status::Running if self.position.version == 0 => Ended::Nothing,
             Status::Running | Status::Complete => Ended::Whole,
         };
-        let state = match self.state {
-            State::Shared(state) => state,
-            State::Owned(state) => Arc::new(state),
-        };
-        Finished {
-            state,
-            position: self.position,
-            applied: self.applied,
-            ended,
-            first_applied_at: self.first_applied_at,
-        }
+        Done { ended, applied: self.applied, first_applied_at: self.first_applied_at }
     }
 }
 

@@ -105,7 +105,7 @@ impl fmt::Display for Provenance {
         match (self.origin, &self.snapshot) {
             (Origin::Cache, _) => f.write_str("from the cache")?,
             (Origin::Snapshot, Some(used)) => {
-                write!(f, "from the snapshot at {}", used.id.version)?
+                write!(f, "from the snapshot at {}", used.id.version)?;
             }
             (Origin::Snapshot, None) => f.write_str("from a snapshot")?,
             (Origin::Replay, _) => f.write_str("by replay from the beginning")?,

@@ -27,7 +27,9 @@ pub struct MemoryStore {
     aggregates: Arc<RwLock<Aggregates>>,
 }
 
-type Aggregates = HashMap<AggregateKey, BTreeMap<(Generation, u64), Stored>>;
+type Aggregates = HashMap<AggregateKey, Snapshots>;
+/// By generation, then by version; no empty maps.
+type Snapshots = BTreeMap<Generation, BTreeMap<u64, Stored>>;
 
 struct Stored {
     record: Record,
@@ -81,20 +83,16 @@ impl SnapshotStore for MemoryStore {
         let Some(snapshots) = aggregates.get(query.key) else {
             return Ok(Lookup::Absent);
         };
-        let wanted = (query.generation, 0)..=(query.generation, query.at_most);
-        let newest = snapshots
-            .range(wanted)
-            .rev()
-            .find(|((_, version), stored)| query.admits(*version, stored.as_of));
-        Ok(match newest {
-            Some(((_, version), stored)) => {
-                Lookup::Found(Found::new(*version, stored.record.clone()))
-            }
-            None if snapshots.iter().any(|((_, v), stored)| query.admits(*v, stored.as_of)) => {
-                Lookup::OtherGeneration
-            }
-            None => Lookup::Absent,
-        })
+        let newest = |versions: &BTreeMap<u64, Stored>| {
+            let mut below = versions.range(..=query.at_most).rev();
+            let found = below.find(|(version, stored)| query.admits(**version, stored.as_of));
+            found.map(|(version, stored)| Found::new(*version, stored.record.clone()))
+        };
+        if let Some(found) = snapshots.get(&query.generation).and_then(newest) {
+            return Ok(Lookup::Found(found));
+        }
+        let others = snapshots.values().any(|versions| newest(versions).is_some());
+        Ok(if others { Lookup::OtherGeneration } else { Lookup::Absent })
     }
 
     async fn list(
@@ -107,8 +105,10 @@ impl SnapshotStore for MemoryStore {
         };
         let mut selected: Vec<_> = snapshots
             .iter()
-            .map(|((generation, version), stored)| {
-                (SnapshotId { generation: *generation, version: *version }, stored)
+            .flat_map(|(generation, versions)| {
+                versions.iter().map(|(version, stored)| {
+                    (SnapshotId { generation: *generation, version: *version }, stored)
+                })
             })
             .filter(|(id, _)| request.admits(*id))
             .collect();
@@ -149,13 +149,19 @@ impl SnapshotStore for MemoryStore {
         let Entry::Occupied(mut entry) = aggregates.entry(key.clone()) else {
             return Ok(Deleted::default());
         };
-        let deleted = entry
-            .get_mut()
-            .extract_if(.., |(generation, version), _| {
-                selection.admits(SnapshotId { generation: *generation, version: *version })
-            })
-            .map(|(_, stored)| Deleted::new(1, stored.record.as_bytes().len() as u64))
-            .sum();
+        let mut deleted = Deleted::default();
+        entry.get_mut().retain(|generation, versions| {
+            versions.retain(|version, stored| {
+                let id = SnapshotId { generation: *generation, version: *version };
+                let selected = selection.admits(id);
+                if selected {
+                    deleted.snapshots += 1;
+                    deleted.bytes += stored.record.as_bytes().len() as u64;
+                }
+                !selected
+            });
+            !versions.is_empty()
+        });
         if entry.get().is_empty() {
             entry.remove();
         }
@@ -163,7 +169,7 @@ impl SnapshotStore for MemoryStore {
     }
 }
 
-type Identified = (AggregateKey, (Generation, u64), Stored);
+type Identified = (AggregateKey, SnapshotId, Stored);
 
 fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
@@ -176,17 +182,17 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     })?;
     let Header { version, generation, as_of, .. } = header;
     let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
-    Ok((key, (generation, version), Stored { record, as_of }))
+    Ok((key, SnapshotId { generation, version }, Stored { record, as_of }))
 }
 
 fn insert(
-    snapshots: &mut BTreeMap<(Generation, u64), Stored>,
-    id: (Generation, u64),
+    snapshots: &mut Snapshots,
+    id: SnapshotId,
     stored: Stored,
     options: PutOptions,
 ) -> PutOutcome {
     use std::collections::btree_map::Entry;
-    match snapshots.entry(id) {
+    match snapshots.entry(id.generation).or_default().entry(id.version) {
         Entry::Vacant(entry) => {
             entry.insert(stored);
             PutOutcome::Stored

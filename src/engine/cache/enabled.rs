@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use moka::future::Cache;
@@ -18,15 +17,9 @@ pub(in crate::engine) struct HotCache<A> {
 }
 
 struct States<A> {
-    cache: Cache<AggregateKey, Arc<Entry<A>>>,
+    cache: Cache<AggregateKey, Arc<Cached<A>>>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
-}
-
-struct Entry<A> {
-    cached: Arc<Cached<A>>,
-    /// When it was last used, in microseconds of the monotonic clock.
-    used: AtomicU64,
 }
 
 // moka frees the memory of old entries by its own clock, which cannot be injected. What is served
@@ -38,9 +31,8 @@ impl<A: Send + Sync + 'static> HotCache<A> {
             let longest = Duration::from_secs(100 * 365 * 24 * 3_600);
             let cache = Cache::builder()
                 .max_capacity(config.max_bytes)
-                .weigher(|_, entry: &Arc<Entry<A>>| {
-                    let bytes = entry.cached.weight.bytes.max(1);
-                    u32::try_from(bytes).unwrap_or(u32::MAX)
+                .weigher(|_, cached: &Arc<Cached<A>>| {
+                    u32::try_from(cached.weight.bytes.max(1)).unwrap_or(u32::MAX)
                 })
                 .time_to_live(config.time_to_live.min(longest))
                 .time_to_idle(config.time_to_idle.min(longest))
@@ -57,16 +49,16 @@ impl<A: Send + Sync + 'static> HotCache<A> {
     /// The state of `key`, unless there is none or it is too old.
     pub(in crate::engine) async fn get(&self, key: &AggregateKey) -> Option<Arc<Cached<A>>> {
         let states = self.states.as_ref()?;
-        let entry = states.cache.get(key).await?;
+        let cached = states.cache.get(key).await?;
         let now = states.clock.monotonic();
-        let idle = now.saturating_sub(Duration::from_micros(entry.used.load(Ordering::Relaxed)));
-        let age = now.saturating_sub(entry.cached.since);
+        let idle = now.saturating_sub(cached.used());
+        let age = now.saturating_sub(cached.since);
         if age >= states.config.time_to_live || idle >= states.config.time_to_idle {
             states.cache.invalidate(key).await;
             return None;
         }
-        entry.used.store(micros(now), Ordering::Relaxed);
-        Some(Arc::clone(&entry.cached))
+        cached.use_at(now);
+        Some(cached)
     }
 
     /// The state of `key`; `load` runs for one of all concurrent callers, the others wait for it.
@@ -79,9 +71,8 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         let Some(states) = &self.states else {
             return load.await.map(Arc::new);
         };
-        let init = async { load.await.map(|cached| states.entry(cached)) };
-        let entry = states.cache.try_get_with_by_ref(key, init).await;
-        entry.map(|entry| Arc::clone(&entry.cached)).map_err(|error| Error::clone(&error))
+        let init = async { load.await.map(Arc::new) };
+        states.cache.try_get_with_by_ref(key, init).await.map_err(|error| Error::clone(&error))
     }
 
     /// Puts a state that was advanced by events in place of an older one.
@@ -91,9 +82,9 @@ impl<A: Send + Sync + 'static> HotCache<A> {
             .cache
             .get(key)
             .await
-            .is_none_or(|entry| entry.cached.position.version < cached.position.version);
+            .is_none_or(|old| old.position.version < cached.position.version);
         if newer {
-            states.cache.insert(key.clone(), states.entry(cached)).await;
+            states.cache.insert(key.clone(), Arc::new(cached)).await;
         }
     }
 
@@ -102,15 +93,4 @@ impl<A: Send + Sync + 'static> HotCache<A> {
             states.cache.invalidate(key).await;
         }
     }
-}
-
-impl<A> States<A> {
-    fn entry(&self, cached: Cached<A>) -> Arc<Entry<A>> {
-        let used = AtomicU64::new(micros(self.clock.monotonic()));
-        Arc::new(Entry { cached: Arc::new(cached), used })
-    }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,8 @@
 //! The hot cache of decoded states. With the feature `cache` it is one; without, it is a type of
 //! the same shape that holds nothing, so that callers need no `cfg`.
 
+#![cfg_attr(not(feature = "cache"), allow(dead_code, reason = "nothing is cached"))]
+
 mod config;
 #[cfg(not(feature = "cache"))]
 mod disabled;
@@ -8,10 +10,11 @@ mod disabled;
 mod enabled;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::load::Reconstructed;
-use crate::events::Position;
+use crate::events::{Position, Progress};
 use crate::manager::SnapshotUsed;
 
 pub use config::CacheConfig;
@@ -22,14 +25,16 @@ pub(super) use enabled::HotCache;
 
 /// A state in the cache. Immutable: it is replaced, never changed.
 pub(super) struct Cached<A> {
-    pub(super) state: Arc<A>,
-    pub(super) position: Position,
+    state: Arc<A>,
+    position: Position,
     /// The newest durable snapshot known when the state was loaded.
     pub(super) snapshot: Option<SnapshotUsed>,
     pub(super) weight: Weight,
     /// When the state was loaded from the store, by the monotonic clock. Advancing it by events
     /// does not renew it.
     pub(super) since: Duration,
+    /// When it was last served, in nanoseconds of the monotonic clock.
+    used: AtomicU64,
 }
 
 /// The encoded size of a state, and the version at which it was measured.
@@ -40,14 +45,33 @@ pub(super) struct Weight {
 }
 
 impl<A> Cached<A> {
-    pub(super) fn new(loaded: &Reconstructed<A>, weight: Weight, since: Duration) -> Self {
+    pub(super) fn new(
+        loaded: &Reconstructed<A>,
+        weight: Weight,
+        since: Duration,
+        now: Duration,
+    ) -> Self {
         Self {
-            state: Arc::clone(&loaded.state),
-            position: loaded.position.clone(),
+            state: Arc::clone(&loaded.progress.state),
+            position: loaded.progress.position.clone(),
             snapshot: loaded.provenance.snapshot,
             weight,
             since,
+            used: AtomicU64::new(nanos(now)),
         }
+    }
+
+    /// What a load goes on from.
+    pub(super) fn progress(&self) -> Progress<A> {
+        Progress { state: Arc::clone(&self.state), position: self.position.clone() }
+    }
+
+    fn used(&self) -> Duration {
+        Duration::from_nanos(self.used.load(Ordering::Relaxed))
+    }
+
+    fn use_at(&self, now: Duration) {
+        self.used.store(nanos(now), Ordering::Relaxed);
     }
 }
 
@@ -57,4 +81,9 @@ impl Weight {
     pub(super) fn is_outdated(self, version: u64) -> bool {
         version.saturating_sub(self.at_version) >= (self.at_version / 4).max(100)
     }
+}
+
+/// Saturates after 584 years of the monotonic clock.
+fn nanos(time: Duration) -> u64 {
+    time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }

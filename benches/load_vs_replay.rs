@@ -1,0 +1,126 @@
+//! What a load costs: through a snapshot, from the cache, by full replay, and written by hand.
+//!
+//! Groups are `load/<state>/<handler>/<events>`. `snapshot` and `hand_written` restore the newest
+//! snapshot and fold the last 50 events; `full_replay` and `bare_fold` fold all of them;
+//! `cached` returns a state that is in the hot cache and has no new events, beside `moka_get`, a
+//! bare look-up in the same kind of cache. Compare within one group only.
+
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a bench"
+)]
+#![allow(
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers"
+)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use snapfold::{
+    CacheConfig, CreateOptions, MemoryEvents, MemoryStore, ReplayManager, SnapshotEngine,
+    SnapshotManager, Timestamp,
+};
+use support::by_hand::ByHand;
+use support::states::{Account, BenchState, Ledger, Order};
+use tokio::runtime::Runtime;
+
+const TAIL: u64 = 50;
+
+fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
+    let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let key = S::key("0001").unwrap();
+    let source = MemoryEvents::new();
+    let by_hand = ByHand::<S>::new();
+    let history: Vec<_> =
+        (1..=events).map(|i| (Timestamp::from_seconds(i as i64), S::event(i))).collect();
+    for (at, event) in &history {
+        source.append(&key, *at, event.clone());
+    }
+    by_hand.append(key.id(), history);
+
+    let store = MemoryStore::new();
+    let engine = SnapshotEngine::<S>::builder(source.clone(), store.clone()).build().unwrap();
+    let cached = SnapshotEngine::<S>::builder(source.clone(), store)
+        .cache(CacheConfig::default())
+        .build()
+        .unwrap();
+    let replay = ReplayManager::<S>::new(source);
+    let options = CreateOptions::default().version(events - TAIL);
+    rt.block_on(engine.create_with(&key, options)).unwrap();
+    let at_snapshot = rt.block_on(engine.at_version(&key, events - TAIL)).unwrap();
+    by_hand.save(key.id(), events - TAIL, &at_snapshot.state);
+    check(&rt, &engine, &by_hand, &key);
+
+    let moka = moka::future::Cache::builder().max_capacity(1_000).build();
+    rt.block_on(moka.insert(key.clone(), Arc::clone(&at_snapshot.state)));
+
+    let mut group = c.benchmark_group(format!("load/{}/{handler}/{events}", S::NAME));
+    group.bench_function("full_replay", |b| {
+        b.to_async(&rt).iter(|| async { replay.load(&key).await.unwrap() });
+    });
+    group.bench_function("bare_fold", |b| {
+        b.to_async(&rt).iter(|| by_hand.bare_fold(&key));
+    });
+    group.bench_function("snapshot", |b| {
+        b.to_async(&rt).iter(|| async { engine.load(&key).await.unwrap() });
+    });
+    group.bench_function("hand_written", |b| {
+        b.to_async(&rt).iter(|| async { by_hand.load(&key).await.unwrap() });
+    });
+    group.bench_function("cached", |b| {
+        b.to_async(&rt).iter(|| async { cached.load(&key).await.unwrap() });
+    });
+    group.bench_function("moka_get", |b| {
+        b.to_async(&rt).iter_batched(
+            || (),
+            |()| async { moka.get(&key).await.unwrap() },
+            BatchSize::SmallInput,
+        );
+    });
+    group.finish();
+}
+
+/// A bench of wrong states would be worth nothing.
+fn check<S: BenchState>(
+    rt: &Runtime,
+    engine: &SnapshotEngine<S>,
+    by_hand: &ByHand<S>,
+    key: &snapfold::AggregateKey,
+) {
+    let encoded = |state: &S| postcard::to_stdvec(state).unwrap();
+    let folded = rt.block_on(by_hand.bare_fold(key)).0;
+    let loaded = rt.block_on(engine.load(key)).unwrap();
+    assert_eq!(loaded.provenance.events_replayed, TAIL);
+    assert_eq!(encoded(&loaded.state), encoded(&folded));
+    assert_eq!(encoded(&rt.block_on(by_hand.load(key)).unwrap().0), encoded(&folded));
+}
+
+fn loads(c: &mut Criterion) {
+    for events in [100, 1_000, 10_000, 100_000] {
+        bench::<Account<false>>(c, "fast", events);
+        bench::<Account<true>>(c, "slow", events);
+        bench::<Order<false>>(c, "fast", events);
+        bench::<Order<true>>(c, "slow", events);
+        bench::<Ledger<false>>(c, "fast", events);
+        bench::<Ledger<true>>(c, "slow", events);
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    targets = loads
+}
+criterion_main!(benches);

@@ -1,0 +1,10 @@
+//! The design, the record format and the changelog, as part of the reference.
+
+#[doc = include_str!("../docs/design.md")]
+pub mod design {}
+
+#[doc = include_str!("../docs/format.md")]
+pub mod format {}
+
+#[doc = include_str!("../CHANGELOG.md")]
+pub mod changelog {}
