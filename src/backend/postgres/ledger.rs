@@ -97,6 +97,8 @@ fn bind_key<'q>(query: Bound<'q>, key: &KeyText<'_>) -> Bound<'q> {
     query.bind(key.tenant.to_string()).bind(key.kind.to_string()).bind(key.id.to_string())
 }
 
+/// Takes the error itself, to be given to `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "see above")]
 fn unread(error: sqlx::Error) -> Error {
     super::error::classify("read the ledger", Effect::Read, &error)
 }
@@ -255,11 +257,12 @@ impl StatisticsStore for PostgresStore {
         rows.iter()
             .map(|row| {
                 let number = |at| row.try_get(at).map(version::from_column).map_err(unread);
-                let mut statistics = DailyStatistics::default();
-                statistics.created = number(1)?;
-                statistics.deleted = number(2)?;
-                statistics.bytes = number(3)?;
-                statistics.creation_micros = number(4)?;
+                let statistics = DailyStatistics {
+                    created: number(1)?,
+                    deleted: number(2)?,
+                    bytes: number(3)?,
+                    creation_micros: number(4)?,
+                };
                 Ok((Day::new(row.try_get(0).map_err(unread)?), statistics))
             })
             .collect()
