@@ -240,8 +240,8 @@ impl Drop for Cluster {
     }
 }
 
-/// The folder with `initdb` and `postgres`.
-fn binaries() -> PathBuf {
+/// The folder with `initdb`, `postgres` and `pgbench`.
+pub fn binaries() -> PathBuf {
     let mut candidates = Vec::new();
     candidates.extend(std::env::var_os("PG_BIN").map(PathBuf::from));
     if let Ok(output) = Command::new("pg_config").arg("--bindir").output() {
