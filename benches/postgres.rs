@@ -18,7 +18,7 @@
     reason = "a bench"
 )]
 
-#[path = "../tests/support/postgres.rs"]
+#[path = "../tests/postgres_support/mod.rs"]
 mod postgres;
 
 use std::io::Write as _;

@@ -110,7 +110,8 @@ impl Eq for AggregateKey {}
 
 impl Hash for AggregateKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
+        // The offsets make it prefix-free; the terminator of `str` would be hashed for nothing.
+        state.write(self.text.as_bytes());
         state.write_u64(u64::from(self.kind_at) << 32 | u64::from(self.id_at));
     }
 }

@@ -13,7 +13,7 @@
     reason = "a test"
 )]
 
-mod support;
+mod postgres_support;
 
 use std::fmt::Write as _;
 use std::future::Future;
@@ -23,6 +23,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use postgres_support::proxy::{Mode, Proxy};
+use postgres_support::{Cluster, TestDb};
 use snapfold::{
     AggregateKey, AuditEntry, AuditLog, Error, ErrorKind, Generation, KeysRequest, ListRequest,
     Lookup, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query,
@@ -30,8 +32,6 @@ use snapfold::{
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool};
-use support::postgres::{Cluster, TestDb};
-use support::proxy::{Mode, Proxy};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 /// How many snapshots the crash tests put at once.

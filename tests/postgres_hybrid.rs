@@ -13,10 +13,12 @@
     reason = "a test"
 )]
 
-mod support;
+mod postgres_support;
 
 use std::sync::Arc;
 
+use postgres_support::TestDb;
+use postgres_support::proxy::Proxy;
 use serde::{Deserialize, Serialize};
 use snapfold::{
     Aggregate, AggregateKey, EngineBuilder, ErrorKind, EventRow, EventTable, MemoryEvents, Origin,
@@ -25,8 +27,6 @@ use snapfold::{
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
-use support::postgres::TestDb;
-use support::proxy::Proxy;
 
 /// Order matters to it: a fold that misses, repeats or swaps events ends elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,10 +12,11 @@
     reason = "a test"
 )]
 
-mod support;
+mod postgres_support;
 
 use std::time::Duration;
 
+use postgres_support::TestDb;
 use snapfold::{
     AggregateKey, AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Deleted, ErrorKind,
     Generation, KeysRequest, ListRequest, Lookup, MemoryLedger, PostgresOptions, PostgresStore,
@@ -24,7 +25,6 @@ use snapfold::{
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
-use support::postgres::TestDb;
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

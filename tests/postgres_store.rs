@@ -13,17 +13,17 @@
     reason = "a test"
 )]
 
-mod support;
+mod postgres_support;
 
 use std::time::Duration;
 
+use postgres_support::TestDb;
 use snapfold::{
     AggregateKey, Deleted, ErrorKind, Generation, KeysRequest, ListRequest, Lookup, MemoryStore,
     PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query, Record,
     RecordBuilder, Retry, Selection, SnapshotId, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
-use support::postgres::TestDb;
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

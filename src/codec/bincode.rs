@@ -12,7 +12,7 @@ use crate::error::{BoxError, Error};
 /// with code that already uses it. Positional like [`Postcard`](super::Postcard), and guarded
 /// the same way. States of more than 64 MiB are refused.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct Bincode;
 
 /// The most bytes that one state may claim, encoded or decoded: 64 MiB. Without a limit a crafted

@@ -13,7 +13,7 @@ use crate::error::{BoxError, Error};
 /// finite cannot be carried; the write reports it. A `HashSet` is a JSON array and keeps its
 /// random order.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct Json;
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for Json {

@@ -13,7 +13,7 @@ use crate::error::{BoxError, Error};
 /// changed struct, and types that a positional format cannot carry (`flatten`, `untagged`,
 /// `skip_serializing_if`) are refused when the engine is built.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct Postcard;
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {

@@ -4,10 +4,12 @@ use super::cache::{Cached, Weight};
 use super::observer::Report;
 use super::search::{Ahead, Search};
 use super::stopwatch::Stopwatch;
+use std::future::poll_fn;
+
 use super::{Core, check_kind};
 use crate::envelope::Reject;
-use crate::error::{Error, ErrorKind};
-use crate::events::{Done, Ended, EventSource, Limits, Progress, Replay};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Loaded, Origin, Point, Provenance, Rejected};
 use crate::state::Aggregate;
@@ -102,7 +104,9 @@ impl<A: Aggregate> Core<A> {
         let clock = &*self.clock;
         let mut progress = cached.progress();
         let mut replay = Replay::new(&mut progress, Point::Now.into(), clock);
-        read_into(&*self.source, key, None, &mut replay).await?;
+        let range = replay.range();
+        let read = self.source.read(key, range, &mut replay).await;
+        read.map_err(|source| Error::event_source("read events", source))?;
         let done = replay.finish();
         if done.ended != Ended::Whole {
             return Ok(None);
@@ -156,9 +160,9 @@ impl<A: Aggregate> Core<A> {
         let mut search = Search::new(self, key, limits);
         while let Some(mut candidate) = search.next(&mut watch).await? {
             let version = candidate.progress.position.version;
-            let progress = &mut candidate.progress;
+            let replay = Replay::new(&mut candidate.progress, limits, watch.clock());
             let ahead = search.ahead.take();
-            let done = read(&*self.source, key, ahead, progress, limits, &mut watch).await?;
+            let done = read(&*self.source, key, ahead, replay, &mut watch).await?;
             let resumed = if done.ended == Ended::Whole {
                 Ok(done)
             } else {
@@ -226,10 +230,8 @@ async fn disagreed<A: Aggregate>(
         };
     }
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
-    let mut replay = Replay::new(progress, limits, watch.clock()).without_overlap();
-    read_into(source, key, None, &mut replay).await?;
-    let done = replay.finish();
-    watch.replayed(done.first_applied_at);
+    let replay = Replay::new(progress, limits, watch.clock()).without_overlap();
+    let done = read(source, key, None, replay, watch).await?;
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
@@ -246,7 +248,8 @@ pub(super) async fn from_start<A: Aggregate>(
     rejected: Vec<Rejected>,
 ) -> Result<Reconstructed<A>, Error> {
     let mut progress = Progress::start(key);
-    let done = read(source, key, ahead, &mut progress, limits, watch).await?;
+    let replay = Replay::new(&mut progress, limits, watch.clock());
+    let done = read(source, key, ahead, replay, watch).await?;
     let broken = match done.ended {
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
@@ -268,40 +271,50 @@ pub(super) async fn from_start<A: Aggregate>(
     Ok(Reconstructed { key: key.clone(), progress, provenance })
 }
 
-/// Folds the events after `progress`, those that were fetched ahead first, and accounts for the
-/// time.
+/// Reads the events that `replay` needs into it, those that were fetched ahead first, and accounts
+/// for the time.
 async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
     ahead: Option<Ahead<A>>,
-    progress: &mut Progress<A>,
-    limits: Limits,
+    mut replay: Replay<'_, A>,
     watch: &mut Stopwatch<'_>,
 ) -> Result<Done, Error> {
-    let mut replay = Replay::new(progress, limits, watch.clock());
-    read_into(source, key, ahead, &mut replay).await?;
+    let failed = |source| Error::event_source("read events", source);
+    let missing = match ahead {
+        None => Some(replay.range()),
+        Some(ahead) => replay_ahead(ahead, &mut replay).map_err(failed)?,
+    };
+    if let Some(range) = missing {
+        let mut reading = source.read(key, range, &mut replay);
+        let polled = poll_fn(|context| {
+            let poll = reading.as_mut().poll(context);
+            if poll.is_pending() {
+                watch.waiting();
+            }
+            poll
+        });
+        polled.await.map_err(failed)?;
+    }
     let done = replay.finish();
     watch.replayed(done.first_applied_at);
     Ok(done)
 }
 
-async fn read_into<A: Aggregate>(
-    source: &dyn EventSource<A>,
-    key: &AggregateKey,
-    ahead: Option<Ahead<A>>,
+/// Takes the events that were fetched ahead, if they begin where `replay` does. Returns which ones
+/// are still to be read.
+fn replay_ahead<A: Aggregate>(
+    ahead: Ahead<A>,
     replay: &mut Replay<'_, A>,
-) -> Result<(), Error> {
-    let failed = |error| Error::event_source("read events", error);
+) -> Result<Option<EventRange>, BoxError> {
     let mut range = replay.range();
-    if let Some(Ahead { tail, .. }) = ahead.filter(|ahead| ahead.after == range.after) {
-        let until = tail.until();
-        tail.replay(replay).map_err(failed)?;
-        if until >= range.until || !replay.is_running() {
-            return Ok(());
-        }
-        range.after = range.after.max(until);
+    if ahead.after != range.after {
+        return Ok(Some(range));
     }
-    source.read(key, range, replay).await.map_err(failed)
+    let until = ahead.tail.until();
+    ahead.tail.replay(replay)?;
+    range.after = range.after.max(until);
+    Ok((until < range.until && replay.is_running()).then_some(range))
 }
 
 async fn floor<A: Aggregate>(

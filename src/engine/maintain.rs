@@ -19,24 +19,51 @@ use crate::store::{Deleted, Found, ListRequest, Lookup, Query, Selection};
 const DELETE_BATCH: usize = 256;
 
 impl<A: Aggregate> Core<A> {
-    /// The stored snapshot of today's generation at just `version`, or the newest one.
+    /// The stored snapshot at just `version`, or the newest one; one of another generation only
+    /// where today's has none.
     pub(super) async fn fetch(
         &self,
         key: &AggregateKey,
         version: Option<u64>,
     ) -> Result<Fetched<A>, Error> {
         check_kind::<A>(key)?;
+        let wanted = |found: &Found| version.is_none_or(|version| version == found.version);
         let query = Query::latest(key, self.generation).at_most(version.unwrap_or(u64::MAX));
-        let Lookup::Found(found) = self.store.get(query).await? else {
+        match self.store.get(query).await? {
+            Lookup::Found(found) if wanted(&found) => Ok(self.fetched(key, &found)),
+            Lookup::Absent => Ok(Fetched::Absent),
+            _ => self.fetch_other(key, version).await,
+        }
+    }
+
+    /// The newest readable snapshot of another generation, else the newest one, as stale.
+    async fn fetch_other(
+        &self,
+        key: &AggregateKey,
+        version: Option<u64>,
+    ) -> Result<Fetched<A>, Error> {
+        let (lowest, highest) = (version.unwrap_or(0), version.unwrap_or(u64::MAX));
+        let request = ListRequest::new(key).at_least(lowest).at_most(highest);
+        let page = self.store.list(request).await?;
+        let ids = page.items.iter().map(SnapshotMeta::id);
+        let mut others = ids.filter(|id| id.generation != self.generation);
+        let readable = |id: &SnapshotId| self.readers.iter().any(|r| r.knows(id.generation));
+        let newest = others.next();
+        let Some(id) = newest.filter(readable).or_else(|| others.find(readable)).or(newest) else {
             return Ok(Fetched::Absent);
         };
-        if version.is_some_and(|wanted| wanted != found.version) {
-            return Ok(Fetched::Absent);
-        }
-        Ok(match self.open_stored(key, &found) {
+        let query = Query::latest(key, id.generation).at_most(id.version);
+        Ok(match self.store.get(query).await? {
+            Lookup::Found(found) if found.version == id.version => self.fetched(key, &found),
+            _ => Fetched::Absent,
+        })
+    }
+
+    fn fetched(&self, key: &AggregateKey, found: &Found) -> Fetched<A> {
+        match self.open_stored(key, found) {
             Ok(snapshot) => Fetched::Usable(snapshot),
             Err(reject) => Fetched::Rejected(Rejected { version: Some(found.version), reject }),
-        })
+        }
     }
 
     fn open_stored(&self, key: &AggregateKey, found: &Found) -> Result<Snapshot<A>, Reject> {
@@ -76,7 +103,12 @@ impl<A: Aggregate> Core<A> {
 
     pub(super) async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         let metas = self.list(key, version..=version).await?;
-        let ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
+        let mut ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
+        // One whose header cannot be read is not listed; it goes too.
+        let own = SnapshotId { generation: self.generation, version };
+        if !ids.contains(&own) {
+            ids.push(own);
+        }
         self.delete_ids(key, &ids).await
     }
 

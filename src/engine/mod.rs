@@ -89,7 +89,7 @@ impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngi
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,
     ) -> EngineBuilder<A> {
-        Self::builder_with_codec(source, store, crate::codec::Postcard::default())
+        Self::builder_with_codec(source, store, crate::codec::Postcard)
     }
 }
 
@@ -114,10 +114,11 @@ impl<A: Aggregate> SnapshotEngine<A> {
     }
 
     /// Waits until no snapshot is queued or being taken in the background, for at most `within`:
-    /// for a shutdown, or a test.
+    /// for a shutdown, or a test. Must run on a tokio runtime with time enabled.
     ///
     /// # Errors
-    /// [`ErrorKind::Timeout`] after `within`; what is queued stays queued.
+    /// - [`ErrorKind::Timeout`] after `within`; what is queued stays queued.
+    /// - [`ErrorKind::Unsupported`] if something is queued and there is no tokio runtime here.
     pub async fn flush(&self, within: Duration) -> Result<(), Error> {
         self.saver.flush(within).await
     }

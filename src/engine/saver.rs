@@ -82,25 +82,53 @@ impl<A: Aggregate> Saver<A> {
             return Decision::Wait { reason: verdict.reason };
         }
         let reason = verdict.reason;
-        match self.enqueue(core, &mut queue, key) {
-            Ok(()) => Decision::Queued { reason },
+        let queued = self.enqueue(core, &mut queue, key);
+        drop(queue);
+        match queued {
+            Ok(task) => {
+                // Not under the lock: a runtime that is shutting down drops the task at once.
+                if let Some((runtime, turn)) = task {
+                    runtime.spawn(drain(Arc::clone(core), turn));
+                }
+                Decision::Queued { reason }
+            }
             Err(why) => {
-                drop(queue);
                 core.report(&Report::SaveDropped { key, reason: &why });
                 Decision::Dropped { reason: why }
             }
         }
     }
 
+    /// Puts `key` into the queue, and tells where a task is to be started, if none runs.
     fn enqueue(
         &self,
-        core: &Arc<Core<A>>,
+        core: &Core<A>,
         queue: &mut Queue,
         key: &AggregateKey,
-    ) -> Result<(), String> {
-        if queue.is_waiting.contains(key) {
-            return Ok(());
+    ) -> Result<Option<(Handle, Turn)>, String> {
+        let is_waiting = queue.is_waiting.contains(key);
+        if !is_waiting {
+            self.admit(core, queue, key)?;
         }
+        if is_waiting && queue.running {
+            return Ok(None);
+        }
+        // One that waits without a task was left behind by a task that ended early.
+        let runtime = Handle::try_current()
+            .map_err(|_| "there is no tokio runtime to take it on".to_owned())?;
+        if !is_waiting {
+            queue.waiting.push_back(key.clone());
+            queue.is_waiting.insert(key.clone());
+        }
+        if queue.running {
+            return Ok(None);
+        }
+        queue.running = true;
+        Ok(Some((runtime, Turn(Some(Arc::clone(&self.shared))))))
+    }
+
+    /// Whether one more aggregate may wait; the error says why not.
+    fn admit(&self, core: &Core<A>, queue: &Queue, key: &AggregateKey) -> Result<(), String> {
         let now = core.clock.monotonic();
         if let Some(failing) = queue.failing.get(key).filter(|f| f.not_before > now) {
             return Err(format!(
@@ -112,18 +140,17 @@ impl<A: Aggregate> Saver<A> {
         if queue.waiting.len() >= self.max_queued {
             return Err(format!("{} aggregates are waiting already", queue.waiting.len()));
         }
-        let runtime = Handle::try_current()
-            .map_err(|_| "there is no tokio runtime to take it on".to_owned())?;
-        queue.waiting.push_back(key.clone());
-        queue.is_waiting.insert(key.clone());
-        if !queue.running {
-            queue.running = true;
-            runtime.spawn(drain(Arc::clone(core), Arc::clone(&self.shared)));
-        }
         Ok(())
     }
 
     pub(super) async fn flush(&self, within: Duration) -> Result<(), Error> {
+        if self.shared.is_idle() {
+            return Ok(());
+        }
+        if Handle::try_current().is_err() {
+            let message = "there is no tokio runtime to wait on";
+            return Err(Error::new(ErrorKind::Unsupported, "flush background snapshots", message));
+        }
         let idle = async {
             loop {
                 // Registered before the look, so that no notification is missed.
@@ -165,8 +192,8 @@ impl Shared {
 }
 
 /// Takes from the queue until it is empty.
-async fn drain<A: Aggregate>(core: Arc<Core<A>>, shared: Arc<Shared>) {
-    let turn = Turn(Some(Arc::clone(&shared)));
+async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
+    let Some(shared) = turn.0.clone() else { return };
     loop {
         while let Some(key) = shared.next() {
             // A task of its own: a panic in the application's fold ends that one only.
@@ -194,8 +221,8 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, shared: Arc<Shared>) {
     }
 }
 
-/// Frees the queue for another task if this one ends early: cancelled with its runtime, or by a
-/// panic of an observer.
+/// Frees the queue for another task if this one ends early: cancelled with its runtime, perhaps
+/// before it was polled once, or by a panic of an observer.
 struct Turn(Option<Arc<Shared>>);
 
 impl Turn {

@@ -111,8 +111,8 @@ where
         let Some(stream) = self.stream(key) else { return Ok(()) };
         let after = range.after.max(stream.floor);
         let skipped = usize::try_from(after - stream.floor).unwrap_or(usize::MAX);
-        for (version, stored) in (after.saturating_add(1)..).zip(stream.events.iter().skip(skipped))
-        {
+        // The events come first: counting on beyond the highest version would overflow.
+        for (stored, version) in stream.events.iter().skip(skipped).zip(after.saturating_add(1)..) {
             if version > range.until {
                 break;
             }

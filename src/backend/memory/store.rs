@@ -28,8 +28,8 @@ pub struct MemoryStore {
 }
 
 type Aggregates = HashMap<AggregateKey, Snapshots>;
-/// By generation, then by version; no empty maps.
-type Snapshots = BTreeMap<Generation, BTreeMap<u64, Stored>>;
+/// By generation, of which there are few, then by version; no empty maps.
+type Snapshots = Vec<(Generation, BTreeMap<u64, Stored>)>;
 
 struct Stored {
     record: Record,
@@ -88,10 +88,11 @@ impl SnapshotStore for MemoryStore {
             let found = below.find(|(version, stored)| query.admits(**version, stored.as_of));
             found.map(|(version, stored)| Found::new(*version, stored.record.clone()))
         };
-        if let Some(found) = snapshots.get(&query.generation).and_then(newest) {
+        let own = snapshots.iter().find(|(generation, _)| *generation == query.generation);
+        if let Some(found) = own.and_then(|(_, versions)| newest(versions)) {
             return Ok(Lookup::Found(found));
         }
-        let others = snapshots.values().any(|versions| newest(versions).is_some());
+        let others = snapshots.iter().any(|(_, versions)| newest(versions).is_some());
         Ok(if others { Lookup::OtherGeneration } else { Lookup::Absent })
     }
 
@@ -150,7 +151,7 @@ impl SnapshotStore for MemoryStore {
             return Ok(Deleted::default());
         };
         let mut deleted = Deleted::default();
-        entry.get_mut().retain(|generation, versions| {
+        entry.get_mut().retain_mut(|(generation, versions)| {
             versions.retain(|version, stored| {
                 let id = SnapshotId { generation: *generation, version: *version };
                 let selected = selection.admits(id);
@@ -192,7 +193,13 @@ fn insert(
     options: PutOptions,
 ) -> PutOutcome {
     use std::collections::btree_map::Entry;
-    match snapshots.entry(id.generation).or_default().entry(id.version) {
+    if !snapshots.iter().any(|(generation, _)| *generation == id.generation) {
+        snapshots.push((id.generation, BTreeMap::new()));
+    }
+    let own = snapshots.iter_mut().find(|(generation, _)| *generation == id.generation);
+    // Just pushed, if it was not there.
+    let Some((_, versions)) = own else { return PutOutcome::Stored };
+    match versions.entry(id.version) {
         Entry::Vacant(entry) => {
             entry.insert(stored);
             PutOutcome::Stored

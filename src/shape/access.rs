@@ -1,0 +1,203 @@
+//! How a type reads what is inside: elements, entries, and the contents of a variant.
+
+use std::any::type_name;
+
+use serde::de::value::U32Deserializer;
+use serde::de::{
+    DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+};
+
+use super::cursor::Cursor;
+use super::fault::Fault;
+use super::graph::{Kind, Site};
+use super::obstacle::{Obstacle, Place};
+use super::tracer::{At, Cause, Tracer, Visit};
+
+impl Tracer {
+    fn child<'de, S: DeserializeSeed<'de>>(
+        &mut self,
+        site: Site,
+        seed: S,
+    ) -> Result<S::Value, Fault> {
+        let at = At { site, reader: type_name::<S>() };
+        self.graph.change(site, |_| ());
+        let start = self.steps.len();
+        match seed.deserialize(Cursor { tracer: self, at }) {
+            Ok(value) => {
+                self.accepted(at);
+                Ok(value)
+            }
+            Err(Fault) => Err(self.fail(site, start, Cause::Refused)),
+        }
+    }
+}
+
+/// Reads the fields of a struct in order.
+///
+/// A visitor that fails without asking for any of them knows them by name only.
+pub(super) fn read_fields<'de, V: Visitor<'de>>(
+    tracer: &mut Tracer,
+    node: usize,
+    visitor: V,
+) -> Result<V::Value, Fault> {
+    let fields = tracer.graph.node(node).kind.names().len();
+    let result = visitor.visit_seq(Items { tracer, node, next: 0, end: fields, same: false });
+    let here = tracer.graph.node(node);
+    if result.is_err() && fields > 0 && here.slots.is_empty() {
+        let place = Place { owner: here.name.to_owned(), field: None };
+        tracer.meet(Obstacle::ByName { place });
+    }
+    result
+}
+
+/// The elements of a sequence, which share a slot, or of a tuple, each with its own.
+pub(super) struct Items<'t> {
+    pub(super) tracer: &'t mut Tracer,
+    pub(super) node: usize,
+    pub(super) next: usize,
+    pub(super) end: usize,
+    pub(super) same: bool,
+}
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Fault;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Fault> {
+        if self.next >= self.end {
+            return Ok(None);
+        }
+        let index = if self.same { 0 } else { self.next };
+        self.next += 1;
+        self.tracer.child(Site { node: self.node, index }, seed).map(Some)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.end - self.next)
+    }
+}
+
+/// The entries of a map: one slot for keys, one for values.
+pub(super) struct Entries<'t> {
+    pub(super) tracer: &'t mut Tracer,
+    pub(super) node: usize,
+    pub(super) left: usize,
+}
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        self.tracer.child(Site { node: self.node, index: 0 }, seed).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        self.tracer.child(Site { node: self.node, index: 1 }, seed)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        Some(self.left)
+    }
+}
+
+/// The chosen variant of an enum; stands at the slot of that variant.
+pub(super) struct Variant<'t> {
+    pub(super) tracer: &'t mut Tracer,
+    pub(super) at: At,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
+    type Error = Fault;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
+        // Positional codecs name a variant by its number.
+        let number = u32::try_from(self.at.site.index).unwrap_or(u32::MAX);
+        let number: U32Deserializer<Fault> = number.into_deserializer();
+        if let Ok(value) = seed.deserialize(number) {
+            return Ok((value, self));
+        }
+        let start = self.tracer.steps.len();
+        Err(self.tracer.fail(self.at.site, start, Cause::NoSuchVariant))
+    }
+}
+
+impl Variant<'_> {
+    fn inside<T>(
+        self,
+        kind: Kind,
+        read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let visit = self.tracer.enter_variant(self.at, kind)?;
+        let result = read(self.tracer, &visit);
+        self.tracer.leave(&visit, result)
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = Fault;
+
+    fn unit_variant(self) -> Result<(), Fault> {
+        self.inside(Kind::UnitVariant, |_, _| Ok(()))
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
+        self.inside(Kind::NewtypeVariant, |tracer, visit| {
+            tracer.child(Site { node: visit.node, index: 0 }, seed)
+        })
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
+        self.inside(Kind::TupleVariant(len), |tracer, visit| {
+            visitor.visit_seq(Items { tracer, node: visit.node, next: 0, end: len, same: false })
+        })
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        self.inside(Kind::StructVariant(fields), |tracer, visit| {
+            read_fields(tracer, visit.node, visitor)
+        })
+    }
+}
+
+/// An empty sequence or map, for a request that leaves the kind open.
+pub(super) struct Nothing;
+
+impl<'de> SeqAccess<'de> for Nothing {
+    type Error = Fault;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        _seed: S,
+    ) -> Result<Option<S::Value>, Fault> {
+        Ok(None)
+    }
+}
+
+impl<'de> MapAccess<'de> for Nothing {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        _seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, _seed: V) -> Result<V::Value, Fault> {
+        Err(Fault)
+    }
+}

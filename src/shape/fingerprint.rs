@@ -1,0 +1,120 @@
+//! The fingerprint of a traced type: canonical bytes of the graph, hashed.
+//!
+//! The bytes describe the type as it unfolds, not how it is split into named types: two graphs
+//! that unfold to the same (possibly infinite) tree of requests give the same bytes. So it does
+//! not matter how a compiler names types, whether two fields share one type or have two of the
+//! same shape, or in which order the trace met them.
+//!
+//! Layout, all numbers little-endian: the text of [`FORMAT`], then one entry per class of equal
+//! nodes, in the order in which they are first mentioned. Entry 0 stands above the traced type
+//! and has it in its only slot. An entry:
+//! kind `u8`; length `u64` (tuples; else 0); names `u32` count, each `u32` length and UTF-8;
+//! slots `u32` count, each one of `0x00` (nothing was asked), `0x01` and the leaf's number `u8`,
+//! or `0x02` and the number of an entry `u32`.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use twox_hash::XxHash3_64;
+
+use super::graph::{Child, Graph, Kind, ROOT};
+
+/// Changes whenever the bytes of an unchanged type would.
+const FORMAT: &[u8] = b"snapfold shape 1\n";
+
+/// The hash of [`canonical`]; never 0, which stands for "not traced".
+pub(super) fn fingerprint(graph: &Graph) -> u64 {
+    XxHash3_64::oneshot(&canonical(graph)).max(1)
+}
+
+fn canonical(graph: &Graph) -> Vec<u8> {
+    let class = classes(graph);
+    let class_of = |id: usize| class.get(id).copied().unwrap_or_default();
+    let mut numbers = HashMap::from([(class_of(ROOT), 0)]);
+    let mut order = vec![ROOT];
+    let mut bytes = FORMAT.to_vec();
+    let mut next = 0;
+    while let Some(&id) = order.get(next) {
+        next += 1;
+        let node = graph.node(id);
+        let (tag, len) = tag(node.kind);
+        bytes.push(tag);
+        bytes.extend_from_slice(&u64::try_from(len).unwrap_or(u64::MAX).to_le_bytes());
+        put_len(&mut bytes, node.kind.names().len());
+        for name in node.kind.names() {
+            put_len(&mut bytes, name.len());
+            bytes.extend_from_slice(name.as_bytes());
+        }
+        put_len(&mut bytes, node.slots.len());
+        for slot in &node.slots {
+            match slot.child {
+                None => bytes.push(0),
+                Some(Child::Leaf(leaf)) => bytes.extend_from_slice(&[1, leaf as u8]),
+                Some(Child::Node(child)) => {
+                    let number = *numbers.entry(class_of(child)).or_insert_with(|| {
+                        order.push(child);
+                        order.len() - 1
+                    });
+                    bytes.push(2);
+                    put_len(&mut bytes, number);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+fn put_len(bytes: &mut Vec<u8>, len: usize) {
+    bytes.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+/// The number of a kind, which never changes, and the length of a tuple.
+const fn tag(kind: Kind) -> (u8, usize) {
+    match kind {
+        Kind::Root => (0, 0),
+        Kind::Option => (1, 0),
+        Kind::Seq => (2, 0),
+        Kind::Map => (3, 0),
+        Kind::Newtype => (4, 0),
+        Kind::Tuple(len) => (5, len),
+        Kind::TupleStruct(len) => (6, len),
+        Kind::Struct(_) => (7, 0),
+        Kind::Enum(_) => (8, 0),
+        Kind::UnitVariant => (9, 0),
+        Kind::NewtypeVariant => (10, 0),
+        Kind::TupleVariant(len) => (11, len),
+        Kind::StructVariant(_) => (12, 0),
+    }
+}
+
+/// For each node a number that two nodes share exactly if they unfold to the same tree.
+///
+/// Nodes are told apart by their own description first, then by the classes of their slots,
+/// until a round tells no more apart. The numbers mean nothing outside of this call.
+fn classes(graph: &Graph) -> Vec<u64> {
+    let mut classes: Vec<u64> = vec![0; graph.len()];
+    let mut told_apart = 0;
+    loop {
+        let next: Vec<u64> = (0..graph.len()).map(|id| describe(graph, id, &classes)).collect();
+        let now = next.iter().collect::<HashSet<_>>().len();
+        if now <= told_apart {
+            return next;
+        }
+        told_apart = now;
+        classes = next;
+    }
+}
+
+fn describe(graph: &Graph, id: usize, classes: &[u64]) -> u64 {
+    let node = graph.node(id);
+    let mut hasher = DefaultHasher::new();
+    node.kind.hash(&mut hasher);
+    for slot in &node.slots {
+        match slot.child {
+            None => 0_u8.hash(&mut hasher),
+            Some(Child::Leaf(leaf)) => leaf.hash(&mut hasher),
+            Some(Child::Node(child)) => classes.get(child).hash(&mut hasher),
+        }
+    }
+    hasher.finish()
+}

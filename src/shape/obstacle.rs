@@ -1,0 +1,141 @@
+//! What keeps a type out of a positional codec: [`Obstacle`].
+
+use std::fmt;
+
+/// Where in a state type something was found, as far as serde tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(super) owner: String,
+    pub(super) field: Option<String>,
+}
+
+impl Place {
+    /// The type that contains the field, without its path: `Account`, or `Event::Opened` for a
+    /// variant.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// The field (a number in a tuple struct); `None` if the owner itself is meant.
+    pub fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.field {
+            Some(field) => write!(f, "field `{field}` of `{}`", self.owner),
+            None => write!(f, "`{}`", self.owner),
+        }
+    }
+}
+
+/// Why a positional codec (values in order, without names) cannot carry a state type.
+///
+/// Displays as part of a sentence: "field `note` of `Account` is left out by
+/// `skip_serializing_if`".
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Obstacle {
+    /// The type asks the format what comes next: an untagged or internally tagged enum, or a
+    /// free-form value such as `serde_json::Value`.
+    SelfDescribing {
+        /// Where.
+        place: Place,
+        /// What the type says it expects there.
+        expects: String,
+    },
+    /// The type is read by the names of its fields: it has a flattened field, is an adjacently
+    /// tagged enum, or has a hand-written `Deserialize` that knows no other way.
+    ByName {
+        /// Where.
+        place: Place,
+    },
+    /// A field is left out of some values (`skip_serializing_if`).
+    SkippedField {
+        /// The field.
+        place: Place,
+    },
+    /// A field is read, yet never written (`skip_serializing`).
+    UnwrittenField {
+        /// The field.
+        place: Place,
+    },
+    /// A field is written, yet never read under that name (`skip_deserializing`, or two names).
+    UnreadField {
+        /// The field.
+        place: Place,
+    },
+    /// A variant is written with another number than it is read with: a variant before it is
+    /// skipped.
+    ShiftedVariant {
+        /// The variant.
+        place: Place,
+    },
+    /// A sequence or map is written without saying how long it is.
+    UnknownLength {
+        /// Where.
+        place: Place,
+    },
+    /// `Serialize` and `Deserialize` disagree about the kind of a value.
+    Asymmetric {
+        /// Where.
+        place: Place,
+        /// What `Serialize` writes.
+        written: String,
+        /// What `Deserialize` asks for.
+        read: String,
+    },
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SelfDescribing { place, expects } => {
+                write!(f, "{place} needs a format that describes itself (it expects {expects})")
+            }
+            Self::ByName { place } => write!(
+                f,
+                "{place} is read by name (flatten, an adjacently tagged enum, or a hand-written \
+                 Deserialize)"
+            ),
+            Self::SkippedField { place } => write!(f, "{place} is left out by skip_serializing_if"),
+            Self::UnwrittenField { place } => {
+                write!(f, "{place} is read but never written (skip_serializing)")
+            }
+            Self::UnreadField { place } => {
+                write!(f, "{place} is written but never read under that name (skip_deserializing)")
+            }
+            Self::ShiftedVariant { place } => write!(
+                f,
+                "{place} is written and read with different numbers because a variant before it \
+                 is skipped"
+            ),
+            Self::UnknownLength { place } => {
+                write!(f, "{place} is written without saying how long it is")
+            }
+            Self::Asymmetric { place, written, read } => {
+                write!(f, "{place} is written as {written} but read as {read}")
+            }
+        }
+    }
+}
+
+/// `alloc::vec::Vec<app::Item>` as `Vec<Item>`.
+pub(super) fn short_name(path: &str) -> String {
+    let mut short = String::with_capacity(path.len());
+    let mut segment = String::new();
+    for char in path.chars() {
+        if char.is_alphanumeric() || char == '_' {
+            segment.push(char);
+        } else {
+            if char != ':' {
+                short.push_str(&segment);
+                short.push(char);
+            }
+            segment.clear();
+        }
+    }
+    short + &segment
+}

@@ -1,0 +1,148 @@
+//! Where the next pass should go: [`Plan`].
+
+use super::graph::{Child, Graph, Kind, Site, TOP};
+
+/// What the passes are after; each phase ends when nothing reachable is left to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Ask every type for its contents and every enum for each variant.
+    Contents,
+    /// Produce samples in which each option, sequence and map was once empty.
+    Empty,
+    /// Produce samples in which each leaf once had another value than the plainest.
+    Other,
+}
+
+/// "Nothing to do from here", and "no value is known to be possible".
+pub(super) const NEVER: usize = usize::MAX;
+
+/// For each node, how far away the nearest open work is, and how deep its smallest value goes.
+///
+/// A pass that always steps to a nearer node arrives at the work without entering any type
+/// twice, so a type that contains itself never keeps it away.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    distance: Vec<usize>,
+    depth: Vec<usize>,
+}
+
+impl Plan {
+    pub(super) fn new(graph: &Graph, phase: Phase) -> Self {
+        let mut plan = Self { distance: vec![NEVER; graph.len()], depth: vec![NEVER; graph.len()] };
+        // Contents are numbered after what contains them, except in cycles: going backwards
+        // settles nearly everything in one round. Values only ever fall, so this ends.
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for id in (0..graph.len()).rev() {
+                let distance = plan.distance_from_slots(graph, phase, id);
+                let depth = plan.depth_from_slots(graph, id);
+                moved |=
+                    lower(&mut plan.distance, id, distance) | lower(&mut plan.depth, id, depth);
+            }
+        }
+        plan
+    }
+
+    /// Steps to the nearest open work; 0 for a node that is new in this pass.
+    pub(super) fn distance(&self, id: usize) -> usize {
+        self.distance.get(id).copied().unwrap_or(0)
+    }
+
+    /// Levels of the smallest value; [`NEVER`] if no finite value is known yet.
+    pub(super) fn depth(&self, id: usize) -> usize {
+        self.depth.get(id).copied().unwrap_or(NEVER)
+    }
+
+    fn distance_from_slots(&self, graph: &Graph, phase: Phase, id: usize) -> usize {
+        let node = graph.node(id);
+        let open = match phase {
+            Phase::Contents => match node.kind {
+                Kind::Enum(_) => {
+                    node.slots.iter().any(|slot| slot.child.is_none() && slot.is_alive())
+                }
+                _ => !node.finished,
+            },
+            Phase::Empty => node.slots.iter().any(|slot| match slot.child {
+                Some(Child::Node(child)) => {
+                    graph.node(child).kind.may_be_empty() && !slot.sampled && slot.pick.is_none()
+                }
+                _ => false,
+            }),
+            Phase::Other => node
+                .slots
+                .iter()
+                .any(|slot| matches!(slot.child, Some(Child::Leaf(_))) && !slot.sampled),
+        };
+        if open {
+            return 0;
+        }
+        node.slots
+            .iter()
+            .filter(|slot| slot.is_alive() && !graph.is_kept_empty(slot))
+            .filter_map(|slot| match slot.child {
+                Some(Child::Node(child)) => Some(self.distance(child)),
+                _ => None,
+            })
+            .min()
+            .map_or(NEVER, |nearest| nearest.saturating_add(1))
+    }
+
+    fn depth_from_slots(&self, graph: &Graph, id: usize) -> usize {
+        let node = graph.node(id);
+        let slots = (0..node.slots.len()).map(|index| Site { node: id, index });
+        match node.kind {
+            Kind::Option | Kind::Seq | Kind::Map => 0,
+            Kind::Enum(_) => slots
+                .filter(|&site| graph.slot(site).is_alive())
+                .map(|site| self.depth_of_slot(graph, site))
+                .min()
+                .unwrap_or(NEVER),
+            _ if !node.finished => NEVER,
+            _ => slots.map(|site| self.depth_of_slot(graph, site)).max().unwrap_or(0),
+        }
+        .saturating_add(1)
+    }
+
+    fn depth_of_slot(&self, graph: &Graph, site: Site) -> usize {
+        let slot = graph.slot(site);
+        match slot.child {
+            // An enum's slot is unknown until its variant was visited; elsewhere an unknown slot
+            // belongs to a field that reads nothing.
+            None if matches!(graph.node(site.node).kind, Kind::Enum(_)) => NEVER,
+            None | Some(Child::Leaf(_)) => 0,
+            Some(Child::Node(child)) => {
+                let kept =
+                    graph.node(child).kind.may_be_empty() && slot.pick.is_some_and(|n| n > 0);
+                if kept {
+                    let inside = graph.node(child).slots.iter().filter_map(|slot| slot.child);
+                    inside
+                        .map(|child| match child {
+                            Child::Leaf(_) => 0,
+                            Child::Node(child) => self.depth(child),
+                        })
+                        .max()
+                        .unwrap_or(0)
+                        .saturating_add(1)
+                } else {
+                    self.depth(child)
+                }
+            }
+        }
+    }
+
+    /// Whether nothing is left to do anywhere.
+    pub(super) fn is_done(&self) -> bool {
+        self.distance(TOP.node) == NEVER
+    }
+}
+
+fn lower(values: &mut [usize], id: usize, to: usize) -> bool {
+    match values.get_mut(id) {
+        Some(value) if to < *value => {
+            *value = to;
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,105 @@
+//! A load equals a full replay (R1).
+//!
+//! The defect: a snapshot that is used although it is not the fold of the events: taken from
+//! another aggregate, from a version or a time beyond the one asked for, from a stream that was
+//! rewound since, from damaged bytes; or a tail that begins one event too early or too late. The
+//! application then goes on from a wrong balance, and nothing ever says so.
+//!
+//! Random streams, engines, faults and questions; each answer is compared with a fold by hand.
+//! `PROPTEST_CASES` raises the number of cases, `PROPTEST_RNG_SEED` changes them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test may panic"
+)]
+
+mod coverage;
+mod faulty_store;
+mod script;
+mod states;
+mod world;
+
+use coverage::Coverage;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use states::{Forest, Ledger, Page, Subject, Tally};
+use world::World;
+
+/// Takes some seconds in a debug build.
+const CASES: u32 = 192;
+
+/// Runs the property on random cases, the same ones each time unless the environment says
+/// otherwise.
+fn equals_a_replay<S: Subject>(seed: u64) {
+    let seed = std::env::var("PROPTEST_RNG_SEED").is_err().then_some(RngSeed::Fixed(seed));
+    let cases = std::env::var("PROPTEST_CASES").is_err().then_some(CASES);
+    let from_environment = Config::default();
+    let mut runner = TestRunner::new(Config {
+        rng_seed: seed.unwrap_or(from_environment.rng_seed),
+        cases: cases.unwrap_or(from_environment.cases),
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..from_environment
+    });
+    let coverage = Coverage::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let outcome = runner.run(&(script::config(), script::turns()), |(config, turns)| {
+        runtime.block_on(async {
+            let mut world = World::<S>::new(&config, &coverage);
+            for turn in &turns {
+                world.turn(turn).await?;
+            }
+            Ok::<(), TestCaseError>(())
+        })
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+    if runner.config().cases >= CASES {
+        coverage.require(&MET);
+    }
+}
+
+/// What a run of so many cases has to meet.
+const MET: [&str; 18] = [
+    "from a snapshot",
+    "from the cache",
+    "by replay",
+    "a background snapshot",
+    "a snapshot dropped by retention",
+    "a floor bridged by a snapshot",
+    "unrecoverable",
+    "beyond the head",
+    "Ahead",
+    "BelowFloor",
+    "Diverged",
+    "HeaderChecksum",
+    "PayloadChecksum",
+    "StoreFailed",
+    "TrailingBytes",
+    "Truncated",
+    "WrongAggregate",
+    "WrongVersion",
+];
+
+#[test]
+fn a_load_of_a_struct_with_an_ordered_map_equals_a_full_replay() {
+    equals_a_replay::<Ledger>(1);
+}
+
+#[test]
+fn a_load_of_an_unordered_map_equals_a_full_replay() {
+    equals_a_replay::<Tally>(2);
+}
+
+#[test]
+fn a_load_of_a_type_that_contains_itself_equals_a_full_replay() {
+    equals_a_replay::<Forest>(3);
+}
+
+#[test]
+fn a_load_of_one_large_text_equals_a_full_replay() {
+    equals_a_replay::<Page>(4);
+}
