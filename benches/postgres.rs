@@ -159,6 +159,48 @@ async fn by_hand<S: Aggregate<Event = Event> + serde::de::DeserializeOwned>(pool
     state.unwrap()
 }
 
+fn load_times<const N: usize>(
+    rt: &Runtime,
+    engine: &SnapshotEngine<Account<N>>,
+    key: &AggregateKey,
+    times: u32,
+) {
+    rt.block_on(async {
+        for _ in 0..times {
+            engine.load(key).await.unwrap();
+        }
+    });
+}
+
+/// Prints the median of each way's turns, and of its ratio to the first way in the same turn.
+fn take_turns(name: &str, ways: &[(&str, &dyn Fn(u32))]) {
+    const TURNS: usize = 150;
+    const LOADS: u32 = 20;
+    let mut turns = vec![Vec::new(); ways.len()];
+    for turn in 0..TURNS {
+        for step in 0..ways.len() {
+            // Each way comes after each other way equally often.
+            let way = (turn + step) % ways.len();
+            let began = Instant::now();
+            ways[way].1(LOADS);
+            turns[way].push(began.elapsed().as_secs_f64() / f64::from(LOADS) * 1e6);
+        }
+    }
+    let quartiles = |values: &[f64]| {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        [TURNS / 4, TURNS / 2, 3 * TURNS / 4].map(|at| sorted[at])
+    };
+    for (way, own) in ways.iter().zip(&turns) {
+        let ratios: Vec<_> = own.iter().zip(&turns[0]).map(|(own, first)| own / first).collect();
+        let ([_, median, _], [low, ratio, high]) = (quartiles(own), quartiles(&ratios));
+        println!(
+            "{name}: {:<20} {median:>8.1} us, {ratio:.2}x {} ({low:.2} to {high:.2})",
+            way.0, ways[0].0
+        );
+    }
+}
+
 fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
     let Bench { rt, pool, store, options, .. } = bench;
     bench.run("TRUNCATE snapfold_snapshots; TRUNCATE hand_snapshots");
@@ -200,6 +242,22 @@ fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
         }
         assert_eq!(by_hand::<Account<N>>(pool).await, *expected.state);
     });
+
+    // The ratios that matter are small beside what a busy machine does to one run: here the ways
+    // take turns, a few loads each.
+    let ways: [(&str, &dyn Fn(u32)); 4] = [
+        ("hand_written", &|n| {
+            rt.block_on(async {
+                for _ in 0..n {
+                    by_hand::<Account<N>>(pool).await;
+                }
+            });
+        }),
+        ("fused", &|n| load_times(rt, &fused, &key, n)),
+        ("two_statements", &|n| load_times(rt, &plain, &key, n)),
+        ("fused_without_ping", &|n| load_times(rt, &quick, &key, n)),
+    ];
+    take_turns(name, &ways);
 
     let mut group = c.benchmark_group(format!("postgres/load/{name}"));
     group.sample_size(30).measurement_time(Duration::from_secs(4));
@@ -337,7 +395,10 @@ fn puts(c: &mut Criterion) {
         });
     });
     group.finish();
-    drop(held);
+    {
+        let _guard = rt.enter();
+        drop(held);
+    }
 
     // Time per row in all of them.
     let mut group = c.benchmark_group("postgres/put");
