@@ -189,6 +189,31 @@ async fn every_answer_is_that_of_the_memory_store() {
 }
 
 #[tokio::test]
+async fn an_identity_twice_in_one_call_is_put_in_order() {
+    let db = TestDb::new().await;
+    let (postgres, memory) = (store(&db).await, MemoryStore::new());
+    let one = |id: &str| record(&key(id), 1, b"one");
+    let two = |id: &str| record(&key(id), 1, b"two");
+    let calls = [
+        (vec![one("a"), two("a"), one("a")], false),
+        (vec![two("a"), one("a")], false),
+        (vec![one("b"), two("b")], true),
+        (vec![two("b"), one("b"), two("c")], true),
+    ];
+    for (records, replace) in calls {
+        let options = PutOptions::default().replace(replace);
+        let expected = memory.put(records.clone(), options).await.unwrap();
+        assert_eq!(postgres.put(records, options).await.unwrap(), expected);
+        for id in ["a", "b", "c"] {
+            let key = key(id);
+            let query = Query::latest(&key, GENERATION);
+            assert_eq!(postgres.get(query).await.unwrap(), memory.get(query).await.unwrap());
+        }
+    }
+    db.close().await;
+}
+
+#[tokio::test]
 async fn a_key_or_version_beyond_the_limits_is_refused_and_absent() {
     let db = TestDb::new().await;
     let store = store(&db).await;
