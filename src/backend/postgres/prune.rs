@@ -33,10 +33,12 @@ pub(super) fn one_sql(names: &Names) -> String {
 
 /// The next `$5` aggregates after a key, or the first ones (all of them if `$5` is null), likewise.
 /// Returns the last of them, or nulls if there was none.
-fn chunk_sql(names: &Names, after: bool) -> String {
+fn chunk_sql(names: &Names, continued: bool) -> String {
     let Names { snapshots, .. } = names;
     let after =
-        if after { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
+        if continued { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
+    // The bounds are said of the rows to delete too: otherwise all of the table might be scanned.
+    let bounded = if continued { "(t.tenant, t.kind, t.id) > ($1, $2, $3)" } else { "true" };
     format!(
         "WITH k AS MATERIALIZED (\
            SELECT DISTINCT tenant, kind, id FROM {snapshots} \
@@ -55,6 +57,8 @@ fn chunk_sql(names: &Names, after: bool) -> String {
            WHERE t.tenant = r.tenant AND t.kind = r.kind AND t.id = r.id \
              AND t.schema_version = r.schema_version AND t.fingerprint = r.fingerprint \
              AND t.version = r.version AND r.place > $4 AND NOT t.pinned \
+             AND {bounded} AND (t.tenant, t.kind, t.id) <= (\
+               (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l)) \
            RETURNING octet_length(t.header)::int8 + octet_length(t.payload) AS bytes) \
          SELECT count(*), coalesce(sum(bytes), 0)::int8, (SELECT count(*) FROM k), \
            (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l) FROM d"
