@@ -111,6 +111,7 @@ mod error;
 mod events;
 mod generation;
 mod key;
+mod ledger;
 mod manager;
 pub mod retention;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
@@ -123,7 +124,12 @@ mod timestamp;
 pub mod trigger;
 
 #[cfg(feature = "memory")]
-pub use backend::memory::{MemoryEvents, MemoryStore};
+pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
+#[cfg(feature = "postgres")]
+pub use backend::postgres::{
+    EventRow, EventTable, PostgresEvents, PostgresHybrid, PostgresMigrations, PostgresOptions,
+    PostgresStore, PruneProgress, TenantBinding,
+};
 pub use checksum::ChecksumId;
 pub use clock::{Clock, ManualClock, SystemClock};
 #[cfg(feature = "bincode")]
@@ -141,9 +147,13 @@ pub use engine::{
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};
-pub use events::{EventRange, EventSource, Recorded, Replay};
+pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
 pub use generation::Generation;
 pub use key::AggregateKey;
+pub use ledger::{
+    AuditEntry, AuditLog, AuditRecord, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
+    StatisticsStore,
+};
 pub use manager::{
     AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Origin, Point,
     Provenance, Rejected, Repaired, Snapshot, SnapshotManager, SnapshotUsed, Timings,

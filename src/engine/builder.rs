@@ -13,7 +13,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::compress::Compression;
 use crate::error::{BoxError, Error};
-use crate::events::EventSource;
+use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
@@ -33,6 +33,7 @@ use crate::trigger::{Trigger, every_events};
 pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     store: Arc<dyn SnapshotStore>,
+    hybrid: Option<Arc<dyn HybridSource<A>>>,
     clock: Arc<dyn Clock>,
     codec: Arc<dyn Codec<A>>,
     others: Vec<Arc<dyn Codec<A>>>,
@@ -69,6 +70,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         Self {
             source,
             store,
+            hybrid: None,
             clock: Arc::new(SystemClock::new()),
             codec,
             others: Vec::new(),
@@ -125,6 +127,13 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// How new snapshots are compressed.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// Loads ask `hybrid` first, which gets snapshot and events in one round trip. It must read
+    /// from the engine's own store and event source, which are asked for everything further.
+    pub fn hybrid(mut self, hybrid: impl HybridSource<A> + 'static) -> Self {
+        self.hybrid = Some(Arc::new(hybrid));
         self
     }
 
@@ -205,6 +214,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             cache: HotCache::new(self.cache, Arc::clone(&self.clock)),
             source: self.source,
             store: self.store,
+            hybrid: self.hybrid,
             clock: self.clock,
             codec,
             type_info,

@@ -95,7 +95,7 @@ impl<A: Aggregate> Core<A> {
         }
         let mut watch = Stopwatch::start(&*self.clock);
         let limits = Point::Version(version).into();
-        let folded = from_start(&*self.source, key, limits, &mut watch, Vec::new()).await?;
+        let folded = from_start(&*self.source, key, None, limits, &mut watch, Vec::new()).await?;
         let loaded = reached(folded, version)?;
         let record = self.record(&loaded, &[])?;
         // Whatever is cached may have come from what is being repaired.

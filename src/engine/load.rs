@@ -2,14 +2,14 @@
 
 use super::cache::{Cached, Weight};
 use super::observer::Report;
-use super::search::Search;
+use super::search::{Ahead, Search};
 use super::stopwatch::Stopwatch;
 use std::future::poll_fn;
 
 use super::{Core, check_kind};
 use crate::envelope::Reject;
-use crate::error::{Error, ErrorKind};
-use crate::events::{Done, Ended, EventSource, Limits, Progress, Replay};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Loaded, Origin, Point, Provenance, Rejected};
 use crate::state::Aggregate;
@@ -168,7 +168,8 @@ impl<A: Aggregate> Core<A> {
         while let Some(mut candidate) = search.next(&mut watch).await? {
             let version = candidate.progress.position.version;
             let replay = Replay::new(&mut candidate.progress, limits, watch.clock());
-            let done = read(&*self.source, key, replay, &mut watch).await?;
+            let ahead = search.ahead.take();
+            let done = read(&*self.source, key, ahead, replay, &mut watch).await?;
             let resumed = if done.ended == Ended::Whole {
                 Ok(done)
             } else {
@@ -192,8 +193,8 @@ impl<A: Aggregate> Core<A> {
                 Err(reject) => search.reject(version, reject),
             }
         }
-        let rejected = search.rejected;
-        let replayed = from_start(&*self.source, key, limits, &mut watch, rejected);
+        let Search { ahead, rejected, .. } = search;
+        let replayed = from_start(&*self.source, key, ahead, limits, &mut watch, rejected);
         Ok(self.reported(Box::pin(replayed).await?))
     }
 
@@ -237,7 +238,7 @@ async fn disagreed<A: Aggregate>(
     }
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
     let replay = Replay::new(progress, limits, watch.clock()).without_overlap();
-    let done = read(source, key, replay, watch).await?;
+    let done = read(source, key, None, replay, watch).await?;
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
@@ -248,13 +249,14 @@ async fn disagreed<A: Aggregate>(
 pub(super) async fn from_start<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
+    ahead: Option<Ahead<A>>,
     limits: Limits,
     watch: &mut Stopwatch<'_>,
     rejected: Vec<Rejected>,
 ) -> Result<Reconstructed<A>, Error> {
     let mut progress = Progress::start(key);
     let replay = Replay::new(&mut progress, limits, watch.clock());
-    let done = read(source, key, replay, watch).await?;
+    let done = read(source, key, ahead, replay, watch).await?;
     let broken = match done.ended {
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
@@ -276,27 +278,50 @@ pub(super) async fn from_start<A: Aggregate>(
     Ok(Reconstructed { key: key.clone(), progress, provenance })
 }
 
-/// Reads the events that `replay` needs into it, and accounts for the time.
+/// Reads the events that `replay` needs into it, those that were fetched ahead first, and accounts
+/// for the time.
 async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
+    ahead: Option<Ahead<A>>,
     mut replay: Replay<'_, A>,
     watch: &mut Stopwatch<'_>,
 ) -> Result<Done, Error> {
-    let range = replay.range();
-    let mut reading = source.read(key, range, &mut replay);
-    let polled = poll_fn(|context| {
-        let poll = reading.as_mut().poll(context);
-        if poll.is_pending() {
-            watch.waiting();
-        }
-        poll
-    });
-    polled.await.map_err(|source| Error::event_source("read events", source))?;
-    drop(reading);
+    let failed = |source| Error::event_source("read events", source);
+    let missing = match ahead {
+        None => Some(replay.range()),
+        Some(ahead) => replay_ahead(ahead, &mut replay).map_err(failed)?,
+    };
+    if let Some(range) = missing {
+        let mut reading = source.read(key, range, &mut replay);
+        let polled = poll_fn(|context| {
+            let poll = reading.as_mut().poll(context);
+            if poll.is_pending() {
+                watch.waiting();
+            }
+            poll
+        });
+        polled.await.map_err(failed)?;
+    }
     let done = replay.finish();
     watch.replayed(done.first_applied_at);
     Ok(done)
+}
+
+/// Takes the events that were fetched ahead, if they begin where `replay` does. Returns which ones
+/// are still to be read.
+fn replay_ahead<A: Aggregate>(
+    ahead: Ahead<A>,
+    replay: &mut Replay<'_, A>,
+) -> Result<Option<EventRange>, BoxError> {
+    let mut range = replay.range();
+    if ahead.after != range.after {
+        return Ok(Some(range));
+    }
+    let until = ahead.tail.until();
+    ahead.tail.replay(replay)?;
+    range.after = range.after.max(until);
+    Ok((until < range.until && replay.is_running()).then_some(range))
 }
 
 async fn floor<A: Aggregate>(

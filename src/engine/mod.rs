@@ -26,7 +26,7 @@ use crate::codec::{Codec, TypeInfo};
 use crate::compress::Compression;
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
-use crate::events::EventSource;
+use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{
@@ -63,6 +63,7 @@ pub struct SnapshotEngine<A: Aggregate> {
 struct Core<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     store: Arc<dyn SnapshotStore>,
+    hybrid: Option<Arc<dyn HybridSource<A>>>,
     clock: Arc<dyn Clock>,
     codec: Arc<dyn Codec<A>>,
     type_info: TypeInfo,

@@ -8,7 +8,7 @@ use super::stopwatch::Stopwatch;
 use super::{Core, StoreFailure};
 use crate::envelope::{Header, Reject};
 use crate::error::Error;
-use crate::events::{Limits, Position, Progress};
+use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Rejected, SnapshotUsed};
@@ -38,7 +38,18 @@ pub(super) struct Search<'a, A: Aggregate> {
     as_of: Option<Timestamp>,
     stage: Stage,
     tries: u32,
+    /// Answers the first question, if there is one, and brings `ahead` along.
+    hybrid: Option<&'a dyn HybridSource<A>>,
+    /// Events that came with an answer.
+    pub(super) ahead: Option<Ahead<A>>,
     pub(super) rejected: Vec<Rejected>,
+}
+
+/// Events that were fetched together with a snapshot.
+pub(super) struct Ahead<A> {
+    /// The version after which they begin.
+    pub(super) after: u64,
+    pub(super) tail: Box<dyn Tail<A>>,
 }
 
 enum Stage {
@@ -58,6 +69,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
             as_of: limits.until_time,
             stage: Stage::Current(limits.until),
             tries: 0,
+            hybrid: core.hybrid.as_deref(),
+            ahead: None,
             rejected: Vec::new(),
         }
     }
@@ -82,7 +95,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 Stage::Over => break,
             };
             let query = self.query(generation, at_most);
-            let answer = match self.core.store.get(query).await {
+            let answer = match self.ask(query).await {
                 Ok(answer) => answer,
                 Err(error) => return self.failed(error).map(|()| None),
             };
@@ -120,6 +133,17 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
         self.stage = Stage::Over;
         Ok(None)
+    }
+
+    async fn ask(&mut self, query: Query<'_>) -> Result<Lookup, Error> {
+        let Some(hybrid) = self.hybrid.take() else { return self.core.store.get(query).await };
+        let Hybrid { lookup, tail } = hybrid.fetch(query).await?;
+        let after = match &lookup {
+            Lookup::Found(found) => found.version.saturating_sub(1),
+            Lookup::Absent | Lookup::OtherGeneration => 0,
+        };
+        self.ahead = tail.map(|tail| Ahead { after, tail });
+        Ok(lookup)
     }
 
     /// The store failed: that ends the load, unless the engine was told to replay then.

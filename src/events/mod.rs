@@ -1,5 +1,6 @@
 //! Where events come from: [`EventSource`].
 
+mod hybrid;
 mod recorded;
 mod replay;
 
@@ -9,6 +10,7 @@ use crate::error::BoxError;
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
+pub use hybrid::{Hybrid, HybridSource, Tail};
 pub use recorded::Recorded;
 pub use replay::Replay;
 pub(crate) use replay::{Done, Ended, Limits, Position, Progress};

@@ -125,6 +125,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self
     }
 
+    /// Whether further events are wanted.
+    pub(crate) fn is_running(&self) -> bool {
+        self.status == Status::Running
+    }
+
     /// The events that this fold needs.
     pub(crate) fn range(&self) -> EventRange {
         let after = self.position.version - u64::from(self.overlap);

@@ -1,5 +1,7 @@
 //! [`Capabilities`]: what a store can do.
 
+use crate::key::AggregateKey;
+
 /// What a store can do, as a value. The engine reads it before it relies on something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -12,13 +14,24 @@ pub struct Capabilities {
     pub atomic_batches: bool,
     /// The largest record that can be put, in bytes (inclusive).
     pub max_record_bytes: u64,
+    /// The most bytes of tenant, kind and id together (inclusive) that can surely be put.
+    pub max_key_bytes: u64,
+    /// The highest version that can be put (inclusive).
+    pub max_version: u64,
 }
 
 impl Capabilities {
     /// A store that promises nothing beyond the contract: not durable, no atomic batches, records
-    /// of up to 1 GiB.
+    /// of up to 1 GiB, any key, any version.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, durable: false, atomic_batches: false, max_record_bytes: 1 << 30 }
+        Self {
+            name,
+            durable: false,
+            atomic_batches: false,
+            max_record_bytes: 1 << 30,
+            max_key_bytes: 3 * AggregateKey::MAX_PART_BYTES as u64,
+            max_version: u64::MAX,
+        }
     }
 
     /// The same with [`durable`](Self::durable) set.
@@ -36,6 +49,18 @@ impl Capabilities {
     /// The same with another [`max_record_bytes`](Self::max_record_bytes).
     pub const fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
+        self
+    }
+
+    /// The same with another [`max_key_bytes`](Self::max_key_bytes).
+    pub const fn max_key_bytes(mut self, bytes: u64) -> Self {
+        self.max_key_bytes = bytes;
+        self
+    }
+
+    /// The same with another [`max_version`](Self::max_version).
+    pub const fn max_version(mut self, version: u64) -> Self {
+        self.max_version = version;
         self
     }
 }

@@ -64,7 +64,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-14** An identity twice in one call: the first is stored, the second is treated as
     ///   put after it.
     /// - **C-15** A record whose header does not parse, or that exceeds
-    ///   [`Capabilities::max_record_bytes`] or a limit on keys, fails the whole call with
+    ///   [`Capabilities::max_record_bytes`], [`Capabilities::max_key_bytes`] or
+    ///   [`Capabilities::max_version`], fails the whole call with
     ///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) before anything is stored.
     /// - **C-16** On any other `Err` each record is either stored whole or not at all; if that is
     ///   not known, the error's retry is [`Retry::Unknown`](crate::Retry::Unknown). With

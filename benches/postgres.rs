@@ -1,0 +1,482 @@
+//! What loads, puts and prunes cost on a real PostgreSQL server, which syncs every commit.
+//!
+//! `postgres/load/<state>`: 10,050 events, a snapshot at 10,000. `fused` is the engine with one
+//! statement a load, `two_statements` the engine without, `hand_written` a loader without any
+//! checks that does the same in one statement with the same codec, `full_replay` folds everything;
+//! all on one pool with sqlx's defaults. `postgres/latest`, `postgres/put` and `postgres/prune`
+//! have `pgbench`, PostgreSQL's own client, beside them. Compare within one group only.
+
+#![allow(
+    unreachable_pub,
+    missing_docs,
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::future_not_send,
+    clippy::cast_precision_loss,
+    reason = "a bench"
+)]
+
+#[path = "../tests/postgres_support/mod.rs"]
+mod postgres;
+
+use std::io::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use snapfold::{
+    Aggregate, AggregateKey, BoxError, CreateOptions, EventRow, EventTable, Generation,
+    PostgresEvents, PostgresOptions, PostgresStore, PutOptions, Query, Record, RecordBuilder,
+    ReplayManager, SnapshotEngine, SnapshotManager, SnapshotStore, Timestamp,
+};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor, PgPool, Row};
+use tokio::runtime::Runtime;
+
+const EVENTS: i64 = 10_050;
+const AT: u64 = 10_000;
+
+#[derive(Serialize, Deserialize)]
+enum Event {
+    Deposited { account_id: String, amount: i64, memo: String },
+}
+
+/// A balance and the last `N` movements: about 40 bytes a slot.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Account<const N: usize> {
+    owner: String,
+    balance: i64,
+    count: u64,
+    ring: Vec<(i64, String)>,
+}
+
+impl<const N: usize> Aggregate for Account<N> {
+    type Event = Event;
+    const KIND: &'static str = "account";
+    const SCHEMA_VERSION: u32 = 1;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self { owner: String::new(), balance: 0, count: 0, ring: Vec::new() }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let Event::Deposited { account_id, amount, memo } = event;
+        self.owner.clone_from(account_id);
+        self.balance += amount;
+        if self.ring.len() < N {
+            self.ring.push((*amount, memo.clone()));
+        } else {
+            let slot = usize::try_from(self.count).unwrap() % N;
+            self.ring[slot].0 = *amount;
+            self.ring[slot].1.clone_from(memo);
+        }
+        self.count += 1;
+    }
+}
+
+fn decode(row: EventRow<'_>) -> Result<Event, BoxError> {
+    Ok(serde_json::from_slice(row.payload)?)
+}
+
+struct Bench {
+    rt: Runtime,
+    cluster: postgres::Cluster,
+    options: PgConnectOptions,
+    pool: PgPool,
+    store: PostgresStore,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let cluster = postgres::Cluster::start(true);
+        let options: PgConnectOptions = cluster.url().parse().unwrap();
+        let pool = PgPoolOptions::new().connect_with(options.clone());
+        let pool = rt.block_on(pool).unwrap();
+        let settings = PostgresOptions::new().timeout(Duration::from_secs(600));
+        let store = {
+            let _guard = rt.enter();
+            PostgresStore::new(pool.clone(), &settings).unwrap()
+        };
+        rt.block_on(store.migrations().run()).unwrap();
+        Self { rt, cluster, options, pool, store }
+    }
+
+    fn run(&self, sql: &'static str) {
+        self.rt.block_on(self.pool.execute(sqlx::raw_sql(sql))).unwrap();
+    }
+
+    /// Transactions per second of a pgbench script, connecting not counted.
+    fn pgbench(&self, script: &str, clients: u64, transactions: u64) -> f64 {
+        let path = self.cluster.dir().join("script.sql");
+        std::fs::File::create(&path).unwrap().write_all(script.as_bytes()).unwrap();
+        let output = Command::new(postgres::binaries().join("pgbench"))
+            .args(["-n", "-M", "prepared", "-U", "postgres", "-h"])
+            .arg(self.cluster.dir())
+            .args(["-j", if clients > 1 { "2" } else { "1" }])
+            .args(["-c", &clients.to_string(), "-t", &transactions.to_string(), "-f"])
+            .arg(&path)
+            .arg("postgres")
+            .output()
+            .expect("pgbench is installed");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let rate = text.lines().find_map(|line| line.strip_prefix("tps = "));
+        rate.and_then(|rate| rate.split(' ').next()?.parse().ok()).expect("a rate")
+    }
+}
+
+/// The loader that somebody would write for one table, one state and no surprises.
+async fn by_hand<S: Aggregate<Event = Event> + serde::de::DeserializeOwned>(pool: &PgPool) -> S {
+    let mut rows = sqlx::query(
+        "WITH s AS MATERIALIZED (SELECT version, payload FROM hand_snapshots \
+           WHERE kind = $1 AND id = $2 AND schema_version = $3 ORDER BY version DESC LIMIT 1) \
+         SELECT 0::int2, version, payload FROM s UNION ALL \
+         (SELECT 1::int2, e.version, e.payload FROM events e WHERE e.kind = $1 AND e.id = $2 \
+           AND e.version > coalesce((SELECT version FROM s), 0) ORDER BY e.version)",
+    )
+    .bind("account")
+    .bind("a")
+    .bind(1)
+    .fetch(pool);
+    let mut state: Option<S> = None;
+    let mut version = 0;
+    while let Some(row) = rows.try_next().await.unwrap() {
+        let payload: &[u8] = row.get(2);
+        if row.get::<i16, _>(0) == 0 {
+            let raw = lz4_flex::block::decompress_size_prepended(payload).unwrap();
+            state = Some(postcard::from_bytes(&raw).unwrap());
+        } else {
+            let event = serde_json::from_slice(payload).unwrap();
+            state.as_mut().expect("a snapshot").apply(&event);
+            assert!(row.get::<i64, _>(1) > version);
+        }
+        version = row.get(1);
+    }
+    state.unwrap()
+}
+
+fn load_times<const N: usize>(
+    rt: &Runtime,
+    engine: &SnapshotEngine<Account<N>>,
+    key: &AggregateKey,
+    times: u32,
+) {
+    rt.block_on(async {
+        for _ in 0..times {
+            engine.load(key).await.unwrap();
+        }
+    });
+}
+
+/// Prints the median of each way's turns, and of its ratio to the first way in the same turn.
+fn take_turns(name: &str, ways: &[(&str, &dyn Fn(u32))]) {
+    const TURNS: usize = 150;
+    const LOADS: u32 = 20;
+    let mut turns = vec![Vec::new(); ways.len()];
+    for turn in 0..TURNS {
+        for step in 0..ways.len() {
+            // Each way comes after each other way equally often.
+            let way = (turn + step) % ways.len();
+            let began = Instant::now();
+            ways[way].1(LOADS);
+            turns[way].push(began.elapsed().as_secs_f64() / f64::from(LOADS) * 1e6);
+        }
+    }
+    let quartiles = |values: &[f64]| {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        [TURNS / 4, TURNS / 2, 3 * TURNS / 4].map(|at| sorted[at])
+    };
+    for (way, own) in ways.iter().zip(&turns) {
+        let ratios: Vec<_> = own.iter().zip(&turns[0]).map(|(own, first)| own / first).collect();
+        let ([_, median, _], [low, ratio, high]) = (quartiles(own), quartiles(&ratios));
+        println!(
+            "{name}: {:<20} {median:>8.1} us, {ratio:.2}x {} ({low:.2} to {high:.2})",
+            way.0, ways[0].0
+        );
+    }
+}
+
+fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
+    let Bench { rt, pool, store, options, .. } = bench;
+    bench.run("TRUNCATE snapfold_snapshots; TRUNCATE hand_snapshots");
+    let key = AggregateKey::new("account", "a").unwrap();
+    let table = EventTable::new("events").kind("kind");
+    let events = PostgresEvents::new(pool.clone(), table.clone(), decode).unwrap();
+    let builder = || SnapshotEngine::<Account<N>>::builder(events.clone(), store.clone());
+    let fused = builder().hybrid(events.with_snapshots(store).unwrap()).build().unwrap();
+    let plain = builder().build().unwrap();
+    let replay = ReplayManager::<Account<N>>::new(events.clone());
+    let unpinged = {
+        let _guard = rt.enter();
+        PgPoolOptions::new().test_before_acquire(false).connect_lazy_with(options.clone())
+    };
+    let quick_store = PostgresStore::new(unpinged.clone(), &PostgresOptions::new()).unwrap();
+    let quick_events = PostgresEvents::new(unpinged, table, decode).unwrap();
+    let quick = SnapshotEngine::<Account<N>>::builder(quick_events.clone(), quick_store.clone())
+        .hybrid(quick_events.with_snapshots(&quick_store).unwrap())
+        .build()
+        .unwrap();
+
+    rt.block_on(async {
+        plain.create_with(&key, CreateOptions::default().version(AT)).await.unwrap();
+        let state = plain.at_version(&key, AT).await.unwrap().state;
+        let raw = postcard::to_stdvec(&*state).unwrap();
+        println!("{name}: {} bytes encoded", raw.len());
+        sqlx::query("INSERT INTO hand_snapshots VALUES ('account', 'a', 1, $1, $2)")
+            .bind(i64::try_from(AT).unwrap())
+            .bind(lz4_flex::block::compress_prepend_size(&raw))
+            .execute(pool)
+            .await
+            .unwrap();
+        pool.execute("VACUUM ANALYZE").await.unwrap();
+        let expected = replay.load(&key).await.unwrap();
+        for engine in [&fused, &plain, &quick] {
+            let loaded = engine.load(&key).await.unwrap();
+            assert_eq!(loaded.state, expected.state);
+            assert_eq!(loaded.provenance.events_replayed, 50);
+        }
+        assert_eq!(by_hand::<Account<N>>(pool).await, *expected.state);
+    });
+
+    // The ratios that matter are small beside what a busy machine does to one run: here the ways
+    // take turns, a few loads each.
+    let ways: [(&str, &dyn Fn(u32)); 4] = [
+        ("hand_written", &|n| {
+            rt.block_on(async {
+                for _ in 0..n {
+                    by_hand::<Account<N>>(pool).await;
+                }
+            });
+        }),
+        ("fused", &|n| load_times(rt, &fused, &key, n)),
+        ("two_statements", &|n| load_times(rt, &plain, &key, n)),
+        ("fused_without_ping", &|n| load_times(rt, &quick, &key, n)),
+    ];
+    take_turns(name, &ways);
+
+    let mut group = c.benchmark_group(format!("postgres/load/{name}"));
+    group.sample_size(30).measurement_time(Duration::from_secs(4));
+    group.bench_function("fused", |b| b.to_async(rt).iter(|| async { fused.load(&key).await }));
+    group.bench_function("hand_written", |b| {
+        b.to_async(rt).iter(|| by_hand::<Account<N>>(pool));
+    });
+    group.bench_function("two_statements", |b| {
+        b.to_async(rt).iter(|| async { plain.load(&key).await });
+    });
+    group.bench_function("fused_without_ping", |b| {
+        b.to_async(rt).iter(|| async { quick.load(&key).await });
+    });
+    // Once more, to show how far one run drifts.
+    group.bench_function("fused_again", |b| {
+        b.to_async(rt).iter(|| async { fused.load(&key).await });
+    });
+    group.sample_size(10);
+    group.bench_function("full_replay", |b| {
+        b.to_async(rt).iter(|| async { replay.load(&key).await });
+    });
+    group.finish();
+}
+
+fn loads(c: &mut Criterion) {
+    let bench = Bench::new();
+    bench.run(
+        "CREATE TABLE events (kind text COLLATE \"C\", id text COLLATE \"C\", version int8, \
+           recorded_at timestamptz, payload bytea, PRIMARY KEY (kind, id, version)); \
+         CREATE TABLE hand_snapshots (kind text COLLATE \"C\", id text COLLATE \"C\", \
+           schema_version int4, version int8, payload bytea, \
+           PRIMARY KEY (kind, id, schema_version, version)); \
+         ALTER TABLE hand_snapshots ALTER COLUMN payload SET STORAGE EXTERNAL",
+    );
+    let deposit = |account: &str, n: i64| {
+        let (account_id, memo) =
+            (format!("account-{account}"), format!("deposit number {n} of many"));
+        serde_json::to_vec(&Event::Deposited { account_id, amount: n % 97, memo }).unwrap()
+    };
+    bench.rt.block_on(async {
+        for other in 0..500 {
+            let id = if other == 0 { "a".to_owned() } else { format!("o{other}") };
+            let count = if other == 0 { EVENTS } else { 200 };
+            let payloads: Vec<_> = (1..=count).map(|n| deposit(&id, n)).collect();
+            sqlx::query(
+                "INSERT INTO events SELECT 'account', $1, n, now(), p \
+                 FROM unnest($2::bytea[]) WITH ORDINALITY AS u (p, n)",
+            )
+            .bind(&id)
+            .bind(&payloads)
+            .execute(&bench.pool)
+            .await
+            .unwrap();
+        }
+    });
+    load::<3>(c, &bench, "small");
+    load::<90>(c, &bench, "medium");
+}
+
+const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 0 };
+
+fn record(id: &str, version: u64, bytes: usize) -> Record {
+    let key = AggregateKey::new("account", id).unwrap();
+    let at = Timestamp::from_seconds(1);
+    RecordBuilder::new(key, GENERATION, version, at).build(&vec![7; bytes]).unwrap()
+}
+
+/// The statement of `get`, as pgbench runs it.
+const LATEST: &str = "\\set id random(1, 100000)
+WITH s AS MATERIALIZED (SELECT version, header, payload FROM snapfold_snapshots \
+WHERE tenant = '' AND kind = 'account' AND id = (:id)::text AND schema_version = 1 \
+AND fingerprint = (-9223372036854775808) AND version <= 9223372036854775807 \
+AND as_of <= 9223372036854775807 ORDER BY version DESC LIMIT 1) \
+SELECT version, header, payload FROM s UNION ALL SELECT 0, NULL, NULL \
+WHERE NOT EXISTS (SELECT FROM s) AND EXISTS (SELECT FROM snapfold_snapshots \
+WHERE tenant = '' AND kind = 'account' AND id = (:id)::text \
+AND version <= 9223372036854775807 AND as_of <= 9223372036854775807);
+";
+
+/// A single durable insert of 1 KiB.
+const PUT: &str = "\\set id random(1, 1000000000000)
+INSERT INTO snapfold_snapshots (tenant, kind, id, schema_version, fingerprint, version, as_of, \
+created_at, raw_bytes, codec, pinned, header, payload) VALUES ('', 'bench', (:id)::text, 1, 0, 1, \
+0, 0, 1024, 1, false, decode(repeat('07', 80), 'hex'), decode(repeat('07', 1024), 'hex')) \
+ON CONFLICT DO NOTHING;
+";
+
+fn puts(c: &mut Criterion) {
+    let bench = Bench::new();
+    let Bench { rt, pool, store, .. } = &bench;
+    rt.block_on(async {
+        for chunk in 0..100 {
+            let ids = chunk * 1_000 + 1..=chunk * 1_000 + 1_000;
+            let records = ids.map(|id: u64| record(&id.to_string(), 1, 1_024)).collect();
+            store.put(records, PutOptions::default()).await.unwrap();
+        }
+        pool.execute("VACUUM ANALYZE").await.unwrap();
+    });
+    let mut group = c.benchmark_group("postgres/latest");
+    group.sample_size(20).measurement_time(Duration::from_secs(4));
+    let mut held = rt.block_on(pool.acquire()).unwrap();
+    let mut next = 0_u64;
+    let mut key = || {
+        next = (next + 7_919) % 100_000;
+        AggregateKey::new("account", &(next + 1).to_string()).unwrap()
+    };
+    group.bench_function("held_connection", |b| {
+        b.iter_custom(|iterations| {
+            let began = Instant::now();
+            for _ in 0..iterations {
+                let key = key();
+                let query = Query::latest(&key, GENERATION);
+                let lookup = rt.block_on(store.get_in(&mut held, query)).unwrap();
+                assert!(lookup.into_record().is_some());
+            }
+            began.elapsed()
+        });
+    });
+    group.bench_function("pgbench", |b| {
+        b.iter_custom(|iterations| {
+            let transactions = iterations.max(2_000);
+            let rate = bench.pgbench(LATEST, 1, transactions);
+            Duration::from_secs_f64(iterations as f64 / rate)
+        });
+    });
+    group.bench_function("held_connection_again", |b| {
+        b.iter_custom(|iterations| {
+            let began = Instant::now();
+            for _ in 0..iterations {
+                let key = key();
+                let query = Query::latest(&key, GENERATION);
+                rt.block_on(store.get_in(&mut held, query)).unwrap();
+            }
+            began.elapsed()
+        });
+    });
+    group.finish();
+    {
+        let _guard = rt.enter();
+        drop(held);
+    }
+
+    // Time per row in all of them.
+    let mut group = c.benchmark_group("postgres/put");
+    group.sample_size(20).measurement_time(Duration::from_secs(4));
+    let mut version = 1;
+    let mut put = |rows: u64, iterations: u64| {
+        let mut spent = Duration::ZERO;
+        let mut left = iterations;
+        while left > 0 {
+            version += 1;
+            let records: Vec<_> =
+                (0..rows).map(|n| record(&format!("b{n}"), version, 1_024)).collect();
+            let began = Instant::now();
+            rt.block_on(store.put(records, PutOptions::default())).unwrap();
+            // A batch counts as many times as it has rows.
+            let counted = left.min(rows);
+            spent += began.elapsed().mul_f64(counted as f64 / rows as f64);
+            left -= counted;
+        }
+        spent
+    };
+    group.bench_function("batch_of_100_per_row", |b| b.iter_custom(|n| put(100, n)));
+    group.bench_function("pgbench_16_clients_per_row", |b| {
+        b.iter_custom(|iterations| {
+            let rate = bench.pgbench(PUT, 16, (iterations / 16).max(300));
+            Duration::from_secs_f64(iterations as f64 / rate)
+        });
+    });
+    group.bench_function("single", |b| b.iter_custom(|n| put(1, n)));
+    group.finish();
+}
+
+/// 200,000 aggregates with five snapshots each.
+const POPULATE: &str = "TRUNCATE snapfold_snapshots; INSERT INTO snapfold_snapshots (tenant, kind, \
+    id, schema_version, fingerprint, version, as_of, created_at, raw_bytes, codec, pinned, header, \
+    payload) SELECT '', 'account', a::text, 1, 0, v * 100, 0, 0, 200, 1, false, \
+    decode(repeat('07', 90), 'hex'), decode(repeat('07', 200), 'hex') \
+    FROM generate_series(1, 200000) AS a, generate_series(1, 5) AS v ORDER BY a::text, v; \
+    ANALYZE snapfold_snapshots";
+
+fn prunes(c: &mut Criterion) {
+    let bench = Bench::new();
+    let Bench { rt, store, .. } = &bench;
+    let mut group = c.benchmark_group("postgres/prune");
+    group.sample_size(10).sampling_mode(SamplingMode::Flat);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(4));
+    bench.run(POPULATE);
+    let mut after = None;
+    group.bench_function("chunk_of_1000_aggregates", |b| {
+        b.iter_custom(|iterations| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..iterations {
+                let began = Instant::now();
+                let progress = rt.block_on(store.prune_chunk(after.as_ref(), 2, 1_000)).unwrap();
+                spent += began.elapsed();
+                assert_eq!(progress.deleted.snapshots, 3_000);
+                after = progress.next;
+                if after.is_none() {
+                    bench.run(POPULATE);
+                }
+            }
+            spent
+        });
+    });
+    group.bench_function("all_in_one_statement", |b| {
+        b.iter_custom(|iterations| {
+            let mut spent = Duration::ZERO;
+            // One run stands for all: filling the table takes longer than emptying it.
+            bench.run(POPULATE);
+            let began = Instant::now();
+            let deleted = rt.block_on(store.prune_all(2)).unwrap();
+            spent += began.elapsed();
+            assert_eq!(deleted.snapshots, 600_000);
+            spent.mul_f64(iterations as f64)
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, loads, puts, prunes);
+criterion_main!(benches);

@@ -1,0 +1,146 @@
+//! From what sqlx reports to the crate's [`Error`].
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind, Retry};
+
+/// What a statement does, for the advice on trying again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Read,
+    Write,
+}
+
+/// What PostgreSQL said, without the parts that may hold values of rows, and never with anything
+/// of the connection string.
+struct Cause {
+    code: Option<String>,
+    message: String,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.code {
+            Some(code) => write!(f, "PostgreSQL says {}: {}", code, self.message),
+            None => f.write_str(&self.message),
+        }
+    }
+}
+
+impl fmt::Debug for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+/// Whether the connection is of no use any more: gone, or bound to what has changed.
+pub(super) fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
+        // The server is going down; it has failed over; a statement prepared before a migration.
+        sqlx::Error::Database(error) => matches!(
+            error.code().as_deref(),
+            Some("57P01" | "57P02" | "57P03" | "25006" | "0A000" | "26000")
+        ),
+        _ => false,
+    }
+}
+
+/// Whether the same statement on another connection may succeed at once.
+pub(super) fn is_worth_another(error: &sqlx::Error) -> bool {
+    let read_only = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    is_broken(error) && read_only.as_deref() != Some("25006")
+}
+
+pub(super) fn classify(operation: &'static str, effect: Effect, error: &sqlx::Error) -> Error {
+    let unknown = match effect {
+        Effect::Read => Retry::Later,
+        Effect::Write => Retry::Unknown,
+    };
+    let (kind, retry, message) = match error {
+        sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or(""), unknown),
+        sqlx::Error::PoolTimedOut => {
+            (ErrorKind::Timeout, Retry::Later, "no connection of the pool became free in time")
+        }
+        sqlx::Error::PoolClosed => (ErrorKind::Store, Retry::Never, "the pool is closed"),
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
+            (ErrorKind::Store, unknown, "the connection to PostgreSQL broke")
+        }
+        sqlx::Error::Tls(_) => (ErrorKind::Store, Retry::Never, "the TLS handshake failed"),
+        sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => {
+            (ErrorKind::InvalidInput, Retry::Never, "the connection string is not valid")
+        }
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::TypeNotFound { .. } => {
+            (ErrorKind::Store, Retry::Never, "a column is missing or of another type")
+        }
+        _ => (ErrorKind::Store, Retry::Never, "PostgreSQL could not be asked"),
+    };
+    Error::new(kind, operation, message).with_retry(retry).with_source(cause(error))
+}
+
+fn by_code(code: &str, unknown: Retry) -> (ErrorKind, Retry, &'static str) {
+    use ErrorKind::{CorruptStore, InvalidInput, OutOfSpace, Store, Timeout};
+    match code {
+        "40001" => (Store, Retry::Later, "the transaction conflicts with a concurrent one"),
+        "40P01" => (Store, Retry::Later, "the transaction was part of a deadlock"),
+        "57014" => (Timeout, Retry::Later, "the statement was cancelled or ran out of time"),
+        "55P03" => (Timeout, Retry::Later, "a lock was not granted in time"),
+        "25P03" | "57P05" => (Timeout, Retry::Later, "the session was idle for too long"),
+        "53100" => (OutOfSpace, Retry::Later, "the disk of the server is full"),
+        "53200" => (OutOfSpace, Retry::Later, "the server is out of memory"),
+        "53300" | "53400" => (Store, Retry::Later, "the server has too many connections"),
+        "25006" => (Store, Retry::Later, "the server is read-only: a replica, or set so"),
+        "42P01" | "3F000" => {
+            (Store, Retry::Never, "a table is missing: run the migrations, or check the names")
+        }
+        "42703" | "42883" => {
+            (Store, Retry::Never, "a table differs from what this release expects: migrate it")
+        }
+        "42501" => (Store, Retry::Never, "the role may not do this"),
+        "22021" | "22P05" => {
+            (InvalidInput, Retry::Never, "the database cannot hold this text: it must be UTF8")
+        }
+        "54000" => (InvalidInput, Retry::Never, "a value exceeds a limit of PostgreSQL"),
+        "25P02" => (Store, Retry::Never, "the caller's transaction has failed before"),
+        "XX001" | "XX002" => (CorruptStore, Retry::Never, "the server found damaged data"),
+        "0A000" | "26000" => (Store, Retry::Later, "a prepared statement is out of date"),
+        _ => match code.get(..2).unwrap_or("") {
+            "08" | "57" | "58" => (Store, unknown, "the server is going down or not ready"),
+            "28" | "3D" => (Store, Retry::Never, "the server refuses the connection"),
+            "53" => (OutOfSpace, Retry::Later, "the server lacks a resource"),
+            "XX" => (Store, unknown, "the server failed"),
+            _ => (Store, Retry::Never, "PostgreSQL refused the statement"),
+        },
+    }
+}
+
+fn cause(error: &sqlx::Error) -> Cause {
+    match error {
+        sqlx::Error::Database(error) => Cause {
+            code: error.code().map(std::borrow::Cow::into_owned),
+            message: error.message().to_owned(),
+        },
+        sqlx::Error::Io(error) => Cause { code: None, message: error.kind().to_string() },
+        sqlx::Error::PoolTimedOut => Cause { code: None, message: "pool timed out".into() },
+        sqlx::Error::PoolClosed => Cause { code: None, message: "pool closed".into() },
+        sqlx::Error::ColumnDecode { index, .. } => {
+            Cause { code: None, message: format!("column {index} does not decode") }
+        }
+        sqlx::Error::ColumnNotFound(name) => {
+            Cause { code: None, message: format!("there is no column {name}") }
+        }
+        // The texts of the others may quote the connection string.
+        _ => Cause { code: None, message: "sqlx could not run the statement".into() },
+    }
+}
+
+/// A row that this crate cannot have written.
+pub(super) fn damaged(operation: &'static str, what: &str) -> Error {
+    Error::new(ErrorKind::CorruptStore, operation, format!("a row has {what}"))
+}

@@ -1,0 +1,106 @@
+//! A row of an event table: [`EventRow`], and its push into a fold.
+
+use std::sync::Arc;
+
+use sqlx::postgres::{PgRow, PgValueRef};
+use sqlx::{Row, TypeInfo, ValueRef};
+
+use super::version;
+use crate::error::BoxError;
+use crate::events::{Recorded, Replay};
+use crate::state::Aggregate;
+use crate::timestamp::Timestamp;
+
+/// Turns rows into events; written by the application.
+pub(super) type Decode<E> = Arc<dyn Fn(EventRow<'_>) -> Result<E, BoxError> + Send + Sync>;
+
+/// PostgreSQL counts from 2000-01-01, this crate from 1970-01-01.
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// The earliest `timestamptz`, in microseconds since 2000: 4714-11-24 BC.
+const EARLIEST: i64 = -211_813_488_000_000_000;
+
+/// What an application's decoder gets to see of an event.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct EventRow<'r> {
+    /// The bytes of the payload: those of the `bytea`, or the text of `text`, `json` or `jsonb`.
+    pub payload: &'r [u8],
+    /// The type of the event, if the event table has a column for it.
+    pub event_type: Option<&'r str>,
+    /// The version of the event.
+    pub version: u64,
+}
+
+/// The version in column `at`.
+pub(super) fn version_of(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
+    Ok(version::from_column(row.try_get(at)?))
+}
+
+/// Decodes the event whose version is column `at` and whose time, anchor, type and payload follow,
+/// and pushes it. Returns whether further ones are wanted.
+pub(super) fn push<A: Aggregate>(
+    row: &PgRow,
+    at: usize,
+    decode: &Decode<A::Event>,
+    replay: &mut Replay<'_, A>,
+) -> Result<bool, BoxError> {
+    let version = version_of(row, at)?;
+    let recorded_at = time(&row.try_get_raw(at + 1)?)?;
+    let anchor = row.try_get_raw(at + 2)?;
+    let anchor = if anchor.is_null() { None } else { Some(anchor.as_bytes()?) };
+    let event_type = row.try_get_raw(at + 3)?;
+    let event_type = if event_type.is_null() { None } else { Some(event_type.as_str()?) };
+    let payload = payload(&row.try_get_raw(at + 4)?)?;
+    let event = decode(EventRow { payload, event_type, version })?;
+    let mut recorded = Recorded::new(version, recorded_at, &event);
+    recorded.anchor = anchor;
+    Ok(replay.push(recorded).is_continue())
+}
+
+fn payload<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], BoxError> {
+    if value.is_null() {
+        return Err("the payload of an event is NULL".into());
+    }
+    let bytes = value.as_bytes()?;
+    // The binary form of jsonb begins with a format number.
+    if value.type_info().name() == "JSONB" {
+        return Ok(bytes.split_first().map_or(bytes, |(_, text)| text));
+    }
+    Ok(bytes)
+}
+
+fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
+    if value.is_null() {
+        return Err("the recorded time of an event is NULL".into());
+    }
+    let bytes = value.as_bytes()?.try_into().map_err(|_| "a recorded time has no 8 bytes")?;
+    let number = i64::from_be_bytes(bytes);
+    match value.type_info().name() {
+        "TIMESTAMPTZ" | "TIMESTAMP" => {
+            Ok(Timestamp::from_micros(number.saturating_add(EPOCH_MICROS)))
+        }
+        "INT8" => Ok(Timestamp::from_micros(number)),
+        name => Err(format!("a recorded time is of type {name}").into()),
+    }
+}
+
+/// A time as a `timestamptz` parameter. One before the earliest possible becomes that.
+pub(super) struct PgTime(pub(super) Timestamp);
+
+impl sqlx::Type<sqlx::Postgres> for PgTime {
+    fn type_info() -> sqlx::postgres::PgTypeInfo {
+        const TIMESTAMPTZ: sqlx::postgres::types::Oid = sqlx::postgres::types::Oid(1184);
+        sqlx::postgres::PgTypeInfo::with_oid(TIMESTAMPTZ)
+    }
+}
+
+impl sqlx::Encode<'_, sqlx::Postgres> for PgTime {
+    fn encode_by_ref(
+        &self,
+        buffer: &mut sqlx::postgres::PgArgumentBuffer,
+    ) -> Result<sqlx::encode::IsNull, BoxError> {
+        let micros = self.0.as_micros().saturating_sub(EPOCH_MICROS).max(EARLIEST);
+        buffer.extend_from_slice(&micros.to_be_bytes());
+        Ok(sqlx::encode::IsNull::No)
+    }
+}

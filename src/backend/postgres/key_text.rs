@@ -1,0 +1,99 @@
+//! Keys as PostgreSQL text: [`KeyText`].
+
+use std::borrow::Cow;
+
+use crate::key::AggregateKey;
+
+/// The most bytes that the three parts of a key may have together, as stored. An entry of a b-tree
+/// index must fit a third of a page of 8 KiB, with 24 bytes of version and generation.
+pub(super) const MAX_BYTES: usize = 2_400;
+
+/// The parts of a key as they are stored.
+///
+/// PostgreSQL text holds any UTF-8 but U+0000. That character and U+0001, which serves as the
+/// escape, are stored as two characters each; everything else is stored as it is. Distinct texts
+/// stay distinct, and their bytewise order stays the same.
+pub(super) struct KeyText<'a> {
+    pub(super) tenant: Cow<'a, str>,
+    pub(super) kind: Cow<'a, str>,
+    pub(super) id: Cow<'a, str>,
+}
+
+impl<'a> KeyText<'a> {
+    pub(super) fn new(tenant: &'a str, kind: &'a str, id: &'a str) -> Self {
+        Self { tenant: encode(tenant), kind: encode(kind), id: encode(id) }
+    }
+
+    /// The stored form of `key`, or `None` if it is too long to be stored.
+    pub(super) fn of(key: &'a AggregateKey) -> Option<Self> {
+        let text = Self::new(key.tenant(), key.kind(), key.id());
+        (text.bytes() <= MAX_BYTES).then_some(text)
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.tenant.len() + self.kind.len() + self.id.len()
+    }
+}
+
+pub(super) fn encode(part: &str) -> Cow<'_, str> {
+    if part.bytes().all(|byte| byte > 1) {
+        return Cow::Borrowed(part);
+    }
+    let mut text = String::with_capacity(part.len() + 8);
+    for c in part.chars() {
+        match c {
+            '\0' => text.push_str("\u{1}\u{1}"),
+            '\u{1}' => text.push_str("\u{1}\u{2}"),
+            c => text.push(c),
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// The text that [`encode`] made `stored` from; `None` if it made it from none.
+pub(super) fn decode(stored: &str) -> Option<Cow<'_, str>> {
+    if !stored.contains('\u{1}') {
+        return Some(Cow::Borrowed(stored));
+    }
+    let mut text = String::with_capacity(stored.len());
+    let mut chars = stored.chars();
+    while let Some(c) = chars.next() {
+        text.push(match c {
+            '\u{1}' => match chars.next()? {
+                '\u{1}' => '\0',
+                '\u{2}' => '\u{1}',
+                _ => return None,
+            },
+            c => c,
+        });
+    }
+    Some(Cow::Owned(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn plain_texts_are_stored_as_they_are() {
+        assert!(matches!(encode("O'Brien \"x\" \u{2}"), Cow::Borrowed(_)));
+        assert_eq!(encode("a\0b\u{1}"), "a\u{1}\u{1}b\u{1}\u{2}");
+        assert_eq!(decode("\u{1}"), None);
+        assert_eq!(decode("\u{1}x"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_two_texts_come_back_and_keep_their_order(
+            a in "[\u{0}-\u{3}a]{0,6}",
+            b in "[\u{0}-\u{3}a]{0,6}",
+        ) {
+            let (x, y) = (encode(&a), encode(&b));
+            prop_assert!(!x.contains('\0'));
+            prop_assert_eq!(decode(&x).unwrap(), a.as_str());
+            prop_assert_eq!(a.as_bytes().cmp(b.as_bytes()), x.as_bytes().cmp(y.as_bytes()));
+        }
+    }
+}

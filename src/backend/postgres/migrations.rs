@@ -1,0 +1,349 @@
+//! [`PostgresMigrations`]: makes, updates and removes the tables.
+
+use std::fmt;
+use std::sync::Arc;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgTransaction};
+
+use super::connection::{Failure, Operation};
+use super::error::Effect;
+use super::names::Names;
+use super::row_security::{Secure, TenantBinding};
+use super::store::Inner;
+use crate::error::{Error, ErrorKind, Retry};
+
+const NAME: &str = "migrate the database";
+
+/// One step, forward and back. Each is a list of statements.
+struct Migration {
+    up: fn(&Names) -> String,
+    down: fn(&Names) -> String,
+}
+
+/// Number 1 is the first. Released migrations never change; new ones are added at the end.
+const MIGRATIONS: &[Migration] = &[
+    Migration { up: snapshots_up, down: snapshots_down },
+    Migration { up: ledger_up, down: ledger_down },
+];
+
+/// Makes, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
+///
+/// Safe to run from several nodes at once: one does the work, the others wait for it (at most the
+/// timeout of the options). Each call is one transaction: it happens whole or not at all, and a
+/// crash in the middle leaves nothing behind.
+#[derive(Clone)]
+pub struct PostgresMigrations {
+    inner: Arc<Inner>,
+}
+
+impl PostgresMigrations {
+    /// The number of the newest migration that this release knows.
+    pub const LATEST: u32 = 2;
+
+    pub(super) fn new(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    /// Brings the database to [`LATEST`](Self::LATEST), from nothing or from any older state.
+    /// Returns the number at which it was before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if a newer release has migrated it: nothing is changed then.
+    pub async fn run(&self) -> Result<u32, Error> {
+        self.run_to(Self::LATEST).await
+    }
+
+    /// Brings the database to just the migration `target`, forward or back; 0 removes everything,
+    /// the snapshots included. Returns the number at which it was before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for a target above [`LATEST`](Self::LATEST); otherwise as
+    /// [`run`](Self::run).
+    pub async fn run_to(&self, target: u32) -> Result<u32, Error> {
+        if target > Self::LATEST {
+            let latest = Self::LATEST;
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                NAME,
+                format!("there is no migration {target}, the newest is {latest}"),
+            ));
+        }
+        let mut migrate = Migrate {
+            names: &self.inner.names,
+            target,
+            lock_timeout: self.inner.connections.timeout,
+        };
+        self.inner.connections.run(&mut migrate).await
+    }
+
+    /// Opts in to row-level security: every connection sees, counts and changes the rows of one
+    /// tenant only, whatever its code asks for. A connection that is bound to no tenant sees none,
+    /// and the empty tenant is visible to nobody. Superusers and roles with `BYPASSRLS` are exempt;
+    /// the owner of the tables is not.
+    ///
+    /// Needs [`LATEST`](Self::LATEST), the role that owns the tables, and no further rights than
+    /// `SELECT`, `INSERT`, `UPDATE` and `DELETE` for those of the tenants.
+    pub async fn enable_row_security(&self, binding: TenantBinding) -> Result<(), Error> {
+        self.secure(Some(binding)).await
+    }
+
+    /// Takes [`enable_row_security`](Self::enable_row_security) back.
+    pub async fn disable_row_security(&self) -> Result<(), Error> {
+        self.secure(None).await
+    }
+
+    async fn secure(&self, binding: Option<TenantBinding>) -> Result<(), Error> {
+        let (names, lock_timeout) = (&self.inner.names, self.inner.connections.timeout);
+        self.inner.connections.run(&mut Secure { names, binding, lock_timeout }).await
+    }
+
+    /// The number of the migration that the database is at; 0 if there is nothing yet.
+    pub async fn current(&self) -> Result<u32, Error> {
+        self.inner.connections.run(&mut Current(&self.inner.names)).await
+    }
+
+    /// Checks that the database is at [`LATEST`](Self::LATEST).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Store`] if it is older, [`ErrorKind::Unsupported`] if it is newer.
+    pub async fn check(&self) -> Result<(), Error> {
+        let current = self.current().await?;
+        if current > Self::LATEST {
+            return Err(too_new(current));
+        }
+        if current < Self::LATEST {
+            let latest = Self::LATEST;
+            return Err(Error::new(
+                ErrorKind::Store,
+                "check the database",
+                format!("it is at migration {current}, needed is {latest}: run the migrations"),
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for PostgresMigrations {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresMigrations")
+            .field("table", &self.inner.names.migrations)
+            .finish_non_exhaustive()
+    }
+}
+
+fn too_new(current: u32) -> Error {
+    let latest = PostgresMigrations::LATEST;
+    Error::new(
+        ErrorKind::Unsupported,
+        NAME,
+        format!(
+            "a newer release has brought it to migration {current}, this release knows {latest}"
+        ),
+    )
+}
+
+struct Migrate<'a> {
+    names: &'a Names,
+    target: u32,
+    lock_timeout: std::time::Duration,
+}
+
+impl Operation for Migrate<'_> {
+    type Output = u32;
+    const NAME: &'static str = NAME;
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(&mut self, connection: &mut PgConnection) -> Result<u32, Failure> {
+        let mut transaction = connection.begin().await?;
+        let names = self.names;
+        lock(&mut transaction, names, self.lock_timeout).await?;
+        let before = current(&mut transaction, names).await?;
+        if before > PostgresMigrations::LATEST {
+            return Err(too_new(before).into());
+        }
+        if before == 0 && self.target > 0 {
+            run(&mut transaction, &prepare_sql(names)).await?;
+        }
+        let steps = (1_u32..).zip(MIGRATIONS);
+        if self.target >= before {
+            for (number, step) in steps.filter(|(n, _)| (before + 1..=self.target).contains(n)) {
+                let record =
+                    format!("INSERT INTO {} (number) VALUES ({number});", names.migrations);
+                run(&mut transaction, &format!("{record}{}", (step.up)(names))).await?;
+            }
+        } else {
+            let steps: Vec<_> =
+                steps.filter(|(n, _)| (self.target + 1..=before).contains(n)).collect();
+            for (number, step) in steps.into_iter().rev() {
+                let forget = format!("DELETE FROM {} WHERE number = {number};", names.migrations);
+                run(&mut transaction, &format!("{forget}{}", (step.down)(names))).await?;
+            }
+            if self.target == 0 {
+                run(&mut transaction, &format!("DROP TABLE {}", names.migrations)).await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(before)
+    }
+}
+
+/// Only one transaction at a time goes on from here, among those of this installation.
+pub(super) async fn lock(
+    transaction: &mut PgTransaction<'_>,
+    names: &Names,
+    timeout: std::time::Duration,
+) -> Result<(), Failure> {
+    let millis = timeout.as_millis().clamp(1, 2_000_000_000);
+    run(transaction, &format!("SET LOCAL lock_timeout = {millis}")).await?;
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind(names.lock)
+        .execute(&mut **transaction)
+        .await?;
+    Ok(())
+}
+
+/// Runs a list of statements that return nothing.
+pub(super) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
+    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
+    Ok(())
+}
+
+struct Current<'a>(&'a Names);
+
+impl Operation for Current<'_> {
+    type Output = u32;
+    const NAME: &'static str = "check the database";
+    const EFFECT: Effect = Effect::Read;
+
+    async fn run(&mut self, connection: &mut PgConnection) -> Result<u32, Failure> {
+        current(connection, self.0).await
+    }
+}
+
+async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Failure> {
+    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
+        .bind(&names.migrations)
+        .fetch_one(&mut *connection)
+        .await?;
+    if !exists {
+        return Ok(0);
+    }
+    let sql = format!("SELECT coalesce(max(number), 0) FROM {}", names.migrations);
+    let number: i32 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    u32::try_from(number).map_err(|_| {
+        Error::new(ErrorKind::CorruptStore, NAME, "the number of its migration is negative")
+            .with_retry(Retry::Never)
+            .into()
+    })
+}
+
+/// The schema, if it is missing (which needs a right that is not needed otherwise), and the table
+/// of migrations.
+fn prepare_sql(names: &Names) -> String {
+    let Names { schema, migrations, .. } = names;
+    let literal = schema.replace('\'', "''");
+    let statement = format!("CREATE SCHEMA {schema}").replace('\'', "''");
+    format!(
+        "DO LANGUAGE plpgsql 'BEGIN IF to_regnamespace({}) IS NULL THEN EXECUTE {}; END IF; END';\
+         CREATE TABLE IF NOT EXISTS {migrations} (\
+           number integer PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now());",
+        in_body(&literal),
+        in_body(&statement),
+    )
+}
+
+/// A literal (its quotes already doubled) within the quoted body of a `DO` block.
+fn in_body(literal: &str) -> String {
+    format!("''{}''", literal.replace('\'', "''"))
+}
+
+fn snapshots_up(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        r#"CREATE TABLE {snapshots} (
+             tenant text COLLATE "C" NOT NULL,
+             kind text COLLATE "C" NOT NULL,
+             id text COLLATE "C" NOT NULL,
+             schema_version bigint NOT NULL,
+             fingerprint bigint NOT NULL,
+             version bigint NOT NULL CHECK (version > 0),
+             as_of bigint NOT NULL,
+             created_at bigint NOT NULL,
+             raw_bytes bigint NOT NULL,
+             codec integer NOT NULL,
+             pinned boolean NOT NULL,
+             header bytea NOT NULL,
+             payload bytea NOT NULL,
+             PRIMARY KEY (tenant, kind, id, schema_version, fingerprint, version)
+           );
+           ALTER TABLE {snapshots} ALTER COLUMN header SET STORAGE EXTERNAL;
+           ALTER TABLE {snapshots} ALTER COLUMN payload SET STORAGE EXTERNAL;
+           COMMENT ON TABLE {snapshots} IS 'Snapshots of snapfold. A record is header || payload.';
+           COMMENT ON COLUMN {snapshots}.as_of IS 'microseconds since 1970, UTC';
+           COMMENT ON COLUMN {snapshots}.created_at IS 'microseconds since 1970, UTC';"#
+    )
+}
+
+fn snapshots_down(names: &Names) -> String {
+    format!("DROP TABLE {};", names.snapshots)
+}
+
+fn ledger_up(names: &Names) -> String {
+    let Names { schedules, daily, audit, append_only, .. } = names;
+    let key = r#"tenant text COLLATE "C" NOT NULL,
+             kind text COLLATE "C" NOT NULL,
+             id text COLLATE "C" NOT NULL"#;
+    format!(
+        r"CREATE TABLE {schedules} (
+             {key},
+             cron text NOT NULL,
+             enabled boolean NOT NULL,
+             next_run bigint,
+             PRIMARY KEY (tenant, kind, id)
+           );
+           CREATE INDEX ON {schedules} (next_run, tenant, kind, id) WHERE enabled;
+           CREATE TABLE {daily} (
+             {key},
+             day integer NOT NULL,
+             created bigint NOT NULL,
+             deleted bigint NOT NULL,
+             bytes bigint NOT NULL,
+             creation_micros bigint NOT NULL,
+             PRIMARY KEY (tenant, kind, id, day)
+           );
+           CREATE TABLE {audit} (
+             sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+             {key},
+             at bigint NOT NULL,
+             actor text NOT NULL,
+             action text NOT NULL,
+             version bigint,
+             reason text NOT NULL
+           );
+           CREATE INDEX ON {audit} (tenant, kind, id, sequence);
+           CREATE FUNCTION {append_only}() RETURNS trigger LANGUAGE plpgsql AS
+             'BEGIN RAISE insufficient_privilege USING MESSAGE =
+                ''the audit log is append-only''; END';
+           CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {audit}
+             FOR EACH STATEMENT EXECUTE FUNCTION {append_only}();
+           COMMENT ON TABLE {daily} IS 'day: days since 1970-01-01, UTC';
+           COMMENT ON COLUMN {schedules}.next_run IS 'microseconds since 1970, UTC';
+           COMMENT ON COLUMN {audit}.at IS 'microseconds since 1970, UTC';"
+    )
+}
+
+fn ledger_down(names: &Names) -> String {
+    let Names { schedules, daily, audit, append_only, .. } = names;
+    format!("DROP TABLE {schedules}, {daily}, {audit}; DROP FUNCTION {append_only}();")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_migration_is_the_last_of_the_list() {
+        assert_eq!(PostgresMigrations::LATEST as usize, MIGRATIONS.len());
+    }
+}

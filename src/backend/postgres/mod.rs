@@ -1,0 +1,31 @@
+//! Snapshots in PostgreSQL, and events read from it.
+
+mod connection;
+mod delete;
+mod error;
+mod event_row;
+mod event_table;
+mod events;
+mod hybrid;
+mod key_text;
+mod ledger;
+mod lookup;
+mod migrations;
+mod names;
+mod options;
+mod page;
+mod prune;
+mod put;
+mod row_security;
+mod store;
+mod version;
+
+pub use event_row::EventRow;
+pub use event_table::EventTable;
+pub use events::PostgresEvents;
+pub use hybrid::PostgresHybrid;
+pub use migrations::PostgresMigrations;
+pub use options::PostgresOptions;
+pub use prune::PruneProgress;
+pub use row_security::TenantBinding;
+pub use store::PostgresStore;

@@ -1,0 +1,93 @@
+//! Names of tables in SQL: [`Names`], [`quote`].
+
+use crate::error::{Error, ErrorKind};
+
+/// PostgreSQL cuts longer names without a word.
+const MAX_NAME_BYTES: usize = 63;
+
+/// The names of all tables, quoted, each with its schema.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) schema: String,
+    pub(super) snapshots: String,
+    pub(super) migrations: String,
+    pub(super) schedules: String,
+    pub(super) daily: String,
+    pub(super) audit: String,
+    /// A function, without its parentheses.
+    pub(super) append_only: String,
+    /// Tells apart the locks of two installations in one database.
+    pub(super) lock: i64,
+}
+
+impl Names {
+    /// The names for the snapshot table `table` in `schema`; the other tables' names begin with
+    /// its name.
+    pub(super) fn new(schema: &str, table: &str) -> Result<Self, Error> {
+        let quoted_schema = quote("schema", schema, 0)?;
+        quote("table", table, "_append_only".len())?;
+        let name = |suffix: &str| -> Result<String, Error> {
+            let table = quote("table", &format!("{table}{suffix}"), 0)?;
+            Ok(format!("{quoted_schema}.{table}"))
+        };
+        let snapshots = name("")?;
+        Ok(Self {
+            lock: fnv1a(snapshots.as_bytes()),
+            migrations: name("_migrations")?,
+            schedules: name("_schedules")?,
+            daily: name("_daily")?,
+            audit: name("_audit")?,
+            append_only: name("_append_only")?,
+            schema: quoted_schema,
+            snapshots,
+        })
+    }
+}
+
+/// `name` as a quoted identifier, which cannot be mistaken for SQL, with room for `spare` bytes.
+pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Error> {
+    let limit = MAX_NAME_BYTES - spare;
+    let invalid = |why: String| Error::new(ErrorKind::InvalidInput, "name a table", why);
+    if name.is_empty() || name.len() > limit {
+        return Err(invalid(format!(
+            "the {what} name has {} bytes, it must have 1 to {limit}",
+            name.len()
+        )));
+    }
+    if name.contains('\0') {
+        return Err(invalid(format!("the {what} name contains a NUL character")));
+    }
+    Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+}
+
+/// A number for the advisory lock that is the same on every node and release.
+fn fnv1a(bytes: &[u8]) -> i64 {
+    let start: u64 = 0xcbf2_9ce4_8422_2325;
+    bytes
+        .iter()
+        .fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+        .cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_so_that_no_name_is_sql() {
+        let names = Names::new("s", "x\"; DROP TABLE y; --").unwrap();
+        assert_eq!(names.snapshots, "\"s\".\"x\"\"; DROP TABLE y; --\"");
+        assert_eq!(names.migrations, "\"s\".\"x\"\"; DROP TABLE y; --_migrations\"");
+    }
+
+    #[test]
+    fn names_that_postgres_would_cut_or_refuse_are_refused_first() {
+        for (schema, table) in
+            [("", "t"), ("s", ""), ("s\0", "t"), ("s", &"t".repeat(52)), (&"s".repeat(64), "t")]
+        {
+            let error = Names::new(schema, table).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{schema:?} {table:?}");
+        }
+        assert!(Names::new("s", &"t".repeat(51)).is_ok());
+    }
+}

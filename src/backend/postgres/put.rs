@@ -1,0 +1,339 @@
+//! `put`: one statement for any number of records.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Row};
+
+use super::connection::{Failure, Operation};
+use super::error::{Effect, damaged};
+use super::key_text::{KeyText, MAX_BYTES};
+use super::names::Names;
+use super::version;
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::store::{PutOptions, PutOutcome};
+
+/// The most bytes that one statement carries, unless a single record is larger. A batch beyond it
+/// becomes several statements in one transaction.
+const MAX_STATEMENT_BYTES: usize = 32 << 20;
+
+const NAME: &str = "put a snapshot";
+
+const INPUT: &str = "i AS MATERIALIZED (\
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], $6::int8[], \
+       $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::bool[], $12::bytea[], $13::bytea[]) \
+     WITH ORDINALITY AS u (tenant, kind, id, schema_version, fingerprint, version, as_of, \
+       created_at, codec, raw_bytes, pinned, header, payload, place))";
+
+const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
+     created_at, codec, raw_bytes, pinned, header, payload";
+
+const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
+
+/// Inserts; returns a row for each record that was not stored, because its identity was taken:
+/// whether the stored payload is the same, or null if it was stored while this statement ran.
+pub(super) fn keep_sql(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "WITH {INPUT}, \
+         n AS (INSERT INTO {snapshots} ({COLUMNS}) SELECT {COLUMNS} FROM i \
+           ON CONFLICT DO NOTHING RETURNING {PRIMARY_KEY}), \
+         o AS MATERIALIZED (SELECT i.* FROM i WHERE ({PRIMARY_KEY}) NOT IN \
+           (SELECT {PRIMARY_KEY} FROM n)) \
+         SELECT o.place, o.payload = t.payload FROM o \
+         LEFT JOIN {snapshots} t USING ({PRIMARY_KEY})"
+    )
+}
+
+/// Inserts or replaces; returns a row for each record that replaced another.
+pub(super) fn replace_sql(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "WITH {INPUT}, \
+         n AS (INSERT INTO {snapshots} ({COLUMNS}) SELECT {COLUMNS} FROM i \
+           ON CONFLICT ({PRIMARY_KEY}) DO UPDATE SET as_of = EXCLUDED.as_of, \
+             created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
+             raw_bytes = EXCLUDED.raw_bytes, pinned = EXCLUDED.pinned, \
+             header = EXCLUDED.header, payload = EXCLUDED.payload) \
+         SELECT i.place, true FROM i JOIN {snapshots} t USING ({PRIMARY_KEY})"
+    )
+}
+
+/// Compares one record with what is stored under its identity.
+pub(super) fn compare_sql(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "SELECT payload = $7 FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3 \
+           AND schema_version = $4 AND fingerprint = $5 AND version = $6"
+    )
+}
+
+/// The statements that a put may need.
+pub(super) struct PutStatements<'a> {
+    pub(super) keep: &'a Arc<str>,
+    pub(super) replace: &'a Arc<str>,
+    pub(super) compare: &'a Arc<str>,
+}
+
+/// A record and what its header says about it.
+struct Item {
+    record: Record,
+    header_bytes: usize,
+    meta: SnapshotMeta,
+    /// Its place among the records that were given.
+    place: usize,
+}
+
+impl Item {
+    fn payload(&self) -> &[u8] {
+        self.record.as_bytes().get(self.header_bytes..).unwrap_or_default()
+    }
+
+    fn header(&self) -> &[u8] {
+        self.record.as_bytes().get(..self.header_bytes).unwrap_or_default()
+    }
+
+    fn is_same_snapshot(&self, other: &Self) -> bool {
+        self.meta.key == other.meta.key && self.meta.id() == other.meta.id()
+    }
+}
+
+/// Records to be stored, checked.
+pub(super) struct Put<'a> {
+    statements: PutStatements<'a>,
+    /// In the order of their identities, so that two nodes that put the same ones wait for each
+    /// other rather than deadlock; those of one identity in the order they were given.
+    items: Vec<Item>,
+    options: PutOptions,
+}
+
+impl<'a> Put<'a> {
+    pub(super) fn new(
+        statements: PutStatements<'a>,
+        records: Vec<Record>,
+        options: PutOptions,
+        max_record_bytes: u64,
+    ) -> Result<Self, Error> {
+        let mut items = records
+            .into_iter()
+            .enumerate()
+            .map(|(place, record)| item(place, record, max_record_bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        items.sort_by(|a, b| {
+            (&a.meta.key, a.meta.generation, a.meta.version, a.place).cmp(&(
+                &b.meta.key,
+                b.meta.generation,
+                b.meta.version,
+                b.place,
+            ))
+        });
+        Ok(Self { statements, items, options })
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+}
+
+impl Operation for Put<'_> {
+    type Output = Vec<PutOutcome>;
+    const NAME: &'static str = NAME;
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(&mut self, connection: &mut PgConnection) -> Result<Vec<PutOutcome>, Failure> {
+        let mut outcomes = vec![PutOutcome::Stored; self.items.len()];
+        let mut groups = Vec::new();
+        for item in &self.items {
+            match groups.last_mut() {
+                Some(Group { items }) if items.last().is_some_and(|i| i.is_same_snapshot(item)) => {
+                    items.push(item);
+                }
+                _ => groups.push(Group { items: vec![item] }),
+            }
+        }
+        let chunks = chunks(&groups, self.options);
+        if let [chunk] = &*chunks {
+            self.put_chunk(connection, chunk, &mut outcomes).await?;
+        } else if !chunks.is_empty() {
+            let mut transaction = connection.begin().await?;
+            for chunk in &chunks {
+                self.put_chunk(&mut transaction, chunk, &mut outcomes).await?;
+            }
+            transaction.commit().await?;
+        }
+        Ok(outcomes)
+    }
+}
+
+/// An identity under which something was stored before.
+#[derive(Clone, Copy)]
+struct Taken {
+    /// Whether its payload is the one that was sent; `None` if it was stored while the statement
+    /// ran.
+    identical: Option<bool>,
+}
+
+/// The records of one identity; never empty.
+struct Group<'a> {
+    items: Vec<&'a Item>,
+}
+
+impl Group<'_> {
+    /// The one that is sent: with `replace` the last one wins, otherwise the first one stays.
+    fn sent(&self, options: PutOptions) -> Option<&Item> {
+        if options.replace { self.items.last() } else { self.items.first() }.copied()
+    }
+}
+
+fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: PutOptions) -> Vec<&'g [Group<'i>]> {
+    let mut chunks = Vec::new();
+    let mut rest = groups;
+    while !rest.is_empty() {
+        let mut bytes = 0;
+        let fitting = rest
+            .iter()
+            .take_while(|group| {
+                bytes += group.sent(options).map_or(0, |item| item.record.as_bytes().len());
+                bytes <= MAX_STATEMENT_BYTES
+            })
+            .count();
+        let (chunk, others) = rest.split_at(fitting.max(1).min(rest.len()));
+        chunks.push(chunk);
+        rest = others;
+    }
+    chunks
+}
+
+impl Put<'_> {
+    async fn put_chunk(
+        &self,
+        connection: &mut PgConnection,
+        groups: &[Group<'_>],
+        outcomes: &mut [PutOutcome],
+    ) -> Result<(), Failure> {
+        let replace = self.options.replace;
+        let sql = if replace { self.statements.replace } else { self.statements.keep };
+        let sent: Vec<&Item> = groups.iter().filter_map(|group| group.sent(self.options)).collect();
+        let mut taken = HashMap::new();
+        for row in bind(sql, &sent).fetch_all(&mut *connection).await? {
+            let place = usize::try_from(row.try_get::<i64, _>(0)?)
+                .ok()
+                .and_then(|place| place.checked_sub(1))
+                .ok_or_else(|| damaged(NAME, "an impossible place"))?;
+            taken.insert(place, Taken { identical: row.try_get(1)? });
+        }
+        for (place, group) in groups.iter().enumerate() {
+            let taken = taken.get(&place).copied();
+            self.decide(connection, group, taken, outcomes).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the outcome of each record of a group: the first by whether its identity was
+    /// `taken`, the others as put after it.
+    async fn decide(
+        &self,
+        connection: &mut PgConnection,
+        group: &Group<'_>,
+        taken: Option<Taken>,
+        outcomes: &mut [PutOutcome],
+    ) -> Result<(), Failure> {
+        let mut first: Option<&Item> = None;
+        for item in &group.items {
+            let outcome = match (first, taken) {
+                (None, None) => PutOutcome::Stored,
+                (None, Some(_)) | (Some(_), _) if self.options.replace => PutOutcome::Replaced,
+                (None, Some(Taken { identical: Some(identical) })) => {
+                    PutOutcome::Existing { identical }
+                }
+                (Some(first), None) => {
+                    PutOutcome::Existing { identical: first.payload() == item.payload() }
+                }
+                // Taken while the statement ran, or a duplicate of one that was taken.
+                (None | Some(_), Some(_)) => {
+                    let identical = self.is_identical(connection, item).await?;
+                    PutOutcome::Existing { identical }
+                }
+            };
+            if let Some(slot) = outcomes.get_mut(item.place) {
+                *slot = outcome;
+            }
+            first = first.or(Some(item));
+        }
+        Ok(())
+    }
+
+    async fn is_identical(
+        &self,
+        connection: &mut PgConnection,
+        item: &Item,
+    ) -> Result<bool, Failure> {
+        let meta = &item.meta;
+        let key = KeyText::new(meta.key.tenant(), meta.key.kind(), meta.key.id());
+        let row = sqlx::query(AssertSqlSafe(Arc::clone(self.statements.compare)))
+            .bind(&*key.tenant)
+            .bind(&*key.kind)
+            .bind(&*key.id)
+            .bind(i64::from(meta.generation.schema_version))
+            .bind(version::fingerprint_column(meta.generation.fingerprint))
+            .bind(version::at_most(meta.version))
+            .bind(item.payload())
+            .fetch_optional(connection)
+            .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+    }
+}
+
+fn bind<'q>(
+    sql: &Arc<str>,
+    items: &[&'q Item],
+) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+    fn column<'q, T>(items: &[&'q Item], of: impl Fn(&'q Item) -> T) -> Vec<T> {
+        items.iter().map(|item| of(item)).collect()
+    }
+    let keys = column(items, |item| {
+        let key = &item.meta.key;
+        KeyText::new(key.tenant(), key.kind(), key.id())
+    });
+    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+        .bind(keys.iter().map(|key| key.tenant.to_string()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.kind.to_string()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.id.to_string()).collect::<Vec<_>>())
+        .bind(column(items, |i| i64::from(i.meta.generation.schema_version)))
+        .bind(column(items, |i| version::fingerprint_column(i.meta.generation.fingerprint)))
+        .bind(column(items, |i| version::at_most(i.meta.version)))
+        .bind(column(items, |i| i.meta.as_of.as_micros()))
+        .bind(column(items, |i| i.meta.created_at.as_micros()))
+        .bind(column(items, |i| i32::from(i.meta.codec.as_u16())))
+        .bind(column(items, |i| i64::try_from(i.meta.raw_bytes).unwrap_or(i64::MAX)))
+        .bind(column(items, |i| i.meta.is_pinned()))
+        .bind(column(items, Item::header))
+        .bind(column(items, Item::payload))
+}
+
+fn item(place: usize, record: Record, max_bytes: u64) -> Result<Item, Error> {
+    let invalid = |message: String| Error::new(ErrorKind::InvalidInput, NAME, message);
+    let bytes = record.as_bytes().len() as u64;
+    if bytes > max_bytes {
+        return Err(invalid(format!("the record has {bytes} bytes, the limit is {max_bytes}")));
+    }
+    let header = record.header().map_err(|reject| {
+        invalid(format!("the record is not valid: {reject}")).with_source(reject)
+    })?;
+    if header.version > version::MAX {
+        let (found, limit) = (header.version, version::MAX);
+        return Err(invalid(format!("the version is {found}, PostgreSQL holds up to {limit}")));
+    }
+    let key_bytes = KeyText::new(header.tenant, header.kind, header.id).bytes();
+    if key_bytes > MAX_BYTES {
+        return Err(invalid(format!(
+            "the key has {key_bytes} bytes, PostgreSQL can index up to {MAX_BYTES}: shorten the \
+             id, or use a hash of it"
+        )));
+    }
+    let header_bytes = header.header_bytes();
+    let meta = SnapshotMeta::from_header(&header)?;
+    Ok(Item { record, header_bytes, meta, place })
+}

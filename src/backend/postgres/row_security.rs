@@ -1,0 +1,66 @@
+//! Row-level security: a connection sees the rows of one tenant.
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::connection::{Failure, Operation};
+use super::error::Effect;
+use super::migrations::{lock, run};
+use super::names::Names;
+
+/// How the server knows which tenant a connection is bound to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TenantBinding {
+    /// The tenant is the name of the role: `current_user`. Code on the connection cannot change it
+    /// to a role that it was not granted.
+    Role,
+    /// The tenant is the setting `snapfold.tenant`, which belongs in the options of the pool, or in
+    /// `ALTER ROLE .. SET`. Code that may run SQL of its own can change it.
+    Setting,
+}
+
+/// Turns the policies on (`Some`) or off.
+pub(super) struct Secure<'a> {
+    pub(super) names: &'a Names,
+    pub(super) binding: Option<TenantBinding>,
+    pub(super) lock_timeout: std::time::Duration,
+}
+
+impl Operation for Secure<'_> {
+    type Output = ();
+    const NAME: &'static str = "change row-level security";
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
+        let mut transaction = connection.begin().await?;
+        lock(&mut transaction, self.names, self.lock_timeout).await?;
+        let Names { snapshots, schedules, daily, audit, .. } = self.names;
+        for table in [snapshots, schedules, daily, audit] {
+            run(&mut transaction, &table_sql(table, self.binding)).await?;
+        }
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+fn table_sql(table: &str, binding: Option<TenantBinding>) -> String {
+    let drop = format!("DROP POLICY IF EXISTS snapfold_tenant ON {table};");
+    let tenant = match binding {
+        // An unset setting is NULL or empty: then no row at all is visible.
+        Some(TenantBinding::Setting) => "nullif(current_setting('snapfold.tenant', true), '')",
+        Some(TenantBinding::Role) => "current_user::text",
+        None => {
+            return format!(
+                "{drop} ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY; \
+                 ALTER TABLE {table} DISABLE ROW LEVEL SECURITY;"
+            );
+        }
+    };
+    format!(
+        "{drop} ALTER TABLE {table} ENABLE ROW LEVEL SECURITY; \
+         ALTER TABLE {table} FORCE ROW LEVEL SECURITY; \
+         CREATE POLICY snapfold_tenant ON {table} \
+           USING (tenant = {tenant}) WITH CHECK (tenant = {tenant});"
+    )
+}

@@ -1,0 +1,296 @@
+//! [`PostgresStore`]: snapshots in a PostgreSQL table.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnection, PgPoolOptions};
+
+use super::connection::Connections;
+use super::delete::{self, Delete};
+use super::error::{Effect, classify};
+use super::key_text::{self, KeyText};
+use super::lookup::{self, Get};
+use super::migrations::PostgresMigrations;
+use super::names::Names;
+use super::options::PostgresOptions;
+use super::page::{self, Keys, List};
+use super::prune::{self, PruneChunk, PruneOne, PruneProgress};
+use super::put::{self, Put, PutStatements};
+use super::version;
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{
+    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
+    Query, Selection, SnapshotStore,
+};
+
+/// Snapshots in a PostgreSQL table, for applications that run on more than one machine.
+///
+/// Works on the application's own pool, and every write also takes a connection, so that a
+/// snapshot can be committed or rolled back with the events:
+/// [`put_in`](Self::put_in), [`delete_in`](Self::delete_in). The table is made by
+/// [`migrations`](Self::migrations). Each call is one statement; see `docs/postgres.md`.
+///
+/// Keys are limited to 2,400 bytes together, versions to `i64::MAX`; a `put` beyond that fails with
+/// [`ErrorKind::InvalidInput`], and nothing is found there.
+///
+/// Cloning is cheap, and clones share everything.
+///
+/// # Cancellation
+/// A call that is dropped closes its connection. Its statement takes effect whole or not at all.
+#[derive(Clone)]
+pub struct PostgresStore {
+    inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub(super) connections: Connections,
+    pub(super) names: Names,
+    max_record_bytes: u64,
+    get: Arc<str>,
+    list: Arc<str>,
+    put_keep: Arc<str>,
+    put_replace: Arc<str>,
+    put_compare: Arc<str>,
+    delete_below: Arc<str>,
+    delete_ids: Arc<str>,
+    prune_one: Arc<str>,
+}
+
+impl PostgresStore {
+    /// A store on the application's pool. Does not connect.
+    ///
+    /// The pool's default of testing a connection before it is used costs a round trip a call.
+    /// Without it (`test_before_acquire(false)`) this store is up to twice as fast, and still
+    /// replaces a broken connection and repeats the call once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if a name or limit of `options` is not possible.
+    pub fn new(pool: PgPool, options: &PostgresOptions) -> Result<Self, Error> {
+        let limit = PostgresOptions::MAX_RECORD_BYTES;
+        if options.max_record_bytes > limit {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "open a store",
+                format!("max_record_bytes is {}, the limit is {limit}", options.max_record_bytes),
+            ));
+        }
+        let names = Names::new(&options.schema, &options.table)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                get: lookup::sql(&names).into(),
+                list: page::list_sql(&names).into(),
+                put_keep: put::keep_sql(&names).into(),
+                put_replace: put::replace_sql(&names).into(),
+                put_compare: put::compare_sql(&names).into(),
+                delete_below: delete::below_sql(&names).into(),
+                delete_ids: delete::ids_sql(&names).into(),
+                prune_one: prune::one_sql(&names).into(),
+                connections: Connections { pool, timeout: options.timeout },
+                names,
+                max_record_bytes: options.max_record_bytes,
+            }),
+        })
+    }
+
+    /// A store on a pool of its own, of up to 10 connections, to the database that `url` names.
+    /// Connects and checks that the tables are there.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check); `InvalidInput` if `url` is no connection string. Errors never
+    /// show the connection string.
+    pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
+        let connect = |error| classify("connect to PostgreSQL", Effect::Read, &error);
+        let target = url.parse().map_err(connect)?;
+        let pool = PgPoolOptions::new()
+            .test_before_acquire(false)
+            .acquire_timeout(options.timeout)
+            .connect_lazy_with(target);
+        let store = Self::new(pool, options)?;
+        store.check().await?;
+        Ok(store)
+    }
+
+    /// Checks that the database can be reached and that its tables are those of this release.
+    ///
+    /// # Errors
+    /// A connection error; [`ErrorKind::Store`] if a migration is missing; [`ErrorKind::Unsupported`]
+    /// if the database was migrated by a newer release.
+    pub async fn check(&self) -> Result<(), Error> {
+        self.migrations().check().await
+    }
+
+    /// Makes, updates and removes the tables.
+    pub fn migrations(&self) -> PostgresMigrations {
+        PostgresMigrations::new(Arc::clone(&self.inner))
+    }
+
+    pub(super) fn names(&self) -> &Names {
+        &self.inner.names
+    }
+
+    pub(super) fn connections(&self) -> &Connections {
+        &self.inner.connections
+    }
+
+    /// The pool.
+    pub fn pool(&self) -> &PgPool {
+        &self.inner.connections.pool
+    }
+
+    /// [`put`](SnapshotStore::put) on the caller's connection or in its transaction: the snapshots
+    /// are durable when the caller commits, and gone if it rolls back.
+    ///
+    /// # Errors
+    /// As [`put`](SnapshotStore::put). PostgreSQL then refuses further statements of the
+    /// transaction; roll it back, or put within a savepoint. After a timeout the connection is in
+    /// the middle of a statement: close it.
+    pub async fn put_in(
+        &self,
+        connection: &mut PgConnection,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let mut put = self.put_operation(records, options)?;
+        self.inner.connections.run_on(connection, &mut put).await
+    }
+
+    /// [`get`](SnapshotStore::get) on the caller's connection or in its transaction.
+    pub async fn get_in(
+        &self,
+        connection: &mut PgConnection,
+        query: Query<'_>,
+    ) -> Result<Lookup, Error> {
+        let Some(key) = KeyText::of(query.key) else { return Ok(Lookup::Absent) };
+        let mut get = Get { sql: &self.inner.get, key: &key, query };
+        self.inner.connections.run_on(connection, &mut get).await
+    }
+
+    /// [`delete`](SnapshotStore::delete) on the caller's connection or in its transaction.
+    pub async fn delete_in(
+        &self,
+        connection: &mut PgConnection,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> Result<Deleted, Error> {
+        let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
+        let mut delete = self.delete_operation(&key, selection);
+        self.inner.connections.run_on(connection, &mut delete).await
+    }
+
+    /// Deletes all snapshots of `key` but the newest `keep` (at least 1) of each generation and
+    /// those that carry the label [`SnapshotMeta::PINNED`]. One statement; knows nothing of which
+    /// snapshots are usable, unlike a retention plan.
+    pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
+        let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
+        let mut prune = PruneOne { sql: &self.inner.prune_one, key: &key, keep: keep.max(1) };
+        self.inner.connections.run(&mut prune).await
+    }
+
+    /// [`prune`](Self::prune) for the next `aggregates` aggregates (at least 1) after the key
+    /// `after`, in one statement. Call again with [`PruneProgress::next`] until that is `None`: each
+    /// call is a short transaction of its own. 1,000 aggregates a call is a good size.
+    pub async fn prune_chunk(
+        &self,
+        after: Option<&AggregateKey>,
+        keep: u32,
+        aggregates: u32,
+    ) -> Result<PruneProgress, Error> {
+        let aggregates = Some(aggregates.max(1));
+        let names = &self.inner.names;
+        let mut prune = PruneChunk { names, after, keep: keep.max(1), aggregates };
+        self.inner.connections.run(&mut prune).await
+    }
+
+    /// [`prune`](Self::prune) for all aggregates in one statement: the fastest way, in one long
+    /// transaction. The timeout of the options applies.
+    pub async fn prune_all(&self, keep: u32) -> Result<Deleted, Error> {
+        let names = &self.inner.names;
+        let mut prune = PruneChunk { names, after: None, keep: keep.max(1), aggregates: None };
+        Ok(self.inner.connections.run(&mut prune).await?.deleted)
+    }
+
+    fn put_operation(&self, records: Vec<Record>, options: PutOptions) -> Result<Put<'_>, Error> {
+        let inner = &*self.inner;
+        let statements = PutStatements {
+            keep: &inner.put_keep,
+            replace: &inner.put_replace,
+            compare: &inner.put_compare,
+        };
+        Put::new(statements, records, options, inner.max_record_bytes)
+    }
+
+    fn delete_operation<'a>(
+        &'a self,
+        key: &'a KeyText<'a>,
+        selection: Selection<'a>,
+    ) -> Delete<'a> {
+        Delete {
+            below_sql: &self.inner.delete_below,
+            ids_sql: &self.inner.delete_ids,
+            key,
+            selection,
+        }
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for PostgresStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("postgres")
+            .durable(true)
+            .atomic_batches(true)
+            .max_record_bytes(self.inner.max_record_bytes)
+            .max_key_bytes(key_text::MAX_BYTES as u64)
+            .max_version(version::MAX)
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let mut put = self.put_operation(records, options)?;
+        if put.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.inner.connections.run(&mut put).await
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        let Some(key) = KeyText::of(query.key) else { return Ok(Lookup::Absent) };
+        let mut get = Get { sql: &self.inner.get, key: &key, query };
+        self.inner.connections.run(&mut get).await
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let Some(key) = KeyText::of(request.key) else { return Ok(Page::new(Vec::new(), None)) };
+        let mut list = List { sql: &self.inner.list, key: &key, request };
+        self.inner.connections.run(&mut list).await
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let mut keys = Keys { names: &self.inner.names, request };
+        self.inner.connections.run(&mut keys).await
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
+        self.inner.connections.run(&mut self.delete_operation(&key, selection)).await
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("table", &self.inner.names.snapshots)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,38 @@
+//! Unsigned numbers in signed columns.
+
+/// The highest version that a `bigint` column holds.
+pub(super) const MAX: u64 = i64::MAX as u64;
+
+/// `version` as an upper bound; all stored versions are at most [`MAX`].
+pub(super) fn at_most(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+/// A stored version; a negative one, which no snapshot has, becomes 0.
+pub(super) fn from_column(version: i64) -> u64 {
+    u64::try_from(version).unwrap_or(0)
+}
+
+/// A fingerprint as a `bigint` with the same order: only the highest bit differs.
+pub(super) fn fingerprint_column(fingerprint: u64) -> i64 {
+    (fingerprint ^ (1 << 63)).cast_signed()
+}
+
+/// The fingerprint that [`fingerprint_column`] was given.
+pub(super) fn fingerprint(column: i64) -> u64 {
+    column.cast_unsigned() ^ (1 << 63)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_come_back_and_keep_their_order() {
+        let values = [0, 1, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX];
+        for value in values {
+            assert_eq!(fingerprint(fingerprint_column(value)), value);
+        }
+        assert!(values.map(fingerprint_column).is_sorted());
+    }
+}

@@ -1,0 +1,91 @@
+//! What happened per aggregate and day: [`StatisticsStore`].
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+
+/// A day in UTC, counted from 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(i32);
+
+impl Day {
+    /// The day with this number; 0 is 1970-01-01.
+    pub const fn new(number: i32) -> Self {
+        Self(number)
+    }
+
+    /// The day in which `time` lies.
+    pub fn of(time: Timestamp) -> Self {
+        const MICROS: i64 = 86_400_000_000;
+        // About 107 million days either way.
+        Self(i32::try_from(time.as_micros().div_euclid(MICROS)).unwrap_or(i32::MAX))
+    }
+
+    /// The number of days since 1970-01-01.
+    pub const fn number(self) -> i32 {
+        self.0
+    }
+}
+
+/// What happened to the snapshots of one aggregate in one day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DailyStatistics {
+    /// How many snapshots were created.
+    pub created: u64,
+    /// How many were deleted.
+    pub deleted: u64,
+    /// The bytes of the records that were created.
+    pub bytes: u64,
+    /// How long creating them took, together, in microseconds.
+    pub creation_micros: u64,
+}
+
+impl DailyStatistics {
+    /// One created snapshot of so many bytes that took so long.
+    pub fn created(bytes: u64, took: Duration) -> Self {
+        let creation_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        Self { created: 1, deleted: 0, bytes, creation_micros }
+    }
+
+    /// So many deleted snapshots.
+    pub const fn deleted(snapshots: u64) -> Self {
+        Self { created: 0, deleted: snapshots, bytes: 0, creation_micros: 0 }
+    }
+
+    /// The average time to create a snapshot; `None` if none was created.
+    pub fn average_creation(&self) -> Option<Duration> {
+        self.creation_micros.checked_div(self.created).map(Duration::from_micros)
+    }
+
+    /// Both together; saturates.
+    pub fn plus(self, other: Self) -> Self {
+        Self {
+            created: self.created.saturating_add(other.created),
+            deleted: self.deleted.saturating_add(other.deleted),
+            bytes: self.bytes.saturating_add(other.bytes),
+            creation_micros: self.creation_micros.saturating_add(other.creation_micros),
+        }
+    }
+}
+
+/// Adds up what happens per aggregate and day. Object-safe; safe to use from several nodes.
+#[async_trait]
+pub trait StatisticsStore: fmt::Debug + Send + Sync {
+    /// Adds `more` to the statistics of `key` on `day`. Numbers are kept up to `i64::MAX` at least.
+    async fn add(&self, key: &AggregateKey, day: Day, more: DailyStatistics) -> Result<(), Error>;
+
+    /// The statistics of `key` on the `days` (inclusive) on which something happened, earliest
+    /// first; at most 10,000 of them.
+    async fn daily(
+        &self,
+        key: &AggregateKey,
+        days: RangeInclusive<Day>,
+    ) -> Result<Vec<(Day, DailyStatistics)>, Error>;
+}
