@@ -17,6 +17,8 @@ mod state;
 mod store;
 mod timestamp;
 
+#[cfg(feature = "file")]
+pub use backend::file::{Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats};
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
 pub use checksum::ChecksumId;
