@@ -364,7 +364,7 @@ impl Output {
 
     fn finish(&mut self) -> io::Result<()> {
         let salt = self.prepared.head.salt;
-        let seal = encode_seal(self.seal, self.seal.max_seq, salt, self.end());
+        let seal = encode_seal(self.seal, self.seal.max_seq, salt, self.end(), self.end());
         self.buffer.extend_from_slice(&seal);
         self.flush()?;
         self.prepared.file.sync()

@@ -14,6 +14,8 @@ mod core;
 mod disk;
 mod encode;
 mod fault;
+#[cfg(test)]
+mod faults;
 mod generations;
 mod hints;
 mod index;

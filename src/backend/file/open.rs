@@ -230,8 +230,7 @@ fn load_all<'a>(
     dir: &Path,
     manifest: &Manifest,
 ) -> Result<Vec<Loaded<'a>>, Error> {
-    let threads =
-        std::thread::available_parallelism().map_or(1, usize::from).min(opened.len()).min(8);
+    let threads = threads(manifest.segments.iter().map(|entry| entry.bytes).sum(), opened.len());
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let work = || {
@@ -303,6 +302,14 @@ fn load<'a>(
         seal,
         segment: None,
     })
+}
+
+/// How many threads to load `segments` of so many bytes together with.
+fn threads(bytes: u64, segments: usize) -> usize {
+    if bytes < 8 << 20 {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from).min(segments).min(8)
 }
 
 /// What a seal would say of the frames.
@@ -464,8 +471,7 @@ fn replay(
             });
         }
     };
-    let threads =
-        std::thread::available_parallelism().map_or(1, usize::from).min(loaded.len()).min(8);
+    let threads = threads(loaded.iter().map(|loaded| loaded.end).sum(), loaded.len());
     std::thread::scope(|scope| {
         for _ in 1..threads {
             scope.spawn(work);

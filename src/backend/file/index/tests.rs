@@ -34,7 +34,7 @@ fn tag(number: u8) -> Tag {
     match number % 3 {
         0 => Tag { high: u64::MAX - number, low: 0 },
         1 => Tag { high: 5, low: u32::try_from(number).unwrap() },
-        _ => Tag { high: number << 40, low: 0 },
+        _ => Tag { high: number.wrapping_mul(0x9e37_79b9_7f4a_7c15), low: 0 },
     }
 }
 

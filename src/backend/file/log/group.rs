@@ -1,6 +1,6 @@
 //! Writing a group: the work of many callers in one write and one sync.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, IoSlice};
 use std::sync::atomic::Ordering;
 
@@ -58,6 +58,29 @@ impl Core {
     /// Writes all of `group`, durable and visible when it returns; one answer for each.
     pub(in super::super) fn commit(&self, group: Vec<Work>) -> Vec<Result<Answer, Error>> {
         let mut log = self.log();
+        let mut answers = Vec::with_capacity(group.len());
+        let mut part = Vec::with_capacity(group.len());
+        // A put that follows a delete of the same aggregate depends on what is left: it waits
+        // until the delete is done.
+        let mut deleted = HashSet::new();
+        for work in group {
+            match &work {
+                Work::Delete { items } => deleted.extend(items.iter().map(|item| item.tag)),
+                Work::Put { items, .. } if !deleted.is_empty() => {
+                    if items.iter().any(|item| deleted.contains(&item.tag)) {
+                        answers.extend(self.commit_part(&mut log, std::mem::take(&mut part)));
+                        deleted.clear();
+                    }
+                }
+                Work::Put { .. } => {}
+            }
+            part.push(work);
+        }
+        answers.extend(self.commit_part(&mut log, part));
+        answers
+    }
+
+    fn commit_part(&self, log: &mut Log, group: Vec<Work>) -> Vec<Result<Answer, Error>> {
         let alone = group.len() == 1 && group.iter().all(|work| work.len() == 1);
         let mut plan = Plan::default();
         let mut deletes = Vec::new();
@@ -78,16 +101,16 @@ impl Core {
         if plan.frames.is_empty() {
             return plan.answers;
         }
-        match self.append(&mut log, &plan.frames) {
+        match self.append(log, &plan.frames) {
             Ok(offsets) => {
-                self.publish(&mut log, &mut plan, offsets);
+                self.publish(log, &mut plan, offsets);
                 return plan.answers;
             }
             Err(error) => {
                 let makes_room = error.kind() == ErrorKind::OutOfSpace
                     && error.retry() != Retry::Unknown
                     && !deletes.is_empty();
-                if !(makes_room && self.retry_deletes(&mut log, &mut plan, &error)) {
+                if !(makes_room && self.retry_deletes(log, &mut plan, &error)) {
                     plan.fail(&error);
                 }
             }

@@ -15,8 +15,14 @@ use super::{Active, Log, Prepared, zero};
 use crate::checksum::crc32;
 use crate::error::{Error, ErrorKind};
 
-/// The bytes of a seal at `offset`.
-pub(in super::super) fn encode_seal(seal: Seal, seq: u64, salt: u64, offset: u64) -> Vec<u8> {
+/// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
+pub(in super::super) fn encode_seal(
+    seal: Seal,
+    seq: u64,
+    salt: u64,
+    offset: u64,
+    durable_below: u64,
+) -> Vec<u8> {
     let body = seal.to_bytes();
     let frame = Frame {
         kind: Kind::Seal,
@@ -24,7 +30,7 @@ pub(in super::super) fn encode_seal(seal: Seal, seq: u64, salt: u64, offset: u64
         seq,
         body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
         body_checksum: crc32(&body),
-        durable_below: offset,
+        durable_below,
     };
     [&frame.to_bytes(salt, offset), body.as_slice()].concat()
 }
@@ -143,7 +149,7 @@ impl Core {
             return Ok(());
         }
         let path = self.path(&names::segment(segment.id));
-        let bytes = encode_seal(active.seal, seq, segment.salt, active.end);
+        let bytes = encode_seal(active.seal, seq, segment.salt, active.end, active.synced);
         let end = active.end + bytes.len() as u64;
         let write = || -> io::Result<()> {
             write_all(&*segment.file, active.end, &mut [IoSlice::new(&bytes)])?;
