@@ -18,7 +18,10 @@ mod store;
 mod timestamp;
 
 #[cfg(feature = "file")]
-pub use backend::file::{Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats};
+pub use backend::file::{
+    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
+    Problem, Repaired, SegmentInfo, Verification,
+};
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
 pub use checksum::ChecksumId;

@@ -7,6 +7,7 @@
 //! read of the record's bytes. [`open`] rebuilds the index from the segments; [`compact`] gives
 //! the space of deleted snapshots back.
 
+mod backup;
 mod chores;
 mod compact;
 mod config;
@@ -19,14 +20,17 @@ mod faults;
 mod generations;
 mod hints;
 mod index;
+mod inspect;
 mod keeper;
 mod layout;
 mod log;
 mod names;
 mod open;
 mod plan;
+mod problem;
 mod queue;
 mod read;
+mod repair;
 mod scan;
 mod segment;
 mod shut_down;
@@ -35,6 +39,10 @@ mod submitted;
 mod tag;
 mod wire;
 
+pub use backup::BackedUp;
 pub use compact::Compacted;
 pub use config::{Durability, FileStoreConfig};
+pub use inspect::{Inspection, SegmentInfo, Verification};
+pub use problem::Problem;
+pub use repair::Repaired;
 pub use store::{FileStore, FileStoreStats};

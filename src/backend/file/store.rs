@@ -8,16 +8,19 @@ use std::thread::JoinHandle;
 
 use async_trait::async_trait;
 
+use super::backup::BackedUp;
 use super::compact::Compacted;
 use super::config::{Durability, FileStoreConfig};
 use super::core::Core;
 use super::disk::{Disk, RealDisk};
+use super::inspect::{Inspection, Verification};
 use super::keeper::Keeper;
 use super::layout::MAX_BODY_BYTES;
 use super::log::{Answer, Work};
 use super::open;
 use super::queue::Queue;
 use super::read::{Patience, Unread};
+use super::repair::Repaired;
 use super::submitted::Submitted;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind, Retry};
@@ -220,6 +223,48 @@ impl FileStore {
     /// `Poisoned`, `Store`. Nothing is lost by any of them.
     pub fn compact(&self) -> Result<Compacted, Error> {
         self.0.core.compact(&mut |_| true)
+    }
+
+    /// Copies the store, as it is at one moment, into `to`: a directory that is empty, or is
+    /// created. Files of the log that are complete are linked where the file system can, so that
+    /// the copy takes little time and space. Blocks; reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `to` is not empty; `OutOfSpace`, `Store`. What was copied by then stays,
+    /// and is not a store.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
+        self.0.core.backup(to.as_ref())
+    }
+
+    /// What the files of the store in `dir` say about themselves. Changes nothing, and works on a
+    /// directory that cannot be written to. Blocks.
+    ///
+    /// # Errors
+    /// `Locked` if the store is open; `CorruptStore` if there is no store, or its list of files is
+    /// damaged; `Unsupported` if a newer release wrote it; `Store`.
+    pub fn inspect(dir: impl AsRef<Path>) -> Result<Inspection, Error> {
+        super::inspect::inspect(&RealDisk, dir.as_ref())
+    }
+
+    /// Reads and checks every byte of the store in `dir`. Changes nothing, and works on a directory
+    /// that cannot be written to. Blocks.
+    ///
+    /// # Errors
+    /// `Locked` if the store is open; `Unsupported` if a newer release wrote it; `Store`. Damage is
+    /// no error: it is in the result.
+    pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, Error> {
+        super::inspect::verify(&RealDisk, dir.as_ref())
+    }
+
+    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, tells of
+    /// each that does not, and leaves the damaged files there under another name. A delete that is
+    /// damaged may bring deleted snapshots back. Blocks.
+    ///
+    /// # Errors
+    /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
+    /// if a newer release wrote it; `OutOfSpace`, `Store`.
+    pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired, Error> {
+        super::repair::repair(&RealDisk, dir.as_ref())
     }
 
     /// How much is stored.
