@@ -8,6 +8,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
     missing_docs,
     reason = "bench code"
 )]
@@ -265,7 +267,7 @@ fn read(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("read/{query}/{name}/1"));
             group.sample_size(20);
             group.warm_up_time(Duration::from_millis(500));
-            group.measurement_time(Duration::from_millis(2000));
+            group.measurement_time(Duration::from_secs(2));
             let raw_pread = |b: &mut criterion::Bencher<'_>| {
                 let mut buffer = vec![0; record_bytes];
                 let mut state = 1;
@@ -386,9 +388,9 @@ fn retention(c: &mut Criterion) {
                     let store = FileStore::builder(dir.path()).background(false).open().unwrap();
                     fill(&store, &payload, 200_000, 5);
                     let began = Instant::now();
-                    let deleted = store.delete_below_blocking(&deletes).unwrap();
+                    let gone = store.delete_below_blocking(&deletes).unwrap();
                     let took = began.elapsed();
-                    assert_eq!(deleted.snapshots, 600_000);
+                    assert_eq!(gone.snapshots, 600_000);
                     let began = Instant::now();
                     store.compact().unwrap();
                     let space = store.stats();
@@ -400,7 +402,7 @@ fn retention(c: &mut Criterion) {
         });
     });
     group.finish();
-    reclaim.sort_by(|a, b| a.0.cmp(&b.0));
+    reclaim.sort_by_key(|a| a.0);
     let (took, space) = reclaim[reclaim.len() / 2];
     println!("retention: space back in {took:?} (median), then {space:.3} of the live bytes");
 }

@@ -7,6 +7,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::case_sensitive_file_extension_comparisons,
     missing_docs,
     reason = "test code"
 )]

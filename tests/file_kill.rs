@@ -93,9 +93,9 @@ fn a_killed_process_leaves_everything_that_was_durable() {
                 let thread: usize = thread.parse().unwrap();
                 let version = version.parse().unwrap();
                 if what == "put" {
-                    durable[thread] = version
+                    durable[thread] = version;
                 } else {
-                    deleted_below[thread] = version
+                    deleted_below[thread] = version;
                 }
                 lines += 1;
                 left = left.saturating_sub(1);

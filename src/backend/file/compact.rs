@@ -176,7 +176,7 @@ impl Core {
             return Ok(true);
         }
         let written = output.buffer.len() as u64;
-        output.flush().map_err(|error| self.output_error(output, error))?;
+        output.flush().map_err(|error| output.error(error))?;
         Ok(pace(written))
     }
 
@@ -224,7 +224,7 @@ impl Core {
                     open::push(&mut hints, &frame, body, self.secret)
                         .map_err(|_| self.damaged(segment, at))?;
                 }
-                Step::End | Step::Bad(..) => return Err(self.damaged(segment, at)),
+                Step::End | Step::Bad(_) => return Err(self.damaged(segment, at)),
             }
         }
     }
@@ -234,7 +234,7 @@ impl Core {
         let new = match output {
             Some(mut output) => {
                 if let Err(error) = output.finish() {
-                    let error = self.output_error(&output, error);
+                    let error = output.error(error);
                     self.discard(Some(output));
                     return Err(error);
                 }
@@ -319,10 +319,6 @@ impl Core {
             let _ = self.disk.remove(&output.prepared.temporary);
         }
     }
-
-    fn output_error(&self, output: &Output, error: io::Error) -> Error {
-        io_error(OPERATION, &output.prepared.temporary, error)
-    }
 }
 
 impl Output {
@@ -353,6 +349,10 @@ impl Output {
         self.seal.min_seq = self.seal.min_seq.min(frame.seq);
         self.seal.max_seq = self.seal.max_seq.max(frame.seq);
         offset
+    }
+
+    fn error(&self, error: io::Error) -> Error {
+        io_error(OPERATION, &self.prepared.temporary, error)
     }
 
     fn flush(&mut self) -> io::Result<()> {

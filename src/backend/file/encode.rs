@@ -54,7 +54,7 @@ impl Core {
             .number(id.generation)
             .ok_or_else(|| invalid("the store has too many generations".into()))?;
         let checksum = crc32(record.as_bytes());
-        Ok(PutItem { tag, id, generation, checksum, record })
+        Ok(PutItem { tag, id, generation, record, checksum })
     }
 
     /// The delete that `selection` asks for; `None` if it can have nothing to delete.

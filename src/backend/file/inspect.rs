@@ -230,7 +230,7 @@ pub(super) fn walk(
                 each(at, Part::Frame(frame.kind, body))?;
                 continue;
             }
-            Step::Bad(why, _) => why,
+            Step::Bad(why) => why,
         };
         // The body of a frame that is damaged may still say whose it is.
         let guess = usize::try_from(len.saturating_sub(at + 24).min(1 << 12)).unwrap_or(0);

@@ -68,8 +68,8 @@ fn run(core: &Core, stop: &AtomicBool) {
 /// Waits until `copied` bytes since `began` are within the configured rate.
 fn rest(core: &Core, began: Instant, copied: u64, stopped: &dyn Fn() -> bool) {
     let rate = core.config.compact_bytes_per_second;
-    if rate > 0 {
-        let due = Duration::from_micros(copied.saturating_mul(1_000_000) / rate);
+    if let Some(due) = copied.saturating_mul(1_000_000).checked_div(rate) {
+        let due = Duration::from_micros(due);
         rest_for(due.saturating_sub(began.elapsed()), stopped);
     }
 }

@@ -97,7 +97,9 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
         segment.sealed.store(loaded.sealed, Ordering::Relaxed);
         loaded.segment = Some(segment);
     }
+    index.expect_many();
     let replayed = replay(&loaded, &index, &segments, &generations)?;
+    index.settle();
     let mut log = Log {
         active: None,
         next: None,
@@ -269,18 +271,19 @@ fn load<'a>(
     let hints = read_whole(disk, &hints_path)
         .ok()
         .and_then(|bytes| Hints::parse(&bytes, entry.salt, manifest.secret))
-        .filter(|hints| hints.covered() <= entry.bytes && hints.read(|_| ()).is_some());
+        .filter(|hints| hints.covered() <= entry.bytes)
+        .and_then(|hints| count(&hints).map(|seal| (hints, seal)));
     let from_file = hints.is_some();
-    let mut hints = hints.unwrap_or_else(Hints::new);
+    let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
     if entry.sealed && from_file {
         if hints.covered() + SEAL_BYTES == entry.bytes {
-            let seal = count(&hints);
             return Ok(Loaded { opened, hints, end: len, sealed: true, seal, segment: None });
         }
         hints = Hints::new();
     }
     let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
-    if scanned.sealed.is_some_and(|found| found != count(&hints)) {
+    let seal = count(&hints).unwrap_or_default();
+    if scanned.sealed.is_some_and(|found| found != seal) {
         return Err(corrupt(OPERATION, &path, "the seal does not match the frames before it"));
     }
     if entry.sealed && scanned.sealed.is_none() {
@@ -293,7 +296,6 @@ fn load<'a>(
         // What was read may have been in the system's memory only.
         file.sync().map_err(io)?;
     }
-    let seal = count(&hints);
     Ok(Loaded {
         opened,
         end: scanned.end,
@@ -312,8 +314,8 @@ fn threads(bytes: u64, segments: usize) -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(segments).min(8)
 }
 
-/// What a seal would say of the frames.
-fn count(hints: &Hints) -> Seal {
+/// What a seal would say of the frames; `None` if the hints contradict themselves.
+fn count(hints: &Hints) -> Option<Seal> {
     let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
     hints.read(|hint| {
         seal.min_seq = seal.min_seq.min(hint.seq);
@@ -322,8 +324,8 @@ fn count(hints: &Hints) -> Seal {
             What::Put(_) => seal.puts += 1,
             What::Delete(_) => seal.deletes += 1,
         }
-    });
-    seal
+    })?;
+    Some(seal)
 }
 
 struct Scanned {
@@ -368,7 +370,7 @@ fn scan(
             }
             Step::End if batch.covered() == at => return Ok(Scanned { end: at, sealed: None }),
             Step::End => break "the file ends within a batch",
-            Step::Bad(why, _) => break why,
+            Step::Bad(why) => break why,
         }
     };
     let (bad, cut) = (scanner.at, batch.covered());

@@ -169,7 +169,7 @@ fn fix(
             return Ok(None);
         }
         Ok(head) => Some(head.salt),
-        Err(Bad::Newer(_)) | Err(Bad::Foreign) | Err(Bad::Damaged(_)) => {
+        Err(Bad::Newer(_) | Bad::Foreign | Bad::Damaged(_)) => {
             done.problems.push(Problem::new(&name, Some(0), "its head is damaged"));
             listed.map(|entry| entry.salt)
         }

@@ -24,8 +24,8 @@ pub(super) enum Step<'a> {
     Frame(Frame, &'a [u8]),
     /// The end of the file, exactly.
     End,
-    /// No frame of this segment. If the frame's head is whole it says how long it was meant to be.
-    Bad(&'static str, Option<Frame>),
+    /// No whole frame of this segment.
+    Bad(&'static str),
 }
 
 impl<'a> Scanner<'a> {
@@ -40,14 +40,14 @@ impl<'a> Scanner<'a> {
         }
         let (at, salt) = (self.at, self.salt);
         if self.end.saturating_sub(at) < FRAME_BYTES {
-            return Ok(Step::Bad("the file ends within a frame", None));
+            return Ok(Step::Bad("the file ends within a frame"));
         }
         let Some(frame) = Frame::parse(self.bytes(at, FRAME_BYTES)?, salt, at) else {
-            return Ok(Step::Bad("no frame begins here", None));
+            return Ok(Step::Bad("no frame begins here"));
         };
         let total = frame.total_bytes();
         if total > self.end - at {
-            return Ok(Step::Bad("the file ends within a frame", Some(frame)));
+            return Ok(Step::Bad("the file ends within a frame"));
         }
         let bytes = self.bytes(at, total)?;
         let head = usize::try_from(FRAME_BYTES).unwrap_or(usize::MAX);
@@ -57,7 +57,7 @@ impl<'a> Scanner<'a> {
             crc32(body) == frame.body_checksum && padding.iter().all(|byte| *byte == 0)
         });
         if !whole {
-            return Ok(Step::Bad("the checksum of a frame's body does not match", Some(frame)));
+            return Ok(Step::Bad("the checksum of a frame's body does not match"));
         }
         self.at += total;
         // Borrowed again, as the checker does not see that the first borrow has ended.

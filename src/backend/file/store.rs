@@ -467,6 +467,7 @@ fn outcomes(answer: Answer) -> Vec<PutOutcome> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
 fn deleted(answer: Answer) -> Deleted {
     match answer {
         Answer::Delete(deleted) => deleted,

@@ -41,12 +41,15 @@ impl Tag {
     }
 
     pub(super) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
-        let [a, b, c, d, e, f, g, h, low @ ..] = bytes;
-        Self { high: u64::from_be_bytes([a, b, c, d, e, f, g, h]), low: u32::from_be_bytes(low) }
+        let (mut high, mut low) = ([0; 8], [0; 4]);
+        let (first, second) = bytes.split_at(8);
+        high.copy_from_slice(first);
+        low.copy_from_slice(second);
+        Self { high: u64::from_be_bytes(high), low: u32::from_be_bytes(low) }
     }
 }
 
-/// SipHash with 128 bits of output, one round per word and three at the end. Each run of bytes is
+/// `SipHash` with 128 bits of output, one round per word and three at the end. Each run of bytes is
 /// padded to whole words of its own; its length is part of what is hashed elsewhere.
 struct Sip {
     v: [u64; 4],

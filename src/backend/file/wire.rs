@@ -58,7 +58,6 @@ impl<'a> Bytes<'a> {
 /// Appends `value` as [`Bytes::varint`] reads it.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     loop {
-        #[expect(clippy::cast_possible_truncation, reason = "masked to seven bits")]
         let byte = (value & 0x7f) as u8;
         value >>= 7;
         if value == 0 {

@@ -273,19 +273,15 @@ impl Disk for SimDisk {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
         let mut state = self.state();
         state.call(Call::Create)?;
-        let inode = match state.names.get(path) {
-            Some(inode) => {
-                let inode = *inode;
-                state.inodes[inode].content.clear();
-                state.inodes[inode].pending.push(Change::SetLen(0));
-                inode
-            }
-            None => {
-                state.inodes.push(Inode::default());
-                let inode = state.inodes.len() - 1;
-                state.rename(None, Some((path, inode)));
-                inode
-            }
+        let inode = if let Some(inode) = state.names.get(path).copied() {
+            state.inodes[inode].content.clear();
+            state.inodes[inode].pending.push(Change::SetLen(0));
+            inode
+        } else {
+            state.inodes.push(Inode::default());
+            let inode = state.inodes.len() - 1;
+            state.rename(None, Some((path, inode)));
+            inode
         };
         state.alive()?;
         Ok(Arc::new(SimFile { disk: self.clone(), inode }))

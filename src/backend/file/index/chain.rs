@@ -203,17 +203,14 @@ impl Chains {
         let tree: Tree = self.walk(link, u64::MAX).map(|item| (key(&item), item)).collect();
         let mut list = link;
         self.retain(&mut list, |_| true);
-        let number = match self.free_trees.pop() {
-            Some(number) => {
-                if let Some(place) = self.trees.get_mut(number as usize) {
-                    *place = tree;
-                }
-                number
+        let number = if let Some(number) = self.free_trees.pop() {
+            if let Some(place) = self.trees.get_mut(number as usize) {
+                *place = tree;
             }
-            None => {
-                self.trees.push(tree);
-                u32::try_from(self.trees.len() - 1).unwrap_or(u32::MAX)
-            }
+            number
+        } else {
+            self.trees.push(tree);
+            u32::try_from(self.trees.len() - 1).unwrap_or(u32::MAX)
         };
         Link(number | Link::TREE)
     }

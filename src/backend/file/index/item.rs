@@ -58,7 +58,8 @@ impl Packed {
     pub(super) fn new(item: Item) -> Self {
         let Place { slot, offset, len, generation } = item.place;
         let (low, high) = (u64::from(generation & 31), generation >> 5);
-        let place = offset / 8 | u64::from(len) << OFFSET_BITS | low << (OFFSET_BITS + LEN_BITS);
+        let place =
+            (offset / 8) | (u64::from(len) << OFFSET_BITS) | (low << (OFFSET_BITS + LEN_BITS));
         Self([
             item.version as u32,
             (item.version >> 32) as u32,
@@ -68,7 +69,6 @@ impl Packed {
         ])
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "masked to the bits of each field")]
     pub(super) fn item(self) -> Item {
         let [_, _, low, high, last] = self.0;
         let place = u64::from(low) | u64::from(high) << 32;

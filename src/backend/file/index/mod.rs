@@ -114,6 +114,22 @@ impl Index {
         self.write(tag).swap(tag, old, new)
     }
 
+    /// Many snapshots are about to be added: memory does not matter before [`settle`](Self::settle).
+    pub(super) fn expect_many(&self) {
+        self.each(Shard::expect_many);
+    }
+
+    /// Gives back the memory that growing in large steps took.
+    pub(super) fn settle(&self) {
+        self.each(Shard::settle);
+    }
+
+    fn each(&self, change: impl Fn(&mut Shard)) {
+        for shard in &self.shards {
+            change(&mut shard.write().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
     /// The number of aggregates.
     pub(super) fn len(&self) -> usize {
         self.sum(Shard::len)

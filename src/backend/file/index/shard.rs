@@ -36,11 +36,27 @@ pub(super) struct Shard {
     homes: usize,
     used: usize,
     chains: Chains,
+    /// Grows in large steps, for speed, until [`settle`](Self::settle).
+    loading: bool,
 }
 
 impl Shard {
     pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), homes: 0, used: 0, chains: Chains::new() }
+        Self { slots: Vec::new(), homes: 0, used: 0, chains: Chains::new(), loading: false }
+    }
+
+    /// Many snapshots are about to be added: memory does not matter before [`settle`](Self::settle).
+    pub(super) fn expect_many(&mut self) {
+        self.loading = true;
+    }
+
+    /// Gives back the memory that growing in large steps took.
+    pub(super) fn settle(&mut self) {
+        self.loading = false;
+        let homes = self.used + self.used / 6 + 8;
+        if self.homes > homes {
+            self.resize(homes);
+        }
     }
 
     /// The number of aggregates.
@@ -79,12 +95,9 @@ impl Shard {
 
     /// Adds a snapshot; returns the one of the same identity that it replaces.
     pub(super) fn insert(&mut self, tag: Tag, item: Item) -> Option<Item> {
-        let at = match self.find(tag) {
-            Ok(at) => at,
-            Err(_) => {
-                self.add_slot(tag, item);
-                return None;
-            }
+        let Ok(at) = self.find(tag) else {
+            self.add_slot(tag, item);
+            return None;
         };
         let slot = self.slots.get_mut(at)?;
         let newest = slot.newest.item();
@@ -146,7 +159,8 @@ impl Shard {
     fn add_slot(&mut self, tag: Tag, item: Item) {
         // At nine tenths full a search passes about five slots, in two or three cache lines.
         if (self.used + 1) * 10 > self.homes * 9 {
-            self.resize(self.homes + self.homes / 8 + 8);
+            let step = if self.loading { self.homes } else { self.homes / 8 };
+            self.resize(self.homes + step + 8);
         }
         let (Ok(at) | Err(at)) = self.find(tag);
         let rest = self.slots.get(at..).unwrap_or_default();

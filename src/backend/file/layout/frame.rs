@@ -65,7 +65,7 @@ impl Frame {
         let distance = offset.saturating_sub(self.durable_below) / ALIGN;
         let mut bytes = [0; 24];
         let fields = [
-            (self.body_checksum as u64) | u64::from(self.body_bytes) << 32,
+            u64::from(self.body_checksum) | u64::from(self.body_bytes) << 32,
             distance & 0xffff_ffff,
             u64::from(kind) | self.seq << 8,
         ];

@@ -287,11 +287,11 @@ impl Core {
     /// Makes frames visible that are durable.
     fn publish(&self, log: &mut Log, plan: &mut Plan, offsets: Vec<u64>) {
         let Some(active) = &mut log.active else { return };
-        let mut seq = log.next_seq - plan.frames.len() as u64;
+        let first = log.next_seq - plan.frames.len() as u64;
         let segment = &active.segment;
         segment.bytes.store(active.end, Ordering::Relaxed);
         let (mut added, mut removed) = (0, 0);
-        for (frame, offset) in plan.frames.drain(..).zip(offsets) {
+        for (seq, (frame, offset)) in (first..).zip(plan.frames.drain(..).zip(offsets)) {
             let total = frame.total_bytes();
             let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
             active.seal.min_seq = active.seal.min_seq.min(seq);
@@ -321,7 +321,6 @@ impl Core {
                     }
                 }
             }
-            seq += 1;
         }
         self.snapshots.fetch_add(added, Ordering::Relaxed);
         self.snapshots.fetch_sub(removed, Ordering::Relaxed);
