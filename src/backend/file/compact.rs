@@ -60,9 +60,20 @@ impl Core {
     pub(super) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
         let _maintenance = self.maintenance();
         let mut sum = Compacted::default();
+        let most = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
+        let mut room = most;
         loop {
             self.check_writable(OPERATION)?;
-            let Some(round) = self.compact_round(pace)? else { return Ok(sum) };
+            let round = match self.compact_round(room, pace) {
+                // What is nearly dead can be copied into the space of the reserve.
+                Err(error) if error.kind() == ErrorKind::OutOfSpace && room == most => {
+                    self.release_reserve();
+                    room = self.config.reserve_bytes.min(most / 2);
+                    continue;
+                }
+                round => round?,
+            };
+            let Some(round) = round else { return Ok(sum) };
             sum.removed += round.removed;
             sum.freed_bytes += round.freed_bytes;
             sum.copied_bytes += round.copied_bytes;
@@ -75,10 +86,9 @@ impl Core {
         !plan::choose(&all, self.config.compact_at, self.config.segment_bytes).is_empty()
     }
 
-    fn compact_round(&self, pace: Pace<'_>) -> Result<Option<Compacted>, Error> {
+    fn compact_round(&self, room: u64, pace: Pace<'_>) -> Result<Option<Compacted>, Error> {
         let segments = self.segments.all();
         let all: Vec<_> = segments.iter().map(|segment| candidate(segment)).collect();
-        let room = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
         let chosen = plan::choose(&all, self.config.compact_at, room);
         if chosen.is_empty() {
             return Ok(None);

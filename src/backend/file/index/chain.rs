@@ -40,11 +40,25 @@ pub(super) struct Chains {
     free: Link,
     trees: Vec<Tree>,
     free_trees: Vec<u32>,
+    /// Grows in large steps, for speed, until [`settle`](Self::settle).
+    pub(super) loading: bool,
 }
 
 impl Chains {
     pub(super) const fn new() -> Self {
-        Self { nodes: Vec::new(), free: Link::NONE, trees: Vec::new(), free_trees: Vec::new() }
+        Self {
+            nodes: Vec::new(),
+            free: Link::NONE,
+            trees: Vec::new(),
+            free_trees: Vec::new(),
+            loading: false,
+        }
+    }
+
+    /// Gives back the memory that growing in large steps took.
+    pub(super) fn settle(&mut self) {
+        self.loading = false;
+        self.nodes.shrink_to_fit();
     }
 
     /// The snapshots behind `link` with versions at or below `at_most`, newest first.
@@ -190,9 +204,9 @@ impl Chains {
             return taken;
         }
         let len = self.nodes.len();
-        if len == self.nodes.capacity() {
+        if len == self.nodes.capacity() && !self.loading {
             // Doubling would leave up to half of the memory unused.
-            self.nodes.reserve_exact(len / 8 + 16);
+            self.nodes.reserve_exact(len / 32 + 16);
         }
         self.nodes.push(Node { packed, next });
         // 2^31 nodes of one shard are 48 GiB, 3 TiB of all: memory ends before the numbers do.

@@ -48,11 +48,13 @@ impl Shard {
     /// Many snapshots are about to be added: memory does not matter before [`settle`](Self::settle).
     pub(super) fn expect_many(&mut self) {
         self.loading = true;
+        self.chains.loading = true;
     }
 
     /// Gives back the memory that growing in large steps took.
     pub(super) fn settle(&mut self) {
         self.loading = false;
+        self.chains.settle();
         let homes = self.used + self.used / 6 + 8;
         if self.homes > homes {
             self.resize(homes);

@@ -121,7 +121,7 @@ fn memory_stays_near_forty_bytes_per_aggregate_and_twenty_four_per_older_version
             }
         }
         let per_version = (index.memory() as u64 - before) * 10 / (aggregates * 4);
-        assert!(per_version <= 280, "{per_version} tenths of a byte at {aggregates}");
+        assert!(per_version <= 255, "{per_version} tenths of a byte at {aggregates}");
     }
 }
 
