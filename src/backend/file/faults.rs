@@ -522,3 +522,60 @@ fn a_failed_sync_stops_writing_with_an_unknown_outcome_and_reads_go_on() {
     assert_eq!(core.compact(&mut |_| true).unwrap_err().kind(), ErrorKind::Poisoned);
     assert!(content(&core) == before);
 }
+
+#[test]
+fn a_delete_outlives_compaction_as_long_as_an_older_dead_put_lies_elsewhere() {
+    let config = config().compact_at(0.5);
+    let disk = SimDisk::new(2);
+    let core = open::open(Arc::new(disk.clone()), config.clone()).unwrap();
+    let key = |id: &str| AggregateKey::new("k", id).unwrap();
+    let put = |id: &str, len: usize| {
+        let at = Timestamp::from_seconds(1);
+        let record =
+            RecordBuilder::new(key(id), generation(1), 1, at).build(&vec![1; len]).unwrap();
+        let work = core.put_work(vec![record], PutOptions::default()).unwrap();
+        core.commit(vec![work]).remove(0).unwrap();
+    };
+    let delete = |id: &str| {
+        let work = core.delete_work(&key(id), Selection::All).unwrap().unwrap();
+        core.commit(vec![work]).remove(0).unwrap();
+    };
+    // The first segment stays as it is; the second, with the deletes, is rewritten.
+    put("deleted", 10);
+    put("stays", 3000);
+    put("fills", 3000);
+    delete("deleted");
+    delete("fills");
+    put("more", 3000);
+    let compacted = core.compact(&mut |_| true).unwrap();
+    assert_eq!(compacted.removed, 1);
+    let before = content(&core);
+    assert_eq!(before.len(), 2);
+    drop(core);
+    let core = open::open(Arc::new(disk.after_crash(Survival::Nothing)), config).unwrap();
+    assert!(content(&core) == before, "a deleted snapshot is back");
+}
+
+#[test]
+fn what_a_failed_write_has_left_behind_is_taken_back() {
+    let mut tried = 0;
+    for seed in 1..=2 {
+        let steps = workload(seed);
+        let count = {
+            let disk = SimDisk::new(seed);
+            disk.limit_writes(300);
+            Run::of(&disk, &config(), &steps);
+            disk.count(Call::Write)
+        };
+        for nth in 1..=count {
+            let disk = SimDisk::new(seed);
+            disk.limit_writes(300);
+            disk.fail(Call::Write, nth, std::io::ErrorKind::Other);
+            let run = Run::of(&disk, &config(), &steps);
+            let after = disk.after_crash(Survival::Everything);
+            check_recovery(&run, &after, &config(), &|| format!("seed {seed}, write {nth}"));
+            tried += 1;
+        }
+    }
+    println!("{tried} writes failed after a part was written");
+}
