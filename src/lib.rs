@@ -123,6 +123,11 @@ mod store;
 mod timestamp;
 pub mod trigger;
 
+#[cfg(feature = "file")]
+pub use backend::file::{
+    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
+    Problem, Repaired, SegmentInfo, Verification,
+};
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
 #[cfg(feature = "postgres")]

@@ -1,5 +1,7 @@
 //! Stores that come with the crate. No backend knows another, and the engine knows none.
 
+#[cfg(feature = "file")]
+pub(crate) mod file;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
 #[cfg(feature = "postgres")]

@@ -1,0 +1,151 @@
+//! Durable puts of the file store beside four storage engines, each engine behind the same group
+//! commit, on one disk in one run.
+//!
+//! `cargo run --release [-- seconds-per-sample [rounds]]`; `SNAPFOLD_BENCH_DIR` chooses the disk.
+//! Every round runs each contestant once; medians of the rounds are printed, and the spread.
+
+mod engines;
+mod group;
+
+use std::path::Path;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use snapfold::{
+    AggregateKey, CodecId, FileStore, Generation, PutOptions, RecordBuilder, Timestamp,
+};
+
+use engines::{Engine, Fjall, Lmdb, Redb, Sqlite};
+use group::Group;
+
+/// What is measured: durable puts of pairs of a key and a value.
+trait Contestant: Sync {
+    fn put(&self, batch: Vec<(u64, Vec<u8>)>);
+}
+
+struct Raw(std::sync::Mutex<std::fs::File>);
+
+impl Contestant for Raw {
+    fn put(&self, batch: Vec<(u64, Vec<u8>)>) {
+        use std::io::Write;
+        let mut file = self.0.lock().unwrap();
+        let bytes: Vec<u8> = batch.into_iter().flat_map(|(_, value)| value).collect();
+        file.write_all(&bytes).unwrap();
+        file.sync_data().unwrap();
+    }
+}
+
+struct Snapfold(FileStore);
+
+impl Contestant for Snapfold {
+    fn put(&self, batch: Vec<(u64, Vec<u8>)>) {
+        let generation = Generation { schema_version: 1, fingerprint: 7 };
+        let record = |(key, value): (u64, Vec<u8>)| {
+            let id = AggregateKey::new("bench", &format!("id{:09}", key % 4096)).unwrap();
+            RecordBuilder::new(id, generation, 1 + key / 4096, Timestamp::from_seconds(1))
+                .codec(CodecId::custom(1))
+                .build(&value)
+                .unwrap()
+        };
+        let records = batch.into_iter().map(record).collect();
+        self.0.put_blocking(records, PutOptions::default()).unwrap();
+    }
+}
+
+impl<E: Engine> Contestant for Group<E> {
+    fn put(&self, batch: Vec<(u64, Vec<u8>)>) {
+        let named = batch.into_iter().map(|(key, value)| {
+            let mut name = format!("bench/id{:09}/", key % 4096).into_bytes();
+            name.extend_from_slice(&(1 + key / 4096).to_be_bytes());
+            (name, value)
+        });
+        self.write(named.collect());
+    }
+}
+
+fn contestants(dir: &Path) -> Vec<(&'static str, Box<dyn Contestant>)> {
+    let at = |name: &str| dir.join(name);
+    let raw = std::fs::File::create(at("raw")).unwrap();
+    let store = |name: &str, zero: bool| {
+        Snapfold(FileStore::builder(at(name)).zero_ahead(zero).open().unwrap())
+    };
+    vec![
+        ("raw append", Box::new(Raw(std::sync::Mutex::new(raw)))),
+        ("snapfold", Box::new(store("snapfold", false))),
+        ("snapfold zero-ahead", Box::new(store("snapfold0", true))),
+        ("redb", Box::new(Group::new(Redb::open(&at("redb"))))),
+        ("fjall", Box::new(Group::new(Fjall::open(&at("fjall"))))),
+        ("SQLite", Box::new(Group::new(Sqlite::open(&at("sqlite"))))),
+        ("LMDB", Box::new(Group::new(Lmdb::open(&at("lmdb"))))),
+    ]
+}
+
+/// Puts per second of `writers` threads, each with batches of `batch`.
+fn sample(on: &dyn Contestant, next: &AtomicU64, value: usize, writers: usize, batch: u64, time: Duration) -> f64 {
+    let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
+    let barrier = Barrier::new(writers + 1);
+    let mut took = Duration::ZERO;
+    std::thread::scope(|scope| {
+        for _ in 0..writers {
+            scope.spawn(|| {
+                barrier.wait();
+                while !stop.load(Ordering::Relaxed) {
+                    let first = next.fetch_add(batch, Ordering::Relaxed);
+                    let one = |key: u64| (key, vec![key.to_le_bytes()[0] ^ 0x5a; value]);
+                    on.put((first..first + batch).map(one).collect());
+                    count.fetch_add(batch, Ordering::Relaxed);
+                }
+            });
+        }
+        barrier.wait();
+        let began = Instant::now();
+        std::thread::sleep(time);
+        stop.store(true, Ordering::Relaxed);
+        took = began.elapsed();
+    });
+    count.load(Ordering::Relaxed) as f64 / took.as_secs_f64()
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let seconds = arguments.next().map_or(0.5, |text| text.parse().unwrap());
+    let rounds = arguments.next().map_or(5, |text| text.parse().unwrap());
+    for (value, writers, batch) in [
+        (512, 1, 1),
+        (512, 64, 1),
+        (4096, 1, 1),
+        (4096, 64, 1),
+        (4096, 1, 100),
+        (65536, 64, 1),
+        (65536, 1, 100),
+    ] {
+        let dir = match std::env::var("SNAPFOLD_BENCH_DIR") {
+            Ok(dir) => tempfile::tempdir_in(dir).unwrap(),
+            Err(_) => tempfile::tempdir().unwrap(),
+        };
+        let all = contestants(dir.path());
+        let next = AtomicU64::new(0);
+        let mut rates = vec![Vec::new(); all.len()];
+        for _ in 0..rounds {
+            for ((name, contestant), rates) in all.iter().zip(&mut rates) {
+                // The limit: one write and one sync for all that may be outstanding.
+                let (writers, batch) =
+                    if *name == "raw append" { (1, writers as u64 * batch) } else { (writers, batch) };
+                let time = Duration::from_secs_f64(seconds);
+                rates.push(sample(&**contestant, &next, value, writers, batch, time));
+            }
+        }
+        println!("\n{value} B, {writers} threads, batches of {batch}: puts/s, median [min..max], to raw");
+        let median = |rates: &mut Vec<f64>| {
+            rates.sort_by(f64::total_cmp);
+            rates[rates.len() / 2]
+        };
+        let raw = median(&mut rates[0]);
+        for ((name, _), rates) in all.iter().zip(&mut rates) {
+            let rate = median(rates);
+            let (min, max) = (rates[0], rates[rates.len() - 1]);
+            println!("{name:20} {rate:10.0} [{min:.0}..{max:.0}] {:.2}", rate / raw);
+        }
+    }
+}

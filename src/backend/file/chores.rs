@@ -1,0 +1,33 @@
+//! [`Chores`]: tells the keeper that there may be something to do.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::Thread;
+
+/// A note that there may be something to do in the background.
+#[derive(Default)]
+pub(super) struct Chores {
+    due: AtomicBool,
+    keeper: OnceLock<Thread>,
+}
+
+impl Chores {
+    pub(super) fn listen(&self, keeper: Thread) {
+        let _ = self.keeper.set(keeper);
+    }
+
+    /// Leaves a note; cheap.
+    pub(super) fn note(&self) {
+        self.due.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the keeper if there is a note.
+    pub(super) fn deliver(&self) {
+        if self.due.load(Ordering::Relaxed)
+            && self.due.swap(false, Ordering::Relaxed)
+            && let Some(keeper) = self.keeper.get()
+        {
+            keeper.unpark();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! [`FileStoreConfig`] and [`Durability`].
+
+use std::path::PathBuf;
+
+use super::store::FileStore;
+use crate::error::{Error, ErrorKind};
+
+/// When a write counts as done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Durability {
+    /// When the device has it: it survives a crash of the machine. The default.
+    #[default]
+    Sync,
+    /// When the operating system has it: it survives a crash of the process, and not one of the
+    /// machine. What a machine crash loses is lost from the end of the log backwards, never from
+    /// its middle. Segments are synced when they are full, and all at close.
+    Os,
+}
+
+/// How a [`FileStore`] is opened. Each setting has a default that suits most.
+///
+/// ```no_run
+/// use snapfold::{Durability, FileStore};
+///
+/// let store = FileStore::builder("snapshots").durability(Durability::Sync).zero_ahead(true).open()?;
+/// # Ok::<(), snapfold::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a configuration does nothing before `open`"]
+pub struct FileStoreConfig {
+    pub(super) dir: PathBuf,
+    pub(super) segment_bytes: u64,
+    pub(super) durability: Durability,
+    pub(super) zero_ahead: bool,
+    pub(super) compact_at: f64,
+    pub(super) compact_bytes_per_second: u64,
+    pub(super) reserve_bytes: u64,
+    pub(super) background: bool,
+}
+
+impl FileStoreConfig {
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self {
+            dir,
+            segment_bytes: 64 << 20,
+            durability: Durability::Sync,
+            zero_ahead: false,
+            compact_at: 0.3,
+            compact_bytes_per_second: 64 << 20,
+            reserve_bytes: 4 << 20,
+            background: true,
+        }
+    }
+
+    /// How large a file of the log grows before the next is begun: 4 KiB to 1 GiB (inclusive),
+    /// 64 MiB by default. A batch that is larger gets a file of its own. Every file is held open:
+    /// a store of a terabyte wants the largest.
+    pub const fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = bytes;
+        self
+    }
+
+    /// When a write counts as done; [`Durability::Sync`] by default.
+    pub const fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Whether each file of the log is filled with zeros before it is used; false by default.
+    /// Writes of a few KiB then become durable faster, for twice the bytes written.
+    pub const fn zero_ahead(mut self, zero_ahead: bool) -> Self {
+        self.zero_ahead = zero_ahead;
+        self
+    }
+
+    /// The dead part of a file from which on compaction rewrites it: above 0 to 1 (inclusive), 0.3
+    /// by default. Less saves space and writes more.
+    pub const fn compact_at(mut self, dead_part: f64) -> Self {
+        self.compact_at = dead_part;
+        self
+    }
+
+    /// How many bytes compaction in the background copies per second; 64 MiB by default, 0 for no
+    /// limit. Does not bound [`FileStore::compact`].
+    pub const fn compact_bytes_per_second(mut self, bytes: u64) -> Self {
+        self.compact_bytes_per_second = bytes;
+        self
+    }
+
+    /// The size of a file that is given up when the disk is full, so that deletes and compaction
+    /// still work and make room: 4 MiB by default, 0 for none, at most 1 GiB.
+    pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
+        self.reserve_bytes = bytes;
+        self
+    }
+
+    /// Whether a thread of the store prepares files ahead and compacts on its own; true by
+    /// default. Without it, [`FileStore::compact`] has to be called after deletes.
+    pub const fn background(mut self, background: bool) -> Self {
+        self.background = background;
+        self
+    }
+
+    /// Opens the store, and creates its directory if there is none. Blocks: about 0.2 s per
+    /// million snapshots.
+    ///
+    /// # Errors
+    /// - `InvalidInput`: a setting is out of its bounds.
+    /// - `Locked`: another process or handle has the store open; the text has its process id.
+    /// - `CorruptStore`: a file is damaged in a way that a crash does not cause, or missing; the
+    ///   text has the file and offset. See [`FileStore::repair`].
+    /// - `Unsupported`: a newer release wrote it.
+    /// - `Store`, `OutOfSpace`: the system refused to read or write.
+    pub fn open(self) -> Result<FileStore, Error> {
+        FileStore::open_with(self)
+    }
+
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let invalid = |why: &str| Err(Error::new(ErrorKind::InvalidInput, "open a store", why));
+        if !(4 << 10..=1 << 30).contains(&self.segment_bytes) {
+            return invalid("segment_bytes must lie between 4 KiB and 1 GiB");
+        }
+        // Also refuses what is not a number.
+        if !(self.compact_at > 0.0 && self.compact_at <= 1.0) {
+            return invalid("compact_at must lie above 0 and not above 1");
+        }
+        if self.reserve_bytes > 1 << 30 {
+            return invalid("reserve_bytes must not exceed 1 GiB");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,218 @@
+//! [`Core`]: an open store, without threads and without a runtime. Everything here blocks.
+
+use std::any::Any;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use super::chores::Chores;
+use super::config::FileStoreConfig;
+use super::disk::{Disk, write_all};
+use super::fault::io_error;
+use super::generations::Generations;
+use super::index::Index;
+use super::layout::{Entry, Manifest};
+use super::log::Log;
+use super::names;
+use super::segment::{Segment, Segments};
+use crate::error::{Error, ErrorKind, Retry};
+
+/// An open store.
+///
+/// Locks are taken in this order: `maintenance`, `log`, a shard of the index, the segments.
+pub(super) struct Core {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) config: FileStoreConfig,
+    pub(super) store: [u8; 16],
+    pub(super) secret: [u64; 2],
+    pub(super) index: Index,
+    pub(super) segments: Segments,
+    pub(super) generations: Generations,
+    /// The end of the log; held by whoever writes.
+    pub(super) log: Mutex<Log>,
+    /// Held by whoever moves or removes segments, or needs them to stay.
+    pub(super) maintenance: Mutex<()>,
+    pub(super) next_id: AtomicU32,
+    pub(super) snapshots: AtomicU64,
+    /// Set once, by a failure after which nobody knows what the disk holds.
+    poison: OnceLock<String>,
+    closed: AtomicBool,
+    pub(super) chores: Chores,
+    /// Whether the reserve is on the disk.
+    pub(super) reserved: AtomicBool,
+    /// Held until the end; dropped last.
+    _lock: Box<dyn Any + Send + Sync>,
+}
+
+impl Core {
+    #[expect(clippy::too_many_arguments, reason = "the one constructor, called in one place")]
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        config: FileStoreConfig,
+        manifest: &Manifest,
+        index: Index,
+        segments: Segments,
+        generations: Generations,
+        log: Log,
+        lock: Box<dyn Any + Send + Sync>,
+    ) -> Self {
+        Self {
+            disk,
+            config,
+            store: manifest.store,
+            secret: manifest.secret,
+            index,
+            segments,
+            generations,
+            log: Mutex::new(log),
+            maintenance: Mutex::new(()),
+            next_id: AtomicU32::new(manifest.next_id),
+            snapshots: AtomicU64::new(0),
+            poison: OnceLock::new(),
+            closed: AtomicBool::new(false),
+            chores: Chores::default(),
+            reserved: AtomicBool::new(false),
+            _lock: lock,
+        }
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.config.dir.join(name)
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.config.dir
+    }
+
+    // What a lock guards is changed only after everything that can fail; a poisoned lock says no
+    // more than `poison` does.
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn maintenance(&self) -> MutexGuard<'_, ()> {
+        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is written any more: what the disk holds is not known.
+    pub(super) fn poison(&self, why: String) {
+        let _ = self.poison.set(why);
+    }
+
+    pub(super) fn close(&self) -> bool {
+        !self.closed.swap(true, Ordering::SeqCst)
+    }
+
+    /// Fails if the store does not write any more.
+    pub(super) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
+        if let Some(why) = self.poison.get() {
+            let message = format!("the store stopped writing: {why}; reopen it");
+            return Err(Error::new(ErrorKind::Poisoned, operation, message));
+        }
+        self.check_open(operation)
+    }
+
+    /// Fails if the store was closed.
+    pub(super) fn check_open(&self, operation: &'static str) -> Result<(), Error> {
+        if self.closed.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Store, operation, "the store was closed"));
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.poison.get().is_some()
+    }
+
+    /// A failure after which it is not known what the disk holds: poisons, and says so.
+    pub(super) fn unknown(
+        &self,
+        operation: &'static str,
+        what: &Path,
+        error: std::io::Error,
+    ) -> Error {
+        self.poison(format!("{}: {}", what.display(), error.kind()));
+        io_error(operation, what, error).with_retry(Retry::Unknown)
+    }
+
+    /// Writes a whole small file, durable but for its name.
+    pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+        let file = self.disk.create(path)?;
+        write_all(&*file, 0, &mut [std::io::IoSlice::new(bytes)])?;
+        file.sync()
+    }
+
+    /// The manifest for these segments.
+    pub(super) fn manifest(&self, log: &Log, segments: &[Arc<Segment>]) -> Manifest {
+        let entries = segments.iter().map(|segment| Entry {
+            id: segment.id,
+            sealed: segment.sealed.load(Ordering::Relaxed),
+            salt: segment.salt,
+            bytes: log.durable_bytes(segment),
+        });
+        Manifest {
+            store: self.store,
+            secret: self.secret,
+            next_seq: log.next_seq,
+            next_id: self.next_id.load(Ordering::Relaxed),
+            segments: entries.collect(),
+            retired: log.retired.clone(),
+        }
+    }
+
+    /// Makes `manifest` the one that counts. An error that is not [`Retry::Unknown`] leaves the
+    /// old one in force.
+    pub(super) fn commit_manifest(
+        &self,
+        operation: &'static str,
+        manifest: &Manifest,
+    ) -> Result<(), Error> {
+        let path = self.path(names::MANIFEST);
+        let temporary = self.path(&names::temporary(names::MANIFEST));
+        self.write_file(&temporary, &manifest.to_bytes())
+            .map_err(|error| io_error(operation, &temporary, error))?;
+        self.disk
+            .rename(&temporary, &path)
+            .and_then(|()| self.disk.sync_dir(self.dir()))
+            .map_err(|error| self.unknown(operation, &path, error))
+    }
+
+    /// Writes the reserve, if there is none and there should be one. Failing is no failure.
+    pub(super) fn fill_reserve(&self) {
+        let bytes = self.config.reserve_bytes;
+        if bytes == 0 || self.reserved.load(Ordering::Relaxed) {
+            return;
+        }
+        let path = self.path(names::RESERVE);
+        let whole = || self.disk.open(&path, false).and_then(|file| file.len());
+        if !whole().is_ok_and(|len| len >= bytes) && self.write_zeros(&path, bytes).is_err() {
+            let _ = self.disk.remove(&path);
+            return;
+        }
+        self.reserved.store(true, Ordering::Relaxed);
+    }
+
+    fn write_zeros(&self, path: &Path, bytes: u64) -> std::io::Result<()> {
+        let file = self.disk.create(path)?;
+        super::log::zero(&*file, 0, bytes)?;
+        file.sync()
+    }
+
+    /// Gives the reserve up; false if there was none.
+    pub(super) fn release_reserve(&self) -> bool {
+        self.reserved.swap(false, Ordering::Relaxed)
+            && self.disk.remove(&self.path(names::RESERVE)).is_ok()
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileStore")
+            .field("dir", &self.config.dir)
+            .field("aggregates", &self.index.len())
+            .field("snapshots", &self.snapshots.load(Ordering::Relaxed))
+            .field("segments", &self.segments)
+            .finish_non_exhaustive()
+    }
+}

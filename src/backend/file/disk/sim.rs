@@ -1,0 +1,406 @@
+//! [`SimDisk`]: a disk in memory that loses power on command, and fails on command.
+//!
+//! What was not synced when the power fails is kept or dropped in pieces of 512 bytes, in any
+//! combination; so is each change of a name. The file's length may or may not follow.
+
+use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use super::{Disk, DiskFile, Locking};
+
+/// The calls that can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in super::super) enum Call {
+    Create,
+    Write,
+    Sync,
+    SetLen,
+    Rename,
+    Remove,
+    SyncDir,
+}
+
+impl Call {
+    pub(in super::super) const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Write,
+        Self::Sync,
+        Self::SetLen,
+        Self::Rename,
+        Self::Remove,
+        Self::SyncDir,
+    ];
+}
+
+/// What survives of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Survival {
+    Nothing,
+    Everything,
+    /// Each piece with even odds, by this seed.
+    Random(u64),
+    /// The first so many pieces.
+    Prefix(u64),
+}
+
+#[derive(Clone, Debug)]
+pub(in super::super) struct SimDisk(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    inodes: Vec<Inode>,
+    names: BTreeMap<PathBuf, usize>,
+    durable_names: BTreeMap<PathBuf, usize>,
+    renames: Vec<NameChange>,
+    calls: u64,
+    crash_at: Option<u64>,
+    crashed: bool,
+    fail: Option<(Call, u64, io::ErrorKind)>,
+    counts: BTreeMap<Call, u64>,
+    /// No file grows once all together have so many bytes.
+    space: Option<u64>,
+    /// Each write takes at most so many bytes.
+    most_per_write: Option<usize>,
+    random: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Inode {
+    content: Vec<u8>,
+    durable: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Clone, Debug)]
+enum Change {
+    Write(usize, Vec<u8>),
+    SetLen(usize),
+}
+
+#[derive(Clone, Debug)]
+struct NameChange {
+    gone: Option<PathBuf>,
+    there: Option<(PathBuf, usize)>,
+}
+
+pub(in super::super) fn random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+fn apply(content: &mut Vec<u8>, change: &Change) {
+    match change {
+        Change::SetLen(len) => content.resize(*len, 0),
+        Change::Write(at, bytes) => {
+            let end = at + bytes.len();
+            if content.len() < end {
+                content.resize(end, 0);
+            }
+            content[*at..end].copy_from_slice(bytes);
+        }
+    }
+}
+
+impl SimDisk {
+    pub(in super::super) fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State { random: seed, ..State::default() })))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap()
+    }
+
+    /// The number of calls so far that change something.
+    pub(in super::super) fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    pub(in super::super) fn count(&self, call: Call) -> u64 {
+        self.state().counts.get(&call).copied().unwrap_or(0)
+    }
+
+    /// The power fails at the call with this number.
+    pub(in super::super) fn crash_at(&self, call: u64) {
+        self.state().crash_at = Some(call);
+    }
+
+    pub(in super::super) fn has_crashed(&self) -> bool {
+        self.state().crashed
+    }
+
+    /// The `nth` call of this kind fails, once.
+    pub(in super::super) fn fail(&self, call: Call, nth: u64, kind: io::ErrorKind) {
+        self.state().fail = Some((call, nth, kind));
+    }
+
+    pub(in super::super) fn limit_space(&self, bytes: Option<u64>) {
+        self.state().space = bytes;
+    }
+
+    pub(in super::super) fn limit_writes(&self, bytes: usize) {
+        self.state().most_per_write = Some(bytes);
+    }
+
+    pub(in super::super) fn used(&self) -> u64 {
+        self.state().used()
+    }
+
+    /// What the disk holds after a loss of power now.
+    pub(in super::super) fn after_crash(&self, survival: Survival) -> Self {
+        let state = self.state();
+        let mut dice = match survival {
+            Survival::Random(seed) => seed,
+            _ => 0,
+        };
+        let mut pieces = 0;
+        let mut keep = || {
+            pieces += 1;
+            match survival {
+                Survival::Nothing => false,
+                Survival::Everything => true,
+                Survival::Random(_) => random(&mut dice) & 1 == 0,
+                Survival::Prefix(first) => pieces <= first,
+            }
+        };
+        let mut names = state.durable_names.clone();
+        for change in &state.renames {
+            if keep() {
+                if let Some(gone) = &change.gone {
+                    names.remove(gone);
+                }
+                if let Some((path, inode)) = &change.there {
+                    names.insert(path.clone(), *inode);
+                }
+            }
+        }
+        let inodes = state.inodes.iter().map(|inode| {
+            let mut content = inode.durable.clone();
+            for change in &inode.pending {
+                match change {
+                    Change::SetLen(_) if keep() => apply(&mut content, change),
+                    Change::SetLen(_) => {}
+                    Change::Write(at, bytes) => {
+                        let mut from = 0;
+                        while from < bytes.len() {
+                            let to = ((at + from) / 512 + 1) * 512 - at;
+                            let to = to.min(bytes.len());
+                            if keep() {
+                                apply(
+                                    &mut content,
+                                    &Change::Write(at + from, bytes[from..to].to_vec()),
+                                );
+                            }
+                            from = to;
+                        }
+                    }
+                }
+            }
+            if content.len() < inode.content.len() && keep() {
+                content.resize(inode.content.len(), 0);
+            }
+            Inode { durable: content.clone(), content, pending: Vec::new() }
+        });
+        let next = State {
+            inodes: inodes.collect(),
+            durable_names: names.clone(),
+            names,
+            random: state.random ^ 0x5555,
+            ..State::default()
+        };
+        Self(Arc::new(Mutex::new(next)))
+    }
+}
+
+impl State {
+    /// Counts a call; fails if the power has failed, or the call is to fail.
+    fn call(&mut self, call: Call) -> io::Result<()> {
+        self.alive()?;
+        self.calls += 1;
+        let count = self.counts.entry(call).or_default();
+        *count += 1;
+        if let Some((failing, nth, kind)) = self.fail
+            && failing == call
+            && nth == *count
+        {
+            return Err(kind.into());
+        }
+        if self.crash_at == Some(self.calls) {
+            self.crashed = true;
+        }
+        Ok(())
+    }
+
+    fn alive(&self) -> io::Result<()> {
+        if self.crashed { Err(io::Error::other("no power")) } else { Ok(()) }
+    }
+
+    fn used(&self) -> u64 {
+        let mut inodes: Vec<_> = self.names.values().collect();
+        inodes.sort_unstable();
+        inodes.dedup();
+        inodes.iter().map(|inode| self.inodes[**inode].content.len() as u64).sum()
+    }
+
+    fn rename(&mut self, gone: Option<&Path>, there: Option<(&Path, usize)>) {
+        if let Some(gone) = gone {
+            self.names.remove(gone);
+        }
+        if let Some((path, inode)) = there {
+            self.names.insert(path.into(), inode);
+        }
+        let there = there.map(|(path, inode)| (path.into(), inode));
+        self.renames.push(NameChange { gone: gone.map(Into::into), there });
+    }
+}
+
+impl Disk for SimDisk {
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        self.state().alive()
+    }
+
+    fn files(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let state = self.state();
+        state.alive()?;
+        let names = state.names.keys().filter(|path| path.parent() == Some(dir));
+        Ok(names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect())
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        let mut state = self.state();
+        state.call(Call::Create)?;
+        let inode = if let Some(inode) = state.names.get(path).copied() {
+            state.inodes[inode].content.clear();
+            state.inodes[inode].pending.push(Change::SetLen(0));
+            inode
+        } else {
+            state.inodes.push(Inode::default());
+            let inode = state.inodes.len() - 1;
+            state.rename(None, Some((path, inode)));
+            inode
+        };
+        state.alive()?;
+        Ok(Arc::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn open(&self, path: &Path, _: bool) -> io::Result<Arc<dyn DiskFile>> {
+        let state = self.state();
+        state.alive()?;
+        let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Arc::new(SimFile { disk: self.clone(), inode }))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Call::Rename)?;
+        let inode = *state.names.get(from).ok_or(io::ErrorKind::NotFound)?;
+        state.rename(Some(from), Some((to, inode)));
+        state.alive()
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        if !state.names.contains_key(path) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.call(Call::Remove)?;
+        state.rename(Some(path), None);
+        state.alive()
+    }
+
+    fn hard_link(&self, _: &Path, _: &Path) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        let mut state = self.state();
+        state.call(Call::SyncDir)?;
+        state.alive()?;
+        state.durable_names = state.names.clone();
+        state.renames.clear();
+        Ok(())
+    }
+
+    fn lock(&self, _: &Path, _: bool) -> io::Result<Locking> {
+        Ok(Locking::Held(Box::new(())))
+    }
+
+    fn random(&self) -> u64 {
+        random(&mut self.state().random)
+    }
+}
+
+#[derive(Debug)]
+struct SimFile {
+    disk: SimDisk,
+    inode: usize,
+}
+
+impl DiskFile for SimFile {
+    fn len(&self) -> io::Result<u64> {
+        let state = self.disk.state();
+        state.alive()?;
+        Ok(state.inodes[self.inode].content.len() as u64)
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let state = self.disk.state();
+        state.alive()?;
+        let content = &state.inodes[self.inode].content;
+        let from = usize::try_from(offset).unwrap().min(content.len());
+        Ok(content[from..from.saturating_add(len).min(content.len())].to_vec())
+    }
+
+    fn read_cached(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.read(offset, len)
+    }
+
+    fn write(&self, offset: u64, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut state = self.disk.state();
+        state.call(Call::Write)?;
+        let mut bytes: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        bytes.truncate(state.most_per_write.unwrap_or(usize::MAX));
+        let at = usize::try_from(offset).unwrap();
+        if let Some(space) = state.space {
+            let len = state.inodes[self.inode].content.len();
+            let room = usize::try_from(space.saturating_sub(state.used())).unwrap();
+            bytes.truncate((len + room).saturating_sub(at));
+            if bytes.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+        }
+        let len = bytes.len();
+        let change = Change::Write(at, bytes);
+        let inode = &mut state.inodes[self.inode];
+        apply(&mut inode.content, &change);
+        inode.pending.push(change);
+        state.alive()?;
+        Ok(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.call(Call::Sync)?;
+        state.alive()?;
+        let inode = &mut state.inodes[self.inode];
+        let pending = std::mem::take(&mut inode.pending);
+        for change in &pending {
+            apply(&mut inode.durable, change);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        let mut state = self.disk.state();
+        state.call(Call::SetLen)?;
+        let change = Change::SetLen(usize::try_from(len).unwrap());
+        let inode = &mut state.inodes[self.inode];
+        apply(&mut inode.content, &change);
+        inode.pending.push(change);
+        state.alive()
+    }
+}

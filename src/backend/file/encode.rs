@@ -1,0 +1,107 @@
+//! From a caller's records and selections to [`Work`]: checked and encoded on the caller's side,
+//! so that whoever writes only has to write.
+
+use bytes::Bytes;
+
+use super::core::Core;
+use super::layout::{DeleteBody, MAX_BODY_BYTES, Scope};
+use super::log::{DeleteItem, PutItem, Work};
+use super::tag::Tag;
+use crate::checksum::crc32;
+use crate::envelope::Record;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{PutOptions, Selection};
+
+/// The longest tenant, kind or id that can be stored (inclusive).
+pub(super) const MAX_PART_BYTES: usize = 1024;
+
+impl Core {
+    pub(super) fn put_work(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Work, Error> {
+        self.check_writable("put a snapshot")?;
+        let items = records.into_iter().map(|record| self.put_item(record));
+        Ok(Work::Put { items: items.collect::<Result<_, _>>()?, replace: options.replace })
+    }
+
+    fn put_item(&self, record: Record) -> Result<PutItem, Error> {
+        let invalid =
+            |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
+        let bytes = record.as_bytes().len() as u64;
+        if bytes > MAX_BODY_BYTES {
+            let message = format!("the record has {bytes} bytes, the limit is {MAX_BODY_BYTES}");
+            return Err(invalid(message));
+        }
+        let header = record.header().map_err(|reject| {
+            invalid(format!("the record is not valid: {reject}")).with_source(reject)
+        })?;
+        for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
+            if part.len() > MAX_PART_BYTES {
+                return Err(invalid(format!(
+                    "the {name} has {} bytes, a file store takes {MAX_PART_BYTES}: use a hash of it",
+                    part.len()
+                )));
+            }
+        }
+        let tag = Tag::of_parts(self.secret, header.tenant, header.kind, header.id);
+        let id = SnapshotId { generation: header.generation, version: header.version };
+        let generation = self
+            .generations
+            .number(id.generation)
+            .ok_or_else(|| invalid("the store has too many generations".into()))?;
+        let checksum = crc32(record.as_bytes());
+        Ok(PutItem { tag, id, generation, record, checksum })
+    }
+
+    /// The delete that `selection` asks for; `None` if it can have nothing to delete.
+    pub(super) fn delete_work(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> Result<Option<Work>, Error> {
+        self.check_writable("delete snapshots")?;
+        let tag = self.tag(key);
+        let scope = match selection {
+            Selection::All => Scope::All,
+            Selection::Below(version) => Scope::Below(version),
+            Selection::Ids(ids) => {
+                // Only what is there: what a caller invents takes no space.
+                let there = |id: &&SnapshotId| {
+                    self.generations.find(id.generation).is_some_and(|generation| {
+                        self.index.exact(tag, generation, id.version, |_| ()).is_some()
+                    })
+                };
+                let mut ids: Vec<_> = ids.iter().filter(there).copied().collect();
+                ids.sort_unstable();
+                ids.dedup();
+                Scope::Ids(ids)
+            }
+        };
+        let nothing = matches!(&scope, Scope::Ids(ids) if ids.is_empty());
+        let item = (!nothing).then(|| Self::delete_item(tag, key, scope)).flatten();
+        Ok(item.map(|item| Work::Delete { items: vec![item] }))
+    }
+
+    /// Deletes below a version, of many aggregates.
+    pub(super) fn delete_below_work(&self, deletes: &[(AggregateKey, u64)]) -> Result<Work, Error> {
+        self.check_writable("delete snapshots")?;
+        let item = |(key, version): &(AggregateKey, u64)| {
+            Self::delete_item(self.tag(key), key, Scope::Below(*version))
+        };
+        Ok(Work::Delete { items: deletes.iter().filter_map(item).collect() })
+    }
+
+    /// `None` for a key that cannot be stored, and so has no snapshots.
+    fn delete_item(tag: Tag, key: &AggregateKey, scope: Scope) -> Option<DeleteItem> {
+        if [key.tenant(), key.kind(), key.id()].iter().any(|part| part.len() > MAX_PART_BYTES) {
+            return None;
+        }
+        let body = Bytes::from(DeleteBody::write(key, &scope));
+        let checksum = crc32(&body);
+        Some(DeleteItem { tag, scope, body, checksum })
+    }
+}

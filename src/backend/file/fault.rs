@@ -1,0 +1,46 @@
+//! How failures of the disk become errors.
+
+use std::io;
+use std::path::Path;
+
+use super::layout::Bad;
+use crate::error::{Error, ErrorKind, Retry};
+
+/// A failed call to the operating system about `what`.
+pub(super) fn io_error(operation: &'static str, what: &Path, error: io::Error) -> Error {
+    let (kind, retry) = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
+            (ErrorKind::OutOfSpace, Retry::Later)
+        }
+        io::ErrorKind::NotADirectory
+        | io::ErrorKind::NotFound
+        | io::ErrorKind::PermissionDenied
+        | io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Store, Retry::Never),
+        _ => (ErrorKind::Store, Retry::Later),
+    };
+    Error::new(kind, operation, format!("{}: {}", what.display(), error.kind()))
+        .with_source(error)
+        .with_retry(retry)
+}
+
+/// The store's own files are not as they must be.
+pub(super) fn corrupt(operation: &'static str, what: &Path, why: impl AsRef<str>) -> Error {
+    let message = format!("{}: {}", what.display(), why.as_ref());
+    Error::new(ErrorKind::CorruptStore, operation, message)
+}
+
+/// A file that does not parse.
+pub(super) fn bad_file(operation: &'static str, what: &Path, bad: Bad) -> Error {
+    match bad {
+        Bad::Foreign => corrupt(operation, what, "it is not a file of a snapshot store"),
+        Bad::Damaged(why) => corrupt(operation, what, why),
+        Bad::Newer(format) => Error::new(
+            ErrorKind::Unsupported,
+            operation,
+            format!(
+                "{}: its format {format} is newer than this release of snapfold",
+                what.display()
+            ),
+        ),
+    }
+}

@@ -1,0 +1,256 @@
+//! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
+//! file, and what a scan of a segment yields.
+
+use super::layout::{FORMAT, FRAME_BYTES, HEAD_BYTES, Scope, padded};
+use super::tag::Tag;
+use super::wire::{Bytes, put_varint, unzigzag, zigzag};
+use crate::checksum::crc32;
+use crate::generation::Generation;
+use crate::snapshot_id::SnapshotId;
+
+const MAGIC: [u8; 6] = *b"snfidx";
+const PUT: u8 = 1;
+const DELETE_ALL: u8 = 2;
+const DELETE_BELOW: u8 = 3;
+const DELETE_IDS: u8 = 4;
+
+/// One frame: where, which aggregate, and what becomes of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hint {
+    pub(super) offset: u64,
+    pub(super) seq: u64,
+    pub(super) body_bytes: u32,
+    pub(super) tag: Tag,
+    pub(super) what: What,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Put(SnapshotId),
+    Delete(Scope),
+}
+
+/// The frames of a segment from its head up to [`covered`](Self::covered), in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hints {
+    entries: Vec<u8>,
+    generations: Vec<Generation>,
+    last_seq: u64,
+    covered: u64,
+}
+
+/// A state of [`Hints`] to go back to.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    entries: usize,
+    last_seq: u64,
+    covered: u64,
+}
+
+impl Mark {
+    /// Where the frames end that were covered.
+    pub(super) fn covered(self) -> u64 {
+        self.covered
+    }
+}
+
+impl Hints {
+    pub(super) const fn new() -> Self {
+        Self { entries: Vec::new(), generations: Vec::new(), last_seq: 0, covered: HEAD_BYTES }
+    }
+
+    /// Where the frames end that are covered.
+    pub(super) fn covered(&self) -> u64 {
+        self.covered
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        Mark { entries: self.entries.len(), last_seq: self.last_seq, covered: self.covered }
+    }
+
+    /// Forgets what was pushed after `mark`.
+    pub(super) fn back_to(&mut self, mark: Mark) {
+        self.entries.truncate(mark.entries);
+        self.last_seq = mark.last_seq;
+        self.covered = mark.covered;
+    }
+
+    /// Adds the put that follows what is covered.
+    pub(super) fn push_put(&mut self, seq: u64, body_bytes: u32, tag: Tag, id: SnapshotId) {
+        self.begin(PUT, seq, body_bytes, tag);
+        let generation = self.generation(id.generation);
+        put_varint(&mut self.entries, generation);
+        put_varint(&mut self.entries, id.version);
+    }
+
+    /// Adds the delete that follows what is covered.
+    pub(super) fn push_delete(&mut self, seq: u64, body_bytes: u32, tag: Tag, scope: &Scope) {
+        match scope {
+            Scope::All => self.begin(DELETE_ALL, seq, body_bytes, tag),
+            Scope::Below(version) => {
+                self.begin(DELETE_BELOW, seq, body_bytes, tag);
+                put_varint(&mut self.entries, *version);
+            }
+            Scope::Ids(ids) => {
+                self.begin(DELETE_IDS, seq, body_bytes, tag);
+                put_varint(&mut self.entries, ids.len() as u64);
+                for id in ids {
+                    let generation = self.generation(id.generation);
+                    put_varint(&mut self.entries, generation);
+                    put_varint(&mut self.entries, id.version);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, kind: u8, seq: u64, body_bytes: u32, tag: Tag) {
+        self.entries.push(kind);
+        put_varint(&mut self.entries, zigzag(self.last_seq, seq));
+        put_varint(&mut self.entries, body_bytes.into());
+        self.entries.extend_from_slice(&tag.to_bytes());
+        self.last_seq = seq;
+        self.covered += FRAME_BYTES + padded(body_bytes.into());
+    }
+
+    fn generation(&mut self, generation: Generation) -> u64 {
+        let known = self.generations.iter().rposition(|known| *known == generation);
+        let number = known.unwrap_or_else(|| {
+            self.generations.push(generation);
+            self.generations.len() - 1
+        });
+        number as u64
+    }
+
+    /// The frames, in the order of the file; `None` if the bytes contradict themselves.
+    pub(super) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
+        let mut reader = Bytes(&self.entries);
+        let mut offset = HEAD_BYTES;
+        let mut seq = 0;
+        while !reader.0.is_empty() {
+            let kind = reader.u8()?;
+            seq = unzigzag(seq, reader.varint()?);
+            let body_bytes = u32::try_from(reader.varint()?).ok()?;
+            let tag = Tag::from_bytes(reader.array()?);
+            let what = match kind {
+                PUT => What::Put(self.id(&mut reader)?),
+                DELETE_ALL => What::Delete(Scope::All),
+                DELETE_BELOW => What::Delete(Scope::Below(reader.varint()?)),
+                DELETE_IDS => {
+                    let count = reader.varint()?;
+                    // Each takes two bytes or more: a lie about the count ends at the end.
+                    let ids: Option<Vec<_>> = (0..count).map(|_| self.id(&mut reader)).collect();
+                    What::Delete(Scope::Ids(ids?))
+                }
+                _ => return None,
+            };
+            each(Hint { offset, seq, body_bytes, tag, what });
+            offset = offset.checked_add(FRAME_BYTES + padded(body_bytes.into()))?;
+        }
+        (offset == self.covered && seq == self.last_seq).then_some(())
+    }
+
+    fn id(&self, reader: &mut Bytes<'_>) -> Option<SnapshotId> {
+        let generation = usize::try_from(reader.varint()?).ok()?;
+        let generation = *self.generations.get(generation)?;
+        Some(SnapshotId { generation, version: reader.varint()? })
+    }
+
+    /// The content of the index file of the segment with this salt. `secret` keys the checksum, so
+    /// that tags made with another are not taken for valid.
+    pub(super) fn to_bytes(&self, salt: u64, secret: [u64; 2]) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64 + self.entries.len());
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        let generations = u32::try_from(self.generations.len()).unwrap_or(u32::MAX);
+        bytes.extend_from_slice(&generations.to_le_bytes());
+        bytes.extend_from_slice(&salt.to_le_bytes());
+        bytes.extend_from_slice(&self.covered.to_le_bytes());
+        bytes.extend_from_slice(&self.last_seq.to_le_bytes());
+        for generation in &self.generations {
+            bytes.extend_from_slice(&generation.fingerprint.to_le_bytes());
+            bytes.extend_from_slice(&generation.schema_version.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.entries);
+        let checksum = checksum(&bytes, secret);
+        if let Some(field) = bytes.get_mut(8..12) {
+            field.copy_from_slice(&checksum.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// The hints in `bytes`; `None` if they are damaged, or not about the segment with this salt.
+    pub(super) fn parse(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<Self> {
+        let mut reader = Bytes(bytes);
+        if reader.array()? != MAGIC || reader.u16()? != FORMAT {
+            return None;
+        }
+        if reader.u32()? != checksum(bytes, secret) {
+            return None;
+        }
+        let generations = reader.u32()?;
+        if reader.u64()? != salt {
+            return None;
+        }
+        let (covered, last_seq) = (reader.u64()?, reader.u64()?);
+        let mut generation = || {
+            let fingerprint = reader.u64()?;
+            Some(Generation { fingerprint, schema_version: reader.u32()? })
+        };
+        let generations = (0..generations).map(|_| generation()).collect::<Option<_>>()?;
+        Some(Self { entries: reader.0.to_vec(), generations, last_seq, covered })
+    }
+}
+
+fn checksum(bytes: &[u8], [a, b]: [u64; 2]) -> u32 {
+    let mut hasher =
+        crc32fast::Hasher::new_with_initial(crc32(&(a ^ b.rotate_left(32)).to_le_bytes()));
+    hasher.update(bytes.get(..8).unwrap_or_default());
+    hasher.update(bytes.get(12..).unwrap_or_default());
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    //! Index files are believed if their checksum matches: what goes in must come out, and a
+    //! changed bit must not pass.
+
+    use super::*;
+
+    #[test]
+    fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
+        let id = |version, fingerprint| SnapshotId {
+            generation: Generation { schema_version: 2, fingerprint },
+            version,
+        };
+        let tag = Tag { high: 1 << 63, low: 7 };
+        let mut hints = Hints::new();
+        hints.push_put(500, 100, tag, id(1, 5));
+        let mark = hints.mark();
+        hints.push_put(900, 3, tag, id(9, 9));
+        hints.back_to(mark);
+        hints.push_delete(7, 64, tag, &Scope::Below(u64::MAX));
+        hints.push_delete(8, 64, tag, &Scope::Ids(vec![id(2, 6), id(3, 5)]));
+        hints.push_put(9, 0, tag, id(u64::MAX, 6));
+        let bytes = hints.to_bytes(3, [1, 2]);
+        let read = Hints::parse(&bytes, 3, [1, 2]).unwrap();
+        let mut frames = Vec::new();
+        read.read(|hint| frames.push(hint)).unwrap();
+        assert_eq!(frames.len(), 4);
+        assert_eq!(frames[1].offset, HEAD_BYTES + 24 + 104);
+        assert_eq!(frames[3].what, What::Put(id(u64::MAX, 6)));
+        assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
+        assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
+
+        assert_eq!(Hints::parse(&bytes, 4, [1, 2]), None);
+        assert_eq!(Hints::parse(&bytes, 3, [1, 3]), None);
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Hints::parse(&changed, 3, [1, 2]), None, "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert_eq!(Hints::parse(&bytes[..len], 3, [1, 2]), None, "cut to {len}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! [`Chains`]: the older snapshots of a shard's aggregates, newest first.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Range;
+use std::iter::Rev;
+
+use super::item::{Item, Packed};
+
+/// Leads to the older snapshots of one aggregate: nothing, a list of nodes, or a tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Link(u32);
+
+impl Link {
+    pub(super) const NONE: Self = Self(u32::MAX);
+    const TREE: u32 = 1 << 31;
+
+    fn tree(self) -> Option<usize> {
+        (self != Self::NONE && self.0 & Self::TREE != 0).then_some((self.0 & !Self::TREE) as usize)
+    }
+
+    fn node(self) -> Option<usize> {
+        (self.0 & Self::TREE == 0).then_some(self.0 as usize)
+    }
+}
+
+/// A list longer than this becomes a tree, so that no number of versions makes a search slow.
+const LONGEST_LIST: usize = 32;
+
+#[derive(Clone, Copy)]
+struct Node {
+    packed: Packed,
+    next: Link,
+}
+
+type Tree = BTreeMap<(u64, u32), Item>;
+
+/// The older snapshots of a shard's aggregates: 24 bytes each while there are few.
+pub(super) struct Chains {
+    nodes: Vec<Node>,
+    free: Link,
+    trees: Vec<Tree>,
+    free_trees: Vec<u32>,
+    /// Grows in large steps, for speed, until [`settle`](Self::settle).
+    pub(super) loading: bool,
+}
+
+impl Chains {
+    pub(super) const fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            free: Link::NONE,
+            trees: Vec::new(),
+            free_trees: Vec::new(),
+            loading: false,
+        }
+    }
+
+    /// Gives back the memory that growing in large steps took.
+    pub(super) fn settle(&mut self) {
+        self.loading = false;
+        self.nodes.shrink_to_fit();
+    }
+
+    /// The snapshots behind `link` with versions at or below `at_most`, newest first.
+    pub(super) fn walk(&self, link: Link, at_most: u64) -> Walk<'_> {
+        match link.tree().and_then(|tree| self.trees.get(tree)) {
+            Some(tree) => Walk::Tree(tree.range(..=(at_most, u32::MAX)).rev()),
+            None => Walk::List { chains: self, link, at_most },
+        }
+    }
+
+    /// Puts `item` before all others behind `link`.
+    pub(super) fn push(&mut self, link: Link, item: Item) -> Link {
+        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
+            tree.insert(key(&item), item);
+            return link;
+        }
+        let pushed = self.add_node(Packed::new(item), link);
+        // Measuring each time would make long lists slow to build; one time in 16 will do.
+        if pushed.0.is_multiple_of(16) && self.walk(pushed, u64::MAX).nth(LONGEST_LIST).is_some() {
+            return self.grow_tree(pushed);
+        }
+        pushed
+    }
+
+    /// Inserts `item` behind `link` where its version belongs; returns the one that it replaces.
+    pub(super) fn insert(&mut self, link: &mut Link, item: Item) -> Option<Item> {
+        let mut steps = 0;
+        let mut before = None;
+        let mut at = *link;
+        while let Some(node) = at.node().and_then(|node| self.nodes.get_mut(node)) {
+            let here = node.packed.item();
+            if here.is_same(&item) {
+                node.packed = Packed::new(item);
+                return Some(here);
+            }
+            if here.version < item.version {
+                break;
+            }
+            steps += 1;
+            before = at.node();
+            at = node.next;
+        }
+        if steps > LONGEST_LIST && link.tree().is_none() {
+            *link = self.grow_tree(*link);
+        }
+        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
+            return tree.insert(key(&item), item);
+        }
+        let added = self.add_node(Packed::new(item), at);
+        match before.and_then(|before| self.nodes.get_mut(before)) {
+            Some(before) => before.next = added,
+            None => *link = added,
+        }
+        None
+    }
+
+    /// Removes those behind `link` that `remove` wants gone.
+    pub(super) fn retain(&mut self, link: &mut Link, mut remove: impl FnMut(&Item) -> bool) {
+        if let Some(number) = link.tree() {
+            if let Some(tree) = self.trees.get_mut(number) {
+                tree.retain(|_, item| !remove(item));
+                if tree.is_empty() {
+                    self.free_trees.push(link.0 & !Link::TREE);
+                    *link = Link::NONE;
+                }
+            }
+            return;
+        }
+        let mut before: Option<usize> = None;
+        let mut at = *link;
+        while let Some(number) = at.node() {
+            let Some(node) = self.nodes.get_mut(number) else { return };
+            let next = node.next;
+            if remove(&node.packed.item()) {
+                node.next = self.free;
+                self.free = at;
+                match before.and_then(|before| self.nodes.get_mut(before)) {
+                    Some(before) => before.next = next,
+                    None => *link = next,
+                }
+            } else {
+                before = Some(number);
+            }
+            at = next;
+        }
+    }
+
+    /// Takes the newest behind `link` off it.
+    pub(super) fn pop(&mut self, link: &mut Link) -> Option<Item> {
+        let newest = self.walk(*link, u64::MAX).next()?;
+        self.retain_one(link, &newest);
+        Some(newest)
+    }
+
+    fn retain_one(&mut self, link: &mut Link, gone: &Item) {
+        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
+            tree.remove(&key(gone));
+            if tree.is_empty() {
+                self.free_trees.push(link.0 & !Link::TREE);
+                *link = Link::NONE;
+            }
+        } else if let Some(node) = link.node().and_then(|node| self.nodes.get_mut(node)) {
+            let next = node.next;
+            node.next = self.free;
+            self.free = *link;
+            *link = next;
+        }
+    }
+
+    /// Replaces `old` behind `link` by `new`, which has the same identity; false if it is not there.
+    pub(super) fn swap(&mut self, link: Link, old: &Item, new: Item) -> bool {
+        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
+            return match tree.get_mut(&key(old)) {
+                Some(there) if there == old => {
+                    *there = new;
+                    true
+                }
+                _ => false,
+            };
+        }
+        let mut at = link;
+        while let Some(node) = at.node().and_then(|node| self.nodes.get_mut(node)) {
+            if node.packed.item() == *old {
+                node.packed = Packed::new(new);
+                return true;
+            }
+            at = node.next;
+        }
+        false
+    }
+
+    /// The bytes held, whether in use or not.
+    pub(super) fn memory(&self) -> usize {
+        let trees: usize = self.trees.iter().map(BTreeMap::len).sum();
+        self.nodes.capacity() * size_of::<Node>() + trees * 2 * size_of::<((u64, u32), Item)>()
+    }
+
+    fn add_node(&mut self, packed: Packed, next: Link) -> Link {
+        let taken = self.free;
+        if let Some(node) = taken.node().and_then(|node| self.nodes.get_mut(node)) {
+            self.free = node.next;
+            *node = Node { packed, next };
+            return taken;
+        }
+        let len = self.nodes.len();
+        if len == self.nodes.capacity() && !self.loading {
+            // Doubling would leave up to half of the memory unused.
+            self.nodes.reserve_exact(len / 32 + 16);
+        }
+        self.nodes.push(Node { packed, next });
+        // 2^31 nodes of one shard are 48 GiB, 3 TiB of all: memory ends before the numbers do.
+        Link(u32::try_from(len).unwrap_or(u32::MAX))
+    }
+
+    fn grow_tree(&mut self, link: Link) -> Link {
+        let tree: Tree = self.walk(link, u64::MAX).map(|item| (key(&item), item)).collect();
+        let mut list = link;
+        self.retain(&mut list, |_| true);
+        let number = if let Some(number) = self.free_trees.pop() {
+            if let Some(place) = self.trees.get_mut(number as usize) {
+                *place = tree;
+            }
+            number
+        } else {
+            self.trees.push(tree);
+            u32::try_from(self.trees.len() - 1).unwrap_or(u32::MAX)
+        };
+        Link(number | Link::TREE)
+    }
+}
+
+fn key(item: &Item) -> (u64, u32) {
+    (item.version, item.place.generation)
+}
+
+/// The older snapshots of an aggregate, newest first.
+pub(super) enum Walk<'a> {
+    List { chains: &'a Chains, link: Link, at_most: u64 },
+    Tree(Rev<Range<'a, (u64, u32), Item>>),
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        match self {
+            Self::Tree(range) => range.next().map(|(_, item)| *item),
+            Self::List { chains, link, at_most } => loop {
+                let node = chains.nodes.get(link.node()?)?;
+                *link = node.next;
+                if node.packed.version() <= *at_most {
+                    return Some(node.packed.item());
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! [`Item`]: one snapshot in the index, and how it is packed into 20 bytes.
+
+/// Where a record lies, and of which generation it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Place {
+    /// The place of its segment in the table of segments; below [`Place::MAX_SLOTS`].
+    pub(in super::super) slot: u32,
+    /// Where its frame begins; a multiple of 8, below [`Place::MAX_OFFSET`].
+    pub(in super::super) offset: u64,
+    /// The length of the record; below 2^31, never 0.
+    pub(in super::super) len: u32,
+    /// The number of its generation; below [`Place::MAX_GENERATIONS`].
+    pub(in super::super) generation: u32,
+}
+
+impl Place {
+    pub(in super::super) const MAX_SLOTS: u32 = 1 << SLOT_BITS;
+    pub(in super::super) const MAX_OFFSET: u64 = 8 << OFFSET_BITS;
+    pub(in super::super) const MAX_GENERATIONS: u32 = 1 << (5 + 12);
+}
+
+/// One snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Item {
+    pub(in super::super) version: u64,
+    pub(in super::super) place: Place,
+}
+
+impl Item {
+    /// Whether both are the same snapshot of an aggregate, wherever they lie.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        self.version == other.version && self.place.generation == other.place.generation
+    }
+}
+
+const OFFSET_BITS: u32 = 28;
+const LEN_BITS: u32 = 31;
+const SLOT_BITS: u32 = 20;
+
+/// An [`Item`] in five words, aligned to four bytes so that tables have no gaps.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Packed([u32; 5]);
+
+impl Packed {
+    pub(super) const EMPTY: Self = Self([0; 5]);
+
+    /// No item packs to this: a record is never empty.
+    pub(super) fn is_empty(self) -> bool {
+        self.0 == [0; 5]
+    }
+
+    pub(super) fn version(self) -> u64 {
+        let [low, high, ..] = self.0;
+        u64::from(low) | u64::from(high) << 32
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "each word takes its part of the bits")]
+    pub(super) fn new(item: Item) -> Self {
+        let Place { slot, offset, len, generation } = item.place;
+        let (low, high) = (u64::from(generation & 31), generation >> 5);
+        let place =
+            (offset / 8) | (u64::from(len) << OFFSET_BITS) | (low << (OFFSET_BITS + LEN_BITS));
+        Self([
+            item.version as u32,
+            (item.version >> 32) as u32,
+            place as u32,
+            (place >> 32) as u32,
+            slot | high << SLOT_BITS,
+        ])
+    }
+
+    pub(super) fn item(self) -> Item {
+        let [_, _, low, high, last] = self.0;
+        let place = u64::from(low) | u64::from(high) << 32;
+        let generation = (place >> (OFFSET_BITS + LEN_BITS)) as u32 | last >> SLOT_BITS << 5;
+        Item {
+            version: self.version(),
+            place: Place {
+                slot: last & ((1 << SLOT_BITS) - 1),
+                offset: (place & ((1 << OFFSET_BITS) - 1)) * 8,
+                len: (place >> OFFSET_BITS & ((1 << LEN_BITS) - 1)) as u32,
+                generation,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_of_each_field_survives_packing() {
+        assert_eq!(size_of::<Packed>(), 20);
+        let largest = Place {
+            slot: Place::MAX_SLOTS - 1,
+            offset: Place::MAX_OFFSET - 8,
+            len: (1 << 31) - 1,
+            generation: Place::MAX_GENERATIONS - 1,
+        };
+        let none = Place { slot: 0, offset: 0, len: 1, generation: 0 };
+        for place in [
+            largest,
+            none,
+            Place { slot: largest.slot, ..none },
+            Place { offset: largest.offset, ..none },
+            Place { len: largest.len, ..none },
+            Place { generation: largest.generation, ..none },
+        ] {
+            for version in [1, u64::MAX, 1 << 33] {
+                let item = Item { version, place };
+                assert_eq!(Packed::new(item).item(), item);
+                assert!(!Packed::new(item).is_empty());
+            }
+        }
+    }
+}

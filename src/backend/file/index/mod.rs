@@ -1,0 +1,165 @@
+//! [`Index`]: where each snapshot lies, in memory: about 40 bytes per aggregate and 24 per older
+//! version. Holds no keys: whoever finds a record verifies that it is of the aggregate.
+
+mod chain;
+mod item;
+mod shard;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::tag::Tag;
+use shard::Shard;
+
+pub(super) use item::{Item, Place};
+
+const SHARD_BITS: u32 = 6;
+const SHARDS: usize = 1 << SHARD_BITS;
+
+/// Where each snapshot lies.
+pub(super) struct Index {
+    shards: Box<[RwLock<Shard>]>,
+}
+
+impl Index {
+    pub(super) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| RwLock::new(Shard::new())).collect() }
+    }
+
+    /// The newest snapshot of a generation at or below a version.
+    ///
+    /// `with` runs while the snapshot cannot be moved, on it or, if there is none, on whether the
+    /// aggregate has another snapshot at or below the version.
+    pub(super) fn newest<R>(
+        &self,
+        tag: Tag,
+        generation: Option<u32>,
+        at_most: u64,
+        with: impl FnOnce(Result<Item, bool>) -> R,
+    ) -> R {
+        let shard = self.read(tag);
+        let mut others = false;
+        for item in shard.walk(tag, at_most) {
+            if Some(item.place.generation) == generation {
+                return with(Ok(item));
+            }
+            others = true;
+        }
+        with(Err(others))
+    }
+
+    /// Just the snapshot with this identity; `with` runs while it cannot be moved.
+    pub(super) fn exact<R>(
+        &self,
+        tag: Tag,
+        generation: u32,
+        version: u64,
+        with: impl FnOnce(Item) -> R,
+    ) -> Option<R> {
+        let shard = self.read(tag);
+        let item = shard
+            .walk(tag, version)
+            .take_while(|item| item.version == version)
+            .find(|item| item.place.generation == generation);
+        item.map(with)
+    }
+
+    /// The snapshots of an aggregate at or below `at_most` as long as `wanted` holds, newest first.
+    pub(super) fn list(
+        &self,
+        tag: Tag,
+        at_most: u64,
+        mut wanted: impl FnMut(&[Item], &Item) -> bool,
+    ) -> Vec<Item> {
+        let mut items = Vec::new();
+        for item in self.read(tag).walk(tag, at_most) {
+            if !wanted(&items, &item) {
+                break;
+            }
+            items.push(item);
+        }
+        items
+    }
+
+    /// Up to `limit` tags above `after`, in order; fewer only at the end.
+    pub(super) fn tags_after(&self, after: Option<Tag>, limit: usize) -> Vec<Tag> {
+        let mut tags = Vec::new();
+        let first = after.map_or(0, number);
+        for (at, shard) in self.shards.iter().enumerate().skip(first) {
+            let after = after.filter(|_| at == first);
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let left = limit - tags.len();
+            tags.extend(shard.tags_after(after).take(left).map(|(tag, _)| tag));
+            if tags.len() == limit {
+                break;
+            }
+        }
+        tags
+    }
+
+    /// Adds a snapshot; returns the one of the same identity that it replaces.
+    pub(super) fn insert(&self, tag: Tag, item: Item) -> Option<Item> {
+        self.write(tag).insert(tag, item)
+    }
+
+    /// Removes the snapshots of an aggregate that `remove` wants gone.
+    pub(super) fn remove(&self, tag: Tag, remove: impl FnMut(&Item) -> bool) {
+        self.write(tag).remove(tag, remove);
+    }
+
+    /// Replaces `old` by `new`, which has the same identity; false if `old` is not there any more.
+    pub(super) fn swap(&self, tag: Tag, old: &Item, new: Item) -> bool {
+        self.write(tag).swap(tag, old, new)
+    }
+
+    /// Many snapshots are about to be added: memory does not matter before [`settle`](Self::settle).
+    pub(super) fn expect_many(&self) {
+        self.each(Shard::expect_many);
+    }
+
+    /// Gives back the memory that growing in large steps took.
+    pub(super) fn settle(&self) {
+        self.each(Shard::settle);
+    }
+
+    fn each(&self, change: impl Fn(&mut Shard)) {
+        for shard in &self.shards {
+            change(&mut shard.write().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// The number of aggregates.
+    pub(super) fn len(&self) -> usize {
+        self.sum(Shard::len)
+    }
+
+    /// The bytes held, whether in use or not.
+    pub(super) fn memory(&self) -> usize {
+        self.sum(Shard::memory)
+    }
+
+    fn sum(&self, of: impl Fn(&Shard) -> usize) -> usize {
+        let shards = self.shards.iter();
+        shards.map(|shard| of(&shard.read().unwrap_or_else(PoisonError::into_inner))).sum()
+    }
+
+    // No change of a shard can panic half-way, so a poisoned lock still guards a whole shard.
+    fn read(&self, tag: Tag) -> RwLockReadGuard<'_, Shard> {
+        self.shard(tag).read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self, tag: Tag) -> RwLockWriteGuard<'_, Shard> {
+        self.shard(tag).write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "six bits number the 64 shards")]
+    fn shard(&self, tag: Tag) -> &RwLock<Shard> {
+        &self.shards[number(tag)]
+    }
+}
+
+fn number(tag: Tag) -> usize {
+    (tag.high >> (64 - SHARD_BITS)) as usize
+}

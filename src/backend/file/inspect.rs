@@ -1,0 +1,248 @@
+//! Looking at a closed store: [`inspect`] reads what its files say, [`verify`] reads all of them.
+
+use std::any::Any;
+use std::path::Path;
+
+use super::disk::{Disk, DiskFile};
+use super::fault::{corrupt, io_error};
+use super::hints::Hints;
+use super::layout::{Bad, Entry, Head, Kind, Manifest};
+use super::names;
+use super::open;
+use super::problem::Problem;
+use super::scan::{Scanner, Step, durable_after};
+use crate::envelope::{Header, Record};
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+
+/// What the files of a closed store say about themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The number that tells this store from all others.
+    pub store: u128,
+    /// The files of the log, in the order in which they were begun.
+    pub segments: Vec<SegmentInfo>,
+    /// The names of files in the directory that are not the store's.
+    pub foreign: Vec<String>,
+}
+
+/// One file of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// The name of the file.
+    pub file: String,
+    /// Its length in bytes; `None` if it is missing.
+    pub bytes: Option<u64>,
+    /// Whether it is complete; at most one is not.
+    pub sealed: bool,
+    /// Whether there is an index file of it, which makes opening faster.
+    pub indexed: bool,
+}
+
+/// What a look at every byte of a closed store has found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Verification {
+    /// The number of records in the log, of live snapshots and dead ones.
+    pub records: u64,
+    /// The number of deletes in the log.
+    pub deletes: u64,
+    /// The bytes at the end of the log that a crash has left, and that the next opening cuts off.
+    pub torn_bytes: u64,
+    /// What is wrong; empty if all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// Locks a store as far as the directory lets itself be written to.
+fn hold(
+    disk: &dyn Disk,
+    dir: &Path,
+    files: &[String],
+    operation: &'static str,
+) -> Result<Option<Box<dyn Any + Send + Sync>>, Error> {
+    if files.iter().any(|name| name == names::LOCK) {
+        return open::lock(disk, dir, operation, false).map(Some);
+    }
+    Ok(None)
+}
+
+fn listing(disk: &dyn Disk, dir: &Path, operation: &'static str) -> Result<Vec<String>, Error> {
+    disk.files(dir).map_err(|error| io_error(operation, dir, error))
+}
+
+pub(super) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> {
+    let operation = "inspect a store";
+    let files = listing(disk, dir, operation)?;
+    let _lock = hold(disk, dir, &files, operation)?;
+    let manifest = open::read_manifest(disk, dir, &files, operation)?
+        .ok_or_else(|| corrupt(operation, dir, "there is no store in this directory"))?;
+    let segments = manifest.segments.iter().map(|entry| {
+        let file = names::segment(entry.id);
+        let opened = disk.open(&dir.join(&file), false);
+        SegmentInfo {
+            bytes: opened.and_then(|file| file.len()).ok(),
+            sealed: entry.sealed,
+            indexed: files.contains(&names::hints(entry.id)),
+            file,
+        }
+    });
+    let segments = segments.collect();
+    let ours = |name: &String| {
+        names::is_temporary(name)
+            || names::segment_id(name).is_some()
+            || names::hints_id(name).is_some()
+            || [names::LOCK, names::MANIFEST, names::RESERVE].contains(&name.as_str())
+    };
+    let mut foreign: Vec<_> = files.into_iter().filter(|name| !ours(name)).collect();
+    foreign.sort_unstable();
+    Ok(Inspection { store: u128::from_le_bytes(manifest.store), segments, foreign })
+}
+
+pub(super) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verification, Error> {
+    let operation = "verify a store";
+    let files = listing(disk, dir, operation)?;
+    let _lock = hold(disk, dir, &files, operation)?;
+    let mut found = Verification::default();
+    let manifest = match open::read_manifest(disk, dir, &files, operation) {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => {
+            found.problems.push(Problem::new(names::MANIFEST, None, "the file is missing"));
+            return Ok(found);
+        }
+        Err(error) if error.kind() == crate::error::ErrorKind::CorruptStore => {
+            found.problems.push(Problem::new(names::MANIFEST, None, error.to_string()));
+            return Ok(found);
+        }
+        Err(error) => return Err(error),
+    };
+    for name in &files {
+        if let Some(id) = names::segment_id(name)
+            && !manifest.segments.iter().any(|entry| entry.id == id)
+            && !manifest.retired.contains(&id)
+        {
+            let what = format!("it is not listed in {}", names::MANIFEST);
+            found.problems.push(Problem::new(name, None, what));
+        }
+    }
+    for entry in &manifest.segments {
+        verify_segment(disk, dir, &manifest, entry, &files, &mut found)
+            .map_err(|error| io_error(operation, &dir.join(names::segment(entry.id)), error))?;
+    }
+    Ok(found)
+}
+
+fn verify_segment(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+    entry: &Entry,
+    files: &[String],
+    found: &mut Verification,
+) -> std::io::Result<()> {
+    let name = names::segment(entry.id);
+    let mut problem = |offset, what: &str| {
+        found.problems.push(Problem::new(&name, offset, what));
+    };
+    let temporary = names::temporary(&name);
+    let present = [&name, &temporary].into_iter().find(|name| files.contains(name));
+    let Some(present) = present else {
+        problem(None, "the file is missing");
+        return Ok(());
+    };
+    let file = disk.open(&dir.join(present), false)?;
+    let len = file.len()?;
+    if len < entry.bytes || (entry.sealed && len != entry.bytes) {
+        problem(None, &format!("it has {len} bytes and should have {}", entry.bytes));
+    }
+    match Head::parse(&file.read(0, 48)?) {
+        Ok(head) if (head.store, head.id, head.salt) == (manifest.store, entry.id, entry.salt) => {}
+        Ok(_) => problem(Some(0), "it belongs to another store or place"),
+        Err(Bad::Foreign) => problem(Some(0), "it is not a segment"),
+        Err(Bad::Newer(_)) => problem(Some(0), "its format is newer than this release"),
+        Err(Bad::Damaged(what)) => problem(Some(0), what),
+    }
+    let mut torn = 0;
+    walk(&*file, entry.salt, len, |at, part| {
+        match part {
+            Part::Frame(Kind::Put, body) => {
+                found.records += 1;
+                if let Err(reject) = Record::from_bytes(body.to_vec()).verify() {
+                    let mut problem = Problem::new(&name, Some(at), reject.to_string());
+                    problem.snapshot = identity(body);
+                    found.problems.push(problem);
+                }
+            }
+            Part::Frame(Kind::Delete, _) => found.deletes += 1,
+            Part::Frame(Kind::Seal, _) => {}
+            Part::Bad { why, until, snapshot } => {
+                let tail = until == len && !entry.sealed && at >= entry.bytes;
+                if tail && durable_after(&*file, entry.salt, at, len)?.is_none() {
+                    torn = until - at;
+                } else {
+                    let mut problem = Problem::new(&name, Some(at), why);
+                    problem.snapshot = snapshot;
+                    found.problems.push(problem);
+                }
+            }
+        }
+        Ok(())
+    })?;
+    found.torn_bytes += torn;
+    let hints = names::hints(entry.id);
+    if files.contains(&hints) {
+        let read = open::read_whole(disk, &dir.join(&hints)).ok();
+        let parsed = read.and_then(|read| Hints::parse(&read, entry.salt, manifest.secret));
+        if parsed.is_none() {
+            let what = "it is damaged, and is made again at the next opening";
+            found.problems.push(Problem::new(&hints, None, what));
+        }
+    }
+    Ok(())
+}
+
+/// A part of a segment.
+pub(super) enum Part<'a> {
+    Frame(Kind, &'a [u8]),
+    /// Bytes that are no whole frame, up to the next one or the end.
+    Bad {
+        why: &'static str,
+        until: u64,
+        snapshot: Option<(AggregateKey, SnapshotId)>,
+    },
+}
+
+/// Hands each part of a segment to `each`, beyond any damage too.
+pub(super) fn walk(
+    file: &dyn DiskFile,
+    salt: u64,
+    len: u64,
+    mut each: impl FnMut(u64, Part<'_>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut scanner = Scanner::new(file, salt, 0, len);
+    loop {
+        let at = scanner.at;
+        let why = match scanner.step()? {
+            Step::End => return Ok(()),
+            Step::Frame(frame, body) => {
+                each(at, Part::Frame(frame.kind, body))?;
+                continue;
+            }
+            Step::Bad(why) => why,
+        };
+        // The body of a frame that is damaged may still say whose it is.
+        let guess = usize::try_from(len.saturating_sub(at + 24).min(1 << 12)).unwrap_or(0);
+        let snapshot = identity(&file.read(at + 24, guess)?);
+        scanner.at += 1;
+        scanner.seek()?;
+        each(at, Part::Bad { why, until: scanner.at, snapshot })?;
+    }
+}
+
+fn identity(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
+    let header = Header::parse(body).ok()?;
+    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).ok()?;
+    Some((key, SnapshotId { generation: header.generation, version: header.version }))
+}

@@ -1,0 +1,85 @@
+//! [`Keeper`]: the thread that prepares segments ahead and compacts.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::core::Core;
+
+/// Looks after a store in the background.
+pub(super) struct Keeper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Checks follow each other at this distance or more: a burst of deletes is worth one.
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Keeper {
+    pub(super) fn start(core: &Arc<Core>) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let thread = thread::Builder::new().name("snapfold-keeper".into()).spawn({
+            let (core, stop) = (Arc::clone(core), Arc::clone(&stop));
+            move || run(&core, &stop)
+        })?;
+        core.chores.listen(thread.thread().clone());
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::SeqCst);
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            // It panics with nothing that a caller could do anything about.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(core: &Core, stop: &AtomicBool) {
+    let stopped = || stop.load(Ordering::SeqCst) || core.is_poisoned();
+    while !stopped() {
+        core.fill_reserve();
+        if core.wants_segment()
+            && let Ok(prepared) = core.prepare(core.zero_bytes())
+        {
+            core.offer(prepared);
+        }
+        if core.wants_compaction() {
+            let began = Instant::now();
+            let mut copied = 0_u64;
+            // What fails here fails again, or is cured, at the next check.
+            let _ = core.compact(&mut |bytes| {
+                copied += bytes;
+                rest(core, began, copied, &stopped);
+                !stopped()
+            });
+        }
+        if !stopped() {
+            thread::park();
+            rest_for(PAUSE, &stopped);
+        }
+    }
+}
+
+/// Waits until `copied` bytes since `began` are within the configured rate.
+fn rest(core: &Core, began: Instant, copied: u64, stopped: &dyn Fn() -> bool) {
+    let rate = core.config.compact_bytes_per_second;
+    if let Some(due) = copied.saturating_mul(1_000_000).checked_div(rate) {
+        let due = Duration::from_micros(due);
+        rest_for(due.saturating_sub(began.elapsed()), stopped);
+    }
+}
+
+fn rest_for(time: Duration, stopped: &dyn Fn() -> bool) {
+    let until = Instant::now() + time;
+    while !stopped() {
+        match until.checked_duration_since(Instant::now()) {
+            Some(left) if !left.is_zero() => thread::park_timeout(left),
+            _ => return,
+        }
+    }
+}

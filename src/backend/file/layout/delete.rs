@@ -1,0 +1,107 @@
+//! [`DeleteBody`]: what a delete frame says.
+
+use super::super::wire::Bytes;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+
+/// Which snapshots of an aggregate a delete covers, as stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Scope {
+    All,
+    /// Versions below this one (exclusive).
+    Below(u64),
+    Ids(Vec<SnapshotId>),
+}
+
+impl Scope {
+    pub(in super::super) fn covers(&self, id: SnapshotId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Below(version) => id.version < *version,
+            Self::Ids(ids) => ids.contains(&id),
+        }
+    }
+}
+
+/// The body of a delete frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct DeleteBody<'a> {
+    pub(in super::super) tenant: &'a str,
+    pub(in super::super) kind: &'a str,
+    pub(in super::super) id: &'a str,
+    pub(in super::super) scope: Scope,
+}
+
+impl<'a> DeleteBody<'a> {
+    pub(in super::super) fn write(key: &AggregateKey, scope: &Scope) -> Vec<u8> {
+        let (code, number) = match scope {
+            Scope::All => (1, 0),
+            Scope::Below(version) => (2, *version),
+            Scope::Ids(ids) => (3, ids.len() as u64),
+        };
+        let parts = [key.tenant(), key.kind(), key.id()];
+        let mut body = Vec::with_capacity(16 + parts.iter().map(|part| part.len()).sum::<usize>());
+        body.extend_from_slice(&[code, 0]);
+        for part in parts {
+            // A key's parts have at most 65,535 bytes each.
+            body.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+        }
+        body.extend_from_slice(&number.to_le_bytes());
+        for part in parts {
+            body.extend_from_slice(part.as_bytes());
+        }
+        if let Scope::Ids(ids) = scope {
+            for id in ids {
+                body.extend_from_slice(&id.version.to_le_bytes());
+                body.extend_from_slice(&id.generation.fingerprint.to_le_bytes());
+                body.extend_from_slice(&id.generation.schema_version.to_le_bytes());
+            }
+        }
+        body
+    }
+
+    pub(in super::super) fn parse(body: &'a [u8]) -> Option<Self> {
+        let mut reader = Bytes(body);
+        let [code, 0] = reader.array()? else { return None };
+        let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
+        let number = reader.u64()?;
+        let [tenant, kind, id] = lengths.map(|len| reader.text(len.into()));
+        let scope = match (code, number) {
+            (1, 0) => Scope::All,
+            (2, version) => Scope::Below(version),
+            (3, count) if Some(reader.0.len() as u64) == count.checked_mul(20) => {
+                let mut ids = Vec::with_capacity(reader.0.len() / 20);
+                while !reader.0.is_empty() {
+                    let (version, fingerprint) = (reader.u64()?, reader.u64()?);
+                    let schema_version = reader.u32()?;
+                    let generation = Generation { schema_version, fingerprint };
+                    ids.push(SnapshotId { generation, version });
+                }
+                Scope::Ids(ids)
+            }
+            _ => return None,
+        };
+        reader.0.is_empty().then_some(Self { tenant: tenant?, kind: kind?, id: id?, scope })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delete_comes_back_as_written_and_no_prefix_of_it_passes() {
+        let key = AggregateKey::from_parts("t", "kind", "i").unwrap();
+        let generation = Generation { schema_version: 3, fingerprint: 1 << 60 };
+        let id = SnapshotId { generation, version: u64::MAX };
+        for scope in [Scope::All, Scope::Below(7), Scope::Ids(vec![id, id]), Scope::Ids(vec![])] {
+            let body = DeleteBody::write(&key, &scope);
+            let expected = DeleteBody { tenant: "t", kind: "kind", id: "i", scope };
+            assert_eq!(DeleteBody::parse(&body), Some(expected));
+            for len in 0..body.len() {
+                assert_eq!(DeleteBody::parse(&body[..len]), None, "cut to {len}");
+            }
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! [`Head`]: the first bytes of a segment.
+
+use super::super::wire::Bytes;
+use super::{Bad, FORMAT, check_magic};
+use crate::checksum::crc32;
+
+/// The length of a segment's head; the first frame follows.
+pub(in super::super) const HEAD_BYTES: u64 = 48;
+const MAGIC: [u8; 6] = *b"snfseg";
+
+/// What a segment says about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Head {
+    /// The store it belongs to.
+    pub(in super::super) store: [u8; 16],
+    /// Its number, which is also its file's name.
+    pub(in super::super) id: u32,
+    /// Goes into the checksum of each of its frames, so that no other file's frame passes here.
+    pub(in super::super) salt: u64,
+}
+
+impl Head {
+    pub(in super::super) fn to_bytes(self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(48);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&self.store);
+        bytes.extend_from_slice(&self.id.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&self.salt.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&crc32(&bytes).to_le_bytes());
+        bytes
+    }
+
+    pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
+        let short = || Bad::Damaged("its head is cut short");
+        let mut reader = Bytes(bytes);
+        check_magic(&mut reader, MAGIC)?;
+        let checked = bytes.get(..44).ok_or_else(short)?;
+        let mut rest = || {
+            let store = reader.array()?;
+            let (id, flags, salt) = (reader.u32()?, reader.u32()?, reader.u64()?);
+            let reserved = reader.u32()?;
+            Some((Self { store, id, salt }, flags | reserved, reader.u32()?))
+        };
+        let (head, reserved, checksum) = rest().ok_or_else(short)?;
+        if crc32(checked) != checksum || reserved != 0 {
+            return Err(Bad::Damaged("the checksum of its head does not match"));
+        }
+        Ok(head)
+    }
+}

@@ -1,0 +1,161 @@
+//! [`Manifest`]: which segments make up the store.
+
+use super::super::wire::Bytes;
+use super::{Bad, FORMAT, check_magic};
+
+const MAGIC: [u8; 6] = *b"snfman";
+const FIXED_BYTES: usize = 72;
+const ENTRY_BYTES: usize = 24;
+const SEALED: u32 = 1;
+
+/// What the file `MANIFEST` holds. A segment that it does not list does not count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Manifest {
+    pub(in super::super) store: [u8; 16],
+    /// The secret of the index's hashes.
+    pub(in super::super) secret: [u64; 2],
+    /// No frame has this sequence number or a higher one in a sealed segment.
+    pub(in super::super) next_seq: u64,
+    /// No segment with this number or a higher one was ever listed.
+    pub(in super::super) next_id: u32,
+    /// Ordered by id; at most one of them is not sealed.
+    pub(in super::super) segments: Vec<Entry>,
+    /// Segments that were listed once, whose files may still be there.
+    pub(in super::super) retired: Vec<u32>,
+}
+
+/// One segment of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Entry {
+    pub(in super::super) id: u32,
+    pub(in super::super) sealed: bool,
+    pub(in super::super) salt: u64,
+    /// Sealed: the length of the file. Else: how much of it was durable when the manifest was
+    /// written.
+    pub(in super::super) bytes: u64,
+}
+
+impl Manifest {
+    pub(in super::super) fn to_bytes(&self) -> Vec<u8> {
+        let len = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
+        let total = FIXED_BYTES + self.segments.len() * ENTRY_BYTES + self.retired.len() * 4;
+        let mut bytes = Vec::with_capacity(total);
+        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FORMAT.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        bytes.extend_from_slice(&len(total));
+        bytes.extend_from_slice(&self.store);
+        for half in self.secret {
+            bytes.extend_from_slice(&half.to_le_bytes());
+        }
+        bytes.extend_from_slice(&self.next_seq.to_le_bytes());
+        bytes.extend_from_slice(&self.next_id.to_le_bytes());
+        bytes.extend_from_slice(&len(self.segments.len()));
+        bytes.extend_from_slice(&len(self.retired.len()));
+        bytes.extend_from_slice(&[0; 4]);
+        for entry in &self.segments {
+            bytes.extend_from_slice(&entry.id.to_le_bytes());
+            bytes.extend_from_slice(&if entry.sealed { SEALED } else { 0 }.to_le_bytes());
+            bytes.extend_from_slice(&entry.salt.to_le_bytes());
+            bytes.extend_from_slice(&entry.bytes.to_le_bytes());
+        }
+        for id in &self.retired {
+            bytes.extend_from_slice(&id.to_le_bytes());
+        }
+        let checksum = checksum(&bytes);
+        if let Some(field) = bytes.get_mut(8..12) {
+            field.copy_from_slice(&checksum.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
+        let mut reader = Bytes(bytes);
+        check_magic(&mut reader, MAGIC)?;
+        let damaged = Bad::Damaged("its checksum does not match");
+        let sum = reader.u32().ok_or(damaged)?;
+        if bytes.len() < FIXED_BYTES || checksum(bytes) != sum {
+            return Err(damaged);
+        }
+        Self::fields(reader, bytes.len()).ok_or(Bad::Damaged("it contradicts itself"))
+    }
+
+    fn fields(mut reader: Bytes<'_>, len: usize) -> Option<Self> {
+        if reader.u32()? as usize != len {
+            return None;
+        }
+        let store = reader.array()?;
+        let secret = [reader.u64()?, reader.u64()?];
+        let (next_seq, next_id) = (reader.u64()?, reader.u32()?);
+        let (segments, retired) = (reader.u32()? as usize, reader.u32()? as usize);
+        if reader.u32()? != 0
+            || reader.0.len() != segments.checked_mul(ENTRY_BYTES)?.checked_add(retired * 4)?
+        {
+            return None;
+        }
+        let segments = (0..segments).map(|_| entry(&mut reader)).collect::<Option<Vec<_>>>()?;
+        let retired = (0..retired).map(|_| reader.u32()).collect::<Option<Vec<_>>>()?;
+        let ordered = segments.iter().zip(segments.iter().skip(1)).all(|(a, b)| a.id < b.id);
+        let open = segments.iter().filter(|entry| !entry.sealed).count();
+        (ordered && open <= 1).then_some(Self {
+            store,
+            secret,
+            next_seq,
+            next_id,
+            segments,
+            retired,
+        })
+    }
+}
+
+fn entry(reader: &mut Bytes<'_>) -> Option<Entry> {
+    let (id, flags) = (reader.u32()?, reader.u32()?);
+    let (salt, bytes) = (reader.u64()?, reader.u64()?);
+    (flags & !SEALED == 0).then_some(Entry { id, sealed: flags == SEALED, salt, bytes })
+}
+
+/// Over everything but the field that holds it.
+fn checksum(bytes: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(bytes.get(..8).unwrap_or_default());
+    hasher.update(bytes.get(12..).unwrap_or_default());
+    hasher.finalize()
+}
+
+#[cfg(test)]
+mod tests {
+    //! A manifest that lies loses snapshots: every flipped bit and every cut must be noticed.
+
+    use super::*;
+
+    #[test]
+    fn a_manifest_comes_back_as_written_and_no_changed_bit_or_cut_passes() {
+        let entry = |id| Entry { id, sealed: id != 9, salt: 77, bytes: 4096 };
+        let manifest = Manifest {
+            store: [3; 16],
+            secret: [1, u64::MAX],
+            next_seq: 12,
+            next_id: 10,
+            segments: vec![entry(1), entry(4), entry(9)],
+            retired: vec![2, 3],
+        };
+        let bytes = manifest.to_bytes();
+        assert_eq!(Manifest::parse(&bytes), Ok(manifest));
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            assert!(Manifest::parse(&changed).is_err(), "bit {bit}");
+        }
+        for len in 0..bytes.len() {
+            assert!(Manifest::parse(&bytes[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_of_a_newer_format_is_named_as_such() {
+        let mut bytes = b"snfman".to_vec();
+        bytes.extend_from_slice(&[7, 0, 1, 2, 3]);
+        assert_eq!(Manifest::parse(&bytes), Err(Bad::Newer(7)));
+        assert_eq!(Manifest::parse(b"something else"), Err(Bad::Foreign));
+    }
+}

@@ -1,0 +1,74 @@
+//! [`Log`]: the end of the log, where frames are appended.
+
+mod group;
+mod roll;
+mod work;
+
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::disk::{DiskFile, write_all};
+use super::hints::Hints;
+use super::layout::{Head, Seal};
+use super::segment::Segment;
+
+pub(super) use roll::encode_seal;
+pub(super) use work::{Answer, DeleteItem, PutItem, Work};
+
+/// The end of the log. Whoever holds its lock writes.
+pub(super) struct Log {
+    pub(super) active: Option<Active>,
+    /// A segment made ahead of need.
+    pub(super) next: Option<Prepared>,
+    pub(super) next_seq: u64,
+    /// Segments not listed any more whose files may still be there.
+    pub(super) retired: Vec<u32>,
+    pub(super) scratch: Vec<u8>,
+}
+
+/// The segment that is written.
+pub(super) struct Active {
+    pub(super) segment: Arc<Segment>,
+    /// Where the next frame goes.
+    pub(super) end: u64,
+    /// Everything before it has been synced.
+    pub(super) synced: u64,
+    pub(super) hints: Hints,
+    pub(super) seal: Seal,
+}
+
+/// A segment that is complete but for its name, and holds no frames.
+pub(super) struct Prepared {
+    pub(super) head: Head,
+    pub(super) file: Arc<dyn DiskFile>,
+    pub(super) temporary: PathBuf,
+}
+
+impl Log {
+    pub(super) fn wants_segment(&self, segment_bytes: u64) -> bool {
+        let half_full = |active: &Active| active.end > segment_bytes / 2;
+        self.next.is_none() && self.active.as_ref().is_some_and(half_full)
+    }
+
+    /// How much of a segment is known to be durable.
+    pub(super) fn durable_bytes(&self, segment: &Segment) -> u64 {
+        match &self.active {
+            Some(active) if active.segment.id == segment.id => active.synced,
+            _ => segment.bytes.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// Fills a part of a file with zeros.
+pub(super) fn zero(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 18];
+    while from < to {
+        let len = usize::try_from(to - from).unwrap_or(usize::MAX).min(zeros.len());
+        let piece = zeros.get(..len).unwrap_or_default();
+        write_all(file, from, &mut [IoSlice::new(piece)])?;
+        from += len as u64;
+    }
+    Ok(())
+}

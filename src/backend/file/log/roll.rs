@@ -1,0 +1,193 @@
+//! Beginning a new segment, and ending the one before.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::core::Core;
+use super::super::disk::write_all;
+use super::super::fault::io_error;
+use super::super::hints::Hints;
+use super::super::layout::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
+use super::super::names;
+use super::super::segment::Segment;
+use super::{Active, Log, Prepared, zero};
+use crate::checksum::crc32;
+use crate::error::{Error, ErrorKind};
+
+/// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
+pub(in super::super) fn encode_seal(
+    seal: Seal,
+    seq: u64,
+    salt: u64,
+    offset: u64,
+    durable_below: u64,
+) -> Vec<u8> {
+    let body = seal.to_bytes();
+    let frame = Frame {
+        kind: Kind::Seal,
+        more: false,
+        seq,
+        body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+        body_checksum: crc32(&body),
+        durable_below,
+    };
+    [&frame.to_bytes(salt, offset), body.as_slice()].concat()
+}
+
+impl Core {
+    /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.
+    pub(in super::super) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
+        let operation = "begin a segment";
+        // Numbers are never reused, so neither are the names of files.
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
+        if id >= u32::MAX - 1 {
+            let message = "all numbers for segments are used up: move the snapshots to a new store";
+            return Err(Error::new(ErrorKind::OutOfSpace, operation, message));
+        }
+        let head = Head { store: self.store, id, salt: self.disk.random() };
+        let temporary = self.path(&names::temporary(&names::segment(id)));
+        let make = || {
+            let file = self.disk.create(&temporary)?;
+            write_all(&*file, 0, &mut [IoSlice::new(&head.to_bytes())])?;
+            zero(&*file, HEAD_BYTES, zero_bytes)?;
+            file.sync()?;
+            self.disk.sync_dir(self.dir())?;
+            Ok(file)
+        };
+        match make() {
+            Ok(file) => Ok(Prepared { head, file, temporary }),
+            Err(error) => {
+                // Holds nothing, and is not listed: a leftover is removed at the next open.
+                let _ = self.disk.remove(&temporary);
+                Err(io_error(operation, &temporary, error))
+            }
+        }
+    }
+
+    /// Whether a segment should be made ahead: the active one is more than half full.
+    pub(in super::super) fn wants_segment(&self) -> bool {
+        self.log().wants_segment(self.config.segment_bytes)
+    }
+
+    /// Keeps a segment that was made ahead; removes it if there is one already.
+    pub(in super::super) fn offer(&self, prepared: Prepared) {
+        let mut log = self.log();
+        if log.next.is_none() {
+            log.next = Some(prepared);
+        } else {
+            // If it stays, the next opening removes it.
+            let _ = self.disk.remove(&prepared.temporary);
+        }
+    }
+
+    /// How much of a new segment to fill with zeros.
+    pub(in super::super) fn zero_bytes(&self) -> u64 {
+        if self.config.zero_ahead { self.config.segment_bytes } else { 0 }
+    }
+
+    /// Makes sure that `bytes` more fit into the active segment: begins a new one if need be.
+    pub(super) fn make_room(&self, log: &mut Log, bytes: u64) -> Result<(), Error> {
+        if let Some(active) = &log.active {
+            let unsealed = !active.segment.sealed.load(Ordering::Relaxed);
+            let fits = active.end + bytes + SEAL_BYTES <= self.config.segment_bytes;
+            if unsealed && (fits || active.end == HEAD_BYTES) {
+                return Ok(());
+            }
+        }
+        self.roll(log)
+    }
+
+    /// Begins a new segment. May be called again after an error.
+    fn roll(&self, log: &mut Log) -> Result<(), Error> {
+        if log.next.is_none() {
+            log.next = Some(self.prepare(self.zero_bytes())?);
+        }
+        if let Some(active) = &mut log.active {
+            let seq = log.next_seq;
+            self.seal(active, seq)?;
+        }
+        let Some(Prepared { head, file, temporary }) = log.next.take() else { return Ok(()) };
+        let segment = self
+            .segments
+            .add(|slot| Segment::new(head.id, slot, head.salt, Arc::clone(&file)))
+            .ok_or_else(|| {
+                let message = "the store has too many segments: open it with larger ones";
+                Error::new(ErrorKind::OutOfSpace, "begin a segment", message)
+            })?;
+        segment.bytes.store(HEAD_BYTES, Ordering::Relaxed);
+        let manifest = self.manifest(log, &self.segments.all());
+        let listed = self.commit_manifest("begin a segment", &manifest);
+        if let Err(error) = listed {
+            self.segments.remove(segment.slot);
+            log.next = Some(Prepared { head, file, temporary });
+            return Err(error);
+        }
+        // From here on the segment counts. Its file is found under either name.
+        let name = self.path(&names::segment(head.id));
+        self.disk
+            .rename(&temporary, &name)
+            .map_err(|error| self.unknown("begin a segment", &name, error))?;
+        let active = Active {
+            segment,
+            end: HEAD_BYTES,
+            synced: HEAD_BYTES,
+            hints: Hints::new(),
+            seal: Seal { min_seq: u64::MAX, ..Seal::default() },
+        };
+        if let Some(full) = log.active.replace(active) {
+            self.write_hints(&full);
+        }
+        self.chores.note();
+        Ok(())
+    }
+
+    /// Ends a segment: nothing is written to it any more.
+    fn seal(&self, active: &mut Active, seq: u64) -> Result<(), Error> {
+        let segment = &active.segment;
+        if segment.sealed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let path = self.path(&names::segment(segment.id));
+        let bytes = encode_seal(active.seal, seq, segment.salt, active.end, active.synced);
+        let end = active.end + bytes.len() as u64;
+        let write = || -> io::Result<()> {
+            write_all(&*segment.file, active.end, &mut [IoSlice::new(&bytes)])?;
+            // Cuts off the zeros that were written ahead.
+            segment.file.set_len(end)
+        };
+        if let Err(error) = write() {
+            self.roll_back(active, "begin a segment")?;
+            return Err(io_error("begin a segment", &path, error));
+        }
+        segment.file.sync().map_err(|error| self.unknown("begin a segment", &path, error))?;
+        (active.end, active.synced) = (end, end);
+        segment.bytes.store(end, Ordering::Relaxed);
+        segment.sealed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes back what a failed write may have left behind the last durable frame; poisons if that
+    /// fails too.
+    pub(super) fn roll_back(&self, active: &Active, operation: &'static str) -> Result<(), Error> {
+        let file = &active.segment.file;
+        file.set_len(active.end).and_then(|()| file.sync()).map_err(|error| {
+            let path = self.path(&names::segment(active.segment.id));
+            self.unknown(operation, &path, error)
+        })
+    }
+
+    /// Writes the index file of a segment. Failing is no failure: it is made again from the
+    /// segment when it is missing.
+    pub(in super::super) fn write_hints(&self, active: &Active) {
+        let name = names::hints(active.segment.id);
+        let temporary = self.path(&names::temporary(&name));
+        let bytes = active.hints.to_bytes(active.segment.salt, self.secret);
+        let written = self
+            .write_file(&temporary, &bytes)
+            .and_then(|()| self.disk.rename(&temporary, &self.path(&name)));
+        if written.is_err() {
+            let _ = self.disk.remove(&temporary);
+        }
+    }
+}

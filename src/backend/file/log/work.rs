@@ -1,0 +1,60 @@
+//! [`Work`]: what a caller wants written, checked and encoded before it is queued.
+
+use bytes::Bytes;
+
+use super::super::layout::{FRAME_BYTES, Scope, padded};
+use super::super::tag::Tag;
+use crate::envelope::Record;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Deleted, PutOutcome};
+
+/// A snapshot to be put.
+pub(in super::super) struct PutItem {
+    pub(in super::super) tag: Tag,
+    pub(in super::super) id: SnapshotId,
+    /// The number of the generation in this store.
+    pub(in super::super) generation: u32,
+    pub(in super::super) record: Record,
+    pub(in super::super) checksum: u32,
+}
+
+/// A delete.
+pub(in super::super) struct DeleteItem {
+    pub(in super::super) tag: Tag,
+    pub(in super::super) scope: Scope,
+    pub(in super::super) body: Bytes,
+    pub(in super::super) checksum: u32,
+}
+
+/// What one call wants written: all of it, or nothing.
+pub(in super::super) enum Work {
+    Put { items: Vec<PutItem>, replace: bool },
+    Delete { items: Vec<DeleteItem> },
+}
+
+/// What became of a [`Work`].
+#[derive(Clone, Debug)]
+pub(in super::super) enum Answer {
+    Put(Vec<PutOutcome>),
+    Delete(Deleted),
+}
+
+impl Work {
+    /// The bytes it may take in the log.
+    pub(in super::super) fn bytes(&self) -> u64 {
+        let framed = |len: usize| FRAME_BYTES + padded(len as u64);
+        match self {
+            Self::Put { items, .. } => {
+                items.iter().map(|item| framed(item.record.as_bytes().len())).sum()
+            }
+            Self::Delete { items } => items.iter().map(|item| framed(item.body.len())).sum(),
+        }
+    }
+
+    pub(in super::super) fn operation(&self) -> &'static str {
+        match self {
+            Self::Put { .. } => "put a snapshot",
+            Self::Delete { .. } => "delete snapshots",
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! The file backend: an append-only log of snapshots in a directory, with an index in memory.
+//!
+//! `docs/format-file-store.md` specifies every byte and every step of recovery.
+//!
+//! A write goes: [`encode`] on the caller's side, [`queue`] (group commit), [`log`] (one write and
+//! one sync for the group), [`index`] (visible from then on). A read goes: [`index`], then one
+//! read of the record's bytes. [`open`] rebuilds the index from the segments; [`compact`] gives
+//! the space of deleted snapshots back.
+
+mod backup;
+mod chores;
+mod compact;
+mod config;
+mod core;
+mod disk;
+mod encode;
+mod fault;
+#[cfg(test)]
+mod faults;
+mod generations;
+mod hints;
+mod index;
+mod inspect;
+mod keeper;
+mod layout;
+mod log;
+mod names;
+mod open;
+mod plan;
+mod problem;
+mod queue;
+mod read;
+mod repair;
+mod scan;
+mod segment;
+mod shut_down;
+mod store;
+mod submitted;
+mod tag;
+mod wire;
+
+pub use backup::BackedUp;
+pub use compact::Compacted;
+pub use config::{Durability, FileStoreConfig};
+pub use inspect::{Inspection, SegmentInfo, Verification};
+pub use problem::Problem;
+pub use repair::Repaired;
+pub use store::{FileStore, FileStoreStats};

@@ -1,0 +1,48 @@
+//! The names of the store's files.
+
+/// Held under a lock while the store is open; holds the process id.
+pub(super) const LOCK: &str = "LOCK";
+/// Which segments make up the store.
+pub(super) const MANIFEST: &str = "MANIFEST";
+/// Space to give up when the disk is full.
+pub(super) const RESERVE: &str = "RESERVE";
+/// Ends the name of a file that is not finished, or not yet listed in the manifest.
+pub(super) const TEMPORARY: &str = ".tmp";
+/// Ends the name of a segment that a repair has replaced.
+pub(super) const DAMAGED: &str = ".damaged";
+
+pub(super) fn segment(id: u32) -> String {
+    format!("{id:08}.seg")
+}
+
+pub(super) fn hints(id: u32) -> String {
+    format!("{id:08}.idx")
+}
+
+pub(super) fn temporary(name: &str) -> String {
+    format!("{name}{TEMPORARY}")
+}
+
+/// The number of the segment whose file has this name.
+pub(super) fn segment_id(name: &str) -> Option<u32> {
+    numbered(name, ".seg")
+}
+
+/// The number of the segment whose index file has this name.
+pub(super) fn hints_id(name: &str) -> Option<u32> {
+    numbered(name, ".idx")
+}
+
+/// Whether this is an unfinished file of the store.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.strip_suffix(TEMPORARY).is_some_and(|name| {
+        name == MANIFEST || segment_id(name).is_some() || hints_id(name).is_some()
+    })
+}
+
+fn numbered(name: &str, extension: &str) -> Option<u32> {
+    let digits = name.strip_suffix(extension)?;
+    let id = digits.parse().ok()?;
+    // Only the one spelling that the store itself uses.
+    (format!("{id:08}") == digits).then_some(id)
+}

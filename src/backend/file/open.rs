@@ -1,0 +1,518 @@
+//! Opening a store: locking it, finding its segments, and learning what they hold.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::config::FileStoreConfig;
+use super::core::Core;
+use super::disk::{Disk, DiskFile, Locking};
+use super::fault::{bad_file, corrupt, io_error};
+use super::generations::Generations;
+use super::hints::{Hint, Hints, What};
+use super::index::{Index, Item, Place};
+use super::layout::{
+    DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Scope,
+    Seal, padded,
+};
+use super::log::{Active, Log};
+use super::names;
+use super::scan::{Scanner, Step, durable_after};
+use super::segment::{Segment, Segments};
+use super::tag::Tag;
+use crate::envelope::Header;
+use crate::error::{Error, ErrorKind};
+use crate::snapshot_id::SnapshotId;
+
+const OPERATION: &str = "open a store";
+
+/// Takes the lock of a store.
+pub(super) fn lock(
+    disk: &dyn Disk,
+    dir: &Path,
+    operation: &'static str,
+    write: bool,
+) -> Result<Box<dyn Any + Send + Sync>, Error> {
+    let path = dir.join(names::LOCK);
+    match disk.lock(&path, write).map_err(|error| io_error(operation, &path, error))? {
+        Locking::Held(held) => Ok(held),
+        Locking::Busy(holder) => {
+            let holder =
+                if holder.is_empty() { "another process" } else { &format!("process {holder}") };
+            let message = format!("{}: the store is held by {holder}", dir.display());
+            Err(Error::new(ErrorKind::Locked, operation, message)
+                .with_retry(crate::error::Retry::Later))
+        }
+    }
+}
+
+/// Reads the manifest; `None` if there is none.
+pub(super) fn read_manifest(
+    disk: &dyn Disk,
+    dir: &Path,
+    files: &[String],
+    operation: &'static str,
+) -> Result<Option<Manifest>, Error> {
+    if !files.iter().any(|name| name == names::MANIFEST) {
+        return Ok(None);
+    }
+    let path = dir.join(names::MANIFEST);
+    let bytes = read_whole(disk, &path).map_err(|error| io_error(operation, &path, error))?;
+    let manifest = Manifest::parse(&bytes).map_err(|bad| bad_file(operation, &path, bad))?;
+    Ok(Some(manifest))
+}
+
+/// All bytes of a file that the store wrote in one piece.
+pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = disk.open(path, false)?;
+    let len = file.len()?;
+    file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
+}
+
+/// Opens the store that `config` names, or creates it.
+pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core, Error> {
+    config.check()?;
+    let dir = config.dir.as_path();
+    disk.create_dir(dir).map_err(|error| io_error(OPERATION, dir, error))?;
+    let lock = lock(&*disk, dir, OPERATION, true)?;
+    let files = disk.files(dir).map_err(|error| io_error(OPERATION, dir, error))?;
+    let Some(manifest) = read_manifest(&*disk, dir, &files, OPERATION)? else {
+        return create(disk, config, &files, lock);
+    };
+    tidy(&*disk, dir, &files, &manifest)?;
+
+    let opened = open_segments(&*disk, dir, &manifest)?;
+    let mut loaded = load_all(&opened, &*disk, dir, &manifest)?;
+    let index = Index::new();
+    let (segments, generations) = (Segments::new(), Generations::default());
+    for loaded in &mut loaded {
+        let Opened { entry, file } = &loaded.opened;
+        let made = segments.add(|slot| Segment::new(entry.id, slot, entry.salt, Arc::clone(file)));
+        let segment = made.ok_or_else(|| {
+            Error::new(ErrorKind::OutOfSpace, OPERATION, "the store has too many segments")
+        })?;
+        segment.bytes.store(loaded.end, Ordering::Relaxed);
+        segment.sealed.store(loaded.sealed, Ordering::Relaxed);
+        loaded.segment = Some(segment);
+    }
+    index.expect_many();
+    let replayed = replay(&loaded, &index, &segments, &generations)?;
+    index.settle();
+    let mut log = Log {
+        active: None,
+        next: None,
+        next_seq: manifest.next_seq.max(replayed.max_seq.saturating_add(1)),
+        retired: Vec::new(),
+        scratch: Vec::new(),
+    };
+    let mut reseal = false;
+    for Loaded { opened, hints, end, sealed, seal, segment, .. } in loaded {
+        reseal |= sealed != opened.entry.sealed;
+        if let (false, Some(segment)) = (sealed, segment) {
+            log.active = Some(Active { segment, end, synced: end, hints, seal });
+        }
+    }
+    let core =
+        Core::new(Arc::clone(&disk), config, &manifest, index, segments, generations, log, lock);
+    core.snapshots.store(replayed.snapshots, Ordering::Relaxed);
+    if reseal || !manifest.retired.is_empty() {
+        let log = core.log();
+        let sealed = core.manifest(&log, &core.segments.all());
+        core.commit_manifest(OPERATION, &sealed)?;
+    }
+    Ok(core)
+}
+
+fn create(
+    disk: Arc<dyn Disk>,
+    config: FileStoreConfig,
+    files: &[String],
+    lock: Box<dyn Any + Send + Sync>,
+) -> Result<Core, Error> {
+    if let Some(orphan) = files.iter().find(|name| names::segment_id(name).is_some()) {
+        let why =
+            format!("{} is missing, and there are segments such as {orphan}", names::MANIFEST);
+        return Err(corrupt(OPERATION, &config.dir, why));
+    }
+    let store = (u128::from(disk.random()) | u128::from(disk.random()) << 64).to_le_bytes();
+    let manifest = Manifest {
+        store,
+        secret: [disk.random(), disk.random()],
+        next_seq: 1,
+        next_id: 1,
+        segments: Vec::new(),
+        retired: Vec::new(),
+    };
+    let log =
+        Log { active: None, next: None, next_seq: 1, retired: Vec::new(), scratch: Vec::new() };
+    let parts = (Index::new(), Segments::new(), Generations::default());
+    let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log, lock);
+    core.commit_manifest(OPERATION, &manifest)?;
+    Ok(core)
+}
+
+/// Finishes or removes what a crash has left, and refuses what claims to be of the store and is
+/// not.
+fn tidy(disk: &dyn Disk, dir: &Path, files: &[String], manifest: &Manifest) -> Result<(), Error> {
+    let listed = |id: u32| manifest.segments.binary_search_by_key(&id, |entry| entry.id).is_ok();
+    let failed = |name: &str| {
+        let path = dir.join(name);
+        move |error| io_error(OPERATION, &path, error)
+    };
+    let mut changed = false;
+    for name in files {
+        let finished = name.strip_suffix(names::TEMPORARY);
+        let id = finished.and_then(names::segment_id).filter(|id| listed(*id));
+        if let (Some(finished), Some(_)) = (finished, id) {
+            // Listed while its file still had the temporary name.
+            if !files.iter().any(|name| name == finished) {
+                disk.rename(&dir.join(name), &dir.join(finished)).map_err(failed(name))?;
+                changed = true;
+                continue;
+            }
+        }
+        let retired = names::segment_id(name).or(names::hints_id(name)).is_some_and(|id| {
+            manifest.retired.contains(&id) || (!listed(id) && names::hints_id(name).is_some())
+        });
+        if names::is_temporary(name) || retired {
+            disk.remove(&dir.join(name)).map_err(failed(name))?;
+            changed = true;
+        } else if names::segment_id(name).is_some_and(|id| !listed(id)) {
+            let why =
+                format!("{name} is not listed in {}: it may be of another store", names::MANIFEST);
+            return Err(corrupt(OPERATION, dir, why));
+        }
+    }
+    if changed {
+        disk.sync_dir(dir).map_err(failed(""))?;
+    }
+    Ok(())
+}
+
+/// A segment whose file is open and whose head has been checked.
+struct Opened {
+    entry: Entry,
+    file: Arc<dyn DiskFile>,
+}
+
+fn open_segments(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec<Opened>, Error> {
+    let open = |entry: &Entry| {
+        let path = dir.join(names::segment(entry.id));
+        let file = disk.open(&path, true).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => corrupt(OPERATION, &path, "the file is missing"),
+            _ => io_error(OPERATION, &path, error),
+        })?;
+        let head = file.read(0, 48).map_err(|error| io_error(OPERATION, &path, error))?;
+        let head = Head::parse(&head).map_err(|bad| bad_file(OPERATION, &path, bad))?;
+        if (head.store, head.id, head.salt) != (manifest.store, entry.id, entry.salt) {
+            return Err(corrupt(OPERATION, &path, "the file belongs to another store or place"));
+        }
+        Ok(Opened { entry: *entry, file })
+    };
+    manifest.segments.iter().map(open).collect()
+}
+
+/// What a segment holds.
+struct Loaded<'a> {
+    opened: &'a Opened,
+    hints: Hints,
+    /// Where its frames end.
+    end: u64,
+    sealed: bool,
+    seal: Seal,
+    segment: Option<Arc<Segment>>,
+}
+
+/// Loads the segments, several at a time.
+fn load_all<'a>(
+    opened: &'a [Opened],
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Vec<Loaded<'a>>, Error> {
+    let threads = threads(manifest.segments.iter().map(|entry| entry.bytes).sum(), opened.len());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(opened) = opened.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = load(opened, disk, dir, manifest);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    loaded.sort_unstable_by_key(|loaded| loaded.opened.entry.id);
+    Ok(loaded)
+}
+
+fn load<'a>(
+    opened: &'a Opened,
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Loaded<'a>, Error> {
+    let Opened { entry, file } = opened;
+    let path = dir.join(names::segment(entry.id));
+    let io = |error| io_error(OPERATION, &path, error);
+    let len = file.len().map_err(io)?;
+    if len < entry.bytes || (entry.sealed && len != entry.bytes) {
+        let why = format!("the file has {len} bytes and should have {}", entry.bytes);
+        return Err(corrupt(OPERATION, &path, why));
+    }
+    let hints_path = dir.join(names::hints(entry.id));
+    let hints = read_whole(disk, &hints_path)
+        .ok()
+        .and_then(|bytes| Hints::parse(&bytes, entry.salt, manifest.secret))
+        .filter(|hints| hints.covered() <= entry.bytes)
+        .and_then(|hints| count(&hints).map(|seal| (hints, seal)));
+    let from_file = hints.is_some();
+    let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
+    if entry.sealed && from_file {
+        if hints.covered() + SEAL_BYTES == entry.bytes {
+            return Ok(Loaded { opened, hints, end: len, sealed: true, seal, segment: None });
+        }
+        hints = Hints::new();
+    }
+    let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
+    let seal = count(&hints).unwrap_or_default();
+    if scanned.sealed.is_some_and(|found| found != seal) {
+        return Err(corrupt(OPERATION, &path, "the seal does not match the frames before it"));
+    }
+    if entry.sealed && scanned.sealed.is_none() {
+        return Err(corrupt(OPERATION, &path, "the seal is missing"));
+    }
+    if !entry.sealed {
+        if scanned.end < len {
+            file.set_len(scanned.end).map_err(io)?;
+        }
+        // What was read may have been in the system's memory only.
+        file.sync().map_err(io)?;
+    }
+    Ok(Loaded {
+        opened,
+        end: scanned.end,
+        sealed: scanned.sealed.is_some(),
+        hints,
+        seal,
+        segment: None,
+    })
+}
+
+/// How many threads to load `segments` of so many bytes together with.
+fn threads(bytes: u64, segments: usize) -> usize {
+    if bytes < 8 << 20 {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from).min(segments).min(8)
+}
+
+/// What a seal would say of the frames; `None` if the hints contradict themselves.
+fn count(hints: &Hints) -> Option<Seal> {
+    let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+    hints.read(|hint| {
+        seal.min_seq = seal.min_seq.min(hint.seq);
+        seal.max_seq = seal.max_seq.max(hint.seq);
+        match hint.what {
+            What::Put(_) => seal.puts += 1,
+            What::Delete(_) => seal.deletes += 1,
+        }
+    })?;
+    Some(seal)
+}
+
+struct Scanned {
+    end: u64,
+    sealed: Option<Seal>,
+}
+
+/// Reads the frames that `hints` does not cover yet, and adds them to it.
+fn scan(
+    file: &dyn DiskFile,
+    entry: &Entry,
+    hints: &mut Hints,
+    len: u64,
+    secret: [u64; 2],
+    path: &Path,
+) -> Result<Scanned, Error> {
+    let io = |error| io_error(OPERATION, path, error);
+    let mut scanner = Scanner::new(file, entry.salt, hints.covered(), len);
+    // Where the batch began that has not ended yet.
+    let mut batch = hints.mark();
+    let why = loop {
+        let at = scanner.at;
+        match scanner.step().map_err(io)? {
+            Step::Frame(frame, body) if frame.kind == Kind::Seal => {
+                let seal = Seal::parse(body);
+                if seal.is_none() || hints.mark().covered() != batch.covered() {
+                    return Err(corrupt(
+                        OPERATION,
+                        path,
+                        format!("the seal at {at} is out of place"),
+                    ));
+                }
+                return Ok(Scanned { end: scanner.at, sealed: seal });
+            }
+            Step::Frame(frame, body) => {
+                let understood = push(hints, &frame, body, secret);
+                understood
+                    .map_err(|why| corrupt(OPERATION, path, format!("{why} at offset {at}")))?;
+                if !frame.more {
+                    batch = hints.mark();
+                }
+            }
+            Step::End if batch.covered() == at => return Ok(Scanned { end: at, sealed: None }),
+            Step::End => break "the file ends within a batch",
+            Step::Bad(why) => break why,
+        }
+    };
+    let (bad, cut) = (scanner.at, batch.covered());
+    hints.back_to(batch);
+    let refuse = |why: String| {
+        Err(corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole")))
+    };
+    if entry.sealed || bad < entry.bytes {
+        return refuse(format!("damaged at offset {bad}: {why}"));
+    }
+    match durable_after(file, entry.salt, cut, len).map_err(io)? {
+        Some(after) => refuse(format!(
+            "damaged at offset {bad}: {why}, and a frame at {after} shows that it had been whole"
+        )),
+        None => Ok(Scanned { end: cut, sealed: None }),
+    }
+}
+
+/// Adds a frame to the hints.
+pub(super) fn push(
+    hints: &mut Hints,
+    frame: &Frame,
+    body: &[u8],
+    secret: [u64; 2],
+) -> Result<(), String> {
+    match frame.kind {
+        Kind::Put => {
+            let header = Header::parse(body).map_err(|why| format!("unreadable record ({why})"))?;
+            let tag = Tag::of_parts(secret, header.tenant, header.kind, header.id);
+            let id = SnapshotId { generation: header.generation, version: header.version };
+            hints.push_put(frame.seq, frame.body_bytes, tag, id);
+        }
+        Kind::Delete => {
+            let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;
+            let tag = Tag::of_parts(secret, delete.tenant, delete.kind, delete.id);
+            hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
+        }
+        Kind::Seal => return Err("unexpected seal".into()),
+    }
+    Ok(())
+}
+
+struct Replayed {
+    snapshots: u64,
+    max_seq: u64,
+}
+
+/// Fills the index: a put counts unless a delete or another put of the same snapshot with a higher
+/// sequence number covers it, in whatever order the segments come.
+fn replay(
+    loaded: &[Loaded<'_>],
+    index: &Index,
+    segments: &Segments,
+    generations: &Generations,
+) -> Result<Replayed, Error> {
+    let mut deletes: HashMap<Tag, Vec<(u64, Scope)>> = HashMap::new();
+    for Loaded { hints, seal, .. } in loaded {
+        if seal.deletes > 0 {
+            hints.read(|hint| {
+                if let What::Delete(scope) = hint.what {
+                    deletes.entry(hint.tag).or_default().push((hint.seq, scope));
+                }
+            });
+        }
+    }
+    let failure = Mutex::new(None);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        while let Some(loaded) = loaded.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(segment) = &loaded.segment else { continue };
+            let mut cached = None;
+            loaded.hints.read(|hint| {
+                let Hint { offset, seq, body_bytes, tag, what } = hint;
+                let total = FRAME_BYTES + padded(body_bytes.into());
+                let id = match what {
+                    What::Put(id) => id,
+                    What::Delete(_) => return segment.count_delete(seq, total),
+                };
+                segment.count_put(seq);
+                let covered = !deletes.is_empty()
+                    && deletes.get(&tag).is_some_and(|deletes| {
+                        deletes.iter().any(|(later, scope)| *later > seq && scope.covers(id))
+                    });
+                if covered {
+                    return;
+                }
+                let number = match cached {
+                    Some((known, number)) if known == id.generation => Some(number),
+                    _ => generations.number(id.generation),
+                };
+                let Some(generation) = number else {
+                    let message = "the store holds too many generations";
+                    let error = Error::new(ErrorKind::OutOfSpace, OPERATION, message);
+                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+                    return;
+                };
+                cached = Some((id.generation, generation));
+                let place = Place { slot: segment.slot, offset, len: body_bytes, generation };
+                enter(index, segments, tag, Item { version: id.version, place }, seq);
+            });
+        }
+    };
+    let threads = threads(loaded.iter().map(|loaded| loaded.end).sum(), loaded.len());
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        return Err(error);
+    }
+    let all = segments.all();
+    Ok(Replayed {
+        snapshots: all.iter().map(|segment| segment.live_puts.load(Ordering::Relaxed)).sum(),
+        max_seq: loaded.iter().map(|loaded| loaded.seal.max_seq).max().unwrap_or(0),
+    })
+}
+
+/// Enters a put into the index, unless a later put of the same snapshot is there.
+fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
+    let bytes = |item: &Item| FRAME_BYTES + padded(item.place.len.into());
+    let old = index.insert(tag, item);
+    if let Some(segment) = segments.get(item.place.slot) {
+        segment.add_live(bytes(&item));
+    }
+    let Some(old) = old else { return };
+    // Replaced once, by a repair: the sequence numbers of both are in their frames.
+    let there = segments.get(old.place.slot);
+    let old_seq = there.as_ref().and_then(|segment| {
+        let head = segment.file.read(old.place.offset, 24).ok()?;
+        Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
+    });
+    let (dead, keep_old) =
+        if old_seq.is_some_and(|old| old > seq) { (item, true) } else { (old, false) };
+    if keep_old {
+        index.insert(tag, old);
+    }
+    if let Some(segment) = segments.get(dead.place.slot) {
+        segment.drop_live(bytes(&dead));
+    }
+}
+
+// A segment without frames ends with its head.
+const _: () = assert!(HEAD_BYTES.is_multiple_of(8));

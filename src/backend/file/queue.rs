@@ -1,0 +1,291 @@
+//! [`Queue`]: group commit. Many callers queue work; one of them, or a thread of the store, writes
+//! all of it.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::core::Core;
+use super::log::{Answer, Work};
+use crate::error::{Error, ErrorKind, Retry};
+
+type Outcome = Result<Answer, Error>;
+
+/// A group takes no more bytes than this, unless its first work alone does.
+const GROUP_BYTES: u64 = 4 << 20;
+/// From this size on the next group is begun before the callers of this one are woken.
+const OVERLAP_BYTES: u64 = 1 << 20;
+
+/// The work that waits to be written, and who writes it.
+///
+/// At most one caller leads at any time: it takes a group off the queue, writes it, and answers
+/// everyone in it. When its own work is done it hands the lead to a waiting thread, or to the
+/// store's own thread if only tasks wait.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    /// For the store's own thread.
+    called: Condvar,
+}
+
+struct State {
+    waiting: VecDeque<Request>,
+    led: bool,
+    /// The store's own thread is to take the lead, which is held for it.
+    called: bool,
+    stopped: bool,
+    /// How many works the last group had: as many may be about to come again.
+    last_group: usize,
+}
+
+struct Request {
+    work: Work,
+    bytes: u64,
+    reply: Reply,
+}
+
+enum Reply {
+    Thread(Arc<Waiter>),
+    Task(oneshot::Sender<Outcome>),
+}
+
+/// A thread that waits for its answer, or for the lead.
+struct Waiter {
+    signal: Mutex<Option<Signal>>,
+    thread: Thread,
+}
+
+enum Signal {
+    Lead,
+    Done(Outcome),
+}
+
+impl Waiter {
+    fn send(&self, signal: Signal) {
+        *self.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
+        self.thread.unpark();
+    }
+
+    fn take(&self) -> Option<Signal> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Queue {
+    pub(super) const fn new() -> Self {
+        let state = State {
+            waiting: VecDeque::new(),
+            led: false,
+            called: false,
+            stopped: false,
+            last_group: 0,
+        };
+        Self { state: Mutex::new(state), called: Condvar::new() }
+    }
+
+    /// Writes `work` and waits for it. Blocks.
+    pub(super) fn write(&self, core: &Core, work: Work) -> Outcome {
+        let waiter = Arc::new(Waiter { signal: Mutex::new(None), thread: thread::current() });
+        let mut state = self.state();
+        let bytes = work.bytes();
+        state.waiting.push_back(Request { work, bytes, reply: Reply::Thread(Arc::clone(&waiter)) });
+        let mut leads = !std::mem::replace(&mut state.led, true);
+        drop(state);
+        loop {
+            match waiter.take() {
+                Some(Signal::Done(outcome)) => {
+                    if leads {
+                        self.hand_over();
+                    }
+                    return outcome;
+                }
+                Some(Signal::Lead) => leads = true,
+                None if leads => leads = self.lead(core),
+                None => thread::park(),
+            }
+        }
+    }
+
+    /// Queues `work` without waiting. [`start`](Self::start) has to be called some time after.
+    /// Returns where the answer comes, and whether someone is writing already.
+    pub(super) fn submit(&self, work: Work) -> (oneshot::Receiver<Outcome>, bool) {
+        let (sender, receiver) = oneshot::channel();
+        let bytes = work.bytes();
+        let mut state = self.state();
+        state.waiting.push_back(Request { work, bytes, reply: Reply::Task(sender) });
+        (receiver, state.led)
+    }
+
+    /// Sees to it that what is queued gets written.
+    pub(super) fn start(&self) {
+        let mut state = self.state();
+        if !state.led && !state.waiting.is_empty() {
+            state.led = true;
+            state.called = true;
+            drop(state);
+            self.called.notify_one();
+        }
+    }
+
+    /// The store's own thread: leads when called, until it is stopped and nothing is left.
+    pub(super) fn run(&self, core: &Core) {
+        let mut state = self.state();
+        loop {
+            if state.called {
+                state.called = false;
+                drop(state);
+                if self.lead_all(core) {
+                    self.hand_over();
+                }
+                state = self.state();
+            } else if state.stopped && state.waiting.is_empty() {
+                return;
+            } else if state.stopped && !state.led {
+                state.led = true;
+                state.called = true;
+            } else {
+                state = self.called.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+    }
+
+    /// Makes [`run`](Self::run) return once all is written.
+    pub(super) fn stop(&self) {
+        self.state().stopped = true;
+        self.called.notify_all();
+    }
+
+    /// Leads until only threads wait, or nobody. Returns whether the lead is still held.
+    fn lead_all(&self, core: &Core) -> bool {
+        loop {
+            if !self.lead(core) {
+                return false;
+            }
+            if self.state().waiting.is_empty() {
+                return true;
+            }
+        }
+    }
+
+    /// Writes one group. Returns whether the lead is still held.
+    fn lead(&self, core: &Core) -> bool {
+        let group = self.take_group();
+        let bytes: u64 = group.iter().map(|request| request.bytes).sum();
+        let mut guard = Panicking { queue: self, core, replies: Vec::with_capacity(group.len()) };
+        let mut works = Vec::with_capacity(group.len());
+        for request in group {
+            works.push(request.work);
+            guard.replies.push(request.reply);
+        }
+        let outcomes = core.commit(works);
+        let replies = std::mem::take(&mut guard.replies);
+        drop(guard);
+        let keeps = bytes < OVERLAP_BYTES;
+        if !keeps {
+            self.hand_over();
+        }
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            reply.send(outcome);
+        }
+        core.chores.deliver();
+        keeps
+    }
+
+    fn take_group(&self) -> Vec<Request> {
+        let mut state = self.state();
+        // Those of the last group tend to come again together: a little patience saves a sync.
+        if state.last_group > 1 && state.waiting.len() < state.last_group {
+            let expected = state.last_group;
+            let until = Instant::now() + LINGER;
+            while state.waiting.len() < expected && Instant::now() < until {
+                drop(state);
+                thread::yield_now();
+                state = self.state();
+            }
+        }
+        let mut bytes = 0;
+        let mut group = Vec::new();
+        while let Some(first) = state.waiting.front() {
+            if bytes > 0 && bytes + first.bytes > GROUP_BYTES {
+                break;
+            }
+            bytes += first.bytes;
+            group.extend(state.waiting.pop_front());
+        }
+        state.last_group = group.len();
+        group
+    }
+
+    /// Gives up the lead: to a thread that waits, else to the store's own thread, else to nobody.
+    fn hand_over(&self) {
+        let mut state = self.state();
+        if state.waiting.is_empty() {
+            state.led = false;
+            return;
+        }
+        let waiter = state.waiting.iter().find_map(|request| match &request.reply {
+            Reply::Thread(waiter) => Some(Arc::clone(waiter)),
+            Reply::Task(_) => None,
+        });
+        if let Some(waiter) = waiter {
+            drop(state);
+            waiter.send(Signal::Lead);
+        } else {
+            state.called = true;
+            drop(state);
+            self.called.notify_one();
+        }
+    }
+
+    // What the lock guards is whole between any two statements.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How long a leader waits for those it expects.
+const LINGER: Duration = Duration::from_micros(50);
+
+impl Reply {
+    fn send(self, outcome: Outcome) {
+        match self {
+            Self::Thread(waiter) => waiter.send(Signal::Done(outcome)),
+            // Nobody listens any more if the caller gave up; what was written stays written.
+            Self::Task(sender) => drop(sender.send(outcome)),
+        }
+    }
+}
+
+/// Answers everyone if writing panics, so that nobody waits for ever.
+struct Panicking<'a> {
+    queue: &'a Queue,
+    core: &'a Core,
+    replies: Vec<Reply>,
+}
+
+impl Drop for Panicking<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        self.core.poison("writing panicked".into());
+        let mut state = self.queue.state();
+        state.led = false;
+        let waiting = std::mem::take(&mut state.waiting);
+        drop(state);
+        let others = waiting.into_iter().map(|request| request.reply);
+        for reply in self.replies.drain(..).chain(others) {
+            let error = Error::new(ErrorKind::Poisoned, "write to the log", "writing panicked");
+            reply.send(Err(error.with_retry(Retry::Unknown)));
+        }
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("waiting", &self.state().waiting.len()).finish()
+    }
+}

@@ -1,0 +1,282 @@
+//! Reading: queries, lists and keys.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::fault::io_error;
+use super::index::{Item, Place};
+use super::layout::FRAME_BYTES;
+use super::names;
+use super::segment::Segment;
+use super::tag::Tag;
+use crate::envelope::{Header, Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Cursor, Found, KeysRequest, ListRequest, Lookup, Page, Query};
+
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Only what the system has in memory; up to this many bytes at a time.
+    None(u32),
+    /// As long as it takes.
+    Unlimited,
+}
+
+/// Why a read did not succeed.
+pub(super) enum Unread {
+    /// It would have had to wait.
+    WouldWait,
+    Failed(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// How many bytes of a record are read at first to get its header.
+const HEADER_GUESS: u32 = 512;
+
+impl Core {
+    pub(super) fn tag(&self, key: &AggregateKey) -> Tag {
+        Tag::of(self.secret, key)
+    }
+
+    /// [`SnapshotStore::get`](crate::SnapshotStore::get).
+    pub(super) fn get(&self, patience: Patience, query: &Query<'_>) -> Result<Lookup, Unread> {
+        self.check_open("get a snapshot")?;
+        let tag = self.tag(query.key);
+        let generation = self.generations.find(query.generation);
+        let mut at_most = query.at_most;
+        loop {
+            // The segment is taken while the index cannot change, so it is the right one.
+            let found = self.index.newest(tag, generation, at_most, |found| {
+                found.map(|item| (item, self.segments.get(item.place.slot)))
+            });
+            let (item, segment) = match found {
+                Ok((item, Some(segment))) => (item, segment),
+                Ok((_, None)) | Err(true) => return Ok(Lookup::OtherGeneration),
+                Err(false) if at_most < query.at_most => return Ok(Lookup::OtherGeneration),
+                Err(false) => return Ok(Lookup::Absent),
+            };
+            let wanted = match query.as_of {
+                // The time is in the header: no need for the payload of one that is too late.
+                Some(_) => self.header(patience, &segment, item.place, |header| {
+                    header.is_of(query.key) && query.admits(item.version, header.as_of)
+                })?,
+                None => None,
+            };
+            if wanted != Some(false) {
+                let record = self.record(patience, &segment, item.place)?;
+                // One that cannot be parsed goes to the engine, which says why.
+                if record.header().map_or(true, |header| header.is_of(query.key)) {
+                    return Ok(Lookup::Found(Found::new(item.version, record)));
+                }
+            }
+            match item.version.checked_sub(1) {
+                Some(below) => at_most = below,
+                None => return Ok(Lookup::OtherGeneration),
+            }
+        }
+    }
+
+    /// [`SnapshotStore::list`](crate::SnapshotStore::list).
+    pub(super) fn list(
+        &self,
+        patience: Patience,
+        request: &ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Unread> {
+        self.check_open("list snapshots")?;
+        let tag = self.tag(request.key);
+        let limit = request.limit.max(1);
+        let mut after = request.after;
+        let mut items = Vec::new();
+        loop {
+            let rest = after.map_or(*request, |after| request.after(after));
+            let mut page = self.admitted(tag, &rest, limit - items.len());
+            let more = page.len() > limit - items.len();
+            page.truncate(limit - items.len());
+            for (id, place) in page {
+                after = Some(id);
+                let segment = self.index.exact(tag, place.generation, id.version, |item| {
+                    (self.segments.get(item.place.slot), item.place)
+                });
+                // Deleted since.
+                let Some((Some(segment), place)) = segment else { continue };
+                let meta = self.header(patience, &segment, place, |header| {
+                    header.is_of(request.key).then(|| SnapshotMeta::from_header(header))
+                })?;
+                if let Some(Some(meta)) = meta {
+                    items.push(meta?);
+                }
+            }
+            if !more {
+                return Ok(Page::new(items, None));
+            }
+            if items.len() >= limit {
+                return Ok(Page::new(items, after));
+            }
+        }
+    }
+
+    /// The snapshots that a list has next, one more than `limit` if there are as many.
+    fn admitted(
+        &self,
+        tag: Tag,
+        request: &ListRequest<'_>,
+        limit: usize,
+    ) -> Vec<(SnapshotId, Place)> {
+        let top = request.after.map_or(request.at_most, |after| after.version.min(request.at_most));
+        let id = |item: &Item| {
+            let generation = self.generations.value(item.place.generation)?;
+            Some(SnapshotId { generation, version: item.version })
+        };
+        let admits = |item: &Item| id(item).is_some_and(|id| request.admits(id));
+        let mut admitted = 0;
+        let items = self.index.list(tag, top, |items, next| {
+            // All of one version are needed, as the index does not order them among each other.
+            let last = items.last().map(|item: &Item| item.version);
+            admitted += usize::from(items.last().is_some_and(admits));
+            next.version >= request.at_least && (admitted <= limit || last == Some(next.version))
+        });
+        let mut ids: Vec<_> = items
+            .iter()
+            .filter(|item| admits(item))
+            .filter_map(|item| Some((id(item)?, item.place)))
+            .collect();
+        ids.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        ids
+    }
+
+    /// [`SnapshotStore::keys`](crate::SnapshotStore::keys).
+    pub(super) fn keys(
+        &self,
+        patience: Patience,
+        request: &KeysRequest<'_>,
+    ) -> Result<Page<AggregateKey, Cursor>, Unread> {
+        self.check_open("list aggregates")?;
+        let mut after = request.after.map(|cursor| self.cursor_tag(cursor)).transpose()?;
+        let limit = request.limit.max(1);
+        let mut keys = Vec::new();
+        loop {
+            // One more than may be needed, to know whether there are more.
+            let batch = (limit - keys.len()).min(1024);
+            let mut tags = self.index.tags_after(after, batch + 1);
+            let more = tags.len() > batch;
+            tags.truncate(batch);
+            for tag in tags {
+                after = Some(tag);
+                if let Some(key) = self.key_of(patience, tag)?.filter(|key| request.admits(key)) {
+                    keys.push(key);
+                }
+            }
+            match after {
+                Some(after) if more && keys.len() >= limit => {
+                    return Ok(Page::new(keys, Some(self.tag_cursor(after))));
+                }
+                _ if !more => return Ok(Page::new(keys, None)),
+                _ => {}
+            }
+        }
+    }
+
+    /// The key of the aggregate with this tag, from its newest readable snapshot.
+    fn key_of(&self, patience: Patience, tag: Tag) -> Result<Option<AggregateKey>, Unread> {
+        for item in self.index.list(tag, u64::MAX, |items, _| items.len() < 8) {
+            let segment = self.index.exact(tag, item.place.generation, item.version, |item| {
+                (self.segments.get(item.place.slot), item.place)
+            });
+            let Some((Some(segment), place)) = segment else { continue };
+            let key = self.header(patience, &segment, place, |header| {
+                AggregateKey::from_parts(header.tenant, header.kind, header.id)
+            })?;
+            if let Some(key) = key {
+                return Ok(Some(key?));
+            }
+        }
+        Ok(None)
+    }
+
+    fn tag_cursor(&self, tag: Tag) -> Cursor {
+        let mut bytes = self.store.to_vec();
+        bytes.extend_from_slice(&tag.to_bytes());
+        Cursor::new(bytes)
+    }
+
+    fn cursor_tag(&self, cursor: &Cursor) -> Result<Tag, Error> {
+        let tag = cursor.as_bytes().strip_prefix(&self.store);
+        tag.and_then(|tag| tag.try_into().ok()).map(Tag::from_bytes).ok_or_else(|| {
+            let message = "the cursor was not made by this store: start again without one";
+            Error::new(ErrorKind::InvalidInput, "list aggregates", message)
+        })
+    }
+
+    /// The record at `place`. Not verified.
+    pub(super) fn record(
+        &self,
+        patience: Patience,
+        segment: &Arc<Segment>,
+        place: Place,
+    ) -> Result<Record, Unread> {
+        let bytes = self.bytes(patience, segment, place, place.len)?;
+        Ok(Record::from_bytes(bytes))
+    }
+
+    /// Hands the header of the record at `place` to `with`; `None` if it cannot be parsed.
+    pub(super) fn header<R>(
+        &self,
+        patience: Patience,
+        segment: &Arc<Segment>,
+        place: Place,
+        with: impl FnOnce(&Header<'_>) -> R,
+    ) -> Result<Option<R>, Unread> {
+        let guess = HEADER_GUESS.min(place.len);
+        let bytes = self.bytes(patience, segment, place, guess)?;
+        match Header::parse(&bytes) {
+            Ok(header) => return Ok(Some(with(&header))),
+            Err(_) if guess == place.len => return Ok(None),
+            Err(_) => {}
+        }
+        // Longer than most, or damaged. The length that it claims is bounded by the record's.
+        let claimed = bytes.get(8..12).and_then(|bytes| bytes.try_into().ok());
+        let claimed = claimed.map_or(0, u32::from_le_bytes).min(place.len);
+        if claimed <= guess {
+            return Ok(None);
+        }
+        let bytes = self.bytes(patience, segment, place, claimed)?;
+        Ok(Header::parse(&bytes).ok().map(|header| with(&header)))
+    }
+
+    fn bytes(
+        &self,
+        patience: Patience,
+        segment: &Arc<Segment>,
+        place: Place,
+        len: u32,
+    ) -> Result<Vec<u8>, Unread> {
+        let offset = place.offset + FRAME_BYTES;
+        let read = match patience {
+            Patience::Unlimited => segment.file.read(offset, len as usize),
+            Patience::None(most) if len <= most => segment.file.read_cached(offset, len as usize),
+            Patience::None(_) => return Err(Unread::WouldWait),
+        };
+        match read {
+            Ok(bytes) => Ok(bytes),
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && patience != Patience::Unlimited =>
+            {
+                Err(Unread::WouldWait)
+            }
+            Err(error) => {
+                segment.damaged.store(true, Ordering::Relaxed);
+                let path = self.path(&names::segment(segment.id));
+                Err(Unread::Failed(io_error("read a snapshot", &path, error)))
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Repair: makes a damaged store one that opens, with everything in it that verifies.
+
+use std::io::IoSlice;
+use std::path::Path;
+
+use super::disk::{Disk, DiskFile, write_all};
+use super::fault::{corrupt, io_error};
+use super::inspect::{Part, walk};
+use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest, Seal, padded};
+use super::log::encode_seal;
+use super::names;
+use super::open;
+use super::problem::Problem;
+use crate::error::{Error, ErrorKind};
+
+const OPERATION: &str = "repair a store";
+
+/// What a repair did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Repaired {
+    /// The number of records that were kept, of live snapshots and dead ones.
+    pub kept: u64,
+    /// What could not be kept, one by one.
+    pub problems: Vec<Problem>,
+    /// The files that were replaced; each is still there under its old name with `.damaged` added.
+    pub replaced: Vec<String>,
+}
+
+/// A segment as the repair leaves it.
+struct Fixed {
+    entry: Entry,
+    max_seq: u64,
+}
+
+pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<Repaired, Error> {
+    let fail = |error| io_error(OPERATION, dir, error);
+    let _lock = open::lock(disk, dir, OPERATION, true)?;
+    let mut files = disk.files(dir).map_err(fail)?;
+    let mut done = Repaired::default();
+    let old = match open::read_manifest(disk, dir, &files, OPERATION) {
+        Ok(manifest) => manifest,
+        Err(error) if error.kind() == ErrorKind::CorruptStore => None,
+        Err(error) => return Err(error),
+    };
+    // Segments that a crash has left under their temporary names count if they are listed.
+    for entry in old.iter().flat_map(|manifest| &manifest.segments) {
+        let (name, temporary) =
+            (names::segment(entry.id), names::temporary(&names::segment(entry.id)));
+        if !files.contains(&name) && files.contains(&temporary) {
+            disk.rename(&dir.join(&temporary), &dir.join(&name)).map_err(fail)?;
+            files.push(name);
+        } else if !files.contains(&name) {
+            done.problems.push(Problem::new(&name, None, "the file is missing"));
+        }
+    }
+    if old.is_none() {
+        let what = "it is missing or damaged, and was made again from the segments";
+        done.problems.push(Problem::new(names::MANIFEST, None, what));
+    }
+    let mut ids: Vec<_> = files.iter().filter_map(|name| names::segment_id(name)).collect();
+    ids.retain(|id| old.as_ref().is_none_or(|old| !old.retired.contains(id)));
+    ids.sort_unstable();
+    let store = store_of(disk, dir, old.as_ref(), &ids).map_err(fail)?;
+    let store = store.ok_or_else(|| corrupt(OPERATION, dir, "nothing here is of a store"))?;
+    let next_id = ids.last().map_or(1, |last| last.saturating_add(1));
+    let next_id = next_id.max(old.as_ref().map_or(1, |old| old.next_id));
+    let mut manifest = Manifest {
+        store,
+        secret: old.as_ref().map_or([disk.random(), disk.random()], |old| old.secret),
+        next_seq: old.as_ref().map_or(1, |old| old.next_seq),
+        next_id,
+        segments: Vec::new(),
+        retired: Vec::new(),
+    };
+    let mut replaced = Vec::new();
+    for id in ids {
+        let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
+        let fixed = fix(disk, dir, id, listed, &mut manifest, &mut done)
+            .map_err(|error| io_error(OPERATION, &dir.join(names::segment(id)), error))?;
+        let Some(fixed) = fixed else { continue };
+        manifest.next_seq = manifest.next_seq.max(fixed.max_seq.saturating_add(1)).min(MAX_SEQ);
+        if fixed.entry.id != id {
+            replaced.push(id);
+        }
+        manifest.segments.push(fixed.entry);
+    }
+    manifest.segments.sort_unstable_by_key(|entry| entry.id);
+    manifest.retired = old.map_or_else(Vec::new, |old| old.retired);
+    finish(disk, dir, &manifest, &replaced, &mut done).map_err(fail)?;
+    Ok(done)
+}
+
+/// Puts the manifest in force, then renames what it does not list any more.
+fn finish(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+    replaced: &[u32],
+    done: &mut Repaired,
+) -> std::io::Result<()> {
+    // The segments under temporary names are finished by the next opening if this is cut short.
+    let temporary = dir.join(names::temporary(names::MANIFEST));
+    let mut kept = manifest.clone();
+    kept.retired.extend_from_slice(replaced);
+    let file = disk.create(&temporary)?;
+    write_all(&*file, 0, &mut [IoSlice::new(&kept.to_bytes())])?;
+    file.sync()?;
+    // Kept for whoever wants to look for more; not removed as retired.
+    for id in replaced {
+        let name = names::segment(*id);
+        disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
+        // There may be none.
+        let _ = disk.remove(&dir.join(names::hints(*id)));
+        done.replaced.push(name);
+    }
+    disk.rename(&temporary, &dir.join(names::MANIFEST))?;
+    disk.sync_dir(dir)?;
+    for entry in &manifest.segments {
+        let name = names::segment(entry.id);
+        let temporary = dir.join(names::temporary(&name));
+        if disk.open(&temporary, false).is_ok() {
+            disk.rename(&temporary, &dir.join(&name))?;
+        }
+    }
+    disk.sync_dir(dir)
+}
+
+/// The store that the files belong to: by the manifest, or else by most of the segments.
+fn store_of(
+    disk: &dyn Disk,
+    dir: &Path,
+    old: Option<&Manifest>,
+    ids: &[u32],
+) -> std::io::Result<Option<[u8; 16]>> {
+    if let Some(old) = old {
+        return Ok(Some(old.store));
+    }
+    let mut stores = Vec::new();
+    for id in ids {
+        let file = disk.open(&dir.join(names::segment(*id)), false)?;
+        if let Ok(head) = Head::parse(&file.read(0, 48)?) {
+            stores.push(head.store);
+        }
+    }
+    let count = |store: &[u8; 16]| stores.iter().filter(|other| *other == store).count();
+    Ok(stores.iter().max_by_key(|store| count(store)).copied())
+}
+
+/// Looks at one segment; writes a new one if it is damaged, or not sealed. `None` if it is of
+/// another store, or nothing of it can be read.
+fn fix(
+    disk: &dyn Disk,
+    dir: &Path,
+    id: u32,
+    listed: Option<&Entry>,
+    manifest: &mut Manifest,
+    done: &mut Repaired,
+) -> std::io::Result<Option<Fixed>> {
+    let name = names::segment(id);
+    let file = disk.open(&dir.join(&name), false)?;
+    let len = file.len()?;
+    let salt = match Head::parse(&file.read(0, 48)?) {
+        Ok(head) if head.store != manifest.store => {
+            let what = "it belongs to another store, and is left as it is";
+            done.problems.push(Problem::new(&name, Some(0), what));
+            let aside = dir.join(format!("{name}{}", names::DAMAGED));
+            disk.rename(&dir.join(&name), &aside)?;
+            return Ok(None);
+        }
+        Ok(head) => Some(head.salt),
+        Err(Bad::Newer(_) | Bad::Foreign | Bad::Damaged(_)) => {
+            done.problems.push(Problem::new(&name, Some(0), "its head is damaged"));
+            listed.map(|entry| entry.salt)
+        }
+    };
+    let Some(salt) = salt else {
+        disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
+        return Ok(None);
+    };
+    let mut whole = listed.is_some_and(|entry| entry.sealed && entry.bytes == len)
+        && Head::parse(&file.read(0, 48)?).is_ok();
+    let problems = done.problems.len();
+    let (mut sealed_at_end, mut seal) = (false, Seal { min_seq: u64::MAX, ..Seal::default() });
+    walk(&*file, salt, len, |at, part| {
+        sealed_at_end = false;
+        match part {
+            Part::Frame(Kind::Seal, body) => {
+                sealed_at_end = Seal::parse(body) == Some(seal);
+            }
+            Part::Frame(kind, _) => count(&mut seal, &*file, salt, at, kind)?,
+            Part::Bad { why, snapshot, .. } => {
+                let mut problem = Problem::new(&name, Some(at), why);
+                problem.snapshot = snapshot;
+                done.problems.push(problem);
+            }
+        }
+        Ok(())
+    })?;
+    done.kept += seal.puts;
+    whole &= sealed_at_end && done.problems.len() == problems;
+    if whole {
+        let entry = Entry { id, sealed: true, salt, bytes: len };
+        return Ok(Some(Fixed { entry, max_seq: seal.max_seq }));
+    }
+    let entry = rewrite(disk, dir, &*file, salt, len, manifest)?;
+    Ok(Some(Fixed { entry, max_seq: seal.max_seq }))
+}
+
+fn count(
+    seal: &mut Seal,
+    file: &dyn DiskFile,
+    salt: u64,
+    at: u64,
+    kind: Kind,
+) -> std::io::Result<()> {
+    if let Some(frame) = Frame::parse(&file.read(at, 24)?, salt, at) {
+        seal.min_seq = seal.min_seq.min(frame.seq);
+        seal.max_seq = seal.max_seq.max(frame.seq);
+        match kind {
+            Kind::Put => seal.puts += 1,
+            Kind::Delete => seal.deletes += 1,
+            Kind::Seal => {}
+        }
+    }
+    Ok(())
+}
+
+/// Writes the whole frames of a segment into a new one, sealed, under its temporary name.
+fn rewrite(
+    disk: &dyn Disk,
+    dir: &Path,
+    from: &dyn DiskFile,
+    salt: u64,
+    len: u64,
+    manifest: &mut Manifest,
+) -> std::io::Result<Entry> {
+    let head = Head { store: manifest.store, id: manifest.next_id, salt: disk.random() };
+    manifest.next_id = manifest.next_id.saturating_add(1);
+    let to = disk.create(&dir.join(names::temporary(&names::segment(head.id))))?;
+    write_all(&*to, 0, &mut [IoSlice::new(&head.to_bytes())])?;
+    let mut end = HEAD_BYTES;
+    let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+    walk(from, salt, len, |at, part| {
+        let Part::Frame(kind @ (Kind::Put | Kind::Delete), body) = part else { return Ok(()) };
+        let Some(frame) = Frame::parse(&from.read(at, 24)?, salt, at) else { return Ok(()) };
+        count(&mut seal, from, salt, at, kind)?;
+        // What verifies is kept, whether or not the rest of its batch does.
+        let frame = Frame { more: false, durable_below: end, ..frame };
+        let padding = vec![0; usize::try_from(padded(body.len() as u64)).unwrap_or(0) - body.len()];
+        let bytes = [&frame.to_bytes(head.salt, end), body, &padding].concat();
+        write_all(&*to, end, &mut [IoSlice::new(&bytes)])?;
+        end += bytes.len() as u64;
+        Ok(())
+    })?;
+    let bytes = encode_seal(seal, seal.max_seq, head.salt, end, end);
+    write_all(&*to, end, &mut [IoSlice::new(&bytes)])?;
+    to.sync()?;
+    Ok(Entry { id: head.id, sealed: true, salt: head.salt, bytes: end + bytes.len() as u64 })
+}

@@ -1,0 +1,31 @@
+//! Closing a store.
+
+use super::core::Core;
+use super::fault::io_error;
+use super::names;
+use crate::error::Error;
+
+const OPERATION: &str = "close a store";
+
+impl Core {
+    /// Ends all use: syncs, writes the index file of the active segment, and notes in the manifest
+    /// how long it is. Does nothing the second time.
+    pub(super) fn shut_down(&self) -> Result<(), Error> {
+        if !self.close() || self.is_poisoned() {
+            return Ok(());
+        }
+        let _maintenance = self.maintenance();
+        let mut log = self.log();
+        if let Some(prepared) = log.next.take() {
+            // If it stays, the next opening removes it.
+            let _ = self.disk.remove(&prepared.temporary);
+        }
+        let Some(active) = &mut log.active else { return Ok(()) };
+        let path = self.path(&names::segment(active.segment.id));
+        active.segment.file.sync().map_err(|error| io_error(OPERATION, &path, error))?;
+        active.synced = active.end;
+        self.write_hints(active);
+        let manifest = self.manifest(&log, &self.segments.all());
+        self.commit_manifest(OPERATION, &manifest)
+    }
+}

@@ -1,0 +1,498 @@
+//! [`FileStore`]: snapshots in a directory.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use async_trait::async_trait;
+
+use super::backup::BackedUp;
+use super::compact::Compacted;
+use super::config::{Durability, FileStoreConfig};
+use super::core::Core;
+use super::disk::{Disk, RealDisk};
+use super::inspect::{Inspection, Verification};
+use super::keeper::Keeper;
+use super::layout::MAX_BODY_BYTES;
+use super::log::{Answer, Work};
+use super::open;
+use super::queue::Queue;
+use super::read::{Patience, Unread};
+use super::repair::Repaired;
+use super::submitted::Submitted;
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind, Retry};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{
+    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
+    Query, Selection, SnapshotStore,
+};
+
+/// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
+///
+/// An append-only log with an index in memory (about 40 bytes per aggregate and 24 per older
+/// version). One process at a time may have a directory open; any number of threads and tasks
+/// may use the handle. Clones are cheap and share the store.
+///
+/// - What was put is synced before the put returns ([`Durability::Sync`]). Puts that wait at the
+///   same time share one sync.
+/// - A crash at any moment loses nothing that was acknowledged, and leaves no part of what was
+///   not.
+/// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
+///   store again finds out what the disk holds.
+/// - Deleted snapshots give their space back in the background.
+///
+/// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB.
+///
+/// ```
+/// use snapfold::{AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, RecordBuilder, Timestamp};
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path().join("snapshots");
+/// let key = AggregateKey::new("account", "alice")?;
+/// let generation = Generation { schema_version: 1, fingerprint: 7 };
+/// let record = RecordBuilder::new(key.clone(), generation, 100, Timestamp::from_seconds(5))
+///     .codec(CodecId::custom(1))
+///     .build(b"the encoded state")?;
+///
+/// let store = FileStore::open(&dir)?;
+/// store.put_blocking(vec![record.clone()], PutOptions::default())?;
+/// store.close()?;
+///
+/// let store = FileStore::open(&dir)?;
+/// let found = store.get_blocking(Query::latest(&key, generation))?;
+/// assert_eq!(found.into_record(), Some(record));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct FileStore(Arc<Shared>);
+
+struct Shared {
+    core: Arc<Core>,
+    queue: Arc<Queue>,
+    // Stopped in this order, before the core is closed.
+    keeper: Option<Keeper>,
+    writer: Option<JoinHandle<()>>,
+}
+
+/// Records of up to this size are read, if they are in memory, on the thread that asks.
+const INLINE_READ_BYTES: u32 = 256 << 10;
+/// Pages of up to this many items are read, if they are in memory, on the thread that asks.
+const INLINE_PAGE_ITEMS: usize = 64;
+/// Puts of more bytes than this are encoded on a thread that may block.
+const INLINE_PUT_BYTES: usize = 1 << 20;
+/// The deletes of one batch when many are made at once.
+const DELETES_PER_BATCH: usize = 8192;
+
+impl FileStore {
+    /// Opens the store in `dir` with the default settings, or creates it. Blocks.
+    ///
+    /// # Errors
+    /// As for [`FileStoreConfig::open`].
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
+        Self::builder(dir).open()
+    }
+
+    /// Settings other than the default, for the store in `dir`.
+    pub fn builder(dir: impl Into<PathBuf>) -> FileStoreConfig {
+        FileStoreConfig::new(dir.into())
+    }
+
+    pub(super) fn open_with(config: FileStoreConfig) -> Result<Self, Error> {
+        Self::open_on(Arc::new(RealDisk), config)
+    }
+
+    pub(super) fn open_on(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Self, Error> {
+        let background = config.background;
+        let core = Arc::new(open::open(disk, config)?);
+        let queue = Arc::new(Queue::new());
+        let failed = |error: std::io::Error| {
+            Error::new(ErrorKind::Store, "open a store", "no thread can be started")
+                .with_source(error)
+        };
+        let writer = std::thread::Builder::new().name("snapfold-writer".into()).spawn({
+            let (core, queue) = (Arc::clone(&core), Arc::clone(&queue));
+            move || queue.run(&core)
+        });
+        let writer = writer.map_err(failed)?;
+        let mut shared = Shared { core, queue, keeper: None, writer: Some(writer) };
+        if background {
+            shared.keeper = Some(Keeper::start(&shared.core).map_err(failed)?);
+        } else {
+            shared.core.fill_reserve();
+        }
+        Ok(Self(Arc::new(shared)))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        self.0.core.dir()
+    }
+
+    /// [`put`](SnapshotStore::put) for threads: blocks until all is durable.
+    ///
+    /// # Errors
+    /// As for `put`.
+    pub fn put_blocking(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let work = self.0.core.put_work(records, options)?;
+        self.0.write(work).map(outcomes)
+    }
+
+    /// Queues a put and returns a future of its outcome, which borrows nothing.
+    ///
+    /// What is queued is written, together, when one of the futures is awaited or dropped, or with
+    /// whatever else is being written: queue many, then await them. Dropping the future does not
+    /// take the put back.
+    ///
+    /// # Errors
+    /// As for `put`: `InvalidInput` and `Poisoned` at once, the others from the future.
+    pub fn submit(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<impl Future<Output = Result<Vec<PutOutcome>, Error>> + Send + use<>, Error> {
+        let submitted = self.0.submit(self.0.core.put_work(records, options)?);
+        Ok(async move { submitted.await.map(outcomes) })
+    }
+
+    /// [`get`](SnapshotStore::get) for threads: blocks while the disk is read.
+    ///
+    /// # Errors
+    /// As for `get`.
+    pub fn get_blocking(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        self.0.core.get(Patience::Unlimited, &query).map_err(failure)
+    }
+
+    /// [`delete`](SnapshotStore::delete) for threads: blocks until it is durable.
+    ///
+    /// # Errors
+    /// As for `delete`.
+    pub fn delete_blocking(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> Result<Deleted, Error> {
+        match self.0.core.delete_work(key, selection)? {
+            Some(work) => self.0.write(work).map(deleted),
+            None => Ok(Deleted::default()),
+        }
+    }
+
+    /// Deletes, for each of many aggregates, the snapshots below a version (exclusive): the same
+    /// as as many calls of `delete`, in a few writes. Blocks until all is durable.
+    ///
+    /// # Errors
+    /// As for `delete`. Of a long list a first part may be deleted when it fails.
+    pub fn delete_below_blocking(
+        &self,
+        aggregates: &[(AggregateKey, u64)],
+    ) -> Result<Deleted, Error> {
+        let mut sum = Deleted::default();
+        for part in aggregates.chunks(DELETES_PER_BATCH) {
+            let work = self.0.core.delete_below_work(part)?;
+            sum = [sum, self.0.write(work).map(deleted)?].into_iter().sum();
+        }
+        Ok(sum)
+    }
+
+    /// [`delete_below_blocking`](Self::delete_below_blocking) for tasks. Cancel safety: what was
+    /// begun is finished.
+    ///
+    /// # Errors
+    /// As for `delete`.
+    pub async fn delete_below(
+        &self,
+        aggregates: Vec<(AggregateKey, u64)>,
+    ) -> Result<Deleted, Error> {
+        let store = self.clone();
+        blocking(move || store.delete_below_blocking(&aggregates)).await
+    }
+
+    /// Rewrites files that are mostly dead, and removes what is dead altogether, without the limit
+    /// that holds in the background. Blocks; reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged; its file is left as it is),
+    /// `Poisoned`, `Store`. Nothing is lost by any of them.
+    pub fn compact(&self) -> Result<Compacted, Error> {
+        self.0.core.compact(&mut |_| true)
+    }
+
+    /// Copies the store, as it is at one moment, into `to`: a directory that is empty, or is
+    /// created. Files of the log that are complete are linked where the file system can, so that
+    /// the copy takes little time and space. Blocks; reads and writes go on meanwhile.
+    ///
+    /// # Errors
+    /// `InvalidInput` if `to` is not empty; `OutOfSpace`, `Store`. What was copied by then stays,
+    /// and is not a store.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
+        self.0.core.backup(to.as_ref())
+    }
+
+    /// What the files of the store in `dir` say about themselves. Changes nothing, and works on a
+    /// directory that cannot be written to. Blocks.
+    ///
+    /// # Errors
+    /// `Locked` if the store is open; `CorruptStore` if there is no store, or its list of files is
+    /// damaged; `Unsupported` if a newer release wrote it; `Store`.
+    pub fn inspect(dir: impl AsRef<Path>) -> Result<Inspection, Error> {
+        super::inspect::inspect(&RealDisk, dir.as_ref())
+    }
+
+    /// Reads and checks every byte of the store in `dir`. Changes nothing, and works on a directory
+    /// that cannot be written to. Blocks.
+    ///
+    /// # Errors
+    /// `Locked` if the store is open; `Unsupported` if a newer release wrote it; `Store`. Damage is
+    /// no error: it is in the result.
+    pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, Error> {
+        super::inspect::verify(&RealDisk, dir.as_ref())
+    }
+
+    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, tells of
+    /// each that does not, and leaves the damaged files there under another name. A delete that is
+    /// damaged may bring deleted snapshots back. Blocks.
+    ///
+    /// # Errors
+    /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
+    /// if a newer release wrote it; `OutOfSpace`, `Store`.
+    pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired, Error> {
+        super::repair::repair(&RealDisk, dir.as_ref())
+    }
+
+    /// How much is stored.
+    pub fn stats(&self) -> FileStoreStats {
+        let core = &self.0.core;
+        let segments = core.segments.all();
+        let sum = |of: fn(&super::segment::Segment) -> u64| segments.iter().map(|s| of(s)).sum();
+        FileStoreStats {
+            aggregates: core.index.len() as u64,
+            snapshots: core.snapshots.load(Ordering::Relaxed),
+            segments: segments.len() as u64,
+            log_bytes: sum(|segment| segment.bytes.load(Ordering::Relaxed)),
+            live_bytes: sum(|segment| segment.live_bytes.load(Ordering::Relaxed)),
+            index_memory_bytes: core.index.memory() as u64,
+        }
+    }
+
+    /// Ends all use of the store, by this handle and its clones, and makes the next opening fast
+    /// and strict: a file that has become shorter since is noticed. Blocks. Dropping the last
+    /// handle does the same, without telling what failed.
+    ///
+    /// # Errors
+    /// `Store`, `OutOfSpace`: the last sync or the manifest failed; what was acknowledged under
+    /// [`Durability::Sync`] is durable all the same.
+    pub fn close(self) -> Result<(), Error> {
+        self.0.core.shut_down()
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        at_once: Option<Patience>,
+        read: impl Fn(&Core, Patience) -> Result<T, Unread> + Send + 'static,
+    ) -> Result<T, Error> {
+        if let Some(patience) = at_once {
+            match read(&self.0.core, patience) {
+                Ok(value) => return Ok(value),
+                Err(Unread::Failed(error)) => return Err(error),
+                Err(Unread::WouldWait) => {}
+            }
+        }
+        let core = Arc::clone(&self.0.core);
+        blocking(move || read(&core, Patience::Unlimited).map_err(failure)).await
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for FileStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("file")
+            .durable(self.0.core.config.durability == Durability::Sync)
+            .atomic_batches(true)
+            .max_record_bytes(MAX_BODY_BYTES)
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let bytes: usize = records.iter().map(|record| record.as_bytes().len()).sum();
+        let work = if bytes <= INLINE_PUT_BYTES {
+            self.0.core.put_work(records, options)?
+        } else {
+            let core = Arc::clone(&self.0.core);
+            blocking(move || core.put_work(records, options)).await?
+        };
+        self.0.submit(work).await.map(outcomes)
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        let core = &self.0.core;
+        match core.get(Patience::None(INLINE_READ_BYTES), &query) {
+            Ok(lookup) => return Ok(lookup),
+            Err(Unread::Failed(error)) => return Err(error),
+            Err(Unread::WouldWait) => {}
+        }
+        let (key, query) = (query.key.clone(), Owned::from(&query));
+        self.read(None, move |core, patience| core.get(patience, &query.of(&key))).await
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let key = request.key.clone();
+        let ListRequest { at_most, at_least, after, limit, .. } = request;
+        let at_once = inline_page(limit);
+        self.read(at_once, move |core, patience| {
+            let request = ListRequest { after, ..ListRequest::new(&key) };
+            core.list(patience, &request.at_most(at_most).at_least(at_least).limit(limit))
+        })
+        .await
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        // A filter may pass over any number of aggregates before a page is full.
+        let filtered = request.tenant.is_some() || request.kind.is_some();
+        let at_once = if filtered { None } else { inline_page(request.limit) };
+        let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));
+        let (after, limit) = (request.after.cloned(), request.limit);
+        self.read(at_once, move |core, patience| {
+            let request = KeysRequest {
+                tenant: tenant.as_deref(),
+                kind: kind.as_deref(),
+                after: after.as_ref(),
+                limit,
+            };
+            core.keys(patience, &request)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        match self.0.core.delete_work(key, selection)? {
+            Some(work) => self.0.submit(work).await.map(deleted),
+            None => Ok(Deleted::default()),
+        }
+    }
+}
+
+/// How much a [`FileStore`] holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileStoreStats {
+    /// The number of aggregates with snapshots.
+    pub aggregates: u64,
+    /// The number of snapshots.
+    pub snapshots: u64,
+    /// The number of files of the log.
+    pub segments: u64,
+    /// The bytes of the log, live and dead.
+    pub log_bytes: u64,
+    /// The bytes that the snapshots take in the log.
+    pub live_bytes: u64,
+    /// The bytes of memory that the index takes.
+    pub index_memory_bytes: u64,
+}
+
+/// A query without its key.
+struct Owned {
+    generation: crate::generation::Generation,
+    at_most: u64,
+    as_of: Option<crate::timestamp::Timestamp>,
+}
+
+impl From<&Query<'_>> for Owned {
+    fn from(query: &Query<'_>) -> Self {
+        Self { generation: query.generation, at_most: query.at_most, as_of: query.as_of }
+    }
+}
+
+impl Owned {
+    fn of<'a>(&self, key: &'a AggregateKey) -> Query<'a> {
+        let query = Query::latest(key, self.generation).at_most(self.at_most);
+        match self.as_of {
+            Some(time) => query.as_of(time),
+            None => query,
+        }
+    }
+}
+
+impl Shared {
+    fn write(&self, work: Work) -> Result<Answer, Error> {
+        self.queue.write(&self.core, work)
+    }
+
+    fn submit(&self, work: Work) -> Submitted {
+        let (answer, started) = self.queue.submit(work);
+        Submitted::new(Arc::clone(&self.queue), answer, started)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.keeper = None;
+        self.queue.stop();
+        if let Some(writer) = self.writer.take() {
+            // It panics with nothing that a caller could do anything about.
+            let _ = writer.join();
+        }
+        // Without it the next opening takes longer and nothing else.
+        let _ = self.core.shut_down();
+    }
+}
+
+impl fmt::Debug for FileStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.core.fmt(f)
+    }
+}
+
+fn inline_page(limit: usize) -> Option<Patience> {
+    (limit <= INLINE_PAGE_ITEMS).then_some(Patience::None(INLINE_READ_BYTES))
+}
+
+fn outcomes(answer: Answer) -> Vec<PutOutcome> {
+    match answer {
+        Answer::Put(outcomes) => outcomes,
+        Answer::Delete(_) => Vec::new(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
+fn deleted(answer: Answer) -> Deleted {
+    match answer {
+        Answer::Delete(deleted) => deleted,
+        Answer::Put(_) => Deleted::default(),
+    }
+}
+
+fn failure(unread: Unread) -> Error {
+    match unread {
+        Unread::Failed(error) => error,
+        // Does not come from a read that may wait.
+        Unread::WouldWait => {
+            Error::new(ErrorKind::Store, "read a snapshot", "the read was refused")
+                .with_retry(Retry::Later)
+        }
+    }
+}
+
+/// Runs `work` where it may block: on the runtime's pool, or here if there is no runtime.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
+    runtime.spawn_blocking(work).await.unwrap_or_else(|join| {
+        let error = Error::new(ErrorKind::Store, "use a store", "the runtime is shutting down");
+        Err(error.with_source(join).with_retry(Retry::Unknown))
+    })
+}

@@ -1,0 +1,82 @@
+//! [`Submitted`]: a put that has been queued.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::log::Answer;
+use super::queue::Queue;
+use crate::error::{Error, ErrorKind, Retry};
+
+/// Work that has been queued, as a future of its outcome.
+///
+/// What several of these have queued is written together when the first is awaited, or dropped:
+/// queue all, then await all. Dropping one does not take its work back.
+#[must_use = "what is queued is written when this is awaited or dropped"]
+pub(super) struct Submitted {
+    queue: Arc<Queue>,
+    answer: oneshot::Receiver<Result<Answer, Error>>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Queued,
+    /// Has let the runtime's other tasks run once, so that they can queue theirs.
+    Yielded,
+    Started,
+}
+
+impl Submitted {
+    pub(super) fn new(
+        queue: Arc<Queue>,
+        answer: oneshot::Receiver<Result<Answer, Error>>,
+        started: bool,
+    ) -> Self {
+        Self { queue, answer, stage: if started { Stage::Started } else { Stage::Queued } }
+    }
+}
+
+impl Future for Submitted {
+    type Output = Result<Answer, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.stage {
+            Stage::Queued => {
+                self.stage = Stage::Yielded;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Stage::Yielded => {
+                self.stage = Stage::Started;
+                self.queue.start();
+            }
+            Stage::Started => {}
+        }
+        Pin::new(&mut self.answer).poll(context).map(|answer| {
+            answer.unwrap_or_else(|_| {
+                let message = "the store was closed before it answered";
+                Err(Error::new(ErrorKind::Store, "write to the log", message)
+                    .with_retry(Retry::Unknown))
+            })
+        })
+    }
+}
+
+impl Drop for Submitted {
+    fn drop(&mut self) {
+        if self.stage != Stage::Started {
+            self.queue.start();
+        }
+    }
+}
+
+impl fmt::Debug for Submitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Submitted").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}

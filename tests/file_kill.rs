@@ -1,0 +1,123 @@
+//! A process that is killed in the middle of its work must leave every snapshot that it was told
+//! is durable. A real process, killed by a real signal, again and again on the same directory.
+
+#![cfg(all(feature = "file", unix))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "test code"
+)]
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+
+use snapfold::{
+    AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
+    Selection, Timestamp,
+};
+
+const DIR: &str = "SNAPFOLD_KILL_DIR";
+const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
+
+fn key(thread: u64) -> AggregateKey {
+    AggregateKey::new("k", &thread.to_string()).unwrap()
+}
+
+fn record(thread: u64, version: u64) -> Record {
+    let len = usize::try_from((version * 7919 + thread) % 3000).unwrap();
+    let payload = vec![u8::try_from(version % 256).unwrap(); len];
+    RecordBuilder::new(key(thread), GENERATION, version, Timestamp::from_seconds(1))
+        .codec(CodecId::custom(1))
+        .build(&payload)
+        .unwrap()
+}
+
+fn open(dir: &str) -> FileStore {
+    FileStore::builder(dir).segment_bytes(64 << 10).reserve_bytes(0).open().unwrap()
+}
+
+/// Writes until it is killed; prints what is durable, and what will be deleted.
+fn write_for_ever(dir: &str) {
+    let store = open(dir);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let store = &store;
+            scope.spawn(move || {
+                let key = key(thread);
+                let latest = store.get_blocking(Query::latest(&key, GENERATION)).unwrap();
+                let mut version = latest.into_record().map_or(0, |r| r.header().unwrap().version);
+                let say = |line: String| std::io::stdout().write_all(line.as_bytes()).unwrap();
+                loop {
+                    version += 1;
+                    store
+                        .put_blocking(vec![record(thread, version)], PutOptions::default())
+                        .unwrap();
+                    say(format!("put {thread} {version}\n"));
+                    if version.is_multiple_of(50) {
+                        say(format!("delete {thread} {}\n", version - 3));
+                        store.delete_blocking(&key, Selection::Below(version - 3)).unwrap();
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_killed_process_leaves_everything_that_was_durable() {
+    if let Ok(dir) = std::env::var(DIR) {
+        write_for_ever(&dir);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().to_str().unwrap();
+    let name = "a_killed_process_leaves_everything_that_was_durable";
+    let mut durable = [0_u64; 4];
+    let mut deleted_below = [0_u64; 4];
+    let mut lines = 0;
+    for round in 0..12_usize {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([name, "--exact", "--nocapture"])
+            .env(DIR, dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut reader = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        let mut left = 20 + round * round * 7;
+        while reader.read_line(&mut line).unwrap() > 0 {
+            let words: Vec<_> = line.split_whitespace().collect();
+            if let [what @ ("put" | "delete"), thread, version] = words[..] {
+                let thread: usize = thread.parse().unwrap();
+                let version = version.parse().unwrap();
+                if what == "put" {
+                    durable[thread] = version;
+                } else {
+                    deleted_below[thread] = version;
+                }
+                lines += 1;
+                left = left.saturating_sub(1);
+                // What it has said until it is dead counts as well.
+                if left == 0 {
+                    child.kill().unwrap();
+                }
+            }
+            line.clear();
+        }
+        child.wait().unwrap();
+        assert_eq!(FileStore::verify(dir).unwrap().problems, []);
+        let store = open(dir);
+        for thread in 0..4 {
+            let key = key(thread as u64);
+            for version in deleted_below[thread].max(1)..=durable[thread] {
+                let query = Query::latest(&key, GENERATION).at_most(version);
+                let found = store.get_blocking(query).unwrap().into_record();
+                assert!(found == Some(record(thread as u64, version)), "round {round}: {version}");
+            }
+        }
+    }
+    assert!(lines > 500, "{lines} writes");
+    println!("12 kills, {lines} writes that were reported durable, none lost");
+}
