@@ -126,7 +126,7 @@ pub mod trigger;
 #[cfg(feature = "file")]
 pub use backend::file::{
     BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
-    Problem, Repaired, SegmentInfo, Verification,
+    Problem, RepairReport, SegmentInfo, Verification,
 };
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};

@@ -17,11 +17,11 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 7] = [
     &["clock", "error", "generation", "key", "snapshot_id", "timestamp"],
     &["checksum", "codec", "compress", "envelope", "shape"],
-    &["events", "state", "store"],
+    &["events", "ledger", "state", "store"],
     &["retention", "trigger"],
     &["backend", "layer"],
     &["engine", "manager"],
-    &["conformance"],
+    &["conformance", "guide"],
 ];
 /// A backend implements the contracts of this layer and decides nothing.
 const CONTRACTS: usize = 2;

@@ -63,6 +63,34 @@ fn the_front_page_exports_nothing_that_is_not_listed_here() {
     assert!(names > 80, "{names} names: are the exports still written as they were?");
 }
 
+/// What the stores of other features add to the front page.
+#[cfg(all(feature = "file", feature = "postgres"))]
+#[test]
+fn the_stores_of_other_features_are_exported_and_cross_threads() {
+    use snapfold::{
+        AuditEntry, AuditLog, AuditRecord, AuditRequest, BackedUp, Compacted, DailyStatistics, Day,
+        Durability, EventRow, EventTable, FileStore, FileStoreConfig, FileStoreStats, Hybrid,
+        HybridSource, Inspection, MemoryLedger, PostgresEvents, PostgresHybrid, PostgresMigrations,
+        PostgresOptions, PostgresStore, Problem, PruneProgress, RepairReport, Schedule,
+        ScheduleStore, SegmentInfo, StatisticsStore, Tail, TenantBinding, Verification,
+    };
+    crosses_threads::<(FileStore, FileStoreConfig, FileStoreStats, Durability)>();
+    crosses_threads::<(BackedUp, Compacted, Inspection, Problem, RepairReport)>();
+    crosses_threads::<(SegmentInfo, Verification)>();
+    crosses_threads::<(PostgresStore, PostgresOptions, PostgresEvents<Account>)>();
+    crosses_threads::<(PostgresHybrid<Account>, TenantBinding, PruneProgress, EventTable)>();
+    crosses_threads::<(MemoryLedger, AuditEntry, AuditRecord, AuditRequest, DailyStatistics)>();
+    crosses_threads::<(Day, Schedule, Hybrid<Account>)>();
+    crosses_threads::<PostgresMigrations>();
+    fn object_safe(
+        _: Option<(&dyn AuditLog, &dyn ScheduleStore, &dyn StatisticsStore)>,
+        _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>)>,
+        _: Option<EventRow<'_>>,
+    ) {
+    }
+    object_safe(None, None, None);
+}
+
 fn crosses_threads<T: Send + Sync + 'static>() {}
 fn prints<T: Debug>() {}
 fn is_error<T: std::error::Error + Send + Sync + 'static>() {}

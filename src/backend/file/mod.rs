@@ -31,6 +31,7 @@ mod problem;
 mod queue;
 mod read;
 mod repair;
+mod replay;
 mod scan;
 mod segment;
 mod shut_down;
@@ -38,11 +39,13 @@ mod store;
 mod submitted;
 mod tag;
 mod wire;
+#[cfg(test)]
+mod workload;
 
 pub use backup::BackedUp;
 pub use compact::Compacted;
 pub use config::{Durability, FileStoreConfig};
 pub use inspect::{Inspection, SegmentInfo, Verification};
 pub use problem::Problem;
-pub use repair::Repaired;
+pub use repair::RepairReport;
 pub use store::{FileStore, FileStoreStats};

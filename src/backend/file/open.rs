@@ -1,7 +1,6 @@
 //! Opening a store: locking it, finding its segments, and learning what they hold.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +10,12 @@ use super::core::Core;
 use super::disk::{Disk, DiskFile, Locking};
 use super::fault::{bad_file, corrupt, io_error};
 use super::generations::Generations;
-use super::hints::{Hint, Hints, What};
-use super::index::{Index, Item, Place};
-use super::layout::{
-    DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Scope,
-    Seal, padded,
-};
+use super::hints::{Hints, What};
+use super::index::Index;
+use super::layout::{DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
 use super::log::{Active, Log};
 use super::names;
+use super::replay;
 use super::scan::{Scanner, Step, durable_after};
 use super::segment::{Segment, Segments};
 use super::tag::Tag;
@@ -26,7 +23,7 @@ use crate::envelope::Header;
 use crate::error::{Error, ErrorKind};
 use crate::snapshot_id::SnapshotId;
 
-const OPERATION: &str = "open a store";
+pub(super) const OPERATION: &str = "open a store";
 
 /// Takes the lock of a store.
 pub(super) fn lock(
@@ -98,7 +95,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
         loaded.segment = Some(segment);
     }
     index.expect_many();
-    let replayed = replay(&loaded, &index, &segments, &generations)?;
+    let replayed = replay::replay(&loaded, &index, &segments, &generations)?;
     index.settle();
     let mut log = Log {
         active: None,
@@ -215,14 +212,14 @@ fn open_segments(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec
 }
 
 /// What a segment holds.
-struct Loaded<'a> {
+pub(super) struct Loaded<'a> {
     opened: &'a Opened,
-    hints: Hints,
+    pub(super) hints: Hints,
     /// Where its frames end.
-    end: u64,
-    sealed: bool,
-    seal: Seal,
-    segment: Option<Arc<Segment>>,
+    pub(super) end: u64,
+    pub(super) sealed: bool,
+    pub(super) seal: Seal,
+    pub(super) segment: Option<Arc<Segment>>,
 }
 
 /// Loads the segments, several at a time.
@@ -307,7 +304,7 @@ fn load<'a>(
 }
 
 /// How many threads to load `segments` of so many bytes together with.
-fn threads(bytes: u64, segments: usize) -> usize {
+pub(super) fn threads(bytes: u64, segments: usize) -> usize {
     if bytes < 8 << 20 {
         return 1;
     }
@@ -411,107 +408,6 @@ pub(super) fn push(
         Kind::Seal => return Err("unexpected seal".into()),
     }
     Ok(())
-}
-
-struct Replayed {
-    snapshots: u64,
-    max_seq: u64,
-}
-
-/// Fills the index: a put counts unless a delete or another put of the same snapshot with a higher
-/// sequence number covers it, in whatever order the segments come.
-fn replay(
-    loaded: &[Loaded<'_>],
-    index: &Index,
-    segments: &Segments,
-    generations: &Generations,
-) -> Result<Replayed, Error> {
-    let mut deletes: HashMap<Tag, Vec<(u64, Scope)>> = HashMap::new();
-    for Loaded { hints, seal, .. } in loaded {
-        if seal.deletes > 0 {
-            hints.read(|hint| {
-                if let What::Delete(scope) = hint.what {
-                    deletes.entry(hint.tag).or_default().push((hint.seq, scope));
-                }
-            });
-        }
-    }
-    let failure = Mutex::new(None);
-    let next = AtomicUsize::new(0);
-    let work = || {
-        while let Some(loaded) = loaded.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(segment) = &loaded.segment else { continue };
-            let mut cached = None;
-            loaded.hints.read(|hint| {
-                let Hint { offset, seq, body_bytes, tag, what } = hint;
-                let total = FRAME_BYTES + padded(body_bytes.into());
-                let id = match what {
-                    What::Put(id) => id,
-                    What::Delete(_) => return segment.count_delete(seq, total),
-                };
-                segment.count_put(seq);
-                let covered = !deletes.is_empty()
-                    && deletes.get(&tag).is_some_and(|deletes| {
-                        deletes.iter().any(|(later, scope)| *later > seq && scope.covers(id))
-                    });
-                if covered {
-                    return;
-                }
-                let number = match cached {
-                    Some((known, number)) if known == id.generation => Some(number),
-                    _ => generations.number(id.generation),
-                };
-                let Some(generation) = number else {
-                    let message = "the store holds too many generations";
-                    let error = Error::new(ErrorKind::OutOfSpace, OPERATION, message);
-                    *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-                    return;
-                };
-                cached = Some((id.generation, generation));
-                let place = Place { slot: segment.slot, offset, len: body_bytes, generation };
-                enter(index, segments, tag, Item { version: id.version, place }, seq);
-            });
-        }
-    };
-    let threads = threads(loaded.iter().map(|loaded| loaded.end).sum(), loaded.len());
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        return Err(error);
-    }
-    let all = segments.all();
-    Ok(Replayed {
-        snapshots: all.iter().map(|segment| segment.live_puts.load(Ordering::Relaxed)).sum(),
-        max_seq: loaded.iter().map(|loaded| loaded.seal.max_seq).max().unwrap_or(0),
-    })
-}
-
-/// Enters a put into the index, unless a later put of the same snapshot is there.
-fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
-    let bytes = |item: &Item| FRAME_BYTES + padded(item.place.len.into());
-    let old = index.insert(tag, item);
-    if let Some(segment) = segments.get(item.place.slot) {
-        segment.add_live(bytes(&item));
-    }
-    let Some(old) = old else { return };
-    // Replaced once, by a repair: the sequence numbers of both are in their frames.
-    let there = segments.get(old.place.slot);
-    let old_seq = there.as_ref().and_then(|segment| {
-        let head = segment.file.read(old.place.offset, 24).ok()?;
-        Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
-    });
-    let (dead, keep_old) =
-        if old_seq.is_some_and(|old| old > seq) { (item, true) } else { (old, false) };
-    if keep_old {
-        index.insert(tag, old);
-    }
-    if let Some(segment) = segments.get(dead.place.slot) {
-        segment.drop_live(bytes(&dead));
-    }
 }
 
 // A segment without frames ends with its head.

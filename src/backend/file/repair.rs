@@ -18,7 +18,7 @@ const OPERATION: &str = "repair a store";
 /// What a repair did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Repaired {
+pub struct RepairReport {
     /// The number of records that were kept, of live snapshots and dead ones.
     pub kept: u64,
     /// What could not be kept, one by one.
@@ -33,11 +33,11 @@ struct Fixed {
     max_seq: u64,
 }
 
-pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<Repaired, Error> {
+pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error> {
     let fail = |error| io_error(OPERATION, dir, error);
     let _lock = open::lock(disk, dir, OPERATION, true)?;
     let mut files = disk.files(dir).map_err(fail)?;
-    let mut done = Repaired::default();
+    let mut done = RepairReport::default();
     let old = match open::read_manifest(disk, dir, &files, OPERATION) {
         Ok(manifest) => manifest,
         Err(error) if error.kind() == ErrorKind::CorruptStore => None,
@@ -97,7 +97,7 @@ fn finish(
     dir: &Path,
     manifest: &Manifest,
     replaced: &[u32],
-    done: &mut Repaired,
+    done: &mut RepairReport,
 ) -> std::io::Result<()> {
     // The segments under temporary names are finished by the next opening if this is cut short.
     let temporary = dir.join(names::temporary(names::MANIFEST));
@@ -155,7 +155,7 @@ fn fix(
     id: u32,
     listed: Option<&Entry>,
     manifest: &mut Manifest,
-    done: &mut Repaired,
+    done: &mut RepairReport,
 ) -> std::io::Result<Option<Fixed>> {
     let name = names::segment(id);
     let file = disk.open(&dir.join(&name), false)?;

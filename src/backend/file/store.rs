@@ -20,7 +20,7 @@ use super::log::{Answer, Work};
 use super::open;
 use super::queue::Queue;
 use super::read::{Patience, Unread};
-use super::repair::Repaired;
+use super::repair::RepairReport;
 use super::submitted::Submitted;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind, Retry};
@@ -263,7 +263,7 @@ impl FileStore {
     /// # Errors
     /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
     /// if a newer release wrote it; `OutOfSpace`, `Store`.
-    pub fn repair(dir: impl AsRef<Path>) -> Result<Repaired, Error> {
+    pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport, Error> {
         super::repair::repair(&RealDisk, dir.as_ref())
     }
 

@@ -10,6 +10,7 @@ use super::error::Effect;
 use super::key_text::KeyText;
 use super::names::Names;
 use super::version;
+use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, Selection};
 
 /// Deletes the versions up to a bound.
@@ -63,9 +64,8 @@ impl Operation for Delete<'_> {
             Selection::Below(bound) => query.bind(version::at_most(bound - 1)),
             Selection::Ids(ids) => {
                 let ids: Vec<_> = ids.iter().filter(|id| id.version <= version::MAX).collect();
-                let column = |of: fn(&&crate::SnapshotId) -> i64| -> Vec<i64> {
-                    ids.iter().map(of).collect()
-                };
+                let column =
+                    |of: fn(&&SnapshotId) -> i64| -> Vec<i64> { ids.iter().map(of).collect() };
                 query
                     .bind(column(|id| id.generation.schema_version.into()))
                     .bind(column(|id| version::fingerprint_column(id.generation.fingerprint)))
