@@ -82,13 +82,8 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
     crosses_threads::<(MemoryLedger, AuditEntry, AuditRecord, AuditRequest, DailyStatistics)>();
     crosses_threads::<(Day, Schedule, Hybrid<Account>)>();
     crosses_threads::<PostgresMigrations>();
-    fn object_safe(
-        _: Option<(&dyn AuditLog, &dyn ScheduleStore, &dyn StatisticsStore)>,
-        _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>)>,
-        _: Option<EventRow<'_>>,
-    ) {
-    }
-    object_safe(None, None, None);
+    let _: Option<(&dyn AuditLog, &dyn ScheduleStore, &dyn StatisticsStore)> = None;
+    let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;
 }
 
 fn crosses_threads<T: Send + Sync + 'static>() {}
