@@ -1,5 +1,8 @@
 //! What a load costs: through a snapshot, from the cache, by full replay, and written by hand.
 //!
+//! All of them read the same log, which holds encoded events of about 23 bytes, as event stores do:
+//! decoding one costs about 40 ns, applying it about 20 ns (`fast`) or 200 ns (`slow`).
+//!
 //! Groups are `load/<state>/<handler>/<events>`. `snapshot` and `hand_written` restore the newest
 //! snapshot and fold the last 50 events; `full_replay` and `bare_fold` fold all of them;
 //! `cached` returns a state that is in the hot cache and has no new events, beside `moka_get`, a
@@ -26,10 +29,10 @@ use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use snapfold::{
-    CacheConfig, CreateOptions, MemoryEvents, MemoryStore, ReplayManager, SnapshotEngine,
-    SnapshotManager, Timestamp,
+    CacheConfig, CreateOptions, MemoryStore, ReplayManager, SnapshotEngine, SnapshotManager,
 };
 use support::by_hand::ByHand;
+use support::event_log::EventLog;
 use support::states::{Account, BenchState, Ledger, Order};
 use tokio::runtime::Runtime;
 
@@ -38,14 +41,9 @@ const TAIL: u64 = 50;
 fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
     let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let key = S::key("0001").unwrap();
-    let source = MemoryEvents::new();
-    let by_hand = ByHand::<S>::new();
-    let history: Vec<_> =
-        (1..=events).map(|i| (Timestamp::from_seconds(i as i64), S::event(i))).collect();
-    for (at, event) in &history {
-        source.append(&key, *at, event.clone());
-    }
-    by_hand.append(key.id(), history);
+    let source = EventLog::new();
+    source.write(key.id(), (1..=events).map(S::event));
+    let by_hand = ByHand::<S>::new(source.clone());
 
     let store = MemoryStore::new();
     let engine = SnapshotEngine::<S>::builder(source.clone(), store.clone()).build().unwrap();
@@ -68,7 +66,7 @@ fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
         b.to_async(&rt).iter(|| async { replay.load(&key).await.unwrap() });
     });
     group.bench_function("bare_fold", |b| {
-        b.to_async(&rt).iter(|| by_hand.bare_fold(&key));
+        b.to_async(&rt).iter(|| async { by_hand.bare_fold(&key).await.unwrap() });
     });
     group.bench_function("snapshot", |b| {
         b.to_async(&rt).iter(|| async { engine.load(&key).await.unwrap() });
@@ -97,9 +95,11 @@ fn check<S: BenchState>(
     key: &snapfold::AggregateKey,
 ) {
     let encoded = |state: &S| postcard::to_stdvec(state).unwrap();
-    let folded = rt.block_on(by_hand.bare_fold(key)).0;
+    let folded = rt.block_on(by_hand.bare_fold(key)).unwrap().0;
     let loaded = rt.block_on(engine.load(key)).unwrap();
     assert_eq!(loaded.provenance.events_replayed, TAIL);
+    let snapshot = loaded.provenance.snapshot.unwrap();
+    assert!(S::ENCODED.contains(&snapshot.raw_bytes), "{} B encoded", snapshot.raw_bytes);
     assert_eq!(encoded(&loaded.state), encoded(&folded));
     assert_eq!(encoded(&rt.block_on(by_hand.load(key)).unwrap().0), encoded(&folded));
 }

@@ -3,32 +3,27 @@
 //! the events, no reasons.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, RwLock};
+use std::sync::RwLock;
 
 use bytes::Bytes;
-use snapfold::{Aggregate, AggregateKey, Timestamp};
+use snapfold::AggregateKey;
 
+use super::event_log::EventLog;
 use super::states::BenchState;
 
-/// Events and snapshots in maps, and the loads over them.
+/// A log of events, snapshots in a map, and the loads over them.
 pub struct ByHand<S: BenchState> {
-    events: RwLock<HashMap<String, Arc<History<S>>>>,
+    log: EventLog<S::Event>,
     snapshots: RwLock<HashMap<String, BTreeMap<u64, Bytes>>>,
 }
-
-type History<S> = Vec<(Timestamp, <S as Aggregate>::Event)>;
 
 /// checksum (4), version (8), encoded length (4), then the payload.
 const HEADER: usize = 16;
 const COMPRESS_FROM: usize = 512;
 
 impl<S: BenchState> ByHand<S> {
-    pub fn new() -> Self {
-        Self { events: RwLock::default(), snapshots: RwLock::default() }
-    }
-
-    pub fn append(&self, id: &str, events: History<S>) {
-        self.events.write().unwrap().insert(id.to_owned(), Arc::new(events));
+    pub fn new(log: EventLog<S::Event>) -> Self {
+        Self { log, snapshots: RwLock::default() }
     }
 
     pub fn save(&self, id: &str, version: u64, state: &S) {
@@ -47,13 +42,10 @@ impl<S: BenchState> ByHand<S> {
 
     /// The fold of all events, and nothing else.
     #[expect(clippy::unused_async, reason = "as it would be over a real store")]
-    pub async fn bare_fold(&self, key: &AggregateKey) -> (S, u64) {
-        let events = self.events_of(key.id());
+    pub async fn bare_fold(&self, key: &AggregateKey) -> Result<(S, u64), String> {
         let mut state = S::initial(key);
-        for (_, event) in events.iter() {
-            state.apply(event);
-        }
-        (state, events.len() as u64)
+        let version = self.fold(key, &mut state, 0)?;
+        Ok((state, version))
     }
 
     /// The newest snapshot and the events after it.
@@ -70,15 +62,17 @@ impl<S: BenchState> ByHand<S> {
             Some(record) => open(record)?,
             None => (S::initial(key), 0),
         };
-        let events = self.events_of(key.id());
-        for (_, event) in events.iter().skip(version as usize) {
-            state.apply(event);
-        }
-        Ok((state, events.len() as u64))
+        let version = self.fold(key, &mut state, version)?;
+        Ok((state, version))
     }
 
-    fn events_of(&self, id: &str) -> Arc<History<S>> {
-        self.events.read().unwrap().get(id).cloned().unwrap_or_default()
+    /// Folds the events after `version` into `state`; returns the version of the last one.
+    fn fold(&self, key: &AggregateKey, state: &mut S, version: u64) -> Result<u64, String> {
+        let rows = self.log.rows(key.id());
+        for row in rows.iter().skip(version as usize) {
+            state.apply(&EventLog::<S::Event>::decode(row).map_err(|e| e.to_string())?);
+        }
+        Ok(rows.len() as u64)
     }
 }
 

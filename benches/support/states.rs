@@ -3,22 +3,29 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::ops::RangeInclusive;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snapfold::{Aggregate, AggregateKey};
 
-/// A state of the benches: how it is called, and its `i`-th event.
-pub trait BenchState: Aggregate<Event: Clone> + Serialize + DeserializeOwned {
+/// A state of the benches: how it is called, how large it is, and its `i`-th event, which takes
+/// about 23 bytes in the log.
+pub trait BenchState:
+    Aggregate<Event: Serialize + DeserializeOwned> + Serialize + DeserializeOwned
+{
     const NAME: &'static str;
+    /// How many bytes it takes when encoded.
+    const ENCODED: RangeInclusive<u64>;
     fn event(i: u64) -> Self::Event;
 }
 
 /// What a handler does besides changing the state: validation, arithmetic, a log line.
-fn handler_work<const SLOW: bool>(seed: u64) -> u64 {
+fn handler_work<const SLOW: bool>(seed: u64, reference: &str) -> u64 {
     let rounds = if SLOW { 100 } else { 8 };
-    (0..rounds)
-        .fold(seed, |x, i| black_box(x.rotate_left(5) ^ i).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    (0..rounds).fold(seed ^ reference.len() as u64, |x, i| {
+        black_box(x.rotate_left(5) ^ i).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    })
 }
 
 #[derive(Clone, Serialize, Deserialize, PartialEq, Debug)]
@@ -34,9 +41,10 @@ pub struct Account<const SLOW: bool> {
     digest: u64,
 }
 
-#[derive(Clone)]
+#[derive(Serialize, Deserialize)]
 pub struct Posted {
-    pub amount: i64,
+    reference: String,
+    amount: i64,
 }
 
 impl<const SLOW: bool> Aggregate for Account<SLOW> {
@@ -61,15 +69,16 @@ impl<const SLOW: bool> Aggregate for Account<SLOW> {
     fn apply(&mut self, event: &Posted) {
         self.balance += event.amount;
         self.postings += 1;
-        self.digest = handler_work::<SLOW>(self.digest);
+        self.digest = handler_work::<SLOW>(self.digest, &event.reference);
     }
 }
 
 impl<const SLOW: bool> BenchState for Account<SLOW> {
     const NAME: &'static str = "account";
+    const ENCODED: RangeInclusive<u64> = 120..=140;
 
     fn event(i: u64) -> Posted {
-        Posted { amount: (i % 1_000) as i64 - 400 }
+        Posted { reference: format!("PAY-2026-{i:011}"), amount: (i % 1_000) as i64 - 400 }
     }
 }
 
@@ -91,10 +100,11 @@ struct Line {
     tax_rate: String,
 }
 
-#[derive(Clone)]
+#[derive(Serialize, Deserialize)]
 pub struct LineChanged {
-    pub line: usize,
-    pub quantity: u32,
+    reference: String,
+    line: usize,
+    quantity: u32,
 }
 
 impl<const SLOW: bool> Aggregate for Order<SLOW> {
@@ -124,15 +134,17 @@ impl<const SLOW: bool> Aggregate for Order<SLOW> {
             self.total_cents += change * line.price_cents;
             line.quantity = event.quantity;
         }
-        self.digest = handler_work::<SLOW>(self.digest);
+        self.digest = handler_work::<SLOW>(self.digest, &event.reference);
     }
 }
 
 impl<const SLOW: bool> BenchState for Order<SLOW> {
     const NAME: &'static str = "order";
+    const ENCODED: RangeInclusive<u64> = 3_600..=4_400;
 
     fn event(i: u64) -> LineChanged {
-        LineChanged { line: (i % 45) as usize, quantity: (i % 9) as u32 }
+        let reference = format!("WEB-2026-{i:011}");
+        LineChanged { reference, line: (i % 45) as usize, quantity: (i % 9) as u32 }
     }
 }
 
@@ -152,10 +164,11 @@ struct Balance {
     tags: BTreeMap<String, String>,
 }
 
-#[derive(Clone)]
+#[derive(Serialize, Deserialize)]
 pub struct Booked {
-    pub account: String,
-    pub amount: i64,
+    account: String,
+    reference: String,
+    amount: i64,
 }
 
 impl<const SLOW: bool> Aggregate for Ledger<SLOW> {
@@ -189,15 +202,20 @@ impl<const SLOW: bool> Aggregate for Ledger<SLOW> {
             }
         }
         if SLOW {
-            self.digest = handler_work::<SLOW>(self.digest);
+            self.digest = handler_work::<SLOW>(self.digest, &event.reference);
         }
     }
 }
 
 impl<const SLOW: bool> BenchState for Ledger<SLOW> {
     const NAME: &'static str = "ledger";
+    const ENCODED: RangeInclusive<u64> = 110_000..=130_000;
 
     fn event(i: u64) -> Booked {
-        Booked { account: format!("{:06}", i % 800), amount: (i % 1_000) as i64 - 400 }
+        Booked {
+            account: format!("{:06}", i % 800),
+            reference: format!("J-{i:011}"),
+            amount: (i % 1_000) as i64 - 400,
+        }
     }
 }

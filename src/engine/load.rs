@@ -4,8 +4,6 @@ use super::cache::{Cached, Weight};
 use super::observer::Report;
 use super::search::{Ahead, Search};
 use super::stopwatch::Stopwatch;
-use std::future::poll_fn;
-
 use super::{Core, check_kind};
 use crate::envelope::Reject;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -293,15 +291,7 @@ async fn read<A: Aggregate>(
         Some(ahead) => replay_ahead(ahead, &mut replay).map_err(failed)?,
     };
     if let Some(range) = missing {
-        let mut reading = source.read(key, range, &mut replay);
-        let polled = poll_fn(|context| {
-            let poll = reading.as_mut().poll(context);
-            if poll.is_pending() {
-                watch.waiting();
-            }
-            poll
-        });
-        polled.await.map_err(failed)?;
+        source.read(key, range, &mut replay).await.map_err(failed)?;
     }
     let done = replay.finish();
     watch.replayed(done.first_applied_at);

@@ -123,12 +123,10 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 }
             }
             let opened = self.open(&found, &query);
+            watch.decoded();
             match opened {
                 Ok(candidate) => return Ok(Some(candidate)),
-                Err(reject) => {
-                    watch.decoded();
-                    self.reject(found.version, reject);
-                }
+                Err(reject) => self.reject(found.version, reject),
             }
         }
         self.stage = Stage::Over;

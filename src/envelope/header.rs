@@ -1,5 +1,6 @@
 //! [`Header`]: everything about a snapshot but its payload, parsed and verified.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use super::extension;
@@ -88,6 +89,11 @@ impl<'a> Header<'a> {
     /// # Errors
     /// A [`Reject`] if it is damaged, foreign or newer than this release.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
+        Self::read(bytes, false)
+    }
+
+    /// Parses `bytes`; `whole` demands that they end where the record does.
+    pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, Reject> {
         let mut reader = Reader(bytes);
         let [m0, m1, m2, format] = reader.array().map_err(|_| Reject::Truncated)?;
         if [m0, m1, m2] != MAGIC {
@@ -157,7 +163,11 @@ impl<'a> Header<'a> {
         if !extensions.is_empty() {
             extension::read(&mut header, extensions)?;
         }
-        Ok(header)
+        match (bytes.len() as u64).cmp(&header.record_bytes()) {
+            Ordering::Less if whole => Err(Reject::Truncated),
+            Ordering::Greater if whole => Err(Reject::TrailingBytes),
+            _ => Ok(header),
+        }
     }
 
     /// The length of the header in bytes; the payload follows.

@@ -43,12 +43,7 @@ impl Record {
     /// A [`Reject`] if the header is damaged, foreign or newer than this release, or if bytes are
     /// missing or left over.
     pub fn header(&self) -> Result<Header<'_>, Reject> {
-        let header = Header::parse(&self.bytes)?;
-        match (self.bytes.len() as u64).cmp(&header.record_bytes()) {
-            std::cmp::Ordering::Less => Err(Reject::Truncated),
-            std::cmp::Ordering::Equal => Ok(header),
-            std::cmp::Ordering::Greater => Err(Reject::TrailingBytes),
-        }
+        Header::read(&self.bytes, true)
     }
 
     /// Verifies header, lengths and the checksum of the payload; does not decompress.

@@ -84,8 +84,13 @@ impl SnapshotStore for MemoryStore {
             return Ok(Lookup::Absent);
         };
         let newest = |versions: &BTreeMap<u64, Stored>| {
-            let mut below = versions.range(..=query.at_most).rev();
-            let found = below.find(|(version, stored)| query.admits(**version, stored.as_of));
+            let admitted =
+                |(version, stored): &(&u64, &Stored)| query.admits(**version, stored.as_of);
+            // Almost always the newest one of all is the one.
+            let found = versions
+                .last_key_value()
+                .filter(admitted)
+                .or_else(|| versions.range(..=query.at_most).rev().find(admitted));
             found.map(|(version, stored)| Found::new(*version, stored.record.clone()))
         };
         let own = snapshots.iter().find(|(generation, _)| *generation == query.generation);
