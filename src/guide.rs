@@ -6,5 +6,11 @@ pub mod design {}
 #[doc = include_str!("../docs/format.md")]
 pub mod format {}
 
+#[doc = include_str!("../docs/format-file-store.md")]
+pub mod format_file_store {}
+
+#[doc = include_str!("../docs/postgres.md")]
+pub mod postgres {}
+
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}
