@@ -777,3 +777,52 @@ async fn a_gap_right_after_a_snapshot_at_the_floor_is_a_broken_history() {
     world.source.yield_versions(&[7, 8]);
     assert_eq!(world.engine.load(&key).await.unwrap_err().kind(), ErrorKind::BrokenHistory);
 }
+
+/// An event that does not decode ends the load with the source's error; the event that is only
+/// compared with the snapshot is not decoded at all.
+#[tokio::test]
+async fn encoded_events_are_decoded_only_if_they_are_applied() {
+    use snapfold::{BoxError, EventRange, EventSource, Recorded, Replay, SnapshotEngine};
+
+    struct Rows {
+        broken: u64,
+        decoded: Arc<std::sync::Mutex<Vec<u64>>>,
+    }
+
+    #[async_trait::async_trait]
+    impl EventSource<Account> for Rows {
+        async fn read(
+            &self,
+            _: &AggregateKey,
+            range: EventRange,
+            replay: &mut Replay<'_, Account>,
+        ) -> Result<(), BoxError> {
+            for version in range.after + 1..=9.min(range.until) {
+                let recorded = Recorded::new(version, at(version), &version);
+                let decode = |version: &u64| {
+                    self.decoded.lock().unwrap().push(*version);
+                    if *version == self.broken { Err("torn row") } else { Ok(Event::Deposited(1)) }
+                };
+                if replay.push_encoded(recorded, decode)?.is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        }
+    }
+
+    let (key, store) = (key("a"), Store::default());
+    let decoded = Arc::default();
+    let engine = |broken| {
+        let rows = Rows { broken, decoded: Arc::clone(&decoded) };
+        SnapshotEngine::<Account>::builder(rows, store.clone()).build().unwrap()
+    };
+    engine(0).create_with(&key, CreateOptions::default().version(7)).await.unwrap();
+    decoded.lock().unwrap().clear();
+    let loaded = engine(7).load(&key).await.unwrap();
+    assert_eq!((loaded.version, loaded.state.balance), (9, 9));
+    assert_eq!(*decoded.lock().unwrap(), [8, 9]);
+    let error = engine(8).load(&key).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::EventSource);
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "torn row");
+}

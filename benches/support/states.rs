@@ -22,7 +22,7 @@ pub trait BenchState:
 
 /// What a handler does besides changing the state: validation, arithmetic, a log line.
 fn handler_work<const SLOW: bool>(seed: u64, reference: &str) -> u64 {
-    let rounds = if SLOW { 100 } else { 8 };
+    let rounds = if SLOW { 75 } else { 8 };
     (0..rounds).fold(seed ^ reference.len() as u64, |x, i| {
         black_box(x.rotate_left(5) ^ i).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
@@ -33,6 +33,7 @@ pub struct Account<const SLOW: bool> {
     holder: String,
     iban: String,
     email: String,
+    address: String,
     currency: String,
     opened_on: String,
     balance: i64,
@@ -57,6 +58,7 @@ impl<const SLOW: bool> Aggregate for Account<SLOW> {
             holder: "Wilhelmina van der Berg".into(),
             iban: "NL91ABNA0417164300".into(),
             email: "wilhelmina.vanderberg@example.org".into(),
+            address: "Keizersgracht 455, 1017".into(),
             currency: "EUR".into(),
             opened_on: "2019-04-01".into(),
             balance: 0,
@@ -113,7 +115,7 @@ impl<const SLOW: bool> Aggregate for Order<SLOW> {
     const SCHEMA_VERSION: u32 = 1;
 
     fn initial(_: &AggregateKey) -> Self {
-        let lines = (0..45_i64).map(|i| Line {
+        let lines = (0..56_i64).map(|i| Line {
             sku: format!("SKU-{:06}-{:03}", i * 7_919 % 1_000_000, i * 31 % 1_000),
             title: format!(
                 "{} {} No. {i}",
@@ -144,7 +146,7 @@ impl<const SLOW: bool> BenchState for Order<SLOW> {
 
     fn event(i: u64) -> LineChanged {
         let reference = format!("WEB-2026-{i:011}");
-        LineChanged { reference, line: (i % 45) as usize, quantity: (i % 9) as u32 }
+        LineChanged { reference, line: (i % 56) as usize, quantity: (i % 9) as u32 }
     }
 }
 
@@ -177,7 +179,7 @@ impl<const SLOW: bool> Aggregate for Ledger<SLOW> {
     const SCHEMA_VERSION: u32 = 1;
 
     fn initial(_: &AggregateKey) -> Self {
-        let accounts = (0..800_i64).map(|i| {
+        let accounts = (0..975_i64).map(|i| {
             let tags = [("region", "north"), ("segment", "retail"), ("risk", "low")]
                 .map(|(k, v)| (k.to_owned(), format!("{v}-{}", i % 17)));
             let balance = Balance {
@@ -213,7 +215,7 @@ impl<const SLOW: bool> BenchState for Ledger<SLOW> {
 
     fn event(i: u64) -> Booked {
         Booked {
-            account: format!("{:06}", i % 800),
+            account: format!("{:06}", i % 975),
             reference: format!("J-{i:011}"),
             amount: (i % 1_000) as i64 - 400,
         }

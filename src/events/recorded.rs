@@ -6,7 +6,7 @@ use crate::timestamp::Timestamp;
 
 /// One event as the event store holds it, borrowed for the time of a push.
 #[non_exhaustive]
-pub struct Recorded<'a, E> {
+pub struct Recorded<'a, E: ?Sized> {
     /// Its place in the stream of its aggregate: 1 for the first event.
     pub version: u64,
     /// When it was recorded. May be before the time of an earlier event: clocks run backwards.
@@ -14,11 +14,12 @@ pub struct Recorded<'a, E> {
     /// What identifies it in the event store (an event id, a hash), if the source offers that.
     /// Snapshots keep the anchor of their last event, and a load compares it (R6).
     pub anchor: Option<&'a [u8]>,
-    /// The event itself.
+    /// The event itself, or what the source holds it as, for
+    /// [`push_encoded`](crate::Replay::push_encoded).
     pub event: &'a E,
 }
 
-impl<'a, E> Recorded<'a, E> {
+impl<'a, E: ?Sized> Recorded<'a, E> {
     /// An event without an anchor.
     pub const fn new(version: u64, recorded_at: Timestamp, event: &'a E) -> Self {
         Self { version, recorded_at, anchor: None, event }
@@ -31,15 +32,15 @@ impl<'a, E> Recorded<'a, E> {
     }
 }
 
-impl<E> Clone for Recorded<'_, E> {
+impl<E: ?Sized> Clone for Recorded<'_, E> {
     fn clone(&self) -> Self {
         *self
     }
 }
 
-impl<E> Copy for Recorded<'_, E> {}
+impl<E: ?Sized> Copy for Recorded<'_, E> {}
 
-impl<E> fmt::Debug for Recorded<'_, E> {
+impl<E: ?Sized> fmt::Debug for Recorded<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorded")
             .field("version", &self.version)

@@ -140,23 +140,62 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     /// that is ignored.
     #[inline]
     pub fn push(&mut self, recorded: Recorded<'_, A::Event>) -> ControlFlow<()> {
+        match self.admit(&recorded) {
+            ControlFlow::Continue(()) => self.apply(&recorded, recorded.event),
+            ControlFlow::Break(flow) => flow,
+        }
+    }
+
+    /// The same for an event in the form in which the source holds it, such as bytes. It is
+    /// decoded only if it is applied: the first event after a snapshot is only compared with it.
+    ///
+    /// # Errors
+    /// What `decode` returns; the source should return it too. The event counts as not pushed.
+    ///
+    /// ```
+    /// # use snapfold::{Aggregate, BoxError, Recorded, Replay, Timestamp};
+    /// # use std::ops::ControlFlow;
+    /// fn push_row<A: Aggregate<Event = String>>(
+    ///     replay: &mut Replay<'_, A>,
+    ///     version: u64,
+    ///     row: &[u8],
+    /// ) -> Result<ControlFlow<()>, BoxError> {
+    ///     let recorded = Recorded::new(version, Timestamp::from_seconds(0), row);
+    ///     Ok(replay.push_encoded(recorded, |row| String::from_utf8(row.to_vec()))?)
+    /// }
+    /// ```
+    #[inline]
+    pub fn push_encoded<T: ?Sized, E>(
+        &mut self,
+        recorded: Recorded<'_, T>,
+        decode: impl FnOnce(&T) -> Result<A::Event, E>,
+    ) -> Result<ControlFlow<()>, E> {
+        match self.admit(&recorded) {
+            ControlFlow::Continue(()) => {
+                let event = decode(recorded.event)?;
+                Ok(self.apply(&recorded, &event))
+            }
+            ControlFlow::Break(flow) => Ok(flow),
+        }
+    }
+
+    /// `Continue` if the event is to be applied, else `Break` with the answer to the source.
+    #[inline]
+    fn admit<T: ?Sized>(&mut self, recorded: &Recorded<'_, T>) -> ControlFlow<ControlFlow<()>> {
         if self.status != Status::Running {
-            return ControlFlow::Break(());
+            return ControlFlow::Break(ControlFlow::Break(()));
         }
         if self.overlap {
-            return self.compare(&recorded);
+            return ControlFlow::Break(self.compare(recorded));
         }
         if self.position.version.checked_add(1) != Some(recorded.version) {
-            return self.end(Status::Broken { found: recorded.version });
+            let broken = Status::Broken { found: recorded.version };
+            return ControlFlow::Break(self.end(broken));
         }
         if recorded.version > self.limits.until
             || self.limits.until_time.is_some_and(|bound| recorded.recorded_at > bound)
         {
-            return self.end(Status::Complete);
-        }
-        self.apply(&recorded);
-        if recorded.version == self.limits.until {
-            return self.end(Status::Complete);
+            return ControlFlow::Break(self.end(Status::Complete));
         }
         ControlFlow::Continue(())
     }
@@ -170,7 +209,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     }
 
     #[inline]
-    fn apply(&mut self, recorded: &Recorded<'_, A::Event>) {
+    fn apply<T: ?Sized>(
+        &mut self,
+        recorded: &Recorded<'_, T>,
+        event: &A::Event,
+    ) -> ControlFlow<()> {
         if self.applied == 0 {
             self.first_applied_at = Some(self.clock.monotonic());
             self.state = match std::mem::replace(&mut self.state, State::Taken) {
@@ -179,7 +222,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             };
         }
         if let State::Own(state) = &mut self.state {
-            state.apply(recorded.event);
+            state.apply(event);
         }
         let position = &mut *self.position;
         position.version = recorded.version;
@@ -194,10 +237,14 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             (kept, anchor) => *kept = anchor.map(<[u8]>::to_vec),
         }
         self.applied += 1;
+        if recorded.version == self.limits.until {
+            return self.end(Status::Complete);
+        }
+        ControlFlow::Continue(())
     }
 
     /// The first event pushed must be the last one that is folded already.
-    fn compare(&mut self, found: &Recorded<'_, A::Event>) -> ControlFlow<()> {
+    fn compare<T: ?Sized>(&mut self, found: &Recorded<'_, T>) -> ControlFlow<()> {
         let expected = &*self.position;
         if found.version != expected.version {
             return self.end(Status::Broken { found: found.version });
