@@ -620,12 +620,13 @@ async fn a_failing_store_fails_the_load_unless_the_engine_was_told_to_replay() {
     assert!(loaded.provenance.to_string().contains("no snapshot: the store failed"));
     assert_eq!(lenient.load_checked(&key).await.provenance.origin, Origin::Snapshot);
 
-    // Below a floor there is nothing to replay from, also for the lenient one.
+    // Above a floor there is nothing to replay from, also for the lenient one. It is the store that
+    // failed: nothing is known to be lost.
     lenient.source.events.truncate_below(&key, 5);
     lenient.store.fail(Op::Get, 1);
     let error = lenient.engine.load(&key).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Unrecoverable);
-    assert!(error.to_string().contains("on fire"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Store);
+    assert!(error.is_retryable() && error.to_string().contains("on fire"), "{error}");
 }
 
 #[tokio::test]

@@ -398,7 +398,8 @@ async fn a_repair_folds_from_the_beginning_and_trusts_no_snapshot() {
     let gets = world.store.calls(Op::Get);
     let reads = world.source.reads();
     assert!(world.engine.repair(&key, 5).await.unwrap().replaced);
-    assert_eq!((world.store.calls(Op::Get), world.source.reads()), (gets, reads + 1));
+    // The store is asked for the labels only.
+    assert_eq!((world.store.calls(Op::Get), world.source.reads()), (gets + 1, reads + 1));
     world.load_checked(&key).await;
 }
 
@@ -690,4 +691,87 @@ async fn debug_output_never_shows_a_state() {
     let fetched = world.engine.latest_snapshot(&key).await.unwrap();
     let text = format!("{loaded:?} {fetched:?} {:?} {:?}", world.engine, world.store.inner);
     assert!(!text.contains("secret"), "{text}");
+}
+
+// What a rewound event store leaves behind ----------------------------------------------------------
+
+/// Snapshots ahead of a restored event store are whole and useless: retention that takes them for
+/// usable would delete the only one from which the aggregate can be loaded.
+#[tokio::test]
+async fn compaction_keeps_the_newest_snapshot_that_agrees_with_the_events() {
+    let world = World::new();
+    let key = key("a");
+    world.grow(&key, 100);
+    world.snapshots_at(&key, &[80, 90, 100]).await;
+    world.source.events.truncate_below(&key, 50);
+    world.source.events.rewind(&key, 95);
+    let compaction = world.engine.compact(&key, &keep_last(1)).await.unwrap();
+    let kept: Vec<_> = compaction.plan.kept().map(|judged| judged.id.version).collect();
+    assert_eq!(kept, [100, 90], "{}", compaction.plan);
+    let loaded = world.engine.load(&key).await.unwrap();
+    assert_eq!((loaded.version, loaded.provenance.snapshot.unwrap().id.version), (95, 90));
+}
+
+#[tokio::test]
+async fn above_the_floor_the_search_goes_on_until_a_snapshot_agrees() {
+    let world = World::new();
+    let key = key("a");
+    world.grow(&key, 100);
+    world.snapshots_at(&key, &[90, 96, 97, 98, 99, 100]).await;
+    world.source.events.truncate_below(&key, 50);
+    world.source.events.rewind(&key, 95);
+    let loaded = world.engine.load(&key).await.unwrap();
+    assert_eq!((loaded.version, loaded.provenance.snapshot.unwrap().id.version), (95, 90));
+    assert_eq!(loaded.provenance.rejected.len(), 5);
+}
+
+/// More snapshots of other generations than one page lists must not hide a readable one.
+#[tokio::test]
+async fn a_readable_generation_is_found_behind_many_others() {
+    let source = Source::default();
+    let key = key("a");
+    source.grow(&key, 400);
+    let store = Store::default();
+    let events = source.events.clone();
+    let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
+    old.create_with(&key, CreateOptions::default().version(60)).await.unwrap();
+    let world = World::over(source, store, |builder| {
+        builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
+            Ok(Account { balance: old.balance, ..Account::default() })
+        })
+    });
+    let foreign = Generation { schema_version: 7, fingerprint: 7 };
+    for version in 61..=400 {
+        put_foreign(&world, &key, foreign, version).await;
+    }
+    world.source.events.truncate_below(&key, 50);
+    let loaded = world.engine.load(&key).await.unwrap();
+    assert_eq!((loaded.version, loaded.provenance.snapshot.unwrap().id.version), (400, 60));
+}
+
+#[tokio::test]
+async fn a_repair_keeps_the_labels_of_what_it_replaces() {
+    let world = World::new();
+    let key = key("a");
+    world.grow(&key, 10);
+    let pinned = CreateOptions::default().version(5).label("pinned");
+    world.engine.create_with(&key, pinned).await.unwrap();
+    world.snapshots_at(&key, &[10]).await;
+    let repaired = world.engine.repair(&key, 5).await.unwrap();
+    assert!(repaired.replaced && repaired.meta.is_pinned());
+    let plan = world.engine.plan(&key, &keep_last(1)).await.unwrap();
+    assert_eq!(plan.kept().count(), 2, "{plan}");
+}
+
+#[tokio::test]
+async fn a_store_that_is_down_is_not_reported_as_events_that_are_lost() {
+    let world = World::with(|builder| builder.on_store_failure(snapfold::StoreFailure::Replay));
+    let key = key("a");
+    world.grow(&key, 10);
+    world.snapshots_at(&key, &[8]).await;
+    world.source.events.truncate_below(&key, 5);
+    world.store.fail(Op::Get, 1);
+    let error = world.engine.load(&key).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Store, "{error}");
+    assert_eq!(world.engine.load(&key).await.unwrap().version, 10);
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, Created, Point, Repaired};
 use crate::state::Aggregate;
-use crate::store::{PutOptions, PutOutcome};
+use crate::store::{Lookup, PutOptions, PutOutcome, Query};
 
 /// How many aggregates are loaded before their snapshots are put together.
 const BATCH: usize = 64;
@@ -73,6 +73,16 @@ impl<A: Aggregate> Core<A> {
         }
         let records = waiting.iter().map(|(_, record)| record.clone()).collect();
         let put = self.put(records, PutOptions::default()).await;
+        if waiting.len() > 1 && put.as_ref().is_err_and(|e| e.kind() == ErrorKind::InvalidInput) {
+            // A store refuses a whole call for one record that it cannot take (C-15).
+            for (at, record) in waiting {
+                let put = self.put(vec![record.clone()], PutOptions::default()).await;
+                if let Some(result) = results.get_mut(at) {
+                    *result = put.and_then(|mut outcomes| created(&record, outcomes.pop()));
+                }
+            }
+            return;
+        }
         let mut outcomes = match &put {
             Ok(outcomes) => outcomes.iter().copied(),
             Err(_) => [].iter().copied(),
@@ -95,15 +105,25 @@ impl<A: Aggregate> Core<A> {
         }
         let mut watch = Stopwatch::start(&*self.clock);
         let limits = Point::Version(version).into();
-        let folded = from_start(&*self.source, key, None, limits, &mut watch, Vec::new()).await?;
+        let folded = from_start(&*self.source, key, None, limits, &mut watch, &[]).await?;
         let loaded = reached(folded, version)?;
-        let record = self.record(&loaded, &[])?;
+        let record = self.record(&loaded, &self.stored_labels(key, version).await?)?;
         // Whatever is cached may have come from what is being repaired.
         let _outdates = Outdates { cache: &self.cache, key };
         let options = PutOptions::default().replace(true);
         let mut outcomes = self.put(vec![record.clone()], options).await?;
         let replaced = outcomes.pop() == Some(PutOutcome::Replaced);
         Ok(Repaired { meta: meta(&record)?, replaced })
+    }
+
+    /// The labels of the snapshot that is stored at `version`: a pin outlives a repair. None if its
+    /// header cannot be read.
+    async fn stored_labels(&self, key: &AggregateKey, version: u64) -> Result<Vec<String>, Error> {
+        let query = Query::latest(key, self.generation).at_most(version);
+        let Lookup::Found(found) = self.store.get(query).await? else { return Ok(Vec::new()) };
+        let header = found.record.header().ok();
+        let header = header.filter(|header| header.version == version && header.is_of(key));
+        Ok(header.map_or_else(Vec::new, |header| header.labels().map(str::to_owned).collect()))
     }
 
     async fn reconstruct_strictly(

@@ -163,18 +163,16 @@ impl<A: Aggregate> Core<A> {
         let limits = Limits::from(point);
         let mut watch = Stopwatch::start(&*self.clock);
         let mut search = Search::new(self, key, limits);
-        while let Some(mut candidate) = search.next(&mut watch).await? {
-            let version = candidate.progress.position.version;
-            let replay = Replay::new(&mut candidate.progress, limits, watch.clock());
-            let ahead = search.ahead.take();
-            let done = read(&*self.source, key, ahead, replay, &mut watch).await?;
-            let resumed = if done.ended == Ended::Whole {
-                Ok(done)
-            } else {
-                let progress = &mut candidate.progress;
-                Box::pin(disagreed(&*self.source, key, progress, done, limits, &mut watch)).await?
+        loop {
+            let Some(mut candidate) = search.next(&mut watch).await? else {
+                match Box::pin(self.replay(&mut search, limits, &mut watch)).await? {
+                    Some(replayed) => return Ok(self.reported(replayed)),
+                    None => continue,
+                }
             };
-            match resumed {
+            let version = candidate.progress.position.version;
+            let (ahead, progress) = (search.ahead.take(), &mut candidate.progress);
+            match resume(&*self.source, key, ahead, progress, limits, &mut watch).await? {
                 Ok(done) => {
                     let mut provenance = Provenance::new(Origin::Snapshot);
                     provenance.snapshot = Some(candidate.used);
@@ -191,9 +189,29 @@ impl<A: Aggregate> Core<A> {
                 Err(reject) => search.reject(version, reject),
             }
         }
-        let Search { ahead, rejected, .. } = search;
-        let replayed = from_start(&*self.source, key, ahead, limits, &mut watch, rejected);
-        Ok(self.reported(Box::pin(replayed).await?))
+    }
+
+    /// Folds all events, now that no candidate is left. `None` if the first ones are gone and the
+    /// search was only given up as too long: then it goes on, for there is no other way.
+    async fn replay(
+        &self,
+        search: &mut Search<'_, A>,
+        limits: Limits,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Option<Reconstructed<A>>, Error> {
+        let (ahead, rejected) = (search.ahead.take(), search.rejected.as_slice());
+        match from_start(&*self.source, search.key, ahead, limits, watch, rejected).await {
+            Ok(replayed) => Ok(Some(replayed)),
+            Err(error) if error.kind() == ErrorKind::Unrecoverable => {
+                match search.store_error.take() {
+                    // The snapshots may be all right: it is the store that failed.
+                    Some(store_error) => Err(store_error),
+                    None if search.go_on() => Ok(None),
+                    None => Err(error),
+                }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn reported(&self, loaded: Reconstructed<A>) -> Reconstructed<A> {
@@ -201,6 +219,24 @@ impl<A: Aggregate> Core<A> {
         self.report(&Report::Loaded { key, version: loaded.version(), provenance });
         loaded
     }
+}
+
+/// Folds the events after a snapshot, or says why the history does not allow that (R6).
+pub(super) async fn resume<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+    ahead: Option<Ahead<A>>,
+    progress: &mut Progress<A>,
+    limits: Limits,
+    watch: &mut Stopwatch<'_>,
+) -> Result<Result<Done, Reject>, Error> {
+    let replay = Replay::new(progress, limits, watch.clock());
+    let done = read(source, key, ahead, replay, watch).await?;
+    if done.ended == Ended::Whole {
+        return Ok(Ok(done));
+    }
+    // Boxed like all rare paths: what a future may hold is allocated by every load.
+    Box::pin(disagreed(source, key, progress, done, limits, watch)).await
 }
 
 /// What to make of a snapshot that the history does not (quite) contain (R6): go on from it, or
@@ -250,7 +286,7 @@ pub(super) async fn from_start<A: Aggregate>(
     ahead: Option<Ahead<A>>,
     limits: Limits,
     watch: &mut Stopwatch<'_>,
-    rejected: Vec<Rejected>,
+    rejected: &[Rejected],
 ) -> Result<Reconstructed<A>, Error> {
     let mut progress = Progress::start(key);
     let replay = Replay::new(&mut progress, limits, watch.clock());
@@ -263,14 +299,14 @@ pub(super) async fn from_start<A: Aggregate>(
     if progress.position.version == 0 && done.ended != Ended::Whole {
         let floor = floor(source, key).await?;
         if floor > 0 {
-            return Err(unrecoverable(key, floor, &rejected));
+            return Err(unrecoverable(key, floor, rejected));
         }
     }
     if let Some((expected, found)) = broken {
         return Err(self::broken(key, expected, found));
     }
     let mut provenance = Provenance::new(Origin::Replay);
-    provenance.rejected = rejected;
+    provenance.rejected = rejected.to_vec();
     provenance.events_replayed = done.applied;
     provenance.timings = watch.timings;
     Ok(Reconstructed { key: key.clone(), progress, provenance })

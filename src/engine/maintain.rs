@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use super::cache::Outdates;
-use super::search::decode;
+use super::load::resume;
+use super::search::{decode, position};
+use super::stopwatch::Stopwatch;
 use super::{Core, check_kind};
 use crate::envelope::{Reject, SnapshotMeta};
 use crate::error::Error;
+use crate::events::{Limits, Progress};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{AggregateStats, Compaction, Fetched, Rejected, Snapshot};
+use crate::manager::{AggregateStats, Compaction, Fetched, Point, Rejected, Snapshot};
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -177,15 +180,31 @@ impl<A: Aggregate> Core<A> {
         for meta in metas.iter().filter(|meta| meta.generation == generation) {
             let query = Query::latest(key, generation).at_most(meta.version);
             let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
-            let opened = match self.open_stored(key, &found) {
-                Ok(_) => true,
+            let usable = match self.open_stored(key, &found) {
+                Ok(snapshot) => self.agrees_with_history(key, &found, snapshot).await?,
                 Err(_) => !readable && found.record.verify().is_ok(),
             };
-            if opened && found.version == meta.version {
+            if usable && found.version == meta.version {
                 return Ok(Some(meta.id()));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a load could go on from a snapshot (R6): it is neither ahead of the events, nor
+    /// diverged from them, nor below the floor.
+    async fn agrees_with_history(
+        &self,
+        key: &AggregateKey,
+        found: &Found,
+        snapshot: Snapshot<A>,
+    ) -> Result<bool, Error> {
+        let Ok(header) = found.record.header() else { return Ok(false) };
+        let mut progress = Progress { state: snapshot.state, position: position(&header) };
+        let limits = Limits::from(Point::Version(header.version));
+        let mut watch = Stopwatch::start(&*self.clock);
+        let resumed = resume(&*self.source, key, None, &mut progress, limits, &mut watch).await?;
+        Ok(resumed.is_ok())
     }
 
     pub(super) async fn compact(

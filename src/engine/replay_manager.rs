@@ -51,7 +51,7 @@ impl<A: Aggregate> ReplayManager<A> {
             return Ok(empty(key));
         }
         let mut watch = Stopwatch::start(&*self.clock);
-        from_start(&*self.source, key, None, point.into(), &mut watch, Vec::new()).await
+        from_start(&*self.source, key, None, point.into(), &mut watch, &[]).await
     }
 }
 

@@ -1,6 +1,6 @@
 //! Background snapshots: a bounded queue, one entry per aggregate, one task (R12).
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,8 +42,8 @@ struct Shared {
 struct Queue {
     /// Waiting aggregates, each once, oldest first.
     waiting: VecDeque<AggregateKey>,
-    /// The same, for the question whether one is waiting.
-    is_waiting: HashSet<AggregateKey>,
+    /// What was seen at the newest commit of each of them.
+    seen: HashMap<AggregateKey, Observation>,
     /// Whether a task is taking from the queue; only it takes, so an aggregate is in flight once.
     running: bool,
     saved: HashMap<AggregateKey, SnapshotSeen>,
@@ -69,10 +69,11 @@ impl<A: Aggregate> Saver<A> {
         version: u64,
     ) -> Decision {
         let key = &loaded.key;
-        let mut queue = self.shared.lock();
         // A snapshot above the committed version belongs to a history that was rewound.
         let used = loaded.provenance.snapshot.filter(|used| used.id.version <= version);
-        let saved = queue.saved.get(key).copied().filter(|saved| saved.version <= version);
+        let saved = self.shared.lock().saved.get(key).copied();
+        let saved = saved.filter(|saved| saved.version <= version);
+        // The application's trigger and codec run without the lock.
         let snapshot = newest(used, saved);
         let seen = observation(core, loaded, version, snapshot);
         if seen.distance() == 0 {
@@ -84,9 +85,7 @@ impl<A: Aggregate> Saver<A> {
             return Decision::Wait { reason: verdict.reason };
         }
         let reason = verdict.reason;
-        let queued = self.enqueue(core, &mut queue, key);
-        drop(queue);
-        match queued {
+        match self.enqueue(core, key, seen) {
             Ok(task) => {
                 // Not under the lock: a runtime that is shutting down drops the task at once.
                 if let Some((runtime, turn)) = task {
@@ -118,12 +117,15 @@ impl<A: Aggregate> Saver<A> {
     fn enqueue(
         &self,
         core: &Core<A>,
-        queue: &mut Queue,
         key: &AggregateKey,
+        seen: Observation,
     ) -> Result<Option<(Handle, Turn)>, String> {
-        let is_waiting = queue.is_waiting.contains(key);
-        if !is_waiting {
-            self.admit(core, queue, key)?;
+        let mut queue = self.shared.lock();
+        let is_waiting = queue.seen.contains_key(key);
+        if is_waiting {
+            queue.seen.insert(key.clone(), seen);
+        } else {
+            self.admit(core, &queue, key)?;
         }
         if is_waiting && queue.running {
             return Ok(None);
@@ -133,7 +135,7 @@ impl<A: Aggregate> Saver<A> {
             .map_err(|_| "there is no tokio runtime to take it on".to_owned())?;
         if !is_waiting {
             queue.waiting.push_back(key.clone());
-            queue.is_waiting.insert(key.clone());
+            queue.seen.insert(key.clone(), seen);
         }
         if queue.running {
             return Ok(None);
@@ -198,11 +200,17 @@ impl Shared {
         !queue.running && queue.waiting.is_empty()
     }
 
-    fn next(&self) -> Option<AggregateKey> {
+    /// The next aggregate, with what was seen of it, and the snapshot that was saved since.
+    fn next(&self) -> Option<(AggregateKey, Option<Observation>)> {
         let mut queue = self.lock();
         let key = queue.waiting.pop_front()?;
-        queue.is_waiting.remove(&key);
-        Some(key)
+        let seen = queue.seen.remove(&key);
+        let saved = queue.saved.get(&key).copied();
+        let outdated = seen.zip(saved).filter(|(seen, saved)| {
+            saved.version <= seen.version
+                && seen.snapshot.is_none_or(|known| known.version < saved.version)
+        });
+        Some((key, outdated.map(|(seen, saved)| seen.snapshot(saved))))
     }
 }
 
@@ -210,7 +218,13 @@ impl Shared {
 async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
     let Some(shared) = turn.0.clone() else { return };
     loop {
-        while let Some(key) = shared.next() {
+        while let Some((key, seen_again)) = shared.next() {
+            // While it waited, a snapshot was saved that may have made this one needless.
+            if seen_again
+                .is_some_and(|seen| seen.distance() == 0 || !core.trigger.decide(&seen).take)
+            {
+                continue;
+            }
             // A task of its own: a panic in the application's fold ends that one only.
             let (saving, of) = (Arc::clone(&core), key.clone());
             let save = async move { saving.create(&of, &CreateOptions::default()).await };

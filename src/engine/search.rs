@@ -17,10 +17,11 @@ use crate::state::Aggregate;
 use crate::store::{Found, ListRequest, Lookup, Query};
 use crate::timestamp::Timestamp;
 
-/// How many candidates are looked at before the events are replayed from the beginning.
+/// How many candidates are looked at before the events are replayed from the beginning; more only
+/// if those are gone.
 const MAX_TRIES: u32 = 3;
-/// How many snapshots of other generations are looked through for a readable one.
-const MAX_OTHERS: usize = 32;
+/// How many snapshots one page lists when other generations are looked through.
+const PAGE: usize = 256;
 
 /// A snapshot that could be decoded.
 pub(super) struct Candidate<A> {
@@ -32,7 +33,7 @@ pub(super) struct Candidate<A> {
 /// compared with the events; the search then goes on below it.
 pub(super) struct Search<'a, A: Aggregate> {
     core: &'a Core<A>,
-    key: &'a AggregateKey,
+    pub(super) key: &'a AggregateKey,
     /// The bounds of the load; never narrowed.
     at_most: u64,
     as_of: Option<Timestamp>,
@@ -43,6 +44,8 @@ pub(super) struct Search<'a, A: Aggregate> {
     /// Events that came with an answer.
     pub(super) ahead: Option<Ahead<A>>,
     pub(super) rejected: Vec<Rejected>,
+    /// What the store failed with, where the engine was told to replay then.
+    pub(super) store_error: Option<Error>,
 }
 
 /// Events that were fetched together with a snapshot.
@@ -72,6 +75,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             hybrid: core.hybrid.as_deref(),
             ahead: None,
             rejected: Vec::new(),
+            store_error: None,
         }
     }
 
@@ -85,7 +89,10 @@ impl<'a, A: Aggregate> Search<'a, A> {
         &mut self,
         watch: &mut Stopwatch<'_>,
     ) -> Result<Option<Candidate<A>>, Error> {
-        while self.tries < MAX_TRIES {
+        loop {
+            if self.tries >= MAX_TRIES {
+                return Ok(None);
+            }
             let (generation, at_most) = match &mut self.stage {
                 Stage::Current(at_most) => (self.core.generation, *at_most),
                 Stage::Others(ids) => match ids.pop_front() {
@@ -133,6 +140,12 @@ impl<'a, A: Aggregate> Search<'a, A> {
         Ok(None)
     }
 
+    /// Allows as many tries again; false if there is nothing left to try.
+    pub(super) fn go_on(&mut self) -> bool {
+        self.tries = 1;
+        !matches!(self.stage, Stage::Over)
+    }
+
     async fn ask(&mut self, query: Query<'_>) -> Result<Lookup, Error> {
         let Some(hybrid) = self.hybrid.take() else { return self.core.store.get(query).await };
         let Hybrid { lookup, tail } = hybrid.fetch(query).await?;
@@ -152,6 +165,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
         let reject = Reject::StoreFailed(error.to_string());
         self.rejected.push(Rejected { version: None, reject });
+        self.store_error = Some(error);
         Ok(())
     }
 
@@ -163,27 +177,35 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
     }
 
-    /// What other generations have to offer within the bounds: the readable ones to try, the
-    /// newest of each unreadable one as a reason.
+    /// What other generations have to offer within the bounds: the readable ones to try, newest
+    /// first, and the newest of each unreadable one as a reason.
     async fn other_generations(&mut self) -> Result<VecDeque<SnapshotId>, Error> {
-        let request = ListRequest::new(self.key).at_most(self.at_most).limit(MAX_OTHERS);
-        let page = self.core.store.list(request).await?;
         let mut readable = VecDeque::new();
         let mut unreadable: Vec<Generation> = Vec::new();
-        for meta in page.items {
-            let id = meta.id();
-            let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
-            if id.generation == self.core.generation || !in_time {
-                continue;
+        let mut request = ListRequest::new(self.key).at_most(self.at_most).limit(PAGE);
+        loop {
+            let page = self.core.store.list(request).await?;
+            for meta in page.items {
+                let id = meta.id();
+                let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
+                if id.generation == self.core.generation || !in_time {
+                    continue;
+                }
+                if self.core.readers.iter().any(|reader| reader.knows(id.generation)) {
+                    readable.push_back(id);
+                } else if !unreadable.contains(&id.generation) {
+                    unreadable.push(id.generation);
+                    self.reject(id.version, Reject::Stale(id.generation));
+                }
             }
-            if self.core.readers.iter().any(|reader| reader.knows(id.generation)) {
-                readable.push_back(id);
-            } else if !unreadable.contains(&id.generation) {
-                unreadable.push(id.generation);
-                self.reject(id.version, Reject::Stale(id.generation));
+            match page.next {
+                // A store that does not advance would be asked for ever.
+                Some(next) if request.after.is_none_or(|after| next < after) => {
+                    request = request.after(next);
+                }
+                _ => return Ok(readable),
             }
         }
-        Ok(readable)
     }
 
     fn open(&self, found: &Found, query: &Query<'_>) -> Result<Candidate<A>, Reject> {
@@ -211,7 +233,7 @@ pub(super) fn decode<A: Aggregate>(
     found.record.open(header, max_state_bytes, |raw| reader.decode(raw))
 }
 
-fn position(header: &Header<'_>) -> Position {
+pub(super) fn position(header: &Header<'_>) -> Position {
     Position {
         version: header.version,
         as_of: header.as_of,

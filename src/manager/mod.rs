@@ -47,7 +47,9 @@ pub use stats::AggregateStats;
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point: what was stored or deleted by then stays so,
-/// nothing is stored or deleted in part, and later calls are not affected.
+/// nothing is stored or deleted in part, and later calls are not affected. With a hot cache, do not
+/// keep a load around without polling it: concurrent loads of the same aggregate wait for the first
+/// one to reach the store, so they wait until it is polled again or dropped.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Send + Sync {
     /// The state now: all events that were committed before the call.

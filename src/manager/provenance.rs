@@ -15,7 +15,7 @@ pub struct Provenance {
     /// What the state was built from.
     pub origin: Origin,
     /// The newest durably stored snapshot that the load knows of: the one it used, or, for a state
-    /// from the cache, the one that state was once built from or saved as.
+    /// from the cache, the one that it was once built from.
     pub snapshot: Option<SnapshotUsed>,
     /// The candidates that were not used, in the order in which they were tried.
     pub rejected: Vec<Rejected>,

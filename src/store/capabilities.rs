@@ -2,7 +2,7 @@
 
 use crate::key::AggregateKey;
 
-/// What a store can do, as a value. The engine reads it before it relies on something.
+/// What a store can do, as a value, for those who choose, wrap or test stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Capabilities {

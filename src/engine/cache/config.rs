@@ -4,8 +4,11 @@ use std::time::Duration;
 
 /// How the hot cache of decoded states is bounded.
 ///
-/// States are weighed by their encoded size; what they take in memory is usually a small multiple
-/// of it.
+/// A state is weighed by its encoded size, the length of its key, and 512 bytes for the entry
+/// itself; what a large state takes in memory is usually a small multiple of its encoded size.
+///
+/// What another process or engine repairs or deletes is not seen before the state has lived its
+/// time: events are compared at each load, snapshots are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheConfig {

@@ -12,6 +12,9 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::key::AggregateKey;
 
+/// What an entry takes besides its key and its state, roughly, as measured with tiny states.
+const ENTRY_BYTES: u64 = 512;
+
 /// Decoded states by aggregate, or nothing if the engine was built without a cache.
 pub(in crate::engine) struct HotCache<A> {
     states: Option<States<A>>,
@@ -33,8 +36,10 @@ impl<A: Send + Sync + 'static> HotCache<A> {
             let longest = Duration::from_secs(100 * 365 * 24 * 3_600);
             let cache = Cache::builder()
                 .max_capacity(config.max_bytes)
-                .weigher(|_, cached: &Arc<Cached<A>>| {
-                    u32::try_from(cached.weight.bytes.max(1)).unwrap_or(u32::MAX)
+                .weigher(|key: &AggregateKey, cached: &Arc<Cached<A>>| {
+                    let key = key.tenant().len() + key.kind().len() + key.id().len();
+                    let bytes = cached.weight.bytes.saturating_add(key as u64 + ENTRY_BYTES);
+                    u32::try_from(bytes).unwrap_or(u32::MAX)
                 })
                 .time_to_live(config.time_to_live.min(longest))
                 .time_to_idle(config.time_to_idle.min(longest))
