@@ -14,14 +14,12 @@ use crate::key::AggregateKey;
 use crate::manager::{Rejected, SnapshotUsed};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Found, ListRequest, Lookup, Query};
+use crate::store::{Found, Lookup, Query};
 use crate::timestamp::Timestamp;
 
 /// How many candidates are looked at before the events are replayed from the beginning; more only
 /// if those are gone.
 const MAX_TRIES: u32 = 3;
-/// How many snapshots one page lists when other generations are looked through.
-const PAGE: usize = 256;
 
 /// A snapshot that could be decoded.
 pub(super) struct Candidate<A> {
@@ -182,30 +180,20 @@ impl<'a, A: Aggregate> Search<'a, A> {
     async fn other_generations(&mut self) -> Result<VecDeque<SnapshotId>, Error> {
         let mut readable = VecDeque::new();
         let mut unreadable: Vec<Generation> = Vec::new();
-        let mut request = ListRequest::new(self.key).at_most(self.at_most).limit(PAGE);
-        loop {
-            let page = self.core.store.list(request).await?;
-            for meta in page.items {
-                let id = meta.id();
-                let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
-                if id.generation == self.core.generation || !in_time {
-                    continue;
-                }
-                if self.core.readers.iter().any(|reader| reader.knows(id.generation)) {
-                    readable.push_back(id);
-                } else if !unreadable.contains(&id.generation) {
-                    unreadable.push(id.generation);
-                    self.reject(id.version, Reject::Stale(id.generation));
-                }
+        for meta in self.core.list(self.key, 0..=self.at_most).await? {
+            let id = meta.id();
+            let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
+            if id.generation == self.core.generation || !in_time {
+                continue;
             }
-            match page.next {
-                // A store that does not advance would be asked for ever.
-                Some(next) if request.after.is_none_or(|after| next < after) => {
-                    request = request.after(next);
-                }
-                _ => return Ok(readable),
+            if self.core.readers.iter().any(|reader| reader.knows(id.generation)) {
+                readable.push_back(id);
+            } else if !unreadable.contains(&id.generation) {
+                unreadable.push(id.generation);
+                self.reject(id.version, Reject::Stale(id.generation));
             }
         }
+        Ok(readable)
     }
 
     fn open(&self, found: &Found, query: &Query<'_>) -> Result<Candidate<A>, Reject> {
