@@ -94,6 +94,7 @@
 //! | `cache` | yes | [`EngineBuilder::cache`], the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`], for states whose fields come and go |
 //! | `json` | | [`Json`], for people who want to read a snapshot |
+//! | `conformance` | | the kit that proves stores and aggregates right, and a store that fails on purpose |
 //! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
 
 #[cfg(doc)]
@@ -107,12 +108,16 @@ mod checksum;
 mod clock;
 mod codec;
 mod compress;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod engine;
 mod envelope;
 mod error;
 mod events;
 mod generation;
 mod key;
+#[cfg(feature = "conformance")]
+mod layer;
 mod ledger;
 mod manager;
 pub mod retention;
