@@ -48,7 +48,7 @@ impl<A: Aggregate> AggregateCheck<A> {
                 for law in Law::ALL {
                     court.enter(*law, LawOutcome::unjudged("this process answers another check"));
                 }
-                Ok(court.report(&trial, None))
+                Ok(LawReport { is_bystander: true, ..court.report(&trial, None) })
             }
         }
     }
@@ -288,6 +288,7 @@ impl Court {
             histories: trial.histories.len() as u64,
             events: trial.histories.iter().map(|history| history.events.len() as u64).sum(),
             verdicts: self.verdicts,
+            is_bystander: false,
         }
     }
 }

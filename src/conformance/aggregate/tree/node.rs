@@ -8,12 +8,13 @@ pub(in super::super) struct Node {
     /// The Rust type, as its container passes it to serde.
     pub(super) ty: &'static str,
     pub(super) kind: Kind,
+    digest: u64,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// A value without parts: what it is, and its bytes.
-    Leaf(Vec<u8>),
+    /// A value without parts; the digest of what it is and of its bytes.
+    Leaf(u64),
     /// `Some`, a newtype, a variant with one value.
     Inside(Option<&'static str>, Box<Node>),
     /// A struct, a tuple, or a variant with several values.
@@ -30,55 +31,55 @@ pub(super) enum Label {
 }
 
 impl Node {
+    pub(super) fn new(ty: &'static str, kind: Kind) -> Self {
+        let digest = kind.digest();
+        Self { ty, kind, digest }
+    }
+
     /// The same for any two values that differ at most in the order of items and entries.
-    pub(in super::super) fn digest(&self) -> u64 {
-        let mut bytes = Vec::new();
-        let variant = |bytes: &mut Vec<u8>, name: &Option<&str>| {
-            bytes.extend_from_slice(name.unwrap_or_default().as_bytes());
-            bytes.push(0);
-        };
-        match &self.kind {
-            Kind::Leaf(leaf) => {
-                bytes.push(0);
-                bytes.extend_from_slice(leaf);
-            }
-            Kind::Inside(name, inner) => {
-                bytes.push(1);
-                variant(&mut bytes, name);
-                bytes.extend_from_slice(&inner.digest().to_le_bytes());
-            }
-            Kind::Fields(name, fields) => {
-                bytes.push(2);
-                variant(&mut bytes, name);
-                for (label, field) in fields {
-                    match label {
-                        Label::Name(name) => variant(&mut bytes, &Some(name)),
-                        Label::Place(at) => bytes.extend_from_slice(&at.to_le_bytes()),
-                    }
-                    bytes.extend_from_slice(&field.digest().to_le_bytes());
-                }
-            }
-            Kind::Items(items) => {
-                bytes.push(3);
-                unordered(&mut bytes, items.iter().map(Self::digest).collect());
-            }
-            Kind::Entries(entries) => {
-                bytes.push(4);
-                let pairs = entries.iter().map(|(key, value)| {
-                    let mut pair = [0; 16];
-                    let (front, back) = pair.split_at_mut(8);
-                    front.copy_from_slice(&key.digest().to_le_bytes());
-                    back.copy_from_slice(&value.digest().to_le_bytes());
-                    XxHash3_64::oneshot(&pair)
-                });
-                unordered(&mut bytes, pairs.collect());
-            }
-        }
-        XxHash3_64::oneshot(&bytes)
+    pub(in super::super) const fn digest(&self) -> u64 {
+        self.digest
     }
 }
 
-fn unordered(bytes: &mut Vec<u8>, mut digests: Vec<u64>) {
+impl Kind {
+    pub(super) fn leaf(what: &str, bytes: &[u8]) -> Self {
+        let digest = XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(what.as_bytes()), bytes);
+        Self::Leaf(digest)
+    }
+
+    fn digest(&self) -> u64 {
+        let text = |text: &str| XxHash3_64::oneshot(text.as_bytes());
+        let variant = |name: &Option<&str>| name.map_or(0, text);
+        match self {
+            Self::Leaf(digest) => *digest,
+            Self::Inside(name, inner) => join(1, &[variant(name), inner.digest]),
+            Self::Fields(name, fields) => {
+                let mut parts = vec![variant(name)];
+                for (label, field) in fields {
+                    parts.push(match label {
+                        Label::Name(name) => text(name),
+                        Label::Place(at) => *at as u64,
+                    });
+                    parts.push(field.digest);
+                }
+                join(2, &parts)
+            }
+            Self::Items(items) => unordered(3, items.iter().map(Node::digest).collect()),
+            Self::Entries(entries) => {
+                let pair = |(key, value): &(Node, Node)| join(5, &[key.digest, value.digest]);
+                unordered(4, entries.iter().map(pair).collect())
+            }
+        }
+    }
+}
+
+fn unordered(what: u64, mut digests: Vec<u64>) -> u64 {
     digests.sort_unstable();
-    bytes.extend(digests.iter().flat_map(|digest| digest.to_le_bytes()));
+    join(what, &digests)
+}
+
+fn join(what: u64, digests: &[u64]) -> u64 {
+    let bytes: Vec<u8> = digests.iter().flat_map(|digest| digest.to_le_bytes()).collect();
+    XxHash3_64::oneshot_with_seed(what, &bytes)
 }

@@ -50,7 +50,7 @@ impl Writer {
     fn node<T: Serialize + ?Sized>(self, value: &T) -> Result<Node, Refused> {
         let left = self.left.checked_sub(1).ok_or(Refused)?;
         let kind = value.serialize(Self { left, ..self })?;
-        Ok(Node { ty: type_name::<T>(), kind })
+        Ok(Node::new(type_name::<T>(), kind))
     }
 
     fn inside<T: Serialize + ?Sized>(
@@ -62,14 +62,10 @@ impl Writer {
     }
 }
 
-fn leaf(what: &str, bytes: &[u8]) -> Kind {
-    Kind::Leaf([what.as_bytes(), &[0], bytes].concat())
-}
-
 macro_rules! numbers {
     ($($method:ident($ty:ty);)*) => {$(
         fn $method(self, value: $ty) -> Result<Kind, Refused> {
-            Ok(leaf(stringify!($ty), &value.to_le_bytes()))
+            Ok(Kind::leaf(stringify!($ty), &value.to_le_bytes()))
         }
     )*};
 }
@@ -101,23 +97,23 @@ impl Serializer for Writer {
     }
 
     fn serialize_bool(self, value: bool) -> Result<Kind, Refused> {
-        Ok(leaf("bool", &[u8::from(value)]))
+        Ok(Kind::leaf("bool", &[u8::from(value)]))
     }
 
     fn serialize_char(self, value: char) -> Result<Kind, Refused> {
-        Ok(leaf("char", &u32::from(value).to_le_bytes()))
+        Ok(Kind::leaf("char", &u32::from(value).to_le_bytes()))
     }
 
     fn serialize_str(self, value: &str) -> Result<Kind, Refused> {
-        Ok(leaf("str", value.as_bytes()))
+        Ok(Kind::leaf("str", value.as_bytes()))
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<Kind, Refused> {
-        Ok(leaf("bytes", value))
+        Ok(Kind::leaf("bytes", value))
     }
 
     fn serialize_none(self) -> Result<Kind, Refused> {
-        Ok(leaf("none", &[]))
+        Ok(Kind::leaf("none", &[]))
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Kind, Refused> {
@@ -125,7 +121,7 @@ impl Serializer for Writer {
     }
 
     fn serialize_unit(self) -> Result<Kind, Refused> {
-        Ok(leaf("unit", &[]))
+        Ok(Kind::leaf("unit", &[]))
     }
 
     fn serialize_unit_struct(self, _: &'static str) -> Result<Kind, Refused> {
@@ -138,7 +134,7 @@ impl Serializer for Writer {
         _: u32,
         variant: &'static str,
     ) -> Result<Kind, Refused> {
-        Ok(leaf("variant", variant.as_bytes()))
+        Ok(Kind::leaf("variant", variant.as_bytes()))
     }
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(
