@@ -361,6 +361,7 @@ fn a_clone_that_shares_its_parts_is_found() {
 
 // L-06 ---------------------------------------------------------------------------------------
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn tenths<S: Serializer>(value: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     (value / 10).serialize(serializer)
 }
@@ -436,6 +437,7 @@ fn with_a_comparison_a_field_that_is_not_stored_is_found_where_it_is_lost() {
     assert_eq!(finding.history.unwrap().versions.len(), 1);
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn rounded<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     ((value * 10.0).round() / 10.0).serialize(serializer)
 }
@@ -482,7 +484,7 @@ aggregate! {
 
 #[test]
 fn hash_maps_in_a_state_are_named() {
-    let report = check::<Hashes>().check().unwrap();
+    let report = check::<Hashes>().histories(8).check().unwrap();
     let finding = only(&report, Law::Canonical);
     for place in [
         "Hashes.totals, a HashMap<String, i64>",
@@ -496,7 +498,7 @@ fn hash_maps_in_a_state_are_named() {
 
 #[test]
 fn json_sorts_maps_and_not_sets() {
-    let report = check::<Hashes>().codec(Json).check().unwrap();
+    let report = check::<Hashes>().histories(8).codec(Json).check().unwrap();
     let finding = only(&report, Law::Canonical);
     assert!(finding.text.contains("Hashes.lines[].colours, a HashSet"), "{finding:?}");
 }
@@ -538,7 +540,7 @@ fn a_hash_map_that_is_written_as_a_list_is_found_by_its_path() {
 
 #[test]
 fn a_broken_law_can_be_accepted_with_a_reason() {
-    let check = check::<Hashes>().accept(Law::Canonical, "one writer only");
+    let check = check::<Hashes>().histories(8).accept(Law::Canonical, "one writer only");
     let report = check.check().unwrap();
     report.assert().unwrap();
     let outcome = report.outcome(Law::Canonical).unwrap();
@@ -559,6 +561,7 @@ aggregate! {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "upcasters may fail")]
 fn upcast(old: Before) -> Result<Good, BoxError> {
     let last = Some(old.last).filter(|last| !last.is_empty());
     Ok(Good { balance: old.balance, tags: old.tags, last })

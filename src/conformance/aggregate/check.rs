@@ -283,8 +283,8 @@ impl<A: Aggregate> AggregateCheck<A> {
                     catch(|| old.apply(event)).map_err(|panicked| {
                         format!("cannot be folded: the old apply panics with {panicked}")
                     })?;
-                    let coded = codec.encode(&old, &mut bytes);
-                    let decoded = coded.and_then(|()| codec.decode(&bytes, info.limits));
+                    let written = codec.encode(&old, &mut bytes);
+                    let decoded = written.and_then(|()| codec.decode(&bytes, info.limits));
                     let old =
                         decoded.map_err(|error| format!("does not survive its codec: {error}"))?;
                     Ok(upcast_live(old).ok())

@@ -57,9 +57,9 @@ impl Choices {
             ['\0', '"', '\\', '\n', '\u{e9}', '\u{202e}', '\u{4e16}', '\u{1f600}'];
         let len = self.0.usize(..=longest);
         (0..len)
-            .map(|_| match self.chance(10) {
-                true => self.pick(&UNUSUAL).copied().unwrap_or('x'),
-                false => self.0.lowercase(),
+            .map(|_| {
+                let unusual = if self.chance(10) { self.pick(&UNUSUAL).copied() } else { None };
+                unusual.unwrap_or_else(|| self.0.lowercase())
             })
             .collect()
     }

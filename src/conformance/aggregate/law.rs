@@ -104,10 +104,10 @@ impl Law {
         match self {
             Self::Total => &[],
             Self::Repeatable | Self::Survives => &[Self::Total],
-            Self::AnyThread | Self::OwnClone | Self::Golden => &[Self::Total, Self::Repeatable],
+            Self::AnyThread | Self::OwnClone => &[Self::Total, Self::Repeatable],
             Self::AnyProcess => &[Self::Total, Self::Repeatable, Self::AnyThread],
             Self::Canonical => &[Self::Total, Self::Survives],
-            Self::Resumes | Self::Meaning | Self::Upcasts => {
+            Self::Resumes | Self::Meaning | Self::Upcasts | Self::Golden => {
                 &[Self::Total, Self::Repeatable, Self::Survives]
             }
         }

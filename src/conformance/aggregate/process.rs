@@ -218,8 +218,8 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
         let _ = child.wait();
         return Err(failed(&format!("took more than {} seconds", PATIENCE.as_secs())));
     }
-    let text = fs::read_to_string(&file.0).unwrap_or_default();
-    parse(&text).ok_or_else(|| {
+    let answer = fs::read_to_string(&file.0).unwrap_or_default();
+    parse(&answer).ok_or_else(|| {
         format!(
             "the second process ran the test \"{test}\" and did not come to this check: name its \
              test with second_process_runs(\"module::test\")"

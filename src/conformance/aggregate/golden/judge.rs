@@ -103,7 +103,7 @@ impl<A: Aggregate> Court<'_, A> {
         let own = is_current && header.codec == self.subject.codec.id();
         let breaks = if is_current { Breaks::Meaning } else { Breaks::Upcasts };
 
-        let folded = self.replayed(&key, &events, &header).map_err(golden)?;
+        let folded = replayed(&key, &events, &header).map_err(golden)?;
         self.source.set(Arc::new(events));
         let (fetched, loaded) = self.ask(&key, sample).map_err(golden)?;
         match fetched {
@@ -159,23 +159,6 @@ impl<A: Aggregate> Court<'_, A> {
         Ok(Events { events, anchor: (header.version, recorded.to_vec()) })
     }
 
-    fn replayed(
-        &self,
-        key: &AggregateKey,
-        events: &Events<A::Event>,
-        header: &Header<'_>,
-    ) -> Result<Folded<A>, String> {
-        let at = usize::try_from(header.version).unwrap_or(usize::MAX).min(events.events.len());
-        let (before, after) = events.events.split_at(at);
-        let start = catch(|| A::initial(key));
-        let then = start.and_then(|state| resume(state, before));
-        let both = then.and_then(|then| {
-            let copy = catch(|| A::initial(key)).and_then(|state| resume(state, before))?;
-            Ok(Folded { then, now: resume(copy, after)? })
-        });
-        both.map_err(|panicked| format!("has events on which apply panics with {panicked}"))
-    }
-
     /// What the engine makes of the snapshot, and of the load.
     fn ask(&self, key: &AggregateKey, sample: &Sample) -> Result<(Fetched<A>, Loaded<A>), String> {
         let all = async {
@@ -190,6 +173,22 @@ impl<A: Aggregate> Court<'_, A> {
             None => Err("cannot be loaded without waiting".to_owned()),
         }
     }
+}
+
+fn replayed<A: Aggregate>(
+    key: &AggregateKey,
+    events: &Events<A::Event>,
+    header: &Header<'_>,
+) -> Result<Folded<A>, String> {
+    let at = usize::try_from(header.version).unwrap_or(usize::MAX).min(events.events.len());
+    let (before, after) = events.events.split_at(at);
+    let start = catch(|| A::initial(key));
+    let then = start.and_then(|state| resume(state, before));
+    let both = then.and_then(|then| {
+        let copy = catch(|| A::initial(key)).and_then(|state| resume(state, before))?;
+        Ok(Folded { then, now: resume(copy, after)? })
+    });
+    both.map_err(|panicked| format!("has events on which apply panics with {panicked}"))
 }
 
 /// The replayed states at the version of the snapshot, and at the end.

@@ -17,9 +17,12 @@ const MAX_BYTES: u64 = 256 << 20;
 
 /// How events become lines of text and back.
 pub(in super::super) struct EventText<E> {
-    pub(in super::super) write: Box<dyn Fn(&E) -> Result<String, BoxError> + Send + Sync>,
-    pub(in super::super) read: Box<dyn Fn(&str) -> Result<E, BoxError> + Send + Sync>,
+    pub(in super::super) write: Box<Write<E>>,
+    pub(in super::super) read: Box<Read<E>>,
 }
+
+type Write<E> = dyn Fn(&E) -> Result<String, BoxError> + Send + Sync;
+type Read<E> = dyn Fn(&str) -> Result<E, BoxError> + Send + Sync;
 
 /// Where golden samples are, and what to do with them.
 pub(in super::super) struct Golden<E> {

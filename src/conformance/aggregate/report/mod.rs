@@ -105,7 +105,7 @@ pub struct FailingHistory {
 /// One law or more is broken. Prints as the whole report, also with `{:?}`, so that a test that
 /// returns it shows what is wrong.
 #[derive(Clone)]
-pub struct LawsBroken(LawReport);
+pub struct LawsBroken(Box<LawReport>);
 
 impl LawReport {
     /// `Ok` if no law is broken. Laws that were not judged and findings that were accepted do not
@@ -114,7 +114,11 @@ impl LawReport {
     /// # Errors
     /// The report, as an error.
     pub fn assert(&self) -> Result<(), LawsBroken> {
-        if self.broken().next().is_none() { Ok(()) } else { Err(LawsBroken(self.clone())) }
+        if self.broken().next().is_none() {
+            Ok(())
+        } else {
+            Err(LawsBroken(Box::new(self.clone())))
+        }
     }
 
     /// `Ok` if every law was judged and holds, or is accepted. Also in a second process that was
@@ -124,7 +128,7 @@ impl LawReport {
     /// The report, as an error.
     pub fn assert_all(&self) -> Result<(), LawsBroken> {
         let whole = self.is_bystander || self.unjudged().next().is_none();
-        if whole { self.assert() } else { Err(LawsBroken(self.clone())) }
+        if whole { self.assert() } else { Err(LawsBroken(Box::new(self.clone()))) }
     }
 
     /// How `law` fared.

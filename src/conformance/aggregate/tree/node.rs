@@ -50,12 +50,12 @@ impl Kind {
 
     fn digest(&self) -> u64 {
         let text = |text: &str| XxHash3_64::oneshot(text.as_bytes());
-        let variant = |name: &Option<&str>| name.map_or(0, text);
+        let variant = |name: Option<&str>| name.map_or(0, text);
         match self {
             Self::Leaf(digest) => *digest,
-            Self::Inside(name, inner) => join(1, &[variant(name), inner.digest]),
+            Self::Inside(name, inner) => join(1, &[variant(*name), inner.digest]),
             Self::Fields(name, fields) => {
-                let mut parts = vec![variant(name)];
+                let mut parts = vec![variant(*name)];
                 for (label, field) in fields {
                     parts.push(match label {
                         Label::Name(name) => text(name),

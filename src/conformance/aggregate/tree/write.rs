@@ -178,7 +178,7 @@ impl Serializer for Writer {
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Entries, Refused> {
-        Ok(Entries { writer: self, key: None, entries: Vec::new() })
+        Ok(Entries { writer: self, key: None, whole: Vec::new() })
     }
 
     fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields, Refused> {
@@ -223,7 +223,7 @@ struct Entries {
     writer: Writer,
     /// The key whose value comes next.
     key: Option<Node>,
-    entries: Vec<(Node, Node)>,
+    whole: Vec<(Node, Node)>,
 }
 
 impl SerializeMap for Entries {
@@ -237,28 +237,28 @@ impl SerializeMap for Entries {
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
         let key = self.key.take().ok_or(Refused)?;
-        self.entries.push((key, self.writer.node(value)?));
+        self.whole.push((key, self.writer.node(value)?));
         Ok(())
     }
 
     fn end(self) -> Result<Kind, Refused> {
-        Ok(Kind::Entries(self.entries))
+        Ok(Kind::Entries(self.whole))
     }
 }
 
 struct Fields {
     writer: Writer,
     variant: Option<&'static str>,
-    fields: Vec<(Label, Node)>,
+    parts: Vec<(Label, Node)>,
 }
 
 impl Fields {
     fn of(writer: Writer, variant: Option<&'static str>) -> Self {
-        Self { writer, variant, fields: Vec::new() }
+        Self { writer, variant, parts: Vec::new() }
     }
 
     fn push<T: Serialize + ?Sized>(&mut self, label: Label, value: &T) -> Result<(), Refused> {
-        self.fields.push((label, self.writer.node(value)?));
+        self.parts.push((label, self.writer.node(value)?));
         Ok(())
     }
 }
@@ -270,11 +270,11 @@ macro_rules! fields {
             type Error = Refused;
 
             fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-                self.push(Label::Place(self.fields.len()), value)
+                self.push(Label::Place(self.parts.len()), value)
             }
 
             fn end(self) -> Result<Kind, Refused> {
-                Ok(Kind::Fields(self.variant, self.fields))
+                Ok(Kind::Fields(self.variant, self.parts))
             }
         }
     )*};
@@ -301,7 +301,7 @@ macro_rules! named_fields {
             }
 
             fn end(self) -> Result<Kind, Refused> {
-                Ok(Kind::Fields(self.variant, self.fields))
+                Ok(Kind::Fields(self.variant, self.parts))
             }
         }
     )*};
