@@ -293,6 +293,18 @@ fn a_generator_that_depends_on_the_process_is_not_taken_for_a_fold_that_does() {
 }
 
 #[test]
+fn the_running_test_is_found_out_where_the_harness_tells() {
+    let report = check::<Good>().check().unwrap();
+    report.assert().unwrap();
+    // With one test thread the harness runs tests on the main one, and tells only a runner that
+    // starts each test by its name.
+    let thread = std::thread::current();
+    let told = thread.name() != Some("main") || std::env::args().any(|arg| arg == "--exact");
+    let bystander = std::env::var_os("SNAPFOLD_SECOND_PROCESS").is_some();
+    assert_eq!(holds(&report, Law::AnyProcess), told && !bystander, "{report}");
+}
+
+#[test]
 fn a_second_process_that_does_not_come_to_the_check_proves_nothing() {
     let report = check::<Good>().second_process_runs("no::such::test").check().unwrap();
     report.assert().unwrap();

@@ -140,7 +140,8 @@ impl Walk<'_> {
     }
 
     fn note(&mut self, ty: &str) {
-        self.found.insert(self.path.general(self.root), short_name(ty));
+        let owned = short_name(ty.trim_start_matches('&'));
+        self.found.insert(self.path.general(self.root), owned);
     }
 }
 
