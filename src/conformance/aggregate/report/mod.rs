@@ -77,7 +77,8 @@ pub enum LawOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LawFinding {
-    /// What was found, as a sentence without a full stop.
+    /// What was found, as a sentence without a full stop. Versions in it count the events of the
+    /// reduced history.
     pub text: String,
     /// The history that shows it; `None` if it takes none.
     pub history: Option<FailingHistory>,
