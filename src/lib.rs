@@ -132,8 +132,8 @@ pub mod trigger;
 
 #[cfg(feature = "file")]
 pub use backend::file::{
-    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
-    Problem, RepairReport, SegmentInfo, Verification,
+    BackedUp, Compacted, Durability, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
+    Inspection, Problem, RepairReport, SegmentInfo, Verification,
 };
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
