@@ -87,7 +87,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
-//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
+//! | `file` | yes | `FileStore` and `FileLedger`, durable logs in a directory, for one process at a time |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `postcard` | yes | [`Postcard`], the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |

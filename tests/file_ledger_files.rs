@@ -17,7 +17,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use snapfold::{
@@ -339,4 +341,69 @@ fn the_bytes_lie_where_the_format_document_says() {
             assert_eq!(kinds, [2, 2, 2, 3, 2, 4, 4, 4, 4]);
         }
     }
+}
+
+const KILLED: &str = "SNAPFOLD_LEDGER_KILL_DIR";
+
+/// Writes until it is killed; prints what is durable.
+fn write_for_ever(dir: &str) {
+    let ledger = FileLedger::open(dir).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                block_on(async {
+                    loop {
+                        let sequence = ledger.append(&entry(7)).await.unwrap();
+                        ledger
+                            .add(&key("a"), Day::new(0), DailyStatistics::deleted(1))
+                            .await
+                            .unwrap();
+                        let line = format!("done {sequence}\n");
+                        std::io::stdout().write_all(line.as_bytes()).unwrap();
+                    }
+                });
+            });
+        }
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_killed_process_leaves_everything_that_was_durable() {
+    if let Ok(dir) = std::env::var(KILLED) {
+        write_for_ever(&dir);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (mut done, mut last) = (0, 0);
+    for round in 1..=6 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["a_killed_process_leaves_everything_that_was_durable", "--exact", "--nocapture"])
+            .env(KILLED, dir.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut left = 30 * round;
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let sequence = line.strip_prefix("done ").and_then(|text| text.parse().ok());
+            if let Some(sequence) = sequence {
+                last = u64::max(last, sequence);
+                done += 1;
+                left -= 1;
+                // What it has said until it is dead counts as well.
+                if left == 0 {
+                    child.kill().unwrap();
+                }
+            }
+        }
+        child.wait().unwrap();
+        let ledger = FileLedger::open(dir.path()).unwrap();
+        let page = block_on(ledger.entries(AuditRequest::new().limit(10_000))).unwrap();
+        assert!(page.items.len() as u64 >= last, "round {round}");
+        assert!(page.items.iter().all(|record| record.entry == entry(7)));
+        let days = block_on(ledger.daily(&key("a"), Day::new(0)..=Day::new(0))).unwrap();
+        assert!(days[0].1.deleted >= done && days[0].1.deleted <= page.items.len() as u64);
+    }
+    assert!(done >= 630, "{done} writes");
 }

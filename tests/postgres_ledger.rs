@@ -18,10 +18,10 @@ mod postgres_support;
 use ledger_support::{at, key};
 use postgres_support::TestDb;
 use snapfold::{
-    AggregateKey, AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Deleted, ErrorKind,
-    Generation, KeysRequest, ListRequest, Lookup, MemoryLedger, PostgresOptions, PostgresStore,
-    PutOptions, Query, Record, RecordBuilder, Retry, Schedule, ScheduleStore, Selection,
-    SnapshotStore, StatisticsStore, TenantBinding, Timestamp,
+    AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Deleted, ErrorKind, Generation,
+    KeysRequest, ListRequest, Lookup, PostgresOptions, PostgresStore, PutOptions, Query, Record,
+    RecordBuilder, Retry, Schedule, ScheduleStore, Selection, SnapshotStore, StatisticsStore,
+    TenantBinding,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};

@@ -212,12 +212,12 @@ mod tests {
         let versions =
             |found: &[u64], every, until| missing(&found.iter().copied().collect(), every, until);
         assert_eq!(versions(&[], 10, 35), [10, 20, 30]);
-        assert_eq!(versions(&[10, 20, 30], 10, 35), []);
+        assert_eq!(versions(&[10, 20, 30], 10, 35), [0_u64; 0]);
         assert_eq!(versions(&[10, 20, 30], 10, 40), [40]);
         assert_eq!(versions(&[3, 7, 20], 10, 25), [17]);
         assert_eq!(versions(&[10, 20], 5, 20), [5, 15]);
-        assert_eq!(versions(&[99], 10, 9), []);
+        assert_eq!(versions(&[99], 10, 9), [0_u64; 0]);
         assert_eq!(versions(&[], u64::MAX, u64::MAX), [u64::MAX]);
-        assert_eq!(versions(&[], 1, 0), []);
+        assert_eq!(versions(&[], 1, 0), [0_u64; 0]);
     }
 }

@@ -129,14 +129,14 @@ fn workload(seed: u64) -> Vec<Step> {
     (0..20)
         .map(|_| match random(dice) % 9 {
             0..3 => {
-                let entries = (0..1 + random(dice) % 3).map(|_| {
+                let entries = (0..=random(dice) % 3).map(|_| {
                     let reason = "why ".repeat(usize::try_from(random(dice) % 200).unwrap());
                     AuditEntry::new(at(dice), "ops", "delete", key(dice)).reason(reason)
                 });
                 Step::Append(entries.collect())
             }
             8 => Step::Reopen,
-            _ => Step::Change((0..1 + random(dice) % 4).map(|_| change(dice)).collect()),
+            _ => Step::Change((0..=random(dice) % 4).map(|_| change(dice)).collect()),
         })
         .collect()
 }
