@@ -7,6 +7,9 @@
 //! The events are the commits of a branch's first-parent history, oldest first; an event's time
 //! is its committer date, which in real histories runs backwards at times. The trees that are
 //! rebuilt from them are compared with what git itself has at the same commits.
+//!
+//! Snapshots are kept in files (`--store`). A run that finds some goes on from them, after it has
+//! compared the commits that they were taken of with those of the history.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -41,7 +41,8 @@ const SLACK: u64 = 1 << 20;
 ///   go on, and opening the ledger again finds out what the disk holds.
 /// - The audit trail is read from its file, in pages of at most 10,000 entries or about 8 MiB;
 ///   a page about one aggregate passes over all entries about others. Schedules and statistics
-///   are held in memory: about 250 bytes a schedule, 60 a day.
+///   are held in memory: about 250 bytes a schedule, 60 a day. Their log is written anew by
+///   the call that makes it more than twice as long as what counts, and 1 MiB.
 ///
 /// # Cancellation
 /// A future that is dropped does not take back what was begun: it is finished.
@@ -73,8 +74,7 @@ const SLACK: u64 = 1 << 20;
 pub struct FileLedger(Arc<Core>);
 
 impl FileLedger {
-    /// Opens the ledger in `dir`, or creates it. Reads and checks all of it, about a second per GB.
-    /// Blocks.
+    /// Opens the ledger in `dir`, or creates it. Reads and checks all of it. Blocks.
     ///
     /// # Errors
     /// - `Locked`: another process or handle has the ledger open; the text has its process id.
