@@ -1,5 +1,5 @@
 //! Schedules, statistics and the audit trail answer alike in memory and in files (and in
-//! PostgreSQL: tests/postgres_ledger.rs runs the same assertions), and in files they are still there
+//! PostgreSQL: `tests/postgres_ledger.rs` runs the same assertions), and in files they are still there
 //! after the ledger was closed. An application that moves from one to the other must not notice.
 
 #![cfg(all(feature = "file", feature = "memory"))]
@@ -147,4 +147,28 @@ async fn a_future_that_is_dropped_leaves_whole_entries_and_a_ledger_that_works()
     let found = FileLedger::open(dir).unwrap().entries(AuditRequest::new()).await.unwrap().items;
     assert!((20..=40).contains(&found.len()));
     assert!(found.iter().all(|record| record.entry == entry));
+}
+
+/// A child process has the handles of its parent for a moment, the one of the lock too.
+#[cfg(unix)]
+#[test]
+fn a_closed_ledger_can_be_opened_at_once_though_other_threads_start_processes() {
+    let dir = tempfile::tempdir().unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::process::Command::new("true").status().unwrap();
+                }
+            });
+        }
+        let opened: Result<(), _> = (0..60).try_for_each(|_| FileLedger::open(dir.path())?.close());
+        let opened = opened.and_then(|()| {
+            (0..100)
+                .try_for_each(|_| FileStore::builder(dir.path()).reserve_bytes(0).open()?.close())
+        });
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        opened.unwrap();
+    });
 }

@@ -81,7 +81,7 @@ pub(crate) struct Rebuilder {
 
 /// The snapshots that were there, and those that were taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct Snapshots {
     /// How many snapshots of this history were there before.
     pub(crate) found: u64,
     /// The highest version of those; 0 if there are none.
@@ -117,8 +117,8 @@ impl Rebuilder {
     /// Sees to it that there are snapshots up to `until`, at most `every` commits apart. The ones
     /// that are there are not taken again; each of the others is built on the one before, so that
     /// only commits that no snapshot covers yet are read, once.
-    pub(crate) async fn take_snapshots(&self, every: u64, until: u64) -> Result<Taken, Error> {
-        let mut taken = Taken::default();
+    pub(crate) async fn take_snapshots(&self, every: u64, until: u64) -> Result<Snapshots, Error> {
+        let mut taken = Snapshots::default();
         let found = self.found(&mut taken).await?;
         let before = self.commits_read();
         let bar = progress::bar("snapshots", until);
@@ -134,7 +134,7 @@ impl Rebuilder {
     /// The versions of which there are snapshots. A snapshot holds the id of its commit: where
     /// the history now has another one, or none, it was rewritten, and the snapshot is removed,
     /// else it would stand in the way of the one that belongs there.
-    async fn found(&self, taken: &mut Taken) -> Result<BTreeSet<u64>, Error> {
+    async fn found(&self, taken: &mut Snapshots) -> Result<BTreeSet<u64>, Error> {
         let metas = self.engine.snapshots(&self.key, 0..=u64::MAX).await?;
         let readable = |meta: &SnapshotMeta| meta.generation == self.engine.generation();
         let mut versions = BTreeSet::new();

@@ -21,7 +21,7 @@ use snapfold::{Loaded, Provenance};
 use tempfile::TempDir;
 
 use args::{Args, At};
-use engine::{Rebuilder, Taken};
+use engine::{Rebuilder, Snapshots};
 use error::Error;
 use git::Git;
 use history::History;
@@ -223,9 +223,9 @@ fn distance(history: &History, args: &Args) -> u64 {
 }
 
 /// The rows that say where the snapshots are, and which of them were there before.
-fn about_snapshots(table: &mut Table, place: &Place, taken: Taken, time: Duration) {
-    let Taken { found, newest_found, removed, taken, read } = taken;
-    let mut there = match found {
+fn about_snapshots(table: &mut Table, place: &Place, taken: Snapshots, time: Duration) {
+    let Snapshots { found, newest_found, removed, taken, read } = taken;
+    let there = match found {
         0 => "no snapshots yet".to_owned(),
         _ => format!(
             "{} snapshots, up to version {}",
@@ -233,11 +233,12 @@ fn about_snapshots(table: &mut Table, place: &Place, taken: Taken, time: Duratio
             table::count(newest_found)
         ),
     };
-    if removed > 0 {
-        there += &format!("; {} of a rewritten history: removed", table::count(removed));
-    }
+    let gone = match removed {
+        0 => String::new(),
+        _ => format!("; {} of a rewritten history: removed", table::count(removed)),
+    };
     let (taken, read) = (table::count(taken), table::count(read));
-    table.row("store", place.shown()).row("found", there).row(
+    table.row("store", place.shown()).row("found", there + &gone).row(
         "taken",
         format!("{taken} snapshots in {}, {read} commits read", table::duration(time)),
     );

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use crate::args::{Args, At, Store};
-use crate::engine::{Rebuilder, Taken};
+use crate::engine::{Rebuilder, Snapshots};
 use crate::history::History;
 use crate::place::Place;
 use crate::testing::{Repo, commits_at, open};
@@ -44,7 +44,7 @@ fn row<'a>(lines: &'a [String], label: &str) -> &'a str {
 }
 
 /// What a run finds, takes and reads; every version it can rebuild is compared with git.
-fn take(history: &Arc<History>, directory: &TempDir, every: u64) -> Taken {
+fn take(history: &Arc<History>, directory: &TempDir, every: u64) -> Snapshots {
     let place = Place::open(&in_directory(directory, "").store).unwrap();
     let taken = block_on(async {
         let rebuilder = Rebuilder::new(history, place.store()).unwrap();
@@ -142,7 +142,7 @@ fn new_commits_are_read_once_and_no_old_one_again() {
     assert_eq!(first.read, 90 + 8);
     let longer = commit_more(&repo, &[100; 27]);
     let second = take(&longer, &directory, 10);
-    let expected = Taken { found: 9, newest_found: 90, taken: 3, read: 33, removed: 0 };
+    let expected = Snapshots { found: 9, newest_found: 90, taken: 3, read: 33, removed: 0 };
     assert_eq!(second, expected);
     // Fewer or more of them may be wanted than before.
     assert_eq!(take(&longer, &directory, 40).taken, 0);
