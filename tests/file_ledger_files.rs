@@ -47,12 +47,12 @@ async fn fill(ledger: &FileLedger) -> Result<(), Error> {
     for n in 1..=5 {
         assert_eq!(ledger.append(&entry(n)).await?, n);
     }
-    let due = Some(Timestamp::from_seconds(60));
-    ledger.put_schedule(&Schedule::new(key("a"), "0 3 * * *")?.next_run(due)).await?;
+    let due = Timestamp::from_seconds(60);
+    ledger.put_schedule(&Schedule::new(key("a"), "0 3 * * *")?.next_run(Some(due))).await?;
     ledger.put_schedule(&Schedule::new(key("b"), "@daily")?.enabled(false)).await?;
     ledger.put_schedule(&Schedule::new(key("c"), "@hourly")?).await?;
     assert!(ledger.remove_schedule(&key("c")).await?);
-    assert!(ledger.claim(&key("a"), due.unwrap(), Some(Timestamp::from_seconds(120))).await?);
+    assert!(ledger.claim(&key("a"), due, Some(Timestamp::from_seconds(120))).await?);
     for n in 1..=3 {
         let created = DailyStatistics::created(100, Duration::from_micros(n));
         ledger.add(&key("a"), Day::new(-1), created).await?;
@@ -367,7 +367,6 @@ fn write_for_ever(dir: &str) {
     });
 }
 
-#[cfg(unix)]
 #[test]
 fn a_killed_process_leaves_everything_that_was_durable() {
     if let Ok(dir) = std::env::var(KILLED) {
