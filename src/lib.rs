@@ -87,7 +87,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
-//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
+//! | `file` | yes | `FileStore` and `FileLedger`, durable logs in a directory, for one process at a time |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `postcard` | yes | [`Postcard`], the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
@@ -132,8 +132,8 @@ pub mod trigger;
 
 #[cfg(feature = "file")]
 pub use backend::file::{
-    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
-    Problem, RepairReport, SegmentInfo, Verification,
+    BackedUp, Compacted, Durability, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
+    Inspection, Problem, RepairReport, SegmentInfo, Verification,
 };
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
