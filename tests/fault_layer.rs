@@ -92,7 +92,7 @@ fn a_refused_call_did_not_happen_and_may_be_tried_again() {
         assert_eq!(put(&store, 2).await.unwrap(), [PutOutcome::Stored]);
         assert_eq!(newest(&store).await.unwrap(), Some(2));
         assert_eq!(versions(&store).await, [2, 1]);
-        assert_eq!(store.keys(KeysRequest::new()).await.unwrap().items, [key.clone()]);
+        assert_eq!(store.keys(KeysRequest::new()).await.unwrap().items.len(), 1);
         assert_eq!(store.delete(&key, Selection::All).await.unwrap().snapshots, 2);
     });
 }
