@@ -142,6 +142,8 @@ impl<A: Subject> Client<A> {
             let model = book.lock();
             (model.streams[key].head(), model.streams[key].floor)
         };
+        // Behind a cache it may have waited for a load that began before it.
+        let joined = self.config.cache.is_some() && matches!(asked, Asked::Now) && !quiet;
         match error.kind() {
             ErrorKind::BeyondHead => {
                 let beyond =
@@ -152,7 +154,7 @@ impl<A: Subject> Client<A> {
             ErrorKind::Store | ErrorKind::Timeout => {
                 book.met("a load that failed with the store");
                 let excused = !self.config.replays_on_failure || floor > 0;
-                book.require("R4", since.failed && excused, || line.clone());
+                book.require("R4", (since.failed || joined) && excused, || line.clone());
             }
             ErrorKind::Unrecoverable => {
                 book.met("unrecoverable");
@@ -164,8 +166,6 @@ impl<A: Subject> Client<A> {
                     || since.removed
                     || since.truncated
                     || since.rotted;
-                // Behind a cache it may have waited for a load that began before it.
-                let joined = self.config.cache.is_some() && matches!(asked, Asked::Now) && !quiet;
                 if odd || joined {
                     return;
                 }

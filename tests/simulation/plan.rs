@@ -264,13 +264,22 @@ fn what(rng: &mut Rng) -> What {
             What::Begin { node, key, op: op(rng), patience }
         }
         46..49 => What::Append { key, events: events(rng) },
-        49..51 => What::Truncate { key, to: place(rng), safe: rng.u8(..4) > 0 },
-        51..53 => What::Restore { key, to: place(rng), restart: rng.bool() },
-        53..56 => What::Restart { node, config: config(rng), gently: rng.bool() },
+        49..53 => What::Truncate { key, to: place(rng), safe: rng.u8(..8) > 0 },
+        53 | 54 => What::Restore { key, to: place(rng), restart: rng.bool() },
+        55 => What::Restart { node, config: config(rng), gently: rng.bool() },
         56..58 => What::Rot { key, which: rng.usize(..1_000), bit: rng.usize(..100_000) },
         58..60 => What::Clock { forward: rng.u64(..400) },
         60 => What::ClockBack { seconds: rng.u64(..1_000) },
         _ => What::Weather { bad: rng.u8(..3) > 0 },
+    }
+}
+
+/// Often none, so that operations meet.
+fn rest(rng: &mut Rng) -> u64 {
+    match rng.u8(..10) {
+        0..5 => 0,
+        5..9 => rng.u64(..12),
+        _ => rng.u64(..80),
     }
 }
 
@@ -297,14 +306,8 @@ impl Plan {
         let source_failing = if rng.u8(..3) == 0 { 0.08 * rng.f64() } else { 0.0 };
         let anchors = rng.bool();
         let nodes = [config(rng), config(rng)];
-        let count = rng.usize(20..90);
-        let steps = (0..count)
-            .map(|at| Step {
-                at,
-                what: what(rng),
-                rest: if rng.bool() { 0 } else { rng.u64(..40) },
-            })
-            .collect();
+        let count = rng.usize(20..140);
+        let steps = (0..count).map(|at| Step { at, what: what(rng), rest: rest(rng) }).collect();
         Self { seed, rates, source_failing, anchors, nodes, steps }
     }
 
