@@ -273,6 +273,13 @@ async fn disagreed<A: Aggregate>(
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
     let replay = Replay::new(progress, limits, watch.clock()).without_overlap();
     let done = read(source, key, None, replay, watch).await?;
+    if done.applied == 0 && version < limits.until {
+        // Nothing follows: or has what follows been truncated since the floor was asked for?
+        let floor = self::floor(source, key).await?;
+        if floor > version {
+            return Ok(Err(Reject::BelowFloor { floor }));
+        }
+    }
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
