@@ -192,7 +192,8 @@ impl<A: Aggregate> Core<A> {
     }
 
     /// Folds all events, now that no candidate is left. `None` if the first ones are gone and the
-    /// search was only given up as too long: then it goes on, for there is no other way.
+    /// search was only given up as too long, or has not looked again since they went: then it
+    /// goes on, for there is no other way.
     async fn replay(
         &self,
         search: &mut Search<'_, A>,
@@ -207,6 +208,7 @@ impl<A: Aggregate> Core<A> {
                     // The snapshots may be all right: it is the store that failed.
                     Some(store_error) => Err(store_error),
                     None if search.go_on() => Ok(None),
+                    None if search.begin_again(floor(&*self.source, search.key).await?) => Ok(None),
                     None => Err(error),
                 }
             }

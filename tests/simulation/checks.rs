@@ -164,20 +164,26 @@ impl<A: Subject> Client<A> {
                     || since.stale
                     || since.damaged
                     || since.removed
-                    || since.truncated
+                    || since.truncated_often
                     || since.rotted;
                 if odd || joined {
                     return;
                 }
-                let there = &before.of(key).there;
-                let bridge = there.iter().find(|(id, stored)| {
+                let model = book.lock();
+                // One that is there from before this, or from before the events went.
+                let old = |id: &SnapshotId| match since.truncated {
+                    true => model.streams[key].bridges.contains(id),
+                    false => before.of(key).there.contains_key(id),
+                };
+                let bridge = model.of_key(key).find(|(id, stored)| {
                     self.readable.contains(&id.generation)
                         && stored.is_usable(id.version, floor)
-                        && asked.admits(**id, stored)
+                        && asked.admits(*id, stored)
+                        && old(id)
                 });
-                book.require("R2", bridge.is_none(), || {
-                    format!("{line}: {:?} is usable", bridge.map(|(id, _)| id))
-                });
+                let bridge = bridge.map(|(id, _)| id);
+                drop(model);
+                book.require("R2", bridge.is_none(), || format!("{line}: {bridge:?} is usable"));
             }
             _ => book.violate("R2", line),
         }

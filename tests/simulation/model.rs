@@ -70,6 +70,8 @@ pub(crate) struct Stream {
     pub(crate) floor: u64,
     /// Versions at which a snapshot of a life that is over was stored.
     pub(crate) ghosts: BTreeSet<u64>,
+    /// What could make up for the events that the last truncation took.
+    pub(crate) bridges: BTreeSet<SnapshotId>,
     pub(crate) changes: Changes,
 }
 
@@ -128,7 +130,6 @@ pub(crate) struct Before {
 
 pub(crate) struct KeyBefore {
     pub(crate) head: u64,
-    pub(crate) floor: u64,
     changes: Changes,
     pub(crate) there: BTreeMap<SnapshotId, Stored>,
 }
@@ -143,6 +144,7 @@ pub(crate) struct Since {
     pub(crate) removed: bool,
     pub(crate) removed_by_hand: bool,
     pub(crate) truncated: bool,
+    pub(crate) truncated_often: bool,
     pub(crate) rotted: bool,
 }
 
@@ -352,7 +354,6 @@ impl Model {
     pub(crate) fn before(&self) -> Before {
         let key = |(at, stream): (usize, &Stream)| KeyBefore {
             head: stream.head(),
-            floor: stream.floor,
             changes: stream.changes,
             there: self.of_key(at).map(|(id, stored)| (id, stored.clone())).collect(),
         };
@@ -376,6 +377,7 @@ impl Model {
             removed: now.removed > then.removed,
             removed_by_hand: now.removed_by_hand > then.removed_by_hand,
             truncated: now.truncated > then.truncated,
+            truncated_often: now.truncated > then.truncated + 1,
             rotted: now.rotted > then.rotted,
         }
     }

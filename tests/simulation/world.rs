@@ -163,6 +163,8 @@ impl World {
                 model.of_key(key).filter(|(id, stored)| stored.is_usable(id.version, floor));
             to = to.min(usable.map(|(id, _)| id.version).max().unwrap_or(0));
         }
+        let bridges = model.of_key(key).filter(|(id, stored)| stored.is_usable(id.version, to));
+        let bridges = bridges.map(|(id, _)| id).collect();
         // A snapshot of a lost history at just the version whose event goes now could not be told
         // from a good one any more: whoever truncates takes care of those first.
         let stream = &mut model.streams[key];
@@ -171,6 +173,7 @@ impl World {
         }
         if to > floor {
             stream.floor = to;
+            stream.bridges = bridges;
             stream.changes.truncated += 1;
             self.source.events.truncate_below(&self.book.keys[key], to);
             drop(model);
