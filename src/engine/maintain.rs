@@ -161,12 +161,19 @@ impl<A: Aggregate> Core<A> {
         policy: &dyn Retention,
     ) -> Result<RetentionPlan, Error> {
         let metas = self.list(key, 0..=u64::MAX).await?;
-        let mut usable = Vec::new();
+        let (mut usable, mut doubtful) = (Vec::new(), Vec::new());
         let generations: BTreeSet<_> = metas.iter().map(|meta| meta.generation).collect();
         for generation in generations {
-            usable.extend(self.newest_usable(key, generation, &metas).await?);
+            match self.newest_usable(key, generation, &metas).await? {
+                Some(id) => usable.push(id),
+                None => doubtful.push(generation),
+            }
         }
-        Ok(RetentionPlan::new(&metas, &usable, policy, self.clock.now()))
+        let mut plan = RetentionPlan::new(&metas, &usable, policy, self.clock.now());
+        for generation in doubtful {
+            plan.keep_generation(generation, "none of its generation was found to be usable");
+        }
+        Ok(plan)
     }
 
     /// The newest snapshot of a generation that passes every check that can be made here. What only
