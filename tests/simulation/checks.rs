@@ -332,8 +332,8 @@ impl<A: Subject> Client<A> {
         let model = book.lock();
         let left = before.of(key).there.iter().find(|(id, then)| {
             let now = model.truth.get(&(key, **id));
-            // The same record: it was not put anew.
-            versions.contains(&id.version) && now.is_some_and(|now| now.record == then.record)
+            // It was not put anew meanwhile.
+            versions.contains(&id.version) && now.is_some_and(|now| now.put_at == then.put_at)
         });
         let left = left.map(|(id, _)| *id);
         drop(model);

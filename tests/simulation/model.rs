@@ -87,6 +87,8 @@ pub(crate) struct Changes {
 #[derive(Clone)]
 pub(crate) struct Stored {
     pub(crate) record: Record,
+    /// When it was put, by [`Model::seq`].
+    pub(crate) put_at: u64,
     pub(crate) as_of: Timestamp,
     pub(crate) is_pinned: bool,
     pub(crate) is_rotten: bool,
@@ -243,14 +245,15 @@ impl Book {
                 if outcome == PutOutcome::Replaced && !repaired {
                     wrong.push(("R10", "replaced, and nobody repairs it"));
                 }
+                model.seq += 1;
                 let stored = Stored {
                     record: record.clone(),
+                    put_at: model.seq,
                     as_of: header.as_of,
                     is_pinned: header.labels().any(|label| label == SnapshotMeta::PINNED),
                     is_rotten: false,
                     is_lost: false,
                 };
-                model.seq += 1;
                 model.attempted.insert(id);
                 model.truth.insert(id, stored);
             }
