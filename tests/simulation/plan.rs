@@ -264,7 +264,7 @@ fn what(rng: &mut Rng) -> What {
             What::Begin { node, key, op: op(rng), patience }
         }
         46..49 => What::Append { key, events: events(rng) },
-        49..53 => What::Truncate { key, to: place(rng), safe: rng.u8(..8) > 0 },
+        49..53 => What::Truncate { key, to: place(rng), safe: rng.u8(..16) > 0 },
         53 | 54 => What::Restore { key, to: place(rng), restart: rng.bool() },
         55 => What::Restart { node, config: config(rng), gently: rng.bool() },
         56..58 => What::Rot { key, which: rng.usize(..1_000), bit: rng.usize(..100_000) },
