@@ -171,9 +171,12 @@ impl<A: Subject> Client<A> {
                 }
                 let model = book.lock();
                 // One that is there from before this, or from before the events went.
-                let old = |id: &SnapshotId| match since.truncated {
-                    true => model.streams[key].bridges.contains(id),
-                    false => before.of(key).there.contains_key(id),
+                let old = |id: &SnapshotId| {
+                    if since.truncated {
+                        model.streams[key].bridges.contains(id)
+                    } else {
+                        before.of(key).there.contains_key(id)
+                    }
                 };
                 let bridge = model.of_key(key).find(|(id, stored)| {
                     self.readable.contains(&id.generation)
@@ -268,7 +271,7 @@ impl<A: Subject> Client<A> {
         &self,
         before: &Before,
         key: usize,
-        stats: Result<AggregateStats, Error>,
+        stats: &Result<AggregateStats, Error>,
     ) {
         self.check_error(before, key, "stats", stats.as_ref().err());
         let Ok(stats) = stats else { return };
@@ -322,7 +325,7 @@ impl<A: Subject> Client<A> {
         before: &Before,
         key: usize,
         versions: RangeInclusive<u64>,
-        deleted: Result<Deleted, Error>,
+        deleted: &Result<Deleted, Error>,
     ) {
         let book = &self.book;
         self.check_error(before, key, "delete", deleted.as_ref().err());

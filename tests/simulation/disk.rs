@@ -85,10 +85,10 @@ pub(crate) struct Front {
 impl Front {
     async fn pass<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
         let mut died = self.died.clone();
-        let dies = async move { drop(died.wait_for(|died| *died).await) };
+        let end = async move { drop(died.wait_for(|died| *died).await) };
         let result = tokio::select! {
             biased;
-            () = dies => std::future::pending().await,
+            () = end => std::future::pending().await,
             result = call => result,
         };
         let report = self.store.report();

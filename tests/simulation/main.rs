@@ -66,9 +66,8 @@ fn every_promise_holds_whatever_fails() {
     for seed in first..first.saturating_add(seeds) {
         let plan = shrink::chosen(Plan::of(seed));
         let outcome = world::run(&plan);
-        if !outcome.violations.is_empty() {
-            panic!("{}", shrink::story(&plan, &outcome));
-        }
+        let holds = outcome.violations.is_empty();
+        assert!(holds, "{}", shrink::story(&plan, &outcome));
         steps += plan.steps.len();
         faults += outcome.faults;
         for (what, count) in outcome.coverage {

@@ -138,6 +138,10 @@ pub(crate) struct KeyBefore {
 
 /// What has happened since then.
 #[derive(Clone, Copy, Debug)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "they are what explains an odd answer, each by itself"
+)]
 pub(crate) struct Since {
     pub(crate) failed: bool,
     pub(crate) source_failed: bool,
@@ -195,10 +199,6 @@ impl Book {
         if !holds {
             self.violate(rule, what());
         }
-    }
-
-    pub(crate) fn name(&self, id: Id) -> String {
-        name(id)
     }
 
     pub(crate) fn index(&self, key: &AggregateKey) -> usize {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::checks::Asked;
 use crate::disk::Front;
-use crate::model::{Book, Guard, Right};
+use crate::model::{Book, Guard, Right, name};
 use crate::plan::{Ask, Happened, NodeConfig, Op};
 use crate::source::Source;
 use crate::states::Subject;
@@ -39,7 +39,7 @@ pub(crate) trait Node: Send + Sync {
 
 pub(crate) struct Process<A: Subject> {
     client: Client<A>,
-    dies: watch::Sender<bool>,
+    kill: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -90,7 +90,7 @@ impl<A: Subject> Process<A> {
         config: &NodeConfig,
         anchors: bool,
     ) -> Self {
-        let (dies, died) = watch::channel(false);
+        let (kill, died) = watch::channel(false);
         let front = front(died.clone());
         let book = Arc::clone(&front.book);
         let on_failure =
@@ -114,7 +114,7 @@ impl<A: Subject> Process<A> {
             readable: A::readable(),
             anchors,
         };
-        Self { client, dies, tasks: Vec::new() }
+        Self { client, kill, tasks: Vec::new() }
     }
 }
 
@@ -141,7 +141,7 @@ impl<A: Subject> Node for Process<A> {
     }
 
     async fn die(&mut self) {
-        self.dies.send_replace(true);
+        self.kill.send_replace(true);
         for task in &self.tasks {
             task.abort();
         }
@@ -212,7 +212,7 @@ impl<A: Subject> Client<A> {
             }
             Op::Stats => {
                 let stats = self.engine.stats(&name).await;
-                self.check_stats(before, key, stats);
+                self.check_stats(before, key, &stats);
             }
             Op::Create { at, pinned } => {
                 let version = at.map(|place| place.version(head));
@@ -240,13 +240,13 @@ impl<A: Subject> Client<A> {
             Op::Delete(place) => {
                 let version = place.version(head);
                 let deleted = self.engine.delete(&name, version).await;
-                self.check_delete(before, key, version..=version, deleted);
+                self.check_delete(before, key, version..=version, &deleted);
             }
             Op::DeleteBefore(place) => {
                 let version = place.version(head);
                 let deleted = self.engine.delete_before(&name, version).await;
                 let Some(last) = version.checked_sub(1) else { return };
-                self.check_delete(before, key, 0..=last, deleted);
+                self.check_delete(before, key, 0..=last, &deleted);
             }
             Op::Repair(place) => {
                 let version = place.version(head);
@@ -336,7 +336,7 @@ impl Observer for Ear {
                     let was_there = model.attempted.contains(&id) || model.lost.contains(&id);
                     drop(model);
                     self.book.require("R11", was_there, || {
-                        format!("{} was reported as saved and never put", self.book.name(id))
+                        format!("{} was reported as saved and never put", name(id))
                     });
                 }
             }
