@@ -162,6 +162,8 @@ pub use error::{BoxError, Error, ErrorKind, Retry};
 pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
 pub use generation::Generation;
 pub use key::AggregateKey;
+#[cfg(feature = "conformance")]
+pub use layer::{Fault, FaultReport, Faults, FaultyStore, StoreCall};
 pub use ledger::{
     AuditEntry, AuditLog, AuditRecord, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
     StatisticsStore,

@@ -87,6 +87,16 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
     let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;
 }
 
+#[cfg(feature = "conformance")]
+#[test]
+fn the_faulty_store_is_exported_and_crosses_threads() {
+    use snapfold::{Fault, FaultReport, Faults, FaultyStore, StoreCall};
+    crosses_threads::<FaultyStore>();
+    is_value::<Faults>();
+    is_value::<FaultReport>();
+    is_value::<(Fault, StoreCall)>();
+}
+
 fn crosses_threads<T: Send + Sync + 'static>() {}
 fn prints<T: Debug>() {}
 fn is_error<T: std::error::Error + Send + Sync + 'static>() {}
