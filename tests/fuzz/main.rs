@@ -1,0 +1,220 @@
+//! No stored bytes, in whatever place, may bring a process down: not a record, not a header, not a
+//! payload, not the files of a store. The defect: a length is believed, a checksum taken for
+//! proof of good intent, an index is off by one at the end of a torn file, and the process panics,
+//! hangs or asks for all memory there is, again after each restart.
+//!
+//! The bodies in `bodies` are run here on random bytes and on mutations of the golden files, the
+//! same ones each time. `PROPTEST_CASES` and `PROPTEST_RNG_SEED` run more or others; `fuzz/README.md`
+//! tells how to run the same bodies under cargo-fuzz, without an end.
+
+#![cfg(all(
+    feature = "bincode",
+    feature = "file",
+    feature = "json",
+    feature = "lz4",
+    feature = "memory",
+    feature = "msgpack",
+    feature = "postcard"
+))]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests"
+)]
+
+mod bodies;
+mod corpus;
+mod mutation;
+
+use std::fmt;
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+
+use bodies::{FILE_STORE, HEADER, PAYLOAD, RECORD, Target, packed};
+use mutation::{FileMutation, file_mutation, mutation};
+
+/// How long one target may take before it is taken to hang. Nothing waits for it.
+const HANGS_AFTER: Duration = Duration::from_mins(10);
+
+/// Runs a target on inputs of this strategy; a failing one is shrunk, and kept for cargo-fuzz.
+fn holds<S>(target: Target, seed: u64, cases: u32, inputs: impl Fn() -> S + Send + 'static)
+where
+    S: Strategy<Value = Input>,
+{
+    let (done, outcome) = mpsc::channel();
+    std::thread::spawn(move || {
+        let seed = std::env::var("PROPTEST_RNG_SEED").is_err().then_some(RngSeed::Fixed(seed));
+        let cases = std::env::var("PROPTEST_CASES").is_err().then_some(cases);
+        let from_environment = Config::default();
+        let mut runner = TestRunner::new(Config {
+            rng_seed: seed.unwrap_or(from_environment.rng_seed),
+            cases: cases.unwrap_or(from_environment.cases),
+            failure_persistence: None,
+            max_shrink_iters: 4_000,
+            ..from_environment
+        });
+        let result = runner.run(&inputs(), |input| try_on(target, &input.0));
+        let _ = done.send(result.map_err(|failure| failure.to_string()));
+    });
+    // Only whether it ends matters, so the machine may be as slow as it likes.
+    match outcome.recv_timeout(HANGS_AFTER) {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => panic!("{}: {failure}", target.name),
+        Err(_) => panic!("{}: it hangs, on the input in {:?}", target.name, kept(target)),
+    }
+}
+
+/// Where the input that is being tried is kept.
+fn kept(target: Target) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("fuzz-{}.input", target.name))
+}
+
+fn try_on(target: Target, input: &[u8]) -> Result<(), TestCaseError> {
+    let path = kept(target);
+    // A process that is aborted leaves it behind.
+    fs::write(&path, input).unwrap();
+    let result = catch_unwind(AssertUnwindSafe(|| target.run(input)));
+    result.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string));
+        let text = text.unwrap_or_default();
+        TestCaseError::fail(format!("{text} (an input that does this is in {})", path.display()))
+    })
+}
+
+/// The bytes that a target is given. Failures print their number only: the file has them.
+#[derive(Clone)]
+struct Input(Vec<u8>);
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
+}
+
+fn noise() -> impl Strategy<Value = Input> {
+    prop::collection::vec(any::<u8>(), 0..400).prop_map(Input)
+}
+
+/// Inputs of the corpus with a few changes, under any flags.
+fn changed(corpus: Vec<Vec<u8>>) -> impl Strategy<Value = Input> {
+    let changes = prop::collection::vec(mutation(), 0..5);
+    (any::<Index>(), 0..4_u8, changes).prop_map(move |(which, flags, changes)| {
+        let mut input = corpus[which.index(corpus.len())].clone();
+        for change in &changes {
+            change.apply(&mut input, &corpus);
+        }
+        if let Some(first) = input.first_mut() {
+            *first = flags;
+        }
+        Input(input)
+    })
+}
+
+/// Golden stores with a few changes, under any flags.
+fn changed_stores() -> impl Strategy<Value = Input> {
+    let stores = corpus::stores();
+    let contents: Vec<_> = stores.iter().flatten().map(|(_, bytes)| bytes.clone()).collect();
+    let changes = prop::collection::vec(file_mutation(), 0..5);
+    (any::<Index>(), 0..=packed::FLAGS, changes).prop_map(move |(which, flags, changes)| {
+        let mut files = stores[which.index(stores.len())].clone();
+        for change in &changes {
+            let count = files.len();
+            match change {
+                _ if count == 0 => {}
+                FileMutation::Change(file, how) => {
+                    how.apply(&mut files[file.index(count)].1, &contents);
+                }
+                FileMutation::Remove(file) => drop(files.remove(file.index(count))),
+                FileMutation::Replace(file, by) => {
+                    files[file.index(count)].1 = contents[by.index(contents.len())].clone();
+                }
+                FileMutation::Copy(file, name) => {
+                    let content = files[file.index(count)].1.clone();
+                    files.push((packed::name(*name).to_owned(), content));
+                }
+            }
+        }
+        Input(packed::pack(flags, &files))
+    })
+}
+
+#[test]
+fn the_golden_files_pass_every_target() {
+    for (target, inputs) in [
+        (HEADER, corpus::records()),
+        (RECORD, corpus::records()),
+        (PAYLOAD, corpus::payloads()),
+        (FILE_STORE, corpus::packed_stores()),
+    ] {
+        for input in inputs {
+            target.run(&input);
+        }
+    }
+}
+
+#[test]
+fn any_bytes_are_a_header_or_a_reject() {
+    holds(HEADER, 1, 4_000, || prop_oneof![1 => noise(), 9 => changed(corpus::records())]);
+}
+
+#[test]
+fn any_bytes_are_a_record_or_a_reject() {
+    holds(RECORD, 2, 2_000, || prop_oneof![1 => noise(), 9 => changed(corpus::records())]);
+}
+
+#[test]
+fn any_payload_under_right_checksums_is_a_state_or_a_reject() {
+    holds(PAYLOAD, 3, 2_000, || prop_oneof![2 => noise(), 8 => changed(corpus::payloads())]);
+}
+
+#[test]
+fn any_files_are_a_store_that_opens_or_is_refused_and_a_repaired_one_is_whole() {
+    holds(FILE_STORE, 4, 500, || prop_oneof![1 => noise(), 9 => changed_stores()]);
+}
+
+#[test]
+fn a_directory_comes_back_from_its_packed_form() {
+    for files in corpus::stores() {
+        let (mut back, mut files) = (packed::unpack(&packed::pack(0, &files)), files);
+        files.sort();
+        back.sort();
+        assert!(back == files);
+        // The checksums of a golden store are right already.
+        let mut signed = packed::unpack(&packed::pack(packed::CHECKSUMS | packed::RECORDS, &files));
+        signed.sort();
+        assert!(signed == files);
+    }
+}
+
+/// `SNAPFOLD_FUZZ_CORPUS=dir` writes the corpora for cargo-fuzz into folders of `dir`.
+#[test]
+fn the_corpus_of_cargo_fuzz_is_written_on_demand() {
+    let corpora = [
+        (HEADER, corpus::records()),
+        (RECORD, corpus::records()),
+        (PAYLOAD, corpus::payloads()),
+        (FILE_STORE, corpus::packed_stores()),
+    ];
+    let scratch = tempfile::tempdir().unwrap();
+    let root = std::env::var_os("SNAPFOLD_FUZZ_CORPUS").map(PathBuf::from);
+    let root = root.unwrap_or_else(|| scratch.path().to_owned());
+    for (target, inputs) in corpora {
+        let dir = root.join(target.name);
+        fs::create_dir_all(&dir).unwrap();
+        for (number, input) in inputs.iter().enumerate() {
+            fs::write(dir.join(format!("golden-{number:02}")), input).unwrap();
+        }
+        assert!(fs::read_dir(dir).unwrap().count() >= inputs.len());
+    }
+}
