@@ -78,7 +78,7 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
     for name in files.iter().filter(|name| names::hints_id(name).is_some()) {
         disk.remove(&dir.join(name)).map_err(fail)?;
     }
-    let mut replaced = Vec::new();
+    let (mut replaced, mut written) = (Vec::new(), Vec::new());
     for id in ids {
         let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
         let fixed = fix(disk, dir, id, listed, &mut manifest, &mut done)
@@ -87,21 +87,23 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         manifest.next_seq = manifest.next_seq.max(fixed.max_seq.saturating_add(1)).min(MAX_SEQ);
         if fixed.entry.id != id {
             replaced.push(id);
+            written.push(fixed.entry.id);
         }
         manifest.segments.push(fixed.entry);
     }
     manifest.segments.sort_unstable_by_key(|entry| entry.id);
     manifest.retired = old.map_or_else(Vec::new, |old| old.retired);
-    finish(disk, dir, &manifest, &replaced, &mut done).map_err(fail)?;
+    finish(disk, dir, &manifest, &replaced, &written, &mut done).map_err(fail)?;
     Ok(done)
 }
 
-/// Puts the manifest in force, then renames what it does not list any more.
+/// Puts the manifest in force; renames what it does not list any more, and what was written.
 fn finish(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
     replaced: &[u32],
+    written: &[u32],
     done: &mut RepairReport,
 ) -> std::io::Result<()> {
     // The segments under temporary names are finished by the next opening if this is cut short.
@@ -119,12 +121,9 @@ fn finish(
     }
     disk.rename(&temporary, &dir.join(names::MANIFEST))?;
     disk.sync_dir(dir)?;
-    for entry in &manifest.segments {
-        let name = names::segment(entry.id);
-        let temporary = dir.join(names::temporary(&name));
-        if disk.open(&temporary, false).is_ok() {
-            disk.rename(&temporary, &dir.join(&name))?;
-        }
+    for id in written {
+        let name = names::segment(*id);
+        disk.rename(&dir.join(names::temporary(&name)), &dir.join(&name))?;
     }
     disk.sync_dir(dir)
 }
@@ -163,6 +162,7 @@ fn fix(
     let name = names::segment(id);
     let file = disk.open(&dir.join(&name), false)?;
     let len = file.len()?;
+    let problems = done.problems.len();
     let salt = match Head::parse(&file.read(0, 48)?) {
         Ok(head) if head.store != manifest.store => {
             let what = "it belongs to another store, and is left as it is";
@@ -171,7 +171,13 @@ fn fix(
             disk.rename(&dir.join(&name), &aside)?;
             return Ok(None);
         }
-        Ok(head) => Some(head.salt),
+        Ok(head) => {
+            if head.id != id {
+                let what = "it was written under another name";
+                done.problems.push(Problem::new(&name, Some(0), what));
+            }
+            Some(head.salt)
+        }
         Err(Bad::Newer(_) | Bad::Foreign | Bad::Damaged(_)) => {
             done.problems.push(Problem::new(&name, Some(0), "its head is damaged"));
             listed.map(|entry| entry.salt)
@@ -181,9 +187,6 @@ fn fix(
         disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
         return Ok(None);
     };
-    let mut whole = listed.is_some_and(|entry| entry.sealed && entry.bytes == len)
-        && Head::parse(&file.read(0, 48)?).is_ok();
-    let problems = done.problems.len();
     let mut frames = Frames::default();
     walk(&*file, salt, len, |at, part| {
         match part {
@@ -202,8 +205,8 @@ fn fix(
     })?;
     let seal = frames.seal;
     done.kept += seal.puts;
-    whole &= frames.sealed && done.problems.len() == problems;
-    if whole {
+    let as_listed = listed.is_some_and(|entry| entry.sealed && entry.bytes == len);
+    if as_listed && frames.sealed && done.problems.len() == problems {
         let entry = Entry { id, sealed: true, salt, bytes: len };
         return Ok(Some(Fixed { entry, max_seq: seal.max_seq }));
     }
