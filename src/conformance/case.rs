@@ -62,8 +62,10 @@ pub(super) struct Context {
     pub(super) scale: usize,
     /// How long one call may take.
     pub(super) within: Duration,
-    /// What the scorecard tells besides the verdict.
+    /// Numbers that the scorecard tells besides the verdict.
     pub(super) notes: Vec<String>,
+    /// Times that it tells.
+    pub(super) times: Vec<String>,
 }
 
 impl Context {
@@ -121,6 +123,12 @@ impl Context {
 
     pub(super) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
+    }
+
+    /// Tells how long something took that was done so many times.
+    pub(super) fn time(&mut self, what: &str, took: Duration, times: usize) {
+        let each = took / u32::try_from(times.max(1)).unwrap_or(u32::MAX);
+        self.times.push(format!("{what}: {each:.1?} each, {times} times"));
     }
 }
 

@@ -150,31 +150,41 @@ impl<'f> Conformance<'f> {
 
     async fn prove(&self, case: &'static Case) -> CaseResult {
         let started = Instant::now();
-        let (verdict, notes) = match self.site().await {
-            Ok(site) => self.judge(case, site).await,
-            Err(failure) => (Verdict::Failed(failure), Vec::new()),
-        };
-        CaseResult::new(case, verdict, notes, started.elapsed())
+        let mut result = CaseResult::new(case);
+        match self.site().await {
+            Ok(site) => self.judge(&mut result, site).await,
+            Err(failure) => result.verdict = Verdict::Failed(failure),
+        }
+        result.took = started.elapsed();
+        result
     }
 
-    async fn judge(&self, case: &'static Case, site: Box<dyn Site>) -> (Verdict, Vec<String>) {
+    async fn judge(&self, result: &mut CaseResult, site: Box<dyn Site>) {
         let mut context = Context {
             site,
             random: fastrand::Rng::with_seed(self.seed),
             scale: self.scale,
             within: self.patience,
             notes: Vec::new(),
+            times: Vec::new(),
         };
+        let case = result.case;
         let run = self.isolated(async move {
             let stopped = (case.run)(&mut context).await;
-            (stopped, context.notes)
+            (stopped, context.notes, context.times)
         });
-        match run.await {
-            Ok((Ok(()), notes)) => (Verdict::Passed, notes),
-            Ok((Err(Stop::Failed(failure)), notes)) => (Verdict::Failed(failure), notes),
-            Ok((Err(Stop::Skipped(needs)), notes)) => (Verdict::Skipped { needs }, notes),
-            Err(failure) => (Verdict::Failed(failure), Vec::new()),
-        }
+        let stopped = match run.await {
+            Ok((stopped, notes, times)) => {
+                (result.notes, result.times) = (notes, times);
+                stopped
+            }
+            Err(failure) => Err(Stop::Failed(failure)),
+        };
+        result.verdict = match stopped {
+            Ok(()) => Verdict::Passed,
+            Err(Stop::Failed(failure)) => Verdict::Failed(failure),
+            Err(Stop::Skipped(needs)) => Verdict::Skipped { needs },
+        };
     }
 
     /// Runs `case` as a task of its own, so that a panic or a blocked thread is its failure only.

@@ -10,5 +10,12 @@
     reason = "tests"
 )]
 
+mod file;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../postgres_support/mod.rs"]
+#[allow(dead_code, unreachable_pub, reason = "shared with other tests")]
+mod postgres_support;
 mod register;

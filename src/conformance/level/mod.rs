@@ -1,6 +1,13 @@
 //! [`Level`], and the register of all cases: one room per level.
 
+mod concurrent;
 mod core;
+mod delete;
+mod durable;
+mod engine;
+mod history;
+mod hostile;
+mod scale;
 
 use std::fmt;
 
@@ -63,7 +70,22 @@ impl fmt::Display for Level {
 }
 
 /// The tables of all rooms, in the order of the levels.
-const TABLES: &[&[Case]] = &[self::core::CASES, self::core::put::CASES, self::core::keys::CASES];
+const TABLES: &[&[Case]] = &[
+    core::CASES,
+    core::put::CASES,
+    core::keys::CASES,
+    history::CASES,
+    history::list::CASES,
+    delete::CASES,
+    durable::CASES,
+    concurrent::CASES,
+    concurrent::cancel::CASES,
+    hostile::CASES,
+    hostile::limits::CASES,
+    hostile::damage::CASES,
+    scale::CASES,
+    engine::CASES,
+];
 
 /// Every case of the kit, in the order in which they are run: a register of what it proves.
 pub fn cases() -> impl Iterator<Item = &'static Case> {

@@ -17,7 +17,7 @@ use crate::store::{
     Query, Selection, SnapshotStore,
 };
 
-pub(super) use sight::is_found;
+pub(super) use sight::Blame;
 
 /// A handle to the store under test. Clones share the store.
 #[derive(Clone)]

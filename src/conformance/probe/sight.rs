@@ -9,6 +9,29 @@ use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Lookup, Query};
 
+/// Which promises are broken where a record is not found as it was put.
+#[derive(Clone, Copy)]
+pub(in crate::conformance) struct Blame {
+    /// Other bytes stand under its identity.
+    pub(in crate::conformance) bytes: &'static str,
+    /// It is neither found nor listed.
+    pub(in crate::conformance) lost: &'static str,
+}
+
+impl Blame {
+    /// That of a record which was put, and no more.
+    pub(in crate::conformance) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
+
+    /// All is a breach of one promise.
+    pub(in crate::conformance) const fn all(id: &'static str) -> Self {
+        Self { bytes: id, lost: id }
+    }
+
+    pub(in crate::conformance) const fn bytes(self, id: &'static str) -> Self {
+        Self { bytes: id, ..self }
+    }
+}
+
 /// What a record says about itself, owned.
 pub(super) struct Identity {
     key: AggregateKey,
@@ -31,18 +54,18 @@ fn key_of(header: &Header<'_>) -> Result<AggregateKey, Stop> {
 impl Probe {
     /// `record`, put before, is found when asked for at its very version, byte for byte.
     pub(in crate::conformance) async fn holds(&self, record: &Record) -> Result<(), Stop> {
-        self.holds_or(record, "C-06").await
+        self.holds_or(record, Blame::PUT).await
     }
 
-    /// The same; other bytes under its identity are a breach of `bytes`.
+    /// The same, with another blame.
     pub(in crate::conformance) async fn holds_or(
         &self,
         record: &Record,
-        bytes: &'static str,
+        blame: Blame,
     ) -> Result<(), Stop> {
         let Identity { key, id } = Identity::of(record)?;
         let query = Query::latest(&key, id.generation).at_most(id.version);
-        self.finds_or(query, record, bytes).await
+        self.finds_or(query, record, blame).await
     }
 
     pub(in crate::conformance) async fn holds_all(&self, records: &[Record]) -> Result<(), Stop> {
@@ -58,22 +81,22 @@ impl Probe {
         query: Query<'_>,
         record: &Record,
     ) -> Result<(), Stop> {
-        self.finds_or(query, record, "C-06").await
+        self.finds_or(query, record, Blame::PUT).await
     }
 
-    /// The same; other bytes under its identity are a breach of `bytes`.
+    /// The same, with another blame.
     pub(in crate::conformance) async fn finds_or(
         &self,
         query: Query<'_>,
         record: &Record,
-        bytes: &'static str,
+        blame: Blame,
     ) -> Result<(), Stop> {
         let lookup = self.get(query).await?;
         if is_found(&lookup, record) {
             return Ok(());
         }
         let wanted = Identity::of(record)?;
-        let broken = self.reason(query, record, &wanted, &lookup, bytes).await?;
+        let broken = self.reason(query, record, &wanted, &lookup, blame).await?;
         let message = format!("get {} at or below {}", query.key, bounds(&query));
         Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
     }
@@ -85,19 +108,19 @@ impl Probe {
         record: &Record,
         wanted: &Identity,
         lookup: &Lookup,
-        bytes: &'static str,
+        blame: Blame,
     ) -> Result<&'static str, Stop> {
         if let Lookup::Found(found) = lookup {
-            let Ok(header) = found.record.header() else { return Ok(bytes) };
+            let Ok(header) = found.record.header() else { return Ok(blame.bytes) };
             if !header.is_of(&wanted.key) {
                 return Ok("C-01");
             }
             if id(header.generation, header.version) == wanted.id {
-                return Ok(if found.record == *record { "C-20" } else { bytes });
+                return Ok(if found.record == *record { "C-20" } else { blame.bytes });
             }
         }
         if !self.is_listed(&wanted.key, wanted.id).await? {
-            return Ok("C-10");
+            return Ok(blame.lost);
         }
         // It is there. Did the answer only come too late, or is it another one?
         let again = self.get(query).await?;

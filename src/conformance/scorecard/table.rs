@@ -68,16 +68,16 @@ impl Scorecard {
     }
 
     fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let noted: Vec<&CaseResult> =
-            self.results.iter().filter(|result| !result.notes.is_empty()).collect();
-        if noted.is_empty() {
-            return Ok(());
-        }
-        writeln!(f, "\nfigures")?;
-        for result in noted {
-            for note in &result.notes {
-                let head = format!("  {:>7}  ", time(result.took));
-                wrapped(f, &head, "           ", note)?;
+        for (title, of) in [
+            ("counted", (|result| &result.notes) as fn(&CaseResult) -> &Vec<String>),
+            ("timed, and not judged", |result| &result.times),
+        ] {
+            let mut texts = self.results.iter().flat_map(of).peekable();
+            if texts.peek().is_some() {
+                writeln!(f, "\n{title}")?;
+            }
+            for text in texts {
+                wrapped(f, "  ", "    ", text)?;
             }
         }
         Ok(())

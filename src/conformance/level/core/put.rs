@@ -3,7 +3,7 @@
 use crate::codec::CodecId;
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
-use crate::conformance::probe::outcomes_are;
+use crate::conformance::probe::{Blame, outcomes_are};
 use crate::conformance::samples::{NEW, at, id, key, record, record_of, records, rival};
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::ErrorKind;
@@ -78,7 +78,7 @@ async fn immutable(cx: &mut Context) -> Result<(), Stop> {
     let redone = same_payload(&first, at(4))?;
     for other in [rival(&key, 4)?, redone] {
         store.put(&[other]).await?;
-        store.holds_or(&first, "C-11").await?;
+        store.holds_or(&first, Blame::PUT.bytes("C-11")).await?;
     }
     Ok(())
 }
@@ -120,12 +120,12 @@ async fn replaced(cx: &mut Context) -> Result<(), Stop> {
     store.get(query).await?;
     let new = rival(&key, 4)?;
     store.replace(&new).await?;
-    store.holds_or(&new, "C-12").await?;
+    store.holds_or(&new, Blame::PUT.bytes("C-12")).await?;
     // Longer, shorter, empty.
     for payload in [&[1; 5_000][..], b"x", b""] {
         let next = record_of(&key, NEW, 4, at(9), payload)?;
         store.replace(&next).await?;
-        store.holds_or(&next, "C-12").await?;
+        store.holds_or(&next, Blame::PUT.bytes("C-12")).await?;
     }
     Ok(())
 }
@@ -145,7 +145,7 @@ async fn replaced_alone(cx: &mut Context) -> Result<(), Stop> {
     store.put_each(&records(&key, &[3, 4, 5])?).await?;
     store.replace(&rival(&key, 4)?).await?;
     for version in [3, 5] {
-        store.holds_or(&record(&key, version)?, "C-12").await?;
+        store.holds_or(&record(&key, version)?, Blame::PUT.bytes("C-12")).await?;
     }
     Ok(())
 }
@@ -174,7 +174,7 @@ async fn twice(cx: &mut Context) -> Result<(), Stop> {
     let outcomes = store.put(&[first.clone(), second, first.clone()]).await?;
     let expected = [Stored, Existing { identical: false }, Existing { identical: true }];
     outcomes_are("C-14", "put an identity three times in one call", &outcomes, &expected)?;
-    store.holds_or(&first, "C-14").await
+    store.holds_or(&first, Blame::PUT.bytes("C-14")).await
 }
 
 async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
@@ -185,7 +185,7 @@ async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     let outcomes = store.put_with(vec![first, second.clone()], options).await?;
     let expected = [Stored, Replaced];
     outcomes_are("C-14", "replace an identity twice in one call", &outcomes, &expected)?;
-    store.holds_or(&second, "C-14").await
+    store.holds_or(&second, Blame::PUT.bytes("C-14")).await
 }
 
 /// Bytes whose header does not parse.
