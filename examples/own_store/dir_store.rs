@@ -10,7 +10,7 @@ use snapfold::{
 };
 use tokio::sync::Mutex;
 
-use super::map_store::{MAX_RECORD_BYTES, MapStore, bytes_of, check, name_of};
+use super::map_store::{MAX_RECORD_BYTES, MapStore, Result, blank, name_of};
 
 /// The same, durable: each call that changes something is a file, and opening repeats the calls.
 #[derive(Debug)]
@@ -24,7 +24,7 @@ pub struct DirStore {
 
 impl DirStore {
     /// Opens the store in `dir`, or creates it. Blocks.
-    pub async fn open(dir: &Path) -> Result<Self, Error> {
+    pub async fn open(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).map_err(failed)?;
         let lock = File::create(dir.join("lock")).map_err(failed)?;
         let held = |_| Error::new(ErrorKind::Locked, "open a store", "another process has it open");
@@ -37,13 +37,12 @@ impl DirStore {
             };
             let records = split(&fs::read(&path).map_err(failed)?).ok_or_else(damaged)?;
             match path.extension().and_then(|call| call.to_str()) {
-                Some("put") => drop(map.put(records, PutOptions::default()).await?),
-                Some("replace") => {
-                    map.put(records, PutOptions::default().replace(true)).await?;
+                Some(call @ ("put" | "replace")) => {
+                    map.put(records, PutOptions::default().replace(call == "replace")).await?;
                 }
                 Some("delete") => {
                     for record in records {
-                        let (key, id) = name_of(record.as_bytes())?;
+                        let (key, id) = name_of(&record)?;
                         map.delete(&key, Selection::Ids(&[id])).await?;
                     }
                 }
@@ -55,7 +54,7 @@ impl DirStore {
     }
 
     /// Writes down a call before it is made: whole and for good, or not at all.
-    fn write_down(&self, next: &mut Option<u64>, call: &str, bytes: &[u8]) -> Result<(), Error> {
+    fn write_down(&self, next: &mut Option<u64>, call: &str, bytes: &[u8]) -> Result<()> {
         let why = "a write has failed: open the store again";
         let poisoned = || Error::new(ErrorKind::Poisoned, "write a file", why);
         let number = next.take().ok_or_else(poisoned)?;
@@ -82,13 +81,9 @@ impl SnapshotStore for DirStore {
         capabilities.max_record_bytes(MAX_RECORD_BYTES)
     }
 
-    async fn put(
-        &self,
-        records: Vec<Record>,
-        options: PutOptions,
-    ) -> Result<Vec<PutOutcome>, Error> {
+    async fn put(&self, records: Vec<Record>, options: PutOptions) -> Result<Vec<PutOutcome>> {
         for record in &records {
-            check(record)?;
+            name_of(record)?;
         }
         let call = if options.replace { "replace" } else { "put" };
         let bytes: Vec<_> = records.iter().map(Record::as_bytes).collect();
@@ -98,7 +93,7 @@ impl SnapshotStore for DirStore {
         self.map.put(records, options).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted> {
         let mut next = self.next.lock().await;
         let all = self.map.list(ListRequest::new(key).limit(usize::MAX)).await?.items;
         let ids: Vec<_> =
@@ -106,24 +101,21 @@ impl SnapshotStore for DirStore {
         if ids.is_empty() {
             return Ok(Deleted::default());
         }
-        let names = ids.iter().map(|id| bytes_of(&(key.clone(), *id)));
-        let bytes = names.collect::<Result<Vec<_>, _>>()?.concat();
+        let names = ids.iter().map(|id| blank(key, *id)).collect::<Result<Vec<_>>>()?;
+        let bytes = names.iter().map(Record::as_bytes).collect::<Vec<_>>().concat();
         self.write_down(&mut next, "delete", &bytes)?;
         self.map.delete(key, Selection::Ids(&ids)).await
     }
 
-    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+    async fn get(&self, query: Query<'_>) -> Result<Lookup> {
         self.map.get(query).await
     }
 
-    async fn list(
-        &self,
-        request: ListRequest<'_>,
-    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+    async fn list(&self, request: ListRequest<'_>) -> Result<Page<SnapshotMeta, SnapshotId>> {
         self.map.list(request).await
     }
 
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>> {
         self.map.keys(request).await
     }
 }
@@ -142,7 +134,7 @@ fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 
 /// The records in a file; `None` if it holds anything else. Their payloads are not looked at: a
 /// damaged one is the engine's to reject.
-fn split(mut bytes: &[u8]) -> Option<Vec<Record>> {
+pub fn split(mut bytes: &[u8]) -> Option<Vec<Record>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let len = usize::try_from(Header::parse(bytes).ok()?.record_bytes()).ok()?;

@@ -1,43 +1,45 @@
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Found, Generation, Header,
-    KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record, RecordBuilder,
-    Selection, SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
+    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Found, Generation, KeysRequest,
+    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
+    SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
 };
 
-const LOWEST: Generation = Generation { schema_version: 0, fingerprint: 0 };
-const HIGHEST: Generation = Generation { schema_version: u32::MAX, fingerprint: u64::MAX };
-const NEWEST: SnapshotId = SnapshotId { generation: HIGHEST, version: u64::MAX };
-pub const MAX_RECORD_BYTES: u64 = 16 << 20;
-
-/// What a snapshot is stored under. Orders by key, then version, then generation.
+pub type Result<T> = std::result::Result<T, Error>;
 pub type Name = (AggregateKey, SnapshotId);
+pub const MAX_RECORD_BYTES: u64 = 16 << 20;
+const LAST: Generation = Generation { schema_version: u32::MAX, fingerprint: u64::MAX };
 
-/// The name that a header gives to its snapshot.
-pub fn name_of(bytes: &[u8]) -> Result<Name, Error> {
-    let refused = |why| Error::new(ErrorKind::InvalidInput, "read a header", format!("{why}"));
-    let header = Header::parse(bytes).map_err(refused)?;
+/// Whose and which snapshot a record is; refuses what a store must not take.
+pub fn name_of(record: &Record) -> Result<Name> {
+    let refused = |why: String| Error::new(ErrorKind::InvalidInput, "read a record", why);
+    if record.as_bytes().len() as u64 > MAX_RECORD_BYTES {
+        return Err(refused("it is larger than the store takes".to_owned()));
+    }
+    let header = record.header().map_err(|reject| refused(reject.to_string()))?;
     let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
     Ok((key, SnapshotId { generation: header.generation, version: header.version }))
 }
 
-/// Refuses what a put must refuse.
-pub fn check(record: &Record) -> Result<Name, Error> {
-    let refused = |why| Error::new(ErrorKind::InvalidInput, "put a snapshot", why);
-    if record.as_bytes().len() as u64 > MAX_RECORD_BYTES {
-        return Err(refused("the record is too large".to_owned()));
-    }
-    record.header().map_err(|reject| refused(reject.to_string()))?;
-    name_of(record.as_bytes())
+/// A record that holds nothing but a name: a form of it that checks itself.
+pub fn blank(key: &AggregateKey, id: SnapshotId) -> Result<Record> {
+    let at = Timestamp::from_micros(0);
+    RecordBuilder::new(key.clone(), id.generation, id.version, at).build(b"")
 }
 
-/// Snapshots in a map.
+/// Snapshots in a map: by aggregate, then in the order of versions. No aggregate is empty.
 #[derive(Debug, Default)]
-pub struct MapStore(RwLock<BTreeMap<Name, Record>>);
+pub struct MapStore(Mutex<BTreeMap<AggregateKey, BTreeMap<SnapshotId, Record>>>);
+
+impl MapStore {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<AggregateKey, BTreeMap<SnapshotId, Record>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 #[async_trait]
 impl SnapshotStore for MapStore {
@@ -45,103 +47,82 @@ impl SnapshotStore for MapStore {
         Capabilities::new("map").atomic_batches(true).max_record_bytes(MAX_RECORD_BYTES)
     }
 
-    async fn put(
-        &self,
-        records: Vec<Record>,
-        options: PutOptions,
-    ) -> Result<Vec<PutOutcome>, Error> {
-        // All are checked before the first one is stored.
-        let names = records.iter().map(check).collect::<Result<Vec<_>, _>>()?;
-        let mut snapshots = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let put = |(name, record): (Name, Record)| match snapshots.entry(name) {
-            Entry::Occupied(place) if !options.replace => {
-                PutOutcome::Existing { identical: place.get().has_payload_of(&record) }
-            }
-            Entry::Occupied(mut place) => {
-                place.insert(record);
-                PutOutcome::Replaced
-            }
-            Entry::Vacant(place) => {
-                place.insert(record);
-                PutOutcome::Stored
-            }
+    async fn put(&self, records: Vec<Record>, options: PutOptions) -> Result<Vec<PutOutcome>> {
+        // All are looked at before the first one is stored.
+        let names = records.iter().map(name_of).collect::<Result<Vec<_>>>()?;
+        let mut aggregates = self.lock();
+        let put = |((key, id), record): (Name, Record)| {
+            let snapshots = aggregates.entry(key).or_default();
+            let outcome = match snapshots.get(&id) {
+                None => PutOutcome::Stored,
+                Some(_) if options.replace => PutOutcome::Replaced,
+                Some(old) => {
+                    return PutOutcome::Existing { identical: old.has_payload_of(&record) };
+                }
+            };
+            snapshots.insert(id, record);
+            outcome
         };
         Ok(names.into_iter().zip(records).map(put).collect())
     }
 
-    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
-        let snapshots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut lookup = Lookup::Absent;
-        let within = bounds(query.key, 0, SnapshotId { version: query.at_most, ..NEWEST });
-        for ((_, id), record) in snapshots.range(within).rev() {
+    async fn get(&self, query: Query<'_>) -> Result<Lookup> {
+        let aggregates = self.lock();
+        let Some(snapshots) = aggregates.get(query.key) else { return Ok(Lookup::Absent) };
+        let top = SnapshotId { generation: LAST, version: query.at_most };
+        let mut answer = Lookup::Absent;
+        for (id, record) in snapshots.range(..=top).rev() {
             if !record.header().is_ok_and(|header| query.admits(id.version, header.as_of)) {
                 continue;
             }
             if id.generation == query.generation {
                 return Ok(Lookup::Found(Found::new(id.version, record.clone())));
             }
-            lookup = Lookup::OtherGeneration;
+            answer = Lookup::OtherGeneration;
         }
-        Ok(lookup)
+        Ok(answer)
     }
 
-    async fn list(
-        &self,
-        request: ListRequest<'_>,
-    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
-        let snapshots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let top = SnapshotId { version: request.at_most, ..NEWEST };
-        let top = request.after.map_or(top, |after| top.min(after));
-        let mut found = snapshots
-            .range(bounds(request.key, request.at_least, top))
-            .rev()
-            .filter(|((_, id), _)| request.admits(*id))
+    async fn list(&self, request: ListRequest<'_>) -> Result<Page<SnapshotMeta, SnapshotId>> {
+        let aggregates = self.lock();
+        let snapshots = aggregates.get(request.key).into_iter();
+        let top = SnapshotId { generation: LAST, version: request.at_most };
+        let top = request.after.map_or(top, |after| after.min(top));
+        let snapshots = snapshots.flat_map(|snapshots| snapshots.range(..=top).rev());
+        let admitted = snapshots.filter(|(id, _)| request.admits(**id));
+        let mut metas = admitted
             .filter_map(|(_, record)| SnapshotMeta::from_header(&record.header().ok()?).ok());
-        let items: Vec<_> = found.by_ref().take(request.limit.max(1)).collect();
-        let next = found.next().and(items.last()).map(SnapshotMeta::id);
+        let items: Vec<_> = metas.by_ref().take(request.limit.max(1)).collect();
+        let next = metas.next().and(items.last()).map(SnapshotMeta::id);
         Ok(Page::new(items, next))
     }
 
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
-        let snapshots = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let last = |key: &AggregateKey| (key.clone(), NEWEST);
-        let after = |key: &AggregateKey| {
-            let mut rest = snapshots.range((Excluded(last(key)), Unbounded));
-            rest.next().map(|((key, _), _)| key.clone())
-        };
-        let first = match request.after {
-            None => snapshots.keys().next().map(|(key, _)| key.clone()),
-            Some(cursor) => after(&name_of(cursor.as_bytes())?.0),
-        };
-        let mut found = std::iter::successors(first, after).filter(|key| request.admits(key));
-        let items: Vec<_> = found.by_ref().take(request.limit.max(1)).collect();
-        let next = found.next().and(items.last()).map(|key| bytes_of(&last(key))).transpose()?;
-        Ok(Page::new(items, next.map(Cursor::new)))
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>> {
+        let after = request.after.map(|cursor| Record::from_bytes(cursor.as_bytes().to_vec()));
+        let after = after.map(|record| name_of(&record)).transpose()?;
+        let after = after.as_ref().map_or(Unbounded, |(key, _)| Excluded(key));
+        let aggregates = self.lock();
+        let keys = aggregates.range::<AggregateKey, _>((after, Unbounded)).map(|(key, _)| key);
+        let mut keys = keys.filter(|key| request.admits(key)).cloned();
+        let items: Vec<_> = keys.by_ref().take(request.limit.max(1)).collect();
+        let last = SnapshotId { generation: LAST, version: u64::MAX };
+        let next = keys.next().and(items.last()).map(|key| blank(key, last)).transpose()?;
+        Ok(Page::new(items, next.map(|record| Cursor::new(record.as_bytes()))))
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        let mut snapshots = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let all = snapshots.range(bounds(key, 0, NEWEST));
-        let selected = all.filter(|((_, id), _)| selection.admits(*id));
-        let selected: Vec<Name> = selected.map(|(name, _)| name.clone()).collect();
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted> {
+        let mut aggregates = self.lock();
         let mut deleted = Deleted::default();
-        for record in selected.iter().filter_map(|name| snapshots.remove(name)) {
-            deleted.snapshots += 1;
-            deleted.bytes += record.as_bytes().len() as u64;
+        let Some(snapshots) = aggregates.get_mut(key) else { return Ok(deleted) };
+        snapshots.retain(|id, record| {
+            let goes = selection.admits(*id);
+            deleted.snapshots += u64::from(goes);
+            deleted.bytes += if goes { record.as_bytes().len() as u64 } else { 0 };
+            !goes
+        });
+        if snapshots.is_empty() {
+            aggregates.remove(key);
         }
         Ok(deleted)
     }
-}
-
-/// The names of a key's snapshots from a version up to `top`, both inclusive.
-fn bounds(key: &AggregateKey, at_least: u64, top: SnapshotId) -> std::ops::RangeInclusive<Name> {
-    let bottom = SnapshotId { generation: LOWEST, version: at_least };
-    (key.clone(), bottom.min(top))..=(key.clone(), top)
-}
-
-/// A name as bytes that check themselves: a record of nothing.
-pub fn bytes_of((key, id): &Name) -> Result<Vec<u8>, Error> {
-    let at = Timestamp::from_micros(0);
-    let record = RecordBuilder::new(key.clone(), id.generation, id.version, at).build(b"")?;
-    Ok(record.as_bytes().to_vec())
 }
