@@ -27,9 +27,16 @@ pub fn records() -> Vec<Vec<u8>> {
     golden.into_iter().map(|(_, bytes)| [vec![0], bytes].concat()).collect()
 }
 
-/// The golden stores.
+/// The golden stores, and one whose last segment was just begun.
 pub fn stores() -> Vec<Files> {
-    ["v1", "v1_crashed"].map(|name| fixtures(&format!("file_store/{name}"))).to_vec()
+    let golden = ["v1", "v1_crashed"].map(|name| fixtures(&format!("file_store/{name}")));
+    let [mut begun, _] = golden.clone();
+    begun.retain(|(name, _)| name != "00000002.idx");
+    for (_, bytes) in begun.iter_mut().filter(|(name, _)| name == "00000002.seg") {
+        bytes.truncate(48);
+    }
+    let begun = packed::unpack(&packed::pack(packed::CHECKSUMS | packed::ENTRIES, &begun));
+    golden.into_iter().chain([begun]).collect()
 }
 
 /// The golden stores, as inputs of `file_store`.

@@ -3,19 +3,62 @@
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+/// Where an input is changed.
+#[derive(Clone, Debug)]
+pub enum Place {
+    Anywhere(Index),
+    /// At an even offset near the start: there are the headers.
+    Early(usize),
+}
+
+impl Place {
+    /// An offset, at most that of the end.
+    fn of(&self, len: usize) -> usize {
+        match self {
+            Self::Anywhere(index) => index.index(len + 1),
+            Self::Early(at) => (*at).min(len),
+        }
+    }
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    prop_oneof![
+        any::<Index>().prop_map(Place::Anywhere),
+        (0..64_usize).prop_map(|half| Place::Early(half * 2)),
+    ]
+}
+
 /// A change of some bytes.
 #[derive(Clone, Debug)]
 pub enum Mutation {
-    Flip(Index, u8),
-    Set(Index, u8),
-    Cut(Index),
-    Remove(Index, usize),
-    Insert(Index, Vec<u8>),
+    Flip(Place, u8),
+    Set(Place, u8),
+    Cut(Place),
+    Remove(Place, usize),
+    Insert(Place, Vec<u8>),
+    /// A piece, so many times more.
+    Repeat(Place, usize, usize),
     /// So many bytes from another input.
-    Splice(Index, Index, Index, usize),
+    Splice(Place, Index, Index, usize),
     /// A number of so many bytes becomes one at a limit.
-    Number(Index, usize, Edge),
+    Number(Place, usize, Edge),
+    /// A length as one of the codecs writes it becomes huge.
+    Length(Place, &'static [u8]),
 }
+
+/// Huge lengths: postcard, bincode, then MessagePack (text, bytes, array, map).
+const LENGTHS: [&[u8]; 10] = [
+    &[0xff, 0xff, 0xff, 0xff, 0x0f],
+    &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01],
+    &[0x80, 0x80, 0x80, 0x40],
+    &[0xfc, 0xff, 0xff, 0xff, 0x7f],
+    &[0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+    &[0xfc, 0x00, 0x00, 0x00, 0x10],
+    &[0xdb, 0xff, 0xff, 0xff, 0xff],
+    &[0xc6, 0xff, 0xff, 0xff, 0xff],
+    &[0xdd, 0xff, 0xff, 0xff, 0xff],
+    &[0xdf, 0xff, 0xff, 0xff, 0xff],
+];
 
 /// A value that a length, a count or an offset may have wrongly.
 #[derive(Clone, Debug)]
@@ -61,7 +104,7 @@ fn edge() -> impl Strategy<Value = Edge> {
 }
 
 pub fn mutation() -> impl Strategy<Value = Mutation> {
-    let at = any::<Index>;
+    let (at, other) = (place, any::<Index>);
     let width = || proptest::sample::select(vec![1_usize, 2, 4, 8]);
     prop_oneof![
         1 => (at(), 0..8_u8).prop_map(|(at, bit)| Mutation::Flip(at, bit)),
@@ -70,9 +113,13 @@ pub fn mutation() -> impl Strategy<Value = Mutation> {
         1 => (at(), 1..40_usize).prop_map(|(at, len)| Mutation::Remove(at, len)),
         1 => (at(), prop::collection::vec(any::<u8>(), 1..20))
             .prop_map(|(at, bytes)| Mutation::Insert(at, bytes)),
-        1 => (at(), at(), at(), 1..200_usize)
+        1 => (at(), 1..6_usize, 1..3_000_usize)
+            .prop_map(|(at, len, times)| Mutation::Repeat(at, len, times)),
+        1 => (at(), other(), other(), 1..200_usize)
             .prop_map(|(to, other, from, len)| Mutation::Splice(to, other, from, len)),
         4 => (at(), width(), edge()).prop_map(|(at, width, to)| Mutation::Number(at, width, to)),
+        2 => (at(), proptest::sample::select(LENGTHS.to_vec()))
+            .prop_map(|(at, length)| Mutation::Length(at, length)),
     ]
 }
 
@@ -80,7 +127,7 @@ impl Mutation {
     /// Changes `bytes`; `others` are what a splice takes from.
     pub fn apply(&self, bytes: &mut Vec<u8>, others: &[Vec<u8>]) {
         let len = bytes.len();
-        let place = |at: &Index| at.index(len + 1);
+        let place = |at: &Place| at.of(len);
         match self {
             Self::Flip(at, bit) => change(bytes, place(at), |byte| byte ^ (1 << bit)),
             Self::Set(at, value) => change(bytes, place(at), |_| *value),
@@ -99,6 +146,15 @@ impl Mutation {
                 let piece = &other[from..(from + count).min(other.len())];
                 let to = place(to);
                 bytes.splice(to..(to + count).min(len), piece.iter().copied());
+            }
+            Self::Repeat(at, count, times) => {
+                let at = place(at);
+                let piece = bytes[at..(at + count).min(len)].repeat(*times);
+                bytes.splice(at..at, piece);
+            }
+            Self::Length(at, length) => {
+                let at = place(at);
+                bytes.splice(at..(at + 1).min(len), length.iter().copied());
             }
             Self::Number(at, width, edge) => {
                 let at = place(at);

@@ -23,7 +23,7 @@ pub fn run(input: &[u8]) {
     match open(&dir.0) {
         Ok(store) => {
             read_all(&store, sound);
-            is_of_use(store, &dir.0);
+            is_of_use(store, &dir.0, sound);
         }
         Err(error) => must_be_of_the_files(&error),
     }
@@ -40,7 +40,7 @@ pub fn run(input: &[u8]) {
             assert_eq!(FileStore::verify(&dir.0).unwrap().problems, [], "after a repair");
             let again = FileStore::repair(&dir.0).unwrap();
             assert_eq!(again.problems, [], "a second repair finds nothing");
-            is_of_use(open(&dir.0).unwrap(), &dir.0);
+            is_of_use(open(&dir.0).unwrap(), &dir.0, true);
         }
         Err(error) => must_be_of_the_files(&error),
     }
@@ -123,8 +123,9 @@ fn read_all(store: &FileStore, sound: bool) {
     assert!(snapshots == store.stats().snapshots || !sound, "{:?}", store.stats());
 }
 
-/// The store takes snapshots, gives them back, deletes, compacts, and opens again.
-fn is_of_use(store: FileStore, dir: &Path) {
+/// The store takes snapshots, gives them back, deletes, compacts, and opens again with all it had.
+fn is_of_use(store: FileStore, dir: &Path, sound: bool) {
+    let before = store.stats().snapshots;
     let key = AggregateKey::from_parts("", "fuzz", "own").unwrap();
     let generation = Generation { schema_version: 99, fingerprint: 99 };
     let record = |version| {
@@ -151,6 +152,8 @@ fn is_of_use(store: FileStore, dir: &Path) {
     store.close().unwrap();
     let store = open(dir).expect("what was open and in use opens again");
     assert_eq!((get(&store, 1), get(&store, 2)), (None, Some(record(2))));
+    read_all(&store, sound);
+    assert!(store.stats().snapshots == before + 1 || !sound, "{:?}", store.stats());
 }
 
 /// Runs a future of the store on this thread.

@@ -8,7 +8,7 @@ use super::sign::{self, Files, Signing};
 pub const CHECKSUMS: u8 = 1;
 pub const RECORDS: u8 = 2;
 const RECORD_LENGTHS: u8 = 4;
-const ENTRIES: u8 = 8;
+pub const ENTRIES: u8 = 8;
 /// All flags that mean something.
 pub const FLAGS: u8 = CHECKSUMS | RECORDS | RECORD_LENGTHS | ENTRIES;
 

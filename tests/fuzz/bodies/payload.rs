@@ -105,6 +105,10 @@ impl Case<'_> {
         }
         if used {
             is_stable(codec, &*loaded.state);
+            let longer = [self.payload, &[0]].concat();
+            let limits = codec.inspect().unwrap().limits;
+            let all = self.compression != 0 || codec.decode(&longer, limits).is_err();
+            assert!(all, "a byte behind the state is not noticed");
         } else {
             let initial = format!("{:?}", S::initial(&key));
             assert_eq!(format!("{:?}", loaded.state), initial, "a part of the payload got in");
