@@ -13,8 +13,6 @@ use snapfold::{
 use super::states::{Odds, Order, Outline};
 use super::{ready, sign};
 
-/// The largest state that the engines read.
-const MAX_STATE_BYTES: u64 = 16 << 20;
 /// bincode asks for what a length claims, up to 64 MiB in all; the others for at most 1 MiB before
 /// they have seen as much.
 pub const LIMIT: usize = 160 << 20;
@@ -79,7 +77,7 @@ impl Case<'_> {
         let at = Timestamp::from_seconds(1);
         events.append(&key, at, ());
         let builder = SnapshotEngine::builder_with_codec(events, store.clone(), codec);
-        let engine = builder.max_state_bytes(MAX_STATE_BYTES).build().unwrap();
+        let engine = builder.build().unwrap();
 
         let record = RecordBuilder::new(key.clone(), engine.generation(), 1, at)
             .codec(codec.id())

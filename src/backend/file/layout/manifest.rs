@@ -154,6 +154,31 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_whose_numbers_cannot_be_true_is_refused() {
+        let entry = |id, bytes| Entry { id, sealed: true, salt: 77, bytes };
+        let sane = Manifest {
+            store: [3; 16],
+            secret: [1, 2],
+            next_seq: MAX_SEQ + 1,
+            next_id: 5,
+            segments: vec![entry(1, HEAD_BYTES), entry(4, 4096)],
+            retired: vec![3],
+        };
+        assert_eq!(Manifest::parse(&sane.to_bytes()), Ok(sane.clone()));
+        let huge = vec![entry(1, u64::MAX), entry(4, 4096)];
+        for wrong in [
+            Manifest { next_id: 4, ..sane.clone() },
+            Manifest { retired: vec![5], ..sane.clone() },
+            Manifest { next_seq: MAX_SEQ + 2, ..sane.clone() },
+            Manifest { segments: vec![entry(1, HEAD_BYTES - 1)], ..sane.clone() },
+            Manifest { segments: vec![entry(4, 4096), entry(1, 4096)], ..sane.clone() },
+            Manifest { segments: huge, ..sane.clone() },
+        ] {
+            assert!(Manifest::parse(&wrong.to_bytes()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn a_manifest_of_a_newer_format_is_named_as_such() {
         let mut bytes = b"snfman".to_vec();
         bytes.extend_from_slice(&[7, 0, 1, 2, 3]);
