@@ -89,7 +89,7 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
-//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
+//! | `file` | yes | `FileStore` and `FileLedger`, durable logs in a directory, for one process at a time |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `postcard` | yes | [`Postcard`], the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
@@ -134,8 +134,8 @@ pub mod trigger;
 
 #[cfg(feature = "file")]
 pub use backend::file::{
-    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
-    Problem, RepairReport, SegmentInfo, Verification,
+    BackedUp, Compacted, Durability, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
+    Inspection, Problem, RepairReport, SegmentInfo, Verification,
 };
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
@@ -164,6 +164,8 @@ pub use error::{BoxError, Error, ErrorKind, Retry};
 pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
 pub use generation::Generation;
 pub use key::AggregateKey;
+#[cfg(feature = "conformance")]
+pub use layer::{Fault, FaultReport, Faults, FaultyStore, StoreCall};
 pub use ledger::{
     AuditEntry, AuditLog, AuditRecord, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
     StatisticsStore,

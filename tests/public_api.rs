@@ -69,21 +69,32 @@ fn the_front_page_exports_nothing_that_is_not_listed_here() {
 fn the_stores_of_other_features_are_exported_and_cross_threads() {
     use snapfold::{
         AuditEntry, AuditLog, AuditRecord, AuditRequest, BackedUp, Compacted, DailyStatistics, Day,
-        Durability, EventRow, EventTable, FileStore, FileStoreConfig, FileStoreStats, Hybrid,
-        HybridSource, Inspection, MemoryLedger, PostgresEvents, PostgresHybrid, PostgresMigrations,
-        PostgresOptions, PostgresStore, Problem, PruneProgress, RepairReport, Schedule,
-        ScheduleStore, SegmentInfo, StatisticsStore, Tail, TenantBinding, Verification,
+        Durability, EventRow, EventTable, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
+        Hybrid, HybridSource, Inspection, MemoryLedger, PostgresEvents, PostgresHybrid,
+        PostgresMigrations, PostgresOptions, PostgresStore, Problem, PruneProgress, RepairReport,
+        Schedule, ScheduleStore, SegmentInfo, StatisticsStore, Tail, TenantBinding, Verification,
     };
     crosses_threads::<(FileStore, FileStoreConfig, FileStoreStats, Durability)>();
     crosses_threads::<(BackedUp, Compacted, Inspection, Problem, RepairReport)>();
     crosses_threads::<(SegmentInfo, Verification)>();
     crosses_threads::<(PostgresStore, PostgresOptions, PostgresEvents<Account>)>();
     crosses_threads::<(PostgresHybrid<Account>, TenantBinding, PruneProgress, EventTable)>();
+    crosses_threads::<FileLedger>();
     crosses_threads::<(MemoryLedger, AuditEntry, AuditRecord, AuditRequest, DailyStatistics)>();
     crosses_threads::<(Day, Schedule, Hybrid<Account>)>();
     crosses_threads::<PostgresMigrations>();
     let _: Option<(&dyn AuditLog, &dyn ScheduleStore, &dyn StatisticsStore)> = None;
     let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;
+}
+
+#[cfg(feature = "conformance")]
+#[test]
+fn the_faulty_store_is_exported_and_crosses_threads() {
+    use snapfold::{Fault, FaultReport, Faults, FaultyStore, StoreCall};
+    crosses_threads::<FaultyStore>();
+    is_value::<Faults>();
+    is_value::<FaultReport>();
+    is_value::<(Fault, StoreCall)>();
 }
 
 fn crosses_threads<T: Send + Sync + 'static>() {}

@@ -19,8 +19,14 @@ Usage: cargo run --release --example git_history -- [PATH] [OPTIONS]
 
   --rev REV      the branch, tag or commit whose first-parent history is the
                  event log (default: HEAD)
-  --every N      take a snapshot every N commits (default: 100, or fewer, for
-                 at least 20 snapshots)
+  --every N      take snapshots at most N commits apart (default: 100, or
+                 fewer, for at least 20 snapshots)
+  --store WHERE  where the snapshots are kept: file:DIR keeps them in the
+                 directory DIR, so that the next run only reads what is new;
+                 memory forgets them. Default: a temporary directory, removed
+                 at the end
+  --replay       fold the whole history too, to compare. Done anyway if there
+                 were no snapshots yet
   --verify K     check K random versions and K random instants against
                  git ls-tree (default: 200)
   --seed S       the number that the demo history and the random checks are
@@ -39,9 +45,21 @@ pub(crate) struct Args {
     /// `None` is HEAD.
     pub(crate) rev: Option<OsString>,
     pub(crate) every: Option<u64>,
+    pub(crate) store: Store,
+    /// Whether the whole history is folded even if there are snapshots of it.
+    pub(crate) replay: bool,
     pub(crate) verify: u64,
     pub(crate) seed: u64,
     pub(crate) at: Option<At>,
+}
+
+/// Where the snapshots are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Directory(PathBuf),
+    Memory,
+    /// A directory that is removed at the end.
+    Temporary,
 }
 
 /// A point of the history.
@@ -58,8 +76,16 @@ impl Args {
     pub(crate) fn parse(
         args: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Result<Option<Self>, Error> {
-        let mut parsed =
-            Self { path: None, rev: None, every: None, verify: 200, seed: 1, at: None };
+        let mut parsed = Self {
+            path: None,
+            rev: None,
+            every: None,
+            store: Store::Temporary,
+            replay: false,
+            verify: 200,
+            seed: 1,
+            at: None,
+        };
         let mut parser = lexopt::Parser::from_args(args);
         while let Some(arg) = parser.next().map_err(usage)? {
             match arg {
@@ -72,6 +98,8 @@ impl Args {
                     0 => return Err(Error::Usage("--every must be at least 1".to_owned())),
                     every => parsed.every = Some(every),
                 },
+                Long("store") => parsed.store = store(&parser.value().map_err(usage)?)?,
+                Long("replay") => parsed.replay = true,
                 Long("verify") => parsed.verify = number(&mut parser, "--verify")?,
                 Long("seed") => parsed.seed = number(&mut parser, "--seed")?,
                 Long("at") => parsed.at = Some(at(&parser.value().map_err(usage)?)?),
@@ -91,6 +119,17 @@ fn usage(error: lexopt::Error) -> Error {
 fn number(parser: &mut lexopt::Parser, option: &str) -> Result<u64, Error> {
     let value = parser.value().map_err(usage)?;
     value.parse().map_err(|_| Error::Usage(format!("{option} {} is not a number", value.display())))
+}
+
+fn store(value: &OsString) -> Result<Store, Error> {
+    match value.to_str().map(|text| text.strip_prefix("file:").ok_or(text)) {
+        Some(Ok(directory)) if !directory.is_empty() => Ok(Store::Directory(directory.into())),
+        Some(Err("memory")) => Ok(Store::Memory),
+        _ => Err(Error::Usage(format!(
+            "--store {} is neither memory nor file:DIR with a name of UTF-8",
+            value.display()
+        ))),
+    }
 }
 
 fn at(value: &OsString) -> Result<At, Error> {
@@ -117,11 +156,14 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let args = parse("--rev v1 path --every=7 --verify 0 --seed 9 --at 12").unwrap().unwrap();
+        let line = "--rev v1 path --every=7 --store file:a/b --replay --verify 0 --seed 9 --at 12";
+        let args = parse(line).unwrap().unwrap();
         let expected = Args {
             path: Some("path".into()),
             rev: Some("v1".into()),
             every: Some(7),
+            store: Store::Directory("a/b".into()),
+            replay: true,
             verify: 0,
             seed: 9,
             at: Some(At::Version(12)),
@@ -129,6 +171,8 @@ mod tests {
         assert_eq!(args, expected);
         let args = parse("").unwrap().unwrap();
         assert_eq!((args.path, args.verify, args.at), (None, 200, None));
+        assert_eq!((args.store, args.replay), (Store::Temporary, false));
+        assert_eq!(parse("--store memory").unwrap().unwrap().store, Store::Memory);
         assert_eq!(parse("--rev x --help").unwrap(), None);
     }
 
@@ -156,6 +200,10 @@ mod tests {
             "--seed",
             "--at yesterday",
             "--frob",
+            "--store file:",
+            "--store disk",
+            "--store",
+            "--replay=1",
             "--at 99999999999999999999",
             "--rev",
             "-x",

@@ -4,7 +4,7 @@
 //! commit of a version and to resolve a time without asking git again. What the commits changed
 //! is never kept; [`History::read`] streams it for any range of versions.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::BufRead;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,11 +17,16 @@ use crate::tree::{Commit, ObjectId};
 /// The end of the year 9999, in seconds: git accepts clocks that show more, RFC 3339 does not.
 const LATEST: i64 = 253_402_207_200;
 
+/// So many characters of a revision go into the name of its history. Two that differ only beyond
+/// share their snapshots, as far as their commits are the same.
+const LONGEST_NAME: usize = 500;
+
 /// The commits of a history, numbered from 1: version `v` is the tree of commit `v`, and
 /// version 0 is the empty tree before the first one.
 #[derive(Debug)]
 pub(crate) struct History {
     git: Git,
+    name: String,
     /// The ids of all commits, one after the other.
     ids: Vec<u8>,
     id_len: usize,
@@ -34,11 +39,12 @@ pub(crate) struct History {
 impl History {
     /// Lists the first-parent history of `rev`. A repository without commits has an empty one.
     pub(crate) fn open(git: Git, rev: &OsString) -> Result<Self, Error> {
-        let mut history =
-            Self { git, ids: Vec::new(), id_len: 0, times: Vec::new(), idle: Mutex::default() };
+        let (ids, times, idle) = (Vec::new(), Vec::new(), Mutex::default());
+        let mut history = Self { git, name: String::new(), ids, id_len: 0, times, idle };
         if let Some(head) = resolve(&history.git, rev)? {
             history.list(&head)?;
         }
+        history.name = history.named(rev)?;
         Ok(history)
     }
 
@@ -56,6 +62,22 @@ impl History {
             line.clear();
         }
         rev_list.finish()
+    }
+
+    /// What tells this history from others: its first commit, which is another one in a clone that
+    /// is not complete, and the branch or tag in full, or `rev` itself if it is something else.
+    fn named(&self, rev: &OsString) -> Result<String, Error> {
+        let full =
+            self.git.ask(&[OsStr::new("rev-parse"), OsStr::new("--symbolic-full-name"), rev])?;
+        let full = full.map_or_else(|_| String::new(), |name| printable(name.trim_ascii()));
+        let name = if full.is_empty() { printable(rev.as_encoded_bytes()) } else { full };
+        let first = self.commit_id(1).map_or("none".to_owned(), |id| id.to_string());
+        Ok(format!("{first} {}", name.chars().take(LONGEST_NAME).collect::<String>()))
+    }
+
+    /// The name under which a store has snapshots of this history.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn git(&self) -> &Git {

@@ -7,21 +7,25 @@
 //! The events are the commits of a branch's first-parent history, oldest first; an event's time
 //! is its committer date, which in real histories runs backwards at times. The trees that are
 //! rebuilt from them are compared with what git itself has at the same commits.
+//!
+//! Snapshots are kept in files (`--store`). A run that finds some goes on from them, after it has
+//! compared the commits that they were taken of with those of the history.
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use snapfold::{Loaded, Provenance};
 use tempfile::TempDir;
 
 use args::{Args, At};
-use engine::Rebuilder;
+use engine::{Rebuilder, Snapshots};
 use error::Error;
 use git::Git;
 use history::History;
+use place::Place;
 use random::Random;
 use table::Table;
 use tree::Tree;
@@ -34,8 +38,11 @@ mod error;
 mod git;
 mod history;
 mod oracle;
+mod place;
 mod progress;
 mod random;
+#[cfg(test)]
+mod second_run;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -66,12 +73,14 @@ fn run() -> Result<(), Error> {
     let Source { history, _demo } = Source::open(&args)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(Error::io("starting the runtime"))?;
+    let place = Place::open(&args.store)?;
     let table = runtime.block_on(async {
         match args.at {
-            Some(at) => show_point(&history, &args, at).await,
-            None => show_history(&history, &args).await,
+            Some(at) => show_point(&history, &args, &place, at).await,
+            None => show_history(&history, &args, &place).await,
         }
     })?;
+    place.close()?;
     print(&table.to_string())
 }
 
@@ -111,20 +120,26 @@ impl Source {
     }
 }
 
-/// Takes snapshots, rebuilds the head both ways, then checks random points of the history.
-async fn show_history(history: &Arc<History>, args: &Args) -> Result<Table, Error> {
-    let rebuilder = Rebuilder::new(history)?;
-    // At least 20 snapshots, however short the history is.
-    let every = args.every.unwrap_or((history.len() / 20).clamp(1, 100));
-    rebuilder.take_snapshots(every, history.len()).await?;
-    let [(replayed, replay_time), (loaded, load_time)] = rebuilder.head_twice().await?;
-    verify::check_loaded(history, history.len(), &replayed)?;
-    verify::check_loaded(history, history.len(), &loaded)?;
+/// Takes the snapshots that are missing, rebuilds the head (both ways, if no snapshot was there),
+/// then checks random points of the history.
+async fn show_history(history: &Arc<History>, args: &Args, place: &Place) -> Result<Table, Error> {
+    let begin = Instant::now();
+    let rebuilder = Rebuilder::new(history, place.store())?;
+    let every = distance(history, args);
+    let taken = rebuilder.take_snapshots(every, history.len()).await?;
+    let taking = begin.elapsed();
+    let replayed =
+        if taken.found == 0 || args.replay { Some(rebuilder.replayed_head().await?) } else { None };
+    let (loaded, load_time) = rebuilder.head().await?;
+    for loaded in replayed.iter().map(|(replayed, _)| replayed).chain([&loaded]) {
+        verify::check_loaded(history, history.len(), loaded)?;
+    }
 
     let mut random = Random::new(args.seed);
     let versions = verify::random_versions(history, args.verify, &mut random);
     let instants = verify::random_instants(history, args.verify, &mut random);
     let [v, i] = [&versions, &instants].map(|points| table::count(points.len() as u64));
+    let verifying = Instant::now();
     let bar = progress::bar("verifying", (versions.len() + instants.len()) as u64);
     for at in [versions, instants].concat() {
         let expected = verify::version_of(history, at)?;
@@ -132,27 +147,49 @@ async fn show_history(history: &Arc<History>, args: &Args) -> Result<Table, Erro
         bar.inc(1);
     }
     drop(bar);
+    let verifying = verifying.elapsed();
 
     let stats = rebuilder.stats().await?;
     let mut table = about(history, args);
+    table.row("files", table::count(loaded.state.len() as u64));
+    about_snapshots(&mut table, place, taken, taking);
     table
-        .row("files", table::count(loaded.state.len() as u64))
-        .row("full replay", table::duration(replay_time))
-        .row("load", format!("{} ({})", table::duration(load_time), source(&loaded)))
-        .row("speed-up", table::ratio(replay_time, load_time))
-        .row("snapshots", format!("{}, every {every} commits", table::count(stats.snapshots)))
+        .row(
+            "snapshots",
+            format!("{}, at most {every} commits apart", table::count(stats.snapshots)),
+        )
         .row("raw", table::bytes(stats.raw_bytes))
-        .row("stored", table::bytes(stats.stored_bytes))
-        .row("verified", format!("{v}/{v} versions, {i}/{i} instants"));
+        .row("stored", table::bytes(stats.stored_bytes));
+    match &replayed {
+        Some((_, time)) => table.row("full replay", table::duration(*time)),
+        None => table.row("full replay", "not needed (--replay compares with it)"),
+    };
+    table.row("load", format!("{} ({})", table::duration(load_time), source(&loaded)));
+    if let Some((_, replay_time)) = &replayed {
+        table.row("speed-up", table::ratio(*replay_time, load_time));
+    }
+    table
+        .row("verified", format!("{v}/{v} versions, {i}/{i} instants"))
+        .row("whole run", whole_run(begin.elapsed(), verifying));
     Ok(table)
 }
 
+fn whole_run(whole: Duration, verifying: Duration) -> String {
+    format!("{}, {} of it to verify", table::duration(whole), table::duration(verifying))
+}
+
 /// Rebuilds one point of the history, and checks it.
-async fn show_point(history: &Arc<History>, args: &Args, at: At) -> Result<Table, Error> {
+async fn show_point(
+    history: &Arc<History>,
+    args: &Args,
+    place: &Place,
+    at: At,
+) -> Result<Table, Error> {
+    let begin = Instant::now();
     let version = verify::version_of(history, at)?;
-    let rebuilder = Rebuilder::new(history)?;
-    let every = args.every.unwrap_or((history.len() / 20).clamp(1, 100));
-    rebuilder.take_snapshots(every, version).await?;
+    let rebuilder = Rebuilder::new(history, place.store())?;
+    let taken = rebuilder.take_snapshots(distance(history, args), version).await?;
+    let taking = begin.elapsed();
     let start = Instant::now();
     let loaded = rebuilder.at(at).await?;
     let load_time = start.elapsed();
@@ -170,11 +207,41 @@ async fn show_point(history: &Arc<History>, args: &Args, at: At) -> Result<Table
         }
         _ => table.row("commit", "none yet"),
     };
+    table.row("files", table::count(loaded.state.len() as u64));
+    about_snapshots(&mut table, place, taken, taking);
     table
-        .row("files", table::count(loaded.state.len() as u64))
         .row("load", format!("{} ({})", table::duration(load_time), source(&loaded)))
-        .row("verified", "the tree is the one that git ls-tree shows");
+        .row("verified", "the tree is the one that git ls-tree shows")
+        .row("whole run", table::duration(begin.elapsed()));
     Ok(table)
+}
+
+/// How many commits apart snapshots are, at most: so that there are at least 20, however short the
+/// history is.
+fn distance(history: &History, args: &Args) -> u64 {
+    args.every.unwrap_or((history.len() / 20).clamp(1, 100))
+}
+
+/// The rows that say where the snapshots are, and which of them were there before.
+fn about_snapshots(table: &mut Table, place: &Place, taken: Snapshots, time: Duration) {
+    let Snapshots { found, newest_found, removed, taken, read } = taken;
+    let there = match found {
+        0 => "no snapshots yet".to_owned(),
+        _ => format!(
+            "{} snapshots, up to version {}",
+            table::count(found),
+            table::count(newest_found)
+        ),
+    };
+    let gone = match removed {
+        0 => String::new(),
+        _ => format!("; {} of a rewritten history: removed", table::count(removed)),
+    };
+    let (taken, read) = (table::count(taken), table::count(read));
+    table.row("store", place.shown()).row("found", there + &gone).row(
+        "taken",
+        format!("{taken} snapshots in {}, {read} commits read", table::duration(time)),
+    );
 }
 
 /// What a tree was built from.

@@ -37,6 +37,7 @@
 //! far as [`Site::crash`] is honest; how much work a call does inside, it does not see, so times are
 //! reported and never judged.
 
+mod aggregate;
 mod case;
 mod factory;
 mod failure;
@@ -47,6 +48,10 @@ mod run;
 mod samples;
 mod scorecard;
 
+pub use aggregate::{
+    AggregateCheck, Choices, FailingHistory, Law, LawFinding, LawOutcome, LawReport, LawVerdict,
+    LawsBroken, aggregate, aggregate_with_codec,
+};
 pub use case::Case;
 pub use factory::{Site, StoreFactory};
 pub use failure::Failure;

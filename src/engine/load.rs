@@ -192,7 +192,8 @@ impl<A: Aggregate> Core<A> {
     }
 
     /// Folds all events, now that no candidate is left. `None` if the first ones are gone and the
-    /// search was only given up as too long: then it goes on, for there is no other way.
+    /// search was only given up as too long, or has not looked again since they went: then it
+    /// goes on, for there is no other way.
     async fn replay(
         &self,
         search: &mut Search<'_, A>,
@@ -207,6 +208,7 @@ impl<A: Aggregate> Core<A> {
                     // The snapshots may be all right: it is the store that failed.
                     Some(store_error) => Err(store_error),
                     None if search.go_on() => Ok(None),
+                    None if search.begin_again(floor(&*self.source, search.key).await?) => Ok(None),
                     None => Err(error),
                 }
             }
@@ -273,6 +275,13 @@ async fn disagreed<A: Aggregate>(
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
     let replay = Replay::new(progress, limits, watch.clock()).without_overlap();
     let done = read(source, key, None, replay, watch).await?;
+    if done.applied == 0 && version < limits.until {
+        // Nothing follows: or has what follows been truncated since the floor was asked for?
+        let floor = self::floor(source, key).await?;
+        if floor > version {
+            return Ok(Err(Reject::BelowFloor { floor }));
+        }
+    }
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use super::cache::Outdates;
 use super::load::resume;
@@ -160,16 +161,23 @@ impl<A: Aggregate> Core<A> {
         policy: &dyn Retention,
     ) -> Result<RetentionPlan, Error> {
         let metas = self.list(key, 0..=u64::MAX).await?;
-        let mut usable = Vec::new();
+        let (mut usable, mut doubtful) = (Vec::new(), Vec::new());
         let generations: BTreeSet<_> = metas.iter().map(|meta| meta.generation).collect();
         for generation in generations {
-            usable.extend(self.newest_usable(key, generation, &metas).await?);
+            match self.newest_usable(key, generation, &metas).await? {
+                Some(id) => usable.push(id),
+                None => doubtful.push(generation),
+            }
         }
-        Ok(RetentionPlan::new(&metas, &usable, policy, self.clock.now()))
+        let mut plan = RetentionPlan::new(&metas, &usable, policy, self.clock.now());
+        for generation in doubtful {
+            plan.keep_generation(generation, "none of its generation was found to be usable");
+        }
+        Ok(plan)
     }
 
-    /// The newest snapshot of a generation that passes every check that can be made here. For a
-    /// generation that only other code can decode, that is its checksums.
+    /// The newest snapshot of a generation that passes every check that can be made here. What only
+    /// other code can decode is judged by its checksums, and by its header against the history.
     async fn newest_usable(
         &self,
         key: &AggregateKey,
@@ -180,9 +188,15 @@ impl<A: Aggregate> Core<A> {
         for meta in metas.iter().filter(|meta| meta.generation == generation) {
             let query = Query::latest(key, generation).at_most(meta.version);
             let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
-            let usable = match self.open_stored(key, &found) {
-                Ok(snapshot) => self.agrees_with_history(key, &found, snapshot).await?,
-                Err(_) => !readable && found.record.verify().is_ok(),
+            let state = match self.open_stored(key, &found) {
+                Ok(snapshot) => Some(snapshot.state),
+                // No event is folded into it when only its header is compared.
+                Err(_) if !readable && is_whole(key, &found) => Some(Arc::new(A::initial(key))),
+                Err(_) => None,
+            };
+            let usable = match state {
+                Some(state) => self.agrees_with_history(key, &found, state).await?,
+                None => false,
             };
             if usable && found.version == meta.version {
                 return Ok(Some(meta.id()));
@@ -197,10 +211,10 @@ impl<A: Aggregate> Core<A> {
         &self,
         key: &AggregateKey,
         found: &Found,
-        snapshot: Snapshot<A>,
+        state: Arc<A>,
     ) -> Result<bool, Error> {
         let Ok(header) = found.record.header() else { return Ok(false) };
-        let mut progress = Progress { state: snapshot.state, position: position(&header) };
+        let mut progress = Progress { state, position: position(&header) };
         let limits = Limits::from(Point::Version(header.version));
         let mut watch = Stopwatch::start(&*self.clock);
         let resumed = resume(&*self.source, key, None, &mut progress, limits, &mut watch).await?;
@@ -217,4 +231,10 @@ impl<A: Aggregate> Core<A> {
         let deleted = self.delete_ids(key, &dropped).await?;
         Ok(Compaction { plan, deleted })
     }
+}
+
+/// Whether the bytes are those of the snapshot that the store calls it.
+fn is_whole(key: &AggregateKey, found: &Found) -> bool {
+    let header = found.record.verify();
+    header.is_ok_and(|header| header.is_of(key) && header.version == found.version)
 }

@@ -35,6 +35,8 @@ pub(super) struct Search<'a, A: Aggregate> {
     /// The bounds of the load; never narrowed.
     at_most: u64,
     as_of: Option<Timestamp>,
+    /// 0 until the search begins again, above a floor that has risen meanwhile.
+    at_least: u64,
     stage: Stage,
     tries: u32,
     /// Answers the first question, if there is one, and brings `ahead` along.
@@ -68,6 +70,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             key,
             at_most: limits.until,
             as_of: limits.until_time,
+            at_least: 0,
             stage: Stage::Current(limits.until),
             tries: 0,
             hybrid: core.hybrid.as_deref(),
@@ -106,11 +109,11 @@ impl<'a, A: Aggregate> Search<'a, A> {
             };
             watch.fetched();
             let found = match answer {
-                Lookup::Found(found) => found,
+                Lookup::Found(found) if found.version >= self.at_least => found,
                 _ if matches!(self.stage, Stage::Others(_)) => continue,
                 // Absent below a rejected snapshot says nothing of other generations above it.
                 Lookup::Absent if self.tries == 0 => break,
-                Lookup::Absent | Lookup::OtherGeneration => {
+                _ => {
                     // Boxed, so that the future of every load does not have to hold it.
                     match Box::pin(self.other_generations()).await {
                         Ok(ids) => self.stage = Stage::Others(ids),
@@ -142,6 +145,18 @@ impl<'a, A: Aggregate> Search<'a, A> {
     pub(super) fn go_on(&mut self) -> bool {
         self.tries = 1;
         !matches!(self.stage, Stage::Over)
+    }
+
+    /// Looks once more for snapshots, at or above this floor; false if that was done before. Events
+    /// are truncated after a snapshot was taken, which may be newer than this search.
+    pub(super) fn begin_again(&mut self, floor: u64) -> bool {
+        if self.at_least > 0 {
+            return false;
+        }
+        self.at_least = floor.max(1);
+        self.stage = Stage::Current(self.at_most);
+        self.tries = 0;
+        true
     }
 
     async fn ask(&mut self, query: Query<'_>) -> Result<Lookup, Error> {
@@ -180,7 +195,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
     async fn other_generations(&mut self) -> Result<VecDeque<SnapshotId>, Error> {
         let mut readable = VecDeque::new();
         let mut unreadable: Vec<Generation> = Vec::new();
-        for meta in self.core.list(self.key, 0..=self.at_most).await? {
+        for meta in self.core.list(self.key, self.at_least..=self.at_most).await? {
             let id = meta.id();
             let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
             if id.generation == self.core.generation || !in_time {

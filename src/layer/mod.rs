@@ -1,1 +1,5 @@
 //! Stores that wrap another store.
+
+mod fault;
+
+pub use fault::{Fault, FaultReport, Faults, FaultyStore, StoreCall};

@@ -32,19 +32,25 @@ impl Schedule {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if `cron` is longer than [`Schedule::MAX_CRON_BYTES`].
     pub fn new(key: AggregateKey, cron: impl Into<String>) -> Result<Self, Error> {
-        let cron = cron.into();
-        if cron.len() > Self::MAX_CRON_BYTES {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "make a schedule",
-                format!(
-                    "the cron expression has {} bytes, the limit is {}",
-                    cron.len(),
-                    Self::MAX_CRON_BYTES
-                ),
-            ));
+        let schedule = Self { key, cron: cron.into(), enabled: true, next_run: None };
+        schedule.check()?;
+        Ok(schedule)
+    }
+
+    /// For implementers: whether the cron expression is within its limit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if it is not.
+    pub fn check(&self) -> Result<(), Error> {
+        let (bytes, limit) = (self.cron.len(), Self::MAX_CRON_BYTES);
+        if bytes <= limit {
+            return Ok(());
         }
-        Ok(Self { key, cron, enabled: true, next_run: None })
+        Err(Error::new(
+            ErrorKind::InvalidInput,
+            "make a schedule",
+            format!("the cron expression has {bytes} bytes, the limit is {limit}"),
+        ))
     }
 
     /// The same with another [`next_run`](Self::next_run).
@@ -64,6 +70,9 @@ impl Schedule {
 #[async_trait]
 pub trait ScheduleStore: fmt::Debug + Send + Sync {
     /// Stores `schedule`, in place of any other of the same aggregate.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the cron expression or the key is too long.
     async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error>;
 
     /// The schedule of `key`.

@@ -75,6 +75,16 @@ impl RetentionPlan {
         Self { judged }
     }
 
+    /// Keeps all snapshots of a generation. For one of which none was found to be usable: a record
+    /// may have been damaged on its way only, and then the one that works would go.
+    pub(crate) fn keep_generation(&mut self, generation: Generation, reason: &str) {
+        let of_it = |judged: &&mut Judged| judged.id.generation == generation && !judged.keep;
+        for judged in self.judged.iter_mut().filter(of_it) {
+            judged.keep = true;
+            reason.clone_into(&mut judged.reason);
+        }
+    }
+
     /// The snapshots that are to be deleted, newest first.
     pub fn dropped(&self) -> impl Iterator<Item = &Judged> {
         self.judged.iter().filter(|judged| !judged.keep)

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::chores::Chores;
 use super::config::FileStoreConfig;
-use super::disk::{Disk, write_all};
+use super::disk::{Disk, write_file};
 use super::fault::io_error;
 use super::generations::Generations;
 use super::index::Index;
@@ -138,9 +138,7 @@ impl Core {
 
     /// Writes a whole small file, durable but for its name.
     pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        let file = self.disk.create(path)?;
-        write_all(&*file, 0, &mut [std::io::IoSlice::new(bytes)])?;
-        file.sync()
+        write_file(&*self.disk, path, bytes)
     }
 
     /// The manifest for these segments.

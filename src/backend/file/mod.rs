@@ -8,6 +8,7 @@
 //! the space of deleted snapshots back.
 
 mod backup;
+mod blocking;
 mod chores;
 mod compact;
 mod config;
@@ -23,6 +24,7 @@ mod index;
 mod inspect;
 mod keeper;
 mod layout;
+mod ledger;
 mod log;
 mod names;
 mod open;
@@ -46,6 +48,7 @@ pub use backup::BackedUp;
 pub use compact::Compacted;
 pub use config::{Durability, FileStoreConfig};
 pub use inspect::{Inspection, SegmentInfo, Verification};
+pub use ledger::FileLedger;
 pub use problem::Problem;
 pub use repair::RepairReport;
 pub use store::{FileStore, FileStoreStats};

@@ -32,13 +32,23 @@ pub(super) fn lock(
     operation: &'static str,
     write: bool,
 ) -> Result<Box<dyn Any + Send + Sync>, Error> {
-    let path = dir.join(names::LOCK);
-    match disk.lock(&path, write).map_err(|error| io_error(operation, &path, error))? {
+    lock_file(disk, &dir.join(names::LOCK), operation, write)
+}
+
+/// Takes the lock that the file at `path` stands for.
+pub(super) fn lock_file(
+    disk: &dyn Disk,
+    path: &Path,
+    operation: &'static str,
+    write: bool,
+) -> Result<Box<dyn Any + Send + Sync>, Error> {
+    match disk.lock(path, write).map_err(|error| io_error(operation, path, error))? {
         Locking::Held(held) => Ok(held),
         Locking::Busy(holder) => {
             let holder =
                 if holder.is_empty() { "another process" } else { &format!("process {holder}") };
-            let message = format!("{}: the store is held by {holder}", dir.display());
+            let dir = path.parent().unwrap_or(path).display();
+            let message = format!("{dir}: the store is held by {holder}");
             Err(Error::new(ErrorKind::Locked, operation, message)
                 .with_retry(crate::error::Retry::Later))
         }

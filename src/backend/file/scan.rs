@@ -3,7 +3,7 @@
 use std::io;
 
 use super::disk::DiskFile;
-use super::layout::{ALIGN, FRAME_BYTES, Frame, HEAD_BYTES};
+use super::layout::{ALIGN, FRAME_BYTES, Frame, HEAD_BYTES, MAX_BODY_BYTES};
 use crate::checksum::crc32;
 
 const CHUNK: u64 = 1 << 20;
@@ -13,6 +13,8 @@ pub(super) struct Scanner<'a> {
     file: &'a dyn DiskFile,
     salt: u64,
     end: u64,
+    /// A longer body is none.
+    max_body_bytes: u64,
     /// The next frame's offset.
     pub(super) at: u64,
     window: Vec<u8>,
@@ -30,7 +32,21 @@ pub(super) enum Step<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(file: &'a dyn DiskFile, salt: u64, from: u64, end: u64) -> Self {
-        Self { file, salt, end, at: from.max(HEAD_BYTES), window: Vec::new(), window_at: 0 }
+        Self {
+            file,
+            salt,
+            end,
+            max_body_bytes: MAX_BODY_BYTES,
+            at: from.max(HEAD_BYTES),
+            window: Vec::new(),
+            window_at: 0,
+        }
+    }
+
+    /// The same, for a file whose bodies have at most so many bytes (inclusive).
+    pub(super) const fn max_body_bytes(mut self, bytes: u64) -> Self {
+        self.max_body_bytes = bytes;
+        self
     }
 
     /// What is at the current offset; moves past it if it is a whole frame.
@@ -45,6 +61,9 @@ impl<'a> Scanner<'a> {
         let Some(frame) = Frame::parse(self.bytes(at, FRAME_BYTES)?, salt, at) else {
             return Ok(Step::Bad("no frame begins here"));
         };
+        if u64::from(frame.body_bytes) > self.max_body_bytes {
+            return Ok(Step::Bad("a frame's body is longer than any in this file"));
+        }
         let total = frame.total_bytes();
         if total > self.end - at {
             return Ok(Step::Bad("the file ends within a frame"));

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 
 use super::backup::BackedUp;
+use super::blocking::blocking;
 use super::compact::Compacted;
 use super::config::{Durability, FileStoreConfig};
 use super::core::Core;
@@ -487,15 +488,4 @@ fn failure(unread: Unread) -> Error {
                 .with_retry(Retry::Later)
         }
     }
-}
-
-/// Runs `work` where it may block: on the runtime's pool, or here if there is no runtime.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
-) -> Result<T, Error> {
-    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
-    runtime.spawn_blocking(work).await.unwrap_or_else(|join| {
-        let error = Error::new(ErrorKind::Store, "use a store", "the runtime is shutting down");
-        Err(error.with_source(join).with_retry(Retry::Unknown))
-    })
 }

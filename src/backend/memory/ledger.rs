@@ -45,6 +45,7 @@ impl MemoryLedger {
 #[async_trait]
 impl ScheduleStore for MemoryLedger {
     async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
+        schedule.check()?;
         self.lock().schedules.insert(schedule.key.clone(), schedule.clone());
         Ok(())
     }

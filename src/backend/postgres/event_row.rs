@@ -31,26 +31,53 @@ pub struct EventRow<'r> {
     pub version: u64,
 }
 
-/// The version in column `at`.
-pub(super) fn version_of(row: &PgRow, at: usize) -> Result<u64, sqlx::Error> {
-    Ok(version::from_column(row.try_get(at)?))
+/// The columns of an event: version, recorded time and payload, then the optional ones. What is
+/// not selected costs nothing, which shows with each of many small rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EventColumns {
+    pub(super) anchor: bool,
+    pub(super) event_type: bool,
 }
 
-/// Decodes the event whose version is column `at` and whose time, anchor, type and payload follow,
-/// and pushes it. Returns whether further ones are wanted.
+impl EventColumns {
+    const RECORDED_AT: usize = 1;
+    pub(super) const PAYLOAD: usize = 2;
+
+    fn anchor(self) -> Option<usize> {
+        self.anchor.then_some(Self::PAYLOAD + 1)
+    }
+
+    fn event_type(self) -> Option<usize> {
+        self.event_type.then_some(Self::PAYLOAD + 1 + usize::from(self.anchor))
+    }
+
+    /// How many there are.
+    pub(super) fn count(self) -> usize {
+        Self::PAYLOAD + 1 + usize::from(self.anchor) + usize::from(self.event_type)
+    }
+}
+
+/// The version of the event in `row`.
+pub(super) fn version_of(row: &PgRow) -> Result<u64, sqlx::Error> {
+    Ok(version::from_column(row.try_get(0)?))
+}
+
+/// Decodes the event in `row` and pushes it. Returns whether further ones are wanted.
 pub(super) fn push<A: Aggregate>(
     row: &PgRow,
-    at: usize,
+    columns: EventColumns,
     decode: &Decode<A::Event>,
     replay: &mut Replay<'_, A>,
 ) -> Result<bool, BoxError> {
-    let version = version_of(row, at)?;
-    let recorded_at = time(&row.try_get_raw(at + 1)?)?;
-    let anchor = row.try_get_raw(at + 2)?;
-    let anchor = if anchor.is_null() { None } else { Some(anchor.as_bytes()?) };
-    let event_type = row.try_get_raw(at + 3)?;
-    let event_type = if event_type.is_null() { None } else { Some(event_type.as_str()?) };
-    let payload = payload(&row.try_get_raw(at + 4)?)?;
+    let optional = |at: Option<usize>| match at.map(|at| row.try_get_raw(at)).transpose() {
+        Ok(value) => Ok(value.filter(|value| !value.is_null())),
+        Err(error) => Err(error),
+    };
+    let version = version_of(row)?;
+    let recorded_at = time(&row.try_get_raw(EventColumns::RECORDED_AT)?)?;
+    let payload = payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?;
+    let anchor = optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?;
+    let event_type = optional(columns.event_type())?.map(|value| value.as_str()).transpose()?;
     let event = decode(EventRow { payload, event_type, version })?;
     let mut recorded = Recorded::new(version, recorded_at, &event);
     recorded.anchor = anchor;

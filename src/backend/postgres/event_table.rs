@@ -1,5 +1,6 @@
 //! Where the application keeps its events: [`EventTable`].
 
+use super::event_row::EventColumns;
 use super::names::quote;
 use crate::error::{Error, ErrorKind};
 
@@ -63,6 +64,8 @@ pub(super) struct Placeholders<'a> {
     /// The time (microseconds as a `bigint`, and as a `timestamptz`) after which an event is the
     /// last one to read, if there is one.
     pub(super) until_time: Option<(&'a str, &'a str)>,
+    /// What is selected beside the columns of the event, a comma before each.
+    pub(super) extra: &'a str,
 }
 
 impl EventTable {
@@ -164,15 +167,26 @@ impl EventTable {
         self.with(|c| c.payload = column.into())
     }
 
-    /// Selects version, time, anchor, type and payload of the events within the bounds, in order.
+    /// Which columns [`tail_sql`](Self::tail_sql) selects.
+    pub(super) fn columns(&self) -> EventColumns {
+        match &self.0 {
+            Shape::Named(columns) => EventColumns {
+                anchor: columns.anchor.is_some(),
+                event_type: columns.event_type.is_some(),
+            },
+            Shape::Query(_) => EventColumns { anchor: true, event_type: true },
+        }
+    }
+
+    /// Selects the [`columns`](Self::columns) of the events within the bounds, in order.
     pub(super) fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
         match &self.0 {
             Shape::Named(columns) => columns.tail_sql(at),
             Shape::Query(sql) => {
                 // The type of its time is not known here: only the limit bounds it by time.
-                let sql = substitute(sql, at)?;
+                let (sql, extra) = (substitute(sql, at)?, at.extra);
                 Ok(format!(
-                    "SELECT q.version::int8, q.recorded_at, q.anchor, q.type, q.payload \
+                    "SELECT q.version::int8, q.recorded_at, q.payload, q.anchor, q.type{extra} \
                      FROM ({sql}) AS q (version, recorded_at, anchor, type, payload) \
                      ORDER BY q.version"
                 ))
@@ -217,7 +231,7 @@ impl Columns {
     fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
         let column = |name: &String| quote("column", name, 0);
         let optional = |name: &Option<String>| -> Result<String, Error> {
-            name.as_ref().map_or(Ok("NULL".into()), |name| Ok(format!("e.{}", column(name)?)))
+            name.as_ref().map_or(Ok(String::new()), |name| Ok(format!(", e.{}", column(name)?)))
         };
         let (from, version) = (self.from()?, column(&self.version)?);
         // A version counts from 1; the column counts from `first`.
@@ -245,13 +259,14 @@ impl Columns {
             format!("e.{version}::int8 - ({shift})")
         };
         Ok(format!(
-            "SELECT {selected}, e.{}, {}, {}, e.{} FROM {from} e \
+            "SELECT {selected}, e.{}, e.{}{}{}{} FROM {from} e \
              WHERE {} AND e.{version} > {after} AND e.{version} <= {until}{stop} \
              ORDER BY e.{version}",
             column(&self.recorded_at)?,
+            column(&self.payload)?,
             optional(&self.anchor)?,
             optional(&self.event_type)?,
-            column(&self.payload)?,
+            at.extra,
             self.of_key(at, "e")?,
         ))
     }

@@ -59,11 +59,12 @@ impl<E> PostgresEvents<E> {
             after: "$4",
             until: "$5",
             until_time: None,
+            extra: "",
         };
         // Every parameter has a type, also where a table does not need it.
         let typed = "num_nulls($1::text, $2::text, $3::text, $4::int8, $5::int8) < 6";
         let tail = format!(
-            "SELECT t.* FROM ({} LIMIT $6) AS t (version, recorded_at, anchor, type, payload) \
+            "SELECT t.* FROM ({} LIMIT $6) AS t (version) \
              WHERE {typed} ORDER BY t.version",
             table.tail_sql(&at)?
         );
@@ -124,8 +125,7 @@ where
         if has_nul(key) || range.after >= version::MAX {
             return Ok(());
         }
-        let mut read =
-            Read { sql: &self.tail, decode: &self.decode, key, range, replay, pushed: 0 };
+        let mut read = Read { events: self, key, range, replay, pushed: 0 };
         while self.connections.run(&mut read).await? == Page::Full {}
         Ok(())
     }
@@ -147,8 +147,7 @@ enum Page {
 }
 
 struct Read<'a, 'r, A: Aggregate> {
-    sql: &'a Arc<str>,
-    decode: &'a Decode<A::Event>,
+    events: &'a PostgresEvents<A::Event>,
     key: &'a AggregateKey,
     range: EventRange,
     replay: &'a mut Replay<'r, A>,
@@ -165,7 +164,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
     }
 
     async fn run(&mut self, connection: &mut PgConnection) -> Result<Page, Failure> {
-        let mut rows = sqlx::query(AssertSqlSafe(Arc::clone(self.sql)))
+        let mut rows = sqlx::query(AssertSqlSafe(Arc::clone(&self.events.tail)))
             .bind(self.key.tenant())
             .bind(self.key.kind())
             .bind(self.key.id())
@@ -173,12 +172,13 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
             .bind(version::at_most(self.range.until))
             .bind(version::at_most(PAGE))
             .fetch(connection);
+        let columns = self.events.table.columns();
         let mut count = 0;
         while let Some(row) = rows.try_next().await? {
             count += 1;
             self.pushed += 1;
-            self.range.after = version_of(&row, 0)?;
-            let wanted = push(&row, 0, self.decode, self.replay)
+            self.range.after = version_of(&row)?;
+            let wanted = push(&row, columns, &self.events.decode, self.replay)
                 .map_err(|e| Error::event_source("decode an event", e))?;
             if !wanted {
                 return Ok(Page::Last);

@@ -10,14 +10,14 @@ use sqlx::{AssertSqlSafe, Row, ValueRef};
 
 use super::connection::{Connections, Failure, Operation};
 use super::error::Effect;
-use super::event_row::{Decode, PgTime, push, version_of};
+use super::event_row::{Decode, EventColumns, PgTime, push, version_of};
 use super::event_table::{EventTable, Placeholders};
 use super::events::PostgresEvents;
 use super::key_text::KeyText;
-use super::lookup::record;
 use super::names::Names;
 use super::store::PostgresStore;
 use super::version;
+use crate::envelope::Record;
 use crate::error::{BoxError, Error};
 use crate::events::{Hybrid, HybridSource, Replay, Tail};
 use crate::state::Aggregate;
@@ -28,14 +28,6 @@ const MAX_EVENTS: u32 = 1_024;
 /// Events are not kept beyond so many bytes; those that follow are read again when needed.
 const MAX_BYTES: usize = 16 << 20;
 
-/// The kinds of rows of the statement, in its first column.
-const SNAPSHOT: i16 = 0;
-const EVENT: i16 = 1;
-const OTHER_GENERATION: i16 = 2;
-
-/// Where the columns of an event begin.
-const EVENT_AT: usize = 3;
-
 /// Loads the newest usable snapshot and the events that follow it in one statement, seen at one
 /// moment. Made by [`PostgresEvents::with_snapshots`]; for
 /// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid).
@@ -43,6 +35,7 @@ pub struct PostgresHybrid<E> {
     store: PostgresStore,
     connections: Connections,
     decode: Decode<E>,
+    columns: EventColumns,
     sql: Arc<str>,
     sql_by_time: Arc<str>,
 }
@@ -54,12 +47,15 @@ impl<E> PostgresHybrid<E> {
             store: store.clone(),
             connections: events.connections.clone(),
             decode: Arc::clone(&events.decode),
+            columns: events.table.columns(),
             sql: sql(names, &events.table, false)?.into(),
             sql_by_time: sql(names, &events.table, true)?.into(),
         })
     }
 }
 
+/// Rows with the columns of an event and one more: the record, which only the row of the snapshot
+/// has. A row without a version tells that only other generations are there.
 fn sql(names: &Names, table: &EventTable, by_time: bool) -> Result<String, Error> {
     let Names { snapshots, .. } = names;
     let tail = table.tail_sql(&Placeholders {
@@ -70,21 +66,23 @@ fn sql(names: &Names, table: &EventTable, by_time: bool) -> Result<String, Error
         after: "coalesce((SELECT s.version FROM s) - 1, 0)",
         until: "$6",
         until_time: by_time.then_some(("$7", "$9")),
+        extra: ", NULL::bytea",
     })?;
-    let typed = if by_time { "$9::timestamptz IS NOT NULL" } else { "true" };
+    let nulls = |count: usize| vec!["NULL"; count].join(", ");
+    let (rest, all) = (nulls(table.columns().count() - 1), nulls(table.columns().count() + 1));
+    // Every parameter has a type, also where a table does not need it.
+    let typed = if by_time { "AND $9::timestamptz IS NOT NULL" } else { "" };
     Ok(format!(
         "WITH s AS MATERIALIZED (\
            SELECT version, header, payload FROM {snapshots} \
            WHERE tenant = $1::text AND kind = $2::text AND id = $3::text \
              AND schema_version = $4 AND fingerprint = $5 AND version <= $6 AND as_of <= $7 \
-           ORDER BY version DESC LIMIT 1) \
-         (SELECT {EVENT}::int2, NULL::bytea, NULL::bytea, t.* FROM ({tail} LIMIT $8) AS t \
-           WHERE {typed}) \
+             {typed} ORDER BY version DESC LIMIT 1) \
+         ({tail} LIMIT $8) \
          UNION ALL \
-         (SELECT {SNAPSHOT}::int2, s.header, s.payload, s.version, NULL, NULL, NULL, NULL FROM s) \
+         (SELECT s.version, {rest}, s.header || s.payload FROM s) \
          UNION ALL \
-         (SELECT {OTHER_GENERATION}::int2, NULL, NULL, NULL, NULL, NULL, NULL, NULL \
-           WHERE NOT EXISTS (SELECT FROM s) AND EXISTS (\
+         (SELECT {all} WHERE NOT EXISTS (SELECT FROM s) AND EXISTS (\
              SELECT FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3 \
                AND version <= $6 AND as_of <= $7))"
     ))
@@ -104,9 +102,11 @@ where
         // A key that is stored in another form than the events have it takes two statements.
         let Some(text) = text else { return Ok(Hybrid::new(self.store.get(query).await?)) };
         let sql = if query.as_of.is_some() { &self.sql_by_time } else { &self.sql };
-        let mut fetch = Fetch { sql, key: &text, query };
+        let record_at = self.columns.count();
+        let mut fetch = Fetch { sql, key: &text, query, record_at };
         let Fetched { lookup, rows, until } = self.connections.run(&mut fetch).await?;
-        let tail = PostgresTail { rows, until, decode: Arc::clone(&self.decode) };
+        let (columns, decode) = (self.columns, Arc::clone(&self.decode));
+        let tail = PostgresTail { rows, columns, until, decode };
         Ok(Hybrid::new(lookup).with_tail(Box::new(tail)))
     }
 }
@@ -115,6 +115,7 @@ struct Fetch<'a> {
     sql: &'a Arc<str>,
     key: &'a KeyText<'a>,
     query: Query<'a>,
+    record_at: usize,
 }
 
 struct Fetched {
@@ -146,39 +147,42 @@ impl Operation for Fetch<'_> {
         let mut lookup = Lookup::Absent;
         let mut rows = Vec::new();
         let (mut events, mut bytes) = (0, 0);
+        let (mut sorted, mut last) = (true, 0);
         while let Some(row) = stream.try_next().await? {
-            match row.try_get::<i16, _>(0)? {
-                SNAPSHOT => {
-                    let found = version_of(&row, EVENT_AT)?;
-                    lookup = Lookup::Found(Found::new(found, record(&row, 1)?));
-                }
-                EVENT => {
-                    events += 1;
-                    bytes += payload_bytes(&row)?;
-                    // The first one always; dropped ones leave the rest useless.
-                    if rows.is_empty() || bytes <= MAX_BYTES {
-                        rows.push(row);
-                    }
-                }
-                _ => lookup = Lookup::OtherGeneration,
+            let Some(version) = row.try_get::<Option<i64>, _>(0)? else {
+                lookup = Lookup::OtherGeneration;
+                continue;
+            };
+            let (version, record) =
+                (version::from_column(version), row.try_get_raw(self.record_at)?);
+            if !record.is_null() {
+                let record = record.as_bytes().map_err(sqlx::Error::Decode)?.to_vec();
+                lookup = Lookup::Found(Found::new(version, Record::from_bytes(record)));
+                continue;
+            }
+            events += 1;
+            bytes += payload_bytes(&row)?;
+            // The first one always; dropped ones leave the rest useless.
+            if rows.is_empty() || bytes <= MAX_BYTES {
+                sorted &= last <= version;
+                last = version;
+                rows.push(row);
             }
         }
         drop(stream);
         // SQL promises no order of a union.
-        let mut versions =
-            rows.iter().map(|row| version_of(row, EVENT_AT)).collect::<Result<Vec<_>, _>>()?;
-        if !versions.is_sorted() {
-            rows.sort_by_cached_key(|row| version_of(row, EVENT_AT).unwrap_or(0));
-            versions.sort_unstable();
+        if !sorted {
+            rows.sort_by_cached_key(|row| version_of(row).unwrap_or(0));
+            last = rows.last().map_or(Ok(0), version_of)?;
         }
         let whole = events < MAX_EVENTS as usize && rows.len() == events;
-        let until = if whole { u64::MAX } else { versions.last().copied().unwrap_or(0) };
+        let until = if whole { u64::MAX } else { last };
         Ok(Fetched { lookup, rows, until })
     }
 }
 
 fn payload_bytes(row: &PgRow) -> Result<usize, Failure> {
-    let payload = row.try_get_raw(EVENT_AT + 4)?;
+    let payload = row.try_get_raw(EventColumns::PAYLOAD)?;
     if payload.is_null() {
         return Ok(0);
     }
@@ -188,6 +192,7 @@ fn payload_bytes(row: &PgRow) -> Result<usize, Failure> {
 /// Rows of events, as they came.
 struct PostgresTail<E> {
     rows: Vec<PgRow>,
+    columns: EventColumns,
     until: u64,
     decode: Decode<E>,
 }
@@ -203,7 +208,7 @@ where
 
     fn replay(self: Box<Self>, replay: &mut Replay<'_, A>) -> Result<(), BoxError> {
         for row in &self.rows {
-            if !push(row, EVENT_AT, &self.decode, replay)? {
+            if !push(row, self.columns, &self.decode, replay)? {
                 break;
             }
         }

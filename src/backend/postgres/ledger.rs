@@ -126,6 +126,7 @@ const SCHEDULE: &str = "tenant, kind, id, cron, enabled, next_run";
 #[async_trait]
 impl ScheduleStore for PostgresStore {
     async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
+        schedule.check()?;
         let key = fitting(&schedule.key)?;
         let cron = key_text::encode(&schedule.cron);
         let sql = format!(

@@ -31,37 +31,45 @@ pub(super) fn one_sql(names: &Names) -> String {
     )
 }
 
-/// The next `$5` aggregates after a key, or the first ones (all of them if `$5` is null), likewise.
-/// Returns the last of them, or nulls if there was none.
+/// The next `$5` aggregates after a key, or the first ones, likewise. Returns the last of them, or
+/// nulls if there was none.
+///
+/// Rows are deleted by `ctid`, which a row that is replaced meanwhile no longer has: it stays.
 fn chunk_sql(names: &Names, continued: bool) -> String {
     let Names { snapshots, .. } = names;
     let after =
         if continued { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
-    // The bounds are said of the rows to delete too: otherwise all of the table might be scanned.
-    let bounded = if continued { "(t.tenant, t.kind, t.id) > ($1, $2, $3)" } else { "true" };
     format!(
         "WITH k AS MATERIALIZED (\
            SELECT DISTINCT tenant, kind, id FROM {snapshots} \
            WHERE {after} ORDER BY tenant, kind, id LIMIT $5), \
-         l AS MATERIALIZED (\
-           SELECT tenant, kind, id FROM k ORDER BY tenant DESC, kind DESC, id DESC LIMIT 1), \
-         r AS (\
-           SELECT tenant, kind, id, schema_version, fingerprint, version, \
-             row_number() OVER (PARTITION BY tenant, kind, id, schema_version, \
-               fingerprint ORDER BY version DESC) AS place \
-           FROM {snapshots} \
-           WHERE {after} \
-             AND (tenant, kind, id) <= (\
-               (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l))), \
-         d AS (DELETE FROM {snapshots} t USING r \
-           WHERE t.tenant = r.tenant AND t.kind = r.kind AND t.id = r.id \
-             AND t.schema_version = r.schema_version AND t.fingerprint = r.fingerprint \
-             AND t.version = r.version AND r.place > $4 AND NOT t.pinned \
-             AND {bounded} AND (t.tenant, t.kind, t.id) <= (\
-               (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l)) \
-           RETURNING octet_length(t.header)::int8 + octet_length(t.payload) AS bytes) \
+         l AS (SELECT tenant, kind, id FROM k ORDER BY tenant DESC, kind DESC, id DESC LIMIT 1), \
+         d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
+             SELECT r.row FROM k CROSS JOIN LATERAL (\
+               SELECT t.ctid AS row, t.pinned, row_number() OVER (\
+                 PARTITION BY t.schema_version, t.fingerprint ORDER BY t.version DESC) AS place \
+               FROM {snapshots} t \
+               WHERE t.tenant = k.tenant AND t.kind = k.kind AND t.id = k.id) r \
+             WHERE r.place > $4 AND NOT r.pinned)) \
+           RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
          SELECT count(*), coalesce(sum(bytes), 0)::int8, (SELECT count(*) FROM k), \
            (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l) FROM d"
+    )
+}
+
+/// All aggregates, likewise. The rows are found in the order of the primary key and deleted in the
+/// order of the table: no sort and no join.
+fn all_sql(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "WITH d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
+             SELECT r.row FROM (\
+               SELECT ctid AS row, pinned, lead(version, $1) OVER (\
+                 PARTITION BY tenant, kind, id, schema_version, fingerprint \
+                 ORDER BY version) AS newer FROM {snapshots}) r \
+             WHERE r.newer IS NOT NULL AND NOT r.pinned)) \
+           RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
+         SELECT count(*), coalesce(sum(bytes), 0)::int8 FROM d"
     )
 }
 
@@ -104,8 +112,8 @@ pub(super) struct PruneChunk<'a> {
     pub(super) names: &'a Names,
     pub(super) after: Option<&'a AggregateKey>,
     pub(super) keep: u32,
-    /// How many aggregates; `None` for all.
-    pub(super) aggregates: Option<u32>,
+    /// How many aggregates.
+    pub(super) aggregates: u32,
 }
 
 impl Operation for PruneChunk<'_> {
@@ -122,17 +130,35 @@ impl Operation for PruneChunk<'_> {
             .bind(&*after.kind)
             .bind(&*after.id)
             .bind(i64::from(self.keep))
-            .bind(self.aggregates.map(i64::from))
+            .bind(i64::from(self.aggregates))
             .fetch_one(connection)
             .await?;
         let deleted = Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?));
         let aggregates = count(row.try_get(2)?);
-        let more = self.aggregates.is_some_and(|limit| aggregates >= u64::from(limit));
-        let next = if more {
+        let next = if aggregates >= u64::from(self.aggregates) {
             Some(key(Self::NAME, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?)?)
         } else {
             None
         };
         Ok(PruneProgress { deleted, aggregates, next })
+    }
+}
+
+pub(super) struct PruneAll<'a> {
+    pub(super) names: &'a Names,
+    pub(super) keep: u32,
+}
+
+impl Operation for PruneAll<'_> {
+    type Output = Deleted;
+    const NAME: &'static str = "prune snapshots";
+    const EFFECT: Effect = Effect::Write;
+
+    async fn run(&mut self, connection: &mut PgConnection) -> Result<Deleted, Failure> {
+        let row = sqlx::query(AssertSqlSafe(all_sql(self.names)))
+            .bind(i32::try_from(self.keep).unwrap_or(i32::MAX))
+            .fetch_one(connection)
+            .await?;
+        Ok(Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?)))
     }
 }

@@ -16,7 +16,7 @@ use super::migrations::PostgresMigrations;
 use super::names::Names;
 use super::options::PostgresOptions;
 use super::page::{self, Keys, List};
-use super::prune::{self, PruneChunk, PruneOne, PruneProgress};
+use super::prune::{self, PruneAll, PruneChunk, PruneOne, PruneProgress};
 use super::put::{self, Put, PutStatements};
 use super::version;
 use crate::envelope::{Record, SnapshotMeta};
@@ -201,18 +201,18 @@ impl PostgresStore {
         keep: u32,
         aggregates: u32,
     ) -> Result<PruneProgress, Error> {
-        let aggregates = Some(aggregates.max(1));
+        let aggregates = aggregates.max(1);
         let names = &self.inner.names;
         let mut prune = PruneChunk { names, after, keep: keep.max(1), aggregates };
         self.inner.connections.run(&mut prune).await
     }
 
     /// [`prune`](Self::prune) for all aggregates in one statement: the fastest way, in one long
-    /// transaction. The timeout of the options applies.
+    /// transaction, for up to some ten million snapshots to delete, as the server notes the place
+    /// of each (8 bytes) in memory. The timeout of the options applies.
     pub async fn prune_all(&self, keep: u32) -> Result<Deleted, Error> {
-        let names = &self.inner.names;
-        let mut prune = PruneChunk { names, after: None, keep: keep.max(1), aggregates: None };
-        Ok(self.inner.connections.run(&mut prune).await?.deleted)
+        let mut prune = PruneAll { names: &self.inner.names, keep: keep.max(1) };
+        self.inner.connections.run(&mut prune).await
     }
 
     fn put_operation(&self, records: Vec<Record>, options: PutOptions) -> Result<Put<'_>, Error> {

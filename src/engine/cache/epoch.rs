@@ -1,6 +1,6 @@
 //! [`Epochs`]: which cached states were loaded before a repair or delete was done.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::AggregateKey;
@@ -13,7 +13,8 @@ const COUNTERS: usize = 1_024;
 /// stood when its load began: a load that is under way during a repair brings nothing old back.
 pub(super) struct Epochs {
     counters: Box<[AtomicU64]>,
-    hasher: RandomState,
+    /// The same in each run, so that aggregates which share a counter in one do so in all.
+    hasher: BuildHasherDefault<DefaultHasher>,
 }
 
 /// Where the counter of an aggregate stood.
@@ -26,7 +27,7 @@ pub(in crate::engine) struct Epoch {
 impl Epochs {
     pub(super) fn new() -> Self {
         let counters = (0..COUNTERS).map(|_| AtomicU64::new(0)).collect();
-        Self { counters, hasher: RandomState::new() }
+        Self { counters, hasher: BuildHasherDefault::new() }
     }
 
     pub(super) fn of(&self, key: &AggregateKey) -> Epoch {

@@ -61,6 +61,13 @@ pub(super) trait DiskFile: fmt::Debug + Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
+/// Writes a whole small file; its content is durable when this returns, its name is not.
+pub(super) fn write_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = disk.create(path)?;
+    write_all(&*file, 0, &mut [IoSlice::new(bytes)])?;
+    file.sync()
+}
+
 /// Writes all of `pieces` at `offset`, however often the system takes only a part.
 pub(super) fn write_all(
     file: &dyn DiskFile,

@@ -94,12 +94,23 @@ impl Disk for RealDisk {
             file.set_len(0)?;
             file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         }
-        Ok(Locking::Held(Box::new(file)))
+        Ok(Locking::Held(Box::new(Held(file))))
     }
 
     fn random(&self) -> u64 {
         // Seeded by the operating system, and different at each call.
         RandomState::new().hash_one(std::process::id())
+    }
+}
+
+/// A lock, given up when this is dropped.
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child process that was just started may have a copy of
+        // its handle, until it runs a program of its own. What fails here is made up for by that.
+        let _ = self.0.unlock();
     }
 }
 

@@ -3,10 +3,11 @@
 //! What was not synced when the power fails is kept or dropped in pieces of 512 bytes, in any
 //! combination; so is each change of a name. The file's length may or may not follow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::ThreadId;
 
 use super::{Disk, DiskFile, Locking};
 
@@ -64,6 +65,8 @@ struct State {
     /// Each write takes at most so many bytes.
     most_per_write: Option<usize>,
     random: u64,
+    /// Who has called.
+    threads: HashSet<ThreadId>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -136,6 +139,11 @@ impl SimDisk {
     /// The `nth` call of this kind fails, once.
     pub(in super::super) fn fail(&self, call: Call, nth: u64, kind: io::ErrorKind) {
         self.state().fail = Some((call, nth, kind));
+    }
+
+    /// The threads that have called since this was asked before.
+    pub(in super::super) fn callers(&self) -> HashSet<ThreadId> {
+        std::mem::take(&mut self.state().threads)
     }
 
     pub(in super::super) fn limit_space(&self, bytes: Option<u64>) {
@@ -235,7 +243,8 @@ impl State {
         Ok(())
     }
 
-    fn alive(&self) -> io::Result<()> {
+    fn alive(&mut self) -> io::Result<()> {
+        self.threads.insert(std::thread::current().id());
         if self.crashed { Err(io::Error::other("no power")) } else { Ok(()) }
     }
 
@@ -264,7 +273,7 @@ impl Disk for SimDisk {
     }
 
     fn files(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
         let names = state.names.keys().filter(|path| path.parent() == Some(dir));
         Ok(names.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect())
@@ -288,7 +297,7 @@ impl Disk for SimDisk {
     }
 
     fn open(&self, path: &Path, _: bool) -> io::Result<Arc<dyn DiskFile>> {
-        let state = self.state();
+        let mut state = self.state();
         state.alive()?;
         let inode = *state.names.get(path).ok_or(io::ErrorKind::NotFound)?;
         Ok(Arc::new(SimFile { disk: self.clone(), inode }))
@@ -342,13 +351,13 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
         state.alive()?;
         Ok(state.inodes[self.inode].content.len() as u64)
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let state = self.disk.state();
+        let mut state = self.disk.state();
         state.alive()?;
         let content = &state.inodes[self.inode].content;
         let from = usize::try_from(offset).unwrap().min(content.len());

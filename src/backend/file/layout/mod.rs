@@ -28,7 +28,7 @@ pub(super) enum Bad {
 }
 
 /// Checks the eight bytes that lead every file: six of magic, two of format.
-fn check_magic(bytes: &mut super::wire::Bytes<'_>, magic: [u8; 6]) -> Result<(), Bad> {
+pub(super) fn check_magic(bytes: &mut super::wire::Bytes<'_>, magic: [u8; 6]) -> Result<(), Bad> {
     let found: [u8; 6] = bytes.array().ok_or(Bad::Damaged("it is too short"))?;
     if found != magic {
         return Err(Bad::Foreign);

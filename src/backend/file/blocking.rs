@@ -1,0 +1,14 @@
+//! [`blocking`]: how tasks wait for the disk.
+
+use crate::error::{Error, ErrorKind, Retry};
+
+/// Runs `work` where it may block: on the runtime's pool, or here if there is no runtime.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };
+    runtime.spawn_blocking(work).await.unwrap_or_else(|join| {
+        let error = Error::new(ErrorKind::Store, "use a store", "the runtime is shutting down");
+        Err(error.with_source(join).with_retry(Retry::Unknown))
+    })
+}

@@ -1,0 +1,444 @@
+//! The fault suite of the ledger. The promise: whatever call the power fails at, whatever of the
+//! unsynced bytes and names survives, and whichever call fails, a ledger opens again and holds
+//! all that was acknowledged, in its order, and of what was not, a first part in whole entries.
+//!
+//! `SNAPFOLD_FAULT_SEEDS=n` tries so many workloads instead of the few of an ordinary run.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind as Io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::disk::sim::{Call, SimDisk, Survival, random};
+use super::core::Core;
+use super::entry::{self, daily_bytes, schedule_bytes};
+use super::handle::FileLedger;
+use super::log::put_frame;
+use super::maps::Change;
+use super::names;
+use super::open::open;
+use crate::error::{Error, ErrorKind, Retry};
+use crate::key::AggregateKey;
+use crate::ledger::{
+    AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
+    StatisticsStore,
+};
+use crate::timestamp::Timestamp;
+
+/// What a ledger should hold, kept in the simplest way.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Model {
+    schedules: BTreeMap<AggregateKey, Schedule>,
+    daily: BTreeMap<(AggregateKey, Day), DailyStatistics>,
+    audit: Vec<AuditEntry>,
+}
+
+impl Model {
+    fn change(&mut self, change: &Change) -> bool {
+        match change {
+            Change::Put(schedule) => {
+                self.schedules.insert(schedule.key.clone(), schedule.clone());
+                true
+            }
+            Change::Remove(key) => self.schedules.remove(key).is_some(),
+            Change::Claim(key, due, next) => match self.schedules.get_mut(key) {
+                Some(schedule) if schedule.enabled && schedule.next_run == Some(*due) => {
+                    schedule.next_run = *next;
+                    true
+                }
+                _ => false,
+            },
+            Change::Add(key, day, more) => {
+                let sum = self.daily.entry((key.clone(), *day)).or_default();
+                *sum = sum.plus(*more);
+                true
+            }
+        }
+    }
+}
+
+/// Everything in a ledger, by each way there is to find it.
+fn content(core: &Core) -> Model {
+    let mut model = Model::default();
+    let maps = core.maps.read().unwrap();
+    model.schedules = maps.schedules.clone();
+    for (key, days) in &maps.daily {
+        let all = maps.days(key, Day::new(i32::MIN)..=Day::new(i32::MAX));
+        assert_eq!(all.len(), days.len());
+        model.daily.extend(all.into_iter().map(|(day, sum)| ((key.clone(), day), sum)));
+    }
+    let mut due: Vec<_> =
+        model.schedules.values().filter(|it| it.enabled && it.next_run.is_some()).collect();
+    due.sort_by_key(|schedule| schedule.next_run);
+    assert!(maps.due(Timestamp::MAX, usize::MAX).iter().eq(due));
+    let live = model.schedules.values().map(schedule_bytes).sum::<u64>()
+        + model.daily.keys().map(|(key, _)| daily_bytes(key)).sum::<u64>();
+    assert_eq!(maps.live_bytes, live);
+    let mut after = Some(0);
+    while let Some(sequence) = after {
+        let page = core.entries(None, sequence, 3).unwrap();
+        for record in page.items {
+            model.audit.push(record.entry);
+            assert_eq!(record.sequence, model.audit.len() as u64);
+        }
+        after = page.next;
+    }
+    model
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// What several callers append at the same time.
+    Append(Vec<AuditEntry>),
+    /// What several callers change at the same time.
+    Change(Vec<Change>),
+    Reopen,
+}
+
+fn key(dice: &mut u64) -> AggregateKey {
+    let id = ["a", "b", "c\0"][usize::try_from(random(dice) % 3).unwrap()];
+    AggregateKey::from_parts("t", "k", id).unwrap()
+}
+
+fn at(dice: &mut u64) -> Timestamp {
+    Timestamp::from_seconds(i64::try_from(random(dice) % 3).unwrap())
+}
+
+fn change(dice: &mut u64) -> Change {
+    let key = key(dice);
+    match random(dice) % 8 {
+        0..3 => {
+            let cron = "*".repeat(usize::try_from(random(dice) % 300).unwrap());
+            let next = random(dice).is_multiple_of(2).then(|| at(dice));
+            let schedule = Schedule::new(key, cron).unwrap();
+            Change::Put(schedule.enabled(!random(dice).is_multiple_of(4)).next_run(next))
+        }
+        3 => Change::Remove(key),
+        4 => Change::Claim(key, at(dice), Some(at(dice))),
+        _ => {
+            let day = Day::new(i32::try_from(random(dice) % 2).unwrap());
+            let took = Duration::from_micros(random(dice) % 100);
+            Change::Add(key, day, DailyStatistics::created(random(dice) % 900, took))
+        }
+    }
+}
+
+fn workload(seed: u64) -> Vec<Step> {
+    let mut dice = seed;
+    let dice = &mut dice;
+    (0..20)
+        .map(|_| match random(dice) % 9 {
+            0..3 => {
+                let entries = (0..=random(dice) % 3).map(|_| {
+                    let reason = "why ".repeat(usize::try_from(random(dice) % 200).unwrap());
+                    AuditEntry::new(at(dice), "ops", "delete", key(dice)).reason(reason)
+                });
+                Step::Append(entries.collect())
+            }
+            8 => Step::Reopen,
+            _ => Step::Change((0..=random(dice) % 4).map(|_| change(dice)).collect()),
+        })
+        .collect()
+}
+
+fn opened(disk: &SimDisk, seed: u64) -> Result<Core, Error> {
+    // Some write their log anew at almost every step, some never.
+    let slack = [0, 100, 500, 1 << 20][usize::try_from(seed % 4).unwrap()];
+    open(Arc::new(disk.clone()), "/ledger".into(), slack)
+}
+
+/// A run of a workload: what must be there, and what may be.
+struct Run {
+    model: Model,
+    /// What it was with each further part of a group whose outcome is not known.
+    maybe: Vec<Model>,
+    core: Option<Core>,
+}
+
+impl Run {
+    fn of(disk: &SimDisk, seed: u64, steps: &[Step]) -> Self {
+        let mut run =
+            Self { model: Model::default(), maybe: Vec::new(), core: opened(disk, seed).ok() };
+        for step in steps {
+            let Some(core) = &run.core else { break };
+            match step {
+                Step::Append(entries) => {
+                    let bodies: Vec<_> = entries.iter().map(entry::audit).collect();
+                    let outcome = core.append_all(&mut core.audit(), &bodies);
+                    run.ended(outcome, entries, |model, entry| {
+                        model.audit.push(entry.clone());
+                        model.audit.len() as u64
+                    });
+                }
+                Step::Change(changes) => {
+                    let outcome = core.change_all(&mut core.state(), changes.clone());
+                    run.ended(outcome, changes, Model::change);
+                }
+                Step::Reopen => {
+                    run.core = None;
+                    run.core = opened(disk, seed).ok();
+                    if let Some(core) = &run.core {
+                        let found = content(core);
+                        assert!(run.allows(&found), "a reopened ledger differs");
+                        run.model = found;
+                        run.maybe.clear();
+                    }
+                }
+            }
+        }
+        run
+    }
+
+    /// Takes note of what became of a group.
+    fn ended<W, A: PartialEq + std::fmt::Debug>(
+        &mut self,
+        outcome: Result<Vec<A>, Error>,
+        works: &[W],
+        apply: impl Fn(&mut Model, &W) -> A,
+    ) {
+        match outcome {
+            Ok(answers) => {
+                assert!(self.maybe.is_empty(), "it goes on although it is poisoned");
+                let expected: Vec<_> =
+                    works.iter().map(|work| apply(&mut self.model, work)).collect();
+                assert_eq!(answers, expected);
+            }
+            Err(error) if error.retry() == Retry::Unknown => {
+                let mut model = self.model.clone();
+                for work in works {
+                    apply(&mut model, work);
+                    self.maybe.push(model.clone());
+                }
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn allows(&self, found: &Model) -> bool {
+        *found == self.model || self.maybe.contains(found)
+    }
+}
+
+/// Opens what a crash has left, checks it, and goes on using it.
+fn check_recovery(run: &Run, disk: &SimDisk, seed: u64, what: &dyn Fn() -> String) {
+    let core = opened(disk, seed).unwrap_or_else(|error| panic!("{}: {error:?}", what()));
+    let mut expected = content(&core);
+    assert!(run.allows(&expected), "{}: the ledger is not what was acknowledged", what());
+    let mut dice = 5;
+    let entry = AuditEntry::new(at(&mut dice), "after", "", key(&mut dice));
+    let change = Change::Put(Schedule::new(key(&mut dice), "after").unwrap());
+    let sequence = core.append(entry::audit(&entry));
+    expected.audit.push(entry);
+    assert_eq!(sequence.ok(), Some(expected.audit.len() as u64), "{}", what());
+    assert!(core.change(change.clone()).is_ok_and(|done| done), "{}", what());
+    expected.change(&change);
+    assert!(content(&core) == expected, "{}", what());
+    let left = disk.after_crash(Survival::Nothing);
+    drop(core);
+    for disk in [left, disk.clone()] {
+        let core = opened(&disk, seed);
+        let core = core.unwrap_or_else(|error| panic!("{} and again: {error:?}", what()));
+        assert!(content(&core) == expected, "{}: the second opening differs", what());
+    }
+}
+
+fn seeds(default: u64) -> u64 {
+    let seeds = std::env::var("SNAPFOLD_FAULT_SEEDS").ok();
+    seeds.and_then(|seeds| seeds.parse().ok()).unwrap_or(default)
+}
+
+#[test]
+fn no_crash_at_any_call_loses_what_was_acknowledged_or_shows_half_of_what_was_not() {
+    let (mut points, mut schedules, mut rewritten) = (0, 0, 0);
+    for seed in 1..=seeds(12) {
+        let steps = workload(seed);
+        let disk = SimDisk::new(seed);
+        drop(Run::of(&disk, seed, &steps));
+        // Creating and closing replace the manifest.
+        let closed = steps.iter().filter(|step| matches!(step, Step::Reopen)).count() as u64;
+        rewritten += disk.count(Call::Rename) - 2 - closed;
+        for crash_at in 1..=disk.calls() {
+            let disk = SimDisk::new(seed);
+            disk.crash_at(crash_at);
+            let run = Run::of(&disk, seed, &steps);
+            points += 1;
+            let mut dice = seed << 32 | crash_at;
+            for survival in [
+                Survival::Nothing,
+                Survival::Everything,
+                Survival::Prefix(random(&mut dice) % 6),
+                Survival::Random(random(&mut dice)),
+                Survival::Random(random(&mut dice)),
+            ] {
+                let what = || format!("seed {seed}, crash at call {crash_at}, {survival:?}");
+                check_recovery(&run, &disk.after_crash(survival), seed, &what);
+                schedules += 1;
+            }
+            // The power fails again while the ledger recovers.
+            let again = disk.after_crash(Survival::Random(random(&mut dice)));
+            again.crash_at(1 + random(&mut dice) % 4);
+            drop(opened(&again, seed));
+            let again = again.after_crash(Survival::Random(random(&mut dice)));
+            let what = || format!("seed {seed}, crash at call {crash_at}, then in recovery");
+            check_recovery(&run, &again, seed, &what);
+        }
+    }
+    assert!(rewritten >= 8, "the log was rewritten {rewritten} times");
+    println!(
+        "{points} crash points, {schedules} crash points x schedules, {rewritten} logs rewritten: \
+         no entry lost or torn"
+    );
+}
+
+#[test]
+fn no_failing_call_loses_what_was_acknowledged_or_brings_back_what_was_reported_as_failed() {
+    let mut tried = 0;
+    for seed in 1..=seeds(12).div_ceil(3) {
+        let steps = workload(seed);
+        let disk = SimDisk::new(seed);
+        drop(Run::of(&disk, seed, &steps));
+        for call in Call::ALL {
+            for nth in 1..=disk.count(call) {
+                for kind in [Io::StorageFull, Io::Other] {
+                    let disk = SimDisk::new(seed);
+                    disk.limit_writes(200);
+                    disk.fail(call, nth, kind);
+                    let run = Run::of(&disk, seed, &steps);
+                    if let Some(core) = &run.core {
+                        // What was durable can still be read, whatever failed.
+                        assert!(content(core) == run.model, "seed {seed}, {call:?} {nth} {kind:?}");
+                    }
+                    for survival in [Survival::Nothing, Survival::Everything, Survival::Random(nth)]
+                    {
+                        let what =
+                            || format!("seed {seed}, {call:?} {nth} fails, {kind:?}, {survival:?}");
+                        check_recovery(&run, &disk.after_crash(survival), seed, &what);
+                        tried += 1;
+                    }
+                }
+            }
+        }
+    }
+    println!("{tried} failing calls x schedules: no entry lost or torn");
+}
+
+fn simulated() -> (SimDisk, Core) {
+    let disk = SimDisk::new(7);
+    let core = open(Arc::new(disk.clone()), "/ledger".into(), 1 << 20).unwrap();
+    (disk, core)
+}
+
+fn an_entry() -> AuditEntry {
+    AuditEntry::new(at(&mut 1), "ops", "delete", key(&mut 1))
+}
+
+#[test]
+fn a_failed_sync_stops_writing_with_an_unknown_outcome_and_reads_go_on() {
+    let (disk, core) = simulated();
+    core.append(entry::audit(&an_entry())).unwrap();
+    let add = || Change::Add(key(&mut 1), Day::new(1), DailyStatistics::deleted(1));
+    assert!(core.change(add()).unwrap());
+    let before = content(&core);
+    disk.fail(Call::Sync, disk.count(Call::Sync) + 1, Io::Other);
+    assert_eq!(core.append(entry::audit(&an_entry())).unwrap_err().retry(), Retry::Unknown);
+    for error in [core.append(entry::audit(&an_entry())).err(), core.change(add()).err()] {
+        let error = error.unwrap();
+        assert_eq!((error.kind(), error.retry()), (ErrorKind::Poisoned, Retry::Never));
+    }
+    assert!(content(&core) == before);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_until_there_is_room() {
+    let (disk, core) = simulated();
+    disk.limit_space(Some(2000));
+    let mut appended = 0;
+    let error = loop {
+        match core.append(entry::audit(&an_entry())) {
+            Ok(_) => appended += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((error.kind(), error.retry()), (ErrorKind::OutOfSpace, Retry::Later));
+    assert_eq!(content(&core).audit.len(), appended);
+    disk.limit_space(None);
+    assert_eq!(core.append(entry::audit(&an_entry())).unwrap(), appended as u64 + 1);
+}
+
+#[test]
+fn callers_that_wait_at_the_same_time_share_one_sync() {
+    let (disk, core) = simulated();
+    let syncs = disk.count(Call::Sync);
+    let mut sequences = std::thread::scope(|scope| {
+        let held = core.audit();
+        let calls: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| core.append(entry::audit(&an_entry())))).collect();
+        while core.appends.len() < 8 {
+            std::thread::yield_now();
+        }
+        drop(held);
+        calls.into_iter().map(|call| call.join().unwrap().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(disk.count(Call::Sync), syncs + 1);
+    sequences.sort_unstable();
+    assert_eq!(sequences, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
+fn no_call_touches_the_disk_on_the_thread_of_the_runtime() {
+    let (disk, core) = simulated();
+    let ledger = FileLedger::over(core);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    disk.callers();
+    runtime.block_on(async {
+        let key = key(&mut 1);
+        let due = Some(at(&mut 1));
+        let schedule = Schedule::new(key.clone(), "*").unwrap().next_run(due);
+        ledger.put_schedule(&schedule).await.unwrap();
+        assert!(ledger.claim(&key, at(&mut 1), None).await.unwrap());
+        assert!(ledger.schedule(&key).await.unwrap().is_some());
+        assert!(ledger.remove_schedule(&key).await.unwrap());
+        ledger.add(&key, Day::new(0), DailyStatistics::deleted(1)).await.unwrap();
+        ledger.append(&an_entry()).await.unwrap();
+        assert_eq!(ledger.entries(AuditRequest::new()).await.unwrap().items.len(), 1);
+    });
+    let callers = disk.callers();
+    assert!(!callers.is_empty() && !callers.contains(&std::thread::current().id()));
+}
+
+#[test]
+fn a_frame_that_claims_more_than_any_entry_has_is_not_read() {
+    let (disk, core) = simulated();
+    core.append(entry::audit(&an_entry())).unwrap();
+    let (salt, end) = (core.audit_salt, core.audit().end);
+    let mut huge = Vec::new();
+    let body = vec![1; usize::try_from(entry::MAX_BODY_BYTES).unwrap() + 1];
+    put_frame(&mut huge, salt, end, 2, 48, &body);
+    core.audit_file.write(end, &[std::io::IoSlice::new(&huge)]).unwrap();
+    core.audit_file.sync().unwrap();
+    drop(core);
+    let core = open(Arc::new(disk), "/ledger".into(), 0).unwrap();
+    assert_eq!(core.append(entry::audit(&an_entry())).unwrap(), 2);
+}
+
+#[test]
+fn what_is_whole_and_does_not_belong_is_refused() {
+    for (seq, body) in [
+        (1, entry::audit(&an_entry())),
+        (3, entry::audit(&an_entry())),
+        (2, entry::mark()),
+        (2, vec![77]),
+    ] {
+        let (disk, core) = simulated();
+        core.append(entry::audit(&an_entry())).unwrap();
+        let (salt, end) = (core.audit_salt, core.audit().end);
+        let mut frame = Vec::new();
+        put_frame(&mut frame, salt, end, seq, end, &body);
+        core.audit_file.write(end, &[std::io::IoSlice::new(&frame)]).unwrap();
+        drop(core);
+        let error = open(Arc::new(disk), "/ledger".into(), 0).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::CorruptStore);
+        let text = error.to_string();
+        assert!(text.contains(names::AUDIT) && text.contains(&format!("offset {end}")), "{text}");
+    }
+}

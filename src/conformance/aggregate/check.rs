@@ -1,0 +1,309 @@
+//! [`AggregateCheck`]: what to check, and how.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::choices::Choices;
+use super::golden::{EventText, Golden};
+use super::history::Plan;
+use super::law::Law;
+use super::laws::Live;
+use super::panics::catch;
+use super::subject::{Equal, Lens, Shared};
+use super::trial::Show;
+use crate::codec::{Codec, CodecId, TypeInfo};
+use crate::engine::EngineBuilder;
+use crate::error::{BoxError, Error};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+
+/// Checks the [laws](Law) of one type of aggregate. Made by [`aggregate`](super::aggregate()).
+///
+/// | part | default |
+/// |---|---|
+/// | [`histories`](Self::histories) | 100 |
+/// | [`events_per_history`](Self::events_per_history) | 60 |
+/// | [`seed`](Self::seed) | 1 |
+/// | [`key`](Self::key) | the aggregate `conformance` of its kind |
+/// | [`codec`](Self::codec) | [`Postcard`](crate::Postcard) |
+/// | golden samples | none |
+/// | second process | the same test, run again |
+pub struct AggregateCheck<A: Aggregate> {
+    pub(super) plan: Plan<A>,
+    /// Tells the generators of several checks apart.
+    pub(super) generator: &'static str,
+    pub(super) key: Option<AggregateKey>,
+    pub(super) codec: Shared<A>,
+    pub(super) lens: Option<Lens<A>>,
+    pub(super) equal: Option<Box<Equal<A>>>,
+    pub(super) show: Option<Box<Show<A::Event>>>,
+    pub(super) pause: Duration,
+    pub(super) golden: Option<Golden<A::Event>>,
+    pub(super) record: bool,
+    pub(super) readers: Vec<Box<Configure<A>>>,
+    pub(super) by_name: bool,
+    pub(super) upcasters: Vec<Upcaster<A>>,
+    pub(super) accepted: BTreeMap<Law, String>,
+    pub(super) second_process: bool,
+    pub(super) test: Option<String>,
+}
+
+/// Makes an engine read what the application reads.
+pub(super) type Configure<A> = dyn FnOnce(EngineBuilder<A>) -> EngineBuilder<A> + Send + Sync;
+
+pub(super) struct Upcaster<A: Aggregate> {
+    pub(super) schema_version: u32,
+    pub(super) codec: CodecId,
+    pub(super) info: Result<TypeInfo, Error>,
+    pub(super) live: Option<Box<Live<A>>>,
+}
+
+impl<A: Aggregate> Upcaster<A> {
+    pub(super) fn reads(&self) -> Result<(Generation, CodecId), Error> {
+        let info = self.info.clone()?;
+        let Self { schema_version, codec, .. } = *self;
+        Ok((Generation { schema_version, fingerprint: info.fingerprint }, codec))
+    }
+}
+
+impl<A: Aggregate> AggregateCheck<A> {
+    pub(super) fn new(
+        codec: Shared<A>,
+        generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            generator: std::any::type_name_of_val(&generate),
+            plan: Plan {
+                seed: 1,
+                histories: 100,
+                longest: 60,
+                next: Box::new(generate),
+                is_over: None,
+            },
+            key: None,
+            codec,
+            lens: None,
+            equal: None,
+            show: None,
+            pause: Duration::ZERO,
+            golden: None,
+            record: false,
+            readers: Vec::new(),
+            by_name: false,
+            upcasters: Vec::new(),
+            accepted: BTreeMap::new(),
+            second_process: true,
+            test: None,
+        }
+    }
+
+    /// How many histories are made up; at least 1.
+    pub fn histories(mut self, histories: u32) -> Self {
+        self.plan.histories = histories;
+        self
+    }
+
+    /// The longest history, in events (inclusive). The first history has this length, the second
+    /// one none, the others a random one. A check takes time in proportion to the square of it,
+    /// because a snapshot of each version is folded to the end.
+    pub fn events_per_history(mut self, events: u32) -> Self {
+        self.plan.longest = events;
+        self
+    }
+
+    /// What all random choices come from. The same seed gives the same histories.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.plan.seed = seed;
+        self
+    }
+
+    /// The key that all histories belong to, for states that depend on it.
+    pub fn key(mut self, key: AggregateKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// The codec of the application's engine.
+    pub fn codec(mut self, codec: impl Codec<A>) -> Self {
+        self.codec = Shared::new(codec);
+        self
+    }
+
+    /// Ends a history early: no event is asked for once this is true of the state.
+    pub fn ends_when(mut self, is_over: impl Fn(&A) -> bool + Send + Sync + 'static) -> Self {
+        self.plan.is_over = Some(Box::new(is_over));
+        self
+    }
+
+    /// Two states are equal only if `equal` says so too, next to comparing what is stored of them:
+    /// `|a, b| a == b`. Finds fields that are not stored where they are lost, not only where
+    /// events run into it.
+    pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
+        self.equal = Some(Box::new(equal));
+        self
+    }
+
+    /// Shows events in reports with `{:?}`. Without it a report has their versions only.
+    pub fn debug_events(self) -> Self
+    where
+        A::Event: fmt::Debug,
+    {
+        self.show_events(|event| format!("{event:?}"))
+    }
+
+    /// Shows events in reports; the text must be the same in every process.
+    pub fn show_events(
+        mut self,
+        show: impl Fn(&A::Event) -> String + Send + Sync + 'static,
+    ) -> Self {
+        self.show = Some(Box::new(show));
+        self
+    }
+
+    /// Waits between the first and the second fold of the same events: a fold that reads a clock
+    /// of whole seconds is found out in a pause of more than one. None by default.
+    pub fn pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// Does not start a second process: L-04 is not judged.
+    pub fn one_process(mut self) -> Self {
+        self.second_process = false;
+        self
+    }
+
+    /// The name of the test that this check is part of, as `cargo test` prints it, for the second
+    /// process. Needed only where it cannot be found out: with `--test-threads=1`, on a thread
+    /// that the test has started, or in a program that cargo did not build as a test.
+    pub fn second_process_runs(mut self, test: impl Into<String>) -> Self {
+        self.test = Some(test.into());
+        self
+    }
+
+    /// Does not fail for `law`, and reports why not.
+    pub fn accept(mut self, law: Law, reason: impl Into<String>) -> Self {
+        self.accepted.insert(law, reason.into());
+        self
+    }
+
+    /// A folder of golden samples, with events as JSON. A relative path begins where the test
+    /// runs: with cargo, at the root of the package.
+    pub fn golden(self, folder: impl Into<PathBuf>) -> Self
+    where
+        A::Event: Serialize + DeserializeOwned,
+    {
+        self.golden_with(
+            folder,
+            |event| Ok(serde_json::to_string(event)?),
+            |text| Ok(serde_json::from_str(text)?),
+        )
+    }
+
+    /// The same with events in another form: one line of text each.
+    pub fn golden_with(
+        mut self,
+        folder: impl Into<PathBuf>,
+        write: impl Fn(&A::Event) -> Result<String, BoxError> + Send + Sync + 'static,
+        read: impl Fn(&str) -> Result<A::Event, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        let text = EventText { write: Box::new(write), read: Box::new(read) };
+        self.golden = Some(Golden { folder: folder.into(), text });
+        self
+    }
+
+    /// Writes golden samples of today's generation into the folder if it has none yet, and if no
+    /// law is broken. Never overwrites or removes one; keep them under version control.
+    pub fn record_golden(mut self) -> Self {
+        self.record = true;
+        self
+    }
+
+    /// Golden samples of another codec are read too: see
+    /// [`EngineBuilder::also_reads`](crate::EngineBuilder::also_reads).
+    pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
+        self.readers.push(Box::new(|builder| builder.also_reads(codec)));
+        self
+    }
+
+    /// Golden samples of another shape are read by field names: see
+    /// [`EngineBuilder::tolerate_shape_changes`](crate::EngineBuilder::tolerate_shape_changes).
+    /// L-10 tells whether the defaults are what replaying gives.
+    pub fn tolerate_shape_changes(mut self) -> Self {
+        self.by_name = true;
+        self.readers.push(Box::new(EngineBuilder::tolerate_shape_changes));
+        self
+    }
+
+    /// An upcaster as the application registers it with
+    /// [`EngineBuilder::upcasts`](crate::EngineBuilder::upcasts). Judged by the golden samples of
+    /// that generation.
+    pub fn upcasts<Old: 'static>(
+        mut self,
+        schema_version: u32,
+        codec: impl Codec<Old>,
+        upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        let (id, info) = (codec.id(), codec.inspect());
+        self.upcasters.push(Upcaster { schema_version, codec: id, info, live: None });
+        self.readers.push(Box::new(move |builder| builder.upcasts(schema_version, codec, upcast)));
+        self
+    }
+
+    /// The same where the old type is still an [`Aggregate`] over the same events: then the
+    /// upcaster is judged by the made-up histories too, at each version.
+    pub fn upcasts_from<Old: Aggregate<Event = A::Event>>(
+        mut self,
+        codec: impl Codec<Old>,
+        upcast: impl Fn(Old) -> Result<A, BoxError> + Clone + Send + Sync + 'static,
+    ) -> Self {
+        let codec = Shared::new(codec);
+        let (for_engine, upcast_live) = (codec.clone(), upcast.clone());
+        self = self.upcasts(Old::SCHEMA_VERSION, for_engine, upcast);
+        if let Some(upcaster) = self.upcasters.last_mut()
+            && let Ok(info) = upcaster.info
+        {
+            upcaster.live = Some(Box::new(move |key, events| {
+                let mut old = match catch(|| Old::initial(key)) {
+                    Ok(old) => old,
+                    Err(panicked) => {
+                        return vec![Err(format!(
+                            "does not exist: initial panics with {panicked}"
+                        ))];
+                    }
+                };
+                let lift = |event: &&A::Event| {
+                    let mut bytes = Vec::new();
+                    catch(|| old.apply(event)).map_err(|panicked| {
+                        format!("cannot be folded: the old apply panics with {panicked}")
+                    })?;
+                    let written = codec.encode(&old, &mut bytes);
+                    let decoded = written.and_then(|()| codec.decode(&bytes, info.limits));
+                    let old =
+                        decoded.map_err(|error| format!("does not survive its codec: {error}"))?;
+                    Ok(upcast_live(old).ok())
+                };
+                events.iter().map(lift).collect()
+            }));
+        }
+        self
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for AggregateCheck<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AggregateCheck")
+            .field("kind", &A::KIND)
+            .field("codec", &self.codec)
+            .field("seed", &self.plan.seed)
+            .field("histories", &self.plan.histories)
+            .field("events_per_history", &self.plan.longest)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,294 @@
+//! The course of a check: [`AggregateCheck::check`].
+
+use std::any::type_name;
+use std::collections::{BTreeMap, BTreeSet};
+
+use twox_hash::XxHash3_64;
+
+use super::check::{AggregateCheck, Upcaster};
+use super::golden::{Reading, judge, record};
+use super::law::Law;
+use super::laws::{
+    another_thread, canonical, live, orders, own_clone, repeatable, resumes, survives, total,
+};
+use super::panics::catch;
+use super::process::{Role, another_process, answer, role};
+use super::report::{LawFinding, LawOutcome, LawReport, LawVerdict};
+use super::subject::Subject;
+use super::tree::{Unordered, short_name};
+use super::trial::{Trial, finding};
+use crate::codec::{Codec, CodecId, DecodeLimits};
+use crate::error::{Error, ErrorKind};
+use crate::generation::Generation;
+use crate::state::Aggregate;
+
+impl<A: Aggregate> AggregateCheck<A> {
+    /// Makes up the histories and judges all laws. Blocks; no runtime is needed.
+    ///
+    /// Panics of the aggregate, the codec and the upcasters are caught and reported. Their messages
+    /// are kept out of the test's output by a panic hook that is installed at the first check, and
+    /// hands on all other panics. Memory: about two states for each history.
+    ///
+    /// # Errors
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the check makes no sense (no histories, a key
+    ///   of another kind), if the event generator panics, and if golden samples cannot be read or
+    ///   written.
+    /// - [`Encode`](ErrorKind::Encode) if golden samples are to be recorded and the events do not
+    ///   come back from their text.
+    /// - [`UnsuitableCodec`](ErrorKind::UnsuitableCodec) if the codec of an upcaster cannot carry
+    ///   the old type.
+    pub fn check(mut self) -> Result<LawReport, Error> {
+        let trial = self.trial()?;
+        let identity = self.identity(&trial);
+        match role(identity) {
+            Role::Judge => self.judge(trial, identity),
+            Role::Answer(path) => answer(&trial, &path),
+            Role::Bystander => {
+                let mut court = Court::new(BTreeMap::new());
+                for law in Law::ALL {
+                    court.enter(*law, LawOutcome::unjudged("this process answers another check"));
+                }
+                Ok(LawReport { is_bystander: true, ..court.report(&trial, None) })
+            }
+        }
+    }
+
+    fn trial(&mut self) -> Result<Trial<A>, Error> {
+        let invalid =
+            |message: String| Error::new(ErrorKind::InvalidInput, "check an aggregate", message);
+        if self.plan.histories == 0 {
+            return Err(invalid("there is nothing to check with 0 histories".to_owned()));
+        }
+        let key = match self.key.take() {
+            Some(key) => key,
+            None => A::key("conformance")?,
+        };
+        if key.kind() != A::KIND {
+            return Err(invalid(format!("{key} is not of kind \"{}\"", A::KIND)));
+        }
+        // A codec that cannot carry the type breaks L-06.
+        let limits = self.codec.inspect().map_or(DecodeLimits::default(), |info| info.limits);
+        let subject = Subject {
+            key,
+            codec: self.codec.clone(),
+            limits,
+            lens: self.lens,
+            equal: self.equal.take(),
+            unordered: Unordered::new(),
+        };
+        let histories = self.plan.generate(&subject)?;
+        Ok(Trial { subject, seed: self.plan.seed, histories, show: self.show.take() })
+    }
+
+    /// The same for the same check in another process.
+    fn identity(&self, trial: &Trial<A>) -> u64 {
+        let plan = &self.plan;
+        let text = format!(
+            "{:?}",
+            (
+                (type_name::<A>(), A::KIND, A::SCHEMA_VERSION, self.generator),
+                (plan.seed, plan.histories, plan.longest),
+                (trial.subject.codec.id().as_u16(), trial.subject.key.id()),
+            )
+        );
+        XxHash3_64::oneshot(text.as_bytes())
+    }
+
+    fn judge(mut self, mut trial: Trial<A>, identity: u64) -> Result<LawReport, Error> {
+        let mut court = Court::new(std::mem::take(&mut self.accepted));
+        let generation = trial.subject.codec.inspect().ok().map(|info| Generation {
+            schema_version: A::SCHEMA_VERSION,
+            fingerprint: info.fingerprint,
+        });
+        court.judge(Law::Total, || LawOutcome::of(total(&trial)));
+
+        let folded = trial.histories.iter().map(|history| trial.subject.fold(&history.events));
+        let ends: Result<Vec<A>, _> = folded.collect();
+        let known = ends.as_deref().unwrap_or_default();
+        let orders = catch(|| orders(&trial.subject, known)).unwrap_or_default();
+        trial.subject.unordered = orders.unordered.clone();
+
+        court.judge(Law::Repeatable, || match &ends {
+            Ok(ends) => LawOutcome::of(repeatable(&trial, ends, self.pause)),
+            Err(panicked) => {
+                LawOutcome::Broken(finding(format!("apply panics now and then, with {panicked}")))
+            }
+        });
+        court.judge(Law::AnyThread, || match another_thread(&trial, known) {
+            Ok(finding) => LawOutcome::of(finding),
+            Err(why) => LawOutcome::Unjudged { why },
+        });
+        court.judge(Law::AnyProcess, || {
+            if self.second_process {
+                another_process(&trial, identity, self.test.as_deref())
+            } else {
+                LawOutcome::unjudged("the check was told to start no second process")
+            }
+        });
+        court.judge(Law::OwnClone, || LawOutcome::of(own_clone(&trial)));
+        court.judge(Law::Survives, || LawOutcome::of(survives(&trial)));
+        court.judge(Law::Resumes, || LawOutcome::of(resumes(&trial)));
+        court.judge(Law::Canonical, || LawOutcome::of(canonical(&trial.subject, &orders)));
+
+        let recorded = match generation.filter(|_| self.record && court.broken().is_none()) {
+            Some(generation) => self.record_samples(&trial, generation)?,
+            None => 0,
+        };
+        let reading = self.read_samples(&trial.subject, &court)?;
+        court.judge(Law::Meaning, || self.meaning(reading.as_ref(), recorded));
+        let known = self.upcasters.iter().map(Upcaster::reads).collect::<Result<Vec<_>, _>>()?;
+        court.judge(Law::Upcasts, || self.upcast(&trial, reading.as_ref(), &known));
+        court.judge(Law::Golden, || samples(reading.as_ref()));
+        Ok(court.report(&trial, generation))
+    }
+
+    fn record_samples(&self, trial: &Trial<A>, generation: Generation) -> Result<usize, Error> {
+        self.golden.as_ref().map_or(Ok(0), |golden| record(trial, golden, generation))
+    }
+
+    /// What the golden samples say; `None` if there is no folder, or if they cannot be judged.
+    fn read_samples(
+        &mut self,
+        subject: &Subject<A>,
+        court: &Court,
+    ) -> Result<Option<Reading>, Error> {
+        let readers = std::mem::take(&mut self.readers);
+        let Some(golden) = &self.golden else { return Ok(None) };
+        if court.standing(Law::Meaning).is_some() {
+            return Ok(None);
+        }
+        let configure = |builder| readers.into_iter().fold(builder, |builder, add| add(builder));
+        judge(subject, golden, configure).map(Some)
+    }
+
+    fn meaning(&self, reading: Option<&Reading>, recorded: usize) -> LawOutcome {
+        let (Some(golden), Some(reading)) = (&self.golden, reading) else {
+            return no_samples();
+        };
+        let folder = golden.folder.display();
+        if let Some(finding) = &reading.meaning {
+            return LawOutcome::Broken(finding.clone());
+        }
+        if recorded > 0 {
+            let note = format!("{recorded} samples were recorded in {folder}: keep them");
+            return LawOutcome::Holds { note };
+        }
+        if reading.current == 0 {
+            return LawOutcome::unjudged(format!(
+                "{folder} has no usable sample of today's generation: record_golden() writes some"
+            ));
+        }
+        LawOutcome::Holds { note: format!("{} samples", reading.current) }
+    }
+
+    fn upcast(
+        &self,
+        trial: &Trial<A>,
+        reading: Option<&Reading>,
+        known: &[(Generation, CodecId)],
+    ) -> LawOutcome {
+        let lives = self.upcasters.iter().filter_map(|upcaster| upcaster.live.as_deref());
+        let mut findings = lives.filter_map(|upcaster| live(trial, upcaster));
+        let from_samples = || reading.and_then(|reading| reading.upcasts.clone());
+        if let Some(finding) = findings.next().or_else(from_samples) {
+            return LawOutcome::Broken(finding);
+        }
+        let read = reading.map(|reading| reading.read.clone()).unwrap_or_default();
+        let mut idle = BTreeSet::new();
+        for (upcaster, reads) in self.upcasters.iter().zip(known) {
+            if upcaster.live.is_none() && !read.contains(reads) {
+                idle.insert(format!("{}, {}", reads.0, reads.1));
+            }
+        }
+        if !idle.is_empty() {
+            let idle = idle.into_iter().collect::<Vec<_>>().join("; ");
+            return LawOutcome::unjudged(format!("no golden sample is of {idle}"));
+        }
+        if self.upcasters.is_empty() && !self.by_name {
+            return LawOutcome::unjudged("there is no upcaster");
+        }
+        LawOutcome::HOLDS
+    }
+}
+
+fn no_samples() -> LawOutcome {
+    LawOutcome::unjudged("there are no golden samples: golden() names their folder")
+}
+
+/// L-11.
+fn samples(reading: Option<&Reading>) -> LawOutcome {
+    let Some(reading) = reading else { return no_samples() };
+    if let Some(finding) = &reading.golden {
+        return LawOutcome::Broken(finding.clone());
+    }
+    if reading.samples == 0 {
+        return LawOutcome::unjudged("the folder has no samples: record_golden() writes some");
+    }
+    let mut note = format!("{} of {} samples load", reading.loaded, reading.samples);
+    for (why, count) in &reading.replayed {
+        note = format!("{note}; {count} replayed: {why}");
+    }
+    LawOutcome::Holds { note }
+}
+
+/// The verdicts so far.
+struct Court {
+    accepted: BTreeMap<Law, String>,
+    verdicts: Vec<LawVerdict>,
+}
+
+impl Court {
+    fn new(accepted: BTreeMap<Law, String>) -> Self {
+        Self { accepted, verdicts: Vec::new() }
+    }
+
+    fn judge(&mut self, law: Law, judge: impl FnOnce() -> LawOutcome) {
+        let outcome = match self.standing(law) {
+            Some(premise) => LawOutcome::unjudged(format!("{} does not hold", premise.id())),
+            None => catch(judge).unwrap_or_else(|panicked| {
+                LawOutcome::Broken(finding(format!("something panicked with {panicked}")))
+            }),
+        };
+        let outcome = match outcome {
+            LawOutcome::Broken(finding) => match self.accepted.get(&law) {
+                Some(reason) => LawOutcome::Accepted { finding, reason: reason.clone() },
+                None => LawOutcome::Broken(finding),
+            },
+            other => other,
+        };
+        self.enter(law, outcome);
+    }
+
+    fn enter(&mut self, law: Law, outcome: LawOutcome) {
+        self.verdicts.push(LawVerdict { law, outcome });
+    }
+
+    /// The premise of `law` that does not hold, if there is one.
+    fn standing(&self, law: Law) -> Option<Law> {
+        let mut fallen = self.verdicts.iter().filter(|verdict| {
+            matches!(verdict.outcome, LawOutcome::Broken(_) | LawOutcome::Accepted { .. })
+        });
+        fallen.find(|verdict| law.premises().contains(&verdict.law)).map(|verdict| verdict.law)
+    }
+
+    fn broken(&self) -> Option<&LawFinding> {
+        self.verdicts.iter().find_map(|verdict| match &verdict.outcome {
+            LawOutcome::Broken(finding) => Some(finding),
+            _ => None,
+        })
+    }
+
+    fn report<A: Aggregate>(self, trial: &Trial<A>, generation: Option<Generation>) -> LawReport {
+        LawReport {
+            kind: A::KIND.to_owned(),
+            type_name: short_name(type_name::<A>()),
+            generation,
+            codec: trial.subject.codec.id(),
+            seed: trial.seed,
+            histories: trial.histories.len() as u64,
+            events: trial.histories.iter().map(|history| history.events.len() as u64).sum(),
+            verdicts: self.verdicts,
+            is_bystander: false,
+        }
+    }
+}

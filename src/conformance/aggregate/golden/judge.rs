@@ -1,0 +1,213 @@
+//! L-09, L-10 and L-11: golden samples against today's code, through the real engine.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::sample::{EventText, Golden, Sample, anchor, read_all};
+use super::source::{Events, OneHistory, now};
+use crate::backend::memory::MemoryStore;
+use crate::codec::{Codec, CodecId};
+use crate::compress::Compression;
+use crate::conformance::aggregate::panics::catch;
+use crate::conformance::aggregate::report::LawFinding;
+use crate::conformance::aggregate::subject::{Subject, resume};
+use crate::conformance::aggregate::trial::finding;
+use crate::engine::{EngineBuilder, SnapshotEngine};
+use crate::envelope::{Header, Reject};
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::manager::{Fetched, Loaded, SnapshotManager};
+use crate::state::Aggregate;
+use crate::store::{PutOptions, Selection, SnapshotStore};
+
+/// What the samples say.
+#[derive(Default)]
+pub(in super::super) struct Reading {
+    /// L-09.
+    pub(in super::super) meaning: Option<LawFinding>,
+    /// L-10.
+    pub(in super::super) upcasts: Option<LawFinding>,
+    /// L-11.
+    pub(in super::super) golden: Option<LawFinding>,
+    /// How many samples of today's generation and codec were judged.
+    pub(in super::super) current: usize,
+    /// How many samples were looked at.
+    pub(in super::super) samples: usize,
+    /// How many of them load.
+    pub(in super::super) loaded: usize,
+    /// Why others are replayed instead, and how many.
+    pub(in super::super) replayed: BTreeMap<String, usize>,
+    /// The other generations and codecs that today's code made use of.
+    pub(in super::super) read: BTreeSet<(Generation, CodecId)>,
+}
+
+/// Which law a sample breaks.
+enum Breaks {
+    Meaning(String),
+    Upcasts(String),
+    Golden(String),
+}
+
+/// Judges all samples in the folder. `configure` makes the engine read what the application reads.
+pub(in super::super) fn judge<A: Aggregate>(
+    subject: &Subject<A>,
+    golden: &Golden<A::Event>,
+    configure: impl FnOnce(EngineBuilder<A>) -> EngineBuilder<A>,
+) -> Result<Reading, Error> {
+    let (source, store) = (OneHistory::new(), MemoryStore::new());
+    let codec = subject.codec.clone();
+    let builder = SnapshotEngine::builder_with_codec(source.clone(), store.clone(), codec);
+    let engine = configure(builder.compression(Compression::none())).build()?;
+    let court = Court { subject, text: &golden.text, engine, source, store };
+    let mut reading = Reading::default();
+    for sample in read_all(&golden.folder)? {
+        reading.samples += 1;
+        let judged = catch(|| court.sample(&sample, &mut reading));
+        let breaks = match judged {
+            Ok(Ok(())) => continue,
+            Ok(Err(breaks)) => breaks,
+            Err(panicked) => Breaks::Golden(format!("makes something panic with {panicked}")),
+        };
+        let (law, text) = match breaks {
+            Breaks::Meaning(text) => (&mut reading.meaning, text),
+            Breaks::Upcasts(text) => (&mut reading.upcasts, text),
+            Breaks::Golden(text) => (&mut reading.golden, text),
+        };
+        law.get_or_insert_with(|| finding(format!("the sample {} {text}", path(golden, &sample))));
+    }
+    Ok(reading)
+}
+
+fn path<E>(golden: &Golden<E>, sample: &Sample) -> String {
+    Path::new(&golden.folder).join(&sample.name).display().to_string()
+}
+
+struct Court<'c, A: Aggregate> {
+    subject: &'c Subject<A>,
+    text: &'c EventText<A::Event>,
+    engine: SnapshotEngine<A>,
+    source: OneHistory<A::Event>,
+    store: MemoryStore,
+}
+
+impl<A: Aggregate> Court<'_, A> {
+    fn sample(&self, sample: &Sample, reading: &mut Reading) -> Result<(), Breaks> {
+        let golden = |text: String| Breaks::Golden(text);
+        let header = sample.record.verify().map_err(|r| golden(format!("was changed: {r}")))?;
+        let events = self.events(&header, sample).map_err(golden)?;
+        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id);
+        let key = key.map_err(|error| golden(format!("has no valid key: {error}")))?;
+        let is_current = header.generation == self.engine.generation();
+        let own = is_current && header.codec == self.subject.codec.id();
+        let breaks = if is_current { Breaks::Meaning } else { Breaks::Upcasts };
+
+        let folded = replayed(&key, &events, &header).map_err(golden)?;
+        self.source.set(Arc::new(events));
+        let (fetched, loaded) = self.ask(&key, sample).map_err(golden)?;
+        match fetched {
+            Fetched::Absent => return Err(golden("cannot be found once it is stored".to_owned())),
+            Fetched::Usable(snapshot) => {
+                reading.loaded += 1;
+                reading.current += usize::from(own);
+                reading.read.insert((header.generation, header.codec));
+                if let Some(difference) = self.subject.difference(&snapshot.state, &folded.then) {
+                    return Err(breaks(disagrees(&header, is_current, &difference)));
+                }
+            }
+            Fetched::Rejected(rejected) => match rejected.reject {
+                reject if own => return Err(golden(format!("cannot be used: {reject}"))),
+                reject @ Reject::Decode(_) => return Err(breaks(format!("was tried: {reject}"))),
+                reject => {
+                    if matches!(reject, Reject::Upcast(_)) {
+                        reading.read.insert((header.generation, header.codec));
+                    }
+                    *reading.replayed.entry(reject.to_string()).or_default() += 1;
+                }
+            },
+        }
+        match self.subject.difference(&loaded.state, &folded.now) {
+            Some(difference) => Err(breaks(format!(
+                "loads as another state than replaying its events gives: {difference}"
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// The events beside the record, if both are as they were recorded.
+    fn events(&self, header: &Header<'_>, sample: &Sample) -> Result<Events<A::Event>, String> {
+        if header.kind != A::KIND {
+            return Err(format!("is of another kind of aggregate, \"{}\"", header.kind));
+        }
+        let text = sample.events.as_ref().ok_or("has no events beside it that can be read")?;
+        let recorded = anchor(text);
+        if header.anchor != Some(recorded.as_slice()) {
+            return Err("was changed: its events are not those that were recorded".to_owned());
+        }
+        let events: Result<Vec<_>, String> = (1..)
+            .zip(text.lines())
+            .map(|(version, line)| {
+                (self.text.read)(line)
+                    .map_err(|error| format!("has an event {version} that cannot be read: {error}"))
+            })
+            .collect();
+        let events = events?;
+        if header.version > events.len() as u64 {
+            return Err("is ahead of its events".to_owned());
+        }
+        Ok(Events { events, anchor: (header.version, recorded.to_vec()) })
+    }
+
+    /// What the engine makes of the snapshot, and of the load.
+    fn ask(&self, key: &AggregateKey, sample: &Sample) -> Result<(Fetched<A>, Loaded<A>), String> {
+        let all = async {
+            self.store.put(vec![sample.record.clone()], PutOptions::default()).await?;
+            let fetched = self.engine.latest_snapshot(key).await;
+            let loaded = self.engine.load(key).await;
+            self.store.delete(key, Selection::All).await?;
+            Ok::<_, Error>((fetched?, loaded?))
+        };
+        match now(all) {
+            Some(asked) => asked.map_err(|error| format!("cannot be loaded: {error}")),
+            None => Err("cannot be loaded without waiting".to_owned()),
+        }
+    }
+}
+
+fn replayed<A: Aggregate>(
+    key: &AggregateKey,
+    events: &Events<A::Event>,
+    header: &Header<'_>,
+) -> Result<Folded<A>, String> {
+    let at = usize::try_from(header.version).unwrap_or(usize::MAX).min(events.events.len());
+    let (before, after) = events.events.split_at(at);
+    let start = catch(|| A::initial(key));
+    let then = start.and_then(|state| resume(state, before));
+    let both = then.and_then(|then| {
+        let copy = catch(|| A::initial(key)).and_then(|state| resume(state, before))?;
+        Ok(Folded { then, now: resume(copy, after)? })
+    });
+    both.map_err(|panicked| format!("has events on which apply panics with {panicked}"))
+}
+
+/// The replayed states at the version of the snapshot, and at the end.
+struct Folded<A> {
+    then: A,
+    now: A,
+}
+
+fn disagrees(header: &Header<'_>, is_current: bool, difference: &str) -> String {
+    let Header { version, generation, .. } = header;
+    if is_current {
+        format!(
+            "({generation}) holds another state at version {version} than replaying its events \
+             gives today: {difference}. Folds have changed their meaning: raise SCHEMA_VERSION"
+        )
+    } else {
+        format!(
+            "({generation}) is read as another state at version {version} than replaying its \
+             events gives: {difference}"
+        )
+    }
+}

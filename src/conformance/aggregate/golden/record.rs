@@ -1,0 +1,101 @@
+//! Recording golden samples of today's generation: [`record`].
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::sample::{EVENTS, EventText, Golden, RECORD, anchor, io_failed, prefix, read_all};
+use super::source::recorded_at;
+use crate::codec::Codec;
+use crate::compress::Compression;
+use crate::conformance::aggregate::subject::Subject;
+use crate::conformance::aggregate::trial::Trial;
+use crate::envelope::{Record, RecordBuilder};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::generation::Generation;
+use crate::state::Aggregate;
+
+/// So many histories become samples.
+const SAMPLES: usize = 8;
+
+/// Writes samples of `generation`, unless there are any; returns how many.
+pub(in super::super) fn record<A: Aggregate>(
+    trial: &Trial<A>,
+    golden: &Golden<A::Event>,
+    generation: Generation,
+) -> Result<usize, Error> {
+    let prefix = prefix(generation, trial.subject.codec.id());
+    if read_all(&golden.folder)?.iter().any(|sample| sample.name.starts_with(&prefix)) {
+        return Ok(0);
+    }
+    let folder = &golden.folder;
+    fs::create_dir_all(folder).map_err(|error| io_failed(RECORDING, folder, error))?;
+    let histories = trial.histories.iter().filter(|history| !history.events.is_empty());
+    let mut written = 0;
+    for history in histories.take(SAMPLES) {
+        let (events, record) = sample(&trial.subject, &history.events, &golden.text, generation)?;
+        let path = folder.join(format!("{prefix}{written:02}"));
+        // The record last: without it there is no sample.
+        write(&path.with_extension(EVENTS), events.as_bytes())?;
+        write(&path.with_extension(RECORD), record.as_bytes())?;
+        written += 1;
+    }
+    Ok(written)
+}
+
+const RECORDING: &str = "record golden samples";
+
+fn sample<A: Aggregate>(
+    subject: &Subject<A>,
+    events: &[A::Event],
+    text: &EventText<A::Event>,
+    generation: Generation,
+) -> Result<(String, Record), Error> {
+    let failed = |message: String| Error::new(ErrorKind::Encode, RECORDING, message);
+    let boxed = |message: &str, error: BoxError| failed(message.to_owned()).with_source(error);
+    let mut lines = String::new();
+    let mut read_back = Vec::with_capacity(events.len());
+    for event in events {
+        let line = (text.write)(event).map_err(|e| boxed("an event cannot be written", e))?;
+        if line.contains(['\n', '\r']) {
+            return Err(failed("the text of an event has a line break".to_owned()));
+        }
+        let event = (text.read)(&line).map_err(|e| boxed("an event cannot be read back", e))?;
+        read_back.push(event);
+        lines.push_str(&line);
+        lines.push('\n');
+    }
+    let folded = |events: &[A::Event]| {
+        subject.fold(events).map_err(|panicked| failed(format!("apply panics with {panicked}")))
+    };
+    if let Some(difference) = subject.difference(&folded(events)?, &folded(&read_back)?) {
+        return Err(failed(format!(
+            "events that are written and read back fold to another state: {difference}"
+        )));
+    }
+    // Some events follow the snapshot, so that loads go on from it.
+    let at = events.len() - events.len() / 3;
+    let state = folded(events.get(..at).unwrap_or_default())?;
+    let raw = subject.encode(&state).map_err(|e| boxed("a state cannot be encoded", e))?;
+    let version = at as u64;
+    let record = RecordBuilder::new(subject.key.clone(), generation, version, recorded_at(version))
+        .codec(subject.codec.id())
+        .compression(Compression::none())
+        .anchor(anchor(&lines))
+        .build(&raw)?;
+    Ok((lines, record))
+}
+
+/// Never overwrites. What an interrupted recording left behind is fine if it is the same.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let file = OpenOptions::new().write(true).create_new(true).open(path);
+    let written = match file {
+        Ok(mut file) => file.write_all(bytes),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let there = fs::read(path).is_ok_and(|there| there == bytes);
+            if there { Ok(()) } else { Err(error) }
+        }
+        Err(error) => Err(error),
+    };
+    written.map_err(|error| io_failed(RECORDING, path, error))
+}

@@ -1,0 +1,70 @@
+//! The histories that the laws are judged by: [`generate`].
+
+use super::choices::Choices;
+use super::panics::catch;
+use super::subject::Subject;
+use crate::error::{Error, ErrorKind};
+use crate::state::Aggregate;
+
+/// The events of one made-up aggregate, oldest first.
+pub(super) struct History<E> {
+    pub(super) number: u32,
+    pub(super) events: Vec<E>,
+}
+
+impl<E> History<E> {
+    pub(super) fn events(&self) -> Vec<&E> {
+        self.events.iter().collect()
+    }
+}
+
+/// How histories are made.
+pub(super) struct Plan<A: Aggregate> {
+    pub(super) seed: u64,
+    pub(super) histories: u32,
+    pub(super) longest: u32,
+    pub(super) next: Box<Next<A>>,
+    pub(super) is_over: Option<Box<IsOver<A>>>,
+}
+
+pub(super) type Next<A> = dyn Fn(&A, &mut Choices) -> <A as Aggregate>::Event + Send + Sync;
+pub(super) type IsOver<A> = dyn Fn(&A) -> bool + Send + Sync;
+
+impl<A: Aggregate> Plan<A> {
+    /// All histories: the first one as long as allowed, the second one empty, the others of random
+    /// length. One in which `apply` panics ends with the event that it cannot take.
+    pub(super) fn generate(&self, subject: &Subject<A>) -> Result<Vec<History<A::Event>>, Error> {
+        (0..self.histories).map(|number| self.history(subject, number)).collect()
+    }
+
+    fn history(&self, subject: &Subject<A>, number: u32) -> Result<History<A::Event>, Error> {
+        let mut choices = Choices::new(self.seed ^ u64::from(number).wrapping_mul(0x9e37_79b9));
+        let len = match number {
+            0 => self.longest,
+            1 => 0,
+            _ => u32::try_from(choices.below(u64::from(self.longest) + 1)).unwrap_or(self.longest),
+        };
+        let mut events = Vec::new();
+        let Ok(mut state) = subject.initial() else { return Ok(History { number, events }) };
+        for _ in 0..len {
+            let next = catch(|| {
+                let over = self.is_over.as_ref().is_some_and(|is_over| is_over(&state));
+                (!over).then(|| (self.next)(&state, &mut choices))
+            });
+            let next = next.map_err(|panicked| {
+                Error::new(
+                    ErrorKind::InvalidInput,
+                    "make up a history",
+                    format!("the event generator panicked: {panicked}"),
+                )
+            })?;
+            let Some(event) = next else { break };
+            events.push(event);
+            let Some(event) = events.last() else { break };
+            if catch(|| state.apply(event)).is_err() {
+                break;
+            }
+        }
+        Ok(History { number, events })
+    }
+}

@@ -1,0 +1,122 @@
+//! [`Law`]: what an aggregate must keep for a load to equal a replay.
+
+use std::fmt;
+
+/// What an aggregate must keep for a load to equal a replay.
+///
+/// Ids are stable: a law keeps its id, and a law that is withdrawn leaves a gap. A law is judged
+/// only if the laws that it builds on ([`premises`](Self::premises)) are not broken, so a report
+/// names the cause and not what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Law {
+    /// **L-01** `initial` and `apply` do not panic: an event that was recorded has happened.
+    Total,
+    /// **L-02** Folding the same events again, in the same process, gives the same state. Broken
+    /// by clocks, random numbers, counters outside the state, and folds that depend on the order
+    /// in which a hash map iterates.
+    Repeatable,
+    /// **L-03** So does folding them on another thread. Broken by thread-local values.
+    AnyThread,
+    /// **L-04** So does folding them in another process, which runs the same test again. Broken by
+    /// process ids, addresses, and values that are computed once per process.
+    AnyProcess,
+    /// **L-05** A clone equals its original and shares nothing with it: the engine folds new
+    /// events into clones of states that others still read. Broken by interior mutability behind
+    /// a shared pointer.
+    OwnClone,
+    /// **L-06** The codec can carry the type, and each state that occurs comes back as it was:
+    /// encode, decode, encode again.
+    Survives,
+    /// **L-07** A snapshot of each version, decoded and folded to the end, gives the state that
+    /// replaying gives. Broken by fields that are not stored and still matter, and by values that
+    /// are rounded when they are stored.
+    Resumes,
+    /// **L-08** Equal states give equal bytes. Broken by hash maps and sets, whose order is
+    /// another one each time; loads are right all the same, but stores cannot tell whether two
+    /// snapshots of a version are identical. [Accept](super::AggregateCheck::accept) it if that
+    /// does not matter.
+    Canonical,
+    /// **L-09** Replaying the events of a golden sample of today's generation gives the state that
+    /// was recorded. Broken by a fold whose meaning changed while
+    /// [`SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION) stayed, and by clocks too coarse for
+    /// L-02.
+    Meaning,
+    /// **L-10** What the upcasters make of an old state is what replaying its events gives today.
+    Upcasts,
+    /// **L-11** Golden samples are as they were recorded, their events can still be read, and each
+    /// of them loads, or is rejected for a reason and replayed.
+    Golden,
+}
+
+impl Law {
+    /// All laws, in the order of their ids.
+    pub const ALL: &'static [Self] = &[
+        Self::Total,
+        Self::Repeatable,
+        Self::AnyThread,
+        Self::AnyProcess,
+        Self::OwnClone,
+        Self::Survives,
+        Self::Resumes,
+        Self::Canonical,
+        Self::Meaning,
+        Self::Upcasts,
+        Self::Golden,
+    ];
+
+    /// The id: `"L-01"`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Total => "L-01",
+            Self::Repeatable => "L-02",
+            Self::AnyThread => "L-03",
+            Self::AnyProcess => "L-04",
+            Self::OwnClone => "L-05",
+            Self::Survives => "L-06",
+            Self::Resumes => "L-07",
+            Self::Canonical => "L-08",
+            Self::Meaning => "L-09",
+            Self::Upcasts => "L-10",
+            Self::Golden => "L-11",
+        }
+    }
+
+    /// The law as a short sentence, in lower case and without a full stop.
+    pub const fn statement(self) -> &'static str {
+        match self {
+            Self::Total => "apply takes every event",
+            Self::Repeatable => "folding again gives the same state",
+            Self::AnyThread => "another thread folds to the same state",
+            Self::AnyProcess => "another process folds to the same state",
+            Self::OwnClone => "a clone goes its own way",
+            Self::Survives => "a state survives its codec",
+            Self::Resumes => "resuming from any version equals replaying",
+            Self::Canonical => "equal states give equal bytes",
+            Self::Meaning => "a generation keeps its meaning",
+            Self::Upcasts => "upcasters agree with replaying",
+            Self::Golden => "golden samples load or are replayed",
+        }
+    }
+
+    /// The laws without which this one cannot be judged.
+    pub const fn premises(self) -> &'static [Self] {
+        match self {
+            Self::Total => &[],
+            Self::Repeatable | Self::Survives => &[Self::Total],
+            Self::AnyThread | Self::OwnClone => &[Self::Total, Self::Repeatable],
+            Self::AnyProcess => &[Self::Total, Self::Repeatable, Self::AnyThread],
+            Self::Canonical => &[Self::Total, Self::Survives],
+            Self::Resumes | Self::Meaning | Self::Upcasts | Self::Golden => {
+                &[Self::Total, Self::Repeatable, Self::Survives]
+            }
+        }
+    }
+}
+
+/// Id and statement: "L-02 folding again gives the same state".
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.id(), self.statement())
+    }
+}

@@ -1,0 +1,136 @@
+//! L-01, L-02, L-03 and L-05: what holds for folds before anything is encoded.
+
+use std::thread;
+use std::time::Duration;
+
+use super::super::panics::{Panicked, catch};
+use super::super::report::LawFinding;
+use super::super::shrink::Fault;
+use super::super::subject::{Subject, resume};
+use super::super::trial::{Trial, finding};
+use crate::state::Aggregate;
+
+/// L-01.
+pub(in super::super) fn total<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+    if let Err(panicked) = trial.subject.initial() {
+        return Some(finding(format!("initial panics with {panicked}")));
+    }
+    trial.search(|subject, events| {
+        let panicked = subject.fold(events.iter().copied()).err()?;
+        let sort = panicked.place.clone().unwrap_or_else(|| panicked.message.clone());
+        Some(Fault { sort, text: format!("apply panics with {panicked}") })
+    })
+}
+
+/// L-02: `ends` are the states in which the histories ended when they were folded before.
+pub(in super::super) fn repeatable<A: Aggregate>(
+    trial: &Trial<A>,
+    ends: &[A],
+    pause: Duration,
+) -> Option<LawFinding> {
+    thread::sleep(pause);
+    let subject = &trial.subject;
+    // In the other order, so that what the fold keeps outside the state comes to light.
+    trial.histories.iter().zip(ends).rev().find_map(|(history, end)| {
+        let again = subject.fold(&history.events);
+        let text = other_state(subject, end, again, "folding the same events twice")?;
+        Some(trial.finding(history, Fault::new(text), |events| {
+            let first = subject.fold(events.iter().copied()).ok()?;
+            let again = subject.fold(events.iter().copied());
+            other_state(subject, &first, again, "folding the same events twice").map(Fault::new)
+        }))
+    })
+}
+
+/// L-03.
+pub(in super::super) fn another_thread<A: Aggregate>(
+    trial: &Trial<A>,
+    ends: &[A],
+) -> Result<Option<LawFinding>, String> {
+    let subject = &trial.subject;
+    let on_thread = |history: &[&A::Event]| -> Result<Result<A, Panicked>, String> {
+        in_new_thread(|| subject.fold(history.iter().copied()))
+    };
+    let folded: Vec<_> = in_new_thread(|| {
+        trial.histories.iter().map(|history| subject.fold(&history.events)).collect()
+    })?;
+    let here_and_there = "folding the same events here and on another thread";
+    let broken = trial.histories.iter().zip(ends).zip(folded);
+    let mut broken = broken.filter_map(|((history, end), again)| {
+        let text = other_state(subject, end, again, here_and_there)?;
+        Some(trial.finding(history, Fault::new(text), |events| {
+            let here = subject.fold(events.iter().copied()).ok()?;
+            let there = on_thread(events).ok()?;
+            other_state(subject, &here, there, here_and_there).map(Fault::new)
+        }))
+    });
+    Ok(broken.next())
+}
+
+fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
+    thread::scope(|scope| {
+        let started = thread::Builder::new().spawn_scoped(scope, work);
+        let running = started.map_err(|error| format!("no thread can be started: {error}"))?;
+        running.join().map_err(|_| "the thread panicked".to_owned())
+    })
+}
+
+fn other_state<A: Aggregate>(
+    subject: &Subject<A>,
+    first: &A,
+    again: Result<A, Panicked>,
+    what: &str,
+) -> Option<String> {
+    match again {
+        Ok(again) => {
+            let difference = subject.difference(first, &again)?;
+            Some(format!("{what} gives two states: {difference}"))
+        }
+        Err(panicked) => Some(format!("{what} panics one time only, with {panicked}")),
+    }
+}
+
+/// L-05.
+pub(in super::super) fn own_clone<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+    trial.search(|subject, events| {
+        let end = subject.fold(events.iter().copied()).ok()?;
+        let mut state = subject.initial().ok()?;
+        for version in 0..=events.len() {
+            if let Some(text) = bad_clone(subject, &state, version, events, &end) {
+                return Some(Fault::new(text));
+            }
+            state = resume(state, events.get(version).copied()).ok()?;
+        }
+        None
+    })
+}
+
+fn bad_clone<A: Aggregate>(
+    subject: &Subject<A>,
+    state: &A,
+    version: usize,
+    events: &[&A::Event],
+    end: &A,
+) -> Option<String> {
+    let clone = match catch(|| state.clone()) {
+        Ok(clone) => clone,
+        Err(panicked) => return Some(format!("clone panics with {panicked}")),
+    };
+    if let Some(difference) = subject.difference(state, &clone) {
+        return Some(format!(
+            "a clone of the state at version {version} is not equal to it: {difference}"
+        ));
+    }
+    let before = subject.digest(state);
+    let folded = resume(clone, events.iter().skip(version).copied()).ok()?;
+    let after = subject.digest(state);
+    // Asked twice, because a codec may give other bytes each time.
+    if before != after && after == subject.digest(state) {
+        return Some(format!(
+            "folding events into a clone of the state at version {version} changes the state that \
+             was cloned: they share something"
+        ));
+    }
+    let difference = subject.difference(&folded, end)?;
+    Some(format!("a clone of the state at version {version} folds to another end: {difference}"))
+}

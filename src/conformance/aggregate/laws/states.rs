@@ -1,0 +1,169 @@
+//! L-06, L-07 and L-08: what holds for states and their bytes.
+
+use super::super::report::LawFinding;
+use super::super::shrink::Fault;
+use super::super::subject::{Sameness, Subject, resume};
+use super::super::tree::{Compared, Unordered, discover};
+use super::super::trial::{Trial, finding};
+use crate::codec::Codec;
+use crate::error::BoxError;
+use crate::state::Aggregate;
+
+/// How often the bytes of one state are decoded to see whether they come back in the same order:
+/// two entries of a hash map keep theirs in half of the cases.
+const DECODES: usize = 4;
+
+/// L-06.
+pub(in super::super) fn survives<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+    if let Err(error) = trial.subject.codec.inspect() {
+        return Some(finding(error));
+    }
+    trial.search(|subject, events| {
+        let mut state = subject.initial().ok()?;
+        for version in 0..=events.len() {
+            if let Some(what) = lost(subject, &state) {
+                return Some(Fault::new(format!("the state at version {version} {what}")));
+            }
+            state = resume(state, events.get(version).copied()).ok()?;
+        }
+        None
+    })
+}
+
+fn lost<A: Aggregate>(subject: &Subject<A>, state: &A) -> Option<String> {
+    let codec = subject.codec.id();
+    let bytes = match subject.encode(state) {
+        Ok(bytes) => bytes,
+        Err(error) => return Some(format!("is refused by {codec}: {}", chain(&error))),
+    };
+    let decoded = match subject.decode(&bytes) {
+        Ok(decoded) => decoded,
+        Err(error) => {
+            return Some(format!("cannot be read back by {codec}: {}", chain(&error)));
+        }
+    };
+    if let Err(error) = subject.encode(&decoded) {
+        return Some(format!("cannot be encoded again by {codec}: {}", chain(&error)));
+    }
+    let difference = subject.difference(state, &decoded)?;
+    Some(format!("comes back as another one from {codec}: {difference}"))
+}
+
+/// L-07.
+pub(in super::super) fn resumes<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+    trial.search(|subject, events| {
+        let end = subject.fold(events.iter().copied()).ok()?;
+        let mut state = subject.initial().ok()?;
+        // What was decoded from the version before.
+        let mut behind: Option<A> = None;
+        for (at, event) in events.iter().enumerate() {
+            state = resume(state, [*event]).ok()?;
+            if let Some(behind) = behind.take()
+                && let Some(text) = resumed(subject, behind, at, &[*event], &state)
+            {
+                return Some(Fault::new(text));
+            }
+            let bytes = subject.encode(&state).ok()?;
+            let rest = events.get(at + 1..).unwrap_or_default();
+            let decoded = subject.decode(&bytes).ok()?;
+            if let Some(text) = resumed(subject, decoded, at + 1, rest, &end) {
+                return Some(Fault::new(text));
+            }
+            behind = subject.decode(&bytes).ok();
+        }
+        None
+    })
+}
+
+fn resumed<A: Aggregate>(
+    subject: &Subject<A>,
+    decoded: A,
+    version: usize,
+    rest: &[&A::Event],
+    expected: &A,
+) -> Option<String> {
+    let events = if rest.len() == 1 { "event" } else { "events" };
+    let from = format!("a snapshot of version {version} and {} more {events}", rest.len());
+    match resume(decoded, rest.iter().copied()) {
+        Err(panicked) => Some(format!("{from}: apply panics with {panicked}")),
+        Ok(state) => {
+            let difference = subject.difference(&state, expected)?;
+            Some(format!("{from} give another state than replaying: {difference}"))
+        }
+    }
+}
+
+/// What is known about the order of things in the states.
+#[derive(Default)]
+pub(in super::super) struct Orders {
+    /// What iterates in another order each time.
+    pub(in super::super) unordered: Unordered,
+    /// The same state gave other bytes.
+    other_bytes: bool,
+}
+
+/// Looks for what iterates in another order each time, in the states in which the histories end.
+pub(in super::super) fn orders<A: Aggregate>(subject: &Subject<A>, ends: &[A]) -> Orders {
+    let mut orders = Orders::default();
+    for end in ends {
+        orders.look_at(subject, end);
+    }
+    orders
+}
+
+impl Orders {
+    /// Whatever fails here is found, and told, when L-06 is judged.
+    fn look_at<A: Aggregate>(&mut self, subject: &Subject<A>, state: &A) {
+        let Ok(bytes) = subject.encode(state) else { return };
+        let decoded = (0..DECODES).filter_map(|_| subject.decode(&bytes).ok());
+        let decoded: Vec<A> = decoded.collect();
+        let Some((first, others)) = decoded.split_first() else { return };
+        for other in others {
+            let again = subject.encode(other);
+            if again.as_ref().is_ok_and(|again| *again == bytes) {
+                continue;
+            }
+            if let (Some(a), Some(b)) = (subject.tree(first), subject.tree(other))
+                && let Compared::Same(found) = discover(&a, &b)
+            {
+                self.other_bytes = true;
+                self.unordered.extend(found);
+            }
+            if let Sameness::OtherBytes(found) = subject.compare(state, other) {
+                self.other_bytes = true;
+                self.unordered.extend(found);
+            }
+        }
+    }
+}
+
+/// L-08.
+pub(in super::super) fn canonical<A: Aggregate>(
+    subject: &Subject<A>,
+    orders: &Orders,
+) -> Option<LawFinding> {
+    if !orders.other_bytes {
+        return None;
+    }
+    let codec = subject.codec.id();
+    if orders.unordered.is_empty() {
+        return Some(finding(format!("{codec} gives other bytes for the same state each time")));
+    }
+    let places = orders.unordered.iter().map(|(path, ty)| format!("{path}, a {ty}"));
+    let places = places.collect::<Vec<_>>().join("; ");
+    Some(finding(format!(
+        "these iterate in another order each time: {places}. Use a BTreeMap or BTreeSet, or write \
+         them in order"
+    )))
+}
+
+/// An error and its causes, in one line.
+fn chain(error: &BoxError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

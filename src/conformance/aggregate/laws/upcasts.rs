@@ -1,0 +1,53 @@
+//! L-10, where the old type still folds events: the upcaster against today's fold.
+
+use super::super::report::LawFinding;
+use super::super::shrink::Fault;
+use super::super::subject::{Subject, resume};
+use super::super::trial::Trial;
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+
+/// What an upcaster makes of the old state at one version; `None` if it refuses.
+pub(in super::super) type Lifted<A> = Result<Option<A>, String>;
+/// The old fold of some events, upcast at each version from 1 on.
+pub(in super::super) type Live<A> =
+    dyn Fn(&AggregateKey, &[&<A as Aggregate>::Event]) -> Vec<Lifted<A>> + Send + Sync;
+
+/// L-10 for one upcaster.
+pub(in super::super) fn live<A: Aggregate>(
+    trial: &Trial<A>,
+    upcaster: &Live<A>,
+) -> Option<LawFinding> {
+    trial.search(|subject, events| {
+        let end = subject.fold(events.iter().copied()).ok()?;
+        let mut state = subject.initial().ok()?;
+        let lifted = upcaster(&subject.key, events);
+        for ((at, event), lifted) in events.iter().enumerate().zip(lifted) {
+            state = resume(state, [*event]).ok()?;
+            let rest = events.get(at + 1..).unwrap_or_default();
+            if let Some(what) = wrong(subject, lifted, &state, rest, &end) {
+                return Some(Fault::new(format!("the old state at version {} {what}", at + 1)));
+            }
+        }
+        None
+    })
+}
+
+fn wrong<A: Aggregate>(
+    subject: &Subject<A>,
+    lifted: Lifted<A>,
+    state: &A,
+    rest: &[&A::Event],
+    end: &A,
+) -> Option<String> {
+    let lifted = match lifted {
+        Ok(lifted) => lifted?,
+        Err(why) => return Some(why),
+    };
+    if let Some(difference) = subject.difference(&lifted, state) {
+        return Some(format!("is upcast to another state than replaying gives: {difference}"));
+    }
+    let folded = resume(lifted, rest.iter().copied()).ok()?;
+    let difference = subject.difference(&folded, end)?;
+    Some(format!("is upcast to a state that folds to another end: {difference}"))
+}

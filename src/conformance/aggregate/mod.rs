@@ -1,0 +1,111 @@
+//! For application authors: does an aggregate keep the [laws](Law)?
+//!
+//! [`aggregate()`] makes up histories with the application's event generator, folds, encodes and
+//! resumes them, and compares.
+
+mod check;
+mod choices;
+mod court;
+mod golden;
+mod history;
+mod law;
+mod laws;
+mod panics;
+mod process;
+mod report;
+mod shrink;
+mod subject;
+mod tree;
+mod trial;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{Codec, Postcard};
+use crate::state::Aggregate;
+
+pub use check::AggregateCheck;
+pub use choices::Choices;
+pub use law::Law;
+pub use report::{FailingHistory, LawFinding, LawOutcome, LawReport, LawVerdict, LawsBroken};
+
+use subject::Shared;
+
+/// Begins a check of the [laws](Law) that make a load of `A` equal a full replay.
+///
+/// `generate` makes the next event of a history, given the state so far, so that it can make
+/// events that are valid there. It must depend on nothing but its arguments.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use snapfold::{Aggregate, AggregateKey};
+/// # #[derive(Clone, PartialEq, Serialize, Deserialize)]
+/// # struct Account { balance: i64 }
+/// # #[derive(Debug, Serialize, Deserialize)]
+/// # enum Moved { In(i64), Out(i64) }
+/// # impl Aggregate for Account {
+/// #     type Event = Moved;
+/// #     const KIND: &'static str = "account";
+/// #     const SCHEMA_VERSION: u32 = 1;
+/// #     fn initial(_: &AggregateKey) -> Self { Account { balance: 0 } }
+/// #     fn apply(&mut self, event: &Moved) {
+/// #         match event {
+/// #             Moved::In(amount) => self.balance += amount,
+/// #             Moved::Out(amount) => self.balance -= amount,
+/// #         }
+/// #     }
+/// # }
+/// use snapfold::conformance;
+///
+/// // #[test]
+/// fn accounts_keep_the_laws() -> Result<(), Box<dyn std::error::Error>> {
+///     let report = conformance::aggregate::<Account>(|account, choices| {
+///         let amount = choices.between(1..=1_000);
+///         if amount < account.balance && choices.chance(40) {
+///             Moved::Out(amount)
+///         } else {
+///             Moved::In(amount)
+///         }
+///     })
+///     .compare(|a, b| a == b)
+///     .debug_events()
+///     .seed(7)
+///     .check()?;
+///     println!("{report}");
+///     report.assert()?;
+///     Ok(())
+/// }
+/// # accounts_keep_the_laws().unwrap();
+/// ```
+///
+/// # Golden samples
+/// [`golden`](AggregateCheck::golden) names a folder of snapshots that were recorded in earlier
+/// releases, each with the events behind it, and
+/// [`record_golden`](AggregateCheck::record_golden) adds some for a generation that has none. They
+/// are the only guard against a fold that begins to *mean* something else while its type stays the
+/// same, and against upcasters that disagree with replaying.
+///
+/// # The second process
+/// L-04 runs the test binary again, with the name of the running test and an environment variable.
+/// The test runs up to this check, which folds the same histories, writes down what it gets and
+/// ends the process; so what the test does before the check is done twice, and other checks in the
+/// same test judge nothing there. It works with `cargo test` and `cargo nextest`; where the name
+/// of the test cannot be found out, the law is reported as not judged, with what to do about it.
+/// In a test that checks one aggregate several times with one generator, give each check a seed of
+/// its own.
+pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
+    generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
+) -> AggregateCheck<A> {
+    let mut check = AggregateCheck::new(Shared::new(Postcard), generate);
+    check.lens = Some(|state, is_human_readable| tree::write(state, is_human_readable));
+    check
+}
+
+/// The same for states that serde does not know: they are compared by the bytes that `codec`
+/// gives, and differences have no path.
+pub fn aggregate_with_codec<A: Aggregate>(
+    codec: impl Codec<A>,
+    generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
+) -> AggregateCheck<A> {
+    AggregateCheck::new(Shared::new(codec), generate)
+}

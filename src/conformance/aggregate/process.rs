@@ -1,0 +1,238 @@
+//! L-04: the same folds in another process, which is this test, run again.
+//!
+//! The second process is told through [`VARIABLE`] which check is meant and where its answer goes.
+//! When it comes to that check it folds, writes what it got, and ends; on its way there, other
+//! checks judge nothing.
+
+use std::env;
+use std::fmt::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use twox_hash::XxHash3_64;
+
+use super::panics::catch;
+use super::report::{FailingHistory, LawFinding, LawOutcome};
+use super::trial::Trial;
+use crate::state::Aggregate;
+
+/// "<identity of the check> <path of the answer>".
+const VARIABLE: &str = "SNAPFOLD_SECOND_PROCESS";
+/// The second process is ended if it takes longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What this process is to a check.
+pub(super) enum Role {
+    Judge,
+    /// It is the second process, and this is the check that it was started for.
+    Answer(PathBuf),
+    /// It was started for another check.
+    Bystander,
+}
+
+/// The check with this identity in this process.
+pub(super) fn role(identity: u64) -> Role {
+    let Some(order) = env::var_os(VARIABLE) else { return Role::Judge };
+    let order = order.to_string_lossy().into_owned();
+    match order.split_once(' ') {
+        Some((wanted, path)) if wanted == format!("{identity:016x}") => {
+            Role::Answer(PathBuf::from(path))
+        }
+        _ => Role::Bystander,
+    }
+}
+
+/// One version of one history, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fold {
+    history: u32,
+    version: u64,
+    /// Of the event, if events can be written.
+    event: u64,
+    state: Option<u64>,
+}
+
+fn folds<A: Aggregate>(trial: &Trial<A>) -> Vec<Fold> {
+    let mut folds = Vec::new();
+    for history in &trial.histories {
+        let Ok(mut state) = trial.subject.initial() else { return folds };
+        let event = |event: &A::Event| {
+            let shown = trial.show.as_ref().and_then(|show| catch(|| show(event)).ok());
+            shown.map_or(0, |text| XxHash3_64::oneshot(text.as_bytes()))
+        };
+        for (version, next) in (1..).zip(&history.events) {
+            if catch(|| state.apply(next)).is_err() {
+                return folds;
+            }
+            let state = trial.subject.digest(&state);
+            folds.push(Fold { history: history.number, version, event: event(next), state });
+        }
+    }
+    folds
+}
+
+/// Writes the answer and ends the process.
+pub(super) fn answer<A: Aggregate>(trial: &Trial<A>, path: &Path) -> ! {
+    let mut text = String::new();
+    for Fold { history, version, event, state } in folds(trial) {
+        let state = state.map_or_else(|| "-".to_owned(), |state| state.to_string());
+        // Writing to a String does not fail.
+        let _ = writeln!(text, "{history} {version} {event} {state}");
+    }
+    text.push_str("end\n");
+    // The file is there: the first process made it. If it cannot be written, that process says so.
+    let file = OpenOptions::new().write(true).open(path);
+    let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
+    process::exit(i32::from(written.is_err()))
+}
+
+fn parse(text: &str) -> Option<Vec<Fold>> {
+    let lines = text.strip_suffix("end\n")?.lines();
+    let parse = |line: &str| {
+        let mut words = line.split(' ');
+        let mut word = || words.next();
+        Some(Fold {
+            history: word()?.parse().ok()?,
+            version: word()?.parse().ok()?,
+            event: word()?.parse().ok()?,
+            state: word()?.parse().ok(),
+        })
+    };
+    lines.map(parse).collect()
+}
+
+/// L-04.
+pub(super) fn another_process<A: Aggregate>(
+    trial: &Trial<A>,
+    identity: u64,
+    test: Option<&str>,
+) -> LawOutcome {
+    let there = test_name(test).and_then(|test| ask(identity, &test));
+    let there = match there {
+        Ok(there) => there,
+        Err(why) => return LawOutcome::Unjudged { why },
+    };
+    let here = folds(trial);
+    let other_events = || {
+        LawOutcome::unjudged(
+            "the generator makes other events in another process: it must depend on nothing but \
+             its arguments",
+        )
+    };
+    for (here, there) in here.iter().zip(&there) {
+        let same_place = (here.history, here.version) == (there.history, there.version);
+        if !same_place || here.event != there.event {
+            return other_events();
+        }
+        if here.state != there.state {
+            return LawOutcome::Broken(differs(trial, here));
+        }
+    }
+    if here.len() == there.len() { LawOutcome::HOLDS } else { other_events() }
+}
+
+fn differs<A: Aggregate>(trial: &Trial<A>, fold: &Fold) -> LawFinding {
+    let history = trial.histories.iter().find(|history| history.number == fold.history);
+    let events = history.map(|history| history.events.as_slice()).unwrap_or_default();
+    let kept = events.iter().zip(1..=fold.version);
+    let shown = kept.clone().filter_map(|(event, _)| {
+        let show = trial.show.as_ref()?;
+        catch(|| show(event)).ok()
+    });
+    let unless = if trial.show.is_some() {
+        ""
+    } else {
+        ", unless the generator makes other events there (show_events would tell)"
+    };
+    LawFinding {
+        text: format!(
+            "folding the same events in another process gives another state at version {}{unless}",
+            fold.version
+        ),
+        history: Some(FailingHistory {
+            number: fold.history,
+            seed: trial.seed,
+            length: events.len() as u64,
+            shown: shown.collect(),
+            versions: kept.map(|(_, version)| version).collect(),
+        }),
+    }
+}
+
+/// The name by which the test harness knows the test that is running.
+fn test_name(given: Option<&str>) -> Result<String, String> {
+    if let Some(name) = given {
+        return Ok(name.to_owned());
+    }
+    let unknown = "this process cannot be started again by itself: give the check the name of its \
+                   test with second_process_runs(\"module::test\")";
+    // Nothing but a test binary of cargo is started unasked: arguments mean something else to
+    // other programs.
+    let exe = env::current_exe().map_err(|_| unknown.to_owned())?;
+    if exe.parent().and_then(Path::file_name).is_none_or(|folder| folder != "deps") {
+        return Err(unknown.to_owned());
+    }
+    // The harness names the thread of a test after it, unless it runs tests one by one; nextest
+    // then has the name among the arguments.
+    let thread = thread::current();
+    let named = thread.name().filter(|name| *name != "main").map(str::to_owned);
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let exact = arguments.iter().any(|argument| argument == "--exact");
+    let argument = arguments.into_iter().find(|argument| exact && !argument.starts_with('-'));
+    named.or(argument).ok_or_else(|| unknown.to_owned())
+}
+
+fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let failed = |what: &str| format!("the second process {what}");
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("snapfold-laws-{}-{count}-{identity:016x}", process::id());
+    let file = Answer(env::temp_dir().join(name));
+    let made = OpenOptions::new().write(true).create_new(true).open(&file.0);
+    made.map_err(|error| failed(&format!("has no place to write to: {error}")))?;
+    let exe = env::current_exe().map_err(|error| failed(&format!("is unknown: {error}")))?;
+    let mut child = Command::new(exe)
+        .args([test, "--exact", "--include-ignored"])
+        .env(VARIABLE, format!("{identity:016x} {}", file.0.display()))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| failed(&format!("cannot be started: {error}")))?;
+    let started = Instant::now();
+    let ended = loop {
+        match child.try_wait() {
+            Ok(None) if started.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(2)),
+            Ok(ended) => break ended,
+            Err(error) => return Err(failed(&format!("is out of reach: {error}"))),
+        }
+    };
+    if ended.is_none() {
+        // It may have ended by now, which is just as well.
+        let _ = child.kill();
+        let _ = child.wait();
+        return Err(failed(&format!("took more than {} seconds", PATIENCE.as_secs())));
+    }
+    let answer = fs::read_to_string(&file.0).unwrap_or_default();
+    parse(&answer).ok_or_else(|| {
+        format!(
+            "the second process ran the test \"{test}\" and did not come to this check: name its \
+             test with second_process_runs(\"module::test\")"
+        )
+    })
+}
+
+/// The file of the answer, removed in the end.
+struct Answer(PathBuf);
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        // What is left over is a small file among temporary ones.
+        let _ = fs::remove_file(&self.0);
+    }
+}

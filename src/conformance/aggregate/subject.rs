@@ -1,0 +1,165 @@
+//! [`Subject`]: the aggregate on trial, with all that is needed to fold and to compare it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use twox_hash::XxHash3_64;
+
+use super::panics::{Panicked, catch};
+use super::tree::{Compared, Node, Unordered, compare};
+use crate::codec::{Codec, CodecId, DecodeLimits, TypeInfo};
+use crate::error::{BoxError, Error};
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+
+/// Writes a state into a tree; the flag says whether the codec is human readable.
+pub(super) type Lens<A> = fn(&A, bool) -> Option<Node>;
+/// The application's own comparison.
+pub(super) type Equal<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
+
+pub(super) struct Subject<A: Aggregate> {
+    pub(super) key: AggregateKey,
+    pub(super) codec: Shared<A>,
+    pub(super) limits: DecodeLimits,
+    /// `None` for types that serde does not know.
+    pub(super) lens: Option<Lens<A>>,
+    pub(super) equal: Option<Box<Equal<A>>>,
+    /// What is known to iterate in another order each time.
+    pub(super) unordered: Unordered,
+}
+
+/// How two states compare.
+pub(super) enum Sameness {
+    Same,
+    /// Equal, yet their bytes differ: by the order within these values, or, if there are none, for
+    /// no reason that can be seen.
+    OtherBytes(Unordered),
+    /// Where they differ, as far as that is known.
+    Different(Option<String>),
+}
+
+impl<A: Aggregate> Subject<A> {
+    pub(super) fn initial(&self) -> Result<A, Panicked> {
+        catch(|| A::initial(&self.key))
+    }
+
+    /// The state after `events`.
+    pub(super) fn fold<'e>(
+        &self,
+        events: impl IntoIterator<Item = &'e A::Event>,
+    ) -> Result<A, Panicked> {
+        self.initial().and_then(|state| resume(state, events))
+    }
+
+    pub(super) fn encode(&self, state: &A) -> Result<Vec<u8>, BoxError> {
+        let mut bytes = Vec::new();
+        self.codec.encode(state, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    pub(super) fn decode(&self, bytes: &[u8]) -> Result<A, BoxError> {
+        self.codec.decode(bytes, self.limits)
+    }
+
+    pub(super) fn tree(&self, state: &A) -> Option<Node> {
+        self.lens.and_then(|lens| lens(state, self.codec.id() == CodecId::JSON))
+    }
+
+    /// A number that the same state has in every process: that of its tree, so that the order of
+    /// hash maps does not count, else that of its bytes.
+    pub(super) fn digest(&self, state: &A) -> Option<u64> {
+        let tree = self.tree(state).map(|tree| tree.digest());
+        tree.or_else(|| self.encode(state).ok().map(|bytes| XxHash3_64::oneshot(&bytes)))
+    }
+
+    pub(super) fn compare(&self, a: &A, b: &A) -> Sameness {
+        if self.equal.as_ref().is_some_and(|equal| !equal(a, b)) {
+            return Sameness::Different(match self.compare_trees(a, b) {
+                Some(Compared::Different(place)) => Some(place),
+                _ => None,
+            });
+        }
+        let bytes = (self.encode(a), self.encode(b));
+        if let (Ok(a), Ok(b)) = &bytes
+            && a == b
+        {
+            return Sameness::Same;
+        }
+        match self.compare_trees(a, b) {
+            Some(Compared::Different(place)) => Sameness::Different(Some(place)),
+            Some(Compared::Same(found)) => Sameness::OtherBytes(found),
+            None if self.equal.is_some() => Sameness::OtherBytes(Unordered::new()),
+            None => Sameness::Different(None),
+        }
+    }
+
+    /// Where the two states differ, in words; `None` if they are the same.
+    pub(super) fn difference(&self, a: &A, b: &A) -> Option<String> {
+        match self.compare(a, b) {
+            Sameness::Same | Sameness::OtherBytes(_) => None,
+            Sameness::Different(Some(place)) => Some(format!("they differ at {place}")),
+            Sameness::Different(None) if self.equal.is_some() => {
+                Some("compare() says that they differ".to_owned())
+            }
+            Sameness::Different(None) => Some("their bytes differ".to_owned()),
+        }
+    }
+
+    fn compare_trees(&self, a: &A, b: &A) -> Option<Compared> {
+        Some(compare(&self.tree(a)?, &self.tree(b)?, &self.unordered))
+    }
+}
+
+/// `state` with `events` folded into it.
+pub(super) fn resume<'e, A: Aggregate>(
+    mut state: A,
+    events: impl IntoIterator<Item = &'e A::Event>,
+) -> Result<A, Panicked> {
+    catch(move || {
+        events.into_iter().for_each(|event| state.apply(event));
+        state
+    })
+}
+
+/// A codec that is used in several places.
+pub(super) struct Shared<S>(Arc<dyn Codec<S>>);
+
+impl<S> Shared<S> {
+    pub(super) fn new(codec: impl Codec<S>) -> Self {
+        Self(Arc::new(codec))
+    }
+}
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> fmt::Debug for Shared<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+impl<S: 'static> Codec<S> for Shared<S> {
+    fn id(&self) -> CodecId {
+        self.0.id()
+    }
+
+    fn is_self_describing(&self) -> bool {
+        self.0.is_self_describing()
+    }
+
+    fn inspect(&self) -> Result<TypeInfo, Error> {
+        self.0.inspect()
+    }
+
+    fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        self.0.encode(state, out)
+    }
+
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
+        self.0.decode(bytes, limits)
+    }
+}

@@ -1,0 +1,85 @@
+//! [`Node`]: one value of a state.
+
+use twox_hash::XxHash3_64;
+
+/// One value of a state, with all that it contains.
+#[derive(Clone, Debug)]
+pub(in super::super) struct Node {
+    /// The Rust type, as its container passes it to serde.
+    pub(super) ty: &'static str,
+    pub(super) kind: Kind,
+    digest: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    /// A value without parts; the digest of what it is and of its bytes.
+    Leaf(u64),
+    /// `Some`, a newtype, a variant with one value.
+    Inside(Option<&'static str>, Box<Node>),
+    /// A struct, a tuple, or a variant with several values.
+    Fields(Option<&'static str>, Vec<(Label, Node)>),
+    Items(Vec<Node>),
+    Entries(Vec<(Node, Node)>),
+}
+
+/// The name of a field, or its place in a tuple.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Label {
+    Name(&'static str),
+    Place(usize),
+}
+
+impl Node {
+    pub(super) fn new(ty: &'static str, kind: Kind) -> Self {
+        let digest = kind.digest();
+        Self { ty, kind, digest }
+    }
+
+    /// The same for any two values that differ at most in the order of items and entries.
+    pub(in super::super) const fn digest(&self) -> u64 {
+        self.digest
+    }
+}
+
+impl Kind {
+    pub(super) fn leaf(what: &str, bytes: &[u8]) -> Self {
+        let digest = XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(what.as_bytes()), bytes);
+        Self::Leaf(digest)
+    }
+
+    fn digest(&self) -> u64 {
+        let text = |text: &str| XxHash3_64::oneshot(text.as_bytes());
+        let variant = |name: Option<&str>| name.map_or(0, text);
+        match self {
+            Self::Leaf(digest) => *digest,
+            Self::Inside(name, inner) => join(1, &[variant(*name), inner.digest]),
+            Self::Fields(name, fields) => {
+                let mut parts = vec![variant(*name)];
+                for (label, field) in fields {
+                    parts.push(match label {
+                        Label::Name(name) => text(name),
+                        Label::Place(at) => *at as u64,
+                    });
+                    parts.push(field.digest);
+                }
+                join(2, &parts)
+            }
+            Self::Items(items) => unordered(3, items.iter().map(Node::digest).collect()),
+            Self::Entries(entries) => {
+                let pair = |(key, value): &(Node, Node)| join(5, &[key.digest, value.digest]);
+                unordered(4, entries.iter().map(pair).collect())
+            }
+        }
+    }
+}
+
+fn unordered(what: u64, mut digests: Vec<u64>) -> u64 {
+    digests.sort_unstable();
+    join(what, &digests)
+}
+
+fn join(what: u64, digests: &[u64]) -> u64 {
+    let bytes: Vec<u8> = digests.iter().flat_map(|digest| digest.to_le_bytes()).collect();
+    XxHash3_64::oneshot_with_seed(what, &bytes)
+}

@@ -1,0 +1,90 @@
+//! [`Path`]: where in a state something is.
+
+use std::fmt::Write;
+
+use super::node::Label;
+
+/// The way from the state itself down to a value.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Path(Vec<Step>);
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    Variant(&'static str),
+    Field(Label),
+    Item(usize),
+    Key,
+    Value,
+}
+
+impl Path {
+    pub(super) fn enter(&mut self, step: Step) {
+        self.0.push(step);
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.0.pop();
+    }
+
+    /// `Account.lines[3].amount`.
+    pub(super) fn exact(&self, root: &str) -> String {
+        self.render(root, true)
+    }
+
+    /// The same for all items of a list: `Account.lines[].amount`.
+    pub(super) fn general(&self, root: &str) -> String {
+        self.render(root, false)
+    }
+
+    fn render(&self, root: &str, exact: bool) -> String {
+        let mut text = short_name(root);
+        for step in &self.0 {
+            // Writing to a String does not fail.
+            let _ = match step {
+                Step::Variant(name) => write!(text, "::{name}"),
+                Step::Field(Label::Name(name)) => write!(text, ".{name}"),
+                Step::Field(Label::Place(at)) => write!(text, ".{at}"),
+                Step::Item(at) if exact => write!(text, "[{at}]"),
+                Step::Item(_) => write!(text, "[]"),
+                Step::Key => write!(text, "{{key}}"),
+                Step::Value => write!(text, "{{}}"),
+            };
+        }
+        text
+    }
+}
+
+/// `std::collections::HashMap<alloc::string::String, u8>` as `HashMap<String, u8>`.
+pub(in super::super) fn short_name(path: &str) -> String {
+    let mut short = String::new();
+    let mut rest = path;
+    while let Some(at) = rest.find(|c: char| !c.is_alphanumeric() && c != '_') {
+        let (word, tail) = rest.split_at(at);
+        if let Some(inner) = tail.strip_prefix("::") {
+            rest = inner;
+            continue;
+        }
+        short.push_str(word);
+        let mut chars = tail.chars();
+        short.extend(chars.next());
+        rest = chars.as_str();
+    }
+    short + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short_name;
+
+    #[test]
+    fn names_of_types_lose_their_modules() {
+        for (long, short) in [
+            ("u8", "u8"),
+            ("a::b::Account", "Account"),
+            ("std::map::HashMap<a::K, alloc::vec::Vec<b::V>>", "HashMap<K, Vec<V>>"),
+            ("(a::B, &[c::D; 3])", "(B, &[D; 3])"),
+        ] {
+            assert_eq!(short_name(long), short);
+        }
+    }
+}

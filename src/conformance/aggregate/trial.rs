@@ -1,0 +1,84 @@
+//! [`Trial`]: an aggregate and its histories, and the search for one that breaks a law.
+
+use std::fmt::Display;
+
+use super::history::History;
+use super::panics::catch;
+use super::report::{FailingHistory, LawFinding};
+use super::shrink::{Fault, shrink};
+use super::subject::Subject;
+use crate::state::Aggregate;
+
+/// Writes an event for people.
+pub(super) type Show<E> = dyn Fn(&E) -> String + Send + Sync;
+
+pub(super) struct Trial<A: Aggregate> {
+    pub(super) subject: Subject<A>,
+    pub(super) seed: u64,
+    pub(super) histories: Vec<History<A::Event>>,
+    pub(super) show: Option<Box<Show<A::Event>>>,
+}
+
+/// The longest text of one event in a report, in characters.
+const SHOWN: usize = 120;
+
+impl<A: Aggregate> Trial<A> {
+    /// The first history in which `probe` finds a fault, made as small as can be.
+    pub(super) fn search(
+        &self,
+        probe: impl Fn(&Subject<A>, &[&A::Event]) -> Option<Fault>,
+    ) -> Option<LawFinding> {
+        let probe = |events: &[&A::Event]| {
+            catch(|| probe(&self.subject, events)).unwrap_or_else(|panicked| {
+                Some(Fault {
+                    sort: panicked.to_string(),
+                    text: format!("it panicked with {panicked}"),
+                })
+            })
+        };
+        self.histories.iter().find_map(|history| {
+            let fault = probe(&history.events())?;
+            Some(self.finding(history, fault, probe))
+        })
+    }
+
+    /// The finding for `fault`, seen in `history`; with the whole history if `probe` does not see
+    /// it again.
+    pub(super) fn finding(
+        &self,
+        history: &History<A::Event>,
+        fault: Fault,
+        probe: impl Fn(&[&A::Event]) -> Option<Fault>,
+    ) -> LawFinding {
+        let events = history.events();
+        let (kept, fault) = match probe(&events) {
+            Some(again) => shrink(&events, again, probe),
+            None => ((0..events.len()).collect(), fault),
+        };
+        let shown = kept.iter().filter_map(|at| Some(self.shown(events.get(*at)?)));
+        LawFinding {
+            text: fault.text,
+            history: Some(FailingHistory {
+                number: history.number,
+                seed: self.seed,
+                length: events.len() as u64,
+                shown: if self.show.is_some() { shown.collect() } else { Vec::new() },
+                versions: kept.iter().map(|at| *at as u64 + 1).collect(),
+            }),
+        }
+    }
+
+    fn shown(&self, event: &A::Event) -> String {
+        let Some(show) = &self.show else { return String::new() };
+        let text = catch(|| show(event)).unwrap_or_else(|_| "(cannot be shown)".to_owned());
+        match text.char_indices().nth(SHOWN) {
+            Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+            None => text,
+        }
+    }
+}
+
+/// A finding that no history shows.
+pub(super) fn finding(text: impl Display) -> LawFinding {
+    LawFinding { text: text.to_string(), history: None }
+}

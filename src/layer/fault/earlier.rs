@@ -1,0 +1,96 @@
+//! [`Earlier`]: what a store answered before, for a replica that lags behind.
+
+use std::collections::{HashMap, VecDeque};
+
+use fastrand::Rng;
+
+use crate::envelope::SnapshotMeta;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{ListRequest, Lookup, Page, Query};
+use crate::timestamp::Timestamp;
+
+const MAX_QUESTIONS: usize = 256;
+const MAX_ANSWERS: usize = 4;
+/// All is forgotten when the remembered records reach so many bytes.
+const MAX_BYTES: usize = 32 << 20;
+
+/// The last different answers to each of a bounded number of questions.
+#[derive(Default)]
+pub(super) struct Earlier {
+    answers: HashMap<Question, VecDeque<Answer>>,
+    bytes: usize,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Question {
+    Get(AggregateKey, Generation, u64, Option<Timestamp>),
+    List(AggregateKey, u64, u64, Option<SnapshotId>, usize),
+}
+
+#[derive(Clone, PartialEq)]
+pub(super) enum Answer {
+    Lookup(Lookup),
+    Page(Page<SnapshotMeta, SnapshotId>),
+}
+
+impl Earlier {
+    pub(super) fn remember(&mut self, question: Question, answer: Answer) {
+        let known = self.answers.contains_key(&question);
+        if (!known && self.answers.len() >= MAX_QUESTIONS) || self.bytes >= MAX_BYTES {
+            *self = Self::default();
+        }
+        let answers = self.answers.entry(question).or_default();
+        if answers.back() == Some(&answer) {
+            return;
+        }
+        self.bytes += answer.bytes();
+        answers.push_back(answer);
+        if answers.len() > MAX_ANSWERS
+            && let Some(oldest) = answers.pop_front()
+        {
+            self.bytes -= oldest.bytes();
+        }
+    }
+
+    /// An earlier answer to the same question, or `without_newest`; never the true one.
+    pub(super) fn pick(
+        &self,
+        question: &Question,
+        truth: &Answer,
+        without_newest: Option<Answer>,
+        rng: &mut Rng,
+    ) -> Option<Answer> {
+        let earlier = self.answers.get(question).into_iter().flatten().cloned();
+        let mut lies: Vec<_> =
+            earlier.chain(without_newest).filter(|answer| answer != truth).collect();
+        (!lies.is_empty()).then(|| lies.swap_remove(rng.usize(..lies.len())))
+    }
+}
+
+impl Answer {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Lookup(Lookup::Found(found)) => {
+                let base = found.base.as_ref().map_or(0, |base| base.as_bytes().len());
+                found.record.as_bytes().len() + base
+            }
+            Self::Lookup(_) => 0,
+            Self::Page(page) => page.items.len() * size_of::<SnapshotMeta>(),
+        }
+    }
+}
+
+impl From<&Query<'_>> for Question {
+    fn from(query: &Query<'_>) -> Self {
+        Self::Get(query.key.clone(), query.generation, query.at_most, query.as_of)
+    }
+}
+
+impl From<&ListRequest<'_>> for Question {
+    fn from(request: &ListRequest<'_>) -> Self {
+        let ListRequest { key, at_most, at_least, after, limit } = *request;
+        Self::List(key.clone(), at_most, at_least, after, limit)
+    }
+}

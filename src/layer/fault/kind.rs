@@ -1,0 +1,115 @@
+//! What can go wrong ([`Fault`]), and where ([`StoreCall`]).
+
+use std::fmt;
+
+/// A method of [`SnapshotStore`](crate::SnapshotStore) that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum StoreCall {
+    /// [`delete`](crate::SnapshotStore::delete).
+    Delete,
+    /// [`get`](crate::SnapshotStore::get).
+    Get,
+    /// [`keys`](crate::SnapshotStore::keys).
+    Keys,
+    /// [`list`](crate::SnapshotStore::list).
+    List,
+    /// [`put`](crate::SnapshotStore::put).
+    Put,
+}
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// The call takes longer, by up to [`Faults::max_delay`](crate::Faults::max_delay), partly
+    /// before and partly after it takes effect. It may come together with another fault.
+    Delayed,
+    /// `get` returns the record with one bit of it flipped (breaks C-06).
+    Flipped,
+    /// The call does not answer for [`Faults::hang`](crate::Faults::hang) and fails then, with
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout). A write may have happened:
+    /// [`Retry::Unknown`](crate::Retry::Unknown).
+    Hung,
+    /// `put` answers that all records are stored, and stores none (breaks C-10).
+    Lost,
+    /// The call fails, and nothing has happened: [`Retry::Later`](crate::Retry::Later).
+    Refused,
+    /// `get` or `list` answers as if the newest snapshot were not there yet, or what it answered to
+    /// the same question some time before: a replica that lags behind (breaks C-23).
+    Stale,
+    /// `get` returns the record without its end (breaks C-06).
+    Torn,
+    /// `put` or `delete` is done, and fails all the same: the acknowledgement was lost, with
+    /// [`Retry::Unknown`](crate::Retry::Unknown).
+    Unacknowledged,
+}
+
+impl StoreCall {
+    pub(super) const ALL: [Self; 5] = [Self::Delete, Self::Get, Self::Keys, Self::List, Self::Put];
+
+    /// Whether it changes what is stored.
+    pub(super) const fn writes(self) -> bool {
+        matches!(self, Self::Delete | Self::Put)
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Delete => "delete",
+            Self::Get => "get",
+            Self::Keys => "keys",
+            Self::List => "list",
+            Self::Put => "put",
+        }
+    }
+}
+
+impl Fault {
+    /// Those of which a call meets at most one. New ones go to the end, so that a seed keeps its
+    /// meaning.
+    pub(super) const EXCLUSIVE: [Self; 7] = [
+        Self::Refused,
+        Self::Hung,
+        Self::Unacknowledged,
+        Self::Stale,
+        Self::Torn,
+        Self::Flipped,
+        Self::Lost,
+    ];
+
+    /// Whether `call` can meet this fault.
+    pub const fn can_befall(self, call: StoreCall) -> bool {
+        match self {
+            Self::Delayed | Self::Hung | Self::Refused => true,
+            Self::Flipped | Self::Torn => matches!(call, StoreCall::Get),
+            Self::Lost => matches!(call, StoreCall::Put),
+            Self::Stale => matches!(call, StoreCall::Get | StoreCall::List),
+            Self::Unacknowledged => call.writes(),
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Delayed => "delayed",
+            Self::Flipped => "flipped",
+            Self::Hung => "hung",
+            Self::Lost => "lost",
+            Self::Refused => "refused",
+            Self::Stale => "stale",
+            Self::Torn => "torn",
+            Self::Unacknowledged => "unacknowledged",
+        }
+    }
+}
+
+impl fmt::Display for StoreCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

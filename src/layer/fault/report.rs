@@ -1,0 +1,50 @@
+//! [`FaultReport`]: what went wrong so far.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::kind::{Fault, StoreCall};
+
+/// What went wrong in a [`FaultyStore`](crate::FaultyStore) so far. `Display` says it in one line,
+/// with the seed that brings it about again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FaultReport {
+    /// The seed.
+    pub seed: u64,
+    pub(super) calls: BTreeMap<StoreCall, u64>,
+    pub(super) faults: BTreeMap<(StoreCall, Fault), u64>,
+}
+
+impl FaultReport {
+    /// How often `call` was called.
+    pub fn calls(&self, call: StoreCall) -> u64 {
+        self.calls.get(&call).copied().unwrap_or(0)
+    }
+
+    /// How often `fault` befell any call.
+    pub fn count(&self, fault: Fault) -> u64 {
+        self.faults.iter().filter(|((_, met), _)| *met == fault).map(|(_, count)| count).sum()
+    }
+
+    /// How often `fault` befell `call`.
+    pub fn count_on(&self, call: StoreCall, fault: Fault) -> u64 {
+        self.faults.get(&(call, fault)).copied().unwrap_or(0)
+    }
+
+    /// How many faults there were.
+    pub fn total(&self) -> u64 {
+        self.faults.values().sum()
+    }
+}
+
+impl fmt::Display for FaultReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let calls: u64 = self.calls.values().sum();
+        write!(f, "seed {}: {} faults in {calls} calls", self.seed, self.total())?;
+        for (at, ((call, fault), count)) in self.faults.iter().enumerate() {
+            write!(f, "{} {count} {call} {fault}", if at == 0 { ":" } else { "," })?;
+        }
+        Ok(())
+    }
+}

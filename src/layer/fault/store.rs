@@ -1,0 +1,362 @@
+//! [`FaultyStore`].
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fastrand::Rng;
+use tokio::runtime::Handle;
+
+use super::config::Faults;
+use super::dice::Draw;
+use super::earlier::{Answer, Earlier, Question};
+use super::kind::{Fault, StoreCall};
+use super::report::FaultReport;
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind, Retry};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{
+    Capabilities, Cursor, Deleted, Found, KeysRequest, ListRequest, Lookup, Page, PutOptions,
+    PutOutcome, Query, Selection, SnapshotStore,
+};
+
+/// Wraps any store and makes it fail on purpose: for tests of applications, and of this crate.
+///
+/// What befalls the n-th call of a method follows from the seed alone, so a test that makes the
+/// same calls in the same order meets the same faults, and its failure can be replayed from the
+/// seed that [`report`](Self::report) and `Debug` print.
+///
+/// Whatever happens here, a load must equal a full replay or fail with a typed error: the faults
+/// are those of real disks, networks and replicas. Clones share everything.
+///
+/// Delays and hangs use tokio's time: a paused clock runs them in no time. They need a tokio
+/// runtime with time enabled, as tokio does; outside of a runtime such a call fails with
+/// [`ErrorKind::Unsupported`].
+///
+/// # Cancellation
+/// A call that is dropped has happened or not, like that of a real store; nothing happens later.
+///
+/// # Example
+/// An application's test: whatever the store does, the balance is right.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, StoreFailure, Timestamp};
+/// use snapfold::{Fault, Faults, FaultyStore, SnapshotEngine, SnapshotManager, StoreCall};
+/// # #[derive(Clone, Serialize, Deserialize)]
+/// # struct Account { balance: i64 }
+/// # impl Aggregate for Account {
+/// #     type Event = i64;
+/// #     const KIND: &'static str = "account";
+/// #     const SCHEMA_VERSION: u32 = 1;
+/// #     fn initial(_: &AggregateKey) -> Self { Account { balance: 0 } }
+/// #     fn apply(&mut self, paid: &i64) { self.balance += paid; }
+/// # }
+///
+/// # tokio::runtime::Builder::new_current_thread()
+/// #     .enable_time()
+/// #     .start_paused(true)
+/// #     .build()
+/// #     .unwrap()
+/// #     .block_on(async {
+/// let faults = Faults::mixed(7, 0.05).rate_on(StoreCall::Get, Fault::Torn, 0.3);
+/// let store = FaultyStore::new(MemoryStore::new(), faults);
+/// let events = MemoryEvents::new();
+/// let engine = SnapshotEngine::<Account>::builder(events.clone(), store.clone())
+///     .on_store_failure(StoreFailure::Replay)
+///     .build()?;
+///
+/// let key = Account::key("a-1")?;
+/// for paid in 1..=200 {
+///     events.append(&key, Timestamp::from_seconds(paid), 1);
+///     let _ = engine.create(&key).await; // may fail: then it is not known whether it is stored
+///     assert_eq!(engine.load(&key).await?.state.balance, paid, "{}", store.report());
+/// }
+/// assert!(store.report().count(Fault::Torn) > 20);
+///
+/// store.stop();
+/// engine.create(&key).await?;
+/// # Ok::<(), snapfold::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct FaultyStore {
+    inner: Arc<dyn SnapshotStore>,
+    faults: Arc<Faults>,
+    shared: Arc<Mutex<Shared>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    is_stopped: bool,
+    report: FaultReport,
+    forced: BTreeMap<StoreCall, VecDeque<Fault>>,
+    earlier: Earlier,
+}
+
+impl FaultyStore {
+    /// Wraps `inner`, which keeps its capabilities.
+    pub fn new(inner: impl SnapshotStore + 'static, faults: Faults) -> Self {
+        let report = FaultReport { seed: faults.seed, ..FaultReport::default() };
+        let shared = Shared { report, ..Shared::default() };
+        Self {
+            inner: Arc::new(inner),
+            faults: Arc::new(faults),
+            shared: Arc::new(Mutex::new(shared)),
+        }
+    }
+
+    /// The next call of this method meets `fault`; told several times, one call after the other
+    /// does. Works without any rate, and while the random faults are stopped.
+    ///
+    /// A fault that finds nothing to spoil (no record was found that could be torn) is used up and
+    /// not counted.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if this method cannot meet this fault.
+    pub fn fail_next(&self, call: StoreCall, fault: Fault) -> Result<(), Error> {
+        if !fault.can_befall(call) {
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "plan a fault",
+                format!("a call of {call} cannot be {fault}"),
+            ));
+        }
+        self.lock().forced.entry(call).or_default().push_back(fault);
+        Ok(())
+    }
+
+    /// Ends all faults, also those that [`fail_next`](Self::fail_next) has planned. Calls that are
+    /// hanging already end as they would have.
+    pub fn stop(&self) {
+        let mut shared = self.lock();
+        shared.is_stopped = true;
+        shared.forced.clear();
+    }
+
+    /// Lets the random faults begin again after [`stop`](Self::stop).
+    pub fn start(&self) {
+        self.lock().is_stopped = false;
+    }
+
+    /// What went wrong so far.
+    pub fn report(&self) -> FaultReport {
+        self.lock().report.clone()
+    }
+
+    // Each change is complete before anything that could panic.
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What befalls the call that begins now.
+    fn draw(&self, call: StoreCall) -> Draw {
+        let mut shared = self.lock();
+        let count = shared.report.calls.entry(call).or_default();
+        *count += 1;
+        let count = *count;
+        match shared.forced.get_mut(&call).and_then(VecDeque::pop_front) {
+            Some(fault) => Draw::forced(&self.faults, call, count, fault),
+            None if shared.is_stopped => Draw::quiet(&self.faults, call, count),
+            None => Draw::new(&self.faults, call, count),
+        }
+    }
+
+    fn count(&self, call: StoreCall, fault: Fault) {
+        *self.lock().report.faults.entry((call, fault)).or_default() += 1;
+    }
+
+    /// Runs `act`, unless the call fails before; `lost` is the answer to a put that is forgotten.
+    /// The draw comes back for what befalls the answer.
+    async fn call<T>(
+        &self,
+        call: StoreCall,
+        lost: Option<T>,
+        act: impl Future<Output = Result<T, Error>>,
+    ) -> Result<(T, Draw), Error> {
+        let draw = self.draw(call);
+        let (before, after) = draw.delay.unwrap_or_default();
+        if draw.delay.is_some() {
+            self.count(call, Fault::Delayed);
+            wait(before).await?;
+        }
+        let unknown = if call.writes() { Retry::Unknown } else { Retry::Later };
+        let met = draw.fault.unwrap_or(Fault::Delayed);
+        let result = match (met, lost) {
+            (Fault::Refused, _) => {
+                self.count(call, met);
+                Err(failure(ErrorKind::Store, Retry::Later, "refused on purpose"))
+            }
+            (Fault::Hung, _) => {
+                self.count(call, met);
+                if call.writes() && draw.is_done {
+                    act.await?;
+                }
+                wait(self.faults.hang).await?;
+                Err(failure(ErrorKind::Timeout, unknown, "hung on purpose"))
+            }
+            (Fault::Unacknowledged, _) => {
+                act.await?;
+                self.count(call, met);
+                Err(failure(ErrorKind::Store, unknown, "the answer was lost on purpose"))
+            }
+            (Fault::Lost, Some(answer)) => {
+                self.count(call, met);
+                Ok(answer)
+            }
+            _ => act.await,
+        };
+        if draw.delay.is_some() {
+            wait(after).await?;
+        }
+        result.map(|answer| (answer, draw))
+    }
+
+    /// The answer of a replica that lags behind, or the true one if it cannot lag.
+    fn lagging(
+        &self,
+        call: StoreCall,
+        question: &Question,
+        truth: Answer,
+        without_newest: Option<Answer>,
+        rng: &mut Rng,
+    ) -> Answer {
+        let lie = self.lock().earlier.pick(question, &truth, without_newest, rng);
+        match lie {
+            Some(lie) => {
+                self.count(call, Fault::Stale);
+                lie
+            }
+            None => truth,
+        }
+    }
+
+    fn spoil(&self, mut found: Found, fault: Fault, rng: &mut Rng) -> Found {
+        let of_base = rng.bool();
+        let record = match &mut found.base {
+            Some(base) if of_base => base,
+            _ => &mut found.record,
+        };
+        let mut bytes = record.as_bytes().to_vec();
+        if bytes.is_empty() {
+            return found;
+        }
+        if fault == Fault::Torn {
+            bytes.truncate(rng.usize(..bytes.len()));
+        } else {
+            let (at, bit) = (rng.usize(..bytes.len()), rng.u8(..8));
+            if let Some(byte) = bytes.get_mut(at) {
+                *byte ^= 1 << bit;
+            }
+        }
+        *record = Record::from_bytes(bytes);
+        self.count(StoreCall::Get, fault);
+        found
+    }
+}
+
+fn failure(kind: ErrorKind, retry: Retry, message: &str) -> Error {
+    Error::new(kind, "use a faulty store", message).with_retry(retry)
+}
+
+async fn wait(time: Duration) -> Result<(), Error> {
+    if time.is_zero() {
+        return Ok(());
+    }
+    if Handle::try_current().is_err() {
+        let message = "there is no tokio runtime to wait on";
+        return Err(failure(ErrorKind::Unsupported, Retry::Never, message));
+    }
+    tokio::time::sleep(time).await;
+    Ok(())
+}
+
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl SnapshotStore for FaultyStore {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let lost = Some(vec![PutOutcome::Stored; records.len()]);
+        let put = self.inner.put(records, options);
+        self.call(StoreCall::Put, lost, put).await.map(|(outcomes, _)| outcomes)
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        let (truth, mut draw) = self.call(StoreCall::Get, None, self.inner.get(query)).await?;
+        let mut answer = truth.clone();
+        let question = Question::from(&query);
+        if draw.fault == Some(Fault::Stale) {
+            let below = match &truth {
+                Lookup::Found(found) => found.version.checked_sub(1),
+                Lookup::Absent | Lookup::OtherGeneration => None,
+            };
+            let older = match below {
+                Some(below) => Some(self.inner.get(query.at_most(below)).await?),
+                None => None,
+            };
+            let (truth, older) = (Answer::Lookup(truth.clone()), older.map(Answer::Lookup));
+            let lag = self.lagging(StoreCall::Get, &question, truth, older, &mut draw.rng);
+            if let Answer::Lookup(lookup) = lag {
+                answer = lookup;
+            }
+        }
+        self.lock().earlier.remember(question, Answer::Lookup(truth));
+        Ok(match (answer, draw.fault) {
+            (Lookup::Found(found), Some(fault @ (Fault::Torn | Fault::Flipped))) => {
+                Lookup::Found(self.spoil(found, fault, &mut draw.rng))
+            }
+            (answer, _) => answer,
+        })
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let (truth, mut draw) = self.call(StoreCall::List, None, self.inner.list(request)).await?;
+        let mut answer = truth.clone();
+        let question = Question::from(&request);
+        if draw.fault == Some(Fault::Stale) {
+            // A page is never empty with a `next` (C-31).
+            let older = (truth.items.len() > 1 || truth.next.is_none()).then(|| {
+                let items = truth.items.iter().skip(1).cloned().collect();
+                Answer::Page(Page::new(items, truth.next))
+            });
+            let truth = Answer::Page(truth.clone());
+            let lag = self.lagging(StoreCall::List, &question, truth, older, &mut draw.rng);
+            if let Answer::Page(page) = lag {
+                answer = page;
+            }
+        }
+        self.lock().earlier.remember(question, Answer::Page(truth));
+        Ok(answer)
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.call(StoreCall::Keys, None, self.inner.keys(request)).await.map(|(page, _)| page)
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        let delete = self.inner.delete(key, selection);
+        self.call(StoreCall::Delete, None, delete).await.map(|(deleted, _)| deleted)
+    }
+}
+
+impl fmt::Debug for FaultyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FaultyStore")
+            .field("inner", &self.inner)
+            .field("report", &format_args!("{}", self.report()))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,159 @@
+//! What lies below the faults and above them: [`Disk`], where records really are, and [`Front`],
+//! what one process sees of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use snapfold::{
+    AggregateKey, Capabilities, Cursor, Deleted, Error, Fault, FaultyStore, KeysRequest,
+    ListRequest, Lookup, MemoryStore, Page, PutOptions, PutOutcome, Query, Record, Selection,
+    SnapshotId, SnapshotMeta, SnapshotStore,
+};
+use tokio::sync::watch;
+
+use crate::model::Book;
+
+/// Keeps the records, and tells the model of each change.
+#[derive(Clone)]
+pub(crate) struct Disk {
+    pub(crate) inner: MemoryStore,
+    pub(crate) book: Arc<Book>,
+}
+
+#[async_trait]
+impl SnapshotStore for Disk {
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let outcomes = self.inner.put(records.clone(), options).await?;
+        for (record, outcome) in records.iter().zip(&outcomes) {
+            self.book.was_put(record, *outcome);
+        }
+        Ok(outcomes)
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        self.inner.get(query).await
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        self.inner.list(request).await
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.inner.keys(request).await
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        let deleted = self.inner.delete(key, selection).await?;
+        let index = self.book.index(key);
+        let ids: Vec<_> = self.book.lock().of_key(index).map(|(id, _)| id).collect();
+        let gone: Vec<_> = ids.into_iter().filter(|id| selection.admits(*id)).collect();
+        assert_eq!(gone.len() as u64, deleted.snapshots, "the model lost its way");
+        if !gone.is_empty() {
+            self.book.were_deleted(index, &gone);
+        }
+        Ok(deleted)
+    }
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Disk")
+    }
+}
+
+/// The store as one process sees it. When the process dies, its calls never answer, and what they
+/// have not done yet is not done any more.
+#[derive(Clone)]
+pub(crate) struct Front {
+    pub(crate) store: FaultyStore,
+    pub(crate) book: Arc<Book>,
+    pub(crate) died: watch::Receiver<bool>,
+}
+
+impl Front {
+    async fn pass<T>(&self, call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let mut died = self.died.clone();
+        let end = async move { drop(died.wait_for(|died| *died).await) };
+        let result = tokio::select! {
+            biased;
+            () = end => std::future::pending().await,
+            result = call => result,
+        };
+        let report = self.store.report();
+        let mut model = self.book.lock();
+        model.failures += u64::from(result.is_err());
+        model.stale = report.count(Fault::Stale);
+        model.damaged = report.count(Fault::Torn) + report.count(Fault::Flipped);
+        drop(model);
+        if let Err(error) = &result {
+            self.book.note(&format!("  store: {error}"));
+        }
+        result
+    }
+}
+
+#[async_trait]
+impl SnapshotStore for Front {
+    fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let metas: Vec<_> = records
+            .iter()
+            .map(|record| SnapshotMeta::from_header(&record.header().unwrap()).unwrap())
+            .collect();
+        let outcomes = self.pass(self.store.put(records, options)).await?;
+        if self.book.loses {
+            let mut model = self.book.lock();
+            for meta in &metas {
+                let id = self.book.id_of(meta);
+                if !model.truth.contains_key(&id) {
+                    model.lost.insert(id);
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        self.pass(self.store.get(query)).await
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        self.pass(self.store.list(request)).await
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.pass(self.store.keys(request)).await
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        self.pass(self.store.delete(key, selection)).await
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Front")
+    }
+}
