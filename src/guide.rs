@@ -9,6 +9,9 @@ pub mod format {}
 #[doc = include_str!("../docs/format-file-store.md")]
 pub mod format_file_store {}
 
+#[doc = include_str!("../docs/aggregate-authors.md")]
+pub mod aggregate_authors {}
+
 #[doc = include_str!("../docs/store-authors.md")]
 pub mod store_authors {}
 
