@@ -236,7 +236,7 @@ async fn replaced_under_readers(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let old = record_of(&key, NEW, 5, at(5), &[b'o'; 9_000])?;
-    let new = record_of(&key, NEW, 5, at(5), &[b'n'; 20_000])?;
+    let new = record_of(&key, NEW, 5, at(5), &vec![b'n'; 20_000])?;
     store.put(&[record(&key, 4)?, old.clone()]).await?;
     let done = Arc::new(AtomicBool::new(false));
     let mut tasks = Tasks::new();
@@ -275,7 +275,7 @@ async fn replaced_under_readers(cx: &mut Context) -> Result<(), Stop> {
 async fn coming_and_going(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?.blaming("C-04");
     let key = key("a")?;
-    let whole = record_of(&key, NEW, 5, at(5), &[b'w'; 30_000])?;
+    let whole = record_of(&key, NEW, 5, at(5), &vec![b'w'; 30_000])?;
     let mut tasks = Tasks::new();
     for task in 0..TASKS {
         let (store, key, whole) = (store.clone(), key.clone(), whole.clone());

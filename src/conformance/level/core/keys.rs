@@ -152,8 +152,8 @@ async fn filtered(cx: &mut Context) -> Result<(), Stop> {
 async fn foreign_cursor(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     fill(&store, 5).await?;
-    for bytes in [&b"\xff\xfe\xfd"[..], &[0xff; 24], &[0xff; 40], &[0xfe; 70_000]] {
-        let cursor = Cursor::new(bytes);
+    for bytes in [b"\xff\xfe\xfd".to_vec(), vec![0xff; 24], vec![0xff; 40], vec![0xfe; 70_000]] {
+        let cursor = Cursor::new(bytes.clone());
         let answer = store.try_keys(KeysRequest::new().after(&cursor)).await?;
         let fine = match &answer {
             Ok(page) => page.items.is_empty() && page.next.is_none(),

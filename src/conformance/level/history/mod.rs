@@ -184,14 +184,14 @@ async fn random(cx: &mut Context) -> Result<(), Stop> {
         for _ in 0..cx.random.usize(1..30) {
             version += cx.random.u64(1..4);
             let time = at(cx.random.u64(0..40));
-            let generation = [OLD, NEW][cx.random.usize(..2) & 1];
+            let generation = if cx.random.bool() { OLD } else { NEW };
             let payload = format!("{generation} {version}");
             let record = record_of(&key, generation, version, time, payload.as_bytes())?;
             store.put(std::slice::from_ref(&record)).await?;
             stored.push((generation, version, time, record));
         }
         for _ in 0..60 {
-            let generation = [OLD, NEW][cx.random.usize(..2) & 1];
+            let generation = if cx.random.bool() { OLD } else { NEW };
             let mut query = Query::latest(&key, generation).at_most(cx.random.u64(0..version + 3));
             if cx.random.bool() {
                 query = query.as_of(at(cx.random.u64(0..45)));

@@ -226,7 +226,7 @@ async fn random_ids(cx: &mut Context) -> Result<(), Stop> {
         let mut parts = [String::new(), String::new(), String::new()];
         for part in &mut parts {
             for _ in 0..cx.random.usize(0..4) {
-                part.push(['\0', '\u{1}', 'a', 'A', '/', '%', '\u{e9}'][cx.random.usize(..7) % 7]);
+                part.extend(cx.random.choice(['\0', '\u{1}', 'a', 'A', '/', '%', '\u{e9}']));
             }
         }
         let [tenant, kind, id] = &parts;
