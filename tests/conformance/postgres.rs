@@ -1,32 +1,38 @@
 //! `PostgresStore` under the kit: each site is a schema.
 //!
-//! The server of these tests is theirs alone and syncs what it commits: a crash is its death by
-//! SIGKILL, and another start.
+//! The level of durability runs on a server of its own, which syncs what it commits: a crash is its
+//! death by SIGKILL, and another start. All else runs on the server that the tests share.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use snapfold::conformance::{Conformance, Site, StoreFactory};
+use snapfold::conformance::{Conformance, Level, Site, StoreFactory};
 use snapfold::{AggregateKey, BoxError, PostgresOptions, PostgresStore, SnapshotId, SnapshotStore};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 
 use crate::postgres_support::{Cluster, TestDb};
 
-struct Schemas(Arc<Mutex<Cluster>>);
+/// On a server of our own, or on the shared one.
+struct Schemas(Option<Arc<Mutex<Cluster>>>);
 
 #[async_trait]
 impl StoreFactory for Schemas {
     async fn site(&self) -> Result<Box<dyn Site>, BoxError> {
-        let options: PgConnectOptions = self.0.lock().unwrap().url().parse()?;
-        let db = TestDb::on(options).await;
-        Ok(Box::new(Schema { cluster: Arc::clone(&self.0), db }))
+        let db = match &self.0 {
+            Some(cluster) => {
+                let options: PgConnectOptions = cluster.lock().unwrap().url().parse()?;
+                TestDb::on(options).await
+            }
+            None => TestDb::new().await,
+        };
+        Ok(Box::new(Schema { cluster: self.0.clone(), db }))
     }
 }
 
 struct Schema {
-    cluster: Arc<Mutex<Cluster>>,
+    cluster: Option<Arc<Mutex<Cluster>>>,
     db: TestDb,
 }
 
@@ -71,7 +77,8 @@ impl Site for Schema {
 
     async fn crash(&mut self) -> Result<bool, BoxError> {
         {
-            let mut cluster = self.cluster.lock().unwrap();
+            let Some(cluster) = &self.cluster else { return Ok(false) };
+            let mut cluster = cluster.lock().unwrap();
             cluster.kill();
             cluster.restart();
         }
@@ -105,12 +112,21 @@ impl Site for Schema {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_postgres_store_keeps_every_promise() {
-    let cluster = Schemas(Arc::new(Mutex::new(Cluster::start(true))));
-    let card = Conformance::of(&cluster).scale(5_000).run().await;
+async fn prove(schemas: &Schemas, level: impl Fn(Conformance<'_>) -> Conformance<'_>) {
+    let card = level(Conformance::of(schemas)).run().await;
     println!("{card:#}");
     let card = card.into_result().unwrap();
     assert_eq!(card.store_name(), "postgres");
     assert_eq!(card.skipped().count(), 0, "it offers all that the kit can use");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_postgres_store_keeps_every_promise() {
+    prove(&Schemas(None), |kit| kit.without(Level::Durable).scale(5_000)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_postgres_store_survives_crashes_of_the_server() {
+    let cluster = Arc::new(Mutex::new(Cluster::start(true)));
+    prove(&Schemas(Some(cluster)), |kit| kit.only(Level::Durable)).await;
 }

@@ -99,9 +99,10 @@ impl Scorecard {
 
     fn failed(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (case, failure) in self.failures() {
-            let broken = match failure.broken.is_empty() {
-                true => "could not be set up".to_owned(),
-                false => format!("breaks {}", failure.broken.join(", ")),
+            let broken = if failure.broken.is_empty() {
+                "could not be set up".to_owned()
+            } else {
+                format!("breaks {}", failure.broken.join(", "))
             };
             writeln!(f)?;
             wrapped(f, "FAILED  ", "        ", &format!("{}: {}", case.level(), case.name()))?;
