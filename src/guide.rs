@@ -1,4 +1,4 @@
-//! The design, the record format and the changelog, as part of the reference.
+//! The design, the formats, how to write a store and the changelog, as part of the reference.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
@@ -8,6 +8,12 @@ pub mod format {}
 
 #[doc = include_str!("../docs/format-file-store.md")]
 pub mod format_file_store {}
+
+#[doc = include_str!("../docs/aggregate-authors.md")]
+pub mod aggregate_authors {}
+
+#[doc = include_str!("../docs/store-authors.md")]
+pub mod store_authors {}
 
 #[doc = include_str!("../docs/postgres.md")]
 pub mod postgres {}

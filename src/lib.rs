@@ -70,8 +70,11 @@
 //! - An application implements [`Aggregate`] for its states and [`EventSource`] over its event
 //!   store, builds a [`SnapshotEngine`], and calls the methods of [`SnapshotManager`]. After a
 //!   commit it calls [`committed`](SnapshotManager::committed); a [`trigger`] decides when a
-//!   snapshot follows in the background. [`retention`] policies say which ones stay.
-//! - A storage author implements [`SnapshotStore`]; each obligation there has an id.
+//!   snapshot follows in the background. [`retention`] policies say which ones stay. One test
+//!   [proves the aggregate right](guide::aggregate_authors).
+//! - A storage author implements [`SnapshotStore`]; each obligation there has an id. The guide to
+//!   [writing a store](guide::store_authors) builds one from scratch, and the feature `conformance`
+//!   proves yours right.
 //! - [`guide`] holds the design and the record format.
 //!
 //! # What it does not do

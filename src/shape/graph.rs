@@ -319,6 +319,51 @@ impl Graph {
         }
     }
 
+    /// A slot that holds a sequence or map whose elements take no bytes in a format that stores
+    /// values and nothing else.
+    pub(super) fn endless(&self) -> Option<Site> {
+        let mut weightless = vec![false; self.len()];
+        let takes_nothing = |slot: &Slot, weightless: &[bool]| match slot.child {
+            Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),
+            Some(Child::Node(id)) => weightless.get(id).copied().unwrap_or_default(),
+            None => false,
+        };
+        // Each pass may find types that consist of those found before.
+        loop {
+            let mut moved = false;
+            for id in 0..self.len() {
+                let node = self.node(id);
+                let only_contents = matches!(
+                    node.kind,
+                    Kind::Newtype | Kind::Tuple(_) | Kind::TupleStruct(_) | Kind::Struct(_)
+                );
+                let now = only_contents
+                    && node.finished
+                    && node.slots.iter().all(|slot| takes_nothing(slot, &weightless));
+                if let Some(known) = weightless.get_mut(id).filter(|known| now && !**known) {
+                    *known = true;
+                    moved = true;
+                }
+            }
+            if !moved {
+                break;
+            }
+        }
+        let is_endless = |slot: &Slot| match slot.child {
+            Some(Child::Node(id)) => {
+                let node = self.node(id);
+                matches!(node.kind, Kind::Seq | Kind::Map)
+                    && !node.slots.is_empty()
+                    && node.slots.iter().all(|slot| takes_nothing(slot, &weightless))
+            }
+            _ => false,
+        };
+        (0..self.len()).find_map(|node| {
+            let index = self.node(node).slots.iter().position(is_endless)?;
+            Some(Site { node, index })
+        })
+    }
+
     /// Whether node `id` stands for this type.
     pub(super) fn is(&self, id: usize, kind: Kind, visitor: &'static str) -> bool {
         let node = self.node(id);

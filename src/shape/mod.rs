@@ -99,6 +99,9 @@ fn explore<T: Serialize + DeserializeOwned>(tracer: &mut Tracer) -> Shape {
             run_phase::<T>(tracer, phase);
         }
     }
+    if let Some(site) = tracer.graph.endless() {
+        tracer.meet(Obstacle::NoBytes { place: tracer.place(site) });
+    }
     let recursive = !complete || tracer.graph.nests_without_end();
     Shape { fingerprint, complete, obstacle: tracer.obstacle.take(), recursive }
 }

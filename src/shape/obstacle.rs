@@ -78,6 +78,12 @@ pub enum Obstacle {
         /// Where.
         place: Place,
     },
+    /// A sequence or map whose elements take no bytes (`Vec<()>`): nothing bounds a length that is
+    /// not true.
+    NoBytes {
+        /// Where.
+        place: Place,
+    },
     /// `Serialize` and `Deserialize` disagree about the kind of a value.
     Asymmetric {
         /// Where.
@@ -115,6 +121,11 @@ impl fmt::Display for Obstacle {
             Self::UnknownLength { place } => {
                 write!(f, "{place} is written without saying how long it is")
             }
+            Self::NoBytes { place } => write!(
+                f,
+                "{place} holds any number of values that take no bytes, so that decoding a damaged \
+                 length would have no end"
+            ),
             Self::Asymmetric { place, written, read } => {
                 write!(f, "{place} is written as {written} but read as {read}")
             }

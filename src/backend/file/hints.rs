@@ -149,6 +149,16 @@ impl Hints {
         (offset == self.covered && seq == self.last_seq).then_some(())
     }
 
+    /// Whether these are the first frames of `all`, and nothing else.
+    pub(super) fn is_start_of(&self, all: &Self) -> bool {
+        let mut expected = Vec::new();
+        let whole = all.read(|hint| expected.push(hint));
+        let mut expected = expected.into_iter();
+        let mut same = true;
+        let own = self.read(|hint| same &= expected.next().is_some_and(|other| other == hint));
+        same && whole.is_some() && own.is_some()
+    }
+
     fn id(&self, reader: &mut Bytes<'_>) -> Option<SnapshotId> {
         let generation = usize::try_from(reader.varint()?).ok()?;
         let generation = *self.generations.get(generation)?;
@@ -241,6 +251,9 @@ mod tests {
         assert_eq!(frames[3].what, What::Put(id(u64::MAX, 6)));
         assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
         assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
+
+        assert!(read.is_start_of(&hints) && Hints::new().is_start_of(&hints));
+        assert!(!hints.is_start_of(&Hints::new()));
 
         assert_eq!(Hints::parse(&bytes, 4, [1, 2]), None);
         assert_eq!(Hints::parse(&bytes, 3, [1, 3]), None);

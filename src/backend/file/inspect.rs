@@ -6,7 +6,7 @@ use std::path::Path;
 use super::disk::{Disk, DiskFile};
 use super::fault::{corrupt, io_error};
 use super::hints::Hints;
-use super::layout::{Bad, Entry, Head, Kind, Manifest};
+use super::layout::{Bad, DeleteBody, Entry, Frame, Head, Kind, Manifest, Seal};
 use super::names;
 use super::open;
 use super::problem::Problem;
@@ -165,22 +165,26 @@ fn verify_segment(
         Err(Bad::Damaged(what)) => problem(Some(0), what),
     }
     let mut torn = 0;
+    let (mut frames, mut scanned) = (Frames::default(), Hints::new());
     walk(&*file, entry.salt, len, |at, part| {
         match part {
-            Part::Frame(Kind::Put, body) => {
-                found.records += 1;
-                if let Err(reject) = Record::from_bytes(body.to_vec()).verify() {
-                    let mut problem = Problem::new(&name, Some(at), reject.to_string());
-                    problem.snapshot = identity(body);
-                    found.problems.push(problem);
+            Part::Frame(frame, body) => {
+                match frame.kind {
+                    Kind::Put => found.records += 1,
+                    Kind::Delete => found.deletes += 1,
+                    Kind::Seal => {}
+                }
+                // A seal has no hint, and whatever else does not parse is a bad part.
+                let _ = open::push(&mut scanned, &frame, body, manifest.secret);
+                if let Err(what) = frames.add(&frame, body) {
+                    found.problems.push(Problem::new(&name, Some(at), what));
                 }
             }
-            Part::Frame(Kind::Delete, _) => found.deletes += 1,
-            Part::Frame(Kind::Seal, _) => {}
-            Part::Bad { why, until, snapshot } => {
-                let tail = until == len && !entry.sealed && at >= entry.bytes;
+            Part::Bad { why, until, snapshot, torn: maybe_torn } => {
+                let tail = maybe_torn && until == len && !entry.sealed && at >= entry.bytes;
                 if tail && durable_after(&*file, entry.salt, at, len)?.is_none() {
-                    torn = until - at;
+                    // A file that is cut within its head has no torn part behind it.
+                    torn = until.saturating_sub(at);
                 } else {
                     let mut problem = Problem::new(&name, Some(at), why);
                     problem.snapshot = snapshot;
@@ -190,14 +194,24 @@ fn verify_segment(
         }
         Ok(())
     })?;
+    if entry.sealed && !frames.sealed {
+        found.problems.push(Problem::new(&name, None, "the seal is missing"));
+    }
     found.torn_bytes += torn;
     let hints = names::hints(entry.id);
     if files.contains(&hints) {
         let read = open::read_whole(disk, &dir.join(&hints)).ok();
         let parsed = read.and_then(|read| Hints::parse(&read, entry.salt, manifest.secret));
-        if parsed.is_none() {
-            let what = "it is damaged, and is made again at the next opening";
-            found.problems.push(Problem::new(&hints, None, what));
+        match parsed {
+            None => {
+                let what = "it is damaged, and is made again at the next opening";
+                found.problems.push(Problem::new(&hints, None, what));
+            }
+            Some(parsed) if !parsed.is_start_of(&scanned) => {
+                let what = format!("it does not match {name}, and is made again after a repair");
+                found.problems.push(Problem::new(&hints, None, what));
+            }
+            Some(_) => {}
         }
     }
     Ok(())
@@ -205,12 +219,15 @@ fn verify_segment(
 
 /// A part of a segment.
 pub(super) enum Part<'a> {
-    Frame(Kind, &'a [u8]),
-    /// Bytes that are no whole frame, up to the next one or the end.
+    Frame(Frame, &'a [u8]),
+    /// Bytes that are no frame, up to the next one or the end; or a frame that holds nothing of
+    /// use.
     Bad {
-        why: &'static str,
+        why: String,
         until: u64,
         snapshot: Option<(AggregateKey, SnapshotId)>,
+        /// Whether a write that was cut short can leave this behind.
+        torn: bool,
     },
 }
 
@@ -227,17 +244,79 @@ pub(super) fn walk(
         let why = match scanner.step()? {
             Step::End => return Ok(()),
             Step::Frame(frame, body) => {
-                each(at, Part::Frame(frame.kind, body))?;
+                let part = match check(frame.kind, body) {
+                    Ok(()) => Part::Frame(frame, body),
+                    Err(why) => Part::Bad {
+                        why,
+                        until: at + frame.total_bytes(),
+                        snapshot: identity(body),
+                        torn: false,
+                    },
+                };
+                each(at, part)?;
                 continue;
             }
-            Step::Bad(why) => why,
+            Step::Bad(why) => why.to_owned(),
         };
         // The body of a frame that is damaged may still say whose it is.
         let guess = usize::try_from(len.saturating_sub(at + 24).min(1 << 12)).unwrap_or(0);
         let snapshot = identity(&file.read(at + 24, guess)?);
         scanner.at += 1;
         scanner.seek()?;
-        each(at, Part::Bad { why, until: scanner.at, snapshot })?;
+        each(at, Part::Bad { why, until: scanner.at, snapshot, torn: true })?;
+    }
+}
+
+/// Whether the body of a whole frame is what it should be. Its checksum matches, so it was written
+/// like that, by whomever.
+fn check(kind: Kind, body: &[u8]) -> Result<(), String> {
+    match kind {
+        Kind::Put => Record::from_bytes(body.to_vec())
+            .verify()
+            .map(|_| ())
+            .map_err(|reject| format!("the record is not valid: {reject}")),
+        Kind::Delete => {
+            DeleteBody::parse(body).map(|_| ()).ok_or_else(|| "the delete is not valid".into())
+        }
+        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or_else(|| "the seal is not valid".into()),
+    }
+}
+
+/// The frames of a segment so far, as its seal would tell of them.
+pub(super) struct Frames {
+    pub(super) seal: Seal,
+    /// Whether the last one was a seal that tells of just the frames before it.
+    pub(super) sealed: bool,
+    within_batch: bool,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        let seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+        Self { seal, sealed: false, within_batch: false }
+    }
+}
+
+impl Frames {
+    /// Adds the next one. `Err` if it is a seal and does not tell of what is before it.
+    pub(super) fn add(&mut self, frame: &Frame, body: &[u8]) -> Result<(), &'static str> {
+        let before = (self.sealed, self.within_batch);
+        (self.sealed, self.within_batch) = (false, frame.more);
+        match frame.kind {
+            Kind::Put => self.seal.puts += 1,
+            Kind::Delete => self.seal.deletes += 1,
+            Kind::Seal if before != (false, false) => return Err("the seal is out of place"),
+            Kind::Seal if Seal::parse(body) != Some(self.seal) => {
+                return Err("the seal does not match the frames before it");
+            }
+            Kind::Seal => {
+                self.sealed = true;
+                return Ok(());
+            }
+        }
+        self.seal.min_seq = self.seal.min_seq.min(frame.seq);
+        self.seal.max_seq = self.seal.max_seq.max(frame.seq);
+        if before.0 { Err("a frame follows the seal") } else { Ok(()) }
     }
 }
 

@@ -42,7 +42,8 @@ pub(super) fn is_temporary(name: &str) -> bool {
 
 fn numbered(name: &str, extension: &str) -> Option<u32> {
     let digits = name.strip_suffix(extension)?;
-    let id = digits.parse().ok()?;
+    // The highest number is never given, so that the next one is always one more.
+    let id = digits.parse().ok().filter(|id| *id != u32::MAX)?;
     // Only the one spelling that the store itself uses.
     (format!("{id:08}") == digits).then_some(id)
 }

@@ -115,15 +115,23 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
         scratch: Vec::new(),
     };
     let mut reseal = false;
-    for Loaded { opened, hints, end, sealed, seal, segment, .. } in loaded {
+    let mut unindexed = Vec::new();
+    for Loaded { opened, hints, end, sealed, seal, segment, indexed } in loaded {
         reseal |= sealed != opened.entry.sealed;
-        if let (false, Some(segment)) = (sealed, segment) {
-            log.active = Some(Active { segment, end, synced: end, hints, seal });
+        let Some(segment) = segment else { continue };
+        let at_end = Active { segment, end, synced: end, hints, seal };
+        if !sealed {
+            log.active = Some(at_end);
+        } else if !indexed {
+            unindexed.push(at_end);
         }
     }
     let core =
         Core::new(Arc::clone(&disk), config, &manifest, index, segments, generations, log, lock);
     core.snapshots.store(replayed.snapshots, Ordering::Relaxed);
+    for sealed in unindexed {
+        core.write_hints(&sealed);
+    }
     if reseal || !manifest.retired.is_empty() {
         let log = core.log();
         let sealed = core.manifest(&log, &core.segments.all());
@@ -230,6 +238,8 @@ pub(super) struct Loaded<'a> {
     pub(super) sealed: bool,
     pub(super) seal: Seal,
     pub(super) segment: Option<Arc<Segment>>,
+    /// Whether the index file has all that `hints` have.
+    indexed: bool,
 }
 
 /// Loads the segments, several at a time.
@@ -284,7 +294,16 @@ fn load<'a>(
     let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
     if entry.sealed && from_file {
         if hints.covered() + SEAL_BYTES == entry.bytes {
-            return Ok(Loaded { opened, hints, end: len, sealed: true, seal, segment: None });
+            let loaded = Loaded {
+                opened,
+                hints,
+                end: len,
+                sealed: true,
+                seal,
+                segment: None,
+                indexed: true,
+            };
+            return Ok(loaded);
         }
         hints = Hints::new();
     }
@@ -310,6 +329,7 @@ fn load<'a>(
         hints,
         seal,
         segment: None,
+        indexed: false,
     })
 }
 

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::disk::{Disk, DiskFile, write_all};
 use super::fault::{corrupt, io_error};
-use super::inspect::{Part, walk};
-use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest, Seal, padded};
+use super::inspect::{Frames, Part, walk};
+use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest, padded};
 use super::log::encode_seal;
 use super::names;
 use super::open;
@@ -73,7 +73,12 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         segments: Vec::new(),
         retired: Vec::new(),
     };
-    let mut replaced = Vec::new();
+    // One that tells of something else than its segment is not noticed by its checksum. The next
+    // opening makes them again.
+    for name in files.iter().filter(|name| names::hints_id(name).is_some()) {
+        disk.remove(&dir.join(name)).map_err(fail)?;
+    }
+    let (mut replaced, mut written) = (Vec::new(), Vec::new());
     for id in ids {
         let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
         let fixed = fix(disk, dir, id, listed, &mut manifest, &mut done)
@@ -82,21 +87,23 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         manifest.next_seq = manifest.next_seq.max(fixed.max_seq.saturating_add(1)).min(MAX_SEQ);
         if fixed.entry.id != id {
             replaced.push(id);
+            written.push(fixed.entry.id);
         }
         manifest.segments.push(fixed.entry);
     }
     manifest.segments.sort_unstable_by_key(|entry| entry.id);
     manifest.retired = old.map_or_else(Vec::new, |old| old.retired);
-    finish(disk, dir, &manifest, &replaced, &mut done).map_err(fail)?;
+    finish(disk, dir, &manifest, &replaced, &written, &mut done).map_err(fail)?;
     Ok(done)
 }
 
-/// Puts the manifest in force, then renames what it does not list any more.
+/// Puts the manifest in force; renames what it does not list any more, and what was written.
 fn finish(
     disk: &dyn Disk,
     dir: &Path,
     manifest: &Manifest,
     replaced: &[u32],
+    written: &[u32],
     done: &mut RepairReport,
 ) -> std::io::Result<()> {
     // The segments under temporary names are finished by the next opening if this is cut short.
@@ -110,18 +117,13 @@ fn finish(
     for id in replaced {
         let name = names::segment(*id);
         disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
-        // There may be none.
-        let _ = disk.remove(&dir.join(names::hints(*id)));
         done.replaced.push(name);
     }
     disk.rename(&temporary, &dir.join(names::MANIFEST))?;
     disk.sync_dir(dir)?;
-    for entry in &manifest.segments {
-        let name = names::segment(entry.id);
-        let temporary = dir.join(names::temporary(&name));
-        if disk.open(&temporary, false).is_ok() {
-            disk.rename(&temporary, &dir.join(&name))?;
-        }
+    for id in written {
+        let name = names::segment(*id);
+        disk.rename(&dir.join(names::temporary(&name)), &dir.join(&name))?;
     }
     disk.sync_dir(dir)
 }
@@ -160,6 +162,7 @@ fn fix(
     let name = names::segment(id);
     let file = disk.open(&dir.join(&name), false)?;
     let len = file.len()?;
+    let problems = done.problems.len();
     let salt = match Head::parse(&file.read(0, 48)?) {
         Ok(head) if head.store != manifest.store => {
             let what = "it belongs to another store, and is left as it is";
@@ -168,7 +171,13 @@ fn fix(
             disk.rename(&dir.join(&name), &aside)?;
             return Ok(None);
         }
-        Ok(head) => Some(head.salt),
+        Ok(head) => {
+            if head.id != id {
+                let what = "it was written under another name";
+                done.problems.push(Problem::new(&name, Some(0), what));
+            }
+            Some(head.salt)
+        }
         Err(Bad::Newer(_) | Bad::Foreign | Bad::Damaged(_)) => {
             done.problems.push(Problem::new(&name, Some(0), "its head is damaged"));
             listed.map(|entry| entry.salt)
@@ -178,17 +187,14 @@ fn fix(
         disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
         return Ok(None);
     };
-    let mut whole = listed.is_some_and(|entry| entry.sealed && entry.bytes == len)
-        && Head::parse(&file.read(0, 48)?).is_ok();
-    let problems = done.problems.len();
-    let (mut sealed_at_end, mut seal) = (false, Seal { min_seq: u64::MAX, ..Seal::default() });
+    let mut frames = Frames::default();
     walk(&*file, salt, len, |at, part| {
-        sealed_at_end = false;
         match part {
-            Part::Frame(Kind::Seal, body) => {
-                sealed_at_end = Seal::parse(body) == Some(seal);
+            Part::Frame(frame, body) => {
+                if let Err(what) = frames.add(&frame, body) {
+                    done.problems.push(Problem::new(&name, Some(at), what));
+                }
             }
-            Part::Frame(kind, _) => count(&mut seal, &*file, salt, at, kind)?,
             Part::Bad { why, snapshot, .. } => {
                 let mut problem = Problem::new(&name, Some(at), why);
                 problem.snapshot = snapshot;
@@ -197,33 +203,15 @@ fn fix(
         }
         Ok(())
     })?;
+    let seal = frames.seal;
     done.kept += seal.puts;
-    whole &= sealed_at_end && done.problems.len() == problems;
-    if whole {
+    let as_listed = listed.is_some_and(|entry| entry.sealed && entry.bytes == len);
+    if as_listed && frames.sealed && done.problems.len() == problems {
         let entry = Entry { id, sealed: true, salt, bytes: len };
         return Ok(Some(Fixed { entry, max_seq: seal.max_seq }));
     }
     let entry = rewrite(disk, dir, &*file, salt, len, manifest)?;
     Ok(Some(Fixed { entry, max_seq: seal.max_seq }))
-}
-
-fn count(
-    seal: &mut Seal,
-    file: &dyn DiskFile,
-    salt: u64,
-    at: u64,
-    kind: Kind,
-) -> std::io::Result<()> {
-    if let Some(frame) = Frame::parse(&file.read(at, 24)?, salt, at) {
-        seal.min_seq = seal.min_seq.min(frame.seq);
-        seal.max_seq = seal.max_seq.max(frame.seq);
-        match kind {
-            Kind::Put => seal.puts += 1,
-            Kind::Delete => seal.deletes += 1,
-            Kind::Seal => {}
-        }
-    }
-    Ok(())
 }
 
 /// Writes the whole frames of a segment into a new one, sealed, under its temporary name.
@@ -236,23 +224,28 @@ fn rewrite(
     manifest: &mut Manifest,
 ) -> std::io::Result<Entry> {
     let head = Head { store: manifest.store, id: manifest.next_id, salt: disk.random() };
-    manifest.next_id = manifest.next_id.saturating_add(1);
+    // The last number is never one of a segment.
+    manifest.next_id = manifest.next_id.checked_add(1).ok_or(std::io::ErrorKind::StorageFull)?;
     let to = disk.create(&dir.join(names::temporary(&names::segment(head.id))))?;
     write_all(&*to, 0, &mut [IoSlice::new(&head.to_bytes())])?;
     let mut end = HEAD_BYTES;
-    let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
-    walk(from, salt, len, |at, part| {
-        let Part::Frame(kind @ (Kind::Put | Kind::Delete), body) = part else { return Ok(()) };
-        let Some(frame) = Frame::parse(&from.read(at, 24)?, salt, at) else { return Ok(()) };
-        count(&mut seal, from, salt, at, kind)?;
+    let mut frames = Frames::default();
+    walk(from, salt, len, |_, part| {
+        let Part::Frame(frame, body) = part else { return Ok(()) };
+        if frame.kind == Kind::Seal {
+            return Ok(());
+        }
         // What verifies is kept, whether or not the rest of its batch does.
         let frame = Frame { more: false, durable_below: end, ..frame };
+        // Without a seal among them no order is wrong.
+        let _ = frames.add(&frame, body);
         let padding = vec![0; usize::try_from(padded(body.len() as u64)).unwrap_or(0) - body.len()];
         let bytes = [&frame.to_bytes(head.salt, end), body, &padding].concat();
         write_all(&*to, end, &mut [IoSlice::new(&bytes)])?;
         end += bytes.len() as u64;
         Ok(())
     })?;
+    let seal = frames.seal;
     let bytes = encode_seal(seal, seal.max_seq, head.salt, end, end);
     write_all(&*to, end, &mut [IoSlice::new(&bytes)])?;
     to.sync()?;

@@ -1,7 +1,7 @@
 //! [`Manifest`]: which segments make up the store.
 
 use super::super::wire::Bytes;
-use super::{Bad, FORMAT, check_magic};
+use super::{Bad, FORMAT, HEAD_BYTES, MAX_SEQ, check_magic};
 
 const MAGIC: [u8; 6] = *b"snfman";
 const FIXED_BYTES: usize = 72;
@@ -97,14 +97,16 @@ impl Manifest {
         let retired = (0..retired).map(|_| reader.u32()).collect::<Option<Vec<_>>>()?;
         let ordered = segments.iter().zip(segments.iter().skip(1)).all(|(a, b)| a.id < b.id);
         let open = segments.iter().filter(|entry| !entry.sealed).count();
-        (ordered && open <= 1).then_some(Self {
-            store,
-            secret,
-            next_seq,
-            next_id,
-            segments,
-            retired,
-        })
+        // A segment that is begun must not take the name of one that is there.
+        let numbered = segments
+            .iter()
+            .map(|entry| entry.id)
+            .chain(retired.iter().copied())
+            .all(|id| id < next_id);
+        let headed = segments.iter().all(|entry| entry.bytes >= HEAD_BYTES);
+        segments.iter().try_fold(0_u64, |sum, entry| sum.checked_add(entry.bytes))?;
+        let sane = ordered && open <= 1 && numbered && headed && next_seq <= MAX_SEQ + 1;
+        sane.then_some(Self { store, secret, next_seq, next_id, segments, retired })
     }
 }
 
@@ -148,6 +150,31 @@ mod tests {
         }
         for len in 0..bytes.len() {
             assert!(Manifest::parse(&bytes[..len]).is_err(), "cut to {len}");
+        }
+    }
+
+    #[test]
+    fn a_manifest_whose_numbers_cannot_be_true_is_refused() {
+        let entry = |id, bytes| Entry { id, sealed: true, salt: 77, bytes };
+        let sane = Manifest {
+            store: [3; 16],
+            secret: [1, 2],
+            next_seq: MAX_SEQ + 1,
+            next_id: 5,
+            segments: vec![entry(1, HEAD_BYTES), entry(4, 4096)],
+            retired: vec![3],
+        };
+        assert_eq!(Manifest::parse(&sane.to_bytes()), Ok(sane.clone()));
+        let huge = vec![entry(1, u64::MAX), entry(4, 4096)];
+        for wrong in [
+            Manifest { next_id: 4, ..sane.clone() },
+            Manifest { retired: vec![5], ..sane.clone() },
+            Manifest { next_seq: MAX_SEQ + 2, ..sane.clone() },
+            Manifest { segments: vec![entry(1, HEAD_BYTES - 1)], ..sane.clone() },
+            Manifest { segments: vec![entry(4, 4096), entry(1, 4096)], ..sane.clone() },
+            Manifest { segments: huge, ..sane.clone() },
+        ] {
+            assert!(Manifest::parse(&wrong.to_bytes()).is_err(), "{wrong:?}");
         }
     }
 

@@ -1,0 +1,51 @@
+//! Many tasks at once.
+
+pub(in crate::conformance) mod cancel;
+pub(super) mod readers;
+pub(super) mod writers;
+
+use tokio::task::JoinSet;
+
+use crate::conformance::failure::Stop;
+use crate::conformance::probe::Probe;
+use crate::conformance::run::panicked;
+use crate::conformance::samples::{key, record};
+
+const TASKS: u64 = 8;
+
+type Tasks = JoinSet<Result<(), Stop>>;
+
+/// Waits for all tasks; the first that failed, or panicked, decides.
+async fn join(mut tasks: Tasks) -> Result<(), Stop> {
+    let mut first = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.unwrap_or_else(|join| Err(panicked(join).into()));
+        if first.is_ok() {
+            first = ended;
+        }
+    }
+    first
+}
+
+/// What came of a race, unless the store loses puts of one aggregate that are made at once: then
+/// that is what it is told.
+async fn unless_lossy<T>(store: &Probe, raced: Result<T, Stop>) -> Result<T, Stop> {
+    if raced.is_err() {
+        let mut tasks = Tasks::new();
+        let key = key("control")?;
+        for task in 0..TASKS {
+            let (store, key) = (store.clone(), key.clone());
+            tasks.spawn(async move {
+                for step in 0..25 {
+                    store.put(&[record(&key, step * TASKS + task + 1)?]).await?;
+                }
+                Ok(())
+            });
+        }
+        join(tasks).await?;
+        for version in 1..=25 * TASKS {
+            store.holds(&record(&key, version)?).await?;
+        }
+    }
+    raced
+}
