@@ -44,7 +44,7 @@ use bodies::{FILE_STORE, HEADER, PAYLOAD, RECORD, Target, packed, payload};
 use mutation::{FileMutation, LENGTHS, file_mutation, mutation};
 
 /// How long one target may take before it is taken to hang. Nothing waits for it.
-const HANGS_AFTER: Duration = Duration::from_mins(10);
+const HANGS_AFTER: Duration = Duration::from_secs(600);
 
 /// Runs a target on inputs of this strategy; a failing one is shrunk, and kept for cargo-fuzz.
 fn holds<S>(target: Target, seed: u64, cases: u32, inputs: impl Fn() -> S + Send + 'static)
@@ -70,7 +70,10 @@ where
     match outcome.recv_timeout(HANGS_AFTER) {
         Ok(Ok(())) => drop(fs::remove_file(kept(target))),
         Ok(Err(failure)) => panic!("{}: {failure}", target.name),
-        Err(_) => panic!("{}: it hangs, on the input in {:?}", target.name, kept(target)),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            panic!("{}: it hangs, on the input in {}", target.name, kept(target).display())
+        }
+        Err(mpsc::RecvTimeoutError::Disconnected) => panic!("{}: see above", target.name),
     }
 }
 
@@ -130,7 +133,7 @@ fn payloads() -> impl Strategy<Value = Input> {
     let changes = prop::collection::vec(mutation(), 0..4);
     let raw = prop_oneof![any::<u32>(), (1 << 26)..=(1_u32 << 28)];
     let claim = prop_oneof![3 => Just(None), 1 => (any::<bool>(), raw).prop_map(Some)];
-    let changed = (any::<Index>(), claim, changes).prop_map(move |(which, claim, changes)| {
+    let mutated = (any::<Index>(), claim, changes).prop_map(move |(which, claim, changes)| {
         let input = &corpus[which.index(corpus.len())];
         let (mut prefix, payload) = (input[..payload::PREFIX].to_vec(), &input[payload::PREFIX..]);
         let mut payload = payload.to_vec();
@@ -161,7 +164,7 @@ fn payloads() -> impl Strategy<Value = Input> {
             Input([prefix, vec![0; zeros], length.to_vec(), vec![b'x'; 60]].concat())
         },
     );
-    prop_oneof![6 => changed, 2 => deep, 1 => length]
+    prop_oneof![6 => mutated, 2 => deep, 1 => length]
 }
 
 /// Golden stores with a few changes, under any flags.
@@ -180,7 +183,7 @@ fn changed_stores() -> impl Strategy<Value = Input> {
                 }
                 FileMutation::Remove(file) => drop(files.remove(file.index(count))),
                 FileMutation::Replace(file, by) => {
-                    files[file.index(count)].1 = contents[by.index(contents.len())].clone();
+                    files[file.index(count)].1.clone_from(&contents[by.index(contents.len())]);
                 }
                 FileMutation::Copy(file, name) => {
                     let content = files[file.index(count)].1.clone();

@@ -102,7 +102,7 @@ impl Case<'_> {
             assert_eq!(codec.decode(self.payload, limits).is_ok(), used);
         }
         if used {
-            is_stable(codec, &*loaded.state);
+            is_stable(&codec, &*loaded.state);
             let longer = [self.payload, &[0]].concat();
             let limits = codec.inspect().unwrap().limits;
             let all = self.compression != 0 || codec.decode(&longer, limits).is_err();
@@ -115,7 +115,7 @@ impl Case<'_> {
 }
 
 /// A state that was decoded is one that can be stored, or is refused with a reason.
-fn is_stable<S>(codec: impl Codec<S>, state: &S) {
+fn is_stable<S>(codec: &impl Codec<S>, state: &S) {
     let mut first = Vec::new();
     let Ok(()) = codec.encode(state, &mut first) else { return };
     let limits = codec.inspect().unwrap().limits;

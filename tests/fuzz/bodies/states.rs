@@ -56,6 +56,7 @@ enum Formula {
 
 /// One of each kind that serde knows, and a large element behind each length.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(clippy::option_option, reason = "a format may confuse the two")]
 pub struct Odds {
     wide: (i128, u128),
     small: (i8, u16, f32, bool, char),
