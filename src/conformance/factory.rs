@@ -18,6 +18,9 @@ pub trait StoreFactory: Send + Sync {
 
 /// The place where one store keeps its snapshots: a directory, a schema, a map. Dropping it
 /// removes what is stored there.
+///
+/// Only [`open`](Self::open) is required. What else a site offers lets the kit prove more; what
+/// it does not offer is shown as skipped.
 #[async_trait]
 pub trait Site: Send + Sync {
     /// Opens the store over what is stored here. Before it is called again, the kit drops every
@@ -36,6 +39,27 @@ pub trait Site: Send + Sync {
     /// shows as skipped.
     async fn damage(&mut self, key: &AggregateKey, id: SnapshotId) -> Result<bool, BoxError> {
         let _ = (key, id);
+        Ok(false)
+    }
+
+    /// Changes at least one byte of the stored header of a snapshot, so that it no longer parses,
+    /// behind the store's back. The kit has dropped its handles. `false` if the site cannot do it,
+    /// which the scorecard shows as skipped.
+    async fn damage_header(
+        &mut self,
+        key: &AggregateKey,
+        id: SnapshotId,
+    ) -> Result<bool, BoxError> {
+        let _ = (key, id);
+        Ok(false)
+    }
+
+    /// With `true`, lets the medium refuse part of what an open store writes from now on (a full
+    /// disk, a constraint, a lost server), so that its next `put` of several records fails; with
+    /// `false`, heals it. The kit keeps its handles. `false` if the site cannot do it, which the
+    /// scorecard shows as skipped.
+    async fn fail_writes(&mut self, failing: bool) -> Result<bool, BoxError> {
+        let _ = failing;
         Ok(false)
     }
 }

@@ -1,6 +1,62 @@
 //! Proof for both sides of the trait: [`SnapshotStore`](crate::SnapshotStore)s keep their
 //! obligations, [`Aggregate`](crate::Aggregate)s their laws.
+//!
+//! # For authors of stores
+//! Each obligation in the docs of [`SnapshotStore`](crate::SnapshotStore) has an id, and each case
+//! of the kit names the ids that it checks. One call runs them all, each on a store of its own:
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! # use snapfold::conformance::{Conformance, Level};
+//! use std::sync::Arc;
+//! use snapfold::{MemoryStore, conformance};
+//!
+//! let factory = conformance::in_memory(|| Arc::new(MemoryStore::new()));
+//! # let store = async |factory| Conformance::of(factory).only(Level::Core).run().await;
+//! # /*
+//! let card = conformance::store(&factory).await;
+//! # */ let card = store(&factory).await;
+//! card.into_result()?; // `Err` shows the whole scorecard
+//! # Ok::<(), conformance::NotConformant>(())
+//! # }).unwrap();
+//! ```
+//!
+//! A store that keeps something implements [`StoreFactory`] and [`Site`] instead: a site is a
+//! directory, a schema or whatever one store fills, and is removed when it is dropped. What a site
+//! can do beyond opening its store (crash, be damaged) lets the kit prove more.
+//!
+//! # The scorecard
+//! A [`Scorecard`] says of each case whether it passed, failed (with the ids of the broken promises,
+//! what was expected and what came), or was skipped, and then which capability or ability was
+//! missing. It prints as a table of 80 columns and turns into JSON; both are made to be published.
+//! A case that fails names *one* promise wherever it can tell: a snapshot that is not found, but
+//! listed, is a wrong lookup and not a lost put.
+//!
+//! # What it cannot tell
+//! The kit sees what the trait shows. That a store syncs before it acknowledges is proven only as
+//! far as [`Site::crash`] is honest; how much work a call does inside, it does not see, so times are
+//! reported and never judged.
 
+mod case;
 mod factory;
+mod failure;
+mod in_memory;
+mod level;
+mod probe;
+mod run;
+mod samples;
+mod scorecard;
 
+pub use case::Case;
 pub use factory::{Site, StoreFactory};
+pub use failure::Failure;
+pub use in_memory::in_memory;
+pub use level::{Level, cases};
+pub use run::Conformance;
+pub use scorecard::{CaseResult, NotConformant, Scorecard, Tally, Verdict};
+
+/// Runs the whole kit over the stores that `factory` makes, with the default settings of
+/// [`Conformance`].
+pub async fn store(factory: &dyn StoreFactory) -> Scorecard {
+    Conformance::of(factory).run().await
+}

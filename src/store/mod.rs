@@ -42,6 +42,7 @@ pub use query::{Found, Lookup, Query};
 /// - **C-05** Dropping a returned future (cancellation) leaves each record either as before or as
 ///   if the call had completed, and the store usable.
 /// - **C-06** A record is returned byte for byte as it was put.
+/// - **C-07** [`capabilities`](Self::capabilities) is the same value at every call.
 ///
 /// # Errors
 /// [`ErrorKind::Store`](crate::ErrorKind::Store) or a more precise kind, with a
@@ -64,12 +65,14 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-14** An identity twice in one call: the first is stored, the second is treated as
     ///   put after it.
     /// - **C-15** A record whose header does not parse, or that exceeds
-    ///   [`Capabilities::max_record_bytes`], [`Capabilities::max_key_bytes`] or
-    ///   [`Capabilities::max_version`], fails the whole call with
-    ///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) before anything is stored.
+    ///   [`Capabilities::max_record_bytes`] or [`Capabilities::max_version`], fails the whole call
+    ///   with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) before anything is
+    ///   stored. So does one whose key is longer than the store can take. A key of up to
+    ///   [`Capabilities::max_key_bytes`] is taken, whatever its bytes.
     /// - **C-16** On any other `Err` each record is either stored whole or not at all; if that is
     ///   not known, the error's retry is [`Retry::Unknown`](crate::Retry::Unknown). With
     ///   [`Capabilities::atomic_batches`], all are stored or none.
+    /// - **C-17** There is one outcome per record, in the order of the records.
     async fn put(
         &self,
         records: Vec<Record>,
@@ -101,6 +104,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   the while; what is put or deleted meanwhile may appear or not.
     /// - **C-33** A snapshot whose header cannot be read is left out here (the engine meets it in
     ///   [`get`](Self::get)).
+    /// - **C-34** Each item says what the snapshot's header says, and only snapshots within the
+    ///   request's bounds (inclusive) are listed.
     async fn list(&self, request: ListRequest<'_>)
     -> Result<Page<SnapshotMeta, SnapshotId>, Error>;
 

@@ -13,6 +13,7 @@ use super::compact::Compacted;
 use super::config::{Durability, FileStoreConfig};
 use super::core::Core;
 use super::disk::{Disk, RealDisk};
+use super::encode::MAX_PART_BYTES;
 use super::inspect::{Inspection, Verification};
 use super::keeper::Keeper;
 use super::layout::MAX_BODY_BYTES;
@@ -317,6 +318,8 @@ impl SnapshotStore for FileStore {
             .durable(self.0.core.config.durability == Durability::Sync)
             .atomic_batches(true)
             .max_record_bytes(MAX_BODY_BYTES)
+            // All of a key may be in one part.
+            .max_key_bytes(MAX_PART_BYTES as u64)
     }
 
     async fn put(

@@ -1,8 +1,9 @@
 //! [`MemoryStore`]: snapshots in a map.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
@@ -27,7 +28,13 @@ pub struct MemoryStore {
     aggregates: Arc<RwLock<Aggregates>>,
 }
 
-type Aggregates = HashMap<AggregateKey, Snapshots>;
+#[derive(Default)]
+struct Aggregates {
+    snapshots: HashMap<AggregateKey, Snapshots>,
+    /// The keys of `snapshots` in their order, for lists.
+    keys: BTreeSet<AggregateKey>,
+}
+
 /// By generation, of which there are few, then by version; no empty maps.
 type Snapshots = Vec<(Generation, BTreeMap<u64, Stored>)>;
 
@@ -42,7 +49,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    // A panic cannot leave the map half changed: each change is one insert or remove.
+    // A panic cannot leave the maps half changed: each change is one insert or remove in each.
     fn read(&self) -> RwLockReadGuard<'_, Aggregates> {
         self.aggregates.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,15 +79,17 @@ impl SnapshotStore for MemoryStore {
         Ok(identified
             .into_iter()
             .map(|(key, id, stored)| {
-                let snapshots = aggregates.entry(key).or_default();
-                insert(snapshots, id, stored, options)
+                if !aggregates.snapshots.contains_key(&key) {
+                    aggregates.keys.insert(key.clone());
+                }
+                insert(aggregates.snapshots.entry(key).or_default(), id, stored, options)
             })
             .collect())
     }
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
         let aggregates = self.read();
-        let Some(snapshots) = aggregates.get(query.key) else {
+        let Some(snapshots) = aggregates.snapshots.get(query.key) else {
             return Ok(Lookup::Absent);
         };
         let newest = |versions: &BTreeMap<u64, Stored>| {
@@ -106,20 +115,26 @@ impl SnapshotStore for MemoryStore {
         request: ListRequest<'_>,
     ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
         let aggregates = self.read();
-        let Some(snapshots) = aggregates.get(request.key) else {
+        let Some(snapshots) = aggregates.snapshots.get(request.key) else {
             return Ok(Page::new(Vec::new(), None));
         };
-        let mut selected: Vec<_> = snapshots
-            .iter()
-            .flat_map(|(generation, versions)| {
-                versions.iter().map(|(version, stored)| {
+        let limit = request.limit.max(1);
+        let newest =
+            request.after.map_or(request.at_most, |after| after.version.min(request.at_most));
+        let mut selected = Vec::new();
+        for (generation, versions) in snapshots {
+            let admitted = versions
+                .range(..=newest)
+                .rev()
+                .take_while(|(version, _)| **version >= request.at_least)
+                .map(|(version, stored)| {
                     (SnapshotId { generation: *generation, version: *version }, stored)
                 })
-            })
-            .filter(|(id, _)| request.admits(*id))
-            .collect();
+                .filter(|(id, _)| request.admits(*id));
+            // One more than fits tells whether there are more.
+            selected.extend(admitted.take(limit.saturating_add(1)));
+        }
         selected.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        let limit = request.limit.max(1);
         let more = selected.len() > limit;
         selected.truncate(limit);
         let next = selected.last().map(|(id, _)| *id).filter(|_| more);
@@ -133,26 +148,21 @@ impl SnapshotStore for MemoryStore {
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
         let after = request.after.map(cursor_key).transpose()?;
-        let mut keys: Vec<_> = self
-            .read()
-            .keys()
-            .filter(|key| request.admits(key) && after.as_ref().is_none_or(|after| *key > after))
-            .cloned()
-            .collect();
-        let limit = request.limit.max(1);
-        let more = keys.len() > limit;
-        if more {
-            keys.select_nth_unstable(limit);
-            keys.truncate(limit);
-        }
-        keys.sort_unstable();
-        let next = keys.last().filter(|_| more).map(key_cursor);
-        Ok(Page::new(keys, next))
+        let lower = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let aggregates = self.read();
+        let mut admitted = aggregates
+            .keys
+            .range::<AggregateKey, _>((lower, Bound::Unbounded))
+            .filter(|key| request.admits(key));
+        let items: Vec<_> = admitted.by_ref().take(request.limit.max(1)).cloned().collect();
+        let more = admitted.next().is_some();
+        let next = items.last().filter(|_| more).map(key_cursor);
+        Ok(Page::new(items, next))
     }
 
     async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
         let mut aggregates = self.write();
-        let Entry::Occupied(mut entry) = aggregates.entry(key.clone()) else {
+        let Entry::Occupied(mut entry) = aggregates.snapshots.entry(key.clone()) else {
             return Ok(Deleted::default());
         };
         let mut deleted = Deleted::default();
@@ -170,6 +180,7 @@ impl SnapshotStore for MemoryStore {
         });
         if entry.get().is_empty() {
             entry.remove();
+            aggregates.keys.remove(key);
         }
         Ok(deleted)
     }
@@ -253,6 +264,6 @@ fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
 
 impl fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MemoryStore").field("aggregates", &self.read().len()).finish()
+        f.debug_struct("MemoryStore").field("aggregates", &self.read().keys.len()).finish()
     }
 }

@@ -7,6 +7,8 @@ use crate::key::AggregateKey;
 /// The most bytes that the three parts of a key may have together, as stored. An entry of a b-tree
 /// index must fit a third of a page of 8 KiB, with 24 bytes of version and generation.
 pub(super) const MAX_BYTES: usize = 2_400;
+/// The most bytes of a key that can be stored whatever they are: each may become two.
+pub(super) const SURE_BYTES: usize = MAX_BYTES / 2;
 
 /// The parts of a key as they are stored.
 ///

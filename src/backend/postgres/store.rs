@@ -35,8 +35,9 @@ use crate::store::{
 /// [`put_in`](Self::put_in), [`delete_in`](Self::delete_in). The table is made by
 /// [`migrations`](Self::migrations). Each call is one statement; see `docs/postgres.md`.
 ///
-/// Keys are limited to 2,400 bytes together, versions to `i64::MAX`; a `put` beyond that fails with
-/// [`ErrorKind::InvalidInput`], and nothing is found there.
+/// Keys are limited to 2,400 bytes together, in which U+0000 and U+0001 count twice, and versions to
+/// `i64::MAX`; a `put` beyond that fails with [`ErrorKind::InvalidInput`], and nothing is found
+/// there.
 ///
 /// Cloning is cheap, and clones share everything.
 ///
@@ -245,7 +246,7 @@ impl SnapshotStore for PostgresStore {
             .durable(true)
             .atomic_batches(true)
             .max_record_bytes(self.inner.max_record_bytes)
-            .max_key_bytes(key_text::MAX_BYTES as u64)
+            .max_key_bytes(key_text::SURE_BYTES as u64)
             .max_version(version::MAX)
     }
 

@@ -1,0 +1,143 @@
+//! [`Case`]: one registered statement about stores; [`Context`]: what it works with.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::factory::Site;
+use super::failure::{Failure, Stop};
+use super::level::Level;
+use super::probe::Probe;
+use crate::store::Capabilities;
+
+/// One statement about stores that the kit proves or refutes.
+#[derive(Clone, Copy, Debug)]
+pub struct Case {
+    pub(super) level: Level,
+    pub(super) name: &'static str,
+    pub(super) ids: &'static [&'static str],
+    pub(super) run: Run,
+}
+
+pub(super) type Run = for<'c> fn(&'c mut Context) -> Running<'c>;
+pub(super) type Running<'c> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'c>>;
+
+impl Case {
+    /// The level that it belongs to.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// What it states.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The ids of the obligations that it checks. A failure names one of these, or the obligation
+    /// that a step on the way relied on.
+    pub fn ids(&self) -> &'static [&'static str] {
+        self.ids
+    }
+}
+
+/// The table of a level: `"statement", [ids], function;` for each case.
+macro_rules! cases {
+    ($level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
+        pub(in crate::conformance) const CASES: &[crate::conformance::case::Case] = &[$(
+            crate::conformance::case::Case {
+                level: crate::conformance::level::Level::$level,
+                name: $name,
+                ids: &[$($id),+],
+                run: |context| Box::pin($run(context)),
+            }
+        ),+];
+    };
+}
+pub(super) use cases;
+
+/// What a case works with: a fresh site, randomness, and the settings of the run.
+pub(super) struct Context {
+    pub(super) site: Box<dyn Site>,
+    pub(super) random: fastrand::Rng,
+    /// How many aggregates a case of the level Scale makes.
+    pub(super) scale: usize,
+    /// How long one call may take.
+    pub(super) within: Duration,
+    /// Numbers that the scorecard tells besides the verdict.
+    pub(super) notes: Vec<String>,
+    /// Times that it tells.
+    pub(super) times: Vec<String>,
+}
+
+impl Context {
+    /// Opens the store for the first time.
+    pub(super) async fn open(&mut self) -> Result<Probe, Stop> {
+        match self.opened().await? {
+            Ok(probe) => Ok(probe),
+            Err(error) => Err(Failure::setup("open the store", &error).into()),
+        }
+    }
+
+    /// Opens a store that says it is durable; otherwise the case is skipped.
+    pub(super) async fn open_durable(&mut self) -> Result<Probe, Stop> {
+        let probe = self.open().await?;
+        if probe.capabilities().durable {
+            Ok(probe)
+        } else {
+            Err(Stop::Skipped("Capabilities::durable"))
+        }
+    }
+
+    /// Drops the store and opens it again.
+    pub(super) async fn reopen(&mut self, probe: Probe) -> Result<Probe, Stop> {
+        drop(probe);
+        self.again("C-10", "open the store again").await
+    }
+
+    /// Lets the machine crash and opens the store again.
+    pub(super) async fn crash(&mut self, probe: Probe) -> Result<Probe, Stop> {
+        drop(probe);
+        if !self.site.crash().await? {
+            return Err(Stop::Skipped("Site::crash"));
+        }
+        self.again("C-10", "open the store after a crash").await
+    }
+
+    /// Opens the store on a site where it was open before; failing to is the breach of `id`.
+    pub(super) async fn again(&mut self, id: &'static str, what: &str) -> Result<Probe, Stop> {
+        match self.opened().await? {
+            Ok(probe) => Ok(probe),
+            Err(error) => {
+                let failure = Failure::new(id, what).expected("it opens").got(error);
+                Err(failure.into())
+            }
+        }
+    }
+
+    async fn opened(&mut self) -> Result<Result<Probe, String>, Stop> {
+        match tokio::time::timeout(self.within, self.site.open()).await {
+            Ok(Ok(store)) => Ok(Ok(Probe::new(store, self.within))),
+            Ok(Err(error)) => Ok(Err(error.to_string())),
+            Err(_) => Ok(Err(format!("nothing within {:?}", self.within))),
+        }
+    }
+
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// Tells how long something took that was done so many times.
+    pub(super) fn time(&mut self, what: &str, took: Duration, times: usize) {
+        let each = took / u32::try_from(times.max(1)).unwrap_or(u32::MAX);
+        self.times.push(format!("{what}: {each:.1?} each, {times} times"));
+    }
+}
+
+/// Skips the case unless `available`.
+pub(super) fn needs(available: bool, what: &'static str) -> Result<(), Stop> {
+    if available { Ok(()) } else { Err(Stop::Skipped(what)) }
+}
+
+/// Whether the kit can make a record that is larger than the store takes.
+pub(super) fn has_small_records(capabilities: Capabilities) -> bool {
+    capabilities.max_record_bytes <= 64 << 20
+}

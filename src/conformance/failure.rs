@@ -1,0 +1,127 @@
+//! [`Failure`]: which promise a store broke, and how; [`Stop`]: why a case ended early.
+
+use std::fmt::{self, Debug, Write};
+
+use crate::error::{BoxError, Error};
+
+/// Why a case failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Failure {
+    /// The ids of the promises that are broken, in order; empty if the case could not be set up,
+    /// which says nothing about the store.
+    pub broken: Vec<&'static str>,
+    /// What was being done.
+    pub message: String,
+    /// What should have come of it.
+    pub expected: String,
+    /// What came of it.
+    pub got: String,
+}
+
+impl Failure {
+    pub(super) fn new(broken: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            broken: vec![broken],
+            message: message.into(),
+            expected: String::new(),
+            got: String::new(),
+        }
+    }
+
+    pub(super) fn expected(mut self, expected: impl Into<String>) -> Self {
+        self.expected = expected.into();
+        self
+    }
+
+    /// What came of it, cut at a length that a person still reads.
+    pub(super) fn got(mut self, got: impl Into<String>) -> Self {
+        self.got = shortened(got.into());
+        self
+    }
+
+    /// A failure of the site or of the kit itself.
+    pub(super) fn setup(message: impl Into<String>, error: &dyn fmt::Display) -> Self {
+        Self {
+            broken: Vec::new(),
+            message: message.into(),
+            expected: "the case can be set up".into(),
+            got: shortened(error.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let broken = if self.broken.is_empty() { "setup".into() } else { self.broken.join(", ") };
+        write!(f, "{broken}: {}; expected {}, got {}", self.message, self.expected, self.got)
+    }
+}
+
+/// The debug form of a value, as short as the scorecard shows it. A list of a million items is
+/// not written out to be cut then.
+pub(super) fn shown(value: &dyn Debug) -> String {
+    let mut text = Limited(String::new());
+    let _ = write!(text, "{value:?}");
+    text.0
+}
+
+const SHOWN_BYTES: usize = 400;
+
+fn shortened(text: String) -> String {
+    if text.len() <= SHOWN_BYTES {
+        return text;
+    }
+    let mut short = Limited(String::new());
+    let _ = short.write_str(&text);
+    short.0
+}
+
+/// Takes the first part of a text and refuses the rest.
+struct Limited(String);
+
+impl Write for Limited {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for c in text.chars() {
+            if self.0.len() + 4 > SHOWN_BYTES {
+                self.0.push_str("...");
+                return Err(fmt::Error);
+            }
+            self.0.push(c);
+        }
+        Ok(())
+    }
+}
+
+/// Why a case ended before its end.
+#[derive(Debug)]
+pub(super) enum Stop {
+    Failed(Failure),
+    /// What the store or the site does not offer.
+    Skipped(&'static str),
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// The kit's own doing: a key or record that it made is not possible.
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Failed(Failure::setup("the kit made an impossible record", &error))
+    }
+}
+
+/// The site's doing.
+impl From<BoxError> for Stop {
+    fn from(error: BoxError) -> Self {
+        Self::Failed(Failure::setup("the site failed", &error))
+    }
+}
+
+/// Fails with `failure` unless `holds`.
+pub(super) fn ensure(holds: bool, failure: impl FnOnce() -> Failure) -> Result<(), Stop> {
+    if holds { Ok(()) } else { Err(failure().into()) }
+}

@@ -1,0 +1,219 @@
+//! Calls that are cut off in the middle.
+
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use crate::conformance::case::{Context, cases, needs};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::probe::{Blame, Probe};
+use crate::conformance::samples::{NEW, id, key, record, records, rival};
+use crate::envelope::Record;
+use crate::store::{KeysRequest, ListRequest, PutOptions, Query, Selection};
+
+cases! { Concurrent:
+    "a put that is cut off leaves each record whole or absent", ["C-05"], cancelled_put;
+    "a put that is cut off leaves an atomic batch whole or absent", ["C-16"], cancelled_batch;
+    "a replacement that is cut off leaves the old or the new record", ["C-05"], cancelled_replace;
+    "a delete that is cut off leaves each record whole or absent", ["C-05"], cancelled_delete;
+    "reads that are cut off leave the store usable", ["C-05"], cancelled_reads;
+    "a put that fails leaves each record whole or absent", ["C-16"], failed_put;
+}
+
+/// At most so many times is a call polled before it is dropped.
+const POLLS: usize = 24;
+/// How often a half-done batch is looked at again: a store may still be at work on a call that
+/// was dropped.
+const LOOKS: usize = 100;
+
+/// Polls `future` as often as it makes progress, at most `times` times, then drops it. `None` if
+/// it was not ready by then.
+pub(in crate::conformance) async fn poll_times<F: Future>(
+    future: F,
+    times: usize,
+) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// How many of `batch` are there, each whole; other bytes are a breach of `broken`.
+async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Result<usize, Stop> {
+    let mut present = 0;
+    for record in batch {
+        let header = record
+            .header()
+            .map_err(|reject| Failure::setup("the kit made an impossible record", &reject))?;
+        let key = crate::key::AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
+        let query = Query::latest(&key, header.generation).at_most(header.version);
+        let found = store.get(query).await?.into_record();
+        // An older one of the batch, perhaps.
+        let found =
+            found.filter(|found| found.header().map_or(true, |own| own.version == header.version));
+        if let Some(found) = found {
+            ensure(found == *record, || {
+                Failure::new(
+                    broken,
+                    format!("get version {} after a put was cut off", header.version),
+                )
+                .expected("the whole record or nothing")
+                .got(shown(&found))
+            })?;
+            present += 1;
+        }
+    }
+    Ok(present)
+}
+
+/// After a put of `batch` that did not return `Ok`: each record is there whole or not at all, and
+/// all or none are if batches are atomic.
+pub(in crate::conformance) async fn settled(
+    store: &Probe,
+    batch: &[Record],
+    broken: &'static str,
+) -> Result<(), Stop> {
+    let mut there = present(store, batch, broken).await?;
+    if store.capabilities().atomic_batches {
+        for _ in 0..LOOKS {
+            if there == 0 || there == batch.len() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            there = present(store, batch, broken).await?;
+        }
+        ensure(there == 0 || there == batch.len(), || {
+            Failure::new("C-16", "look what is left of a put that did not return `Ok`")
+                .expected("all or none, as batches are atomic")
+                .got(format!("{there} of {} records", batch.len()))
+        })?;
+    }
+    Ok(())
+}
+
+async fn cancelled_put(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    for polls in 1..=POLLS {
+        let record = record(&key(&format!("cut after {polls}"))?, 1)?;
+        let put = store.try_put(vec![record.clone()], PutOptions::default());
+        let ended = poll_times(put, polls).await.is_some();
+        let after = store.blaming("C-05");
+        present(&after, std::slice::from_ref(&record), "C-05").await?;
+        // The same put goes through now, whatever became of the first one.
+        after.put(std::slice::from_ref(&record)).await?;
+        after.holds_or(&record, Blame::PUT.bytes("C-05")).await?;
+        if ended {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn cancelled_batch(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    needs(store.capabilities().atomic_batches, "Capabilities::atomic_batches")?;
+    for polls in 1..=POLLS {
+        let key = key(&format!("cut after {polls}"))?;
+        let batch = records(&key, &[1, 2, 3, 4, 5, 6])?;
+        let put = store.try_put(batch.clone(), PutOptions::default());
+        let ended = poll_times(put, polls).await.is_some();
+        settled(&store.blaming("C-05"), &batch, "C-05").await?;
+        if ended {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    for polls in 1..=POLLS {
+        let key = key(&format!("cut after {polls}"))?;
+        let (old, new) = (record(&key, 1)?, rival(&key, 1)?);
+        store.put(std::slice::from_ref(&old)).await?;
+        store.holds(&old).await?;
+        let put = store.try_put(vec![new.clone()], PutOptions::default().replace(true));
+        let ended = poll_times(put, polls).await.is_some();
+        let after = store.blaming("C-05");
+        let found = after.get(Query::latest(&key, NEW)).await?.into_record();
+        ensure(found.as_ref().is_some_and(|found| *found == old || *found == new), || {
+            Failure::new("C-05", "get after a replacement was cut off")
+                .expected("the old or the new record")
+                .got(shown(&found))
+        })?;
+        after.replace(&new).await?;
+        after.holds_or(&new, Blame::PUT.bytes("C-05")).await?;
+        if ended {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn cancelled_delete(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    for polls in 1..=POLLS {
+        let key = key(&format!("cut after {polls}"))?;
+        let batch = records(&key, &[1, 2, 3])?;
+        store.put(&batch).await?;
+        store.holds_all(&batch).await?;
+        let ended = poll_times(store.delete(&key, Selection::Below(3)), polls).await.is_some();
+        let after = store.blaming("C-05");
+        present(&after, &batch, "C-05").await?;
+        // What was not selected is not touched.
+        after.holds_or(&record(&key, 3)?, Blame::all("C-05")).await?;
+        after.delete(&key, Selection::Below(3)).await?;
+        after.answers_nothing(Query::latest(&key, NEW).at_most(2), "C-51").await?;
+        if ended {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn cancelled_reads(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    let batch = records(&key, &[1, 2, 3])?;
+    store.put(&batch).await?;
+    for polls in 1..=POLLS {
+        poll_times(store.get(Query::latest(&key, NEW)), polls).await;
+        poll_times(store.list(ListRequest::new(&key).limit(2)), polls).await;
+        poll_times(store.keys(KeysRequest::new()), polls).await;
+        let after = store.blaming("C-05");
+        after.finds(Query::latest(&key, NEW), &record(&key, 3)?).await?;
+        after.list(ListRequest::new(&key)).await?;
+        after.keys(KeysRequest::new()).await?;
+    }
+    store.holds_all(&batch).await
+}
+
+async fn failed_put(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    store.put(&[record(&key, 1)?]).await?;
+    needs(cx.site.fail_writes(true).await?, "Site::fail_writes")?;
+    let batch = records(&key, &[2, 3, 4, 5, 6, 7, 8])?;
+    let answer = store.try_put(batch.clone(), PutOptions::default()).await?;
+    cx.site.fail_writes(false).await?;
+    if answer.is_ok() {
+        let failure = Failure::setup("put while the medium fails", &"the put returned `Ok`");
+        return Err(failure.into());
+    }
+    settled(&store, &batch, "C-16").await?;
+    // Healed, the same put goes through.
+    store.put(&batch).await?;
+    store.holds_all(&batch).await?;
+    let listed = store.is_listed(&key, id(NEW, 8)).await?;
+    ensure(listed, || Failure::new("C-10", "list after the put went through").got("not listed"))
+}

@@ -1,0 +1,168 @@
+//! The aggregates that have snapshots.
+
+use std::collections::BTreeSet;
+
+use crate::conformance::case::{Context, cases};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::probe::Probe;
+use crate::conformance::samples::{NEW, id, key, record};
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::store::{Cursor, KeysRequest, Query, Selection};
+
+cases! { Core:
+    "every aggregate is listed once, whatever the page size", ["C-40"], each_once;
+    "an aggregate with many snapshots is listed once", ["C-40"], many_snapshots;
+    "an aggregate is listed no longer once its last snapshot is gone", ["C-40"], emptied;
+    "a page of aggregates keeps its limit and leads on", ["C-40"], pages;
+    "only aggregates of the tenant or kind that was asked for", ["C-41"], filtered;
+    "a cursor that nobody made is invalid or leads nowhere", ["C-42"], foreign_cursor;
+}
+
+/// The keys listed are just `expected`, each once; else the promise `broken` is, unless a wrong
+/// get or put is behind it.
+pub(in crate::conformance) async fn keys_are(
+    store: &Probe,
+    request: KeysRequest<'_>,
+    expected: &[AggregateKey],
+    broken: &'static str,
+) -> Result<(), Stop> {
+    let listed = store.walk_keys(request, expected.len() * 2 + 16).await?.items;
+    let mut seen = BTreeSet::new();
+    for key in &listed {
+        ensure(seen.insert(key), || {
+            Failure::new("C-40", format!("list keys, {} a page", request.limit))
+                .expected("each key once")
+                .got(format!("{key} twice"))
+        })?;
+    }
+    let wanted: BTreeSet<_> = expected.iter().collect();
+    if let Some(missing) = wanted.difference(&seen).next() {
+        let lookup = store.get(Query::latest(missing, NEW)).await?;
+        let stored = lookup.into_record();
+        let broken = match stored.as_ref().and_then(|record| record.header().ok()) {
+            None => "C-10",
+            Some(header) if !header.is_of(missing) => "C-01",
+            Some(_) => broken,
+        };
+        let failure = Failure::new(broken, format!("list keys, {} a page", request.limit));
+        let got = format!("{} of {} keys, not {missing}", listed.len(), expected.len());
+        return Err(failure.expected("every key that has a snapshot").got(got).into());
+    }
+    if let Some(foreign) = seen.difference(&wanted).next() {
+        let failure = Failure::new(broken, format!("list keys with {request:?}"));
+        return Err(failure.expected("only what was asked for").got(shown(foreign)).into());
+    }
+    Ok(())
+}
+
+async fn fill(store: &Probe, ids: usize) -> Result<Vec<AggregateKey>, Stop> {
+    let keys: Vec<_> = (0..ids).map(|place| key(&format!("k{place}"))).collect::<Result<_, _>>()?;
+    for key in &keys {
+        store.put(&[record(key, 1)?]).await?;
+    }
+    Ok(keys)
+}
+
+async fn each_once(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let keys = fill(&store, 23).await?;
+    for limit in [1, 2, 5, 22, 23, 24, 1_000] {
+        keys_are(&store, KeysRequest::new().limit(limit), &keys, "C-40").await?;
+    }
+    Ok(())
+}
+
+async fn many_snapshots(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let keys = fill(&store, 5).await?;
+    for key in &keys {
+        for version in 2..=9 {
+            store.put(&[record(key, version)?]).await?;
+        }
+    }
+    for limit in [1, 3, 100] {
+        keys_are(&store, KeysRequest::new().limit(limit), &keys, "C-40").await?;
+    }
+    Ok(())
+}
+
+async fn emptied(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let keys = fill(&store, 6).await?;
+    let [emptied, deleted, .., kept] = &*keys else { return Ok(()) };
+    store.put(&[record(kept, 2)?]).await?;
+    store.delete(emptied, Selection::All).await?;
+    store.delete(deleted, Selection::Ids(&[id(NEW, 1)])).await?;
+    store.delete(kept, Selection::Below(2)).await?;
+    // If what was deleted is still found, that is another promise.
+    for key in [emptied, deleted] {
+        store.finds_nothing(key, NEW, "C-51").await?;
+    }
+    keys_are(&store, KeysRequest::new(), keys.get(2..).unwrap_or_default(), "C-40").await
+}
+
+async fn pages(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    fill(&store, 9).await?;
+    // 0 is taken for 1; the limits themselves are checked by the walk.
+    for limit in [0, 1, 4, 9, usize::MAX] {
+        let request = KeysRequest::new().limit(limit);
+        let page = store.keys(request).await?;
+        let listed = store.walk_keys(request, 32).await?;
+        ensure(page.next.is_some() || page.items.len() == listed.items.len(), || {
+            Failure::new("C-40", format!("the first page of keys, limit {limit}"))
+                .expected("a `next`, as more keys follow")
+                .got("none")
+        })?;
+    }
+    Ok(())
+}
+
+async fn filtered(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let mut keys = Vec::new();
+    for tenant in ["", "n", "north", "northern", "N"] {
+        for kind in ["", "order", "orders"] {
+            for id in ["1", "2", "3"] {
+                let key = AggregateKey::from_parts(tenant, kind, id)?;
+                store.put(&[record(&key, 1)?]).await?;
+                keys.push(key);
+            }
+        }
+    }
+    let all = KeysRequest::new();
+    let mut requests = Vec::new();
+    for tenant in ["", "north", "n", "nort", "nobody"] {
+        requests.push(all.tenant(tenant));
+        for kind in ["", "order", "none"] {
+            requests.push(all.kind(kind));
+            requests.push(all.tenant(tenant).kind(kind));
+        }
+    }
+    for request in requests {
+        let expected: Vec<_> = keys.iter().filter(|key| request.admits(key)).cloned().collect();
+        for limit in [2, 100] {
+            keys_are(&store, request.limit(limit), &expected, "C-41").await?;
+        }
+    }
+    Ok(())
+}
+
+async fn foreign_cursor(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    fill(&store, 5).await?;
+    for bytes in [b"\xff\xfe\xfd".to_vec(), vec![0xff; 24], vec![0xff; 40], vec![0xfe; 70_000]] {
+        let cursor = Cursor::new(bytes.clone());
+        let answer = store.try_keys(KeysRequest::new().after(&cursor)).await?;
+        let fine = match &answer {
+            Ok(page) => page.items.is_empty() && page.next.is_none(),
+            Err(error) => Error::kind(error) == ErrorKind::InvalidInput,
+        };
+        ensure(fine, || {
+            let what = format!("keys after a cursor of {} foreign bytes", bytes.len());
+            Failure::new("C-42", what).expected("InvalidInput or an empty page").got(shown(&answer))
+        })?;
+    }
+    Ok(())
+}

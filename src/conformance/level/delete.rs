@@ -1,0 +1,222 @@
+//! What is deleted is gone, and nothing else.
+
+use crate::conformance::case::{Context, cases};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::probe::{Blame, Probe, outcomes_are};
+use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of, rival};
+use crate::envelope::{Record, SnapshotMeta};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Deleted, ListRequest, PutOutcome, Query, Selection};
+
+cases! { Delete:
+    "everything of a key is deleted", ["C-50"], all;
+    "what lies below a version is deleted, and not that version", ["C-50"], below;
+    "just the ids that are given are deleted", ["C-50"], ids;
+    "ids of one generation leave the others of that version", ["C-50"], generations;
+    "ids given twice or not stored count for nothing", ["C-50"], odd_ids;
+    "bytes and number of what was deleted are told", ["C-50"], counted;
+    "deleting again deletes nothing", ["C-50"], again;
+    "what was deleted is not found", ["C-51"], not_found;
+    "what was deleted is not listed", ["C-51"], not_listed;
+    "what is put after a delete is found", ["C-52"], put_again;
+    "an identity that was deleted is as good as new", ["C-52"], as_new;
+}
+
+/// Versions 2, 4, 6 and 8, of which 4 and 6 are there in all generations.
+async fn fill(store: &Probe) -> Result<(AggregateKey, Vec<(SnapshotId, Record)>), Stop> {
+    fill_key(store, key("a")?).await
+}
+
+async fn fill_key(
+    store: &Probe,
+    key: AggregateKey,
+) -> Result<(AggregateKey, Vec<(SnapshotId, Record)>), Stop> {
+    let mut stored = Vec::new();
+    for version in [2, 4, 6, 8] {
+        for generation in [OLD, NEW, RESHAPED] {
+            if generation == NEW || version == 4 || version == 6 {
+                let payload = format!("{generation} {version}");
+                let record = record_of(&key, generation, version, at(version), payload.as_bytes())?;
+                stored.push((id(generation, version), record));
+            }
+        }
+    }
+    let records: Vec<_> = stored.iter().map(|(_, record)| record.clone()).collect();
+    store.put_each(&records).await?;
+    // What a put lost, a delete cannot be blamed for.
+    store.holds_all(&records).await?;
+    Ok((key, stored))
+}
+
+async fn is_there(
+    store: &Probe,
+    key: &AggregateKey,
+    id: SnapshotId,
+    record: &Record,
+) -> Result<bool, Stop> {
+    let query = Query::latest(key, id.generation).at_most(id.version);
+    Ok(store.get(query).await?.into_record().as_ref() == Some(record))
+}
+
+/// Fills a store, deletes, and looks what is left.
+async fn delete_and_look(
+    store: &Probe,
+    aggregate: &str,
+    selection: Selection<'_>,
+) -> Result<(), Stop> {
+    let (key, stored) = fill_key(store, key(aggregate)?).await?;
+    let deleted = store.delete(&key, selection).await?;
+    let selected = stored.iter().filter(|(id, _)| selection.admits(*id)).count() as u64;
+    for (id, record) in &stored {
+        let there = is_there(store, &key, *id, record).await?;
+        let wanted = !selection.admits(*id);
+        // A delete that says it did what it did not do breaks a promise of its own.
+        let broken = if there && deleted.snapshots == selected { "C-51" } else { "C-50" };
+        ensure(there == wanted, || {
+            let (expected, got) = if wanted { ("kept", "gone") } else { ("gone", "still there") };
+            Failure::new(broken, format!("{id} after deleting {selection:?}"))
+                .expected(expected)
+                .got(got)
+        })?;
+    }
+    ensure(deleted.snapshots == selected, || {
+        Failure::new("C-50", format!("delete {selection:?}"))
+            .expected(format!("{selected} snapshots"))
+            .got(shown(&deleted))
+    })
+}
+
+async fn all(cx: &mut Context) -> Result<(), Stop> {
+    delete_and_look(&cx.open().await?, "a", Selection::All).await
+}
+
+async fn below(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    for version in [0, 1, 2, 3, 4, 5, 8, 9, u64::MAX] {
+        let aggregate = format!("below {version}");
+        delete_and_look(&store, &aggregate, Selection::Below(version)).await?;
+    }
+    Ok(())
+}
+
+async fn ids(cx: &mut Context) -> Result<(), Stop> {
+    delete_and_look(&cx.open().await?, "a", Selection::Ids(&[id(NEW, 8), id(NEW, 2)])).await
+}
+
+async fn generations(cx: &mut Context) -> Result<(), Stop> {
+    delete_and_look(&cx.open().await?, "a", Selection::Ids(&[id(OLD, 4), id(RESHAPED, 6)])).await
+}
+
+async fn odd_ids(cx: &mut Context) -> Result<(), Stop> {
+    let ids = [id(NEW, 4), id(NEW, 4), id(NEW, 5), id(OLD, 8), id(NEW, 0), id(NEW, u64::MAX)];
+    delete_and_look(&cx.open().await?, "a", Selection::Ids(&ids)).await
+}
+
+async fn counted(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let (key, stored) = fill(&store).await?;
+    let mut rest = stored;
+    let some = [id(NEW, 8), id(OLD, 6)];
+    for selection in [Selection::Below(4), Selection::Ids(&some), Selection::All] {
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|(id, _)| selection.admits(*id));
+        rest = kept;
+        let bytes = gone.iter().map(|(_, record)| record.as_bytes().len() as u64).sum();
+        let expected = Deleted::new(gone.len() as u64, bytes);
+        let deleted = store.delete(&key, selection).await?;
+        ensure(deleted == expected, || {
+            Failure::new("C-50", format!("delete {selection:?}"))
+                .expected(shown(&expected))
+                .got(shown(&deleted))
+        })?;
+    }
+    Ok(())
+}
+
+async fn again(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let (key, _) = fill(&store).await?;
+    for selection in [Selection::Below(5), Selection::Ids(&[id(NEW, 8)]), Selection::All] {
+        store.delete(&key, selection).await?;
+        let lookup = store.get(Query::latest(&key, NEW).at_most(4)).await?;
+        ensure(lookup.into_record().is_none(), || {
+            Failure::new("C-51", "get version 4 after a delete").expected("nothing").got("it")
+        })?;
+        let deleted = store.delete(&key, selection).await?;
+        ensure(deleted == Deleted::default(), || {
+            Failure::new("C-50", format!("delete {selection:?} a second time"))
+                .expected("zero deleted")
+                .got(shown(&deleted))
+        })?;
+    }
+    Ok(())
+}
+
+async fn not_found(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let (key, _) = fill(&store).await?;
+    store.delete(&key, Selection::Ids(&[id(NEW, 8)])).await?;
+    let lookup = store.get(Query::latest(&key, NEW)).await?;
+    let found = lookup.into_record();
+    let stays = found.is_some_and(|record| record.header().is_ok_and(|header| header.version == 8));
+    ensure(!stays, || {
+        Failure::new("C-51", "get after version 8 was deleted")
+            .expected("version 6")
+            .got("version 8")
+    })?;
+    store.delete(&key, Selection::All).await?;
+    for generation in [OLD, NEW, RESHAPED] {
+        store.finds_nothing(&key, generation, "C-51").await?;
+    }
+    Ok(())
+}
+
+async fn not_listed(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let (key, _) = fill(&store).await?;
+    for selection in [Selection::Ids(&[id(NEW, 8)]), Selection::Below(5), Selection::All] {
+        store.delete(&key, selection).await?;
+        let items = store.list(ListRequest::new(&key)).await?.items;
+        let stays = items.iter().find(|meta| selection.admits(meta.id()));
+        ensure(stays.is_none(), || {
+            Failure::new("C-51", format!("list after deleting {selection:?}"))
+                .expected("nothing that was selected")
+                .got(shown(&stays.map(SnapshotMeta::id)))
+        })?;
+    }
+    Ok(())
+}
+
+async fn put_again(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    let records = [record(&key, 5)?, record(&key, 6)?];
+    store.put(&records).await?;
+    store.holds_all(&records).await?;
+    let ids = [id(NEW, 5), id(NEW, 6)];
+    for selection in [Selection::Ids(&ids), Selection::Below(9), Selection::All] {
+        store.delete(&key, selection).await?;
+        store.put(&records).await?;
+        for record in &records {
+            store.holds_or(record, Blame::all("C-52")).await?;
+        }
+    }
+    // An older version than those that were deleted.
+    store.delete(&key, Selection::All).await?;
+    let old = record(&key, 2)?;
+    store.put(std::slice::from_ref(&old)).await?;
+    store.holds_or(&old, Blame::all("C-52")).await
+}
+
+async fn as_new(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    store.put(&[record(&key, 5)?]).await?;
+    store.delete(&key, Selection::All).await?;
+    store.finds_nothing(&key, NEW, "C-51").await?;
+    let other = rival(&key, 5)?;
+    let outcomes = store.put(std::slice::from_ref(&other)).await?;
+    outcomes_are("C-52", "put under a deleted identity", &outcomes, &[PutOutcome::Stored])?;
+    store.holds_or(&other, Blame::all("C-52")).await
+}

@@ -1,0 +1,261 @@
+//! The one sentence: a load equals a full replay, through the real engine over this store.
+
+mod tally;
+
+use std::time::Duration;
+
+use crate::backend::memory::MemoryEvents;
+use crate::clock::ManualClock;
+use crate::compress::Compression;
+use crate::conformance::case::{Context, cases};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::probe::Probe;
+use crate::conformance::samples::at;
+use crate::engine::{EngineBuilder, ReplayManager, SnapshotEngine};
+use crate::envelope::Record;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::manager::{CreateOptions, Loaded, SnapshotManager};
+use crate::retention::keep_last;
+use crate::state::Aggregate;
+use crate::store::{PutOptions, Query};
+use crate::trigger::every_events;
+use tally::Tally;
+
+cases! { Engine:
+    "every version and time loads as a full replay", ["R1"], every_point;
+    "after compaction every point loads as a full replay", ["R1"], compacted;
+    "after a repair every point loads as a full replay", ["R1"], repaired;
+    "over damaged snapshots every point loads as a full replay", ["R1"], damaged;
+    "snapshots in the background change no load", ["R1"], in_the_background;
+    "old and new code on one store each load as a full replay", ["R1"], generations;
+    "a snapshot stands in for events that are gone", ["R1"], above_floor;
+}
+
+type Old = Tally<1>;
+type New = Tally<2>;
+
+/// An engine over the store under test, and one without snapshots.
+struct World<A: Aggregate> {
+    events: MemoryEvents<i64>,
+    engine: SnapshotEngine<A>,
+    replay: ReplayManager<A>,
+    key: AggregateKey,
+}
+
+impl<const G: u32> World<Tally<G>> {
+    fn new(store: &Probe, events: MemoryEvents<i64>) -> Result<Self, Stop> {
+        Self::with(store, events, |builder| builder)
+    }
+
+    fn with(
+        store: &Probe,
+        events: MemoryEvents<i64>,
+        change: impl FnOnce(EngineBuilder<Tally<G>>) -> EngineBuilder<Tally<G>>,
+    ) -> Result<Self, Stop> {
+        let builder = SnapshotEngine::builder(events.clone(), store.store())
+            .compression(Compression::none())
+            .clock(ManualClock::at(at(1_000)));
+        Ok(Self {
+            engine: change(builder).build()?,
+            replay: ReplayManager::new(events.clone()),
+            events,
+            key: Tally::<G>::key("a")?,
+        })
+    }
+
+    /// Appends events whose times run backwards now and then.
+    fn grow(&self, random: &mut fastrand::Rng, events: u64) {
+        for event in 0..events {
+            let time = at(1_000 + event * 3 + random.u64(0..20));
+            let amount = random.i64(-1_000..1_000);
+            self.events.append_anchored(&self.key, time, &amount.to_le_bytes(), amount);
+        }
+    }
+
+    async fn snapshot(&self, version: u64) -> Result<(), Stop> {
+        let options = CreateOptions::default().version(version);
+        match self.engine.create_with(&self.key, options).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(blame(&format!("create a snapshot at {version}"), &error)),
+        }
+    }
+
+    /// The engine's answer is that of a replay without snapshots, or fails as that does.
+    fn same(
+        what: &str,
+        loaded: Result<Loaded<Tally<G>>, Error>,
+        replayed: Result<Loaded<Tally<G>>, Error>,
+    ) -> Result<(), Stop> {
+        let (loaded, replayed) = match (loaded, replayed) {
+            (Ok(loaded), Ok(replayed)) => (loaded, replayed),
+            (Err(one), Err(other)) if one.kind() == other.kind() => return Ok(()),
+            (Err(error), _) => return Err(blame(what, &error)),
+            (Ok(loaded), Err(error)) => {
+                let failure = Failure::new("R1", what).expected(shown(&error));
+                return Err(failure.got(shown(&loaded)).into());
+            }
+        };
+        let point = |loaded: &Loaded<Tally<G>>| (loaded.version, loaded.as_of, *loaded.state);
+        ensure(point(&loaded) == point(&replayed), || {
+            Failure::new("R1", what).expected(shown(&point(&replayed))).got(format!(
+                "{} {}",
+                shown(&point(&loaded)),
+                loaded.provenance
+            ))
+        })
+    }
+
+    async fn load_is_right(&self) -> Result<(), Stop> {
+        let key = &self.key;
+        Self::same("load", self.engine.load(key).await, self.replay.load(key).await)
+    }
+
+    /// Every version, one beyond, and times all over the history load as a replay does.
+    async fn all_is_right(&self, versions: u64) -> Result<(), Stop> {
+        let key = &self.key;
+        self.load_is_right().await?;
+        for version in 0..=versions + 1 {
+            let what = format!("load version {version}");
+            let loaded = self.engine.at_version(key, version).await;
+            Self::same(&what, loaded, self.replay.at_version(key, version).await)?;
+        }
+        for time in (990..1_030 + versions * 3).step_by(2) {
+            let what = format!("load the state at {}", at(time));
+            let loaded = self.engine.at_time(key, at(time)).await;
+            Self::same(&what, loaded, self.replay.at_time(key, at(time)).await)?;
+        }
+        Ok(())
+    }
+}
+
+/// An error of the engine: the store's, or one that a store must not lead to.
+fn blame(what: &str, error: &Error) -> Stop {
+    let broken = match error.kind() {
+        ErrorKind::Unrecoverable | ErrorKind::BrokenHistory | ErrorKind::BeyondHead => "R1",
+        _ => "C-02",
+    };
+    Failure::new(broken, what).expected("what a full replay gives").got(shown(error)).into()
+}
+
+/// A history of this many events, with snapshots at every third version or so.
+async fn history(cx: &mut Context, store: &Probe, versions: u64) -> Result<World<New>, Stop> {
+    let world = World::new(store, MemoryEvents::new())?;
+    world.grow(&mut cx.random, versions);
+    for _ in 0..versions / 3 {
+        world.snapshot(cx.random.u64(1..=versions)).await?;
+    }
+    Ok(world)
+}
+
+async fn every_point(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let world = history(cx, &store, 40).await?;
+    world.all_is_right(40).await?;
+    // Older and newer snapshots, and new events, in between.
+    for versions in [43, 50] {
+        world.grow(&mut cx.random, versions - if versions == 43 { 40 } else { 43 });
+        world.snapshot(versions - 1).await?;
+        world.snapshot(cx.random.u64(1..10)).await?;
+        world.all_is_right(versions).await?;
+    }
+    Ok(())
+}
+
+async fn compacted(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let world = history(cx, &store, 30).await?;
+    for keep in [5, 2, 0] {
+        if let Err(error) = world.engine.compact(&world.key, &keep_last(keep)).await {
+            return Err(blame("compact", &error));
+        }
+        world.all_is_right(30).await?;
+    }
+    Ok(())
+}
+
+async fn repaired(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let world = history(cx, &store, 20).await?;
+    for version in [20, 7, 1] {
+        if let Err(error) = world.engine.repair(&world.key, version).await {
+            return Err(blame("repair", &error));
+        }
+        world.all_is_right(20).await?;
+    }
+    Ok(())
+}
+
+async fn damaged(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let world = history(cx, &store, 20).await?;
+    for version in [20, 13] {
+        world.snapshot(version).await?;
+        let query = Query::latest(&world.key, world.engine.generation()).at_most(version);
+        let Some(record) = store.get(query).await?.into_record() else { continue };
+        let mut bytes = record.as_bytes().to_vec();
+        if let Some(last) = bytes.last_mut() {
+            *last ^= 0x20;
+        }
+        let options = PutOptions::default().replace(true);
+        // The header is whole, so a store takes it; if not, other cases say so.
+        let _ = store.try_put(vec![Record::from_bytes(bytes)], options).await?;
+        world.all_is_right(20).await?;
+    }
+    Ok(())
+}
+
+async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let world: World<New> =
+        World::with(&store, MemoryEvents::new(), |builder| builder.trigger(every_events(4)))?;
+    let mut version = 0;
+    for _ in 0..25 {
+        let loaded = match world.engine.load(&world.key).await {
+            Ok(loaded) => loaded,
+            Err(error) => return Err(blame("load", &error)),
+        };
+        let more = cx.random.u64(1..4);
+        world.grow(&mut cx.random, more);
+        version += more;
+        world.engine.committed(&loaded, version);
+        world.load_is_right().await?;
+        if cx.random.bool() {
+            // A save that fails is not the load's matter (R12); the time bound is the kit's.
+            let _ = world.engine.flush(Duration::from_secs(20)).await;
+        }
+    }
+    world.all_is_right(version).await
+}
+
+async fn generations(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let old: World<Old> = World::new(&store, MemoryEvents::new())?;
+    let new: World<New> = World::new(&store, old.events.clone())?;
+    old.grow(&mut cx.random, 24);
+    for version in [3, 9, 10, 24] {
+        old.snapshot(version).await?;
+        old.all_is_right(24).await?;
+        new.all_is_right(24).await?;
+        new.snapshot(version - 1).await?;
+        new.all_is_right(24).await?;
+    }
+    if let Err(error) = new.engine.compact(&new.key, &keep_last(1)).await {
+        return Err(blame("compact", &error));
+    }
+    old.all_is_right(24).await?;
+    new.all_is_right(24).await
+}
+
+async fn above_floor(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let world: World<New> = World::new(&store, MemoryEvents::new())?;
+    for version in 1..=12_u32 {
+        let amount = i64::from(version) * 7;
+        world.events.append(&world.key, at(version.into()), amount);
+    }
+    let replayed = world.replay.load(&world.key).await;
+    world.snapshot(10).await?;
+    world.events.truncate_below(&world.key, 10);
+    World::same("load, the first events being gone", world.engine.load(&world.key).await, replayed)
+}

@@ -1,0 +1,174 @@
+//! Up to the limits that the capabilities tell, and beyond.
+
+use crate::conformance::case::{Context, cases, has_small_records, needs};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::probe::Probe;
+use crate::conformance::samples::{NEW, at, id, key, noise, record, record_of};
+use crate::envelope::Record;
+use crate::error::ErrorKind;
+use crate::key::AggregateKey;
+use crate::store::{PutOptions, Query, Selection};
+
+cases! { Hostile:
+    "a payload of sixteen mebibytes comes back byte for byte", ["C-06"], large_payload;
+    "a record of the largest size is taken", ["C-15"], largest_record;
+    "a record above the largest size is refused as invalid", ["C-15"], record_too_large;
+    "a key of the longest length is taken, whatever its bytes", ["C-15"], longest_key;
+    "a key that is too long is refused as invalid, or taken", ["C-15"], key_too_long;
+    "the highest version is taken, and the lowest", ["C-15"], highest_version;
+    "a version above the highest is refused as invalid", ["C-15"], version_too_high;
+    "payloads are not looked into", ["C-22"], payload_not_read;
+}
+
+async fn large_payload(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    let most = store.capabilities().max_record_bytes.saturating_sub(1_000);
+    let bytes = usize::try_from(most).unwrap_or(usize::MAX).min(16 << 20);
+    let noise = noise(&mut cx.random, bytes);
+    let record = record_of(&key, NEW, 1, at(1), &noise)?;
+    store.put(std::slice::from_ref(&record)).await?;
+    store.finds(Query::latest(&key, NEW), &record).await
+}
+
+/// A record of so many bytes in all.
+fn sized(key: &AggregateKey, bytes: u64) -> Result<Record, Stop> {
+    let header = record_of(key, NEW, 1, at(1), b"")?.as_bytes().len() as u64;
+    let payload = usize::try_from(bytes.saturating_sub(header)).unwrap_or(0);
+    Ok(record_of(key, NEW, 1, at(1), &vec![7; payload])?)
+}
+
+async fn largest_record(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    needs(has_small_records(store.capabilities()), "records of at most 64 MiB")?;
+    let key = key("a")?;
+    let largest = sized(&key, store.capabilities().max_record_bytes)?;
+    store.put(std::slice::from_ref(&largest)).await?;
+    store.finds(Query::latest(&key, NEW), &largest).await
+}
+
+/// `bad` is refused as invalid, and what came before it in the call is not stored.
+async fn refused(store: &Probe, bad: Record, what: &str) -> Result<(), Stop> {
+    let good = key("good")?;
+    let batch = vec![record(&good, 1)?, bad];
+    let answer = store.try_put(batch, PutOptions::default()).await?;
+    let kind = answer.as_ref().map_err(crate::error::Error::kind);
+    ensure(kind == Err(ErrorKind::InvalidInput), || {
+        Failure::new("C-15", what).expected("InvalidInput").got(shown(&answer))
+    })?;
+    store.finds_nothing(&good, NEW, "C-15").await
+}
+
+async fn record_too_large(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    needs(has_small_records(store.capabilities()), "records of at most 64 MiB")?;
+    let bytes = store.capabilities().max_record_bytes + 1;
+    let large = sized(&key("a")?, bytes)?;
+    refused(&store, large, "put a record one byte above the limit").await
+}
+
+/// A key of so many bytes in all, of `c`, as many of them as possible in the part that `first`
+/// names.
+fn long_key(bytes: u64, c: char, first: usize) -> Result<AggregateKey, Stop> {
+    let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let mut parts = [String::new(), String::new(), String::new()];
+    for place in [first, first + 1, first + 2] {
+        if let Some(part) = parts.get_mut(place % 3) {
+            let own = left.min(AggregateKey::MAX_PART_BYTES);
+            left -= own;
+            part.extend(std::iter::repeat_n(c, own / c.len_utf8()));
+        }
+    }
+    let [tenant, kind, id] = &parts;
+    Ok(AggregateKey::from_parts(tenant, kind, id)?)
+}
+
+async fn longest_key(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?.blaming("C-15");
+    let bytes = store.capabilities().max_key_bytes;
+    for first in 0..3 {
+        for c in ['k', '\0', '\u{1}', '\'', '\u{e9}', '\u{1f600}'] {
+            let key = long_key(bytes, c, first)?;
+            let record = record(&key, 1)?;
+            store.put(std::slice::from_ref(&record)).await?;
+            store.holds(&record).await?;
+            let listed = store.is_listed(&key, id(NEW, 1)).await?;
+            ensure(listed, || Failure::new("C-10", format!("list {key}")).got("nothing"))?;
+            store.delete(&key, Selection::All).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn key_too_long(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let limit = store.capabilities().max_key_bytes;
+    let most = 3 * AggregateKey::MAX_PART_BYTES as u64;
+    needs(limit < most, "a limit of the length of keys")?;
+    for bytes in [limit + 1, limit * 2, limit * 10, most] {
+        for first in 0..3 {
+            let key = long_key(bytes.min(most), 'k', first)?;
+            let record = record(&key, 1)?;
+            // Reading, listing and deleting answer, whether or not such a key can be stored.
+            store.finds_nothing(&key, NEW, "C-01").await?;
+            store.delete(&key, Selection::All).await?;
+            match store.try_put(vec![record.clone()], PutOptions::default()).await? {
+                Ok(_) => store.holds(&record).await?,
+                Err(error) => ensure(error.kind() == ErrorKind::InvalidInput, || {
+                    Failure::new("C-15", format!("put a key of {bytes} bytes"))
+                        .expected("InvalidInput, or success")
+                        .got(shown(&error))
+                })?,
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn highest_version(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    let highest = store.capabilities().max_version;
+    for version in [1, highest] {
+        let record = record(&key, version)?;
+        store.put(std::slice::from_ref(&record)).await?;
+        store.finds(Query::latest(&key, NEW), &record).await?;
+        store.holds(&record).await?;
+    }
+    Ok(())
+}
+
+async fn version_too_high(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let highest = store.capabilities().max_version;
+    needs(highest < u64::MAX, "a limit of versions")?;
+    for version in [highest + 1, u64::MAX] {
+        let bad = record(&key("a")?, version)?;
+        refused(&store, bad, &format!("put version {version}")).await?;
+    }
+    Ok(())
+}
+
+async fn payload_not_read(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = key("a")?;
+    store.put(&[record(&key, 1)?]).await?;
+    // A payload that does not match its checksum: no business of a store.
+    let mut bytes = record(&key, 2)?.as_bytes().to_vec();
+    if let Some(last) = bytes.last_mut() {
+        *last ^= 0xff;
+    }
+    let odd = Record::from_bytes(bytes);
+    let answer = store.try_put(vec![odd.clone()], PutOptions::default()).await?;
+    ensure(answer.is_ok(), || {
+        Failure::new("C-22", "put a record whose payload does not match its checksum")
+            .expected("no error: the header parses")
+            .got(shown(&answer))
+    })?;
+    let lookup = store.get(Query::latest(&key, NEW)).await?;
+    ensure(lookup.clone().into_record() == Some(odd), || {
+        Failure::new("C-22", "get a record whose payload does not match its checksum")
+            .expected("the record as it was put")
+            .got(shown(&lookup))
+    })
+}

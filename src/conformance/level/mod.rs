@@ -1,0 +1,93 @@
+//! [`Level`], and the register of all cases: one room per level.
+
+mod concurrent;
+mod core;
+mod delete;
+mod durable;
+mod engine;
+mod history;
+mod hostile;
+mod scale;
+
+use std::fmt;
+
+use super::case::Case;
+
+/// A part of the kit, by what a store has to be good at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Level {
+    /// What is put is found, listed and kept apart.
+    Core,
+    /// Versions, times and generations; pages.
+    History,
+    /// What is deleted is gone, and nothing else.
+    Delete,
+    /// What was acknowledged survives closing and crashing.
+    Durable,
+    /// Many tasks at once, and calls that are cut off.
+    Concurrent,
+    /// Ids, payloads, sizes and bytes that nobody would think of.
+    Hostile,
+    /// Many aggregates, long histories.
+    Scale,
+    /// Loads of the real engine over this store equal a full replay.
+    Engine,
+}
+
+impl Level {
+    /// All levels, in the order in which they are run.
+    pub const ALL: &'static [Self] = &[
+        Self::Core,
+        Self::History,
+        Self::Delete,
+        Self::Durable,
+        Self::Concurrent,
+        Self::Hostile,
+        Self::Scale,
+        Self::Engine,
+    ];
+
+    /// Its name in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Core => "core",
+            Self::History => "history",
+            Self::Delete => "delete",
+            Self::Durable => "durable",
+            Self::Concurrent => "concurrent",
+            Self::Hostile => "hostile",
+            Self::Scale => "scale",
+            Self::Engine => "engine",
+        }
+    }
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The tables of all rooms, in the order of the levels.
+const TABLES: &[&[Case]] = &[
+    core::CASES,
+    core::put::CASES,
+    core::keys::CASES,
+    history::CASES,
+    history::list::CASES,
+    delete::CASES,
+    durable::CASES,
+    concurrent::CASES,
+    concurrent::cancel::CASES,
+    hostile::CASES,
+    hostile::limits::CASES,
+    hostile::damage::CASES,
+    scale::CASES,
+    engine::CASES,
+];
+
+/// Every case of the kit, in the order in which they are run: a register of what it proves.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    TABLES.iter().copied().flatten()
+}

@@ -1,0 +1,198 @@
+//! Many aggregates, long histories. What is judged is counted; times are only told.
+
+use std::time::Instant;
+
+use crate::conformance::case::{Context, cases};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::level::core::keys::keys_are;
+use crate::conformance::level::history::list::each_is_listed;
+use crate::conformance::probe::Probe;
+use crate::conformance::samples::{NEW, id, record};
+use crate::envelope::SnapshotMeta;
+use crate::key::AggregateKey;
+use crate::store::{KeysRequest, ListRequest, Query, Selection};
+
+cases! { Scale:
+    "all of many aggregates are listed once, in as many more pages", ["C-40"], listed;
+    "snapshots of many aggregates are found", ["C-10"], found;
+    "few aggregates among many are listed in few pages", ["C-41"], filtered;
+    "a long history is listed once, in as many more pages", ["C-32"], long_history;
+    "any version of a long history is found", ["C-20"], old_versions;
+    "pruning deletes just what is below, of as many as are asked for", ["C-50"], pruned;
+}
+
+/// Records of one put.
+const BATCH: usize = 1_000;
+/// Items of one page.
+const PAGE: usize = 500;
+
+fn name(place: usize) -> Result<AggregateKey, Stop> {
+    Ok(AggregateKey::from_parts("many", "account", &format!("{place:07}"))?)
+}
+
+/// Puts the first `versions` versions of the aggregates `from..to`.
+async fn fill(store: &Probe, from: usize, to: usize, versions: u64) -> Result<(), Stop> {
+    let mut batch = Vec::new();
+    for place in from..to {
+        let key = name(place)?;
+        for version in 1..=versions {
+            batch.push(record(&key, version)?);
+        }
+        if batch.len() >= BATCH {
+            store.put(&std::mem::take(&mut batch)).await?;
+        }
+    }
+    store.put(&batch).await.map(drop)
+}
+
+/// Ten times the items come in at most about ten times the pages.
+fn is_linear(id: &'static str, few: (usize, usize), many: (usize, usize)) -> Result<(), Stop> {
+    let ((few, few_pages), (many, many_pages)) = (few, many);
+    let limit = 2 * few_pages.max(1) * many.div_ceil(few.max(1)) + 2;
+    ensure(many_pages <= limit, || {
+        Failure::new(id, format!("list {few} items, then {many}"))
+            .expected(format!("at most {limit} pages, as the first took {few_pages}"))
+            .got(format!("{many_pages} pages"))
+    })
+}
+
+async fn listed(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let request = KeysRequest::new().limit(PAGE);
+    let (few, many) = (cx.scale / 10, cx.scale);
+    let (mut pages, mut last) = (Vec::new(), 0);
+    for aggregates in [few, many] {
+        fill(&store, last, aggregates, 1).await?;
+        last = aggregates;
+        let started = Instant::now();
+        let walked = store.walk_keys(request, aggregates * 2).await?;
+        cx.time(&format!("list {aggregates} aggregates"), started.elapsed(), aggregates);
+        pages.push((aggregates, walked.pages));
+        cx.note(format!("{aggregates} aggregates are listed in {} pages", walked.pages));
+    }
+    let [few, many] = &*pages else { return Ok(()) };
+    is_linear("C-40", *few, *many)?;
+    let keys = (0..cx.scale).map(name).collect::<Result<Vec<_>, _>>()?;
+    keys_are(&store, request, &keys, "C-40").await
+}
+
+async fn found(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let aggregates = cx.scale;
+    let started = Instant::now();
+    fill(&store, 0, aggregates, 1).await?;
+    cx.time("put", started.elapsed(), aggregates);
+    let looked = aggregates.min(2_000);
+    let started = Instant::now();
+    for _ in 0..looked {
+        let record = record(&name(cx.random.usize(..aggregates))?, 1)?;
+        store.holds(&record).await?;
+    }
+    cx.time(&format!("get one of {aggregates} aggregates"), started.elapsed(), looked);
+    Ok(())
+}
+
+async fn filtered(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let aggregates = cx.scale / 10;
+    let mut few = Vec::new();
+    for place in 0..10 {
+        fill(&store, aggregates / 10 * place, aggregates / 10 * (place + 1), 1).await?;
+        let key = AggregateKey::from_parts("few", "order", &format!("{place}"))?;
+        store.put(&[record(&key, 1)?]).await?;
+        few.push(key);
+    }
+    for request in [
+        KeysRequest::new().tenant("few"),
+        KeysRequest::new().kind("order"),
+        KeysRequest::new().tenant("few").kind("order"),
+    ] {
+        keys_are(&store, request.limit(4), &few, "C-41").await?;
+        let pages = store.walk_keys(request.limit(4), 32).await?.pages;
+        // Pages with a `next` are never empty, so this holds by itself unless they are.
+        ensure(pages <= 11, || {
+            Failure::new("C-41", format!("list 10 of {aggregates} aggregates"))
+                .expected("at most 11 pages")
+                .got(format!("{pages}"))
+        })?;
+        cx.note(format!("10 of {aggregates} aggregates are listed in {pages} pages of up to 4"));
+    }
+    Ok(())
+}
+
+/// How many versions a long history has.
+fn length(cx: &Context) -> u64 {
+    (cx.scale as u64 / 20).max(100)
+}
+
+async fn long_history(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = name(0)?;
+    let (mut pages, mut last) = (Vec::new(), 0);
+    for versions in [length(cx) / 10, length(cx)] {
+        let batch = (last + 1..=versions).map(|version| record(&key, version));
+        let batch = batch.collect::<Result<Vec<_>, _>>()?;
+        for part in batch.chunks(BATCH) {
+            store.put(part).await?;
+        }
+        last = versions;
+        let expected: Vec<_> = (1..=versions).map(|version| id(NEW, version)).collect();
+        let started = Instant::now();
+        let walked = store.walk(ListRequest::new(&key).limit(50), expected.len() * 2).await?;
+        cx.time(&format!("list {versions} versions"), started.elapsed(), expected.len());
+        cx.note(format!("{versions} versions are listed in {} pages", walked.pages));
+        let ids: Vec<_> = walked.items.iter().map(SnapshotMeta::id).collect();
+        each_is_listed(&store, &key, &ids, &expected, "C-32").await?;
+        pages.push((expected.len(), walked.pages));
+    }
+    let [few, many] = &*pages else { return Ok(()) };
+    is_linear("C-32", *few, *many)
+}
+
+async fn old_versions(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = name(0)?;
+    // Every third version.
+    let versions = length(cx);
+    let batch = (1..=versions).map(|place| record(&key, place * 3));
+    let batch = batch.collect::<Result<Vec<_>, _>>()?;
+    for part in batch.chunks(BATCH) {
+        store.put(part).await?;
+    }
+    let started = Instant::now();
+    for _ in 0..500 {
+        let at_most = cx.random.u64(3..=versions * 3 + 2);
+        let expected = record(&key, at_most / 3 * 3)?;
+        store.finds(Query::latest(&key, NEW).at_most(at_most), &expected).await?;
+    }
+    cx.time(&format!("get one of {versions} versions"), started.elapsed(), 500);
+    Ok(())
+}
+
+async fn pruned(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let aggregates = cx.scale / 10;
+    fill(&store, 0, aggregates, 3).await?;
+    let mut left = 0..aggregates;
+    for part in [aggregates / 10, aggregates - aggregates / 10] {
+        let started = Instant::now();
+        let mut snapshots = 0;
+        for place in left.by_ref().take(part) {
+            let deleted = store.delete(&name(place)?, Selection::Below(3)).await?;
+            ensure(deleted.snapshots == 2, || {
+                Failure::new("C-50", format!("prune aggregate {place} of {aggregates}"))
+                    .expected("2 snapshots")
+                    .got(shown(&deleted))
+            })?;
+            snapshots += deleted.snapshots;
+        }
+        cx.time("prune an aggregate", started.elapsed(), part);
+        cx.note(format!("pruning {part} aggregates deleted {snapshots} snapshots"));
+    }
+    for _ in 0..200 {
+        let key = name(cx.random.usize(..aggregates))?;
+        store.holds(&record(&key, 3)?).await?;
+        store.answers_nothing(Query::latest(&key, NEW).at_most(2), "C-51").await?;
+    }
+    Ok(())
+}

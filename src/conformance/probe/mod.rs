@@ -1,0 +1,160 @@
+//! [`Probe`]: calls to the store under test, each bounded in time, each blaming the promise that
+//! it relies on.
+
+mod sight;
+mod walk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::failure::{Failure, Stop, ensure, shown};
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{
+    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
+    Query, Selection, SnapshotStore,
+};
+
+pub(super) use sight::Blame;
+
+/// A handle to the store under test. Clones share the store.
+#[derive(Clone)]
+pub(super) struct Probe {
+    store: Arc<dyn SnapshotStore>,
+    within: Duration,
+    /// The promise that a call breaks if it fails although nothing is wrong.
+    refused: &'static str,
+    /// The promise that a call breaks if it does not end.
+    hung: &'static str,
+}
+
+impl Probe {
+    pub(super) fn new(store: Arc<dyn SnapshotStore>, within: Duration) -> Self {
+        Self { store, within, refused: "C-02", hung: "C-03" }
+    }
+
+    /// The same store, where a call that fails or does not end breaks the promise `id`.
+    pub(super) fn blaming(&self, id: &'static str) -> Self {
+        Self { refused: id, hung: id, ..self.clone() }
+    }
+
+    pub(super) fn capabilities(&self) -> Capabilities {
+        self.store.capabilities()
+    }
+
+    /// The store itself, for those who wrap it.
+    pub(super) fn store(&self) -> Arc<dyn SnapshotStore> {
+        Arc::clone(&self.store)
+    }
+
+    /// Waits for `call`, as long as a call may take.
+    pub(super) async fn bounded<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        tokio::time::timeout(self.within, call).await.map_err(|_| {
+            Failure::new(self.hung, what)
+                .expected(format!("an answer within {:?}", self.within))
+                .got("none")
+                .into()
+        })
+    }
+
+    async fn call<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Stop> {
+        self.bounded(what, call).await?.map_err(|error| {
+            Failure::new(self.refused, what).expected("no error").got(shown(&error)).into()
+        })
+    }
+
+    /// A put that may well be refused.
+    pub(super) async fn try_put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Result<Vec<PutOutcome>, Error>, Stop> {
+        self.bounded("put", self.store.put(records, options)).await
+    }
+
+    /// A put of what the store must take.
+    pub(super) async fn put_with(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Stop> {
+        let outcomes = self.try_put(records, options).await?;
+        outcomes.map_err(|error| {
+            let id = if error.kind() == ErrorKind::InvalidInput { "C-15" } else { self.refused };
+            let failure = Failure::new(id, "put records within the store's limits");
+            failure.expected("no error").got(shown(&error)).into()
+        })
+    }
+
+    pub(super) async fn put(&self, records: &[Record]) -> Result<Vec<PutOutcome>, Stop> {
+        self.put_with(records.to_vec(), PutOptions::default()).await
+    }
+
+    /// Puts each record with a call of its own, in this order.
+    pub(super) async fn put_each(&self, records: &[Record]) -> Result<(), Stop> {
+        for record in records {
+            self.put(std::slice::from_ref(record)).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn replace(&self, record: &Record) -> Result<Vec<PutOutcome>, Stop> {
+        self.put_with(vec![record.clone()], PutOptions::default().replace(true)).await
+    }
+
+    pub(super) async fn get(&self, query: Query<'_>) -> Result<Lookup, Stop> {
+        self.call("get", self.store.get(query)).await
+    }
+
+    pub(super) async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Stop> {
+        self.call("list", self.store.list(request)).await
+    }
+
+    pub(super) async fn keys(
+        &self,
+        request: KeysRequest<'_>,
+    ) -> Result<Page<AggregateKey, Cursor>, Stop> {
+        self.call("keys", self.store.keys(request)).await
+    }
+
+    /// A page of keys after a cursor that may well be refused.
+    pub(super) async fn try_keys(
+        &self,
+        request: KeysRequest<'_>,
+    ) -> Result<Result<Page<AggregateKey, Cursor>, Error>, Stop> {
+        self.bounded("keys", self.store.keys(request)).await
+    }
+
+    pub(super) async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> Result<Deleted, Stop> {
+        self.call("delete", self.store.delete(key, selection)).await
+    }
+}
+
+/// The outcomes of a put are as `expected`, or the promise `id` is broken.
+pub(super) fn outcomes_are(
+    id: &'static str,
+    what: &str,
+    outcomes: &[PutOutcome],
+    expected: &[PutOutcome],
+) -> Result<(), Stop> {
+    ensure(outcomes == expected, || {
+        Failure::new(id, what).expected(shown(&expected)).got(shown(&outcomes))
+    })
+}

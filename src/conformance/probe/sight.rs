@@ -1,0 +1,196 @@
+//! What a store shows of a record that it acknowledged; and if that is wrong, why.
+
+use super::Probe;
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::samples::id;
+use crate::envelope::{Header, Record};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{ListRequest, Lookup, Query};
+
+/// Which promises are broken where a record is not found as it was put.
+#[derive(Clone, Copy)]
+pub(in crate::conformance) struct Blame {
+    /// Other bytes stand under its identity.
+    pub(in crate::conformance) bytes: &'static str,
+    /// It is neither found nor listed.
+    pub(in crate::conformance) lost: &'static str,
+}
+
+impl Blame {
+    /// That of a record which was put, and no more.
+    pub(in crate::conformance) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
+
+    /// All is a breach of one promise.
+    pub(in crate::conformance) const fn all(id: &'static str) -> Self {
+        Self { bytes: id, lost: id }
+    }
+
+    pub(in crate::conformance) const fn bytes(self, id: &'static str) -> Self {
+        Self { bytes: id, ..self }
+    }
+}
+
+/// What a record says about itself, owned.
+pub(super) struct Identity {
+    key: AggregateKey,
+    id: SnapshotId,
+}
+
+impl Identity {
+    fn of(record: &Record) -> Result<Self, Stop> {
+        let header = record.header().map_err(|reject| {
+            Stop::from(Failure::setup("the kit made an impossible record", &reject))
+        })?;
+        Ok(Self { key: key_of(&header)?, id: id(header.generation, header.version) })
+    }
+}
+
+fn key_of(header: &Header<'_>) -> Result<AggregateKey, Stop> {
+    Ok(AggregateKey::from_parts(header.tenant, header.kind, header.id)?)
+}
+
+impl Probe {
+    /// `record`, put before, is found when asked for at its very version, byte for byte.
+    pub(in crate::conformance) async fn holds(&self, record: &Record) -> Result<(), Stop> {
+        self.holds_or(record, Blame::PUT).await
+    }
+
+    /// The same, with another blame.
+    pub(in crate::conformance) async fn holds_or(
+        &self,
+        record: &Record,
+        blame: Blame,
+    ) -> Result<(), Stop> {
+        let Identity { key, id } = Identity::of(record)?;
+        let query = Query::latest(&key, id.generation).at_most(id.version);
+        self.finds_or(query, record, blame).await
+    }
+
+    pub(in crate::conformance) async fn holds_all(&self, records: &[Record]) -> Result<(), Stop> {
+        for record in records {
+            self.holds(record).await?;
+        }
+        Ok(())
+    }
+
+    /// `record`, put before, is the answer to `query`.
+    pub(in crate::conformance) async fn finds(
+        &self,
+        query: Query<'_>,
+        record: &Record,
+    ) -> Result<(), Stop> {
+        self.finds_or(query, record, Blame::PUT).await
+    }
+
+    /// The same, with another blame.
+    pub(in crate::conformance) async fn finds_or(
+        &self,
+        query: Query<'_>,
+        record: &Record,
+        blame: Blame,
+    ) -> Result<(), Stop> {
+        let lookup = self.get(query).await?;
+        if is_found(&lookup, record) {
+            return Ok(());
+        }
+        let wanted = Identity::of(record)?;
+        let broken = self.reason(query, record, &wanted, &lookup, blame).await?;
+        let message = format!("get {} at or below {}", query.key, bounds(&query));
+        Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
+    }
+
+    /// Which promise is broken by the answer `lookup` where `record` should have been found.
+    async fn reason(
+        &self,
+        query: Query<'_>,
+        record: &Record,
+        wanted: &Identity,
+        lookup: &Lookup,
+        blame: Blame,
+    ) -> Result<&'static str, Stop> {
+        if let Lookup::Found(found) = lookup {
+            let Ok(header) = found.record.header() else { return Ok(blame.bytes) };
+            if !header.is_of(&wanted.key) {
+                return Ok("C-01");
+            }
+            if id(header.generation, header.version) == wanted.id {
+                return Ok(if found.record == *record { "C-20" } else { blame.bytes });
+            }
+        }
+        if !self.is_listed(&wanted.key, wanted.id).await? {
+            return Ok(blame.lost);
+        }
+        // It is there. Did the answer only come too late, or is it another one?
+        let again = self.get(query).await?;
+        Ok(if is_found(&again, record) { "C-23" } else { "C-20" })
+    }
+
+    /// Whether the list of `key` has the snapshot `id`.
+    pub(in crate::conformance) async fn is_listed(
+        &self,
+        key: &AggregateKey,
+        id: SnapshotId,
+    ) -> Result<bool, Stop> {
+        // As many as may have one version: one of each generation that the kit uses.
+        let request = ListRequest::new(key).at_most(id.version).at_least(id.version).limit(16);
+        Ok(self.list(request).await?.items.iter().any(|meta| meta.id() == id && meta.key == *key))
+    }
+
+    /// Nothing of `generation` is found under `key`; if something is, the promise `broken` is.
+    pub(in crate::conformance) async fn finds_nothing(
+        &self,
+        key: &AggregateKey,
+        generation: Generation,
+        broken: &'static str,
+    ) -> Result<(), Stop> {
+        self.answers_nothing(Query::latest(key, generation), broken).await
+    }
+
+    /// Nothing is found by `query`; if something is, the promise `broken` is.
+    pub(in crate::conformance) async fn answers_nothing(
+        &self,
+        query: Query<'_>,
+        broken: &'static str,
+    ) -> Result<(), Stop> {
+        let lookup = self.get(query).await?;
+        let foreign = foreign(query.key, &lookup);
+        ensure(!matches!(lookup, Lookup::Found(_)), || {
+            let broken = if foreign { "C-01" } else { broken };
+            Failure::new(broken, format!("get {} at or below {}", query.key, bounds(&query)))
+                .expected("nothing is found")
+                .got(shown(&lookup))
+        })
+    }
+}
+
+/// Whether a record of another aggregate was found.
+fn foreign(key: &AggregateKey, lookup: &Lookup) -> bool {
+    match lookup {
+        Lookup::Found(found) => found.record.header().is_ok_and(|header| !header.is_of(key)),
+        Lookup::Absent | Lookup::OtherGeneration => false,
+    }
+}
+
+/// Whether `record` was found, and under its own version.
+pub(in crate::conformance) fn is_found(lookup: &Lookup, record: &Record) -> bool {
+    match lookup {
+        Lookup::Found(found) => {
+            found.record == *record
+                && record.header().map_or(true, |header| header.version == found.version)
+        }
+        Lookup::Absent | Lookup::OtherGeneration => false,
+    }
+}
+
+fn bounds(query: &Query<'_>) -> String {
+    let version = match query.at_most {
+        u64::MAX => "any version".to_owned(),
+        version => format!("version {version}"),
+    };
+    match query.as_of {
+        Some(time) => format!("{version} and {time}"),
+        None => version,
+    }
+}

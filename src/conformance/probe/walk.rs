@@ -1,0 +1,74 @@
+//! Walks through all pages of a list.
+
+use super::Probe;
+use crate::conformance::failure::{Failure, Stop, ensure};
+use crate::envelope::SnapshotMeta;
+use crate::key::AggregateKey;
+use crate::store::{KeysRequest, ListRequest};
+
+/// All pages of a list.
+pub(in crate::conformance) struct Listed<T> {
+    pub(in crate::conformance) items: Vec<T>,
+    pub(in crate::conformance) pages: usize,
+}
+
+/// What must hold of one page: no more than the limit, and not empty if more may follow.
+fn check_page(id: &'static str, items: usize, limit: usize, has_next: bool) -> Result<(), Stop> {
+    ensure(items <= limit.max(1), || {
+        Failure::new(id, format!("a page with a limit of {limit}"))
+            .expected(format!("at most {} items", limit.max(1)))
+            .got(format!("{items} items"))
+    })?;
+    ensure(items > 0 || !has_next, || {
+        Failure::new(id, "a page").expected("items, or no `next`").got("no item and a `next`")
+    })
+}
+
+fn endless(id: &'static str, most: usize) -> Failure {
+    Failure::new(id, "follow `next` to the end")
+        .expected(format!("an end after at most {most} items"))
+        .got("still a `next`")
+}
+
+impl Probe {
+    /// All that a list request leads to. Stops with a breach of C-31 or, when more than `most`
+    /// items come, of C-32.
+    pub(in crate::conformance) async fn walk(
+        &self,
+        request: ListRequest<'_>,
+        most: usize,
+    ) -> Result<Listed<SnapshotMeta>, Stop> {
+        let mut listed = Listed { items: Vec::new(), pages: 0 };
+        let mut request = request;
+        loop {
+            let page = self.list(request).await?;
+            listed.pages += 1;
+            check_page("C-31", page.items.len(), request.limit, page.next.is_some())?;
+            listed.items.extend(page.items);
+            let Some(next) = page.next else { return Ok(listed) };
+            ensure(listed.items.len() <= most, || endless("C-32", most))?;
+            request = request.after(next);
+        }
+    }
+
+    /// All that a keys request leads to, at most `most` keys.
+    pub(in crate::conformance) async fn walk_keys(
+        &self,
+        request: KeysRequest<'_>,
+        most: usize,
+    ) -> Result<Listed<AggregateKey>, Stop> {
+        let mut listed = Listed { items: Vec::new(), pages: 0 };
+        let mut cursor = request.after.cloned();
+        loop {
+            let mut request = request;
+            request.after = cursor.as_ref();
+            let page = self.keys(request).await?;
+            listed.pages += 1;
+            check_page("C-40", page.items.len(), request.limit, page.next.is_some())?;
+            listed.items.extend(page.items);
+            let Some(next) = page.next else { return Ok(listed) };
+            ensure(listed.items.len() <= most, || endless("C-40", most))?;
+            cursor = Some(next);
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! [`Conformance`]: which cases to run, and the run.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::case::{Case, Context};
+use super::factory::{Site, StoreFactory};
+use super::failure::{Failure, Stop};
+use super::level::{Level, cases};
+use super::scorecard::{CaseResult, Scorecard, Verdict};
+use crate::store::{Capabilities, SnapshotStore};
+
+/// How many calls a whole case may take the time of, before it is ended.
+const CALLS_PER_CASE: u32 = 20;
+
+/// A run of the kit over one kind of store: which levels, how large, how patient.
+///
+/// | setting | default |
+/// |---|---|
+/// | levels | all |
+/// | [`scale`](Self::scale) | 100,000 aggregates |
+/// | [`seed`](Self::seed) | fixed |
+/// | [`patience`](Self::patience) | 30 seconds a call |
+///
+/// ```
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// use std::sync::Arc;
+/// use snapfold::conformance::{self, Conformance, Level};
+/// use snapfold::MemoryStore;
+///
+/// let factory = conformance::in_memory(|| Arc::new(MemoryStore::new()));
+/// let card = Conformance::of(&factory)
+///     .only(Level::Core)
+///     .and(Level::History)
+///     .seed(7)
+///     .run()
+///     .await;
+/// assert!(card.broken_promises().is_empty(), "{card}");
+/// # });
+/// ```
+#[must_use = "nothing is proven before `run`"]
+#[derive(Clone)]
+pub struct Conformance<'f> {
+    factory: &'f dyn StoreFactory,
+    levels: Vec<Level>,
+    named: Option<String>,
+    scale: usize,
+    seed: u64,
+    patience: Duration,
+}
+
+impl<'f> Conformance<'f> {
+    /// The whole kit over the stores that `factory` makes.
+    pub fn of(factory: &'f dyn StoreFactory) -> Self {
+        Self {
+            factory,
+            levels: Level::ALL.to_vec(),
+            named: None,
+            scale: 100_000,
+            seed: 0x5eed_f01d,
+            patience: Duration::from_secs(30),
+        }
+    }
+
+    /// Only the cases of `level`; [`and`](Self::and) adds others.
+    pub fn only(mut self, level: Level) -> Self {
+        self.levels = vec![level];
+        self
+    }
+
+    /// Also the cases of `level`.
+    pub fn and(mut self, level: Level) -> Self {
+        self.levels.push(level);
+        self
+    }
+
+    /// Not the cases of `level`.
+    pub fn without(mut self, level: Level) -> Self {
+        self.levels.retain(|chosen| *chosen != level);
+        self
+    }
+
+    /// Of the levels that are chosen, only cases whose statement contains `part`: to look at one
+    /// that failed.
+    pub fn named(mut self, part: impl Into<String>) -> Self {
+        self.named = Some(part.into());
+        self
+    }
+
+    /// How many aggregates the level [`Scale`](Level::Scale) makes; at least 100 are made.
+    pub fn scale(mut self, aggregates: usize) -> Self {
+        self.scale = aggregates.max(100);
+        self
+    }
+
+    /// The seed of all that is chosen at random. The scorecard tells it.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How long one call to the store may take before it counts as hanging. A whole case may take
+    /// twenty times as long.
+    pub fn patience(mut self, a_call: Duration) -> Self {
+        self.patience = a_call;
+        self
+    }
+
+    /// Runs the cases, one after the other, each on a fresh site. Whatever the store does (panics,
+    /// hangs, nonsense), the run comes to its end and says which case failed.
+    ///
+    /// Must run on a tokio runtime with time enabled. Choose one with several threads: the cases
+    /// of the level [`Concurrent`](Level::Concurrent) prove more then, and a store that blocks a
+    /// thread for ever is reported rather than waited for.
+    ///
+    /// Cancel safety: dropping the future ends the run; a case that is running is ended too.
+    pub async fn run(self) -> Scorecard {
+        let capabilities = self.look().await;
+        let mut results = Vec::new();
+        for case in cases().filter(|case| self.wants(case)) {
+            results.push(self.prove(case).await);
+        }
+        Scorecard::new(capabilities, self.seed, self.scale, results)
+    }
+
+    fn wants(&self, case: &Case) -> bool {
+        self.levels.contains(&case.level())
+            && self.named.as_ref().is_none_or(|part| case.name().contains(part.as_str()))
+    }
+
+    /// What the store says it can do; `None` if it cannot even be opened.
+    async fn look(&self) -> Option<Capabilities> {
+        let mut site = self.site().await.ok()?;
+        let looked = self.isolated(async move {
+            let store: Arc<dyn SnapshotStore> = site.open().await.ok()?;
+            Some(store.capabilities())
+        });
+        looked.await.ok().flatten()
+    }
+
+    async fn site(&self) -> Result<Box<dyn Site>, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::setup("make a site", error);
+        match tokio::time::timeout(self.patience, self.factory.site()).await {
+            Ok(Ok(site)) => Ok(site),
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(elapsed) => Err(failed(&elapsed)),
+        }
+    }
+
+    async fn prove(&self, case: &'static Case) -> CaseResult {
+        let started = Instant::now();
+        let mut result = CaseResult::new(case);
+        match self.site().await {
+            Ok(site) => self.judge(&mut result, site).await,
+            Err(failure) => result.verdict = Verdict::Failed(failure),
+        }
+        result.took = started.elapsed();
+        result
+    }
+
+    async fn judge(&self, result: &mut CaseResult, site: Box<dyn Site>) {
+        let mut context = Context {
+            site,
+            random: fastrand::Rng::with_seed(self.seed),
+            scale: self.scale,
+            within: self.patience,
+            notes: Vec::new(),
+            times: Vec::new(),
+        };
+        let case = result.case;
+        let run = self.isolated(async move {
+            let stopped = (case.run)(&mut context).await;
+            (stopped, context.notes, context.times)
+        });
+        let stopped = match run.await {
+            Ok((stopped, notes, times)) => {
+                (result.notes, result.times) = (notes, times);
+                stopped
+            }
+            Err(failure) => Err(Stop::Failed(failure)),
+        };
+        result.verdict = match stopped {
+            Ok(()) => Verdict::Passed,
+            Err(Stop::Failed(failure)) => Verdict::Failed(failure),
+            Err(Stop::Skipped(needs)) => Verdict::Skipped { needs },
+        };
+    }
+
+    /// Runs `case` as a task of its own, so that a panic or a blocked thread is its failure only.
+    async fn isolated<T: Send + 'static>(
+        &self,
+        case: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut task = Aborted(tokio::spawn(case));
+        let limit = self.patience.saturating_mul(CALLS_PER_CASE);
+        match tokio::time::timeout(limit, &mut task.0).await {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(join)) => Err(panicked(join)),
+            Err(_) => Err(Failure::new("C-03", "the case as a whole")
+                .expected(format!("an end within {limit:?}"))
+                .got("none")),
+        }
+    }
+}
+
+/// The breach that a panic of the store is.
+pub(super) fn panicked(join: tokio::task::JoinError) -> Failure {
+    let text = match join.try_into_panic() {
+        Ok(panic) => message(&*panic),
+        Err(join) => join.to_string(),
+    };
+    Failure::new("C-03", "call the store").expected("no panic").got(text)
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.map_or_else(|| "a panic".to_owned(), |text| format!("a panic: {text}"))
+}
+
+/// A task that ends when its handle is dropped.
+struct Aborted<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Aborted<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl std::fmt::Debug for Conformance<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conformance")
+            .field("levels", &self.levels)
+            .field("named", &self.named)
+            .field("scale", &self.scale)
+            .field("seed", &self.seed)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,213 @@
+//! [`Scorecard`]: what a run of the kit found out.
+
+mod json;
+mod table;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use super::case::Case;
+use super::failure::Failure;
+use super::level::Level;
+use crate::store::Capabilities;
+
+/// What a run of the kit found out about a store. Prints as a table of at most 80 columns; with
+/// `{:#}`, every case is listed.
+#[derive(Clone)]
+pub struct Scorecard {
+    capabilities: Option<Capabilities>,
+    seed: u64,
+    scale: usize,
+    results: Vec<CaseResult>,
+}
+
+/// One case, and how it went.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CaseResult {
+    /// The case.
+    pub case: &'static Case,
+    /// How it went.
+    pub verdict: Verdict,
+    /// Numbers that it met on the way; the same ones at every run over the same store.
+    pub notes: Vec<String>,
+    /// How long calls took. Told, never judged, and not part of the JSON.
+    pub times: Vec<String>,
+    /// How long the case took, with its site.
+    pub took: Duration,
+}
+
+/// How a case went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The statement is false, or could not be tried.
+    Failed(Failure),
+    /// The statement held.
+    Passed,
+    /// It was not tried.
+    Skipped {
+        /// What the store or its site does not offer: `"Capabilities::durable"`.
+        needs: &'static str,
+    },
+}
+
+/// How many cases passed, failed and were skipped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// Cases that passed.
+    pub passed: usize,
+    /// Cases that failed.
+    pub failed: usize,
+    /// Cases that were skipped.
+    pub skipped: usize,
+}
+
+impl CaseResult {
+    /// One that passed, so far.
+    pub(super) fn new(case: &'static Case) -> Self {
+        let took = Duration::ZERO;
+        Self { case, verdict: Verdict::Passed, notes: Vec::new(), times: Vec::new(), took }
+    }
+}
+
+impl Scorecard {
+    pub(super) fn new(
+        capabilities: Option<Capabilities>,
+        seed: u64,
+        scale: usize,
+        results: Vec<CaseResult>,
+    ) -> Self {
+        Self { capabilities, seed, scale, results }
+    }
+
+    /// The name that the store gives itself; `"unknown"` if it could not be opened.
+    pub fn store_name(&self) -> &'static str {
+        self.capabilities.map_or("unknown", |capabilities| capabilities.name)
+    }
+
+    /// What the store says it can do; `None` if it could not be opened.
+    pub fn capabilities(&self) -> Option<Capabilities> {
+        self.capabilities
+    }
+
+    /// The seed of the run.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// Every case that was chosen, in the order in which they ran.
+    pub fn results(&self) -> &[CaseResult] {
+        &self.results
+    }
+
+    /// The cases that failed, with what was wrong.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static Case, &Failure)> {
+        self.results.iter().filter_map(|result| match &result.verdict {
+            Verdict::Failed(failure) => Some((result.case, failure)),
+            Verdict::Passed | Verdict::Skipped { .. } => None,
+        })
+    }
+
+    /// The cases that were skipped, with what was missing.
+    pub fn skipped(&self) -> impl Iterator<Item = (&'static Case, &'static str)> {
+        self.results.iter().filter_map(|result| match &result.verdict {
+            Verdict::Skipped { needs } => Some((result.case, *needs)),
+            Verdict::Passed | Verdict::Failed(_) => None,
+        })
+    }
+
+    /// The ids of all promises that were found broken.
+    pub fn broken_promises(&self) -> BTreeSet<&'static str> {
+        self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
+    }
+
+    /// Whether no case failed, and at least one passed. Skipped ones are allowed: see
+    /// [`skipped`](Self::skipped).
+    pub fn is_conformant(&self) -> bool {
+        let tally = self.tally();
+        tally.failed == 0 && tally.passed > 0
+    }
+
+    /// The card itself if the store is conformant, else an error that shows it: for a test that
+    /// ends with `card.into_result()?`, or with `unwrap`.
+    ///
+    /// # Errors
+    /// [`NotConformant`] unless [`is_conformant`](Self::is_conformant).
+    pub fn into_result(self) -> Result<Self, NotConformant> {
+        if self.is_conformant() { Ok(self) } else { Err(NotConformant(Box::new(self))) }
+    }
+
+    /// How all cases went.
+    pub fn tally(&self) -> Tally {
+        Tally::of(self.results.iter())
+    }
+
+    /// How the cases of a level went.
+    pub fn tally_of(&self, level: Level) -> Tally {
+        Tally::of(self.results.iter().filter(|result| result.case.level() == level))
+    }
+
+    /// The levels that were run.
+    fn levels(&self) -> impl Iterator<Item = Level> {
+        Level::ALL.iter().copied().filter(|level| self.tally_of(*level).all() > 0)
+    }
+}
+
+impl Tally {
+    fn of<'r>(results: impl Iterator<Item = &'r CaseResult>) -> Self {
+        let mut tally = Self::default();
+        for result in results {
+            match result.verdict {
+                Verdict::Failed(_) => tally.failed += 1,
+                Verdict::Passed => tally.passed += 1,
+                Verdict::Skipped { .. } => tally.skipped += 1,
+            }
+        }
+        tally
+    }
+
+    /// All cases together.
+    pub fn all(self) -> usize {
+        self.passed + self.failed + self.skipped
+    }
+}
+
+impl fmt::Debug for Scorecard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scorecard")
+            .field("store", &self.store_name())
+            .field("tally", &self.tally())
+            .field("broken", &self.broken_promises())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The error of a store that is not conformant. Prints, also with `{:?}`, the scorecard.
+#[derive(Clone)]
+pub struct NotConformant(Box<Scorecard>);
+
+impl NotConformant {
+    /// The scorecard.
+    pub fn scorecard(&self) -> &Scorecard {
+        &self.0
+    }
+}
+
+impl fmt::Display for NotConformant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What a failing test shows.
+impl fmt::Debug for NotConformant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::error::Error for NotConformant {}
