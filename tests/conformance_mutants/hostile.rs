@@ -6,7 +6,7 @@ use snapfold::{
 };
 
 use crate::mutant::{Answer, Erased, Keys, Metas, Mutant, Outcomes};
-use crate::truth::{Truth, check};
+use crate::truth::Truth;
 
 mutants! {
     panics_on_a_strange_id: PanicsOnNul breaks "C-03";
@@ -147,7 +147,7 @@ struct RefusesIds;
 
 impl Mutant for RefusesIds {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let odd = |c: char| c.is_control() || matches!(c, '/' | '\\');
         if records.iter().any(|record| record.header().unwrap().id.contains(odd)) {
             return Err(Error::new(ErrorKind::InvalidInput, "put", "no name for a file"));

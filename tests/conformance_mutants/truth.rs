@@ -68,24 +68,34 @@ impl Truth {
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
-        check(limits, &records)?;
-        if self.disk().failing && records.len() > 1 {
-            let full = Error::new(ErrorKind::OutOfSpace, "put snapshots", "the disk is full");
-            return Err(full.with_retry(Retry::Later));
-        }
+        self.admit_within(limits, &records)?;
         let outcomes = self.write(records, options);
         self.disk().sync();
         Ok(outcomes)
     }
 
-    /// A put of records that were checked, not synced.
+    /// Refuses what cannot be put: it is not valid, or there is no room for it.
+    pub(crate) fn admit(&self, records: &[Record]) -> Result<(), Error> {
+        self.admit_within(Self::capabilities(), records)
+    }
+
+    fn admit_within(&self, limits: Capabilities, records: &[Record]) -> Result<(), Error> {
+        check(limits, records)?;
+        if self.disk().failing && records.len() > 1 {
+            let full = Error::new(ErrorKind::OutOfSpace, "put snapshots", "the disk is full");
+            return Err(full.with_retry(Retry::Later));
+        }
+        Ok(())
+    }
+
+    /// A put of records that were admitted, not synced.
     pub(crate) fn write(&self, records: Vec<Record>, options: PutOptions) -> Vec<PutOutcome> {
         let incoming: Vec<_> = records.into_iter().map(|record| self.incoming(record)).collect();
         let mut disk = self.disk();
         incoming.into_iter().map(|incoming| disk.insert(incoming, options)).collect()
     }
 
-    /// What a record that was checked says that it is.
+    /// What a record that was admitted says that it is.
     pub(crate) fn incoming(&self, record: Record) -> Incoming {
         let header = record.header().unwrap();
         let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();

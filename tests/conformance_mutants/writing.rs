@@ -46,7 +46,7 @@ struct DropsHundredth(AtomicUsize);
 
 impl Mutant for DropsHundredth {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let mut outcomes = Vec::new();
         for record in records {
             if self.0.fetch_add(1, Ordering::Relaxed) % 100 == 99 {
@@ -65,7 +65,7 @@ struct OnePerBatch;
 
 impl Mutant for OnePerBatch {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let identity = |record: &Record| {
             let Incoming { key, id, .. } = truth.incoming(record.clone());
             (key, id)
@@ -102,7 +102,7 @@ struct DropsEmpty;
 
 impl Mutant for DropsEmpty {
     async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let count = records.len();
         records.retain(|record| record.header().unwrap().payload_bytes > 0);
         let mut outcomes = truth.put(records, options)?;
@@ -123,7 +123,7 @@ impl Mutant for FloatVersions {
         reason = "the lie"
     )]
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let incoming = records.into_iter().map(|record| {
             let mut incoming = truth.incoming(record);
             incoming.id.version = incoming.id.version as f64 as u64;
@@ -141,7 +141,7 @@ struct SortsOutcomes;
 
 impl Mutant for SortsOutcomes {
     async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         // Stable: twins keep their order.
         records.sort_by_key(|record| record.header().unwrap().version);
         truth.put(records, options)
@@ -258,7 +258,7 @@ struct Rewinds;
 
 impl Mutant for Rewinds {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let mut outcomes = Vec::new();
         for record in records {
             let Incoming { key, id: own, .. } = truth.incoming(record.clone());
@@ -277,7 +277,7 @@ struct LastTwinWins;
 
 impl Mutant for LastTwinWins {
     async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         records.reverse();
         let mut outcomes = truth.put(records, options)?;
         outcomes.reverse();
@@ -291,7 +291,7 @@ struct RefusesTwins;
 
 impl Mutant for RefusesTwins {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let mut met = BTreeSet::new();
         for record in &records {
             let Incoming { key, id, .. } = truth.incoming(record.clone());
@@ -369,7 +369,7 @@ struct Reencodes;
 
 impl Mutant for Reencodes {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let anew = |record: &Record| {
             let header = record.header().unwrap();
             again(&header, &record.as_bytes()[header.header_bytes()..])
@@ -415,7 +415,7 @@ struct CutsZeros;
 
 impl Mutant for CutsZeros {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        check(Truth::capabilities(), &records)?;
+        truth.admit(&records)?;
         let mut disk = truth.disk();
         let told = records.into_iter().map(|record| {
             let payload_at = record.header().unwrap().header_bytes();
