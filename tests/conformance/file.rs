@@ -4,6 +4,7 @@
 //! and the copy is opened. What the system had not yet written to the device when the *machine*
 //! dies is simulated elsewhere, on a simulated disk inside the crate.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,4 +112,13 @@ async fn the_file_store_keeps_every_promise() {
     println!("{card:#}");
     let card = card.into_result().unwrap();
     assert_eq!(card.store_name(), "file");
+    let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
+    let explained = [
+        // A failing disk is simulated inside the crate, see `src/backend/file/faults.rs`.
+        "Site::fail_writes",
+        // It takes any, and records of 1 GiB.
+        "a limit of versions",
+        "records of at most 64 MiB",
+    ];
+    assert_eq!(missing, BTreeSet::from(explained));
 }

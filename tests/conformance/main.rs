@@ -19,3 +19,4 @@ mod postgres;
 #[allow(dead_code, unreachable_pub, reason = "shared with other tests")]
 mod postgres_support;
 mod register;
+mod verdicts;

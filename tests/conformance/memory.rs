@@ -1,5 +1,6 @@
 //! `MemoryStore` under the kit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use snapfold::MemoryStore;
@@ -12,4 +13,17 @@ async fn the_memory_store_keeps_every_promise() {
     println!("{card:#}");
     let card = card.into_result().unwrap();
     assert_eq!(card.store_name(), "memory");
+    let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
+    let explained = [
+        "Capabilities::durable",
+        // Nothing of it can be reached but through its methods.
+        "Site::damage",
+        "Site::damage_header",
+        "Site::fail_writes",
+        // It has none of these.
+        "a limit of the length of keys",
+        "a limit of versions",
+        "records of at most 64 MiB",
+    ];
+    assert_eq!(missing, BTreeSet::from(explained));
 }

@@ -173,6 +173,14 @@ async fn pruned(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let aggregates = cx.scale / 10;
     fill(&store, 0, aggregates, 3).await?;
+    // What a put lost, a delete cannot be blamed for.
+    let expected = [id(NEW, 3), id(NEW, 2), id(NEW, 1)];
+    for place in 0..aggregates {
+        let key = name(place)?;
+        let items = store.list(ListRequest::new(&key)).await?.items;
+        let ids: Vec<_> = items.iter().map(SnapshotMeta::id).collect();
+        each_is_listed(&store, &key, &ids, &expected, "C-32").await?;
+    }
     let mut left = 0..aggregates;
     for part in [aggregates / 10, aggregates - aggregates / 10] {
         let started = Instant::now();
