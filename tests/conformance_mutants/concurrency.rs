@@ -146,8 +146,7 @@ struct LostUpdate;
 impl Mutant for LostUpdate {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
         truth.admit(&records)?;
-        let incoming: Vec<_> =
-            records.into_iter().map(|record| truth.incoming(record)).collect();
+        let incoming: Vec<_> = records.into_iter().map(|record| truth.incoming(record)).collect();
         let mut own = Disk::default();
         for Incoming { place, key, .. } in &incoming {
             own.written.extend(truth.rows(key).map(|rows| (place.clone(), rows)));
