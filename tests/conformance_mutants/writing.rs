@@ -15,7 +15,7 @@ use crate::truth::{Truth, check};
 
 mutants! {
     drops_every_hundredth_put: DropsHundredth breaks "C-10";
-    stores_one_record_of_a_batch_per_aggregate: OnePerBatch breaks "C-10";
+    stores_one_record_of_a_batch_per_aggregate: OnePerBatch breaks "C-10", "C-16";
     keeps_the_newest_ten_of_an_aggregate: KeepsTen breaks "C-10";
     takes_an_empty_payload_for_nothing: DropsEmpty breaks "C-10", "C-12";
     keeps_versions_as_floats: FloatVersions breaks "C-20";
@@ -31,7 +31,7 @@ mutants! {
     keeps_the_last_of_twins_in_a_batch: LastTwinWins breaks "C-14";
     refuses_twins_in_a_batch: RefusesTwins breaks "C-14";
     stores_half_a_batch_before_it_refuses: HalfABatch breaks "C-15";
-    leaves_the_invalid_out_and_stores_the_rest: LeavesInvalidOut breaks "C-15";
+    leaves_the_invalid_out_and_stores_the_rest: LeavesInvalidOut breaks "C-10", "C-15";
     accepts_records_that_are_too_long: AnyRecordLength breaks "C-15";
     accepts_versions_that_are_too_high: AnyVersion breaks "C-15";
     keeps_half_of_a_batch_that_failed: HalfOnFailure breaks "C-16";
