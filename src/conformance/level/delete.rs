@@ -14,6 +14,7 @@ cases! { Delete:
     "what lies below a version is deleted, and not that version", ["C-50"], below;
     "just the ids that are given are deleted", ["C-50"], ids;
     "ids of one generation leave the others of that version", ["C-50"], generations;
+    "no ids at all select nothing", ["C-50"], no_ids;
     "ids given twice or not stored count for nothing", ["C-50"], odd_ids;
     "bytes and number of what was deleted are told", ["C-50"], counted;
     "deleting again deletes nothing", ["C-50"], again;
@@ -108,6 +109,10 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
     delete_and_look(&cx.open().await?, "a", Selection::Ids(&[id(OLD, 4), id(RESHAPED, 6)])).await
 }
 
+async fn no_ids(cx: &mut Context) -> Result<(), Stop> {
+    delete_and_look(&cx.open().await?, "a", Selection::Ids(&[])).await
+}
+
 async fn odd_ids(cx: &mut Context) -> Result<(), Stop> {
     let ids = [id(NEW, 4), id(NEW, 4), id(NEW, 5), id(OLD, 8), id(NEW, 0), id(NEW, u64::MAX)];
     delete_and_look(&cx.open().await?, "a", Selection::Ids(&ids)).await
@@ -130,42 +135,49 @@ async fn counted(cx: &mut Context) -> Result<(), Stop> {
                 .expected(shown(&expected))
                 .got(shown(&deleted))
         })?;
+        are_gone(&store, &key, &gone).await?;
+    }
+    Ok(())
+}
+
+/// What a delete said that it deleted is not found.
+async fn are_gone(
+    store: &Probe,
+    key: &AggregateKey,
+    gone: &[(SnapshotId, Record)],
+) -> Result<(), Stop> {
+    for (id, record) in gone {
+        let there = is_there(store, key, *id, record).await?;
+        ensure(!there, || {
+            Failure::new("C-51", format!("get {id} after it was deleted"))
+                .expected("not it")
+                .got("it")
+        })?;
     }
     Ok(())
 }
 
 async fn again(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    let (key, _) = fill(&store).await?;
+    let (key, stored) = fill(&store).await?;
+    let mut rest = stored;
     for selection in [Selection::Below(5), Selection::Ids(&[id(NEW, 8)]), Selection::All] {
-        store.delete(&key, selection).await?;
-        let lookup = store.get(Query::latest(&key, NEW).at_most(4)).await?;
-        ensure(lookup.into_record().is_none(), || {
-            Failure::new("C-51", "get version 4 after a delete").expected("nothing").got("it")
-        })?;
-        let deleted = store.delete(&key, selection).await?;
-        ensure(deleted == Deleted::default(), || {
-            Failure::new("C-50", format!("delete {selection:?} a second time"))
-                .expected("zero deleted")
-                .got(shown(&deleted))
-        })?;
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            rest.into_iter().partition(|(id, _)| selection.admits(*id));
+        rest = kept;
+        store.deletes(&key, selection, gone.len() as u64).await?;
+        are_gone(&store, &key, &gone).await?;
+        store.deletes(&key, selection, 0).await?;
     }
     Ok(())
 }
 
 async fn not_found(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    let (key, _) = fill(&store).await?;
-    store.delete(&key, Selection::Ids(&[id(NEW, 8)])).await?;
-    let lookup = store.get(Query::latest(&key, NEW)).await?;
-    let found = lookup.into_record();
-    let stays = found.is_some_and(|record| record.header().is_ok_and(|header| header.version == 8));
-    ensure(!stays, || {
-        Failure::new("C-51", "get after version 8 was deleted")
-            .expected("version 6")
-            .got("version 8")
-    })?;
-    store.delete(&key, Selection::All).await?;
+    let (key, stored) = fill(&store).await?;
+    store.deletes(&key, Selection::Ids(&[id(NEW, 8)]), 1).await?;
+    are_gone(&store, &key, stored.get(stored.len() - 1..).unwrap_or_default()).await?;
+    store.deletes(&key, Selection::All, stored.len() as u64 - 1).await?;
     for generation in [OLD, NEW, RESHAPED] {
         store.finds_nothing(&key, generation, "C-51").await?;
     }
@@ -175,8 +187,10 @@ async fn not_found(cx: &mut Context) -> Result<(), Stop> {
 async fn not_listed(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let (key, _) = fill(&store).await?;
-    for selection in [Selection::Ids(&[id(NEW, 8)]), Selection::Below(5), Selection::All] {
-        store.delete(&key, selection).await?;
+    for (selection, snapshots) in
+        [(Selection::Ids(&[id(NEW, 8)]), 1), (Selection::Below(5), 4), (Selection::All, 3)]
+    {
+        store.deletes(&key, selection, snapshots).await?;
         let items = store.list(ListRequest::new(&key)).await?.items;
         let stays = items.iter().find(|meta| selection.admits(meta.id()));
         ensure(stays.is_none(), || {
@@ -196,14 +210,14 @@ async fn put_again(cx: &mut Context) -> Result<(), Stop> {
     store.holds_all(&records).await?;
     let ids = [id(NEW, 5), id(NEW, 6)];
     for selection in [Selection::Ids(&ids), Selection::Below(9), Selection::All] {
-        store.delete(&key, selection).await?;
+        store.deletes(&key, selection, 2).await?;
         store.put(&records).await?;
         for record in &records {
             store.holds_or(record, Blame::all("C-52")).await?;
         }
     }
     // An older version than those that were deleted.
-    store.delete(&key, Selection::All).await?;
+    store.deletes(&key, Selection::All, 2).await?;
     let old = record(&key, 2)?;
     store.put(std::slice::from_ref(&old)).await?;
     store.holds_or(&old, Blame::all("C-52")).await
@@ -213,7 +227,7 @@ async fn as_new(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     store.put(&[record(&key, 5)?]).await?;
-    store.delete(&key, Selection::All).await?;
+    store.deletes(&key, Selection::All, 1).await?;
     store.finds_nothing(&key, NEW, "C-51").await?;
     let other = rival(&key, 5)?;
     let outcomes = store.put(std::slice::from_ref(&other)).await?;

@@ -107,7 +107,7 @@ async fn filtered(cx: &mut Context) -> Result<(), Stop> {
         KeysRequest::new().kind("order"),
         KeysRequest::new().tenant("few").kind("order"),
     ] {
-        keys_are(&store, request.limit(4), &few, "C-41").await?;
+        keys_are(&store, request, &few, "C-41").await?;
         let pages = store.walk_keys(request.limit(4), 32).await?.pages;
         // Pages with a `next` are never empty, so this holds by itself unless they are.
         ensure(pages <= 11, || {

@@ -17,7 +17,7 @@ use crate::store::{
     Query, Selection, SnapshotStore,
 };
 
-pub(super) use sight::Blame;
+pub(super) use sight::{Blame, misread};
 
 /// A handle to the store under test. Clones share the store.
 #[derive(Clone)]
@@ -35,7 +35,13 @@ impl Probe {
         Self { store, within, refused: "C-02", hung: "C-03" }
     }
 
-    /// The same store, where a call that fails or does not end breaks the promise `id`.
+    /// The same store, where a call that does not end breaks the promise `id`.
+    pub(super) fn hanging(&self, id: &'static str) -> Self {
+        Self { hung: id, ..self.clone() }
+    }
+
+    /// The same store, where a call that fails or does not end breaks the promise `id`. For input
+    /// that differs from what was taken before in just one thing.
     pub(super) fn blaming(&self, id: &'static str) -> Self {
         Self { refused: id, hung: id, ..self.clone() }
     }
@@ -144,6 +150,21 @@ impl Probe {
         selection: Selection<'_>,
     ) -> Result<Deleted, Stop> {
         self.call("delete", self.store.delete(key, selection)).await
+    }
+
+    /// A delete of just so many snapshots; any other number is a breach of C-50.
+    pub(super) async fn deletes(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        snapshots: u64,
+    ) -> Result<(), Stop> {
+        let deleted = self.delete(key, selection).await?;
+        ensure(deleted.snapshots == snapshots, || {
+            Failure::new("C-50", format!("delete {selection:?} from {key}"))
+                .expected(format!("{snapshots} snapshots"))
+                .got(shown(&deleted))
+        })
     }
 }
 

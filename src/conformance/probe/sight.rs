@@ -133,8 +133,10 @@ impl Probe {
         key: &AggregateKey,
         id: SnapshotId,
     ) -> Result<bool, Stop> {
-        // As many as may have one version: one of each generation that the kit uses.
-        let request = ListRequest::new(key).at_most(id.version).at_least(id.version).limit(16);
+        // As many as have these versions in the generations that the kit uses.
+        // Bounds that are wrong by one are for other cases to tell.
+        let (above, below) = (id.version.saturating_add(1), id.version.saturating_sub(1));
+        let request = ListRequest::new(key).at_most(above).at_least(below).limit(16);
         Ok(self.list(request).await?.items.iter().any(|meta| meta.id() == id && meta.key == *key))
     }
 
@@ -155,9 +157,8 @@ impl Probe {
         broken: &'static str,
     ) -> Result<(), Stop> {
         let lookup = self.get(query).await?;
-        let foreign = foreign(query.key, &lookup);
+        let broken = misread(&query, &lookup).unwrap_or(broken);
         ensure(!matches!(lookup, Lookup::Found(_)), || {
-            let broken = if foreign { "C-01" } else { broken };
             Failure::new(broken, format!("get {} at or below {}", query.key, bounds(&query)))
                 .expected("nothing is found")
                 .got(shown(&lookup))
@@ -165,12 +166,15 @@ impl Probe {
     }
 }
 
-/// Whether a record of another aggregate was found.
-fn foreign(key: &AggregateKey, lookup: &Lookup) -> bool {
-    match lookup {
-        Lookup::Found(found) => found.record.header().is_ok_and(|header| !header.is_of(key)),
-        Lookup::Absent | Lookup::OtherGeneration => false,
+/// Which promise is broken by finding what the query does not ask for at all.
+pub(in crate::conformance) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str> {
+    let Lookup::Found(found) = lookup else { return None };
+    let header = found.record.header().ok()?;
+    if !header.is_of(query.key) {
+        return Some("C-01");
     }
+    let asked = header.generation == query.generation && query.admits(header.version, header.as_of);
+    (!asked).then_some("C-20")
 }
 
 /// Whether `record` was found, and under its own version.

@@ -27,14 +27,24 @@ async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     first
 }
 
-/// What came of a race, unless the store loses puts that are made one after the other too: then
+/// What came of a race, unless the store loses puts of one aggregate that are made at once: then
 /// that is what it is told.
 async fn unless_lossy<T>(store: &Probe, raced: Result<T, Stop>) -> Result<T, Stop> {
     if raced.is_err() {
-        for place in 0..200 {
-            let record = record(&key(&format!("control {place}"))?, 1)?;
-            store.put(std::slice::from_ref(&record)).await?;
-            store.holds(&record).await?;
+        let mut tasks = Tasks::new();
+        let key = key("control")?;
+        for task in 0..TASKS {
+            let (store, key) = (store.clone(), key.clone());
+            tasks.spawn(async move {
+                for step in 0..25 {
+                    store.put(&[record(&key, step * TASKS + task + 1)?]).await?;
+                }
+                Ok(())
+            });
+        }
+        join(tasks).await?;
+        for version in 1..=25 * TASKS {
+            store.holds(&record(&key, version)?).await?;
         }
     }
     raced

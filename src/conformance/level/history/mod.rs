@@ -4,9 +4,10 @@ pub(super) mod list;
 
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
-use crate::conformance::probe::Probe;
+use crate::conformance::probe::{Probe, misread};
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of, records};
 use crate::envelope::Record;
+use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::store::{Lookup, Query, Selection};
 use crate::timestamp::Timestamp;
@@ -144,8 +145,13 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let mut newest = Vec::new();
-    for (generation, versions) in [(OLD, [1, 4]), (NEW, [2, 5]), (RESHAPED, [3, 6])] {
-        for version in versions {
+    // Alike in the schema version, in one half of the fingerprint or in the other.
+    let like = |fingerprint| Generation { fingerprint, ..NEW };
+    let (upper, lower) = (like(NEW.fingerprint | 1 << 40), like(NEW.fingerprint + 1));
+    let raised = Generation { schema_version: NEW.schema_version + 1, ..NEW };
+    let generations = [OLD, NEW, RESHAPED, upper, lower, raised];
+    for (first, generation) in (1..).zip(generations) {
+        for version in [first, first + 10] {
             let payload = format!("{generation} at {version}");
             let record = record_of(&key, generation, version, at(version), payload.as_bytes())?;
             store.put(std::slice::from_ref(&record)).await?;
@@ -165,7 +171,7 @@ async fn after_delete(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = fill(&store, &[10, 20, 30]).await?;
     store.finds(Query::latest(&key, NEW), &record(&key, 30)?).await?;
-    store.delete(&key, Selection::Ids(&[id(NEW, 30)])).await?;
+    store.deletes(&key, Selection::Ids(&[id(NEW, 30)]), 1).await?;
     let found = store.get(Query::latest(&key, NEW)).await?;
     // A delete that did nothing is another promise.
     let stays = found.clone().into_record() == Some(record(&key, 30)?);
@@ -210,9 +216,10 @@ async fn random(cx: &mut Context) -> Result<(), Stop> {
 
 async fn is_other(store: &Probe, query: Query<'_>) -> Result<(), Stop> {
     let lookup = store.get(query).await?;
+    let broken = misread(&query, &lookup).unwrap_or("C-21");
     ensure(lookup == Lookup::OtherGeneration, || {
         let what = format!("get {} where only other generations are stored", query.key);
-        Failure::new("C-21", what).expected("OtherGeneration").got(shown(&lookup))
+        Failure::new(broken, what).expected("OtherGeneration").got(shown(&lookup))
     })
 }
 

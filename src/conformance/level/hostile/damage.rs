@@ -35,12 +35,14 @@ async fn damaged(cx: &mut Context, header: bool) -> Result<(Probe, AggregateKey,
         needs(cx.site.damage(&key, target).await?, "Site::damage")?;
     }
     let store = cx.again("C-22", "open a store with a damaged snapshot").await?;
+    // What was lost by opening again cannot be blamed on damage.
+    store.holds(&record(&crate::conformance::samples::key("b")?, 1)?).await?;
     Ok((store, key, newest))
 }
 
 /// The newest is found under its version, and it shows that it is damaged.
 async fn is_returned(store: &Probe, key: &AggregateKey, whole: &Record) -> Result<(), Stop> {
-    let lookup = store.get(Query::latest(key, NEW)).await?;
+    let lookup = store.blaming("C-22").get(Query::latest(key, NEW)).await?;
     let shows = match &lookup {
         Lookup::Found(found) => found.version == 3 && found.record != *whole,
         Lookup::Absent | Lookup::OtherGeneration => false,
@@ -82,7 +84,7 @@ async fn repaired(cx: &mut Context) -> Result<(), Stop> {
 
 async fn deleted(cx: &mut Context) -> Result<(), Stop> {
     let (store, key, _) = damaged(cx, false).await?;
-    store.delete(&key, Selection::Ids(&[id(NEW, 3)])).await?;
+    store.deletes(&key, Selection::Ids(&[id(NEW, 3)]), 1).await?;
     let lookup = store.get(Query::latest(&key, NEW)).await?;
     ensure(lookup.clone().into_record() == Some(record(&key, 2)?), || {
         Failure::new("C-51", "get after the damaged snapshot was deleted")
@@ -98,10 +100,14 @@ async fn damaged_header(cx: &mut Context) -> Result<(), Stop> {
 
 async fn unlisted(cx: &mut Context) -> Result<(), Stop> {
     let (store, key, _) = damaged(cx, true).await?;
-    for limit in [1, 2, 100] {
+    let store = store.blaming("C-33");
+    for limit in [100, 2, 1] {
         let listed = store.walk(ListRequest::new(&key).limit(limit), 16).await?.items;
-        let versions: Vec<_> = listed.iter().map(|meta| meta.version).collect();
-        ensure(versions == [2, 1], || {
+        let mut versions: Vec<_> = listed.iter().map(|meta| meta.version).collect();
+        versions.sort_unstable();
+        // What a page leaves out for other reasons is told by other cases.
+        let wrong = versions.contains(&3) || (limit == 100 && versions != [1, 2]);
+        ensure(!wrong, || {
             Failure::new("C-33", format!("list with a damaged header, {limit} a page"))
                 .expected("versions 2 and 1")
                 .got(shown(&versions))

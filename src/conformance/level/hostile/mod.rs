@@ -130,17 +130,29 @@ async fn each_on_its_own(store: &Probe, keys: &[AggregateKey]) -> Result<(), Sto
     Ok(())
 }
 
+/// A store that does all of it for a key like any other. What it refuses from then on, it refuses
+/// for the strangeness of the input.
+async fn hostile(cx: &mut Context) -> Result<Probe, Stop> {
+    let store = cx.open().await?;
+    let plain = key("plain")?;
+    store.finds_nothing(&plain, NEW, "C-02").await?;
+    store.list(ListRequest::new(&plain)).await?;
+    store.delete(&plain, Selection::All).await?;
+    store.put(&[record(&plain, 1)?]).await?;
+    store.holds(&record(&plain, 1)?).await?;
+    store.keys(KeysRequest::new()).await?;
+    store.deletes(&plain, Selection::Ids(&[id(NEW, 1)]), 1).await?;
+    store.delete(&plain, Selection::Below(1)).await?;
+    Ok(store.blaming("C-03"))
+}
+
 async fn any_characters(cx: &mut Context) -> Result<(), Stop> {
-    let store = cx.open().await?.blaming("C-03");
+    let store = hostile(cx).await?;
     for key in strange_keys()? {
         let record = record(&key, 1)?;
         store.put(std::slice::from_ref(&record)).await?;
-        let lookup = store.get(Query::latest(&key, NEW)).await?;
-        let listed = store.is_listed(&key, id(NEW, 1)).await?;
-        ensure(lookup.into_record().is_some() && listed, || {
-            let broken = if listed { "C-03" } else { "C-10" };
-            Failure::new(broken, format!("get {key}, just put")).expected("it").got("nothing")
-        })?;
+        store.holds_or(&record, Blame::PUT.bytes("C-01")).await?;
+        store.list(ListRequest::new(&key)).await?;
         store.delete(&key, Selection::Below(1)).await?;
     }
     Ok(())
@@ -169,6 +181,12 @@ async fn look_alikes(cx: &mut Context) -> Result<(), Stop> {
         ("a_b", "axb"),
         ("a*", "ab"),
         ("\0", "\\0"),
+        ("%", "a"),
+        ("_", "a"),
+        ("a%", "ab"),
+        ("?", "a"),
+        (".*", "ab"),
+        ("[a]", "a"),
         ("\u{1}\u{1}", "\0"),
         ("\u{1}\u{2}", "\u{1}"),
         ("", "\0"),
@@ -179,6 +197,21 @@ async fn look_alikes(cx: &mut Context) -> Result<(), Stop> {
             keys.push(AggregateKey::from_parts("", "account", text)?);
             keys.push(AggregateKey::from_parts(text, "account", "x")?);
             keys.push(AggregateKey::from_parts("", text, "x")?);
+        }
+    }
+    // What a separator joins, and what a column cuts.
+    for separator in ["/", ":", "|", "-", "_", ".", ",", ";", " ", "#", "@", "\t", "\0", "\u{1f}"] {
+        let joined = format!("b{separator}c");
+        keys.push(AggregateKey::from_parts(&joined, "d", "e")?);
+        keys.push(AggregateKey::from_parts("b", &format!("c{separator}d"), "e")?);
+        keys.push(AggregateKey::from_parts("b", "c", &format!("d{separator}e"))?);
+    }
+    let most = usize::try_from(store.capabilities().max_key_bytes).unwrap_or(usize::MAX);
+    for bytes in [16, 32, 36, 64, 100, 128, 255, 256, 300, 512, 1_000, 1_024, 4_000] {
+        if bytes + 8 <= most {
+            let long = "x".repeat(bytes);
+            keys.push(AggregateKey::from_parts("", "account", &format!("{long}1"))?);
+            keys.push(AggregateKey::from_parts("", "account", &format!("{long}2"))?);
         }
     }
     keys.sort();
@@ -204,7 +237,7 @@ async fn listed_as_put(cx: &mut Context) -> Result<(), Stop> {
 }
 
 async fn empty_parts(cx: &mut Context) -> Result<(), Stop> {
-    let store = cx.open().await?.blaming("C-03");
+    let store = hostile(cx).await?;
     let parts = ["", "a"];
     for tenant in parts {
         for kind in parts {
@@ -238,7 +271,7 @@ async fn random_ids(cx: &mut Context) -> Result<(), Stop> {
 }
 
 async fn extreme_requests(cx: &mut Context) -> Result<(), Stop> {
-    let store = cx.open().await?.blaming("C-03");
+    let store = hostile(cx).await?;
     let key = key("a")?;
     store.put(&[record(&key, 1)?, record(&key, 2)?]).await?;
     let query = Query::latest(&key, NEW);
@@ -266,7 +299,7 @@ async fn extreme_requests(cx: &mut Context) -> Result<(), Stop> {
 }
 
 async fn many_ids(cx: &mut Context) -> Result<(), Stop> {
-    let store = cx.open().await?.blaming("C-03");
+    let store = hostile(cx).await?;
     let key = key("a")?;
     store.put(&records(&key, &[1, 2, 3])?).await?;
     let ids: Vec<_> = (2..10_002).map(|version| id(NEW, version)).collect();
@@ -280,7 +313,7 @@ async fn many_ids(cx: &mut Context) -> Result<(), Stop> {
 }
 
 async fn many_records(cx: &mut Context) -> Result<(), Stop> {
-    let store = cx.open().await?.blaming("C-03");
+    let store = hostile(cx).await?;
     let mut batch = Vec::new();
     for place in 0..5_000 {
         batch.push(record(&key(&format!("{}", place % 500))?, 1 + place / 500)?);
