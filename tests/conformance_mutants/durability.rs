@@ -11,7 +11,7 @@ mutants! {
     syncs_what_was_put_before: SyncsOneLate breaks "C-10";
     syncs_only_the_first_of_a_batch: SyncsTheFirst breaks "C-10", "C-16";
     loses_the_newest_on_reopen: LosesTheNewest breaks "C-10";
-    loses_replacements_in_a_crash: LosesReplacements breaks "C-12";
+    loses_replacements_in_a_crash: LosesReplacements breaks "C-10";
     brings_deleted_ones_back_after_a_crash: DeletesUnsynced breaks "C-51";
 }
 

@@ -16,9 +16,11 @@
     reason = "a test may panic"
 )]
 
-/// The register of a family (`lie: Mutant breaks "promise", ...;`), and a test of each.
+/// The register of a family, and a test of each: `lie: Mutant breaks "promise", ...;`, and where
+/// the kit tells of others besides, which follow from those and which it cannot tell apart yet,
+/// `shows "promise", ...`. A card that names less or more is an error, so the lists stay exact.
 macro_rules! mutants {
-    ($($lie:ident: $mutant:ident $(breaks $($id:literal),+)?;)+) => {
+    ($($lie:ident: $mutant:ident $(breaks $($id:literal),+)? $(shows $($more:literal),+)?;)+) => {
         pub(crate) const FAMILY: &[crate::Lie] = &[$(
             crate::Lie { name: stringify!($lie), breaks: &[$($($id),+)?] }
         ),+];
@@ -26,7 +28,7 @@ macro_rules! mutants {
         $(
             #[test]
             fn $lie() {
-                crate::reports::<$mutant>(&[$($($id),+)?]);
+                crate::reports::<$mutant>(&[$($($id,)+)? $($($more,)+)?]);
             }
         )+
     };
@@ -96,7 +98,9 @@ fn every_promise_is_broken_by_some_mutant() {
     let names: BTreeSet<_> = mutants.iter().map(|lie| lie.name).collect();
     assert_eq!(names.len(), mutants.len(), "two lies of one name");
     let broken: BTreeSet<_> = mutants.iter().flat_map(|lie| lie.breaks).copied().collect();
-    let promised: BTreeSet<_> =
-        snapfold::conformance::cases().flat_map(|case| case.ids()).copied().collect();
+    let promised: BTreeSet<_> = snapfold::conformance::cases()
+        .flat_map(snapfold::conformance::Case::ids)
+        .copied()
+        .collect();
     assert_eq!(broken, promised);
 }

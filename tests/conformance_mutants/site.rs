@@ -54,7 +54,7 @@ impl<M: Mutant> Site for MapSite<M> {
     }
 
     async fn damage(&mut self, key: &AggregateKey, id: SnapshotId) -> Result<bool, BoxError> {
-        Ok(self.disk().damage(&M::place(key), id, |record| record.last_mut()))
+        Ok(self.disk().damage(&M::place(key), id, <[u8]>::last_mut))
     }
 
     async fn damage_header(
