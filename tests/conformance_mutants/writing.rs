@@ -15,30 +15,31 @@ use crate::truth::{Truth, check};
 
 mutants! {
     drops_every_hundredth_put: DropsHundredth breaks "C-10";
-    stores_one_record_of_a_batch_per_aggregate: OnePerBatch breaks "C-10", "C-16";
-    keeps_the_newest_ten_of_an_aggregate: KeepsTen breaks "C-10";
+    stores_one_record_of_a_batch_per_aggregate: OnePerBatch breaks "C-10" shows "C-33", "C-50";
+    keeps_the_newest_ten_of_an_aggregate: KeepsTen breaks "C-10" shows "C-50";
     takes_an_empty_payload_for_nothing: DropsEmpty breaks "C-10", "C-12";
     keeps_versions_as_floats: FloatVersions breaks "C-20";
     tells_the_outcomes_in_the_order_of_versions: SortsOutcomes breaks "C-17";
     replaces_without_being_asked: AlwaysReplaces breaks "C-11";
-    says_stored_where_it_is_taken: SaysStored breaks "C-11";
+    says_stored_where_it_is_taken: SaysStored breaks "C-11" shows "C-14", "C-17";
     calls_every_payload_identical: SaysIdentical breaks "C-11";
     compares_headers_too_for_identical: ComparesHeaders breaks "C-11";
-    ignores_replace: NeverReplaces breaks "C-12";
-    says_stored_where_it_replaced: SaysStoredForReplaced breaks "C-12";
+    ignores_replace: NeverReplaces breaks "C-12" shows "C-05", "C-10", "C-14";
+    says_stored_where_it_replaced: SaysStoredForReplaced breaks "C-12" shows "C-14";
     takes_the_last_put_for_the_newest: LastPutWins breaks "C-13";
-    deletes_what_is_newer_than_the_put: Rewinds breaks "C-13";
+    deletes_what_is_newer_than_the_put: Rewinds breaks "C-13" shows "C-10", "C-50";
     keeps_the_last_of_twins_in_a_batch: LastTwinWins breaks "C-14";
-    refuses_twins_in_a_batch: RefusesTwins breaks "C-14";
+    refuses_twins_in_a_batch: RefusesTwins breaks "C-02";
     stores_half_a_batch_before_it_refuses: HalfABatch breaks "C-15";
     leaves_the_invalid_out_and_stores_the_rest: LeavesInvalidOut breaks "C-10", "C-15";
     accepts_records_that_are_too_long: AnyRecordLength breaks "C-15";
     accepts_versions_that_are_too_high: AnyVersion breaks "C-15";
     keeps_half_of_a_batch_that_failed: HalfOnFailure breaks "C-16";
     learns_what_it_can_at_the_first_put: LearnsLate breaks "C-07";
-    writes_the_record_anew: Reencodes breaks "C-06";
+    writes_the_record_anew: Reencodes breaks "C-06" shows "C-22", "C-34";
     cuts_trailing_zeros: CutsZeros breaks "C-06";
-    keeps_a_reference_to_the_latest_state: OneBuffer breaks "C-06", "C-11", "R1";
+    keeps_a_reference_to_the_latest_state: OneBuffer breaks "C-06", "C-11", "R1"
+        shows "C-05", "C-12", "C-13", "C-22", "C-34", "C-51", "C-52";
 }
 
 #[derive(Default)]
