@@ -92,6 +92,26 @@ impl<'a> Header<'a> {
         Self::read(bytes, false)
     }
 
+    /// Whether `key` stands in the bytes of a record where a header of this format has its key.
+    pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
+        let Some((fixed, rest)) = bytes.split_at_checked(FIXED_BYTES) else { return false };
+        let Some((_, [t0, t1, k0, k1, i0, i1])) = fixed.split_last_chunk() else { return false };
+        let len = |low: &u8, high: &u8| usize::from(u16::from_le_bytes([*low, *high]));
+        let lens = (len(t0, t1), len(k0, k1), len(i0, i1));
+        let mut rest = rest;
+        let mut next = |part: &str| match rest.split_at_checked(part.len()) {
+            Some((bytes, after)) => {
+                rest = after;
+                bytes == part.as_bytes()
+            }
+            None => false,
+        };
+        lens == (key.tenant().len(), key.kind().len(), key.id().len())
+            && next(key.tenant())
+            && next(key.kind())
+            && next(key.id())
+    }
+
     /// Parses `bytes`; `whole` demands that they end where the record does.
     pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, Reject> {
         let mut reader = Reader(bytes);

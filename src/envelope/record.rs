@@ -8,6 +8,7 @@ use super::header::Header;
 use super::reject::Reject;
 use crate::checksum::crc32;
 use crate::compress::{self, CompressionId, DecompressError};
+use crate::key::AggregateKey;
 
 /// The stored bytes of one snapshot: header and payload, the same bytes in every store, backup
 /// and archive.
@@ -34,6 +35,12 @@ impl Record {
     /// The shared buffer behind the record.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
+    }
+
+    /// Whether `key` stands where a record of this format holds its key; the rest is not looked at.
+    /// For a record whose header is valid, this tells whether it is of that aggregate.
+    pub(crate) fn names(&self, key: &AggregateKey) -> bool {
+        Header::names(&self.bytes, key)
     }
 
     /// Parses and verifies the header, and that the record is as long as the header says. Does

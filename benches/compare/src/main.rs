@@ -30,7 +30,8 @@ impl Contestant for Raw {
     fn put(&self, batch: Vec<(u64, Vec<u8>)>) {
         use std::io::Write;
         let mut file = self.0.lock().unwrap();
-        let bytes: Vec<u8> = batch.into_iter().flat_map(|(_, value)| value).collect();
+        let values: Vec<_> = batch.into_iter().map(|(_, value)| value).collect();
+        let bytes = values.concat();
         file.write_all(&bytes).unwrap();
         file.sync_data().unwrap();
     }
@@ -81,8 +82,34 @@ fn contestants(dir: &Path) -> Vec<(&'static str, Box<dyn Contestant>)> {
     ]
 }
 
+/// Values that differ and that no engine can compress.
+struct Values(Vec<u8>);
+
+impl Values {
+    fn new(len: usize) -> Self {
+        let mut state = 1_u64;
+        let bytes = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 56) as u8
+        });
+        Self(bytes.take(len + 256).collect())
+    }
+
+    fn get(&self, key: u64) -> Vec<u8> {
+        let from = (key % 256) as usize;
+        self.0[from..from + self.0.len() - 256].to_vec()
+    }
+}
+
 /// Puts per second of `writers` threads, each with batches of `batch`.
-fn sample(on: &dyn Contestant, next: &AtomicU64, value: usize, writers: usize, batch: u64, time: Duration) -> f64 {
+fn sample(
+    on: &dyn Contestant,
+    next: &AtomicU64,
+    values: &Values,
+    writers: usize,
+    batch: u64,
+    time: Duration,
+) -> f64 {
     let (stop, count) = (AtomicBool::new(false), AtomicU64::new(0));
     let barrier = Barrier::new(writers + 1);
     let mut took = Duration::ZERO;
@@ -92,7 +119,7 @@ fn sample(on: &dyn Contestant, next: &AtomicU64, value: usize, writers: usize, b
                 barrier.wait();
                 while !stop.load(Ordering::Relaxed) {
                     let first = next.fetch_add(batch, Ordering::Relaxed);
-                    let one = |key: u64| (key, vec![key.to_le_bytes()[0] ^ 0x5a; value]);
+                    let one = |key: u64| (key, values.get(key));
                     on.put((first..first + batch).map(one).collect());
                     count.fetch_add(batch, Ordering::Relaxed);
                 }
@@ -126,17 +153,23 @@ fn main() {
         };
         let all = contestants(dir.path());
         let next = AtomicU64::new(0);
+        let values = Values::new(value);
         let mut rates = vec![Vec::new(); all.len()];
         for _ in 0..rounds {
             for ((name, contestant), rates) in all.iter().zip(&mut rates) {
                 // The limit: one write and one sync for all that may be outstanding.
-                let (writers, batch) =
-                    if *name == "raw append" { (1, writers as u64 * batch) } else { (writers, batch) };
+                let (writers, batch) = if *name == "raw append" {
+                    (1, writers as u64 * batch)
+                } else {
+                    (writers, batch)
+                };
                 let time = Duration::from_secs_f64(seconds);
-                rates.push(sample(&**contestant, &next, value, writers, batch, time));
+                rates.push(sample(&**contestant, &next, &values, writers, batch, time));
             }
         }
-        println!("\n{value} B, {writers} threads, batches of {batch}: puts/s, median [min..max], to raw");
+        println!(
+            "\n{value} B, {writers} threads, batches of {batch}: puts/s, median [min..max], to raw"
+        );
         let median = |rates: &mut Vec<f64>| {
             rates.sort_by(f64::total_cmp);
             rates[rates.len() / 2]

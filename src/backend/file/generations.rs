@@ -1,14 +1,18 @@
 //! [`Generations`]: short numbers for the generations in a store.
 
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
 use super::index::Place;
 use crate::generation::Generation;
 
 /// Numbers the generations in a store; in memory only.
 #[derive(Default)]
-pub(super) struct Generations(RwLock<Table>);
+pub(super) struct Generations {
+    /// The first few, as nearly all stores hold no more, found without a lock.
+    first: [OnceLock<Generation>; 4],
+    table: RwLock<Table>,
+}
 
 #[derive(Default)]
 struct Table {
@@ -18,14 +22,14 @@ struct Table {
 
 impl Generations {
     pub(super) fn find(&self, generation: Generation) -> Option<u32> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        // Nearly all stores hold a handful, which are found faster than hashed.
-        let few = table.values.iter().take(4).position(|value| *value == generation);
-        match few {
-            Some(number) => u32::try_from(number).ok(),
-            None if table.values.len() <= 4 => None,
-            None => table.numbers.get(&generation).copied(),
+        for (number, value) in (0..).zip(&self.first) {
+            match value.get() {
+                Some(value) if *value == generation => return Some(number),
+                Some(_) => {}
+                None => return None,
+            }
         }
+        self.table().numbers.get(&generation).copied()
     }
 
     /// The number of a generation, a new one if need be; `None` if all numbers are taken.
@@ -33,7 +37,7 @@ impl Generations {
         if let Some(number) = self.find(generation) {
             return Some(number);
         }
-        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(number) = table.numbers.get(&generation) {
             return Some(*number);
         }
@@ -41,13 +45,20 @@ impl Generations {
         if number >= Place::MAX_GENERATIONS {
             return None;
         }
+        if let Some(first) = self.first.get(table.values.len()) {
+            // It is empty: numbers are given under the lock, in order.
+            let _ = first.set(generation);
+        }
         table.values.push(generation);
         table.numbers.insert(generation, number);
         Some(number)
     }
 
     pub(super) fn value(&self, number: u32) -> Option<Generation> {
-        let table = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        table.values.get(number as usize).copied()
+        self.table().values.get(number as usize).copied()
+    }
+
+    fn table(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 }

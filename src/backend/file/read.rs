@@ -74,7 +74,9 @@ impl Core {
             if wanted != Some(false) {
                 let record = self.record(patience, &segment, item.place)?;
                 // One that cannot be parsed goes to the engine, which says why.
-                if record.header().map_or(true, |header| header.is_of(query.key)) {
+                if record.names(query.key)
+                    || record.header().map_or(true, |header| header.is_of(query.key))
+                {
                     return Ok(Lookup::Found(Found::new(item.version, record)));
                 }
             }

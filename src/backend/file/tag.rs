@@ -96,11 +96,7 @@ impl Sip {
         for word in words {
             self.word(u64::from_le_bytes(*word));
         }
-        let mut last = [0; 8];
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        self.word(u64::from_le_bytes(last) | (rest.len() as u64) << 56);
+        self.word(short_word(rest) | (rest.len() as u64) << 56);
     }
 
     fn finish(mut self) -> (u64, u64) {
@@ -118,6 +114,23 @@ impl Sip {
         }
         (first, self.v.iter().fold(0, |sum, v| sum ^ v))
     }
+}
+
+/// Up to seven bytes as a little-endian word.
+fn short_word(mut bytes: &[u8]) -> u64 {
+    let (mut word, mut shift) = (0, 0);
+    if let Some((four, rest)) = bytes.split_first_chunk() {
+        word = u64::from(u32::from_le_bytes(*four));
+        (bytes, shift) = (rest, 32);
+    }
+    if let Some((two, rest)) = bytes.split_first_chunk() {
+        word |= u64::from(u16::from_le_bytes(*two)) << shift;
+        (bytes, shift) = (rest, shift + 16);
+    }
+    if let Some(one) = bytes.first() {
+        word |= u64::from(*one) << shift;
+    }
+    word
 }
 
 #[cfg(test)]

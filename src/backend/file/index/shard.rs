@@ -81,6 +81,32 @@ impl Shard {
         })
     }
 
+    /// The newest snapshot of a generation at or below a version; if there is none, whether there
+    /// is one of another generation.
+    pub(super) fn newest(
+        &self,
+        tag: Tag,
+        generation: Option<u32>,
+        at_most: u64,
+    ) -> Result<Item, bool> {
+        let Some(slot) = self.find(tag).ok().and_then(|at| self.slots.get(at)) else {
+            return Err(false);
+        };
+        let newest = slot.newest.item();
+        let admitted = newest.version <= at_most;
+        if admitted && Some(newest.place.generation) == generation {
+            return Ok(newest);
+        }
+        let mut others = admitted;
+        for item in self.chains.walk(slot.older, at_most) {
+            if Some(item.place.generation) == generation {
+                return Ok(item);
+            }
+            others = true;
+        }
+        Err(others)
+    }
+
     /// The tags above `after`, in order, with the newest snapshot of each.
     pub(super) fn tags_after(&self, after: Option<Tag>) -> impl Iterator<Item = (Tag, Item)> {
         let from = match after.map(|after| self.find(after)) {
