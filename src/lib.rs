@@ -71,7 +71,8 @@
 //!   store, builds a [`SnapshotEngine`], and calls the methods of [`SnapshotManager`]. After a
 //!   commit it calls [`committed`](SnapshotManager::committed); a [`trigger`] decides when a
 //!   snapshot follows in the background. [`retention`] policies say which ones stay.
-//! - A storage author implements [`SnapshotStore`]; each obligation there has an id.
+//! - A storage author implements [`SnapshotStore`]; each obligation there has an id, and the feature
+//!   `conformance` proves them.
 //! - [`guide`] holds the design and the record format.
 //!
 //! # What it does not do
