@@ -14,7 +14,8 @@ use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{PutOptions, Selection};
 
-/// The longest tenant, kind or id that can be stored (inclusive).
+/// The longest tenant, kind or id that can be stored (inclusive), and so the longest key that surely
+/// can: all of it may be in one part.
 pub(super) const MAX_PART_BYTES: usize = 1024;
 
 impl Core {

@@ -318,7 +318,6 @@ impl SnapshotStore for FileStore {
             .durable(self.0.core.config.durability == Durability::Sync)
             .atomic_batches(true)
             .max_record_bytes(MAX_BODY_BYTES)
-            // All of a key may be in one part.
             .max_key_bytes(MAX_PART_BYTES as u64)
     }
 

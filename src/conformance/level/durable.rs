@@ -101,6 +101,7 @@ async fn replace(cx: &mut Context) -> Result<(Probe, Record), Stop> {
     store.put_each(&records(&key, &[3, 4, 5])?).await?;
     let new = rival(&key, 4)?;
     store.replace(&new).await?;
+    store.holds_or(&new, Blame::PUT.bytes("C-12")).await?;
     Ok((store, new))
 }
 

@@ -146,6 +146,11 @@ async fn cancelled_batch(cx: &mut Context) -> Result<(), Stop> {
 
 async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
+    // One that is not cut off, first.
+    let whole = key("whole")?;
+    store.put(&[record(&whole, 1)?]).await?;
+    store.replace(&rival(&whole, 1)?).await?;
+    store.holds_or(&rival(&whole, 1)?, Blame::PUT.bytes("C-12")).await?;
     for polls in 1..=POLLS {
         let key = key(&format!("cut after {polls}"))?;
         let (old, new) = (record(&key, 1)?, rival(&key, 1)?);

@@ -157,7 +157,10 @@ fn churn(store: &Probe, key: &AggregateKey, done: &Arc<AtomicBool>) -> Tasks {
                 let version = 2 * (1 + (round % 20) * 2 + task);
                 let passing = key_of(task, round)?;
                 store.put(&[record(&own, version)?, record(&passing, 1)?]).await?;
-                store.deletes(&own, Selection::Ids(&[id(NEW, version)]), 1).await?;
+                let deleted = store.delete(&own, Selection::Ids(&[id(NEW, version)])).await?;
+                ensure(deleted.snapshots <= 1, || {
+                    Failure::new("C-50", "delete one id").expected("1").got(shown(&deleted))
+                })?;
                 store.delete(&passing, Selection::All).await?;
                 pause(&mut random).await;
             }

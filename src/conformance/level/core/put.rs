@@ -63,8 +63,11 @@ async fn outcomes_in_order(cx: &mut Context) -> Result<(), Stop> {
     let batch = [record(&c, 9)?, record(&b, 5)?, record(&a, 2)?, rival(&b, 5)?, record(&c, 1)?];
     let outcomes = store.put(&batch).await?;
     let taken: Vec<_> = outcomes.iter().map(|outcome| matches!(outcome, Existing { .. })).collect();
+    // A wrong number of them is no matter of order.
+    let told = taken.iter().filter(|taken| **taken).count();
+    let broken = if taken.len() == 5 && told != 2 { "C-11" } else { "C-17" };
     ensure(taken == [false, true, false, true, false], || {
-        Failure::new("C-17", "put five records, of which the second and fourth exist")
+        Failure::new(broken, "put five records, of which the second and fourth exist")
             .expected("outcomes in the order of the records")
             .got(shown(&outcomes))
     })
@@ -170,6 +173,12 @@ async fn late_and_old(cx: &mut Context) -> Result<(), Stop> {
 async fn twice(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
+    // One at a time, first.
+    store.put(&[record(&key, 3)?]).await?;
+    let outcomes = store.put(&[record(&key, 3)?]).await?;
+    outcomes_are("C-11", "put it again", &outcomes, &[Existing { identical: true }])?;
+    store.holds(&record(&key, 3)?).await?;
+    let store = store.blaming("C-14");
     let (first, second) = (record(&key, 4)?, rival(&key, 4)?);
     let outcomes = store.put(&[first.clone(), second, first.clone()]).await?;
     // Which payloads are the same is told elsewhere.
@@ -184,11 +193,20 @@ async fn twice(cx: &mut Context) -> Result<(), Stop> {
 async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
+    // One at a time, first.
+    store.put(&[record(&key, 3)?]).await?;
+    store.replace(&rival(&key, 3)?).await?;
+    store.holds_or(&rival(&key, 3)?, Blame::PUT.bytes("C-12")).await?;
+    let store = store.blaming("C-14");
     let (first, second) = (record(&key, 4)?, rival(&key, 4)?);
     let options = PutOptions::default().replace(true);
     let outcomes = store.put_with(vec![first, second.clone()], options).await?;
-    let expected = [Stored, Replaced];
-    outcomes_are("C-14", "replace an identity twice in one call", &outcomes, &expected)?;
+    // Which outcome a replacement has is told elsewhere.
+    ensure(matches!(&*outcomes, [_, _]), || {
+        Failure::new("C-14", "replace an identity twice in one call")
+            .expected("two outcomes")
+            .got(shown(&outcomes))
+    })?;
     store.holds_or(&second, Blame::PUT.bytes("C-14")).await
 }
 
