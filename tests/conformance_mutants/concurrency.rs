@@ -19,7 +19,7 @@ mutants! {
     shows_records_before_they_are_whole: TornPut breaks "C-04", "C-05";
     shares_a_read_that_began_before_the_put: SharesReads breaks "C-23";
     fills_its_cache_with_what_it_read_before_a_put: RacyCache breaks "C-23";
-    loses_one_of_two_puts_at_once: LostUpdate breaks "C-10" shows "C-50";
+    loses_one_of_two_puts_at_once: LostUpdate breaks "C-10";
     stores_two_firsts_at_once: CheckThenInsert breaks "C-11";
     fails_where_a_delete_overtakes_a_get: FindThenRead breaks "C-02";
     never_unlocks_after_a_cancelled_put: LeaksTheLock breaks "C-05";

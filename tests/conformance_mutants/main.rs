@@ -34,6 +34,7 @@ macro_rules! mutants {
     };
 }
 
+mod bytes;
 mod concurrency;
 mod deleting;
 mod disk;
@@ -42,6 +43,7 @@ mod hostile;
 mod isolation;
 mod listing;
 mod mutant;
+mod outcomes;
 mod quirks;
 mod reading;
 mod site;
@@ -60,12 +62,14 @@ struct Lie {
 }
 
 const FAMILIES: &[&[Lie]] = &[
+    bytes::FAMILY,
     concurrency::FAMILY,
     deleting::FAMILY,
     durability::FAMILY,
     hostile::FAMILY,
     isolation::FAMILY,
     listing::FAMILY,
+    outcomes::FAMILY,
     quirks::FAMILY,
     reading::FAMILY,
     writing::FAMILY,
