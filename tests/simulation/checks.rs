@@ -169,21 +169,25 @@ impl<A: Subject> Client<A> {
                 if odd || joined {
                     return;
                 }
-                let model = book.lock();
-                // One that is there from before this, or from before the events went.
-                let old = |id: &SnapshotId| {
-                    if since.truncated {
-                        model.streams[key].bridges.contains(id)
-                    } else {
-                        before.of(key).there.contains_key(id)
-                    }
-                };
-                let bridge = model.of_key(key).find(|(id, stored)| {
+                let bridges = |id: SnapshotId, stored: &Stored, floor| {
                     self.readable.contains(&id.generation)
                         && stored.is_usable(id.version, floor)
-                        && asked.admits(*id, stored)
-                        && old(id)
-                });
+                        && asked.admits(id, stored)
+                };
+                let then = before.of(key);
+                let bridged = then.floor == 0
+                    || then.there.iter().any(|(id, stored)| bridges(*id, stored, then.floor));
+                let model = book.lock();
+                // One from before the load; or, if events went meanwhile, from before that.
+                let old = |id: &SnapshotId| {
+                    if since.truncated {
+                        bridged && model.streams[key].bridges.contains(id)
+                    } else {
+                        then.there.contains_key(id)
+                    }
+                };
+                let bridge =
+                    model.of_key(key).find(|(id, stored)| bridges(*id, stored, floor) && old(id));
                 let bridge = bridge.map(|(id, _)| id);
                 drop(model);
                 book.require("R2", bridge.is_none(), || format!("{line}: {bridge:?} is usable"));

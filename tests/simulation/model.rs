@@ -132,6 +132,7 @@ pub(crate) struct Before {
 
 pub(crate) struct KeyBefore {
     pub(crate) head: u64,
+    pub(crate) floor: u64,
     changes: Changes,
     pub(crate) there: BTreeMap<SnapshotId, Stored>,
 }
@@ -357,6 +358,7 @@ impl Model {
     pub(crate) fn before(&self) -> Before {
         let key = |(at, stream): (usize, &Stream)| KeyBefore {
             head: stream.head(),
+            floor: stream.floor,
             changes: stream.changes,
             there: self.of_key(at).map(|(id, stored)| (id, stored.clone())).collect(),
         };
