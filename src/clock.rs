@@ -10,7 +10,7 @@ use crate::timestamp::Timestamp;
 /// Where the engine gets its time from.
 ///
 /// The engine reads no other clock, so a test that owns the clock owns time. Implementations
-/// must be cheap (a load reads the clock about four times) and must never block.
+/// must be cheap (a load reads the clock about five times) and must never block.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The wall-clock time, for `created_at` of snapshots and for ages. May jump either way.
     fn now(&self) -> Timestamp;

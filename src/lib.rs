@@ -125,7 +125,6 @@ mod ledger;
 mod manager;
 pub mod retention;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
-#[allow(dead_code, unreachable_pub, unused_imports, reason = "made to be used on its own too")]
 mod shape;
 mod snapshot_id;
 mod state;

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use snapfold::{
     AggregateKey, CacheConfig, CodecId, CreateOptions, ErrorKind, Origin, Point, PutOptions,
-    RecordBuilder, Reject, SnapshotManager, SnapshotStore,
+    RecordBuilder, Reject, SnapshotEngine, SnapshotManager, SnapshotStore,
 };
 use support::{Account, Event, Op, World, at, key, until};
 
@@ -183,6 +183,29 @@ async fn states_are_dropped_at_their_age_and_when_idle_by_the_clock_of_the_engin
     // A wall clock that jumps says nothing about age.
     world.clock.set(snapfold::Timestamp::MAX);
     assert_eq!(origin().await, Origin::Cache);
+}
+
+#[tokio::test]
+async fn an_engine_with_the_clock_of_the_system_drops_states_as_well() {
+    let (long, none) = (Duration::from_secs(3_600), Duration::ZERO);
+    for (live, idle, origin) in
+        [(long, long, Origin::Cache), (none, long, Origin::Replay), (long, none, Origin::Replay)]
+    {
+        let (world, key) = (World::new(), key("a"));
+        let config = CacheConfig::default().time_to_live(live).time_to_idle(idle);
+        let engine = SnapshotEngine::<Account>::builder(world.source.clone(), world.store.clone())
+            .cache(config)
+            .build()
+            .unwrap();
+        world.grow(&key, 3);
+        engine.load(&key).await.unwrap();
+        for version in [3, 4, 4] {
+            world.grow(&key, version);
+            let loaded = engine.load(&key).await.unwrap();
+            assert_eq!(loaded.provenance.origin, origin, "{live:?} {idle:?}");
+            assert_eq!(*loaded.state, world.truth(&key).await);
+        }
+    }
 }
 
 #[tokio::test]

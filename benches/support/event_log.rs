@@ -62,15 +62,11 @@ where
     ) -> Result<(), BoxError> {
         let rows = self.rows(key.id());
         let wanted = rows.get(range.after as usize..).unwrap_or_default();
-        for (row, version) in wanted.iter().zip(range.after + 1..) {
-            if version > range.until {
-                break;
-            }
-            let recorded = Recorded::new(version, row.recorded_at, row);
-            if replay.push_encoded(recorded, Self::decode)?.is_break() {
-                break;
-            }
-        }
+        let recorded = wanted
+            .iter()
+            .zip(range.after + 1..)
+            .map(|(row, version)| Recorded::new(version, row.recorded_at, row));
+        let _ = replay.push_all_encoded(recorded, Self::decode)?;
         Ok(())
     }
 }

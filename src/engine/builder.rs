@@ -34,7 +34,8 @@ pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     store: Arc<dyn SnapshotStore>,
     hybrid: Option<Arc<dyn HybridSource<A>>>,
-    clock: Arc<dyn Clock>,
+    /// `None` for that of the system.
+    clock: Option<Arc<dyn Clock>>,
     codec: Arc<dyn Codec<A>>,
     others: Vec<Arc<dyn Codec<A>>>,
     upcasters: Vec<Result<Reader<A>, Error>>,
@@ -71,7 +72,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             source,
             store,
             hybrid: None,
-            clock: Arc::new(SystemClock::new()),
+            clock: None,
             codec,
             others: Vec::new(),
             upcasters: Vec::new(),
@@ -184,7 +185,7 @@ impl<A: Aggregate> EngineBuilder<A> {
 
     /// Where time comes from.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -210,12 +211,14 @@ impl<A: Aggregate> EngineBuilder<A> {
         for upcaster in self.upcasters {
             readers.push(upcaster?);
         }
+        let is_injected = self.clock.is_some();
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let core = Core {
-            cache: HotCache::new(self.cache, Arc::clone(&self.clock)),
+            cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),
             source: self.source,
             store: self.store,
             hybrid: self.hybrid,
-            clock: self.clock,
+            clock,
             codec,
             type_info,
             generation,

@@ -19,18 +19,21 @@ pub(super) struct Reconstructed<A> {
     pub(super) provenance: Provenance,
 }
 
-impl<A> Reconstructed<A> {
-    pub(super) fn into_loaded(self) -> Loaded<A> {
-        let Progress { state, position } = self.progress;
-        Loaded {
-            key: self.key,
+impl<A> From<Reconstructed<A>> for Loaded<A> {
+    #[inline]
+    fn from(reconstructed: Reconstructed<A>) -> Self {
+        let Progress { state, position } = reconstructed.progress;
+        Self {
+            key: reconstructed.key,
             state,
             version: position.version,
             as_of: (position.version > 0).then_some(position.as_of),
-            provenance: self.provenance,
+            provenance: reconstructed.provenance,
         }
     }
+}
 
+impl<A> Reconstructed<A> {
     pub(super) fn version(&self) -> u64 {
         self.progress.position.version
     }
@@ -56,15 +59,30 @@ impl<A: Aggregate> Core<A> {
         }
     }
 
-    pub(super) async fn load_cached(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
+    /// The state now, through the cache; in the form that the caller wants, so that it need not be
+    /// moved to be converted.
+    pub(super) async fn load_cached<T>(&self, key: &AggregateKey) -> Result<T, Error>
+    where
+        T: From<Reconstructed<A>>,
+    {
         check_kind::<A>(key)?;
         if let Some(cached) = self.cache.get(key).await {
-            if let Some(advanced) = self.advance(key, &cached).await? {
-                return Ok(advanced);
+            let mut progress = cached.progress();
+            let mut replay = Replay::new(&mut progress, Point::Now.into(), &*self.clock);
+            let range = replay.range();
+            let read = self.source.read(key, range, &mut replay).await;
+            read.map_err(|source| Error::event_source("read events", source))?;
+            let done = replay.finish();
+            if done.ended == Ended::Whole && done.applied == 0 {
+                return Ok(self.advanced(key, &cached, progress, done).into());
             }
-            self.cache.invalidate(key).await;
+            // Boxed like all rare paths: what a future may hold is allocated by every load.
+            if let Some(advanced) = Box::pin(self.settle(key, &cached, progress, done)).await? {
+                return Ok(advanced.into());
+            }
+            Box::pin(self.cache.invalidate(key)).await;
         }
-        Box::pin(self.load_cold(key)).await
+        Box::pin(self.load_cold(key)).await.map(T::from)
     }
 
     /// One load from the store for all who wait for this aggregate; each of them then reads the
@@ -75,7 +93,7 @@ impl<A: Aggregate> Core<A> {
             .cache
             .get_or_load(key, async {
                 let epoch = self.cache.epoch(key);
-                let loaded = self.reconstruct(key, Point::Now).await?;
+                let loaded: Reconstructed<A> = self.reconstruct(key, Point::Now).await?;
                 let weight = self.weigh(&loaded);
                 let now = self.clock.monotonic();
                 let cached = Cached::new(&loaded, weight, now, epoch, now);
@@ -96,41 +114,63 @@ impl<A: Aggregate> Core<A> {
         self.reconstruct(key, Point::Now).await
     }
 
-    /// The cached state with the events after it, or `None` if the events disagree with it (R6):
-    /// then the cold path finds out what is wrong, and says so.
+    /// The cached state with the events after it, or `None` if the events disagree with it.
     async fn advance(
         &self,
         key: &AggregateKey,
         cached: &Cached<A>,
     ) -> Result<Option<Reconstructed<A>>, Error> {
-        let clock = &*self.clock;
         let mut progress = cached.progress();
-        let mut replay = Replay::new(&mut progress, Point::Now.into(), clock);
+        let mut replay = Replay::new(&mut progress, Point::Now.into(), &*self.clock);
         let range = replay.range();
         let read = self.source.read(key, range, &mut replay).await;
         read.map_err(|source| Error::event_source("read events", source))?;
         let done = replay.finish();
+        self.settle(key, cached, progress, done).await
+    }
+
+    /// What a cached state became when the events after it were read, or `None` if they disagree
+    /// with it (R6): then the cold path finds out what is wrong, and says so.
+    async fn settle(
+        &self,
+        key: &AggregateKey,
+        cached: &Cached<A>,
+        progress: Progress<A>,
+        done: Done,
+    ) -> Result<Option<Reconstructed<A>>, Error> {
         let none_yet = done.ended == Ended::Nothing && progress.position.version == 0;
         // Without events there is nothing to compare, but they may have come and gone.
         if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
             return Ok(None);
         }
+        let loaded = self.advanced(key, cached, progress, done);
+        if done.applied > 0 {
+            let outdated = cached.weight.is_outdated(loaded.version());
+            let weight = if outdated { self.measure(&loaded) } else { cached.weight };
+            let now = self.clock.monotonic();
+            let advanced = Cached::new(&loaded, weight, cached.since, cached.epoch, now);
+            self.cache.replace(key, advanced).await;
+        }
+        Ok(Some(loaded))
+    }
+
+    #[inline]
+    fn advanced(
+        &self,
+        key: &AggregateKey,
+        cached: &Cached<A>,
+        progress: Progress<A>,
+        done: Done,
+    ) -> Reconstructed<A> {
         let mut provenance = Provenance::new(Origin::Cache);
         provenance.snapshot = cached.snapshot;
         provenance.events_replayed = done.applied;
         if let Some(first) = done.first_applied_at {
-            provenance.timings.fold = clock.monotonic().saturating_sub(first);
+            provenance.timings.fold = self.clock.monotonic().saturating_sub(first);
         }
-        let loaded = self.reported(Reconstructed { key: key.clone(), progress, provenance });
-        if done.applied > 0 {
-            let outdated = cached.weight.is_outdated(loaded.version());
-            let weight = if outdated { self.measure(&loaded) } else { cached.weight };
-            let advanced =
-                Cached::new(&loaded, weight, cached.since, cached.epoch, clock.monotonic());
-            // Boxed like all rare paths: what a future may hold is allocated by every load.
-            Box::pin(self.cache.replace(key, advanced)).await;
-        }
-        Ok(Some(loaded))
+        let loaded = Reconstructed { key: key.clone(), progress, provenance };
+        self.report_loaded(&loaded);
+        loaded
     }
 
     /// The encoded size of a state: that of the snapshot it was built from, where there is one.
@@ -150,43 +190,48 @@ impl<A: Aggregate> Core<A> {
         Weight { bytes: encoded.unwrap_or(size_of::<A>() as u64), at_version: loaded.version() }
     }
 
-    /// The state at `point` from the store, never from the cache.
-    pub(super) async fn reconstruct(
-        &self,
-        key: &AggregateKey,
-        point: Point,
-    ) -> Result<Reconstructed<A>, Error> {
+    /// The state at `point` from the store, never from the cache; in the form that the caller
+    /// wants, so that it need not be moved to be converted.
+    pub(super) async fn reconstruct<T>(&self, key: &AggregateKey, point: Point) -> Result<T, Error>
+    where
+        T: From<Reconstructed<A>>,
+    {
         check_kind::<A>(key)?;
         if point == Point::Version(0) {
-            return Ok(empty(key));
+            return Ok(empty(key).into());
         }
         let limits = Limits::from(point);
         let mut watch = Stopwatch::start(&*self.clock);
         let mut search = Search::new(self, key, limits);
         loop {
-            let Some(mut candidate) = search.next(&mut watch).await? else {
+            search.next(&mut watch).await?;
+            let Some(candidate) = &mut search.candidate else {
                 match Box::pin(self.replay(&mut search, limits, &mut watch)).await? {
-                    Some(replayed) => return Ok(self.reported(replayed)),
+                    Some(replayed) => {
+                        self.report_loaded(&replayed);
+                        return Ok(replayed.into());
+                    }
                     None => continue,
                 }
             };
             let version = candidate.progress.position.version;
             let (ahead, progress) = (search.ahead.take(), &mut candidate.progress);
-            match resume(&*self.source, key, ahead, progress, limits, &mut watch).await? {
-                Ok(done) => {
+            let resumed = resume(&*self.source, key, ahead, progress, limits, &mut watch).await?;
+            match (resumed, search.candidate.take()) {
+                (Ok(done), Some(candidate)) => {
                     let mut provenance = Provenance::new(Origin::Snapshot);
                     provenance.snapshot = Some(candidate.used);
                     provenance.rejected = search.rejected;
                     provenance.events_replayed = done.applied;
                     provenance.timings = watch.timings;
                     let progress = candidate.progress;
-                    return Ok(self.reported(Reconstructed {
-                        key: key.clone(),
-                        progress,
-                        provenance,
-                    }));
+                    let loaded = Reconstructed { key: key.clone(), progress, provenance };
+                    self.report_loaded(&loaded);
+                    return Ok(loaded.into());
                 }
-                Err(reject) => search.reject(version, reject),
+                (Err(reject), _) => search.reject(version, reject),
+                // It was there before.
+                (Ok(_), None) => {}
             }
         }
     }
@@ -216,10 +261,10 @@ impl<A: Aggregate> Core<A> {
         }
     }
 
-    fn reported(&self, loaded: Reconstructed<A>) -> Reconstructed<A> {
-        let Reconstructed { key, provenance, .. } = &loaded;
+    #[inline]
+    fn report_loaded(&self, loaded: &Reconstructed<A>) {
+        let Reconstructed { key, provenance, .. } = loaded;
         self.report(&Report::Loaded { key, version: loaded.version(), provenance });
-        loaded
     }
 }
 
@@ -232,8 +277,8 @@ pub(super) async fn resume<A: Aggregate>(
     limits: Limits,
     watch: &mut Stopwatch<'_>,
 ) -> Result<Result<Done, Reject>, Error> {
-    let replay = Replay::new(progress, limits, watch.clock());
-    let done = read(source, key, ahead, replay, watch).await?;
+    let mut replay = Replay::new(progress, limits, watch.clock());
+    let done = read(source, key, ahead, &mut replay, watch).await?;
     if done.ended == Ended::Whole {
         return Ok(Ok(done));
     }
@@ -273,8 +318,8 @@ async fn disagreed<A: Aggregate>(
         };
     }
     // Truncated up to the snapshot itself: there is nothing left to compare it with.
-    let replay = Replay::new(progress, limits, watch.clock()).without_overlap();
-    let done = read(source, key, None, replay, watch).await?;
+    let mut replay = Replay::new(progress, limits, watch.clock()).without_overlap();
+    let done = read(source, key, None, &mut replay, watch).await?;
     if done.applied == 0 && version < limits.until {
         // Nothing follows: or has what follows been truncated since the floor was asked for?
         let floor = self::floor(source, key).await?;
@@ -298,8 +343,8 @@ pub(super) async fn from_start<A: Aggregate>(
     rejected: &[Rejected],
 ) -> Result<Reconstructed<A>, Error> {
     let mut progress = Progress::start(key);
-    let replay = Replay::new(&mut progress, limits, watch.clock());
-    let done = read(source, key, ahead, replay, watch).await?;
+    let mut replay = Replay::new(&mut progress, limits, watch.clock());
+    let done = read(source, key, ahead, &mut replay, watch).await?;
     let broken = match done.ended {
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
@@ -327,16 +372,16 @@ async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
     ahead: Option<Ahead<A>>,
-    mut replay: Replay<'_, A>,
+    replay: &mut Replay<'_, A>,
     watch: &mut Stopwatch<'_>,
 ) -> Result<Done, Error> {
     let failed = |source| Error::event_source("read events", source);
     let missing = match ahead {
         None => Some(replay.range()),
-        Some(ahead) => replay_ahead(ahead, &mut replay).map_err(failed)?,
+        Some(ahead) => replay_ahead(ahead, replay).map_err(failed)?,
     };
     if let Some(range) = missing {
-        source.read(key, range, &mut replay).await.map_err(failed)?;
+        source.read(key, range, replay).await.map_err(failed)?;
     }
     let done = replay.finish();
     watch.replayed(done.first_applied_at);

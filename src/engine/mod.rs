@@ -45,7 +45,7 @@ pub use observer::{Observer, Report};
 pub use replay_manager::ReplayManager;
 
 use cache::HotCache;
-use load::{Reconstructed, reached};
+use load::reached;
 use reader::Reader;
 use saver::Saver;
 
@@ -109,10 +109,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.generation
     }
 
-    async fn reconstruct(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, point).await.map(Reconstructed::into_loaded)
-    }
-
     fn stored(&self, created: &Created) {
         if let Some(meta) = created.meta() {
             self.saver.stored(meta);
@@ -138,6 +134,12 @@ impl<A: Aggregate> Core<A> {
     }
 }
 
+/// A future made in the place where it will stay; `Box::pin` would copy it there.
+fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    let place = Box::new_uninit();
+    Box::into_pin(Box::write(place, make()))
+}
+
 fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> {
     if key.kind() == A::KIND {
         return Ok(());
@@ -157,23 +159,23 @@ impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
         key: &'k AggregateKey,
     ) -> Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>> {
         if self.core.cache.is_enabled() {
-            Box::pin(async { self.core.load_cached(key).await.map(Reconstructed::into_loaded) })
+            boxed(|| self.core.load_cached(key))
         } else {
-            Box::pin(self.reconstruct(key, Point::Now))
+            boxed(|| self.core.reconstruct(key, Point::Now))
         }
     }
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, Point::Version(version)).await?;
-        reached(loaded, version).map(Reconstructed::into_loaded)
+        reached(loaded, version).map(Loaded::from)
     }
 
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        self.reconstruct(key, Point::Time(time)).await
+        self.core.reconstruct(key, Point::Time(time)).await
     }
 
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.reconstruct(key, point).await
+        self.core.reconstruct(key, point).await
     }
 
     async fn create_with(

@@ -66,20 +66,20 @@ fn unsupported<T>() -> Result<T, Error> {
 #[async_trait]
 impl<A: Aggregate> SnapshotManager<A> for ReplayManager<A> {
     async fn load(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
-        self.replay(key, Point::Now).await.map(Reconstructed::into_loaded)
+        self.replay(key, Point::Now).await.map(Loaded::from)
     }
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.replay(key, Point::Version(version)).await?;
-        reached(loaded, version).map(Reconstructed::into_loaded)
+        reached(loaded, version).map(Loaded::from)
     }
 
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        self.replay(key, Point::Time(time)).await.map(Reconstructed::into_loaded)
+        self.replay(key, Point::Time(time)).await.map(Loaded::from)
     }
 
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.replay(key, point).await.map(Reconstructed::into_loaded)
+        self.replay(key, point).await.map(Loaded::from)
     }
 
     async fn create_with(&self, _: &AggregateKey, _: CreateOptions) -> Result<Created, Error> {

@@ -1,6 +1,7 @@
 //! The search for a usable snapshot: newest first, at most three tries (R2).
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::reader::{self, Reader};
@@ -27,7 +28,7 @@ pub(super) struct Candidate<A> {
     pub(super) used: SnapshotUsed,
 }
 
-/// A search in progress. What [`next`](Self::next) yields may still be rejected when it is
+/// A search in progress. What [`next`](Self::next) finds may still be rejected when it is
 /// compared with the events; the search then goes on below it.
 pub(super) struct Search<'a, A: Aggregate> {
     core: &'a Core<A>,
@@ -39,6 +40,8 @@ pub(super) struct Search<'a, A: Aggregate> {
     at_least: u64,
     stage: Stage,
     tries: u32,
+    /// The last one found, if it is of use so far.
+    pub(super) candidate: Option<Candidate<A>>,
     /// Answers the first question, if there is one, and brings `ahead` along.
     hybrid: Option<&'a dyn HybridSource<A>>,
     /// Events that came with an answer.
@@ -63,6 +66,15 @@ enum Stage {
     Over,
 }
 
+/// What the store's answer leads to.
+enum Step {
+    Found,
+    Next,
+    /// To a look at other generations.
+    Others,
+    Over,
+}
+
 impl<'a, A: Aggregate> Search<'a, A> {
     pub(super) fn new(core: &'a Core<A>, key: &'a AggregateKey, limits: Limits) -> Self {
         Self {
@@ -73,6 +85,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             at_least: 0,
             stage: Stage::Current(limits.until),
             tries: 0,
+            candidate: None,
             hybrid: core.hybrid.as_deref(),
             ahead: None,
             rejected: Vec::new(),
@@ -85,60 +98,96 @@ impl<'a, A: Aggregate> Search<'a, A> {
         self.rejected.push(Rejected { version: Some(version), reject });
     }
 
-    /// The next candidate, or `None` when there is no further one.
-    pub(super) async fn next(
-        &mut self,
-        watch: &mut Stopwatch<'_>,
-    ) -> Result<Option<Candidate<A>>, Error> {
-        loop {
-            if self.tries >= MAX_TRIES {
-                return Ok(None);
-            }
-            let (generation, at_most) = match &mut self.stage {
-                Stage::Current(at_most) => (self.core.generation, *at_most),
-                Stage::Others(ids) => match ids.pop_front() {
-                    Some(id) => (id.generation, id.version),
-                    None => break,
+    /// Finds the next candidate and leaves it in [`candidate`](Self::candidate): none if there is
+    /// no further one.
+    pub(super) async fn next(&mut self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
+        self.candidate = None;
+        while let Some(query) = self.next_query() {
+            let step = if let Some(hybrid) = self.hybrid.take() {
+                Box::pin(self.ask_both(hybrid, query, watch)).await?
+            } else {
+                let mut asked = self.core.store.get(query);
+                // The answer is looked at where it arrives: moving it about costs more than that.
+                poll_fn(|context| {
+                    asked.as_mut().poll(context).map(|answer| self.look_at(answer, &query, watch))
+                })
+                .await?
+            };
+            match step {
+                Step::Found => return Ok(()),
+                Step::Next => {}
+                // Boxed, so that the future of every load does not have to hold it.
+                Step::Others => match Box::pin(self.other_generations()).await {
+                    Ok(ids) => self.stage = Stage::Others(ids),
+                    Err(error) => return self.failed(error),
                 },
-                Stage::Over => break,
-            };
-            let query = self.query(generation, at_most);
-            let answer = match self.ask(query).await {
-                Ok(answer) => answer,
-                Err(error) => return self.failed(error).map(|()| None),
-            };
-            watch.fetched();
-            let found = match answer {
-                Lookup::Found(found) if found.version >= self.at_least => found,
-                _ if matches!(self.stage, Stage::Others(_)) => continue,
-                // Absent below a rejected snapshot says nothing of other generations above it.
-                Lookup::Absent if self.tries == 0 => break,
-                _ => {
-                    // Boxed, so that the future of every load does not have to hold it.
-                    match Box::pin(self.other_generations()).await {
-                        Ok(ids) => self.stage = Stage::Others(ids),
-                        Err(error) => return self.failed(error).map(|()| None),
-                    }
-                    continue;
-                }
-            };
-            self.tries += 1;
-            if let Stage::Current(at_most) = &mut self.stage {
-                match found.version.checked_sub(1) {
-                    Some(below) if below < *at_most => *at_most = below,
-                    // A store that does not keep to the bounds cannot be searched further.
-                    _ => self.stage = Stage::Over,
-                }
-            }
-            let opened = self.open(&found, &query);
-            watch.decoded();
-            match opened {
-                Ok(candidate) => return Ok(Some(candidate)),
-                Err(reject) => self.reject(found.version, reject),
+                Step::Over => break,
             }
         }
-        self.stage = Stage::Over;
-        Ok(None)
+        Ok(())
+    }
+
+    /// What to ask the store for next, or `None` when the search is over, or given up for now.
+    fn next_query(&mut self) -> Option<Query<'a>> {
+        if self.tries >= MAX_TRIES {
+            return None;
+        }
+        let (generation, at_most) = match &mut self.stage {
+            Stage::Current(at_most) => (self.core.generation, *at_most),
+            Stage::Others(ids) => {
+                let Some(id) = ids.pop_front() else {
+                    self.stage = Stage::Over;
+                    return None;
+                };
+                (id.generation, id.version)
+            }
+            Stage::Over => return None,
+        };
+        let query = Query::latest(self.key, generation).at_most(at_most);
+        Some(match self.as_of {
+            Some(time) => query.as_of(time),
+            None => query,
+        })
+    }
+
+    fn look_at(
+        &mut self,
+        answer: Result<Lookup, Error>,
+        query: &Query<'_>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Step, Error> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.failed(error).map(|()| Step::Over),
+        };
+        watch.fetched();
+        let found = match answer {
+            Lookup::Found(found) if found.version >= self.at_least => found,
+            _ if matches!(self.stage, Stage::Others(_)) => return Ok(Step::Next),
+            // Absent below a rejected snapshot says nothing of other generations above it.
+            Lookup::Absent if self.tries == 0 => {
+                self.stage = Stage::Over;
+                return Ok(Step::Over);
+            }
+            _ => return Ok(Step::Others),
+        };
+        self.tries += 1;
+        if let Stage::Current(at_most) = &mut self.stage {
+            match found.version.checked_sub(1) {
+                Some(below) if below < *at_most => *at_most = below,
+                // A store that does not keep to the bounds cannot be searched further.
+                _ => self.stage = Stage::Over,
+            }
+        }
+        let opened = self.open(&found, query);
+        watch.decoded();
+        match opened {
+            Ok(()) => Ok(Step::Found),
+            Err(reject) => {
+                self.reject(found.version, reject);
+                Ok(Step::Next)
+            }
+        }
     }
 
     /// Allows as many tries again; false if there is nothing left to try.
@@ -159,15 +208,22 @@ impl<'a, A: Aggregate> Search<'a, A> {
         true
     }
 
-    async fn ask(&mut self, query: Query<'_>) -> Result<Lookup, Error> {
-        let Some(hybrid) = self.hybrid.take() else { return self.core.store.get(query).await };
-        let Hybrid { lookup, tail } = hybrid.fetch(query).await?;
-        let after = match &lookup {
-            Lookup::Found(found) => found.version.saturating_sub(1),
-            Lookup::Absent | Lookup::OtherGeneration => 0,
-        };
-        self.ahead = tail.map(|tail| Ahead { after, tail });
-        Ok(lookup)
+    /// Asks the source that answers with the events as well.
+    async fn ask_both(
+        &mut self,
+        hybrid: &dyn HybridSource<A>,
+        query: Query<'_>,
+        watch: &mut Stopwatch<'_>,
+    ) -> Result<Step, Error> {
+        let answer = hybrid.fetch(query).await.map(|Hybrid { lookup, tail }| {
+            let after = match &lookup {
+                Lookup::Found(found) => found.version.saturating_sub(1),
+                Lookup::Absent | Lookup::OtherGeneration => 0,
+            };
+            self.ahead = tail.map(|tail| Ahead { after, tail });
+            lookup
+        });
+        self.look_at(answer, &query, watch)
     }
 
     /// The store failed: that ends the load, unless the engine was told to replay then.
@@ -180,14 +236,6 @@ impl<'a, A: Aggregate> Search<'a, A> {
         self.rejected.push(Rejected { version: None, reject });
         self.store_error = Some(error);
         Ok(())
-    }
-
-    fn query(&self, generation: Generation, at_most: u64) -> Query<'a> {
-        let query = Query::latest(self.key, generation).at_most(at_most);
-        match self.as_of {
-            Some(time) => query.as_of(time),
-            None => query,
-        }
     }
 
     /// What other generations have to offer within the bounds: the readable ones to try, newest
@@ -211,7 +259,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         Ok(readable)
     }
 
-    fn open(&self, found: &Found, query: &Query<'_>) -> Result<Candidate<A>, Reject> {
+    fn open(&mut self, found: &Found, query: &Query<'_>) -> Result<(), Reject> {
         let header = found.record.header()?;
         if !header.is_of(self.key) {
             return Err(Reject::WrongAggregate);
@@ -221,7 +269,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
         let state = decode(found, &header, &self.core.readers, self.core.max_state_bytes)?;
         let progress = Progress { state, position: position(&header) };
-        Ok(Candidate { progress, used: used(&header) })
+        self.candidate = Some(Candidate { progress, used: used(&header) });
+        Ok(())
     }
 }
 

@@ -3,6 +3,8 @@
 mod hybrid;
 mod recorded;
 mod replay;
+#[cfg(test)]
+mod tests;
 
 use async_trait::async_trait;
 

@@ -16,11 +16,11 @@ use crate::timestamp::Timestamp;
 pub struct Replay<'a, A: Aggregate> {
     state: State<'a, A>,
     position: &'a mut Position,
-    limits: Limits,
-    /// The event at the starting version is still to be compared with `position`.
-    overlap: bool,
+    until: u64,
+    /// No event that was recorded later is applied.
+    until_time: Timestamp,
     status: Status,
-    applied: u64,
+    started_at: u64,
     clock: &'a dyn Clock,
     first_applied_at: Option<Duration>,
 }
@@ -59,12 +59,16 @@ pub(crate) struct Limits {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
+    /// The event at the starting version is to be compared with the position.
+    Comparing,
+    /// The next event is to be applied; `until` lies above the position.
     Running,
     /// An event was seen or applied beyond which nothing is wanted.
     Complete,
     Diverged,
     /// Another version than the next one came.
     Broken {
+        expected: u64,
         found: u64,
     },
 }
@@ -107,42 +111,48 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     /// A fold that goes on from where `progress` is. Unless that is the empty state, the first
     /// event to come must be the one at its version, for comparison: see [`range`](Self::range).
     pub(crate) fn new(progress: &'a mut Progress<A>, limits: Limits, clock: &'a dyn Clock) -> Self {
-        Self {
-            overlap: progress.position.version > 0,
+        let started_at = progress.position.version;
+        let mut replay = Self {
             state: State::Untouched(&mut progress.state),
             position: &mut progress.position,
-            limits,
-            status: Status::Running,
-            applied: 0,
+            until: limits.until,
+            until_time: limits.until_time.unwrap_or(Timestamp::MAX),
+            status: Status::Comparing,
+            started_at,
             clock,
             first_applied_at: None,
+        };
+        if started_at == 0 {
+            replay.status = replay.after_overlap();
         }
+        replay
     }
 
     /// Gives up the comparison: the event at the starting version is known to be truncated.
     pub(crate) fn without_overlap(mut self) -> Self {
-        self.overlap = false;
+        self.status = self.after_overlap();
         self
     }
 
     /// Whether further events are wanted.
     pub(crate) fn is_running(&self) -> bool {
-        self.status == Status::Running
+        matches!(self.status, Status::Comparing | Status::Running)
     }
 
     /// The events that this fold needs.
     pub(crate) fn range(&self) -> EventRange {
-        let after = self.position.version - u64::from(self.overlap);
-        EventRange::new(after, self.limits.until)
+        let overlap = u64::from(self.status == Status::Comparing);
+        EventRange::new(self.position.version - overlap, self.until)
     }
 
     /// Takes the next event. `Break` means that no further event is wanted; what is pushed after
     /// that is ignored.
     #[inline]
     pub fn push(&mut self, recorded: Recorded<'_, A::Event>) -> ControlFlow<()> {
-        match self.admit(&recorded) {
-            ControlFlow::Continue(()) => self.apply(&recorded, recorded.event),
-            ControlFlow::Break(flow) => flow,
+        if self.wants(&recorded) {
+            self.apply(&recorded, recorded.event)
+        } else {
+            self.decline(&recorded)
         }
     }
 
@@ -170,34 +180,12 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         recorded: Recorded<'_, T>,
         decode: impl FnOnce(&T) -> Result<A::Event, E>,
     ) -> Result<ControlFlow<()>, E> {
-        match self.admit(&recorded) {
-            ControlFlow::Continue(()) => {
-                let event = decode(recorded.event)?;
-                Ok(self.apply(&recorded, &event))
-            }
-            ControlFlow::Break(flow) => Ok(flow),
+        if self.wants(&recorded) {
+            let event = decode(recorded.event)?;
+            Ok(self.apply(&recorded, &event))
+        } else {
+            Ok(self.decline(&recorded))
         }
-    }
-
-    /// `Continue` if the event is to be applied, else `Break` with the answer to the source.
-    #[inline]
-    fn admit<T: ?Sized>(&mut self, recorded: &Recorded<'_, T>) -> ControlFlow<ControlFlow<()>> {
-        if self.status != Status::Running {
-            return ControlFlow::Break(ControlFlow::Break(()));
-        }
-        if self.overlap {
-            return ControlFlow::Break(self.compare(recorded));
-        }
-        if self.position.version.checked_add(1) != Some(recorded.version) {
-            let broken = Status::Broken { found: recorded.version };
-            return ControlFlow::Break(self.end(broken));
-        }
-        if recorded.version > self.limits.until
-            || self.limits.until_time.is_some_and(|bound| recorded.recorded_at > bound)
-        {
-            return ControlFlow::Break(self.end(Status::Complete));
-        }
-        ControlFlow::Continue(())
     }
 
     /// Pushes each event of an iterator until no further one is wanted.
@@ -208,18 +196,78 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         events.into_iter().try_for_each(|event| self.push(event))
     }
 
+    /// Pushes each event of an iterator in the form in which the source holds it, until no further
+    /// one is wanted: [`push_encoded`](Self::push_encoded) for a source that has many at hand, a
+    /// little faster.
+    ///
+    /// # Errors
+    /// What `decode` returns; the source should return it too. That event and those after it count
+    /// as not pushed.
+    pub fn push_all_encoded<'e, T: ?Sized + 'e, E>(
+        &mut self,
+        events: impl IntoIterator<Item = Recorded<'e, T>>,
+        mut decode: impl FnMut(&T) -> Result<A::Event, E>,
+    ) -> Result<ControlFlow<()>, E> {
+        let mut events = events.into_iter();
+        while let Some(other) = self.run(&mut events, &mut decode)? {
+            if self.push_encoded(other, &mut decode)?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Applies events as long as nothing about them is special. Returns the first one that is.
+    #[inline]
+    fn run<'e, T: ?Sized + 'e, E>(
+        &mut self,
+        events: &mut impl Iterator<Item = Recorded<'e, T>>,
+        decode: &mut impl FnMut(&T) -> Result<A::Event, E>,
+    ) -> Result<Option<Recorded<'e, T>>, E> {
+        let (State::Own(state), Status::Running) = (&mut self.state, self.status) else {
+            return Ok(events.next());
+        };
+        if self.position.anchor.is_some() {
+            return Ok(events.next());
+        }
+        let mut run = Run {
+            version: self.position.version,
+            as_of: self.position.as_of,
+            last_recorded_at: self.position.last_recorded_at,
+            position: self.position,
+        };
+        for recorded in events {
+            if recorded.version.checked_sub(1) != Some(run.version)
+                || recorded.version >= self.until
+                || recorded.recorded_at > self.until_time
+                || recorded.anchor.is_some()
+            {
+                return Ok(Some(recorded));
+            }
+            state.apply(&decode(recorded.event)?);
+            run.version = recorded.version;
+            run.as_of = run.as_of.max(recorded.recorded_at);
+            run.last_recorded_at = recorded.recorded_at;
+        }
+        Ok(None)
+    }
+
+    /// Whether the event is to be applied: the one question that is asked for each.
+    #[inline]
+    fn wants<T: ?Sized>(&self, recorded: &Recorded<'_, T>) -> bool {
+        self.status == Status::Running
+            && recorded.version.checked_sub(1) == Some(self.position.version)
+            && recorded.recorded_at <= self.until_time
+    }
+
     #[inline]
     fn apply<T: ?Sized>(
         &mut self,
         recorded: &Recorded<'_, T>,
         event: &A::Event,
     ) -> ControlFlow<()> {
-        if self.applied == 0 {
-            self.first_applied_at = Some(self.clock.monotonic());
-            self.state = match std::mem::replace(&mut self.state, State::Taken) {
-                State::Untouched(shared) => State::Own(Arc::make_mut(shared)),
-                other => other,
-            };
+        if let State::Untouched(_) = self.state {
+            self.begin();
         }
         if let State::Own(state) = &mut self.state {
             state.apply(event);
@@ -228,39 +276,60 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         position.version = recorded.version;
         position.as_of = position.as_of.max(recorded.recorded_at);
         position.last_recorded_at = recorded.recorded_at;
-        match (&mut position.anchor, recorded.anchor) {
-            (None, None) => {}
-            (Some(kept), Some(anchor)) => {
-                kept.clear();
-                kept.extend_from_slice(anchor);
-            }
-            (kept, anchor) => *kept = anchor.map(<[u8]>::to_vec),
+        if position.anchor.is_some() || recorded.anchor.is_some() {
+            position.set_anchor(recorded.anchor);
         }
-        self.applied += 1;
-        if recorded.version == self.limits.until {
+        if recorded.version == self.until {
             return self.end(Status::Complete);
         }
         ControlFlow::Continue(())
     }
 
+    /// Before the first event is applied.
+    #[cold]
+    fn begin(&mut self) {
+        self.first_applied_at = Some(self.clock.monotonic());
+        self.state = match std::mem::replace(&mut self.state, State::Taken) {
+            State::Untouched(shared) => State::Own(Arc::make_mut(shared)),
+            other => other,
+        };
+    }
+
+    /// What becomes of an event that is not to be applied.
+    #[cold]
+    fn decline<T: ?Sized>(&mut self, recorded: &Recorded<'_, T>) -> ControlFlow<()> {
+        let (position, found) = (self.position.version, recorded.version);
+        match self.status {
+            Status::Comparing => self.compare(recorded),
+            Status::Running if position.checked_add(1) == Some(found) => self.end(Status::Complete),
+            Status::Running => {
+                self.end(Status::Broken { expected: position.saturating_add(1), found })
+            }
+            Status::Complete | Status::Diverged | Status::Broken { .. } => ControlFlow::Break(()),
+        }
+    }
+
     /// The first event pushed must be the last one that is folded already.
     fn compare<T: ?Sized>(&mut self, found: &Recorded<'_, T>) -> ControlFlow<()> {
-        let expected = &*self.position;
-        if found.version != expected.version {
-            return self.end(Status::Broken { found: found.version });
+        let folded = &*self.position;
+        if found.version != folded.version {
+            let expected = folded.version;
+            return self.end(Status::Broken { expected, found: found.version });
         }
-        let same_anchor = match (&expected.anchor, found.anchor) {
-            (Some(expected), Some(found)) => expected == found,
+        let same_anchor = match (&folded.anchor, found.anchor) {
+            (Some(folded), Some(found)) => folded == found,
             _ => true,
         };
-        if !same_anchor || expected.last_recorded_at != found.recorded_at {
+        if !same_anchor || folded.last_recorded_at != found.recorded_at {
             return self.end(Status::Diverged);
         }
-        self.overlap = false;
-        if self.position.version >= self.limits.until {
-            return self.end(Status::Complete);
-        }
-        ControlFlow::Continue(())
+        self.status = self.after_overlap();
+        if self.is_running() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    }
+
+    /// What comes when there is nothing to compare, or no more.
+    fn after_overlap(&self) -> Status {
+        if self.position.version < self.until { Status::Running } else { Status::Complete }
     }
 
     fn end(&mut self, status: Status) -> ControlFlow<()> {
@@ -268,17 +337,45 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         ControlFlow::Break(())
     }
 
-    pub(crate) fn finish(self) -> Done {
+    pub(crate) fn finish(&self) -> Done {
         let ended = match self.status {
             Status::Diverged => Ended::Diverged,
-            Status::Broken { found } => {
-                Ended::Broken { expected: self.range().after.saturating_add(1), found }
-            }
-            Status::Running | Status::Complete if self.overlap => Ended::Nothing,
+            Status::Broken { expected, found } => Ended::Broken { expected, found },
+            Status::Comparing => Ended::Nothing,
             Status::Running if self.position.version == 0 => Ended::Nothing,
             Status::Running | Status::Complete => Ended::Whole,
         };
-        Done { ended, applied: self.applied, first_applied_at: self.first_applied_at }
+        let applied = self.position.version - self.started_at;
+        Done { ended, applied, first_applied_at: self.first_applied_at }
+    }
+}
+
+impl Position {
+    fn set_anchor(&mut self, anchor: Option<&[u8]>) {
+        match (&mut self.anchor, anchor) {
+            (Some(kept), Some(anchor)) => {
+                kept.clear();
+                kept.extend_from_slice(anchor);
+            }
+            (kept, anchor) => *kept = anchor.map(<[u8]>::to_vec),
+        }
+    }
+}
+
+/// How far a run of events without anchors has come. Kept apart from the position, so that it can
+/// stay in registers, and written back however the run ends: the state is that far too.
+struct Run<'p> {
+    version: u64,
+    as_of: Timestamp,
+    last_recorded_at: Timestamp,
+    position: &'p mut Position,
+}
+
+impl Drop for Run<'_> {
+    fn drop(&mut self) {
+        self.position.version = self.version;
+        self.position.as_of = self.as_of;
+        self.position.last_recorded_at = self.last_recorded_at;
     }
 }
 

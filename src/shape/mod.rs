@@ -45,6 +45,7 @@ mod plan;
 mod repair;
 mod sample;
 #[cfg(test)]
+#[allow(dead_code, unreachable_pub, reason = "types that are made for their shape")]
 mod tests;
 mod tracer;
 mod write;
@@ -54,7 +55,7 @@ use std::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use self::obstacle::{Obstacle, Place};
+pub(crate) use self::obstacle::Obstacle;
 
 use self::cursor::Cursor;
 use self::graph::TOP;
@@ -65,18 +66,18 @@ use self::tracer::{At, Cause, Tracer};
 /// What [`trace`] learned about a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Shape {
+pub(crate) struct Shape {
     /// Changes when the shape of the type changes; never 0.
-    pub fingerprint: u64,
+    pub(crate) fingerprint: u64,
     /// Every part of the type was seen. If not, changes in the unseen parts go unnoticed.
-    pub complete: bool,
+    pub(crate) complete: bool,
     /// The first reason found why a positional codec cannot carry the type. `None` is a promise
     /// only if the shape is [complete](Self::complete), and only as far as the sample values go:
     /// a field left out on a condition that no sample meets stays unseen.
-    pub obstacle: Option<Obstacle>,
+    pub(crate) obstacle: Option<Obstacle>,
     /// Values can nest without end: the type contains itself, takes any value, or was not seen
     /// completely.
-    pub recursive: bool,
+    pub(crate) recursive: bool,
 }
 
 /// Learns the shape of `T` from its serde implementations.
@@ -84,7 +85,7 @@ pub struct Shape {
 /// Runs `T::deserialize` on sample values until every enum variant and every option was seen
 /// from inside, then writes the values it got with `T::serialize` to compare what is read with
 /// what is written. Takes tens of microseconds for most types: do it once per type.
-pub fn trace<T: Serialize + DeserializeOwned>() -> Shape {
+pub(crate) fn trace<T: Serialize + DeserializeOwned>() -> Shape {
     let mut tracer = Tracer::new(type_name::<T>());
     explore::<T>(&mut tracer)
 }

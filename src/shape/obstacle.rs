@@ -4,22 +4,9 @@ use std::fmt;
 
 /// Where in a state type something was found, as far as serde tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub(crate) struct Place {
     pub(super) owner: String,
     pub(super) field: Option<String>,
-}
-
-impl Place {
-    /// The type that contains the field, without its path: `Account`, or `Event::Opened` for a
-    /// variant.
-    pub fn owner(&self) -> &str {
-        &self.owner
-    }
-
-    /// The field (a number in a tuple struct); `None` if the owner itself is meant.
-    pub fn field(&self) -> Option<&str> {
-        self.field.as_deref()
-    }
 }
 
 impl fmt::Display for Place {
@@ -36,8 +23,7 @@ impl fmt::Display for Place {
 /// Displays as part of a sentence: "field `note` of `Account` is left out by
 /// `skip_serializing_if`".
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Obstacle {
+pub(crate) enum Obstacle {
     /// The type asks the format what comes next: an untagged or internally tagged enum, or a
     /// free-form value such as `serde_json::Value`.
     SelfDescribing {

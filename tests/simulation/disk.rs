@@ -115,16 +115,14 @@ impl SnapshotStore for Front {
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
-        let metas: Vec<_> = records
-            .iter()
-            .map(|record| SnapshotMeta::from_header(&record.header().unwrap()).unwrap())
-            .collect();
-        let outcomes = self.pass(self.store.put(records, options)).await?;
+        let outcomes = self.pass(self.store.put(records.clone(), options)).await?;
         if self.book.loses {
             let mut model = self.book.lock();
-            for meta in &metas {
-                let id = self.book.id_of(meta);
-                if !model.truth.contains_key(&id) {
+            for record in &records {
+                let meta = SnapshotMeta::from_header(&record.header().unwrap()).unwrap();
+                let id = self.book.id_of(&meta);
+                let there = model.truth.get(&id);
+                if there.is_none_or(|there| options.replace && there.record != *record) {
                     model.lost.insert(id);
                 }
             }

@@ -90,7 +90,8 @@ fn every_promise_holds_whatever_fails() {
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let mut lines = 0;
-    for seed in 1_000_000..1_000_020 {
+    let seeds = from_environment("SIMULATION_TWICE").unwrap_or(20);
+    for seed in 1_000_000..1_000_000 + seeds {
         let plan = Plan::of(seed);
         let (once, again) = (world::run(&plan), world::run(&plan));
         let pairs = once.trace.iter().zip(&again.trace);
@@ -100,6 +101,7 @@ fn the_same_seed_gives_the_same_trace() {
         assert_eq!(once.hash(), again.hash(), "seed {seed}");
         lines += once.trace.len();
     }
+    println!("simulation: {seeds} seeds twice, {lines} lines of trace each time, the same");
     assert!(lines > 1_000, "{lines} lines of trace are too few to tell");
 }
 

@@ -255,8 +255,15 @@ fn op(rng: &mut Rng) -> Op {
     }
 }
 
-fn what(rng: &mut Rng) -> What {
-    let key = rng.usize(..KEYS);
+/// How much of a run is about one aggregate, and how much happens at once.
+struct Pace {
+    favourite: usize,
+    favoured: f64,
+    restless: f64,
+}
+
+fn what(rng: &mut Rng, pace: &Pace) -> What {
+    let key = if rng.f64() < pace.favoured { pace.favourite } else { rng.usize(..KEYS) };
     let node = rng.usize(..NODES);
     match rng.u8(..64) {
         0..46 => {
@@ -275,12 +282,11 @@ fn what(rng: &mut Rng) -> What {
 }
 
 /// Often none, so that operations meet.
-fn rest(rng: &mut Rng) -> u64 {
-    match rng.u8(..10) {
-        0..5 => 0,
-        5..9 => rng.u64(..12),
-        _ => rng.u64(..80),
+fn rest(rng: &mut Rng, pace: &Pace) -> u64 {
+    if rng.f64() < pace.restless {
+        return 0;
     }
+    if rng.u8(..5) > 0 { rng.u64(..12) } else { rng.u64(..80) }
 }
 
 impl Plan {
@@ -307,7 +313,11 @@ impl Plan {
         let anchors = rng.bool();
         let nodes = [config(rng), config(rng)];
         let count = rng.usize(20..140);
-        let steps = (0..count).map(|at| Step { at, what: what(rng), rest: rest(rng) }).collect();
+        let favoured = if rng.bool() { rng.f64() } else { 0.0 };
+        let pace = Pace { favourite: rng.usize(..KEYS), favoured, restless: 0.9 * rng.f64() };
+        let steps = (0..count)
+            .map(|at| Step { at, what: what(rng, &pace), rest: rest(rng, &pace) })
+            .collect();
         Self { seed, rates, source_failing, anchors, nodes, steps }
     }
 

@@ -222,9 +222,13 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
             let payload = vec![b'x'; 3_000];
             batch.push(record_of(&key, NEW, version, at(version), &payload)?);
         }
+        // One that is acknowledged, first.
+        let whole = records(&key(&format!("whole {polls}"))?, &[1, 2, 3, 4, 5])?;
+        store.put(&whole).await?;
         let put = store.try_put(batch.clone(), PutOptions::default());
         let ended = poll_times(put, polls).await.is_some();
         store = cx.crash(store).await?;
+        store.holds_all(&whole).await?;
         if ended {
             // Then it was acknowledged.
             return store.holds_all(&batch).await;

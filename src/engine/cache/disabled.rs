@@ -20,7 +20,7 @@ pub(in crate::engine) struct HotCache<A> {
 
 #[expect(clippy::unused_async, clippy::unused_self, reason = "the shape of the enabled cache")]
 impl<A: Send + Sync> HotCache<A> {
-    pub(in crate::engine) fn new(_: Option<CacheConfig>, _: Arc<dyn Clock>) -> Self {
+    pub(in crate::engine) fn new(_: Option<CacheConfig>, _: Arc<dyn Clock>, _: bool) -> Self {
         Self { state: PhantomData }
     }
 

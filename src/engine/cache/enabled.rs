@@ -24,13 +24,20 @@ struct States<A> {
     cache: Cache<AggregateKey, Arc<Cached<A>>>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
+    /// The clock is another one than moka's.
+    is_injected: bool,
     epochs: Epochs,
 }
 
-// moka frees the memory of old entries by its own clock, which cannot be injected. What is served
-// is decided here, by the engine's clock.
+// moka drops old entries by its own clock, which is that of the system and cannot be injected; it
+// counts from when an entry was put in. Where the engine has another clock, or the entry was put in
+// later than its state was loaded, it is decided here whether it is still served.
 impl<A: Send + Sync + 'static> HotCache<A> {
-    pub(in crate::engine) fn new(config: Option<CacheConfig>, clock: Arc<dyn Clock>) -> Self {
+    pub(in crate::engine) fn new(
+        config: Option<CacheConfig>,
+        clock: Arc<dyn Clock>,
+        is_injected: bool,
+    ) -> Self {
         let states = config.map(|config| {
             // moka panics on durations beyond a thousand years.
             let longest = Duration::from_secs(100 * 365 * 24 * 3_600);
@@ -44,7 +51,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
                 .time_to_live(config.time_to_live.min(longest))
                 .time_to_idle(config.time_to_idle.min(longest))
                 .build();
-            States { cache, config, clock, epochs: Epochs::new() }
+            States { cache, config, clock, is_injected, epochs: Epochs::new() }
         });
         Self { states }
     }
@@ -74,15 +81,12 @@ impl<A: Send + Sync + 'static> HotCache<A> {
     pub(in crate::engine) async fn get(&self, key: &AggregateKey) -> Option<Arc<Cached<A>>> {
         let states = self.states.as_ref()?;
         let cached = states.cache.get(key).await?;
-        let now = states.clock.monotonic();
-        let idle = now.saturating_sub(cached.used());
-        let age = now.saturating_sub(cached.since);
-        let expired = age >= states.config.time_to_live || idle >= states.config.time_to_idle;
-        if expired || !states.epochs.is_current(cached.epoch) {
-            states.cache.invalidate(key).await;
+        let watched = states.is_injected || cached.is_advanced;
+        if (watched && !states.is_fresh(&cached)) || !states.epochs.is_current(cached.epoch) {
+            // Boxed like all rare paths: what a future may hold is allocated by every load.
+            Box::pin(states.cache.invalidate(key)).await;
             return None;
         }
-        cached.use_at(now);
         Some(cached)
     }
 
@@ -117,5 +121,19 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         if let Some(states) = &self.states {
             states.cache.invalidate(key).await;
         }
+    }
+}
+
+impl<A> States<A> {
+    /// Whether `cached` is young enough by the engine's clock; if so, it counts as served now.
+    fn is_fresh(&self, cached: &Cached<A>) -> bool {
+        let now = self.clock.monotonic();
+        let idle = now.saturating_sub(cached.used());
+        let age = now.saturating_sub(cached.since);
+        let fresh = age < self.config.time_to_live && idle < self.config.time_to_idle;
+        if fresh {
+            cached.use_at(now);
+        }
+        fresh
     }
 }

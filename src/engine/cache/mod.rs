@@ -10,6 +10,9 @@ mod disabled;
 mod enabled;
 #[cfg(feature = "cache")]
 mod epoch;
+#[cfg(test)]
+#[cfg(feature = "cache")]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +41,8 @@ pub(super) struct Cached<A> {
     /// When the state was loaded from the store, by the monotonic clock. Advancing it by events
     /// does not renew it.
     pub(super) since: Duration,
+    /// Put into the cache later than it was loaded from the store: it was advanced by events.
+    pub(super) is_advanced: bool,
     /// That of the load from the store.
     pub(super) epoch: Epoch,
     /// When it was last served, in nanoseconds of the monotonic clock.
@@ -65,12 +70,14 @@ impl<A> Cached<A> {
             snapshot: loaded.provenance.snapshot,
             weight,
             since,
+            is_advanced: since < now,
             epoch,
             used: AtomicU64::new(nanos(now)),
         }
     }
 
     /// What a load goes on from.
+    #[inline]
     pub(super) fn progress(&self) -> Progress<A> {
         Progress { state: Arc::clone(&self.state), position: self.position.clone() }
     }

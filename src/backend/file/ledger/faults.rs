@@ -6,9 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind as Io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::super::disk::Disk;
 use super::super::disk::sim::{Call, SimDisk, Survival, random};
 use super::core::Core;
 use super::entry::{self, daily_bytes, schedule_bytes};
@@ -441,4 +443,23 @@ fn what_is_whole_and_does_not_belong_is_refused() {
         let text = error.to_string();
         assert!(text.contains(names::AUDIT) && text.contains(&format!("offset {end}")), "{text}");
     }
+}
+
+#[test]
+fn damage_to_a_log_that_was_written_anew_is_not_taken_for_a_torn_write() {
+    let disk = SimDisk::new(7);
+    let core = open(Arc::new(disk.clone()), "/ledger".into(), 0).unwrap();
+    let first = core.state().log.salt;
+    let mut dice = 1;
+    while core.state().log.salt == first {
+        core.change(Change::Put(Schedule::new(key(&mut dice), "x".repeat(100)).unwrap())).unwrap();
+    }
+    let left = disk.after_crash(Survival::Nothing);
+    let file = left.open(Path::new("/ledger/ledger.state"), true).unwrap();
+    let mut byte = file.read(90, 1).unwrap();
+    byte[0] ^= 1;
+    file.write(90, &[std::io::IoSlice::new(&byte)]).unwrap();
+    let error = open(Arc::new(left), "/ledger".into(), 0).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::CorruptStore);
+    assert!(error.to_string().contains("ledger.state: damaged at offset 48"), "{error}");
 }

@@ -4,7 +4,7 @@ pub(in crate::conformance) mod cancel;
 pub(super) mod readers;
 pub(super) mod writers;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use crate::conformance::failure::Stop;
 use crate::conformance::probe::Probe;
@@ -25,6 +25,14 @@ async fn join(mut tasks: Tasks) -> Result<(), Stop> {
         }
     }
     first
+}
+
+/// Lets others go on, for a while that varies: tasks that march in step meet at the same places
+/// only.
+async fn pause(random: &mut fastrand::Rng) {
+    for _ in 0..random.u8(0..4) {
+        yield_now().await;
+    }
 }
 
 /// What came of a race, unless the store loses puts of one aggregate that are made at once: then

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use tokio::task::yield_now;
-
-use super::{TASKS, Tasks, join};
+use super::{TASKS, Tasks, join, pause};
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::level::history::list::each_is_listed;
@@ -29,10 +27,11 @@ async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
     let acknowledged = Arc::new(AtomicU64::new(0));
     let done = Arc::new(AtomicBool::new(false));
     let mut tasks = Tasks::new();
-    for _ in 0..4 {
+    for task in 0..4 {
         let (store, key) = (store.clone(), key.clone());
         let (acknowledged, done) = (Arc::clone(&acknowledged), Arc::clone(&done));
         tasks.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(task);
             while !done.load(Ordering::SeqCst) {
                 let newest = acknowledged.load(Ordering::SeqCst);
                 let lookup = store.get(Query::latest(&key, NEW)).await?;
@@ -49,11 +48,12 @@ async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
                     let failure = failure.expected(format!("version {newest} or above"));
                     return Err(failure.got(format!("version {found}")).into());
                 }
-                yield_now().await;
+                pause(&mut random).await;
             }
             Ok(())
         });
     }
+    let mut random = fastrand::Rng::with_seed(TASKS);
     let mut written = Ok(());
     for version in 1..=150 {
         written = match record(&key, version) {
@@ -64,7 +64,7 @@ async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
             break;
         }
         acknowledged.store(version, Ordering::SeqCst);
-        yield_now().await;
+        pause(&mut random).await;
     }
     done.store(true, Ordering::SeqCst);
     join(tasks).await?;
@@ -79,10 +79,11 @@ async fn replaced_under_readers(cx: &mut Context) -> Result<(), Stop> {
     store.put(&[record(&key, 4)?, old.clone()]).await?;
     let done = Arc::new(AtomicBool::new(false));
     let mut tasks = Tasks::new();
-    for _ in 0..4 {
+    for task in 0..4 {
         let (store, key, done) = (store.clone(), key.clone(), Arc::clone(&done));
         let either = [old.clone(), new.clone()];
         tasks.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(task);
             while !done.load(Ordering::SeqCst) {
                 let found = store.get(Query::latest(&key, NEW)).await?.into_record();
                 ensure(found.as_ref().is_some_and(|found| either.contains(found)), || {
@@ -92,11 +93,12 @@ async fn replaced_under_readers(cx: &mut Context) -> Result<(), Stop> {
                         .expected("the old or the new one")
                         .got(shown(&found))
                 })?;
-                yield_now().await;
+                pause(&mut random).await;
             }
             Ok(())
         });
     }
+    let mut random = fastrand::Rng::with_seed(TASKS);
     let mut written = Ok(());
     for round in 0..60 {
         let next = if round % 2 == 0 { &new } else { &old };
@@ -104,7 +106,7 @@ async fn replaced_under_readers(cx: &mut Context) -> Result<(), Stop> {
         if written.is_err() {
             break;
         }
-        yield_now().await;
+        pause(&mut random).await;
     }
     done.store(true, Ordering::SeqCst);
     join(tasks).await?;
@@ -119,6 +121,7 @@ async fn coming_and_going(cx: &mut Context) -> Result<(), Stop> {
     for task in 0..TASKS {
         let (store, key, whole) = (store.clone(), key.clone(), whole.clone());
         tasks.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(task);
             for _ in 0..30 {
                 match task {
                     0 | 1 => drop(store.put(std::slice::from_ref(&whole)).await?),
@@ -132,7 +135,7 @@ async fn coming_and_going(cx: &mut Context) -> Result<(), Stop> {
                         })?;
                     }
                 }
-                yield_now().await;
+                pause(&mut random).await;
             }
             Ok(())
         });
@@ -146,15 +149,17 @@ fn churn(store: &Probe, key: &AggregateKey, done: &Arc<AtomicBool>) -> Tasks {
     for task in 0..2 {
         let (store, own, done) = (store.clone(), key.clone(), Arc::clone(done));
         tasks.spawn(async move {
+            let mut random = fastrand::Rng::with_seed(task);
             let mut round = 0;
             while !done.load(Ordering::SeqCst) {
                 round += 1;
-                let version = 2 * (1 + round % 40);
+                // Each task has its own.
+                let version = 2 * (1 + (round % 20) * 2 + task);
                 let passing = key_of(task, round)?;
                 store.put(&[record(&own, version)?, record(&passing, 1)?]).await?;
-                store.delete(&own, Selection::Ids(&[id(NEW, version)])).await?;
+                store.deletes(&own, Selection::Ids(&[id(NEW, version)]), 1).await?;
                 store.delete(&passing, Selection::All).await?;
-                yield_now().await;
+                pause(&mut random).await;
             }
             Ok(())
         });
@@ -162,7 +167,7 @@ fn churn(store: &Probe, key: &AggregateKey, done: &Arc<AtomicBool>) -> Tasks {
     tasks
 }
 
-fn key_of(task: usize, round: u64) -> Result<AggregateKey, Stop> {
+fn key_of(task: u64, round: u64) -> Result<AggregateKey, Stop> {
     Ok(key(&format!("passing {task} {}", round % 7))?)
 }
 

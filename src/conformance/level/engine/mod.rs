@@ -200,6 +200,7 @@ async fn damaged(cx: &mut Context) -> Result<(), Stop> {
         let options = PutOptions::default().replace(true);
         // The header is whole, so a store takes it; if not, other cases say so.
         let _ = store.try_put(vec![Record::from_bytes(bytes)], options).await?;
+        store.blaming("C-22").get(query).await?;
         world.all_is_right(20).await?;
     }
     Ok(())

@@ -162,6 +162,9 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
         let query = Query::latest(&key, *generation);
         store.finds(query.at_most(*version), record).await?;
         store.finds(query.as_of(at(*version)), record).await?;
+        if *version > 10 {
+            store.finds(query, record).await?;
+        }
         store.answers_nothing(query.at_most(version - 1).as_of(at(0)), "C-20").await?;
     }
     Ok(())

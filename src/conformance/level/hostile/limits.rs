@@ -167,7 +167,7 @@ async fn payload_not_read(cx: &mut Context) -> Result<(), Stop> {
             .expected("no error: the header parses")
             .got(shown(&answer))
     })?;
-    let lookup = store.get(Query::latest(&key, NEW)).await?;
+    let lookup = store.blaming("C-22").get(Query::latest(&key, NEW)).await?;
     ensure(lookup.clone().into_record() == Some(odd), || {
         Failure::new("C-22", "get a record whose payload does not match its checksum")
             .expected("the record as it was put")

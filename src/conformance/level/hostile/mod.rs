@@ -118,6 +118,10 @@ fn strange_keys() -> Result<Vec<AggregateKey>, Stop> {
 /// Each key is put, found, listed and deleted, and no other is touched by that.
 async fn each_on_its_own(store: &Probe, keys: &[AggregateKey]) -> Result<(), Stop> {
     for key in keys {
+        let items = store.list(ListRequest::new(key)).await?.items;
+        ensure(items.is_empty(), || {
+            Failure::new("C-01", format!("list {key}, never put")).expected("[]").got(shown(&items))
+        })?;
         store.put(&[record(key, 1)?]).await?;
     }
     for key in keys {

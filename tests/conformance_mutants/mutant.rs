@@ -1,0 +1,126 @@
+//! [`Mutant`]: a lie, told by overriding one answer of the truth.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use snapfold::{
+    AggregateKey, Capabilities, Cursor, Deleted, Error, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+};
+use tokio::task::yield_now;
+
+use crate::disk::Disk;
+use crate::truth::Truth;
+
+pub(crate) type Outcomes = Result<Vec<PutOutcome>, Error>;
+pub(crate) type Answer = Result<Lookup, Error>;
+pub(crate) type Metas = Result<Page<SnapshotMeta, SnapshotId>, Error>;
+pub(crate) type Keys = Result<Page<AggregateKey, Cursor>, Error>;
+pub(crate) type Erased = Result<Deleted, Error>;
+
+/// Each method tells the truth unless it is overridden. A mutant's own fields are the memory of
+/// the process: made anew whenever the store is opened.
+pub(crate) trait Mutant: Default + Send + Sync + 'static {
+    fn capabilities(&self) -> Capabilities {
+        Truth::capabilities()
+    }
+
+    /// Where the snapshots of a key are kept.
+    fn place(key: &AggregateKey) -> AggregateKey {
+        key.clone()
+    }
+
+    /// What opening does to what is stored.
+    fn opened(_: &mut Disk) {}
+
+    fn put(
+        &self,
+        truth: &Truth,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> impl Future<Output = Outcomes> + Send {
+        async move { truth.put(records, options) }
+    }
+
+    fn get(&self, truth: &Truth, query: Query<'_>) -> impl Future<Output = Answer> + Send {
+        async move { Ok(truth.get(query)) }
+    }
+
+    fn list(&self, truth: &Truth, request: ListRequest<'_>) -> impl Future<Output = Metas> + Send {
+        async move { Ok(truth.list(request)) }
+    }
+
+    fn keys(&self, truth: &Truth, request: KeysRequest<'_>) -> impl Future<Output = Keys> + Send {
+        async move { truth.keys(request) }
+    }
+
+    fn delete(
+        &self,
+        truth: &Truth,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+    ) -> impl Future<Output = Erased> + Send {
+        async move { Ok(truth.delete(key, selection)) }
+    }
+}
+
+/// Tells no lie.
+#[derive(Default)]
+pub(crate) struct Honest;
+
+impl Mutant for Honest {}
+
+/// A mutant as the store that it pretends to be. Other tasks get their turn before and after each
+/// call, as they would at a real store.
+pub(crate) struct Store<M> {
+    pub(crate) mutant: M,
+    pub(crate) truth: Truth,
+}
+
+#[async_trait]
+impl<M: Mutant> SnapshotStore for Store<M> {
+    fn capabilities(&self) -> Capabilities {
+        self.mutant.capabilities()
+    }
+
+    async fn put(&self, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        yield_now().await;
+        let outcomes = self.mutant.put(&self.truth, records, options).await;
+        yield_now().await;
+        outcomes
+    }
+
+    async fn get(&self, query: Query<'_>) -> Answer {
+        yield_now().await;
+        let answer = self.mutant.get(&self.truth, query).await;
+        yield_now().await;
+        answer
+    }
+
+    async fn list(&self, request: ListRequest<'_>) -> Metas {
+        yield_now().await;
+        let page = self.mutant.list(&self.truth, request).await;
+        yield_now().await;
+        page
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Keys {
+        yield_now().await;
+        let page = self.mutant.keys(&self.truth, request).await;
+        yield_now().await;
+        page
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        yield_now().await;
+        let deleted = self.mutant.delete(&self.truth, key, selection).await;
+        yield_now().await;
+        deleted
+    }
+}
+
+impl<M> fmt::Debug for Store<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<M>())
+    }
+}

@@ -1,0 +1,466 @@
+//! Lies about what a put stored, and in whose place.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use snapfold::{
+    AggregateKey, Capabilities, Error, ErrorKind, Header, Lookup, PutOptions, PutOutcome, Query,
+    Record, RecordBuilder, SnapshotId,
+};
+
+use crate::disk::Incoming;
+use crate::mutant::{Answer, Mutant, Outcomes};
+use crate::truth::{Truth, check};
+
+mutants! {
+    drops_every_hundredth_put: DropsHundredth breaks "C-10";
+    stores_one_record_of_a_batch_per_aggregate: OnePerBatch breaks "C-10" shows "C-33", "C-50";
+    keeps_the_newest_ten_of_an_aggregate: KeepsTen breaks "C-10" shows "C-50";
+    takes_an_empty_payload_for_nothing: DropsEmpty breaks "C-10", "C-12";
+    keeps_versions_as_floats: FloatVersions breaks "C-20";
+    tells_the_outcomes_in_the_order_of_versions: SortsOutcomes breaks "C-17";
+    replaces_without_being_asked: AlwaysReplaces breaks "C-11";
+    says_stored_where_it_is_taken: SaysStored breaks "C-11" shows "C-14", "C-17";
+    calls_every_payload_identical: SaysIdentical breaks "C-11";
+    compares_headers_too_for_identical: ComparesHeaders breaks "C-11";
+    ignores_replace: NeverReplaces breaks "C-12" shows "C-05", "C-10", "C-14";
+    says_stored_where_it_replaced: SaysStoredForReplaced breaks "C-12" shows "C-14";
+    takes_the_last_put_for_the_newest: LastPutWins breaks "C-13";
+    deletes_what_is_newer_than_the_put: Rewinds breaks "C-13" shows "C-10", "C-50";
+    keeps_the_last_of_twins_in_a_batch: LastTwinWins breaks "C-14";
+    refuses_twins_in_a_batch: RefusesTwins breaks "C-02";
+    stores_half_a_batch_before_it_refuses: HalfABatch breaks "C-15";
+    leaves_the_invalid_out_and_stores_the_rest: LeavesInvalidOut breaks "C-10", "C-15";
+    accepts_records_that_are_too_long: AnyRecordLength breaks "C-15";
+    accepts_versions_that_are_too_high: AnyVersion breaks "C-15";
+    keeps_half_of_a_batch_that_failed: HalfOnFailure breaks "C-16";
+    learns_what_it_can_at_the_first_put: LearnsLate breaks "C-07";
+    writes_the_record_anew: Reencodes breaks "C-06" shows "C-22", "C-34";
+    cuts_trailing_zeros: CutsZeros breaks "C-06";
+    keeps_a_reference_to_the_latest_state: OneBuffer breaks "C-06", "C-11", "R1"
+        shows "C-05", "C-12", "C-13", "C-22", "C-34", "C-51", "C-52";
+}
+
+#[derive(Default)]
+struct DropsHundredth(AtomicUsize);
+
+impl Mutant for DropsHundredth {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let mut outcomes = Vec::new();
+        for record in records {
+            if self.0.fetch_add(1, Ordering::Relaxed) % 100 == 99 {
+                outcomes.push(PutOutcome::Stored);
+            } else {
+                outcomes.extend(truth.put(vec![record], options)?);
+            }
+        }
+        Ok(outcomes)
+    }
+}
+
+/// As if the aggregate were the key of the rows that a batch writes.
+#[derive(Default)]
+struct OnePerBatch;
+
+impl Mutant for OnePerBatch {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let identity = |record: &Record| {
+            let Incoming { key, id, .. } = truth.incoming(record.clone());
+            (key, id)
+        };
+        let newest: BTreeMap<_, _> = records.iter().map(identity).collect();
+        let told = records.into_iter().map(|record| {
+            let (key, id) = identity(&record);
+            let kept = newest[&key] == id;
+            if kept { truth.put(vec![record], options).unwrap()[0] } else { PutOutcome::Stored }
+        });
+        Ok(told.collect())
+    }
+}
+
+#[derive(Default)]
+struct KeepsTen;
+
+impl Mutant for KeepsTen {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let outcomes = truth.put(records.clone(), options)?;
+        for record in records {
+            let incoming = truth.incoming(record);
+            let rows = truth.rows(&incoming.key);
+            let rows = rows.iter().flat_map(|rows| rows.by_id.keys());
+            let tenth = rows.rev().nth(9).copied();
+            truth.erase(&incoming.key, |id| tenth.is_some_and(|tenth| id < tenth));
+        }
+        Ok(outcomes)
+    }
+}
+
+#[derive(Default)]
+struct DropsEmpty;
+
+impl Mutant for DropsEmpty {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let count = records.len();
+        records.retain(|record| record.header().unwrap().payload_bytes > 0);
+        let mut outcomes = truth.put(records, options)?;
+        outcomes.resize(count, PutOutcome::Stored);
+        Ok(outcomes)
+    }
+}
+
+/// A number of JSON: exact up to 2^53.
+#[derive(Default)]
+struct FloatVersions;
+
+impl Mutant for FloatVersions {
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the lie"
+    )]
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let incoming = records.into_iter().map(|record| {
+            let mut incoming = truth.incoming(record);
+            incoming.id.version = incoming.id.version as f64 as u64;
+            incoming
+        });
+        let mut disk = truth.disk();
+        let outcomes = incoming.map(|incoming| disk.insert(incoming, options)).collect();
+        disk.sync();
+        Ok(outcomes)
+    }
+}
+
+#[derive(Default)]
+struct SortsOutcomes;
+
+impl Mutant for SortsOutcomes {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        // Stable: twins keep their order.
+        records.sort_by_key(|record| record.header().unwrap().version);
+        truth.put(records, options)
+    }
+}
+
+#[derive(Default)]
+struct AlwaysReplaces;
+
+impl Mutant for AlwaysReplaces {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let outcomes = truth.put(records.clone(), options)?;
+        truth.put(records, options.replace(true))?;
+        Ok(outcomes)
+    }
+}
+
+#[derive(Default)]
+struct SaysStored;
+
+impl Mutant for SaysStored {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        said(truth.put(records, options), |outcome| match outcome {
+            PutOutcome::Existing { .. } => PutOutcome::Stored,
+            other => other,
+        })
+    }
+}
+
+#[derive(Default)]
+struct SaysIdentical;
+
+impl Mutant for SaysIdentical {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        said(truth.put(records, options), |outcome| match outcome {
+            PutOutcome::Existing { .. } => PutOutcome::Existing { identical: true },
+            other => other,
+        })
+    }
+}
+
+#[derive(Default)]
+struct SaysStoredForReplaced;
+
+impl Mutant for SaysStoredForReplaced {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        said(truth.put(records, options), |outcome| match outcome {
+            PutOutcome::Replaced => PutOutcome::Stored,
+            other => other,
+        })
+    }
+}
+
+fn said(outcomes: Outcomes, instead: impl Fn(PutOutcome) -> PutOutcome) -> Outcomes {
+    outcomes.map(|outcomes| outcomes.into_iter().map(instead).collect())
+}
+
+#[derive(Default)]
+struct ComparesHeaders;
+
+impl Mutant for ComparesHeaders {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let outcomes = truth.put(records.clone(), options)?;
+        let same = |record: &Record| {
+            let Incoming { key, id, row, .. } = truth.incoming(record.clone());
+            truth.rows(&key).is_some_and(|rows| rows.by_id[&id].record == row.record)
+        };
+        let told = outcomes.into_iter().zip(&records).map(|(outcome, record)| match outcome {
+            PutOutcome::Existing { .. } => PutOutcome::Existing { identical: same(record) },
+            other => other,
+        });
+        Ok(told.collect())
+    }
+}
+
+#[derive(Default)]
+struct NeverReplaces;
+
+impl Mutant for NeverReplaces {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, _: PutOptions) -> Outcomes {
+        truth.put(records, PutOptions::default())
+    }
+}
+
+/// A pointer to the head of each aggregate, moved by every put.
+#[derive(Default)]
+struct LastPutWins(Mutex<HashMap<AggregateKey, SnapshotId>>);
+
+impl Mutant for LastPutWins {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let outcomes = truth.put(records.clone(), options)?;
+        for record in records {
+            let Incoming { key, id, .. } = truth.incoming(record);
+            self.0.lock().unwrap().insert(key, id);
+        }
+        Ok(outcomes)
+    }
+
+    async fn get(&self, truth: &Truth, query: Query<'_>) -> Answer {
+        let head = self.0.lock().unwrap().get(query.key).copied();
+        if let Some(head) = head
+            && head.generation == query.generation
+            && query.at_most == u64::MAX
+            && let found @ Lookup::Found(_) = truth.get(query.at_most(head.version))
+        {
+            return Ok(found);
+        }
+        Ok(truth.get(query))
+    }
+}
+
+#[derive(Default)]
+struct Rewinds;
+
+impl Mutant for Rewinds {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let mut outcomes = Vec::new();
+        for record in records {
+            let Incoming { key, id: own, .. } = truth.incoming(record.clone());
+            let outcome = truth.put(vec![record], options)?[0];
+            if outcome == PutOutcome::Stored {
+                truth.erase(&key, |id| id.generation == own.generation && id.version > own.version);
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+}
+
+#[derive(Default)]
+struct LastTwinWins;
+
+impl Mutant for LastTwinWins {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        records.reverse();
+        let mut outcomes = truth.put(records, options)?;
+        outcomes.reverse();
+        Ok(outcomes)
+    }
+}
+
+/// As a database does that meets one row twice in one statement.
+#[derive(Default)]
+struct RefusesTwins;
+
+impl Mutant for RefusesTwins {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let mut met = BTreeSet::new();
+        for record in &records {
+            let Incoming { key, id, .. } = truth.incoming(record.clone());
+            if !met.insert((key, id)) {
+                return Err(Error::new(ErrorKind::Store, "put", "a row was changed twice"));
+            }
+        }
+        truth.put(records, options)
+    }
+}
+
+#[derive(Default)]
+struct HalfABatch;
+
+impl Mutant for HalfABatch {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        if truth.disk().failing {
+            return truth.put(records, options);
+        }
+        let mut outcomes = Vec::new();
+        for record in records {
+            outcomes.extend(truth.put(vec![record], options)?);
+        }
+        Ok(outcomes)
+    }
+}
+
+#[derive(Default)]
+struct LeavesInvalidOut;
+
+impl Mutant for LeavesInvalidOut {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        if truth.disk().failing {
+            return truth.put(records, options);
+        }
+        let told = records.into_iter().map(|record| match truth.put(vec![record], options) {
+            Ok(outcomes) => outcomes[0],
+            Err(_) => PutOutcome::Existing { identical: false },
+        });
+        Ok(told.collect())
+    }
+}
+
+#[derive(Default)]
+struct AnyRecordLength;
+
+impl Mutant for AnyRecordLength {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let limits = Truth::capabilities().max_record_bytes(u64::MAX);
+        truth.put_within(limits, records, options)
+    }
+}
+
+#[derive(Default)]
+struct AnyVersion;
+
+impl Mutant for AnyVersion {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.put_within(Truth::capabilities().max_version(u64::MAX), records, options)
+    }
+}
+
+#[derive(Default)]
+struct LearnsLate(AtomicUsize);
+
+impl Mutant for LearnsLate {
+    fn capabilities(&self) -> Capabilities {
+        let told = Truth::capabilities();
+        if self.0.load(Ordering::Relaxed) == 0 { told.atomic_batches(false) } else { told }
+    }
+
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        truth.put(records, options)
+    }
+}
+
+/// Leaves out what only the payload's reader would miss.
+#[derive(Default)]
+struct Reencodes;
+
+impl Mutant for Reencodes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let anew = |record: &Record| {
+            let header = record.header().unwrap();
+            again(&header, &record.as_bytes()[header.header_bytes()..])
+        };
+        truth.put(records.iter().map(anew).collect(), options)
+    }
+}
+
+/// The record with another payload, and without the name of the node that made it.
+fn again(header: &Header<'_>, payload: &[u8]) -> Record {
+    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+    let mut record = RecordBuilder::new(key, header.generation, header.version, header.as_of)
+        .created_at(header.created_at)
+        .last_recorded_at(header.last_recorded_at)
+        .codec(header.codec);
+    if let Some(anchor) = header.anchor {
+        record = record.anchor(anchor);
+    }
+    for label in header.labels() {
+        record = record.label(label);
+    }
+    record.build(payload).unwrap()
+}
+
+/// The medium fails in the middle of a batch, and what was written stays.
+#[derive(Default)]
+struct HalfOnFailure;
+
+impl Mutant for HalfOnFailure {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let refused = truth.put(records.clone(), options);
+        if truth.disk().failing && check(Truth::capabilities(), &records).is_ok() {
+            records.truncate(records.len() / 2);
+            truth.write(records, options);
+        }
+        refused
+    }
+}
+
+/// As a column of fixed width does.
+#[derive(Default)]
+struct CutsZeros;
+
+impl Mutant for CutsZeros {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let mut disk = truth.disk();
+        let told = records.into_iter().map(|record| {
+            let payload_at = record.header().unwrap().header_bytes();
+            let mut incoming = truth.incoming(record.clone());
+            let mut bytes = record.as_bytes().to_vec();
+            while bytes.len() > payload_at && bytes.last() == Some(&0) {
+                bytes.pop();
+            }
+            incoming.row.record = Record::from_bytes(bytes);
+            disk.insert(incoming, options)
+        });
+        let told = told.collect();
+        disk.sync();
+        Ok(told)
+    }
+}
+
+/// All snapshots of a state point at the one buffer that the latest put filled.
+#[derive(Default)]
+struct OneBuffer;
+
+impl Mutant for OneBuffer {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let outcomes = truth.put(records.clone(), options)?;
+        let mut disk = truth.disk();
+        for record in records {
+            let header = record.header().unwrap();
+            let buffer = &record.as_bytes()[header.header_bytes()..];
+            let Incoming { place, id, .. } = truth.incoming(record.clone());
+            let rows = disk.written.get_mut(&place).unwrap().by_id.iter_mut();
+            for (_, row) in rows.filter(|(other, _)| other.generation == id.generation) {
+                let old = row.record.clone();
+                if let Ok(header) = old.header() {
+                    row.record = again(&header, buffer);
+                }
+            }
+        }
+        disk.sync();
+        Ok(outcomes)
+    }
+}
