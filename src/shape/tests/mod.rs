@@ -3,6 +3,7 @@
 //! struct and such a state, and an obstacle is what stands between a type and bytes that can be
 //! written but never read. These tests hold both against the real codec.
 
+mod endless;
 mod fingerprints;
 mod obstacles;
 mod samples;
