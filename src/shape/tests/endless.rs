@@ -1,5 +1,5 @@
-//! A length of 2^60 in front of elements that take no bytes is as good as any other, and the decoder
-//! counts to it.
+//! A length of 2^60 in front of elements that take no bytes is as good as any other, and a decoder
+//! counts to it: such a type is none for a positional codec.
 
 use std::collections::BTreeMap;
 
