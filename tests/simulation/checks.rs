@@ -175,13 +175,13 @@ impl<A: Subject> Client<A> {
                         && asked.admits(id, stored)
                 };
                 let then = before.of(key);
-                let bridged = then.floor == 0
+                let was_whole = then.floor == 0
                     || then.there.iter().any(|(id, stored)| bridges(*id, stored, then.floor));
                 let model = book.lock();
                 // One from before the load; or, if events went meanwhile, from before that.
                 let old = |id: &SnapshotId| {
                     if since.truncated {
-                        bridged && model.streams[key].bridges.contains(id)
+                        was_whole && model.streams[key].bridges.contains(id)
                     } else {
                         then.there.contains_key(id)
                     }
