@@ -93,6 +93,7 @@ impl<'a> Header<'a> {
     }
 
     /// Whether `key` stands in the bytes of a record where a header of this format has its key.
+    #[cfg(feature = "file")]
     pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
         let Some((fixed, rest)) = bytes.split_at_checked(FIXED_BYTES) else { return false };
         let Some((_, [t0, t1, k0, k1, i0, i1])) = fixed.split_last_chunk() else { return false };

@@ -8,6 +8,7 @@ use super::header::Header;
 use super::reject::Reject;
 use crate::checksum::crc32;
 use crate::compress::{self, CompressionId, DecompressError};
+#[cfg(feature = "file")]
 use crate::key::AggregateKey;
 
 /// The stored bytes of one snapshot: header and payload, the same bytes in every store, backup
@@ -39,6 +40,7 @@ impl Record {
 
     /// Whether `key` stands where a record of this format holds its key; the rest is not looked at.
     /// For a record whose header is valid, this tells whether it is of that aggregate.
+    #[cfg(feature = "file")]
     pub(crate) fn names(&self, key: &AggregateKey) -> bool {
         Header::names(&self.bytes, key)
     }
