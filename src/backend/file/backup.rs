@@ -37,7 +37,8 @@ impl Core {
         let _maintenance = self.maintenance();
         // All of this belongs to one moment between two groups.
         let log = self.log();
-        let segments = self.segments.all();
+        let mut segments = self.segments.all();
+        segments.retain(|segment| !log.retired.contains(&segment.id));
         let mut manifest = self.manifest(&log, &segments);
         let active = log.active.as_ref().map(|active| (active.segment.id, active.end));
         let snapshots = self.snapshots.load(Ordering::Relaxed);

@@ -265,12 +265,9 @@ impl Core {
                 Some(added)
             }
         };
-        let gone = |id: u32| victims.iter().any(|victim| victim.id == id);
-        let mut listed = self.segments.all();
-        listed.retain(|segment| !gone(segment.id));
         let retired_before = log.retired.len();
         log.retired.extend(victims.iter().map(|victim| victim.id));
-        let manifest = self.manifest(&log, &listed);
+        let manifest = self.manifest(&log, &self.segments.all());
         if let Err(error) = self.commit_manifest(OPERATION, &manifest) {
             log.retired.truncate(retired_before);
             if let Some(added) = added {

@@ -141,9 +141,11 @@ impl Core {
         write_file(&*self.disk, path, bytes)
     }
 
-    /// The manifest for these segments.
+    /// The manifest for these segments, without those that are retired: their files may go at any
+    /// moment, though the segments are open until then.
     pub(super) fn manifest(&self, log: &Log, segments: &[Arc<Segment>]) -> Manifest {
-        let entries = segments.iter().map(|segment| Entry {
+        let segments = segments.iter().filter(|segment| !log.retired.contains(&segment.id));
+        let entries = segments.map(|segment| Entry {
             id: segment.id,
             sealed: segment.sealed.load(Ordering::Relaxed),
             salt: segment.salt,

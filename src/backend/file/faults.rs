@@ -423,3 +423,21 @@ fn what_a_failed_write_has_left_behind_is_taken_back() {
     }
     println!("{tried} writes failed after a part was written");
 }
+
+/// The defect: between compaction's manifest and the end of its removals, a new segment could be
+/// begun whose manifest listed the files again that were just going. A crash then left a store that
+/// did not open.
+#[test]
+fn a_manifest_does_not_list_what_compaction_is_removing() {
+    let disk = SimDisk::new(1);
+    let run = Run::of(&disk, &config(), &workload(1));
+    let core = run.core.expect("nothing fails");
+    let all = core.segments.all();
+    let going = all.first().expect("a workload fills segments").id;
+    let mut log = core.log();
+    log.retired.push(going);
+    let manifest = core.manifest(&log, &all);
+    assert_eq!(manifest.segments.len(), all.len() - 1);
+    assert!(manifest.segments.iter().all(|entry| entry.id != going));
+    log.retired.pop();
+}
