@@ -4,6 +4,7 @@ mod builder;
 mod cache;
 mod capture;
 mod load;
+mod load_cached;
 mod maintain;
 mod observer;
 mod reader;

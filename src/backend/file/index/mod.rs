@@ -40,7 +40,14 @@ impl Index {
         with: impl FnOnce(Result<Item, bool>) -> R,
     ) -> R {
         let shard = self.read(tag);
-        with(shard.newest(tag, generation, at_most))
+        let mut others = false;
+        for item in shard.walk(tag, at_most) {
+            if Some(item.place.generation) == generation {
+                return with(Ok(item));
+            }
+            others = true;
+        }
+        with(Err(others))
     }
 
     /// Just the snapshot with this identity; `with` runs while it cannot be moved.

@@ -1,6 +1,6 @@
 //! [`Shard`]: a part of the index, an open table ordered by tag.
 
-use super::chain::{Chains, Link};
+use super::chain::{self, Chains, Link};
 use super::item::{Item, Packed};
 use crate::backend::file::tag::Tag;
 
@@ -72,39 +72,14 @@ impl Shard {
     }
 
     /// The snapshots of the aggregate with versions at or below `at_most`, newest first.
-    pub(super) fn walk(&self, tag: Tag, at_most: u64) -> impl Iterator<Item = Item> {
+    pub(super) fn walk(&self, tag: Tag, at_most: u64) -> Walk<'_> {
         let slot = self.find(tag).ok().and_then(|at| self.slots.get(at));
-        slot.into_iter().flat_map(move |slot| {
-            let newest = slot.newest.item();
-            let newest = (newest.version <= at_most).then_some(newest);
-            newest.into_iter().chain(self.chains.walk(slot.older, at_most))
-        })
-    }
-
-    /// The newest snapshot of a generation at or below a version; if there is none, whether there
-    /// is one of another generation.
-    pub(super) fn newest(
-        &self,
-        tag: Tag,
-        generation: Option<u32>,
-        at_most: u64,
-    ) -> Result<Item, bool> {
-        let Some(slot) = self.find(tag).ok().and_then(|at| self.slots.get(at)) else {
-            return Err(false);
-        };
-        let newest = slot.newest.item();
-        let admitted = newest.version <= at_most;
-        if admitted && Some(newest.place.generation) == generation {
-            return Ok(newest);
+        let newest = slot.map(|slot| slot.newest.item());
+        let older = slot.map_or(Link::NONE, |slot| slot.older);
+        Walk {
+            newest: newest.filter(|newest| newest.version <= at_most),
+            older: self.chains.walk(older, at_most),
         }
-        let mut others = admitted;
-        for item in self.chains.walk(slot.older, at_most) {
-            if Some(item.place.generation) == generation {
-                return Ok(item);
-            }
-            others = true;
-        }
-        Err(others)
     }
 
     /// The tags above `after`, in order, with the newest snapshot of each.
@@ -238,5 +213,20 @@ impl Shard {
             next = at + 1;
         }
         self.slots = slots;
+    }
+}
+
+/// The snapshots of an aggregate, newest first. Written out, as it is what every read goes through:
+/// adapters of the standard library cost several times as much here.
+pub(super) struct Walk<'a> {
+    newest: Option<Item>,
+    older: chain::Walk<'a>,
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Item;
+
+    fn next(&mut self) -> Option<Item> {
+        self.newest.take().or_else(|| self.older.next())
     }
 }

@@ -1,0 +1,148 @@
+//! Loading through the hot cache: a state that was decoded before, and the events since then.
+
+use super::cache::{Cached, Weight};
+use super::load::{Reconstructed, floor};
+use super::{Core, check_kind};
+use crate::error::Error;
+use crate::events::{Done, Ended, Progress, Replay};
+use crate::key::AggregateKey;
+use crate::manager::{Origin, Point, Provenance};
+use crate::state::Aggregate;
+
+impl<A: Aggregate> Core<A> {
+    /// The state now, through the cache; in the form that the caller wants, so that it need not be
+    /// moved to be converted.
+    pub(super) async fn load_cached<T>(&self, key: &AggregateKey) -> Result<T, Error>
+    where
+        T: From<Reconstructed<A>>,
+    {
+        check_kind::<A>(key)?;
+        if let Some(cached) = self.cache.get(key).await {
+            let mut progress = cached.progress();
+            let done = self.catch_up(key, &mut progress).await?;
+            if done.ended == Ended::Whole && done.applied == 0 {
+                return Ok(self.advanced(key, &cached, progress, done).into());
+            }
+            // Boxed like all rare paths: what a future may hold is allocated by every load.
+            if let Some(advanced) = Box::pin(self.settle(key, &cached, progress, done)).await? {
+                return Ok(advanced.into());
+            }
+            Box::pin(self.cache.invalidate(key)).await;
+        }
+        Box::pin(self.load_cold(key)).await.map(T::from)
+    }
+
+    /// One load from the store for all who wait for this aggregate; each of them then reads the
+    /// events that were committed before its own call.
+    async fn load_cold(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
+        let mut own = None;
+        let cached = self
+            .cache
+            .get_or_load(key, async {
+                let epoch = self.cache.epoch(key);
+                let loaded: Reconstructed<A> = self.reconstruct(key, Point::Now).await?;
+                let weight = self.weigh(&loaded);
+                let now = self.clock.monotonic();
+                let cached = Cached::new(&loaded, weight, now, epoch, now);
+                own = Some(loaded);
+                Ok(cached)
+            })
+            .await?;
+        if let Some(loaded) = own {
+            return Ok(loaded);
+        }
+        // The one load may have begun before a repair that this caller knows of.
+        if self.cache.is_current(&cached)
+            && let Some(advanced) = self.advance(key, &cached).await?
+        {
+            return Ok(advanced);
+        }
+        self.cache.invalidate(key).await;
+        self.reconstruct(key, Point::Now).await
+    }
+
+    /// The cached state with the events after it, or `None` if the events disagree with it.
+    async fn advance(
+        &self,
+        key: &AggregateKey,
+        cached: &Cached<A>,
+    ) -> Result<Option<Reconstructed<A>>, Error> {
+        let mut progress = cached.progress();
+        let done = self.catch_up(key, &mut progress).await?;
+        self.settle(key, cached, progress, done).await
+    }
+
+    /// Folds the events after a cached state.
+    async fn catch_up(
+        &self,
+        key: &AggregateKey,
+        progress: &mut Progress<A>,
+    ) -> Result<Done, Error> {
+        let mut replay = Replay::new(progress, Point::Now.into(), &*self.clock);
+        let range = replay.range();
+        let read = self.source.read(key, range, &mut replay).await;
+        read.map_err(|source| Error::event_source("read events", source))?;
+        Ok(replay.finish())
+    }
+
+    /// What a cached state became when the events after it were read, or `None` if they disagree
+    /// with it (R6): then the cold path finds out what is wrong, and says so.
+    async fn settle(
+        &self,
+        key: &AggregateKey,
+        cached: &Cached<A>,
+        progress: Progress<A>,
+        done: Done,
+    ) -> Result<Option<Reconstructed<A>>, Error> {
+        let none_yet = done.ended == Ended::Nothing && progress.position.version == 0;
+        // Without events there is nothing to compare, but they may have come and gone.
+        if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
+            return Ok(None);
+        }
+        let loaded = self.advanced(key, cached, progress, done);
+        if done.applied > 0 {
+            let outdated = cached.weight.is_outdated(loaded.version());
+            let weight = if outdated { self.measure(&loaded) } else { cached.weight };
+            let now = self.clock.monotonic();
+            let advanced = Cached::new(&loaded, weight, cached.since, cached.epoch, now);
+            self.cache.replace(key, advanced).await;
+        }
+        Ok(Some(loaded))
+    }
+
+    #[inline]
+    fn advanced(
+        &self,
+        key: &AggregateKey,
+        cached: &Cached<A>,
+        progress: Progress<A>,
+        done: Done,
+    ) -> Reconstructed<A> {
+        let mut provenance = Provenance::new(Origin::Cache);
+        provenance.snapshot = cached.snapshot;
+        provenance.events_replayed = done.applied;
+        if let Some(first) = done.first_applied_at {
+            provenance.timings.fold = self.clock.monotonic().saturating_sub(first);
+        }
+        let loaded = Reconstructed { key: key.clone(), progress, provenance };
+        self.report_loaded(&loaded);
+        loaded
+    }
+
+    /// The encoded size of a state: that of the snapshot it was built from, where there is one.
+    fn weigh(&self, loaded: &Reconstructed<A>) -> Weight {
+        let known = loaded
+            .provenance
+            .snapshot
+            .map(|used| Weight { bytes: used.raw_bytes, at_version: used.id.version });
+        match known {
+            Some(weight) if !weight.is_outdated(loaded.version()) => weight,
+            _ => self.measure(loaded),
+        }
+    }
+
+    fn measure(&self, loaded: &Reconstructed<A>) -> Weight {
+        let encoded = self.encoded_bytes(&loaded.progress.state);
+        Weight { bytes: encoded.unwrap_or(size_of::<A>() as u64), at_version: loaded.version() }
+    }
+}
