@@ -302,7 +302,7 @@ impl Core {
         }
         let Output { hints, seal, written, .. } = output;
         let segment = Arc::clone(segment);
-        self.write_hints(&Active { segment, end: written, synced: written, hints, seal });
+        self.write_hints(&Active { segment, end: written, file_bytes: written, hints, seal });
     }
 
     /// Removes the files of segments that the manifest does not list any more. Readers that hold

@@ -13,7 +13,7 @@ use super::fault::io_error;
 use super::generations::Generations;
 use super::index::Index;
 use super::layout::{Entry, Manifest};
-use super::log::Log;
+use super::log::{Flights, Log};
 use super::names;
 use super::segment::{Segment, Segments};
 use crate::error::{Error, ErrorKind, Retry};
@@ -30,7 +30,8 @@ pub(super) struct Core {
     pub(super) segments: Segments,
     pub(super) generations: Generations,
     /// The end of the log; held by whoever writes.
-    pub(super) log: Mutex<Log>,
+    log: Mutex<Log>,
+    pub(super) flights: Flights,
     /// Held by whoever moves or removes segments, or needs them to stay.
     pub(super) maintenance: Mutex<()>,
     pub(super) next_id: AtomicU32,
@@ -66,6 +67,7 @@ impl Core {
             segments,
             generations,
             log: Mutex::new(log),
+            flights: Flights::default(),
             maintenance: Mutex::new(()),
             next_id: AtomicU32::new(manifest.next_id),
             snapshots: AtomicU64::new(0),
@@ -85,9 +87,18 @@ impl Core {
         &self.config.dir
     }
 
+    /// The end of the log, with everything that is written visible.
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+        let log = self.log_with_flights();
+        // None takes off while the log is held.
+        self.flights.wait();
+        log
+    }
+
+    /// The end of the log, where groups may be that are not yet visible.
     // What a lock guards is changed only after everything that can fail; a poisoned lock says no
     // more than `poison` does.
-    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
+    pub(super) fn log_with_flights(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::config::{Durability, FileStoreConfig};
 use super::core::Core;
 use super::disk::sim::{Call, SimDisk, Survival, random};
+use super::log::{Begun, Flight};
 use super::open;
 use super::read::{Patience, Unread};
 use super::workload::{Doing, Model, Step, generation, record, workload};
@@ -70,7 +71,8 @@ impl Run {
         for step in steps {
             let Some(core) = &run.core else { break };
             match step {
-                Step::Group(group) => run.group(group),
+                Step::Group(group) => run.groups(std::slice::from_ref(group)),
+                Step::Overlapping(groups) => run.groups(groups),
                 Step::Compact => {
                     let _ = core.compact(&mut |_| true);
                 }
@@ -98,22 +100,39 @@ impl Run {
         run
     }
 
-    fn group(&mut self, group: &[Doing]) {
+    /// Each group is begun before the one before has landed, if they can share the log.
+    fn groups(&mut self, groups: &[Vec<Doing>]) {
         let Some(core) = &self.core else { return };
-        let mut works = Vec::new();
         let mut doings = Vec::new();
-        for doing in group {
-            match doing.work(core) {
-                Ok(Some(work)) => {
-                    works.push(work);
-                    doings.push(doing);
+        let mut answers = Vec::new();
+        let mut flights = Vec::new();
+        let land = |flight: Flight<'_>| flight.land(core.flights.turn()).answers;
+        for group in groups {
+            let mut works = Vec::new();
+            for doing in group {
+                match doing.work(core) {
+                    Ok(Some(work)) => {
+                        works.push(work);
+                        doings.push(doing);
+                    }
+                    Ok(None) => {}
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::Poisoned),
                 }
-                Ok(None) => {}
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Poisoned),
+            }
+            // A poisoned store answers each work of the group with an error of its own.
+            match core.begin(works) {
+                Begun::Written(flight) => flights.push(flight),
+                Begun::Done(done) => {
+                    answers.extend(flights.drain(..).flat_map(land));
+                    answers.extend(done);
+                }
+                Begun::Alone(alone) => {
+                    answers.extend(flights.drain(..).flat_map(land));
+                    answers.extend(core.commit_alone(alone));
+                }
             }
         }
-        // A poisoned store answers each work of the group with an error of its own.
-        let answers = core.commit(works);
+        answers.extend(flights.drain(..).flat_map(land));
         let mut before = self.model.clone();
         let mut deleted = Vec::new();
         let mut unknown = None;
@@ -131,8 +150,10 @@ impl Run {
             }
             match answer {
                 Ok(answer) => {
-                    assert!(unknown.is_none());
+                    let already = unknown.is_some().then(|| self.model.clone());
                     doing.apply(&before, &mut self.model, Some(answer));
+                    // After a failure only what had nothing to write is done.
+                    assert!(already.is_none_or(|already| already == self.model));
                 }
                 // From here on it is done, or the part so far is, or nothing more.
                 Err(error) if error.retry() == Retry::Unknown => {
@@ -165,7 +186,7 @@ fn check_recovery(run: &Run, disk: &SimDisk, config: &FileStoreConfig, what: &dy
     let record = record(&key, id, &mut dice);
     let put = Doing::Put { records: vec![(key, id, record)], replace: false };
     let work = put.work(&core).unwrap().unwrap();
-    let answer = core.commit(vec![work]).remove(0);
+    let answer = core.commit(vec![work], || ()).answers.remove(0);
     let answer = answer.unwrap_or_else(|error| panic!("{}: {error:?}", what()));
     let mut expected = found.clone();
     put.apply(&found, &mut expected, Some(&answer));
@@ -315,7 +336,7 @@ fn a_full_disk_refuses_puts_and_still_deletes_and_gives_space_back() {
         let id = SnapshotId { generation: generation(1), version: 1 };
         let record = record(&key(n), id, &mut dice);
         core.put_work(vec![record], PutOptions::default())
-            .map(|work| core.commit(vec![work]).remove(0))
+            .map(|work| core.commit(vec![work], || ()).answers.remove(0))
     };
     let mut stored = 0;
     let error = loop {
@@ -328,7 +349,7 @@ fn a_full_disk_refuses_puts_and_still_deletes_and_gives_space_back() {
     assert_eq!(content(&core).len() as u64, stored);
     for n in 0..stored * 9 / 10 {
         let work = core.delete_work(&key(n), Selection::All).unwrap().unwrap();
-        core.commit(vec![work]).remove(0).unwrap();
+        core.commit(vec![work], || ()).answers.remove(0).unwrap();
     }
     let before = disk.used();
     core.compact(&mut |_| true).unwrap();
@@ -355,7 +376,7 @@ fn a_failed_sync_stops_writing_with_an_unknown_outcome_and_reads_go_on() {
         let id = SnapshotId { generation: generation(1), version };
         let record = record(&key, id, &mut dice);
         let work = core.put_work(vec![record], PutOptions::default())?;
-        core.commit(vec![work]).remove(0)
+        core.commit(vec![work], || ()).answers.remove(0)
     };
     put(1).unwrap();
     let before = content(&core);
@@ -378,11 +399,11 @@ fn a_delete_outlives_compaction_as_long_as_an_older_dead_put_lies_elsewhere() {
         let record =
             RecordBuilder::new(key(id), generation(1), 1, at).build(&vec![1; len]).unwrap();
         let work = core.put_work(vec![record], PutOptions::default()).unwrap();
-        core.commit(vec![work]).remove(0).unwrap();
+        core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     let delete = |id: &str| {
         let work = core.delete_work(&key(id), Selection::All).unwrap().unwrap();
-        core.commit(vec![work]).remove(0).unwrap();
+        core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     // The first segment stays as it is; the second, with the deletes, is rewritten.
     put("deleted", 10);

@@ -119,7 +119,8 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
     for Loaded { opened, hints, end, sealed, seal, segment, indexed } in loaded {
         reseal |= sealed != opened.entry.sealed;
         let Some(segment) = segment else { continue };
-        let at_end = Active { segment, end, synced: end, hints, seal };
+        segment.synced.store(end, Ordering::Relaxed);
+        let at_end = Active { segment, end, file_bytes: end, hints, seal };
         if !sealed {
             log.active = Some(at_end);
         } else if !indexed {

@@ -17,24 +17,23 @@ type Outcome = Result<Answer, Error>;
 
 /// A group takes no more bytes than this, unless its first work alone does.
 const GROUP_BYTES: u64 = 4 << 20;
-/// From this size on the next group is begun before the callers of this one are woken.
-const OVERLAP_BYTES: u64 = 1 << 20;
 
 /// The work that waits to be written, and who writes it.
 ///
-/// At most one caller leads at any time: it takes a group off the queue, writes it, and answers
-/// everyone in it. When its own work is done it hands the lead to a waiting thread, or to the
-/// store's own thread if only tasks wait.
+/// At most one caller leads at any time: it takes a group off the queue, writes it, syncs, and
+/// answers everyone in the group. If the group is large it hands the lead over before the sync, so
+/// that the next one is taken and written meanwhile; else when its own work is done. The lead goes
+/// to a waiting thread, or to a thread of the store's own if only tasks wait.
 pub(super) struct Queue {
     state: Mutex<State>,
-    /// For the store's own thread.
+    /// For the store's own threads.
     called: Condvar,
 }
 
 struct State {
     waiting: VecDeque<Request>,
     led: bool,
-    /// The store's own thread is to take the lead, which is held for it.
+    /// One of the store's own threads is to take the lead, which is held for it.
     called: bool,
     stopped: bool,
     /// How many works the last group had: as many may be about to come again.
@@ -130,7 +129,7 @@ impl Queue {
         }
     }
 
-    /// The store's own thread: leads when called, until it is stopped and nothing is left.
+    /// One of the store's own threads: leads when called, until stopped and nothing is left.
     pub(super) fn run(&self, core: &Core) {
         let mut state = self.state();
         loop {
@@ -173,25 +172,27 @@ impl Queue {
     /// Writes one group. Returns whether the lead is still held.
     fn lead(&self, core: &Core) -> bool {
         let group = self.take_group();
-        let bytes: u64 = group.iter().map(|request| request.bytes).sum();
-        let mut guard = Panicking { queue: self, core, replies: Vec::with_capacity(group.len()) };
+        let replies = Vec::with_capacity(group.len());
+        let mut guard = Panicking { queue: self, core, replies, leads: true };
         let mut works = Vec::with_capacity(group.len());
         for request in group {
             works.push(request.work);
             guard.replies.push(request.reply);
         }
-        let outcomes = core.commit(works);
+        let leads = &mut guard.leads;
+        let mut committed = core.commit(works, || {
+            *leads = false;
+            self.hand_over();
+        });
+        let leads = guard.leads;
         let replies = std::mem::take(&mut guard.replies);
         drop(guard);
-        let keeps = bytes < OVERLAP_BYTES;
-        if !keeps {
-            self.hand_over();
-        }
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+        for (reply, outcome) in replies.into_iter().zip(committed.answers.drain(..)) {
             reply.send(outcome);
         }
+        drop(committed);
         core.chores.deliver();
-        keeps
+        leads
     }
 
     fn take_group(&self) -> Vec<Request> {
@@ -219,7 +220,7 @@ impl Queue {
         group
     }
 
-    /// Gives up the lead: to a thread that waits, else to the store's own thread, else to nobody.
+    /// Gives up the lead: to a thread that waits, else to one of the store's own, else to nobody.
     fn hand_over(&self) {
         let mut state = self.state();
         if state.waiting.is_empty() {
@@ -264,6 +265,7 @@ struct Panicking<'a> {
     queue: &'a Queue,
     core: &'a Core,
     replies: Vec<Reply>,
+    leads: bool,
 }
 
 impl Drop for Panicking<'_> {
@@ -273,7 +275,9 @@ impl Drop for Panicking<'_> {
         }
         self.core.poison("writing panicked".into());
         let mut state = self.queue.state();
-        state.led = false;
+        if self.leads {
+            state.led = false;
+        }
         let waiting = std::mem::take(&mut state.waiting);
         drop(state);
         let others = waiting.into_iter().map(|request| request.reply);

@@ -20,6 +20,8 @@ pub(super) struct Segment {
     pub(super) damaged: AtomicBool,
     /// Where its frames end; what is there is durable, as far as the store promises.
     pub(super) bytes: AtomicU64,
+    /// Everything before it has been synced.
+    pub(super) synced: AtomicU64,
     /// The bytes of the frames whose snapshots are in the index.
     pub(super) live_bytes: AtomicU64,
     pub(super) live_puts: AtomicU64,
@@ -42,6 +44,7 @@ impl Segment {
             sealed: AtomicBool::new(false),
             damaged: AtomicBool::new(false),
             bytes: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
             live_bytes: AtomicU64::new(0),
             live_puts: AtomicU64::new(0),
             puts: AtomicU64::new(0),

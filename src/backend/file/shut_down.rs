@@ -1,5 +1,7 @@
 //! Closing a store.
 
+use std::sync::atomic::Ordering;
+
 use super::core::Core;
 use super::fault::io_error;
 use super::names;
@@ -20,10 +22,12 @@ impl Core {
             // If it stays, the next opening removes it.
             let _ = self.disk.remove(&prepared.temporary);
         }
-        let Some(active) = &mut log.active else { return Ok(()) };
+        let Some(active) = &log.active else { return Ok(()) };
         let path = self.path(&names::segment(active.segment.id));
+        // What it was lengthened by need not stay; if it does, the next opening cuts it off.
+        let _ = active.segment.file.set_len(active.end);
         active.segment.file.sync().map_err(|error| io_error(OPERATION, &path, error))?;
-        active.synced = active.end;
+        active.segment.synced.store(active.end, Ordering::Relaxed);
         self.write_hints(active);
         let manifest = self.manifest(&log, &self.segments.all());
         self.commit_manifest(OPERATION, &manifest)

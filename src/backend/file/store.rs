@@ -77,7 +77,7 @@ struct Shared {
     queue: Arc<Queue>,
     // Stopped in this order, before the core is closed.
     keeper: Option<Keeper>,
-    writer: Option<JoinHandle<()>>,
+    writers: Vec<JoinHandle<()>>,
 }
 
 /// Records of up to this size are read, if they are in memory, on the thread that asks.
@@ -86,6 +86,8 @@ const INLINE_READ_BYTES: u32 = 256 << 10;
 const INLINE_PAGE_ITEMS: usize = 64;
 /// Puts of more bytes than this are encoded on a thread that may block.
 const INLINE_PUT_BYTES: usize = 1 << 20;
+/// Threads that write what tasks queue: one syncs a group while the other writes the next.
+const WRITERS: usize = 2;
 /// The deletes of one batch when many are made at once.
 const DELETES_PER_BATCH: usize = 8192;
 
@@ -115,12 +117,14 @@ impl FileStore {
             Error::new(ErrorKind::Store, "open a store", "no thread can be started")
                 .with_source(error)
         };
-        let writer = std::thread::Builder::new().name("snapfold-writer".into()).spawn({
-            let (core, queue) = (Arc::clone(&core), Arc::clone(&queue));
-            move || queue.run(&core)
-        });
-        let writer = writer.map_err(failed)?;
-        let mut shared = Shared { core, queue, keeper: None, writer: Some(writer) };
+        let mut shared = Shared { core, queue, keeper: None, writers: Vec::new() };
+        for _ in 0..WRITERS {
+            let writer = std::thread::Builder::new().name("snapfold-writer".into()).spawn({
+                let (core, queue) = (Arc::clone(&shared.core), Arc::clone(&shared.queue));
+                move || queue.run(&core)
+            });
+            shared.writers.push(writer.map_err(failed)?);
+        }
         if background {
             shared.keeper = Some(Keeper::start(&shared.core).map_err(failed)?);
         } else {
@@ -444,7 +448,7 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.keeper = None;
         self.queue.stop();
-        if let Some(writer) = self.writer.take() {
+        for writer in self.writers.drain(..) {
             // It panics with nothing that a caller could do anything about.
             let _ = writer.join();
         }

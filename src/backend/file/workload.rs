@@ -33,9 +33,13 @@ pub(super) enum Which {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Group(Vec<Doing>),
+    /// Groups that are each begun before the one before has landed.
+    Overlapping(Vec<Vec<Doing>>),
     Compact,
     Prepare,
-    Reopen { cleanly: bool },
+    Reopen {
+        cleanly: bool,
+    },
 }
 
 pub(super) fn generation(number: u64) -> Generation {
@@ -71,6 +75,10 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
             2 => Step::Reopen { cleanly: true },
             3 => Step::Reopen { cleanly: false },
             4 => Step::Prepare,
+            5..=7 => {
+                let puts = (0..3).map(|_| vec![put(&keys, &mut dice)]).collect();
+                Step::Overlapping(puts)
+            }
             _ => {
                 let works = 1 + random(&mut dice) % 3;
                 Step::Group((0..works).map(|_| doing(&keys, &mut dice)).collect())
@@ -82,9 +90,8 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
 }
 
 pub(super) fn doing(keys: &[AggregateKey], dice: &mut u64) -> Doing {
-    let key = keys[usize::try_from(random(dice) % 4).unwrap()].clone();
-    let version = 1 + random(dice) % 12;
-    let id = SnapshotId { generation: generation(random(dice) % 2), version };
+    let (key, id) = one(keys, dice);
+    let version = id.version;
     match random(dice) % 8 {
         0 => Doing::Delete { key, scope: Which::All },
         1 => Doing::Delete { key, scope: Which::Below(version) },
@@ -92,16 +99,24 @@ pub(super) fn doing(keys: &[AggregateKey], dice: &mut u64) -> Doing {
             key,
             scope: Which::Ids((1..=version).map(|version| SnapshotId { version, ..id }).collect()),
         },
-        _ => {
-            let many = 1 + random(dice) % 4;
-            let records = (0..many).map(|i| {
-                let id = SnapshotId { version: version + i * (random(dice) % 2), ..id };
-                (key.clone(), id, record(&key, id, dice))
-            });
-            let records = records.collect();
-            Doing::Put { records, replace: random(dice).is_multiple_of(4) }
-        }
+        _ => put(keys, dice),
     }
+}
+
+fn put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
+    let (key, id) = one(keys, dice);
+    let many = 1 + random(dice) % 4;
+    let records = (0..many).map(|i| {
+        let id = SnapshotId { version: id.version + i * (random(dice) % 2), ..id };
+        (key.clone(), id, record(&key, id, dice))
+    });
+    Doing::Put { records: records.collect(), replace: random(dice).is_multiple_of(4) }
+}
+
+fn one(keys: &[AggregateKey], dice: &mut u64) -> (AggregateKey, SnapshotId) {
+    let key = keys[usize::try_from(random(dice) % 4).unwrap()].clone();
+    let version = 1 + random(dice) % 12;
+    (key, SnapshotId { generation: generation(random(dice) % 2), version })
 }
 
 impl Doing {

@@ -72,8 +72,16 @@ struct State {
 #[derive(Clone, Debug, Default)]
 struct Inode {
     content: Vec<u8>,
+    /// Up to where it was ever written; what was only lengthened takes no space.
+    written: usize,
     durable: Vec<u8>,
     pending: Vec<Change>,
+}
+
+impl Inode {
+    fn used(&self) -> u64 {
+        self.written.min(self.content.len()) as u64
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -211,7 +219,8 @@ impl SimDisk {
             if content.len() < inode.content.len() && keep() {
                 content.resize(inode.content.len(), 0);
             }
-            Inode { durable: content.clone(), content, pending: Vec::new() }
+            let durable = content.clone();
+            Inode { written: content.len(), durable, content, pending: Vec::new() }
         });
         let next = State {
             inodes: inodes.collect(),
@@ -252,7 +261,7 @@ impl State {
         let mut inodes: Vec<_> = self.names.values().collect();
         inodes.sort_unstable();
         inodes.dedup();
-        inodes.iter().map(|inode| self.inodes[**inode].content.len() as u64).sum()
+        inodes.iter().map(|inode| self.inodes[**inode].used()).sum()
     }
 
     fn rename(&mut self, gone: Option<&Path>, there: Option<(&Path, usize)>) {
@@ -375,7 +384,7 @@ impl DiskFile for SimFile {
         bytes.truncate(state.most_per_write.unwrap_or(usize::MAX));
         let at = usize::try_from(offset).unwrap();
         if let Some(space) = state.space {
-            let len = state.inodes[self.inode].content.len();
+            let len = usize::try_from(state.inodes[self.inode].used()).unwrap();
             let room = usize::try_from(space.saturating_sub(state.used())).unwrap();
             bytes.truncate((len + room).saturating_sub(at));
             if bytes.is_empty() {
@@ -385,6 +394,7 @@ impl DiskFile for SimFile {
         let len = bytes.len();
         let change = Change::Write(at, bytes);
         let inode = &mut state.inodes[self.inode];
+        inode.written = inode.written.min(inode.content.len()).max(at + len);
         apply(&mut inode.content, &change);
         inode.pending.push(change);
         state.alive()?;
@@ -408,6 +418,7 @@ impl DiskFile for SimFile {
         state.call(Call::SetLen)?;
         let change = Change::SetLen(usize::try_from(len).unwrap());
         let inode = &mut state.inodes[self.inode];
+        inode.written = inode.written.min(usize::try_from(len).unwrap());
         apply(&mut inode.content, &change);
         inode.pending.push(change);
         state.alive()

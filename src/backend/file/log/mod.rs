@@ -1,7 +1,12 @@
 //! [`Log`]: the end of the log, where frames are appended.
 
+mod append;
+mod flight;
 mod group;
+mod plan;
 mod roll;
+#[cfg(test)]
+mod tests;
 mod work;
 
 use std::io::{self, IoSlice};
@@ -14,6 +19,11 @@ use super::hints::Hints;
 use super::layout::{Head, Seal};
 use super::segment::Segment;
 
+#[cfg(test)]
+pub(super) use flight::Flight;
+pub(super) use flight::Flights;
+#[cfg(test)]
+pub(super) use group::Begun;
 pub(super) use roll::encode_seal;
 pub(super) use work::{Answer, DeleteItem, PutItem, Work};
 
@@ -33,8 +43,8 @@ pub(super) struct Active {
     pub(super) segment: Arc<Segment>,
     /// Where the next frame goes.
     pub(super) end: u64,
-    /// Everything before it has been synced.
-    pub(super) synced: u64,
+    /// The length of the file, when last heard of: never less than `end`.
+    pub(super) file_bytes: u64,
     pub(super) hints: Hints,
     pub(super) seal: Seal,
 }
@@ -55,7 +65,9 @@ impl Log {
     /// How much of a segment is known to be durable.
     pub(super) fn durable_bytes(&self, segment: &Segment) -> u64 {
         match &self.active {
-            Some(active) if active.segment.id == segment.id => active.synced,
+            Some(active) if active.segment.id == segment.id => {
+                segment.synced.load(Ordering::Relaxed)
+            }
             _ => segment.bytes.load(Ordering::Relaxed),
         }
     }

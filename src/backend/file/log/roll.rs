@@ -67,12 +67,12 @@ impl Core {
 
     /// Whether a segment should be made ahead: the active one is more than half full.
     pub(in super::super) fn wants_segment(&self) -> bool {
-        self.log().wants_segment(self.config.segment_bytes)
+        self.log_with_flights().wants_segment(self.config.segment_bytes)
     }
 
     /// Keeps a segment that was made ahead; removes it if there is one already.
     pub(in super::super) fn offer(&self, prepared: Prepared) {
-        let mut log = self.log();
+        let mut log = self.log_with_flights();
         if log.next.is_none() {
             log.next = Some(prepared);
         } else {
@@ -116,6 +116,7 @@ impl Core {
                 Error::new(ErrorKind::OutOfSpace, "begin a segment", message)
             })?;
         segment.bytes.store(HEAD_BYTES, Ordering::Relaxed);
+        segment.synced.store(HEAD_BYTES, Ordering::Relaxed);
         let manifest = self.manifest(log, &self.segments.all());
         let listed = self.commit_manifest("begin a segment", &manifest);
         if let Err(error) = listed {
@@ -131,7 +132,7 @@ impl Core {
         let active = Active {
             segment,
             end: HEAD_BYTES,
-            synced: HEAD_BYTES,
+            file_bytes: HEAD_BYTES.max(self.zero_bytes()),
             hints: Hints::new(),
             seal: Seal { min_seq: u64::MAX, ..Seal::default() },
         };
@@ -149,11 +150,12 @@ impl Core {
             return Ok(());
         }
         let path = self.path(&names::segment(segment.id));
-        let bytes = encode_seal(active.seal, seq, segment.salt, active.end, active.synced);
+        let synced = segment.synced.load(Ordering::Relaxed);
+        let bytes = encode_seal(active.seal, seq, segment.salt, active.end, synced);
         let end = active.end + bytes.len() as u64;
         let write = || -> io::Result<()> {
             write_all(&*segment.file, active.end, &mut [IoSlice::new(&bytes)])?;
-            // Cuts off the zeros that were written ahead.
+            // Cuts off what the file was lengthened by.
             segment.file.set_len(end)
         };
         if let Err(error) = write() {
@@ -161,7 +163,8 @@ impl Core {
             return Err(io_error("begin a segment", &path, error));
         }
         segment.file.sync().map_err(|error| self.unknown("begin a segment", &path, error))?;
-        (active.end, active.synced) = (end, end);
+        active.end = end;
+        segment.synced.store(end, Ordering::Relaxed);
         segment.bytes.store(end, Ordering::Relaxed);
         segment.sealed.store(true, Ordering::Relaxed);
         Ok(())

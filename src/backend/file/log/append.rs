@@ -1,0 +1,169 @@
+//! Writing the frames of a group to the end of the log, and making them durable.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::config::Durability;
+use super::super::core::Core;
+use super::super::disk::write_all;
+use super::super::fault::io_error;
+use super::super::index::Place;
+use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ, padded};
+use super::super::names;
+use super::super::segment::Segment;
+use super::plan::{Effect, Planned};
+use super::{Active, Log};
+use crate::error::{Error, ErrorKind, Retry};
+
+const OPERATION: &str = "write to the log";
+
+/// Bodies up to this length are copied together; longer ones are written from where they are.
+const COPIED: usize = 1 << 10;
+
+/// The file is lengthened by so much at a time. What a crash leaves of it is scanned in vain.
+const LENGTHEN_BYTES: u64 = 4 << 20;
+
+/// Where the frames of a group are.
+pub(super) struct Written {
+    pub(super) segment: Arc<Segment>,
+    /// Where each frame begins.
+    pub(super) offsets: Vec<u64>,
+    /// Where the last one ends.
+    end: u64,
+}
+
+impl Core {
+    /// Writes the frames behind all others. They are not durable yet. After an error the log ends
+    /// where it did, and [`roll_back`](Self::roll_back) has to see to it that the file does too.
+    pub(super) fn append(&self, log: &mut Log, frames: &[Planned]) -> Result<Written, Error> {
+        let total: u64 = frames.iter().map(Planned::total_bytes).sum();
+        if log.next_seq + frames.len() as u64 > MAX_SEQ {
+            let message = "all sequence numbers are used up: move the snapshots to a new store";
+            return Err(Error::new(ErrorKind::OutOfSpace, OPERATION, message));
+        }
+        let Log { active: Some(active), next_seq, scratch, .. } = log else {
+            return Err(Error::new(ErrorKind::Store, OPERATION, "there is no segment"));
+        };
+        if active.end + total > Place::MAX_OFFSET {
+            let message = "the batch exceeds 2 GiB: split it";
+            return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
+        }
+        self.lengthen(active, active.end + total);
+        let offsets = encode(active, frames, *next_seq, scratch);
+        write(active, frames, scratch).map_err(|error| {
+            io_error(OPERATION, &self.path(&names::segment(active.segment.id)), error)
+        })?;
+        for (seq, frame) in (*next_seq..).zip(frames) {
+            active.add(seq, frame);
+        }
+        active.end += total;
+        *next_seq += frames.len() as u64;
+        Ok(Written { segment: Arc::clone(&active.segment), offsets, end: active.end })
+    }
+
+    /// Lengthens the file, if it is about to be written beyond its end, by more than that needs, so
+    /// that most syncs find no change of its length to make durable. Elsewhere such a hole would be
+    /// filled, or nobody has measured it.
+    fn lengthen(&self, active: &mut Active, end: u64) {
+        if cfg!(target_os = "linux") && end > active.file_bytes {
+            let ahead = end.next_multiple_of(LENGTHEN_BYTES).min(self.config.segment_bytes);
+            let bytes = ahead.max(end);
+            // If that fails the write lengthens it.
+            let lengthened = active.segment.file.set_len(bytes).is_ok();
+            active.file_bytes = if lengthened { bytes } else { end };
+        }
+    }
+
+    /// Makes what was written durable. Only one sync runs at any time: when two do, a failure of
+    /// the device may be told to just one of them.
+    pub(super) fn sync(&self, written: &Written) -> Result<(), Error> {
+        let segment = &written.segment;
+        if self.is_poisoned() {
+            // The sync before this one failed. Another may succeed though pages are lost.
+            let message = "the store stopped writing before this was synced; reopen it";
+            let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
+            return Err(error.with_retry(Retry::Unknown));
+        }
+        if self.config.durability == Durability::Sync {
+            let synced = segment.file.sync();
+            let path = || self.path(&names::segment(segment.id));
+            synced.map_err(|error| self.unknown(OPERATION, &path(), error))?;
+            segment.synced.fetch_max(written.end, Ordering::Relaxed);
+        }
+        segment.bytes.fetch_max(written.end, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Active {
+    /// Takes note of a frame that was written.
+    fn add(&mut self, seq: u64, frame: &Planned) {
+        let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
+        self.seal.min_seq = self.seal.min_seq.min(seq);
+        self.seal.max_seq = self.seal.max_seq.max(seq);
+        match &frame.effect {
+            Effect::Put { id, .. } => {
+                self.seal.puts += 1;
+                self.hints.push_put(seq, len, frame.tag, *id);
+                self.segment.count_put(seq);
+            }
+            Effect::Delete { scope, .. } => {
+                self.seal.deletes += 1;
+                self.hints.push_delete(seq, len, frame.tag, scope);
+                self.segment.count_delete(seq, frame.total_bytes());
+            }
+        }
+    }
+}
+
+/// Fills `scratch` with everything but the long bodies; returns where each frame begins.
+fn encode(active: &Active, frames: &[Planned], mut seq: u64, scratch: &mut Vec<u8>) -> Vec<u64> {
+    scratch.clear();
+    let durable_below = active.segment.synced.load(Ordering::Relaxed);
+    let mut offset = active.end;
+    let mut offsets = Vec::with_capacity(frames.len());
+    for planned in frames {
+        let frame = Frame {
+            kind: planned.kind,
+            more: planned.more,
+            seq,
+            body_bytes: u32::try_from(planned.body.len()).unwrap_or(u32::MAX),
+            body_checksum: planned.checksum,
+            durable_below,
+        };
+        scratch.extend_from_slice(&frame.to_bytes(active.segment.salt, offset));
+        if planned.body.len() <= COPIED {
+            scratch.extend_from_slice(&planned.body);
+        }
+        let padding = padded(planned.body.len() as u64) - planned.body.len() as u64;
+        scratch.extend(std::iter::repeat_n(0, usize::try_from(padding).unwrap_or(0)));
+        offsets.push(offset);
+        offset += frame.total_bytes();
+        seq += 1;
+    }
+    offsets
+}
+
+fn write(active: &Active, frames: &[Planned], scratch: &[u8]) -> io::Result<()> {
+    let mut pieces = Vec::with_capacity(frames.len() * 2 + 1);
+    let mut rest = scratch;
+    let head = usize::try_from(FRAME_BYTES).unwrap_or(0);
+    // The bytes at the start of `rest` that come before the next long body.
+    let mut before = 0;
+    for frame in frames {
+        let padding = usize::try_from(frame.total_bytes()).unwrap_or(0) - head - frame.body.len();
+        before += head;
+        if frame.body.len() <= COPIED {
+            before += frame.body.len() + padding;
+            continue;
+        }
+        let (copied, after) = rest.split_at_checked(before).unwrap_or_default();
+        pieces.push(IoSlice::new(copied));
+        pieces.push(IoSlice::new(&frame.body));
+        rest = after;
+        before = padding;
+    }
+    pieces.push(IoSlice::new(rest));
+    write_all(&*active.segment.file, active.end, &mut pieces)
+}

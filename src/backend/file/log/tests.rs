@@ -1,0 +1,150 @@
+//! Groups that overlap: one is written while the one before is synced. The promise: what is answered
+//! is durable and visible, a sync that fails takes everything down that was written behind it, and
+//! nobody who needs the log to himself sees half of it.
+
+use std::sync::{Arc, Barrier};
+
+use super::super::config::FileStoreConfig;
+use super::super::core::Core;
+use super::super::disk::sim::{Call, SimDisk, Survival};
+use super::super::open;
+use super::{Answer, Begun, Flight, Work};
+use crate::envelope::RecordBuilder;
+use crate::error::{Error, Retry};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::store::{PutOptions, PutOutcome, Selection};
+use crate::timestamp::Timestamp;
+
+fn open(disk: &SimDisk) -> Core {
+    let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+    let core = open::open(Arc::new(disk.clone()), config).unwrap();
+    // A store's first group makes the first segment.
+    core.commit(vec![put(&core, 1)], || ());
+    core
+}
+
+fn key() -> AggregateKey {
+    AggregateKey::new("k", "a").unwrap()
+}
+
+fn put(core: &Core, version: u64) -> Work {
+    let generation = Generation { schema_version: 1, fingerprint: 1 };
+    let record = RecordBuilder::new(key(), generation, version, Timestamp::from_seconds(1));
+    core.put_work(vec![record.build(b"state").unwrap()], PutOptions::default()).unwrap()
+}
+
+fn begin(core: &Core, work: Work) -> Flight<'_> {
+    match core.begin(vec![work]) {
+        Begun::Written(flight) => flight,
+        Begun::Done(_) | Begun::Alone(_) => panic!("the group does not share the log"),
+    }
+}
+
+fn land(core: &Core, flight: Flight<'_>) -> Result<Answer, Error> {
+    flight.land(core.flights.turn()).answers.remove(0)
+}
+
+fn versions(core: &Core) -> Vec<u64> {
+    let items = core.index.list(core.tag(&key()), u64::MAX, |_, _| true);
+    let mut versions: Vec<_> = items.iter().map(|item| item.version).collect();
+    versions.sort_unstable();
+    versions
+}
+
+#[test]
+fn a_group_is_visible_when_it_has_landed_and_not_before() {
+    let disk = SimDisk::new(1);
+    let core = open(&disk);
+    let (first, second) = (begin(&core, put(&core, 2)), begin(&core, put(&core, 3)));
+    assert_eq!(versions(&core), [1]);
+    land(&core, first).unwrap();
+    assert_eq!(versions(&core), [1, 2]);
+    land(&core, second).unwrap();
+    assert_eq!(versions(&core), [1, 2, 3]);
+    drop(core);
+    assert_eq!(versions(&open(&disk.after_crash(Survival::Nothing))), [1, 2, 3]);
+}
+
+#[test]
+fn a_failed_sync_takes_down_what_was_written_behind_it_and_is_not_followed_by_another() {
+    let disk = SimDisk::new(2);
+    let core = open(&disk);
+    let (first, second) = (begin(&core, put(&core, 2)), begin(&core, put(&core, 3)));
+    let syncs = disk.count(Call::Sync);
+    disk.fail(Call::Sync, syncs + 1, std::io::ErrorKind::Other);
+    assert_eq!(land(&core, first).unwrap_err().retry(), Retry::Unknown);
+    assert_eq!(land(&core, second).unwrap_err().retry(), Retry::Unknown);
+    assert_eq!(disk.count(Call::Sync), syncs + 1);
+    assert_eq!(versions(&core), [1]);
+}
+
+#[test]
+fn a_write_that_fails_behind_another_group_is_tried_again_when_that_has_landed() {
+    let disk = SimDisk::new(3);
+    let core = open(&disk);
+    let first = begin(&core, put(&core, 2));
+    disk.fail(Call::Write, disk.count(Call::Write) + 1, std::io::ErrorKind::Other);
+    let syncs = disk.count(Call::Sync);
+    let Begun::Alone(second) = core.begin(vec![put(&core, 3)]) else { panic!("it was written") };
+    // Taking it back needs a sync, of which there is one at a time.
+    assert_eq!(disk.count(Call::Sync), syncs);
+    land(&core, first).unwrap();
+    core.commit_alone(second).remove(0).unwrap();
+    drop(core);
+    assert_eq!(versions(&open(&disk.after_crash(Survival::Nothing))), [1, 2, 3]);
+}
+
+#[test]
+fn what_depends_on_a_group_waits_until_it_has_landed() {
+    let core = open(&SimDisk::new(4));
+    let first = begin(&core, put(&core, 2));
+    let same = core.begin(vec![put(&core, 2)]);
+    let delete = core.delete_work(&key(), Selection::All).unwrap().unwrap();
+    let delete = core.begin(vec![delete]);
+    let (Begun::Alone(same), Begun::Alone(delete)) = (same, delete) else {
+        panic!("they share the log")
+    };
+    land(&core, first).unwrap();
+    let Ok(Answer::Put(outcomes)) = core.commit_alone(same).remove(0) else { panic!("refused") };
+    assert_eq!(outcomes, [PutOutcome::Existing { identical: true }]);
+    let Ok(Answer::Delete(deleted)) = core.commit_alone(delete).remove(0) else {
+        panic!("refused")
+    };
+    assert_eq!(deleted.snapshots, 2);
+}
+
+#[test]
+fn whoever_takes_the_log_finds_everything_visible_that_was_written() {
+    let core = open(&SimDisk::new(5));
+    for version in 2..200 {
+        let flight = begin(&core, put(&core, version));
+        let started = Barrier::new(2);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                started.wait();
+                let log = core.log();
+                assert_eq!(versions(&core).last(), Some(&version));
+                drop(log);
+            });
+            started.wait();
+            land(&core, flight).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_group_that_panics_stops_writing_and_keeps_nobody_waiting() {
+    let core = open(&SimDisk::new(6));
+    let panicked = std::thread::scope(|scope| {
+        let flight = begin(&core, put(&core, 2));
+        scope
+            .spawn(move || {
+                let _flight = flight;
+                panic!("on purpose");
+            })
+            .join()
+    });
+    assert!(panicked.is_err() && core.is_poisoned());
+    drop(core.log());
+}
