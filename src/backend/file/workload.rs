@@ -53,6 +53,10 @@ pub(super) fn record(key: &AggregateKey, id: SnapshotId, dice: &mut u64) -> Reco
         2 => 5000,
         _ => random(dice) % 600,
     };
+    record_of(len, key, id, dice)
+}
+
+fn record_of(len: u64, key: &AggregateKey, id: SnapshotId, dice: &mut u64) -> Record {
     let mut payload = vec![0; usize::try_from(len).unwrap()];
     for byte in &mut payload {
         *byte = u8::try_from(random(dice) & 0xff).unwrap();
@@ -75,10 +79,7 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
             2 => Step::Reopen { cleanly: true },
             3 => Step::Reopen { cleanly: false },
             4 => Step::Prepare,
-            5..=7 => {
-                let puts = (0..3).map(|_| vec![put(&keys, &mut dice)]).collect();
-                Step::Overlapping(puts)
-            }
+            5..=7 => Step::Overlapping((0..3).map(|_| vec![small_put(&keys, &mut dice)]).collect()),
             _ => {
                 let works = 1 + random(&mut dice) % 3;
                 Step::Group((0..works).map(|_| doing(&keys, &mut dice)).collect())
@@ -109,6 +110,17 @@ fn put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
     let records = (0..many).map(|i| {
         let id = SnapshotId { version: id.version + i * (random(dice) % 2), ..id };
         (key.clone(), id, record(&key, id, dice))
+    });
+    Doing::Put { records: records.collect(), replace: random(dice).is_multiple_of(4) }
+}
+
+/// Several of these fit into a segment, and often put the same snapshot.
+fn small_put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
+    let (key, id) = one(keys, dice);
+    let many = 1 + random(dice) % 2;
+    let records = (0..many).map(|i| {
+        let id = SnapshotId { generation: generation(1), version: 1 + id.version % 4 + i };
+        (key.clone(), id, record_of(random(dice) % 200, &key, id, dice))
     });
     Doing::Put { records: records.collect(), replace: random(dice).is_multiple_of(4) }
 }

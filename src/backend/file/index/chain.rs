@@ -18,11 +18,18 @@ impl Link {
         (self != Self::NONE && self.0 & Self::TREE != 0).then_some((self.0 & !Self::TREE) as usize)
     }
 
+    fn to(node: usize) -> Self {
+        // 2^31 nodes of one shard are 48 GiB, 3 TiB of all: memory ends before the numbers do.
+        Self(u32::try_from(node).unwrap_or(u32::MAX))
+    }
+
     fn node(self) -> Option<usize> {
         (self.0 & Self::TREE == 0).then_some(self.0 as usize)
     }
 }
 
+/// Chains of up to so many nodes are put in order as they grow: it takes a millisecond or two.
+const MOST_ORDERED: usize = 1 << 16;
 /// A list longer than this becomes a tree, so that no number of versions makes a search slow.
 const LONGEST_LIST: usize = 32;
 
@@ -40,7 +47,9 @@ pub(super) struct Chains {
     free: Link,
     trees: Vec<Tree>,
     free_trees: Vec<u32>,
-    /// Grows in large steps, for speed, until [`settle`](Self::settle).
+    /// How many nodes there were when they were last put in order.
+    ordered: usize,
+    /// Grows in large steps, for speed, until [`order`](Self::order).
     pub(super) loading: bool,
 }
 
@@ -51,14 +60,38 @@ impl Chains {
             free: Link::NONE,
             trees: Vec::new(),
             free_trees: Vec::new(),
+            ordered: 0,
             loading: false,
         }
     }
 
-    /// Gives back the memory that growing in large steps took.
-    pub(super) fn settle(&mut self) {
+    /// Whether [`order`](Self::order) is worth its time.
+    pub(super) fn is_unordered(&self) -> bool {
+        let len = self.nodes.len();
+        !self.loading && len > self.ordered + self.ordered / 4 + 64 && len <= MOST_ORDERED
+    }
+
+    /// Puts the nodes of each list one behind the other, so that a search through it runs within a
+    /// cache line or two, and gives back memory that is not used. `links` are all there are.
+    pub(super) fn order<'a>(&mut self, links: impl Iterator<Item = &'a mut Link>) {
+        let mut nodes = Vec::new();
+        nodes.reserve_exact(self.nodes.len());
+        for link in links {
+            let mut at = link.node().and_then(|node| self.nodes.get(node));
+            if at.is_some() {
+                *link = Link::to(nodes.len());
+            }
+            while let Some(node) = at {
+                at = node.next.node().and_then(|next| self.nodes.get(next));
+                let next = if at.is_some() { Link::to(nodes.len() + 1) } else { Link::NONE };
+                nodes.push(Node { packed: node.packed, next });
+            }
+        }
+        nodes.shrink_to_fit();
+        self.ordered = nodes.len();
+        self.nodes = nodes;
+        self.free = Link::NONE;
         self.loading = false;
-        self.nodes.shrink_to_fit();
     }
 
     /// The snapshots behind `link` with versions at or below `at_most`, newest first.
@@ -209,8 +242,7 @@ impl Chains {
             self.nodes.reserve_exact(len / 32 + 16);
         }
         self.nodes.push(Node { packed, next });
-        // 2^31 nodes of one shard are 48 GiB, 3 TiB of all: memory ends before the numbers do.
-        Link(u32::try_from(len).unwrap_or(u32::MAX))
+        Link::to(len)
     }
 
     fn grow_tree(&mut self, link: Link) -> Link {

@@ -54,11 +54,15 @@ impl Shard {
     /// Gives back the memory that growing in large steps took.
     pub(super) fn settle(&mut self) {
         self.loading = false;
-        self.chains.settle();
+        self.order();
         let homes = self.used + self.used / 6 + 8;
         if self.homes > homes {
             self.resize(homes);
         }
+    }
+
+    fn order(&mut self) {
+        self.chains.order(self.slots.iter_mut().map(|slot| &mut slot.older));
     }
 
     /// The number of aggregates.
@@ -111,6 +115,9 @@ impl Shard {
         if item.version > newest.version {
             slot.older = self.chains.push(slot.older, newest);
             slot.newest = Packed::new(item);
+            if self.chains.is_unordered() {
+                self.order();
+            }
             return None;
         }
         self.chains.insert(&mut slot.older, item)
