@@ -405,6 +405,26 @@ fn retention(c: &mut Criterion) {
     reclaim.sort_by_key(|a| a.0);
     let (took, space) = reclaim[reclaim.len() / 2];
     println!("retention: space back in {took:?} (median), then {space:.3} of the live bytes");
+    let mut raw: Vec<_> = (0..3).map(|_| raw_remove(10)).collect();
+    raw.sort();
+    println!("retention: to remove ten plain files of that size takes {:?} (median)", raw[1]);
+}
+
+/// Removes files of 64 MiB, about as many as retention leaves with nothing in them.
+fn raw_remove(files: u32) -> Duration {
+    let dir = scratch();
+    let path = |number: u32| dir.path().join(number.to_string());
+    let bytes = vec![0x5a; 64 << 20];
+    for number in 0..files {
+        let mut file = File::create(path(number)).unwrap();
+        file.write_all(&bytes).unwrap();
+        file.sync_all().unwrap();
+    }
+    let began = Instant::now();
+    for number in 0..files {
+        std::fs::remove_file(path(number)).unwrap();
+    }
+    began.elapsed()
 }
 
 fn main() {

@@ -88,10 +88,13 @@ impl Core {
     }
 
     /// Deletes below a version, of many aggregates.
-    pub(super) fn delete_below_work(&self, deletes: &[(AggregateKey, u64)]) -> Result<Work, Error> {
+    pub(super) fn delete_below_work(
+        &self,
+        deletes: &[(Tag, &(AggregateKey, u64))],
+    ) -> Result<Work, Error> {
         self.check_writable("delete snapshots")?;
-        let item = |(key, version): &(AggregateKey, u64)| {
-            Self::delete_item(self.tag(key), key, Scope::Below(*version))
+        let item = |(tag, (key, version)): &(Tag, &(AggregateKey, u64))| {
+            Self::delete_item(*tag, key, Scope::Below(*version))
         };
         Ok(Work::Delete { items: deletes.iter().filter_map(item).collect() })
     }

@@ -195,14 +195,18 @@ impl FileStore {
     /// as as many calls of `delete`, in a few writes. Blocks until all is durable.
     ///
     /// # Errors
-    /// As for `delete`. Of a long list a first part may be deleted when it fails.
+    /// As for `delete`. Of a long list a part may be deleted when it fails.
     pub fn delete_below_blocking(
         &self,
         aggregates: &[(AggregateKey, u64)],
     ) -> Result<Deleted, Error> {
+        let core = &self.0.core;
+        // In the order of the index, neighbours are looked up one after the other.
+        let mut tagged: Vec<_> = aggregates.iter().map(|of| (core.tag(&of.0), of)).collect();
+        tagged.sort_unstable_by_key(|(tag, _)| *tag);
         let mut sum = Deleted::default();
-        for part in aggregates.chunks(DELETES_PER_BATCH) {
-            let work = self.0.core.delete_below_work(part)?;
+        for part in tagged.chunks(DELETES_PER_BATCH) {
+            let work = core.delete_below_work(part)?;
             sum = [sum, self.0.write(work).map(deleted)?].into_iter().sum();
         }
         Ok(sum)

@@ -66,6 +66,11 @@ impl Index {
         item.map(with)
     }
 
+    /// Whether an aggregate has a snapshot that is `wanted`.
+    pub(super) fn any(&self, tag: Tag, mut wanted: impl FnMut(&Item) -> bool) -> bool {
+        self.read(tag).walk(tag, u64::MAX).any(|item| wanted(&item))
+    }
+
     /// The snapshots of an aggregate at or below `at_most` as long as `wanted` holds, newest first.
     pub(super) fn list(
         &self,

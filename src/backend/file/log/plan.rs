@@ -160,11 +160,7 @@ impl Core {
         let first = plan.frames.len();
         for item in items {
             let covers = self.covers(&item.scope);
-            let found = self.index.list(item.tag, u64::MAX, |found, _| {
-                // One is enough to know that the frame is needed.
-                !found.last().is_some_and(&covers)
-            });
-            if !found.iter().any(covers) {
+            if !self.index.any(item.tag, covers) {
                 continue;
             }
             plan.frames.push(Planned {

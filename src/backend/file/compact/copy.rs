@@ -1,0 +1,159 @@
+//! Copying what counts out of a segment.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::core::Core;
+use super::super::fault::{corrupt, io_error};
+use super::super::hints::{Hint, Hints, What};
+use super::super::index::{Item, Place};
+use super::super::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
+use super::super::names;
+use super::super::open;
+use super::super::plan::{self, Candidate};
+use super::super::scan::{Scanner, Step};
+use super::super::segment::Segment;
+use super::output::{Moved, Output};
+use super::{OPERATION, Pace};
+use crate::checksum::crc32;
+use crate::error::Error;
+
+/// So much is copied in one write.
+const FLUSH_BYTES: usize = 1 << 20;
+/// Where a frame's body begins: [`FRAME_BYTES`].
+const HEAD: usize = 24;
+
+/// A frame that counts.
+struct Live {
+    hint: Hint,
+    /// What the index says of a put.
+    item: Option<Item>,
+}
+
+impl Core {
+    /// Copies what counts in `victim`; false if `pace` says to stop.
+    pub(super) fn copy_live(
+        &self,
+        victim: &Arc<Segment>,
+        others: &[Candidate],
+        output: &mut Option<Output>,
+        pace: Pace<'_>,
+    ) -> Result<bool, Error> {
+        let hints = self.hints_of(victim)?;
+        let mut result = Ok(true);
+        let whole = hints.read(|hint| {
+            if matches!(result, Ok(true))
+                && let Some(live) = self.live(victim, others, hint)
+            {
+                result = self.copy_frame(victim, &live, output, pace);
+            }
+        });
+        if whole.is_none() {
+            return Err(self.damaged(victim, HEAD_BYTES));
+        }
+        result
+    }
+
+    /// `None` if the frame does not count: a put that the index does not refer to, or a delete that
+    /// is not needed.
+    fn live(&self, victim: &Segment, others: &[Candidate], hint: Hint) -> Option<Live> {
+        let item = match &hint.what {
+            What::Put(id) => {
+                let generation = self.generations.find(id.generation)?;
+                let item = self.index.exact(hint.tag, generation, id.version, |item| item)?;
+                let here = item.place.slot == victim.slot && item.place.offset == hint.offset;
+                Some(here.then_some(item)?)
+            }
+            What::Delete(_) => {
+                plan::needed(hint.seq, others).then_some(())?;
+                None
+            }
+        };
+        Some(Live { hint, item })
+    }
+
+    fn copy_frame(
+        &self,
+        victim: &Segment,
+        live: &Live,
+        output: &mut Option<Output>,
+        pace: Pace<'_>,
+    ) -> Result<bool, Error> {
+        let Live { hint, item } = live;
+        let (frame, bytes) = self.frame_at(victim, hint)?;
+        if output.is_none() {
+            *output = Some(Output::new(self.prepare(0)?));
+        }
+        let Some(output) = output else { return Ok(true) };
+        let offset = output.push(frame, bytes.get(HEAD..).unwrap_or_default());
+        match (&hint.what, *item) {
+            (What::Put(id), Some(from)) => {
+                output.seal.puts += 1;
+                output.hints.push_put(hint.seq, hint.body_bytes, hint.tag, *id);
+                // The slot is known once the segment has one.
+                let to = Place { offset, ..from.place };
+                output.moved.push(Moved { tag: hint.tag, from, to });
+            }
+            (What::Delete(scope), _) => {
+                output.seal.deletes += 1;
+                output.hints.push_delete(hint.seq, hint.body_bytes, hint.tag, scope);
+            }
+            (What::Put(_), None) => {}
+        }
+        if output.buffer.len() < FLUSH_BYTES {
+            return Ok(true);
+        }
+        let written = output.buffer.len() as u64;
+        output.flush().map_err(|error| output.error(error))?;
+        Ok(pace(written))
+    }
+
+    /// A whole frame and its bytes, checked: damage must not spread to a file with valid checksums.
+    fn frame_at(&self, victim: &Segment, hint: &Hint) -> Result<(Frame, Vec<u8>), Error> {
+        let total = FRAME_BYTES + u64::from(hint.body_bytes);
+        let read = victim.file.read(hint.offset, usize::try_from(total).unwrap_or(usize::MAX));
+        let bytes = read
+            .map_err(|error| io_error(OPERATION, &self.path(&names::segment(victim.id)), error))?;
+        let frame = Frame::parse(&bytes, victim.salt, hint.offset);
+        let body = bytes.get(HEAD..).unwrap_or_default();
+        match frame {
+            Some(frame) if frame.seq == hint.seq && crc32(body) == frame.body_checksum => {
+                Ok((frame, bytes))
+            }
+            _ => Err(self.damaged(victim, hint.offset)),
+        }
+    }
+
+    fn damaged(&self, segment: &Segment, offset: u64) -> Error {
+        segment.damaged.store(true, Ordering::Relaxed);
+        let path = self.path(&names::segment(segment.id));
+        corrupt(OPERATION, &path, format!("damaged at offset {offset}: it is left to a repair"))
+    }
+
+    /// The hints of a sealed segment: from its index file, or from a scan.
+    fn hints_of(&self, segment: &Segment) -> Result<Hints, Error> {
+        let bytes = segment.bytes.load(Ordering::Relaxed);
+        let path = self.path(&names::hints(segment.id));
+        let read = open::read_whole(&*self.disk, &path).ok();
+        let hints = read.and_then(|read| Hints::parse(&read, segment.salt, self.secret));
+        if let Some(hints) = hints.filter(|hints| hints.covered() + SEAL_BYTES == bytes) {
+            return Ok(hints);
+        }
+        let mut hints = Hints::new();
+        let mut scanner = Scanner::new(&*segment.file, segment.salt, HEAD_BYTES, bytes);
+        loop {
+            let at = scanner.at;
+            let step = scanner.step().map_err(|error| {
+                io_error(OPERATION, &self.path(&names::segment(segment.id)), error)
+            })?;
+            match step {
+                Step::Frame(frame, _) if frame.kind == Kind::Seal => return Ok(hints),
+                Step::Frame(frame, body) => {
+                    open::push(&mut hints, &frame, body, self.secret)
+                        .map_err(|_| self.damaged(segment, at))?;
+                }
+                Step::End | Step::Bad(_) => return Err(self.damaged(segment, at)),
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Compaction: copies what is live out of segments that are mostly dead, and removes them.
+
+mod copy;
+mod output;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::core::Core;
+use super::index::{Item, Place};
+use super::layout::{FRAME_BYTES, HEAD_BYTES, SEAL_BYTES, padded};
+use super::log::Active;
+use super::names;
+use super::plan::{self, Candidate};
+use super::segment::Segment;
+use crate::error::{Error, ErrorKind};
+use output::{Moved, Output};
+
+const OPERATION: &str = "compact the log";
+
+/// What compaction did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// The number of files that were removed.
+    pub removed: u64,
+    /// The bytes of those files.
+    pub freed_bytes: u64,
+    /// The bytes that were copied into new files.
+    pub copied_bytes: u64,
+}
+
+/// Told how many bytes were copied; says whether to go on.
+pub(super) type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+
+impl Core {
+    /// Rewrites segments until none is worth it, or `pace` says to stop.
+    pub(super) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
+        let _maintenance = self.maintenance();
+        let mut sum = Compacted::default();
+        let most = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
+        let mut room = most;
+        loop {
+            self.check_writable(OPERATION)?;
+            let round = match self.compact_round(room, pace) {
+                // What is nearly dead can be copied into the space of the reserve.
+                Err(error) if error.kind() == ErrorKind::OutOfSpace && room == most => {
+                    self.release_reserve();
+                    room = self.config.reserve_bytes.min(most / 2);
+                    continue;
+                }
+                round => round?,
+            };
+            let Some(round) = round else { return Ok(sum) };
+            sum.removed += round.removed;
+            sum.freed_bytes += round.freed_bytes;
+            sum.copied_bytes += round.copied_bytes;
+        }
+    }
+
+    /// Whether [`compact`](Self::compact) has something to do.
+    pub(super) fn wants_compaction(&self) -> bool {
+        let all: Vec<_> = self.segments.all().iter().map(|segment| candidate(segment)).collect();
+        !plan::choose(&all, self.config.compact_at, self.config.segment_bytes).is_empty()
+    }
+
+    fn compact_round(&self, room: u64, pace: Pace<'_>) -> Result<Option<Compacted>, Error> {
+        let segments = self.segments.all();
+        let all: Vec<_> = segments.iter().map(|segment| candidate(segment)).collect();
+        let chosen = plan::choose(&all, self.config.compact_at, room);
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let others: Vec<_> = all.iter().filter(|one| !chosen.contains(&one.id)).copied().collect();
+        let victims: Vec<_> =
+            segments.into_iter().filter(|segment| chosen.contains(&segment.id)).collect();
+        let mut output = None;
+        for victim in &victims {
+            match self.copy_live(victim, &others, &mut output, pace) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.discard(output);
+                    return Ok(None);
+                }
+                Err(error) => {
+                    self.discard(output);
+                    return Err(error);
+                }
+            }
+        }
+        let copied_bytes = output.as_ref().map_or(0, |output| output.end() - HEAD_BYTES);
+        self.replace(&victims, output)?;
+        let freed_bytes = victims.iter().map(|one| one.bytes.load(Ordering::Relaxed)).sum();
+        Ok(Some(Compacted { removed: victims.len() as u64, freed_bytes, copied_bytes }))
+    }
+
+    /// Puts the output in the place of the victims.
+    fn replace(&self, victims: &[Arc<Segment>], output: Option<Output>) -> Result<(), Error> {
+        let new = match output {
+            Some(mut output) => {
+                if let Err(error) = output.finish() {
+                    let error = output.error(error);
+                    self.discard(Some(output));
+                    return Err(error);
+                }
+                Some(output)
+            }
+            None => None,
+        };
+        let mut log = self.log();
+        let added = match &new {
+            None => None,
+            Some(output) => {
+                let added = self.segments.add(|slot| output.segment(slot));
+                let Some(added) = added else {
+                    self.discard(new);
+                    let message = "the store has too many segments";
+                    return Err(Error::new(ErrorKind::OutOfSpace, OPERATION, message));
+                };
+                Some(added)
+            }
+        };
+        let retired_before = log.retired.len();
+        log.retired.extend(victims.iter().map(|victim| victim.id));
+        let manifest = self.manifest(&log, &self.segments.all());
+        if let Err(error) = self.commit_manifest(OPERATION, &manifest) {
+            log.retired.truncate(retired_before);
+            if let Some(added) = added {
+                self.segments.remove(added.slot);
+            }
+            if !self.is_poisoned() {
+                self.discard(new);
+            }
+            return Err(error);
+        }
+        drop(log);
+        if let (Some(output), Some(segment)) = (new, added) {
+            let name = self.path(&names::segment(segment.id));
+            self.disk
+                .rename(&output.prepared.temporary, &name)
+                .map_err(|error| self.unknown(OPERATION, &name, error))?;
+            self.swap(output, &segment);
+        }
+        self.unlink(victims);
+        Ok(())
+    }
+
+    /// Lets the index refer to the copies. What was deleted or replaced meanwhile stays so.
+    fn swap(&self, output: Output, segment: &Arc<Segment>) {
+        for Moved { tag, from, to } in &output.moved {
+            let to = Item { version: from.version, place: Place { slot: segment.slot, ..*to } };
+            let bytes = FRAME_BYTES + padded(to.place.len.into());
+            segment.add_live(bytes);
+            if !self.index.swap(*tag, from, to) {
+                segment.drop_live(bytes);
+            }
+        }
+        let Output { hints, seal, written, .. } = output;
+        let segment = Arc::clone(segment);
+        self.write_hints(&Active { segment, end: written, file_bytes: written, hints, seal });
+    }
+
+    /// Removes the files of segments that the manifest does not list any more. Readers that hold
+    /// one open go on reading it.
+    fn unlink(&self, victims: &[Arc<Segment>]) {
+        let mut all_gone = true;
+        for victim in victims {
+            self.segments.remove(victim.slot);
+            all_gone &= self.disk.remove(&self.path(&names::segment(victim.id))).is_ok();
+            // There may be none.
+            let _ = self.disk.remove(&self.path(&names::hints(victim.id)));
+        }
+        if all_gone && self.disk.sync_dir(self.dir()).is_ok() {
+            let mut log = self.log();
+            log.retired.retain(|id| !victims.iter().any(|victim| victim.id == *id));
+        }
+    }
+
+    fn discard(&self, output: Option<Output>) {
+        if let Some(output) = output {
+            let _ = self.disk.remove(&output.prepared.temporary);
+        }
+    }
+}
+
+fn candidate(segment: &Segment) -> Candidate {
+    let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    Candidate {
+        id: segment.id,
+        movable: segment.sealed.load(Ordering::Relaxed) && !segment.damaged.load(Ordering::Relaxed),
+        bytes: get(&segment.bytes),
+        live_bytes: get(&segment.live_bytes),
+        puts: get(&segment.puts),
+        live_puts: get(&segment.live_puts),
+        delete_bytes: get(&segment.delete_bytes),
+        min_put_seq: get(&segment.min_put_seq),
+        max_delete_seq: get(&segment.max_delete_seq),
+    }
+}

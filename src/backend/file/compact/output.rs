@@ -1,0 +1,99 @@
+//! [`Output`]: the segment that compaction copies into.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::super::disk::write_all;
+use super::super::fault::io_error;
+use super::super::hints::{Hints, What};
+use super::super::index::{Item, Place};
+use super::super::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Seal, padded};
+use super::super::log::{Prepared, encode_seal};
+use super::super::segment::Segment;
+use super::super::tag::Tag;
+use super::OPERATION;
+use crate::error::Error;
+
+/// A snapshot that was copied.
+pub(super) struct Moved {
+    pub(super) tag: Tag,
+    pub(super) from: Item,
+    pub(super) to: Place,
+}
+
+/// The copy in the making.
+pub(super) struct Output {
+    pub(super) prepared: Prepared,
+    pub(super) hints: Hints,
+    pub(super) seal: Seal,
+    pub(super) buffer: Vec<u8>,
+    /// Where the buffer begins in the file.
+    pub(super) written: u64,
+    pub(super) moved: Vec<Moved>,
+}
+
+impl Output {
+    pub(super) fn new(prepared: Prepared) -> Self {
+        Self {
+            prepared,
+            hints: Hints::new(),
+            seal: Seal { min_seq: u64::MAX, ..Seal::default() },
+            buffer: Vec::new(),
+            written: HEAD_BYTES,
+            moved: Vec::new(),
+        }
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.written + self.buffer.len() as u64
+    }
+
+    /// Adds a frame, under its old sequence number and outside of any batch: all of its batch has
+    /// been seen to be whole.
+    pub(super) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
+        let offset = self.end();
+        let frame = Frame { more: false, durable_below: offset, ..frame };
+        self.buffer.extend_from_slice(&frame.to_bytes(self.prepared.head.salt, offset));
+        self.buffer.extend_from_slice(body);
+        let padding = padded(body.len() as u64) - body.len() as u64;
+        self.buffer.extend(std::iter::repeat_n(0, usize::try_from(padding).unwrap_or(0)));
+        self.seal.min_seq = self.seal.min_seq.min(frame.seq);
+        self.seal.max_seq = self.seal.max_seq.max(frame.seq);
+        offset
+    }
+
+    pub(super) fn error(&self, error: io::Error) -> Error {
+        io_error(OPERATION, &self.prepared.temporary, error)
+    }
+
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        write_all(&*self.prepared.file, self.written, &mut [IoSlice::new(&self.buffer)])?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        let salt = self.prepared.head.salt;
+        let seal = encode_seal(self.seal, self.seal.max_seq, salt, self.end(), self.end());
+        self.buffer.extend_from_slice(&seal);
+        self.flush()?;
+        self.prepared.file.sync()
+    }
+
+    pub(super) fn segment(&self, slot: u32) -> Segment {
+        let head = self.prepared.head;
+        let segment = Segment::new(head.id, slot, head.salt, Arc::clone(&self.prepared.file));
+        segment.sealed.store(true, Ordering::Relaxed);
+        segment.bytes.store(self.written, Ordering::Relaxed);
+        // Counted before the segment is known to anyone, so that no delete is dropped in between.
+        self.hints.read(|hint| match hint.what {
+            What::Put(_) => segment.count_put(hint.seq),
+            What::Delete(_) => {
+                segment.count_delete(hint.seq, FRAME_BYTES + padded(hint.body_bytes.into()));
+            }
+        });
+        segment
+    }
+}
