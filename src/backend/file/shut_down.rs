@@ -8,7 +8,7 @@ use crate::error::Error;
 const OPERATION: &str = "close a store";
 
 impl Core {
-    /// Ends all use: syncs, writes the index file of the active segment, and notes in the manifest
+    /// Ends all use: cuts off what was not used, syncs, writes the index file of the active segment, and notes in the manifest
     /// how long it is. Does nothing the second time.
     pub(super) fn shut_down(&self) -> Result<(), Error> {
         if !self.close() || self.is_poisoned() {
@@ -22,7 +22,13 @@ impl Core {
         }
         let Some(active) = &mut log.active else { return Ok(()) };
         let path = self.path(&names::segment(active.segment.id));
-        active.segment.file.sync().map_err(|error| io_error(OPERATION, &path, error))?;
+        let file = &active.segment.file;
+        // What was filled with zeros ahead of use is no part of a closed store.
+        let cut = |len| if len > active.end { file.set_len(active.end) } else { Ok(()) };
+        file.len()
+            .and_then(cut)
+            .and_then(|()| file.sync())
+            .map_err(|error| io_error(OPERATION, &path, error))?;
         active.synced = active.end;
         self.write_hints(active);
         let manifest = self.manifest(&log, &self.segments.all());
