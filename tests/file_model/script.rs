@@ -107,6 +107,7 @@ pub(crate) enum Step {
     /// A stored snapshot is made again at another time, and put: the same payload.
     Again {
         which: usize,
+        replace: bool,
         by: By,
     },
     PutTooLong {
@@ -183,7 +184,7 @@ impl Settings {
 
 pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let durability = prop_oneof![Just(Durability::Sync), Just(Durability::Os)];
-    let segment_bytes = prop_oneof![4 => Just(4096_u64), 2 => Just(20_000), 1 => Just(1 << 20)];
+    let segment_bytes = prop_oneof![8 => Just(4096_u64), 2 => Just(20_000), 1 => Just(1 << 20)];
     let compact_at = prop_oneof![Just(0.01), Just(0.3), Just(1.0)];
     let reserve_bytes = prop_oneof![Just(0_u64), Just(5000)];
     (segment_bytes, durability, any::<bool>(), compact_at, reserve_bytes, 0..4).prop_map(
@@ -219,10 +220,13 @@ fn bytes() -> impl Strategy<Value = usize> {
     ]
 }
 
+/// Most is about a few aggregates, so that it meets.
+fn some_key() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => 0..3_usize, 1 => 0..KEYS]
+}
+
 fn snapshot() -> impl Strategy<Value = Snapshot> {
-    // Most go to a few aggregates, so that they meet.
-    let key = prop_oneof![3 => 0..3_usize, 2 => 0..KEYS];
-    (key, 0..GENERATIONS, version(), 0..10_i64, any::<u8>(), bytes()).prop_map(
+    (some_key(), 0..GENERATIONS, version(), 0..10_i64, any::<u8>(), bytes()).prop_map(
         |(key, generation, version, at, fill, bytes)| Snapshot {
             key,
             generation,
@@ -255,18 +259,19 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         14 => (vec(snapshot(), 0..6), proptest::bool::weighted(0.3), by())
             .prop_map(|(snapshots, replace, by)| Step::Put { snapshots, replace, by }),
-        2 => (any::<usize>(), by()).prop_map(|(which, by)| Step::Again { which, by }),
+        6 => (any::<usize>(), any::<bool>(), by())
+            .prop_map(|(which, replace, by)| Step::Again { which, replace, by }),
         1 => (0..3_usize, 1..70_000_usize, vec(snapshot(), 0..3), by())
             .prop_map(|(part, extra, with, by)| Step::PutTooLong { part, extra, with, by }),
         5 => (several, any::<u8>(), any::<bool>())
             .prop_map(|(puts, dropped, backwards)| Step::Submit { puts, dropped, backwards }),
-        5 => (0..KEYS, which(), by()).prop_map(|(key, which, by)| Step::Delete { key, which, by }),
+        5 => (some_key(), which(), by()).prop_map(|(key, which, by)| Step::Delete { key, which, by }),
         2 => (vec((0..KEYS, bound()), 0..8), by())
             .prop_map(|(all, by)| Step::DeleteBelow { all, by }),
-        3 => (0..KEYS, 0..GENERATIONS, bound(), as_of).prop_map(
+        5 => (some_key(), 0..GENERATIONS, bound(), as_of).prop_map(
             |(key, generation, at_most, as_of)| Step::Get { key, generation, at_most, as_of }
         ),
-        2 => (0..KEYS, bound(), bound(), 0..5_usize).prop_map(
+        2 => (some_key(), bound(), bound(), 0..5_usize).prop_map(
             |(key, at_most, at_least, limit)| Step::List { key, at_most, at_least, limit }
         ),
         1 => (tenant, kind, 0..5_usize)
@@ -278,5 +283,5 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
-    vec(step(), 1..32)
+    vec(step(), 1..60)
 }

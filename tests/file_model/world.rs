@@ -27,6 +27,8 @@ pub(crate) struct World<'a> {
     store: Option<FileStore>,
     settings: Settings,
     model: Model,
+    /// How many snapshots were made again.
+    made_again: i64,
     /// Copies that nobody uses, with what they hold.
     backups: Vec<(PathBuf, Model)>,
 }
@@ -51,6 +53,7 @@ impl<'a> World<'a> {
             store: Some(store),
             settings,
             model,
+            made_again: 0,
             backups: Vec::new(),
         }
     }
@@ -74,7 +77,7 @@ impl<'a> World<'a> {
                 let records: Vec<_> = snapshots.iter().map(Snapshot::record).collect();
                 self.put(records, *replace, *by).await?;
             }
-            Step::Again { which, by } => self.again(*which, *by).await?,
+            Step::Again { which, replace, by } => self.again(*which, *replace, *by).await?,
             Step::PutTooLong { part, extra, with, by } => {
                 self.put_too_long(too_long(*part, *extra), with, *by).await?;
             }
@@ -150,17 +153,18 @@ impl<'a> World<'a> {
         Ok(())
     }
 
-    async fn again(&mut self, which: usize, by: By) -> Checked {
+    async fn again(&mut self, which: usize, replace: bool, by: By) -> Checked {
         let count = self.model.all().count();
         let Some(which) = which.checked_rem(count) else { return Ok(()) };
         let (key, id, record) = self.model.all().nth(which).unwrap();
         let header = record.header().unwrap();
         let again = RecordBuilder::new(key.clone(), id.generation, id.version, header.as_of)
-            .created_at(Timestamp::from_seconds(99))
+            .created_at(Timestamp::from_seconds(self.made_again))
             .codec(header.codec)
             .build(&record.as_bytes()[header.header_bytes()..])
             .unwrap();
-        self.put(vec![again], false, by).await
+        self.made_again += 1;
+        self.put(vec![again], replace, by).await
     }
 
     async fn put_too_long(&mut self, key: AggregateKey, with: &[Snapshot], by: By) -> Checked {
