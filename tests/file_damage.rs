@@ -323,7 +323,7 @@ async fn ids_of_every_length_and_byte_are_kept_apart_and_longer_ones_refused() {
 fn payloads_from_nothing_to_many_segments_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path()).unwrap();
-    let sizes = [0, 1, 7, 8, 4000, 4096, 5000, 1 << 20, 40 << 20];
+    let sizes = [0, 1, 7, 8, 4000, 4096, 5000, 1 << 20];
     let payload = |size: usize| (0..size).map(|i| (i % 251) as u8).collect::<Vec<_>>();
     for (version, size) in sizes.iter().enumerate() {
         put(&store, vec![record("a", version as u64 + 1, &payload(*size))]);
