@@ -41,8 +41,6 @@ mod store;
 mod submitted;
 mod tag;
 mod wire;
-#[cfg(test)]
-mod workload;
 
 pub use backup::BackedUp;
 pub use compact::Compacted;
