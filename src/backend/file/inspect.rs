@@ -7,6 +7,7 @@ use super::disk::{Disk, DiskFile};
 use super::fault::{corrupt, io_error};
 use super::hints::Hints;
 use super::layout::{Bad, DeleteBody, Entry, Frame, Head, Kind, Manifest, Seal};
+use super::load;
 use super::names;
 use super::open;
 use super::problem::Problem;
@@ -175,7 +176,7 @@ fn verify_segment(
                     Kind::Seal => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
-                let _ = open::push(&mut scanned, &frame, body, manifest.secret);
+                let _ = load::push(&mut scanned, &frame, body, manifest.secret);
                 if let Err(what) = frames.add(&frame, body) {
                     found.problems.push(Problem::new(&name, Some(at), what));
                 }

@@ -25,6 +25,7 @@ mod inspect;
 mod keeper;
 mod layout;
 mod ledger;
+mod load;
 mod log;
 mod names;
 mod open;
