@@ -1,9 +1,8 @@
 //! Looking at a closed store: [`inspect`] reads what its files say, [`verify`] reads all of them.
 
-use std::any::Any;
 use std::path::Path;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, Lock};
 use super::fault::{corrupt, io_error};
 use super::hints::Hints;
 use super::layout::{Bad, DeleteBody, Entry, Frame, Head, Kind, Manifest, Seal};
@@ -63,7 +62,7 @@ fn hold(
     dir: &Path,
     files: &[String],
     operation: &'static str,
-) -> Result<Option<Box<dyn Any + Send + Sync>>, Error> {
+) -> Result<Option<Box<dyn Lock>>, Error> {
     if files.iter().any(|name| name == names::LOCK) {
         return open::lock(disk, dir, operation, false).map(Some);
     }

@@ -1,13 +1,12 @@
 //! Opening a store: locking it, creating it if there is none, tidying what a crash has left.
 
-use std::any::Any;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::config::FileStoreConfig;
 use super::core::Core;
-use super::disk::{Disk, Locking};
+use super::disk::{Disk, Lock, Locking, Place};
 use super::fault::{bad_file, corrupt, io_error};
 use super::generations::Generations;
 use super::index::Index;
@@ -29,7 +28,7 @@ pub(super) fn lock(
     dir: &Path,
     operation: &'static str,
     write: bool,
-) -> Result<Box<dyn Any + Send + Sync>, Error> {
+) -> Result<Box<dyn Lock>, Error> {
     lock_file(disk, &dir.join(names::LOCK), operation, write)
 }
 
@@ -39,7 +38,7 @@ pub(super) fn lock_file(
     path: &Path,
     operation: &'static str,
     write: bool,
-) -> Result<Box<dyn Any + Send + Sync>, Error> {
+) -> Result<Box<dyn Lock>, Error> {
     match disk.lock(path, write).map_err(|error| io_error(operation, path, error))? {
         Locking::Held(held) => Ok(held),
         Locking::Busy(holder) => {
@@ -76,15 +75,22 @@ pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8
     file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
+/// The path that means the same whatever directory the process goes to.
+pub(super) fn absolute(dir: &Path, operation: &'static str) -> Result<PathBuf, Error> {
+    std::path::absolute(dir).map_err(|error| io_error(operation, dir, error))
+}
+
 /// Opens the store that `config` names, or creates it.
-pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core, Error> {
+pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {
     config.check()?;
+    config.dir = absolute(&config.dir, OPERATION)?;
     let dir = config.dir.as_path();
     disk.create_dir(dir).map_err(|error| io_error(OPERATION, dir, error))?;
     let lock = lock(&*disk, dir, OPERATION, true)?;
+    let disk = Arc::new(Place::new(disk, dir.to_owned(), lock));
     let files = disk.files(dir).map_err(|error| io_error(OPERATION, dir, error))?;
     let Some(manifest) = read_manifest(&*disk, dir, &files, OPERATION)? else {
-        return create(disk, config, &files, lock);
+        return create(disk, config, &files);
     };
     tidy(&*disk, dir, &files, &manifest)?;
 
@@ -124,8 +130,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
             unindexed.push(at_end);
         }
     }
-    let core =
-        Core::new(Arc::clone(&disk), config, &manifest, index, segments, generations, log, lock);
+    let core = Core::new(disk, config, &manifest, index, segments, generations, log);
     core.snapshots.store(replayed.snapshots, Ordering::Relaxed);
     for sealed in unindexed {
         core.write_hints(&sealed);
@@ -138,12 +143,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
     Ok(core)
 }
 
-fn create(
-    disk: Arc<dyn Disk>,
-    config: FileStoreConfig,
-    files: &[String],
-    lock: Box<dyn Any + Send + Sync>,
-) -> Result<Core, Error> {
+fn create(disk: Arc<Place>, config: FileStoreConfig, files: &[String]) -> Result<Core, Error> {
     if let Some(orphan) = files.iter().find(|name| names::segment_id(name).is_some()) {
         let why =
             format!("{} is missing, and there are segments such as {orphan}", names::MANIFEST);
@@ -161,7 +161,7 @@ fn create(
     let log =
         Log { active: None, next: None, next_seq: 1, retired: Vec::new(), scratch: Vec::new() };
     let parts = (Index::new(), Segments::new(), Generations::default());
-    let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log, lock);
+    let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log);
     core.commit_manifest(OPERATION, &manifest)?;
     Ok(core)
 }
