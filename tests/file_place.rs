@@ -132,7 +132,7 @@ fn a_ledger_whose_directory_was_replaced_leaves_the_new_one_alone() {
 #[test]
 fn a_closed_store_opens_again_while_other_handles_are_still_there() {
     let scratch = file_support::scratch();
-    let store = FileStore::builder(scratch.path()).segment_bytes(4096).open().unwrap();
+    let store = small(scratch.path()).background(true).open().unwrap();
     let other = store.clone();
     fill(&store, "a", 1..=20);
     store.close().unwrap();
