@@ -97,6 +97,9 @@ impl Disk for Place {
 
 impl fmt::Debug for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place").field("disk", &self.disk).field("dir", &self.dir).finish()
+        f.debug_struct("Place")
+            .field("disk", &self.disk)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
     }
 }

@@ -22,8 +22,8 @@ const OPEN: &str = "open a ledger";
 
 /// Opens the ledger in `dir`, or creates it. The log of schedules and statistics is rewritten when
 /// it is `slack` bytes longer than twice what counts.
-pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf, slack: u64) -> Result<Core, Error> {
-    let dir = absolute(&dir, OPEN)?;
+pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, slack: u64) -> Result<Core, Error> {
+    let dir = absolute(dir, OPEN)?;
     disk.create_dir(&dir).map_err(|error| io_error(OPEN, &dir, error))?;
     let lock = lock_file(&*disk, &dir.join(names::LOCK), OPEN, true)?;
     let disk = Arc::new(Place::new(disk, dir.clone(), lock));

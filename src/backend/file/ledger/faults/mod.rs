@@ -110,7 +110,7 @@ fn no_failing_call_loses_what_was_acknowledged_or_brings_back_what_was_reported_
 
 fn simulated() -> (SimDisk, Core) {
     let disk = SimDisk::new(7);
-    let core = open(Arc::new(disk.clone()), "/ledger".into(), 1 << 20).unwrap();
+    let core = open(Arc::new(disk.clone()), "/ledger".as_ref(), 1 << 20).unwrap();
     (disk, core)
 }
 
@@ -203,7 +203,7 @@ fn a_frame_that_claims_more_than_any_entry_has_is_not_read() {
     core.audit_file.write(end, &[std::io::IoSlice::new(&huge)]).unwrap();
     core.audit_file.sync().unwrap();
     drop(core);
-    let core = open(Arc::new(disk), "/ledger".into(), 0).unwrap();
+    let core = open(Arc::new(disk), "/ledger".as_ref(), 0).unwrap();
     assert_eq!(core.append(entry::audit(&an_entry())).unwrap(), 2);
 }
 
@@ -222,7 +222,7 @@ fn what_is_whole_and_does_not_belong_is_refused() {
         put_frame(&mut frame, salt, end, seq, end, &body);
         core.audit_file.write(end, &[std::io::IoSlice::new(&frame)]).unwrap();
         drop(core);
-        let error = open(Arc::new(disk), "/ledger".into(), 0).err().unwrap();
+        let error = open(Arc::new(disk), "/ledger".as_ref(), 0).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::CorruptStore);
         let text = error.to_string();
         assert!(text.contains(names::AUDIT) && text.contains(&format!("offset {end}")), "{text}");
@@ -232,7 +232,7 @@ fn what_is_whole_and_does_not_belong_is_refused() {
 #[test]
 fn damage_to_a_log_that_was_written_anew_is_not_taken_for_a_torn_write() {
     let disk = SimDisk::new(7);
-    let core = open(Arc::new(disk.clone()), "/ledger".into(), 0).unwrap();
+    let core = open(Arc::new(disk.clone()), "/ledger".as_ref(), 0).unwrap();
     let first = core.state().log.salt;
     let mut dice = 1;
     while core.state().log.salt == first {
@@ -243,7 +243,7 @@ fn damage_to_a_log_that_was_written_anew_is_not_taken_for_a_torn_write() {
     let mut byte = file.read(90, 1).unwrap();
     byte[0] ^= 1;
     file.write(90, &[std::io::IoSlice::new(&byte)]).unwrap();
-    let error = open(Arc::new(left), "/ledger".into(), 0).err().unwrap();
+    let error = open(Arc::new(left), "/ledger".as_ref(), 0).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::CorruptStore);
     assert!(error.to_string().contains("ledger.state: damaged at offset 48"), "{error}");
 }

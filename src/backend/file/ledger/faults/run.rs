@@ -44,7 +44,7 @@ pub(super) fn content(core: &Core) -> Model {
 pub(super) fn opened(disk: &SimDisk, seed: u64) -> Result<Core, Error> {
     // Some write their log anew at almost every step, some never.
     let slack = [0, 100, 500, 1 << 20][usize::try_from(seed % 4).unwrap()];
-    open(Arc::new(disk.clone()), "/ledger".into(), slack)
+    open(Arc::new(disk.clone()), "/ledger".as_ref(), slack)
 }
 
 /// A run of a workload: what must be there, and what may be.
