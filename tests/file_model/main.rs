@@ -84,7 +84,7 @@ fn answers_as_a_map(scratch: fn() -> TempDir, cases: u32, seed: u64) -> Coverage
 
 #[test]
 fn whatever_was_done_to_it_a_file_store_answers_as_an_ordered_map_would() {
-    let coverage = answers_as_a_map(file_support::scratch, 100, 1);
+    let coverage = answers_as_a_map(file_support::scratch, 80, 1);
     if std::env::var("PROPTEST_CASES").is_err() {
         coverage.require(&MET);
     }
@@ -93,5 +93,5 @@ fn whatever_was_done_to_it_a_file_store_answers_as_an_ordered_map_would() {
 /// Reads take another way where the system says whether it has to wait for a device.
 #[test]
 fn on_a_disk_too_it_answers_as_an_ordered_map_would() {
-    answers_as_a_map(|| tempfile::tempdir().unwrap(), 30, 2);
+    answers_as_a_map(|| tempfile::tempdir().unwrap(), 24, 2);
 }
