@@ -111,6 +111,28 @@ fn a_store_whose_directory_was_removed_or_replaced_stops_and_leaves_the_new_one_
     assert!(!dir.exists());
 }
 
+/// Whoever opens it next takes the lock that nobody has. What the old handle still writes into
+/// the file that it had begun, nobody can tell from its own: it only stops at the next.
+#[test]
+fn a_store_whose_lock_file_was_removed_stops_and_opens_again() {
+    let scratch = file_support::scratch();
+    let store = small(scratch.path()).open().unwrap();
+    fill(&store, "a", 1..=20);
+    fs::remove_file(scratch.path().join("LOCK")).unwrap();
+    let mut stored = 20;
+    let error = loop {
+        match put(&store, "a", stored + 1) {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("or its lock file, was removed"), "{error}");
+    drop(store);
+    let store = small(scratch.path()).open().unwrap();
+    assert!(stored < 40 && (1..=stored).all(|version| found(&store, "a", version)));
+    fill(&store, "a", stored + 1..=40);
+}
+
 #[test]
 fn a_ledger_whose_directory_was_replaced_leaves_the_new_one_alone() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

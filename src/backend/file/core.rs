@@ -117,7 +117,7 @@ impl Core {
     /// Fails if the store does not write any more.
     pub(super) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
         if self.place.is_lost() {
-            self.poison("its directory was removed or replaced".into());
+            self.poison("its directory or lock file was removed or replaced".into());
         }
         if let Some(why) = self.poison.get() {
             let message = format!("the store stopped writing: {why}; reopen it");

@@ -10,8 +10,9 @@ use super::{Disk, DiskFile, Lock, Locking};
 
 /// A disk, and a directory on it that is used under a lock.
 ///
-/// Once the lock is given up, or somebody has removed the directory or put another in its place,
-/// nothing in it is created, renamed or removed any more: what has its name then is another's.
+/// Once the lock is given up, or somebody has removed the directory or the file that is locked, or
+/// put another in its place, nothing in it is created, renamed or removed any more: what has its
+/// name then may be another's.
 pub(in super::super) struct Place {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
@@ -25,7 +26,7 @@ impl Place {
         Self { disk, dir, lock: RwLock::new(Some(lock)), lost: AtomicBool::new(false) }
     }
 
-    /// Whether the directory was found to be removed or replaced.
+    /// Whether the directory or its lock file was found to be removed or replaced.
     pub(in super::super) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
@@ -46,7 +47,7 @@ impl Place {
         };
         if !lock.is_in_place() {
             self.lost.store(true, Ordering::Relaxed);
-            let why = "the directory was removed or replaced while it was in use";
+            let why = "the directory, or its lock file, was removed or replaced while in use";
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         }
         change()
