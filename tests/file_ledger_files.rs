@@ -15,19 +15,19 @@
     reason = "test code"
 )]
 
-use std::collections::BTreeMap;
+mod file_support;
+
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use file_support::{Files, read, scratch, write};
 use snapfold::{
     AggregateKey, AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Error, ErrorKind,
     FileLedger, Schedule, ScheduleStore, StatisticsStore, Timestamp,
 };
-
-type Files = BTreeMap<String, Vec<u8>>;
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
@@ -79,22 +79,6 @@ async fn check(ledger: &FileLedger) {
     assert_eq!(found, days);
 }
 
-fn read(dir: &Path) -> Files {
-    let files = fs::read_dir(dir).unwrap().map(|entry| {
-        let entry = entry.unwrap();
-        (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())
-    });
-    files.collect()
-}
-
-fn write(dir: &Path, files: &Files) {
-    let _ = fs::remove_dir_all(dir);
-    fs::create_dir(dir).unwrap();
-    for (name, bytes) in files {
-        fs::write(dir.join(name), bytes).unwrap();
-    }
-}
-
 /// The files of a closed ledger, but for its lock.
 fn closed(dir: &Path) -> Files {
     let ledger = FileLedger::open(dir).unwrap();
@@ -104,12 +88,6 @@ fn closed(dir: &Path) -> Files {
     assert!(files.remove("ledger.lock").is_some());
     assert_eq!(files.len(), 3);
     files
-}
-
-/// A directory in memory where there is one: these tests make thousands of small files.
-fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 #[test]

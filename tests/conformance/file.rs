@@ -114,7 +114,7 @@ async fn the_file_store_keeps_every_promise() {
     assert_eq!(card.store_name(), "file");
     let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
     let explained = [
-        // A failing disk is simulated inside the crate, see `src/backend/file/faults.rs`.
+        // A failing disk is simulated inside the crate, see `src/backend/file/faults`.
         "Site::fail_writes",
         // It takes any, and records of 1 GiB.
         "a limit of versions",

@@ -8,6 +8,7 @@ use super::core::Core;
 use super::disk::{DiskFile, write_all};
 use super::fault::io_error;
 use super::names;
+use super::open;
 use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "back up a store";
@@ -30,10 +31,18 @@ impl Core {
         self.check_open(OPERATION)?;
         let failed = |error| io_error(OPERATION, to, error);
         self.disk.create_dir(to).map_err(failed)?;
-        if !self.disk.files(to).map_err(failed)?.is_empty() {
+        let check_empty = || {
+            let files = self.disk.files(to).map_err(failed)?;
+            if files.iter().all(|name| name == names::LOCK) {
+                return Ok(());
+            }
             let message = format!("{} is not empty", to.display());
-            return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
-        }
+            Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
+        };
+        check_empty()?;
+        // Nobody opens it, or copies into it, before it is complete.
+        let _lock = open::lock(&*self.disk, to, OPERATION, true)?;
+        check_empty()?;
         let _maintenance = self.maintenance();
         // All of this belongs to one moment between two groups.
         let log = self.log();

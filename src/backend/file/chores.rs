@@ -21,13 +21,17 @@ impl Chores {
         self.due.store(true, Ordering::Relaxed);
     }
 
+    /// Wakes the keeper.
+    pub(super) fn wake(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
+    }
+
     /// Wakes the keeper if there is a note.
     pub(super) fn deliver(&self) {
-        if self.due.load(Ordering::Relaxed)
-            && self.due.swap(false, Ordering::Relaxed)
-            && let Some(keeper) = self.keeper.get()
-        {
-            keeper.unpark();
+        if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) {
+            self.wake();
         }
     }
 }

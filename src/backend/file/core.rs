@@ -1,14 +1,13 @@
 //! [`Core`]: an open store, without threads and without a runtime. Everything here blocks.
 
-use std::any::Any;
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::chores::Chores;
 use super::config::FileStoreConfig;
-use super::disk::{Disk, write_file};
+use super::disk::{Disk, Place, write_file};
 use super::fault::io_error;
 use super::generations::Generations;
 use super::index::Index;
@@ -33,7 +32,9 @@ pub(super) struct Core {
     log: Mutex<Log>,
     pub(super) flights: Flights,
     /// Held by whoever moves or removes segments, or needs them to stay.
-    pub(super) maintenance: Mutex<()>,
+    maintenance: Mutex<()>,
+    /// How many wait for `maintenance`.
+    waiting: AtomicUsize,
     pub(super) next_id: AtomicU32,
     pub(super) snapshots: AtomicU64,
     /// Set once, by a failure after which nobody knows what the disk holds.
@@ -42,24 +43,22 @@ pub(super) struct Core {
     pub(super) chores: Chores,
     /// Whether the reserve is on the disk.
     pub(super) reserved: AtomicBool,
-    /// Held until the end; dropped last.
-    _lock: Box<dyn Any + Send + Sync>,
+    /// The same as `disk`: the directory, and its lock.
+    pub(super) place: Arc<Place>,
 }
 
 impl Core {
-    #[expect(clippy::too_many_arguments, reason = "the one constructor, called in one place")]
     pub(super) fn new(
-        disk: Arc<dyn Disk>,
+        place: Arc<Place>,
         config: FileStoreConfig,
         manifest: &Manifest,
         index: Index,
         segments: Segments,
         generations: Generations,
         log: Log,
-        lock: Box<dyn Any + Send + Sync>,
     ) -> Self {
         Self {
-            disk,
+            disk: Arc::clone(&place) as Arc<dyn Disk>,
             config,
             store: manifest.store,
             secret: manifest.secret,
@@ -69,13 +68,14 @@ impl Core {
             log: Mutex::new(log),
             flights: Flights::default(),
             maintenance: Mutex::new(()),
+            waiting: AtomicUsize::new(0),
             next_id: AtomicU32::new(manifest.next_id),
             snapshots: AtomicU64::new(0),
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
             chores: Chores::default(),
             reserved: AtomicBool::new(false),
-            _lock: lock,
+            place,
         }
     }
 
@@ -102,8 +102,18 @@ impl Core {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits for its turn, which the keeper gives up for anybody else: it may be at rest.
     pub(super) fn maintenance(&self) -> MutexGuard<'_, ()> {
-        self.maintenance.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        self.chores.wake();
+        let guard = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        guard
+    }
+
+    /// Whether somebody waits for [`maintenance`](Self::maintenance).
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.waiting.load(Ordering::SeqCst) > 0
     }
 
     /// Nothing is written any more: what the disk holds is not known.
@@ -117,6 +127,9 @@ impl Core {
 
     /// Fails if the store does not write any more.
     pub(super) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
+        if self.place.is_lost() {
+            self.poison("its directory or lock file was removed or replaced".into());
+        }
         if let Some(why) = self.poison.get() {
             let message = format!("the store stopped writing: {why}; reopen it");
             return Err(Error::new(ErrorKind::Poisoned, operation, message));

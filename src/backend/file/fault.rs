@@ -12,15 +12,41 @@ pub(super) fn io_error(operation: &'static str, what: &Path, error: io::Error) -
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
             (ErrorKind::OutOfSpace, Retry::Later)
         }
-        io::ErrorKind::NotADirectory
+        io::ErrorKind::InvalidFilename
+        | io::ErrorKind::InvalidInput
+        | io::ErrorKind::IsADirectory
+        | io::ErrorKind::NotADirectory
         | io::ErrorKind::NotFound
         | io::ErrorKind::PermissionDenied
         | io::ErrorKind::ReadOnlyFilesystem => (ErrorKind::Store, Retry::Never),
         _ => (ErrorKind::Store, Retry::Later),
     };
-    Error::new(kind, operation, format!("{}: {}", what.display(), error.kind()))
+    let why = match error.get_ref() {
+        Some(why) => why.to_string(),
+        None if too_many_files(&error) => {
+            "too many files are open: raise the limit, or open the store with larger segments"
+                .to_owned()
+        }
+        None => error.kind().to_string(),
+    };
+    Error::new(kind, operation, format!("{}: {why}", what.display()))
         .with_source(error)
         .with_retry(retry)
+}
+
+/// Whether the system or the process has no room for another open file.
+fn too_many_files(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+        error.raw_os_error().is_some_and(|code| codes.contains(&code))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = error;
+        false
+    }
 }
 
 /// The store's own files are not as they must be.

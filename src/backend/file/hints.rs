@@ -3,7 +3,7 @@
 
 use super::layout::{FORMAT, FRAME_BYTES, HEAD_BYTES, Scope, padded};
 use super::tag::Tag;
-use super::wire::{Bytes, put_varint, unzigzag, zigzag};
+use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::snapshot_id::SnapshotId;
@@ -182,10 +182,7 @@ impl Hints {
             bytes.extend_from_slice(&generation.schema_version.to_le_bytes());
         }
         bytes.extend_from_slice(&self.entries);
-        let checksum = checksum(&bytes, secret);
-        if let Some(field) = bytes.get_mut(8..12) {
-            field.copy_from_slice(&checksum.to_le_bytes());
-        }
+        put_checksum(checksum_key(secret), &mut bytes);
         bytes
     }
 
@@ -195,7 +192,7 @@ impl Hints {
         if reader.array()? != MAGIC || reader.u16()? != FORMAT {
             return None;
         }
-        if reader.u32()? != checksum(bytes, secret) {
+        if reader.u32()? != checksum(checksum_key(secret), bytes) {
             return None;
         }
         let generations = reader.u32()?;
@@ -212,12 +209,8 @@ impl Hints {
     }
 }
 
-fn checksum(bytes: &[u8], [a, b]: [u64; 2]) -> u32 {
-    let mut hasher =
-        crc32fast::Hasher::new_with_initial(crc32(&(a ^ b.rotate_left(32)).to_le_bytes()));
-    hasher.update(bytes.get(..8).unwrap_or_default());
-    hasher.update(bytes.get(12..).unwrap_or_default());
-    hasher.finalize()
+fn checksum_key([a, b]: [u64; 2]) -> u32 {
+    crc32(&(a ^ b.rotate_left(32)).to_le_bytes())
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! Looking at a closed store: [`inspect`] reads what its files say, [`verify`] reads all of them.
 
-use std::any::Any;
 use std::path::Path;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::{Disk, DiskFile, Lock};
 use super::fault::{corrupt, io_error};
 use super::hints::Hints;
 use super::layout::{Bad, DeleteBody, Entry, Frame, Head, Kind, Manifest, Seal};
+use super::load;
 use super::names;
 use super::open;
 use super::problem::Problem;
@@ -62,7 +62,7 @@ fn hold(
     dir: &Path,
     files: &[String],
     operation: &'static str,
-) -> Result<Option<Box<dyn Any + Send + Sync>>, Error> {
+) -> Result<Option<Box<dyn Lock>>, Error> {
     if files.iter().any(|name| name == names::LOCK) {
         return open::lock(disk, dir, operation, false).map(Some);
     }
@@ -175,7 +175,7 @@ fn verify_segment(
                     Kind::Seal => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
-                let _ = open::push(&mut scanned, &frame, body, manifest.secret);
+                let _ = load::push(&mut scanned, &frame, body, manifest.secret);
                 if let Err(what) = frames.add(&frame, body) {
                     found.problems.push(Problem::new(&name, Some(at), what));
                 }

@@ -48,18 +48,23 @@ fn run(core: &Core, stop: &AtomicBool) {
         {
             core.offer(prepared);
         }
+        let mut interrupted = false;
         if core.wants_compaction() {
             let began = Instant::now();
             let mut copied = 0_u64;
+            let in_the_way = || stopped() || core.is_waited_for();
             // What fails here fails again, or is cured, at the next check.
             let _ = core.compact(&mut |bytes| {
                 copied += bytes;
-                rest(core, began, copied, &stopped);
-                !stopped()
+                rest(core, began, copied, &in_the_way);
+                interrupted = in_the_way();
+                !interrupted
             });
         }
         if !stopped() {
-            thread::park();
+            if !interrupted {
+                thread::park();
+            }
             rest_for(PAUSE, &stopped);
         }
     }

@@ -25,6 +25,7 @@ mod inspect;
 mod keeper;
 mod layout;
 mod ledger;
+mod load;
 mod log;
 mod names;
 mod open;
@@ -41,8 +42,6 @@ mod store;
 mod submitted;
 mod tag;
 mod wire;
-#[cfg(test)]
-mod workload;
 
 pub use backup::BackedUp;
 pub use compact::Compacted;

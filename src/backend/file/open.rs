@@ -1,27 +1,24 @@
-//! Opening a store: locking it, finding its segments, and learning what they hold.
+//! Opening a store: locking it, creating it if there is none, tidying what a crash has left.
 
-use std::any::Any;
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::config::FileStoreConfig;
 use super::core::Core;
-use super::disk::{Disk, DiskFile, Locking};
+use super::disk::{Disk, Lock, Locking, Place};
 use super::fault::{bad_file, corrupt, io_error};
 use super::generations::Generations;
-use super::hints::{Hints, What};
 use super::index::Index;
-use super::layout::{DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
+use super::layout::Manifest;
+use super::load::{Loaded, Opened, load_all, open_segments};
 use super::log::{Active, Log};
 use super::names;
 use super::replay;
-use super::scan::{Scanner, Step, durable_after};
 use super::segment::{Segment, Segments};
-use super::tag::Tag;
-use crate::envelope::Header;
 use crate::error::{Error, ErrorKind};
-use crate::snapshot_id::SnapshotId;
+
+pub(super) use super::load::push;
 
 pub(super) const OPERATION: &str = "open a store";
 
@@ -31,7 +28,7 @@ pub(super) fn lock(
     dir: &Path,
     operation: &'static str,
     write: bool,
-) -> Result<Box<dyn Any + Send + Sync>, Error> {
+) -> Result<Box<dyn Lock>, Error> {
     lock_file(disk, &dir.join(names::LOCK), operation, write)
 }
 
@@ -41,7 +38,7 @@ pub(super) fn lock_file(
     path: &Path,
     operation: &'static str,
     write: bool,
-) -> Result<Box<dyn Any + Send + Sync>, Error> {
+) -> Result<Box<dyn Lock>, Error> {
     match disk.lock(path, write).map_err(|error| io_error(operation, path, error))? {
         Locking::Held(held) => Ok(held),
         Locking::Busy(holder) => {
@@ -78,15 +75,22 @@ pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8
     file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
+/// The path that means the same whatever directory the process goes to.
+pub(super) fn absolute(dir: &Path, operation: &'static str) -> Result<PathBuf, Error> {
+    std::path::absolute(dir).map_err(|error| io_error(operation, dir, error))
+}
+
 /// Opens the store that `config` names, or creates it.
-pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core, Error> {
+pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {
     config.check()?;
+    config.dir = absolute(&config.dir, OPERATION)?;
     let dir = config.dir.as_path();
     disk.create_dir(dir).map_err(|error| io_error(OPERATION, dir, error))?;
     let lock = lock(&*disk, dir, OPERATION, true)?;
+    let disk = Arc::new(Place::new(disk, dir.to_owned(), lock));
     let files = disk.files(dir).map_err(|error| io_error(OPERATION, dir, error))?;
     let Some(manifest) = read_manifest(&*disk, dir, &files, OPERATION)? else {
-        return create(disk, config, &files, lock);
+        return create(disk, config, &files);
     };
     tidy(&*disk, dir, &files, &manifest)?;
 
@@ -127,8 +131,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
             unindexed.push(at_end);
         }
     }
-    let core =
-        Core::new(Arc::clone(&disk), config, &manifest, index, segments, generations, log, lock);
+    let core = Core::new(disk, config, &manifest, index, segments, generations, log);
     core.snapshots.store(replayed.snapshots, Ordering::Relaxed);
     for sealed in unindexed {
         core.write_hints(&sealed);
@@ -141,12 +144,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Core,
     Ok(core)
 }
 
-fn create(
-    disk: Arc<dyn Disk>,
-    config: FileStoreConfig,
-    files: &[String],
-    lock: Box<dyn Any + Send + Sync>,
-) -> Result<Core, Error> {
+fn create(disk: Arc<Place>, config: FileStoreConfig, files: &[String]) -> Result<Core, Error> {
     if let Some(orphan) = files.iter().find(|name| names::segment_id(name).is_some()) {
         let why =
             format!("{} is missing, and there are segments such as {orphan}", names::MANIFEST);
@@ -164,7 +162,7 @@ fn create(
     let log =
         Log { active: None, next: None, next_seq: 1, retired: Vec::new(), scratch: Vec::new() };
     let parts = (Index::new(), Segments::new(), Generations::default());
-    let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log, lock);
+    let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log);
     core.commit_manifest(OPERATION, &manifest)?;
     Ok(core)
 }
@@ -206,240 +204,3 @@ fn tidy(disk: &dyn Disk, dir: &Path, files: &[String], manifest: &Manifest) -> R
     }
     Ok(())
 }
-
-/// A segment whose file is open and whose head has been checked.
-struct Opened {
-    entry: Entry,
-    file: Arc<dyn DiskFile>,
-}
-
-fn open_segments(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec<Opened>, Error> {
-    let open = |entry: &Entry| {
-        let path = dir.join(names::segment(entry.id));
-        let file = disk.open(&path, true).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => corrupt(OPERATION, &path, "the file is missing"),
-            _ => io_error(OPERATION, &path, error),
-        })?;
-        let head = file.read(0, 48).map_err(|error| io_error(OPERATION, &path, error))?;
-        let head = Head::parse(&head).map_err(|bad| bad_file(OPERATION, &path, bad))?;
-        if (head.store, head.id, head.salt) != (manifest.store, entry.id, entry.salt) {
-            return Err(corrupt(OPERATION, &path, "the file belongs to another store or place"));
-        }
-        Ok(Opened { entry: *entry, file })
-    };
-    manifest.segments.iter().map(open).collect()
-}
-
-/// What a segment holds.
-pub(super) struct Loaded<'a> {
-    opened: &'a Opened,
-    pub(super) hints: Hints,
-    /// Where its frames end.
-    pub(super) end: u64,
-    pub(super) sealed: bool,
-    pub(super) seal: Seal,
-    pub(super) segment: Option<Arc<Segment>>,
-    /// Whether the index file has all that `hints` have.
-    indexed: bool,
-}
-
-/// Loads the segments, several at a time.
-fn load_all<'a>(
-    opened: &'a [Opened],
-    disk: &dyn Disk,
-    dir: &Path,
-    manifest: &Manifest,
-) -> Result<Vec<Loaded<'a>>, Error> {
-    let threads = threads(manifest.segments.iter().map(|entry| entry.bytes).sum(), opened.len());
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(opened) = opened.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let result = load(opened, disk, dir, manifest);
-            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 1..threads {
-            scope.spawn(work);
-        }
-        work();
-    });
-    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut loaded = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-    loaded.sort_unstable_by_key(|loaded| loaded.opened.entry.id);
-    Ok(loaded)
-}
-
-fn load<'a>(
-    opened: &'a Opened,
-    disk: &dyn Disk,
-    dir: &Path,
-    manifest: &Manifest,
-) -> Result<Loaded<'a>, Error> {
-    let Opened { entry, file } = opened;
-    let path = dir.join(names::segment(entry.id));
-    let io = |error| io_error(OPERATION, &path, error);
-    let len = file.len().map_err(io)?;
-    if len < entry.bytes || (entry.sealed && len != entry.bytes) {
-        let why = format!("the file has {len} bytes and should have {}", entry.bytes);
-        return Err(corrupt(OPERATION, &path, why));
-    }
-    let hints_path = dir.join(names::hints(entry.id));
-    let hints = read_whole(disk, &hints_path)
-        .ok()
-        .and_then(|bytes| Hints::parse(&bytes, entry.salt, manifest.secret))
-        .filter(|hints| hints.covered() <= entry.bytes)
-        .and_then(|hints| count(&hints).map(|seal| (hints, seal)));
-    let from_file = hints.is_some();
-    let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
-    if entry.sealed && from_file {
-        if hints.covered() + SEAL_BYTES == entry.bytes {
-            let loaded = Loaded {
-                opened,
-                hints,
-                end: len,
-                sealed: true,
-                seal,
-                segment: None,
-                indexed: true,
-            };
-            return Ok(loaded);
-        }
-        hints = Hints::new();
-    }
-    let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
-    let seal = count(&hints).unwrap_or_default();
-    if scanned.sealed.is_some_and(|found| found != seal) {
-        return Err(corrupt(OPERATION, &path, "the seal does not match the frames before it"));
-    }
-    if entry.sealed && scanned.sealed.is_none() {
-        return Err(corrupt(OPERATION, &path, "the seal is missing"));
-    }
-    if !entry.sealed {
-        if scanned.end < len {
-            file.set_len(scanned.end).map_err(io)?;
-        }
-        // What was read may have been in the system's memory only.
-        file.sync().map_err(io)?;
-    }
-    Ok(Loaded {
-        opened,
-        end: scanned.end,
-        sealed: scanned.sealed.is_some(),
-        hints,
-        seal,
-        segment: None,
-        indexed: false,
-    })
-}
-
-/// How many threads to load `segments` of so many bytes together with.
-pub(super) fn threads(bytes: u64, segments: usize) -> usize {
-    if bytes < 8 << 20 {
-        return 1;
-    }
-    std::thread::available_parallelism().map_or(1, usize::from).min(segments).min(8)
-}
-
-/// What a seal would say of the frames; `None` if the hints contradict themselves.
-fn count(hints: &Hints) -> Option<Seal> {
-    let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
-    hints.read(|hint| {
-        seal.min_seq = seal.min_seq.min(hint.seq);
-        seal.max_seq = seal.max_seq.max(hint.seq);
-        match hint.what {
-            What::Put(_) => seal.puts += 1,
-            What::Delete(_) => seal.deletes += 1,
-        }
-    })?;
-    Some(seal)
-}
-
-struct Scanned {
-    end: u64,
-    sealed: Option<Seal>,
-}
-
-/// Reads the frames that `hints` does not cover yet, and adds them to it.
-fn scan(
-    file: &dyn DiskFile,
-    entry: &Entry,
-    hints: &mut Hints,
-    len: u64,
-    secret: [u64; 2],
-    path: &Path,
-) -> Result<Scanned, Error> {
-    let io = |error| io_error(OPERATION, path, error);
-    let mut scanner = Scanner::new(file, entry.salt, hints.covered(), len);
-    // Where the batch began that has not ended yet.
-    let mut batch = hints.mark();
-    let why = loop {
-        let at = scanner.at;
-        match scanner.step().map_err(io)? {
-            Step::Frame(frame, body) if frame.kind == Kind::Seal => {
-                let seal = Seal::parse(body);
-                if seal.is_none() || hints.mark().covered() != batch.covered() {
-                    return Err(corrupt(
-                        OPERATION,
-                        path,
-                        format!("the seal at {at} is out of place"),
-                    ));
-                }
-                return Ok(Scanned { end: scanner.at, sealed: seal });
-            }
-            Step::Frame(frame, body) => {
-                let understood = push(hints, &frame, body, secret);
-                understood
-                    .map_err(|why| corrupt(OPERATION, path, format!("{why} at offset {at}")))?;
-                if !frame.more {
-                    batch = hints.mark();
-                }
-            }
-            Step::End if batch.covered() == at => return Ok(Scanned { end: at, sealed: None }),
-            Step::End => break "the file ends within a batch",
-            Step::Bad(why) => break why,
-        }
-    };
-    let (bad, cut) = (scanner.at, batch.covered());
-    hints.back_to(batch);
-    let refuse = |why: String| {
-        Err(corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole")))
-    };
-    if entry.sealed || bad < entry.bytes {
-        return refuse(format!("damaged at offset {bad}: {why}"));
-    }
-    match durable_after(file, entry.salt, cut, len).map_err(io)? {
-        Some(after) => refuse(format!(
-            "damaged at offset {bad}: {why}, and a frame at {after} shows that it had been whole"
-        )),
-        None => Ok(Scanned { end: cut, sealed: None }),
-    }
-}
-
-/// Adds a frame to the hints.
-pub(super) fn push(
-    hints: &mut Hints,
-    frame: &Frame,
-    body: &[u8],
-    secret: [u64; 2],
-) -> Result<(), String> {
-    match frame.kind {
-        Kind::Put => {
-            let header = Header::parse(body).map_err(|why| format!("unreadable record ({why})"))?;
-            let tag = Tag::of_parts(secret, header.tenant, header.kind, header.id);
-            let id = SnapshotId { generation: header.generation, version: header.version };
-            hints.push_put(frame.seq, frame.body_bytes, tag, id);
-        }
-        Kind::Delete => {
-            let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;
-            let tag = Tag::of_parts(secret, delete.tenant, delete.kind, delete.id);
-            hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
-        }
-        Kind::Seal => return Err("unexpected seal".into()),
-    }
-    Ok(())
-}
-
-// A segment without frames ends with its head.
-const _: () = assert!(HEAD_BYTES.is_multiple_of(8));

@@ -4,20 +4,29 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::fault::io_error;
+use super::log::Log;
 use super::names;
 use crate::error::Error;
 
 const OPERATION: &str = "close a store";
 
 impl Core {
-    /// Ends all use: syncs, writes the index file of the active segment, and notes in the manifest
-    /// how long it is. Does nothing the second time.
+    /// Ends all use: cuts off what was not used, syncs, writes the index file of the active
+    /// segment, notes in the manifest how long it is, and gives the lock up. Does nothing the
+    /// second time.
     pub(super) fn shut_down(&self) -> Result<(), Error> {
-        if !self.close() || self.is_poisoned() {
+        if !self.close() {
             return Ok(());
         }
         let _maintenance = self.maintenance();
+        // Whoever still writes is waited for, though nobody may begin any more.
         let mut log = self.log();
+        let ended = if self.is_poisoned() { Ok(()) } else { self.end(&mut log) };
+        self.place.release();
+        ended
+    }
+
+    fn end(&self, log: &mut Log) -> Result<(), Error> {
         if let Some(prepared) = log.next.take() {
             // If it stays, the next opening removes it.
             let _ = self.disk.remove(&prepared.temporary);
@@ -29,7 +38,7 @@ impl Core {
         active.segment.file.sync().map_err(|error| io_error(OPERATION, &path, error))?;
         active.segment.synced.store(active.end, Ordering::Relaxed);
         self.write_hints(active);
-        let manifest = self.manifest(&log, &self.segments.all());
+        let manifest = self.manifest(log, &self.segments.all());
         self.commit_manifest(OPERATION, &manifest)
     }
 }

@@ -40,21 +40,29 @@ impl Core {
         let mut sum = Compacted::default();
         let most = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
         let mut room = most;
+        let mut full = None;
         loop {
             self.check_writable(OPERATION)?;
             let round = match self.compact_round(room, pace) {
-                // What is nearly dead can be copied into the space of the reserve.
-                Err(error) if error.kind() == ErrorKind::OutOfSpace && room == most => {
+                // What is nearly dead can be copied into the space of the reserve, and of what that
+                // gives back more. The manifest needs some of it, and others may be faster: less
+                // and less is tried, and at last only what is dead altogether is removed.
+                Err(error) if error.kind() == ErrorKind::OutOfSpace && room > 0 => {
                     self.release_reserve();
-                    room = self.config.reserve_bytes.min(most / 2);
+                    room /= 2;
+                    full = Some(error);
                     continue;
                 }
                 round => round?,
             };
-            let Some(round) = round else { return Ok(sum) };
+            let Some(round) = round else {
+                // Something was worth it, and there is no room for it.
+                return full.filter(|_| sum.removed == 0).map_or(Ok(sum), Err);
+            };
             sum.removed += round.removed;
             sum.freed_bytes += round.freed_bytes;
             sum.copied_bytes += round.copied_bytes;
+            room = room.saturating_mul(2).min(most);
         }
     }
 

@@ -1,23 +1,24 @@
 //! What the file store asks of an operating system, as a seam: the real one, and a simulated one
 //! that loses power on command.
 
+mod place;
 mod real;
 #[cfg(test)]
 pub(super) mod sim;
 
-use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use place::Place;
 pub(super) use real::RealDisk;
 
 /// A file system, as far as the store needs one.
 pub(super) trait Disk: fmt::Debug + Send + Sync {
     /// Creates the directory and its parents; their entries are durable when it returns.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
-    /// The names of the regular files in `dir`, in no particular order.
+    /// The names of the regular files in `dir` and of links to such, in no particular order.
     fn files(&self, dir: &Path) -> io::Result<Vec<String>>;
     /// Creates the file, or empties one that is there; open for reading and writing.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>>;
@@ -40,9 +41,16 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
 /// The answer to an attempt to take a lock.
 pub(super) enum Locking {
     /// Taken, until this value is dropped.
-    Held(Box<dyn Any + Send + Sync>),
+    Held(Box<dyn Lock>),
     /// Another handle has it; the text is what that one wrote into the file.
     Busy(String),
+}
+
+/// A lock that is held until this is dropped.
+pub(super) trait Lock: Send + Sync {
+    /// Whether the file that stands for the lock still has its name: nobody has removed it or put
+    /// another there.
+    fn is_in_place(&self) -> bool;
 }
 
 /// An open file. All methods take offsets; there is no position.

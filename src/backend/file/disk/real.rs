@@ -3,10 +3,10 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, IoSlice, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Disk, DiskFile, Locking};
+use super::{Disk, DiskFile, Lock, Locking};
 
 /// The operating system's own files.
 #[derive(Debug)]
@@ -22,7 +22,12 @@ impl Disk for RealDisk {
             self.create_dir(parent)?;
         }
         match fs::create_dir(dir) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // A file is there, or a link that leads nowhere; or another was faster.
+                if !dir.is_dir() {
+                    return Err(io::ErrorKind::NotADirectory.into());
+                }
+            }
             other => other?,
         }
         self.sync_dir(parent.unwrap_or(Path::new(".")))
@@ -32,10 +37,11 @@ impl Disk for RealDisk {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
+            let kind = entry.file_type()?;
+            let links_to_file = || fs::metadata(entry.path()).is_ok_and(|target| target.is_file());
+            let is_file = kind.is_file() || (kind.is_symlink() && links_to_file());
             // A name that is not text cannot be one of the store's.
-            if let (true, Ok(name)) =
-                (entry.file_type()?.is_file(), entry.file_name().into_string())
-            {
+            if let (true, Ok(name)) = (is_file, entry.file_name().into_string()) {
                 names.push(name);
             }
         }
@@ -94,7 +100,7 @@ impl Disk for RealDisk {
             file.set_len(0)?;
             file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
         }
-        Ok(Locking::Held(Box::new(Held(file))))
+        Ok(Locking::Held(Box::new(Held { file, path: path.to_owned() })))
     }
 
     fn random(&self) -> u64 {
@@ -104,13 +110,38 @@ impl Disk for RealDisk {
 }
 
 /// A lock, given up when this is dropped.
-struct Held(File);
+struct Held {
+    file: File,
+    path: PathBuf,
+}
 
 impl Drop for Held {
     fn drop(&mut self) {
         // Closing the file is not enough: a child process that was just started may have a copy of
         // its handle, until it runs a program of its own. What fails here is made up for by that.
-        let _ = self.0.unlock();
+        // Whoever holds the lock next and only reads does not say who it is: nor may this.
+        let _ = self.file.set_len(0);
+        let _ = self.file.unlock();
+    }
+}
+
+impl Lock for Held {
+    #[cfg(unix)]
+    fn is_in_place(&self) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        match (fs::metadata(&self.path), self.file.metadata()) {
+            (Ok(named), Ok(held)) => (named.dev(), named.ino()) == (held.dev(), held.ino()),
+            (Err(error), _) => {
+                !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+            }
+            (Ok(_), Err(_)) => true,
+        }
+    }
+
+    // The system keeps a file that is open from being removed.
+    #[cfg(not(unix))]
+    fn is_in_place(&self) -> bool {
+        self.path.exists()
     }
 }
 

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
 
-use super::{Disk, DiskFile, Locking};
+use super::{Disk, DiskFile, Lock, Locking};
 
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -344,11 +344,20 @@ impl Disk for SimDisk {
     }
 
     fn lock(&self, _: &Path, _: bool) -> io::Result<Locking> {
-        Ok(Locking::Held(Box::new(())))
+        Ok(Locking::Held(Box::new(SimLock)))
     }
 
     fn random(&self) -> u64 {
         random(&mut self.state().random)
+    }
+}
+
+/// Nobody else is there.
+struct SimLock;
+
+impl Lock for SimLock {
+    fn is_in_place(&self) -> bool {
+        true
     }
 }
 

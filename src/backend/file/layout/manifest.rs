@@ -1,6 +1,6 @@
 //! [`Manifest`]: which segments make up the store.
 
-use super::super::wire::Bytes;
+use super::super::wire::{Bytes, checksum, put_checksum};
 use super::{Bad, FORMAT, HEAD_BYTES, MAX_SEQ, check_magic};
 
 const MAGIC: [u8; 6] = *b"snfman";
@@ -62,10 +62,7 @@ impl Manifest {
         for id in &self.retired {
             bytes.extend_from_slice(&id.to_le_bytes());
         }
-        let checksum = checksum(&bytes);
-        if let Some(field) = bytes.get_mut(8..12) {
-            field.copy_from_slice(&checksum.to_le_bytes());
-        }
+        put_checksum(0, &mut bytes);
         bytes
     }
 
@@ -74,7 +71,7 @@ impl Manifest {
         check_magic(&mut reader, MAGIC)?;
         let damaged = Bad::Damaged("its checksum does not match");
         let sum = reader.u32().ok_or(damaged)?;
-        if bytes.len() < FIXED_BYTES || checksum(bytes) != sum {
+        if bytes.len() < FIXED_BYTES || checksum(0, bytes) != sum {
             return Err(damaged);
         }
         Self::fields(reader, bytes.len()).ok_or(Bad::Damaged("it contradicts itself"))
@@ -114,14 +111,6 @@ fn entry(reader: &mut Bytes<'_>) -> Option<Entry> {
     let (id, flags) = (reader.u32()?, reader.u32()?);
     let (salt, bytes) = (reader.u64()?, reader.u64()?);
     (flags & !SEALED == 0).then_some(Entry { id, sealed: flags == SEALED, salt, bytes })
-}
-
-/// Over everything but the field that holds it.
-fn checksum(bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(bytes.get(..8).unwrap_or_default());
-    hasher.update(bytes.get(12..).unwrap_or_default());
-    hasher.finalize()
 }
 
 #[cfg(test)]

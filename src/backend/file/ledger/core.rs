@@ -1,11 +1,10 @@
 //! [`Core`]: an open ledger.
 
-use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
-use super::super::disk::{Disk, DiskFile, write_file};
+use super::super::disk::{Disk, DiskFile, Place, write_file};
 use super::super::fault::io_error;
 use super::entry::{Fact, frame_bytes};
 use super::group::Group;
@@ -17,7 +16,7 @@ use super::trail::Trail;
 use crate::error::{Error, ErrorKind, Retry};
 
 pub(super) struct Core {
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) disk: Arc<Place>,
     pub(super) dir: PathBuf,
     pub(super) ledger: [u8; 16],
     // Taken in this order: audit, state; a log before what readers see of it.
@@ -34,7 +33,6 @@ pub(super) struct Core {
     slack: u64,
     poison: OnceLock<String>,
     closed: AtomicBool,
-    lock: Mutex<Option<Box<dyn Any + Send + Sync>>>,
 }
 
 pub(super) struct State {
@@ -53,13 +51,7 @@ pub(super) struct Found {
 }
 
 impl Core {
-    pub(super) fn new(
-        disk: Arc<dyn Disk>,
-        dir: PathBuf,
-        slack: u64,
-        found: Found,
-        lock: Box<dyn Any + Send + Sync>,
-    ) -> Self {
+    pub(super) fn new(disk: Arc<Place>, dir: PathBuf, slack: u64, found: Found) -> Self {
         let Found { ledger, audit, state, trail, maps } = found;
         Self {
             disk,
@@ -77,7 +69,6 @@ impl Core {
             slack,
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
-            lock: Mutex::new(Some(lock)),
         }
     }
 
@@ -161,7 +152,7 @@ impl Core {
             let manifest = Manifest { ledger: self.ledger, audit, state };
             write_manifest(&*self.disk, &self.dir, "close a ledger", manifest)
         };
-        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.disk.release();
         written
     }
 

@@ -83,7 +83,7 @@ impl FileLedger {
     /// - `Unsupported`: a newer release wrote it.
     /// - `Store`, `OutOfSpace`: the system refused to read or write.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
-        Ok(Self(Arc::new(open(Arc::new(RealDisk), dir.into(), SLACK)?)))
+        Ok(Self(Arc::new(open(Arc::new(RealDisk), &dir.into(), SLACK)?)))
     }
 
     #[cfg(test)]

@@ -4,10 +4,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::disk::{Disk, write_file};
+use super::super::disk::{Disk, Place, write_file};
 use super::super::fault::{bad_file, corrupt, io_error};
 use super::super::layout::{Frame, HEAD_BYTES, Kind};
-use super::super::open::lock_file;
+use super::super::open::{absolute, lock_file};
 use super::super::scan::{Step, durable_after};
 use super::core::{Core, Found, write_manifest};
 use super::entry::Entry;
@@ -22,9 +22,11 @@ const OPEN: &str = "open a ledger";
 
 /// Opens the ledger in `dir`, or creates it. The log of schedules and statistics is rewritten when
 /// it is `slack` bytes longer than twice what counts.
-pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf, slack: u64) -> Result<Core, Error> {
+pub(super) fn open(disk: Arc<dyn Disk>, dir: &Path, slack: u64) -> Result<Core, Error> {
+    let dir = absolute(dir, OPEN)?;
     disk.create_dir(&dir).map_err(|error| io_error(OPEN, &dir, error))?;
     let lock = lock_file(&*disk, &dir.join(names::LOCK), OPEN, true)?;
+    let disk = Arc::new(Place::new(disk, dir.clone(), lock));
     let files = disk.files(&dir).map_err(|error| io_error(OPEN, &dir, error))?;
     let there = |name: &str| files.iter().any(|file| file == name);
     for name in names::TEMPORARY.into_iter().filter(|name| there(name)) {
@@ -60,7 +62,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, dir: PathBuf, slack: u64) -> Result<Core
     // So may the names have been, if a log was written anew and the ledger stopped right after.
     disk.sync_dir(&dir).map_err(|error| io_error(OPEN, &dir, error))?;
     let found = Found { ledger: manifest.ledger, audit, state, trail, maps };
-    Ok(Core::new(disk, dir, slack, found, lock))
+    Ok(Core::new(disk, dir, slack, found))
 }
 
 fn read_manifest(disk: &dyn Disk, path: &Path) -> Result<Manifest, Error> {

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice};
 
-use super::super::disk::{DiskFile, write_all};
+use super::super::disk::{Disk, DiskFile, write_all};
 use super::super::fault::io_error;
 use super::super::layout::HEAD_BYTES;
 use super::core::Core;

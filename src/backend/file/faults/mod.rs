@@ -6,196 +6,23 @@
 //! `SNAPFOLD_FAULT_SEEDS=n` tries so many workloads instead of the few of an ordinary run;
 //! `SNAPFOLD_FAULT_FIRST` is the first seed.
 
+mod full_disk;
+mod run;
+mod workload;
+
 use std::sync::Arc;
 
 use super::config::{Durability, FileStoreConfig};
-use super::core::Core;
 use super::disk::sim::{Call, SimDisk, Survival, random};
-use super::log::{Begun, Flight};
 use super::open;
-use super::read::{Patience, Unread};
-use super::workload::{Doing, Model, Step, generation, record, workload};
 use crate::envelope::RecordBuilder;
 use crate::error::{ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{KeysRequest, ListRequest, Lookup, PutOptions, Query, Selection};
+use crate::store::{PutOptions, Selection};
 use crate::timestamp::Timestamp;
-
-fn config() -> FileStoreConfig {
-    FileStoreConfig::new("/store".into()).segment_bytes(4096).reserve_bytes(0).background(false)
-}
-
-/// Everything that can be found in a store, by each way there is to find it.
-fn content(core: &Core) -> Model {
-    fn fine<T>(read: Result<T, Unread>) -> T {
-        match read {
-            Ok(value) => value,
-            Err(Unread::Failed(error)) => panic!("{error:?}"),
-            Err(Unread::WouldWait) => panic!("would wait"),
-        }
-    }
-    let mut model = Model::new();
-    let keys = fine(core.keys(Patience::Unlimited, &KeysRequest::new()));
-    for key in keys.items {
-        let page = fine(core.list(Patience::Unlimited, &ListRequest::new(&key)));
-        assert!(!page.items.is_empty() && page.next.is_none());
-        for meta in page.items {
-            let query = Query::latest(&key, meta.generation).at_most(meta.version);
-            let Lookup::Found(found) = fine(core.get(Patience::Unlimited, &query)) else {
-                panic!("listed and not found: {meta:?}");
-            };
-            assert_eq!(found.version, meta.version);
-            found.record.verify().expect("a stored record verifies");
-            model.insert((key.clone(), meta.id()), found.record);
-        }
-    }
-    assert_eq!(core.snapshots.load(std::sync::atomic::Ordering::Relaxed), model.len() as u64);
-    model
-}
-
-/// A run of a workload: what must be there, and what may be.
-struct Run {
-    /// What is there for sure.
-    model: Model,
-    /// What it was with each further part of a group whose outcome is not known.
-    maybe: Vec<Model>,
-    core: Option<Core>,
-}
-
-impl Run {
-    /// Runs until the end, or until nothing more can be done.
-    fn of(disk: &SimDisk, config: &FileStoreConfig, steps: &[Step]) -> Self {
-        let open = || open::open(Arc::new(disk.clone()), config.clone());
-        let mut run = Self { model: Model::new(), maybe: Vec::new(), core: open().ok() };
-        for step in steps {
-            let Some(core) = &run.core else { break };
-            match step {
-                Step::Group(group) => run.groups(std::slice::from_ref(group)),
-                Step::Overlapping(groups) => run.groups(groups),
-                Step::Compact => {
-                    let _ = core.compact(&mut |_| true);
-                }
-                Step::Prepare => {
-                    if let Ok(prepared) = core.prepare(core.zero_bytes()) {
-                        core.offer(prepared);
-                    }
-                }
-                Step::Reopen { cleanly } => {
-                    if *cleanly {
-                        let _ = core.shut_down();
-                    }
-                    run.core = None;
-                    run.core = open().ok();
-                    if let (Some(core), true) = (&run.core, run.maybe.is_empty()) {
-                        assert!(content(core) == run.model, "a reopened store differs");
-                    } else if let Some(core) = &run.core {
-                        run.model = content(core);
-                        assert!(run.maybe.contains(&run.model), "a reopened store differs");
-                        run.maybe.clear();
-                    }
-                }
-            }
-        }
-        run
-    }
-
-    /// Each group is begun before the one before has landed, if they can share the log.
-    fn groups(&mut self, groups: &[Vec<Doing>]) {
-        let Some(core) = &self.core else { return };
-        let mut doings = Vec::new();
-        let mut answers = Vec::new();
-        let mut flights = Vec::new();
-        let land = |flight: Flight<'_>| flight.land(core.flights.turn()).answers;
-        for group in groups {
-            let mut works = Vec::new();
-            for doing in group {
-                match doing.work(core) {
-                    Ok(Some(work)) => {
-                        works.push(work);
-                        doings.push(doing);
-                    }
-                    Ok(None) => {}
-                    Err(error) => assert_eq!(error.kind(), ErrorKind::Poisoned),
-                }
-            }
-            // A poisoned store answers each work of the group with an error of its own.
-            match core.begin(works) {
-                Begun::Written(flight) => flights.push(flight),
-                Begun::Done(done) => {
-                    answers.extend(flights.drain(..).flat_map(land));
-                    answers.extend(done);
-                }
-                Begun::Alone(alone) => {
-                    answers.extend(flights.drain(..).flat_map(land));
-                    answers.extend(core.commit_alone(alone));
-                }
-            }
-        }
-        answers.extend(flights.drain(..).flat_map(land));
-        let mut before = self.model.clone();
-        let mut deleted = Vec::new();
-        let mut unknown = None;
-        for (doing, answer) in doings.iter().zip(&answers) {
-            // A put after a delete of the same aggregate begins a new part of the group.
-            match doing {
-                Doing::Delete { key, .. } => deleted.push(key),
-                Doing::Put { records, .. }
-                    if records.iter().any(|(key, ..)| deleted.contains(&key)) =>
-                {
-                    before = unknown.as_ref().unwrap_or(&self.model).clone();
-                    deleted.clear();
-                }
-                Doing::Put { .. } => {}
-            }
-            match answer {
-                Ok(answer) => {
-                    let already = unknown.is_some().then(|| self.model.clone());
-                    doing.apply(&before, &mut self.model, Some(answer));
-                    // After a failure only what had nothing to write is done.
-                    assert!(already.is_none_or(|already| already == self.model));
-                }
-                // From here on it is done, or the part so far is, or nothing more.
-                Err(error) if error.retry() == Retry::Unknown => {
-                    let after = unknown.get_or_insert_with(|| {
-                        self.maybe = vec![self.model.clone()];
-                        self.model.clone()
-                    });
-                    doing.apply(&before, after, None);
-                    self.maybe.push(after.clone());
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    fn allows(&self, found: &Model) -> bool {
-        *found == self.model || self.maybe.contains(found)
-    }
-}
-
-/// Opens what a crash has left, checks it, and goes on using it.
-fn check_recovery(run: &Run, disk: &SimDisk, config: &FileStoreConfig, what: &dyn Fn() -> String) {
-    let core = open::open(Arc::new(disk.clone()), config.clone())
-        .unwrap_or_else(|error| panic!("{}: {error:?}", what()));
-    let found = content(&core);
-    assert!(run.allows(&found), "{}: the store differs from what was acknowledged", what());
-    let mut dice = 5;
-    let key = AggregateKey::new("k", "after").unwrap();
-    let id = SnapshotId { generation: generation(1), version: 3 };
-    let record = record(&key, id, &mut dice);
-    let put = Doing::Put { records: vec![(key, id, record)], replace: false };
-    let work = put.work(&core).unwrap().unwrap();
-    let answer = core.commit(vec![work], || ()).answers.remove(0);
-    let answer = answer.unwrap_or_else(|error| panic!("{}: {error:?}", what()));
-    let mut expected = found.clone();
-    put.apply(&found, &mut expected, Some(&answer));
-    core.compact(&mut |_| true).unwrap_or_else(|error| panic!("{}: {error:?}", what()));
-    drop(core);
-    let core = open::open(Arc::new(disk.after_crash(Survival::Nothing)), config.clone())
-        .unwrap_or_else(|error| panic!("{} and again: {error:?}", what()));
-    assert!(content(&core) == expected, "{}: the second opening differs", what());
-}
+use run::{Run, check_recovery, config, content};
+use workload::{generation, record, workload};
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
@@ -321,49 +148,6 @@ fn without_syncs_a_crash_cuts_the_end_off_and_never_refuses_to_open() {
             content(&core);
         }
     }
-}
-
-#[test]
-fn a_full_disk_refuses_puts_and_still_deletes_and_gives_space_back() {
-    let config = config().segment_bytes(16 << 10).reserve_bytes(16 << 10).compact_at(0.3);
-    let disk = SimDisk::new(9);
-    let core = open::open(Arc::new(disk.clone()), config.clone()).unwrap();
-    core.fill_reserve();
-    disk.limit_space(Some(200 << 10));
-    let key = |n: u64| AggregateKey::new("k", &n.to_string()).unwrap();
-    let mut dice = 1;
-    let mut put = |n: u64| {
-        let id = SnapshotId { generation: generation(1), version: 1 };
-        let record = record(&key(n), id, &mut dice);
-        core.put_work(vec![record], PutOptions::default())
-            .map(|work| core.commit(vec![work], || ()).answers.remove(0))
-    };
-    let mut stored = 0;
-    let error = loop {
-        match put(stored).unwrap() {
-            Ok(_) => stored += 1,
-            Err(error) => break error,
-        }
-    };
-    assert_eq!((error.kind(), error.retry()), (ErrorKind::OutOfSpace, Retry::Later));
-    assert_eq!(content(&core).len() as u64, stored);
-    for n in 0..stored * 9 / 10 {
-        let work = core.delete_work(&key(n), Selection::All).unwrap().unwrap();
-        core.commit(vec![work], || ()).answers.remove(0).unwrap();
-    }
-    let before = disk.used();
-    core.compact(&mut |_| true).unwrap();
-    assert!(disk.used() < before / 2, "{before} to {}", disk.used());
-    core.fill_reserve();
-    let first_free = stored;
-    for n in first_free..first_free + 10 {
-        put(n).unwrap().unwrap();
-    }
-    let expected = content(&core);
-    assert_eq!(expected.len() as u64, 10 + first_free - first_free * 9 / 10);
-    drop(core);
-    let core = open::open(Arc::new(disk.after_crash(Survival::Nothing)), config).unwrap();
-    assert!(content(&core) == expected);
 }
 
 #[test]

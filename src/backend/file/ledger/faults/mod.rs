@@ -4,245 +4,29 @@
 //!
 //! `SNAPFOLD_FAULT_SEEDS=n` tries so many workloads instead of the few of an ordinary run.
 
-use std::collections::BTreeMap;
+mod run;
+mod workload;
+
 use std::io::ErrorKind as Io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::super::disk::Disk;
 use super::super::disk::sim::{Call, SimDisk, Survival, random};
 use super::core::Core;
-use super::entry::{self, daily_bytes, schedule_bytes};
+use super::entry;
 use super::handle::FileLedger;
 use super::log::put_frame;
 use super::maps::Change;
 use super::names;
 use super::open::open;
-use crate::error::{Error, ErrorKind, Retry};
-use crate::key::AggregateKey;
+use crate::error::{ErrorKind, Retry};
 use crate::ledger::{
     AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
     StatisticsStore,
 };
-use crate::timestamp::Timestamp;
-
-/// What a ledger should hold, kept in the simplest way.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Model {
-    schedules: BTreeMap<AggregateKey, Schedule>,
-    daily: BTreeMap<(AggregateKey, Day), DailyStatistics>,
-    audit: Vec<AuditEntry>,
-}
-
-impl Model {
-    fn change(&mut self, change: &Change) -> bool {
-        match change {
-            Change::Put(schedule) => {
-                self.schedules.insert(schedule.key.clone(), schedule.clone());
-                true
-            }
-            Change::Remove(key) => self.schedules.remove(key).is_some(),
-            Change::Claim(key, due, next) => match self.schedules.get_mut(key) {
-                Some(schedule) if schedule.enabled && schedule.next_run == Some(*due) => {
-                    schedule.next_run = *next;
-                    true
-                }
-                _ => false,
-            },
-            Change::Add(key, day, more) => {
-                let sum = self.daily.entry((key.clone(), *day)).or_default();
-                *sum = sum.plus(*more);
-                true
-            }
-        }
-    }
-}
-
-/// Everything in a ledger, by each way there is to find it.
-fn content(core: &Core) -> Model {
-    let mut model = Model::default();
-    let maps = core.maps.read().unwrap();
-    model.schedules = maps.schedules.clone();
-    for (key, days) in &maps.daily {
-        let all = maps.days(key, Day::new(i32::MIN)..=Day::new(i32::MAX));
-        assert_eq!(all.len(), days.len());
-        model.daily.extend(all.into_iter().map(|(day, sum)| ((key.clone(), day), sum)));
-    }
-    let mut due: Vec<_> =
-        model.schedules.values().filter(|it| it.enabled && it.next_run.is_some()).collect();
-    due.sort_by_key(|schedule| schedule.next_run);
-    assert!(maps.due(Timestamp::MAX, usize::MAX).iter().eq(due));
-    let live = model.schedules.values().map(schedule_bytes).sum::<u64>()
-        + model.daily.keys().map(|(key, _)| daily_bytes(key)).sum::<u64>();
-    assert_eq!(maps.live_bytes, live);
-    let mut after = Some(0);
-    while let Some(sequence) = after {
-        let page = core.entries(None, sequence, 3).unwrap();
-        for record in page.items {
-            model.audit.push(record.entry);
-            assert_eq!(record.sequence, model.audit.len() as u64);
-        }
-        after = page.next;
-    }
-    model
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    /// What several callers append at the same time.
-    Append(Vec<AuditEntry>),
-    /// What several callers change at the same time.
-    Change(Vec<Change>),
-    Reopen,
-}
-
-fn key(dice: &mut u64) -> AggregateKey {
-    let id = ["a", "b", "c\0"][usize::try_from(random(dice) % 3).unwrap()];
-    AggregateKey::from_parts("t", "k", id).unwrap()
-}
-
-fn at(dice: &mut u64) -> Timestamp {
-    Timestamp::from_seconds(i64::try_from(random(dice) % 3).unwrap())
-}
-
-fn change(dice: &mut u64) -> Change {
-    let key = key(dice);
-    match random(dice) % 8 {
-        0..3 => {
-            let cron = "*".repeat(usize::try_from(random(dice) % 300).unwrap());
-            let next = random(dice).is_multiple_of(2).then(|| at(dice));
-            let schedule = Schedule::new(key, cron).unwrap();
-            Change::Put(schedule.enabled(!random(dice).is_multiple_of(4)).next_run(next))
-        }
-        3 => Change::Remove(key),
-        4 => Change::Claim(key, at(dice), Some(at(dice))),
-        _ => {
-            let day = Day::new(i32::try_from(random(dice) % 2).unwrap());
-            let took = Duration::from_micros(random(dice) % 100);
-            Change::Add(key, day, DailyStatistics::created(random(dice) % 900, took))
-        }
-    }
-}
-
-fn workload(seed: u64) -> Vec<Step> {
-    let mut dice = seed;
-    let dice = &mut dice;
-    (0..20)
-        .map(|_| match random(dice) % 9 {
-            0..3 => {
-                let entries = (0..=random(dice) % 3).map(|_| {
-                    let reason = "why ".repeat(usize::try_from(random(dice) % 200).unwrap());
-                    AuditEntry::new(at(dice), "ops", "delete", key(dice)).reason(reason)
-                });
-                Step::Append(entries.collect())
-            }
-            8 => Step::Reopen,
-            _ => Step::Change((0..=random(dice) % 4).map(|_| change(dice)).collect()),
-        })
-        .collect()
-}
-
-fn opened(disk: &SimDisk, seed: u64) -> Result<Core, Error> {
-    // Some write their log anew at almost every step, some never.
-    let slack = [0, 100, 500, 1 << 20][usize::try_from(seed % 4).unwrap()];
-    open(Arc::new(disk.clone()), "/ledger".into(), slack)
-}
-
-/// A run of a workload: what must be there, and what may be.
-struct Run {
-    model: Model,
-    /// What it was with each further part of a group whose outcome is not known.
-    maybe: Vec<Model>,
-    core: Option<Core>,
-}
-
-impl Run {
-    fn of(disk: &SimDisk, seed: u64, steps: &[Step]) -> Self {
-        let mut run =
-            Self { model: Model::default(), maybe: Vec::new(), core: opened(disk, seed).ok() };
-        for step in steps {
-            let Some(core) = &run.core else { break };
-            match step {
-                Step::Append(entries) => {
-                    let bodies: Vec<_> = entries.iter().map(entry::audit).collect();
-                    let outcome = core.append_all(&mut core.audit(), &bodies);
-                    run.ended(outcome, entries, |model, entry| {
-                        model.audit.push(entry.clone());
-                        model.audit.len() as u64
-                    });
-                }
-                Step::Change(changes) => {
-                    let outcome = core.change_all(&mut core.state(), changes.clone());
-                    run.ended(outcome, changes, Model::change);
-                }
-                Step::Reopen => {
-                    run.core = None;
-                    run.core = opened(disk, seed).ok();
-                    if let Some(core) = &run.core {
-                        let found = content(core);
-                        assert!(run.allows(&found), "a reopened ledger differs");
-                        run.model = found;
-                        run.maybe.clear();
-                    }
-                }
-            }
-        }
-        run
-    }
-
-    /// Takes note of what became of a group.
-    fn ended<W, A: PartialEq + std::fmt::Debug>(
-        &mut self,
-        outcome: Result<Vec<A>, Error>,
-        works: &[W],
-        apply: impl Fn(&mut Model, &W) -> A,
-    ) {
-        match outcome {
-            Ok(answers) => {
-                assert!(self.maybe.is_empty(), "it goes on although it is poisoned");
-                let expected: Vec<_> =
-                    works.iter().map(|work| apply(&mut self.model, work)).collect();
-                assert_eq!(answers, expected);
-            }
-            Err(error) if error.retry() == Retry::Unknown => {
-                let mut model = self.model.clone();
-                for work in works {
-                    apply(&mut model, work);
-                    self.maybe.push(model.clone());
-                }
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn allows(&self, found: &Model) -> bool {
-        *found == self.model || self.maybe.contains(found)
-    }
-}
-
-/// Opens what a crash has left, checks it, and goes on using it.
-fn check_recovery(run: &Run, disk: &SimDisk, seed: u64, what: &dyn Fn() -> String) {
-    let core = opened(disk, seed).unwrap_or_else(|error| panic!("{}: {error:?}", what()));
-    let mut expected = content(&core);
-    assert!(run.allows(&expected), "{}: the ledger is not what was acknowledged", what());
-    let mut dice = 5;
-    let entry = AuditEntry::new(at(&mut dice), "after", "", key(&mut dice));
-    let change = Change::Put(Schedule::new(key(&mut dice), "after").unwrap());
-    let sequence = core.append(entry::audit(&entry));
-    expected.audit.push(entry);
-    assert_eq!(sequence.ok(), Some(expected.audit.len() as u64), "{}", what());
-    assert!(core.change(change.clone()).is_ok_and(|done| done), "{}", what());
-    expected.change(&change);
-    assert!(content(&core) == expected, "{}", what());
-    let left = disk.after_crash(Survival::Nothing);
-    drop(core);
-    for disk in [left, disk.clone()] {
-        let core = opened(&disk, seed);
-        let core = core.unwrap_or_else(|error| panic!("{} and again: {error:?}", what()));
-        assert!(content(&core) == expected, "{}: the second opening differs", what());
-    }
-}
+use run::{Run, check_recovery, content, opened};
+use workload::{Step, at, key, workload};
 
 fn seeds(default: u64) -> u64 {
     let seeds = std::env::var("SNAPFOLD_FAULT_SEEDS").ok();
@@ -326,7 +110,7 @@ fn no_failing_call_loses_what_was_acknowledged_or_brings_back_what_was_reported_
 
 fn simulated() -> (SimDisk, Core) {
     let disk = SimDisk::new(7);
-    let core = open(Arc::new(disk.clone()), "/ledger".into(), 1 << 20).unwrap();
+    let core = open(Arc::new(disk.clone()), "/ledger".as_ref(), 1 << 20).unwrap();
     (disk, core)
 }
 
@@ -419,7 +203,7 @@ fn a_frame_that_claims_more_than_any_entry_has_is_not_read() {
     core.audit_file.write(end, &[std::io::IoSlice::new(&huge)]).unwrap();
     core.audit_file.sync().unwrap();
     drop(core);
-    let core = open(Arc::new(disk), "/ledger".into(), 0).unwrap();
+    let core = open(Arc::new(disk), "/ledger".as_ref(), 0).unwrap();
     assert_eq!(core.append(entry::audit(&an_entry())).unwrap(), 2);
 }
 
@@ -438,7 +222,7 @@ fn what_is_whole_and_does_not_belong_is_refused() {
         put_frame(&mut frame, salt, end, seq, end, &body);
         core.audit_file.write(end, &[std::io::IoSlice::new(&frame)]).unwrap();
         drop(core);
-        let error = open(Arc::new(disk), "/ledger".into(), 0).err().unwrap();
+        let error = open(Arc::new(disk), "/ledger".as_ref(), 0).err().unwrap();
         assert_eq!(error.kind(), ErrorKind::CorruptStore);
         let text = error.to_string();
         assert!(text.contains(names::AUDIT) && text.contains(&format!("offset {end}")), "{text}");
@@ -448,7 +232,7 @@ fn what_is_whole_and_does_not_belong_is_refused() {
 #[test]
 fn damage_to_a_log_that_was_written_anew_is_not_taken_for_a_torn_write() {
     let disk = SimDisk::new(7);
-    let core = open(Arc::new(disk.clone()), "/ledger".into(), 0).unwrap();
+    let core = open(Arc::new(disk.clone()), "/ledger".as_ref(), 0).unwrap();
     let first = core.state().log.salt;
     let mut dice = 1;
     while core.state().log.salt == first {
@@ -459,7 +243,7 @@ fn damage_to_a_log_that_was_written_anew_is_not_taken_for_a_torn_write() {
     let mut byte = file.read(90, 1).unwrap();
     byte[0] ^= 1;
     file.write(90, &[std::io::IoSlice::new(&byte)]).unwrap();
-    let error = open(Arc::new(left), "/ledger".into(), 0).err().unwrap();
+    let error = open(Arc::new(left), "/ledger".as_ref(), 0).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::CorruptStore);
     assert!(error.to_string().contains("ledger.state: damaged at offset 48"), "{error}");
 }

@@ -1,0 +1,106 @@
+//! [`Place`]: a directory that is used under a lock.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Disk, DiskFile, Lock, Locking};
+
+/// A disk, and a directory on it that is used under a lock.
+///
+/// Once the lock is given up, or somebody has removed the directory or the file that is locked, or
+/// put another in its place, nothing in it is created, renamed or removed any more: what has its
+/// name then may be another's.
+pub(in super::super) struct Place {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// Shared by whoever changes a name, so that nobody still does when the lock is given up.
+    lock: RwLock<Option<Box<dyn Lock>>>,
+    lost: AtomicBool,
+}
+
+impl Place {
+    pub(in super::super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, lock: Box<dyn Lock>) -> Self {
+        Self { disk, dir, lock: RwLock::new(Some(lock)), lost: AtomicBool::new(false) }
+    }
+
+    /// Whether the directory or its lock file was found to be removed or replaced.
+    pub(in super::super) fn is_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Gives the lock up.
+    pub(in super::super) fn release(&self) {
+        self.lock.write().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    /// Makes a change of the name `path`, if it is not another's by now.
+    fn change<T>(&self, path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        if path.parent() != Some(self.dir.as_path()) {
+            return change();
+        }
+        let lock = self.lock.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(lock) = &*lock else {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "it was closed"));
+        };
+        if !lock.is_in_place() {
+            self.lost.store(true, Ordering::Relaxed);
+            let why = "the directory, or its lock file, was removed or replaced while in use";
+            return Err(io::Error::new(io::ErrorKind::NotFound, why));
+        }
+        change()
+    }
+}
+
+impl Disk for Place {
+    fn create_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.create_dir(dir)
+    }
+
+    fn files(&self, dir: &Path) -> io::Result<Vec<String>> {
+        self.disk.files(dir)
+    }
+
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+        self.change(path, || self.disk.create(path))
+    }
+
+    fn open(&self, path: &Path, write: bool) -> io::Result<Arc<dyn DiskFile>> {
+        self.disk.open(path, write)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(to, || self.disk.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.change(path, || self.disk.remove(path))
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(from, || self.disk.hard_link(from, to))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn lock(&self, path: &Path, write: bool) -> io::Result<Locking> {
+        self.disk.lock(path, write)
+    }
+
+    fn random(&self) -> u64 {
+        self.disk.random()
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Place")
+            .field("disk", &self.disk)
+            .field("dir", &self.dir)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,259 @@
+//! Loading segments at the opening of a store: what each holds, from its index file or a scan.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::disk::{Disk, DiskFile};
+use super::fault::{bad_file, corrupt, io_error};
+use super::hints::{Hints, What};
+use super::layout::{DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
+use super::names;
+use super::open::{OPERATION, read_whole};
+use super::scan::{Scanner, Step, durable_after};
+use super::segment::Segment;
+use super::tag::Tag;
+use crate::envelope::Header;
+use crate::error::Error;
+use crate::snapshot_id::SnapshotId;
+
+/// A segment whose file is open and whose head has been checked.
+pub(super) struct Opened {
+    pub(super) entry: Entry,
+    pub(super) file: Arc<dyn DiskFile>,
+}
+
+pub(super) fn open_segments(
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Vec<Opened>, Error> {
+    let open = |entry: &Entry| {
+        let path = dir.join(names::segment(entry.id));
+        let file = disk.open(&path, true).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => corrupt(OPERATION, &path, "the file is missing"),
+            _ => io_error(OPERATION, &path, error),
+        })?;
+        let head = file.read(0, 48).map_err(|error| io_error(OPERATION, &path, error))?;
+        let head = Head::parse(&head).map_err(|bad| bad_file(OPERATION, &path, bad))?;
+        if (head.store, head.id, head.salt) != (manifest.store, entry.id, entry.salt) {
+            return Err(corrupt(OPERATION, &path, "the file belongs to another store or place"));
+        }
+        Ok(Opened { entry: *entry, file })
+    };
+    manifest.segments.iter().map(open).collect()
+}
+
+/// What a segment holds.
+pub(super) struct Loaded<'a> {
+    pub(super) opened: &'a Opened,
+    pub(super) hints: Hints,
+    /// Where its frames end.
+    pub(super) end: u64,
+    pub(super) sealed: bool,
+    pub(super) seal: Seal,
+    pub(super) segment: Option<Arc<Segment>>,
+    /// Whether the index file has all that `hints` have.
+    pub(super) indexed: bool,
+}
+
+/// Loads the segments, several at a time.
+pub(super) fn load_all<'a>(
+    opened: &'a [Opened],
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Vec<Loaded<'a>>, Error> {
+    let threads = threads(manifest.segments.iter().map(|entry| entry.bytes).sum(), opened.len());
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new(Vec::new());
+    let work = || {
+        while let Some(opened) = opened.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let result = load(opened, disk, dir, manifest);
+            results.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    loaded.sort_unstable_by_key(|loaded| loaded.opened.entry.id);
+    Ok(loaded)
+}
+
+fn load<'a>(
+    opened: &'a Opened,
+    disk: &dyn Disk,
+    dir: &Path,
+    manifest: &Manifest,
+) -> Result<Loaded<'a>, Error> {
+    let Opened { entry, file } = opened;
+    let path = dir.join(names::segment(entry.id));
+    let io = |error| io_error(OPERATION, &path, error);
+    let len = file.len().map_err(io)?;
+    if len < entry.bytes || (entry.sealed && len != entry.bytes) {
+        let why = format!("the file has {len} bytes and should have {}", entry.bytes);
+        return Err(corrupt(OPERATION, &path, why));
+    }
+    let hints_path = dir.join(names::hints(entry.id));
+    let hints = read_whole(disk, &hints_path)
+        .ok()
+        .and_then(|bytes| Hints::parse(&bytes, entry.salt, manifest.secret))
+        .filter(|hints| hints.covered() <= entry.bytes)
+        .and_then(|hints| count(&hints).map(|seal| (hints, seal)));
+    let from_file = hints.is_some();
+    let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
+    if entry.sealed && from_file {
+        if hints.covered() + SEAL_BYTES == entry.bytes {
+            let loaded = Loaded {
+                opened,
+                hints,
+                end: len,
+                sealed: true,
+                seal,
+                segment: None,
+                indexed: true,
+            };
+            return Ok(loaded);
+        }
+        hints = Hints::new();
+    }
+    let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
+    let seal = count(&hints).unwrap_or_default();
+    if scanned.sealed.is_some_and(|found| found != seal) {
+        return Err(corrupt(OPERATION, &path, "the seal does not match the frames before it"));
+    }
+    if entry.sealed && scanned.sealed.is_none() {
+        return Err(corrupt(OPERATION, &path, "the seal is missing"));
+    }
+    if !entry.sealed {
+        if scanned.end < len {
+            file.set_len(scanned.end).map_err(io)?;
+        }
+        // What was read may have been in the system's memory only.
+        file.sync().map_err(io)?;
+    }
+    Ok(Loaded {
+        opened,
+        end: scanned.end,
+        sealed: scanned.sealed.is_some(),
+        hints,
+        seal,
+        segment: None,
+        indexed: false,
+    })
+}
+
+/// How many threads to load `segments` of so many bytes together with.
+pub(super) fn threads(bytes: u64, segments: usize) -> usize {
+    if bytes < 8 << 20 {
+        return 1;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from).min(segments).min(8)
+}
+
+/// What a seal would say of the frames; `None` if the hints contradict themselves.
+fn count(hints: &Hints) -> Option<Seal> {
+    let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+    hints.read(|hint| {
+        seal.min_seq = seal.min_seq.min(hint.seq);
+        seal.max_seq = seal.max_seq.max(hint.seq);
+        match hint.what {
+            What::Put(_) => seal.puts += 1,
+            What::Delete(_) => seal.deletes += 1,
+        }
+    })?;
+    Some(seal)
+}
+
+struct Scanned {
+    end: u64,
+    sealed: Option<Seal>,
+}
+
+/// Reads the frames that `hints` does not cover yet, and adds them to it.
+fn scan(
+    file: &dyn DiskFile,
+    entry: &Entry,
+    hints: &mut Hints,
+    len: u64,
+    secret: [u64; 2],
+    path: &Path,
+) -> Result<Scanned, Error> {
+    let io = |error| io_error(OPERATION, path, error);
+    let mut scanner = Scanner::new(file, entry.salt, hints.covered(), len);
+    // Where the batch began that has not ended yet.
+    let mut batch = hints.mark();
+    let why = loop {
+        let at = scanner.at;
+        match scanner.step().map_err(io)? {
+            Step::Frame(frame, body) if frame.kind == Kind::Seal => {
+                let seal = Seal::parse(body);
+                if seal.is_none() || hints.mark().covered() != batch.covered() {
+                    return Err(corrupt(
+                        OPERATION,
+                        path,
+                        format!("the seal at {at} is out of place"),
+                    ));
+                }
+                return Ok(Scanned { end: scanner.at, sealed: seal });
+            }
+            Step::Frame(frame, body) => {
+                let understood = push(hints, &frame, body, secret);
+                understood
+                    .map_err(|why| corrupt(OPERATION, path, format!("{why} at offset {at}")))?;
+                if !frame.more {
+                    batch = hints.mark();
+                }
+            }
+            Step::End if batch.covered() == at => return Ok(Scanned { end: at, sealed: None }),
+            Step::End => break "the file ends within a batch",
+            Step::Bad(why) => break why,
+        }
+    };
+    let (bad, cut) = (scanner.at, batch.covered());
+    hints.back_to(batch);
+    let refuse = |why: String| {
+        Err(corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole")))
+    };
+    if entry.sealed || bad < entry.bytes {
+        return refuse(format!("damaged at offset {bad}: {why}"));
+    }
+    match durable_after(file, entry.salt, cut, len).map_err(io)? {
+        Some(after) => refuse(format!(
+            "damaged at offset {bad}: {why}, and a frame at {after} shows that it had been whole"
+        )),
+        None => Ok(Scanned { end: cut, sealed: None }),
+    }
+}
+
+/// Adds a frame to the hints.
+pub(super) fn push(
+    hints: &mut Hints,
+    frame: &Frame,
+    body: &[u8],
+    secret: [u64; 2],
+) -> Result<(), String> {
+    match frame.kind {
+        Kind::Put => {
+            let header = Header::parse(body).map_err(|why| format!("unreadable record ({why})"))?;
+            let tag = Tag::of_parts(secret, header.tenant, header.kind, header.id);
+            let id = SnapshotId { generation: header.generation, version: header.version };
+            hints.push_put(frame.seq, frame.body_bytes, tag, id);
+        }
+        Kind::Delete => {
+            let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;
+            let tag = Tag::of_parts(secret, delete.tenant, delete.kind, delete.id);
+            hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
+        }
+        Kind::Seal => return Err("unexpected seal".into()),
+    }
+    Ok(())
+}
+
+// A segment without frames ends with its head.
+const _: () = assert!(HEAD_BYTES.is_multiple_of(8));

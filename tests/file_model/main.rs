@@ -1,0 +1,97 @@
+//! A file store answers as an ordered map would, whatever was done to it and however it was left.
+//!
+//! The defect: two operations that are each right and wrong together. A delete that compaction
+//! dropped too early brings a snapshot back at the next opening; a replacement is undone by the
+//! order in which files are read; a put that was queued and dropped is lost; a backup changes
+//! when the original is compacted; a store that was filled with other settings is cut short.
+//!
+//! Random sequences of every operation on a real directory, opened again in between after a close,
+//! a drop and a kill, with other settings each time. After each step all answers are compared with
+//! the model's. `PROPTEST_CASES` raises the number of cases, `PROPTEST_RNG_SEED` changes them.
+
+#![cfg(feature = "file")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    reason = "a test may panic"
+)]
+
+#[path = "../replay_equivalence/coverage.rs"]
+mod coverage;
+#[path = "../file_support/mod.rs"]
+mod file_support;
+mod model;
+mod script;
+mod world;
+
+use coverage::Coverage;
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use tempfile::TempDir;
+use world::World;
+
+/// What a run of so many cases has to meet.
+const MET: [&str; 16] = [
+    "Existing { identical: false }",
+    "Existing { identical: true }",
+    "Replaced",
+    "Stored",
+    "a backup of copied files",
+    "a backup of linked files",
+    "a list of several pages",
+    "a store of many files",
+    "an older one by time",
+    "another generation",
+    "deleted",
+    "files removed by compaction",
+    "keys of several pages",
+    "killed",
+    "none by time",
+    "snapshots moved by compaction",
+];
+
+/// Runs `cases` random cases, the same ones each time unless the environment says otherwise.
+fn answers_as_a_map(scratch: fn() -> TempDir, cases: u32, seed: u64) -> Coverage {
+    let seed = std::env::var("PROPTEST_RNG_SEED").is_err().then_some(RngSeed::Fixed(seed));
+    let cases = std::env::var("PROPTEST_CASES").is_err().then_some(cases);
+    let from_environment = Config::default();
+    let mut runner = TestRunner::new(Config {
+        rng_seed: seed.unwrap_or(from_environment.rng_seed),
+        cases: cases.unwrap_or(from_environment.cases),
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..from_environment
+    });
+    let coverage = Coverage::default();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let outcome = runner.run(&(script::settings(), script::steps()), |(settings, steps)| {
+        runtime.block_on(async {
+            let mut world = World::new(&settings, scratch(), &coverage);
+            for step in &steps {
+                world.step(step).await?;
+            }
+            world.end().await?;
+            Ok::<(), TestCaseError>(())
+        })
+    });
+    if let Err(failure) = outcome {
+        panic!("{failure}");
+    }
+    coverage
+}
+
+#[test]
+fn whatever_was_done_to_it_a_file_store_answers_as_an_ordered_map_would() {
+    let coverage = answers_as_a_map(file_support::scratch, 80, 1);
+    if std::env::var("PROPTEST_CASES").is_err() {
+        coverage.require(&MET);
+    }
+}
+
+/// Reads take another way where the system says whether it has to wait for a device.
+#[test]
+fn on_a_disk_too_it_answers_as_an_ordered_map_would() {
+    answers_as_a_map(|| tempfile::tempdir().unwrap(), 24, 2);
+}

@@ -1,0 +1,103 @@
+//! What a store must answer: an ordered map.
+
+use std::collections::BTreeMap;
+
+use snapfold::{
+    AggregateKey, Deleted, Found, KeysRequest, ListRequest, Lookup, PutOutcome, Query, Record,
+    Selection, SnapshotId, Timestamp,
+};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model(BTreeMap<AggregateKey, BTreeMap<SnapshotId, Stored>>);
+
+#[derive(Clone, Debug)]
+pub(crate) struct Stored {
+    pub(crate) record: Record,
+    pub(crate) as_of: Timestamp,
+    pub(crate) created_at: Timestamp,
+}
+
+/// What a record takes in a segment: a head of 24 bytes, then itself up to the alignment.
+fn framed(record: &Record) -> u64 {
+    24 + (record.as_bytes().len() as u64).next_multiple_of(8)
+}
+
+impl Model {
+    pub(crate) fn put(&mut self, record: &Record, replace: bool) -> PutOutcome {
+        let header = record.header().unwrap();
+        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+        let id = SnapshotId { generation: header.generation, version: header.version };
+        let snapshots = self.0.entry(key).or_default();
+        let outcome = match snapshots.get(&id) {
+            Some(old) if !replace => {
+                return PutOutcome::Existing { identical: old.record.has_payload_of(record) };
+            }
+            Some(_) => PutOutcome::Replaced,
+            None => PutOutcome::Stored,
+        };
+        let (as_of, created_at) = (header.as_of, header.created_at);
+        snapshots.insert(id, Stored { record: record.clone(), as_of, created_at });
+        outcome
+    }
+
+    pub(crate) fn delete(&mut self, key: &AggregateKey, selection: Selection<'_>) -> Deleted {
+        let mut deleted = Vec::new();
+        if let Some(snapshots) = self.0.get_mut(key) {
+            snapshots.retain(|id, stored| {
+                let selected = selection.admits(*id);
+                deleted.extend(selected.then_some(stored.record.as_bytes().len() as u64));
+                !selected
+            });
+            if snapshots.is_empty() {
+                self.0.remove(key);
+            }
+        }
+        Deleted::new(deleted.len() as u64, deleted.iter().sum())
+    }
+
+    /// The answer to a query. `OtherGeneration` where the versions below the bound hold anything.
+    pub(crate) fn get(&self, query: &Query<'_>) -> Lookup {
+        let mut below = self.newest_first(query.key).filter(|(id, _)| id.version <= query.at_most);
+        let any = below.clone().next().is_some();
+        let found = below.find(|(id, stored)| {
+            id.generation == query.generation && query.admits(id.version, stored.as_of)
+        });
+        match found {
+            Some((id, stored)) => Lookup::Found(Found::new(id.version, stored.record.clone())),
+            None if any => Lookup::OtherGeneration,
+            None => Lookup::Absent,
+        }
+    }
+
+    /// All of a list, whatever its limit.
+    pub(crate) fn list(&self, request: &ListRequest<'_>) -> Vec<SnapshotId> {
+        let all = self.newest_first(request.key).map(|(id, _)| id);
+        all.filter(|id| request.admits(*id)).collect()
+    }
+
+    /// All keys that a request asks for, whatever its limit, in order.
+    pub(crate) fn keys(&self, request: &KeysRequest<'_>) -> Vec<AggregateKey> {
+        self.0.keys().filter(|key| request.admits(key)).cloned().collect()
+    }
+
+    pub(crate) fn newest_first(
+        &self,
+        key: &AggregateKey,
+    ) -> impl Iterator<Item = (SnapshotId, &Stored)> + Clone {
+        let snapshots = self.0.get(key).into_iter().flatten();
+        snapshots.rev().map(|(id, stored)| (*id, stored))
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (&AggregateKey, SnapshotId, &Record)> {
+        self.0.iter().flat_map(|(key, snapshots)| {
+            snapshots.iter().map(move |(id, stored)| (key, *id, &stored.record))
+        })
+    }
+
+    /// Aggregates, snapshots, and the bytes that these take in the log.
+    pub(crate) fn sums(&self) -> (u64, u64, u64) {
+        let (snapshots, bytes) =
+            self.all().fold((0, 0), |(count, sum), (.., record)| (count + 1, sum + framed(record)));
+        (self.0.len() as u64, snapshots, bytes)
+    }
+}

@@ -1,0 +1,287 @@
+//! What happens in one random case.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use snapfold::{
+    AggregateKey, CodecId, Durability, FileStoreConfig, Generation, Record, RecordBuilder,
+    Timestamp,
+};
+
+/// The longest part of a key that a file store takes.
+const LONGEST: usize = 1024;
+pub(crate) const KEYS: usize = 12;
+pub(crate) const GENERATIONS: usize = 3;
+
+/// Keys that differ in one part, in one byte, or only in where one part ends and the next begins.
+pub(crate) fn key(number: usize) -> AggregateKey {
+    let long = "x".repeat(LONGEST - 1);
+    let (tenant, kind, id) = match number % KEYS {
+        0 => ("", "account", "a".to_owned()),
+        1 => ("", "account", "aa".to_owned()),
+        2 => ("", "accounta", "a".to_owned()),
+        3 => ("north", "account", "a".to_owned()),
+        4 => ("", "", String::new()),
+        5 => ("", "account", "\0".to_owned()),
+        6 => ("", "account", "../../MANIFEST".to_owned()),
+        7 => ("", "account", "\u{202e}\u{1f980}\n".to_owned()),
+        8 => ("", "account", format!("{long}x")),
+        9 => ("", "account", format!("{long}y")),
+        10 => ("", "account", long),
+        _ => return AggregateKey::from_parts(&"t".repeat(1024), &"k".repeat(1024), "").unwrap(),
+    };
+    AggregateKey::from_parts(tenant, kind, &id).unwrap()
+}
+
+/// A key with one part that is longer than the store takes.
+pub(crate) fn too_long(part: usize, by: usize) -> AggregateKey {
+    let mut parts = ["", "account", "a"].map(str::to_owned);
+    parts[part % 3] = "z".repeat((LONGEST + by).min(AggregateKey::MAX_PART_BYTES));
+    AggregateKey::from_parts(&parts[0], &parts[1], &parts[2]).unwrap()
+}
+
+pub(crate) fn generation(number: usize) -> Generation {
+    let all = [(1, 7), (1, 8), (2, 7)];
+    let (schema_version, fingerprint) = all[number % GENERATIONS];
+    Generation { schema_version, fingerprint }
+}
+
+/// A snapshot to put.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) key: usize,
+    pub(crate) generation: usize,
+    pub(crate) version: u64,
+    /// When its last event was recorded, in seconds.
+    pub(crate) at: i64,
+    pub(crate) fill: u8,
+    pub(crate) bytes: usize,
+}
+
+impl Snapshot {
+    pub(crate) fn record(&self) -> Record {
+        self.record_of(key(self.key))
+    }
+
+    pub(crate) fn record_of(&self, key: AggregateKey) -> Record {
+        let at = Timestamp::from_seconds(self.at);
+        // No two places of a page are alike.
+        let pattern: Vec<_> = (0..251).map(|i| self.fill ^ i).collect();
+        let mut payload = pattern.repeat(self.bytes / pattern.len() + 1);
+        payload.truncate(self.bytes);
+        RecordBuilder::new(key, generation(self.generation), self.version, at)
+            .codec(CodecId::custom(1))
+            .build(&payload)
+            .unwrap()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum By {
+    Thread,
+    Task,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Which {
+    All,
+    Below(u64),
+    /// Generation and version, whether they exist or not.
+    Ids(Vec<(usize, u64)>),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Leave {
+    Close,
+    Drop,
+    /// The process dies: its directory is taken over as it is.
+    Kill,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Step {
+    Put {
+        snapshots: Vec<Snapshot>,
+        replace: bool,
+        by: By,
+    },
+    /// A stored snapshot is made again at another time, and put: the same payload.
+    Again {
+        which: usize,
+        replace: bool,
+        by: By,
+    },
+    PutTooLong {
+        part: usize,
+        extra: usize,
+        with: Vec<Snapshot>,
+        by: By,
+    },
+    /// Several puts are queued; then their futures are awaited, from the last to the first if so
+    /// wanted, or dropped.
+    Submit {
+        puts: Vec<(Vec<Snapshot>, bool)>,
+        dropped: u8,
+        backwards: bool,
+    },
+    Delete {
+        key: usize,
+        which: Which,
+        by: By,
+    },
+    DeleteBelow {
+        all: Vec<(usize, u64)>,
+        by: By,
+    },
+    Get {
+        key: usize,
+        generation: usize,
+        at_most: u64,
+        as_of: Option<i64>,
+    },
+    List {
+        key: usize,
+        at_most: u64,
+        at_least: u64,
+        limit: usize,
+    },
+    Keys {
+        tenant: Option<&'static str>,
+        kind: Option<&'static str>,
+        limit: usize,
+    },
+    Compact,
+    Backup {
+        go_on_there: bool,
+    },
+    Reopen {
+        leave: Leave,
+        settings: Settings,
+    },
+}
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    segment_bytes: u64,
+    durability: Durability,
+    zero_ahead: bool,
+    compact_at: f64,
+    reserve_bytes: u64,
+    pub(crate) background: bool,
+}
+
+impl Settings {
+    pub(crate) fn apply(&self, config: FileStoreConfig) -> FileStoreConfig {
+        config
+            .segment_bytes(self.segment_bytes)
+            .durability(self.durability)
+            .zero_ahead(self.zero_ahead)
+            .compact_at(self.compact_at)
+            .reserve_bytes(self.reserve_bytes)
+            .background(self.background)
+    }
+}
+
+pub(crate) fn settings() -> impl Strategy<Value = Settings> {
+    let durability = prop_oneof![Just(Durability::Sync), Just(Durability::Os)];
+    let segment_bytes = prop_oneof![8 => Just(4096_u64), 2 => Just(20_000), 1 => Just(1 << 20)];
+    let compact_at = prop_oneof![Just(0.01), Just(0.3), Just(1.0)];
+    let reserve_bytes = prop_oneof![Just(0_u64), Just(5000)];
+    (segment_bytes, durability, any::<bool>(), compact_at, reserve_bytes, 0..4).prop_map(
+        |(segment_bytes, durability, zero_ahead, compact_at, reserve_bytes, background)| Settings {
+            segment_bytes,
+            durability,
+            zero_ahead,
+            compact_at,
+            reserve_bytes,
+            background: background == 0,
+        },
+    )
+}
+
+fn version() -> impl Strategy<Value = u64> {
+    prop_oneof![30 => 1..=8_u64, 1 => Just(1_u64 << 40), 1 => Just(u64::MAX)]
+}
+
+/// A bound of versions: near what is stored, or none.
+fn bound() -> impl Strategy<Value = u64> {
+    prop_oneof![8 => 0..=9_u64, 1 => Just(u64::MAX - 1), 2 => Just(u64::MAX)]
+}
+
+fn bytes() -> impl Strategy<Value = usize> {
+    prop_oneof![
+        2 => Just(0_usize),
+        8 => 1..600_usize,
+        // Around what is copied, a page and a segment.
+        3 => 900..1100_usize,
+        2 => 3900..4200_usize,
+        1 => 9_000..30_000_usize,
+        1 => 100_000..300_000_usize,
+    ]
+}
+
+/// Most is about a few aggregates, so that it meets.
+fn some_key() -> impl Strategy<Value = usize> {
+    prop_oneof![2 => 0..3_usize, 1 => 0..KEYS]
+}
+
+fn snapshot() -> impl Strategy<Value = Snapshot> {
+    (some_key(), 0..GENERATIONS, version(), 0..10_i64, any::<u8>(), bytes()).prop_map(
+        |(key, generation, version, at, fill, bytes)| Snapshot {
+            key,
+            generation,
+            version,
+            at,
+            fill,
+            bytes,
+        },
+    )
+}
+
+fn by() -> impl Strategy<Value = By> {
+    prop_oneof![Just(By::Thread), Just(By::Task)]
+}
+
+fn which() -> impl Strategy<Value = Which> {
+    prop_oneof![
+        2 => Just(Which::All),
+        4 => bound().prop_map(Which::Below),
+        4 => vec((0..GENERATIONS, version()), 0..6).prop_map(Which::Ids),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let tenant = prop_oneof![Just(None), Just(Some("")), Just(Some("north")), Just(Some("none"))];
+    let kind = prop_oneof![Just(None), Just(Some("")), Just(Some("account"))];
+    let leave = prop_oneof![Just(Leave::Close), Just(Leave::Drop), Just(Leave::Kill)];
+    let as_of = proptest::option::of(-1..11_i64);
+    let several = vec((vec(snapshot(), 0..3), proptest::bool::weighted(0.3)), 1..6);
+    prop_oneof![
+        14 => (vec(snapshot(), 0..6), proptest::bool::weighted(0.3), by())
+            .prop_map(|(snapshots, replace, by)| Step::Put { snapshots, replace, by }),
+        6 => (any::<usize>(), any::<bool>(), by())
+            .prop_map(|(which, replace, by)| Step::Again { which, replace, by }),
+        1 => (0..3_usize, 1..70_000_usize, vec(snapshot(), 0..3), by())
+            .prop_map(|(part, extra, with, by)| Step::PutTooLong { part, extra, with, by }),
+        5 => (several, any::<u8>(), any::<bool>())
+            .prop_map(|(puts, dropped, backwards)| Step::Submit { puts, dropped, backwards }),
+        5 => (some_key(), which(), by()).prop_map(|(key, which, by)| Step::Delete { key, which, by }),
+        2 => (vec((0..KEYS, bound()), 0..8), by())
+            .prop_map(|(all, by)| Step::DeleteBelow { all, by }),
+        5 => (some_key(), 0..GENERATIONS, bound(), as_of).prop_map(
+            |(key, generation, at_most, as_of)| Step::Get { key, generation, at_most, as_of }
+        ),
+        2 => (some_key(), bound(), bound(), 0..5_usize).prop_map(
+            |(key, at_most, at_least, limit)| Step::List { key, at_most, at_least, limit }
+        ),
+        1 => (tenant, kind, 0..5_usize)
+            .prop_map(|(tenant, kind, limit)| Step::Keys { tenant, kind, limit }),
+        2 => Just(Step::Compact),
+        1 => any::<bool>().prop_map(|go_on_there| Step::Backup { go_on_there }),
+        4 => (leave, settings()).prop_map(|(leave, settings)| Step::Reopen { leave, settings }),
+    ]
+}
+
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Step>> {
+    vec(step(), 1..60)
+}
