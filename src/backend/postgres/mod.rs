@@ -18,6 +18,7 @@ mod prune;
 mod put;
 mod row_security;
 mod store;
+mod tail;
 mod version;
 
 pub use event_row::EventRow;

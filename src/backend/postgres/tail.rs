@@ -1,0 +1,127 @@
+//! [`PostgresTail`]: the events that came with a snapshot.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::event_row::{Decode, RawEvent};
+use crate::error::BoxError;
+use crate::events::{Replay, Tail};
+use crate::state::Aggregate;
+use crate::timestamp::Timestamp;
+
+/// Events are not kept beyond so many bytes; those that follow are read again when needed.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Events, copied out of their rows. A row that is kept costs more than the copy: it keeps the
+/// connection's read buffer from being used again.
+#[derive(Default)]
+pub(super) struct Events {
+    bytes: Vec<u8>,
+    slots: Vec<Slot>,
+    /// Ends the tail: the event that comes now cannot be read.
+    fault: Option<BoxError>,
+    /// How many came, with those that are not kept.
+    pub(super) seen: usize,
+}
+
+struct Slot {
+    version: u64,
+    recorded_at: Timestamp,
+    payload: Range<usize>,
+    anchor: Option<Range<usize>>,
+    event_type: Option<Range<usize>>,
+}
+
+impl Events {
+    /// Takes the next event. A failure to read it counts when it is replayed.
+    pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
+        self.seen += 1;
+        if self.seen > self.slots.len() + 1 || self.fault.is_some() {
+            return;
+        }
+        let event = match event {
+            Ok(event) => event,
+            Err(fault) => {
+                self.fault = Some(fault);
+                return;
+            }
+        };
+        // The first one always: otherwise there would be no end to reading it again.
+        if !self.slots.is_empty() && self.bytes.len() + event.payload.len() > MAX_BYTES {
+            return;
+        }
+        let RawEvent { version, recorded_at, .. } = event;
+        let payload = self.keep(event.payload);
+        let anchor = event.anchor.map(|bytes| self.keep(bytes));
+        let event_type = event.event_type.map(|text| self.keep(text.as_bytes()));
+        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type });
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    /// Puts them into version order: SQL promises no order of a union.
+    pub(super) fn sort(&mut self) {
+        if !self.slots.is_sorted_by_key(|slot| slot.version) {
+            self.slots.sort_by_key(|slot| slot.version);
+        }
+    }
+
+    /// Whether all that came are kept.
+    pub(super) fn are_whole(&self) -> bool {
+        self.slots.len() == self.seen
+    }
+
+    /// The version of the last one; 0 if there is none.
+    pub(super) fn last(&self) -> u64 {
+        self.slots.last().map_or(0, |slot| slot.version)
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+}
+
+/// The events that came with a snapshot, up to the version `until`.
+pub(super) struct PostgresTail<E> {
+    pub(super) events: Events,
+    pub(super) until: u64,
+    pub(super) decode: Decode<E>,
+}
+
+impl<A, E> Tail<A> for PostgresTail<E>
+where
+    A: Aggregate<Event = E>,
+    E: Send + Sync + 'static,
+{
+    fn until(&self) -> u64 {
+        self.until
+    }
+
+    fn replay(self: Box<Self>, replay: &mut Replay<'_, A>) -> Result<(), BoxError> {
+        let events = &self.events;
+        for slot in &events.slots {
+            let event_type = slot.event_type.as_ref().map(|range| events.part(range));
+            let event = RawEvent {
+                version: slot.version,
+                recorded_at: slot.recorded_at,
+                payload: events.part(&slot.payload),
+                anchor: slot.anchor.as_ref().map(|range| events.part(range)),
+                event_type: event_type.map(std::str::from_utf8).transpose()?,
+            };
+            if !event.push(&self.decode, replay)? {
+                return Ok(());
+            }
+        }
+        self.events.fault.map_or(Ok(()), Err)
+    }
+}
+
+impl<E> fmt::Debug for PostgresTail<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresTail({} events)", self.events.slots.len())
+    }
+}
