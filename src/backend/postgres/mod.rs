@@ -8,6 +8,7 @@ mod event_table;
 mod events;
 mod hybrid;
 mod key_text;
+mod keys;
 mod ledger;
 mod lookup;
 mod migrations;
