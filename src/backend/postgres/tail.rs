@@ -18,8 +18,6 @@ const MAX_BYTES: usize = 16 << 20;
 pub(super) struct Events {
     bytes: Vec<u8>,
     slots: Vec<Slot>,
-    /// Ends the tail: the event that comes now cannot be read.
-    fault: Option<BoxError>,
     /// How many came, with those that are not kept.
     pub(super) seen: usize,
 }
@@ -33,19 +31,15 @@ struct Slot {
 }
 
 impl Events {
-    /// Takes the next event. A failure to read it counts when it is replayed.
+    /// Takes the next event. One that cannot be read ends what is kept: the event source, asked
+    /// for it again, says why.
     pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
+        let is_next = self.are_whole();
         self.seen += 1;
-        if self.seen > self.slots.len() + 1 || self.fault.is_some() {
+        let Ok(event) = event else { return };
+        if !is_next {
             return;
         }
-        let event = match event {
-            Ok(event) => event,
-            Err(fault) => {
-                self.fault = Some(fault);
-                return;
-            }
-        };
         // The first one always: otherwise there would be no end to reading it again.
         if !self.slots.is_empty() && self.bytes.len() + event.payload.len() > MAX_BYTES {
             return;
@@ -113,15 +107,52 @@ where
                 event_type: event_type.map(std::str::from_utf8).transpose()?,
             };
             if !event.push(&self.decode, replay)? {
-                return Ok(());
+                break;
             }
         }
-        self.events.fault.map_or(Ok(()), Err)
+        Ok(())
     }
 }
 
 impl<E> fmt::Debug for PostgresTail<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PostgresTail({} events)", self.events.slots.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(version: u64, payload: &[u8]) -> Result<RawEvent<'_>, BoxError> {
+        let recorded_at = Timestamp::from_micros(0);
+        Ok(RawEvent { version, recorded_at, payload, anchor: None, event_type: None })
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_has_no_gap() {
+        let (mut events, large) = (Events::default(), vec![0; MAX_BYTES / 4 + 1]);
+        for version in 1..=5 {
+            events.add(event(version, &large));
+        }
+        // It would fit, but what comes before it is missing.
+        events.add(event(6, b""));
+        assert_eq!((events.last(), events.seen), (3, 6));
+        assert!(!events.are_whole());
+        let (mut events, larger) = (Events::default(), vec![0; MAX_BYTES + 1]);
+        events.add(event(1, &larger));
+        assert!(events.are_whole(), "the first one always");
+    }
+
+    #[test]
+    fn events_are_in_version_order_however_they_came() {
+        let mut events = Events::default();
+        for version in [3, 1, 2] {
+            events.add(event(version, &[u8::try_from(version).unwrap()]));
+        }
+        events.sort();
+        let payloads: Vec<_> = events.slots.iter().map(|slot| events.part(&slot.payload)).collect();
+        assert_eq!(payloads, [[1], [2], [3]]);
+        assert_eq!(events.last(), 3);
     }
 }
