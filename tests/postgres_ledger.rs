@@ -167,8 +167,8 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
         db.schema
     );
     unbound.execute(sqlx::raw_sql(AssertSqlSafe(sql.clone()))).await.unwrap();
-    let owned = format!("ALTER TABLE {{schema}}.snapfold_snapshots OWNER TO {role}");
-    db.run(&owned).await;
+    let handed_over = format!("ALTER TABLE {{schema}}.snapfold_snapshots OWNER TO {role}");
+    db.run(&handed_over).await;
     unbound.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
     db.run("ALTER TABLE {schema}.snapfold_snapshots OWNER TO CURRENT_USER").await;
     drop(unbound);

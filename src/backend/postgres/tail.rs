@@ -124,23 +124,23 @@ impl<E> fmt::Debug for PostgresTail<E> {
 mod tests {
     use super::*;
 
-    fn event(version: u64, payload: &[u8]) -> Result<RawEvent<'_>, BoxError> {
+    fn event(version: u64, payload: &[u8]) -> RawEvent<'_> {
         let recorded_at = Timestamp::from_micros(0);
-        Ok(RawEvent { version, recorded_at, payload, anchor: None, event_type: None })
+        RawEvent { version, recorded_at, payload, anchor: None, event_type: None }
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_has_no_gap() {
         let (mut events, large) = (Events::default(), vec![0; MAX_BYTES / 4 + 1]);
         for version in 1..=5 {
-            events.add(event(version, &large));
+            events.add(Ok(event(version, &large)));
         }
         // It would fit, but what comes before it is missing.
-        events.add(event(6, b""));
+        events.add(Ok(event(6, b"")));
         assert_eq!((events.last(), events.seen), (3, 6));
         assert!(!events.are_whole());
         let (mut events, larger) = (Events::default(), vec![0; MAX_BYTES + 1]);
-        events.add(event(1, &larger));
+        events.add(Ok(event(1, &larger)));
         assert!(events.are_whole(), "the first one always");
     }
 
@@ -148,7 +148,7 @@ mod tests {
     fn events_are_in_version_order_however_they_came() {
         let mut events = Events::default();
         for version in [3, 1, 2] {
-            events.add(event(version, &[u8::try_from(version).unwrap()]));
+            events.add(Ok(event(version, &[u8::try_from(version).unwrap()])));
         }
         events.sort();
         let payloads: Vec<_> = events.slots.iter().map(|slot| events.part(&slot.payload)).collect();
