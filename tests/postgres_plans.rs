@@ -106,7 +106,7 @@ async fn a_page_of_keys_costs_the_same_however_many_snapshots_there_are() {
             let (count, touched) = world.costliest_page(request).await;
             assert_eq!(count, expected, "{request:?}");
             // A search in the index goes down at most three levels, and may look at the row.
-            let bound = 6 * (PAGE as i64 + 4);
+            let bound = 6 * (i64::try_from(PAGE).unwrap() + 4);
             assert!(touched > 0 && touched <= bound, "{touched}, {versions} versions, {request:?}");
         }
         world.db.close().await;
