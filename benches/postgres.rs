@@ -2,8 +2,10 @@
 //!
 //! `postgres/load/<state>`: 10,050 events, a snapshot at 10,000. `fused` is the engine with one
 //! statement a load, `two_statements` the engine without, `hand_written` a loader without any
-//! checks that does the same in one statement with the same codec, `full_replay` folds everything;
-//! all on one pool with sqlx's defaults. `postgres/latest`, `postgres/put` and `postgres/prune`
+//! checks that does the same in one statement with the same codec, `full_replay` folds everything,
+//! `full_replay_by_hand` likewise without any checks; all on one pool with sqlx's defaults, through a
+//! unix socket. `postgres/load_tcp/<state>` is the same through TCP on one machine, where a round
+//! trip costs more, as it does between two. `postgres/latest`, `postgres/put` and `postgres/prune`
 //! have `pgbench`, PostgreSQL's own client, beside them. Compare within one group only.
 
 #![allow(
@@ -90,10 +92,20 @@ struct Bench {
     store: PostgresStore,
 }
 
+/// Whether the filters of the command line let any bench of these groups run: to set them up
+/// takes a while.
+fn is_wanted(groups: &[&str]) -> bool {
+    let filters: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let fits = |filter: &String| {
+        groups.iter().any(|group| filter.starts_with(group) || group.contains(filter.as_str()))
+    };
+    filters.is_empty() || filters.iter().any(fits)
+}
+
 impl Bench {
     fn new() -> Self {
         let rt = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let cluster = postgres::Cluster::start(true);
+        let cluster = postgres::Cluster::start_with_tcp(true);
         let options: PgConnectOptions = cluster.url().parse().unwrap();
         let pool = PgPoolOptions::new().connect_with(options.clone());
         let pool = rt.block_on(pool).unwrap();
@@ -117,6 +129,7 @@ impl Bench {
         let output = Command::new(postgres::binaries().join("pgbench"))
             .args(["-n", "-M", "prepared", "-U", "postgres", "-h"])
             .arg(self.cluster.dir())
+            .args(["-p", &self.options.get_port().to_string()])
             .args(["-j", if clients > 1 { "2" } else { "1" }])
             .args(["-c", &clients.to_string(), "-t", &transactions.to_string(), "-f"])
             .arg(&path)
@@ -157,6 +170,23 @@ async fn by_hand<S: Aggregate<Event = Event> + serde::de::DeserializeOwned>(pool
         version = row.get(1);
     }
     state.unwrap()
+}
+
+/// The same for the state from its first event on.
+async fn replay_by_hand<S: Aggregate<Event = Event>>(pool: &PgPool, key: &AggregateKey) -> S {
+    let mut rows = sqlx::query(
+        "SELECT version, payload FROM events WHERE kind = $1 AND id = $2 ORDER BY version",
+    )
+    .bind("account")
+    .bind("a")
+    .fetch(pool);
+    let (mut state, mut version) = (S::initial(key), 0);
+    while let Some(row) = rows.try_next().await.unwrap() {
+        state.apply(&serde_json::from_slice(row.get(1)).unwrap());
+        version += 1;
+        assert_eq!(row.get::<i64, _>(0), version);
+    }
+    state
 }
 
 fn load_times<const N: usize>(
@@ -202,8 +232,21 @@ fn take_turns(name: &str, ways: &[(&str, &dyn Fn(u32))]) {
 }
 
 fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
-    let Bench { rt, pool, store, options, .. } = bench;
     bench.run("TRUNCATE snapfold_snapshots; TRUNCATE hand_snapshots");
+    load_through::<N>(c, bench, &bench.options, &format!("load/{name}"));
+    let tcp = bench.cluster.tcp_url().parse().unwrap();
+    load_through::<N>(c, bench, &tcp, &format!("load_tcp/{name}"));
+}
+
+fn load_through<const N: usize>(
+    c: &mut Criterion,
+    bench: &Bench,
+    options: &PgConnectOptions,
+    name: &str,
+) {
+    let rt = &bench.rt;
+    let pool = &rt.block_on(PgPoolOptions::new().connect_with(options.clone())).unwrap();
+    let store = &PostgresStore::new(pool.clone(), &PostgresOptions::new()).unwrap();
     let key = AggregateKey::new("account", "a").unwrap();
     let table = EventTable::new("events").kind("kind");
     let events = PostgresEvents::new(pool.clone(), table.clone(), decode).unwrap();
@@ -227,12 +270,31 @@ fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
         let state = plain.at_version(&key, AT).await.unwrap().state;
         let raw = postcard::to_stdvec(&*state).unwrap();
         println!("{name}: {} bytes encoded", raw.len());
-        sqlx::query("INSERT INTO hand_snapshots VALUES ('account', 'a', 1, $1, $2)")
-            .bind(i64::try_from(AT).unwrap())
-            .bind(lz4_flex::block::compress_prepend_size(&raw))
-            .execute(pool)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO hand_snapshots VALUES ('account', 'a', 1, $1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(i64::try_from(AT).unwrap())
+        .bind(lz4_flex::block::compress_prepend_size(&raw))
+        .execute(pool)
+        .await
+        .unwrap();
+        // The other aggregates have snapshots too: nobody looks one up in a table of one row.
+        for (table, columns) in [
+            (
+                "snapfold_snapshots",
+                "schema_version, fingerprint, 150, as_of, created_at, raw_bytes, codec, pinned, \
+                 header, payload",
+            ),
+            ("hand_snapshots", "schema_version, 150, payload"),
+        ] {
+            let tenant = if table == "hand_snapshots" { "" } else { "tenant, " };
+            let sql = format!(
+                "INSERT INTO {table} SELECT {tenant}kind, 'o' || n, {columns} \
+                 FROM {table}, generate_series(1, 499) AS n WHERE id = 'a' \
+                 ON CONFLICT DO NOTHING"
+            );
+            pool.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.unwrap();
+        }
         pool.execute("VACUUM ANALYZE").await.unwrap();
         let expected = replay.load(&key).await.unwrap();
         for engine in [&fused, &plain, &quick] {
@@ -241,6 +303,7 @@ fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
             assert_eq!(loaded.provenance.events_replayed, 50);
         }
         assert_eq!(by_hand::<Account<N>>(pool).await, *expected.state);
+        assert_eq!(replay_by_hand::<Account<N>>(pool, &key).await, *expected.state);
     });
 
     // The ratios that matter are small beside what a busy machine does to one run: here the ways
@@ -259,7 +322,7 @@ fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
     ];
     take_turns(name, &ways);
 
-    let mut group = c.benchmark_group(format!("postgres/load/{name}"));
+    let mut group = c.benchmark_group(format!("postgres/{name}"));
     group.sample_size(30).measurement_time(Duration::from_secs(4));
     group.bench_function("fused", |b| b.to_async(rt).iter(|| async { fused.load(&key).await }));
     group.bench_function("hand_written", |b| {
@@ -275,14 +338,23 @@ fn load<const N: usize>(c: &mut Criterion, bench: &Bench, name: &str) {
     group.bench_function("fused_again", |b| {
         b.to_async(rt).iter(|| async { fused.load(&key).await });
     });
+    group.bench_function("hand_written_again", |b| {
+        b.to_async(rt).iter(|| by_hand::<Account<N>>(pool));
+    });
     group.sample_size(10);
     group.bench_function("full_replay", |b| {
         b.to_async(rt).iter(|| async { replay.load(&key).await });
+    });
+    group.bench_function("full_replay_by_hand", |b| {
+        b.to_async(rt).iter(|| replay_by_hand::<Account<N>>(pool, &key));
     });
     group.finish();
 }
 
 fn loads(c: &mut Criterion) {
+    if !is_wanted(&["postgres/load/", "postgres/load_tcp/"]) {
+        return;
+    }
     let bench = Bench::new();
     bench.run(
         "CREATE TABLE events (kind text COLLATE \"C\", id text COLLATE \"C\", version int8, \
@@ -346,6 +418,9 @@ ON CONFLICT DO NOTHING;
 ";
 
 fn puts(c: &mut Criterion) {
+    if !is_wanted(&["postgres/latest/", "postgres/put/"]) {
+        return;
+    }
     let bench = Bench::new();
     let Bench { rt, pool, store, .. } = &bench;
     rt.block_on(async {
@@ -440,6 +515,9 @@ const POPULATE: &str = "TRUNCATE snapfold_snapshots; INSERT INTO snapfold_snapsh
     ANALYZE snapfold_snapshots";
 
 fn prunes(c: &mut Criterion) {
+    if !is_wanted(&["postgres/prune/"]) {
+        return;
+    }
     let bench = Bench::new();
     let Bench { rt, store, .. } = &bench;
     let mut group = c.benchmark_group("postgres/prune");

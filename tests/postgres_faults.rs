@@ -74,6 +74,26 @@ async fn is_there(store: &PostgresStore, key: &AggregateKey) -> bool {
     matches!(store.get(Query::latest(key, GENERATION)).await.unwrap(), Lookup::Found(_))
 }
 
+/// Puts a batch, by the store or on a connection of the caller, where a put is never repeated.
+async fn put_once(
+    store: &PostgresStore,
+    key: &AggregateKey,
+    by_store: bool,
+) -> Result<Vec<PutOutcome>, Error> {
+    if by_store {
+        return store.put(batch(key), PutOptions::default()).await;
+    }
+    loop {
+        // The server may be down just now.
+        let Ok(mut connection) = store.pool().acquire().await else { continue };
+        let result = store.put_in(&mut connection, batch(key), PutOptions::default()).await;
+        if result.is_err() {
+            drop(connection.detach());
+        }
+        return result;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn what_was_acknowledged_survives_kill_9_and_batches_stay_whole() {
     let mut cluster = Cluster::start(true);
@@ -94,7 +114,8 @@ async fn what_was_acknowledged_survives_kill_9_and_batches_stay_whole() {
                     }
                     let key = key(&format!("{writer}-{n}"));
                     tried.push(key.clone());
-                    match bounded(store.put(batch(&key), PutOptions::default())).await {
+                    let put = bounded(put_once(&store, &key, writer % 2 == 0));
+                    match put.await {
                         Ok(_) => {
                             progress.fetch_add(1, Ordering::SeqCst);
                             acknowledged.push((key, false));
@@ -224,9 +245,13 @@ async fn after_a_restart_every_call_works_though_every_idle_connection_is_dead()
         assert_eq!(outcomes, [PutOutcome::Existing { identical: true }; 5]);
         assert_eq!(store.keys(KeysRequest::new()).await.unwrap().items, [account]);
     }
+    // The first connection breaks under the put, so nobody knows; then nothing is sent any more.
     tokio::task::block_in_place(|| cluster.stop());
+    for expected in [Retry::Unknown, Retry::Later] {
+        assert_eq!(put_error(&store).await.retry(), expected);
+    }
     let error = bounded(store.get(Query::latest(&key("a"), GENERATION))).await.unwrap_err();
-    assert!(error.is_retryable(), "{error:?}");
+    assert_eq!(error.retry(), Retry::Later, "{error:?}");
 }
 
 /// A store behind a proxy, with one connection.
@@ -281,6 +306,41 @@ async fn a_connection_cut_in_the_middle_of_a_statement_is_replaced_once() {
             !expected
         });
         assert_eq!(found.await, expected);
+    }
+    db.close().await;
+}
+
+#[tokio::test]
+async fn wherever_the_connection_breaks_a_write_is_whole_or_absent() {
+    let db = TestDb::new().await;
+    let direct = store_on(db.pool.clone(), &db.schema).await;
+    let (proxy, store) = behind_proxy(&db, Duration::from_secs(30)).await;
+    let account = key("a");
+    for allowed in 0.. {
+        proxy.allow(allowed);
+        let result = bounded(store.put(batch(&account), PutOptions::default())).await;
+        let left = direct.list(ListRequest::new(&account)).await.unwrap().items.len() as u64;
+        assert!([0, BATCH].contains(&left), "{left} of a batch after {allowed} statements");
+        if result.is_ok() {
+            assert_eq!(left, BATCH);
+            break;
+        }
+        direct.delete(&account, Selection::All).await.unwrap();
+    }
+    // Back to nothing, and forward from there.
+    let (migrations, latest) = (store.migrations(), PostgresMigrations::LATEST);
+    for (from, to) in [(latest, 0), (0, latest)] {
+        for allowed in 0.. {
+            proxy.allow(allowed);
+            let result = bounded(migrations.run_to(to)).await;
+            let current = direct.migrations().current().await.unwrap();
+            assert!([from, to].contains(&current), "{current} after {allowed} statements");
+            if result.is_ok() {
+                assert_eq!(current, to);
+                break;
+            }
+            direct.migrations().run_to(from).await.unwrap();
+        }
     }
     db.close().await;
 }

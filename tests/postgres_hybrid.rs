@@ -331,6 +331,49 @@ async fn what_a_fused_load_rejects_it_names_and_replaces_like_any_other_load() {
     world.db.close().await;
 }
 
+/// The same aggregate as an older release had it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct OldAccount(u64);
+
+impl Aggregate for OldAccount {
+    type Event = u32;
+    const KIND: &'static str = Account::KIND;
+    const SCHEMA_VERSION: u32 = 0;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self(0)
+    }
+
+    fn apply(&mut self, _: &u32) {
+        self.0 += 1;
+    }
+}
+
+#[tokio::test]
+async fn a_fused_load_names_the_snapshots_of_other_generations() {
+    let world = World::new().await;
+    let account = key("a");
+    world.history(&account, 9).await;
+    let old: SnapshotEngine<OldAccount> =
+        SnapshotEngine::builder(world.events.clone(), world.store.clone()).build().unwrap();
+    old.create_with(&account, snapfold::CreateOptions::default().version(4)).await.unwrap();
+    let plain = world.builder().build().unwrap();
+    for (point, named) in [
+        (Point::Now, 1),
+        (Point::Version(6), 1),
+        (Point::Version(3), 0),
+        (Point::Time(at(6)), 1),
+        (Point::Time(at(3)), 0),
+    ] {
+        let expected = plain.latest_known(&account, point).await.unwrap();
+        let loaded = world.engine().latest_known(&account, point).await.unwrap();
+        assert_eq!((loaded.version, &loaded.state), (expected.version, &expected.state));
+        assert_eq!(loaded.provenance.rejected, expected.provenance.rejected);
+        assert_eq!(loaded.provenance.rejected.len(), named, "{point:?}");
+    }
+    world.db.close().await;
+}
+
 #[tokio::test]
 async fn a_failing_fused_statement_follows_the_policy_for_failing_stores() {
     let world = World::new().await;
@@ -425,11 +468,13 @@ async fn an_event_that_does_not_decode_fails_the_load_as_an_event_source_failure
     let world = World::new().await;
     let account = key("a");
     world.history(&account, 3).await;
-    world.db.run("UPDATE {schema}.events SET payload = 'secret-4711' WHERE version = 2").await;
-    for engine in [world.engine(), world.builder().build().unwrap()] {
-        let error = engine.load(&account).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::EventSource);
-        assert!(!format!("{error}").contains("4711"));
+    for damage in ["payload = 'secret-4711'", "payload = NULL", "recorded_at = NULL"] {
+        world.db.run(&format!("UPDATE {{schema}}.events SET {damage} WHERE version = 2")).await;
+        for engine in [world.engine(), world.builder().build().unwrap()] {
+            let error = engine.load(&account).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::EventSource, "{damage}");
+            assert!(!format!("{error}").contains("4711"));
+        }
     }
     world.db.close().await;
 }

@@ -151,9 +151,14 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
         let sql = format!("SELECT count(*) FROM {}.snapfold_snapshots", db.schema);
         let seen: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
         assert_eq!(seen, 1);
+        let sql = format!(
+            "INSERT INTO {}.snapfold_snapshots_daily VALUES ('south', 'k', 'i', 1, 1, 1, 1, 1)",
+            db.schema
+        );
+        assert!(pool.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.is_err());
         pool.close().await;
     }
-    // A connection that is bound to nobody sees nothing.
+    // A connection that is bound to nobody sees nothing, even if the table belongs to its role.
     owner.migrations().enable_row_security(TenantBinding::Setting).await.unwrap();
     let mut unbound = db.pool.acquire().await.unwrap();
     let sql = format!(
@@ -161,7 +166,11 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
          DO 'BEGIN ASSERT (SELECT count(*) FROM {}.snapfold_snapshots) = 0; END'; RESET ROLE",
         db.schema
     );
+    unbound.execute(sqlx::raw_sql(AssertSqlSafe(sql.clone()))).await.unwrap();
+    let handed_over = format!("ALTER TABLE {{schema}}.snapfold_snapshots OWNER TO {role}");
+    db.run(&handed_over).await;
     unbound.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.unwrap();
+    db.run("ALTER TABLE {schema}.snapfold_snapshots OWNER TO CURRENT_USER").await;
     drop(unbound);
     // And back: everything of the others is still there.
     owner.migrations().disable_row_security().await.unwrap();

@@ -10,6 +10,7 @@ pub mod proxy;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -94,6 +95,7 @@ pub fn shared_url() -> &'static str {
 /// A private server, to be killed and restarted at will.
 pub struct Cluster {
     dir: PathBuf,
+    port: u16,
     watchdog: Child,
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
@@ -132,13 +134,23 @@ impl Cluster {
     /// A new server with an empty database. With `durable`, it syncs what it commits, as tests of
     /// crashes and published numbers need; without, it is faster.
     pub fn start(durable: bool) -> Self {
+        Self::start_on(durable, None)
+    }
+
+    /// The same, reachable by TCP at [`tcp_url`](Self::tcp_url) too.
+    pub fn start_with_tcp(durable: bool) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        Self::start_on(durable, Some(free.expect("a free port").port()))
+    }
+
+    fn start_on(durable: bool, tcp: Option<u16>) -> Self {
         let bin = binaries();
         let dir = std::env::temp_dir().join(format!(
             "snapfold-pg-{}-{}",
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         ));
-        // A socket path has at most 107 bytes, and ours ends in "/.s.PGSQL.5432".
+        // A socket path has at most 107 bytes, and ours ends in "/.s.PGSQL." and a port.
         assert!(
             dir.as_os_str().len() < 90,
             "TMPDIR is too long for a unix socket: {}",
@@ -165,8 +177,9 @@ impl Cluster {
             .expect("initdb starts");
         assert!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr));
         let sync = if durable { "on" } else { "off" };
+        let address = if tcp.is_some() { "127.0.0.1" } else { "" };
         let config = format!(
-            "listen_addresses = ''\nmax_connections = 200\nfsync = {sync}\n\
+            "listen_addresses = '{address}'\nmax_connections = 200\nfsync = {sync}\n\
              full_page_writes = {sync}\nsynchronous_commit = on\nshared_buffers = 256MB\n\
              max_wal_size = 4GB\nlog_min_messages = warning\n"
         );
@@ -175,10 +188,12 @@ impl Cluster {
             .open(dir.join("data/postgresql.conf"))
             .expect("the configuration");
         file.write_all(config.as_bytes()).expect("the configuration is written");
+        let port = tcp.unwrap_or(5432);
         let mut watchdog = command(Path::new("/bin/sh"))
             .args(["-c", WATCHDOG])
             .env("BIN", &bin)
             .env("DIR", &dir)
+            .env("PGPORT", port.to_string())
             // Its own group: a Ctrl-C at the terminal must not end it before it has cleaned up.
             .process_group(0)
             .stdin(Stdio::piped())
@@ -188,19 +203,25 @@ impl Cluster {
             .expect("sh starts");
         let commands = watchdog.stdin.take();
         let answers = BufReader::new(watchdog.stdout.take().expect("a pipe"));
-        let mut cluster = Self { dir, watchdog, commands, answers };
+        let mut cluster = Self { dir, port, watchdog, commands, answers };
         cluster.tell("start", "ready");
         cluster
     }
 
     /// The URL of its database.
     pub fn url(&self) -> String {
-        format!("postgres:///postgres?host={}&user=postgres", self.dir.display())
+        let (dir, port) = (self.dir.display(), self.port);
+        format!("postgres:///postgres?host={dir}&port={port}&user=postgres")
+    }
+
+    /// The same by way of TCP.
+    pub fn tcp_url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
 
     /// Its unix socket.
     pub fn socket(&self) -> PathBuf {
-        self.dir.join(".s.PGSQL.5432")
+        self.dir.join(format!(".s.PGSQL.{}", self.port))
     }
 
     /// Its folder.

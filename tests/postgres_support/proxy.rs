@@ -28,10 +28,11 @@ pub struct Proxy {
     port: u16,
 }
 
-#[derive(Default)]
 struct Shared {
     mode: AtomicU8,
     statements: AtomicU64,
+    /// Connections are cut instead of sending on a statement once so many were executed.
+    limit: AtomicU64,
 }
 
 enum Target {
@@ -51,7 +52,11 @@ impl Proxy {
             Some(folder) => Target::Unix(folder.join(format!(".s.PGSQL.{target_port}"))),
             None => Target::Tcp(host.to_owned(), target_port),
         });
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            mode: AtomicU8::new(Mode::Pass as u8),
+            statements: AtomicU64::new(0),
+            limit: AtomicU64::new(u64::MAX),
+        });
         let accepting = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -91,6 +96,12 @@ impl Proxy {
 
     pub fn set(&self, mode: Mode) {
         self.shared.mode.store(mode as u8, Ordering::SeqCst);
+    }
+
+    /// Lets so many further statements pass; each one after them cuts its connection.
+    pub fn allow(&self, statements: u64) {
+        let limit = self.statements().saturating_add(statements);
+        self.shared.limit.store(limit, Ordering::SeqCst);
     }
 
     /// How many statements were executed through the proxy so far.
@@ -142,6 +153,9 @@ impl Shared {
                 let executes = started && matches!(message[0], b'E' | b'Q');
                 started = true;
                 if executes {
+                    if self.statements.load(Ordering::SeqCst) >= self.limit.load(Ordering::SeqCst) {
+                        break;
+                    }
                     self.statements.fetch_add(1, Ordering::SeqCst);
                     if self.takes(Mode::CutBefore) {
                         break;

@@ -86,7 +86,7 @@ impl Connections {
         match lease.run(operation).await {
             Err(Failure::Sqlx(error)) if is_worth_another(&error) && operation.is_repeatable() => {
                 drop(lease);
-                let mut lease = self.working().await.map_err(unconnected::<O>)?;
+                let mut lease = self.working().await.map_err(unconnected_again::<O>)?;
                 lease.run(operation).await.map_err(|failure| failed::<O>(failure))
             }
             result => result.map_err(|failure| failed::<O>(failure)),
@@ -139,6 +139,12 @@ impl Drop for Lease {
 /// A connection could not be had: nothing was sent yet.
 fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
     failed_with::<O>(Effect::Read, error.into())
+}
+
+/// The same after a first attempt, of which nobody knows how it ended.
+fn unconnected_again<O: Operation>(error: sqlx::Error) -> Error {
+    let error = unconnected::<O>(error);
+    if O::EFFECT == Effect::Write { error.with_retry(Retry::Unknown) } else { error }
 }
 
 fn failed<O: Operation>(failure: Failure) -> Error {

@@ -41,7 +41,7 @@ pub(super) struct EventColumns {
 
 impl EventColumns {
     const RECORDED_AT: usize = 1;
-    pub(super) const PAYLOAD: usize = 2;
+    const PAYLOAD: usize = 2;
 
     fn anchor(self) -> Option<usize> {
         self.anchor.then_some(Self::PAYLOAD + 1)
@@ -57,31 +57,59 @@ impl EventColumns {
     }
 }
 
-/// The version of the event in `row`.
-pub(super) fn version_of(row: &PgRow) -> Result<u64, sqlx::Error> {
-    Ok(version::from_column(row.try_get(0)?))
+/// An event as its row holds it, not decoded.
+pub(super) struct RawEvent<'r> {
+    pub(super) version: u64,
+    pub(super) recorded_at: Timestamp,
+    pub(super) payload: &'r [u8],
+    pub(super) anchor: Option<&'r [u8]>,
+    pub(super) event_type: Option<&'r str>,
 }
 
-/// Decodes the event in `row` and pushes it. Returns whether further ones are wanted.
-pub(super) fn push<A: Aggregate>(
-    row: &PgRow,
-    columns: EventColumns,
-    decode: &Decode<A::Event>,
-    replay: &mut Replay<'_, A>,
-) -> Result<bool, BoxError> {
-    let optional = |at: Option<usize>| match at.map(|at| row.try_get_raw(at)).transpose() {
-        Ok(value) => Ok(value.filter(|value| !value.is_null())),
-        Err(error) => Err(error),
-    };
-    let version = version_of(row)?;
-    let recorded_at = time(&row.try_get_raw(EventColumns::RECORDED_AT)?)?;
-    let payload = payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?;
-    let anchor = optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?;
-    let event_type = optional(columns.event_type())?.map(|value| value.as_str()).transpose()?;
-    let event = decode(EventRow { payload, event_type, version })?;
-    let mut recorded = Recorded::new(version, recorded_at, &event);
-    recorded.anchor = anchor;
-    Ok(replay.push(recorded).is_continue())
+impl<'r> RawEvent<'r> {
+    /// The event in `row`, whose version is known.
+    pub(super) fn of(
+        row: &'r PgRow,
+        columns: EventColumns,
+        version: u64,
+    ) -> Result<Self, BoxError> {
+        let optional = |at: Option<usize>| match at.map(|at| row.try_get_raw(at)).transpose() {
+            Ok(value) => Ok(value.filter(|value| !value.is_null())),
+            Err(error) => Err(error),
+        };
+        Ok(Self {
+            version,
+            recorded_at: time(&row.try_get_raw(EventColumns::RECORDED_AT)?)?,
+            payload: payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?,
+            anchor: optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?,
+            event_type: optional(columns.event_type())?.map(|value| value.as_str()).transpose()?,
+        })
+    }
+
+    /// Pushes it, decoded if it is applied. Returns whether further ones are wanted.
+    pub(super) fn push<A: Aggregate>(
+        &self,
+        decode: &Decode<A::Event>,
+        replay: &mut Replay<'_, A>,
+    ) -> Result<bool, BoxError> {
+        let &Self { version, event_type, .. } = self;
+        let mut recorded = Recorded::new(version, self.recorded_at, self.payload);
+        recorded.anchor = self.anchor;
+        let pushed = replay
+            .push_encoded(recorded, |payload| decode(EventRow { payload, event_type, version }))?;
+        Ok(pushed.is_continue())
+    }
+}
+
+/// The version in the first column of `row`; `None` if that is NULL.
+pub(super) fn version_of(row: &PgRow) -> Result<Option<u64>, sqlx::Error> {
+    let value = row.try_get_raw(0)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
+    let bytes = bytes.try_into().map_err(|_| sqlx::Error::Decode("a version of 8 bytes".into()))?;
+    Ok(Some(version::from_column(i64::from_be_bytes(bytes))))
 }
 
 fn payload<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], BoxError> {

@@ -1,5 +1,7 @@
 //! Where the application keeps its events: [`EventTable`].
 
+use std::fmt::Write as _;
+
 use super::event_row::EventColumns;
 use super::names::quote;
 use crate::error::{Error, ErrorKind};
@@ -59,8 +61,8 @@ pub(super) struct Placeholders<'a> {
     pub(super) id: &'a str,
     /// The version after which to read (exclusive).
     pub(super) after: &'a str,
-    /// The version up to which to read (inclusive).
-    pub(super) until: &'a str,
+    /// The version up to which to read (inclusive), if there is one.
+    pub(super) until: Option<&'a str>,
     /// The time (microseconds as a `bigint`, and as a `timestamptz`) after which an event is the
     /// last one to read, if there is one.
     pub(super) until_time: Option<(&'a str, &'a str)>,
@@ -236,8 +238,11 @@ impl Columns {
         let (from, version) = (self.from()?, column(&self.version)?);
         // A version counts from 1; the column counts from `first`.
         let shift = self.first - 1;
-        let (after, until) = (shifted(at.after, shift), shifted(at.until, shift));
+        let after = shifted(at.after, shift);
         let mut stop = String::new();
+        if let Some(until) = at.until {
+            stop = format!(" AND e.{version} <= {}", shifted(until, shift));
+        }
         if let Some((micros, time)) = at.until_time {
             let bound = match self.recorded_as {
                 RecordedAs::Micros => micros,
@@ -245,7 +250,8 @@ impl Columns {
             };
             // The first event that was recorded later ends the tail, and belongs to it: the fold
             // sees it and knows that it is complete.
-            stop = format!(
+            let _ = write!(
+                stop,
                 " AND e.{version} <= coalesce((SELECT f.{version} FROM {from} f WHERE {} \
                    AND f.{version} > {after} AND f.{} > {bound} ORDER BY f.{version} LIMIT 1), \
                    9223372036854775807)",
@@ -260,7 +266,7 @@ impl Columns {
         };
         Ok(format!(
             "SELECT {selected}, e.{}, e.{}{}{}{} FROM {from} e \
-             WHERE {} AND e.{version} > {after} AND e.{version} <= {until}{stop} \
+             WHERE {} AND e.{version} > {after}{stop} \
              ORDER BY e.{version}",
             column(&self.recorded_at)?,
             column(&self.payload)?,
@@ -304,7 +310,7 @@ fn substitute(sql: &str, at: &Placeholders<'_>) -> Result<String, Error> {
         }
     }
     let texts = [("{tenant}", at.tenant), ("{kind}", at.kind), ("{id}", at.id)];
-    let numbers = [("{after}", at.after), ("{until}", at.until)];
+    let numbers = [("{after}", at.after), ("{until}", at.until.unwrap_or("9223372036854775807"))];
     let mut sql = sql.to_owned();
     for (name, value) in texts {
         sql = sql.replace(name, &format!("{value}::text"));

@@ -11,7 +11,7 @@ use sqlx::{AssertSqlSafe, PgPool, Row};
 
 use super::connection::{Connections, Failure, Operation};
 use super::error::Effect;
-use super::event_row::{Decode, EventRow, push, version_of};
+use super::event_row::{Decode, EventRow, RawEvent, version_of};
 use super::event_table::{EventTable, Placeholders};
 use super::hybrid::PostgresHybrid;
 use super::store::PostgresStore;
@@ -57,7 +57,7 @@ impl<E> PostgresEvents<E> {
             kind: "$2",
             id: "$3",
             after: "$4",
-            until: "$5",
+            until: Some("$5"),
             until_time: None,
             extra: "",
         };
@@ -70,7 +70,7 @@ impl<E> PostgresEvents<E> {
         );
         let range = format!(
             "SELECT t.* FROM ({}) AS t (lowest, highest) WHERE {typed}",
-            table.range_sql(&Placeholders { after: "$4", until: "$5", ..at })?
+            table.range_sql(&at)?
         );
         Ok(Self {
             connections: Connections { pool, timeout: Duration::from_secs(30) },
@@ -177,8 +177,11 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
         while let Some(row) = rows.try_next().await? {
             count += 1;
             self.pushed += 1;
-            self.range.after = version_of(&row)?;
-            let wanted = push(&row, columns, &self.events.decode, self.replay)
+            let version = version_of(&row)?
+                .ok_or_else(|| sqlx::Error::Decode("the version of an event is NULL".into()))?;
+            self.range.after = version;
+            let wanted = RawEvent::of(&row, columns, version)
+                .and_then(|event| event.push(&self.events.decode, self.replay))
                 .map_err(|e| Error::event_source("decode an event", e))?;
             if !wanted {
                 return Ok(Page::Last);

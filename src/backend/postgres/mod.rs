@@ -8,6 +8,7 @@ mod event_table;
 mod events;
 mod hybrid;
 mod key_text;
+mod keys;
 mod ledger;
 mod lookup;
 mod migrations;
@@ -18,6 +19,7 @@ mod prune;
 mod put;
 mod row_security;
 mod store;
+mod tail;
 mod version;
 
 pub use event_row::EventRow;

@@ -1,4 +1,4 @@
-//! `list` and `keys`: pages that continue after the last item, never by counting.
+//! `list`: pages that continue after the last item, never by counting.
 
 use std::sync::Arc;
 
@@ -7,18 +7,16 @@ use sqlx::{AssertSqlSafe, Row};
 
 use super::connection::{Failure, Operation};
 use super::error::{Effect, damaged};
-use super::key_text::{self, KeyText};
+use super::key_text::KeyText;
 use super::names::Names;
 use super::version;
 use crate::envelope::{Header, SnapshotMeta};
-use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
-use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Cursor, KeysRequest, ListRequest, Page};
+use crate::store::{ListRequest, Page};
 
 /// The most items of one page, whatever was asked for: what a page holds in memory is bounded.
-const MAX_ITEMS: usize = 10_000;
+pub(super) const MAX_ITEMS: usize = 10_000;
 
 pub(super) fn list_sql(names: &Names) -> String {
     let Names { snapshots, .. } = names;
@@ -27,21 +25,6 @@ pub(super) fn list_sql(names: &Names) -> String {
          WHERE tenant = $1 AND kind = $2 AND id = $3 AND version BETWEEN $4 AND $5 \
            AND (version, schema_version, fingerprint) < ($6, $7, $8) \
          ORDER BY version DESC, schema_version DESC, fingerprint DESC LIMIT $9"
-    )
-}
-
-/// A text for each combination of conditions, so that each is answered from the index.
-fn keys_sql(names: &Names, request: &KeysRequest<'_>) -> String {
-    let Names { snapshots, .. } = names;
-    let mut conditions = vec!["true"];
-    conditions.extend(request.after.map(|_| "(tenant, kind, id) > ($2, $3, $4)"));
-    conditions.extend(request.tenant.map(|_| "tenant = $5"));
-    conditions.extend(request.kind.map(|_| "kind = $6"));
-    format!(
-        "SELECT DISTINCT tenant, kind, id FROM {snapshots} \
-         WHERE {} AND num_nulls($2::text, $3::text, $4::text, $5::text, $6::text) < 6 \
-         ORDER BY tenant, kind, id LIMIT $1",
-        conditions.join(" AND ")
     )
 }
 
@@ -108,84 +91,5 @@ impl Operation for List<'_> {
             // A whole page of headers that cannot be read: the list goes on below them.
             self.request.after = last;
         }
-    }
-}
-
-pub(super) struct Keys<'a> {
-    pub(super) names: &'a Names,
-    pub(super) request: KeysRequest<'a>,
-}
-
-impl Operation for Keys<'_> {
-    type Output = Page<AggregateKey, Cursor>;
-    const NAME: &'static str = "list aggregates";
-    const EFFECT: Effect = Effect::Read;
-
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Self::Output, Failure> {
-        let after = self.request.after.map(cursor_key).transpose()?;
-        let (tenant, kind, id) =
-            after.as_ref().map_or(("", "", ""), |key| (key.tenant(), key.kind(), key.id()));
-        let after_text = KeyText::new(tenant, kind, id);
-        let limit = self.request.limit.clamp(1, MAX_ITEMS);
-        let rows = sqlx::query(AssertSqlSafe(keys_sql(self.names, &self.request)))
-            .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
-            .bind(&*after_text.tenant)
-            .bind(&*after_text.kind)
-            .bind(&*after_text.id)
-            .bind(self.request.tenant.map(key_text::encode).as_deref())
-            .bind(self.request.kind.map(key_text::encode).as_deref())
-            .fetch_all(connection)
-            .await?;
-        let keys = rows
-            .iter()
-            .take(limit)
-            .map(|row| key(Self::NAME, row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let next = keys.last().filter(|_| rows.len() > limit).map(key_cursor);
-        Ok(Page::new(keys, next))
-    }
-}
-
-/// The key whose parts are stored as these texts.
-pub(super) fn key(
-    operation: &'static str,
-    tenant: &str,
-    kind: &str,
-    id: &str,
-) -> Result<AggregateKey, Failure> {
-    let part = |stored| {
-        key_text::decode(stored).ok_or_else(|| damaged(operation, "a key that nobody wrote"))
-    };
-    Ok(AggregateKey::from_parts(&part(tenant)?, &part(kind)?, &part(id)?)?)
-}
-
-/// The lengths of tenant and kind, then the three parts.
-fn key_cursor(key: &AggregateKey) -> Cursor {
-    let mut bytes = Vec::new();
-    for part in [key.tenant(), key.kind()] {
-        bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
-    }
-    for part in [key.tenant(), key.kind(), key.id()] {
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    Cursor::new(bytes)
-}
-
-fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
-    let parts = || {
-        let (tenant, rest) = cursor.as_bytes().split_first_chunk::<2>()?;
-        let (kind, rest) = rest.split_first_chunk::<2>()?;
-        let (tenant, rest) = rest.split_at_checked(u16::from_le_bytes(*tenant).into())?;
-        let (kind, id) = rest.split_at_checked(u16::from_le_bytes(*kind).into())?;
-        let text = |bytes| std::str::from_utf8(bytes).ok();
-        Some((text(tenant)?, text(kind)?, text(id)?))
-    };
-    match parts() {
-        Some((tenant, kind, id)) => AggregateKey::from_parts(tenant, kind, id),
-        None => Err(Error::new(
-            ErrorKind::InvalidInput,
-            "list aggregates",
-            "the cursor was not made by this store: start again without one",
-        )),
     }
 }

@@ -9,8 +9,8 @@ use super::connection::{Failure, Operation};
 use super::delete::count;
 use super::error::Effect;
 use super::key_text::KeyText;
+use super::keys::key;
 use super::names::Names;
-use super::page::key;
 use crate::key::AggregateKey;
 use crate::store::Deleted;
 
@@ -31,18 +31,20 @@ pub(super) fn one_sql(names: &Names) -> String {
     )
 }
 
-/// The next `$5` aggregates after a key, or the first ones, likewise. Returns the last of them, or
+/// The next aggregates after a key, or the first ones, likewise. Returns the last of them, or
 /// nulls if there was none.
 ///
+/// How many is part of the text, for the planner to know that it is a small part of the table.
+///
 /// Rows are deleted by `ctid`, which a row that is replaced meanwhile no longer has: it stays.
-fn chunk_sql(names: &Names, continued: bool) -> String {
+fn chunk_sql(names: &Names, continued: bool, aggregates: u32) -> String {
     let Names { snapshots, .. } = names;
     let after =
         if continued { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
     format!(
         "WITH k AS MATERIALIZED (\
            SELECT DISTINCT tenant, kind, id FROM {snapshots} \
-           WHERE {after} ORDER BY tenant, kind, id LIMIT $5), \
+           WHERE {after} ORDER BY tenant, kind, id LIMIT {aggregates}), \
          l AS (SELECT tenant, kind, id FROM k ORDER BY tenant DESC, kind DESC, id DESC LIMIT 1), \
          d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
              SELECT r.row FROM k CROSS JOIN LATERAL (\
@@ -57,15 +59,17 @@ fn chunk_sql(names: &Names, continued: bool) -> String {
     )
 }
 
-/// All aggregates, likewise. The rows are found in the order of the primary key and deleted in the
-/// order of the table: no sort and no join.
+/// All aggregates, likewise. The table is read in its own order and sorted, and the rows are deleted
+/// in that order too. Reading in the order of the primary key would save the sort, but fetch each
+/// row from another page, as snapshots are stored in the order of time. The server does not see
+/// that; it uses the key unless the columns are named in another order, so they are.
 fn all_sql(names: &Names) -> String {
     let Names { snapshots, .. } = names;
     format!(
         "WITH d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
              SELECT r.row FROM (\
                SELECT ctid AS row, pinned, lead(version, $1) OVER (\
-                 PARTITION BY tenant, kind, id, schema_version, fingerprint \
+                 PARTITION BY id, kind, tenant, schema_version, fingerprint \
                  ORDER BY version) AS newer FROM {snapshots}) r \
              WHERE r.newer IS NOT NULL AND NOT r.pinned)) \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
@@ -125,12 +129,12 @@ impl Operation for PruneChunk<'_> {
         let (tenant, kind, id) =
             self.after.map_or(("", "", ""), |key| (key.tenant(), key.kind(), key.id()));
         let after = KeyText::new(tenant, kind, id);
-        let row = sqlx::query(AssertSqlSafe(chunk_sql(self.names, self.after.is_some())))
+        let sql = chunk_sql(self.names, self.after.is_some(), self.aggregates);
+        let row = sqlx::query(AssertSqlSafe(sql))
             .bind(&*after.tenant)
             .bind(&*after.kind)
             .bind(&*after.id)
             .bind(i64::from(self.keep))
-            .bind(i64::from(self.aggregates))
             .fetch_one(connection)
             .await?;
         let deleted = Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?));

@@ -11,11 +11,12 @@ use super::connection::Connections;
 use super::delete::{self, Delete};
 use super::error::{Effect, classify};
 use super::key_text::{self, KeyText};
+use super::keys::Keys;
 use super::lookup::{self, Get};
 use super::migrations::PostgresMigrations;
 use super::names::Names;
 use super::options::PostgresOptions;
-use super::page::{self, Keys, List};
+use super::page::{self, List};
 use super::prune::{self, PruneAll, PruneChunk, PruneOne, PruneProgress};
 use super::put::{self, Put, PutStatements};
 use super::version;
@@ -66,8 +67,8 @@ impl PostgresStore {
     /// A store on the application's pool. Does not connect.
     ///
     /// The pool's default of testing a connection before it is used costs a round trip a call.
-    /// Without it (`test_before_acquire(false)`) this store is up to twice as fast, and still
-    /// replaces a broken connection and repeats the call once.
+    /// Without it (`test_before_acquire(false)`) a call takes up to half as long where the network is
+    /// slow, and this store still replaces a broken connection and repeats the call once.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a name or limit of `options` is not possible.

@@ -1,0 +1,234 @@
+//! `keys`: pages of the aggregates that have snapshots.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::connection::{Failure, Operation};
+use super::error::{Effect, damaged};
+use super::key_text::{self, KeyText};
+use super::names::Names;
+use super::page::MAX_ITEMS;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::store::{Cursor, KeysRequest, Page};
+
+/// Up to `$1` keys from the one on that is stored as `$2`, `$3`, `$4`.
+///
+/// Each key is found by a search in the index that begins behind the last one: what a page costs
+/// depends on the keys in it, not on how many snapshots there are of each. The conditions are
+/// written so that all of them say where that search begins.
+fn sql(names: &Names, request: &KeysRequest<'_>) -> String {
+    let Names { snapshots, .. } = names;
+    let (first, next) = match (request.tenant, request.kind) {
+        (None, None) => {
+            ("(tenant, kind, id) >= ($2, $3, $4)", "(tenant, kind, id) > (k.tenant, k.kind, k.id)")
+        }
+        (Some(_), None) => (
+            "tenant = $2 AND (kind, id) >= ($3, $4)",
+            "tenant = $2 AND (kind, id) > (k.kind, k.id)",
+        ),
+        (Some(_), Some(_)) => {
+            ("tenant = $2 AND kind = $3 AND id >= $4", "tenant = $2 AND kind = $3 AND id > k.id")
+        }
+        (None, Some(_)) => return of_kind_sql(names),
+    };
+    let find = |condition: &str| {
+        format!(
+            "SELECT tenant, kind, id FROM {snapshots} WHERE {condition} \
+             ORDER BY tenant, kind, id LIMIT 1"
+        )
+    };
+    let (first, next) = (find(first), find(next));
+    format!(
+        "WITH RECURSIVE k AS (\
+           SELECT f.*, 1::int8 AS n FROM ({first}) AS f \
+           UNION ALL \
+           SELECT f.*, k.n + 1 FROM k CROSS JOIN LATERAL ({next}) AS f WHERE k.n < $1) \
+         SELECT tenant, kind, id FROM k ORDER BY n"
+    )
+}
+
+/// The keys of one kind in all tenants, likewise. A step finds the next id in the tenant, or else
+/// the next tenant; what there is of other kinds is passed over.
+fn of_kind_sql(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "WITH RECURSIVE k (tenant, start, id, n) AS (\
+           SELECT $2::text COLLATE \"C\", $4::text COLLATE \"C\", NULL::text COLLATE \"C\", 0::int8 \
+           UNION ALL \
+           SELECT g.tenant, coalesce(f.id || chr(1), ''), f.id, k.n + num_nonnulls(f.id) \
+           FROM k CROSS JOIN LATERAL (SELECT (\
+               SELECT id FROM {snapshots} \
+               WHERE tenant = k.tenant AND kind = $3 AND id >= k.start \
+               ORDER BY id LIMIT 1) AS id OFFSET 0) AS f \
+             CROSS JOIN LATERAL (SELECT CASE WHEN f.id IS NOT NULL THEN k.tenant ELSE (\
+               SELECT tenant FROM {snapshots} WHERE tenant > k.tenant \
+               ORDER BY tenant LIMIT 1) END AS tenant OFFSET 0) AS g \
+           WHERE k.n < $1 AND g.tenant IS NOT NULL) \
+         SELECT tenant, $3::text, id FROM k WHERE id IS NOT NULL ORDER BY n"
+    )
+}
+
+/// Where a page begins (inclusive), in the stored form.
+#[derive(Debug, PartialEq, Eq)]
+struct Start {
+    tenant: String,
+    kind: String,
+    id: String,
+}
+
+impl Start {
+    /// Behind `after`, at the first key that the request could mean; `None` if there is none.
+    fn of(after: Option<&AggregateKey>, request: &KeysRequest<'_>) -> Option<Self> {
+        let mut start = Self { tenant: String::new(), kind: String::new(), id: String::new() };
+        if let Some(key) = after {
+            let text = KeyText::new(key.tenant(), key.kind(), key.id());
+            start = Self {
+                tenant: text.tenant.into_owned(),
+                kind: text.kind.into_owned(),
+                id: behind(text.id),
+            };
+        }
+        if let Some(tenant) = request.tenant.map(key_text::encode) {
+            match start.tenant.as_str().cmp(&tenant) {
+                Ordering::Less => {
+                    start = Self {
+                        tenant: tenant.into_owned(),
+                        kind: String::new(),
+                        id: String::new(),
+                    };
+                }
+                Ordering::Equal => {}
+                Ordering::Greater => return None,
+            }
+        }
+        if let Some(kind) = request.kind.map(key_text::encode) {
+            match start.kind.as_str().cmp(&kind) {
+                Ordering::Less => start.id.clear(),
+                Ordering::Equal => {}
+                Ordering::Greater if request.tenant.is_some() => return None,
+                Ordering::Greater => {
+                    start.tenant = behind(start.tenant.into());
+                    start.id.clear();
+                }
+            }
+            start.kind = kind.into_owned();
+        }
+        Some(start)
+    }
+}
+
+/// The first text after this one: no stored text holds anything below U+0001.
+fn behind(text: Cow<'_, str>) -> String {
+    let mut text = text.into_owned();
+    text.push('\u{1}');
+    text
+}
+
+pub(super) struct Keys<'a> {
+    pub(super) names: &'a Names,
+    pub(super) request: KeysRequest<'a>,
+}
+
+impl Operation for Keys<'_> {
+    type Output = Page<AggregateKey, Cursor>;
+    const NAME: &'static str = "list aggregates";
+    const EFFECT: Effect = Effect::Read;
+
+    async fn run(&mut self, connection: &mut PgConnection) -> Result<Self::Output, Failure> {
+        let after = self.request.after.map(cursor_key).transpose()?;
+        let Some(start) = Start::of(after.as_ref(), &self.request) else {
+            return Ok(Page::new(Vec::new(), None));
+        };
+        let limit = self.request.limit.clamp(1, MAX_ITEMS);
+        let rows = sqlx::query(AssertSqlSafe(sql(self.names, &self.request)))
+            .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
+            .bind(&start.tenant)
+            .bind(&start.kind)
+            .bind(&start.id)
+            .fetch_all(connection)
+            .await?;
+        let keys = rows
+            .iter()
+            .take(limit)
+            .map(|row| key(Self::NAME, row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let next = keys.last().filter(|_| rows.len() > limit).map(key_cursor);
+        Ok(Page::new(keys, next))
+    }
+}
+
+/// The key whose parts are stored as these texts.
+pub(super) fn key(
+    operation: &'static str,
+    tenant: &str,
+    kind: &str,
+    id: &str,
+) -> Result<AggregateKey, Failure> {
+    let part = |stored| {
+        key_text::decode(stored).ok_or_else(|| damaged(operation, "a key that nobody wrote"))
+    };
+    Ok(AggregateKey::from_parts(&part(tenant)?, &part(kind)?, &part(id)?)?)
+}
+
+/// The lengths of tenant and kind, then the three parts.
+fn key_cursor(key: &AggregateKey) -> Cursor {
+    let mut bytes = Vec::new();
+    for part in [key.tenant(), key.kind()] {
+        bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
+    }
+    for part in [key.tenant(), key.kind(), key.id()] {
+        bytes.extend_from_slice(part.as_bytes());
+    }
+    Cursor::new(bytes)
+}
+
+fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
+    let parts = || {
+        let (tenant, rest) = cursor.as_bytes().split_first_chunk::<2>()?;
+        let (kind, rest) = rest.split_first_chunk::<2>()?;
+        let (tenant, rest) = rest.split_at_checked(u16::from_le_bytes(*tenant).into())?;
+        let (kind, id) = rest.split_at_checked(u16::from_le_bytes(*kind).into())?;
+        let text = |bytes| std::str::from_utf8(bytes).ok();
+        Some((text(tenant)?, text(kind)?, text(id)?))
+    };
+    match parts() {
+        Some((tenant, kind, id)) => AggregateKey::from_parts(tenant, kind, id),
+        None => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "list aggregates",
+            "the cursor was not made by this store: start again without one",
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(after: [&str; 3], request: KeysRequest<'_>) -> Option<[String; 3]> {
+        let key = AggregateKey::from_parts(after[0], after[1], after[2]).unwrap();
+        Start::of(Some(&key), &request).map(|start| [start.tenant, start.kind, start.id])
+    }
+
+    #[test]
+    fn a_page_begins_behind_its_cursor_and_within_its_filters() {
+        let all = KeysRequest::new();
+        let first = Start::of(None, &all.tenant("t").kind("k")).unwrap();
+        assert_eq!([first.tenant, first.kind, first.id], ["t", "k", ""]);
+        let after = ["t", "k", "i"];
+        let own = |parts: [&str; 3]| Some(parts.map(str::to_owned));
+        assert_eq!(start(after, all), own(["t", "k", "i\u{1}"]));
+        assert_eq!(start(after, all.tenant("s")), None);
+        assert_eq!(start(after, all.tenant("t")), own(["t", "k", "i\u{1}"]));
+        assert_eq!(start(after, all.tenant("u")), own(["u", "", ""]));
+        assert_eq!(start(after, all.kind("j")), own(["t\u{1}", "j", ""]));
+        assert_eq!(start(after, all.kind("k")), own(["t", "k", "i\u{1}"]));
+        assert_eq!(start(after, all.kind("l")), own(["t", "l", ""]));
+        assert_eq!(start(after, all.tenant("t").kind("j")), None);
+        assert_eq!(start(after, all.tenant("u").kind("j")), own(["u", "j", ""]));
+    }
+}

@@ -1,0 +1,158 @@
+//! [`PostgresTail`]: the events that came with a snapshot.
+
+use std::fmt;
+use std::ops::Range;
+
+use super::event_row::{Decode, RawEvent};
+use crate::error::BoxError;
+use crate::events::{Replay, Tail};
+use crate::state::Aggregate;
+use crate::timestamp::Timestamp;
+
+/// Events are not kept beyond so many bytes; those that follow are read again when needed.
+const MAX_BYTES: usize = 16 << 20;
+
+/// Events, copied out of their rows. A row that is kept costs more than the copy: it keeps the
+/// connection's read buffer from being used again.
+#[derive(Default)]
+pub(super) struct Events {
+    bytes: Vec<u8>,
+    slots: Vec<Slot>,
+    /// How many came, with those that are not kept.
+    pub(super) seen: usize,
+}
+
+struct Slot {
+    version: u64,
+    recorded_at: Timestamp,
+    payload: Range<usize>,
+    anchor: Option<Range<usize>>,
+    event_type: Option<Range<usize>>,
+}
+
+impl Events {
+    /// Takes the next event. One that cannot be read ends what is kept: the event source, asked
+    /// for it again, says why.
+    pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
+        let is_next = self.are_whole();
+        self.seen += 1;
+        let Ok(event) = event else { return };
+        if !is_next {
+            return;
+        }
+        // The first one always: otherwise there would be no end to reading it again.
+        if !self.slots.is_empty() && self.bytes.len() + event.payload.len() > MAX_BYTES {
+            return;
+        }
+        let RawEvent { version, recorded_at, .. } = event;
+        let payload = self.keep(event.payload);
+        let anchor = event.anchor.map(|bytes| self.keep(bytes));
+        let event_type = event.event_type.map(|text| self.keep(text.as_bytes()));
+        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type });
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(bytes);
+        start..self.bytes.len()
+    }
+
+    /// Puts them into version order: SQL promises no order of a union.
+    pub(super) fn sort(&mut self) {
+        if !self.slots.is_sorted_by_key(|slot| slot.version) {
+            self.slots.sort_by_key(|slot| slot.version);
+        }
+    }
+
+    /// Whether all that came are kept.
+    pub(super) fn are_whole(&self) -> bool {
+        self.slots.len() == self.seen
+    }
+
+    /// The version of the last one; 0 if there is none.
+    pub(super) fn last(&self) -> u64 {
+        self.slots.last().map_or(0, |slot| slot.version)
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+}
+
+/// The events that came with a snapshot, up to the version `until`.
+pub(super) struct PostgresTail<E> {
+    pub(super) events: Events,
+    pub(super) until: u64,
+    pub(super) decode: Decode<E>,
+}
+
+impl<A, E> Tail<A> for PostgresTail<E>
+where
+    A: Aggregate<Event = E>,
+    E: Send + Sync + 'static,
+{
+    fn until(&self) -> u64 {
+        self.until
+    }
+
+    fn replay(self: Box<Self>, replay: &mut Replay<'_, A>) -> Result<(), BoxError> {
+        let events = &self.events;
+        for slot in &events.slots {
+            let event_type = slot.event_type.as_ref().map(|range| events.part(range));
+            let event = RawEvent {
+                version: slot.version,
+                recorded_at: slot.recorded_at,
+                payload: events.part(&slot.payload),
+                anchor: slot.anchor.as_ref().map(|range| events.part(range)),
+                event_type: event_type.map(std::str::from_utf8).transpose()?,
+            };
+            if !event.push(&self.decode, replay)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<E> fmt::Debug for PostgresTail<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PostgresTail({} events)", self.events.slots.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(version: u64, payload: &[u8]) -> RawEvent<'_> {
+        let recorded_at = Timestamp::from_micros(0);
+        RawEvent { version, recorded_at, payload, anchor: None, event_type: None }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_has_no_gap() {
+        let (mut events, large) = (Events::default(), vec![0; MAX_BYTES / 4 + 1]);
+        for version in 1..=5 {
+            events.add(Ok(event(version, &large)));
+        }
+        // It would fit, but what comes before it is missing.
+        events.add(Ok(event(6, b"")));
+        assert_eq!((events.last(), events.seen), (3, 6));
+        assert!(!events.are_whole());
+        let (mut events, larger) = (Events::default(), vec![0; MAX_BYTES + 1]);
+        events.add(Ok(event(1, &larger)));
+        assert!(events.are_whole(), "the first one always");
+    }
+
+    #[test]
+    fn events_are_in_version_order_however_they_came() {
+        let mut events = Events::default();
+        for version in [3, 1, 2] {
+            events.add(Ok(event(version, &[u8::try_from(version).unwrap()])));
+        }
+        events.sort();
+        let payloads: Vec<_> = events.slots.iter().map(|slot| events.part(&slot.payload)).collect();
+        assert_eq!(payloads, [[1], [2], [3]]);
+        assert_eq!(events.last(), 3);
+    }
+}
