@@ -6,7 +6,8 @@
 //! Groups are `load/<state>/<handler>/<events>`. `snapshot` and `hand_written` restore the newest
 //! snapshot and fold the last 50 events; `full_replay` and `bare_fold` fold all of them;
 //! `cached` returns a state that is in the hot cache and has no new events, beside `moka_get`, a
-//! bare look-up in the same kind of cache. Compare within one group only.
+//! bare look-up in the same kind of cache, and `moka_get_aging`, one in a cache that is set up like
+//! the engine's. Compare within one group only.
 
 #![allow(
     unreachable_pub,
@@ -27,7 +28,7 @@ mod support;
 use std::sync::Arc;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use snapfold::{
     CacheConfig, CreateOptions, MemoryStore, ReplayManager, SnapshotEngine, SnapshotManager,
 };
@@ -60,6 +61,14 @@ fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
 
     let moka = moka::future::Cache::builder().max_capacity(1_000).build();
     rt.block_on(moka.insert(key.clone(), Arc::clone(&at_snapshot.state)));
+    // As the engine sets its cache up: with bounds on the age, which are looked at by each get.
+    let aging = moka::future::Cache::builder()
+        .max_capacity(1 << 26)
+        .weigher(|_: &snapfold::AggregateKey, _: &Arc<S>| 1_000)
+        .time_to_live(Duration::from_secs(3_600))
+        .time_to_idle(Duration::from_secs(600))
+        .build();
+    rt.block_on(aging.insert(key.clone(), Arc::clone(&at_snapshot.state)));
 
     let mut group = c.benchmark_group(format!("load/{}/{handler}/{events}", S::NAME));
     group.bench_function("full_replay", |b| {
@@ -78,11 +87,10 @@ fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
         b.to_async(&rt).iter(|| async { cached.load(&key).await.unwrap() });
     });
     group.bench_function("moka_get", |b| {
-        b.to_async(&rt).iter_batched(
-            || (),
-            |()| async { moka.get(&key).await.unwrap() },
-            BatchSize::SmallInput,
-        );
+        b.to_async(&rt).iter(|| async { moka.get(&key).await.unwrap() });
+    });
+    group.bench_function("moka_get_aging", |b| {
+        b.to_async(&rt).iter(|| async { aging.get(&key).await.unwrap() });
     });
     group.finish();
 }

@@ -171,3 +171,30 @@ async fn a_repair_that_is_dropped_after_it_was_stored_leaves_no_old_state_in_the
     }
     panic!("the repair never ended");
 }
+
+/// The distance to the next snapshot is counted from the newest one that is stored.
+#[tokio::test]
+async fn a_delete_that_is_dropped_after_it_was_done_is_taken_into_account() {
+    let mut dropped = 0;
+    for polls in 1..50 {
+        let world = World::with(|builder| builder.trigger(every_events(100)));
+        let a = key("a");
+        world.grow(&a, 20);
+        world.engine.create(&a).await.unwrap();
+        pending(&world, 1);
+        let ended = poll_times(world.engine.delete_before(&a, 1_000), polls).is_some();
+        pending(&world, 0);
+        if ended {
+            assert!(dropped > 0, "never dropped after it was done");
+            return;
+        }
+        if world.store.versions(&a).await.is_empty() {
+            dropped += 1;
+            world.grow(&a, 105);
+            let loaded = world.engine.load(&a).await.unwrap();
+            let decision = world.engine.committed(&loaded, 105);
+            assert!(decision.is_queued(), "{decision}");
+        }
+    }
+    panic!("the delete never ended");
+}

@@ -249,6 +249,24 @@ async fn a_batch_that_the_store_refuses_fails_its_own_snapshots_only() {
     assert!(results[1..].iter().all(|result| matches!(result, Ok(Created::Stored(_)))));
 }
 
+#[tokio::test]
+async fn a_snapshot_that_the_store_cannot_take_fails_alone() {
+    let world = World::new();
+    let keys: Vec<_> = (0..5).map(|i| key(&format!("k{i}"))).collect();
+    for key in &keys {
+        world.grow(key, 3);
+    }
+    world.store.refuse(&keys[2]);
+    let results = world.engine.create_many(&keys).await;
+    for (index, (key, result)) in keys.iter().zip(&results).enumerate() {
+        match (index, result) {
+            (2, Err(error)) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
+            (_, Ok(Created::Stored(meta))) => assert_eq!(meta.key, *key),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
 // Fetching and listing ----------------------------------------------------------------------------
 
 #[tokio::test]
@@ -744,6 +762,8 @@ async fn a_readable_generation_is_found_behind_many_others() {
     for version in 61..=400 {
         put_foreign(&world, &key, foreign, version).await;
     }
+    let latest = world.engine.latest_snapshot(&key).await.unwrap();
+    assert_eq!(latest.usable().unwrap().meta.version, 60);
     world.source.events.truncate_below(&key, 50);
     let loaded = world.engine.load(&key).await.unwrap();
     assert_eq!((loaded.version, loaded.provenance.snapshot.unwrap().id.version), (400, 60));

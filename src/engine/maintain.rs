@@ -48,15 +48,21 @@ impl<A: Aggregate> Core<A> {
         version: Option<u64>,
     ) -> Result<Fetched<A>, Error> {
         let (lowest, highest) = (version.unwrap_or(0), version.unwrap_or(u64::MAX));
-        let request = ListRequest::new(key).at_least(lowest).at_most(highest);
-        let page = self.store.list(request).await?;
-        let ids = page.items.iter().map(SnapshotMeta::id);
-        let mut others = ids.filter(|id| id.generation != self.generation);
+        let mut request = ListRequest::new(key).at_least(lowest).at_most(highest);
         let readable = |id: &SnapshotId| self.readers.iter().any(|r| r.knows(id.generation));
-        let newest = others.next();
-        let Some(id) = newest.filter(readable).or_else(|| others.find(readable)).or(newest) else {
-            return Ok(Fetched::Absent);
+        let mut newest = None;
+        let found = loop {
+            let page = self.store.list(request).await?;
+            let ids = page.items.iter().map(SnapshotMeta::id);
+            let mut others = ids.filter(|id| id.generation != self.generation).peekable();
+            newest = newest.or_else(|| others.peek().copied());
+            let found = others.find(readable);
+            match page.next {
+                Some(next) if found.is_none() => request = request.after(next),
+                _ => break found,
+            }
         };
+        let Some(id) = found.or(newest) else { return Ok(Fetched::Absent) };
         let query = Query::latest(key, id.generation).at_most(id.version);
         Ok(match self.store.get(query).await? {
             Lookup::Found(found) if found.version == id.version => self.fetched(key, &found),

@@ -212,15 +212,13 @@ impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
     }
 
     async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
-        let deleted = self.core.delete(key, version).await;
-        self.saver.deleted(key);
-        deleted
+        let _forgets = self.saver.forgets(key);
+        self.core.delete(key, version).await
     }
 
     async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
-        let deleted = self.core.delete_before(key, version).await;
-        self.saver.deleted(key);
-        deleted
+        let _forgets = self.saver.forgets(key);
+        self.core.delete_before(key, version).await
     }
 
     async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {

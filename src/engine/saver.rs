@@ -38,6 +38,18 @@ struct Shared {
     idle: Notify,
 }
 
+/// See [`Saver::forgets`].
+pub(super) struct Forgets<'a> {
+    shared: &'a Shared,
+    key: &'a AggregateKey,
+}
+
+impl Drop for Forgets<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().saved.remove(self.key);
+    }
+}
+
 #[derive(Default)]
 struct Queue {
     /// Waiting aggregates, each once, oldest first.
@@ -108,9 +120,10 @@ impl<A: Aggregate> Saver<A> {
         }
     }
 
-    /// Takes into account that snapshots of `key` were deleted, perhaps the newest.
-    pub(super) fn deleted(&self, key: &AggregateKey) {
-        self.shared.lock().saved.remove(key);
+    /// Forgets the newest snapshot of `key` when the result is dropped: at the end of an operation
+    /// that may delete it, also if that is cancelled or fails half way.
+    pub(super) fn forgets<'a>(&'a self, key: &'a AggregateKey) -> Forgets<'a> {
+        Forgets { shared: &self.shared, key }
     }
 
     /// Puts `key` into the queue, and tells where a task is to be started, if none runs.

@@ -43,6 +43,8 @@ struct Shared {
     /// What is found in place of the record at a version of a key.
     tampered: HashMap<(AggregateKey, u64), Record>,
     put_records: usize,
+    /// Whose snapshots make a put invalid.
+    refused: Option<AggregateKey>,
 }
 
 impl Store {
@@ -62,6 +64,11 @@ impl Store {
     /// The next `times` calls of `op` panic.
     pub fn panic(&self, op: Op, times: usize) {
         self.shared.lock().unwrap().panicking.insert(op, times);
+    }
+
+    /// From now on a put with a snapshot of `key` is refused as a whole.
+    pub fn refuse(&self, key: &AggregateKey) {
+        self.shared.lock().unwrap().refused = Some(key.clone());
     }
 
     /// From now on the store finds `record` under this key and version. It is listed only if its
@@ -150,6 +157,16 @@ impl SnapshotStore for Store {
     ) -> Result<Vec<PutOutcome>, Error> {
         self.put_gate.pass().await;
         self.enter(Op::Put).await?;
+        let refused = self.shared.lock().unwrap().refused.clone();
+        let is_refused = |record: &Record| {
+            refused
+                .as_ref()
+                .is_some_and(|key| record.header().is_ok_and(|header| header.is_of(key)))
+        };
+        if records.iter().any(is_refused) {
+            let message = "one of the records cannot be stored";
+            return Err(Error::new(ErrorKind::InvalidInput, "put snapshots", message));
+        }
         let mut replaced = Vec::new();
         if options.replace {
             for header in records.iter().filter_map(|record| record.header().ok()) {
