@@ -208,6 +208,24 @@ async fn an_engine_with_the_clock_of_the_system_drops_states_as_well() {
     }
 }
 
+/// A thousand small states, with what each entry takes besides, are several times as much as the
+/// cache may hold.
+#[tokio::test]
+async fn no_more_is_kept_than_the_settings_allow() {
+    let world = World::with(|builder| builder.cache(CacheConfig::new(64 << 10)));
+    let keys: Vec<_> = (0..1_000).map(|i| key(&format!("k{i}"))).collect();
+    for key in &keys {
+        world.grow(key, 1);
+        world.engine.load(key).await.unwrap();
+    }
+    let mut hits = 0;
+    for key in &keys {
+        let loaded = world.engine.load(key).await.unwrap();
+        hits += usize::from(loaded.provenance.origin == Origin::Cache);
+    }
+    assert!(hits < 200, "{hits} of 1,000 were still there");
+}
+
 #[tokio::test]
 async fn extreme_cache_settings_neither_panic_nor_change_a_load() {
     for max_bytes in [0, 1, u64::MAX] {
