@@ -47,6 +47,12 @@ use crate::store::{
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
 ///
+/// The directory is held by a lock on its file `LOCK`, from opening to [`close`](Self::close), or
+/// the drop of the last handle; a process that ends gives it up too. Leave that file alone while
+/// the store is open: if it is removed, a second process can open the store, and both write until
+/// the first one comes to begin a file and stops. A process that forks and does not `exec` must not
+/// use the store in the child: it has no threads there, and shares the lock.
+///
 /// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB.
 ///
 /// ```
@@ -86,7 +92,7 @@ const INLINE_READ_BYTES: u32 = 256 << 10;
 const INLINE_PAGE_ITEMS: usize = 64;
 /// Puts of more bytes than this are encoded on a thread that may block.
 const INLINE_PUT_BYTES: usize = 1 << 20;
-/// Threads that write what tasks queue: one syncs a group while the other writes the next.
+/// Threads that write what tasks queue: one can write a group while the other syncs the one before.
 const WRITERS: usize = 2;
 /// The deletes of one batch when many are made at once.
 const DELETES_PER_BATCH: usize = 8192;
@@ -239,9 +245,11 @@ impl FileStore {
     /// created. Files of the log that are complete are linked where the file system can, so that
     /// the copy takes little time and space. Blocks; reads and writes go on meanwhile.
     ///
+    /// Works on a store that has stopped writing too: it then holds what is visible.
+    ///
     /// # Errors
-    /// `InvalidInput` if `to` is not empty; `OutOfSpace`, `Store`. What was copied by then stays,
-    /// and is not a store.
+    /// `InvalidInput` if `to` is not empty; `Locked` if another is copying there; `OutOfSpace`;
+    /// `Store`, also if the store was closed. What was copied by then stays, and is not a store.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
         self.0.core.backup(to.as_ref())
     }
@@ -292,13 +300,19 @@ impl FileStore {
         }
     }
 
-    /// Ends all use of the store, by this handle and its clones, and makes the next opening fast
-    /// and strict: a file that has become shorter since is noticed. Blocks. Dropping the last
-    /// handle does the same, without telling what failed.
+    /// Ends all use of the store, by this handle and its clones, gives its lock up, and makes the
+    /// next opening fast and strict: a file that has become shorter since is noticed. Waits for
+    /// what is being written, backed up or compacted by hand; what is queued behind that fails, as
+    /// does every later call. Blocks. Dropping the last handle writes what is queued and then does
+    /// the same, without telling what failed. Does nothing the second time.
+    ///
+    /// A store that has stopped writing ([`ErrorKind::Poisoned`]) is closed without an error:
+    /// nothing more is written, and the next opening finds out what the disk holds.
     ///
     /// # Errors
-    /// `Store`, `OutOfSpace`: the last sync or the manifest failed; what was acknowledged under
-    /// [`Durability::Sync`] is durable all the same.
+    /// `Store`, `OutOfSpace`: the last sync or the manifest failed, or the directory was removed or
+    /// replaced. The store is closed all the same, and what was acknowledged under
+    /// [`Durability::Sync`] is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()
     }
