@@ -25,7 +25,7 @@ const ROUND: &str = "SNAPFOLD_KILL_ROUND";
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 
 /// Four that put small snapshots, and two that put large ones.
-const WRITERS: u64 = 6;
+const WRITERS: usize = 6;
 
 fn is_large(thread: u64) -> bool {
     thread >= 4
@@ -61,7 +61,7 @@ fn open(dir: &str, round: usize) -> FileStore {
 fn write_for_ever(dir: &str, round: usize) {
     let store = open(dir, round);
     std::thread::scope(|scope| {
-        for thread in (0..WRITERS).filter(|thread| has_large(round) || !is_large(*thread)) {
+        for thread in (0..WRITERS as u64).filter(|thread| has_large(round) || !is_large(*thread)) {
             let store = &store;
             scope.spawn(move || {
                 let key = key(thread);
@@ -93,8 +93,8 @@ fn a_killed_process_leaves_everything_that_was_durable() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_str().unwrap();
     let name = "a_killed_process_leaves_everything_that_was_durable";
-    let mut durable = [0_u64; WRITERS as usize];
-    let mut deleted_below = [0_u64; WRITERS as usize];
+    let mut durable = [0_u64; WRITERS];
+    let mut deleted_below = [0_u64; WRITERS];
     let (mut lines, mut large) = (0, 0);
     for round in 0..10_usize {
         let mut child = Command::new(std::env::current_exe().unwrap())
