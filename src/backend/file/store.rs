@@ -47,12 +47,6 @@ use crate::store::{
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
 ///
-/// The directory is held by a lock on its file `LOCK`, from opening to [`close`](Self::close), or
-/// the drop of the last handle; a process that ends gives it up too. Leave that file alone while
-/// the store is open: if it is removed, a second process can open the store, and both write until
-/// the first one comes to begin a file and stops. A process that forks and does not `exec` must not
-/// use the store in the child: it has no threads there, and shares the lock.
-///
 /// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB.
 ///
 /// ```
@@ -302,12 +296,9 @@ impl FileStore {
 
     /// Ends all use of the store, by this handle and its clones, gives its lock up, and makes the
     /// next opening fast and strict: a file that has become shorter since is noticed. Waits for
-    /// what is being written, backed up or compacted by hand; what is queued behind that fails, as
-    /// does every later call. Blocks. Dropping the last handle writes what is queued and then does
-    /// the same, without telling what failed. Does nothing the second time.
-    ///
-    /// A store that has stopped writing ([`ErrorKind::Poisoned`]) is closed without an error:
-    /// nothing more is written, and the next opening finds out what the disk holds.
+    /// what is being written, backed up or compacted; what is queued behind that fails. Blocks.
+    /// Dropping the last handle writes what is queued and does the same, without telling what
+    /// failed. A store that has stopped writing ([`ErrorKind::Poisoned`]) is closed without error.
     ///
     /// # Errors
     /// `Store`, `OutOfSpace`: the last sync or the manifest failed, or the directory was removed or
