@@ -239,8 +239,6 @@ impl FileStore {
     /// created. Files of the log that are complete are linked where the file system can, so that
     /// the copy takes little time and space. Blocks; reads and writes go on meanwhile.
     ///
-    /// Works on a store that has stopped writing too: it then holds what is visible.
-    ///
     /// # Errors
     /// `InvalidInput` if `to` is not empty; `Locked` if another is copying there; `OutOfSpace`;
     /// `Store`, also if the store was closed. What was copied by then stays, and is not a store.
@@ -301,9 +299,8 @@ impl FileStore {
     /// failed. A store that has stopped writing ([`ErrorKind::Poisoned`]) is closed without error.
     ///
     /// # Errors
-    /// `Store`, `OutOfSpace`: the last sync or the manifest failed, or the directory was removed or
-    /// replaced. The store is closed all the same, and what was acknowledged under
-    /// [`Durability::Sync`] is durable.
+    /// `Store`, `OutOfSpace`: the last sync or the manifest failed. It is closed all the same, and
+    /// what was acknowledged under [`Durability::Sync`] is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()
     }
