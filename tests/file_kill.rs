@@ -1,5 +1,7 @@
 //! A process that is killed in the middle of its work must leave every snapshot that it was told
-//! is durable. A real process, killed by a real signal, again and again on the same directory.
+//! is durable. A real process, killed by a real signal, again and again on the same directory. Some
+//! of its writers put snapshots so large that groups overlap: one is written while the one before
+//! is synced.
 
 #![cfg(all(feature = "file", unix))]
 #![allow(
@@ -19,14 +21,25 @@ use snapfold::{
 };
 
 const DIR: &str = "SNAPFOLD_KILL_DIR";
+const ROUND: &str = "SNAPFOLD_KILL_ROUND";
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
+
+/// Four that put small snapshots, and two that put large ones.
+const WRITERS: usize = 6;
+
+fn is_large(thread: u64) -> bool {
+    thread >= 4
+}
 
 fn key(thread: u64) -> AggregateKey {
     AggregateKey::new("k", &thread.to_string()).unwrap()
 }
 
 fn record(thread: u64, version: u64) -> Record {
-    let len = usize::try_from((version * 7919 + thread) % 3000).unwrap();
+    let spread = version * 7919 + thread;
+    // From 1 MiB on, a group is synced while the next one is written.
+    let len = if is_large(thread) { (200 << 10) + spread * 997 % (1 << 20) } else { spread % 3000 };
+    let len = usize::try_from(len).unwrap();
     let payload = vec![u8::try_from(version % 256).unwrap(); len];
     RecordBuilder::new(key(thread), GENERATION, version, Timestamp::from_seconds(1))
         .codec(CodecId::custom(1))
@@ -34,15 +47,21 @@ fn record(thread: u64, version: u64) -> Record {
         .unwrap()
 }
 
-fn open(dir: &str) -> FileStore {
-    FileStore::builder(dir).segment_bytes(64 << 10).reserve_bytes(0).open().unwrap()
+/// Every other round has large snapshots, and large files, within which groups can overlap.
+fn has_large(round: usize) -> bool {
+    !round.is_multiple_of(2)
+}
+
+fn open(dir: &str, round: usize) -> FileStore {
+    let segment_bytes = if has_large(round) { 16 << 20 } else { 64 << 10 };
+    FileStore::builder(dir).segment_bytes(segment_bytes).reserve_bytes(0).open().unwrap()
 }
 
 /// Writes until it is killed; prints what is durable, and what will be deleted.
-fn write_for_ever(dir: &str) {
-    let store = open(dir);
+fn write_for_ever(dir: &str, round: usize) {
+    let store = open(dir, round);
     std::thread::scope(|scope| {
-        for thread in 0..4 {
+        for thread in (0..WRITERS as u64).filter(|thread| has_large(round) || !is_large(*thread)) {
             let store = &store;
             scope.spawn(move || {
                 let key = key(thread);
@@ -55,7 +74,7 @@ fn write_for_ever(dir: &str) {
                         .put_blocking(vec![record(thread, version)], PutOptions::default())
                         .unwrap();
                     say(format!("put {thread} {version}\n"));
-                    if version.is_multiple_of(50) {
+                    if version.is_multiple_of(if is_large(thread) { 4 } else { 50 }) {
                         say(format!("delete {thread} {}\n", version - 3));
                         store.delete_blocking(&key, Selection::Below(version - 3)).unwrap();
                     }
@@ -68,25 +87,27 @@ fn write_for_ever(dir: &str) {
 #[test]
 fn a_killed_process_leaves_everything_that_was_durable() {
     if let Ok(dir) = std::env::var(DIR) {
-        write_for_ever(&dir);
+        let round = std::env::var(ROUND).unwrap().parse().unwrap();
+        write_for_ever(&dir, round);
     }
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().to_str().unwrap();
     let name = "a_killed_process_leaves_everything_that_was_durable";
-    let mut durable = [0_u64; 4];
-    let mut deleted_below = [0_u64; 4];
-    let mut lines = 0;
-    for round in 0..12_usize {
+    let mut durable = [0_u64; WRITERS];
+    let mut deleted_below = [0_u64; WRITERS];
+    let (mut lines, mut large) = (0, 0);
+    for round in 0..10_usize {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([name, "--exact", "--nocapture"])
             .env(DIR, dir)
+            .env(ROUND, round.to_string())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let mut reader = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
-        let mut left = 20 + round * round * 7;
+        let mut left = 20 + round * round * 3;
         while reader.read_line(&mut line).unwrap() > 0 {
             let words: Vec<_> = line.split_whitespace().collect();
             if let [what @ ("put" | "delete"), thread, version] = words[..] {
@@ -98,6 +119,7 @@ fn a_killed_process_leaves_everything_that_was_durable() {
                     deleted_below[thread] = version;
                 }
                 lines += 1;
+                large += usize::from(is_large(thread as u64));
                 left = left.saturating_sub(1);
                 // What it has said until it is dead counts as well.
                 if left == 0 {
@@ -108,16 +130,18 @@ fn a_killed_process_leaves_everything_that_was_durable() {
         }
         child.wait().unwrap();
         assert_eq!(FileStore::verify(dir).unwrap().problems, []);
-        let store = open(dir);
-        for thread in 0..4 {
-            let key = key(thread as u64);
-            for version in deleted_below[thread].max(1)..=durable[thread] {
+        let store = open(dir, round);
+        for (thread, (deleted, durable)) in (0..).zip(deleted_below.into_iter().zip(durable)) {
+            let key = key(thread);
+            for version in deleted.max(1)..=durable {
                 let query = Query::latest(&key, GENERATION).at_most(version);
                 let found = store.get_blocking(query).unwrap().into_record();
-                assert!(found == Some(record(thread as u64, version)), "round {round}: {version}");
+                assert!(found == Some(record(thread, version)), "round {round}: {version}");
             }
         }
     }
-    assert!(lines > 500, "{lines} writes");
-    println!("12 kills, {lines} writes that were reported durable, none lost");
+    assert!(lines > 500 && large > 50, "{lines} writes, {large} large");
+    println!(
+        "10 kills, {lines} writes, {large} of them large, that were reported durable, none lost"
+    );
 }

@@ -9,6 +9,7 @@ use super::disk::{DiskFile, write_all};
 use super::fault::io_error;
 use super::names;
 use super::open;
+use super::segment::Segment;
 use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "back up a store";
@@ -49,7 +50,9 @@ impl Core {
         let mut segments = self.segments.all();
         segments.retain(|segment| !log.retired.contains(&segment.id));
         let mut manifest = self.manifest(&log, &segments);
-        let active = log.active.as_ref().map(|active| (active.segment.id, active.end));
+        // After a sync that failed there may be more in the file, of which nobody knows anything.
+        let end = |segment: &Segment| segment.bytes.load(Ordering::Relaxed);
+        let active = log.active.as_ref().map(|active| (active.segment.id, end(&active.segment)));
         let snapshots = self.snapshots.load(Ordering::Relaxed);
         drop(log);
 

@@ -105,6 +105,12 @@ impl FileStoreConfig {
     /// Opens the store, and creates its directory if there is none. Blocks: about 0.2 s per
     /// million snapshots.
     ///
+    /// The directory is held by a lock on its file `LOCK`, from here to [`FileStore::close`], the
+    /// drop of the last handle, or the end of the process. Leave that file alone meanwhile: if it is
+    /// removed, a second process can open the store, and both write until the first one comes to
+    /// begin a file and stops. A child that was forked and does not `exec` must not use the store:
+    /// it has no threads there, and shares the lock.
+    ///
     /// # Errors
     /// - `InvalidInput`: a setting is out of its bounds.
     /// - `Locked`: another process or handle has the store open; the text has its process id.

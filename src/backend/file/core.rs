@@ -19,7 +19,8 @@ use crate::error::{Error, ErrorKind, Retry};
 
 /// An open store.
 ///
-/// Locks are taken in this order: `maintenance`, `log`, a shard of the index, the segments.
+/// Locks are taken in this order: `maintenance`, `log`, the list of `flights`, a shard of the index,
+/// the segments. Nobody who holds the log or waits for the flights has the turn to sync.
 pub(super) struct Core {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) config: FileStoreConfig,

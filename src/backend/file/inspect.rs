@@ -5,7 +5,7 @@ use std::path::Path;
 use super::disk::{Disk, DiskFile, Lock};
 use super::fault::{corrupt, io_error};
 use super::hints::Hints;
-use super::layout::{Bad, DeleteBody, Entry, Frame, Head, Kind, Manifest, Seal};
+use super::layout::{Bad, DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, Seal};
 use super::load;
 use super::names;
 use super::open;
@@ -164,40 +164,67 @@ fn verify_segment(
         Err(Bad::Newer(_)) => problem(Some(0), "its format is newer than this release"),
         Err(Bad::Damaged(what)) => problem(Some(0), what),
     }
-    let mut torn = 0;
     let (mut frames, mut scanned) = (Frames::default(), Hints::new());
+    let mut tail = Tail { cut: HEAD_BYTES, checked: false, torn: false };
+    // The records and deletes of the batch that has not ended yet.
+    let mut batch = (0, 0);
+    let mut end_batch = |batch: &mut (u64, u64)| {
+        let (records, deletes) = std::mem::take(batch);
+        found.records += records;
+        found.deletes += deletes;
+    };
+    let mut problems = Vec::new();
     walk(&*file, entry.salt, len, |at, part| {
+        if tail.torn {
+            return Ok(());
+        }
         match part {
             Part::Frame(frame, body) => {
                 match frame.kind {
-                    Kind::Put => found.records += 1,
-                    Kind::Delete => found.deletes += 1,
+                    Kind::Put => batch.0 += 1,
+                    Kind::Delete => batch.1 += 1,
                     Kind::Seal => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
                 let _ = load::push(&mut scanned, &frame, body, manifest.secret);
                 if let Err(what) = frames.add(&frame, body) {
-                    found.problems.push(Problem::new(&name, Some(at), what));
+                    problems.push(Problem::new(&name, Some(at), what));
+                }
+                if !frame.more {
+                    end_batch(&mut batch);
+                    tail.cut = at + frame.total_bytes();
                 }
             }
-            Part::Bad { why, until, snapshot, torn: maybe_torn } => {
-                let tail = maybe_torn && until == len && !entry.sealed && at >= entry.bytes;
-                if tail && durable_after(&*file, entry.salt, at, len)?.is_none() {
-                    // A file that is cut within its head has no torn part behind it.
-                    torn = until.saturating_sub(at);
-                } else {
-                    let mut problem = Problem::new(&name, Some(at), why);
-                    problem.snapshot = snapshot;
-                    found.problems.push(problem);
+            Part::Bad { why, until, snapshot, torn } => {
+                if torn && tail.is_torn(&*file, entry, at, until, len)? {
+                    batch = (0, 0);
+                    return Ok(());
                 }
+                end_batch(&mut batch);
+                tail.cut = until;
+                let mut problem = Problem::new(&name, Some(at), why);
+                problem.snapshot = snapshot;
+                problems.push(problem);
             }
         }
         Ok(())
     })?;
+    if !tail.torn && frames.within_batch {
+        if tail.is_torn(&*file, entry, len, len, len)? {
+            batch = (0, 0);
+        } else {
+            problems.push(Problem::new(&name, None, "the file ends within a batch"));
+        }
+    }
+    end_batch(&mut batch);
+    found.problems.append(&mut problems);
     if entry.sealed && !frames.sealed {
         found.problems.push(Problem::new(&name, None, "the seal is missing"));
     }
-    found.torn_bytes += torn;
+    if tail.torn {
+        // A file that is cut within its head has no torn part behind it.
+        found.torn_bytes += len.saturating_sub(tail.cut);
+    }
     let hints = names::hints(entry.id);
     if files.contains(&hints) {
         let read = open::read_whole(disk, &dir.join(&hints)).ok();
@@ -215,6 +242,35 @@ fn verify_segment(
         }
     }
     Ok(())
+}
+
+/// What a crash may have left at the end of a segment, by the rule by which a store is opened.
+struct Tail {
+    /// Where the last whole batch ends.
+    cut: u64,
+    /// The rule was applied in the middle of the file: once, as that may read all of the rest.
+    checked: bool,
+    /// Everything from `cut` on was never acknowledged.
+    torn: bool,
+}
+
+impl Tail {
+    /// Whether the bad part from `at` to `until`, and all behind it, is what a crash has left.
+    fn is_torn(
+        &mut self,
+        file: &dyn DiskFile,
+        entry: &Entry,
+        at: u64,
+        until: u64,
+        len: u64,
+    ) -> std::io::Result<bool> {
+        if entry.sealed || at < entry.bytes || (self.checked && until != len) {
+            return Ok(false);
+        }
+        self.checked = true;
+        self.torn = durable_after(file, entry.salt, self.cut, len)?.is_none();
+        Ok(self.torn)
+    }
 }
 
 /// A part of a segment.

@@ -157,7 +157,7 @@ impl Queue {
         self.called.notify_all();
     }
 
-    /// Leads until only threads wait, or nobody. Returns whether the lead is still held.
+    /// Leads until nobody waits. Returns whether the lead is still held.
     fn lead_all(&self, core: &Core) -> bool {
         loop {
             if !self.lead(core) {
@@ -224,7 +224,7 @@ impl Queue {
     fn hand_over(&self) {
         let mut state = self.state();
         if state.waiting.is_empty() {
-            state.led = false;
+            self.lay_down(state);
             return;
         }
         let waiter = state.waiting.iter().find_map(|request| match &request.reply {
@@ -238,6 +238,16 @@ impl Queue {
             state.called = true;
             drop(state);
             self.called.notify_one();
+        }
+    }
+
+    /// Gives up the lead to nobody.
+    fn lay_down(&self, mut state: MutexGuard<'_, State>) {
+        state.led = false;
+        if state.stopped {
+            // Those of the store's own threads that saw somebody lead have waited for this.
+            drop(state);
+            self.called.notify_all();
         }
     }
 
@@ -260,7 +270,7 @@ impl Reply {
     }
 }
 
-/// Answers everyone if writing panics, so that nobody waits for ever.
+/// Answers the group if writing panics, and everyone else whom nobody would: nobody waits for ever.
 struct Panicking<'a> {
     queue: &'a Queue,
     core: &'a Core,
@@ -274,12 +284,14 @@ impl Drop for Panicking<'_> {
             return;
         }
         self.core.poison("writing panicked".into());
-        let mut state = self.queue.state();
+        let mut waiting = VecDeque::new();
+        // If another leads by now, or was told to, it answers those who wait: what is written after
+        // this fails.
         if self.leads {
-            state.led = false;
+            let mut state = self.queue.state();
+            std::mem::swap(&mut state.waiting, &mut waiting);
+            self.queue.lay_down(state);
         }
-        let waiting = std::mem::take(&mut state.waiting);
-        drop(state);
         let others = waiting.into_iter().map(|request| request.reply);
         for reply in self.replies.drain(..).chain(others) {
             let error = Error::new(ErrorKind::Poisoned, "write to the log", "writing panicked");
@@ -291,5 +303,84 @@ impl Drop for Panicking<'_> {
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("waiting", &self.state().waiting.len()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! A lead that is lost, or a thread that nobody wakes, is a store that hangs: a put that never
+    //! returns, or the drop of the last handle.
+
+    use std::sync::Barrier;
+
+    use super::super::config::FileStoreConfig;
+    use super::super::disk::sim::SimDisk;
+    use super::super::open;
+    use super::*;
+    use crate::envelope::RecordBuilder;
+    use crate::generation::Generation;
+    use crate::key::AggregateKey;
+    use crate::store::PutOptions;
+    use crate::timestamp::Timestamp;
+
+    fn core() -> Core {
+        let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+        open::open(Arc::new(SimDisk::new(1)), config).unwrap()
+    }
+
+    fn put(core: &Core, version: u64) -> Work {
+        let key = AggregateKey::new("k", "a").unwrap();
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let record = RecordBuilder::new(key, generation, version, Timestamp::from_seconds(1));
+        core.put_work(vec![record.build(b"state").unwrap()], PutOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_thread_that_waits_for_the_last_group_of_another_is_told_when_nothing_is_left() {
+        let core = core();
+        for version in 1..200 {
+            let queue = Queue::new();
+            // This thread leads, and work waits.
+            queue.state().led = true;
+            let (mut answer, led) = queue.submit(put(&core, version));
+            assert!(led);
+            queue.stop();
+            let started = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    started.wait();
+                    queue.run(&core);
+                });
+                started.wait();
+                assert!(queue.lead(&core));
+                queue.hand_over();
+            });
+            answer.try_recv().unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn a_group_that_panics_after_it_handed_over_leaves_the_lead_to_whom_it_gave_it() {
+        for _ in 0..100 {
+            let (core, queue) = (core(), Queue::new());
+            queue.state().led = true;
+            let work = put(&core, 1);
+            thread::scope(|scope| {
+                let waits = scope.spawn(|| queue.write(&core, work));
+                while queue.state().waiting.is_empty() {
+                    thread::yield_now();
+                }
+                let panics = scope.spawn(|| {
+                    let (queue, core) = (&queue, &core);
+                    let _guard = Panicking { queue, core, replies: Vec::new(), leads: false };
+                    queue.hand_over();
+                    std::panic::resume_unwind(Box::new(()));
+                });
+                assert!(panics.join().is_err());
+                // Whether it was written before or after the panic does not matter here.
+                let _ = waits.join().unwrap();
+            });
+            assert!(!queue.state().led);
+        }
     }
 }

@@ -95,23 +95,89 @@ pub(super) fn replay(
 /// Enters a put into the index, unless a later put of the same snapshot is there.
 fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
     let bytes = |item: &Item| FRAME_BYTES + padded(item.place.len.into());
-    let old = index.insert(tag, item);
     if let Some(segment) = segments.get(item.place.slot) {
         segment.add_live(bytes(&item));
     }
-    let Some(old) = old else { return };
-    // Replaced once, by a repair: the sequence numbers of both are in their frames.
-    let there = segments.get(old.place.slot);
-    let old_seq = there.as_ref().and_then(|segment| {
-        let head = segment.file.read(old.place.offset, 24).ok()?;
-        Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
-    });
-    let (dead, keep_old) =
-        if old_seq.is_some_and(|old| old > seq) { (item, true) } else { (old, false) };
-    if keep_old {
-        index.insert(tag, old);
+    let mut entered_seq = seq;
+    let mut displaced = index.insert(tag, item);
+    // Replaced once: the sequence numbers are in the frames.
+    while let Some(old) = displaced {
+        let there = segments.get(old.place.slot);
+        let old_seq = there.as_ref().and_then(|segment| {
+            let head = segment.file.read(old.place.offset, 24).ok()?;
+            Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
+        });
+        displaced = match old_seq {
+            // It goes back. What it displaces need not be `item`: another thread may have entered a
+            // third one meanwhile.
+            Some(old_seq) if old_seq > entered_seq => {
+                entered_seq = old_seq;
+                index.insert(tag, old)
+            }
+            _ => {
+                if let Some(segment) = there {
+                    segment.drop_live(bytes(&old));
+                }
+                None
+            }
+        };
     }
-    if let Some(segment) = segments.get(dead.place.slot) {
-        segment.drop_live(bytes(&dead));
+}
+
+#[cfg(test)]
+mod tests {
+    //! A snapshot that was replaced several times comes in as many pieces, in any order and from
+    //! several threads: whatever their timing, the last one counts.
+
+    use std::sync::{Arc, Barrier};
+
+    use super::super::config::FileStoreConfig;
+    use super::super::disk::sim::SimDisk;
+    use super::super::open;
+    use super::*;
+    use crate::envelope::RecordBuilder;
+    use crate::generation::Generation;
+    use crate::key::AggregateKey;
+    use crate::store::PutOptions;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn of_many_replacements_that_are_entered_at_once_the_last_counts() {
+        let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+        let core = open::open(Arc::new(SimDisk::new(1)), config).unwrap();
+        let key = AggregateKey::new("k", "a").unwrap();
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let tag = core.tag(&key);
+        let puts = (1..=12).map(|seq| {
+            let record = RecordBuilder::new(key.clone(), generation, 5, Timestamp::from_seconds(1));
+            let record = record.build(&[seq; 8]).unwrap();
+            let options = PutOptions { replace: true, ..PutOptions::default() };
+            core.commit(vec![core.put_work(vec![record], options).unwrap()], || ());
+            (core.index.exact(tag, 0, 5, |item| item).unwrap(), u64::from(seq))
+        });
+        let puts: Vec<_> = puts.collect();
+        let live = || -> u64 {
+            core.segments.all().iter().map(|one| one.live_puts.load(Ordering::Relaxed)).sum()
+        };
+        let mut random = fastrand::Rng::with_seed(1);
+        for _ in 0..1000 {
+            let (index, before) = (Index::new(), live());
+            let mut order = puts.clone();
+            random.shuffle(&mut order);
+            let together = Barrier::new(2);
+            std::thread::scope(|scope| {
+                for half in order.chunks(6) {
+                    let (index, core, together) = (&index, &core, &together);
+                    scope.spawn(move || {
+                        together.wait();
+                        for (item, seq) in half {
+                            enter(index, &core.segments, tag, *item, *seq);
+                        }
+                    });
+                }
+            });
+            assert_eq!(index.exact(tag, 0, 5, |item| item), puts.last().map(|(item, _)| *item));
+            assert_eq!(live(), before + 1);
+        }
     }
 }

@@ -86,7 +86,7 @@ const INLINE_READ_BYTES: u32 = 256 << 10;
 const INLINE_PAGE_ITEMS: usize = 64;
 /// Puts of more bytes than this are encoded on a thread that may block.
 const INLINE_PUT_BYTES: usize = 1 << 20;
-/// Threads that write what tasks queue: one syncs a group while the other writes the next.
+/// Threads that write what tasks queue: one can write a group while the other syncs the one before.
 const WRITERS: usize = 2;
 /// The deletes of one batch when many are made at once.
 const DELETES_PER_BATCH: usize = 8192;
@@ -240,8 +240,8 @@ impl FileStore {
     /// the copy takes little time and space. Blocks; reads and writes go on meanwhile.
     ///
     /// # Errors
-    /// `InvalidInput` if `to` is not empty; `OutOfSpace`, `Store`. What was copied by then stays,
-    /// and is not a store.
+    /// `InvalidInput` if `to` is not empty; `Locked` if another is copying there; `OutOfSpace`;
+    /// `Store`, also if the store was closed. What was copied by then stays, and is not a store.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
         self.0.core.backup(to.as_ref())
     }
@@ -292,13 +292,15 @@ impl FileStore {
         }
     }
 
-    /// Ends all use of the store, by this handle and its clones, and makes the next opening fast
-    /// and strict: a file that has become shorter since is noticed. Blocks. Dropping the last
-    /// handle does the same, without telling what failed.
+    /// Ends all use of the store, by this handle and its clones, gives its lock up, and makes the
+    /// next opening fast and strict: a file that has become shorter since is noticed. Waits for
+    /// what is being written, backed up or compacted; what is queued behind that fails. Blocks.
+    /// Dropping the last handle writes what is queued and does the same, without telling what
+    /// failed. A store that has stopped writing ([`ErrorKind::Poisoned`]) is closed without error.
     ///
     /// # Errors
-    /// `Store`, `OutOfSpace`: the last sync or the manifest failed; what was acknowledged under
-    /// [`Durability::Sync`] is durable all the same.
+    /// `Store`, `OutOfSpace`: the last sync or the manifest failed. It is closed all the same, and
+    /// what was acknowledged under [`Durability::Sync`] is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()
     }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use super::super::config::FileStoreConfig;
 use super::super::core::Core;
 use super::super::disk::sim::{SimDisk, Survival};
+use super::super::inspect;
 use super::super::log::{Begun, Flight};
+use super::super::names;
 use super::super::open;
+use super::super::problem::Problem;
 use super::super::read::{Patience, Unread};
 use super::workload::{Doing, Model, Step, generation, record};
 use crate::error::{ErrorKind, Retry};
@@ -174,6 +177,11 @@ pub(super) fn check_recovery(
     config: &FileStoreConfig,
     what: &dyn Fn() -> String,
 ) {
+    // What a crash leaves is no damage.
+    let verified = inspect::verify(disk, &config.dir).unwrap();
+    let no_store = Problem::new(names::MANIFEST, None, "the file is missing");
+    let problems = verified.problems;
+    assert!(problems.is_empty() || problems == [no_store], "{}: {problems:?}", what());
     let core = open::open(Arc::new(disk.clone()), config.clone())
         .unwrap_or_else(|error| panic!("{}: {error:?}", what()));
     let found = content(&core);

@@ -89,7 +89,7 @@ impl Core {
                 Begun::Written(Flight::new(self, plan, written))
             }
             Err(error) if sole => {
-                plan.fail(&self.take_back(&log, error));
+                plan.fail(&self.take_back(&mut log, error));
                 Begun::Done(plan.answers)
             }
             Err(_) => Begun::Alone(Alone::Plan(plan)),
@@ -182,7 +182,10 @@ impl Core {
     fn try_alone(&self, log: &mut Log, plan: &mut Plan) -> Result<(), Error> {
         self.check_writable("write to the log")?;
         self.make_room(log, plan.frames.iter().map(Planned::total_bytes).sum())?;
-        let written = self.append(log, &plan.frames).map_err(|error| self.take_back(log, error))?;
+        let written = match self.append(log, &plan.frames) {
+            Ok(written) => written,
+            Err(error) => return Err(self.take_back(log, error)),
+        };
         self.sync(&written)?;
         self.publish(plan, &written);
         if log.wants_segment(self.config.segment_bytes) {
@@ -207,8 +210,8 @@ impl Core {
     }
 
     /// Takes back what a failed write has left; the error that says what became of it.
-    fn take_back(&self, log: &Log, error: Error) -> Error {
-        let Some(active) = &log.active else { return error };
+    fn take_back(&self, log: &mut Log, error: Error) -> Error {
+        let Some(active) = &mut log.active else { return error };
         self.roll_back(active, "write to the log").err().unwrap_or(error)
     }
 

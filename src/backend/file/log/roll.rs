@@ -172,8 +172,13 @@ impl Core {
 
     /// Takes back what a failed write may have left behind the last durable frame; poisons if that
     /// fails too.
-    pub(super) fn roll_back(&self, active: &Active, operation: &'static str) -> Result<(), Error> {
+    pub(super) fn roll_back(
+        &self,
+        active: &mut Active,
+        operation: &'static str,
+    ) -> Result<(), Error> {
         let file = &active.segment.file;
+        active.file_bytes = active.end;
         file.set_len(active.end).and_then(|()| file.sync()).map_err(|error| {
             let path = self.path(&names::segment(active.segment.id));
             self.unknown(operation, &path, error)

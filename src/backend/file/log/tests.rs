@@ -2,6 +2,7 @@
 //! is durable and visible, a sync that fails takes everything down that was written behind it, and
 //! nobody who needs the log to himself sees half of it.
 
+use std::path::Path;
 use std::sync::{Arc, Barrier};
 
 use super::super::config::FileStoreConfig;
@@ -147,4 +148,34 @@ fn a_group_that_panics_stops_writing_and_keeps_nobody_waiting() {
     });
     assert!(panicked.is_err() && core.is_poisoned());
     drop(core.log());
+}
+
+#[test]
+fn a_backup_of_a_store_whose_sync_failed_holds_what_is_visible_and_nothing_else() {
+    let disk = SimDisk::new(7);
+    let core = open(&disk);
+    let flight = begin(&core, put(&core, 2));
+    disk.fail(Call::Sync, disk.count(Call::Sync) + 1, std::io::ErrorKind::Other);
+    land(&core, flight).unwrap_err();
+    let done = core.backup(Path::new("/copy")).unwrap();
+    let config = FileStoreConfig::new("/copy".into()).reserve_bytes(0).background(false);
+    let copy = open::open(Arc::new(disk), config).unwrap();
+    assert_eq!((versions(&copy), done.snapshots), (vec![1], 1));
+}
+
+#[test]
+fn the_length_of_the_file_is_known_after_a_write_was_taken_back() {
+    let disk = SimDisk::new(8);
+    let core = open(&disk);
+    let matches = || {
+        let log = core.log();
+        let active = log.active.as_ref().unwrap();
+        assert_eq!(active.file_bytes, active.segment.file.len().unwrap());
+    };
+    matches();
+    disk.fail(Call::Write, disk.count(Call::Write) + 1, std::io::ErrorKind::Other);
+    core.commit(vec![put(&core, 2)], || ()).answers.remove(0).unwrap_err();
+    matches();
+    core.commit(vec![put(&core, 3)], || ()).answers.remove(0).unwrap();
+    matches();
 }
