@@ -195,7 +195,8 @@ fn candidate(segment: &Segment) -> Candidate {
     let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Candidate {
         id: segment.id,
-        movable: segment.sealed.load(Ordering::Relaxed) && !segment.damaged.load(Ordering::Relaxed),
+        // What was counted before it was sealed is seen with that.
+        movable: segment.sealed.load(Ordering::Acquire) && !segment.damaged.load(Ordering::Relaxed),
         bytes: get(&segment.bytes),
         live_bytes: get(&segment.live_bytes),
         puts: get(&segment.puts),

@@ -166,7 +166,7 @@ impl Core {
         active.end = end;
         segment.synced.store(end, Ordering::Relaxed);
         segment.bytes.store(end, Ordering::Relaxed);
-        segment.sealed.store(true, Ordering::Relaxed);
+        segment.sealed.store(true, Ordering::Release);
         Ok(())
     }
 
