@@ -35,6 +35,8 @@ mod queue;
 mod read;
 mod repair;
 mod replay;
+#[cfg(test)]
+mod samples;
 mod scan;
 mod segment;
 mod shut_down;

@@ -313,31 +313,13 @@ mod tests {
 
     use std::sync::Barrier;
 
-    use super::super::config::FileStoreConfig;
     use super::super::disk::sim::SimDisk;
-    use super::super::open;
+    use super::super::samples::{core, put};
     use super::*;
-    use crate::envelope::RecordBuilder;
-    use crate::generation::Generation;
-    use crate::key::AggregateKey;
-    use crate::store::PutOptions;
-    use crate::timestamp::Timestamp;
-
-    fn core() -> Core {
-        let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
-        open::open(Arc::new(SimDisk::new(1)), config).unwrap()
-    }
-
-    fn put(core: &Core, version: u64) -> Work {
-        let key = AggregateKey::new("k", "a").unwrap();
-        let generation = Generation { schema_version: 1, fingerprint: 1 };
-        let record = RecordBuilder::new(key, generation, version, Timestamp::from_seconds(1));
-        core.put_work(vec![record.build(b"state").unwrap()], PutOptions::default()).unwrap()
-    }
 
     #[test]
     fn a_thread_that_waits_for_the_last_group_of_another_is_told_when_nothing_is_left() {
-        let core = core();
+        let core = core(&SimDisk::new(1));
         for version in 1..200 {
             let queue = Queue::new();
             // This thread leads, and work waits.
@@ -362,7 +344,7 @@ mod tests {
     #[test]
     fn a_group_that_panics_after_it_handed_over_leaves_the_lead_to_whom_it_gave_it() {
         for _ in 0..100 {
-            let (core, queue) = (core(), Queue::new());
+            let (core, queue) = (core(&SimDisk::new(1)), Queue::new());
             queue.state().led = true;
             let work = put(&core, 1);
             thread::scope(|scope| {

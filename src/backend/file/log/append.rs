@@ -12,7 +12,7 @@ use super::super::index::Place;
 use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ, padded};
 use super::super::names;
 use super::super::segment::Segment;
-use super::plan::{Effect, Planned};
+use super::plan::{Effect, Plan, Planned};
 use super::{Active, Log};
 use crate::error::{Error, ErrorKind, Retry};
 
@@ -36,8 +36,8 @@ pub(super) struct Written {
 impl Core {
     /// Writes the frames behind all others. They are not durable yet. After an error the log ends
     /// where it did, and [`roll_back`](Self::roll_back) has to see to it that the file does too.
-    pub(super) fn append(&self, log: &mut Log, frames: &[Planned]) -> Result<Written, Error> {
-        let total: u64 = frames.iter().map(Planned::total_bytes).sum();
+    pub(super) fn append(&self, log: &mut Log, plan: &Plan) -> Result<Written, Error> {
+        let (frames, total) = (plan.frames.as_slice(), plan.bytes());
         if log.next_seq + frames.len() as u64 > MAX_SEQ {
             let message = "all sequence numbers are used up: move the snapshots to a new store";
             return Err(Error::new(ErrorKind::OutOfSpace, OPERATION, message));
@@ -59,7 +59,11 @@ impl Core {
         }
         active.end += total;
         *next_seq += frames.len() as u64;
-        Ok(Written { segment: Arc::clone(&active.segment), offsets, end: active.end })
+        let written = Written { segment: Arc::clone(&active.segment), offsets, end: active.end };
+        if log.wants_segment(self.config.segment_bytes) {
+            self.chores.note();
+        }
+        Ok(written)
     }
 
     /// Lengthens the file, if it is about to be written beyond its end, by more than that needs, so

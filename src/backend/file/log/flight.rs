@@ -6,7 +6,7 @@ use std::{mem, thread};
 use super::super::core::Core;
 use super::append::Written;
 use super::group::Committed;
-use super::plan::{Fresh, Identity, Plan, Planned};
+use super::plan::{Fresh, Identity, Plan};
 
 /// The groups that are written and not yet visible.
 ///
@@ -70,7 +70,7 @@ impl<'a> Flight<'a> {
 
     /// The bytes it takes in the log.
     pub(super) fn bytes(&self) -> u64 {
-        self.plan.frames.iter().map(Planned::total_bytes).sum()
+        self.plan.bytes()
     }
 
     /// Syncs the group and makes it visible.

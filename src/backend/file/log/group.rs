@@ -81,13 +81,8 @@ impl Core {
         if plan.frames.is_empty() {
             return Begun::Done(plan.answers);
         }
-        match self.append(&mut log, &plan.frames) {
-            Ok(written) => {
-                if log.wants_segment(self.config.segment_bytes) {
-                    self.chores.note();
-                }
-                Begun::Written(Flight::new(self, plan, written))
-            }
+        match self.append(&mut log, &plan) {
+            Ok(written) => Begun::Written(Flight::new(self, plan, written)),
             Err(error) if sole => {
                 plan.fail(&self.take_back(&mut log, error));
                 Begun::Done(plan.answers)
@@ -181,16 +176,13 @@ impl Core {
     /// An error that is not [`Retry::Unknown`] leaves nothing of the frames behind.
     fn try_alone(&self, log: &mut Log, plan: &mut Plan) -> Result<(), Error> {
         self.check_writable("write to the log")?;
-        self.make_room(log, plan.frames.iter().map(Planned::total_bytes).sum())?;
-        let written = match self.append(log, &plan.frames) {
+        self.make_room(log, plan.bytes())?;
+        let written = match self.append(log, plan) {
             Ok(written) => written,
             Err(error) => return Err(self.take_back(log, error)),
         };
         self.sync(&written)?;
         self.publish(plan, &written);
-        if log.wants_segment(self.config.segment_bytes) {
-            self.chores.note();
-        }
         Ok(())
     }
 

@@ -61,6 +61,11 @@ impl Plan {
         }
     }
 
+    /// What its frames take in the log.
+    pub(super) fn bytes(&self) -> u64 {
+        self.frames.iter().map(Planned::total_bytes).sum()
+    }
+
     /// The last frame from `first` on ends its batch.
     fn close_batch(&mut self, first: usize) {
         if let Some(last) = self.frames.get_mut(first..).and_then(<[_]>::last_mut) {

@@ -9,30 +9,16 @@ use super::super::config::FileStoreConfig;
 use super::super::core::Core;
 use super::super::disk::sim::{Call, SimDisk, Survival};
 use super::super::open;
+use super::super::samples::{core, key, put};
 use super::{Answer, Begun, Flight, Work};
-use crate::envelope::RecordBuilder;
 use crate::error::{Error, Retry};
-use crate::generation::Generation;
-use crate::key::AggregateKey;
-use crate::store::{PutOptions, PutOutcome, Selection};
-use crate::timestamp::Timestamp;
+use crate::store::{PutOutcome, Selection};
 
 fn open(disk: &SimDisk) -> Core {
-    let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
-    let core = open::open(Arc::new(disk.clone()), config).unwrap();
+    let core = core(disk);
     // A store's first group makes the first segment.
     core.commit(vec![put(&core, 1)], || ());
     core
-}
-
-fn key() -> AggregateKey {
-    AggregateKey::new("k", "a").unwrap()
-}
-
-fn put(core: &Core, version: u64) -> Work {
-    let generation = Generation { schema_version: 1, fingerprint: 1 };
-    let record = RecordBuilder::new(key(), generation, version, Timestamp::from_seconds(1));
-    core.put_work(vec![record.build(b"state").unwrap()], PutOptions::default()).unwrap()
 }
 
 fn begin(core: &Core, work: Work) -> Flight<'_> {

@@ -1,0 +1,31 @@
+//! A store on a simulated disk and puts of one aggregate, for unit tests.
+
+use std::sync::Arc;
+
+use super::config::FileStoreConfig;
+use super::core::Core;
+use super::disk::sim::SimDisk;
+use super::log::Work;
+use super::open;
+use crate::envelope::RecordBuilder;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::store::PutOptions;
+use crate::timestamp::Timestamp;
+
+/// The store on `disk`, without threads and without a reserve.
+pub(super) fn core(disk: &SimDisk) -> Core {
+    let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+    open::open(Arc::new(disk.clone()), config).unwrap()
+}
+
+/// The aggregate that [`put`] is about.
+pub(super) fn key() -> AggregateKey {
+    AggregateKey::new("k", "a").unwrap()
+}
+
+pub(super) fn put(core: &Core, version: u64) -> Work {
+    let generation = Generation { schema_version: 1, fingerprint: 1 };
+    let record = RecordBuilder::new(key(), generation, version, Timestamp::from_seconds(1));
+    core.put_work(vec![record.build(b"state").unwrap()], PutOptions::default()).unwrap()
+}
