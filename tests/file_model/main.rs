@@ -19,16 +19,16 @@
     reason = "a test may panic"
 )]
 
-#[path = "../replay_equivalence/coverage.rs"]
-mod coverage;
 #[path = "../file_support/mod.rs"]
 mod file_support;
 mod model;
+#[path = "../property/mod.rs"]
+mod property;
 mod script;
 mod world;
 
-use coverage::Coverage;
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use property::coverage::Coverage;
+use proptest::test_runner::TestCaseError;
 use tempfile::TempDir;
 use world::World;
 
@@ -54,16 +54,7 @@ const MET: [&str; 16] = [
 
 /// Runs `cases` random cases, the same ones each time unless the environment says otherwise.
 fn answers_as_a_map(scratch: fn() -> TempDir, cases: u32, seed: u64) -> Coverage {
-    let seed = std::env::var("PROPTEST_RNG_SEED").is_err().then_some(RngSeed::Fixed(seed));
-    let cases = std::env::var("PROPTEST_CASES").is_err().then_some(cases);
-    let from_environment = Config::default();
-    let mut runner = TestRunner::new(Config {
-        rng_seed: seed.unwrap_or(from_environment.rng_seed),
-        cases: cases.unwrap_or(from_environment.cases),
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        ..from_environment
-    });
+    let mut runner = property::runner(seed, cases, 2_000);
     let coverage = Coverage::default();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let outcome = runner.run(&(script::settings(), script::steps()), |(settings, steps)| {

@@ -11,8 +11,8 @@ use snapfold::{
     SnapshotStore, Timestamp,
 };
 
-use crate::coverage::Coverage;
 use crate::model::Model;
+use crate::property::coverage::Coverage;
 use crate::script::{By, KEYS, Leave, Settings, Snapshot, Step, Which, generation, key, too_long};
 
 type Checked = Result<(), TestCaseError>;

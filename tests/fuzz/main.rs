@@ -28,6 +28,8 @@
 mod bodies;
 mod corpus;
 mod mutation;
+#[path = "../property/mod.rs"]
+mod property;
 
 use std::fmt;
 use std::fs;
@@ -38,7 +40,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use proptest::test_runner::TestCaseError;
 
 use bodies::{FILE_STORE, HEADER, PAYLOAD, RECORD, Target, packed, payload};
 use mutation::{FileMutation, LENGTHS, file_mutation, mutation};
@@ -53,16 +55,7 @@ where
 {
     let (done, outcome) = mpsc::channel();
     std::thread::spawn(move || {
-        let seed = std::env::var("PROPTEST_RNG_SEED").is_err().then_some(RngSeed::Fixed(seed));
-        let cases = std::env::var("PROPTEST_CASES").is_err().then_some(cases);
-        let from_environment = Config::default();
-        let mut runner = TestRunner::new(Config {
-            rng_seed: seed.unwrap_or(from_environment.rng_seed),
-            cases: cases.unwrap_or(from_environment.cases),
-            failure_persistence: None,
-            max_shrink_iters: 4_000,
-            ..from_environment
-        });
+        let mut runner = property::runner(seed, cases, 4_000);
         let result = runner.run(&inputs(), |input| try_on(target, &input.0));
         let _ = done.send(result.map_err(|failure| failure.to_string()));
     });

@@ -16,14 +16,15 @@
     reason = "a test may panic"
 )]
 
-mod coverage;
 mod faulty_store;
+#[path = "../property/mod.rs"]
+mod property;
 mod script;
 mod states;
 mod world;
 
-use coverage::Coverage;
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
+use property::coverage::Coverage;
+use proptest::test_runner::TestCaseError;
 use states::{Forest, Ledger, Page, Subject, Tally};
 use world::World;
 
@@ -33,16 +34,7 @@ const CASES: u32 = 192;
 /// Runs the property on random cases, the same ones each time unless the environment says
 /// otherwise.
 fn equals_a_replay<S: Subject>(seed: u64) {
-    let seed = std::env::var("PROPTEST_RNG_SEED").is_err().then_some(RngSeed::Fixed(seed));
-    let cases = std::env::var("PROPTEST_CASES").is_err().then_some(CASES);
-    let from_environment = Config::default();
-    let mut runner = TestRunner::new(Config {
-        rng_seed: seed.unwrap_or(from_environment.rng_seed),
-        cases: cases.unwrap_or(from_environment.cases),
-        failure_persistence: None,
-        max_shrink_iters: 2_000,
-        ..from_environment
-    });
+    let mut runner = property::runner(seed, CASES, 2_000);
     let coverage = Coverage::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let outcome = runner.run(&(script::config(), script::turns()), |(config, turns)| {

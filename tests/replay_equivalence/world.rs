@@ -13,8 +13,8 @@ use snapfold::{
     SnapshotEngine, SnapshotManager, SnapshotMeta, SnapshotStore, StoreFailure, Timestamp,
 };
 
-use crate::coverage::Coverage;
 use crate::faulty_store::FaultyStore;
+use crate::property::coverage::Coverage;
 use crate::script::{At, Codecs, Config, KEYS, Step, Turn};
 use crate::states::{Changed, Subject};
 
