@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use snapfold::{
     AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
-    SnapshotStore, Timestamp,
+    SnapshotStore, Timestamp, ZeroAhead,
 };
 use tempfile::TempDir;
 
@@ -72,10 +72,45 @@ fn records(payload: &Payload, next: &AtomicU64, count: u64) -> Vec<Record> {
     (first..first + count).map(|id| payload.record(id % 4096, 1 + id / 4096)).collect()
 }
 
+/// What a function has written is given back when it exceeds this, outside of the measured time:
+/// the raw file and the stores then use equally much memory of the system, and new memory can cost
+/// more than the writes that are to be compared.
+const RENEWED_BYTES: u64 = 1 << 28;
+
+/// A store that is made anew when it has become large.
+struct Renewed {
+    dir: PathBuf,
+    zero_ahead: ZeroAhead,
+    store: Option<FileStore>,
+}
+
+impl Renewed {
+    fn new(dir: &Path, name: &str, zero_ahead: ZeroAhead) -> Self {
+        Self { dir: dir.join(name), zero_ahead, store: None }
+    }
+
+    fn get(&mut self) -> &FileStore {
+        if self.store.as_ref().is_some_and(|store| store.stats().log_bytes > RENEWED_BYTES) {
+            self.store = None;
+            std::fs::remove_dir_all(&self.dir).unwrap();
+        }
+        let open = || FileStore::builder(&self.dir).zero_ahead(self.zero_ahead).open().unwrap();
+        self.store.get_or_insert_with(open)
+    }
+}
+
+impl Drop for Renewed {
+    fn drop(&mut self) {
+        if self.store.take().is_some() {
+            std::fs::remove_dir_all(&self.dir).unwrap();
+        }
+    }
+}
+
 fn raw_append(dir: &Path, bytes: usize, waves: u64) -> Duration {
     let path = dir.join("raw");
     let mut file = OpenOptions::new().create(true).append(true).open(&path).unwrap();
-    if file.metadata().unwrap().len() > 1 << 28 {
+    if file.metadata().unwrap().len() > RENEWED_BYTES {
         file.set_len(0).unwrap();
         file.sync_all().unwrap();
     }
@@ -157,33 +192,27 @@ fn durable_put(c: &mut Criterion) {
             group.throughput(Throughput::Elements(writers));
             let dir = scratch();
             let next = AtomicU64::new(0);
-            let open = |name: &str, zero: bool| {
-                FileStore::builder(dir.path().join(name)).zero_ahead(zero).open().unwrap()
-            };
             let record_bytes =
                 payload.record(1, 1).as_bytes().len() * usize::try_from(writers).unwrap();
             group.bench_function("raw_append", |b| {
                 b.iter_custom(|waves| raw_append(dir.path(), record_bytes, waves));
             });
-            let store = open("threads", false);
+            let mut store = Renewed::new(dir.path(), "threads", ZeroAhead::default());
             group.bench_function("snapfold_threads", |b| {
-                b.iter_custom(|waves| threads(&store, &payload, &next, writers, waves));
+                b.iter_custom(|waves| threads(store.get(), &payload, &next, writers, waves));
             });
             drop(store);
-            let store = open("async", false);
-            group.bench_function("snapfold_async", |b| {
-                b.iter_custom(|waves| {
-                    runtime.block_on(tasks(&store, &payload, &next, writers, waves))
+            for (name, zero_ahead) in [
+                ("snapfold_async", ZeroAhead::default()),
+                ("snapfold_async_zero_ahead", ZeroAhead::WholeFiles),
+            ] {
+                let mut store = Renewed::new(dir.path(), name, zero_ahead);
+                group.bench_function(name, |b| {
+                    b.iter_custom(|waves| {
+                        runtime.block_on(tasks(store.get(), &payload, &next, writers, waves))
+                    });
                 });
-            });
-            drop(store);
-            let store = open("zero", true);
-            group.bench_function("snapfold_async_zero_ahead", |b| {
-                b.iter_custom(|waves| {
-                    runtime.block_on(tasks(&store, &payload, &next, writers, waves))
-                });
-            });
-            drop(store);
+            }
             group.bench_function("raw_append_again", |b| {
                 b.iter_custom(|waves| raw_append(dir.path(), record_bytes, waves));
             });
@@ -198,9 +227,10 @@ fn durable_put(c: &mut Criterion) {
         group.bench_function("raw_append", |b| {
             b.iter_custom(|waves| raw_append(dir.path(), record_bytes, waves));
         });
-        let store = FileStore::open(dir.path().join("batch")).unwrap();
+        let mut store = Renewed::new(dir.path(), "batch", ZeroAhead::default());
         group.bench_function("snapfold_threads", |b| {
             b.iter_custom(|waves| {
+                let store = store.get();
                 let mut work = Vec::new();
                 for _ in 0..waves {
                     work.push(records(&payload, &next, 100));

@@ -135,7 +135,7 @@ pub mod trigger;
 #[cfg(feature = "file")]
 pub use backend::file::{
     BackedUp, Compacted, Durability, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
-    Inspection, Problem, RepairReport, SegmentInfo, Verification,
+    Inspection, Problem, RepairReport, SegmentInfo, Verification, ZeroAhead,
 };
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};

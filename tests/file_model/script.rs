@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use snapfold::{
     AggregateKey, CodecId, Durability, FileStoreConfig, Generation, Record, RecordBuilder,
-    Timestamp,
+    Timestamp, ZeroAhead,
 };
 
 /// The longest part of a key that a file store takes.
@@ -164,7 +164,7 @@ pub(crate) enum Step {
 pub(crate) struct Settings {
     segment_bytes: u64,
     durability: Durability,
-    zero_ahead: bool,
+    zero_ahead: ZeroAhead,
     compact_at: f64,
     reserve_bytes: u64,
     pub(crate) background: bool,
@@ -187,7 +187,12 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let segment_bytes = prop_oneof![8 => Just(4096_u64), 2 => Just(20_000), 1 => Just(1 << 20)];
     let compact_at = prop_oneof![Just(0.01), Just(0.3), Just(1.0)];
     let reserve_bytes = prop_oneof![Just(0_u64), Just(5000)];
-    (segment_bytes, durability, any::<bool>(), compact_at, reserve_bytes, 0..4).prop_map(
+    let zero_ahead = prop_oneof![
+        2 => Just(ZeroAhead::SmallWrites),
+        1 => Just(ZeroAhead::Never),
+        1 => Just(ZeroAhead::WholeFiles),
+    ];
+    (segment_bytes, durability, zero_ahead, compact_at, reserve_bytes, 0..4).prop_map(
         |(segment_bytes, durability, zero_ahead, compact_at, reserve_bytes, background)| Settings {
             segment_bytes,
             durability,

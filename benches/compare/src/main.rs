@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use snapfold::{
     AggregateKey, CodecId, FileStore, Generation, PutOptions, RecordBuilder, Timestamp,
+    ZeroAhead,
 };
 
 use engines::{Engine, Fjall, Lmdb, Redb, Sqlite};
@@ -68,13 +69,13 @@ impl<E: Engine> Contestant for Group<E> {
 fn contestants(dir: &Path) -> Vec<(&'static str, Box<dyn Contestant>)> {
     let at = |name: &str| dir.join(name);
     let raw = std::fs::File::create(at("raw")).unwrap();
-    let store = |name: &str, zero: bool| {
-        Snapfold(FileStore::builder(at(name)).zero_ahead(zero).open().unwrap())
+    let store = |name: &str, zero_ahead: ZeroAhead| {
+        Snapfold(FileStore::builder(at(name)).zero_ahead(zero_ahead).open().unwrap())
     };
     vec![
         ("raw append", Box::new(Raw(std::sync::Mutex::new(raw)))),
-        ("snapfold", Box::new(store("snapfold", false))),
-        ("snapfold zero-ahead", Box::new(store("snapfold0", true))),
+        ("snapfold", Box::new(store("snapfold", ZeroAhead::default()))),
+        ("snapfold zero-ahead", Box::new(store("snapfold0", ZeroAhead::WholeFiles))),
         ("redb", Box::new(Group::new(Redb::open(&at("redb"))))),
         ("fjall", Box::new(Group::new(Fjall::open(&at("fjall"))))),
         ("SQLite", Box::new(Group::new(Sqlite::open(&at("sqlite"))))),

@@ -47,7 +47,7 @@ mod wire;
 
 pub use backup::BackedUp;
 pub use compact::Compacted;
-pub use config::{Durability, FileStoreConfig};
+pub use config::{Durability, FileStoreConfig, ZeroAhead};
 pub use inspect::{Inspection, SegmentInfo, Verification};
 pub use ledger::FileLedger;
 pub use problem::Problem;

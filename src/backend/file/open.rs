@@ -124,7 +124,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
         reseal |= sealed != opened.entry.sealed;
         let Some(segment) = segment else { continue };
         segment.synced.store(end, Ordering::Relaxed);
-        let at_end = Active { segment, end, file_bytes: end, hints, seal };
+        let at_end = Active { segment, end, file_bytes: end, zeroed: end, hints, seal };
         if !sealed {
             log.active = Some(at_end);
         } else if !indexed {

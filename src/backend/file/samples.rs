@@ -25,7 +25,12 @@ pub(super) fn key() -> AggregateKey {
 }
 
 pub(super) fn put(core: &Core, version: u64) -> Work {
+    put_bytes(core, version, 5)
+}
+
+/// The same with a state of so many bytes.
+pub(super) fn put_bytes(core: &Core, version: u64, bytes: usize) -> Work {
     let generation = Generation { schema_version: 1, fingerprint: 1 };
     let record = RecordBuilder::new(key(), generation, version, Timestamp::from_seconds(1));
-    core.put_work(vec![record.build(b"state").unwrap()], PutOptions::default()).unwrap()
+    core.put_work(vec![record.build(&vec![7; bytes]).unwrap()], PutOptions::default()).unwrap()
 }

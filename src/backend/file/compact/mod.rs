@@ -165,7 +165,8 @@ impl Core {
         }
         let Output { hints, seal, written, .. } = output;
         let segment = Arc::clone(segment);
-        self.write_hints(&Active { segment, end: written, file_bytes: written, hints, seal });
+        let (file_bytes, zeroed) = (written, written);
+        self.write_hints(&Active { segment, end: written, file_bytes, zeroed, hints, seal });
     }
 
     /// Removes the files of segments that the manifest does not list any more. Readers that hold

@@ -12,7 +12,7 @@ mod workload;
 
 use std::sync::Arc;
 
-use super::config::{Durability, FileStoreConfig};
+use super::config::{Durability, FileStoreConfig, ZeroAhead};
 use super::disk::sim::{Call, SimDisk, Survival, random};
 use super::open;
 use crate::envelope::RecordBuilder;
@@ -30,8 +30,8 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn configs(seed: u64) -> FileStoreConfig {
     match seed % 4 {
-        1 => config().zero_ahead(true),
-        2 => config().segment_bytes(16 << 10),
+        1 => config().zero_ahead(ZeroAhead::WholeFiles),
+        2 => config().segment_bytes(16 << 10).zero_ahead(ZeroAhead::Never),
         3 => config().compact_at(0.05),
         _ => config(),
     }

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::config::Durability;
+use super::super::config::{Durability, ZeroAhead};
 use super::super::core::Core;
 use super::super::disk::write_all;
 use super::super::fault::io_error;
@@ -13,7 +13,7 @@ use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ, padded};
 use super::super::names;
 use super::super::segment::Segment;
 use super::plan::{Effect, Plan, Planned};
-use super::{Active, Log};
+use super::{Active, Log, zero};
 use crate::error::{Error, ErrorKind, Retry};
 
 const OPERATION: &str = "write to the log";
@@ -23,6 +23,12 @@ const COPIED: usize = 1 << 10;
 
 /// The file is lengthened by so much at a time. What a crash leaves of it is scanned in vain.
 const LENGTHEN_BYTES: u64 = 4 << 20;
+
+/// Writes of up to this length have zeros written behind them, where these are missing.
+const ZEROED_WRITE: u64 = 64 << 10;
+
+/// So many zeros at a time: that delays one write of a few hundred, by about a millisecond.
+const ZERO_BYTES: u64 = 1 << 20;
 
 /// Where the frames of a group are.
 pub(super) struct Written {
@@ -49,7 +55,7 @@ impl Core {
             let message = "the batch exceeds 2 GiB: split it";
             return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
         }
-        self.lengthen(active, active.end + total);
+        self.lengthen(active, total);
         let offsets = encode(active, frames, *next_seq, scratch);
         write(active, frames, scratch).map_err(|error| {
             io_error(OPERATION, &self.path(&names::segment(active.segment.id)), error)
@@ -58,6 +64,7 @@ impl Core {
             active.add(seq, frame);
         }
         active.end += total;
+        self.zero_behind(active, total);
         *next_seq += frames.len() as u64;
         let written = Written { segment: Arc::clone(&active.segment), offsets, end: active.end };
         if log.wants_segment(self.config.segment_bytes) {
@@ -66,16 +73,38 @@ impl Core {
         Ok(written)
     }
 
-    /// Lengthens the file, if it is about to be written beyond its end, by more than that needs, so
-    /// that most syncs find no change of its length to make durable. Elsewhere such a hole would be
-    /// filled, or nobody has measured it.
-    fn lengthen(&self, active: &mut Active, end: u64) {
+    /// Lengthens the file, if `total` bytes are about to be written beyond its end, by more than
+    /// they need, so that most syncs find no change of its length to make durable. Elsewhere such a
+    /// hole would be filled, or nobody has measured it.
+    fn lengthen(&self, active: &mut Active, total: u64) {
+        let end = active.end + total;
         if cfg!(target_os = "linux") && end > active.file_bytes {
             let ahead = end.next_multiple_of(LENGTHEN_BYTES).min(self.config.segment_bytes);
             let bytes = ahead.max(end);
             // If that fails the write lengthens it.
             let lengthened = active.segment.file.set_len(bytes).is_ok();
             active.file_bytes = if lengthened { bytes } else { end };
+        }
+    }
+
+    /// Writes zeros behind the last frame, for the writes to come, if the last `total` bytes were a
+    /// small write that found none: it pays for the zeros with its own sync.
+    fn zero_behind(&self, active: &mut Active, total: u64) {
+        let wanted = self.config.zero_ahead == ZeroAhead::SmallWrites
+            && self.config.durability == Durability::Sync
+            && total <= ZEROED_WRITE;
+        if !wanted || active.end <= active.zeroed {
+            return;
+        }
+        let to = active.end.next_multiple_of(ZERO_BYTES).min(self.config.segment_bytes);
+        if zero(&*active.segment.file, active.end, to).is_ok() {
+            active.zeroed = to;
+            active.file_bytes = active.file_bytes.max(to);
+        } else {
+            // The space may be needed for what is to be stored. No other try in this file.
+            active.zeroed = u64::MAX;
+            let cut = active.segment.file.set_len(active.end).is_ok();
+            active.file_bytes = if cut { active.end } else { active.file_bytes.max(to) };
         }
     }
 

@@ -45,6 +45,8 @@ pub(super) struct Active {
     pub(super) end: u64,
     /// The length of the file, when last heard of: never less than `end`.
     pub(super) file_bytes: u64,
+    /// Up to where zeros were written, if that is beyond `end`.
+    pub(super) zeroed: u64,
     pub(super) hints: Hints,
     pub(super) seal: Seal,
 }

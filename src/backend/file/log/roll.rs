@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::super::config::ZeroAhead;
 use super::super::core::Core;
 use super::super::disk::write_all;
 use super::super::fault::io_error;
@@ -83,7 +84,10 @@ impl Core {
 
     /// How much of a new segment to fill with zeros.
     pub(in super::super) fn zero_bytes(&self) -> u64 {
-        if self.config.zero_ahead { self.config.segment_bytes } else { 0 }
+        match self.config.zero_ahead {
+            ZeroAhead::WholeFiles => self.config.segment_bytes,
+            ZeroAhead::SmallWrites | ZeroAhead::Never => 0,
+        }
     }
 
     /// Makes sure that `bytes` more fit into the active segment: begins a new one if need be.
@@ -133,6 +137,7 @@ impl Core {
             segment,
             end: HEAD_BYTES,
             file_bytes: HEAD_BYTES.max(self.zero_bytes()),
+            zeroed: HEAD_BYTES.max(self.zero_bytes()),
             hints: Hints::new(),
             seal: Seal { min_seq: u64::MAX, ..Seal::default() },
         };
@@ -179,6 +184,7 @@ impl Core {
     ) -> Result<(), Error> {
         let file = &active.segment.file;
         active.file_bytes = active.end;
+        active.zeroed = active.end;
         file.set_len(active.end).and_then(|()| file.sync()).map_err(|error| {
             let path = self.path(&names::segment(active.segment.id));
             self.unknown(operation, &path, error)

@@ -9,7 +9,7 @@ use super::super::config::FileStoreConfig;
 use super::super::core::Core;
 use super::super::disk::sim::{Call, SimDisk, Survival};
 use super::super::open;
-use super::super::samples::{core, key, put};
+use super::super::samples::{core, key, put, put_bytes};
 use super::{Answer, Begun, Flight, Work};
 use crate::error::{Error, Retry};
 use crate::store::{PutOutcome, Selection};
@@ -164,4 +164,43 @@ fn the_length_of_the_file_is_known_after_a_write_was_taken_back() {
     matches();
     core.commit(vec![put(&core, 3)], || ()).answers.remove(0).unwrap();
     matches();
+}
+
+#[test]
+fn small_writes_find_zeros_behind_them_and_large_ones_write_none() {
+    let disk = SimDisk::new(9);
+    let core = open(&disk);
+    let zeroed = || core.log().active.as_ref().unwrap().zeroed;
+    assert_eq!(zeroed(), 1 << 20);
+    let writes = disk.count(Call::Write);
+    core.commit(vec![put(&core, 2)], || ()).answers.remove(0).unwrap();
+    assert_eq!(disk.count(Call::Write), writes + 1, "the zeros are there");
+    let large = put_bytes(&core, 3, 1 << 20);
+    core.commit(vec![large], || ()).answers.remove(0).unwrap();
+    assert_eq!((disk.count(Call::Write), zeroed()), (writes + 2, 1 << 20));
+    core.commit(vec![put(&core, 4)], || ()).answers.remove(0).unwrap();
+    assert_eq!(zeroed(), 2 << 20);
+}
+
+#[test]
+fn zeros_that_cannot_be_written_cost_no_put_and_leave_no_space_taken() {
+    let disk = SimDisk::new(10);
+    let core = core(&disk);
+    core.commit(vec![put(&core, 1)], || ()).answers.remove(0).unwrap();
+    let last_of_the_zeros = disk.count(Call::Write);
+    drop(core);
+
+    let disk = SimDisk::new(10);
+    let core = self::core(&disk);
+    disk.fail(Call::Write, last_of_the_zeros, std::io::ErrorKind::StorageFull);
+    for version in 1..4 {
+        core.commit(vec![put(&core, version)], || ()).answers.remove(0).unwrap();
+    }
+    let log = core.log();
+    let active = log.active.as_ref().unwrap();
+    assert_eq!((active.zeroed, active.segment.file.len().unwrap()), (u64::MAX, active.file_bytes));
+    drop(log);
+    drop(core);
+    let after = self::core(&disk.after_crash(Survival::Nothing));
+    assert_eq!(versions(&after), [1, 2, 3]);
 }
