@@ -3,7 +3,8 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -15,15 +16,19 @@ use crate::error::{Error, ErrorKind, Retry};
 
 type Outcome = Result<Answer, Error>;
 
-/// A group takes no more bytes than this, unless its first work alone does.
-const GROUP_BYTES: u64 = 4 << 20;
+/// A group takes no more bytes than this, unless its first work alone does: large groups that overlap
+/// keep the disk and the processor busy at the same time, fewer and larger ones wait for each other.
+const GROUP_BYTES: u64 = 2 << 20;
+
+/// How long a leader waits for those it expects.
+const LINGER: Duration = Duration::from_micros(50);
 
 /// The work that waits to be written, and who writes it.
 ///
 /// At most one caller leads at any time: it takes a group off the queue, writes it, syncs, and
 /// answers everyone in the group. If the group is large it hands the lead over before the sync, so
 /// that the next one is taken and written meanwhile; else when its own work is done. The lead goes
-/// to a waiting thread, or to a thread of the store's own if only tasks wait.
+/// to the first thread of the next group, or to a thread of the store's own if only tasks wait.
 pub(super) struct Queue {
     state: Mutex<State>,
     /// For the store's own threads.
@@ -31,7 +36,8 @@ pub(super) struct Queue {
 }
 
 struct State {
-    waiting: VecDeque<Request>,
+    /// None of them is empty.
+    groups: VecDeque<Group>,
     led: bool,
     /// One of the store's own threads is to take the lead, which is held for it.
     called: bool,
@@ -40,43 +46,49 @@ struct State {
     last_group: usize,
 }
 
-struct Request {
-    work: Work,
+/// Work that is written together.
+#[derive(Default)]
+struct Group {
+    works: Vec<Work>,
     bytes: u64,
-    reply: Reply,
+    /// The tasks that wait, each with the number of its work.
+    tasks: Vec<(usize, oneshot::Sender<Outcome>)>,
+    /// The first thread that waits. The others wait for the answers, which wake all of them at once.
+    first: Option<Arc<First>>,
+    answers: Arc<Answers>,
 }
 
-enum Reply {
-    Thread(Arc<Waiter>),
-    Task(oneshot::Sender<Outcome>),
-}
+/// One for each work of a group, in their order.
+type Answers = OnceLock<Vec<Outcome>>;
 
-/// A thread that waits for its answer, or for the lead.
-struct Waiter {
-    signal: Mutex<Option<Signal>>,
+/// A thread that waits for the answers, or for the lead.
+struct First {
     thread: Thread,
+    leads: AtomicBool,
 }
 
-enum Signal {
-    Lead,
-    Done(Outcome),
-}
-
-impl Waiter {
-    fn send(&self, signal: Signal) {
-        *self.signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(signal);
-        self.thread.unpark();
-    }
-
-    fn take(&self) -> Option<Signal> {
-        self.signal.lock().unwrap_or_else(PoisonError::into_inner).take()
+impl State {
+    /// Adds `work` to the last group; returns its number there.
+    fn push(&mut self, work: Work) -> (&mut Group, usize) {
+        let bytes = work.bytes();
+        let fits = self.groups.back().is_some_and(|last| last.bytes + bytes <= GROUP_BYTES);
+        if !fits {
+            self.groups.push_back(Group::default());
+        }
+        let last = self.groups.len() - 1;
+        #[expect(clippy::indexing_slicing, reason = "there is one, as one was just added if not")]
+        let group = &mut self.groups[last];
+        group.bytes += bytes;
+        group.works.push(work);
+        let number = group.works.len() - 1;
+        (group, number)
     }
 }
 
 impl Queue {
     pub(super) const fn new() -> Self {
         let state = State {
-            waiting: VecDeque::new(),
+            groups: VecDeque::new(),
             led: false,
             called: false,
             stopped: false,
@@ -87,41 +99,47 @@ impl Queue {
 
     /// Writes `work` and waits for it. Blocks.
     pub(super) fn write(&self, core: &Core, work: Work) -> Outcome {
-        let waiter = Arc::new(Waiter { signal: Mutex::new(None), thread: thread::current() });
         let mut state = self.state();
-        let bytes = work.bytes();
-        state.waiting.push_back(Request { work, bytes, reply: Reply::Thread(Arc::clone(&waiter)) });
+        let (group, number) = state.push(work);
+        let answers = Arc::clone(&group.answers);
+        let first = group.first.is_none().then(|| {
+            let first = First { thread: thread::current(), leads: AtomicBool::new(false) };
+            Arc::clone(group.first.insert(Arc::new(first)))
+        });
         let mut leads = !std::mem::replace(&mut state.led, true);
         drop(state);
-        loop {
-            match waiter.take() {
-                Some(Signal::Done(outcome)) => {
-                    if leads {
-                        self.hand_over();
-                    }
-                    return outcome;
+        if leads || first.is_some() {
+            while answers.get().is_none() {
+                leads |=
+                    first.as_ref().is_some_and(|first| first.leads.swap(false, Ordering::SeqCst));
+                if leads {
+                    leads = self.lead(core);
+                } else {
+                    thread::park();
                 }
-                Some(Signal::Lead) => leads = true,
-                None if leads => leads = self.lead(core),
-                None => thread::park(),
+            }
+            if leads {
+                self.hand_over();
             }
         }
+        let outcome = answers.wait().get(number).cloned();
+        outcome.unwrap_or_else(|| Err(panicked()))
     }
 
     /// Queues `work` without waiting. [`start`](Self::start) has to be called some time after.
     /// Returns where the answer comes, and whether someone is writing already.
     pub(super) fn submit(&self, work: Work) -> (oneshot::Receiver<Outcome>, bool) {
         let (sender, receiver) = oneshot::channel();
-        let bytes = work.bytes();
         let mut state = self.state();
-        state.waiting.push_back(Request { work, bytes, reply: Reply::Task(sender) });
+        let (group, number) = state.push(work);
+        group.tasks.push((number, sender));
         (receiver, state.led)
     }
 
     /// Sees to it that what is queued gets written.
     pub(super) fn start(&self) {
         let mut state = self.state();
-        if !state.led && !state.waiting.is_empty() {
+        if !state.led && !state.groups.is_empty() {
             state.led = true;
             state.called = true;
             drop(state);
@@ -140,7 +158,7 @@ impl Queue {
                     self.hand_over();
                 }
                 state = self.state();
-            } else if state.stopped && state.waiting.is_empty() {
+            } else if state.stopped && state.groups.is_empty() {
                 return;
             } else if state.stopped && !state.led {
                 state.led = true;
@@ -163,7 +181,7 @@ impl Queue {
             if !self.lead(core) {
                 return false;
             }
-            if self.state().waiting.is_empty() {
+            if self.state().groups.is_empty() {
                 return true;
             }
         }
@@ -171,69 +189,52 @@ impl Queue {
 
     /// Writes one group. Returns whether the lead is still held.
     fn lead(&self, core: &Core) -> bool {
-        let group = self.take_group();
-        let replies = Vec::with_capacity(group.len());
-        let mut guard = Panicking { queue: self, core, replies, leads: true };
-        let mut works = Vec::with_capacity(group.len());
-        for request in group {
-            works.push(request.work);
-            guard.replies.push(request.reply);
-        }
+        let Some(mut group) = self.take_group() else { return true };
+        let works = std::mem::take(&mut group.works);
+        let mut guard = Panicking { queue: self, core, group: Some(group), leads: true };
         let leads = &mut guard.leads;
         let mut committed = core.commit(works, || {
             *leads = false;
             self.hand_over();
         });
         let leads = guard.leads;
-        let replies = std::mem::take(&mut guard.replies);
-        drop(guard);
-        for (reply, outcome) in replies.into_iter().zip(committed.answers.drain(..)) {
-            reply.send(outcome);
+        if let Some(group) = guard.group.take() {
+            group.answer(std::mem::take(&mut committed.answers));
         }
+        drop(guard);
         drop(committed);
         core.chores.deliver();
         leads
     }
 
-    fn take_group(&self) -> Vec<Request> {
+    fn take_group(&self) -> Option<Group> {
         let mut state = self.state();
+        let waiting = |state: &State| state.groups.front().map_or(0, |group| group.works.len());
         // Those of the last group tend to come again together: a little patience saves a sync.
-        if state.last_group > 1 && state.waiting.len() < state.last_group {
-            let expected = state.last_group;
+        let expected = state.last_group;
+        if expected > 1 && state.groups.len() == 1 && waiting(&state) < expected {
             let until = Instant::now() + LINGER;
-            while state.waiting.len() < expected && Instant::now() < until {
+            while state.groups.len() == 1 && waiting(&state) < expected && Instant::now() < until {
                 drop(state);
                 thread::yield_now();
                 state = self.state();
             }
         }
-        let mut bytes = 0;
-        let mut group = Vec::new();
-        while let Some(first) = state.waiting.front() {
-            if bytes > 0 && bytes + first.bytes > GROUP_BYTES {
-                break;
-            }
-            bytes += first.bytes;
-            group.extend(state.waiting.pop_front());
-        }
-        state.last_group = group.len();
-        group
+        state.last_group = waiting(&state);
+        state.groups.pop_front()
     }
 
     /// Gives up the lead: to a thread that waits, else to one of the store's own, else to nobody.
     fn hand_over(&self) {
         let mut state = self.state();
-        if state.waiting.is_empty() {
+        let Some(next) = state.groups.front() else {
             self.lay_down(state);
             return;
-        }
-        let waiter = state.waiting.iter().find_map(|request| match &request.reply {
-            Reply::Thread(waiter) => Some(Arc::clone(waiter)),
-            Reply::Task(_) => None,
-        });
-        if let Some(waiter) = waiter {
+        };
+        if let Some(first) = next.first.clone() {
             drop(state);
-            waiter.send(Signal::Lead);
+            first.leads.store(true, Ordering::SeqCst);
+            first.thread.unpark();
         } else {
             state.called = true;
             drop(state);
@@ -257,24 +258,38 @@ impl Queue {
     }
 }
 
-/// How long a leader waits for those it expects.
-const LINGER: Duration = Duration::from_micros(50);
-
-impl Reply {
-    fn send(self, outcome: Outcome) {
-        match self {
-            Self::Thread(waiter) => waiter.send(Signal::Done(outcome)),
+impl Group {
+    /// Answers everyone in the group.
+    fn answer(self, mut outcomes: Vec<Outcome>) {
+        for (number, sender) in self.tasks {
+            let outcome = outcomes.get_mut(number).map(take);
             // Nobody listens any more if the caller gave up; what was written stays written.
-            Self::Task(sender) => drop(sender.send(outcome)),
+            drop(sender.send(outcome.unwrap_or_else(|| Err(panicked()))));
+        }
+        // Set once: a group is taken off the queue by one leader only.
+        let _ = self.answers.set(outcomes);
+        if let Some(first) = self.first {
+            first.thread.unpark();
         }
     }
+}
+
+/// The outcome, which nobody else asks for.
+fn take(outcome: &mut Outcome) -> Outcome {
+    std::mem::replace(outcome, Ok(Answer::Put(Vec::new())))
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Poisoned, "write to the log", "writing panicked")
+        .with_retry(Retry::Unknown)
 }
 
 /// Answers the group if writing panics, and everyone else whom nobody would: nobody waits for ever.
 struct Panicking<'a> {
     queue: &'a Queue,
     core: &'a Core,
-    replies: Vec<Reply>,
+    /// Not answered yet.
+    group: Option<Group>,
     leads: bool,
 }
 
@@ -284,25 +299,24 @@ impl Drop for Panicking<'_> {
             return;
         }
         self.core.poison("writing panicked".into());
-        let mut waiting = VecDeque::new();
+        let mut groups = VecDeque::new();
         // If another leads by now, or was told to, it answers those who wait: what is written after
         // this fails.
         if self.leads {
             let mut state = self.queue.state();
-            std::mem::swap(&mut state.waiting, &mut waiting);
+            std::mem::swap(&mut state.groups, &mut groups);
             self.queue.lay_down(state);
         }
-        let others = waiting.into_iter().map(|request| request.reply);
-        for reply in self.replies.drain(..).chain(others) {
-            let error = Error::new(ErrorKind::Poisoned, "write to the log", "writing panicked");
-            reply.send(Err(error.with_retry(Retry::Unknown)));
+        for group in self.group.take().into_iter().chain(groups) {
+            // An answer that is missing says that writing panicked.
+            group.answer(Vec::new());
         }
     }
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Queue").field("waiting", &self.state().waiting.len()).finish()
+        f.debug_struct("Queue").field("groups", &self.state().groups.len()).finish()
     }
 }
 
@@ -349,12 +363,12 @@ mod tests {
             let work = put(&core, 1);
             thread::scope(|scope| {
                 let waits = scope.spawn(|| queue.write(&core, work));
-                while queue.state().waiting.is_empty() {
+                while queue.state().groups.is_empty() {
                     thread::yield_now();
                 }
                 let panics = scope.spawn(|| {
                     let (queue, core) = (&queue, &core);
-                    let _guard = Panicking { queue, core, replies: Vec::new(), leads: false };
+                    let _guard = Panicking { queue, core, group: None, leads: false };
                     queue.hand_over();
                     std::panic::resume_unwind(Box::new(()));
                 });
@@ -364,5 +378,44 @@ mod tests {
             });
             assert!(!queue.state().led);
         }
+    }
+
+    #[test]
+    fn a_panic_answers_the_threads_and_tasks_of_the_group_and_those_behind_it() {
+        let (core, queue) = (core(&SimDisk::new(1)), Queue::new());
+        queue.state().led = true;
+        thread::scope(|scope| {
+            let writers: Vec<_> = (1..5)
+                .map(|version| {
+                    let work = put(&core, version);
+                    let (queue, core) = (&queue, &core);
+                    let thread = scope.spawn(move || queue.write(core, work));
+                    while queue.state().groups.iter().map(|group| group.works.len()).sum::<usize>()
+                        < usize::try_from(version).unwrap()
+                    {
+                        thread::yield_now();
+                    }
+                    if version == 2 {
+                        // What follows is in a group of its own.
+                        queue.state().groups[0].bytes = GROUP_BYTES;
+                    }
+                    thread
+                })
+                .collect();
+            let (mut task, _) = queue.submit(put(&core, 9));
+            let panics = scope.spawn(|| {
+                let group = queue.take_group();
+                assert_eq!(group.as_ref().unwrap().works.len(), 2);
+                let _guard = Panicking { queue: &queue, core: &core, group, leads: true };
+                std::panic::resume_unwind(Box::new(()));
+            });
+            assert!(panics.join().is_err());
+            for writer in writers {
+                let error = writer.join().unwrap().unwrap_err();
+                assert_eq!((error.kind(), error.retry()), (ErrorKind::Poisoned, Retry::Unknown));
+            }
+            assert!(task.try_recv().unwrap().is_err());
+        });
+        assert!(!queue.state().led && queue.state().groups.is_empty());
     }
 }
