@@ -59,7 +59,8 @@ impl Payload {
     fn record(&self, id: u64, version: u64) -> Record {
         let from = (id % 256) as usize;
         let payload = &self.0[from..from + self.0.len() - 256];
-        RecordBuilder::new(key(id), GENERATION, version, Timestamp::from_seconds(1))
+        RecordBuilder::new(key(id), GENERATION, version, Timestamp::from_seconds(1_790_000_000))
+            .created_at(Timestamp::from_seconds(1_790_000_005))
             .codec(CodecId::custom(1))
             .build(payload)
             .unwrap()
@@ -94,7 +95,13 @@ impl Renewed {
             self.store = None;
             std::fs::remove_dir_all(&self.dir).unwrap();
         }
-        let open = || FileStore::builder(&self.dir).zero_ahead(self.zero_ahead).open().unwrap();
+        let open = || {
+            let store = FileStore::builder(&self.dir).zero_ahead(self.zero_ahead).open().unwrap();
+            // The first put makes the first file.
+            let first = Payload::new(1).record(u64::MAX, 1);
+            store.put_blocking(vec![first], PutOptions::default()).unwrap();
+            store
+        };
         self.store.get_or_insert_with(open)
     }
 }
