@@ -126,7 +126,7 @@ fn the_fixed_part_of_a_header_is_where_the_format_says() {
 
 #[test]
 fn a_compressed_payload_has_its_raw_length_too() {
-    let record = builder().compression(Compression::lz4()).build(&[7; 1 << 16]).unwrap();
+    let record = builder().compression(Compression::lz4()).build(&vec![7; 1 << 16]).unwrap();
     let bytes = record.as_bytes();
     let header = record.verify().unwrap();
     let payload = u8::try_from(header.payload_bytes - 256).unwrap();
