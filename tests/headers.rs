@@ -19,7 +19,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use snapfold::{
     AggregateKey, CodecId, Compression, CompressionId, Generation, Header, Record, RecordBuilder,
-    Timestamp,
+    Reject, Timestamp,
 };
 
 use record_bytes::{Field, RecordBytes, VARINTS, number, varint};
@@ -207,7 +207,7 @@ fn a_changed_byte_and_a_cut_are_rejects() {
             bytes[at] ^= 1 << (at % 8);
             Record::from_bytes(bytes).verify().expect_err("a bit was flipped");
             let cut = Record::from_bytes(whole[..at].to_vec());
-            assert_eq!(cut.header().unwrap_err(), snapfold::Reject::Truncated, "cut to {at}");
+            assert_eq!(cut.header().unwrap_err(), Reject::Truncated, "cut to {at}");
         }
     });
 }
@@ -265,4 +265,26 @@ fn a_number_that_lies_under_right_checksums_is_a_reject_or_another_snapshot() {
         assert_eq!(if compressed { raw } else { stored }, u64::from(header.raw_bytes));
     });
     assert!(read.get() > 100, "some are other snapshots: {}", read.get());
+}
+
+#[test]
+fn a_part_of_a_key_that_is_too_long_is_a_reject_though_it_is_there() {
+    let long = "x".repeat(AggregateKey::MAX_PART_BYTES);
+    let lengths = [Field::TenantLength, Field::KindLength, Field::IdLength];
+    for (place, field) in lengths.into_iter().enumerate() {
+        let mut parts = ["t"; 3];
+        parts[place] = &long;
+        let key = AggregateKey::from_parts(parts[0], parts[1], parts[2]).unwrap();
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let record = RecordBuilder::new(key, generation, 1, Timestamp::from_micros(0));
+        let record = record.build(b"state").unwrap();
+        record.verify().unwrap();
+        let longer = format!("{long}x");
+        parts[place] = &longer;
+        let (length, text) = (varint(65_536), parts.concat());
+        let fields = [(field, &*length), (Field::Key, text.as_bytes())];
+        let longer = Record::from_bytes(record_bytes::with(record.as_bytes(), &fields));
+        let too_long = Reject::Malformed("a part of the key is too long");
+        assert_eq!(longer.header().unwrap_err(), too_long);
+    }
 }
