@@ -4,9 +4,10 @@ use std::cmp::Ordering;
 
 use super::extension::{self, Values};
 use super::header::Header;
+#[cfg(feature = "file")]
+use super::layout::FIXED_BYTES;
 use super::layout::{
-    CHECKED_FROM, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES,
-    MIN_HEADER_BYTES,
+    CHECKED_FROM, FORMAT, MAGIC, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, MIN_HEADER_BYTES,
 };
 use super::reject::Reject;
 use super::wire::{Reader, unzigzag, varint_bytes};

@@ -117,7 +117,7 @@ impl RecordBytes {
     pub fn fit_header(&mut self) {
         self.set(Field::HeaderLength, &[]);
         let others = self.at(Field::Payload);
-        let own = (1..).find(|own| varint((others + own) as u64).len() <= *own).unwrap();
+        let own = (1..=5).find(|own| varint((others + own) as u64).len() <= *own).unwrap();
         self.set(Field::HeaderLength, &varint((others + own) as u64));
     }
 
