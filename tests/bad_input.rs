@@ -14,6 +14,7 @@
 )]
 #![cfg(all(feature = "memory", feature = "postcard"))]
 
+mod record_bytes;
 mod support;
 
 use std::error::Error as _;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use record_bytes::{Field, RecordBytes, varint};
 use snapfold::retention::keep_last;
 use snapfold::trigger::every_events;
 use snapfold::{
@@ -442,43 +444,50 @@ async fn foreign_bytes_are_a_miss_and_are_called_foreign() {
     }
 }
 
-/// Writes a field of the header, and makes its checksum right.
-fn lie(mut record: Vec<u8>, at: usize, field: &[u8]) -> Vec<u8> {
-    let length = u32::from_le_bytes(record[8..12].try_into().unwrap()) as usize;
-    record[at..at + field.len()].copy_from_slice(field);
-    let sum = crc32fast::hash(&record[8..length]).to_le_bytes();
-    record[4..8].copy_from_slice(&sum);
-    record
-}
-
 #[tokio::test]
 async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
-    let u32_max = u32::MAX.to_le_bytes();
-    for (at, field, expected) in [
-        (8, u32_max, Some("its header is malformed: the header length is out of bounds")),
-        (8, [0; 4], Some("its header is malformed: the header length is out of bounds")),
-        (
-            8,
-            71_u32.to_le_bytes(),
-            Some("its header is malformed: the header length is out of bounds"),
-        ),
-        (8, 79_u32.to_le_bytes(), None),
-        (8, 400_000_u32.to_le_bytes(), Some("it ends early")),
-        (16, u32_max, None),
-        (16, [0; 4], None),
-        (20, u32_max, None),
-        (20, [0; 4], None),
-        // The lengths of tenant and kind.
-        (66, u32_max, None),
-        (66, [3, 0, 3, 0], None),
+    let malformed = |why: &'static str| Some(Reject::Malformed(why));
+    let out_of_bounds = || malformed("the header length is out of bounds");
+    let long_key = || malformed("a part of the key is too long");
+    let u32_max = u64::from(u32::MAX);
+    for (field, value, expected) in [
+        (Field::HeaderLength, u32_max, out_of_bounds()),
+        (Field::HeaderLength, 0, out_of_bounds()),
+        (Field::HeaderLength, 39, out_of_bounds()),
+        (Field::HeaderLength, 40, None),
+        (Field::HeaderLength, 400_000, Some(Reject::Truncated)),
+        (Field::PayloadLength, u32_max, Some(Reject::Truncated)),
+        (Field::PayloadLength, 0, Some(Reject::TrailingBytes)),
+        (Field::PayloadLength, u32_max + 1, malformed("a number is above 32 bits")),
+        (Field::TenantLength, 65_536, long_key()),
+        (Field::TenantLength, 65_535, Some(Reject::Truncated)),
+        (Field::KindLength, u64::MAX, long_key()),
+        (Field::IdLength, u32_max, long_key()),
+        (Field::IdLength, 0, None),
     ] {
-        let world = tampered(|record| lie(record, at, &field)).await;
+        let world = tampered(|record| {
+            // The record has these bytes and no others: what is lied about is their meaning.
+            let mut record = RecordBytes::of(&record).unwrap();
+            record.set(field, &varint(value));
+            if field != Field::HeaderLength {
+                record.fit_header();
+            }
+            record.signed()
+        })
+        .await;
         let reject = miss(&world).await;
         if let Some(expected) = expected {
-            assert_eq!(reject.to_string(), expected, "{field:?} at {at}");
+            assert_eq!(reject, expected, "{field:?} of {value}");
         }
         assert!(reject.is_corrupt(), "{reject}");
     }
+    // The lengths of tenant and kind.
+    let world = tampered(|record| {
+        let three = [(Field::TenantLength, &[3][..]), (Field::KindLength, &[3][..])];
+        record_bytes::with(&record, &three)
+    })
+    .await;
+    assert!(miss(&world).await.is_corrupt());
 }
 
 #[cfg(feature = "lz4")]
@@ -496,7 +505,8 @@ async fn a_compressed_record_that_claims_another_size_is_a_miss_without_a_large_
     for (claimed, too_large) in
         [(raw + 1, false), (raw - 1, false), (0, false), (60 << 20, false), (u32::MAX, true)]
     {
-        let bytes = lie(whole.as_bytes().to_vec(), 20, &claimed.to_le_bytes());
+        let claim = varint(claimed.into());
+        let bytes = record_bytes::with(whole.as_bytes(), &[(Field::RawLength, &claim)]);
         world.store.tamper(&key, 5, Record::from_bytes(bytes));
         let reject = miss(&world).await;
         match reject {

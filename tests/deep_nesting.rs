@@ -15,16 +15,19 @@
     reason = "a test may panic"
 )]
 
+mod record_bytes;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 
+use record_bytes::{Field, varint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate, AggregateKey, Bincode, Codec, Compression, CreateOptions, Created, DecodeLimits,
-    EngineBuilder, ErrorKind, Json, Loaded, MemoryEvents, MemoryStore, MessagePack, Origin,
-    Postcard, PutOptions, Record, RecordBuilder, Reject, SnapshotEngine, SnapshotManager,
+    Aggregate, AggregateKey, Bincode, Codec, Compression, CompressionId, CreateOptions, Created,
+    DecodeLimits, EngineBuilder, ErrorKind, Json, Loaded, MemoryEvents, MemoryStore, MessagePack,
+    Origin, Postcard, PutOptions, Record, RecordBuilder, Reject, SnapshotEngine, SnapshotManager,
     SnapshotStore, Timestamp,
 };
 
@@ -357,6 +360,13 @@ fn a_payload_that_claims_more_than_it_holds_is_a_reject() {
     }
 }
 
+/// A compressed record that claims another raw length, under right checksums.
+fn claiming(record: &Record, raw_bytes: u32) -> Record {
+    assert_ne!(record.header().unwrap().compression, CompressionId::NONE);
+    let claim = varint(raw_bytes.into());
+    Record::from_bytes(record_bytes::with(record.as_bytes(), &[(Field::RawLength, &claim)]))
+}
+
 #[test]
 fn a_record_that_claims_more_than_the_limit_is_a_reject_before_it_is_opened() {
     let store = MemoryStore::new();
@@ -364,12 +374,7 @@ fn a_record_that_claims_more_than_the_limit_is_a_reject_before_it_is_opened() {
     let engine = limited().build().unwrap();
     block_on(async {
         // 4 GiB claimed by a header with a right checksum, of a payload of a few bytes.
-        let mut bytes = record(&engine, &Postcard, &[7; 4_096]).as_bytes().to_vec();
-        let header = usize::try_from(u32::from_le_bytes(bytes[8..12].try_into().unwrap())).unwrap();
-        bytes[20..24].copy_from_slice(&u32::MAX.to_le_bytes());
-        let checksum = crc32fast::hash(&bytes[8..header]);
-        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
-        let claims = Record::from_bytes(bytes);
+        let claims = claiming(&record(&engine, &Postcard, &[7; 4_096]), u32::MAX);
         assert_eq!(claims.verify().unwrap().raw_bytes, u32::MAX);
         for (record, claimed) in
             [(claims, u64::from(u32::MAX)), (record(&engine, &Postcard, &[0; 1_001]), 1_001)]
@@ -388,14 +393,10 @@ fn a_record_that_lies_about_its_decompressed_length_is_a_reject() {
     let store = MemoryStore::new();
     let engine = builder::<Flat>(&store, Postcard).build().unwrap();
     for lie in [0, 1, 4_095, 4_097, 200 << 20] {
-        let mut bytes = record(&engine, &Postcard, &[7; 4_096]).as_bytes().to_vec();
-        let header = usize::try_from(u32::from_le_bytes(bytes[8..12].try_into().unwrap())).unwrap();
-        bytes[20..24].copy_from_slice(&u32::to_le_bytes(lie));
-        let checksum = crc32fast::hash(&bytes[8..header]);
-        bytes[4..8].copy_from_slice(&checksum.to_le_bytes());
+        let lying = claiming(&record(&engine, &Postcard, &[7; 4_096]), lie);
         block_on(async {
             let put = PutOptions::default().replace(true);
-            store.put(vec![Record::from_bytes(bytes)], put).await.unwrap();
+            store.put(vec![lying], put).await.unwrap();
             let loaded = engine.load(&key()).await.unwrap();
             assert_eq!(loaded.provenance.rejected[0].reject, Reject::Decompress, "{lie}");
             assert_eq!(*loaded.state, folded::<Flat>());

@@ -108,18 +108,51 @@ fn the_fixed_part_of_a_header_is_where_the_format_says() {
         bytes[at..at + len].iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte))
     };
     assert_eq!(&bytes[..4], b"SNF\x01");
-    assert_eq!(number(4, 4), u64::from(crc32fast::hash(&bytes[8..90])));
-    assert_eq!(number(8, 4), 90, "header length");
-    assert_eq!(number(12, 4), u64::from(crc32fast::hash(b"state")));
-    assert_eq!((number(16, 4), number(20, 4)), (5, 5), "payload and raw length");
-    assert_eq!((number(24, 1), number(25, 1)), (1, 0), "checksum and compression");
-    assert_eq!((number(26, 2), number(28, 2)), (0x8009, 0), "codec, reserved");
-    assert_eq!((number(30, 4), number(34, 8)), (3, 0x0123_4567_89ab_cdef), "generation");
-    assert_eq!((number(42, 8), number(50, 8)), (42, 1_000_001), "version, as-of time");
-    assert_eq!(number(58, 8).cast_signed(), -5, "creation time");
-    assert_eq!((number(66, 2), number(68, 2), number(70, 2)), (5, 7, 6), "key lengths");
-    assert_eq!(&bytes[72..90], "northaccountal\u{ed}ce".as_bytes());
-    assert_eq!(&bytes[90..], b"state");
+    assert_eq!(number(4, 4), u64::from(crc32fast::hash(&bytes[8..60])));
+    assert_eq!(number(8, 4), u64::from(crc32fast::hash(b"state")));
+    assert_eq!((number(12, 8), number(20, 8)), (0x0123_4567_89ab_cdef, 1_000_001), "as-of time");
+    assert_eq!(number(28, 1), 60, "header length");
+    assert_eq!((number(29, 1), number(30, 1), number(31, 1)), (5, 7, 6), "key lengths");
+    assert_eq!(&bytes[32..50], "northaccountal\u{ed}ce".as_bytes());
+    assert_eq!((number(50, 1), number(51, 1)), (1, 0), "checksum and compression");
+    assert_eq!(number(52, 2), 0x8009, "codec");
+    assert_eq!((number(54, 1), number(55, 1)), (3, 42), "schema version, version");
+    // -5 lies 1,000,006 before the as-of time: zigzag makes that 2,000,011.
+    assert_eq!(bytes[56..59], [0x80 | 0x0b, 0x80 | 0x09, 0x7a], "creation time");
+    assert_eq!(0x0b | 0x09 << 7 | 0x7a << 14, 2_000_011);
+    assert_eq!(number(59, 1), 5, "payload length; no raw length");
+    assert_eq!(&bytes[60..], b"state");
+}
+
+#[test]
+fn a_compressed_payload_has_its_raw_length_too() {
+    let record = builder().compression(Compression::lz4()).build(&vec![7; 1 << 16]).unwrap();
+    let bytes = record.as_bytes();
+    let header = record.verify().unwrap();
+    let payload = u8::try_from(header.payload_bytes - 256).unwrap();
+    assert!(payload < 0x80, "two bytes: {}", header.payload_bytes);
+    assert_eq!(bytes[51], 1, "LZ4");
+    assert_eq!(bytes[59..61], [0x80 | payload, 2], "payload length");
+    assert_eq!(bytes[61..64], [0x80, 0x80, 4], "raw length");
+    assert_eq!((bytes[28], header.header_bytes(), header.raw_bytes), (64, 64, 1 << 16));
+}
+
+/// The example in `docs/format.md` is a golden record, byte by byte.
+#[test]
+fn the_example_of_the_documentation_is_a_golden_record() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, example) = page.split_once("## Example").unwrap();
+    let example = example.split("```").nth(1).unwrap();
+    let bytes: Vec<u8> = example
+        .lines()
+        .skip(1)
+        .flat_map(|line| line.split("  ").next().unwrap().split(' '))
+        .filter(|byte| !byte.is_empty())
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect();
+    let record = builder().codec(CodecId::custom(9)).build(b"state").unwrap();
+    assert_eq!(bytes, golden("1-plain.bin", &record).as_bytes());
 }
 
 #[test]
@@ -136,7 +169,7 @@ fn extensions_follow_the_key_in_the_order_of_their_tags() {
     assert_eq!(read, record);
     let expected = b"\x01\x08\0event-42\x02\x09\0month-end\x02\x06\0pinned\x03\x06\0node-7\
         \x04\x08\0\xe7\x03\0\0\0\0\0\0";
-    assert_eq!(&read.as_bytes()[90..90 + expected.len()], expected);
+    assert_eq!(&read.as_bytes()[60..60 + expected.len()], expected);
     let header = read.verify().unwrap();
     assert_eq!(header.labels().collect::<Vec<_>>(), ["month-end", "pinned"]);
     assert_eq!(header.last_recorded_at, Timestamp::from_micros(999));

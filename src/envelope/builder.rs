@@ -1,8 +1,10 @@
 //! [`RecordBuilder`]: how a record is made.
 
 use super::extension::Extensions;
-use super::header::{Base, CHECKED_FROM, FIXED_BYTES, FORMAT, MAGIC, MAX_HEADER_BYTES};
+use super::header::Base;
+use super::layout::{CHECKED_FROM, CODING_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES};
 use super::record::Record;
+use super::wire::{put_varint, varint_bytes, zigzag};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
 use crate::compress::{Compression, CompressionId};
@@ -130,45 +132,50 @@ impl RecordBuilder {
             None => (CompressionId::NONE, raw),
         };
         let payload_bytes = u32::try_from(payload.len()).map_err(|_| too_large())?;
-        let mut extensions = Vec::new();
-        self.extensions
-            .write(&mut extensions)
+        let extension_bytes = self
+            .extensions
+            .bytes()
             .map_err(|what| invalid(format!("{what} is longer than {} bytes", u16::MAX)))?;
-
-        let parts = [self.key.tenant(), self.key.kind(), self.key.id()];
-        let header_bytes =
-            FIXED_BYTES + parts.iter().map(|part| part.len()).sum::<usize>() + extensions.len();
-        if header_bytes > MAX_HEADER_BYTES {
+        if extension_bytes > MAX_EXTENSION_BYTES {
             return Err(invalid("labels, origin and anchor together exceed 256 KiB".into()));
         }
-        let header_len = u32::try_from(header_bytes).unwrap_or(u32::MAX);
+
+        let parts = [self.key.tenant(), self.key.kind(), self.key.id()];
+        let age = self.created_at.as_micros().wrapping_sub(self.as_of.as_micros());
+        let key_lens = parts.map(|part| part.len() as u64);
+        let schema_version = self.generation.schema_version.into();
+        let numbers = [schema_version, self.version, zigzag(age), payload_bytes.into()];
+        let raw_bytes = (compression != CompressionId::NONE).then_some(raw_bytes.into());
+        let varints = || key_lens.iter().chain(&numbers).chain(&raw_bytes);
+        let header_bytes = with_its_own_length(
+            FIXED_BYTES
+                + CODING_BYTES
+                + varints().map(|number| varint_bytes(*number)).sum::<usize>()
+                + parts.iter().map(|part| part.len()).sum::<usize>()
+                + extension_bytes,
+        );
 
         let mut bytes = Vec::with_capacity(header_bytes + payload.len());
         bytes.extend_from_slice(&MAGIC);
         bytes.push(FORMAT);
         bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&header_len.to_le_bytes());
         bytes.extend_from_slice(&crc32(payload).to_le_bytes());
-        bytes.extend_from_slice(&payload_bytes.to_le_bytes());
-        bytes.extend_from_slice(&raw_bytes.to_le_bytes());
-        bytes.push(ChecksumId::CRC32.as_byte());
-        bytes.push(compression.as_byte());
-        bytes.extend_from_slice(&self.codec.as_u16().to_le_bytes());
-        bytes.extend_from_slice(&[0; 2]);
-        bytes.extend_from_slice(&self.generation.schema_version.to_le_bytes());
         bytes.extend_from_slice(&self.generation.fingerprint.to_le_bytes());
-        bytes.extend_from_slice(&self.version.to_le_bytes());
         bytes.extend_from_slice(&self.as_of.as_micros().to_le_bytes());
-        bytes.extend_from_slice(&self.created_at.as_micros().to_le_bytes());
-        for part in parts {
-            // A key's parts have at most 65,535 bytes each.
-            let len = u16::try_from(part.len()).unwrap_or(u16::MAX);
-            bytes.extend_from_slice(&len.to_le_bytes());
+        put_varint(&mut bytes, header_bytes as u64);
+        for len in key_lens {
+            put_varint(&mut bytes, len);
         }
         for part in parts {
             bytes.extend_from_slice(part.as_bytes());
         }
-        bytes.extend_from_slice(&extensions);
+        bytes.push(ChecksumId::CRC32.as_byte());
+        bytes.push(compression.as_byte());
+        bytes.extend_from_slice(&self.codec.as_u16().to_le_bytes());
+        for number in numbers.iter().chain(&raw_bytes) {
+            put_varint(&mut bytes, *number);
+        }
+        self.extensions.write(&mut bytes);
         let sum = crc32(bytes.get(CHECKED_FROM..).unwrap_or_default());
         if let Some(field) = bytes.get_mut(CHECKED_FROM - 4..CHECKED_FROM) {
             field.copy_from_slice(&sum.to_le_bytes());
@@ -176,4 +183,13 @@ impl RecordBuilder {
         bytes.extend_from_slice(payload);
         Ok(Record::from_bytes(bytes))
     }
+}
+
+/// The length of a header whose other fields take `rest` bytes: its varint counts itself.
+fn with_its_own_length(rest: usize) -> usize {
+    let mut own = 1;
+    while varint_bytes((rest + own) as u64) > own {
+        own += 1;
+    }
+    rest + own
 }

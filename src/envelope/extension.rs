@@ -1,12 +1,17 @@
 //! The optional fields of a header: a list of (tag, length, value) after the key.
 
-use super::header::{Base, Header};
+use std::convert::Infallible;
+
+use super::header::Base;
 use super::reject::Reject;
 use super::wire::Reader;
 use crate::timestamp::Timestamp;
 
 /// Tags from here on must be understood: a reader that does not know one must reject the record.
 const CRITICAL: u8 = 0x80;
+
+/// The bytes of an entry before its value: tag and length.
+const ENTRY_BYTES: usize = 3;
 
 const ANCHOR: u8 = 0x01;
 const LABEL: u8 = 0x02;
@@ -15,31 +20,41 @@ const LAST_RECORDED_AT: u8 = 0x04;
 const BASE: u8 = CRITICAL | 0x01;
 const DICTIONARY: u8 = CRITICAL | 0x02;
 
-/// Reads the extensions of a header into its fields.
-pub(super) fn read<'a>(header: &mut Header<'a>, bytes: &'a [u8]) -> Result<(), Reject> {
-    header.extensions = bytes;
+/// What the extensions of a header say.
+#[derive(Default)]
+pub(super) struct Values<'a> {
+    pub(super) anchor: Option<&'a [u8]>,
+    pub(super) origin: Option<&'a str>,
+    pub(super) last_recorded_at: Option<Timestamp>,
+    pub(super) base: Option<Base>,
+    pub(super) dictionary: Option<u64>,
+}
+
+/// Reads the extensions of a header. Of a tag that occurs again, the last one counts.
+pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, Reject> {
+    let mut values = Values::default();
     let mut reader = Reader(bytes);
     while !reader.0.is_empty() {
         let (tag, value) = entry(&mut reader)?;
         let mut value_reader = Reader(value);
         match tag {
-            ANCHOR => header.anchor = Some(value),
+            ANCHOR => values.anchor = Some(value),
             LABEL => {
                 value_reader.text(value.len())?;
                 continue;
             }
             ORIGIN => {
-                header.origin = Some(value_reader.text(value.len())?);
+                values.origin = Some(value_reader.text(value.len())?);
                 continue;
             }
             LAST_RECORDED_AT => {
-                header.last_recorded_at = Timestamp::from_micros(value_reader.i64()?);
+                values.last_recorded_at = Some(Timestamp::from_micros(value_reader.i64()?));
             }
             BASE => {
-                header.base =
+                values.base =
                     Some(Base { version: value_reader.u64()?, checksum: value_reader.u32()? });
             }
-            DICTIONARY => header.dictionary = Some(value_reader.u64()?),
+            DICTIONARY => values.dictionary = Some(value_reader.u64()?),
             tag if tag >= CRITICAL => {
                 return Err(Reject::NeedsOther("an extension of a newer release"));
             }
@@ -49,7 +64,7 @@ pub(super) fn read<'a>(header: &mut Header<'a>, bytes: &'a [u8]) -> Result<(), R
             return Err(Reject::Malformed("an extension has a wrong length"));
         }
     }
-    Ok(())
+    Ok(values)
 }
 
 fn entry<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), Reject> {
@@ -79,36 +94,57 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    /// Appends the extensions in the order of their tags; `Err` names a value that is too long.
-    pub(super) fn write(&self, out: &mut Vec<u8>) -> Result<(), &'static str> {
+    /// Hands each extension to `put` in the order of their tags: tag, value and what it is called.
+    /// Ends with the first error.
+    fn each<E>(
+        &self,
+        mut put: impl FnMut(u8, &[u8], &'static str) -> Result<(), E>,
+    ) -> Result<(), E> {
         if let Some(anchor) = &self.anchor {
-            put(out, ANCHOR, anchor).ok_or("the anchor")?;
+            put(ANCHOR, anchor, "the anchor")?;
         }
         for label in &self.labels {
-            put(out, LABEL, label.as_bytes()).ok_or("a label")?;
+            put(LABEL, label.as_bytes(), "a label")?;
         }
         if let Some(origin) = &self.origin {
-            put(out, ORIGIN, origin.as_bytes()).ok_or("the origin")?;
+            put(ORIGIN, origin.as_bytes(), "the origin")?;
         }
         if let Some(at) = self.last_recorded_at {
-            put(out, LAST_RECORDED_AT, &at.as_micros().to_le_bytes()).ok_or("the time")?;
+            put(LAST_RECORDED_AT, &at.as_micros().to_le_bytes(), "the time")?;
         }
         if let Some(base) = self.base {
-            let mut value = base.version.to_le_bytes().to_vec();
-            value.extend_from_slice(&base.checksum.to_le_bytes());
-            put(out, BASE, &value).ok_or("the base")?;
+            let mut value = [0; 12];
+            let (version, checksum) = value.split_at_mut(8);
+            version.copy_from_slice(&base.version.to_le_bytes());
+            checksum.copy_from_slice(&base.checksum.to_le_bytes());
+            put(BASE, &value, "the base")?;
         }
         if let Some(dictionary) = self.dictionary {
-            put(out, DICTIONARY, &dictionary.to_le_bytes()).ok_or("the dictionary")?;
+            put(DICTIONARY, &dictionary.to_le_bytes(), "the dictionary")?;
         }
         Ok(())
     }
-}
 
-fn put(out: &mut Vec<u8>, tag: u8, value: &[u8]) -> Option<()> {
-    let len = u16::try_from(value.len()).ok()?;
-    out.push(tag);
-    out.extend_from_slice(&len.to_le_bytes());
-    out.extend_from_slice(value);
-    Some(())
+    /// How many bytes they take in a header; `Err` names a value that is too long.
+    pub(super) fn bytes(&self) -> Result<usize, &'static str> {
+        let mut bytes = 0;
+        self.each(|_, value, name| {
+            let len = u16::try_from(value.len()).map_err(|_| name)?;
+            bytes += ENTRY_BYTES + usize::from(len);
+            Ok::<_, &'static str>(())
+        })?;
+        Ok(bytes)
+    }
+
+    /// Appends them; [`bytes`](Self::bytes) has told that they fit.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let written = self.each(|tag, value, _| {
+            let len = u16::try_from(value.len()).unwrap_or(u16::MAX);
+            out.push(tag);
+            out.extend_from_slice(&len.to_le_bytes());
+            out.extend_from_slice(value);
+            Ok::<_, Infallible>(())
+        });
+        let Ok(()) = written;
+    }
 }

@@ -6,7 +6,9 @@
 mod builder;
 mod extension;
 mod header;
+mod layout;
 mod meta;
+mod parse;
 mod record;
 mod reject;
 mod wire;

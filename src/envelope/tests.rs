@@ -1,7 +1,10 @@
 //! A damaged record must be rejected with a reason, never decoded: every byte flipped, every
 //! prefix cut, every length made to lie.
 
-use super::header::{CHECKED_FROM, FIXED_BYTES};
+use std::ops::Range;
+
+use super::layout::{CHECKED_FROM, FIXED_BYTES, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES};
+use super::wire::{Reader, put_varint, varint_bytes};
 use super::*;
 use crate::checksum::crc32;
 use crate::codec::CodecId;
@@ -11,6 +14,7 @@ use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
 const RAW: &[u8] = b"the encoded state, long enough to compress compress compress compress";
+const ZEROS: &[u8] = &[0; 1 << 16];
 
 fn builder() -> RecordBuilder {
     let key = AggregateKey::from_parts("north", "account", "alice").unwrap();
@@ -24,8 +28,45 @@ fn builder() -> RecordBuilder {
         .origin("node-7")
 }
 
-fn resealed(mut bytes: Vec<u8>) -> Record {
-    let len = u32::from_le_bytes(bytes[8..12].try_into().unwrap()) as usize;
+/// Where the header that `builder` makes has its fields, by `docs/format.md`.
+mod at {
+    use std::ops::Range;
+
+    pub(super) const HEADER_LENGTH: Range<usize> = 28..29;
+    pub(super) const TENANT_LENGTH: Range<usize> = 29..30;
+    pub(super) const KIND_LENGTH: Range<usize> = 30..31;
+    pub(super) const ID_LENGTH: Range<usize> = 31..32;
+    pub(super) const SCHEMA_VERSION: Range<usize> = 53..54;
+    pub(super) const VERSION: Range<usize> = 54..55;
+    pub(super) const CREATED: Range<usize> = 55..58;
+    pub(super) const PAYLOAD_LENGTH: Range<usize> = 58..59;
+    pub(super) const EXTENSIONS: usize = 59;
+
+    /// Of `ZEROS`, compressed.
+    pub(super) const PACKED_LENGTH: Range<usize> = 58..60;
+    pub(super) const RAW_LENGTH: Range<usize> = 60..63;
+}
+
+fn varint(value: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    put_varint(&mut bytes, value);
+    bytes
+}
+
+/// `whole` with other bytes in place of those at `at`, under a right header checksum. The header
+/// length, one byte, is made right too, unless that is what is changed.
+fn changed(whole: &Record, at: Range<usize>, field: &[u8]) -> Record {
+    let mut bytes = whole.as_bytes().to_vec();
+    let mut len = usize::from(bytes[at::HEADER_LENGTH.start]);
+    assert!(len < 0x80);
+    bytes.splice(at.clone(), field.iter().copied());
+    if at == at::HEADER_LENGTH {
+        len = usize::try_from(Reader(field).varint().unwrap_or(0)).unwrap_or(usize::MAX);
+    } else {
+        len = len + field.len() - at.len();
+        assert!(len < 0x80);
+        bytes[at::HEADER_LENGTH.start] = u8::try_from(len).unwrap();
+    }
     let sum = crc32(&bytes[CHECKED_FROM..len.clamp(CHECKED_FROM, bytes.len())]);
     bytes[4..8].copy_from_slice(&sum.to_le_bytes());
     Record::from_bytes(bytes)
@@ -81,51 +122,226 @@ fn a_record_cut_short_or_with_bytes_added_is_rejected() {
 
 #[test]
 fn a_header_that_lies_about_a_length_is_rejected_even_under_a_right_checksum() {
-    let whole = builder().build(RAW).unwrap();
-    let lengths = [(8, 4), (16, 4), (20, 4), (66, 2), (68, 2), (70, 2)];
-    for (at, width) in lengths {
-        for lie in [0_u64, 1, 71, 0x7f, 0xffff, 0x7fff_ffff, 0xffff_ffff] {
-            let mut bytes = whole.as_bytes().to_vec();
-            let lie = &lie.to_le_bytes()[..width];
-            if &bytes[at..at + width] == lie {
-                continue;
-            }
-            bytes[at..at + width].copy_from_slice(lie);
-            let record = resealed(bytes);
-            let key = AggregateKey::from_parts("north", "account", "alice").unwrap();
+    let plain = builder().build(RAW).unwrap();
+    let packed = builder().compression(Compression::lz4()).build(ZEROS).unwrap();
+    let lengths = [
+        (&plain, at::HEADER_LENGTH),
+        (&plain, at::TENANT_LENGTH),
+        (&plain, at::KIND_LENGTH),
+        (&plain, at::ID_LENGTH),
+        (&plain, at::PAYLOAD_LENGTH),
+        (&packed, at::PACKED_LENGTH),
+        (&packed, at::RAW_LENGTH),
+    ];
+    let key = AggregateKey::from_parts("north", "account", "alice").unwrap();
+    for (whole, at) in lengths {
+        let right = Reader(&whole.as_bytes()[at.clone()]).varint().unwrap();
+        let near = (0..70).flat_map(|by| [right.saturating_sub(by), right + by]);
+        let far = [0xffff, 0x1_0000, 0x7fff_ffff, 0xffff_ffff, 1 << 32, u64::MAX];
+        for lie in near.chain(far).filter(|lie| *lie != right) {
+            let record = changed(whole, at.clone(), &varint(lie));
             let accepted = open(&record).is_ok() && record.header().unwrap().is_of(&key);
-            assert!(!accepted, "length at {at} set to {lie:?}");
+            assert!(!accepted, "length at {at:?} set to {lie}");
         }
     }
 }
 
 #[test]
+fn a_number_has_one_encoding() {
+    let plain = builder().build(RAW).unwrap();
+    let packed = builder().compression(Compression::lz4()).build(ZEROS).unwrap();
+    for (whole, at) in [
+        (&plain, at::HEADER_LENGTH),
+        (&plain, at::TENANT_LENGTH),
+        (&plain, at::KIND_LENGTH),
+        (&plain, at::ID_LENGTH),
+        (&plain, at::SCHEMA_VERSION),
+        (&plain, at::VERSION),
+        (&plain, at::CREATED),
+        (&plain, at::PAYLOAD_LENGTH),
+        (&packed, at::PACKED_LENGTH),
+        (&packed, at::RAW_LENGTH),
+    ] {
+        let right = &whole.as_bytes()[at.clone()];
+        assert_eq!(&changed(whole, at.clone(), right), whole);
+        let rejected = |bytes: &[u8]| {
+            let reject = changed(whole, at.clone(), bytes).header().unwrap_err();
+            assert!(matches!(reject, Reject::Malformed(_)), "{bytes:x?} at {at:?}: {reject}");
+        };
+        for longer in right.len() + 1..=10 {
+            let mut bytes = right.to_vec();
+            bytes[right.len() - 1] |= 0x80;
+            bytes.resize(longer - 1, 0x80);
+            bytes.push(0);
+            rejected(&bytes);
+        }
+        // Above 64 bits, and without an end.
+        for last in [2, 3, 0x7f, 0x80, 0xff] {
+            rejected(&[&[0x80; 9][..], &[last]].concat());
+            rejected(&[&[0xff; 9][..], &[last]].concat());
+        }
+    }
+}
+
+#[test]
+fn numbers_without_a_meaning_are_rejected_and_others_are_read_as_they_are() {
+    let whole = builder().build(RAW).unwrap();
+    let read = |at: Range<usize>, value: u64| changed(&whole, at, &varint(value));
+    let malformed = |record: Record| matches!(record.header(), Err(Reject::Malformed(_)));
+    assert!(malformed(read(at::VERSION, 0)));
+    assert!(malformed(read(at::SCHEMA_VERSION, 1 << 32)));
+    assert!(malformed(read(at::SCHEMA_VERSION, u64::MAX)));
+    for value in (0..64).flat_map(|bit| [1 << bit, u64::MAX >> bit]) {
+        assert_eq!(read(at::VERSION, value).verify().unwrap().version, value);
+        if let Ok(value) = u32::try_from(value) {
+            let record = read(at::SCHEMA_VERSION, value.into());
+            assert_eq!(record.verify().unwrap().generation.schema_version, value);
+        }
+    }
+}
+
+#[test]
+fn any_two_times_come_back() {
+    let times = [i64::MIN, i64::MIN + 1, -64, -1, 0, 1, 63, 64, i64::MAX - 1, i64::MAX];
+    for (as_of, created_at) in times.iter().flat_map(|a| times.iter().map(move |b| (*a, *b))) {
+        let (as_of, created_at) =
+            (Timestamp::from_micros(as_of), Timestamp::from_micros(created_at));
+        let key = AggregateKey::new("k", "i").unwrap();
+        let generation = Generation { schema_version: 0, fingerprint: 0 };
+        let record = RecordBuilder::new(key, generation, 1, as_of).created_at(created_at);
+        let record = record.build(RAW).unwrap();
+        let header = record.verify().unwrap();
+        assert_eq!((header.as_of, header.created_at), (as_of, created_at));
+        assert_eq!(header.last_recorded_at, as_of);
+    }
+}
+
+/// A header that ends where its length takes one byte more: 127 and 129 bytes are written, never
+/// 128, though that length would hold the fields of the one of 127 too.
+#[test]
+fn the_header_length_counts_itself() {
+    let key = AggregateKey::new("k", "i").unwrap();
+    let generation = Generation { schema_version: 0, fingerprint: 0 };
+    let sized = |id: usize| {
+        let key = AggregateKey::from_parts("", "", &"x".repeat(id)).unwrap();
+        RecordBuilder::new(key, generation, 1, Timestamp::from_micros(0)).build(b"").unwrap()
+    };
+    let mut lens = Vec::new();
+    for id in (0..300).chain(16_200..16_500).chain([65_535]) {
+        let record = sized(id);
+        let header = record.verify().unwrap();
+        assert_eq!((header.header_bytes(), header.id.len()), (record.as_bytes().len(), id));
+        assert!(!header.is_of(&key));
+        lens.push(header.header_bytes());
+    }
+    assert_eq!(lens[0], 40, "the shortest header");
+    for (absent, width) in [(128, 1), (16_384, 2)] {
+        assert!(lens.contains(&(absent - 1)) && !lens.contains(&absent));
+        assert!(lens.contains(&(absent + 1)));
+        // The same fields under the length of one byte more.
+        let id = lens.iter().position(|len| *len == absent - 1).unwrap();
+        let id = if id < 300 { id } else { id - 300 + 16_200 };
+        let whole = sized(id);
+        let mut bytes = whole.as_bytes().to_vec();
+        let longer = varint(absent as u64);
+        assert_eq!(longer.len(), width + 1);
+        bytes.splice(FIXED_BYTES..FIXED_BYTES + width, longer);
+        let sum = crc32(&bytes[CHECKED_FROM..]);
+        bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(bytes.len(), absent);
+        let shorter = Reject::Malformed("the header length is not the shortest");
+        assert_eq!(Record::from_bytes(bytes).header().unwrap_err(), shorter);
+    }
+}
+
+#[test]
+fn the_largest_header_has_the_length_that_is_allowed() {
+    let part = "x".repeat(AggregateKey::MAX_PART_BYTES);
+    let key = AggregateKey::from_parts(&part, &part, &part).unwrap();
+    let generation = Generation { schema_version: u32::MAX, fingerprint: 0 };
+    // Of tag and length, and so many bytes of text.
+    let labels = |last: usize| {
+        let builder =
+            RecordBuilder::new(key.clone(), generation, u64::MAX, Timestamp::from_micros(0))
+                .created_at(Timestamp::from_micros(i64::MIN))
+                .compression(Compression::lz4());
+        let builder = (0..4).fold(builder, |builder, _| builder.label("x".repeat(65_500)));
+        builder.label("x".repeat(last))
+    };
+    let last = MAX_EXTENSION_BYTES - 4 * 65_503 - 3;
+    let largest = labels(last).build(ZEROS).unwrap();
+    let header = largest.verify().unwrap();
+    // Of a payload and a state of 256 MiB and more, the lengths have 5 bytes each.
+    let lens = [header.payload_bytes, header.raw_bytes].map(|len| varint_bytes(len.into()));
+    assert_eq!(header.header_bytes() + (5 - lens[0]) + (5 - lens[1]), MAX_HEADER_BYTES);
+    assert!(labels(last + 1).build(ZEROS).is_err());
+    let one_more = {
+        let mut bytes = largest.as_bytes()[..header.header_bytes()].to_vec();
+        bytes.extend_from_slice(&[0x7f, 0, 0]);
+        let len = varint(bytes.len() as u64);
+        bytes.splice(FIXED_BYTES..FIXED_BYTES + len.len(), len);
+        let sum = crc32(&bytes[CHECKED_FROM..]);
+        bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    };
+    let too_long = Reject::Malformed("the extensions are too long");
+    assert_eq!(Header::parse(&one_more).unwrap_err(), too_long);
+}
+
+#[cfg(feature = "file")]
+#[test]
+fn the_start_of_a_record_tells_its_key_and_how_long_its_header_is() {
+    for id in ["", "alice", &"x".repeat(200), &"x".repeat(20_000)] {
+        let key = AggregateKey::from_parts("north", "account", id).unwrap();
+        let generation = Generation { schema_version: 0, fingerprint: 0 };
+        let at = Timestamp::from_micros(0);
+        let record = RecordBuilder::new(key.clone(), generation, 1, at).build(RAW).unwrap();
+        let bytes = record.as_bytes();
+        let own = record.header().unwrap().header_bytes();
+        let length = FIXED_BYTES + varint_bytes(own as u64);
+        for end in 0..=bytes.len() {
+            let claimed = Header::claimed_bytes(&bytes[..end]).map(|claimed| claimed as usize);
+            assert_eq!(claimed, (end >= length).then_some(own), "{end} bytes of {own}");
+            let key_end =
+                length + 2 + varint_bytes(id.len() as u64) + "northaccount".len() + id.len();
+            assert_eq!(Header::names(&bytes[..end], &key), end >= key_end, "{end} bytes of {own}");
+        }
+        for other in [
+            AggregateKey::from_parts("north", "account", &format!("{id}x")).unwrap(),
+            AggregateKey::from_parts("north", "accoun", &format!("t{id}")).unwrap(),
+            AggregateKey::from_parts("nort", "haccount", id).unwrap(),
+            AggregateKey::from_parts("", "northaccount", id).unwrap(),
+            AggregateKey::from_parts("NORTH", "account", id).unwrap(),
+        ] {
+            assert!(!Header::names(bytes, &other), "{other:?}");
+        }
+        let nonsense = [&bytes[..FIXED_BYTES], &varint(1 << 30), &bytes[length..]].concat();
+        assert_eq!(Header::claimed_bytes(&nonsense), None);
+    }
+}
+
+#[test]
 fn a_payload_is_never_expanded_beyond_the_limit_or_the_truth() {
-    let zeros = vec![0; 1 << 16];
-    let record = builder().compression(Compression::lz4()).build(&zeros).unwrap();
+    let record = builder().compression(Compression::lz4()).build(ZEROS).unwrap();
     let header = record.header().unwrap();
     assert_eq!(
         record.open(&header, 1000, |_| Ok(())),
         Err(Reject::TooLarge { bytes: 1 << 16, limit: 1000 })
     );
-    let mut bytes = record.as_bytes().to_vec();
-    bytes[20..24].copy_from_slice(&((1_u32 << 16) - 1).to_le_bytes());
-    assert_eq!(open(&resealed(bytes)), Err(Reject::Decompress));
+    let shorter = changed(&record, at::RAW_LENGTH, &varint((1 << 16) - 1));
+    assert_eq!(open(&shorter), Err(Reject::Decompress));
 }
 
 #[test]
 fn newer_formats_and_unknown_critical_extensions_are_refused_and_others_skipped() {
-    let whole = builder().build(RAW).unwrap().as_bytes().to_vec();
-    let mut newer = whole.clone();
+    let whole = builder().build(RAW).unwrap();
+    let mut newer = whole.as_bytes().to_vec();
     newer[3] = 2;
     assert_eq!(open(&Record::from_bytes(newer)), Err(Reject::NewerFormat(2)));
     assert_eq!(open(&Record::from_bytes(vec![0; 200])), Err(Reject::Foreign));
 
-    let first_extension = FIXED_BYTES + "northaccountalice".len();
     for (tag, fine) in [(0x7f, true), (0xff, false)] {
-        let mut bytes = whole.clone();
-        bytes[first_extension] = tag;
-        let record = resealed(bytes);
+        let record = changed(&whole, at::EXTENSIONS..at::EXTENSIONS + 1, &[tag]);
         assert_eq!(open(&record).is_ok(), fine, "tag {tag:#x}");
     }
     let delta = builder().base(Base { version: 1, checksum: 2 }).build(RAW).unwrap();

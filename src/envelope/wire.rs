@@ -1,6 +1,9 @@
-//! Reading little-endian values off a byte slice, without indexing.
+//! Little-endian values and varints, read off a byte slice without indexing, and written.
 
 use super::reject::Reject;
+
+/// The longest varint: ten times seven bits hold a `u64`.
+const MAX_VARINT_BYTES: usize = 10;
 
 /// What is left to read of a header.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -38,7 +41,146 @@ impl<'a> Reader<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
+    /// A varint: seven bits a byte, the low ones first, the highest bit set in all but the last.
+    /// Only the shortest encoding of a value is one, so that equal fields are equal bytes.
+    // A call would keep the reader in memory, and each field would wait for the one before it to
+    // be stored and loaded: 15 ns a header.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
+    pub(super) fn varint(&mut self) -> Result<u64, Reject> {
+        // Most have one byte or two.
+        if let [byte @ ..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok((*byte).into());
+        }
+        if let [low, high @ 1..0x80, rest @ ..] = self.0 {
+            self.0 = rest;
+            return Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7);
+        }
+        let (value, taken) = long_varint(self.0);
+        match self.0.split_at_checked(taken) {
+            Some((_, rest)) if taken > 0 => {
+                self.0 = rest;
+                Ok(value)
+            }
+            _ => Err(not_a_varint(self.0)),
+        }
+    }
+
+    /// A varint of at most 32 bits.
+    #[expect(clippy::inline_always, reason = "as the one of 64 bits")]
+    #[inline(always)]
+    pub(super) fn varint_u32(&mut self) -> Result<u32, Reject> {
+        u32::try_from(self.varint()?).map_err(|_| Reject::Malformed("a number is above 32 bits"))
+    }
+
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, Reject> {
         std::str::from_utf8(self.bytes(len)?).map_err(|_| Reject::Malformed("text is not UTF-8"))
+    }
+}
+
+/// The varint at the start of `bytes`, and how many bytes it has; 0 if there is none.
+fn long_varint(bytes: &[u8]) -> (u64, usize) {
+    let mut value = 0;
+    for (place, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
+        value |= u64::from(byte & 0x7f) << (7 * place);
+        if *byte < 0x80 {
+            // A last byte of 0 could be left out; the tenth has room for one bit.
+            let shortest = *byte != 0 && (place + 1 < MAX_VARINT_BYTES || *byte == 1);
+            return (value, if shortest { place + 1 } else { 0 });
+        }
+    }
+    (0, 0)
+}
+
+/// Why there is no varint at the start of `bytes`.
+#[cold]
+fn not_a_varint(bytes: &[u8]) -> Reject {
+    let ends = bytes.iter().take(MAX_VARINT_BYTES).any(|byte| *byte < 0x80);
+    if ends || bytes.len() >= MAX_VARINT_BYTES {
+        Reject::Malformed("a varint is not the shortest of a number of 64 bits")
+    } else {
+        Reject::Truncated
+    }
+}
+
+/// How many bytes the varint of `value` has: 1 to 10.
+pub(super) const fn varint_bytes(value: u64) -> usize {
+    let bits = u64::BITS - (value | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+/// Appends the varint of `value`.
+pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        let [low, ..] = value.to_le_bytes();
+        out.push(low | 0x80);
+        value >>= 7;
+    }
+    let [low, ..] = value.to_le_bytes();
+    out.push(low);
+}
+
+/// A signed value as one whose varint is short if it is near 0 on either side: 0, -1, 1, -2 become
+/// 0, 1, 2, 3.
+pub(super) const fn zigzag(value: i64) -> u64 {
+    (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
+}
+
+/// The value that [`zigzag`] made this from.
+pub(super) const fn unzigzag(value: u64) -> i64 {
+    (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All values with few bits set or few clear, and their neighbours.
+    fn values() -> impl Iterator<Item = u64> {
+        let edges = (0..64).flat_map(|bit| [1_u64 << bit, u64::MAX >> bit, !(1 << bit)]);
+        edges.flat_map(|edge| [edge.wrapping_sub(1), edge, edge.wrapping_add(1)])
+    }
+
+    #[test]
+    fn each_value_has_one_varint_of_the_length_foretold() {
+        for value in values() {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            assert_eq!(bytes.len(), varint_bytes(value), "{value}");
+            bytes.push(0xaa);
+            let mut reader = Reader(&bytes);
+            assert_eq!(reader.varint(), Ok(value));
+            assert_eq!(reader.0, [0xaa]);
+            for cut in 0..bytes.len() - 1 {
+                assert_eq!(Reader(&bytes[..cut]).varint(), Err(Reject::Truncated), "{value}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_read_as_a_varint_is_written_the_same() {
+        // Continuation bytes of all kinds, to any length, under any last byte.
+        for len in 0..12 {
+            for fill in [0x80, 0x81, 0xff] {
+                for last in 0..=0xff {
+                    let bytes = [vec![fill; len], vec![last]].concat();
+                    let mut reader = Reader(&bytes);
+                    let Ok(value) = reader.varint() else { continue };
+                    let mut written = Vec::new();
+                    put_varint(&mut written, value);
+                    assert_eq!(written, bytes[..bytes.len() - reader.0.len()]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zigzag_keeps_small_values_small_and_loses_none() {
+        assert_eq!([0, -1, 1, -2, 2].map(zigzag), [0, 1, 2, 3, 4]);
+        assert_eq!((zigzag(i64::MAX), zigzag(i64::MIN)), (u64::MAX - 1, u64::MAX));
+        for value in values() {
+            assert_eq!(zigzag(unzigzag(value)), value);
+        }
     }
 }

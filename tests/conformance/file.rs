@@ -66,8 +66,8 @@ impl Site for Directory {
         key: &AggregateKey,
         id: SnapshotId,
     ) -> Result<bool, BoxError> {
-        // In the middle of what the checksum of the header covers.
-        self.flip(key, id, |_| 40)
+        // In the fingerprint, which the checksum of the header covers.
+        self.flip(key, id, |_| 18)
     }
 }
 

@@ -62,8 +62,8 @@ impl<M: Mutant> Site for MapSite<M> {
         key: &AggregateKey,
         id: SnapshotId,
     ) -> Result<bool, BoxError> {
-        // The version stands there, under the header's checksum.
-        Ok(self.disk().damage(&M::place(key), id, |record| record.get_mut(40)))
+        // The fingerprint stands there, under the header's checksum.
+        Ok(self.disk().damage(&M::place(key), id, |record| record.get_mut(18)))
     }
 
     async fn fail_writes(&mut self, failing: bool) -> Result<bool, BoxError> {

@@ -245,8 +245,7 @@ impl Core {
             Err(_) => {}
         }
         // Longer than most, or damaged. The length that it claims is bounded by the record's.
-        let claimed = bytes.get(8..12).and_then(|bytes| bytes.try_into().ok());
-        let claimed = claimed.map_or(0, u32::from_le_bytes).min(place.len);
+        let claimed = Header::claimed_bytes(&bytes).map_or(0, |claimed| claimed.min(place.len));
         if claimed <= guess {
             return Ok(None);
         }

@@ -10,6 +10,8 @@ pub mod header;
 pub mod packed;
 pub mod payload;
 pub mod record;
+#[path = "../../record_bytes/mod.rs"]
+mod record_bytes;
 pub mod sign;
 mod states;
 

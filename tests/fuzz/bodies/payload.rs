@@ -10,8 +10,9 @@ use snapfold::{
     PutOptions, Record, RecordBuilder, SnapshotEngine, SnapshotManager, SnapshotStore, Timestamp,
 };
 
+use super::ready;
+use super::record_bytes::{self, Field, varint};
 use super::states::{Odds, Order, Outline};
-use super::{ready, sign};
 
 /// bincode asks for what a length claims, up to 64 MiB in all; the others for at most 1 MiB before
 /// they have seen as much.
@@ -85,9 +86,10 @@ impl Case<'_> {
             .unwrap();
         let mut bytes = record.as_bytes().to_vec();
         if self.compression != 0 {
-            bytes[25] = self.compression;
-            bytes[20..24].copy_from_slice(&self.claim);
-            sign::record(&mut bytes, false);
+            let claim = varint(u32::from_le_bytes(self.claim).into());
+            let claims =
+                [(Field::Compression, &[self.compression][..]), (Field::RawLength, &claim)];
+            bytes = record_bytes::with(&bytes, &claims);
         }
         let record = Record::from_bytes(bytes);
         record.verify().expect("its checksums are right");

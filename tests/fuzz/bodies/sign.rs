@@ -2,10 +2,11 @@
 //! them: whoever can write to a store can write checksums too. Follows `docs/format.md` and
 //! `docs/format-file-store.md`, never the crate's own code.
 
+use super::record_bytes::{self, Field, RecordBytes, varint};
+
 /// How a set of files is named and held.
 pub type Files = Vec<(String, Vec<u8>)>;
 
-const RECORD_FIXED: usize = 72;
 const HEAD: usize = 48;
 const FRAME: usize = 24;
 
@@ -35,28 +36,22 @@ fn crc(bytes: &[u8], from: usize, to: usize) -> [u8; 4] {
     crc32fast::hash(bytes.get(from..to).unwrap_or_default()).to_le_bytes()
 }
 
-/// Puts the checksums of a record right, and its lengths if that is wanted.
+/// Puts the checksums of a record right, and its lengths if that is wanted. It stays as long as it
+/// is: what a length that is put right has more or fewer bytes is taken from the payload.
 pub fn record(bytes: &mut [u8], lengths: bool) {
-    let Some(header) = u32_at(bytes, 8) else { return };
-    let mut header = usize::try_from(header).unwrap_or(usize::MAX);
-    if header > bytes.len() && lengths {
-        header = bytes.len();
-        put(bytes, 8, &u32::try_from(header).unwrap_or(u32::MAX).to_le_bytes());
-    }
-    if header > bytes.len() || bytes.len() < RECORD_FIXED {
-        return;
-    }
-    if lengths {
-        let payload = u32::try_from(bytes.len() - header).unwrap_or(u32::MAX).to_le_bytes();
-        put(bytes, 16, &payload);
-        if bytes.get(25) == Some(&0) {
-            put(bytes, 20, &payload);
+    if let (true, Some(mut record)) = (lengths, RecordBytes::of(bytes)) {
+        // A length changes the header's, which changes the payload's: soon no more.
+        for _ in 0..4 {
+            record.fit_header();
+            let header = record.at(Field::Payload);
+            let mut payload = record.get(Field::Payload).to_vec();
+            payload.resize(bytes.len().saturating_sub(header), 0);
+            record.set(Field::PayloadLength, &varint(payload.len() as u64));
+            record.set(Field::Payload, &payload);
         }
+        put(bytes, 0, &record.bytes());
     }
-    let sum = crc(bytes, header, bytes.len());
-    put(bytes, 12, &sum);
-    let sum = crc(bytes, 8, header);
-    put(bytes, 4, &sum);
+    record_bytes::sign(bytes);
 }
 
 /// Puts the checksums of all files of a store right.

@@ -31,11 +31,22 @@ async fn large_payload(cx: &mut Context) -> Result<(), Stop> {
     store.finds(Query::latest(&key, NEW), &record).await
 }
 
-/// A record of so many bytes in all.
+/// A record of so many bytes in all; a longer one if that is less than a header.
 fn sized(key: &AggregateKey, bytes: u64) -> Result<Record, Stop> {
-    let header = record_of(key, NEW, 1, at(1), b"")?.as_bytes().len() as u64;
-    let payload = usize::try_from(bytes.saturating_sub(header)).unwrap_or(0);
-    Ok(record_of(key, NEW, 1, at(1), &vec![7; payload])?)
+    let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
+    let with_header_of = |header: usize, version: u64| {
+        record_of(key, NEW, version, at(1), &vec![7; wanted.saturating_sub(header)])
+    };
+    let longest = with_header_of(0, 1)?.as_bytes().len() - wanted;
+    // A shorter payload may have a length of fewer bytes. Where that leaves a gap, a version of
+    // one byte more fills it.
+    for (header, version) in [(longest, 1), (longest - 1, 1), (longest, 128), (longest + 1, 128)] {
+        let record = with_header_of(header, version)?;
+        if record.as_bytes().len() == wanted {
+            return Ok(record);
+        }
+    }
+    Ok(with_header_of(longest, 1)?)
 }
 
 async fn largest_record(cx: &mut Context) -> Result<(), Stop> {
@@ -173,4 +184,19 @@ async fn payload_not_read(cx: &mut Context) -> Result<(), Stop> {
             .expected("the record as it was put")
             .got(shown(&lookup))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Around the sizes at which a length in the header takes one byte more.
+    #[test]
+    fn a_record_of_any_size_is_made() {
+        let key = key("a").unwrap();
+        for bytes in (60..400).chain(16_300..16_600).chain(2_097_150..2_097_300) {
+            let record = sized(&key, bytes).map_err(|_| "not made").unwrap();
+            assert_eq!(record.as_bytes().len() as u64, bytes);
+        }
+    }
 }

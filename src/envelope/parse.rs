@@ -1,0 +1,152 @@
+//! From the bytes of a record to its [`Header`].
+
+use std::cmp::Ordering;
+
+use super::extension::{self, Values};
+use super::header::Header;
+#[cfg(feature = "file")]
+use super::layout::FIXED_BYTES;
+use super::layout::{
+    CHECKED_FROM, FORMAT, MAGIC, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, MIN_HEADER_BYTES,
+};
+use super::reject::Reject;
+use super::wire::{Reader, unzigzag, varint_bytes};
+use crate::checksum::{ChecksumId, crc32};
+use crate::codec::CodecId;
+use crate::compress::CompressionId;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+
+impl<'a> Header<'a> {
+    /// How many bytes the header has by what `start` claims, the first bytes of a record: so many
+    /// are needed to parse it. At most the longest header; nothing is verified. `None` if it
+    /// claims nonsense, or if `start` is too short to tell.
+    #[cfg(feature = "file")]
+    pub(crate) fn claimed_bytes(start: &[u8]) -> Option<u32> {
+        header_bytes(&mut Reader(start.get(FIXED_BYTES..)?)).ok()
+    }
+
+    /// Whether `key` stands in the bytes of a record where a header of this format has its key.
+    #[cfg(feature = "file")]
+    pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
+        let mut reader = Reader(bytes.get(FIXED_BYTES..).unwrap_or_default());
+        // The header's own length comes first.
+        let Ok(_) = reader.varint() else { return false };
+        let parts = [key.tenant(), key.kind(), key.id()];
+        parts.iter().all(|part| reader.varint() == Ok(part.len() as u64))
+            && parts.iter().all(|part| reader.bytes(part.len()) == Ok(part.as_bytes()))
+    }
+
+    /// Parses `bytes`; `whole` demands that they end where the record does.
+    pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, Reject> {
+        let mut reader = Reader(bytes);
+        let [m0, m1, m2, format] = reader.array()?;
+        if [m0, m1, m2] != MAGIC {
+            return Err(Reject::Foreign);
+        }
+        if format != FORMAT {
+            return Err(Reject::NewerFormat(format));
+        }
+        let checksum = reader.u32()?;
+        let payload_checksum = reader.u32()?;
+        let fingerprint = reader.u64()?;
+        let as_of = reader.i64()?;
+        let own_bytes = header_bytes(&mut reader)?;
+        let len = own_bytes as usize;
+        let checked = bytes.get(CHECKED_FROM..len).ok_or(Reject::Truncated)?;
+        if crc32(checked) != checksum {
+            return Err(Reject::HeaderChecksum);
+        }
+        // Nothing is taken from behind the header from here on.
+        let used = bytes.len() - reader.0.len();
+        let mut reader = Reader(bytes.get(used..len).ok_or(Reject::Truncated)?);
+        let (tenant, kind, id) = key_parts(&mut reader)?;
+        let [algorithm, compression] = reader.array()?;
+        let compression = CompressionId::from_byte(compression);
+        let codec = CodecId::from_u16(reader.u16()?);
+        let schema_version = reader.varint_u32()?;
+        let version = reader.varint()?;
+        let created_at = as_of.wrapping_add(unzigzag(reader.varint()?));
+        let payload_bytes = reader.varint_u32()?;
+        let raw_bytes = match compression {
+            CompressionId::NONE => payload_bytes,
+            _ => reader.varint_u32()?,
+        };
+        let extensions = reader.0;
+        if ChecksumId::from_byte(algorithm) != ChecksumId::CRC32 {
+            return Err(Reject::Malformed("the checksum algorithm is unknown"));
+        }
+        if version == 0 {
+            return Err(Reject::Malformed("the version is 0"));
+        }
+        if extensions.len() > MAX_EXTENSION_BYTES {
+            return Err(Reject::Malformed("the extensions are too long"));
+        }
+        let values = match extensions {
+            [] => Values::default(),
+            _ => extension::read(extensions)?,
+        };
+        let record_bytes = u64::from(own_bytes) + u64::from(payload_bytes);
+        match (bytes.len() as u64).cmp(&record_bytes) {
+            Ordering::Less if whole => return Err(Reject::Truncated),
+            Ordering::Greater if whole => return Err(Reject::TrailingBytes),
+            _ => {}
+        }
+        let as_of = Timestamp::from_micros(as_of);
+        Ok(Self {
+            tenant,
+            kind,
+            id,
+            version,
+            generation: Generation { schema_version, fingerprint },
+            as_of,
+            last_recorded_at: values.last_recorded_at.unwrap_or(as_of),
+            created_at: Timestamp::from_micros(created_at),
+            codec,
+            compression,
+            payload_bytes,
+            raw_bytes,
+            payload_checksum,
+            anchor: values.anchor,
+            origin: values.origin,
+            base: values.base,
+            dictionary: values.dictionary,
+            extensions,
+            own_bytes,
+        })
+    }
+}
+
+/// The length of the header, its own varint included; within the bounds of a header.
+#[expect(clippy::inline_always, reason = "as its varint")]
+#[inline(always)]
+fn header_bytes(reader: &mut Reader<'_>) -> Result<u32, Reject> {
+    let before = reader.0.len();
+    let len = reader.varint_u32()?;
+    if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&(len as usize)) {
+        return Err(Reject::Malformed("the header length is out of bounds"));
+    }
+    let own = before - reader.0.len();
+    // It counts itself, so 127 and 128 could stand for the same fields: the shorter form is right.
+    if own > 1 && varint_bytes(u64::from(len) - 1) < own {
+        return Err(Reject::Malformed("the header length is not the shortest"));
+    }
+    Ok(len)
+}
+
+/// The three parts of the key: their lengths, then their text, one after the other.
+#[expect(clippy::inline_always, reason = "as its varints")]
+#[inline(always)]
+fn key_parts<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, &'a str, &'a str), Reject> {
+    let mut len = || match usize::try_from(reader.varint()?) {
+        Ok(len) if len <= AggregateKey::MAX_PART_BYTES => Ok(len),
+        _ => Err(Reject::Malformed("a part of the key is too long")),
+    };
+    let (tenant, kind, id) = (len()?, len()?, len()?);
+    let text = reader.text(tenant + kind + id)?;
+    let inside = Reject::Malformed("a part of the key ends inside a character");
+    let Some((tenant, rest)) = text.split_at_checked(tenant) else { return Err(inside) };
+    let Some((kind, id)) = rest.split_at_checked(kind) else { return Err(inside) };
+    Ok((tenant, kind, id))
+}
