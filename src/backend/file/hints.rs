@@ -1,7 +1,7 @@
 //! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
 //! file, and what a scan of a segment yields.
 
-use super::layout::{FORMAT, FRAME_BYTES, HEAD_BYTES, Scope, padded};
+use super::layout::{FORMAT, HEAD_BYTES, Scope, frame_bytes};
 use super::tag::Tag;
 use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
@@ -109,7 +109,7 @@ impl Hints {
         put_varint(&mut self.entries, body_bytes.into());
         self.entries.extend_from_slice(&tag.to_bytes());
         self.last_seq = seq;
-        self.covered += FRAME_BYTES + padded(body_bytes.into());
+        self.covered += frame_bytes(body_bytes.into());
     }
 
     fn generation(&mut self, generation: Generation) -> u64 {
@@ -144,7 +144,7 @@ impl Hints {
                 _ => return None,
             };
             each(Hint { offset, seq, body_bytes, tag, what });
-            offset = offset.checked_add(FRAME_BYTES + padded(body_bytes.into()))?;
+            offset = offset.checked_add(frame_bytes(body_bytes.into()))?;
         }
         (offset == self.covered && seq == self.last_seq).then_some(())
     }
@@ -240,7 +240,7 @@ mod tests {
         let mut frames = Vec::new();
         read.read(|hint| frames.push(hint)).unwrap();
         assert_eq!(frames.len(), 4);
-        assert_eq!(frames[1].offset, HEAD_BYTES + 24 + 104);
+        assert_eq!(frames[1].offset, HEAD_BYTES + 120);
         assert_eq!(frames[3].what, What::Put(id(u64::MAX, 6)));
         assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
         assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
