@@ -338,23 +338,28 @@ mod tests {
         let tag = Tag { high: 1, low: 7 };
         let scopes = [Scope::All, Scope::Below(3), Scope::Ids(vec![of(2, 6)])];
         let push = |hints: &mut Hints, random: &mut fastrand::Rng| {
+            let offset = hints.covered();
             let seq = [hints.last.seq + 1, random.u64(..1 << 56)][random.usize(..2)];
-            let bytes = [40, 64, 300][random.usize(..3)];
-            match random.usize(..8) {
-                0 => hints.push_delete(seq, bytes, tag, &scopes[random.usize(..3)]),
-                _ => hints.push_put(seq, bytes, tag, of(random.u64(..), random.u64(5..8))),
+            let body_bytes = [0, 64, 300][random.usize(..3)];
+            let what = match random.usize(..8) {
+                0 => What::Delete(scopes[random.usize(..3)].clone()),
+                _ => What::Put(of(random.u64(..), random.u64(5..8))),
+            };
+            match &what {
+                What::Put(id) => hints.push_put(seq, body_bytes, tag, *id),
+                What::Delete(scope) => hints.push_delete(seq, body_bytes, tag, scope),
             }
+            Hint { offset, seq, body_bytes, tag, what }
         };
         for seed in 0..500 {
             let mut random = fastrand::Rng::with_seed(seed);
             let (mut hints, mut expected) = (Hints::new(), Vec::new());
             for _ in 0..12 {
-                push(&mut hints, &mut random);
-                expected.push(all(&hints).pop().unwrap());
+                expected.push(push(&mut hints, &mut random));
                 match random.usize(..4) {
                     0 => {
                         let mark = hints.mark();
-                        (0..3).for_each(|_| push(&mut hints, &mut random));
+                        (0..3).for_each(|_| drop(push(&mut hints, &mut random)));
                         hints.back_to(mark);
                     }
                     1 => hints = Hints::parse(&hints.to_bytes(3, [1, 2]), 3, [1, 2]).unwrap(),
