@@ -205,6 +205,40 @@ fn a_damaged_snapshot_is_named_by_verify_and_repair() {
     assert!(text.starts_with("00000001.seg at offset ") && text.contains("version 3"), "{text}");
 }
 
+/// What is in the log cannot be told from damage later, so it never gets there.
+#[tokio::test]
+async fn a_record_that_does_not_verify_is_refused_and_nothing_of_its_call_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path()).unwrap();
+    put(&store, vec![record("a", 1, &[1; 300])]);
+    let before = read(dir.path());
+    let whole = record("a", 2, &[2; 300]).as_bytes().to_vec();
+    let payload = whole.len() - 7;
+    let changed = |at: usize, by: u8| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= by;
+        bytes
+    };
+    let longer = [&whole[..], &[0]].concat();
+    let shorter = whole[..whole.len() - 1].to_vec();
+    for bad in [changed(payload, 1), changed(9, 1), changed(3, 8), longer, shorter, vec![0; 200]] {
+        let records = || vec![record("a", 3, b"x"), Record::from_bytes(bad.clone())];
+        let options = PutOptions::default();
+        for error in [
+            store.put(records(), options).await.unwrap_err(),
+            store.put_blocking(records(), options).unwrap_err(),
+            store.submit(records(), options).err().unwrap(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidInput);
+            assert!(error.to_string().contains("not valid"), "{error}");
+        }
+    }
+    assert!(read(dir.path()) == before);
+    drop(store);
+    let store = open(dir.path()).unwrap();
+    assert_eq!(store.stats().snapshots, 1);
+}
+
 #[test]
 fn a_copied_or_backed_up_directory_opens_elsewhere() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Stores written by earlier releases must open for ever, and hold what they held. The
-//! directories under `fixtures/file_store` are such stores; `SNAPFOLD_MAKE_GOLDEN=dir` writes the
-//! one of this release into `dir`, for the day when the format changes.
+//! directories under `fixtures/file_store` are such stores; `SNAPFOLD_MAKE_GOLDEN=dir` writes those
+//! of this release into `dir`, for the day when the format changes.
 
 #![cfg(feature = "file")]
 #![allow(
@@ -57,6 +57,23 @@ fn make(dir: &Path) {
     store.close().unwrap();
 }
 
+/// A closed store, and one that looks as if the power had failed while it wrote on: torn bytes and
+/// zeros behind the last frame, and no index file of that segment.
+fn make_golden(dir: &Path) {
+    let (whole, crashed) = (dir.join("v1"), dir.join("v1_crashed"));
+    make(&whole);
+    let _ = fs::remove_file(whole.join("LOCK"));
+    fs::create_dir(&crashed).unwrap();
+    copy(&whole, &crashed);
+    let manifest = fs::read(whole.join("MANIFEST")).unwrap();
+    let open = manifest[72..].chunks_exact(24).find(|entry| entry[4] == 0).unwrap();
+    let open = format!("{:08}", u32_at(open, 0));
+    fs::remove_file(crashed.join(format!("{open}.idx"))).unwrap();
+    let path = crashed.join(format!("{open}.seg"));
+    let torn = [&[0xab; 100][..], &[0; 60]].concat();
+    fs::write(&path, [fs::read(&path).unwrap(), torn].concat()).unwrap();
+}
+
 fn check(dir: &Path) {
     let store = open(dir);
     let there = [
@@ -77,23 +94,30 @@ fn check(dir: &Path) {
     assert_eq!(store.stats().snapshots, 9);
 }
 
-fn copy(name: &str, to: &Path) -> PathBuf {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/file_store").join(name);
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/file_store").join(name)
+}
+
+fn copy(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         fs::write(to.join(entry.file_name()), fs::read(entry.path()).unwrap()).unwrap();
     }
-    to.to_owned()
 }
 
 #[test]
 fn stores_of_earlier_releases_open_and_hold_what_they_held() {
     if let Ok(dir) = std::env::var("SNAPFOLD_MAKE_GOLDEN") {
-        make(Path::new(&dir));
+        make_golden(Path::new(&dir));
     }
     for name in ["v1", "v1_crashed"] {
         let dir = tempfile::tempdir().unwrap();
-        check(&copy(name, dir.path()));
+        copy(&fixture(name), dir.path());
+        check(dir.path());
         // And are written to as any other.
         let store = open(dir.path());
         store.put_blocking(vec![record("d", G1, 1)], PutOptions::default()).unwrap();
@@ -112,10 +136,8 @@ fn a_store_written_now_is_the_same_store() {
 #[test]
 fn the_bytes_lie_where_the_format_document_says() {
     let dir = tempfile::tempdir().unwrap();
-    copy("v1", dir.path());
+    copy(&fixture("v1"), dir.path());
     let file = |name: &str| fs::read(dir.path().join(name)).unwrap();
-    let u32_at =
-        |bytes: &[u8], at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let u64_at =
         |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
     let manifest = file("MANIFEST");
@@ -133,14 +155,18 @@ fn the_bytes_lie_where_the_format_document_says() {
         let mut at = 48;
         let mut last = 0;
         while at < segment.len() {
-            let body = u32_at(&segment, at + 8) as usize;
-            last = segment[at + 16] & 0x7f;
+            let body = &segment[at + 20..at + 20 + u32_at(&segment, at + 4) as usize];
+            let place = [&segment[32..40], &(at as u64).to_le_bytes()].concat();
+            let proven = [&place, &segment[at + 4..at + 28]].concat();
+            assert_eq!(u32_at(&segment, at), crc32fast::hash(&proven));
+            last = segment[at + 12] & 0x7f;
             if last == 1 {
-                let record = Record::from_bytes(segment[at + 24..at + 24 + body].to_vec());
-                record.verify().unwrap();
+                Record::from_bytes(body.to_vec()).verify().unwrap();
                 puts += 1;
+            } else {
+                assert_eq!((u32_at(body, 0), u32_at(body, 4)), (0, crc32fast::hash(&body[8..])));
             }
-            at += 24 + body.next_multiple_of(8);
+            at += (20 + body.len()).next_multiple_of(8);
         }
         assert_eq!((at, last == 3), (segment.len(), u32_at(entry, 4) == 1));
     }

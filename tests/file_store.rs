@@ -189,7 +189,7 @@ fn many_threads_and_tasks_share_the_log_and_none_waits_for_ever() {
                 store.delete_blocking(&key(&format!("t{thread}")), Selection::Below(39)).unwrap();
             });
         }
-        for task in 0..8 {
+        let tasks = (0..8).map(|task| {
             let store = store.clone();
             runtime.spawn(async move {
                 for version in 1..=40 {
@@ -198,8 +198,9 @@ fn many_threads_and_tasks_share_the_log_and_none_waits_for_ever() {
                     let dropped = self::record(&format!("d{task}"), G1, version, &[1; 500]);
                     drop(store.submit(vec![dropped], PutOptions::default()).unwrap());
                 }
-            });
-        }
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
         runtime.block_on(async {
             for task in 0..8 {
                 let last = key(&format!("a{task}"));
@@ -208,6 +209,10 @@ fn many_threads_and_tasks_share_the_log_and_none_waits_for_ever() {
                 {
                     tokio::task::yield_now().await;
                 }
+            }
+            // A task that is visible so far has not submitted its last one yet.
+            for task in tasks {
+                task.await.unwrap();
             }
         });
     });

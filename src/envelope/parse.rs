@@ -27,6 +27,16 @@ impl<'a> Header<'a> {
         header_bytes(&mut Reader(start.get(FIXED_BYTES..)?)).ok()
     }
 
+    /// Whether the checksum of the header at the start of `bytes` matches, so that it is as somebody
+    /// has written it, be it one that [`parse`](Self::parse) takes or not.
+    #[cfg(feature = "file")]
+    pub(super) fn is_whole(bytes: &[u8]) -> bool {
+        let stored = bytes.get(CHECKED_FROM - 4..CHECKED_FROM);
+        let len = Self::claimed_bytes(bytes).unwrap_or(0) as usize;
+        let checked = bytes.get(CHECKED_FROM..len);
+        checked.is_some_and(|checked| stored == Some(&crc32(checked).to_le_bytes()))
+    }
+
     /// Whether `key` stands in the bytes of a record where a header of this format has its key.
     #[cfg(feature = "file")]
     pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {

@@ -60,9 +60,25 @@ impl Record {
     /// # Errors
     /// A [`Reject`] that says what is wrong.
     pub fn verify(&self) -> Result<Header<'_>, Reject> {
-        let header = self.header()?;
-        self.checked_payload(&header)?;
+        Self::check(&self.bytes)
+    }
+
+    /// [`verify`](Self::verify) for bytes that lie elsewhere.
+    ///
+    /// # Errors
+    /// The same.
+    pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, Reject> {
+        let header = Header::read(bytes, true)?;
+        checked_payload(bytes, &header)?;
         Ok(header)
+    }
+
+    /// Whether bytes that [`check`](Self::check) rejects with `reject` are as somebody has written
+    /// them: their header is whole, as its checksum tells, and is none that this release takes, or
+    /// not one of so many bytes. False for everything that a write which was cut short can leave.
+    #[cfg(feature = "file")]
+    pub(crate) fn was_written_so(bytes: &[u8], reject: &Reject) -> bool {
+        *reject != Reject::PayloadChecksum && Header::is_whole(bytes)
     }
 
     /// Whether both records hold the same payload, byte for byte. For stores, to tell whether a
@@ -73,16 +89,6 @@ impl Record {
                 self.bytes.get(a.header_bytes()..) == other.bytes.get(b.header_bytes()..)
             }
             _ => false,
-        }
-    }
-
-    /// The stored payload, its checksum verified.
-    fn checked_payload(&self, header: &Header<'_>) -> Result<&[u8], Reject> {
-        let payload = self.bytes.get(header.header_bytes()..).ok_or(Reject::Truncated)?;
-        if crc32(payload) == header.payload_checksum {
-            Ok(payload)
-        } else {
-            Err(Reject::PayloadChecksum)
         }
     }
 
@@ -104,7 +110,7 @@ impl Record {
         if header.dictionary.is_some() {
             return Err(Reject::NeedsOther("a dictionary"));
         }
-        let payload = self.checked_payload(header)?;
+        let payload = checked_payload(&self.bytes, header)?;
         if header.compression == CompressionId::NONE {
             return decode(payload);
         }
@@ -118,6 +124,16 @@ impl Record {
                 Err(Reject::UnknownCompression(header.compression))
             }
         }
+    }
+}
+
+/// The stored payload of the record in `bytes`, its checksum verified.
+fn checked_payload<'a>(bytes: &'a [u8], header: &Header<'_>) -> Result<&'a [u8], Reject> {
+    let payload = bytes.get(header.header_bytes()..).ok_or(Reject::Truncated)?;
+    if crc32(payload) == header.payload_checksum {
+        Ok(payload)
+    } else {
+        Err(Reject::PayloadChecksum)
     }
 }
 

@@ -362,3 +362,46 @@ fn impossible_snapshots_are_not_built() {
     assert!(fine.clone().anchor(long).build(b"").is_err());
     assert_eq!(fine.build(b"").unwrap().verify().unwrap().version, u64::MAX);
 }
+
+/// A store cuts the rest of a torn write off, and nothing else.
+#[cfg(feature = "file")]
+#[test]
+fn a_rejected_record_is_told_from_one_of_which_a_part_is_missing() {
+    let whole = builder().build(RAW).unwrap();
+    let header = whole.header().unwrap().header_bytes();
+    let was_written_so = |bytes: &[u8]| {
+        let reject = Record::check(bytes).unwrap_err();
+        Record::was_written_so(bytes, &reject)
+    };
+    let whole = whole.as_bytes();
+    for at in 0..whole.len() {
+        // Behind the start, which says what it is.
+        if at >= CHECKED_FROM {
+            let mut zeros = whole.to_vec();
+            zeros[at..].fill(0);
+            assert!(!was_written_so(&zeros), "zeros from {at} on");
+            let mut changed = whole.to_vec();
+            changed[at] ^= 0x55;
+            assert!(!was_written_so(&changed), "byte {at} changed");
+        }
+    }
+    let mut understood = 0;
+    for at in CHECKED_FROM + 4..header {
+        let mut bytes = whole.to_vec();
+        bytes[at] ^= 0x90;
+        // A header of another length has no place for a checksum of its own.
+        let len = Header::claimed_bytes(&bytes).map_or(0, |len| len as usize);
+        let Some(checked) = bytes.get(CHECKED_FROM..len) else { continue };
+        let sum = crc32(checked);
+        bytes[4..CHECKED_FROM].copy_from_slice(&sum.to_le_bytes());
+        let other = Record::from_bytes(bytes);
+        match Record::check(other.as_bytes()) {
+            Ok(_) => understood += 1,
+            Err(Reject::PayloadChecksum) => {}
+            Err(reject) => assert!(was_written_so(other.as_bytes()), "byte {at}: {reject}"),
+        }
+    }
+    assert!(understood < header / 2);
+    assert!(was_written_so(&[whole, b"x"].concat()));
+    assert!(was_written_so(&whole[..whole.len() - 1]));
+}

@@ -68,7 +68,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   [`Capabilities::max_record_bytes`] or [`Capabilities::max_version`], fails the whole call
     ///   with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) before anything is
     ///   stored. So does one whose key is longer than the store can take. A key of up to
-    ///   [`Capabilities::max_key_bytes`] is taken, whatever its bytes.
+    ///   [`Capabilities::max_key_bytes`] is taken, whatever its bytes. A store may refuse a
+    ///   record that does not verify in the same way; it need not look at payloads.
     /// - **C-16** On any other `Err` each record is either stored whole or not at all; if that is
     ///   not known, the error's retry is [`Retry::Unknown`](crate::Retry::Unknown). With
     ///   [`Capabilities::atomic_batches`], all are stored or none.

@@ -5,7 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use snapfold::{
-    AggregateKey, Capabilities, Lookup, PutOptions, PutOutcome, Query, Record, SnapshotId,
+    AggregateKey, Capabilities, Error, ErrorKind, Lookup, PutOptions, PutOutcome, Query, Record,
+    SnapshotId,
 };
 
 use crate::disk::Incoming;
@@ -22,6 +23,7 @@ mutants! {
     deletes_what_is_newer_than_the_put: Rewinds breaks "C-13" shows "C-10";
     stores_half_a_batch_before_it_refuses: HalfABatch breaks "C-15";
     leaves_the_invalid_out_and_stores_the_rest: LeavesInvalidOut breaks "C-10", "C-15";
+    takes_a_damaged_record_for_a_failure_of_its_own: FailsOnDamagedPut breaks "C-15";
     accepts_records_that_are_too_long: AnyRecordLength breaks "C-15";
     accepts_versions_that_are_too_high: AnyVersion breaks "C-15";
     keeps_half_of_a_batch_that_failed: HalfOnFailure breaks "C-16";
@@ -182,6 +184,20 @@ impl Mutant for HalfABatch {
             outcomes.extend(truth.put(vec![record], options)?);
         }
         Ok(outcomes)
+    }
+}
+
+#[derive(Default)]
+struct FailsOnDamagedPut;
+
+impl Mutant for FailsOnDamagedPut {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let damaged = |record: &Record| record.header().is_ok() && record.verify().is_err();
+        if records.iter().any(damaged) {
+            let message = "the snapshot cannot be written";
+            return Err(Error::new(ErrorKind::Store, "put a snapshot", message));
+        }
+        truth.put(records, options)
     }
 }
 

@@ -17,9 +17,9 @@ pub(crate) struct Stored {
     pub(crate) created_at: Timestamp,
 }
 
-/// What a record takes in a segment: a head of 24 bytes, then itself up to the alignment.
+/// What a record takes in a segment: a head of 20 bytes and itself, up to the alignment.
 fn framed(record: &Record) -> u64 {
-    24 + (record.as_bytes().len() as u64).next_multiple_of(8)
+    (20 + record.as_bytes().len() as u64).next_multiple_of(8)
 }
 
 impl Model {

@@ -248,10 +248,21 @@ fn what_fuzzing_has_found_stays_fixed() {
     cut.iter_mut().find(|(file, _)| file == "00000002.seg").unwrap().1.truncate(10);
     FILE_STORE.run(&packed::pack(0, &cut));
     // A frame with a right checksum and no record in it: repair kept it, and open refused it.
-    let files = change("00000002.seg", &number(48 + 24, b"XYZ"));
+    let files = change("00000002.seg", &number(48 + 20, b"XYZ"));
     FILE_STORE.run(&packed::pack(signed, &files));
     // The last frame before a seal says that its batch goes on: the same.
-    let files = change("00000003.seg", &|bytes| bytes[48 + 24 + 240 + 16] |= 0x80);
+    let files = change("00000003.seg", &|bytes| {
+        let mut frames = Vec::new();
+        let mut at = 48;
+        while at < bytes.len() {
+            frames.push(at);
+            let body = u32::from_le_bytes(bytes[at + 4..at + 8].try_into().unwrap());
+            at += (20 + usize::try_from(body).unwrap()).next_multiple_of(8);
+        }
+        let [.., last, seal] = frames[..] else { panic!("the segment holds nothing") };
+        assert_eq!((bytes[last + 12], bytes[seal + 12]), (1, 3));
+        bytes[last + 12] |= 0x80;
+    });
     FILE_STORE.run(&packed::pack(signed, &files));
     // An index file that tells of another generation than its segment: believed after a repair.
     let files = change("00000003.idx", &number(40, &[9; 8]));

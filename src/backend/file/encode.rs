@@ -7,7 +7,6 @@ use super::core::Core;
 use super::layout::{DeleteBody, MAX_BODY_BYTES, Scope};
 use super::log::{DeleteItem, PutItem, Work};
 use super::tag::Tag;
-use crate::checksum::crc32;
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -37,7 +36,8 @@ impl Core {
             let message = format!("the record has {bytes} bytes, the limit is {MAX_BODY_BYTES}");
             return Err(invalid(message));
         }
-        let header = record.header().map_err(|reject| {
+        // Nothing is written that cannot be read back, and opening relies on it.
+        let header = record.verify().map_err(|reject| {
             invalid(format!("the record is not valid: {reject}")).with_source(reject)
         })?;
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
@@ -54,8 +54,7 @@ impl Core {
             .generations
             .number(id.generation)
             .ok_or_else(|| invalid("the store has too many generations".into()))?;
-        let checksum = crc32(record.as_bytes());
-        Ok(PutItem { tag, id, generation, record, checksum })
+        Ok(PutItem { tag, id, generation, record })
     }
 
     /// The delete that `selection` asks for; `None` if it can have nothing to delete.
@@ -105,7 +104,6 @@ impl Core {
             return None;
         }
         let body = Bytes::from(DeleteBody::write(key, &scope));
-        let checksum = crc32(&body);
-        Some(DeleteItem { tag, scope, body, checksum })
+        Some(DeleteItem { tag, scope, body })
     }
 }

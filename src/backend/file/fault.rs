@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 
+use super::flaw::Flaw;
 use super::layout::Bad;
 use crate::error::{Error, ErrorKind, Retry};
 
@@ -53,6 +54,18 @@ fn too_many_files(error: &io::Error) -> bool {
 pub(super) fn corrupt(operation: &'static str, what: &Path, why: impl AsRef<str>) -> Error {
     let message = format!("{}: {}", what.display(), why.as_ref());
     Error::new(ErrorKind::CorruptStore, operation, message)
+}
+
+/// What should be a frame, at an offset of a file.
+pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw: &Flaw) -> Error {
+    match flaw {
+        Flaw::Torn(why) => corrupt(operation, what, format!("damaged at offset {offset}: {why}")),
+        Flaw::Written(why) => corrupt(operation, what, format!("{why}, at offset {offset}")),
+        Flaw::Newer(_) => {
+            let message = format!("{}: {flaw}, at offset {offset}", what.display());
+            Error::new(ErrorKind::Unsupported, operation, message)
+        }
+    }
 }
 
 /// A file that does not parse.

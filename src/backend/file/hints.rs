@@ -1,7 +1,7 @@
 //! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
 //! file, and what a scan of a segment yields.
 
-use super::layout::{FORMAT, FRAME_BYTES, HEAD_BYTES, Scope, padded};
+use super::layout::{FORMAT, HEAD_BYTES, Scope, frame_bytes};
 use super::tag::Tag;
 use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
@@ -9,10 +9,17 @@ use crate::generation::Generation;
 use crate::snapshot_id::SnapshotId;
 
 const MAGIC: [u8; 6] = *b"snfidx";
+// An entry begins with one of these and some of the bits below.
 const PUT: u8 = 1;
 const DELETE_ALL: u8 = 2;
 const DELETE_BELOW: u8 = 3;
 const DELETE_IDS: u8 = 4;
+/// The sequence number is that of the entry before plus 1.
+const NEXT_SEQ: u8 = 1 << 3;
+/// The body is as long as that of the entry before.
+const SAME_BYTES: u8 = 1 << 4;
+/// A put whose generation is that of the put before.
+const PUT_AGAIN: u8 = PUT | 1 << 5;
 
 /// One frame: where, which aggregate, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,15 +42,35 @@ pub(super) enum What {
 pub(super) struct Hints {
     entries: Vec<u8>,
     generations: Vec<Generation>,
-    last_seq: u64,
+    last: Last,
     covered: u64,
+}
+
+/// What the next entry need not say again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Last {
+    seq: u64,
+    body_bytes: u32,
+    /// Of the last put, as its place in the list.
+    generation: u64,
+}
+
+impl Last {
+    /// Before the first entry.
+    const NONE: Self = Self { seq: 0, body_bytes: 0, generation: 0 };
+
+    /// Behind the entries of a file, which are not read to find out more: no frame is like that, so
+    /// the next entry says all of itself.
+    const fn unknown(seq: u64) -> Self {
+        Self { seq, body_bytes: u32::MAX, generation: u64::MAX }
+    }
 }
 
 /// A state of [`Hints`] to go back to.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     entries: usize,
-    last_seq: u64,
+    last: Last,
     covered: u64,
 }
 
@@ -56,7 +83,7 @@ impl Mark {
 
 impl Hints {
     pub(super) const fn new() -> Self {
-        Self { entries: Vec::new(), generations: Vec::new(), last_seq: 0, covered: HEAD_BYTES }
+        Self { entries: Vec::new(), generations: Vec::new(), last: Last::NONE, covered: HEAD_BYTES }
     }
 
     /// Where the frames end that are covered.
@@ -65,21 +92,26 @@ impl Hints {
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { entries: self.entries.len(), last_seq: self.last_seq, covered: self.covered }
+        Mark { entries: self.entries.len(), last: self.last, covered: self.covered }
     }
 
     /// Forgets what was pushed after `mark`.
     pub(super) fn back_to(&mut self, mark: Mark) {
         self.entries.truncate(mark.entries);
-        self.last_seq = mark.last_seq;
+        self.last = mark.last;
         self.covered = mark.covered;
     }
 
     /// Adds the put that follows what is covered.
     pub(super) fn push_put(&mut self, seq: u64, body_bytes: u32, tag: Tag, id: SnapshotId) {
-        self.begin(PUT, seq, body_bytes, tag);
         let generation = self.generation(id.generation);
-        put_varint(&mut self.entries, generation);
+        if generation == self.last.generation {
+            self.begin(PUT_AGAIN, seq, body_bytes, tag);
+        } else {
+            self.begin(PUT, seq, body_bytes, tag);
+            put_varint(&mut self.entries, generation);
+            self.last.generation = generation;
+        }
         put_varint(&mut self.entries, id.version);
     }
 
@@ -103,13 +135,21 @@ impl Hints {
         }
     }
 
-    fn begin(&mut self, kind: u8, seq: u64, body_bytes: u32, tag: Tag) {
-        self.entries.push(kind);
-        put_varint(&mut self.entries, zigzag(self.last_seq, seq));
-        put_varint(&mut self.entries, body_bytes.into());
+    fn begin(&mut self, what: u8, seq: u64, body_bytes: u32, tag: Tag) {
+        let next = seq == self.last.seq.wrapping_add(1);
+        let same = body_bytes == self.last.body_bytes;
+        let bits = if next { NEXT_SEQ } else { 0 } | if same { SAME_BYTES } else { 0 };
+        self.entries.push(what | bits);
+        if !next {
+            put_varint(&mut self.entries, zigzag(self.last.seq, seq));
+        }
+        if !same {
+            put_varint(&mut self.entries, body_bytes.into());
+        }
         self.entries.extend_from_slice(&tag.to_bytes());
-        self.last_seq = seq;
-        self.covered += FRAME_BYTES + padded(body_bytes.into());
+        self.last.seq = seq;
+        self.last.body_bytes = body_bytes;
+        self.covered += frame_bytes(body_bytes.into());
     }
 
     fn generation(&mut self, generation: Generation) -> u64 {
@@ -125,28 +165,41 @@ impl Hints {
     pub(super) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
         let mut reader = Bytes(&self.entries);
         let mut offset = HEAD_BYTES;
-        let mut seq = 0;
+        let Last { mut seq, mut body_bytes, mut generation } = Last::NONE;
         while !reader.0.is_empty() {
-            let kind = reader.u8()?;
-            seq = unzigzag(seq, reader.varint()?);
-            let body_bytes = u32::try_from(reader.varint()?).ok()?;
+            let first = reader.u8()?;
+            seq = if first & NEXT_SEQ == 0 {
+                unzigzag(seq, reader.varint()?)
+            } else {
+                seq.wrapping_add(1)
+            };
+            if first & SAME_BYTES == 0 {
+                body_bytes = u32::try_from(reader.varint()?).ok()?;
+            }
             let tag = Tag::from_bytes(reader.array()?);
-            let what = match kind {
-                PUT => What::Put(self.id(&mut reader)?),
+            // Bits that have no meaning there are left in: they make it no kind of entry.
+            let what = match first & !(NEXT_SEQ | SAME_BYTES) {
+                PUT => {
+                    generation = reader.varint()?;
+                    What::Put(self.id(generation, &mut reader)?)
+                }
+                PUT_AGAIN => What::Put(self.id(generation, &mut reader)?),
                 DELETE_ALL => What::Delete(Scope::All),
                 DELETE_BELOW => What::Delete(Scope::Below(reader.varint()?)),
                 DELETE_IDS => {
                     let count = reader.varint()?;
                     // Each takes two bytes or more: a lie about the count ends at the end.
-                    let ids: Option<Vec<_>> = (0..count).map(|_| self.id(&mut reader)).collect();
+                    let ids: Option<Vec<_>> = (0..count)
+                        .map(|_| reader.varint().and_then(|number| self.id(number, &mut reader)))
+                        .collect();
                     What::Delete(Scope::Ids(ids?))
                 }
                 _ => return None,
             };
             each(Hint { offset, seq, body_bytes, tag, what });
-            offset = offset.checked_add(FRAME_BYTES + padded(body_bytes.into()))?;
+            offset = offset.checked_add(frame_bytes(body_bytes.into()))?;
         }
-        (offset == self.covered && seq == self.last_seq).then_some(())
+        (offset == self.covered && seq == self.last.seq).then_some(())
     }
 
     /// Whether these are the first frames of `all`, and nothing else.
@@ -159,9 +212,8 @@ impl Hints {
         same && whole.is_some() && own.is_some()
     }
 
-    fn id(&self, reader: &mut Bytes<'_>) -> Option<SnapshotId> {
-        let generation = usize::try_from(reader.varint()?).ok()?;
-        let generation = *self.generations.get(generation)?;
+    fn id(&self, generation: u64, reader: &mut Bytes<'_>) -> Option<SnapshotId> {
+        let generation = *self.generations.get(usize::try_from(generation).ok()?)?;
         Some(SnapshotId { generation, version: reader.varint()? })
     }
 
@@ -176,7 +228,7 @@ impl Hints {
         bytes.extend_from_slice(&generations.to_le_bytes());
         bytes.extend_from_slice(&salt.to_le_bytes());
         bytes.extend_from_slice(&self.covered.to_le_bytes());
-        bytes.extend_from_slice(&self.last_seq.to_le_bytes());
+        bytes.extend_from_slice(&self.last.seq.to_le_bytes());
         for generation in &self.generations {
             bytes.extend_from_slice(&generation.fingerprint.to_le_bytes());
             bytes.extend_from_slice(&generation.schema_version.to_le_bytes());
@@ -205,7 +257,8 @@ impl Hints {
             Some(Generation { fingerprint, schema_version: reader.u32()? })
         };
         let generations = (0..generations).map(|_| generation()).collect::<Option<_>>()?;
-        Some(Self { entries: reader.0.to_vec(), generations, last_seq, covered })
+        let last = Last::unknown(last_seq);
+        Some(Self { entries: reader.0.to_vec(), generations, last, covered })
     }
 }
 
@@ -222,10 +275,7 @@ mod tests {
 
     #[test]
     fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
-        let id = |version, fingerprint| SnapshotId {
-            generation: Generation { schema_version: 2, fingerprint },
-            version,
-        };
+        let id = of;
         let tag = Tag { high: 1 << 63, low: 7 };
         let mut hints = Hints::new();
         hints.push_put(500, 100, tag, id(1, 5));
@@ -240,7 +290,7 @@ mod tests {
         let mut frames = Vec::new();
         read.read(|hint| frames.push(hint)).unwrap();
         assert_eq!(frames.len(), 4);
-        assert_eq!(frames[1].offset, HEAD_BYTES + 24 + 104);
+        assert_eq!(frames[1].offset, HEAD_BYTES + 120);
         assert_eq!(frames[3].what, What::Put(id(u64::MAX, 6)));
         assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
         assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
@@ -257,6 +307,83 @@ mod tests {
         }
         for len in 0..bytes.len() {
             assert_eq!(Hints::parse(&bytes[..len], 3, [1, 2]), None, "cut to {len}");
+        }
+    }
+
+    fn of(version: u64, fingerprint: u64) -> SnapshotId {
+        SnapshotId { generation: Generation { schema_version: 2, fingerprint }, version }
+    }
+
+    fn all(hints: &Hints) -> Vec<Hint> {
+        let mut frames = Vec::new();
+        hints.read(|hint| frames.push(hint)).unwrap();
+        frames
+    }
+
+    #[test]
+    fn a_put_like_the_one_before_takes_fourteen_bytes() {
+        let mut hints = Hints::new();
+        for version in 1..=100 {
+            hints.push_put(1000 + version, 300, Tag::default(), of(version, 5));
+        }
+        let first = 1 + 2 + 2 + Tag::BYTES + 1;
+        assert_eq!(hints.entries.len(), first + 99 * (1 + Tag::BYTES + 1));
+        assert!(all(&hints).iter().all(|hint| hint.body_bytes == 300));
+    }
+
+    /// What is "before" differs between who writes on and who reads all when something is forgotten,
+    /// or the first part comes from a file: then entries would be about other frames.
+    #[test]
+    fn entries_say_the_same_whatever_was_forgotten_or_read_from_a_file_before_them() {
+        let tag = Tag { high: 1, low: 7 };
+        let scopes = [Scope::All, Scope::Below(3), Scope::Ids(vec![of(2, 6)])];
+        let push = |hints: &mut Hints, random: &mut fastrand::Rng| {
+            let offset = hints.covered();
+            let seq = [hints.last.seq + 1, random.u64(..1 << 56)][random.usize(..2)];
+            let body_bytes = [0, 64, 300][random.usize(..3)];
+            let what = match random.usize(..8) {
+                0 => What::Delete(scopes[random.usize(..3)].clone()),
+                _ => What::Put(of(random.u64(..), random.u64(5..8))),
+            };
+            match &what {
+                What::Put(id) => hints.push_put(seq, body_bytes, tag, *id),
+                What::Delete(scope) => hints.push_delete(seq, body_bytes, tag, scope),
+            }
+            Hint { offset, seq, body_bytes, tag, what }
+        };
+        for seed in 0..500 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let (mut hints, mut expected) = (Hints::new(), Vec::new());
+            for _ in 0..12 {
+                expected.push(push(&mut hints, &mut random));
+                match random.usize(..4) {
+                    0 => {
+                        let mark = hints.mark();
+                        (0..3).for_each(|_| drop(push(&mut hints, &mut random)));
+                        hints.back_to(mark);
+                    }
+                    1 => hints = Hints::parse(&hints.to_bytes(3, [1, 2]), 3, [1, 2]).unwrap(),
+                    _ => {}
+                }
+                assert_eq!(all(&hints), expected, "seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn bits_without_a_meaning_are_no_entry() {
+        let tag = Tag::default();
+        let mut puts = Hints::new();
+        puts.push_put(500, 100, tag, of(1, 5));
+        let mut deletes = Hints::new();
+        deletes.push_delete(500, 100, tag, &Scope::All);
+        for (hints, meaningless) in [(puts, [1 << 6, 1 << 7, 6]), (deletes, [1 << 5, 1 << 6, 4])] {
+            assert!(hints.read(|_| ()).is_some());
+            for bits in meaningless {
+                let mut wrong = hints.clone();
+                wrong.entries[0] |= bits;
+                assert!(wrong.read(|_| ()).is_none(), "{bits:#b}");
+            }
         }
     }
 }

@@ -4,14 +4,17 @@ use std::path::Path;
 
 use super::disk::{Disk, DiskFile, Lock};
 use super::fault::{corrupt, io_error};
+use super::flaw::Flaw;
 use super::hints::Hints;
-use super::layout::{Bad, DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, Seal};
+use super::layout::{
+    Bad, DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Head, Kind, Manifest, Seal,
+};
 use super::load;
 use super::names;
 use super::open;
 use super::problem::Problem;
-use super::scan::{Scanner, Step, durable_after};
-use crate::envelope::{Header, Record};
+use super::scan::{Scanner, Step, reason_to_keep};
+use crate::envelope::Header;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
@@ -183,7 +186,7 @@ fn verify_segment(
                 match frame.kind {
                     Kind::Put => batch.0 += 1,
                     Kind::Delete => batch.1 += 1,
-                    Kind::Seal => {}
+                    Kind::Seal | Kind::Entry => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
                 let _ = load::push(&mut scanned, &frame, body, manifest.secret);
@@ -195,14 +198,15 @@ fn verify_segment(
                     tail.cut = at + frame.total_bytes();
                 }
             }
-            Part::Bad { why, until, snapshot, torn } => {
+            Part::Bad { flaw, until, snapshot } => {
+                let torn = matches!(flaw, Flaw::Torn(_));
                 if torn && tail.is_torn(&*file, entry, at, until, len)? {
                     batch = (0, 0);
                     return Ok(());
                 }
                 end_batch(&mut batch);
                 tail.cut = until;
-                let mut problem = Problem::new(&name, Some(at), why);
+                let mut problem = Problem::new(&name, Some(at), flaw.to_string());
                 problem.snapshot = snapshot;
                 problems.push(problem);
             }
@@ -268,7 +272,7 @@ impl Tail {
             return Ok(false);
         }
         self.checked = true;
-        self.torn = durable_after(file, entry.salt, self.cut, len)?.is_none();
+        self.torn = reason_to_keep(file, entry.salt, self.cut, len)?.is_none();
         Ok(self.torn)
     }
 }
@@ -279,11 +283,9 @@ pub(super) enum Part<'a> {
     /// Bytes that are no frame, up to the next one or the end; or a frame that holds nothing of
     /// use.
     Bad {
-        why: String,
+        flaw: Flaw,
         until: u64,
         snapshot: Option<(AggregateKey, SnapshotId)>,
-        /// Whether a write that was cut short can leave this behind.
-        torn: bool,
     },
 }
 
@@ -297,44 +299,38 @@ pub(super) fn walk(
     let mut scanner = Scanner::new(file, salt, 0, len);
     loop {
         let at = scanner.at;
-        let why = match scanner.step()? {
+        let flaw = match scanner.step()? {
             Step::End => return Ok(()),
-            Step::Frame(frame, body) => {
-                let part = match check(frame.kind, body) {
-                    Ok(()) => Part::Frame(frame, body),
-                    Err(why) => Part::Bad {
-                        why,
-                        until: at + frame.total_bytes(),
-                        snapshot: identity(body),
-                        torn: false,
-                    },
-                };
-                each(at, part)?;
-                continue;
-            }
-            Step::Bad(why) => why.to_owned(),
+            Step::Frame(frame, body) => match check(frame.kind, body) {
+                Ok(()) => {
+                    each(at, Part::Frame(frame, body))?;
+                    continue;
+                }
+                Err(why) => Flaw::Written(why.to_owned()),
+            },
+            Step::Bad(flaw) => flaw,
         };
         // The body of a frame that is damaged may still say whose it is.
-        let guess = usize::try_from(len.saturating_sub(at + 24).min(1 << 12)).unwrap_or(0);
-        let snapshot = identity(&file.read(at + 24, guess)?);
-        scanner.at += 1;
-        scanner.seek()?;
-        each(at, Part::Bad { why, until: scanner.at, snapshot, torn: true })?;
+        let body = at + FRAME_BYTES;
+        let guess = usize::try_from(len.saturating_sub(body).min(1 << 12)).unwrap_or(0);
+        let snapshot = identity(&file.read(body, guess)?);
+        if let Flaw::Torn(_) = flaw {
+            scanner.at += 1;
+            scanner.seek()?;
+        }
+        each(at, Part::Bad { flaw, until: scanner.at, snapshot })?;
     }
 }
 
 /// Whether the body of a whole frame is what it should be. Its checksum matches, so it was written
 /// like that, by whomever.
-fn check(kind: Kind, body: &[u8]) -> Result<(), String> {
+fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
     match kind {
-        Kind::Put => Record::from_bytes(body.to_vec())
-            .verify()
-            .map(|_| ())
-            .map_err(|reject| format!("the record is not valid: {reject}")),
-        Kind::Delete => {
-            DeleteBody::parse(body).map(|_| ()).ok_or_else(|| "the delete is not valid".into())
-        }
-        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or_else(|| "the seal is not valid".into()),
+        // Whole means that its record verifies.
+        Kind::Put => Ok(()),
+        Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is not valid"),
+        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is not valid"),
+        Kind::Entry => Err("an entry of a ledger is out of place"),
     }
 }
 
@@ -361,6 +357,7 @@ impl Frames {
         match frame.kind {
             Kind::Put => self.seal.puts += 1,
             Kind::Delete => self.seal.deletes += 1,
+            Kind::Entry => return Err("an entry of a ledger is out of place"),
             Kind::Seal if before != (false, false) => return Err("the seal is out of place"),
             Kind::Seal if Seal::parse(body) != Some(self.seal) => {
                 return Err("the seal does not match the frames before it");

@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::disk::{Disk, DiskFile};
-use super::fault::{bad_file, corrupt, io_error};
+use super::fault::{bad_file, bad_frame, corrupt, io_error};
+use super::flaw::Flaw;
 use super::hints::{Hints, What};
 use super::layout::{DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
 use super::names;
 use super::open::{OPERATION, read_whole};
-use super::scan::{Scanner, Step, durable_after};
+use super::scan::{Keep, Scanner, Step, reason_to_keep};
 use super::segment::Segment;
 use super::tag::Tag;
 use crate::envelope::Header;
@@ -212,7 +213,8 @@ fn scan(
             }
             Step::End if batch.covered() == at => return Ok(Scanned { end: at, sealed: None }),
             Step::End => break "the file ends within a batch",
-            Step::Bad(why) => break why,
+            Step::Bad(Flaw::Torn(why)) => break why,
+            Step::Bad(flaw) => return Err(bad_frame(OPERATION, path, at, &flaw)),
         }
     };
     let (bad, cut) = (scanner.at, batch.covered());
@@ -223,10 +225,13 @@ fn scan(
     if entry.sealed || bad < entry.bytes {
         return refuse(format!("damaged at offset {bad}: {why}"));
     }
-    match durable_after(file, entry.salt, cut, len).map_err(io)? {
-        Some(after) => refuse(format!(
+    match reason_to_keep(file, entry.salt, cut, len).map_err(io)? {
+        Some(Keep::Durable(after)) => refuse(format!(
             "damaged at offset {bad}: {why}, and a frame at {after} shows that it had been whole"
         )),
+        Some(Keep::Newer(after, format)) => {
+            Err(bad_frame(OPERATION, path, after, &Flaw::Newer(format)))
+        }
         None => Ok(Scanned { end: cut, sealed: None }),
     }
 }
@@ -251,6 +256,7 @@ pub(super) fn push(
             hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
         }
         Kind::Seal => return Err("unexpected seal".into()),
+        Kind::Entry => return Err("unexpected entry of a ledger".into()),
     }
     Ok(())
 }

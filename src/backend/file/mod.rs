@@ -18,6 +18,7 @@ mod encode;
 mod fault;
 #[cfg(test)]
 mod faults;
+mod flaw;
 mod generations;
 mod hints;
 mod index;

@@ -4,9 +4,10 @@ use std::io::IoSlice;
 use std::path::Path;
 
 use super::disk::{Disk, DiskFile, write_all};
-use super::fault::{corrupt, io_error};
+use super::fault::{bad_frame, corrupt, io_error};
+use super::flaw::Flaw;
 use super::inspect::{Frames, Part, walk};
-use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest, padded};
+use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
 use super::log::encode_seal;
 use super::names;
 use super::open;
@@ -81,8 +82,7 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
     let (mut replaced, mut written) = (Vec::new(), Vec::new());
     for id in ids {
         let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
-        let fixed = fix(disk, dir, id, listed, &mut manifest, &mut done)
-            .map_err(|error| io_error(OPERATION, &dir.join(names::segment(id)), error))?;
+        let fixed = fix(disk, dir, id, listed, &mut manifest, &mut done)?;
         let Some(fixed) = fixed else { continue };
         manifest.next_seq = manifest.next_seq.max(fixed.max_seq.saturating_add(1)).min(MAX_SEQ);
         if fixed.entry.id != id {
@@ -150,7 +150,8 @@ fn store_of(
 }
 
 /// Looks at one segment; writes a new one if it is damaged, or not sealed. `None` if it is of
-/// another store, or nothing of it can be read.
+/// another store, or nothing of it can be read. A segment with records of a newer release is left
+/// to that.
 fn fix(
     disk: &dyn Disk,
     dir: &Path,
@@ -158,17 +159,22 @@ fn fix(
     listed: Option<&Entry>,
     manifest: &mut Manifest,
     done: &mut RepairReport,
-) -> std::io::Result<Option<Fixed>> {
+) -> Result<Option<Fixed>, Error> {
     let name = names::segment(id);
-    let file = disk.open(&dir.join(&name), false)?;
-    let len = file.len()?;
+    let path = dir.join(&name);
+    let io = |error| io_error(OPERATION, &path, error);
+    let set_aside = || {
+        let aside = dir.join(format!("{name}{}", names::DAMAGED));
+        disk.rename(&path, &aside).map_err(io)
+    };
+    let file = disk.open(&path, false).map_err(io)?;
+    let len = file.len().map_err(io)?;
     let problems = done.problems.len();
-    let salt = match Head::parse(&file.read(0, 48)?) {
+    let salt = match Head::parse(&file.read(0, 48).map_err(io)?) {
         Ok(head) if head.store != manifest.store => {
             let what = "it belongs to another store, and is left as it is";
             done.problems.push(Problem::new(&name, Some(0), what));
-            let aside = dir.join(format!("{name}{}", names::DAMAGED));
-            disk.rename(&dir.join(&name), &aside)?;
+            set_aside()?;
             return Ok(None);
         }
         Ok(head) => {
@@ -184,10 +190,11 @@ fn fix(
         }
     };
     let Some(salt) = salt else {
-        disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
+        set_aside()?;
         return Ok(None);
     };
     let mut frames = Frames::default();
+    let mut newer = None;
     walk(&*file, salt, len, |at, part| {
         match part {
             Part::Frame(frame, body) => {
@@ -195,14 +202,21 @@ fn fix(
                     done.problems.push(Problem::new(&name, Some(at), what));
                 }
             }
-            Part::Bad { why, snapshot, .. } => {
-                let mut problem = Problem::new(&name, Some(at), why);
+            Part::Bad { flaw, snapshot, .. } => {
+                let mut problem = Problem::new(&name, Some(at), flaw.to_string());
                 problem.snapshot = snapshot;
                 done.problems.push(problem);
+                if let Flaw::Newer(_) = flaw {
+                    newer = newer.take().or(Some((at, flaw)));
+                }
             }
         }
         Ok(())
-    })?;
+    })
+    .map_err(io)?;
+    if let Some((at, flaw)) = newer {
+        return Err(bad_frame(OPERATION, &path, at, &flaw));
+    }
     let seal = frames.seal;
     done.kept += seal.puts;
     let as_listed = listed.is_some_and(|entry| entry.sealed && entry.bytes == len);
@@ -210,7 +224,7 @@ fn fix(
         let entry = Entry { id, sealed: true, salt, bytes: len };
         return Ok(Some(Fixed { entry, max_seq: seal.max_seq }));
     }
-    let entry = rewrite(disk, dir, &*file, salt, len, manifest)?;
+    let entry = rewrite(disk, dir, &*file, salt, len, manifest).map_err(io)?;
     Ok(Some(Fixed { entry, max_seq: seal.max_seq }))
 }
 
@@ -239,8 +253,8 @@ fn rewrite(
         let frame = Frame { more: false, durable_below: end, ..frame };
         // Without a seal among them no order is wrong.
         let _ = frames.add(&frame, body);
-        let padding = vec![0; usize::try_from(padded(body.len() as u64)).unwrap_or(0) - body.len()];
-        let bytes = [&frame.to_bytes(head.salt, end), body, &padding].concat();
+        let mut bytes = Vec::new();
+        frame.put(body, head.salt, end, &mut bytes);
         write_all(&*to, end, &mut [IoSlice::new(&bytes)])?;
         end += bytes.len() as u64;
         Ok(())

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use super::generations::Generations;
 use super::hints::{Hint, What};
 use super::index::{Index, Item, Place};
-use super::layout::{FRAME_BYTES, Frame, Scope, padded};
+use super::layout::{Frame, PROVEN_BYTES, Scope, frame_bytes};
 use super::load::{Loaded, threads};
 use super::open::OPERATION;
 use super::segment::Segments;
@@ -46,7 +46,7 @@ pub(super) fn replay(
             let mut cached = None;
             loaded.hints.read(|hint| {
                 let Hint { offset, seq, body_bytes, tag, what } = hint;
-                let total = FRAME_BYTES + padded(body_bytes.into());
+                let total = frame_bytes(body_bytes.into());
                 let id = match what {
                     What::Put(id) => id,
                     What::Delete(_) => return segment.count_delete(seq, total),
@@ -94,7 +94,7 @@ pub(super) fn replay(
 
 /// Enters a put into the index, unless a later put of the same snapshot is there.
 fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
-    let bytes = |item: &Item| FRAME_BYTES + padded(item.place.len.into());
+    let bytes = |item: &Item| frame_bytes(item.place.len.into());
     if let Some(segment) = segments.get(item.place.slot) {
         segment.add_live(bytes(&item));
     }
@@ -104,7 +104,7 @@ fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
     while let Some(old) = displaced {
         let there = segments.get(old.place.slot);
         let old_seq = there.as_ref().and_then(|segment| {
-            let head = segment.file.read(old.place.offset, 24).ok()?;
+            let head = segment.file.read(old.place.offset, PROVEN_BYTES).ok()?;
             Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
         });
         displaced = match old_seq {

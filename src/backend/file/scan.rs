@@ -3,10 +3,12 @@
 use std::io;
 
 use super::disk::DiskFile;
-use super::layout::{ALIGN, FRAME_BYTES, Frame, HEAD_BYTES, MAX_BODY_BYTES};
-use crate::checksum::crc32;
+use super::flaw::Flaw;
+use super::layout::{ALIGN, Frame, HEAD_BYTES, MAX_BODY_BYTES, PROVEN_BYTES};
 
 const CHUNK: u64 = 1 << 20;
+/// What is read to find a frame.
+const PROVEN: u64 = PROVEN_BYTES as u64;
 
 /// Reads frames of one segment, up to `end`.
 pub(super) struct Scanner<'a> {
@@ -23,11 +25,12 @@ pub(super) struct Scanner<'a> {
 
 /// What is at an offset.
 pub(super) enum Step<'a> {
+    /// A whole frame and its body: of a put, the record verifies; of others, the guard matches.
     Frame(Frame, &'a [u8]),
     /// The end of the file, exactly.
     End,
     /// No whole frame of this segment.
-    Bad(&'static str),
+    Bad(Flaw),
 }
 
 impl<'a> Scanner<'a> {
@@ -49,49 +52,61 @@ impl<'a> Scanner<'a> {
         self
     }
 
-    /// What is at the current offset; moves past it if it is a whole frame.
+    /// What is at the current offset; moves past it, unless a write that was cut short can have left
+    /// it.
     pub(super) fn step(&mut self) -> io::Result<Step<'_>> {
-        if self.at == self.end {
+        let torn = |why| Ok(Step::Bad(Flaw::Torn(why)));
+        let (at, salt) = (self.at, self.salt);
+        let rest = self.end.saturating_sub(at);
+        if at == self.end {
             return Ok(Step::End);
         }
-        let (at, salt) = (self.at, self.salt);
-        if self.end.saturating_sub(at) < FRAME_BYTES {
-            return Ok(Step::Bad("the file ends within a frame"));
+        if rest < PROVEN {
+            return torn("the file ends within a frame");
         }
-        let Some(frame) = Frame::parse(self.bytes(at, FRAME_BYTES)?, salt, at) else {
-            return Ok(Step::Bad("no frame begins here"));
+        let Some(frame) = Frame::parse(self.bytes(at, PROVEN)?, salt, at) else {
+            return torn("no frame begins here");
         };
-        if u64::from(frame.body_bytes) > self.max_body_bytes {
-            return Ok(Step::Bad("a frame's body is longer than any in this file"));
-        }
         let total = frame.total_bytes();
-        if total > self.end - at {
-            return Ok(Step::Bad("the file ends within a frame"));
+        // Decided by what the head has proven, whatever became of the rest of the frame.
+        if let Some(flaw) = Flaw::of_guard(&frame) {
+            self.at += total.min(rest);
+            return Ok(Step::Bad(flaw));
         }
-        let bytes = self.bytes(at, total)?;
-        let head = usize::try_from(FRAME_BYTES).unwrap_or(usize::MAX);
-        let body =
-            bytes.get(head..).and_then(|rest| rest.split_at_checked(frame.body_bytes as usize));
-        let whole = body.is_some_and(|(body, padding)| {
-            crc32(body) == frame.body_checksum && padding.iter().all(|byte| *byte == 0)
-        });
-        if !whole {
-            return Ok(Step::Bad("the checksum of a frame's body does not match"));
+        if u64::from(frame.body_bytes) > self.max_body_bytes {
+            return torn("a frame's body is longer than any in this file");
         }
-        self.at += total;
-        // Borrowed again, as the checker does not see that the first borrow has ended.
-        let bytes = self.bytes(at, total)?;
-        let body = bytes.get(head..).and_then(|rest| rest.get(..frame.body_bytes as usize));
-        Ok(Step::Frame(frame, body.unwrap_or_default()))
+        if total > rest {
+            return torn("the file ends within a frame");
+        }
+        self.load(at, total)?;
+        let bytes = within(&self.window, self.window_at, at, total);
+        let body = Frame::body_in(bytes);
+        let (body, padding) =
+            body.split_at_checked(frame.body_bytes as usize).unwrap_or((body, &[]));
+        match Flaw::of(&frame, body) {
+            Some(Flaw::Torn(why)) => torn(why),
+            Some(flaw) => {
+                self.at += total;
+                Ok(Step::Bad(flaw))
+            }
+            None if padding.len() != frame.padding() || padding.iter().any(|byte| *byte != 0) => {
+                torn("a frame is not followed by zeros up to the next")
+            }
+            None => {
+                self.at += total;
+                Ok(Step::Frame(frame, body))
+            }
+        }
     }
 
     /// Moves to the next offset at which a frame's head of this segment is whole; `None` at the
     /// end.
     pub(super) fn seek(&mut self) -> io::Result<Option<Frame>> {
         self.at = self.at.next_multiple_of(ALIGN);
-        while self.end.saturating_sub(self.at) >= FRAME_BYTES {
+        while self.end.saturating_sub(self.at) >= PROVEN {
             let (at, salt) = (self.at, self.salt);
-            if let Some(frame) = Frame::parse(self.bytes(at, FRAME_BYTES)?, salt, at) {
+            if let Some(frame) = Frame::parse(self.bytes(at, PROVEN)?, salt, at) {
                 return Ok(Some(frame));
             }
             self.at += ALIGN;
@@ -102,33 +117,51 @@ impl<'a> Scanner<'a> {
 
     /// `len` bytes at `at`, fewer if the file has become shorter.
     fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
-        let within = |window: &[u8], window_at: u64| {
-            at >= window_at && at + len <= window_at + window.len() as u64
-        };
-        if !within(&self.window, self.window_at) {
+        self.load(at, len)?;
+        Ok(within(&self.window, self.window_at, at, len))
+    }
+
+    /// Makes `len` bytes at `at` part of the window.
+    fn load(&mut self, at: u64, len: u64) -> io::Result<()> {
+        if at < self.window_at || at + len > self.window_at + self.window.len() as u64 {
             let wanted = len.max(CHUNK).min(self.end - at);
             self.window = self.file.read(at, usize::try_from(wanted).unwrap_or(usize::MAX))?;
             self.window_at = at;
         }
-        let from = usize::try_from(at - self.window_at).unwrap_or(usize::MAX);
-        let rest = self.window.get(from..).unwrap_or_default();
-        let len = usize::try_from(len).unwrap_or(usize::MAX);
-        Ok(rest.get(..len).unwrap_or(rest))
+        Ok(())
     }
 }
 
-/// Whether a frame after `cut` shows that what begins at `cut` had been durable, and so cannot be
-/// the remains of a write that a crash cut short. Returns that frame's offset.
-pub(super) fn durable_after(
+/// `len` bytes at `at` of a file of which `window` is what lies at `window_at`; fewer if it ends.
+fn within(window: &[u8], window_at: u64, at: u64, len: u64) -> &[u8] {
+    let from = usize::try_from(at - window_at).unwrap_or(usize::MAX);
+    let rest = window.get(from..).unwrap_or_default();
+    let len = usize::try_from(len).unwrap_or(usize::MAX);
+    rest.get(..len).unwrap_or(rest)
+}
+
+/// Why what begins at a place must not be cut off, though it cannot be read.
+pub(super) enum Keep {
+    /// The frame at this offset shows that it had been durable.
+    Durable(u64),
+    /// The frame at this offset is of a newer release, which had better look at it.
+    Newer(u64, u8),
+}
+
+/// Whether what begins at `cut` is more than the remains of a write that a crash cut short.
+pub(super) fn reason_to_keep(
     file: &dyn DiskFile,
     salt: u64,
     cut: u64,
     end: u64,
-) -> io::Result<Option<u64>> {
+) -> io::Result<Option<Keep>> {
     let mut scanner = Scanner::new(file, salt, cut, end);
     while let Some(frame) = scanner.seek()? {
         if frame.durable_below > cut {
-            return Ok(Some(scanner.at));
+            return Ok(Some(Keep::Durable(scanner.at)));
+        }
+        if let Some(Flaw::Newer(format)) = Flaw::of_guard(&frame) {
+            return Ok(Some(Keep::Newer(scanner.at, format)));
         }
         scanner.at += ALIGN;
     }

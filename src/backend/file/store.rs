@@ -41,13 +41,13 @@ use crate::store::{
 ///
 /// - What was put is synced before the put returns ([`Durability::Sync`]). Puts that wait at the
 ///   same time share one sync.
-/// - A crash at any moment loses nothing that was acknowledged, and leaves no part of what was
-///   not.
+/// - A crash at any moment loses nothing that was acknowledged, and leaves nothing of the rest.
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
 ///
-/// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB.
+/// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB. A record
+/// that does not verify is refused: nothing is written that could not be read back.
 ///
 /// ```
 /// use snapfold::{AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, RecordBuilder, Timestamp};
@@ -141,7 +141,7 @@ impl FileStore {
     /// [`put`](SnapshotStore::put) for threads: blocks until all is durable.
     ///
     /// # Errors
-    /// As for `put`.
+    /// As for `put`; `InvalidInput` also for a record that does not verify.
     pub fn put_blocking(
         &self,
         records: Vec<Record>,
@@ -158,7 +158,7 @@ impl FileStore {
     /// take the put back.
     ///
     /// # Errors
-    /// As for `put`: `InvalidInput` and `Poisoned` at once, the others from the future.
+    /// As for `put_blocking`: `InvalidInput` and `Poisoned` at once, the others from the future.
     pub fn submit(
         &self,
         records: Vec<Record>,

@@ -8,7 +8,9 @@ use super::record_bytes::{self, Field, RecordBytes, varint};
 pub type Files = Vec<(String, Vec<u8>)>;
 
 const HEAD: usize = 48;
-const FRAME: usize = 24;
+const FRAME: usize = 20;
+/// The start of a body, which the checksum of the frame's head covers.
+const GUARD: usize = 8;
 
 /// What is put right.
 #[derive(Clone, Copy, Debug)]
@@ -109,21 +111,23 @@ fn segment(bytes: &mut [u8], signing: Signing) {
     put(bytes, 44, &sum);
     let Some(salt) = bytes.get(32..40).map(<[u8]>::to_vec) else { return };
     let mut at = HEAD;
-    while let Some(len) = u32_at(bytes, at + 8) {
+    while let Some(len) = u32_at(bytes, at + 4) {
         let len = usize::try_from(len).unwrap_or(usize::MAX);
-        let Some(end) = (at + FRAME).checked_add(len).filter(|end| *end <= bytes.len()) else {
+        let body = at + FRAME;
+        let Some(end) = body.checked_add(len).filter(|end| *end <= bytes.len()) else {
             return;
         };
-        if let (true, Some(body)) = (signing.records, bytes.get_mut(at + FRAME..end))
-            && body.starts_with(b"SNF")
-        {
-            record(body, signing.record_lengths);
+        if bytes.get(body..end).is_some_and(|body| body.starts_with(b"SNF")) {
+            if let (true, Some(body)) = (signing.records, bytes.get_mut(body..end)) {
+                record(body, signing.record_lengths);
+            }
+        } else {
+            let sum = crc(bytes, body + GUARD, end);
+            put(bytes, body + 4, &sum);
         }
-        let sum = crc(bytes, at + FRAME, end);
-        put(bytes, at + 4, &sum);
         let mut checked = salt.clone();
         checked.extend_from_slice(&(at as u64).to_le_bytes());
-        checked.extend_from_slice(bytes.get(at + 4..at + FRAME).unwrap_or_default());
+        checked.extend_from_slice(bytes.get(at + 4..body + GUARD).unwrap_or_default());
         put(bytes, at, &crc32fast::hash(&checked).to_le_bytes());
         at = end.next_multiple_of(8);
     }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
-use super::super::fault::{corrupt, io_error};
+use super::super::fault::{bad_frame, corrupt, io_error};
+use super::super::flaw::Flaw;
 use super::super::hints::{Hint, Hints, What};
 use super::super::index::{Item, Place};
 use super::super::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
@@ -15,13 +16,10 @@ use super::super::scan::{Scanner, Step};
 use super::super::segment::Segment;
 use super::output::{Moved, Output};
 use super::{OPERATION, Pace};
-use crate::checksum::crc32;
 use crate::error::Error;
 
 /// So much is copied in one write.
 const FLUSH_BYTES: usize = 1 << 20;
-/// Where a frame's body begins: [`FRAME_BYTES`].
-const HEAD: usize = 24;
 
 /// A frame that counts.
 struct Live {
@@ -85,7 +83,7 @@ impl Core {
             *output = Some(Output::new(self.prepare(0)?));
         }
         let Some(output) = output else { return Ok(true) };
-        let offset = output.push(frame, bytes.get(HEAD..).unwrap_or_default());
+        let offset = output.push(frame, Frame::body_in(&bytes));
         match (&hint.what, *item) {
             (What::Put(id), Some(from)) => {
                 output.seal.puts += 1;
@@ -115,12 +113,24 @@ impl Core {
         let bytes = read
             .map_err(|error| io_error(OPERATION, &self.path(&names::segment(victim.id)), error))?;
         let frame = Frame::parse(&bytes, victim.salt, hint.offset);
-        let body = bytes.get(HEAD..).unwrap_or_default();
-        match frame {
-            Some(frame) if frame.seq == hint.seq && crc32(body) == frame.body_checksum => {
-                Ok((frame, bytes))
+        let Some(frame) = frame.filter(|frame| frame.seq == hint.seq) else {
+            return Err(self.damaged(victim, hint.offset));
+        };
+        match Flaw::of(&frame, Frame::body_in(&bytes)) {
+            None => Ok((frame, bytes)),
+            Some(flaw) => Err(self.flawed(victim, hint.offset, &flaw)),
+        }
+    }
+
+    /// What is wrong with a frame of `segment`, which is not looked at again.
+    fn flawed(&self, segment: &Segment, offset: u64, flaw: &Flaw) -> Error {
+        let error = self.damaged(segment, offset);
+        match flaw {
+            // It cannot be checked here, so it is not copied.
+            Flaw::Newer(_) => {
+                bad_frame(OPERATION, &self.path(&names::segment(segment.id)), offset, flaw)
             }
-            _ => Err(self.damaged(victim, hint.offset)),
+            Flaw::Torn(_) | Flaw::Written(_) => error,
         }
     }
 
@@ -152,7 +162,8 @@ impl Core {
                     open::push(&mut hints, &frame, body, self.secret)
                         .map_err(|_| self.damaged(segment, at))?;
                 }
-                Step::End | Step::Bad(_) => return Err(self.damaged(segment, at)),
+                Step::End => return Err(self.damaged(segment, at)),
+                Step::Bad(flaw) => return Err(self.flawed(segment, at, &flaw)),
             }
         }
     }

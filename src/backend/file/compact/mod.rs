@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::index::{Item, Place};
-use super::layout::{FRAME_BYTES, HEAD_BYTES, SEAL_BYTES, padded};
+use super::layout::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
 use super::log::Active;
 use super::names;
 use super::plan::{self, Candidate};
@@ -157,7 +157,7 @@ impl Core {
     fn swap(&self, output: Output, segment: &Arc<Segment>) {
         for Moved { tag, from, to } in &output.moved {
             let to = Item { version: from.version, place: Place { slot: segment.slot, ..*to } };
-            let bytes = FRAME_BYTES + padded(to.place.len.into());
+            let bytes = frame_bytes(to.place.len.into());
             segment.add_live(bytes);
             if !self.index.swap(*tag, from, to) {
                 segment.drop_live(bytes);

@@ -8,7 +8,7 @@ use super::super::disk::write_all;
 use super::super::fault::io_error;
 use super::super::hints::{Hints, What};
 use super::super::index::{Item, Place};
-use super::super::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Seal, padded};
+use super::super::layout::{Frame, HEAD_BYTES, Seal, frame_bytes};
 use super::super::log::{Prepared, encode_seal};
 use super::super::segment::Segment;
 use super::super::tag::Tag;
@@ -54,10 +54,7 @@ impl Output {
     pub(super) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
         let offset = self.end();
         let frame = Frame { more: false, durable_below: offset, ..frame };
-        self.buffer.extend_from_slice(&frame.to_bytes(self.prepared.head.salt, offset));
-        self.buffer.extend_from_slice(body);
-        let padding = padded(body.len() as u64) - body.len() as u64;
-        self.buffer.extend(std::iter::repeat_n(0, usize::try_from(padding).unwrap_or(0)));
+        frame.put(body, self.prepared.head.salt, offset, &mut self.buffer);
         self.seal.min_seq = self.seal.min_seq.min(frame.seq);
         self.seal.max_seq = self.seal.max_seq.max(frame.seq);
         offset
@@ -91,7 +88,7 @@ impl Output {
         self.hints.read(|hint| match hint.what {
             What::Put(_) => segment.count_put(hint.seq),
             What::Delete(_) => {
-                segment.count_delete(hint.seq, FRAME_BYTES + padded(hint.body_bytes.into()));
+                segment.count_delete(hint.seq, frame_bytes(hint.body_bytes.into()));
             }
         });
         segment

@@ -1,6 +1,7 @@
 //! [`DeleteBody`]: what a delete frame says.
 
 use super::super::wire::Bytes;
+use super::guard::{GUARD_BYTES, put_guard, unguarded};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
@@ -41,7 +42,10 @@ impl<'a> DeleteBody<'a> {
             Scope::Ids(ids) => (3, ids.len() as u64),
         };
         let parts = [key.tenant(), key.kind(), key.id()];
-        let mut body = Vec::with_capacity(16 + parts.iter().map(|part| part.len()).sum::<usize>());
+        let fixed = GUARD_BYTES + 16;
+        let mut body =
+            Vec::with_capacity(fixed + parts.iter().map(|part| part.len()).sum::<usize>());
+        body.extend_from_slice(&[0; GUARD_BYTES]);
         body.extend_from_slice(&[code, 0]);
         for part in parts {
             // A key's parts have at most 65,535 bytes each.
@@ -58,11 +62,13 @@ impl<'a> DeleteBody<'a> {
                 body.extend_from_slice(&id.generation.schema_version.to_le_bytes());
             }
         }
+        put_guard(&mut body);
         body
     }
 
+    /// What a body says that was found to be whole.
     pub(in super::super) fn parse(body: &'a [u8]) -> Option<Self> {
-        let mut reader = Bytes(body);
+        let mut reader = Bytes(unguarded(body));
         let [code, 0] = reader.array()? else { return None };
         let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
         let number = reader.u64()?;

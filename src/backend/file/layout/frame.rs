@@ -1,19 +1,21 @@
 //! [`Frame`]: what precedes each body in a segment.
 
 use super::super::wire::Bytes;
+use super::guard::GUARD_BYTES;
 use crate::checksum::crc32;
 
 /// Frames begin at multiples of this many bytes.
 pub(in super::super) const ALIGN: u64 = 8;
-/// The length of a frame's head; its body follows, then zeros up to the alignment.
-pub(in super::super) const FRAME_BYTES: u64 = 24;
+/// The length of a frame's head; its body follows, then zeros up to the alignment of the whole.
+pub(in super::super) const FRAME_BYTES: u64 = HEAD as u64;
+/// What the checksum of a head vouches for: the head, and the guard with which the body begins.
+pub(in super::super) const PROVEN_BYTES: usize = HEAD + GUARD_BYTES;
 /// The longest body (inclusive): a payload of 1 GiB and the longest header of a record.
 pub(in super::super) const MAX_BODY_BYTES: u64 = (1 << 30) + (1 << 20);
 /// The highest sequence number (inclusive).
 pub(in super::super) const MAX_SEQ: u64 = (1 << 56) - 1;
-/// The length of a seal: a frame's head and its body.
-pub(in super::super) const SEAL_BYTES: u64 = FRAME_BYTES + 32;
 
+const HEAD: usize = 20;
 const MORE: u8 = 0x80;
 
 /// What a frame holds.
@@ -23,11 +25,13 @@ pub(in super::super) enum Kind {
     Put,
     /// A [`DeleteBody`](super::DeleteBody).
     Delete,
-    /// A [`Seal`]: nothing follows in this segment.
+    /// A [`Seal`](super::Seal): nothing follows in this segment.
     Seal,
+    /// An entry of a ledger; never in a segment.
+    Entry,
 }
 
-/// The head of a frame.
+/// The head of a frame, and the guard with which its body begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Frame {
     pub(in super::super) kind: Kind,
@@ -37,130 +41,118 @@ pub(in super::super) struct Frame {
     /// wherever they are.
     pub(in super::super) seq: u64,
     pub(in super::super) body_bytes: u32,
-    pub(in super::super) body_checksum: u32,
     /// Everything of this segment before this offset was durable when the frame was written.
     pub(in super::super) durable_below: u64,
+    /// The first bytes of the body. They vouch for the rest, so that head and body belong to each
+    /// other and to their place.
+    pub(in super::super) guard: [u8; GUARD_BYTES],
 }
 
-/// `bytes` rounded up to the alignment.
-pub(in super::super) const fn padded(bytes: u64) -> u64 {
-    bytes.next_multiple_of(ALIGN)
+/// What a frame takes in its segment whose body has so many bytes: head, body and padding.
+pub(in super::super) const fn frame_bytes(body_bytes: u64) -> u64 {
+    (FRAME_BYTES + body_bytes).next_multiple_of(ALIGN)
 }
 
 impl Frame {
+    /// The frame of `body`, which has at least a guard and at most [`MAX_BODY_BYTES`], outside of
+    /// any batch.
+    pub(in super::super) fn of(kind: Kind, seq: u64, durable_below: u64, body: &[u8]) -> Self {
+        Self {
+            kind,
+            more: false,
+            seq,
+            body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            durable_below,
+            guard: body.first_chunk().copied().unwrap_or_default(),
+        }
+    }
+
     /// What the frame takes in its segment: head, body and padding.
     pub(in super::super) fn total_bytes(&self) -> u64 {
-        FRAME_BYTES + padded(self.body_bytes.into())
+        frame_bytes(self.body_bytes.into())
+    }
+
+    /// The zeros that follow the body.
+    pub(in super::super) fn padding(&self) -> usize {
+        let padding = self.total_bytes() - FRAME_BYTES - u64::from(self.body_bytes);
+        usize::try_from(padding).unwrap_or(0)
+    }
+
+    /// Appends the whole frame to `out`, of which this part will lie at `offset` of the segment with
+    /// `salt`.
+    pub(in super::super) fn put(&self, body: &[u8], salt: u64, offset: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head(salt, offset));
+        out.extend_from_slice(body);
+        out.resize(out.len() + self.padding(), 0);
+    }
+
+    /// The body, and what follows it, in `bytes` that begin with a frame.
+    pub(in super::super) fn body_in(bytes: &[u8]) -> &[u8] {
+        bytes.get(HEAD..).unwrap_or_default()
     }
 
     /// The head's bytes at `offset` of the segment with `salt`. Both are part of the checksum: a
     /// frame is valid in one place only.
-    pub(in super::super) fn to_bytes(self, salt: u64, offset: u64) -> [u8; 24] {
+    pub(in super::super) fn head(&self, salt: u64, offset: u64) -> [u8; HEAD] {
         let kind = match self.kind {
             Kind::Put => 1,
             Kind::Delete => 2,
             Kind::Seal => 3,
+            Kind::Entry => 4,
         };
         let kind = kind | if self.more { MORE } else { 0 };
         let distance = offset.saturating_sub(self.durable_below) / ALIGN;
-        let mut bytes = [0; 24];
-        let fields = [
-            u64::from(self.body_checksum) | u64::from(self.body_bytes) << 32,
-            distance & 0xffff_ffff,
-            u64::from(kind) | self.seq << 8,
-        ];
-        let [distance_and_bytes, distance, kind_and_seq] = fields;
-        let (words, _) = bytes.as_chunks_mut::<4>();
-        let values = [
-            0,
-            low(distance_and_bytes),
-            low(distance_and_bytes >> 32),
-            low(distance),
-            low(kind_and_seq),
-            low(kind_and_seq >> 32),
-        ];
-        for (word, value) in words.iter_mut().zip(values) {
-            *word = value.to_le_bytes();
+        let lengths = u64::from(self.body_bytes) | distance << 32;
+        let kind_and_seq = u64::from(kind) | self.seq << 8;
+        let fields = (u128::from(lengths) | u128::from(kind_and_seq) << 64).to_le_bytes();
+        let mut head = [0; HEAD];
+        if let Some((checksum, rest)) = head.split_first_chunk_mut() {
+            *checksum = head_checksum(salt, offset, fields, self.guard).to_le_bytes();
+            rest.copy_from_slice(&fields);
         }
-        let checksum = head_checksum(salt, offset, &bytes);
-        if let Some(first) = bytes.first_chunk_mut::<4>() {
-            *first = checksum.to_le_bytes();
-        }
-        bytes
+        head
     }
 
-    /// The head at the start of `bytes`, if a frame of this segment was written at this offset.
+    /// The head at the start of `bytes`, if a frame of this segment was written at this offset:
+    /// its head and its guard are as they were written then.
     pub(in super::super) fn parse(bytes: &[u8], salt: u64, offset: u64) -> Option<Self> {
-        let head: &[u8; 24] = bytes.first_chunk()?;
-        let mut reader = Bytes(head);
+        let mut reader = Bytes(bytes);
         let checksum = reader.u32()?;
-        let body_checksum = reader.u32()?;
+        let fields = reader.array()?;
+        let guard = reader.array()?;
+        if head_checksum(salt, offset, fields, guard) != checksum {
+            return None;
+        }
+        let mut reader = Bytes(&fields);
         let body_bytes = reader.u32()?;
         let distance = u64::from(reader.u32()?) * ALIGN;
         let kind_and_seq = reader.u64()?;
-        if head_checksum(salt, offset, head) != checksum {
-            return None;
-        }
         let [kind, ..] = kind_and_seq.to_le_bytes();
         let frame = Self {
             kind: match kind & !MORE {
                 1 => Kind::Put,
                 2 => Kind::Delete,
                 3 => Kind::Seal,
+                4 => Kind::Entry,
                 _ => return None,
             },
             more: kind & MORE != 0,
             seq: kind_and_seq >> 8,
             body_bytes,
-            body_checksum,
             durable_below: offset.checked_sub(distance)?,
+            guard,
         };
-        (u64::from(body_bytes) <= MAX_BODY_BYTES).then_some(frame)
+        (GUARD_BYTES as u64..=MAX_BODY_BYTES).contains(&body_bytes.into()).then_some(frame)
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
-const fn low(value: u64) -> u32 {
-    value as u32
-}
-
-fn head_checksum(salt: u64, offset: u64, head: &[u8; 24]) -> u32 {
-    let mut checked = [0; 36];
-    let (place, rest) = checked.split_at_mut(16);
-    place.copy_from_slice(&(u128::from(salt) | u128::from(offset) << 64).to_le_bytes());
-    rest.copy_from_slice(head.last_chunk::<20>().unwrap_or(&[0; 20]));
+fn head_checksum(salt: u64, offset: u64, fields: [u8; 16], guard: [u8; GUARD_BYTES]) -> u32 {
+    let place = (u128::from(salt) | u128::from(offset) << 64).to_le_bytes();
+    let mut checked = [0; 16 + 16 + GUARD_BYTES];
+    for (to, from) in checked.iter_mut().zip(place.iter().chain(&fields).chain(&guard)) {
+        *to = *from;
+    }
     crc32(&checked)
-}
-
-/// The last frame of a sealed segment: what should be before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Seal {
-    pub(in super::super) puts: u64,
-    pub(in super::super) deletes: u64,
-    /// The lowest sequence number in the segment; `u64::MAX` if there is none.
-    pub(in super::super) min_seq: u64,
-    /// The highest sequence number in the segment; 0 if there is none.
-    pub(in super::super) max_seq: u64,
-}
-
-impl Seal {
-    pub(in super::super) fn to_bytes(self) -> Vec<u8> {
-        [self.puts, self.deletes, self.min_seq, self.max_seq]
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect()
-    }
-
-    pub(in super::super) fn parse(body: &[u8]) -> Option<Self> {
-        let mut reader = Bytes(body);
-        let seal = Self {
-            puts: reader.u64()?,
-            deletes: reader.u64()?,
-            min_seq: reader.u64()?,
-            max_seq: reader.u64()?,
-        };
-        reader.0.is_empty().then_some(seal)
-    }
 }
 
 #[cfg(test)]
@@ -169,26 +161,59 @@ mod tests {
 
     use super::*;
 
+    const SALT: u64 = 9;
+    const AT: u64 = 4096;
+
+    fn written(frame: &Frame) -> Vec<u8> {
+        [&frame.head(SALT, AT)[..], &frame.guard].concat()
+    }
+
     #[test]
-    fn a_frame_is_valid_in_its_place_only_and_with_all_its_bits() {
-        let frame = Frame {
-            kind: Kind::Delete,
-            more: true,
-            seq: MAX_SEQ,
-            body_bytes: 77,
-            body_checksum: 0xdead_beef,
-            durable_below: 48,
-        };
-        let bytes = frame.to_bytes(9, 4096);
-        assert_eq!(Frame::parse(&bytes, 9, 4096), Some(frame));
-        assert_eq!(frame.total_bytes(), 24 + 80);
-        assert_eq!(Frame::parse(&bytes, 8, 4096), None);
-        assert_eq!(Frame::parse(&bytes, 9, 4104), None);
-        for bit in 0..bytes.len() * 8 {
-            let mut changed = bytes;
-            changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Frame::parse(&changed, 9, 4096), None, "bit {bit}");
+    fn a_frame_is_valid_in_its_place_only_and_with_all_its_bits_and_those_of_its_guard() {
+        for kind in [Kind::Put, Kind::Delete, Kind::Seal, Kind::Entry] {
+            let body = [7; 77];
+            let frame = Frame { more: true, ..Frame::of(kind, MAX_SEQ, 48, &body) };
+            let bytes = written(&frame);
+            assert_eq!(bytes.len(), PROVEN_BYTES);
+            assert_eq!(Frame::parse(&bytes, SALT, AT), Some(frame));
+            assert_eq!(frame.total_bytes(), 104);
+            assert_eq!(Frame::parse(&bytes, SALT - 1, AT), None);
+            assert_eq!(Frame::parse(&bytes, SALT, AT + 8), None);
+            for bit in 0..bytes.len() * 8 {
+                let mut changed = bytes.clone();
+                changed[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(Frame::parse(&changed, SALT, AT), None, "bit {bit}");
+            }
+            for len in 0..bytes.len() {
+                assert_eq!(Frame::parse(&bytes[..len], SALT, AT), None, "cut to {len}");
+            }
         }
-        assert_eq!(Frame::parse(&[0; 24], 0, 0), None);
+        assert_eq!(Frame::parse(&[0; 28], 0, 0), None);
+    }
+
+    #[test]
+    fn a_frame_ends_at_the_alignment_and_is_written_as_long_as_it_says() {
+        for len in 8..64 {
+            let body = vec![7; len];
+            let frame = Frame::of(Kind::Put, 1, AT, &body);
+            let mut out = vec![1; 8];
+            frame.put(&body, SALT, AT, &mut out);
+            assert_eq!(out.len() as u64 - 8, frame.total_bytes());
+            assert!(frame.total_bytes().is_multiple_of(ALIGN) && frame.padding() < 8);
+            let (padding, rest) = (frame.padding(), &out[28 + len..]);
+            assert!(rest.len() == padding && rest.iter().all(|byte| *byte == 0));
+        }
+    }
+
+    #[test]
+    fn a_body_shorter_than_its_guard_or_longer_than_any_is_refused() {
+        let frame = Frame::of(Kind::Put, 1, 48, &[7; 100]);
+        let longest = u32::try_from(MAX_BODY_BYTES).unwrap();
+        for (body_bytes, fine) in
+            [(0, false), (7, false), (8, true), (longest, true), (longest + 1, false)]
+        {
+            let bytes = written(&Frame { body_bytes, ..frame });
+            assert_eq!(Frame::parse(&bytes, SALT, AT).is_some(), fine, "{body_bytes}");
+        }
     }
 }

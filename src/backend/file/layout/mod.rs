@@ -3,15 +3,19 @@
 
 mod delete;
 mod frame;
+mod guard;
 mod head;
 mod manifest;
+mod seal;
 
 pub(super) use delete::{DeleteBody, Scope};
 pub(super) use frame::{
-    ALIGN, FRAME_BYTES, Frame, Kind, MAX_BODY_BYTES, MAX_SEQ, SEAL_BYTES, Seal, padded,
+    ALIGN, FRAME_BYTES, Frame, Kind, MAX_BODY_BYTES, MAX_SEQ, PROVEN_BYTES, frame_bytes,
 };
+pub(super) use guard::{GUARD_BYTES, guard_of, unguarded};
 pub(super) use head::{HEAD_BYTES, Head};
 pub(super) use manifest::{Entry, Manifest};
+pub(super) use seal::{SEAL_BYTES, Seal};
 
 /// The format that this release writes into every file of its own, and the only one it reads.
 pub(super) const FORMAT: u16 = 1;

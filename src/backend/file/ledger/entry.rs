@@ -1,12 +1,12 @@
-//! [`Entry`]: the bodies of the frames in the logs of a ledger.
+//! [`Entry`]: what the frames in the logs of a ledger hold, behind the guards of their bodies.
 
-use super::super::layout::{FRAME_BYTES, padded};
+use super::super::layout::{self, GUARD_BYTES};
 use super::super::wire::Bytes;
 use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, DailyStatistics, Day, Schedule};
 use crate::timestamp::Timestamp;
 
-/// The longest body (inclusive): the longest key and the longest texts take less.
+/// The longest body of a frame (inclusive): the longest key and the longest texts take less.
 pub(super) const MAX_BODY_BYTES: u64 = 256 << 10;
 
 const MARK: u8 = 0;
@@ -32,9 +32,9 @@ pub(super) enum Fact {
     Daily(AggregateKey, Day, DailyStatistics),
 }
 
-/// What a frame with a body of so many bytes takes.
-pub(super) const fn frame_bytes(body_bytes: usize) -> u64 {
-    FRAME_BYTES + padded(body_bytes as u64)
+/// What a frame takes that holds an entry of so many bytes.
+pub(super) const fn frame_bytes(entry_bytes: usize) -> u64 {
+    layout::frame_bytes((GUARD_BYTES + entry_bytes) as u64)
 }
 
 /// The bytes that a schedule takes in its log.
@@ -188,7 +188,7 @@ mod tests {
             for written in [written.clone(), written.version(0)] {
                 written.check().unwrap();
                 let body = audit(&written);
-                assert!(body.len() as u64 <= MAX_BODY_BYTES);
+                assert!((GUARD_BYTES + body.len()) as u64 <= MAX_BODY_BYTES);
                 assert_eq!(Entry::parse(&body), Some(Entry::Audit(written)));
             }
             let cron = "c".repeat(Schedule::MAX_CRON_BYTES);

@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use super::super::disk::{DiskFile, write_all};
 use super::super::fault::io_error;
-use super::super::layout::{Frame, HEAD_BYTES, Head, Kind};
+use super::super::layout::{Frame, HEAD_BYTES, Head, Kind, guard_of};
 use super::super::scan::Scanner;
-use super::entry::{MAX_BODY_BYTES, frame_bytes};
-use crate::checksum::crc32;
+use super::entry::MAX_BODY_BYTES;
 use crate::error::{Error, Retry};
 
 pub(super) const WRITE: &str = "write to the ledger";
@@ -65,29 +64,18 @@ pub(super) fn unknown(what: &Path, error: io::Error) -> Error {
     io_error(WRITE, what, error).with_retry(Retry::Unknown)
 }
 
-/// Adds a frame to `out`, which begins at `start` of the file.
+/// Adds the frame of an entry to `out`, which begins at `start` of the file.
 pub(super) fn put_frame(
     out: &mut Vec<u8>,
     salt: u64,
     start: u64,
     seq: u64,
     durable_below: u64,
-    body: &[u8],
+    entry: &[u8],
 ) {
-    let frame = Frame {
-        kind: Kind::Put,
-        more: false,
-        seq,
-        // Bodies are far below 4 GiB.
-        body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        body_checksum: crc32(body),
-        durable_below,
-    };
-    let at = out.len();
-    out.extend_from_slice(&frame.to_bytes(salt, start + at as u64));
-    out.extend_from_slice(body);
-    let total = usize::try_from(frame_bytes(body.len())).unwrap_or(usize::MAX);
-    out.resize(at.saturating_add(total), 0);
+    let body = [&guard_of(entry), entry].concat();
+    let frame = Frame::of(Kind::Entry, seq, durable_below, &body);
+    frame.put(&body, salt, start + out.len() as u64, out);
 }
 
 /// The head of a log.

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::disk::{Disk, Place, write_file};
-use super::super::fault::{bad_file, corrupt, io_error};
-use super::super::layout::{Frame, HEAD_BYTES, Kind};
+use super::super::fault::{bad_file, bad_frame, corrupt, io_error};
+use super::super::flaw::Flaw;
+use super::super::layout::{Frame, HEAD_BYTES, Kind, unguarded};
 use super::super::open::{absolute, lock_file};
-use super::super::scan::{Step, durable_after};
+use super::super::scan::{Keep, Step, reason_to_keep};
 use super::core::{Core, Found, write_manifest};
 use super::entry::Entry;
 use super::log::{Log, Which, head, parse_head};
@@ -141,15 +142,17 @@ impl Opening<'_> {
             let at = scanner.at;
             match scanner.step().map_err(io)? {
                 Step::Frame(frame, body) => {
-                    let in_order = frame.kind == Kind::Put && !frame.more && frame.seq == next_seq;
-                    let entry = Entry::parse(body).filter(|_| in_order);
+                    let in_order =
+                        frame.kind == Kind::Entry && !frame.more && frame.seq == next_seq;
+                    let entry = Entry::parse(unguarded(body)).filter(|_| in_order);
                     if !entry.is_some_and(|entry| take(&frame, entry)) {
                         return refuse(format!("damaged at offset {at}: no entry of this log"));
                     }
                     next_seq += 1;
                 }
                 Step::End => break None,
-                Step::Bad(why) => break Some(why),
+                Step::Bad(Flaw::Torn(why)) => break Some(why),
+                Step::Bad(flaw) => return Err(bad_frame(OPEN, &path, at, &flaw)),
             }
         };
         let end = scanner.at;
@@ -157,11 +160,17 @@ impl Opening<'_> {
             if end < durable {
                 return refuse(format!("damaged at offset {end}: {why}"));
             }
-            if let Some(after) = durable_after(&*file, head.salt, end, len).map_err(io)? {
-                return refuse(format!(
-                    "damaged at offset {end}: {why}, and a frame at {after} shows that it had \
-                     been whole"
-                ));
+            match reason_to_keep(&*file, head.salt, end, len).map_err(io)? {
+                Some(Keep::Durable(after)) => {
+                    return refuse(format!(
+                        "damaged at offset {end}: {why}, and a frame at {after} shows that it had \
+                         been whole"
+                    ));
+                }
+                Some(Keep::Newer(after, format)) => {
+                    return Err(bad_frame(OPEN, &path, after, &Flaw::Newer(format)));
+                }
+                None => {}
             }
             file.set_len(end).map_err(io)?;
         }

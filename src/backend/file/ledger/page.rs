@@ -2,7 +2,8 @@
 
 use std::sync::PoisonError;
 
-use super::super::fault::{corrupt, io_error};
+use super::super::fault::{bad_frame, corrupt, io_error};
+use super::super::layout::unguarded;
 use super::super::scan::Step;
 use super::core::Core;
 use super::entry::Entry;
@@ -36,21 +37,18 @@ impl Core {
         let (mut items, mut bytes) = (Vec::new(), 0);
         while items.len() < limit && bytes < PAGE_BYTES {
             let at = scanner.at;
-            let damaged = |why: &str| {
-                let why = format!("damaged at offset {at}: {why}");
-                corrupt(READ, &self.audit_path, why)
-            };
             let io = |error| io_error(READ, &self.audit_path, error);
             let (frame, body) = match scanner.step().map_err(io)? {
                 Step::Frame(frame, body) => (frame, body),
                 Step::End => return Ok(Page::new(items, None)),
-                Step::Bad(why) => return Err(damaged(why)),
+                Step::Bad(flaw) => return Err(bad_frame(READ, &self.audit_path, at, &flaw)),
             };
             if frame.seq <= after {
                 continue;
             }
-            let Some(Entry::Audit(entry)) = Entry::parse(body) else {
-                return Err(damaged("no entry of an audit trail"));
+            let Some(Entry::Audit(entry)) = Entry::parse(unguarded(body)) else {
+                let why = format!("damaged at offset {at}: no entry of an audit trail");
+                return Err(corrupt(READ, &self.audit_path, why));
             };
             if key.is_none_or(|key| *key == entry.key) {
                 bytes += frame.total_bytes();

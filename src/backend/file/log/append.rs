@@ -9,7 +9,7 @@ use super::super::core::Core;
 use super::super::disk::write_all;
 use super::super::fault::io_error;
 use super::super::index::Place;
-use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ, padded};
+use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ};
 use super::super::names;
 use super::super::segment::Segment;
 use super::plan::{Effect, Plan, Planned};
@@ -157,20 +157,13 @@ fn encode(active: &Active, frames: &[Planned], mut seq: u64, scratch: &mut Vec<u
     let mut offset = active.end;
     let mut offsets = Vec::with_capacity(frames.len());
     for planned in frames {
-        let frame = Frame {
-            kind: planned.kind,
-            more: planned.more,
-            seq,
-            body_bytes: u32::try_from(planned.body.len()).unwrap_or(u32::MAX),
-            body_checksum: planned.checksum,
-            durable_below,
-        };
-        scratch.extend_from_slice(&frame.to_bytes(active.segment.salt, offset));
+        let frame = Frame::of(planned.kind, seq, durable_below, &planned.body);
+        let frame = Frame { more: planned.more, ..frame };
+        scratch.extend_from_slice(&frame.head(active.segment.salt, offset));
         if planned.body.len() <= COPIED {
             scratch.extend_from_slice(&planned.body);
         }
-        let padding = padded(planned.body.len() as u64) - planned.body.len() as u64;
-        scratch.extend(std::iter::repeat_n(0, usize::try_from(padding).unwrap_or(0)));
+        scratch.resize(scratch.len() + frame.padding(), 0);
         offsets.push(offset);
         offset += frame.total_bytes();
         seq += 1;

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
 use super::super::index::{Item, Place};
-use super::super::layout::{FRAME_BYTES, Kind, SEAL_BYTES, Scope, padded};
+use super::super::layout::{Kind, SEAL_BYTES, Scope, frame_bytes};
 use super::super::tag::Tag;
 use super::append::Written;
 use super::flight::Flight;
@@ -261,7 +261,7 @@ impl Core {
     /// Counts a snapshot as dead that has left the index.
     fn forget(&self, item: &Item) {
         if let Some(segment) = self.segments.get(item.place.slot) {
-            segment.drop_live(FRAME_BYTES + padded(item.place.len.into()));
+            segment.drop_live(frame_bytes(item.place.len.into()));
         }
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::core::Core;
 use super::super::fault::{corrupt, io_error};
 use super::super::index::Item;
-use super::super::layout::{FRAME_BYTES, Kind, Scope, padded};
+use super::super::layout::{FRAME_BYTES, Kind, Scope, frame_bytes};
 use super::super::names;
 use super::super::tag::Tag;
 use super::{Answer, DeleteItem, PutItem};
@@ -35,7 +35,6 @@ pub(super) struct Planned {
     pub(super) kind: Kind,
     pub(super) more: bool,
     pub(super) body: Bytes,
-    pub(super) checksum: u32,
     pub(super) tag: Tag,
     pub(super) effect: Effect,
 }
@@ -84,7 +83,7 @@ impl Plan {
 
 impl Planned {
     pub(super) fn total_bytes(&self) -> u64 {
-        FRAME_BYTES + padded(self.body.len() as u64)
+        frame_bytes(self.body.len() as u64)
     }
 }
 
@@ -121,7 +120,6 @@ impl Core {
                 kind: Kind::Put,
                 more: true,
                 body: item.record.into_bytes(),
-                checksum: item.checksum,
                 tag: item.tag,
                 effect: Effect::Put { id: item.id, generation: item.generation },
             });
@@ -172,7 +170,6 @@ impl Core {
                 kind: Kind::Delete,
                 more: true,
                 body: item.body,
-                checksum: item.checksum,
                 tag: item.tag,
                 effect: Effect::Delete { scope: item.scope, work },
             });

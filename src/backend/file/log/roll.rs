@@ -13,7 +13,6 @@ use super::super::layout::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
 use super::super::names;
 use super::super::segment::Segment;
 use super::{Active, Log, Prepared, zero};
-use crate::checksum::crc32;
 use crate::error::{Error, ErrorKind};
 
 /// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
@@ -25,15 +24,9 @@ pub(in super::super) fn encode_seal(
     durable_below: u64,
 ) -> Vec<u8> {
     let body = seal.to_bytes();
-    let frame = Frame {
-        kind: Kind::Seal,
-        more: false,
-        seq,
-        body_bytes: u32::try_from(body.len()).unwrap_or(u32::MAX),
-        body_checksum: crc32(&body),
-        durable_below,
-    };
-    [&frame.to_bytes(salt, offset), body.as_slice()].concat()
+    let mut bytes = Vec::new();
+    Frame::of(Kind::Seal, seq, durable_below, &body).put(&body, salt, offset, &mut bytes);
+    bytes
 }
 
 impl Core {

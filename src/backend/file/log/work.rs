@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::super::layout::{FRAME_BYTES, Scope, padded};
+use super::super::layout::{Scope, frame_bytes};
 use super::super::tag::Tag;
 use crate::envelope::Record;
 use crate::snapshot_id::SnapshotId;
@@ -15,7 +15,6 @@ pub(in super::super) struct PutItem {
     /// The number of the generation in this store.
     pub(in super::super) generation: u32,
     pub(in super::super) record: Record,
-    pub(in super::super) checksum: u32,
 }
 
 /// A delete.
@@ -23,7 +22,6 @@ pub(in super::super) struct DeleteItem {
     pub(in super::super) tag: Tag,
     pub(in super::super) scope: Scope,
     pub(in super::super) body: Bytes,
-    pub(in super::super) checksum: u32,
 }
 
 /// What one call wants written: all of it, or nothing.
@@ -42,7 +40,7 @@ pub(in super::super) enum Answer {
 impl Work {
     /// The bytes it may take in the log.
     pub(in super::super) fn bytes(&self) -> u64 {
-        let framed = |len: usize| FRAME_BYTES + padded(len as u64);
+        let framed = |len: usize| frame_bytes(len as u64);
         match self {
             Self::Put { items, .. } => {
                 items.iter().map(|item| framed(item.record.as_bytes().len())).sum()

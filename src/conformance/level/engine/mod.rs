@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::backend::memory::MemoryEvents;
 use crate::clock::ManualClock;
 use crate::compress::Compression;
-use crate::conformance::case::{Context, cases};
+use crate::conformance::case::{Context, cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::at;
@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, Loaded, SnapshotManager};
 use crate::retention::keep_last;
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{PutOptions, Query};
 use crate::trigger::every_events;
@@ -187,8 +188,8 @@ async fn repaired(cx: &mut Context) -> Result<(), Stop> {
 }
 
 async fn damaged(cx: &mut Context) -> Result<(), Stop> {
-    let store = cx.open().await?;
-    let world = history(cx, &store, 20).await?;
+    let mut store = cx.open().await?;
+    let mut world = history(cx, &store, 20).await?;
     for version in [20, 13] {
         world.snapshot(version).await?;
         let query = Query::latest(&world.key, world.engine.generation()).at_most(version);
@@ -198,8 +199,18 @@ async fn damaged(cx: &mut Context) -> Result<(), Stop> {
             *last ^= 0x20;
         }
         let options = PutOptions::default().replace(true);
-        // The header is whole, so a store takes it; if not, other cases say so.
-        let _ = store.try_put(vec![Record::from_bytes(bytes)], options).await?;
+        let answer = store.try_put(vec![Record::from_bytes(bytes)], options).await?;
+        if answer.is_err() {
+            // It verifies what it is given: the damage has to come from behind its back.
+            let events = world.events.clone();
+            let id = SnapshotId { generation: world.engine.generation(), version };
+            let key = world.key.clone();
+            drop((world, store));
+            needs(cx.site.damage(&key, id).await?, "Site::damage")?;
+            store = cx.again("C-22", "open a store with a damaged snapshot").await?;
+            world = World::new(&store, events)?;
+        }
+        let query = Query::latest(&world.key, world.engine.generation()).at_most(version);
         store.blaming("C-22").get(query).await?;
         world.all_is_right(20).await?;
     }

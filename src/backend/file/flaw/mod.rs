@@ -1,0 +1,74 @@
+//! [`Flaw`]: why a frame cannot be used, and whether a crash may have left it like that.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use super::layout::{Frame, Kind, guard_of, unguarded};
+use crate::envelope::{Header, Record, Reject};
+
+/// Why there is no frame of use at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Flaw {
+    /// Bytes are missing or changed: what a write that was cut short can leave, or damage.
+    Torn(&'static str),
+    /// It was written as it is, and not by this code: no crash leaves this, so it is never cut off.
+    Written(String),
+    /// A record of a newer format: the frame's head has proven that. It is for a newer release.
+    Newer(u8),
+}
+
+impl Flaw {
+    /// What the guard shows, which the head of the frame has proven: whether the body is of another
+    /// writer, be it whole or not.
+    pub(super) fn of_guard(frame: &Frame) -> Option<Self> {
+        if frame.kind != Kind::Put {
+            let [a, b, c, d, ..] = frame.guard;
+            let foreign = [a, b, c, d] != [0; 4];
+            return foreign.then(|| Self::Written("a frame's guard is none".into()));
+        }
+        match Header::parse(&frame.guard) {
+            Err(Reject::NewerFormat(format @ 1..)) => Some(Self::Newer(format)),
+            Err(reject @ (Reject::Foreign | Reject::NewerFormat(_))) => {
+                Some(Self::Written(format!("the record is not valid: {reject}")))
+            }
+            // It goes on behind the guard.
+            _ => None,
+        }
+    }
+
+    /// What is wrong with the `body` of a frame whose head is whole.
+    pub(super) fn of(frame: &Frame, body: &[u8]) -> Option<Self> {
+        if let Some(flaw) = Self::of_guard(frame) {
+            return Some(flaw);
+        }
+        if body.len() as u64 != u64::from(frame.body_bytes) {
+            return Some(Self::Torn("a frame's body has another length than its head says"));
+        }
+        if frame.kind != Kind::Put {
+            let whole = guard_of(unguarded(body)) == frame.guard;
+            return (!whole).then_some(Self::Torn("the checksum of a frame's body does not match"));
+        }
+        let reject = Record::check(body).err()?;
+        if Record::was_written_so(body, &reject) {
+            return Some(Self::Written(format!("the record is not valid: {reject}")));
+        }
+        Some(Self::Torn(match reject {
+            Reject::PayloadChecksum => "the checksum of a record's payload does not match",
+            _ => "the header of a record is damaged",
+        }))
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Torn(why) => f.write_str(why),
+            Self::Written(why) => f.write_str(why),
+            Self::Newer(format) => {
+                write!(f, "the record's format {format} is newer than this release of snapfold")
+            }
+        }
+    }
+}
