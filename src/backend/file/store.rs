@@ -6,32 +6,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
-use async_trait::async_trait;
-
 use super::backup::BackedUp;
 use super::blocking::blocking;
 use super::compact::Compacted;
-use super::config::{Durability, FileStoreConfig};
+use super::config::FileStoreConfig;
 use super::core::Core;
 use super::disk::{Disk, RealDisk};
-use super::encode::MAX_PART_BYTES;
 use super::inspect::{Inspection, Verification};
 use super::keeper::Keeper;
-use super::layout::MAX_BODY_BYTES;
 use super::log::{Answer, Work};
 use super::open;
 use super::queue::Queue;
 use super::read::{Patience, Unread};
 use super::repair::RepairReport;
+use super::stats::FileStoreStats;
 use super::submitted::Submitted;
-use crate::envelope::{Record, SnapshotMeta};
+use crate::envelope::Record;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::snapshot_id::SnapshotId;
-use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
-};
+use crate::store::{Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 
 /// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
 ///
@@ -39,8 +32,9 @@ use crate::store::{
 /// version). One process at a time may have a directory open; any number of threads and tasks
 /// may use the handle. Clones are cheap and share the store.
 ///
-/// - What was put is synced before the put returns ([`Durability::Sync`]). Puts that wait at the
-///   same time share one sync.
+/// - What was put is synced before the put returns
+///   ([`Durability::Sync`](crate::Durability::Sync)). Puts that wait at the same time share one
+///   sync.
 /// - A crash at any moment loses nothing that was acknowledged, and leaves nothing of the rest.
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
 ///   store again finds out what the disk holds.
@@ -70,22 +64,16 @@ use crate::store::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct FileStore(Arc<Shared>);
+pub struct FileStore(pub(super) Arc<Shared>);
 
-struct Shared {
-    core: Arc<Core>,
+pub(super) struct Shared {
+    pub(super) core: Arc<Core>,
     queue: Arc<Queue>,
     // Stopped in this order, before the core is closed.
     keeper: Option<Keeper>,
     writers: Vec<JoinHandle<()>>,
 }
 
-/// Records of up to this size are read, if they are in memory, on the thread that asks.
-const INLINE_READ_BYTES: u32 = 256 << 10;
-/// Pages of up to this many items are read, if they are in memory, on the thread that asks.
-const INLINE_PAGE_ITEMS: usize = 64;
-/// Puts of more bytes than this are encoded on a thread that may block.
-const INLINE_PUT_BYTES: usize = 1 << 20;
 /// Threads that write what tasks queue: one can write a group while the other syncs the one before.
 const WRITERS: usize = 2;
 /// The deletes of one batch when many are made at once.
@@ -138,7 +126,7 @@ impl FileStore {
         self.0.core.dir()
     }
 
-    /// [`put`](SnapshotStore::put) for threads: blocks until all is durable.
+    /// [`put`](crate::SnapshotStore::put) for threads: blocks until all is durable.
     ///
     /// # Errors
     /// As for `put`; `InvalidInput` also for a record that does not verify.
@@ -168,7 +156,7 @@ impl FileStore {
         Ok(async move { submitted.await.map(outcomes) })
     }
 
-    /// [`get`](SnapshotStore::get) for threads: blocks while the disk is read.
+    /// [`get`](crate::SnapshotStore::get) for threads: blocks while the disk is read.
     ///
     /// # Errors
     /// As for `get`.
@@ -176,7 +164,7 @@ impl FileStore {
         self.0.core.get(Patience::Unlimited, &query).map_err(failure)
     }
 
-    /// [`delete`](SnapshotStore::delete) for threads: blocks until it is durable.
+    /// [`delete`](crate::SnapshotStore::delete) for threads: blocks until it is durable.
     ///
     /// # Errors
     /// As for `delete`.
@@ -300,142 +288,9 @@ impl FileStore {
     ///
     /// # Errors
     /// `Store`, `OutOfSpace`: the last sync or the manifest failed. It is closed all the same, and
-    /// what was acknowledged under [`Durability::Sync`] is durable.
+    /// what was acknowledged under [`Durability::Sync`](crate::Durability::Sync) is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        at_once: Option<Patience>,
-        read: impl Fn(&Core, Patience) -> Result<T, Unread> + Send + 'static,
-    ) -> Result<T, Error> {
-        if let Some(patience) = at_once {
-            match read(&self.0.core, patience) {
-                Ok(value) => return Ok(value),
-                Err(Unread::Failed(error)) => return Err(error),
-                Err(Unread::WouldWait) => {}
-            }
-        }
-        let core = Arc::clone(&self.0.core);
-        blocking(move || read(&core, Patience::Unlimited).map_err(failure)).await
-    }
-}
-
-#[async_trait]
-impl SnapshotStore for FileStore {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities::new("file")
-            .durable(self.0.core.config.durability == Durability::Sync)
-            .atomic_batches(true)
-            .max_record_bytes(MAX_BODY_BYTES)
-            .max_key_bytes(MAX_PART_BYTES as u64)
-    }
-
-    async fn put(
-        &self,
-        records: Vec<Record>,
-        options: PutOptions,
-    ) -> Result<Vec<PutOutcome>, Error> {
-        let bytes: usize = records.iter().map(|record| record.as_bytes().len()).sum();
-        let work = if bytes <= INLINE_PUT_BYTES {
-            self.0.core.put_work(records, options)?
-        } else {
-            let core = Arc::clone(&self.0.core);
-            blocking(move || core.put_work(records, options)).await?
-        };
-        self.0.submit(work).await.map(outcomes)
-    }
-
-    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
-        let core = &self.0.core;
-        match core.get(Patience::None(INLINE_READ_BYTES), &query) {
-            Ok(lookup) => return Ok(lookup),
-            Err(Unread::Failed(error)) => return Err(error),
-            Err(Unread::WouldWait) => {}
-        }
-        let (key, query) = (query.key.clone(), Owned::from(&query));
-        self.read(None, move |core, patience| core.get(patience, &query.of(&key))).await
-    }
-
-    async fn list(
-        &self,
-        request: ListRequest<'_>,
-    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
-        let key = request.key.clone();
-        let ListRequest { at_most, at_least, after, limit, .. } = request;
-        let at_once = inline_page(limit);
-        self.read(at_once, move |core, patience| {
-            let request = ListRequest { after, ..ListRequest::new(&key) };
-            core.list(patience, &request.at_most(at_most).at_least(at_least).limit(limit))
-        })
-        .await
-    }
-
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
-        // A filter may pass over any number of aggregates before a page is full.
-        let filtered = request.tenant.is_some() || request.kind.is_some();
-        let at_once = if filtered { None } else { inline_page(request.limit) };
-        let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));
-        let (after, limit) = (request.after.cloned(), request.limit);
-        self.read(at_once, move |core, patience| {
-            let request = KeysRequest {
-                tenant: tenant.as_deref(),
-                kind: kind.as_deref(),
-                after: after.as_ref(),
-                limit,
-            };
-            core.keys(patience, &request)
-        })
-        .await
-    }
-
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        match self.0.core.delete_work(key, selection)? {
-            Some(work) => self.0.submit(work).await.map(deleted),
-            None => Ok(Deleted::default()),
-        }
-    }
-}
-
-/// How much a [`FileStore`] holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct FileStoreStats {
-    /// The number of aggregates with snapshots.
-    pub aggregates: u64,
-    /// The number of snapshots.
-    pub snapshots: u64,
-    /// The number of files of the log.
-    pub segments: u64,
-    /// The bytes of the log, live and dead.
-    pub log_bytes: u64,
-    /// The bytes that the snapshots take in the log.
-    pub live_bytes: u64,
-    /// The bytes of memory that the index takes.
-    pub index_memory_bytes: u64,
-}
-
-/// A query without its key.
-struct Owned {
-    generation: crate::generation::Generation,
-    at_most: u64,
-    as_of: Option<crate::timestamp::Timestamp>,
-}
-
-impl From<&Query<'_>> for Owned {
-    fn from(query: &Query<'_>) -> Self {
-        Self { generation: query.generation, at_most: query.at_most, as_of: query.as_of }
-    }
-}
-
-impl Owned {
-    fn of<'a>(&self, key: &'a AggregateKey) -> Query<'a> {
-        let query = Query::latest(key, self.generation).at_most(self.at_most);
-        match self.as_of {
-            Some(time) => query.as_of(time),
-            None => query,
-        }
     }
 }
 
@@ -444,7 +299,7 @@ impl Shared {
         self.queue.write(&self.core, work)
     }
 
-    fn submit(&self, work: Work) -> Submitted {
+    pub(super) fn submit(&self, work: Work) -> Submitted {
         let (answer, started) = self.queue.submit(work);
         Submitted::new(Arc::clone(&self.queue), answer, started)
     }
@@ -469,11 +324,7 @@ impl fmt::Debug for FileStore {
     }
 }
 
-fn inline_page(limit: usize) -> Option<Patience> {
-    (limit <= INLINE_PAGE_ITEMS).then_some(Patience::None(INLINE_READ_BYTES))
-}
-
-fn outcomes(answer: Answer) -> Vec<PutOutcome> {
+pub(super) fn outcomes(answer: Answer) -> Vec<PutOutcome> {
     match answer {
         Answer::Put(outcomes) => outcomes,
         Answer::Delete(_) => Vec::new(),
@@ -481,14 +332,14 @@ fn outcomes(answer: Answer) -> Vec<PutOutcome> {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
-fn deleted(answer: Answer) -> Deleted {
+pub(super) fn deleted(answer: Answer) -> Deleted {
     match answer {
         Answer::Delete(deleted) => deleted,
         Answer::Put(_) => Deleted::default(),
     }
 }
 
-fn failure(unread: Unread) -> Error {
+pub(super) fn failure(unread: Unread) -> Error {
     match unread {
         Unread::Failed(error) => error,
         // Does not come from a read that may wait.

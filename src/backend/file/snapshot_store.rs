@@ -1,0 +1,151 @@
+//! [`FileStore`] as a [`SnapshotStore`]: what tasks call. Nothing here blocks the thread of a task.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::blocking::blocking;
+use super::config::Durability;
+use super::core::Core;
+use super::encode::MAX_PART_BYTES;
+use super::layout::MAX_BODY_BYTES;
+use super::read::{Patience, Unread};
+use super::store::{FileStore, deleted, failure, outcomes};
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::Error;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{
+    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
+    Query, Selection, SnapshotStore,
+};
+use crate::timestamp::Timestamp;
+
+/// Records of up to this size are read, if they are in memory, on the thread that asks.
+const INLINE_READ_BYTES: u32 = 256 << 10;
+/// Pages of up to this many items are read, if they are in memory, on the thread that asks.
+const INLINE_PAGE_ITEMS: usize = 64;
+/// Puts of more bytes than this are encoded on a thread that may block.
+const INLINE_PUT_BYTES: usize = 1 << 20;
+
+#[async_trait]
+impl SnapshotStore for FileStore {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::new("file")
+            .durable(self.0.core.config.durability == Durability::Sync)
+            .atomic_batches(true)
+            .max_record_bytes(MAX_BODY_BYTES)
+            .max_key_bytes(MAX_PART_BYTES as u64)
+    }
+
+    async fn put(
+        &self,
+        records: Vec<Record>,
+        options: PutOptions,
+    ) -> Result<Vec<PutOutcome>, Error> {
+        let bytes: usize = records.iter().map(|record| record.as_bytes().len()).sum();
+        let work = if bytes <= INLINE_PUT_BYTES {
+            self.0.core.put_work(records, options)?
+        } else {
+            let core = Arc::clone(&self.0.core);
+            blocking(move || core.put_work(records, options)).await?
+        };
+        self.0.submit(work).await.map(outcomes)
+    }
+
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
+        let core = &self.0.core;
+        match core.get(Patience::None(INLINE_READ_BYTES), &query) {
+            Ok(lookup) => return Ok(lookup),
+            Err(Unread::Failed(error)) => return Err(error),
+            Err(Unread::WouldWait) => {}
+        }
+        let (key, query) = (query.key.clone(), Owned::from(&query));
+        self.read(None, move |core, patience| core.get(patience, &query.of(&key))).await
+    }
+
+    async fn list(
+        &self,
+        request: ListRequest<'_>,
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let key = request.key.clone();
+        let ListRequest { at_most, at_least, after, limit, .. } = request;
+        let at_once = inline_page(limit);
+        self.read(at_once, move |core, patience| {
+            let request = ListRequest { after, ..ListRequest::new(&key) };
+            core.list(patience, &request.at_most(at_most).at_least(at_least).limit(limit))
+        })
+        .await
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
+        // A filter may pass over any number of aggregates before a page is full.
+        let filtered = request.tenant.is_some() || request.kind.is_some();
+        let at_once = if filtered { None } else { inline_page(request.limit) };
+        let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));
+        let (after, limit) = (request.after.cloned(), request.limit);
+        self.read(at_once, move |core, patience| {
+            let request = KeysRequest {
+                tenant: tenant.as_deref(),
+                kind: kind.as_deref(),
+                after: after.as_ref(),
+                limit,
+            };
+            core.keys(patience, &request)
+        })
+        .await
+    }
+
+    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+        match self.0.core.delete_work(key, selection)? {
+            Some(work) => self.0.submit(work).await.map(deleted),
+            None => Ok(Deleted::default()),
+        }
+    }
+}
+
+impl FileStore {
+    async fn read<T: Send + 'static>(
+        &self,
+        at_once: Option<Patience>,
+        read: impl Fn(&Core, Patience) -> Result<T, Unread> + Send + 'static,
+    ) -> Result<T, Error> {
+        if let Some(patience) = at_once {
+            match read(&self.0.core, patience) {
+                Ok(value) => return Ok(value),
+                Err(Unread::Failed(error)) => return Err(error),
+                Err(Unread::WouldWait) => {}
+            }
+        }
+        let core = Arc::clone(&self.0.core);
+        blocking(move || read(&core, Patience::Unlimited).map_err(failure)).await
+    }
+}
+
+/// A query without its key.
+struct Owned {
+    generation: Generation,
+    at_most: u64,
+    as_of: Option<Timestamp>,
+}
+
+impl From<&Query<'_>> for Owned {
+    fn from(query: &Query<'_>) -> Self {
+        Self { generation: query.generation, at_most: query.at_most, as_of: query.as_of }
+    }
+}
+
+impl Owned {
+    fn of<'a>(&self, key: &'a AggregateKey) -> Query<'a> {
+        let query = Query::latest(key, self.generation).at_most(self.at_most);
+        match self.as_of {
+            Some(time) => query.as_of(time),
+            None => query,
+        }
+    }
+}
+
+fn inline_page(limit: usize) -> Option<Patience> {
+    (limit <= INLINE_PAGE_ITEMS).then_some(Patience::None(INLINE_READ_BYTES))
+}
