@@ -73,8 +73,9 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
         Hybrid, HybridSource, Inspection, MemoryLedger, PostgresEvents, PostgresHybrid,
         PostgresMigrations, PostgresOptions, PostgresStore, Problem, PruneProgress, RepairReport,
         Schedule, ScheduleStore, SegmentInfo, StatisticsStore, Tail, TenantBinding, Verification,
+        ZeroAhead,
     };
-    crosses_threads::<(FileStore, FileStoreConfig, FileStoreStats, Durability)>();
+    crosses_threads::<(FileStore, FileStoreConfig, FileStoreStats, Durability, ZeroAhead)>();
     crosses_threads::<(BackedUp, Compacted, Inspection, Problem, RepairReport)>();
     crosses_threads::<(SegmentInfo, Verification)>();
     crosses_threads::<(PostgresStore, PostgresOptions, PostgresEvents<Account>)>();
