@@ -45,8 +45,8 @@ struct State {
     /// One of the store's own threads is to take the lead, which is held for it.
     called: bool,
     stopped: bool,
-    /// How many works the last group had: as many may be about to come again.
-    last_group: usize,
+    /// How many works the next group may have, if those that were answered last come again.
+    expected: usize,
 }
 
 /// Work that is written together.
@@ -71,6 +71,11 @@ struct First {
 }
 
 impl State {
+    /// How many works are queued.
+    fn waiting(&self) -> usize {
+        self.groups.iter().map(|group| group.works.len()).sum()
+    }
+
     /// Adds `work` to the last group; returns its number there.
     fn push(&mut self, work: Work) -> (&mut Group, usize) {
         let bytes = work.bytes();
@@ -95,7 +100,7 @@ impl Queue {
             led: false,
             called: false,
             stopped: false,
-            last_group: 0,
+            expected: 0,
         };
         Self { state: Mutex::new(state), called: Condvar::new() }
     }
@@ -202,7 +207,11 @@ impl Queue {
         });
         let leads = guard.leads;
         if let Some(group) = guard.group.take() {
-            group.answer(std::mem::take(&mut committed.answers));
+            let answers = std::mem::take(&mut committed.answers);
+            let mut state = self.state();
+            state.expected = answers.len() + state.waiting();
+            drop(state);
+            group.answer(answers);
         }
         drop(guard);
         drop(committed);
@@ -212,18 +221,19 @@ impl Queue {
 
     fn take_group(&self) -> Option<Group> {
         let mut state = self.state();
-        let waiting = |state: &State| state.groups.front().map_or(0, |group| group.works.len());
-        // Those of the last group tend to come again together: a little patience saves a sync.
-        let expected = state.last_group;
-        if expected > 1 && state.groups.len() == 1 && waiting(&state) < expected {
+        // Callers that were just answered tend to come again at once, and to be as many: a little
+        // patience saves a sync. What is full already waits for nobody.
+        if state.expected > 1 {
             let until = Instant::now() + LINGER;
-            while state.groups.len() == 1 && waiting(&state) < expected && Instant::now() < until {
+            while state.groups.len() == 1
+                && state.waiting() < state.expected
+                && Instant::now() < until
+            {
                 drop(state);
                 thread::yield_now();
                 state = self.state();
             }
         }
-        state.last_group = waiting(&state);
         state.groups.pop_front()
     }
 

@@ -94,3 +94,17 @@ fn a_panic_answers_the_threads_and_tasks_of_the_group_and_those_behind_it() {
     });
     assert!(!queue.state().led && queue.state().groups.is_empty());
 }
+
+#[test]
+fn those_who_were_answered_and_those_who_wait_are_expected_to_come_together() {
+    let (core, queue) = (core(&SimDisk::new(1)), Queue::new());
+    queue.state().led = true;
+    let _first = queue.submit(put(&core, 1));
+    // What follows is in a group of its own.
+    queue.state().groups[0].bytes = GROUP_BYTES;
+    let _others = [2, 3].map(|version| queue.submit(put(&core, version)));
+    assert!(queue.lead(&core));
+    assert_eq!(queue.state().expected, 3);
+    assert!(queue.lead(&core));
+    assert_eq!(queue.state().expected, 2);
+}
