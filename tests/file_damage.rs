@@ -327,6 +327,28 @@ fn a_newer_format_is_refused_by_name() {
     }
 }
 
+/// The defect: a repair by the older release left the newer segment out, and the store opened
+/// without its snapshots.
+#[test]
+fn a_segment_of_a_newer_format_is_left_to_a_newer_release() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut files = store(dir.path());
+    let segment = files.get_mut("00000001.seg").unwrap();
+    segment[6] = 9;
+    let sum = crc32fast::hash(&segment[..44]);
+    segment[44..48].copy_from_slice(&sum.to_le_bytes());
+    write(dir.path(), &files);
+    for error in [open(dir.path()).unwrap_err(), FileStore::repair(dir.path()).unwrap_err()] {
+        assert_eq!(error.kind(), ErrorKind::Unsupported);
+        let text = error.to_string();
+        assert!(text.contains("format 9") && text.contains("00000001.seg"), "{text}");
+    }
+    let after = read(dir.path());
+    for name in ["MANIFEST", "00000001.seg", "00000002.seg"] {
+        assert!(after[name] == files[name], "{name}");
+    }
+}
+
 #[tokio::test]
 async fn ids_of_every_length_and_byte_are_kept_apart_and_longer_ones_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -55,8 +55,11 @@ impl<'a> Header<'a> {
         if [m0, m1, m2] != MAGIC {
             return Err(Reject::Foreign);
         }
-        if format != FORMAT {
-            return Err(Reject::NewerFormat(format));
+        match format {
+            FORMAT => {}
+            // There never was one.
+            0 => return Err(Reject::Foreign),
+            _ => return Err(Reject::NewerFormat(format)),
         }
         let checksum = reader.u32()?;
         let payload_checksum = reader.u32()?;
@@ -85,7 +88,7 @@ impl<'a> Header<'a> {
         };
         let extensions = reader.0;
         if ChecksumId::from_byte(algorithm) != ChecksumId::CRC32 {
-            return Err(Reject::Malformed("the checksum algorithm is unknown"));
+            return Err(Reject::NeedsOther("a checksum algorithm of a newer release"));
         }
         if version == 0 {
             return Err(Reject::Malformed("the version is 0"));

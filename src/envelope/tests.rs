@@ -337,7 +337,10 @@ fn newer_formats_and_unknown_critical_extensions_are_refused_and_others_skipped(
     let whole = builder().build(RAW).unwrap();
     let mut newer = whole.as_bytes().to_vec();
     newer[3] = 2;
-    assert_eq!(open(&Record::from_bytes(newer)), Err(Reject::NewerFormat(2)));
+    assert_eq!(open(&Record::from_bytes(newer.clone())), Err(Reject::NewerFormat(2)));
+    // Not newer, but none.
+    newer[3] = 0;
+    assert_eq!(open(&Record::from_bytes(newer)), Err(Reject::Foreign));
     assert_eq!(open(&Record::from_bytes(vec![0; 200])), Err(Reject::Foreign));
 
     for (tag, fine) in [(0x7f, true), (0xff, false)] {

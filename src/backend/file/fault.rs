@@ -61,7 +61,7 @@ pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw:
     match flaw {
         Flaw::Torn(why) => corrupt(operation, what, format!("damaged at offset {offset}: {why}")),
         Flaw::Written(why) => corrupt(operation, what, format!("{why}, at offset {offset}")),
-        Flaw::Newer(_) => {
+        Flaw::Newer(_) | Flaw::Needs(_) => {
             let message = format!("{}: {flaw}, at offset {offset}", what.display());
             Error::new(ErrorKind::Unsupported, operation, message)
         }

@@ -1,7 +1,8 @@
 //! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
 //! file, and what a scan of a segment yields.
 
-use super::layout::{FORMAT, HEAD_BYTES, Scope, frame_bytes};
+use super::index::Place;
+use super::layout::{FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_SEQ, Scope, frame_bytes};
 use super::tag::Tag;
 use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
@@ -102,6 +103,12 @@ impl Hints {
         self.covered = mark.covered;
     }
 
+    /// A lie, for tests.
+    #[cfg(test)]
+    pub(super) fn pretend_to_cover(&mut self, bytes: u64) {
+        self.covered = bytes;
+    }
+
     /// Adds the put that follows what is covered.
     pub(super) fn push_put(&mut self, seq: u64, body_bytes: u32, tag: Tag, id: SnapshotId) {
         let generation = self.generation(id.generation);
@@ -196,6 +203,13 @@ impl Hints {
                 }
                 _ => return None,
             };
+            // No frame is like that, and the index could not hold it.
+            if seq > MAX_SEQ
+                || u64::from(body_bytes) > MAX_BODY_BYTES
+                || offset >= Place::MAX_OFFSET
+            {
+                return None;
+            }
             each(Hint { offset, seq, body_bytes, tag, what });
             offset = offset.checked_add(frame_bytes(body_bytes.into()))?;
         }
@@ -367,6 +381,23 @@ mod tests {
                 }
                 assert_eq!(all(&hints), expected, "seed {seed}");
             }
+        }
+    }
+
+    #[test]
+    fn numbers_that_no_frame_has_are_no_entry() {
+        let longest = u32::try_from(MAX_BODY_BYTES).unwrap();
+        for (seq, body_bytes, fine) in
+            [(MAX_SEQ, longest, true), (MAX_SEQ + 1, 100, false), (1, longest + 1, false)]
+        {
+            let mut hints = Hints::new();
+            hints.push_put(seq, body_bytes, Tag::default(), of(1, 5));
+            assert_eq!(hints.read(|_| ()).is_some(), fine, "{seq}, {body_bytes}");
+            hints.push_put(1, longest, Tag::default(), of(1, 5));
+            assert_eq!(hints.read(|_| ()).is_some(), fine);
+            // It begins where no segment goes on.
+            hints.push_put(2, 8, Tag::default(), of(1, 5));
+            assert!(hints.read(|_| ()).is_none());
         }
     }
 

@@ -109,7 +109,7 @@ fn load<'a>(
     let from_file = hints.is_some();
     let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
     if entry.sealed && from_file {
-        if hints.covered() + SEAL_BYTES == entry.bytes {
+        if entry.bytes.checked_sub(SEAL_BYTES) == Some(hints.covered()) {
             let loaded = Loaded {
                 opened,
                 hints,
@@ -124,7 +124,8 @@ fn load<'a>(
         hints = Hints::new();
     }
     let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
-    let seal = count(&hints).unwrap_or_default();
+    let seal = count(&hints)
+        .ok_or_else(|| corrupt(OPERATION, &path, "it is longer than a segment can be"))?;
     if scanned.sealed.is_some_and(|found| found != seal) {
         return Err(corrupt(OPERATION, &path, "the seal does not match the frames before it"));
     }
@@ -201,7 +202,12 @@ fn scan(
                         format!("the seal at {at} is out of place"),
                     ));
                 }
-                return Ok(Scanned { end: scanner.at, sealed: seal });
+                let end = scanner.at;
+                // A crash can leave zeros there, and what was never acknowledged.
+                refuse_what_counts(file, entry.salt, end, len, path, |after| {
+                    format!("a frame at {after} follows the seal at {at}")
+                })?;
+                return Ok(Scanned { end, sealed: seal });
             }
             Step::Frame(frame, body) => {
                 let understood = push(hints, &frame, body, secret);
@@ -219,21 +225,39 @@ fn scan(
     };
     let (bad, cut) = (scanner.at, batch.covered());
     hints.back_to(batch);
-    let refuse = |why: String| {
-        Err(corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole")))
-    };
     if entry.sealed || bad < entry.bytes {
-        return refuse(format!("damaged at offset {bad}: {why}"));
+        return Err(refusal(path, &format!("damaged at offset {bad}: {why}")));
     }
-    match reason_to_keep(file, entry.salt, cut, len).map_err(io)? {
-        Some(Keep::Durable(after)) => refuse(format!(
+    refuse_what_counts(file, entry.salt, cut, len, path, |after| {
+        format!(
             "damaged at offset {bad}: {why}, and a frame at {after} shows that it had been whole"
-        )),
+        )
+    })?;
+    Ok(Scanned { end: cut, sealed: None })
+}
+
+/// Fails if what begins at `cut` is more than the rest of a write that was never acknowledged;
+/// `why` says so of a frame after it that had been durable.
+fn refuse_what_counts(
+    file: &dyn DiskFile,
+    salt: u64,
+    cut: u64,
+    len: u64,
+    path: &Path,
+    why: impl FnOnce(u64) -> String,
+) -> Result<(), Error> {
+    let keep = reason_to_keep(file, salt, cut, len);
+    match keep.map_err(|error| io_error(OPERATION, path, error))? {
+        Some(Keep::Durable(after)) => Err(refusal(path, &why(after))),
         Some(Keep::Newer(after, format)) => {
             Err(bad_frame(OPERATION, path, after, &Flaw::Newer(format)))
         }
-        None => Ok(Scanned { end: cut, sealed: None }),
+        None => Ok(()),
     }
+}
+
+fn refusal(path: &Path, why: &str) -> Error {
+    corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole"))
 }
 
 /// Adds a frame to the hints.

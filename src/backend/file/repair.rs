@@ -4,8 +4,7 @@ use std::io::IoSlice;
 use std::path::Path;
 
 use super::disk::{Disk, DiskFile, write_all};
-use super::fault::{bad_frame, corrupt, io_error};
-use super::flaw::Flaw;
+use super::fault::{bad_file, bad_frame, corrupt, io_error};
 use super::inspect::{Frames, Part, walk};
 use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
 use super::log::encode_seal;
@@ -170,7 +169,8 @@ fn fix(
     let file = disk.open(&path, false).map_err(io)?;
     let len = file.len().map_err(io)?;
     let problems = done.problems.len();
-    let salt = match Head::parse(&file.read(0, 48).map_err(io)?) {
+    let head = file.read(0, 48).map_err(io)?;
+    let salt = match Head::parse(&head) {
         Ok(head) if head.store != manifest.store => {
             let what = "it belongs to another store, and is left as it is";
             done.problems.push(Problem::new(&name, Some(0), what));
@@ -183,6 +183,10 @@ fn fix(
                 done.problems.push(Problem::new(&name, Some(0), what));
             }
             Some(head.salt)
+        }
+        // Not a changed bit: a newer release wrote it, and reads what this one would take out.
+        Err(bad @ Bad::Newer(_)) if Head::is_whole(&head) => {
+            return Err(bad_file(OPERATION, &path, bad));
         }
         Err(Bad::Newer(_) | Bad::Foreign | Bad::Damaged(_)) => {
             done.problems.push(Problem::new(&name, Some(0), "its head is damaged"));
@@ -206,7 +210,7 @@ fn fix(
                 let mut problem = Problem::new(&name, Some(at), flaw.to_string());
                 problem.snapshot = snapshot;
                 done.problems.push(problem);
-                if let Flaw::Newer(_) = flaw {
+                if flaw.is_newer() {
                     newer = newer.take().or(Some((at, flaw)));
                 }
             }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::generations::Generations;
 use super::hints::{Hint, What};
@@ -10,7 +10,7 @@ use super::index::{Index, Item, Place};
 use super::layout::{Frame, PROVEN_BYTES, Scope, frame_bytes};
 use super::load::{Loaded, threads};
 use super::open::OPERATION;
-use super::segment::Segments;
+use super::segment::{Segment, Segments};
 use super::tag::Tag;
 use crate::error::{Error, ErrorKind};
 
@@ -41,10 +41,10 @@ pub(super) fn replay(
     let failure = Mutex::new(None);
     let next = AtomicUsize::new(0);
     let work = || {
-        while let Some(loaded) = loaded.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(segment) = &loaded.segment else { continue };
+        while let Some(one) = loaded.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(segment) = &one.segment else { continue };
             let mut cached = None;
-            loaded.hints.read(|hint| {
+            one.hints.read(|hint| {
                 let Hint { offset, seq, body_bytes, tag, what } = hint;
                 let total = frame_bytes(body_bytes.into());
                 let id = match what {
@@ -71,7 +71,8 @@ pub(super) fn replay(
                 };
                 cached = Some((id.generation, generation));
                 let place = Place { slot: segment.slot, offset, len: body_bytes, generation };
-                enter(index, segments, tag, Item { version: id.version, place }, seq);
+                let item = Item { version: id.version, place };
+                enter(index, segments, tag, item, seq, &|place| seq_of(loaded, place));
             });
         }
     };
@@ -92,8 +93,29 @@ pub(super) fn replay(
     })
 }
 
-/// Enters a put into the index, unless a later put of the same snapshot is there.
-fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
+/// The sequence number of the put at `place`, by what its segment was loaded from.
+fn seq_of(loaded: &[Loaded<'_>], place: Place) -> Option<u64> {
+    let is_of = |segment: &Arc<Segment>| segment.slot == place.slot;
+    let loaded = loaded.iter().find(|loaded| loaded.segment.as_ref().is_some_and(is_of))?;
+    let mut seq = None;
+    loaded.hints.read(|hint| {
+        if hint.offset == place.offset {
+            seq = Some(hint.seq);
+        }
+    });
+    seq
+}
+
+/// Enters a put into the index, unless a later put of the same snapshot is there. `known` tells the
+/// sequence number of one whose frame is damaged, and takes its time.
+fn enter(
+    index: &Index,
+    segments: &Segments,
+    tag: Tag,
+    item: Item,
+    seq: u64,
+    known: &dyn Fn(Place) -> Option<u64>,
+) {
     let bytes = |item: &Item| frame_bytes(item.place.len.into());
     if let Some(segment) = segments.get(item.place.slot) {
         segment.add_live(bytes(&item));
@@ -107,6 +129,8 @@ fn enter(index: &Index, segments: &Segments, tag: Tag, item: Item, seq: u64) {
             let head = segment.file.read(old.place.offset, PROVEN_BYTES).ok()?;
             Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
         });
+        // A damaged one must not give way to what it had replaced.
+        let old_seq = old_seq.or_else(|| known(old.place));
         displaced = match old_seq {
             // It goes back. What it displaces need not be `item`: another thread may have entered a
             // third one meanwhile.
@@ -129,17 +153,62 @@ mod tests {
     //! A snapshot that was replaced several times comes in as many pieces, in any order and from
     //! several threads: whatever their timing, the last one counts.
 
-    use std::sync::{Arc, Barrier};
+    use std::sync::Barrier;
 
     use super::super::config::FileStoreConfig;
     use super::super::disk::sim::SimDisk;
     use super::super::open;
+    use super::super::read::Patience;
     use super::*;
     use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;
-    use crate::store::PutOptions;
+    use crate::store::{Lookup, PutOptions, Query, Selection};
     use crate::timestamp::Timestamp;
+
+    /// The defect: what was replaced came back, whole and verified.
+    #[test]
+    fn a_snapshot_whose_frame_is_damaged_does_not_give_way_to_what_it_had_replaced() {
+        let config = FileStoreConfig::new("/store".into()).segment_bytes(4096);
+        let config = config.reserve_bytes(0).background(false).compact_at(0.2);
+        let disk = SimDisk::new(1);
+        let core = open::open(Arc::new(disk.clone()), config.clone()).unwrap();
+        let key = AggregateKey::new("k", "a").unwrap();
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let put = |version: u64, payload: &[u8]| {
+            let at = Timestamp::from_seconds(1);
+            let record = RecordBuilder::new(key.clone(), generation, version, at);
+            let record = record.build(payload).unwrap();
+            let options = PutOptions { replace: true, ..PutOptions::default() };
+            let work = core.put_work(vec![record.clone()], options).unwrap();
+            core.commit(vec![work], || ()).answers.remove(0).unwrap();
+            record
+        };
+        let old = put(5, b"old");
+        put(4, &[1; 3000]);
+        put(3, &[1; 2000]);
+        let work = core.delete_work(&key, Selection::Below(5)).unwrap().unwrap();
+        core.commit(vec![work], || ()).answers.remove(0).unwrap();
+        // The copy lies in a segment that comes after the one with what replaces it.
+        assert_eq!(core.compact(&mut |_| true).unwrap().removed, 1);
+        let new = put(5, b"new");
+        let tag = core.tag(&key);
+        let place = core.index.exact(tag, 0, 5, |item| item).unwrap().place;
+        let file = Arc::clone(&core.segments.get(place.slot).unwrap().file);
+        core.shut_down().unwrap();
+        drop(core);
+        for whole in [true, false] {
+            if !whole {
+                file.write(place.offset, &[std::io::IoSlice::new(&[0; 8])]).unwrap();
+            }
+            let core = open::open(Arc::new(disk.clone()), config.clone()).unwrap();
+            let query = Query::latest(&key, generation);
+            let Ok(Lookup::Found(found)) = core.get(Patience::Unlimited, &query) else {
+                panic!("it is lost")
+            };
+            assert!(found.record == new && found.record != old, "{whole}");
+        }
+    }
 
     #[test]
     fn of_many_replacements_that_are_entered_at_once_the_last_counts() {
@@ -171,7 +240,7 @@ mod tests {
                     scope.spawn(move || {
                         together.wait();
                         for (item, seq) in half {
-                            enter(index, &core.segments, tag, *item, *seq);
+                            enter(index, &core.segments, tag, *item, *seq, &|_| None);
                         }
                     });
                 }

@@ -64,8 +64,15 @@ impl<'a> Scanner<'a> {
         if rest < PROVEN {
             return torn("the file ends within a frame");
         }
-        let Some(frame) = Frame::parse(self.bytes(at, PROVEN)?, salt, at) else {
-            return torn("no frame begins here");
+        let frame = match Frame::proven(self.bytes(at, PROVEN)?, salt, at) {
+            None => return torn("no frame begins here"),
+            Some(Ok(frame)) => frame,
+            Some(Err(why)) => {
+                // Nobody knows how long it is.
+                self.at += ALIGN;
+                self.seek()?;
+                return Ok(Step::Bad(Flaw::Written(why.into())));
+            }
         };
         let total = frame.total_bytes();
         // Decided by what the head has proven, whatever became of the rest of the frame.

@@ -127,7 +127,7 @@ impl Core {
         let error = self.damaged(segment, offset);
         match flaw {
             // It cannot be checked here, so it is not copied.
-            Flaw::Newer(_) => {
+            Flaw::Newer(_) | Flaw::Needs(_) => {
                 bad_frame(OPERATION, &self.path(&names::segment(segment.id)), offset, flaw)
             }
             Flaw::Torn(_) | Flaw::Written(_) => error,
@@ -146,7 +146,9 @@ impl Core {
         let path = self.path(&names::hints(segment.id));
         let read = open::read_whole(&*self.disk, &path).ok();
         let hints = read.and_then(|read| Hints::parse(&read, segment.salt, self.secret));
-        if let Some(hints) = hints.filter(|hints| hints.covered() + SEAL_BYTES == bytes) {
+        if let Some(hints) =
+            hints.filter(|hints| bytes.checked_sub(SEAL_BYTES) == Some(hints.covered()))
+        {
             return Ok(hints);
         }
         let mut hints = Hints::new();
@@ -166,5 +168,46 @@ impl Core {
                 Step::Bad(flaw) => return Err(self.flawed(segment, at, &flaw)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! An index file may be changed while the store is open, by whoever can compute its checksum.
+
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    use super::super::super::config::FileStoreConfig;
+    use super::super::super::disk::Disk;
+    use super::super::super::disk::sim::SimDisk;
+    use super::super::super::samples::{key, put_bytes};
+    use super::*;
+    use crate::store::Selection;
+
+    #[test]
+    fn an_index_file_that_covers_what_no_file_has_is_not_believed() {
+        let disk = SimDisk::new(1);
+        let config = FileStoreConfig::new("/store".into()).segment_bytes(4096);
+        let config = config.reserve_bytes(0).background(false);
+        let core = open::open(Arc::new(disk.clone()), config).unwrap();
+        for version in 1..=3 {
+            let work = put_bytes(&core, version, 2000);
+            core.commit(vec![work], || ()).answers.remove(0).unwrap();
+        }
+        let work = core.delete_work(&key(), Selection::Below(3)).unwrap().unwrap();
+        core.commit(vec![work], || ()).answers.remove(0).unwrap();
+        for covered in [u64::MAX, 0] {
+            let mut hints = Hints::new();
+            hints.pretend_to_cover(covered);
+            let segment = Arc::clone(core.segments.all().first().unwrap());
+            let file = disk.create(Path::new("/store/00000001.idx")).unwrap();
+            let bytes = hints.to_bytes(segment.salt, core.secret);
+            file.write(0, &[IoSlice::new(&bytes)]).unwrap();
+            let mut seen = 0;
+            core.hints_of(&segment).unwrap().read(|_| seen += 1).unwrap();
+            assert_eq!(seen, 1);
+        }
+        assert_eq!(core.compact(&mut |_| true).unwrap().removed, 2);
     }
 }

@@ -17,6 +17,9 @@ pub(super) enum Flaw {
     Written(String),
     /// A record of a newer format: the frame's head has proven that. It is for a newer release.
     Newer(u8),
+    /// A record of this format whose header is whole, and tells that it needs this, which only a
+    /// newer release has.
+    Needs(&'static str),
 }
 
 impl Flaw {
@@ -29,8 +32,8 @@ impl Flaw {
             return foreign.then(|| Self::Written("a frame's guard is none".into()));
         }
         match Header::parse(&frame.guard) {
-            Err(Reject::NewerFormat(format @ 1..)) => Some(Self::Newer(format)),
-            Err(reject @ (Reject::Foreign | Reject::NewerFormat(_))) => {
+            Err(Reject::NewerFormat(format)) => Some(Self::Newer(format)),
+            Err(reject @ Reject::Foreign) => {
                 Some(Self::Written(format!("the record is not valid: {reject}")))
             }
             // It goes on behind the guard.
@@ -51,6 +54,9 @@ impl Flaw {
             return (!whole).then_some(Self::Torn("the checksum of a frame's body does not match"));
         }
         let reject = Record::check(body).err()?;
+        if let Reject::NeedsOther(what) = reject {
+            return Some(Self::Needs(what));
+        }
         if Record::was_written_so(body, &reject) {
             return Some(Self::Written(format!("the record is not valid: {reject}")));
         }
@@ -58,6 +64,13 @@ impl Flaw {
             Reject::PayloadChecksum => "the checksum of a record's payload does not match",
             _ => "the header of a record is damaged",
         }))
+    }
+}
+
+impl Flaw {
+    /// Whether this release had better leave the file to a newer one.
+    pub(super) fn is_newer(&self) -> bool {
+        matches!(self, Self::Newer(_) | Self::Needs(_))
     }
 }
 
@@ -69,6 +82,7 @@ impl fmt::Display for Flaw {
             Self::Newer(format) => {
                 write!(f, "the record's format {format} is newer than this release of snapfold")
             }
+            Self::Needs(what) => write!(f, "the record needs {what} of snapfold"),
         }
     }
 }

@@ -12,15 +12,17 @@ use super::super::disk::sim::SimDisk;
 use super::super::disk::{Disk, DiskFile};
 use super::super::inspect;
 use super::super::layout::{
-    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, guard_of,
+    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, frame_bytes,
+    guard_of,
 };
-use super::super::log::{Answer, PutItem, Work};
+use super::super::log::{Answer, PutItem, Work, encode_seal};
 use super::super::open;
 use super::super::read::{Patience, Unread};
 use super::super::repair;
 use super::super::samples::{core, key, put};
 use super::super::scan::{Scanner, Step};
 use super::Flaw;
+use crate::checksum::crc32;
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
@@ -68,6 +70,39 @@ fn scan(bytes: &[u8]) -> Option<Flaw> {
         Step::Frame(..) => None,
         Step::Bad(flaw) => Some(flaw),
         Step::End => panic!("there are no bytes"),
+    }
+}
+
+/// The frame with a head that was changed, and the checksum of which is right.
+fn signed(mut frame: Vec<u8>, offset: u64) -> Vec<u8> {
+    let place = [SALT.to_le_bytes(), offset.to_le_bytes()].concat();
+    let sum = crc32(&[&place[..], &frame[4..PROVEN_BYTES]].concat());
+    frame[..4].copy_from_slice(&sum.to_le_bytes());
+    frame
+}
+
+#[test]
+fn a_head_that_was_written_so_and_is_none_of_this_release_is_not_torn() {
+    let frame = framed(Kind::Put, record(&[5; 30]).as_bytes());
+    assert_eq!(signed(frame.clone(), HEAD_BYTES), frame);
+    let behind = frame.len();
+    for (at, bytes) in [
+        (12, &[5][..]),
+        (12, &[0]),
+        (12, &[0x7f]),
+        (4, &[7, 0, 0, 0]),
+        (4, &[0, 0, 0, 0x41]),
+        // The segment would have been durable up to a place before it begins.
+        (8, &[7, 0, 0, 0]),
+    ] {
+        let mut changed = frame.clone();
+        changed[at..at + bytes.len()].copy_from_slice(bytes);
+        assert!(is_torn(scan(&changed).as_ref()), "{at}");
+        let changed = signed(changed, HEAD_BYTES);
+        for len in [PROVEN_BYTES, behind] {
+            let flaw = scan(&changed[..len]);
+            assert!(matches!(flaw, Some(Flaw::Written(_))), "{at}, {bytes:?}: {flaw:?}");
+        }
     }
 }
 
@@ -240,6 +275,69 @@ fn a_record_of_a_newer_format_behind_a_torn_frame_is_not_cut_off_with_it() {
     file.set_len(at + frame.len() as u64).unwrap();
     drop(store);
     must_be_left_alone(&disk, at, ErrorKind::Unsupported, "format 9");
+}
+
+/// The record, with a header that needs what this release does not have: an extension that must be
+/// understood, or another checksum of the payload.
+fn needing(at: impl Fn(usize) -> usize, byte: u8) -> Vec<u8> {
+    let mut bytes = record(&[5; 30]).as_bytes().to_vec();
+    let header = Record::from_bytes(bytes.clone()).header().unwrap().header_bytes();
+    bytes[at(header)] = byte;
+    let sum = crc32(&bytes[8..header]);
+    bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn a_record_that_needs_a_newer_release_is_left_to_it_though_its_format_is_known() {
+    let extension = needing(|header| header - 4, 0xfe);
+    let checksum = needing(|_| 34, 2);
+    for (bytes, why) in [
+        (extension, "needs an extension of a newer release"),
+        (checksum, "needs a checksum algorithm of a newer release"),
+    ] {
+        let disk = SimDisk::new(1);
+        let store = core(&disk);
+        commit(&store, put(&store, 1));
+        let (at, ..) = active(&store);
+        commit(&store, forged(&store, 2, |record| record.clone_from(&bytes)));
+        let (end, _, file) = active(&store);
+        file.set_len(end).unwrap();
+        drop(store);
+        must_be_left_alone(&disk, at, ErrorKind::Unsupported, why);
+    }
+}
+
+#[test]
+fn nothing_that_was_durable_is_cut_off_because_it_follows_a_seal() {
+    for (durable, refused) in [(false, false), (true, true)] {
+        let disk = SimDisk::new(1);
+        let store = core(&disk);
+        commit(&store, put(&store, 1));
+        let (at, salt, file) = active(&store);
+        let seal = Seal { puts: 1, deletes: 0, min_seq: 1, max_seq: 1 };
+        let mut bytes = encode_seal(seal, 2, salt, at, at);
+        let next = at + bytes.len() as u64;
+        let body = record(&[5; 30]);
+        // Two frames behind it, of which the second may tell that the first one was synced.
+        for seq in 3..5 {
+            let offset = at + bytes.len() as u64;
+            let durable_below = if durable { offset } else { at };
+            let frame = Frame::of(Kind::Put, seq, durable_below, body.as_bytes());
+            frame.put(body.as_bytes(), salt, offset, &mut bytes);
+        }
+        let last = at + bytes.len() as u64 - frame_bytes(body.as_bytes().len() as u64);
+        file.write(at, &[IoSlice::new(&bytes)]).unwrap();
+        drop(store);
+        match opened(&disk) {
+            Ok(_) => assert!(!refused && content(&disk).len() as u64 == next),
+            Err(error) => {
+                assert!(refused, "{error}");
+                let why = format!("a frame at {last} follows the seal at {at}");
+                assert!(error.to_string().contains(&why), "{error}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -116,6 +116,16 @@ impl Frame {
     /// The head at the start of `bytes`, if a frame of this segment was written at this offset:
     /// its head and its guard are as they were written then.
     pub(in super::super) fn parse(bytes: &[u8], salt: u64, offset: u64) -> Option<Self> {
+        Self::proven(bytes, salt, offset)?.ok()
+    }
+
+    /// The same; `Err` for a head that somebody has written like that, and that this release does
+    /// not take.
+    pub(in super::super) fn proven(
+        bytes: &[u8],
+        salt: u64,
+        offset: u64,
+    ) -> Option<Result<Self, &'static str>> {
         let mut reader = Bytes(bytes);
         let checksum = reader.u32()?;
         let fields = reader.array()?;
@@ -128,21 +138,27 @@ impl Frame {
         let distance = u64::from(reader.u32()?) * ALIGN;
         let kind_and_seq = reader.u64()?;
         let [kind, ..] = kind_and_seq.to_le_bytes();
-        let frame = Self {
-            kind: match kind & !MORE {
-                1 => Kind::Put,
-                2 => Kind::Delete,
-                3 => Kind::Seal,
-                4 => Kind::Entry,
-                _ => return None,
-            },
+        let kind_of = match kind & !MORE {
+            1 => Kind::Put,
+            2 => Kind::Delete,
+            3 => Kind::Seal,
+            4 => Kind::Entry,
+            _ => return Some(Err("a frame is of an unknown kind")),
+        };
+        let Some(durable_below) = offset.checked_sub(distance) else {
+            return Some(Err("a frame tells of bytes before its file"));
+        };
+        if !(GUARD_BYTES as u64..=MAX_BODY_BYTES).contains(&body_bytes.into()) {
+            return Some(Err("the length of a frame's body is out of bounds"));
+        }
+        Some(Ok(Self {
+            kind: kind_of,
             more: kind & MORE != 0,
             seq: kind_and_seq >> 8,
             body_bytes,
-            durable_below: offset.checked_sub(distance)?,
+            durable_below,
             guard,
-        };
-        (GUARD_BYTES as u64..=MAX_BODY_BYTES).contains(&body_bytes.into()).then_some(frame)
+        }))
     }
 }
 

@@ -42,6 +42,13 @@ impl Head {
         Self::parse_as(MAGIC, bytes)
     }
 
+    /// Whether the checksum of a head matches, be it of this format or of a newer one: all formats
+    /// have the head that this one has.
+    pub(in super::super) fn is_whole(bytes: &[u8]) -> bool {
+        let parts = bytes.split_at_checked(44);
+        parts.is_some_and(|(checked, sum)| sum.starts_with(&crc32(checked).to_le_bytes()))
+    }
+
     pub(in super::super) fn parse_as(magic: [u8; 6], bytes: &[u8]) -> Result<Self, Bad> {
         let short = || Bad::Damaged("its head is cut short");
         let mut reader = Bytes(bytes);

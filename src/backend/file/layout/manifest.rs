@@ -86,7 +86,8 @@ impl Manifest {
         let (next_seq, next_id) = (reader.u64()?, reader.u32()?);
         let (segments, retired) = (reader.u32()? as usize, reader.u32()? as usize);
         if reader.u32()? != 0
-            || reader.0.len() != segments.checked_mul(ENTRY_BYTES)?.checked_add(retired * 4)?
+            || reader.0.len()
+                != segments.checked_mul(ENTRY_BYTES)?.checked_add(retired.checked_mul(4)?)?
         {
             return None;
         }

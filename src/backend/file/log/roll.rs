@@ -34,11 +34,12 @@ impl Core {
     pub(in super::super) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
         let operation = "begin a segment";
         // Numbers are never reused, so neither are the names of files.
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        if id >= u32::MAX - 1 {
+        let next = |id: u32| (id < u32::MAX - 1).then_some(id + 1);
+        let taken = self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        let Ok(id) = taken else {
             let message = "all numbers for segments are used up: move the snapshots to a new store";
             return Err(Error::new(ErrorKind::OutOfSpace, operation, message));
-        }
+        };
         let head = Head { store: self.store, id, salt: self.disk.random() };
         let temporary = self.path(&names::temporary(&names::segment(id)));
         let make = || {

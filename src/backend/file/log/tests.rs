@@ -3,6 +3,7 @@
 //! nobody who needs the log to himself sees half of it.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 
 use super::super::config::FileStoreConfig;
@@ -11,7 +12,7 @@ use super::super::disk::sim::{Call, SimDisk, Survival};
 use super::super::open;
 use super::super::samples::{core, key, put, put_bytes};
 use super::{Answer, Begun, Flight, Work};
-use crate::error::{Error, Retry};
+use crate::error::{Error, ErrorKind, Retry};
 use crate::store::{PutOutcome, Selection};
 
 fn open(disk: &SimDisk) -> Core {
@@ -203,4 +204,15 @@ fn zeros_that_cannot_be_written_cost_no_put_and_leave_no_space_taken() {
     drop(core);
     let after = self::core(&disk.after_crash(Survival::Nothing));
     assert_eq!(versions(&after), [1, 2, 3]);
+}
+
+#[test]
+fn numbers_of_segments_that_are_used_up_do_not_begin_again() {
+    let core = open(&SimDisk::new(11));
+    core.next_id.store(u32::MAX - 2, Ordering::Relaxed);
+    assert_eq!(core.prepare(0).unwrap().head.id, u32::MAX - 2);
+    for _ in 0..5 {
+        let error = core.prepare(0).err().expect("there are no more");
+        assert_eq!(error.kind(), ErrorKind::OutOfSpace);
+    }
 }
