@@ -2,7 +2,10 @@
 //! commit, on one disk in one run.
 //!
 //! `cargo run --release [-- seconds-per-sample [rounds]]`; `SNAPFOLD_BENCH_DIR` chooses the disk.
-//! Every round runs each contestant once; medians of the rounds are printed, and the spread.
+//! Every round runs each contestant once, on a store of its own that is removed before the next one
+//! begins: all of them use equally much memory of the system, which can cost more than the writes
+//! themselves. The first batch makes a store's files and is not measured. Medians of the rounds are
+//! printed, and the spread.
 
 mod engines;
 mod group;
@@ -13,8 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, RecordBuilder, Timestamp,
-    ZeroAhead,
+    AggregateKey, CodecId, FileStore, Generation, PutOptions, RecordBuilder, Timestamp, ZeroAhead,
 };
 
 use engines::{Engine, Fjall, Lmdb, Redb, Sqlite};
@@ -66,21 +68,29 @@ impl<E: Engine> Contestant for Group<E> {
     }
 }
 
-fn contestants(dir: &Path) -> Vec<(&'static str, Box<dyn Contestant>)> {
-    let at = |name: &str| dir.join(name);
-    let raw = std::fs::File::create(at("raw")).unwrap();
-    let store = |name: &str, zero_ahead: ZeroAhead| {
-        Snapfold(FileStore::builder(at(name)).zero_ahead(zero_ahead).open().unwrap())
-    };
-    vec![
-        ("raw append", Box::new(Raw(std::sync::Mutex::new(raw)))),
-        ("snapfold", Box::new(store("snapfold", ZeroAhead::default()))),
-        ("snapfold zero-ahead", Box::new(store("snapfold0", ZeroAhead::WholeFiles))),
-        ("redb", Box::new(Group::new(Redb::open(&at("redb"))))),
-        ("fjall", Box::new(Group::new(Fjall::open(&at("fjall"))))),
-        ("SQLite", Box::new(Group::new(Sqlite::open(&at("sqlite"))))),
-        ("LMDB", Box::new(Group::new(Lmdb::open(&at("lmdb"))))),
-    ]
+/// Makes a contestant's store in an empty directory.
+type Open = fn(&Path) -> Box<dyn Contestant>;
+
+const CONTESTANTS: [(&str, Open); 7] = [
+    ("raw append", |dir| {
+        Box::new(Raw(std::sync::Mutex::new(std::fs::File::create(dir.join("raw")).unwrap())))
+    }),
+    ("snapfold", |dir| Box::new(Snapfold(FileStore::open(dir).unwrap()))),
+    ("snapfold zero-ahead", |dir| {
+        let builder = FileStore::builder(dir).zero_ahead(ZeroAhead::WholeFiles);
+        Box::new(Snapfold(builder.open().unwrap()))
+    }),
+    ("redb", |dir| Box::new(Group::new(Redb::open(&dir.join("redb"))))),
+    ("fjall", |dir| Box::new(Group::new(Fjall::open(dir)))),
+    ("SQLite", |dir| Box::new(Group::new(Sqlite::open(&dir.join("sqlite"))))),
+    ("LMDB", |dir| Box::new(Group::new(Lmdb::open(&dir.join("lmdb"))))),
+];
+
+fn scratch() -> tempfile::TempDir {
+    match std::env::var("SNAPFOLD_BENCH_DIR") {
+        Ok(dir) => tempfile::tempdir_in(dir).unwrap(),
+        Err(_) => tempfile::tempdir().unwrap(),
+    }
 }
 
 /// Values that differ and that no engine can compress.
@@ -148,24 +158,23 @@ fn main() {
         (65536, 64, 1),
         (65536, 1, 100),
     ] {
-        let dir = match std::env::var("SNAPFOLD_BENCH_DIR") {
-            Ok(dir) => tempfile::tempdir_in(dir).unwrap(),
-            Err(_) => tempfile::tempdir().unwrap(),
-        };
-        let all = contestants(dir.path());
         let next = AtomicU64::new(0);
         let values = Values::new(value);
-        let mut rates = vec![Vec::new(); all.len()];
+        let mut rates = vec![Vec::new(); CONTESTANTS.len()];
         for _ in 0..rounds {
-            for ((name, contestant), rates) in all.iter().zip(&mut rates) {
+            for ((name, open), rates) in CONTESTANTS.iter().zip(&mut rates) {
                 // The limit: one write and one sync for all that may be outstanding.
                 let (writers, batch) = if *name == "raw append" {
                     (1, writers as u64 * batch)
                 } else {
                     (writers, batch)
                 };
+                let dir = scratch();
+                let contestant = open(dir.path());
+                let first = next.fetch_add(1, Ordering::Relaxed);
+                contestant.put(vec![(first, values.get(first))]);
                 let time = Duration::from_secs_f64(seconds);
-                rates.push(sample(&**contestant, &next, &values, writers, batch, time));
+                rates.push(sample(&*contestant, &next, &values, writers, batch, time));
             }
         }
         println!(
@@ -176,7 +185,7 @@ fn main() {
             rates[rates.len() / 2]
         };
         let raw = median(&mut rates[0]);
-        for ((name, _), rates) in all.iter().zip(&mut rates) {
+        for ((name, _), rates) in CONTESTANTS.iter().zip(&mut rates) {
             let rate = median(rates);
             let (min, max) = (rates[0], rates[rates.len() - 1]);
             println!("{name:20} {rate:10.0} [{min:.0}..{max:.0}] {:.2}", rate / raw);

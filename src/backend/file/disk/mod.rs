@@ -63,6 +63,9 @@ pub(super) trait DiskFile: fmt::Debug + Send + Sync {
     fn read_cached(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
     /// Writes some of `pieces`, one after the other, at `offset`; returns how many bytes.
     fn write(&self, offset: u64, pieces: &[IoSlice<'_>]) -> io::Result<usize>;
+    /// Has the system begin to write this part to the device, where it can be asked to: it will be
+    /// synced soon. Promises nothing.
+    fn begin_sync(&self, _offset: u64, _len: u64) {}
     /// Makes the content durable, and of the metadata what is needed to read it.
     fn sync(&self) -> io::Result<()>;
     /// Cuts or extends (with zeros) to `len` bytes.

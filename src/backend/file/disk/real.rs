@@ -230,6 +230,14 @@ impl DiskFile for RealFile {
         piece.map_or(Ok(0), |piece| self.0.seek_write(piece, offset))
     }
 
+    #[cfg(target_os = "linux")]
+    fn begin_sync(&self, offset: u64, len: u64) {
+        use rustix::fs::{Advice, fadvise};
+        // Linux begins to write what is to be given up and is not on the device yet, and keeps it in
+        // memory. An error of that is told by the sync.
+        let _ = fadvise(&self.0, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
+    }
+
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
     }

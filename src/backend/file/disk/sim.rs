@@ -60,6 +60,8 @@ struct State {
     crashed: bool,
     fail: Option<(Call, u64, io::ErrorKind)>,
     counts: BTreeMap<Call, u64>,
+    /// How many bytes the device was told to begin with.
+    begun: u64,
     /// No file grows once all together have so many bytes.
     space: Option<u64>,
     /// Each write takes at most so many bytes.
@@ -129,6 +131,10 @@ impl SimDisk {
     /// The number of calls so far that change something.
     pub(in super::super) fn calls(&self) -> u64 {
         self.state().calls
+    }
+
+    pub(in super::super) fn begun(&self) -> u64 {
+        self.state().begun
     }
 
     pub(in super::super) fn count(&self, call: Call) -> u64 {
@@ -420,6 +426,10 @@ impl DiskFile for SimFile {
             apply(&mut inode.durable, change);
         }
         Ok(())
+    }
+
+    fn begin_sync(&self, _: u64, len: u64) {
+        self.disk.state().begun += len;
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -21,6 +21,13 @@ const OPERATION: &str = "write to the log";
 /// Bodies up to this length are copied together; longer ones are written from where they are.
 const COPIED: usize = 1 << 10;
 
+/// Of a write that is longer than this the device gets the beginning while the rest is still handed
+/// to the system.
+const LONG_WRITE: u64 = 2 << 20;
+
+/// So much of it at a time.
+const RUN_BYTES: u64 = 1 << 20;
+
 /// The file is lengthened by so much at a time. What a crash leaves of it is scanned in vain.
 const LENGTHEN_BYTES: u64 = 4 << 20;
 
@@ -57,7 +64,9 @@ impl Core {
         }
         self.lengthen(active, total);
         let offsets = encode(active, frames, *next_seq, scratch);
-        write(active, frames, scratch).map_err(|error| {
+        let is_long = total > LONG_WRITE && self.config.durability == Durability::Sync;
+        let run_bytes = if is_long { RUN_BYTES } else { u64::MAX };
+        write(active, frames, scratch, run_bytes).map_err(|error| {
             io_error(OPERATION, &self.path(&names::segment(active.segment.id)), error)
         })?;
         for (seq, frame) in (*next_seq..).zip(frames) {
@@ -171,7 +180,8 @@ fn encode(active: &Active, frames: &[Planned], mut seq: u64, scratch: &mut Vec<u
     offsets
 }
 
-fn write(active: &Active, frames: &[Planned], scratch: &[u8]) -> io::Result<()> {
+/// Writes the frames in runs of at least `run_bytes`, and has the device begin with each but the last.
+fn write(active: &Active, frames: &[Planned], scratch: &[u8], run_bytes: u64) -> io::Result<()> {
     let mut pieces = Vec::with_capacity(frames.len() * 2 + 1);
     let mut rest = scratch;
     let head = usize::try_from(FRAME_BYTES).unwrap_or(0);
@@ -191,5 +201,24 @@ fn write(active: &Active, frames: &[Planned], scratch: &[u8]) -> io::Result<()> 
         before = padding;
     }
     pieces.push(IoSlice::new(rest));
-    write_all(&*active.segment.file, active.end, &mut pieces)
+
+    let file = &*active.segment.file;
+    let (mut rest, mut at) = (pieces.as_mut_slice(), active.end);
+    while !rest.is_empty() {
+        let (mut count, mut bytes) = (0, 0);
+        for piece in rest.iter() {
+            if bytes >= run_bytes {
+                break;
+            }
+            count += 1;
+            bytes += piece.len() as u64;
+        }
+        let (run, behind) = rest.split_at_mut(count);
+        write_all(file, at, run)?;
+        if !behind.is_empty() {
+            file.begin_sync(at, bytes);
+        }
+        (rest, at) = (behind, at + bytes);
+    }
+    Ok(())
 }

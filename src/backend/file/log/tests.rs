@@ -216,3 +216,23 @@ fn numbers_of_segments_that_are_used_up_do_not_begin_again() {
         assert_eq!(error.kind(), ErrorKind::OutOfSpace);
     }
 }
+
+#[test]
+fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_is_lost() {
+    let disk = SimDisk::new(12);
+    let core = open(&disk);
+    for bytes in [5, 1 << 20] {
+        core.commit(vec![put_bytes(&core, bytes as u64, bytes)], || ()).answers.remove(0).unwrap();
+    }
+    assert_eq!(disk.begun(), 0);
+    let long = (2..6).map(|version| put_bytes(&core, version, 700 << 10)).collect();
+    for answer in core.commit(long, || ()).answers {
+        answer.unwrap();
+    }
+    // In two runs, the last of which the sync is about to begin.
+    assert!((1400 << 10..1500 << 10).contains(&disk.begun()), "{}", disk.begun());
+    let before = versions(&core);
+    drop(core);
+    let after = self::core(&disk.after_crash(Survival::Nothing));
+    assert_eq!(versions(&after), before);
+}
