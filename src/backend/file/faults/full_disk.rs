@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::config::FileStoreConfig;
+use super::super::config::{FileStoreConfig, ZeroAhead};
 use super::super::core::Core;
 use super::super::disk::Disk;
 use super::super::disk::sim::{SimDisk, Survival};
@@ -184,5 +184,21 @@ fn a_reserve_much_smaller_than_a_file_is_enough_for_compaction() {
     let before = cramped.disk.used();
     let compacted = cramped.core.compact(&mut |_| true).unwrap();
     assert!(cramped.disk.used() < before / 4, "{compacted:?}");
+    cramped.check(&expected);
+}
+
+/// The defect: with a file to be filled before its use, neither puts nor deletes found space where
+/// there was some, and the reserve did not help.
+#[test]
+fn a_file_for_which_there_are_no_zeros_is_used_without() {
+    let whole = small().segment_bytes(64 << 10).zero_ahead(ZeroAhead::WholeFiles);
+    let cramped = Cramped::new(whole);
+    let stored = cramped.fill();
+    assert!(cramped.disk.used() > SPACE - (4 << 10), "{}", cramped.disk.used());
+    for n in 0..stored / 2 {
+        cramped.delete(n);
+    }
+    let expected = content(&cramped.core);
+    assert_eq!(expected.len() as u64, stored - stored / 2);
     cramped.check(&expected);
 }
