@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use super::super::config::{FileStoreConfig, ZeroAhead};
 use super::super::core::Core;
 use super::super::disk::Disk;
-use super::super::disk::sim::{SimDisk, Survival};
+use super::super::disk::sim::{Call, SimDisk, Survival};
 use super::super::names;
 use super::super::open;
 use super::run::{config, content};
@@ -49,8 +49,12 @@ impl Cramped {
     }
 
     fn delete(&self, n: u64) {
+        self.try_delete(n).unwrap();
+    }
+
+    fn try_delete(&self, n: u64) -> Result<(), Error> {
         let work = self.core.delete_work(&key(n), Selection::All).unwrap().unwrap();
-        self.core.commit(vec![work], || ()).answers.remove(0).unwrap();
+        self.core.commit(vec![work], || ()).answers.remove(0).map(|_| ())
     }
 
     /// Puts until there is no space; returns how many.
@@ -201,4 +205,25 @@ fn a_file_for_which_there_are_no_zeros_is_used_without() {
     let expected = content(&cramped.core);
     assert_eq!(expected.len() as u64, stored - stored / 2);
     cramped.check(&expected);
+}
+
+/// The defect: the error of the first attempt said that nothing was written.
+#[test]
+fn a_delete_whose_second_attempt_may_have_been_written_says_so() {
+    // Deletes until one takes the reserve, whose answer this is; and how many syncs there were.
+    let run = |failing: Option<u64>| {
+        let cramped = Cramped::new(small());
+        let stored = cramped.fill();
+        if let Some(sync) = failing {
+            cramped.disk.fail(Call::Sync, sync, std::io::ErrorKind::Other);
+        }
+        let mut answers = (0..stored).map(|n| cramped.try_delete(n));
+        let answer = answers.find(|_| !cramped.has_reserve()).unwrap();
+        (answer, cramped.disk.count(Call::Sync))
+    };
+    let (answer, syncs) = run(None);
+    answer.unwrap();
+    // The last one is that of the delete.
+    let (answer, _) = run(Some(syncs));
+    assert_eq!(answer.unwrap_err().retry(), Retry::Unknown);
 }
