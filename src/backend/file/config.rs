@@ -35,7 +35,8 @@ pub enum ZeroAhead {
     #[default]
     SmallWrites,
     /// Whole files are filled before they are used, by the thread in the background if there is one:
-    /// every sync is faster, by up to half, for twice the bytes written.
+    /// every sync is faster, by up to half, for twice the bytes written. A file for which the disk has
+    /// no space is used as it is, and so is one that was begun before the store was opened.
     WholeFiles,
 }
 

@@ -7,7 +7,7 @@ use super::core::Core;
 use super::disk::sim::SimDisk;
 use super::log::Work;
 use super::open;
-use crate::envelope::RecordBuilder;
+use crate::envelope::{Record, RecordBuilder};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::store::PutOptions;
@@ -30,7 +30,12 @@ pub(super) fn put(core: &Core, version: u64) -> Work {
 
 /// The same with a state of so many bytes.
 pub(super) fn put_bytes(core: &Core, version: u64, bytes: usize) -> Work {
+    core.put_work(vec![record(version, bytes)], PutOptions::default()).unwrap()
+}
+
+/// A record of [`key`] with a state of so many bytes.
+pub(super) fn record(version: u64, bytes: usize) -> Record {
     let generation = Generation { schema_version: 1, fingerprint: 1 };
     let record = RecordBuilder::new(key(), generation, version, Timestamp::from_seconds(1));
-    core.put_work(vec![record.build(&vec![7; bytes]).unwrap()], PutOptions::default()).unwrap()
+    record.build(&vec![7; bytes]).unwrap()
 }

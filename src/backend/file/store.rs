@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use super::backup::BackedUp;
 use super::blocking::blocking;
@@ -107,7 +107,7 @@ impl FileStore {
         };
         let mut shared = Shared { core, queue, keeper: None, writers: Vec::new() };
         for _ in 0..WRITERS {
-            let writer = std::thread::Builder::new().name("snapfold-writer".into()).spawn({
+            let writer = thread::Builder::new().name("snapfold-writer".into()).spawn({
                 let (core, queue) = (Arc::clone(&shared.core), Arc::clone(&shared.queue));
                 move || queue.run(&core)
             });
@@ -214,7 +214,8 @@ impl FileStore {
     }
 
     /// Rewrites files that are mostly dead, and removes what is dead altogether, without the limit
-    /// that holds in the background. Blocks; reads and writes go on meanwhile.
+    /// that holds in the background: of those files that there are when it is called. Blocks; reads
+    /// and writes go on meanwhile.
     ///
     /// # Errors
     /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged; its file is left as it is),
@@ -309,12 +310,24 @@ impl Drop for Shared {
     fn drop(&mut self) {
         self.keeper = None;
         self.queue.stop();
-        for writer in self.writers.drain(..) {
-            // It panics with nothing that a caller could do anything about.
-            let _ = writer.join();
+        let (core, writers) = (Arc::clone(&self.core), std::mem::take(&mut self.writers));
+        let this = thread::current().id();
+        let on_writer = writers.iter().any(|writer| writer.thread().id() == this);
+        let end = move || {
+            for writer in writers {
+                // It panics with nothing that a caller could do anything about.
+                let _ = writer.join();
+            }
+            // Without it the next opening takes longer and nothing else.
+            let _ = core.shut_down();
+        };
+        if on_writer {
+            // An answer woke a task, and with that the last handle went. A thread cannot wait for
+            // itself; if there can be no other, those that write go on until nothing is left.
+            let _ = thread::Builder::new().name("snapfold-closer".into()).spawn(end);
+        } else {
+            end();
         }
-        // Without it the next opening takes longer and nothing else.
-        let _ = self.core.shut_down();
     }
 }
 

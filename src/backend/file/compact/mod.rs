@@ -34,16 +34,20 @@ pub struct Compacted {
 pub(super) type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Core {
-    /// Rewrites segments until none is worth it, or `pace` says to stop.
+    /// Rewrites segments until none is worth it, or `pace` says to stop: of those that there are at
+    /// its beginning, and those that it makes of them. Writers may make files dead faster than
+    /// they can be removed, and whoever comes next removes these.
     pub(super) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
         let _maintenance = self.maintenance();
         let mut sum = Compacted::default();
         let most = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
         let mut room = most;
         let mut full = None;
+        let end = self.next_id.load(Ordering::Relaxed);
+        let mut made = Vec::new();
         loop {
             self.check_writable(OPERATION)?;
-            let round = match self.compact_round(room, pace) {
+            let round = match self.compact_round(room, end, &mut made, pace) {
                 // What is nearly dead can be copied into the space of the reserve, and of what that
                 // gives back more. The manifest needs some of it, and others may be faster: less
                 // and less is tried, and at last only what is dead altogether is removed.
@@ -63,6 +67,10 @@ impl Core {
             sum.freed_bytes += round.freed_bytes;
             sum.copied_bytes += round.copied_bytes;
             room = room.saturating_mul(2).min(most);
+            // What only removes files copies nothing, and others may wait.
+            if !pace(0) {
+                return Ok(sum);
+            }
         }
     }
 
@@ -72,9 +80,20 @@ impl Core {
         !plan::choose(&all, self.config.compact_at, self.config.segment_bytes).is_empty()
     }
 
-    fn compact_round(&self, room: u64, pace: Pace<'_>) -> Result<Option<Compacted>, Error> {
+    /// Rewrites segments into one of up to `room` bytes, of those numbered below `end` or `made` by
+    /// earlier rounds.
+    fn compact_round(
+        &self,
+        room: u64,
+        end: u32,
+        made: &mut Vec<u32>,
+        pace: Pace<'_>,
+    ) -> Result<Option<Compacted>, Error> {
         let segments = self.segments.all();
-        let all: Vec<_> = segments.iter().map(|segment| candidate(segment)).collect();
+        let mut all: Vec<_> = segments.iter().map(|segment| candidate(segment)).collect();
+        for one in &mut all {
+            one.movable &= one.id < end || made.contains(&one.id);
+        }
         let chosen = plan::choose(&all, self.config.compact_at, room);
         if chosen.is_empty() {
             return Ok(None);
@@ -97,13 +116,17 @@ impl Core {
             }
         }
         let copied_bytes = output.as_ref().map_or(0, |output| output.end() - HEAD_BYTES);
-        self.replace(&victims, output)?;
+        made.extend(self.replace(&victims, output)?);
         let freed_bytes = victims.iter().map(|one| one.bytes.load(Ordering::Relaxed)).sum();
         Ok(Some(Compacted { removed: victims.len() as u64, freed_bytes, copied_bytes }))
     }
 
-    /// Puts the output in the place of the victims.
-    fn replace(&self, victims: &[Arc<Segment>], output: Option<Output>) -> Result<(), Error> {
+    /// Puts the output in the place of the victims; returns its number.
+    fn replace(
+        &self,
+        victims: &[Arc<Segment>],
+        output: Option<Output>,
+    ) -> Result<Option<u32>, Error> {
         let new = match output {
             Some(mut output) => {
                 if let Err(error) = output.finish() {
@@ -142,6 +165,7 @@ impl Core {
             return Err(error);
         }
         drop(log);
+        let number = added.as_ref().map(|segment| segment.id);
         if let (Some(output), Some(segment)) = (new, added) {
             let name = self.path(&names::segment(segment.id));
             self.disk
@@ -150,7 +174,7 @@ impl Core {
             self.swap(output, &segment);
         }
         self.unlink(victims);
-        Ok(())
+        Ok(number)
     }
 
     /// Lets the index refer to the copies. What was deleted or replaced meanwhile stays so.
@@ -205,5 +229,65 @@ fn candidate(segment: &Segment) -> Candidate {
         delete_bytes: get(&segment.delete_bytes),
         min_put_seq: get(&segment.min_put_seq),
         max_delete_seq: get(&segment.max_delete_seq),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::config::FileStoreConfig;
+    use super::super::core::Core;
+    use super::super::disk::sim::SimDisk;
+    use super::super::open;
+    use super::super::samples::{key, put_bytes};
+    use crate::store::Selection;
+
+    /// The defect: under writers that left dead files behind, compaction in the background went on
+    /// for ever, and who waited for it (a backup) did so too.
+    #[test]
+    fn compaction_that_only_removes_files_asks_whether_to_go_on() {
+        let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+        let core = open::open(Arc::new(SimDisk::new(1)), config.segment_bytes(4096)).unwrap();
+        fill_and_delete(&core, 1);
+        let mut asked = 0;
+        let compacted = core.compact(&mut |bytes| {
+            assert_eq!(bytes, 0);
+            asked += 1;
+            fill_and_delete(&core, asked * 10);
+            false
+        });
+        assert!(compacted.unwrap().removed > 0);
+        assert_eq!(asked, 1);
+        assert!(core.wants_compaction());
+    }
+
+    /// The defect: under such writers a compaction by hand did not return, nor did a backup that
+    /// waited for it.
+    #[test]
+    fn compaction_ends_with_the_files_that_there_were_at_its_beginning() {
+        let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+        let core = open::open(Arc::new(SimDisk::new(1)), config.segment_bytes(4096)).unwrap();
+        fill_and_delete(&core, 1);
+        let mut asked = 0;
+        let compacted = core.compact(&mut |_| {
+            asked += 1;
+            assert!(asked < 100, "it has no end");
+            fill_and_delete(&core, asked * 10);
+            true
+        });
+        assert!(compacted.unwrap().removed > 0);
+        // What came meanwhile is for the next one.
+        assert!(core.compact(&mut |_| true).unwrap().removed > 0);
+        assert!(!core.wants_compaction());
+    }
+
+    /// Leaves files behind with nothing in them that counts.
+    fn fill_and_delete(core: &Core, first: u64) {
+        for version in first..first + 9 {
+            core.commit(vec![put_bytes(core, version, 2000)], || ()).answers.remove(0).unwrap();
+        }
+        let delete = core.delete_work(&key(), Selection::All).unwrap().unwrap();
+        core.commit(vec![delete], || ()).answers.remove(0).unwrap();
     }
 }

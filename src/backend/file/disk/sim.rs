@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
 use super::{Disk, DiskFile, Lock, Locking};
@@ -59,6 +59,7 @@ struct State {
     crash_at: Option<u64>,
     crashed: bool,
     fail: Option<(Call, u64, io::ErrorKind)>,
+    panic: Option<(Call, u64)>,
     counts: BTreeMap<Call, u64>,
     /// How many bytes the device was told to begin with.
     begun: u64,
@@ -125,7 +126,8 @@ impl SimDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        // A panic on command poisons it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The number of calls so far that change something.
@@ -153,6 +155,11 @@ impl SimDisk {
     /// The `nth` call of this kind fails, once.
     pub(in super::super) fn fail(&self, call: Call, nth: u64, kind: io::ErrorKind) {
         self.state().fail = Some((call, nth, kind));
+    }
+
+    /// The `nth` call of this kind panics.
+    pub(in super::super) fn panic(&self, call: Call, nth: u64) {
+        self.state().panic = Some((call, nth));
     }
 
     /// The threads that have called since this was asked before.
@@ -246,6 +253,7 @@ impl State {
         self.calls += 1;
         let count = self.counts.entry(call).or_default();
         *count += 1;
+        assert!(self.panic != Some((call, *count)), "on purpose");
         if let Some((failing, nth, kind)) = self.fail
             && failing == call
             && nth == *count

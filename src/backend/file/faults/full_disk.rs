@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::config::FileStoreConfig;
+use super::super::config::{FileStoreConfig, ZeroAhead};
 use super::super::core::Core;
 use super::super::disk::Disk;
-use super::super::disk::sim::{SimDisk, Survival};
+use super::super::disk::sim::{Call, SimDisk, Survival};
 use super::super::names;
 use super::super::open;
 use super::run::{config, content};
@@ -49,8 +49,12 @@ impl Cramped {
     }
 
     fn delete(&self, n: u64) {
+        self.try_delete(n).unwrap();
+    }
+
+    fn try_delete(&self, n: u64) -> Result<(), Error> {
         let work = self.core.delete_work(&key(n), Selection::All).unwrap().unwrap();
-        self.core.commit(vec![work], || ()).answers.remove(0).unwrap();
+        self.core.commit(vec![work], || ()).answers.remove(0).map(|_| ())
     }
 
     /// Puts until there is no space; returns how many.
@@ -185,4 +189,41 @@ fn a_reserve_much_smaller_than_a_file_is_enough_for_compaction() {
     let compacted = cramped.core.compact(&mut |_| true).unwrap();
     assert!(cramped.disk.used() < before / 4, "{compacted:?}");
     cramped.check(&expected);
+}
+
+/// The defect: with a file to be filled before its use, neither puts nor deletes found space where
+/// there was some, and the reserve did not help.
+#[test]
+fn a_file_for_which_there_are_no_zeros_is_used_without() {
+    let whole = small().segment_bytes(64 << 10).zero_ahead(ZeroAhead::WholeFiles);
+    let cramped = Cramped::new(whole);
+    let stored = cramped.fill();
+    assert!(cramped.disk.used() > SPACE - (4 << 10), "{}", cramped.disk.used());
+    for n in 0..stored / 2 {
+        cramped.delete(n);
+    }
+    let expected = content(&cramped.core);
+    assert_eq!(expected.len() as u64, stored - stored / 2);
+    cramped.check(&expected);
+}
+
+/// The defect: the error of the first attempt said that nothing was written.
+#[test]
+fn a_delete_whose_second_attempt_may_have_been_written_says_so() {
+    // Deletes until one takes the reserve, whose answer this is; and how many syncs there were.
+    let run = |failing: Option<u64>| {
+        let cramped = Cramped::new(small());
+        let stored = cramped.fill();
+        if let Some(sync) = failing {
+            cramped.disk.fail(Call::Sync, sync, std::io::ErrorKind::Other);
+        }
+        let mut answers = (0..stored).map(|n| cramped.try_delete(n));
+        let answer = answers.find(|_| !cramped.has_reserve()).unwrap();
+        (answer, cramped.disk.count(Call::Sync))
+    };
+    let (answer, syncs) = run(None);
+    answer.unwrap();
+    // The last one is that of the delete.
+    let (answer, _) = run(Some(syncs));
+    assert_eq!(answer.unwrap_err().retry(), Retry::Unknown);
 }

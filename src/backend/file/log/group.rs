@@ -166,7 +166,9 @@ impl Core {
         if let Err(error) = self.try_alone(log, &mut plan) {
             let makes_room =
                 error.kind() == ErrorKind::OutOfSpace && error.retry() != Retry::Unknown;
-            if !(makes_room && self.retry_deletes(log, &mut plan, &error)) {
+            let retried =
+                if makes_room { self.retry_deletes(log, &mut plan, error) } else { Err(error) };
+            if let Err(error) = retried {
                 plan.fail(&error);
             }
         }
@@ -187,10 +189,10 @@ impl Core {
     }
 
     /// Writes just the deletes of a group that found the disk full, into the space that the
-    /// reserve gives up.
-    fn retry_deletes(&self, log: &mut Log, plan: &mut Plan, error: &Error) -> bool {
+    /// reserve gives up. What became of them is told by the error of the last attempt.
+    fn retry_deletes(&self, log: &mut Log, plan: &mut Plan, error: Error) -> Result<(), Error> {
         if !plan.frames.iter().any(|frame| frame.kind == Kind::Delete) || !self.release_reserve() {
-            return false;
+            return Err(error);
         }
         for answer in &mut plan.answers {
             if matches!(answer, Ok(Answer::Put(_))) {
@@ -198,7 +200,7 @@ impl Core {
             }
         }
         plan.frames.retain(|frame| frame.kind == Kind::Delete);
-        self.try_alone(log, plan).is_ok()
+        self.try_alone(log, plan)
     }
 
     /// Takes back what a failed write has left; the error that says what became of it.

@@ -55,6 +55,8 @@ pub(super) struct Active {
 pub(super) struct Prepared {
     pub(super) head: Head,
     pub(super) file: Arc<dyn DiskFile>,
+    /// Its length, all of which was written.
+    pub(super) file_bytes: u64,
     pub(super) temporary: PathBuf,
 }
 

@@ -97,6 +97,8 @@ impl Core {
     pub(super) fn plan_put(&self, plan: &mut Plan, items: Vec<PutItem>, replace: bool) {
         let first = plan.frames.len();
         let mut outcomes = Vec::with_capacity(items.len());
+        // What others of the group put, and this replaces.
+        let mut replaced = Vec::new();
         for item in items {
             let identity = item.identity();
             match self.existing(plan, identity, &item.record) {
@@ -105,6 +107,7 @@ impl Core {
                     // may see again when they try again.
                     plan.frames.truncate(first);
                     plan.fresh.retain(|_, frame| *frame < first);
+                    plan.fresh.extend(replaced);
                     plan.answers.push(Err(error));
                     return;
                 }
@@ -115,7 +118,11 @@ impl Core {
                 Ok(Some(_)) => outcomes.push(PutOutcome::Replaced),
                 Ok(None) => outcomes.push(PutOutcome::Stored),
             }
-            plan.fresh.insert(identity, plan.frames.len());
+            if let Some(frame) = plan.fresh.insert(identity, plan.frames.len())
+                && frame < first
+            {
+                replaced.push((identity, frame));
+            }
             plan.frames.push(Planned {
                 kind: Kind::Put,
                 more: true,

@@ -31,6 +31,7 @@ pub(in super::super) fn encode_seal(
 
 impl Core {
     /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.
+    /// It is filled with zeros up to `zero_bytes` if there is space for so many.
     pub(in super::super) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
         let operation = "begin a segment";
         // Numbers are never reused, so neither are the names of files.
@@ -45,13 +46,18 @@ impl Core {
         let make = || {
             let file = self.disk.create(&temporary)?;
             write_all(&*file, 0, &mut [IoSlice::new(&head.to_bytes())])?;
-            zero(&*file, HEAD_BYTES, zero_bytes)?;
+            let mut file_bytes = HEAD_BYTES.max(zero_bytes);
+            if zero(&*file, HEAD_BYTES, zero_bytes).is_err() {
+                // It serves without them: the space is for what is to be stored.
+                file.set_len(HEAD_BYTES)?;
+                file_bytes = HEAD_BYTES;
+            }
             file.sync()?;
             self.disk.sync_dir(self.dir())?;
-            Ok(file)
+            Ok((file, file_bytes))
         };
         match make() {
-            Ok(file) => Ok(Prepared { head, file, temporary }),
+            Ok((file, file_bytes)) => Ok(Prepared { head, file, file_bytes, temporary }),
             Err(error) => {
                 // Holds nothing, and is not listed: a leftover is removed at the next open.
                 let _ = self.disk.remove(&temporary);
@@ -105,7 +111,9 @@ impl Core {
             let seq = log.next_seq;
             self.seal(active, seq)?;
         }
-        let Some(Prepared { head, file, temporary }) = log.next.take() else { return Ok(()) };
+        let Some(Prepared { head, file, file_bytes, temporary }) = log.next.take() else {
+            return Ok(());
+        };
         let segment = self
             .segments
             .add(|slot| Segment::new(head.id, slot, head.salt, Arc::clone(&file)))
@@ -119,7 +127,7 @@ impl Core {
         let listed = self.commit_manifest("begin a segment", &manifest);
         if let Err(error) = listed {
             self.segments.remove(segment.slot);
-            log.next = Some(Prepared { head, file, temporary });
+            log.next = Some(Prepared { head, file, file_bytes, temporary });
             return Err(error);
         }
         // From here on the segment counts. Its file is found under either name.
@@ -130,8 +138,8 @@ impl Core {
         let active = Active {
             segment,
             end: HEAD_BYTES,
-            file_bytes: HEAD_BYTES.max(self.zero_bytes()),
-            zeroed: HEAD_BYTES.max(self.zero_bytes()),
+            file_bytes,
+            zeroed: file_bytes,
             hints: Hints::new(),
             seal: Seal { min_seq: u64::MAX, ..Seal::default() },
         };

@@ -11,9 +11,14 @@ use super::super::core::Core;
 use super::super::disk::sim::{Call, SimDisk, Survival};
 use super::super::open;
 use super::super::samples::{core, key, put, put_bytes};
-use super::{Answer, Begun, Flight, Work};
+use super::{Answer, Begun, Flight, PutItem, Work};
+use crate::envelope::RecordBuilder;
 use crate::error::{Error, ErrorKind, Retry};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 use crate::store::{PutOutcome, Selection};
+use crate::timestamp::Timestamp;
 
 fn open(disk: &SimDisk) -> Core {
     let core = core(disk);
@@ -235,4 +240,29 @@ fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_i
     drop(core);
     let after = self::core(&disk.after_crash(Survival::Nothing));
     assert_eq!(versions(&after), before);
+}
+
+/// The defect: a batch that failed took with it what the group knew of the put before it.
+#[test]
+fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
+    let core = open(&SimDisk::new(8));
+    let replaces = |mut work: Work| {
+        let Work::Put { items, replace } = &mut work else { panic!("a put") };
+        *replace = true;
+        // Two aggregates with one hash: not stored.
+        let other = AggregateKey::new("k", "b").unwrap();
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let record = RecordBuilder::new(other, generation, 1, Timestamp::from_seconds(1));
+        let id = SnapshotId { version: 1, ..items[0].id };
+        items.push(PutItem { id, record: record.build(b"b").unwrap(), ..items[0] });
+        work
+    };
+    let group = vec![put(&core, 2), replaces(put(&core, 2)), put_bytes(&core, 2, 9)];
+    let answers = core.commit(group, || ()).answers;
+    let [Ok(Answer::Put(first)), Err(_), Ok(Answer::Put(last))] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(first.as_slice(), [PutOutcome::Stored]);
+    assert_eq!(last.as_slice(), [PutOutcome::Existing { identical: false }]);
+    assert_eq!(core.snapshots.load(Ordering::Relaxed), 2);
 }

@@ -6,6 +6,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
@@ -157,6 +158,11 @@ impl Queue {
 
     /// One of the store's own threads: leads when called, until stopped and nothing is left.
     pub(super) fn run(&self, core: &Core) {
+        // A panic was answered, and stopped the writing. What comes after it wants an answer too.
+        while panic::catch_unwind(AssertUnwindSafe(|| self.run_until_panic(core))).is_err() {}
+    }
+
+    fn run_until_panic(&self, core: &Core) {
         let mut state = self.state();
         loop {
             if state.called {
@@ -205,7 +211,6 @@ impl Queue {
             *leads = false;
             self.hand_over();
         });
-        let leads = guard.leads;
         if let Some(group) = guard.group.take() {
             let answers = std::mem::take(&mut committed.answers);
             let mut state = self.state();
@@ -213,10 +218,10 @@ impl Queue {
             drop(state);
             group.answer(answers);
         }
-        drop(guard);
+        // What a record owns may come from its caller, and may panic.
         drop(committed);
         core.chores.deliver();
-        leads
+        guard.leads
     }
 
     fn take_group(&self) -> Option<Group> {
@@ -237,14 +242,16 @@ impl Queue {
         state.groups.pop_front()
     }
 
-    /// Gives up the lead: to a thread that waits, else to one of the store's own, else to nobody.
+    /// Gives up the lead: to another thread that waits, else to one of the store's own, else to nobody.
     fn hand_over(&self) {
         let mut state = self.state();
         let Some(next) = state.groups.front() else {
             self.lay_down(state);
             return;
         };
-        if let Some(first) = next.first.clone() {
+        // Whoever gives it up before its sync cannot use it: it may wait in the next group itself.
+        let this = thread::current().id();
+        if let Some(first) = next.first.clone().filter(|first| first.thread.id() != this) {
             drop(state);
             first.leads.store(true, Ordering::SeqCst);
             first.thread.unpark();
@@ -274,15 +281,20 @@ impl Queue {
 impl Group {
     /// Answers everyone in the group.
     fn answer(self, mut outcomes: Vec<Outcome>) {
+        let mut to_tasks = Vec::with_capacity(self.tasks.len());
         for (number, sender) in self.tasks {
             let outcome = outcomes.get_mut(number).map(take);
-            // Nobody listens any more if the caller gave up; what was written stays written.
-            drop(sender.send(outcome.unwrap_or_else(|| Err(panicked()))));
+            to_tasks.push((sender, outcome.unwrap_or_else(|| Err(panicked()))));
         }
         // Set once: a group is taken off the queue by one leader only.
         let _ = self.answers.set(outcomes);
         if let Some(first) = self.first {
             first.thread.unpark();
+        }
+        for (sender, outcome) in to_tasks {
+            // Nobody listens any more if the caller gave up; what was written stays written. A
+            // waker that panics is no reason to let the others wait.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(sender.send(outcome))));
         }
     }
 }

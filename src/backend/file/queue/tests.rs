@@ -1,11 +1,19 @@
 //! A lead that is lost, or a thread that nobody wakes, is a store that hangs: a put that never
 //! returns, or the drop of the last handle.
 
-use std::sync::Barrier;
+use std::future::Future;
+use std::sync::{Barrier, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
 
-use super::super::disk::sim::SimDisk;
-use super::super::samples::{core, put};
+use bytes::Bytes;
+
+use super::super::config::FileStoreConfig;
+use super::super::disk::sim::{Call, SimDisk};
+use super::super::samples::{core, put, put_bytes, record};
+use super::super::store::FileStore;
 use super::*;
+use crate::envelope::Record;
+use crate::store::PutOptions;
 
 #[test]
 fn a_thread_that_waits_for_the_last_group_of_another_is_told_when_nothing_is_left() {
@@ -46,7 +54,7 @@ fn a_group_that_panics_after_it_handed_over_leaves_the_lead_to_whom_it_gave_it()
                 let (queue, core) = (&queue, &core);
                 let _guard = Panicking { queue, core, group: None, leads: false };
                 queue.hand_over();
-                std::panic::resume_unwind(Box::new(()));
+                panic::resume_unwind(Box::new(()));
             });
             assert!(panics.join().is_err());
             // Whether it was written before or after the panic does not matter here.
@@ -83,7 +91,7 @@ fn a_panic_answers_the_threads_and_tasks_of_the_group_and_those_behind_it() {
             let group = queue.take_group();
             assert_eq!(group.as_ref().unwrap().works.len(), 2);
             let _guard = Panicking { queue: &queue, core: &core, group, leads: true };
-            std::panic::resume_unwind(Box::new(()));
+            panic::resume_unwind(Box::new(()));
         });
         assert!(panics.join().is_err());
         for writer in writers {
@@ -107,4 +115,138 @@ fn those_who_were_answered_and_those_who_wait_are_expected_to_come_together() {
     assert_eq!(queue.state().expected, 3);
     assert!(queue.lead(&core));
     assert_eq!(queue.state().expected, 2);
+}
+
+#[test]
+fn a_panic_of_a_thread_that_handed_over_and_waits_in_the_next_group_takes_no_lead_with_it() {
+    let disk = SimDisk::new(1);
+    let (core, queue) = (core(&disk), Queue::new());
+    // A store's first group makes the first segment.
+    queue.write(&core, put(&core, 1)).unwrap();
+    let (mut first, _) = queue.submit(put_bytes(&core, 2, 3 << 19));
+    let (mut second, _) = queue.submit(put_bytes(&core, 3, 1 << 20));
+    assert_eq!(queue.state().groups.len(), 2);
+    disk.panic(Call::Sync, disk.count(Call::Sync) + 1);
+    let work = put(&core, 4);
+    let panics = thread::scope(|scope| scope.spawn(|| queue.write(&core, work)).join());
+    assert!(panics.is_err());
+    assert!(first.try_recv().unwrap().is_err());
+    // Nobody leads, or one of the store's own threads is to.
+    let (led, called) = {
+        let state = queue.state();
+        (state.led, state.called)
+    };
+    assert_eq!(led, called);
+    queue.start();
+    queue.stop();
+    queue.run(&core);
+    assert!(second.try_recv().unwrap().is_err());
+}
+
+/// Panics when a task is woken.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("on purpose");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_waiting() {
+    let (core, queue) = (core(&SimDisk::new(1)), Queue::new());
+    let (mut first, _) = queue.submit(put(&core, 1));
+    let (mut second, _) = queue.submit(put(&core, 2));
+    let waker = Waker::from(Arc::new(Panics));
+    assert!(std::pin::pin!(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
+    // Of this group too, and answered by this thread.
+    queue.write(&core, put(&core, 3)).unwrap();
+    first.try_recv().unwrap().unwrap();
+    second.try_recv().unwrap().unwrap();
+    queue.write(&core, put(&core, 4)).unwrap();
+    assert!(!queue.state().led);
+}
+
+/// Bytes of a caller that panic when they are dropped.
+struct Treacherous(Vec<u8>);
+
+impl AsRef<[u8]> for Treacherous {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Treacherous {
+    fn drop(&mut self) {
+        assert!(thread::panicking(), "on purpose");
+    }
+}
+
+fn treacherous(core: &Core, version: u64) -> Work {
+    let bytes = record(version, 5).into_bytes().to_vec();
+    let record = Record::from_bytes(Bytes::from_owner(Treacherous(bytes)));
+    core.put_work(vec![record], PutOptions::default()).unwrap()
+}
+
+#[test]
+fn a_record_that_panics_when_it_is_dropped_takes_no_lead_with_it() {
+    let (core, queue) = (core(&SimDisk::new(1)), Queue::new());
+    queue.write(&core, put(&core, 1)).unwrap();
+    let work = treacherous(&core, 2);
+    let panics = thread::scope(|scope| scope.spawn(|| queue.write(&core, work)).join());
+    assert!(panics.is_err());
+    assert!(!queue.state().led);
+}
+
+fn open(disk: &SimDisk) -> FileStore {
+    let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
+    FileStore::open_on(Arc::new(disk.clone()), config).unwrap()
+}
+
+/// The defect: each panic ended one of the store's own threads, and after two of them nobody wrote
+/// what tasks had queued.
+#[tokio::test]
+async fn tasks_are_answered_however_often_writing_panics() {
+    let store = open(&SimDisk::new(1));
+    store.0.submit(put(&store.0.core, 10)).await.unwrap();
+    let works: Vec<_> = (1..6).map(|version| treacherous(&store.0.core, version)).collect();
+    for (number, work) in works.into_iter().enumerate() {
+        let answer = store.0.submit(work).await;
+        assert_eq!(answer.is_ok(), number == 0, "{answer:?}");
+    }
+}
+
+/// Drops the handle when a task is woken.
+struct Last(Mutex<Option<FileStore>>, mpsc::Sender<()>);
+
+impl Wake for Last {
+    fn wake(self: Arc<Self>) {
+        drop(self.0.lock().unwrap().take());
+        self.1.send(()).unwrap();
+    }
+}
+
+/// The defect: the thread that writes waited for itself to end.
+#[test]
+fn the_last_handle_may_go_when_a_task_is_woken() {
+    let disk = SimDisk::new(1);
+    let store = open(&disk);
+    let core = Arc::clone(&store.0.core);
+    let mut put = std::pin::pin!(store.0.submit(put(&core, 1)));
+    // The first one lets other tasks queue theirs.
+    assert!(put.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let (sender, dropped) = mpsc::channel();
+    let waker = Waker::from(Arc::new(Last(Mutex::new(Some(store)), sender)));
+    let mut context = Context::from_waker(&waker);
+    assert!(put.as_mut().poll(&mut context).is_pending());
+    drop(waker);
+    dropped.recv().unwrap();
+    let Poll::Ready(answer) = put.poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it was woken")
+    };
+    answer.unwrap();
+    // It is closed all the same.
+    while core.check_open("wait for the end").is_ok() {
+        thread::yield_now();
+    }
 }
