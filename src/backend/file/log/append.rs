@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::super::config::{Durability, ZeroAhead};
 use super::super::core::Core;
-use super::super::disk::write_all;
+use super::super::disk::{DiskFile, write_all};
 use super::super::fault::io_error;
 use super::super::index::Place;
 use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ};
@@ -180,7 +180,7 @@ fn encode(active: &Active, frames: &[Planned], mut seq: u64, scratch: &mut Vec<u
     offsets
 }
 
-/// Writes the frames in runs of at least `run_bytes`, and has the device begin with each but the last.
+/// Writes the frames behind all others.
 fn write(active: &Active, frames: &[Planned], scratch: &[u8], run_bytes: u64) -> io::Result<()> {
     let mut pieces = Vec::with_capacity(frames.len() * 2 + 1);
     let mut rest = scratch;
@@ -201,24 +201,34 @@ fn write(active: &Active, frames: &[Planned], scratch: &[u8], run_bytes: u64) ->
         before = padding;
     }
     pieces.push(IoSlice::new(rest));
+    write_runs(&*active.segment.file, active.end, &mut pieces, run_bytes)
+}
 
-    let file = &*active.segment.file;
-    let (mut rest, mut at) = (pieces.as_mut_slice(), active.end);
-    while !rest.is_empty() {
+/// Writes the pieces in runs of at least `run_bytes`, and has the device begin with each but the
+/// last.
+fn write_runs(
+    file: &dyn DiskFile,
+    mut at: u64,
+    mut pieces: &mut [IoSlice<'_>],
+    run_bytes: u64,
+) -> io::Result<()> {
+    let mut left: u64 = pieces.iter().map(|piece| piece.len() as u64).sum();
+    while !pieces.is_empty() {
         let (mut count, mut bytes) = (0, 0);
-        for piece in rest.iter() {
-            if bytes >= run_bytes {
+        for piece in pieces.iter() {
+            if bytes >= run_bytes && left >= run_bytes {
                 break;
             }
             count += 1;
             bytes += piece.len() as u64;
+            left -= piece.len() as u64;
         }
-        let (run, behind) = rest.split_at_mut(count);
+        let (run, behind) = pieces.split_at_mut(count);
         write_all(file, at, run)?;
         if !behind.is_empty() {
             file.begin_sync(at, bytes);
         }
-        (rest, at) = (behind, at + bytes);
+        (pieces, at) = (behind, at + bytes);
     }
     Ok(())
 }
