@@ -21,3 +21,5 @@ pub use header::{Base, Header};
 pub use meta::SnapshotMeta;
 pub use record::Record;
 pub use reject::Reject;
+#[cfg(feature = "file")]
+pub(crate) use wire::{put_varint, unzigzag, zigzag};

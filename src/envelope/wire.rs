@@ -111,7 +111,7 @@ pub(super) const fn varint_bytes(value: u64) -> usize {
 }
 
 /// Appends the varint of `value`.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         let [low, ..] = value.to_le_bytes();
         out.push(low | 0x80);
@@ -123,12 +123,12 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 
 /// A signed value as one whose varint is short if it is near 0 on either side: 0, -1, 1, -2 become
 /// 0, 1, 2, 3.
-pub(super) const fn zigzag(value: i64) -> u64 {
+pub(crate) const fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
 /// The value that [`zigzag`] made this from.
-pub(super) const fn unzigzag(value: u64) -> i64 {
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
 

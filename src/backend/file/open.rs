@@ -124,17 +124,16 @@ pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
         reseal |= sealed != opened.entry.sealed;
         let Some(segment) = segment else { continue };
         segment.synced.store(end, Ordering::Relaxed);
-        let at_end = Active { segment, end, file_bytes: end, zeroed: end, hints, seal };
         if !sealed {
-            log.active = Some(at_end);
+            log.active = Some(Active { segment, end, file_bytes: end, zeroed: end, hints, seal });
         } else if !indexed {
-            unindexed.push(at_end);
+            unindexed.push((segment, hints));
         }
     }
     let core = Core::new(disk, config, &manifest, index, segments, generations, log);
     core.snapshots.store(replayed.snapshots, Ordering::Relaxed);
-    for sealed in unindexed {
-        core.write_hints(&sealed);
+    for (segment, hints) in unindexed {
+        core.write_hints(&segment, &hints);
     }
     if reseal || !manifest.retired.is_empty() {
         let log = core.log();

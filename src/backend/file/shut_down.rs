@@ -37,7 +37,7 @@ impl Core {
         let _ = active.segment.file.set_len(active.end);
         active.segment.file.sync().map_err(|error| io_error(OPERATION, &path, error))?;
         active.segment.synced.store(active.end, Ordering::Relaxed);
-        self.write_hints(active);
+        self.write_hints(&active.segment, &active.hints);
         let manifest = self.manifest(log, &self.segments.all());
         self.commit_manifest(OPERATION, &manifest)
     }

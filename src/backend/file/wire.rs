@@ -3,6 +3,9 @@
 
 use std::ops::Range;
 
+use crate::envelope;
+pub(super) use crate::envelope::put_varint;
+
 /// What is left to read. Every method gives `None` at the end of the bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
@@ -78,28 +81,14 @@ pub(super) fn put_checksum(key: u32, bytes: &mut [u8]) {
     }
 }
 
-/// Appends `value` as [`Bytes::varint`] reads it.
-pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
-    loop {
-        let byte = (value & 0x7f) as u8;
-        value >>= 7;
-        if value == 0 {
-            out.push(byte);
-            return;
-        }
-        out.push(byte | 0x80);
-    }
-}
-
-/// Maps small differences of either sign to small numbers.
+/// The difference of `to` to `from`, which wraps around, as a number that is small if they are near.
 pub(super) fn zigzag(from: u64, to: u64) -> u64 {
-    let difference = to.wrapping_sub(from).cast_signed();
-    (difference << 1 ^ difference >> 63).cast_unsigned()
+    envelope::zigzag(to.wrapping_sub(from).cast_signed())
 }
 
 /// The `to` that [`zigzag`] was given.
 pub(super) fn unzigzag(from: u64, coded: u64) -> u64 {
-    from.wrapping_add((coded >> 1) ^ (coded & 1).wrapping_neg())
+    from.wrapping_add(envelope::unzigzag(coded).cast_unsigned())
 }
 
 #[cfg(test)]

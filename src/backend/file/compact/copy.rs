@@ -125,13 +125,11 @@ impl Core {
     /// What is wrong with a frame of `segment`, which is not looked at again.
     fn flawed(&self, segment: &Segment, offset: u64, flaw: &Flaw) -> Error {
         let error = self.damaged(segment, offset);
-        match flaw {
+        if flaw.is_newer() {
             // It cannot be checked here, so it is not copied.
-            Flaw::Newer(_) | Flaw::Needs(_) => {
-                bad_frame(OPERATION, &self.path(&names::segment(segment.id)), offset, flaw)
-            }
-            Flaw::Torn(_) | Flaw::Written(_) => error,
+            return bad_frame(OPERATION, &self.path(&names::segment(segment.id)), offset, flaw);
         }
+        error
     }
 
     fn damaged(&self, segment: &Segment, offset: u64) -> Error {

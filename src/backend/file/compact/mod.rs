@@ -9,7 +9,6 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::index::{Item, Place};
 use super::layout::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
-use super::log::Active;
 use super::names;
 use super::plan::{self, Candidate};
 use super::segment::Segment;
@@ -171,14 +170,14 @@ impl Core {
             self.disk
                 .rename(&output.prepared.temporary, &name)
                 .map_err(|error| self.unknown(OPERATION, &name, error))?;
-            self.swap(output, &segment);
+            self.swap(&output, &segment);
         }
         self.unlink(victims);
         Ok(number)
     }
 
     /// Lets the index refer to the copies. What was deleted or replaced meanwhile stays so.
-    fn swap(&self, output: Output, segment: &Arc<Segment>) {
+    fn swap(&self, output: &Output, segment: &Segment) {
         for Moved { tag, from, to } in &output.moved {
             let to = Item { version: from.version, place: Place { slot: segment.slot, ..*to } };
             let bytes = frame_bytes(to.place.len.into());
@@ -187,10 +186,7 @@ impl Core {
                 segment.drop_live(bytes);
             }
         }
-        let Output { hints, seal, written, .. } = output;
-        let segment = Arc::clone(segment);
-        let (file_bytes, zeroed) = (written, written);
-        self.write_hints(&Active { segment, end: written, file_bytes, zeroed, hints, seal });
+        self.write_hints(segment, &output.hints);
     }
 
     /// Removes the files of segments that the manifest does not list any more. Readers that hold

@@ -65,9 +65,7 @@ impl Flaw {
             _ => "the header of a record is damaged",
         }))
     }
-}
 
-impl Flaw {
     /// Whether this release had better leave the file to a newer one.
     pub(super) fn is_newer(&self) -> bool {
         matches!(self, Self::Newer(_) | Self::Needs(_))

@@ -144,7 +144,7 @@ impl Core {
             seal: Seal { min_seq: u64::MAX, ..Seal::default() },
         };
         if let Some(full) = log.active.replace(active) {
-            self.write_hints(&full);
+            self.write_hints(&full.segment, &full.hints);
         }
         self.chores.note();
         Ok(())
@@ -195,10 +195,10 @@ impl Core {
 
     /// Writes the index file of a segment. Failing is no failure: it is made again from the
     /// segment when it is missing.
-    pub(in super::super) fn write_hints(&self, active: &Active) {
-        let name = names::hints(active.segment.id);
+    pub(in super::super) fn write_hints(&self, segment: &Segment, hints: &Hints) {
+        let name = names::hints(segment.id);
         let temporary = self.path(&names::temporary(&name));
-        let bytes = active.hints.to_bytes(active.segment.salt, self.secret);
+        let bytes = hints.to_bytes(segment.salt, self.secret);
         let written = self
             .write_file(&temporary, &bytes)
             .and_then(|()| self.disk.rename(&temporary, &self.path(&name)));
