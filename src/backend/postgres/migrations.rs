@@ -230,7 +230,13 @@ async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Fa
         return Ok(0);
     }
     let sql = format!("SELECT coalesce(max(number), 0) FROM {}", names.migrations);
-    let number: i32 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await?;
+    let number: i32 = match sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await {
+        // It was there just now: another has taken the last migration back since.
+        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
+            return Ok(0);
+        }
+        number => number?,
+    };
     u32::try_from(number).map_err(|_| {
         Error::new(ErrorKind::CorruptStore, NAME, "the number of its migration is negative")
             .with_retry(Retry::Never)
