@@ -43,6 +43,9 @@ pub enum ErrorKind {
     BeyondHead,
     /// The event source yielded a gap, a duplicate or events out of order (R5).
     BrokenHistory,
+    /// Another snapshot of the same identity is stored already: of another history, or damaged. The
+    /// text says how they differ; a repair replaces it.
+    Conflict,
     /// The store's own files or tables are damaged, beyond one snapshot.
     CorruptStore,
     /// The state could not be encoded, or what was written does not decode to the same state.

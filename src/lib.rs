@@ -113,6 +113,7 @@ mod codec;
 mod compress;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod digest;
 mod engine;
 mod envelope;
 mod error;
@@ -131,6 +132,7 @@ mod state;
 mod store;
 mod timestamp;
 pub mod trigger;
+mod value;
 
 #[cfg(feature = "file")]
 pub use backend::file::{
@@ -154,10 +156,12 @@ pub use codec::Json;
 pub use codec::MessagePack;
 #[cfg(feature = "postcard")]
 pub use codec::Postcard;
-pub use codec::{Codec, CodecId, DecodeLimits, TypeInfo};
+pub use codec::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 pub use compress::{Compression, CompressionId};
+pub use digest::{DigestKind, StateDigest};
 pub use engine::{
     CacheConfig, EngineBuilder, Observer, ReplayManager, Report, SnapshotEngine, StoreFailure,
+    Verify,
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};
@@ -172,7 +176,7 @@ pub use ledger::{
 };
 pub use manager::{
     AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Origin, Point,
-    Provenance, Rejected, Repaired, Snapshot, SnapshotManager, SnapshotUsed, Timings,
+    Proof, Provenance, Rejected, Repaired, Snapshot, SnapshotManager, SnapshotUsed, Timings,
 };
 pub use snapshot_id::SnapshotId;
 pub use state::Aggregate;

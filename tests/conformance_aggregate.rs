@@ -27,8 +27,8 @@ use snapfold::conformance::{
     self, AggregateCheck, Choices, Law, LawFinding, LawOutcome, LawReport,
 };
 use snapfold::{
-    Aggregate, AggregateKey, BoxError, Codec, CodecId, DecodeLimits, Error, ErrorKind, Json,
-    MessagePack, Postcard, TypeInfo,
+    Aggregate, AggregateKey, BoxError, Codec, CodecId, DecodeLimits, Digester, Error, ErrorKind,
+    Json, MessagePack, Postcard, TypeInfo,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -822,6 +822,10 @@ impl Codec<Raw> for RawCodec {
 
     fn inspect(&self) -> Result<TypeInfo, Error> {
         Ok(TypeInfo::default())
+    }
+
+    fn digester(&self) -> Digester<Raw> {
+        Digester::none()
     }
 
     fn encode(&self, state: &Raw, out: &mut Vec<u8>) -> Result<(), BoxError> {

@@ -178,8 +178,8 @@ async fn creating_twice_leaves_the_first_and_says_that_it_is_identical() {
     let other = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
     let record = other.build(b"another state").unwrap();
     world.store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
-    let again = world.engine.create_with(&key, CreateOptions::default().version(5)).await.unwrap();
-    assert!(matches!(again, Created::Existing { identical: false, .. }));
+    let again = world.engine.create_with(&key, CreateOptions::default().version(5)).await;
+    assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 #[tokio::test]
@@ -386,7 +386,8 @@ async fn only_a_repair_replaces_a_snapshot() {
     let wrong = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
     let wrong = wrong.build(b"another state").unwrap();
     world.store.put(vec![wrong], PutOptions::default().replace(true)).await.unwrap();
-    world.engine.create_with(&key, CreateOptions::default().version(5)).await.unwrap();
+    let created = world.engine.create_with(&key, CreateOptions::default().version(5)).await;
+    assert_eq!(created.unwrap_err().kind(), ErrorKind::Conflict);
     assert_ne!(world.store.record(&key, 5).await, good, "creating does not replace");
 
     let repaired = world.engine.repair(&key, 5).await.unwrap();

@@ -34,13 +34,13 @@ use snapfold::trigger::{
 use snapfold::{
     Aggregate, AggregateKey, AggregateStats, Base, BoxError, CacheConfig, Capabilities, ChecksumId,
     Clock, Codec, CodecId, Compaction, Compression, CompressionId, CreateOptions, Created, Cursor,
-    Decision, DecodeLimits, Deleted, EngineBuilder, Error, ErrorKind, EventRange, EventSource,
-    Fetched, Found, Generation, Header, KeysRequest, ListRequest, Loaded, Lookup, ManualClock,
-    MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Provenance, PutOptions,
-    PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected, Repaired, Replay,
-    ReplayManager, Report, Retry, Selection, Snapshot, SnapshotEngine, SnapshotId, SnapshotManager,
-    SnapshotMeta, SnapshotStore, SnapshotUsed, StoreFailure, SystemClock, Timestamp, Timings,
-    TypeInfo,
+    Decision, DecodeLimits, Deleted, DigestKind, Digester, EngineBuilder, Error, ErrorKind,
+    EventRange, EventSource, Fetched, Found, Generation, Header, KeysRequest, ListRequest, Loaded,
+    Lookup, ManualClock, MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Proof,
+    Provenance, PutOptions, PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected,
+    Repaired, Replay, ReplayManager, Report, Retry, Selection, Snapshot, SnapshotEngine,
+    SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotUsed, StateDigest,
+    StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify,
 };
 use support::Account;
 

@@ -57,7 +57,7 @@ impl SnapshotStore for MapStore {
                 None => PutOutcome::Stored,
                 Some(_) if options.replace => PutOutcome::Replaced,
                 Some(old) => {
-                    return PutOutcome::Existing { identical: old.has_payload_of(&record) };
+                    return PutOutcome::Existing { identical: old.has_state_of(&record) };
                 }
             };
             snapshots.insert(id, record);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Codec, CodecId, DecodeLimits, TypeInfo};
+use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// bincode 2 in its standard configuration, with a size limit.
@@ -34,6 +34,10 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
 
     fn inspect(&self) -> Result<TypeInfo, Error> {
         super::inspect::<S>("bincode", true)
+    }
+
+    fn digester(&self) -> Digester<S> {
+        Digester::of_crate()
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {

@@ -2,7 +2,8 @@
 //!
 //! A crafted payload of a type that contains itself could otherwise recurse until the stack
 //! overflows, which ends the process. The wrapper counts one level for each deserializer that is
-//! opened inside another one.
+//! opened inside another one. For JSON it also undoes what a feature of `serde_json` does to numbers:
+//! see [`Numbers`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,20 +16,42 @@ use serde::de::{
 /// The seed that decodes a `T` that nests at most so many levels (inclusive).
 pub(super) struct Root<T> {
     max: u16,
+    numbers: Numbers,
     of: PhantomData<T>,
 }
 
 impl<T> Root<T> {
     pub(super) const fn new(max: u16) -> Self {
-        Self { max, of: PhantomData }
+        Self { max, numbers: Numbers::Plain, of: PhantomData }
     }
+
+    /// Expects numbers to come as maps where any value is asked for.
+    #[cfg(feature = "json")]
+    pub(super) fn numbers_as_maps(self) -> Self {
+        Self { numbers: Numbers::Maps, ..self }
+    }
+}
+
+/// How the decoder hands numbers to a visitor that takes any value.
+///
+/// `serde_json` passes them as maps with one private key if any crate of the program has switched
+/// on its feature `arbitrary_precision`. Nearly no visitor understands that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Numbers {
+    /// As numbers.
+    Plain,
+    /// As maps, should any value be asked for.
+    Maps,
+    /// Any value was asked for, so the next map may be a number.
+    AskedForAny,
 }
 
 impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Root<T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, decoder: D) -> Result<T, D::Error> {
-        Limit { inner: self.of, left: self.max.saturating_add(1) }.deserialize(decoder)
+        let Self { max, numbers, of } = self;
+        Limit { inner: of, left: max.saturating_add(1), numbers }.deserialize(decoder)
     }
 }
 
@@ -36,12 +59,22 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Root<T> {
 struct Limit<T> {
     inner: T,
     left: u16,
+    numbers: Numbers,
 }
 
 impl<T> Limit<T> {
+    /// The same limit around something that came out of this.
+    fn around<U>(left: u16, numbers: Numbers, inner: U) -> Limit<U> {
+        let numbers = match numbers {
+            Numbers::AskedForAny => Numbers::Maps,
+            other => other,
+        };
+        Limit { inner, left, numbers }
+    }
+
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
-            Some(left) => Ok(Self { inner: self.inner, left }),
+            Some(left) => Ok(Self { left, ..self }),
             None => Err(E::custom("the value nests deeper than the limit")),
         }
     }
@@ -51,15 +84,16 @@ impl<'de, T: DeserializeSeed<'de>> DeserializeSeed<'de> for Limit<T> {
     type Value = T::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, decoder: D) -> Result<T::Value, D::Error> {
-        let Self { inner, left } = self.deeper()?;
-        inner.deserialize(Limit { inner: decoder, left })
+        let Self { inner, left, numbers } = self.deeper()?;
+        inner.deserialize(Self::around(left, numbers, decoder))
     }
 }
 
 macro_rules! forward {
     ($($method:ident($($arg:ident: $ty:ty),*);)*) => {$(
         fn $method<V: Visitor<'de>>(self, $($arg: $ty,)* visitor: V) -> Result<V::Value, D::Error> {
-            self.inner.$method($($arg,)* Limit { inner: visitor, left: self.left })
+            let Self { inner, left, numbers } = self;
+            inner.$method($($arg,)* Self::around(left, numbers, visitor))
         }
     )*};
 }
@@ -67,8 +101,16 @@ macro_rules! forward {
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Limit<D> {
     type Error = D::Error;
 
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let numbers = match self.numbers {
+            Numbers::Plain => Numbers::Plain,
+            Numbers::Maps | Numbers::AskedForAny => Numbers::AskedForAny,
+        };
+        self.inner.deserialize_any(Limit { inner: visitor, left: self.left, numbers })
+    }
+
     forward! {
-        deserialize_any(); deserialize_bool();
+        deserialize_bool();
         deserialize_i8(); deserialize_i16(); deserialize_i32(); deserialize_i64(); deserialize_i128();
         deserialize_u8(); deserialize_u16(); deserialize_u32(); deserialize_u64(); deserialize_u128();
         deserialize_f32(); deserialize_f64(); deserialize_char();
@@ -121,25 +163,30 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Limit<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, decoder: D) -> Result<V::Value, D::Error> {
-        let Self { inner, left } = self.deeper()?;
-        inner.visit_some(Limit { inner: decoder, left })
+        let Self { inner, left, numbers } = self.deeper()?;
+        inner.visit_some(Self::around(left, numbers, decoder))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, decoder: D) -> Result<V::Value, D::Error> {
-        let Self { inner, left } = self.deeper()?;
-        inner.visit_newtype_struct(Limit { inner: decoder, left })
+        let Self { inner, left, numbers } = self.deeper()?;
+        inner.visit_newtype_struct(Self::around(left, numbers, decoder))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_seq(Limit { inner: access, left: self.left })
+        self.inner.visit_seq(Self::around(self.left, self.numbers, access))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_map(Limit { inner: access, left: self.left })
+        let Self { inner, left, numbers } = self;
+        #[cfg(feature = "json")]
+        if numbers == Numbers::AskedForAny {
+            return super::number::visit(inner, Self::around(left, numbers, access));
+        }
+        inner.visit_map(Self::around(left, numbers, access))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.inner.visit_enum(Limit { inner: access, left: self.left })
+        self.inner.visit_enum(Self::around(self.left, self.numbers, access))
     }
 }
 
@@ -150,7 +197,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Limit<A> {
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, A::Error> {
-        self.inner.next_element_seed(Limit { inner: seed, left: self.left })
+        self.inner.next_element_seed(Self::around(self.left, self.numbers, seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -165,11 +212,11 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Limit<A> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, A::Error> {
-        self.inner.next_key_seed(Limit { inner: seed, left: self.left })
+        self.inner.next_key_seed(Self::around(self.left, self.numbers, seed))
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
-        self.inner.next_value_seed(Limit { inner: seed, left: self.left })
+        self.inner.next_value_seed(Self::around(self.left, self.numbers, seed))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -186,7 +233,7 @@ impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Limit<A> {
         seed: T,
     ) -> Result<(T::Value, Self::Variant), A::Error> {
         let (value, variant) = self.inner.variant_seed(seed)?;
-        Ok((value, Limit { inner: variant, left: self.left }))
+        Ok((value, Self::around(self.left, self.numbers, variant)))
     }
 }
 
@@ -198,11 +245,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limit<A> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, A::Error> {
-        self.inner.newtype_variant_seed(Limit { inner: seed, left: self.left })
+        self.inner.newtype_variant_seed(Self::around(self.left, self.numbers, seed))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.inner.tuple_variant(len, Limit { inner: visitor, left: self.left })
+        self.inner.tuple_variant(len, Self::around(self.left, self.numbers, visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -210,6 +257,6 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Limit<A> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, A::Error> {
-        self.inner.struct_variant(fields, Limit { inner: visitor, left: self.left })
+        self.inner.struct_variant(fields, Self::around(self.left, self.numbers, visitor))
     }
 }

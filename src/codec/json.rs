@@ -1,23 +1,25 @@
-//! JSON with sorted keys: [`Json`].
+//! JSON: [`Json`].
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, DeserializeSeed};
 
-use super::lossless::{self, Nulls};
-use super::{Codec, CodecId, DecodeLimits, TypeInfo};
+use super::depth::Root;
+use super::unique::Unique;
+use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo, number};
 use crate::error::{BoxError, Error};
 
-/// JSON for people who want to read a snapshot. Keys of objects are sorted, so that equal states
-/// give equal bytes even when they hold hash maps.
+/// JSON for people who want to read a snapshot.
 ///
-/// Integers beyond 64 bits, maps whose keys are neither text nor numbers, floats that are not
-/// finite, and `Some(None)` or `Some(())` cannot be carried; the write reports it. A `HashSet` is a JSON array and keeps its
-/// random order.
+/// Members of objects and entries of maps keep the order in which the state writes them, floats
+/// come back bit for bit, and an object that names a member twice is refused. Nothing that another
+/// crate switches on in `serde_json` changes a stored byte or a result.
+///
+/// JSON has no integers beyond 64 bits inside free-form parts, no maps whose keys are neither text
+/// nor numbers, no floats that are not finite, and no `Some(None)` or `Some(())`: the write that
+/// holds one fails and says where.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct Json;
-
-const NULLS: Nulls = Nulls { unit_structs: true, floats_not_finite: true, is_human_readable: true };
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
     fn id(&self) -> CodecId {
@@ -32,17 +34,36 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
         super::inspect::<S>("JSON", false)
     }
 
-    fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        lossless::check(state, NULLS)?;
-        let mut value = serde_json::to_value(state)?;
-        // Another crate may have switched on insertion order for all of serde_json.
-        value.sort_all_objects();
-        serde_json::to_writer(out, &value)?;
-        Ok(())
+    fn digester(&self) -> Digester<S> {
+        Digester::of_crate()
     }
 
-    /// Nesting beyond 128 levels is refused, whatever `limits` say.
-    fn decode(&self, bytes: &[u8], _limits: DecodeLimits) -> Result<S, BoxError> {
-        Ok(serde_json::from_slice(bytes)?)
+    fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        Ok(serde_json::to_writer(out, state)?)
+    }
+
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
+        read::<Unique>(bytes, limits.max_depth)?;
+        read(bytes, limits.max_depth)
     }
 }
+
+/// Reads one value that is all of `bytes`. Without a limit of its own that of `serde_json` holds:
+/// also what a type does not know, and skips, is bounded.
+fn read<T: DeserializeOwned>(bytes: &[u8], max_depth: Option<u16>) -> Result<T, BoxError> {
+    let mut decoder = serde_json::Deserializer::from_slice(bytes);
+    let value = match max_depth {
+        None if !number::are_maps() => T::deserialize(&mut decoder)?,
+        _ => {
+            let root = Root::new(max_depth.unwrap_or(DEPTH));
+            decoder.disable_recursion_limit();
+            let root = if number::are_maps() { root.numbers_as_maps() } else { root };
+            root.deserialize(&mut decoder)?
+        }
+    };
+    decoder.end()?;
+    Ok(value)
+}
+
+/// Levels that each hold an array or an object of JSON, or a name in it.
+const DEPTH: u16 = 128;

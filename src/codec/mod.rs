@@ -2,17 +2,22 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
-#[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack"))]
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
+mod carrier;
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 mod depth;
+mod digester;
 mod id;
 #[cfg(feature = "json")]
 mod json;
-#[cfg(any(feature = "msgpack", feature = "json"))]
-mod lossless;
 #[cfg(feature = "msgpack")]
 mod msgpack;
+#[cfg(feature = "json")]
+mod number;
 #[cfg(feature = "postcard")]
 mod postcard;
+#[cfg(feature = "json")]
+mod unique;
 
 use std::fmt;
 
@@ -20,6 +25,8 @@ use crate::error::{BoxError, Error};
 
 #[cfg(feature = "bincode")]
 pub use bincode::Bincode;
+pub use digester::Digester;
+pub(crate) use digester::Written;
 pub use id::CodecId;
 #[cfg(feature = "json")]
 pub use json::Json;
@@ -37,8 +44,8 @@ pub use postcard::Postcard;
 /// one and [reads with a list](crate::EngineBuilder::also_reads).
 ///
 /// # Obligations
-/// - `decode(encode(s))` gives a state that folds and encodes like `s`. The engine checks this at
-///   the first write of an engine and refuses to write if it does not hold.
+/// - `decode(encode(s))` gives a state that folds like `s`. The engine proves it by the
+///   [digest](Self::digester) at each write and does not store what fails.
 /// - `decode` consumes all bytes, returns an error for anything else, and neither panics nor
 ///   allocates far beyond what `bytes` can hold, whatever `bytes` are.
 /// - Both are pure: no I/O, no clock, no global state.
@@ -56,6 +63,13 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
     /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot
     /// carry the type; the text names a codec that can.
     fn inspect(&self) -> Result<TypeInfo, Error>;
+
+    /// How states are told apart: [`Digester::serde`] for types that serde can serialize. A codec
+    /// that wraps another one returns that one's. Asked once, when an engine is built.
+    ///
+    /// A required method, so that no codec goes without a proof by accident: one that has none says
+    /// [`Digester::none`].
+    fn digester(&self) -> Digester<S>;
 
     /// Appends the encoded `state` to `out`; leaves what `out` held before untouched.
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError>;
@@ -80,6 +94,12 @@ impl TypeInfo {
     /// A type with this fingerprint, decoded with these limits.
     pub fn new(fingerprint: u64, limits: DecodeLimits) -> Self {
         Self { fingerprint, limits }
+    }
+
+    /// The same with another depth for types that contain themselves.
+    pub(crate) fn with_depth(self, levels: Option<u16>) -> Self {
+        let max_depth = self.limits.max_depth.map(|default| levels.unwrap_or(default));
+        Self { limits: DecodeLimits { max_depth }, ..self }
     }
 }
 

@@ -4,22 +4,19 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny};
 
 use super::depth::Root;
-use super::lossless::{self, Nulls};
-use super::{Codec, CodecId, DecodeLimits, TypeInfo};
+use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// MessagePack with field names: about twice the size of [`Postcard`](super::Postcard) before
 /// compression, and decodable after fields were added (with `#[serde(default)]`), removed or
-/// reordered. Carries everything that serde can describe.
+/// reordered.
 ///
-/// One known limit of the format: `Some(None)` and `Some(())` would come back as `None`, so a state
-/// that holds one is refused when it is written.
+/// It does not carry `Some(None)` and `Some(())`, integers beyond 64 bits inside free-form parts,
+/// and, inside flattened fields and tagged enums, keys of maps that are not text and addresses
+/// (`IpAddr`): the write that holds one fails and says where.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
 pub struct MessagePack;
-
-const NULLS: Nulls =
-    Nulls { unit_structs: false, floats_not_finite: false, is_human_readable: false };
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
     fn id(&self) -> CodecId {
@@ -34,8 +31,11 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
         super::inspect::<S>("MessagePack", false)
     }
 
+    fn digester(&self) -> Digester<S> {
+        Digester::of_crate()
+    }
+
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        lossless::check(state, NULLS)?;
         state.serialize(&mut rmp_serde::Serializer::new(out).with_struct_map())?;
         Ok(())
     }

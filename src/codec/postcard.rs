@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use super::depth::Root;
-use super::{Codec, CodecId, DecodeLimits, TypeInfo};
+use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// postcard: compact, fast, positional, with a stable written wire format. The default codec.
@@ -27,6 +27,10 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {
 
     fn inspect(&self) -> Result<TypeInfo, Error> {
         super::inspect::<S>("postcard", true)
+    }
+
+    fn digester(&self) -> Digester<S> {
+        Digester::of_crate()
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::cache::{CacheConfig, HotCache};
 use super::observer::Observer;
 use super::reader::Reader;
 use super::saver::Saver;
+use super::verify::{Turns, Verify};
+use super::write::Compare;
 use super::{Core, SnapshotEngine};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
@@ -29,6 +30,8 @@ use crate::trigger::{Trigger, every_events};
 /// | cache | none; [`cache`](Self::cache) switches it on |
 /// | store failure | [`StoreFailure::Fail`] |
 /// | largest state | 256 MiB encoded |
+/// | deepest state | 128 levels, for types that contain themselves |
+/// | loads that are verified | all: [`Verify::Always`] |
 /// | clock | [`SystemClock`] |
 pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
@@ -45,6 +48,10 @@ pub struct EngineBuilder<A: Aggregate> {
     observer: Option<Arc<dyn Observer>>,
     store_failure: StoreFailure,
     max_state_bytes: u64,
+    max_depth: Option<u16>,
+    compare: Option<Box<Compare<A>>>,
+    verify: Verify,
+    accept_unverified: bool,
     max_queued: usize,
     origin: Option<String>,
     cache: Option<CacheConfig>,
@@ -82,6 +89,10 @@ impl<A: Aggregate> EngineBuilder<A> {
             observer: None,
             store_failure: StoreFailure::default(),
             max_state_bytes: 256 << 20,
+            max_depth: None,
+            compare: None,
+            verify: Verify::default(),
+            accept_unverified: false,
             max_queued: 1_024,
             origin: None,
             cache: None,
@@ -170,6 +181,45 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
+    /// How deep a state whose type contains itself may nest (inclusive), when it is written and when
+    /// it is read: each option, element, field, entry and variant is a level. 128 by default;
+    /// at most [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 counts as 1.
+    ///
+    /// Encoding and decoding recurse. The bound keeps a level of 2 KiB of stack, which is more than
+    /// was seen in builds without optimization, within a thread of 2 MiB.
+    pub fn max_depth(mut self, levels: u16) -> Self {
+        self.max_depth = Some(levels.clamp(1, Self::MAX_DEPTH));
+        self
+    }
+
+    /// The most levels that [`max_depth`](Self::max_depth) allows.
+    pub const MAX_DEPTH: u16 = 1_000;
+
+    /// Proves each write also by the application's own equality of the state and what it was decoded
+    /// to: finds what serde is not told, such as a field with `#[serde(skip)]`, or a `Serialize`
+    /// that rounds. The write fails if it returns false.
+    pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
+        self.compare = Some(Box::new(equal));
+        self
+    }
+
+    /// Which loads are verified; all by default.
+    pub fn verify(mut self, verify: Verify) -> Self {
+        self.verify = verify;
+        self
+    }
+
+    /// Accepts snapshots that decode to another state than was written, where the events to replay
+    /// instead are gone. The provenance says so: [`Proof::Accepted`](crate::Proof::Accepted). Off by
+    /// default.
+    ///
+    /// For one case: a dependency has changed how it serializes, so that all old snapshots count as
+    /// other states, though they are not. Take new snapshots, then switch it off again.
+    pub fn accept_unverified(mut self) -> Self {
+        self.accept_unverified = true;
+        self
+    }
+
     /// How many aggregates may wait for a background snapshot; further ones are dropped and
     /// reported. 1,024 by default.
     pub fn max_queued(mut self, aggregates: usize) -> Self {
@@ -199,12 +249,15 @@ impl<A: Aggregate> EngineBuilder<A> {
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
         self.compression.check_available()?;
-        let type_info = codec.inspect()?;
+        let max_depth = self.max_depth;
+        let inspect =
+            |codec: &Arc<dyn Codec<A>>| codec.inspect().map(|info| info.with_depth(max_depth));
+        let type_info = inspect(&codec)?;
         let generation =
             Generation { schema_version: A::SCHEMA_VERSION, fingerprint: type_info.fingerprint };
         let mut readers = vec![Reader::current(generation, &codec, type_info, self.by_name)];
         for other in &self.others {
-            let info = other.inspect()?;
+            let info = inspect(other)?;
             let generation = Generation { fingerprint: info.fingerprint, ..generation };
             readers.push(Reader::current(generation, other, info, self.by_name));
         }
@@ -219,6 +272,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             store: self.store,
             hybrid: self.hybrid,
             clock,
+            digester: codec.digester(),
             codec,
             type_info,
             generation,
@@ -229,7 +283,9 @@ impl<A: Aggregate> EngineBuilder<A> {
             store_failure: self.store_failure,
             max_state_bytes: self.max_state_bytes,
             origin: self.origin,
-            proven: AtomicBool::new(false),
+            compare: self.compare,
+            turns: Turns::new(self.verify),
+            accept_unverified: self.accept_unverified,
         };
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(Saver::new(self.max_queued)) })
     }

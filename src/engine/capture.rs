@@ -1,10 +1,9 @@
 //! Taking snapshots: encode, check, store.
 
-use std::sync::atomic::Ordering;
-
 use super::cache::Outdates;
 use super::load::{Reconstructed, from_start, reached};
 use super::stopwatch::Stopwatch;
+use super::write::Encoded;
 use super::{Core, check_kind};
 use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
@@ -33,7 +32,29 @@ impl<A: Aggregate> Core<A> {
         }
         let record = self.record(&loaded, &options.labels)?;
         let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
-        created(&record, outcomes.pop())
+        self.settled(&record, outcomes.pop()).await
+    }
+
+    /// A snapshot of the state now, for the saver: one of another history that is in its place is
+    /// refolded and replaced, unless it is pinned.
+    pub(super) async fn save(&self, key: &AggregateKey) -> Result<Created, Error> {
+        let Some(record) = self.capture(key).await? else { return Ok(Created::Empty) };
+        let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
+        match self.settled(&record, outcomes.pop()).await {
+            Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
+                let version = meta(&record)?.version;
+                match self.stored_labels(key, version).await? {
+                    Some(labels) if !labels.iter().any(|label| label == SnapshotMeta::PINNED) => {
+                        // From the beginning: only that tells which of the two is right.
+                        let refolded = self.refold(key, version, &labels).await?;
+                        Ok(Created::Replaced(refolded.meta))
+                    }
+                    // Pinned, or nothing tells whether it is.
+                    _ => Err(conflict),
+                }
+            }
+            settled => settled,
+        }
     }
 
     pub(super) async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
@@ -77,8 +98,12 @@ impl<A: Aggregate> Core<A> {
             // A store refuses a whole call for one record that it cannot take (C-15).
             for (at, record) in waiting {
                 let put = self.put(vec![record.clone()], PutOptions::default()).await;
+                let settled = match put {
+                    Ok(mut outcomes) => self.settled(&record, outcomes.pop()).await,
+                    Err(error) => Err(error),
+                };
                 if let Some(result) = results.get_mut(at) {
-                    *result = put.and_then(|mut outcomes| created(&record, outcomes.pop()));
+                    *result = settled;
                 }
             }
             return;
@@ -88,11 +113,12 @@ impl<A: Aggregate> Core<A> {
             Err(_) => [].iter().copied(),
         };
         for (at, record) in &waiting {
+            let settled = match &put {
+                Ok(_) => self.settled(record, outcomes.next()).await,
+                Err(error) => Err(error.clone()),
+            };
             if let Some(result) = results.get_mut(*at) {
-                *result = match &put {
-                    Ok(_) => created(record, outcomes.next()),
-                    Err(error) => Err(error.clone()),
-                };
+                *result = settled;
             }
         }
     }
@@ -103,11 +129,22 @@ impl<A: Aggregate> Core<A> {
         if version == 0 {
             return Err(invalid("version 0 is the empty state and is never stored"));
         }
+        let labels = self.stored_labels(key, version).await?.unwrap_or_default();
+        self.refold(key, version, &labels).await
+    }
+
+    /// Folds the events again from the beginning and stores the result in place of what is there.
+    async fn refold(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        labels: &[String],
+    ) -> Result<Repaired, Error> {
         let mut watch = Stopwatch::start(&*self.clock);
         let limits = Point::Version(version).into();
         let folded = from_start(&*self.source, key, None, limits, &mut watch, &[]).await?;
         let loaded = reached(folded, version)?;
-        let record = self.record(&loaded, &self.stored_labels(key, version).await?)?;
+        let record = self.record(&loaded, labels)?;
         // Whatever is cached may have come from what is being repaired.
         let _outdates = Outdates { cache: &self.cache, key };
         let options = PutOptions::default().replace(true);
@@ -116,14 +153,18 @@ impl<A: Aggregate> Core<A> {
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 
-    /// The labels of the snapshot that is stored at `version`: a pin outlives a repair. None if its
-    /// header cannot be read.
-    async fn stored_labels(&self, key: &AggregateKey, version: u64) -> Result<Vec<String>, Error> {
+    /// The labels of the snapshot that is stored at `version`: a pin outlives a repair. `None` if
+    /// there is none, or its header cannot be read.
+    async fn stored_labels(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+    ) -> Result<Option<Vec<String>>, Error> {
         let query = Query::latest(key, self.generation).at_most(version);
-        let Lookup::Found(found) = self.store.get(query).await? else { return Ok(Vec::new()) };
+        let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
         let header = found.record.header().ok();
         let header = header.filter(|header| header.version == version && header.is_of(key));
-        Ok(header.map_or_else(Vec::new, |header| header.labels().map(str::to_owned).collect()))
+        Ok(header.map(|header| header.labels().map(str::to_owned).collect()))
     }
 
     async fn reconstruct_strictly(
@@ -151,20 +192,13 @@ impl<A: Aggregate> Core<A> {
         ))
     }
 
-    /// The size of `state` when encoded, or `None` if it cannot be encoded.
-    pub(super) fn encoded_bytes(&self, state: &A) -> Option<u64> {
-        let mut out = Vec::new();
-        self.codec.encode(state, &mut out).ok()?;
-        Some(out.len() as u64)
-    }
-
     /// The record that holds `loaded`.
     pub(super) fn record(
         &self,
         loaded: &Reconstructed<A>,
         labels: &[String],
     ) -> Result<Record, Error> {
-        let raw = self.encode(&loaded.progress.state)?;
+        let Encoded { raw, digest } = self.encode(&loaded.progress.state)?;
         let position = &loaded.progress.position;
         let mut builder = RecordBuilder::new(
             loaded.key.clone(),
@@ -176,6 +210,9 @@ impl<A: Aggregate> Core<A> {
         .codec(self.codec.id())
         .compression(self.compression)
         .last_recorded_at(position.last_recorded_at);
+        if let Some(digest) = digest {
+            builder = builder.digest(digest);
+        }
         if let Some(anchor) = &position.anchor {
             builder = builder.anchor(anchor.clone());
         }
@@ -187,57 +224,6 @@ impl<A: Aggregate> Core<A> {
         }
         builder.build(&raw)
     }
-
-    fn encode(&self, state: &A) -> Result<Vec<u8>, Error> {
-        let mut raw = Vec::new();
-        let failed = |message: String| Error::new(ErrorKind::Encode, "encode a state", message);
-        self.codec.encode(state, &mut raw).map_err(|source| {
-            failed(format!("{} refused the {}", self.codec.id(), A::KIND)).with_source(source)
-        })?;
-        if raw.len() as u64 > self.max_state_bytes {
-            return Err(failed(format!(
-                "the encoded {} has {} bytes, the limit is {}: raise max_state_bytes()",
-                A::KIND,
-                raw.len(),
-                self.max_state_bytes
-            )));
-        }
-        if !self.proven.load(Ordering::Relaxed) {
-            self.prove(&raw)?;
-            self.proven.store(true, Ordering::Relaxed);
-        }
-        Ok(raw)
-    }
-
-    /// What was just encoded must decode to a state that encodes the same: this finds fields that
-    /// are skipped when they are empty, and lossy formats, before anything is stored.
-    fn prove(&self, raw: &[u8]) -> Result<(), Error> {
-        let failed = |message: &str| {
-            Error::new(
-                ErrorKind::Encode,
-                "encode a state",
-                format!(
-                    "the {} does not survive {}: {message}. Look for skip_serializing_if and for \
-                     values that the format cannot hold, or use MessagePack (feature `msgpack`)",
-                    A::KIND,
-                    self.codec.id()
-                ),
-            )
-        };
-        let decoded = self
-            .codec
-            .decode(raw, self.type_info.limits)
-            .map_err(|source| failed("what was written cannot be read").with_source(source))?;
-        let mut again = Vec::with_capacity(raw.len());
-        self.codec
-            .encode(&decoded, &mut again)
-            .map_err(|source| failed("what was read cannot be written").with_source(source))?;
-        // Unordered maps come back in another order: the same bytes, elsewhere.
-        if raw == again || histogram(raw) == histogram(&again) {
-            return Ok(());
-        }
-        Err(failed("it comes back as another state"))
-    }
 }
 
 #[derive(Default)]
@@ -247,25 +233,7 @@ struct Batch {
     bytes: usize,
 }
 
-fn histogram(bytes: &[u8]) -> [u32; 256] {
-    let mut counts = [0_u32; 256];
-    for byte in bytes {
-        if let Some(count) = counts.get_mut(usize::from(*byte)) {
-            *count = count.wrapping_add(1);
-        }
-    }
-    counts
-}
-
-fn created(record: &Record, outcome: Option<PutOutcome>) -> Result<Created, Error> {
-    let meta = meta(record)?;
-    Ok(match outcome {
-        Some(PutOutcome::Existing { identical }) => Created::Existing { meta, identical },
-        _ => Created::Stored(meta),
-    })
-}
-
-fn meta(record: &Record) -> Result<SnapshotMeta, Error> {
+pub(super) fn meta(record: &Record) -> Result<SnapshotMeta, Error> {
     let header = record.header().map_err(|reject| {
         Error::new(ErrorKind::Encode, "make a snapshot record", reject.to_string())
     })?;

@@ -122,6 +122,7 @@ impl<A: Aggregate> Core<A> {
                     Some(store_error) => Err(store_error),
                     None if search.go_on() => Ok(None),
                     None if search.begin_again(floor(&*self.source, search.key).await?) => Ok(None),
+                    None if search.begin_leniently() => Ok(None),
                     None => Err(error),
                 }
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::cache::Outdates;
 use super::load::resume;
-use super::search::{decode, position};
+use super::search::position;
 use super::stopwatch::Stopwatch;
 use super::{Core, check_kind};
 use crate::envelope::{Reject, SnapshotMeta};
@@ -77,7 +77,11 @@ impl<A: Aggregate> Core<A> {
         }
     }
 
-    fn open_stored(&self, key: &AggregateKey, found: &Found) -> Result<Snapshot<A>, Reject> {
+    pub(super) fn open_stored(
+        &self,
+        key: &AggregateKey,
+        found: &Found,
+    ) -> Result<Snapshot<A>, Reject> {
         let header = found.record.header()?;
         if !header.is_of(key) {
             return Err(Reject::WrongAggregate);
@@ -85,7 +89,7 @@ impl<A: Aggregate> Core<A> {
         if header.version != found.version {
             return Err(Reject::WrongVersion(header.version));
         }
-        let state = decode(found, &header, &self.readers, self.max_state_bytes)?;
+        let (state, _) = self.decode(found, &header, false)?;
         let meta = SnapshotMeta::from_header(&header).map_err(|_| Reject::WrongAggregate)?;
         Ok(Snapshot { meta, state })
     }

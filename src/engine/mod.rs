@@ -11,19 +11,21 @@ mod reader;
 mod replay_manager;
 mod saver;
 mod search;
+mod settle;
 mod stopwatch;
+mod verify;
+mod write;
 
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::clock::Clock;
-use crate::codec::{Codec, TypeInfo};
+use crate::codec::{Codec, Digester, TypeInfo};
 use crate::compress::Compression;
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
@@ -44,11 +46,14 @@ pub use builder::{EngineBuilder, StoreFailure};
 pub use cache::CacheConfig;
 pub use observer::{Observer, Report};
 pub use replay_manager::ReplayManager;
+pub use verify::Verify;
 
 use cache::HotCache;
 use load::reached;
 use reader::Reader;
 use saver::Saver;
+use verify::Turns;
+use write::Compare;
 
 /// Loads and keeps snapshots of one type of aggregate: the real
 /// [`SnapshotManager`](crate::SnapshotManager).
@@ -77,8 +82,11 @@ struct Core<A: Aggregate> {
     store_failure: StoreFailure,
     max_state_bytes: u64,
     origin: Option<String>,
-    /// Set once a state was seen to survive its codec.
-    proven: AtomicBool,
+    digester: Digester<A>,
+    /// The application's own comparison of a state with what it was decoded to.
+    compare: Option<Box<Compare<A>>>,
+    turns: Turns,
+    accept_unverified: bool,
     cache: HotCache<A>,
 }
 

@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::verify::Judge;
 use crate::codec::{Codec, CodecId, TypeInfo};
 use crate::envelope::{Header, Reject};
 use crate::error::{BoxError, Error};
 use crate::generation::Generation;
+use crate::manager::Proof;
 use crate::state::Aggregate;
 
-type Decode<A> = dyn Fn(&[u8]) -> Result<Arc<A>, Reject> + Send + Sync;
+type Decode<A> = dyn Fn(&[u8], &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> + Send + Sync;
 
 /// Decodes the payloads of one codec and generation into today's state.
 pub(super) struct Reader<A> {
@@ -28,13 +30,17 @@ impl<A: Aggregate> Reader<A> {
         info: TypeInfo,
         by_name: bool,
     ) -> Self {
-        let codec = Arc::clone(codec);
+        let (codec, digester) = (Arc::clone(codec), codec.digester());
         Self {
             codec: codec.id(),
             generation,
             by_name: by_name && codec.is_self_describing(),
-            decode: Box::new(move |raw| {
-                codec.decode(raw, info.limits).map(Arc::new).map_err(|e| decode_error(&e))
+            decode: Box::new(move |raw, judge| {
+                let state = codec.decode(raw, info.limits).map_err(|e| decode_error(&e))?;
+                // By its address: a large state is moved once, into its place.
+                let state = Arc::new(state);
+                let proof = judge.look_at(&digester, generation, &state)?;
+                Ok((state, proof))
             }),
         }
     }
@@ -45,14 +51,18 @@ impl<A: Aggregate> Reader<A> {
         codec: impl Codec<Old>,
         upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let info = codec.inspect()?;
+        let (info, digester) = (codec.inspect()?, codec.digester());
+        let generation = Generation { schema_version, fingerprint: info.fingerprint };
         Ok(Self {
             codec: codec.id(),
-            generation: Generation { schema_version, fingerprint: info.fingerprint },
+            generation,
             by_name: false,
-            decode: Box::new(move |raw| {
+            decode: Box::new(move |raw, judge| {
                 let old = codec.decode(raw, info.limits).map_err(|e| decode_error(&e))?;
-                upcast(old).map(Arc::new).map_err(|e| Reject::Upcast(e.to_string()))
+                // The digest is that of the old type's value.
+                let proof = judge.look_at(&digester, generation, &old)?;
+                let state = upcast(old).map_err(|e| Reject::Upcast(e.to_string()))?;
+                Ok((Arc::new(state), proof))
             }),
         })
     }
@@ -63,8 +73,8 @@ impl<A: Aggregate> Reader<A> {
             || (self.by_name && self.generation.schema_version == generation.schema_version)
     }
 
-    pub(super) fn decode(&self, raw: &[u8]) -> Result<Arc<A>, Reject> {
-        (self.decode)(raw)
+    pub(super) fn decode(&self, raw: &[u8], judge: &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> {
+        (self.decode)(raw, judge)
     }
 }
 

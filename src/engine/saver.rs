@@ -13,7 +13,7 @@ use super::observer::Report;
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, Created, Decision, Loaded, SnapshotUsed};
+use crate::manager::{Created, Decision, Loaded, SnapshotUsed};
 use crate::state::Aggregate;
 use crate::trigger::{Observation, SnapshotSeen};
 
@@ -240,7 +240,7 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
             }
             // A task of its own: a panic in the application's fold ends that one only.
             let (saving, of) = (Arc::clone(&core), key.clone());
-            let save = async move { saving.create(&of, &CreateOptions::default()).await };
+            let save = async move { saving.save(&of).await };
             let created = match tokio::spawn(save).await {
                 Ok(created) => created,
                 Err(join) => Err(Error::new(

@@ -4,15 +4,16 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::reader::{self, Reader};
+use super::reader;
 use super::stopwatch::Stopwatch;
+use super::verify::Judge;
 use super::{Core, StoreFailure};
 use crate::envelope::{Header, Reject};
 use crate::error::Error;
 use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{Rejected, SnapshotUsed};
+use crate::manager::{Proof, Rejected, SnapshotUsed};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query};
@@ -38,6 +39,8 @@ pub(super) struct Search<'a, A: Aggregate> {
     as_of: Option<Timestamp>,
     /// 0 until the search begins again, above a floor that has risen meanwhile.
     at_least: u64,
+    /// States that are not the ones that were written are accepted.
+    is_lenient: bool,
     stage: Stage,
     tries: u32,
     /// The last one found, if it is of use so far.
@@ -83,6 +86,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             at_most: limits.until,
             as_of: limits.until_time,
             at_least: 0,
+            is_lenient: false,
             stage: Stage::Current(limits.until),
             tries: 0,
             candidate: None,
@@ -203,9 +207,24 @@ impl<'a, A: Aggregate> Search<'a, A> {
             return false;
         }
         self.at_least = floor.max(1);
+        self.restart();
+        true
+    }
+
+    /// Looks once more and accepts states that are not the ones that were written, if the
+    /// application does; false if it does not, or if that was done before.
+    pub(super) fn begin_leniently(&mut self) -> bool {
+        if self.is_lenient || !self.core.accept_unverified {
+            return false;
+        }
+        self.is_lenient = true;
+        self.restart();
+        true
+    }
+
+    fn restart(&mut self) {
         self.stage = Stage::Current(self.at_most);
         self.tries = 0;
-        true
     }
 
     /// Asks the source that answers with the events as well.
@@ -267,22 +286,26 @@ impl<'a, A: Aggregate> Search<'a, A> {
         if header.version != found.version || !query.admits(header.version, header.as_of) {
             return Err(Reject::WrongVersion(header.version));
         }
-        let state = decode(found, &header, &self.core.readers, self.core.max_state_bytes)?;
+        let (state, proof) = self.core.decode(found, &header, self.is_lenient)?;
         let progress = Progress { state, position: position(&header) };
-        self.candidate = Some(Candidate { progress, used: used(&header) });
+        self.candidate = Some(Candidate { progress, used: used(&header, proof) });
         Ok(())
     }
 }
 
-/// Decodes a record whose identity was checked (R3).
-pub(super) fn decode<A: Aggregate>(
-    found: &Found,
-    header: &Header<'_>,
-    readers: &[Reader<A>],
-    max_state_bytes: u64,
-) -> Result<Arc<A>, Reject> {
-    let reader = reader::choose(readers, header)?;
-    found.record.open(header, max_state_bytes, |raw| reader.decode(raw))
+impl<A: Aggregate> Core<A> {
+    /// Decodes a record whose identity was checked (R3), and compares the state with the one that
+    /// was written.
+    pub(super) fn decode(
+        &self,
+        found: &Found,
+        header: &Header<'_>,
+        is_lenient: bool,
+    ) -> Result<(Arc<A>, Proof), Reject> {
+        let reader = reader::choose(&self.readers, header)?;
+        let judge = Judge { header, turns: &self.turns, is_lenient };
+        found.record.open(header, self.max_state_bytes, |raw| reader.decode(raw, &judge))
+    }
 }
 
 pub(super) fn position(header: &Header<'_>) -> Position {
@@ -294,11 +317,13 @@ pub(super) fn position(header: &Header<'_>) -> Position {
     }
 }
 
-fn used(header: &Header<'_>) -> SnapshotUsed {
+fn used(header: &Header<'_>, proof: Proof) -> SnapshotUsed {
     SnapshotUsed {
         id: SnapshotId { generation: header.generation, version: header.version },
         created_at: header.created_at,
         stored_bytes: header.record_bytes(),
         raw_bytes: header.raw_bytes.into(),
+        proof,
+        is_compared: true,
     }
 }

@@ -2,12 +2,15 @@
 
 use super::extension::Extensions;
 use super::header::Base;
-use super::layout::{CHECKED_FROM, CODING_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES};
+use super::layout::{
+    CHECKED_FROM, CODING_BYTES, DIGEST_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES,
+};
 use super::record::Record;
 use super::wire::{put_varint, varint_bytes, zigzag};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
 use crate::compress::{Compression, CompressionId};
+use crate::digest::StateDigest;
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -38,12 +41,13 @@ pub struct RecordBuilder {
     created_at: Timestamp,
     codec: CodecId,
     compression: Compression,
+    digest: Option<StateDigest>,
     extensions: Extensions,
 }
 
 impl RecordBuilder {
     /// A snapshot of `key` at `version` (1 or more), whose latest event was recorded at `as_of`.
-    /// Without further calls: created at 1970, postcard, not compressed.
+    /// Without further calls: created at 1970, postcard, not compressed, without a digest.
     pub fn new(key: AggregateKey, generation: Generation, version: u64, as_of: Timestamp) -> Self {
         Self {
             key,
@@ -53,6 +57,7 @@ impl RecordBuilder {
             created_at: Timestamp::from_micros(0),
             codec: CodecId::POSTCARD,
             compression: Compression::none(),
+            digest: None,
             extensions: Extensions::default(),
         }
     }
@@ -72,6 +77,12 @@ impl RecordBuilder {
     /// How to compress the encoded state.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
+        self
+    }
+
+    /// The digest of the state's value.
+    pub fn digest(mut self, digest: StateDigest) -> Self {
+        self.digest = Some(digest);
         self
     }
 
@@ -150,6 +161,7 @@ impl RecordBuilder {
         let header_bytes = with_its_own_length(
             FIXED_BYTES
                 + CODING_BYTES
+                + self.digest.map_or(0, |_| DIGEST_BYTES)
                 + varints().map(|number| varint_bytes(*number)).sum::<usize>()
                 + parts.iter().map(|part| part.len()).sum::<usize>()
                 + extension_bytes,
@@ -169,9 +181,13 @@ impl RecordBuilder {
         for part in parts {
             bytes.extend_from_slice(part.as_bytes());
         }
-        bytes.push(ChecksumId::CRC32.as_byte());
+        let digest_kind = self.digest.map_or(0, |digest| digest.kind().as_u8());
+        bytes.push(ChecksumId::CRC32.as_byte() | digest_kind << 4);
         bytes.push(compression.as_byte());
         bytes.extend_from_slice(&self.codec.as_u16().to_le_bytes());
+        if let Some(digest) = &self.digest {
+            bytes.extend_from_slice(digest.as_bytes());
+        }
         for number in numbers.iter().chain(&raw_bytes) {
             put_varint(&mut bytes, *number);
         }

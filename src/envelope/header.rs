@@ -6,6 +6,7 @@ use super::extension;
 use super::reject::Reject;
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
+use crate::digest::StateDigest;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
@@ -44,6 +45,8 @@ pub struct Header<'a> {
     pub raw_bytes: u32,
     /// CRC-32 of the stored payload.
     pub payload_checksum: u32,
+    /// The digest of the state's value, if the codec has one.
+    pub digest: Option<StateDigest>,
     /// What identifies the last folded event in the event store.
     pub anchor: Option<&'a [u8]>,
     /// Which process or node made the snapshot, if it said so.

@@ -13,8 +13,10 @@ pub(super) const FORMAT: u8 = 1;
 pub(super) const CHECKED_FROM: usize = 8;
 /// Magic, format, both checksums, fingerprint, as-of time: the bytes before the header length.
 pub(super) const FIXED_BYTES: usize = 28;
-/// Checksum algorithm, compression, codec: between the key and the schema version.
+/// Algorithms, compression, codec: after the key.
 pub(super) const CODING_BYTES: usize = 4;
+/// The digest of the state, if there is one: after the codec.
+pub(super) const DIGEST_BYTES: usize = 16;
 /// All extensions of a header have at most so many bytes together.
 pub(super) const MAX_EXTENSION_BYTES: usize = 256 << 10;
 
@@ -24,6 +26,7 @@ pub(super) const MIN_HEADER_BYTES: usize = FIXED_BYTES + CODING_BYTES + 8;
 /// payload length and raw length 5 each, version and creation time 10 each.
 pub(super) const MAX_HEADER_BYTES: usize = FIXED_BYTES
     + CODING_BYTES
+    + DIGEST_BYTES
     + (4 * 3 + 3 * 5 + 2 * 10)
     + 3 * AggregateKey::MAX_PART_BYTES
     + MAX_EXTENSION_BYTES;

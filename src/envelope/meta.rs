@@ -3,6 +3,7 @@
 use super::header::{Base, Header};
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
+use crate::digest::StateDigest;
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -34,6 +35,10 @@ pub struct SnapshotMeta {
     pub stored_bytes: u64,
     /// The length of the encoded state in bytes, before compression.
     pub raw_bytes: u64,
+    /// CRC-32 of the stored payload.
+    pub payload_checksum: u32,
+    /// The digest of the state's value, if the codec has one: what to compare snapshots by.
+    pub digest: Option<StateDigest>,
     /// What identifies the last folded event in the event store.
     pub anchor: Option<Vec<u8>>,
     /// Labels given by the application, in its order.
@@ -66,6 +71,8 @@ impl SnapshotMeta {
             compression: header.compression,
             stored_bytes: header.record_bytes(),
             raw_bytes: header.raw_bytes.into(),
+            payload_checksum: header.payload_checksum,
+            digest: header.digest,
             anchor: header.anchor.map(<[u8]>::to_vec),
             labels: header.labels().map(str::to_owned).collect(),
             origin: header.origin.map(str::to_owned),

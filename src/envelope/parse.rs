@@ -14,6 +14,7 @@ use super::wire::{Reader, unzigzag, varint_bytes};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
+use crate::digest::{DigestKind, StateDigest};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
@@ -75,9 +76,14 @@ impl<'a> Header<'a> {
         let used = bytes.len() - reader.0.len();
         let mut reader = Reader(bytes.get(used..len).ok_or(Reject::Truncated)?);
         let (tenant, kind, id) = key_parts(&mut reader)?;
-        let [algorithm, compression] = reader.array()?;
+        let [algorithms, compression] = reader.array()?;
         let compression = CompressionId::from_byte(compression);
         let codec = CodecId::from_u16(reader.u16()?);
+        // The low half is the checksum's, the high half the digest's.
+        let digest = match algorithms >> 4 {
+            0 => None,
+            kind => Some((kind, reader.array()?)),
+        };
         let schema_version = reader.varint_u32()?;
         let version = reader.varint()?;
         let created_at = as_of.wrapping_add(unzigzag(reader.varint()?));
@@ -87,9 +93,17 @@ impl<'a> Header<'a> {
             _ => reader.varint_u32()?,
         };
         let extensions = reader.0;
-        if ChecksumId::from_byte(algorithm) != ChecksumId::CRC32 {
+        if ChecksumId::from_byte(algorithms & 0x0f) != ChecksumId::CRC32 {
             return Err(Reject::NeedsOther("a checksum algorithm of a newer release"));
         }
+        let digest = match digest {
+            None => None,
+            Some((kind, bytes)) => {
+                let kind = DigestKind::from_u8(kind)
+                    .ok_or(Reject::NeedsOther("a state digest of a newer release"))?;
+                Some(StateDigest::new(kind, bytes))
+            }
+        };
         if version == 0 {
             return Err(Reject::Malformed("the version is 0"));
         }
@@ -121,6 +135,7 @@ impl<'a> Header<'a> {
             payload_bytes,
             raw_bytes,
             payload_checksum,
+            digest,
             anchor: values.anchor,
             origin: values.origin,
             base: values.base,

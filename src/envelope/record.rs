@@ -81,15 +81,16 @@ impl Record {
         *reject != Reject::PayloadChecksum && Header::is_whole(bytes)
     }
 
-    /// Whether both records hold the same payload, byte for byte. For stores, to tell whether a
-    /// record that is already there is the one that was put. False if a header does not parse.
-    pub fn has_payload_of(&self, other: &Self) -> bool {
-        match (self.header(), other.header()) {
-            (Ok(a), Ok(b)) => {
-                self.bytes.get(a.header_bytes()..) == other.bytes.get(b.header_bytes()..)
-            }
-            _ => false,
-        }
+    /// Whether both records hold the same state: the same payload, byte for byte, or payloads that
+    /// verify and whose digests prove it. For stores, to tell whether a record that is already there
+    /// is the one that was put. False if a header does not parse.
+    pub fn has_state_of(&self, other: &Self) -> bool {
+        let (Ok(a), Ok(b)) = (self.header(), other.header()) else { return false };
+        let payloads = (self.bytes.get(a.header_bytes()..), other.bytes.get(b.header_bytes()..));
+        payloads.0 == payloads.1
+            || (a.digest.zip(b.digest).and_then(|(a, b)| a.proves_equal(&b)) == Some(true)
+                && self.verify().is_ok()
+                && other.verify().is_ok())
     }
 
     /// Hands the encoded state to `decode`: payload verified, decompressed to exactly its

@@ -42,6 +42,9 @@ pub enum Reject {
     NewerFormat(u8),
     /// The checksum of the payload does not match.
     PayloadChecksum,
+    /// It decodes to another state than the one that was written, as the digests tell: the type
+    /// has changed, or its `Serialize` has, or the codec is not the one that it says it is.
+    OtherState,
     /// It holds another generation of the state type, and nothing here can read that.
     Stale(Generation),
     /// The store failed, and the engine was told to replay then; the text is the store's own.
@@ -114,6 +117,7 @@ impl fmt::Display for Reject {
             Self::NewerFormat(version) => {
                 write!(f, "its format {version} is newer than this release of snapfold")
             }
+            Self::OtherState => f.write_str("it decodes to another state than was written"),
             Self::PayloadChecksum => f.write_str("the checksum of its payload does not match"),
             Self::Stale(generation) => write!(f, "it is of another generation ({generation})"),
             Self::StoreFailed(why) => write!(f, "the store failed: {why}"),

@@ -9,6 +9,7 @@ use super::*;
 use crate::checksum::crc32;
 use crate::codec::CodecId;
 use crate::compress::Compression;
+use crate::digest::{DigestKind, StateDigest};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
@@ -264,7 +265,8 @@ fn the_largest_header_has_the_length_that_is_allowed() {
         let builder =
             RecordBuilder::new(key.clone(), generation, u64::MAX, Timestamp::from_micros(0))
                 .created_at(Timestamp::from_micros(i64::MIN))
-                .compression(Compression::lz4());
+                .compression(Compression::lz4())
+                .digest(StateDigest::new(DigestKind::Free, [7; 16]));
         let builder = (0..4).fold(builder, |builder, _| builder.label("x".repeat(65_500)));
         builder.label("x".repeat(last))
     };

@@ -36,10 +36,15 @@ pub enum Created {
     Existing {
         /// The snapshot that was made and not stored.
         meta: SnapshotMeta,
-        /// Whether its payload is the stored one. If not, and the state has no unordered maps,
-        /// verify the stored one: two folds of one history disagree, or it is damaged.
+        /// Whether the stored one is proved to hold the same state. It is, unless the codec has no
+        /// digest: then this says whether its payload is the same, byte for byte. One that is
+        /// proved to differ is an error of kind [`Conflict`](crate::ErrorKind::Conflict).
         identical: bool,
     },
+    /// It is stored in place of one that was found to belong to another history, or that could not
+    /// be used. Only background snapshots do that, never to a pinned one; by hand it is
+    /// [`repair`](crate::SnapshotManager::repair).
+    Replaced(SnapshotMeta),
     /// It is stored.
     Stored(SnapshotMeta),
 }
@@ -49,7 +54,7 @@ impl Created {
     pub fn meta(&self) -> Option<&SnapshotMeta> {
         match self {
             Self::Empty => None,
-            Self::Existing { meta, .. } | Self::Stored(meta) => Some(meta),
+            Self::Existing { meta, .. } | Self::Replaced(meta) | Self::Stored(meta) => Some(meta),
         }
     }
 }

@@ -23,7 +23,7 @@ pub use compaction::Compaction;
 pub use created::{CreateOptions, Created, Repaired};
 pub use decision::Decision;
 pub use loaded::{Fetched, Loaded, Point, Snapshot};
-pub use provenance::{Origin, Provenance, Rejected, SnapshotUsed, Timings};
+pub use provenance::{Origin, Proof, Provenance, Rejected, SnapshotUsed, Timings};
 pub use stats::AggregateStats;
 
 /// Loads states through snapshots, and looks after the snapshots. What applications call, and

@@ -49,6 +49,29 @@ pub struct SnapshotUsed {
     pub stored_bytes: u64,
     /// The bytes of its encoded state, before compression.
     pub raw_bytes: u64,
+    /// Whether its state was proved to be the one that was written.
+    pub proof: Proof,
+    /// Whether its last event was compared with the event source's. Not if the events are gone up
+    /// to the very snapshot: then nothing tells whether it belongs to this history.
+    pub is_compared: bool,
+}
+
+/// Whether a decoded state was proved to be the one that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Proof {
+    /// Its digest is the one in the record.
+    Verified,
+    /// This load was not among those that are verified: see [`Verify::Sampled`](crate::Verify).
+    Sampled,
+    /// The record has no digest, or the codec has none to compare it with.
+    Absent,
+    /// The type had another shape when the state was written, and the application vouches for its
+    /// defaults: see [`tolerate_shape_changes`](crate::EngineBuilder::tolerate_shape_changes).
+    Tolerated,
+    /// Its digest is another one, the events are gone, and the application accepts that: see
+    /// [`accept_unverified`](crate::EngineBuilder::accept_unverified).
+    Accepted,
 }
 
 /// A candidate that was not used.
@@ -100,12 +123,32 @@ impl Provenance {
     }
 }
 
+impl Proof {
+    /// What readers of a log should know; nothing for the usual case.
+    const fn note(self) -> Option<&'static str> {
+        match self {
+            Self::Verified => None,
+            Self::Sampled => Some("not verified this time"),
+            Self::Absent => Some("unverified"),
+            Self::Tolerated => Some("of a tolerated shape"),
+            Self::Accepted => Some("accepted though it is not the state that was written"),
+        }
+    }
+}
+
 impl fmt::Display for Provenance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.origin, &self.snapshot) {
             (Origin::Cache, _) => f.write_str("from the cache")?,
             (Origin::Snapshot, Some(used)) => {
                 write!(f, "from the snapshot at {}", used.id.version)?;
+                let notes = [used.proof.note(), (!used.is_compared).then_some("not compared")];
+                let mut notes = notes.into_iter().flatten();
+                if let Some(first) = notes.next() {
+                    write!(f, " ({first}")?;
+                    notes.try_for_each(|note| write!(f, ", {note}"))?;
+                    f.write_str(")")?;
+                }
             }
             (Origin::Snapshot, None) => f.write_str("from a snapshot")?,
             (Origin::Replay, _) => f.write_str("by replay from the beginning")?,

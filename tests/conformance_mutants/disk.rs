@@ -57,7 +57,7 @@ impl Disk {
                 PutOutcome::Replaced
             }
             Some(stored) => {
-                PutOutcome::Existing { identical: stored.record.has_payload_of(&row.record) }
+                PutOutcome::Existing { identical: stored.record.has_state_of(&row.record) }
             }
         }
     }

@@ -30,7 +30,7 @@ impl Model {
         let snapshots = self.0.entry(key).or_default();
         let outcome = match snapshots.get(&id) {
             Some(old) if !replace => {
-                return PutOutcome::Existing { identical: old.record.has_payload_of(record) };
+                return PutOutcome::Existing { identical: old.record.has_state_of(record) };
             }
             Some(_) => PutOutcome::Replaced,
             None => PutOutcome::Stored,

@@ -19,9 +19,12 @@ pub enum Field {
     IdLength,
     /// Tenant, kind and id.
     Key,
+    /// Of the checksums in the low half, of the digest in the high half.
     Algorithm,
     Compression,
     Codec,
+    /// Empty if there is none.
+    Digest,
     SchemaVersion,
     Version,
     /// Creation time, as the difference to the as-of time.
@@ -73,6 +76,7 @@ impl RecordBytes {
             (Field::Algorithm, 1),
             (Field::Compression, 1),
             (Field::Codec, 2),
+            (Field::Digest, 16),
             (Field::SchemaVersion, 0),
             (Field::Version, 0),
             (Field::Created, 0),
@@ -81,6 +85,7 @@ impl RecordBytes {
         ] {
             let width = match field {
                 Field::Key => key,
+                Field::Digest if fields[Field::Algorithm as usize][0] >> 4 == 0 => continue,
                 Field::RawLength if fields[Field::Compression as usize] == [0] => continue,
                 _ if width == 0 => varint_width(rest)?,
                 _ => width,

@@ -307,7 +307,17 @@ impl<A: Subject> Client<A> {
                     None => heads.contains(&meta.version),
                 };
                 book.require("R1", right, || format!("{key}: {}, not {heads:?}", meta.version));
-                book.require_durable(before, book.id_of(meta));
+                let id = book.id_of(meta);
+                book.require_durable(before, id);
+                if matches!(created, Created::Existing { .. }) {
+                    let since = book.since(before, key);
+                    let odd = since.stale || since.removed || since.damaged || since.rotted;
+                    let lost = before.of(key).there.get(&id.1).is_some_and(|then| then.is_lost);
+                    let again = book.lock().truth.get(&id).is_none_or(|now| !now.is_lost);
+                    book.require("R10", odd || !lost || again, || {
+                        format!("{key}: {} of a life that is over was confirmed", meta.version)
+                    });
+                }
             }
             // It may be there or not: unknown, never absent.
             Err(error) => {
@@ -315,7 +325,15 @@ impl<A: Subject> Client<A> {
                 let asked = version.map_or(Asked::Now, Asked::Version);
                 let since = book.since(before, key);
                 let by_store = matches!(error.kind(), ErrorKind::Store | ErrorKind::Timeout);
-                if by_store && since.failed {
+                let in_the_way = |stored: &Stored| stored.is_rotten || stored.is_lost;
+                let was_in_the_way = before.of(key).there.values().any(in_the_way);
+                let model = book.lock();
+                let mut truth = model.truth.iter().filter(|((of, _), _)| *of == key);
+                let is_in_the_way = truth.any(|(_, stored)| in_the_way(stored));
+                drop(model);
+                let conflict = error.kind() == ErrorKind::Conflict;
+                let damaged = since.damaged || since.rotted || was_in_the_way || is_in_the_way;
+                if (by_store && since.failed) || (conflict && damaged) {
                     book.note(&format!("{key}: not created: {error}"));
                 } else {
                     self.check_load(before, key, asked, Err(&error), false);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use snapfold::{Origin, SnapshotId, SnapshotManager};
+use snapfold::{Created, ErrorKind, Origin, SnapshotId, SnapshotManager};
 
 use crate::checks::Asked;
 use crate::model::Right;
@@ -53,7 +53,13 @@ impl<A: Subject> Client<A> {
         let id = self.own(loaded.version);
         let guard = self.book.begin(index, key, Right::Replace(id.version));
         let created = self.create(key, None, false).await;
-        self.book.require(RULE, created.is_ok(), || format!("{key}: create: {created:?}"));
+        // What stands in the way and cannot be used is a conflict, never a silent success.
+        let in_the_way = self.stored(key, id) == Some(false);
+        let right = match &created {
+            Ok(created) => !matches!(created, Created::Existing { .. }) || !in_the_way,
+            Err(error) => error.kind() == ErrorKind::Conflict && in_the_way,
+        };
+        self.book.require(RULE, right, || format!("{key}: create: {created:?}"));
         self.check_create(&guard.before, key, None, created);
         if self.stored(key, id) == Some(false) {
             let repaired = self.engine.repair(self.key(key), id.version).await;

@@ -243,7 +243,13 @@ impl Book {
                     running.key == id.0
                         && matches!(running.right, Right::Replace(at) if at == id.1.version)
                 });
-                if outcome == PutOutcome::Replaced && !repaired {
+                // What a background snapshot finds in its place, and cannot use, it replaces.
+                let stored = model.truth.get(&id);
+                let seen_damaged = model.damaged > 0;
+                let replaceable = stored.is_some_and(|stored| {
+                    !stored.is_pinned && (stored.is_rotten || stored.is_lost || seen_damaged)
+                });
+                if outcome == PutOutcome::Replaced && !repaired && !replaceable {
                     wrong.push(("R10", "replaced, and nobody repairs it"));
                 }
                 model.seq += 1;

@@ -225,7 +225,7 @@ fn insert(
             PutOutcome::Replaced
         }
         Entry::Occupied(entry) => {
-            PutOutcome::Existing { identical: entry.get().record.has_payload_of(&stored.record) }
+            PutOutcome::Existing { identical: entry.get().record.has_state_of(&stored.record) }
         }
     }
 }

@@ -15,12 +15,12 @@ use super::panics::catch;
 use super::process::{Role, another_process, answer, role};
 use super::report::{LawFinding, LawOutcome, LawReport, LawVerdict};
 use super::subject::Subject;
-use super::tree::{Unordered, short_name};
 use super::trial::{Trial, finding};
 use crate::codec::{Codec, CodecId, DecodeLimits};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::state::Aggregate;
+use crate::value::{Unordered, short_name};
 
 impl<A: Aggregate> AggregateCheck<A> {
     /// Makes up the histories and judges all laws. Blocks; no runtime is needed.

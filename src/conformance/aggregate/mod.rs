@@ -15,7 +15,6 @@ mod process;
 mod report;
 mod shrink;
 mod subject;
-mod tree;
 mod trial;
 
 use serde::Serialize;
@@ -97,7 +96,7 @@ pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
 ) -> AggregateCheck<A> {
     let mut check = AggregateCheck::new(Shared::new(Postcard), generate);
-    check.lens = Some(|state, is_human_readable| tree::write(state, is_human_readable));
+    check.lens = Some(|state, is_human_readable| crate::value::write(state, is_human_readable));
     check
 }
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use twox_hash::XxHash3_64;
 
 use super::panics::{Panicked, catch};
-use super::tree::{Compared, Node, Unordered, compare};
-use crate::codec::{Codec, CodecId, DecodeLimits, TypeInfo};
+use crate::codec::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
+use crate::value::{Compared, Node, Unordered, compare};
 
 /// Writes a state into a tree; the flag says whether the codec is human readable.
 pub(super) type Lens<A> = fn(&A, bool) -> Option<Node>;
@@ -153,6 +153,10 @@ impl<S: 'static> Codec<S> for Shared<S> {
 
     fn inspect(&self) -> Result<TypeInfo, Error> {
         self.0.inspect()
+    }
+
+    fn digester(&self) -> Digester<S> {
+        self.0.digester()
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {

@@ -53,6 +53,9 @@ fn written_again_it_reads_the_same(header: &Header<'_>, meta: &SnapshotMeta) {
     if let Some(origin) = header.origin {
         builder = builder.origin(origin);
     }
+    if let Some(digest) = header.digest {
+        builder = builder.digest(digest);
+    }
     if let Some(base) = header.base {
         builder = builder.base(base);
     }
@@ -66,5 +69,6 @@ fn written_again_it_reads_the_same(header: &Header<'_>, meta: &SnapshotMeta) {
     expected.compression = again.compression;
     expected.stored_bytes = again.stored_bytes;
     expected.raw_bytes = again.raw_bytes;
+    expected.payload_checksum = again.payload_checksum;
     assert_eq!(again, expected);
 }

@@ -20,12 +20,12 @@ pub fn run(input: &[u8]) {
     assert_eq!(record.as_bytes(), bytes);
     let Ok(header) = record.header() else {
         record.verify().expect_err("its header is damaged");
-        assert!(!record.has_payload_of(&record));
+        assert!(!record.has_state_of(&record));
         is_refused_by_a_store(record);
         return;
     };
     assert_eq!(header.record_bytes(), bytes.len() as u64);
-    assert!(record.has_payload_of(&record));
+    assert!(record.has_state_of(&record));
 
     let longer = Record::from_bytes([bytes.as_slice(), b"x"].concat());
     assert_eq!(longer.header().unwrap_err(), Reject::TrailingBytes);

@@ -161,7 +161,7 @@ impl Doing {
                     outcomes.push(match old {
                         None => PutOutcome::Stored,
                         Some(_) if *replace => PutOutcome::Replaced,
-                        Some(old) => PutOutcome::Existing { identical: old.has_payload_of(record) },
+                        Some(old) => PutOutcome::Existing { identical: old.has_state_of(record) },
                     });
                     if old.is_none() || *replace {
                         model.insert(place, record.clone());

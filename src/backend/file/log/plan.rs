@@ -146,7 +146,7 @@ impl Core {
         let fresh = plan.fresh.get(&(tag, generation, version));
         if let Some(frame) = fresh.and_then(|frame| plan.frames.get(*frame)) {
             let fresh = Record::from_bytes(frame.body.clone());
-            return Ok(Some(fresh.has_payload_of(record)));
+            return Ok(Some(fresh.has_state_of(record)));
         }
         let there = self
             .index
@@ -163,7 +163,7 @@ impl Core {
             let why = "two aggregates have the same hash: one of them cannot be stored";
             return Err(corrupt("put a snapshot", self.dir(), why));
         }
-        Ok(Some(stored.has_payload_of(record)))
+        Ok(Some(stored.has_state_of(record)))
     }
 
     pub(super) fn plan_delete(&self, plan: &mut Plan, items: Vec<DeleteItem>, work: usize) {

@@ -3,11 +3,11 @@
 use super::super::report::LawFinding;
 use super::super::shrink::Fault;
 use super::super::subject::{Sameness, Subject, resume};
-use super::super::tree::{Compared, Unordered, discover};
 use super::super::trial::{Trial, finding};
 use crate::codec::Codec;
 use crate::error::BoxError;
 use crate::state::Aggregate;
+use crate::value::{Compared, Unordered, discover};
 
 /// How often the bytes of one state are decoded to see whether they come back in the same order:
 /// two entries of a hash map keep theirs in half of the cases.

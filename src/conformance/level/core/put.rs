@@ -92,7 +92,7 @@ fn same_payload(record: &Record, as_of: Timestamp) -> Result<Record, Stop> {
     let payload = format!("{key} after 4 events");
     let builder = RecordBuilder::new(key, NEW, 4, as_of).codec(CodecId::custom(1));
     let again = builder.created_at(Timestamp::from_seconds(5)).build(payload.as_bytes())?;
-    debug_assert!(again != *record && again.has_payload_of(record), "only the header differs");
+    debug_assert!(again != *record && again.has_state_of(record), "only the header differs");
     Ok(again)
 }
 

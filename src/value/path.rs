@@ -27,6 +27,7 @@ impl Path {
     }
 
     /// `Account.lines[3].amount`.
+    #[cfg(feature = "conformance")]
     pub(super) fn exact(&self, root: &str) -> String {
         self.render(root, true)
     }
@@ -34,6 +35,15 @@ impl Path {
     /// The same for all items of a list: `Account.lines[].amount`.
     pub(super) fn general(&self, root: &str) -> String {
         self.render(root, false)
+    }
+
+    /// `lines[3].amount`; "the state itself" if it does not lead further down.
+    pub(super) fn relative(&self) -> String {
+        let text = self.render("", true);
+        match text.trim_start_matches('.') {
+            "" => "the state itself".to_owned(),
+            path => path.to_owned(),
+        }
     }
 
     fn render(&self, root: &str, exact: bool) -> String {
@@ -55,7 +65,7 @@ impl Path {
 }
 
 /// `std::collections::HashMap<alloc::string::String, u8>` as `HashMap<String, u8>`.
-pub(in super::super) fn short_name(path: &str) -> String {
+pub(crate) fn short_name(path: &str) -> String {
     let mut short = String::new();
     let mut rest = path;
     while let Some(at) = rest.find(|c: char| !c.is_alphanumeric() && c != '_') {

@@ -4,7 +4,7 @@ use twox_hash::XxHash3_64;
 
 /// One value of a state, with all that it contains.
 #[derive(Clone, Debug)]
-pub(in super::super) struct Node {
+pub(crate) struct Node {
     /// The Rust type, as its container passes it to serde.
     pub(super) ty: &'static str,
     pub(super) kind: Kind,
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     Fields(Option<&'static str>, Vec<(Label, Node)>),
     Items(Vec<Node>),
     Entries(Vec<(Node, Node)>),
+    /// A field that the value leaves out.
+    Skipped,
 }
 
 /// The name of a field, or its place in a tuple.
@@ -37,7 +39,7 @@ impl Node {
     }
 
     /// The same for any two values that differ at most in the order of items and entries.
-    pub(in super::super) const fn digest(&self) -> u64 {
+    pub(crate) const fn digest(&self) -> u64 {
         self.digest
     }
 }
@@ -66,6 +68,7 @@ impl Kind {
                 join(2, &parts)
             }
             Self::Items(items) => unordered(3, items.iter().map(Node::digest).collect()),
+            Self::Skipped => 6,
             Self::Entries(entries) => {
                 let pair = |(key, value): &(Node, Node)| join(5, &[key.digest, value.digest]);
                 unordered(4, entries.iter().map(pair).collect())

@@ -15,10 +15,7 @@ const MAX_DEPTH: u16 = 256;
 
 /// The tree of `value`, or `None` if the value refuses to be written or nests too deep.
 /// `is_human_readable` says how types are asked to write themselves.
-pub(in super::super) fn write<T: Serialize + ?Sized>(
-    value: &T,
-    is_human_readable: bool,
-) -> Option<Node> {
+pub(crate) fn write<T: Serialize + ?Sized>(value: &T, is_human_readable: bool) -> Option<Node> {
     Writer { is_human_readable, left: MAX_DEPTH }.node(value).ok()
 }
 
@@ -298,6 +295,12 @@ macro_rules! named_fields {
                 value: &T,
             ) -> Result<(), Refused> {
                 self.push(Label::Name(name), value)
+            }
+
+            fn skip_field(&mut self, name: &'static str) -> Result<(), Refused> {
+                let skipped = Node::new("", Kind::Skipped);
+                self.parts.push((Label::Name(name), skipped));
+                Ok(())
             }
 
             fn end(self) -> Result<Kind, Refused> {

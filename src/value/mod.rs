@@ -3,12 +3,17 @@
 //! Two encodings of one state differ where a hash map iterates in another order. The tree, which
 //! any serde type can be written into, tells that from a real difference, and says where it is.
 
+#[cfg(feature = "conformance")]
 mod compare;
 mod node;
 mod path;
+mod walk;
 mod write;
 
-pub(super) use compare::{Compared, Unordered, compare, discover};
-pub(super) use node::Node;
-pub(super) use path::short_name;
-pub(super) use write::write;
+#[cfg(feature = "conformance")]
+pub(crate) use compare::{Compared, Unordered, compare, discover};
+pub(crate) use node::Node;
+#[cfg(feature = "conformance")]
+pub(crate) use path::short_name;
+pub(crate) use walk::{difference, skipped};
+pub(crate) use write::write;

@@ -1,0 +1,40 @@
+//! Which codec carries a state that another one refused: [`find`].
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Codec, CodecId, DecodeLimits, Digester};
+
+/// The name of a compiled-in codec other than `not` that `state` survives.
+///
+/// Called only to put together an error.
+pub(super) fn find<S: Serialize + DeserializeOwned>(
+    state: &S,
+    limits: DecodeLimits,
+    not: CodecId,
+) -> Option<&'static str> {
+    macro_rules! first_of {
+        ($($feature:literal $codec:ident)*) => {$(
+            #[cfg(feature = $feature)]
+            if survives(&super::$codec, state, limits, not) {
+                return Some(stringify!($codec));
+            }
+        )*};
+    }
+    first_of! { "postcard" Postcard "msgpack" MessagePack "json" Json "bincode" Bincode }
+    None
+}
+
+fn survives<S: Serialize>(
+    codec: &impl Codec<S>,
+    state: &S,
+    limits: DecodeLimits,
+    not: CodecId,
+) -> bool {
+    let digester = Digester::<S>::serde();
+    let Ok(Some(written)) = digester.written(state, u16::MAX) else { return false };
+    let mut bytes = Vec::new();
+    let encoded =
+        codec.id() != not && codec.inspect().is_ok() && codec.encode(state, &mut bytes).is_ok();
+    encoded && codec.decode(&bytes, limits).is_ok_and(|it| digester.is_the_one(&written, &it))
+}

@@ -1,0 +1,183 @@
+//! [`Digester`]: how a codec's states are told apart.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{CodecId, DecodeLimits};
+use crate::digest::{self, DigestKind, Failed, StateDigest, Survey};
+use crate::error::BoxError;
+use crate::value::{self, Node};
+
+/// Computes digests of states of type `S`: what a [`Codec`](super::Codec) returns from
+/// [`digester`](super::Codec::digester).
+///
+/// With it the engine proves each state before it is stored and compares each state that it loads.
+/// Cloning is cheap.
+pub struct Digester<S>(Way<S>);
+
+enum Way<S> {
+    None,
+    Custom(Arc<Custom<S>>),
+    Serde(Serde<S>),
+}
+
+type Custom<S> = dyn Fn(&S) -> [u8; 16] + Send + Sync;
+type Carrier<S> = fn(&S, DecodeLimits, CodecId) -> Option<&'static str>;
+
+/// What serde tells of a type, as functions: the engine does not know that its states are of serde.
+struct Serde<S> {
+    survey: fn(&S, u16) -> Result<Survey, Failed>,
+    digest: fn(&S, bool) -> Result<[u8; 16], Failed>,
+    tree: fn(&S) -> Option<Node>,
+    carrier: Option<Carrier<S>>,
+}
+
+/// What was learned of a state before it was encoded.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// For the header.
+    pub(crate) digest: StateDigest,
+    /// For the comparison with what the payload decodes to.
+    survey: [u8; 16],
+}
+
+impl<S> Digester<S> {
+    /// For states that serde can serialize: the digest of the value, whatever the codec.
+    pub fn serde() -> Self
+    where
+        S: Serialize,
+    {
+        Self(Way::Serde(Serde {
+            survey: digest::survey,
+            digest: digest::digest,
+            tree: |state| value::write(state, false),
+            carrier: None,
+        }))
+    }
+
+    /// The same for the codecs of this crate, which can stand in for one another.
+    pub(super) fn of_crate() -> Self
+    where
+        S: Serialize + DeserializeOwned,
+    {
+        let Self(Way::Serde(serde)) = Self::serde() else { return Self::none() };
+        Self(Way::Serde(Serde { carrier: Some(super::carrier::find), ..serde }))
+    }
+
+    /// For states that serde does not know: a function of your own. Equal states must give equal
+    /// bytes in every process and release, and other states other bytes, as far as that can be had.
+    pub fn custom(digest: impl Fn(&S) -> [u8; 16] + Send + Sync + 'static) -> Self {
+        Self(Way::Custom(Arc::new(digest)))
+    }
+
+    /// No digest: states are stored and loaded without proof, and the provenance of each load says
+    /// so.
+    pub fn none() -> Self {
+        Self(Way::None)
+    }
+
+    /// The digest of `state`; `None` without one.
+    ///
+    /// # Errors
+    /// What the state's own `Serialize` fails with.
+    pub fn digest(&self, state: &S) -> Result<Option<StateDigest>, BoxError> {
+        Ok(self.written(state, u16::MAX)?.map(|written| written.digest))
+    }
+
+    /// Looks at a state that is about to be encoded and nests at most `max_depth` levels.
+    pub(crate) fn written(&self, state: &S, max_depth: u16) -> Result<Option<Written>, Failed> {
+        let (kind, bytes, survey) = match &self.0 {
+            Way::None => return Ok(None),
+            Way::Custom(digest) => {
+                let bytes = digest(state);
+                (DigestKind::Custom, bytes, bytes)
+            }
+            Way::Serde(serde) => {
+                let Survey { bytes: survey, is_ordered } = (serde.survey)(state, max_depth)?;
+                if is_ordered {
+                    (DigestKind::Ordered, survey, survey)
+                } else {
+                    (DigestKind::Free, (serde.digest)(state, true)?, survey)
+                }
+            }
+        };
+        Ok(Some(Written { digest: StateDigest::new(kind, bytes), survey }))
+    }
+
+    /// Whether `decoded` is the state that was written.
+    pub(crate) fn is_the_one(&self, written: &Written, decoded: &S) -> bool {
+        let kind = written.digest.kind();
+        match &self.0 {
+            // What a load will compare. Where order is free in it, a survey sees more.
+            Way::Serde(serde) if kind == DigestKind::Free => {
+                (serde.survey)(decoded, u16::MAX).is_ok_and(|seen| seen.bytes == written.survey)
+            }
+            _ => self.matches(&written.digest, decoded) == Some(true),
+        }
+    }
+
+    /// Whether `digest` is that of `state`; `None` if this digester cannot tell.
+    #[inline]
+    pub(crate) fn matches(&self, digest: &StateDigest, state: &S) -> Option<bool> {
+        let bytes = match (&self.0, digest.kind()) {
+            (Way::Custom(custom), DigestKind::Custom) => custom(state),
+            (Way::Serde(serde), kind @ (DigestKind::Ordered | DigestKind::Free)) => {
+                // What was written could be serialized, so a state that cannot is another one.
+                match (serde.digest)(state, kind == DigestKind::Free) {
+                    Ok(bytes) => bytes,
+                    Err(_) => return Some(false),
+                }
+            }
+            _ => return None,
+        };
+        Some(bytes == *digest.as_bytes())
+    }
+
+    /// The path of the first difference between two states, as far as it can be told.
+    pub(crate) fn difference(&self, a: &S, b: &S) -> Option<String> {
+        let Way::Serde(serde) = &self.0 else { return None };
+        value::difference(&(serde.tree)(a)?, &(serde.tree)(b)?)
+    }
+
+    /// The path of the first field that `state` leaves out when it is written.
+    pub(crate) fn skipped(&self, state: &S) -> Option<String> {
+        let Way::Serde(serde) = &self.0 else { return None };
+        value::skipped(&(serde.tree)(state)?)
+    }
+
+    /// The name of another codec of this crate that carries `state`.
+    pub(crate) fn carrier(
+        &self,
+        state: &S,
+        limits: DecodeLimits,
+        not: CodecId,
+    ) -> Option<&'static str> {
+        let Way::Serde(serde) = &self.0 else { return None };
+        serde.carrier?(state, limits, not)
+    }
+}
+
+impl<S> Clone for Digester<S> {
+    fn clone(&self) -> Self {
+        Self(match &self.0 {
+            Way::None => Way::None,
+            Way::Custom(digest) => Way::Custom(Arc::clone(digest)),
+            Way::Serde(serde) => Way::Serde(Serde { ..*serde }),
+        })
+    }
+}
+
+impl<S> fmt::Debug for Digester<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = match &self.0 {
+            Way::None => "none",
+            Way::Custom(_) => "custom",
+            Way::Serde(_) => "serde",
+        };
+        write!(f, "Digester({way}, {})", type_name::<S>())
+    }
+}

@@ -1,0 +1,73 @@
+//! Numbers that `serde_json` passes as maps: [`visit`].
+
+use serde::de::value::StringDeserializer;
+use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
+
+/// The only key of such a map.
+const KEY: &str = "$serde_json::private::Number";
+
+/// Whether this program's `serde_json` keeps the text of numbers, because a crate has switched on
+/// its feature `arbitrary_precision`.
+pub(super) fn are_maps() -> bool {
+    use std::sync::OnceLock;
+    static KEEPS_TEXT: OnceLock<bool> = OnceLock::new();
+    *KEEPS_TEXT.get_or_init(|| {
+        serde_json::from_str::<serde_json::Number>("1.10").is_ok_and(|n| n.to_string() == "1.10")
+    })
+}
+
+/// Hands `map`, or the number that it stands for, to `visitor`, which takes any value.
+pub(super) fn visit<'de, V, A>(visitor: V, mut map: A) -> Result<V::Value, A::Error>
+where
+    V: Visitor<'de>,
+    A: MapAccess<'de>,
+{
+    let first = map.next_key::<String>()?;
+    if first.as_deref() != Some(KEY) {
+        return visitor.visit_map(Rejoined { first, text: None, rest: map });
+    }
+    let text: String = map.next_value()?;
+    if let Ok(number) = text.parse::<u64>() {
+        return visitor.visit_u64(number);
+    }
+    if let Ok(number) = text.parse::<i64>() {
+        return visitor.visit_i64(number);
+    }
+    match text.parse::<f64>() {
+        // Only what comes out as the same text again: the rest is for those who keep the text.
+        Ok(number) if serde_json::to_string(&number).is_ok_and(|again| again == text) => {
+            visitor.visit_f64(number)
+        }
+        _ => visitor.visit_map(Rejoined { first, text: Some(text), rest: map }),
+    }
+}
+
+/// A map whose first key was taken out, and for a number its value.
+struct Rejoined<A> {
+    first: Option<String>,
+    text: Option<String>,
+    rest: A,
+}
+
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Rejoined<A> {
+    type Error = A::Error;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, A::Error> {
+        let Some(first) = self.first.take() else { return self.rest.next_key_seed(seed) };
+        let first: StringDeserializer<A::Error> = first.into_deserializer();
+        seed.deserialize(first).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
+        let Some(text) = self.text.take() else { return self.rest.next_value_seed(seed) };
+        let text: StringDeserializer<A::Error> = text.into_deserializer();
+        seed.deserialize(text)
+    }
+
+    fn size_hint(&self) -> Option<usize> {
+        self.rest.size_hint()
+    }
+}

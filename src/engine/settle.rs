@@ -1,0 +1,88 @@
+//! What became of a record that was put, and whether what was there before says the same.
+
+use super::Core;
+use super::capture::meta;
+use crate::envelope::{Record, SnapshotMeta};
+use crate::error::{Error, ErrorKind};
+use crate::manager::Created;
+use crate::state::Aggregate;
+use crate::store::{Found, Lookup, PutOutcome, Query};
+
+impl<A: Aggregate> Core<A> {
+    /// The result for `record` after a put with this outcome.
+    ///
+    /// A snapshot that was stored before stays (R10). It must be of the history that was just
+    /// folded: otherwise, once its events are truncated, it would become the truth.
+    pub(super) async fn settled(
+        &self,
+        record: &Record,
+        outcome: Option<PutOutcome>,
+    ) -> Result<Created, Error> {
+        let meta = meta(record)?;
+        let Some(PutOutcome::Existing { identical }) = outcome else {
+            return Ok(Created::Stored(meta));
+        };
+        let query = Query::latest(&meta.key, meta.generation).at_most(meta.version);
+        let dispute = match self.store.get(query).await? {
+            Lookup::Found(found) if found.version == meta.version => {
+                self.compared(&meta, record, &found)
+            }
+            // Deleted since.
+            _ => Compared::Unknown,
+        };
+        match dispute {
+            Compared::Same => Ok(Created::Existing { meta, identical: true }),
+            Compared::Unknown => Ok(Created::Existing { meta, identical }),
+            Compared::Differs(how) => Err(Error::new(
+                ErrorKind::Conflict,
+                "take a snapshot",
+                format!(
+                    "another snapshot of {} is stored at version {}: {how}. It is of another \
+                     history, or damaged; repair() folds the events again and replaces it",
+                    meta.key, meta.version
+                ),
+            )),
+        }
+    }
+
+    /// Compares what is stored with the record of the same identity that was just made.
+    fn compared(&self, ours: &SnapshotMeta, record: &Record, found: &Found) -> Compared {
+        let stored = match found.record.verify() {
+            Ok(stored) if stored.is_of(&ours.key) && stored.version == ours.version => stored,
+            Ok(_) => return Compared::Differs("it belongs to another aggregate".to_owned()),
+            Err(reject) => return Compared::Differs(reject.to_string()),
+        };
+        let anchors = stored.anchor.zip(ours.anchor.as_deref());
+        if anchors.is_some_and(|(stored, ours)| stored != ours) {
+            return Compared::Differs("its last event has another anchor".to_owned());
+        }
+        let times = (stored.last_recorded_at, stored.as_of);
+        if times != (ours.last_recorded_at, ours.as_of) {
+            return Compared::Differs("its events were recorded at other times".to_owned());
+        }
+        let Some(digest) = ours.digest else { return Compared::Unknown };
+        let proof = stored.digest.and_then(|stored| stored.proves_equal(&digest));
+        let proof = match proof {
+            _ if found.record.has_state_of(record) => Some(true),
+            Some(equal) => Some(equal),
+            // Digests of two kinds, or none: the state itself tells.
+            None => match self.open_stored(&ours.key, found) {
+                Ok(snapshot) => self.digester.matches(&digest, &snapshot.state),
+                Err(reject) => return Compared::Differs(reject.to_string()),
+            },
+        };
+        match proof {
+            Some(true) => Compared::Same,
+            Some(false) => Compared::Differs("it holds another state".to_owned()),
+            None => Compared::Unknown,
+        }
+    }
+}
+
+enum Compared {
+    Same,
+    /// How, as the end of a sentence.
+    Differs(String),
+    /// Nothing tells.
+    Unknown,
+}

@@ -1,0 +1,79 @@
+//! Comparing what was decoded with what was written: [`Verify`], [`Judge`].
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::codec::Digester;
+use crate::envelope::{Header, Reject};
+use crate::generation::Generation;
+use crate::manager::Proof;
+
+/// Which loads compare the digest of the decoded state with the one in the record.
+///
+/// Writes are always proved, whatever this says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verify {
+    /// Each one. The default.
+    #[default]
+    Always,
+    /// The first one, and then one of so many; 0 counts as 1. A state that is not the one that was
+    /// written, because a type or a dependency has changed, can then be served. Only for those who
+    /// have measured that they need it.
+    Sampled(u64),
+}
+
+/// Whose turn it is among the loads of an engine.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    verify: Verify,
+    loads: AtomicU64,
+}
+
+impl Turns {
+    pub(super) fn new(verify: Verify) -> Self {
+        Self { verify, loads: AtomicU64::new(0) }
+    }
+
+    #[inline]
+    fn is_due(&self) -> bool {
+        match self.verify {
+            Verify::Always => true,
+            Verify::Sampled(one_of) => {
+                self.loads.fetch_add(1, Ordering::Relaxed).is_multiple_of(one_of.max(1))
+            }
+        }
+    }
+}
+
+/// Judges the state that one record decodes to.
+pub(super) struct Judge<'a> {
+    pub(super) header: &'a Header<'a>,
+    pub(super) turns: &'a Turns,
+    /// A state that is not the one that was written is accepted.
+    pub(super) is_lenient: bool,
+}
+
+impl Judge<'_> {
+    /// Compares a state that was decoded as one of `generation`.
+    #[inline]
+    pub(super) fn look_at<S>(
+        &self,
+        digester: &Digester<S>,
+        generation: Generation,
+        state: &S,
+    ) -> Result<Proof, Reject> {
+        let Some(digest) = &self.header.digest else { return Ok(Proof::Absent) };
+        if self.header.generation != generation {
+            return Ok(Proof::Tolerated);
+        }
+        if !self.turns.is_due() {
+            return Ok(Proof::Sampled);
+        }
+        match digester.matches(digest, state) {
+            Some(true) => Ok(Proof::Verified),
+            None => Ok(Proof::Absent),
+            Some(false) if self.is_lenient => Ok(Proof::Accepted),
+            Some(false) => Err(Reject::OtherState),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Encoding a state, and the proof that it can be read back.
+
+use super::Core;
+use crate::codec::Written;
+use crate::digest::{Failed, StateDigest};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::state::Aggregate;
+
+/// The application's own comparison of a state with what it was decoded to.
+pub(super) type Compare<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
+
+/// An encoded state that was proved to decode to itself.
+pub(super) struct Encoded {
+    pub(super) raw: Vec<u8>,
+    pub(super) digest: Option<StateDigest>,
+}
+
+impl<A: Aggregate> Core<A> {
+    /// The size of `state` when encoded, or `None` if it cannot be encoded.
+    pub(super) fn encoded_bytes(&self, state: &A) -> Option<u64> {
+        let mut out = Vec::new();
+        self.codec.encode(state, &mut out).ok()?;
+        Some(out.len() as u64)
+    }
+
+    /// Encodes `state`. What is returned was decoded once more and compared: stored means readable.
+    pub(super) fn encode(&self, state: &A) -> Result<Encoded, Error> {
+        let failed = |message: String| Error::new(ErrorKind::Encode, "encode a state", message);
+        // Before the encoding, which recurses as deep as the state does.
+        let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
+        let written = match self.digester.written(state, max_depth) {
+            Ok(written) => written,
+            // A type that writes itself for people only: stored without a proof.
+            Err(Failed::Own(_)) => None,
+            Err(Failed::TooDeep) => {
+                return Err(failed(format!(
+                    "the {} nests deeper than {max_depth} levels: raise max_depth(), or keep a \
+                     flatter state",
+                    A::KIND
+                )));
+            }
+        };
+        let mut raw = Vec::new();
+        self.codec
+            .encode(state, &mut raw)
+            .map_err(|source| self.lost(state, "cannot write it", None).with_source(source))?;
+        if raw.len() as u64 > self.max_state_bytes {
+            return Err(failed(format!(
+                "the encoded {} has {} bytes, the limit is {}: raise max_state_bytes()",
+                A::KIND,
+                raw.len(),
+                self.max_state_bytes
+            )));
+        }
+        self.prove(state, written.as_ref(), &raw)?;
+        Ok(Encoded { raw, digest: written.map(|written| written.digest) })
+    }
+
+    /// What was just encoded must decode to the state that was written, by its digest and by the
+    /// application's own comparison.
+    fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
+        let decoded =
+            self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
+                let skipped = match self.codec.is_self_describing() {
+                    true => None,
+                    false => self.digester.skipped(state),
+                };
+                self.lost(state, "cannot read back what it wrote", skipped).with_source(source)
+            })?;
+        if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
+            let place = self.digester.difference(state, &decoded);
+            return Err(self.lost(state, "does not bring it back as it was", place));
+        }
+        if self.compare.as_ref().is_some_and(|equal| !equal(state, &decoded)) {
+            let why = "brings back a state that differs by the compare() of the builder: look for \
+                       fields that serde skips, and for conversions that lose something";
+            return Err(self.lost(state, why, None));
+        }
+        Ok(())
+    }
+
+    /// The codec cannot carry `state`.
+    fn lost(&self, state: &A, why: &str, place: Option<String>) -> Error {
+        let id = self.codec.id();
+        let place = place.map_or_else(String::new, |place| format!(" (look at {place})"));
+        let limits = self.type_info.limits;
+        let advice = match self.digester.carrier(state, limits, id) {
+            Some(other) => format!("the codec {other} carries this state"),
+            None => {
+                "change the type, or use a codec that carries it; the guide to state types lists \
+                     the reasons and the ways out"
+                    .to_owned()
+            }
+        };
+        let message = format!("{id} {why}: the {}{place}; {advice}", A::KIND);
+        Error::new(ErrorKind::Encode, "encode a state", message)
+    }
+}
