@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::{CodecId, DecodeLimits};
 use crate::digest::{self, DigestKind, Failed, StateDigest, Survey};
@@ -59,10 +58,11 @@ impl<S> Digester<S> {
         }))
     }
 
-    /// The same for the codecs of this crate, which can stand in for one another.
+    /// [`serde`](Self::serde) for the codecs of this crate, which can stand in for one another.
+    #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
     pub(super) fn of_crate() -> Self
     where
-        S: Serialize + DeserializeOwned,
+        S: Serialize + serde::de::DeserializeOwned,
     {
         let Self(Way::Serde(serde)) = Self::serde() else { return Self::none() };
         Self(Way::Serde(Serde { carrier: Some(super::carrier::find), ..serde }))

@@ -61,10 +61,9 @@ impl<A: Aggregate> Core<A> {
     fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
         let decoded =
             self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
-                let skipped = match self.codec.is_self_describing() {
-                    true => None,
-                    false => self.digester.skipped(state),
-                };
+                // A field that is left out shifts all that follow it.
+                let positional = !self.codec.is_self_describing();
+                let skipped = positional.then(|| self.digester.skipped(state)).flatten();
                 self.lost(state, "cannot read back what it wrote", skipped).with_source(source)
             })?;
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
