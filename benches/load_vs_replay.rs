@@ -4,7 +4,7 @@
 //! decoding one costs about 40 ns, applying it about 20 ns (`fast`) or 200 ns (`slow`).
 //!
 //! Groups are `load/<state>/<handler>/<events>`. `snapshot` and `hand_written` restore the newest
-//! snapshot and fold the last 50 events; `full_replay` and `bare_fold` fold all of them;
+//! snapshot and fold the last 50 events, `snapshot_unverified` without comparing digests; `full_replay` and `bare_fold` fold all of them;
 //! `cached` returns a state that is in the hot cache and has no new events, beside `moka_get`, a
 //! bare look-up in the same kind of cache, and `moka_get_aging`, one in a cache that is set up like
 //! the engine's. Compare within one group only.
@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapfold::{
-    CacheConfig, CreateOptions, MemoryStore, ReplayManager, SnapshotEngine, SnapshotManager,
+    CacheConfig, CreateOptions, MemoryStore, ReplayManager, SnapshotEngine, SnapshotManager, Verify,
 };
 use support::by_hand::ByHand;
 use support::event_log::EventLog;
@@ -48,6 +48,10 @@ fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
 
     let store = MemoryStore::new();
     let engine = SnapshotEngine::<S>::builder(source.clone(), store.clone()).build().unwrap();
+    let unverified = SnapshotEngine::<S>::builder(source.clone(), store.clone())
+        .verify(Verify::Sampled(u64::MAX))
+        .build()
+        .unwrap();
     let cached = SnapshotEngine::<S>::builder(source.clone(), store)
         .cache(CacheConfig::default())
         .build()
@@ -79,6 +83,9 @@ fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
     });
     group.bench_function("snapshot", |b| {
         b.to_async(&rt).iter(|| async { engine.load(&key).await.unwrap() });
+    });
+    group.bench_function("snapshot_unverified", |b| {
+        b.to_async(&rt).iter(|| async { unverified.load(&key).await.unwrap() });
     });
     group.bench_function("hand_written", |b| {
         b.to_async(&rt).iter(|| async { by_hand.load(&key).await.unwrap() });

@@ -8,7 +8,7 @@ use crate::envelope::Reject;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
-use crate::manager::{Loaded, Origin, Point, Provenance, Rejected};
+use crate::manager::{Loaded, Origin, Point, Provenance, Rejected, SnapshotUsed};
 use crate::state::Aggregate;
 
 /// A state, how far its fold has come, and where it came from.
@@ -88,7 +88,8 @@ impl<A: Aggregate> Core<A> {
             match (resumed, search.candidate.take()) {
                 (Ok(done), Some(candidate)) => {
                     let mut provenance = Provenance::new(Origin::Snapshot);
-                    provenance.snapshot = Some(candidate.used);
+                    let is_compared = done.is_compared;
+                    provenance.snapshot = Some(SnapshotUsed { is_compared, ..candidate.used });
                     provenance.rejected = search.rejected;
                     provenance.events_replayed = done.applied;
                     provenance.timings = watch.timings;

@@ -23,6 +23,7 @@ pub struct Replay<'a, A: Aggregate> {
     started_at: u64,
     clock: &'a dyn Clock,
     first_applied_at: Option<Duration>,
+    is_compared: bool,
 }
 
 /// What is folded, and how far the fold has come. It stays where it is while a [`Replay`] works
@@ -80,6 +81,8 @@ pub(crate) struct Done {
     pub(crate) applied: u64,
     /// By the monotonic clock.
     pub(crate) first_applied_at: Option<Duration>,
+    /// The event at the starting version was compared, unless that was the empty state.
+    pub(crate) is_compared: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             started_at,
             clock,
             first_applied_at: None,
+            is_compared: true,
         };
         if started_at == 0 {
             replay.status = replay.after_overlap();
@@ -131,6 +135,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     /// Gives up the comparison: the event at the starting version is known to be truncated.
     pub(crate) fn without_overlap(mut self) -> Self {
         self.status = self.after_overlap();
+        self.is_compared = false;
         self
     }
 
@@ -346,7 +351,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             Status::Running | Status::Complete => Ended::Whole,
         };
         let applied = self.position.version - self.started_at;
-        Done { ended, applied, first_applied_at: self.first_applied_at }
+        let first_applied_at = self.first_applied_at;
+        Done { ended, applied, first_applied_at, is_compared: self.is_compared }
     }
 }
 

@@ -62,7 +62,7 @@ fn fold(
     let clock = ManualClock::at(Timestamp::from_seconds(0));
     let mut replay = Replay::new(&mut progress, limits, &clock);
     let answer = catch_unwind(AssertUnwindSafe(|| push(&mut replay, rows))).ok();
-    let Done { ended, applied, first_applied_at } = replay.finish();
+    let Done { ended, applied, first_applied_at, .. } = replay.finish();
     assert_eq!(first_applied_at.is_some(), applied > 0 || answer.is_none());
     assert_eq!(*shared, Sum(0));
     (answer, ended, applied, Sum::clone(&progress.state), progress.position)
