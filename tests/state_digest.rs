@@ -486,6 +486,25 @@ async fn what_a_format_with_a_null_cannot_hold_is_refused_with_its_path() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_back_is_refused_with_its_path() {
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Readings {
+        by_day: Vec<Day>,
+    }
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    struct Day {
+        mean: f64,
+    }
+    aggregate!(Readings, Self::default(), |state, event| {
+        let mean = if event < 0 { f64::NAN } else { 0.5 };
+        state.by_day.push(Day { mean });
+    });
+    let text = refused::<Readings>(Json, &[1, -1]).await;
+    assert!(text.contains("(look at by_day[1].mean)"), "{text}");
+    assert!(text.contains("the codec Postcard carries this state"), "{text}");
+}
+
+#[tokio::test]
 async fn the_applications_own_equality_sees_what_serde_is_not_told() {
     #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
     struct Half {

@@ -5,7 +5,7 @@ use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use super::depth::Root;
 use super::unique::Unique;
-use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo, number};
+use super::{Codec, CodecId, DecodeLimits, Digester, Located, TypeInfo, number};
 use crate::error::{BoxError, Error};
 
 /// JSON for people who want to read a snapshot.
@@ -53,16 +53,24 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
 fn read<T: DeserializeOwned>(bytes: &[u8], max_depth: Option<u16>) -> Result<T, BoxError> {
     let mut decoder = serde_json::Deserializer::from_slice(bytes);
     let value = match max_depth {
-        None if !number::are_maps() => T::deserialize(&mut decoder)?,
+        None if !number::are_maps() => T::deserialize(&mut decoder),
         _ => {
-            let root = Root::new(max_depth.unwrap_or(DEPTH));
             decoder.disable_recursion_limit();
-            let root = if number::are_maps() { root.numbers_as_maps() } else { root };
-            root.deserialize(&mut decoder)?
+            bounded(max_depth).deserialize(&mut decoder)
         }
     };
+    let value = value.map_err(|error| {
+        let mut again = serde_json::Deserializer::from_slice(bytes);
+        again.disable_recursion_limit();
+        Located::new(error.into(), bounded::<T>(max_depth), &mut again)
+    })?;
     decoder.end()?;
     Ok(value)
+}
+
+fn bounded<T>(max_depth: Option<u16>) -> Root<T> {
+    let root = Root::new(max_depth.unwrap_or(DEPTH));
+    if number::are_maps() { root.numbers_as_maps() } else { root }
 }
 
 /// Levels that each hold an array or an object of JSON, or a name in it.

@@ -14,6 +14,7 @@ mod json;
 mod msgpack;
 #[cfg(feature = "json")]
 mod number;
+mod place;
 #[cfg(feature = "postcard")]
 mod postcard;
 #[cfg(feature = "json")]
@@ -32,6 +33,7 @@ pub use id::CodecId;
 pub use json::Json;
 #[cfg(feature = "msgpack")]
 pub use msgpack::MessagePack;
+pub(crate) use place::Located;
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny};
 
 use super::depth::Root;
-use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
+use super::{Codec, CodecId, DecodeLimits, Digester, Located, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// MessagePack with field names: about twice the size of [`Postcard`](super::Postcard) before
@@ -49,9 +49,15 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
         // The decoder does not count the variants of enums: a type that contains itself through
         // them needs the limit around it.
         let state = match limits.max_depth {
-            None => S::deserialize(&mut decoder)?,
-            Some(max) => Root::new(max).deserialize(&mut decoder)?,
+            None => S::deserialize(&mut decoder),
+            Some(max) => Root::new(max).deserialize(&mut decoder),
         };
+        let state = state.map_err(|error| {
+            let mut again = rmp_serde::Deserializer::from_read_ref(bytes);
+            let max_depth = max_depth.unwrap_or(u16::MAX);
+            again.set_max_depth(max_depth.into());
+            Located::new(error.into(), Root::<S>::new(max_depth), &mut again)
+        })?;
         // The decoder does not tell what it left over; asking it for one more value does. Only
         // the end of the bytes fails at the very marker of that value.
         match IgnoredAny::deserialize(&mut decoder) {

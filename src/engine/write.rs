@@ -1,7 +1,7 @@
 //! Encoding a state, and the proof that it can be read back.
 
 use super::Core;
-use crate::codec::Written;
+use crate::codec::{Located, Written};
 use crate::digest::{Failed, StateDigest};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
@@ -64,7 +64,9 @@ impl<A: Aggregate> Core<A> {
                 // A field that is left out shifts all that follow it.
                 let positional = !self.codec.is_self_describing();
                 let skipped = positional.then(|| self.digester.skipped(state)).flatten();
-                self.lost(state, "cannot read back what it wrote", skipped).with_source(source)
+                let located = source.downcast_ref::<Located>().map(|at| at.path.clone());
+                self.lost(state, "cannot read back what it wrote", located.or(skipped))
+                    .with_source(source)
             })?;
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
             let place = self.digester.difference(state, &decoded);
