@@ -62,7 +62,7 @@ fn read<T: DeserializeOwned>(bytes: &[u8], max_depth: Option<u16>) -> Result<T, 
     let value = value.map_err(|error| {
         let mut again = serde_json::Deserializer::from_slice(bytes);
         again.disable_recursion_limit();
-        Located::new(error.into(), bounded::<T>(max_depth), &mut again)
+        Located::at(error.into(), bounded::<T>(max_depth), &mut again)
     })?;
     decoder.end()?;
     Ok(value)

@@ -56,7 +56,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
             let mut again = rmp_serde::Deserializer::from_read_ref(bytes);
             let max_depth = max_depth.unwrap_or(u16::MAX);
             again.set_max_depth(max_depth.into());
-            Located::new(error.into(), Root::<S>::new(max_depth), &mut again)
+            Located::at(error.into(), Root::<S>::new(max_depth), &mut again)
         })?;
         // The decoder does not tell what it left over; asking it for one more value does. Only
         // the end of the bytes fails at the very marker of that value.

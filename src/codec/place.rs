@@ -15,7 +15,7 @@ impl Located {
     /// `error`, which decoding a payload gave, with its path: it is decoded once more.
     #[cfg(any(feature = "msgpack", feature = "json"))]
     #[cold]
-    pub(super) fn new<'de, T, D>(error: BoxError, seed: T, again: D) -> BoxError
+    pub(super) fn at<'de, T, D>(error: BoxError, seed: T, again: D) -> BoxError
     where
         T: serde::de::DeserializeSeed<'de>,
         D: serde::Deserializer<'de>,
