@@ -11,7 +11,12 @@ use crate::key::AggregateKey;
 ///   happened.
 /// - When `apply` or `initial` begins to compute something else for the same events, raise
 ///   [`SCHEMA_VERSION`](Self::SCHEMA_VERSION): a change of meaning (cents became euros) cannot
-///   be seen in the type. Changes of the type itself are noticed without it.
+///   be seen in the type. Changes of the type itself are noticed without it, but for these:
+///   **a container that is replaced by one with another order** (`BTreeMap` by `IndexMap`,
+///   `BTreeSet` by `Vec`), a field with `#[serde(skip)]`, and a field that a flattened struct gains
+///   and leaves out of old values (`skip_serializing_if`). They look the same in every format, so
+///   raise the version by hand. Golden samples of the kit
+///   ([guide](crate::guide::aggregate_authors)) find them.
 /// - A panic in `apply` reaches the caller of the load and poisons nothing.
 ///
 /// ```
