@@ -143,10 +143,13 @@ impl<S> Digester<S> {
         value::difference(&(serde.tree)(a)?, &(serde.tree)(b)?)
     }
 
-    /// The path of the first field that `state` leaves out when it is written.
-    pub(crate) fn skipped(&self, state: &S) -> Option<String> {
+    /// The path of what keeps a codec from reading back the `state` that it wrote, as far as it can
+    /// be told: by position a field that is left out, which shifts all that follow; by name what
+    /// free-form parts lose.
+    pub(crate) fn culprit(&self, state: &S, by_name: bool) -> Option<String> {
         let Way::Serde(serde) = &self.0 else { return None };
-        value::skipped(&(serde.tree)(state)?)
+        let tree = (serde.tree)(state)?;
+        if by_name { value::fragile(&tree) } else { value::skipped(&tree) }
     }
 
     /// The name of another codec of this crate that carries `state`.

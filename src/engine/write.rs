@@ -61,12 +61,10 @@ impl<A: Aggregate> Core<A> {
     fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
         let decoded =
             self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
-                // A field that is left out shifts all that follow it.
-                let positional = !self.codec.is_self_describing();
-                let skipped = positional.then(|| self.digester.skipped(state)).flatten();
                 let located = source.downcast_ref::<Located>().map(|at| at.path.clone());
-                self.lost(state, "cannot read back what it wrote", located.or(skipped))
-                    .with_source(source)
+                let by_name = self.codec.is_self_describing();
+                let place = located.or_else(|| self.digester.culprit(state, by_name));
+                self.lost(state, "cannot read back what it wrote", place).with_source(source)
             })?;
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
             let place = self.digester.difference(state, &decoded);

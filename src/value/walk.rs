@@ -15,27 +15,48 @@ pub(crate) fn difference(a: &Node, b: &Node) -> Option<String> {
 
 /// The path of the first field that this state leaves out.
 pub(crate) fn skipped(state: &Node) -> Option<String> {
-    fn find(node: &Node, path: &mut Path) -> bool {
-        let mut at = |step, node: &Node| {
-            path.enter(step);
-            let found = find(node, path);
-            if !found {
-                path.leave();
-            }
-            found
-        };
-        match &node.kind {
-            Kind::Skipped => true,
-            Kind::Leaf(_) => false,
-            Kind::Inside(None, inner) => find(inner, path),
-            Kind::Inside(Some(variant), inner) => at(Step::Variant(variant), inner),
-            Kind::Fields(_, fields) => fields.iter().any(|(label, f)| at(Step::Field(*label), f)),
-            Kind::Items(items) => items.iter().enumerate().any(|(n, i)| at(Step::Item(n), i)),
-            Kind::Entries(entries) => entries.iter().any(|(_, value)| at(Step::Value, value)),
-        }
-    }
     let mut path = Path::default();
-    find(state, &mut path).then(|| path.relative())
+    find(state, &|node| matches!(node.kind, Kind::Skipped), &mut path)?;
+    Some(path.relative())
+}
+
+/// The path and the type of the first value that formats with names tend to lose inside of
+/// free-form parts: an integer of 128 bits, a network address, a map whose keys are not text. For
+/// messages only.
+pub(crate) fn fragile(state: &Node) -> Option<String> {
+    let is_text = |key: &Node| key.ty.ends_with("str") || key.ty.ends_with("String");
+    let is_fragile = |node: &Node| match &node.kind {
+        Kind::Entries(entries) => entries.iter().any(|(key, _)| !is_text(key)),
+        _ => matches!(node.ty, "i128" | "u128") || node.ty.starts_with("core::net::"),
+    };
+    let mut path = Path::default();
+    let found = find(state, &is_fragile, &mut path)?;
+    Some(format!("{}, of type {}", path.relative(), short_name(found.ty.trim_start_matches('&'))))
+}
+
+/// The first value from `node` on that is `wanted`, the outermost first; `path` then leads to it.
+fn find<'n>(node: &'n Node, wanted: &dyn Fn(&Node) -> bool, path: &mut Path) -> Option<&'n Node> {
+    if wanted(node) {
+        return Some(node);
+    }
+    let mut at = |step, node: &'n Node| {
+        path.enter(step);
+        let found = find(node, wanted, path);
+        if found.is_none() {
+            path.leave();
+        }
+        found
+    };
+    match &node.kind {
+        Kind::Leaf(_) | Kind::Skipped => None,
+        Kind::Inside(None, inner) => find(inner, wanted, path),
+        Kind::Inside(Some(variant), inner) => at(Step::Variant(variant), inner),
+        Kind::Fields(_, fields) => fields.iter().find_map(|(of, f)| at(Step::Field(*of), f)),
+        Kind::Items(items) => {
+            items.iter().enumerate().find_map(|(n, item)| at(Step::Item(n), item))
+        }
+        Kind::Entries(entries) => entries.iter().find_map(|(_, value)| at(Step::Value, value)),
+    }
 }
 
 /// What is taken to have no order.
