@@ -284,7 +284,8 @@ async fn a_stored_snapshot_of_the_highest_version_is_a_miss() {
     let key = key("a");
     world.grow(&key, 9);
     world.snapshots_at(&key, &[5]).await;
-    let top = RecordBuilder::new(key.clone(), world.engine.generation(), u64::MAX, at(1));
+    let highest = snapfold::SnapshotId::MAX_VERSION;
+    let top = RecordBuilder::new(key.clone(), world.engine.generation(), highest, at(1));
     let top = top.codec(snapfold::CodecId::POSTCARD).build(&payload(&world, &key, 5).await);
     world.store.put(vec![top.unwrap()], PutOptions::default()).await.unwrap();
     let loaded = world.load_checked(&key).await;

@@ -1,5 +1,6 @@
 //! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
 
+use super::head::{ends_early, read_up_to_head};
 use super::observer::Report;
 use super::search::{Ahead, Search};
 use super::stopwatch::Stopwatch;
@@ -9,6 +10,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Loaded, Origin, Point, Provenance, Rejected, SnapshotUsed};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
 /// A state, how far its fold has come, and where it came from.
@@ -41,9 +43,11 @@ impl<A> Reconstructed<A> {
 impl From<Point> for Limits {
     fn from(point: Point) -> Self {
         match point {
-            Point::Now => Self { until: u64::MAX, until_time: None },
-            Point::Time(time) => Self { until: u64::MAX, until_time: Some(time) },
-            Point::Version(version) => Self { until: version, until_time: None },
+            Point::Now => Self { until: SnapshotId::MAX_VERSION, until_time: None },
+            Point::Time(time) => Self { until: SnapshotId::MAX_VERSION, until_time: Some(time) },
+            Point::Version(version) => {
+                Self { until: version.min(SnapshotId::MAX_VERSION), until_time: None }
+            }
         }
     }
 }
@@ -252,6 +256,9 @@ async fn read<A: Aggregate>(
     };
     if let Some(range) = missing {
         source.read(key, range, replay).await.map_err(failed)?;
+        if ends_early(range, replay) {
+            Box::pin(read_up_to_head(source, key, replay)).await?;
+        }
     }
     let done = replay.finish();
     watch.replayed(done.first_applied_at);

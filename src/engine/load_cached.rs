@@ -1,6 +1,7 @@
 //! Loading through the hot cache: a state that was decoded before, and the events since then.
 
 use super::cache::{Cached, Weight};
+use super::head::{ends_early, read_up_to_head};
 use super::load::{Reconstructed, floor};
 use super::{Core, check_kind};
 use crate::error::Error;
@@ -82,6 +83,9 @@ impl<A: Aggregate> Core<A> {
         let range = replay.range();
         let read = self.source.read(key, range, &mut replay).await;
         read.map_err(|source| Error::event_source("read events", source))?;
+        if ends_early(range, &replay) {
+            Box::pin(read_up_to_head(&*self.source, key, &mut replay)).await?;
+        }
         Ok(replay.finish())
     }
 

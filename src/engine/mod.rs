@@ -3,6 +3,7 @@
 mod builder;
 mod cache;
 mod capture;
+mod head;
 mod load;
 mod load_cached;
 mod maintain;

@@ -14,6 +14,7 @@ use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::manager::{Created, Decision, Loaded, SnapshotUsed};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::trigger::{Observation, SnapshotSeen};
 
@@ -81,6 +82,13 @@ impl<A: Aggregate> Saver<A> {
         version: u64,
     ) -> Decision {
         let key = &loaded.key;
+        if version > SnapshotId::MAX_VERSION {
+            let reason = format!(
+                "there is no version {version}: the highest is {}. Check what committed() is given",
+                SnapshotId::MAX_VERSION
+            );
+            return Decision::Wait { reason };
+        }
         // A snapshot above the committed version belongs to a history that was rewound.
         let used = loaded.provenance.snapshot.filter(|used| used.id.version <= version);
         let saved = self.shared.lock().saved.get(key).copied();

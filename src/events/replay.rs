@@ -139,6 +139,16 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self
     }
 
+    /// How far the fold has come.
+    pub(crate) fn version(&self) -> u64 {
+        self.position.version
+    }
+
+    /// Whether the next event is to be applied, and would be if there were one.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.status == Status::Running
+    }
+
     /// Whether further events are wanted.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.status, Status::Comparing | Status::Running)
