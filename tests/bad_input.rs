@@ -848,7 +848,7 @@ impl Aggregate for LongKind {
     type Event = ();
     // One byte more than a key takes.
     const KIND: &'static str = {
-        const BYTES: [u8; AggregateKey::MAX_PART_BYTES + 1] =
+        static BYTES: [u8; AggregateKey::MAX_PART_BYTES + 1] =
             [b'k'; AggregateKey::MAX_PART_BYTES + 1];
         match std::str::from_utf8(&BYTES) {
             Ok(text) => text,

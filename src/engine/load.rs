@@ -174,6 +174,7 @@ async fn disagreed<A: Aggregate>(
     let missing = match done.ended {
         Ended::Whole => return Ok(Ok(done)),
         Ended::Diverged => return Ok(Err(Reject::Diverged)),
+        Ended::Untimed => return Err(untimed(key, version)),
         Ended::Broken { expected, found } if expected > version => {
             return Err(broken(key, expected, found));
         }
@@ -203,6 +204,7 @@ async fn disagreed<A: Aggregate>(
     }
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
+        Ended::Untimed => Err(untimed(key, progress.position.version)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
     }
 }
@@ -220,6 +222,7 @@ pub(super) async fn from_start<A: Aggregate>(
     let mut replay = Replay::new(&mut progress, limits, watch.clock());
     let done = read(source, key, ahead, &mut replay, watch).await?;
     let broken = match done.ended {
+        Ended::Untimed => return Err(untimed(key, progress.position.version)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
     };
@@ -325,6 +328,18 @@ fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
         format!(
             "the events of {key} are not contiguous: {what}, version {found} came where \
              {expected} should have come. Check what the event source yields"
+        ),
+    )
+}
+
+fn untimed(key: &AggregateKey, version: u64) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "load a point in time",
+        format!(
+            "the event source does not know when event {} of {key} was recorded. Ask for a \
+             version, or let the source tell the times of its events",
+            version.saturating_add(1)
         ),
     )
 }

@@ -63,6 +63,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-04** When [`Replay::push`] returns `Break`, stop and return `Ok`; what is pushed
     ///   after that is ignored.
     /// - **E-05** Nothing may be left out of the middle, by recorded time for example.
+    /// - **E-06** Times are those of the event store. An event whose time it does not know is
+    ///   pushed as [`Recorded::untimed`], never with a time that is made up.
     ///
     /// # Errors
     /// Any error: the load fails with [`ErrorKind::EventSource`](crate::ErrorKind::EventSource)

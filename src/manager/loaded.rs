@@ -18,7 +18,8 @@ pub struct Loaded<A> {
     pub state: Arc<A>,
     /// How many events are folded; 0 for the empty state.
     pub version: u64,
-    /// The latest recorded time among the folded events; `None` for the empty state.
+    /// The latest recorded time among the folded events; `None` for the empty state,
+    /// [`Timestamp::MAX`] if one of them has [no time](crate::Recorded::untimed).
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,

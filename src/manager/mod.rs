@@ -66,9 +66,16 @@ pub trait SnapshotManager<A: Aggregate>: Send + Sync {
     /// or before `time` (R9). Where clocks ran backwards, an event that was recorded later keeps
     /// out all that follow it. A time before the first event gives the empty state, a time after
     /// the last one the newest state.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
+    /// is one [without a time](crate::Recorded::untimed). No event lies after [`Timestamp::MAX`].
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error>;
 
     /// The state at `point`, or the newest state if the point lies beyond the head.
+    ///
+    /// # Errors
+    /// For a time, those of [`at_time`](Self::at_time).
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error>;
 
     /// Takes a snapshot of the state now, durably when it returns.

@@ -37,7 +37,7 @@ impl Retention for KeepLast {
 /// 1. the as-of time;
 /// 2. the recorded time of the last folded event;
 /// 3. the time at which the snapshot was created: also what is left for
-///    events without times.
+///    [events without times](crate::Recorded::untimed).
 ///
 /// A snapshot for which all three lie in the future is outside. The exception is a generation in
 /// which every snapshot was created in the future: then it is the clock of this machine that is
