@@ -3,6 +3,7 @@
 use super::head::{ends_early, read_up_to_head};
 use super::observer::Report;
 use super::search::{Ahead, Search};
+use super::sizes::Weight;
 use super::stopwatch::Stopwatch;
 use super::{Core, check_kind};
 use crate::envelope::Reject;
@@ -18,6 +19,8 @@ pub(super) struct Reconstructed<A> {
     pub(super) key: AggregateKey,
     pub(super) progress: Progress<A>,
     pub(super) provenance: Provenance,
+    /// The size that the hot cache knows.
+    pub(super) weight: Option<Weight>,
 }
 
 impl<A> From<Reconstructed<A>> for Loaded<A> {
@@ -30,6 +33,7 @@ impl<A> From<Reconstructed<A>> for Loaded<A> {
             version: position.version,
             as_of: (position.version > 0).then_some(position.as_of),
             provenance: reconstructed.provenance,
+            weight: reconstructed.weight,
         }
     }
 }
@@ -98,7 +102,8 @@ impl<A: Aggregate> Core<A> {
                     provenance.events_replayed = done.applied;
                     provenance.timings = watch.timings;
                     let progress = candidate.progress;
-                    let loaded = Reconstructed { key: key.clone(), progress, provenance };
+                    let key = key.clone();
+                    let loaded = Reconstructed { key, progress, provenance, weight: None };
                     self.report_loaded(&loaded);
                     return Ok(loaded.into());
                 }
@@ -240,7 +245,7 @@ pub(super) async fn from_start<A: Aggregate>(
     provenance.rejected = rejected.to_vec();
     provenance.events_replayed = done.applied;
     provenance.timings = watch.timings;
-    Ok(Reconstructed { key: key.clone(), progress, provenance })
+    Ok(Reconstructed { key: key.clone(), progress, provenance, weight: None })
 }
 
 /// Reads the events that `replay` needs into it, those that were fetched ahead first, and accounts
@@ -297,6 +302,7 @@ pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
         key: key.clone(),
         progress: Progress::start(key),
         provenance: Provenance::new(Origin::Replay),
+        weight: None,
     }
 }
 

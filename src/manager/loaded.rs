@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::provenance::{Provenance, Rejected};
+use crate::engine::Weight;
 use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
@@ -23,6 +24,8 @@ pub struct Loaded<A> {
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,
+    /// What the hot cache knows of its encoded size; for the trigger.
+    pub(crate) weight: Option<Weight>,
 }
 
 /// A point in the history of an aggregate.
