@@ -226,6 +226,17 @@ mod tests {
         assert_eq!(format!("{outer:#}"), format!("cannot load: the event source failed: {chain}"));
     }
 
+    /// Errors of other crates that print their cause themselves.
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_cause_that_another_crate_prints_itself_is_not_printed_twice() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let error = Error::event_source("load", Box::new(sqlx::Error::from(reset)));
+        let text = format!("{error:#}");
+        assert_eq!(text.matches("connection reset").count(), 1, "{text}");
+        assert!(text.contains("the event source failed: error communicating with"), "{text}");
+    }
+
     #[derive(Debug)]
     struct Endless;
 

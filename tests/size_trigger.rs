@@ -21,7 +21,9 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
-use snapfold::trigger::{Trigger, every_events, grown_by, larger_than, manual};
+use snapfold::trigger::{
+    Observation, Trigger, Verdict, every_events, grown_by, larger_than, manual,
+};
 use snapfold::{
     Aggregate, AggregateKey, Decision, EngineBuilder, ManualClock, MemoryEvents, MemoryStore,
     SnapshotEngine, SnapshotManager,
@@ -290,19 +292,58 @@ fn without_a_runtime_the_size_stays_unknown_and_the_decision_says_why() {
     assert_eq!(world.encoded(), 0);
 }
 
+/// Takes a snapshot of small states: a trigger of the application, for which less is more.
+#[derive(Debug)]
+struct Small;
+
+impl Trigger for Small {
+    fn decide(&self, seen: &Observation) -> Verdict {
+        let small = seen.state_bytes.is_some_and(|bytes| bytes < 100);
+        Verdict::new(small, format!("{:?} bytes", seen.state_bytes))
+    }
+
+    fn needs_state_bytes(&self) -> bool {
+        true
+    }
+}
+
 #[tokio::test]
 async fn sizes_of_a_history_that_was_rewound_are_forgotten() {
-    let world = World::new("rewound", larger_than(1_000).and(every_events(50)));
-    for _ in 0..60 {
-        world.settled(10).await;
-    }
-    world.events.rewind(&world.key, 0);
-    // The state is small again, and the trigger fires for its new growth only.
-    for version in 1..=60 {
+    let world = World::new("rewound", Small);
+    world.events.append(&world.key, at(1), 500);
+    for _ in 0..10 {
         let decision = world.settled(1).await;
-        assert!(!decision.is_queued(), "version {version}: {decision}");
+        assert!(!decision.is_queued(), "{decision}");
     }
     assert_eq!(world.log.lines(), [""; 0]);
+    world.events.rewind(&world.key, 0);
+    assert!(!world.settled(1).await.is_queued());
+    assert_eq!(world.log.lines(), ["saved rewound Some(1)"]);
+}
+
+#[tokio::test]
+async fn a_size_that_is_as_new_as_the_state_is_not_measured_again() {
+    let world = World::new("known", larger_than(1_000_000));
+    world.events.append(&world.key, at(1), 10);
+    world.engine.create(&world.key).await.unwrap();
+    world.engine.load(&world.key).await.unwrap();
+    world.encoded();
+    let loaded = world.engine.load(&world.key).await.unwrap();
+    let before = world.encoded();
+    for version in 2..5 {
+        assert!(!world.engine.committed(&loaded, version).is_queued());
+        world.engine.flush(LONG).await.unwrap();
+    }
+    assert_eq!(world.encoded(), 0, "a load encodes {before} times");
+    // One event later it is measured, once.
+    world.events.append(&world.key, at(2), 10);
+    let loaded = world.engine.load(&world.key).await.unwrap();
+    world.encoded();
+    for version in 3..6 {
+        assert!(!world.engine.committed(&loaded, version).is_queued());
+        world.engine.flush(LONG).await.unwrap();
+    }
+    assert_eq!(world.encoded(), 1);
 }
 
 #[cfg(feature = "cache")]

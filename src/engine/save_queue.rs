@@ -161,3 +161,21 @@ pub(super) fn remember<T>(map: &mut HashMap<AggregateKey, T>, key: &AggregateKey
     }
     map.insert(key.clone(), value);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_above_the_newest_one_is_of_a_history_that_was_rewound() {
+        let (shared, key) = (Shared::new(), AggregateKey::new("account", "a").unwrap());
+        let size = |bytes, at_version| Weight { bytes, at_version };
+        shared.measured(&key, size(400, 8), Duration::ZERO);
+        shared.measured(&key, size(500, 15), Duration::ZERO);
+        let sizes = shared.measured(&key, size(7, 3), Duration::ZERO);
+        assert_eq!(sizes, Sizes::default().with(size(7, 3)));
+        let sizes = shared.measured(&key, size(9, 4), Duration::ZERO);
+        assert_eq!(sizes.estimate(4), Some(9));
+        assert_eq!(shared.lock().measured.get(&key).unwrap().sizes, sizes);
+    }
+}
