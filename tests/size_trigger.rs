@@ -137,9 +137,10 @@ impl World {
         encoding(self.key.id(), |encoding| encoding.by.iter().filter(|by| **by == here).count())
     }
 
-    /// How often the state was encoded at all, since the last time this was asked.
+    /// How often the state was measured, since the last time this was asked: each time it is
+    /// serialized twice, first to see how deep it nests.
     fn encoded(&self) -> usize {
-        encoding(self.key.id(), |encoding| std::mem::take(&mut encoding.by).len())
+        encoding(self.key.id(), |encoding| std::mem::take(&mut encoding.by).len().div_ceil(2))
     }
 }
 
@@ -224,7 +225,7 @@ async fn growth_triggers_a_snapshot_for_each_so_many_bytes() {
 #[tokio::test]
 async fn a_measurement_that_takes_long_is_not_repeated_soon() {
     let world = World::new("slow", larger_than(1_000_000));
-    let takes = Some((world.clock.clone(), Duration::from_millis(100)));
+    let takes = Some((world.clock.clone(), Duration::from_millis(50)));
     encoding("slow", |encoding| encoding.takes = takes);
     world.settled(10).await;
     assert_eq!(world.encoded(), 1);
@@ -260,6 +261,42 @@ async fn a_state_that_cannot_be_measured_is_reported_and_backed_off() {
         world.settled(10).await;
         assert_eq!(world.log.lines().last().unwrap(), &format!("saved {id} Some(4)"));
     }
+}
+
+/// A list that nests once per event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Chain(Option<Box<Chain>>);
+
+impl Aggregate for Chain {
+    type Event = ();
+    const KIND: &'static str = "chain";
+    const SCHEMA_VERSION: u32 = 1;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self(None)
+    }
+
+    fn apply(&mut self, (): &()) {
+        self.0 = Some(Box::new(Self(self.0.take())));
+    }
+}
+
+/// Encoding recurses as deep as the state: deeper than the stack, that ends the process.
+#[tokio::test]
+async fn a_state_that_nests_too_deep_to_be_written_is_not_encoded_to_be_measured() {
+    let (events, log) = (MemoryEvents::new(), Log::default());
+    let builder = SnapshotEngine::<Chain>::builder(events.clone(), MemoryStore::new())
+        .trigger(larger_than(1_000_000))
+        .observer(log.clone());
+    let engine = builder.build().unwrap();
+    let key = Chain::key("deep").unwrap();
+    for version in 1..=2_000 {
+        events.append(&key, at(version), ());
+    }
+    let loaded = engine.load(&key).await.unwrap();
+    assert!(!engine.committed(&loaded, 2_001).is_queued());
+    engine.flush(LONG).await.unwrap();
+    assert_eq!(log.lines(), ["failed deep Encode 1s"]);
 }
 
 #[tokio::test]

@@ -115,12 +115,11 @@ impl<A: Aggregate> Saver<A> {
         let (encoding, state) = (Arc::clone(core), Arc::clone(&loaded.state));
         let at_version = loaded.version;
         let measure: Measure = Box::new(move || match encoding.encoded_bytes(&state) {
-            Some(bytes) => Ok(Weight { bytes, at_version }),
-            None => Err(Error::new(
-                ErrorKind::Encode,
-                "measure a state",
-                format!("{} refused the {}", encoding.codec.id(), A::KIND),
-            )),
+            Ok(bytes) => Ok(Weight { bytes, at_version }),
+            Err(source) => {
+                let message = format!("{} cannot write the {}", encoding.codec.id(), A::KIND);
+                Err(Error::new(ErrorKind::Encode, "measure a state", message).with_source(source))
+            }
         });
         self.start(core, &loaded.key, Job { seen, measure: Some(measure), ask_again: false })
     }
