@@ -13,9 +13,11 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// explains. An `Error` means that the answer itself could not be had: the store or the event
 /// source failed, the history is broken, or the request made no sense.
 ///
-/// `Display` says this level only, in one line; [`source`](StdError::source) has the cause. Texts
-/// name aggregates, versions and limits, and never hold states, events, credentials or
-/// connection strings. Cloning is cheap (a reference count).
+/// `{}` prints this level only, in one line; [`source`](StdError::source) has the cause. `{:#}`
+/// prints the causes as well, outermost first, separated by `": "`, still in one line: the form
+/// for logs. The texts of this crate name aggregates, versions and limits, and never hold states,
+/// events, credentials or connection strings; a cause from elsewhere says what its author chose.
+/// Cloning is cheap (a reference count).
 ///
 /// ```
 /// use snapfold::{AggregateKey, ErrorKind};
@@ -23,17 +25,25 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// let error = AggregateKey::new("account", &"x".repeat(70_000)).unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::InvalidInput);
 /// assert!(!error.is_retryable());
+///
+/// let error = error.with_source(std::io::Error::other("from the import"));
+/// assert_eq!(format!("{error:#}"), format!("{error}: from the import"));
 /// ```
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ErrorKind,
     retry: Retry,
     operation: &'static str,
     message: String,
-    source: Option<BoxError>,
+    /// Shared, so that a clone can be given other advice and keep the cause.
+    source: Option<Arc<dyn StdError + Send + Sync>>,
 }
+
+/// How many causes the alternate form prints. An error may name itself as its cause.
+const MAX_CAUSES: usize = 16;
 
 /// The sort of failure; stable, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,23 +105,25 @@ impl Error {
         Self(Arc::new(Inner { kind, retry: Retry::Never, operation, message, source: None }))
     }
 
-    /// The same error with `source` as its cause.
+    /// The same error with `source` as its cause, in place of the one it may have. Clones that
+    /// were made before keep theirs.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        // An error is shared only after it was handed out; its makers hold the only handle.
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.source = Some(source.into());
-        }
+        self.own().source = Some(source.into().into());
         self
     }
 
-    /// The same error with another advice on trying again.
+    /// The same error with another advice on trying again. Clones that were made before keep
+    /// theirs.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            inner.retry = retry;
-        }
+        self.own().retry = retry;
         self
+    }
+
+    /// The contents, no longer shared with clones.
+    fn own(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.0)
     }
 
     /// The sort of failure.
@@ -144,8 +156,26 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}", self.0.operation, self.0.message)
+        write!(f, "cannot {}: {}", self.0.operation, self.0.message)?;
+        if f.alternate() {
+            let causes = std::iter::successors(StdError::source(self), |cause| (*cause).source());
+            let mut said = self.0.message.clone();
+            for cause in causes.take(MAX_CAUSES) {
+                let text = one_line(&cause.to_string());
+                // Many errors end with the text of their own cause.
+                if !text.is_empty() && !said.ends_with(&text) {
+                    write!(f, ": {text}")?;
+                    said = text;
+                }
+            }
+        }
+        Ok(())
     }
+}
+
+/// A text of elsewhere, without what would break the line.
+fn one_line(text: &str) -> String {
+    text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 impl fmt::Debug for Error {
@@ -177,5 +207,70 @@ mod tests {
         assert_eq!(error.to_string(), "cannot load: the event source failed");
         assert_eq!(error.source().unwrap().to_string(), "disk gone");
         assert!(error.is_retryable());
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layer(&'static str, #[source] Option<Box<Layer>>);
+
+    #[test]
+    fn the_alternate_form_prints_the_chain_of_causes_once_and_in_one_line() {
+        let disk = Layer("no space\r\nleft\n", None);
+        let sync = Layer("sync failed: no space left", Some(Box::new(disk)));
+        let write = Layer("write failed", Some(Box::new(sync)));
+        let error = Error::new(ErrorKind::Store, "put", "the log is closed").with_source(write);
+        assert_eq!(error.to_string(), "cannot put: the log is closed");
+        let chain = "cannot put: the log is closed: write failed: sync failed: no space left";
+        assert_eq!(format!("{error:#}"), chain);
+        let outer = Error::event_source("load", Box::new(error));
+        assert_eq!(format!("{outer:#}"), format!("cannot load: the event source failed: {chain}"));
+    }
+
+    /// Errors of other crates that print their cause themselves.
+    #[cfg(feature = "postgres")]
+    #[test]
+    fn a_cause_that_another_crate_prints_itself_is_not_printed_twice() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        let error = Error::event_source("load", Box::new(sqlx::Error::from(reset)));
+        let text = format!("{error:#}");
+        assert_eq!(text.matches("connection reset").count(), 1, "{text}");
+        assert!(text.contains("the event source failed: error communicating with"), "{text}");
+    }
+
+    #[derive(Debug)]
+    struct Endless;
+
+    impl fmt::Display for Endless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("endless")
+        }
+    }
+
+    impl StdError for Endless {
+        fn source(&self) -> Option<&(dyn StdError + 'static)> {
+            Some(self)
+        }
+    }
+
+    #[test]
+    fn a_cause_that_is_its_own_cause_has_an_end() {
+        let error = Error::event_source("load", Box::new(Endless));
+        assert_eq!(format!("{error:#}"), "cannot load: the event source failed: endless");
+    }
+
+    #[test]
+    fn a_shared_error_takes_a_cause_and_advice_and_its_clones_stay_as_they_are() {
+        let error = Error::event_source("load", "disk gone".into());
+        let shared = error.clone();
+        let other = error.with_source(Layer("cable cut", None)).with_retry(Retry::Never);
+        assert_eq!(format!("{other:#}"), "cannot load: the event source failed: cable cut");
+        assert!(other.source().unwrap().is::<Layer>());
+        assert!(!other.is_retryable());
+        assert_eq!(shared.source().unwrap().to_string(), "disk gone");
+        assert!(shared.is_retryable());
+        // Advice alone keeps the cause.
+        let third = shared.clone().with_retry(Retry::Unknown);
+        assert_eq!(third.source().unwrap().to_string(), "disk gone");
+        assert_eq!((shared.retry(), third.retry()), (Retry::Later, Retry::Unknown));
     }
 }

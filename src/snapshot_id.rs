@@ -14,6 +14,12 @@ pub struct SnapshotId {
     pub version: u64,
 }
 
+impl SnapshotId {
+    /// The highest version there is, of events and of snapshots: `i64::MAX`. Every version that
+    /// the engine asks for fits a signed 64-bit column.
+    pub const MAX_VERSION: u64 = i64::MAX as u64;
+}
+
 impl Ord for SnapshotId {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         (self.version, self.generation).cmp(&(other.version, other.generation))

@@ -28,7 +28,7 @@ use snapfold::trigger::every_events;
 use snapfold::{
     Aggregate, AggregateKey, Compression, CreateOptions, Created, Decision, ErrorKind, Fetched,
     Generation, Origin, Point, PutOptions, Record, RecordBuilder, Reject, ReplayManager,
-    SnapshotManager, SnapshotStore, StoreFailure, Timestamp,
+    SnapshotEngine, SnapshotManager, SnapshotStore, StoreFailure, Timestamp,
 };
 use support::{Account, Event, Log, Op, Source, Store, World, at, key};
 
@@ -284,7 +284,8 @@ async fn a_stored_snapshot_of_the_highest_version_is_a_miss() {
     let key = key("a");
     world.grow(&key, 9);
     world.snapshots_at(&key, &[5]).await;
-    let top = RecordBuilder::new(key.clone(), world.engine.generation(), u64::MAX, at(1));
+    let highest = snapfold::SnapshotId::MAX_VERSION;
+    let top = RecordBuilder::new(key.clone(), world.engine.generation(), highest, at(1));
     let top = top.codec(snapfold::CodecId::POSTCARD).build(&payload(&world, &key, 5).await);
     world.store.put(vec![top.unwrap()], PutOptions::default()).await.unwrap();
     let loaded = world.load_checked(&key).await;
@@ -836,4 +837,55 @@ async fn encoded_events_are_decoded_only_if_they_are_applied() {
     let error = engine(8).load(&key).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::EventSource);
     assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "torn row");
+}
+
+// Settings ----------------------------------------------------------------------------------------
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct LongKind;
+
+impl Aggregate for LongKind {
+    type Event = ();
+    // One byte more than a key takes.
+    const KIND: &'static str = {
+        static BYTES: [u8; AggregateKey::MAX_PART_BYTES + 1] =
+            [b'k'; AggregateKey::MAX_PART_BYTES + 1];
+        match std::str::from_utf8(&BYTES) {
+            Ok(text) => text,
+            Err(_) => "",
+        }
+    };
+    const SCHEMA_VERSION: u32 = 1;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self
+    }
+
+    fn apply(&mut self, (): &()) {}
+}
+
+#[tokio::test]
+async fn settings_with_which_no_snapshot_could_be_stored_are_refused_when_the_engine_is_built() {
+    let build = |bytes: usize| {
+        SnapshotEngine::<Account>::builder(Source::default(), Store::default())
+            .origin("n".repeat(bytes))
+            .build()
+    };
+    let error = build(65_536).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let text = error.to_string();
+    assert!(text.contains("the origin") && text.contains("65535 bytes"), "{text}");
+
+    let error =
+        SnapshotEngine::<LongKind>::builder(snapfold::MemoryEvents::new(), Store::default())
+            .build()
+            .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    let text = error.to_string();
+    assert!(text.contains("the kind has") && text.len() < 500, "{text}");
+
+    // The longest origin that is accepted can be stored.
+    let world = World::with(|builder| builder.origin("n".repeat(65_535)));
+    world.grow(&key("a"), 1);
+    assert!(matches!(world.engine.create(&key("a")).await.unwrap(), Created::Stored(_)));
 }

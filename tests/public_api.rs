@@ -26,9 +26,9 @@ use snapfold::retention::{
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{
-    All, Any, EveryEvents, EveryInterval, LargerThan, Manual, Observation, SlowerThan,
-    SnapshotSeen, Trigger, Verdict, all, any, every_events, every_interval, larger_than, manual,
-    slower_than,
+    All, Any, EveryEvents, EveryInterval, GrownBy, LargerThan, Manual, Observation, SlowerThan,
+    SnapshotSeen, Trigger, Verdict, all, any, every_events, every_interval, grown_by, larger_than,
+    manual, slower_than,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{

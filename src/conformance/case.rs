@@ -116,7 +116,7 @@ impl Context {
     async fn opened(&mut self) -> Result<Result<Probe, String>, Stop> {
         match tokio::time::timeout(self.within, self.site.open()).await {
             Ok(Ok(store)) => Ok(Ok(Probe::new(store, self.within))),
-            Ok(Err(error)) => Ok(Err(error.to_string())),
+            Ok(Err(error)) => Ok(Err(format!("{error:#}"))),
             Err(_) => Ok(Err(format!("nothing within {:?}", self.within))),
         }
     }

@@ -46,7 +46,7 @@ impl Failure {
             broken: Vec::new(),
             message: message.into(),
             expected: "the case can be set up".into(),
-            got: shortened(error.to_string()),
+            got: shortened(format!("{error:#}")),
         }
     }
 }

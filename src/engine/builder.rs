@@ -13,11 +13,14 @@ use super::{Core, SnapshotEngine};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::Codec;
 use crate::compress::Compression;
-use crate::error::{BoxError, Error};
+use crate::envelope::RecordBuilder;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
+use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
+use crate::timestamp::Timestamp;
 use crate::trigger::{Trigger, every_events};
 
 /// Puts an engine together. Only the event source and the store are required.
@@ -229,7 +232,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// The name of this process or node, stored with each snapshot that it makes.
+    /// The name of this process or node, stored with each snapshot that it makes; at most 65,535
+    /// bytes.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
@@ -248,6 +252,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///   can.
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if no snapshot could be made with these
+    ///   settings: the origin or [`Aggregate::KIND`] is too long.
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
         self.compression.check_available()?;
@@ -266,6 +272,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         for upcaster in self.upcasters {
             readers.push(upcaster?);
         }
+        check_record::<A>(generation, self.origin.as_deref())?;
         let is_injected = self.clock.is_some();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let core = Core {
@@ -291,6 +298,27 @@ impl<A: Aggregate> EngineBuilder<A> {
         };
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(Saver::new(self.max_queued)) })
     }
+}
+
+/// Makes a record as each snapshot will be made: what would fail every time fails here.
+fn check_record<A: Aggregate>(generation: Generation, origin: Option<&str>) -> Result<(), Error> {
+    let refused = |source: Error| {
+        Error::new(
+            ErrorKind::InvalidInput,
+            "build the engine",
+            format!(
+                "no snapshot of a {:.100} could be stored. Shorten what is too long: {source}",
+                A::KIND
+            ),
+        )
+        .with_source(source)
+    };
+    let key = AggregateKey::new(A::KIND, "").map_err(refused)?;
+    let mut record = RecordBuilder::new(key, generation, 1, Timestamp::from_micros(0));
+    if let Some(origin) = origin {
+        record = record.origin(origin);
+    }
+    record.build(&[]).map(drop).map_err(refused)
 }
 
 impl<A: Aggregate> fmt::Debug for EngineBuilder<A> {

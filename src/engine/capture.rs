@@ -9,6 +9,7 @@ use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, Created, Point, Repaired};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Lookup, PutOptions, PutOutcome, Query};
 
@@ -160,7 +161,8 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: u64,
     ) -> Result<Option<Vec<String>>, Error> {
-        let query = Query::latest(key, self.generation).at_most(version);
+        let at_most = version.min(SnapshotId::MAX_VERSION);
+        let query = Query::latest(key, self.generation).at_most(at_most);
         let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
         let header = found.record.header().ok();
         let header = header.filter(|header| header.version == version && header.is_of(key));

@@ -1,7 +1,9 @@
 //! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
 
+use super::head::{ends_early, read_up_to_head};
 use super::observer::Report;
 use super::search::{Ahead, Search};
+use super::sizes::Weight;
 use super::stopwatch::Stopwatch;
 use super::{Core, check_kind};
 use crate::envelope::Reject;
@@ -9,6 +11,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Loaded, Origin, Point, Provenance, Rejected, SnapshotUsed};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
 /// A state, how far its fold has come, and where it came from.
@@ -16,6 +19,8 @@ pub(super) struct Reconstructed<A> {
     pub(super) key: AggregateKey,
     pub(super) progress: Progress<A>,
     pub(super) provenance: Provenance,
+    /// The size that the hot cache knows.
+    pub(super) weight: Option<Weight>,
 }
 
 impl<A> From<Reconstructed<A>> for Loaded<A> {
@@ -28,6 +33,7 @@ impl<A> From<Reconstructed<A>> for Loaded<A> {
             version: position.version,
             as_of: (position.version > 0).then_some(position.as_of),
             provenance: reconstructed.provenance,
+            weight: reconstructed.weight,
         }
     }
 }
@@ -41,9 +47,11 @@ impl<A> Reconstructed<A> {
 impl From<Point> for Limits {
     fn from(point: Point) -> Self {
         match point {
-            Point::Now => Self { until: u64::MAX, until_time: None },
-            Point::Time(time) => Self { until: u64::MAX, until_time: Some(time) },
-            Point::Version(version) => Self { until: version, until_time: None },
+            Point::Now => Self { until: SnapshotId::MAX_VERSION, until_time: None },
+            Point::Time(time) => Self { until: SnapshotId::MAX_VERSION, until_time: Some(time) },
+            Point::Version(version) => {
+                Self { until: version.min(SnapshotId::MAX_VERSION), until_time: None }
+            }
         }
     }
 }
@@ -94,7 +102,8 @@ impl<A: Aggregate> Core<A> {
                     provenance.events_replayed = done.applied;
                     provenance.timings = watch.timings;
                     let progress = candidate.progress;
-                    let loaded = Reconstructed { key: key.clone(), progress, provenance };
+                    let key = key.clone();
+                    let loaded = Reconstructed { key, progress, provenance, weight: None };
                     self.report_loaded(&loaded);
                     return Ok(loaded.into());
                 }
@@ -170,6 +179,7 @@ async fn disagreed<A: Aggregate>(
     let missing = match done.ended {
         Ended::Whole => return Ok(Ok(done)),
         Ended::Diverged => return Ok(Err(Reject::Diverged)),
+        Ended::Untimed => return Err(untimed(key, version)),
         Ended::Broken { expected, found } if expected > version => {
             return Err(broken(key, expected, found));
         }
@@ -199,6 +209,7 @@ async fn disagreed<A: Aggregate>(
     }
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
+        Ended::Untimed => Err(untimed(key, progress.position.version)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
     }
 }
@@ -216,6 +227,7 @@ pub(super) async fn from_start<A: Aggregate>(
     let mut replay = Replay::new(&mut progress, limits, watch.clock());
     let done = read(source, key, ahead, &mut replay, watch).await?;
     let broken = match done.ended {
+        Ended::Untimed => return Err(untimed(key, progress.position.version)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
     };
@@ -233,7 +245,7 @@ pub(super) async fn from_start<A: Aggregate>(
     provenance.rejected = rejected.to_vec();
     provenance.events_replayed = done.applied;
     provenance.timings = watch.timings;
-    Ok(Reconstructed { key: key.clone(), progress, provenance })
+    Ok(Reconstructed { key: key.clone(), progress, provenance, weight: None })
 }
 
 /// Reads the events that `replay` needs into it, those that were fetched ahead first, and accounts
@@ -252,6 +264,9 @@ async fn read<A: Aggregate>(
     };
     if let Some(range) = missing {
         source.read(key, range, replay).await.map_err(failed)?;
+        if ends_early(range, replay) {
+            Box::pin(read_up_to_head(source, key, replay)).await?;
+        }
     }
     let done = replay.finish();
     watch.replayed(done.first_applied_at);
@@ -287,6 +302,7 @@ pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
         key: key.clone(),
         progress: Progress::start(key),
         provenance: Provenance::new(Origin::Replay),
+        weight: None,
     }
 }
 
@@ -318,6 +334,18 @@ fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
         format!(
             "the events of {key} are not contiguous: {what}, version {found} came where \
              {expected} should have come. Check what the event source yields"
+        ),
+    )
+}
+
+fn untimed(key: &AggregateKey, version: u64) -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "load a point in time",
+        format!(
+            "the event source does not know when event {} of {key} was recorded. Ask for a \
+             version, or let the source tell the times of its events",
+            version.saturating_add(1)
         ),
     )
 }

@@ -1,7 +1,9 @@
 //! Loading through the hot cache: a state that was decoded before, and the events since then.
 
-use super::cache::{Cached, Weight};
+use super::cache::Cached;
+use super::head::{ends_early, read_up_to_head};
 use super::load::{Reconstructed, floor};
+use super::sizes::Weight;
 use super::{Core, check_kind};
 use crate::error::Error;
 use crate::events::{Done, Ended, Progress, Replay};
@@ -40,8 +42,9 @@ impl<A: Aggregate> Core<A> {
             .cache
             .get_or_load(key, async {
                 let epoch = self.cache.epoch(key);
-                let loaded: Reconstructed<A> = self.reconstruct(key, Point::Now).await?;
+                let mut loaded: Reconstructed<A> = self.reconstruct(key, Point::Now).await?;
                 let weight = self.weigh(&loaded);
+                loaded.weight = Some(weight);
                 let now = self.clock.monotonic();
                 let cached = Cached::new(&loaded, weight, now, epoch, now);
                 own = Some(loaded);
@@ -82,6 +85,9 @@ impl<A: Aggregate> Core<A> {
         let range = replay.range();
         let read = self.source.read(key, range, &mut replay).await;
         read.map_err(|source| Error::event_source("read events", source))?;
+        if ends_early(range, &replay) {
+            Box::pin(read_up_to_head(&*self.source, key, &mut replay)).await?;
+        }
         Ok(replay.finish())
     }
 
@@ -99,10 +105,11 @@ impl<A: Aggregate> Core<A> {
         if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
             return Ok(None);
         }
-        let loaded = self.advanced(key, cached, progress, done);
+        let mut loaded = self.advanced(key, cached, progress, done);
         if done.applied > 0 {
             let outdated = cached.weight.is_outdated(loaded.version());
             let weight = if outdated { self.measure(&loaded) } else { cached.weight };
+            loaded.weight = Some(weight);
             let now = self.clock.monotonic();
             let advanced = Cached::new(&loaded, weight, cached.since, cached.epoch, now);
             self.cache.replace(key, advanced).await;
@@ -124,7 +131,8 @@ impl<A: Aggregate> Core<A> {
         if let Some(first) = done.first_applied_at {
             provenance.timings.fold = self.clock.monotonic().saturating_sub(first);
         }
-        let loaded = Reconstructed { key: key.clone(), progress, provenance };
+        let weight = Some(cached.weight);
+        let loaded = Reconstructed { key: key.clone(), progress, provenance, weight };
         self.report_loaded(&loaded);
         loaded
     }

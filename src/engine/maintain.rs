@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::cache::Outdates;
+use super::head::head;
 use super::load::resume;
 use super::search::position;
 use super::stopwatch::Stopwatch;
@@ -32,8 +33,12 @@ impl<A: Aggregate> Core<A> {
         version: Option<u64>,
     ) -> Result<Fetched<A>, Error> {
         check_kind::<A>(key)?;
+        if version.is_some_and(|version| version > SnapshotId::MAX_VERSION) {
+            return Ok(Fetched::Absent);
+        }
+        let highest = version.unwrap_or(SnapshotId::MAX_VERSION);
         let wanted = |found: &Found| version.is_none_or(|version| version == found.version);
-        let query = Query::latest(key, self.generation).at_most(version.unwrap_or(u64::MAX));
+        let query = Query::latest(key, self.generation).at_most(highest);
         match self.store.get(query).await? {
             Lookup::Found(found) if wanted(&found) => Ok(self.fetched(key, &found)),
             Lookup::Absent => Ok(Fetched::Absent),
@@ -47,7 +52,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: Option<u64>,
     ) -> Result<Fetched<A>, Error> {
-        let (lowest, highest) = (version.unwrap_or(0), version.unwrap_or(u64::MAX));
+        let (lowest, highest) = (version.unwrap_or(0), version.unwrap_or(SnapshotId::MAX_VERSION));
         let mut request = ListRequest::new(key).at_least(lowest).at_most(highest);
         let readable = |id: &SnapshotId| self.readers.iter().any(|r| r.knows(id.generation));
         let mut newest = None;
@@ -100,8 +105,11 @@ impl<A: Aggregate> Core<A> {
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error> {
         check_kind::<A>(key)?;
-        let mut request =
-            ListRequest::new(key).at_least(*versions.start()).at_most(*versions.end());
+        let (lowest, highest) = (*versions.start(), (*versions.end()).min(SnapshotId::MAX_VERSION));
+        if lowest > highest {
+            return Ok(Vec::new());
+        }
+        let mut request = ListRequest::new(key).at_least(lowest).at_most(highest);
         let mut metas = Vec::new();
         loop {
             let page = self.store.list(request).await?;
@@ -117,6 +125,10 @@ impl<A: Aggregate> Core<A> {
     }
 
     pub(super) async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
+        check_kind::<A>(key)?;
+        if version > SnapshotId::MAX_VERSION {
+            return Ok(Deleted::default());
+        }
         let metas = self.list(key, version..=version).await?;
         let mut ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
         // One whose header cannot be read is not listed; it goes too.
@@ -134,7 +146,9 @@ impl<A: Aggregate> Core<A> {
     ) -> Result<Deleted, Error> {
         check_kind::<A>(key)?;
         let _outdates = Outdates { cache: &self.cache, key };
-        self.store.delete(key, Selection::Below(version)).await
+        let all = version > SnapshotId::MAX_VERSION;
+        let selection = if all { Selection::All } else { Selection::Below(version) };
+        self.store.delete(key, selection).await
     }
 
     async fn delete_ids(&self, key: &AggregateKey, ids: &[SnapshotId]) -> Result<Deleted, Error> {
@@ -150,9 +164,8 @@ impl<A: Aggregate> Core<A> {
     }
 
     pub(super) async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
-        let metas = self.list(key, 0..=u64::MAX).await?;
-        let head =
-            self.source.head(key).await.map_err(|e| Error::event_source("ask for the head", e))?;
+        let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
+        let head = head(&*self.source, key).await?;
         let generations: BTreeSet<_> = metas.iter().map(|meta| meta.generation).collect();
         Ok(AggregateStats {
             snapshots: metas.len() as u64,
@@ -170,7 +183,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         policy: &dyn Retention,
     ) -> Result<RetentionPlan, Error> {
-        let metas = self.list(key, 0..=u64::MAX).await?;
+        let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
         let (mut usable, mut doubtful) = (Vec::new(), Vec::new());
         let generations: BTreeSet<_> = metas.iter().map(|meta| meta.generation).collect();
         for generation in generations {

@@ -3,15 +3,18 @@
 mod builder;
 mod cache;
 mod capture;
+mod head;
 mod load;
 mod load_cached;
 mod maintain;
 mod observer;
 mod reader;
 mod replay_manager;
+mod save_queue;
 mod saver;
 mod search;
 mod settle;
+mod sizes;
 mod stopwatch;
 mod verify;
 mod write;
@@ -52,6 +55,7 @@ use cache::HotCache;
 use load::reached;
 use reader::Reader;
 use saver::Saver;
+pub(crate) use sizes::Weight;
 use verify::Turns;
 use write::Compare;
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::check_kind;
+use super::head::head;
 use super::load::{Reconstructed, empty, from_start, reached};
 use super::stopwatch::Stopwatch;
 use crate::clock::{Clock, SystemClock};
@@ -120,8 +121,7 @@ impl<A: Aggregate> SnapshotManager<A> for ReplayManager<A> {
 
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         check_kind::<A>(key)?;
-        let head = self.source.head(key).await;
-        let head = head.map_err(|e| Error::event_source("ask for the head", e))?;
+        let head = head(&*self.source, key).await?;
         Ok(AggregateStats { head, ..AggregateStats::default() })
     }
 

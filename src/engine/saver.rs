@@ -1,19 +1,21 @@
 //! Background snapshots: a bounded queue, one entry per aggregate, one task (R12).
 
-use std::collections::{HashMap, VecDeque};
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::task::JoinError;
 
 use super::Core;
 use super::observer::Report;
+use super::save_queue::{Failing, Forgets, Job, Measure, Measured, Queue, Shared, Turn, remember};
+use super::sizes::{Sizes, Weight};
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::manager::{Created, Decision, Loaded, SnapshotUsed};
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::trigger::{Observation, SnapshotSeen};
 
@@ -21,9 +23,9 @@ use crate::trigger::{Observation, SnapshotSeen};
 /// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
-/// How many aggregates are remembered with their newest snapshot or their failures. Forgetting
-/// one costs at most a snapshot too many or too early.
-const MAX_REMEMBERED: usize = 16_384;
+/// After a state was measured, its aggregate is not measured again for so many times as long as
+/// that took: it costs at most 5 % of one core, however often the aggregate commits.
+const MEASURING_PAUSE: u32 = 20;
 
 /// Takes snapshots in the background. A task runs only while something is queued.
 pub(super) struct Saver<A> {
@@ -32,46 +34,9 @@ pub(super) struct Saver<A> {
     aggregate: PhantomData<fn() -> A>,
 }
 
-struct Shared {
-    queue: Mutex<Queue>,
-    /// Notified each time the queue has run empty.
-    idle: Notify,
-}
-
-/// See [`Saver::forgets`].
-pub(super) struct Forgets<'a> {
-    shared: &'a Shared,
-    key: &'a AggregateKey,
-}
-
-impl Drop for Forgets<'_> {
-    fn drop(&mut self) {
-        self.shared.lock().saved.remove(self.key);
-    }
-}
-
-#[derive(Default)]
-struct Queue {
-    /// Waiting aggregates, each once, oldest first.
-    waiting: VecDeque<AggregateKey>,
-    /// What was seen at the newest commit of each of them.
-    seen: HashMap<AggregateKey, Observation>,
-    /// Whether a task is taking from the queue; only it takes, so an aggregate is in flight once.
-    running: bool,
-    saved: HashMap<AggregateKey, SnapshotSeen>,
-    failing: HashMap<AggregateKey, Failing>,
-}
-
-#[derive(Clone, Copy)]
-struct Failing {
-    times: u32,
-    not_before: Duration,
-}
-
 impl<A: Aggregate> Saver<A> {
     pub(super) fn new(max_queued: usize) -> Self {
-        let shared = Shared { queue: Mutex::default(), idle: Notify::new() };
-        Self { shared: Arc::new(shared), max_queued, aggregate: PhantomData }
+        Self { shared: Arc::new(Shared::new()), max_queued, aggregate: PhantomData }
     }
 
     pub(super) fn committed(
@@ -81,35 +46,92 @@ impl<A: Aggregate> Saver<A> {
         version: u64,
     ) -> Decision {
         let key = &loaded.key;
+        if version > SnapshotId::MAX_VERSION {
+            let reason = format!(
+                "there is no version {version}: the highest is {}. Check what committed() is given",
+                SnapshotId::MAX_VERSION
+            );
+            return Decision::Wait { reason };
+        }
         // A snapshot above the committed version belongs to a history that was rewound.
-        let used = loaded.provenance.snapshot.filter(|used| used.id.version <= version);
-        let saved = self.shared.lock().saved.get(key).copied();
+        let used = loaded.provenance.snapshot.as_ref().map(seen_used);
+        let used = used.filter(|used| used.version <= version);
+        let (saved, measured) = {
+            let queue = self.shared.lock();
+            let measured = queue.measured.get(key).copied().unwrap_or_default();
+            (queue.saved.get(key).copied(), measured)
+        };
         let saved = saved.filter(|saved| saved.version <= version);
-        // The application's trigger and codec run without the lock.
+        // The application's trigger runs without the lock.
         let snapshot = newest(used, saved);
-        let seen = observation(core, loaded, version, snapshot);
+        let mut seen = observation(core, loaded, version, snapshot);
         if seen.distance() == 0 {
             let reason = "nothing was committed since the last snapshot".to_owned();
             return Decision::Wait { reason };
         }
+        let needs_size = core.trigger.needs_state_bytes();
+        let mut sizes = Sizes::default();
+        if needs_size {
+            sizes = sizes
+                .with(snapshot.map(size))
+                .with(used.map(size))
+                .with(loaded.weight.filter(|weight| weight.at_version <= version))
+                .and(measured.sizes.up_to(version));
+            seen.state_bytes = sizes.estimate(version);
+        }
         let verdict = core.trigger.decide(&seen);
-        if !verdict.take {
-            return Decision::Wait { reason: verdict.reason };
-        }
-        let reason = verdict.reason;
-        match self.enqueue(core, key, seen) {
-            Ok(task) => {
-                // Not under the lock: a runtime that is shutting down drops the task at once.
-                if let Some((runtime, turn)) = task {
-                    runtime.spawn(drain(Arc::clone(core), turn));
+        let mut reason = verdict.reason;
+        if verdict.take {
+            let job = Job { seen, measure: None, ask_again: false };
+            return match self.start(core, key, job) {
+                Ok(()) => Decision::Queued { reason },
+                Err(why) => {
+                    core.report(&Report::SaveDropped { key, reason: &why });
+                    Decision::Dropped { reason: why }
                 }
-                Decision::Queued { reason }
-            }
-            Err(why) => {
-                core.report(&Report::SaveDropped { key, reason: &why });
-                Decision::Dropped { reason: why }
-            }
+            };
         }
+        if needs_size
+            && !sizes.reach(loaded.version)
+            && size_decides(core, &seen)
+            && let Err(why) = self.measure(core, loaded, seen, measured)
+        {
+            reason = format!("{reason}; the state is not measured: {why}");
+        }
+        Decision::Wait { reason }
+    }
+
+    /// Has the state that was loaded measured in the background. The trigger is asked again then.
+    fn measure(
+        &self,
+        core: &Arc<Core<A>>,
+        loaded: &Loaded<A>,
+        seen: Observation,
+        before: Measured,
+    ) -> Result<(), String> {
+        if core.clock.monotonic() < before.not_before {
+            return Ok(());
+        }
+        let (encoding, state) = (Arc::clone(core), Arc::clone(&loaded.state));
+        let at_version = loaded.version;
+        let measure: Measure = Box::new(move || match encoding.encoded_bytes(&state) {
+            Ok(bytes) => Ok(Weight { bytes, at_version }),
+            Err(source) => {
+                let message = format!("{} cannot write the {}", encoding.codec.id(), A::KIND);
+                Err(Error::new(ErrorKind::Encode, "measure a state", message).with_source(source))
+            }
+        });
+        self.start(core, &loaded.key, Job { seen, measure: Some(measure), ask_again: false })
+    }
+
+    /// Puts a job into the queue, and starts a task if none runs.
+    fn start(&self, core: &Arc<Core<A>>, key: &AggregateKey, job: Job) -> Result<(), String> {
+        let mut unneeded = None;
+        if let Some((runtime, turn)) = self.enqueue(core, key, job, &mut unneeded)? {
+            // Not under the lock: a runtime that is shutting down drops the task at once.
+            runtime.spawn(drain(Arc::clone(core), turn));
+        }
+        Ok(())
     }
 
     /// Takes into account that a snapshot was stored by hand (R13).
@@ -131,16 +153,18 @@ impl<A: Aggregate> Saver<A> {
         &self,
         core: &Core<A>,
         key: &AggregateKey,
-        seen: Observation,
+        job: Job,
+        unneeded: &mut Option<Job>,
     ) -> Result<Option<(Handle, Turn)>, String> {
         let mut queue = self.shared.lock();
-        let is_waiting = queue.seen.contains_key(key);
-        if is_waiting {
-            queue.seen.insert(key.clone(), seen);
-        } else {
-            self.admit(core, &queue, key)?;
-        }
-        if is_waiting && queue.running {
+        let is_waiting = queue.jobs.contains_key(key);
+        if !is_waiting {
+            // Measurements leave places for snapshots.
+            let places =
+                if job.measure.is_some() { self.max_queued.div_ceil(2) } else { self.max_queued };
+            admit(core, &queue, key, places)?;
+        } else if queue.running {
+            *unneeded = queue.replace(key, job);
             return Ok(None);
         }
         // One that waits without a task was left behind by a task that ended early.
@@ -148,29 +172,13 @@ impl<A: Aggregate> Saver<A> {
             .map_err(|_| "there is no tokio runtime to take it on".to_owned())?;
         if !is_waiting {
             queue.waiting.push_back(key.clone());
-            queue.seen.insert(key.clone(), seen);
         }
+        *unneeded = queue.replace(key, job);
         if queue.running {
             return Ok(None);
         }
         queue.running = true;
         Ok(Some((runtime, Turn(Some(Arc::clone(&self.shared))))))
-    }
-
-    /// Whether one more aggregate may wait; the error says why not.
-    fn admit(&self, core: &Core<A>, queue: &Queue, key: &AggregateKey) -> Result<(), String> {
-        let now = core.clock.monotonic();
-        if let Some(failing) = queue.failing.get(key).filter(|f| f.not_before > now) {
-            return Err(format!(
-                "{} snapshots in a row failed; no further try for {:?}",
-                failing.times,
-                failing.not_before.saturating_sub(now)
-            ));
-        }
-        if queue.waiting.len() >= self.max_queued {
-            return Err(format!("{} aggregates are waiting already", queue.waiting.len()));
-        }
-        Ok(())
     }
 
     pub(super) async fn flush(&self, within: Duration) -> Result<(), Error> {
@@ -202,40 +210,42 @@ impl<A: Aggregate> Saver<A> {
     }
 }
 
-impl Shared {
-    // Each change of the queue is complete before anything that could panic.
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+/// Whether one more aggregate may wait; the error says why not.
+fn admit<A: Aggregate>(
+    core: &Core<A>,
+    queue: &Queue,
+    key: &AggregateKey,
+    places: usize,
+) -> Result<(), String> {
+    let now = core.clock.monotonic();
+    if let Some(failing) = queue.failing.get(key).filter(|f| f.not_before > now) {
+        return Err(format!(
+            "{} snapshots in a row failed; no further try for {:?}",
+            failing.times,
+            failing.not_before.saturating_sub(now)
+        ));
     }
-
-    fn is_idle(&self) -> bool {
-        let queue = self.lock();
-        !queue.running && queue.waiting.is_empty()
+    if queue.waiting.len() >= places {
+        return Err(format!("{} aggregates are waiting already", queue.waiting.len()));
     }
-
-    /// The next aggregate, with what was seen of it, and the snapshot that was saved since.
-    fn next(&self) -> Option<(AggregateKey, Option<Observation>)> {
-        let mut queue = self.lock();
-        let key = queue.waiting.pop_front()?;
-        let seen = queue.seen.remove(&key);
-        let saved = queue.saved.get(&key).copied();
-        let outdated = seen.zip(saved).filter(|(seen, saved)| {
-            saved.version <= seen.version
-                && seen.snapshot.is_none_or(|known| known.version < saved.version)
-        });
-        Some((key, outdated.map(|(seen, saved)| seen.snapshot(saved))))
-    }
+    Ok(())
 }
 
 /// Takes from the queue until it is empty.
 async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
     let Some(shared) = turn.0.clone() else { return };
     loop {
-        while let Some((key, seen_again)) = shared.next() {
-            // While it waited, a snapshot was saved that may have made this one needless.
-            if seen_again
-                .is_some_and(|seen| seen.distance() == 0 || !core.trigger.decide(&seen).take)
+        while let Some((key, job)) = shared.next() {
+            let Some(mut job) = job else { continue };
+            if let Some(measure) = job.measure.take()
+                && !learn_size(&core, &shared, &key, &mut job, measure).await
             {
+                continue;
+            }
+            // Since the commit, a snapshot was saved that may have made this one needless, or the
+            // size became known.
+            let Job { seen, ask_again, .. } = job;
+            if ask_again && (seen.distance() == 0 || !core.trigger.decide(&seen).take) {
                 continue;
             }
             // A task of its own: a panic in the application's fold ends that one only.
@@ -243,12 +253,7 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
             let save = async move { saving.save(&of).await };
             let created = match tokio::spawn(save).await {
                 Ok(created) => created,
-                Err(join) => Err(Error::new(
-                    ErrorKind::Encode,
-                    "take a background snapshot",
-                    "the application's code panicked",
-                )
-                .with_source(join)),
+                Err(join) => Err(panicked(join)),
             };
             note(&core, &shared, &key, created);
         }
@@ -263,25 +268,41 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
     }
 }
 
-/// Frees the queue for another task if this one ends early: cancelled with its runtime, perhaps
-/// before it was polled once, or by a panic of an observer.
-struct Turn(Option<Arc<Shared>>);
-
-impl Turn {
-    fn over(mut self) {
-        if let Some(shared) = self.0.take() {
-            shared.idle.notify_waiters();
+/// Measures a state and puts what is known of its size into its job; false if that failed.
+async fn learn_size<A: Aggregate>(
+    core: &Core<A>,
+    shared: &Shared,
+    key: &AggregateKey,
+    job: &mut Job,
+    measure: Measure,
+) -> bool {
+    let started = core.clock.monotonic();
+    // On a thread for blocking work: encoding a large state would hold up commands.
+    let measured = tokio::task::spawn_blocking(measure).await;
+    let now = core.clock.monotonic();
+    let weight = match measured {
+        Ok(Ok(weight)) => weight,
+        Ok(Err(error)) => {
+            note(core, shared, key, Err(error));
+            return false;
         }
-    }
+        Err(join) => {
+            note(core, shared, key, Err(panicked(join)));
+            return false;
+        }
+    };
+    let pause = now.saturating_sub(started).saturating_mul(MEASURING_PAUSE);
+    let sizes = shared.measured(key, weight, now.saturating_add(pause));
+    let seen = &mut job.seen;
+    let sizes = sizes.with(seen.snapshot.map(size)).up_to(seen.version);
+    seen.state_bytes = sizes.estimate(seen.version);
+    job.ask_again = true;
+    true
 }
 
-impl Drop for Turn {
-    fn drop(&mut self) {
-        if let Some(shared) = &self.0 {
-            shared.lock().running = false;
-            shared.idle.notify_waiters();
-        }
-    }
+fn panicked(join: JoinError) -> Error {
+    Error::new(ErrorKind::Encode, "take a background snapshot", "the application's code panicked")
+        .with_source(join)
 }
 
 /// Remembers and reports what became of a background snapshot.
@@ -315,19 +336,26 @@ fn note<A: Aggregate>(
     }
 }
 
-fn remember<T>(map: &mut HashMap<AggregateKey, T>, key: &AggregateKey, value: T) {
-    if map.len() >= MAX_REMEMBERED {
-        map.clear();
-    }
-    map.insert(key.clone(), value);
-}
-
 fn seen(meta: &SnapshotMeta) -> SnapshotSeen {
     SnapshotSeen::new(meta.version, meta.created_at, meta.raw_bytes)
 }
 
-fn newest(used: Option<SnapshotUsed>, saved: Option<SnapshotSeen>) -> Option<SnapshotSeen> {
-    let used = used.map(|used| SnapshotSeen::new(used.id.version, used.created_at, used.raw_bytes));
+fn size(seen: SnapshotSeen) -> Weight {
+    Weight { bytes: seen.raw_bytes, at_version: seen.version }
+}
+
+/// Whether another size of the state would lead to a snapshot: the trigger, which is a pure
+/// function, is asked with the smallest and the largest one.
+fn size_decides<A: Aggregate>(core: &Core<A>, seen: &Observation) -> bool {
+    let at = |bytes| Observation { state_bytes: Some(bytes), ..*seen };
+    [u64::MAX, 0].into_iter().any(|bytes| core.trigger.decide(&at(bytes)).take)
+}
+
+fn seen_used(used: &SnapshotUsed) -> SnapshotSeen {
+    SnapshotSeen::new(used.id.version, used.created_at, used.raw_bytes)
+}
+
+fn newest(used: Option<SnapshotSeen>, saved: Option<SnapshotSeen>) -> Option<SnapshotSeen> {
     match (used, saved) {
         (Some(used), Some(saved)) if saved.version > used.version => Some(saved),
         (used, saved) => used.or(saved),
@@ -344,10 +372,5 @@ fn observation<A: Aggregate>(
     seen.snapshot = snapshot;
     seen.events_replayed = loaded.provenance.events_replayed;
     seen.replay_time = loaded.provenance.timings.fold;
-    if core.trigger.needs_state_bytes() {
-        seen.state_bytes = snapshot
-            .map(|snapshot| snapshot.raw_bytes)
-            .or_else(|| core.encoded_bytes(&loaded.state));
-    }
     seen
 }

@@ -16,11 +16,16 @@ pub(super) struct Encoded {
 }
 
 impl<A: Aggregate> Core<A> {
-    /// The size of `state` when encoded, or `None` if it cannot be encoded.
-    pub(super) fn encoded_bytes(&self, state: &A) -> Option<u64> {
+    /// The size of `state` when encoded. It need not survive that.
+    pub(super) fn encoded_bytes(&self, state: &A) -> Result<u64, BoxError> {
+        let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
+        // Before the encoding, which recurses as deep as the state does.
+        if let Err(Failed::TooDeep) = self.digester.written(state, max_depth) {
+            return Err(format!("it nests deeper than {max_depth} levels").into());
+        }
         let mut out = Vec::new();
-        self.codec.encode(state, &mut out).ok()?;
-        Some(out.len() as u64)
+        self.codec.encode(state, &mut out)?;
+        Ok(out.len() as u64)
     }
 
     /// Encodes `state`. What is returned was decoded once more and compared: stored means readable.

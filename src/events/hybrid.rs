@@ -62,7 +62,8 @@ impl<A> Hybrid<A> {
 /// Events that were fetched with a snapshot, not decoded yet.
 pub trait Tail<A>: fmt::Debug + Send + Sync {
     /// Up to which version (inclusive) it goes: all events from its beginning to there are in it.
-    /// `u64::MAX` if it holds all that is committed, or all up to the bounds of the query.
+    /// `u64::MAX` if it holds all that is committed, or all up to the bounds of the query; the
+    /// event source is not asked then.
     fn until(&self) -> u64;
 
     /// Pushes the events into `replay`, in version order, until it says `Break`.

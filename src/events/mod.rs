@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::error::BoxError;
 use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
 pub use hybrid::{Hybrid, HybridSource, Tail};
@@ -62,6 +63,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-04** When [`Replay::push`] returns `Break`, stop and return `Ok`; what is pushed
     ///   after that is ignored.
     /// - **E-05** Nothing may be left out of the middle, by recorded time for example.
+    /// - **E-06** Times are those of the event store. An event whose time it does not know is
+    ///   pushed as [`Recorded::untimed`], never with a time that is made up.
     ///
     /// # Errors
     /// Any error: the load fails with [`ErrorKind::EventSource`](crate::ErrorKind::EventSource)
@@ -76,8 +79,14 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         replay: &mut Replay<'_, A>,
     ) -> Result<(), BoxError>;
 
-    /// The version of the newest event of `key` (0 if it has none), or `None` if the source
-    /// cannot tell more cheaply than by reading. `None` by default.
+    /// The version of the newest event of `key` (0 if it has none, or if all are truncated), or
+    /// `None` if the source cannot tell more cheaply than by reading. `None` by default.
+    ///
+    /// Asked for statistics, and when a read came to an end that looks like a mistake: no event
+    /// at all, or as many as pages have (multiples of 50 and powers of two from 100 on, and all
+    /// from 1,000 on). If events that this head counts do not come with a second read either, the
+    /// load fails with [`ErrorKind::BrokenHistory`](crate::ErrorKind::BrokenHistory) rather than
+    /// with a state of the past.
     async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
         let _ = key;
         Ok(None)
@@ -98,18 +107,25 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
 pub struct EventRange {
     /// Read events with a version above this one (exclusive).
     pub after: u64,
-    /// Read events up to this version (inclusive); `u64::MAX` for no bound.
+    /// Read events up to this version (inclusive). Never above
+    /// [`SnapshotId::MAX_VERSION`], which is `i64::MAX` and stands for no bound: `until as i64`
+    /// is a valid bound in SQL.
     pub until: u64,
 }
 
 impl EventRange {
-    /// The events after `after` (exclusive) up to `until` (inclusive).
+    /// The events after `after` (exclusive) up to `until` (inclusive). What is above
+    /// [`SnapshotId::MAX_VERSION`] is lowered to it: no event has such a version.
     pub const fn new(after: u64, until: u64) -> Self {
-        Self { after, until }
+        Self { after: at_most_highest(after), until: at_most_highest(until) }
     }
 
     /// Whether the event with this version is to be read.
     pub const fn contains(self, version: u64) -> bool {
         self.after < version && version <= self.until
     }
+}
+
+const fn at_most_highest(version: u64) -> u64 {
+    if version > SnapshotId::MAX_VERSION { SnapshotId::MAX_VERSION } else { version }
 }

@@ -10,6 +10,7 @@ pub struct Recorded<'a, E: ?Sized> {
     /// Its place in the stream of its aggregate: 1 for the first event.
     pub version: u64,
     /// When it was recorded. May be before the time of an earlier event: clocks run backwards.
+    /// [`Timestamp::MAX`] if it is [untimed](Self::untimed).
     pub recorded_at: Timestamp,
     /// What identifies it in the event store (an event id, a hash), if the source offers that.
     /// Snapshots keep the anchor of their last event, and a load compares it (R6).
@@ -17,12 +18,35 @@ pub struct Recorded<'a, E: ?Sized> {
     /// The event itself, or what the source holds it as, for
     /// [`push_encoded`](crate::Replay::push_encoded).
     pub event: &'a E,
+    has_time: bool,
 }
 
 impl<'a, E: ?Sized> Recorded<'a, E> {
     /// An event without an anchor.
     pub const fn new(version: u64, recorded_at: Timestamp, event: &'a E) -> Self {
-        Self { version, recorded_at, anchor: None, event }
+        Self { version, recorded_at, anchor: None, event, has_time: true }
+    }
+
+    /// An event without an anchor, of which nobody knows when it was recorded: for event stores
+    /// that keep no times, or did not at first.
+    ///
+    /// - [`at_time`](crate::SnapshotManager::at_time) fails with
+    ///   [`Unsupported`](crate::ErrorKind::Unsupported) where this event could belong to the answer:
+    ///   a state from before it still loads.
+    /// - The as-of time of a state and of a snapshot with this event is [`Timestamp::MAX`], so that
+    ///   no earlier time finds them. Triggers and retention go by when a snapshot was created.
+    ///
+    /// Do not make up a time instead. A constant passes for the time of every event, so each later
+    /// point in time would give the newest state, and nothing could notice. A source that turns
+    /// from a made-up time to none changes its history: snapshots that were taken before are
+    /// rejected as diverged.
+    pub const fn untimed(version: u64, event: &'a E) -> Self {
+        Self { version, recorded_at: Timestamp::MAX, anchor: None, event, has_time: false }
+    }
+
+    /// Whether it is known when it was recorded.
+    pub const fn has_time(&self) -> bool {
+        self.has_time
     }
 
     /// The same with an anchor.
@@ -44,7 +68,7 @@ impl<E: ?Sized> fmt::Debug for Recorded<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Recorded")
             .field("version", &self.version)
-            .field("recorded_at", &self.recorded_at)
+            .field("recorded_at", &self.has_time.then_some(self.recorded_at))
             .finish_non_exhaustive()
     }
 }

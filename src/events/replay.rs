@@ -67,6 +67,8 @@ enum Status {
     /// An event was seen or applied beyond which nothing is wanted.
     Complete,
     Diverged,
+    /// The next event has no time, and the fold ends at one.
+    Untimed,
     /// Another version than the next one came.
     Broken {
         expected: u64,
@@ -93,6 +95,9 @@ pub(crate) enum Ended {
     Nothing,
     /// The event at the starting version is another one.
     Diverged,
+    /// The event after the last one applied has no time, so whether it belongs to the answer is not
+    /// known.
+    Untimed,
     /// `found` came where `expected` should have come.
     Broken { expected: u64, found: u64 },
 }
@@ -137,6 +142,16 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self.status = self.after_overlap();
         self.is_compared = false;
         self
+    }
+
+    /// How far the fold has come.
+    pub(crate) fn version(&self) -> u64 {
+        self.position.version
+    }
+
+    /// Whether the next event is to be applied, and would be if there were one.
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.status == Status::Running
     }
 
     /// Whether further events are wanted.
@@ -306,11 +321,17 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         let (position, found) = (self.position.version, recorded.version);
         match self.status {
             Status::Comparing => self.compare(recorded),
-            Status::Running if position.checked_add(1) == Some(found) => self.end(Status::Complete),
+            Status::Running if position.checked_add(1) == Some(found) => {
+                // It is recorded too late, or nobody knows when.
+                let timed = recorded.has_time();
+                self.end(if timed { Status::Complete } else { Status::Untimed })
+            }
             Status::Running => {
                 self.end(Status::Broken { expected: position.saturating_add(1), found })
             }
-            Status::Complete | Status::Diverged | Status::Broken { .. } => ControlFlow::Break(()),
+            Status::Complete | Status::Diverged | Status::Untimed | Status::Broken { .. } => {
+                ControlFlow::Break(())
+            }
         }
     }
 
@@ -345,6 +366,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     pub(crate) fn finish(&self) -> Done {
         let ended = match self.status {
             Status::Diverged => Ended::Diverged,
+            Status::Untimed => Ended::Untimed,
             Status::Broken { expected, found } => Ended::Broken { expected, found },
             Status::Comparing => Ended::Nothing,
             Status::Running if self.position.version == 0 => Ended::Nothing,

@@ -31,11 +31,17 @@ impl Aggregate for Sum {
 const PANIC: u64 = 98;
 const TORN: u64 = 99;
 
+/// The second of an event without a time.
+const UNTIMED: i64 = i64::MAX;
+
 /// What a source pushes: version, recorded second, anchor, event.
 type Row = (u64, i64, Option<&'static [u8]>, u64);
 
 fn recorded(row: &Row) -> Recorded<'_, u64> {
-    let mut recorded = Recorded::new(row.0, Timestamp::from_seconds(row.1), &row.3);
+    let mut recorded = match row.1 {
+        UNTIMED => Recorded::untimed(row.0, &row.3),
+        seconds => Recorded::new(row.0, Timestamp::from_seconds(seconds), &row.3),
+    };
     recorded.anchor = row.2;
     recorded
 }
@@ -72,13 +78,14 @@ fn fold(
 fn a_run_of_events_folds_to_what_they_fold_to_one_by_one() {
     let plain = |version: u64| (version, i64::try_from(version).unwrap(), None, version);
     // Each change makes one event of the history a special one.
-    let changes: [fn(&mut Row); 9] = [
+    let changes: [fn(&mut Row); 10] = [
         |_| {},
         |row| row.0 += 1,
         |row| row.0 -= 1,
         |row| row.0 = 0,
         |row| row.1 = 1_000,
         |row| row.1 = -1_000,
+        |row| row.1 = UNTIMED,
         |row| row.2 = Some(b"anchor"),
         |row| row.3 = TORN,
         |row| row.3 = PANIC,
@@ -113,7 +120,7 @@ fn a_run_of_events_folds_to_what_they_fold_to_one_by_one() {
             }
         }
     }
-    for ended in [Ended::Whole, Ended::Diverged] {
+    for ended in [Ended::Whole, Ended::Diverged, Ended::Untimed] {
         assert!(seen.contains(&ended), "{ended:?}");
     }
     assert!(seen.iter().any(|ended| matches!(ended, Ended::Broken { .. })));

@@ -17,7 +17,8 @@ pub enum Decision {
         /// Why the trigger wants it.
         reason: String,
     },
-    /// No snapshot now.
+    /// No snapshot now; one may follow if the state, which is being measured, turns out to be
+    /// large enough for the trigger.
     Wait {
         /// What the trigger waits for.
         reason: String,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::provenance::{Provenance, Rejected};
+use crate::engine::Weight;
 use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
@@ -18,10 +19,13 @@ pub struct Loaded<A> {
     pub state: Arc<A>,
     /// How many events are folded; 0 for the empty state.
     pub version: u64,
-    /// The latest recorded time among the folded events; `None` for the empty state.
+    /// The latest recorded time among the folded events; `None` for the empty state,
+    /// [`Timestamp::MAX`] if one of them has [no time](crate::Recorded::untimed).
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,
+    /// What the hot cache knows of its encoded size; for the trigger.
+    pub(crate) weight: Option<Weight>,
 }
 
 /// A point in the history of an aggregate.

@@ -66,9 +66,16 @@ pub trait SnapshotManager<A: Aggregate>: Send + Sync {
     /// or before `time` (R9). Where clocks ran backwards, an event that was recorded later keeps
     /// out all that follow it. A time before the first event gives the empty state, a time after
     /// the last one the newest state.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
+    /// is one [without a time](crate::Recorded::untimed). No event lies after [`Timestamp::MAX`].
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error>;
 
     /// The state at `point`, or the newest state if the point lies beyond the head.
+    ///
+    /// # Errors
+    /// For a time, those of [`at_time`](Self::at_time).
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error>;
 
     /// Takes a snapshot of the state now, durably when it returns.
@@ -122,7 +129,13 @@ pub trait SnapshotManager<A: Aggregate>: Send + Sync {
     /// the trigger; if it says so, a snapshot is taken in the background, from the committed
     /// events, which are read again then.
     ///
-    /// Never blocks, never fails, never waits for the store (R12). The decision is explained.
+    /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The
+    /// decision is explained. A version above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION)
+    /// is answered with [`Decision::Wait`], as there is none.
+    ///
+    /// Where the trigger looks at the size of the state and that is not known well enough, the state
+    /// is measured in the background, and the trigger is asked again: a snapshot may follow a
+    /// [`Decision::Wait`] then.
     fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision;
 
     /// What [`compact`](Self::compact) would do under `policy`: a dry run.

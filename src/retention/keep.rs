@@ -25,8 +25,24 @@ impl Retention for KeepLast {
     }
 }
 
-/// Keeps snapshots whose as-of time lies within a period before now (inclusive). The as-of time is
-/// that of the history, so the policy guards how far back point-in-time loads are fast.
+/// Keeps snapshots of states that were current within a period before now (both ends inclusive).
+///
+/// # What is measured
+/// The as-of time of a snapshot, that of the history: the policy guards how far back point-in-time
+/// loads are fast. But the as-of time is a running maximum, so a single event that was recorded by
+/// a clock years ahead puts it in the future for the rest of the history. The future is outside of
+/// the period, and says nothing of the snapshot. So the first of these times counts that is not
+/// later than now:
+///
+/// 1. the as-of time;
+/// 2. the recorded time of the last folded event;
+/// 3. the time at which the snapshot was created: also what is left for
+///    [events without times](crate::Recorded::untimed).
+///
+/// A snapshot for which all three lie in the future is outside. The exception is a generation in
+/// which every snapshot was created in the future: then it is the clock of this machine that is
+/// not to be trusted, as after a start without a battery, and all of them stay until a snapshot
+/// is taken by a clock that agrees with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepWithin(Duration);
 
@@ -38,11 +54,23 @@ pub const fn keep_within(period: Duration) -> KeepWithin {
 impl Retention for KeepWithin {
     fn reasons_to_keep(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Option<String>> {
         let oldest = now.saturating_sub(self.0);
+        let clock_is_behind = snapshots.iter().all(|meta| meta.created_at > now);
         snapshots
             .iter()
-            .map(|meta| (meta.as_of >= oldest).then(|| format!("within the last {:?}", self.0)))
+            .map(|meta| {
+                if clock_is_behind {
+                    return Some(format!("all were created after now, {now}: is the clock right?"));
+                }
+                let time = past(meta, now)?;
+                (time >= oldest).then(|| format!("within the last {:?}", self.0))
+            })
             .collect()
     }
+}
+
+/// The time of a snapshot that is to be believed at `now`, if there is one.
+fn past(meta: &SnapshotMeta, now: Timestamp) -> Option<Timestamp> {
+    [meta.as_of, meta.last_recorded_at, meta.created_at].into_iter().find(|time| *time <= now)
 }
 
 /// Keeps what at least one of two policies keeps. Made by [`Retention::or`].
@@ -58,5 +86,66 @@ impl<A: Retention, B: Retention> Retention for Either<A, B> {
             .iter()
             .map(|_| first.next().unwrap_or_else(missing).or(second.next().unwrap_or_else(missing)))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::RecordBuilder;
+    use crate::generation::Generation;
+    use crate::key::AggregateKey;
+
+    const NOW: i64 = 1_000;
+
+    /// A snapshot with these times, in seconds: as-of, last recorded, created.
+    fn meta(times: [i64; 3]) -> SnapshotMeta {
+        let [as_of, last, created] = times.map(Timestamp::from_seconds);
+        let key = AggregateKey::new("account", "a").unwrap();
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let record = RecordBuilder::new(key, generation, 1, as_of);
+        let record = record.last_recorded_at(last).created_at(created).build(b"x").unwrap();
+        SnapshotMeta::from_header(&record.header().unwrap()).unwrap()
+    }
+
+    fn kept<const N: usize>(period: u64, times: [[i64; 3]; N]) -> [bool; N] {
+        let policy = keep_within(Duration::from_secs(period));
+        let metas: Vec<_> = times.into_iter().map(meta).collect();
+        let reasons = policy.reasons_to_keep(&metas, Timestamp::from_seconds(NOW));
+        reasons.iter().map(Option::is_some).collect::<Vec<_>>().try_into().unwrap()
+    }
+
+    #[test]
+    fn a_period_is_measured_by_the_first_time_that_is_not_in_the_future() {
+        let (far, none) = (NOW + 4 * 365 * 86_400, Timestamp::MAX.as_micros() / 1_000_000 + 1);
+        let times = [
+            // An event came from a clock that was ahead; the last one did not.
+            ([far, 990, 995], true),
+            ([far, 989, 995], false),
+            // The last one did: when the snapshot was created counts.
+            ([far, far, 990], true),
+            ([far, far, 989], false),
+            ([NOW + 1, NOW + 1, NOW], true),
+            // Events without times.
+            ([none, none, 990], true),
+            ([none, none, 989], false),
+            // The future is outside.
+            ([far, far, far], false),
+            ([NOW + 1, NOW + 1, NOW + 1], false),
+            // The as-of time counts where it can: an old state that was captured today is old, and
+            // an event that was recorded late does not make a state old.
+            ([989, 989, NOW], false),
+            ([990, 100, NOW], true),
+            ([NOW, NOW, far], true),
+        ];
+        assert_eq!(kept(10, times.map(|(times, _)| times)), times.map(|(_, kept)| kept));
+        let policy = keep_within(Duration::MAX);
+        assert_eq!(policy.reasons_to_keep(&[], Timestamp::MIN), []);
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_every_snapshot_drops_none() {
+        assert_eq!(kept(10, [[NOW + 9; 3], [NOW + 5; 3], [5, 5, NOW + 1]]), [true; 3]);
+        assert_eq!(kept(10, [[NOW + 9; 3], [NOW + 5; 3], [5, 5, NOW]]), [false; 3]);
     }
 }

@@ -11,7 +11,8 @@ use crate::snapshot_id::SnapshotId;
 pub struct ListRequest<'a> {
     /// The aggregate.
     pub key: &'a AggregateKey,
-    /// The highest version to list (inclusive); `u64::MAX` for no bound.
+    /// The highest version to list (inclusive); `u64::MAX` for no bound. The engine never asks
+    /// above [`SnapshotId::MAX_VERSION`]; others may.
     pub at_most: u64,
     /// The lowest version to list (inclusive).
     pub at_least: u64,

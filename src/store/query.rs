@@ -14,7 +14,8 @@ pub struct Query<'a> {
     pub key: &'a AggregateKey,
     /// The generation; exactly this one.
     pub generation: Generation,
-    /// The highest version that is of use; `u64::MAX` for no bound.
+    /// The highest version that is of use (inclusive); `u64::MAX` for no bound. The engine never
+    /// asks above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION); others may.
     pub at_most: u64,
     /// The latest as-of time that is of use; `None` for no bound.
     pub as_of: Option<Timestamp>,

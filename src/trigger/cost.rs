@@ -1,11 +1,12 @@
-//! By cost: [`LargerThan`], [`SlowerThan`].
+//! By cost: [`LargerThan`], [`GrownBy`], [`SlowerThan`].
 
 use std::time::Duration;
 
 use super::{Observation, Trigger, Verdict};
 
-/// Holds while the encoded state is larger than so many bytes. It holds at every commit then, so
-/// it is meant for [`and`](Trigger::and): large states at a distance of their own.
+/// Holds while the encoded state is larger than so many bytes, by what is known of
+/// [its size](Observation::state_bytes). It holds at every commit then, so it is meant for
+/// [`and`](Trigger::and): large states at a distance of their own. [`grown_by`] stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargerThan(u64);
 
@@ -19,10 +20,42 @@ impl Trigger for LargerThan {
         match seen.state_bytes {
             Some(bytes) => Verdict::new(
                 bytes > self.0,
-                format!("the state has {bytes} bytes, the threshold is {}", self.0),
+                format!("the state has about {bytes} bytes, the threshold is {}", self.0),
             ),
-            None => Verdict::new(false, "the size of the state is not known"),
+            None => Verdict::new(false, UNKNOWN),
         }
+    }
+
+    fn needs_state_bytes(&self) -> bool {
+        true
+    }
+}
+
+const UNKNOWN: &str = "the size of the state is not known yet";
+
+/// Takes a snapshot once the encoded state has grown by so many bytes since the last snapshot, by
+/// what is known of [its size](Observation::state_bytes). Without a snapshot, all of it has grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrownBy(u64);
+
+/// When the encoded state, before compression, has at least `bytes` more than the last snapshot;
+/// 0 is taken for 1.
+pub const fn grown_by(bytes: u64) -> GrownBy {
+    GrownBy(if bytes == 0 { 1 } else { bytes })
+}
+
+impl Trigger for GrownBy {
+    fn decide(&self, seen: &Observation) -> Verdict {
+        let Some(bytes) = seen.state_bytes else { return Verdict::new(false, UNKNOWN) };
+        let (before, since) = match seen.snapshot {
+            Some(snapshot) => (snapshot.raw_bytes, "the last snapshot"),
+            None => (0, "the beginning"),
+        };
+        let grown = bytes.saturating_sub(before);
+        Verdict::new(
+            grown >= self.0,
+            format!("the state grew by about {grown} of {} bytes since {since}", self.0),
+        )
     }
 
     fn needs_state_bytes(&self) -> bool {
@@ -56,6 +89,7 @@ impl Trigger for SlowerThan {
 mod tests {
     use super::*;
     use crate::timestamp::Timestamp;
+    use crate::trigger::SnapshotSeen;
 
     #[test]
     fn size_and_replay_time_count_only_beyond_their_bounds() {
@@ -64,6 +98,20 @@ mod tests {
         seen.state_bytes = Some(100);
         assert!(!larger_than(100).decide(&seen).take);
         assert!(larger_than(99).decide(&seen).take);
+
+        let grown = grown_by(60);
+        assert!(grown.decide(&seen).take, "there is no snapshot yet");
+        let mut later = seen.snapshot(SnapshotSeen::new(3, Timestamp::from_micros(0), 40));
+        let verdict = grown.decide(&later);
+        assert_eq!(
+            verdict.to_string(),
+            "take: the state grew by about 60 of 60 bytes since the last snapshot"
+        );
+        for bytes in [Some(99), Some(40), Some(0), None] {
+            later.state_bytes = bytes;
+            assert!(!grown.decide(&later).take, "{bytes:?}");
+            assert!(!grown_by(0).decide(&later).take || bytes == Some(99));
+        }
 
         let budget = slower_than(Duration::from_millis(5));
         seen.replay_time = Duration::from_millis(6);

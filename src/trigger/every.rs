@@ -27,6 +27,10 @@ impl Trigger for EveryEvents {
 
 /// Takes a snapshot once the last one is at least so old, by the wall clock. An aggregate without
 /// a snapshot is due at once: combine it with [`every_events`] to leave short streams alone.
+///
+/// A snapshot that was created in the future is due as well: its age says nothing, as a clock was
+/// wrong then or is wrong now. The one that follows it counts from a time that has been. Where the
+/// clocks of two machines differ, that costs at most one snapshot more per change of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EveryInterval(Duration);
 
@@ -39,6 +43,10 @@ impl Trigger for EveryInterval {
     fn decide(&self, seen: &Observation) -> Verdict {
         match seen.snapshot {
             None => Verdict::new(true, "there is no snapshot yet"),
+            Some(snapshot) if snapshot.created_at > seen.now => {
+                let ahead = snapshot.created_at.since(seen.now);
+                Verdict::new(true, format!("the last snapshot was created {ahead:?} in the future"))
+            }
             Some(snapshot) => {
                 let age = seen.now.since(snapshot.created_at);
                 let reason = format!("the last snapshot is {age:?} of {:?} old", self.0);
@@ -78,13 +86,19 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_counts_from_the_last_snapshot_and_survives_clocks_that_run_backwards() {
+    fn an_interval_counts_from_the_last_snapshot_and_the_future_is_due() {
         let trigger = every_interval(Duration::from_secs(100));
         assert!(trigger.decide(&at(1, None)).take);
         assert!(trigger.decide(&at(9, Some(5))).take);
         assert!(!every_interval(Duration::from_secs(101)).decide(&at(9, Some(5))).take);
+        // The clock was ahead when the snapshot was created, by years or by a microsecond.
         let mut earlier = at(9, Some(5));
-        earlier.now = Timestamp::from_seconds(-5);
+        for micros in [i64::MIN, -5_000_000, 899_999_999] {
+            earlier.now = Timestamp::from_micros(micros);
+            let verdict = every_interval(Duration::MAX).decide(&earlier);
+            assert!(verdict.take && verdict.reason.ends_with("in the future"), "{verdict}");
+        }
+        earlier.now = Timestamp::from_seconds(900);
         assert!(!trigger.decide(&earlier).take);
     }
 }

@@ -24,7 +24,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use combine::{All, Any, all, any};
-pub use cost::{LargerThan, SlowerThan, larger_than, slower_than};
+pub use cost::{GrownBy, LargerThan, SlowerThan, grown_by, larger_than, slower_than};
 pub use every::{EveryEvents, EveryInterval, every_events, every_interval};
 pub use observation::{Observation, SnapshotSeen};
 
@@ -37,8 +37,13 @@ pub trait Trigger: fmt::Debug + Send + Sync + 'static {
     /// Whether to take a snapshot now, and why.
     fn decide(&self, seen: &Observation) -> Verdict;
 
-    /// Whether [`Observation::state_bytes`] matters to this trigger. Measuring it may cost an
-    /// encoding of the state, so it is measured only then. False by default.
+    /// Whether [`Observation::state_bytes`] matters to this trigger. False by default.
+    ///
+    /// If so, and the trigger says no, it is asked as if the state had no bytes at all and as if
+    /// it had `u64::MAX`. Only if one of these answers is yes, and the size that is known is older
+    /// than the state at hand, the state is encoded to learn its size: in the background, and the
+    /// trigger is asked again there. So a size that another part decides over costs nothing, and
+    /// [`decide`](Self::decide) has to be pure.
     fn needs_state_bytes(&self) -> bool {
         false
     }

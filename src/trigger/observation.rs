@@ -18,8 +18,11 @@ pub struct Observation {
     pub events_replayed: u64,
     /// How long that replay took: applying events, and waiting for them after the first one.
     pub replay_time: Duration,
-    /// The encoded size of the state in bytes, before compression, as far as it is known: that of
-    /// the newest snapshot, or measured where there is none and the trigger needs it.
+    /// The encoded size of the state in bytes, before compression: an estimate for today's
+    /// version. It is the newest size that is known (of a snapshot, of the hot cache, or measured
+    /// in the background), and the growth between the two newest ones carried on, for as many
+    /// events as lie between those. `None` if none is known yet, or if the trigger does not
+    /// [need it](crate::trigger::Trigger::needs_state_bytes).
     pub state_bytes: Option<u64>,
 }
 

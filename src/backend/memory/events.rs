@@ -29,7 +29,8 @@ struct Stream<E> {
 
 #[derive(Clone)]
 struct Stored<E> {
-    recorded_at: Timestamp,
+    /// `None` for an event without a time.
+    recorded_at: Option<Timestamp>,
     anchor: Option<Box<[u8]>>,
     event: E,
 }
@@ -42,7 +43,12 @@ impl<E: Clone> MemoryEvents<E> {
 
     /// Appends an event to the stream of `key`; returns its version.
     pub fn append(&self, key: &AggregateKey, recorded_at: Timestamp, event: E) -> u64 {
-        self.push(key, Stored { recorded_at, anchor: None, event })
+        self.push(key, Stored { recorded_at: Some(recorded_at), anchor: None, event })
+    }
+
+    /// Appends an event of which nobody knows when it was recorded; returns its version.
+    pub fn append_untimed(&self, key: &AggregateKey, event: E) -> u64 {
+        self.push(key, Stored { recorded_at: None, anchor: None, event })
     }
 
     /// Appends an event that has an anchor; returns its version.
@@ -53,7 +59,8 @@ impl<E: Clone> MemoryEvents<E> {
         anchor: &[u8],
         event: E,
     ) -> u64 {
-        self.push(key, Stored { recorded_at, anchor: Some(anchor.into()), event })
+        let anchor = Some(anchor.into());
+        self.push(key, Stored { recorded_at: Some(recorded_at), anchor, event })
     }
 
     /// Forgets the events up to `version` (inclusive): the replay floor rises to it, or to the
@@ -116,7 +123,10 @@ where
             if version > range.until {
                 break;
             }
-            let mut recorded = Recorded::new(version, stored.recorded_at, &stored.event);
+            let mut recorded = match stored.recorded_at {
+                Some(at) => Recorded::new(version, at, &stored.event),
+                None => Recorded::untimed(version, &stored.event),
+            };
             recorded.anchor = stored.anchor.as_deref();
             if replay.push(recorded).is_break() {
                 break;

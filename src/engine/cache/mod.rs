@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::load::Reconstructed;
+use super::sizes::Weight;
 use crate::events::{Position, Progress};
 use crate::key::AggregateKey;
 use crate::manager::SnapshotUsed;
@@ -47,13 +48,6 @@ pub(super) struct Cached<A> {
     pub(super) epoch: Epoch,
     /// When it was last served, in nanoseconds of the monotonic clock.
     used: AtomicU64,
-}
-
-/// The encoded size of a state, and the version at which it was measured.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Weight {
-    pub(super) bytes: u64,
-    pub(super) at_version: u64,
 }
 
 impl<A> Cached<A> {
@@ -101,14 +95,6 @@ pub(super) struct Outdates<'a, A: Send + Sync + 'static> {
 impl<A: Send + Sync + 'static> Drop for Outdates<'_, A> {
     fn drop(&mut self) {
         self.cache.outdate(self.key);
-    }
-}
-
-impl Weight {
-    /// Whether so many events were folded since that the size should be measured again: a quarter
-    /// of the history, and at least 100.
-    pub(super) fn is_outdated(self, version: u64) -> bool {
-        version.saturating_sub(self.at_version) >= (self.at_version / 4).max(100)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{CacheConfig, Cached, HotCache, Weight};
+use super::{CacheConfig, Cached, HotCache};
 use crate::clock::{Clock, ManualClock};
 use crate::engine::load::empty;
+use crate::engine::sizes::Weight;
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;

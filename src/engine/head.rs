@@ -1,0 +1,92 @@
+//! What the event source says of its head, against what it yields (R5).
+
+use super::load::floor;
+use crate::error::{Error, ErrorKind, Retry};
+use crate::events::{EventRange, EventSource, Replay};
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+
+/// From so many events on, the question for the head is lost in the cost of reading them.
+const MANY: u64 = 1_000;
+/// Limits of pages that sources forget to go on from: multiples of 50 and powers of two from here.
+const SMALLEST_PAGE: u64 = 100;
+
+/// Whether the source stopped in a way that is worth one more question: where more events were
+/// wanted, and none came, or as many as a page has. Asked after each read, so that a load of a
+/// snapshot and a few events pays a comparison.
+#[inline]
+pub(super) fn ends_early<A: Aggregate>(asked: EventRange, replay: &Replay<'_, A>) -> bool {
+    replay.is_waiting() && looks_cut(replay.version().saturating_sub(asked.after))
+}
+
+#[inline]
+fn looks_cut(events: u64) -> bool {
+    let is_page = events.is_multiple_of(50) || events.is_power_of_two();
+    events == 0 || events >= MANY || (events >= SMALLEST_PAGE && is_page)
+}
+
+/// Reads on if the source has more events by its own account.
+///
+/// # Errors
+/// [`ErrorKind::BrokenHistory`] if they do not come now either, and were neither truncated nor
+/// taken back meanwhile.
+pub(super) async fn read_up_to_head<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+    replay: &mut Replay<'_, A>,
+) -> Result<(), Error> {
+    let until = replay.range().until;
+    // Asked for before the events are read again: what it counts was committed by then.
+    let Some(head) = head(source, key).await? else { return Ok(()) };
+    if head.min(until) <= replay.version() {
+        return Ok(());
+    }
+    let oldest = floor(source, key).await?;
+    if head.min(until) <= oldest {
+        return Ok(());
+    }
+    let read = source.read(key, replay.range(), replay).await;
+    read.map_err(|source| Error::event_source("read events", source))?;
+    if !replay.is_waiting() || head.min(until) <= replay.version() {
+        return Ok(());
+    }
+    let oldest = floor(source, key).await?;
+    let head = self::head(source, key).await?.unwrap_or(head).min(head);
+    if head.min(until) <= replay.version().max(oldest) {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::BrokenHistory,
+        "fold events",
+        format!(
+            "the event source yields no event of {key} after version {}, but says that the newest \
+             is {head}. Check how it bounds what it reads (`after` is exclusive, `until` is \
+             inclusive, a page has to be followed by the next one), and that it reads where the \
+             head is read, not from a replica that lags",
+            replay.version(),
+        ),
+    )
+    .with_retry(Retry::Later))
+}
+
+pub(super) async fn head<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+) -> Result<Option<u64>, Error> {
+    source.head(key).await.map_err(|e| Error::event_source("ask for the head", e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::looks_cut;
+
+    #[test]
+    fn what_looks_like_the_end_of_a_page_or_is_much_is_checked() {
+        for events in [0, 100, 128, 150, 200, 250, 256, 500, 512, 999 + 1, 1_001, 54_321] {
+            assert!(looks_cut(events), "{events}");
+        }
+        for events in (1..100).chain([101, 127, 129, 199, 255, 999]) {
+            assert!(!looks_cut(events), "{events}");
+        }
+    }
+}

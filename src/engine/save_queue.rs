@@ -1,0 +1,181 @@
+//! What waits for the saver, and what it remembers: [`Shared`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::sizes::{Sizes, Weight};
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::trigger::{Observation, SnapshotSeen};
+
+/// How many aggregates are remembered with their newest snapshot, their failures or their sizes.
+/// Forgetting one costs at most a snapshot too many or too early.
+const MAX_REMEMBERED: usize = 16_384;
+
+/// The queue of a saver, shared with its task.
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    /// Notified each time the queue has run empty.
+    pub(super) idle: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct Queue {
+    /// Waiting aggregates, each once, oldest first.
+    pub(super) waiting: VecDeque<AggregateKey>,
+    /// What is to be done for each of them.
+    pub(super) jobs: HashMap<AggregateKey, Job>,
+    /// Whether a task is taking from the queue; only it takes, so an aggregate is in flight once.
+    pub(super) running: bool,
+    pub(super) saved: HashMap<AggregateKey, SnapshotSeen>,
+    pub(super) failing: HashMap<AggregateKey, Failing>,
+    pub(super) measured: HashMap<AggregateKey, Measured>,
+}
+
+/// What is to be done for an aggregate.
+pub(super) struct Job {
+    /// What was seen at the newest commit.
+    pub(super) seen: Observation,
+    /// Measures the state first; whether to take a snapshot depends on the result.
+    pub(super) measure: Option<Measure>,
+    /// More is known by now than when the trigger was asked.
+    pub(super) ask_again: bool,
+}
+
+/// Encodes a state to learn its size.
+pub(super) type Measure = Box<dyn FnOnce() -> Result<Weight, Error> + Send>;
+
+#[derive(Clone, Copy)]
+pub(super) struct Failing {
+    pub(super) times: u32,
+    pub(super) not_before: Duration,
+}
+
+#[derive(Clone, Copy, Default)]
+pub(super) struct Measured {
+    pub(super) sizes: Sizes,
+    /// When the next measurement may begin, by the monotonic clock.
+    pub(super) not_before: Duration,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self { queue: Mutex::default(), idle: Notify::new() }
+    }
+
+    // Each change of the queue is complete before anything that could panic.
+    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        let queue = self.lock();
+        !queue.running && queue.waiting.is_empty()
+    }
+
+    /// The next aggregate, and its job with the snapshot that was saved since.
+    pub(super) fn next(&self) -> Option<(AggregateKey, Option<Job>)> {
+        let mut queue = self.lock();
+        let key = queue.waiting.pop_front()?;
+        let mut job = queue.jobs.remove(&key);
+        let saved = queue.saved.get(&key).copied();
+        if let (Some(Job { seen, ask_again, .. }), Some(saved)) = (&mut job, saved)
+            && saved.version <= seen.version
+            && seen.snapshot.is_none_or(|known| known.version < saved.version)
+        {
+            *seen = seen.snapshot(saved);
+            *ask_again = true;
+        }
+        Some((key, job))
+    }
+
+    /// Remembers a size, and when to measure again at the earliest. Returns all sizes known.
+    pub(super) fn measured(
+        &self,
+        key: &AggregateKey,
+        weight: Weight,
+        not_before: Duration,
+    ) -> Sizes {
+        let mut queue = self.lock();
+        let known = queue.measured.get(key).map(|measured| measured.sizes).unwrap_or_default();
+        // A size of a history that was rewound would stand in the way of all further ones.
+        let sizes = known.up_to(weight.at_version).with(weight);
+        remember(&mut queue.measured, key, Measured { sizes, not_before });
+        sizes
+    }
+}
+
+impl Queue {
+    /// Puts a job in place of the one that waits for the same aggregate. A snapshot that is to be
+    /// taken in any case needs no measurement. Returns the job that is not needed, which may hold a
+    /// state: that is to be dropped without the lock.
+    #[must_use]
+    pub(super) fn replace(&mut self, key: &AggregateKey, job: Job) -> Option<Job> {
+        let is_certain = self.jobs.get(key).is_some_and(|waiting| waiting.measure.is_none());
+        if job.measure.is_some() && is_certain {
+            return Some(job);
+        }
+        self.jobs.insert(key.clone(), job)
+    }
+}
+
+/// Forgets the newest snapshot of an aggregate when it is dropped.
+pub(super) struct Forgets<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) key: &'a AggregateKey,
+}
+
+impl Drop for Forgets<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().saved.remove(self.key);
+    }
+}
+
+/// Frees the queue for another task if this one ends early: cancelled with its runtime, perhaps
+/// before it was polled once, or by a panic of an observer.
+pub(super) struct Turn(pub(super) Option<Arc<Shared>>);
+
+impl Turn {
+    pub(super) fn over(mut self) {
+        if let Some(shared) = self.0.take() {
+            shared.idle.notify_waiters();
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.0 {
+            shared.lock().running = false;
+            shared.idle.notify_waiters();
+        }
+    }
+}
+
+pub(super) fn remember<T>(map: &mut HashMap<AggregateKey, T>, key: &AggregateKey, value: T) {
+    if map.len() >= MAX_REMEMBERED {
+        map.clear();
+    }
+    map.insert(key.clone(), value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_above_the_newest_one_is_of_a_history_that_was_rewound() {
+        let (shared, key) = (Shared::new(), AggregateKey::new("account", "a").unwrap());
+        let size = |bytes, at_version| Weight { bytes, at_version };
+        shared.measured(&key, size(400, 8), Duration::ZERO);
+        shared.measured(&key, size(500, 15), Duration::ZERO);
+        let sizes = shared.measured(&key, size(7, 3), Duration::ZERO);
+        assert_eq!(sizes, Sizes::default().with(size(7, 3)));
+        let sizes = shared.measured(&key, size(9, 4), Duration::ZERO);
+        assert_eq!(sizes.estimate(4), Some(9));
+        assert_eq!(shared.lock().measured.get(&key).unwrap().sizes, sizes);
+    }
+}
