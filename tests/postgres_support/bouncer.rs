@@ -75,8 +75,7 @@ impl Bouncer {
         users: &[&str],
     ) -> Self {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
-        let dir =
-            std::env::temp_dir().join(format!("snapfold-pgb-{}-{next}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("snapfold-pgb-{}-{next}", std::process::id()));
         fs::create_dir(&dir).expect("a folder");
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).expect("permissions");
         let folder = options.get_socket().map(|path| path.display().to_string());

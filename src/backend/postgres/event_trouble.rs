@@ -22,20 +22,15 @@ pub(super) fn explain(
     error: &sqlx::Error,
 ) -> Option<Error> {
     let code = code(error)?;
-    let at = error
-        .as_database_error()?
-        .try_downcast_ref::<PgDatabaseError>()
-        .and_then(PgDatabaseError::position)
-        .and_then(|position| match position {
-            PgErrorPosition::Original(at) => sql.char_indices().nth(at.checked_sub(1)?),
-            PgErrorPosition::Internal { .. } => None,
-        })?
-        .0;
     let (begin, end) = (sql.find(BEGIN)?, sql.rfind(END)?);
-    if !(begin..end).contains(&at) {
-        return None;
-    }
-    let column = table.named().and_then(|_| column_at(sql.get(begin..)?, at - begin));
+    let column = match position(sql, error) {
+        Some(at) if (begin..end).contains(&at) => {
+            table.named().and_then(|_| column_at(sql.get(begin..)?, at - begin))
+        }
+        // That the query yields too few columns has no place.
+        None if code == "42P10" && table.named().is_none() => None,
+        _ => return None,
+    };
     let what = match (&*code, column) {
         ("42P01" | "3F000", _) => "there is no such table for the role of this pool".to_owned(),
         ("42704", _) => "there is no such type".to_owned(),
@@ -51,6 +46,17 @@ pub(super) fn explain(
     };
     let message = format!("check EventTable: {what}");
     Some(Error::new(ErrorKind::InvalidInput, operation, message).with_source(cause(error)))
+}
+
+/// Where in `sql` the server points.
+fn position(sql: &str, error: &sqlx::Error) -> Option<usize> {
+    let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
+    match error.position()? {
+        PgErrorPosition::Original(at) => {
+            sql.char_indices().nth(at.checked_sub(1)?).map(|(at, _)| at)
+        }
+        PgErrorPosition::Internal { .. } => None,
+    }
 }
 
 fn advice(columns: Option<&Columns>, column: &str) -> &'static str {
@@ -74,8 +80,7 @@ fn column_at(sql: &str, at: usize) -> Option<String> {
     let start = if is_name(from) {
         at
     } else {
-        let found = before.rfind("e.\"").into_iter().chain(before.rfind("f.\"")).max()?;
-        found
+        before.rfind("e.\"").into_iter().chain(before.rfind("f.\"")).max()?
     };
     let mut rest = sql.get(start + 3..)?;
     let mut name = String::new();

@@ -209,7 +209,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
         let mut count = 0;
         while let Some(row) = rows.try_next().await? {
             let version = table.version_in(version_of(&row)?)?;
-            if is_start && count == 0 {
+            if is_start && count == 0 && self.replay.is_from_start() {
                 table.check_first(version)?;
             }
             count += 1;
