@@ -90,9 +90,9 @@ impl Bouncer {
             dir = dir.display(),
         );
         fs::write(dir.join("ini"), config).expect("the configuration");
-        let users: String =
+        let users: Vec<_> =
             users.iter().chain([&user]).map(|user| format!("\"{user}\" \"\"\n")).collect();
-        fs::write(dir.join("users"), users).expect("the users");
+        fs::write(dir.join("users"), users.concat()).expect("the users");
         fs::copy(&program.path, dir.join("pgbouncer")).expect("the program");
         let mut command = Command::new("/bin/sh");
         if let Some((uid, gid)) = server_user() {

@@ -256,7 +256,9 @@ impl Drop for Lease {
     }
 }
 
-/// A connection could not be had: nothing was sent yet.
+/// A connection could not be had: nothing was sent yet. Takes the error itself, to be given to
+/// `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "see above")]
 fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
     classify(O::NAME, Effect::Read, &error)
 }

@@ -111,7 +111,7 @@ pub(super) fn check_types(
         Err(Error::new(ErrorKind::InvalidInput, "read events", message))
     };
     let recorded_as = named.map(|named| named.recorded_as);
-    let recorded_at = named.map(|named| named.recorded_at.as_str());
+    let time_column = named.map(|named| named.recorded_at.as_str());
     let what = "the recorded time of its query";
     match (type_of(EventColumns::RECORDED_AT), recorded_as) {
         ("TIMESTAMPTZ", None | Some(RecordedAs::Timestamptz))
@@ -119,7 +119,7 @@ pub(super) fn check_types(
         ("TIMESTAMP", _) => {
             return wrong(
                 what,
-                recorded_at,
+                time_column,
                 "timestamp without time zone",
                 "and which time that means depends on the session: make it a timestamptz, or \
                  use EventTable::query with AT TIME ZONE",
@@ -128,7 +128,7 @@ pub(super) fn check_types(
         (of, _) => {
             return wrong(
                 what,
-                recorded_at,
+                time_column,
                 of,
                 "recorded_at is for timestamptz and recorded_at_micros for bigint",
             );

@@ -180,7 +180,9 @@ impl<'a> Put<'a> {
         });
         for generation in items.chunk_by_mut(Item::is_same_generation) {
             if !generation.is_sorted_by_key(|item| item.meta.as_of) {
-                generation.iter_mut().for_each(|item| item.disordered = true);
+                for item in generation {
+                    item.disordered = true;
+                }
             }
         }
         Ok(Self { statements, items, options })
