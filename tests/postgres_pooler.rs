@@ -1,7 +1,7 @@
 //! Between an application and PostgreSQL there often is a connection pooler, and one in transaction
 //! mode mixes up prepared statements: parameters meet the text of another statement, and what comes
 //! back looks like an answer. Loads have folded the events of another table that way, and snapshots
-//! landed in another schema. So real PgBouncers stand between here: in the set-ups that the
+//! landed in another schema. So a real `PgBouncer` stands between here: in the set-ups that the
 //! documentation calls supported, everything is right; in the others, nothing is wrong and the
 //! error says what to set. And a tenant that a call is bound to must not be there for the next
 //! call, whatever happens in between.
@@ -21,7 +21,7 @@ mod postgres_support;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use postgres_support::TestDb;
 use postgres_support::account::{Account, chain, decode, folded, key};
@@ -409,7 +409,7 @@ async fn poll_and_drop<T>(times: usize, future: impl Future<Output = T>) {
     let mut future = pin!(future);
     for _ in 0..times {
         let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(_) = future.as_mut().poll(&mut context) {
+        if future.as_mut().poll(&mut context).is_ready() {
             return;
         }
         for _ in 0..50 {

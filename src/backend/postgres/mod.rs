@@ -21,6 +21,7 @@ mod options;
 mod page;
 mod prune;
 mod put;
+mod put_sql;
 mod row_security;
 mod statement;
 mod store;

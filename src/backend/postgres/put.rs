@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 
+use sqlx::postgres::PgRow;
 use sqlx::{Connection, Row};
 
 use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::{KeyText, MAX_BYTES};
-use super::names::Names;
-use super::statement::{Bound, Statement, select};
+use super::lookup::record;
+use super::statement::{Bound, Statement};
 use super::version;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
@@ -19,99 +20,6 @@ use crate::store::{PutOptions, PutOutcome};
 const MAX_STATEMENT_BYTES: usize = 32 << 20;
 
 const NAME: &str = "put a snapshot";
-
-const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
-     created_at, codec, raw_bytes, pinned, header, payload, disordered";
-
-const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
-
-/// `i`: the records, if the last parameter is `guard`.
-fn input(guard: &str) -> String {
-    format!(
-        "i AS MATERIALIZED (\
-           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], \
-             $6::int8[], $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::bool[], \
-             $12::bytea[], $13::bytea[], $14::bool[]) \
-           WITH ORDINALITY AS u ({COLUMNS}, place) WHERE $15::int8 = {guard})"
-    )
-}
-
-/// The [`COLUMNS`] of `i`, those out of order marked as disordered.
-///
-/// A generation of an aggregate none of whose snapshots is disordered is in order: the higher the
-/// version, the higher the as-of time. So what comes in needs to be compared only with its two
-/// neighbours; and where one is disordered already, all that come in later are. A mark goes when
-/// its snapshot is deleted. Two nodes that put at the same moment do not see each other: the
-/// snapshot that a load at a past time then finds may not be the newest one that it could use.
-fn ordered(names: &Names) -> String {
-    let Names { snapshots, .. } = names;
-    let own = "t.tenant = i.tenant AND t.kind = i.kind AND t.id = i.id \
-         AND t.schema_version = i.schema_version AND t.fingerprint = i.fingerprint";
-    let columns = COLUMNS.trim_end_matches(", disordered");
-    format!(
-        "SELECT {columns}, disordered \
-           OR EXISTS (SELECT FROM {snapshots} t WHERE {own} AND t.disordered) \
-           OR coalesce((SELECT t.as_of > i.as_of FROM {snapshots} t \
-             WHERE {own} AND t.version < i.version ORDER BY t.version DESC LIMIT 1), false) \
-           OR coalesce((SELECT t.as_of < i.as_of FROM {snapshots} t \
-             WHERE {own} AND t.version > i.version ORDER BY t.version LIMIT 1), false) \
-         FROM i"
-    )
-}
-
-/// Inserts; returns a row for each record that was not stored, because its identity was taken:
-/// whether the stored payload is the same, or null if it was stored while this statement ran.
-pub(super) fn keep(names: &Names) -> Statement {
-    let Names { snapshots, .. } = names;
-    let ordered = ordered(names);
-    let taken = format!(
-        "SELECT o.place, o.payload = t.payload FROM o \
-         LEFT JOIN {snapshots} t USING ({PRIMARY_KEY})"
-    );
-    Statement::new(|guard| {
-        format!(
-            "WITH {}, \
-             n AS (INSERT INTO {snapshots} ({COLUMNS}) {ordered} \
-               ON CONFLICT DO NOTHING RETURNING {PRIMARY_KEY}), \
-             o AS MATERIALIZED (SELECT i.* FROM i WHERE ({PRIMARY_KEY}) NOT IN \
-               (SELECT {PRIMARY_KEY} FROM n)) \
-             {}",
-            input(guard),
-            select(guard, &taken, "")
-        )
-    })
-}
-
-/// Inserts or replaces; returns a row for each record that replaced another.
-pub(super) fn replace(names: &Names) -> Statement {
-    let Names { snapshots, .. } = names;
-    let ordered = ordered(names);
-    let taken = format!("SELECT i.place, true FROM i JOIN {snapshots} t USING ({PRIMARY_KEY})");
-    Statement::new(|guard| {
-        format!(
-            "WITH {}, \
-             n AS (INSERT INTO {snapshots} ({COLUMNS}) {ordered} \
-               ON CONFLICT ({PRIMARY_KEY}) DO UPDATE SET as_of = EXCLUDED.as_of, \
-                 created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
-                 raw_bytes = EXCLUDED.raw_bytes, pinned = EXCLUDED.pinned, \
-                 header = EXCLUDED.header, payload = EXCLUDED.payload, \
-                 disordered = EXCLUDED.disordered) \
-             {}",
-            input(guard),
-            select(guard, &taken, "")
-        )
-    })
-}
-
-/// Compares one record with what is stored under its identity.
-pub(super) fn compare(names: &Names) -> Statement {
-    let Names { snapshots, .. } = names;
-    let same = format!(
-        "SELECT payload = $7 FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3 \
-           AND schema_version = $4 AND fingerprint = $5 AND version = $6"
-    );
-    Statement::new(|guard| select(guard, &same, ""))
-}
 
 /// The statements that a put may need.
 pub(super) struct PutStatements<'a> {
@@ -227,9 +135,17 @@ impl Operation for Put<'_> {
 /// An identity under which something was stored before.
 #[derive(Clone, Copy)]
 struct Taken {
-    /// Whether its payload is the one that was sent; `None` if it was stored while the statement
-    /// ran.
+    /// Whether its state is the one that was sent; `None` if it was stored while the statement ran.
     identical: Option<bool>,
+}
+
+/// Whether what is stored has the state of `item`: whether its payload is the same is in the column
+/// `at`, and the record in the next two if it is not.
+fn is_identical(row: &PgRow, at: usize, item: &Item) -> Result<Option<bool>, Failure> {
+    Ok(match row.try_get(at)? {
+        Some(false) => Some(record(row, at + 1)?.has_state_of(&item.record)),
+        same => same,
+    })
 }
 
 /// The records of one identity; never empty.
@@ -280,7 +196,8 @@ impl Put<'_> {
                 .ok()
                 .and_then(|place| place.checked_sub(1))
                 .ok_or_else(|| damaged(NAME, "an impossible place"))?;
-            taken.insert(place, Taken { identical: row.try_get(2)? });
+            let item = sent.get(place).ok_or_else(|| damaged(NAME, "an impossible place"))?;
+            taken.insert(place, Taken { identical: is_identical(&row, 2, item)? });
         }
         for (place, group) in groups.iter().enumerate() {
             let taken = taken.get(&place).copied();
@@ -307,7 +224,7 @@ impl Put<'_> {
                     PutOutcome::Existing { identical }
                 }
                 (Some(first), None) => {
-                    PutOutcome::Existing { identical: first.payload() == item.payload() }
+                    PutOutcome::Existing { identical: first.record.has_state_of(&item.record) }
                 }
                 // Taken while the statement ran, or a duplicate of one that was taken.
                 (None | Some(_), Some(_)) => {
@@ -337,7 +254,7 @@ impl Put<'_> {
             .bind(version::at_most(meta.version))
             .bind(item.payload());
         let row = statement.one(query, session).await?;
-        Ok(row.try_get::<Option<bool>, _>(1)?.unwrap_or(false))
+        Ok(is_identical(&row, 1, item)?.unwrap_or(false))
     }
 }
 

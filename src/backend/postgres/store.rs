@@ -19,7 +19,8 @@ use super::names::Names;
 use super::options::PostgresOptions;
 use super::page::{self, List};
 use super::prune::{self, PruneAll, PruneChunk, PruneOne, PruneProgress};
-use super::put::{self, Put, PutStatements};
+use super::put::{Put, PutStatements};
+use super::put_sql;
 use super::statement::Statement;
 use super::version;
 use crate::envelope::{Record, SnapshotMeta};
@@ -95,9 +96,9 @@ impl PostgresStore {
                 get_latest: lookup::latest(&names),
                 get_at_time: lookup::at_time(&names),
                 list: page::list(&names),
-                put_keep: put::keep(&names),
-                put_replace: put::replace(&names),
-                put_compare: put::compare(&names),
+                put_keep: put_sql::keep(&names),
+                put_replace: put_sql::replace(&names),
+                put_compare: put_sql::compare(&names),
                 delete_below: delete::below(&names),
                 delete_ids: delete::ids(&names),
                 prune_one: prune::one(&names),
