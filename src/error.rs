@@ -146,11 +146,19 @@ impl Error {
         self.0.operation
     }
 
-    /// A failure of the application's event source.
+    /// A failure of the application's event source. One of this crate's errors that says that the
+    /// request made no sense, or that events are gone, stays what it is; others keep their advice.
     pub(crate) fn event_source(operation: &'static str, source: BoxError) -> Self {
+        let mut retry = Retry::Later;
+        if let Some(error) = source.downcast_ref::<Self>() {
+            if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unrecoverable) {
+                return error.clone();
+            }
+            retry = error.retry();
+        }
         Self::new(ErrorKind::EventSource, operation, "the event source failed")
             .with_source(source)
-            .with_retry(Retry::Later)
+            .with_retry(retry)
     }
 }
 

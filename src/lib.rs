@@ -143,8 +143,8 @@ pub use backend::file::{
 pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
 #[cfg(feature = "postgres")]
 pub use backend::postgres::{
-    EventRow, EventTable, PostgresEvents, PostgresHybrid, PostgresMigrations, PostgresOptions,
-    PostgresStore, PruneProgress, TenantBinding,
+    EventRow, EventTable, KeyType, PostgresEvents, PostgresHybrid, PostgresMigrations,
+    PostgresOptions, PostgresStore, PruneProgress, TenantBinding,
 };
 pub use checksum::ChecksumId;
 pub use clock::{Clock, ManualClock, SystemClock};

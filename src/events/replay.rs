@@ -154,6 +154,12 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self.status == Status::Running
     }
 
+    /// Whether it began with the empty state.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn is_from_start(&self) -> bool {
+        self.started_at == 0
+    }
+
     /// Whether further events are wanted.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.status, Status::Comparing | Status::Running)

@@ -6,6 +6,8 @@
 //! holds the read end of a pipe whose write end is this process: however this process ends, also by
 //! SIGKILL, the pipe closes, and the shell stops the server and removes the folder.
 
+pub mod account;
+pub mod bouncer;
 pub mod proxy;
 
 use std::fs;

@@ -1,12 +1,16 @@
 //! One connection for one call: [`Connections`].
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, PgPool, Postgres};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
 
-use super::error::{Effect, classify, is_broken, is_worth_another};
+use super::error::{
+    Effect, classify, foreign, is_broken, is_outside_transaction, is_stale, is_worth_another,
+};
+use super::names::literal;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// Something done on one connection.
@@ -16,22 +20,38 @@ pub(super) trait Operation: Send {
     /// A verb phrase for errors.
     const NAME: &'static str;
     const EFFECT: Effect;
+    /// Whether running it a second time is not the same as running it once.
+    const ADDS_UP: bool = false;
 
-    /// Whether nothing has been handed out yet, so that another connection may be tried.
-    fn is_repeatable(&self) -> bool {
+    /// Whether nothing has been handed out yet, so that it may be run from its beginning.
+    fn is_untouched(&self) -> bool {
         true
+    }
+
+    /// What `error` means if it is about tables of the application.
+    fn explain(&self, _error: &sqlx::Error) -> Option<Error> {
+        None
     }
 
     fn run(
         &mut self,
-        connection: &mut PgConnection,
+        session: &mut Session<'_>,
     ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+}
+
+/// A connection during one call.
+pub(super) struct Session<'c> {
+    pub(super) connection: &'c mut PgConnection,
+    /// Whether statements are prepared under names and kept for later calls.
+    pub(super) prepared: bool,
 }
 
 /// How an operation failed.
 pub(super) enum Failure {
     Sqlx(sqlx::Error),
     Other(Error),
+    /// What came back belongs to another statement.
+    Foreign,
 }
 
 impl From<sqlx::Error> for Failure {
@@ -46,16 +66,31 @@ impl From<Error> for Failure {
     }
 }
 
-/// A pool, and how long a call may take.
+impl Failure {
+    fn is(&self, of: impl Fn(&sqlx::Error) -> bool) -> bool {
+        matches!(self, Self::Sqlx(error) if of(error))
+    }
+}
+
+/// A pool, and how a call uses its connections.
 #[derive(Clone)]
 pub(super) struct Connections {
     pub(super) pool: PgPool,
+    /// How long a call may take.
     pub(super) timeout: Duration,
+    /// Whether each transaction may run on another connection of the server.
+    pub(super) transaction_pooler: bool,
+    /// The tenant to which each call is bound, in its stored form.
+    pub(super) tenant: Option<Arc<str>>,
 }
 
 impl Connections {
-    /// Runs `operation` on a connection of the pool, a second time if the first one turns out to
-    /// be broken.
+    pub(super) fn new(pool: PgPool, timeout: Duration, transaction_pooler: bool) -> Self {
+        Self { pool, timeout, transaction_pooler, tenant: None }
+    }
+
+    /// Runs `operation` on a connection of the pool, a second time if the first connection turns
+    /// out to be broken or its prepared statements out of date.
     pub(super) async fn run<O: Operation>(&self, operation: &mut O) -> Result<O::Output, Error> {
         let mut sent = false;
         match tokio::time::timeout(self.timeout, self.attempts(operation, &mut sent)).await {
@@ -70,8 +105,8 @@ impl Connections {
         connection: &mut PgConnection,
         operation: &mut O,
     ) -> Result<O::Output, Error> {
-        match tokio::time::timeout(self.timeout, operation.run(connection)).await {
-            Ok(result) => result.map_err(|failure| failed::<O>(failure)),
+        match tokio::time::timeout(self.timeout, self.on_callers(connection, operation)).await {
+            Ok(result) => result.map_err(|failure| failed(operation, failure)),
             Err(_) => Err(timed_out::<O>(self.timeout, true)),
         }
     }
@@ -83,14 +118,22 @@ impl Connections {
     ) -> Result<O::Output, Error> {
         let mut lease = Lease(Some(self.pool.acquire().await.map_err(unconnected::<O>)?));
         *sent = true;
-        match lease.run(operation).await {
-            Err(Failure::Sqlx(error)) if is_worth_another(&error) && operation.is_repeatable() => {
+        let mut result = lease.run(self, operation, false).await;
+        if let Err(failure) = &result
+            && operation.is_untouched()
+        {
+            if failure.is(is_stale) {
+                // The server refused it before it did anything. Other connections of the pool are
+                // as out of date as this one, so it is this one that is cured.
+                result = lease.run(self, operation, true).await;
+            } else if failure.is(is_worth_another) && !O::ADDS_UP {
                 drop(lease);
-                let mut lease = self.working().await.map_err(unconnected_again::<O>)?;
-                lease.run(operation).await.map_err(|failure| failed::<O>(failure))
+                lease = self.working().await.map_err(unconnected_again::<O>)?;
+                result = lease.run(self, operation, false).await;
             }
-            result => result.map_err(|failure| failed::<O>(failure)),
         }
+        lease.settle(&result);
+        result.map_err(|failure| failed(operation, failure))
     }
 
     /// A connection that has just answered. After a restart of the server every idle connection of
@@ -107,6 +150,71 @@ impl Connections {
             }
         }
     }
+
+    /// Runs `operation` on a connection that is in no transaction. Unless `prepared` statements are
+    /// to be used, or the call is bound to a tenant, in a transaction of its own: that keeps a
+    /// pooler from changing the connection between the parts of a statement, and ends the binding
+    /// with the call, however it ends.
+    async fn on<O: Operation>(
+        &self,
+        connection: &mut PgConnection,
+        operation: &mut O,
+        prepared: bool,
+    ) -> Result<O::Output, Failure> {
+        let begin = match &self.tenant {
+            Some(tenant) => format!("BEGIN; SET LOCAL snapfold.tenant = {}", literal(tenant)),
+            None if prepared => {
+                return operation.run(&mut Session { connection, prepared }).await;
+            }
+            None => "BEGIN".to_owned(),
+        };
+        let mut transaction = connection.begin_with(AssertSqlSafe(begin)).await?;
+        let result = operation.run(&mut Session { connection: &mut transaction, prepared }).await;
+        match result {
+            Ok(output) => {
+                transaction.commit().await?;
+                Ok(output)
+            }
+            Err(failure) => {
+                // A connection that cannot even roll back is broken, which is the better answer.
+                transaction.rollback().await?;
+                Err(failure)
+            }
+        }
+    }
+
+    /// Runs `operation` on the caller's connection, in the transaction that it may have begun, and
+    /// under the binding to a tenant that it may have.
+    async fn on_callers<O: Operation>(
+        &self,
+        connection: &mut PgConnection,
+        operation: &mut O,
+    ) -> Result<O::Output, Failure> {
+        let prepared = !self.transaction_pooler;
+        if prepared || connection.is_in_transaction() {
+            let session = &mut Session { connection: &mut *connection, prepared };
+            let result = operation.run(session).await;
+            if matches!(&result, Err(failure) if failure.is(is_stale)) {
+                // For the caller's next try: this transaction is lost.
+                connection.clear_cached_statements().await?;
+            }
+            return result;
+        }
+        // Whether the caller has begun a transaction by SQL of its own, only the server knows.
+        match connection.execute(sqlx::raw_sql("SAVEPOINT snapfold")).await {
+            Ok(_) => {
+                let session = &mut Session { connection: &mut *connection, prepared };
+                let output = operation.run(session).await?;
+                connection.execute(sqlx::raw_sql("RELEASE SAVEPOINT snapfold")).await?;
+                Ok(output)
+            }
+            Err(error) if is_outside_transaction(&error) => {
+                let unbound = Self { tenant: None, ..self.clone() };
+                unbound.on(connection, operation, prepared).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 /// A connection of the pool that goes back only after a call was answered. One that is dropped in
@@ -115,16 +223,28 @@ impl Connections {
 struct Lease(Option<PoolConnection<Postgres>>);
 
 impl Lease {
-    async fn run<O: Operation>(&mut self, operation: &mut O) -> Result<O::Output, Failure> {
+    /// Runs `operation`; `anew` without any statement that was prepared before, and without leaving
+    /// one behind. (A pooler that prepares statements itself would find the same one again.)
+    async fn run<O: Operation>(
+        &mut self,
+        connections: &Connections,
+        operation: &mut O,
+        anew: bool,
+    ) -> Result<O::Output, Failure> {
         let Some(connection) = self.0.as_deref_mut() else {
             return Err(Failure::Sqlx(sqlx::Error::PoolClosed));
         };
-        let result = operation.run(connection).await;
-        let broken = matches!(&result, Err(Failure::Sqlx(error)) if is_broken(error));
-        if !broken {
+        if anew {
+            connection.clear_cached_statements().await?;
+        }
+        connections.on(connection, operation, !anew && !connections.transaction_pooler).await
+    }
+
+    /// Gives the connection back, unless `result` says that it is of no use any more.
+    fn settle<T>(mut self, result: &Result<T, Failure>) {
+        if !matches!(result, Err(failure) if failure.is(is_broken)) {
             drop(self.0.take());
         }
-        result
     }
 }
 
@@ -136,9 +256,11 @@ impl Drop for Lease {
     }
 }
 
-/// A connection could not be had: nothing was sent yet.
+/// A connection could not be had: nothing was sent yet. Takes the error itself, to be given to
+/// `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "see above")]
 fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
-    failed_with::<O>(Effect::Read, error.into())
+    classify(O::NAME, Effect::Read, &error)
 }
 
 /// The same after a first attempt, of which nobody knows how it ended.
@@ -147,14 +269,13 @@ fn unconnected_again<O: Operation>(error: sqlx::Error) -> Error {
     if O::EFFECT == Effect::Write { error.with_retry(Retry::Unknown) } else { error }
 }
 
-fn failed<O: Operation>(failure: Failure) -> Error {
-    failed_with::<O>(O::EFFECT, failure)
-}
-
-fn failed_with<O: Operation>(effect: Effect, failure: Failure) -> Error {
+fn failed<O: Operation>(operation: &O, failure: Failure) -> Error {
     match failure {
-        Failure::Sqlx(error) => classify(O::NAME, effect, &error),
+        Failure::Sqlx(error) => {
+            operation.explain(&error).unwrap_or_else(|| classify(O::NAME, O::EFFECT, &error))
+        }
         Failure::Other(error) => error,
+        Failure::Foreign => foreign(O::NAME),
     }
 }
 

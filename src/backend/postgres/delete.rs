@@ -1,45 +1,52 @@
 //! `delete`: snapshots of one key, in one statement.
 
-use std::sync::Arc;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
-
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
 use super::key_text::KeyText;
 use super::names::Names;
+use super::statement::Statement;
 use super::version;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, Selection};
 
 /// Deletes the versions up to a bound.
-pub(super) fn below_sql(names: &Names) -> String {
-    counted(names, "version <= $4")
+pub(super) fn below(names: &Names) -> Statement {
+    counted(names, "version <= $4", "$5")
 }
 
 /// Deletes the ids that three arrays hold.
-pub(super) fn ids_sql(names: &Names) -> String {
+pub(super) fn ids(names: &Names) -> Statement {
     counted(
         names,
         "(schema_version, fingerprint, version) IN \
            (SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[]))",
+        "$7",
     )
 }
 
-fn counted(names: &Names, condition: &str) -> String {
+fn counted(names: &Names, condition: &str, last: &str) -> Statement {
     let Names { snapshots, .. } = names;
-    format!(
-        "WITH d AS (DELETE FROM {snapshots} \
-           WHERE tenant = $1 AND kind = $2 AND id = $3 AND {condition} \
-           RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
-         SELECT count(*), coalesce(sum(bytes), 0)::int8 FROM d"
-    )
+    Statement::new(|guard| {
+        format!(
+            "WITH d AS (DELETE FROM {snapshots} \
+               WHERE tenant = $1 AND kind = $2 AND id = $3 AND {condition} AND {last} = {guard} \
+               RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
+             SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8 FROM d"
+        )
+    })
+}
+
+/// What a statement tells that counts what it deleted.
+pub(super) fn deleted(row: &PgRow) -> Result<Deleted, Failure> {
+    Ok(Deleted::new(count(row.try_get(1)?), count(row.try_get(2)?)))
 }
 
 pub(super) struct Delete<'a> {
-    pub(super) below_sql: &'a Arc<str>,
-    pub(super) ids_sql: &'a Arc<str>,
+    pub(super) below: &'a Statement,
+    pub(super) ids: &'a Statement,
     pub(super) key: &'a KeyText<'a>,
     pub(super) selection: Selection<'a>,
 }
@@ -49,12 +56,13 @@ impl Operation for Delete<'_> {
     const NAME: &'static str = "delete snapshots";
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Deleted, Failure> {
-        let sql = match self.selection {
-            Selection::All | Selection::Below(_) => self.below_sql,
-            Selection::Ids(_) => self.ids_sql,
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
+        let statement = match self.selection {
+            Selection::All | Selection::Below(_) => self.below,
+            Selection::Ids(_) => self.ids,
         };
-        let query = sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+        let query = statement
+            .query(session)
             .bind(&*self.key.tenant)
             .bind(&*self.key.kind)
             .bind(&*self.key.id);
@@ -72,8 +80,7 @@ impl Operation for Delete<'_> {
                     .bind(column(|id| version::at_most(id.version)))
             }
         };
-        let row = query.fetch_one(connection).await?;
-        Ok(Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?)))
+        deleted(&statement.one(query.bind(statement.guard()), session).await?)
     }
 }
 

@@ -1,8 +1,15 @@
 //! From what sqlx reports to the crate's [`Error`].
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Retry};
+
+/// What a clash of prepared statements says. Only what the server or the guard of a statement
+/// reports is known here, not who is in between.
+const CLASH: &str = "another statement answered, or none of this name: if a connection pooler in \
+     transaction mode (such as PgBouncer) is in between, set transaction_pooler(true) on \
+     PostgresOptions and PostgresEvents";
 
 /// What a statement does, for the advice on trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +20,7 @@ pub(super) enum Effect {
 
 /// What PostgreSQL said, without the parts that may hold values of rows, and never with anything
 /// of the connection string.
-struct Cause {
+pub(super) struct Cause {
     code: Option<String>,
     message: String,
 }
@@ -39,19 +46,33 @@ impl std::error::Error for Cause {}
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
-        // The server is going down; it has failed over; a statement prepared before a migration.
-        sqlx::Error::Database(error) => matches!(
-            error.code().as_deref(),
-            Some("57P01" | "57P02" | "57P03" | "25006" | "0A000" | "26000")
-        ),
+        // The server is going down; it has failed over.
+        sqlx::Error::Database(error) => {
+            matches!(error.code().as_deref(), Some("57P01" | "57P02" | "57P03" | "25006"))
+        }
         _ => false,
     }
 }
 
+/// Whether a prepared statement is gone, or was made before a column changed its type. Nothing was
+/// done.
+pub(super) fn is_stale(error: &sqlx::Error) -> bool {
+    matches!(code(error).as_deref(), Some("0A000" | "26000"))
+}
+
+/// Whether a savepoint was refused because there is no transaction.
+pub(super) fn is_outside_transaction(error: &sqlx::Error) -> bool {
+    code(error).as_deref() == Some("25P01")
+}
+
+/// The SQLSTATE.
+pub(super) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(sqlx::error::DatabaseError::code)
+}
+
 /// Whether the same statement on another connection may succeed at once.
 pub(super) fn is_worth_another(error: &sqlx::Error) -> bool {
-    let read_only = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    is_broken(error) && read_only.as_deref() != Some("25006")
+    is_broken(error) && code(error).as_deref() != Some("25006")
 }
 
 pub(super) fn classify(operation: &'static str, effect: Effect, error: &sqlx::Error) -> Error {
@@ -103,14 +124,21 @@ fn by_code(code: &str, unknown: Retry) -> (ErrorKind, Retry, &'static str) {
             (Store, Retry::Never, "a table differs from what this release expects: migrate it")
         }
         "42501" => (Store, Retry::Never, "the role may not do this"),
-        "22021" | "22P05" => {
+        "22P05" => {
             (InvalidInput, Retry::Never, "the database cannot hold this text: it must be UTF8")
         }
+        "22P02" | "22003" => {
+            (InvalidInput, Retry::Never, "a part of the key is no value of its column's type")
+        }
+        // The number, form or encoding of parameters is another one than the statement expects:
+        // this crate's fit their own statements.
+        "08P01" | "26000" | "42P05" | "42804" => (Store, Retry::Later, CLASH),
         "54000" => (InvalidInput, Retry::Never, "a value exceeds a limit of PostgreSQL"),
         "25P02" => (Store, Retry::Never, "the caller's transaction has failed before"),
         "XX001" | "XX002" => (CorruptStore, Retry::Never, "the server found damaged data"),
-        "0A000" | "26000" => (Store, Retry::Later, "a prepared statement is out of date"),
+        "0A000" => (Store, Retry::Later, "a prepared statement is out of date"),
         _ => match code.get(..2).unwrap_or("") {
+            "22" => (Store, Retry::Later, CLASH),
             "08" | "57" | "58" => (Store, unknown, "the server is going down or not ready"),
             "28" | "3D" => (Store, Retry::Never, "the server refuses the connection"),
             "53" => (OutOfSpace, Retry::Later, "the server lacks a resource"),
@@ -120,12 +148,11 @@ fn by_code(code: &str, unknown: Retry) -> (ErrorKind, Retry, &'static str) {
     }
 }
 
-fn cause(error: &sqlx::Error) -> Cause {
+pub(super) fn cause(error: &sqlx::Error) -> Cause {
     match error {
-        sqlx::Error::Database(error) => Cause {
-            code: error.code().map(std::borrow::Cow::into_owned),
-            message: error.message().to_owned(),
-        },
+        sqlx::Error::Database(error) => {
+            Cause { code: error.code().map(Cow::into_owned), message: error.message().to_owned() }
+        }
         sqlx::Error::Io(error) => Cause { code: None, message: error.kind().to_string() },
         sqlx::Error::PoolTimedOut => Cause { code: None, message: "pool timed out".into() },
         sqlx::Error::PoolClosed => Cause { code: None, message: "pool closed".into() },
@@ -138,6 +165,11 @@ fn cause(error: &sqlx::Error) -> Cause {
         // The texts of the others may quote the connection string.
         _ => Cause { code: None, message: "sqlx could not run the statement".into() },
     }
+}
+
+/// The answer of another statement.
+pub(super) fn foreign(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Store, operation, CLASH).with_retry(Retry::Later)
 }
 
 /// A row that this crate cannot have written.

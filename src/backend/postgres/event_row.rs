@@ -5,7 +5,6 @@ use std::sync::Arc;
 use sqlx::postgres::{PgRow, PgValueRef};
 use sqlx::{Row, TypeInfo, ValueRef};
 
-use super::version;
 use crate::error::BoxError;
 use crate::events::{Recorded, Replay};
 use crate::state::Aggregate;
@@ -16,7 +15,7 @@ pub(super) type Decode<E> = Arc<dyn Fn(EventRow<'_>) -> Result<E, BoxError> + Se
 
 /// PostgreSQL counts from 2000-01-01, this crate from 1970-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// The earliest `timestamptz`, in microseconds since 2000: 4714-11-24 BC.
+/// The earliest `timestamptz` but `-infinity`, in microseconds since 2000: 4714-11-24 BC.
 const EARLIEST: i64 = -211_813_488_000_000_000;
 
 /// What an application's decoder gets to see of an event.
@@ -40,14 +39,14 @@ pub(super) struct EventColumns {
 }
 
 impl EventColumns {
-    const RECORDED_AT: usize = 1;
-    const PAYLOAD: usize = 2;
+    pub(super) const RECORDED_AT: usize = 1;
+    pub(super) const PAYLOAD: usize = 2;
 
-    fn anchor(self) -> Option<usize> {
+    pub(super) fn anchor(self) -> Option<usize> {
         self.anchor.then_some(Self::PAYLOAD + 1)
     }
 
-    fn event_type(self) -> Option<usize> {
+    pub(super) fn event_type(self) -> Option<usize> {
         self.event_type.then_some(Self::PAYLOAD + 1 + usize::from(self.anchor))
     }
 
@@ -102,14 +101,14 @@ impl<'r> RawEvent<'r> {
 }
 
 /// The version in the first column of `row`; `None` if that is NULL.
-pub(super) fn version_of(row: &PgRow) -> Result<Option<u64>, sqlx::Error> {
+pub(super) fn version_of(row: &PgRow) -> Result<Option<i64>, sqlx::Error> {
     let value = row.try_get_raw(0)?;
     if value.is_null() {
         return Ok(None);
     }
     let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
     let bytes = bytes.try_into().map_err(|_| sqlx::Error::Decode("a version of 8 bytes".into()))?;
-    Ok(Some(version::from_column(i64::from_be_bytes(bytes))))
+    Ok(Some(i64::from_be_bytes(bytes)))
 }
 
 fn payload<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], BoxError> {
@@ -131,15 +130,18 @@ fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     let bytes = value.as_bytes()?.try_into().map_err(|_| "a recorded time has no 8 bytes")?;
     let number = i64::from_be_bytes(bytes);
     match value.type_info().name() {
-        "TIMESTAMPTZ" | "TIMESTAMP" => {
-            Ok(Timestamp::from_micros(number.saturating_add(EPOCH_MICROS)))
-        }
+        "TIMESTAMPTZ" => Ok(match number {
+            // -infinity. Infinity becomes the highest time by itself.
+            i64::MIN => Timestamp::MIN,
+            number => Timestamp::from_micros(number.saturating_add(EPOCH_MICROS)),
+        }),
         "INT8" => Ok(Timestamp::from_micros(number)),
         name => Err(format!("a recorded time is of type {name}").into()),
     }
 }
 
-/// A time as a `timestamptz` parameter. One before the earliest possible becomes that.
+/// A time as a `timestamptz` parameter, which PostgreSQL compares with a recorded time as the times
+/// that [`time`] makes of them are compared: what is out of its range becomes infinite.
 pub(super) struct PgTime(pub(super) Timestamp);
 
 impl sqlx::Type<sqlx::Postgres> for PgTime {
@@ -154,7 +156,11 @@ impl sqlx::Encode<'_, sqlx::Postgres> for PgTime {
         &self,
         buffer: &mut sqlx::postgres::PgArgumentBuffer,
     ) -> Result<sqlx::encode::IsNull, BoxError> {
-        let micros = self.0.as_micros().saturating_sub(EPOCH_MICROS).max(EARLIEST);
+        let micros = match self.0.as_micros() {
+            i64::MAX => i64::MAX,
+            micros => micros.saturating_sub(EPOCH_MICROS),
+        };
+        let micros = if micros < EARLIEST { i64::MIN } else { micros };
         buffer.extend_from_slice(&micros.to_be_bytes());
         Ok(sqlx::encode::IsNull::No)
     }

@@ -1,10 +1,14 @@
 //! Where the application keeps its events: [`EventTable`].
 
-use std::fmt::Write as _;
+use sqlx::postgres::PgRow;
 
+use super::event_columns::{Columns, RecordedAs};
+use super::event_query::EventQuery;
 use super::event_row::EventColumns;
-use super::names::quote;
+use super::event_trouble::{BEGIN, END, check_types};
+use super::key_type::KeyType;
 use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
 
 /// Where the application keeps its events: the names of a table and its columns, or a query.
 ///
@@ -31,35 +35,12 @@ enum Shape {
     Query(String),
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Columns {
-    schema: Option<String>,
-    table: String,
-    tenant: Option<String>,
-    kind: Option<String>,
-    id: String,
-    id_type: &'static str,
-    version: String,
-    first: i64,
-    recorded_at: String,
-    recorded_as: RecordedAs,
-    anchor: Option<String>,
-    event_type: Option<String>,
-    payload: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RecordedAs {
-    Timestamptz,
-    Micros,
-}
-
 /// How the SQL of a load writes the values that a tail depends on.
 pub(super) struct Placeholders<'a> {
     pub(super) tenant: &'a str,
     pub(super) kind: &'a str,
     pub(super) id: &'a str,
-    /// The version after which to read (exclusive).
+    /// The version after which to read (exclusive), [`EventTable::start`] for all.
     pub(super) after: &'a str,
     /// The version up to which to read (inclusive), if there is one.
     pub(super) until: Option<&'a str>,
@@ -71,25 +52,15 @@ pub(super) struct Placeholders<'a> {
 }
 
 impl EventTable {
-    /// The table `table`, found by the search path, with the columns `id`, `version` (of an
-    /// integer type; the first event has 1), `recorded_at` (`timestamptz`) and `payload` (`bytea`,
-    /// `text`, `json` or `jsonb`).
+    /// The table `table`, found by the search path, or `schema.table` (see
+    /// [`schema`](Self::schema) for names with dots in them). Its columns are `id` (`text`),
+    /// `version` (of an integer type; the first event has 1), `recorded_at` (`timestamptz`) and
+    /// `payload` (`bytea`, `text`, `json` or `jsonb`).
+    ///
+    /// Behind a connection pooler, name the schema: the search path belongs to a connection of the
+    /// server, and those are shared.
     pub fn new(table: impl Into<String>) -> Self {
-        Self(Shape::Named(Box::new(Columns {
-            schema: None,
-            table: table.into(),
-            tenant: None,
-            kind: None,
-            id: "id".into(),
-            id_type: "text",
-            version: "version".into(),
-            first: 1,
-            recorded_at: "recorded_at".into(),
-            recorded_as: RecordedAs::Timestamptz,
-            anchor: None,
-            event_type: None,
-            payload: "payload".into(),
-        })))
+        Self(Shape::Named(Box::new(Columns::new(table.into()))))
     }
 
     /// A query of the application's own. It is trusted: never build it from foreign input.
@@ -98,7 +69,11 @@ impl EventTable {
     /// `bigint` of microseconds), anchor (any type, or NULL), type of the event (`text`, or NULL),
     /// payload (`bytea`, `text`, `json` or `jsonb`). `{tenant}`, `{kind}` and `{id}` stand for the
     /// parts of the key (`text`), `{after}` and `{until}` for the bounds of the version (exclusive
-    /// and inclusive, `bigint`). Order and limit are added to it.
+    /// and inclusive, `bigint`, from 0 to `i64::MAX`). Order and limit are added to it. Comments and
+    /// a semicolon at its end are left out.
+    ///
+    /// The first event has version 1, and `{after}` is 0 to read it: what a query leaves out there
+    /// nobody can miss.
     pub fn query(sql: impl Into<String>) -> Self {
         Self(Shape::Query(sql.into()))
     }
@@ -110,38 +85,63 @@ impl EventTable {
         self
     }
 
-    /// The schema of the table. This and all that follows has no effect on a query.
+    /// The schema of the table, whose name then is just the one that was given, also if there is a
+    /// dot in it. This and all that follows has no effect on a query.
     pub fn schema(self, schema: impl Into<String>) -> Self {
         self.with(|c| c.schema = Some(schema.into()))
     }
 
     /// The column of the tenant (`text`); without it, the table is read for every tenant.
     pub fn tenant(self, column: impl Into<String>) -> Self {
-        self.with(|c| c.tenant = Some(column.into()))
+        self.tenant_as(column, KeyType::Text)
+    }
+
+    /// The column of the tenant, of another type.
+    pub fn tenant_as(self, column: impl Into<String>, of: KeyType) -> Self {
+        self.with(|c| c.tenant = Some((column.into(), of)))
     }
 
     /// The column of the kind (`text`); without it, the table is read for every kind.
     pub fn kind(self, column: impl Into<String>) -> Self {
-        self.with(|c| c.kind = Some(column.into()))
+        self.kind_as(column, KeyType::Text)
+    }
+
+    /// The column of the kind, of another type, such as an enumerated one.
+    pub fn kind_as(self, column: impl Into<String>, of: KeyType) -> Self {
+        self.with(|c| c.kind = Some((column.into(), of)))
     }
 
     /// The column of the id, of type `text`.
     pub fn id(self, column: impl Into<String>) -> Self {
-        self.with(|c| c.id = column.into())
+        self.id_as(column, KeyType::Text)
     }
 
-    /// The column of the id, of type `uuid`. An id that is none fails the load.
+    /// The column of the id, of another type. A load of a key whose id is no value of that type
+    /// fails with [`ErrorKind::InvalidInput`].
+    pub fn id_as(self, column: impl Into<String>, of: KeyType) -> Self {
+        self.with(|c| c.id = (column.into(), of))
+    }
+
+    /// The column of the id, of type `uuid`.
     pub fn uuid_id(self, column: impl Into<String>) -> Self {
-        self.with(|c| (c.id, c.id_type) = (column.into(), "uuid"))
+        self.id_as(column, KeyType::Uuid)
+    }
+
+    /// The column of the id, of type `bigint`, `integer` or `smallint`.
+    pub fn bigint_id(self, column: impl Into<String>) -> Self {
+        self.id_as(column, KeyType::Bigint)
     }
 
     /// The column of the version, and what it holds for the first event of an aggregate, usually 1
-    /// or 0.
+    /// or 0. An event with a lower number fails the load.
     pub fn version(self, column: impl Into<String>, first: i32) -> Self {
-        self.with(|c| (c.version, c.first) = (column.into(), first.into()))
+        self.with(|c| c.version = (column.into(), first))
     }
 
-    /// The column of the recorded time, of type `timestamptz`.
+    /// The column of the recorded time, of type `timestamptz`. A `timestamp` without time zone is
+    /// refused: which time it means depends on the session. `infinity` is
+    /// [`Timestamp::MAX`](crate::Timestamp::MAX) and `-infinity`
+    /// [`Timestamp::MIN`](crate::Timestamp::MIN).
     pub fn recorded_at(self, column: impl Into<String>) -> Self {
         self.with(|c| {
             (c.recorded_at, c.recorded_as) = (column.into(), RecordedAs::Timestamptz);
@@ -180,143 +180,128 @@ impl EventTable {
         }
     }
 
+    /// Checks what can be checked without the server.
+    pub(super) fn check(&self) -> Result<(), Error> {
+        match &self.0 {
+            Shape::Named(columns) => columns.check(),
+            Shape::Query(sql) => EventQuery::parse(sql).map(drop),
+        }
+    }
+
+    /// Checks that the parts of `key` are values of the columns that hold them, as far as that can
+    /// be told without the server.
+    pub(super) fn check_key(&self, key: &AggregateKey) -> Result<(), Error> {
+        match &self.0 {
+            Shape::Named(columns) => columns.check_key(key),
+            Shape::Query(_) => Ok(()),
+        }
+    }
+
+    /// Checks that the [`columns`](Self::columns) in `row` have types that can be read.
+    pub(super) fn check_types(&self, row: &PgRow) -> Result<(), Error> {
+        check_types(self.columns(), self.named(), row)
+    }
+
+    /// The names of the columns, unless it is a query.
+    pub(super) fn named(&self) -> Option<&Columns> {
+        match &self.0 {
+            Shape::Named(columns) => Some(columns),
+            Shape::Query(_) => None,
+        }
+    }
+
+    /// The `after` that reads all events. Below 0 where that makes an event visible whose number is
+    /// too low.
+    pub(super) fn start(&self) -> i64 {
+        match &self.0 {
+            Shape::Named(_) => -(1 << 62),
+            Shape::Query(_) => 0,
+        }
+    }
+
+    /// The version in the first column of an event.
+    pub(super) fn version_in(&self, column: Option<i64>) -> Result<u64, Error> {
+        let name = self.named().map_or("version", |columns| columns.version());
+        let wrong = |what: String| {
+            let message = format!("check EventTable: {what}");
+            Error::new(ErrorKind::InvalidInput, "read events", message)
+        };
+        match (column, self.named()) {
+            (None, _) => Err(wrong(format!("the column {name:?} of an event is NULL"))),
+            (Some(version @ 1..), _) => Ok(version.cast_unsigned()),
+            (Some(version), Some(columns)) => {
+                let first = columns.first();
+                Err(wrong(format!(
+                    "an event has {} in the column {name:?}, and version({name:?}, {first}) says \
+                     that the first one has {first}",
+                    version.saturating_add(first - 1)
+                )))
+            }
+            (Some(version), None) => Err(wrong(format!(
+                "its query yields an event with version {version}, and the first event has 1"
+            ))),
+        }
+    }
+
+    /// Checks the version of the event that was found first when all were asked for.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unrecoverable`] if it is the second event of a table that counts from 1
+    /// although [`version`](Self::version) says 0: just as if the first event were gone.
+    pub(super) fn check_first(&self, version: u64) -> Result<(), Error> {
+        match self.named() {
+            Some(columns) if columns.first() == 0 && version == 2 => {
+                let name = columns.version();
+                Err(Error::new(
+                    ErrorKind::Unrecoverable,
+                    "read events",
+                    format!(
+                        "the lowest number in the column {name:?} is 1, and version({name:?}, 0) \
+                         says that the first event has 0: check EventTable (does the column count \
+                         from 1?), or the first event is gone"
+                    ),
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Selects the [`columns`](Self::columns) of the events within the bounds, in order.
     pub(super) fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
-        match &self.0 {
-            Shape::Named(columns) => columns.tail_sql(at),
+        let sql = match &self.0 {
+            Shape::Named(columns) => columns.tail_sql(at)?,
             Shape::Query(sql) => {
                 // The type of its time is not known here: only the limit bounds it by time.
                 let (sql, extra) = (substitute(sql, at)?, at.extra);
-                Ok(format!(
+                format!(
                     "SELECT q.version::int8, q.recorded_at, q.payload, q.anchor, q.type{extra} \
                      FROM ({sql}) AS q (version, recorded_at, anchor, type, payload) \
                      ORDER BY q.version"
-                ))
+                )
             }
-        }
+        };
+        Ok(format!("{BEGIN}{sql}{END}"))
     }
 
     /// Selects the lowest and the highest version of an aggregate.
     pub(super) fn range_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
-        let tail = self.tail_sql(at)?;
         match &self.0 {
-            Shape::Named(columns) => columns.range_sql(at),
+            Shape::Named(columns) => Ok(format!("{BEGIN}{}{END}", columns.range_sql(at)?)),
             Shape::Query(_) => Ok(format!(
-                "SELECT min(t.version), max(t.version) FROM ({tail}) AS t (version, a, b, c, d)"
+                "SELECT min(t.version), max(t.version) FROM ({}) AS t (version, a, b, c, d)",
+                self.tail_sql(at)?
             )),
         }
     }
 }
 
-impl Columns {
-    fn from(&self) -> Result<String, Error> {
-        let table = quote("table", &self.table, 0)?;
-        Ok(match &self.schema {
-            Some(schema) => format!("{}.{table}", quote("schema", schema, 0)?),
-            None => table,
-        })
-    }
-
-    /// The conditions that select the events of an aggregate.
-    fn of_key(&self, at: &Placeholders<'_>, alias: &str) -> Result<String, Error> {
-        let mut conditions = Vec::new();
-        for (column, value) in [(&self.tenant, at.tenant), (&self.kind, at.kind)] {
-            if let Some(column) = column {
-                conditions.push(format!("{alias}.{} = {value}", quote("column", column, 0)?));
-            }
-        }
-        let (id, id_type) = (quote("column", &self.id, 0)?, self.id_type);
-        conditions.push(format!("{alias}.{id} = {}::{id_type}", at.id));
-        Ok(conditions.join(" AND "))
-    }
-
-    fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
-        let column = |name: &String| quote("column", name, 0);
-        let optional = |name: &Option<String>| -> Result<String, Error> {
-            name.as_ref().map_or(Ok(String::new()), |name| Ok(format!(", e.{}", column(name)?)))
-        };
-        let (from, version) = (self.from()?, column(&self.version)?);
-        // A version counts from 1; the column counts from `first`.
-        let shift = self.first - 1;
-        let after = shifted(at.after, shift);
-        let mut stop = String::new();
-        if let Some(until) = at.until {
-            stop = format!(" AND e.{version} <= {}", shifted(until, shift));
-        }
-        if let Some((micros, time)) = at.until_time {
-            let bound = match self.recorded_as {
-                RecordedAs::Micros => micros,
-                RecordedAs::Timestamptz => time,
-            };
-            // The first event that was recorded later ends the tail, and belongs to it: the fold
-            // sees it and knows that it is complete.
-            let _ = write!(
-                stop,
-                " AND e.{version} <= coalesce((SELECT f.{version} FROM {from} f WHERE {} \
-                   AND f.{version} > {after} AND f.{} > {bound} ORDER BY f.{version} LIMIT 1), \
-                   9223372036854775807)",
-                self.of_key(at, "f")?,
-                column(&self.recorded_at)?,
-            );
-        }
-        let selected = if shift == 0 {
-            format!("e.{version}::int8")
-        } else {
-            format!("e.{version}::int8 - ({shift})")
-        };
-        Ok(format!(
-            "SELECT {selected}, e.{}, e.{}{}{}{} FROM {from} e \
-             WHERE {} AND e.{version} > {after}{stop} \
-             ORDER BY e.{version}",
-            column(&self.recorded_at)?,
-            column(&self.payload)?,
-            optional(&self.anchor)?,
-            optional(&self.event_type)?,
-            at.extra,
-            self.of_key(at, "e")?,
-        ))
-    }
-
-    fn range_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
-        let version = quote("column", &self.version, 0)?;
-        let shift = self.first - 1;
-        Ok(format!(
-            "SELECT min(e.{version})::int8 - ({shift}), max(e.{version})::int8 - ({shift}) \
-             FROM {} e WHERE {}",
-            self.from()?,
-            self.of_key(at, "e")?,
-        ))
-    }
-}
-
-/// The text `bound + shift`, which must not overflow for the highest version.
-fn shifted(bound: &str, shift: i64) -> String {
-    match shift {
-        0 => bound.to_owned(),
-        shift if shift < 0 => format!("({bound}) - {}", shift.unsigned_abs()),
-        shift => format!("least({bound}, 9223372036854775807 - {shift}) + {shift}"),
-    }
-}
-
 /// The application's query with its placeholders filled in.
 fn substitute(sql: &str, at: &Placeholders<'_>) -> Result<String, Error> {
-    for required in ["{id}", "{after}"] {
-        if !sql.contains(required) {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "read events",
-                format!("the query of the event table does not contain {required}"),
-            ));
-        }
-    }
-    let texts = [("{tenant}", at.tenant), ("{kind}", at.kind), ("{id}", at.id)];
-    let numbers = [("{after}", at.after), ("{until}", at.until.unwrap_or("9223372036854775807"))];
-    let mut sql = sql.to_owned();
-    for (name, value) in texts {
-        sql = sql.replace(name, &format!("{value}::text"));
-    }
-    for (name, value) in numbers {
-        sql = sql.replace(name, &format!("({value})::int8"));
-    }
-    Ok(sql)
+    Ok(EventQuery::parse(sql)?.sql(|name| match name {
+        "tenant" => format!("{}::text", at.tenant),
+        "kind" => format!("{}::text", at.kind),
+        "id" => format!("{}::text", at.id),
+        "after" => format!("({})::int8", at.after),
+        _ => format!("({})::int8", at.until.unwrap_or("9223372036854775807")),
+    }))
 }

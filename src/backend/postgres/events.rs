@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, PgPool, Row};
+use sqlx::{PgPool, Row};
 
-use super::connection::{Connections, Failure, Operation};
+use super::connection::{Connections, Failure, Operation, Session};
 use super::error::Effect;
 use super::event_row::{Decode, EventRow, RawEvent, version_of};
 use super::event_table::{EventTable, Placeholders};
+use super::event_trouble::explain;
 use super::hybrid::PostgresHybrid;
+use super::statement::Statement;
 use super::store::PostgresStore;
 use super::version;
 use crate::error::{BoxError, Error};
@@ -37,8 +38,8 @@ pub struct PostgresEvents<E> {
     pub(super) connections: Connections,
     pub(super) table: EventTable,
     pub(super) decode: Decode<E>,
-    tail: Arc<str>,
-    range: Arc<str>,
+    tail: Statement,
+    range: Statement,
 }
 
 impl<E> PostgresEvents<E> {
@@ -46,7 +47,9 @@ impl<E> PostgresEvents<E> {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a name is not possible or
-    /// a query lacks a placeholder.
+    /// a query is no single statement, lacks a placeholder or has one within quotes. What only
+    /// the server knows (a column that is missing or of another type) fails the first load, with
+    /// the same kind and the name of the column.
     pub fn new(
         pool: PgPool,
         table: EventTable,
@@ -63,21 +66,27 @@ impl<E> PostgresEvents<E> {
         };
         // Every parameter has a type, also where a table does not need it.
         let typed = "num_nulls($1::text, $2::text, $3::text, $4::int8, $5::int8) < 6";
-        let tail = format!(
-            "SELECT t.* FROM ({} LIMIT $6) AS t (version) \
-             WHERE {typed} ORDER BY t.version",
-            table.tail_sql(&at)?
-        );
-        let range = format!(
-            "SELECT t.* FROM ({}) AS t (lowest, highest) WHERE {typed}",
-            table.range_sql(&at)?
-        );
+        table.check()?;
+        let nulls = vec!["NULL"; table.columns().count() - 1].join(", ");
+        let tail = Statement::try_new(|guard| {
+            Ok::<_, Error>(format!(
+                "SELECT t.* FROM ((SELECT {guard}, {nulls}) UNION ALL ({} LIMIT $6)) AS t (version) \
+                 WHERE {typed} ORDER BY t.version",
+                table.tail_sql(&at)?
+            ))
+        })?;
+        let range = Statement::try_new(|guard| {
+            Ok::<_, Error>(format!(
+                "SELECT {guard}, t.* FROM ({}) AS t (lowest, highest) WHERE {typed}",
+                table.range_sql(&at)?
+            ))
+        })?;
         Ok(Self {
-            connections: Connections { pool, timeout: Duration::from_secs(30) },
+            connections: Connections::new(pool, Duration::from_secs(30), false),
             table,
             decode: Arc::new(decode),
-            tail: tail.into(),
-            range: range.into(),
+            tail,
+            range,
         })
     }
 
@@ -87,9 +96,19 @@ impl<E> PostgresEvents<E> {
         self
     }
 
+    /// The same with another answer to whether a connection pooler that gives each transaction
+    /// another connection of the server is in between; `false` by default. See
+    /// [`PostgresOptions::transaction_pooler`](super::PostgresOptions::transaction_pooler).
+    pub fn transaction_pooler(mut self, yes: bool) -> Self {
+        self.connections.transaction_pooler = yes;
+        self
+    }
+
     /// Loads the snapshots of `store` and these events in one statement: for
     /// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid). Both must be in one database, and
-    /// the engine's store and event source must be these.
+    /// the engine's store and event source must be these. Behind a transaction pooler if the store
+    /// or these are; bound to a tenant if the store is
+    /// ([`for_tenant`](PostgresStore::for_tenant)).
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -98,10 +117,11 @@ impl<E> PostgresEvents<E> {
     }
 
     async fn bounds(&self, key: &AggregateKey) -> Result<Option<(u64, u64)>, Error> {
+        self.table.check_key(key)?;
         if has_nul(key) {
             return Ok(None);
         }
-        self.connections.run(&mut Bounds { sql: &self.range, key }).await
+        self.connections.run(&mut Bounds { events: self, key }).await
     }
 }
 
@@ -122,6 +142,7 @@ where
         range: EventRange,
         replay: &mut Replay<'_, A>,
     ) -> Result<(), BoxError> {
+        self.table.check_key(key)?;
         if has_nul(key) || range.after >= version::MAX {
             return Ok(());
         }
@@ -159,26 +180,40 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
     const NAME: &'static str = "read events";
     const EFFECT: Effect = Effect::Read;
 
-    fn is_repeatable(&self) -> bool {
+    fn is_untouched(&self) -> bool {
         self.pushed == 0
     }
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Page, Failure> {
-        let mut rows = sqlx::query(AssertSqlSafe(Arc::clone(&self.events.tail)))
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, &self.events.table, self.events.tail.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Page, Failure> {
+        let (statement, table) = (&self.events.tail, &self.events.table);
+        let is_start = self.range.after == 0;
+        let after = if is_start { table.start() } else { version::at_most(self.range.after) };
+        let mut rows = statement
+            .query(session)
             .bind(self.key.tenant())
             .bind(self.key.kind())
             .bind(self.key.id())
-            .bind(version::at_most(self.range.after))
+            .bind(after)
             .bind(version::at_most(self.range.until))
             .bind(version::at_most(PAGE))
-            .fetch(connection);
-        let columns = self.events.table.columns();
+            .fetch(&mut *session.connection);
+        // The guard is the lowest number, so it comes first.
+        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
+        statement.check(&first)?;
+        table.check_types(&first)?;
+        let columns = table.columns();
         let mut count = 0;
         while let Some(row) = rows.try_next().await? {
+            let version = table.version_in(version_of(&row)?)?;
+            if is_start && count == 0 && self.replay.is_from_start() {
+                table.check_first(version)?;
+            }
             count += 1;
             self.pushed += 1;
-            let version = version_of(&row)?
-                .ok_or_else(|| sqlx::Error::Decode("the version of an event is NULL".into()))?;
             self.range.after = version;
             let wanted = RawEvent::of(&row, columns, version)
                 .and_then(|event| event.push(&self.events.decode, self.replay))
@@ -191,29 +226,35 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
     }
 }
 
-struct Bounds<'a> {
-    sql: &'a Arc<str>,
+struct Bounds<'a, E> {
+    events: &'a PostgresEvents<E>,
     key: &'a AggregateKey,
 }
 
-impl Operation for Bounds<'_> {
+impl<E> Operation for Bounds<'_, E> {
     type Output = Option<(u64, u64)>;
     const NAME: &'static str = "ask for the bounds of a stream";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Self::Output, Failure> {
-        let row = sqlx::query(AssertSqlSafe(Arc::clone(self.sql)))
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, &self.events.table, self.events.range.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+        let (statement, table) = (&self.events.range, &self.events.table);
+        let query = statement
+            .query(session)
             .bind(self.key.tenant())
             .bind(self.key.kind())
             .bind(self.key.id())
-            .bind(0_i64)
-            .bind(i64::MAX)
-            .fetch_one(connection)
-            .await?;
-        let (lowest, highest): (Option<i64>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(lowest
-            .zip(highest)
-            .map(|(lowest, highest)| (version::from_column(lowest), version::from_column(highest))))
+            .bind(table.start())
+            .bind(i64::MAX);
+        let row = statement.one(query, session).await?;
+        let (lowest, highest): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+        match (lowest, highest) {
+            (None, None) => Ok(None),
+            bounds => Ok(Some((table.version_in(bounds.0)?, table.version_in(bounds.1)?))),
+        }
     }
 }
 
@@ -223,8 +264,8 @@ impl<E> Clone for PostgresEvents<E> {
             connections: self.connections.clone(),
             table: self.table.clone(),
             decode: Arc::clone(&self.decode),
-            tail: Arc::clone(&self.tail),
-            range: Arc::clone(&self.range),
+            tail: self.tail.clone(),
+            range: self.range.clone(),
         }
     }
 }

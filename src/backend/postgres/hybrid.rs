@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row, ValueRef};
+use sqlx::postgres::PgRow;
+use sqlx::{Row, ValueRef};
 
-use super::connection::{Connections, Failure, Operation};
+use super::connection::{Connections, Failure, Operation, Session};
 use super::error::Effect;
-use super::event_row::{Decode, EventColumns, PgTime, RawEvent, version_of};
+use super::event_row::{Decode, PgTime, RawEvent, version_of};
 use super::event_table::{EventTable, Placeholders};
+use super::event_trouble::explain;
 use super::events::PostgresEvents;
 use super::key_text::KeyText;
+use super::lookup::{OTHERS_AT_TIME, newest_at_time_sql, newest_sql};
 use super::names::Names;
+use super::statement::Statement;
 use super::store::PostgresStore;
 use super::tail::{Events, PostgresTail};
 use super::version;
@@ -34,23 +37,26 @@ pub struct PostgresHybrid<E> {
     store: PostgresStore,
     connections: Connections,
     decode: Decode<E>,
-    columns: EventColumns,
-    now: Arc<str>,
-    by_version: Arc<str>,
-    by_time: Arc<str>,
+    table: EventTable,
+    now: Statement,
+    by_version: Statement,
+    by_time: Statement,
 }
 
 impl<E> PostgresHybrid<E> {
     pub(super) fn new(events: &PostgresEvents<E>, store: &PostgresStore) -> Result<Self, Error> {
         let (names, table) = (store.names(), &events.table);
+        let mut connections = events.connections.clone();
+        connections.transaction_pooler |= store.connections().transaction_pooler;
+        connections.tenant.clone_from(&store.connections().tenant);
         Ok(Self {
             store: store.clone(),
-            connections: events.connections.clone(),
+            connections,
             decode: Arc::clone(&events.decode),
-            columns: table.columns(),
-            now: sql(names, table, Bounds::None)?.into(),
-            by_version: sql(names, table, Bounds::Version)?.into(),
-            by_time: sql(names, table, Bounds::VersionAndTime)?.into(),
+            table: table.clone(),
+            now: statement(names, table, Bounds::None)?,
+            by_version: statement(names, table, Bounds::Version)?,
+            by_time: statement(names, table, Bounds::VersionAndTime)?,
         })
     }
 }
@@ -77,42 +83,53 @@ impl Bounds {
 }
 
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
-/// has. A row without a version tells that only other generations are there.
-fn sql(names: &Names, table: &EventTable, bounds: Bounds) -> Result<String, Error> {
+/// has. A row without a version says that only other generations are there. The row with the guard
+/// has nothing else.
+fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
+    // From the event at the snapshot's version on, for comparison.
+    let after = format!("coalesce(nullif((SELECT s.version FROM s) - 1, 0), {})", table.start());
     let tail = table.tail_sql(&Placeholders {
         tenant: "$1",
         kind: "$2",
         id: "$3",
-        // From the event at the snapshot's version on, for comparison.
-        after: "coalesce((SELECT s.version FROM s) - 1, 0)",
+        after: &after,
         until: (bounds != Bounds::None).then_some("$6"),
         until_time: (bounds == Bounds::VersionAndTime).then_some(("$7", "$8")),
         extra: ", NULL::bytea",
     })?;
     let nulls = |count: usize| vec!["NULL"; count].join(", ");
-    let (rest, all) = (nulls(table.columns().count() - 1), nulls(table.columns().count() + 1));
-    let (within, typed) = match bounds {
-        Bounds::None => ("", ""),
-        Bounds::Version => (" AND version <= $6", ""),
-        // Every parameter has a type, also where a table does not need it.
-        Bounds::VersionAndTime => {
-            (" AND version <= $6 AND as_of <= $7", " AND $8::timestamptz IS NOT NULL")
-        }
+    let count = table.columns().count();
+    let (rest, all) = (nulls(count - 1), nulls(count + 1));
+    let any = |within: &str| {
+        format!(
+            "EXISTS (SELECT FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3{within})"
+        )
     };
-    Ok(format!(
-        "WITH s AS MATERIALIZED (\
-           SELECT version, header, payload FROM {snapshots} \
-           WHERE tenant = $1::text AND kind = $2::text AND id = $3::text \
-             AND schema_version = $4 AND fingerprint = $5{within}{typed} \
-           ORDER BY version DESC LIMIT 1) \
-         ({tail} LIMIT {MAX_EVENTS}) \
-         UNION ALL \
-         (SELECT s.version, {rest}, s.header || s.payload FROM s) \
-         UNION ALL \
-         (SELECT {all} WHERE NOT EXISTS (SELECT FROM s) AND EXISTS (\
-             SELECT FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3{within}))"
-    ))
+    let (newest, others) = match bounds {
+        Bounds::None => (format!("WITH {}", newest_sql(names, "")), any("")),
+        Bounds::Version => {
+            let within = " AND version <= $6";
+            (format!("WITH {}", newest_sql(names, within)), any(within))
+        }
+        // Every parameter has a type, also where a table does not need it.
+        Bounds::VersionAndTime => (
+            format!("WITH RECURSIVE {}", newest_at_time_sql(names)),
+            format!("{OTHERS_AT_TIME} AND $8::timestamptz IS NOT NULL"),
+        ),
+    };
+    Ok(Statement::new(|guard| {
+        format!(
+            "{newest} \
+             (SELECT {guard}, {rest}, NULL::bytea) \
+             UNION ALL \
+             ({tail} LIMIT {MAX_EVENTS}) \
+             UNION ALL \
+             (SELECT s.version, {rest}, s.header || s.payload FROM s) \
+             UNION ALL \
+             (SELECT {all} WHERE NOT EXISTS (SELECT FROM s) AND {others})"
+        )
+    }))
 }
 
 #[async_trait]
@@ -123,18 +140,23 @@ where
 {
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error> {
         let key = query.key;
+        self.table.check_key(key)?;
         let text = KeyText::of(key).filter(|text| {
             (&*text.tenant, &*text.kind, &*text.id) == (key.tenant(), key.kind(), key.id())
         });
         // A key that is stored in another form than the events have it takes two statements.
         let Some(text) = text else { return Ok(Hybrid::new(self.store.get(query).await?)) };
-        let sql = match Bounds::of(&query) {
+        let statement = match Bounds::of(&query) {
             Bounds::None => &self.now,
             Bounds::Version => &self.by_version,
             Bounds::VersionAndTime => &self.by_time,
         };
-        let mut fetch = Fetch { sql, key: &text, query, columns: self.columns };
+        let mut fetch = Fetch { statement, table: &self.table, key: &text, query };
         let Fetched { lookup, events } = self.connections.run(&mut fetch).await?;
+        if !matches!(lookup, Lookup::Found(_)) && self.table.check_first(events.first()).is_err() {
+            // The event source says what is wrong.
+            return Ok(Hybrid::new(lookup));
+        }
         let whole = events.seen < MAX_EVENTS && events.are_whole();
         let until = if whole { u64::MAX } else { events.last() };
         let tail = PostgresTail { events, until, decode: Arc::clone(&self.decode) };
@@ -143,10 +165,10 @@ where
 }
 
 struct Fetch<'a> {
-    sql: &'a Arc<str>,
+    statement: &'a Statement,
+    table: &'a EventTable,
     key: &'a KeyText<'a>,
     query: Query<'a>,
-    columns: EventColumns,
 }
 
 struct Fetched {
@@ -154,44 +176,74 @@ struct Fetched {
     events: Events,
 }
 
+impl Fetched {
+    fn take(&mut self, table: &EventTable, row: &PgRow) -> Result<(), Failure> {
+        let Some(version) = version_of(row)? else {
+            self.lookup = Lookup::OtherGeneration;
+            return Ok(());
+        };
+        let version = table.version_in(Some(version))?;
+        let record = row.try_get_raw(table.columns().count())?;
+        if record.is_null() {
+            self.events.add(RawEvent::of(row, table.columns(), version));
+        } else {
+            let record = record.as_bytes().map_err(sqlx::Error::Decode)?.to_vec();
+            self.lookup = Lookup::Found(Found::new(version, Record::from_bytes(record)));
+        }
+        Ok(())
+    }
+}
+
 impl Operation for Fetch<'_> {
     type Output = Fetched;
     const NAME: &'static str = "get a snapshot and its tail";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Fetched, Failure> {
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, self.table, self.statement.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Fetched, Failure> {
         let query = &self.query;
         let bounds = Bounds::of(query);
-        let mut statement = sqlx::query(AssertSqlSafe(Arc::clone(self.sql)))
+        let mut bound = self
+            .statement
+            .query(session)
             .bind(&*self.key.tenant)
             .bind(&*self.key.kind)
             .bind(&*self.key.id)
             .bind(i64::from(query.generation.schema_version))
             .bind(version::fingerprint_column(query.generation.fingerprint));
         if bounds != Bounds::None {
-            statement = statement.bind(version::at_most(query.at_most));
+            bound = bound.bind(version::at_most(query.at_most));
         }
         if let Some(time) = query.as_of {
-            statement = statement.bind(time.as_micros()).bind(PgTime(time));
+            bound = bound.bind(time.as_micros()).bind(PgTime(time));
         }
-        let mut rows = statement.fetch(connection);
-        let mut lookup = Lookup::Absent;
-        let mut events = Events::default();
+        let mut rows = bound.fetch(&mut *session.connection);
+        let mut fetched = Fetched { lookup: Lookup::Absent, events: Events::default() };
+        // SQL promises no order of a union: rows that come before the guard wait for it.
+        let (mut is_own, mut early) = (false, Vec::new());
         while let Some(row) = rows.try_next().await? {
-            let Some(version) = version_of(&row)? else {
-                lookup = Lookup::OtherGeneration;
-                continue;
-            };
-            let record = row.try_get_raw(self.columns.count())?;
-            if record.is_null() {
-                events.add(RawEvent::of(&row, self.columns, version));
+            if is_own {
+                fetched.take(self.table, &row)?;
+            } else if self.statement.check(&row).is_ok() {
+                is_own = true;
+                self.table.check_types(&row)?;
+                for row in early.drain(..) {
+                    fetched.take(self.table, &row)?;
+                }
+            } else if early.len() <= MAX_EVENTS {
+                early.push(row);
             } else {
-                let record = record.as_bytes().map_err(sqlx::Error::Decode)?.to_vec();
-                lookup = Lookup::Found(Found::new(version, Record::from_bytes(record)));
+                return Err(Failure::Foreign);
             }
         }
-        events.sort();
-        Ok(Fetched { lookup, events })
+        if !is_own {
+            return Err(Failure::Foreign);
+        }
+        fetched.events.sort();
+        Ok(fetched)
     }
 }
 

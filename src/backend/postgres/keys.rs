@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::Row;
 
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::{self, KeyText};
 use super::names::Names;
 use super::page::MAX_ITEMS;
+use super::statement::{Statement, select};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
@@ -20,7 +20,7 @@ use crate::store::{Cursor, KeysRequest, Page};
 /// Each key is found by a search in the index that begins behind the last one: what a page costs
 /// depends on the keys in it, not on how many snapshots there are of each. The conditions are
 /// written so that all of them say where that search begins.
-fn sql(names: &Names, request: &KeysRequest<'_>) -> String {
+fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
     let Names { snapshots, .. } = names;
     let (first, next) = match (request.tenant, request.kind) {
         (None, None) => {
@@ -33,7 +33,7 @@ fn sql(names: &Names, request: &KeysRequest<'_>) -> String {
         (Some(_), Some(_)) => {
             ("tenant = $2 AND kind = $3 AND id >= $4", "tenant = $2 AND kind = $3 AND id > k.id")
         }
-        (None, Some(_)) => return of_kind_sql(names),
+        (None, Some(_)) => return of_kind(names),
     };
     let find = |condition: &str| {
         format!(
@@ -42,34 +42,42 @@ fn sql(names: &Names, request: &KeysRequest<'_>) -> String {
         )
     };
     let (first, next) = (find(first), find(next));
-    format!(
-        "WITH RECURSIVE k AS (\
-           SELECT f.*, 1::int8 AS n FROM ({first}) AS f \
-           UNION ALL \
-           SELECT f.*, k.n + 1 FROM k CROSS JOIN LATERAL ({next}) AS f WHERE k.n < $1) \
-         SELECT tenant, kind, id FROM k ORDER BY n"
-    )
+    Statement::new(|guard| {
+        format!(
+            "WITH RECURSIVE k AS (\
+               SELECT f.*, 1::int8 AS n FROM ({first}) AS f \
+               UNION ALL \
+               SELECT f.*, k.n + 1 FROM k CROSS JOIN LATERAL ({next}) AS f WHERE k.n < $1) \
+             {}",
+            select(guard, "SELECT tenant, kind, id, n FROM k", "ORDER BY n")
+        )
+    })
 }
 
 /// The keys of one kind in all tenants, likewise. A step finds the next id in the tenant, or else
 /// the next tenant; what there is of other kinds is passed over.
-fn of_kind_sql(names: &Names) -> String {
+fn of_kind(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    format!(
-        "WITH RECURSIVE k (tenant, start, id, n) AS (\
-           SELECT $2::text COLLATE \"C\", $4::text COLLATE \"C\", NULL::text COLLATE \"C\", 0::int8 \
-           UNION ALL \
-           SELECT g.tenant, coalesce(f.id || chr(1), ''), f.id, k.n + num_nonnulls(f.id) \
-           FROM k CROSS JOIN LATERAL (SELECT (\
-               SELECT id FROM {snapshots} \
-               WHERE tenant = k.tenant AND kind = $3 AND id >= k.start \
-               ORDER BY id LIMIT 1) AS id OFFSET 0) AS f \
-             CROSS JOIN LATERAL (SELECT CASE WHEN f.id IS NOT NULL THEN k.tenant ELSE (\
-               SELECT tenant FROM {snapshots} WHERE tenant > k.tenant \
-               ORDER BY tenant LIMIT 1) END AS tenant OFFSET 0) AS g \
-           WHERE k.n < $1 AND g.tenant IS NOT NULL) \
-         SELECT tenant, $3::text, id FROM k WHERE id IS NOT NULL ORDER BY n"
-    )
+    let keys = "SELECT tenant, $3::text, id, n FROM k WHERE id IS NOT NULL";
+    Statement::new(|guard| {
+        format!(
+            "WITH RECURSIVE k (tenant, start, id, n) AS (\
+               SELECT $2::text COLLATE \"C\", $4::text COLLATE \"C\", NULL::text COLLATE \"C\", \
+                 0::int8 \
+               UNION ALL \
+               SELECT g.tenant, coalesce(f.id || chr(1), ''), f.id, k.n + num_nonnulls(f.id) \
+               FROM k CROSS JOIN LATERAL (SELECT (\
+                   SELECT id FROM {snapshots} \
+                   WHERE tenant = k.tenant AND kind = $3 AND id >= k.start \
+                   ORDER BY id LIMIT 1) AS id OFFSET 0) AS f \
+                 CROSS JOIN LATERAL (SELECT CASE WHEN f.id IS NOT NULL THEN k.tenant ELSE (\
+                   SELECT tenant FROM {snapshots} WHERE tenant > k.tenant \
+                   ORDER BY tenant LIMIT 1) END AS tenant OFFSET 0) AS g \
+               WHERE k.n < $1 AND g.tenant IS NOT NULL) \
+             {}",
+            select(guard, keys, "ORDER BY n")
+        )
+    })
 }
 
 /// Where a page begins (inclusive), in the stored form.
@@ -138,23 +146,24 @@ impl Operation for Keys<'_> {
     const NAME: &'static str = "list aggregates";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
         let after = self.request.after.map(cursor_key).transpose()?;
         let Some(start) = Start::of(after.as_ref(), &self.request) else {
             return Ok(Page::new(Vec::new(), None));
         };
         let limit = self.request.limit.clamp(1, MAX_ITEMS);
-        let rows = sqlx::query(AssertSqlSafe(sql(self.names, &self.request)))
+        let statement = statement(self.names, &self.request);
+        let query = statement
+            .query(session)
             .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
             .bind(&start.tenant)
             .bind(&start.kind)
-            .bind(&start.id)
-            .fetch_all(connection)
-            .await?;
+            .bind(&start.id);
+        let rows = statement.all(query, session).await?;
         let keys = rows
             .iter()
             .take(limit)
-            .map(|row| key(Self::NAME, row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))
+            .map(|row| key(Self::NAME, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
             .collect::<Result<Vec<_>, Failure>>()?;
         let next = keys.last().filter(|_| rows.len() > limit).map(key_cursor);
         Ok(Page::new(keys, next))

@@ -3,13 +3,13 @@
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use sqlx::postgres::{PgArguments, PgConnection, PgRow};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Postgres, Row};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
 
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
 use super::key_text::{self, KeyText, MAX_BYTES};
+use super::statement::{Bound, Statement, select};
 use super::store::PostgresStore;
 use super::version;
 use crate::error::{Error, ErrorKind};
@@ -24,37 +24,57 @@ use crate::timestamp::Timestamp;
 /// The most rows of one answer, whatever was asked for.
 const MAX_ROWS: usize = 10_000;
 
-/// One statement that returns rows.
-struct Statement<'q> {
-    sql: String,
+/// A statement and its parameters.
+struct Call<'q> {
+    statement: Statement,
     bind: Box<dyn Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q>,
 }
 
-type Bound<'q> = Query<'q, Postgres, PgArguments>;
-
-impl<'q> Statement<'q> {
-    fn new(sql: String, bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q) -> Self {
-        Self { sql, bind: Box::new(bind) }
+impl<'q> Call<'q> {
+    /// Returns the rows of a query, in the order that `order` (over the columns of `q`) says.
+    fn ask(
+        rows: &str,
+        order: &str,
+        bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q,
+    ) -> Self {
+        let statement = Statement::new(|guard| select(guard, rows, order));
+        Self { statement, bind: Box::new(bind) }
     }
 
-    fn bound(&self) -> Bound<'q> {
-        (self.bind)(sqlx::query(AssertSqlSafe(self.sql.clone())))
+    /// Runs the statement that `change` makes of a condition, without which it must not change
+    /// anything, and returns what it returns. The condition is a comparison with the parameter
+    /// `last`.
+    fn change(
+        last: &str,
+        change: impl Fn(&str) -> String,
+        bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q,
+    ) -> Self {
+        let statement = Statement::new(|guard| {
+            let change = change(&format!("{last}::int8 = {guard}"));
+            format!("WITH c AS ({change}) {}", select(guard, "SELECT * FROM c", ""))
+        });
+        let guard = statement.guard();
+        Self { statement, bind: Box::new(move |query| bind(query).bind(guard)) }
+    }
+
+    async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.statement.all((self.bind)(self.statement.query(session)), session).await
     }
 }
 
-/// A statement that changes nothing.
-struct Ask<'q>(Statement<'q>);
+/// A call that changes nothing.
+struct Ask<'q>(Call<'q>);
 
-/// A statement that changes something.
-struct Change<'q>(Statement<'q>);
+/// A call that changes something.
+struct Change<'q>(Call<'q>);
 
 impl Operation for Ask<'_> {
     type Output = Vec<PgRow>;
     const NAME: &'static str = "read the ledger";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Vec<PgRow>, Failure> {
-        Ok(self.0.bound().fetch_all(connection).await?)
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.0.rows(session).await
     }
 }
 
@@ -62,24 +82,21 @@ impl Operation for Change<'_> {
     type Output = Vec<PgRow>;
     const NAME: &'static str = "write to the ledger";
     const EFFECT: Effect = Effect::Write;
-
     /// Sums and appended entries would be counted twice.
-    fn is_repeatable(&self) -> bool {
-        false
-    }
+    const ADDS_UP: bool = true;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Vec<PgRow>, Failure> {
-        Ok(self.0.bound().fetch_all(connection).await?)
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.0.rows(session).await
     }
 }
 
 impl PostgresStore {
-    async fn ask(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, Error> {
-        self.connections().run(&mut Ask(statement)).await
+    async fn ask(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
+        self.connections().run(&mut Ask(call)).await
     }
 
-    async fn change(&self, statement: Statement<'_>) -> Result<Vec<PgRow>, Error> {
-        self.connections().run(&mut Change(statement)).await
+    async fn change(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
+        self.connections().run(&mut Change(call)).await
     }
 }
 
@@ -111,16 +128,18 @@ fn text(row: &PgRow, at: usize) -> Result<String, Error> {
 }
 
 fn key_of(row: &PgRow) -> Result<AggregateKey, Error> {
-    AggregateKey::from_parts(&text(row, 0)?, &text(row, 1)?, &text(row, 2)?)
+    AggregateKey::from_parts(&text(row, 1)?, &text(row, 2)?, &text(row, 3)?)
 }
 
 fn schedule_of(row: &PgRow) -> Result<Schedule, Error> {
-    let next_run: Option<i64> = row.try_get(5).map_err(unread)?;
-    Ok(Schedule::new(key_of(row)?, text(row, 3)?)?
-        .enabled(row.try_get(4).map_err(unread)?)
+    let next_run: Option<i64> = row.try_get(6).map_err(unread)?;
+    Ok(Schedule::new(key_of(row)?, text(row, 4)?)?
+        .enabled(row.try_get(5).map_err(unread)?)
         .next_run(next_run.map(Timestamp::from_micros)))
 }
 
+const KEY_ORDER: &str = "ORDER BY tenant, kind, id";
+const DUE_ORDER: &str = "ORDER BY next_run, tenant, kind, id";
 const SCHEDULE: &str = "tenant, kind, id, cron, enabled, next_run";
 
 #[async_trait]
@@ -129,19 +148,21 @@ impl ScheduleStore for PostgresStore {
         schedule.check()?;
         let key = fitting(&schedule.key)?;
         let cron = key_text::encode(&schedule.cron);
-        let sql = format!(
-            "INSERT INTO {} ({SCHEDULE}) VALUES ($1, $2, $3, $4, $5, $6) \
-             ON CONFLICT (tenant, kind, id) DO UPDATE SET cron = EXCLUDED.cron, \
-               enabled = EXCLUDED.enabled, next_run = EXCLUDED.next_run",
-            self.names().schedules
-        );
-        let statement = Statement::new(sql, |query| {
+        let sql = |meant: &str| {
+            format!(
+                "INSERT INTO {} ({SCHEDULE}) SELECT $1, $2, $3, $4, $5, $6::int8 WHERE {meant} \
+                 ON CONFLICT (tenant, kind, id) DO UPDATE SET cron = EXCLUDED.cron, \
+                   enabled = EXCLUDED.enabled, next_run = EXCLUDED.next_run RETURNING 1",
+                self.names().schedules
+            )
+        };
+        let call = Call::change("$7", sql, |query| {
             bind_key(query, &key)
                 .bind(cron.to_string())
                 .bind(schedule.enabled)
                 .bind(schedule.next_run.map(Timestamp::as_micros))
         });
-        self.change(statement).await.map(drop)
+        self.change(call).await.map(drop)
     }
 
     async fn schedule(&self, key: &AggregateKey) -> Result<Option<Schedule>, Error> {
@@ -150,29 +171,32 @@ impl ScheduleStore for PostgresStore {
             "SELECT {SCHEDULE} FROM {} WHERE tenant = $1 AND kind = $2 AND id = $3",
             self.names().schedules
         );
-        let rows = self.ask(Statement::new(sql, |query| bind_key(query, &key))).await?;
+        let rows = self.ask(Call::ask(&sql, "", |query| bind_key(query, &key))).await?;
         rows.first().map(schedule_of).transpose()
     }
 
     async fn remove_schedule(&self, key: &AggregateKey) -> Result<bool, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(false) };
-        let sql = format!(
-            "DELETE FROM {} WHERE tenant = $1 AND kind = $2 AND id = $3 RETURNING 1",
-            self.names().schedules
-        );
-        let rows = self.change(Statement::new(sql, |query| bind_key(query, &key))).await?;
+        let sql = |meant: &str| {
+            format!(
+                "DELETE FROM {} WHERE tenant = $1 AND kind = $2 AND id = $3 AND {meant} \
+                 RETURNING 1",
+                self.names().schedules
+            )
+        };
+        let rows = self.change(Call::change("$4", sql, |query| bind_key(query, &key))).await?;
         Ok(!rows.is_empty())
     }
 
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error> {
         let sql = format!(
             "SELECT {SCHEDULE} FROM {} WHERE enabled AND next_run <= $1 \
-             ORDER BY next_run, tenant, kind, id LIMIT $2",
+             {DUE_ORDER} LIMIT $2",
             self.names().schedules
         );
         let limit = rows_limit(limit);
-        let statement = Statement::new(sql, |query| query.bind(now.as_micros()).bind(limit));
-        self.ask(statement).await?.iter().map(schedule_of).collect()
+        let call = Call::ask(&sql, DUE_ORDER, |query| query.bind(now.as_micros()).bind(limit));
+        self.ask(call).await?.iter().map(schedule_of).collect()
     }
 
     async fn claim(
@@ -182,15 +206,17 @@ impl ScheduleStore for PostgresStore {
         next: Option<Timestamp>,
     ) -> Result<bool, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(false) };
-        let sql = format!(
-            "UPDATE {} SET next_run = $5 WHERE tenant = $1 AND kind = $2 AND id = $3 \
-               AND enabled AND next_run = $4 RETURNING 1",
-            self.names().schedules
-        );
-        let statement = Statement::new(sql, |query| {
+        let sql = |meant: &str| {
+            format!(
+                "UPDATE {} SET next_run = $5 WHERE tenant = $1 AND kind = $2 AND id = $3 \
+                   AND enabled AND next_run = $4 AND {meant} RETURNING 1",
+                self.names().schedules
+            )
+        };
+        let call = Call::change("$6", sql, |query| {
             bind_key(query, &key).bind(due.as_micros()).bind(next.map(Timestamp::as_micros))
         });
-        Ok(!self.change(statement).await?.is_empty())
+        Ok(!self.change(call).await?.is_empty())
     }
 
     async fn schedules(
@@ -205,12 +231,12 @@ impl ScheduleStore for PostgresStore {
         let condition = if after.is_some() { ">" } else { ">=" };
         let sql = format!(
             "SELECT {SCHEDULE} FROM {} WHERE (tenant, kind, id) {condition} ($1, $2, $3) \
-             ORDER BY tenant, kind, id LIMIT $4",
+             {KEY_ORDER} LIMIT $4",
             self.names().schedules
         );
         let limit = rows_limit(limit);
-        let rows =
-            self.ask(Statement::new(sql, |query| bind_key(query, &key).bind(limit + 1))).await?;
+        let bind = |query| bind_key(query, &key).bind(limit + 1);
+        let rows = self.ask(Call::ask(&sql, KEY_ORDER, bind)).await?;
         page(&rows, limit, schedule_of, |schedule| schedule.key.clone())
     }
 }
@@ -224,12 +250,14 @@ impl StatisticsStore for PostgresStore {
             format!("{column} = least(t.{column}::numeric + EXCLUDED.{column}, {})", i64::MAX)
         };
         let sums = ["created", "deleted", "bytes", "creation_micros"].map(sum).join(", ");
-        let sql = format!(
-            "INSERT INTO {table} AS t (tenant, kind, id, day, created, deleted, bytes, \
-               creation_micros) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-             ON CONFLICT (tenant, kind, id, day) DO UPDATE SET {sums}"
-        );
-        let statement = Statement::new(sql, |query| {
+        let sql = |meant: &str| {
+            format!(
+                "INSERT INTO {table} AS t (tenant, kind, id, day, created, deleted, bytes, \
+                   creation_micros) SELECT $1, $2, $3, $4, $5, $6, $7, $8 WHERE {meant} \
+                 ON CONFLICT (tenant, kind, id, day) DO UPDATE SET {sums} RETURNING 1"
+            )
+        };
+        let call = Call::change("$9", sql, |query| {
             bind_key(query, &key)
                 .bind(day.number())
                 .bind(version::at_most(more.created))
@@ -237,7 +265,7 @@ impl StatisticsStore for PostgresStore {
                 .bind(version::at_most(more.bytes))
                 .bind(version::at_most(more.creation_micros))
         });
-        self.change(statement).await.map(drop)
+        self.change(call).await.map(drop)
     }
 
     async fn daily(
@@ -253,18 +281,18 @@ impl StatisticsStore for PostgresStore {
             self.names().daily
         );
         let (first, last) = (days.start().number(), days.end().number());
-        let statement = Statement::new(sql, |query| bind_key(query, &key).bind(first).bind(last));
-        let rows = self.ask(statement).await?;
+        let bind = |query| bind_key(query, &key).bind(first).bind(last);
+        let rows = self.ask(Call::ask(&sql, "ORDER BY day", bind)).await?;
         rows.iter()
             .map(|row| {
                 let number = |at| row.try_get(at).map(version::from_column).map_err(unread);
                 let statistics = DailyStatistics {
-                    created: number(1)?,
-                    deleted: number(2)?,
-                    bytes: number(3)?,
-                    creation_micros: number(4)?,
+                    created: number(2)?,
+                    deleted: number(3)?,
+                    bytes: number(4)?,
+                    creation_micros: number(5)?,
                 };
-                Ok((Day::new(row.try_get(0).map_err(unread)?), statistics))
+                Ok((Day::new(row.try_get(1).map_err(unread)?), statistics))
             })
             .collect()
     }
@@ -283,13 +311,15 @@ impl AuditLog for PostgresStore {
                 return Err(error.with_source(source));
             }
         };
-        let sql = format!(
-            "INSERT INTO {} (tenant, kind, id, at, actor, action, version, reason) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING sequence",
-            self.names().audit
-        );
+        let sql = |meant: &str| {
+            format!(
+                "INSERT INTO {} (tenant, kind, id, at, actor, action, version, reason) \
+                 SELECT $1, $2, $3, $4, $5, $6, $7::int8, $8 WHERE {meant} RETURNING sequence",
+                self.names().audit
+            )
+        };
         let text = |part: &str| key_text::encode(part).into_owned();
-        let statement = Statement::new(sql, |query| {
+        let call = Call::change("$9", sql, |query| {
             bind_key(query, &key)
                 .bind(entry.at.as_micros())
                 .bind(text(&entry.actor))
@@ -297,8 +327,8 @@ impl AuditLog for PostgresStore {
                 .bind(version)
                 .bind(text(&entry.reason))
         });
-        let rows = self.change(statement).await?;
-        let sequence = rows.first().map(|row| row.try_get(0)).transpose().map_err(unread)?;
+        let rows = self.change(call).await?;
+        let sequence = rows.first().map(|row| row.try_get(1)).transpose().map_err(unread)?;
         Ok(version::from_column(sequence.unwrap_or(0)))
     }
 
@@ -317,20 +347,19 @@ impl AuditLog for PostgresStore {
             self.names().audit
         );
         let key = key.unwrap_or_else(|| KeyText::new("", "", ""));
-        let rows = self
-            .ask(Statement::new(sql, |query| bind_key(query, &key).bind(after).bind(limit + 1)))
-            .await?;
+        let bind = |query| bind_key(query, &key).bind(after).bind(limit + 1);
+        let rows = self.ask(Call::ask(&sql, "ORDER BY sequence", bind)).await?;
         page(&rows, limit, record_of, |record| record.sequence)
     }
 }
 
 fn record_of(row: &PgRow) -> Result<AuditRecord, Error> {
-    let sequence = row.try_get(3).map(version::from_column).map_err(unread)?;
-    let at = Timestamp::from_micros(row.try_get(4).map_err(unread)?);
-    let mut entry = AuditEntry::new(at, text(row, 5)?, text(row, 6)?, key_of(row)?);
-    let version: Option<i64> = row.try_get(7).map_err(unread)?;
+    let sequence = row.try_get(4).map(version::from_column).map_err(unread)?;
+    let at = Timestamp::from_micros(row.try_get(5).map_err(unread)?);
+    let mut entry = AuditEntry::new(at, text(row, 6)?, text(row, 7)?, key_of(row)?);
+    let version: Option<i64> = row.try_get(8).map_err(unread)?;
     entry.version = version.map(version::from_column);
-    entry.reason = text(row, 8)?;
+    entry.reason = text(row, 9)?;
     Ok(AuditRecord::new(sequence, entry))
 }
 

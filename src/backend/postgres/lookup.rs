@@ -1,37 +1,103 @@
 //! `get`: the newest snapshot within bounds, in one statement.
 
-use std::sync::Arc;
+use sqlx::postgres::PgRow;
+use sqlx::{Row, ValueRef};
 
-use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{AssertSqlSafe, Row, ValueRef};
-
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
 use super::key_text::KeyText;
 use super::names::Names;
+use super::statement::{Statement, select};
 use super::version;
 use crate::envelope::Record;
 use crate::store::{Found, Lookup, Query};
 
-/// The text of the statement. A row with version 0 tells that only other generations are there.
-pub(super) fn sql(names: &Names) -> String {
+/// The statement without a bound on time. A row with version 0 says that only other generations are
+/// there.
+pub(super) fn latest(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    format!(
-        "WITH s AS MATERIALIZED (\
-           SELECT version, header, payload FROM {snapshots} \
-           WHERE tenant = $1 AND kind = $2 AND id = $3 \
-             AND schema_version = $4 AND fingerprint = $5 AND version <= $6 AND as_of <= $7 \
-           ORDER BY version DESC LIMIT 1) \
-         SELECT version, header, payload FROM s \
+    let rows = format!(
+        "SELECT version, header, payload FROM s \
          UNION ALL \
          SELECT 0, NULL, NULL WHERE NOT EXISTS (SELECT FROM s) AND EXISTS (\
            SELECT FROM {snapshots} \
-           WHERE tenant = $1 AND kind = $2 AND id = $3 AND version <= $6 AND as_of <= $7)"
+           WHERE tenant = $1 AND kind = $2 AND id = $3 AND version <= $6)"
+    );
+    let newest = newest_sql(names, " AND version <= $6");
+    Statement::new(|guard| format!("WITH {newest} {}", select(guard, &rows, "")))
+}
+
+/// The same with a bound on time, `$7`.
+pub(super) fn at_time(names: &Names) -> Statement {
+    let rows = format!(
+        "SELECT version, header, payload FROM s \
+         UNION ALL \
+         SELECT 0, NULL, NULL WHERE NOT EXISTS (SELECT FROM s) AND {OTHERS_AT_TIME}"
+    );
+    let newest = newest_at_time_sql(names);
+    Statement::new(|guard| format!("WITH RECURSIVE {newest} {}", select(guard, &rows, "")))
+}
+
+/// `s`: the newest snapshot of a generation `within` bounds.
+pub(super) fn newest_sql(names: &Names, within: &str) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "s AS MATERIALIZED (\
+           SELECT version, header, payload FROM {snapshots} \
+           WHERE tenant = $1::text AND kind = $2::text AND id = $3::text \
+             AND schema_version = $4 AND fingerprint = $5{within} \
+           ORDER BY version DESC LIMIT 1)"
     )
 }
 
+/// `s`: the newest snapshot of a generation up to version `$6` and as-of time `$7`; with what
+/// [`OTHERS_AT_TIME`] needs.
+///
+/// Within one history times rise with versions, so the last snapshot up to `$7` by time also is the
+/// last one by version, and the index by time finds it at once. Where events were restored to an
+/// earlier state and continued, snapshots may be of two histories. Then some are marked as
+/// disordered (see `put`), and the newest ones are passed over one by one.
+pub(super) fn newest_at_time_sql(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    let key = "tenant = $1::text AND kind = $2::text AND id = $3::text";
+    let own = format!("{key} AND schema_version = $4::int8 AND fingerprint = $5::int8");
+    let next = |condition: &str| {
+        format!(
+            "SELECT schema_version, fingerprint FROM {snapshots} WHERE {key}{condition} \
+             ORDER BY schema_version, fingerprint LIMIT 1"
+        )
+    };
+    let first = next("");
+    let following = next(" AND (schema_version, fingerprint) > (g.schema_version, g.fingerprint)");
+    format!(
+        "l AS MATERIALIZED (\
+           SELECT CASE WHEN EXISTS (SELECT FROM {snapshots} WHERE {own} AND disordered) \
+             THEN $6::int8 \
+             ELSE (SELECT least(version, $6::int8) FROM {snapshots} \
+               WHERE {own} AND as_of <= $7::int8 \
+               ORDER BY as_of DESC, version DESC LIMIT 1) END AS version), \
+         {}, \
+         g AS (({first}) UNION ALL SELECT f.* FROM g CROSS JOIN LATERAL ({following}) AS f), \
+         x AS (SELECT FROM g WHERE (\
+           SELECT true FROM {snapshots} t WHERE {key} AND t.schema_version = g.schema_version \
+             AND t.fingerprint = g.fingerprint AND as_of <= $7 AND version <= $6 \
+           ORDER BY as_of LIMIT 1))",
+        newest_sql(names, " AND version <= (SELECT version FROM l) AND as_of <= $7")
+    )
+}
+
+/// Whether any generation has a snapshot within the bounds of [`newest_at_time_sql`].
+pub(super) const OTHERS_AT_TIME: &str = "EXISTS (SELECT FROM x)";
+
+/// The statements of a `get`.
+#[derive(Clone, Copy)]
+pub(super) struct GetStatements<'a> {
+    pub(super) latest: &'a Statement,
+    pub(super) at_time: &'a Statement,
+}
+
 pub(super) struct Get<'a> {
-    pub(super) sql: &'a Arc<str>,
+    pub(super) statements: GetStatements<'a>,
     pub(super) key: &'a KeyText<'a>,
     pub(super) query: Query<'a>,
 }
@@ -41,24 +107,25 @@ impl Operation for Get<'_> {
     const NAME: &'static str = "get a snapshot";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Lookup, Failure> {
-        let query = &self.query;
-        let row = sqlx::query(AssertSqlSafe(Arc::clone(self.sql)))
-            .bind(&*self.key.tenant)
-            .bind(&*self.key.kind)
-            .bind(&*self.key.id)
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Lookup, Failure> {
+        let Self { statements, key, query } = self;
+        let statement = if query.as_of.is_some() { statements.at_time } else { statements.latest };
+        let mut bound = statement
+            .query(session)
+            .bind(&*key.tenant)
+            .bind(&*key.kind)
+            .bind(&*key.id)
             .bind(i64::from(query.generation.schema_version))
             .bind(version::fingerprint_column(query.generation.fingerprint))
-            .bind(version::at_most(query.at_most))
-            .bind(query.as_of.map_or(i64::MAX, crate::timestamp::Timestamp::as_micros))
-            .fetch_optional(connection)
-            .await?;
-        Ok(match row {
+            .bind(version::at_most(query.at_most));
+        if let Some(time) = query.as_of {
+            bound = bound.bind(time.as_micros());
+        }
+        let row = statement.one(bound, session).await?;
+        Ok(match row.try_get::<Option<i64>, _>(1)?.map(version::from_column) {
             None => Lookup::Absent,
-            Some(row) => match version::from_column(row.try_get(0)?) {
-                0 => Lookup::OtherGeneration,
-                version => Lookup::Found(Found::new(version, record(&row, 1)?)),
-            },
+            Some(0) => Lookup::OtherGeneration,
+            Some(version) => Lookup::Found(Found::new(version, record(&row, 2)?)),
         })
     }
 }

@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgTransaction};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgTransaction, Row};
 
-use super::connection::{Failure, Operation};
-use super::error::Effect;
-use super::names::Names;
+use super::connection::{Failure, Operation, Session};
+use super::error::{Effect, code};
+use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::store::Inner;
 use crate::error::{Error, ErrorKind, Retry};
@@ -25,6 +25,7 @@ struct Migration {
 const MIGRATIONS: &[Migration] = &[
     Migration { up: snapshots_up, down: snapshots_down },
     Migration { up: ledger_up, down: ledger_down },
+    Migration { up: times_up, down: times_down },
 ];
 
 /// Makes, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
@@ -39,7 +40,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration that this release knows.
-    pub const LATEST: u32 = 2;
+    pub const LATEST: u32 = 3;
 
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         Self { inner }
@@ -154,8 +155,8 @@ impl Operation for Migrate<'_> {
     const NAME: &'static str = NAME;
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<u32, Failure> {
-        let mut transaction = connection.begin().await?;
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, Failure> {
+        let mut transaction = session.connection.begin().await?;
         let names = self.names;
         lock(&mut transaction, names, self.lock_timeout).await?;
         let before = current(&mut transaction, names).await?;
@@ -196,14 +197,12 @@ pub(super) async fn lock(
 ) -> Result<(), Failure> {
     let millis = timeout.as_millis().clamp(1, 2_000_000_000);
     run(transaction, &format!("SET LOCAL lock_timeout = {millis}")).await?;
-    sqlx::query("SELECT pg_advisory_xact_lock($1)")
-        .bind(names.lock)
-        .execute(&mut **transaction)
-        .await?;
-    Ok(())
+    run(transaction, &format!("SELECT pg_advisory_xact_lock({})", names.lock)).await
 }
 
-/// Runs a list of statements that return nothing.
+/// Runs a list of statements, whatever they return.
+///
+/// Here and in all of a migration no statement is prepared, so that it works behind any pooler.
 pub(super) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
     Ok(())
@@ -216,26 +215,22 @@ impl Operation for Current<'_> {
     const NAME: &'static str = "check the database";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<u32, Failure> {
-        current(connection, self.0).await
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, Failure> {
+        current(session.connection, self.0).await
     }
 }
 
 async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Failure> {
-    let exists: bool = sqlx::query_scalar("SELECT to_regclass($1) IS NOT NULL")
-        .bind(&names.migrations)
-        .fetch_one(&mut *connection)
-        .await?;
+    let sql = format!("SELECT to_regclass({}) IS NOT NULL", literal(&names.migrations));
+    let exists: bool = connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await?.try_get(0)?;
     if !exists {
         return Ok(0);
     }
     let sql = format!("SELECT coalesce(max(number), 0) FROM {}", names.migrations);
-    let number: i32 = match sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await {
+    let number: i32 = match connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await {
         // It was there just now: another has taken the last migration back since.
-        Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("42P01") => {
-            return Ok(0);
-        }
-        number => number?,
+        Err(error) if code(&error).as_deref() == Some("42P01") => return Ok(0),
+        row => row?.try_get(0)?,
     };
     u32::try_from(number).map_err(|_| {
         Error::new(ErrorKind::CorruptStore, NAME, "the number of its migration is negative")
@@ -342,6 +337,29 @@ fn ledger_up(names: &Names) -> String {
 fn ledger_down(names: &Names) -> String {
     let Names { schedules, daily, audit, append_only, .. } = names;
     format!("DROP TABLE {schedules}, {daily}, {audit}; DROP FUNCTION {append_only}();")
+}
+
+/// What a load at a past time needs. Within a generation of one history times rise with versions;
+/// snapshots of two histories, between which they fall, are marked.
+fn times_up(names: &Names) -> String {
+    let Names { snapshots, by_time, .. } = names;
+    let generation = "tenant, kind, id, schema_version, fingerprint";
+    format!(
+        "ALTER TABLE {snapshots} ADD COLUMN disordered boolean NOT NULL DEFAULT false;
+         UPDATE {snapshots} t SET disordered = true FROM (
+           SELECT ctid AS row, lag(as_of) OVER (
+             PARTITION BY {generation} ORDER BY version) > as_of AS falls FROM {snapshots}) r
+           WHERE t.ctid = r.row AND r.falls;
+         CREATE INDEX {by_time} ON {snapshots} ({generation}, as_of, version);
+         CREATE INDEX ON {snapshots} ({generation}) WHERE disordered;
+         COMMENT ON COLUMN {snapshots}.disordered IS
+           'as_of and version may not rise together in this generation of this aggregate';"
+    )
+}
+
+fn times_down(names: &Names) -> String {
+    let Names { schema, snapshots, by_time, .. } = names;
+    format!("DROP INDEX {schema}.{by_time}; ALTER TABLE {snapshots} DROP COLUMN disordered;")
 }
 
 #[cfg(test)]

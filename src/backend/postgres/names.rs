@@ -16,6 +16,8 @@ pub(super) struct Names {
     pub(super) audit: String,
     /// A function, without its parentheses.
     pub(super) append_only: String,
+    /// The index by time, without its schema.
+    pub(super) by_time: String,
     /// Tells apart the locks of two installations in one database.
     pub(super) lock: i64,
 }
@@ -38,6 +40,7 @@ impl Names {
             daily: name("_daily")?,
             audit: name("_audit")?,
             append_only: name("_append_only")?,
+            by_time: quote("index", &format!("{table}_by_time"), 0)?,
             schema: quoted_schema,
             snapshots,
         })
@@ -58,6 +61,11 @@ pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Erro
         return Err(invalid(format!("the {what} name contains a NUL character")));
     }
     Ok(format!("\"{}\"", name.replace('"', "\"\"")))
+}
+
+/// `text` as a literal, whatever the server's setting for backslashes.
+pub(super) fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A number for the advisory lock that is the same on every node and release.

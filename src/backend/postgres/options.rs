@@ -25,6 +25,16 @@ pub struct PostgresOptions {
     /// [`PostgresOptions::MAX_RECORD_BYTES`]. PostgreSQL keeps several copies of a value in memory
     /// while it stores it.
     pub max_record_bytes: u64,
+    /// Whether a connection pooler that gives each transaction another connection of the server is
+    /// between the pool and PostgreSQL: PgBouncer with `pool_mode = transaction`, for example.
+    /// `false` by default. Each call then is a transaction of its own, with statements that leave
+    /// nothing behind: two more round trips, and each statement is planned anew.
+    ///
+    /// Not needed for `pool_mode = session`, nor for PgBouncer from 1.21 on where
+    /// `max_prepared_statements` is above 0. Without it, a call whose statement was mixed up with
+    /// another fails, with a retryable error that names this option: no answer of another
+    /// statement is accepted, and nothing is written by it.
+    pub transaction_pooler: bool,
 }
 
 impl PostgresOptions {
@@ -39,6 +49,7 @@ impl PostgresOptions {
             table: "snapfold_snapshots".into(),
             timeout: Duration::from_secs(30),
             max_record_bytes: 64 << 20,
+            transaction_pooler: false,
         }
     }
 
@@ -63,6 +74,12 @@ impl PostgresOptions {
     /// The same with another [`max_record_bytes`](Self::max_record_bytes).
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
+        self
+    }
+
+    /// The same with another [`transaction_pooler`](Self::transaction_pooler).
+    pub fn transaction_pooler(mut self, yes: bool) -> Self {
+        self.transaction_pooler = yes;
         self
     }
 }

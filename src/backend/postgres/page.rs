@@ -1,14 +1,12 @@
 //! `list`: pages that continue after the last item, never by counting.
 
-use std::sync::Arc;
+use sqlx::Row;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
-
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::KeyText;
 use super::names::Names;
+use super::statement::{Statement, select};
 use super::version;
 use crate::envelope::{Header, SnapshotMeta};
 use crate::generation::Generation;
@@ -18,18 +16,20 @@ use crate::store::{ListRequest, Page};
 /// The most items of one page, whatever was asked for: what a page holds in memory is bounded.
 pub(super) const MAX_ITEMS: usize = 10_000;
 
-pub(super) fn list_sql(names: &Names) -> String {
+pub(super) fn list(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    format!(
+    let order = "ORDER BY version DESC, schema_version DESC, fingerprint DESC";
+    let rows = format!(
         "SELECT schema_version, fingerprint, version, header FROM {snapshots} \
          WHERE tenant = $1 AND kind = $2 AND id = $3 AND version BETWEEN $4 AND $5 \
            AND (version, schema_version, fingerprint) < ($6, $7, $8) \
-         ORDER BY version DESC, schema_version DESC, fingerprint DESC LIMIT $9"
-    )
+         {order} LIMIT $9"
+    );
+    Statement::new(|guard| select(guard, &rows, order))
 }
 
 pub(super) struct List<'a> {
-    pub(super) sql: &'a Arc<str>,
+    pub(super) statement: &'a Statement,
     pub(super) key: &'a KeyText<'a>,
     pub(super) request: ListRequest<'a>,
 }
@@ -39,7 +39,7 @@ impl Operation for List<'_> {
     const NAME: &'static str = "list snapshots";
     const EFFECT: Effect = Effect::Read;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
         let Ok(at_least) = i64::try_from(self.request.at_least) else {
             return Ok(Page::new(Vec::new(), None));
         };
@@ -55,7 +55,9 @@ impl Operation for List<'_> {
                     let fingerprint = version::fingerprint_column(fingerprint);
                     (version::at_most(after.version), schema_version.into(), fingerprint)
                 });
-            let rows = sqlx::query(AssertSqlSafe(Arc::clone(self.sql)))
+            let query = self
+                .statement
+                .query(session)
                 .bind(&*self.key.tenant)
                 .bind(&*self.key.kind)
                 .bind(&*self.key.id)
@@ -64,21 +66,20 @@ impl Operation for List<'_> {
                 .bind(version)
                 .bind(schema_version)
                 .bind(fingerprint)
-                .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX))
-                .fetch_all(&mut *connection)
-                .await?;
+                .bind(i64::try_from(limit + 1).unwrap_or(i64::MAX));
+            let rows = self.statement.all(query, session).await?;
             let more = rows.len() > limit;
             let mut items = Vec::with_capacity(rows.len().min(limit));
             let mut last = None;
             for row in rows.iter().take(limit) {
-                let schema_version = u32::try_from(row.try_get::<i64, _>(0)?)
+                let schema_version = u32::try_from(row.try_get::<i64, _>(1)?)
                     .map_err(|_| damaged(Self::NAME, "an impossible schema version"))?;
-                let fingerprint = version::fingerprint(row.try_get(1)?);
+                let fingerprint = version::fingerprint(row.try_get(2)?);
                 last = Some(SnapshotId {
                     generation: Generation { schema_version, fingerprint },
-                    version: version::from_column(row.try_get(2)?),
+                    version: version::from_column(row.try_get(3)?),
                 });
-                if let Ok(header) = Header::parse(row.try_get::<&[u8], _>(3)?) {
+                if let Ok(header) = Header::parse(row.try_get::<&[u8], _>(4)?) {
                     items.push(SnapshotMeta::from_header(&header)?);
                 }
             }

@@ -1,34 +1,34 @@
 //! Keeps the newest snapshots of each generation and deletes the rest, inside the server.
 
-use std::sync::Arc;
+use sqlx::Row;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Row};
-
-use super::connection::{Failure, Operation};
-use super::delete::count;
+use super::connection::{Failure, Operation, Session};
+use super::delete::{count, deleted};
 use super::error::Effect;
 use super::key_text::KeyText;
 use super::keys::key;
 use super::names::Names;
+use super::statement::Statement;
 use crate::key::AggregateKey;
 use crate::store::Deleted;
 
 /// One aggregate: everything but the newest `$4` of each generation and what is pinned.
-pub(super) fn one_sql(names: &Names) -> String {
+pub(super) fn one(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    format!(
-        "WITH r AS (\
+    Statement::new(|guard| {
+        format!(
+            "WITH r AS (\
            SELECT schema_version, fingerprint, version, row_number() OVER (\
              PARTITION BY schema_version, fingerprint ORDER BY version DESC) AS place \
            FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3), \
          d AS (DELETE FROM {snapshots} t USING r \
            WHERE t.tenant = $1 AND t.kind = $2 AND t.id = $3 \
              AND t.schema_version = r.schema_version AND t.fingerprint = r.fingerprint \
-             AND t.version = r.version AND r.place > $4 AND NOT t.pinned \
+             AND t.version = r.version AND r.place > $4 AND NOT t.pinned AND $5 = {guard} \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
-         SELECT count(*), coalesce(sum(bytes), 0)::int8 FROM d"
-    )
+         SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8 FROM d"
+        )
+    })
 }
 
 /// The next aggregates after a key, or the first ones, likewise. Returns the last of them, or
@@ -37,12 +37,13 @@ pub(super) fn one_sql(names: &Names) -> String {
 /// How many is part of the text, for the planner to know that it is a small part of the table.
 ///
 /// Rows are deleted by `ctid`, which a row that is replaced meanwhile no longer has: it stays.
-fn chunk_sql(names: &Names, continued: bool, aggregates: u32) -> String {
+fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     let Names { snapshots, .. } = names;
     let after =
         if continued { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
-    format!(
-        "WITH k AS MATERIALIZED (\
+    Statement::new(|guard| {
+        format!(
+            "WITH k AS MATERIALIZED (\
            SELECT DISTINCT tenant, kind, id FROM {snapshots} \
            WHERE {after} ORDER BY tenant, kind, id LIMIT {aggregates}), \
          l AS (SELECT tenant, kind, id FROM k ORDER BY tenant DESC, kind DESC, id DESC LIMIT 1), \
@@ -52,33 +53,36 @@ fn chunk_sql(names: &Names, continued: bool, aggregates: u32) -> String {
                  PARTITION BY t.schema_version, t.fingerprint ORDER BY t.version DESC) AS place \
                FROM {snapshots} t \
                WHERE t.tenant = k.tenant AND t.kind = k.kind AND t.id = k.id) r \
-             WHERE r.place > $4 AND NOT r.pinned)) \
+             WHERE r.place > $4 AND NOT r.pinned AND $5 = {guard})) \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
-         SELECT count(*), coalesce(sum(bytes), 0)::int8, (SELECT count(*) FROM k), \
+         SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8, (SELECT count(*) FROM k), \
            (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l) FROM d"
-    )
+        )
+    })
 }
 
 /// All aggregates, likewise. The table is read in its own order and sorted, and the rows are deleted
 /// in that order too. Reading in the order of the primary key would save the sort, but fetch each
 /// row from another page, as snapshots are stored in the order of time. The server does not see
 /// that; it uses the key unless the columns are named in another order, so they are.
-fn all_sql(names: &Names) -> String {
+fn all(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    format!(
-        "WITH d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
+    Statement::new(|guard| {
+        format!(
+            "WITH d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
              SELECT r.row FROM (\
                SELECT ctid AS row, pinned, lead(version, $1) OVER (\
                  PARTITION BY id, kind, tenant, schema_version, fingerprint \
                  ORDER BY version) AS newer FROM {snapshots}) r \
-             WHERE r.newer IS NOT NULL AND NOT r.pinned)) \
+             WHERE r.newer IS NOT NULL AND NOT r.pinned AND $2 = {guard})) \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
-         SELECT count(*), coalesce(sum(bytes), 0)::int8 FROM d"
-    )
+         SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8 FROM d"
+        )
+    })
 }
 
 pub(super) struct PruneOne<'a> {
-    pub(super) sql: &'a Arc<str>,
+    pub(super) statement: &'a Statement,
     pub(super) key: &'a KeyText<'a>,
     pub(super) keep: u32,
 }
@@ -88,15 +92,16 @@ impl Operation for PruneOne<'_> {
     const NAME: &'static str = "prune snapshots";
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Deleted, Failure> {
-        let row = sqlx::query(AssertSqlSafe(Arc::clone(self.sql)))
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
+        let query = self
+            .statement
+            .query(session)
             .bind(&*self.key.tenant)
             .bind(&*self.key.kind)
             .bind(&*self.key.id)
             .bind(i64::from(self.keep))
-            .fetch_one(connection)
-            .await?;
-        Ok(Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?)))
+            .bind(self.statement.guard());
+        deleted(&self.statement.one(query, session).await?)
     }
 }
 
@@ -125,22 +130,23 @@ impl Operation for PruneChunk<'_> {
     const NAME: &'static str = "prune snapshots";
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<PruneProgress, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<PruneProgress, Failure> {
         let (tenant, kind, id) =
             self.after.map_or(("", "", ""), |key| (key.tenant(), key.kind(), key.id()));
         let after = KeyText::new(tenant, kind, id);
-        let sql = chunk_sql(self.names, self.after.is_some(), self.aggregates);
-        let row = sqlx::query(AssertSqlSafe(sql))
+        let statement = chunk(self.names, self.after.is_some(), self.aggregates);
+        let query = statement
+            .query(session)
             .bind(&*after.tenant)
             .bind(&*after.kind)
             .bind(&*after.id)
             .bind(i64::from(self.keep))
-            .fetch_one(connection)
-            .await?;
-        let deleted = Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?));
-        let aggregates = count(row.try_get(2)?);
+            .bind(statement.guard());
+        let row = statement.one(query, session).await?;
+        let deleted = deleted(&row)?;
+        let aggregates = count(row.try_get(3)?);
         let next = if aggregates >= u64::from(self.aggregates) {
-            Some(key(Self::NAME, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?)?)
+            Some(key(Self::NAME, row.try_get(4)?, row.try_get(5)?, row.try_get(6)?)?)
         } else {
             None
         };
@@ -158,11 +164,12 @@ impl Operation for PruneAll<'_> {
     const NAME: &'static str = "prune snapshots";
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Deleted, Failure> {
-        let row = sqlx::query(AssertSqlSafe(all_sql(self.names)))
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
+        let statement = all(self.names);
+        let query = statement
+            .query(session)
             .bind(i32::try_from(self.keep).unwrap_or(i32::MAX))
-            .fetch_one(connection)
-            .await?;
-        Ok(Deleted::new(count(row.try_get(0)?), count(row.try_get(1)?)))
+            .bind(statement.guard());
+        deleted(&statement.one(query, session).await?)
     }
 }

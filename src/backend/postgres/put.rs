@@ -1,15 +1,15 @@
 //! `put`: one statement for any number of records.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Row};
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, Row};
 
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::{KeyText, MAX_BYTES};
-use super::names::Names;
+use super::lookup::record;
+use super::statement::{Bound, Statement};
 use super::version;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
@@ -21,60 +21,11 @@ const MAX_STATEMENT_BYTES: usize = 32 << 20;
 
 const NAME: &str = "put a snapshot";
 
-const INPUT: &str = "i AS MATERIALIZED (\
-     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], $6::int8[], \
-       $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::bool[], $12::bytea[], $13::bytea[]) \
-     WITH ORDINALITY AS u (tenant, kind, id, schema_version, fingerprint, version, as_of, \
-       created_at, codec, raw_bytes, pinned, header, payload, place))";
-
-const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
-     created_at, codec, raw_bytes, pinned, header, payload";
-
-const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
-
-/// Inserts; returns a row for each record that was not stored, because its identity was taken:
-/// whether the stored payload is the same, or null if it was stored while this statement ran.
-pub(super) fn keep_sql(names: &Names) -> String {
-    let Names { snapshots, .. } = names;
-    format!(
-        "WITH {INPUT}, \
-         n AS (INSERT INTO {snapshots} ({COLUMNS}) SELECT {COLUMNS} FROM i \
-           ON CONFLICT DO NOTHING RETURNING {PRIMARY_KEY}), \
-         o AS MATERIALIZED (SELECT i.* FROM i WHERE ({PRIMARY_KEY}) NOT IN \
-           (SELECT {PRIMARY_KEY} FROM n)) \
-         SELECT o.place, o.payload = t.payload FROM o \
-         LEFT JOIN {snapshots} t USING ({PRIMARY_KEY})"
-    )
-}
-
-/// Inserts or replaces; returns a row for each record that replaced another.
-pub(super) fn replace_sql(names: &Names) -> String {
-    let Names { snapshots, .. } = names;
-    format!(
-        "WITH {INPUT}, \
-         n AS (INSERT INTO {snapshots} ({COLUMNS}) SELECT {COLUMNS} FROM i \
-           ON CONFLICT ({PRIMARY_KEY}) DO UPDATE SET as_of = EXCLUDED.as_of, \
-             created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
-             raw_bytes = EXCLUDED.raw_bytes, pinned = EXCLUDED.pinned, \
-             header = EXCLUDED.header, payload = EXCLUDED.payload) \
-         SELECT i.place, true FROM i JOIN {snapshots} t USING ({PRIMARY_KEY})"
-    )
-}
-
-/// Compares one record with what is stored under its identity.
-pub(super) fn compare_sql(names: &Names) -> String {
-    let Names { snapshots, .. } = names;
-    format!(
-        "SELECT payload = $7 FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3 \
-           AND schema_version = $4 AND fingerprint = $5 AND version = $6"
-    )
-}
-
 /// The statements that a put may need.
 pub(super) struct PutStatements<'a> {
-    pub(super) keep: &'a Arc<str>,
-    pub(super) replace: &'a Arc<str>,
-    pub(super) compare: &'a Arc<str>,
+    pub(super) keep: &'a Statement,
+    pub(super) replace: &'a Statement,
+    pub(super) compare: &'a Statement,
 }
 
 /// A record and what its header says about it.
@@ -84,6 +35,8 @@ struct Item {
     meta: SnapshotMeta,
     /// Its place among the records that were given.
     place: usize,
+    /// Whether the times of its generation in this call do not rise with the versions.
+    disordered: bool,
 }
 
 impl Item {
@@ -93,6 +46,10 @@ impl Item {
 
     fn header(&self) -> &[u8] {
         self.record.as_bytes().get(..self.header_bytes).unwrap_or_default()
+    }
+
+    fn is_same_generation(&self, other: &Self) -> bool {
+        self.meta.key == other.meta.key && self.meta.generation == other.meta.generation
     }
 
     fn is_same_snapshot(&self, other: &Self) -> bool {
@@ -129,6 +86,13 @@ impl<'a> Put<'a> {
                 b.place,
             ))
         });
+        for generation in items.chunk_by_mut(Item::is_same_generation) {
+            if !generation.is_sorted_by_key(|item| item.meta.as_of) {
+                for item in generation {
+                    item.disordered = true;
+                }
+            }
+        }
         Ok(Self { statements, items, options })
     }
 
@@ -142,7 +106,7 @@ impl Operation for Put<'_> {
     const NAME: &'static str = NAME;
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<Vec<PutOutcome>, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PutOutcome>, Failure> {
         let mut outcomes = vec![PutOutcome::Stored; self.items.len()];
         let mut groups = Vec::new();
         for item in &self.items {
@@ -155,11 +119,12 @@ impl Operation for Put<'_> {
         }
         let chunks = chunks(&groups, self.options);
         if let [chunk] = &*chunks {
-            self.put_chunk(connection, chunk, &mut outcomes).await?;
+            self.put_chunk(session, chunk, &mut outcomes).await?;
         } else if !chunks.is_empty() {
-            let mut transaction = connection.begin().await?;
+            let mut transaction = session.connection.begin().await?;
+            let within = &mut Session { connection: &mut transaction, prepared: session.prepared };
             for chunk in &chunks {
-                self.put_chunk(&mut transaction, chunk, &mut outcomes).await?;
+                self.put_chunk(within, chunk, &mut outcomes).await?;
             }
             transaction.commit().await?;
         }
@@ -170,9 +135,17 @@ impl Operation for Put<'_> {
 /// An identity under which something was stored before.
 #[derive(Clone, Copy)]
 struct Taken {
-    /// Whether its payload is the one that was sent; `None` if it was stored while the statement
-    /// ran.
+    /// Whether its state is the one that was sent; `None` if it was stored while the statement ran.
     identical: Option<bool>,
+}
+
+/// Whether what is stored has the state of `item`: whether its payload is the same is in the column
+/// `at`, and the record in the next two if it is not.
+fn is_identical(row: &PgRow, at: usize, item: &Item) -> Result<Option<bool>, Failure> {
+    Ok(match row.try_get(at)? {
+        Some(false) => Some(record(row, at + 1)?.has_state_of(&item.record)),
+        same => same,
+    })
 }
 
 /// The records of one identity; never empty.
@@ -209,24 +182,26 @@ fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: PutOptions) -> Vec<&'g [Grou
 impl Put<'_> {
     async fn put_chunk(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session<'_>,
         groups: &[Group<'_>],
         outcomes: &mut [PutOutcome],
     ) -> Result<(), Failure> {
         let replace = self.options.replace;
-        let sql = if replace { self.statements.replace } else { self.statements.keep };
+        let statement = if replace { self.statements.replace } else { self.statements.keep };
         let sent: Vec<&Item> = groups.iter().filter_map(|group| group.sent(self.options)).collect();
         let mut taken = HashMap::new();
-        for row in bind(sql, &sent).fetch_all(&mut *connection).await? {
-            let place = usize::try_from(row.try_get::<i64, _>(0)?)
+        let query = bind(statement.query(session), &sent).bind(statement.guard());
+        for row in statement.all(query, session).await? {
+            let place = usize::try_from(row.try_get::<i64, _>(1)?)
                 .ok()
                 .and_then(|place| place.checked_sub(1))
                 .ok_or_else(|| damaged(NAME, "an impossible place"))?;
-            taken.insert(place, Taken { identical: row.try_get(1)? });
+            let item = sent.get(place).ok_or_else(|| damaged(NAME, "an impossible place"))?;
+            taken.insert(place, Taken { identical: is_identical(&row, 2, item)? });
         }
         for (place, group) in groups.iter().enumerate() {
             let taken = taken.get(&place).copied();
-            self.decide(connection, group, taken, outcomes).await?;
+            self.decide(session, group, taken, outcomes).await?;
         }
         Ok(())
     }
@@ -235,7 +210,7 @@ impl Put<'_> {
     /// `taken`, the others as put after it.
     async fn decide(
         &self,
-        connection: &mut PgConnection,
+        session: &mut Session<'_>,
         group: &Group<'_>,
         taken: Option<Taken>,
         outcomes: &mut [PutOutcome],
@@ -249,11 +224,11 @@ impl Put<'_> {
                     PutOutcome::Existing { identical }
                 }
                 (Some(first), None) => {
-                    PutOutcome::Existing { identical: first.payload() == item.payload() }
+                    PutOutcome::Existing { identical: first.record.has_state_of(&item.record) }
                 }
                 // Taken while the statement ran, or a duplicate of one that was taken.
                 (None | Some(_), Some(_)) => {
-                    let identical = self.is_identical(connection, item).await?;
+                    let identical = self.is_identical(session, item).await?;
                     PutOutcome::Existing { identical }
                 }
             };
@@ -265,31 +240,25 @@ impl Put<'_> {
         Ok(())
     }
 
-    async fn is_identical(
-        &self,
-        connection: &mut PgConnection,
-        item: &Item,
-    ) -> Result<bool, Failure> {
+    async fn is_identical(&self, session: &mut Session<'_>, item: &Item) -> Result<bool, Failure> {
         let meta = &item.meta;
         let key = KeyText::new(meta.key.tenant(), meta.key.kind(), meta.key.id());
-        let row = sqlx::query(AssertSqlSafe(Arc::clone(self.statements.compare)))
+        let statement = self.statements.compare;
+        let query = statement
+            .query(session)
             .bind(&*key.tenant)
             .bind(&*key.kind)
             .bind(&*key.id)
             .bind(i64::from(meta.generation.schema_version))
             .bind(version::fingerprint_column(meta.generation.fingerprint))
             .bind(version::at_most(meta.version))
-            .bind(item.payload())
-            .fetch_optional(connection)
-            .await?;
-        Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+            .bind(item.payload());
+        let row = statement.one(query, session).await?;
+        Ok(is_identical(&row, 1, item)?.unwrap_or(false))
     }
 }
 
-fn bind<'q>(
-    sql: &Arc<str>,
-    items: &[&'q Item],
-) -> sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments> {
+fn bind<'q>(query: Bound<'q>, items: &[&'q Item]) -> Bound<'q> {
     fn column<'q, T>(items: &[&'q Item], of: impl Fn(&'q Item) -> T) -> Vec<T> {
         items.iter().map(|item| of(item)).collect()
     }
@@ -297,7 +266,7 @@ fn bind<'q>(
         let key = &item.meta.key;
         KeyText::new(key.tenant(), key.kind(), key.id())
     });
-    sqlx::query(AssertSqlSafe(Arc::clone(sql)))
+    query
         .bind(keys.iter().map(|key| key.tenant.to_string()).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.kind.to_string()).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.id.to_string()).collect::<Vec<_>>())
@@ -311,6 +280,7 @@ fn bind<'q>(
         .bind(column(items, |i| i.meta.is_pinned()))
         .bind(column(items, Item::header))
         .bind(column(items, Item::payload))
+        .bind(column(items, |i| i.disordered))
 }
 
 fn item(place: usize, record: Record, max_bytes: u64) -> Result<Item, Error> {
@@ -335,5 +305,5 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<Item, Error> {
     }
     let header_bytes = header.header_bytes();
     let meta = SnapshotMeta::from_header(&header)?;
-    Ok(Item { record, header_bytes, meta, place })
+    Ok(Item { record, header_bytes, meta, place, disordered: false })
 }

@@ -1,9 +1,8 @@
 //! Row-level security: a connection sees the rows of one tenant.
 
 use sqlx::Connection;
-use sqlx::postgres::PgConnection;
 
-use super::connection::{Failure, Operation};
+use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
 use super::migrations::{lock, run};
 use super::names::Names;
@@ -15,7 +14,9 @@ pub enum TenantBinding {
     /// The tenant is the name of the role: `current_user`. Code on the connection cannot change it
     /// to a role that it was not granted.
     Role,
-    /// The tenant is the setting `snapfold.tenant`, which belongs in the options of the pool, or in
+    /// The tenant is the setting `snapfold.tenant`, which
+    /// [`PostgresStore::for_tenant`](super::PostgresStore::for_tenant) makes for each call. Where no
+    /// connection pooler is in between, it may also be in the options of a pool per tenant; or in
     /// `ALTER ROLE .. SET`. Code that may run SQL of its own can change it.
     Setting,
 }
@@ -32,8 +33,8 @@ impl Operation for Secure<'_> {
     const NAME: &'static str = "change row-level security";
     const EFFECT: Effect = Effect::Write;
 
-    async fn run(&mut self, connection: &mut PgConnection) -> Result<(), Failure> {
-        let mut transaction = connection.begin().await?;
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), Failure> {
+        let mut transaction = session.connection.begin().await?;
         lock(&mut transaction, self.names, self.lock_timeout).await?;
         let Names { snapshots, schedules, daily, audit, .. } = self.names;
         for table in [snapshots, schedules, daily, audit] {

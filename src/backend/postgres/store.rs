@@ -2,23 +2,26 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::PgPool;
-use sqlx::postgres::{PgConnection, PgPoolOptions};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
 use super::connection::Connections;
 use super::delete::{self, Delete};
 use super::error::{Effect, classify};
 use super::key_text::{self, KeyText};
 use super::keys::Keys;
-use super::lookup::{self, Get};
+use super::lookup::{self, Get, GetStatements};
 use super::migrations::PostgresMigrations;
 use super::names::Names;
 use super::options::PostgresOptions;
 use super::page::{self, List};
 use super::prune::{self, PruneAll, PruneChunk, PruneOne, PruneProgress};
-use super::put::{self, Put, PutStatements};
+use super::put::{Put, PutStatements};
+use super::put_sql;
+use super::statement::Statement;
 use super::version;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
@@ -28,6 +31,10 @@ use crate::store::{
     Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
     Query, Selection, SnapshotStore,
 };
+
+/// The longest that a pool of its own waits for a connection: sqlx adds it to the time of day, and
+/// would panic where the sum is out of range.
+const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Snapshots in a PostgreSQL table, for applications that run on more than one machine.
 ///
@@ -49,18 +56,20 @@ pub struct PostgresStore {
     inner: Arc<Inner>,
 }
 
+#[derive(Clone)]
 pub(super) struct Inner {
     pub(super) connections: Connections,
     pub(super) names: Names,
     max_record_bytes: u64,
-    get: Arc<str>,
-    list: Arc<str>,
-    put_keep: Arc<str>,
-    put_replace: Arc<str>,
-    put_compare: Arc<str>,
-    delete_below: Arc<str>,
-    delete_ids: Arc<str>,
-    prune_one: Arc<str>,
+    get_latest: Statement,
+    get_at_time: Statement,
+    list: Statement,
+    put_keep: Statement,
+    put_replace: Statement,
+    put_compare: Statement,
+    delete_below: Statement,
+    delete_ids: Statement,
+    prune_one: Statement,
 }
 
 impl PostgresStore {
@@ -84,15 +93,16 @@ impl PostgresStore {
         let names = Names::new(&options.schema, &options.table)?;
         Ok(Self {
             inner: Arc::new(Inner {
-                get: lookup::sql(&names).into(),
-                list: page::list_sql(&names).into(),
-                put_keep: put::keep_sql(&names).into(),
-                put_replace: put::replace_sql(&names).into(),
-                put_compare: put::compare_sql(&names).into(),
-                delete_below: delete::below_sql(&names).into(),
-                delete_ids: delete::ids_sql(&names).into(),
-                prune_one: prune::one_sql(&names).into(),
-                connections: Connections { pool, timeout: options.timeout },
+                get_latest: lookup::latest(&names),
+                get_at_time: lookup::at_time(&names),
+                list: page::list(&names),
+                put_keep: put_sql::keep(&names),
+                put_replace: put_sql::replace(&names),
+                put_compare: put_sql::compare(&names),
+                delete_below: delete::below(&names),
+                delete_ids: delete::ids(&names),
+                prune_one: prune::one(&names),
+                connections: Connections::new(pool, options.timeout, options.transaction_pooler),
                 names,
                 max_record_bytes: options.max_record_bytes,
             }),
@@ -107,10 +117,15 @@ impl PostgresStore {
     /// show the connection string.
     pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
         let connect = |error| classify("connect to PostgreSQL", Effect::Read, &error);
-        let target = url.parse().map_err(connect)?;
+        let mut target: PgConnectOptions = url.parse().map_err(connect)?;
+        if options.transaction_pooler {
+            // PgBouncer refuses this setting unless it is told to ignore it. It concerns floats as
+            // text, which no statement here returns.
+            target = target.extra_float_digits(None);
+        }
         let pool = PgPoolOptions::new()
             .test_before_acquire(false)
-            .acquire_timeout(options.timeout)
+            .acquire_timeout(options.timeout.min(LONGEST_WAIT))
             .connect_lazy_with(target);
         let store = Self::new(pool, options)?;
         store.check().await?;
@@ -144,6 +159,21 @@ impl PostgresStore {
         &self.inner.connections.pool
     }
 
+    /// The same store, each call of which binds its connection to `tenant` by the setting
+    /// `snapfold.tenant`, for [`TenantBinding::Setting`](super::TenantBinding::Setting). The binding
+    /// is made with the transaction of the call and ends with it, however it ends: the pool may be
+    /// shared by all tenants and may be behind any connection pooler. A call takes two more round
+    /// trips. So does a fused load with this store
+    /// ([`with_snapshots`](super::PostgresEvents::with_snapshots)).
+    ///
+    /// Calls on the caller's own connection ([`put_in`](Self::put_in) and so on) are bound to what
+    /// the caller has bound it to: `SET LOCAL snapfold.tenant = '..'` in the caller's transaction.
+    pub fn for_tenant(&self, tenant: &str) -> Self {
+        let mut inner = Inner::clone(&self.inner);
+        inner.connections.tenant = Some(key_text::encode(tenant).into());
+        Self { inner: Arc::new(inner) }
+    }
+
     /// [`put`](SnapshotStore::put) on the caller's connection or in its transaction: the snapshots
     /// are durable when the caller commits, and gone if it rolls back.
     ///
@@ -168,7 +198,7 @@ impl PostgresStore {
         query: Query<'_>,
     ) -> Result<Lookup, Error> {
         let Some(key) = KeyText::of(query.key) else { return Ok(Lookup::Absent) };
-        let mut get = Get { sql: &self.inner.get, key: &key, query };
+        let mut get = Get { statements: self.get_statements(), key: &key, query };
         self.inner.connections.run_on(connection, &mut get).await
     }
 
@@ -189,7 +219,7 @@ impl PostgresStore {
     /// snapshots are usable, unlike a retention plan.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
-        let mut prune = PruneOne { sql: &self.inner.prune_one, key: &key, keep: keep.max(1) };
+        let mut prune = PruneOne { statement: &self.inner.prune_one, key: &key, keep: keep.max(1) };
         self.inner.connections.run(&mut prune).await
     }
 
@@ -216,6 +246,10 @@ impl PostgresStore {
         self.inner.connections.run(&mut prune).await
     }
 
+    fn get_statements(&self) -> GetStatements<'_> {
+        GetStatements { latest: &self.inner.get_latest, at_time: &self.inner.get_at_time }
+    }
+
     fn put_operation(&self, records: Vec<Record>, options: PutOptions) -> Result<Put<'_>, Error> {
         let inner = &*self.inner;
         let statements = PutStatements {
@@ -231,12 +265,7 @@ impl PostgresStore {
         key: &'a KeyText<'a>,
         selection: Selection<'a>,
     ) -> Delete<'a> {
-        Delete {
-            below_sql: &self.inner.delete_below,
-            ids_sql: &self.inner.delete_ids,
-            key,
-            selection,
-        }
+        Delete { below: &self.inner.delete_below, ids: &self.inner.delete_ids, key, selection }
     }
 }
 
@@ -265,7 +294,7 @@ impl SnapshotStore for PostgresStore {
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
         let Some(key) = KeyText::of(query.key) else { return Ok(Lookup::Absent) };
-        let mut get = Get { sql: &self.inner.get, key: &key, query };
+        let mut get = Get { statements: self.get_statements(), key: &key, query };
         self.inner.connections.run(&mut get).await
     }
 
@@ -274,7 +303,7 @@ impl SnapshotStore for PostgresStore {
         request: ListRequest<'_>,
     ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
         let Some(key) = KeyText::of(request.key) else { return Ok(Page::new(Vec::new(), None)) };
-        let mut list = List { sql: &self.inner.list, key: &key, request };
+        let mut list = List { statement: &self.inner.list, key: &key, request };
         self.inner.connections.run(&mut list).await
     }
 

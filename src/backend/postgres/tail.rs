@@ -69,6 +69,11 @@ impl Events {
         self.slots.len() == self.seen
     }
 
+    /// The version of the first one; 0 if there is none.
+    pub(super) fn first(&self) -> u64 {
+        self.slots.first().map_or(0, |slot| slot.version)
+    }
+
     /// The version of the last one; 0 if there is none.
     pub(super) fn last(&self) -> u64 {
         self.slots.last().map_or(0, |slot| slot.version)

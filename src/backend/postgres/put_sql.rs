@@ -1,0 +1,106 @@
+//! The statements of a `put`.
+
+use super::names::Names;
+use super::statement::{Statement, select};
+
+const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
+     created_at, codec, raw_bytes, pinned, header, payload, disordered";
+
+/// The record in `t` whose payload is another one than that in `o`.
+const STORED: &str = "CASE WHEN o.payload <> t.payload THEN t.header END, \
+     CASE WHEN o.payload <> t.payload THEN t.payload END";
+
+const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
+
+/// `i`: the records, if the last parameter is `guard`.
+fn input(guard: &str) -> String {
+    format!(
+        "i AS MATERIALIZED (\
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], \
+             $6::int8[], $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::bool[], \
+             $12::bytea[], $13::bytea[], $14::bool[]) \
+           WITH ORDINALITY AS u ({COLUMNS}, place) WHERE $15::int8 = {guard})"
+    )
+}
+
+/// The [`COLUMNS`] of `i`, those out of order marked as disordered.
+///
+/// A generation of an aggregate none of whose snapshots is disordered is in order: the higher the
+/// version, the higher the as-of time. So what comes in needs to be compared only with its two
+/// neighbours; and where one is disordered already, all that come in later are. A mark goes when
+/// its snapshot is deleted. Two nodes that put at the same moment do not see each other: the
+/// snapshot that a load at a past time then finds may not be the newest one that it could use.
+fn ordered(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    let own = "t.tenant = i.tenant AND t.kind = i.kind AND t.id = i.id \
+         AND t.schema_version = i.schema_version AND t.fingerprint = i.fingerprint";
+    let columns = COLUMNS.trim_end_matches(", disordered");
+    format!(
+        "SELECT {columns}, disordered \
+           OR EXISTS (SELECT FROM {snapshots} t WHERE {own} AND t.disordered) \
+           OR coalesce((SELECT t.as_of > i.as_of FROM {snapshots} t \
+             WHERE {own} AND t.version < i.version ORDER BY t.version DESC LIMIT 1), false) \
+           OR coalesce((SELECT t.as_of < i.as_of FROM {snapshots} t \
+             WHERE {own} AND t.version > i.version ORDER BY t.version LIMIT 1), false) \
+         FROM i"
+    )
+}
+
+/// Inserts; returns a row for each record that was not stored, because its identity was taken:
+/// whether the stored payload is the same, or null if it was stored while this statement ran; and
+/// the stored record if its payload is another one.
+pub(super) fn keep(names: &Names) -> Statement {
+    let Names { snapshots, .. } = names;
+    let ordered = ordered(names);
+    let taken = format!(
+        "SELECT o.place, o.payload = t.payload, {STORED} FROM o \
+         LEFT JOIN {snapshots} t USING ({PRIMARY_KEY})"
+    );
+    Statement::new(|guard| {
+        format!(
+            "WITH {}, \
+             n AS (INSERT INTO {snapshots} ({COLUMNS}) {ordered} \
+               ON CONFLICT DO NOTHING RETURNING {PRIMARY_KEY}), \
+             o AS MATERIALIZED (SELECT i.* FROM i WHERE ({PRIMARY_KEY}) NOT IN \
+               (SELECT {PRIMARY_KEY} FROM n)) \
+             {}",
+            input(guard),
+            select(guard, &taken, "")
+        )
+    })
+}
+
+/// Inserts or replaces; returns a row for each record that replaced another.
+pub(super) fn replace(names: &Names) -> Statement {
+    let Names { snapshots, .. } = names;
+    let ordered = ordered(names);
+    let taken = format!(
+        "SELECT i.place, NULL::bool, NULL::bytea, NULL::bytea FROM i JOIN {snapshots} t USING ({PRIMARY_KEY})"
+    );
+    Statement::new(|guard| {
+        format!(
+            "WITH {}, \
+             n AS (INSERT INTO {snapshots} ({COLUMNS}) {ordered} \
+               ON CONFLICT ({PRIMARY_KEY}) DO UPDATE SET as_of = EXCLUDED.as_of, \
+                 created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
+                 raw_bytes = EXCLUDED.raw_bytes, pinned = EXCLUDED.pinned, \
+                 header = EXCLUDED.header, payload = EXCLUDED.payload, \
+                 disordered = EXCLUDED.disordered) \
+             {}",
+            input(guard),
+            select(guard, &taken, "")
+        )
+    })
+}
+
+/// Compares one record with what is stored under its identity.
+pub(super) fn compare(names: &Names) -> Statement {
+    let Names { snapshots, .. } = names;
+    let same = format!(
+        "SELECT o.payload = t.payload, {STORED} \
+         FROM {snapshots} t CROSS JOIN (SELECT $7::bytea AS payload) AS o \
+         WHERE tenant = $1 AND kind = $2 AND id = $3 \
+           AND schema_version = $4 AND fingerprint = $5 AND version = $6"
+    );
+    Statement::new(|guard| select(guard, &same, ""))
+}

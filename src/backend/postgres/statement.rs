@@ -1,0 +1,126 @@
+//! A statement that proves that its answer is its own: [`Statement`].
+
+use std::sync::Arc;
+
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::{AssertSqlSafe, Postgres, Row, ValueRef};
+use twox_hash::XxHash3_64;
+
+use super::connection::{Failure, Session};
+
+/// A statement with some of its parameters.
+pub(super) type Bound<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
+
+/// The text of a statement and its guard.
+///
+/// A connection pooler that gives each transaction another connection of the server can bring the
+/// parameters of one statement together with the text of another: clients refer to prepared
+/// statements by names, and two clients use the same names. If the types fit, the server answers
+/// without an error. So every statement has a number, its guard, made from its own text and so from
+/// the names of its tables:
+/// - the first column of the first row holds it, and there always is a row;
+/// - a statement that writes also takes it as its last parameter, and writes nothing if the
+///   parameter is not the number in its text.
+///
+/// So the answer of another statement is never accepted, and no statement writes with the
+/// parameters of another.
+#[derive(Clone, Debug)]
+pub(super) struct Statement {
+    sql: Arc<str>,
+    guard: i64,
+}
+
+impl Statement {
+    /// The statement whose text `text` makes, given the guard as an SQL expression.
+    pub(super) fn new(text: impl Fn(&str) -> String) -> Self {
+        let guard = guard_of(&text(""));
+        Self { sql: text(&literal(guard)).into(), guard }
+    }
+
+    /// The same, where the text may be refused.
+    pub(super) fn try_new<E>(text: impl Fn(&str) -> Result<String, E>) -> Result<Self, E> {
+        let guard = guard_of(&text("")?);
+        Ok(Self { sql: text(&literal(guard))?.into(), guard })
+    }
+
+    pub(super) fn sql(&self) -> &str {
+        &self.sql
+    }
+
+    /// The guard, as the last parameter of a statement that writes. Always below -1.
+    pub(super) fn guard(&self) -> i64 {
+        self.guard
+    }
+
+    /// The query, without its parameters.
+    pub(super) fn query<'q>(&self, session: &Session<'_>) -> Bound<'q> {
+        sqlx::query(AssertSqlSafe(Arc::clone(&self.sql))).persistent(session.prepared)
+    }
+
+    /// Checks that `row` is of this statement. No other column may be read before: a row of
+    /// another statement may have fewer of them.
+    pub(super) fn check(&self, row: &PgRow) -> Result<(), Failure> {
+        match row.try_get::<Option<i64>, _>(0) {
+            Ok(Some(guard)) if guard == self.guard => Ok(()),
+            _ => Err(Failure::Foreign),
+        }
+    }
+
+    /// The one row of the answer.
+    pub(super) async fn one(
+        &self,
+        query: Bound<'_>,
+        session: &mut Session<'_>,
+    ) -> Result<PgRow, Failure> {
+        let row = query.fetch_optional(&mut *session.connection).await?.ok_or(Failure::Foreign)?;
+        self.check(&row)?;
+        Ok(row)
+    }
+
+    /// The rows of the answer to a [`select`]. They have the guard in front of their own columns.
+    pub(super) async fn all(
+        &self,
+        query: Bound<'_>,
+        session: &mut Session<'_>,
+    ) -> Result<Vec<PgRow>, Failure> {
+        let mut rows = query.fetch_all(&mut *session.connection).await?;
+        let first = rows.first().ok_or(Failure::Foreign)?;
+        self.check(first)?;
+        if first.try_get_raw(1)?.is_null() {
+            rows.clear();
+        }
+        Ok(rows)
+    }
+}
+
+/// Puts `guard` in front of each row of `rows`, a query whose first column is never NULL. Without
+/// rows there is one whose other columns are NULL. `order` is an `ORDER BY` over the columns of
+/// `q`, or empty.
+pub(super) fn select(guard: &str, rows: &str, order: &str) -> String {
+    format!("SELECT {guard}, q.* FROM (SELECT) AS g LEFT JOIN ({rows}) AS q ON true {order}")
+}
+
+/// Negative, so that it is no version, count or place, and far from the lowest number, so that it
+/// can be written as a literal.
+fn guard_of(text: &str) -> i64 {
+    -2 - (XxHash3_64::oneshot(text.as_bytes()) >> 2).cast_signed()
+}
+
+fn literal(guard: i64) -> String {
+    format!("({guard})::int8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_statements_have_two_guards_and_one_has_the_same_everywhere() {
+        let of = |table: &str| Statement::new(|guard| format!("SELECT {guard} FROM {table}"));
+        let (a, b) = (of("a"), of("b"));
+        assert_ne!(a.guard(), b.guard());
+        assert_eq!(a.guard(), of("a").guard());
+        assert!(a.guard() < -1 && b.guard() < -1);
+        assert_eq!(a.sql(), format!("SELECT ({})::int8 FROM a", a.guard()));
+    }
+}
