@@ -249,7 +249,7 @@ impl Core {
         let covers = self.covers(scope);
         let mut deleted = Deleted::default();
         self.index.remove(tag, |item| {
-            let covered = covers(item);
+            let covered = covers(item.place.generation, item.version);
             if covered {
                 deleted.snapshots += 1;
                 deleted.bytes += u64::from(item.place.len);
