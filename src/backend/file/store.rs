@@ -255,9 +255,10 @@ impl FileStore {
         super::inspect::verify(&RealDisk, dir.as_ref())
     }
 
-    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, tells of
-    /// each that does not, and leaves the damaged files there under another name. A delete that is
-    /// damaged may bring deleted snapshots back. Blocks.
+    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, reports
+    /// each that does not, and leaves the damaged files there under another name. Reports every
+    /// problem that [`verify`](Self::verify) reports. A delete that is damaged may bring deleted
+    /// snapshots back. A store without damage, closed or killed, is left as it is. Blocks.
     ///
     /// # Errors
     /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
