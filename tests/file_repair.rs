@@ -175,7 +175,7 @@ fn a_segment_cut_at_any_frame_is_reported_by_repair() {
     let dir = scratch();
     let [closed, _] = originals(dir.path());
     for name in segments(&closed) {
-        for len in (48..closed[&name].len()).step_by(8) {
+        for len in ends(&closed[&name]) {
             let mut files = closed.clone();
             files.get_mut(&name).unwrap().truncate(len);
             let what = format!("{name} cut to {len}");
@@ -183,6 +183,20 @@ fn a_segment_cut_at_any_frame_is_reported_by_repair() {
             assert_ne!(repaired.problems, [], "{what}");
         }
     }
+}
+
+/// Where the frames of a sealed segment begin, which is where those before them end.
+fn ends(segment: &[u8]) -> Vec<usize> {
+    let mut ends = vec![48];
+    loop {
+        let at = ends[ends.len() - 1];
+        let Some(head) = segment.get(at..at + 20) else { break };
+        let body = u32::from_le_bytes(head[4..8].try_into().unwrap());
+        ends.push((at + 20 + usize::try_from(body).unwrap()).next_multiple_of(8));
+    }
+    // The last one is the end of the file.
+    assert_eq!(ends.pop(), Some(segment.len()));
+    ends
 }
 
 /// What a kill leaves of the last write is no damage.

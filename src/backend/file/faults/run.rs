@@ -130,25 +130,12 @@ impl Run {
             }
         }
         answers.extend(flights.drain(..).flat_map(land));
-        let mut before = self.model.clone();
-        let mut deleted = Vec::new();
         let mut unknown = None;
         for (doing, answer) in doings.iter().zip(&answers) {
-            // A put after a delete of the same aggregate begins a new part of the group.
-            match doing {
-                Doing::Delete { key, .. } => deleted.push(key),
-                Doing::Put { records, .. }
-                    if records.iter().any(|(key, ..)| deleted.contains(&key)) =>
-                {
-                    before = unknown.as_ref().unwrap_or(&self.model).clone();
-                    deleted.clear();
-                }
-                Doing::Put { .. } => {}
-            }
             match answer {
                 Ok(answer) => {
                     let already = unknown.is_some().then(|| self.model.clone());
-                    doing.apply(&before, &mut self.model, Some(answer));
+                    doing.apply(&mut self.model, Some(answer));
                     // After a failure only what had nothing to write is done.
                     assert!(already.is_none_or(|already| already == self.model));
                 }
@@ -158,7 +145,7 @@ impl Run {
                         self.maybe = vec![self.model.clone()];
                         self.model.clone()
                     });
-                    doing.apply(&before, after, None);
+                    doing.apply(after, None);
                     self.maybe.push(after.clone());
                 }
                 Err(_) => {}
@@ -202,7 +189,7 @@ pub(super) fn check_recovery(
     let answer = core.commit(vec![work], || ()).answers.remove(0);
     let answer = answer.unwrap_or_else(|error| panic!("{}: {error:?}", what()));
     let mut expected = found.clone();
-    put.apply(&found, &mut expected, Some(&answer));
+    put.apply(&mut expected, Some(&answer));
     core.compact(&mut |_| true).unwrap_or_else(|error| panic!("{}: {error:?}", what()));
     drop(core);
     let core = open::open(Arc::new(disk.after_crash(Survival::Nothing)), config.clone())
