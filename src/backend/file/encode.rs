@@ -50,11 +50,12 @@ impl Core {
         }
         let tag = Tag::of_parts(self.secret, header.tenant, header.kind, header.id);
         let id = SnapshotId { generation: header.generation, version: header.version };
+        let as_of = header.as_of;
         let generation = self
             .generations
             .number(id.generation)
             .ok_or_else(|| invalid("the store has too many generations".into()))?;
-        Ok(PutItem { tag, id, generation, record })
+        Ok(PutItem { tag, id, generation, as_of, record })
     }
 
     /// The delete that `selection` asks for; `None` if it can have nothing to delete.

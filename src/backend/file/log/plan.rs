@@ -14,6 +14,7 @@ use crate::envelope::Record;
 use crate::error::Error;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, PutOutcome};
+use crate::timestamp::Timestamp;
 
 /// What tells a snapshot from all others of a store: aggregate, generation, version.
 pub(super) type Identity = (Tag, u32, u64);
@@ -46,6 +47,7 @@ pub(super) enum Effect {
     Put {
         id: SnapshotId,
         generation: u32,
+        as_of: Timestamp,
     },
     /// Also counts towards the answer of the work with this number.
     Delete {
@@ -79,7 +81,7 @@ impl Plan {
     /// Brings `by_tag` up to date.
     fn sort_by_tag(&mut self) {
         for frame in self.frames.get(self.sorted..).unwrap_or_default() {
-            if let Effect::Put { id, generation } = &frame.effect {
+            if let Effect::Put { id, generation, .. } = &frame.effect {
                 self.by_tag.entry(frame.tag).or_default().push((*generation, id.version));
             }
         }
@@ -142,7 +144,7 @@ impl Core {
                 more: true,
                 body: item.record.into_bytes(),
                 tag: item.tag,
-                effect: Effect::Put { id: item.id, generation: item.generation },
+                effect: Effect::Put { id: item.id, generation: item.generation, as_of: item.as_of },
             });
         }
         plan.close_batch(first);
