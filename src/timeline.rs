@@ -284,9 +284,9 @@ fn put<T>(items: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
     let half = items.len() / 2;
     let mut right = items.split_off(half);
     if at <= half {
-        items.insert(at, item)
+        items.insert(at, item);
     } else {
-        right.insert(at - half, item)
+        right.insert(at - half, item);
     }
     Some(right)
 }

@@ -390,13 +390,12 @@ mod tests {
             let offset = hints.covered();
             let seq = [hints.last.seq + 1, random.u64(..1 << 56)][random.usize(..2)];
             let body_bytes = [0, 64, 300][random.usize(..3)];
-            let what = match random.usize(..8) {
-                0 => What::Delete(scopes[random.usize(..3)].clone()),
-                _ => {
-                    let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
-                    let id = of(random.u64(..), random.u64(5..8));
-                    What::Put { id, as_of: as_of[random.usize(..3)] }
-                }
+            let what = if random.usize(..8) == 0 {
+                What::Delete(scopes[random.usize(..3)].clone())
+            } else {
+                let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
+                let id = of(random.u64(..), random.u64(5..8));
+                What::Put { id, as_of: as_of[random.usize(..3)] }
             };
             match &what {
                 What::Put { id, as_of } => hints.push_put(seq, body_bytes, tag, *id, *as_of),
