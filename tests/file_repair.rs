@@ -7,6 +7,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::case_sensitive_file_extension_comparisons,
     missing_docs,
     reason = "test code"
 )]
@@ -132,7 +133,8 @@ fn agree(dir: &Path, files: &Files, sure: bool, what: &str) -> Option<RepairRepo
         Err(error) => {
             // For a newer release, or nothing is left.
             let fine = matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::CorruptStore);
-            assert!(fine && opened.is_err() || fine && !verified.unwrap().problems.is_empty());
+            assert!(fine, "{what}: {error}");
+            assert!(opened.is_err() || !verified.unwrap().problems.is_empty(), "{what}: {error}");
             return None;
         }
     };

@@ -29,7 +29,7 @@ use crate::store::{Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 /// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
 ///
 /// An append-only log with an index in memory (about 40 bytes per aggregate and 24 per older
-/// version). One process at a time may have a directory open; any number of threads and tasks
+/// version, about 32 where an aggregate has more than a few dozen). One process at a time may have a directory open; any number of threads and tasks
 /// may use the handle. Clones are cheap and share the store.
 ///
 /// - What was put is synced before the put returns
@@ -201,7 +201,8 @@ impl FileStore {
     }
 
     /// [`delete_below_blocking`](Self::delete_below_blocking) for tasks. Cancel safety: what was
-    /// begun is finished.
+    /// begun is finished, if it must be after later calls: a put below the bound that follows a
+    /// dropped call may be deleted too.
     ///
     /// # Errors
     /// As for `delete`.

@@ -1,5 +1,5 @@
 //! [`Index`]: where each snapshot lies, in memory: about 40 bytes per aggregate and 24 per older
-//! version. Holds no keys: whoever finds a record verifies that it is of the aggregate.
+//! version, about 32 where there are many, which then have their as-of times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
 
 mod chain;
 mod item;
