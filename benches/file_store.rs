@@ -14,6 +14,7 @@
     reason = "bench code"
 )]
 
+use std::cell::LazyCell;
 use std::fs::{File, OpenOptions};
 use std::hint::black_box;
 use std::io::Write;
@@ -292,12 +293,16 @@ fn read(c: &mut Criterion) {
     let payload = Payload::new(1024);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
     for (name, aggregates) in [("10k", 10_000), ("200k", 200_000)] {
-        let dir = scratch();
-        let store = FileStore::open(dir.path().join("store")).unwrap();
-        fill(&store, &payload, aggregates, 5);
-        let keys: Vec<_> = (0..aggregates).map(key).collect();
         let record_bytes = payload.record(1, 1).as_bytes().len();
-        let raw = Raw::new(&dir.path().join("store"), record_bytes as u64);
+        // Filled by the first function that is measured: none is if they are only listed.
+        let filled = LazyCell::new(|| {
+            let dir = scratch();
+            let store = FileStore::open(dir.path().join("store")).unwrap();
+            fill(&store, &payload, aggregates, 5);
+            let keys: Vec<_> = (0..aggregates).map(key).collect();
+            let raw = Raw::new(&dir.path().join("store"), record_bytes as u64);
+            (store, keys, raw, dir)
+        });
         for query in ["latest", "at_or_before"] {
             let at_most =
                 |state: &mut u64| if query == "latest" { u64::MAX } else { 1 + dice(state) % 5 };
@@ -306,6 +311,7 @@ fn read(c: &mut Criterion) {
             group.warm_up_time(Duration::from_millis(500));
             group.measurement_time(Duration::from_secs(2));
             let raw_pread = |b: &mut criterion::Bencher<'_>| {
+                let (_, _, raw, _) = &*filled;
                 let mut buffer = vec![0; record_bytes];
                 let mut state = 1;
                 b.iter(|| {
@@ -316,6 +322,7 @@ fn read(c: &mut Criterion) {
             };
             group.bench_function("raw_pread", raw_pread);
             group.bench_function("snapfold_sync", |b| {
+                let (store, keys, ..) = &*filled;
                 let mut state = 1;
                 b.iter(|| {
                     let key = &keys[dice(&mut state) as usize % keys.len()];
@@ -326,6 +333,7 @@ fn read(c: &mut Criterion) {
                 });
             });
             group.bench_function("snapfold_async", |b| {
+                let (store, keys, ..) = &*filled;
                 b.iter_custom(|times| {
                     runtime.block_on(async {
                         let mut state = 1;
@@ -350,34 +358,40 @@ fn read(c: &mut Criterion) {
 fn open(c: &mut Criterion) {
     let payload = Payload::new(1024);
     for (name, aggregates, versions) in [("1Mx1", 1_000_000, 1), ("200kx5", 200_000, 5)] {
-        let dir = scratch();
-        let path = dir.path().join("store");
-        let store = FileStore::open(&path).unwrap();
-        fill(&store, &payload, aggregates, versions);
-        let stats = store.stats();
-        store.close().unwrap();
-        let disk: u64 =
-            std::fs::read_dir(&path).unwrap().map(|e| e.unwrap().metadata().unwrap().len()).sum();
-        let records = aggregates * versions;
-        let record_bytes = payload.record(1, 1).as_bytes().len() as u64;
-        println!(
-            "{name}: index {} B per aggregate, {} B per record; disk {:.3} of the records' bytes, {:.3} of payload and key",
-            stats.index_memory_bytes / aggregates,
-            stats.index_memory_bytes / records,
-            disk as f64 / (records * record_bytes) as f64,
-            disk as f64 / (records * (1024 + 16)) as f64,
-        );
+        let filled = LazyCell::new(|| {
+            let dir = scratch();
+            let path = dir.path().join("store");
+            let store = FileStore::open(&path).unwrap();
+            fill(&store, &payload, aggregates, versions);
+            let stats = store.stats();
+            store.close().unwrap();
+            let disk: u64 = std::fs::read_dir(&path)
+                .unwrap()
+                .map(|e| e.unwrap().metadata().unwrap().len())
+                .sum();
+            let records = aggregates * versions;
+            let record_bytes = payload.record(1, 1).as_bytes().len() as u64;
+            println!(
+                "{name}: index {} B per aggregate, {} B per record; disk {:.3} of the records' bytes, {:.3} of payload and key",
+                stats.index_memory_bytes / aggregates,
+                stats.index_memory_bytes / records,
+                disk as f64 / (records * record_bytes) as f64,
+                disk as f64 / (records * (1024 + 16)) as f64,
+            );
+            (path, dir)
+        });
         let mut group = c.benchmark_group("open");
         group.sample_size(10);
         group.warm_up_time(Duration::from_millis(300));
         group.measurement_time(Duration::from_secs(4));
         group.sampling_mode(SamplingMode::Flat);
         group.bench_function(BenchmarkId::new("with_indexes", name), |b| {
+            let (path, _) = &*filled;
             b.iter_custom(|times| {
                 (0..times)
                     .map(|_| {
                         let began = Instant::now();
-                        let store = FileStore::open(&path).unwrap();
+                        let store = FileStore::open(path).unwrap();
                         let took = began.elapsed();
                         drop(store);
                         took
@@ -386,17 +400,18 @@ fn open(c: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("without_indexes", name), |b| {
+            let (path, _) = &*filled;
             b.iter_custom(|times| {
                 (0..times)
                     .map(|_| {
-                        for entry in std::fs::read_dir(&path).unwrap() {
+                        for entry in std::fs::read_dir(path).unwrap() {
                             let path = entry.unwrap().path();
                             if path.extension().is_some_and(|extension| extension == "idx") {
                                 std::fs::remove_file(path).unwrap();
                             }
                         }
                         let began = Instant::now();
-                        let store = FileStore::open(&path).unwrap();
+                        let store = FileStore::open(path).unwrap();
                         let took = began.elapsed();
                         drop(store);
                         took
@@ -439,6 +454,9 @@ fn retention(c: &mut Criterion) {
         });
     });
     group.finish();
+    if reclaim.is_empty() {
+        return;
+    }
     reclaim.sort_by_key(|a| a.0);
     let (took, space) = reclaim[reclaim.len() / 2];
     println!("retention: space back in {took:?} (median), then {space:.3} of the live bytes");
@@ -468,13 +486,7 @@ fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     durable_put(&mut criterion);
     read(&mut criterion);
-    let wanted =
-        |name: &str| std::env::args().skip(1).all(|arg| arg.starts_with('-') || arg.contains(name));
-    if wanted("open") {
-        open(&mut criterion);
-    }
-    if wanted("retention") {
-        retention(&mut criterion);
-    }
+    open(&mut criterion);
+    retention(&mut criterion);
     criterion.final_summary();
 }

@@ -130,6 +130,8 @@ mod shape;
 mod snapshot_id;
 mod state;
 mod store;
+#[cfg(any(feature = "file", feature = "memory"))]
+mod timeline;
 mod timestamp;
 pub mod trigger;
 mod value;

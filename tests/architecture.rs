@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: [&[&str]; 7] = [
     &["clock", "error", "generation", "key", "snapshot_id", "timestamp"],
     &["checksum", "codec", "compress", "digest", "envelope", "shape", "value"],
-    &["events", "ledger", "state", "store"],
+    &["events", "ledger", "state", "store", "timeline"],
     &["retention", "trigger"],
     &["backend", "layer"],
     &["engine", "manager"],

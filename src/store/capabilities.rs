@@ -12,6 +12,10 @@ pub struct Capabilities {
     pub durable: bool,
     /// Whether the records of one `put` are stored all or none.
     pub atomic_batches: bool,
+    /// Whether a delete also covers puts before it whose future was dropped (obligation C-53 of
+    /// [`SnapshotStore`](crate::SnapshotStore)). Not so where a server may still finish a put that
+    /// it received before its caller gave up.
+    pub ordered_deletes: bool,
     /// The largest record that can be put, in bytes (inclusive).
     pub max_record_bytes: u64,
     /// The most bytes of tenant, kind and id together (inclusive) that can surely be put.
@@ -21,13 +25,14 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// A store that promises nothing beyond the contract: not durable, no atomic batches, records
-    /// of up to 1 GiB, any key, any version.
+    /// A store that promises nothing beyond the contract: not durable, no atomic batches, ordered
+    /// deletes, records of up to 1 GiB, any key, any version.
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,
             durable: false,
             atomic_batches: false,
+            ordered_deletes: true,
             max_record_bytes: 1 << 30,
             max_key_bytes: 3 * AggregateKey::MAX_PART_BYTES as u64,
             max_version: u64::MAX,
@@ -43,6 +48,12 @@ impl Capabilities {
     /// The same with [`atomic_batches`](Self::atomic_batches) set.
     pub const fn atomic_batches(mut self, atomic: bool) -> Self {
         self.atomic_batches = atomic;
+        self
+    }
+
+    /// The same with [`ordered_deletes`](Self::ordered_deletes) set.
+    pub const fn ordered_deletes(mut self, ordered: bool) -> Self {
+        self.ordered_deletes = ordered;
         self
     }
 

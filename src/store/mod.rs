@@ -128,6 +128,10 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   deleted after a crash.
     /// - **C-52** A snapshot put after the delete returned, also under a deleted identity, is
     ///   found.
+    /// - **C-53** The delete also covers puts that were polled before it was called and whose future
+    ///   was dropped, if the store still finishes them: nothing that the selection covers appears
+    ///   after the delete returned. A store that cannot promise it, because a server finishes
+    ///   them, clears [`Capabilities::ordered_deletes`].
     async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error>;
 }
 

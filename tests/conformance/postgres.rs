@@ -3,6 +3,7 @@
 //! The level of durability runs on a server of its own, which syncs what it commits: a crash is its
 //! death by SIGKILL, and another start. All else runs on the server that the tests share.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,7 +119,10 @@ async fn prove(schemas: &Schemas, level: impl Fn(Conformance<'_>) -> Conformance
     println!("{card:#}");
     let card = card.into_result().unwrap();
     assert_eq!(card.store_name(), "postgres");
-    assert_eq!(card.skipped().count(), 0, "it offers all that the kit can use");
+    // The server may still finish a put that it received before its caller gave up. All else that
+    // the kit can use is offered.
+    let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
+    assert!(missing.iter().all(|needs| *needs == "Capabilities::ordered_deletes"), "{missing:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! Lies that show when calls overlap, or are given up half way.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use snapfold::{
     AggregateKey, Error, ErrorKind, Generation, Lookup, PutOptions, PutOutcome, Query, Record,
@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
 use crate::disk::{Disk, Incoming};
-use crate::mutant::{Answer, Erased, Mutant, Outcomes};
+use crate::mutant::{Answer, CutOff, Erased, Mutant, Outcomes};
 use crate::truth::Truth;
 
 mutants! {
@@ -25,6 +25,39 @@ mutants! {
     never_unlocks_after_a_cancelled_put: LeaksTheLock breaks "C-05";
     takes_back_too_much_of_a_cancelled_put: RollsBackTooMuch breaks "C-05";
     leaves_half_a_record_of_a_cancelled_put: LeavesTorn breaks "C-05";
+    finishes_a_cancelled_put_behind_a_delete: FinishesLate breaks "C-53";
+}
+
+type Queued = Vec<(Vec<Record>, PutOptions)>;
+
+/// Has a queue of puts, which outlives their callers, and deletes without looking into it.
+#[derive(Default)]
+struct FinishesLate(Arc<Mutex<Queued>>);
+
+impl FinishesLate {
+    fn finish(&self, truth: &Truth) {
+        for (records, options) in self.0.lock().unwrap().drain(..) {
+            // Nobody listens any more.
+            let _ = truth.put(records, options);
+        }
+    }
+}
+
+impl Mutant for FinishesLate {
+    fn begins(&self, records: &[Record], options: PutOptions) -> Option<CutOff> {
+        let (queue, put) = (Arc::clone(&self.0), (records.to_vec(), options));
+        Some(CutOff::new(move || queue.lock().unwrap().push(put)))
+    }
+
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        self.finish(truth);
+        truth.put(records, options)
+    }
+
+    async fn get(&self, truth: &Truth, query: Query<'_>) -> Answer {
+        self.finish(truth);
+        Ok(truth.get(query))
+    }
 }
 
 #[derive(Default)]

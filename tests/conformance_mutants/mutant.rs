@@ -33,6 +33,12 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
     /// What opening does to what is stored.
     fn opened(_: &mut Disk) {}
 
+    /// Called when a put is polled for the first time. What it returns is kept until the put has
+    /// returned, and dropped with it if it is cut off.
+    fn begins(&self, _: &[Record], _: PutOptions) -> Option<CutOff> {
+        None
+    }
+
     fn put(
         &self,
         truth: &Truth,
@@ -64,6 +70,27 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
     }
 }
 
+/// Runs when a put is dropped before it has returned.
+pub(crate) struct CutOff(Option<Box<dyn FnOnce() + Send>>);
+
+impl CutOff {
+    pub(crate) fn new(run: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(run)))
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        if let Some(run) = self.0.take() {
+            run();
+        }
+    }
+}
+
 /// Tells no lie.
 #[derive(Default)]
 pub(crate) struct Honest;
@@ -84,9 +111,13 @@ impl<M: Mutant> SnapshotStore for Store<M> {
     }
 
     async fn put(&self, records: Vec<Record>, options: PutOptions) -> Outcomes {
+        let cut_off = self.mutant.begins(&records, options);
         yield_now().await;
         let outcomes = self.mutant.put(&self.truth, records, options).await;
         yield_now().await;
+        if let Some(cut_off) = cut_off {
+            cut_off.disarm();
+        }
         outcomes
     }
 

@@ -50,11 +50,12 @@ impl Core {
         }
         let tag = Tag::of_parts(self.secret, header.tenant, header.kind, header.id);
         let id = SnapshotId { generation: header.generation, version: header.version };
+        let as_of = header.as_of;
         let generation = self
             .generations
             .number(id.generation)
             .ok_or_else(|| invalid("the store has too many generations".into()))?;
-        Ok(PutItem { tag, id, generation, record })
+        Ok(PutItem { tag, id, generation, as_of, record })
     }
 
     /// The delete that `selection` asks for; `None` if it can have nothing to delete.
@@ -69,13 +70,9 @@ impl Core {
             Selection::All => Scope::All,
             Selection::Below(version) => Scope::Below(version),
             Selection::Ids(ids) => {
-                // Only what is there: what a caller invents takes no space.
-                let there = |id: &&SnapshotId| {
-                    self.generations.find(id.generation).is_some_and(|generation| {
-                        self.index.exact(tag, generation, id.version, |_| ()).is_some()
-                    })
-                };
-                let mut ids: Vec<_> = ids.iter().filter(there).copied().collect();
+                // What is not there is left out when the delete is planned: a put queued before it
+                // may still be on its way.
+                let mut ids = ids.to_vec();
                 ids.sort_unstable();
                 ids.dedup();
                 Scope::Ids(ids)

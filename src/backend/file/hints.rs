@@ -8,6 +8,7 @@ use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
 
 const MAGIC: [u8; 6] = *b"snfidx";
 // An entry begins with one of these and some of the bits below.
@@ -21,6 +22,8 @@ const NEXT_SEQ: u8 = 1 << 3;
 const SAME_BYTES: u8 = 1 << 4;
 /// A put whose generation is that of the put before.
 const PUT_AGAIN: u8 = PUT | 1 << 5;
+/// Of a put: its as-of time is that of the put before.
+const SAME_TIME: u8 = 1 << 6;
 
 /// One frame: where, which aggregate, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ pub(super) struct Hint {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Put(SnapshotId),
+    Put { id: SnapshotId, as_of: Timestamp },
     Delete(Scope),
 }
 
@@ -54,16 +57,19 @@ struct Last {
     body_bytes: u32,
     /// Of the last put, as its place in the list.
     generation: u64,
+    /// Of the last put.
+    as_of: Timestamp,
 }
 
 impl Last {
     /// Before the first entry.
-    const NONE: Self = Self { seq: 0, body_bytes: 0, generation: 0 };
+    const NONE: Self =
+        Self { seq: 0, body_bytes: 0, generation: 0, as_of: Timestamp::from_micros(0) };
 
-    /// Behind the entries of a file, which are not read to find out more: no frame is like that, so
-    /// the next entry says all of itself.
-    const fn unknown(seq: u64) -> Self {
-        Self { seq, body_bytes: u32::MAX, generation: u64::MAX }
+    /// Behind the entries of a file, which are not read to find out more than its head says: no
+    /// frame has this length and generation, so the next entry has its own.
+    const fn unknown(seq: u64, as_of: Timestamp) -> Self {
+        Self { seq, body_bytes: u32::MAX, generation: u64::MAX, as_of }
     }
 }
 
@@ -110,16 +116,28 @@ impl Hints {
     }
 
     /// Adds the put that follows what is covered.
-    pub(super) fn push_put(&mut self, seq: u64, body_bytes: u32, tag: Tag, id: SnapshotId) {
+    pub(super) fn push_put(
+        &mut self,
+        seq: u64,
+        body_bytes: u32,
+        tag: Tag,
+        id: SnapshotId,
+        as_of: Timestamp,
+    ) {
         let generation = self.generation(id.generation);
+        let same_time = if as_of == self.last.as_of { SAME_TIME } else { 0 };
         if generation == self.last.generation {
-            self.begin(PUT_AGAIN, seq, body_bytes, tag);
+            self.begin(PUT_AGAIN | same_time, seq, body_bytes, tag);
         } else {
-            self.begin(PUT, seq, body_bytes, tag);
+            self.begin(PUT | same_time, seq, body_bytes, tag);
             put_varint(&mut self.entries, generation);
             self.last.generation = generation;
         }
         put_varint(&mut self.entries, id.version);
+        if same_time == 0 {
+            put_varint(&mut self.entries, zigzag(micros(self.last.as_of), micros(as_of)));
+            self.last.as_of = as_of;
+        }
     }
 
     /// Adds the delete that follows what is covered.
@@ -172,7 +190,7 @@ impl Hints {
     pub(super) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
         let mut reader = Bytes(&self.entries);
         let mut offset = HEAD_BYTES;
-        let Last { mut seq, mut body_bytes, mut generation } = Last::NONE;
+        let Last { mut seq, mut body_bytes, mut generation, mut as_of } = Last::NONE;
         while !reader.0.is_empty() {
             let first = reader.u8()?;
             seq = if first & NEXT_SEQ == 0 {
@@ -186,11 +204,17 @@ impl Hints {
             let tag = Tag::from_bytes(reader.array()?);
             // Bits that have no meaning there are left in: they make it no kind of entry.
             let what = match first & !(NEXT_SEQ | SAME_BYTES) {
-                PUT => {
-                    generation = reader.varint()?;
-                    What::Put(self.id(generation, &mut reader)?)
+                put if put & !SAME_TIME == PUT || put & !SAME_TIME == PUT_AGAIN => {
+                    if put & !SAME_TIME == PUT {
+                        generation = reader.varint()?;
+                    }
+                    let id = self.id(generation, &mut reader)?;
+                    if put & SAME_TIME == 0 {
+                        let coded = unzigzag(micros(as_of), reader.varint()?);
+                        as_of = Timestamp::from_micros(coded.cast_signed());
+                    }
+                    What::Put { id, as_of }
                 }
-                PUT_AGAIN => What::Put(self.id(generation, &mut reader)?),
                 DELETE_ALL => What::Delete(Scope::All),
                 DELETE_BELOW => What::Delete(Scope::Below(reader.varint()?)),
                 DELETE_IDS => {
@@ -213,7 +237,8 @@ impl Hints {
             each(Hint { offset, seq, body_bytes, tag, what });
             offset = offset.checked_add(frame_bytes(body_bytes.into()))?;
         }
-        (offset == self.covered && seq == self.last.seq).then_some(())
+        let ends_so = seq == self.last.seq && as_of == self.last.as_of;
+        (offset == self.covered && ends_so).then_some(())
     }
 
     /// Whether these are the first frames of `all`, and nothing else.
@@ -243,6 +268,7 @@ impl Hints {
         bytes.extend_from_slice(&salt.to_le_bytes());
         bytes.extend_from_slice(&self.covered.to_le_bytes());
         bytes.extend_from_slice(&self.last.seq.to_le_bytes());
+        bytes.extend_from_slice(&micros(self.last.as_of).to_le_bytes());
         for generation in &self.generations {
             bytes.extend_from_slice(&generation.fingerprint.to_le_bytes());
             bytes.extend_from_slice(&generation.schema_version.to_le_bytes());
@@ -266,14 +292,19 @@ impl Hints {
             return None;
         }
         let (covered, last_seq) = (reader.u64()?, reader.u64()?);
+        let as_of = Timestamp::from_micros(reader.u64()?.cast_signed());
         let mut generation = || {
             let fingerprint = reader.u64()?;
             Some(Generation { fingerprint, schema_version: reader.u32()? })
         };
         let generations = (0..generations).map(|_| generation()).collect::<Option<_>>()?;
-        let last = Last::unknown(last_seq);
+        let last = Last::unknown(last_seq, as_of);
         Some(Self { entries: reader.0.to_vec(), generations, last, covered })
     }
+}
+
+const fn micros(time: Timestamp) -> u64 {
+    time.as_micros().cast_unsigned()
 }
 
 fn checksum_key([a, b]: [u64; 2]) -> u32 {
@@ -292,20 +323,20 @@ mod tests {
         let id = of;
         let tag = Tag { high: 1 << 63, low: 7 };
         let mut hints = Hints::new();
-        hints.push_put(500, 100, tag, id(1, 5));
+        hints.push_put(500, 100, tag, id(1, 5), at(7));
         let mark = hints.mark();
-        hints.push_put(900, 3, tag, id(9, 9));
+        hints.push_put(900, 3, tag, id(9, 9), at(i64::MIN));
         hints.back_to(mark);
         hints.push_delete(7, 64, tag, &Scope::Below(u64::MAX));
         hints.push_delete(8, 64, tag, &Scope::Ids(vec![id(2, 6), id(3, 5)]));
-        hints.push_put(9, 0, tag, id(u64::MAX, 6));
+        hints.push_put(9, 0, tag, id(u64::MAX, 6), at(i64::MAX));
         let bytes = hints.to_bytes(3, [1, 2]);
         let read = Hints::parse(&bytes, 3, [1, 2]).unwrap();
         let mut frames = Vec::new();
         read.read(|hint| frames.push(hint)).unwrap();
         assert_eq!(frames.len(), 4);
         assert_eq!(frames[1].offset, HEAD_BYTES + 120);
-        assert_eq!(frames[3].what, What::Put(id(u64::MAX, 6)));
+        assert_eq!(frames[3].what, What::Put { id: id(u64::MAX, 6), as_of: at(i64::MAX) });
         assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
         assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
 
@@ -328,6 +359,10 @@ mod tests {
         SnapshotId { generation: Generation { schema_version: 2, fingerprint }, version }
     }
 
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
     fn all(hints: &Hints) -> Vec<Hint> {
         let mut frames = Vec::new();
         hints.read(|hint| frames.push(hint)).unwrap();
@@ -338,9 +373,9 @@ mod tests {
     fn a_put_like_the_one_before_takes_fourteen_bytes() {
         let mut hints = Hints::new();
         for version in 1..=100 {
-            hints.push_put(1000 + version, 300, Tag::default(), of(version, 5));
+            hints.push_put(1000 + version, 300, Tag::default(), of(version, 5), at(1 << 50));
         }
-        let first = 1 + 2 + 2 + Tag::BYTES + 1;
+        let first = 1 + 2 + 2 + Tag::BYTES + 1 + 8;
         assert_eq!(hints.entries.len(), first + 99 * (1 + Tag::BYTES + 1));
         assert!(all(&hints).iter().all(|hint| hint.body_bytes == 300));
     }
@@ -355,12 +390,15 @@ mod tests {
             let offset = hints.covered();
             let seq = [hints.last.seq + 1, random.u64(..1 << 56)][random.usize(..2)];
             let body_bytes = [0, 64, 300][random.usize(..3)];
-            let what = match random.usize(..8) {
-                0 => What::Delete(scopes[random.usize(..3)].clone()),
-                _ => What::Put(of(random.u64(..), random.u64(5..8))),
+            let what = if random.usize(..8) == 0 {
+                What::Delete(scopes[random.usize(..3)].clone())
+            } else {
+                let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
+                let id = of(random.u64(..), random.u64(5..8));
+                What::Put { id, as_of: as_of[random.usize(..3)] }
             };
             match &what {
-                What::Put(id) => hints.push_put(seq, body_bytes, tag, *id),
+                What::Put { id, as_of } => hints.push_put(seq, body_bytes, tag, *id, *as_of),
                 What::Delete(scope) => hints.push_delete(seq, body_bytes, tag, scope),
             }
             Hint { offset, seq, body_bytes, tag, what }
@@ -391,12 +429,12 @@ mod tests {
             [(MAX_SEQ, longest, true), (MAX_SEQ + 1, 100, false), (1, longest + 1, false)]
         {
             let mut hints = Hints::new();
-            hints.push_put(seq, body_bytes, Tag::default(), of(1, 5));
+            hints.push_put(seq, body_bytes, Tag::default(), of(1, 5), at(0));
             assert_eq!(hints.read(|_| ()).is_some(), fine, "{seq}, {body_bytes}");
-            hints.push_put(1, longest, Tag::default(), of(1, 5));
+            hints.push_put(1, longest, Tag::default(), of(1, 5), at(0));
             assert_eq!(hints.read(|_| ()).is_some(), fine);
             // It begins where no segment goes on.
-            hints.push_put(2, 8, Tag::default(), of(1, 5));
+            hints.push_put(2, 8, Tag::default(), of(1, 5), at(0));
             assert!(hints.read(|_| ()).is_none());
         }
     }
@@ -405,10 +443,10 @@ mod tests {
     fn bits_without_a_meaning_are_no_entry() {
         let tag = Tag::default();
         let mut puts = Hints::new();
-        puts.push_put(500, 100, tag, of(1, 5));
+        puts.push_put(500, 100, tag, of(1, 5), at(1));
         let mut deletes = Hints::new();
         deletes.push_delete(500, 100, tag, &Scope::All);
-        for (hints, meaningless) in [(puts, [1 << 6, 1 << 7, 6]), (deletes, [1 << 5, 1 << 6, 4])] {
+        for (hints, meaningless) in [(puts, [1 << 7, 4, 6]), (deletes, [1 << 5, 1 << 6, 4])] {
             assert!(hints.read(|_| ()).is_some());
             for bits in meaningless {
                 let mut wrong = hints.clone();

@@ -165,7 +165,7 @@ fn count(hints: &Hints) -> Option<Seal> {
         seal.min_seq = seal.min_seq.min(hint.seq);
         seal.max_seq = seal.max_seq.max(hint.seq);
         match hint.what {
-            What::Put(_) => seal.puts += 1,
+            What::Put { .. } => seal.puts += 1,
             What::Delete(_) => seal.deletes += 1,
         }
     })?;
@@ -272,7 +272,7 @@ pub(super) fn push(
             let header = Header::parse(body).map_err(|why| format!("unreadable record ({why})"))?;
             let tag = Tag::of_parts(secret, header.tenant, header.kind, header.id);
             let id = SnapshotId { generation: header.generation, version: header.version };
-            hints.push_put(frame.seq, frame.body_bytes, tag, id);
+            hints.push_put(frame.seq, frame.body_bytes, tag, id, header.as_of);
         }
         Kind::Delete => {
             let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;

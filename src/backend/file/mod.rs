@@ -15,6 +15,7 @@ mod config;
 mod core;
 mod disk;
 mod encode;
+mod examine;
 mod fault;
 #[cfg(test)]
 mod faults;

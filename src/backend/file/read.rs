@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::fault::io_error;
-use super::index::{Item, Place};
+use super::index::{Item, Place, UNKNOWN};
 use super::layout::FRAME_BYTES;
 use super::names;
 use super::segment::Segment;
@@ -16,6 +16,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Cursor, Found, KeysRequest, ListRequest, Lookup, Page, Query};
+use crate::timestamp::Timestamp;
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,24 +53,36 @@ impl Core {
         self.check_open("get a snapshot")?;
         let tag = self.tag(query.key);
         let generation = self.generations.find(query.generation);
+        let as_of = query.as_of.unwrap_or(Timestamp::MAX);
         let mut at_most = query.at_most;
+        let mut asked = false;
         loop {
             // The segment is taken while the index cannot change, so it is the right one.
-            let found = self.index.newest(tag, generation, at_most, |found| {
-                found.map(|item| (item, self.segments.get(item.place.slot)))
+            let found = self.index.newest(tag, generation, at_most, as_of, |found| {
+                found.map(|(item, time)| (item, time, self.segments.get(item.place.slot)))
             });
-            let (item, segment) = match found {
-                Ok((item, Some(segment))) => (item, segment),
-                Ok((_, None)) | Err(true) => return Ok(Lookup::OtherGeneration),
+            let (item, time, segment) = match found {
+                Ok((item, time, Some(segment))) => (item, time, segment),
+                Ok((.., None)) | Err(true) => return Ok(Lookup::OtherGeneration),
                 Err(false) if at_most < query.at_most => return Ok(Lookup::OtherGeneration),
                 Err(false) => return Ok(Lookup::Absent),
             };
-            let wanted = match query.as_of {
+            let wanted = if as_of == Timestamp::MAX || time != UNKNOWN {
+                None
+            } else {
+                // One look on the caller's thread, as the newest is often the one. More may be many.
+                if asked && patience != Patience::Unlimited {
+                    return Err(Unread::WouldWait);
+                }
+                asked = true;
                 // The time is in the header: no need for the payload of one that is too late.
-                Some(_) => self.header(patience, &segment, item.place, |header| {
-                    header.is_of(query.key) && query.admits(item.version, header.as_of)
-                })?,
-                None => None,
+                self.header(patience, &segment, item.place, |header| {
+                    let is_of = header.is_of(query.key);
+                    if is_of {
+                        self.index.learn(tag, item, header.as_of);
+                    }
+                    is_of && query.admits(item.version, header.as_of)
+                })?
             };
             if wanted != Some(false) {
                 let record = self.record(patience, &segment, item.place)?;
@@ -277,6 +290,56 @@ impl Core {
                 segment.damaged.store(true, Ordering::Relaxed);
                 let path = self.path(&names::segment(segment.id));
                 Err(Unread::Failed(io_error("read a snapshot", &path, error)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Who asks for a time on the thread of a task waits for one header at most.
+
+    use super::super::disk::sim::SimDisk;
+    use super::super::samples::{core, key, record_as_of};
+    use super::*;
+    use crate::generation::Generation;
+    use crate::store::PutOptions;
+
+    #[test]
+    fn headers_of_many_snapshots_are_not_read_on_the_thread_of_a_task() {
+        for (versions, asked_one_by_one) in [(20, true), (1000, false)] {
+            let disk = SimDisk::new(1);
+            let mut core = core(&disk);
+            for version in 1..=versions {
+                let record =
+                    record_as_of(version, 5, Timestamp::from_micros(version.cast_signed()));
+                let work = core.put_work(vec![record], PutOptions::default()).unwrap();
+                core.commit(vec![work], || ()).answers.remove(0).unwrap();
+            }
+            // After an opening from index files, it is as before.
+            for _ in 0..2 {
+                let (key, generation) = (key(), Generation { schema_version: 1, fingerprint: 1 });
+                let get = |patience, micros| {
+                    let query = Query::latest(&key, generation);
+                    core.get(patience, &query.as_of(Timestamp::from_micros(micros)))
+                };
+                let inline = Patience::None(1 << 20);
+                let version = |lookup: Result<Lookup, Unread>| match lookup {
+                    Ok(Lookup::Found(found)) => Some(found.version),
+                    Ok(_) => None,
+                    Err(Unread::WouldWait) => Some(0),
+                    Err(Unread::Failed(error)) => panic!("{error}"),
+                };
+                let newest = i64::try_from(versions).unwrap();
+                assert_eq!(version(get(inline, newest)), Some(versions));
+                let middle = versions / 2;
+                let expected = if asked_one_by_one { 0 } else { middle };
+                assert_eq!(version(get(inline, newest / 2)), Some(expected));
+                assert_eq!(version(get(Patience::Unlimited, newest / 2)), Some(middle));
+                assert_eq!(version(get(Patience::Unlimited, 0)), None);
+                core.shut_down().unwrap();
+                drop(core);
+                core = super::super::samples::core(&disk);
             }
         }
     }

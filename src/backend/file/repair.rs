@@ -4,8 +4,9 @@ use std::io::IoSlice;
 use std::path::Path;
 
 use super::disk::{Disk, DiskFile, write_all};
+use super::examine::{Frames, Part, check_hints, examine, walk};
 use super::fault::{bad_file, bad_frame, corrupt, io_error};
-use super::inspect::{Frames, Part, walk};
+use super::hints::Hints;
 use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
 use super::log::encode_seal;
 use super::names;
@@ -31,6 +32,9 @@ pub struct RepairReport {
 struct Fixed {
     entry: Entry,
     max_seq: u64,
+    /// The salt of the segment as it was found, and what an index file of it would say.
+    salt: u64,
+    hints: Hints,
 }
 
 pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error> {
@@ -73,24 +77,44 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         segments: Vec::new(),
         retired: Vec::new(),
     };
-    // One that tells of something else than its segment is not noticed by its checksum. The next
-    // opening makes them again.
-    for name in files.iter().filter(|name| names::hints_id(name).is_some()) {
-        disk.remove(&dir.join(name)).map_err(fail)?;
-    }
     let (mut replaced, mut written) = (Vec::new(), Vec::new());
     for id in ids {
         let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
-        let fixed = fix(disk, dir, id, listed, &mut manifest, &mut done)?;
+        if old.is_some() && listed.is_none() {
+            let what = format!("it is not listed in {}, and is taken in", names::MANIFEST);
+            done.problems.push(Problem::new(&names::segment(id), None, what));
+        }
+        let fixed = fix(disk, dir, id, listed, old.is_none(), &mut manifest, &mut done)?;
+        let is_kept = fixed.as_ref().is_some_and(|fixed| fixed.entry.id == id);
+        let hints = names::hints(id);
+        if files.contains(&hints) {
+            let problem = match &fixed {
+                Some(Fixed { salt, hints: scanned, .. }) => {
+                    let read = open::read_whole(disk, &dir.join(&hints)).ok();
+                    check_hints(&hints, read, scanned, *salt, manifest.secret)
+                }
+                None => Some(Problem::new(&hints, None, "its segment was set aside")),
+            };
+            // The next opening makes it again.
+            if !is_kept || problem.is_some() {
+                disk.remove(&dir.join(&hints)).map_err(fail)?;
+            }
+            // Without the old manifest no index file can be checked.
+            done.problems.extend(problem.filter(|_| old.is_some()));
+        }
         let Some(fixed) = fixed else { continue };
         manifest.next_seq = manifest.next_seq.max(fixed.max_seq.saturating_add(1)).min(MAX_SEQ);
-        if fixed.entry.id != id {
+        if !is_kept {
             replaced.push(id);
             written.push(fixed.entry.id);
         }
         manifest.segments.push(fixed.entry);
     }
     manifest.segments.sort_unstable_by_key(|entry| entry.id);
+    if old.as_ref().is_some_and(|old| old.segments == manifest.segments) {
+        // Nothing is to be changed but what is only there to open faster.
+        return Ok(done);
+    }
     manifest.retired = old.map_or_else(Vec::new, |old| old.retired);
     finish(disk, dir, &manifest, &replaced, &written, &mut done).map_err(fail)?;
     Ok(done)
@@ -148,14 +172,15 @@ fn store_of(
     Ok(stores.iter().max_by_key(|store| count(store)).copied())
 }
 
-/// Looks at one segment; writes a new one if it is damaged, or not sealed. `None` if it is of
-/// another store, or nothing of it can be read. A segment with records of a newer release is left
-/// to that.
+/// Looks at one segment; writes a new one if it is damaged or not listed. `None` if it is of another
+/// store, or nothing of it can be read. A segment with records of a newer release is left to that.
+/// With the manifest lost (`is_lost`), a whole segment stays as it is if it is sealed.
 fn fix(
     disk: &dyn Disk,
     dir: &Path,
     id: u32,
     listed: Option<&Entry>,
+    is_lost: bool,
     manifest: &mut Manifest,
     done: &mut RepairReport,
 ) -> Result<Option<Fixed>, Error> {
@@ -181,6 +206,9 @@ fn fix(
             if head.id != id {
                 let what = "it was written under another name";
                 done.problems.push(Problem::new(&name, Some(0), what));
+            } else if listed.is_some_and(|entry| entry.salt != head.salt) {
+                let what = format!("it is not the file that is listed in {}", names::MANIFEST);
+                done.problems.push(Problem::new(&name, Some(0), what));
             }
             Some(head.salt)
         }
@@ -197,39 +225,28 @@ fn fix(
         set_aside()?;
         return Ok(None);
     };
-    let mut frames = Frames::default();
-    let mut newer = None;
-    walk(&*file, salt, len, |at, part| {
-        match part {
-            Part::Frame(frame, body) => {
-                if let Err(what) = frames.add(&frame, body) {
-                    done.problems.push(Problem::new(&name, Some(at), what));
-                }
-            }
-            Part::Bad { flaw, snapshot, .. } => {
-                let mut problem = Problem::new(&name, Some(at), flaw.to_string());
-                problem.snapshot = snapshot;
-                done.problems.push(problem);
-                if flaw.is_newer() {
-                    newer = newer.take().or(Some((at, flaw)));
-                }
-            }
-        }
-        Ok(())
-    })
-    .map_err(io)?;
-    if let Some((at, flaw)) = newer {
+    let secret = manifest.secret;
+    let examined = examine(&*file, &name, salt, secret, listed).map_err(io)?;
+    if let Some((at, flaw)) = examined.newer {
         return Err(bad_frame(OPERATION, &path, at, &flaw));
     }
-    let seal = frames.seal;
-    done.kept += seal.puts;
-    let as_listed = listed.is_some_and(|entry| entry.sealed && entry.bytes == len);
-    if as_listed && frames.sealed && done.problems.len() == problems {
+    done.problems.extend(examined.problems);
+    let (seal, hints) = (examined.frames.seal, examined.hints);
+    let max_seq = seal.max_seq;
+    // Without a manifest, only its seal says that a segment is complete.
+    let entry = listed.copied().or_else(|| {
         let entry = Entry { id, sealed: true, salt, bytes: len };
-        return Ok(Some(Fixed { entry, max_seq: seal.max_seq }));
+        (is_lost && examined.frames.sealed).then_some(entry)
+    });
+    if let Some(entry) = entry
+        && done.problems.len() == problems
+    {
+        done.kept += examined.records;
+        return Ok(Some(Fixed { entry, max_seq, salt, hints }));
     }
+    done.kept += seal.puts;
     let entry = rewrite(disk, dir, &*file, salt, len, manifest).map_err(io)?;
-    Ok(Some(Fixed { entry, max_seq: seal.max_seq }))
+    Ok(Some(Fixed { entry, max_seq, salt, hints }))
 }
 
 /// Writes the whole frames of a segment into a new one, sealed, under its temporary name.

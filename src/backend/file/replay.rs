@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::generations::Generations;
 use super::hints::{Hint, What};
-use super::index::{Index, Item, Place};
+use super::index::{Index, Item, Place, UNKNOWN};
 use super::layout::{Frame, PROVEN_BYTES, Scope, frame_bytes};
 use super::load::{Loaded, threads};
 use super::open::OPERATION;
 use super::segment::{Segment, Segments};
 use super::tag::Tag;
 use crate::error::{Error, ErrorKind};
+use crate::timestamp::Timestamp;
 
 /// What the index was filled with.
 pub(super) struct Replayed {
@@ -47,8 +48,8 @@ pub(super) fn replay(
             one.hints.read(|hint| {
                 let Hint { offset, seq, body_bytes, tag, what } = hint;
                 let total = frame_bytes(body_bytes.into());
-                let id = match what {
-                    What::Put(id) => id,
+                let (id, as_of) = match what {
+                    What::Put { id, as_of } => (id, as_of),
                     What::Delete(_) => return segment.count_delete(seq, total),
                 };
                 segment.count_put(seq);
@@ -72,7 +73,8 @@ pub(super) fn replay(
                 cached = Some((id.generation, generation));
                 let place = Place { slot: segment.slot, offset, len: body_bytes, generation };
                 let item = Item { version: id.version, place };
-                enter(index, segments, tag, item, seq, &|place| seq_of(loaded, place));
+                let new = New { tag, item, as_of, seq };
+                enter(index, segments, new, &|place| seq_of(loaded, place));
             });
         }
     };
@@ -106,14 +108,20 @@ fn seq_of(loaded: &[Loaded<'_>], place: Place) -> Option<u64> {
     seq
 }
 
+/// A put to be entered.
+struct New {
+    tag: Tag,
+    item: Item,
+    as_of: Timestamp,
+    seq: u64,
+}
+
 /// Enters a put into the index, unless a later put of the same snapshot is there. `known` tells the
 /// sequence number of one whose frame is damaged, and takes its time.
 fn enter(
     index: &Index,
     segments: &Segments,
-    tag: Tag,
-    item: Item,
-    seq: u64,
+    New { tag, item, as_of, seq }: New,
     known: &dyn Fn(Place) -> Option<u64>,
 ) {
     let bytes = |item: &Item| frame_bytes(item.place.len.into());
@@ -121,7 +129,7 @@ fn enter(
         segment.add_live(bytes(&item));
     }
     let mut entered_seq = seq;
-    let mut displaced = index.insert(tag, item);
+    let mut displaced = index.insert(tag, item, as_of);
     // Replaced once: the sequence numbers are in the frames.
     while let Some(old) = displaced {
         let there = segments.get(old.place.slot);
@@ -136,7 +144,7 @@ fn enter(
             // third one meanwhile.
             Some(old_seq) if old_seq > entered_seq => {
                 entered_seq = old_seq;
-                index.insert(tag, old)
+                index.insert(tag, old, UNKNOWN)
             }
             _ => {
                 if let Some(segment) = there {
@@ -240,7 +248,9 @@ mod tests {
                     scope.spawn(move || {
                         together.wait();
                         for (item, seq) in half {
-                            enter(index, &core.segments, tag, *item, *seq, &|_| None);
+                            let as_of = Timestamp::from_seconds(1);
+                            let new = New { tag, item: *item, as_of, seq: *seq };
+                            enter(index, &core.segments, new, &|_| None);
                         }
                     });
                 }

@@ -35,7 +35,11 @@ pub(super) fn put_bytes(core: &Core, version: u64, bytes: usize) -> Work {
 
 /// A record of [`key`] with a state of so many bytes.
 pub(super) fn record(version: u64, bytes: usize) -> Record {
+    record_as_of(version, bytes, Timestamp::from_seconds(1))
+}
+
+pub(super) fn record_as_of(version: u64, bytes: usize, as_of: Timestamp) -> Record {
     let generation = Generation { schema_version: 1, fingerprint: 1 };
-    let record = RecordBuilder::new(key(), generation, version, Timestamp::from_seconds(1));
+    let record = RecordBuilder::new(key(), generation, version, as_of);
     record.build(&vec![7; bytes]).unwrap()
 }

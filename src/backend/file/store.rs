@@ -29,7 +29,7 @@ use crate::store::{Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 /// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
 ///
 /// An append-only log with an index in memory (about 40 bytes per aggregate and 24 per older
-/// version). One process at a time may have a directory open; any number of threads and tasks
+/// version, about 32 where an aggregate has more than a few dozen). One process at a time may have a directory open; any number of threads and tasks
 /// may use the handle. Clones are cheap and share the store.
 ///
 /// - What was put is synced before the put returns
@@ -201,7 +201,8 @@ impl FileStore {
     }
 
     /// [`delete_below_blocking`](Self::delete_below_blocking) for tasks. Cancel safety: what was
-    /// begun is finished.
+    /// begun is finished, if it must be after later calls: a put below the bound that follows a
+    /// dropped call may be deleted too.
     ///
     /// # Errors
     /// As for `delete`.
@@ -255,9 +256,10 @@ impl FileStore {
         super::inspect::verify(&RealDisk, dir.as_ref())
     }
 
-    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, tells of
-    /// each that does not, and leaves the damaged files there under another name. A delete that is
-    /// damaged may bring deleted snapshots back. Blocks.
+    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, reports
+    /// each that does not, and leaves the damaged files there under another name. Reports every
+    /// problem that [`verify`](Self::verify) reports. A delete that is damaged may bring deleted
+    /// snapshots back. A store without damage, closed or killed, is left as it is. Blocks.
     ///
     /// # Errors
     /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`

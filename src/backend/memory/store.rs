@@ -1,7 +1,6 @@
 //! [`MemoryStore`]: snapshots in a map.
 
-use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -17,6 +16,7 @@ use crate::store::{
     Capabilities, Cursor, Deleted, Found, KeysRequest, ListRequest, Lookup, Page, PutOptions,
     PutOutcome, Query, Selection, SnapshotStore,
 };
+use crate::timeline::{Entry, Key, Timeline, Wanted};
 use crate::timestamp::Timestamp;
 
 /// Snapshots in memory: the reference for what a store does.
@@ -35,12 +35,28 @@ struct Aggregates {
     keys: BTreeSet<AggregateKey>,
 }
 
-/// By generation, of which there are few, then by version; no empty maps.
-type Snapshots = Vec<(Generation, BTreeMap<u64, Stored>)>;
+/// By generation, of which there are few, then by version; no empty timelines.
+type Snapshots = Vec<(Generation, Timeline<Stored>)>;
 
 struct Stored {
+    version: u64,
     record: Record,
     as_of: Timestamp,
+}
+
+impl Entry for Stored {
+    fn key(&self) -> Key {
+        key(self.version)
+    }
+
+    fn as_of(&self) -> Timestamp {
+        self.as_of
+    }
+}
+
+/// A timeline has one snapshot of a version.
+const fn key(version: u64) -> Key {
+    (version, 0)
 }
 
 impl MemoryStore {
@@ -92,21 +108,16 @@ impl SnapshotStore for MemoryStore {
         let Some(snapshots) = aggregates.snapshots.get(query.key) else {
             return Ok(Lookup::Absent);
         };
-        let newest = |versions: &BTreeMap<u64, Stored>| {
-            let admitted =
-                |(version, stored): &(&u64, &Stored)| query.admits(**version, stored.as_of);
-            // Almost always the newest one of all is the one.
-            let found = versions
-                .last_key_value()
-                .filter(admitted)
-                .or_else(|| versions.range(..=query.at_most).rev().find(admitted));
-            found.map(|(version, stored)| Found::new(*version, stored.record.clone()))
+        let wanted = Wanted {
+            at_most: key(query.at_most),
+            as_of: query.as_of.unwrap_or(Timestamp::MAX),
+            kind: None,
         };
         let own = snapshots.iter().find(|(generation, _)| *generation == query.generation);
-        if let Some(found) = own.and_then(|(_, versions)| newest(versions)) {
-            return Ok(Lookup::Found(found));
+        if let Some(stored) = own.and_then(|(_, versions)| versions.find(wanted)) {
+            return Ok(Lookup::Found(Found::new(stored.version, stored.record.clone())));
         }
-        let others = snapshots.iter().any(|(_, versions)| newest(versions).is_some());
+        let others = snapshots.iter().any(|(_, versions)| versions.find(wanted).is_some());
         Ok(if others { Lookup::OtherGeneration } else { Lookup::Absent })
     }
 
@@ -124,11 +135,10 @@ impl SnapshotStore for MemoryStore {
         let mut selected = Vec::new();
         for (generation, versions) in snapshots {
             let admitted = versions
-                .range(..=newest)
-                .rev()
-                .take_while(|(version, _)| **version >= request.at_least)
-                .map(|(version, stored)| {
-                    (SnapshotId { generation: *generation, version: *version }, stored)
+                .descending(key(newest))
+                .take_while(|stored| stored.version >= request.at_least)
+                .map(|stored| {
+                    (SnapshotId { generation: *generation, version: stored.version }, stored)
                 })
                 .filter(|(id, _)| request.admits(*id));
             // One more than fits tells whether there are more.
@@ -162,13 +172,13 @@ impl SnapshotStore for MemoryStore {
 
     async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
         let mut aggregates = self.write();
-        let Entry::Occupied(mut entry) = aggregates.snapshots.entry(key.clone()) else {
+        let hash_map::Entry::Occupied(mut entry) = aggregates.snapshots.entry(key.clone()) else {
             return Ok(Deleted::default());
         };
         let mut deleted = Deleted::default();
         entry.get_mut().retain_mut(|(generation, versions)| {
-            versions.retain(|version, stored| {
-                let id = SnapshotId { generation: *generation, version: *version };
+            versions.retain(|stored| {
+                let id = SnapshotId { generation: *generation, version: stored.version };
                 let selected = selection.admits(id);
                 if selected {
                     deleted.snapshots += 1;
@@ -199,7 +209,7 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     })?;
     let Header { version, generation, as_of, .. } = header;
     let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
-    Ok((key, SnapshotId { generation, version }, Stored { record, as_of }))
+    Ok((key, SnapshotId { generation, version }, Stored { version, record, as_of }))
 }
 
 fn insert(
@@ -208,24 +218,20 @@ fn insert(
     stored: Stored,
     options: PutOptions,
 ) -> PutOutcome {
-    use std::collections::btree_map::Entry;
     if !snapshots.iter().any(|(generation, _)| *generation == id.generation) {
-        snapshots.push((id.generation, BTreeMap::new()));
+        snapshots.push((id.generation, Timeline::new()));
     }
     let own = snapshots.iter_mut().find(|(generation, _)| *generation == id.generation);
     // Just pushed, if it was not there.
     let Some((_, versions)) = own else { return PutOutcome::Stored };
-    match versions.entry(id.version) {
-        Entry::Vacant(entry) => {
-            entry.insert(stored);
-            PutOutcome::Stored
+    match versions.get(stored.key()) {
+        Some(there) if !options.replace => {
+            PutOutcome::Existing { identical: there.record.has_state_of(&stored.record) }
         }
-        Entry::Occupied(mut entry) if options.replace => {
-            entry.insert(stored);
-            PutOutcome::Replaced
-        }
-        Entry::Occupied(entry) => {
-            PutOutcome::Existing { identical: entry.get().record.has_state_of(&stored.record) }
+        there => {
+            let outcome = if there.is_some() { PutOutcome::Replaced } else { PutOutcome::Stored };
+            versions.insert(stored);
+            outcome
         }
     }
 }

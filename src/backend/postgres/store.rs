@@ -275,6 +275,8 @@ impl SnapshotStore for PostgresStore {
         Capabilities::new("postgres")
             .durable(true)
             .atomic_batches(true)
+            // The server may still finish a put that it received before its caller gave up.
+            .ordered_deletes(false)
             .max_record_bytes(self.inner.max_record_bytes)
             .max_key_bytes(key_text::SURE_BYTES as u64)
             .max_version(version::MAX)

@@ -56,7 +56,7 @@ impl Core {
     /// is not needed.
     fn live(&self, victim: &Segment, others: &[Candidate], hint: Hint) -> Option<Live> {
         let item = match &hint.what {
-            What::Put(id) => {
+            What::Put { id, .. } => {
                 let generation = self.generations.find(id.generation)?;
                 let item = self.index.exact(hint.tag, generation, id.version, |item| item)?;
                 let here = item.place.slot == victim.slot && item.place.offset == hint.offset;
@@ -85,9 +85,9 @@ impl Core {
         let Some(output) = output else { return Ok(true) };
         let offset = output.push(frame, Frame::body_in(&bytes));
         match (&hint.what, *item) {
-            (What::Put(id), Some(from)) => {
+            (What::Put { id, as_of }, Some(from)) => {
                 output.seal.puts += 1;
-                output.hints.push_put(hint.seq, hint.body_bytes, hint.tag, *id);
+                output.hints.push_put(hint.seq, hint.body_bytes, hint.tag, *id, *as_of);
                 // The slot is known once the segment has one.
                 let to = Place { offset, ..from.place };
                 output.moved.push(Moved { tag: hint.tag, from, to });
@@ -96,7 +96,7 @@ impl Core {
                 output.seal.deletes += 1;
                 output.hints.push_delete(hint.seq, hint.body_bytes, hint.tag, scope);
             }
-            (What::Put(_), None) => {}
+            (What::Put { .. }, None) => {}
         }
         if output.buffer.len() < FLUSH_BYTES {
             return Ok(true);

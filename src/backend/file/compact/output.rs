@@ -86,7 +86,7 @@ impl Output {
         segment.bytes.store(self.written, Ordering::Relaxed);
         // Counted before the segment is known to anyone, so that no delete is dropped in between.
         self.hints.read(|hint| match hint.what {
-            What::Put(_) => segment.count_put(hint.seq),
+            What::Put { .. } => segment.count_put(hint.seq),
             What::Delete(_) => {
                 segment.count_delete(hint.seq, frame_bytes(hint.body_bytes.into()));
             }

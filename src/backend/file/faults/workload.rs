@@ -149,9 +149,8 @@ impl Doing {
         }
     }
 
-    /// Does the same to the model; checks what the store said became of it. A delete happens at
-    /// the moment when it was called, before which `before` was there, if it found nothing then.
-    pub(super) fn apply(&self, before: &Model, model: &mut Model, answer: Option<&Answer>) {
+    /// Does the same to the model; checks what the store said became of it.
+    pub(super) fn apply(&self, model: &mut Model, answer: Option<&Answer>) {
         match self {
             Self::Put { records, replace } => {
                 let mut outcomes = Vec::new();
@@ -177,15 +176,11 @@ impl Doing {
                         && match scope {
                             Which::All => true,
                             Which::Below(version) => id.version < *version,
-                            Which::Ids(ids) => {
-                                ids.contains(id) && before.contains_key(&(key.clone(), *id))
-                            }
+                            Which::Ids(ids) => ids.contains(id),
                         }
                 };
                 let len = model.len();
-                if before.keys().any(covers) {
-                    model.retain(|place, _| !covers(place));
-                }
+                model.retain(|place, _| !covers(place));
                 if let Some(Answer::Delete(said)) = answer {
                     assert_eq!(said.snapshots, (len - model.len()) as u64);
                 }

@@ -1,18 +1,21 @@
-//! [`Chains`]: the older snapshots of a shard's aggregates, newest first.
+//! [`Chains`]: the snapshots of a shard's aggregates beside the newest of each.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Range;
-use std::iter::Rev;
+use super::item::{Item, Packed, Timed, UNKNOWN};
+use crate::timeline::{Descending, Entry, Timeline};
+use crate::timestamp::Timestamp;
 
-use super::item::{Item, Packed};
-
-/// Leads to the older snapshots of one aggregate: nothing, a list of nodes, or a tree.
+/// Leads to the other snapshots of one aggregate: nothing, or a list of nodes with all but the newest,
+/// or, if there are many, a tree with all of them, the newest too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link(u32);
 
 impl Link {
     pub(super) const NONE: Self = Self(u32::MAX);
     const TREE: u32 = 1 << 31;
+
+    pub(super) fn is_tree(self) -> bool {
+        self.tree().is_some()
+    }
 
     fn tree(self) -> Option<usize> {
         (self != Self::NONE && self.0 & Self::TREE != 0).then_some((self.0 & !Self::TREE) as usize)
@@ -39,9 +42,11 @@ struct Node {
     next: Link,
 }
 
-type Tree = BTreeMap<(u64, u32), Item>;
+/// Knows the as-of times of what was added since it was made, and what is learned.
+pub(super) type Tree = Timeline<Timed>;
 
-/// The older snapshots of a shard's aggregates: 24 bytes each while there are few.
+/// The older snapshots of a shard's aggregates: 24 bytes each while there are few, about 30 if there
+/// are many.
 pub(super) struct Chains {
     nodes: Vec<Node>,
     free: Link,
@@ -96,28 +101,36 @@ impl Chains {
 
     /// The snapshots behind `link` with versions at or below `at_most`, newest first.
     pub(super) fn walk(&self, link: Link, at_most: u64) -> Walk<'_> {
-        match link.tree().and_then(|tree| self.trees.get(tree)) {
-            Some(tree) => Walk::Tree(tree.range(..=(at_most, u32::MAX)).rev()),
+        match self.tree(link) {
+            Some(tree) => Walk::Tree(tree.descending((at_most, u32::MAX))),
             None => Walk::List { chains: self, link, at_most },
         }
     }
 
-    /// Puts `item` before all others behind `link`.
-    pub(super) fn push(&mut self, link: Link, item: Item) -> Link {
-        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
-            tree.insert(key(&item), item);
-            return link;
-        }
-        let pushed = self.add_node(Packed::new(item), link);
-        // Measuring each time would make long lists slow to build; one time in 16 will do.
-        if pushed.0.is_multiple_of(16) && self.walk(pushed, u64::MAX).nth(LONGEST_LIST).is_some() {
-            return self.grow_tree(pushed);
-        }
-        pushed
+    pub(super) fn tree(&self, link: Link) -> Option<&Tree> {
+        link.tree().and_then(|tree| self.trees.get(tree))
     }
 
-    /// Inserts `item` behind `link` where its version belongs; returns the one that it replaces.
-    pub(super) fn insert(&mut self, link: &mut Link, item: Item) -> Option<Item> {
+    pub(super) fn tree_mut(&mut self, link: Link) -> Option<&mut Tree> {
+        link.tree().and_then(|tree| self.trees.get_mut(tree))
+    }
+
+    /// Puts `item` before all others in the list behind `link`.
+    pub(super) fn push(&mut self, link: Link, item: Item) -> Link {
+        self.add_node(Packed::new(item), link)
+    }
+
+    /// Whether the list behind `link` should become a tree.
+    pub(super) fn is_long(&self, link: Link) -> bool {
+        // Measuring each time would make long lists slow to build; one time in 16 will do.
+        link != Link::NONE
+            && link.0.is_multiple_of(16)
+            && self.walk(link, u64::MAX).nth(LONGEST_LIST).is_some()
+    }
+
+    /// Inserts `item` into the list behind `link` where its version belongs; returns the one that it
+    /// replaces, and whether the list should become a tree.
+    pub(super) fn insert(&mut self, link: &mut Link, item: Item) -> (Option<Item>, bool) {
         let mut steps = 0;
         let mut before = None;
         let mut at = *link;
@@ -125,7 +138,7 @@ impl Chains {
             let here = node.packed.item();
             if here.is_same(&item) {
                 node.packed = Packed::new(item);
-                return Some(here);
+                return (Some(here), false);
             }
             if here.version < item.version {
                 break;
@@ -134,32 +147,16 @@ impl Chains {
             before = at.node();
             at = node.next;
         }
-        if steps > LONGEST_LIST && link.tree().is_none() {
-            *link = self.grow_tree(*link);
-        }
-        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
-            return tree.insert(key(&item), item);
-        }
         let added = self.add_node(Packed::new(item), at);
         match before.and_then(|before| self.nodes.get_mut(before)) {
             Some(before) => before.next = added,
             None => *link = added,
         }
-        None
+        (None, steps > LONGEST_LIST)
     }
 
-    /// Removes those behind `link` that `remove` wants gone.
+    /// Removes those from the list behind `link` that `remove` wants gone.
     pub(super) fn retain(&mut self, link: &mut Link, mut remove: impl FnMut(&Item) -> bool) {
-        if let Some(number) = link.tree() {
-            if let Some(tree) = self.trees.get_mut(number) {
-                tree.retain(|_, item| !remove(item));
-                if tree.is_empty() {
-                    self.free_trees.push(link.0 & !Link::TREE);
-                    *link = Link::NONE;
-                }
-            }
-            return;
-        }
         let mut before: Option<usize> = None;
         let mut at = *link;
         while let Some(number) = at.node() {
@@ -179,38 +176,40 @@ impl Chains {
         }
     }
 
-    /// Takes the newest behind `link` off it.
+    /// Takes the newest off the list behind `link`.
     pub(super) fn pop(&mut self, link: &mut Link) -> Option<Item> {
-        let newest = self.walk(*link, u64::MAX).next()?;
-        self.retain_one(link, &newest);
+        let node = link.node().and_then(|node| self.nodes.get_mut(node))?;
+        let (newest, next) = (node.packed.item(), node.next);
+        node.next = self.free;
+        self.free = *link;
+        *link = next;
         Some(newest)
     }
 
-    fn retain_one(&mut self, link: &mut Link, gone: &Item) {
-        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
-            tree.remove(&key(gone));
-            if tree.is_empty() {
-                self.free_trees.push(link.0 & !Link::TREE);
-                *link = Link::NONE;
-            }
-        } else if let Some(node) = link.node().and_then(|node| self.nodes.get_mut(node)) {
-            let next = node.next;
-            node.next = self.free;
-            self.free = *link;
-            *link = next;
+    /// Removes what `remove` wants gone from the tree behind `link`; returns the newest that is left.
+    /// If none is, there is no tree any more.
+    pub(super) fn prune(
+        &mut self,
+        link: &mut Link,
+        mut remove: impl FnMut(&Item) -> bool,
+    ) -> Option<Item> {
+        let tree = self.tree_mut(*link)?;
+        tree.retain(|timed| !remove(&timed.item()));
+        let newest = tree.last().map(|timed| timed.item());
+        if newest.is_none() {
+            self.free_trees.push(link.0 & !Link::TREE);
+            *link = Link::NONE;
         }
+        newest
     }
 
-    /// Replaces `old` behind `link` by `new`, which has the same identity; false if it is not there.
+    /// Replaces `old` in the list or tree behind `link` by `new`, which has the same identity; false if it is not there.
     pub(super) fn swap(&mut self, link: Link, old: &Item, new: Item) -> bool {
-        if let Some(tree) = link.tree().and_then(|tree| self.trees.get_mut(tree)) {
-            return match tree.get_mut(&key(old)) {
-                Some(there) if there == old => {
-                    *there = new;
-                    true
-                }
-                _ => false,
-            };
+        if let Some(tree) = self.tree_mut(link) {
+            let there = tree.get(key(old)).filter(|there| there.item() == *old);
+            let Some(as_of) = there.map(Entry::as_of) else { return false };
+            tree.insert(Timed::new(new, as_of));
+            return true;
         }
         let mut at = link;
         while let Some(node) = at.node().and_then(|node| self.nodes.get_mut(node)) {
@@ -225,8 +224,9 @@ impl Chains {
 
     /// The bytes held, whether in use or not.
     pub(super) fn memory(&self) -> usize {
-        let trees: usize = self.trees.iter().map(BTreeMap::len).sum();
-        self.nodes.capacity() * size_of::<Node>() + trees * 2 * size_of::<((u64, u32), Item)>()
+        let trees: usize = self.trees.iter().map(Timeline::memory).sum();
+        let table = self.trees.capacity() * size_of::<Tree>();
+        self.nodes.capacity() * size_of::<Node>() + table + trees
     }
 
     fn add_node(&mut self, packed: Packed, next: Link) -> Link {
@@ -245,8 +245,14 @@ impl Chains {
         Link::to(len)
     }
 
-    fn grow_tree(&mut self, link: Link) -> Link {
-        let tree: Tree = self.walk(link, u64::MAX).map(|item| (key(&item), item)).collect();
+    /// Makes a tree of the list behind `link` and the newest snapshot. The list has no times.
+    pub(super) fn grow_tree(&mut self, link: Link, newest: Item, as_of: Timestamp) -> Link {
+        let mut all: Vec<_> =
+            self.walk(link, u64::MAX).map(|item| Timed::new(item, UNKNOWN)).collect();
+        all.insert(0, Timed::new(newest, as_of));
+        // The list does not order those of one version among each other.
+        all.sort_unstable_by_key(Entry::key);
+        let tree: Tree = all.into_iter().collect();
         let mut list = link;
         self.retain(&mut list, |_| true);
         let number = if let Some(number) = self.free_trees.pop() {
@@ -266,10 +272,10 @@ fn key(item: &Item) -> (u64, u32) {
     (item.version, item.place.generation)
 }
 
-/// The older snapshots of an aggregate, newest first.
+/// The snapshots behind a link, newest first.
 pub(super) enum Walk<'a> {
     List { chains: &'a Chains, link: Link, at_most: u64 },
-    Tree(Rev<Range<'a, (u64, u32), Item>>),
+    Tree(Descending<'a, Timed>),
 }
 
 impl Iterator for Walk<'_> {
@@ -277,7 +283,7 @@ impl Iterator for Walk<'_> {
 
     fn next(&mut self) -> Option<Item> {
         match self {
-            Self::Tree(range) => range.next().map(|(_, item)| *item),
+            Self::Tree(descending) => descending.next().map(|timed| timed.item()),
             Self::List { chains, link, at_most } => loop {
                 let node = chains.nodes.get(link.node()?)?;
                 *link = node.next;

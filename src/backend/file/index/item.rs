@@ -1,5 +1,8 @@
 //! [`Item`]: one snapshot in the index, and how it is packed into 20 bytes.
 
+use crate::timeline::{Entry, Key};
+use crate::timestamp::Timestamp;
+
 /// Where a record lies, and of which generation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Place {
@@ -36,6 +39,41 @@ impl Item {
 const OFFSET_BITS: u32 = 28;
 const LEN_BITS: u32 = 31;
 const SLOT_BITS: u32 = 20;
+
+/// The as-of time of a snapshot where the index does not keep it. It stands before all others, so
+/// that a search never passes over what its record would have to be asked about.
+pub(in super::super) const UNKNOWN: Timestamp = Timestamp::MIN;
+
+/// An [`Item`] with its as-of time, or [`UNKNOWN`]; in seven words.
+#[derive(Clone, Copy)]
+pub(super) struct Timed {
+    packed: Packed,
+    as_of: [u32; 2],
+}
+
+impl Timed {
+    #[expect(clippy::cast_possible_truncation, reason = "each word takes its half of the bits")]
+    pub(super) fn new(item: Item, as_of: Timestamp) -> Self {
+        let micros = as_of.as_micros().cast_unsigned();
+        Self { packed: Packed::new(item), as_of: [micros as u32, (micros >> 32) as u32] }
+    }
+
+    pub(super) fn item(self) -> Item {
+        self.packed.item()
+    }
+}
+
+impl Entry for Timed {
+    fn key(&self) -> Key {
+        let item = self.packed.item();
+        (item.version, item.place.generation)
+    }
+
+    fn as_of(&self) -> Timestamp {
+        let [low, high] = self.as_of;
+        Timestamp::from_micros((u64::from(low) | u64::from(high) << 32).cast_signed())
+    }
+}
 
 /// An [`Item`] in five words, aligned to four bytes so that tables have no gaps.
 #[derive(Clone, Copy, Default)]
@@ -91,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_largest_of_each_field_survives_packing() {
-        assert_eq!(size_of::<Packed>(), 20);
+        assert_eq!((size_of::<Packed>(), size_of::<Timed>()), (20, 28));
         let largest = Place {
             slot: Place::MAX_SLOTS - 1,
             offset: Place::MAX_OFFSET - 8,

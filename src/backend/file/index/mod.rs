@@ -1,5 +1,5 @@
 //! [`Index`]: where each snapshot lies, in memory: about 40 bytes per aggregate and 24 per older
-//! version. Holds no keys: whoever finds a record verifies that it is of the aggregate.
+//! version, about 32 where there are many, which then have their as-of times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
 
 mod chain;
 mod item;
@@ -11,9 +11,10 @@ mod tests;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::tag::Tag;
+use crate::timestamp::Timestamp;
 use shard::Shard;
 
-pub(super) use item::{Item, Place};
+pub(super) use item::{Item, Place, UNKNOWN};
 
 const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
@@ -28,26 +29,30 @@ impl Index {
         Self { shards: (0..SHARDS).map(|_| RwLock::new(Shard::new())).collect() }
     }
 
-    /// The newest snapshot of a generation at or below a version.
+    /// The newest snapshot of a generation at or below a version and at or before a time.
     ///
-    /// `with` runs while the snapshot cannot be moved, on it or, if there is none, on whether the
-    /// aggregate has another snapshot at or below the version.
+    /// `with` runs while the snapshot cannot be moved, on it and its as-of time, or [`UNKNOWN`] if
+    /// its record has to be asked whether it is within `as_of`. If there is none, `with` gets whether
+    /// the aggregate has another snapshot at or below the version. Takes O(log n) of the aggregate's
+    /// snapshots, unless times and generations are mixed up at random.
     pub(super) fn newest<R>(
         &self,
         tag: Tag,
         generation: Option<u32>,
         at_most: u64,
-        with: impl FnOnce(Result<Item, bool>) -> R,
+        as_of: Timestamp,
+        with: impl FnOnce(Result<(Item, Timestamp), bool>) -> R,
     ) -> R {
         let shard = self.read(tag);
-        let mut others = false;
-        for item in shard.walk(tag, at_most) {
-            if Some(item.place.generation) == generation {
-                return with(Ok(item));
-            }
-            others = true;
+        with(shard.newest(tag, generation, at_most, as_of))
+    }
+
+    /// Takes note of the as-of time of a snapshot, where there is room for it.
+    pub(super) fn learn(&self, tag: Tag, item: Item, as_of: Timestamp) {
+        // Most aggregates have few snapshots, and no room: readers do not wait for each other there.
+        if self.read(tag).keeps_times(tag) {
+            self.write(tag).learn(tag, item, as_of);
         }
-        with(Err(others))
     }
 
     /// Just the snapshot with this identity; `with` runs while it cannot be moved.
@@ -105,8 +110,8 @@ impl Index {
     }
 
     /// Adds a snapshot; returns the one of the same identity that it replaces.
-    pub(super) fn insert(&self, tag: Tag, item: Item) -> Option<Item> {
-        self.write(tag).insert(tag, item)
+    pub(super) fn insert(&self, tag: Tag, item: Item, as_of: Timestamp) -> Option<Item> {
+        self.write(tag).insert(tag, item, as_of)
     }
 
     /// Removes the snapshots of an aggregate that `remove` wants gone.

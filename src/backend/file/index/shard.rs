@@ -1,8 +1,10 @@
 //! [`Shard`]: a part of the index, an open table ordered by tag.
 
 use super::chain::{self, Chains, Link};
-use super::item::{Item, Packed};
+use super::item::{Item, Packed, Timed, UNKNOWN};
 use crate::backend::file::tag::Tag;
+use crate::timeline::{Entry, Wanted};
+use crate::timestamp::Timestamp;
 
 /// One aggregate: its tag, its newest snapshot, and the way to the others. 36 bytes.
 #[derive(Clone, Copy)]
@@ -78,8 +80,9 @@ impl Shard {
     /// The snapshots of the aggregate with versions at or below `at_most`, newest first.
     pub(super) fn walk(&self, tag: Tag, at_most: u64) -> Walk<'_> {
         let slot = self.find(tag).ok().and_then(|at| self.slots.get(at));
-        let newest = slot.map(|slot| slot.newest.item());
         let older = slot.map_or(Link::NONE, |slot| slot.older);
+        // A tree has the newest too.
+        let newest = slot.filter(|_| !older.is_tree()).map(|slot| slot.newest.item());
         Walk {
             newest: newest.filter(|newest| newest.version <= at_most),
             older: self.chains.walk(older, at_most),
@@ -100,14 +103,72 @@ impl Shard {
             .map(|slot| (slot.tag(), slot.newest.item()))
     }
 
+    /// The newest snapshot of a generation at or below `at_most` that is within `as_of`, or may be:
+    /// `UNKNOWN` tells that its record has to be asked. `Err` if there is none, with whether the
+    /// aggregate has another snapshot at or below the version.
+    pub(super) fn newest(
+        &self,
+        tag: Tag,
+        generation: Option<u32>,
+        at_most: u64,
+        as_of: Timestamp,
+    ) -> Result<(Item, Timestamp), bool> {
+        let slot = self.find(tag).ok().and_then(|at| self.slots.get(at)).ok_or(false)?;
+        let newest = slot.newest.item();
+        let is_wanted = |item: &Item| Some(item.place.generation) == generation;
+        let tree = self.chains.tree(slot.older);
+        // Almost always the newest of all is the one.
+        if newest.version <= at_most
+            && is_wanted(&newest)
+            && (tree.is_none() || as_of == Timestamp::MAX)
+        {
+            return Ok((newest, UNKNOWN));
+        }
+        let Some(tree) = tree else {
+            let mut others = false;
+            for item in self.walk(tag, at_most) {
+                if is_wanted(&item) {
+                    return Ok((item, UNKNOWN));
+                }
+                others = true;
+            }
+            return Err(others);
+        };
+        let wanted = Wanted { at_most: (at_most, u32::MAX), as_of, kind: generation };
+        let found = generation.and_then(|_| tree.find(wanted));
+        let others = || tree.descending(wanted.at_most).next().is_some();
+        found.map(|timed| (timed.item(), timed.as_of())).ok_or_else(others)
+    }
+
+    /// Whether there is room for the as-of times of an aggregate's snapshots.
+    pub(super) fn keeps_times(&self, tag: Tag) -> bool {
+        self.find(tag).is_ok_and(|at| self.slots.get(at).is_some_and(|slot| slot.older.is_tree()))
+    }
+
+    /// Takes note of the as-of time of a snapshot, where there is room for it.
+    pub(super) fn learn(&mut self, tag: Tag, item: Item, as_of: Timestamp) {
+        let slot = self.find(tag).ok().and_then(|at| self.slots.get(at));
+        let Some(tree) = slot.and_then(|slot| self.chains.tree_mut(slot.older)) else { return };
+        let key = (item.version, item.place.generation);
+        if tree.get(key).is_some_and(|there| there.item() == item) {
+            tree.insert(Timed::new(item, as_of));
+        }
+    }
+
     /// Adds a snapshot; returns the one of the same identity that it replaces.
-    pub(super) fn insert(&mut self, tag: Tag, item: Item) -> Option<Item> {
+    pub(super) fn insert(&mut self, tag: Tag, item: Item, as_of: Timestamp) -> Option<Item> {
         let Ok(at) = self.find(tag) else {
             self.add_slot(tag, item);
             return None;
         };
         let slot = self.slots.get_mut(at)?;
         let newest = slot.newest.item();
+        if let Some(tree) = self.chains.tree_mut(slot.older) {
+            if newest.is_same(&item) || item.version > newest.version {
+                slot.newest = Packed::new(item);
+            }
+            return tree.insert(Timed::new(item, as_of)).map(Timed::item);
+        }
         if newest.is_same(&item) {
             slot.newest = Packed::new(item);
             return Some(newest);
@@ -115,24 +176,38 @@ impl Shard {
         if item.version > newest.version {
             slot.older = self.chains.push(slot.older, newest);
             slot.newest = Packed::new(item);
+            if self.chains.is_long(slot.older) {
+                slot.older = self.chains.grow_tree(slot.older, item, as_of);
+            }
             if self.chains.is_unordered() {
                 self.order();
             }
             return None;
         }
-        self.chains.insert(&mut slot.older, item)
+        let (replaced, is_long) = self.chains.insert(&mut slot.older, item);
+        if is_long {
+            slot.older = self.chains.grow_tree(slot.older, newest, UNKNOWN);
+        }
+        replaced
     }
 
     /// Removes the snapshots that `remove` wants gone.
     pub(super) fn remove(&mut self, tag: Tag, mut remove: impl FnMut(&Item) -> bool) {
         let Ok(at) = self.find(tag) else { return };
         let Some(slot) = self.slots.get_mut(at) else { return };
-        self.chains.retain(&mut slot.older, &mut remove);
-        if remove(&slot.newest.item()) {
-            match self.chains.pop(&mut slot.older) {
-                Some(next) => slot.newest = Packed::new(next),
-                None => self.remove_slot(at),
+        let next = if slot.older.is_tree() {
+            self.chains.prune(&mut slot.older, remove)
+        } else {
+            self.chains.retain(&mut slot.older, &mut remove);
+            if remove(&slot.newest.item()) {
+                self.chains.pop(&mut slot.older)
+            } else {
+                Some(slot.newest.item())
             }
+        };
+        match next {
+            Some(next) => slot.newest = Packed::new(next),
+            None => self.remove_slot(at),
         }
     }
 
@@ -140,8 +215,12 @@ impl Shard {
     pub(super) fn swap(&mut self, tag: Tag, old: &Item, new: Item) -> bool {
         let Ok(at) = self.find(tag) else { return false };
         let Some(slot) = self.slots.get_mut(at) else { return false };
-        if slot.newest.item() == *old {
+        let is_newest = slot.newest.item() == *old;
+        if is_newest {
             slot.newest = Packed::new(new);
+        }
+        // A tree has the newest too.
+        if is_newest && !slot.older.is_tree() {
             return true;
         }
         self.chains.swap(slot.older, old, new)

@@ -13,7 +13,7 @@ fn item(version: u64, generation: u32, offset: u64) -> Item {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Insert(u8, u64, u32),
+    Insert(u8, u64, u32, i64),
     Below(u8, u64),
     Even(u8),
     Swap(u8, u64, u32),
@@ -21,7 +21,8 @@ enum Change {
 
 fn change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        8 => (any::<u8>(), 0..60_u64, 0..2_u32).prop_map(|(t, v, g)| Change::Insert(t % 24, v, g)),
+        8 => (any::<u8>(), 0..60_u64, 0..2_u32, -1..30_i64)
+            .prop_map(|(t, v, g, time)| Change::Insert(t % 24, v, g, time)),
         1 => (any::<u8>(), 0..70_u64).prop_map(|(t, v)| Change::Below(t % 24, v)),
         1 => any::<u8>().prop_map(|t| Change::Even(t % 24)),
         1 => (any::<u8>(), 0..60_u64, 0..2_u32).prop_map(|(t, v, g)| Change::Swap(t % 24, v, g)),
@@ -44,13 +45,17 @@ proptest! {
     fn the_index_agrees_with_an_ordered_map(changes in prop::collection::vec(change(), 1..800)) {
         let index = Index::new();
         let mut model: BTreeMap<Tag, BTreeMap<(u64, u32), Item>> = BTreeMap::new();
+        let mut times: BTreeMap<(Tag, u64, u32), Timestamp> = BTreeMap::new();
         for (number, change) in changes.iter().enumerate() {
             let number = number as u64;
             match *change {
-                Change::Insert(t, v, g) => {
+                Change::Insert(t, v, g, time) => {
                     let new = item(v, g, number);
+                    // One that looks as if it were not known.
+                    let time = if time < 0 { UNKNOWN } else { Timestamp::from_micros(time) };
+                    times.insert((tag(t), v, g), time);
                     let old = model.entry(tag(t)).or_default().insert((v, g), new);
-                    prop_assert_eq!(index.insert(tag(t), new), old);
+                    prop_assert_eq!(index.insert(tag(t), new, time), old);
                 }
                 Change::Below(t, below) => {
                     index.remove(tag(t), |item| item.version < below);
@@ -94,14 +99,80 @@ proptest! {
                         .rev()
                         .find(|((_, generation), _)| *generation == g)
                         .map(|(_, item)| *item);
-                    let found = index.newest(tag(t), Some(g), at_most, |found| found);
-                    prop_assert_eq!(found.ok(), expected);
+                    let found = index.newest(tag(t), Some(g), at_most, Timestamp::MAX, |found| found);
+                    prop_assert_eq!(found.map(|found| found.0).ok(), expected);
                     let exact = index.exact(tag(t), g, at_most, |item| item);
                     prop_assert_eq!(exact, items.get(&(at_most, g)).copied());
+                    for as_of in [0, 3, 17, 29].map(Timestamp::from_micros) {
+                        let time = |item: &Item| times[&(tag(t), item.version, g)];
+                        let expected = items
+                            .range(..=(at_most, u32::MAX))
+                            .rev()
+                            .find(|((_, own), item)| *own == g && time(item) <= as_of)
+                            .map(|(_, item)| *item);
+                        let (found, _) = as_of_query(&index, tag(t), g, at_most, as_of, &time);
+                        prop_assert_eq!(found, expected);
+                    }
                 }
             }
         }
     }
+}
+
+/// What a get does: the answer, and how many records it asked for their time.
+fn as_of_query(
+    index: &Index,
+    tag: Tag,
+    generation: u32,
+    mut at_most: u64,
+    as_of: Timestamp,
+    time: &impl Fn(&Item) -> Timestamp,
+) -> (Option<Item>, usize) {
+    let mut asked = 0;
+    loop {
+        match index.newest(tag, Some(generation), at_most, as_of, |found| found) {
+            Err(_) => return (None, asked),
+            Ok((item, known)) if known != UNKNOWN => {
+                assert_eq!(known, time(&item));
+                return (Some(item), asked);
+            }
+            Ok((item, _)) => {
+                asked += 1;
+                index.learn(tag, item, time(&item));
+                if time(&item) <= as_of {
+                    return (Some(item), asked);
+                }
+                let Some(below) = item.version.checked_sub(1) else { return (None, asked) };
+                at_most = below;
+            }
+        }
+    }
+}
+
+/// Who asks for a time asks about few snapshots at most, however many are newer.
+#[test]
+fn times_of_many_snapshots_are_known() {
+    let (index, tag) = (Index::new(), Tag { high: 1, low: 1 });
+    let time = |item: &Item| Timestamp::from_micros(item.version.cast_signed() * 10);
+    for version in 1..=100_000 {
+        let new = item(version, 0, version);
+        index.insert(tag, new, time(&new));
+    }
+    for (version, most) in [(50_000, 0), (200, 0), (3, 64), (3, 0), (0, 2), (0, 0)] {
+        let as_of = Timestamp::from_micros(version * 10 + 5);
+        let (found, asked) = as_of_query(&index, tag, 0, u64::MAX, as_of, &time);
+        assert_eq!(found.map_or(0, |item| item.version), version.cast_unsigned());
+        assert!(asked <= most, "{asked} asked for version {version}");
+    }
+    // Compaction moves them, and a delete leaves the rest as known as they were.
+    let old = index.exact(tag, 0, 50_000, |item| item).unwrap();
+    assert!(index.swap(tag, &old, item(50_000, 0, 7)));
+    index.remove(tag, |item| item.version % 2 == 1);
+    let as_of = Timestamp::from_micros(500_005);
+    let (found, asked) = as_of_query(&index, tag, 0, u64::MAX, as_of, &time);
+    assert_eq!((found, asked), (Some(item(50_000, 0, 7)), 0));
+    let per_version = index.memory() / 50_000;
+    assert!(per_version <= 32, "{per_version} B per version");
 }
 
 #[test]
@@ -110,14 +181,14 @@ fn memory_stays_near_forty_bytes_per_aggregate_and_twenty_four_per_older_version
         let index = Index::new();
         let tag = |i: u64| Tag { high: i.wrapping_mul(0x9e37_79b9_7f4a_7c15), low: 0 };
         for i in 0..aggregates {
-            index.insert(tag(i), item(1, 0, i));
+            index.insert(tag(i), item(1, 0, i), Timestamp::from_micros(1));
         }
         let per_aggregate = index.memory() as u64 / aggregates;
         assert!(per_aggregate <= 48, "{per_aggregate} B at {aggregates}");
         let before = index.memory() as u64;
         for version in 2..6 {
             for i in 0..aggregates {
-                index.insert(tag(i), item(version, 0, i));
+                index.insert(tag(i), item(version, 0, i), Timestamp::from_micros(1));
             }
         }
         let per_version = (index.memory() as u64 - before) * 10 / (aggregates * 4);
@@ -132,10 +203,12 @@ fn a_million_versions_of_one_aggregate_are_inserted_and_found_quickly_in_any_ord
         let tag = Tag { high: 1, low: 1 };
         let versions = 200_000;
         for i in 1..=versions {
-            index.insert(tag, item(if descending { versions + 1 - i } else { i }, 0, i));
+            let version = if descending { versions + 1 - i } else { i };
+            index.insert(tag, item(version, 0, i), Timestamp::from_micros(1));
         }
         for version in (1..=versions).step_by(7) {
-            assert_eq!(index.newest(tag, Some(0), version, |f| f).unwrap().version, version);
+            let found = index.newest(tag, Some(0), version, Timestamp::MAX, |found| found);
+            assert_eq!(found.unwrap().0.version, version);
         }
     }
 }

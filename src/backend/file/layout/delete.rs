@@ -36,12 +36,20 @@ pub(in super::super) struct DeleteBody<'a> {
 
 impl<'a> DeleteBody<'a> {
     pub(in super::super) fn write(key: &AggregateKey, scope: &Scope) -> Vec<u8> {
+        Self::encode([key.tenant(), key.kind(), key.id()], scope)
+    }
+
+    /// The same delete with another scope, written.
+    pub(in super::super) fn with_scope(&self, scope: &Scope) -> Vec<u8> {
+        Self::encode([self.tenant, self.kind, self.id], scope)
+    }
+
+    fn encode(parts: [&str; 3], scope: &Scope) -> Vec<u8> {
         let (code, number) = match scope {
             Scope::All => (1, 0),
             Scope::Below(version) => (2, *version),
             Scope::Ids(ids) => (3, ids.len() as u64),
         };
-        let parts = [key.tenant(), key.kind(), key.id()];
         let fixed = GUARD_BYTES + 16;
         let mut body =
             Vec::with_capacity(fixed + parts.iter().map(|part| part.len()).sum::<usize>());

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use super::super::disk::{Disk, DiskFile, Place, write_file};
 use super::super::fault::io_error;
 use super::entry::{Fact, frame_bytes};
-use super::group::Group;
+use super::group::{Answer, Group};
 use super::log::{Log, WRITE};
 use super::manifest::{Known, Manifest};
 use super::maps::{Change, Maps, Pending};
@@ -23,7 +23,7 @@ pub(super) struct Core {
     audit: Mutex<Log>,
     state: Mutex<State>,
     pub(super) appends: Group<Vec<u8>, u64>,
-    changes: Group<Change, bool>,
+    pub(super) changes: Group<Change, bool>,
     pub(super) trail: RwLock<Trail>,
     pub(super) maps: RwLock<Maps>,
     pub(super) audit_file: Arc<dyn DiskFile>,
@@ -72,10 +72,21 @@ impl Core {
         }
     }
 
-    /// Appends the body of an entry to the audit trail; returns its sequence. Blocks.
-    pub(super) fn append(&self, body: Vec<u8>) -> Result<u64, Error> {
+    /// Queues the body of an entry of the audit trail.
+    pub(super) fn queue_append(&self, body: Vec<u8>) -> Answer<u64> {
         let bytes = body.len();
-        self.appends.run(&self.audit, body, bytes, |log, bodies| self.append_all(log, &bodies))
+        self.appends.queue(body, bytes)
+    }
+
+    /// Appends what was queued to the audit trail; returns its sequence. Blocks.
+    pub(super) fn finish_append(&self, queued: &Answer<u64>) -> Result<u64, Error> {
+        self.appends.run(&self.audit, queued, |log, bodies| self.append_all(log, &bodies))
+    }
+
+    /// Appends the body of an entry to the audit trail; returns its sequence. Blocks.
+    #[cfg(test)]
+    pub(super) fn append(&self, body: Vec<u8>) -> Result<u64, Error> {
+        self.finish_append(&self.queue_append(body))
     }
 
     pub(super) fn append_all(&self, log: &mut Log, bodies: &[Vec<u8>]) -> Result<Vec<u64>, Error> {
@@ -89,11 +100,21 @@ impl Core {
         Ok((first..log.next_seq).collect())
     }
 
-    /// Makes a change; tells whether there was something to change. Blocks.
-    pub(super) fn change(&self, change: Change) -> Result<bool, Error> {
+    /// Queues a change.
+    pub(super) fn queue_change(&self, change: Change) -> Answer<bool> {
         let bytes = change.bytes();
-        self.changes
-            .run(&self.state, change, bytes, |state, changes| self.change_all(state, changes))
+        self.changes.queue(change, bytes)
+    }
+
+    /// Makes the change that was queued; tells whether there was something to change. Blocks.
+    pub(super) fn finish_change(&self, queued: &Answer<bool>) -> Result<bool, Error> {
+        self.changes.run(&self.state, queued, |state, changes| self.change_all(state, changes))
+    }
+
+    /// Makes a change; tells whether there was something to change. Blocks.
+    #[cfg(test)]
+    pub(super) fn change(&self, change: Change) -> Result<bool, Error> {
+        self.finish_change(&self.queue_change(change))
     }
 
     pub(super) fn change_all(

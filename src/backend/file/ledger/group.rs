@@ -9,7 +9,7 @@ use crate::error::{Error, ErrorKind, Retry};
 /// A group takes no more bytes than this, unless its first work alone does.
 const GROUP_BYTES: usize = 4 << 20;
 
-type Answer<A> = Arc<OnceLock<Result<A, Error>>>;
+pub(super) type Answer<A> = Arc<OnceLock<Result<A, Error>>>;
 
 /// Work that waits to be written to a log.
 pub(super) struct Group<W, A>(Mutex<VecDeque<Waiting<W, A>>>);
@@ -25,17 +25,25 @@ impl<W, A: Clone> Group<W, A> {
         Self(Mutex::new(VecDeque::new()))
     }
 
-    /// Queues `work`, about so many bytes, and waits for it. Whoever gets hold of `log` first writes
-    /// what all have queued, in that order: `commit` gives one answer for each, or fails for all.
+    /// Queues `work`, about so many bytes. Does not block. It is written by [`run`](Self::run).
+    ///
+    /// Called before anything that a task waits for: the order of the queue is the order of the
+    /// calls, also of those whose caller gives up.
+    pub(super) fn queue(&self, work: W, bytes: usize) -> Answer<A> {
+        let answer = Answer::default();
+        self.waiting().push_back(Waiting { work, bytes, answer: Arc::clone(&answer) });
+        answer
+    }
+
+    /// Waits for what [`queue`](Self::queue) gave `answer` for. Whoever gets hold of `log` first
+    /// writes what all have queued, in that order: `commit` gives one answer for each, or fails for
+    /// all.
     pub(super) fn run<L>(
         &self,
         log: &Mutex<L>,
-        work: W,
-        bytes: usize,
+        answer: &Answer<A>,
         commit: impl Fn(&mut L, Vec<W>) -> Result<Vec<A>, Error>,
     ) -> Result<A, Error> {
-        let answer = Answer::default();
-        self.waiting().push_back(Waiting { work, bytes, answer: Arc::clone(&answer) });
         loop {
             let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some(answer) = answer.get() {

@@ -71,7 +71,7 @@ const SLACK: u64 = 1 << 20;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct FileLedger(Arc<Core>);
+pub struct FileLedger(pub(super) Arc<Core>);
 
 impl FileLedger {
     /// Opens the ledger in `dir`, or creates it. Reads and checks all of it. Blocks.
@@ -110,7 +110,8 @@ impl FileLedger {
     /// Makes a change on a thread that may block.
     async fn change(&self, change: Change) -> Result<bool, Error> {
         let core = Arc::clone(&self.0);
-        blocking(move || core.change(change)).await
+        let queued = core.queue_change(change);
+        blocking(move || core.finish_change(&queued)).await
     }
 
     /// Held by writers for as long as it takes to change a map.
@@ -176,8 +177,9 @@ impl StatisticsStore for FileLedger {
 impl AuditLog for FileLedger {
     async fn append(&self, entry: &AuditEntry) -> Result<u64, Error> {
         entry.check()?;
-        let (core, body) = (Arc::clone(&self.0), entry::audit(entry));
-        blocking(move || core.append(body)).await
+        let core = Arc::clone(&self.0);
+        let queued = core.queue_append(entry::audit(entry));
+        blocking(move || core.finish_append(&queued)).await
     }
 
     async fn entries(&self, request: AuditRequest<'_>) -> Result<Page<AuditRecord, u64>, Error> {

@@ -145,9 +145,9 @@ impl Active {
         self.seal.min_seq = self.seal.min_seq.min(seq);
         self.seal.max_seq = self.seal.max_seq.max(seq);
         match &frame.effect {
-            Effect::Put { id, .. } => {
+            Effect::Put { id, as_of, .. } => {
                 self.seal.puts += 1;
-                self.hints.push_put(seq, len, frame.tag, *id);
+                self.hints.push_put(seq, len, frame.tag, *id, *as_of);
                 self.segment.count_put(seq);
             }
             Effect::Delete { scope, .. } => {

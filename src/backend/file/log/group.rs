@@ -216,14 +216,14 @@ impl Core {
         let Plan { frames, answers, .. } = plan;
         for (frame, offset) in frames.iter().zip(&written.offsets) {
             match &frame.effect {
-                Effect::Put { id, generation } => {
+                Effect::Put { id, generation, as_of } => {
                     segment.add_live(frame.total_bytes());
                     added += 1;
                     let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
                     let place =
                         Place { slot: segment.slot, offset: *offset, len, generation: *generation };
                     let item = Item { version: id.version, place };
-                    if let Some(old) = self.index.insert(frame.tag, item) {
+                    if let Some(old) = self.index.insert(frame.tag, item, *as_of) {
                         self.forget(&old);
                         removed += 1;
                     }
@@ -249,7 +249,7 @@ impl Core {
         let covers = self.covers(scope);
         let mut deleted = Deleted::default();
         self.index.remove(tag, |item| {
-            let covered = covers(item);
+            let covered = covers(item.place.generation, item.version);
             if covered {
                 deleted.snapshots += 1;
                 deleted.bytes += u64::from(item.place.len);

@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::super::core::Core;
 use super::super::fault::{corrupt, io_error};
-use super::super::index::Item;
-use super::super::layout::{FRAME_BYTES, Kind, Scope, frame_bytes};
+use super::super::layout::{DeleteBody, FRAME_BYTES, Kind, Scope, frame_bytes};
 use super::super::names;
 use super::super::tag::Tag;
 use super::{Answer, DeleteItem, PutItem};
@@ -15,6 +14,7 @@ use crate::envelope::Record;
 use crate::error::Error;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, PutOutcome};
+use crate::timestamp::Timestamp;
 
 /// What tells a snapshot from all others of a store: aggregate, generation, version.
 pub(super) type Identity = (Tag, u32, u64);
@@ -28,6 +28,10 @@ pub(in super::super) struct Plan {
     pub(super) frames: Vec<Planned>,
     pub(super) answers: Vec<Result<Answer, Error>>,
     pub(super) fresh: Fresh,
+    /// The generation numbers and versions that the first `sorted` frames put, by aggregate. Only
+    /// whole works are sorted, and a work that fails takes back no frames but its own.
+    by_tag: HashMap<Tag, Vec<(u32, u64)>>,
+    sorted: usize,
 }
 
 /// A frame that is to be written, and what it changes.
@@ -43,6 +47,7 @@ pub(super) enum Effect {
     Put {
         id: SnapshotId,
         generation: u32,
+        as_of: Timestamp,
     },
     /// Also counts towards the answer of the work with this number.
     Delete {
@@ -57,6 +62,7 @@ impl Plan {
             frames: Vec::with_capacity(works),
             answers: Vec::with_capacity(works),
             fresh: Fresh::with_capacity(works),
+            ..Self::default()
         }
     }
 
@@ -70,6 +76,16 @@ impl Plan {
         if let Some(last) = self.frames.get_mut(first..).and_then(<[_]>::last_mut) {
             last.more = false;
         }
+    }
+
+    /// Brings `by_tag` up to date.
+    fn sort_by_tag(&mut self) {
+        for frame in self.frames.get(self.sorted..).unwrap_or_default() {
+            if let Effect::Put { id, generation, .. } = &frame.effect {
+                self.by_tag.entry(frame.tag).or_default().push((*generation, id.version));
+            }
+        }
+        self.sorted = self.frames.len();
     }
 
     pub(super) fn fail(&mut self, error: &Error) {
@@ -128,7 +144,7 @@ impl Core {
                 more: true,
                 body: item.record.into_bytes(),
                 tag: item.tag,
-                effect: Effect::Put { id: item.id, generation: item.generation },
+                effect: Effect::Put { id: item.id, generation: item.generation, as_of: item.as_of },
             });
         }
         plan.close_batch(first);
@@ -166,27 +182,58 @@ impl Core {
         Ok(Some(stored.has_state_of(record)))
     }
 
+    /// Plans the deletes that have something to delete: in the index, or among the puts planned
+    /// before them, which reach the index only with this plan.
     pub(super) fn plan_delete(&self, plan: &mut Plan, items: Vec<DeleteItem>, work: usize) {
         let first = plan.frames.len();
+        plan.sort_by_tag();
         for item in items {
-            let covers = self.covers(&item.scope);
-            if !self.index.any(item.tag, covers) {
+            let fresh = plan.by_tag.get(&item.tag).map_or(&[][..], Vec::as_slice);
+            let Some(DeleteItem { tag, scope, body }) = self.effective(item, fresh) else {
                 continue;
-            }
+            };
             plan.frames.push(Planned {
                 kind: Kind::Delete,
                 more: true,
-                body: item.body,
-                tag: item.tag,
-                effect: Effect::Delete { scope: item.scope, work },
+                body,
+                tag,
+                effect: Effect::Delete { scope, work },
             });
         }
         plan.close_batch(first);
         plan.answers.push(Ok(Answer::Delete(Deleted::default())));
     }
 
+    /// The part of a delete that has something to delete, with `fresh` about to be stored; `None` if
+    /// that is nothing.
+    fn effective(&self, item: DeleteItem, fresh: &[(u32, u64)]) -> Option<DeleteItem> {
+        let Scope::Ids(ids) = &item.scope else {
+            let covers = self.covers(&item.scope);
+            let there =
+                self.index.any(item.tag, |item| covers(item.place.generation, item.version))
+                    || fresh.iter().any(|(generation, version)| covers(*generation, *version));
+            return there.then_some(item);
+        };
+        let there = |id: &SnapshotId| {
+            self.generations.find(id.generation).is_some_and(|generation| {
+                self.index.exact(item.tag, generation, id.version, |_| ()).is_some()
+                    || fresh.contains(&(generation, id.version))
+            })
+        };
+        let kept: Vec<_> = ids.iter().filter(|id| there(id)).copied().collect();
+        if kept.len() == ids.len() {
+            return Some(item);
+        }
+        // What a caller invents takes no space.
+        let scope = (!kept.is_empty()).then_some(Scope::Ids(kept))?;
+        let body = DeleteBody::parse(&item.body)?.with_scope(&scope);
+        Some(DeleteItem { tag: item.tag, scope, body: Bytes::from(body) })
+    }
+
     /// Tells which snapshots of an aggregate a delete covers.
-    pub(in super::super) fn covers(&self, scope: &Scope) -> impl Fn(&Item) -> bool + use<> {
+    ///
+    /// By generation number and version.
+    pub(in super::super) fn covers(&self, scope: &Scope) -> impl Fn(u32, u64) -> bool + use<> {
         let (all, below, ids) = match scope {
             Scope::All => (true, 0, Vec::new()),
             Scope::Below(version) => (false, *version, Vec::new()),
@@ -198,9 +245,8 @@ impl Core {
                 (false, 0, ids)
             }
         };
-        move |item| {
-            all || item.version < below
-                || ids.binary_search(&(item.version, item.place.generation)).is_ok()
+        move |generation, version| {
+            all || version < below || ids.binary_search(&(version, generation)).is_ok()
         }
     }
 }

@@ -7,6 +7,7 @@ use super::super::tag::Tag;
 use crate::envelope::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, PutOutcome};
+use crate::timestamp::Timestamp;
 
 /// A snapshot to be put.
 pub(in super::super) struct PutItem {
@@ -14,6 +15,7 @@ pub(in super::super) struct PutItem {
     pub(in super::super) id: SnapshotId,
     /// The number of the generation in this store.
     pub(in super::super) generation: u32,
+    pub(in super::super) as_of: Timestamp,
     pub(in super::super) record: Record,
 }
 

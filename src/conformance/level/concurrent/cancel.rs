@@ -16,12 +16,15 @@ cases! { Concurrent:
     "a put of several that is cut off leaves each whole or absent", ["C-05"], cancelled_batch;
     "a replacement that is cut off leaves the old or the new record", ["C-05"], cancelled_replace;
     "a delete that is cut off leaves each record whole or absent", ["C-05"], cancelled_delete;
+    "a delete covers a put before it that was cut off", ["C-53"], delete_after_cut_off_put;
     "reads that are cut off leave the store usable", ["C-05"], cancelled_reads;
     "a put that fails leaves each record whole or absent", ["C-16"], failed_put;
 }
 
 /// At most so many times is a call polled before it is dropped.
 const POLLS: usize = 24;
+/// How often a put is cut off before a delete.
+const ROUNDS: u64 = 60;
 /// How often a half-done batch is looked at again: a store may still be at work on a call that
 /// was dropped.
 const LOOKS: usize = 100;
@@ -196,6 +199,38 @@ async fn cancelled_delete(cx: &mut Context) -> Result<(), Stop> {
         if ended {
             break;
         }
+    }
+    Ok(())
+}
+
+async fn delete_after_cut_off_put(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    needs(store.capabilities().ordered_deletes, "Capabilities::ordered_deletes")?;
+    let selected = id(NEW, 1);
+    let ids = [selected];
+    let selections = [Selection::All, Selection::Below(2), Selection::Ids(&ids)];
+    // Whether the put and the delete meet on their way differs from one time to the next.
+    let behind = key("behind")?;
+    for (round, selection) in (1..=ROUNDS).zip(selections.into_iter().cycle()) {
+        let key = key(&format!("cut and deleted {round}"))?;
+        let put = store.try_put(vec![record(&key, 1)?], PutOptions::default());
+        poll_times(put, 1).await;
+        let after = store.hanging("C-05");
+        after.delete(&key, selection).await?;
+        // What is written behind the put and the delete: both are done with.
+        after.put(&[record(&behind, round)?]).await?;
+        let found = after.get(Query::latest(&key, NEW)).await?.into_record();
+        ensure(found.is_none(), || {
+            Failure::new("C-53", format!("get after a put was cut off and {selection:?} deleted"))
+                .expected("nothing")
+                .got(shown(&found))
+        })?;
+        let listed = after.is_listed(&key, selected).await?;
+        ensure(!listed, || {
+            Failure::new("C-53", format!("list after a put was cut off and {selection:?} deleted"))
+                .expected("nothing")
+                .got("it is listed")
+        })?;
     }
     Ok(())
 }

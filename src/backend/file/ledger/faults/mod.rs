@@ -192,6 +192,34 @@ fn no_call_touches_the_disk_on_the_thread_of_the_runtime() {
     assert!(!callers.is_empty() && !callers.contains(&std::thread::current().id()));
 }
 
+/// The defect: the change of a caller that gave up could be written behind one that was called later,
+/// as each was queued by a thread of the runtime's pool.
+#[test]
+fn what_is_called_first_is_written_first_also_if_its_caller_gives_up() {
+    fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) {
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(future.poll(&mut context).is_pending());
+    }
+    let (_, core) = simulated();
+    let ledger = FileLedger::over(core);
+    let core = Arc::clone(&ledger.0);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let key = key(&mut 1);
+    let schedule = Schedule::new(key.clone(), "*").unwrap();
+    runtime.block_on(async {
+        // Nobody can write meanwhile, and so take anything off the queue.
+        let held = core.state();
+        poll_once(std::pin::pin!(ledger.put_schedule(&schedule)));
+        assert_eq!(core.changes.len(), 1);
+        let mut remove = std::pin::pin!(ledger.remove_schedule(&key));
+        poll_once(remove.as_mut());
+        assert_eq!(core.changes.len(), 2);
+        drop(held);
+        assert!(remove.await.unwrap());
+        assert_eq!(ledger.schedule(&key).await.unwrap(), None);
+    });
+}
+
 #[test]
 fn a_frame_that_claims_more_than_any_entry_has_is_not_read() {
     let (disk, core) = simulated();

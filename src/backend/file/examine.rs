@@ -1,0 +1,266 @@
+//! [`examine`]: every byte of one segment, by the rules by which a store is opened. `verify` reports
+//! what it finds, and `repair` acts on it, so that neither overlooks what the other sees.
+
+use super::disk::DiskFile;
+use super::flaw::Flaw;
+use super::hints::Hints;
+use super::layout::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, Seal};
+use super::load;
+use super::problem::Problem;
+use super::scan::{Scanner, Step, reason_to_keep};
+use crate::envelope::Header;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+
+/// What a look at every byte of a segment behind its head has found.
+pub(super) struct Examined {
+    /// What is wrong with it.
+    pub(super) problems: Vec<Problem>,
+    /// The first frame that only a newer release can judge.
+    pub(super) newer: Option<(u64, Flaw)>,
+    /// The whole records and deletes, without those that a crash has left unacknowledged.
+    pub(super) records: u64,
+    pub(super) deletes: u64,
+    /// The bytes at the end that a crash has left, and that the next opening cuts off.
+    pub(super) torn_bytes: u64,
+    pub(super) frames: Frames,
+    /// What an index file of it would say.
+    pub(super) hints: Hints,
+}
+
+/// Looks at every frame of the segment `name`. `entry` is what the manifest says of it; without
+/// one, nothing at its end counts as the rest of a write that was never acknowledged.
+pub(super) fn examine(
+    file: &dyn DiskFile,
+    name: &str,
+    salt: u64,
+    secret: [u64; 2],
+    entry: Option<&Entry>,
+) -> std::io::Result<Examined> {
+    let len = file.len()?;
+    let mut problems = Vec::new();
+    if let Some(entry) = entry
+        && (len < entry.bytes || (entry.sealed && len != entry.bytes))
+    {
+        let what = format!("it has {len} bytes and should have {}", entry.bytes);
+        problems.push(Problem::new(name, None, what));
+    }
+    let (mut frames, mut hints) = (Frames::default(), Hints::new());
+    let mut tail = Tail { cut: HEAD_BYTES, checked: false, torn: false };
+    let mut newer = None;
+    let (mut records, mut deletes) = (0, 0);
+    // The records and deletes of the batch that has not ended yet.
+    let mut batch = (0, 0);
+    let mut end_batch = |batch: &mut (u64, u64)| {
+        let (more_records, more_deletes) = std::mem::take(batch);
+        records += more_records;
+        deletes += more_deletes;
+    };
+    walk(file, salt, len, |at, part| {
+        if tail.torn {
+            return Ok(());
+        }
+        match part {
+            Part::Frame(frame, body) => {
+                match frame.kind {
+                    Kind::Put => batch.0 += 1,
+                    Kind::Delete => batch.1 += 1,
+                    Kind::Seal | Kind::Entry => {}
+                }
+                // A seal has no hint, and whatever else does not parse is a bad part.
+                let _ = load::push(&mut hints, &frame, body, secret);
+                if let Err(what) = frames.add(&frame, body) {
+                    problems.push(Problem::new(name, Some(at), what));
+                }
+                if !frame.more {
+                    end_batch(&mut batch);
+                    tail.cut = at + frame.total_bytes();
+                }
+            }
+            Part::Bad { flaw, until, snapshot } => {
+                let torn = matches!(flaw, Flaw::Torn(_));
+                if torn && tail.is_torn(file, entry, at, until, len)? {
+                    batch = (0, 0);
+                    return Ok(());
+                }
+                end_batch(&mut batch);
+                tail.cut = until;
+                let mut problem = Problem::new(name, Some(at), flaw.to_string());
+                problem.snapshot = snapshot;
+                problems.push(problem);
+                if flaw.is_newer() {
+                    newer = newer.take().or(Some((at, flaw)));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if !tail.torn && frames.within_batch {
+        if tail.is_torn(file, entry, len, len, len)? {
+            batch = (0, 0);
+        } else {
+            problems.push(Problem::new(name, None, "the file ends within a batch"));
+        }
+    }
+    end_batch(&mut batch);
+    if entry.is_some_and(|entry| entry.sealed) && !frames.sealed {
+        problems.push(Problem::new(name, None, "the seal is missing"));
+    }
+    // A file that is cut within its head has no torn part behind it.
+    let torn_bytes = if tail.torn { len.saturating_sub(tail.cut) } else { 0 };
+    Ok(Examined { problems, newer, records, deletes, torn_bytes, frames, hints })
+}
+
+/// What is wrong with the index file `name`, whose bytes are `read`, of a segment for which
+/// `scanned` would be right.
+pub(super) fn check_hints(
+    name: &str,
+    read: Option<Vec<u8>>,
+    scanned: &Hints,
+    salt: u64,
+    secret: [u64; 2],
+) -> Option<Problem> {
+    match read.and_then(|read| Hints::parse(&read, salt, secret)) {
+        None => {
+            let what = "it is damaged, and is made again at the next opening";
+            Some(Problem::new(name, None, what))
+        }
+        Some(parsed) if !parsed.is_start_of(scanned) => {
+            let what = "it does not match its segment, and is made again after a repair";
+            Some(Problem::new(name, None, what))
+        }
+        Some(_) => None,
+    }
+}
+
+/// What a crash may have left at the end of a segment, by the rule by which a store is opened.
+struct Tail {
+    /// Where the last whole batch ends.
+    cut: u64,
+    /// The rule was applied in the middle of the file: once, as that may read all of the rest.
+    checked: bool,
+    /// Everything from `cut` on was never acknowledged.
+    torn: bool,
+}
+
+impl Tail {
+    /// Whether the bad part from `at` to `until`, and all behind it, is what a crash has left.
+    fn is_torn(
+        &mut self,
+        file: &dyn DiskFile,
+        entry: Option<&Entry>,
+        at: u64,
+        until: u64,
+        len: u64,
+    ) -> std::io::Result<bool> {
+        let Some(entry) = entry else { return Ok(false) };
+        if entry.sealed || at < entry.bytes || (self.checked && until != len) {
+            return Ok(false);
+        }
+        self.checked = true;
+        self.torn = reason_to_keep(file, entry.salt, self.cut, len)?.is_none();
+        Ok(self.torn)
+    }
+}
+
+/// A part of a segment.
+pub(super) enum Part<'a> {
+    Frame(Frame, &'a [u8]),
+    /// Bytes that are no frame, up to the next one or the end; or a frame that holds nothing of
+    /// use.
+    Bad {
+        flaw: Flaw,
+        until: u64,
+        snapshot: Option<(AggregateKey, SnapshotId)>,
+    },
+}
+
+/// Hands each part of a segment to `each`, beyond any damage too.
+pub(super) fn walk(
+    file: &dyn DiskFile,
+    salt: u64,
+    len: u64,
+    mut each: impl FnMut(u64, Part<'_>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut scanner = Scanner::new(file, salt, 0, len);
+    loop {
+        let at = scanner.at;
+        let flaw = match scanner.step()? {
+            Step::End => return Ok(()),
+            Step::Frame(frame, body) => match check(frame.kind, body) {
+                Ok(()) => {
+                    each(at, Part::Frame(frame, body))?;
+                    continue;
+                }
+                Err(why) => Flaw::Written(why.to_owned()),
+            },
+            Step::Bad(flaw) => flaw,
+        };
+        // The body of a frame that is damaged may still say whose it is.
+        let body = at + FRAME_BYTES;
+        let guess = usize::try_from(len.saturating_sub(body).min(1 << 12)).unwrap_or(0);
+        let snapshot = identity(&file.read(body, guess)?);
+        if let Flaw::Torn(_) = flaw {
+            scanner.at += 1;
+            scanner.seek()?;
+        }
+        each(at, Part::Bad { flaw, until: scanner.at, snapshot })?;
+    }
+}
+
+/// Whether the body of a whole frame is what it should be. Its checksum matches, so it was written
+/// like that, by whomever.
+fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
+    match kind {
+        // Whole means that its record verifies.
+        Kind::Put => Ok(()),
+        Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is not valid"),
+        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is not valid"),
+        Kind::Entry => Err("an entry of a ledger is out of place"),
+    }
+}
+
+/// The frames of a segment so far, as its seal would tell of them.
+pub(super) struct Frames {
+    pub(super) seal: Seal,
+    /// Whether the last one was a seal that tells of just the frames before it.
+    pub(super) sealed: bool,
+    within_batch: bool,
+}
+
+impl Default for Frames {
+    fn default() -> Self {
+        let seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+        Self { seal, sealed: false, within_batch: false }
+    }
+}
+
+impl Frames {
+    /// Adds the next one. `Err` if it is a seal and does not tell of what is before it.
+    pub(super) fn add(&mut self, frame: &Frame, body: &[u8]) -> Result<(), &'static str> {
+        let before = (self.sealed, self.within_batch);
+        (self.sealed, self.within_batch) = (false, frame.more);
+        match frame.kind {
+            Kind::Put => self.seal.puts += 1,
+            Kind::Delete => self.seal.deletes += 1,
+            Kind::Entry => return Err("an entry of a ledger is out of place"),
+            Kind::Seal if before != (false, false) => return Err("the seal is out of place"),
+            Kind::Seal if Seal::parse(body) != Some(self.seal) => {
+                return Err("the seal does not match the frames before it");
+            }
+            Kind::Seal => {
+                self.sealed = true;
+                return Ok(());
+            }
+        }
+        self.seal.min_seq = self.seal.min_seq.min(frame.seq);
+        self.seal.max_seq = self.seal.max_seq.max(frame.seq);
+        if before.0 { Err("a frame follows the seal") } else { Ok(()) }
+    }
+}
+
+fn identity(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
+    let header = Header::parse(body).ok()?;
+    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).ok()?;
+    Some((key, SnapshotId { generation: header.generation, version: header.version }))
+}
