@@ -2,14 +2,14 @@
 
 use std::any::type_name;
 
-use serde::de::value::U32Deserializer;
+use serde::de::value::{BorrowedStrDeserializer, U32Deserializer, U64Deserializer};
 use serde::de::{
     DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
 use super::cursor::Cursor;
 use super::fault::Fault;
-use super::graph::{Kind, Site};
+use super::graph::{Fate, Kind, Site};
 use super::obstacle::{Obstacle, Place};
 use super::tracer::{At, Cause, Tracer, Visit};
 
@@ -22,7 +22,10 @@ impl Tracer {
         let at = At { site, reader: type_name::<S>() };
         self.graph.change(site, |_| ());
         let start = self.steps.len();
-        match seed.deserialize(Cursor { tracer: self, at }) {
+        self.calls.push((site, start));
+        let result = seed.deserialize(Cursor { tracer: self, at });
+        self.calls.pop();
+        match result {
             Ok(value) => {
                 self.accepted(at);
                 Ok(value)
@@ -32,22 +35,67 @@ impl Tracer {
     }
 }
 
-/// Reads the fields of a struct in order.
+/// Reads the fields of a struct: in order, or one of them by name.
 ///
-/// A visitor that fails without asking for any of them knows them by name only.
+/// A visitor that fails without asking for any of them in order knows them by name only.
 pub(super) fn read_fields<'de, V: Visitor<'de>>(
     tracer: &mut Tracer,
     node: usize,
     visitor: V,
 ) -> Result<V::Value, Fault> {
+    if tracer.graph.node(node).is_read_by_name() {
+        let field = tracer.choose_field(node);
+        let result = visitor.visit_map(OneField { tracer, node, field, asked: field });
+        if let Some(index) = field
+            && tracer.graph.node(node).slot(index).child.is_none()
+        {
+            tracer.graph.change(Site { node, index }, |slot| slot.fate = Fate::Absent);
+            tracer.changed = true;
+        }
+        return result;
+    }
     let fields = tracer.graph.node(node).kind.names().len();
     let result = visitor.visit_seq(Items { tracer, node, next: 0, end: fields, same: false });
-    let here = tracer.graph.node(node);
+    let here = tracer.graph.node_mut(node);
     if result.is_err() && fields > 0 && here.slots.is_empty() {
+        here.needs_names = true;
         let place = Place { owner: here.name.to_owned(), field: None };
+        tracer.changed = true;
         tracer.meet(Obstacle::ByName { place });
     }
     result
+}
+
+/// One field of a struct.
+struct OneField<'t> {
+    tracer: &'t mut Tracer,
+    node: usize,
+    field: Option<usize>,
+    asked: Option<usize>,
+}
+
+impl<'de> MapAccess<'de> for OneField<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        let Some(index) = self.field.take() else { return Ok(None) };
+        // Derived visitors know their fields by number too, which unlike the list of names counts
+        // no aliases. Those written by hand are safe with names only.
+        if type_name::<K>().contains("__Field") {
+            let number: U64Deserializer<Fault> = (index as u64).into_deserializer();
+            return seed.deserialize(number).map(Some);
+        }
+        let name = self.tracer.graph.node(self.node).kind.names().get(index).copied();
+        seed.deserialize(BorrowedStrDeserializer::new(name.unwrap_or_default())).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let index = self.asked.unwrap_or_default();
+        self.tracer.child(Site { node: self.node, index }, seed)
+    }
 }
 
 /// The elements of a sequence, which share a slot, or of a tuple, each with its own.

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use serde::de::{Deserializer, Visitor};
 
 use super::access::{Entries, Items, Nothing, Variant, read_fields};
-use super::candidates::{self, Open};
+use super::candidates::{self, Open, Value};
 use super::fault::Fault;
 use super::graph::{Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
@@ -23,11 +23,12 @@ impl Cursor<'_> {
     fn leaf<T>(
         self,
         leaf: Leaf,
-        visit: impl FnOnce(usize) -> Result<T, Fault>,
+        visit: impl FnOnce(Value) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         let pick = self.tracer.leaf(self.at, leaf)?;
         let start = self.tracer.steps.len() - 1;
-        visit(pick).map_err(|_| self.tracer.fail(self.at.site, start, Cause::Refused))
+        visit(self.tracer.harvest.get(leaf, pick))
+            .map_err(|_| self.tracer.fail(self.at.site, start, Cause::Refused))
     }
 
     /// Enters a type, lets it read its contents, and leaves it.
@@ -53,70 +54,54 @@ impl<'de, V: Visitor<'de>> fmt::Display for Expects<'_, V> {
     }
 }
 
-macro_rules! integers {
-    ($($method:ident $visit:ident $leaf:ident $candidate:ident,)*) => {$(
+macro_rules! leaves {
+    ($($method:ident $visit:ident $leaf:ident $value:expr;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            self.leaf(Leaf::$leaf, |pick| {
-                visitor.$visit(candidates::$candidate(pick).try_into().unwrap_or_default())
-            })
+            let make = $value;
+            self.leaf(Leaf::$leaf, |value: Value| visitor.$visit(make(value)))
         }
     )*};
+}
+
+/// An integer of the application is of the kind that it is offered for, so it fits.
+fn int<T: TryFrom<i128> + Default>(value: Value) -> T {
+    value.int().try_into().unwrap_or_default()
 }
 
 impl<'de> Deserializer<'de> for Cursor<'_> {
     type Error = Fault;
 
-    integers! {
-        deserialize_i8 visit_i8 I8 signed,
-        deserialize_i16 visit_i16 I16 signed,
-        deserialize_i32 visit_i32 I32 signed,
-        deserialize_u8 visit_u8 U8 unsigned,
-        deserialize_u16 visit_u16 U16 unsigned,
-        deserialize_u32 visit_u32 U32 unsigned,
+    leaves! {
+        deserialize_bool visit_bool Bool |value: Value| value.int() != 0;
+        deserialize_i8 visit_i8 I8 int;
+        deserialize_i16 visit_i16 I16 int;
+        deserialize_i32 visit_i32 I32 int;
+        deserialize_i64 visit_i64 I64 int;
+        deserialize_i128 visit_i128 I128 Value::int;
+        deserialize_u8 visit_u8 U8 int;
+        deserialize_u16 visit_u16 U16 int;
+        deserialize_u32 visit_u32 U32 int;
+        deserialize_u64 visit_u64 U64 int;
+        deserialize_u128 visit_u128 U128 |value: Value| value.int().cast_unsigned();
+        deserialize_f64 visit_f64 F64 Value::float;
+        deserialize_char visit_char Char Value::char;
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::I64, |pick| visitor.visit_i64(candidates::signed(pick)))
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::U64, |pick| visitor.visit_u64(candidates::unsigned(pick)))
-    }
-
-    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::I128, |pick| visitor.visit_i128(candidates::signed(pick).into()))
-    }
-
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::U128, |pick| visitor.visit_u128(candidates::unsigned(pick).into()))
-    }
-
+    #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::F32, |pick| visitor.visit_f32(candidates::float(pick)))
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::F64, |pick| visitor.visit_f64(candidates::float(pick).into()))
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Bool, |pick| visitor.visit_bool(pick > 0))
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Char, |pick| visitor.visit_char(candidates::char(pick)))
+        self.leaf(Leaf::F32, |value| visitor.visit_f32(value.float() as f32))
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Str, |pick| visitor.visit_borrowed_str(candidates::string(pick)))
+        self.leaf(Leaf::Str, |value| visitor.visit_str(&value.text()))
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.leaf(Leaf::Bytes, |value| visitor.visit_bytes(&value.bytes()))
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.deserialize_str(visitor)
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Bytes, |pick| visitor.visit_borrowed_bytes(candidates::bytes(pick)))
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -143,7 +128,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             let _ = write!(expects, "{}", Expects(&visitor));
             self.tracer.meet(Obstacle::SelfDescribing { place, expects });
         }
-        self.leaf(Leaf::Any, |pick| match candidates::open(pick) {
+        self.leaf(Leaf::Any, |pick| match candidates::open(int(pick)) {
             Open::Unit => visitor.visit_unit(),
             Open::Number => visitor.visit_u64(0),
             Open::Text => visitor.visit_borrowed_str(""),
@@ -166,6 +151,10 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if self.tracer.graph.node(self.at.site.node).is_read_by_name() {
+            // A number beyond the last field: there are fewer fields than names.
+            return visitor.visit_unit();
+        }
         let place = self.tracer.place(self.at.site);
         self.tracer.meet(Obstacle::SelfDescribing { place, expects: "anything".to_owned() });
         self.leaf(Leaf::Ignored, |_| visitor.visit_unit())

@@ -7,11 +7,11 @@
 
 use std::collections::HashMap;
 
-use super::candidates;
+use super::candidates::Harvest;
 use super::fault::Fault;
 use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
 use super::obstacle::{Obstacle, Place, short_name};
-use super::plan::{NEVER, Phase, Plan};
+use super::plan::{NEVER, Plan};
 use super::repair::Repair;
 
 /// Most times that `T::deserialize` is run.
@@ -45,8 +45,8 @@ pub(super) struct Step {
     pub(super) site: Site,
     /// The candidate, number of elements, or variant.
     pub(super) pick: usize,
-    /// A value that was tried for the sake of the sample, not because it was known to do.
-    pub(super) other: bool,
+    /// Was left empty only to see the empty value.
+    pub(super) tried_empty: bool,
 }
 
 /// One node that is being visited.
@@ -54,14 +54,14 @@ pub(super) struct Step {
 pub(super) struct Level {
     pub(super) at: At,
     pub(super) node: usize,
-    /// The number of elements of an option, sequence or map; the variant of an enum.
-    pub(super) pick: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The type did not accept what it was given.
     Refused,
+    /// A part is known to refuse everything, so no value of this type can be given.
+    Barren,
     /// The enum at this slot knows no variant of this number.
     NoSuchVariant,
     TooDeep,
@@ -92,10 +92,8 @@ pub(super) struct Tracer {
     pub(super) graph: Graph,
     pub(super) obstacle: Option<Obstacle>,
     pub(super) partial: bool,
-    /// Nothing more can be learned.
-    pub(super) stuck: bool,
-    pub(super) phase: Phase,
     pub(super) repairs: HashMap<Site, Repair>,
+    pub(super) harvest: Harvest,
     type_name: &'static str,
     plan: Plan,
     pub(super) passes: usize,
@@ -109,19 +107,20 @@ pub(super) struct Tracer {
     /// Something was learned.
     pub(super) changed: bool,
     path: Vec<Level>,
+    /// The calls that are running, each with the number of steps taken before it.
+    pub(super) calls: Vec<(Site, usize)>,
     /// How often a type was entered inside itself: from the first on, the smallest values only.
     closing: usize,
 }
 
 impl Tracer {
-    pub(super) fn new(type_name: &'static str) -> Self {
+    pub(super) fn new(type_name: &'static str, harvest: Harvest) -> Self {
         Self {
             graph: Graph::new(),
             obstacle: None,
             partial: false,
-            stuck: false,
-            phase: Phase::Contents,
             repairs: HashMap::new(),
+            harvest,
             type_name,
             plan: Plan::default(),
             passes: 0,
@@ -131,13 +130,14 @@ impl Tracer {
             failure: None,
             changed: false,
             path: Vec::new(),
+            calls: Vec::new(),
             closing: 0,
         }
     }
 
-    /// Prepares the next pass; false if the phase has nothing left to do, or no pass is left.
+    /// Prepares the next pass; false if nothing is left to do, or no pass is left.
     pub(super) fn begin_pass(&mut self) -> bool {
-        self.plan = Plan::new(&self.graph, self.phase);
+        self.plan = Plan::new(&self.graph);
         if self.plan.is_done() {
             return false;
         }
@@ -147,7 +147,8 @@ impl Tracer {
         }
         self.passes += 1;
         self.steps.clear();
-        self.path.clear();
+        self.calls.clear();
+        self.calls.push((TOP, 0));
         self.failure = None;
         self.changed = false;
         self.closing = 0;
@@ -159,13 +160,16 @@ impl Tracer {
         let root = self.graph.node_mut(TOP.node);
         self.changed |= !root.finished;
         root.finished = true;
-        for step in &self.steps {
-            if step.other && !self.graph.slot(step.site).sampled {
-                self.graph.change(step.site, |slot| slot.sampled = true);
-                self.changed = true;
-            }
-        }
         self.changed
+    }
+
+    /// Closes a pass in which the type's own code panicked: the innermost call refused its value.
+    pub(super) fn pass_panicked(&mut self) {
+        let (site, start) = self.calls.last().copied().unwrap_or((TOP, 0));
+        self.fail(site, start, Cause::Refused);
+        for level in self.path.drain(..) {
+            self.graph.node_mut(level.node).on_stack = 0;
+        }
     }
 
     /// Notes a request for a leaf; returns the number of the candidate to offer.
@@ -173,7 +177,7 @@ impl Tracer {
         self.count_visit(at.site)?;
         let known = self.graph.slot(at.site).child.is_some();
         let slot = self.record(at.site, Child::Leaf(leaf));
-        let plain = match slot.pick {
+        let pick = match slot.pick {
             Some(pick) => pick,
             None if known => 0,
             None => {
@@ -182,14 +186,7 @@ impl Tracer {
                 hint.unwrap_or(0)
             }
         };
-        let next = plain + 1;
-        let other = self.phase == Phase::Other && !slot.sampled && next < candidates::count(leaf);
-        if self.phase == Phase::Other && !slot.sampled && !other {
-            self.graph.change(at.site, |slot| slot.sampled = true);
-            self.changed = true;
-        }
-        let pick = if other { next } else { plain };
-        self.steps.push(Step { site: at.site, pick, other });
+        self.steps.push(Step { site: at.site, pick, tried_empty: false });
         Ok(pick)
     }
 
@@ -233,43 +230,51 @@ impl Tracer {
         if self.path.len() >= MAX_DEPTH || closing > MAX_REENTRIES {
             return Err(self.fail(at.site, self.steps.len(), Cause::TooDeep));
         }
+        let here = self.graph.node(node);
         let small = closing > 0 || self.plan.distance(node) == NEVER;
-        let mut other = false;
-        let pick = match self.graph.node(node).kind {
-            // In the phase that is after empty values, this is also what makes them: nothing is
-            // left to do inside, so the value is as small as possible.
-            Kind::Option | Kind::Seq | Kind::Map => slot.pick.unwrap_or_else(|| {
-                other = small && !slot.sampled;
-                usize::from(!small)
-            }),
-            Kind::Enum(_) => match self.choose_variant(node, small) {
-                Some(variant) => variant,
-                None => return Err(self.fail(at.site, self.steps.len(), Cause::Refused)),
+        // Seen from inside, so now without contents, once.
+        let try_empty = here.finished && self.graph.may_be_emptied(&slot);
+        let pick = match here.kind {
+            kind if kind.may_be_empty() => match slot.pick {
+                _ if here.is_barren() => 0,
+                Some(pick) => pick,
+                None => usize::from(!small && !try_empty),
             },
+            _ if here.is_read_by_name() => 0,
+            _ if here.is_barren() => {
+                return Err(self.fail(at.site, self.steps.len(), Cause::Barren));
+            }
+            Kind::Enum(_) => self.choose_variant(node, small).unwrap_or_default(),
             _ => 0,
         };
+        let tried_empty = try_empty && closing == 0;
         let visit = Visit { node, pick, start: self.steps.len(), was_closing: self.closing };
         self.closing = closing;
         self.graph.node_mut(node).on_stack += 1;
-        self.steps.push(Step { site: at.site, pick, other });
-        self.path.push(Level { at, node, pick });
+        self.steps.push(Step { site: at.site, pick, tried_empty });
+        self.path.push(Level { at, node });
         Ok(visit)
     }
 
     /// Leaves what [`enter`](Self::enter) entered.
     pub(super) fn leave<T>(&mut self, visit: &Visit, result: Result<T, Fault>) -> Result<T, Fault> {
-        if result.is_err()
-            && let Some(level) = self.path.last()
-        {
-            self.fail(level.at.site, visit.start, Cause::Refused);
+        let Some(level) = self.path.last().copied() else { return result };
+        if result.is_err() {
+            let by_name = self.graph.node(visit.node).is_read_by_name();
+            let cause = if by_name { Cause::Barren } else { Cause::Refused };
+            self.fail(level.at.site, visit.start, cause);
         }
         self.path.pop();
         self.closing = visit.was_closing;
         let node = self.graph.node_mut(visit.node);
         node.on_stack = node.on_stack.saturating_sub(1);
         let shown = visit.pick > 0 || !node.kind.may_be_empty();
-        if result.is_ok() && shown && !node.finished {
+        if result.is_ok() && shown && !node.finished && !node.is_read_by_name() {
             node.finished = true;
+            self.changed = true;
+        }
+        if result.is_ok() && !shown && !self.graph.slot(level.at.site).emptied {
+            self.graph.change(level.at.site, |slot| slot.emptied = true);
             self.changed = true;
         }
         result
@@ -310,6 +315,21 @@ impl Tracer {
             Some(_) => self.partial = true,
         }
         self.graph.slot(site)
+    }
+
+    /// The field that a struct is asked for in this pass, when it is read by name: one that was
+    /// never asked for, or the nearest that has something left to ask.
+    pub(super) fn choose_field(&self, id: usize) -> Option<usize> {
+        let node = self.graph.node(id);
+        let nearest = || {
+            let known = node.slots.iter().enumerate().filter(|(_, slot)| slot.is_alive());
+            let distances = known.filter_map(|(field, slot)| match slot.child {
+                Some(Child::Node(child)) => Some((self.plan.distance(child), field)),
+                _ => None,
+            });
+            distances.min().filter(|&(distance, _)| distance < NEVER).map(|(_, field)| field)
+        };
+        node.unread_fields().next().or_else(nearest)
     }
 
     fn choose_variant(&self, id: usize, small: bool) -> Option<usize> {
