@@ -735,7 +735,7 @@ mod unseen {
         };
     }
     release!(before:);
-    release!(after: #[serde(default)] cents: u64);
+    release!(after: #[serde(default)] cents: i64);
 
     #[test]
     fn a_sample_shows_what_is_in_opaque_parts() {

@@ -7,7 +7,6 @@
 use std::any::type_name;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::ser::{
@@ -35,6 +34,8 @@ pub(super) struct Notes {
     /// The leaves themselves, if they are wanted.
     pub(super) harvest: Option<Harvest>,
     pub(super) leaves: usize,
+    /// The hash of the last text.
+    pub(super) text: u64,
 }
 
 /// Writes `value` for the sake of the notes. A value that its type refuses to write, or panics
@@ -68,8 +69,8 @@ impl<'n> Survey<'n> {
         Ok(())
     }
 
-    fn into(self, step: &[u8]) -> Self {
-        Self { path: XxHash3_64::oneshot_with_seed(self.path, step), ..self }
+    fn step(self, name: &str) -> Self {
+        Self { path: XxHash3_64::oneshot_with_seed(self.path, name.as_bytes()), ..self }
     }
 
     fn of(self, owner: &'static str) -> Self {
@@ -77,26 +78,33 @@ impl<'n> Survey<'n> {
     }
 
     fn of_variant(self, owner: &'static str, variant: &'static str) -> Self {
-        Self { owner, variant, ..self }.into(variant.as_bytes())
+        Self { owner, variant, ..self }.step(variant)
     }
 
-    fn parts(self) -> Result<Parts<'n>, Fault> {
-        Ok(Parts { at: self, value: self, done: 0 })
-    }
-
-    fn many(self, len: Option<usize>) -> Result<Parts<'n>, Fault> {
+    fn many(self, len: Option<usize>) -> Self {
         if let (Some(len), Some(harvest)) = (len, &mut self.notes.borrow_mut().harvest) {
             harvest.add_length(len);
         }
-        self.into(b"[]").parts()
+        self.step("[]")
     }
 }
+
+type Str = &'static str;
 
 macro_rules! leaves {
     ($($method:ident($type:ty) $leaf:ident $value:expr;)*) => {$(
         fn $method(self, value: $type) -> Result<(), Fault> {
             let make: fn($type) -> Value = $value;
             self.leaf(Leaf::$leaf, || make(value))
+        }
+    )*};
+}
+
+macro_rules! opens {
+    ($($method:ident($($arg:ident: $type:ty),*) |$at:ident| $to:expr;)*) => {$(
+        fn $method(self, $($arg: $type),*) -> Result<Parts<'n>, Fault> {
+            let $at = self;
+            Ok(Parts { at: $to, done: 0, field: 0 })
         }
     )*};
 }
@@ -127,17 +135,31 @@ impl<'n> Serializer for Survey<'n> {
         serialize_f32(f32) F32 |value| Value::Float(value.into());
         serialize_f64(f64) F64 Value::Float;
         serialize_char(char) Char Value::Char;
-        serialize_str(&str) Str |value| Value::Text(value.to_owned().into());
         serialize_bytes(&[u8]) Bytes |value| Value::Bytes(value.to_vec().into());
-        serialize_unit_struct(&'static str) UnitStruct |_| Value::Int(0);
+        serialize_unit_struct(Str) UnitStruct |_| Value::Int(0);
+    }
+
+    opens! {
+        serialize_seq(len: Option<usize>) |at| at.many(len);
+        serialize_map(len: Option<usize>) |at| at.many(len);
+        serialize_tuple(_len: usize) |at| at;
+        serialize_tuple_struct(name: Str, _len: usize) |at| at.of(name);
+        serialize_struct(name: Str, _len: usize) |at| at.of(name);
+        serialize_tuple_variant(name: Str, _number: u32, variant: Str, _len: usize) |at| {
+            at.of_variant(name, variant)
+        };
+        serialize_struct_variant(name: Str, _number: u32, variant: Str, _len: usize) |at| {
+            at.of_variant(name, variant)
+        };
+    }
+
+    fn serialize_str(self, value: &str) -> Result<(), Fault> {
+        self.notes.borrow_mut().text = XxHash3_64::oneshot(value.as_bytes());
+        self.leaf(Leaf::Str, || Value::Text(value.to_owned().into()))
     }
 
     fn serialize_unit(self) -> Result<(), Fault> {
         self.leaf(Leaf::Unit, || Value::Int(0))
-    }
-
-    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        self.leaf(Leaf::Str, || Value::Text(value.to_string().into()))
     }
 
     fn serialize_none(self) -> Result<(), Fault> {
@@ -145,74 +167,31 @@ impl<'n> Serializer for Survey<'n> {
     }
 
     fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        value.serialize(self.into(b"?"))
+        value.serialize(self.step("?"))
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), Fault> {
+    fn serialize_newtype_struct<T>(self, name: Str, value: &T) -> Result<(), Fault>
+    where
+        T: Serialize + ?Sized,
+    {
         value.serialize(self.of(name))
     }
 
-    fn serialize_unit_variant(
-        self,
-        name: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<(), Fault> {
+    fn serialize_unit_variant(self, name: Str, _: u32, variant: Str) -> Result<(), Fault> {
         self.of_variant(name, variant).serialize_unit()
     }
 
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+    fn serialize_newtype_variant<T>(
         self,
-        name: &'static str,
+        name: Str,
         _: u32,
-        variant: &'static str,
+        variant: Str,
         value: &T,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Fault>
+    where
+        T: Serialize + ?Sized,
+    {
         value.serialize(self.of_variant(name, variant))
-    }
-
-    fn serialize_seq(self, len: Option<usize>) -> Result<Parts<'n>, Fault> {
-        self.many(len)
-    }
-
-    fn serialize_map(self, len: Option<usize>) -> Result<Parts<'n>, Fault> {
-        self.many(len)
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Parts<'n>, Fault> {
-        self.parts()
-    }
-
-    fn serialize_tuple_struct(self, name: &'static str, _: usize) -> Result<Parts<'n>, Fault> {
-        self.of(name).parts()
-    }
-
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Parts<'n>, Fault> {
-        self.of(name).parts()
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        name: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Parts<'n>, Fault> {
-        self.of_variant(name, variant).parts()
-    }
-
-    fn serialize_struct_variant(
-        self,
-        name: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Parts<'n>, Fault> {
-        self.of_variant(name, variant).parts()
     }
 
     fn is_human_readable(&self) -> bool {
@@ -224,22 +203,13 @@ impl<'n> Serializer for Survey<'n> {
 #[derive(Debug)]
 struct Parts<'n> {
     at: Survey<'n>,
-    /// Where the next value of a map stands.
-    value: Survey<'n>,
-    done: u64,
+    done: usize,
+    /// In a map: the hash of the name of the field that the next value belongs to.
+    field: u64,
 }
 
 impl Parts<'_> {
-    fn item<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        self.done += 1;
-        value.serialize(self.at.into(&self.done.to_le_bytes()))
-    }
-
-    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> Result<(), Fault> {
-        value.serialize(self.at.into(name.as_bytes()))
-    }
-
-    fn skip(&mut self, name: &'static str) {
+    fn skip(&mut self, name: Str) {
         let mut owner = short_name(self.at.owner);
         if !self.at.variant.is_empty() {
             owner = format!("{owner}::{}", self.at.variant);
@@ -250,21 +220,21 @@ impl Parts<'_> {
 }
 
 macro_rules! parts {
-    ($($part:ident $method:ident($($name:ident: $type:ty)?) |$of:ident, $value:ident| $write:expr;)*) => {$(
+    ($($part:ident $method:ident($($name:ident)?) |$of:ident| $at:expr;)*) => {$(
         impl $part for Parts<'_> {
             type Ok = ();
             type Error = Fault;
 
-            fn $method<T: Serialize + ?Sized>(
-                &mut self,
-                $($name: $type,)?
-                value: &T,
-            ) -> Result<(), Fault> {
-                let ($of, $value) = (self, value);
-                $write
+            fn $method<T>(&mut self, $($name: Str,)? value: &T) -> Result<(), Fault>
+            where
+                T: Serialize + ?Sized,
+            {
+                self.done += 1;
+                let $of = self;
+                value.serialize($at)
             }
 
-            $(fn skip_field(&mut self, $name: $type) -> Result<(), Fault> {
+            $(fn skip_field(&mut self, $name: Str) -> Result<(), Fault> {
                 self.skip($name);
                 Ok(())
             })?
@@ -277,12 +247,12 @@ macro_rules! parts {
 }
 
 parts! {
-    SerializeSeq serialize_element() |of, value| value.serialize(of.at);
-    SerializeTuple serialize_element() |of, value| of.item(value);
-    SerializeTupleStruct serialize_field() |of, value| of.item(value);
-    SerializeTupleVariant serialize_field() |of, value| of.item(value);
-    SerializeStruct serialize_field(name: &'static str) |of, value| of.field(name, value);
-    SerializeStructVariant serialize_field(name: &'static str) |of, value| of.field(name, value);
+    SerializeSeq serialize_element() |of| of.at;
+    SerializeTuple serialize_element() |of| of.at.step(&of.done.to_string());
+    SerializeTupleStruct serialize_field() |of| of.at.step(&of.done.to_string());
+    SerializeTupleVariant serialize_field() |of| of.at.step(&of.done.to_string());
+    SerializeStruct serialize_field(name) |of| of.at.step(name);
+    SerializeStructVariant serialize_field(name) |of| of.at.step(name);
 }
 
 impl SerializeMap for Parts<'_> {
@@ -290,12 +260,16 @@ impl SerializeMap for Parts<'_> {
     type Error = Fault;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
-        self.value = self.at;
-        key.serialize(self.at.into(b"key"))
+        key.serialize(self.at.step("key"))?;
+        // Structs with flattened fields write the names of fields as `str`, unlike the keys of
+        // maps, which are data.
+        let is_name = type_name::<T>() == "str";
+        self.field = if is_name { self.at.notes.borrow().text } else { 0 };
+        Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        value.serialize(self.value)
+        value.serialize(Survey { path: self.at.path ^ self.field, ..self.at })
     }
 
     fn end(self) -> Result<(), Fault> {
