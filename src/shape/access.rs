@@ -11,7 +11,7 @@ use super::cursor::Cursor;
 use super::fault::Fault;
 use super::graph::{Fate, Kind, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{At, Cause, Tracer, Visit};
+use super::tracer::{Cause, Tracer, Visit};
 
 impl Tracer {
     fn child<'de, S: DeserializeSeed<'de>>(
@@ -19,15 +19,14 @@ impl Tracer {
         site: Site,
         seed: S,
     ) -> Result<S::Value, Fault> {
-        let at = At { site, reader: type_name::<S>() };
         self.graph.change(site, |_| ());
         let start = self.steps.len();
         self.calls.push((site, start));
-        let result = seed.deserialize(Cursor { tracer: self, at });
+        let result = seed.deserialize(Cursor { tracer: self, site });
         self.calls.pop();
         match result {
             Ok(value) => {
-                self.accepted(at);
+                self.accepted(site);
                 Ok(value)
             }
             Err(Fault) => Err(self.fail(site, start, Cause::Refused)),
@@ -160,7 +159,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 /// The chosen variant of an enum; stands at the slot of that variant.
 pub(super) struct Variant<'t> {
     pub(super) tracer: &'t mut Tracer,
-    pub(super) at: At,
+    pub(super) site: Site,
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_> {
@@ -169,13 +168,13 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
         // Positional codecs name a variant by its number.
-        let number = u32::try_from(self.at.site.index).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.site.index).unwrap_or(u32::MAX);
         let number: U32Deserializer<Fault> = number.into_deserializer();
         if let Ok(value) = seed.deserialize(number) {
             return Ok((value, self));
         }
         let start = self.tracer.steps.len();
-        Err(self.tracer.fail(self.at.site, start, Cause::NoSuchVariant))
+        Err(self.tracer.fail(self.site, start, Cause::NoSuchVariant))
     }
 }
 
@@ -185,9 +184,9 @@ impl Variant<'_> {
         kind: Kind,
         read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let visit = self.tracer.enter_variant(self.at, kind)?;
+        let visit = self.tracer.enter(self.site, kind, "", "")?;
         let result = read(self.tracer, &visit);
-        self.tracer.leave(&visit, result)
+        self.tracer.leave(visit, result)
     }
 }
 
@@ -218,34 +217,5 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         self.inside(Kind::StructVariant(fields), |tracer, visit| {
             read_fields(tracer, visit.node, visitor)
         })
-    }
-}
-
-/// An empty sequence or map, for a request that leaves the kind open.
-pub(super) struct Nothing;
-
-impl<'de> SeqAccess<'de> for Nothing {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        _seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
-        Ok(None)
-    }
-}
-
-impl<'de> MapAccess<'de> for Nothing {
-    type Error = Fault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        _seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
-        Ok(None)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, _seed: V) -> Result<V::Value, Fault> {
-        Err(Fault)
     }
 }

@@ -17,6 +17,8 @@ const FLOATS: [f32; 5] = [0.0, 1.0, 0.5, 100.0, -1.0];
 const CHARS: [char; 5] = ['a', 'A', '0', ' ', '-'];
 const LENGTHS: [usize; 10] = [0, 16, 32, 1, 4, 8, 12, 20, 24, 64];
 const ZEROS: [u8; 64] = [0; 64];
+/// Unit, number, text, bool, sequence and map.
+const OPEN_KINDS: usize = 6;
 /// Sequences and maps are tried with fewer elements than this, whatever the application gave.
 const USUAL_LENGTHS: usize = 5;
 /// Most elements that are ever offered.
@@ -59,19 +61,6 @@ const STRINGS: [&str; 34] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
 ];
 
-/// What a request that leaves the kind open is answered with, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Open {
-    Unit,
-    Number,
-    Text,
-    Bool,
-    Seq,
-    Map,
-}
-
-const OPEN: [Open; 6] = [Open::Unit, Open::Number, Open::Text, Open::Bool, Open::Seq, Open::Map];
-
 /// Most leaves that are kept of what the application gave, of all its samples together.
 const MAX_HARVEST: usize = 1_024;
 /// Longest text and bytes that are kept, in bytes (inclusive).
@@ -96,6 +85,7 @@ pub(super) enum Value {
 pub(super) struct Harvest {
     leaves: Vec<(Leaf, Value)>,
     lengths: Vec<usize>,
+    accepted: Vec<(Leaf, usize)>,
 }
 
 impl Harvest {
@@ -118,19 +108,30 @@ impl Harvest {
         }
     }
 
-    /// The numbers of the candidates for a leaf in the order in which they are tried: those of the
-    /// application first, because they are known to be accepted somewhere.
+    /// Notes that a value was accepted, so that it is tried early elsewhere.
+    pub(super) fn accepted(&mut self, leaf: Leaf, pick: usize) {
+        if !self.accepted.contains(&(leaf, pick)) {
+            self.accepted.push((leaf, pick));
+        }
+    }
+
+    /// The numbers of the candidates for a leaf in the order in which they are tried: first those
+    /// that something accepted, then the application's.
     pub(super) fn picks(&self, leaf: Leaf) -> Vec<usize> {
-        let mut picks: Vec<usize> = Vec::new();
+        let mut given: Vec<(usize, &Value)> = Vec::new();
         for (at, (of, value)) in self.leaves.iter().enumerate() {
-            let seen = |&pick: &usize| {
-                self.leaves.get(pick - count(leaf)).is_some_and(|(_, known)| known == value)
-            };
-            if *of == leaf && picks.len() < MAX_OFFERED && !picks.iter().any(seen) {
-                picks.push(count(leaf) + at);
+            let is_new = *of == leaf && !given.iter().any(|(_, known)| *known == value);
+            if is_new && given.len() < MAX_OFFERED {
+                given.push((count(leaf) + at, value));
             }
         }
-        picks.extend(0..count(leaf));
+        let accepted = self.accepted.iter().filter(|(of, _)| *of == leaf).map(|&(_, pick)| pick);
+        let mut picks: Vec<usize> = accepted.collect();
+        for pick in given.into_iter().map(|(pick, _)| pick).chain(0..count(leaf)) {
+            if !picks.contains(&pick) {
+                picks.push(pick);
+            }
+        }
         picks
     }
 
@@ -206,11 +207,7 @@ const fn count(leaf: Leaf) -> usize {
         Leaf::Char => CHARS.len(),
         Leaf::Str => STRINGS.len(),
         Leaf::Bytes => LENGTHS.len(),
-        Leaf::Any => OPEN.len(),
+        Leaf::Any => OPEN_KINDS,
         Leaf::Unit | Leaf::UnitStruct | Leaf::Identifier | Leaf::Ignored => 1,
     }
-}
-
-pub(super) fn open(pick: usize) -> Open {
-    OPEN.get(pick).copied().unwrap_or(Open::Unit)
 }

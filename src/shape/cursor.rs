@@ -2,21 +2,23 @@
 
 use std::any::type_name;
 use std::fmt::{self, Write};
+use std::iter::empty;
 
+use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Visitor};
 
-use super::access::{Entries, Items, Nothing, Variant, read_fields};
-use super::candidates::{self, Open, Value};
+use super::access::{Entries, Items, Variant, read_fields};
+use super::candidates::Value;
 use super::fault::Fault;
 use super::graph::{Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{At, Cause, Tracer, Visit};
+use super::tracer::{Cause, Tracer, Visit};
 
 /// Stands at one place of the graph and answers the request that is made there.
 #[derive(Debug)]
 pub(super) struct Cursor<'t> {
     pub(super) tracer: &'t mut Tracer,
-    pub(super) at: At,
+    pub(super) site: Site,
 }
 
 impl Cursor<'_> {
@@ -25,10 +27,10 @@ impl Cursor<'_> {
         leaf: Leaf,
         visit: impl FnOnce(Value) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let pick = self.tracer.leaf(self.at, leaf)?;
+        let pick = self.tracer.leaf(self.site, leaf)?;
         let start = self.tracer.steps.len() - 1;
         visit(self.tracer.harvest.get(leaf, pick))
-            .map_err(|_| self.tracer.fail(self.at.site, start, Cause::Refused))
+            .map_err(|_| self.tracer.fail(self.site, start, Cause::Refused))
     }
 
     /// Enters a type, lets it read its contents, and leaves it.
@@ -39,9 +41,9 @@ impl Cursor<'_> {
         name: &'static str,
         read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let visit = self.tracer.enter(self.at, kind, visitor, name)?;
+        let visit = self.tracer.enter(self.site, kind, visitor, name)?;
         let result = read(self.tracer, &visit);
-        self.tracer.leave(&visit, result)
+        self.tracer.leave(visit, result)
     }
 }
 
@@ -122,24 +124,24 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if self.tracer.obstacle.is_none() {
-            let place = self.tracer.place(self.at.site);
+            let place = self.tracer.place(self.site);
             let mut expects = String::new();
             // A visitor that fails to describe itself is described by nothing.
             let _ = write!(expects, "{}", Expects(&visitor));
             self.tracer.meet(Obstacle::SelfDescribing { place, expects });
         }
-        self.leaf(Leaf::Any, |pick| match candidates::open(int(pick)) {
-            Open::Unit => visitor.visit_unit(),
-            Open::Number => visitor.visit_u64(0),
-            Open::Text => visitor.visit_borrowed_str(""),
-            Open::Bool => visitor.visit_bool(false),
-            Open::Seq => visitor.visit_seq(Nothing),
-            Open::Map => visitor.visit_map(Nothing),
+        self.leaf(Leaf::Any, |pick| match pick.int() {
+            1 => visitor.visit_u64(0),
+            2 => visitor.visit_str(""),
+            3 => visitor.visit_bool(false),
+            4 => visitor.visit_seq(SeqDeserializer::<_, Fault>::new(empty::<u8>())),
+            5 => visitor.visit_map(MapDeserializer::<_, Fault>::new(empty::<(u8, u8)>())),
+            _ => visitor.visit_unit(),
         })
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let site = self.at.site;
+        let site = self.site;
         let owner = self.tracer.graph.node(site.node);
         let place = match owner.kind {
             Kind::Map => self.tracer.flattened(site),
@@ -151,11 +153,11 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.tracer.graph.node(self.at.site.node).is_read_by_name() {
+        if self.tracer.graph.node(self.site.node).is_read_by_name() {
             // A number beyond the last field: there are fewer fields than names.
             return visitor.visit_unit();
         }
-        let place = self.tracer.place(self.at.site);
+        let place = self.tracer.place(self.site);
         self.tracer.meet(Obstacle::SelfDescribing { place, expects: "anything".to_owned() });
         self.leaf(Leaf::Ignored, |_| visitor.visit_unit())
     }
@@ -166,7 +168,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
                 return visitor.visit_none();
             }
             let site = Site { node: visit.node, index: 0 };
-            visitor.visit_some(Cursor { tracer, at: At { site, reader: type_name::<V>() } })
+            visitor.visit_some(Cursor { tracer, site })
         })
     }
 
@@ -177,8 +179,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     ) -> Result<V::Value, Fault> {
         self.inside(Kind::Newtype, type_name::<V>(), name, |tracer, visit| {
             let site = Site { node: visit.node, index: 0 };
-            visitor
-                .visit_newtype_struct(Cursor { tracer, at: At { site, reader: type_name::<V>() } })
+            visitor.visit_newtype_struct(Cursor { tracer, site })
         })
     }
 
@@ -231,7 +232,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     ) -> Result<V::Value, Fault> {
         self.inside(Kind::Enum(variants), type_name::<V>(), name, |tracer, visit| {
             let site = Site { node: visit.node, index: visit.pick };
-            visitor.visit_enum(Variant { tracer, at: At { site, reader: type_name::<V>() } })
+            visitor.visit_enum(Variant { tracer, site })
         })
     }
 

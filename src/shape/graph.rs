@@ -122,7 +122,7 @@ pub(super) struct Node {
     /// The name of the variant, for messages only.
     pub(super) variant: &'static str,
     /// The type of the visitor: tells one type from another within this process only.
-    visitor: &'static str,
+    pub(super) visitor: &'static str,
     pub(super) slots: Vec<Slot>,
     /// How often the node is being visited at this moment; above 1 it contains itself.
     pub(super) on_stack: usize,
@@ -230,27 +230,34 @@ impl Graph {
         }
     }
 
-    /// The node of the type that is visited by `visitor`, made on the first call.
-    pub(super) fn of_type(
+    /// The node of what is asked for at `site`: that of the type that is visited by `visitor`, or
+    /// of a variant if that is empty. Made when first asked for.
+    pub(super) fn node_for(
         &mut self,
+        site: Site,
         kind: Kind,
         visitor: &'static str,
         name: &'static str,
     ) -> usize {
+        if let Some(Child::Node(id)) = self.slot(site).child
+            && self.node(id).visitor == visitor
+            && self.node(id).kind == kind
+        {
+            return id;
+        }
+        let mut node = Node::new(kind, visitor, name);
+        if visitor.is_empty() {
+            let owner = self.node(site.node);
+            node.name = owner.name;
+            node.variant = owner.kind.names().get(site.index).copied().unwrap_or_default();
+            return self.add(node);
+        }
         if let Some(&id) = self.known.get(&(kind, visitor)) {
             return id;
         }
-        let id = self.add(Node::new(kind, visitor, name));
+        let id = self.add(node);
         self.known.insert((kind, visitor), id);
         id
-    }
-
-    /// A new node for the contents of the variant at `site`.
-    pub(super) fn of_variant(&mut self, kind: Kind, site: Site) -> usize {
-        let owner = self.node(site.node);
-        let mut node = Node::new(kind, "", owner.name);
-        node.variant = owner.kind.names().get(site.index).copied().unwrap_or_default();
-        self.add(node)
     }
 
     fn add(&mut self, node: Node) -> usize {
@@ -287,70 +294,32 @@ impl Graph {
     /// Whether values of the traced type can nest without end: a type contains itself, or takes
     /// any value.
     pub(super) fn nests_without_end(&self) -> bool {
-        let bounded = self.settle(|node, is_bounded| {
-            node.slots.iter().filter_map(|slot| slot.child).all(|child| match child {
-                Child::Leaf(leaf) => leaf != Leaf::Any,
-                Child::Node(id) => is_bounded(id),
-            })
-        });
-        bounded.contains(&false)
-    }
-
-    /// A slot that holds a sequence or map whose elements take no bytes in a format that stores
-    /// values and nothing else.
-    pub(super) fn endless(&self) -> Option<Site> {
-        let takes_nothing = |slot: &Slot, is_weightless: &dyn Fn(usize) -> bool| match slot.child {
-            Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),
-            Some(Child::Node(id)) => is_weightless(id),
-            None => false,
-        };
-        let weightless = self.settle(|node, is_weightless| {
-            let only_contents = matches!(
-                node.kind,
-                Kind::Newtype | Kind::Tuple(_) | Kind::TupleStruct(_) | Kind::Struct(_)
-            );
-            only_contents
-                && node.finished
-                && node.slots.iter().all(|slot| takes_nothing(slot, is_weightless))
-        });
-        let is_weightless = |id: usize| weightless.get(id).copied().unwrap_or_default();
-        let is_endless = |slot: &Slot| match slot.child {
-            Some(Child::Node(id)) => {
-                let node = self.node(id);
-                matches!(node.kind, Kind::Seq | Kind::Map)
-                    && !node.slots.is_empty()
-                    && node.slots.iter().all(|slot| takes_nothing(slot, &is_weightless))
+        // A type is bounded once all that it contains is; what lies on a cycle never is.
+        let mut bounded = vec![false; self.len()];
+        loop {
+            let is_bounded = |slot: &Slot| match slot.child {
+                Some(Child::Node(id)) => bounded.get(id).copied().unwrap_or_default(),
+                child => child != Some(Child::Leaf(Leaf::Any)),
+            };
+            let next: Vec<bool> =
+                (0..self.len()).map(|id| self.node(id).slots.iter().all(is_bounded)).collect();
+            if next == bounded {
+                return bounded.contains(&false);
             }
-            _ => false,
-        };
-        (0..self.len()).find_map(|node| {
-            let index = self.node(node).slots.iter().position(is_endless)?;
-            Some(Site { node, index })
-        })
-    }
-
-    /// For which nodes something holds that follows from their contents. It never holds for what
-    /// lies on a cycle.
-    fn settle(&self, holds: impl Fn(&Node, &dyn Fn(usize) -> bool) -> bool) -> Vec<bool> {
-        let mut known = vec![false; self.len()];
-        let mut moved = true;
-        while moved {
-            moved = false;
-            for id in 0..self.len() {
-                let of = |id: usize| known.get(id).copied().unwrap_or_default();
-                let now = !of(id) && holds(self.node(id), &of);
-                if let Some(known) = known.get_mut(id).filter(|_| now) {
-                    *known = true;
-                    moved = true;
-                }
-            }
+            bounded = next;
         }
-        known
     }
 
-    /// Whether node `id` stands for this type.
-    pub(super) fn is(&self, id: usize, kind: Kind, visitor: &'static str) -> bool {
-        let node = self.node(id);
-        node.visitor == visitor && node.kind == kind
+    /// Whether what was asked for at a site takes no bytes of its own in a format that stores
+    /// values and nothing else.
+    pub(super) fn takes_no_bytes(&self, site: Site) -> bool {
+        match self.slot(site).child {
+            Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),
+            Some(Child::Node(id)) => matches!(
+                self.node(id).kind,
+                Kind::Newtype | Kind::Tuple(_) | Kind::TupleStruct(_) | Kind::Struct(_)
+            ),
+            None => false,
+        }
     }
 }

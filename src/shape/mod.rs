@@ -62,7 +62,7 @@ use self::candidates::Harvest;
 use self::cursor::Cursor;
 use self::graph::TOP;
 use self::survey::{Notes, survey};
-use self::tracer::{At, Cause, Tracer};
+use self::tracer::{Cause, Tracer};
 
 /// What [`trace`] learned about a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,8 +103,7 @@ fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
     let complete = !tracer.partial && tracer.graph.is_finished();
     let recursive = !complete || tracer.graph.nests_without_end();
     let skipped = || notes.skipped.map(|place| Obstacle::SkippedField { place });
-    let endless =
-        || tracer.graph.endless().map(|site| Obstacle::NoBytes { place: tracer.place(site) });
+    let endless = || tracer.endless.clone().map(|place| Obstacle::NoBytes { place });
     let obstacle = tracer.obstacle.clone().or_else(skipped).or_else(endless);
     (Shape { fingerprint, complete, obstacle, recursive }, tracer)
 }
@@ -112,8 +111,7 @@ fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
 /// Runs passes until nothing is left to do, or what is left is out of reach.
 fn run_passes<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, notes: &RefCell<Notes>) {
     while tracer.begin_pass() {
-        let at = At { site: TOP, reader: type_name::<T>() };
-        let cursor = Cursor { tracer: &mut *tracer, at };
+        let cursor = Cursor { tracer: &mut *tracer, site: TOP };
         let read = || T::deserialize(cursor).map(|sample| survey(&sample, notes));
         // What panics here is code of the application, which refuses a value in its own way.
         let go_on = match catch_unwind(AssertUnwindSafe(read)) {

@@ -156,7 +156,7 @@ impl Tracer {
             if is_round {
                 return true;
             }
-            site = level.at.site;
+            site = level.site;
         }
         self.graph.change(site, |slot| slot.fate = Fate::Refused);
         false
