@@ -125,7 +125,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///
     /// A sample may change the fingerprint of the type, and with it the generation: the snapshots
     /// written before become misses, once. Give the same samples in every process, and none whose
-    /// shape changes from one start to the next. The values in them do not matter.
+    /// shape changes from one start to the next. The values in them do not matter. Upcasters take
+    /// no samples, so they do not find snapshots of an engine that had some, if those changed the
+    /// fingerprint.
     pub fn sample(mut self, value: A) -> Self {
         self.samples.push(value);
         self
@@ -262,6 +264,10 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Looks at the state type, and builds the engine.
+    ///
+    /// Deserializes made-up values to learn the shape of the type. Code of the type that panics on
+    /// one has refused it; the panic hook of the process still runs and may print a message. With
+    /// `panic = "abort"` the process ends.
     ///
     /// # Errors
     /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type; the text names one that

@@ -299,7 +299,9 @@ impl Graph {
         loop {
             let is_bounded = |slot: &Slot| match slot.child {
                 Some(Child::Node(id)) => bounded.get(id).copied().unwrap_or_default(),
-                child => child != Some(Child::Leaf(Leaf::Any)),
+                // Values of any kind, or names and then values of any kind.
+                Some(Child::Leaf(Leaf::Any | Leaf::Identifier | Leaf::Ignored)) => false,
+                _ => true,
             };
             let next: Vec<bool> =
                 (0..self.len()).map(|id| self.node(id).slots.iter().all(is_bounded)).collect();

@@ -18,21 +18,46 @@
 //! cents), for which the application declares a schema version. `#[serde(skip)]` fields and
 //! `PhantomData` parameters are invisible, as they are in stored bytes.
 //!
+//! # What is unseen
+//!
+//! The trace offers made-up values, and those of the application's samples. A part that refuses
+//! all of them (a validated newtype) is noted as unseen, with the kind it asked for, and so is
+//! everything that cannot be built without it. The names of types are not used for this: they are
+//! not stable. The trace goes on behind it as far as serde allows:
+//!
+//! * a struct or struct variant is read by name, one field at a time, so all of its other fields
+//!   are seen;
+//! * an option, sequence or map is left empty, an enum takes its other variants;
+//! * the parts of a tuple behind one that refuses everything stay unseen. A sample helps.
+//!
 //! A part that asks the format what comes next (untagged and internally tagged enums, free-form
-//! values, structs with a flattened field) is opaque: the fingerprint says that it is there, not
-//! what is in it. Positional codecs refuse such a type anyway, and the others read it by name.
+//! values, structs with a flattened field) is opaque: serde buffers it without saying what it
+//! will be read as. The fingerprint says that it is there. If there is any, it also covers what
+//! `Serialize` writes: names and kinds, never values, of the samples and of the values that the
+//! trace could build itself. Fields that no such value has are not covered.
+//!
+//! A change in an unseen part leaves the fingerprint as it is. It is found when the snapshot is
+//! decoded and its state compared with the digest of what was written.
 //!
 //! The fingerprint is the same in every process and on every platform; `isize` and `usize` are
 //! 64 bits to serde. It is stored with snapshots: see `fingerprint` for the bytes behind it.
+//!
+//! # Early refusals
+//!
+//! What a positional codec certainly cannot carry is an [`Obstacle`]: parts that are opaque or
+//! read by name, fields that are left out of a sample by `skip_serializing_if`, and sequences
+//! whose elements take no bytes. Everything else shows when a state is written and read back.
 //!
 //! # Bounds
 //!
 //! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
 //! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
-//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass. A type
-//! that exceeds them, or that accepts none of the sample values, gets a fingerprint of what was
-//! seen, the same each time, and [`Shape::complete`] is false. Beyond what the type's own code
-//! does, nothing panics.
+//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass, a part
+//! that refuses everything up to 65. A type that exceeds them gets a fingerprint of what was
+//! seen, the same each time, and [`Shape::complete`] is false.
+//!
+//! Code of the type that panics has refused a value. The panic hook of the process still runs, so
+//! a message may appear on stderr; with `panic = "abort"` the process ends.
 
 mod access;
 mod candidates;

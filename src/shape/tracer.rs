@@ -15,7 +15,7 @@ use super::plan::{NEVER, Plan};
 use super::repair::Repair;
 
 /// Most times that `T::deserialize` is run.
-pub(super) const MAX_PASSES: usize = 1_024;
+pub(super) const MAX_PASSES: usize = 4_096;
 /// Most requests that are answered, over all passes.
 pub(super) const MAX_VISITS: usize = 65_536;
 /// Most requests inside each other.
