@@ -820,7 +820,7 @@ impl Codec<Raw> for RawCodec {
         false
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
+    fn inspect(&self, _: &[Raw]) -> Result<TypeInfo, Error> {
         Ok(TypeInfo::default())
     }
 

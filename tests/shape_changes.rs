@@ -623,6 +623,164 @@ async fn a_store_can_change_codecs_without_losing_its_snapshots() {
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 5);
 }
 
+/// Types that refuse what nobody guesses, and hide what is behind them from formats that read in
+/// order.
+mod unseen {
+    use super::*;
+
+    #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[serde(try_from = "String", into = "String")]
+    struct Code(String);
+
+    impl TryFrom<String> for Code {
+        type Error = &'static str;
+
+        fn try_from(text: String) -> Result<Self, Self::Error> {
+            if text.starts_with("Xyzzy-") { Ok(Self(text)) } else { Err("not a code") }
+        }
+    }
+
+    impl From<Code> for String {
+        fn from(code: Code) -> Self {
+            code.0
+        }
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    struct Line<T> {
+        code: Code,
+        cents: T,
+    }
+
+    /// A day before the money, a code before the money, and both deep inside.
+    macro_rules! plan {
+        ($name:ident: $cents:ty, |$was:ident, $by:ident| $add:expr) => {
+            #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+            struct $name {
+                billed_on: chrono::Weekday,
+                cents: $cents,
+                lines: Vec<Option<Line<$cents>>>,
+            }
+
+            impl Aggregate for $name {
+                type Event = Happened;
+                const KIND: &'static str = "person";
+                const SCHEMA_VERSION: u32 = 1;
+
+                fn initial(_: &AggregateKey) -> Self {
+                    let (billed_on, cents) = (chrono::Weekday::Mon, Default::default());
+                    Self { billed_on, cents, lines: Vec::new() }
+                }
+
+                fn apply(&mut self, event: &Happened) {
+                    if let Happened::Moved(by) = event {
+                        let ($was, $by) = (self.cents, by.unsigned_abs());
+                        self.cents = $add;
+                        let code = Code(format!("Xyzzy-{by}"));
+                        self.lines.push(Some(Line { code, cents: self.cents }));
+                    }
+                }
+            }
+        };
+    }
+
+    plan!(Unsigned: u64, |was, by| was + by);
+    plan!(Signed: i64, |was, by| was + by.cast_signed());
+    plan!(Halves: (u32, u32), |was, by| (was.0 + u32::try_from(by).unwrap(), was.1 + 1));
+
+    #[tokio::test]
+    async fn a_change_behind_a_type_that_refuses_all_samples_is_seen() {
+        changes_with_each_codec::<Unsigned, Signed>().await;
+        changes_with_each_codec::<Unsigned, Halves>().await;
+        changes_with_each_codec::<Halves, Signed>().await;
+    }
+
+    fn generation<S: State>(sample: Option<S>) -> Generation {
+        let mut builder = builder::<S>(&history(), &MemoryStore::new(), MessagePack);
+        if let Some(sample) = sample {
+            builder = builder.sample(sample);
+        }
+        builder.build().unwrap().generation()
+    }
+
+    macro_rules! release {
+        ($module:ident: $($more:tt)*) => {
+            mod $module {
+                use super::*;
+
+                #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+                pub(super) struct Totals { moves: i64, $($more)* }
+                #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+                #[serde(tag = "is")]
+                pub(super) enum Case { Open(Totals), Closed }
+                state! {
+                    Flat, 1 { name: String, #[serde(flatten)] totals: Totals, }
+                    |state, event| if let Happened::Moved(by) = event { state.totals.moves += by; }
+                }
+                state! {
+                    Tagged, 1 { name: String, case: Option<Case>, }
+                    |state, event| if let Happened::Moved(_) = event {
+                        state.case = Some(Case::Open(Totals::default()));
+                    }
+                }
+
+                pub(super) fn flat() -> Generation {
+                    generation(Some(folded::<Flat>(6)))
+                }
+
+                pub(super) fn tagged() -> Generation {
+                    generation(Some(folded::<Tagged>(6)))
+                }
+            }
+        };
+    }
+    release!(before:);
+    release!(after: #[serde(default)] cents: i64);
+
+    #[test]
+    fn a_sample_shows_what_is_in_opaque_parts() {
+        assert_eq!(before::flat(), before::flat());
+        assert_ne!(before::flat(), after::flat());
+        assert_ne!(before::tagged(), after::tagged());
+    }
+
+    /// Its conversion cannot fail, and panics for texts that were never stored.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(from = "String", into = "String")]
+    struct Country([u8; 2]);
+
+    impl Default for Country {
+        fn default() -> Self {
+            Self(*b"DE")
+        }
+    }
+
+    impl From<String> for Country {
+        fn from(text: String) -> Self {
+            let bytes = text.as_bytes();
+            Self([bytes[0], bytes[1]])
+        }
+    }
+
+    impl From<Country> for String {
+        fn from(country: Country) -> Self {
+            String::from_utf8_lossy(&country.0).into_owned()
+        }
+    }
+
+    state! { Located, 1 { country: Country, moved: i64, } |state, event| {
+        if let Happened::Moved(by) = event { state.moved += by; }
+    } }
+    state! { Located2, 1 { country: Country, moved: u64, } |state, event| {
+        if let Happened::Moved(by) = event { state.moved += by.unsigned_abs(); }
+    } }
+
+    #[tokio::test]
+    async fn a_type_that_panics_on_samples_refuses_them() {
+        changes_with_each_codec::<Located, Located2>().await;
+    }
+}
+
 /// States that no format without names can carry.
 mod unsuitable {
     use super::*;
@@ -775,6 +933,116 @@ mod lossy {
         not_stored::<Capping>(Bincode, 6).await;
         not_stored::<Capping>(MessagePack, 6).await;
         not_stored::<Capping>(Json, 6).await;
+    }
+
+    /// What no sample of the type shows when the engine is built is refused when it is written.
+    mod one_way {
+        use super::*;
+
+        async fn not_stored_in_order<S: State>() {
+            not_stored::<S>(Postcard, 6).await;
+            not_stored::<S>(Bincode, 6).await;
+        }
+
+        fn number(number: &i64) -> u8 {
+            u8::try_from(*number).unwrap_or(u8::MAX)
+        }
+
+        #[tokio::test]
+        async fn a_field_that_is_read_but_never_written() {
+            state! { InTheMiddle, 1 { #[serde(default, skip_serializing)] secret: u16, moved: i64, } |s, e| {
+                if let Happened::Moved(by) = e { s.moved += by; }
+            } }
+            state! { AtTheEnd, 1 { moved: i64, #[serde(default, skip_serializing)] secret: u16, } |s, e| {
+                if let Happened::Moved(by) = e { s.moved += by; }
+            } }
+            not_stored_in_order::<InTheMiddle>().await;
+            not_stored_in_order::<AtTheEnd>().await;
+        }
+
+        #[tokio::test]
+        async fn a_field_that_is_written_but_never_read() {
+            state! { InTheMiddle, 1 { #[serde(skip_deserializing)] cached: u16, moved: i64, } |s, e| {
+                if let Happened::Moved(by) = e { s.cached += 1; s.moved += by; }
+            } }
+            state! { AtTheEnd, 1 { moved: i64, #[serde(skip_deserializing)] cached: u16, } |s, e| {
+                if let Happened::Moved(by) = e { s.cached += 1; s.moved += by; }
+            } }
+            not_stored_in_order::<InTheMiddle>().await;
+            not_stored_in_order::<AtTheEnd>().await;
+        }
+
+        #[tokio::test]
+        async fn a_field_that_is_left_out_for_a_value_that_nobody_guesses() {
+            fn is_293(moved: &i64) -> bool {
+                *moved == 293
+            }
+            state! { Skipping, 1 {
+                #[serde(default, skip_serializing_if = "is_293")] moved: i64, tags: Vec<u8>,
+            } |s, e| if let Happened::Moved(by) = e { s.moved += by; } }
+            not_stored_in_order::<Skipping>().await;
+        }
+
+        #[tokio::test]
+        async fn a_tuple_that_is_shorter_at_times() {
+            #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+            struct Pair(u8, #[serde(default, skip_serializing_if = "Option::is_none")] Option<u8>);
+            state! { Paired, 1 { pair: Pair, } |s, e| if let Happened::Moved(by) = e {
+                s.pair.0 = number(by);
+            } }
+            not_stored_in_order::<Paired>().await;
+        }
+
+        #[tokio::test]
+        async fn a_variant_behind_one_that_is_skipped() {
+            #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+            enum Kind {
+                #[default]
+                #[serde(alias = "New")]
+                Open,
+                #[serde(skip)]
+                #[allow(dead_code, reason = "it is there to be skipped")]
+                Cached,
+                Paid(u8),
+                Sent(u8),
+            }
+            state! { Shifted, 1 { kind: Kind, last: u8, } |s, e| match e {
+                Happened::Moved(by) => s.kind = Kind::Paid(number(by)),
+                Happened::Tagged(_) => s.kind = Kind::Sent(s.last),
+                _ => {}
+            } }
+            not_stored::<Shifted>(Postcard, 4).await;
+            not_stored_in_order::<Shifted>().await;
+        }
+
+        #[tokio::test]
+        async fn a_value_that_is_written_as_another_kind_than_it_is_read() {
+            fn as_text<S: Serializer>(number: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(number)
+            }
+            fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+                Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+            }
+            fn no_length<S: Serializer>(list: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+                let mut seq = serializer.serialize_seq(None)?;
+                for item in list {
+                    serde::ser::SerializeSeq::serialize_element(&mut seq, item)?;
+                }
+                serde::ser::SerializeSeq::end(seq)
+            }
+            state! { Text, 1 { #[serde(serialize_with = "as_text")] moved: i64, } |s, e| {
+                if let Happened::Moved(by) = e { s.moved += by; }
+            } }
+            state! { Nullable, 1 { #[serde(deserialize_with = "or_zero")] moved: i64, } |s, e| {
+                if let Happened::Moved(by) = e { s.moved += by; }
+            } }
+            state! { Unsized, 1 { #[serde(serialize_with = "no_length")] list: Vec<u8>, } |s, e| {
+                if let Happened::Moved(by) = e { s.list.push(number(by)); }
+            } }
+            not_stored_in_order::<Text>().await;
+            not_stored_in_order::<Nullable>().await;
+            not_stored_in_order::<Unsized>().await;
+        }
     }
 
     /// A place that is not known, known to be none, or known.

@@ -202,7 +202,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Codec<S> for OneShape {
     fn is_self_describing(&self) -> bool {
         true
     }
-    fn inspect(&self) -> Result<TypeInfo, Error> {
+    fn inspect(&self, _: &[S]) -> Result<TypeInfo, Error> {
         Ok(TypeInfo::default())
     }
     fn digester(&self) -> Digester<S> {
@@ -334,7 +334,7 @@ where
     fn is_self_describing(&self) -> bool {
         false
     }
-    fn inspect(&self) -> Result<TypeInfo, Error> {
+    fn inspect(&self, _: &[Total]) -> Result<TypeInfo, Error> {
         Ok(TypeInfo::default())
     }
     fn digester(&self) -> Digester<Total> {
@@ -395,7 +395,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Codec<S> for Sorted {
     fn is_self_describing(&self) -> bool {
         true
     }
-    fn inspect(&self) -> Result<TypeInfo, Error> {
+    fn inspect(&self, _: &[S]) -> Result<TypeInfo, Error> {
         Ok(TypeInfo::default())
     }
     fn digester(&self) -> Digester<S> {

@@ -32,8 +32,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
         false
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        super::inspect::<S>("bincode", true)
+    fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error> {
+        super::inspect(samples, "bincode", true)
     }
 
     fn digester(&self) -> Digester<S> {

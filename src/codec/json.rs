@@ -30,8 +30,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
         true
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        super::inspect::<S>("JSON", false)
+    fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error> {
+        super::inspect(samples, "JSON", false)
     }
 
     fn digester(&self) -> Digester<S> {

@@ -59,12 +59,13 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
     /// (fields added with a default, removed, reordered) can still be decoded by name.
     fn is_self_describing(&self) -> bool;
 
-    /// Looks at the type once, when an engine is built.
+    /// Looks at the type once, when an engine is built. `samples` are states that the application
+    /// gave for that, often none: see [`EngineBuilder::sample`](crate::EngineBuilder::sample).
     ///
     /// # Errors
     /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot
     /// carry the type; the text names a codec that can.
-    fn inspect(&self) -> Result<TypeInfo, Error>;
+    fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error>;
 
     /// How states are told apart: [`Digester::serde`] for types that serde can serialize. A codec
     /// that wraps another one returns that one's. Asked once, when an engine is built.
@@ -131,10 +132,11 @@ impl Default for DecodeLimits {
 /// field names can carry it.
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
+    samples: &[S],
     codec: &str,
     positional: bool,
 ) -> Result<TypeInfo, Error> {
-    let shape = crate::shape::trace::<S>();
+    let shape = crate::shape::trace(samples);
     if let Some(obstacle) = shape.obstacle.filter(|_| positional) {
         return Err(Error::new(
             crate::error::ErrorKind::UnsuitableCodec,

@@ -27,8 +27,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
         true
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        super::inspect::<S>("MessagePack", false)
+    fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error> {
+        super::inspect(samples, "MessagePack", false)
     }
 
     fn digester(&self) -> Digester<S> {

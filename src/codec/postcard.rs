@@ -25,8 +25,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {
         false
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        super::inspect::<S>("postcard", true)
+    fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error> {
+        super::inspect(samples, "postcard", true)
     }
 
     fn digester(&self) -> Digester<S> {

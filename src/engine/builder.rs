@@ -44,6 +44,7 @@ pub struct EngineBuilder<A: Aggregate> {
     clock: Option<Arc<dyn Clock>>,
     codec: Arc<dyn Codec<A>>,
     others: Vec<Arc<dyn Codec<A>>>,
+    samples: Vec<A>,
     upcasters: Vec<Result<Reader<A>, Error>>,
     by_name: bool,
     compression: Compression,
@@ -85,6 +86,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             clock: None,
             codec,
             others: Vec::new(),
+            samples: Vec::new(),
             upcasters: Vec::new(),
             by_name: false,
             compression: Compression::default(),
@@ -111,6 +113,26 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Also reads snapshots that another codec wrote, for a store that is changing codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
+        self
+    }
+
+    /// A state that shows what the state type accepts and what it is made of; give as many as
+    /// help.
+    ///
+    /// The shape of the type is learned by deserializing made-up values. A type that refuses all
+    /// of them (a validated newtype, say) is noted as unseen, and so are the contents of
+    /// flattened fields and of untagged and internally tagged enums. Then a change inside shows
+    /// only when a snapshot is decoded, and not already by its generation. The parts of a sample
+    /// are tried as values for such types. At most 1,024 parts of all samples together are kept,
+    /// texts and bytes up to 1 KiB each.
+    ///
+    /// A sample may change the fingerprint of the type, and with it the generation: the snapshots
+    /// written before become misses, once. Give the same samples in every process, and none whose
+    /// shape changes from one start to the next. The values in them do not matter. Upcasters take
+    /// no samples, so they do not find snapshots of an engine that had some, if those changed the
+    /// fingerprint.
+    pub fn sample(mut self, value: A) -> Self {
+        self.samples.push(value);
         self
     }
 
@@ -247,6 +269,10 @@ impl<A: Aggregate> EngineBuilder<A> {
 
     /// Looks at the state type, and builds the engine.
     ///
+    /// Deserializes made-up values to learn the shape of the type. Code of the type that panics on
+    /// one has refused it; the panic hook of the process still runs and may print a message. With
+    /// `panic = "abort"` the process ends.
+    ///
     /// # Errors
     /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type; the text names one that
     ///   can.
@@ -258,8 +284,9 @@ impl<A: Aggregate> EngineBuilder<A> {
         let codec = self.codec;
         self.compression.check_available()?;
         let max_depth = self.max_depth;
-        let inspect =
-            |codec: &Arc<dyn Codec<A>>| codec.inspect().map(|info| info.with_depth(max_depth));
+        let inspect = |codec: &Arc<dyn Codec<A>>| {
+            codec.inspect(&self.samples).map(|info| info.with_depth(max_depth))
+        };
         let type_info = inspect(&codec)?;
         let generation =
             Generation { schema_version: A::SCHEMA_VERSION, fingerprint: type_info.fingerprint };

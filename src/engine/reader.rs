@@ -51,7 +51,7 @@ impl<A: Aggregate> Reader<A> {
         codec: impl Codec<Old>,
         upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let (info, digester) = (codec.inspect()?, codec.digester());
+        let (info, digester) = (codec.inspect(&[])?, codec.digester());
         let generation = Generation { schema_version, fingerprint: info.fingerprint };
         Ok(Self {
             codec: codec.id(),

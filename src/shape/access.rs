@@ -2,16 +2,16 @@
 
 use std::any::type_name;
 
-use serde::de::value::U32Deserializer;
+use serde::de::value::{BorrowedStrDeserializer, U32Deserializer, U64Deserializer};
 use serde::de::{
     DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
 use super::cursor::Cursor;
 use super::fault::Fault;
-use super::graph::{Kind, Site};
+use super::graph::{Fate, Kind, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{At, Cause, Tracer, Visit};
+use super::tracer::{Cause, Tracer, Visit};
 
 impl Tracer {
     fn child<'de, S: DeserializeSeed<'de>>(
@@ -19,12 +19,14 @@ impl Tracer {
         site: Site,
         seed: S,
     ) -> Result<S::Value, Fault> {
-        let at = At { site, reader: type_name::<S>() };
         self.graph.change(site, |_| ());
         let start = self.steps.len();
-        match seed.deserialize(Cursor { tracer: self, at }) {
+        self.calls.push((site, start));
+        let result = seed.deserialize(Cursor { tracer: self, site });
+        self.calls.pop();
+        match result {
             Ok(value) => {
-                self.accepted(at);
+                self.accepted(site);
                 Ok(value)
             }
             Err(Fault) => Err(self.fail(site, start, Cause::Refused)),
@@ -32,22 +34,67 @@ impl Tracer {
     }
 }
 
-/// Reads the fields of a struct in order.
+/// Reads the fields of a struct: in order, or one of them by name.
 ///
-/// A visitor that fails without asking for any of them knows them by name only.
+/// A visitor that fails without asking for any of them in order knows them by name only.
 pub(super) fn read_fields<'de, V: Visitor<'de>>(
     tracer: &mut Tracer,
     node: usize,
     visitor: V,
 ) -> Result<V::Value, Fault> {
+    if tracer.graph.node(node).is_read_by_name() {
+        let field = tracer.choose_field(node);
+        let result = visitor.visit_map(OneField { tracer, node, field, asked: field });
+        if let Some(index) = field
+            && tracer.graph.node(node).slot(index).child.is_none()
+        {
+            tracer.graph.change(Site { node, index }, |slot| slot.fate = Fate::Absent);
+            tracer.changed = true;
+        }
+        return result;
+    }
     let fields = tracer.graph.node(node).kind.names().len();
     let result = visitor.visit_seq(Items { tracer, node, next: 0, end: fields, same: false });
-    let here = tracer.graph.node(node);
+    let here = tracer.graph.node_mut(node);
     if result.is_err() && fields > 0 && here.slots.is_empty() {
+        here.needs_names = true;
         let place = Place { owner: here.name.to_owned(), field: None };
+        tracer.changed = true;
         tracer.meet(Obstacle::ByName { place });
     }
     result
+}
+
+/// One field of a struct.
+struct OneField<'t> {
+    tracer: &'t mut Tracer,
+    node: usize,
+    field: Option<usize>,
+    asked: Option<usize>,
+}
+
+impl<'de> MapAccess<'de> for OneField<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        let Some(index) = self.field.take() else { return Ok(None) };
+        // Derived visitors know their fields by number too, which unlike the list of names counts
+        // no aliases. Those written by hand are safe with names only.
+        if type_name::<K>().contains("__Field") {
+            let number: U64Deserializer<Fault> = (index as u64).into_deserializer();
+            return seed.deserialize(number).map(Some);
+        }
+        let name = self.tracer.graph.node(self.node).kind.names().get(index).copied();
+        seed.deserialize(BorrowedStrDeserializer::new(name.unwrap_or_default())).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        let index = self.asked.unwrap_or_default();
+        self.tracer.child(Site { node: self.node, index }, seed)
+    }
 }
 
 /// The elements of a sequence, which share a slot, or of a tuple, each with its own.
@@ -112,7 +159,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 /// The chosen variant of an enum; stands at the slot of that variant.
 pub(super) struct Variant<'t> {
     pub(super) tracer: &'t mut Tracer,
-    pub(super) at: At,
+    pub(super) site: Site,
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_> {
@@ -121,13 +168,13 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
         // Positional codecs name a variant by its number.
-        let number = u32::try_from(self.at.site.index).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.site.index).unwrap_or(u32::MAX);
         let number: U32Deserializer<Fault> = number.into_deserializer();
         if let Ok(value) = seed.deserialize(number) {
             return Ok((value, self));
         }
         let start = self.tracer.steps.len();
-        Err(self.tracer.fail(self.at.site, start, Cause::NoSuchVariant))
+        Err(self.tracer.fail(self.site, start, Cause::NoSuchVariant))
     }
 }
 
@@ -137,9 +184,9 @@ impl Variant<'_> {
         kind: Kind,
         read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let visit = self.tracer.enter_variant(self.at, kind)?;
+        let visit = self.tracer.enter(self.site, kind, "", "")?;
         let result = read(self.tracer, &visit);
-        self.tracer.leave(&visit, result)
+        self.tracer.leave(visit, result)
     }
 }
 
@@ -170,34 +217,5 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         self.inside(Kind::StructVariant(fields), |tracer, visit| {
             read_fields(tracer, visit.node, visitor)
         })
-    }
-}
-
-/// An empty sequence or map, for a request that leaves the kind open.
-pub(super) struct Nothing;
-
-impl<'de> SeqAccess<'de> for Nothing {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        _seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
-        Ok(None)
-    }
-}
-
-impl<'de> MapAccess<'de> for Nothing {
-    type Error = Fault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        _seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
-        Ok(None)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, _seed: V) -> Result<V::Value, Fault> {
-        Err(Fault)
     }
 }

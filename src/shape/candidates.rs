@@ -4,6 +4,8 @@
 //! Adding a candidate can turn an incomplete trace into a complete one, which changes the
 //! fingerprint of that type.
 
+use std::borrow::Cow;
+
 use super::graph::Leaf;
 
 // Ordered so that the values that fit a narrower integer come first.
@@ -15,6 +17,12 @@ const FLOATS: [f32; 5] = [0.0, 1.0, 0.5, 100.0, -1.0];
 const CHARS: [char; 5] = ['a', 'A', '0', ' ', '-'];
 const LENGTHS: [usize; 10] = [0, 16, 32, 1, 4, 8, 12, 20, 24, 64];
 const ZEROS: [u8; 64] = [0; 64];
+/// Unit, number, text, bool, sequence and map.
+const OPEN_KINDS: usize = 6;
+/// Sequences and maps are tried with fewer elements than this, whatever the application gave.
+const USUAL_LENGTHS: usize = 5;
+/// Most elements that are ever offered.
+const MAX_LENGTH: usize = 256;
 
 const STRINGS: [&str; 34] = [
     "",
@@ -53,21 +61,142 @@ const STRINGS: [&str; 34] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
 ];
 
-/// What a request that leaves the kind open is answered with, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Open {
-    Unit,
-    Number,
-    Text,
-    Bool,
-    Seq,
-    Map,
+/// Most leaves that are kept of what the application gave, of all its samples together.
+const MAX_HARVEST: usize = 1_024;
+/// Longest text and bytes that are kept, in bytes (inclusive).
+const MAX_TEXT: usize = 1_024;
+/// Most values of one kind, and most other lengths, that are offered from there.
+const MAX_OFFERED: usize = 32;
+
+/// A value for a leaf.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    /// Also a bool, and the bits of a `u128`.
+    Int(i128),
+    Float(f64),
+    Char(char),
+    Text(Cow<'static, str>),
+    Bytes(Cow<'static, [u8]>),
 }
 
-const OPEN: [Open; 6] = [Open::Unit, Open::Number, Open::Text, Open::Bool, Open::Seq, Open::Map];
+/// What the application's own states are made of: their leaves in the order in which they are
+/// written, and the lengths of their sequences and maps.
+#[derive(Debug, Default)]
+pub(super) struct Harvest {
+    leaves: Vec<(Leaf, Value)>,
+    lengths: Vec<usize>,
+    accepted: Vec<(Leaf, usize)>,
+}
 
-/// How many candidates there are for a leaf; they are numbered from 0.
-pub(super) const fn count(leaf: Leaf) -> usize {
+impl Harvest {
+    pub(super) fn add(&mut self, leaf: Leaf, value: Value) {
+        let bytes = match &value {
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            _ => 0,
+        };
+        if bytes <= MAX_TEXT && self.leaves.len() < MAX_HARVEST {
+            self.leaves.push((leaf, value));
+        }
+    }
+
+    pub(super) fn add_length(&mut self, len: usize) {
+        let usual = 0..USUAL_LENGTHS;
+        if self.lengths.len() < MAX_OFFERED && !usual.contains(&len) && !self.lengths.contains(&len)
+        {
+            self.lengths.push(len);
+        }
+    }
+
+    /// Notes that a value was accepted, so that it is tried early elsewhere.
+    pub(super) fn accepted(&mut self, leaf: Leaf, pick: usize) {
+        if !self.accepted.contains(&(leaf, pick)) {
+            self.accepted.push((leaf, pick));
+        }
+    }
+
+    /// The numbers of the candidates for a leaf in the order in which they are tried: first those
+    /// that something accepted, then the application's.
+    pub(super) fn picks(&self, leaf: Leaf) -> Vec<usize> {
+        let mut given: Vec<(usize, &Value)> = Vec::new();
+        for (at, (of, value)) in self.leaves.iter().enumerate() {
+            let is_new = *of == leaf && !given.iter().any(|(_, known)| *known == value);
+            if is_new && given.len() < MAX_OFFERED {
+                given.push((count(leaf) + at, value));
+            }
+        }
+        let accepted = self.accepted.iter().filter(|(of, _)| *of == leaf).map(|&(_, pick)| pick);
+        let mut picks: Vec<usize> = accepted.collect();
+        for pick in given.into_iter().map(|(pick, _)| pick).chain(0..count(leaf)) {
+            if !picks.contains(&pick) {
+                picks.push(pick);
+            }
+        }
+        picks
+    }
+
+    /// Numbers of elements that a sequence or map is tried with.
+    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
+        (1..USUAL_LENGTHS).chain(self.lengths.iter().copied().filter(|&len| len <= MAX_LENGTH))
+    }
+
+    /// Candidates for leaves that are read one after the other: where the application's states
+    /// have leaves of these kinds one after the other.
+    pub(super) fn runs(&self, kinds: &[Leaf]) -> Vec<Vec<usize>> {
+        let windows = self.leaves.windows(kinds.len().max(1)).enumerate();
+        let fitting = windows.filter(|(_, run)| run.iter().map(|(leaf, _)| leaf).eq(kinds));
+        let picks = |at| kinds.iter().enumerate().map(move |(i, &leaf)| count(leaf) + at + i);
+        fitting.take(MAX_OFFERED).map(|(at, _)| picks(at).collect()).collect()
+    }
+
+    /// The candidate of this number.
+    pub(super) fn get(&self, leaf: Leaf, pick: usize) -> Value {
+        if let Some(at) = pick.checked_sub(count(leaf)) {
+            let value = self.leaves.get(at).map(|(_, value)| value.clone());
+            return value.unwrap_or(Value::Int(0));
+        }
+        match leaf {
+            Leaf::I8 | Leaf::I16 | Leaf::I32 | Leaf::I64 | Leaf::I128 => {
+                Value::Int(at(&SIGNED, pick).into())
+            }
+            Leaf::F32 | Leaf::F64 => Value::Float(at(&FLOATS, pick).into()),
+            Leaf::Char => Value::Char(at(&CHARS, pick)),
+            Leaf::Str => Value::Text(at(&STRINGS, pick).into()),
+            Leaf::Bytes => Value::Bytes(ZEROS.get(..at(&LENGTHS, pick)).unwrap_or_default().into()),
+            Leaf::Bool | Leaf::Any => Value::Int(i128::try_from(pick).unwrap_or_default()),
+            _ => Value::Int(at(&UNSIGNED, pick).into()),
+        }
+    }
+}
+
+impl Value {
+    pub(super) fn int(self) -> i128 {
+        if let Self::Int(int) = self { int } else { 0 }
+    }
+
+    pub(super) fn float(self) -> f64 {
+        if let Self::Float(float) = self { float } else { 0.0 }
+    }
+
+    pub(super) fn char(self) -> char {
+        if let Self::Char(char) = self { char } else { 'a' }
+    }
+
+    pub(super) fn text(self) -> Cow<'static, str> {
+        if let Self::Text(text) = self { text } else { Cow::Borrowed("") }
+    }
+
+    pub(super) fn bytes(self) -> Cow<'static, [u8]> {
+        if let Self::Bytes(bytes) = self { bytes } else { Cow::Borrowed(&[]) }
+    }
+}
+
+fn at<T: Copy + Default>(values: &[T], pick: usize) -> T {
+    values.get(pick).copied().unwrap_or_default()
+}
+
+/// How many candidates there are for a leaf without the application's; numbered from 0.
+const fn count(leaf: Leaf) -> usize {
     match leaf {
         Leaf::Bool => 2,
         Leaf::I8 | Leaf::U8 => 6,
@@ -78,35 +207,7 @@ pub(super) const fn count(leaf: Leaf) -> usize {
         Leaf::Char => CHARS.len(),
         Leaf::Str => STRINGS.len(),
         Leaf::Bytes => LENGTHS.len(),
-        Leaf::Any => OPEN.len(),
+        Leaf::Any => OPEN_KINDS,
         Leaf::Unit | Leaf::UnitStruct | Leaf::Identifier | Leaf::Ignored => 1,
     }
-}
-
-pub(super) fn unsigned(pick: usize) -> u64 {
-    UNSIGNED.get(pick).copied().unwrap_or_default()
-}
-
-pub(super) fn signed(pick: usize) -> i64 {
-    SIGNED.get(pick).copied().unwrap_or_default()
-}
-
-pub(super) fn float(pick: usize) -> f32 {
-    FLOATS.get(pick).copied().unwrap_or_default()
-}
-
-pub(super) fn char(pick: usize) -> char {
-    CHARS.get(pick).copied().unwrap_or('a')
-}
-
-pub(super) fn string(pick: usize) -> &'static str {
-    STRINGS.get(pick).copied().unwrap_or_default()
-}
-
-pub(super) fn bytes(pick: usize) -> &'static [u8] {
-    LENGTHS.get(pick).and_then(|&length| ZEROS.get(..length)).unwrap_or_default()
-}
-
-pub(super) fn open(pick: usize) -> Open {
-    OPEN.get(pick).copied().unwrap_or(Open::Unit)
 }

@@ -2,32 +2,35 @@
 
 use std::any::type_name;
 use std::fmt::{self, Write};
+use std::iter::empty;
 
+use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Visitor};
 
-use super::access::{Entries, Items, Nothing, Variant, read_fields};
-use super::candidates::{self, Open};
+use super::access::{Entries, Items, Variant, read_fields};
+use super::candidates::Value;
 use super::fault::Fault;
 use super::graph::{Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{At, Cause, Tracer, Visit};
+use super::tracer::{Cause, Tracer, Visit};
 
 /// Stands at one place of the graph and answers the request that is made there.
 #[derive(Debug)]
 pub(super) struct Cursor<'t> {
     pub(super) tracer: &'t mut Tracer,
-    pub(super) at: At,
+    pub(super) site: Site,
 }
 
 impl Cursor<'_> {
     fn leaf<T>(
         self,
         leaf: Leaf,
-        visit: impl FnOnce(usize) -> Result<T, Fault>,
+        visit: impl FnOnce(Value) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let pick = self.tracer.leaf(self.at, leaf)?;
+        let pick = self.tracer.leaf(self.site, leaf)?;
         let start = self.tracer.steps.len() - 1;
-        visit(pick).map_err(|_| self.tracer.fail(self.at.site, start, Cause::Refused))
+        visit(self.tracer.harvest.get(leaf, pick))
+            .map_err(|_| self.tracer.fail(self.site, start, Cause::Refused))
     }
 
     /// Enters a type, lets it read its contents, and leaves it.
@@ -38,9 +41,9 @@ impl Cursor<'_> {
         name: &'static str,
         read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let visit = self.tracer.enter(self.at, kind, visitor, name)?;
+        let visit = self.tracer.enter(self.site, kind, visitor, name)?;
         let result = read(self.tracer, &visit);
-        self.tracer.leave(&visit, result)
+        self.tracer.leave(visit, result)
     }
 }
 
@@ -53,70 +56,54 @@ impl<'de, V: Visitor<'de>> fmt::Display for Expects<'_, V> {
     }
 }
 
-macro_rules! integers {
-    ($($method:ident $visit:ident $leaf:ident $candidate:ident,)*) => {$(
+macro_rules! leaves {
+    ($($method:ident $visit:ident $leaf:ident $value:expr;)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            self.leaf(Leaf::$leaf, |pick| {
-                visitor.$visit(candidates::$candidate(pick).try_into().unwrap_or_default())
-            })
+            let make = $value;
+            self.leaf(Leaf::$leaf, |value: Value| visitor.$visit(make(value)))
         }
     )*};
+}
+
+/// An integer of the application is of the kind that it is offered for, so it fits.
+fn int<T: TryFrom<i128> + Default>(value: Value) -> T {
+    value.int().try_into().unwrap_or_default()
 }
 
 impl<'de> Deserializer<'de> for Cursor<'_> {
     type Error = Fault;
 
-    integers! {
-        deserialize_i8 visit_i8 I8 signed,
-        deserialize_i16 visit_i16 I16 signed,
-        deserialize_i32 visit_i32 I32 signed,
-        deserialize_u8 visit_u8 U8 unsigned,
-        deserialize_u16 visit_u16 U16 unsigned,
-        deserialize_u32 visit_u32 U32 unsigned,
+    leaves! {
+        deserialize_bool visit_bool Bool |value: Value| value.int() != 0;
+        deserialize_i8 visit_i8 I8 int;
+        deserialize_i16 visit_i16 I16 int;
+        deserialize_i32 visit_i32 I32 int;
+        deserialize_i64 visit_i64 I64 int;
+        deserialize_i128 visit_i128 I128 Value::int;
+        deserialize_u8 visit_u8 U8 int;
+        deserialize_u16 visit_u16 U16 int;
+        deserialize_u32 visit_u32 U32 int;
+        deserialize_u64 visit_u64 U64 int;
+        deserialize_u128 visit_u128 U128 |value: Value| value.int().cast_unsigned();
+        deserialize_f64 visit_f64 F64 Value::float;
+        deserialize_char visit_char Char Value::char;
     }
 
-    fn deserialize_i64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::I64, |pick| visitor.visit_i64(candidates::signed(pick)))
-    }
-
-    fn deserialize_u64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::U64, |pick| visitor.visit_u64(candidates::unsigned(pick)))
-    }
-
-    fn deserialize_i128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::I128, |pick| visitor.visit_i128(candidates::signed(pick).into()))
-    }
-
-    fn deserialize_u128<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::U128, |pick| visitor.visit_u128(candidates::unsigned(pick).into()))
-    }
-
+    #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::F32, |pick| visitor.visit_f32(candidates::float(pick)))
-    }
-
-    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::F64, |pick| visitor.visit_f64(candidates::float(pick).into()))
-    }
-
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Bool, |pick| visitor.visit_bool(pick > 0))
-    }
-
-    fn deserialize_char<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Char, |pick| visitor.visit_char(candidates::char(pick)))
+        self.leaf(Leaf::F32, |value| visitor.visit_f32(value.float() as f32))
     }
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Str, |pick| visitor.visit_borrowed_str(candidates::string(pick)))
+        self.leaf(Leaf::Str, |value| visitor.visit_str(&value.text()))
+    }
+
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        self.leaf(Leaf::Bytes, |value| visitor.visit_bytes(&value.bytes()))
     }
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.deserialize_str(visitor)
-    }
-
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.leaf(Leaf::Bytes, |pick| visitor.visit_borrowed_bytes(candidates::bytes(pick)))
     }
 
     fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -137,24 +124,24 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         if self.tracer.obstacle.is_none() {
-            let place = self.tracer.place(self.at.site);
+            let place = self.tracer.place(self.site);
             let mut expects = String::new();
             // A visitor that fails to describe itself is described by nothing.
             let _ = write!(expects, "{}", Expects(&visitor));
             self.tracer.meet(Obstacle::SelfDescribing { place, expects });
         }
-        self.leaf(Leaf::Any, |pick| match candidates::open(pick) {
-            Open::Unit => visitor.visit_unit(),
-            Open::Number => visitor.visit_u64(0),
-            Open::Text => visitor.visit_borrowed_str(""),
-            Open::Bool => visitor.visit_bool(false),
-            Open::Seq => visitor.visit_seq(Nothing),
-            Open::Map => visitor.visit_map(Nothing),
+        self.leaf(Leaf::Any, |pick| match pick.int() {
+            1 => visitor.visit_u64(0),
+            2 => visitor.visit_str(""),
+            3 => visitor.visit_bool(false),
+            4 => visitor.visit_seq(SeqDeserializer::<_, Fault>::new(empty::<u8>())),
+            5 => visitor.visit_map(MapDeserializer::<_, Fault>::new(empty::<(u8, u8)>())),
+            _ => visitor.visit_unit(),
         })
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let site = self.at.site;
+        let site = self.site;
         let owner = self.tracer.graph.node(site.node);
         let place = match owner.kind {
             Kind::Map => self.tracer.flattened(site),
@@ -166,7 +153,11 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        let place = self.tracer.place(self.at.site);
+        if self.tracer.graph.node(self.site.node).is_read_by_name() {
+            // A number beyond the last field: there are fewer fields than names.
+            return visitor.visit_unit();
+        }
+        let place = self.tracer.place(self.site);
         self.tracer.meet(Obstacle::SelfDescribing { place, expects: "anything".to_owned() });
         self.leaf(Leaf::Ignored, |_| visitor.visit_unit())
     }
@@ -177,7 +168,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
                 return visitor.visit_none();
             }
             let site = Site { node: visit.node, index: 0 };
-            visitor.visit_some(Cursor { tracer, at: At { site, reader: type_name::<V>() } })
+            visitor.visit_some(Cursor { tracer, site })
         })
     }
 
@@ -188,8 +179,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     ) -> Result<V::Value, Fault> {
         self.inside(Kind::Newtype, type_name::<V>(), name, |tracer, visit| {
             let site = Site { node: visit.node, index: 0 };
-            visitor
-                .visit_newtype_struct(Cursor { tracer, at: At { site, reader: type_name::<V>() } })
+            visitor.visit_newtype_struct(Cursor { tracer, site })
         })
     }
 
@@ -242,7 +232,7 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     ) -> Result<V::Value, Fault> {
         self.inside(Kind::Enum(variants), type_name::<V>(), name, |tracer, visit| {
             let site = Site { node: visit.node, index: visit.pick };
-            visitor.visit_enum(Variant { tracer, at: At { site, reader: type_name::<V>() } })
+            visitor.visit_enum(Variant { tracer, site })
         })
     }
 

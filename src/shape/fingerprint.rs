@@ -10,21 +10,27 @@
 //! and has it in its only slot. An entry:
 //! kind `u8`; length `u64` (tuples; else 0); names `u32` count, each `u32` length and UTF-8;
 //! slots `u32` count, each one of `0x00` (nothing was asked), `0x01` and the leaf's number `u8`,
-//! or `0x02` and the number of an entry `u32`.
+//! or `0x02` and the number of an entry `u32`. `0x10` is added where everything offered was refused.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use twox_hash::XxHash3_64;
 
-use super::graph::{Child, Graph, Kind, ROOT};
+use super::graph::{Child, Fate, Graph, Kind, ROOT};
 
 /// Changes whenever the bytes of an unchanged type would.
 const FORMAT: &[u8] = b"snapfold shape 1\n";
 
 /// The hash of [`canonical`]; never 0, which stands for "not traced".
-pub(super) fn fingerprint(graph: &Graph) -> u64 {
-    XxHash3_64::oneshot(&canonical(graph)).max(1)
+///
+/// `written` are the hashes of what values of a type with opaque parts write.
+pub(super) fn fingerprint(graph: &Graph, written: Option<&BTreeSet<u64>>) -> u64 {
+    let mut bytes = canonical(graph);
+    for path in written.into_iter().flatten() {
+        bytes.extend_from_slice(&path.to_le_bytes());
+    }
+    XxHash3_64::oneshot(&bytes).max(1)
 }
 
 fn canonical(graph: &Graph) -> Vec<u8> {
@@ -47,15 +53,16 @@ fn canonical(graph: &Graph) -> Vec<u8> {
         }
         put_len(&mut bytes, node.slots.len());
         for slot in &node.slots {
+            let unseen = if slot.fate == Fate::Refused { 0x10 } else { 0 };
             match slot.child {
-                None => bytes.push(0),
-                Some(Child::Leaf(leaf)) => bytes.extend_from_slice(&[1, leaf as u8]),
+                None => bytes.push(unseen),
+                Some(Child::Leaf(leaf)) => bytes.extend_from_slice(&[unseen | 1, leaf as u8]),
                 Some(Child::Node(child)) => {
                     let number = *numbers.entry(class_of(child)).or_insert_with(|| {
                         order.push(child);
                         order.len() - 1
                     });
-                    bytes.push(2);
+                    bytes.push(unseen | 2);
                     put_len(&mut bytes, number);
                 }
             }
@@ -110,6 +117,7 @@ fn describe(graph: &Graph, id: usize, classes: &[u64]) -> u64 {
     let mut hasher = DefaultHasher::new();
     node.kind.hash(&mut hasher);
     for slot in &node.slots {
+        (slot.fate == Fate::Refused).hash(&mut hasher);
         match slot.child {
             None => 0_u8.hash(&mut hasher),
             Some(Child::Leaf(leaf)) => leaf.hash(&mut hasher),

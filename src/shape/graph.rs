@@ -40,35 +40,6 @@ pub(super) enum Leaf {
     Ignored = 21,
 }
 
-impl Leaf {
-    /// For messages: "a u8".
-    pub(super) const fn describe(self) -> &'static str {
-        match self {
-            Self::Bool => "a bool",
-            Self::I8 => "an i8",
-            Self::I16 => "an i16",
-            Self::I32 => "an i32",
-            Self::I64 => "an i64",
-            Self::I128 => "an i128",
-            Self::U8 => "a u8",
-            Self::U16 => "a u16",
-            Self::U32 => "a u32",
-            Self::U64 => "a u64",
-            Self::U128 => "a u128",
-            Self::F32 => "an f32",
-            Self::F64 => "an f64",
-            Self::Char => "a char",
-            Self::Str => "a string",
-            Self::Bytes => "bytes",
-            Self::Unit => "a unit",
-            Self::UnitStruct => "a unit struct",
-            Self::Any => "any value",
-            Self::Identifier => "a name",
-            Self::Ignored => "an ignored value",
-        }
-    }
-}
-
 /// A request that contains others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
@@ -100,25 +71,6 @@ impl Kind {
             _ => &[],
         }
     }
-
-    /// For messages: "a tuple of 2".
-    pub(super) fn describe(self) -> String {
-        match self {
-            Self::Root => "a state".to_owned(),
-            Self::Option => "an option".to_owned(),
-            Self::Seq => "a sequence".to_owned(),
-            Self::Map => "a map".to_owned(),
-            Self::Newtype => "a newtype".to_owned(),
-            Self::Tuple(len) => format!("a tuple of {len}"),
-            Self::TupleStruct(len) => format!("a tuple struct of {len}"),
-            Self::Struct(_) => "a struct".to_owned(),
-            Self::Enum(_) => "an enum".to_owned(),
-            Self::UnitVariant => "a variant without fields".to_owned(),
-            Self::NewtypeVariant => "a variant with one value".to_owned(),
-            Self::TupleVariant(len) => format!("a variant with {len} values"),
-            Self::StructVariant(_) => "a variant with named fields".to_owned(),
-        }
-    }
 }
 
 /// What a slot holds.
@@ -145,8 +97,8 @@ pub(super) struct Slot {
     pub(super) child: Option<Child>,
     /// Leaf: the candidate to offer. Option, sequence, map: the number of elements to offer.
     pub(super) pick: Option<usize>,
-    /// The other basic value (empty, or the next candidate) was accepted or turned out refused.
-    pub(super) sampled: bool,
+    /// Option, sequence, map: was offered empty once.
+    pub(super) emptied: bool,
     pub(super) fate: Fate,
 }
 
@@ -155,11 +107,9 @@ pub(super) struct Slot {
 pub(super) enum Fate {
     #[default]
     Open,
-    /// The contents cannot be produced, so the option, sequence or map stays empty.
-    Cut,
-    /// A variant whose contents cannot be produced.
-    Dead,
-    /// A variant number that the enum does not know (its names include aliases).
+    /// Everything that was offered here was refused.
+    Refused,
+    /// A number that the type does not know: its names include aliases.
     Absent,
 }
 
@@ -172,18 +122,20 @@ pub(super) struct Node {
     /// The name of the variant, for messages only.
     pub(super) variant: &'static str,
     /// The type of the visitor: tells one type from another within this process only.
-    visitor: &'static str,
+    pub(super) visitor: &'static str,
     pub(super) slots: Vec<Slot>,
     /// How often the node is being visited at this moment; above 1 it contains itself.
     pub(super) on_stack: usize,
     /// A value with contents was produced once, so every slot is known.
     pub(super) finished: bool,
+    /// A struct whose visitor reads no sequence.
+    pub(super) needs_names: bool,
 }
 
 impl Slot {
-    /// Whether this slot of an enum stands for a variant that can be chosen.
+    /// Whether a value can be produced here, as far as is known.
     pub(super) fn is_alive(&self) -> bool {
-        !matches!(self.fate, Fate::Dead | Fate::Absent)
+        self.fate == Fate::Open
     }
 }
 
@@ -197,6 +149,7 @@ impl Node {
             slots: Vec::new(),
             on_stack: 0,
             finished: false,
+            needs_names: false,
         };
         if let Kind::Enum(variants) = kind {
             node.slots.resize_with(variants.len(), Slot::default);
@@ -206,6 +159,30 @@ impl Node {
 
     pub(super) fn slot(&self, index: usize) -> Slot {
         self.slots.get(index).copied().unwrap_or_default()
+    }
+
+    /// Whether no value with contents can be produced, because a part refuses everything.
+    pub(super) fn is_barren(&self) -> bool {
+        match self.kind {
+            Kind::Enum(_) => !self.slots.iter().any(Slot::is_alive),
+            _ => self.slots.iter().any(|slot| slot.fate == Fate::Refused),
+        }
+    }
+
+    /// Whether the node is a struct that is read one field at a time, by name: then the fields
+    /// behind one that refuses everything are seen too.
+    pub(super) fn is_read_by_name(&self) -> bool {
+        let is_struct = matches!(self.kind, Kind::Struct(_) | Kind::StructVariant(_));
+        is_struct && (self.needs_names || self.is_barren())
+    }
+
+    /// The fields of such a struct that were not asked for yet.
+    pub(super) fn unread_fields(&self) -> impl Iterator<Item = usize> {
+        let names = self.kind.names().len();
+        (0..names).filter(|&index| {
+            let slot = self.slot(index);
+            slot.child.is_none() && slot.is_alive()
+        })
     }
 }
 
@@ -253,27 +230,34 @@ impl Graph {
         }
     }
 
-    /// The node of the type that is visited by `visitor`, made on the first call.
-    pub(super) fn of_type(
+    /// The node of what is asked for at `site`: that of the type that is visited by `visitor`, or
+    /// of a variant if that is empty. Made when first asked for.
+    pub(super) fn node_for(
         &mut self,
+        site: Site,
         kind: Kind,
         visitor: &'static str,
         name: &'static str,
     ) -> usize {
+        if let Some(Child::Node(id)) = self.slot(site).child
+            && self.node(id).visitor == visitor
+            && self.node(id).kind == kind
+        {
+            return id;
+        }
+        let mut node = Node::new(kind, visitor, name);
+        if visitor.is_empty() {
+            let owner = self.node(site.node);
+            node.name = owner.name;
+            node.variant = owner.kind.names().get(site.index).copied().unwrap_or_default();
+            return self.add(node);
+        }
         if let Some(&id) = self.known.get(&(kind, visitor)) {
             return id;
         }
-        let id = self.add(Node::new(kind, visitor, name));
+        let id = self.add(node);
         self.known.insert((kind, visitor), id);
         id
-    }
-
-    /// A new node for the contents of the variant at `site`.
-    pub(super) fn of_variant(&mut self, kind: Kind, site: Site) -> usize {
-        let owner = self.node(site.node);
-        let mut node = Node::new(kind, "", owner.name);
-        node.variant = owner.kind.names().get(site.index).copied().unwrap_or_default();
-        self.add(node)
     }
 
     fn add(&mut self, node: Node) -> usize {
@@ -284,7 +268,20 @@ impl Graph {
     /// Whether what this slot holds stays empty in every pass, so that nothing inside is reached.
     pub(super) fn is_kept_empty(&self, slot: &Slot) -> bool {
         match slot.child {
-            Some(Child::Node(id)) => slot.pick == Some(0) && self.node(id).kind.may_be_empty(),
+            Some(Child::Node(id)) => {
+                let node = self.node(id);
+                node.kind.may_be_empty() && (slot.pick == Some(0) || node.is_barren())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether this slot holds an option, sequence or map that could be empty, and never was.
+    pub(super) fn may_be_emptied(&self, slot: &Slot) -> bool {
+        match slot.child {
+            Some(Child::Node(id)) => {
+                self.node(id).kind.may_be_empty() && !slot.emptied && slot.pick.is_none()
+            }
             _ => false,
         }
     }
@@ -297,76 +294,34 @@ impl Graph {
     /// Whether values of the traced type can nest without end: a type contains itself, or takes
     /// any value.
     pub(super) fn nests_without_end(&self) -> bool {
-        let slots = |id: usize| self.node(id).slots.iter().filter_map(|slot| slot.child);
-        let mut bounded = vec![false; self.len()];
-        let is_bounded = |child: Child, bounded: &[bool]| match child {
-            Child::Leaf(leaf) => leaf != Leaf::Any,
-            Child::Node(id) => bounded.get(id).copied().unwrap_or_default(),
-        };
         // A type is bounded once all that it contains is; what lies on a cycle never is.
+        let mut bounded = vec![false; self.len()];
         loop {
-            let mut moved = false;
-            for id in 0..self.len() {
-                let now = slots(id).all(|child| is_bounded(child, &bounded));
-                if let Some(known) = bounded.get_mut(id).filter(|known| now && !**known) {
-                    *known = true;
-                    moved = true;
-                }
-            }
-            if !moved {
+            let is_bounded = |slot: &Slot| match slot.child {
+                Some(Child::Node(id)) => bounded.get(id).copied().unwrap_or_default(),
+                // Values of any kind, or names and then values of any kind.
+                Some(Child::Leaf(Leaf::Any | Leaf::Identifier | Leaf::Ignored)) => false,
+                _ => true,
+            };
+            let next: Vec<bool> =
+                (0..self.len()).map(|id| self.node(id).slots.iter().all(is_bounded)).collect();
+            if next == bounded {
                 return bounded.contains(&false);
             }
+            bounded = next;
         }
     }
 
-    /// A slot that holds a sequence or map whose elements take no bytes in a format that stores
+    /// Whether what was asked for at a site takes no bytes of its own in a format that stores
     /// values and nothing else.
-    pub(super) fn endless(&self) -> Option<Site> {
-        let mut weightless = vec![false; self.len()];
-        let takes_nothing = |slot: &Slot, weightless: &[bool]| match slot.child {
+    pub(super) fn takes_no_bytes(&self, site: Site) -> bool {
+        match self.slot(site).child {
             Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),
-            Some(Child::Node(id)) => weightless.get(id).copied().unwrap_or_default(),
+            Some(Child::Node(id)) => matches!(
+                self.node(id).kind,
+                Kind::Newtype | Kind::Tuple(_) | Kind::TupleStruct(_) | Kind::Struct(_)
+            ),
             None => false,
-        };
-        // Each pass may find types that consist of those found before.
-        loop {
-            let mut moved = false;
-            for id in 0..self.len() {
-                let node = self.node(id);
-                let only_contents = matches!(
-                    node.kind,
-                    Kind::Newtype | Kind::Tuple(_) | Kind::TupleStruct(_) | Kind::Struct(_)
-                );
-                let now = only_contents
-                    && node.finished
-                    && node.slots.iter().all(|slot| takes_nothing(slot, &weightless));
-                if let Some(known) = weightless.get_mut(id).filter(|known| now && !**known) {
-                    *known = true;
-                    moved = true;
-                }
-            }
-            if !moved {
-                break;
-            }
         }
-        let is_endless = |slot: &Slot| match slot.child {
-            Some(Child::Node(id)) => {
-                let node = self.node(id);
-                matches!(node.kind, Kind::Seq | Kind::Map)
-                    && !node.slots.is_empty()
-                    && node.slots.iter().all(|slot| takes_nothing(slot, &weightless))
-            }
-            _ => false,
-        };
-        (0..self.len()).find_map(|node| {
-            let index = self.node(node).slots.iter().position(is_endless)?;
-            Some(Site { node, index })
-        })
-    }
-
-    /// Whether node `id` stands for this type.
-    pub(super) fn is(&self, id: usize, kind: Kind, visitor: &'static str) -> bool {
-        let node = self.node(id);
-        node.visitor == visitor && node.kind == kind
     }
 }

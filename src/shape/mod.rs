@@ -18,21 +18,46 @@
 //! cents), for which the application declares a schema version. `#[serde(skip)]` fields and
 //! `PhantomData` parameters are invisible, as they are in stored bytes.
 //!
+//! # What is unseen
+//!
+//! The trace offers made-up values, and those of the application's samples. A part that refuses
+//! all of them (a validated newtype) is noted as unseen, with the kind it asked for, and so is
+//! everything that cannot be built without it. The names of types are not used for this: they are
+//! not stable. The trace goes on behind it as far as serde allows:
+//!
+//! * a struct or struct variant is read by name, one field at a time, so all of its other fields
+//!   are seen;
+//! * an option, sequence or map is left empty, an enum takes its other variants;
+//! * the parts of a tuple behind one that refuses everything stay unseen. A sample helps.
+//!
 //! A part that asks the format what comes next (untagged and internally tagged enums, free-form
-//! values, structs with a flattened field) is opaque: the fingerprint says that it is there, not
-//! what is in it. Positional codecs refuse such a type anyway, and the others read it by name.
+//! values, structs with a flattened field) is opaque: serde buffers it without saying what it
+//! will be read as. The fingerprint says that it is there. If there is any, it also covers what
+//! `Serialize` writes: names and kinds, never values, of the samples and of the values that the
+//! trace could build itself. Fields that no such value has are not covered.
+//!
+//! A change in an unseen part leaves the fingerprint as it is. It is found when the snapshot is
+//! decoded and its state compared with the digest of what was written.
 //!
 //! The fingerprint is the same in every process and on every platform; `isize` and `usize` are
 //! 64 bits to serde. It is stored with snapshots: see `fingerprint` for the bytes behind it.
+//!
+//! # Early refusals
+//!
+//! What a positional codec certainly cannot carry is an [`Obstacle`]: parts that are opaque or
+//! read by name, fields that are left out of a sample by `skip_serializing_if`, and sequences
+//! whose elements take no bytes. Everything else shows when a state is written and read back.
 //!
 //! # Bounds
 //!
 //! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
 //! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
-//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass. A type
-//! that exceeds them, or that accepts none of the sample values, gets a fingerprint of what was
-//! seen, the same each time, and [`Shape::complete`] is false. Beyond what the type's own code
-//! does, nothing panics.
+//! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass, a part
+//! that refuses everything up to 65. A type that exceeds them gets a fingerprint of what was
+//! seen, the same each time, and [`Shape::complete`] is false.
+//!
+//! Code of the type that panics has refused a value. The panic hook of the process still runs, so
+//! a message may appear on stderr; with `panic = "abort"` the process ends.
 
 mod access;
 mod candidates;
@@ -43,25 +68,26 @@ mod graph;
 mod obstacle;
 mod plan;
 mod repair;
-mod sample;
+mod survey;
 #[cfg(test)]
 #[allow(dead_code, unreachable_pub, reason = "types that are made for their shape")]
 mod tests;
 mod tracer;
-mod write;
 
 use std::any::type_name;
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub(crate) use self::obstacle::Obstacle;
 
+use self::candidates::Harvest;
 use self::cursor::Cursor;
 use self::graph::TOP;
-use self::plan::Phase;
-use self::sample::{Sample, Where};
-use self::tracer::{At, Cause, Tracer};
+use self::survey::{Notes, survey};
+use self::tracer::{Cause, Tracer};
 
 /// What [`trace`] learned about a type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,84 +97,62 @@ pub(crate) struct Shape {
     pub(crate) fingerprint: u64,
     /// Every part of the type was seen. If not, changes in the unseen parts go unnoticed.
     pub(crate) complete: bool,
-    /// The first reason found why a positional codec cannot carry the type. `None` is a promise
-    /// only if the shape is [complete](Self::complete), and only as far as the sample values go:
-    /// a field left out on a condition that no sample meets stays unseen.
+    /// The first reason found why a positional codec cannot carry the type. `None` is no promise:
+    /// whether a state survives its codec is proved when it is written.
     pub(crate) obstacle: Option<Obstacle>,
     /// Values can nest without end: the type contains itself, takes any value, or was not seen
     /// completely.
     pub(crate) recursive: bool,
 }
 
-/// Learns the shape of `T` from its serde implementations.
+/// Learns the shape of `T` from its serde implementations, with the help of `samples`.
 ///
-/// Runs `T::deserialize` on sample values until every enum variant and every option was seen
-/// from inside, then writes the values it got with `T::serialize` to compare what is read with
-/// what is written. Takes tens of microseconds for most types: do it once per type.
-pub(crate) fn trace<T: Serialize + DeserializeOwned>() -> Shape {
-    let mut tracer = Tracer::new(type_name::<T>());
-    explore::<T>(&mut tracer)
+/// Runs `T::deserialize` on made-up values until every enum variant and every option was seen
+/// from inside. Takes tens of microseconds for most types: do it once per type.
+pub(crate) fn trace<T: Serialize + DeserializeOwned>(samples: &[T]) -> Shape {
+    explore(samples).0
 }
 
-fn explore<T: Serialize + DeserializeOwned>(tracer: &mut Tracer) -> Shape {
-    run_phase::<T>(tracer, Phase::Contents);
-    let fingerprint = fingerprint::fingerprint(&tracer.graph);
+fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
+    let notes = RefCell::new(Notes { harvest: Some(Harvest::default()), ..Notes::default() });
+    for sample in samples {
+        survey(sample, &notes);
+    }
+    let harvest = notes.borrow_mut().harvest.take();
+    let mut tracer = Tracer::new(type_name::<T>(), harvest.unwrap_or_default());
+    run_passes::<T>(&mut tracer, &notes);
+
+    let notes = notes.into_inner();
+    let written = tracer.obstacle.is_some().then_some(&notes.written);
+    let fingerprint = fingerprint::fingerprint(&tracer.graph, written);
     let complete = !tracer.partial && tracer.graph.is_finished();
-    // The other phases only look for obstacles.
-    for phase in [Phase::Empty, Phase::Other] {
-        if tracer.obstacle.is_none() && !tracer.stuck {
-            run_phase::<T>(tracer, phase);
-        }
-    }
-    if let Some(site) = tracer.graph.endless() {
-        tracer.meet(Obstacle::NoBytes { place: tracer.place(site) });
-    }
     let recursive = !complete || tracer.graph.nests_without_end();
-    Shape { fingerprint, complete, obstacle: tracer.obstacle.take(), recursive }
+    let skipped = || notes.skipped.map(|place| Obstacle::SkippedField { place });
+    let endless = || tracer.endless.clone().map(|place| Obstacle::NoBytes { place });
+    let obstacle = tracer.obstacle.clone().or_else(skipped).or_else(endless);
+    (Shape { fingerprint, complete, obstacle, recursive }, tracer)
 }
 
-fn run_phase<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, phase: Phase) {
-    tracer.phase = phase;
-    let mut samples: Vec<T> = Vec::new();
-    let ended_well = run_passes(tracer, &mut samples);
-    // Only now are all types known that the samples are compared with.
-    for sample in &samples {
-        compare(tracer, sample);
-    }
-    if !ended_well {
-        tracer.partial = true;
-        tracer.stuck = true;
-    }
-}
-
-/// Runs passes until nothing is left to do; false if something is left, yet out of reach.
-fn run_passes<T: DeserializeOwned>(tracer: &mut Tracer, samples: &mut Vec<T>) -> bool {
+/// Runs passes until nothing is left to do, or what is left is out of reach.
+fn run_passes<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, notes: &RefCell<Notes>) {
     while tracer.begin_pass() {
-        let at = At { site: TOP, reader: type_name::<T>() };
-        let cursor = Cursor { tracer: &mut *tracer, at };
-        let go_on = if let Ok(sample) = T::deserialize(cursor) {
-            samples.push(sample);
-            tracer.pass_done()
-        } else {
-            tracer.fail(TOP, 0, Cause::Refused);
-            tracer.recover()
+        let cursor = Cursor { tracer: &mut *tracer, site: TOP };
+        let read = || T::deserialize(cursor).map(|sample| survey(&sample, notes));
+        // What panics here is code of the application, which refuses a value in its own way.
+        let go_on = match catch_unwind(AssertUnwindSafe(read)) {
+            Ok(Ok(())) => tracer.pass_done(),
+            Ok(Err(_)) => {
+                tracer.fail(TOP, 0, Cause::Refused);
+                tracer.recover()
+            }
+            Err(_) => {
+                tracer.pass_panicked();
+                tracer.recover()
+            }
         };
         if !go_on {
-            return false;
+            tracer.partial = true;
+            return;
         }
     }
-    true
-}
-
-/// Writes a sample to look for obstacles. A value that its own type refuses to write tells
-/// nothing.
-fn compare<T: Serialize>(tracer: &mut Tracer, sample: &T) {
-    if tracer.obstacle.is_some() {
-        return;
-    }
-    let expected = tracer.graph.slot(TOP).child;
-    let at = Where::of(type_name::<T>());
-    let mut found = None;
-    let _ = sample.serialize(Sample::new(&tracer.graph, &mut found, expected, at));
-    tracer.obstacle = found;
 }

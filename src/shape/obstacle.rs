@@ -43,41 +43,11 @@ pub(crate) enum Obstacle {
         /// The field.
         place: Place,
     },
-    /// A field is read, yet never written (`skip_serializing`).
-    UnwrittenField {
-        /// The field.
-        place: Place,
-    },
-    /// A field is written, yet never read under that name (`skip_deserializing`, or two names).
-    UnreadField {
-        /// The field.
-        place: Place,
-    },
-    /// A variant is written with another number than it is read with: a variant before it is
-    /// skipped.
-    ShiftedVariant {
-        /// The variant.
-        place: Place,
-    },
-    /// A sequence or map is written without saying how long it is.
-    UnknownLength {
-        /// Where.
-        place: Place,
-    },
     /// A sequence or map whose elements take no bytes (`Vec<()>`): nothing bounds a length that is
     /// not true.
     NoBytes {
         /// Where.
         place: Place,
-    },
-    /// `Serialize` and `Deserialize` disagree about the kind of a value.
-    Asymmetric {
-        /// Where.
-        place: Place,
-        /// What `Serialize` writes.
-        written: String,
-        /// What `Deserialize` asks for.
-        read: String,
     },
 }
 
@@ -93,28 +63,11 @@ impl fmt::Display for Obstacle {
                  Deserialize)"
             ),
             Self::SkippedField { place } => write!(f, "{place} is left out by skip_serializing_if"),
-            Self::UnwrittenField { place } => {
-                write!(f, "{place} is read but never written (skip_serializing)")
-            }
-            Self::UnreadField { place } => {
-                write!(f, "{place} is written but never read under that name (skip_deserializing)")
-            }
-            Self::ShiftedVariant { place } => write!(
-                f,
-                "{place} is written and read with different numbers because a variant before it \
-                 is skipped"
-            ),
-            Self::UnknownLength { place } => {
-                write!(f, "{place} is written without saying how long it is")
-            }
             Self::NoBytes { place } => write!(
                 f,
                 "{place} holds any number of values that take no bytes, so that decoding a damaged \
                  length would have no end"
             ),
-            Self::Asymmetric { place, written, read } => {
-                write!(f, "{place} is written as {written} but read as {read}")
-            }
         }
     }
 }

@@ -2,17 +2,6 @@
 
 use super::graph::{Child, Graph, Kind, Site, TOP};
 
-/// What the passes are after; each phase ends when nothing reachable is left to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// Ask every type for its contents and every enum for each variant.
-    Contents,
-    /// Produce samples in which each option, sequence and map was once empty.
-    Empty,
-    /// Produce samples in which each leaf once had another value than the plainest.
-    Other,
-}
-
 /// "Nothing to do from here", and "no value is known to be possible".
 pub(super) const NEVER: usize = usize::MAX;
 
@@ -27,7 +16,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(graph: &Graph, phase: Phase) -> Self {
+    pub(super) fn new(graph: &Graph) -> Self {
         let mut plan = Self { distance: vec![NEVER; graph.len()], depth: vec![NEVER; graph.len()] };
         // Contents are numbered after what contains them, except in cycles: going backwards
         // settles nearly everything in one round. Values only ever fall, so this ends.
@@ -35,7 +24,7 @@ impl Plan {
         while moved {
             moved = false;
             for id in (0..graph.len()).rev() {
-                let distance = plan.distance_from_slots(graph, phase, id);
+                let distance = plan.distance_from_slots(graph, id);
                 let depth = plan.depth_from_slots(graph, id);
                 moved |=
                     lower(&mut plan.distance, id, distance) | lower(&mut plan.depth, id, depth);
@@ -54,25 +43,13 @@ impl Plan {
         self.depth.get(id).copied().unwrap_or(NEVER)
     }
 
-    fn distance_from_slots(&self, graph: &Graph, phase: Phase, id: usize) -> usize {
+    fn distance_from_slots(&self, graph: &Graph, id: usize) -> usize {
         let node = graph.node(id);
-        let open = match phase {
-            Phase::Contents => match node.kind {
-                Kind::Enum(_) => {
-                    node.slots.iter().any(|slot| slot.child.is_none() && slot.is_alive())
-                }
-                _ => !node.finished,
-            },
-            Phase::Empty => node.slots.iter().any(|slot| match slot.child {
-                Some(Child::Node(child)) => {
-                    graph.node(child).kind.may_be_empty() && !slot.sampled && slot.pick.is_none()
-                }
-                _ => false,
-            }),
-            Phase::Other => node
-                .slots
-                .iter()
-                .any(|slot| matches!(slot.child, Some(Child::Leaf(_))) && !slot.sampled),
+        let open = match node.kind {
+            Kind::Enum(_) => node.slots.iter().any(|slot| slot.child.is_none() && slot.is_alive()),
+            _ if node.is_read_by_name() => node.unread_fields().next().is_some(),
+            _ if node.is_barren() => return NEVER,
+            _ => !node.finished || node.slots.iter().any(|slot| graph.may_be_emptied(slot)),
         };
         if open {
             return 0;

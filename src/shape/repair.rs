@@ -2,11 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::candidates;
-use super::graph::{Child, Fate, Kind, Site, Slot};
+use super::graph::{Child, Fate, Kind, Site};
 use super::obstacle::{Obstacle, Place};
-use super::plan::Phase;
-use super::tracer::{Cause, Failure, Level, Tracer};
+use super::tracer::{Cause, Failure, Tracer};
 
 /// Most other answers that are tried for one failing call.
 const MAX_TRIES: usize = 64;
@@ -40,11 +38,13 @@ impl Tracer {
                 self.forget_variant(failure.site);
                 true
             }
-            _ if self.phase != Phase::Contents => self.refuse_others(failure.start),
-            // The contents met on the way down may show a shorter way out.
-            Cause::TooDeep if self.changed => true,
-            Cause::TooDeep => self.go_round(&failure),
-            Cause::Refused => self.try_another(&failure) || self.go_round(&failure),
+            // The contents met on the way may show a way out, or more of them be near.
+            Cause::TooDeep | Cause::Barren => self.changed || self.go_round(&failure),
+            Cause::Refused => {
+                self.fill_empty(failure.start)
+                    || self.try_another(&failure)
+                    || self.go_round(&failure)
+            }
         }
     }
 
@@ -57,23 +57,14 @@ impl Tracer {
         }
     }
 
-    /// Gives up the values that were only tried for the sake of a sample.
-    fn refuse_others(&mut self, start: usize) -> bool {
-        let is_other = |step: &&super::tracer::Step| step.other;
-        let mut others: Vec<_> = self.steps.iter().skip(start).filter(is_other).copied().collect();
-        if others.is_empty() {
-            others = self.steps.iter().filter(is_other).copied().collect();
+    /// Gives up what the failing call left empty only to see the empty value.
+    fn fill_empty(&mut self, start: usize) -> bool {
+        let mut any = false;
+        for step in self.steps.iter().skip(start).filter(|step| step.tried_empty) {
+            self.graph.change(step.site, |slot| slot.pick = Some(1));
+            any = true;
         }
-        for step in &others {
-            let container = matches!(self.graph.slot(step.site).child, Some(Child::Node(_)));
-            self.graph.change(step.site, |slot| {
-                slot.sampled = true;
-                if container {
-                    slot.pick = Some(1);
-                }
-            });
-        }
-        !others.is_empty()
+        any
     }
 
     fn try_another(&mut self, failure: &Failure) -> bool {
@@ -108,25 +99,35 @@ impl Tracer {
             let site = step.site;
             let picks = match self.graph.slot(site).child {
                 Some(Child::Leaf(leaf)) => {
-                    leaves.push((site, candidates::count(leaf)));
-                    0..candidates::count(leaf)
+                    let picks = self.harvest.picks(leaf);
+                    leaves.push((site, leaf, picks.clone()));
+                    picks
                 }
                 Some(Child::Node(id)) if self.graph.node(id).kind.may_be_empty() => {
                     if step.pick > 0 {
                         emptied.push(vec![Change { site, pick: Some(0) }]);
                     }
-                    if self.graph.node(id).kind == Kind::Option { 1..2 } else { 1..5 }
+                    match self.graph.node(id).kind {
+                        Kind::Option => vec![1],
+                        _ => self.harvest.lengths().collect(),
+                    }
                 }
                 _ => continue,
             };
-            let picks = picks.filter(|&pick| pick != step.pick);
-            ranked.extend(picks.map(|pick| (pick, 0, vec![Change { site, pick: Some(pick) }])));
+            let picks = picks.into_iter().enumerate().filter(|&(_, pick)| pick != step.pick);
+            ranked.extend(picks.map(|(at, pick)| (at, 0, vec![Change { site, pick: Some(pick) }])));
         }
-        let most = leaves.iter().map(|&(_, count)| count).max().unwrap_or(0);
         if leaves.len() > 1 {
-            ranked.extend((1..most).map(|pick| {
-                let all = leaves.iter().filter(|&&(_, count)| pick < count);
-                (pick, 1, all.map(|&(site, _)| Change { site, pick: Some(pick) }).collect())
+            let most = leaves.iter().map(|(_, _, picks)| picks.len()).max().unwrap_or(0);
+            ranked.extend((0..most).map(|at| {
+                let all = leaves.iter().filter_map(|(site, _, picks)| Some((site, picks.get(at)?)));
+                (at, 1, all.map(|(&site, &pick)| Change { site, pick: Some(pick) }).collect())
+            }));
+            leaves.reverse();
+            let kinds: Vec<_> = leaves.iter().map(|&(_, leaf, _)| leaf).collect();
+            ranked.extend(self.harvest.runs(&kinds).into_iter().map(|run| {
+                let all = leaves.iter().zip(run);
+                (0, 2, all.map(|(&(site, ..), pick)| Change { site, pick: Some(pick) }).collect())
             }));
         }
         ranked.sort_by_key(|&(rank, together, _)| (rank, together));
@@ -137,32 +138,27 @@ impl Tracer {
         best_first
     }
 
-    /// Avoids what cannot be produced: the nearest option, sequence or map around it stays empty
-    /// or the nearest enum takes another variant.
+    /// Avoids what refuses everything, as near to it as can be: the option, sequence or map around
+    /// it stays empty, the enum takes other variants, or the struct is read by name from now on.
     fn go_round(&mut self, failure: &Failure) -> bool {
         self.partial = true;
-        failure.levels.iter().rev().any(|level| self.avoid(level))
-    }
-
-    fn avoid(&mut self, level: &Level) -> bool {
-        let node = self.graph.node(level.node);
-        match node.kind {
-            Kind::Option | Kind::Seq | Kind::Map => {
-                let cut = level.pick > 0 && self.graph.slot(level.at.site).fate != Fate::Cut;
-                if cut {
-                    self.graph.change(level.at.site, |slot| {
-                        slot.fate = Fate::Cut;
-                        slot.pick = Some(0);
-                    });
-                }
-                cut
+        let mut site = failure.site;
+        for level in failure.levels.iter().rev() {
+            if level.node != site.node {
+                continue;
             }
-            Kind::Enum(_) => {
-                let variant = Site { node: level.node, index: level.pick };
-                self.graph.change(variant, |slot| slot.fate = Fate::Dead);
-                self.graph.node(level.node).slots.iter().any(Slot::is_alive)
+            self.graph.change(site, |slot| slot.fate = Fate::Refused);
+            let node = self.graph.node(site.node);
+            let is_round = match node.kind {
+                Kind::Enum(_) => !node.is_barren(),
+                kind => kind.may_be_empty() || node.is_read_by_name(),
+            };
+            if is_round {
+                return true;
             }
-            _ => false,
+            site = level.site;
         }
+        self.graph.change(site, |slot| slot.fate = Fate::Refused);
+        false
     }
 }

@@ -7,15 +7,15 @@
 
 use std::collections::HashMap;
 
-use super::candidates;
+use super::candidates::Harvest;
 use super::fault::Fault;
 use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
 use super::obstacle::{Obstacle, Place, short_name};
-use super::plan::{NEVER, Phase, Plan};
+use super::plan::{NEVER, Plan};
 use super::repair::Repair;
 
 /// Most times that `T::deserialize` is run.
-pub(super) const MAX_PASSES: usize = 1_024;
+pub(super) const MAX_PASSES: usize = 4_096;
 /// Most requests that are answered, over all passes.
 pub(super) const MAX_VISITS: usize = 65_536;
 /// Most requests inside each other.
@@ -25,43 +25,34 @@ pub(super) const MAX_DEPTH: usize = 128;
 /// at most as many as there are types in the circle.
 const MAX_REENTRIES: usize = 16;
 
-/// A place in the graph together with the type that reads there, as far as serde tells.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct At {
-    pub(super) site: Site,
-    pub(super) reader: &'static str,
-}
-
-impl At {
-    /// The same for `PhantomData<Email>` (a field) and `OptionVisitor<Email>` (inside an option).
-    fn subject(&self) -> &'static str {
-        self.reader.split_once('<').map_or(self.reader, |(_, subject)| subject)
-    }
-}
-
 /// One choice of this pass.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     pub(super) site: Site,
     /// The candidate, number of elements, or variant.
     pub(super) pick: usize,
-    /// A value that was tried for the sake of the sample, not because it was known to do.
-    pub(super) other: bool,
+    /// Was left empty only to see the empty value.
+    pub(super) tried_empty: bool,
 }
 
 /// One node that is being visited.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Level {
-    pub(super) at: At,
+pub(super) struct Visit {
+    pub(super) site: Site,
     pub(super) node: usize,
     /// The number of elements of an option, sequence or map; the variant of an enum.
     pub(super) pick: usize,
+    /// The steps from this one on belong to it.
+    start: usize,
+    was_closing: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// The type did not accept what it was given.
     Refused,
+    /// A part is known to refuse everything, so no value of this type can be given.
+    Barren,
     /// The enum at this slot knows no variant of this number.
     NoSuchVariant,
     TooDeep,
@@ -74,70 +65,61 @@ pub(super) struct Failure {
     pub(super) site: Site,
     /// The steps from this one on were taken inside the call.
     pub(super) start: usize,
-    pub(super) levels: Vec<Level>,
+    pub(super) levels: Vec<Visit>,
     pub(super) cause: Cause,
-}
-
-/// A node that was entered and has to be left.
-#[derive(Debug)]
-pub(super) struct Visit {
-    pub(super) node: usize,
-    pub(super) pick: usize,
-    start: usize,
-    was_closing: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Tracer {
     pub(super) graph: Graph,
     pub(super) obstacle: Option<Obstacle>,
+    /// A sequence or map whose elements take no bytes.
+    pub(super) endless: Option<Place>,
     pub(super) partial: bool,
-    /// Nothing more can be learned.
-    pub(super) stuck: bool,
-    pub(super) phase: Phase,
     pub(super) repairs: HashMap<Site, Repair>,
+    pub(super) harvest: Harvest,
     type_name: &'static str,
     plan: Plan,
     pub(super) passes: usize,
     pub(super) visits: usize,
-    /// Which candidate a type of leaf accepted: saves its other fields the search.
-    hints: HashMap<(Leaf, &'static str), usize>,
 
     // This pass:
     pub(super) steps: Vec<Step>,
     pub(super) failure: Option<Failure>,
     /// Something was learned.
     pub(super) changed: bool,
-    path: Vec<Level>,
+    path: Vec<Visit>,
+    /// The calls that are running, each with the number of steps taken before it.
+    pub(super) calls: Vec<(Site, usize)>,
     /// How often a type was entered inside itself: from the first on, the smallest values only.
     closing: usize,
 }
 
 impl Tracer {
-    pub(super) fn new(type_name: &'static str) -> Self {
+    pub(super) fn new(type_name: &'static str, harvest: Harvest) -> Self {
         Self {
             graph: Graph::new(),
             obstacle: None,
+            endless: None,
             partial: false,
-            stuck: false,
-            phase: Phase::Contents,
             repairs: HashMap::new(),
+            harvest,
             type_name,
             plan: Plan::default(),
             passes: 0,
             visits: 0,
-            hints: HashMap::new(),
             steps: Vec::new(),
             failure: None,
             changed: false,
             path: Vec::new(),
+            calls: Vec::new(),
             closing: 0,
         }
     }
 
-    /// Prepares the next pass; false if the phase has nothing left to do, or no pass is left.
+    /// Prepares the next pass; false if nothing is left to do, or no pass is left.
     pub(super) fn begin_pass(&mut self) -> bool {
-        self.plan = Plan::new(&self.graph, self.phase);
+        self.plan = Plan::new(&self.graph);
         if self.plan.is_done() {
             return false;
         }
@@ -147,7 +129,8 @@ impl Tracer {
         }
         self.passes += 1;
         self.steps.clear();
-        self.path.clear();
+        self.calls.clear();
+        self.calls.push((TOP, 0));
         self.failure = None;
         self.changed = false;
         self.closing = 0;
@@ -159,118 +142,96 @@ impl Tracer {
         let root = self.graph.node_mut(TOP.node);
         self.changed |= !root.finished;
         root.finished = true;
-        for step in &self.steps {
-            if step.other && !self.graph.slot(step.site).sampled {
-                self.graph.change(step.site, |slot| slot.sampled = true);
-                self.changed = true;
-            }
-        }
         self.changed
     }
 
-    /// Notes a request for a leaf; returns the number of the candidate to offer.
-    pub(super) fn leaf(&mut self, at: At, leaf: Leaf) -> Result<usize, Fault> {
-        self.count_visit(at.site)?;
-        let known = self.graph.slot(at.site).child.is_some();
-        let slot = self.record(at.site, Child::Leaf(leaf));
-        let plain = match slot.pick {
-            Some(pick) => pick,
-            None if known => 0,
-            None => {
-                let hint = self.hints.get(&(leaf, at.subject())).copied();
-                self.graph.change(at.site, |slot| slot.pick = hint);
-                hint.unwrap_or(0)
-            }
-        };
-        let next = plain + 1;
-        let other = self.phase == Phase::Other && !slot.sampled && next < candidates::count(leaf);
-        if self.phase == Phase::Other && !slot.sampled && !other {
-            self.graph.change(at.site, |slot| slot.sampled = true);
-            self.changed = true;
+    /// Closes a pass in which the type's own code panicked: the innermost call refused its value.
+    pub(super) fn pass_panicked(&mut self) {
+        let (site, start) = self.calls.last().copied().unwrap_or((TOP, 0));
+        self.fail(site, start, Cause::Refused);
+        for level in self.path.drain(..) {
+            self.graph.node_mut(level.node).on_stack = 0;
         }
-        let pick = if other { next } else { plain };
-        self.steps.push(Step { site: at.site, pick, other });
+    }
+
+    /// Notes a request for a leaf; returns the number of the candidate to offer.
+    pub(super) fn leaf(&mut self, site: Site, leaf: Leaf) -> Result<usize, Fault> {
+        self.count_visit(site)?;
+        let pick = self.record(site, Child::Leaf(leaf)).pick.unwrap_or(0);
+        self.steps.push(Step { site, pick, tried_empty: false });
         Ok(pick)
     }
 
-    /// Enters a type that contains others and chooses how much of it to show.
+    /// Enters a type that contains others, or the contents of a variant (`visitor` is empty), and
+    /// chooses how much of it to show.
     pub(super) fn enter(
         &mut self,
-        at: At,
+        site: Site,
         kind: Kind,
         visitor: &'static str,
         name: &'static str,
     ) -> Result<Visit, Fault> {
-        self.count_visit(at.site)?;
-        let node = match self.graph.slot(at.site).child {
-            Some(Child::Node(id)) if self.graph.is(id, kind, visitor) => id,
-            _ => self.graph.of_type(kind, visitor, name),
-        };
-        let slot = self.record(at.site, Child::Node(node));
-        let inside_itself = self.graph.node(node).on_stack > 0;
-        self.open(at, node, slot, inside_itself)
-    }
-
-    /// Enters the contents of the variant at `at`, which is a slot of its enum.
-    pub(super) fn enter_variant(&mut self, at: At, kind: Kind) -> Result<Visit, Fault> {
-        self.count_visit(at.site)?;
-        let node = match self.graph.slot(at.site).child {
-            Some(Child::Node(id)) if self.graph.node(id).kind == kind => id,
-            _ => self.graph.of_variant(kind, at.site),
-        };
-        let slot = self.record(at.site, Child::Node(node));
-        self.open(at, node, slot, false)
-    }
-
-    fn open(
-        &mut self,
-        at: At,
-        node: usize,
-        slot: Slot,
-        inside_itself: bool,
-    ) -> Result<Visit, Fault> {
+        self.count_visit(site)?;
+        let node = self.graph.node_for(site, kind, visitor, name);
+        let slot = self.record(site, Child::Node(node));
+        let inside_itself = !visitor.is_empty() && self.graph.node(node).on_stack > 0;
         let closing = self.closing + usize::from(inside_itself);
         if self.path.len() >= MAX_DEPTH || closing > MAX_REENTRIES {
-            return Err(self.fail(at.site, self.steps.len(), Cause::TooDeep));
+            return Err(self.fail(site, self.steps.len(), Cause::TooDeep));
         }
+        let here = self.graph.node(node);
         let small = closing > 0 || self.plan.distance(node) == NEVER;
-        let mut other = false;
-        let pick = match self.graph.node(node).kind {
-            // In the phase that is after empty values, this is also what makes them: nothing is
-            // left to do inside, so the value is as small as possible.
-            Kind::Option | Kind::Seq | Kind::Map => slot.pick.unwrap_or_else(|| {
-                other = small && !slot.sampled;
-                usize::from(!small)
-            }),
-            Kind::Enum(_) => match self.choose_variant(node, small) {
-                Some(variant) => variant,
-                None => return Err(self.fail(at.site, self.steps.len(), Cause::Refused)),
+        // Seen from inside, so now without contents, once.
+        let try_empty = here.finished && self.graph.may_be_emptied(&slot);
+        let pick = match here.kind {
+            kind if kind.may_be_empty() => match slot.pick {
+                _ if here.is_barren() => 0,
+                Some(pick) => pick,
+                None => usize::from(!small && !try_empty),
             },
+            _ if here.is_read_by_name() => 0,
+            _ if here.is_barren() => {
+                return Err(self.fail(site, self.steps.len(), Cause::Barren));
+            }
+            Kind::Enum(_) => self.choose_variant(node, small).unwrap_or_default(),
             _ => 0,
         };
-        let visit = Visit { node, pick, start: self.steps.len(), was_closing: self.closing };
+        let tried_empty = try_empty && closing == 0;
+        let visit = Visit { site, node, pick, start: self.steps.len(), was_closing: self.closing };
         self.closing = closing;
         self.graph.node_mut(node).on_stack += 1;
-        self.steps.push(Step { site: at.site, pick, other });
-        self.path.push(Level { at, node, pick });
+        self.steps.push(Step { site: site, pick, tried_empty });
+        self.path.push(visit);
         Ok(visit)
     }
 
     /// Leaves what [`enter`](Self::enter) entered.
-    pub(super) fn leave<T>(&mut self, visit: &Visit, result: Result<T, Fault>) -> Result<T, Fault> {
-        if result.is_err()
-            && let Some(level) = self.path.last()
-        {
-            self.fail(level.at.site, visit.start, Cause::Refused);
+    pub(super) fn leave<T>(&mut self, visit: Visit, result: Result<T, Fault>) -> Result<T, Fault> {
+        let by_name = self.graph.node(visit.node).is_read_by_name();
+        if result.is_err() {
+            let cause = if by_name { Cause::Barren } else { Cause::Refused };
+            self.fail(visit.site, visit.start, cause);
         }
         self.path.pop();
         self.closing = visit.was_closing;
         let node = self.graph.node_mut(visit.node);
         node.on_stack = node.on_stack.saturating_sub(1);
-        let shown = visit.pick > 0 || !node.kind.may_be_empty();
-        if result.is_ok() && shown && !node.finished {
+        if result.is_err() {
+            return result;
+        }
+        let is_container = node.kind.may_be_empty();
+        if is_container && visit.pick == 0 {
+            self.changed |= !self.graph.slot(visit.site).emptied;
+            self.graph.change(visit.site, |slot| slot.emptied = true);
+        } else if !by_name {
+            self.changed |= !node.finished;
             node.finished = true;
-            self.changed = true;
+        }
+        let mut inside = self.steps.iter().skip(visit.start + 1);
+        let is_many = is_container && self.graph.node(visit.node).kind != Kind::Option;
+        if is_many && visit.pick > 0 && inside.all(|step| self.graph.takes_no_bytes(step.site)) {
+            let place = self.place(visit.site);
+            self.endless.get_or_insert(place);
         }
         result
     }
@@ -283,11 +244,11 @@ impl Tracer {
         Fault
     }
 
-    /// Notes that the value at `at` was accepted.
-    pub(super) fn accepted(&mut self, at: At) {
-        let slot = self.graph.slot(at.site);
+    /// Notes that the value at `site` was accepted.
+    pub(super) fn accepted(&mut self, site: Site) {
+        let slot = self.graph.slot(site);
         if let (Some(Child::Leaf(leaf)), Some(pick @ 1..)) = (slot.child, slot.pick) {
-            self.hints.insert((leaf, at.subject()), pick);
+            self.harvest.accepted(leaf, pick);
         }
     }
 
@@ -310,6 +271,21 @@ impl Tracer {
             Some(_) => self.partial = true,
         }
         self.graph.slot(site)
+    }
+
+    /// The field that a struct is asked for in this pass, when it is read by name: one that was
+    /// never asked for, or the nearest that has something left to ask.
+    pub(super) fn choose_field(&self, id: usize) -> Option<usize> {
+        let node = self.graph.node(id);
+        let nearest = || {
+            let known = node.slots.iter().enumerate().filter(|(_, slot)| slot.is_alive());
+            let distances = known.filter_map(|(field, slot)| match slot.child {
+                Some(Child::Node(child)) => Some((self.plan.distance(child), field)),
+                _ => None,
+            });
+            distances.min().filter(|&(distance, _)| distance < NEVER).map(|(_, field)| field)
+        };
+        node.unread_fields().next().or_else(nearest)
     }
 
     fn choose_variant(&self, id: usize, small: bool) -> Option<usize> {
@@ -338,7 +314,7 @@ impl Tracer {
 
     /// The nearest named owner of a site, going outwards.
     pub(super) fn place(&self, site: Site) -> Place {
-        let outer = self.path.iter().rev().map(|level| level.at.site);
+        let outer = self.path.iter().rev().map(|level| level.site);
         for site in std::iter::once(site).chain(outer) {
             let node = self.graph.node(site.node);
             let field = match node.kind {
@@ -358,17 +334,14 @@ impl Tracer {
         Place { owner: short_name(self.type_name), field: None }
     }
 
-    /// The type that reads a map by the names of fields, which is being visited.
+    /// The type that reads the map at `key` by the names of fields: what its visitor is made for.
     pub(super) fn flattened(&self, key: Site) -> Place {
-        let reader = self.path.last().map_or("", |level| level.at.reader);
-        let owner = match reader.split_once('<') {
-            Some((wrapper, owner)) if wrapper.ends_with("PhantomData") => owner,
-            Some((wrapper, owner)) if wrapper.ends_with("OptionVisitor") => owner,
-            _ => return self.place(key),
-        };
-        match owner.strip_suffix('>') {
-            Some(owner) if !owner.contains("__") => Place { owner: short_name(owner), field: None },
-            _ => self.place(key),
+        let visitor = self.graph.node(key.node).visitor;
+        let owner = visitor.split_once(" for ").and_then(|(_, owner)| owner.rsplit_once(">::"));
+        match owner.and_then(|(owner, _)| owner.split_once(">::deserialize").or(Some((owner, ""))))
+        {
+            Some((owner, _)) => Place { owner: short_name(owner), field: None },
+            None => self.place(key),
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) trait Subject:
 }
 
 pub(crate) fn generation<A: Subject>() -> Generation {
-    let info = Codec::<A>::inspect(&Postcard).unwrap();
+    let info = Codec::<A>::inspect(&Postcard, &[]).unwrap();
     Generation { schema_version: A::SCHEMA_VERSION, fingerprint: info.fingerprint }
 }
 

@@ -250,7 +250,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         codec: impl Codec<Old>,
         upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        let (id, info) = (codec.id(), codec.inspect());
+        let (id, info) = (codec.id(), codec.inspect(&[]));
         self.upcasters.push(Upcaster { schema_version, codec: id, info, live: None });
         self.readers.push(Box::new(move |builder| builder.upcasts(schema_version, codec, upcast)));
         self

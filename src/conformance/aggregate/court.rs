@@ -67,7 +67,7 @@ impl<A: Aggregate> AggregateCheck<A> {
             return Err(invalid(format!("{key} is not of kind \"{}\"", A::KIND)));
         }
         // A codec that cannot carry the type breaks L-06.
-        let limits = self.codec.inspect().map_or(DecodeLimits::default(), |info| info.limits);
+        let limits = self.codec.inspect(&[]).map_or(DecodeLimits::default(), |info| info.limits);
         let subject = Subject {
             key,
             codec: self.codec.clone(),
@@ -96,7 +96,7 @@ impl<A: Aggregate> AggregateCheck<A> {
 
     fn judge(mut self, mut trial: Trial<A>, identity: u64) -> Result<LawReport, Error> {
         let mut court = Court::new(std::mem::take(&mut self.accepted));
-        let generation = trial.subject.codec.inspect().ok().map(|info| Generation {
+        let generation = trial.subject.codec.inspect(&[]).ok().map(|info| Generation {
             schema_version: A::SCHEMA_VERSION,
             fingerprint: info.fingerprint,
         });

@@ -151,8 +151,8 @@ impl<S: 'static> Codec<S> for Shared<S> {
         self.0.is_self_describing()
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        self.0.inspect()
+    fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error> {
+        self.0.inspect(samples)
     }
 
     fn digester(&self) -> Digester<S> {

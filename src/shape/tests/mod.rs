@@ -5,16 +5,21 @@
 
 mod endless;
 mod fingerprints;
+mod given;
 mod obstacles;
 mod samples;
+mod unseen;
 
 use std::any::type_name;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::tracer::Tracer;
-use super::{Shape, explore, trace};
+use super::{Shape, explore};
+
+fn trace<T: Serialize + DeserializeOwned>() -> Shape {
+    super::trace::<T>(&[])
+}
 
 /// Traces a type that must come out whole and free of obstacles.
 fn clean<T: Serialize + DeserializeOwned>() -> u64 {
@@ -28,8 +33,7 @@ fn clean<T: Serialize + DeserializeOwned>() -> u64 {
 
 /// The passes and visits that a trace took.
 fn cost<T: Serialize + DeserializeOwned>() -> (Shape, usize, usize) {
-    let mut tracer = Tracer::new(type_name::<T>());
-    let shape = explore::<T>(&mut tracer);
+    let (shape, tracer) = explore::<T>(&[]);
     (shape, tracer.passes, tracer.visits)
 }
 

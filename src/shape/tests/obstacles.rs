@@ -7,11 +7,11 @@
     reason = "the signatures are serde's, the types are odd on purpose"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
-use serde::ser::{SerializeMap, SerializeSeq, SerializeStruct};
+use serde::ser::{SerializeMap, SerializeStruct};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{clean, trace};
@@ -146,9 +146,6 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
     fn is_zero(number: &u8) -> bool {
         *number == 0
     }
-    fn is_one(number: &u8) -> bool {
-        *number == 1
-    }
     fn is_plain(inner: &Inner) -> bool {
         *inner == Inner { list: vec![], option: None, number: 0 }
     }
@@ -163,9 +160,7 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
         }
         struct Texts { id: u8, #[serde(default, skip_serializing_if = "is_empty")] text: String }
         struct Zero { id: u8, #[serde(default, skip_serializing_if = "is_zero")] number: u8 }
-        struct One { id: u8, #[serde(default, skip_serializing_if = "is_one")] number: u8 }
         struct Flag { id: u8, #[serde(default, skip_serializing_if = "std::ops::Not::not")] flag: bool }
-        struct Yes { id: u8, #[serde(default, skip_serializing_if = "Clone::clone")] flag: bool }
         struct Inner { list: Vec<u8>, option: Option<u8>, number: u8 }
         struct Outer { id: u8, #[serde(skip_serializing_if = "is_plain")] inner: Inner }
         struct Lists {
@@ -173,7 +168,6 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
             #[serde(default, skip_serializing_if = "Vec::is_empty")]
             lists: Vec<Vec<Option<u8>>>,
         }
-        struct Pair(u8, #[serde(default, skip_serializing_if = "Option::is_none")] Option<u8>);
     }
     let account = Account { id: 1, note: None };
     let why = "field `note` of `Account` is left out by skip_serializing_if";
@@ -194,16 +188,8 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
         "field `number` of `Zero` is left out by skip_serializing_if",
     );
     refused(
-        &[One { id: 1, number: 1 }],
-        "field `number` of `One` is left out by skip_serializing_if",
-    );
-    refused(
         &[Flag { id: 1, flag: false }],
         "field `flag` of `Flag` is left out by skip_serializing_if",
-    );
-    refused(
-        &[Yes { id: 1, flag: true }],
-        "field `flag` of `Yes` is left out by skip_serializing_if",
     );
     refused(
         &[Outer { id: 1, inner: Inner { list: vec![], option: None, number: 0 } }],
@@ -213,106 +199,16 @@ fn a_field_that_is_left_out_at_times_is_an_obstacle() {
         &[Lists { id: 1, lists: vec![] }],
         "field `lists` of `Lists` is left out by skip_serializing_if",
     );
-    refused(
-        &[Pair(1, None)],
-        "`Pair` is written as a tuple struct of 1 but read as a tuple struct of 2",
-    );
 }
 
 #[test]
-fn a_field_that_goes_one_way_only_is_an_obstacle() {
+fn a_variant_is_numbered_without_its_aliases() {
     data! {
-        struct Unwritten { id: u8, #[serde(skip_serializing)] secret: u16, last: u8 }
-        struct UnwrittenAtTheEnd { id: u8, #[serde(skip_serializing)] secret: u16 }
-        struct Unread { id: u8, #[serde(skip_deserializing)] cached: u16, last: u8 }
-        struct UnreadAtTheEnd { id: u8, #[serde(skip_deserializing)] cached: u16 }
-        struct TwoNames { id: u8, #[serde(rename(serialize = "a", deserialize = "b"))] x: u8 }
-        struct WithAlias { #[serde(alias = "key")] id: u8, #[serde(skip_serializing)] secret: u16 }
-    }
-    refused(
-        &[Unwritten { id: 1, secret: 2, last: 3 }],
-        "field `secret` of `Unwritten` is read but never written (skip_serializing)",
-    );
-    refused(
-        &[UnwrittenAtTheEnd { id: 1, secret: 2 }],
-        "field `secret` of `UnwrittenAtTheEnd` is read but never written (skip_serializing)",
-    );
-    refused(
-        &[Unread { id: 1, cached: 300, last: 3 }],
-        "field `cached` of `Unread` is written but never read under that name (skip_deserializing)",
-    );
-    refused(
-        &[UnreadAtTheEnd { id: 1, cached: 2 }],
-        "field `cached` of `UnreadAtTheEnd` is written but never read under that name \
-         (skip_deserializing)",
-    );
-    assert!(trace::<WithAlias>().obstacle.is_some());
-    // Postcard would carry it, but no codec with names would.
-    assert!(trace::<TwoNames>().obstacle.is_some());
-}
-
-#[test]
-fn a_skipped_variant_shifts_the_ones_after_it() {
-    data! {
-        enum Kind { Open, #[serde(skip)] Cached, Paid(u8), Sent(u8) }
         enum AtTheEnd { Open, Paid(u8), #[serde(skip)] Cached }
         enum Aliased { #[serde(alias = "New", alias = "Begun")] Open, Paid(u8) }
-        enum Both { #[serde(alias = "New")] Open, #[serde(skip)] Cached, Paid(u8) }
     }
-    refused(
-        &[Kind::Open, Kind::Paid(1)],
-        "`Kind::Paid` is written and read with different numbers because a variant before it is \
-         skipped",
-    );
     allowed(&[AtTheEnd::Open, AtTheEnd::Paid(1)]);
     allowed(&[Aliased::Open, Aliased::Paid(1)]);
-    refused(
-        &[Both::Paid(1)],
-        "`Both::Paid` is written and read with different numbers because a variant before it is \
-         skipped",
-    );
-}
-
-#[test]
-fn writing_another_kind_than_is_read_is_an_obstacle() {
-    fn as_text<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(number)
-    }
-    fn or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-        Ok(Option::deserialize(deserializer)?.unwrap_or_default())
-    }
-    fn no_length<S: Serializer>(list: &BTreeSet<u8>, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut seq = serializer.serialize_seq(None)?;
-        for item in list {
-            seq.serialize_element(item)?;
-        }
-        seq.end()
-    }
-    data! {
-        struct Text { #[serde(serialize_with = "as_text")] number: u64 }
-        struct Nullable { number: u8, #[serde(deserialize_with = "or_zero")] or_zero: u64 }
-        struct Unsized { #[serde(serialize_with = "no_length")] list: BTreeSet<u8> }
-        #[serde(into = "(u8, u8)")]
-        struct Into { a: u8, b: u16 }
-    }
-    impl From<Into> for (u8, u8) {
-        fn from(into: Into) -> Self {
-            (into.a, u8::try_from(into.b).unwrap_or(0))
-        }
-    }
-    refused(
-        &[Text { number: 7 }],
-        "field `number` of `Text` is written as a string but read as a u64",
-    );
-    refused(
-        &[Nullable { number: 1, or_zero: 7 }],
-        "field `or_zero` of `Nullable` is written as a u64 but read as an option",
-    );
-    refused(
-        &[Unsized { list: BTreeSet::from([1]) }],
-        "field `list` of `Unsized` is written without saying how long it is",
-    );
-    assert!(trace::<Into>().obstacle.is_some());
 }
 
 /// Hand-written as a struct that knows only maps.
@@ -374,16 +270,14 @@ impl<'de> Deserialize<'de> for MapToList {
 }
 
 #[test]
-fn a_hand_written_type_that_cannot_be_read_in_order_is_an_obstacle() {
+fn a_hand_written_type_is_an_obstacle_if_it_cannot_be_read_in_order() {
     refused(
         &[OnlyMaps(7)],
         "`OnlyMaps` is read by name (flatten, an adjacently tagged enum, or a hand-written \
          Deserialize)",
     );
-    assert_eq!(
-        trace::<MapToList>().obstacle.unwrap().to_string(),
-        "`MapToList` is written as a map but read as a sequence"
-    );
+    // In order they are the same.
+    allowed(&[MapToList(vec![(1, 2), (3, 4)])]);
 }
 
 #[test]

@@ -214,10 +214,6 @@ fn types_that_validate_are_offered_values_until_one_is_accepted() {
 
 #[test]
 fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
-    fn is_one(number: &u8) -> bool {
-        *number == 1
-    }
     #[derive(Serialize, Deserialize)]
     struct Page {
         #[serde(deserialize_with = "not_empty")]
@@ -234,14 +230,14 @@ fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
     struct Letter<T> {
         mail: Email,
         other: T,
-        #[serde(skip_serializing_if = "is_one")]
-        number: u8,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        numbers: Vec<u8>,
     }
     let why = |shape: super::Shape| shape.obstacle.map(|obstacle| obstacle.to_string());
     let left_out = |field| Some(format!("field {field} is left out by skip_serializing_if"));
     assert_eq!(why(trace::<Page>()), left_out("`words` of `Note`"));
-    assert_eq!(why(trace::<Letter<u8>>()), left_out("`number` of `Letter`"));
-    assert_eq!(why(trace::<Letter<Option<Never>>>()), left_out("`number` of `Letter`"));
+    assert_eq!(why(trace::<Letter<u8>>()), left_out("`numbers` of `Letter`"));
+    assert_eq!(why(trace::<Letter<Option<Never>>>()), left_out("`numbers` of `Letter`"));
 }
 
 /// Accepts nothing at all.

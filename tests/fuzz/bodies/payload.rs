@@ -100,13 +100,13 @@ impl Case<'_> {
         let used = loaded.provenance.origin == Origin::Snapshot;
         assert_eq!(loaded.provenance.rejected.is_empty(), used, "{}", loaded.provenance);
         if self.compression == 0 {
-            let limits = codec.inspect().unwrap().limits;
+            let limits = codec.inspect(&[]).unwrap().limits;
             assert_eq!(codec.decode(self.payload, limits).is_ok(), used);
         }
         if used {
             is_stable(&codec, &*loaded.state);
             let longer = [self.payload, &[0]].concat();
-            let limits = codec.inspect().unwrap().limits;
+            let limits = codec.inspect(&[]).unwrap().limits;
             let all = self.compression != 0 || codec.decode(&longer, limits).is_err();
             assert!(all, "a byte behind the state is not noticed");
         } else {
@@ -120,7 +120,7 @@ impl Case<'_> {
 fn is_stable<S>(codec: &impl Codec<S>, state: &S) {
     let mut first = Vec::new();
     let Ok(()) = codec.encode(state, &mut first) else { return };
-    let limits = codec.inspect().unwrap().limits;
+    let limits = codec.inspect(&[]).unwrap().limits;
     let again = codec.decode(&first, limits).expect("what was encoded decodes");
     let mut second = Vec::new();
     codec.encode(&again, &mut second).unwrap();

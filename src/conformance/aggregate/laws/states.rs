@@ -15,7 +15,7 @@ const DECODES: usize = 4;
 
 /// L-06.
 pub(in super::super) fn survives<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
-    if let Err(error) = trial.subject.codec.inspect() {
+    if let Err(error) = trial.subject.codec.inspect(&[]) {
         return Some(finding(error));
     }
     trial.search(|subject, events| {
