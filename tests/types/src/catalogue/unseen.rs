@@ -1,0 +1,1 @@
+//! What `Serialize` does not tell.

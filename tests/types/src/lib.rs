@@ -1,0 +1,31 @@
+//! A judge of state types: is what snapfold loads what was folded, for any type that serde takes?
+//!
+//! It knows snapfold by its public API only and compares with an oracle of its own,
+//! [`Value::same`], never with snapfold's digest.
+
+#![forbid(unsafe_code)]
+
+pub mod catalogue;
+mod containers;
+mod erased;
+mod generator;
+mod hand;
+mod judge;
+mod numbers;
+mod outcome;
+mod positions;
+mod specimen;
+mod state;
+
+pub use erased::{AnyState, Erased, SharedCodec, Through};
+pub use generator::Gen;
+pub use hand::Hand;
+pub use judge::{Case, judge};
+pub use outcome::{Outcome, Report};
+pub use positions::{Held, Opaque, Place, Untagged};
+pub use specimen::{Specimen, Value, by_debug, seq_same};
+
+/// The formats, in the order of every table. The last two hold the type inside a flattened struct,
+/// an internally tagged and an untagged enum; positional codecs refuse those by design.
+pub const COLUMNS: [&str; 6] =
+    ["postcard", "bincode", "msgpack", "json", "msgpack, opaque", "json, opaque"];
