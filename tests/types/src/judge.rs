@@ -68,7 +68,7 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn quietly<R>(f: impl FnOnce() -> R) -> Result<R, String> {
+pub(crate) fn quietly<R>(f: impl FnOnce() -> R) -> Result<R, String> {
     catch_unwind(AssertUnwindSafe(f)).map_err(|panic| panic_text(&*panic))
 }
 
@@ -78,7 +78,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or_else(|| "a panic without text".to_owned())
 }
 
-fn short(state: &dyn AnyState) -> String {
+pub(crate) fn short(state: &dyn AnyState) -> String {
     let text = format!("{state:?}");
     let end = text.char_indices().nth(300).map_or(text.len(), |(at, _)| at);
     text[..end].to_owned()

@@ -14,6 +14,7 @@ mod judge;
 mod numbers;
 mod outcome;
 mod positions;
+mod release;
 mod specimen;
 mod state;
 
@@ -23,6 +24,7 @@ pub use hand::Hand;
 pub use judge::{Case, judge};
 pub use outcome::{Outcome, Report};
 pub use positions::{Held, Opaque, Place, Untagged};
+pub use release::{Change, Release, judge_change};
 pub use specimen::{Specimen, Value, by_debug, seq_same};
 
 /// The formats, in the order of every table. The last two hold the type inside a flattened struct,

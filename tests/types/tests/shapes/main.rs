@@ -1,0 +1,93 @@
+//! Changes of state types: the old release saves, and the new one loads what a replay gives.
+
+mod changes;
+mod places;
+mod unseen;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use libtest_mimic::{Arguments, Trial};
+use snapfold_types::{Change, judge_change};
+
+use places::Pair;
+
+/// A change: its name, and the pair of releases for each place and codec.
+pub(crate) type Named = (&'static str, Vec<Pair>);
+
+/// Declares changes: the types of each release, and the part of the state that is made of the
+/// number `n` of an aggregate.
+macro_rules! change {
+    ($($name:ident
+        { $($old:tt)* } |$n:ident| $old_part:expr;
+        { $($new:tt)* } |$m:ident| $new_part:expr;
+    )*) => {
+        $(mod $name {
+            pub(super) mod v1 {
+                #[allow(unused_imports)]
+                use super::super::*;
+                snapfold_types::state! { $($old)* }
+                pub(crate) fn part($n: u32) -> Part { let _ = $n; $old_part }
+            }
+            pub(super) mod v2 {
+                #[allow(unused_imports)]
+                use super::super::*;
+                snapfold_types::state! { $($new)* }
+                pub(crate) fn part($m: u32) -> Part { let _ = $m; $new_part }
+            }
+        })*
+        pub(crate) fn all() -> Vec<crate::Named> {
+            vec![$((stringify!($name), crate::places::pairs($name::v1::part, $name::v2::part))),*]
+        }
+    };
+}
+pub(crate) use change;
+
+type Results = Arc<Mutex<Vec<(String, Change)>>>;
+
+fn trials(changes: Vec<Named>, expected_wrong: bool, results: &Results) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (name, pairs) in changes {
+        for Pair { place, codec, old, new } in pairs {
+            for (way, from, to) in [("forth", old.clone(), new.clone()), ("back", new, old)] {
+                let title = format!("{name}, {place}, {codec}, {way}");
+                let results = Arc::clone(results);
+                trials.push(Trial::test(title.clone(), move || {
+                    let change = judge_change(&from, &to);
+                    results.lock().unwrap().push((title, change.clone()));
+                    match change {
+                        Change::Fault(outcome) if !expected_wrong => {
+                            Err(format!("{outcome}: {}", outcome.text()).into())
+                        }
+                        _ => Ok(()),
+                    }
+                }));
+            }
+        }
+    }
+    trials
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    std::panic::set_hook(Box::new(|_| {}));
+    let (seen, unseen) = (Results::default(), Results::default());
+    let mut all = trials(changes::all(), false, &seen);
+    all.extend(trials(unseen::all(), true, &unseen));
+    let conclusion = libtest_mimic::run(&arguments, all);
+    report("changes", &seen.lock().unwrap());
+    report("changes that no bytes show", &unseen.lock().unwrap());
+    conclusion.exit_code()
+}
+
+fn report(what: &str, results: &[(String, Change)]) {
+    let count = |is: fn(&Change) -> bool| results.iter().filter(|(_, change)| is(change)).count();
+    println!(
+        "{what}: {} runs: {} missed, {} read, {} refused by a codec, {} faults",
+        results.len(),
+        count(|change| matches!(change, Change::Miss)),
+        count(|change| matches!(change, Change::Read)),
+        count(|change| matches!(change, Change::Refused(_))),
+        count(|change| matches!(change, Change::Fault(_))),
+    );
+}

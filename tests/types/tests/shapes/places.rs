@@ -1,0 +1,167 @@
+//! Where the part of a state that changes stands: [`pairs`].
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use snapfold::{Bincode, Json, MessagePack, Postcard};
+use snapfold_types::{AnyState, Gen, Release, SharedCodec, Specimen, Value};
+
+/// Two releases of a state with the changed part at one place, under one codec.
+pub(crate) struct Pair {
+    pub(crate) place: &'static str,
+    pub(crate) codec: &'static str,
+    pub(crate) old: Release,
+    pub(crate) new: Release,
+}
+
+/// A state around a part.
+trait Place<P>: Specimen {
+    fn around(n: u32, part: P) -> Self;
+}
+
+/// A type that accepts few texts, and so hides what follows from a tracer that guesses.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+struct Iban(String);
+
+impl TryFrom<String> for Iban {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let valid = text.len() == 11 && text.starts_with("XK");
+        if valid { Ok(Self(text)) } else { Err("an IBAN of the XK kind") }
+    }
+}
+
+impl From<Iban> for String {
+    fn from(iban: Iban) -> Self {
+        iban.0
+    }
+}
+
+/// Declares a place: the struct, and how the part gets into it.
+macro_rules! places {
+    ($($(#[$m:meta])* $name:ident { $($(#[$fm:meta])* $f:ident: $t:ty = $make:expr),* $(,)? } |$n:ident, $p:ident|;)*) => {$(
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        $(#[$m])*
+        struct $name<P> { $($(#[$fm])* $f: $t),* }
+
+        impl<P: Value> Value for $name<P> {
+            fn make(_: &mut Gen) -> Self {
+                unreachable!("states of releases are made from numbers")
+            }
+
+            fn same(&self, other: &Self) -> bool {
+                true $(&& self.$f.same(&other.$f))*
+            }
+        }
+
+        impl<P: Specimen> Place<P> for $name<P> {
+            fn around($n: u32, $p: P) -> Self {
+                let _ = $n;
+                Self { $($f: $make),* }
+            }
+        }
+    )*};
+}
+
+places! {
+    Field { id: u32 = n, part: P = part, tail: u64 = 77 } |n, part|;
+    Maybe { part: Option<P> = Some(part), tail: u64 = 77 } |n, part|;
+    List { parts: Vec<P> = vec![part.clone(), part], tail: u64 = 77 } |n, part|;
+    Map { parts: BTreeMap<String, P> = BTreeMap::from([("x".to_owned(), part)]), tail: u64 = 77 } |n, part|;
+    AfterWeekday { on: Same<chrono::Weekday> = Same(chrono::Weekday::Sat), part: P = part, tail: u64 = 77 } |n, part|;
+    AfterNewtype { iban: Same<Iban> = Same(Iban(format!("XK{:09}", n))), part: P = part, tail: u64 = 77 } |n, part|;
+    Flat { id: u32 = n, #[serde(flatten)] part: P = part, tail: u64 = 77 } |n, part|;
+    InUntagged { what: Untagged<P> = Untagged::Part(part), tail: u64 = 77 } |n, part|;
+    InInternal { what: Internal<P> = Internal::Part(part), tail: u64 = 77 } |n, part|;
+    InAdjacent { what: Adjacent<P> = Adjacent::Part(part), tail: u64 = 77 } |n, part|;
+}
+
+/// A value that is compared by `==`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Same<T>(T);
+
+impl<T: Clone + Debug + PartialEq + Send + Sync + 'static> Value for Same<T> {
+    fn make(_: &mut Gen) -> Self {
+        unreachable!("states of releases are made from numbers")
+    }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
+}
+
+macro_rules! enums {
+    ($($(#[$m:meta])* $name:ident;)*) => {$(
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        $(#[$m])*
+        enum $name<P> {
+            Part(P),
+            Nothing { nothing: bool },
+        }
+
+        impl<P: Value> Value for $name<P> {
+            fn make(_: &mut Gen) -> Self {
+                unreachable!("states of releases are made from numbers")
+            }
+
+            fn same(&self, other: &Self) -> bool {
+                match (self, other) {
+                    (Self::Part(a), Self::Part(b)) => a.same(b),
+                    _ => false,
+                }
+            }
+        }
+    )*};
+}
+
+enums! {
+    #[serde(untagged)]
+    Untagged;
+    #[serde(tag = "is")]
+    Internal;
+    #[serde(tag = "is", content = "of")]
+    Adjacent;
+}
+
+const AGGREGATES: u32 = 4;
+
+fn states<P, L: Place<P>>(part: fn(u32) -> P) -> Vec<Arc<dyn AnyState>> {
+    (0..AGGREGATES).map(|n| Arc::new(L::around(n, part(n))) as Arc<dyn AnyState>).collect()
+}
+
+/// The change at each place, under each codec that takes such places.
+pub(crate) fn pairs<Old: Specimen, New: Specimen>(old: fn(u32) -> Old, new: fn(u32) -> New) -> Vec<Pair> {
+    let mut pairs = Vec::new();
+    macro_rules! add {
+        ($place:literal, $place_of:ident, $($codec:ident)*) => {$(
+            pairs.push(Pair {
+                place: $place,
+                codec: stringify!($codec),
+                old: Release {
+                    codec: SharedCodec::new::<$place_of<Old>>($codec),
+                    states: states::<Old, $place_of<Old>>(old),
+                },
+                new: Release {
+                    codec: SharedCodec::new::<$place_of<New>>($codec),
+                    states: states::<New, $place_of<New>>(new),
+                },
+            });
+        )*};
+    }
+    add!("a field", Field, Postcard Bincode MessagePack Json);
+    add!("Option", Maybe, Postcard Bincode MessagePack Json);
+    add!("Vec", List, Postcard Bincode MessagePack Json);
+    add!("a map", Map, Postcard Bincode MessagePack Json);
+    add!("after Weekday", AfterWeekday, Postcard Bincode MessagePack Json);
+    add!("after a newtype", AfterNewtype, Postcard Bincode MessagePack Json);
+    // Positional codecs refuse these, whatever the part is.
+    add!("flatten", Flat, MessagePack Json);
+    add!("untagged", InUntagged, MessagePack Json);
+    add!("internally tagged", InInternal, MessagePack Json);
+    add!("adjacently tagged", InAdjacent, MessagePack Json);
+    pairs
+}
