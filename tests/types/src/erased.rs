@@ -1,15 +1,19 @@
-//! One aggregate type for all state types: [`Erased`], [`Through`], [`SharedCodec`].
+//! One aggregate type for many state types: [`Erased`], [`Known`], [`SharedCodec`].
 //!
 //! An engine of its own for each of hundreds of types would take an hour to compile. The engine
 //! knows a state only through its codec, so what it folds here is erased, and [`Through`] hands the
-//! real type to snapfold's real codecs.
+//! real type to snapfold's real codecs. The digest is snapfold's own too: [`Known`] hands the real
+//! type to its serializer.
 
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use snapfold::{Aggregate, AggregateKey, BoxError, Codec, CodecId, DecodeLimits, Error, TypeInfo};
+use serde::{Serialize, Serializer};
+use snapfold::{
+    Aggregate, AggregateKey, BoxError, Codec, CodecId, DecodeLimits, Digester, Error, TypeInfo,
+};
 
 use crate::{Specimen, Value};
 
@@ -31,17 +35,38 @@ impl<T: Value> AnyState for T {
     }
 }
 
-/// Any state; each event is the next one.
-#[derive(Clone, Debug)]
-pub struct Erased(pub Option<Arc<dyn AnyState>>);
+/// A list of types, each of which can be serialized after its type was erased.
+pub trait Known: Clone + fmt::Debug + Send + Sync + 'static {
+    /// Serializes the state, as itself.
+    fn serialize<S: Serializer>(state: &dyn AnyState, serializer: S) -> Result<S::Ok, S::Error>;
+}
 
-impl Aggregate for Erased {
+/// Any state of a list of types; each event is the next one.
+#[derive(Clone, Debug)]
+pub struct Erased<K>(pub Option<Arc<dyn AnyState>>, PhantomData<K>);
+
+impl<K> Erased<K> {
+    fn new(state: Arc<dyn AnyState>) -> Self {
+        Self(Some(state), PhantomData)
+    }
+}
+
+impl<K: Known> Serialize for Erased<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Some(state) => K::serialize(&**state, serializer),
+            None => Err(serde::ser::Error::custom("no event was folded")),
+        }
+    }
+}
+
+impl<K: Known> Aggregate for Erased<K> {
     type Event = Arc<dyn AnyState>;
     const KIND: &'static str = "specimen";
     const SCHEMA_VERSION: u32 = 1;
 
     fn initial(_: &AggregateKey) -> Self {
-        Self(None)
+        Self(None, PhantomData)
     }
 
     fn apply(&mut self, event: &Arc<dyn AnyState>) {
@@ -50,14 +75,7 @@ impl Aggregate for Erased {
 }
 
 /// A codec for `T`, as one for [`Erased`].
-pub struct Through<T, C>(C, PhantomData<fn() -> T>);
-
-impl<T, C> Through<T, C> {
-    /// Hands everything to `codec`.
-    pub fn new(codec: C) -> Self {
-        Self(codec, PhantomData)
-    }
-}
+struct Through<T, C>(C, PhantomData<fn() -> T>);
 
 impl<T, C: fmt::Debug> fmt::Debug for Through<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,12 +83,12 @@ impl<T, C: fmt::Debug> fmt::Debug for Through<T, C> {
     }
 }
 
-fn state<T: 'static>(erased: &Erased) -> Result<&T, BoxError> {
+fn state<T: 'static, K>(erased: &Erased<K>) -> Result<&T, BoxError> {
     let state = erased.0.as_deref().and_then(|state| state.as_any().downcast_ref::<T>());
     state.ok_or_else(|| "the judge mixed up two types".into())
 }
 
-impl<T: Specimen, C: Codec<T>> Codec<Erased> for Through<T, C> {
+impl<K: Known, T: Specimen, C: Codec<T>> Codec<Erased<K>> for Through<T, C> {
     fn id(&self) -> CodecId {
         self.0.id()
     }
@@ -83,28 +101,32 @@ impl<T: Specimen, C: Codec<T>> Codec<Erased> for Through<T, C> {
         self.0.inspect()
     }
 
-    fn encode(&self, erased: &Erased, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn digester(&self) -> Digester<Erased<K>> {
+        Digester::serde()
+    }
+
+    fn encode(&self, erased: &Erased<K>, out: &mut Vec<u8>) -> Result<(), BoxError> {
         self.0.encode(state(erased)?, out)
     }
 
-    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased, BoxError> {
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased<K>, BoxError> {
         let state: T = self.0.decode(bytes, limits)?;
-        Ok(Erased(Some(Arc::new(state))))
+        Ok(Erased::new(Arc::new(state)))
     }
 }
 
 /// A codec behind a pointer, for many engines.
 #[derive(Clone, Debug)]
-pub struct SharedCodec(Arc<dyn Codec<Erased>>);
+pub struct SharedCodec<K: Known>(Arc<dyn Codec<Erased<K>>>);
 
-impl SharedCodec {
+impl<K: Known> SharedCodec<K> {
     /// `codec`, for states of type `T`.
     pub fn new<T: Specimen>(codec: impl Codec<T>) -> Self {
-        Self(Arc::new(Through::<T, _>::new(codec)))
+        Self(Arc::new(Through::<T, _>(codec, PhantomData)))
     }
 }
 
-impl Codec<Erased> for SharedCodec {
+impl<K: Known> Codec<Erased<K>> for SharedCodec<K> {
     fn id(&self) -> CodecId {
         self.0.id()
     }
@@ -117,11 +139,15 @@ impl Codec<Erased> for SharedCodec {
         self.0.inspect()
     }
 
-    fn encode(&self, state: &Erased, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn digester(&self) -> Digester<Erased<K>> {
+        self.0.digester()
+    }
+
+    fn encode(&self, state: &Erased<K>, out: &mut Vec<u8>) -> Result<(), BoxError> {
         self.0.encode(state, out)
     }
 
-    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased, BoxError> {
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased<K>, BoxError> {
         self.0.decode(bytes, limits)
     }
 }

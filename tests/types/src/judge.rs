@@ -1,4 +1,4 @@
-//! Saves and loads values of a type with snapfold, and compares: [`judge`].
+//! Saves and loads values of a type with snapfold, and compares: [`Case`].
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -12,29 +12,40 @@ use snapfold::{
 };
 
 use crate::{
-    AnyState, COLUMNS, Erased, Gen, Hand, Held, Opaque, Outcome, Report, SharedCodec, Specimen, Value as _,
+    AnyState, COLUMNS, Erased, Gen, Hand, Held, Known, Opaque, Outcome, Report, SharedCodec, Specimen, Value as _,
 };
 
 /// A state type under one codec.
-#[derive(Clone, Debug)]
 pub struct Case {
     /// The type.
     pub name: String,
     /// Which of [`COLUMNS`].
     pub column: usize,
-    codec: SharedCodec,
-    hand: Hand,
-    make: Make,
+    judge: Box<dyn Fn() -> Report + Send>,
+}
+
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.title())
+    }
 }
 
 type Make = fn(&mut Gen) -> Arc<dyn AnyState>;
 
+/// What is needed to judge a type.
+struct Subject<K: Known> {
+    column: usize,
+    codec: SharedCodec<K>,
+    hand: Hand,
+    make: Make,
+}
+
 impl Case {
     /// The cases of a type, one for each column.
-    pub fn all<T: Specimen>(name: &str) -> Vec<Self> {
+    pub fn all<K: Known, T: Specimen>(name: &str) -> Vec<Self> {
         let held: (Hand, Make) = (Hand::of::<Held<T>>(), |g| Arc::new(Held::<T>::make(g)));
         let opaque: (Hand, Make) = (Hand::of::<Opaque<T>>(), |g| Arc::new(Opaque::<T>::make(g)));
-        let columns = [
+        let columns: [(SharedCodec<K>, _); 6] = [
             (SharedCodec::new::<Held<T>>(Postcard), held),
             (SharedCodec::new::<Held<T>>(Bincode), held),
             (SharedCodec::new::<Held<T>>(MessagePack), held),
@@ -42,13 +53,21 @@ impl Case {
             (SharedCodec::new::<Opaque<T>>(MessagePack), opaque),
             (SharedCodec::new::<Opaque<T>>(Json), opaque),
         ];
-        let case = |(column, (codec, (hand, make)))| Self { name: name.to_owned(), column, codec, hand, make };
+        let case = |(column, (codec, (hand, make)))| {
+            let subject = Subject { column, codec, hand, make };
+            Self { name: name.to_owned(), column, judge: Box::new(move || judge(&subject)) }
+        };
         columns.into_iter().enumerate().map(case).collect()
     }
 
     /// `Vec<u32> postcard`
     pub fn title(&self) -> String {
         format!("{} {}", self.name, COLUMNS[self.column])
+    }
+
+    /// Writes and loads values of the type; stops at the first fault.
+    pub fn judge(&self) -> Report {
+        (self.judge)()
     }
 }
 
@@ -85,12 +104,11 @@ pub(crate) fn short(state: &dyn AnyState) -> String {
 }
 
 /// Whether the format's own crate gives the value back.
-fn exact_by_hand(case: &Case, value: &dyn AnyState) -> bool {
+fn exact_by_hand<K: Known>(case: &Subject<K>, value: &dyn AnyState) -> bool {
     quietly(|| case.hand.is_exact(case.column, value)).unwrap_or(false)
 }
 
-/// Writes and loads values of the type; stops at the first fault.
-pub fn judge(case: &Case) -> Report {
+fn judge<K: Known>(case: &Subject<K>) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let values = || (0..rounds()).map(|seed| (case.make)(&mut Gen::new(seed)));
@@ -109,8 +127,8 @@ pub fn judge(case: &Case) -> Report {
     Report { outcome, works_by_hand }
 }
 
-async fn run(
-    case: &Case,
+async fn run<K: Known>(
+    case: &Subject<K>,
     values: impl Iterator<Item = Arc<dyn AnyState>>,
 ) -> (Outcome, Vec<Arc<dyn AnyState>>) {
     let (events, store) = (MemoryEvents::new(), MemoryStore::new());
@@ -123,15 +141,15 @@ async fn run(
         (Ok(writer), Ok(reader)) => (writer, reader),
         (Err(error), _) | (_, Err(error)) => return (Outcome::Build(chain(&error)), Vec::new()),
     };
-    let replay = ReplayManager::<Erased>::new(events.clone());
+    let replay = ReplayManager::<Erased<K>>::new(events.clone());
     let (mut written, mut refused, mut first) = (0, Vec::new(), String::new());
     for (at, value) in values.enumerate() {
-        let key = Erased::key(&at.to_string()).expect("a key");
+        let key = Erased::<K>::key(&at.to_string()).expect("a key");
         events.append(&key, Timestamp::from_seconds(1), Arc::clone(&value));
         let created = writer.create(&key).await;
         let loaded = reader.load(&key).await.expect("memory does not fail");
         let replayed = replay.load(&key).await.expect("memory does not fail");
-        let got = |erased: &Erased| erased.0.clone().expect("an event was folded");
+        let got = |erased: &Erased<K>| erased.0.clone().expect("an event was folded");
         let (got, want) = (got(&loaded.state), got(&replayed.state));
         if !got.same_as(&*want) {
             let text = format!("value {at}: loaded {}, replayed {}", short(&*got), short(&*want));

@@ -18,10 +18,10 @@ mod release;
 mod specimen;
 mod state;
 
-pub use erased::{AnyState, Erased, SharedCodec, Through};
+pub use erased::{AnyState, Erased, Known, SharedCodec};
 pub use generator::Gen;
 pub use hand::Hand;
-pub use judge::{Case, judge};
+pub use judge::Case;
 pub use outcome::{Outcome, Report};
 pub use positions::{Held, Opaque, Place, Untagged};
 pub use release::{Change, Release, judge_change};

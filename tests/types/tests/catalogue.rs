@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 
 use libtest_mimic::{Arguments, Trial};
-use snapfold_types::{COLUMNS, Report, judge};
+use snapfold_types::{COLUMNS, Report};
 
 type Reports = BTreeMap<(usize, usize), (String, Report)>;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     let trial = |(at, case): (usize, snapfold_types::Case)| {
         let reports = Arc::clone(&reports);
         Trial::test(case.title(), move || {
-            let report = judge(&case);
+            let report = case.judge();
             let fault = report.outcome.is_fault().then(|| report.outcome.text().to_owned());
             let place = (at / COLUMNS.len(), case.column);
             reports.lock().unwrap().insert(place, (case.name, report));

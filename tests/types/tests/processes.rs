@@ -13,20 +13,22 @@ use std::sync::Arc;
 use dashmap::{DashMap, DashSet};
 use indexmap::{IndexMap, IndexSet};
 use libtest_mimic::{Arguments, Trial};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate as _, AggregateKey, Bincode, Created, Durability, Json,
     MemoryEvents, MessagePack, Origin, Postcard, SnapshotEngine, SnapshotManager as _, Timestamp,
 };
-use snapfold_types::{AnyState, Erased, Gen, SharedCodec, Specimen, Value};
+use snapfold_types::{AnyState, Gen, Known, SharedCodec, Specimen, Value};
+
+type Erased = snapfold_types::Erased<Topic>;
 
 const CHILD: &str = "SNAPFOLD_TYPES_CHILD";
 
 #[derive(Clone)]
 struct Subject {
     name: &'static str,
-    codecs: [SharedCodec; 4],
+    codecs: [SharedCodec<Topic>; 4],
     make: Arc<dyn Fn(u64) -> Arc<dyn AnyState> + Send + Sync>,
 }
 
@@ -77,43 +79,66 @@ fn subject<T: Specimen>(name: &'static str, make: fn(Vec<u32>) -> T) -> Subject 
     Subject { name, codecs, make }
 }
 
-fn subjects() -> Vec<Subject> {
-    vec![
-        subject::<HashSet<u32>>("HashSet", |all| all.into_iter().collect()),
-        subject::<HashSet<u32>>("HashSet of 2", |all| all.into_iter().take(2).collect()),
-        subject::<Transparent>("transparent HashSet", |all| {
+/// The types, and how the container is made of its elements.
+macro_rules! subjects {
+    ($($t:ty, $name:literal, $make:expr;)*) => {
+        #[derive(Clone, Debug)]
+        struct Topic;
+
+        impl Known for Topic {
+            fn serialize<S: Serializer>(
+                state: &dyn AnyState,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                let state = state.as_any();
+                $(if let Some(state) = state.downcast_ref::<Holding<$t>>() {
+                    return state.serialize(serializer);
+                })*
+                Err(serde::ser::Error::custom("a type that is not listed"))
+            }
+        }
+
+        fn subjects() -> Vec<Subject> {
+            vec![$(subject::<$t>($name, $make)),*]
+        }
+    };
+}
+
+subjects! {
+        HashSet<u32>, "HashSet", |all| all.into_iter().collect();
+        HashSet<u32>, "HashSet of 2", |all| all.into_iter().take(2).collect();
+        Transparent, "transparent HashSet", |all| {
             Transparent(all.into_iter().collect())
-        }),
-        subject::<Vec<HashSet<u32>>>("Vec of HashSet", |all| {
+        };
+        Vec<HashSet<u32>>, "Vec of HashSet", |all| {
             vec![all.iter().copied().collect(), all.into_iter().take(3).collect()]
-        }),
-        subject::<HashMap<u32, HashSet<u32>>>("HashMap of HashSet", |all| {
+        };
+        HashMap<u32, HashSet<u32>>, "HashMap of HashSet", |all| {
             all.iter().map(|n| (*n, all.iter().copied().take(4).collect())).collect()
-        }),
-        subject::<HashMap<String, u32>>("HashMap", |all| {
+        };
+        HashMap<String, u32>, "HashMap", |all| {
             all.into_iter().map(|n| (n.to_string(), n)).collect()
-        }),
-        subject::<HashSet<(u32, String)>>("HashSet of pairs", |all| {
+        };
+        HashSet<(u32, String)>, "HashSet of pairs", |all| {
             all.into_iter().map(|n| (n, n.to_string())).collect()
-        }),
-        subject::<DashMap<String, u32>>("DashMap", |all| {
+        };
+        DashMap<String, u32>, "DashMap", |all| {
             all.into_iter().map(|n| (n.to_string(), n)).collect()
-        }),
-        subject::<DashSet<u32>>("DashSet", |all| all.into_iter().collect()),
-        subject::<HashSet<u32, rustc_hash::FxBuildHasher>>("FxHashSet", |all| {
+        };
+        DashSet<u32>, "DashSet", |all| all.into_iter().collect();
+        HashSet<u32, rustc_hash::FxBuildHasher>, "FxHashSet", |all| {
             all.into_iter().collect()
-        }),
-        subject::<HashSet<u32, ahash::RandomState>>("AHashSet", |all| all.into_iter().collect()),
-        subject::<imbl::HashMap<u32, u32>>("imbl::HashMap", |all| {
+        };
+        HashSet<u32, ahash::RandomState>, "AHashSet", |all| all.into_iter().collect();
+        imbl::HashMap<u32, u32>, "imbl::HashMap", |all| {
             all.into_iter().map(|n| (n, n)).collect()
-        }),
-        subject::<BinaryHeap<u32>>("BinaryHeap", |all| all.into_iter().collect()),
-        subject::<IndexMap<String, u32>>("IndexMap", |all| {
+        };
+        BinaryHeap<u32>, "BinaryHeap", |all| all.into_iter().collect();
+        IndexMap<String, u32>, "IndexMap", |all| {
             all.into_iter().map(|n| (n.to_string(), n)).collect()
-        }),
-        subject::<IndexSet<u32>>("IndexSet", |all| all.into_iter().collect()),
-        subject::<Vec<u32>>("Vec", |all| all),
-    ]
+        };
+        IndexSet<u32>, "IndexSet", |all| all.into_iter().collect();
+        Vec<u32>, "Vec", |all| all;
 }
 
 fn number(variable: &str, default: u64) -> u64 {
