@@ -97,8 +97,10 @@ impl<K: Known, T: Specimen, C: Codec<T>> Codec<Erased<K>> for Through<T, C> {
         self.0.is_self_describing()
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        self.0.inspect()
+    fn inspect(&self, samples: &[Erased<K>]) -> Result<TypeInfo, Error> {
+        let samples: Vec<T> =
+            samples.iter().filter_map(|sample| state(sample).ok()).cloned().collect();
+        self.0.inspect(&samples)
     }
 
     fn digester(&self) -> Digester<Erased<K>> {
@@ -135,8 +137,8 @@ impl<K: Known> Codec<Erased<K>> for SharedCodec<K> {
         self.0.is_self_describing()
     }
 
-    fn inspect(&self) -> Result<TypeInfo, Error> {
-        self.0.inspect()
+    fn inspect(&self, samples: &[Erased<K>]) -> Result<TypeInfo, Error> {
+        self.0.inspect(samples)
     }
 
     fn digester(&self) -> Digester<Erased<K>> {

@@ -12,7 +12,7 @@ use snapfold::{
 };
 
 use crate::{
-    AnyState, COLUMNS, Erased, Gen, Hand, Held, Known, Opaque, Outcome, Report, SharedCodec, Specimen, Value as _,
+    AnyState, COLUMNS, Erased, Gen, Hand, Held, Known, Opaque, Outcome, Report, SharedCodec, Specimen, Value,
 };
 
 /// A state type under one codec.
@@ -21,7 +21,7 @@ pub struct Case {
     pub name: String,
     /// Which of [`COLUMNS`].
     pub column: usize,
-    judge: Box<dyn Fn() -> Report + Send>,
+    judge: Box<dyn Fn(bool) -> Report + Send>,
 }
 
 impl std::fmt::Debug for Case {
@@ -55,7 +55,7 @@ impl Case {
         ];
         let case = |(column, (codec, (hand, make)))| {
             let subject = Subject { column, codec, hand, make };
-            Self { name: name.to_owned(), column, judge: Box::new(move || judge(&subject)) }
+            Self { name: name.to_owned(), column, judge: Box::new(move |compare| judge(&subject, compare)) }
         };
         columns.into_iter().enumerate().map(case).collect()
     }
@@ -67,7 +67,12 @@ impl Case {
 
     /// Writes and loads values of the type; stops at the first fault.
     pub fn judge(&self) -> Report {
-        (self.judge)()
+        (self.judge)(false)
+    }
+
+    /// The same by engines that compare states with [`Value::same`] before they store them.
+    pub fn judge_with_compare(&self) -> Report {
+        (self.judge)(true)
     }
 }
 
@@ -108,11 +113,11 @@ fn exact_by_hand<K: Known>(case: &Subject<K>, value: &dyn AnyState) -> bool {
     quietly(|| case.hand.is_exact(case.column, value)).unwrap_or(false)
 }
 
-fn judge<K: Known>(case: &Subject<K>) -> Report {
+fn judge<K: Known>(case: &Subject<K>, compare: bool) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let values = || (0..rounds()).map(|seed| (case.make)(&mut Gen::new(seed)));
-    let judged = quietly(|| runtime.block_on(run(case, values())));
+    let judged = quietly(|| runtime.block_on(run(case, values(), compare)));
     let (outcome, works_by_hand) = match judged {
         Err(panic) => (Outcome::Panic(panic), false),
         Ok((outcome @ Outcome::Build(_), _)) => {
@@ -130,12 +135,19 @@ fn judge<K: Known>(case: &Subject<K>) -> Report {
 async fn run<K: Known>(
     case: &Subject<K>,
     values: impl Iterator<Item = Arc<dyn AnyState>>,
+    compare: bool,
 ) -> (Outcome, Vec<Arc<dyn AnyState>>) {
     let (events, store) = (MemoryEvents::new(), MemoryStore::new());
     // A process writes, another one reads.
     let build = || {
         let (events, codec) = (events.clone(), case.codec.clone());
-        SnapshotEngine::builder_with_codec(events, store.clone(), codec).trigger(manual()).build()
+        let builder = SnapshotEngine::builder_with_codec(events, store.clone(), codec);
+        let builder = builder.trigger(manual());
+        let same = |a: &Erased<K>, b: &Erased<K>| match (&a.0, &b.0) {
+            (Some(a), Some(b)) => a.same_as(&**b),
+            _ => false,
+        };
+        if compare { builder.compare(same).build() } else { builder.build() }
     };
     let (writer, reader) = match (build(), build()) {
         (Ok(writer), Ok(reader)) => (writer, reader),

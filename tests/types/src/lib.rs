@@ -14,6 +14,7 @@ mod judge;
 mod numbers;
 mod outcome;
 mod positions;
+pub mod refusals;
 mod release;
 mod specimen;
 mod state;

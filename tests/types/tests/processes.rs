@@ -61,6 +61,10 @@ impl Value for Transparent {
     fn make(g: &mut Gen) -> Self {
         Self(g.any())
     }
+
+    fn same(&self, other: &Self) -> bool {
+        self == other
+    }
 }
 
 /// A type whose container of the elements `0..size`, spread, is made by `make`.

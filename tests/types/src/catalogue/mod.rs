@@ -28,6 +28,11 @@ pub fn cases() -> Vec<Case> {
     topics.into_iter().flatten().flatten().collect()
 }
 
+/// Types that hide part of their value from serde, judged with the application's own comparison.
+pub fn unseen() -> Vec<Case> {
+    unseen::cases().into_iter().flatten().collect()
+}
+
 /// A list of types, each with a shorter name if need be.
 macro_rules! types {
     ($($t:ty $(as $name:literal)?,)*) => {

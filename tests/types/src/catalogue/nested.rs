@@ -90,7 +90,7 @@ state! {
     struct Permissions { roles: BTreeMap<String, std::collections::BTreeSet<String>>, users: HashMap<Uuid, std::collections::HashSet<String>> }
     struct Tagged32 { t: std::collections::VecDeque<(u32, Option<Side2>)>, s: Arc<[Side2]> }
     enum Side2 { Bid(px: i64, qty: u64), Ask(px: i64, qty: u64) }
-    struct Generic2 { page: Page<u32>, wrapped: Page<Option<String>> }
+    struct Generic2 { page: Page<u32>, wrapped: Page<String> }
 }
 
 /// A generic type of the application.

@@ -16,7 +16,7 @@ use crate::{specimen, state};
 state! {
     struct DecimalText { #[serde(with = "rust_decimal::serde::str")] n: Decimal, after: u32 }
     struct DecimalTextOption { #[serde(with = "rust_decimal::serde::str_option")] n: Option<Decimal>, after: u32 }
-    struct DecimalFloat { #[serde(with = "rust_decimal::serde::float")] n: Decimal => |g| Decimal::new(g.any::<i32>().into(), 2) }
+    struct DecimalFloat { #[serde(with = "rust_decimal::serde::float")] n: Decimal => |g| Decimal::new(i64::from(g.any::<i32>()) * 2 + 1, 1) }
     struct RoundedMoney { cents: i64, currency: Currency }
     struct BigDecimalText { #[serde(with = "big_text")] n: BigDecimal, after: u32 }
 }
@@ -40,7 +40,7 @@ specimen! {
         let edges = [Decimal::ZERO, Decimal::MAX, Decimal::MIN, Decimal::new(-10, 3), Decimal::new(100, 2)];
         if g.once_in(3) { g.pick(&edges) } else { Decimal::new(g.any(), g.below(28) as u32) }
     };
-    // Its scale is not compared: the text of 0.00 is 0.
+    // The scale is not compared: the text of 0.00 is 0.
     BigDecimal => |g| BigDecimal::new(BigInt::from(g.any::<i128>()), g.below(40) as i64 - 10),
         same |a, b| a == b;
     BigInt => |g| BigInt::from(g.any::<i128>()) * BigInt::from(g.any::<i128>());

@@ -74,6 +74,9 @@ fn trials<K: Known>(changes: Vec<Named<K>>, expected_wrong: bool, results: &Resu
     for (name, pairs) in changes {
         for Pair { place, codec, old, new } in pairs {
             for (way, from, to) in [("forth", old.clone(), new.clone()), ("back", new, old)] {
+                if way == "back" && name.ends_with("_only_forth") {
+                    continue;
+                }
                 let title = format!("{name}, {place}, {codec}, {way}");
                 let results = Arc::clone(results);
                 trials.push(Trial::test(title.clone(), move || {
