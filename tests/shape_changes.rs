@@ -9,6 +9,7 @@
 //! the same store and the same events.
 
 #![allow(
+    clippy::trivially_copy_pass_by_ref,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
