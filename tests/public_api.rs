@@ -70,7 +70,7 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
     use snapfold::{
         AuditEntry, AuditLog, AuditRecord, AuditRequest, BackedUp, Compacted, DailyStatistics, Day,
         Durability, EventRow, EventTable, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
-        Hybrid, HybridSource, Inspection, MemoryLedger, PostgresEvents, PostgresHybrid,
+        Hybrid, HybridSource, Inspection, KeyType, MemoryLedger, PostgresEvents, PostgresHybrid,
         PostgresMigrations, PostgresOptions, PostgresStore, Problem, PruneProgress, RepairReport,
         Schedule, ScheduleStore, SegmentInfo, StatisticsStore, Tail, TenantBinding, Verification,
         ZeroAhead,
