@@ -204,7 +204,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
         // The guard is the lowest number, so it comes first.
         let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
         statement.check(&first)?;
-        statement.check_types(&first, table.columns().count())?;
+        Statement::check_types(&first, table.columns().count())?;
         table.check_types(&first)?;
         let columns = table.columns();
         let mut count = 0;

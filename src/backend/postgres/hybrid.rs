@@ -229,7 +229,7 @@ impl Operation for Fetch<'_> {
                 fetched.take(self.table, &row)?;
             } else if self.statement.check(&row).is_ok() {
                 is_own = true;
-                self.statement.check_types(&row, self.table.columns().count())?;
+                Statement::check_types(&row, self.table.columns().count())?;
                 self.table.check_types(&row)?;
                 for row in early.drain(..) {
                     fetched.take(self.table, &row)?;

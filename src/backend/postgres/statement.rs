@@ -68,7 +68,7 @@ impl Statement {
 
     /// Checks that the columns after the first have the types that this client was told when it
     /// prepared the statement; `row` is the first one of a [`typed`] statement with `count` columns.
-    pub(super) fn check_types(&self, row: &PgRow, count: usize) -> Result<(), Failure> {
+    pub(super) fn check_types(row: &PgRow, count: usize) -> Result<(), Failure> {
         let told = (1..count).try_fold(0, |sum, at| {
             let oid = row.try_column(at)?.type_info().oid().map_or(0, |oid| i64::from(oid.0));
             Ok::<_, sqlx::Error>(sum ^ oid << shift(at))
