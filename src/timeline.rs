@@ -81,6 +81,7 @@ impl Summary {
 }
 
 impl<E: Entry> Timeline<E> {
+    #[cfg(any(feature = "memory", test))]
     pub(crate) const fn new() -> Self {
         Self { root: Node::Leaf(Vec::new()) }
     }
@@ -94,6 +95,7 @@ impl<E: Entry> Timeline<E> {
         self.root.at_most(key).last().filter(|entry| entry.key() == key)
     }
 
+    #[cfg(any(feature = "file", test))]
     pub(crate) fn last(&self) -> Option<&E> {
         self.descending((u64::MAX, u32::MAX)).next()
     }
@@ -126,6 +128,7 @@ impl<E: Entry> Timeline<E> {
         *self = kept.into_iter().collect();
     }
 
+    #[cfg(any(feature = "memory", test))]
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.root, Node::Leaf(entries) if entries.is_empty())
     }

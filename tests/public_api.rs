@@ -83,7 +83,7 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
     crosses_threads::<FileLedger>();
     crosses_threads::<(MemoryLedger, AuditEntry, AuditRecord, AuditRequest, DailyStatistics)>();
     crosses_threads::<(Day, Schedule, Hybrid<Account>)>();
-    crosses_threads::<PostgresMigrations>();
+    crosses_threads::<(PostgresMigrations, snapfold::KeyType)>();
     let _: Option<(&dyn AuditLog, &dyn ScheduleStore, &dyn StatisticsStore)> = None;
     let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;
 }

@@ -9,6 +9,7 @@
 //! the same store and the same events.
 
 #![allow(
+    clippy::trivially_copy_pass_by_ref,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
@@ -937,6 +938,8 @@ mod lossy {
 
     /// What no sample of the type shows when the engine is built is refused when it is written.
     mod one_way {
+        #![expect(clippy::trivially_copy_pass_by_ref, reason = "the signatures are serde's")]
+
         use super::*;
 
         async fn not_stored_in_order<S: State>() {

@@ -117,7 +117,7 @@ async fn the_metadata_has_the_digest_of_the_value_whatever_the_codec() {
         let engine = builder(&events, &store, codec).build().unwrap();
         let Created::Stored(meta) = engine.create(&key()).await.unwrap() else { panic!() };
         let listed = engine.snapshots(&key(), 0..=9).await.unwrap();
-        assert_eq!(listed, [meta.clone()]);
+        assert_eq!(listed, std::slice::from_ref(&meta));
         meta.digest
     }
     let expected = Digester::serde().digest(&Total { sum: 3, count: 2 }).unwrap();
@@ -287,6 +287,15 @@ async fn the_word_of_the_application_stands_in_for_a_proof_and_is_shown() {
 
 #[tokio::test]
 async fn an_upcaster_gets_only_the_old_state_that_was_written() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Wrong {
+        sum: i32,
+    }
+    #[derive(Debug, Serialize, Deserialize)]
+    struct WrongOuter {
+        #[serde(flatten)]
+        inner: Wrong,
+    }
     let (events, store) = written_by_the_old_type(MessagePack).await;
     let upcast =
         |old: old::Outer| Ok(new::Outer { inner: new::Inner { sum: old.inner.sum, largest: 9 } });
@@ -298,15 +307,6 @@ async fn an_upcaster_gets_only_the_old_state_that_was_written() {
     assert_eq!(loaded.state.inner, new::Inner { sum: 16, largest: 9 });
 
     // An old type that is told wrongly: it decodes, and is not what was written.
-    #[derive(Debug, Serialize, Deserialize)]
-    struct Wrong {
-        sum: i32,
-    }
-    #[derive(Debug, Serialize, Deserialize)]
-    struct WrongOuter {
-        #[serde(flatten)]
-        inner: Wrong,
-    }
     let wrong = builder::<new::Outer>(&events, &store, Json)
         .upcasts(1, MessagePack, |_: WrongOuter| -> Result<new::Outer, BoxError> {
             panic!("it is judged before it is upcast")
@@ -405,7 +405,7 @@ impl<S: Serialize + DeserializeOwned + 'static> Codec<S> for Sorted {
         let mut value = serde_json::to_value(state)?;
         value.sort_all_objects();
         if let Some(list) = value.get_mut("list").and_then(|list| list.as_array_mut()) {
-            list.sort_by_key(|item| item.as_i64());
+            list.sort_by_key(serde_json::Value::as_i64);
         }
         Ok(serde_json::to_writer(out, &value)?)
     }
@@ -469,6 +469,7 @@ async fn what_a_format_with_a_null_cannot_hold_is_refused_with_its_path() {
         lots: BTreeMap<i64, Lot>,
     }
     #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+    #[allow(clippy::option_option, reason = "that is the point")]
     struct Lot {
         price: Option<Option<u8>>,
     }

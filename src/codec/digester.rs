@@ -146,10 +146,14 @@ impl<S> Digester<S> {
     /// The path of what keeps a codec from reading back the `state` that it wrote, as far as it can
     /// be told: by position a field that is left out, which shifts all that follow; by name what
     /// free-form parts lose.
-    pub(crate) fn culprit(&self, state: &S, by_name: bool) -> Option<String> {
+    pub(crate) fn culprit(&self, state: &S, by_name: bool, error: &BoxError) -> Option<String> {
         let Way::Serde(serde) = &self.0 else { return None };
         let tree = (serde.tree)(state)?;
-        if by_name { value::fragile(&tree) } else { value::skipped(&tree) }
+        if !by_name {
+            return value::skipped(&tree);
+        }
+        let path = path_of(error, |name| value::has_field(&tree, name));
+        path.filter(|path| !path.ends_with("{}")).or_else(|| value::fragile(&tree))
     }
 
     /// The name of another codec of this crate that carries `state`.
@@ -162,6 +166,17 @@ impl<S> Digester<S> {
         let Way::Serde(serde) = &self.0 else { return None };
         serde.carrier?(state, limits, not)
     }
+}
+
+#[cfg(any(feature = "msgpack", feature = "json"))]
+fn path_of(error: &BoxError, is_field: impl Fn(&str) -> bool) -> Option<String> {
+    error.downcast_ref::<super::place::Located>()?.path(is_field)
+}
+
+/// No other codec names places.
+#[cfg(not(any(feature = "msgpack", feature = "json")))]
+fn path_of(_: &BoxError, _: impl Fn(&str) -> bool) -> Option<String> {
+    None
 }
 
 impl<S> Clone for Digester<S> {

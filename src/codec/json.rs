@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde::de::{DeserializeOwned, DeserializeSeed};
 
 use super::depth::Root;
+use super::place::Located;
 use super::unique::Unique;
-use super::{Codec, CodecId, DecodeLimits, Digester, Located, TypeInfo, number};
+use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo, number};
 use crate::error::{BoxError, Error};
 
 /// JSON for people who want to read a snapshot.

@@ -14,6 +14,7 @@ mod json;
 mod msgpack;
 #[cfg(feature = "json")]
 mod number;
+#[cfg(any(feature = "msgpack", feature = "json"))]
 mod place;
 #[cfg(feature = "postcard")]
 mod postcard;
@@ -33,7 +34,6 @@ pub use id::CodecId;
 pub use json::Json;
 #[cfg(feature = "msgpack")]
 pub use msgpack::MessagePack;
-pub(crate) use place::Located;
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;
 

@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde::de::{Deserialize, DeserializeOwned, DeserializeSeed, IgnoredAny};
 
 use super::depth::Root;
-use super::{Codec, CodecId, DecodeLimits, Digester, Located, TypeInfo};
+use super::place::Located;
+use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// MessagePack with field names: about twice the size of [`Postcard`](super::Postcard) before

@@ -4,34 +4,71 @@ use std::fmt;
 
 use crate::error::BoxError;
 
-/// A decoder's error, and the path at which it arose, such as `lots[0].price`.
+/// The longest path that is told, in steps.
+const MAX_STEPS: usize = 16;
+
+/// A decoder's error, and the way to where it arose.
 #[derive(Debug)]
 pub(crate) struct Located {
-    pub(crate) path: String,
+    steps: Vec<Step>,
     error: BoxError,
 }
 
+#[derive(Debug)]
+enum Step {
+    Item(usize),
+    /// Of a field, or the key of an entry.
+    Name(String),
+}
+
 impl Located {
-    /// `error`, which decoding a payload gave, with its path: it is decoded once more.
-    #[cfg(any(feature = "msgpack", feature = "json"))]
+    /// `error`, which decoding a payload gave, with its place: it is decoded once more.
     #[cold]
     pub(super) fn at<'de, T, D>(error: BoxError, seed: T, again: D) -> BoxError
     where
         T: serde::de::DeserializeSeed<'de>,
         D: serde::Deserializer<'de>,
     {
-        let mut track = serde_path_to_error::Track::new();
-        let again = serde_path_to_error::Deserializer::new(again, &mut track);
-        let failed = seed.deserialize(again).is_err();
-        let path = track.path().to_string();
-        if failed && path != "." { Box::new(Self { path, error }) } else { error }
+        use serde_path_to_error::{Deserializer, Segment, Track};
+
+        let mut track = Track::new();
+        if seed.deserialize(Deserializer::new(again, &mut track)).is_ok() {
+            return error;
+        }
+        let step = |segment: &Segment| match segment {
+            Segment::Seq { index } => Some(Step::Item(*index)),
+            Segment::Map { key } => Some(Step::Name(key.clone())),
+            Segment::Enum { variant } => Some(Step::Name(variant.clone())),
+            Segment::Unknown => None,
+        };
+        let steps = track.path().iter().take(MAX_STEPS).filter_map(step).collect();
+        Box::new(Self { steps, error })
+    }
+
+    /// The path, such as `lots[0].price`, if it leads anywhere. Keys of entries are of the state and
+    /// not of its type, and are left out: only a name that `is_field` is shown.
+    pub(crate) fn path(&self, is_field: impl Fn(&str) -> bool) -> Option<String> {
+        let mut path = String::new();
+        for step in &self.steps {
+            match step {
+                Step::Item(index) => path.push_str(&["[", &index.to_string(), "]"].concat()),
+                Step::Name(name) if is_field(name) => path.push_str(&[".", name].concat()),
+                Step::Name(_) => path.push_str("{}"),
+            }
+        }
+        let path = path.trim_start_matches('.');
+        (!path.is_empty()).then(|| path.to_owned())
     }
 }
 
 impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.error)
+        self.error.fmt(f)
     }
 }
 
-impl std::error::Error for Located {}
+impl std::error::Error for Located {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}

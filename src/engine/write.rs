@@ -1,7 +1,7 @@
 //! Encoding a state, and the proof that it can be read back.
 
 use super::Core;
-use crate::codec::{Located, Written};
+use crate::codec::Written;
 use crate::digest::{Failed, StateDigest};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
@@ -66,9 +66,8 @@ impl<A: Aggregate> Core<A> {
     fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
         let decoded =
             self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
-                let located = source.downcast_ref::<Located>().map(|at| at.path.clone());
                 let by_name = self.codec.is_self_describing();
-                let place = located.or_else(|| self.digester.culprit(state, by_name));
+                let place = self.digester.culprit(state, by_name, &source);
                 self.lost(state, "cannot read back what it wrote", place).with_source(source)
             })?;
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {

@@ -55,7 +55,7 @@ struct Survey<'n> {
     path: u64,
 }
 
-impl<'n> Survey<'n> {
+impl Survey<'_> {
     fn leaf(self, leaf: Leaf, value: impl FnOnce() -> Value) -> Result<(), Fault> {
         let mut notes = self.notes.borrow_mut();
         notes.leaves += 1;

@@ -200,7 +200,7 @@ impl Tracer {
         let visit = Visit { site, node, pick, start: self.steps.len(), was_closing: self.closing };
         self.closing = closing;
         self.graph.node_mut(node).on_stack += 1;
-        self.steps.push(Step { site: site, pick, tried_empty });
+        self.steps.push(Step { site, pick, tried_empty });
         self.path.push(visit);
         Ok(visit)
     }
@@ -216,9 +216,7 @@ impl Tracer {
         self.closing = visit.was_closing;
         let node = self.graph.node_mut(visit.node);
         node.on_stack = node.on_stack.saturating_sub(1);
-        if result.is_err() {
-            return result;
-        }
+        let value = result?;
         let is_container = node.kind.may_be_empty();
         if is_container && visit.pick == 0 {
             self.changed |= !self.graph.slot(visit.site).emptied;
@@ -233,7 +231,7 @@ impl Tracer {
             let place = self.place(visit.site);
             self.endless.get_or_insert(place);
         }
-        result
+        Ok(value)
     }
 
     /// Remembers a fault, unless one further inside is remembered already.

@@ -15,5 +15,5 @@ pub(crate) use compare::{Compared, Unordered, compare, discover};
 pub(crate) use node::Node;
 #[cfg(feature = "conformance")]
 pub(crate) use path::short_name;
-pub(crate) use walk::{difference, fragile, skipped};
+pub(crate) use walk::{difference, fragile, has_field, skipped};
 pub(crate) use write::write;

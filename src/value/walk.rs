@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::node::{Kind, Node};
+use super::node::{Kind, Label, Node};
 use super::path::{Path, Step, short_name};
 use crate::digest::keeps_order;
 
@@ -18,6 +18,19 @@ pub(crate) fn skipped(state: &Node) -> Option<String> {
     let mut path = Path::default();
     find(state, &|node| matches!(node.kind, Kind::Skipped), &mut path)?;
     Some(path.relative())
+}
+
+/// Whether a struct within `state` has a field, or an enum a variant, of this name.
+pub(crate) fn has_field(state: &Node, name: &str) -> bool {
+    let has = |node: &Node| match &node.kind {
+        Kind::Inside(variant, _) => *variant == Some(name),
+        Kind::Fields(variant, fields) => {
+            *variant == Some(name)
+                || fields.iter().any(|(label, _)| matches!(label, Label::Name(n) if *n == name))
+        }
+        _ => false,
+    };
+    find(state, &has, &mut Path::default()).is_some()
 }
 
 /// The path and the type of the first value that formats with names tend to lose inside of

@@ -139,7 +139,7 @@ impl Mutant for VersionAsAsked {
     async fn get(&self, truth: &Truth, query: Query<'_>) -> Answer {
         let mut answer = truth.get(query);
         if let Lookup::Found(found) = &mut answer
-            && query.at_most != u64::MAX
+            && query.at_most < SnapshotId::MAX_VERSION
         {
             found.version = query.at_most;
         }

@@ -52,6 +52,9 @@ pub(super) enum Failure {
     Other(Error),
     /// What came back belongs to another statement.
     Foreign,
+    /// A column has another type by now than when the statement was prepared. A pooler that
+    /// prepares statements for its clients hides that from the server, which else refuses.
+    Retyped,
 }
 
 impl From<sqlx::Error> for Failure {
@@ -67,6 +70,12 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
+    /// Whether the server, or what it said of its types, shows that a prepared statement is out of
+    /// date.
+    fn is_stale(&self) -> bool {
+        matches!(self, Self::Retyped) || self.is(is_stale)
+    }
+
     fn is(&self, of: impl Fn(&sqlx::Error) -> bool) -> bool {
         matches!(self, Self::Sqlx(error) if of(error))
     }
@@ -122,7 +131,7 @@ impl Connections {
         if let Err(failure) = &result
             && operation.is_untouched()
         {
-            if failure.is(is_stale) {
+            if failure.is_stale() {
                 // The server refused it before it did anything. Other connections of the pool are
                 // as out of date as this one, so it is this one that is cured.
                 result = lease.run(self, operation, true).await;
@@ -194,7 +203,7 @@ impl Connections {
         if prepared || connection.is_in_transaction() {
             let session = &mut Session { connection: &mut *connection, prepared };
             let result = operation.run(session).await;
-            if matches!(&result, Err(failure) if failure.is(is_stale)) {
+            if result.as_ref().is_err_and(Failure::is_stale) {
                 // For the caller's next try: this transaction is lost.
                 connection.clear_cached_statements().await?;
             }
@@ -275,7 +284,7 @@ fn failed<O: Operation>(operation: &O, failure: Failure) -> Error {
             operation.explain(&error).unwrap_or_else(|| classify(O::NAME, O::EFFECT, &error))
         }
         Failure::Other(error) => error,
-        Failure::Foreign => foreign(O::NAME),
+        Failure::Foreign | Failure::Retyped => foreign(O::NAME),
     }
 }
 

@@ -14,7 +14,7 @@ use super::event_row::{Decode, EventRow, RawEvent, version_of};
 use super::event_table::{EventTable, Placeholders};
 use super::event_trouble::explain;
 use super::hybrid::PostgresHybrid;
-use super::statement::Statement;
+use super::statement::{Statement, typed};
 use super::store::PostgresStore;
 use super::version;
 use crate::error::{BoxError, Error};
@@ -65,19 +65,19 @@ impl<E> PostgresEvents<E> {
             extra: "",
         };
         // Every parameter has a type, also where a table does not need it.
-        let typed = "num_nulls($1::text, $2::text, $3::text, $4::int8, $5::int8) < 6";
+        let parameters = "num_nulls($1::text, $2::text, $3::text, $4::int8, $5::int8) < 6";
         table.check()?;
-        let nulls = vec!["NULL"; table.columns().count() - 1].join(", ");
+        let count = table.columns().count();
+        let nulls = vec!["NULL"; count - 1].join(", ");
         let tail = Statement::try_new(|guard| {
-            Ok::<_, Error>(format!(
-                "SELECT t.* FROM ((SELECT {guard}, {nulls}) UNION ALL ({} LIMIT $6)) AS t (version) \
-                 WHERE {typed} ORDER BY t.version",
-                table.tail_sql(&at)?
-            ))
+            let tail = table.tail_sql(&at)?;
+            let rows = format!("(SELECT {guard}, {nulls}) UNION ALL ({tail} LIMIT $6)");
+            let rows = typed(guard, count, &rows, false);
+            Ok::<_, Error>(format!("{rows} WHERE {parameters} ORDER BY u.c0"))
         })?;
         let range = Statement::try_new(|guard| {
             Ok::<_, Error>(format!(
-                "SELECT {guard}, t.* FROM ({}) AS t (lowest, highest) WHERE {typed}",
+                "SELECT {guard}, t.* FROM ({}) AS t (lowest, highest) WHERE {parameters}",
                 table.range_sql(&at)?
             ))
         })?;
@@ -204,6 +204,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
         // The guard is the lowest number, so it comes first.
         let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
         statement.check(&first)?;
+        Statement::check_types(&first, table.columns().count())?;
         table.check_types(&first)?;
         let columns = table.columns();
         let mut count = 0;

@@ -17,7 +17,7 @@ use super::events::PostgresEvents;
 use super::key_text::KeyText;
 use super::lookup::{OTHERS_AT_TIME, newest_at_time_sql, newest_sql};
 use super::names::Names;
-use super::statement::Statement;
+use super::statement::{Statement, typed};
 use super::store::PostgresStore;
 use super::tail::{Events, PostgresTail};
 use super::version;
@@ -84,7 +84,7 @@ impl Bounds {
 
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
 /// has. A row without a version says that only other generations are there. The row with the guard
-/// has nothing else.
+/// has the types of the columns there, and nothing else.
 fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
     // From the event at the snapshot's version on, for comparison.
@@ -119,16 +119,16 @@ fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statem
         ),
     };
     Ok(Statement::new(|guard| {
-        format!(
-            "{newest} \
-             (SELECT {guard}, {rest}, NULL::bytea) \
+        let rows = format!(
+            "(SELECT {guard}, {rest}, NULL::bytea) \
              UNION ALL \
              ({tail} LIMIT {MAX_EVENTS}) \
              UNION ALL \
              (SELECT s.version, {rest}, s.header || s.payload FROM s) \
              UNION ALL \
              (SELECT {all} WHERE NOT EXISTS (SELECT FROM s) AND {others})"
-        )
+        );
+        format!("{newest} {}", typed(guard, count, &rows, true))
     }))
 }
 
@@ -229,6 +229,7 @@ impl Operation for Fetch<'_> {
                 fetched.take(self.table, &row)?;
             } else if self.statement.check(&row).is_ok() {
                 is_own = true;
+                Statement::check_types(&row, self.table.columns().count())?;
                 self.table.check_types(&row)?;
                 for row in early.drain(..) {
                     fetched.take(self.table, &row)?;

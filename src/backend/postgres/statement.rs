@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sqlx::postgres::{PgArguments, PgRow};
-use sqlx::{AssertSqlSafe, Postgres, Row, ValueRef};
+use sqlx::{AssertSqlSafe, Column, Postgres, Row, ValueRef};
 use twox_hash::XxHash3_64;
 
 use super::connection::{Failure, Session};
@@ -66,6 +66,18 @@ impl Statement {
         }
     }
 
+    /// Checks that the columns after the first have the types that this client was told when it
+    /// prepared the statement; `row` is the first one of a [`typed`] statement with `count` columns.
+    pub(super) fn check_types(row: &PgRow, count: usize) -> Result<(), Failure> {
+        let told = (1..count).try_fold(0, |sum, at| {
+            let oid = row.try_column(at)?.type_info().oid().map_or(0, |oid| i64::from(oid.0));
+            Ok::<_, sqlx::Error>(sum ^ oid << shift(at))
+        })?;
+        let value = row.try_get_raw(count)?;
+        let real = value.as_bytes().ok().and_then(|bytes| bytes.try_into().ok());
+        if real.map(i64::from_be_bytes) == Some(told) { Ok(()) } else { Err(Failure::Retyped) }
+    }
+
     /// The one row of the answer.
     pub(super) async fn one(
         &self,
@@ -98,6 +110,30 @@ impl Statement {
 /// `q`, or empty.
 pub(super) fn select(guard: &str, rows: &str, order: &str) -> String {
     format!("SELECT {guard}, q.* FROM (SELECT) AS g LEFT JOIN ({rows}) AS q ON true {order}")
+}
+
+/// The rows of `rows`, a query of `count` columns whose first one is `guard` in one row, and one
+/// further column of bytes: that of `rows` (its last one, if `count` is one less than all), and in
+/// the row of the guard a number made of the types of the columns between. The server says them anew
+/// at each call; a client that prepared its statement before a column was altered knows others.
+pub(super) fn typed(guard: &str, count: usize, rows: &str, bytes: bool) -> String {
+    let names = |upto: usize| (0..upto).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
+    let types: Vec<_> = (1..count)
+        .map(|at| format!("pg_typeof(u.c{at})::oid::int8 << {}", shift(at)))
+        .map(|of| format!("({of})"))
+        .collect();
+    let (own, all) = if bytes { (" ELSE u.own", ", own") } else { ("", "") };
+    format!(
+        "SELECT {}, CASE u.c0 WHEN {guard} THEN int8send({}){own} END FROM ({rows}) AS u ({}{all})",
+        names(count),
+        types.join(" # "),
+        names(count)
+    )
+}
+
+/// How far the type of a column is shifted, so that two columns are told apart.
+const fn shift(column: usize) -> usize {
+    7 * (column - 1)
 }
 
 /// Negative, so that it is no version, count or place, and far from the lowest number, so that it
