@@ -77,9 +77,22 @@ impl Gen {
     /// Text: empty, with quotes and zeros, outside ASCII, long, or like a number.
     pub fn text(&mut self) -> String {
         const EDGES: [&str; 16] = [
-            "", "a", "\0", "null", "true", "1", "-0.0", "1e400", "\"\\/\n\u{8}\u{1f}", "grüße",
-            "\u{feff}", "\u{10ffff}𝄞", "9007199254740993", "$serde_json::private::Number",
-            "  ", "2026-01-01T00:00:00Z",
+            "",
+            "a",
+            "\0",
+            "null",
+            "true",
+            "1",
+            "-0.0",
+            "1e400",
+            "\"\\/\n\u{8}\u{1f}",
+            "grüße",
+            "\u{feff}",
+            "\u{10ffff}𝄞",
+            "9007199254740993",
+            "$serde_json::private::Number",
+            "  ",
+            "2026-01-01T00:00:00Z",
         ];
         match self.below(8) {
             0..4 => self.pick(&EDGES).to_owned(),

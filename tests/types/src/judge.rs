@@ -12,7 +12,8 @@ use snapfold::{
 };
 
 use crate::{
-    AnyState, COLUMNS, Erased, Gen, Hand, Held, Known, Opaque, Outcome, Report, SharedCodec, Specimen, Value,
+    AnyState, COLUMNS, Erased, Gen, Hand, Held, Known, Opaque, Outcome, Report, SharedCodec,
+    Specimen, Value,
 };
 
 /// A state type under one codec.
@@ -55,7 +56,11 @@ impl Case {
         ];
         let case = |(column, (codec, (hand, make)))| {
             let subject = Subject { column, codec, hand, make };
-            Self { name: name.to_owned(), column, judge: Box::new(move |compare| judge(&subject, compare)) }
+            Self {
+                name: name.to_owned(),
+                column,
+                judge: Box::new(move |compare| judge(&subject, compare)),
+            }
         };
         columns.into_iter().enumerate().map(case).collect()
     }
@@ -170,7 +175,8 @@ async fn run<K: Known>(
         match created {
             Ok(Created::Stored(_)) if loaded.provenance.origin == Origin::Snapshot => written += 1,
             Ok(created) => {
-                let text = format!("value {at}, {}: {created:?}, {}", short(&*want), loaded.provenance);
+                let text =
+                    format!("value {at}, {}: {created:?}, {}", short(&*want), loaded.provenance);
                 return (Outcome::Unread(text), refused);
             }
             Err(error) => {

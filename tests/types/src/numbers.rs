@@ -32,8 +32,18 @@ impl Value for f64 {
     /// Finite. [`AnyF64`] has all of them.
     fn make(g: &mut Gen) -> Self {
         const EDGES: [f64; 12] = [
-            0.0, -0.0, 1.0, -1.0, 0.1, f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::MIN, f64::EPSILON,
-            117.633_311_394_000_17, 9_007_199_254_740_993.0,
+            0.0,
+            -0.0,
+            1.0,
+            -1.0,
+            0.1,
+            f64::MIN_POSITIVE,
+            5e-324,
+            f64::MAX,
+            f64::MIN,
+            f64::EPSILON,
+            117.633_311_394_000_17,
+            9_007_199_254_740_993.0,
         ];
         match g.below(3) {
             0 => g.pick(&EDGES),

@@ -82,7 +82,11 @@ impl<T: Value> Value for Opaque<T> {
         Self {
             before: g.any(),
             flat: Place { place: g.any() },
-            tagged: if g.once_in(3) { Tagged::Closed } else { Tagged::Open(Place { place: g.any() }) },
+            tagged: if g.once_in(3) {
+                Tagged::Closed
+            } else {
+                Tagged::Open(Place { place: g.any() })
+            },
             untagged: match g.once_in(3) {
                 true => Untagged::Unknown { unknown: g.any() },
                 false => Untagged::Known { known: g.any() },

@@ -71,7 +71,8 @@ fn tables() -> String {
 
 /// `pb` as "postcard, bincode".
 fn words(columns: &str) -> String {
-    let names = ["postcard", "bincode", "MessagePack", "JSON", "MessagePack, buffered", "JSON, buffered"];
+    let names =
+        ["postcard", "bincode", "MessagePack", "JSON", "MessagePack, buffered", "JSON, buffered"];
     let word = |letter| LETTERS.find(letter).and_then(|at| names.get(at)).copied();
     columns.chars().filter_map(word).collect::<Vec<_>>().join("; ")
 }

@@ -77,7 +77,10 @@ fn print_table(reports: &BTreeMap<(usize, usize), (String, Report)>) {
         return;
     }
     println!("exact; refused by `build`, at each `write`, at `some` writes; + works by hand");
-    print!("{:<28} {:<7} {:<7} {:<7} {:<7} in flatten, tagged", "", "postc.", "bincode", "msgpack", "json");
+    print!(
+        "{:<28} {:<7} {:<7} {:<7} {:<7} in flatten, tagged",
+        "", "postc.", "bincode", "msgpack", "json"
+    );
     let mut last = usize::MAX;
     for ((row, _), (name, report)) in reports {
         if *row != last {

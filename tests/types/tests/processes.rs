@@ -16,8 +16,8 @@ use libtest_mimic::{Arguments, Trial};
 use serde::{Deserialize, Serialize, Serializer};
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate as _, AggregateKey, Bincode, Created, Durability, Json,
-    MemoryEvents, MessagePack, Origin, Postcard, SnapshotEngine, SnapshotManager as _, Timestamp,
+    Aggregate as _, AggregateKey, Bincode, Created, Durability, Json, MemoryEvents, MessagePack,
+    Origin, Postcard, SnapshotEngine, SnapshotManager as _, Timestamp,
 };
 use snapfold_types::{AnyState, Gen, Known, SharedCodec, Specimen, Value};
 

@@ -1,9 +1,7 @@
 //! Containers: of the standard library, and what people put in their place.
 
 use std::cmp::Reverse;
-use std::collections::{
-    BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque,
-};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, LinkedList, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 

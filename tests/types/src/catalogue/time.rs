@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use chrono::{
-    DateTime, FixedOffset, Month, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _, Utc,
-    Weekday,
+    DateTime, FixedOffset, Month, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _,
+    Utc, Weekday,
 };
 
 use super::types;

@@ -67,6 +67,26 @@ macro_rules! change {
 }
 pub(crate) use change;
 
+/// Changes that leave old values as they are, and change what the fold makes of the same events. In a
+/// part that serde buffers nothing shows them; everywhere else the shape of the type does. The
+/// guide to state types says so.
+const BLIND: [&str; 10] = [
+    "added_list_that_is_skipped",
+    "added_number_that_is_skipped",
+    "added_option_that_is_skipped",
+    "flattened_map_comes",
+    "flattened_option_comes",
+    "option_of_option",
+    "variant_inserted_first",
+    "variant_other",
+    "variant_removed",
+    "variant_renamed",
+];
+
+fn is_blind(name: &str, place: &str) -> bool {
+    BLIND.contains(&name) && ["flatten", "untagged", "internally tagged"].contains(&place)
+}
+
 type Results = Arc<Mutex<Vec<(String, Change)>>>;
 
 fn trials<K: Known>(changes: Vec<Named<K>>, expected_wrong: bool, results: &Results) -> Vec<Trial> {
@@ -79,11 +99,12 @@ fn trials<K: Known>(changes: Vec<Named<K>>, expected_wrong: bool, results: &Resu
                 }
                 let title = format!("{name}, {place}, {codec}, {way}");
                 let results = Arc::clone(results);
+                let is_blind = expected_wrong || is_blind(name, &place.to_string());
                 trials.push(Trial::test(title.clone(), move || {
                     let change = judge_change(&from, &to);
                     results.lock().unwrap().push((title, change.clone()));
                     match change {
-                        Change::Fault(outcome) if !expected_wrong => {
+                        Change::Fault(outcome) if !is_blind => {
                             Err(format!("{outcome}: {}", outcome.text()).into())
                         }
                         _ => Ok(()),
