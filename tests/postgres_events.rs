@@ -144,6 +144,32 @@ async fn ids_and_kinds_of_other_types_are_read_and_bad_ones_refused_alike() {
 }
 
 #[tokio::test]
+async fn domains_and_views_are_read_as_what_they_are_made_of() {
+    let db = TestDb::new().await;
+    db.run(
+        "CREATE DOMAIN {schema}.moment AS timestamptz NOT NULL; \
+         CREATE DOMAIN {schema}.body AS jsonb; CREATE DOMAIN {schema}.body2 AS {schema}.body; \
+         CREATE DOMAIN {schema}.name AS text",
+    )
+    .await;
+    let columns = "id {schema}.name, version int8, recorded_at {schema}.moment, \
+         payload {schema}.body2, what {schema}.name DEFAULT 'w', anchor int4 DEFAULT 7";
+    table(&db, columns, EVENTS).await;
+    db.run("CREATE VIEW {schema}.seen AS SELECT * FROM {schema}.events").await;
+    for name in ["events", "seen"] {
+        let own = EventTable::new(format!("{}.{name}", db.schema));
+        let ways = Ways::new(&db, &db.pool, own.event_type("what").anchor("anchor")).await;
+        ways.fused.create_with(&key("a"), CreateOptions::default().version(4)).await.unwrap();
+        for _ in 0..7 {
+            ways.gives("a", Point::Now, 10).await;
+            ways.gives("a", Point::Version(6), 6).await;
+            ways.gives("a", Point::Time(at(7)), 7).await;
+        }
+    }
+    db.close().await;
+}
+
+#[tokio::test]
 async fn a_time_without_a_zone_is_refused_with_its_column_even_without_rows() {
     let db = TestDb::new().await;
     for rows in [EVENTS, "SELECT 'b', 1, now(), '1'"] {

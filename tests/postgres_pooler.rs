@@ -67,8 +67,11 @@ struct Side {
 impl Side {
     /// On the table `orders` or `refunds` of the schema of `db`, by way of `options`.
     async fn new(db: &TestDb, options: PgConnectOptions, sign: i64, mode: bool) -> Self {
+        Self::on(db, pool(options, 8).await, sign, mode).await
+    }
+
+    async fn on(db: &TestDb, pool: PgPool, sign: i64, mode: bool) -> Self {
         let name = if sign > 0 { "orders" } else { "refunds" };
-        let pool = pool(options, 8).await;
         let options = PostgresOptions::new()
             .schema(&db.schema)
             .table(format!("{name}_snapshots"))
@@ -609,6 +612,43 @@ async fn a_column_that_changes_its_type_under_a_warm_pool_fails_no_load() {
                     assert_eq!(*loaded.state, side.state(EVENTS));
                 }
             }
+            db.close().await;
+        }
+    }
+}
+
+/// The client has prepared a statement, and knows the types of its columns from then. The pooler
+/// prepares it on another connection after a type has changed, and the server sees nothing wrong.
+#[tokio::test]
+async fn a_statement_that_a_pooler_prepares_again_is_not_read_with_the_types_of_before() {
+    for program in programs().iter().filter(|program| program.keeps_statements()) {
+        for (before, after) in [("jsonb", "json"), ("json", "jsonb"), ("text", "jsonb")] {
+            let db = TestDb::new().await;
+            tables(&db).await;
+            let change = async |of: &str| {
+                db.run(&format!(
+                    "ALTER TABLE {{schema}}.orders ALTER payload TYPE {of} USING payload::text::{of}"
+                ))
+                .await;
+            };
+            change(before).await;
+            let settings =
+                "pool_mode = transaction\ndefault_pool_size = 2\nmax_prepared_statements = 200";
+            let bouncer = Bouncer::start(program, &db.options, settings, &[]);
+            let side = Side::on(&db, pool(bouncer.options(), 1).await, 1, false).await;
+            let other = pool(bouncer.options(), 1).await;
+            for engine in [&side.engine, &side.plain] {
+                engine.load(&key("i0")).await.unwrap();
+            }
+            // Now the connection that all this ran on is busy.
+            let mut busy = other.acquire().await.unwrap();
+            busy.execute(sqlx::raw_sql("BEGIN")).await.unwrap();
+            change(after).await;
+            for engine in [&side.engine, &side.plain] {
+                let loaded = engine.load(&key("i0")).await.unwrap();
+                assert_eq!(*loaded.state, side.state(EVENTS), "{before} to {after}");
+            }
+            busy.execute(sqlx::raw_sql("ROLLBACK")).await.unwrap();
             db.close().await;
         }
     }

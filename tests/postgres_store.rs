@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use postgres_support::TestDb;
 use snapfold::{
-    AggregateKey, Deleted, ErrorKind, Generation, KeysRequest, ListRequest, Lookup, MemoryStore,
-    PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query, Record,
-    RecordBuilder, Retry, Selection, SnapshotId, SnapshotStore, Timestamp,
+    AggregateKey, Deleted, DigestKind, ErrorKind, Generation, KeysRequest, ListRequest, Lookup,
+    MemoryStore, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query,
+    Record, RecordBuilder, Retry, Selection, SnapshotId, SnapshotStore, StateDigest, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 
@@ -210,6 +210,35 @@ async fn an_identity_twice_in_one_call_is_put_in_order() {
             assert_eq!(postgres.get(query).await.unwrap(), memory.get(query).await.unwrap());
         }
     }
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_stored_snapshot_of_an_equal_state_is_identical_whatever_its_bytes() {
+    let db = TestDb::new().await;
+    let store = store(&db).await;
+    let with = |payload: &[u8], digest: Option<u8>| {
+        let builder = RecordBuilder::new(key("a"), GENERATION, 1, Timestamp::from_seconds(1));
+        let digest = digest.map(|byte| StateDigest::new(DigestKind::Ordered, [byte; 16]));
+        digest.into_iter().fold(builder, RecordBuilder::digest).build(payload).unwrap()
+    };
+    store.put(vec![with(b"ab", Some(1))], PutOptions::default()).await.unwrap();
+    for (record, identical) in [
+        (with(b"ab", Some(1)), true),
+        (with(b"ba", Some(1)), true),
+        (with(b"ba", Some(2)), false),
+        (with(b"ba", None), false),
+    ] {
+        // Alone, and twice in one batch, where the second one is compared by a statement of its own.
+        let outcomes = store.put(vec![record.clone()], PutOptions::default()).await.unwrap();
+        assert_eq!(outcomes, [PutOutcome::Existing { identical }]);
+        let outcomes = store.put(vec![record.clone(), record], PutOptions::default()).await;
+        assert_eq!(outcomes.unwrap(), [PutOutcome::Existing { identical }; 2]);
+    }
+    // A record that does not verify proves nothing.
+    db.run("UPDATE {schema}.snapfold_snapshots SET payload = 'xx'").await;
+    let outcomes = store.put(vec![with(b"ba", Some(1))], PutOptions::default()).await.unwrap();
+    assert_eq!(outcomes, [PutOutcome::Existing { identical: false }]);
     db.close().await;
 }
 

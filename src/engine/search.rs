@@ -284,8 +284,11 @@ impl<'a, A: Aggregate> Search<'a, A> {
             return Err(Reject::WrongAggregate);
         }
         if header.version != found.version {
-            // A store that calls a record by another version than its own could go on for ever.
-            self.stage = Stage::Over;
+            // Below its own version too: a store that calls a record by any version that it is asked
+            // for would be asked for ever.
+            if let Stage::Current(at_most) = &mut self.stage {
+                *at_most = (*at_most).min(header.version.saturating_sub(1));
+            }
             return Err(Reject::WrongVersion(header.version));
         }
         if !query.admits(header.version, header.as_of) {
