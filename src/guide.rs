@@ -12,6 +12,9 @@ pub mod format_file_store {}
 #[doc = include_str!("../docs/aggregate-authors.md")]
 pub mod aggregate_authors {}
 
+#[doc = include_str!("../docs/state-types.md")]
+pub mod state_types {}
+
 #[doc = include_str!("../docs/store-authors.md")]
 pub mod store_authors {}
 
