@@ -245,7 +245,15 @@ async fn after_a_restart_every_call_works_though_every_idle_connection_is_dead()
         assert_eq!(outcomes, [PutOutcome::Existing { identical: true }; 5]);
         assert_eq!(store.keys(KeysRequest::new()).await.unwrap().items, [account]);
     }
-    // The first connection breaks under the put, so nobody knows; then nothing is sent any more.
+    // The first connection breaks under the put, so nobody knows; then nothing is sent any more. It
+    // has to be back first: the pool looks at it once more, and that must not meet the end of the
+    // server.
+    bounded(async {
+        while pool.num_idle() == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     tokio::task::block_in_place(|| cluster.stop());
     for expected in [Retry::Unknown, Retry::Later] {
         assert_eq!(put_error(&store).await.retry(), expected);
