@@ -44,34 +44,39 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
     }
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
-        read::<Unique>(bytes, limits.max_depth)?;
-        read(bytes, limits.max_depth)
+        // It takes numbers that are maps for what they are.
+        read::<Unique>(bytes, limits.max_depth, false)?;
+        read(bytes, limits.max_depth, number::are_maps())
     }
 }
 
 /// Reads one value that is all of `bytes`. Without a limit of its own that of `serde_json` holds:
 /// also what a type does not know, and skips, is bounded.
-fn read<T: DeserializeOwned>(bytes: &[u8], max_depth: Option<u16>) -> Result<T, BoxError> {
+fn read<T: DeserializeOwned>(
+    bytes: &[u8],
+    max_depth: Option<u16>,
+    numbers_as_maps: bool,
+) -> Result<T, BoxError> {
     let mut decoder = serde_json::Deserializer::from_slice(bytes);
     let value = match max_depth {
-        None if !number::are_maps() => T::deserialize(&mut decoder),
+        None if !numbers_as_maps => T::deserialize(&mut decoder),
         _ => {
             decoder.disable_recursion_limit();
-            bounded(max_depth).deserialize(&mut decoder)
+            bounded(max_depth, numbers_as_maps).deserialize(&mut decoder)
         }
     };
     let value = value.map_err(|error| {
         let mut again = serde_json::Deserializer::from_slice(bytes);
         again.disable_recursion_limit();
-        Located::at(error.into(), bounded::<T>(max_depth), &mut again)
+        Located::at(error.into(), bounded::<T>(max_depth, numbers_as_maps), &mut again)
     })?;
     decoder.end()?;
     Ok(value)
 }
 
-fn bounded<T>(max_depth: Option<u16>) -> Root<T> {
+fn bounded<T>(max_depth: Option<u16>, numbers_as_maps: bool) -> Root<T> {
     let root = Root::new(max_depth.unwrap_or(DEPTH));
-    if number::are_maps() { root.numbers_as_maps() } else { root }
+    if numbers_as_maps { root.numbers_as_maps() } else { root }
 }
 
 /// Levels that each hold an array or an object of JSON, or a name in it.

@@ -34,12 +34,16 @@ where
         return visitor.visit_i64(number);
     }
     match text.parse::<f64>() {
-        // Only what comes out as the same text again: the rest is for those who keep the text.
-        Ok(number) if serde_json::to_string(&number).is_ok_and(|again| again == text) => {
-            visitor.visit_f64(number)
-        }
+        Ok(number) if is_written_so(number, &text) => visitor.visit_f64(number),
         _ => visitor.visit_map(Rejoined { first, text: Some(text), rest: map }),
     }
+}
+
+/// Whether a float is written as this text. The rest is for those who keep the text.
+fn is_written_so(number: f64, text: &str) -> bool {
+    #[expect(clippy::cast_possible_truncation, reason = "large ones are written otherwise as f32")]
+    let texts = [serde_json::to_string(&number), serde_json::to_string(&(number as f32))];
+    texts.iter().flatten().any(|written| written == text)
 }
 
 /// A map whose first key was taken out, and for a number its value.
