@@ -95,7 +95,7 @@ state! {
 
 /// A generic type of the application.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Page<T> {
+pub struct Page<T> {
     items: Vec<T>,
     next: Option<T>,
 }
