@@ -71,21 +71,3 @@ impl fmt::Display for Obstacle {
         }
     }
 }
-
-/// `alloc::vec::Vec<app::Item>` as `Vec<Item>`.
-pub(super) fn short_name(path: &str) -> String {
-    let mut short = String::with_capacity(path.len());
-    let mut segment = String::new();
-    for char in path.chars() {
-        if char.is_alphanumeric() || char == '_' {
-            segment.push(char);
-        } else {
-            if char != ':' {
-                short.push_str(&segment);
-                short.push(char);
-            }
-            segment.clear();
-        }
-    }
-    short + &segment
-}

@@ -18,7 +18,8 @@ use twox_hash::XxHash3_64;
 use super::candidates::{Harvest, Value};
 use super::fault::Fault;
 use super::graph::Leaf;
-use super::obstacle::{Place, short_name};
+use super::obstacle::Place;
+use crate::value::short_name;
 
 /// Most leaves of one value that are looked at.
 const MAX_LEAVES: usize = 65_536;

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use super::candidates::Harvest;
 use super::fault::Fault;
 use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
-use super::obstacle::{Obstacle, Place, short_name};
+use super::obstacle::{Obstacle, Place};
 use super::plan::{NEVER, Plan};
 use super::repair::Repair;
+use crate::value::short_name;
 
 /// Most times that `T::deserialize` is run.
 pub(super) const MAX_PASSES: usize = 4_096;

@@ -13,7 +13,7 @@ mod write;
 #[cfg(feature = "conformance")]
 pub(crate) use compare::{Compared, Unordered, compare, discover};
 pub(crate) use node::Node;
-#[cfg(feature = "conformance")]
+#[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 pub(crate) use path::short_name;
 pub(crate) use walk::{difference, fragile, has_field, skipped};
 pub(crate) use write::write;

@@ -96,8 +96,8 @@ impl<E> PostgresEvents<E> {
         self
     }
 
-    /// The same with another answer to whether a connection pooler that gives each transaction
-    /// another connection of the server is in between; `false` by default. See
+    /// Sets whether a connection pooler in transaction mode is between this client and the server;
+    /// `false` by default. See
     /// [`PostgresOptions::transaction_pooler`](super::PostgresOptions::transaction_pooler).
     pub fn transaction_pooler(mut self, yes: bool) -> Self {
         self.connections.transaction_pooler = yes;
