@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use snapfold::{
-    CacheConfig, CreateOptions, MemoryStore, ReplayManager, SnapshotEngine, SnapshotManager, Verify,
+    CacheConfig, CreateOptions, Loader, MemoryStore, ReplayLoader, SnapshotEngine, Verify,
 };
 use support::by_hand::ByHand;
 use support::event_log::EventLog;
@@ -56,8 +56,8 @@ fn bench<S: BenchState>(c: &mut Criterion, handler: &str, events: u64) {
         .cache(CacheConfig::default())
         .build()
         .unwrap();
-    let replay = ReplayManager::<S>::new(source);
-    let options = CreateOptions::default().version(events - TAIL);
+    let replay = ReplayLoader::<S>::new(source);
+    let options = CreateOptions::new().at_version(events - TAIL);
     rt.block_on(engine.create_with(&key, options)).unwrap();
     let at_snapshot = rt.block_on(engine.at_version(&key, events - TAIL)).unwrap();
     by_hand.save(key.id(), events - TAIL, &at_snapshot.state);

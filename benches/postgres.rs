@@ -31,9 +31,9 @@ use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use snapfold::{
-    Aggregate, AggregateKey, BoxError, CreateOptions, EventRow, EventTable, Generation,
+    Aggregate, AggregateKey, BoxError, CreateOptions, EventRow, EventTable, Generation, Loader,
     PostgresEvents, PostgresOptions, PostgresStore, PutOptions, Query, Record, RecordBuilder,
-    ReplayManager, SnapshotEngine, SnapshotManager, SnapshotStore, Timestamp,
+    ReplayLoader, SnapshotEngine, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Row};
@@ -253,7 +253,7 @@ fn load_through<const N: usize>(
     let builder = || SnapshotEngine::<Account<N>>::builder(events.clone(), store.clone());
     let fused = builder().hybrid(events.with_snapshots(store).unwrap()).build().unwrap();
     let plain = builder().build().unwrap();
-    let replay = ReplayManager::<Account<N>>::new(events.clone());
+    let replay = ReplayLoader::<Account<N>>::new(events.clone());
     let unpinged = {
         let _guard = rt.enter();
         PgPoolOptions::new().test_before_acquire(false).connect_lazy_with(options.clone())
@@ -266,7 +266,7 @@ fn load_through<const N: usize>(
         .unwrap();
 
     rt.block_on(async {
-        plain.create_with(&key, CreateOptions::default().version(AT)).await.unwrap();
+        plain.create_with(&key, CreateOptions::new().at_version(AT)).await.unwrap();
         let state = plain.at_version(&key, AT).await.unwrap().state;
         let raw = postcard::to_stdvec(&*state).unwrap();
         println!("{name}: {} bytes encoded", raw.len());

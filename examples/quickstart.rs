@@ -4,8 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 use snapfold::{
-    Aggregate, AggregateKey, Error, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotManager,
-    Timestamp,
+    Aggregate, AggregateKey, Error, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp,
 };
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,7 +11,7 @@
 //! ```
 //! # use serde::{Deserialize, Serialize};
 //! use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore};
-//! use snapfold::{SnapshotEngine, SnapshotManager, Timestamp};
+//! use snapfold::{SnapshotEngine, Timestamp};
 //!
 //! #[derive(Clone, Serialize, Deserialize)]
 //! struct Counter {
@@ -68,8 +68,8 @@
 //! # Where to begin
 //!
 //! - An application implements [`Aggregate`] for its states and [`EventSource`] over its event
-//!   store, builds a [`SnapshotEngine`], and calls the methods of [`SnapshotManager`]. After a
-//!   commit it calls [`committed`](SnapshotManager::committed); a [`trigger`] decides when a
+//!   store, builds a [`SnapshotEngine`], and calls its methods. After a
+//!   commit it calls [`committed`](SnapshotEngine::committed); a [`trigger`] decides when a
 //!   snapshot follows in the background. [`retention`] policies say which ones stay. One test
 //!   [proves the aggregate right](guide::aggregate_authors).
 //! - A storage author implements [`SnapshotStore`]; each obligation there has an id. The guide to
@@ -162,7 +162,7 @@ pub use codec::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 pub use compress::{Compression, CompressionId};
 pub use digest::{DigestKind, StateDigest};
 pub use engine::{
-    CacheConfig, EngineBuilder, Observer, ReplayManager, Report, SnapshotEngine, StoreFailure,
+    CacheConfig, EngineBuilder, Observer, ReplayLoader, Report, SnapshotEngine, StoreFailure,
     Verify,
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
@@ -177,8 +177,9 @@ pub use ledger::{
     StatisticsStore,
 };
 pub use manager::{
-    AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Origin, Point,
-    Proof, Provenance, Rejected, Repaired, Snapshot, SnapshotManager, SnapshotUsed, Timings,
+    AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Kinds, Loaded, Loader,
+    Origin, Point, Proof, Provenance, Rejected, Repaired, Retained, Snapshot, SnapshotAdmin,
+    SnapshotManager, SnapshotUsed, Timings,
 };
 pub use snapshot_id::SnapshotId;
 pub use state::Aggregate;

@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use snapfold::trigger::{Trigger, any, every_events, larger_than, manual, slower_than};
 use snapfold::{
     AggregateKey, BoxError, CreateOptions, Decision, ErrorKind, EventRange, EventSource, Loaded,
-    ManualClock, Observer, Replay, Report, SnapshotEngine, SnapshotManager,
+    ManualClock, Observer, Replay, Report, SnapshotEngine,
 };
 use support::{Account, Event, Log, Op, Source, Store, World, at, key, until};
 
@@ -118,7 +118,7 @@ async fn after_by_hand(world: World) {
     let decision = commit(&world, &key, 100).await;
     assert_eq!(decision.to_string(), "wait: 5 of 100 events since the snapshot at version 95");
     // One of the past does not move the distance back.
-    world.engine.create_with(&key, CreateOptions::default().version(50)).await.unwrap();
+    world.engine.create_with(&key, CreateOptions::new().at_version(50)).await.unwrap();
     assert!(!commit(&world, &key, 101).await.is_queued());
     world.engine.repair(&key, 99).await.unwrap();
     let decision = commit(&world, &key, 102).await;

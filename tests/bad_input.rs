@@ -27,8 +27,8 @@ use snapfold::retention::keep_last;
 use snapfold::trigger::every_events;
 use snapfold::{
     Aggregate, AggregateKey, Compression, CreateOptions, Created, Decision, ErrorKind, Fetched,
-    Generation, Origin, Point, PutOptions, Record, RecordBuilder, Reject, ReplayManager,
-    SnapshotEngine, SnapshotManager, SnapshotStore, StoreFailure, Timestamp,
+    Generation, Loader, Origin, Point, PutOptions, Record, RecordBuilder, Reject, ReplayLoader,
+    SnapshotEngine, SnapshotStore, StoreFailure, Timestamp,
 };
 use support::{Account, Event, Log, Op, Source, Store, World, at, key};
 
@@ -252,7 +252,7 @@ async fn version_0_and_the_highest_version_are_answered_by_every_method() {
     assert_eq!(error.kind(), ErrorKind::BeyondHead);
     assert!(error.to_string().contains("latest_known"), "{error}");
 
-    let create = |version| engine.create_with(&key, CreateOptions::default().version(version));
+    let create = |version| engine.create_with(&key, CreateOptions::new().at_version(version));
     assert_eq!(create(0).await.unwrap(), Created::Empty);
     assert_eq!(create(u64::MAX).await.unwrap_err().kind(), ErrorKind::BeyondHead);
     for version in [0, u64::MAX] {
@@ -272,7 +272,7 @@ async fn version_0_and_the_highest_version_are_answered_by_every_method() {
     assert_eq!(engine.delete_before(&key, 0).await.unwrap().snapshots, 0);
     assert_eq!(engine.delete_before(&key, u64::MAX).await.unwrap().snapshots, 2);
 
-    let replay = ReplayManager::<Account>::new(world.source.clone());
+    let replay = ReplayLoader::<Account>::new(world.source.clone());
     assert_eq!(replay.at_version(&key, 0).await.unwrap().version, 0);
     let error = replay.at_version(&key, u64::MAX).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BeyondHead);
@@ -357,9 +357,9 @@ async fn a_key_of_another_kind_is_refused_before_anything_is_read() {
         engine.delete_before(&alien, 1).await.map(|_| ()),
         engine.repair(&alien, 1).await.map(|_| ()),
         engine.stats(&alien).await.map(|_| ()),
-        engine.plan(&alien, &policy).await.map(|_| ()),
-        engine.compact(&alien, &policy).await.map(|_| ()),
-        ReplayManager::new(world.source.clone())
+        engine.plan_retention(&alien, &policy).await.map(|_| ()),
+        engine.apply_retention(&alien, &policy).await.map(|_| ()),
+        ReplayLoader::new(world.source.clone())
             .load(&alien)
             .await
             .map(|_: snapfold::Loaded<Account>| ()),
@@ -773,7 +773,7 @@ async fn an_empty_stream_that_was_truncated_is_not_the_empty_state() {
     world.grow(&key, 10);
     world.source.events.truncate_below(&key, 10);
     assert_eq!(world.engine.load(&key).await.unwrap_err().kind(), ErrorKind::Unrecoverable);
-    let replay = ReplayManager::<Account>::new(world.source.clone());
+    let replay = ReplayLoader::<Account>::new(world.source.clone());
     assert_eq!(replay.load(&key).await.unwrap_err().kind(), ErrorKind::Unrecoverable);
     // The empty state itself needs no event.
     assert_eq!(world.engine.at_version(&key, 0).await.unwrap().version, 0);
@@ -829,7 +829,7 @@ async fn encoded_events_are_decoded_only_if_they_are_applied() {
         let rows = Rows { broken, decoded: Arc::clone(&decoded) };
         SnapshotEngine::<Account>::builder(rows, store.clone()).build().unwrap()
     };
-    engine(0).create_with(&key, CreateOptions::default().version(7)).await.unwrap();
+    engine(0).create_with(&key, CreateOptions::new().at_version(7)).await.unwrap();
     decoded.lock().unwrap().clear();
     let loaded = engine(7).load(&key).await.unwrap();
     assert_eq!((loaded.version, loaded.state.balance), (9, 9));

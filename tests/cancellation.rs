@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use snapfold::retention::keep_last;
 use snapfold::trigger::every_events;
-use snapfold::{CreateOptions, Point, SnapshotEngine, SnapshotManager};
+use snapfold::{CreateOptions, Point, SnapshotEngine};
 use support::{Account, World, at, key, poll_times};
 
 type Call = for<'w> fn(&'w SnapshotEngine<Account>) -> Pin<Box<dyn Future<Output = String> + 'w>>;
@@ -41,7 +41,7 @@ fn calls() -> Vec<(&'static str, bool, Call)> {
         call!("at_time", false, e => e.at_time(&key("a"), at(17))),
         call!("latest_known", false, e => e.latest_known(&key("a"), Point::Version(99))),
         call!("create", true, e => e.create(&key("a"))),
-        call!("create_with", true, e => e.create_with(&key("a"), CreateOptions::default().version(7))),
+        call!("create_with", true, e => e.create_with(&key("a"), CreateOptions::new().at_version(7))),
         call!("create_many", true, e => e.create_many(&[key("a"), key("b"), key("nobody")])),
         call!("snapshot", false, e => e.snapshot(&key("a"), 10)),
         call!("latest_snapshot", false, e => e.latest_snapshot(&key("a"))),
@@ -50,8 +50,8 @@ fn calls() -> Vec<(&'static str, bool, Call)> {
         call!("delete_before", true, e => e.delete_before(&key("a"), 15)),
         call!("repair", true, e => e.repair(&key("a"), 12)),
         call!("stats", false, e => e.stats(&key("a"))),
-        call!("plan", false, e => e.plan(&key("a"), &keep_last(1))),
-        call!("compact", true, e => e.compact(&key("a"), &keep_last(1))),
+        call!("plan_retention", false, e => e.plan_retention(&key("a"), &keep_last(1))),
+        call!("apply_retention", true, e => e.apply_retention(&key("a"), &keep_last(1))),
         call!("flush", false, e => e.flush(Duration::from_secs(3_600))),
     ]
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use snapfold::retention::{keep_last, keep_within};
 use snapfold::trigger::every_interval;
 use snapfold::{
-    Decision, ErrorKind, Loaded, Point, ReplayManager, SnapshotEngine, SnapshotManager, Timestamp,
+    Decision, ErrorKind, Loaded, Loader, Point, ReplayLoader, SnapshotEngine, Timestamp,
 };
 use support::{Account, Event, Source, Store, World, at, key};
 
@@ -72,7 +72,7 @@ async fn a_period_bounds_what_is_kept_after_one_event_from_the_future() {
             let recorded_at = if bad_day == Some(day) { now.saturating_add(YEARS) } else { now };
             world.source.events.append(&key, recorded_at, Event::Deposited(1));
             world.engine.create(&key).await.unwrap();
-            world.engine.compact(&key, &week).await.unwrap();
+            world.engine.apply_retention(&key, &week).await.unwrap();
         }
         let kept = world.store.versions(&key).await;
         assert_eq!(kept, (93..=100).rev().collect::<Vec<_>>(), "bad day: {bad_day:?}");
@@ -90,7 +90,7 @@ async fn a_period_bounds_what_is_kept_after_the_clock_of_everything_was_ahead() 
         world.clock.set(now);
         world.source.events.append(&key, now, Event::Deposited(1));
         world.engine.create(&key).await.unwrap();
-        world.engine.compact(&key, &keep_within(7 * DAY)).await.unwrap();
+        world.engine.apply_retention(&key, &keep_within(7 * DAY)).await.unwrap();
     }
     assert_eq!(world.store.versions(&key).await, (33..=40).rev().collect::<Vec<_>>());
 }
@@ -105,11 +105,14 @@ async fn a_machine_that_starts_in_1970_deletes_no_snapshot_for_its_age() {
         world.engine.create(&key).await.unwrap();
     }
     world.clock.set(Timestamp::from_seconds(0));
-    let done = world.engine.compact(&key, &keep_within(30 * DAY)).await.unwrap();
+    let done = world.engine.apply_retention(&key, &keep_within(30 * DAY)).await.unwrap();
     assert_eq!(done.deleted.snapshots, 0);
     assert!(done.plan.to_string().contains("is the clock right?"), "{}", done.plan);
     // What counts snapshots needs no clock.
-    assert_eq!(world.engine.compact(&key, &keep_last(2)).await.unwrap().deleted.snapshots, 3);
+    assert_eq!(
+        world.engine.apply_retention(&key, &keep_last(2)).await.unwrap().deleted.snapshots,
+        3
+    );
 }
 
 // Events without times ----------------------------------------------------------------------------
@@ -162,7 +165,7 @@ async fn a_point_in_time_is_unsupported_exactly_where_an_event_without_a_time_co
                 None => source.events.append_untimed(&key, Event::Deposited(amount)),
             };
         }
-        let replay = ReplayManager::<Account>::new(source.clone());
+        let replay = ReplayLoader::<Account>::new(source.clone());
         let (world, plain) = (
             World::over(source.clone(), Store::default(), |b| b),
             World::over(source, Store::default(), |b| b),
@@ -197,7 +200,7 @@ async fn triggers_and_retention_go_by_the_clock_where_events_have_no_times() {
         let decision = world.engine.committed(&loaded, version);
         assert_eq!(decision.is_queued(), day % 2 == 0, "{decision}");
         world.engine.flush(LONG).await.unwrap();
-        world.engine.compact(&key, &keep_within(7 * DAY)).await.unwrap();
+        world.engine.apply_retention(&key, &keep_within(7 * DAY)).await.unwrap();
     }
     let kept = world.store.versions(&key).await;
     assert_eq!(kept, (47..=59).rev().step_by(2).collect::<Vec<_>>());

@@ -27,8 +27,8 @@ use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, Bincode, Codec, Compression, CompressionId, CreateOptions, Created,
     DecodeLimits, EngineBuilder, ErrorKind, Json, Loaded, MemoryEvents, MemoryStore, MessagePack,
-    Origin, Postcard, PutOptions, Record, RecordBuilder, Reject, SnapshotEngine, SnapshotManager,
-    SnapshotStore, Timestamp,
+    Origin, Postcard, PutOptions, Record, RecordBuilder, Reject, SnapshotEngine, SnapshotStore,
+    Timestamp,
 };
 
 /// Deep enough to overflow any stack.
@@ -281,7 +281,7 @@ fn a_state_that_nests_moderately_is_stored_and_read_by_every_codec() {
         let store = MemoryStore::new();
         let engine = builder::<S>(&store, codec).build().unwrap();
         block_on(async {
-            let options = CreateOptions::default().version(3);
+            let options = CreateOptions::new().at_version(3);
             let created = engine.create_with(&key(), options).await;
             assert!(matches!(created, Ok(Created::Stored(_))), "{created:?}");
             let loaded = engine.load(&key()).await.unwrap();

@@ -22,10 +22,9 @@ use async_trait::async_trait;
 use snapfold::retention::keep_last;
 use snapfold::{
     AggregateKey, BoxError, Capabilities, CreateOptions, Cursor, Decision, Deleted, Error,
-    ErrorKind, EventRange, EventSource, KeysRequest, ListRequest, Lookup, MemoryEvents,
+    ErrorKind, EventRange, EventSource, KeysRequest, ListRequest, Loader, Lookup, MemoryEvents,
     MemoryStore, Origin, Page, Point, PutOptions, PutOutcome, Query, Record, Recorded, Replay,
-    ReplayManager, Selection, SnapshotEngine, SnapshotId, SnapshotManager, SnapshotMeta,
-    SnapshotStore, Timestamp,
+    ReplayLoader, Selection, SnapshotEngine, SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
 };
 use support::{Account, Event, World, at, key};
 
@@ -119,13 +118,13 @@ async fn no_bound_is_a_number_that_a_signed_column_holds() {
     let (key, beyond) = (key("a"), SnapshotId::MAX_VERSION + 1);
     assert_eq!(engine.load(&key).await.unwrap().version, 9);
     assert_eq!(engine.at_time(&key, Timestamp::MAX).await.unwrap().version, 9);
-    assert_eq!(ReplayManager::new(Sql(9)).load(&key).await.unwrap().version, 9);
-    engine.create_with(&key, CreateOptions::default().version(5)).await.unwrap();
+    assert_eq!(ReplayLoader::new(Sql(9)).load(&key).await.unwrap().version, 9);
+    engine.create_with(&key, CreateOptions::new().at_version(5)).await.unwrap();
     engine.create(&key).await.unwrap();
     for version in [SnapshotId::MAX_VERSION, beyond, u64::MAX] {
         let known = engine.latest_known(&key, Point::Version(version)).await.unwrap();
         assert_eq!((known.version, known.provenance.origin), (9, Origin::Snapshot));
-        let create = engine.create_with(&key, CreateOptions::default().version(version)).await;
+        let create = engine.create_with(&key, CreateOptions::new().at_version(version)).await;
         let repair = engine.repair(&key, version).await;
         let at = engine.at_version(&key, version).await;
         for error in [create.unwrap_err(), repair.unwrap_err(), at.unwrap_err()] {
@@ -139,7 +138,7 @@ async fn no_bound_is_a_number_that_a_signed_column_holds() {
     }
     assert!(engine.latest_snapshot(&key).await.unwrap().usable().is_some());
     assert_eq!(engine.stats(&key).await.unwrap().snapshots, 2);
-    assert_eq!(engine.compact(&key, &keep_last(2)).await.unwrap().plan.judged.len(), 2);
+    assert_eq!(engine.apply_retention(&key, &keep_last(2)).await.unwrap().plan.judged.len(), 2);
     let loaded = engine.load(&key).await.unwrap();
     assert_eq!(loaded.provenance.origin, Origin::Snapshot);
     let decision = engine.committed(&loaded, beyond);
@@ -260,7 +259,7 @@ impl EventSource<Account> for Lazy {
 
 async fn every_load(source: &Lazy, engine: &SnapshotEngine<Account>) -> Vec<Option<Error>> {
     let key = key("a");
-    let replay = ReplayManager::<Account>::new(source.clone());
+    let replay = ReplayLoader::<Account>::new(source.clone());
     vec![
         engine.load(&key).await.err(),
         engine.at_version(&key, 3).await.err(),
@@ -340,7 +339,7 @@ async fn a_page_that_nothing_follows_is_an_error_and_not_a_state_of_the_past() {
         assert_eq!(engine.at_time(&key("a"), at(50)).await.unwrap().version, 50);
         // After a snapshot: the first event of the page is the one at its version.
         source.set(Way::Whole);
-        engine.create_with(&key("a"), CreateOptions::default().version(500)).await.unwrap();
+        engine.create_with(&key("a"), CreateOptions::new().at_version(500)).await.unwrap();
         source.set(Way::Page(page));
         let error = engine.load(&key("a")).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::BrokenHistory, "{page}: {error}");
@@ -348,10 +347,7 @@ async fn a_page_that_nothing_follows_is_an_error_and_not_a_state_of_the_past() {
         assert_eq!(engine.load(&key("a")).await.unwrap().version, 3_000);
         // A page that the second read completes is none the worse for it.
         source.set(Way::Page(1_500));
-        assert_eq!(
-            ReplayManager::new(source.clone()).load(&key("a")).await.unwrap().version,
-            3_000
-        );
+        assert_eq!(ReplayLoader::new(source.clone()).load(&key("a")).await.unwrap().version, 3_000);
     }
 }
 

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use snapfold::{
     Aggregate, AggregateKey, Bincode, Codec, CodecId, Compression, Generation, Json, MemoryEvents,
     MemoryStore, MessagePack, Origin, Postcard, PutOptions, Record, RecordBuilder, SnapshotEngine,
-    SnapshotManager, SnapshotMeta, SnapshotStore, Timestamp,
+    SnapshotMeta, SnapshotStore, Timestamp,
 };
 
 /// One of each: what a state is usually made of.

@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use snapfold::{
     AggregateKey, CacheConfig, CodecId, CreateOptions, ErrorKind, Origin, Point, PutOptions,
-    RecordBuilder, Reject, SnapshotEngine, SnapshotManager, SnapshotStore,
+    RecordBuilder, Reject, SnapshotEngine, SnapshotStore,
 };
 use support::{Account, Event, Op, World, at, key, until};
 
@@ -254,7 +254,7 @@ async fn loads_of_the_past_neither_come_from_the_cache_nor_get_into_it() {
         assert_eq!((past.version, past.provenance.origin), (5, Origin::Replay));
         let past = world.engine.latest_known(&key, Point::Version(3)).await.unwrap();
         assert_eq!((past.version, past.provenance.origin), (3, Origin::Replay));
-        world.engine.create_with(&key, CreateOptions::default().version(2)).await.unwrap();
+        world.engine.create_with(&key, CreateOptions::new().at_version(2)).await.unwrap();
         world.engine.delete(&key, 2).await.unwrap();
         let now = world.load_checked(&key).await;
         assert_eq!((now.version, now.provenance.origin), (9, Origin::Replay));

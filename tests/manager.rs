@@ -22,9 +22,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use snapfold::retention::{Retention, keep_last, keep_within};
 use snapfold::{
-    Aggregate, AggregateKey, CreateOptions, Created, Decision, Deleted, ErrorKind, EventRange,
-    EventSource, Fetched, Generation, Loaded, Origin, Point, PutOptions, RecordBuilder, Reject,
-    Replay, ReplayManager, SnapshotEngine, SnapshotManager, SnapshotMeta, SnapshotStore,
+    Aggregate, AggregateKey, CreateOptions, Created, Deleted, ErrorKind, EventRange, EventSource,
+    Fetched, Generation, Loaded, Loader, Origin, Point, PutOptions, RecordBuilder, Reject, Replay,
+    ReplayLoader, SnapshotEngine, SnapshotMeta, SnapshotStore,
 };
 use support::{Account, Event, Op, Source, Store, World, at, key};
 
@@ -48,7 +48,7 @@ async fn each_way_to_load_gives_the_state_at_its_point_and_says_how() {
     world.grow(&key, 20);
     for snapshots in [&[][..], &[10], &[10, 15, 20]] {
         world.snapshots_at(&key, snapshots).await;
-        let replay = ReplayManager::<Account>::new(world.source.events.clone());
+        let replay = ReplayLoader::<Account>::new(world.source.events.clone());
         for version in 0..=20 {
             let here = world.engine.at_version(&key, version).await.unwrap();
             let there = replay.at_version(&key, version).await.unwrap();
@@ -141,7 +141,7 @@ async fn a_snapshot_can_be_taken_of_the_past_and_carry_labels() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 20);
-    let options = CreateOptions::default().version(7).label("month-end").label("pinned");
+    let options = CreateOptions::new().at_version(7).label("month-end").label("pinned");
     let meta = stored(world.engine.create_with(&key, options).await.unwrap());
     assert_eq!((meta.version, meta.as_of), (7, at(7)));
     assert_eq!(meta.labels, ["month-end", "pinned"]);
@@ -152,10 +152,10 @@ async fn a_snapshot_can_be_taken_of_the_past_and_carry_labels() {
     assert_eq!(snapshot.meta, meta);
     assert_eq!(snapshot.state, world.engine.at_version(&key, 7).await.unwrap().state);
 
-    let beyond = CreateOptions::default().version(21);
+    let beyond = CreateOptions::new().at_version(21);
     let error = world.engine.create_with(&key, beyond).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BeyondHead);
-    let long = CreateOptions::default().label("x".repeat(70_000));
+    let long = CreateOptions::new().label("x".repeat(70_000));
     let error = world.engine.create_with(&key, long).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert_eq!(world.store.versions(&key).await, [7]);
@@ -178,7 +178,7 @@ async fn creating_twice_leaves_the_first_and_says_that_it_is_identical() {
     let other = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
     let record = other.build(b"another state").unwrap();
     world.store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
-    let again = world.engine.create_with(&key, CreateOptions::default().version(5)).await;
+    let again = world.engine.create_with(&key, CreateOptions::new().at_version(5)).await;
     assert_eq!(again.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
@@ -386,7 +386,7 @@ async fn only_a_repair_replaces_a_snapshot() {
     let wrong = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
     let wrong = wrong.build(b"another state").unwrap();
     world.store.put(vec![wrong], PutOptions::default().replace(true)).await.unwrap();
-    let created = world.engine.create_with(&key, CreateOptions::default().version(5)).await;
+    let created = world.engine.create_with(&key, CreateOptions::new().at_version(5)).await;
     assert_eq!(created.unwrap_err().kind(), ErrorKind::Conflict);
     assert_ne!(world.store.record(&key, 5).await, good, "creating does not replace");
 
@@ -491,10 +491,10 @@ async fn a_plan_is_a_dry_run_of_compacting() {
         policies.into_iter().zip([&[50, 40, 30, 20, 10][..], &[50, 40, 30], &[50, 40], &[50]])
     {
         let before = world.store.dump(std::slice::from_ref(&key)).await;
-        let plan = world.engine.plan(&key, policy).await.unwrap();
+        let plan = world.engine.plan_retention(&key, policy).await.unwrap();
         assert_eq!(world.store.dump(std::slice::from_ref(&key)).await, before);
         assert_eq!(plan.kept().map(|judged| judged.id.version).collect::<Vec<_>>(), left);
-        let compaction = world.engine.compact(&key, policy).await.unwrap();
+        let compaction = world.engine.apply_retention(&key, policy).await.unwrap();
         assert_eq!(compaction.plan, plan);
         assert_eq!(compaction.deleted.snapshots, plan.dropped().count() as u64);
         let bytes = plan.dropped().map(|judged| judged.stored_bytes).sum::<u64>();
@@ -519,7 +519,7 @@ async fn compacting_keeps_the_newest_usable_snapshot_below_damaged_ones() {
             };
             world.store.tamper_with(&key, version, damage).await;
         }
-        let compaction = world.engine.compact(&key, &keep_last(0)).await.unwrap();
+        let compaction = world.engine.apply_retention(&key, &keep_last(0)).await.unwrap();
         let kept: Vec<_> = compaction.plan.kept().map(|judged| judged.id.version).collect();
         assert_eq!(kept, if whole_header { &[50, 30][..] } else { &[30] });
         let loaded = world.load_checked(&key).await;
@@ -532,14 +532,14 @@ async fn compacting_keeps_pinned_ones_and_the_newest_of_each_generation() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 50);
-    let pinned = CreateOptions::default().version(5).label(SnapshotMeta::PINNED);
+    let pinned = CreateOptions::new().at_version(5).label(SnapshotMeta::PINNED);
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10, 20]).await;
     let other = Generation { schema_version: 7, fingerprint: 7 };
     for version in [3, 4] {
         put_foreign(&world, &key, other, version).await;
     }
-    let compaction = world.engine.compact(&key, &keep_last(0)).await.unwrap();
+    let compaction = world.engine.apply_retention(&key, &keep_last(0)).await.unwrap();
     let judged: Vec<_> =
         compaction.plan.judged.iter().map(|j| (j.id.version, j.keep, j.reason.as_str())).collect();
     assert_eq!(
@@ -561,10 +561,10 @@ async fn compacting_deletes_in_bounded_batches_and_never_touches_events() {
     let key = key("a");
     world.grow(&key, 600);
     world.snapshots_at(&key, &(1..=600).collect::<Vec<_>>()).await;
-    let compaction = world.engine.compact(&key, &keep_last(1)).await.unwrap();
+    let compaction = world.engine.apply_retention(&key, &keep_last(1)).await.unwrap();
     assert_eq!(compaction.deleted.snapshots, 599);
     assert_eq!(world.store.calls(Op::Delete), 3);
-    let replayed = ReplayManager::<Account>::new(world.source.clone()).load(&key).await.unwrap();
+    let replayed = ReplayLoader::<Account>::new(world.source.clone()).load(&key).await.unwrap();
     assert_eq!(replayed.version, 600);
 }
 
@@ -600,7 +600,7 @@ async fn old_and_new_code_each_find_their_own_snapshots_in_one_store() {
     let events = world.source.events.clone();
     let old = SnapshotEngine::<OldAccount>::builder(events, world.store.clone()).build().unwrap();
     assert_ne!(old.generation(), world.engine.generation());
-    old.create_with(&key, CreateOptions::default().version(15)).await.unwrap();
+    old.create_with(&key, CreateOptions::new().at_version(15)).await.unwrap();
     let loaded = world.load_checked(&key).await;
     assert_eq!(loaded.provenance.origin, Origin::Replay);
     assert_eq!(loaded.provenance.rejected[0].reject, Reject::Stale(old.generation()));
@@ -620,7 +620,7 @@ async fn a_snapshot_of_an_older_generation_is_fetched_through_its_upcaster() {
     let store = Store::default();
     let events = source.events.clone();
     let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
-    old.create_with(&key, CreateOptions::default().version(15)).await.unwrap();
+    old.create_with(&key, CreateOptions::new().at_version(15)).await.unwrap();
     let world = World::over(source, store, |builder| {
         builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
             Ok(Account { balance: old.balance, ..Account::default() })
@@ -649,7 +649,7 @@ async fn another_generation_is_tried_when_the_newest_of_today_is_damaged() {
     let store = Store::default();
     let events = source.events.clone();
     let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
-    old.create_with(&key, CreateOptions::default().version(15)).await.unwrap();
+    old.create_with(&key, CreateOptions::new().at_version(15)).await.unwrap();
     let world = World::over(source, store, |builder| {
         builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
             Ok(Account { balance: old.balance, ..Account::default() })
@@ -668,11 +668,11 @@ async fn another_generation_is_tried_when_the_newest_of_today_is_damaged() {
 // Without snapshots -------------------------------------------------------------------------------
 
 #[tokio::test]
-async fn a_replay_manager_answers_the_same_and_takes_no_snapshots() {
+async fn a_replay_loader_answers_the_same() {
     let source = Source::default();
     let key = key("a");
     source.grow(&key, 9);
-    let manager: &dyn SnapshotManager<Account> = &ReplayManager::new(source.clone());
+    let manager: &dyn Loader<Account> = &ReplayLoader::new(source.clone());
     let loaded = manager.load(&key).await.unwrap();
     assert_eq!((loaded.version, loaded.provenance.origin), (9, Origin::Replay));
     assert_eq!(loaded.provenance.events_replayed, 9);
@@ -680,24 +680,15 @@ async fn a_replay_manager_answers_the_same_and_takes_no_snapshots() {
     assert_eq!(manager.at_version(&key, 10).await.unwrap_err().kind(), ErrorKind::BeyondHead);
     assert_eq!(manager.at_time(&key, at(6)).await.unwrap().version, 6);
     assert_eq!(manager.latest_known(&key, Point::Version(10)).await.unwrap().version, 9);
-    for unsupported in [
-        manager.create(&key).await.map(|_| ()),
-        manager.create_with(&key, CreateOptions::default()).await.map(|_| ()),
-        manager.create_many(std::slice::from_ref(&key)).await.remove(0).map(|_| ()),
-        manager.repair(&key, 3).await.map(|_| ()),
-    ] {
-        assert_eq!(unsupported.unwrap_err().kind(), ErrorKind::Unsupported);
-    }
-    assert!(matches!(manager.snapshot(&key, 3).await.unwrap(), Fetched::Absent));
-    assert!(matches!(manager.latest_snapshot(&key).await.unwrap(), Fetched::Absent));
-    assert_eq!(manager.snapshots(&key, 0..=9).await.unwrap(), []);
-    assert_eq!(manager.delete(&key, 3).await.unwrap(), Deleted::default());
-    assert_eq!(manager.delete_before(&key, 3).await.unwrap(), Deleted::default());
-    let stats = manager.stats(&key).await.unwrap();
-    assert_eq!((stats.snapshots, stats.head), (0, Some(9)));
-    assert!(matches!(manager.committed(&loaded, 10), Decision::Wait { .. }));
-    assert_eq!(manager.plan(&key, &keep_last(1)).await.unwrap().judged, []);
-    assert_eq!(manager.compact(&key, &keep_last(1)).await.unwrap().deleted, Deleted::default());
+    assert_eq!(manager.at(&key, Point::Version(4)).await.unwrap().version, 4);
+    assert_eq!(manager.at(&key, Point::Time(at(6))).await.unwrap().version, 6);
+    assert_eq!(
+        manager.at(&key, Point::Version(10)).await.unwrap_err().kind(),
+        ErrorKind::BeyondHead
+    );
+    let many = manager.load_many(&[key.clone(), self::key("b")]).await;
+    let versions: Vec<_> = many.into_iter().map(|loaded| loaded.unwrap().version).collect();
+    assert_eq!(versions, [9, 0]);
 }
 
 #[tokio::test]
@@ -724,7 +715,7 @@ async fn compaction_keeps_the_newest_snapshot_that_agrees_with_the_events() {
     world.snapshots_at(&key, &[80, 90, 100]).await;
     world.source.events.truncate_below(&key, 50);
     world.source.events.rewind(&key, 95);
-    let compaction = world.engine.compact(&key, &keep_last(1)).await.unwrap();
+    let compaction = world.engine.apply_retention(&key, &keep_last(1)).await.unwrap();
     let kept: Vec<_> = compaction.plan.kept().map(|judged| judged.id.version).collect();
     assert_eq!(kept, [100, 90], "{}", compaction.plan);
     let loaded = world.engine.load(&key).await.unwrap();
@@ -753,7 +744,7 @@ async fn a_readable_generation_is_found_behind_many_others() {
     let store = Store::default();
     let events = source.events.clone();
     let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
-    old.create_with(&key, CreateOptions::default().version(60)).await.unwrap();
+    old.create_with(&key, CreateOptions::new().at_version(60)).await.unwrap();
     let world = World::over(source, store, |builder| {
         builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
             Ok(Account { balance: old.balance, ..Account::default() })
@@ -775,12 +766,12 @@ async fn a_repair_keeps_the_labels_of_what_it_replaces() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 10);
-    let pinned = CreateOptions::default().version(5).label("pinned");
+    let pinned = CreateOptions::new().at_version(5).label("pinned");
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10]).await;
     let repaired = world.engine.repair(&key, 5).await.unwrap();
     assert!(repaired.replaced && repaired.meta.is_pinned());
-    let plan = world.engine.plan(&key, &keep_last(1)).await.unwrap();
+    let plan = world.engine.plan_retention(&key, &keep_last(1)).await.unwrap();
     assert_eq!(plan.kept().count(), 2, "{plan}");
 }
 

@@ -25,8 +25,7 @@ use async_trait::async_trait;
 use snapfold::retention::keep_last;
 use snapfold::{
     Aggregate, AggregateKey, BoxError, CreateOptions, ErrorKind, EventRange, EventSource, Fault,
-    Faults, FaultyStore, MemoryEvents, MemoryStore, Origin, Replay, SnapshotEngine,
-    SnapshotManager, StoreCall,
+    Faults, FaultyStore, MemoryEvents, MemoryStore, Origin, Replay, SnapshotEngine, StoreCall,
 };
 use support::{Account, Event, Source, at, key};
 
@@ -78,9 +77,9 @@ async fn truncated_under_a_load(up_to: u64, newest: Option<u64>) -> SnapshotEngi
     let source = Truncating::new(1, up_to);
     let store = FaultyStore::new(MemoryStore::new(), Faults::new(1));
     let engine = SnapshotEngine::builder(source.clone(), store.clone()).build().unwrap();
-    engine.create_with(&key("a"), CreateOptions::default().version(10)).await.unwrap();
+    engine.create_with(&key("a"), CreateOptions::new().at_version(10)).await.unwrap();
     if let Some(version) = newest {
-        engine.create_with(&key("a"), CreateOptions::default().version(version)).await.unwrap();
+        engine.create_with(&key("a"), CreateOptions::new().at_version(version)).await.unwrap();
         // As if it were stored just after the load has asked.
         store.fail_next(StoreCall::Get, Fault::Stale).unwrap();
     }
@@ -172,13 +171,13 @@ async fn new_code_keeps_the_snapshot_of_old_code_that_agrees_with_the_events() {
     let key = key("a");
     source.grow(&key, 20);
     for version in [8, 12, 20] {
-        old.create_with(&key, CreateOptions::default().version(version)).await.unwrap();
+        old.create_with(&key, CreateOptions::new().at_version(version)).await.unwrap();
     }
     // Restored from a backup: the newest snapshot of the old code belongs to what was lost. It is
     // whole, and the new code cannot decode it.
     source.events.rewind(&key, 15);
     source.events.truncate_below(&key, 10);
-    let compaction = new.compact(&key, &keep_last(0)).await.unwrap();
+    let compaction = new.apply_retention(&key, &keep_last(0)).await.unwrap();
     let kept: Vec<_> = compaction.plan.kept().map(|judged| judged.id.version).collect();
     assert_eq!(kept, [20, 12], "{}", compaction.plan);
     let loaded = old.load(&key).await.unwrap();
@@ -194,7 +193,7 @@ async fn one_damaged_read_does_not_cost_the_only_snapshot_that_works() {
         let engine =
             SnapshotEngine::<Account>::builder(source.clone(), store.clone()).build().unwrap();
         for version in [8, 12, 20] {
-            let options = CreateOptions::default().version(version);
+            let options = CreateOptions::new().at_version(version);
             engine.create_with(&key("a"), options).await.unwrap();
         }
         source.events.rewind(&key("a"), 15);
@@ -203,12 +202,12 @@ async fn one_damaged_read_does_not_cost_the_only_snapshot_that_works() {
         for _ in 0..2 {
             store.fail_next(StoreCall::Get, fault).unwrap();
         }
-        let compaction = engine.compact(&key("a"), &keep_last(0)).await.unwrap();
+        let compaction = engine.apply_retention(&key("a"), &keep_last(0)).await.unwrap();
         assert_eq!(compaction.plan.dropped().count(), 0, "{}", compaction.plan);
         assert!(compaction.plan.to_string().contains("none of its generation"));
         assert_eq!(engine.load(&key("a")).await.unwrap().version, 15);
         // Seen again, it is what stays.
-        let compaction = engine.compact(&key("a"), &keep_last(0)).await.unwrap();
+        let compaction = engine.apply_retention(&key("a"), &keep_last(0)).await.unwrap();
         let kept: Vec<_> = compaction.plan.kept().map(|judged| judged.id.version).collect();
         assert_eq!(kept, [20, 12], "{}", compaction.plan);
     }

@@ -22,9 +22,9 @@ use std::time::Duration;
 use postgres_support::TestDb;
 use postgres_support::account::{Account, chain, decode, folded, key};
 use snapfold::{
-    CreateOptions, Error, ErrorKind, EventSource, EventTable, KeyType, Loaded, MemoryStore, Origin,
-    Point, PostgresEvents, PostgresOptions, PostgresStore, ReplayManager, Retry, SnapshotEngine,
-    SnapshotManager, Timestamp,
+    CreateOptions, Error, ErrorKind, EventSource, EventTable, KeyType, Loaded, Loader, MemoryStore,
+    Origin, Point, PostgresEvents, PostgresOptions, PostgresStore, ReplayLoader, Retry,
+    SnapshotEngine, Timestamp,
 };
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -43,7 +43,7 @@ fn at(second: i64) -> Timestamp {
 struct Ways {
     fused: SnapshotEngine<Account>,
     plain: SnapshotEngine<Account>,
-    replay: ReplayManager<Account>,
+    replay: ReplayLoader<Account>,
 }
 
 impl Ways {
@@ -56,7 +56,7 @@ impl Ways {
         Self {
             fused: builder().hybrid(events.with_snapshots(&store).unwrap()).build().unwrap(),
             plain: builder().build().unwrap(),
-            replay: ReplayManager::new(events.clone()),
+            replay: ReplayLoader::new(events.clone()),
         }
     }
 
@@ -132,7 +132,7 @@ async fn ids_and_kinds_of_other_types_are_read_and_bad_ones_refused_alike() {
         table(&db, &columns, &rows).await;
         let ways = Ways::new(&db, &db.pool, own.kind_as("k", label.clone())).await;
         ways.gives(id, Point::Now, 10).await;
-        ways.fused.create_with(&key(id), CreateOptions::default().version(4)).await.unwrap();
+        ways.fused.create_with(&key(id), CreateOptions::new().at_version(4)).await.unwrap();
         ways.gives(id, Point::Now, 10).await;
         ways.gives(id, Point::Version(6), 6).await;
         ways.gives(id, Point::Time(at(7)), 7).await;
@@ -159,7 +159,7 @@ async fn domains_and_views_are_read_as_what_they_are_made_of() {
     for name in ["events", "seen"] {
         let own = EventTable::new(format!("{}.{name}", db.schema));
         let ways = Ways::new(&db, &db.pool, own.event_type("what").anchor("anchor")).await;
-        ways.fused.create_with(&key("a"), CreateOptions::default().version(4)).await.unwrap();
+        ways.fused.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
         for _ in 0..7 {
             ways.gives("a", Point::Now, 10).await;
             ways.gives("a", Point::Version(6), 6).await;
@@ -377,7 +377,7 @@ async fn a_version_column_that_counts_from_elsewhere_is_named() {
     // Where the first event really is gone, a snapshot serves as ever.
     table(&db, COLUMNS, &zero_based).await;
     let ways = Ways::new(&db, &db.pool, events(&db).version("version", 0)).await;
-    ways.fused.create_with(&key("a"), CreateOptions::default().version(1)).await.unwrap();
+    ways.fused.create_with(&key("a"), CreateOptions::new().at_version(1)).await.unwrap();
     db.run("DELETE FROM {schema}.events WHERE version = 0").await;
     for engine in [&ways.fused, &ways.plain] {
         let loaded = engine.load(&key("a")).await.unwrap();
@@ -410,7 +410,7 @@ async fn a_column_that_changes_its_type_fails_no_load_of_a_warm_pool() {
             .await
             .unwrap();
         let ways = Ways::new(&db, &pool, events(&db)).await;
-        ways.fused.create_with(&key("a"), CreateOptions::default().version(4)).await.unwrap();
+        ways.fused.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
         for (of, version) in [("jsonb", "int4"), ("text", "int8"), ("json", "int2")] {
             // Every connection has the statements of every way prepared.
             let mut held = Vec::new();
@@ -466,7 +466,7 @@ async fn no_time_is_too_long_to_wait() {
     PostgresStore::connect(url, &options).await.unwrap().check().await.unwrap();
     let source = PostgresEvents::new(db.pool.clone(), events(&db), decode).unwrap();
     let source = source.timeout(Duration::MAX);
-    let replay = ReplayManager::<Account>::new(source.clone());
+    let replay = ReplayLoader::<Account>::new(source.clone());
     assert_eq!(*replay.load(&key("a")).await.unwrap().state, folded(1..=10));
     let engine: SnapshotEngine<Account> =
         SnapshotEngine::builder(source, MemoryStore::new()).build().unwrap();

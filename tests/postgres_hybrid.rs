@@ -21,9 +21,9 @@ use postgres_support::TestDb;
 use postgres_support::proxy::Proxy;
 use serde::{Deserialize, Serialize};
 use snapfold::{
-    Aggregate, AggregateKey, EngineBuilder, ErrorKind, EventRow, EventTable, MemoryEvents, Origin,
-    Point, PostgresEvents, PostgresOptions, PostgresStore, ReplayManager, SnapshotEngine,
-    SnapshotManager, SnapshotStore, StoreFailure, Timestamp,
+    Aggregate, AggregateKey, EngineBuilder, ErrorKind, EventRow, EventTable, Loader, MemoryEvents,
+    Origin, Point, PostgresEvents, PostgresOptions, PostgresStore, ReplayLoader, SnapshotEngine,
+    SnapshotStore, StoreFailure, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -132,8 +132,8 @@ impl World {
         self.builder().hybrid(self.events.with_snapshots(&self.store).unwrap()).build().unwrap()
     }
 
-    fn replay(&self) -> ReplayManager<Account> {
-        ReplayManager::new(self.events.clone())
+    fn replay(&self) -> ReplayLoader<Account> {
+        ReplayLoader::new(self.events.clone())
     }
 }
 
@@ -213,8 +213,8 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
     let engine = world.engine();
     let key = key("a");
     world.history(&key, 30).await;
-    assert!(engine.create_with(&key, snapfold::CreateOptions::default().version(10)).await.is_ok());
-    assert!(engine.create_with(&key, snapfold::CreateOptions::default().version(20)).await.is_ok());
+    assert!(engine.create_with(&key, snapfold::CreateOptions::new().at_version(10)).await.is_ok());
+    assert!(engine.create_with(&key, snapfold::CreateOptions::new().at_version(20)).await.is_ok());
     for (point, version, from) in [
         (Point::Now, 30, 20),
         (Point::Version(25), 25, 20),
@@ -299,7 +299,7 @@ async fn what_a_fused_load_rejects_it_names_and_replaces_like_any_other_load() {
     let account = key("a");
     world.history(&account, 9).await;
     for version in [3, 6, 9] {
-        let options = snapfold::CreateOptions::default().version(version);
+        let options = snapfold::CreateOptions::new().at_version(version);
         engine.create_with(&account, options).await.unwrap();
     }
     let expected = world.replay().load(&account).await.unwrap();
@@ -356,7 +356,7 @@ async fn a_fused_load_names_the_snapshots_of_other_generations() {
     world.history(&account, 9).await;
     let old: SnapshotEngine<OldAccount> =
         SnapshotEngine::builder(world.events.clone(), world.store.clone()).build().unwrap();
-    old.create_with(&account, snapfold::CreateOptions::default().version(4)).await.unwrap();
+    old.create_with(&account, snapfold::CreateOptions::new().at_version(4)).await.unwrap();
     let plain = world.builder().build().unwrap();
     for (point, named) in [
         (Point::Now, 1),
@@ -443,8 +443,8 @@ async fn event_tables_of_other_shapes_are_read_by_names_or_by_query() {
                 .hybrid(hybrid)
                 .build()
                 .unwrap();
-        engine.create_with(&key, snapfold::CreateOptions::default().version(4)).await.unwrap();
-        let replay = ReplayManager::<Account>::new(events);
+        engine.create_with(&key, snapfold::CreateOptions::new().at_version(4)).await.unwrap();
+        let replay = ReplayLoader::<Account>::new(events);
         for point in [Point::Now, Point::Version(7), Point::Version(2), Point::Time(at(5))] {
             let before = world.proxy.statements();
             let loaded = engine.latest_known(&key, point).await.unwrap();

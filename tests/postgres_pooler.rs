@@ -29,8 +29,7 @@ use postgres_support::bouncer::{Bouncer, Program, programs};
 use snapfold::{
     AggregateKey, CreateOptions, Error, EventTable, Generation, KeysRequest, Lookup, Point,
     PostgresEvents, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, Query, Record,
-    RecordBuilder, Retry, Selection, SnapshotEngine, SnapshotManager, SnapshotStore, TenantBinding,
-    Timestamp,
+    RecordBuilder, Retry, Selection, SnapshotEngine, SnapshotStore, TenantBinding, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool, Row};
@@ -143,7 +142,7 @@ async fn many_loads(sides: &[Side], each: u64) -> Outcome {
                         Err(error) => outcome.errors.push(error),
                     }
                     if n % 20 == 0 {
-                        let options = CreateOptions::default().version(1 + n % 29);
+                        let options = CreateOptions::new().at_version(1 + n % 29);
                         if let Err(error) = engine.create_with(&key, options).await {
                             outcome.errors.push(error);
                         }
@@ -400,7 +399,7 @@ async fn the_mode_reads_columns_of_enumerated_types() {
             .unwrap();
         for version in [2, 4] {
             assert_eq!(*engine.load(&key("a")).await.unwrap().state, folded(1..=5));
-            let options = CreateOptions::default().version(version);
+            let options = CreateOptions::new().at_version(version);
             engine.create_with(&key("a"), options).await.unwrap();
         }
         db.close().await;
@@ -547,7 +546,7 @@ async fn a_pooler_that_prepares_anew_does_not_hide_that_a_column_has_changed() {
         tables(&db).await;
         let bouncer = Bouncer::start(&program, &db.options, &settings, &[]);
         let side = Side::new(&db, bouncer.options(), 1, false).await;
-        let options = CreateOptions::default().version(10);
+        let options = CreateOptions::new().at_version(10);
         side.engine.create_with(&key("i0"), options).await.unwrap();
         for of in ["json", "jsonb", "text", "jsonb"] {
             for engine in [&side.engine, &side.plain].repeat(20) {
@@ -580,7 +579,7 @@ async fn a_column_that_changes_its_type_under_a_warm_pool_fails_no_load() {
             tables(&db).await;
             let bouncer = Bouncer::start(&program, &db.options, &settings, &[]);
             let side = Arc::new(Side::new(&db, bouncer.options(), 1, mode).await);
-            let options = CreateOptions::default().version(10);
+            let options = CreateOptions::new().at_version(10);
             side.engine.create_with(&key("i0"), options).await.unwrap();
             let mut was = "jsonb";
             // Often, as only a statement that meets a fresh connection of the server shows it.

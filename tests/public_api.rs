@@ -32,15 +32,16 @@ use snapfold::trigger::{
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{
-    Aggregate, AggregateKey, AggregateStats, Base, BoxError, CacheConfig, Capabilities, ChecksumId,
-    Clock, Codec, CodecId, Compaction, Compression, CompressionId, CreateOptions, Created, Cursor,
-    Decision, DecodeLimits, Deleted, DigestKind, Digester, EngineBuilder, Error, ErrorKind,
-    EventRange, EventSource, Fetched, Found, Generation, Header, KeysRequest, ListRequest, Loaded,
-    Lookup, ManualClock, MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Proof,
-    Provenance, PutOptions, PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected,
-    Repaired, Replay, ReplayManager, Report, Retry, Selection, Snapshot, SnapshotEngine,
-    SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotUsed, StateDigest,
-    StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify,
+    AdminContext, Aggregate, AggregateKey, AggregateStats, Base, BoxError, CacheConfig,
+    Capabilities, ChecksumId, Clock, Codec, CodecId, Compression, CompressionId, CreateOptions,
+    Created, Cursor, Decision, DecodeLimits, Deleted, DigestKind, Digester, EngineBuilder, Error,
+    ErrorKind, EventRange, EventSource, Fetched, Found, Generation, Header, KeysRequest, Kinds,
+    ListRequest, Loaded, Loader, Lookup, ManualClock, MemoryEvents, MemoryStore, Observer, Origin,
+    Page, Point, Postcard, Proof, Provenance, PutOptions, PutOutcome, Query, Record, RecordBuilder,
+    Recorded, Reject, Rejected, Repaired, Replay, ReplayLoader, Report, Retained, Retry, Selection,
+    Snapshot, SnapshotAdmin, SnapshotEngine, SnapshotId, SnapshotManager, SnapshotMeta,
+    SnapshotStore, SnapshotUsed, StateDigest, StoreFailure, SystemClock, Timestamp, Timings,
+    TypeInfo, Verify,
 };
 use support::Account;
 
@@ -106,7 +107,7 @@ fn is_value<T: Clone + PartialEq + Debug + Send + Sync>() {}
 #[test]
 fn the_main_types_cross_threads_and_print() {
     crosses_threads::<SnapshotEngine<Account>>();
-    crosses_threads::<ReplayManager<Account>>();
+    crosses_threads::<ReplayLoader<Account>>();
     crosses_threads::<EngineBuilder<Account>>();
     crosses_threads::<Loaded<Account>>();
     crosses_threads::<Snapshot<Account>>();
@@ -120,7 +121,7 @@ fn the_main_types_cross_threads_and_print() {
     crosses_threads::<SystemClock>();
     crosses_threads::<ManualClock>();
     prints::<SnapshotEngine<Account>>();
-    prints::<ReplayManager<Account>>();
+    prints::<ReplayLoader<Account>>();
     prints::<EngineBuilder<Account>>();
     prints::<Loaded<Account>>();
     prints::<Fetched<Account>>();
@@ -132,7 +133,7 @@ fn the_main_types_cross_threads_and_print() {
     is_value::<AggregateStats>();
     is_value::<CacheConfig>();
     is_value::<Capabilities>();
-    is_value::<Compaction>();
+    is_value::<Retained>();
     is_value::<CreateOptions>();
     is_value::<Created>();
     is_value::<Decision>();
@@ -179,6 +180,8 @@ fn each_seam_can_be_an_object() {
     fn is_trigger<T: Trigger>() {}
     object::<dyn SnapshotStore>(None);
     object::<dyn EventSource<Account>>(None);
+    object::<dyn Loader<Account>>(None);
+    object::<dyn SnapshotAdmin>(None);
     object::<dyn SnapshotManager<Account>>(None);
     object::<dyn Trigger>(None);
     object::<dyn Retention>(None);

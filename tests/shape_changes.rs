@@ -26,7 +26,7 @@ use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, Bincode, Codec, CodecId, CreateOptions, Created, DecodeLimits, Error,
     ErrorKind, Generation, Json, Loaded, MemoryEvents, MemoryStore, MessagePack, Origin, Postcard,
-    Reject, SnapshotEngine, SnapshotManager, Timestamp,
+    Reject, SnapshotEngine, Timestamp,
 };
 
 /// The events that all types fold.
@@ -123,7 +123,7 @@ fn engine<S: State>(
 }
 
 async fn write<S: State>(engine: &SnapshotEngine<S>, version: u64) {
-    let created = engine.create_with(&key(), CreateOptions::default().version(version)).await;
+    let created = engine.create_with(&key(), CreateOptions::new().at_version(version)).await;
     assert!(matches!(created, Ok(Created::Stored(_))), "{created:?}");
 }
 
@@ -899,7 +899,7 @@ mod lossy {
     async fn not_stored<S: State>(codec: impl Codec<S>, version: u64) {
         let (events, store) = (history(), MemoryStore::new());
         let engine = engine::<S>(&events, &store, codec);
-        let options = CreateOptions::default().version(version);
+        let options = CreateOptions::new().at_version(version);
         let error = engine.create_with(&key(), options).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Encode, "{error:?}");
         let shown = format!("{error}");
@@ -1077,7 +1077,7 @@ mod lossy {
             let engine = engine::<Nested>(&events, &store, codec);
             write(&engine, 1).await;
             write(&engine, 2).await;
-            let options = CreateOptions::default().version(SNAPSHOT_AT);
+            let options = CreateOptions::new().at_version(SNAPSHOT_AT);
             let error = engine.create_with(&key(), options).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Encode);
             let loaded = engine.load(&key()).await.unwrap();

@@ -26,7 +26,7 @@ use snapfold::trigger::{
 };
 use snapfold::{
     Aggregate, AggregateKey, Decision, EngineBuilder, ManualClock, MemoryEvents, MemoryStore,
-    SnapshotEngine, SnapshotManager,
+    SnapshotEngine,
 };
 use support::{Log, at, poll_times};
 

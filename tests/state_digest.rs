@@ -19,9 +19,9 @@ use serde::{Deserialize, Serialize};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, Bincode, BoxError, Codec, CodecId, CreateOptions, Created,
-    DecodeLimits, DigestKind, Digester, EngineBuilder, Error, ErrorKind, Json, Loaded,
-    MemoryEvents, MemoryStore, MessagePack, Origin, Postcard, Proof, Reject, ReplayManager,
-    SnapshotEngine, SnapshotManager, Timestamp, TypeInfo, Verify,
+    DecodeLimits, DigestKind, Digester, EngineBuilder, Error, ErrorKind, Json, Loaded, Loader,
+    MemoryEvents, MemoryStore, MessagePack, Origin, Postcard, Proof, Reject, ReplayLoader,
+    SnapshotEngine, Timestamp, TypeInfo, Verify,
 };
 
 /// An aggregate of kind "thing" that folds numbers.
@@ -65,7 +65,7 @@ fn builder<A: Aggregate<Event = i64>>(
 }
 
 async fn replayed<A: Aggregate<Event = i64>>(events: &MemoryEvents<i64>) -> A {
-    (*ReplayManager::<A>::new(events.clone()).load(&key()).await.unwrap().state).clone()
+    (*ReplayLoader::<A>::new(events.clone()).load(&key()).await.unwrap().state).clone()
 }
 
 /// Takes a snapshot of the newest state, adds an event and loads.
@@ -653,7 +653,7 @@ async fn a_lost_history_does_not_become_the_truth() {
     // The event store is restored from a backup and goes on otherwise, in the same seconds.
     let events = history(&[1, 1, 1, 1, 1, 7, 7, 7, 7, 7]);
     let engine = builder::<Total>(&events, &store, Postcard).build().unwrap();
-    let base = engine.create_with(&key(), CreateOptions::default().version(5)).await;
+    let base = engine.create_with(&key(), CreateOptions::new().at_version(5)).await;
     base.unwrap();
     // No anchors and the same times: nothing but the fold itself tells.
     let repaired = engine.repair(&key(), 10).await.unwrap();
@@ -697,7 +697,7 @@ async fn a_background_snapshot_replaces_one_of_another_history_unless_it_is_pinn
     for pinned in [false, true] {
         let store = MemoryStore::new();
         let old = builder::<Total>(&history(&[1; 3]), &store, Postcard).build().unwrap();
-        let options = CreateOptions::default();
+        let options = CreateOptions::new();
         let pin = snapfold::SnapshotMeta::PINNED;
         let options = if pinned { options.label(pin) } else { options.label("kept") };
         old.create_with(&key(), options).await.unwrap();

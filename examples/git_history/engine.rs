@@ -10,8 +10,8 @@ use async_trait::async_trait;
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, AggregateStats, BoxError, CreateOptions, EventRange, EventSource,
-    Loaded, Recorded, Replay, ReplayManager, SnapshotEngine, SnapshotManager, SnapshotMeta,
-    SnapshotStore, Timestamp,
+    Loaded, Loader, Recorded, Replay, ReplayLoader, SnapshotEngine, SnapshotMeta, SnapshotStore,
+    Timestamp,
 };
 
 use crate::args::At;
@@ -74,7 +74,7 @@ pub(crate) struct Rebuilder {
     history: Arc<History>,
     key: AggregateKey,
     engine: SnapshotEngine<Tree>,
-    replay: ReplayManager<Tree>,
+    replay: ReplayLoader<Tree>,
     /// How many commits the engine has read.
     read: Arc<AtomicU64>,
 }
@@ -108,7 +108,7 @@ impl Rebuilder {
         Ok(Self {
             key: Tree::key(history.name())?,
             engine: builder.trigger(manual()).build()?,
-            replay: ReplayManager::new(commits(&Arc::default())),
+            replay: ReplayLoader::new(commits(&Arc::default())),
             history: Arc::clone(history),
             read,
         })
@@ -123,7 +123,7 @@ impl Rebuilder {
         let before = self.commits_read();
         let bar = progress::bar("snapshots", until);
         for version in missing(&found, every, until) {
-            self.engine.create_with(&self.key, CreateOptions::default().version(version)).await?;
+            self.engine.create_with(&self.key, CreateOptions::new().at_version(version)).await?;
             taken.taken += 1;
             bar.set_position(version);
         }

@@ -1,4 +1,4 @@
-//! Looking after what is stored: fetch, list, delete, plan, compact.
+//! Looking after what is stored: fetch, list, delete, plan and apply retention.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::events::{Limits, Progress};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{AggregateStats, Compaction, Fetched, Point, Rejected, Snapshot};
+use crate::manager::{AggregateStats, Fetched, Point, Rejected, Retained, Snapshot};
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -244,15 +244,15 @@ impl<A: Aggregate> Core<A> {
         Ok(resumed.is_ok())
     }
 
-    pub(super) async fn compact(
+    pub(super) async fn apply(
         &self,
         key: &AggregateKey,
         policy: &dyn Retention,
-    ) -> Result<Compaction, Error> {
+    ) -> Result<Retained, Error> {
         let plan = self.plan(key, policy).await?;
         let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
         let deleted = self.delete_ids(key, &dropped).await?;
-        Ok(Compaction { plan, deleted })
+        Ok(Retained { plan, deleted })
     }
 }
 

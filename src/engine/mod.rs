@@ -1,5 +1,6 @@
 //! The real [`SnapshotManager`](crate::SnapshotManager): [`SnapshotEngine`].
 
+mod admin;
 mod builder;
 mod cache;
 mod capture;
@@ -7,9 +8,10 @@ mod head;
 mod load;
 mod load_cached;
 mod maintain;
+mod manager;
 mod observer;
 mod reader;
-mod replay_manager;
+mod replay_loader;
 mod save_queue;
 mod saver;
 mod search;
@@ -20,39 +22,28 @@ mod verify;
 mod write;
 
 use std::fmt;
-use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use crate::clock::Clock;
 use crate::codec::{Codec, Digester, TypeInfo};
 use crate::compress::Compression;
-use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{
-    AggregateStats, Compaction, CreateOptions, Created, Decision, Fetched, Loaded, Point, Repaired,
-    SnapshotManager,
-};
-use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, SnapshotStore};
-use crate::timestamp::Timestamp;
+use crate::store::SnapshotStore;
 use crate::trigger::Trigger;
 
 pub use builder::{EngineBuilder, StoreFailure};
 pub use cache::CacheConfig;
 pub use observer::{Observer, Report};
-pub use replay_manager::ReplayManager;
+pub use replay_loader::ReplayLoader;
 pub use verify::Verify;
 
 use cache::HotCache;
-use load::reached;
 use reader::Reader;
 use saver::Saver;
 pub(crate) use sizes::Weight;
@@ -64,6 +55,10 @@ use write::Compare;
 ///
 /// Made by [`SnapshotEngine::builder`] from an event source and a store. Clones share everything,
 /// the cache and the background queue too.
+///
+/// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
+/// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation; the methods here do
+/// the same and need no import.
 pub struct SnapshotEngine<A: Aggregate> {
     core: Arc<Core<A>>,
     saver: Arc<Saver<A>>,
@@ -122,12 +117,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.generation
     }
 
-    fn stored(&self, created: &Created) {
-        if let Some(meta) = created.meta() {
-            self.saver.stored(meta);
-        }
-    }
-
     /// Waits until no snapshot is queued or being taken in the background, for at most `within`:
     /// for a shutdown, or a test. Must run on a tokio runtime with time enabled.
     ///
@@ -162,106 +151,6 @@ fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> {
         "use this engine",
         format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND),
     ))
-}
-
-#[async_trait]
-impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
-    // Written out, so that each way has a future of its own size: the hot one is small.
-    fn load<'s: 'f, 'k: 'f, 'f>(
-        &'s self,
-        key: &'k AggregateKey,
-    ) -> Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>> {
-        if self.core.cache.is_enabled() {
-            boxed(|| self.core.load_cached(key))
-        } else {
-            boxed(|| self.core.reconstruct(key, Point::Now))
-        }
-    }
-
-    async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
-        let loaded = self.core.reconstruct(key, Point::Version(version)).await?;
-        reached(loaded, version).map(Loaded::from)
-    }
-
-    async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, Point::Time(time)).await
-    }
-
-    async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, point).await
-    }
-
-    async fn create_with(
-        &self,
-        key: &AggregateKey,
-        options: CreateOptions,
-    ) -> Result<Created, Error> {
-        let created = self.core.create(key, &options).await?;
-        self.stored(&created);
-        Ok(created)
-    }
-
-    async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
-        let created = self.core.create_many(keys).await;
-        created.iter().flatten().for_each(|created| self.stored(created));
-        created
-    }
-
-    async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
-        self.core.fetch(key, Some(version)).await
-    }
-
-    async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
-        self.core.fetch(key, None).await
-    }
-
-    async fn snapshots(
-        &self,
-        key: &AggregateKey,
-        versions: RangeInclusive<u64>,
-    ) -> Result<Vec<SnapshotMeta>, Error> {
-        self.core.list(key, versions).await
-    }
-
-    async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
-        let _forgets = self.saver.forgets(key);
-        self.core.delete(key, version).await
-    }
-
-    async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
-        let _forgets = self.saver.forgets(key);
-        self.core.delete_before(key, version).await
-    }
-
-    async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
-        let repaired = self.core.repair(key, version).await?;
-        self.saver.stored(&repaired.meta);
-        Ok(repaired)
-    }
-
-    async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
-        self.core.stats(key).await
-    }
-
-    fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
-        self.saver.committed(&self.core, loaded, version)
-    }
-
-    async fn plan(
-        &self,
-        key: &AggregateKey,
-        policy: &dyn Retention,
-    ) -> Result<RetentionPlan, Error> {
-        self.core.plan(key, policy).await
-    }
-
-    async fn compact(
-        &self,
-        key: &AggregateKey,
-        policy: &dyn Retention,
-    ) -> Result<Compaction, Error> {
-        self.core.compact(key, policy).await
-    }
 }
 
 impl<A: Aggregate> Clone for SnapshotEngine<A> {

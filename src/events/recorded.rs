@@ -30,7 +30,7 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
     /// An event without an anchor, of which nobody knows when it was recorded: for event stores
     /// that keep no times, or did not at first.
     ///
-    /// - [`at_time`](crate::SnapshotManager::at_time) fails with
+    /// - [`at_time`](crate::Loader::at_time) fails with
     ///   [`Unsupported`](crate::ErrorKind::Unsupported) where this event could belong to the answer:
     ///   a state from before it still loads.
     /// - The as-of time of a state and of a snapshot with this event is [`Timestamp::MAX`], so that

@@ -13,8 +13,13 @@ pub struct CreateOptions {
 }
 
 impl CreateOptions {
-    /// Captures the state at `version` instead of now.
-    pub fn version(mut self, version: u64) -> Self {
+    /// The state now, without labels.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Captures the state at `version` (inclusive) instead of now.
+    pub fn at_version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
     }
@@ -43,7 +48,7 @@ pub enum Created {
     },
     /// It is stored in place of one that was found to belong to another history, or that could not
     /// be used. Only background snapshots do that, never to a pinned one; by hand it is
-    /// [`repair`](crate::SnapshotManager::repair).
+    /// [`repair`](crate::SnapshotAdmin::repair).
     Replaced(SnapshotMeta),
     /// It is stored.
     Stored(SnapshotMeta),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::provenance::{Provenance, Rejected};
+use super::provenance::{Origin, Provenance, Rejected};
 use crate::engine::Weight;
 use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
@@ -26,6 +26,16 @@ pub struct Loaded<A> {
     pub provenance: Provenance,
     /// What the hot cache knows of its encoded size; for the trigger.
     pub(crate) weight: Option<Weight>,
+}
+
+impl<A> Loaded<A> {
+    /// A state as a fake [`Loader`](crate::Loader) gives it: as if replayed from the beginning.
+    /// `as_of` is `None` for the empty state.
+    pub fn new(key: AggregateKey, state: A, version: u64, as_of: Option<Timestamp>) -> Self {
+        let mut provenance = Provenance::new(Origin::Replay);
+        provenance.events_replayed = version;
+        Self { key, state: Arc::new(state), version, as_of, provenance, weight: None }
+    }
 }
 
 /// A point in the history of an aggregate.

@@ -2,7 +2,7 @@
 //!
 //! A policy names reasons to keep; the plan adds the protections that hold under every policy
 //! (R14) and says of each snapshot whether it stays, and why. Nothing here deletes anything:
-//! [`SnapshotManager::compact`](crate::SnapshotManager::compact) does.
+//! [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention) does.
 
 mod keep;
 mod plan;

@@ -23,7 +23,7 @@ pub use put::{PutOptions, PutOutcome};
 pub use query::{Found, Lookup, Query};
 
 /// Stores the records of snapshots. Implemented by storage authors; applications use
-/// [`SnapshotManager`](crate::SnapshotManager).
+/// [`SnapshotEngine`](crate::SnapshotEngine).
 ///
 /// A store moves opaque [`Record`]s. It reads their headers ([`Record::header`]) to know what
 /// they are, and never looks into payloads. A snapshot is identified by its aggregate

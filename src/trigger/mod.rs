@@ -1,7 +1,7 @@
 //! When to take a snapshot: [`Trigger`]s, pure and composable.
 //!
 //! A trigger looks at values and answers with a [`Verdict`]; it does nothing else. The engine
-//! asks after a commit ([`SnapshotManager::committed`](crate::SnapshotManager::committed)) and
+//! asks after a commit ([`SnapshotEngine::committed`](crate::SnapshotEngine::committed)) and
 //! acts in the background.
 //!
 //! ```

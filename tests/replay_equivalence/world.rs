@@ -10,7 +10,7 @@ use snapfold::trigger::Trigger;
 use snapfold::{
     AggregateKey, Bincode, CreateOptions, Created, Error, ErrorKind, Fetched, Json, ListRequest,
     Loaded, ManualClock, MemoryEvents, MessagePack, Origin, Point, Postcard, Selection,
-    SnapshotEngine, SnapshotManager, SnapshotMeta, SnapshotStore, StoreFailure, Timestamp,
+    SnapshotEngine, SnapshotMeta, SnapshotStore, StoreFailure, Timestamp,
 };
 
 use crate::faulty_store::FaultyStore;
@@ -147,7 +147,7 @@ impl<'c, S: Subject> World<'c, S> {
             Step::CreateAt(place) => {
                 let version = place.version(head);
                 let created =
-                    self.engine.create_with(&key, CreateOptions::default().version(version)).await;
+                    self.engine.create_with(&key, CreateOptions::new().at_version(version)).await;
                 let stored = matches!(created, Ok(Created::Stored(_)));
                 prop_assert!(!stored || (1..=head).contains(&version));
             }
@@ -207,7 +207,7 @@ impl<'c, S: Subject> World<'c, S> {
                 Box::new(keep_last(last).or(keep_within(Duration::from_secs(seconds))))
             }
         };
-        if let Ok(compaction) = self.engine.compact(key, &*policy).await {
+        if let Ok(compaction) = self.engine.apply_retention(key, &*policy).await {
             self.coverage.note("a snapshot dropped by retention", compaction.deleted.snapshots > 0);
         }
     }

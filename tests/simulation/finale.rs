@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use snapfold::{Created, ErrorKind, Origin, SnapshotId, SnapshotManager};
+use snapfold::{Created, ErrorKind, Origin, SnapshotId};
 
 use crate::checks::Asked;
 use crate::model::Right;
@@ -108,7 +108,7 @@ impl<A: Subject> Client<A> {
         let policy = Policy { last: 1, within: None };
         for round in 0..2 {
             let _guard = self.book.begin(index, key, Right::Compact(policy));
-            let done = self.engine.compact(self.key(key), &*policy.build()).await;
+            let done = self.engine.apply_retention(self.key(key), &*policy.build()).await;
             let settled = done.as_ref().is_ok_and(|d| round == 0 || d.deleted.snapshots == 0);
             self.book.require(RULE, settled, || format!("{key}: compaction {round}: {done:?}"));
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use snapfold::{
     AggregateKey, CacheConfig, CreateOptions, Error, Generation, ManualClock, Observer, Point,
-    Report, SnapshotEngine, SnapshotManager, SnapshotMeta, StoreFailure, Timestamp,
+    Report, SnapshotEngine, SnapshotMeta, StoreFailure, Timestamp,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -226,11 +226,11 @@ impl<A: Subject> Client<A> {
                 }
             }
             Op::Plan(policy) => {
-                let plan = self.engine.plan(&name, &*policy.build()).await;
+                let plan = self.engine.plan_retention(&name, &*policy.build()).await;
                 self.check_error(before, key, "plan", plan.as_ref().err());
             }
             Op::Compact(policy) => {
-                let compaction = self.engine.compact(&name, &*policy.build()).await;
+                let compaction = self.engine.apply_retention(&name, &*policy.build()).await;
                 let dropped = compaction.as_ref().is_ok_and(|done| done.deleted.snapshots > 0);
                 if dropped {
                     self.book.met("a snapshot dropped by retention");
@@ -279,7 +279,7 @@ impl<A: Subject> Client<A> {
         version: Option<u64>,
         pinned: bool,
     ) -> Result<snapfold::Created, Error> {
-        let mut options = CreateOptions::default();
+        let mut options = CreateOptions::new();
         options.version = version;
         if pinned {
             options = options.label(SnapshotMeta::PINNED);

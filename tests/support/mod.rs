@@ -23,8 +23,8 @@ use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
 use snapfold::{
-    Aggregate, AggregateKey, EngineBuilder, ManualClock, Observer, ReplayManager, Report,
-    SnapshotEngine, SnapshotManager, Timestamp,
+    Aggregate, AggregateKey, EngineBuilder, Loader, ManualClock, Observer, ReplayLoader, Report,
+    SnapshotEngine, Timestamp,
 };
 use std::sync::{Arc, Mutex};
 
@@ -70,14 +70,14 @@ impl World {
     /// Takes snapshots at these versions.
     pub async fn snapshots_at(&self, key: &AggregateKey, versions: &[u64]) {
         for version in versions {
-            let options = snapfold::CreateOptions::default().version(*version);
+            let options = snapfold::CreateOptions::new().at_version(*version);
             self.engine.create_with(key, options).await.unwrap();
         }
     }
 
     /// The state by full replay of what the source holds: what every load must equal.
     pub async fn truth(&self, key: &AggregateKey) -> Account {
-        let replay = ReplayManager::<Account>::new(self.source.events.clone());
+        let replay = ReplayLoader::<Account>::new(self.source.events.clone());
         Account::clone(&replay.load(key).await.unwrap().state)
     }
 

@@ -45,7 +45,7 @@ use crate::store::{
 /// ```
 /// # use serde::{Deserialize, Serialize};
 /// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, StoreFailure, Timestamp};
-/// use snapfold::{Fault, Faults, FaultyStore, SnapshotEngine, SnapshotManager, StoreCall};
+/// use snapfold::{Fault, Faults, FaultyStore, SnapshotEngine, StoreCall};
 /// # #[derive(Clone, Serialize, Deserialize)]
 /// # struct Account { balance: i64 }
 /// # impl Aggregate for Account {

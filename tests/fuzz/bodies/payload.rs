@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use snapfold::{
     Aggregate, Bincode, Codec, Json, MemoryEvents, MemoryStore, MessagePack, Origin, Postcard,
-    PutOptions, Record, RecordBuilder, SnapshotEngine, SnapshotManager, SnapshotStore, Timestamp,
+    PutOptions, Record, RecordBuilder, SnapshotEngine, SnapshotStore, Timestamp,
 };
 
 use super::ready;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate as _, Bincode, Created, Json, MemoryEvents, MemoryStore, MessagePack, Origin,
-    Postcard, ReplayManager, SnapshotEngine, SnapshotManager as _, Timestamp,
+    Postcard, ReplayLoader, SnapshotEngine, Loader as _, Timestamp,
 };
 
 use crate::{
@@ -158,7 +158,7 @@ async fn run<K: Known>(
         (Ok(writer), Ok(reader)) => (writer, reader),
         (Err(error), _) | (_, Err(error)) => return (Outcome::Build(chain(&error)), Vec::new()),
     };
-    let replay = ReplayManager::<Erased<K>>::new(events.clone());
+    let replay = ReplayLoader::<Erased<K>>::new(events.clone());
     let (mut written, mut refused, mut first) = (0, Vec::new(), String::new());
     for (at, value) in values.enumerate() {
         let key = Erased::<K>::key(&at.to_string()).expect("a key");

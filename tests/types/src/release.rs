@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate as _, MemoryEvents, MemoryStore, Origin, ReplayManager, SnapshotEngine,
-    SnapshotManager as _, Timestamp,
+    Aggregate as _, MemoryEvents, MemoryStore, Origin, ReplayLoader, SnapshotEngine,
+    Loader as _, Timestamp,
 };
 
 use crate::judge::{chain, quietly, short};
@@ -35,7 +35,7 @@ pub enum Change {
 
 struct Running<K: Known> {
     engine: SnapshotEngine<Erased<K>>,
-    replay: ReplayManager<Erased<K>>,
+    replay: ReplayLoader<Erased<K>>,
 }
 
 impl<K: Known> Running<K> {
@@ -47,7 +47,7 @@ impl<K: Known> Running<K> {
         let codec = release.codec.clone();
         let engine = SnapshotEngine::builder_with_codec(events.clone(), store.clone(), codec);
         let engine = engine.trigger(manual()).build().map_err(|error| chain(&error))?;
-        Ok(Self { engine, replay: ReplayManager::new(events) })
+        Ok(Self { engine, replay: ReplayLoader::new(events) })
     }
 
     /// Whether a load comes from a snapshot; `Err` if it is wrong.

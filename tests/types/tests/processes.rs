@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate as _, AggregateKey, Bincode, Created, Durability, Json, MemoryEvents, MessagePack,
-    Origin, Postcard, SnapshotEngine, SnapshotManager as _, Timestamp,
+    Origin, Postcard, SnapshotEngine, as _, Timestamp,
 };
 use snapfold_types::{AnyState, Gen, Known, SharedCodec, Specimen, Value};
 

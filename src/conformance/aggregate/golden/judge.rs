@@ -18,7 +18,7 @@ use crate::envelope::{Header, Reject};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{Fetched, Loaded, SnapshotManager};
+use crate::manager::{Fetched, Loaded};
 use crate::state::Aggregate;
 use crate::store::{PutOptions, Selection, SnapshotStore};
 

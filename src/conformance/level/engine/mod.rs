@@ -11,11 +11,11 @@ use crate::conformance::case::{Context, cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::at;
-use crate::engine::{EngineBuilder, ReplayManager, SnapshotEngine};
+use crate::engine::{EngineBuilder, ReplayLoader, SnapshotEngine};
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, Loaded, SnapshotManager};
+use crate::manager::{CreateOptions, Loaded, Loader};
 use crate::retention::keep_last;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -40,7 +40,7 @@ type New = Tally<2>;
 struct World<A: Aggregate> {
     events: MemoryEvents<i64>,
     engine: SnapshotEngine<A>,
-    replay: ReplayManager<A>,
+    replay: ReplayLoader<A>,
     key: AggregateKey,
 }
 
@@ -59,7 +59,7 @@ impl<const G: u32> World<Tally<G>> {
             .clock(ManualClock::at(at(1_000)));
         Ok(Self {
             engine: change(builder).build()?,
-            replay: ReplayManager::new(events.clone()),
+            replay: ReplayLoader::new(events.clone()),
             events,
             key: Tally::<G>::key("a")?,
         })
@@ -75,7 +75,7 @@ impl<const G: u32> World<Tally<G>> {
     }
 
     async fn snapshot(&self, version: u64) -> Result<(), Stop> {
-        let options = CreateOptions::default().version(version);
+        let options = CreateOptions::new().at_version(version);
         match self.engine.create_with(&self.key, options).await {
             Ok(_) => Ok(()),
             Err(error) => Err(blame(&format!("create a snapshot at {version}"), &error)),
@@ -167,7 +167,7 @@ async fn compacted(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let world = history(cx, &store, 30).await?;
     for keep in [5, 2, 0] {
-        if let Err(error) = world.engine.compact(&world.key, &keep_last(keep)).await {
+        if let Err(error) = world.engine.apply_retention(&world.key, &keep_last(keep)).await {
             return Err(blame("compact", &error));
         }
         world.all_is_right(30).await?;
@@ -252,7 +252,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
         new.snapshot(version - 1).await?;
         new.all_is_right(24).await?;
     }
-    if let Err(error) = new.engine.compact(&new.key, &keep_last(1)).await {
+    if let Err(error) = new.engine.apply_retention(&new.key, &keep_last(1)).await {
         return Err(blame("compact", &error));
     }
     old.all_is_right(24).await?;

@@ -1,4 +1,4 @@
-//! [`Compaction`]: what applying a retention policy did.
+//! [`Retained`]: what applying a retention policy did.
 
 use crate::retention::RetentionPlan;
 use crate::store::Deleted;
@@ -6,9 +6,16 @@ use crate::store::Deleted;
 /// What applying a retention policy did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Compaction {
+pub struct Retained {
     /// The plan that was applied, with the reason for each snapshot.
     pub plan: RetentionPlan,
     /// What was deleted. Less than the plan dropped if somebody else deleted at the same time.
     pub deleted: Deleted,
+}
+
+impl Retained {
+    /// For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
+    pub const fn new(plan: RetentionPlan, deleted: Deleted) -> Self {
+        Self { plan, deleted }
+    }
 }

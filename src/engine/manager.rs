@@ -1,0 +1,213 @@
+//! What applications call on a [`SnapshotEngine`]: its own methods, and the traits over them.
+
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+
+use super::load::reached;
+use super::{SnapshotEngine, boxed};
+use crate::envelope::SnapshotMeta;
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::manager::{
+    AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
+    Repaired, Retained, SnapshotAdmin, SnapshotManager,
+};
+use crate::retention::{Retention, RetentionPlan};
+use crate::state::Aggregate;
+use crate::store::Deleted;
+use crate::timestamp::Timestamp;
+
+type LoadFuture<'f, A> = Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>>;
+
+/// Loading: see [`Loader`].
+impl<A: Aggregate> SnapshotEngine<A> {
+    /// The state now: all events that were committed before the call.
+    ///
+    /// # Errors
+    /// Those of [`Loader`].
+    pub fn load<'f>(
+        &'f self,
+        key: &'f AggregateKey,
+    ) -> impl Future<Output = Result<Loaded<A>, Error>> + Send + 'f {
+        self.boxed_load(key)
+    }
+
+    // Each way has a future of its own size: the one through the cache is small. Both are made
+    // where they stay.
+    fn boxed_load<'f>(&'f self, key: &'f AggregateKey) -> LoadFuture<'f, A> {
+        if self.core.cache.is_enabled() {
+            boxed(|| self.core.load_cached(key))
+        } else {
+            boxed(|| self.core.reconstruct(key, Point::Now))
+        }
+    }
+
+    /// The states of several aggregates now: see [`Loader::load_many`].
+    pub async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
+        Loader::load_many(self, keys).await
+    }
+
+    /// The state at `version` (inclusive: that many events are folded). 0 is the empty state.
+    ///
+    /// # Errors
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events, and those of
+    /// [`Loader`].
+    pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
+        let loaded = self.core.reconstruct(key, Point::Version(version)).await?;
+        reached(loaded, version).map(Loaded::from)
+    }
+
+    /// The state at `time` (inclusive): see [`Loader::at_time`].
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed and not
+    /// known, and those of [`Loader`].
+    pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
+        self.core.reconstruct(key, Point::Time(time)).await
+    }
+
+    /// The state at `point`, or the newest state if the point lies beyond the head.
+    ///
+    /// # Errors
+    /// For a time, those of [`at_time`](Self::at_time).
+    pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
+        self.core.reconstruct(key, point).await
+    }
+
+    /// The stored snapshot at just this version, decoded. It is not compared with the events.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
+        self.core.fetch(key, Some(version)).await
+    }
+
+    /// The newest stored snapshot, decoded. It is not compared with the events.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
+        self.core.fetch(key, None).await
+    }
+
+    /// Tells that events were committed on top of `loaded`, up to `version`; a snapshot may follow
+    /// in the background. Never blocks and never fails: see [`SnapshotManager::committed`].
+    pub fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
+        self.saver.committed(&self.core, loaded, version)
+    }
+}
+
+/// Looking after snapshots on the application's own behalf: see [`SnapshotAdmin`], whose errors
+/// these methods have. On behalf of others, with an [`AdminContext`]: [`admin`](Self::admin).
+#[expect(clippy::missing_errors_doc, reason = "one list for all of them")]
+impl<A: Aggregate> SnapshotEngine<A> {
+    /// The same engine without its type: its methods take an [`AdminContext`].
+    pub fn admin(&self) -> &dyn SnapshotAdmin {
+        self
+    }
+
+    /// Takes a snapshot of the state now; durable when it returns.
+    pub async fn create(&self, key: &AggregateKey) -> Result<Created, Error> {
+        self.create_with(key, CreateOptions::default()).await
+    }
+
+    /// Takes a snapshot of the state now, or at a version in the past, with labels.
+    pub async fn create_with(
+        &self,
+        key: &AggregateKey,
+        options: CreateOptions,
+    ) -> Result<Created, Error> {
+        self.admin().create(key, options, &AdminContext::default()).await
+    }
+
+    /// Takes snapshots of several aggregates, in batches; one result per key, in their order.
+    pub async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
+        self.admin().create_many(keys, &AdminContext::default()).await
+    }
+
+    /// What is stored of an aggregate within a range of versions (inclusive), newest first, of all
+    /// generations.
+    pub async fn snapshots(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+    ) -> Result<Vec<SnapshotMeta>, Error> {
+        self.admin().snapshots(key, versions).await
+    }
+
+    /// Deletes the snapshots at just this version, of all generations.
+    pub async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
+        self.admin().delete(key, version, &AdminContext::default()).await
+    }
+
+    /// Deletes the snapshots with a version below this one (exclusive), of all generations.
+    pub async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
+        self.admin().delete_before(key, version, &AdminContext::default()).await
+    }
+
+    /// Refolds the events up to `version` (inclusive) and stores the result in place of what is
+    /// stored there: see [`SnapshotAdmin::repair`].
+    pub async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
+        self.admin().repair(key, version, &AdminContext::default()).await
+    }
+
+    /// Numbers about what is stored of an aggregate.
+    pub async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
+        self.admin().stats(key).await
+    }
+
+    /// What [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
+    pub async fn plan_retention(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+    ) -> Result<RetentionPlan, Error> {
+        self.admin().plan_retention(key, policy).await
+    }
+
+    /// Deletes the snapshots of `key` that `policy` does not keep: see
+    /// [`SnapshotAdmin::apply_retention`].
+    pub async fn apply_retention(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+    ) -> Result<Retained, Error> {
+        self.admin().apply_retention(key, policy, &AdminContext::default()).await
+    }
+}
+
+#[async_trait]
+impl<A: Aggregate> Loader<A> for SnapshotEngine<A> {
+    fn load<'s: 'f, 'k: 'f, 'f>(&'s self, key: &'k AggregateKey) -> LoadFuture<'f, A> {
+        self.boxed_load(key)
+    }
+
+    async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
+        self.at_version(key, version).await
+    }
+
+    async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
+        self.at_time(key, time).await
+    }
+
+    async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
+        self.latest_known(key, point).await
+    }
+}
+
+#[async_trait]
+impl<A: Aggregate> SnapshotManager<A> for SnapshotEngine<A> {
+    async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
+        self.snapshot(key, version).await
+    }
+
+    async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
+        self.latest_snapshot(key).await
+    }
+
+    fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
+        self.committed(loaded, version)
+    }
+}

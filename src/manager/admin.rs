@@ -1,0 +1,118 @@
+//! Looking after snapshots without knowing their type: [`SnapshotAdmin`].
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use async_trait::async_trait;
+
+use super::context::AdminContext;
+use super::created::{CreateOptions, Created, Repaired};
+use super::retained::Retained;
+use super::stats::AggregateStats;
+use crate::envelope::SnapshotMeta;
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::retention::{Retention, RetentionPlan};
+use crate::store::Deleted;
+
+/// Looks after the snapshots of one kind of aggregate. Object-safe and without a type parameter:
+/// schedulers, sweeps, command lines and servers work on it, over all kinds of an application
+/// ([`Kinds`](super::Kinds)).
+///
+/// Calls that change something take an [`AdminContext`]: who asks for it, and why.
+///
+/// # Errors
+/// Every method may fail with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of
+/// another [`kind`](Self::kind), and with the kinds of the store. Those that read events may also
+/// fail as a [load](super::Loader) does. Those that take a context fail with
+/// [`Conflict`](crate::ErrorKind::Conflict) if its
+/// [expected version](AdminContext::expect_version) is not the one found, and then change nothing.
+///
+/// # Cancellation
+/// Every future may be dropped at any await point: what was stored or deleted by then stays so,
+/// and nothing is stored or deleted in part.
+#[async_trait]
+pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
+    /// The kind of aggregate: the [`kind`](AggregateKey::kind) of every key that is accepted here.
+    fn kind(&self) -> &str;
+
+    /// Takes a snapshot of the state now, or at a version in the past; durable when it returns.
+    ///
+    /// # Errors
+    /// - [`Encode`](crate::ErrorKind::Encode) if the state does not survive its codec;
+    /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events than the version
+    ///   that the options ask for;
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if another state is stored at that version.
+    async fn create(
+        &self,
+        key: &AggregateKey,
+        options: CreateOptions,
+        context: &AdminContext,
+    ) -> Result<Created, Error>;
+
+    /// Takes snapshots of several aggregates now, in batches; one result per key, in their order.
+    /// One failure does not keep the others from being taken. An expected version is not accepted:
+    /// it belongs to one aggregate.
+    async fn create_many(
+        &self,
+        keys: &[AggregateKey],
+        context: &AdminContext,
+    ) -> Vec<Result<Created, Error>>;
+
+    /// What is stored of an aggregate within a range of versions (inclusive), newest first, of all
+    /// generations.
+    async fn snapshots(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+    ) -> Result<Vec<SnapshotMeta>, Error>;
+
+    /// Deletes the snapshots at just this version, of all generations.
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error>;
+
+    /// Deletes the snapshots with a version below this one (exclusive), of all generations.
+    async fn delete_before(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error>;
+
+    /// Refolds the events up to `version` (inclusive) from the beginning and stores the result in
+    /// place of what is stored at that version, whatever that is. By hand, the only operation that
+    /// replaces a snapshot (R10).
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events.
+    async fn repair(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<Repaired, Error>;
+
+    /// Numbers about what is stored of an aggregate.
+    async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error>;
+
+    /// What [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
+    async fn plan_retention(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+    ) -> Result<RetentionPlan, Error>;
+
+    /// Deletes the snapshots of `key` that `policy` does not keep. The newest usable snapshot of
+    /// each generation, pinned ones and needed bases always stay (R14). Events are never touched.
+    async fn apply_retention(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+        context: &AdminContext,
+    ) -> Result<Retained, Error>;
+}

@@ -1,0 +1,98 @@
+//! All kinds of aggregate of an application: [`Kinds`].
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Arc;
+
+use super::admin::SnapshotAdmin;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+
+/// The kinds of aggregate of an application, each with what looks after its snapshots: for
+/// schedules, sweeps, command lines and servers that work over all of them.
+///
+/// ```
+/// # use serde::{Deserialize, Serialize};
+/// # use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine};
+/// # #[derive(Clone, Serialize, Deserialize)]
+/// # struct Account(i64);
+/// # impl Aggregate for Account {
+/// #     type Event = i64;
+/// #     const KIND: &'static str = "account";
+/// #     const SCHEMA_VERSION: u32 = 1;
+/// #     fn initial(_: &AggregateKey) -> Self { Account(0) }
+/// #     fn apply(&mut self, cents: &i64) { self.0 += cents; }
+/// # }
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// use snapfold::Kinds;
+///
+/// let engine = SnapshotEngine::<Account>::builder(MemoryEvents::new(), MemoryStore::new()).build()?;
+/// let kinds = Kinds::new().with(engine)?;
+///
+/// let key = AggregateKey::new("account", "alice")?; // as a command line would have it
+/// let stats = kinds.of(&key)?.stats(&key).await?;
+/// assert_eq!(stats.snapshots, 0);
+/// # Ok::<(), snapfold::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Kinds {
+    admins: BTreeMap<String, Arc<dyn SnapshotAdmin>>,
+}
+
+impl Kinds {
+    /// No kinds.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These kinds and that of `admin`, which is usually a [`SnapshotEngine`](crate::SnapshotEngine).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if there is one of this kind already.
+    pub fn with(mut self, admin: impl SnapshotAdmin + 'static) -> Result<Self, Error> {
+        match self.admins.entry(admin.kind().to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(Arc::new(admin));
+                Ok(self)
+            }
+            Entry::Occupied(taken) => Err(Error::new(
+                ErrorKind::InvalidInput,
+                "register a kind of aggregate",
+                format!(
+                    "there is one of kind \"{}\" already; each kind has one engine",
+                    taken.key()
+                ),
+            )),
+        }
+    }
+
+    /// What looks after the snapshots of `kind`.
+    pub fn get(&self, kind: &str) -> Option<&Arc<dyn SnapshotAdmin>> {
+        self.admins.get(kind)
+    }
+
+    /// What looks after the snapshots of `key`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if its kind is not registered; the text names those that are.
+    pub fn of(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, Error> {
+        self.get(key.kind()).ok_or_else(|| {
+            let known: Vec<_> = self.admins.keys().map(String::as_str).collect();
+            Error::new(
+                ErrorKind::InvalidInput,
+                "find the engine of an aggregate",
+                format!(
+                    "no engine of kind \"{}\" is registered, only: {}",
+                    key.kind(),
+                    known.join(", ")
+                ),
+            )
+        })
+    }
+
+    /// All of them, by kind in the order of its bytes.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotAdmin>> {
+        self.admins.values()
+    }
+}
