@@ -162,8 +162,8 @@ pub use codec::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 pub use compress::{Compression, CompressionId};
 pub use digest::{DigestKind, StateDigest};
 pub use engine::{
-    CacheConfig, EngineBuilder, Observer, ReplayLoader, Report, SnapshotEngine, StoreFailure,
-    Verify,
+    CacheConfig, EngineBuilder, EngineStatistics, Observer, ReplayLoader, Report, SnapshotEngine,
+    StoreFailure, Verify,
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};

@@ -15,7 +15,7 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -368,7 +368,7 @@ impl Observer for Touchy {
 }
 
 #[tokio::test]
-async fn an_observer_that_panics_does_not_end_saving_for_good() {
+async fn an_observer_that_panics_ends_nothing_and_is_counted() {
     let touchy = Touchy::default();
     let observer = touchy.clone();
     let world = World::with(|builder| builder.trigger(every_events(1)).observer(observer));
@@ -377,11 +377,14 @@ async fn an_observer_that_panics_does_not_end_saving_for_good() {
     for key in &keys {
         assert!(commit(&world, key, 1).await.is_queued());
     }
-    until("the observer has panicked", || !touchy.0.load(Ordering::SeqCst)).await;
-    // The second one still waits; its next commit starts the saver again.
-    assert!(commit(&world, &keys[1], 2).await.is_queued());
     world.engine.flush(LONG).await.unwrap();
-    assert_eq!(world.store.versions(&keys[1]).await, [2]);
+    for key in &keys {
+        assert_eq!(world.store.versions(key).await, [1]);
+    }
+    let statistics = world.engine.statistics();
+    assert_eq!((statistics.saved, statistics.observer_panics), (2, 1));
+    let (_, what) = statistics.last_error.unwrap();
+    assert!(what.contains("observer panicked"), "{what}");
 }
 
 // Waiting and runtimes ----------------------------------------------------------------------------
@@ -511,4 +514,36 @@ async fn a_queued_save_that_the_one_before_made_needless_is_not_taken() {
     world.store.put_gate.open();
     world.engine.flush(LONG).await.unwrap();
     assert_eq!(log.lines(), ["saved a Some(10)"]);
+}
+
+/// Metrics of loads count what callers loaded, not what snapshots were made of.
+#[tokio::test]
+async fn a_load_for_a_snapshot_is_reported_as_such() {
+    #[derive(Clone, Default)]
+    struct Counts(Arc<Mutex<[u64; 3]>>);
+
+    impl Observer for Counts {
+        fn observe(&self, report: &Report<'_>) {
+            let mut counts = self.0.lock().unwrap();
+            match report {
+                Report::Loaded { .. } => counts[0] += 1,
+                Report::Captured { .. } => counts[1] += 1,
+                Report::Saved { .. } => counts[2] += 1,
+                _ => {}
+            }
+        }
+    }
+
+    let counts = Counts::default();
+    let observer = counts.clone();
+    let world = World::with(|builder| builder.trigger(every_events(2)).observer(observer));
+    let key = key("a");
+    assert!(commit(&world, &key, 2).await.is_queued());
+    world.engine.flush(LONG).await.unwrap();
+    assert_eq!(*counts.0.lock().unwrap(), [1, 1, 1]);
+    world.grow(&key, 3);
+    world.engine.create(&key).await.unwrap();
+    world.engine.at_version(&key, 1).await.unwrap();
+    assert_eq!(*counts.0.lock().unwrap(), [2, 2, 1]);
+    assert_eq!(world.engine.statistics().saved, 1);
 }

@@ -7,6 +7,7 @@ use super::cache::{CacheConfig, HotCache};
 use super::observer::Observer;
 use super::reader::Reader;
 use super::saver::Saver;
+use super::statistics::Counters;
 use super::verify::{Turns, Verify};
 use super::write::Compare;
 use super::{Core, SnapshotEngine};
@@ -322,6 +323,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             compare: self.compare,
             turns: Turns::new(self.verify),
             accept_unverified: self.accept_unverified,
+            counters: Counters::default(),
         };
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(Saver::new(self.max_queued)) })
     }

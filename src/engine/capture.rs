@@ -1,7 +1,7 @@
 //! Taking snapshots: encode, check, store.
 
 use super::cache::Outdates;
-use super::load::{Reconstructed, from_start, reached};
+use super::load::{Purpose, Reconstructed, from_start, reached};
 use super::stopwatch::Stopwatch;
 use super::write::Encoded;
 use super::{Core, check_kind};
@@ -174,7 +174,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: u64,
     ) -> Result<Reconstructed<A>, Error> {
-        reached(self.reconstruct(key, Point::Version(version)).await?, version)
+        reached(self.reconstruct(key, Point::Version(version), Purpose::Capture).await?, version)
     }
 
     async fn put(

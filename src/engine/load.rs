@@ -23,6 +23,15 @@ pub(super) struct Reconstructed<A> {
     pub(super) weight: Option<Weight>,
 }
 
+/// What a state is loaded for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// The caller wants it.
+    Answer,
+    /// A snapshot is to be made of it.
+    Capture,
+}
+
 impl<A> From<Reconstructed<A>> for Loaded<A> {
     #[inline]
     fn from(reconstructed: Reconstructed<A>) -> Self {
@@ -57,18 +66,23 @@ impl From<Point> for Limits {
 }
 
 impl<A: Aggregate> Core<A> {
-    /// The state now, through the cache if there is one.
+    /// The state now, through the cache if there is one, to be captured.
     pub(super) async fn load_now(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
         if self.cache.is_enabled() {
-            self.load_cached(key).await
+            self.load_cached(key, Purpose::Capture).await
         } else {
-            self.reconstruct(key, Point::Now).await
+            self.reconstruct(key, Point::Now, Purpose::Capture).await
         }
     }
 
     /// The state at `point` from the store, never from the cache; in the form that the caller
     /// wants, so that it need not be moved to be converted.
-    pub(super) async fn reconstruct<T>(&self, key: &AggregateKey, point: Point) -> Result<T, Error>
+    pub(super) async fn reconstruct<T>(
+        &self,
+        key: &AggregateKey,
+        point: Point,
+        purpose: Purpose,
+    ) -> Result<T, Error>
     where
         T: From<Reconstructed<A>>,
     {
@@ -84,7 +98,7 @@ impl<A: Aggregate> Core<A> {
             let Some(candidate) = &mut search.candidate else {
                 match Box::pin(self.replay(&mut search, limits, &mut watch)).await? {
                     Some(replayed) => {
-                        self.report_loaded(&replayed);
+                        self.report_loaded(&replayed, purpose);
                         return Ok(replayed.into());
                     }
                     None => continue,
@@ -104,7 +118,7 @@ impl<A: Aggregate> Core<A> {
                     let progress = candidate.progress;
                     let key = key.clone();
                     let loaded = Reconstructed { key, progress, provenance, weight: None };
-                    self.report_loaded(&loaded);
+                    self.report_loaded(&loaded, purpose);
                     return Ok(loaded.into());
                 }
                 (Err(reject), _) => search.reject(version, reject),
@@ -141,9 +155,13 @@ impl<A: Aggregate> Core<A> {
     }
 
     #[inline]
-    pub(super) fn report_loaded(&self, loaded: &Reconstructed<A>) {
+    pub(super) fn report_loaded(&self, loaded: &Reconstructed<A>, purpose: Purpose) {
         let Reconstructed { key, provenance, .. } = loaded;
-        self.report(&Report::Loaded { key, version: loaded.version(), provenance });
+        let version = loaded.version();
+        self.report(&match purpose {
+            Purpose::Answer => Report::Loaded { key, version, provenance },
+            Purpose::Capture => Report::Captured { key, version, provenance },
+        });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::cache::Cached;
 use super::head::{ends_early, read_up_to_head};
-use super::load::{Reconstructed, floor};
+use super::load::{Purpose, Reconstructed, floor};
 use super::sizes::Weight;
 use super::{Core, check_kind};
 use crate::error::Error;
@@ -14,7 +14,11 @@ use crate::state::Aggregate;
 impl<A: Aggregate> Core<A> {
     /// The state now, through the cache; in the form that the caller wants, so that it need not be
     /// moved to be converted.
-    pub(super) async fn load_cached<T>(&self, key: &AggregateKey) -> Result<T, Error>
+    pub(super) async fn load_cached<T>(
+        &self,
+        key: &AggregateKey,
+        purpose: Purpose,
+    ) -> Result<T, Error>
     where
         T: From<Reconstructed<A>>,
     {
@@ -23,26 +27,33 @@ impl<A: Aggregate> Core<A> {
             let mut progress = cached.progress();
             let done = self.catch_up(key, &mut progress).await?;
             if done.ended == Ended::Whole && done.applied == 0 {
-                return Ok(self.advanced(key, &cached, progress, done).into());
+                return Ok(self.advanced(key, &cached, progress, done, purpose).into());
             }
             // Boxed like all rare paths: what a future may hold is allocated by every load.
-            if let Some(advanced) = Box::pin(self.settle(key, &cached, progress, done)).await? {
+            if let Some(advanced) =
+                Box::pin(self.settle(key, &cached, progress, done, purpose)).await?
+            {
                 return Ok(advanced.into());
             }
             Box::pin(self.cache.invalidate(key)).await;
         }
-        Box::pin(self.load_cold(key)).await.map(T::from)
+        Box::pin(self.load_cold(key, purpose)).await.map(T::from)
     }
 
     /// One load from the store for all who wait for this aggregate; each of them then reads the
     /// events that were committed before its own call.
-    async fn load_cold(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
+    async fn load_cold(
+        &self,
+        key: &AggregateKey,
+        purpose: Purpose,
+    ) -> Result<Reconstructed<A>, Error> {
         let mut own = None;
         let cached = self
             .cache
             .get_or_load(key, async {
                 let epoch = self.cache.epoch(key);
-                let mut loaded: Reconstructed<A> = self.reconstruct(key, Point::Now).await?;
+                let mut loaded: Reconstructed<A> =
+                    self.reconstruct(key, Point::Now, purpose).await?;
                 let weight = self.weigh(&loaded);
                 loaded.weight = Some(weight);
                 let now = self.clock.monotonic();
@@ -56,12 +67,12 @@ impl<A: Aggregate> Core<A> {
         }
         // The one load may have begun before a repair that this caller knows of.
         if self.cache.is_current(&cached)
-            && let Some(advanced) = self.advance(key, &cached).await?
+            && let Some(advanced) = self.advance(key, &cached, purpose).await?
         {
             return Ok(advanced);
         }
         self.cache.invalidate(key).await;
-        self.reconstruct(key, Point::Now).await
+        self.reconstruct(key, Point::Now, purpose).await
     }
 
     /// The cached state with the events after it, or `None` if the events disagree with it.
@@ -69,10 +80,11 @@ impl<A: Aggregate> Core<A> {
         &self,
         key: &AggregateKey,
         cached: &Cached<A>,
+        purpose: Purpose,
     ) -> Result<Option<Reconstructed<A>>, Error> {
         let mut progress = cached.progress();
         let done = self.catch_up(key, &mut progress).await?;
-        self.settle(key, cached, progress, done).await
+        self.settle(key, cached, progress, done, purpose).await
     }
 
     /// Folds the events after a cached state.
@@ -99,13 +111,14 @@ impl<A: Aggregate> Core<A> {
         cached: &Cached<A>,
         progress: Progress<A>,
         done: Done,
+        purpose: Purpose,
     ) -> Result<Option<Reconstructed<A>>, Error> {
         let none_yet = done.ended == Ended::Nothing && progress.position.version == 0;
         // Without events there is nothing to compare, but they may have come and gone.
         if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
             return Ok(None);
         }
-        let mut loaded = self.advanced(key, cached, progress, done);
+        let mut loaded = self.advanced(key, cached, progress, done, purpose);
         if done.applied > 0 {
             let outdated = cached.weight.is_outdated(loaded.version());
             let weight = if outdated { self.measure(&loaded) } else { cached.weight };
@@ -124,6 +137,7 @@ impl<A: Aggregate> Core<A> {
         cached: &Cached<A>,
         progress: Progress<A>,
         done: Done,
+        purpose: Purpose,
     ) -> Reconstructed<A> {
         let mut provenance = Provenance::new(Origin::Cache);
         provenance.snapshot = cached.snapshot;
@@ -133,7 +147,7 @@ impl<A: Aggregate> Core<A> {
         }
         let weight = Some(cached.weight);
         let loaded = Reconstructed { key: key.clone(), progress, provenance, weight };
-        self.report_loaded(&loaded);
+        self.report_loaded(&loaded, purpose);
         loaded
     }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 
-use super::load::reached;
+use super::load::{Purpose, reached};
 use super::{SnapshotEngine, boxed};
 use crate::envelope::SnapshotMeta;
 use crate::error::Error;
@@ -38,9 +38,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
     // where they stay.
     fn boxed_load<'f>(&'f self, key: &'f AggregateKey) -> LoadFuture<'f, A> {
         if self.core.cache.is_enabled() {
-            boxed(|| self.core.load_cached(key))
+            boxed(|| self.core.load_cached(key, Purpose::Answer))
         } else {
-            boxed(|| self.core.reconstruct(key, Point::Now))
+            boxed(|| self.core.reconstruct(key, Point::Now, Purpose::Answer))
         }
     }
 
@@ -55,7 +55,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events, and those of
     /// [`Loader`].
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
-        let loaded = self.core.reconstruct(key, Point::Version(version)).await?;
+        let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await?;
         reached(loaded, version).map(Loaded::from)
     }
 
@@ -65,7 +65,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed and not
     /// known, and those of [`Loader`].
     pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, Point::Time(time)).await
+        self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await
     }
 
     /// The state at `point`, or the newest state if the point lies beyond the head.
@@ -73,7 +73,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// # Errors
     /// For a time, those of [`at_time`](Self::at_time).
     pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, point).await
+        self.core.reconstruct(key, point, Purpose::Answer).await
     }
 
     /// The stored snapshot at just this version, decoded. It is not compared with the events.

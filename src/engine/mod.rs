@@ -17,11 +17,13 @@ mod saver;
 mod search;
 mod settle;
 mod sizes;
+mod statistics;
 mod stopwatch;
 mod verify;
 mod write;
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +43,14 @@ pub use builder::{EngineBuilder, StoreFailure};
 pub use cache::CacheConfig;
 pub use observer::{Observer, Report};
 pub use replay_loader::ReplayLoader;
+pub use statistics::EngineStatistics;
 pub use verify::Verify;
 
 use cache::HotCache;
 use reader::Reader;
 use saver::Saver;
 pub(crate) use sizes::Weight;
+use statistics::{Counters, Trouble};
 use verify::Turns;
 use write::Compare;
 
@@ -87,6 +91,7 @@ struct Core<A: Aggregate> {
     turns: Turns,
     accept_unverified: bool,
     cache: HotCache<A>,
+    counters: Counters,
 }
 
 #[cfg(feature = "postcard")]
@@ -117,6 +122,11 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.generation
     }
 
+    /// What happened in the background so far, and what went wrong there last.
+    pub fn statistics(&self) -> EngineStatistics {
+        self.core.counters.read()
+    }
+
     /// Waits until no snapshot is queued or being taken in the background, for at most `within`:
     /// for a shutdown, or a test. Must run on a tokio runtime with time enabled.
     ///
@@ -130,9 +140,22 @@ impl<A: Aggregate> SnapshotEngine<A> {
 
 impl<A: Aggregate> Core<A> {
     fn report(&self, report: &Report<'_>) {
-        if let Some(observer) = &self.observer {
-            observer.observe(report);
+        let Some(observer) = &self.observer else { return };
+        // What panics is the application's, and whatever it left half done is its own.
+        if catch_unwind(AssertUnwindSafe(|| observer.observe(report))).is_err() {
+            self.observer_panicked();
         }
+    }
+
+    #[cold]
+    fn observer_panicked(&self) {
+        let what = "the observer panicked; the operation went on without it";
+        self.failed(Trouble::ObserverPanicked, what.to_owned());
+    }
+
+    /// Counts what went wrong out of the callers' sight.
+    fn failed(&self, trouble: Trouble, what: String) {
+        self.counters.failed(trouble, self.clock.now(), what);
     }
 }
 

@@ -9,8 +9,9 @@ use crate::manager::{Created, Provenance};
 /// Is told about loads, saves and failures: for logs and metrics.
 ///
 /// # Obligations
-/// Called on the path of the operation, so it must be cheap and must not block. A panic in it
-/// reaches the caller of the operation.
+/// Called on the path of the operation, so it must be cheap and must not block. A panic in it is
+/// caught, counted and kept as the last error in the
+/// [statistics](crate::SnapshotEngine::statistics); the operation goes on.
 pub trait Observer: Send + Sync {
     /// Something happened.
     fn observe(&self, report: &Report<'_>);
@@ -20,7 +21,16 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Report<'a> {
-    /// A state was loaded.
+    /// A state was loaded to make a snapshot of it, in the background or by hand.
+    Captured {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// The version of the state.
+        version: u64,
+        /// Where the state came from, what was rejected, what it cost.
+        provenance: &'a Provenance,
+    },
+    /// A state was loaded for a caller.
     Loaded {
         /// The aggregate.
         key: &'a AggregateKey,
@@ -51,5 +61,7 @@ pub enum Report<'a> {
         key: &'a AggregateKey,
         /// What became of it.
         created: &'a Created,
+        /// How long it took, from the load of the state to the acknowledgement of the store.
+        took: Duration,
     },
 }

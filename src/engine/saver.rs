@@ -11,6 +11,7 @@ use super::Core;
 use super::observer::Report;
 use super::save_queue::{Failing, Forgets, Job, Measure, Measured, Queue, Shared, Turn, remember};
 use super::sizes::{Sizes, Weight};
+use super::statistics::Trouble;
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
@@ -86,6 +87,10 @@ impl<A: Aggregate> Saver<A> {
             return match self.start(core, key, job) {
                 Ok(()) => Decision::Queued { reason },
                 Err(why) => {
+                    core.failed(
+                        Trouble::SaveDropped,
+                        format!("the snapshot of {key} was dropped: {why}"),
+                    );
                     core.report(&Report::SaveDropped { key, reason: &why });
                     Decision::Dropped { reason: why }
                 }
@@ -251,11 +256,13 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
             // A task of its own: a panic in the application's fold ends that one only.
             let (saving, of) = (Arc::clone(&core), key.clone());
             let save = async move { saving.save(&of).await };
+            let started = core.clock.monotonic();
             let created = match tokio::spawn(save).await {
                 Ok(created) => created,
                 Err(join) => Err(panicked(join)),
             };
-            note(&core, &shared, &key, created);
+            let took = core.clock.monotonic().saturating_sub(started);
+            note(&core, &shared, &key, created.map(|created| (created, took)));
         }
         // Since the last look a commit may have queued one more, counting on this task.
         let mut queue = shared.lock();
@@ -305,22 +312,23 @@ fn panicked(join: JoinError) -> Error {
         .with_source(join)
 }
 
-/// Remembers and reports what became of a background snapshot.
+/// Remembers and reports what became of a background snapshot, and how long it took.
 fn note<A: Aggregate>(
     core: &Core<A>,
     shared: &Shared,
     key: &AggregateKey,
-    created: Result<Created, Error>,
+    created: Result<(Created, Duration), Error>,
 ) {
     match created {
-        Ok(created) => {
+        Ok((created, took)) => {
             let mut queue = shared.lock();
             queue.failing.remove(key);
             if let Some(meta) = created.meta() {
                 remember(&mut queue.saved, key, seen(meta));
             }
             drop(queue);
-            core.report(&Report::Saved { key, created: &created });
+            core.counters.saved();
+            core.report(&Report::Saved { key, created: &created, took });
         }
         Err(error) => {
             let mut queue = shared.lock();
@@ -331,6 +339,7 @@ fn note<A: Aggregate>(
             let not_before = core.clock.monotonic().saturating_add(backing_off);
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);
+            core.failed(Trouble::SaveFailed, format!("the snapshot of {key} failed: {error:#}"));
             core.report(&Report::SaveFailed { key, error: &error, backing_off });
         }
     }

@@ -325,7 +325,7 @@ impl Observer for Ear {
             return;
         }
         match report {
-            Report::Saved { key, created } => {
+            Report::Saved { key, created, .. } => {
                 self.book.note(&format!("{}: saved in the background", self.book.index(key)));
                 self.book.met("a background snapshot saved");
                 // It was put just now, and nothing was polled since; so what is not there now was

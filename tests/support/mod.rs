@@ -137,7 +137,7 @@ impl Log {
 impl Observer for Log {
     fn observe(&self, report: &Report<'_>) {
         let line = match report {
-            Report::Saved { key, created } => {
+            Report::Saved { key, created, .. } => {
                 format!("saved {} {:?}", key.id(), created.meta().map(|meta| meta.version))
             }
             Report::SaveFailed { key, error, backing_off } => {

@@ -1,0 +1,69 @@
+//! [`EngineStatistics`]: what an engine did in the background, and what went wrong there.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::timestamp::Timestamp;
+
+/// What an engine and its clones did in the background since it was built, and the last thing that
+/// went wrong there: for a health check that has no [`Observer`](crate::Observer).
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct EngineStatistics {
+    /// Background snapshots that were taken; those that were stored already count too.
+    pub saved: u64,
+    /// Background snapshots, or measurements for them, that failed.
+    pub saves_failed: u64,
+    /// Background snapshots that were dropped before they were tried.
+    pub saves_dropped: u64,
+    /// Calls of the observer that panicked.
+    pub observer_panics: u64,
+    /// When something went wrong last, by the engine's clock, and what it was, in words and with
+    /// its causes.
+    pub last_error: Option<(Timestamp, String)>,
+}
+
+/// What goes wrong out of the callers' sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    SaveFailed,
+    SaveDropped,
+    ObserverPanicked,
+}
+
+/// The numbers while they grow.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    saved: AtomicU64,
+    saves_failed: AtomicU64,
+    saves_dropped: AtomicU64,
+    observer_panics: AtomicU64,
+    last_error: Mutex<Option<(Timestamp, String)>>,
+}
+
+impl Counters {
+    pub(super) fn saved(&self) {
+        self.saved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn failed(&self, trouble: Trouble, at: Timestamp, what: String) {
+        let counter = match trouble {
+            Trouble::SaveFailed => &self.saves_failed,
+            Trouble::SaveDropped => &self.saves_dropped,
+            Trouble::ObserverPanicked => &self.observer_panics,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, what));
+    }
+
+    pub(super) fn read(&self) -> EngineStatistics {
+        let last_error = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        EngineStatistics {
+            saved: self.saved.load(Ordering::Relaxed),
+            saves_failed: self.saves_failed.load(Ordering::Relaxed),
+            saves_dropped: self.saves_dropped.load(Ordering::Relaxed),
+            observer_panics: self.observer_panics.load(Ordering::Relaxed),
+            last_error: last_error.clone(),
+        }
+    }
+}
