@@ -18,6 +18,8 @@ pub mod state_types {}
 #[doc = include_str!("../docs/store-authors.md")]
 pub mod store_authors {}
 
+// Its examples need the feature.
+#[cfg(any(feature = "postgres", not(doctest)))]
 #[doc = include_str!("../docs/postgres.md")]
 pub mod postgres {}
 

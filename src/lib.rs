@@ -100,6 +100,8 @@
 //! | `conformance` | | the kit that proves stores and aggregates right, and a store that fails on purpose |
 //! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 #[cfg(doc)]
 pub mod guide;
 #[cfg(all(doctest, feature = "memory", feature = "postcard"))]

@@ -184,7 +184,7 @@ async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compre
     }
     let engine = |store: &MemoryStore| {
         SnapshotEngine::<Order>::builder_with_codec(events.clone(), store.clone(), codec.clone())
-            .compression(compression)
+            .compression(compression.clone())
             .clock(snapfold::ManualClock::at(Timestamp::from_seconds(1_000)))
             .build()
             .unwrap()

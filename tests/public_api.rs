@@ -161,6 +161,7 @@ fn what_people_read_displays() {
     displays::<AggregateKey>();
     displays::<CodecId>();
     displays::<CompressionId>();
+    displays::<Created>();
     displays::<Decision>();
     displays::<Error>();
     displays::<Generation>();
@@ -169,6 +170,7 @@ fn what_people_read_displays() {
     displays::<Rejected>();
     displays::<RetentionPlan>();
     displays::<SnapshotId>();
+    displays::<SnapshotMeta>();
     displays::<Timestamp>();
     displays::<Verdict>();
 }

@@ -50,7 +50,7 @@ impl fmt::Display for CompressionId {
 /// let eager = Compression::lz4().min_bytes(128).min_saving_percent(1);
 /// assert_ne!(eager, Compression::default());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compression {
     id: CompressionId,
     min_bytes: usize,
@@ -82,7 +82,7 @@ impl Compression {
     }
 
     /// Whether this build can write it.
-    pub(crate) fn check_available(self) -> Result<(), Error> {
+    pub(crate) fn check_available(&self) -> Result<(), Error> {
         if self.id == CompressionId::LZ4 && !cfg!(feature = "lz4") {
             return Err(Error::new(
                 ErrorKind::FeatureDisabled,
@@ -95,7 +95,7 @@ impl Compression {
     }
 
     /// The compressed form of `raw`, or `None` where `raw` is to be stored as it is.
-    pub(crate) fn apply(self, raw: &[u8]) -> Option<(CompressionId, Vec<u8>)> {
+    pub(crate) fn apply(&self, raw: &[u8]) -> Option<(CompressionId, Vec<u8>)> {
         if self.id == CompressionId::NONE || raw.len() < self.min_bytes {
             return None;
         }

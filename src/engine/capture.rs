@@ -210,7 +210,7 @@ impl<A: Aggregate> Core<A> {
         )
         .created_at(self.clock.now())
         .codec(self.codec.id())
-        .compression(self.compression)
+        .compression(self.compression.clone())
         .last_recorded_at(position.last_recorded_at);
         if let Some(digest) = digest {
             builder = builder.digest(digest);

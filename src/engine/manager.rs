@@ -101,7 +101,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
 
 /// Looking after snapshots on the application's own behalf: see [`SnapshotAdmin`], whose errors
 /// these methods have. On behalf of others, with an [`AdminContext`]: [`admin`](Self::admin).
-#[expect(clippy::missing_errors_doc, reason = "one list for all of them")]
 impl<A: Aggregate> SnapshotEngine<A> {
     /// The same engine without its type: its methods take an [`AdminContext`].
     pub fn admin(&self) -> &dyn SnapshotAdmin {

@@ -1,5 +1,7 @@
 //! [`SnapshotMeta`]: what a store tells about a snapshot without its payload.
 
+use std::fmt;
+
 use super::header::{Base, Header};
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
@@ -10,8 +12,9 @@ use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// Everything about a stored snapshot but its payload, owned.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Everything about a stored snapshot but its payload, owned. `Display` says which snapshot it is and
+/// how large, in one line; `Debug` leaves out what is not there.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotMeta {
     /// The aggregate.
@@ -90,5 +93,51 @@ impl SnapshotMeta {
     /// Whether it carries the label [`PINNED`](Self::PINNED).
     pub fn is_pinned(&self) -> bool {
         self.labels.iter().any(|label| label == Self::PINNED)
+    }
+}
+
+/// One line, for logs.
+impl fmt::Display for SnapshotMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}, {} bytes", self.key, self.id(), self.stored_bytes)
+    }
+}
+
+impl fmt::Debug for SnapshotMeta {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("SnapshotMeta");
+        shown
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .field("generation", &self.generation)
+            .field("as_of", &self.as_of)
+            .field("created_at", &self.created_at)
+            .field("codec", &self.codec)
+            .field("stored_bytes", &self.stored_bytes);
+        if self.last_recorded_at != self.as_of {
+            shown.field("last_recorded_at", &self.last_recorded_at);
+        }
+        if self.compression != CompressionId::NONE {
+            shown.field("compression", &self.compression).field("raw_bytes", &self.raw_bytes);
+        }
+        if let Some(digest) = &self.digest {
+            shown.field("digest", digest);
+        }
+        if let Some(anchor) = &self.anchor {
+            shown.field("anchor_bytes", &anchor.len());
+        }
+        if !self.labels.is_empty() {
+            shown.field("labels", &self.labels);
+        }
+        if let Some(origin) = &self.origin {
+            shown.field("origin", origin);
+        }
+        if let Some(base) = &self.base {
+            shown.field("base", base);
+        }
+        if let Some(dictionary) = self.dictionary {
+            shown.field("dictionary", &dictionary);
+        }
+        shown.finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! Options and results of taking snapshots: [`CreateOptions`], [`Created`], [`Repaired`].
 
+use std::fmt;
+
 use crate::envelope::SnapshotMeta;
 
 /// What kind of snapshot to take.
@@ -60,6 +62,21 @@ impl Created {
         match self {
             Self::Empty => None,
             Self::Existing { meta, .. } | Self::Replaced(meta) | Self::Stored(meta) => Some(meta),
+        }
+    }
+}
+
+/// One line, for logs.
+impl fmt::Display for Created {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("nothing to capture: no events"),
+            Self::Existing { meta, identical: true } => write!(f, "stored before: {meta}"),
+            Self::Existing { meta, identical: false } => {
+                write!(f, "stored before, not proved to be the same: {meta}")
+            }
+            Self::Replaced(meta) => write!(f, "replaced: {meta}"),
+            Self::Stored(meta) => write!(f, "stored: {meta}"),
         }
     }
 }

@@ -94,7 +94,7 @@ impl<'c, S: Subject> World<'c, S> {
         let on_failure =
             if config.replays_on_failure { StoreFailure::Replay } else { StoreFailure::Fail };
         let mut engine = begin(&events)
-            .compression(config.compression)
+            .compression(config.compression.clone())
             .trigger(Arc::<dyn Trigger>::from(config.trigger.build()))
             .on_store_failure(on_failure)
             .clock(clock.clone());
