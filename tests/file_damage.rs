@@ -428,3 +428,47 @@ fn settings_out_of_bounds_are_refused() {
         assert_eq!(config.open().unwrap_err().kind(), ErrorKind::InvalidInput);
     }
 }
+
+/// What the thread in the background meets, nobody called for: it is told, once, and counted.
+#[test]
+fn damage_that_compaction_meets_is_told_and_in_the_statistics() {
+    let scratch = scratch();
+    let dir = scratch.path();
+    let (told, heard) = std::sync::mpsc::channel();
+    let store = FileStore::builder(dir)
+        .segment_bytes(4096)
+        .reserve_bytes(0)
+        .compact_at(0.2)
+        .on_background_error(move |error| {
+            told.send((error.kind(), error.to_string())).unwrap();
+            panic!("the application's own trouble");
+        })
+        .open()
+        .unwrap();
+    for version in 1..=8 {
+        put(&store, vec![record("a", version, &[1; 700])]);
+    }
+    let stats = store.stats();
+    assert_eq!((stats.background_errors, stats.damaged_files), (0, Vec::new()));
+
+    // The middle of the first file, where nothing is deleted.
+    let first = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let first =
+        first.filter(|path| path.extension().is_some_and(|ext| ext == "seg")).min().unwrap();
+    let mut bytes = fs::read(&first).unwrap();
+    let len = bytes.len();
+    bytes[len / 2..len / 2 + 400].fill(0x55);
+    fs::write(&first, bytes).unwrap();
+    let ids = [1, 2].map(|version| snapfold::SnapshotId { generation: GENERATION, version });
+    store.delete_blocking(&key("a"), Selection::Ids(&ids)).unwrap();
+
+    let (kind, what) = heard.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
+    assert_eq!(kind, ErrorKind::CorruptStore, "{what}");
+    let stats = store.stats();
+    assert_eq!(stats.damaged_files.len(), 1, "{stats:?}");
+    assert!(what.contains(&stats.damaged_files[0]), "{what}");
+    assert!(stats.background_errors >= 1);
+    assert!(stats.last_background_error.unwrap().contains("left to a repair"));
+    store.close().unwrap();
+    assert!(heard.try_recv().is_err(), "told twice");
+}

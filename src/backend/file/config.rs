@@ -1,8 +1,10 @@
 //! [`FileStoreConfig`], [`Durability`] and [`ZeroAhead`].
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::store::FileStore;
+use super::trouble::Listener;
 use crate::error::{Error, ErrorKind};
 
 /// When a write counts as done.
@@ -59,6 +61,7 @@ pub struct FileStoreConfig {
     pub(super) compact_bytes_per_second: u64,
     pub(super) reserve_bytes: u64,
     pub(super) background: bool,
+    pub(super) listener: Option<Listener>,
 }
 
 impl FileStoreConfig {
@@ -72,6 +75,7 @@ impl FileStoreConfig {
             compact_bytes_per_second: 64 << 20,
             reserve_bytes: 4 << 20,
             background: true,
+            listener: None,
         }
     }
 
@@ -121,6 +125,17 @@ impl FileStoreConfig {
     /// default. Without it, [`FileStore::compact`] has to be called after deletes.
     pub const fn background(mut self, background: bool) -> Self {
         self.background = background;
+        self
+    }
+
+    /// Who is told what fails out of the callers' sight: compaction in the background, a file that
+    /// cannot be prepared ahead, a file that is found damaged, a thread that ends early. The same
+    /// error is told once, however often it comes again; [`FileStore::stats`] counts them all.
+    ///
+    /// Called on the threads of the store, and on those of callers that meet damage, so it must be
+    /// quick and must not block. A panic in it is caught and has no effect.
+    pub fn on_background_error(mut self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Self {
+        self.listener = Some(Listener(Arc::new(tell)));
         self
     }
 

@@ -15,6 +15,7 @@ use super::layout::{Entry, Manifest};
 use super::log::{Flights, Log};
 use super::names;
 use super::segment::{Segment, Segments};
+use super::trouble::Troubles;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// An open store.
@@ -42,6 +43,7 @@ pub(super) struct Core {
     poison: OnceLock<String>,
     closed: AtomicBool,
     pub(super) chores: Chores,
+    pub(super) troubles: Troubles,
     /// Whether the reserve is on the disk.
     pub(super) reserved: AtomicBool,
     /// The same as `disk`: the directory, and its lock.
@@ -75,6 +77,7 @@ impl Core {
             poison: OnceLock::new(),
             closed: AtomicBool::new(false),
             chores: Chores::default(),
+            troubles: Troubles::default(),
             reserved: AtomicBool::new(false),
             place,
         }
@@ -203,7 +206,8 @@ impl Core {
             .map_err(|error| self.unknown(operation, &path, error))
     }
 
-    /// Writes the reserve, if there is none and there should be one. Failing is no failure.
+    /// Writes the reserve, if there is none and there should be one. Without it the store works, until
+    /// the disk is full.
     pub(super) fn fill_reserve(&self) {
         let bytes = self.config.reserve_bytes;
         if bytes == 0 || self.reserved.load(Ordering::Relaxed) {
@@ -211,8 +215,11 @@ impl Core {
         }
         let path = self.path(names::RESERVE);
         let whole = || self.disk.open(&path, false).and_then(|file| file.len());
-        if !whole().is_ok_and(|len| len >= bytes) && self.write_zeros(&path, bytes).is_err() {
+        if !whole().is_ok_and(|len| len >= bytes)
+            && let Err(error) = self.write_zeros(&path, bytes)
+        {
             let _ = self.disk.remove(&path);
+            self.trouble(&io_error("write the reserve", &path, error));
             return;
         }
         self.reserved.store(true, Ordering::Relaxed);

@@ -1,11 +1,13 @@
 //! [`Keeper`]: the thread that prepares segments ahead and compacts.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::core::Core;
+use crate::error::{Error, ErrorKind};
 
 /// Looks after a store in the background.
 pub(super) struct Keeper {
@@ -21,7 +23,13 @@ impl Keeper {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new().name("snapfold-keeper".into()).spawn({
             let (core, stop) = (Arc::clone(core), Arc::clone(&stop));
-            move || run(&core, &stop)
+            move || {
+                if catch_unwind(AssertUnwindSafe(|| run(&core, &stop))).is_err() {
+                    let message = "the thread in the background panicked: nothing is prepared ahead or \
+                                   compacted until the store is opened again; call compact()";
+                    core.trouble(&Error::new(ErrorKind::Store, "look after the store", message));
+                }
+            }
         })?;
         core.chores.listen(thread.thread().clone());
         Ok(Self { stop, thread: Some(thread) })
@@ -43,23 +51,27 @@ fn run(core: &Core, stop: &AtomicBool) {
     let stopped = || stop.load(Ordering::SeqCst) || core.is_poisoned();
     while !stopped() {
         core.fill_reserve();
-        if core.wants_segment()
-            && let Ok(prepared) = core.prepare(core.zero_bytes())
-        {
-            core.offer(prepared);
+        if core.wants_segment() {
+            match core.prepare(core.zero_bytes()) {
+                Ok(prepared) => core.offer(prepared),
+                Err(error) => core.trouble(&error),
+            }
         }
         let mut interrupted = false;
         if core.wants_compaction() {
             let began = Instant::now();
             let mut copied = 0_u64;
             let in_the_way = || stopped() || core.is_waited_for();
-            // What fails here fails again, or is cured, at the next check.
-            let _ = core.compact(&mut |bytes| {
+            let compacted = core.compact(&mut |bytes| {
                 copied += bytes;
                 rest(core, began, copied, &in_the_way);
                 interrupted = in_the_way();
                 !interrupted
             });
+            // It is tried again at the next check.
+            if let Err(error) = compacted {
+                core.trouble(&error);
+            }
         }
         if !stopped() {
             if !interrupted {

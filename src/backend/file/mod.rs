@@ -47,6 +47,7 @@ mod stats;
 mod store;
 mod submitted;
 mod tag;
+mod trouble;
 mod wire;
 
 pub use backup::BackedUp;

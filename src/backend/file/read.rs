@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::fault::io_error;
@@ -287,9 +286,10 @@ impl Core {
                 Err(Unread::WouldWait)
             }
             Err(error) => {
-                segment.damaged.store(true, Ordering::Relaxed);
                 let path = self.path(&names::segment(segment.id));
-                Err(Unread::Failed(io_error("read a snapshot", &path, error)))
+                let error = io_error("read a snapshot", &path, error);
+                self.note_damage(segment, &error);
+                Err(Unread::Failed(error))
             }
         }
     }

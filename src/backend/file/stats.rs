@@ -1,7 +1,7 @@
 //! [`FileStoreStats`]: how much a store holds.
 
 /// How much a [`FileStore`](crate::FileStore) holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileStoreStats {
     /// The number of aggregates with snapshots.
@@ -16,4 +16,13 @@ pub struct FileStoreStats {
     pub live_bytes: u64,
     /// The bytes of memory that the index takes.
     pub index_memory_bytes: u64,
+    /// How often something failed out of the callers' sight since the store was opened: see
+    /// [`FileStoreConfig::on_background_error`](crate::FileStoreConfig::on_background_error).
+    pub background_errors: u64,
+    /// The last of these errors, in words and with its causes.
+    pub last_background_error: Option<String>,
+    /// The files of the log that were found damaged, or could not be read, since the store was
+    /// opened. Compaction leaves them as they are; [`FileStore::repair`](crate::FileStore::repair)
+    /// keeps what verifies in them.
+    pub damaged_files: Vec<String>,
 }

@@ -268,7 +268,7 @@ impl FileStore {
         super::repair::repair(&RealDisk, dir.as_ref())
     }
 
-    /// How much is stored.
+    /// How much is stored, and what failed in the background.
     pub fn stats(&self) -> FileStoreStats {
         let core = &self.0.core;
         let segments = core.segments.all();
@@ -280,6 +280,9 @@ impl FileStore {
             log_bytes: sum(|segment| segment.bytes.load(Ordering::Relaxed)),
             live_bytes: sum(|segment| segment.live_bytes.load(Ordering::Relaxed)),
             index_memory_bytes: core.index.memory() as u64,
+            background_errors: core.troubles.count(),
+            last_background_error: core.troubles.last(),
+            damaged_files: core.damaged_files(),
         }
     }
 
@@ -321,7 +324,9 @@ impl Drop for Shared {
                 let _ = writer.join();
             }
             // Without it the next opening takes longer and nothing else.
-            let _ = core.shut_down();
+            if let Err(error) = core.shut_down() {
+                core.trouble(&error);
+            }
         };
         if on_writer {
             // An answer woke a task, and with that the last handle went. A thread cannot wait for

@@ -124,18 +124,22 @@ impl Core {
 
     /// What is wrong with a frame of `segment`, which is not looked at again.
     fn flawed(&self, segment: &Segment, offset: u64, flaw: &Flaw) -> Error {
-        let error = self.damaged(segment, offset);
         if flaw.is_newer() {
             // It cannot be checked here, so it is not copied.
-            return bad_frame(OPERATION, &self.path(&names::segment(segment.id)), offset, flaw);
+            let path = self.path(&names::segment(segment.id));
+            let error = bad_frame(OPERATION, &path, offset, flaw);
+            self.note_damage(segment, &error);
+            return error;
         }
-        error
+        self.damaged(segment, offset)
     }
 
     fn damaged(&self, segment: &Segment, offset: u64) -> Error {
-        segment.damaged.store(true, Ordering::Relaxed);
         let path = self.path(&names::segment(segment.id));
-        corrupt(OPERATION, &path, format!("damaged at offset {offset}: it is left to a repair"))
+        let why = format!("damaged at offset {offset}: it is left to a repair");
+        let error = corrupt(OPERATION, &path, why);
+        self.note_damage(segment, &error);
+        error
     }
 
     /// The hints of a sealed segment: from its index file, or from a scan.

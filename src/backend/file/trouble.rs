@@ -1,0 +1,69 @@
+//! [`Troubles`]: what fails out of the callers' sight, counted and told.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::core::Core;
+use super::names;
+use super::segment::Segment;
+use crate::error::Error;
+
+/// The application's function for errors of the background.
+#[derive(Clone)]
+pub(super) struct Listener(pub(super) Arc<dyn Fn(&Error) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+/// What failed in the background so far.
+#[derive(Default)]
+pub(super) struct Troubles {
+    count: AtomicU64,
+    last: Mutex<Option<String>>,
+}
+
+impl Troubles {
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn last(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Core {
+    /// Counts `error`, and tells it if it is not the one that was told before: what is tried again
+    /// and again fails in the same way.
+    pub(super) fn trouble(&self, error: &Error) {
+        self.troubles.count.fetch_add(1, Ordering::Relaxed);
+        let text = format!("{error:#}");
+        let last =
+            self.troubles.last.lock().unwrap_or_else(PoisonError::into_inner).replace(text.clone());
+        if last.as_ref() != Some(&text)
+            && let Some(listener) = &self.config.listener
+        {
+            // What panics is the application's; the store goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| (listener.0)(error)));
+        }
+    }
+
+    /// Notes that a file is damaged, or cannot be read: compaction leaves it to a repair.
+    pub(super) fn note_damage(&self, segment: &Segment, error: &Error) {
+        if !segment.damaged.swap(true, Ordering::Relaxed) {
+            self.trouble(error);
+        }
+    }
+
+    /// The names of the files that were found damaged, or could not be read.
+    pub(super) fn damaged_files(&self) -> Vec<String> {
+        let segments = self.segments.all();
+        let damaged = segments.iter().filter(|segment| segment.damaged.load(Ordering::Relaxed));
+        damaged.map(|segment| names::segment(segment.id)).collect()
+    }
+}
