@@ -137,6 +137,7 @@ mod timeline;
 mod timestamp;
 pub mod trigger;
 mod value;
+mod walker;
 
 #[cfg(feature = "file")]
 pub use backend::file::{

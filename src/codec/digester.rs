@@ -108,6 +108,12 @@ impl<S> Digester<S> {
         Ok(Some(Written { digest: StateDigest::new(kind, bytes), survey }))
     }
 
+    /// Whether `state` nests deeper than `max_depth` levels, as far as serde tells.
+    pub(crate) fn is_too_deep(&self, state: &S, max_depth: u16) -> bool {
+        let Way::Serde(serde) = &self.0 else { return false };
+        (serde.survey)(state, max_depth).is_err_and(|why| why.is_too_deep())
+    }
+
     /// Whether `decoded` is the state that was written.
     pub(crate) fn is_the_one(&self, written: &Written, decoded: &S) -> bool {
         let kind = written.digest.kind();

@@ -3,19 +3,35 @@
 use std::fmt;
 
 /// Why a value has no digest.
+///
+/// One pointer, so that a `Result` of it fits a register: all calls of a serializer return one.
 #[derive(Debug)]
-pub(crate) enum Failed {
+pub(crate) struct Failed(Box<Why>);
+
+#[derive(Debug)]
+enum Why {
     /// Its own `Serialize` failed in the compact form; the text is its own.
     Own(String),
-    /// It nests deeper than the limit.
     TooDeep,
+}
+
+impl Failed {
+    #[cold]
+    pub(super) fn too_deep() -> Self {
+        Self(Box::new(Why::TooDeep))
+    }
+
+    /// Whether the value nests deeper than the limit; otherwise its own `Serialize` failed.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        matches!(*self.0, Why::TooDeep)
+    }
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Own(why) => write!(f, "its Serialize failed: {why}"),
-            Self::TooDeep => f.write_str("it nests deeper than the limit"),
+        match &*self.0 {
+            Why::Own(why) => write!(f, "its Serialize failed: {why}"),
+            Why::TooDeep => f.write_str("it nests deeper than the limit"),
         }
     }
 }
@@ -25,6 +41,6 @@ impl std::error::Error for Failed {}
 impl serde::ser::Error for Failed {
     #[cold]
     fn custom<T: fmt::Display>(why: T) -> Self {
-        Self::Own(why.to_string())
+        Self(Box::new(Why::Own(why.to_string())))
     }
 }

@@ -29,11 +29,14 @@ use std::any::type_name;
 
 use serde::Serialize;
 
+use crate::walker::{Walker, What};
+
 pub(crate) use failed::Failed;
 pub(crate) use order::keeps_order;
 pub use state_digest::{DigestKind, StateDigest};
 
-use write::{Sink, Write};
+use hash::{Hash, tag};
+use write::{Digest, Scope, Sink, Surveyed, Write};
 
 /// What a write learns about its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,19 +49,28 @@ pub(crate) struct Survey {
 
 /// Surveys `value`, which may nest at most `max_depth` levels.
 pub(crate) fn survey<T: Serialize>(value: &T, max_depth: u16) -> Result<Survey, Failed> {
-    let mut sink = Sink::new(true);
-    value.serialize(Write::<true>::new(&mut sink, type_name::<T>(), max_depth))?;
-    Ok(Survey { bytes: bytes(&sink), is_ordered: !sink.unsure })
+    let scope = Surveyed { of: type_name::<T>(), left: max_depth };
+    let (bytes, met_free) = run(value, scope)?;
+    Ok(Survey { bytes, is_ordered: !met_free })
 }
 
 /// The digest of `value`: ordered, or free of the order of elements and entries.
 pub(crate) fn digest<T: Serialize>(value: &T, is_free: bool) -> Result<[u8; 16], Failed> {
-    let mut sink = Sink::new(is_free);
-    value.serialize(Write::<false>::new(&mut sink, "", 0))?;
-    Ok(bytes(&sink))
+    let (bytes, _) =
+        if is_free { run(value, Digest::<true>)? } else { run(value, Digest::<false>)? };
+    Ok(bytes)
 }
 
-fn bytes(sink: &Sink) -> [u8; 16] {
+fn run<T: Serialize>(value: &T, scope: impl Scope) -> Result<([u8; 16], bool), Failed> {
+    let mut sink = Sink::NEW;
+    value.serialize(Walker(Write::new(&mut sink, scope)))?;
     let (low, high) = sink.hash.finish();
-    (u128::from(low) | u128::from(high) << 64).to_le_bytes()
+    Ok(((u128::from(low) | u128::from(high) << 64).to_le_bytes(), sink.met_free))
+}
+
+/// A hash of 64 bits of a value without parts: what it is, and its bytes.
+pub(crate) fn leaf(what: What, bytes: &[u8]) -> u64 {
+    let mut hash = Hash::NEW;
+    hash.bytes(tag(what as u64), bytes);
+    hash.finish().0
 }

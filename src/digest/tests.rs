@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Failed, digest, survey};
+use super::{digest, survey};
 
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 struct Order {
@@ -232,7 +232,7 @@ fn a_survey_orders_the_containers_that_it_knows() {
 fn a_survey_ends_at_its_depth() {
     let value = Some(Some(Some(vec![1_u8])));
     assert!(survey(&value, 4).is_ok());
-    assert!(matches!(survey(&value, 3), Err(Failed::TooDeep)));
+    assert!(survey(&value, 3).is_err_and(|why| why.is_too_deep()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::codec::Written;
-use crate::digest::{Failed, StateDigest};
+use crate::digest::StateDigest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
 
@@ -18,10 +18,11 @@ pub(super) struct Encoded {
 impl<A: Aggregate> Core<A> {
     /// The size of `state` when encoded. It need not survive that.
     pub(super) fn encoded_bytes(&self, state: &A) -> Result<u64, BoxError> {
-        let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
         // Before the encoding, which recurses as deep as the state does.
-        if let Err(Failed::TooDeep) = self.digester.written(state, max_depth) {
-            return Err(format!("it nests deeper than {max_depth} levels").into());
+        if let Some(max) = self.type_info.limits.max_depth
+            && self.digester.is_too_deep(state, max)
+        {
+            return Err(format!("it nests deeper than {max} levels").into());
         }
         let mut out = Vec::new();
         self.codec.encode(state, &mut out)?;
@@ -35,15 +36,15 @@ impl<A: Aggregate> Core<A> {
         let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
         let written = match self.digester.written(state, max_depth) {
             Ok(written) => written,
-            // A type that writes itself for people only: stored without a proof.
-            Err(Failed::Own(_)) => None,
-            Err(Failed::TooDeep) => {
+            Err(why) if why.is_too_deep() => {
                 return Err(failed(format!(
                     "the {} nests deeper than {max_depth} levels: raise max_depth(), or keep a \
                      flatter state",
                     A::KIND
                 )));
             }
+            // A type that writes itself for people only: stored without a proof.
+            Err(_) => None,
         };
         let mut raw = Vec::new();
         self.codec

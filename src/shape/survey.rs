@@ -9,10 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant, Serializer,
-};
+use serde::Serialize;
 use twox_hash::XxHash3_64;
 
 use super::candidates::{Harvest, Value};
@@ -20,6 +17,7 @@ use super::fault::Fault;
 use super::graph::Leaf;
 use super::obstacle::Place;
 use crate::value::short_name;
+use crate::walker::{Inside, Name, Open, Parts, Step, Visit, Walker, What};
 
 /// Most leaves of one value that are looked at.
 const MAX_LEAVES: usize = 65_536;
@@ -44,7 +42,7 @@ pub(super) struct Notes {
 pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<Notes>) {
     notes.borrow_mut().leaves = 0;
     let survey = Survey { notes, owner: type_name::<T>(), variant: "", path: 0 };
-    let _ = catch_unwind(AssertUnwindSafe(|| value.serialize(survey)));
+    let _ = catch_unwind(AssertUnwindSafe(|| value.serialize(Walker(survey))));
 }
 
 /// Stands at one place of a value.
@@ -57,7 +55,7 @@ struct Survey<'n> {
 }
 
 impl Survey<'_> {
-    fn leaf(self, leaf: Leaf, value: impl FnOnce() -> Value) -> Result<(), Fault> {
+    fn see(self, leaf: Leaf, value: impl FnOnce() -> Value) -> Result<(), Fault> {
         let mut notes = self.notes.borrow_mut();
         notes.leaves += 1;
         if notes.leaves > MAX_LEAVES {
@@ -74,203 +72,122 @@ impl Survey<'_> {
         Self { path: XxHash3_64::oneshot_with_seed(self.path, name.as_bytes()), ..self }
     }
 
-    fn of(self, owner: &'static str) -> Self {
-        Self { owner, variant: "", ..self }
-    }
-
-    fn of_variant(self, owner: &'static str, variant: &'static str) -> Self {
-        Self { owner, variant, ..self }.step(variant)
-    }
-
-    fn many(self, len: Option<usize>) -> Self {
-        if let (Some(len), Some(harvest)) = (len, &mut self.notes.borrow_mut().harvest) {
-            harvest.add_length(len);
-        }
-        self.step("[]")
+    /// Inside a value of the type `owner`, if that has a name.
+    fn of(self, owner: Option<Name>, variant: Option<Name>) -> Self {
+        let Some(owner) = owner else { return self };
+        let at = Self { owner, variant: variant.unwrap_or_default(), ..self };
+        variant.map_or(at, |variant| at.step(variant))
     }
 }
 
-type Str = &'static str;
-
-macro_rules! leaves {
-    ($($method:ident($type:ty) $leaf:ident $value:expr;)*) => {$(
-        fn $method(self, value: $type) -> Result<(), Fault> {
-            let make: fn($type) -> Value = $value;
-            self.leaf(Leaf::$leaf, || make(value))
-        }
-    )*};
-}
-
-macro_rules! opens {
-    ($($method:ident($($arg:ident: $type:ty),*) |$at:ident| $to:expr;)*) => {$(
-        fn $method(self, $($arg: $type),*) -> Result<Parts<'n>, Fault> {
-            let $at = self;
-            Ok(Parts { at: $to, done: 0, field: 0 })
-        }
-    )*};
-}
-
-impl<'n> Serializer for Survey<'n> {
+impl<'n> Visit for Survey<'n> {
     type Ok = ();
     type Error = Fault;
-    type SerializeSeq = Parts<'n>;
-    type SerializeTuple = Parts<'n>;
-    type SerializeTupleStruct = Parts<'n>;
-    type SerializeTupleVariant = Parts<'n>;
-    type SerializeMap = Parts<'n>;
-    type SerializeStruct = Parts<'n>;
-    type SerializeStructVariant = Parts<'n>;
+    type Parts = Contents<'n>;
 
-    leaves! {
-        serialize_bool(bool) Bool |value| Value::Int(value.into());
-        serialize_i8(i8) I8 |value| Value::Int(value.into());
-        serialize_i16(i16) I16 |value| Value::Int(value.into());
-        serialize_i32(i32) I32 |value| Value::Int(value.into());
-        serialize_i64(i64) I64 |value| Value::Int(value.into());
-        serialize_i128(i128) I128 Value::Int;
-        serialize_u8(u8) U8 |value| Value::Int(value.into());
-        serialize_u16(u16) U16 |value| Value::Int(value.into());
-        serialize_u32(u32) U32 |value| Value::Int(value.into());
-        serialize_u64(u64) U64 |value| Value::Int(value.into());
-        serialize_u128(u128) U128 |value| Value::Int(value.cast_signed());
-        serialize_f32(f32) F32 |value| Value::Float(value.into());
-        serialize_f64(f64) F64 Value::Float;
-        serialize_char(char) Char Value::Char;
-        serialize_bytes(&[u8]) Bytes |value| Value::Bytes(value.to_vec().into());
-        serialize_unit_struct(Str) UnitStruct |_| Value::Int(0);
-    }
-
-    opens! {
-        serialize_seq(len: Option<usize>) |at| at.many(len);
-        serialize_map(len: Option<usize>) |at| at.many(len);
-        serialize_tuple(_len: usize) |at| at;
-        serialize_tuple_struct(name: Str, _len: usize) |at| at.of(name);
-        serialize_struct(name: Str, _len: usize) |at| at.of(name);
-        serialize_tuple_variant(name: Str, _number: u32, variant: Str, _len: usize) |at| {
-            at.of_variant(name, variant)
+    fn bits(self, what: What, bits: u64) -> Result<(), Fault> {
+        let signed = || Value::Int(bits.cast_signed().into());
+        let unsigned = || Value::Int(bits.into());
+        // As it came: the upper half is empty.
+        let low = u32::try_from(bits).unwrap_or_default();
+        let (leaf, value) = match what {
+            What::Bool => (Leaf::Bool, unsigned()),
+            What::I8 => (Leaf::I8, signed()),
+            What::I16 => (Leaf::I16, signed()),
+            What::I32 => (Leaf::I32, signed()),
+            What::I64 => (Leaf::I64, signed()),
+            What::U8 => (Leaf::U8, unsigned()),
+            What::U16 => (Leaf::U16, unsigned()),
+            What::U32 => (Leaf::U32, unsigned()),
+            What::U64 => (Leaf::U64, unsigned()),
+            What::F32 => (Leaf::F32, Value::Float(f32::from_bits(low).into())),
+            What::F64 => (Leaf::F64, Value::Float(f64::from_bits(bits))),
+            What::Char => (Leaf::Char, Value::Char(char::from_u32(low).unwrap_or_default())),
+            What::UnitStruct => (Leaf::UnitStruct, unsigned()),
+            What::None => return Ok(()),
+            _ => (Leaf::Unit, unsigned()),
         };
-        serialize_struct_variant(name: Str, _number: u32, variant: Str, _len: usize) |at| {
-            at.of_variant(name, variant)
+        self.see(leaf, || value)
+    }
+
+    fn wide(self, what: What, bits: u128) -> Result<(), Fault> {
+        let leaf = if what == What::I128 { Leaf::I128 } else { Leaf::U128 };
+        self.see(leaf, || Value::Int(bits.cast_signed()))
+    }
+
+    fn bytes(self, what: What, bytes: &[u8]) -> Result<(), Fault> {
+        if what != What::Str {
+            return self.see(Leaf::Bytes, || Value::Bytes(bytes.to_vec().into()));
+        }
+        self.notes.borrow_mut().text = XxHash3_64::oneshot(bytes);
+        self.see(Leaf::Str, || Value::Text(String::from_utf8_lossy(bytes).into_owned().into()))
+    }
+
+    fn variant(self, owner: Name, variant: Name) -> Result<(), Fault> {
+        self.of(Some(owner), Some(variant)).bits(What::Unit, 0)
+    }
+
+    fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<(), Fault> {
+        value.serialize(Walker(match how {
+            Inside::Some => self.step("?"),
+            Inside::Newtype(owner) => self.of(Some(owner), None),
+            Inside::Variant(owner, variant) => self.of(Some(owner), Some(variant)),
+        }))
+    }
+
+    fn open(self, what: Open) -> Result<Contents<'n>, Fault> {
+        let at = match what {
+            Open::Seq(len) | Open::Map(len) => {
+                if let (Some(len), Some(harvest)) = (len, &mut self.notes.borrow_mut().harvest) {
+                    harvest.add_length(len);
+                }
+                self.step("[]")
+            }
+            Open::Tuple(owner, variant, _) => self.of(owner, variant),
+            Open::Struct(owner, variant, _) => self.of(Some(owner), variant),
         };
-    }
-
-    fn serialize_str(self, value: &str) -> Result<(), Fault> {
-        self.notes.borrow_mut().text = XxHash3_64::oneshot(value.as_bytes());
-        self.leaf(Leaf::Str, || Value::Text(value.to_owned().into()))
-    }
-
-    fn serialize_unit(self) -> Result<(), Fault> {
-        self.leaf(Leaf::Unit, || Value::Int(0))
-    }
-
-    fn serialize_none(self) -> Result<(), Fault> {
-        Ok(())
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Fault> {
-        value.serialize(self.step("?"))
-    }
-
-    fn serialize_newtype_struct<T>(self, name: Str, value: &T) -> Result<(), Fault>
-    where
-        T: Serialize + ?Sized,
-    {
-        value.serialize(self.of(name))
-    }
-
-    fn serialize_unit_variant(self, name: Str, _: u32, variant: Str) -> Result<(), Fault> {
-        self.of_variant(name, variant).serialize_unit()
-    }
-
-    fn serialize_newtype_variant<T>(
-        self,
-        name: Str,
-        _: u32,
-        variant: Str,
-        value: &T,
-    ) -> Result<(), Fault>
-    where
-        T: Serialize + ?Sized,
-    {
-        value.serialize(self.of_variant(name, variant))
-    }
-
-    fn is_human_readable(&self) -> bool {
-        false
+        Ok(Contents { at, done: 0, field: 0 })
     }
 }
 
 /// The values inside a value.
 #[derive(Debug)]
-struct Parts<'n> {
+struct Contents<'n> {
     at: Survey<'n>,
     done: usize,
     /// In a map: the hash of the name of the field that the next value belongs to.
     field: u64,
 }
 
-impl Parts<'_> {
-    fn skip(&mut self, name: Str) {
+impl Parts for Contents<'_> {
+    type Ok = ();
+    type Error = Fault;
+
+    fn part<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<(), Fault> {
+        self.done += 1;
+        value.serialize(Walker(match step {
+            Step::Item => self.at,
+            Step::Key => self.at.step("key"),
+            Step::Value => Survey { path: self.at.path ^ self.field, ..self.at },
+            Step::Place => self.at.step(&self.done.to_string()),
+            Step::Field(name) => self.at.step(name),
+        }))?;
+        if let Step::Key = step {
+            // Structs with flattened fields write the names of fields as `str`, unlike the keys
+            // of maps, which are data.
+            let is_name = type_name::<T>() == "str";
+            self.field = if is_name { self.at.notes.borrow().text } else { 0 };
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, field: Name) {
         let mut owner = short_name(self.at.owner);
         if !self.at.variant.is_empty() {
             owner = format!("{owner}::{}", self.at.variant);
         }
-        let place = Place { owner, field: Some(name.to_owned()) };
+        let place = Place { owner, field: Some(field.to_owned()) };
         self.at.notes.borrow_mut().skipped.get_or_insert(place);
-    }
-}
-
-macro_rules! parts {
-    ($($part:ident $method:ident($($name:ident)?) |$of:ident| $at:expr;)*) => {$(
-        impl $part for Parts<'_> {
-            type Ok = ();
-            type Error = Fault;
-
-            fn $method<T>(&mut self, $($name: Str,)? value: &T) -> Result<(), Fault>
-            where
-                T: Serialize + ?Sized,
-            {
-                self.done += 1;
-                let $of = self;
-                value.serialize($at)
-            }
-
-            $(fn skip_field(&mut self, $name: Str) -> Result<(), Fault> {
-                self.skip($name);
-                Ok(())
-            })?
-
-            fn end(self) -> Result<(), Fault> {
-                Ok(())
-            }
-        }
-    )*};
-}
-
-parts! {
-    SerializeSeq serialize_element() |of| of.at;
-    SerializeTuple serialize_element() |of| of.at.step(&of.done.to_string());
-    SerializeTupleStruct serialize_field() |of| of.at.step(&of.done.to_string());
-    SerializeTupleVariant serialize_field() |of| of.at.step(&of.done.to_string());
-    SerializeStruct serialize_field(name) |of| of.at.step(name);
-    SerializeStructVariant serialize_field(name) |of| of.at.step(name);
-}
-
-impl SerializeMap for Parts<'_> {
-    type Ok = ();
-    type Error = Fault;
-
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
-        key.serialize(self.at.step("key"))?;
-        // Structs with flattened fields write the names of fields as `str`, unlike the keys of
-        // maps, which are data.
-        let is_name = type_name::<T>() == "str";
-        self.field = if is_name { self.at.notes.borrow().text } else { 0 };
-        Ok(())
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        value.serialize(Survey { path: self.at.path ^ self.field, ..self.at })
     }
 
     fn end(self) -> Result<(), Fault> {

@@ -13,7 +13,7 @@ pub(crate) struct Node {
 
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    /// A value without parts; the digest of what it is and of its bytes.
+    /// A value without parts; the digest of what it is and of its value.
     Leaf(u64),
     /// `Some`, a newtype, a variant with one value.
     Inside(Option<&'static str>, Box<Node>),
@@ -45,11 +45,6 @@ impl Node {
 }
 
 impl Kind {
-    pub(super) fn leaf(what: &str, bytes: &[u8]) -> Self {
-        let digest = XxHash3_64::oneshot_with_seed(XxHash3_64::oneshot(what.as_bytes()), bytes);
-        Self::Leaf(digest)
-    }
-
     fn digest(&self) -> u64 {
         let text = |text: &str| XxHash3_64::oneshot(text.as_bytes());
         let variant = |name: Option<&str>| name.map_or(0, text);

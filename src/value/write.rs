@@ -1,14 +1,14 @@
 //! Writing a serde value into a tree: [`write`].
 
 use std::any::type_name;
-use std::fmt;
+// An error that says nothing, as serde knows it: whether there is a tree is all that matters.
+use std::fmt::Error;
 
-use serde::ser::{
-    Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant, Serializer,
-};
+use serde::Serialize;
 
 use super::node::{Kind, Label, Node};
+use crate::digest;
+use crate::walker::{Inside, Name, Open, Parts, Step, Visit, Walker, What};
 
 /// Deeper values are compared by their bytes only.
 const MAX_DEPTH: u16 = 256;
@@ -19,24 +19,6 @@ pub(crate) fn write<T: Serialize + ?Sized>(value: &T, is_human_readable: bool) -
     Writer { is_human_readable, left: MAX_DEPTH }.node(value).ok()
 }
 
-/// The value cannot be written.
-#[derive(Debug)]
-pub(super) struct Refused;
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the value cannot be written")
-    }
-}
-
-impl std::error::Error for Refused {}
-
-impl serde::ser::Error for Refused {
-    fn custom<T: fmt::Display>(_: T) -> Self {
-        Self
-    }
-}
-
 #[derive(Clone, Copy)]
 struct Writer {
     is_human_readable: bool,
@@ -44,152 +26,51 @@ struct Writer {
 }
 
 impl Writer {
-    fn node<T: Serialize + ?Sized>(self, value: &T) -> Result<Node, Refused> {
-        let left = self.left.checked_sub(1).ok_or(Refused)?;
-        let kind = value.serialize(Self { left, ..self })?;
+    fn node<T: Serialize + ?Sized>(self, value: &T) -> Result<Node, Error> {
+        let left = self.left.checked_sub(1).ok_or(Error)?;
+        let kind = value.serialize(Walker(Self { left, ..self }))?;
         Ok(Node::new(type_name::<T>(), kind))
     }
+}
 
-    fn inside<T: Serialize + ?Sized>(
-        self,
-        variant: Option<&'static str>,
-        value: &T,
-    ) -> Result<Kind, Refused> {
+impl Visit for Writer {
+    type Ok = Kind;
+    type Error = Error;
+    type Parts = Whole;
+
+    fn bits(self, what: What, bits: u64) -> Result<Kind, Error> {
+        self.bytes(what, &bits.to_le_bytes())
+    }
+
+    fn wide(self, what: What, bits: u128) -> Result<Kind, Error> {
+        self.bytes(what, &bits.to_le_bytes())
+    }
+
+    fn bytes(self, what: What, bytes: &[u8]) -> Result<Kind, Error> {
+        Ok(Kind::Leaf(digest::leaf(what, bytes)))
+    }
+
+    fn variant(self, _: Name, variant: Name) -> Result<Kind, Error> {
+        self.bytes(What::Variant, variant.as_bytes())
+    }
+
+    fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<Kind, Error> {
+        let variant = match how {
+            Inside::Some | Inside::Newtype(_) => None,
+            Inside::Variant(_, variant) => Some(variant),
+        };
         Ok(Kind::Inside(variant, Box::new(self.node(value)?)))
     }
-}
 
-macro_rules! numbers {
-    ($($method:ident($ty:ty);)*) => {$(
-        fn $method(self, value: $ty) -> Result<Kind, Refused> {
-            Ok(Kind::leaf(stringify!($ty), &value.to_le_bytes()))
-        }
-    )*};
-}
-
-impl Serializer for Writer {
-    type Ok = Kind;
-    type Error = Refused;
-    type SerializeSeq = Items;
-    type SerializeTuple = Fields;
-    type SerializeTupleStruct = Fields;
-    type SerializeTupleVariant = Fields;
-    type SerializeMap = Entries;
-    type SerializeStruct = Fields;
-    type SerializeStructVariant = Fields;
-
-    numbers! {
-        serialize_i8(i8);
-        serialize_i16(i16);
-        serialize_i32(i32);
-        serialize_i64(i64);
-        serialize_i128(i128);
-        serialize_u8(u8);
-        serialize_u16(u16);
-        serialize_u32(u32);
-        serialize_u64(u64);
-        serialize_u128(u128);
-        serialize_f32(f32);
-        serialize_f64(f64);
-    }
-
-    fn serialize_bool(self, value: bool) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("bool", &[u8::from(value)]))
-    }
-
-    fn serialize_char(self, value: char) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("char", &u32::from(value).to_le_bytes()))
-    }
-
-    fn serialize_str(self, value: &str) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("str", value.as_bytes()))
-    }
-
-    fn serialize_bytes(self, value: &[u8]) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("bytes", value))
-    }
-
-    fn serialize_none(self) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("none", &[]))
-    }
-
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Kind, Refused> {
-        self.inside(None, value)
-    }
-
-    fn serialize_unit(self) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("unit", &[]))
-    }
-
-    fn serialize_unit_struct(self, _: &'static str) -> Result<Kind, Refused> {
-        self.serialize_unit()
-    }
-
-    fn serialize_unit_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-    ) -> Result<Kind, Refused> {
-        Ok(Kind::leaf("variant", variant.as_bytes()))
-    }
-
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        value: &T,
-    ) -> Result<Kind, Refused> {
-        self.inside(None, value)
-    }
-
-    fn serialize_newtype_variant<T: Serialize + ?Sized>(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        value: &T,
-    ) -> Result<Kind, Refused> {
-        self.inside(Some(variant), value)
-    }
-
-    fn serialize_seq(self, _: Option<usize>) -> Result<Items, Refused> {
-        Ok(Items { writer: self, items: Vec::new() })
-    }
-
-    fn serialize_tuple(self, _: usize) -> Result<Fields, Refused> {
-        Ok(Fields::of(self, None))
-    }
-
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Fields, Refused> {
-        Ok(Fields::of(self, None))
-    }
-
-    fn serialize_tuple_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Fields, Refused> {
-        Ok(Fields::of(self, Some(variant)))
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Entries, Refused> {
-        Ok(Entries { writer: self, key: None, whole: Vec::new() })
-    }
-
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Fields, Refused> {
-        Ok(Fields::of(self, None))
-    }
-
-    fn serialize_struct_variant(
-        self,
-        _: &'static str,
-        _: u32,
-        variant: &'static str,
-        _: usize,
-    ) -> Result<Fields, Refused> {
-        Ok(Fields::of(self, Some(variant)))
+    fn open(self, what: Open) -> Result<Whole, Error> {
+        let kind = match what {
+            Open::Seq(_) => Kind::Items(Vec::new()),
+            Open::Map(_) => Kind::Entries(Vec::new()),
+            Open::Tuple(_, variant, _) | Open::Struct(_, variant, _) => {
+                Kind::Fields(variant, Vec::new())
+            }
+        };
+        Ok(Whole { writer: self, key: None, kind })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -197,120 +78,38 @@ impl Serializer for Writer {
     }
 }
 
-struct Items {
-    writer: Writer,
-    items: Vec<Node>,
-}
-
-impl SerializeSeq for Items {
-    type Ok = Kind;
-    type Error = Refused;
-
-    fn serialize_element<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        self.items.push(self.writer.node(value)?);
-        Ok(())
-    }
-
-    fn end(self) -> Result<Kind, Refused> {
-        Ok(Kind::Items(self.items))
-    }
-}
-
-struct Entries {
+/// A value whose parts are being written.
+struct Whole {
     writer: Writer,
     /// The key whose value comes next.
     key: Option<Node>,
-    whole: Vec<(Node, Node)>,
+    kind: Kind,
 }
 
-impl SerializeMap for Entries {
+impl Parts for Whole {
     type Ok = Kind;
-    type Error = Refused;
+    type Error = Error;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Refused> {
-        self.key = Some(self.writer.node(key)?);
-        Ok(())
-    }
-
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-        let key = self.key.take().ok_or(Refused)?;
-        self.whole.push((key, self.writer.node(value)?));
-        Ok(())
-    }
-
-    fn end(self) -> Result<Kind, Refused> {
-        Ok(Kind::Entries(self.whole))
-    }
-}
-
-struct Fields {
-    writer: Writer,
-    variant: Option<&'static str>,
-    parts: Vec<(Label, Node)>,
-}
-
-impl Fields {
-    fn of(writer: Writer, variant: Option<&'static str>) -> Self {
-        Self { writer, variant, parts: Vec::new() }
-    }
-
-    fn push<T: Serialize + ?Sized>(&mut self, label: Label, value: &T) -> Result<(), Refused> {
-        self.parts.push((label, self.writer.node(value)?));
-        Ok(())
-    }
-}
-
-macro_rules! fields {
-    ($($of:ident $method:ident;)*) => {$(
-        impl $of for Fields {
-            type Ok = Kind;
-            type Error = Refused;
-
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Refused> {
-                self.push(Label::Place(self.parts.len()), value)
-            }
-
-            fn end(self) -> Result<Kind, Refused> {
-                Ok(Kind::Fields(self.variant, self.parts))
-            }
+    fn part<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<(), Error> {
+        let node = self.writer.node(value)?;
+        match (&mut self.kind, step) {
+            (Kind::Entries(_), Step::Key) => self.key = Some(node),
+            (Kind::Entries(entries), _) => entries.push((self.key.take().ok_or(Error)?, node)),
+            (Kind::Fields(_, fields), Step::Field(name)) => fields.push((Label::Name(name), node)),
+            (Kind::Fields(_, fields), _) => fields.push((Label::Place(fields.len()), node)),
+            (Kind::Items(items), _) => items.push(node),
+            (Kind::Leaf(_) | Kind::Inside(..) | Kind::Skipped, _) => return Err(Error),
         }
-    )*};
-}
+        Ok(())
+    }
 
-fields! {
-    SerializeTuple serialize_element;
-    SerializeTupleStruct serialize_field;
-    SerializeTupleVariant serialize_field;
-}
-
-macro_rules! named_fields {
-    ($($of:ident;)*) => {$(
-        impl $of for Fields {
-            type Ok = Kind;
-            type Error = Refused;
-
-            fn serialize_field<T: Serialize + ?Sized>(
-                &mut self,
-                name: &'static str,
-                value: &T,
-            ) -> Result<(), Refused> {
-                self.push(Label::Name(name), value)
-            }
-
-            fn skip_field(&mut self, name: &'static str) -> Result<(), Refused> {
-                let skipped = Node::new("", Kind::Skipped);
-                self.parts.push((Label::Name(name), skipped));
-                Ok(())
-            }
-
-            fn end(self) -> Result<Kind, Refused> {
-                Ok(Kind::Fields(self.variant, self.parts))
-            }
+    fn skip(&mut self, field: Name) {
+        if let Kind::Fields(_, fields) = &mut self.kind {
+            fields.push((Label::Name(field), Node::new("", Kind::Skipped)));
         }
-    )*};
-}
+    }
 
-named_fields! {
-    SerializeStruct;
-    SerializeStructVariant;
+    fn end(self) -> Result<Kind, Error> {
+        Ok(self.kind)
+    }
 }
