@@ -60,21 +60,21 @@ impl<A: Aggregate> Core<A> {
         if times != (ours.last_recorded_at, ours.as_of) {
             return Compared::Differs("its events were recorded at other times".to_owned());
         }
+        if found.record.has_state_of(record) {
+            return Compared::Same;
+        }
         let Some(digest) = ours.digest else { return Compared::Unknown };
-        let proof = stored.digest.and_then(|stored| stored.proves_equal(&digest));
-        let proof = match proof {
-            _ if found.record.has_state_of(record) => Some(true),
-            Some(equal) => Some(equal),
-            // Digests of two kinds, or none: the state itself tells.
-            None => match self.open_stored(&ours.key, found) {
-                Ok(snapshot) => self.digester.matches(&digest, &snapshot.state),
-                Err(reject) => return Compared::Differs(reject.to_string()),
-            },
-        };
-        match proof {
-            Some(true) => Compared::Same,
-            Some(false) => Compared::Differs("it holds another state".to_owned()),
-            None => Compared::Unknown,
+        let differs = || Compared::Differs("it holds another state".to_owned());
+        if stored.digest.is_some_and(|stored| stored.kind() == digest.kind()) {
+            return differs();
+        }
+        // Digests of two kinds, or none: the state itself tells.
+        let snapshot = self.open_stored(&ours.key, found);
+        match snapshot.map(|snapshot| self.digester.matches(&digest, &snapshot.state)) {
+            Ok(Some(true)) => Compared::Same,
+            Ok(Some(false)) => differs(),
+            Ok(None) => Compared::Unknown,
+            Err(reject) => Compared::Differs(reject.to_string()),
         }
     }
 }
