@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::depth::Root;
 use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
@@ -50,13 +51,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
     }
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
-        let (state, used) = match limits.max_depth {
-            None => bincode::serde::decode_from_slice(bytes, config())?,
-            Some(max) => {
-                let seed = super::depth::Root::<S>::new(max);
-                bincode::serde::seed_decode_from_slice(seed, bytes, config())?
-            }
-        };
+        let root = Root::<S>::new(limits);
+        let (state, used) = bincode::serde::seed_decode_from_slice(root, bytes, config())?;
         super::all_consumed(bytes.len() - used)?;
         Ok(state)
     }

@@ -13,22 +13,24 @@ use serde::de::{
     VariantAccess, Visitor,
 };
 
-/// The seed that decodes a `T` that nests at most so many levels (inclusive).
+use super::DecodeLimits;
+
+/// The seed that decodes a `T` within its limits.
 pub(super) struct Root<T> {
-    max: u16,
+    limits: DecodeLimits,
     numbers: Numbers,
     of: PhantomData<T>,
 }
 
 impl<T> Root<T> {
-    pub(super) const fn new(max: u16) -> Self {
-        Self { max, numbers: Numbers::Plain, of: PhantomData }
+    pub(super) const fn new(limits: DecodeLimits) -> Self {
+        Self { limits, numbers: Numbers::Plain, of: PhantomData }
     }
 
-    /// Expects numbers to come as maps where any value is asked for.
+    /// Whether numbers come as maps where any value is asked for.
     #[cfg(feature = "json")]
-    pub(super) fn numbers_as_maps(self) -> Self {
-        Self { numbers: Numbers::Maps, ..self }
+    pub(super) fn numbers_as_maps(self, are_maps: bool) -> Self {
+        Self { numbers: if are_maps { Numbers::Maps } else { Numbers::Plain }, ..self }
     }
 }
 
@@ -50,8 +52,14 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Root<T> {
     type Value = T;
 
     fn deserialize<D: Deserializer<'de>>(self, decoder: D) -> Result<T, D::Error> {
-        let Self { max, numbers, of } = self;
-        Limit { inner: of, left: max.saturating_add(1), numbers }.deserialize(decoder)
+        let Self { limits, numbers, of } = self;
+        match (limits.max_depth, numbers) {
+            (None, Numbers::Plain) => T::deserialize(decoder),
+            (max, _) => {
+                let left = max.unwrap_or(u16::MAX).saturating_add(1);
+                Limit { inner: of, left, numbers }.deserialize(decoder)
+            }
+        }
     }
 }
 

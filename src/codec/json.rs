@@ -45,8 +45,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
         // It takes numbers that are maps for what they are.
-        read::<Unique>(bytes, limits.max_depth, false)?;
-        read(bytes, limits.max_depth, number::are_maps())
+        read::<Unique>(bytes, limits, false)?;
+        read(bytes, limits, number::are_maps())
     }
 }
 
@@ -54,30 +54,20 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
 /// also what a type does not know, and skips, is bounded.
 fn read<T: DeserializeOwned>(
     bytes: &[u8],
-    max_depth: Option<u16>,
-    numbers_as_maps: bool,
+    limits: DecodeLimits,
+    numbers_are_maps: bool,
 ) -> Result<T, BoxError> {
-    let mut decoder = serde_json::Deserializer::from_slice(bytes);
-    let value = match max_depth {
-        None if !numbers_as_maps => T::deserialize(&mut decoder),
-        _ => {
+    let root = || Root::<T>::new(limits).numbers_as_maps(numbers_are_maps);
+    let open = || {
+        let mut decoder = serde_json::Deserializer::from_slice(bytes);
+        if limits.max_depth.is_some() {
             decoder.disable_recursion_limit();
-            bounded(max_depth, numbers_as_maps).deserialize(&mut decoder)
         }
+        decoder
     };
-    let value = value.map_err(|error| {
-        let mut again = serde_json::Deserializer::from_slice(bytes);
-        again.disable_recursion_limit();
-        Located::at(error.into(), bounded::<T>(max_depth, numbers_as_maps), &mut again)
-    })?;
+    let mut decoder = open();
+    let value = root().deserialize(&mut decoder);
+    let value = value.map_err(|error| Located::at(error.into(), root(), &mut open()))?;
     decoder.end()?;
     Ok(value)
 }
-
-fn bounded<T>(max_depth: Option<u16>, numbers_as_maps: bool) -> Root<T> {
-    let root = Root::new(max_depth.unwrap_or(DEPTH));
-    if numbers_as_maps { root.numbers_as_maps() } else { root }
-}
-
-/// Levels that each hold an array or an object of JSON, or a name in it.
-const DEPTH: u16 = 128;

@@ -45,19 +45,15 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
         let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
         // Also for types that do not contain themselves: fields that they do not know are skipped
         // with recursion, and the decoder's own limit is too deep for the stack of a thread.
-        let max_depth = limits.max_depth.or(DecodeLimits::RECURSIVE.max_depth);
-        decoder.set_max_depth(max_depth.map_or(0, usize::from));
+        let max_depth =
+            limits.max_depth.or(DecodeLimits::RECURSIVE.max_depth).map_or(0, usize::from);
+        decoder.set_max_depth(max_depth);
         // The decoder does not count the variants of enums: a type that contains itself through
         // them needs the limit around it.
-        let state = match limits.max_depth {
-            None => S::deserialize(&mut decoder),
-            Some(max) => Root::new(max).deserialize(&mut decoder),
-        };
-        let state = state.map_err(|error| {
+        let state = Root::new(limits).deserialize(&mut decoder).map_err(|error| {
             let mut again = rmp_serde::Deserializer::from_read_ref(bytes);
-            let max_depth = max_depth.unwrap_or(u16::MAX);
-            again.set_max_depth(max_depth.into());
-            Located::at(error.into(), Root::<S>::new(max_depth), &mut again)
+            again.set_max_depth(max_depth);
+            Located::at(error.into(), Root::<S>::new(limits), &mut again)
         })?;
         // The decoder does not tell what it left over; asking it for one more value does. Only
         // the end of the bytes fails at the very marker of that value.

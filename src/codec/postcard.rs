@@ -40,10 +40,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
         let mut decoder = postcard::Deserializer::from_bytes(bytes);
-        let state = match limits.max_depth {
-            None => S::deserialize(&mut decoder)?,
-            Some(max) => Root::new(max).deserialize(&mut decoder)?,
-        };
+        let state = Root::new(limits).deserialize(&mut decoder)?;
         super::all_consumed(decoder.finalize()?.len())?;
         Ok(state)
     }
