@@ -182,7 +182,7 @@ pub use ledger::{
 pub use manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Kinds, Loaded, Loader,
     Origin, Point, Proof, Provenance, Rejected, Repaired, Retained, Snapshot, SnapshotAdmin,
-    SnapshotManager, SnapshotUsed, Timings,
+    SnapshotManager, SnapshotUsed, Timings, View,
 };
 pub use snapshot_id::SnapshotId;
 pub use state::Aggregate;
@@ -191,3 +191,4 @@ pub use store::{
     PutOutcome, Query, Selection, SnapshotStore,
 };
 pub use timestamp::Timestamp;
+pub use value::StateValue;

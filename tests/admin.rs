@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use snapfold::retention::keep_last;
 use snapfold::{
     AdminContext, Aggregate, AggregateKey, CreateOptions, Error, ErrorKind, Kinds, Loaded, Loader,
-    MemoryEvents, MemoryStore, Point, SnapshotEngine, Timestamp,
+    MemoryEvents, MemoryStore, Point, SnapshotEngine, StateValue, Timestamp,
 };
 use support::{Account, Op, World, at, key};
 
@@ -112,6 +112,31 @@ async fn a_context_is_bounded_and_belongs_to_one_aggregate() {
     assert_eq!(world.store.calls(Op::Put), 0);
     let by = AdminContext::new("ops").reason("x".repeat(AdminContext::MAX_REASON_BYTES));
     assert!(world.engine.admin().create_many(&keys, &by).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_state_is_seen_without_its_type() {
+    let world = World::new();
+    world.grow(&key("a"), 4);
+    world.engine.create(&key("a")).await.unwrap();
+    let admin = world.engine.admin();
+    let view = admin.view(&key("a"), Point::Version(3)).await.unwrap();
+    assert_eq!((view.version, view.as_of), (3, Some(at(3))));
+    let loaded = world.engine.at_version(&key("a"), 3).await.unwrap();
+    assert_eq!(view.state, StateValue::of(&*loaded.state).unwrap());
+    assert_eq!(view.state.get("balance").unwrap().to_string(), loaded.state.balance.to_string());
+    let beyond = admin.view(&key("a"), Point::Version(5)).await.unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::BeyondHead);
+
+    let shy = World::over(world.source, world.store, |builder| {
+        builder.viewer(|state| {
+            let mut shown = StateValue::of(state)?;
+            shown.redact("balance");
+            Ok(shown)
+        })
+    });
+    let view = shy.engine.admin().view(&key("a"), Point::Now).await.unwrap();
+    assert_eq!(view.state.get("balance").unwrap().to_string(), "\"[redacted]\"");
 }
 
 /// What reads states can be tested with a fake that gives any state.

@@ -41,7 +41,7 @@ use snapfold::{
     PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected, Repaired, Replay,
     ReplayLoader, Report, Retained, Retry, Selection, Snapshot, SnapshotAdmin, SnapshotEngine,
     SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotUsed, StateDigest,
-    StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify,
+    StateValue, StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify, View,
 };
 use support::Account;
 

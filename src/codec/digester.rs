@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{CodecId, DecodeLimits};
 use crate::digest::{self, DigestKind, Failed, StateDigest, Survey};
 use crate::error::BoxError;
-use crate::value::{self, Node};
+use crate::value::{self, Node, StateValue};
 
 /// Computes digests of states of type `S`: what a [`Codec`](super::Codec) returns from
 /// [`digester`](super::Codec::digester).
@@ -24,6 +24,9 @@ enum Way<S> {
     Serde(Serde<S>),
 }
 
+/// Shows a state without its type.
+pub(crate) type Viewer<S> = dyn Fn(&S) -> Result<StateValue, BoxError> + Send + Sync;
+
 type Custom<S> = dyn Fn(&S) -> [u8; 16] + Send + Sync;
 type Carrier<S> = fn(&S, DecodeLimits, CodecId) -> Option<&'static str>;
 
@@ -32,6 +35,7 @@ struct Serde<S> {
     survey: fn(&S, u16) -> Result<Survey, Failed>,
     digest: fn(&S, bool) -> Result<[u8; 16], Failed>,
     tree: fn(&S) -> Option<Node>,
+    view: fn(&S) -> Result<StateValue, BoxError>,
     carrier: Option<Carrier<S>>,
 }
 
@@ -54,6 +58,7 @@ impl<S> Digester<S> {
             survey: digest::survey,
             digest: digest::digest,
             tree: |state| value::write(state, false),
+            view: StateValue::of,
             carrier: None,
         }))
     }
@@ -160,6 +165,15 @@ impl<S> Digester<S> {
         }
         let path = path_of(error, |name| value::has_field(&tree, name));
         path.filter(|path| !path.ends_with("{}")).or_else(|| value::fragile(&tree))
+    }
+
+    /// What shows states, if serde knows them.
+    pub(crate) fn viewer(&self) -> Option<Arc<Viewer<S>>>
+    where
+        S: 'static,
+    {
+        let Way::Serde(Serde { view, .. }) = &self.0 else { return None };
+        Some(Arc::new(*view))
     }
 
     /// The name of another codec of this crate that carries `state`.

@@ -28,7 +28,7 @@ use crate::error::{BoxError, Error};
 #[cfg(feature = "bincode")]
 pub use bincode::Bincode;
 pub use digester::Digester;
-pub(crate) use digester::Written;
+pub(crate) use digester::{Viewer, Written};
 pub use id::CodecId;
 #[cfg(feature = "json")]
 pub use json::Json;

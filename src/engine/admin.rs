@@ -9,7 +9,8 @@ use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, Created, Repaired, Retained, SnapshotAdmin,
+    AdminContext, AggregateStats, CreateOptions, Created, Loaded, Loader, Point, Repaired,
+    Retained, SnapshotAdmin, View,
 };
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
@@ -110,6 +111,23 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         let repaired = self.core.repair(key, version).await?;
         self.saver.stored(&repaired.meta);
         Ok(repaired)
+    }
+
+    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
+        let Some(viewer) = &self.core.viewer else {
+            let message = format!(
+                "the codec {} is not of serde, so nothing shows a {}: give the builder a viewer()",
+                self.core.codec.id(),
+                A::KIND
+            );
+            return Err(Error::new(ErrorKind::Unsupported, "view a state", message));
+        };
+        let Loaded { key, state, version, as_of, provenance, .. } = self.at(key, point).await?;
+        let shown = viewer(&state).map_err(|source| {
+            let message = format!("{key} at version {version} cannot be shown");
+            Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
+        })?;
+        Ok(View::new(key, version, as_of, shown, provenance))
     }
 
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {

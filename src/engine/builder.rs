@@ -12,7 +12,7 @@ use super::verify::{Turns, Verify};
 use super::write::Compare;
 use super::{Core, SnapshotEngine};
 use crate::clock::{Clock, SystemClock};
-use crate::codec::Codec;
+use crate::codec::{Codec, Viewer};
 use crate::compress::Compression;
 use crate::envelope::RecordBuilder;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -23,6 +23,7 @@ use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
 use crate::trigger::{Trigger, every_events};
+use crate::value::StateValue;
 
 /// Puts an engine together. Only the event source and the store are required.
 ///
@@ -60,6 +61,7 @@ pub struct EngineBuilder<A: Aggregate> {
     max_queued: usize,
     origin: Option<String>,
     cache: Option<CacheConfig>,
+    viewer: Option<Arc<Viewer<A>>>,
 }
 
 /// What a load does when the snapshot store fails.
@@ -102,6 +104,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             max_queued: 1_024,
             origin: None,
             cache: None,
+            viewer: None,
         }
     }
 
@@ -248,6 +251,19 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
+    /// Shows states to code that does not know their type ([`SnapshotAdmin::view`]), in place of
+    /// what serde tells: to leave out or [redact](StateValue::redact) what should not be seen, or for
+    /// a codec that is not of serde.
+    ///
+    /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
+    pub fn viewer(
+        mut self,
+        view: impl Fn(&A) -> Result<StateValue, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.viewer = Some(Arc::new(view));
+        self
+    }
+
     /// How many aggregates may wait for a background snapshot; further ones are dropped and
     /// reported. 1,024 by default.
     pub fn max_queued(mut self, aggregates: usize) -> Self {
@@ -309,6 +325,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             store: self.store,
             hybrid: self.hybrid,
             clock,
+            viewer: self.viewer.or_else(|| codec.digester().viewer()),
             digester: codec.digester(),
             codec,
             type_info,

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::codec::{Codec, Digester, TypeInfo};
+use crate::codec::{Codec, Digester, TypeInfo, Viewer};
 use crate::compress::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
@@ -91,6 +91,8 @@ struct Core<A: Aggregate> {
     turns: Turns,
     accept_unverified: bool,
     cache: HotCache<A>,
+    /// Shows states without their type, if serde or the application knows how.
+    viewer: Option<Arc<Viewer<A>>>,
     counters: Counters,
 }
 

@@ -7,10 +7,12 @@ use async_trait::async_trait;
 
 use super::context::AdminContext;
 use super::created::{CreateOptions, Created, Repaired};
+use super::loaded::Point;
 use super::retained::Retained;
 use super::stats::AggregateStats;
+use super::view::View;
 use crate::envelope::SnapshotMeta;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::retention::{Retention, RetentionPlan};
 use crate::store::Deleted;
@@ -96,6 +98,18 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         version: u64,
         context: &AdminContext,
     ) -> Result<Repaired, Error>;
+
+    /// The state at `point` as a tree of values, for code that does not know its type. Provided, as
+    /// unsupported.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no viewer;
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) for a version beyond the head, and those of a
+    /// [load](super::Loader).
+    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
+        let _ = (key, point);
+        Err(Error::new(ErrorKind::Unsupported, "view a state", "there is no viewer here"))
+    }
 
     /// Numbers about what is stored of an aggregate.
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error>;

@@ -11,6 +11,7 @@ mod loader;
 mod provenance;
 mod retained;
 mod stats;
+mod view;
 
 use async_trait::async_trait;
 
@@ -28,6 +29,7 @@ pub use loader::Loader;
 pub use provenance::{Origin, Proof, Provenance, Rejected, SnapshotUsed, Timings};
 pub use retained::Retained;
 pub use stats::AggregateStats;
+pub use view::View;
 
 /// Loads states through snapshots, looks after the snapshots, and takes new ones after commits.
 ///

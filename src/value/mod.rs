@@ -7,6 +7,7 @@
 mod compare;
 mod node;
 mod path;
+mod state_value;
 mod walk;
 mod write;
 
@@ -15,5 +16,6 @@ pub(crate) use compare::{Compared, Unordered, compare, discover};
 pub(crate) use node::Node;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 pub(crate) use path::short_name;
+pub use state_value::StateValue;
 pub(crate) use walk::{difference, fragile, has_field, skipped};
 pub(crate) use write::write;

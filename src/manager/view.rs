@@ -1,0 +1,38 @@
+//! [`View`]: a loaded state without its type.
+
+use super::provenance::Provenance;
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+use crate::value::StateValue;
+
+/// A state as a tree of values, and where it came from: what [`SnapshotAdmin::view`] gives to code
+/// that does not know the type.
+///
+/// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct View {
+    /// The aggregate.
+    pub key: AggregateKey,
+    /// How many events are folded; 0 for the empty state.
+    pub version: u64,
+    /// The latest recorded time among the folded events; `None` for the empty state.
+    pub as_of: Option<Timestamp>,
+    /// The state, as the engine's [viewer](crate::EngineBuilder::viewer) shows it.
+    pub state: StateValue,
+    /// How the state was obtained.
+    pub provenance: Provenance,
+}
+
+impl View {
+    /// For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
+    pub const fn new(
+        key: AggregateKey,
+        version: u64,
+        as_of: Option<Timestamp>,
+        state: StateValue,
+        provenance: Provenance,
+    ) -> Self {
+        Self { key, version, as_of, state, provenance }
+    }
+}
