@@ -16,6 +16,10 @@ use serde::ser::{self, Serialize, Serializer};
 /// The name of a type, a field or a variant.
 pub(crate) type Name = &'static str;
 
+/// How `serde_json` passes the text of a number if any crate of the program has switched on its
+/// feature `arbitrary_precision`.
+pub(crate) const JSON_NUMBER: Name = "$serde_json::private::Number";
+
 /// What a value without parts is. The numbers are part of the format of a digest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::failed::Failed;
 use super::hash::{Hash, name, tag};
 use super::order::keeps_order;
-use crate::walker::{Inside, Name, Open, Parts, Step, Visit, Walker, What};
+use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Step, Visit, Walker, What};
 
 // What a token stands for, besides the numbers of [`What`]. They are part of the format.
 const SOME: u64 = tag(18);
@@ -25,10 +25,6 @@ const END: u64 = tag(25);
 /// The context of a value without a name.
 const VALUE: u64 = tag(26);
 const SKIPPED: u64 = tag(27);
-
-/// How `serde_json` passes the text of a number if any crate of the program has switched on its
-/// feature `arbitrary_precision`.
-const JSON_NUMBER: &str = "$serde_json::private::Number";
 
 /// A hash in progress, and what is known of its containers.
 pub(super) struct Sink {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::StateValue;
 use crate::error::BoxError;
-use crate::walker::{Inside, Leaf, Name, Open, Parts, Step, Visit, Walker};
+use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Step, Visit, Walker, What};
 
 /// Deeper values have no tree.
 const MAX_DEPTH: u16 = 1_024;
@@ -53,29 +53,42 @@ impl Visit for Builder {
     type Error = Refused;
     type Parts = Whole;
 
-    fn leaf(self, leaf: Leaf<'_>) -> Result<StateValue, Refused> {
-        Ok(match leaf {
-            Leaf::Bool(value) => StateValue::Bool(value),
-            Leaf::I8(value) => StateValue::Int(value.into()),
-            Leaf::I16(value) => StateValue::Int(value.into()),
-            Leaf::I32(value) => StateValue::Int(value.into()),
-            Leaf::I64(value) => StateValue::Int(value.into()),
-            Leaf::I128(value) => StateValue::Int(value),
-            Leaf::U8(value) => StateValue::UInt(value.into()),
-            Leaf::U16(value) => StateValue::UInt(value.into()),
-            Leaf::U32(value) => StateValue::UInt(value.into()),
-            Leaf::U64(value) => StateValue::UInt(value.into()),
-            Leaf::U128(value) => StateValue::UInt(value),
-            Leaf::F32(value) => StateValue::Float(value.into()),
-            Leaf::F64(value) => StateValue::Float(value),
-            Leaf::Char(value) => StateValue::Char(value),
-            Leaf::Str(value) => StateValue::Text(value.to_owned()),
-            Leaf::Bytes(value) => StateValue::Bytes(value.to_vec()),
-            Leaf::None | Leaf::Unit | Leaf::UnitStruct => StateValue::Null,
-            Leaf::Variant(_, variant) => {
-                StateValue::Variant(variant.to_owned(), Box::new(StateValue::Null))
+    fn bits(self, what: What, bits: u64) -> Result<StateValue, Refused> {
+        let signed = i128::from(bits.cast_signed());
+        Ok(match what {
+            What::Bool => StateValue::Bool(bits != 0),
+            What::I8 | What::I16 | What::I32 | What::I64 => StateValue::Int(signed),
+            What::F32 => {
+                // Only the lower half is set.
+                let bits = u32::try_from(bits).unwrap_or_default();
+                StateValue::Float(f32::from_bits(bits).into())
             }
+            What::F64 => StateValue::Float(f64::from_bits(bits)),
+            What::Char => {
+                let code = u32::try_from(bits).ok().and_then(char::from_u32);
+                StateValue::Char(code.unwrap_or(char::REPLACEMENT_CHARACTER))
+            }
+            What::None | What::Unit | What::UnitStruct => StateValue::Null,
+            _ => StateValue::UInt(bits.into()),
         })
+    }
+
+    fn wide(self, what: What, bits: u128) -> Result<StateValue, Refused> {
+        Ok(match what {
+            What::I128 => StateValue::Int(bits.cast_signed()),
+            _ => StateValue::UInt(bits),
+        })
+    }
+
+    fn bytes(self, what: What, bytes: &[u8]) -> Result<StateValue, Refused> {
+        Ok(match what {
+            What::Str => StateValue::Text(String::from_utf8_lossy(bytes).into_owned()),
+            _ => StateValue::Bytes(bytes.to_vec()),
+        })
+    }
+
+    fn variant(self, _: Name, variant: Name) -> Result<StateValue, Refused> {
+        Ok(StateValue::Variant(variant.to_owned(), Box::new(StateValue::Null)))
     }
 
     fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<StateValue, Refused> {
@@ -88,13 +101,14 @@ impl Visit for Builder {
     }
 
     fn open(self, what: Open) -> Result<Whole, Refused> {
+        let is_number = matches!(what, Open::Struct(JSON_NUMBER, None, _));
         let (variant, value) = match what {
             Open::Seq(_) => (None, StateValue::List(Vec::new())),
             Open::Map(_) => (None, StateValue::Map(Vec::new())),
             Open::Tuple(_, variant, _) => (variant, StateValue::List(Vec::new())),
             Open::Struct(_, variant, _) => (variant, StateValue::Struct(Vec::new())),
         };
-        Ok(Whole { builder: self, key: None, variant, value })
+        Ok(Whole { builder: self, key: None, variant, is_number, value })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -108,6 +122,8 @@ struct Whole {
     /// The key whose value comes next.
     key: Option<StateValue>,
     variant: Option<Name>,
+    /// It stands for a number of `serde_json`, which comes as text.
+    is_number: bool,
     value: StateValue,
 }
 
@@ -134,9 +150,29 @@ impl Parts for Whole {
     fn skip(&mut self, _: Name) {}
 
     fn end(self) -> Result<StateValue, Refused> {
+        if self.is_number
+            && let StateValue::Struct(fields) = &self.value
+            && let [(_, StateValue::Text(text))] = fields.as_slice()
+        {
+            return Ok(number(text));
+        }
         Ok(match self.variant {
             None => self.value,
             Some(variant) => StateValue::Variant(variant.to_owned(), Box::new(self.value)),
         })
+    }
+}
+
+/// A number that came as text, as it would have come without `arbitrary_precision`.
+fn number(text: &str) -> StateValue {
+    if let Ok(number) = text.parse() {
+        return StateValue::UInt(number);
+    }
+    if let Ok(number) = text.parse() {
+        return StateValue::Int(number);
+    }
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() => StateValue::Float(number),
+        _ => StateValue::Text(text.to_owned()),
     }
 }
