@@ -1,4 +1,4 @@
-//! Schedules, statistics and the audit trail answer in PostgreSQL as in memory and in files; two nodes
+//! Schedules, statistics and the audit trail answer in PostgreSQL as in any other ledger; two nodes
 //! never run the same schedule; nobody rewrites the trail. And with row-level security on, a
 //! connection bound to one tenant gets nothing of another, however its code asks: a leak there is
 //! a leak of a customer's data.
@@ -15,13 +15,17 @@
 mod ledger_support;
 mod postgres_support;
 
-use ledger_support::{at, key};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use ledger_support::{at, key, schedule};
 use postgres_support::TestDb;
+use snapfold::conformance::{self, LedgerFactory};
 use snapfold::{
-    AuditEntry, AuditLog, AuditRequest, DailyStatistics, Day, Deleted, ErrorKind, Generation,
-    KeysRequest, ListRequest, Lookup, PostgresOptions, PostgresStore, PutOptions, Query, Record,
-    RecordBuilder, Retry, Schedule, ScheduleStore, Selection, SnapshotStore, StatisticsStore,
-    TenantBinding,
+    AggregateKey, AuditEntry, AuditHead, AuditRequest, BoxError, DailyStatistics, Day, Deleted,
+    ErrorKind, Generation, KeysRequest, Ledger, ListRequest, Lookup, PostgresOptions,
+    PostgresStore, PutOptions, Query, Record, RecordBuilder, Retry, Selection, SnapshotStore,
+    StoreLedger, TenantBinding, TrailCheck,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
@@ -35,31 +39,92 @@ async fn store(db: &TestDb) -> PostgresStore {
     store
 }
 
-/// Each assertion that every ledger must pass (tests/ledgers.rs has the others).
-macro_rules! in_postgres {
-    ($($name:ident)*) => {$(
-        #[tokio::test]
-        async fn $name() {
-            let db = TestDb::new().await;
-            ledger_support::$name(&store(&db).await).await;
-            db.close().await;
-        }
-    )*};
+/// Ledgers in schemas of their own: in the tables for it, or as documents among the snapshots.
+#[derive(Default)]
+struct InPostgres {
+    documents: bool,
+    made: Mutex<Vec<TestDb>>,
 }
 
-in_postgres! {
-    schedules_are_kept_due_and_claimed
-    a_due_run_is_claimed_by_exactly_one_node
-    statistics_add_up
-    the_audit_trail_is_kept_in_order
-    any_calls_are_answered_as_in_memory
+#[async_trait]
+impl LedgerFactory for InPostgres {
+    async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError> {
+        let db = TestDb::new().await;
+        let mut nodes: Vec<Arc<dyn Ledger>> = Vec::new();
+        for _ in 0..count {
+            let store = Arc::new(store(&db).await);
+            nodes.push(if self.documents { Arc::new(StoreLedger::new(store)) } else { store });
+        }
+        self.made.lock().unwrap().push(db);
+        Ok(nodes)
+    }
+}
+
+async fn keeps_every_obligation(documents: bool) {
+    let factory = InPostgres { documents, made: Mutex::default() };
+    let report = conformance::ledger(&factory).await;
+    for db in factory.made.into_inner().unwrap() {
+        db.close().await;
+    }
+    report.into_result().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_ledger_keeps_every_obligation() {
+    keeps_every_obligation(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_ledger_of_documents_keeps_every_obligation() {
+    keeps_every_obligation(true).await;
+}
+
+#[tokio::test]
+async fn any_calls_are_answered_as_by_the_model() {
+    let db = TestDb::new().await;
+    ledger_support::any_calls_are_answered_as_by_the_model(&store(&db).await).await;
+    db.close().await;
+}
+
+/// Whoever may do anything to the tables can change a row; that is found out.
+#[tokio::test]
+async fn a_row_that_was_changed_or_removed_breaks_the_chain() {
+    let db = TestDb::new().await;
+    let store = store(&db).await;
+    let entry =
+        |n: u64| AuditEntry::new(at(0), "mallory", "delete").about(key("t", "a")).version(n);
+    let entries: Vec<_> = (1..=5).map(entry).collect();
+    store.append_all(&entries).await.unwrap();
+    let check = async || store.check_trail("t", AuditHead::START).await.unwrap();
+    let whole = check().await;
+    assert!(matches!(whole, TrailCheck::Whole(AuditHead { sequence: 5, .. })), "{whole:?}");
+    for change in [
+        "UPDATE {table} SET actor = 'alice' WHERE sequence = 3",
+        "UPDATE {table} SET version = NULL WHERE sequence = 3",
+        "UPDATE {table} SET failed = 'x', failure = '' WHERE sequence = 3",
+        "UPDATE {table} SET kind = NULL, id = NULL WHERE sequence = 3",
+        "UPDATE {table} SET at = 1 WHERE sequence = 3",
+        "DELETE FROM {table} WHERE sequence = 3",
+    ] {
+        let table = "{schema}.snapfold_snapshots_audit";
+        db.run(&format!("CREATE TABLE {{schema}}.kept AS TABLE {table}")).await;
+        db.run(&format!("ALTER TABLE {table} DISABLE TRIGGER append_only")).await;
+        db.run(&change.replace("{table}", table)).await;
+        let found = check().await;
+        assert!(matches!(found, TrailCheck::Broken { sequence: 3, .. }), "{change}: {found:?}");
+        db.run(&format!("DELETE FROM {table}")).await;
+        db.run(&format!("INSERT INTO {table} SELECT * FROM {{schema}}.kept")).await;
+        db.run("DROP TABLE {schema}.kept").await;
+        assert_eq!(check().await, whole);
+    }
+    db.close().await;
 }
 
 #[tokio::test]
 async fn nobody_changes_or_empties_the_audit_trail() {
     let db = TestDb::new().await;
     let store = store(&db).await;
-    store.append(&AuditEntry::new(at(0), "a", "b", key("", "c"))).await.unwrap();
+    store.append(&AuditEntry::new(at(0), "a", "b")).await.unwrap();
     for sql in [
         "UPDATE {schema}.snapfold_snapshots_audit SET actor = 'somebody else'",
         "DELETE FROM {schema}.snapfold_snapshots_audit",
@@ -76,16 +141,39 @@ fn record(tenant: &str, version: u64) -> Record {
     RecordBuilder::new(key(tenant, "a"), GENERATION, version, at(0)).build(b"state").unwrap()
 }
 
+/// What a connection bound to the tenant of `own_key` gets of the ledger of another tenant.
+async fn gets_nothing_of_its_ledger(
+    bound: &PostgresStore,
+    own_key: &AggregateKey,
+    other_key: &AggregateKey,
+) {
+    let target = other_key.clone().into();
+    assert!(bound.put_schedule(&schedule(other_key.clone(), 0)).await.is_err());
+    let claim = bound.claim(&target, at(0), "node", at(0), at(9)).await.unwrap();
+    assert_eq!(claim, None);
+    assert_eq!(bound.schedule(&target).await.unwrap(), None);
+    assert!(!bound.remove_schedule(&target).await.unwrap());
+    let one = |key| (key, Day::new(0), DailyStatistics::deleted(1));
+    let batch = [one(own_key.clone()), one(other_key.clone())];
+    assert!(bound.add_statistics(&batch).await.is_err());
+    let days = Day::new(-9)..=Day::new(9);
+    assert!(bound.daily(&other_key, days).await.unwrap().is_empty());
+    let entry = AuditEntry::new(at(0), "a", "b").about(other_key.clone());
+    assert!(bound.append(&entry).await.is_err());
+    let trail = bound.entries(AuditRequest::new().key(other_key)).await.unwrap();
+    assert!(trail.items.is_empty());
+}
+
 #[tokio::test]
 async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
     let db = TestDb::new().await;
     let owner = store(&db).await;
     for tenant in ["north", "south", ""] {
         owner.put(vec![record(tenant, 1)], PutOptions::default()).await.unwrap();
-        let schedule = Schedule::new(key(tenant, "a"), "* * * * *").unwrap();
-        owner.put_schedule(&schedule.next_run(Some(at(0)))).await.unwrap();
-        owner.add(&key(tenant, "a"), Day::new(0), DailyStatistics::deleted(1)).await.unwrap();
-        owner.append(&AuditEntry::new(at(0), "a", "b", key(tenant, "a"))).await.unwrap();
+        owner.put_schedule(&schedule(key(tenant, "a"), 0)).await.unwrap();
+        let one = (key(tenant, "a"), Day::new(0), DailyStatistics::deleted(1));
+        owner.add_statistics(&[one]).await.unwrap();
+        owner.append(&AuditEntry::new(at(0), "a", "b").about(key(tenant, "a"))).await.unwrap();
     }
     let role = format!("{}_role", db.schema);
     db.run(&format!(
@@ -128,23 +216,18 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
                     assert_eq!((error.kind(), error.retry()), (ErrorKind::Store, Retry::Never));
                 }
             }
-            let schedule = Schedule::new(other_key.clone(), "").unwrap();
-            assert!(bound.put_schedule(&schedule).await.is_err());
-            assert!(!bound.claim(&other_key, at(0), None).await.unwrap());
-            assert!(!bound.remove_schedule(&other_key).await.unwrap());
-            assert!(bound.add(&other_key, Day::new(0), DailyStatistics::deleted(1)).await.is_err());
-            let days = Day::new(-9)..=Day::new(9);
-            assert!(bound.daily(&other_key, days).await.unwrap().is_empty());
-            let entry = AuditEntry::new(at(0), "a", "b", other_key.clone());
-            assert!(bound.append(&entry).await.is_err());
+            gets_nothing_of_its_ledger(&bound, &own_key, &other_key).await;
         }
+        // Its own trail and schedules are open to it.
+        bound.append(&AuditEntry::new(at(0), "a", "b").about(own_key.clone())).await.unwrap();
+        bound.put_schedule(&schedule(own_key.clone(), 0)).await.unwrap();
         let keys = bound.keys(KeysRequest::new()).await.unwrap().items;
         assert_eq!(keys, [key(own, "a")]);
         assert!(bound.keys(KeysRequest::new().tenant("south")).await.unwrap().items.is_empty());
         let due = bound.due(at(9), 10).await.unwrap();
         assert!(due.iter().all(|schedule| schedule.key.tenant() == own));
-        let trail = bound.entries(AuditRequest::new()).await.unwrap().items;
-        assert!(trail.iter().all(|record| record.entry.key.tenant() == own));
+        let trail = bound.entries(AuditRequest::new().tenant(own)).await.unwrap().items;
+        assert!(!trail.is_empty() && trail.iter().all(|record| record.entry.tenant() == own));
         let pruned = bound.prune_all(1).await.unwrap();
         assert_eq!(pruned.snapshots, 1);
         // Raw SQL on the connection sees no more.
@@ -179,7 +262,8 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
         let found = owner.get(Query::latest(&other_key, GENERATION)).await.unwrap();
         assert_eq!(found.into_record(), Some(record(tenant, 1)));
     }
-    assert_eq!(db.number("SELECT count(*) FROM {schema}.snapfold_snapshots_audit").await, 3);
+    // The three of the owner, and one under each binding.
+    assert_eq!(db.number("SELECT count(*) FROM {schema}.snapfold_snapshots_audit").await, 5);
     db.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
     db.close().await;
 }
