@@ -1,13 +1,16 @@
 //! [`SnapshotAdmin`] of the engine: every change passes here, with who asks for it.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::recorder::{Noted, creation};
 use super::{Core, SnapshotEngine, check_kind};
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::ledger::{AuditEntry, AuditOutcome, DailyStatistics};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Loaded, Loader, Point, Repaired,
     Retained, SnapshotAdmin, View,
@@ -16,13 +19,47 @@ use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
 use crate::store::{Deleted, ListRequest};
 
-impl<A: Aggregate> Core<A> {
-    /// Whether a change may be made: the key, the texts of the context, the version it expects.
-    async fn admit(&self, key: &AggregateKey, context: &AdminContext) -> Result<(), Error> {
+/// A call that changes something, for the audit trail: written when it is dropped.
+struct Audited<'a, A: Aggregate> {
+    core: &'a Arc<Core<A>>,
+    action: &'static str,
+    key: Option<&'a AggregateKey>,
+    version: Option<u64>,
+    context: &'a AdminContext,
+    outcome: AuditOutcome,
+}
+
+impl<'a, A: Aggregate> Audited<'a, A> {
+    fn new(
+        core: &'a Arc<Core<A>>,
+        action: &'static str,
+        key: Option<&'a AggregateKey>,
+        version: Option<u64>,
+        context: &'a AdminContext,
+    ) -> Self {
+        // What stays if the future is dropped.
+        let message = "the caller gave up; a part may have been done";
+        let outcome = AuditOutcome::failed("Cancelled", message);
+        Self { core, action, key, version, context, outcome }
+    }
+
+    /// Makes the change, if it may be made.
+    async fn make<T>(mut self, change: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+        let result = match self.admit().await {
+            Ok(()) => change.await,
+            Err(error) => Err(error),
+        };
+        self.outcome = AuditOutcome::of(&result);
+        result
+    }
+
+    /// Whether the change may be made: the key, the texts of the context, the version it expects.
+    async fn admit(&self) -> Result<(), Error> {
+        self.context.check()?;
+        let Some(key) = self.key else { return Ok(()) };
         check_kind::<A>(key)?;
-        context.check()?;
-        let Some(expected) = context.expected_version else { return Ok(()) };
-        let page = self.store.list(ListRequest::new(key).limit(1)).await?;
+        let Some(expected) = self.context.expected_version else { return Ok(()) };
+        let page = self.core.store.list(ListRequest::new(key).limit(1)).await?;
         let newest = page.items.first().map_or(0, |meta| meta.version);
         if newest == expected {
             return Ok(());
@@ -32,6 +69,53 @@ impl<A: Aggregate> Core<A> {
              Look again, and decide anew"
         );
         Err(Error::new(ErrorKind::Conflict, "change snapshots", message))
+    }
+}
+
+impl<A: Aggregate> Drop for Audited<'_, A> {
+    fn drop(&mut self) {
+        let Self { core, action, key, version, context, outcome } = self;
+        // A context that is refused has texts that no trail takes, and nothing was attempted.
+        if core.recorder.is_none() || context.check().is_err() {
+            return;
+        }
+        let AdminContext { actor, reason, meta, idempotency_key, .. } = *context;
+        let mut entry = AuditEntry::new(core.clock.now(), actor, *action)
+            .reason(reason)
+            .meta(meta)
+            .idempotency(idempotency_key.as_deref().unwrap_or_default())
+            .outcome(outcome.clone());
+        if let Some(key) = key {
+            entry = entry.about(AggregateKey::clone(key));
+        }
+        entry.version = *version;
+        core.enter([Noted::Audit(entry)]);
+    }
+}
+
+impl<A: Aggregate> SnapshotEngine<A> {
+    fn audited<'a>(
+        &'a self,
+        action: &'static str,
+        key: &'a AggregateKey,
+        version: Option<u64>,
+        context: &'a AdminContext,
+    ) -> Audited<'a, A> {
+        Audited::new(&self.core, action, Some(key), version, context)
+    }
+
+    /// Takes into account that a snapshot was stored by hand (R13).
+    fn remember(&self, created: &Created) {
+        if let Some(meta) = created.meta() {
+            self.saver.stored(meta);
+        }
+    }
+
+    fn record_deleted(&self, key: &AggregateKey, deleted: &Deleted) {
+        if deleted.snapshots > 0 {
+            let more = DailyStatistics::deleted(deleted.snapshots);
+            self.core.enter([Noted::Day(key.clone(), more)]);
+        }
     }
 }
 
@@ -47,10 +131,15 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         options: CreateOptions,
         context: &AdminContext,
     ) -> Result<Created, Error> {
-        self.core.admit(key, context).await?;
-        let created = self.core.create(key, &options).await?;
-        self.remember(&created);
-        Ok(created)
+        let change = async {
+            let started = self.core.clock.monotonic();
+            let created = self.core.create(key, &options).await?;
+            self.remember(&created);
+            let took = self.core.clock.monotonic().saturating_sub(started);
+            self.core.enter(creation(&created, took));
+            Ok(created)
+        };
+        self.audited("create", key, options.version, context).make(change).await
     }
 
     async fn create_many(
@@ -66,8 +155,19 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         if let Some(error) = refused {
             return keys.iter().map(|_| Err(error.clone())).collect();
         }
+        let mut audited: Vec<_> =
+            keys.iter().map(|key| self.audited("create", key, None, context)).collect();
+        let started = self.core.clock.monotonic();
         let created = self.core.create_many(keys).await;
-        created.iter().flatten().for_each(|created| self.remember(created));
+        let took = self.core.clock.monotonic().saturating_sub(started);
+        let each = took / u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
+        for (audited, created) in audited.iter_mut().zip(&created) {
+            audited.outcome = AuditOutcome::of(created);
+        }
+        for created in created.iter().flatten() {
+            self.remember(created);
+            self.core.enter(creation(created, each));
+        }
         created
     }
 
@@ -85,9 +185,13 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         version: u64,
         context: &AdminContext,
     ) -> Result<Deleted, Error> {
-        self.core.admit(key, context).await?;
-        let _forgets = self.saver.forgets(key);
-        self.core.delete(key, version).await
+        let change = async {
+            let _forgets = self.saver.forgets(key);
+            let deleted = self.core.delete(key, version).await?;
+            self.record_deleted(key, &deleted);
+            Ok(deleted)
+        };
+        self.audited("delete", key, Some(version), context).make(change).await
     }
 
     async fn delete_before(
@@ -96,9 +200,13 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         version: u64,
         context: &AdminContext,
     ) -> Result<Deleted, Error> {
-        self.core.admit(key, context).await?;
-        let _forgets = self.saver.forgets(key);
-        self.core.delete_before(key, version).await
+        let change = async {
+            let _forgets = self.saver.forgets(key);
+            let deleted = self.core.delete_before(key, version).await?;
+            self.record_deleted(key, &deleted);
+            Ok(deleted)
+        };
+        self.audited("delete_before", key, Some(version), context).make(change).await
     }
 
     async fn repair(
@@ -107,10 +215,15 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         version: u64,
         context: &AdminContext,
     ) -> Result<Repaired, Error> {
-        self.core.admit(key, context).await?;
-        let repaired = self.core.repair(key, version).await?;
-        self.saver.stored(&repaired.meta);
-        Ok(repaired)
+        let change = async {
+            let started = self.core.clock.monotonic();
+            let repaired = self.core.repair(key, version).await?;
+            self.saver.stored(&repaired.meta);
+            let took = self.core.clock.monotonic().saturating_sub(started);
+            self.core.enter(creation(&Created::Stored(repaired.meta.clone()), took));
+            Ok(repaired)
+        };
+        self.audited("repair", key, Some(version), context).make(change).await
     }
 
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
@@ -148,16 +261,11 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         policy: &dyn Retention,
         context: &AdminContext,
     ) -> Result<Retained, Error> {
-        self.core.admit(key, context).await?;
-        self.core.apply(key, policy).await
-    }
-}
-
-impl<A: Aggregate> SnapshotEngine<A> {
-    /// Takes into account that a snapshot was stored by hand (R13).
-    fn remember(&self, created: &Created) {
-        if let Some(meta) = created.meta() {
-            self.saver.stored(meta);
-        }
+        let change = async {
+            let retained = self.core.apply(key, policy).await?;
+            self.record_deleted(key, &retained.deleted);
+            Ok(retained)
+        };
+        self.audited("apply_retention", key, None, context).make(change).await
     }
 }

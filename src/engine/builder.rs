@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::cache::{CacheConfig, HotCache};
 use super::observer::Observer;
 use super::reader::Reader;
+use super::recorder::Recorder;
 use super::saver::Saver;
 use super::statistics::Counters;
 use super::verify::{Turns, Verify};
@@ -19,6 +20,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::ledger::Ledger;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
@@ -62,6 +64,7 @@ pub struct EngineBuilder<A: Aggregate> {
     origin: Option<String>,
     cache: Option<CacheConfig>,
     viewer: Option<Arc<Viewer<A>>>,
+    recorder: Option<Arc<Recorder>>,
 }
 
 /// What a load does when the snapshot store fails.
@@ -105,6 +108,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             origin: None,
             cache: None,
             viewer: None,
+            recorder: None,
         }
     }
 
@@ -264,6 +268,19 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
+    /// Keeps statistics and an audit trail in `ledger`: for each aggregate and day how many snapshots
+    /// were created and deleted, their bytes and what they took; for each management call an entry
+    /// with actor, reason and outcome ([`AdminContext`](crate::AdminContext)). Schedules that are set
+    /// through [`SnapshotAdmin`](crate::SnapshotAdmin) are kept there too.
+    ///
+    /// It is written in the background, in batches; at most 4,096 entries wait. What a ledger that
+    /// fails does not take is reported ([`Report::LedgerFailed`](crate::Report::LedgerFailed)) and
+    /// counted. [`flush`](SnapshotEngine::flush) waits for it.
+    pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
+        self.recorder = Some(Arc::new(Recorder::new(Arc::new(ledger))));
+        self
+    }
+
     /// How many aggregates may wait for a background snapshot; further ones are dropped and
     /// reported. 1,024 by default.
     pub fn max_queued(mut self, aggregates: usize) -> Self {
@@ -341,6 +358,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             turns: Turns::new(self.verify),
             accept_unverified: self.accept_unverified,
             counters: Counters::default(),
+            recorder: self.recorder,
         };
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(Saver::new(self.max_queued)) })
     }

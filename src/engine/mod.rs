@@ -11,6 +11,7 @@ mod maintain;
 mod manager;
 mod observer;
 mod reader;
+mod recorder;
 mod replay_loader;
 mod save_queue;
 mod saver;
@@ -35,6 +36,7 @@ use crate::error::{Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::ledger::Ledger;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::trigger::Trigger;
@@ -48,6 +50,7 @@ pub use verify::Verify;
 
 use cache::HotCache;
 use reader::Reader;
+use recorder::Recorder;
 use saver::Saver;
 pub(crate) use sizes::Weight;
 use statistics::{Counters, Trouble};
@@ -94,6 +97,8 @@ struct Core<A: Aggregate> {
     /// Shows states without their type, if serde or the application knows how.
     viewer: Option<Arc<Viewer<A>>>,
     counters: Counters,
+    /// Writes into the ledger, if there is one.
+    recorder: Option<Arc<Recorder>>,
 }
 
 #[cfg(feature = "postcard")]
@@ -129,14 +134,22 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.counters.read()
     }
 
-    /// Waits until no snapshot is queued or being taken in the background, for at most `within`:
-    /// for a shutdown, or a test. Must run on a tokio runtime with time enabled.
+    /// Waits until no snapshot is queued or being taken in the background, and until all records of
+    /// it are in the ledger; for at most `within` each: for a shutdown, or a test. Must run on a tokio
+    /// runtime with time enabled.
     ///
     /// # Errors
     /// - [`ErrorKind::Timeout`] after `within`; what is queued stays queued.
     /// - [`ErrorKind::Unsupported`] if something is queued and there is no tokio runtime here.
+    /// - [`ErrorKind::Store`] if the ledger cannot take the records for now; they wait on.
     pub async fn flush(&self, within: Duration) -> Result<(), Error> {
-        self.saver.flush(within).await
+        self.saver.flush(within).await?;
+        self.core.flush_records(within).await
+    }
+
+    /// The ledger that the builder was given.
+    pub fn ledger(&self) -> Option<&dyn Ledger> {
+        self.core.recorder.as_ref().map(|recorder| recorder.ledger())
     }
 }
 

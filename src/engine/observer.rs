@@ -30,6 +30,14 @@ pub enum Report<'a> {
         /// Where the state came from, what was rejected, what it cost.
         provenance: &'a Provenance,
     },
+    /// The ledger did not take what happened.
+    LedgerFailed {
+        /// How many audit entries, and sums of aggregates and days, are lost; 0 if they will be
+        /// written again.
+        lost: usize,
+        /// Why.
+        error: &'a Error,
+    },
     /// A state was loaded for a caller.
     Loaded {
         /// The aggregate.

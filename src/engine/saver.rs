@@ -9,6 +9,7 @@ use tokio::task::JoinError;
 
 use super::Core;
 use super::observer::Report;
+use super::recorder;
 use super::save_queue::{Failing, Forgets, Job, Measure, Measured, Queue, Shared, Turn, remember};
 use super::sizes::{Sizes, Weight};
 use super::statistics::Trouble;
@@ -262,6 +263,9 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
                 Err(join) => Err(panicked(join)),
             };
             let took = core.clock.monotonic().saturating_sub(started);
+            if let Ok(created) = &created {
+                core.enter(recorder::creation(created, took));
+            }
             note(&core, &shared, &key, created.map(|created| (created, took)));
         }
         // Since the last look a commit may have queued one more, counting on this task.

@@ -18,6 +18,8 @@ pub struct EngineStatistics {
     pub saves_dropped: u64,
     /// Calls of the observer that panicked.
     pub observer_panics: u64,
+    /// Calls of the ledger that failed.
+    pub ledger_failures: u64,
     /// When something went wrong last, by the engine's clock, and what it was, in words and with
     /// its causes.
     pub last_error: Option<(Timestamp, String)>,
@@ -29,6 +31,7 @@ pub(super) enum Trouble {
     SaveFailed,
     SaveDropped,
     ObserverPanicked,
+    LedgerFailed,
 }
 
 /// The numbers while they grow.
@@ -38,6 +41,7 @@ pub(super) struct Counters {
     saves_failed: AtomicU64,
     saves_dropped: AtomicU64,
     observer_panics: AtomicU64,
+    ledger_failures: AtomicU64,
     last_error: Mutex<Option<(Timestamp, String)>>,
 }
 
@@ -51,6 +55,7 @@ impl Counters {
             Trouble::SaveFailed => &self.saves_failed,
             Trouble::SaveDropped => &self.saves_dropped,
             Trouble::ObserverPanicked => &self.observer_panics,
+            Trouble::LedgerFailed => &self.ledger_failures,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, what));
@@ -63,6 +68,7 @@ impl Counters {
             saves_failed: self.saves_failed.load(Ordering::Relaxed),
             saves_dropped: self.saves_dropped.load(Ordering::Relaxed),
             observer_panics: self.observer_panics.load(Ordering::Relaxed),
+            ledger_failures: self.ledger_failures.load(Ordering::Relaxed),
             last_error: last_error.clone(),
         }
     }

@@ -1,6 +1,7 @@
 //! Who changes something, and why: [`AdminContext`].
 
 use crate::error::{Error, ErrorKind};
+use crate::ledger::AuditEntry;
 
 /// Who asks for a change, and why. Goes into the audit trail.
 ///
@@ -20,6 +21,9 @@ pub struct AdminContext {
     pub actor: String,
     /// Why, in words; may be empty.
     pub reason: String,
+    /// What the caller adds for the audit trail, by convention a JSON object (the role of the actor,
+    /// the number of a ticket); may be empty.
+    pub meta: String,
     /// Ties the tries of one request together in the audit trail. Nothing else depends on it: every
     /// operation is idempotent, so the same call sent twice has the effect of one.
     pub idempotency_key: Option<String>,
@@ -30,9 +34,9 @@ pub struct AdminContext {
 
 impl AdminContext {
     /// The longest actor and idempotency key, in bytes (inclusive).
-    pub const MAX_NAME_BYTES: usize = 1_000;
-    /// The longest reason, in bytes (inclusive).
-    pub const MAX_REASON_BYTES: usize = 16_000;
+    pub const MAX_NAME_BYTES: usize = AuditEntry::MAX_NAME_BYTES;
+    /// The longest reason and meta, in bytes (inclusive).
+    pub const MAX_REASON_BYTES: usize = AuditEntry::MAX_REASON_BYTES;
 
     /// A change by `actor`.
     pub fn new(actor: impl Into<String>) -> Self {
@@ -42,6 +46,12 @@ impl AdminContext {
     /// Sets the [`reason`](Self::reason).
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = reason.into();
+        self
+    }
+
+    /// Sets [`meta`](Self::meta).
+    pub fn meta(mut self, meta: impl Into<String>) -> Self {
+        self.meta = meta.into();
         self
     }
 
@@ -71,6 +81,7 @@ impl AdminContext {
                 Self::MAX_NAME_BYTES,
             ),
             ("reason", self.reason.as_str(), Self::MAX_REASON_BYTES),
+            ("meta", self.meta.as_str(), Self::MAX_REASON_BYTES),
         ] {
             if text.len() > limit {
                 let message = format!("the {name} has {} bytes, the limit is {limit}", text.len());
