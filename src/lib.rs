@@ -169,7 +169,9 @@ pub use engine::{
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};
-pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
+pub use events::{
+    EventRange, EventSource, EventTime, Hybrid, HybridSource, KeyedReplay, Recorded, Replay, Tail,
+};
 pub use generation::Generation;
 pub use key::AggregateKey;
 #[cfg(feature = "conformance")]

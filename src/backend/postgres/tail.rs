@@ -28,6 +28,7 @@ struct Slot {
     payload: Range<usize>,
     anchor: Option<Range<usize>>,
     event_type: Option<Range<usize>>,
+    metadata: Option<Range<usize>>,
 }
 
 impl Events {
@@ -41,14 +42,16 @@ impl Events {
             return;
         }
         // The first one always: otherwise there would be no end to reading it again.
-        if !self.slots.is_empty() && self.bytes.len() + event.payload.len() > MAX_BYTES {
+        let bytes = event.payload.len() + event.metadata.map_or(0, <[u8]>::len);
+        if !self.slots.is_empty() && self.bytes.len() + bytes > MAX_BYTES {
             return;
         }
         let RawEvent { version, recorded_at, .. } = event;
         let payload = self.keep(event.payload);
         let anchor = event.anchor.map(|bytes| self.keep(bytes));
         let event_type = event.event_type.map(|text| self.keep(text.as_bytes()));
-        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type });
+        let metadata = event.metadata.map(|bytes| self.keep(bytes));
+        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type, metadata });
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -110,6 +113,7 @@ where
                 payload: events.part(&slot.payload),
                 anchor: slot.anchor.as_ref().map(|range| events.part(range)),
                 event_type: event_type.map(std::str::from_utf8).transpose()?,
+                metadata: slot.metadata.as_ref().map(|range| events.part(range)),
             };
             if !event.push(&self.decode, replay)? {
                 break;
@@ -131,7 +135,7 @@ mod tests {
 
     fn event(version: u64, payload: &[u8]) -> RawEvent<'_> {
         let recorded_at = Timestamp::from_micros(0);
-        RawEvent { version, recorded_at, payload, anchor: None, event_type: None }
+        RawEvent { version, recorded_at, payload, anchor: None, event_type: None, metadata: None }
     }
 
     #[test]
