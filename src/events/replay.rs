@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::EventRange;
+use super::progress::{Done, Ended, Limits, Position, Progress};
 use super::recorded::Recorded;
 use super::witness::{NoClock, Witness};
-use super::progress::{Done, Ended, Limits, Position, Progress};
 use crate::clock::Clock;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
