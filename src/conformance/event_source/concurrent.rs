@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::{ALL, SourceContext};
+use super::judge::{judge, rightful};
 use super::subject::Ask;
 use crate::conformance::case::cases;
 use crate::conformance::failure::{Failure, Stop, ensure};
@@ -54,8 +55,10 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
         let came = u64::try_from(pushed.seen.len()).unwrap_or(u64::MAX);
         let what = "read while events are appended";
         // No more than what came is expected: it only must be a prefix.
-        if came > 0 {
-            cx.is_right(what, &key, EventRange::new(0, came), &pushed)?;
+        let history = cx.history(&key);
+        let expected = history.within(EventRange::new(0, came));
+        if let Some(wrong) = judge(&rightful(cx, &key), ALL, &expected, &pushed.seen) {
+            return Err(wrong.failure(what).into());
         }
         ensure(came >= before, || {
             let expected = format!("at least the {before} events committed before");
