@@ -130,7 +130,10 @@ impl HybridSource<Numbers> for Hybrids {
                 at_work.1 = true;
                 return Ok(Hybrid::new(Lookup::Absent));
             }
-            other => other?,
+            other => {
+                at_work.1 |= other.is_err();
+                other?
+            }
         };
         yield_now().await;
         at_work.1 = true;

@@ -191,7 +191,11 @@ impl EventSource<Numbers> for Source {
         if self.tells(Lie::MixesReaders) {
             key = self.shared.disk().key.clone().unwrap();
         }
-        let found = self.found(&key, range)?;
+        let found = self.found(&key, range);
+        if let (Some(at_work), Err(_)) = (&mut at_work, &found) {
+            at_work.1 = true;
+        }
+        let found = found?;
         for event in &found {
             let pushed = replay.push(recorded(event));
             if pushed.is_break() && self.tells(Lie::FailsAfterBreak) {

@@ -77,6 +77,7 @@ async fn side_by_side(cx: &mut SourceContext) -> Result<(), Stop> {
     for n in 1..=6 {
         let key = cx.key(n)?;
         cx.append(&key, n * 9).await?;
+        cx.reads(&key, EventRange::new(n % 4, u64::MAX)).await?;
     }
     let mut tasks = tokio::task::JoinSet::new();
     for reader in 0..READERS {
@@ -117,6 +118,8 @@ async fn cut_off(cx: &mut SourceContext) -> Result<(), Stop> {
     let (key, other) = (cx.key(1)?, cx.key(2)?);
     cx.append(&key, 130).await?;
     cx.append(&other, 5).await?;
+    cx.reads(&key, ALL).await?;
+    cx.reads(&other, ALL).await?;
     let ask = |key| Ask { key, range: ALL, stop_after: usize::MAX };
     let (one, two) = (ask(key.clone()), ask(other.clone()));
     let both = [one.clone(), two];

@@ -99,6 +99,10 @@ async fn truncated(cx: &mut SourceContext) -> Result<(), Stop> {
 async fn below_floor(cx: &mut SourceContext) -> Result<(), Stop> {
     let key = cx.key(1)?;
     cx.append(&key, 20).await?;
+    // What is wrong before the truncation is not its fault.
+    for (after, until) in [(0, u64::MAX), (7, 9), (20, 20)] {
+        cx.reads(&key, EventRange::new(after, until)).await?;
+    }
     cx.truncate(&key, 8).await?;
     for (after, until) in
         [(0, u64::MAX), (7, u64::MAX), (8, u64::MAX), (9, 12), (0, 8), (0, 9), (3, 5), (0, 20)]

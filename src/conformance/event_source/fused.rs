@@ -262,6 +262,7 @@ async fn cut_off(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.append(&key, 40).await?;
     cx.snapshot(&key, NEW, 10).await?;
     let query = Query::latest(&key, NEW);
+    cx.fetches(query).await?;
     for polls in 1..=POLLS {
         poll_times(cx.subject.fetch(query), polls).await;
         poll_times(cx.subject.fetch_many(&[query, query]), polls).await;
@@ -290,6 +291,9 @@ async fn many(cx: &mut SourceContext) -> Result<(), Stop> {
     let times = [1_700_000_500, 1_700_003_000].map(Timestamp::from_seconds);
     queries.extend(keys.iter().zip(times).map(|(key, time)| Query::latest(key, NEW).as_of(time)));
     queries.extend(keys.first().map(|key| Query::latest(key, NEW)));
+    for query in &queries {
+        cx.fetches(*query).await?;
+    }
     for queries in [&queries[..], &[]] {
         let what = format!("fetch {} queries in one call", queries.len());
         let answers = cx.bounded(&what, cx.subject.fetch_many(queries)).await?;

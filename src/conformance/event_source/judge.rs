@@ -62,14 +62,14 @@ pub(super) fn judge(
     if let Some(event) = seen.iter().find(|event| !range.contains(event.version)) {
         return wrong("E-08", format!("only versions within {range:?}"), shown(event));
     }
-    for (before, next) in seen.iter().zip(seen.iter().skip(1)) {
-        if next.version <= before.version {
+    // Disorder anywhere explains more than a gap before it.
+    let pairs = || seen.iter().zip(seen.iter().skip(1));
+    let disorder = pairs().find(|(before, next)| next.version <= before.version);
+    let gap = pairs().find(|(before, next)| next.version > before.version + 1);
+    for (id, pair) in [("E-01", disorder), ("E-05", gap)] {
+        if let Some((before, next)) = pair {
             let expected = format!("version {} after {}", before.version + 1, before.version);
-            return wrong("E-01", expected, format!("version {}", next.version));
-        }
-        if next.version > before.version + 1 {
-            let expected = format!("version {} after {}", before.version + 1, before.version);
-            return wrong("E-05", expected, format!("version {}", next.version));
+            return wrong(id, expected, format!("version {}", next.version));
         }
     }
     let versions = || {

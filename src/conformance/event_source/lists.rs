@@ -98,6 +98,9 @@ impl SourceContext {
         for n in 1..=count {
             let key = self.key(n)?;
             self.append(&key, 1 + n * 3 % 7).await?;
+            // What is wrong with a single read is no fault of a read of many.
+            self.reads(&key, ALL).await?;
+            self.reads(&key, EventRange::new(1, 2)).await?;
             keys.push(key);
         }
         Ok(keys)
@@ -111,6 +114,7 @@ fn ask(key: &AggregateKey, after: u64, until: u64, stop_after: usize) -> Ask {
 async fn many(cx: &mut SourceContext) -> Result<(), Stop> {
     let mut keys = cx.several(9).await?;
     keys.push(cx.key(99)?);
+    cx.reads(&cx.key(99)?, ALL).await?;
     let all: Vec<_> = keys.iter().map(|key| ask(key, 0, u64::MAX, usize::MAX)).collect();
     cx.many_right(&all, "E-30").await?;
     let parts: Vec<_> =
@@ -126,6 +130,7 @@ async fn many_long(cx: &mut SourceContext) -> Result<(), Stop> {
     let keys = [cx.key(1)?, cx.key(2)?, cx.key(3)?];
     for (key, count) in keys.iter().zip([1_500, 3, 1_025]) {
         cx.append(key, count).await?;
+        cx.reads(key, ALL).await?;
     }
     let asks: Vec<_> = keys.iter().map(|key| ask(key, 0, u64::MAX, usize::MAX)).collect();
     cx.many_right(&asks, "E-30").await
@@ -138,6 +143,8 @@ async fn many_stopped(cx: &mut SourceContext) -> Result<(), Stop> {
         .enumerate()
         .map(|(n, key)| ask(key, 0, u64::MAX, if n % 2 == 0 { 1 } else { usize::MAX }))
         .collect();
+    let whole: Vec<_> = keys.iter().map(|key| ask(key, 0, u64::MAX, usize::MAX)).collect();
+    cx.many_right(&whole, "E-30").await?;
     cx.many_right(&asks, "E-31").await
 }
 
@@ -145,6 +152,8 @@ async fn many_odd(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.many_right(&[], "E-32").await?;
     let keys = cx.several(3).await?;
     let Some(key) = keys.first() else { return Ok(()) };
+    let whole: Vec<_> = keys.iter().map(|key| ask(key, 0, u64::MAX, usize::MAX)).collect();
+    cx.many_right(&whole, "E-30").await?;
     let same = ask(key, 0, u64::MAX, usize::MAX);
     cx.many_right(&[same.clone(), ask(key, 1, 2, usize::MAX), same], "E-32").await
 }
