@@ -97,7 +97,7 @@
 //! | `cache` | yes | [`EngineBuilder::cache`], the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`], for states whose fields come and go |
 //! | `json` | | [`Json`], for people who want to read a snapshot |
-//! | `conformance` | | the kit that proves stores and aggregates right, and a store that fails on purpose |
+//! | `conformance` | | the kit that proves stores, event sources and aggregates right, and a store that fails on purpose |
 //! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

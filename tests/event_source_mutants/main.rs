@@ -56,14 +56,14 @@ lies! {
     // Reads.
     SwapsTwo breaks "E-01";
     PushesTwice breaks "E-01";
-    CountsFromZero breaks "E-01", "E-08";
+    CountsFromZero breaks "E-01";
     ShiftsContent breaks "E-01";
     OtherContent breaks "E-02";
     OtherAnchors breaks "E-02";
     AnchorOfTheDay breaks "E-02";
     LosesPages breaks "E-03";
     LastOfPageLost breaks "E-03";
-    RemembersFirstRead breaks "E-03";
+    RemembersFirstRead breaks "E-03", "E-21";
     FailsWithoutEvents breaks "E-03", "E-08";
     GoesOnAfterBreak breaks "E-04", "E-31";
     FailsAfterBreak breaks "E-04", "E-31";

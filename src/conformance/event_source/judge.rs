@@ -1,6 +1,6 @@
 //! Which promise is broken, given what was appended and what was pushed.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::context::SourceContext;
 use super::site::{Kept, NewEvent};
@@ -12,8 +12,10 @@ use crate::key::AggregateKey;
 /// What the events of an aggregate may look like.
 pub(super) struct Rightful {
     keeps: Kept,
-    /// The numbers of its own events.
-    own: BTreeSet<u64>,
+    /// The versions of its own events, by number.
+    own: BTreeMap<u64, u64>,
+    /// Those up to this version are truncated.
+    floor: u64,
     /// The highest number that was given to any event.
     highest: u64,
 }
@@ -38,8 +40,9 @@ impl Wrong {
 }
 
 pub(super) fn rightful(cx: &SourceContext, key: &AggregateKey) -> Rightful {
-    let own = cx.history(key).events.iter().map(|event| event.number).collect();
-    Rightful { keeps: cx.subject.keeps(), own, highest: cx.numbers }
+    let history = cx.history(key);
+    let own = history.events.iter().map(|event| (event.number, event.version)).collect();
+    Rightful { keeps: cx.subject.keeps(), own, floor: history.floor, highest: cx.numbers }
 }
 
 /// The first thing that is wrong with `seen`, in the order of what explains most.
@@ -51,13 +54,21 @@ pub(super) fn judge(
 ) -> Option<Wrong> {
     let wrong = |id, expected: String, got: String| Some(Wrong { id, expected, got });
     for event in seen {
-        match event.number {
-            Some(number) if rightful.own.contains(&number) => {}
-            Some(number) if number <= rightful.highest => {
+        let own = event.number.and_then(|number| rightful.own.get(&number));
+        match (event.number, own) {
+            (_, Some(version)) if *version == event.version => {}
+            (_, Some(version)) => {
+                return wrong("E-01", format!("this event with version {version}"), shown(event));
+            }
+            (Some(number), None) if number <= rightful.highest => {
                 return wrong("E-07", "only events of this key".into(), shown(event));
             }
             _ => return wrong("E-02", "events as they were appended".into(), shown(event)),
         }
+    }
+    if let Some(event) = seen.iter().find(|event| event.version <= rightful.floor) {
+        let expected = format!("only events above the floor {}", rightful.floor);
+        return wrong("E-21", expected, shown(event));
     }
     if let Some(event) = seen.iter().find(|event| !range.contains(event.version)) {
         return wrong("E-08", format!("only versions within {range:?}"), shown(event));
@@ -94,13 +105,9 @@ pub(super) fn judge(
         let place = expected.first().and_then(|first| event.version.checked_sub(first.version));
         let own = place.and_then(|place| expected.get(usize::try_from(place).ok()?));
         let Some(own) = own else {
-            // A version that was never given, or one that is truncated.
+            // More than a prefix.
             return wrong("E-01", versions(), came());
         };
-        if event.number != Some(own.number) {
-            let expected = format!("version {} with the event that has it", own.version);
-            return wrong("E-01", expected, shown(event));
-        }
         if rightful.keeps.times && event.time != own.recorded_at {
             return wrong("E-06", format!("the time {:?}", own.recorded_at), shown(event));
         }
