@@ -9,6 +9,8 @@
 )]
 
 mod account;
+#[cfg(feature = "postgres")]
+mod foreign;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
