@@ -28,24 +28,25 @@ impl EventTime {
 pub(crate) struct Times {
     range: EventRange,
     limit: usize,
-    times: Vec<EventTime>,
+    collected: Vec<EventTime>,
     broken: Option<(u64, u64)>,
 }
 
 impl Times {
     /// The first `limit` of `range`; 0 means 1.
     pub(crate) fn new(range: EventRange, limit: usize) -> Self {
-        Self { range, limit: limit.max(1), times: Vec::new(), broken: None }
+        Self { range, limit: limit.max(1), collected: Vec::new(), broken: None }
     }
 
     /// Takes the next one. `Break` if no further one is wanted.
     pub(crate) fn add(&mut self, time: EventTime) -> ControlFlow<()> {
         let version = time.version;
-        if self.broken.is_some() || self.times.len() >= self.limit || version > self.range.until {
+        if self.broken.is_some() || self.collected.len() >= self.limit || version > self.range.until
+        {
             return ControlFlow::Break(());
         }
         // The first one may lie higher than asked for: those before it may be truncated.
-        let (expected, follows) = match self.times.last() {
+        let (expected, follows) = match self.collected.last() {
             Some(last) => (last.version + 1, version == last.version + 1),
             None => (self.range.after.saturating_add(1), version > self.range.after),
         };
@@ -53,8 +54,8 @@ impl Times {
             self.broken = Some((expected, version));
             return ControlFlow::Break(());
         }
-        self.times.push(time);
-        let is_end = self.times.len() == self.limit || version == self.range.until;
+        self.collected.push(time);
+        let is_end = self.collected.len() == self.limit || version == self.range.until;
         if is_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
@@ -62,7 +63,7 @@ impl Times {
     /// `BrokenHistory` if a version did not follow the one before.
     pub(crate) fn finish(self) -> Result<Vec<EventTime>, Error> {
         match self.broken {
-            None => Ok(self.times),
+            None => Ok(self.collected),
             Some((expected, found)) => Err(Error::new(
                 ErrorKind::BrokenHistory,
                 "read the times of events",

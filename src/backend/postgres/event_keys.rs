@@ -105,9 +105,9 @@ fn statement(
     let within = within.join(" AND ");
     let mut first = String::new();
     if goes_on {
-        let last =
+        let bounds =
             parts.iter().map(|part| part.of.cast(part.last)).collect::<Result<Vec<_>, _>>()?;
-        first = format!(" AND ({names}) > ({})", last.join(", "));
+        first = format!(" AND ({names}) > ({})", bounds.join(", "));
     }
     let find = |condition: &str| {
         format!("SELECT {names} FROM {from} e WHERE {within}{condition} ORDER BY {names} LIMIT 1")

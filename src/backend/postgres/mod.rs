@@ -12,6 +12,7 @@ mod event_table;
 mod event_trouble;
 mod events;
 mod hybrid;
+mod hybrid_many;
 mod key_text;
 mod key_type;
 mod keys;

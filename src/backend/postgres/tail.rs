@@ -14,8 +14,9 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// Events, copied out of their rows. A row that is kept costs more than the copy: it keeps the
 /// connection's read buffer from being used again.
-#[derive(Default)]
 pub(super) struct Events {
+    /// How many bytes are kept.
+    max_bytes: usize,
     bytes: Vec<u8>,
     slots: Vec<Slot>,
     /// How many came, with those that are not kept.
@@ -31,7 +32,19 @@ struct Slot {
     metadata: Option<Range<usize>>,
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self::shared_by(1)
+    }
+}
+
 impl Events {
+    /// Those of one of so many aggregates, which share the bound on bytes.
+    pub(super) fn shared_by(aggregates: usize) -> Self {
+        let max_bytes = MAX_BYTES / aggregates.max(1);
+        Self { max_bytes, bytes: Vec::new(), slots: Vec::new(), seen: 0 }
+    }
+
     /// Takes the next event. One that cannot be read ends what is kept: the event source, asked
     /// for it again, says why.
     pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
@@ -43,7 +56,7 @@ impl Events {
         }
         // The first one always: otherwise there would be no end to reading it again.
         let bytes = event.payload.len() + event.metadata.map_or(0, <[u8]>::len);
-        if !self.slots.is_empty() && self.bytes.len() + bytes > MAX_BYTES {
+        if !self.slots.is_empty() && self.bytes.len() + bytes > self.max_bytes {
             return;
         }
         let RawEvent { version, recorded_at, .. } = event;
