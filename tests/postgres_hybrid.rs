@@ -261,7 +261,7 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
     assert!(answers[0].lookup.clone().into_record().is_some());
     counted("a fetch of many");
     let page = EventSource::<Account>::keys(&world.events, snapfold::KeysRequest::new()).await;
-    assert_eq!(page.unwrap().items, [key.clone()]);
+    assert_eq!(page.unwrap().items, std::slice::from_ref(&key));
     counted("a page of the keys of events");
     let range = EventRange::new(3, u64::MAX);
     let times = EventSource::<Account>::times(&world.events, &key, range, 9).await.unwrap();

@@ -1,6 +1,6 @@
 //! The schemas of public event stores, and sources over them as people write them first. Each is
 //! right, or the kit (or `EventTable` itself) says what is wrong. From the documentation and the
-//! bug reports of message-db, Marten, Commanded's EventStore and KurrentDB.
+//! bug reports of message-db, Marten, `EventStore` of Commanded and `KurrentDB`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

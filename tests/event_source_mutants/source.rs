@@ -120,11 +120,15 @@ impl Source {
             }
             Lie::ConstantTimes => {
                 let at = Some(Timestamp::from_seconds(1));
-                found.iter_mut().for_each(|event| event.recorded_at = at);
+                for event in &mut found {
+                    event.recorded_at = at;
+                }
             }
             Lie::MakesUpTimes => {
                 let at = Timestamp::from_seconds(0);
-                found.iter_mut().for_each(|e| e.recorded_at = e.recorded_at.or(Some(at)));
+                for event in &mut found {
+                    event.recorded_at = event.recorded_at.or(Some(at));
+                }
             }
             Lie::AnchorOfTheDay => {
                 let mut disk = self.shared.disk();
@@ -132,7 +136,9 @@ impl Source {
                 let reads = disk.reads;
                 // Only reads of a part, so that the first one shows the right anchors.
                 if range.after == 5 && range.until > 1_000 {
-                    found.iter_mut().for_each(|event| event.anchor[15] = reads);
+                    for event in &mut found {
+                        event.anchor[15] = reads;
+                    }
                 }
             }
             _ => {}
@@ -349,7 +355,9 @@ impl EventSource<Numbers> for Source {
             Lie::TimesBeyondLimit if limit == 59 => limit += 1,
             Lie::OtherTimes => {
                 let at = Some(Timestamp::from_seconds(7));
-                times.iter_mut().for_each(|time| time.recorded_at = at);
+                for time in &mut times {
+                    time.recorded_at = at;
+                }
             }
             _ => {}
         }
