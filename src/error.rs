@@ -147,11 +147,12 @@ impl Error {
     }
 
     /// A failure of the application's event source. One of this crate's errors that says that the
-    /// request made no sense, or that events are gone, stays what it is; others keep their advice.
+    /// request made no sense, that it is not offered, or that events are gone, stays what it is; others keep their advice.
     pub(crate) fn event_source(operation: &'static str, source: BoxError) -> Self {
         let mut retry = Retry::Later;
         if let Some(error) = source.downcast_ref::<Self>() {
-            if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unrecoverable) {
+            use ErrorKind::{InvalidInput, Unrecoverable, Unsupported};
+            if matches!(error.kind(), InvalidInput | Unrecoverable | Unsupported) {
                 return error.clone();
             }
             retry = error.retry();

@@ -1,4 +1,5 @@
-//! The design, the formats, how to write a store and the changelog, as part of the reference.
+//! The design, the formats, how to write a store or an event source, and the changelog, as part of
+//! the reference.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
@@ -17,6 +18,9 @@ pub mod state_types {}
 
 #[doc = include_str!("../docs/store-authors.md")]
 pub mod store_authors {}
+
+#[doc = include_str!("../docs/event-sources.md")]
+pub mod event_sources {}
 
 // Its examples need the feature.
 #[cfg(any(feature = "postgres", not(doctest)))]

@@ -97,7 +97,7 @@
 //! | `cache` | yes | [`EngineBuilder::cache`], the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`], for states whose fields come and go |
 //! | `json` | | [`Json`], for people who want to read a snapshot |
-//! | `conformance` | | the kit that proves stores and aggregates right, and a store that fails on purpose |
+//! | `conformance` | | the kit that proves stores, event sources and aggregates right, and a store that fails on purpose |
 //! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -170,7 +170,9 @@ pub use engine::{
 };
 pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
 pub use error::{BoxError, Error, ErrorKind, Retry};
-pub use events::{EventRange, EventSource, Hybrid, HybridSource, Recorded, Replay, Tail};
+pub use events::{
+    EventRange, EventSource, EventTime, Hybrid, HybridSource, KeyedReplay, Recorded, Replay, Tail,
+};
 pub use generation::Generation;
 pub use key::AggregateKey;
 #[cfg(feature = "conformance")]

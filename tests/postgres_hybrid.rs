@@ -21,9 +21,10 @@ use postgres_support::TestDb;
 use postgres_support::proxy::Proxy;
 use serde::{Deserialize, Serialize};
 use snapfold::{
-    Aggregate, AggregateKey, EngineBuilder, ErrorKind, EventRow, EventTable, Loader, MemoryEvents,
-    Origin, Point, PostgresEvents, PostgresOptions, PostgresStore, ReplayLoader, SnapshotEngine,
-    SnapshotStore, StoreFailure, Timestamp,
+    Aggregate, AggregateKey, EngineBuilder, ErrorKind, EventRange, EventRow, EventSource,
+    EventTable, EventTime, HybridSource, Loader, MemoryEvents, Origin, Point, PostgresEvents,
+    PostgresOptions, PostgresStore, ReplayLoader, SnapshotEngine, SnapshotStore, StoreFailure,
+    Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -253,6 +254,19 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
     counted("a page of a list");
     world.store.keys(snapfold::KeysRequest::new()).await.unwrap();
     counted("a page of keys");
+    let other = crate::key("b");
+    let hybrid = world.events.with_snapshots(&world.store).unwrap();
+    let queries = [query, snapfold::Query::latest(&other, generation), query.at_most(15)];
+    let answers = HybridSource::<Account>::fetch_many(&hybrid, &queries).await.unwrap();
+    assert!(answers[0].lookup.clone().into_record().is_some());
+    counted("a fetch of many");
+    let page = EventSource::<Account>::keys(&world.events, snapfold::KeysRequest::new()).await;
+    assert_eq!(page.unwrap().items, std::slice::from_ref(&key));
+    counted("a page of the keys of events");
+    let range = EventRange::new(3, u64::MAX);
+    let times = EventSource::<Account>::times(&world.events, &key, range, 9).await.unwrap();
+    assert_eq!(times.first(), Some(&EventTime::new(4, Some(at(4)))));
+    counted("the times of events");
     world.store.prune(&key, 1).await.unwrap();
     counted("prune of one aggregate");
     world.store.delete(&key, snapfold::Selection::All).await.unwrap();

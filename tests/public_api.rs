@@ -35,13 +35,13 @@ use snapfold::{
     AdminContext, Aggregate, AggregateKey, AggregateStats, Base, BoxError, CacheConfig,
     Capabilities, ChecksumId, Clock, Codec, CodecId, Compression, CompressionId, CreateOptions,
     Created, Cursor, Decision, DecodeLimits, Deleted, DigestKind, Digester, EngineBuilder,
-    EngineStatistics, Error, ErrorKind, EventRange, EventSource, Fetched, Found, Generation,
-    Header, KeysRequest, Kinds, ListRequest, Loaded, Loader, Lookup, ManualClock, MemoryEvents,
-    MemoryStore, Observer, Origin, Page, Point, Postcard, Proof, Provenance, PutOptions,
-    PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected, Repaired, Replay,
-    ReplayLoader, Report, Retained, Retry, Selection, Snapshot, SnapshotAdmin, SnapshotEngine,
-    SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotUsed, StateDigest,
-    StateValue, StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify, View,
+    EngineStatistics, Error, ErrorKind, EventRange, EventSource, EventTime, Fetched, Found,
+    Generation, Header, KeyedReplay, KeysRequest, Kinds, ListRequest, Loaded, Loader, Lookup,
+    ManualClock, MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Proof,
+    Provenance, PutOptions, PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected,
+    Repaired, Replay, ReplayLoader, Report, Retained, Retry, Selection, Snapshot, SnapshotAdmin,
+    SnapshotEngine, SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotUsed,
+    StateDigest, StateValue, StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify, View,
 };
 use support::Account;
 

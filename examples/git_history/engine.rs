@@ -36,10 +36,10 @@ impl Aggregate for Tree {
 
 /// The event source: git, asked for a range of commits. The id of a commit is its anchor, so that
 /// a snapshot of a history that was rewritten since is found out.
-struct Commits {
-    history: Arc<History>,
+pub(crate) struct Commits {
+    pub(crate) history: Arc<History>,
     /// How many commits were read from git so far.
-    read: Arc<AtomicU64>,
+    pub(crate) read: Arc<AtomicU64>,
 }
 
 #[async_trait]

@@ -43,6 +43,8 @@ mod progress;
 mod random;
 #[cfg(test)]
 mod second_run;
+#[cfg(all(test, feature = "conformance"))]
+mod source_kit;
 mod table;
 #[cfg(test)]
 mod testing;

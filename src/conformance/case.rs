@@ -1,15 +1,16 @@
-//! [`Case`]: one registered statement about stores; [`Context`]: what it works with.
+//! [`Case`]: one registered statement; [`Context`]: what a case about a store works with.
 
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::event_source::SourceContext;
 use super::factory::Site;
 use super::failure::{Failure, Stop};
 use super::level::Level;
 use super::probe::Probe;
 use crate::store::Capabilities;
 
-/// One statement about stores that the kit proves or refutes.
+/// One statement about stores, or about event sources, that the kit proves or refutes.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub(super) level: Level,
@@ -18,7 +19,13 @@ pub struct Case {
     pub(super) run: Run,
 }
 
-pub(super) type Run = for<'c> fn(&'c mut Context) -> Running<'c>;
+/// What runs a case, by what it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Run {
+    Store(for<'c> fn(&'c mut Context) -> Running<'c>),
+    Source(for<'c> fn(&'c mut SourceContext) -> Running<'c>),
+}
+
 pub(super) type Running<'c> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'c>>;
 
 impl Case {
@@ -39,18 +46,21 @@ impl Case {
     }
 }
 
-/// The table of a level: `"statement", [ids], function;` for each case.
+/// The table of a level: `"statement", [ids], function;` for each case; of event sources with
+/// `sources` in front.
 macro_rules! cases {
-    ($level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
+    (sources $level:ident: $($rest:tt)+) => { cases! { @Source $level: $($rest)+ } };
+    (@$of:ident $level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
         pub(in crate::conformance) const CASES: &[crate::conformance::case::Case] = &[$(
             crate::conformance::case::Case {
                 level: crate::conformance::level::Level::$level,
                 name: $name,
                 ids: &[$($id),+],
-                run: |context| Box::pin($run(context)),
+                run: crate::conformance::case::Run::$of(|context| Box::pin($run(context))),
             }
         ),+];
     };
+    ($level:ident: $($rest:tt)+) => { cases! { @Store $level: $($rest)+ } };
 }
 pub(super) use cases;
 

@@ -1,5 +1,6 @@
-//! Proof for both sides of the trait: [`SnapshotStore`](crate::SnapshotStore)s keep their
-//! obligations, [`Aggregate`](crate::Aggregate)s their laws.
+//! Proof for both sides of the traits: [`SnapshotStore`](crate::SnapshotStore)s and
+//! [`EventSource`](crate::EventSource)s keep their obligations, [`Aggregate`](crate::Aggregate)s
+//! their laws.
 //!
 //! # For authors of stores
 //! Each obligation in the docs of [`SnapshotStore`](crate::SnapshotStore) has an id, and each case
@@ -25,6 +26,13 @@
 //! directory, a schema or whatever one store fills, and is removed when it is dropped. What a site
 //! can do beyond opening its store (crash, be damaged) lets the kit prove more.
 //!
+//! # For those who implement event sources
+//! A wrong event source is the likeliest way to a wrong state. [`event_source`] runs a kit of the
+//! same manners: the application gives an [`EventSite`], which appends made-up events as the
+//! application does, and each obligation of [`EventSource`](crate::EventSource) and
+//! [`HybridSource`](crate::HybridSource) is tried and named by its id. The
+//! [guide](crate::guide::event_sources) has a whole example.
+//!
 //! # The scorecard
 //! A [`Scorecard`] says of each case whether it passed, failed (with the ids of the broken promises,
 //! what was expected and what came), or was skipped, and then which capability or ability was
@@ -43,9 +51,11 @@
 
 mod aggregate;
 mod case;
+mod event_source;
 mod factory;
 mod failure;
 mod in_memory;
+mod isolate;
 mod ledger;
 mod level;
 mod probe;
@@ -58,6 +68,10 @@ pub use aggregate::{
     LawsBroken, aggregate, aggregate_with_codec,
 };
 pub use case::Case;
+pub use event_source::{
+    EventSite, EventSourceFactory, Fused, Kept, NewEvent, SourceConformance, event_sites,
+    event_source, source_cases,
+};
 pub use factory::{Site, StoreFactory};
 pub use failure::Failure;
 pub use in_memory::in_memory;

@@ -1,18 +1,18 @@
 //! [`Conformance`]: which cases to run, and the run.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::case::{Case, Context};
+use super::case::{Case, Context, Run};
 use super::factory::{Site, StoreFactory};
 use super::failure::{Failure, Stop};
+use super::isolate::isolated;
 use super::level::{Level, cases};
-use super::scorecard::{CaseResult, Scorecard, Verdict};
+use super::scorecard::{CaseResult, Scorecard, Subject, Verdict};
 use crate::store::{Capabilities, SnapshotStore};
 
-/// How many calls a whole case may take the time of, before it is ended.
-const CALLS_PER_CASE: u32 = 20;
+/// That a store neither panics nor hangs.
+const PROMISE: &str = "C-03";
 
 /// A run of the kit over one kind of store: which levels, how large, how patient.
 ///
@@ -121,7 +121,7 @@ impl<'f> Conformance<'f> {
         for case in cases().filter(|case| self.wants(case)) {
             results.push(self.prove(case).await);
         }
-        Scorecard::new(capabilities, self.seed, self.scale, results)
+        Scorecard::new(Subject::Store { capabilities, scale: self.scale }, self.seed, results)
     }
 
     fn wants(&self, case: &Case) -> bool {
@@ -132,7 +132,7 @@ impl<'f> Conformance<'f> {
     /// What the store says it can do; `None` if it cannot even be opened.
     async fn look(&self) -> Option<Capabilities> {
         let mut site = self.site().await.ok()?;
-        let looked = self.isolated(async move {
+        let looked = isolated(PROMISE, self.patience, async move {
             let store: Arc<dyn SnapshotStore> = site.open().await.ok()?;
             Some(store.capabilities())
         });
@@ -169,8 +169,9 @@ impl<'f> Conformance<'f> {
             times: Vec::new(),
         };
         let case = result.case;
-        let run = self.isolated(async move {
-            let stopped = (case.run)(&mut context).await;
+        let run = isolated(PROMISE, self.patience, async move {
+            let Run::Store(run) = case.run else { return (Ok(()), Vec::new(), Vec::new()) };
+            let stopped = run(&mut context).await;
             (stopped, context.notes, context.times)
         });
         let stopped = match run.await {
@@ -180,51 +181,7 @@ impl<'f> Conformance<'f> {
             }
             Err(failure) => Err(Stop::Failed(failure)),
         };
-        result.verdict = match stopped {
-            Ok(()) => Verdict::Passed,
-            Err(Stop::Failed(failure)) => Verdict::Failed(failure),
-            Err(Stop::Skipped(needs)) => Verdict::Skipped { needs },
-        };
-    }
-
-    /// Runs `case` as a task of its own, so that a panic or a blocked thread is its failure only.
-    async fn isolated<T: Send + 'static>(
-        &self,
-        case: impl Future<Output = T> + Send + 'static,
-    ) -> Result<T, Failure> {
-        let mut task = Aborted(tokio::spawn(case));
-        let limit = self.patience.saturating_mul(CALLS_PER_CASE);
-        match tokio::time::timeout(limit, &mut task.0).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(join)) => Err(panicked(join)),
-            Err(_) => Err(Failure::new("C-03", "the case as a whole")
-                .expected(format!("an end within {limit:?}"))
-                .got("none")),
-        }
-    }
-}
-
-/// The breach that a panic of the store is.
-pub(super) fn panicked(join: tokio::task::JoinError) -> Failure {
-    let text = match join.try_into_panic() {
-        Ok(panic) => message(&*panic),
-        Err(join) => join.to_string(),
-    };
-    Failure::new("C-03", "call the store").expected("no panic").got(text)
-}
-
-fn message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-    text.map_or_else(|| "a panic".to_owned(), |text| format!("a panic: {text}"))
-}
-
-/// A task that ends when its handle is dropped.
-struct Aborted<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for Aborted<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+        result.verdict = Verdict::of(stopped);
     }
 }
 

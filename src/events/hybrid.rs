@@ -28,12 +28,37 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     ///   [`Query::at_most`]; with [`Query::as_of`], there is nothing to gain from going further
     ///   than the first event that was recorded later. The obligations of
     ///   [`EventSource::read`](crate::EventSource::read) hold for what it contains.
-    /// - **H-03** Memory is bounded: a long tail is cut, and `None` is always possible. The engine
-    ///   reads the rest from the event source.
+    /// - **H-03** Memory is bounded: a long tail is cut, at the latest after
+    ///   [`Hybrid::MAX_TAIL`] events, and `None` is always possible. The engine reads the rest from
+    ///   the event source.
+    /// - **H-04** [`Tail::until`] is true: no event up to there is missing from the tail.
+    /// - **H-05** A failure is an `Err`, never an absent snapshot or a shorter tail.
+    /// - **H-06** The future may be dropped at any await point, and a tail without being replayed.
+    ///   The next call answers as if nothing had happened.
     ///
     /// # Errors
-    /// Taken for a failure of the snapshot store.
+    /// Counted as a failure of the snapshot store.
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error>;
+
+    /// Answers several queries, one answer per query, in their order. By default one after the
+    /// other, up to the first error.
+    ///
+    /// # Obligations
+    /// - **H-07** Each answer is one that [`fetch`](Self::fetch) could give to its query. The same
+    ///   query may be given twice. No queries are `Ok` with no answers.
+    ///
+    /// Memory is bounded for the call as a whole: tails are cut, or left out, where they are too long
+    /// together.
+    ///
+    /// # Errors
+    /// Counted as a failure of the snapshot store, for all queries.
+    async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<A>>, Error> {
+        let mut answers = Vec::with_capacity(queries.len());
+        for query in queries {
+            answers.push(self.fetch(*query).await?);
+        }
+        Ok(answers)
+    }
 }
 
 /// What a [`HybridSource`] delivers.
@@ -47,6 +72,9 @@ pub struct Hybrid<A> {
 }
 
 impl<A> Hybrid<A> {
+    /// The most events that a tail may hold.
+    pub const MAX_TAIL: usize = 10_000;
+
     /// A lookup without events.
     pub const fn new(lookup: Lookup) -> Self {
         Self { lookup, tail: None }
@@ -69,7 +97,7 @@ pub trait Tail<A>: fmt::Debug + Send + Sync {
     /// Pushes the events into `replay`, in version order, until it says `Break`.
     ///
     /// # Errors
-    /// Taken for a failure of the event source.
+    /// Counted as a failure of the event source.
     fn replay(self: Box<Self>, replay: &mut Replay<'_, A>) -> Result<(), BoxError>
     where
         A: Aggregate;

@@ -1,27 +1,44 @@
 //! Where events come from: [`EventSource`].
 
 mod hybrid;
+mod keyed;
+mod progress;
+mod range;
 mod recorded;
 mod replay;
 #[cfg(test)]
 mod tests;
+mod time;
+mod witness;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
+use crate::store::{Cursor, KeysRequest, Page};
 
 pub use hybrid::{Hybrid, HybridSource, Tail};
+pub use keyed::KeyedReplay;
+pub(crate) use progress::{Done, Ended, Limits, Position, Progress};
+pub use range::EventRange;
 pub use recorded::Recorded;
 pub use replay::Replay;
-pub(crate) use replay::{Done, Ended, Limits, Position, Progress};
+pub use time::EventTime;
+pub(crate) use time::Times;
+#[cfg(feature = "conformance")]
+pub(crate) use witness::Witness;
 
 /// Reads the events of the application's event store. Implemented by the application, or by the
 /// author of an event store.
 ///
-/// Only [`read`](Self::read) is required. `head` and `floor` have honest defaults.
+/// Only [`read`](Self::read) is required. Every other method has an honest default; a source
+/// overrides those that its event store answers cheaply.
+///
+/// Each obligation has an id. The feature `conformance` has a kit that proves a source right, and the
+/// [guide](crate::guide::event_sources) builds one from scratch.
 ///
 /// ```
 /// use async_trait::async_trait;
@@ -50,14 +67,23 @@ pub(crate) use replay::{Done, Ended, Limits, Position, Progress};
 ///     }
 /// }
 /// ```
+///
+/// # Obligations on every method
+/// - **E-09** A failure is an `Err`. A lost connection, a row that cannot be read and an event that
+///   cannot be decoded never end a call early with `Ok`: fewer events are another state.
+/// - **E-10** A call reads and changes nothing. Its future may be dropped at any await point; the
+///   next call, also one on another task at the same time, answers as if it had never been made.
+/// - **E-11** No call panics or waits for ever, whatever the key and the bounds are.
 #[async_trait]
 pub trait EventSource<A: Aggregate>: Send + Sync {
     /// Pushes the committed events of `key` within `range` into `replay`, in version order.
     ///
     /// # Obligations
     /// - **E-01** Committed events only, each with the version it has for ever: 1, 2, 3 and so on
-    ///   without gaps. The replay checks contiguity and fails the load if it is broken (R5).
-    /// - **E-02** The same event always comes with the same version, recorded time and anchor.
+    ///   without gaps or duplicates. The replay checks contiguity and fails the load if it is broken
+    ///   (R5).
+    /// - **E-02** The same event always comes with the same content, version, recorded time and
+    ///   anchor.
     /// - **E-03** All events of the range that were committed before the call began. An aggregate
     ///   without events pushes nothing.
     /// - **E-04** When [`Replay::push`] returns `Break`, stop and return `Ok`; what is pushed
@@ -65,13 +91,18 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-05** Nothing may be left out of the middle, by recorded time for example.
     /// - **E-06** Times are those of the event store. An event whose time it does not know is
     ///   pushed as [`Recorded::untimed`], never with a time that is made up.
+    /// - **E-07** Only events of just this key. Tenant, kind and id are compared bytewise: no
+    ///   case folding, no trimming, no patterns, no joining of the parts.
+    /// - **E-08** Only events within `range`: above [`EventRange::after`] (exclusive) and up to
+    ///   [`EventRange::until`] (inclusive). A range that holds no event pushes nothing and is no
+    ///   error.
     ///
     /// # Errors
-    /// Any error: the load fails with [`ErrorKind::EventSource`](crate::ErrorKind::EventSource)
-    /// and this as its source. Events pushed before are forgotten.
+    /// Any error: the load fails with [`ErrorKind::EventSource`] and this as its source. Events
+    /// pushed before are forgotten.
     ///
     /// # Cancellation
-    /// The future may be dropped at any await point.
+    /// The future may be dropped at any await point (E-10).
     async fn read(
         &self,
         key: &AggregateKey,
@@ -79,53 +110,141 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         replay: &mut Replay<'_, A>,
     ) -> Result<(), BoxError>;
 
-    /// The version of the newest event of `key` (0 if it has none, or if all are truncated), or
-    /// `None` if the source cannot tell more cheaply than by reading. `None` by default.
+    /// Reads several aggregates in one call. By default one after the other, up to the first error.
+    /// A source that can read them in one statement overrides this.
+    ///
+    /// # Obligations
+    /// - **E-30** Each replay is pushed just what [`read`](Self::read) would push for its key and
+    ///   range, in version order. The order among the aggregates is open, and their events may come
+    ///   interleaved.
+    /// - **E-31** A replay that returns `Break` ends its own aggregate only.
+    /// - **E-32** The same key may be given twice, also with different ranges. No keys at all are
+    ///   `Ok`.
+    ///
+    /// # Errors
+    /// Any error: it fails the whole call, and it is not known which replays are complete. The
+    /// caller reads the aggregates one by one to find out which of them fails.
+    async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
+        for read in reads {
+            self.read(read.key, read.range, &mut read.replay).await?;
+        }
+        Ok(())
+    }
+
+    /// The version of the newest event of `key`, or `None` if the source cannot tell more cheaply
+    /// than by reading. `None` by default.
     ///
     /// Asked for statistics, and when a read came to an end that looks like a mistake: no event
     /// at all, or as many as pages have (multiples of 50 and powers of two from 100 on, and all
     /// from 1,000 on). If events that this head counts do not come with a second read either, the
-    /// load fails with [`ErrorKind::BrokenHistory`](crate::ErrorKind::BrokenHistory) rather than
-    /// with a state of the past.
+    /// load fails with [`ErrorKind::BrokenHistory`] rather than with a state of the past.
+    ///
+    /// # Obligations
+    /// - **E-20** Every event that was committed before the call began is at or below the head, and
+    ///   the event at the head is committed. 0 if `key` has no events. If all are truncated, 0 or
+    ///   the version of the last one.
     async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
         let _ = key;
         Ok(None)
     }
 
-    /// The replay floor of `key`: the lowest version from which events can still be read. All
-    /// events with a higher version are there; those at or below it may be gone. 0 by default:
-    /// everything is there. Asked only when the events that a load needs are missing.
+    /// The replay floor of `key`: the version before that of the first event that can still be read.
+    /// 0 by default: everything is there. Asked only when the events that a load needs are missing.
+    ///
+    /// # Obligations
+    /// - **E-21** All committed events above the floor can be read. A read that begins below it
+    ///   pushes those above it and is no error.
+    /// - **E-22** The floor is 0 as long as the first event can be read, and never above the head:
+    ///   a floor that is too high makes an aggregate
+    ///   [unrecoverable](ErrorKind::Unrecoverable) that is not.
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         let _ = key;
         Ok(0)
     }
-}
 
-/// Which events to read: those after one version, up to another.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EventRange {
-    /// Read events with a version above this one (exclusive).
-    pub after: u64,
-    /// Read events up to this version (inclusive). Never above
-    /// [`SnapshotId::MAX_VERSION`], which is `i64::MAX` and stands for no bound: `until as i64`
-    /// is a valid bound in SQL.
-    pub until: u64,
-}
-
-impl EventRange {
-    /// The events after `after` (exclusive) up to `until` (inclusive). What is above
-    /// [`SnapshotId::MAX_VERSION`] is lowered to it: no event has such a version.
-    pub const fn new(after: u64, until: u64) -> Self {
-        Self { after: at_most_highest(after), until: at_most_highest(until) }
+    /// One page of the aggregates that have events. By default
+    /// [`Unsupported`](ErrorKind::Unsupported).
+    ///
+    /// An event store that does not keep a part of the key (it has one tenant, or one kind) lists its
+    /// aggregates with what the request asks for in that part; without a filter, with the empty tenant
+    /// and with [`Aggregate::KIND`].
+    ///
+    /// # Obligations
+    /// - **E-40** Each key with at least one event that can be read appears exactly once over all
+    ///   pages, if it has one all the while; no other key appears but one whose events are all
+    ///   truncated. The order is the source's own.
+    /// - **E-41** At most [`KeysRequest::limit`] items, 0 meaning 1. [`Page::next`] is `Some` if
+    ///   more may follow. A page with a `next` is never empty.
+    /// - **E-42** With a tenant or a kind given, only keys with just that tenant or kind.
+    /// - **E-43** A cursor that another source made is an error or the end, never a panic.
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
+        let _ = request;
+        let message = "this event source does not list its aggregates: implement EventSource::keys";
+        Err(Error::new(ErrorKind::Unsupported, "list aggregates", message).into())
     }
 
-    /// Whether the event with this version is to be read.
-    pub const fn contains(self, version: u64) -> bool {
-        self.after < version && version <= self.until
+    /// The recorded times of the first events of `key` within `range`, in version order: for
+    /// timelines. At most `limit`, 0 meaning 1. By default derived from [`read`](Self::read),
+    /// without decoding what is pushed by [`Replay::push_encoded`].
+    ///
+    /// The answer may be shorter than `limit` although more follow, so that a source can bound what
+    /// it holds in memory. Ask again after the last version: an empty answer is the end.
+    ///
+    /// # Obligations
+    /// - **E-50** The versions are those that [`read`](Self::read) pushes for the range, from its
+    ///   first one on without a gap, at most `limit`. Empty only if the range holds no events.
+    /// - **E-51** The times are those that [`read`](Self::read) pushes; `None` for an untimed event.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BrokenHistory`] by default if `read` pushes a gap, a duplicate or disorder.
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, BoxError> {
+        let mut times = Times::new(range, limit);
+        let mut position = Position::at(range.after);
+        let mut replay = Replay::witnessed(&mut position, range.until, &mut times);
+        self.read(key, range, &mut replay).await?;
+        Ok(times.finish()?)
     }
 }
 
-const fn at_most_highest(version: u64) -> u64 {
-    if version > SnapshotId::MAX_VERSION { SnapshotId::MAX_VERSION } else { version }
+#[async_trait]
+#[deny(clippy::missing_trait_methods)]
+impl<A: Aggregate, T: EventSource<A> + ?Sized> EventSource<A> for Arc<T> {
+    async fn read(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        replay: &mut Replay<'_, A>,
+    ) -> Result<(), BoxError> {
+        (**self).read(key, range, replay).await
+    }
+
+    async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
+        (**self).read_many(reads).await
+    }
+
+    async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
+        (**self).head(key).await
+    }
+
+    async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
+        (**self).floor(key).await
+    }
+
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
+        (**self).keys(request).await
+    }
+
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, BoxError> {
+        (**self).times(key, range, limit).await
+    }
 }

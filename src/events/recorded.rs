@@ -49,6 +49,12 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
         self.has_time
     }
 
+    /// The same without the event.
+    pub(crate) const fn bare(&self) -> Recorded<'a, ()> {
+        let Self { version, recorded_at, anchor, has_time, .. } = *self;
+        Recorded { version, recorded_at, anchor, event: &(), has_time }
+    }
+
     /// The same with an anchor.
     pub const fn anchor(mut self, anchor: &'a [u8]) -> Self {
         self.anchor = Some(anchor);

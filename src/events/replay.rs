@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::EventRange;
+use super::progress::{Done, Ended, Limits, Position, Progress};
 use super::recorded::Recorded;
+use super::witness::{NoClock, Witness};
 use crate::clock::Clock;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
@@ -24,42 +26,22 @@ pub struct Replay<'a, A: Aggregate> {
     clock: &'a dyn Clock,
     first_applied_at: Option<Duration>,
     is_compared: bool,
-}
-
-/// What is folded, and how far the fold has come. It stays where it is while a [`Replay`] works
-/// on it, so that a large state is never moved.
-pub(crate) struct Progress<A> {
-    pub(crate) state: Arc<A>,
-    pub(crate) position: Position,
+    /// Sees every push in the place of the fold.
+    witness: Option<&'a mut dyn Witness<A>>,
 }
 
 /// The state, which is copied only if it is shared and there is an event to apply.
 enum State<'a, A> {
     Untouched(&'a mut Arc<A>),
     Own(&'a mut A),
-    /// Only while one of the above turns into the other.
+    /// While one of the above turns into the other, and where nothing is folded.
     Taken,
-}
-
-/// How far a fold has come: everything about it but the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) version: u64,
-    /// Running maximum of the recorded times; [`Timestamp::MIN`] before the first event.
-    pub(crate) as_of: Timestamp,
-    pub(crate) last_recorded_at: Timestamp,
-    pub(crate) anchor: Option<Vec<u8>>,
-}
-
-/// Where a fold ends; both bounds are inclusive.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) until: u64,
-    pub(crate) until_time: Option<Timestamp>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
+    /// Nothing is folded: a witness sees each event.
+    Witnessed,
     /// The event at the starting version is to be compared with the position.
     Comparing,
     /// The next event is to be applied; `until` lies above the position.
@@ -74,45 +56,6 @@ enum Status {
         expected: u64,
         found: u64,
     },
-}
-
-/// How a fold ended, and what it did.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Done {
-    pub(crate) ended: Ended,
-    pub(crate) applied: u64,
-    /// By the monotonic clock.
-    pub(crate) first_applied_at: Option<Duration>,
-    /// The event at the starting version was compared, unless that was the empty state.
-    pub(crate) is_compared: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// Contiguous, and in agreement with the snapshot it started from.
-    Whole,
-    /// The event at the starting version was not among those pushed; nothing was.
-    Nothing,
-    /// The event at the starting version is another one.
-    Diverged,
-    /// The event after the last one applied has no time, so whether it belongs to the answer is not
-    /// known.
-    Untimed,
-    /// `found` came where `expected` should have come.
-    Broken { expected: u64, found: u64 },
-}
-
-impl<A: Aggregate> Progress<A> {
-    /// The empty state: version 0.
-    pub(crate) fn start(key: &crate::key::AggregateKey) -> Self {
-        let position = Position {
-            version: 0,
-            as_of: Timestamp::MIN,
-            last_recorded_at: Timestamp::MIN,
-            anchor: None,
-        };
-        Self { state: Arc::new(A::initial(key)), position }
-    }
 }
 
 impl<'a, A: Aggregate> Replay<'a, A> {
@@ -130,11 +73,32 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             clock,
             first_applied_at: None,
             is_compared: true,
+            witness: None,
         };
         if started_at == 0 {
             replay.status = replay.after_overlap();
         }
         replay
+    }
+
+    /// Shows `witness` what is pushed. Begins at `position`, which says only where the read begins.
+    pub(crate) fn witnessed(
+        position: &'a mut Position,
+        until: u64,
+        witness: &'a mut dyn Witness<A>,
+    ) -> Self {
+        Self {
+            state: State::Taken,
+            until,
+            until_time: Timestamp::MAX,
+            status: Status::Witnessed,
+            started_at: position.version,
+            position,
+            clock: &NoClock,
+            first_applied_at: None,
+            is_compared: false,
+            witness: Some(witness),
+        }
     }
 
     /// Gives up the comparison: the event at the starting version is known to be truncated.
@@ -178,7 +142,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         if self.wants(&recorded) {
             self.apply(&recorded, recorded.event)
         } else {
-            self.decline(&recorded)
+            self.decline_event(&recorded)
         }
     }
 
@@ -210,7 +174,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             let event = decode(recorded.event)?;
             Ok(self.apply(&recorded, &event))
         } else {
-            Ok(self.decline(&recorded))
+            self.decline_encoded(&recorded, decode)
         }
     }
 
@@ -323,6 +287,30 @@ impl<'a, A: Aggregate> Replay<'a, A> {
 
     /// What becomes of an event that is not to be applied.
     #[cold]
+    fn decline_event(&mut self, recorded: &Recorded<'_, A::Event>) -> ControlFlow<()> {
+        match &mut self.witness {
+            Some(witness) => witness.see(recorded.bare(), Some(recorded.event)),
+            None => self.decline(recorded),
+        }
+    }
+
+    /// The same for one in the form in which the source holds it.
+    #[cold]
+    fn decline_encoded<T: ?Sized, E>(
+        &mut self,
+        recorded: &Recorded<'_, T>,
+        decode: impl FnOnce(&T) -> Result<A::Event, E>,
+    ) -> Result<ControlFlow<()>, E> {
+        Ok(match &mut self.witness {
+            Some(witness) if witness.wants_events() => {
+                let event = decode(recorded.event)?;
+                witness.see(recorded.bare(), Some(&event))
+            }
+            Some(witness) => witness.see(recorded.bare(), None),
+            None => self.decline(recorded),
+        })
+    }
+
     fn decline<T: ?Sized>(&mut self, recorded: &Recorded<'_, T>) -> ControlFlow<()> {
         let (position, found) = (self.position.version, recorded.version);
         match self.status {
@@ -335,9 +323,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             Status::Running => {
                 self.end(Status::Broken { expected: position.saturating_add(1), found })
             }
-            Status::Complete | Status::Diverged | Status::Untimed | Status::Broken { .. } => {
-                ControlFlow::Break(())
-            }
+            Status::Witnessed
+            | Status::Complete
+            | Status::Diverged
+            | Status::Untimed
+            | Status::Broken { .. } => ControlFlow::Break(()),
         }
     }
 
@@ -376,23 +366,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             Status::Broken { expected, found } => Ended::Broken { expected, found },
             Status::Comparing => Ended::Nothing,
             Status::Running if self.position.version == 0 => Ended::Nothing,
-            Status::Running | Status::Complete => Ended::Whole,
+            Status::Witnessed | Status::Running | Status::Complete => Ended::Whole,
         };
         let applied = self.position.version - self.started_at;
         let first_applied_at = self.first_applied_at;
         Done { ended, applied, first_applied_at, is_compared: self.is_compared }
-    }
-}
-
-impl Position {
-    fn set_anchor(&mut self, anchor: Option<&[u8]>) {
-        match (&mut self.anchor, anchor) {
-            (Some(kept), Some(anchor)) => {
-                kept.clear();
-                kept.extend_from_slice(anchor);
-            }
-            (kept, anchor) => *kept = anchor.map(<[u8]>::to_vec),
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The contract with storage authors: [`SnapshotStore`].
 
 mod capabilities;
+mod cursor;
 mod delete;
 mod list;
 mod put;

@@ -10,6 +10,7 @@ use crate::error::BoxError;
 use crate::events::{EventRange, EventSource, Recorded, Replay};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
+use crate::store::{Cursor, KeysRequest, Page};
 use crate::timestamp::Timestamp;
 
 /// Events in memory: an [`EventSource`] for tests, examples and benches. An application has an
@@ -141,6 +142,26 @@ where
 
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         Ok(self.stream(key).map_or(0, |stream| stream.floor))
+    }
+
+    /// In the order of the keys. A page takes time in proportion to all keys.
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
+        let after = request.after.map(Cursor::to_key).transpose()?;
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let mut keys: Vec<_> = streams
+            .iter()
+            .filter(|(key, stream)| !stream.events.is_empty() && request.admits(key))
+            .map(|(key, _)| key)
+            .filter(|key| after.as_ref().is_none_or(|after| *key > after))
+            .cloned()
+            .collect();
+        drop(streams);
+        keys.sort_unstable();
+        let limit = request.limit.max(1);
+        let more = keys.len() > limit;
+        keys.truncate(limit);
+        let next = keys.last().filter(|_| more).map(Cursor::of_key);
+        Ok(Page::new(keys, next))
     }
 }
 

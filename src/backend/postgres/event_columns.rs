@@ -22,6 +22,7 @@ pub(super) struct Columns {
     pub(super) recorded_as: RecordedAs,
     pub(super) anchor: Option<String>,
     pub(super) event_type: Option<String>,
+    pub(super) metadata: Option<String>,
     pub(super) payload: String,
 }
 
@@ -45,6 +46,7 @@ impl Columns {
             recorded_as: RecordedAs::Timestamptz,
             anchor: None,
             event_type: None,
+            metadata: None,
             payload: "payload".into(),
         }
     }
@@ -158,13 +160,14 @@ impl Columns {
             format!("e.{version}::int8 - ({shift})")
         };
         Ok(format!(
-            "SELECT {selected}, e.{}, e.{}{}{}{} FROM {from} e \
+            "SELECT {selected}, e.{}, e.{}{}{}{}{} FROM {from} e \
              WHERE {} AND e.{version} > {after}{stop} \
              ORDER BY e.{version}",
             column(&self.recorded_at)?,
             column(&self.payload)?,
             optional(&self.anchor)?,
             optional(&self.event_type)?,
+            optional(&self.metadata)?,
             at.extra,
             self.of_key(at, "e")?,
         ))

@@ -28,6 +28,11 @@ pub struct EventRow<'r> {
     pub event_type: Option<&'r str>,
     /// The version of the event.
     pub version: u64,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// The bytes of the metadata, as of a payload, if the event table has a column for it; `None`
+    /// where that is NULL.
+    pub metadata: Option<&'r [u8]>,
 }
 
 /// The columns of an event: version, recorded time and payload, then the optional ones. What is
@@ -36,6 +41,7 @@ pub struct EventRow<'r> {
 pub(super) struct EventColumns {
     pub(super) anchor: bool,
     pub(super) event_type: bool,
+    pub(super) metadata: bool,
 }
 
 impl EventColumns {
@@ -50,9 +56,15 @@ impl EventColumns {
         self.event_type.then_some(Self::PAYLOAD + 1 + usize::from(self.anchor))
     }
 
+    pub(super) fn metadata(self) -> Option<usize> {
+        self.metadata
+            .then_some(Self::PAYLOAD + 1 + usize::from(self.anchor) + usize::from(self.event_type))
+    }
+
     /// How many there are.
     pub(super) fn count(self) -> usize {
-        Self::PAYLOAD + 1 + usize::from(self.anchor) + usize::from(self.event_type)
+        let optional = [self.anchor, self.event_type, self.metadata];
+        Self::PAYLOAD + 1 + optional.into_iter().map(usize::from).sum::<usize>()
     }
 }
 
@@ -63,6 +75,7 @@ pub(super) struct RawEvent<'r> {
     pub(super) payload: &'r [u8],
     pub(super) anchor: Option<&'r [u8]>,
     pub(super) event_type: Option<&'r str>,
+    pub(super) metadata: Option<&'r [u8]>,
 }
 
 impl<'r> RawEvent<'r> {
@@ -79,9 +92,11 @@ impl<'r> RawEvent<'r> {
         Ok(Self {
             version,
             recorded_at: time(&row.try_get_raw(EventColumns::RECORDED_AT)?)?,
-            payload: payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?,
+            payload: payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?
+                .ok_or("the payload of an event is NULL")?,
             anchor: optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?,
             event_type: optional(columns.event_type())?.map(|value| value.as_str()).transpose()?,
+            metadata: optional(columns.metadata())?.as_ref().map_or(Ok(None), payload)?,
         })
     }
 
@@ -91,11 +106,12 @@ impl<'r> RawEvent<'r> {
         decode: &Decode<A::Event>,
         replay: &mut Replay<'_, A>,
     ) -> Result<bool, BoxError> {
-        let &Self { version, event_type, .. } = self;
-        let mut recorded = Recorded::new(version, self.recorded_at, self.payload);
+        let &Self { version, recorded_at, event_type, metadata, .. } = self;
+        let mut recorded = Recorded::new(version, recorded_at, self.payload);
         recorded.anchor = self.anchor;
-        let pushed = replay
-            .push_encoded(recorded, |payload| decode(EventRow { payload, event_type, version }))?;
+        let pushed = replay.push_encoded(recorded, |payload| {
+            decode(EventRow { payload, event_type, version, recorded_at, metadata })
+        })?;
         Ok(pushed.is_continue())
     }
 }
@@ -111,19 +127,20 @@ pub(super) fn version_of(row: &PgRow) -> Result<Option<i64>, sqlx::Error> {
     Ok(Some(i64::from_be_bytes(bytes)))
 }
 
-fn payload<'r>(value: &PgValueRef<'r>) -> Result<&'r [u8], BoxError> {
+/// The bytes of a payload or of metadata; `None` if it is NULL.
+fn payload<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r [u8]>, BoxError> {
     if value.is_null() {
-        return Err("the payload of an event is NULL".into());
+        return Ok(None);
     }
     let bytes = value.as_bytes()?;
     // The binary form of jsonb begins with a format number.
     if value.type_info().name() == "JSONB" {
-        return Ok(bytes.split_first().map_or(bytes, |(_, text)| text));
+        return Ok(Some(bytes.split_first().map_or(bytes, |(_, text)| text)));
     }
-    Ok(bytes)
+    Ok(Some(bytes))
 }
 
-fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
+pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     if value.is_null() {
         return Err("the recorded time of an event is NULL".into());
     }

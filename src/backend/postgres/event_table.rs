@@ -32,7 +32,7 @@ pub struct EventTable(Shape);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
     Named(Box<Columns>),
-    Query(String),
+    Query { sql: String, metadata: bool },
 }
 
 /// How the SQL of a load writes the values that a tail depends on.
@@ -75,7 +75,7 @@ impl EventTable {
     /// The first event has version 1, and `{after}` is 0 to read it: what a query leaves out there
     /// nobody can miss.
     pub fn query(sql: impl Into<String>) -> Self {
-        Self(Shape::Query(sql.into()))
+        Self(Shape::Query { sql: sql.into(), metadata: false })
     }
 
     fn with(mut self, set: impl FnOnce(&mut Columns)) -> Self {
@@ -86,7 +86,7 @@ impl EventTable {
     }
 
     /// The schema of the table, whose name then is just the one that was given, also if there is a
-    /// dot in it. This and all that follows has no effect on a query.
+    /// dot in it. This and all that follows but [`metadata`](Self::metadata) has no effect on a query.
     pub fn schema(self, schema: impl Into<String>) -> Self {
         self.with(|c| c.schema = Some(schema.into()))
     }
@@ -164,6 +164,17 @@ impl EventTable {
         self.with(|c| c.event_type = Some(column.into()))
     }
 
+    /// The column of the metadata (`bytea`, `text`, `json` or `jsonb`), handed to the decoder as
+    /// [`EventRow::metadata`](super::EventRow::metadata). On a query, it says that the query yields
+    /// the metadata as its sixth column; the name is not used then.
+    pub fn metadata(mut self, column: impl Into<String>) -> Self {
+        match &mut self.0 {
+            Shape::Named(columns) => columns.metadata = Some(column.into()),
+            Shape::Query { metadata, .. } => *metadata = true,
+        }
+        self
+    }
+
     /// The column of the payload.
     pub fn payload(self, column: impl Into<String>) -> Self {
         self.with(|c| c.payload = column.into())
@@ -175,8 +186,11 @@ impl EventTable {
             Shape::Named(columns) => EventColumns {
                 anchor: columns.anchor.is_some(),
                 event_type: columns.event_type.is_some(),
+                metadata: columns.metadata.is_some(),
             },
-            Shape::Query(_) => EventColumns { anchor: true, event_type: true },
+            Shape::Query { metadata, .. } => {
+                EventColumns { anchor: true, event_type: true, metadata: *metadata }
+            }
         }
     }
 
@@ -184,7 +198,7 @@ impl EventTable {
     pub(super) fn check(&self) -> Result<(), Error> {
         match &self.0 {
             Shape::Named(columns) => columns.check(),
-            Shape::Query(sql) => EventQuery::parse(sql).map(drop),
+            Shape::Query { sql, .. } => EventQuery::parse(sql).map(drop),
         }
     }
 
@@ -193,7 +207,7 @@ impl EventTable {
     pub(super) fn check_key(&self, key: &AggregateKey) -> Result<(), Error> {
         match &self.0 {
             Shape::Named(columns) => columns.check_key(key),
-            Shape::Query(_) => Ok(()),
+            Shape::Query { .. } => Ok(()),
         }
     }
 
@@ -206,7 +220,7 @@ impl EventTable {
     pub(super) fn named(&self) -> Option<&Columns> {
         match &self.0 {
             Shape::Named(columns) => Some(columns),
-            Shape::Query(_) => None,
+            Shape::Query { .. } => None,
         }
     }
 
@@ -215,7 +229,7 @@ impl EventTable {
     pub(super) fn start(&self) -> i64 {
         match &self.0 {
             Shape::Named(_) => -(1 << 62),
-            Shape::Query(_) => 0,
+            Shape::Query { .. } => 0,
         }
     }
 
@@ -270,12 +284,13 @@ impl EventTable {
     pub(super) fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
         let sql = match &self.0 {
             Shape::Named(columns) => columns.tail_sql(at)?,
-            Shape::Query(sql) => {
+            Shape::Query { sql, metadata } => {
                 // The type of its time is not known here: only the limit bounds it by time.
                 let (sql, extra) = (substitute(sql, at)?, at.extra);
+                let (own, named) = if *metadata { (", q.meta", ", meta") } else { ("", "") };
                 format!(
-                    "SELECT q.version::int8, q.recorded_at, q.payload, q.anchor, q.type{extra} \
-                     FROM ({sql}) AS q (version, recorded_at, anchor, type, payload) \
+                    "SELECT q.version::int8, q.recorded_at, q.payload, q.anchor, q.type{own}{extra} \
+                     FROM ({sql}) AS q (version, recorded_at, anchor, type, payload{named}) \
                      ORDER BY q.version"
                 )
             }
@@ -287,8 +302,8 @@ impl EventTable {
     pub(super) fn range_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
         match &self.0 {
             Shape::Named(columns) => Ok(format!("{BEGIN}{}{END}", columns.range_sql(at)?)),
-            Shape::Query(_) => Ok(format!(
-                "SELECT min(t.version), max(t.version) FROM ({}) AS t (version, a, b, c, d)",
+            Shape::Query { .. } => Ok(format!(
+                "SELECT min(t.version), max(t.version) FROM ({}) AS t (version)",
                 self.tail_sql(at)?
             )),
         }

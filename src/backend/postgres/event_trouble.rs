@@ -140,6 +140,14 @@ pub(super) fn check_types(
         let wanted = "a payload is of type bytea, text, json or jsonb";
         return wrong("the payload of its query", name, payload, wanted);
     }
+    if let Some(at) = columns.metadata() {
+        let of = type_of(at);
+        if is_no_payload(of) {
+            let name = named.and_then(|named| named.metadata.as_deref());
+            let wanted = "metadata is of type bytea, text, json or jsonb";
+            return wrong("the metadata of its query", name, of, wanted);
+        }
+    }
     if let Some(at) = columns.event_type() {
         let of = type_of(at);
         if is_no_payload(of) || matches!(of, "BYTEA" | "JSON" | "JSONB") {

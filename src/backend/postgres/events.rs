@@ -5,26 +5,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::TryStreamExt;
-use sqlx::{PgPool, Row};
+use sqlx::PgPool;
 
-use super::connection::{Connections, Failure, Operation, Session};
-use super::error::Effect;
-use super::event_row::{Decode, EventRow, RawEvent, version_of};
+use super::connection::Connections;
+use super::event_keys::EventKeys;
+use super::event_reads::{self, Bounds, Read, ReadMany, ReadPage, ReadTimes};
+use super::event_row::{Decode, EventRow};
 use super::event_table::{EventTable, Placeholders};
-use super::event_trouble::explain;
 use super::hybrid::PostgresHybrid;
 use super::statement::{Statement, typed};
 use super::store::PostgresStore;
 use super::version;
 use crate::error::{BoxError, Error};
-use crate::events::{EventRange, EventSource, Replay};
+use crate::events::{EventRange, EventSource, EventTime, KeyedReplay, Replay};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
+use crate::store::{Cursor, KeysRequest, Page};
 
 /// How many events one statement reads; a longer history takes several. A fold that ends early
 /// leaves at most so many rows unread on the connection.
-const PAGE: u64 = 10_000;
+pub(super) const PAGE: u64 = 10_000;
 
 /// Reads the events of the application from PostgreSQL.
 ///
@@ -38,8 +38,10 @@ pub struct PostgresEvents<E> {
     pub(super) connections: Connections,
     pub(super) table: EventTable,
     pub(super) decode: Decode<E>,
-    tail: Statement,
-    range: Statement,
+    pub(super) tail: Statement,
+    pub(super) many: Statement,
+    pub(super) times: Statement,
+    pub(super) range: Statement,
 }
 
 impl<E> PostgresEvents<E> {
@@ -81,11 +83,23 @@ impl<E> PostgresEvents<E> {
                 table.range_sql(&at)?
             ))
         })?;
+        let many = event_reads::many_statement(&table)?;
+        let times = Statement::try_new(|guard| {
+            let tail = table.tail_sql(&at)?;
+            let rows = format!(
+                "(SELECT {guard}, NULL) UNION ALL \
+                 (SELECT t.version, t.at FROM ({tail} LIMIT $6) AS t (version, at))"
+            );
+            let rows = typed(guard, 2, &rows, false);
+            Ok::<_, Error>(format!("{rows} WHERE {parameters} ORDER BY u.c0"))
+        })?;
         Ok(Self {
             connections: Connections::new(pool, Duration::from_secs(30), false),
             table,
             decode: Arc::new(decode),
             tail,
+            many,
+            times,
             range,
         })
     }
@@ -147,7 +161,26 @@ where
             return Ok(());
         }
         let mut read = Read { events: self, key, range, replay, pushed: 0 };
-        while self.connections.run(&mut read).await? == Page::Full {}
+        while self.connections.run(&mut read).await? == ReadPage::Full {}
+        Ok(())
+    }
+
+    /// In one statement, up to 10,000 events of each; those that have more are read on one by one.
+    async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
+        for read in &*reads {
+            self.table.check_key(read.key)?;
+        }
+        let mut many = ReadMany::new(self, reads);
+        if many.is_empty() {
+            return Ok(());
+        }
+        self.connections.run(&mut many).await?;
+        for (place, last) in many.unfinished() {
+            if let Some(read) = reads.get_mut(place) {
+                let range = EventRange::new(last, read.range.until);
+                self.read(read.key, range, &mut read.replay).await?;
+            }
+        }
         Ok(())
     }
 
@@ -158,104 +191,30 @@ where
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
     }
-}
 
-/// Whether there may be more.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Page {
-    Full,
-    Last,
-}
-
-struct Read<'a, 'r, A: Aggregate> {
-    events: &'a PostgresEvents<A::Event>,
-    key: &'a AggregateKey,
-    range: EventRange,
-    replay: &'a mut Replay<'r, A>,
-    pushed: u64,
-}
-
-impl<A: Aggregate> Operation for Read<'_, '_, A> {
-    type Output = Page;
-    const NAME: &'static str = "read events";
-    const EFFECT: Effect = Effect::Read;
-
-    fn is_untouched(&self) -> bool {
-        self.pushed == 0
+    /// In the order of the columns. Each key is found by a search in the index on them.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for [`EventTable::query`], which does not say where
+    /// its keys are.
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
+        let Some(mut keys) = EventKeys::new(&self.table, request, A::KIND)? else {
+            return Ok(Page::new(Vec::new(), None));
+        };
+        Ok(self.connections.run(&mut keys).await?)
     }
 
-    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, &self.events.table, self.events.tail.sql(), error)
-    }
-
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Page, Failure> {
-        let (statement, table) = (&self.events.tail, &self.events.table);
-        let is_start = self.range.after == 0;
-        let after = if is_start { table.start() } else { version::at_most(self.range.after) };
-        let mut rows = statement
-            .query(session)
-            .bind(self.key.tenant())
-            .bind(self.key.kind())
-            .bind(self.key.id())
-            .bind(after)
-            .bind(version::at_most(self.range.until))
-            .bind(version::at_most(PAGE))
-            .fetch(&mut *session.connection);
-        // The guard is the lowest number, so it comes first.
-        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
-        statement.check(&first)?;
-        Statement::check_types(&first, table.columns().count())?;
-        table.check_types(&first)?;
-        let columns = table.columns();
-        let mut count = 0;
-        while let Some(row) = rows.try_next().await? {
-            let version = table.version_in(version_of(&row)?)?;
-            if is_start && count == 0 && self.replay.is_from_start() {
-                table.check_first(version)?;
-            }
-            count += 1;
-            self.pushed += 1;
-            self.range.after = version;
-            let wanted = RawEvent::of(&row, columns, version)
-                .and_then(|event| event.push(&self.events.decode, self.replay))
-                .map_err(|e| Error::event_source("decode an event", e))?;
-            if !wanted {
-                return Ok(Page::Last);
-            }
+    /// In one statement that reads no payloads. At most 10,000 at a time.
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, BoxError> {
+        self.table.check_key(key)?;
+        if has_nul(key) || range.after >= version::MAX {
+            return Ok(Vec::new());
         }
-        Ok(if count < PAGE { Page::Last } else { Page::Full })
-    }
-}
-
-struct Bounds<'a, E> {
-    events: &'a PostgresEvents<E>,
-    key: &'a AggregateKey,
-}
-
-impl<E> Operation for Bounds<'_, E> {
-    type Output = Option<(u64, u64)>;
-    const NAME: &'static str = "ask for the bounds of a stream";
-    const EFFECT: Effect = Effect::Read;
-
-    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, &self.events.table, self.events.range.sql(), error)
-    }
-
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
-        let (statement, table) = (&self.events.range, &self.events.table);
-        let query = statement
-            .query(session)
-            .bind(self.key.tenant())
-            .bind(self.key.kind())
-            .bind(self.key.id())
-            .bind(table.start())
-            .bind(i64::MAX);
-        let row = statement.one(query, session).await?;
-        let (lowest, highest): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
-        match (lowest, highest) {
-            (None, None) => Ok(None),
-            bounds => Ok(Some((table.version_in(bounds.0)?, table.version_in(bounds.1)?))),
-        }
+        let mut times = ReadTimes { events: self, key, range, limit };
+        Ok(self.connections.run(&mut times).await?)
     }
 }
 
@@ -266,6 +225,8 @@ impl<E> Clone for PostgresEvents<E> {
             table: self.table.clone(),
             decode: Arc::clone(&self.decode),
             tail: self.tail.clone(),
+            many: self.many.clone(),
+            times: self.times.clone(),
             range: self.range.clone(),
         }
     }

@@ -14,6 +14,7 @@ use super::event_row::{Decode, PgTime, RawEvent, version_of};
 use super::event_table::{EventTable, Placeholders};
 use super::event_trouble::explain;
 use super::events::PostgresEvents;
+use super::hybrid_many::{self, FetchMany};
 use super::key_text::KeyText;
 use super::lookup::{OTHERS_AT_TIME, newest_at_time_sql, newest_sql};
 use super::names::Names;
@@ -22,13 +23,14 @@ use super::store::PostgresStore;
 use super::tail::{Events, PostgresTail};
 use super::version;
 use crate::envelope::Record;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::events::{Hybrid, HybridSource};
+use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query, SnapshotStore};
 
 /// The most events that come with a snapshot.
-const MAX_EVENTS: usize = 1_024;
+pub(super) const MAX_EVENTS: usize = 1_024;
 
 /// Loads the newest usable snapshot and the events that follow it in one statement, seen at one
 /// moment. Made by [`PostgresEvents::with_snapshots`]; for
@@ -41,6 +43,7 @@ pub struct PostgresHybrid<E> {
     now: Statement,
     by_version: Statement,
     by_time: Statement,
+    many: Statement,
 }
 
 impl<E> PostgresHybrid<E> {
@@ -57,6 +60,7 @@ impl<E> PostgresHybrid<E> {
             now: statement(names, table, Bounds::None)?,
             by_version: statement(names, table, Bounds::Version)?,
             by_time: statement(names, table, Bounds::VersionAndTime)?,
+            many: hybrid_many::statement(names, table)?,
         })
     }
 }
@@ -141,26 +145,77 @@ where
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error> {
         let key = query.key;
         self.table.check_key(key)?;
-        let text = KeyText::of(key).filter(|text| {
-            (&*text.tenant, &*text.kind, &*text.id) == (key.tenant(), key.kind(), key.id())
-        });
         // A key that is stored in another form than the events have it takes two statements.
-        let Some(text) = text else { return Ok(Hybrid::new(self.store.get(query).await?)) };
+        let Some(text) = own_text(key) else {
+            return Ok(Hybrid::new(self.store.get(query).await?));
+        };
         let statement = match Bounds::of(&query) {
             Bounds::None => &self.now,
             Bounds::Version => &self.by_version,
             Bounds::VersionAndTime => &self.by_time,
         };
         let mut fetch = Fetch { statement, table: &self.table, key: &text, query };
-        let Fetched { lookup, events } = self.connections.run(&mut fetch).await?;
+        let fetched = self.connections.run(&mut fetch).await?;
+        Ok(self.answer(fetched, MAX_EVENTS))
+    }
+
+    /// In one statement, but for queries with a time and keys that the events hold in another form,
+    /// which take one each. The bounds on a tail are shared by the queries.
+    async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<A>>, Error> {
+        let mut answers: Vec<Option<Hybrid<A>>> = Vec::with_capacity(queries.len());
+        let mut places = Vec::new();
+        let mut asked = Vec::new();
+        for (place, query) in queries.iter().enumerate() {
+            self.table.check_key(query.key)?;
+            match own_text(query.key).filter(|_| query.as_of.is_none()) {
+                Some(text) => {
+                    places.push(place);
+                    asked.push((text, *query));
+                    answers.push(None);
+                }
+                None => answers.push(Some(self.fetch(*query).await?)),
+            }
+        }
+        for (places, asked) in
+            places.chunks(hybrid_many::MAX_QUERIES).zip(asked.chunks(hybrid_many::MAX_QUERIES))
+        {
+            let most = hybrid_many::events_of_each(asked.len());
+            let mut fetch = FetchMany { statement: &self.many, table: &self.table, asked, most };
+            let fetched = self.connections.run(&mut fetch).await?;
+            for (place, fetched) in places.iter().zip(fetched) {
+                if let Some(answer) = answers.get_mut(*place) {
+                    *answer = Some(self.answer(fetched, most));
+                }
+            }
+        }
+        let missing = || Error::new(ErrorKind::Store, "fetch", "an answer is missing");
+        answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect()
+    }
+}
+
+/// The key as it is stored, if the events hold it in the same form.
+fn own_text(key: &AggregateKey) -> Option<KeyText<'_>> {
+    KeyText::of(key).filter(|text| {
+        (&*text.tenant, &*text.kind, &*text.id) == (key.tenant(), key.kind(), key.id())
+    })
+}
+
+impl<E> PostgresHybrid<E> {
+    /// The answer to a query whose tail was limited to `most` events.
+    fn answer<A>(&self, fetched: Fetched, most: usize) -> Hybrid<A>
+    where
+        A: Aggregate<Event = E>,
+        E: Send + Sync + 'static,
+    {
+        let Fetched { lookup, events } = fetched;
         if !matches!(lookup, Lookup::Found(_)) && self.table.check_first(events.first()).is_err() {
             // The event source says what is wrong.
-            return Ok(Hybrid::new(lookup));
+            return Hybrid::new(lookup);
         }
-        let whole = events.seen < MAX_EVENTS && events.are_whole();
+        let whole = events.seen < most && events.are_whole();
         let until = if whole { u64::MAX } else { events.last() };
         let tail = PostgresTail { events, until, decode: Arc::clone(&self.decode) };
-        Ok(Hybrid::new(lookup).with_tail(Box::new(tail)))
+        Hybrid::new(lookup).with_tail(Box::new(tail))
     }
 }
 
@@ -171,9 +226,9 @@ struct Fetch<'a> {
     query: Query<'a>,
 }
 
-struct Fetched {
-    lookup: Lookup,
-    events: Events,
+pub(super) struct Fetched {
+    pub(super) lookup: Lookup,
+    pub(super) events: Events,
 }
 
 impl Fetched {

@@ -14,8 +14,9 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// Events, copied out of their rows. A row that is kept costs more than the copy: it keeps the
 /// connection's read buffer from being used again.
-#[derive(Default)]
 pub(super) struct Events {
+    /// How many bytes are kept.
+    max_bytes: usize,
     bytes: Vec<u8>,
     slots: Vec<Slot>,
     /// How many came, with those that are not kept.
@@ -28,9 +29,22 @@ struct Slot {
     payload: Range<usize>,
     anchor: Option<Range<usize>>,
     event_type: Option<Range<usize>>,
+    metadata: Option<Range<usize>>,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self::shared_by(1)
+    }
 }
 
 impl Events {
+    /// Those of one of so many aggregates, which share the bound on bytes.
+    pub(super) fn shared_by(aggregates: usize) -> Self {
+        let max_bytes = MAX_BYTES / aggregates.max(1);
+        Self { max_bytes, bytes: Vec::new(), slots: Vec::new(), seen: 0 }
+    }
+
     /// Takes the next event. One that cannot be read ends what is kept: the event source, asked
     /// for it again, says why.
     pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
@@ -41,14 +55,16 @@ impl Events {
             return;
         }
         // The first one always: otherwise there would be no end to reading it again.
-        if !self.slots.is_empty() && self.bytes.len() + event.payload.len() > MAX_BYTES {
+        let bytes = event.payload.len() + event.metadata.map_or(0, <[u8]>::len);
+        if !self.slots.is_empty() && self.bytes.len() + bytes > self.max_bytes {
             return;
         }
         let RawEvent { version, recorded_at, .. } = event;
         let payload = self.keep(event.payload);
         let anchor = event.anchor.map(|bytes| self.keep(bytes));
         let event_type = event.event_type.map(|text| self.keep(text.as_bytes()));
-        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type });
+        let metadata = event.metadata.map(|bytes| self.keep(bytes));
+        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type, metadata });
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<usize> {
@@ -110,6 +126,7 @@ where
                 payload: events.part(&slot.payload),
                 anchor: slot.anchor.as_ref().map(|range| events.part(range)),
                 event_type: event_type.map(std::str::from_utf8).transpose()?,
+                metadata: slot.metadata.as_ref().map(|range| events.part(range)),
             };
             if !event.push(&self.decode, replay)? {
                 break;
@@ -131,7 +148,7 @@ mod tests {
 
     fn event(version: u64, payload: &[u8]) -> RawEvent<'_> {
         let recorded_at = Timestamp::from_micros(0);
-        RawEvent { version, recorded_at, payload, anchor: None, event_type: None }
+        RawEvent { version, recorded_at, payload, anchor: None, event_type: None, metadata: None }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use std::fmt;
 
 use super::case::Case;
 
+pub(super) use concurrent::cancel::poll_times;
+
 /// A part of the kit, by what a store has to be good at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -33,10 +35,18 @@ pub enum Level {
     Scale,
     /// Loads of the real engine over this store equal a full replay.
     Engine,
+    /// Event sources: each event in order, whole, within bounds.
+    Reads,
+    /// Event sources: heads, floors and truncated histories.
+    Ends,
+    /// Event sources: reads of many, lists of aggregates, times.
+    Lists,
+    /// Hybrid sources: snapshot and events in one call.
+    Fused,
 }
 
 impl Level {
-    /// All levels, in the order in which they are run.
+    /// All levels of the kit for stores, in the order in which they are run.
     pub const ALL: &'static [Self] = &[
         Self::Core,
         Self::History,
@@ -47,6 +57,10 @@ impl Level {
         Self::Scale,
         Self::Engine,
     ];
+
+    /// All levels of the kit for event sources, in the order in which they are run.
+    pub const OF_EVENT_SOURCES: &'static [Self] =
+        &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Fused];
 
     /// Its name in lower case.
     pub const fn name(self) -> &'static str {
@@ -59,6 +73,10 @@ impl Level {
             Self::Hostile => "hostile",
             Self::Scale => "scale",
             Self::Engine => "engine",
+            Self::Reads => "reads",
+            Self::Ends => "ends",
+            Self::Lists => "lists",
+            Self::Fused => "fused",
         }
     }
 }
@@ -88,7 +106,8 @@ const TABLES: &[&[Case]] = &[
     engine::CASES,
 ];
 
-/// Every case of the kit, in the order in which they are run: a register of what it proves.
+/// Every case of the kit for stores, in the order in which they are run: a register of what it
+/// proves.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }

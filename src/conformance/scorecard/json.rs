@@ -2,16 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::{CaseResult, Scorecard, Tally, Verdict};
+use super::{CaseResult, Scorecard, Subject, Tally, Verdict};
 
 impl Scorecard {
     /// The whole scorecard. The same run gives the same value; times are left out for that.
     ///
-    /// Fields: `snapfold` (the version of the crate), `store`, `capabilities` (null if the store
-    /// could not be opened), `seed`, `scale`, `conformant`, `broken`, `levels` (counts), `cases`.
+    /// Fields: `snapfold` (the version of the crate), `store` (its name, or that of the event
+    /// source), `capabilities` (null if the store could not be opened, and for event sources),
+    /// `seed`, `scale` (null for event sources), `conformant`, `broken`, `levels` (counts), `cases`.
     /// Later releases may add fields.
     pub fn to_json(&self) -> Value {
-        let capabilities = self.capabilities.map(|it| {
+        let capabilities = self.capabilities().map(|it| {
             json!({
                 "durable": it.durable,
                 "atomic_batches": it.atomic_batches,
@@ -20,6 +21,10 @@ impl Scorecard {
                 "max_version": it.max_version,
             })
         });
+        let scale = match self.subject {
+            Subject::Store { scale, .. } => Some(scale),
+            Subject::EventSource(_) => None,
+        };
         let levels: Vec<_> = self
             .levels()
             .map(|level| with_tally(json!({ "level": level.name() }), self.tally_of(level)))
@@ -29,7 +34,7 @@ impl Scorecard {
             "store": self.store_name(),
             "capabilities": capabilities,
             "seed": self.seed,
-            "scale": self.scale,
+            "scale": scale,
             "conformant": self.is_conformant(),
             "broken": self.broken_promises(),
             "levels": levels,

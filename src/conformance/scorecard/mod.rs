@@ -8,18 +8,26 @@ use std::fmt;
 use std::time::Duration;
 
 use super::case::Case;
-use super::failure::Failure;
+use super::failure::{Failure, Stop};
 use super::level::Level;
 use crate::store::Capabilities;
 
-/// What a run of the kit found out about a store. Prints as a table of at most 80 columns; with
+/// What a run of the kit found out about a store or an event source. Prints as a table of at most 80 columns; with
 /// `{:#}`, every case is listed.
 #[derive(Clone)]
 pub struct Scorecard {
-    capabilities: Option<Capabilities>,
+    subject: Subject,
     seed: u64,
-    scale: usize,
     results: Vec<CaseResult>,
+}
+
+/// What was looked at.
+#[derive(Clone, Debug)]
+pub(super) enum Subject {
+    /// What it says it can do, if it could be opened, and how many aggregates were made at scale.
+    Store { capabilities: Option<Capabilities>, scale: usize },
+    /// The name of its site.
+    EventSource(&'static str),
 }
 
 /// One case, and how it went.
@@ -65,6 +73,17 @@ pub struct Tally {
     pub skipped: usize,
 }
 
+impl Verdict {
+    /// That of a case that ended like this.
+    pub(super) fn of(stopped: Result<(), Stop>) -> Self {
+        match stopped {
+            Ok(()) => Self::Passed,
+            Err(Stop::Failed(failure)) => Self::Failed(failure),
+            Err(Stop::Skipped(needs)) => Self::Skipped { needs },
+        }
+    }
+}
+
 impl CaseResult {
     /// One that passed, so far.
     pub(super) fn new(case: &'static Case) -> Self {
@@ -74,23 +93,26 @@ impl CaseResult {
 }
 
 impl Scorecard {
-    pub(super) fn new(
-        capabilities: Option<Capabilities>,
-        seed: u64,
-        scale: usize,
-        results: Vec<CaseResult>,
-    ) -> Self {
-        Self { capabilities, seed, scale, results }
+    pub(super) fn new(subject: Subject, seed: u64, results: Vec<CaseResult>) -> Self {
+        Self { subject, seed, results }
     }
 
-    /// The name that the store gives itself; `"unknown"` if it could not be opened.
+    /// The name that the store gives itself, or the site of an event source to it; `"unknown"` if
+    /// it could not be opened.
     pub fn store_name(&self) -> &'static str {
-        self.capabilities.map_or("unknown", |capabilities| capabilities.name)
+        match self.subject {
+            Subject::Store { capabilities: Some(capabilities), .. } => capabilities.name,
+            Subject::Store { capabilities: None, .. } => "unknown",
+            Subject::EventSource(name) => name,
+        }
     }
 
-    /// What the store says it can do; `None` if it could not be opened.
+    /// What the store says it can do; `None` if it could not be opened, and for event sources.
     pub fn capabilities(&self) -> Option<Capabilities> {
-        self.capabilities
+        match self.subject {
+            Subject::Store { capabilities, .. } => capabilities,
+            Subject::EventSource(_) => None,
+        }
     }
 
     /// The seed of the run.
@@ -152,7 +174,9 @@ impl Scorecard {
 
     /// The levels that were run.
     fn levels(&self) -> impl Iterator<Item = Level> {
-        Level::ALL.iter().copied().filter(|level| self.tally_of(*level).all() > 0)
+        let mut levels: Vec<_> = self.results.iter().map(|result| result.case.level()).collect();
+        levels.dedup();
+        levels.into_iter()
     }
 }
 
@@ -185,7 +209,7 @@ impl fmt::Debug for Scorecard {
     }
 }
 
-/// The error of a store that is not conformant. Prints, also with `{:?}`, the scorecard.
+/// The error of a store or an event source that is not conformant. Prints, also with `{:?}`, the scorecard.
 #[derive(Clone)]
 pub struct NotConformant(Box<Scorecard>);
 

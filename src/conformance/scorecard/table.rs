@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{CaseResult, Scorecard, Tally, Verdict};
+use super::{CaseResult, Scorecard, Subject, Tally, Verdict};
 use crate::store::Capabilities;
 
 /// The widest line.
@@ -14,11 +14,16 @@ impl fmt::Display for Scorecard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.store_name();
         writeln!(f, "snapfold {}, conformance of \"{name}\"", env!("CARGO_PKG_VERSION"))?;
-        match self.capabilities {
-            Some(capabilities) => wrapped(f, "  ", "  ", &promises(&capabilities))?,
-            None => writeln!(f, "  the store could not be opened")?,
+        match self.subject {
+            Subject::Store { capabilities, scale } => {
+                match capabilities {
+                    Some(capabilities) => wrapped(f, "  ", "  ", &promises(&capabilities))?,
+                    None => writeln!(f, "  the store could not be opened")?,
+                }
+                writeln!(f, "  seed {:#x}, {scale} aggregates at scale", self.seed)?;
+            }
+            Subject::EventSource(_) => writeln!(f, "  an event source, seed {:#x}", self.seed)?,
         }
-        writeln!(f, "  seed {:#x}, {} aggregates at scale", self.seed, self.scale)?;
         writeln!(f)?;
         self.levels_table(f)?;
         if f.alternate() {

@@ -7,8 +7,8 @@ pub(super) mod writers;
 use tokio::task::{JoinSet, yield_now};
 
 use crate::conformance::failure::Stop;
+use crate::conformance::isolate::panicked;
 use crate::conformance::probe::Probe;
-use crate::conformance::run::panicked;
 use crate::conformance::samples::{key, record};
 
 const TASKS: u64 = 8;
@@ -19,7 +19,7 @@ type Tasks = JoinSet<Result<(), Stop>>;
 async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
-        let ended = ended.unwrap_or_else(|join| Err(panicked(join).into()));
+        let ended = ended.unwrap_or_else(|join| Err(panicked("C-03", join).into()));
         if first.is_ok() {
             first = ended;
         }

@@ -5,8 +5,8 @@ use tokio::task::JoinSet;
 use super::{TASKS, Tasks, join, unless_lossy};
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::isolate::panicked;
 use crate::conformance::probe::Probe;
-use crate::conformance::run::panicked;
 use crate::conformance::samples::{NEW, at, id, key, record, record_of, rival};
 use crate::key::AggregateKey;
 use crate::store::PutOutcome::{Existing, Stored};
@@ -94,7 +94,7 @@ async fn race_one_identity(store: &Probe) -> Result<(), Stop> {
         let mut winners = Vec::new();
         let mut told = 0;
         while let Some(ended) = tasks.join_next().await {
-            let (outcomes, record) = ended.map_err(panicked)??;
+            let (outcomes, record) = ended.map_err(|join| panicked("C-03", join))??;
             match &*outcomes {
                 [Stored] => winners.push(record),
                 [Existing { identical: false }] => told += 1,

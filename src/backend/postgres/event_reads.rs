@@ -1,0 +1,309 @@
+//! The statements that read an event table: one aggregate, several, the times, the bounds.
+
+use futures_util::TryStreamExt;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::connection::{Failure, Operation, Session};
+use super::error::Effect;
+use super::event_row::{EventColumns, RawEvent, time, version_of};
+use super::event_table::{EventTable, Placeholders};
+use super::event_trouble::explain;
+use super::events::{PAGE, PostgresEvents, has_nul};
+use super::statement::{Statement, typed};
+use super::version;
+use crate::error::Error;
+use crate::events::{EventRange, EventTime, KeyedReplay, Replay, Times};
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+
+/// Whether there may be more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadPage {
+    Full,
+    Last,
+}
+
+/// One page of the events of one aggregate.
+pub(super) struct Read<'a, 'r, A: Aggregate> {
+    pub(super) events: &'a PostgresEvents<A::Event>,
+    pub(super) key: &'a AggregateKey,
+    pub(super) range: EventRange,
+    pub(super) replay: &'a mut Replay<'r, A>,
+    pub(super) pushed: u64,
+}
+
+impl<A: Aggregate> Operation for Read<'_, '_, A> {
+    type Output = ReadPage;
+    const NAME: &'static str = "read events";
+    const EFFECT: Effect = Effect::Read;
+
+    fn is_untouched(&self) -> bool {
+        self.pushed == 0
+    }
+
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, &self.events.table, self.events.tail.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<ReadPage, Failure> {
+        let (statement, table) = (&self.events.tail, &self.events.table);
+        let is_start = self.range.after == 0;
+        let mut rows = statement
+            .query(session)
+            .bind(self.key.tenant())
+            .bind(self.key.kind())
+            .bind(self.key.id())
+            .bind(bound_after(table, self.range.after))
+            .bind(version::at_most(self.range.until))
+            .bind(version::at_most(PAGE))
+            .fetch(&mut *session.connection);
+        // The guard is the lowest number, so it comes first.
+        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
+        statement.check(&first)?;
+        Statement::check_types(&first, table.columns().count())?;
+        table.check_types(&first)?;
+        let columns = table.columns();
+        let mut count = 0;
+        while let Some(row) = rows.try_next().await? {
+            let version = table.version_in(version_of(&row)?)?;
+            if is_start && count == 0 && self.replay.is_from_start() {
+                table.check_first(version)?;
+            }
+            count += 1;
+            self.pushed += 1;
+            self.range.after = version;
+            let wanted = RawEvent::of(&row, columns, version)
+                .and_then(|event| event.push(&self.events.decode, self.replay))
+                .map_err(|e| Error::event_source("decode an event", e))?;
+            if !wanted {
+                return Ok(ReadPage::Last);
+            }
+        }
+        Ok(if count < PAGE { ReadPage::Last } else { ReadPage::Full })
+    }
+}
+
+/// The lowest and the highest version of an aggregate.
+pub(super) struct Bounds<'a, E> {
+    pub(super) events: &'a PostgresEvents<E>,
+    pub(super) key: &'a AggregateKey,
+}
+
+impl<E> Operation for Bounds<'_, E> {
+    type Output = Option<(u64, u64)>;
+    const NAME: &'static str = "ask for the bounds of a stream";
+    const EFFECT: Effect = Effect::Read;
+
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, &self.events.table, self.events.range.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+        let (statement, table) = (&self.events.range, &self.events.table);
+        let query = statement
+            .query(session)
+            .bind(self.key.tenant())
+            .bind(self.key.kind())
+            .bind(self.key.id())
+            .bind(table.start())
+            .bind(i64::MAX);
+        let row = statement.one(query, session).await?;
+        let (lowest, highest): (Option<i64>, Option<i64>) = (row.try_get(1)?, row.try_get(2)?);
+        match (lowest, highest) {
+            (None, None) => Ok(None),
+            bounds => Ok(Some((table.version_in(bounds.0)?, table.version_in(bounds.1)?))),
+        }
+    }
+}
+
+/// The parameter for events after a version.
+fn bound_after(table: &EventTable, after: u64) -> i64 {
+    if after == 0 { table.start() } else { version::at_most(after) }
+}
+
+/// The events of several aggregates: `$1` to `$5` are arrays with their keys and bounds, `$6` is the
+/// most events of each. The last column holds the place of the aggregate, counted from 1.
+pub(super) fn many_statement(table: &EventTable) -> Result<Statement, Error> {
+    let tail = table.tail_sql(&Placeholders {
+        tenant: "snapfold_r.tenant",
+        kind: "snapfold_r.kind",
+        id: "snapfold_r.id",
+        after: "snapfold_r.after",
+        until: Some("snapfold_r.until"),
+        until_time: None,
+        extra: "",
+    })?;
+    let count = table.columns().count();
+    let nulls = vec!["NULL"; count - 1].join(", ");
+    Ok(Statement::new(|guard| {
+        let rows = format!(
+            "(SELECT {guard}, {nulls}, NULL::bytea) UNION ALL \
+             (SELECT t.*, int8send(snapfold_r.n) \
+              FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[]) \
+                WITH ORDINALITY AS snapfold_r (tenant, kind, id, after, until, n) \
+              CROSS JOIN LATERAL ({tail} LIMIT $6) AS t)"
+        );
+        format!("{} ORDER BY u.c0", typed(guard, count, &rows, true))
+    }))
+}
+
+/// The first page of the events of several aggregates.
+pub(super) struct ReadMany<'a, 'm, 'k, 'r, A: Aggregate> {
+    events: &'a PostgresEvents<A::Event>,
+    reads: &'m mut [KeyedReplay<'k, 'r, A>],
+    /// Those that are asked for.
+    asked: Vec<Asked>,
+    pushed: u64,
+}
+
+struct Asked {
+    /// Its place in the slice.
+    place: usize,
+    count: u64,
+    last: u64,
+    is_done: bool,
+}
+
+impl<'a, 'm, 'k, 'r, A: Aggregate> ReadMany<'a, 'm, 'k, 'r, A> {
+    pub(super) fn new(
+        events: &'a PostgresEvents<A::Event>,
+        reads: &'m mut [KeyedReplay<'k, 'r, A>],
+    ) -> Self {
+        let is_asked =
+            |read: &KeyedReplay<'_, '_, A>| !has_nul(read.key) && read.range.after < version::MAX;
+        let places = reads.iter().enumerate().filter(|(_, read)| is_asked(read));
+        let asked =
+            places.map(|(place, _)| Asked { place, count: 0, last: 0, is_done: false }).collect();
+        Self { events, reads, asked, pushed: 0 }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.asked.is_empty()
+    }
+
+    /// The places of those that may have further events, and the last version of each.
+    pub(super) fn unfinished(&self) -> Vec<(usize, u64)> {
+        let full = self.asked.iter().filter(|asked| asked.count >= PAGE && !asked.is_done);
+        full.map(|asked| (asked.place, asked.last)).collect()
+    }
+
+    fn take(&mut self, row: &PgRow) -> Result<(), Failure> {
+        let table = &self.events.table;
+        let columns = table.columns();
+        let version = table.version_in(version_of(row)?)?;
+        let n = row.try_get_raw(columns.count())?.as_bytes().ok();
+        let n = n.and_then(|bytes| Some(i64::from_be_bytes(bytes.try_into().ok()?)));
+        let asked = n
+            .and_then(|n| usize::try_from(n).ok()?.checked_sub(1))
+            .and_then(|n| self.asked.get_mut(n))
+            .ok_or(Failure::Foreign)?;
+        let Some(read) = self.reads.get_mut(asked.place) else { return Err(Failure::Foreign) };
+        if asked.is_done {
+            return Ok(());
+        }
+        if asked.count == 0 && read.range.after == 0 && read.replay.is_from_start() {
+            table.check_first(version)?;
+        }
+        asked.count += 1;
+        asked.last = version;
+        self.pushed += 1;
+        let wanted = RawEvent::of(row, columns, version)
+            .and_then(|event| event.push(&self.events.decode, &mut read.replay))
+            .map_err(|e| Error::event_source("decode an event", e))?;
+        asked.is_done = !wanted;
+        Ok(())
+    }
+}
+
+impl<A: Aggregate> Operation for ReadMany<'_, '_, '_, '_, A> {
+    type Output = ();
+    const NAME: &'static str = "read events of several aggregates";
+    const EFFECT: Effect = Effect::Read;
+
+    fn is_untouched(&self) -> bool {
+        self.pushed == 0
+    }
+
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, &self.events.table, self.events.many.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), Failure> {
+        let (statement, table) = (&self.events.many, &self.events.table);
+        let reads = || self.asked.iter().filter_map(|asked| self.reads.get(asked.place));
+        let part = |of: fn(&AggregateKey) -> &str| {
+            reads().map(|read| of(read.key).to_owned()).collect::<Vec<_>>()
+        };
+        let after: Vec<_> = reads().map(|read| bound_after(table, read.range.after)).collect();
+        let until: Vec<_> = reads().map(|read| version::at_most(read.range.until)).collect();
+        let mut rows = statement
+            .query(session)
+            .bind(part(AggregateKey::tenant))
+            .bind(part(AggregateKey::kind))
+            .bind(part(AggregateKey::id))
+            .bind(after)
+            .bind(until)
+            .bind(version::at_most(PAGE))
+            .fetch(&mut *session.connection);
+        // The guard is the lowest number, so it comes first.
+        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
+        statement.check(&first)?;
+        Statement::check_types(&first, table.columns().count())?;
+        table.check_types(&first)?;
+        while let Some(row) = rows.try_next().await? {
+            self.take(&row)?;
+        }
+        Ok(())
+    }
+}
+
+/// The times of the events of one aggregate.
+pub(super) struct ReadTimes<'a, E> {
+    pub(super) events: &'a PostgresEvents<E>,
+    pub(super) key: &'a AggregateKey,
+    pub(super) range: EventRange,
+    pub(super) limit: usize,
+}
+
+impl<E> Operation for ReadTimes<'_, E> {
+    type Output = Vec<EventTime>;
+    const NAME: &'static str = "read the times of events";
+    const EFFECT: Effect = Effect::Read;
+
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, &self.events.table, self.events.times.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+        let (statement, table) = (&self.events.times, &self.events.table);
+        let limit = self.limit.clamp(1, usize::try_from(PAGE).unwrap_or(usize::MAX));
+        let mut rows = statement
+            .query(session)
+            .bind(self.key.tenant())
+            .bind(self.key.kind())
+            .bind(self.key.id())
+            .bind(bound_after(table, self.range.after))
+            .bind(version::at_most(self.range.until))
+            .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+            .fetch(&mut *session.connection);
+        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
+        statement.check(&first)?;
+        Statement::check_types(&first, 2)?;
+        table.check_types(&first)?;
+        let mut times = Times::new(self.range, limit);
+        let mut is_first = self.range.after == 0;
+        while let Some(row) = rows.try_next().await? {
+            let version = table.version_in(version_of(&row)?)?;
+            if std::mem::take(&mut is_first) {
+                table.check_first(version)?;
+            }
+            let at = time(&row.try_get_raw(EventColumns::RECORDED_AT)?)
+                .map_err(|e| Error::event_source("read the time of an event", e))?;
+            if times.add(EventTime::new(version, Some(at))).is_break() {
+                break;
+            }
+        }
+        Ok(times.finish()?)
+    }
+}

@@ -1,0 +1,176 @@
+//! [`SourceContext`]: what a case about event sources works with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::judge::{judge, rightful};
+use super::site::NewEvent;
+use super::subject::{Ask, Pushed, Subject};
+use crate::conformance::failure::{Failure, Stop, shown};
+use crate::error::{BoxError, Error, ErrorKind};
+use crate::events::EventRange;
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+
+/// The whole history.
+pub(super) const ALL: EventRange = EventRange::new(0, u64::MAX);
+
+/// A site, and all that was appended there.
+pub(in crate::conformance) struct SourceContext {
+    pub(super) subject: Arc<dyn Subject>,
+    pub(super) random: fastrand::Rng,
+    pub(super) within: Duration,
+    pub(super) notes: Vec<String>,
+    pub(super) histories: BTreeMap<AggregateKey, History>,
+    pub(super) numbers: u64,
+}
+
+/// What was appended to one aggregate.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    pub(super) events: Vec<NewEvent>,
+    /// Events up to this version are truncated.
+    pub(super) floor: u64,
+}
+
+impl History {
+    pub(super) fn head(&self) -> u64 {
+        self.events.last().map_or(0, |event| event.version)
+    }
+
+    /// The events that a read of `range` pushes.
+    pub(super) fn within(&self, range: EventRange) -> Vec<&NewEvent> {
+        let wanted =
+            |event: &&NewEvent| range.contains(event.version) && event.version > self.floor;
+        self.events.iter().filter(wanted).collect()
+    }
+}
+
+impl SourceContext {
+    pub(super) fn key(&self, n: u64) -> Result<AggregateKey, Stop> {
+        Ok(self.subject.key(n)?)
+    }
+
+    pub(super) fn history(&self, key: &AggregateKey) -> History {
+        self.histories.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The next `count` events of an aggregate, timed; times run backwards now and then.
+    pub(super) fn events(&mut self, key: &AggregateKey, count: u64) -> Vec<NewEvent> {
+        let head = self.history(key).head();
+        (1..=count)
+            .map(|n| {
+                self.numbers += 1;
+                let second = i64::try_from(self.numbers * 61 % 4_999).unwrap_or(0);
+                let mut anchor = [0xa5; 16];
+                anchor[..8].copy_from_slice(&self.numbers.to_be_bytes());
+                NewEvent {
+                    version: head + n,
+                    number: self.numbers,
+                    recorded_at: Some(Timestamp::from_seconds(1_700_000_000 + second)),
+                    anchor,
+                }
+            })
+            .collect()
+    }
+
+    /// Appends `count` events.
+    pub(super) async fn append(&mut self, key: &AggregateKey, count: u64) -> Result<(), Stop> {
+        let events = self.events(key, count);
+        self.append_these(key, events).await
+    }
+
+    pub(super) async fn append_these(
+        &mut self,
+        key: &AggregateKey,
+        events: Vec<NewEvent>,
+    ) -> Result<(), Stop> {
+        self.subject
+            .append(key, &events)
+            .await
+            .map_err(|error| Failure::setup(format!("append to {key}"), &error))?;
+        self.histories.entry(key.clone()).or_default().events.extend(events);
+        Ok(())
+    }
+
+    pub(super) async fn truncate(&mut self, key: &AggregateKey, version: u64) -> Result<(), Stop> {
+        if !self.subject.truncate(key, version).await? {
+            return Err(Stop::Skipped("EventSite::truncate"));
+        }
+        self.histories.entry(key.clone()).or_default().floor = version;
+        Ok(())
+    }
+
+    /// Waits for `call`, as long as a call may take.
+    pub(super) async fn bounded<T>(
+        &self,
+        what: &str,
+        call: impl Future<Output = T>,
+    ) -> Result<T, Stop> {
+        tokio::time::timeout(self.within, call).await.map_err(|_| {
+            Failure::new("E-11", what)
+                .expected(format!("an answer within {:?}", self.within))
+                .got("none")
+                .into()
+        })
+    }
+
+    /// Waits for `call`, which must not fail: the promise `id` says so. What is `Unsupported` skips
+    /// the case, if there is a name for it.
+    pub(super) async fn call<T>(
+        &self,
+        id: &'static str,
+        needs: Option<&'static str>,
+        what: &str,
+        call: impl Future<Output = Result<T, BoxError>>,
+    ) -> Result<T, Stop> {
+        let error = match self.bounded(what, call).await? {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let unsupported = error
+            .downcast_ref::<Error>()
+            .is_some_and(|error| error.kind() == ErrorKind::Unsupported);
+        match needs {
+            Some(needs) if unsupported => Err(Stop::Skipped(needs)),
+            _ => Err(Failure::new(id, what).expected("no error").got(shown(&error)).into()),
+        }
+    }
+
+    pub(super) async fn pushed(&self, ask: &Ask) -> Result<Pushed, Stop> {
+        let what = format!("read {} {:?}", ask.key, ask.range);
+        let (pushed, result) = self.bounded(&what, self.subject.read(ask)).await?;
+        match result {
+            Ok(()) => Ok(pushed),
+            Err(error) => {
+                // An error for a range without events is the breach of its own promise.
+                let is_empty = self.history(&ask.key).within(ask.range).is_empty();
+                let id = if is_empty && ask.range != ALL { "E-08" } else { "E-03" };
+                Err(Failure::new(id, what).expected("no error").got(shown(&error)).into())
+            }
+        }
+    }
+
+    /// Reads `range` of `key`; what comes must be what was appended.
+    pub(super) async fn reads(&self, key: &AggregateKey, range: EventRange) -> Result<(), Stop> {
+        let ask = Ask { key: key.clone(), range, stop_after: usize::MAX };
+        let pushed = self.pushed(&ask).await?;
+        self.is_right(&format!("read {key} {range:?}"), key, range, &pushed)
+    }
+
+    pub(super) fn is_right(
+        &self,
+        what: &str,
+        key: &AggregateKey,
+        range: EventRange,
+        pushed: &Pushed,
+    ) -> Result<(), Stop> {
+        let history = self.history(key);
+        let expected = history.within(range);
+        match judge(&rightful(self, key), range, &expected, &pushed.seen) {
+            None => Ok(()),
+            Some(wrong) => Err(wrong.failure(what).into()),
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Heads, floors and truncated histories.
+
+use super::context::{ALL, SourceContext};
+use crate::conformance::case::{cases, needs};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::events::EventRange;
+use crate::key::AggregateKey;
+
+cases! { sources Ends:
+    "an aggregate without events has the head 0 and the floor 0", ["E-20", "E-22"], absent;
+    "the head is the version of the newest event", ["E-20"], heads;
+    "the floor is 0 while nothing is truncated", ["E-22"], floors;
+    "head and floor of an aggregate are its own", ["E-20", "E-22"], own;
+    "after a truncation the floor is the last version gone", ["E-21", "E-22"], truncated;
+    "a read that begins below the floor pushes what is above", ["E-21"], below_floor;
+    "a truncation of one aggregate leaves the others", ["E-21"], others;
+}
+
+impl SourceContext {
+    /// The head is that of the history, if the source tells it.
+    async fn head_is_right(&self, key: &AggregateKey) -> Result<bool, Stop> {
+        let what = format!("head of {key}");
+        let head = self.call("E-20", None, &what, self.subject.head(key)).await?;
+        let expected = self.history(key).head();
+        ensure(head.is_none_or(|head| head == expected), || {
+            Failure::new("E-20", what).expected(expected.to_string()).got(shown(&head))
+        })?;
+        Ok(head.is_some())
+    }
+
+    async fn floor_is_right(&self, key: &AggregateKey) -> Result<(), Stop> {
+        let what = format!("floor of {key}");
+        let floor = self.call("E-21", None, &what, self.subject.floor(key)).await?;
+        let expected = self.history(key).floor;
+        ensure(floor == expected, || {
+            let id = if floor < expected { "E-21" } else { "E-22" };
+            Failure::new(id, what).expected(expected.to_string()).got(floor.to_string())
+        })
+    }
+}
+
+async fn absent(cx: &mut SourceContext) -> Result<(), Stop> {
+    let (nobody, somebody) = (cx.key(1)?, cx.key(2)?);
+    for _ in 0..2 {
+        cx.head_is_right(&nobody).await?;
+        cx.floor_is_right(&nobody).await?;
+        cx.append(&somebody, 3).await?;
+    }
+    Ok(())
+}
+
+async fn heads(cx: &mut SourceContext) -> Result<(), Stop> {
+    let key = cx.key(1)?;
+    for count in [1, 1, 47, 1, 1, 49, 1, 900] {
+        cx.append(&key, count).await?;
+        let told = cx.head_is_right(&key).await?;
+        needs(told, "EventSource::head")?;
+        let head = cx.history(&key).head();
+        cx.reads(&key, EventRange::new(head - 1, head)).await?;
+    }
+    Ok(())
+}
+
+async fn floors(cx: &mut SourceContext) -> Result<(), Stop> {
+    let key = cx.key(1)?;
+    for count in [1, 1, 100] {
+        cx.append(&key, count).await?;
+        cx.floor_is_right(&key).await?;
+    }
+    Ok(())
+}
+
+async fn own(cx: &mut SourceContext) -> Result<(), Stop> {
+    for n in 1..=5 {
+        let key = cx.key(n)?;
+        cx.append(&key, n * n).await?;
+    }
+    for n in 1..=6 {
+        let key = cx.key(n)?;
+        cx.head_is_right(&key).await?;
+        cx.floor_is_right(&key).await?;
+    }
+    Ok(())
+}
+
+async fn truncated(cx: &mut SourceContext) -> Result<(), Stop> {
+    let key = cx.key(1)?;
+    cx.append(&key, 30).await?;
+    for floor in [1, 2, 10, 29] {
+        cx.truncate(&key, floor).await?;
+        cx.floor_is_right(&key).await?;
+        cx.head_is_right(&key).await?;
+        cx.append(&key, 1).await?;
+        cx.floor_is_right(&key).await?;
+    }
+    Ok(())
+}
+
+async fn below_floor(cx: &mut SourceContext) -> Result<(), Stop> {
+    let key = cx.key(1)?;
+    cx.append(&key, 20).await?;
+    // What is wrong before the truncation is not its fault.
+    for (after, until) in [(0, u64::MAX), (7, 9), (20, 20)] {
+        cx.reads(&key, EventRange::new(after, until)).await?;
+    }
+    cx.truncate(&key, 8).await?;
+    for (after, until) in
+        [(0, u64::MAX), (7, u64::MAX), (8, u64::MAX), (9, 12), (0, 8), (0, 9), (3, 5), (0, 20)]
+    {
+        cx.reads(&key, EventRange::new(after, until)).await.map_err(|stop| match stop {
+            Stop::Failed(failure) if failure.broken == ["E-03"] || failure.broken == ["E-08"] => {
+                Stop::Failed(Failure { broken: vec!["E-21"], ..failure })
+            }
+            stop => stop,
+        })?;
+    }
+    Ok(())
+}
+
+async fn others(cx: &mut SourceContext) -> Result<(), Stop> {
+    let (key, other) = (cx.key(1)?, cx.key(2)?);
+    cx.append(&key, 9).await?;
+    cx.append(&other, 9).await?;
+    cx.truncate(&key, 5).await?;
+    cx.floor_is_right(&other).await?;
+    cx.reads(&other, ALL).await
+}

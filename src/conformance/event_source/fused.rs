@@ -1,0 +1,314 @@
+//! Snapshot and events in one call.
+
+use std::sync::Arc;
+
+use super::context::{History, SourceContext};
+use super::judge::{judge, rightful};
+use super::subject::Answer;
+use crate::conformance::case::{cases, needs};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::level::poll_times;
+use crate::conformance::samples::{NEW, OLD, record_of};
+use crate::events::{EventRange, Hybrid};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::store::{Lookup, PutOptions, Query, SnapshotStore};
+use crate::timestamp::Timestamp;
+
+cases! { sources Fused:
+    "a fetch finds what the store finds", ["H-01"], lookups;
+    "a tail begins at the snapshot, or with the first event", ["H-02"], tails;
+    "a tail ends at the latest at the bound of the query", ["H-02"], bounded_tails;
+    "a tail at a past time holds what the load needs", ["H-04"], past_tails;
+    "no event up to the tail's end is missing from it", ["H-04"], whole_tails;
+    "a snapshot ahead of the events comes as it is", ["H-01", "H-02"], ahead;
+    "a fetch keeps aggregates apart", ["H-01", "H-02"], apart;
+    "a long tail is cut", ["H-03"], long_tails;
+    "a failing event store makes a fetch fail", ["H-05"], failing;
+    "a fetch that is cut off leaves the source usable", ["H-06"], cut_off;
+    "a fetch of many answers as fetches of each", ["H-07"], many;
+}
+
+const POLLS: usize = 24;
+
+impl History {
+    /// The as-of time at `version`.
+    fn as_of(&self, version: u64) -> Timestamp {
+        let times = self.events.iter().filter(|event| event.version <= version);
+        times.filter_map(|event| event.recorded_at).max().unwrap_or(Timestamp::MIN)
+    }
+}
+
+impl SourceContext {
+    fn store(&self) -> Result<Arc<dyn SnapshotStore>, Stop> {
+        self.subject.store().ok_or(Stop::Skipped("EventSite::fused"))
+    }
+
+    async fn snapshot(
+        &self,
+        key: &AggregateKey,
+        generation: Generation,
+        version: u64,
+    ) -> Result<(), Stop> {
+        let as_of = self.history(key).as_of(version);
+        let record = record_of(key, generation, version, as_of, key.to_string().as_bytes())?;
+        let put = self.store()?.put(vec![record], PutOptions::default()).await;
+        put.map(drop).map_err(|error| Failure::setup("put a snapshot", &error).into())
+    }
+
+    async fn fetched(&self, query: Query<'_>) -> Result<Answer, Stop> {
+        let what = format!("fetch {query:?}");
+        let answer = self.bounded(&what, self.subject.fetch(query)).await?;
+        answer.map_err(|error| {
+            Failure::new("H-01", what).expected("no error").got(shown(&error)).into()
+        })
+    }
+
+    /// Fetches, and judges lookup and tail.
+    async fn fetches(&self, query: Query<'_>) -> Result<(), Stop> {
+        let answer = self.fetched(query).await?;
+        self.answer_is_right(query, answer).await
+    }
+
+    async fn answer_is_right(&self, query: Query<'_>, answer: Answer) -> Result<(), Stop> {
+        let what = format!("fetch {} at most {} as of {:?}", query.key, query.at_most, query.as_of);
+        let expected = self.store()?.get(query).await;
+        let expected = expected.map_err(|error| Failure::setup("get a snapshot", &error))?;
+        ensure(answer.lookup == expected, || {
+            Failure::new("H-01", &what).expected(shown(&expected)).got(shown(&answer.lookup))
+        })?;
+        let Some((until, pushed, result)) = answer.tail else { return Ok(()) };
+        ensure(result.is_ok(), || {
+            Failure::new("H-05", &what).expected("a tail that replays").got(format!("{result:?}"))
+        })?;
+        ensure(pushed.seen.len() <= Hybrid::<()>::MAX_TAIL, || {
+            let expected = format!("a tail of at most {} events", Hybrid::<()>::MAX_TAIL);
+            Failure::new("H-03", &what).expected(expected).got(pushed.seen.len().to_string())
+        })?;
+        let start = match &answer.lookup {
+            Lookup::Found(found) => found.version.max(1),
+            Lookup::Absent | Lookup::OtherGeneration => 1,
+        };
+        let history = self.history(query.key);
+        // The event that ends the load at a past time; up to the one before, all are needed.
+        let later = query.as_of.and_then(|time| {
+            let events = history.within(EventRange::new(start - 1, query.at_most));
+            events.into_iter().find(|event| event.recorded_at.is_some_and(|at| at > time))
+        });
+        let needed = later.map_or(u64::MAX, |event| event.version - 1).min(until);
+        let last = pushed.seen.last().map_or(0, |event| event.version);
+        // Beyond what is needed, a tail ends where it likes.
+        let range = EventRange::new(start - 1, query.at_most);
+        let upto = EventRange::new(start - 1, query.at_most.min(needed.max(last)));
+        let expected = history.within(upto);
+        match judge(&rightful(self, query.key), range, &expected, &pushed.seen) {
+            None => Ok(()),
+            // Fewer at the beginning is another start; fewer at the end is an untrue `until`.
+            Some(wrong) => {
+                let first = pushed.seen.first().map_or(start, |event| event.version);
+                let id = if wrong.id == "E-03" && first == start { "H-04" } else { "H-02" };
+                let id = if wrong.id == "E-05" { "H-04" } else { id };
+                Err(wrong.of(id).failure(&format!("{what}, tail until {until}")).into())
+            }
+        }
+    }
+}
+
+async fn lookups(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.fetches(Query::latest(&key, NEW)).await?;
+    cx.append(&key, 20).await?;
+    cx.fetches(Query::latest(&key, NEW)).await?;
+    cx.snapshot(&key, OLD, 12).await?;
+    cx.fetches(Query::latest(&key, NEW)).await?;
+    for version in [3, 7, 15] {
+        cx.snapshot(&key, NEW, version).await?;
+        cx.fetches(Query::latest(&key, NEW)).await?;
+    }
+    for at_most in [0, 1, 2, 3, 4, 7, 8, 14, 15, 16, 20, 99] {
+        for generation in [NEW, OLD] {
+            cx.fetches(Query::latest(&key, generation).at_most(at_most)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn tails(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.append(&key, 12).await?;
+    cx.fetches(Query::latest(&key, NEW)).await?;
+    for version in [1, 2, 11, 12] {
+        cx.snapshot(&key, NEW, version).await?;
+        cx.fetches(Query::latest(&key, NEW)).await?;
+        cx.fetches(Query::latest(&key, OLD)).await?;
+    }
+    Ok(())
+}
+
+async fn bounded_tails(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.append(&key, 12).await?;
+    cx.snapshot(&key, NEW, 4).await?;
+    for at_most in 0..=14 {
+        cx.fetches(Query::latest(&key, NEW).at_most(at_most)).await?;
+    }
+    Ok(())
+}
+
+async fn past_tails(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    needs(cx.subject.keeps().times, "Kept::times")?;
+    let key = cx.key(1)?;
+    let mut events = cx.events(&key, 10);
+    for (event, second) in events.iter_mut().zip([10, 20, 15, 30, 30, 25, 40, 50, 45, 60]) {
+        event.recorded_at = Some(Timestamp::from_seconds(second));
+    }
+    cx.append_these(&key, events).await?;
+    for version in [0, 2, 5] {
+        if version > 0 {
+            cx.snapshot(&key, NEW, version).await?;
+        }
+        for second in [0, 10, 14, 15, 20, 29, 30, 31, 45, 60, 99] {
+            let query = Query::latest(&key, NEW).as_of(Timestamp::from_seconds(second));
+            cx.fetches(query).await?;
+            cx.fetches(query.at_most(6)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn whole_tails(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    for count in [49, 1, 1, 49, 1, 27, 1, 895, 1, 1] {
+        cx.append(&key, count).await?;
+        cx.fetches(Query::latest(&key, NEW)).await?;
+    }
+    let head = cx.history(&key).head();
+    for version in [head - 1_000, head - 100, head - 50, head - 1] {
+        cx.snapshot(&key, NEW, version).await?;
+        cx.fetches(Query::latest(&key, NEW)).await?;
+    }
+    Ok(())
+}
+
+async fn ahead(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.snapshot(&key, NEW, 9).await?;
+    cx.fetches(Query::latest(&key, NEW)).await?;
+    cx.append(&key, 5).await?;
+    cx.fetches(Query::latest(&key, NEW)).await?;
+    cx.fetches(Query::latest(&key, NEW).at_most(8)).await?;
+    cx.append(&key, 6).await?;
+    cx.fetches(Query::latest(&key, NEW)).await
+}
+
+async fn apart(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    for n in 1..=6 {
+        let key = cx.key(n)?;
+        cx.append(&key, 2 * n).await?;
+        if n % 2 == 0 {
+            cx.snapshot(&key, NEW, n).await?;
+        }
+    }
+    for n in 1..=7 {
+        cx.fetches(Query::latest(&cx.key(n)?, NEW)).await?;
+    }
+    Ok(())
+}
+
+async fn long_tails(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    let most = u64::try_from(Hybrid::<()>::MAX_TAIL).unwrap_or(u64::MAX);
+    for count in [most - 1, 1, 1, 500] {
+        cx.append(&key, count).await?;
+        cx.fetches(Query::latest(&key, NEW)).await?;
+    }
+    Ok(())
+}
+
+async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.append(&key, 5).await?;
+    cx.snapshot(&key, NEW, 3).await?;
+    needs(cx.subject.fail(true).await?, "EventSite::fail")?;
+    let answer = cx.bounded("fetch", cx.subject.fetch(Query::latest(&key, NEW))).await?;
+    let fine = match answer {
+        Err(_) => true,
+        // A snapshot alone, without a word about events, is an answer.
+        Ok(Answer { lookup: Lookup::Found(_), tail }) => {
+            tail.is_none_or(|(_, _, result)| result.is_err())
+        }
+        Ok(_) => false,
+    };
+    ensure(fine, || {
+        let failure = Failure::new("H-05", "fetch while the event store fails");
+        failure.expected("an error, or a snapshot without a tail").got("another answer")
+    })?;
+    cx.subject.fail(false).await?;
+    cx.fetches(Query::latest(&key, NEW)).await
+}
+
+async fn cut_off(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.append(&key, 40).await?;
+    cx.snapshot(&key, NEW, 10).await?;
+    let query = Query::latest(&key, NEW);
+    cx.fetches(query).await?;
+    for polls in 1..=POLLS {
+        poll_times(cx.subject.fetch(query), polls).await;
+        poll_times(cx.subject.fetch_many(&[query, query]), polls).await;
+        cx.fetches(query).await.map_err(|stop| match stop {
+            Stop::Failed(failure) => Stop::Failed(Failure { broken: vec!["H-06"], ..failure }),
+            stop @ Stop::Skipped(_) => stop,
+        })?;
+    }
+    Ok(())
+}
+
+async fn many(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let keys = (1..=8).map(|n| cx.key(n)).collect::<Result<Vec<_>, _>>()?;
+    for (n, key) in (1..).zip(&keys).take(7) {
+        cx.append(key, 3 * n).await?;
+        if n % 2 == 0 {
+            cx.snapshot(key, NEW, 2 * n).await?;
+        }
+        if n % 3 == 0 {
+            cx.snapshot(key, OLD, n).await?;
+        }
+    }
+    let mut queries: Vec<_> = keys.iter().map(|key| Query::latest(key, NEW)).collect();
+    queries.extend(keys.iter().map(|key| Query::latest(key, OLD).at_most(7)));
+    let times = [1_700_000_500, 1_700_003_000].map(Timestamp::from_seconds);
+    queries.extend(keys.iter().zip(times).map(|(key, time)| Query::latest(key, NEW).as_of(time)));
+    queries.extend(keys.first().map(|key| Query::latest(key, NEW)));
+    for query in &queries {
+        cx.fetches(*query).await?;
+    }
+    for queries in [&queries[..], &[]] {
+        let what = format!("fetch {} queries in one call", queries.len());
+        let answers = cx.bounded(&what, cx.subject.fetch_many(queries)).await?;
+        let answers = answers
+            .map_err(|error| Failure::new("H-07", &what).expected("no error").got(shown(&error)))?;
+        ensure(answers.len() == queries.len(), || {
+            let expected = format!("{} answers", queries.len());
+            Failure::new("H-07", &what).expected(expected).got(answers.len().to_string())
+        })?;
+        for (query, answer) in queries.iter().zip(answers) {
+            cx.answer_is_right(*query, answer).await.map_err(|stop| match stop {
+                Stop::Failed(failure) => Stop::Failed(Failure { broken: vec!["H-07"], ..failure }),
+                stop @ Stop::Skipped(_) => stop,
+            })?;
+        }
+    }
+    Ok(())
+}

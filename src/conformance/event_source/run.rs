@@ -1,0 +1,175 @@
+//! [`SourceConformance`]: which cases to run, and the run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+
+use super::context::SourceContext;
+use super::site::EventSourceFactory;
+use super::source_cases;
+use super::subject::{Erased, Subject};
+use crate::conformance::case::{Case, Run};
+use crate::conformance::failure::{Failure, Stop};
+use crate::conformance::isolate::isolated;
+use crate::conformance::level::Level;
+use crate::conformance::scorecard::{self, CaseResult, Scorecard, Verdict};
+use crate::error::BoxError;
+use crate::state::Aggregate;
+
+/// That a source neither panics nor hangs.
+const PROMISE: &str = "E-11";
+
+/// A run of the kit over one kind of event source: which levels, how patient.
+///
+/// | setting | default |
+/// |---|---|
+/// | levels | [`Level::OF_EVENT_SOURCES`] |
+/// | [`seed`](Self::seed) | fixed |
+/// | [`patience`](Self::patience) | 30 seconds a call |
+#[must_use = "nothing is proven before `run`"]
+pub struct SourceConformance<'f> {
+    factory: Box<dyn Factory + 'f>,
+    levels: Vec<Level>,
+    named: Option<String>,
+    seed: u64,
+    patience: Duration,
+}
+
+/// A factory without the type of the aggregate.
+#[async_trait]
+trait Factory: Send + Sync {
+    async fn subject(&self) -> Result<(&'static str, Arc<dyn Subject>), BoxError>;
+}
+
+struct Of<'f, A>(&'f dyn EventSourceFactory<A>);
+
+#[async_trait]
+impl<A: Aggregate> Factory for Of<'_, A> {
+    async fn subject(&self) -> Result<(&'static str, Arc<dyn Subject>), BoxError> {
+        let site = self.0.site().await?;
+        Ok((site.name(), Arc::new(Erased(site))))
+    }
+}
+
+impl<'f> SourceConformance<'f> {
+    /// The whole kit over the sites that `factory` makes.
+    pub fn of<A: Aggregate>(factory: &'f dyn EventSourceFactory<A>) -> Self {
+        Self {
+            factory: Box::new(Of(factory)),
+            levels: Level::OF_EVENT_SOURCES.to_vec(),
+            named: None,
+            seed: 0x5eed_f01d,
+            patience: Duration::from_secs(30),
+        }
+    }
+
+    /// Only the cases of `level`; [`and`](Self::and) adds others.
+    pub fn only(mut self, level: Level) -> Self {
+        self.levels = vec![level];
+        self
+    }
+
+    /// Also the cases of `level`.
+    pub fn and(mut self, level: Level) -> Self {
+        self.levels.push(level);
+        self
+    }
+
+    /// Not the cases of `level`.
+    pub fn without(mut self, level: Level) -> Self {
+        self.levels.retain(|chosen| *chosen != level);
+        self
+    }
+
+    /// Of the levels that are chosen, only cases whose statement contains `part`: to look at one
+    /// that failed.
+    pub fn named(mut self, part: impl Into<String>) -> Self {
+        self.named = Some(part.into());
+        self
+    }
+
+    /// The seed of all that is chosen at random. The scorecard tells it.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// How long one call to the source may take before it counts as hanging. A whole case may take
+    /// twenty times as long.
+    pub fn patience(mut self, a_call: Duration) -> Self {
+        self.patience = a_call;
+        self
+    }
+
+    /// Runs the cases, one after the other, each on a fresh site. Whatever the source does, the run
+    /// comes to its end and says which case failed.
+    ///
+    /// Must run on a tokio runtime with time enabled. Choose one with several threads: a source
+    /// that blocks a thread for ever is reported then rather than waited for.
+    ///
+    /// Cancel safety: dropping the future ends the run; a case that is running is ended too.
+    pub async fn run(self) -> Scorecard {
+        let mut results = Vec::new();
+        let mut name = "unknown";
+        for case in source_cases().filter(|case| self.wants(case)) {
+            results.push(self.prove(case, &mut name).await);
+        }
+        Scorecard::new(scorecard::Subject::EventSource(name), self.seed, results)
+    }
+
+    fn wants(&self, case: &Case) -> bool {
+        self.levels.contains(&case.level())
+            && self.named.as_ref().is_none_or(|part| case.name().contains(part.as_str()))
+    }
+
+    async fn prove(&self, case: &'static Case, name: &mut &'static str) -> CaseResult {
+        let started = Instant::now();
+        let mut result = CaseResult::new(case);
+        let failed = |error: &dyn fmt::Display| Stop::Failed(Failure::setup("make a site", error));
+        let made = tokio::time::timeout(self.patience, self.factory.subject()).await;
+        let stopped = match made {
+            Ok(Ok((own, subject))) => {
+                *name = own;
+                self.judge(&mut result, subject).await
+            }
+            Ok(Err(error)) => Err(failed(&error)),
+            Err(elapsed) => Err(failed(&elapsed)),
+        };
+        result.verdict = Verdict::of(stopped);
+        result.took = started.elapsed();
+        result
+    }
+
+    async fn judge(&self, result: &mut CaseResult, subject: Arc<dyn Subject>) -> Result<(), Stop> {
+        let mut context = SourceContext {
+            subject,
+            random: fastrand::Rng::with_seed(self.seed),
+            within: self.patience,
+            notes: Vec::new(),
+            histories: BTreeMap::new(),
+            numbers: 0,
+        };
+        let Run::Source(run) = result.case.run else { return Ok(()) };
+        let (stopped, notes) = isolated(PROMISE, self.patience, async move {
+            let stopped = run(&mut context).await;
+            (stopped, context.notes)
+        })
+        .await?;
+        result.notes = notes;
+        stopped
+    }
+}
+
+impl fmt::Debug for SourceConformance<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceConformance")
+            .field("levels", &self.levels)
+            .field("named", &self.named)
+            .field("seed", &self.seed)
+            .field("patience", &self.patience)
+            .finish_non_exhaustive()
+    }
+}

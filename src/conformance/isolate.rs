@@ -1,0 +1,51 @@
+//! Runs what may panic, hang or block, so that only its own case fails.
+
+use std::any::Any;
+use std::time::Duration;
+
+use super::failure::Failure;
+
+/// How many calls a whole case may take the time of, before it is ended.
+const CALLS_PER_CASE: u32 = 20;
+
+/// Runs `case` as a task of its own, so that a panic or a blocked thread is its failure only: the
+/// breach of `promise`.
+pub(super) async fn isolated<T: Send + 'static>(
+    promise: &'static str,
+    patience: Duration,
+    case: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Failure> {
+    let mut task = Aborted(tokio::spawn(case));
+    let limit = patience.saturating_mul(CALLS_PER_CASE);
+    match tokio::time::timeout(limit, &mut task.0).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(join)) => Err(panicked(promise, join)),
+        Err(_) => Err(Failure::new(promise, "the case as a whole")
+            .expected(format!("an end within {limit:?}"))
+            .got("none")),
+    }
+}
+
+/// The breach of `promise` that a panic is.
+pub(super) fn panicked(promise: &'static str, join: tokio::task::JoinError) -> Failure {
+    let text = match join.try_into_panic() {
+        Ok(panic) => message(&*panic),
+        Err(join) => join.to_string(),
+    };
+    Failure::new(promise, "call it").expected("no panic").got(text)
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    text.map_or_else(|| "a panic".to_owned(), |text| format!("a panic: {text}"))
+}
+
+/// A task that ends when its handle is dropped.
+struct Aborted<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Aborted<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

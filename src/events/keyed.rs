@@ -1,0 +1,35 @@
+//! [`KeyedReplay`]: one aggregate of a read of many.
+
+use std::fmt;
+
+use super::{EventRange, Replay};
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+
+/// One aggregate of [`EventSource::read_many`](crate::EventSource::read_many): the arguments that
+/// [`EventSource::read`](crate::EventSource::read) would get for it.
+#[non_exhaustive]
+pub struct KeyedReplay<'k, 'r, A: Aggregate> {
+    /// The aggregate.
+    pub key: &'k AggregateKey,
+    /// Which of its events to read.
+    pub range: EventRange,
+    /// Where to push them.
+    pub replay: Replay<'r, A>,
+}
+
+impl<'k, 'r, A: Aggregate> KeyedReplay<'k, 'r, A> {
+    /// The events of `key` within `range`, pushed into `replay`.
+    pub const fn new(key: &'k AggregateKey, range: EventRange, replay: Replay<'r, A>) -> Self {
+        Self { key, range, replay }
+    }
+}
+
+impl<A: Aggregate> fmt::Debug for KeyedReplay<'_, '_, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyedReplay")
+            .field("key", &self.key)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,32 @@
+//! [`EventRange`]: which events to read.
+
+use crate::snapshot_id::SnapshotId;
+
+/// Which events to read: those after one version, up to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventRange {
+    /// Read events with a version above this one (exclusive).
+    pub after: u64,
+    /// Read events up to this version (inclusive). Never above
+    /// [`SnapshotId::MAX_VERSION`], which is `i64::MAX` and stands for no bound: `until as i64`
+    /// is a valid bound in SQL.
+    pub until: u64,
+}
+
+impl EventRange {
+    /// The events after `after` (exclusive) up to `until` (inclusive). What is above
+    /// [`SnapshotId::MAX_VERSION`] is lowered to it: no event has such a version.
+    pub const fn new(after: u64, until: u64) -> Self {
+        Self { after: at_most_highest(after), until: at_most_highest(until) }
+    }
+
+    /// Whether the event with this version is to be read.
+    pub const fn contains(self, version: u64) -> bool {
+        self.after < version && version <= self.until
+    }
+}
+
+const fn at_most_highest(version: u64) -> u64 {
+    if version > SnapshotId::MAX_VERSION { SnapshotId::MAX_VERSION } else { version }
+}
