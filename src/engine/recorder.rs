@@ -77,6 +77,17 @@ impl Recorder {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_idle(&self) -> bool {
+        let waiting = self.lock();
+        waiting.is_empty() && !waiting.running
+    }
+
+    /// How much waits.
+    fn left(&self) -> usize {
+        let waiting = self.lock();
+        waiting.entries.len() + waiting.days.len()
+    }
+
     /// Puts something into the queue; false if that is full.
     fn push(&self, noted: Noted, today: Day) -> bool {
         let mut waiting = self.lock();
@@ -173,7 +184,7 @@ impl<A: Aggregate> Core<A> {
     pub(super) async fn flush_records(self: &Arc<Self>, within: Duration) -> Result<(), Error> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
         let failed = |kind, message| Err(Error::new(kind, "flush the ledger", message));
-        if recorder.lock().is_empty() && !recorder.lock().running {
+        if recorder.is_idle() {
             return Ok(());
         }
         if Handle::try_current().is_err() {
@@ -196,7 +207,7 @@ impl<A: Aggregate> Core<A> {
             return Err(Error::new(ErrorKind::Timeout, "flush the ledger", message)
                 .with_retry(Retry::Later));
         }
-        let left = recorder.lock().entries.len() + recorder.lock().days.len();
+        let left = recorder.left();
         if left > 0 {
             let message = format!("{left} records wait for a ledger that fails for now");
             return Err(

@@ -14,7 +14,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::failure::{Failure, Stop, shown};
-use super::run::panicked;
+use super::isolate::panicked;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
@@ -122,11 +122,7 @@ async fn prove(factory: &dyn LedgerFactory, case: &LedgerCase) -> Result<(), Fai
         Ok(Ok(Ok(()))) => Ok(()),
         Ok(Ok(Err(Stop::Failed(failure)))) => Err(failure),
         Ok(Ok(Err(Stop::Skipped(needs)))) => Err(Failure::setup("run the case", &needs)),
-        Ok(Err(join)) => {
-            let mut failure = panicked(join);
-            failure.broken = vec!["L-02"];
-            Err(failure)
-        }
+        Ok(Err(join)) => Err(panicked("L-02", join)),
         Err(_) => {
             task.abort();
             Err(Failure::new("L-02", "the case as a whole")
@@ -162,7 +158,7 @@ impl Nodes {
         }
         let mut results = Vec::new();
         for task in running {
-            results.push(task.await.map_err(panicked)??);
+            results.push(task.await.map_err(|join| panicked("L-02", join))??);
         }
         Ok(results)
     }
