@@ -110,7 +110,6 @@ impl AggregateKey {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the first documents follow"))]
     pub(crate) fn reserved(tenant: &str, kind: &str, id: &str) -> Result<Self, Error> {
         debug_assert!(kind.starts_with(Self::RESERVED_PREFIX), "{kind} is not reserved");
         Self::from_stored(tenant, kind, id)

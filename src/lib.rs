@@ -140,11 +140,11 @@ mod value;
 
 #[cfg(feature = "file")]
 pub use backend::file::{
-    BackedUp, Compacted, Durability, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
-    Inspection, Problem, RepairReport, SegmentInfo, Verification, ZeroAhead,
+    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
+    Problem, RepairReport, SegmentInfo, Verification, ZeroAhead,
 };
 #[cfg(feature = "memory")]
-pub use backend::memory::{MemoryEvents, MemoryLedger, MemoryStore};
+pub use backend::memory::{MemoryEvents, MemoryStore};
 #[cfg(feature = "postgres")]
 pub use backend::postgres::{
     EventRow, EventTable, KeyType, PostgresEvents, PostgresHybrid, PostgresMigrations,
@@ -175,8 +175,8 @@ pub use key::AggregateKey;
 #[cfg(feature = "conformance")]
 pub use layer::{Fault, FaultReport, Faults, FaultyStore, StoreCall};
 pub use ledger::{
-    AuditEntry, AuditLog, AuditRecord, AuditRequest, DailyStatistics, Day, Schedule, ScheduleStore,
-    StatisticsStore,
+    AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim,
+    DailyStatistics, Day, Lease, Ledger, Schedule, ScheduleKey, StoreLedger, TrailCheck,
 };
 pub use manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Kinds, Loaded, Loader,

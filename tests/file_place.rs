@@ -21,9 +21,8 @@ use std::path::Path;
 use std::process::Command;
 
 use snapfold::{
-    AggregateKey, AuditEntry, AuditLog, AuditRequest, CodecId, Error, ErrorKind, FileLedger,
-    FileStore, FileStoreConfig, Generation, PutOptions, PutOutcome, Query, Record, RecordBuilder,
-    Retry, Selection, Timestamp,
+    AggregateKey, CodecId, Error, ErrorKind, FileStore, FileStoreConfig, Generation, PutOptions,
+    PutOutcome, Query, Record, RecordBuilder, Retry, Selection, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -131,24 +130,6 @@ fn a_store_whose_lock_file_was_removed_stops_and_opens_again() {
     let store = small(scratch.path()).open().unwrap();
     assert!(stored < 40 && (1..=stored).all(|version| found(&store, "a", version)));
     fill(&store, "a", stored + 1..=40);
-}
-
-#[test]
-fn a_ledger_whose_directory_was_replaced_leaves_the_new_one_alone() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let entry = || AuditEntry::new(Timestamp::from_seconds(1), "ops", "delete", key("a"));
-    let scratch = file_support::scratch();
-    let dir = scratch.path().join("ledger");
-    let old = FileLedger::open(&dir).unwrap();
-    runtime.block_on(old.append(&entry())).unwrap();
-    fs::remove_dir_all(&dir).unwrap();
-    let new = FileLedger::open(&dir).unwrap();
-    runtime.block_on(new.append(&entry())).unwrap();
-    let error = old.close().unwrap_err();
-    assert!(error.to_string().contains("was removed or replaced"), "{error}");
-    drop(new);
-    let new = FileLedger::open(&dir).unwrap();
-    assert_eq!(runtime.block_on(new.entries(AuditRequest::new())).unwrap().items.len(), 1);
 }
 
 #[test]

@@ -69,24 +69,33 @@ fn the_front_page_exports_nothing_that_is_not_listed_here() {
 #[test]
 fn the_stores_of_other_features_are_exported_and_cross_threads() {
     use snapfold::{
-        AuditEntry, AuditLog, AuditRecord, AuditRequest, BackedUp, Compacted, DailyStatistics, Day,
-        Durability, EventRow, EventTable, FileLedger, FileStore, FileStoreConfig, FileStoreStats,
-        Hybrid, HybridSource, Inspection, MemoryLedger, PostgresEvents, PostgresHybrid,
+        BackedUp, Compacted, Durability, EventRow, EventTable, FileStore, FileStoreConfig,
+        FileStoreStats, Hybrid, HybridSource, Inspection, PostgresEvents, PostgresHybrid,
         PostgresMigrations, PostgresOptions, PostgresStore, Problem, PruneProgress, RepairReport,
-        Schedule, ScheduleStore, SegmentInfo, StatisticsStore, Tail, TenantBinding, Verification,
-        ZeroAhead,
+        SegmentInfo, Tail, TenantBinding, Verification, ZeroAhead,
     };
     crosses_threads::<(FileStore, FileStoreConfig, FileStoreStats, Durability, ZeroAhead)>();
     crosses_threads::<(BackedUp, Compacted, Inspection, Problem, RepairReport)>();
     crosses_threads::<(SegmentInfo, Verification)>();
     crosses_threads::<(PostgresStore, PostgresOptions, PostgresEvents<Account>)>();
     crosses_threads::<(PostgresHybrid<Account>, TenantBinding, PruneProgress, EventTable)>();
-    crosses_threads::<FileLedger>();
-    crosses_threads::<(MemoryLedger, AuditEntry, AuditRecord, AuditRequest, DailyStatistics)>();
-    crosses_threads::<(Day, Schedule, Hybrid<Account>)>();
-    crosses_threads::<(PostgresMigrations, snapfold::KeyType)>();
-    let _: Option<(&dyn AuditLog, &dyn ScheduleStore, &dyn StatisticsStore)> = None;
+    crosses_threads::<(Hybrid<Account>, PostgresMigrations, snapfold::KeyType)>();
     let _: Option<(&dyn HybridSource<Account>, &dyn Tail<Account>, EventRow<'_>)> = None;
+}
+
+#[test]
+fn the_ledger_is_exported_and_crosses_threads() {
+    use snapfold::{
+        AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim,
+        DailyStatistics, Day, Lease, Ledger, Schedule, ScheduleKey, StoreLedger, TrailCheck,
+    };
+    crosses_threads::<StoreLedger>();
+    prints::<StoreLedger>();
+    let _: Option<&dyn Ledger> = None;
+    is_value::<(AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord)>();
+    is_value::<(AuditRequest<'_>, TrailCheck)>();
+    is_value::<(Cadence, Claim, Lease, Schedule, ScheduleKey)>();
+    is_value::<(DailyStatistics, Day)>();
 }
 
 #[cfg(feature = "conformance")]

@@ -1,56 +1,164 @@
-//! When snapshots are due by the clock: [`ScheduleStore`].
+//! What runs by the clock: [`Schedule`], its [`ScheduleKey`], and [`Claim`]s of its runs.
 
+use std::cmp::Ordering;
 use std::fmt;
 
-use async_trait::async_trait;
-
-use crate::error::{Error, ErrorKind};
+use super::cadence::{Cadence, invalid};
+use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::store::Page;
 use crate::timestamp::Timestamp;
 
-/// When snapshots of one aggregate are taken by the clock.
+/// What a schedule is for: one aggregate, or all aggregates of a kind in a tenant.
+///
+/// Orders by tenant, then kind; all aggregates of the kind come before single ones, which follow by
+/// id. Each part orders bytewise.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ScheduleKey {
+    /// With the empty id where `single` is false.
+    key: AggregateKey,
+    single: bool,
+}
+
+impl ScheduleKey {
+    /// One aggregate.
+    pub const fn aggregate(key: AggregateKey) -> Self {
+        Self { key, single: true }
+    }
+
+    /// All aggregates of `kind` in `tenant`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) as
+    /// [`AggregateKey::from_parts`].
+    pub fn kind_wide(tenant: &str, kind: &str) -> Result<Self, Error> {
+        Ok(Self { key: AggregateKey::from_parts(tenant, kind, "")?, single: false })
+    }
+
+    /// The tenant; empty for the default tenant.
+    pub fn tenant(&self) -> &str {
+        self.key.tenant()
+    }
+
+    /// The kind of aggregate.
+    pub fn kind(&self) -> &str {
+        self.key.kind()
+    }
+
+    /// The aggregate; `None` if the schedule is for all of the kind.
+    pub fn as_aggregate(&self) -> Option<&AggregateKey> {
+        self.single.then_some(&self.key)
+    }
+
+    /// The id of the aggregate; empty if the schedule is for all of the kind.
+    pub(crate) fn id(&self) -> &str {
+        self.key.id()
+    }
+
+    /// The key that a ledger stored; `None` if it has an id and is for all of the kind.
+    pub(crate) fn from_stored(key: AggregateKey, single: bool) -> Option<Self> {
+        (single || key.id().is_empty()).then_some(Self { key, single })
+    }
+
+    pub(crate) fn is_single(&self) -> bool {
+        self.single
+    }
+
+    fn order(&self) -> (&str, &str, bool, &str) {
+        (self.tenant(), self.kind(), self.single, self.id())
+    }
+}
+
+impl From<AggregateKey> for ScheduleKey {
+    fn from(key: AggregateKey) -> Self {
+        Self::aggregate(key)
+    }
+}
+
+impl Ord for ScheduleKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order().cmp(&other.order())
+    }
+}
+
+impl PartialOrd for ScheduleKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// For people: `account "alice"`, or `all of account ""`.
+impl fmt::Display for ScheduleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.single {
+            f.write_str("all of ")?;
+        }
+        fmt::Display::fmt(&self.key, f)
+    }
+}
+
+impl fmt::Debug for ScheduleKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ScheduleKey({self})")
+    }
+}
+
+/// When snapshots of one aggregate, or of all of a kind, are taken by the clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedule {
-    /// The aggregate.
-    pub key: AggregateKey,
-    /// The cron expression, as the application wrote it; the store does not interpret it.
-    pub cron: String,
+    /// What it is for.
+    pub key: ScheduleKey,
+    /// When it runs.
+    pub cadence: Cadence,
     /// Whether it is in force.
     pub enabled: bool,
     /// When it is due next; `None` if never.
     pub next_run: Option<Timestamp>,
+    /// When it was first stored.
+    pub created_at: Timestamp,
+    /// When it was last stored; runs do not change it.
+    pub updated_at: Timestamp,
+    /// Who runs it, or ran it last without completing it; set by the ledger.
+    pub lease: Option<Lease>,
+}
+
+/// The right of one node to run a schedule for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lease {
+    /// Which node.
+    pub holder: String,
+    /// When it ends (exclusive): from then on another node may claim the run.
+    pub until: Timestamp,
+    /// Its fencing token: higher than that of any claim of this schedule before.
+    pub token: u64,
 }
 
 impl Schedule {
-    /// The longest cron expression, in bytes (inclusive).
-    pub const MAX_CRON_BYTES: usize = 1_000;
-
-    /// A schedule in force that is not due yet.
+    /// A schedule in force, made at `now`, whose first run is the first one of `cadence` after `now`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if `cron` is longer than [`Schedule::MAX_CRON_BYTES`].
-    pub fn new(key: AggregateKey, cron: impl Into<String>) -> Result<Self, Error> {
-        let schedule = Self { key, cron: cron.into(), enabled: true, next_run: None };
-        schedule.check()?;
-        Ok(schedule)
+    /// As [`Cadence::next_after`].
+    pub fn new(
+        key: impl Into<ScheduleKey>,
+        cadence: Cadence,
+        now: Timestamp,
+    ) -> Result<Self, Error> {
+        let next_run = cadence.next_after(now)?;
+        Ok(Self::from_stored(key.into(), cadence, now).next_run(next_run))
     }
 
-    /// For implementers: whether the cron expression is within its limit.
-    ///
-    /// # Errors
-    /// [`ErrorKind::InvalidInput`] if it is not.
-    pub fn check(&self) -> Result<(), Error> {
-        let (bytes, limit) = (self.cron.len(), Self::MAX_CRON_BYTES);
-        if bytes <= limit {
-            return Ok(());
+    /// For ledgers: a schedule in force, made at `at`, that is never due and not claimed.
+    pub const fn from_stored(key: ScheduleKey, cadence: Cadence, at: Timestamp) -> Self {
+        Self {
+            key,
+            cadence,
+            enabled: true,
+            next_run: None,
+            created_at: at,
+            updated_at: at,
+            lease: None,
         }
-        Err(Error::new(
-            ErrorKind::InvalidInput,
-            "make a schedule",
-            format!("the cron expression has {bytes} bytes, the limit is {limit}"),
-        ))
     }
 
     /// The same with another [`next_run`](Self::next_run).
@@ -64,41 +172,65 @@ impl Schedule {
         self.enabled = enabled;
         self
     }
+
+    /// The same, changed at `now`.
+    pub fn updated_at(mut self, now: Timestamp) -> Self {
+        self.updated_at = now;
+        self
+    }
+
+    /// When it is due, unless it is not in force, or another holds a lease at `now`.
+    pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
+        self.next_run.filter(|due| self.enabled && free && *due <= now)
+    }
 }
 
-/// Keeps schedules, one per aggregate at most. Object-safe; safe to use from several nodes.
-#[async_trait]
-pub trait ScheduleStore: fmt::Debug + Send + Sync {
-    /// Stores `schedule`, in place of any other of the same aggregate.
+impl Lease {
+    /// The longest name of a holder, in bytes (inclusive).
+    pub const MAX_HOLDER_BYTES: usize = 1_000;
+
+    /// A lease of `holder`.
+    pub fn new(holder: impl Into<String>, until: Timestamp, token: u64) -> Self {
+        Self { holder: holder.into(), until, token }
+    }
+
+    /// For ledgers: whether a node may claim as `holder` until `until`, at `now`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the cron expression or the key is too long.
-    async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error>;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a holder without a name or
+    /// with one longer than [`Lease::MAX_HOLDER_BYTES`], or a lease that has ended at `now`.
+    pub fn check(holder: &str, now: Timestamp, until: Timestamp) -> Result<(), Error> {
+        let (bytes, limit) = (holder.len(), Self::MAX_HOLDER_BYTES);
+        if bytes == 0 || bytes > limit {
+            return Err(invalid(format!(
+                "the holder has {bytes} bytes, it must have 1 to {limit}"
+            )));
+        }
+        if until <= now {
+            return Err(invalid(format!("the lease ends at {until}, which is not after {now}")));
+        }
+        Ok(())
+    }
+}
 
-    /// The schedule of `key`.
-    async fn schedule(&self, key: &AggregateKey) -> Result<Option<Schedule>, Error>;
+/// A run that a node has claimed. It names the run to [`Ledger::renew`](crate::Ledger::renew),
+/// [`release`](crate::Ledger::release) and [`complete`](crate::Ledger::complete).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Claim {
+    /// The schedule.
+    pub key: ScheduleKey,
+    /// When the run was due.
+    pub due: Timestamp,
+    /// The fencing token: higher than that of any claim of this schedule before. What the run
+    /// writes elsewhere can carry it, so that a late write of a node that lost its lease is refused.
+    pub token: u64,
+}
 
-    /// Removes the schedule of `key`; tells whether there was one.
-    async fn remove_schedule(&self, key: &AggregateKey) -> Result<bool, Error>;
-
-    /// The schedules in force whose next run is at or before `now`, longest overdue first, then by
-    /// key; at most `limit` (0 is taken for 1).
-    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error>;
-
-    /// Claims a run: if the schedule of `key` is in force and its next run still is `due`, that
-    /// becomes `next`, and the answer is true. Of several nodes that claim the same run, exactly
-    /// one gets true.
-    async fn claim(
-        &self,
-        key: &AggregateKey,
-        due: Timestamp,
-        next: Option<Timestamp>,
-    ) -> Result<bool, Error>;
-
-    /// All schedules, by key, after the key `after`; at most `limit` (0 is taken for 1).
-    async fn schedules(
-        &self,
-        after: Option<&AggregateKey>,
-        limit: usize,
-    ) -> Result<Page<Schedule, AggregateKey>, Error>;
+impl Claim {
+    /// For ledgers: the claim of the run of `key` that was due at `due`.
+    pub const fn new(key: ScheduleKey, due: Timestamp, token: u64) -> Self {
+        Self { key, due, token }
+    }
 }

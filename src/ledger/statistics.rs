@@ -1,13 +1,7 @@
-//! What happened per aggregate and day: [`StatisticsStore`].
+//! What happened per aggregate and day: [`DailyStatistics`].
 
-use std::fmt;
-use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
-use crate::error::Error;
-use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
 /// A day in UTC, counted from 1970-01-01.
@@ -73,19 +67,4 @@ impl DailyStatistics {
             creation_micros: self.creation_micros.saturating_add(other.creation_micros),
         }
     }
-}
-
-/// Adds up what happens per aggregate and day. Object-safe; safe to use from several nodes.
-#[async_trait]
-pub trait StatisticsStore: fmt::Debug + Send + Sync {
-    /// Adds `more` to the statistics of `key` on `day`. Numbers are kept up to `i64::MAX` at least.
-    async fn add(&self, key: &AggregateKey, day: Day, more: DailyStatistics) -> Result<(), Error>;
-
-    /// The statistics of `key` on the `days` (inclusive) on which something happened, earliest
-    /// first; at most 10,000 of them.
-    async fn daily(
-        &self,
-        key: &AggregateKey,
-        days: RangeInclusive<Day>,
-    ) -> Result<Vec<(Day, DailyStatistics)>, Error>;
 }

@@ -65,7 +65,7 @@ pub(super) fn examine(
                 match frame.kind {
                     Kind::Put => batch.0 += 1,
                     Kind::Delete => batch.1 += 1,
-                    Kind::Seal | Kind::Entry => {}
+                    Kind::Seal => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
                 let _ = load::push(&mut hints, &frame, body, secret);
@@ -216,7 +216,6 @@ fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
         Kind::Put => Ok(()),
         Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is not valid"),
         Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is not valid"),
-        Kind::Entry => Err("an entry of a ledger is out of place"),
     }
 }
 
@@ -243,7 +242,6 @@ impl Frames {
         match frame.kind {
             Kind::Put => self.seal.puts += 1,
             Kind::Delete => self.seal.deletes += 1,
-            Kind::Entry => return Err("an entry of a ledger is out of place"),
             Kind::Seal if before != (false, false) => return Err("the seal is out of place"),
             Kind::Seal if Seal::parse(body) != Some(self.seal) => {
                 return Err("the seal does not match the frames before it");

@@ -280,7 +280,6 @@ pub(super) fn push(
             hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
         }
         Kind::Seal => return Err("unexpected seal".into()),
-        Kind::Entry => return Err("unexpected entry of a ledger".into()),
     }
     Ok(())
 }

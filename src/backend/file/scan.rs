@@ -4,7 +4,7 @@ use std::io;
 
 use super::disk::DiskFile;
 use super::flaw::Flaw;
-use super::layout::{ALIGN, Frame, HEAD_BYTES, MAX_BODY_BYTES, PROVEN_BYTES};
+use super::layout::{ALIGN, Frame, HEAD_BYTES, PROVEN_BYTES};
 
 const CHUNK: u64 = 1 << 20;
 /// What is read to find a frame.
@@ -15,8 +15,6 @@ pub(super) struct Scanner<'a> {
     file: &'a dyn DiskFile,
     salt: u64,
     end: u64,
-    /// A longer body is none.
-    max_body_bytes: u64,
     /// The next frame's offset.
     pub(super) at: u64,
     window: Vec<u8>,
@@ -35,21 +33,7 @@ pub(super) enum Step<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(file: &'a dyn DiskFile, salt: u64, from: u64, end: u64) -> Self {
-        Self {
-            file,
-            salt,
-            end,
-            max_body_bytes: MAX_BODY_BYTES,
-            at: from.max(HEAD_BYTES),
-            window: Vec::new(),
-            window_at: 0,
-        }
-    }
-
-    /// The same, for a file whose bodies have at most so many bytes (inclusive).
-    pub(super) const fn max_body_bytes(mut self, bytes: u64) -> Self {
-        self.max_body_bytes = bytes;
-        self
+        Self { file, salt, end, at: from.max(HEAD_BYTES), window: Vec::new(), window_at: 0 }
     }
 
     /// What is at the current offset; moves past it, unless a write that was cut short can have left
@@ -79,9 +63,6 @@ impl<'a> Scanner<'a> {
         if let Some(flaw) = Flaw::of_guard(&frame) {
             self.at += total.min(rest);
             return Ok(Step::Bad(flaw));
-        }
-        if u64::from(frame.body_bytes) > self.max_body_bytes {
-            return torn("a frame's body is longer than any in this file");
         }
         if total > rest {
             return torn("the file ends within a frame");

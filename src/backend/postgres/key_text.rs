@@ -32,6 +32,11 @@ impl<'a> KeyText<'a> {
         (text.bytes() <= MAX_BYTES).then_some(text)
     }
 
+    /// The stored form of a tenant alone, or `None` if it is too long to be stored.
+    pub(super) fn fitting(tenant: &'a str) -> Option<Self> {
+        Some(Self::new(tenant, "", "")).filter(|text| text.bytes() <= MAX_BYTES)
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.tenant.len() + self.kind.len() + self.id.len()
     }

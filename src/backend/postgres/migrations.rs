@@ -292,20 +292,29 @@ fn snapshots_down(names: &Names) -> String {
 
 fn ledger_up(names: &Names) -> String {
     let Names { schedules, daily, audit, append_only, .. } = names;
-    let key = r#"tenant text COLLATE "C" NOT NULL,
-             kind text COLLATE "C" NOT NULL,
-             id text COLLATE "C" NOT NULL"#;
+    let key = |null: &str| {
+        ["kind", "id"].map(|part| format!(r#"{part} text COLLATE "C"{null}"#)).join(", ")
+    };
+    let (some, any) = (key(" NOT NULL"), key(""));
     format!(
-        r"CREATE TABLE {schedules} (
-             {key},
-             cron text NOT NULL,
+        r#"CREATE TABLE {schedules} (
+             tenant text COLLATE "C" NOT NULL,
+             {some},
+             single boolean NOT NULL CHECK (single OR id = ''),
+             cadence text,
              enabled boolean NOT NULL,
              next_run bigint,
-             PRIMARY KEY (tenant, kind, id)
+             created_at bigint NOT NULL,
+             updated_at bigint NOT NULL,
+             holder text,
+             leased_until bigint,
+             token bigint NOT NULL,
+             PRIMARY KEY (tenant, kind, single, id)
            );
-           CREATE INDEX ON {schedules} (next_run, tenant, kind, id) WHERE enabled;
+           CREATE INDEX ON {schedules} (next_run, tenant, kind, single, id) WHERE enabled;
            CREATE TABLE {daily} (
-             {key},
+             tenant text COLLATE "C" NOT NULL,
+             {some},
              day integer NOT NULL,
              created bigint NOT NULL,
              deleted bigint NOT NULL,
@@ -314,23 +323,38 @@ fn ledger_up(names: &Names) -> String {
              PRIMARY KEY (tenant, kind, id, day)
            );
            CREATE TABLE {audit} (
-             sequence bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-             {key},
+             tenant text COLLATE "C" NOT NULL,
+             sequence bigint NOT NULL CHECK (sequence > 0),
              at bigint NOT NULL,
+             {any},
              actor text NOT NULL,
              action text NOT NULL,
              version bigint,
-             reason text NOT NULL
+             reason text NOT NULL,
+             meta text NOT NULL,
+             idempotency text NOT NULL,
+             failed text,
+             failure text,
+             previous bytea NOT NULL,
+             hash bytea NOT NULL,
+             PRIMARY KEY (tenant, sequence)
            );
-           CREATE INDEX ON {audit} (tenant, kind, id, sequence);
+           CREATE INDEX ON {audit} (tenant, kind, id, sequence) WHERE kind IS NOT NULL;
            CREATE FUNCTION {append_only}() RETURNS trigger LANGUAGE plpgsql AS
              'BEGIN RAISE insufficient_privilege USING MESSAGE =
                 ''the audit log is append-only''; END';
            CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {audit}
              FOR EACH STATEMENT EXECUTE FUNCTION {append_only}();
+           COMMENT ON TABLE {schedules} IS 'Times are microseconds since 1970, UTC.';
+           COMMENT ON COLUMN {schedules}.single IS 'false: for all aggregates of the kind';
+           COMMENT ON COLUMN {schedules}.cadence IS
+             'every 90s, or a cron expression in UTC; NULL: removed, the row keeps its token';
+           COMMENT ON COLUMN {schedules}.token IS 'fencing token of the last claim';
            COMMENT ON TABLE {daily} IS 'day: days since 1970-01-01, UTC';
-           COMMENT ON COLUMN {schedules}.next_run IS 'microseconds since 1970, UTC';
-           COMMENT ON COLUMN {audit}.at IS 'microseconds since 1970, UTC';"
+           COMMENT ON TABLE {audit} IS
+             'Each tenant has a hash chain of its own. Times are microseconds since 1970, UTC.';
+           COMMENT ON COLUMN {audit}.kind IS 'NULL, as id: about no single aggregate';
+           COMMENT ON COLUMN {audit}.failed IS 'NULL: it was done; else the kind of failure';"#
     )
 }
 

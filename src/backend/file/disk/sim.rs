@@ -3,11 +3,10 @@
 //! What was not synced when the power fails is kept or dropped in pieces of 512 bytes, in any
 //! combination; so is each change of a name. The file's length may or may not follow.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
 
 use super::{Disk, DiskFile, Lock, Locking};
 
@@ -68,8 +67,6 @@ struct State {
     /// Each write takes at most so many bytes.
     most_per_write: Option<usize>,
     random: u64,
-    /// Who has called.
-    threads: HashSet<ThreadId>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -160,11 +157,6 @@ impl SimDisk {
     /// The `nth` call of this kind panics.
     pub(in super::super) fn panic(&self, call: Call, nth: u64) {
         self.state().panic = Some((call, nth));
-    }
-
-    /// The threads that have called since this was asked before.
-    pub(in super::super) fn callers(&self) -> HashSet<ThreadId> {
-        std::mem::take(&mut self.state().threads)
     }
 
     pub(in super::super) fn limit_space(&self, bytes: Option<u64>) {
@@ -267,7 +259,6 @@ impl State {
     }
 
     fn alive(&mut self) -> io::Result<()> {
-        self.threads.insert(std::thread::current().id());
         if self.crashed { Err(io::Error::other("no power")) } else { Ok(()) }
     }
 

@@ -13,7 +13,6 @@ use super::super::disk::{Disk, DiskFile};
 use super::super::inspect;
 use super::super::layout::{
     DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, frame_bytes,
-    guard_of,
 };
 use super::super::log::{Answer, PutItem, Work, encode_seal};
 use super::super::open;
@@ -39,12 +38,10 @@ fn record(payload: &[u8]) -> Record {
 
 /// A body of each kind that is followed by padding.
 fn bodies() -> Vec<(Kind, Vec<u8>)> {
-    let entry = b"an entry";
     let all = [
         (Kind::Put, (0..8).map(|len| record(&vec![5; 20 + len]).as_bytes().to_vec()).collect()),
         (Kind::Delete, vec![DeleteBody::write(&key(), &Scope::Below(9)); 1]),
         (Kind::Seal, vec![Seal::default().to_bytes()]),
-        (Kind::Entry, vec![[&guard_of(entry)[..], entry].concat()]),
     ];
     let padded = |kind, bodies: Vec<Vec<u8>>| {
         let padded = |body: &Vec<u8>| Frame::of(kind, 1, 48, body).padding() > 0;

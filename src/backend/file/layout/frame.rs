@@ -27,8 +27,6 @@ pub(in super::super) enum Kind {
     Delete,
     /// A [`Seal`](super::Seal): nothing follows in this segment.
     Seal,
-    /// An entry of a ledger; never in a segment.
-    Entry,
 }
 
 /// The head of a frame, and the guard with which its body begins.
@@ -98,7 +96,6 @@ impl Frame {
             Kind::Put => 1,
             Kind::Delete => 2,
             Kind::Seal => 3,
-            Kind::Entry => 4,
         };
         let kind = kind | if self.more { MORE } else { 0 };
         let distance = offset.saturating_sub(self.durable_below) / ALIGN;
@@ -142,7 +139,6 @@ impl Frame {
             1 => Kind::Put,
             2 => Kind::Delete,
             3 => Kind::Seal,
-            4 => Kind::Entry,
             _ => return Some(Err("a frame is of an unknown kind")),
         };
         let Some(durable_below) = offset.checked_sub(distance) else {
@@ -186,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_valid_in_its_place_only_and_with_all_its_bits_and_those_of_its_guard() {
-        for kind in [Kind::Put, Kind::Delete, Kind::Seal, Kind::Entry] {
+        for kind in [Kind::Put, Kind::Delete, Kind::Seal] {
             let body = [7; 77];
             let frame = Frame { more: true, ..Frame::of(kind, MAX_SEQ, 48, &body) };
             let bytes = written(&frame);

@@ -21,13 +21,8 @@ pub(in super::super) struct Head {
 
 impl Head {
     pub(in super::super) fn to_bytes(self) -> Vec<u8> {
-        self.to_bytes_as(MAGIC)
-    }
-
-    /// The same as the first bytes of another kind of file.
-    pub(in super::super) fn to_bytes_as(self, magic: [u8; 6]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(48);
-        bytes.extend_from_slice(&magic);
+        bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
         bytes.extend_from_slice(&self.store);
         bytes.extend_from_slice(&self.id.to_le_bytes());
@@ -39,20 +34,9 @@ impl Head {
     }
 
     pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
-        Self::parse_as(MAGIC, bytes)
-    }
-
-    /// Whether the checksum of a head matches, be it of this format or of a newer one: all formats
-    /// have the head that this one has.
-    pub(in super::super) fn is_whole(bytes: &[u8]) -> bool {
-        let parts = bytes.split_at_checked(44);
-        parts.is_some_and(|(checked, sum)| sum.starts_with(&crc32(checked).to_le_bytes()))
-    }
-
-    pub(in super::super) fn parse_as(magic: [u8; 6], bytes: &[u8]) -> Result<Self, Bad> {
         let short = || Bad::Damaged("its head is cut short");
         let mut reader = Bytes(bytes);
-        check_magic(&mut reader, magic)?;
+        check_magic(&mut reader, MAGIC)?;
         let checked = bytes.get(..44).ok_or_else(short)?;
         let mut rest = || {
             let store = reader.array()?;
@@ -65,5 +49,12 @@ impl Head {
             return Err(Bad::Damaged("the checksum of its head does not match"));
         }
         Ok(head)
+    }
+
+    /// Whether the checksum of a head matches, be it of this format or of a newer one: all formats
+    /// have the head that this one has.
+    pub(in super::super) fn is_whole(bytes: &[u8]) -> bool {
+        let parts = bytes.split_at_checked(44);
+        parts.is_some_and(|(checked, sum)| sum.starts_with(&crc32(checked).to_le_bytes()))
     }
 }

@@ -12,7 +12,7 @@ pub(super) use delete::{DeleteBody, Scope};
 pub(super) use frame::{
     ALIGN, FRAME_BYTES, Frame, Kind, MAX_BODY_BYTES, MAX_SEQ, PROVEN_BYTES, frame_bytes,
 };
-pub(super) use guard::{GUARD_BYTES, guard_of, unguarded};
+pub(super) use guard::{guard_of, unguarded};
 pub(super) use head::{HEAD_BYTES, Head};
 pub(super) use manifest::{Entry, Manifest};
 pub(super) use seal::{SEAL_BYTES, Seal};

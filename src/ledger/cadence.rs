@@ -1,0 +1,236 @@
+//! When a schedule runs: [`Cadence`].
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::cron;
+use crate::error::{Error, ErrorKind};
+use crate::timestamp::Timestamp;
+
+const EVERY: &str = "every ";
+/// The units of an interval, largest first, in microseconds.
+const UNITS: [(&str, u64); 5] =
+    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("us", 1)];
+
+/// When a schedule runs: at a fixed interval, or as a cron expression says, in UTC.
+///
+/// The text form is `every 90s` (units `us`, `s`, `m`, `h` and `d`) or the cron expression.
+///
+/// ```
+/// use snapfold::{Cadence, Timestamp};
+///
+/// let cadence: Cadence = "every 90m".parse()?;
+/// let next = cadence.next_after("2026-11-28T10:00:00Z".parse()?)?;
+/// assert_eq!(next, Some("2026-11-28T11:30:00Z".parse()?));
+/// # Ok::<(), snapfold::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Cadence(Rhythm);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Rhythm {
+    /// In microseconds, at least a second.
+    Every(u64),
+    Cron(Box<str>),
+}
+
+impl Cadence {
+    /// The longest cron expression, in bytes (inclusive).
+    pub const MAX_CRON_BYTES: usize = 1_000;
+    /// The shortest interval (inclusive).
+    pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
+
+    /// At a fixed interval, counted in whole microseconds.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] for less than [`Cadence::MIN_INTERVAL`], or for 2^63
+    /// microseconds and more.
+    pub fn every(interval: Duration) -> Result<Self, Error> {
+        match u64::try_from(interval.as_micros()) {
+            Ok(micros) if interval >= Self::MIN_INTERVAL && i64::try_from(micros).is_ok() => {
+                Ok(Self(Rhythm::Every(micros)))
+            }
+            _ => Err(invalid(format!(
+                "the interval is {interval:?}: use at least one second and less than 2^63 us"
+            ))),
+        }
+    }
+
+    /// As a cron expression says: five fields (minute, hour, day of month, month, day of week), with
+    /// seconds in front six, with years behind seven; or a nickname such as `@daily`. If both days
+    /// are restricted, either of them matches. Times are UTC. The crate croner parses it.
+    ///
+    /// # Errors
+    /// - [`ErrorKind::InvalidInput`] if the expression does not parse, is longer than
+    ///   [`Cadence::MAX_CRON_BYTES`], or names no time after 1970 (`0 0 31 2 *`).
+    /// - [`ErrorKind::FeatureDisabled`] without the feature `cron`.
+    pub fn cron(expression: &str) -> Result<Self, Error> {
+        check_length(expression)?;
+        if cron::next_after(expression, Timestamp::from_micros(0))?.is_none() {
+            return Err(invalid(format!(
+                "the cron expression {expression:?} names no time: change its day, month or year"
+            )));
+        }
+        Ok(Self(Rhythm::Cron(expression.into())))
+    }
+
+    /// For ledgers: the cadence whose text form was stored. A cron expression is not parsed again,
+    /// so that schedules can be read without the feature `cron`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if the text is no interval and too long for a cron expression.
+    pub fn from_stored(text: &str) -> Result<Self, Error> {
+        match text.strip_prefix(EVERY) {
+            Some(interval) => parse_interval(interval),
+            None => check_length(text).map(|()| Self(Rhythm::Cron(text.into()))),
+        }
+    }
+
+    /// The first run after `time` (exclusive). `None` if there is none: an interval beyond
+    /// [`Timestamp::MAX`], a cron expression whose years are over (or above 5000).
+    ///
+    /// # Errors
+    /// [`ErrorKind::FeatureDisabled`] for a cron expression without the feature `cron`;
+    /// [`ErrorKind::InvalidInput`] for one that another release has accepted and this one does not.
+    pub fn next_after(&self, time: Timestamp) -> Result<Option<Timestamp>, Error> {
+        match &self.0 {
+            Rhythm::Every(micros) => Ok(plus(time, *micros)),
+            Rhythm::Cron(expression) => cron::next_after(expression, time),
+        }
+    }
+
+    /// The run that follows one that was due at `due`: the first after `now` (exclusive), so that
+    /// runs that were missed are passed over. An interval keeps its phase: it counts from `due`.
+    ///
+    /// # Errors
+    /// As [`next_after`](Self::next_after).
+    pub fn following(&self, due: Timestamp, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        match &self.0 {
+            Rhythm::Every(micros) => {
+                let late = i128::from(now.as_micros()) - i128::from(due.as_micros());
+                // Not negative and below 2^64, as both times are within 64 bits.
+                let late = u64::try_from(late.max(0)).unwrap_or(u64::MAX);
+                let missed = late.checked_div(*micros).unwrap_or(0);
+                Ok(missed
+                    .checked_mul(*micros)
+                    .and_then(|missed| missed.checked_add(*micros))
+                    .and_then(|by| plus(due, by)))
+            }
+            Rhythm::Cron(_) => self.next_after(now.max(due)),
+        }
+    }
+}
+
+/// `time` moved by so many microseconds, if that is a time.
+fn plus(time: Timestamp, micros: u64) -> Option<Timestamp> {
+    time.as_micros().checked_add_unsigned(micros).map(Timestamp::from_micros)
+}
+
+fn check_length(expression: &str) -> Result<(), Error> {
+    let (bytes, limit) = (expression.len(), Cadence::MAX_CRON_BYTES);
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(invalid(format!("the cron expression has {bytes} bytes, the limit is {limit}")))
+}
+
+fn parse_interval(text: &str) -> Result<Cadence, Error> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let micros = text.split_at_checked(digits).and_then(|(number, unit)| {
+        let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        number.parse::<u64>().ok()?.checked_mul(*micros)
+    });
+    match micros {
+        Some(micros) => Cadence::every(Duration::from_micros(micros)),
+        None => Err(invalid(
+            "an interval is \"every\" and a number with a unit (us, s, m, h, d), such as every 90s"
+                .to_owned(),
+        )),
+    }
+}
+
+pub(super) fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, "make a schedule", message)
+}
+
+impl fmt::Display for Cadence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Rhythm::Every(micros) => {
+                let unit = UNITS.iter().find(|(_, unit)| micros.is_multiple_of(*unit));
+                let (name, unit) = unit.unwrap_or(&("us", 1));
+                write!(f, "{EVERY}{}{name}", micros / unit)
+            }
+            Rhythm::Cron(expression) => f.write_str(expression),
+        }
+    }
+}
+
+impl FromStr for Cadence {
+    type Err = Error;
+
+    /// Parses the text form: `every 90s`, or a cron expression.
+    ///
+    /// # Errors
+    /// As [`Cadence::every`] and [`Cadence::cron`].
+    fn from_str(text: &str) -> Result<Self, Error> {
+        match text.strip_prefix(EVERY) {
+            Some(interval) => parse_interval(interval),
+            None => Self::cron(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
+
+    #[test]
+    fn intervals_come_back_from_their_text_and_nonsense_is_refused() {
+        for text in ["every 1s", "every 90s", "every 2m", "every 5h", "every 1d", "every 1000001us"]
+        {
+            let cadence: Cadence = text.parse().unwrap();
+            assert_eq!(cadence.to_string(), text);
+            assert_eq!(Cadence::from_stored(text).unwrap(), cadence);
+        }
+        for text in [
+            "every ",
+            "every 5",
+            "every 5 s",
+            "every -5s",
+            "every 0s",
+            "every 999999us",
+            "every s",
+            "every 5w",
+            "every 99999999999999999999s",
+            "every 18446744073709551615d",
+            "every 9223372036854775808us",
+            "every 5\u{e9}",
+        ] {
+            let error = text.parse::<Cadence>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+            assert!(Cadence::from_stored(text).is_err(), "{text}");
+        }
+        assert!(Cadence::every(Duration::MAX).is_err());
+    }
+
+    #[test]
+    fn runs_that_were_missed_are_passed_over_and_the_phase_stays() {
+        let hourly = Cadence::every(Duration::from_secs(3_600)).unwrap();
+        assert_eq!(hourly.next_after(at(5)).unwrap(), Some(at(3_605)));
+        for (now, next) in
+            [(-9, 3_700), (100, 3_700), (3_699, 3_700), (3_700, 7_300), (9_000, 10_900)]
+        {
+            assert_eq!(hourly.following(at(100), at(now)).unwrap(), Some(at(next)), "{now}");
+        }
+        assert_eq!(hourly.next_after(Timestamp::MAX).unwrap(), None);
+        assert_eq!(hourly.following(Timestamp::MIN, Timestamp::MAX).unwrap(), None);
+        let after = hourly.following(Timestamp::MIN, at(0)).unwrap().unwrap();
+        assert!(after > at(0) && after <= at(3_600));
+    }
+}

@@ -1,0 +1,160 @@
+//! The hash chain of an audit trail: [`AuditHash`], [`AuditHead`].
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::Ledger;
+use super::audit::{AuditEntry, AuditRecord, AuditRequest};
+use super::entry_bytes::entry_bytes;
+use crate::error::Error;
+
+/// The SHA-256 of an audit record. Prints as 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct AuditHash([u8; 32]);
+
+impl AuditHash {
+    /// What stands before the first record: 32 zeros.
+    pub const START: Self = Self([0; 32]);
+
+    /// The hash with these bytes.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The hash of a record: SHA-256 over
+    /// 1. the 16 bytes `snapfold-audit-1` (ASCII),
+    /// 2. the 32 bytes of `previous`,
+    /// 3. `sequence` (u64),
+    /// 4. the time (i64, microseconds since 1970),
+    /// 5. the tenant,
+    /// 6. a byte 0, or a byte 1 with kind and id of the aggregate,
+    /// 7. a byte 0, or a byte 1 with the version (u64),
+    /// 8. actor, action, reason, meta and idempotency key,
+    /// 9. a byte 0 for [`Ok`](crate::AuditOutcome::Ok), or a byte 1 with kind and message of the
+    ///    failure.
+    ///
+    /// Numbers are little-endian. A text is its length in bytes (u32), then its UTF-8.
+    pub fn of(previous: &Self, sequence: u64, entry: &AuditEntry) -> Self {
+        Self::of_bytes(previous, sequence, &entry_bytes(entry))
+    }
+
+    /// The same, given the entry as [`entry_bytes`] writes it.
+    pub(super) fn of_bytes(previous: &Self, sequence: u64, entry: &[u8]) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(b"snapfold-audit-1");
+        hasher.update(previous.0);
+        hasher.update(sequence.to_le_bytes());
+        hasher.update(entry);
+        Self(hasher.finalize().into())
+    }
+}
+
+impl fmt::Display for AuditHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for AuditHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The end of an audit trail: how many records it has, and the hash of the last one.
+///
+/// The chain alone does not show that records were cut off at its end, or that all of it was written
+/// anew. Keep a head outside the ledger, and check the trail against it later with
+/// [`Ledger::check_trail`](crate::Ledger::check_trail).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_structs, reason = "kept outside the ledger by its users")]
+pub struct AuditHead {
+    /// The sequence of the last record; 0 if there is none.
+    pub sequence: u64,
+    /// The hash of the last record.
+    pub hash: AuditHash,
+}
+
+/// What a check of a trail found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TrailCheck {
+    /// Each record follows from the one before it.
+    Whole(AuditHead),
+    /// The trail was changed.
+    Broken {
+        /// The sequence of the first record that is missing, changed, or not where it belongs.
+        sequence: u64,
+        /// What is wrong there.
+        reason: &'static str,
+    },
+}
+
+impl AuditHead {
+    /// The end of a trail without records.
+    pub const START: Self = Self { sequence: 0, hash: AuditHash::START };
+
+    /// The end of the trail with `record` behind this end.
+    pub fn follow(self, record: &AuditRecord) -> TrailCheck {
+        let sequence = self.sequence.saturating_add(1);
+        let broken = |reason| TrailCheck::Broken { sequence, reason };
+        if record.sequence != sequence {
+            broken("the record is missing")
+        } else if record.previous != self.hash {
+            broken("it does not name the hash of the record before it")
+        } else if record.hash != AuditHash::of(&self.hash, sequence, &record.entry) {
+            broken("its hash does not match its content")
+        } else {
+            TrailCheck::Whole(Self { sequence, hash: record.hash })
+        }
+    }
+
+    /// For ledgers: the record of `entry` behind this end.
+    pub fn append(self, entry: AuditEntry) -> AuditRecord {
+        let sequence = self.sequence.saturating_add(1);
+        let hash = AuditHash::of(&self.hash, sequence, &entry);
+        AuditRecord::from_stored(sequence, self.hash, hash, entry)
+    }
+}
+
+/// What [`Ledger::check_trail`] does.
+pub(super) async fn check_trail<L: Ledger + ?Sized>(
+    ledger: &L,
+    tenant: &str,
+    from: AuditHead,
+) -> Result<TrailCheck, Error> {
+    let mut request = AuditRequest::new().tenant(tenant).after(from.sequence);
+    if from.sequence > 0 {
+        let known = request.after(from.sequence - 1).limit(1);
+        let found = ledger.entries(known).await?.items;
+        let same = |record: &AuditRecord| {
+            let own = AuditHash::of(&record.previous, record.sequence, &record.entry);
+            record.sequence == from.sequence && record.hash == from.hash && own == from.hash
+        };
+        if !found.first().is_some_and(same) {
+            let reason = "it is not the record that was known";
+            return Ok(TrailCheck::Broken { sequence: from.sequence, reason });
+        }
+    }
+    let mut head = from;
+    loop {
+        let page = ledger.entries(request).await?;
+        for record in &page.items {
+            match head.follow(record) {
+                TrailCheck::Whole(next) => head = next,
+                broken @ TrailCheck::Broken { .. } => return Ok(broken),
+            }
+        }
+        match page.next {
+            // A ledger whose pages do not advance has no more to give.
+            Some(next) if next > request.after => request = request.after(next),
+            _ => return Ok(TrailCheck::Whole(head)),
+        }
+    }
+}

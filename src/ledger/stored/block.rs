@@ -1,0 +1,63 @@
+//! [`Block`]: some entries of an audit trail in a row, as one document.
+//!
+//! The 32 bytes of the hash before the first entry, then for each entry its
+//! [bytes](super::super::entry_bytes) behind their length (u32), and the 32 bytes of its hash. The
+//! version of the document is the sequence of the first entry: two nodes that append behind the same
+//! end write the same version, and one of them finds it taken.
+
+use super::super::chain::{AuditHash, AuditHead};
+use super::super::entry_bytes::{entry_bytes, parse_entry};
+use super::super::wire::{Bytes, put_sized};
+use super::super::{AuditEntry, AuditRecord};
+
+/// A block takes no more entries than fit, unless its first one alone is larger.
+pub(super) const BLOCK_BYTES: usize = 256 << 10;
+
+/// The entries of a block, in order; never empty.
+pub(super) struct Block(pub(super) Vec<AuditRecord>);
+
+impl Block {
+    pub(super) fn parse(first: u64, body: &[u8]) -> Option<Self> {
+        let mut reader = Bytes(body);
+        let mut previous = AuditHash::from_bytes(reader.array()?);
+        let mut records = Vec::new();
+        for sequence in first.. {
+            if reader.0.is_empty() {
+                break;
+            }
+            let entry = parse_entry(reader.sized()?)?;
+            let hash = AuditHash::from_bytes(reader.array()?);
+            records.push(AuditRecord::from_stored(sequence, previous, hash, entry));
+            previous = hash;
+        }
+        (!records.is_empty()).then_some(Self(records))
+    }
+
+    /// Where the trail ends with this block.
+    pub(super) fn head(&self) -> AuditHead {
+        let last = self.0.last();
+        last.map_or(AuditHead::START, |last| AuditHead { sequence: last.sequence, hash: last.hash })
+    }
+}
+
+/// The first of `entries` (at least one) as a block behind `head`: its content, how many they are, and
+/// the end of the trail behind it.
+pub(super) fn encode<'e>(
+    head: AuditHead,
+    entries: impl IntoIterator<Item = &'e AuditEntry>,
+) -> (Vec<u8>, usize, AuditHead) {
+    let mut body = head.hash.as_bytes().to_vec();
+    let (mut count, mut end) = (0, head);
+    for entry in entries {
+        let bytes = entry_bytes(entry);
+        if count > 0 && body.len() + bytes.len() + 36 > BLOCK_BYTES {
+            break;
+        }
+        let sequence = end.sequence.saturating_add(1);
+        end = AuditHead { sequence, hash: AuditHash::of_bytes(&end.hash, sequence, &bytes) };
+        put_sized(&mut body, &bytes);
+        body.extend_from_slice(end.hash.as_bytes());
+        count += 1;
+    }
+    (body, count, end)
+}

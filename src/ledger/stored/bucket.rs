@@ -1,0 +1,152 @@
+//! [`Bucket`]: some of the schedules, as one document.
+//!
+//! The last fencing token (u64), then each schedule: tenant, kind, a byte 1 for one aggregate or 0 for
+//! all of the kind, id, text of the cadence, a byte 1 if it is in force, next run, created, updated,
+//! and the lease: holder, end, token. Times are i64, microseconds since 1970; texts stand behind their
+//! length (u32); what may be missing is a byte 0, or a byte 1 and the value.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::wire::{Bytes, put_option, put_text, put_time};
+use super::super::{Cadence, Lease, Schedule, ScheduleKey};
+use crate::key::AggregateKey;
+use crate::timestamp::Timestamp;
+
+/// The schedules whose keys have one hash.
+#[derive(Clone, Default)]
+pub(super) struct Bucket {
+    /// The last fencing token. It outlives the schedules.
+    pub(super) token: u64,
+    schedules: BTreeMap<ScheduleKey, Schedule>,
+    /// Those in force that have a next run, by that.
+    by_time: BTreeSet<(Timestamp, ScheduleKey)>,
+}
+
+impl Bucket {
+    pub(super) fn get(&self, key: &ScheduleKey) -> Option<&Schedule> {
+        self.schedules.get(key)
+    }
+
+    pub(super) fn insert(&mut self, schedule: Schedule) {
+        self.remove(&schedule.key);
+        self.by_time.extend(place_of(&schedule));
+        self.schedules.insert(schedule.key.clone(), schedule);
+    }
+
+    pub(super) fn remove(&mut self, key: &ScheduleKey) -> bool {
+        let removed = self.schedules.remove(key);
+        if let Some(place) = removed.as_ref().and_then(place_of) {
+            self.by_time.remove(&place);
+        }
+        removed.is_some()
+    }
+
+    /// The schedules after `after`, by key.
+    pub(super) fn after(&self, after: Option<&ScheduleKey>) -> impl Iterator<Item = &Schedule> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let lower = after.map_or(Unbounded, Excluded);
+        self.schedules.range::<ScheduleKey, _>((lower, Unbounded)).map(|(_, schedule)| schedule)
+    }
+
+    /// The schedules that are due at `now`, longest overdue first.
+    pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = &Schedule> {
+        let by_time = self.by_time.iter().take_while(move |(at, _)| *at <= now);
+        by_time
+            .filter_map(|(_, key)| self.schedules.get(key))
+            .filter(move |schedule| schedule.due_at(now).is_some())
+    }
+
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.token.to_le_bytes().to_vec();
+        for schedule in self.schedules.values() {
+            let key = &schedule.key;
+            put_text(&mut out, key.tenant());
+            put_text(&mut out, key.kind());
+            out.push(u8::from(key.is_single()));
+            put_text(&mut out, key.id());
+            put_text(&mut out, &schedule.cadence.to_string());
+            out.push(u8::from(schedule.enabled));
+            put_option(&mut out, schedule.next_run, put_time);
+            put_time(&mut out, schedule.created_at);
+            put_time(&mut out, schedule.updated_at);
+            put_option(&mut out, schedule.lease.as_ref(), |out, lease| {
+                put_text(out, &lease.holder);
+                put_time(out, lease.until);
+                out.extend_from_slice(&lease.token.to_le_bytes());
+            });
+        }
+        out
+    }
+
+    pub(super) fn parse(body: &[u8]) -> Option<Self> {
+        let mut reader = Bytes(body);
+        let mut bucket = Self { token: reader.u64()?, ..Self::default() };
+        while !reader.0.is_empty() {
+            bucket.insert(read_schedule(&mut reader)?);
+        }
+        Some(bucket)
+    }
+}
+
+fn place_of(schedule: &Schedule) -> Option<(Timestamp, ScheduleKey)> {
+    let at = schedule.next_run.filter(|_| schedule.enabled)?;
+    Some((at, schedule.key.clone()))
+}
+
+fn read_schedule(reader: &mut Bytes<'_>) -> Option<Schedule> {
+    let (tenant, kind, single, id) =
+        (reader.text()?, reader.text()?, reader.flag()?, reader.text()?);
+    let key = AggregateKey::from_stored(tenant, kind, id).ok()?;
+    let key = ScheduleKey::from_stored(key, single)?;
+    let cadence = Cadence::from_stored(reader.text()?).ok()?;
+    let enabled = reader.flag()?;
+    let next_run = reader.option(Bytes::time)?;
+    let mut schedule = Schedule::from_stored(key, cadence, reader.time()?)
+        .updated_at(reader.time()?)
+        .enabled(enabled)
+        .next_run(next_run);
+    schedule.lease =
+        reader.option(|reader| Some(Lease::new(reader.text()?, reader.time()?, reader.u64()?)))?;
+    Some(schedule)
+}
+
+#[cfg(test)]
+mod tests {
+    //! A bucket is rewritten as a whole at each change of one schedule: what it forgets is lost.
+
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn schedules_come_back_as_they_were_and_what_is_cut_is_none() {
+        let at = Timestamp::from_micros;
+        let every = Cadence::every(Duration::from_secs(90)).unwrap();
+        let cron = Cadence::from_stored("0 3 * * *").unwrap();
+        let account = AggregateKey::from_parts("t", "account", "a\0").unwrap();
+        let whole = ScheduleKey::kind_wide("t", "account").unwrap();
+        let mut leased = Schedule::from_stored(account.into(), every, at(-5))
+            .updated_at(Timestamp::MAX)
+            .next_run(Some(Timestamp::MIN));
+        leased.lease = Some(Lease::new("node", at(7), u64::MAX));
+        let paused = Schedule::from_stored(whole.clone(), cron, at(1)).enabled(false);
+        let mut bucket = Bucket { token: 9, ..Bucket::default() };
+        bucket.insert(leased.clone());
+        let one = bucket.to_bytes();
+        bucket.insert(paused.clone());
+        let bytes = bucket.to_bytes();
+        let found = Bucket::parse(&bytes).unwrap();
+        assert_eq!(found.token, 9);
+        assert!(found.after(None).eq([&paused, &leased]));
+        assert!(found.after(Some(&whole)).eq([&leased]));
+        assert_eq!((found.due(at(6)).count(), found.due(at(7)).count()), (0, 1));
+        for len in 0..bytes.len() {
+            let whole = len == one.len() || len == 8;
+            assert!(
+                Bucket::parse(&bytes[..len]).is_none()
+                    || whole
+                    || len == bytes.len() - one.len() + 8
+            );
+        }
+    }
+}

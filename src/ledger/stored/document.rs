@@ -1,0 +1,147 @@
+//! [`Documents`]: mutable documents as records of a snapshot store.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use crate::codec::CodecId;
+use crate::envelope::{Record, RecordBuilder, Reject};
+use crate::error::{Error, ErrorKind, Retry};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore};
+use crate::timestamp::Timestamp;
+
+pub(super) const READ: &str = "read the ledger";
+pub(super) const WRITE: &str = "write to the ledger";
+/// The format of all documents. Another one gets another schema version.
+const FORMAT: Generation = Generation { schema_version: 1, fingerprint: 0 };
+/// No codec reads a document.
+const CODEC: CodecId = CodecId::from_u16(0x7f00);
+/// A document that claims to be longer is damaged.
+const MAX_BYTES: u64 = 256 << 20;
+/// How often a write is tried again because another node wrote first.
+const ATTEMPTS: usize = 1_000;
+
+#[derive(Clone)]
+pub(super) struct Documents(Arc<dyn SnapshotStore>);
+
+/// A document as it was found.
+pub(super) struct Document {
+    pub(super) version: u64,
+    record: Record,
+}
+
+impl Documents {
+    pub(super) fn new(store: Arc<dyn SnapshotStore>) -> Self {
+        Self(store)
+    }
+
+    /// The newest version of the document `key` at or below `at_most`.
+    pub(super) async fn get(
+        &self,
+        key: &AggregateKey,
+        at_most: u64,
+    ) -> Result<Option<Document>, Error> {
+        match self.0.get(Query::latest(key, FORMAT).at_most(at_most)).await? {
+            Lookup::Found(found) => {
+                Ok(Some(Document { version: found.version, record: found.record }))
+            }
+            // Below a bound, a store need not know whether there is something else.
+            Lookup::OtherGeneration if at_most == u64::MAX => Err(Error::new(
+                ErrorKind::Unsupported,
+                READ,
+                format!("{key} was written by a newer release: upgrade snapfold"),
+            )),
+            Lookup::OtherGeneration | Lookup::Absent => Ok(None),
+        }
+    }
+
+    /// Stores one version of each document; tells of each whether it was stored, or else another
+    /// node has taken that version.
+    pub(super) async fn put(
+        &self,
+        documents: &[(AggregateKey, u64, Vec<u8>)],
+    ) -> Result<Vec<bool>, Error> {
+        let records = documents.iter().map(|(key, version, body)| {
+            RecordBuilder::new(key.clone(), FORMAT, *version, Timestamp::from_micros(0))
+                .codec(CODEC)
+                .build(body)
+        });
+        let records = records.collect::<Result<Vec<_>, _>>()?;
+        let outcomes = self.0.put(records, PutOptions::default()).await?;
+        Ok(outcomes.into_iter().map(|outcome| outcome == PutOutcome::Stored).collect())
+    }
+
+    /// Deletes versions of a document that newer ones have replaced. Returns nothing: they are in
+    /// nobody's way, and the next call takes them too.
+    pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
+        let _ = self.0.delete(key, selection).await;
+    }
+}
+
+impl Document {
+    /// What `parse` makes of the content, verified; `None` from it means that it is damaged.
+    pub(super) fn read<T>(
+        &self,
+        key: &AggregateKey,
+        parse: impl FnOnce(&[u8]) -> Option<T>,
+    ) -> Result<T, Error> {
+        let opened = self.record.header().and_then(|header| {
+            if !header.is_of(key) || header.version != self.version || header.generation != FORMAT {
+                return Err(Reject::Malformed("it is another document"));
+            }
+            let malformed = Reject::Malformed("its content is not of this format");
+            self.record.open(&header, MAX_BYTES, |body| parse(body).ok_or(malformed))
+        });
+        opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))
+    }
+}
+
+/// Which snapshot a version of a document is.
+pub(super) const fn id(version: u64) -> SnapshotId {
+    SnapshotId { generation: FORMAT, version }
+}
+
+pub(super) fn corrupt(key: &AggregateKey, version: u64, why: &str) -> Error {
+    let message =
+        format!("version {version} of {key} is unusable: {why}; restore it from a backup");
+    Error::new(ErrorKind::CorruptStore, READ, message)
+}
+
+/// Counts how often other nodes were faster.
+#[derive(Default)]
+pub(super) struct Race(usize);
+
+impl Race {
+    pub(super) fn lost(&mut self) -> Result<(), Error> {
+        self.0 += 1;
+        if self.0 < ATTEMPTS {
+            return Ok(());
+        }
+        let message = format!("other nodes wrote first {ATTEMPTS} times in a row: try again");
+        Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
+    }
+}
+
+/// A name for some texts, of 64 hexadecimal digits, as a store need not take ids as long as theirs
+/// together.
+pub(super) fn name_of(texts: &[&str]) -> String {
+    let mut name = String::with_capacity(64);
+    for byte in hash_of(texts) {
+        // Writing to a string does not fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+pub(super) fn hash_of(texts: &[&str]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.finalize().into()
+}

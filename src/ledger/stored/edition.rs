@@ -1,0 +1,144 @@
+//! [`Editions`]: documents that are written anew at each change, as compare-and-set.
+//!
+//! Older versions are deleted, and a deleted version could be taken again: by a node that read it a
+//! while ago and slept since. So each version names the last write of each of the last 32 writers
+//! (newest first: u8 how many, then u64 writer and u64 number of its write each; the content follows).
+//! A write counts if the newest version names it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::wire::Bytes;
+use super::document::{Document, Documents, WRITE};
+use crate::error::{Error, ErrorKind, Retry};
+use crate::key::AggregateKey;
+use crate::store::Selection;
+
+/// Of so many writers the last write is named.
+const WRITERS: usize = 32;
+
+#[derive(Clone)]
+pub(super) struct Editions {
+    documents: Documents,
+    /// Tells this handle from all other writers. Nothing depends on its value.
+    own: u64,
+    written: Arc<AtomicU64>,
+}
+
+/// A version of a document, and what led to it. Version 0, or the one before the first of a range, if
+/// there is none yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Edition {
+    pub(super) version: u64,
+    writes: Vec<Write>,
+}
+
+/// A writer, and the number of its write.
+type Write = (u64, u64);
+
+impl Edition {
+    pub(super) const fn none(version: u64) -> Self {
+        Self { version, writes: Vec::new() }
+    }
+
+    /// The next version, written by `write`.
+    fn next(&self, write: Write) -> Self {
+        let others = self.writes.iter().filter(|(writer, _)| *writer != write.0).copied();
+        let writes = std::iter::once(write).chain(others).take(WRITERS).collect();
+        Self { version: self.version.saturating_add(1), writes }
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.push(u8::try_from(self.writes.len()).unwrap_or(u8::MAX));
+        for number in self.writes.iter().flat_map(|(writer, number)| [writer, number]) {
+            out.extend_from_slice(&number.to_le_bytes());
+        }
+    }
+
+    fn read(version: u64, reader: &mut Bytes<'_>) -> Option<Self> {
+        let [count] = reader.array()?;
+        let writes = (0..count).map(|_| Some((reader.u64()?, reader.u64()?)));
+        Some(Self { version, writes: writes.collect::<Option<_>>()? })
+    }
+}
+
+/// A change of a document: made from `from`, the newest version at or below `last`.
+pub(super) struct Edit {
+    pub(super) key: AggregateKey,
+    pub(super) from: Edition,
+    pub(super) last: u64,
+    pub(super) content: Vec<u8>,
+}
+
+impl Editions {
+    pub(super) fn new(documents: Documents) -> Self {
+        let own = RandomState::new().hash_one("ledger");
+        Self { documents, own, written: Arc::default() }
+    }
+
+    pub(super) async fn get(
+        &self,
+        key: &AggregateKey,
+        last: u64,
+    ) -> Result<Option<Document>, Error> {
+        self.documents.get(key, last).await
+    }
+
+    /// Makes each change, unless another node has changed that document first; tells which were made.
+    pub(super) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
+        let mut made = Vec::with_capacity(edits.len());
+        let mut documents = Vec::with_capacity(edits.len());
+        for edit in edits {
+            let edition = edit.from.next((self.own, self.written.fetch_add(1, Ordering::Relaxed)));
+            let mut body = Vec::new();
+            edition.put(&mut body);
+            body.extend_from_slice(&edit.content);
+            documents.push((edit.key.clone(), edition.version, body));
+            made.push(edition);
+        }
+        let stored = self.documents.put(&documents).await?;
+        let mut results = Vec::with_capacity(edits.len());
+        for ((edit, made), stored) in edits.iter().zip(made).zip(stored) {
+            let counts = stored && self.counts(edit, &made).await?;
+            results.push(counts.then_some(made));
+        }
+        Ok(results)
+    }
+
+    /// Whether the newest version follows from `made`, which is stored.
+    async fn counts(&self, edit: &Edit, made: &Edition) -> Result<bool, Error> {
+        let newest = self.documents.get(&edit.key, edit.last).await?;
+        let Some(newest) = newest.filter(|newest| newest.version > made.version) else {
+            return Ok(true);
+        };
+        let (newest, ()) = read(&newest, &edit.key, |_| Some(()))?;
+        if made.writes.first().is_some_and(|own| newest.writes.contains(own)) {
+            return Ok(true);
+        }
+        if newest.writes.len() < WRITERS {
+            return Ok(false);
+        }
+        let message =
+            format!("{WRITERS} others wrote meanwhile: it is not known whether this counts");
+        Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Unknown))
+    }
+
+    /// Deletes versions that newer ones have replaced. Returns nothing: they are in nobody's way.
+    pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
+        self.documents.forget(key, selection).await;
+    }
+}
+
+/// What `parse` makes of the content of a version, and which one it is.
+pub(super) fn read<T>(
+    document: &Document,
+    key: &AggregateKey,
+    parse: impl FnOnce(&[u8]) -> Option<T>,
+) -> Result<(Edition, T), Error> {
+    document.read(key, |body| {
+        let mut reader = Bytes(body);
+        let edition = Edition::read(document.version, &mut reader)?;
+        Some((edition, parse(reader.0)?))
+    })
+}

@@ -1,0 +1,198 @@
+//! A ledger made of documents in a snapshot store.
+//!
+//! A document is an ordinary record under a reserved kind. Writing one is a compare-and-set: each
+//! write has a version of its own, and [`PutOutcome::Stored`](crate::PutOutcome::Stored) says that
+//! nobody else took that version first.
+//!
+//! | kind | id | version | content |
+//! |---|---|---|---|
+//! | `snapfold.audit` | empty | sequence of its first entry | [`block`]: entries in a row |
+//! | `snapfold.daily` | hash of kind and id | day, then revision | [`days`]: sums of the day |
+//! | `snapfold.schedules` | number of the bucket | 1, 2, 3, ... | [`bucket`]: schedules by hash |
+//!
+//! Of `snapfold.daily` and `snapfold.schedules` only the last versions are kept: [`edition`].
+//!
+//! The first two are in the tenant of what they are about; schedules are in the default tenant, so
+//! that a look for due ones takes a fixed number of reads whatever the number of tenants.
+
+mod block;
+mod bucket;
+mod days;
+mod document;
+mod edition;
+mod schedules;
+mod trail;
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    AuditEntry, AuditRecord, AuditRequest, Claim, DailyStatistics, Day, Ledger, Schedule,
+    ScheduleKey,
+};
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::store::{Page, SnapshotStore};
+use crate::timestamp::Timestamp;
+use days::Days;
+use document::Documents;
+use edition::Editions;
+use schedules::Schedules;
+use trail::Trails;
+
+/// A [`Ledger`] in any [`SnapshotStore`], beside its snapshots: in memory with `MemoryStore`, in files
+/// with `FileStore`. Backups and copies of the store hold it too.
+///
+/// It is as durable as the store. Any number of nodes may use the same store at the same time; a
+/// process needs one handle, whose clones share their caches. Nothing of it is deleted by
+/// retention, and applications cannot reach its records, whose kinds are reserved.
+///
+/// | call | what it costs |
+/// |---|---|
+/// | [`append_all`](Ledger::append_all) | one put per tenant and 256 KiB; no read unless another node appended |
+/// | [`entries`](Ledger::entries) | one read per block; filtered by aggregate, all blocks of the trail |
+/// | [`add_statistics`](Ledger::add_statistics) | a read per aggregate and day, a put per 256 of them |
+/// | [`due`](Ledger::due), [`schedules`](Ledger::schedules) | 32 reads; only documents that changed are parsed |
+/// | other calls about schedules | a read and a put of 1/32 of all schedules |
+///
+/// Schedules are made for tens of thousands; each takes about 150 bytes.
+///
+/// # Errors
+/// Those of the store, and [`CorruptStore`](crate::ErrorKind::CorruptStore) for a document that is
+/// damaged, [`Unsupported`](crate::ErrorKind::Unsupported) for one of a newer release,
+/// [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if other nodes
+/// were faster 1,000 times in a row.
+///
+/// ```
+/// use std::sync::Arc;
+/// use snapfold::{AggregateKey, AuditEntry, AuditRequest, Ledger, StoreLedger, Timestamp};
+/// # #[cfg(feature = "memory")]
+/// use snapfold::MemoryStore;
+///
+/// # #[cfg(feature = "memory")]
+/// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+/// let ledger = StoreLedger::new(Arc::new(MemoryStore::new()));
+/// let alice = AggregateKey::new("account", "alice")?;
+/// let entry = AuditEntry::new(Timestamp::from_seconds(5), "bob", "delete").about(alice);
+/// ledger.append(&entry.version(7).reason("asked for by the customer")).await?;
+///
+/// let trail = ledger.entries(AuditRequest::new()).await?;
+/// assert_eq!(trail.items[0].entry.actor, "bob");
+/// # Ok::<(), snapfold::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct StoreLedger(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn SnapshotStore>,
+    schedules: Schedules,
+    days: Days,
+    trails: Trails,
+}
+
+impl StoreLedger {
+    /// The ledger in `store`; reads nothing yet.
+    pub fn new(store: Arc<dyn SnapshotStore>) -> Self {
+        let documents = Documents::new(Arc::clone(&store));
+        Self(Arc::new(Inner {
+            store,
+            schedules: Schedules::new(Editions::new(documents.clone())),
+            days: Days::new(Editions::new(documents.clone())),
+            trails: Trails::new(documents),
+        }))
+    }
+}
+
+#[async_trait]
+impl Ledger for StoreLedger {
+    async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
+        self.0.schedules.put(schedule).await
+    }
+
+    async fn schedule(&self, key: &ScheduleKey) -> Result<Option<Schedule>, Error> {
+        self.0.schedules.get(key).await
+    }
+
+    async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error> {
+        self.0.schedules.remove(key).await
+    }
+
+    async fn schedules(
+        &self,
+        after: Option<&ScheduleKey>,
+        limit: usize,
+    ) -> Result<Page<Schedule, ScheduleKey>, Error> {
+        self.0.schedules.page(after, limit).await
+    }
+
+    async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error> {
+        self.0.schedules.due(now, limit).await
+    }
+
+    async fn claim(
+        &self,
+        key: &ScheduleKey,
+        due: Timestamp,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Claim>, Error> {
+        self.0.schedules.claim(key, due, holder, now, until).await
+    }
+
+    async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, Error> {
+        let renewed = |schedule: &mut Schedule| {
+            if let Some(lease) = &mut schedule.lease {
+                lease.until = until;
+            }
+        };
+        self.0.schedules.leased(claim, renewed).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<bool, Error> {
+        self.0.schedules.leased(claim, |schedule| schedule.lease = None).await
+    }
+
+    async fn complete(&self, claim: &Claim, next: Option<Timestamp>) -> Result<bool, Error> {
+        let completed = |schedule: &mut Schedule| {
+            schedule.lease = None;
+            if schedule.next_run == Some(claim.due) {
+                schedule.next_run = next;
+            }
+        };
+        self.0.schedules.leased(claim, completed).await
+    }
+
+    async fn add_statistics(
+        &self,
+        batch: &[(AggregateKey, Day, DailyStatistics)],
+    ) -> Result<(), Error> {
+        self.0.days.add(batch).await
+    }
+
+    async fn daily(
+        &self,
+        key: &AggregateKey,
+        days: RangeInclusive<Day>,
+    ) -> Result<Vec<(Day, DailyStatistics)>, Error> {
+        self.0.days.daily(key, days).await
+    }
+
+    async fn append_all(&self, entries: &[AuditEntry]) -> Result<Vec<u64>, Error> {
+        self.0.trails.append_all(entries).await
+    }
+
+    async fn entries(&self, request: AuditRequest<'_>) -> Result<Page<AuditRecord, u64>, Error> {
+        self.0.trails.entries(request).await
+    }
+}
+
+impl fmt::Debug for StoreLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreLedger").field("store", &self.0.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,188 @@
+//! [`Schedules`]: all schedules, in a fixed number of documents.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::Mutex;
+
+use super::super::{Claim, Lease, Schedule, ScheduleKey};
+use super::bucket::Bucket;
+use super::document::{Race, hash_of};
+use super::edition::{self, Edit, Edition, Editions};
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::store::{Page, Selection};
+use crate::timestamp::Timestamp;
+
+const KIND: &str = "snapfold.schedules";
+/// Schedules are spread over so many documents: a change writes one, a look at all reads all. A
+/// power of two; another number would not find what is stored.
+const BUCKETS: u8 = 32;
+/// The most schedules of one answer, whatever was asked for.
+const MAX_ITEMS: usize = 10_000;
+/// Every so many versions of a document, the older ones are deleted.
+const KEPT: u64 = 16;
+
+/// Documents as they were last read.
+type Parsed = HashMap<u8, (Edition, Arc<Bucket>)>;
+
+pub(super) struct Schedules {
+    editions: Editions,
+    parsed: std::sync::Mutex<Parsed>,
+    /// Keeps writers of this process from racing with each other.
+    writing: Mutex<()>,
+}
+
+impl Schedules {
+    pub(super) fn new(editions: Editions) -> Self {
+        Self { editions, parsed: std::sync::Mutex::default(), writing: Mutex::default() }
+    }
+
+    pub(super) async fn put(&self, schedule: &Schedule) -> Result<(), Error> {
+        let put = |bucket: &mut Bucket| {
+            let mut new = schedule.clone();
+            new.lease = None;
+            if let Some(old) = bucket.get(&schedule.key) {
+                (new.created_at, new.lease) = (old.created_at, old.lease.clone());
+            }
+            bucket.insert(new);
+            Some(())
+        };
+        self.change(&schedule.key, put).await.map(drop)
+    }
+
+    pub(super) async fn get(&self, key: &ScheduleKey) -> Result<Option<Schedule>, Error> {
+        let (_, bucket) = self.bucket(bucket_of(key)).await?;
+        Ok(bucket.get(key).cloned())
+    }
+
+    pub(super) async fn remove(&self, key: &ScheduleKey) -> Result<bool, Error> {
+        let removed = self.change(key, |bucket| bucket.remove(key).then_some(())).await?;
+        Ok(removed.is_some())
+    }
+
+    pub(super) async fn claim(
+        &self,
+        key: &ScheduleKey,
+        due: Timestamp,
+        holder: &str,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Claim>, Error> {
+        Lease::check(holder, now, until)?;
+        let claim = |bucket: &mut Bucket| {
+            let mut schedule = bucket.get(key).filter(|it| it.due_at(now) == Some(due))?.clone();
+            bucket.token = bucket.token.saturating_add(1);
+            schedule.lease = Some(Lease::new(holder, until, bucket.token));
+            bucket.insert(schedule);
+            Some(Claim::new(key.clone(), due, bucket.token))
+        };
+        self.change(key, claim).await
+    }
+
+    /// Changes the schedule of `claim` if that still is its lease; tells whether it is.
+    pub(super) async fn leased(
+        &self,
+        claim: &Claim,
+        change: impl Fn(&mut Schedule) + Send + Sync,
+    ) -> Result<bool, Error> {
+        let changed = |bucket: &mut Bucket| {
+            let mut schedule = bucket.get(&claim.key)?.clone();
+            schedule.lease.as_ref().filter(|lease| lease.token == claim.token)?;
+            change(&mut schedule);
+            bucket.insert(schedule);
+            Some(())
+        };
+        Ok(self.change(&claim.key, changed).await?.is_some())
+    }
+
+    pub(super) async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error> {
+        let limit = limit.clamp(1, MAX_ITEMS);
+        let mut due = Vec::new();
+        for number in 0..BUCKETS {
+            let (_, bucket) = self.bucket(number).await?;
+            due.extend(bucket.due(now).take(limit).cloned());
+        }
+        due.sort_by(|a, b| (a.next_run, &a.key).cmp(&(b.next_run, &b.key)));
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    pub(super) async fn page(
+        &self,
+        after: Option<&ScheduleKey>,
+        limit: usize,
+    ) -> Result<Page<Schedule, ScheduleKey>, Error> {
+        let limit = limit.clamp(1, MAX_ITEMS);
+        let mut items = Vec::new();
+        for number in 0..BUCKETS {
+            let (_, bucket) = self.bucket(number).await?;
+            items.extend(bucket.after(after).take(limit + 1).cloned());
+        }
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().map(|schedule| schedule.key.clone()).filter(|_| more);
+        Ok(Page::new(items, next))
+    }
+
+    /// The document `number`; an empty one of version 0 if there is none.
+    async fn bucket(&self, number: u8) -> Result<(Edition, Arc<Bucket>), Error> {
+        let key = document_key(number)?;
+        let Some(document) = self.editions.get(&key, u64::MAX).await? else {
+            return Ok((Edition::none(0), Arc::default()));
+        };
+        // The newest version never changes: it is deleted only once there is a newer one.
+        let parsed = self.parsed().get(&number).cloned();
+        if let Some(parsed) = parsed.filter(|(edition, _)| edition.version == document.version) {
+            return Ok(parsed);
+        }
+        let (edition, bucket) = edition::read(&document, &key, Bucket::parse)?;
+        let parsed = (edition, Arc::new(bucket));
+        self.parsed().insert(number, parsed.clone());
+        Ok(parsed)
+    }
+
+    /// Changes the document with `key`. `change` gives `None` if there is nothing to change; it is
+    /// called again on what another node wrote first.
+    async fn change<T>(
+        &self,
+        key: &ScheduleKey,
+        change: impl Fn(&mut Bucket) -> Option<T> + Send + Sync,
+    ) -> Result<Option<T>, Error> {
+        let number = bucket_of(key);
+        let _writing = self.writing.lock().await;
+        let mut race = Race::default();
+        loop {
+            let (from, old) = self.bucket(number).await?;
+            let mut bucket = Bucket::clone(&old);
+            let Some(done) = change(&mut bucket) else { return Ok(None) };
+            let (key, content) = (document_key(number)?, bucket.to_bytes());
+            let edit = [Edit { key, from, last: u64::MAX, content }];
+            if let Some(edition) = self.editions.write(&edit).await?.pop().flatten() {
+                let version = edition.version;
+                self.parsed().insert(number, (edition, Arc::new(bucket)));
+                if version.is_multiple_of(KEPT) {
+                    let older = Selection::Below(version);
+                    self.editions.forget(&document_key(number)?, older).await;
+                }
+                return Ok(Some(done));
+            }
+            race.lost()?;
+        }
+    }
+
+    // A panic cannot leave the map half changed: each change is one insert.
+    fn parsed(&self) -> std::sync::MutexGuard<'_, Parsed> {
+        self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn bucket_of(key: &ScheduleKey) -> u8 {
+    let [first, ..] = hash_of(&[key.tenant(), key.kind(), key.id()]);
+    first % BUCKETS
+}
+
+fn document_key(number: u8) -> Result<AggregateKey, Error> {
+    AggregateKey::reserved("", KIND, &number.to_string())
+}

@@ -1,0 +1,159 @@
+//! [`Trails`]: the audit trail of each tenant, as blocks of entries.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::sync::Mutex;
+
+use super::super::chain::AuditHead;
+use super::super::{AuditEntry, AuditRecord, AuditRequest};
+use super::block::{Block, encode};
+use super::document::{Document, Documents, Race, corrupt};
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::store::Page;
+
+const KIND: &str = "snapfold.audit";
+/// The most entries of one page, whatever was asked for.
+const MAX_ENTRIES: usize = 10_000;
+/// A page ends with the block with which it reaches so many bytes.
+const PAGE_BYTES: usize = 8 << 20;
+/// Of so many tenants the ends of their trails are remembered.
+const MAX_HEADS: usize = 1_000;
+
+pub(super) struct Trails {
+    documents: Documents,
+    /// Where trails ended when this handle last looked. One that another node has gone beyond is
+    /// found out by the write that it leads to. The lock keeps writers of this process from racing
+    /// with each other.
+    heads: Mutex<HashMap<String, AuditHead>>,
+}
+
+impl Trails {
+    pub(super) fn new(documents: Documents) -> Self {
+        Self { documents, heads: Mutex::default() }
+    }
+
+    pub(super) async fn append_all(&self, entries: &[AuditEntry]) -> Result<Vec<u64>, Error> {
+        entries.iter().try_for_each(AuditEntry::check)?;
+        let mut by_tenant: BTreeMap<&str, Vec<(usize, &AuditEntry)>> = BTreeMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            by_tenant.entry(entry.tenant()).or_default().push((place, entry));
+        }
+        let mut heads = self.heads.lock().await;
+        let mut sequences = vec![0; entries.len()];
+        for (tenant, entries) in by_tenant {
+            let key = key_of(tenant)?;
+            let mut rest = entries.as_slice();
+            while !rest.is_empty() {
+                // Forgotten for the time of the write: it may fail, or be cancelled.
+                let known = heads.remove(tenant);
+                let entries = rest.iter().map(|(_, entry)| *entry);
+                let (count, head, after) = self.append(&key, known, entries).await?;
+                if heads.len() >= MAX_HEADS {
+                    heads.clear();
+                }
+                heads.insert(tenant.to_owned(), after);
+                let (appended, others) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+                for (sequence, (place, _)) in (head.sequence + 1..).zip(appended) {
+                    if let Some(slot) = sequences.get_mut(*place) {
+                        *slot = sequence;
+                    }
+                }
+                rest = others;
+            }
+        }
+        Ok(sequences)
+    }
+
+    /// Appends the first of `entries`, as many as fit into a block; returns how many, and the ends of
+    /// the trail before and behind them.
+    async fn append<'e>(
+        &self,
+        key: &AggregateKey,
+        mut known: Option<AuditHead>,
+        entries: impl IntoIterator<Item = &'e AuditEntry> + Clone,
+    ) -> Result<(usize, AuditHead, AuditHead), Error> {
+        let mut race = Race::default();
+        loop {
+            let head = match known.take() {
+                Some(head) => head,
+                None => self.head(key).await?,
+            };
+            let (body, count, after) = encode(head, entries.clone());
+            let block = [(key.clone(), head.sequence.saturating_add(1), body)];
+            if self.documents.put(&block).await?.iter().all(|stored| *stored) {
+                return Ok((count, head, after));
+            }
+            race.lost()?;
+        }
+    }
+
+    /// Where the trail ends.
+    async fn head(&self, key: &AggregateKey) -> Result<AuditHead, Error> {
+        match self.documents.get(key, u64::MAX).await? {
+            Some(document) => Ok(block_of(key, &document)?.head()),
+            None => Ok(AuditHead::START),
+        }
+    }
+
+    pub(super) async fn entries(
+        &self,
+        request: AuditRequest<'_>,
+    ) -> Result<Page<AuditRecord, u64>, Error> {
+        let key = key_of(request.tenant)?;
+        let limit = request.limit.clamp(1, MAX_ENTRIES);
+        let (mut items, mut bytes, mut after) = (Vec::new(), 0, request.after);
+        while let Some(block) = self.block_behind(&key, after).await? {
+            let behind = after;
+            for record in block.0.into_iter().filter(|record| record.sequence > behind) {
+                after = record.sequence;
+                if request.key.is_none_or(|key| record.entry.key.as_ref() == Some(key)) {
+                    bytes += size_of(&record.entry);
+                    items.push(record);
+                }
+                if items.len() >= limit || bytes >= PAGE_BYTES {
+                    return Ok(Page::new(items, Some(after)));
+                }
+            }
+        }
+        Ok(Page::new(items, None))
+    }
+
+    /// The block with the first entry after the sequence `after`; `None` at the end of the trail.
+    async fn block_behind(&self, key: &AggregateKey, after: u64) -> Result<Option<Block>, Error> {
+        let Some(next) = after.checked_add(1) else { return Ok(None) };
+        let mut goes_on = false;
+        loop {
+            if let Some(document) = self.documents.get(key, next).await? {
+                let block = block_of(key, &document)?;
+                if block.head().sequence > after {
+                    return Ok(Some(block));
+                }
+            }
+            if goes_on {
+                return Err(corrupt(key, next, "it is missing, and later ones are there"));
+            }
+            // This is the end, unless there is a later block. Then the one in between was missed,
+            // as it came after the look for it, or it is missing.
+            match self.documents.get(key, u64::MAX).await? {
+                Some(last) if last.version > after => goes_on = true,
+                _ => return Ok(None),
+            }
+        }
+    }
+}
+
+fn key_of(tenant: &str) -> Result<AggregateKey, Error> {
+    AggregateKey::reserved(tenant, KIND, "")
+}
+
+fn block_of(key: &AggregateKey, document: &Document) -> Result<Block, Error> {
+    document.read(key, |body| Block::parse(document.version, body))
+}
+
+/// About how much memory an entry takes.
+fn size_of(entry: &AuditEntry) -> usize {
+    let key = entry.key.as_ref().map_or(0, |key| key.kind().len() + key.id().len());
+    let texts = [&entry.actor, &entry.action, &entry.reason, &entry.meta, &entry.idempotency];
+    key + entry.tenant().len() + texts.iter().map(|text| text.len()).sum::<usize>()
+}

@@ -1,0 +1,82 @@
+//! Little-endian numbers and texts, read off a byte slice without indexing, and written.
+
+use crate::timestamp::Timestamp;
+
+/// What is left to read. Every method gives `None` at the end of the bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+
+impl<'a> Bytes<'a> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    pub(super) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(super) fn u64(&mut self) -> Option<u64> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    pub(super) fn time(&mut self) -> Option<Timestamp> {
+        self.array().map(i64::from_le_bytes).map(Timestamp::from_micros)
+    }
+
+    /// One byte: 0 or 1.
+    pub(super) fn flag(&mut self) -> Option<bool> {
+        match self.array()? {
+            [0] => Some(false),
+            [1] => Some(true),
+            _ => None,
+        }
+    }
+
+    /// Bytes behind their length.
+    pub(super) fn sized(&mut self) -> Option<&'a [u8]> {
+        let len = usize::try_from(self.u32()?).ok()?;
+        let (taken, rest) = self.0.split_at_checked(len)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    pub(super) fn text(&mut self) -> Option<&'a str> {
+        std::str::from_utf8(self.sized()?).ok()
+    }
+
+    /// `None` behind a byte 0, else what `read` gives behind a byte 1.
+    #[expect(clippy::option_option, reason = "the outer one is the end of the bytes")]
+    pub(super) fn option<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Option<T>,
+    ) -> Option<Option<T>> {
+        if self.flag()? { read(self).map(Some) } else { Some(None) }
+    }
+}
+
+/// All lengths are far below 4 GiB: the callers bound their texts.
+pub(super) fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_sized(out, text.as_bytes());
+}
+
+pub(super) fn put_time(out: &mut Vec<u8>, time: Timestamp) {
+    out.extend_from_slice(&time.as_micros().to_le_bytes());
+}
+
+pub(super) fn put_option<T>(
+    out: &mut Vec<u8>,
+    value: Option<T>,
+    put: impl FnOnce(&mut Vec<u8>, T),
+) {
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put(out, value);
+    }
+}
