@@ -32,6 +32,10 @@
 //! A case that fails names *one* promise wherever it can tell: a snapshot that is not found, but
 //! listed, is a wrong lookup and not a lost put.
 //!
+//! # For authors of ledgers
+//! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::Ledger) (L-01 and
+//! so on) over the ledgers that a [`LedgerFactory`] makes, each on several nodes.
+//!
 //! # What it cannot tell
 //! The kit sees what the trait shows. That a store syncs before it acknowledges is proven only as
 //! far as [`Site::crash`] is honest; how much work a call does inside, it does not see, so times are
@@ -42,6 +46,7 @@ mod case;
 mod factory;
 mod failure;
 mod in_memory;
+mod ledger;
 mod level;
 mod probe;
 mod run;
@@ -56,6 +61,7 @@ pub use case::Case;
 pub use factory::{Site, StoreFactory};
 pub use failure::Failure;
 pub use in_memory::in_memory;
+pub use ledger::{LedgerCase, LedgerFactory, LedgerReport, NotALedger, ledger, ledger_cases};
 pub use level::{Level, cases};
 pub use run::Conformance;
 pub use scorecard::{CaseResult, NotConformant, Scorecard, Tally, Verdict};

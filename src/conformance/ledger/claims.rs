@@ -1,0 +1,189 @@
+//! A due run is run by one node.
+
+use std::sync::Arc;
+
+use super::{Nodes, Stop, at, done, key, refused, same, schedule};
+use crate::ledger::{Claim, Lease, Ledger, Schedule, ScheduleKey};
+use crate::timestamp::Timestamp;
+
+super::cases! {
+    "only what is due can be claimed", ["L-14"], claimable;
+    "of many nodes exactly one claims a run", ["L-14"], raced;
+    "a lease that has ended is claimed by another", ["L-14", "L-16"], lapsed;
+    "tokens rise, also over a removal", ["L-15"], tokens;
+    "a lost lease changes nothing", ["L-16"], lost;
+    "a run that is completed or given back", ["L-16", "L-17"], completed;
+    "a claim without holder or end is refused", ["L-03"], refusals;
+}
+
+async fn put(ledger: &dyn Ledger, next: i64) -> Result<Schedule, Stop> {
+    let schedule = schedule(key("", "a")?, next)?;
+    done("L-11", "put", ledger.put_schedule(&schedule).await)?;
+    Ok(schedule)
+}
+
+async fn claim(
+    ledger: &dyn Ledger,
+    key: &ScheduleKey,
+    due: i64,
+    (now, until): (i64, i64),
+) -> Result<Option<Claim>, Stop> {
+    done("L-14", "claim", ledger.claim(key, at(due), "node", at(now), at(until)).await)
+}
+
+/// A claim that has to be granted.
+async fn granted(
+    ledger: &dyn Ledger,
+    key: &ScheduleKey,
+    due: i64,
+    times: (i64, i64),
+) -> Result<Claim, Stop> {
+    let claim = claim(ledger, key, due, times).await?;
+    same("L-14", "a due run is granted", &claim.is_some(), &true)?;
+    Ok(claim.unwrap_or_else(|| Claim::new(key.clone(), at(due), 0)))
+}
+
+async fn claimable(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = &**nodes.node(0)?;
+    let schedule = put(ledger, 10).await?;
+    let refused = |what, claim: Option<Claim>| same("L-14", what, &claim, &None);
+    refused("another run", claim(ledger, &schedule.key, 11, (99, 100)).await?)?;
+    refused("not due yet", claim(ledger, &schedule.key, 10, (9, 100)).await?)?;
+    refused("no schedule", claim(ledger, &key("", "b")?.into(), 10, (10, 100)).await?)?;
+    let wide = ScheduleKey::kind_wide("", "account")?;
+    refused("no schedule of the kind", claim(ledger, &wide, 10, (10, 100)).await?)?;
+    done("L-11", "put", ledger.put_schedule(&schedule.clone().enabled(false)).await)?;
+    refused("not in force", claim(ledger, &schedule.key, 10, (10, 100)).await?)?;
+    done("L-11", "put", ledger.put_schedule(&schedule).await)?;
+    let claim_of = granted(ledger, &schedule.key, 10, (10, 20)).await?;
+    same("L-14", "what a claim names", &(&claim_of.key, claim_of.due), &(&schedule.key, at(10)))?;
+    refused("claimed", claim(ledger, &schedule.key, 10, (19, 30)).await?)
+}
+
+async fn raced(nodes: Nodes) -> Result<(), Stop> {
+    for round in 0..8 {
+        let schedule = put(&**nodes.node(0)?, round).await?;
+        let claims = nodes
+            .at_once(16, |_, ledger: Arc<dyn Ledger>| {
+                let key = schedule.key.clone();
+                async move { claim(&*ledger, &key, round, (round, round + 9)).await }
+            })
+            .await?;
+        let won: Vec<_> = claims.into_iter().flatten().collect();
+        same("L-14", "nodes that got the run", &won.len(), &1)?;
+        for claim in &won {
+            done("L-16", "complete", nodes.node(1)?.complete(claim, None).await)?;
+        }
+    }
+    Ok(())
+}
+
+async fn lapsed(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = &**nodes.node(0)?;
+    let schedule = put(ledger, 10).await?;
+    let dead = granted(ledger, &schedule.key, 10, (10, 20)).await?;
+    // Nobody has taken it yet.
+    let renewed = done("L-16", "renew", ledger.renew(&dead, at(25)).await)?;
+    same("L-16", "renew a lease", &renewed, &true)?;
+    let early = claim(&**nodes.node(1)?, &schedule.key, 10, (24, 40)).await?;
+    same("L-14", "claim before a renewed lease ends", &early, &None)?;
+    let next = granted(&**nodes.node(1)?, &schedule.key, 10, (25, 40)).await?;
+    same("L-15", "the token of the next claim is higher", &(next.token > dead.token), &true)?;
+    let late = done("L-16", "complete late", ledger.complete(&dead, Some(at(70))).await)?;
+    same("L-16", "complete with a lost lease", &late, &false)?;
+    let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
+    let lease = Lease::new("node", at(40), next.token);
+    let state = found.map(|schedule| (schedule.next_run, schedule.lease));
+    same("L-16", "what a lost lease leaves", &state, &Some((Some(at(10)), Some(lease))))
+}
+
+async fn tokens(nodes: Nodes) -> Result<(), Stop> {
+    let mut last = None;
+    for round in 0..6 {
+        let ledger = &**nodes.node(usize::try_from(round).unwrap_or(0))?;
+        let schedule = put(ledger, round).await?;
+        let claim = granted(ledger, &schedule.key, round, (round, 50)).await?;
+        let rises = last.is_none_or(|last| claim.token > last);
+        same("L-15", "tokens rise", &rises, &true)?;
+        last = Some(claim.token);
+        if round % 2 == 0 {
+            done("L-16", "complete", ledger.complete(&claim, None).await)?;
+        } else {
+            done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
+        }
+    }
+    Ok(())
+}
+
+/// Tries all that a lease allows with a claim that has lost it.
+async fn powerless(nodes: &Nodes, lost: &Claim, why: &str) -> Result<(), Stop> {
+    let ledger = nodes.node(0)?;
+    let before = done("L-11", "read", ledger.schedule(&lost.key).await)?;
+    let answers = [
+        done("L-16", why, ledger.renew(lost, Timestamp::MAX).await)?,
+        done("L-16", why, ledger.release(lost).await)?,
+        done("L-16", why, ledger.complete(lost, Some(at(1_000))).await)?,
+    ];
+    same("L-16", why, &answers, &[false; 3])?;
+    let after = done("L-11", "read", ledger.schedule(&lost.key).await)?;
+    same("L-16", why, &after, &before)
+}
+
+async fn lost(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = &**nodes.node(1)?;
+    let schedule = put(ledger, 10).await?;
+    let first = granted(ledger, &schedule.key, 10, (10, 20)).await?;
+    let second = granted(ledger, &schedule.key, 10, (20, 30)).await?;
+    powerless(&nodes, &first, "after another claim").await?;
+    done("L-16", "release", ledger.release(&second).await)?;
+    powerless(&nodes, &second, "after a release").await?;
+    let third = granted(ledger, &schedule.key, 10, (20, 30)).await?;
+    done("L-16", "complete", ledger.complete(&third, Some(at(60))).await)?;
+    powerless(&nodes, &third, "after it was completed").await?;
+    let fourth = granted(ledger, &schedule.key, 60, (60, 70)).await?;
+    done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
+    powerless(&nodes, &fourth, "after the schedule was removed").await?;
+    put(ledger, 60).await?;
+    powerless(&nodes, &fourth, "after the schedule was stored anew").await
+}
+
+async fn completed(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = &**nodes.node(0)?;
+    let schedule = put(ledger, 10).await?;
+    let state = async || {
+        let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
+        Ok::<_, Stop>(found.map(|found| (found.next_run, found.lease)))
+    };
+    let released = granted(ledger, &schedule.key, 10, (10, 20)).await?;
+    let answer = done("L-16", "release", nodes.node(1)?.release(&released).await)?;
+    same("L-16", "release a lease", &answer, &true)?;
+    same("L-16", "what a release leaves", &state().await?, &Some((Some(at(10)), None)))?;
+    let run = granted(ledger, &schedule.key, 10, (11, 20)).await?;
+    let answer = done("L-16", "complete", nodes.node(1)?.complete(&run, Some(at(70))).await)?;
+    same("L-16", "complete a run", &answer, &true)?;
+    same("L-17", "what completing leaves", &state().await?, &Some((Some(at(70)), None)))?;
+    let last = granted(ledger, &schedule.key, 70, (70, 80)).await?;
+    // Someone changes the schedule while it runs.
+    let changed = schedule.clone().next_run(Some(at(500)));
+    done("L-10", "put", ledger.put_schedule(&changed).await)?;
+    done("L-16", "complete", ledger.complete(&last, Some(at(130))).await)?;
+    same("L-17", "complete after a change", &state().await?, &Some((Some(at(500)), None)))?;
+    let never = granted(ledger, &schedule.key, 500, (500, 510)).await?;
+    done("L-16", "complete", ledger.complete(&never, None).await)?;
+    same("L-17", "complete for good", &state().await?, &Some((None, None)))
+}
+
+async fn refusals(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = nodes.node(0)?;
+    let schedule = put(&**ledger, 10).await?;
+    let long = "x".repeat(Lease::MAX_HOLDER_BYTES + 1);
+    for (holder, until) in [("", 20), (&*long, 20), ("node", 10), ("node", 9)] {
+        let claim = ledger.claim(&schedule.key, at(10), holder, at(10), at(until)).await;
+        refused("claim", claim)?;
+    }
+    let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
+    same("L-03", "what a refused claim leaves", &found, &Some(schedule.clone()))?;
+    let longest = "x".repeat(Lease::MAX_HOLDER_BYTES);
+    let claim = ledger.claim(&schedule.key, at(10), &longest, at(10), Timestamp::MAX).await;
+    same("L-14", "the longest holder", &done("L-14", "claim", claim)?.is_some(), &true)
+}

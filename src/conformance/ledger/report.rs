@@ -1,0 +1,81 @@
+//! [`LedgerReport`]: what a run of the kit over a ledger found out.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::super::failure::Failure;
+use super::LedgerCase;
+
+/// What a run of the kit found out about a ledger. Prints each case in a line.
+#[derive(Clone, Debug, Default)]
+pub struct LedgerReport {
+    results: Vec<(&'static LedgerCase, Option<Failure>)>,
+}
+
+impl LedgerReport {
+    pub(super) fn add(&mut self, case: &'static LedgerCase, failure: Option<Failure>) {
+        self.results.push((case, failure));
+    }
+
+    /// Every case, in the order in which they ran, with what was wrong.
+    pub fn results(&self) -> impl Iterator<Item = (&'static LedgerCase, Option<&Failure>)> {
+        self.results.iter().map(|(case, failure)| (*case, failure.as_ref()))
+    }
+
+    /// The cases that failed.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static LedgerCase, &Failure)> {
+        self.results().filter_map(|(case, failure)| Some((case, failure?)))
+    }
+
+    /// The ids of all obligations that were found broken.
+    pub fn broken(&self) -> BTreeSet<&'static str> {
+        self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
+    }
+
+    /// The report itself if no case failed, else an error that shows it.
+    ///
+    /// # Errors
+    /// [`NotALedger`] if a case failed.
+    pub fn into_result(self) -> Result<Self, NotALedger> {
+        if self.failures().next().is_none() { Ok(self) } else { Err(NotALedger(self)) }
+    }
+}
+
+impl fmt::Display for LedgerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (case, failure) in self.results() {
+            match failure {
+                None => writeln!(f, "passed  {} ({})", case.name(), case.ids().join(", "))?,
+                Some(failure) => writeln!(f, "FAILED  {}: {failure}", case.name())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The error of a ledger that broke an obligation. Prints, also with `{:?}`, the report.
+#[derive(Clone)]
+pub struct NotALedger(LedgerReport);
+
+impl NotALedger {
+    /// The report.
+    pub fn report(&self) -> &LedgerReport {
+        &self.0
+    }
+}
+
+impl fmt::Display for NotALedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// What a failing test shows.
+impl fmt::Debug for NotALedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f)?;
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl std::error::Error for NotALedger {}

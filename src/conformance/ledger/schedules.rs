@@ -1,0 +1,187 @@
+//! Schedules are kept, listed and found due.
+
+use super::{NAMES, Nodes, Stop, at, done, key, same, schedule};
+use crate::key::AggregateKey;
+use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
+
+super::cases! {
+    "a schedule comes back on every node as it was put", ["L-01", "L-02", "L-04", "L-11"], kept;
+    "a put replaces everything but creation and lease", ["L-10"], replaced;
+    "a removed schedule is gone, and no other", ["L-01", "L-02", "L-11"], removed;
+    "pages of schedules come in order and whole", ["L-12"], paged;
+    "schedules are due by time, then by key", ["L-13"], due;
+}
+
+async fn kept(nodes: Nodes) -> Result<(), Stop> {
+    let (ledger, other) = (nodes.node(0)?, nodes.node(1)?);
+    let missing =
+        done("L-02", "ask for what is not there", ledger.schedule(&key("", "a")?.into()).await)?;
+    same("L-02", "ask for what is not there", &missing, &None)?;
+    let mut all = Vec::new();
+    for (tenant, id) in NAMES.iter().flat_map(|t| NAMES.iter().map(move |i| (t, i))) {
+        let place = i64::try_from(all.len()).unwrap_or(0);
+        let (text, next) = match place % 4 {
+            0 => ("every 1000001us", None),
+            1 => ("0 3 * * *", Some(at(-place))),
+            2 => ("@daily", Some(at(place))),
+            _ => ("\u{1}\0'", Some(at(0))),
+        };
+        let cadence = Cadence::from_stored(text)?;
+        let schedule = Schedule::from_stored(key(tenant, id)?.into(), cadence, at(place))
+            .updated_at(at(place + 7))
+            .enabled(place % 5 > 0)
+            .next_run(next);
+        all.push(schedule);
+    }
+    // An empty id is not the same as no id.
+    for tenant in NAMES {
+        all.push(schedule(ScheduleKey::kind_wide(tenant, "account")?, 5)?);
+    }
+    for schedule in &all {
+        done("L-11", "put a schedule", ledger.put_schedule(schedule).await)?;
+        let found = done("L-04", "read on another node", other.schedule(&schedule.key).await)?;
+        same("L-04", "read on another node", &found.is_some(), &true)?;
+    }
+    for schedule in &all {
+        let found = done("L-11", "read a schedule", ledger.schedule(&schedule.key).await)?;
+        let key_of =
+            |found: &Option<Schedule>| found.as_ref().map(|it| (it.key.clone(), it.created_at));
+        let expected = Some(schedule.clone());
+        same("L-01", "read a schedule of its own", &key_of(&found), &key_of(&expected))?;
+        same("L-11", "read a schedule", &found, &expected)?;
+    }
+    Ok(())
+}
+
+async fn replaced(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = nodes.node(0)?;
+    let old = schedule(key("", "a")?, 10)?;
+    done("L-10", "put", ledger.put_schedule(&old).await)?;
+    let claim =
+        done("L-10", "claim", ledger.claim(&old.key, at(10), "node", at(10), at(20)).await)?;
+    let Some(claim) = claim else { return same("L-14", "claim", &None, &Some(old.key.clone())) };
+    let claimed = done("L-10", "read", ledger.schedule(&old.key).await)?;
+    let lease = claimed.and_then(|schedule| schedule.lease);
+    same(
+        "L-11",
+        "the lease of a claim",
+        &lease.as_ref().map(|l| (l.token, l.until)),
+        &Some((claim.token, at(20))),
+    )?;
+    let new = Schedule::new(old.key.clone(), "every 9s".parse()?, at(99))?
+        .enabled(false)
+        .next_run(Some(at(40)));
+    // Ledgers keep their own.
+    let mut put = new.clone();
+    put.lease = lease.clone().map(|mut lease| {
+        lease.token = 0;
+        lease
+    });
+    done("L-10", "put again", ledger.put_schedule(&put).await)?;
+    let mut expected = new;
+    (expected.created_at, expected.lease) = (old.created_at, lease);
+    let found = done("L-10", "read", nodes.node(1)?.schedule(&old.key).await)?;
+    same("L-10", "what a second put leaves", &found, &Some(expected))
+}
+
+async fn removed(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = nodes.node(0)?;
+    let mut keys = vec![ScheduleKey::kind_wide("", "account")?];
+    for id in NAMES {
+        keys.push(key("", id)?.into());
+        keys.push(key("t", id)?.into());
+    }
+    for key in &keys {
+        done("L-11", "put", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
+    }
+    while let Some(gone) = keys.pop() {
+        let was = done("L-02", "remove", ledger.remove_schedule(&gone).await)?;
+        same("L-11", "remove what is there", &was, &true)?;
+        let again = done("L-02", "remove again", nodes.node(1)?.remove_schedule(&gone).await)?;
+        same("L-02", "remove what is gone", &again, &false)?;
+        let found = done("L-11", "read", ledger.schedule(&gone).await)?;
+        same("L-11", "read what is gone", &found, &None)?;
+        let rest = all(&**ledger, 100).await?;
+        same("L-01", "what is left", &rest.len(), &keys.len())?;
+        let due = done("L-13", "what is due", ledger.due(at(10), 100).await)?;
+        same("L-01", "what is left and due", &due.len(), &keys.len())?;
+    }
+    Ok(())
+}
+
+/// All schedules, in pages of `limit`.
+async fn all(ledger: &dyn Ledger, limit: usize) -> Result<Vec<ScheduleKey>, Stop> {
+    let mut keys: Vec<ScheduleKey> = Vec::new();
+    let mut after = None;
+    loop {
+        let page = done("L-12", "a page", ledger.schedules(after.as_ref(), limit).await)?;
+        same(
+            "L-12",
+            "a page is no longer than asked for",
+            &(page.items.len() <= limit.max(1)),
+            &true,
+        )?;
+        keys.extend(page.items.into_iter().map(|schedule| schedule.key));
+        if page.next.is_none() || keys.len() > 1_000 {
+            return Ok(keys);
+        }
+        same("L-12", "where a page goes on", &page.next.as_ref(), &keys.last())?;
+        after = page.next;
+    }
+}
+
+async fn paged(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = nodes.node(0)?;
+    same("L-12", "pages of nothing", &all(&**ledger, 3).await?, &Vec::new())?;
+    let mut expected = Vec::new();
+    for tenant in ["", "b", "a"] {
+        for kind in ["kind", "", "k"] {
+            expected.push(ScheduleKey::kind_wide(tenant, kind)?);
+            for id in NAMES {
+                expected.push(AggregateKey::from_parts(tenant, kind, id)?.into());
+            }
+        }
+    }
+    for key in expected.iter().rev() {
+        done("L-11", "put", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
+    }
+    expected.sort();
+    for limit in [0, 1, 7, 80, 81, 82, 10_000] {
+        same("L-12", "all pages", &all(&**ledger, limit).await?, &expected)?;
+    }
+    Ok(())
+}
+
+async fn due(nodes: Nodes) -> Result<(), Stop> {
+    let ledger = nodes.node(0)?;
+    // Key, next run, in force.
+    let rows =
+        [("c", 30, true), ("b", 10, true), ("a", 30, true), ("d", 5, false), ("e", 31, true)];
+    for (id, next, enabled) in rows {
+        let schedule = schedule(key("", id)?, next)?.enabled(enabled);
+        done("L-11", "put", ledger.put_schedule(&schedule).await)?;
+    }
+    let never = schedule(key("", "n")?, 0)?.next_run(None);
+    done("L-11", "put", ledger.put_schedule(&never).await)?;
+    let wide = schedule(ScheduleKey::kind_wide("t", "account")?, 20)?;
+    done("L-11", "put", ledger.put_schedule(&wide).await)?;
+    let b = key("", "b")?.into();
+    let claim = ledger.claim(&b, at(10), "node", at(10), at(12)).await;
+    done("L-14", "claim", claim)?;
+    for (now, limit, expected) in [
+        (9, 10, &[][..]),
+        // Claimed until 12.
+        (11, 10, &[]),
+        (12, 10, &["b"]),
+        (30, 10, &["b", "", "a", "c"]),
+        (30, 3, &["b", "", "a"]),
+        (30, 0, &["b"]),
+        (31, 9, &["b", "", "a", "c", "e"]),
+    ] {
+        let found = done("L-13", "what is due", nodes.node(1)?.due(at(now), limit).await)?;
+        let ids: Vec<_> =
+            found.iter().map(|it| it.key.as_aggregate().map_or("", AggregateKey::id)).collect();
+        same("L-13", "what is due", &ids, &expected.to_vec())?;
+    }
+    Ok(())
+}
