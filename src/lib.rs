@@ -90,13 +90,14 @@
 //! | feature | default | adds |
 //! |---|---|---|
 //! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
-//! | `file` | yes | `FileStore` and `FileLedger`, durable logs in a directory, for one process at a time |
+//! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `postcard` | yes | [`Postcard`], the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
 //! | `cache` | yes | [`EngineBuilder::cache`], the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`], for states whose fields come and go |
 //! | `json` | | [`Json`], for people who want to read a snapshot |
+//! | `cron` | | [`Cadence::cron`]: cron expressions in schedules |
 //! | `conformance` | | the kit that proves stores, event sources and aggregates right, and a store that fails on purpose |
 //! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
 

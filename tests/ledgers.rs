@@ -184,8 +184,8 @@ async fn a_trail_that_somebody_rewrote_is_found_out_with_the_first_wrong_record(
     let second = all_entries(&ledger, "", 9).await[1].hash;
     let forged = AuditEntry::new(at(2), "alice", "delete");
     let hash = AuditHash::of(&second, 3, &forged);
-    let (lone, forger) = (MemoryStore::new(), AuditHead { sequence: 2, hash: second });
-    let record = forger.append(forged);
+    let (lone, before) = (MemoryStore::new(), AuditHead { sequence: 2, hash: second });
+    let record = before.append(forged);
     assert_eq!(record.hash, hash);
     let alone = StoreLedger::new(Arc::new(lone.clone()));
     alone.append(&record.entry).await.unwrap();
@@ -249,7 +249,7 @@ async fn survives(faults: Faults) {
     let mut counted = 0;
     for n in 0..200 {
         let batch: Vec<_> =
-            (0..n % 3 + 1).map(|m| AuditEntry::new(at(n), "a", m.to_string())).collect();
+            (0..=n % 3).map(|m| AuditEntry::new(at(n), "a", m.to_string())).collect();
         tried += batch.len();
         if let Ok(sequences) = ledger.append_all(&batch).await {
             told.extend(sequences.into_iter().zip(batch));

@@ -26,9 +26,9 @@ use std::time::Duration;
 use postgres_support::proxy::{Mode, Proxy};
 use postgres_support::{Cluster, TestDb};
 use snapfold::{
-    AggregateKey, AuditEntry, AuditLog, Error, ErrorKind, Generation, KeysRequest, ListRequest,
-    Lookup, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query,
-    Record, RecordBuilder, Retry, Selection, SnapshotStore, Timestamp,
+    AggregateKey, DailyStatistics, Day, Error, ErrorKind, Generation, KeysRequest, Ledger,
+    ListRequest, Lookup, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions,
+    PutOutcome, Query, Record, RecordBuilder, Retry, Selection, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool};
@@ -293,8 +293,8 @@ async fn a_connection_cut_in_the_middle_of_a_statement_is_replaced_once() {
     }
     // What would count twice is not repeated, and nobody knows whether it happened.
     proxy.set(Mode::CutAfter);
-    let entry = AuditEntry::new(Timestamp::from_seconds(0), "a", "b", account.clone());
-    let error = bounded(store.append(&entry)).await.unwrap_err();
+    let batch_of_one = [(account.clone(), Day::new(0), DailyStatistics::deleted(1))];
+    let error = bounded(store.add_statistics(&batch_of_one)).await.unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::Store, Retry::Unknown));
     // Nor is anything repeated on the caller's own connection.
     for (mode, expected) in [(Mode::CutBefore, false), (Mode::CutAfter, true)] {

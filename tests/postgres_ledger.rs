@@ -157,7 +157,7 @@ async fn gets_nothing_of_its_ledger(
     let batch = [one(own_key.clone()), one(other_key.clone())];
     assert!(bound.add_statistics(&batch).await.is_err());
     let days = Day::new(-9)..=Day::new(9);
-    assert!(bound.daily(&other_key, days).await.unwrap().is_empty());
+    assert!(bound.daily(other_key, days).await.unwrap().is_empty());
     let entry = AuditEntry::new(at(0), "a", "b").about(other_key.clone());
     assert!(bound.append(&entry).await.is_err());
     let trail = bound.entries(AuditRequest::new().key(other_key)).await.unwrap();
