@@ -5,14 +5,6 @@ use super::Refusal;
 /// Every refusal of the catalogue.
 pub const REFUSALS: &[Refusal] = &[
     Refusal {
-        title: "Trait objects",
-        reason: "A trait object of typetag asks the format for any value when its type is traced, so it counts as one that a format without names cannot carry, though its outer tag would do.",
-        way_out: "MessagePack or JSON.",
-        message: "needs a format that describes itself",
-        although_it_works_by_hand: true,
-        types: &[("typetag", "pb")],
-    },
-    Refusal {
         title: "Parts that are read by name",
         reason: "postcard and bincode write values one after the other, without names. A flattened field, an adjacently tagged enum and some hand-written types are read by name.",
         way_out: "MessagePack or JSON.",
