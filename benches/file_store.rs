@@ -26,8 +26,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
-    SnapshotStore, Timestamp, ZeroAhead,
+    AggregateKey, CodecId, DigestKind, FileStore, Generation, PutOptions, Query, Record,
+    RecordBuilder, SnapshotStore, StateDigest, Timestamp, ZeroAhead,
 };
 use tempfile::TempDir;
 
@@ -63,6 +63,7 @@ impl Payload {
         RecordBuilder::new(key(id), GENERATION, version, Timestamp::from_seconds(1_790_000_000))
             .created_at(Timestamp::from_seconds(1_790_000_005))
             .codec(CodecId::custom(1))
+            .digest(StateDigest::new(DigestKind::Ordered, [from as u8; 16]))
             .build(payload)
             .unwrap()
     }

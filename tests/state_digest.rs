@@ -382,6 +382,68 @@ async fn a_codec_of_ones_own_brings_its_digest_or_says_that_it_has_none() {
     assert!(text.contains("(look at count)"), "{text}");
 }
 
+/// Not known to serde; its codec hands the inner state to another one.
+#[derive(Clone, Debug)]
+struct Sealed(Inner);
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Inner {
+    sum: i64,
+    #[allow(clippy::option_option, reason = "that is the point")]
+    bonus: Option<Option<i64>>,
+}
+aggregate!(Sealed, Self(Inner::default()), |state, event| {
+    state.0.sum += event;
+    state.0.bonus = (event > 9).then_some(None);
+});
+
+#[derive(Clone, Copy, Debug)]
+struct Seals<C>(C);
+
+impl<C: Codec<Inner>> Codec<Sealed> for Seals<C> {
+    fn id(&self) -> CodecId {
+        self.0.id()
+    }
+    fn is_self_describing(&self) -> bool {
+        self.0.is_self_describing()
+    }
+    fn inspect(&self, samples: &[Sealed]) -> Result<TypeInfo, Error> {
+        self.0.inspect(&samples.iter().map(|sealed| sealed.0.clone()).collect::<Vec<_>>())
+    }
+    fn digester(&self) -> Digester<Sealed> {
+        self.0.digester().map(|sealed: &Sealed| &sealed.0)
+    }
+    fn encode(&self, state: &Sealed, out: &mut Vec<u8>) -> Result<(), BoxError> {
+        self.0.encode(&state.0, out)
+    }
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Sealed, BoxError> {
+        self.0.decode(bytes, limits).map(Sealed)
+    }
+}
+
+#[tokio::test]
+async fn a_codec_that_wraps_another_one_takes_its_digester() {
+    let (loaded, truth) = roundtrip(Seals(Json), &[3, 4]).await.unwrap();
+    assert_eq!(loaded.provenance.snapshot.unwrap().proof, Proof::Verified);
+    assert_eq!(loaded.state.0, truth.0);
+    let text = refused(Seals(Json), &[10]).await;
+    assert!(text.contains("(look at bonus)") && text.contains("the codec Postcard"), "{text}");
+
+    let plain: Digester<Inner> = Digester::serde();
+    let (a, b) = (Inner { sum: 1, bonus: None }, Inner { sum: 2, bonus: None });
+    for digester in [
+        plain,
+        Digester::custom(|inner: &Inner| [inner.sum.to_le_bytes(); 2].concat().try_into().unwrap()),
+    ] {
+        let mapped = digester.clone().map(|sealed: &Sealed| &sealed.0);
+        let of = |inner: &Inner| mapped.digest(&Sealed(inner.clone())).unwrap();
+        assert_eq!(of(&a), digester.digest(&a).unwrap());
+        assert_ne!(of(&a), of(&b));
+    }
+    let none = Digester::<Inner>::none().map(|sealed: &Sealed| &sealed.0);
+    assert_eq!(none.digest(&Sealed(a)).unwrap(), None);
+}
+
 // Writes that are refused -------------------------------------------------------------------------
 
 /// JSON by way of a map with sorted keys.
@@ -522,6 +584,8 @@ async fn the_applications_own_equality_sees_what_serde_is_not_told() {
     let error = engine.create(&key()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Encode);
     assert!(error.to_string().contains("compare()"), "{error}");
+    // Serde is not told of it, so no codec carries it.
+    assert!(!error.to_string().contains("carries"), "{error}");
     assert!(engine.snapshots(&key(), 0..=9).await.unwrap().is_empty());
 }
 

@@ -1,14 +1,43 @@
-//! Which codec carries a state that another one refused: [`find`].
+//! Which codec carries a state that another one refused: [`OfCrate`].
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::digester::{BySerde, Told};
 use super::{Codec, CodecId, DecodeLimits, Digester};
+use crate::digest::{Failed, Survey};
+use crate::error::BoxError;
+use crate::value::{Node, StateValue};
+
+/// For the codecs of this crate, which can stand in for one another.
+pub(super) struct OfCrate;
+
+impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
+    fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed> {
+        BySerde.survey(state, max_depth)
+    }
+
+    fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed> {
+        BySerde.digest(state, free_order)
+    }
+
+    fn tree(&self, state: &S) -> Option<Node> {
+        BySerde.tree(state)
+    }
+
+    fn view(&self, state: &S) -> Result<StateValue, BoxError> {
+        BySerde.view(state)
+    }
+
+    fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str> {
+        find(state, limits, not)
+    }
+}
 
 /// The name of a compiled-in codec other than `not` that `state` survives.
 ///
 /// Called only to put together an error.
-pub(super) fn find<S: Serialize + DeserializeOwned>(
+fn find<S: Serialize + DeserializeOwned>(
     state: &S,
     limits: DecodeLimits,
     not: CodecId,

@@ -21,23 +21,13 @@ pub struct Digester<S>(Way<S>);
 enum Way<S> {
     None,
     Custom(Arc<Custom<S>>),
-    Serde(Serde<S>),
+    Serde(Arc<dyn Told<S>>),
 }
 
 /// Shows a state without its type.
 pub(crate) type Viewer<S> = dyn Fn(&S) -> Result<StateValue, BoxError> + Send + Sync;
 
 type Custom<S> = dyn Fn(&S) -> [u8; 16] + Send + Sync;
-type Carrier<S> = fn(&S, DecodeLimits, CodecId) -> Option<&'static str>;
-
-/// What serde tells of a type, as functions: the engine does not know that its states are of serde.
-struct Serde<S> {
-    survey: fn(&S, u16) -> Result<Survey, Failed>,
-    digest: fn(&S, bool) -> Result<[u8; 16], Failed>,
-    tree: fn(&S) -> Option<Node>,
-    view: fn(&S) -> Result<StateValue, BoxError>,
-    carrier: Option<Carrier<S>>,
-}
 
 /// What was learned of a state before it was encoded.
 #[derive(Clone, Copy, Debug)]
@@ -54,13 +44,7 @@ impl<S> Digester<S> {
     where
         S: Serialize,
     {
-        Self(Way::Serde(Serde {
-            survey: digest::survey,
-            digest: digest::digest,
-            tree: |state| value::write(state, false),
-            view: StateValue::of,
-            carrier: None,
-        }))
+        Self(Way::Serde(Arc::new(BySerde)))
     }
 
     /// [`serde`](Self::serde) for the codecs of this crate, which can stand in for one another.
@@ -69,8 +53,7 @@ impl<S> Digester<S> {
     where
         S: Serialize + serde::de::DeserializeOwned,
     {
-        let Self(Way::Serde(serde)) = Self::serde() else { return Self::none() };
-        Self(Way::Serde(Serde { carrier: Some(super::carrier::find), ..serde }))
+        Self(Way::Serde(Arc::new(super::carrier::OfCrate)))
     }
 
     /// For states that serde does not know: a function of your own. Equal states must give equal
@@ -83,6 +66,20 @@ impl<S> Digester<S> {
     /// so.
     pub fn none() -> Self {
         Self(Way::None)
+    }
+
+    /// The same for states of type `T` that hold one of type `S`: for a codec that wraps a codec of
+    /// `S`. `inner` is a view of the whole state. Two states that differ anywhere else count as the
+    /// same.
+    pub fn map<T>(self, inner: impl Fn(&T) -> &S + Send + Sync + 'static) -> Digester<T>
+    where
+        S: 'static,
+    {
+        Digester(match self.0 {
+            Way::None => Way::None,
+            Way::Custom(digest) => Way::Custom(Arc::new(move |state| digest(inner(state)))),
+            Way::Serde(told) => Way::Serde(Arc::new(Mapped { told, inner })),
+        })
     }
 
     /// The digest of `state`; `None` without one.
@@ -101,12 +98,12 @@ impl<S> Digester<S> {
                 let bytes = digest(state);
                 (DigestKind::Custom, bytes, bytes)
             }
-            Way::Serde(serde) => {
-                let Survey { bytes: survey, is_ordered } = (serde.survey)(state, max_depth)?;
+            Way::Serde(told) => {
+                let Survey { bytes: survey, is_ordered } = told.survey(state, max_depth)?;
                 if is_ordered {
                     (DigestKind::Ordered, survey, survey)
                 } else {
-                    (DigestKind::Free, (serde.digest)(state, true)?, survey)
+                    (DigestKind::Free, told.digest(state, true)?, survey)
                 }
             }
         };
@@ -116,7 +113,7 @@ impl<S> Digester<S> {
     /// Whether `state` nests deeper than `max_depth` levels, as far as serde tells.
     pub(crate) fn is_too_deep(&self, state: &S, max_depth: u16) -> bool {
         let Way::Serde(serde) = &self.0 else { return false };
-        (serde.survey)(state, max_depth).is_err_and(|why| why.is_too_deep())
+        serde.survey(state, max_depth).is_err_and(|why| why.is_too_deep())
     }
 
     /// Whether `decoded` is the state that was written.
@@ -124,8 +121,8 @@ impl<S> Digester<S> {
         let kind = written.digest.kind();
         match &self.0 {
             // What a load will compare. Where order is free in it, a survey sees more.
-            Way::Serde(serde) if kind == DigestKind::Free => {
-                (serde.survey)(decoded, u16::MAX).is_ok_and(|seen| seen.bytes == written.survey)
+            Way::Serde(told) if kind == DigestKind::Free => {
+                told.survey(decoded, u16::MAX).is_ok_and(|seen| seen.bytes == written.survey)
             }
             _ => self.matches(&written.digest, decoded) == Some(true),
         }
@@ -136,9 +133,9 @@ impl<S> Digester<S> {
     pub(crate) fn matches(&self, digest: &StateDigest, state: &S) -> Option<bool> {
         let bytes = match (&self.0, digest.kind()) {
             (Way::Custom(custom), DigestKind::Custom) => custom(state),
-            (Way::Serde(serde), kind @ (DigestKind::Ordered | DigestKind::Free)) => {
+            (Way::Serde(told), kind @ (DigestKind::Ordered | DigestKind::Free)) => {
                 // What was written could be serialized, so a state that cannot is another one.
-                match (serde.digest)(state, kind == DigestKind::Free) {
+                match told.digest(state, kind == DigestKind::Free) {
                     Ok(bytes) => bytes,
                     Err(_) => return Some(false),
                 }
@@ -150,16 +147,16 @@ impl<S> Digester<S> {
 
     /// The path of the first difference between two states, as far as it can be told.
     pub(crate) fn difference(&self, a: &S, b: &S) -> Option<String> {
-        let Way::Serde(serde) = &self.0 else { return None };
-        value::difference(&(serde.tree)(a)?, &(serde.tree)(b)?)
+        let Way::Serde(told) = &self.0 else { return None };
+        value::difference(&told.tree(a)?, &told.tree(b)?)
     }
 
     /// The path of what keeps a codec from reading back the `state` that it wrote, as far as it can
     /// be told: by position a field that is left out, which shifts all that follow; by name what
     /// free-form parts lose.
     pub(crate) fn culprit(&self, state: &S, by_name: bool, error: &BoxError) -> Option<String> {
-        let Way::Serde(serde) = &self.0 else { return None };
-        let tree = (serde.tree)(state)?;
+        let Way::Serde(told) = &self.0 else { return None };
+        let tree = told.tree(state)?;
         if !by_name {
             return value::skipped(&tree);
         }
@@ -172,8 +169,9 @@ impl<S> Digester<S> {
     where
         S: 'static,
     {
-        let Way::Serde(Serde { view, .. }) = &self.0 else { return None };
-        Some(Arc::new(*view))
+        let Way::Serde(told) = &self.0 else { return None };
+        let told = Arc::clone(told);
+        Some(Arc::new(move |state: &S| told.view(state)))
     }
 
     /// The name of another codec of this crate that carries `state`.
@@ -183,8 +181,70 @@ impl<S> Digester<S> {
         limits: DecodeLimits,
         not: CodecId,
     ) -> Option<&'static str> {
-        let Way::Serde(serde) = &self.0 else { return None };
-        serde.carrier?(state, limits, not)
+        let Way::Serde(told) = &self.0 else { return None };
+        told.carrier(state, limits, not)
+    }
+}
+
+/// What serde tells of states. The engine does not know that its states are of serde.
+pub(super) trait Told<S>: Send + Sync {
+    fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed>;
+    fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed>;
+    fn tree(&self, state: &S) -> Option<Node>;
+    fn view(&self, state: &S) -> Result<StateValue, BoxError>;
+    /// The name of another codec of this crate that carries `state`.
+    fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str>;
+}
+
+/// For a codec that is not of this crate.
+pub(super) struct BySerde;
+
+impl<S: Serialize> Told<S> for BySerde {
+    fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed> {
+        digest::survey(state, max_depth)
+    }
+
+    fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed> {
+        digest::digest(state, free_order)
+    }
+
+    fn tree(&self, state: &S) -> Option<Node> {
+        value::write(state, false)
+    }
+
+    fn view(&self, state: &S) -> Result<StateValue, BoxError> {
+        StateValue::of(state)
+    }
+
+    fn carrier(&self, _: &S, _: DecodeLimits, _: CodecId) -> Option<&'static str> {
+        None
+    }
+}
+
+struct Mapped<S, F> {
+    told: Arc<dyn Told<S>>,
+    inner: F,
+}
+
+impl<S, T, F: Fn(&T) -> &S + Send + Sync> Told<T> for Mapped<S, F> {
+    fn survey(&self, state: &T, max_depth: u16) -> Result<Survey, Failed> {
+        self.told.survey((self.inner)(state), max_depth)
+    }
+
+    fn digest(&self, state: &T, free_order: bool) -> Result<[u8; 16], Failed> {
+        self.told.digest((self.inner)(state), free_order)
+    }
+
+    fn tree(&self, state: &T) -> Option<Node> {
+        self.told.tree((self.inner)(state))
+    }
+
+    fn view(&self, state: &T) -> Result<StateValue, BoxError> {
+        self.told.view((self.inner)(state))
+    }
+
+    fn carrier(&self, state: &T, limits: DecodeLimits, not: CodecId) -> Option<&'static str> {
+        self.told.carrier((self.inner)(state), limits, not)
     }
 }
 
@@ -204,7 +264,7 @@ impl<S> Clone for Digester<S> {
         Self(match &self.0 {
             Way::None => Way::None,
             Way::Custom(digest) => Way::Custom(Arc::clone(digest)),
-            Way::Serde(serde) => Way::Serde(Serde { ..*serde }),
+            Way::Serde(told) => Way::Serde(Arc::clone(told)),
         })
     }
 }

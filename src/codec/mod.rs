@@ -101,8 +101,7 @@ impl TypeInfo {
 
     /// The same with another depth for types that contain themselves.
     pub(crate) fn with_depth(self, levels: Option<u16>) -> Self {
-        let max_depth = self.limits.max_depth.map(|default| levels.unwrap_or(default));
-        Self { limits: DecodeLimits { max_depth }, ..self }
+        Self { limits: self.limits.with_depth(levels), ..self }
     }
 }
 
@@ -120,6 +119,11 @@ impl DecodeLimits {
     pub const RECURSIVE: Self = Self { max_depth: Some(128) };
     /// No limit: for types that do not contain themselves.
     pub const UNLIMITED: Self = Self { max_depth: None };
+
+    /// The same with another depth, if there is a limit at all.
+    pub(crate) fn with_depth(self, levels: Option<u16>) -> Self {
+        Self { max_depth: self.max_depth.map(|default| levels.unwrap_or(default)) }
+    }
 }
 
 impl Default for DecodeLimits {

@@ -136,9 +136,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///
     /// A sample may change the fingerprint of the type, and with it the generation: the snapshots
     /// written before become misses, once. Give the same samples in every process, and none whose
-    /// shape changes from one start to the next. The values in them do not matter. Upcasters take
-    /// no samples, so they do not find snapshots of an engine that had some, if those changed the
-    /// fingerprint.
+    /// shape changes from one start to the next. The values in them do not matter. If an engine of an
+    /// older type had samples, its snapshots need an upcaster with the same ones:
+    /// [`upcasts_with_samples`](Self::upcasts_with_samples).
     pub fn sample(mut self, value: A) -> Self {
         self.samples.push(value);
         self
@@ -147,14 +147,27 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Also reads snapshots of an older type of the state: written with `codec` under
     /// `schema_version`, decoded as `Old`, and turned into today's state by `upcast`.
     ///
-    /// `upcast` must give what replaying the events gives today; an error from it is a miss.
+    /// `upcast` must give what replaying the events gives today; an error from it is a miss. The
+    /// old type nests at most as deep as [`max_depth`](Self::max_depth) allows.
     pub fn upcasts<Old: 'static>(
-        mut self,
+        self,
         schema_version: u32,
         codec: impl Codec<Old>,
         upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
     ) -> Self {
-        self.upcasters.push(Reader::upcasting(schema_version, codec, upcast));
+        self.upcasts_with_samples(schema_version, codec, &[], upcast)
+    }
+
+    /// [`upcasts`](Self::upcasts) for snapshots of an engine that had [samples](Self::sample) of the
+    /// old type: the same samples give the same fingerprint, and so find the snapshots.
+    pub fn upcasts_with_samples<Old: 'static>(
+        mut self,
+        schema_version: u32,
+        codec: impl Codec<Old>,
+        samples: &[Old],
+        upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
+    ) -> Self {
+        self.upcasters.push(Reader::upcasting(schema_version, codec, samples, upcast));
         self
     }
 
@@ -331,7 +344,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             readers.push(Reader::current(generation, other, info, self.by_name));
         }
         for upcaster in self.upcasters {
-            readers.push(upcaster?);
+            readers.push(upcaster?.with_depth(max_depth));
         }
         check_record::<A>(generation, self.origin.as_deref())?;
         let is_injected = self.clock.is_some();

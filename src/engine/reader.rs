@@ -4,19 +4,21 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::verify::Judge;
-use crate::codec::{Codec, CodecId, TypeInfo};
+use crate::codec::{Codec, CodecId, DecodeLimits, TypeInfo};
 use crate::envelope::{Header, Reject};
 use crate::error::{BoxError, Error};
 use crate::generation::Generation;
 use crate::manager::Proof;
 use crate::state::Aggregate;
 
-type Decode<A> = dyn Fn(&[u8], &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> + Send + Sync;
+type Decode<A> =
+    dyn Fn(&[u8], DecodeLimits, &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> + Send + Sync;
 
 /// Decodes the payloads of one codec and generation into today's state.
 pub(super) struct Reader<A> {
     codec: CodecId,
     generation: Generation,
+    limits: DecodeLimits,
     /// Also reads other shapes under the same schema version, by field names.
     by_name: bool,
     decode: Box<Decode<A>>,
@@ -34,9 +36,10 @@ impl<A: Aggregate> Reader<A> {
         Self {
             codec: codec.id(),
             generation,
+            limits: info.limits,
             by_name: by_name && codec.is_self_describing(),
-            decode: Box::new(move |raw, judge| {
-                let state = codec.decode(raw, info.limits).map_err(|e| decode_error(&e))?;
+            decode: Box::new(move |raw, limits, judge| {
+                let state = codec.decode(raw, limits).map_err(|e| decode_error(&e))?;
                 // By its address: a large state is moved once, into its place.
                 let state = Arc::new(state);
                 let proof = judge.look_at(&digester, generation, &state)?;
@@ -49,22 +52,29 @@ impl<A: Aggregate> Reader<A> {
     pub(super) fn upcasting<Old: 'static>(
         schema_version: u32,
         codec: impl Codec<Old>,
+        samples: &[Old],
         upcast: impl Fn(Old) -> Result<A, BoxError> + Send + Sync + 'static,
     ) -> Result<Self, Error> {
-        let (info, digester) = (codec.inspect(&[])?, codec.digester());
+        let (info, digester) = (codec.inspect(samples)?, codec.digester());
         let generation = Generation { schema_version, fingerprint: info.fingerprint };
         Ok(Self {
             codec: codec.id(),
             generation,
+            limits: info.limits,
             by_name: false,
-            decode: Box::new(move |raw, judge| {
-                let old = codec.decode(raw, info.limits).map_err(|e| decode_error(&e))?;
+            decode: Box::new(move |raw, limits, judge| {
+                let old = codec.decode(raw, limits).map_err(|e| decode_error(&e))?;
                 // The digest is that of the old type's value.
                 let proof = judge.look_at(&digester, generation, &old)?;
                 let state = upcast(old).map_err(|e| Reject::Upcast(e.to_string()))?;
                 Ok((Arc::new(state), proof))
             }),
         })
+    }
+
+    /// The same with the engine's depth for types that contain themselves.
+    pub(super) fn with_depth(self, levels: Option<u16>) -> Self {
+        Self { limits: self.limits.with_depth(levels), ..self }
     }
 
     /// Whether snapshots of `generation` can be of use, whatever their codec.
@@ -74,7 +84,7 @@ impl<A: Aggregate> Reader<A> {
     }
 
     pub(super) fn decode(&self, raw: &[u8], judge: &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> {
-        (self.decode)(raw, judge)
+        (self.decode)(raw, self.limits, judge)
     }
 }
 

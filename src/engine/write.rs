@@ -76,19 +76,18 @@ impl<A: Aggregate> Core<A> {
             return Err(self.lost(state, "does not bring it back as it was", place));
         }
         if self.compare.as_ref().is_some_and(|equal| !equal(state, &decoded)) {
-            let why = "brings back a state that differs by the compare() of the builder: look for \
-                       fields that serde skips, and for conversions that lose something";
-            return Err(self.lost(state, why, None));
+            // What compare() sees and serde does not, no other codec carries either.
+            let why = "brings back a state that differs by the compare() of the builder";
+            let advice =
+                "look for fields that serde skips, and for conversions that lose something";
+            return Err(self.refused(why, None, advice));
         }
         Ok(())
     }
 
     /// The codec cannot carry `state`.
     fn lost(&self, state: &A, why: &str, place: Option<String>) -> Error {
-        let id = self.codec.id();
-        let place = place.map_or_else(String::new, |place| format!(" (look at {place})"));
-        let limits = self.type_info.limits;
-        let advice = match self.digester.carrier(state, limits, id) {
+        let advice = match self.digester.carrier(state, self.type_info.limits, self.codec.id()) {
             Some(other) => format!("the codec {other} carries this state"),
             None => {
                 "change the type, or use a codec that carries it; the guide to state types lists \
@@ -96,6 +95,12 @@ impl<A: Aggregate> Core<A> {
                     .to_owned()
             }
         };
+        self.refused(why, place, &advice)
+    }
+
+    fn refused(&self, why: &str, place: Option<String>, advice: &str) -> Error {
+        let id = self.codec.id();
+        let place = place.map_or_else(String::new, |place| format!(" (look at {place})"));
         let message = format!("{id} {why}: the {}{place}; {advice}", A::KIND);
         Error::new(ErrorKind::Encode, "encode a state", message)
     }

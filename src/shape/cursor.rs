@@ -123,7 +123,9 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     }
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.tracer.obstacle.is_none() {
+        if self.tracer.is_in_trait_object(self.site) {
+            self.tracer.trait_object = true;
+        } else if self.tracer.obstacle.is_none() {
             let place = self.tracer.place(self.site);
             let mut expects = String::new();
             // A visitor that fails to describe itself is described by nothing.

@@ -46,7 +46,8 @@
 //!
 //! What a positional codec certainly cannot carry is an [`Obstacle`]: parts that are opaque or
 //! read by name, fields that are left out of a sample by `skip_serializing_if`, and sequences
-//! whose elements take no bytes. Everything else shows when a state is written and read back.
+//! whose elements take no bytes. A trait object of typetag is opaque and no obstacle: its tag comes
+//! first, and tells what follows. Everything else shows when a state is written and read back.
 //!
 //! # Bounds
 //!
@@ -123,7 +124,8 @@ fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
     run_passes::<T>(&mut tracer, &notes);
 
     let notes = notes.into_inner();
-    let written = tracer.obstacle.is_some().then_some(&notes.written);
+    let is_opaque = tracer.obstacle.is_some() || tracer.trait_object;
+    let written = is_opaque.then_some(&notes.written);
     let fingerprint = fingerprint::fingerprint(&tracer.graph, written);
     let complete = !tracer.partial && tracer.graph.is_finished();
     let recursive = !complete || tracer.graph.nests_without_end();

@@ -74,6 +74,8 @@ pub(super) struct Failure {
 pub(super) struct Tracer {
     pub(super) graph: Graph,
     pub(super) obstacle: Option<Obstacle>,
+    /// The type has a trait object of typetag.
+    pub(super) trait_object: bool,
     /// A sequence or map whose elements take no bytes.
     pub(super) endless: Option<Place>,
     pub(super) partial: bool,
@@ -101,6 +103,7 @@ impl Tracer {
         Self {
             graph: Graph::new(),
             obstacle: None,
+            trait_object: false,
             endless: None,
             partial: false,
             repairs: HashMap::new(),
@@ -342,6 +345,17 @@ impl Tracer {
             Some((owner, _)) => Place { owner: short_name(owner), field: None },
             None => self.place(key),
         }
+    }
+
+    /// Whether `site` is an entry of a trait object of typetag.
+    ///
+    /// It is written as a map with its tag first. What follows is read by the tag, with types; only
+    /// a map with another key first, such as the trace offers, is buffered as values of any kind. So
+    /// a positional codec carries it. The name of the visitor is not promised to stay as it is:
+    /// another name is an early refusal, and nothing else depends on it.
+    pub(super) fn is_in_trait_object(&self, site: Site) -> bool {
+        let node = self.graph.node(site.node);
+        node.kind == Kind::Map && node.visitor.starts_with("typetag::")
     }
 
     pub(super) fn meet(&mut self, obstacle: Obstacle) {

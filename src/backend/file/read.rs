@@ -70,8 +70,12 @@ impl Core {
                 None
             } else {
                 // One look on the caller's thread, as the newest is often the one. More may be many.
-                if asked && patience != Patience::Unlimited {
-                    return Err(Unread::WouldWait);
+                if asked {
+                    if patience != Patience::Unlimited {
+                        return Err(Unread::WouldWait);
+                    }
+                    // Next time the index knows.
+                    self.index.keep_times(tag);
                 }
                 asked = true;
                 // The time is in the header: no need for the payload of one that is too late.
@@ -297,7 +301,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    //! Who asks for a time on the thread of a task waits for one header at most.
+    //! Who asks for a time on the thread of a task waits for one header at most, and no second time
+    //! for another thread.
 
     use super::super::disk::sim::SimDisk;
     use super::super::samples::{core, key, record_as_of};
@@ -337,6 +342,11 @@ mod tests {
                 assert_eq!(version(get(inline, newest / 2)), Some(expected));
                 assert_eq!(version(get(Patience::Unlimited, newest / 2)), Some(middle));
                 assert_eq!(version(get(Patience::Unlimited, 0)), None);
+                // Asked for once, the times are in memory.
+                for micros in (0..=newest).rev() {
+                    let expected = u64::try_from(micros).ok().filter(|&version| version > 0);
+                    assert_eq!(version(get(inline, micros)), expected);
+                }
                 core.shut_down().unwrap();
                 drop(core);
                 core = super::super::samples::core(&disk);

@@ -1,18 +1,17 @@
-//! One aggregate type for many state types: [`Erased`], [`Known`], [`SharedCodec`].
+//! One aggregate type for many state types: [`Erased`], [`SharedCodec`].
 //!
 //! An engine of its own for each of hundreds of types would take an hour to compile. The engine
 //! knows a state only through its codec, so what it folds here is erased, and [`Through`] hands the
-//! real type to snapfold's real codecs. The digest is snapfold's own too: [`Known`] hands the real
-//! type to its serializer.
+//! real type to snapfold's real codecs, and to their digesters.
 
 use std::any::Any;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
 use snapfold::{
-    Aggregate, AggregateKey, BoxError, Codec, CodecId, DecodeLimits, Digester, Error, TypeInfo,
+    Aggregate, AggregateKey, Bincode, BoxError, Codec, CodecId, DecodeLimits, Digester, Error,
+    Json, MessagePack, Postcard, TypeInfo,
 };
 
 use crate::{Specimen, Value};
@@ -35,38 +34,17 @@ impl<T: Value> AnyState for T {
     }
 }
 
-/// A list of types, each of which can be serialized after its type was erased.
-pub trait Known: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Serializes the state, as itself.
-    fn serialize<S: Serializer>(state: &dyn AnyState, serializer: S) -> Result<S::Ok, S::Error>;
-}
-
-/// Any state of a list of types; each event is the next one.
+/// A state of any type; each event is the next one.
 #[derive(Clone, Debug)]
-pub struct Erased<K>(pub Option<Arc<dyn AnyState>>, PhantomData<K>);
+pub struct Erased(pub Option<Arc<dyn AnyState>>);
 
-impl<K> Erased<K> {
-    fn new(state: Arc<dyn AnyState>) -> Self {
-        Self(Some(state), PhantomData)
-    }
-}
-
-impl<K: Known> Serialize for Erased<K> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match &self.0 {
-            Some(state) => K::serialize(&**state, serializer),
-            None => Err(serde::ser::Error::custom("no event was folded")),
-        }
-    }
-}
-
-impl<K: Known> Aggregate for Erased<K> {
+impl Aggregate for Erased {
     type Event = Arc<dyn AnyState>;
     const KIND: &'static str = "specimen";
     const SCHEMA_VERSION: u32 = 1;
 
     fn initial(_: &AggregateKey) -> Self {
-        Self(None, PhantomData)
+        Self(None)
     }
 
     fn apply(&mut self, event: &Arc<dyn AnyState>) {
@@ -83,12 +61,12 @@ impl<T, C: fmt::Debug> fmt::Debug for Through<T, C> {
     }
 }
 
-fn state<T: 'static, K>(erased: &Erased<K>) -> Result<&T, BoxError> {
+fn state<T: 'static>(erased: &Erased) -> Result<&T, BoxError> {
     let state = erased.0.as_deref().and_then(|state| state.as_any().downcast_ref::<T>());
     state.ok_or_else(|| "the judge mixed up two types".into())
 }
 
-impl<K: Known, T: Specimen, C: Codec<T>> Codec<Erased<K>> for Through<T, C> {
+impl<T: Specimen, C: Codec<T>> Codec<Erased> for Through<T, C> {
     fn id(&self) -> CodecId {
         self.0.id()
     }
@@ -97,38 +75,48 @@ impl<K: Known, T: Specimen, C: Codec<T>> Codec<Erased<K>> for Through<T, C> {
         self.0.is_self_describing()
     }
 
-    fn inspect(&self, samples: &[Erased<K>]) -> Result<TypeInfo, Error> {
+    fn inspect(&self, samples: &[Erased]) -> Result<TypeInfo, Error> {
         let samples: Vec<T> =
             samples.iter().filter_map(|sample| state(sample).ok()).cloned().collect();
         self.0.inspect(&samples)
     }
 
-    fn digester(&self) -> Digester<Erased<K>> {
-        Digester::serde()
+    fn digester(&self) -> Digester<Erased> {
+        self.0.digester().map(|erased| state(erased).expect("one type for each codec"))
     }
 
-    fn encode(&self, erased: &Erased<K>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn encode(&self, erased: &Erased, out: &mut Vec<u8>) -> Result<(), BoxError> {
         self.0.encode(state(erased)?, out)
     }
 
-    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased<K>, BoxError> {
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased, BoxError> {
         let state: T = self.0.decode(bytes, limits)?;
-        Ok(Erased::new(Arc::new(state)))
+        Ok(Erased(Some(Arc::new(state))))
     }
 }
 
 /// A codec behind a pointer, for many engines.
 #[derive(Clone, Debug)]
-pub struct SharedCodec<K: Known>(Arc<dyn Codec<Erased<K>>>);
+pub struct SharedCodec(Arc<dyn Codec<Erased>>);
 
-impl<K: Known> SharedCodec<K> {
+impl SharedCodec {
     /// `codec`, for states of type `T`.
     pub fn new<T: Specimen>(codec: impl Codec<T>) -> Self {
         Self(Arc::new(Through::<T, _>(codec, PhantomData)))
     }
+
+    /// The codecs that the message of a refusal may name, by that name.
+    pub fn all<T: Specimen>() -> [(&'static str, Self); 4] {
+        [
+            ("Postcard", Self::new::<T>(Postcard)),
+            ("Bincode", Self::new::<T>(Bincode)),
+            ("MessagePack", Self::new::<T>(MessagePack)),
+            ("Json", Self::new::<T>(Json)),
+        ]
+    }
 }
 
-impl<K: Known> Codec<Erased<K>> for SharedCodec<K> {
+impl Codec<Erased> for SharedCodec {
     fn id(&self) -> CodecId {
         self.0.id()
     }
@@ -137,19 +125,19 @@ impl<K: Known> Codec<Erased<K>> for SharedCodec<K> {
         self.0.is_self_describing()
     }
 
-    fn inspect(&self, samples: &[Erased<K>]) -> Result<TypeInfo, Error> {
+    fn inspect(&self, samples: &[Erased]) -> Result<TypeInfo, Error> {
         self.0.inspect(samples)
     }
 
-    fn digester(&self) -> Digester<Erased<K>> {
+    fn digester(&self) -> Digester<Erased> {
         self.0.digester()
     }
 
-    fn encode(&self, state: &Erased<K>, out: &mut Vec<u8>) -> Result<(), BoxError> {
+    fn encode(&self, state: &Erased, out: &mut Vec<u8>) -> Result<(), BoxError> {
         self.0.encode(state, out)
     }
 
-    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased<K>, BoxError> {
+    fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<Erased, BoxError> {
         self.0.decode(bytes, limits)
     }
 }

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate as _, Bincode, Created, Json, MemoryEvents, MemoryStore, MessagePack, Origin,
-    Postcard, ReplayLoader, SnapshotEngine, Loader as _, Timestamp,
+    Aggregate as _, Created, Loader as _, MemoryEvents, MemoryStore, Origin, ReplayLoader,
+    SnapshotEngine, Timestamp,
 };
 
 use crate::{
-    AnyState, COLUMNS, Erased, Gen, Hand, Held, Known, Opaque, Outcome, Report, SharedCodec,
-    Specimen, Value,
+    AnyState, COLUMNS, Erased, Gen, Hand, Held, Opaque, Outcome, Report, SharedCodec, Specimen,
+    Value,
 };
 
 /// A state type under one codec.
@@ -34,28 +34,32 @@ impl std::fmt::Debug for Case {
 type Make = fn(&mut Gen) -> Arc<dyn AnyState>;
 
 /// What is needed to judge a type.
-struct Subject<K: Known> {
+struct Subject {
     column: usize,
-    codec: SharedCodec<K>,
+    codec: SharedCodec,
+    /// For the same type, by the names that a refusal gives.
+    all: [(&'static str, SharedCodec); 4],
     hand: Hand,
     make: Make,
 }
 
 impl Case {
     /// The cases of a type, one for each column.
-    pub fn all<K: Known, T: Specimen>(name: &str) -> Vec<Self> {
+    pub fn all<T: Specimen>(name: &str) -> Vec<Self> {
         let held: (Hand, Make) = (Hand::of::<Held<T>>(), |g| Arc::new(Held::<T>::make(g)));
         let opaque: (Hand, Make) = (Hand::of::<Opaque<T>>(), |g| Arc::new(Opaque::<T>::make(g)));
-        let columns: [(SharedCodec<K>, _); 6] = [
-            (SharedCodec::new::<Held<T>>(Postcard), held),
-            (SharedCodec::new::<Held<T>>(Bincode), held),
-            (SharedCodec::new::<Held<T>>(MessagePack), held),
-            (SharedCodec::new::<Held<T>>(Json), held),
-            (SharedCodec::new::<Opaque<T>>(MessagePack), opaque),
-            (SharedCodec::new::<Opaque<T>>(Json), opaque),
+        let (of_held, of_opaque) = (SharedCodec::all::<Held<T>>(), SharedCodec::all::<Opaque<T>>());
+        let columns = [
+            (0, &of_held, held),
+            (1, &of_held, held),
+            (2, &of_held, held),
+            (3, &of_held, held),
+            (2, &of_opaque, opaque),
+            (3, &of_opaque, opaque),
         ];
-        let case = |(column, (codec, (hand, make)))| {
-            let subject = Subject { column, codec, hand, make };
+        let case = |(column, (codec, all, (hand, make))): (usize, (usize, &[_; 4], _))| {
+            let all: [(&'static str, SharedCodec); 4] = all.clone();
+            let subject = Subject { column, codec: all[codec].1.clone(), all, hand, make };
             Self {
                 name: name.to_owned(),
                 column,
@@ -114,11 +118,11 @@ pub(crate) fn short(state: &dyn AnyState) -> String {
 }
 
 /// Whether the format's own crate gives the value back.
-fn exact_by_hand<K: Known>(case: &Subject<K>, value: &dyn AnyState) -> bool {
+fn exact_by_hand(case: &Subject, value: &dyn AnyState) -> bool {
     quietly(|| case.hand.is_exact(case.column, value)).unwrap_or(false)
 }
 
-fn judge<K: Known>(case: &Subject<K>, compare: bool) -> Report {
+fn judge(case: &Subject, compare: bool) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     let values = || (0..rounds()).map(|seed| (case.make)(&mut Gen::new(seed)));
@@ -137,8 +141,56 @@ fn judge<K: Known>(case: &Subject<K>, compare: bool) -> Report {
     Report { outcome, works_by_hand }
 }
 
-async fn run<K: Known>(
-    case: &Subject<K>,
+/// A refusal names a codec that carries the value, if any does. What is wrong with it otherwise.
+async fn is_misled(case: &Subject, value: &Arc<dyn AnyState>, text: &str) -> Option<String> {
+    let named = text.split_once("the codec ").and_then(|(_, rest)| rest.split_once(" carries"));
+    let named = named.map(|(name, _)| name);
+    for (name, codec) in &case.all {
+        let carries = carries(codec, value).await;
+        if named == Some(*name) && !carries {
+            return Some(format!("{name} does not carry {}: {text}", short(&**value)));
+        }
+        if named.is_none() && carries {
+            return Some(format!("{name} carries {}: {text}", short(&**value)));
+        }
+    }
+    None
+}
+
+/// The refusal of a type names another codec, which carries some values of it at least.
+async fn refused_by_build(
+    case: &Subject,
+    values: impl Iterator<Item = Arc<dyn AnyState>>,
+    text: String,
+) -> Outcome {
+    let named = |(name, _): &&(&str, _)| text.contains(&format!("Use {name}"));
+    let Some((_, codec)) = case.all.iter().find(named) else { return Outcome::Misled(text) };
+    for value in values {
+        if carries(codec, &value).await {
+            return Outcome::Build(text);
+        }
+    }
+    Outcome::Misled(text)
+}
+
+/// Whether a value is stored and loaded with a codec.
+async fn carries(codec: &SharedCodec, value: &Arc<dyn AnyState>) -> bool {
+    let events = MemoryEvents::new();
+    let key = Erased::key("advice").expect("a key");
+    events.append(&key, Timestamp::from_seconds(1), Arc::clone(value));
+    let store = MemoryStore::new();
+    let builder = SnapshotEngine::builder_with_codec(events, store, codec.clone());
+    let Ok(engine) = builder.trigger(manual()).build() else { return false };
+    if engine.create(&key).await.is_err() {
+        return false;
+    }
+    let loaded = engine.load(&key).await.expect("memory does not fail");
+    loaded.provenance.origin == Origin::Snapshot
+        && loaded.state.0.as_ref().is_some_and(|state| state.same_as(&**value))
+}
+
+async fn run(
+    case: &Subject,
     values: impl Iterator<Item = Arc<dyn AnyState>>,
     compare: bool,
 ) -> (Outcome, Vec<Arc<dyn AnyState>>) {
@@ -148,7 +200,7 @@ async fn run<K: Known>(
         let (events, codec) = (events.clone(), case.codec.clone());
         let builder = SnapshotEngine::builder_with_codec(events, store.clone(), codec);
         let builder = builder.trigger(manual());
-        let same = |a: &Erased<K>, b: &Erased<K>| match (&a.0, &b.0) {
+        let same = |a: &Erased, b: &Erased| match (&a.0, &b.0) {
             (Some(a), Some(b)) => a.same_as(&**b),
             _ => false,
         };
@@ -156,17 +208,25 @@ async fn run<K: Known>(
     };
     let (writer, reader) = match (build(), build()) {
         (Ok(writer), Ok(reader)) => (writer, reader),
-        (Err(error), _) | (_, Err(error)) => return (Outcome::Build(chain(&error)), Vec::new()),
+        (Err(error), _) | (_, Err(error)) => {
+            let text = chain(&error);
+            let outcome = if compare {
+                Outcome::Build(text)
+            } else {
+                refused_by_build(case, values, text).await
+            };
+            return (outcome, Vec::new());
+        }
     };
-    let replay = ReplayLoader::<Erased<K>>::new(events.clone());
+    let replay = ReplayLoader::<Erased>::new(events.clone());
     let (mut written, mut refused, mut first) = (0, Vec::new(), String::new());
     for (at, value) in values.enumerate() {
-        let key = Erased::<K>::key(&at.to_string()).expect("a key");
+        let key = Erased::key(&at.to_string()).expect("a key");
         events.append(&key, Timestamp::from_seconds(1), Arc::clone(&value));
         let created = writer.create(&key).await;
         let loaded = reader.load(&key).await.expect("memory does not fail");
         let replayed = replay.load(&key).await.expect("memory does not fail");
-        let got = |erased: &Erased<K>| erased.0.clone().expect("an event was folded");
+        let got = |erased: &Erased| erased.0.clone().expect("an event was folded");
         let (got, want) = (got(&loaded.state), got(&replayed.state));
         if !got.same_as(&*want) {
             let text = format!("value {at}: loaded {}, replayed {}", short(&*got), short(&*want));
@@ -180,6 +240,9 @@ async fn run<K: Known>(
                 return (Outcome::Unread(text), refused);
             }
             Err(error) => {
+                if !compare && let Some(text) = is_misled(case, &value, &chain(&error)).await {
+                    return (Outcome::Misled(text), refused);
+                }
                 if refused.is_empty() {
                     first = chain(&error);
                 }

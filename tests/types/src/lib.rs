@@ -19,7 +19,7 @@ mod release;
 mod specimen;
 mod state;
 
-pub use erased::{AnyState, Erased, Known, SharedCodec};
+pub use erased::{AnyState, Erased, SharedCodec};
 pub use generator::Gen;
 pub use hand::Hand;
 pub use judge::Case;

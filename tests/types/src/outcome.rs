@@ -17,6 +17,8 @@ pub enum Outcome {
     Wrong(String),
     /// Stored, and then not loaded from the snapshot.
     Unread(String),
+    /// A refusal names a codec that does not carry the value, or none where one does.
+    Misled(String),
     /// Something panicked.
     Panic(String),
 }
@@ -24,7 +26,7 @@ pub enum Outcome {
 impl Outcome {
     /// Whether the promise is broken.
     pub fn is_fault(&self) -> bool {
-        matches!(self, Self::Wrong(_) | Self::Unread(_) | Self::Panic(_))
+        matches!(self, Self::Wrong(_) | Self::Unread(_) | Self::Misled(_) | Self::Panic(_))
     }
 
     /// Whether a value of the type, or all, are refused.
@@ -41,6 +43,7 @@ impl Outcome {
             | Self::Some(text)
             | Self::Wrong(text)
             | Self::Unread(text)
+            | Self::Misled(text)
             | Self::Panic(text) => text,
         }
     }
@@ -56,6 +59,7 @@ impl fmt::Display for Outcome {
             Self::Some(_) => "some",
             Self::Wrong(_) => "WRONG",
             Self::Unread(_) => "UNREAD",
+            Self::Misled(_) => "MISLED",
             Self::Panic(_) => "PANIC",
         })
     }

@@ -6,7 +6,7 @@ mod list;
 use std::fmt::Write as _;
 use std::path::Path;
 
-pub use list::REFUSALS;
+pub use list::{REFUSALS, WITH_ARBITRARY_PRECISION};
 
 /// One reason, with the types that it keeps out.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,8 @@ const LETTERS: &str = "pbmjMJ";
 pub fn find(name: &str, column: usize) -> Option<&'static Refusal> {
     let letter = LETTERS.chars().nth(column)?;
     let is_it = |(kept, columns): &(&str, &str)| *kept == name && columns.contains(letter);
-    REFUSALS.iter().find(|refusal| refusal.types.iter().any(is_it))
+    let extra = cfg!(feature = "json_arbitrary_precision").then_some(&WITH_ARBITRARY_PRECISION);
+    REFUSALS.iter().chain(extra).find(|refusal| refusal.types.iter().any(is_it))
 }
 
 const BEGIN: &str = "<!-- generated: SNAPFOLD_BLESS=1 cargo test --test catalogue -- docs -->";

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate as _, MemoryEvents, MemoryStore, Origin, ReplayLoader, SnapshotEngine,
-    Loader as _, Timestamp,
+    Aggregate as _, Loader as _, MemoryEvents, MemoryStore, Origin, ReplayLoader, SnapshotEngine,
+    Timestamp,
 };
 
 use crate::judge::{chain, quietly, short};
-use crate::{AnyState, Erased, Known, Outcome, SharedCodec};
+use crate::{AnyState, Erased, Outcome, SharedCodec};
 
 /// A release: its codec, and the states that it folds from the same histories as the other one.
 #[derive(Clone, Debug)]
-pub struct Release<K: Known> {
+pub struct Release {
     /// The codec for the release's state type.
-    pub codec: SharedCodec<K>,
+    pub codec: SharedCodec,
     /// The state of each aggregate.
     pub states: Vec<Arc<dyn AnyState>>,
 }
@@ -33,16 +33,16 @@ pub enum Change {
     Fault(Outcome),
 }
 
-struct Running<K: Known> {
-    engine: SnapshotEngine<Erased<K>>,
-    replay: ReplayLoader<Erased<K>>,
+struct Running {
+    engine: SnapshotEngine<Erased>,
+    replay: ReplayLoader<Erased>,
 }
 
-impl<K: Known> Running<K> {
-    fn start(release: &Release<K>, store: &MemoryStore) -> Result<Self, String> {
+impl Running {
+    fn start(release: &Release, store: &MemoryStore) -> Result<Self, String> {
         let events = MemoryEvents::new();
         for (at, state) in release.states.iter().enumerate() {
-            events.append(&key::<K>(at), Timestamp::from_seconds(1), Arc::clone(state));
+            events.append(&key(at), Timestamp::from_seconds(1), Arc::clone(state));
         }
         let codec = release.codec.clone();
         let engine = SnapshotEngine::builder_with_codec(events.clone(), store.clone(), codec);
@@ -52,9 +52,9 @@ impl<K: Known> Running<K> {
 
     /// Whether a load comes from a snapshot; `Err` if it is wrong.
     async fn load(&self, at: usize, when: &str) -> Result<bool, Outcome> {
-        let loaded = self.engine.load(&key::<K>(at)).await;
+        let loaded = self.engine.load(&key(at)).await;
         let loaded = loaded.map_err(|error| Outcome::Unread(chain(&error)))?;
-        let replayed = self.replay.load(&key::<K>(at)).await.expect("memory does not fail");
+        let replayed = self.replay.load(&key(at)).await.expect("memory does not fail");
         let (got, want) = (loaded.state.0.as_deref(), replayed.state.0.as_deref());
         let (Some(got), Some(want)) = (got, want) else {
             return Err(Outcome::Unread("no state".to_owned()));
@@ -67,12 +67,12 @@ impl<K: Known> Running<K> {
     }
 }
 
-fn key<K: Known>(at: usize) -> snapfold::AggregateKey {
-    Erased::<K>::key(&at.to_string()).expect("a key")
+fn key(at: usize) -> snapfold::AggregateKey {
+    Erased::key(&at.to_string()).expect("a key")
 }
 
 /// The old release saves, the new one loads; the new one saves too, and both load.
-pub fn judge_change<K: Known>(old: &Release<K>, new: &Release<K>) -> Change {
+pub fn judge_change(old: &Release, new: &Release) -> Change {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime");
     match quietly(|| runtime.block_on(run(old, new))) {
@@ -83,21 +83,21 @@ pub fn judge_change<K: Known>(old: &Release<K>, new: &Release<K>) -> Change {
     }
 }
 
-async fn run<K: Known>(old: &Release<K>, new: &Release<K>) -> Result<bool, Change> {
+async fn run(old: &Release, new: &Release) -> Result<bool, Change> {
     let store = MemoryStore::new();
     let old = Running::start(old, &store).map_err(Change::Refused)?;
     let count = new.states.len();
     let new = Running::start(new, &store).map_err(Change::Refused)?;
     let (mut read, mut first, mut written) = (false, String::new(), 0);
     for at in 0..count {
-        if let Err(error) = old.engine.create(&key::<K>(at)).await {
+        if let Err(error) = old.engine.create(&key(at)).await {
             first = chain(&error);
             continue;
         }
         written += 1;
         read |= new.load(at, "the new release").await.map_err(Change::Fault)?;
         // Refused if the old release's snapshot is in the way and differs.
-        let _ = new.engine.create(&key::<K>(at)).await;
+        let _ = new.engine.create(&key(at)).await;
         new.load(at, "the new release, after its own save").await.map_err(Change::Fault)?;
         old.load(at, "the old release, after the new one's save").await.map_err(Change::Fault)?;
     }

@@ -13,22 +13,20 @@ use std::sync::Arc;
 use dashmap::{DashMap, DashSet};
 use indexmap::{IndexMap, IndexSet};
 use libtest_mimic::{Arguments, Trial};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate as _, AggregateKey, Bincode, Created, Durability, Json, MemoryEvents, MessagePack,
-    Origin, Postcard, SnapshotEngine, as _, Timestamp,
+    Origin, Postcard, SnapshotEngine, Timestamp,
 };
-use snapfold_types::{AnyState, Gen, Known, SharedCodec, Specimen, Value};
-
-type Erased = snapfold_types::Erased<Topic>;
+use snapfold_types::{AnyState, Erased, Gen, SharedCodec, Specimen, Value};
 
 const CHILD: &str = "SNAPFOLD_TYPES_CHILD";
 
 #[derive(Clone)]
 struct Subject {
     name: &'static str,
-    codecs: [SharedCodec<Topic>; 4],
+    codecs: [SharedCodec; 4],
     make: Arc<dyn Fn(u64) -> Arc<dyn AnyState> + Send + Sync>,
 }
 
@@ -86,22 +84,6 @@ fn subject<T: Specimen>(name: &'static str, make: fn(Vec<u32>) -> T) -> Subject 
 /// The types, and how the container is made of its elements.
 macro_rules! subjects {
     ($($t:ty, $name:literal, $make:expr;)*) => {
-        #[derive(Clone, Debug)]
-        struct Topic;
-
-        impl Known for Topic {
-            fn serialize<S: Serializer>(
-                state: &dyn AnyState,
-                serializer: S,
-            ) -> Result<S::Ok, S::Error> {
-                let state = state.as_any();
-                $(if let Some(state) = state.downcast_ref::<Holding<$t>>() {
-                    return state.serialize(serializer);
-                })*
-                Err(serde::ser::Error::custom("a type that is not listed"))
-            }
-        }
-
         fn subjects() -> Vec<Subject> {
             vec![$(subject::<$t>($name, $make)),*]
         }

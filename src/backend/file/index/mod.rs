@@ -1,5 +1,6 @@
 //! [`Index`]: where each snapshot lies, in memory: about 40 bytes per aggregate and 24 per older
-//! version, about 32 where there are many, which then have their as-of times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
+//! version, about 32 where there are many or where times were asked for, which then have their as-of
+//! times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
 
 mod chain;
 mod item;
@@ -45,6 +46,14 @@ impl Index {
     ) -> R {
         let shard = self.read(tag);
         with(shard.newest(tag, generation, at_most, as_of))
+    }
+
+    /// Makes room for the as-of times of an aggregate's snapshots, unless it has only one. They are not
+    /// known before they are learned.
+    pub(super) fn keep_times(&self, tag: Tag) {
+        if !self.read(tag).keeps_times(tag) {
+            self.write(tag).keep_times(tag);
+        }
     }
 
     /// Takes note of the as-of time of a snapshot, where there is room for it.

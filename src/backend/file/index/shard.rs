@@ -145,6 +145,14 @@ impl Shard {
         self.find(tag).is_ok_and(|at| self.slots.get(at).is_some_and(|slot| slot.older.is_tree()))
     }
 
+    /// Makes room for the as-of times of an aggregate's snapshots, unless it has only one.
+    pub(super) fn keep_times(&mut self, tag: Tag) {
+        let Some(slot) = self.find(tag).ok().and_then(|at| self.slots.get_mut(at)) else { return };
+        if slot.older != Link::NONE && !slot.older.is_tree() {
+            slot.older = self.chains.grow_tree(slot.older, slot.newest.item(), UNKNOWN);
+        }
+    }
+
     /// Takes note of the as-of time of a snapshot, where there is room for it.
     pub(super) fn learn(&mut self, tag: Tag, item: Item, as_of: Timestamp) {
         let slot = self.find(tag).ok().and_then(|at| self.slots.get(at));

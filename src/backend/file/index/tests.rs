@@ -17,6 +17,7 @@ enum Change {
     Below(u8, u64),
     Even(u8),
     Swap(u8, u64, u32),
+    KeepTimes(u8),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -26,6 +27,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => (any::<u8>(), 0..70_u64).prop_map(|(t, v)| Change::Below(t % 24, v)),
         1 => any::<u8>().prop_map(|t| Change::Even(t % 24)),
         1 => (any::<u8>(), 0..60_u64, 0..2_u32).prop_map(|(t, v, g)| Change::Swap(t % 24, v, g)),
+        1 => any::<u8>().prop_map(|t| Change::KeepTimes(t % 24)),
     ]
 }
 
@@ -63,6 +65,7 @@ proptest! {
                         items.retain(|(version, _), _| *version >= below);
                     }
                 }
+                Change::KeepTimes(t) => index.keep_times(tag(t)),
                 Change::Even(t) => {
                     index.remove(tag(t), |item| item.version % 2 == 0);
                     if let Some(items) = model.get_mut(&tag(t)) {
@@ -138,6 +141,9 @@ fn as_of_query(
             }
             Ok((item, _)) => {
                 asked += 1;
+                if asked == 2 {
+                    index.keep_times(tag);
+                }
                 index.learn(tag, item, time(&item));
                 if time(&item) <= as_of {
                     return (Some(item), asked);
@@ -173,6 +179,32 @@ fn times_of_many_snapshots_are_known() {
     assert_eq!((found, asked), (Some(item(50_000, 0, 7)), 0));
     let per_version = index.memory() / 50_000;
     assert!(per_version <= 32, "{per_version} B per version");
+}
+
+/// Few snapshots have no times, until they are asked for.
+#[test]
+fn times_of_few_snapshots_are_known_once_they_were_asked_for() {
+    let (index, tag) = (Index::new(), Tag { high: 1, low: 1 });
+    let time = |item: &Item| Timestamp::from_micros(item.version.cast_signed() * 10);
+    for version in 1..=11 {
+        index.insert(tag, item(version, 0, version), time(&item(version, 0, version)));
+    }
+    let ask = |version: i64| {
+        let as_of = Timestamp::from_micros(version * 10);
+        let (found, asked) = as_of_query(&index, tag, 0, u64::MAX, as_of, &time);
+        assert_eq!(found.map_or(0, |item| item.version), version.cast_unsigned());
+        asked
+    };
+    // Only the newest, which most ask for: nothing is kept for that.
+    assert_eq!((ask(11), ask(11)), (1, 1));
+    assert_eq!((ask(1), ask(1), ask(1), ask(5), ask(0)), (11, 1, 0, 0, 0));
+    index.insert(tag, item(12, 0, 12), time(&item(12, 0, 12)));
+    assert_eq!((ask(12), ask(5)), (0, 0));
+    // A single one takes no room.
+    let single = Tag { high: 2, low: 1 };
+    index.insert(single, item(1, 0, 1), time(&item(1, 0, 1)));
+    index.keep_times(single);
+    assert!(!index.read(single).keeps_times(single));
 }
 
 #[test]

@@ -179,6 +179,53 @@ impl Value for Box<dyn Rule> {
     }
 }
 
+/// The same, tagged from outside, with content of several forms.
+#[typetag::serde]
+trait Tariff: std::fmt::Debug + Send + Sync {
+    fn boxed(&self) -> Box<dyn Tariff>;
+}
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Flat;
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct PerUnit(i64);
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+enum Tiered {
+    Steps(Vec<(u32, i64)>),
+    Except { rule: Box<dyn Rule> },
+}
+
+macro_rules! tariffs {
+    ($($name:ident)*) => {$(
+        #[typetag::serde]
+        impl Tariff for $name {
+            fn boxed(&self) -> Box<dyn Tariff> {
+                Box::new(self.clone())
+            }
+        }
+    )*};
+}
+tariffs! { Flat PerUnit Tiered }
+
+impl Clone for Box<dyn Tariff> {
+    fn clone(&self) -> Self {
+        self.boxed()
+    }
+}
+
+impl Value for Box<dyn Tariff> {
+    fn make(g: &mut Gen) -> Self {
+        match g.below(4) {
+            0 => Box::new(Flat),
+            1 => Box::new(PerUnit(g.any())),
+            2 => Box::new(Tiered::Steps((0..g.below(3)).map(|_| (g.any(), g.any())).collect())),
+            _ => Box::new(Tiered::Except { rule: g.any() }),
+        }
+    }
+}
+
 types! {
     Units as "enum of units",
     External as "enum, external",
@@ -215,4 +262,5 @@ types! {
     Level as "serde_repr u8",
     Signed as "serde_repr i32, other",
     Box<dyn Rule> as "typetag",
+    Box<dyn Tariff> as "typetag, external",
 }

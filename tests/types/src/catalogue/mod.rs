@@ -36,35 +36,13 @@ pub fn unseen() -> Vec<Case> {
 /// A list of types, each with a shorter name if need be.
 macro_rules! types {
     ($($t:ty $(as $name:literal)?,)*) => {
-        /// The types of this topic, after erasure.
-        #[derive(Clone, Debug)]
-        struct Topic;
-
-        impl $crate::Known for Topic {
-            fn serialize<S: serde::Serializer>(
-                state: &dyn $crate::AnyState,
-                serializer: S,
-            ) -> Result<S::Ok, S::Error> {
-                let state = state.as_any();
-                $(
-                    if let Some(state) = state.downcast_ref::<$crate::Held<$t>>() {
-                        return serde::Serialize::serialize(state, serializer);
-                    }
-                    if let Some(state) = state.downcast_ref::<$crate::Opaque<$t>>() {
-                        return serde::Serialize::serialize(state, serializer);
-                    }
-                )*
-                Err(serde::ser::Error::custom("a type of another topic"))
-            }
-        }
-
         /// The cases of this topic, type by type.
         pub(super) fn cases() -> Vec<Vec<$crate::Case>> {
             vec![$({
                 #[allow(unused_mut, unused_assignments)]
                 let mut name = stringify!($t).replace(char::is_whitespace, "");
                 $(name = $name.to_owned();)?
-                $crate::Case::all::<Topic, $t>(&name)
+                $crate::Case::all::<$t>(&name)
             }),*]
         }
     };

@@ -5,14 +5,6 @@ use super::Refusal;
 /// Every refusal of the catalogue.
 pub const REFUSALS: &[Refusal] = &[
     Refusal {
-        title: "Trait objects",
-        reason: "A trait object of typetag asks the format for any value when its type is traced, so it counts as one that a format without names cannot carry, though its outer tag would do.",
-        way_out: "MessagePack or JSON.",
-        message: "needs a format that describes itself",
-        although_it_works_by_hand: true,
-        types: &[("typetag", "pb")],
-    },
-    Refusal {
         title: "Parts that are read by name",
         reason: "postcard and bincode write values one after the other, without names. A flattened field, an adjacently tagged enum and some hand-written types are read by name.",
         way_out: "MessagePack or JSON.",
@@ -195,6 +187,7 @@ pub const REFUSALS: &[Refusal] = &[
             ("ipnet::IpNet", "M"),
             ("ipnet::Ipv4Net", "M"),
             ("http_serde header_map", "M"),
+            ("typetag, external", "M"),
         ],
     },
     Refusal {
@@ -206,3 +199,32 @@ pub const REFUSALS: &[Refusal] = &[
         types: &[("FixedBitSet", "j")],
     },
 ];
+
+/// What is refused besides if any crate of the program switches on serde_json's feature
+/// `arbitrary_precision`: then serde_json takes a map whose first key is
+/// `$serde_json::private::Number` for a number wherever any value is asked for.
+pub const WITH_ARBITRARY_PRECISION: Refusal = Refusal {
+    title: "Maps that look like numbers of serde_json",
+    reason: "serde_json passes numbers on as maps with a private key.",
+    way_out: "Another codec, or another key.",
+    message: "expected a string",
+    although_it_works_by_hand: true,
+    types: &[
+        ("BTreeMap<String,u32>", "J"),
+        ("BTreeMap<String,Vec<u32>>", "J"),
+        ("BTreeMap<String,()>", "J"),
+        ("HashMap<String,u32>", "J"),
+        ("HashMap<String,HashSet<u32>>", "J"),
+        ("AHashed<String,u32>", "J"),
+        ("IndexMap<String,u32>", "J"),
+        ("hashlink::LinkedHashMap<String,u32>", "J"),
+        ("DashMap<String,u32>", "J"),
+        ("imbl::OrdMap<String,u32>", "J"),
+        ("imbl::HashMap<String,u32>", "J"),
+        ("skip_if is_empty", "J"),
+        ("map of itself", "J"),
+        ("stock, first in first out", "J"),
+        ("subscription", "J"),
+        ("permissions", "J"),
+    ],
+};

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use snapfold::{Bincode, Json, MessagePack, Postcard};
-use snapfold_types::{AnyState, Gen, Known, Release, SharedCodec, Specimen, Value};
+use snapfold_types::{AnyState, Gen, Release, SharedCodec, Specimen, Value};
 
 /// Two releases of a state with the changed part at one place, under one codec.
-pub(crate) struct Pair<K: Known> {
+pub(crate) struct Pair {
     pub(crate) place: &'static str,
     pub(crate) codec: &'static str,
-    pub(crate) old: Release<K>,
-    pub(crate) new: Release<K>,
+    pub(crate) old: Release,
+    pub(crate) new: Release,
 }
 
 /// A state around a part.
@@ -65,19 +65,6 @@ macro_rules! places {
             }
         }
     )*
-
-        /// Serializes a state with the part `P` at any of the places; the serializer comes back if
-        /// it is another part.
-        pub(crate) fn serialize<P: Specimen, S: Serializer>(
-            state: &dyn AnyState,
-            serializer: S,
-        ) -> Result<Result<S::Ok, S::Error>, S> {
-            let state = state.as_any();
-            $(if let Some(state) = state.downcast_ref::<$name<P>>() {
-                return Ok(state.serialize(serializer));
-            })*
-            Err(serializer)
-        }
     };
 }
 
@@ -183,10 +170,10 @@ fn states<P, L: Place<P>>(part: fn(u32) -> P) -> Vec<Arc<dyn AnyState>> {
 }
 
 /// The change at each place, under each codec that takes such places.
-pub(crate) fn pairs<K: Known, Old: Specimen, New: Specimen>(
+pub(crate) fn pairs<Old: Specimen, New: Specimen>(
     old: fn(u32) -> Old,
     new: fn(u32) -> New,
-) -> Vec<Pair<K>> {
+) -> Vec<Pair> {
     let mut pairs = Vec::new();
     macro_rules! add {
         ($place:literal, $place_of:ident, $($codec:ident)*) => {$(
