@@ -66,6 +66,7 @@ mod fault;
 mod fingerprint;
 mod graph;
 mod obstacle;
+mod opening;
 mod plan;
 mod repair;
 mod survey;
@@ -73,6 +74,8 @@ mod survey;
 #[allow(dead_code, unreachable_pub, reason = "types that are made for their shape")]
 mod tests;
 mod tracer;
+mod tree;
+mod trials;
 
 use std::any::type_name;
 use std::cell::RefCell;
@@ -85,6 +88,7 @@ pub(crate) use self::obstacle::Obstacle;
 
 use self::candidates::Harvest;
 use self::cursor::Cursor;
+use self::fault::Listener;
 use self::graph::TOP;
 use self::survey::{Notes, survey};
 use self::tracer::{Cause, Tracer};
@@ -114,6 +118,7 @@ pub(crate) fn trace<T: Serialize + DeserializeOwned>(samples: &[T]) -> Shape {
 }
 
 fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
+    let _listener = Listener::new();
     let notes = RefCell::new(Notes { harvest: Some(Harvest::default()), ..Notes::default() });
     for sample in samples {
         survey(sample, &notes);
@@ -123,8 +128,11 @@ fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
     run_passes::<T>(&mut tracer, &notes);
 
     let notes = notes.into_inner();
-    let written = tracer.obstacle.is_some().then_some(&notes.written);
-    let fingerprint = fingerprint::fingerprint(&tracer.graph, written);
+    let mut told = tracer.trials.told.clone();
+    if tracer.obstacle.is_some() {
+        told.extend(&notes.written);
+    }
+    let fingerprint = fingerprint::fingerprint(&tracer.graph, &told);
     let complete = !tracer.partial && tracer.graph.is_finished();
     let recursive = !complete || tracer.graph.nests_without_end();
     let skipped = || notes.skipped.map(|place| Obstacle::SkippedField { place });
@@ -138,15 +146,23 @@ fn run_passes<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, notes: &RefC
     while tracer.begin_pass() {
         let cursor = Cursor { tracer: &mut *tracer, site: TOP };
         let read = || T::deserialize(cursor).map(|sample| survey(&sample, notes));
+        let known = notes.borrow().known();
         // What panics here is code of the application, which refuses a value in its own way.
         let go_on = match catch_unwind(AssertUnwindSafe(read)) {
-            Ok(Ok(())) => tracer.pass_done(),
+            Ok(Ok(())) => {
+                tracer.conclude_pass(true);
+                let notes = notes.borrow();
+                tracer.learn(&notes.names, notes.known() > known);
+                tracer.pass_done()
+            }
             Ok(Err(_)) => {
                 tracer.fail(TOP, 0, Cause::Refused);
+                tracer.conclude_pass(false);
                 tracer.recover()
             }
             Err(_) => {
                 tracer.pass_panicked();
+                tracer.conclude_pass(false);
                 tracer.recover()
             }
         };

@@ -34,16 +34,25 @@ pub(super) struct Notes {
     pub(super) written: BTreeSet<u64>,
     /// The leaves themselves, if they are wanted.
     pub(super) harvest: Option<Harvest>,
+    /// The names of fields, left out ones as well.
+    pub(super) names: BTreeSet<String>,
     pub(super) leaves: usize,
-    /// The hash of the last text.
-    pub(super) text: u64,
+    /// The last name of a field of a struct with flattened fields.
+    pub(super) name: String,
+}
+
+impl Notes {
+    /// How much is known: it grows with each value that writes something new.
+    pub(super) fn known(&self) -> usize {
+        self.written.len() + self.names.len()
+    }
 }
 
 /// Writes `value` for the sake of the notes. A value that its type refuses to write, or panics
 /// over, adds what was written before.
 pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<Notes>) {
     notes.borrow_mut().leaves = 0;
-    let survey = Survey { notes, owner: type_name::<T>(), variant: "", path: 0 };
+    let survey = Survey { notes, owner: type_name::<T>(), variant: "", path: 0, is_name: false };
     let _ = catch_unwind(AssertUnwindSafe(|| value.serialize(survey)));
 }
 
@@ -54,6 +63,9 @@ struct Survey<'n> {
     owner: &'static str,
     variant: &'static str,
     path: u64,
+    /// A `str` stands here: derived code writes the names of fields and variants as such. Texts
+    /// that are data are of other types.
+    is_name: bool,
 }
 
 impl Survey<'_> {
@@ -72,6 +84,19 @@ impl Survey<'_> {
 
     fn step(self, name: &str) -> Self {
         Self { path: XxHash3_64::oneshot_with_seed(self.path, name.as_bytes()), ..self }
+    }
+
+    fn name(self, name: &str) {
+        let mut notes = self.notes.borrow_mut();
+        if !notes.names.contains(name) {
+            notes.names.insert(name.to_owned());
+        }
+    }
+
+    /// Goes on to a value of type `T`. Texts of a sample are data.
+    fn to<T: ?Sized>(self) -> Self {
+        let is_name = type_name::<T>() == "str" && self.notes.borrow().harvest.is_none();
+        Self { is_name, ..self }
     }
 
     fn of(self, owner: &'static str) -> Self {
@@ -155,8 +180,11 @@ impl<'n> Serializer for Survey<'n> {
     }
 
     fn serialize_str(self, value: &str) -> Result<(), Fault> {
-        self.notes.borrow_mut().text = XxHash3_64::oneshot(value.as_bytes());
-        self.leaf(Leaf::Str, || Value::Text(value.to_owned().into()))
+        if self.is_name {
+            value.clone_into(&mut self.notes.borrow_mut().name);
+        }
+        let at = if self.is_name { self.step(value) } else { self };
+        at.leaf(Leaf::Str, || Value::Text(value.to_owned().into()))
     }
 
     fn serialize_unit(self) -> Result<(), Fault> {
@@ -216,7 +244,11 @@ impl Parts<'_> {
             owner = format!("{owner}::{}", self.at.variant);
         }
         let place = Place { owner, field: Some(name.to_owned()) };
-        self.at.notes.borrow_mut().skipped.get_or_insert(place);
+        let mut notes = self.at.notes.borrow_mut();
+        notes.skipped.get_or_insert(place);
+        notes.written.insert(XxHash3_64::oneshot_with_seed(self.at.step(name).path, b"skipped"));
+        drop(notes);
+        self.at.name(name);
     }
 }
 
@@ -231,8 +263,9 @@ macro_rules! parts {
                 T: Serialize + ?Sized,
             {
                 self.done += 1;
+                $(self.at.name($name);)?
                 let $of = self;
-                value.serialize($at)
+                value.serialize($at.to::<T>())
             }
 
             $(fn skip_field(&mut self, $name: Str) -> Result<(), Fault> {
@@ -261,16 +294,20 @@ impl SerializeMap for Parts<'_> {
     type Error = Fault;
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Fault> {
-        key.serialize(self.at.step("key"))?;
-        // Structs with flattened fields write the names of fields as `str`, unlike the keys of
-        // maps, which are data.
         let is_name = type_name::<T>() == "str";
-        self.field = if is_name { self.at.notes.borrow().text } else { 0 };
+        key.serialize(Survey { is_name, ..self.at.step("key") })?;
+        self.field = 0;
+        if is_name {
+            let name = std::mem::take(&mut self.at.notes.borrow_mut().name);
+            self.field = XxHash3_64::oneshot(name.as_bytes());
+            self.at.name(&name);
+        }
         Ok(())
     }
 
     fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Fault> {
-        value.serialize(Survey { path: self.at.path ^ self.field, ..self.at })
+        let at = Survey { path: self.at.path ^ self.field, ..self.at };
+        value.serialize(at.to::<T>())
     }
 
     fn end(self) -> Result<(), Fault> {

@@ -13,6 +13,8 @@ use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
 use super::obstacle::{Obstacle, Place};
 use super::plan::{NEVER, Plan};
 use super::repair::Repair;
+use super::tree::Tree;
+use super::trials::Trials;
 use crate::value::short_name;
 
 /// Most times that `T::deserialize` is run.
@@ -79,6 +81,7 @@ pub(super) struct Tracer {
     pub(super) partial: bool,
     pub(super) repairs: HashMap<Site, Repair>,
     pub(super) harvest: Harvest,
+    pub(super) trials: Trials,
     type_name: &'static str,
     plan: Plan,
     pub(super) passes: usize,
@@ -94,6 +97,8 @@ pub(super) struct Tracer {
     pub(super) calls: Vec<(Site, usize)>,
     /// How often a type was entered inside itself: from the first on, the smallest values only.
     closing: usize,
+    /// What the value of the next name in a [`Kind::Named`] is, if it takes any.
+    pub(super) value: Option<Tree>,
 }
 
 impl Tracer {
@@ -105,6 +110,7 @@ impl Tracer {
             partial: false,
             repairs: HashMap::new(),
             harvest,
+            trials: Trials::default(),
             type_name,
             plan: Plan::default(),
             passes: 0,
@@ -115,6 +121,7 @@ impl Tracer {
             path: Vec::new(),
             calls: Vec::new(),
             closing: 0,
+            value: None,
         }
     }
 
@@ -135,6 +142,7 @@ impl Tracer {
         self.failure = None;
         self.changed = false;
         self.closing = 0;
+        self.trials.begin_pass();
         true
     }
 
@@ -279,6 +287,7 @@ impl Tracer {
         let nearest = || {
             let known = node.slots.iter().enumerate().filter(|(_, slot)| slot.is_alive());
             let distances = known.filter_map(|(field, slot)| match slot.child {
+                _ if slot.is_opening => Some((0, field)),
                 Some(Child::Node(child)) => Some((self.plan.distance(child), field)),
                 _ => None,
             });
