@@ -30,14 +30,27 @@
 //! * an option, sequence or map is left empty, an enum takes its other variants;
 //! * the parts of a tuple behind one that refuses everything stay unseen. A sample helps.
 //!
-//! A part that asks the format what comes next (untagged and internally tagged enums, free-form
-//! values, structs with a flattened field) is opaque: serde buffers it without saying what it
-//! will be read as. The fingerprint says that it is there. If there is any, it also covers what
-//! `Serialize` writes: names and kinds, never values, of the samples and of the values that the
-//! trace could build itself. Fields that no such value has are not covered.
+//! # Opaque parts
 //!
-//! A change in an unseen part leaves the fingerprint as it is. It is found when the snapshot is
-//! decoded and its state compared with the digest of what was written.
+//! Some parts ask the format what comes next: untagged and internally tagged enums, free-form
+//! values, the content of adjacently tagged enums, structs with a flattened field. serde buffers
+//! what they get, so their own requests do not reach the trace. Their errors do, those that serde
+//! drops included. An `Opening` starts with a text that nothing accepts and changes it step by
+//! step, as the errors ask for: a missing field is added, an unknown variant is replaced by each
+//! of those that the error lists, a refused leaf by one of another kind.
+//!
+//! If there is an opaque part, the fingerprint also covers
+//!
+//! * the names in these errors: missing fields, the variants of each enum, all fields where
+//!   unknown ones are denied;
+//! * what `Serialize` writes of the values that the trace could build, and of the samples: names
+//!   and kinds, the names of fields that are left out, never data.
+//!
+//! Not told by anything: the fields of a flattened struct that have a default and are left out of
+//! every value, and the variants of an externally tagged enum that is flattened.
+//!
+//! A change that is not covered leaves the fingerprint as it is. If it changes a value, it is
+//! found when the snapshot is decoded and its state compared with the digest of what was written.
 //!
 //! The fingerprint is the same in every process and on every platform; `isize` and `usize` are
 //! 64 bits to serde. It is stored with snapshots: see `fingerprint` for the bytes behind it.
@@ -53,8 +66,9 @@
 //! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
 //! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
 //! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass, a part
-//! that refuses everything up to 65. A type that exceeds them gets a fingerprint of what was
-//! seen, the same each time, and [`Shape::complete`] is false.
+//! that refuses everything up to 65, an opaque part up to 256, all opaque parts together a quarter
+//! of the bounds. A type that exceeds them gets a fingerprint of what was seen, the same each time,
+//! and [`Shape::complete`] is false.
 //!
 //! Code of the type that panics has refused a value. The panic hook of the process still runs, so
 //! a message may appear on stderr; with `panic = "abort"` the process ends.
@@ -112,7 +126,8 @@ pub(crate) struct Shape {
 /// Learns the shape of `T` from its serde implementations, with the help of `samples`.
 ///
 /// Runs `T::deserialize` on made-up values until every enum variant and every option was seen
-/// from inside. Takes tens of microseconds for most types: do it once per type.
+/// from inside. Takes tens of microseconds for most types, some hundred if many fields
+/// are flattened or tagged: do it once per type.
 pub(crate) fn trace<T: Serialize + DeserializeOwned>(samples: &[T]) -> Shape {
     explore(samples).0
 }

@@ -29,6 +29,8 @@ struct Trial {
     of_mark: Option<u32>,
     /// The variant here is named by its number.
     numbered: Option<Path>,
+    /// The first of the marks for fields that were added together.
+    added: Option<u32>,
 }
 
 #[derive(Debug)]
@@ -58,6 +60,7 @@ impl Opening {
             focus: Path::new(),
             of_mark: None,
             numbered: None,
+            added: None,
         };
         Self {
             first,
@@ -80,6 +83,12 @@ impl Opening {
 
     pub(super) fn has_work(&self) -> bool {
         !self.trials.is_empty()
+    }
+
+    /// Tries no more.
+    pub(super) fn close(&mut self) {
+        self.tried = MAX_TRIALS;
+        self.trials.clear();
     }
 
     /// The next tree to try.
@@ -109,6 +118,7 @@ impl Opening {
         texts: impl FnOnce() -> Vec<Cow<'static, str>>,
     ) {
         let Some(mut trial) = self.running.take() else { return };
+        if std::env::var_os("TRIALS").is_some() { eprintln!("{is_accepted} {:?}\n    {heard:?}", trial.tree); } // DEBUG
         self.tried += 1;
         heard.sort();
         let new = without(&heard, &trial.before);
@@ -120,12 +130,11 @@ impl Opening {
         }
         trial.before = heard;
         if self.states.insert(state(&trial, is_accepted)) {
-            let only_other = new.iter().all(|m| *m == Heard::Other);
             for message in &new {
                 self.answer(&trial, message);
             }
-            if only_other && !new.is_empty() && !is_accepted {
-                self.answer_text(&trial, texts());
+            if new.contains(&Heard::Other) && !is_accepted {
+                self.answer_other(&trial, texts);
             }
             if is_accepted {
                 self.accept(trial);
@@ -137,7 +146,7 @@ impl Opening {
             }
         }
         if self.tried >= MAX_TRIALS {
-            self.trials.clear();
+            self.close();
         }
     }
 
@@ -146,6 +155,11 @@ impl Opening {
         for (path, value, mut found) in std::mem::take(&mut self.later) {
             if trial.tree.at(&path).is_some() {
                 found.tree.clone_from(&trial.tree);
+                // What was accepted without contents may have some in this variant.
+                for unit in found.tree.find(|tree| *tree == Tree::Unit) {
+                    let mark = self.mark();
+                    found.tree.change(&unit, |tree| *tree = mark);
+                }
             }
             self.push(&found, path, |at| *at = value);
         }
@@ -196,7 +210,11 @@ impl Opening {
             Tree::Mark(mark) => Some(*mark),
             _ => None,
         }));
-        self.push(trial, path.to_vec(), |map| {
+        let added = entries.iter().find_map(|(_, value)| match value {
+            Tree::Mark(mark) => Some(*mark),
+            _ => None,
+        });
+        self.push(&Trial { added, ..trial.clone() }, path.to_vec(), |map| {
             for entry in entries {
                 map.push_entry(entry);
             }
@@ -312,11 +330,26 @@ impl Opening {
         }
     }
 
-    /// The text at the focus was refused for what it says.
-    fn answer_text(&mut self, trial: &Trial, texts: Vec<Cow<'static, str>>) {
+    /// A value was refused for what it says: the text at the focus, or one of the fields that were
+    /// added together.
+    fn answer_other(&mut self, trial: &Trial, texts: impl FnOnce() -> Vec<Cow<'static, str>>) {
         if let Some(Tree::Mark(mark)) = trial.tree.at(&trial.focus) {
-            let texts = texts.into_iter().rev().map(Tree::Text);
-            self.push_all(trial, &trial.focus, *mark, texts);
+            if !trial.before.contains(&Heard::Kind(Some(*mark))) {
+                let texts = texts().into_iter().rev().map(Tree::Text);
+                self.push_all(trial, &trial.focus, *mark, texts);
+            }
+            return;
+        }
+        let Some(first) = trial.added else { return };
+        let is_added = |tree: &Tree| matches!(tree, Tree::Mark(mark) if *mark >= first);
+        for mut path in trial.tree.find(is_added) {
+            let Some(value) = trial.tree.at(&path).cloned() else { continue };
+            path.pop();
+            let alone = Trial { before: Vec::new(), added: None, ..trial.clone() };
+            self.push(&alone, path, |map| map.retain(|other| !is_added(other) || *other == value));
+            if let Some(pushed) = self.trials.last_mut() {
+                pushed.focus = pushed.tree.find(|tree| *tree == value).pop().unwrap_or_default();
+            }
         }
     }
 

@@ -127,6 +127,7 @@ impl Tracer {
 
     /// Prepares the next pass; false if nothing is left to do, or no pass is left.
     pub(super) fn begin_pass(&mut self) -> bool {
+        self.close_openings();
         self.plan = Plan::new(&self.graph);
         if self.plan.is_done() {
             return false;

@@ -88,6 +88,13 @@ impl Tree {
         }
     }
 
+    /// Removes the entries of a map whose values are not wanted.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&Self) -> bool) {
+        if let Self::Map(entries) = self {
+            entries.retain(|(_, value)| is_wanted(value));
+        }
+    }
+
     /// Removes what is not called by one of the names, and adds those that lack.
     pub(super) fn keep_only(&mut self, names: &[&'static str], values: Vec<Self>) {
         if let Self::Map(entries) = self {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::fault::{Heard, take_heard};
 use super::graph::{Child, Site};
 use super::opening::Opening;
-use super::tracer::{Failure, Tracer};
+use super::tracer::{Failure, MAX_PASSES, MAX_VISITS, Tracer};
 use super::tree::Tree;
 
 /// The opaque parts. In each pass at most one tree is tried, at one of them; the others show what
@@ -50,6 +50,20 @@ impl Trials {
 }
 
 impl Tracer {
+    /// Leaves most of what a trace may cost to the rest of the type: from a quarter on, opaque parts that
+    /// have a value are tried no further.
+    pub(super) fn close_openings(&mut self) {
+        if self.passes <= MAX_PASSES / 4 && self.visits <= MAX_VISITS / 4 {
+            return;
+        }
+        for (&site, opening) in &mut self.trials.openings {
+            if opening.accepted.is_some() {
+                opening.close();
+                self.graph.change(site, |slot| slot.is_opening = false);
+            }
+        }
+    }
+
     /// The tree to show at an opaque part: the next to try, `first` the first time, or one that was
     /// accepted.
     pub(super) fn offer(&mut self, site: Site, first: Tree) -> Tree {

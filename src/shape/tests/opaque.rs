@@ -182,6 +182,12 @@ changes! {
     field_behind_times
         { pub struct Part { at: chrono::DateTime<chrono::Utc>, key: uuid::Uuid, of: rust_decimal::Decimal, s: Status } pub enum Status { New, Old } }
         { pub struct Part { at: chrono::DateTime<chrono::Utc>, key: uuid::Uuid, of: rust_decimal::Decimal, s: Status } pub enum Status { New, Mid, Old } };
+    option_behind_a_validated_one
+        { pub struct Part { a: Option<u32>, at: Option<chrono::DateTime<chrono::Utc>>, id: Option<uuid::Uuid> } }
+        { pub struct Part { a: Option<u32>, at: Option<chrono::DateTime<chrono::Utc>>, id: Option<String> } };
+    content_of_an_adjacent_variant
+        { #[serde(tag = "s", content = "c")] pub enum Part { New, Old(Option<u32>) } }
+        { #[serde(tag = "s", content = "c")] pub enum Part { New, Old(Option<i64>) } };
     alias_comes
         { #[serde(deny_unknown_fields)] pub struct Part { a: u32 } }
         { #[serde(deny_unknown_fields)] pub struct Part { #[serde(alias = "b")] a: u32 } }
