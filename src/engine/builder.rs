@@ -128,10 +128,10 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// help.
     ///
     /// The shape of the type is learned by deserializing made-up values. A type that refuses all
-    /// of them (a validated newtype, say) is noted as unseen, and so are the contents of
-    /// flattened fields and of untagged and internally tagged enums. Then a change inside shows
-    /// only when a snapshot is decoded, and not already by its generation. The parts of a sample
-    /// are tried as values for such types. At most 1,024 parts of all samples together are kept,
+    /// of them (a validated newtype, say) is noted as unseen, and so are fields of a flattened
+    /// struct that have a default and are left out of a value. Then a change inside shows only when
+    /// a snapshot is decoded, and not already by its generation. The parts of a sample are tried as
+    /// values for such types, and the names that it writes are known. At most 1,024 parts of all samples together are kept,
     /// texts and bytes up to 1 KiB each.
     ///
     /// A sample may change the fingerprint of the type, and with it the generation: the snapshots

@@ -1,6 +1,7 @@
 //! How a type reads what is inside: elements, entries, and the contents of a variant.
 
 use std::any::type_name;
+use std::vec::IntoIter;
 
 use serde::de::value::{BorrowedStrDeserializer, U32Deserializer, U64Deserializer};
 use serde::de::{
@@ -12,6 +13,7 @@ use super::fault::Fault;
 use super::graph::{Fate, Kind, Site};
 use super::obstacle::{Obstacle, Place};
 use super::tracer::{Cause, Tracer, Visit};
+use super::tree::{Shown, Tree};
 
 impl Tracer {
     fn child<'de, S: DeserializeSeed<'de>>(
@@ -25,12 +27,11 @@ impl Tracer {
         let result = seed.deserialize(Cursor { tracer: self, site });
         self.calls.pop();
         match result {
-            Ok(value) => {
-                self.accepted(site);
-                Ok(value)
-            }
-            Err(Fault) => Err(self.fail(site, start, Cause::Refused)),
+            Ok(_) => self.accepted(site),
+            Err(Fault) => _ = self.fail(site, start, Cause::Refused),
         }
+        self.conclude(result.is_ok());
+        result
     }
 }
 
@@ -153,6 +154,34 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.left)
+    }
+}
+
+/// The entries of a map whose keys are names.
+pub(super) struct Named<'t> {
+    pub(super) tracer: &'t mut Tracer,
+    pub(super) node: usize,
+    pub(super) entries: IntoIter<(Tree, Tree)>,
+    pub(super) slot: usize,
+}
+
+impl<'de> MapAccess<'de> for Named<'_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Fault> {
+        let Some((key, value)) = self.entries.next() else { return Ok(None) };
+        self.tracer.value = Some(value);
+        if let Tree::Text(name) = &key {
+            self.slot = self.tracer.graph.node_mut(self.node).label(name);
+        }
+        seed.deserialize(Shown(&key)).map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+        self.tracer.child(Site { node: self.node, index: self.slot }, seed)
     }
 }
 

@@ -17,8 +17,6 @@ const FLOATS: [f32; 5] = [0.0, 1.0, 0.5, 100.0, -1.0];
 const CHARS: [char; 5] = ['a', 'A', '0', ' ', '-'];
 const LENGTHS: [usize; 10] = [0, 16, 32, 1, 4, 8, 12, 20, 24, 64];
 const ZEROS: [u8; 64] = [0; 64];
-/// Unit, number, text, bool, sequence and map.
-const OPEN_KINDS: usize = 6;
 /// Sequences and maps are tried with fewer elements than this, whatever the application gave.
 const USUAL_LENGTHS: usize = 5;
 /// Most elements that are ever offered.
@@ -140,6 +138,11 @@ impl Harvest {
         (1..USUAL_LENGTHS).chain(self.lengths.iter().copied().filter(|&len| len <= MAX_LENGTH))
     }
 
+    /// The texts that are offered, in order.
+    pub(super) fn texts(&self) -> Vec<Cow<'static, str>> {
+        self.picks(Leaf::Str).into_iter().map(|pick| self.get(Leaf::Str, pick).text()).collect()
+    }
+
     /// Candidates for leaves that are read one after the other: where the application's states
     /// have leaves of these kinds one after the other.
     pub(super) fn runs(&self, kinds: &[Leaf]) -> Vec<Vec<usize>> {
@@ -163,7 +166,7 @@ impl Harvest {
             Leaf::Char => Value::Char(at(&CHARS, pick)),
             Leaf::Str => Value::Text(at(&STRINGS, pick).into()),
             Leaf::Bytes => Value::Bytes(ZEROS.get(..at(&LENGTHS, pick)).unwrap_or_default().into()),
-            Leaf::Bool | Leaf::Any => Value::Int(i128::try_from(pick).unwrap_or_default()),
+            Leaf::Bool => Value::Int(i128::try_from(pick).unwrap_or_default()),
             _ => Value::Int(at(&UNSIGNED, pick).into()),
         }
     }
@@ -207,7 +210,8 @@ const fn count(leaf: Leaf) -> usize {
         Leaf::Char => CHARS.len(),
         Leaf::Str => STRINGS.len(),
         Leaf::Bytes => LENGTHS.len(),
-        Leaf::Any => OPEN_KINDS,
         Leaf::Unit | Leaf::UnitStruct | Leaf::Identifier | Leaf::Ignored => 1,
+        // What is offered here is no list: see `opening`.
+        Leaf::Any => 0,
     }
 }

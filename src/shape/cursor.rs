@@ -2,17 +2,16 @@
 
 use std::any::type_name;
 use std::fmt::{self, Write};
-use std::iter::empty;
 
-use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Visitor};
 
-use super::access::{Entries, Items, Variant, read_fields};
+use super::access::{Entries, Items, Named, Variant, read_fields};
 use super::candidates::Value;
 use super::fault::Fault;
 use super::graph::{Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
 use super::tracer::{Cause, Tracer, Visit};
+use super::tree::{Shown, Tree};
 
 /// Stands at one place of the graph and answers the request that is made there.
 #[derive(Debug)]
@@ -132,14 +131,16 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             let _ = write!(expects, "{}", Expects(&visitor));
             self.tracer.meet(Obstacle::SelfDescribing { place, expects });
         }
-        self.leaf(Leaf::Any, |pick| match pick.int() {
-            1 => visitor.visit_u64(0),
-            2 => visitor.visit_str(""),
-            3 => visitor.visit_bool(false),
-            4 => visitor.visit_seq(SeqDeserializer::<_, Fault>::new(empty::<u8>())),
-            5 => visitor.visit_map(MapDeserializer::<_, Fault>::new(empty::<(u8, u8)>())),
-            _ => visitor.visit_unit(),
-        })
+        if self.tracer.graph.node(self.site.node).kind == Kind::Named {
+            // Names that nobody knows may stand here: they leave no trace in the graph.
+            let value = self.tracer.value.take().unwrap_or(Tree::Unit);
+            return Shown(&value).deserialize_any(visitor);
+        }
+        let start = self.tracer.steps.len();
+        self.tracer.leaf(self.site, Leaf::Any)?;
+        let tree = self.tracer.offer(self.site, Tree::Mark(0));
+        let result = Shown(&tree).deserialize_any(visitor);
+        result.map_err(|_| self.tracer.fail(self.site, start, Cause::Refused))
     }
 
     fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -151,11 +152,26 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             _ => self.tracer.place(site),
         };
         self.tracer.meet(Obstacle::ByName { place });
+        let by_name = match self.tracer.graph.node(site.node).kind {
+            Kind::Map => Some(Kind::Named),
+            Kind::Struct(names) if names.len() == 2 && site.index == 0 => {
+                Some(Kind::Adjacent(names))
+            }
+            _ => None,
+        };
+        if let Some(kind) = by_name {
+            let start = self.tracer.steps.len();
+            self.tracer.leaf(site, Leaf::Identifier)?;
+            self.tracer.graph.node_mut(site.node).kind = kind;
+            self.tracer.changed = true;
+            return Err(self.tracer.fail(site, start, Cause::Barren));
+        }
         self.leaf(Leaf::Identifier, |_| visitor.visit_u64(0))
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.tracer.graph.node(self.site.node).is_read_by_name() {
+        let owner = self.tracer.graph.node(self.site.node);
+        if owner.is_read_by_name() || owner.kind == Kind::Named {
             // A number beyond the last field: there are fewer fields than names.
             return visitor.visit_unit();
         }
@@ -211,6 +227,10 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         self.inside(Kind::Map, type_name::<V>(), "", |tracer, visit| {
+            if tracer.graph.node(visit.node).kind == Kind::Named {
+                let entries = tracer.offer(visit.site, Tree::Map(Vec::new())).into_entries();
+                return visitor.visit_map(Named { tracer, node: visit.node, entries, slot: 0 });
+            }
             visitor.visit_map(Entries { tracer, node: visit.node, left: visit.pick })
         })
     }
@@ -222,6 +242,12 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         visitor: V,
     ) -> Result<V::Value, Fault> {
         self.inside(Kind::Struct(fields), type_name::<V>(), name, |tracer, visit| {
+            if let Kind::Adjacent(&[_, content]) = tracer.graph.node(visit.node).kind {
+                // What comes before the tag is buffered, so it is of any kind.
+                let first = Tree::Map(vec![(Tree::text(content), Tree::Mark(0))]);
+                let tree = tracer.offer(visit.site, first);
+                return visitor.visit_map(tree.entries());
+            }
             read_fields(tracer, visit.node, visitor)
         })
     }

@@ -24,11 +24,12 @@ const FORMAT: &[u8] = b"snapfold shape 1\n";
 
 /// The hash of [`canonical`]; never 0, which stands for "not traced".
 ///
-/// `written` are the hashes of what values of a type with opaque parts write.
-pub(super) fn fingerprint(graph: &Graph, written: Option<&BTreeSet<u64>>) -> u64 {
+/// `told` are the hashes of what is known about opaque parts: names that their types asked for,
+/// and what values write.
+pub(super) fn fingerprint(graph: &Graph, told: &BTreeSet<u64>) -> u64 {
     let mut bytes = canonical(graph);
-    for path in written.into_iter().flatten() {
-        bytes.extend_from_slice(&path.to_le_bytes());
+    for hash in told {
+        bytes.extend_from_slice(&hash.to_le_bytes());
     }
     XxHash3_64::oneshot(&bytes).max(1)
 }
@@ -46,13 +47,14 @@ fn canonical(graph: &Graph) -> Vec<u8> {
         let (tag, len) = tag(node.kind);
         bytes.push(tag);
         bytes.extend_from_slice(&u64::try_from(len).unwrap_or(u64::MAX).to_le_bytes());
-        put_len(&mut bytes, node.kind.names().len());
-        for name in node.kind.names() {
+        let (names, slots) = node.parts();
+        put_len(&mut bytes, names.len());
+        for name in names {
             put_len(&mut bytes, name.len());
             bytes.extend_from_slice(name.as_bytes());
         }
-        put_len(&mut bytes, node.slots.len());
-        for slot in &node.slots {
+        put_len(&mut bytes, slots.len());
+        for slot in slots {
             let unseen = if slot.fate == Fate::Refused { 0x10 } else { 0 };
             match slot.child {
                 None => bytes.push(unseen),
@@ -91,6 +93,8 @@ const fn tag(kind: Kind) -> (u8, usize) {
         Kind::NewtypeVariant => (10, 0),
         Kind::TupleVariant(len) => (11, len),
         Kind::StructVariant(_) => (12, 0),
+        Kind::Named => (13, 0),
+        Kind::Adjacent(_) => (14, 0),
     }
 }
 
@@ -115,8 +119,9 @@ fn classes(graph: &Graph) -> Vec<u64> {
 fn describe(graph: &Graph, id: usize, classes: &[u64]) -> u64 {
     let node = graph.node(id);
     let mut hasher = DefaultHasher::new();
-    node.kind.hash(&mut hasher);
-    for slot in &node.slots {
+    let (names, slots) = node.parts();
+    (node.kind, names).hash(&mut hasher);
+    for slot in slots {
         (slot.fate == Fate::Refused).hash(&mut hasher);
         match slot.child {
             None => 0_u8.hash(&mut hasher),

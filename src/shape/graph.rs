@@ -56,6 +56,11 @@ pub(super) enum Kind {
     NewtypeVariant,
     TupleVariant(usize),
     StructVariant(Names),
+    /// A struct that says the names of its fields only when they are missing: a map whose keys are
+    /// names. Slot 0 is for the keys.
+    Named,
+    /// An adjacently tagged enum, with the names of its tag and its content.
+    Adjacent(Names),
 }
 
 impl Kind {
@@ -67,7 +72,10 @@ impl Kind {
     /// The field names of a struct or struct variant, the variant names of an enum.
     pub(super) const fn names(self) -> Names {
         match self {
-            Self::Struct(names) | Self::Enum(names) | Self::StructVariant(names) => names,
+            Self::Struct(names)
+            | Self::Enum(names)
+            | Self::StructVariant(names)
+            | Self::Adjacent(names) => names,
             _ => &[],
         }
     }
@@ -99,6 +107,8 @@ pub(super) struct Slot {
     pub(super) pick: Option<usize>,
     /// Option, sequence, map: was offered empty once.
     pub(super) emptied: bool,
+    /// An opaque part: more is to be tried here.
+    pub(super) is_opening: bool,
     pub(super) fate: Fate,
 }
 
@@ -124,6 +134,8 @@ pub(super) struct Node {
     /// The type of the visitor: tells one type from another within this process only.
     pub(super) visitor: &'static str,
     pub(super) slots: Vec<Slot>,
+    /// The names of the slots from 1 on, of a [`Kind::Named`].
+    pub(super) labels: Vec<String>,
     /// How often the node is being visited at this moment; above 1 it contains itself.
     pub(super) on_stack: usize,
     /// A value with contents was produced once, so every slot is known.
@@ -147,6 +159,7 @@ impl Node {
             variant: "",
             visitor,
             slots: Vec::new(),
+            labels: Vec::new(),
             on_stack: 0,
             finished: false,
             needs_names: false,
@@ -155,6 +168,29 @@ impl Node {
             node.slots.resize_with(variants.len(), Slot::default);
         }
         node
+    }
+
+    /// The slot of a field that is known by its name only.
+    pub(super) fn label(&mut self, name: &str) -> usize {
+        let known = self.labels.iter().position(|label| label == name);
+        1 + known.unwrap_or_else(|| {
+            self.labels.push(name.to_owned());
+            self.labels.len() - 1
+        })
+    }
+
+    /// The names and the slots, in an order that does not depend on how they were found.
+    pub(super) fn parts(&self) -> (Vec<&str>, Vec<Slot>) {
+        if self.kind != Kind::Named {
+            return (self.kind.names().to_vec(), self.slots.clone());
+        }
+        let labels = self.labels.iter().zip(self.slots.iter().skip(1));
+        let mut known: Vec<(&str, Slot)> = labels
+            .filter(|(_, slot)| slot.child.is_some())
+            .map(|(label, slot)| (label.as_str(), *slot))
+            .collect();
+        known.sort_by_key(|(label, _)| *label);
+        known.into_iter().unzip()
     }
 
     pub(super) fn slot(&self, index: usize) -> Slot {

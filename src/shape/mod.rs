@@ -30,14 +30,27 @@
 //! * an option, sequence or map is left empty, an enum takes its other variants;
 //! * the parts of a tuple behind one that refuses everything stay unseen. A sample helps.
 //!
-//! A part that asks the format what comes next (untagged and internally tagged enums, free-form
-//! values, structs with a flattened field) is opaque: serde buffers it without saying what it
-//! will be read as. The fingerprint says that it is there. If there is any, it also covers what
-//! `Serialize` writes: names and kinds, never values, of the samples and of the values that the
-//! trace could build itself. Fields that no such value has are not covered.
+//! # Opaque parts
 //!
-//! A change in an unseen part leaves the fingerprint as it is. It is found when the snapshot is
-//! decoded and its state compared with the digest of what was written.
+//! Some parts ask the format what comes next: untagged and internally tagged enums, free-form
+//! values, the content of adjacently tagged enums, structs with a flattened field. serde buffers
+//! what they get, so their own requests do not reach the trace. Their errors do, those that serde
+//! drops included. An `Opening` starts with a text that nothing accepts and changes it step by
+//! step, as the errors ask for: a missing field is added, an unknown variant is replaced by each
+//! of those that the error lists, a refused leaf by one of another kind.
+//!
+//! If there is an opaque part, the fingerprint also covers
+//!
+//! * the names in these errors: missing fields, the variants of each enum, all fields where
+//!   unknown ones are denied;
+//! * what `Serialize` writes of the values that the trace could build, and of the samples: names
+//!   and kinds, the names of fields that are left out, never data.
+//!
+//! Not told by anything: the fields of a flattened struct that have a default and are left out of
+//! every value, and the variants of an externally tagged enum that is flattened.
+//!
+//! A change that is not covered leaves the fingerprint as it is. If it changes a value, it is
+//! found when the snapshot is decoded and its state compared with the digest of what was written.
 //!
 //! The fingerprint is the same in every process and on every platform; `isize` and `usize` are
 //! 64 bits to serde. It is stored with snapshots: see `fingerprint` for the bytes behind it.
@@ -54,8 +67,9 @@
 //! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
 //! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
 //! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass, a part
-//! that refuses everything up to 65. A type that exceeds them gets a fingerprint of what was
-//! seen, the same each time, and [`Shape::complete`] is false.
+//! that refuses everything up to 65, an opaque part up to 256, all opaque parts together a quarter
+//! of the bounds. A type that exceeds them gets a fingerprint of what was seen, the same each time,
+//! and [`Shape::complete`] is false.
 //!
 //! Code of the type that panics has refused a value. The panic hook of the process still runs, so
 //! a message may appear on stderr; with `panic = "abort"` the process ends.
@@ -67,6 +81,7 @@ mod fault;
 mod fingerprint;
 mod graph;
 mod obstacle;
+mod opening;
 mod plan;
 mod repair;
 mod survey;
@@ -74,6 +89,8 @@ mod survey;
 #[allow(dead_code, unreachable_pub, reason = "types that are made for their shape")]
 mod tests;
 mod tracer;
+mod tree;
+mod trials;
 
 use std::any::type_name;
 use std::cell::RefCell;
@@ -86,6 +103,7 @@ pub(crate) use self::obstacle::Obstacle;
 
 use self::candidates::Harvest;
 use self::cursor::Cursor;
+use self::fault::Listener;
 use self::graph::TOP;
 use self::survey::{Notes, survey};
 use self::tracer::{Cause, Tracer};
@@ -109,12 +127,14 @@ pub(crate) struct Shape {
 /// Learns the shape of `T` from its serde implementations, with the help of `samples`.
 ///
 /// Runs `T::deserialize` on made-up values until every enum variant and every option was seen
-/// from inside. Takes tens of microseconds for most types: do it once per type.
+/// from inside. Takes tens of microseconds for most types, some hundred if many fields
+/// are flattened or tagged: do it once per type.
 pub(crate) fn trace<T: Serialize + DeserializeOwned>(samples: &[T]) -> Shape {
     explore(samples).0
 }
 
 fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
+    let _listener = Listener::new();
     let notes = RefCell::new(Notes { harvest: Some(Harvest::default()), ..Notes::default() });
     for sample in samples {
         survey(sample, &notes);
@@ -124,9 +144,11 @@ fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
     run_passes::<T>(&mut tracer, &notes);
 
     let notes = notes.into_inner();
-    let is_opaque = tracer.obstacle.is_some() || tracer.trait_object;
-    let written = is_opaque.then_some(&notes.written);
-    let fingerprint = fingerprint::fingerprint(&tracer.graph, written);
+    let mut told = tracer.trials.told.clone();
+    if tracer.obstacle.is_some() || tracer.trait_object {
+        told.extend(&notes.written);
+    }
+    let fingerprint = fingerprint::fingerprint(&tracer.graph, &told);
     let complete = !tracer.partial && tracer.graph.is_finished();
     let recursive = !complete || tracer.graph.nests_without_end();
     let skipped = || notes.skipped.map(|place| Obstacle::SkippedField { place });
@@ -140,15 +162,23 @@ fn run_passes<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, notes: &RefC
     while tracer.begin_pass() {
         let cursor = Cursor { tracer: &mut *tracer, site: TOP };
         let read = || T::deserialize(cursor).map(|sample| survey(&sample, notes));
+        let known = notes.borrow().known();
         // What panics here is code of the application, which refuses a value in its own way.
         let go_on = match catch_unwind(AssertUnwindSafe(read)) {
-            Ok(Ok(())) => tracer.pass_done(),
+            Ok(Ok(())) => {
+                tracer.conclude_pass(true);
+                let notes = notes.borrow();
+                tracer.learn(&notes.names, notes.known() > known);
+                tracer.pass_done()
+            }
             Ok(Err(_)) => {
                 tracer.fail(TOP, 0, Cause::Refused);
+                tracer.conclude_pass(false);
                 tracer.recover()
             }
             Err(_) => {
                 tracer.pass_panicked();
+                tracer.conclude_pass(false);
                 tracer.recover()
             }
         };

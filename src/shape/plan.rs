@@ -51,7 +51,7 @@ impl Plan {
             _ if node.is_barren() => return NEVER,
             _ => !node.finished || node.slots.iter().any(|slot| graph.may_be_emptied(slot)),
         };
-        if open {
+        if open || node.slots.iter().any(|slot| slot.is_opening && slot.is_alive()) {
             return 0;
         }
         node.slots

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Child, Fate, Kind, Site};
+use super::graph::{Child, Fate, Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
 use super::tracer::{Cause, Failure, Tracer};
 
@@ -41,7 +41,8 @@ impl Tracer {
             // The contents met on the way may show a way out, or more of them be near.
             Cause::TooDeep | Cause::Barren => self.changed || self.go_round(&failure),
             Cause::Refused => {
-                self.fill_empty(failure.start)
+                self.goes_on_trying()
+                    || self.fill_empty(failure.start)
                     || self.try_another(&failure)
                     || self.go_round(&failure)
             }
@@ -98,6 +99,7 @@ impl Tracer {
             }
             let site = step.site;
             let picks = match self.graph.slot(site).child {
+                Some(Child::Leaf(Leaf::Any)) => continue,
                 Some(Child::Leaf(leaf)) => {
                     let picks = self.harvest.picks(leaf);
                     leaves.push((site, leaf, picks.clone()));

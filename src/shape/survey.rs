@@ -32,16 +32,25 @@ pub(super) struct Notes {
     pub(super) written: BTreeSet<u64>,
     /// The leaves themselves, if they are wanted.
     pub(super) harvest: Option<Harvest>,
+    /// The names of fields, left out ones as well.
+    pub(super) names: BTreeSet<String>,
     pub(super) leaves: usize,
-    /// The hash of the last text.
-    pub(super) text: u64,
+    /// The last name of a field of a struct with flattened fields.
+    pub(super) name: String,
+}
+
+impl Notes {
+    /// How much is known: it grows with each value that writes something new.
+    pub(super) fn known(&self) -> usize {
+        self.written.len() + self.names.len()
+    }
 }
 
 /// Writes `value` for the sake of the notes. A value that its type refuses to write, or panics
 /// over, adds what was written before.
 pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<Notes>) {
     notes.borrow_mut().leaves = 0;
-    let survey = Survey { notes, owner: type_name::<T>(), variant: "", path: 0 };
+    let survey = Survey { notes, owner: type_name::<T>(), variant: "", path: 0, is_name: false };
     let _ = catch_unwind(AssertUnwindSafe(|| value.serialize(Walker(survey))));
 }
 
@@ -52,6 +61,9 @@ struct Survey<'n> {
     owner: &'static str,
     variant: &'static str,
     path: u64,
+    /// A `str` stands here: derived code writes the names of fields and variants as such. Texts
+    /// that are data are of other types.
+    is_name: bool,
 }
 
 impl Survey<'_> {
@@ -70,6 +82,19 @@ impl Survey<'_> {
 
     fn step(self, name: &str) -> Self {
         Self { path: XxHash3_64::oneshot_with_seed(self.path, name.as_bytes()), ..self }
+    }
+
+    fn name(self, name: &str) {
+        let mut notes = self.notes.borrow_mut();
+        if !notes.names.contains(name) {
+            notes.names.insert(name.to_owned());
+        }
+    }
+
+    /// Goes on to a value of type `T`. Texts of a sample are data.
+    fn to<T: ?Sized>(self) -> Self {
+        let is_name = type_name::<T>() == "str" && self.notes.borrow().harvest.is_none();
+        Self { is_name, ..self }
     }
 
     /// Inside a value of the type `owner`, if that has a name.
@@ -119,8 +144,12 @@ impl<'n> Visit for Survey<'n> {
         if what != What::Str {
             return self.see(Leaf::Bytes, || Value::Bytes(bytes.to_vec().into()));
         }
-        self.notes.borrow_mut().text = XxHash3_64::oneshot(bytes);
-        self.see(Leaf::Str, || Value::Text(String::from_utf8_lossy(bytes).into_owned().into()))
+        let text = String::from_utf8_lossy(bytes);
+        if self.is_name {
+            text.as_ref().clone_into(&mut self.notes.borrow_mut().name);
+        }
+        let at = if self.is_name { self.step(&text) } else { self };
+        at.see(Leaf::Str, || Value::Text(text.into_owned().into()))
     }
 
     fn variant(self, owner: Name, variant: Name) -> Result<(), Fault> {
@@ -165,18 +194,26 @@ impl Parts for Contents<'_> {
 
     fn part<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<(), Fault> {
         self.done += 1;
-        value.serialize(Walker(match step {
-            Step::Item => self.at,
-            Step::Key => self.at.step("key"),
-            Step::Value => Survey { path: self.at.path ^ self.field, ..self.at },
-            Step::Place => self.at.step(&self.done.to_string()),
-            Step::Field(name) => self.at.step(name),
-        }))?;
+        let at = match step {
+            Step::Item => self.at.to::<T>(),
+            // Structs with flattened fields write the names of fields as `str`, unlike the keys of
+            // maps, which are data.
+            Step::Key => Survey { is_name: type_name::<T>() == "str", ..self.at.step("key") },
+            Step::Value => Survey { path: self.at.path ^ self.field, ..self.at }.to::<T>(),
+            Step::Place => self.at.step(&self.done.to_string()).to::<T>(),
+            Step::Field(name) => {
+                self.at.name(name);
+                self.at.step(name).to::<T>()
+            }
+        };
+        value.serialize(Walker(at))?;
         if let Step::Key = step {
-            // Structs with flattened fields write the names of fields as `str`, unlike the keys
-            // of maps, which are data.
-            let is_name = type_name::<T>() == "str";
-            self.field = if is_name { self.at.notes.borrow().text } else { 0 };
+            self.field = 0;
+            if at.is_name {
+                let name = std::mem::take(&mut self.at.notes.borrow_mut().name);
+                self.field = XxHash3_64::oneshot(name.as_bytes());
+                self.at.name(&name);
+            }
         }
         Ok(())
     }
@@ -187,7 +224,11 @@ impl Parts for Contents<'_> {
             owner = format!("{owner}::{}", self.at.variant);
         }
         let place = Place { owner, field: Some(field.to_owned()) };
-        self.at.notes.borrow_mut().skipped.get_or_insert(place);
+        let mut notes = self.at.notes.borrow_mut();
+        notes.skipped.get_or_insert(place);
+        notes.written.insert(XxHash3_64::oneshot_with_seed(self.at.step(field).path, b"skipped"));
+        drop(notes);
+        self.at.name(field);
     }
 
     fn end(self) -> Result<(), Fault> {

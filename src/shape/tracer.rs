@@ -13,6 +13,8 @@ use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
 use super::obstacle::{Obstacle, Place};
 use super::plan::{NEVER, Plan};
 use super::repair::Repair;
+use super::tree::Tree;
+use super::trials::Trials;
 use crate::value::short_name;
 
 /// Most times that `T::deserialize` is run.
@@ -81,6 +83,7 @@ pub(super) struct Tracer {
     pub(super) partial: bool,
     pub(super) repairs: HashMap<Site, Repair>,
     pub(super) harvest: Harvest,
+    pub(super) trials: Trials,
     type_name: &'static str,
     plan: Plan,
     pub(super) passes: usize,
@@ -96,6 +99,8 @@ pub(super) struct Tracer {
     pub(super) calls: Vec<(Site, usize)>,
     /// How often a type was entered inside itself: from the first on, the smallest values only.
     closing: usize,
+    /// What the value of the next name in a [`Kind::Named`] is, if it takes any.
+    pub(super) value: Option<Tree>,
 }
 
 impl Tracer {
@@ -108,6 +113,7 @@ impl Tracer {
             partial: false,
             repairs: HashMap::new(),
             harvest,
+            trials: Trials::default(),
             type_name,
             plan: Plan::default(),
             passes: 0,
@@ -118,11 +124,13 @@ impl Tracer {
             path: Vec::new(),
             calls: Vec::new(),
             closing: 0,
+            value: None,
         }
     }
 
     /// Prepares the next pass; false if nothing is left to do, or no pass is left.
     pub(super) fn begin_pass(&mut self) -> bool {
+        self.close_openings();
         self.plan = Plan::new(&self.graph);
         if self.plan.is_done() {
             return false;
@@ -138,6 +146,7 @@ impl Tracer {
         self.failure = None;
         self.changed = false;
         self.closing = 0;
+        self.trials.begin_pass();
         true
     }
 
@@ -282,6 +291,7 @@ impl Tracer {
         let nearest = || {
             let known = node.slots.iter().enumerate().filter(|(_, slot)| slot.is_alive());
             let distances = known.filter_map(|(field, slot)| match slot.child {
+                _ if slot.is_opening => Some((0, field)),
                 Some(Child::Node(child)) => Some((self.plan.distance(child), field)),
                 _ => None,
             });

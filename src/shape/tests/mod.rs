@@ -7,6 +7,7 @@ mod endless;
 mod fingerprints;
 mod given;
 mod obstacles;
+mod opaque;
 mod samples;
 mod unseen;
 

@@ -307,6 +307,66 @@ change! {
         { struct Part { a: Status } enum Status { Old { n: u32 } } } |n| Part { a: Status::Old { n } };
         { struct Part { a: Status } #[serde(untagged)] enum Status { Old { n: u32 }, Any(all: BTreeMap<String, BTreeMap<String, u32>>) } }
         |n| Part { a: Status::Old { n: n + 1 } };
+    // Old values stay as they are, and the new fold makes something else of the same events.
+    variant_beside_other_comes
+        { struct Part { a: Status } enum Status { New, #[serde(other)] Else } } |n| Part { a: Status::Else };
+        { struct Part { a: Status } enum Status { New, Mid, #[serde(other)] Else } } |n| Part { a: Status::Mid };
+    other_goes
+        { struct Part { a: Status } enum Status { Old, #[serde(other)] Else } } |n| Part { a: Status::Old };
+        { struct Part { a: Status } enum Status { Old, New } } |n| Part { a: Status::New };
+    tagged_variant_beside_other_comes
+        { struct Part { a: Status } #[serde(tag = "s")] enum Status { New, #[serde(other)] Else } } |n| Part { a: Status::Else };
+        { struct Part { a: Status } #[serde(tag = "s")] enum Status { New, Mid, #[serde(other)] Else } } |n| Part { a: Status::Mid };
+    tagged_variant_comes
+        { struct Part { a: Status } #[serde(tag = "s")] enum Status { New, Old { n: u32 } } } |n| Part { a: Status::New };
+        { struct Part { a: Status } #[serde(tag = "s")] enum Status { New, Old { n: u32 }, Mid { n: u32 } } } |n| Part { a: Status::Mid { n } };
+    adjacent_variant_comes
+        { struct Part { a: Status } #[serde(tag = "s", content = "c")] enum Status { New, Old { n: u32 } } } |n| Part { a: Status::New };
+        { struct Part { a: Status } #[serde(tag = "s", content = "c")] enum Status { New, Old { n: u32 }, Mid(n: u32) } } |n| Part { a: Status::Mid(n) };
+    content_of_an_unused_adjacent_variant
+        { struct Part { a: Status } #[serde(tag = "s", content = "c")] enum Status { New, Old(n: Option<u32>) } } |n| Part { a: Status::Old(None) };
+        { struct Part { a: Status } #[serde(tag = "s", content = "c")] enum Status { New, Old(n: Option<i64>) } } |n| Part { a: Status::Old(Some(-1)) };
+    flattened_tagged_variant_comes
+        { struct Part { a: u32, #[serde(flatten)] s: Status } #[serde(tag = "s")] enum Status { New, Old { n: u32 } } } |n| Part { a: n, s: Status::New };
+        { struct Part { a: u32, #[serde(flatten)] s: Status } #[serde(tag = "s")] enum Status { New, Old { n: u32 }, Mid { n: u32 } } }
+        |n| Part { a: n, s: Status::Mid { n } };
+    flattened_variant_comes
+        { struct Part { a: u32, #[serde(flatten)] s: Status } enum Status { New { n: u32 } } } |n| Part { a: n, s: Status::New { n } };
+        { struct Part { a: u32, #[serde(flatten)] s: Status } enum Status { New { n: u32 }, Mid { n: u32 } } } |n| Part { a: n, s: Status::Mid { n } };
+    flattened_option_grows
+        { struct Part { a: u32, #[serde(flatten)] more: Option<More> } struct More { b: u32 } } |n| Part { a: n, more: None };
+        { struct Part { a: u32, #[serde(flatten)] more: Option<More> } struct More { b: u32, c: u32 } } |n| Part { a: n, more: Some(More { b: n, c: n }) };
+    flattened_map_of_other_values
+        { struct Part { a: u32, #[serde(flatten)] more: BTreeMap<String, u32> } } |n| Part { a: n, more: BTreeMap::new() };
+        { struct Part { a: u32, #[serde(flatten)] more: BTreeMap<String, String> } } |n| Part { a: n, more: BTreeMap::from([("bb".to_owned(), text(n))]) };
+    untagged_variant_comes_last
+        { struct Part { a: What } #[serde(untagged)] enum What { Number { n: u32 } } } |n| Part { a: What::Number { n } };
+        { struct Part { a: What } #[serde(untagged)] enum What { Number { n: u32 }, Text { t: String } } } |n| Part { a: What::Text { t: text(n) } };
+    nested_untagged_variant_comes
+        { struct Part { a: What } #[serde(untagged)] enum What { More { w: Deep } } #[serde(untagged)] enum Deep { Number(n: u32) } }
+        |n| Part { a: What::More { w: Deep::Number(n) } };
+        { struct Part { a: What } #[serde(untagged)] enum What { More { w: Deep } } #[serde(untagged)] enum Deep { Number(n: u32), Pair { x: u32 } } }
+        |n| Part { a: What::More { w: Deep::Pair { x: n } } };
+    variant_of_a_default_comes
+        { struct Part { a: u32, #[serde(default)] s: Status } #[derive(Default)] enum Status { #[default] New, Old } } |n| Part { a: n, s: Status::New };
+        { struct Part { a: u32, #[serde(default)] s: Status } #[derive(Default)] enum Status { #[default] New, Old, Mid } } |n| Part { a: n, s: Status::Mid };
+    variant_of_an_option_comes
+        { struct Part { a: Option<Status> } enum Status { New, Old } } |n| Part { a: None };
+        { struct Part { a: Option<Status> } enum Status { New, Old, Mid } } |n| Part { a: Some(Status::Mid) };
+    elements_of_an_empty_list
+        { struct Part { a: Vec<u32> } } |n| Part { a: vec![] };
+        { struct Part { a: Vec<i64> } } |n| Part { a: vec![-1, n.into()] };
+    values_of_an_empty_map
+        { struct Part { a: BTreeMap<String, Status> } enum Status { New, Old } } |n| Part { a: BTreeMap::new() };
+        { struct Part { a: BTreeMap<String, Status> } enum Status { New, Mid, Old } } |n| Part { a: BTreeMap::from([(text(n), Status::Mid)]) };
+    content_of_an_empty_option
+        { struct Part { a: Option<u32>, at: Option<DateTime<Utc>>, id: Option<Uuid> } } |n| Part { a: None, at: None, id: None };
+        { struct Part { a: Option<u32>, at: Option<DateTime<Utc>>, id: Option<String> } } |n| Part { a: None, at: None, id: Some(text(n)) };
+    variant_that_waits_in_a_list
+        { struct Part { all: Vec<Line> } #[serde(tag = "t")] enum Line { Item { of: Kind, at: DateTime<Utc> } } enum Kind { New, Old } } |n| Part { all: vec![] };
+        { struct Part { all: Vec<Line> } #[serde(tag = "t")] enum Line { Item { of: Kind, at: DateTime<Utc> } } enum Kind { New, Mid, Old } }
+        |n| Part { all: vec![Line::Item { of: Kind::Mid, at: time(n) }] };
+
     // The same names in both where it is flattened: it may be read.
     enum_to_struct
         { enum Part { New { a: u32 } } } |n| Part::New { a: n };

@@ -43,24 +43,22 @@ macro_rules! change {
 }
 pub(crate) use change;
 
-/// Changes that leave old values as they are, and change what the fold makes of the same events. In a
-/// part that serde buffers nothing shows them; everywhere else the shape of the type does. The
-/// guide to state types says so.
-const BLIND: [&str; 10] = [
-    "added_list_that_is_skipped",
-    "added_number_that_is_skipped",
-    "added_option_that_is_skipped",
-    "flattened_map_comes",
-    "flattened_option_comes",
-    "option_of_option",
-    "variant_inserted_first",
-    "variant_other",
-    "variant_removed",
-    "variant_renamed",
+/// Changes that leave old values as they are, and change what the fold makes of the same events,
+/// with the places where nothing shows them: what a flattened struct leaves out of a value, and the
+/// variants of an enum that is flattened without a tag, are told by no one. The guide to state types
+/// says so.
+const BLIND: [(&str, &[&str]); 4] = [
+    ("added_list_that_is_skipped", &["flatten"]),
+    ("added_number_that_is_skipped", &["flatten"]),
+    ("added_option_that_is_skipped", &["flatten"]),
+    ("flattened_variant_comes", &[]),
 ];
 
+/// Whether a run is expected to be wrong.
 fn is_blind(name: &str, place: &str) -> bool {
-    BLIND.contains(&name) && ["flatten", "untagged", "internally tagged"].contains(&place)
+    BLIND
+        .iter()
+        .any(|&(blind, places)| blind == name && (places.is_empty() || places.contains(&place)))
 }
 
 type Results = Arc<Mutex<Vec<(String, Change)>>>;
@@ -99,8 +97,26 @@ fn main() -> ExitCode {
     let mut all = trials(changes::all(), false, &seen);
     all.extend(trials(unseen::all(), true, &unseen));
     let conclusion = libtest_mimic::run(&arguments, all);
-    report("changes", &seen.lock().unwrap());
-    report("changes that no bytes show", &unseen.lock().unwrap());
+    let (seen, unseen) = (seen.lock().unwrap(), unseen.lock().unwrap());
+    report("changes", &seen);
+    report("changes that no bytes show", &unseen);
+    let blind = BLIND.iter().map(|&(name, _)| (name, &*seen));
+    let listed = blind.chain(unseen::all().into_iter().map(|(name, _)| (name, &*unseen)));
+    // A list of what is wrong is not to grow old. With a filter nothing is known about the rest.
+    let is_exact = |&(name, results): &(&str, &Vec<(String, Change)>)| {
+        !results.iter().any(|(title, change)| {
+            title.starts_with(&format!("{name}, ")) && matches!(change, Change::Fault(_))
+        })
+    };
+    let exact: Vec<&str> = listed.filter(is_exact).map(|(name, _)| name).collect();
+    if arguments.filter.is_none()
+        && arguments.skip.is_empty()
+        && !arguments.list
+        && !exact.is_empty()
+    {
+        println!("is exact now: remove it from the list: {}", exact.join(", "));
+        return ExitCode::FAILURE;
+    }
     conclusion.exit_code()
 }
 

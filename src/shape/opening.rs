@@ -1,0 +1,415 @@
+//! What is offered at one opaque part of a type: [`Opening`].
+//!
+//! Derived code says which names it wants when it refuses a value: the next missing field, all
+//! variants of an enum, all fields where others are denied. So an opaque part is offered a text
+//! that nothing accepts, and then, one change at a time, what the errors ask for. What a value
+//! writes after it was accepted tells the names of fields that have a default.
+
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::fault::Heard;
+use super::tree::{Path, Tree};
+
+/// Most trees that are tried at one opaque part.
+const MAX_TRIALS: usize = 256;
+/// Longest sequence, and most variants that are asked for by number.
+const MAX_LENGTH: usize = 64;
+
+/// A tree that is to be offered, made from one that was.
+#[derive(Clone, Debug)]
+struct Trial {
+    tree: Tree,
+    /// Sorted: what was heard about the tree that this one was made from.
+    before: Vec<Heard>,
+    /// What was changed.
+    focus: Path,
+    /// Trees that differ in the value of this mark only.
+    of_mark: Option<u32>,
+    /// The variant here is named by its number.
+    numbered: Option<Path>,
+    /// The first of the marks for fields that were added together.
+    added: Option<u32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Opening {
+    first: Tree,
+    /// The next one last.
+    trials: Vec<Trial>,
+    running: Option<Trial>,
+    /// Accepted, and the value was not written yet.
+    latest: Option<Trial>,
+    pub(super) accepted: Option<Tree>,
+    /// Other variants: where, which, and in which tree. They are tried in an accepted tree.
+    later: Vec<(Path, Tree, Trial)>,
+    /// Hashes of names and messages: a tree that gives the same as another is not gone on with.
+    states: HashSet<u64>,
+    /// Marks that were accepted as they are.
+    texts: HashSet<u32>,
+    tried: usize,
+    marks: u32,
+}
+
+impl Opening {
+    pub(super) fn new(first: Tree) -> Self {
+        let trial = Trial {
+            tree: first.clone(),
+            before: Vec::new(),
+            focus: Path::new(),
+            of_mark: None,
+            numbered: None,
+            added: None,
+        };
+        Self {
+            first,
+            trials: vec![trial],
+            running: None,
+            latest: None,
+            accepted: None,
+            later: Vec::new(),
+            states: HashSet::new(),
+            texts: HashSet::new(),
+            tried: 0,
+            marks: 0,
+        }
+    }
+
+    fn mark(&mut self) -> Tree {
+        self.marks += 1;
+        Tree::Mark(self.marks)
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !self.trials.is_empty()
+    }
+
+    /// Tries no more.
+    pub(super) fn close(&mut self) {
+        self.tried = MAX_TRIALS;
+        self.trials.clear();
+    }
+
+    /// The next tree to try.
+    pub(super) fn start(&mut self) -> Option<Tree> {
+        self.running = self.trials.pop();
+        self.running.as_ref().map(|trial| trial.tree.clone())
+    }
+
+    /// The tree to show when none is tried.
+    pub(super) fn usual(&self) -> Tree {
+        let running = self.running.as_ref().map(|trial| &trial.tree);
+        running.or(self.accepted.as_ref()).unwrap_or(&self.first).clone()
+    }
+
+    /// The running trial ended for a reason that has nothing to do with its tree.
+    pub(super) fn put_back(&mut self) {
+        self.tried += 1;
+        let running = self.running.take().filter(|_| self.tried < MAX_TRIALS);
+        self.trials.extend(running);
+    }
+
+    /// Ends the running trial. `texts` are offered where a text was refused for what it says.
+    pub(super) fn judge(
+        &mut self,
+        is_accepted: bool,
+        mut heard: Vec<Heard>,
+        texts: impl FnOnce() -> Vec<Cow<'static, str>>,
+    ) {
+        let Some(mut trial) = self.running.take() else { return };
+        if std::env::var_os("TRIALS").is_some() {
+            eprintln!("{is_accepted} {:?}\n    {heard:?}", trial.tree);
+        } // DEBUG
+        self.tried += 1;
+        heard.sort();
+        let new = without(&heard, &trial.before);
+        let is_text = matches!(trial.tree.at(&trial.focus), Some(Tree::Text(_)));
+        if let Some(mark) = trial.of_mark
+            && if is_accepted { is_text } else { complaints(&heard) < complaints(&trial.before) }
+        {
+            self.trials.retain(|other| other.of_mark != Some(mark));
+        }
+        trial.before = heard;
+        if self.states.insert(state(&trial, is_accepted)) {
+            for message in &new {
+                self.answer(&trial, message);
+            }
+            if new.contains(&Heard::Other) && !is_accepted {
+                self.answer_other(&trial, texts);
+            }
+            if is_accepted {
+                self.accept(trial);
+            }
+        }
+        if self.trials.is_empty() && self.accepted.is_none() {
+            for (path, value, found) in std::mem::take(&mut self.later) {
+                self.push(&found, path, |at| *at = value);
+            }
+        }
+        if self.tried >= MAX_TRIALS {
+            self.close();
+        }
+    }
+
+    /// Tries the other variants in the accepted tree.
+    fn accept(&mut self, trial: Trial) {
+        for (path, value, mut found) in std::mem::take(&mut self.later) {
+            if trial.tree.at(&path).is_some() {
+                found.tree.clone_from(&trial.tree);
+                // What was accepted without contents may have some in this variant.
+                for unit in found.tree.find(|tree| *tree == Tree::Unit) {
+                    let mark = self.mark();
+                    found.tree.change(&unit, |tree| *tree = mark);
+                }
+            }
+            self.push(&found, path, |at| *at = value);
+        }
+        self.accepted.get_or_insert_with(|| trial.tree.clone());
+        self.latest = Some(trial);
+    }
+
+    /// Learns from the value that was made of the latest accepted tree: which names it wrote, and
+    /// whether it wrote anything that no value wrote before.
+    pub(super) fn learn(&mut self, names: &BTreeSet<String>, is_new: bool) {
+        let Some(trial) = self.latest.take().filter(|_| self.tried < MAX_TRIALS) else { return };
+        if let Some(path) = trial.numbered.clone().filter(|_| is_new) {
+            self.push_number(&trial, path);
+        }
+        for path in trial.tree.known(|tree| matches!(tree, Tree::Mark(_))) {
+            // An enum takes any name if it has a variant for others: ask for them by number.
+            if let Some(Tree::Mark(mark)) = trial.tree.at(&path)
+                && self.texts.insert(*mark)
+            {
+                self.push_number(&trial, path);
+            }
+        }
+        if !is_new {
+            return;
+        }
+        let is_by_name = |tree: &Tree| match tree {
+            Tree::Map(entries) => !matches!(entries.first(), Some((Tree::Number(_), _))),
+            _ => false,
+        };
+        for path in trial.tree.known(is_by_name) {
+            let Some(map) = trial.tree.at(&path) else { continue };
+            // A name that is not expected goes into a flattened map.
+            let unexpected = if map.has_mark() { Vec::new() } else { vec![self.mark()] };
+            self.extend(&trial, &path, unexpected);
+            let names = names.iter().filter(|name| !map.has(name));
+            self.extend(&trial, &path, names.map(|name| Tree::text(name.clone())).collect());
+        }
+    }
+
+    /// Tries a tree with more entries in a map.
+    fn extend(&mut self, trial: &Trial, path: &[usize], keys: Vec<Tree>) {
+        if keys.is_empty() {
+            return;
+        }
+        let entries: Vec<_> = keys.into_iter().map(|key| (key, self.mark())).collect();
+        // Most of these are names of other parts, which nobody reads here.
+        self.texts.extend(entries.iter().filter_map(|(_, value)| match value {
+            Tree::Mark(mark) => Some(*mark),
+            _ => None,
+        }));
+        let added = entries.iter().find_map(|(_, value)| match value {
+            Tree::Mark(mark) => Some(*mark),
+            _ => None,
+        });
+        self.push(&Trial { added, ..trial.clone() }, path.to_vec(), |map| {
+            for entry in entries {
+                map.push_entry(entry);
+            }
+        });
+    }
+
+    /// The next variant by number.
+    fn push_number(&mut self, trial: &Trial, path: Path) {
+        let (as_tag, next) = match trial.tree.at(&path) {
+            Some(Tree::Number(number)) => (true, number + 1),
+            Some(Tree::Map(entries)) => match entries.first() {
+                Some((Tree::Number(number), _)) => (false, number + 1),
+                _ => return,
+            },
+            Some(_) => {
+                self.push_numbered(trial, path.clone(), Tree::Number(0));
+                (false, 0)
+            }
+            None => return,
+        };
+        if next >= MAX_LENGTH as u64 {
+            return;
+        }
+        let tree = if as_tag {
+            Tree::Number(next)
+        } else {
+            Tree::Map(vec![(Tree::Number(next), self.mark())])
+        };
+        self.push_numbered(trial, path, tree);
+    }
+
+    fn push_numbered(&mut self, trial: &Trial, path: Path, tree: Tree) {
+        let trial = Trial { numbered: Some(path.clone()), ..trial.clone() };
+        self.push(&trial, path, |at| *at = tree);
+    }
+
+    /// Tries a tree that is changed at one place.
+    fn push(&mut self, from: &Trial, path: Path, change: impl FnOnce(&mut Tree)) {
+        let mut trial = Trial { of_mark: None, ..from.clone() };
+        trial.tree.change(&path, change);
+        trial.focus = path;
+        self.trials.push(trial);
+    }
+
+    /// Tries what a message asks for.
+    fn answer(&mut self, trial: &Trial, message: &Heard) {
+        match message {
+            Heard::Missing(name) => {
+                let lacks = |tree: &Tree| matches!(tree, Tree::Map(_)) && !tree.has(name);
+                for path in trial.tree.find(lacks) {
+                    let entry = (Tree::text(*name), self.mark());
+                    let mut focus = path.clone();
+                    self.push(trial, path, |map| {
+                        focus.push(map.len());
+                        map.push_entry(entry);
+                    });
+                    if let Some(pushed) = self.trials.last_mut() {
+                        pushed.focus = focus;
+                    }
+                }
+            }
+            Heard::Variants(Some(mark), names) => {
+                for path in trial.tree.find(|tree| *tree == Tree::Mark(*mark)) {
+                    let mut names = names.iter().map(|name| Tree::text(*name));
+                    let Some(first) = names.next() else { return };
+                    for other in names {
+                        self.later.push((path.clone(), other, trial.clone()));
+                    }
+                    self.push(trial, path, |at| *at = first);
+                }
+            }
+            Heard::Kind(Some(mark)) => {
+                for path in trial.tree.find(|tree| *tree == Tree::Mark(*mark)) {
+                    let kinds = [
+                        Tree::Unit,
+                        Tree::Float,
+                        Tree::text("a"),
+                        Tree::Bool,
+                        Tree::Seq(vec![self.mark()]),
+                        Tree::Map(Vec::new()),
+                        Tree::Number(1),
+                    ];
+                    self.push_all(trial, &path, *mark, kinds);
+                }
+            }
+            Heard::Contents => {
+                let content = self.mark();
+                let path = trial.focus.clone();
+                if let Some(Tree::Text(name)) = trial.tree.at(&path) {
+                    let tree = Tree::Map(vec![(Tree::Text(name.clone()), content)]);
+                    self.push(trial, path, |at| *at = tree);
+                }
+            }
+            Heard::Length(len) if *len < MAX_LENGTH => {
+                let is_short =
+                    |tree: &Tree| matches!(tree, Tree::Seq(items) if items.len() == *len);
+                for path in trial.tree.find(is_short) {
+                    let item = self.mark();
+                    self.push(trial, path, |seq| {
+                        if let Tree::Seq(items) = seq {
+                            items.push(item);
+                        }
+                    });
+                }
+            }
+            Heard::Fields(wrong, names) => {
+                for path in trial.tree.find(|tree| tree.has_key(wrong)) {
+                    let marks: Vec<Tree> = names.iter().map(|_| self.mark()).collect();
+                    self.push(trial, path, |map| map.keep_only(names, marks));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A value was refused for what it says: the text at the focus, or one of the fields that were
+    /// added together.
+    fn answer_other(&mut self, trial: &Trial, texts: impl FnOnce() -> Vec<Cow<'static, str>>) {
+        if let Some(Tree::Mark(mark)) = trial.tree.at(&trial.focus) {
+            if !trial.before.contains(&Heard::Kind(Some(*mark))) {
+                let texts = texts().into_iter().rev().map(Tree::Text);
+                self.push_all(trial, &trial.focus, *mark, texts);
+            }
+            return;
+        }
+        let Some(first) = trial.added else { return };
+        let is_added = |tree: &Tree| matches!(tree, Tree::Mark(mark) if *mark >= first);
+        for mut path in trial.tree.find(is_added) {
+            let Some(value) = trial.tree.at(&path).cloned() else { continue };
+            path.pop();
+            let alone = Trial { before: Vec::new(), added: None, ..trial.clone() };
+            self.push(&alone, path, |map| map.retain(|other| !is_added(other) || *other == value));
+            if let Some(pushed) = self.trials.last_mut() {
+                pushed.focus = pushed.tree.find(|tree| *tree == value).pop().unwrap_or_default();
+            }
+        }
+    }
+
+    fn push_all(
+        &mut self,
+        trial: &Trial,
+        path: &[usize],
+        mark: u32,
+        values: impl IntoIterator<Item = Tree>,
+    ) {
+        for value in values {
+            self.push(trial, path.to_vec(), |at| *at = value);
+            if let Some(pushed) = self.trials.last_mut() {
+                pushed.of_mark = Some(mark);
+            }
+        }
+    }
+}
+
+/// How many values were refused for what they are.
+fn complaints(heard: &[Heard]) -> usize {
+    heard.iter().filter(|message| matches!(message, Heard::Kind(_) | Heard::Other)).count()
+}
+
+/// The messages that occur more often than before; both are sorted.
+fn without(heard: &[Heard], before: &[Heard]) -> Vec<Heard> {
+    let mut before = before.iter().peekable();
+    let is_new = |message: &&Heard| {
+        while before.next_if(|known| known < message).is_some() {}
+        before.next_if(|known| known == message).is_none()
+    };
+    heard.iter().filter(is_new).cloned().collect()
+}
+
+/// Which names a tree has, and what was heard about it. Which kind of leaf stands where does not
+/// matter: fields that take numbers of several kinds would double the trials, each of them.
+fn state(trial: &Trial, is_accepted: bool) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    trial.tree.walk(&mut Path::new(), &mut |tree, path| {
+        path.hash(&mut hasher);
+        match tree {
+            Tree::Text(text) => text.hash(&mut hasher),
+            Tree::Seq(items) => items.len().hash(&mut hasher),
+            Tree::Map(entries) => {
+                for (key, _) in entries {
+                    match key {
+                        Tree::Text(name) => name.hash(&mut hasher),
+                        Tree::Number(number) => number.hash(&mut hasher),
+                        _ => 0_u8.hash(&mut hasher),
+                    }
+                }
+            }
+            Tree::Number(number) if trial.numbered.as_ref() == Some(path) => {
+                number.hash(&mut hasher);
+            }
+            _ => {}
+        }
+    });
+    (&trial.before, is_accepted).hash(&mut hasher);
+    hasher.finish()
+}

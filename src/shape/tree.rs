@@ -1,0 +1,239 @@
+//! Values of any kind, as they are offered to parts that ask for any: [`Tree`].
+
+use std::borrow::Cow;
+use std::vec::IntoIter;
+
+use serde::de::value::{
+    CowStrDeserializer, MapAccessDeserializer, MapDeserializer, SeqDeserializer,
+};
+use serde::de::{Deserializer, IntoDeserializer, Visitor};
+use serde::forward_to_deserialize_any;
+
+use super::fault::Fault;
+
+/// What every text of a mark starts with.
+const MARK: &str = "snapfold?";
+
+/// A value that describes itself.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Tree {
+    /// Not decided yet: a text that no type knows, by whose number an error tells which it was.
+    Mark(u32),
+    Unit,
+    Bool,
+    Float,
+    /// A number, or by its number a field or variant.
+    Number(u64),
+    /// A name or other text.
+    Text(Cow<'static, str>),
+    Seq(Vec<Tree>),
+    Map(Vec<(Tree, Tree)>),
+}
+
+/// The way from a tree to one inside it: positions in sequences and maps.
+pub(super) type Path = Vec<usize>;
+
+/// The number of the mark with this text.
+pub(super) fn mark_of(text: &str) -> Option<u32> {
+    text.strip_prefix(MARK)?.parse().ok()
+}
+
+impl Tree {
+    pub(super) fn text(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Whether it is the key of this name.
+    fn is(&self, name: &str) -> bool {
+        matches!(self, Self::Text(text) if text == name)
+    }
+
+    /// Whether a map has an entry of this name.
+    pub(super) fn has(&self, name: &str) -> bool {
+        matches!(self, Self::Map(entries) if entries.iter().any(|(key, _)| key.is(name)))
+    }
+
+    /// Whether a map has an entry of this name or mark.
+    pub(super) fn has_key(&self, name: &str) -> bool {
+        let is_mark = |key: &Self| matches!(key, Self::Mark(mark) if mark_of(name) == Some(*mark));
+        let has_mark = |entries: &[(Self, Self)]| entries.iter().any(|(key, _)| is_mark(key));
+        self.has(name) || matches!(self, Self::Map(entries) if has_mark(entries))
+    }
+
+    /// Gives the entries of a map to whoever reads them.
+    pub(super) fn entries<'de>(
+        &self,
+    ) -> MapDeserializer<'de, impl Iterator<Item = (Shown<'_>, Shown<'_>)>, Fault> {
+        let entries = if let Self::Map(entries) = self { entries.as_slice() } else { &[] };
+        MapDeserializer::new(entries.iter().map(|(key, value)| (Shown(key), Shown(value))))
+    }
+
+    pub(super) fn into_entries(self) -> IntoIter<(Self, Self)> {
+        if let Self::Map(entries) = self { entries.into_iter() } else { Vec::new().into_iter() }
+    }
+
+    /// Whether a map has an entry without a name.
+    pub(super) fn has_mark(&self) -> bool {
+        matches!(self, Self::Map(entries) if entries.iter().any(|(key, _)| matches!(key, Self::Mark(_))))
+    }
+
+    /// The number of entries of a map; else 0.
+    pub(super) const fn len(&self) -> usize {
+        if let Self::Map(entries) = self { entries.len() } else { 0 }
+    }
+
+    pub(super) fn push_entry(&mut self, entry: (Self, Self)) {
+        if let Self::Map(entries) = self {
+            entries.push(entry);
+        }
+    }
+
+    /// Removes the entries of a map whose values are not wanted.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&Self) -> bool) {
+        if let Self::Map(entries) = self {
+            entries.retain(|(_, value)| is_wanted(value));
+        }
+    }
+
+    /// Removes what is not called by one of the names, and adds those that lack.
+    pub(super) fn keep_only(&mut self, names: &[&'static str], values: Vec<Self>) {
+        if let Self::Map(entries) = self {
+            entries.retain(|(key, _)| names.iter().any(|name| key.is(name)));
+            for (name, value) in names.iter().zip(values) {
+                if !entries.iter().any(|(key, _)| key.is(name)) {
+                    entries.push((Self::text(*name), value));
+                }
+            }
+        }
+    }
+
+    pub(super) fn at(&self, path: &[usize]) -> Option<&Self> {
+        let Some((&first, rest)) = path.split_first() else { return Some(self) };
+        match self {
+            Self::Seq(items) => items.get(first)?.at(rest),
+            Self::Map(entries) => entries.get(first)?.1.at(rest),
+            _ => None,
+        }
+    }
+
+    /// Changes what is at the end of the path, if there is anything.
+    pub(super) fn change(&mut self, path: &[usize], change: impl FnOnce(&mut Self)) {
+        let Some((&first, rest)) = path.split_first() else { return change(self) };
+        let inside = match self {
+            Self::Seq(items) => items.get_mut(first),
+            Self::Map(entries) => entries.get_mut(first).map(|(_, value)| value),
+            _ => None,
+        };
+        if let Some(inside) = inside {
+            inside.change(rest, change);
+        }
+    }
+
+    /// Calls `visit` with each tree inside, itself included, outer ones first.
+    pub(super) fn walk<'t>(&'t self, path: &mut Path, visit: &mut impl FnMut(&'t Self, &Path)) {
+        visit(self, path);
+        let inside: Vec<&Self> = match self {
+            Self::Seq(items) => items.iter().collect(),
+            Self::Map(entries) => entries.iter().map(|(_, value)| value).collect(),
+            _ => return,
+        };
+        for (position, tree) in inside.into_iter().enumerate() {
+            path.push(position);
+            tree.walk(path, visit);
+            path.pop();
+        }
+    }
+
+    /// The ways to all trees that are wanted and that are not inside an entry without a name.
+    pub(super) fn known(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<Path> {
+        let mut found = self.find(is_wanted);
+        found.retain(|path| {
+            (0..path.len()).all(|end| {
+                match (self.at(path.get(..end).unwrap_or(&[])), path.get(end)) {
+                    (Some(Self::Map(entries)), Some(&at)) => {
+                        !matches!(entries.get(at), Some((Self::Mark(_) | Self::Number(_), _)))
+                    }
+                    _ => true,
+                }
+            })
+        });
+        found
+    }
+
+    /// The ways to all trees that are wanted.
+    pub(super) fn find(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<Path> {
+        let mut found = Vec::new();
+        self.walk(&mut Path::new(), &mut |tree, path| {
+            if is_wanted(tree) {
+                found.push(path.clone());
+            }
+        });
+        found
+    }
+}
+
+/// Gives a tree to whoever reads it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shown<'t>(pub(super) &'t Tree);
+
+impl<'de> Deserializer<'de> for Shown<'_> {
+    type Error = Fault;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        match self.0 {
+            Tree::Mark(number) => visitor.visit_string(format!("{MARK}{number}")),
+            Tree::Unit => visitor.visit_unit(),
+            Tree::Bool => visitor.visit_bool(true),
+            Tree::Float => visitor.visit_f64(0.5),
+            Tree::Number(number) => visitor.visit_u64(*number),
+            Tree::Text(text) => visitor.visit_str(text),
+            Tree::Seq(items) => visitor.visit_seq(SeqDeserializer::new(items.iter().map(Shown))),
+            tree @ Tree::Map(_) => visitor.visit_map(tree.entries()),
+        }
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        if *self.0 == Tree::Unit { visitor.visit_none() } else { visitor.visit_some(self) }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Fault> {
+        match self.0 {
+            Tree::Mark(number) => {
+                visitor.visit_enum(CowStrDeserializer::new(format!("{MARK}{number}").into()))
+            }
+            Tree::Text(text) => visitor.visit_enum(CowStrDeserializer::new(text.clone())),
+            tree @ Tree::Map(_) => visitor.visit_enum(MapAccessDeserializer::new(tree.entries())),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf
+        unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl IntoDeserializer<'_, Fault> for Shown<'_> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
