@@ -118,9 +118,6 @@ impl Opening {
         texts: impl FnOnce() -> Vec<Cow<'static, str>>,
     ) {
         let Some(mut trial) = self.running.take() else { return };
-        if std::env::var_os("TRIALS").is_some() {
-            eprintln!("{is_accepted} {:?}\n    {heard:?}", trial.tree);
-        } // DEBUG
         self.tried += 1;
         heard.sort();
         let new = without(&heard, &trial.before);

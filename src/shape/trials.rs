@@ -131,11 +131,11 @@ impl Tracer {
         opening.is_some_and(|opening| opening.has_work() || opening.accepted.is_some())
     }
 
-    /// Learns from the value that this pass gave.
+    /// Learns from the value that this pass gave: also for parts that were accepted in a pass that
+    /// failed elsewhere. In which order does not matter.
     pub(super) fn learn(&mut self, names: &BTreeSet<String>, is_new: bool) {
         self.trials.is_settled = true;
-        let Trial::Accepted(site) = self.trials.trial else { return };
-        if let Some(opening) = self.trials.openings.get_mut(&site) {
+        for (&site, opening) in &mut self.trials.openings {
             opening.learn(names, is_new);
             let is_opening = opening.has_work();
             self.graph.change(site, |slot| slot.is_opening = is_opening);

@@ -183,8 +183,8 @@ changes! {
         { pub struct Part { at: chrono::DateTime<chrono::Utc>, key: uuid::Uuid, of: rust_decimal::Decimal, s: Status } pub enum Status { New, Old } }
         { pub struct Part { at: chrono::DateTime<chrono::Utc>, key: uuid::Uuid, of: rust_decimal::Decimal, s: Status } pub enum Status { New, Mid, Old } };
     option_behind_a_validated_one
-        { pub struct Part { a: Option<u32>, at: Option<chrono::DateTime<chrono::Utc>>, id: Option<uuid::Uuid> } }
-        { pub struct Part { a: Option<u32>, at: Option<chrono::DateTime<chrono::Utc>>, id: Option<String> } };
+        { pub struct Part { a: Option<u32>, at: Option<chrono::DateTime<chrono::Utc>>, key: Option<uuid::Uuid> } }
+        { pub struct Part { a: Option<u32>, at: Option<chrono::DateTime<chrono::Utc>>, key: Option<String> } };
     content_of_an_adjacent_variant
         { #[serde(tag = "s", content = "c")] pub enum Part { New, Old(Option<u32>) } }
         { #[serde(tag = "s", content = "c")] pub enum Part { New, Old(Option<i64>) } };
@@ -211,4 +211,72 @@ changes! {
     flattened_adjacent_enum
         { pub struct Part { n: u8, #[serde(flatten)] x: Kind } #[serde(tag = "kind", content = "of")] pub enum Kind { A { a: u8 }, B { b: u8 } } }
         { pub struct Part { n: u8, #[serde(flatten)] x: Kind } #[serde(tag = "kind", content = "of")] pub enum Kind { A { a: u8 }, B { b: u8, c: Option<u8> } } };
+}
+
+/// No whole value can be made of such a state: only what errors tell is known.
+#[test]
+fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
+    snippet! {
+        pub struct Two { a: Status } pub enum Status { New, Old }
+        pub struct Three { a: More } pub enum More { New, Old, Mid }
+        #[serde(tag = "s")] pub enum Tagged { New, Old { n: u8 } }
+        #[serde(tag = "s")] pub enum Longer { New, Old { n: u8, m: u8 } }
+        pub struct Defaulted { a: Status, #[serde(default)] b: u8 }
+    }
+    assert_ne!(trace::<Behind<Two>>(), trace::<Behind<Three>>());
+    assert_ne!(trace::<Behind<Tagged>>(), trace::<Behind<Longer>>());
+    // Nothing that is written names a field with a default.
+    assert_eq!(trace::<Behind<Two>>(), trace::<Behind<Defaulted>>());
+    fn sample<P>(part: P) -> Behind<P> {
+        Behind { on: chrono::Weekday::Tue, what: Some(Untagged::Part(part)) }
+    }
+    let two = super::super::trace(&[sample(Two { a: Status::New })]);
+    let defaulted = super::super::trace(&[sample(Defaulted { a: Status::New, b: 0 })]);
+    assert_ne!(two, defaulted);
+    // The values of a sample do not matter.
+    assert_eq!(two, super::super::trace(&[sample(Two { a: Status::Old })]));
+}
+
+/// A type whose own code runs a trace while it is read, as an engine that is built there would.
+struct Nested(u8);
+
+impl Serialize for Nested {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Nested {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        trace::<Flat<BTreeMap<String, u8>>>();
+        u8::deserialize(deserializer).map(Self)
+    }
+}
+
+#[test]
+fn a_trace_inside_of_a_trace_is_not_heard() {
+    assert_eq!(trace::<Beside<Untagged<Nested>>>(), trace::<Beside<Untagged<u8>>>());
+    assert_eq!(trace::<Flat<Untagged<Nested>>>(), trace::<Flat<Untagged<u8>>>());
+}
+
+#[test]
+fn many_opaque_parts_leave_the_rest_its_passes() {
+    macro_rules! wide {
+        ($name:ident: $($field:ident)*; $last:ty) => {
+            #[derive(Serialize, Deserialize)]
+            struct $name { $($field: Untagged<Kinds>,)* last: Vec<Option<$last>> }
+        };
+    }
+    #[derive(Serialize, Deserialize)]
+    #[serde(tag = "kind")]
+    enum Kinds {
+        A { a: u8, text: String },
+        B { b: i64, list: Vec<u8> },
+        C { c: f32, choice: Option<bool> },
+    }
+    wide!(Unsigned: a b c d e f g h i j k l m n o p q r s t u v w x y z; u64);
+    wide!(Signed: a b c d e f g h i j k l m n o p q r s t u v w x y z; i64);
+    let (unsigned, passes, visits) = cost::<Unsigned>();
+    assert_ne!(unsigned, trace::<Signed>());
+    assert!(unsigned.complete && passes < 2_000, "{passes} passes, {visits} visits");
 }

@@ -360,8 +360,8 @@ change! {
         { struct Part { a: BTreeMap<String, Status> } enum Status { New, Old } } |n| Part { a: BTreeMap::new() };
         { struct Part { a: BTreeMap<String, Status> } enum Status { New, Mid, Old } } |n| Part { a: BTreeMap::from([(text(n), Status::Mid)]) };
     content_of_an_empty_option
-        { struct Part { a: Option<u32>, at: Option<DateTime<Utc>>, id: Option<Uuid> } } |n| Part { a: None, at: None, id: None };
-        { struct Part { a: Option<u32>, at: Option<DateTime<Utc>>, id: Option<String> } } |n| Part { a: None, at: None, id: Some(text(n)) };
+        { struct Part { a: Option<u32>, at: Option<DateTime<Utc>>, key: Option<Uuid> } } |n| Part { a: None, at: None, key: None };
+        { struct Part { a: Option<u32>, at: Option<DateTime<Utc>>, key: Option<String> } } |n| Part { a: None, at: None, key: Some(text(n)) };
     variant_that_waits_in_a_list
         { struct Part { all: Vec<Line> } #[serde(tag = "t")] enum Line { Item { of: Kind, at: DateTime<Utc> } } enum Kind { New, Old } } |n| Part { all: vec![] };
         { struct Part { all: Vec<Line> } #[serde(tag = "t")] enum Line { Item { of: Kind, at: DateTime<Utc> } } enum Kind { New, Mid, Old } }
