@@ -138,7 +138,8 @@ fn split(path: &str) -> (&str, &str) {
     let path = path.strip_prefix('.').unwrap_or(path);
     let end = match path.strip_prefix('[').and_then(|rest| rest.find(']')) {
         Some(bracket) => bracket + 2,
-        None => path.find(['.', '[']).unwrap_or(path.len()),
+        // A step without a name, or a bracket that is not closed, is the name of nothing.
+        None => path.find(['.', '[']).filter(|end| *end > 0).unwrap_or(path.len()),
     };
     path.split_at_checked(end).unwrap_or((path, ""))
 }

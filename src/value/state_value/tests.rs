@@ -55,7 +55,7 @@ fn parts_are_found_and_redacted_by_path() {
     let text = |value: &StateValue, path| value.get(path).map(ToString::to_string);
     assert_eq!(text(&value, "lots.7[2].boxes[1]"), Some("-1".to_owned()));
     assert_eq!(text(&value, "lots.7[1]"), Some("{\"Paid\":3}".to_owned()));
-    for nowhere in ["lots.8", "lots.7[3]", "id.x", "raw[0]", "lots.7[x]", "[", "lots]"] {
+    for nowhere in ["lots.8", "lots.7[3]", "id.x", "raw[0]", "lots.7[x]", "[", "lots]", "lots..7"] {
         assert_eq!(text(&value, nowhere), None, "{nowhere}");
         assert_eq!(value.redact(nowhere), 0, "{nowhere}");
     }
