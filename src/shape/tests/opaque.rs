@@ -216,6 +216,9 @@ changes! {
 /// No whole value can be made of such a state: only what errors tell is known.
 #[test]
 fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
+    fn sample<P>(part: P) -> Behind<P> {
+        Behind { on: chrono::Weekday::Tue, what: Some(Untagged::Part(part)) }
+    }
     snippet! {
         pub struct Two { a: Status } pub enum Status { New, Old }
         pub struct Three { a: More } pub enum More { New, Old, Mid }
@@ -227,9 +230,6 @@ fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
     assert_ne!(trace::<Behind<Tagged>>(), trace::<Behind<Longer>>());
     // Nothing that is written names a field with a default.
     assert_eq!(trace::<Behind<Two>>(), trace::<Behind<Defaulted>>());
-    fn sample<P>(part: P) -> Behind<P> {
-        Behind { on: chrono::Weekday::Tue, what: Some(Untagged::Part(part)) }
-    }
     let two = super::super::trace(&[sample(Two { a: Status::New })]);
     let defaulted = super::super::trace(&[sample(Defaulted { a: Status::New, b: 0 })]);
     assert_ne!(two, defaulted);
