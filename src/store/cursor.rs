@@ -33,7 +33,8 @@ impl Cursor {
             Some((text(tenant)?, text(kind)?, text(id)?))
         };
         match parts() {
-            Some((tenant, kind, id)) => AggregateKey::from_parts(tenant, kind, id),
+            // The page may have ended with a document of the crate's own.
+            Some((tenant, kind, id)) => AggregateKey::from_stored(tenant, kind, id),
             None => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "list aggregates",

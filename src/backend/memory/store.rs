@@ -157,7 +157,7 @@ impl SnapshotStore for MemoryStore {
     }
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
-        let after = request.after.map(cursor_key).transpose()?;
+        let after = request.after.map(Cursor::to_key).transpose()?;
         let lower = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let aggregates = self.read();
         let mut admitted = aggregates
@@ -166,7 +166,7 @@ impl SnapshotStore for MemoryStore {
             .filter(|key| request.admits(key));
         let items: Vec<_> = admitted.by_ref().take(request.limit.max(1)).cloned().collect();
         let more = admitted.next().is_some();
-        let next = items.last().filter(|_| more).map(key_cursor);
+        let next = items.last().filter(|_| more).map(Cursor::of_key);
         Ok(Page::new(items, next))
     }
 
@@ -233,38 +233,6 @@ fn insert(
             versions.insert(stored);
             outcome
         }
-    }
-}
-
-/// The lengths of tenant and kind, then the three parts.
-fn key_cursor(key: &AggregateKey) -> Cursor {
-    let mut bytes = Vec::new();
-    for part in [key.tenant(), key.kind()] {
-        bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    bytes.extend_from_slice(key.id().as_bytes());
-    Cursor::new(bytes)
-}
-
-fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
-    fn part(bytes: &mut &[u8]) -> Option<String> {
-        let (len, rest) = bytes.split_first_chunk::<8>()?;
-        let (part, rest) =
-            rest.split_at_checked(usize::try_from(u64::from_le_bytes(*len)).ok()?)?;
-        *bytes = rest;
-        String::from_utf8(part.to_vec()).ok()
-    }
-    let mut bytes = cursor.as_bytes();
-    let parts = part(&mut bytes)
-        .and_then(|tenant| Some((tenant, part(&mut bytes)?, std::str::from_utf8(bytes).ok()?)));
-    match parts {
-        Some((tenant, kind, id)) => AggregateKey::from_stored(&tenant, &kind, id),
-        None => Err(Error::new(
-            ErrorKind::InvalidInput,
-            "list aggregates",
-            "the cursor was not made by this store: start again without one",
-        )),
     }
 }
 

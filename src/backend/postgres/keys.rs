@@ -11,7 +11,6 @@ use super::key_text::{self, KeyText};
 use super::names::Names;
 use super::page::MAX_ITEMS;
 use super::statement::{Statement, select};
-use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
 
@@ -147,7 +146,7 @@ impl Operation for Keys<'_> {
     const EFFECT: Effect = Effect::Read;
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
-        let after = self.request.after.map(cursor_key).transpose()?;
+        let after = self.request.after.map(Cursor::to_key).transpose()?;
         let Some(start) = Start::of(after.as_ref(), &self.request) else {
             return Ok(Page::new(Vec::new(), None));
         };
@@ -165,7 +164,7 @@ impl Operation for Keys<'_> {
             .take(limit)
             .map(|row| key(Self::NAME, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
             .collect::<Result<Vec<_>, Failure>>()?;
-        let next = keys.last().filter(|_| rows.len() > limit).map(key_cursor);
+        let next = keys.last().filter(|_| rows.len() > limit).map(Cursor::of_key);
         Ok(Page::new(keys, next))
     }
 }
@@ -181,37 +180,6 @@ pub(super) fn key(
         key_text::decode(stored).ok_or_else(|| damaged(operation, "a key that nobody wrote"))
     };
     Ok(AggregateKey::from_stored(&part(tenant)?, &part(kind)?, &part(id)?)?)
-}
-
-/// The lengths of tenant and kind, then the three parts.
-fn key_cursor(key: &AggregateKey) -> Cursor {
-    let mut bytes = Vec::new();
-    for part in [key.tenant(), key.kind()] {
-        bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
-    }
-    for part in [key.tenant(), key.kind(), key.id()] {
-        bytes.extend_from_slice(part.as_bytes());
-    }
-    Cursor::new(bytes)
-}
-
-fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
-    let parts = || {
-        let (tenant, rest) = cursor.as_bytes().split_first_chunk::<2>()?;
-        let (kind, rest) = rest.split_first_chunk::<2>()?;
-        let (tenant, rest) = rest.split_at_checked(u16::from_le_bytes(*tenant).into())?;
-        let (kind, id) = rest.split_at_checked(u16::from_le_bytes(*kind).into())?;
-        let text = |bytes| std::str::from_utf8(bytes).ok();
-        Some((text(tenant)?, text(kind)?, text(id)?))
-    };
-    match parts() {
-        Some((tenant, kind, id)) => AggregateKey::from_stored(tenant, kind, id),
-        None => Err(Error::new(
-            ErrorKind::InvalidInput,
-            "list aggregates",
-            "the cursor was not made by this store: start again without one",
-        )),
-    }
 }
 
 #[cfg(test)]
