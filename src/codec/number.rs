@@ -3,8 +3,7 @@
 use serde::de::value::StringDeserializer;
 use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 
-/// The only key of such a map.
-const KEY: &str = "$serde_json::private::Number";
+use crate::walker::JSON_NUMBER;
 
 /// Whether this program's `serde_json` keeps the text of numbers, because a crate has switched on
 /// its feature `arbitrary_precision`.
@@ -23,7 +22,7 @@ where
     A: MapAccess<'de>,
 {
     let first = map.next_key::<String>()?;
-    if first.as_deref() != Some(KEY) {
+    if first.as_deref() != Some(JSON_NUMBER) {
         return visitor.visit_map(Rejoined { first, text: None, rest: map });
     }
     let text: String = map.next_value()?;

@@ -111,6 +111,18 @@ impl<A: Aggregate> SnapshotEngine<A> {
         }
     }
 
+    /// Deletes by `delete`: forgets the newest snapshot of `key`, and records how many went.
+    async fn deleting(
+        &self,
+        key: &AggregateKey,
+        delete: impl Future<Output = Result<Deleted, Error>>,
+    ) -> Result<Deleted, Error> {
+        let _forgets = self.saver.forgets(key);
+        let deleted = delete.await?;
+        self.record_deleted(key, &deleted);
+        Ok(deleted)
+    }
+
     fn record_deleted(&self, key: &AggregateKey, deleted: &Deleted) {
         if deleted.snapshots > 0 {
             let more = DailyStatistics::deleted(deleted.snapshots);
@@ -185,13 +197,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         version: u64,
         context: &AdminContext,
     ) -> Result<Deleted, Error> {
-        let change = async {
-            let _forgets = self.saver.forgets(key);
-            let deleted = self.core.delete(key, version).await?;
-            self.record_deleted(key, &deleted);
-            Ok(deleted)
-        };
-        self.audited("delete", key, Some(version), context).make(change).await
+        let deleting = self.deleting(key, self.core.delete(key, version));
+        self.audited("delete", key, Some(version), context).make(deleting).await
     }
 
     async fn delete_before(
@@ -200,13 +207,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         version: u64,
         context: &AdminContext,
     ) -> Result<Deleted, Error> {
-        let change = async {
-            let _forgets = self.saver.forgets(key);
-            let deleted = self.core.delete_before(key, version).await?;
-            self.record_deleted(key, &deleted);
-            Ok(deleted)
-        };
-        self.audited("delete_before", key, Some(version), context).make(change).await
+        let deleting = self.deleting(key, self.core.delete_before(key, version));
+        self.audited("delete_before", key, Some(version), context).make(deleting).await
     }
 
     async fn repair(

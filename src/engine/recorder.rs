@@ -183,15 +183,12 @@ impl<A: Aggregate> Core<A> {
     /// Waits until all that was recorded is in the ledger, for at most `within`.
     pub(super) async fn flush_records(self: &Arc<Self>, within: Duration) -> Result<(), Error> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
-        let failed = |kind, message| Err(Error::new(kind, "flush the ledger", message));
         if recorder.is_idle() {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            return failed(
-                ErrorKind::Unsupported,
-                "there is no tokio runtime to wait on".to_owned(),
-            );
+            let message = "there is no tokio runtime to wait on";
+            return Err(Error::new(ErrorKind::Unsupported, "flush the ledger", message));
         }
         let written = async {
             // What is noted before the look is not missed.

@@ -58,11 +58,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
             .bind(version::at_most(self.range.until))
             .bind(version::at_most(PAGE))
             .fetch(&mut *session.connection);
-        // The guard is the lowest number, so it comes first.
-        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
-        statement.check(&first)?;
-        Statement::check_types(&first, table.columns().count())?;
-        table.check_types(&first)?;
+        check_first(statement, table, rows.try_next().await?, table.columns().count())?;
         let columns = table.columns();
         let mut count = 0;
         while let Some(row) = rows.try_next().await? {
@@ -115,6 +111,21 @@ impl<E> Operation for Bounds<'_, E> {
             bounds => Ok(Some((table.version_in(bounds.0)?, table.version_in(bounds.1)?))),
         }
     }
+}
+
+/// Whether the answer belongs to `statement`, and its `columns` are of the types that `table` had.
+fn check_first(
+    statement: &Statement,
+    table: &EventTable,
+    first: Option<PgRow>,
+    columns: usize,
+) -> Result<(), Failure> {
+    // The guard is the lowest number, so it comes first.
+    let first = first.ok_or(Failure::Foreign)?;
+    statement.check(&first)?;
+    Statement::check_types(&first, columns)?;
+    table.check_types(&first)?;
+    Ok(())
 }
 
 /// The parameter for events after a version.
@@ -246,11 +257,7 @@ impl<A: Aggregate> Operation for ReadMany<'_, '_, '_, '_, A> {
             .bind(until)
             .bind(version::at_most(PAGE))
             .fetch(&mut *session.connection);
-        // The guard is the lowest number, so it comes first.
-        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
-        statement.check(&first)?;
-        Statement::check_types(&first, table.columns().count())?;
-        table.check_types(&first)?;
+        check_first(statement, table, rows.try_next().await?, table.columns().count())?;
         while let Some(row) = rows.try_next().await? {
             self.take(&row)?;
         }
@@ -287,10 +294,7 @@ impl<E> Operation for ReadTimes<'_, E> {
             .bind(version::at_most(self.range.until))
             .bind(i64::try_from(limit).unwrap_or(i64::MAX))
             .fetch(&mut *session.connection);
-        let first = rows.try_next().await?.ok_or(Failure::Foreign)?;
-        statement.check(&first)?;
-        Statement::check_types(&first, 2)?;
-        table.check_types(&first)?;
+        check_first(statement, table, rows.try_next().await?, 2)?;
         let mut times = Times::new(self.range, limit);
         let mut is_first = self.range.after == 0;
         while let Some(row) = rows.try_next().await? {
