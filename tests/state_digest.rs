@@ -685,8 +685,8 @@ impl Drop for List {
     }
 }
 
-#[tokio::test]
-async fn a_state_is_written_as_deep_as_it_is_read_and_no_deeper() {
+#[test]
+fn a_state_is_written_as_deep_as_it_is_read_and_no_deeper() {
     async fn with(codec: impl Codec<List> + Copy) {
         exact::<List>(codec, &[62]).await;
         let text = refused::<List>(codec, &[65]).await;
@@ -701,10 +701,15 @@ async fn a_state_is_written_as_deep_as_it_is_read_and_no_deeper() {
         let engine = builder::<List>(&events, &store, codec).max_depth(128).build().unwrap();
         assert_eq!(engine.create(&key()).await.unwrap_err().kind(), ErrorKind::Encode);
     }
-    with(Postcard).await;
-    with(Bincode).await;
-    with(MessagePack).await;
-    with(Json).await;
+    async fn with_all() {
+        with(Postcard).await;
+        with(Bincode).await;
+        with(MessagePack).await;
+        with(Json).await;
+    }
+    // The stack that `max_depth` asks for: 8 KiB for each of 1,024 levels.
+    let run = || tokio::runtime::Runtime::new().unwrap().block_on(with_all());
+    std::thread::Builder::new().stack_size(8 << 20).spawn(run).unwrap().join().unwrap();
 }
 
 // Another history ---------------------------------------------------------------------------------
