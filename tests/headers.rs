@@ -185,7 +185,7 @@ fn a_header_that_was_read_is_the_only_encoding_of_its_fields() {
             return;
         }
         read.set(read.get() + 1);
-        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
         let again = RecordBuilder::new(key, header.generation, header.version, header.as_of)
             .created_at(header.created_at)
             .codec(header.codec)

@@ -21,7 +21,7 @@ pub fn name_of(record: &Record) -> Result<Name> {
         return Err(refused("it is larger than the store takes".to_owned()));
     }
     let header = record.header().map_err(|reject| refused(reject.to_string()))?;
-    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
+    let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
     Ok((key, SnapshotId { generation: header.generation, version: header.version }))
 }
 

@@ -65,7 +65,7 @@ impl SnapshotMeta {
     /// None for a header that was parsed; the key of a header always fits.
     pub fn from_header(header: &Header<'_>) -> Result<Self, Error> {
         Ok(Self {
-            key: AggregateKey::from_parts(header.tenant, header.kind, header.id)?,
+            key: AggregateKey::from_stored(header.tenant, header.kind, header.id)?,
             version: header.version,
             generation: header.generation,
             as_of: header.as_of,

@@ -30,7 +30,7 @@ impl Mutant for Reencodes {
 
 /// The record with another payload, and without the name of the node that made it.
 fn again(header: &Header<'_>, payload: &[u8]) -> Record {
-    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+    let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
     let mut record = RecordBuilder::new(key, header.generation, header.version, header.as_of)
         .created_at(header.created_at)
         .last_recorded_at(header.last_recorded_at)

@@ -98,7 +98,7 @@ impl Truth {
     /// What a record that was admitted says that it is.
     pub(crate) fn incoming(&self, record: Record) -> Incoming {
         let header = record.header().unwrap();
-        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
         let id = SnapshotId { generation: header.generation, version: header.version };
         let as_of = header.as_of;
         Incoming { place: self.place(&key), key, id, row: Row { record, as_of } }
@@ -224,7 +224,7 @@ pub(crate) fn place_of(cursor: &Cursor) -> Result<AggregateKey, Error> {
         let text = std::str::from_utf8(rest).ok()?;
         let (tenant, text) = text.split_at_checked(u16::from_le_bytes(*tenant).into())?;
         let (kind, id) = text.split_at_checked(u16::from_le_bytes(*kind).into())?;
-        AggregateKey::from_parts(tenant, kind, id).ok()
+        AggregateKey::from_stored(tenant, kind, id).ok()
     }
     let invalid = || Error::new(ErrorKind::InvalidInput, "list aggregates", "a foreign cursor");
     parts(cursor.as_bytes()).ok_or_else(invalid)

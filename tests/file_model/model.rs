@@ -25,7 +25,7 @@ fn framed(record: &Record) -> u64 {
 impl Model {
     pub(crate) fn put(&mut self, record: &Record, replace: bool) -> PutOutcome {
         let header = record.header().unwrap();
-        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
         let id = SnapshotId { generation: header.generation, version: header.version };
         let snapshots = self.0.entry(key).or_default();
         let outcome = match snapshots.get(&id) {

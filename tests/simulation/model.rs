@@ -211,7 +211,7 @@ impl Book {
     }
 
     fn id_in(&self, header: &Header<'_>) -> Id {
-        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
         let id = SnapshotId { generation: header.generation, version: header.version };
         (self.index(&key), id)
     }

@@ -170,7 +170,7 @@ impl SnapshotStore for Store {
         let mut replaced = Vec::new();
         if options.replace {
             for header in records.iter().filter_map(|record| record.header().ok()) {
-                let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
+                let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
                 replaced.push((key, header.version));
             }
         }

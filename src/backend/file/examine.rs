@@ -261,6 +261,6 @@ impl Frames {
 
 fn identity(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
     let header = Header::parse(body).ok()?;
-    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).ok()?;
+    let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).ok()?;
     Some((key, SnapshotId { generation: header.generation, version: header.version }))
 }

@@ -207,7 +207,7 @@ impl Core {
             });
             let Some((Some(segment), place)) = segment else { continue };
             let key = self.header(patience, &segment, place, |header| {
-                AggregateKey::from_parts(header.tenant, header.kind, header.id)
+                AggregateKey::from_stored(header.tenant, header.kind, header.id)
             })?;
             if let Some(key) = key {
                 return Ok(Some(key?));

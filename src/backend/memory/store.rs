@@ -208,7 +208,7 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
         invalid(format!("the record is not valid: {reject}")).with_source(reject)
     })?;
     let Header { version, generation, as_of, .. } = header;
-    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
+    let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
     Ok((key, SnapshotId { generation, version }, Stored { version, record, as_of }))
 }
 
@@ -259,7 +259,7 @@ fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
     let parts = part(&mut bytes)
         .and_then(|tenant| Some((tenant, part(&mut bytes)?, std::str::from_utf8(bytes).ok()?)));
     match parts {
-        Some((tenant, kind, id)) => AggregateKey::from_parts(&tenant, &kind, id),
+        Some((tenant, kind, id)) => AggregateKey::from_stored(&tenant, &kind, id),
         None => Err(Error::new(
             ErrorKind::InvalidInput,
             "list aggregates",

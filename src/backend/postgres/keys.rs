@@ -180,7 +180,7 @@ pub(super) fn key(
     let part = |stored| {
         key_text::decode(stored).ok_or_else(|| damaged(operation, "a key that nobody wrote"))
     };
-    Ok(AggregateKey::from_parts(&part(tenant)?, &part(kind)?, &part(id)?)?)
+    Ok(AggregateKey::from_stored(&part(tenant)?, &part(kind)?, &part(id)?)?)
 }
 
 /// The lengths of tenant and kind, then the three parts.
@@ -205,7 +205,7 @@ fn cursor_key(cursor: &Cursor) -> Result<AggregateKey, Error> {
         Some((text(tenant)?, text(kind)?, text(id)?))
     };
     match parts() {
-        Some((tenant, kind, id)) => AggregateKey::from_parts(tenant, kind, id),
+        Some((tenant, kind, id)) => AggregateKey::from_stored(tenant, kind, id),
         None => Err(Error::new(
             ErrorKind::InvalidInput,
             "list aggregates",

@@ -48,7 +48,7 @@ impl Identity {
 }
 
 fn key_of(header: &Header<'_>) -> Result<AggregateKey, Stop> {
-    Ok(AggregateKey::from_parts(header.tenant, header.kind, header.id)?)
+    Ok(AggregateKey::from_stored(header.tenant, header.kind, header.id)?)
 }
 
 impl Probe {

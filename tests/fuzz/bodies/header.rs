@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
 }
 
 fn written_again_it_reads_the_same(header: &Header<'_>, meta: &SnapshotMeta) {
-    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+    let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
     assert!(header.is_of(&key));
     assert_eq!(key, meta.key);
     let mut builder = RecordBuilder::new(key, header.generation, header.version, header.as_of)

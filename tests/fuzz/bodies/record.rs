@@ -53,7 +53,7 @@ fn comes_back_from_a_store(record: &Record) {
     let header = record.header().unwrap();
     let store = MemoryStore::new();
     ready(store.put(vec![record.clone()], PutOptions::default())).unwrap();
-    let key = AggregateKey::from_parts(header.tenant, header.kind, header.id).unwrap();
+    let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
     let query = Query::latest(&key, header.generation).at_most(header.version).as_of(header.as_of);
     let found = ready(store.get(query)).unwrap().into_record();
     assert_eq!(found.as_ref(), Some(record));

@@ -97,7 +97,7 @@ impl<A: Aggregate> Court<'_, A> {
         let golden = |text: String| Breaks::Golden(text);
         let header = sample.record.verify().map_err(|r| golden(format!("was changed: {r}")))?;
         let events = self.events(&header, sample).map_err(golden)?;
-        let key = AggregateKey::from_parts(header.tenant, header.kind, header.id);
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id);
         let key = key.map_err(|error| golden(format!("has no valid key: {error}")))?;
         let is_current = header.generation == self.engine.generation();
         let own = is_current && header.codec == self.subject.codec.id();

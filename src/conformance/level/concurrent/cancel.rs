@@ -58,7 +58,7 @@ async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Resul
         let header = record
             .header()
             .map_err(|reject| Failure::setup("the kit made an impossible record", &reject))?;
-        let key = crate::key::AggregateKey::from_parts(header.tenant, header.kind, header.id)?;
+        let key = crate::key::AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
         let query = Query::latest(&key, header.generation).at_most(header.version);
         let lookup = store.get(query).await?;
         if let Some(misread) = misread(&query, &lookup) {
