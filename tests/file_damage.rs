@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use file_support::{Files, read, scratch, write};
 use snapfold::{
-    AggregateKey, CodecId, Error, ErrorKind, FileStore, Generation, Lookup, PutOptions, Query,
-    Record, RecordBuilder, Selection, SnapshotStore, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, Lookup,
+    PutOptions, Query, Record, RecordBuilder, Selection, SnapshotStore, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -225,9 +225,9 @@ async fn a_record_that_does_not_verify_is_refused_and_nothing_of_its_call_is_wri
         let records = || vec![record("a", 3, b"x"), Record::from_bytes(bad.clone())];
         let options = PutOptions::default();
         for error in [
-            store.put(records(), options).await.unwrap_err(),
-            store.put_blocking(records(), options).unwrap_err(),
-            store.submit(records(), options).err().unwrap(),
+            store.put(records(), options.clone()).await.unwrap_err(),
+            store.put_blocking(records(), options.clone()).unwrap_err(),
+            store.submit(records(), options.clone()).err().unwrap(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains("not valid"), "{error}");
@@ -372,7 +372,10 @@ async fn ids_of_every_length_and_byte_are_kept_apart_and_longer_ones_refused() {
     assert!(error.to_string().contains("1025"), "{error}");
     let long = key(&long);
     assert_eq!(store.get(Query::latest(&long, GENERATION)).await.unwrap(), Lookup::Absent);
-    assert_eq!(store.delete(&long, Selection::All).await.unwrap().snapshots, 0);
+    assert_eq!(
+        store.delete(&long, Selection::All, DeleteOptions::default()).await.unwrap().snapshots,
+        0
+    );
 }
 
 #[test]

@@ -113,9 +113,9 @@ async fn a_record_beyond_the_limit_is_refused_by_its_length_alone() {
     let all = || vec![record(1, 1), Record::from_bytes(beyond.clone())];
     let options = PutOptions::default();
     for error in [
-        store.put(all(), options).await.unwrap_err(),
-        store.put_blocking(all(), options).unwrap_err(),
-        store.submit(all(), options).err().unwrap(),
+        store.put(all(), options.clone()).await.unwrap_err(),
+        store.put_blocking(all(), options.clone()).unwrap_err(),
+        store.submit(all(), options.clone()).err().unwrap(),
     ] {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         let text = error.to_string();

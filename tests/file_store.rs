@@ -14,9 +14,9 @@ use std::fs;
 use std::path::Path;
 
 use snapfold::{
-    AggregateKey, CodecId, ErrorKind, FileStore, Generation, KeysRequest, ListRequest, Lookup,
-    PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotStore,
-    Timestamp,
+    AggregateKey, CodecId, DeleteOptions, ErrorKind, FileStore, Generation, KeysRequest,
+    ListRequest, Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
+    SnapshotId, SnapshotStore, Timestamp,
 };
 
 const G1: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -170,7 +170,7 @@ async fn tasks_get_lists_and_keys_in_pages_and_see_other_generations() {
     assert_eq!(store.get(by_time).await.unwrap().into_record(), Some(record("3", G1, 3, b"x")));
     let too_early = Query::latest(&three, G1).as_of(Timestamp::from_micros(999_999));
     assert_eq!(store.get(too_early).await.unwrap(), Lookup::OtherGeneration);
-    store.delete(&three, Selection::All).await.unwrap();
+    store.delete(&three, Selection::All, DeleteOptions::default()).await.unwrap();
     assert_eq!(store.get(query).await.unwrap(), Lookup::Absent);
 }
 

@@ -141,10 +141,10 @@ async fn a_snapshot_can_be_taken_of_the_past_and_carry_labels() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 20);
-    let options = CreateOptions::new().at_version(7).label("month-end").label("pinned");
+    let options = CreateOptions::new().at_version(7).label("month-end").pin("audit");
     let meta = stored(world.engine.create_with(&key, options).await.unwrap());
     assert_eq!((meta.version, meta.as_of), (7, at(7)));
-    assert_eq!(meta.labels, ["month-end", "pinned"]);
+    assert_eq!(meta.labels, ["month-end"]);
     assert!(meta.is_pinned());
     let Fetched::Usable(snapshot) = world.engine.snapshot(&key, 7).await.unwrap() else {
         panic!("not usable");
@@ -532,7 +532,7 @@ async fn compacting_keeps_pinned_ones_and_the_newest_of_each_generation() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 50);
-    let pinned = CreateOptions::new().at_version(5).label(SnapshotMeta::PINNED);
+    let pinned = CreateOptions::new().at_version(5).pin("audit");
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10, 20]).await;
     let other = Generation { schema_version: 7, fingerprint: 7 };
@@ -762,15 +762,18 @@ async fn a_readable_generation_is_found_behind_many_others() {
 }
 
 #[tokio::test]
-async fn a_repair_keeps_the_labels_of_what_it_replaces() {
+async fn a_repair_keeps_the_labels_and_marks_of_what_it_replaces() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 10);
-    let pinned = CreateOptions::new().at_version(5).label("pinned");
+    let pinned = CreateOptions::new().at_version(5).label("kept").pin("audit");
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10]).await;
     let repaired = world.engine.repair(&key, 5).await.unwrap();
-    assert!(repaired.replaced && repaired.meta.is_pinned());
+    assert!(repaired.replaced);
+    assert_eq!(repaired.meta.labels, ["kept"]);
+    let listed = world.engine.snapshots(&key, 5..=5).await.unwrap();
+    assert!(listed[0].is_pinned());
     let plan = world.engine.plan_retention(&key, &keep_last(1)).await.unwrap();
     assert_eq!(plan.kept().count(), 2, "{plan}");
 }

@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use postgres_support::TestDb;
 use snapfold::{
-    AggregateKey, Deleted, DigestKind, ErrorKind, Generation, KeysRequest, ListRequest, Lookup,
-    MemoryStore, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query,
-    Record, RecordBuilder, Retry, Selection, SnapshotId, SnapshotStore, StateDigest, Timestamp,
+    AggregateKey, DeleteOptions, Deleted, DigestKind, ErrorKind, Generation, KeysRequest,
+    ListRequest, Lookup, MemoryStore, PostgresMigrations, PostgresOptions, PostgresStore,
+    PutOptions, PutOutcome, Query, Record, RecordBuilder, Retry, Selection, SnapshotId,
+    SnapshotStore, StateDigest, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 
@@ -134,7 +135,7 @@ async fn every_answer_is_that_of_the_memory_store() {
             0..4 => {
                 let records: Vec<_> = (0..choose.below(6)).map(|_| choose.record()).collect();
                 let options = PutOptions::default().replace(choose.below(3) == 0);
-                let expected = memory.put(records.clone(), options).await.unwrap();
+                let expected = memory.put(records.clone(), options.clone()).await.unwrap();
                 assert_eq!(postgres.put(records, options).await.unwrap(), expected, "step {step}");
             }
             4..6 => {
@@ -178,8 +179,10 @@ async fn every_answer_is_that_of_the_memory_store() {
                     1..4 => Selection::Below(choose.bound()),
                     _ => Selection::Ids(&ids),
                 };
-                let expected = memory.delete(&key, selection).await.unwrap();
-                let deleted = postgres.delete(&key, selection).await.unwrap();
+                let expected =
+                    memory.delete(&key, selection, DeleteOptions::default()).await.unwrap();
+                let deleted =
+                    postgres.delete(&key, selection, DeleteOptions::default()).await.unwrap();
                 assert_eq!(deleted, expected, "step {step}: {selection:?}");
             }
         }
@@ -202,7 +205,7 @@ async fn an_identity_twice_in_one_call_is_put_in_order() {
     ];
     for (records, replace) in calls {
         let options = PutOptions::default().replace(replace);
-        let expected = memory.put(records.clone(), options).await.unwrap();
+        let expected = memory.put(records.clone(), options.clone()).await.unwrap();
         assert_eq!(postgres.put(records, options).await.unwrap(), expected);
         for id in ["a", "b", "c"] {
             let key = key(id);
@@ -264,7 +267,10 @@ async fn a_key_or_version_beyond_the_limits_is_refused_and_absent() {
         assert!(error.to_string().contains(&limit.to_string()), "{error}");
         let query = Query::latest(&long, GENERATION);
         assert_eq!(store.get(query).await.unwrap(), Lookup::Absent);
-        assert_eq!(store.delete(&long, Selection::All).await.unwrap(), Deleted::default());
+        assert_eq!(
+            store.delete(&long, Selection::All, DeleteOptions::default()).await.unwrap(),
+            Deleted::default()
+        );
         assert!(store.list(ListRequest::new(&long)).await.unwrap().items.is_empty());
     }
     let above = record(&key("v"), i64::MAX.cast_unsigned() + 1, b"s");
@@ -341,7 +347,8 @@ async fn listing_reads_no_payload() {
     assert_eq!(blocks().await, before);
     assert!(matches!(store.get(Query::latest(&key("a"), GENERATION)).await, Ok(Lookup::Found(_))));
     assert!(blocks().await > before, "reading a payload does show");
-    let deleted = store.delete(&key("a"), Selection::Below(5)).await.unwrap();
+    let deleted =
+        store.delete(&key("a"), Selection::Below(5), DeleteOptions::default()).await.unwrap();
     assert_eq!(deleted.snapshots, 4);
     db.close().await;
 }

@@ -47,7 +47,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<Created, Error> {
         self.core.admit(key, context).await?;
-        let created = self.core.create(key, &options).await?;
+        let created = self.core.create(key, &options, &context.actor).await?;
         self.remember(&created);
         Ok(created)
     }

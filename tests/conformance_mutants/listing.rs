@@ -320,7 +320,7 @@ impl Mutant for AHundred {
 struct ListsEmpty(Mutex<Option<Truth>>);
 
 impl Mutant for ListsEmpty {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         *self.0.lock().unwrap() = None;
         truth.put(records, options)
     }

@@ -89,7 +89,7 @@ impl Mutant for PromisesLittle {
         Truth::capabilities().durable(false).atomic_batches(false)
     }
 
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         check(Truth::capabilities(), &records)?;
         if truth.disk().failing {
             let half = records[..records.len() / 2].to_vec();
@@ -108,7 +108,7 @@ impl Mutant for PromisesLittle {
 struct AnyKeyLength;
 
 impl Mutant for AnyKeyLength {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.put_within(Truth::capabilities().max_key_bytes(u64::MAX), records, options)
     }
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
 use snapfold::{
-    AggregateKey, Compacted, Deleted, Error, ErrorKind, FileStore, KeysRequest, ListRequest,
-    Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId,
-    SnapshotStore, Timestamp,
+    AggregateKey, Compacted, DeleteOptions, Deleted, Error, ErrorKind, FileStore, KeysRequest,
+    ListRequest, Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
+    SnapshotId, SnapshotStore, Timestamp,
 };
 
 use crate::model::Model;
@@ -175,7 +175,8 @@ impl<'a> World<'a> {
         prop_assert_eq!(error.kind(), ErrorKind::InvalidInput);
         // And it is no key that could be found, or deleted.
         self.ask(Query::latest(&key, generation(0)), &Lookup::Absent).await?;
-        let deleted = self.store().delete(&key, Selection::All).await.unwrap();
+        let deleted =
+            self.store().delete(&key, Selection::All, DeleteOptions::default()).await.unwrap();
         prop_assert_eq!(deleted, Deleted::default());
         Ok(())
     }
@@ -227,7 +228,9 @@ impl<'a> World<'a> {
         self.note("deleted", expected.snapshots > 0);
         let deleted = match by {
             By::Thread => self.store().delete_blocking(&key, selection).unwrap(),
-            By::Task => self.store().delete(&key, selection).await.unwrap(),
+            By::Task => {
+                self.store().delete(&key, selection, DeleteOptions::default()).await.unwrap()
+            }
         };
         prop_assert_eq!(deleted, expected);
         Ok(())

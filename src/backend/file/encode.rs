@@ -4,6 +4,7 @@
 use bytes::Bytes;
 
 use super::core::Core;
+use super::index::Item;
 use super::layout::{DeleteBody, MAX_BODY_BYTES, Scope};
 use super::log::{DeleteItem, PutItem, Work};
 use super::tag::Tag;
@@ -21,8 +22,9 @@ impl Core {
     pub(super) fn put_work(
         &self,
         records: Vec<Record>,
-        options: PutOptions,
+        options: &PutOptions,
     ) -> Result<Work, Error> {
+        options.refuse_marks()?;
         self.check_writable("put a snapshot")?;
         let items = records.into_iter().map(|record| self.put_item(record));
         Ok(Work::Put { items: items.collect::<Result<_, _>>()?, replace: options.replace })
@@ -66,6 +68,20 @@ impl Core {
     ) -> Result<Option<Work>, Error> {
         self.check_writable("delete snapshots")?;
         let tag = self.tag(key);
+        let of_tag: Vec<_>;
+        let selection = match selection {
+            Selection::Generation(_) | Selection::ExceptGeneration(_) => {
+                let items = self.index.list(tag, u64::MAX, |_, _| true);
+                let id = |item: Item| {
+                    let generation = self.generations.value(item.place.generation)?;
+                    Some(SnapshotId { generation, version: item.version })
+                };
+                let ids = items.into_iter().filter_map(id);
+                of_tag = ids.filter(|id| selection.admits(*id)).collect();
+                Selection::Ids(&of_tag)
+            }
+            other => other,
+        };
         let scope = match selection {
             Selection::All => Scope::All,
             Selection::Below(version) => Scope::Below(version),
@@ -77,6 +93,8 @@ impl Core {
                 ids.dedup();
                 Scope::Ids(ids)
             }
+            // Told by ids above.
+            Selection::Generation(_) | Selection::ExceptGeneration(_) => return Ok(None),
         };
         let nothing = matches!(&scope, Scope::Ids(ids) if ids.is_empty());
         let item = (!nothing).then(|| Self::delete_item(tag, key, scope)).flatten();

@@ -66,6 +66,9 @@ impl Core {
                 Err(false) if at_most < query.at_most => return Ok(Lookup::OtherGeneration),
                 Err(false) => return Ok(Lookup::Absent),
             };
+            if item.version < query.at_least {
+                return Ok(Lookup::OtherGeneration);
+            }
             let wanted = if as_of == Timestamp::MAX || time != UNKNOWN {
                 None
             } else {
@@ -313,7 +316,7 @@ mod tests {
             for version in 1..=versions {
                 let record =
                     record_as_of(version, 5, Timestamp::from_micros(version.cast_signed()));
-                let work = core.put_work(vec![record], PutOptions::default()).unwrap();
+                let work = core.put_work(vec![record], &PutOptions::default()).unwrap();
                 core.commit(vec![work], || ()).answers.remove(0).unwrap();
             }
             // After an opening from index files, it is as before.

@@ -188,7 +188,7 @@ mod tests {
             let record = RecordBuilder::new(key.clone(), generation, version, at);
             let record = record.build(payload).unwrap();
             let options = PutOptions { replace: true, ..PutOptions::default() };
-            let work = core.put_work(vec![record.clone()], options).unwrap();
+            let work = core.put_work(vec![record.clone()], &options).unwrap();
             core.commit(vec![work], || ()).answers.remove(0).unwrap();
             record
         };
@@ -229,7 +229,7 @@ mod tests {
             let record = RecordBuilder::new(key.clone(), generation, 5, Timestamp::from_seconds(1));
             let record = record.build(&[seq; 8]).unwrap();
             let options = PutOptions { replace: true, ..PutOptions::default() };
-            core.commit(vec![core.put_work(vec![record], options).unwrap()], || ());
+            core.commit(vec![core.put_work(vec![record], &options).unwrap()], || ());
             (core.index.exact(tag, 0, 5, |item| item).unwrap(), u64::from(seq))
         });
         let puts: Vec<_> = puts.collect();

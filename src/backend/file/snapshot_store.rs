@@ -17,8 +17,8 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 use crate::timestamp::Timestamp;
 
@@ -46,10 +46,10 @@ impl SnapshotStore for FileStore {
     ) -> Result<Vec<PutOutcome>, Error> {
         let bytes: usize = records.iter().map(|record| record.as_bytes().len()).sum();
         let work = if bytes <= INLINE_PUT_BYTES {
-            self.0.core.put_work(records, options)?
+            self.0.core.put_work(records, &options)?
         } else {
             let core = Arc::clone(&self.0.core);
-            blocking(move || core.put_work(records, options)).await?
+            blocking(move || core.put_work(records, &options)).await?
         };
         self.0.submit(work).await.map(outcomes)
     }
@@ -84,11 +84,12 @@ impl SnapshotStore for FileStore {
         let filtered = request.tenant.is_some() || request.kind.is_some();
         let at_once = if filtered { None } else { inline_page(request.limit) };
         let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));
-        let (after, limit) = (request.after.cloned(), request.limit);
+        let (after, limit, reserved) = (request.after.cloned(), request.limit, request.reserved);
         self.read(at_once, move |core, patience| {
             let request = KeysRequest {
                 tenant: tenant.as_deref(),
                 kind: kind.as_deref(),
+                reserved,
                 after: after.as_ref(),
                 limit,
             };
@@ -97,7 +98,12 @@ impl SnapshotStore for FileStore {
         .await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        _: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         match self.0.core.delete_work(key, selection)? {
             Some(work) => self.0.submit(work).await.map(deleted),
             None => Ok(Deleted::default()),
@@ -127,18 +133,21 @@ impl FileStore {
 struct Owned {
     generation: Generation,
     at_most: u64,
+    at_least: u64,
     as_of: Option<Timestamp>,
 }
 
 impl From<&Query<'_>> for Owned {
     fn from(query: &Query<'_>) -> Self {
-        Self { generation: query.generation, at_most: query.at_most, as_of: query.as_of }
+        let Query { generation, at_most, at_least, as_of, .. } = *query;
+        Self { generation, at_most, at_least, as_of }
     }
 }
 
 impl Owned {
     fn of<'a>(&self, key: &'a AggregateKey) -> Query<'a> {
-        let query = Query::latest(key, self.generation).at_most(self.at_most);
+        let query =
+            Query::latest(key, self.generation).at_most(self.at_most).at_least(self.at_least);
         match self.as_of {
             Some(time) => query.as_of(time),
             None => query,

@@ -135,7 +135,7 @@ impl FileStore {
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
-        let work = self.0.core.put_work(records, options)?;
+        let work = self.0.core.put_work(records, &options)?;
         self.0.write(work).map(outcomes)
     }
 
@@ -152,7 +152,7 @@ impl FileStore {
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<impl Future<Output = Result<Vec<PutOutcome>, Error>> + Send + use<>, Error> {
-        let submitted = self.0.submit(self.0.core.put_work(records, options)?);
+        let submitted = self.0.submit(self.0.core.put_work(records, &options)?);
         Ok(async move { submitted.await.map(outcomes) })
     }
 

@@ -27,6 +27,11 @@ pub(super) fn ids(names: &Names) -> Statement {
     )
 }
 
+/// Deletes those of a generation, or all but those.
+pub(super) fn generation(names: &Names) -> Statement {
+    counted(names, "(schema_version = $4 AND fingerprint = $5) = $6::bool", "$7")
+}
+
 fn counted(names: &Names, condition: &str, last: &str) -> Statement {
     let Names { snapshots, .. } = names;
     Statement::new(|guard| {
@@ -47,6 +52,7 @@ pub(super) fn deleted(row: &PgRow) -> Result<Deleted, Failure> {
 pub(super) struct Delete<'a> {
     pub(super) below: &'a Statement,
     pub(super) ids: &'a Statement,
+    pub(super) generation: &'a Statement,
     pub(super) key: &'a KeyText<'a>,
     pub(super) selection: Selection<'a>,
 }
@@ -59,6 +65,7 @@ impl Operation for Delete<'_> {
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
         let statement = match self.selection {
             Selection::All | Selection::Below(_) => self.below,
+            Selection::ExceptGeneration(_) | Selection::Generation(_) => self.generation,
             Selection::Ids(_) => self.ids,
         };
         let query = statement
@@ -70,6 +77,10 @@ impl Operation for Delete<'_> {
             Selection::All => query.bind(i64::MAX),
             Selection::Below(0) => return Ok(Deleted::default()),
             Selection::Below(bound) => query.bind(version::at_most(bound - 1)),
+            Selection::ExceptGeneration(generation) | Selection::Generation(generation) => query
+                .bind(i64::from(generation.schema_version))
+                .bind(version::fingerprint_column(generation.fingerprint))
+                .bind(matches!(self.selection, Selection::Generation(_))),
             Selection::Ids(ids) => {
                 let ids: Vec<_> = ids.iter().filter(|id| id.version <= version::MAX).collect();
                 let column =

@@ -125,6 +125,7 @@ impl Operation for Get<'_> {
         Ok(match row.try_get::<Option<i64>, _>(1)?.map(version::from_column) {
             None => Lookup::Absent,
             Some(0) => Lookup::OtherGeneration,
+            Some(version) if version < query.at_least => Lookup::OtherGeneration,
             Some(version) => Lookup::Found(Found::new(version, record(&row, 2)?)),
         })
     }

@@ -117,7 +117,7 @@ impl Operation for Put<'_> {
                 _ => groups.push(Group { items: vec![item] }),
             }
         }
-        let chunks = chunks(&groups, self.options);
+        let chunks = chunks(&groups, &self.options);
         if let [chunk] = &*chunks {
             self.put_chunk(session, chunk, &mut outcomes).await?;
         } else if !chunks.is_empty() {
@@ -155,12 +155,12 @@ struct Group<'a> {
 
 impl Group<'_> {
     /// The one that is sent: with `replace` the last one wins, otherwise the first one stays.
-    fn sent(&self, options: PutOptions) -> Option<&Item> {
+    fn sent(&self, options: &PutOptions) -> Option<&Item> {
         if options.replace { self.items.last() } else { self.items.first() }.copied()
     }
 }
 
-fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: PutOptions) -> Vec<&'g [Group<'i>]> {
+fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: &PutOptions) -> Vec<&'g [Group<'i>]> {
     let mut chunks = Vec::new();
     let mut rest = groups;
     while !rest.is_empty() {
@@ -188,7 +188,8 @@ impl Put<'_> {
     ) -> Result<(), Failure> {
         let replace = self.options.replace;
         let statement = if replace { self.statements.replace } else { self.statements.keep };
-        let sent: Vec<&Item> = groups.iter().filter_map(|group| group.sent(self.options)).collect();
+        let sent: Vec<&Item> =
+            groups.iter().filter_map(|group| group.sent(&self.options)).collect();
         let mut taken = HashMap::new();
         let query = bind(statement.query(session), &sent).bind(statement.guard());
         for row in statement.all(query, session).await? {
@@ -277,7 +278,7 @@ fn bind<'q>(query: Bound<'q>, items: &[&'q Item]) -> Bound<'q> {
         .bind(column(items, |i| i.meta.created_at.as_micros()))
         .bind(column(items, |i| i32::from(i.meta.codec.as_u16())))
         .bind(column(items, |i| i64::try_from(i.meta.raw_bytes).unwrap_or(i64::MAX)))
-        .bind(column(items, |i| i.meta.is_pinned()))
+        .bind(column(items, |i| i.meta.labels.iter().any(|label| label == "pinned")))
         .bind(column(items, Item::header))
         .bind(column(items, Item::payload))
         .bind(column(items, |i| i.disordered))

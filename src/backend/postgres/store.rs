@@ -28,8 +28,8 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
 /// The longest that a pool of its own waits for a connection: sqlx adds it to the time of day, and
@@ -69,6 +69,7 @@ pub(super) struct Inner {
     put_compare: Statement,
     delete_below: Statement,
     delete_ids: Statement,
+    delete_generation: Statement,
     prune_one: Statement,
 }
 
@@ -101,6 +102,7 @@ impl PostgresStore {
                 put_compare: put_sql::compare(&names),
                 delete_below: delete::below(&names),
                 delete_ids: delete::ids(&names),
+                delete_generation: delete::generation(&names),
                 prune_one: prune::one(&names),
                 connections: Connections::new(pool, options.timeout, options.transaction_pooler),
                 names,
@@ -215,7 +217,7 @@ impl PostgresStore {
     }
 
     /// Deletes all snapshots of `key` but the newest `keep` (at least 1) of each generation and
-    /// those that carry the label [`SnapshotMeta::PINNED`]. One statement; knows nothing of which
+    /// those that carry the label `pinned`. One statement; knows nothing of which
     /// snapshots are usable, unlike a retention plan.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
@@ -251,6 +253,7 @@ impl PostgresStore {
     }
 
     fn put_operation(&self, records: Vec<Record>, options: PutOptions) -> Result<Put<'_>, Error> {
+        options.refuse_marks()?;
         let inner = &*self.inner;
         let statements = PutStatements {
             keep: &inner.put_keep,
@@ -265,7 +268,14 @@ impl PostgresStore {
         key: &'a KeyText<'a>,
         selection: Selection<'a>,
     ) -> Delete<'a> {
-        Delete { below: &self.inner.delete_below, ids: &self.inner.delete_ids, key, selection }
+        let inner = &*self.inner;
+        Delete {
+            below: &inner.delete_below,
+            ids: &inner.delete_ids,
+            generation: &inner.delete_generation,
+            key,
+            selection,
+        }
     }
 }
 
@@ -314,7 +324,12 @@ impl SnapshotStore for PostgresStore {
         self.inner.connections.run(&mut keys).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        _: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
         self.inner.connections.run(&mut self.delete_operation(&key, selection)).await
     }

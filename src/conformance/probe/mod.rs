@@ -13,8 +13,8 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
 pub(super) use sight::{Blame, misread};
@@ -151,7 +151,7 @@ impl Probe {
         key: &AggregateKey,
         selection: Selection<'_>,
     ) -> Result<Deleted, Stop> {
-        self.call("delete", self.store.delete(key, selection)).await
+        self.call("delete", self.store.delete(key, selection, DeleteOptions::default())).await
     }
 
     /// A delete of just so many snapshots; any other number is a breach of C-50.

@@ -44,7 +44,7 @@ impl Cramped {
         let record = RecordBuilder::new(key(n), generation(1), 1, at)
             .build(&[n.to_le_bytes()[0]; RECORD_BYTES])
             .unwrap();
-        let work = self.core.put_work(vec![record], PutOptions::default())?;
+        let work = self.core.put_work(vec![record], &PutOptions::default())?;
         self.core.commit(vec![work], || ()).answers.remove(0).map(|_| ())
     }
 

@@ -159,7 +159,7 @@ fn a_failed_sync_stops_writing_with_an_unknown_outcome_and_reads_go_on() {
     let mut put = |version: u64| {
         let id = SnapshotId { generation: generation(1), version };
         let record = record(&key, id, &mut dice);
-        let work = core.put_work(vec![record], PutOptions::default())?;
+        let work = core.put_work(vec![record], &PutOptions::default())?;
         core.commit(vec![work], || ()).answers.remove(0)
     };
     put(1).unwrap();
@@ -182,7 +182,7 @@ fn a_delete_outlives_compaction_as_long_as_an_older_dead_put_lies_elsewhere() {
         let at = Timestamp::from_seconds(1);
         let record =
             RecordBuilder::new(key(id), generation(1), 1, at).build(&vec![1; len]).unwrap();
-        let work = core.put_work(vec![record], PutOptions::default()).unwrap();
+        let work = core.put_work(vec![record], &PutOptions::default()).unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     let delete = |id: &str| {

@@ -136,7 +136,7 @@ impl Doing {
         match self {
             Self::Put { records, replace } => {
                 let records = records.iter().map(|(_, _, record)| record.clone()).collect();
-                core.put_work(records, PutOptions::default().replace(*replace)).map(Some)
+                core.put_work(records, &PutOptions::default().replace(*replace)).map(Some)
             }
             Self::Delete { key, scope } => core.delete_work(
                 key,
