@@ -60,7 +60,7 @@ impl<A: Aggregate> Core<A> {
         match self.settled(&record, outcomes.pop()).await {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
                 let version = meta(&record)?.version;
-                match self.stored(key, version).await? {
+                match self.stored(key, self.own(version)).await? {
                     Some(stored) if !stored.is_pinned() => {
                         // From the beginning: only that tells which of the two is right.
                         let refolded = self.refold(key, version, &stored.labels).await?;
@@ -146,7 +146,7 @@ impl<A: Aggregate> Core<A> {
         if version == 0 {
             return Err(invalid("version 0 is the empty state and is never stored"));
         }
-        let stored = self.stored(key, version).await?;
+        let stored = self.stored(key, self.own(version)).await?;
         let labels = stored.map(|stored| stored.labels).unwrap_or_default();
         self.refold(key, version, &labels).await
     }
@@ -171,18 +171,21 @@ impl<A: Aggregate> Core<A> {
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 
-    /// What is known of the snapshot that is stored at `version`; `None` if there is none, or its
+    fn own(&self, version: u64) -> SnapshotId {
+        SnapshotId { generation: self.generation, version }
+    }
+
+    /// What is known of a stored snapshot; `None` if there is none, or its
     /// header cannot be read. Its marks outlive a repair in the store itself.
-    async fn stored(
+    pub(super) async fn stored(
         &self,
         key: &AggregateKey,
-        version: u64,
+        id: SnapshotId,
     ) -> Result<Option<SnapshotMeta>, Error> {
-        if version > SnapshotId::MAX_VERSION {
+        if id.version > SnapshotId::MAX_VERSION {
             return Ok(None);
         }
-        let id = SnapshotId { generation: self.generation, version };
-        let request = ListRequest::new(key).at_least(version).at_most(version);
+        let request = ListRequest::new(key).at_least(id.version).at_most(id.version);
         let stored = self.store.list_all(request).await?;
         Ok(stored.into_iter().find(|meta| meta.id() == id))
     }

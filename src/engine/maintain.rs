@@ -42,7 +42,7 @@ impl<A: Aggregate> Core<A> {
         let wanted = |found: &Found| version.is_none_or(|version| version == found.version);
         let query = Query::latest(key, self.generation).at_most(highest);
         match self.store.get(query).await? {
-            Lookup::Found(found) if wanted(&found) => Ok(self.fetched(key, &found)),
+            Lookup::Found(found) if wanted(&found) => self.fetched(key, &found).await,
             Lookup::Absent => Ok(Fetched::Absent),
             _ => self.fetch_other(key, version).await,
         }
@@ -69,18 +69,26 @@ impl<A: Aggregate> Core<A> {
             }
         }
         let Some(id) = found.or(newest) else { return Ok(Fetched::Absent) };
-        let query = Query::latest(key, id.generation).at_most(id.version);
-        Ok(match self.store.get(query).await? {
-            Lookup::Found(found) if found.version == id.version => self.fetched(key, &found),
-            _ => Fetched::Absent,
-        })
+        match self.store.get(Query::exact(key, id)).await? {
+            Lookup::Found(found) if found.version == id.version => self.fetched(key, &found).await,
+            _ => Ok(Fetched::Absent),
+        }
     }
 
-    fn fetched(&self, key: &AggregateKey, found: &Found) -> Fetched<A> {
-        match self.open_stored(key, found) {
-            Ok(snapshot) => Fetched::Usable(snapshot),
-            Err(reject) => Fetched::Rejected(Rejected { version: Some(found.version), reject }),
+    async fn fetched(&self, key: &AggregateKey, found: &Found) -> Result<Fetched<A>, Error> {
+        let mut snapshot = match self.open_stored(key, found) {
+            Ok(snapshot) => snapshot,
+            Err(reject) => {
+                let version = Some(found.version);
+                return Ok(Fetched::Rejected(Rejected { version, reject }));
+            }
+        };
+        if self.store.capabilities().marks {
+            // They stand beside the record: only a list has them.
+            let stored = self.stored(key, snapshot.meta.id()).await?;
+            snapshot.meta.marks = stored.map(|stored| stored.marks).unwrap_or_default();
         }
+        Ok(Fetched::Usable(snapshot))
     }
 
     pub(super) fn open_stored(

@@ -120,6 +120,7 @@ impl fmt::Debug for Marks {
 
 #[cfg(test)]
 mod tests {
+    use super::MarkKind::{Pin, Retirement};
     use super::*;
     use crate::error::ErrorKind;
     use crate::timestamp::Timestamp;
@@ -141,7 +142,6 @@ mod tests {
             Mark::pin("c", at(4)).note("again"),
         ];
         let marks = Marks::new(given).unwrap();
-        use MarkKind::{Pin, Retirement};
         assert_eq!(names(&marks), [(Pin, "a"), (Pin, "c"), (Retirement, "b")]);
         assert_eq!(marks.find(Pin, "c").unwrap().note, "again");
         assert!(marks.is_pinned() && marks.is_retired());
@@ -176,7 +176,7 @@ mod tests {
         name(1).note(text(Mark::MAX_NOTE_BYTES)).check().unwrap();
         invalid(name(1).actor(text(Mark::MAX_ACTOR_BYTES + 1)).check());
         name(1).actor(text(Mark::MAX_ACTOR_BYTES)).check().unwrap();
-        invalid(MarkChange::Clear { kind: MarkKind::Pin, name: "" }.check());
+        invalid(MarkChange::Clear { kind: Pin, name: "" }.check());
 
         let all = (0..Marks::MAX).map(|n| Mark::pin(format!("{n}"), at(1)));
         let full = Marks::new(all.clone()).unwrap();

@@ -5,6 +5,7 @@ use crate::key::AggregateKey;
 /// What a store can do, as a value, for those who choose, wrap or test stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each set by name")]
 pub struct Capabilities {
     /// The name of the kind of store, for messages: "memory", "file".
     pub name: &'static str,

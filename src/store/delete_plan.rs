@@ -98,7 +98,9 @@ impl DeletePlan {
         // A base lies below its delta, so one pass from above follows whole chains.
         deltas.sort_unstable_by_key(|delta| std::cmp::Reverse(delta.id));
         for delta in deltas {
-            let Some(version) = delta.base.filter(|_| !self.removed.contains(&delta.id)) else {
+            // A header that names itself or one above it has no base.
+            let base = delta.base.filter(|base| *base < delta.id.version);
+            let Some(version) = base.filter(|_| !self.removed.contains(&delta.id)) else {
                 continue;
             };
             let base = SnapshotId { generation: delta.id.generation, version };
@@ -140,9 +142,9 @@ mod tests {
         assert_eq!(removed(Selection::All, false, &stored), [2, 3, 1]);
         assert_eq!(removed(Selection::All, true, &stored), [1, 2, 3, 4, 1]);
         assert_eq!(removed(Selection::Ids(&[id(1, 2)]), true, &stored), [0; 0]);
-        // A header that names itself, or one above it, as its base keeps nothing for ever.
-        let odd = [delta(5, 5), delta(6, 7), Deletable::new(id(1, 7), 1)];
-        assert_eq!(removed(Selection::All, false, &odd), [5, 6, 7]);
+        // A header that names itself, or one above it, has no base.
+        let odd = [delta(5, 5), delta(6, 7).pinned(true), Deletable::new(id(1, 7), 1)];
+        assert_eq!(removed(Selection::All, false, &odd), [5, 7]);
     }
 
     #[test]

@@ -29,12 +29,12 @@ impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
     pub async fn next(&mut self) -> Result<Option<Vec<SnapshotMeta>>, Error> {
         let Some(request) = self.request else { return Ok(None) };
         let page = self.store.list(request).await?;
-        if let Some(next) = page.next
-            && request.after.is_some_and(|after| next >= after)
-        {
+        // Nothing follows an empty page, whatever it says.
+        let next = page.next.filter(|_| !page.items.is_empty());
+        if next.zip(request.after).is_some_and(|(next, after)| next >= after) {
             return Err(stands_still("list snapshots"));
         }
-        self.request = page.next.map(|next| request.after(next));
+        self.request = next.map(|next| request.after(next));
         Ok((!page.items.is_empty()).then_some(page.items))
     }
 }
@@ -68,11 +68,12 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
         }
         let request = KeysRequest { after: self.cursor.as_ref(), ..self.request };
         let page = self.store.keys(request).await?;
-        if page.next.is_some() && page.next == self.cursor {
+        let next = page.next.filter(|_| !page.items.is_empty());
+        if next.is_some() && next == self.cursor {
             return Err(stands_still("list aggregates"));
         }
-        self.is_over = page.next.is_none();
-        self.cursor = page.next;
+        self.is_over = next.is_none();
+        self.cursor = next;
         Ok((!page.items.is_empty()).then_some(page.items))
     }
 

@@ -130,6 +130,7 @@ impl FileStore {
     ///
     /// # Errors
     /// As for `put`; `InvalidInput` also for a record that does not verify.
+    #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn put_blocking(
         &self,
         records: Vec<Record>,
@@ -147,6 +148,7 @@ impl FileStore {
     ///
     /// # Errors
     /// As for `put_blocking`: `InvalidInput` and `Poisoned` at once, the others from the future.
+    #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn submit(
         &self,
         records: Vec<Record>,
