@@ -222,5 +222,5 @@ async fn a_store_without_a_vice_is_conformant() {
     let text = format!("{card:#}");
     assert_fits(&text);
     assert!(text.contains("conformant: every promise that was tried is kept"));
-    assert!(text.contains("skipped for want of Capabilities::durable: 13"), "{text}");
+    assert!(text.contains("skipped for want of Capabilities::durable: 15"), "{text}");
 }

@@ -71,14 +71,20 @@ impl Truth {
         options: &PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
         self.admit_within(limits, &records)?;
+        self.fits(&records, options)?;
+        let outcomes = self.write(records, options);
+        self.disk().sync();
+        Ok(outcomes)
+    }
+
+    /// Refuses a replacement with more marks than a snapshot can have.
+    pub(crate) fn fits(&self, records: &[Record], options: &PutOptions) -> Result<(), Error> {
         for record in records.iter().filter(|_| options.replace) {
             let Incoming { key, id, .. } = self.incoming(record.clone());
             let there = self.rows(&key).and_then(|rows| rows.by_id.get(&id).cloned());
             there.map_or(Ok(Marks::NONE), |row| row.marks.merged(&options.marks))?;
         }
-        let outcomes = self.write(records, options);
-        self.disk().sync();
-        Ok(outcomes)
+        Ok(())
     }
 
     /// Refuses what cannot be put: it is not valid, or there is no room for it.
