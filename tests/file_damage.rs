@@ -61,7 +61,7 @@ fn store(dir: &Path) -> Files {
         put(&store, vec![record("a", version, &[1; 300]), record("b", version, &[2; 300])]);
     }
     for key in [key("a"), key("b")] {
-        store.delete_blocking(&key, Selection::Below(3)).unwrap();
+        store.delete_blocking(&key, Selection::Below(3), DeleteOptions::default()).unwrap();
     }
     for (_, _, record) in expected() {
         put(&store, vec![record]);
@@ -257,7 +257,7 @@ fn a_copied_or_backed_up_directory_opens_elsewhere() {
     for version in 6..20 {
         put(&store, vec![record("a", version, &[3; 700])]);
     }
-    store.delete_blocking(&key("b"), Selection::All).unwrap();
+    store.delete_blocking(&key("b"), Selection::All, DeleteOptions::default()).unwrap();
     store.compact().unwrap();
     assert_eq!(FileStore::verify(&backup).unwrap().problems, []);
     let backup = open(&backup).unwrap();
@@ -463,7 +463,7 @@ fn damage_that_compaction_meets_is_told_and_in_the_statistics() {
     bytes[len / 2..len / 2 + 400].fill(0x55);
     fs::write(&first, bytes).unwrap();
     let ids = [1, 2].map(|version| snapfold::SnapshotId { generation: GENERATION, version });
-    store.delete_blocking(&key("a"), Selection::Ids(&ids)).unwrap();
+    store.delete_blocking(&key("a"), Selection::Ids(&ids), DeleteOptions::default()).unwrap();
 
     let (kind, what) = heard.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     assert_eq!(kind, ErrorKind::CorruptStore, "{what}");

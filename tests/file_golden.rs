@@ -16,8 +16,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
-    Selection, SnapshotId, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, PutOptions, Query, Record,
+    RecordBuilder, Selection, SnapshotId, Timestamp,
 };
 
 const G1: Generation = Generation { schema_version: 1, fingerprint: 0x0123_4567_89ab_cdef };
@@ -48,10 +48,10 @@ fn make(dir: &Path) {
         store.put_blocking(records, PutOptions::default()).unwrap();
         store.put_blocking(vec![record("a", G2, version)], PutOptions::default()).unwrap();
     }
-    store.delete_blocking(&key("a"), Selection::Below(5)).unwrap();
-    store.delete_blocking(&key("b"), Selection::All).unwrap();
+    store.delete_blocking(&key("a"), Selection::Below(5), DeleteOptions::default()).unwrap();
+    store.delete_blocking(&key("b"), Selection::All, DeleteOptions::default()).unwrap();
     let ids = [1, 3].map(|version| SnapshotId { generation: G1, version });
-    store.delete_blocking(&key("c"), Selection::Ids(&ids)).unwrap();
+    store.delete_blocking(&key("c"), Selection::Ids(&ids), DeleteOptions::default()).unwrap();
     store.compact().unwrap();
     store.put_blocking(vec![record("b", G1, 2)], PutOptions::default()).unwrap();
     store.close().unwrap();

@@ -16,8 +16,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
-    Selection, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, PutOptions, Query, Record,
+    RecordBuilder, Selection, Timestamp,
 };
 
 const DIR: &str = "SNAPFOLD_KILL_DIR";
@@ -76,7 +76,13 @@ fn write_for_ever(dir: &str, round: usize) {
                     say(format!("put {thread} {version}\n"));
                     if version.is_multiple_of(if is_large(thread) { 4 } else { 50 }) {
                         say(format!("delete {thread} {}\n", version - 3));
-                        store.delete_blocking(&key, Selection::Below(version - 3)).unwrap();
+                        store
+                            .delete_blocking(
+                                &key,
+                                Selection::Below(version - 3),
+                                DeleteOptions::default(),
+                            )
+                            .unwrap();
                     }
                 }
             });

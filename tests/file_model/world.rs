@@ -227,7 +227,9 @@ impl<'a> World<'a> {
         let expected = self.model.delete(&key, selection);
         self.note("deleted", expected.snapshots > 0);
         let deleted = match by {
-            By::Thread => self.store().delete_blocking(&key, selection).unwrap(),
+            By::Thread => {
+                self.store().delete_blocking(&key, selection, DeleteOptions::default()).unwrap()
+            }
             By::Task => {
                 self.store().delete(&key, selection, DeleteOptions::default()).await.unwrap()
             }

@@ -2,11 +2,14 @@
 //! file, and what a scan of a segment yields.
 
 use super::index::Place;
-use super::layout::{FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_SEQ, Scope, frame_bytes};
+use super::layout::{
+    FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_SEQ, Scope, frame_bytes, put_marks, read_marks,
+};
 use super::tag::Tag;
 use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
 use crate::generation::Generation;
+use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
@@ -16,6 +19,7 @@ const PUT: u8 = 1;
 const DELETE_ALL: u8 = 2;
 const DELETE_BELOW: u8 = 3;
 const DELETE_IDS: u8 = 4;
+const MARKS: u8 = 5;
 /// The sequence number is that of the entry before plus 1.
 const NEXT_SEQ: u8 = 1 << 3;
 /// The body is as long as that of the entry before.
@@ -37,8 +41,16 @@ pub(super) struct Hint {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Put { id: SnapshotId, as_of: Timestamp },
+    Put {
+        id: SnapshotId,
+        as_of: Timestamp,
+    },
     Delete(Scope),
+    /// All marks of this snapshot, so that an opening need not read the frame.
+    Marks {
+        id: SnapshotId,
+        marks: Marks,
+    },
 }
 
 /// The frames of a segment from its head up to [`covered`](Self::covered), in their order.
@@ -75,13 +87,13 @@ impl Last {
 
 /// A state of [`Hints`] to go back to.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct Point {
     entries: usize,
     last: Last,
     covered: u64,
 }
 
-impl Mark {
+impl Point {
     /// Where the frames end that were covered.
     pub(super) fn covered(self) -> u64 {
         self.covered
@@ -98,15 +110,15 @@ impl Hints {
         self.covered
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark { entries: self.entries.len(), last: self.last, covered: self.covered }
+    pub(super) fn point(&self) -> Point {
+        Point { entries: self.entries.len(), last: self.last, covered: self.covered }
     }
 
-    /// Forgets what was pushed after `mark`.
-    pub(super) fn back_to(&mut self, mark: Mark) {
-        self.entries.truncate(mark.entries);
-        self.last = mark.last;
-        self.covered = mark.covered;
+    /// Forgets what was pushed after `point`.
+    pub(super) fn back_to(&mut self, point: Point) {
+        self.entries.truncate(point.entries);
+        self.last = point.last;
+        self.covered = point.covered;
     }
 
     /// A lie, for tests.
@@ -158,6 +170,22 @@ impl Hints {
                 }
             }
         }
+    }
+
+    /// Adds the marks that follow what is covered.
+    pub(super) fn push_marks(
+        &mut self,
+        seq: u64,
+        body_bytes: u32,
+        tag: Tag,
+        id: SnapshotId,
+        marks: &Marks,
+    ) {
+        self.begin(MARKS, seq, body_bytes, tag);
+        let generation = self.generation(id.generation);
+        put_varint(&mut self.entries, generation);
+        put_varint(&mut self.entries, id.version);
+        put_marks(&mut self.entries, marks);
     }
 
     fn begin(&mut self, what: u8, seq: u64, body_bytes: u32, tag: Tag) {
@@ -224,6 +252,11 @@ impl Hints {
                         .map(|_| reader.varint().and_then(|number| self.id(number, &mut reader)))
                         .collect();
                     What::Delete(Scope::Ids(ids?))
+                }
+                MARKS => {
+                    let number = reader.varint()?;
+                    let id = self.id(number, &mut reader)?;
+                    What::Marks { id, marks: read_marks(&mut reader)? }
                 }
                 _ => return None,
             };
@@ -317,6 +350,7 @@ mod tests {
     //! changed bit must not pass.
 
     use super::*;
+    use crate::mark::Mark;
 
     #[test]
     fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
@@ -324,21 +358,26 @@ mod tests {
         let tag = Tag { high: 1 << 63, low: 7 };
         let mut hints = Hints::new();
         hints.push_put(500, 100, tag, id(1, 5), at(7));
-        let mark = hints.mark();
+        let point = hints.point();
         hints.push_put(900, 3, tag, id(9, 9), at(i64::MIN));
-        hints.back_to(mark);
+        hints.back_to(point);
         hints.push_delete(7, 64, tag, &Scope::Below(u64::MAX));
         hints.push_delete(8, 64, tag, &Scope::Ids(vec![id(2, 6), id(3, 5)]));
         hints.push_put(9, 0, tag, id(u64::MAX, 6), at(i64::MAX));
+        let marks = Marks::new([Mark::pin("a", at(-1)).note("b")]).unwrap();
+        hints.push_marks(10, 64, tag, id(2, 6), &marks);
+        hints.push_marks(11, 64, tag, id(3, 7), &Marks::NONE);
         let bytes = hints.to_bytes(3, [1, 2]);
         let read = Hints::parse(&bytes, 3, [1, 2]).unwrap();
         let mut frames = Vec::new();
         read.read(|hint| frames.push(hint)).unwrap();
-        assert_eq!(frames.len(), 4);
+        assert_eq!(frames.len(), 6);
         assert_eq!(frames[1].offset, HEAD_BYTES + 120);
         assert_eq!(frames[3].what, What::Put { id: id(u64::MAX, 6), as_of: at(i64::MAX) });
         assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
         assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
+        assert_eq!(frames[4].what, What::Marks { id: id(2, 6), marks });
+        assert_eq!(frames[5].what, What::Marks { id: id(3, 7), marks: Marks::NONE });
 
         assert!(read.is_start_of(&hints) && Hints::new().is_start_of(&hints));
         assert!(!hints.is_start_of(&Hints::new()));
@@ -386,20 +425,24 @@ mod tests {
     fn entries_say_the_same_whatever_was_forgotten_or_read_from_a_file_before_them() {
         let tag = Tag { high: 1, low: 7 };
         let scopes = [Scope::All, Scope::Below(3), Scope::Ids(vec![of(2, 6)])];
+        let marks = [Marks::NONE, Marks::new([Mark::pin("a", at(1))]).unwrap()];
         let push = |hints: &mut Hints, random: &mut fastrand::Rng| {
             let offset = hints.covered();
             let seq = [hints.last.seq + 1, random.u64(..1 << 56)][random.usize(..2)];
             let body_bytes = [0, 64, 300][random.usize(..3)];
-            let what = if random.usize(..8) == 0 {
-                What::Delete(scopes[random.usize(..3)].clone())
-            } else {
-                let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
-                let id = of(random.u64(..), random.u64(5..8));
-                What::Put { id, as_of: as_of[random.usize(..3)] }
+            let id = of(random.u64(..), random.u64(5..8));
+            let what = match random.usize(..8) {
+                0 => What::Delete(scopes[random.usize(..3)].clone()),
+                1 => What::Marks { id, marks: marks[random.usize(..2)].clone() },
+                _ => {
+                    let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
+                    What::Put { id, as_of: as_of[random.usize(..3)] }
+                }
             };
             match &what {
                 What::Put { id, as_of } => hints.push_put(seq, body_bytes, tag, *id, *as_of),
                 What::Delete(scope) => hints.push_delete(seq, body_bytes, tag, scope),
+                What::Marks { id, marks } => hints.push_marks(seq, body_bytes, tag, *id, marks),
             }
             Hint { offset, seq, body_bytes, tag, what }
         };
@@ -410,9 +453,9 @@ mod tests {
                 expected.push(push(&mut hints, &mut random));
                 match random.usize(..4) {
                     0 => {
-                        let mark = hints.mark();
+                        let point = hints.point();
                         (0..3).for_each(|_| drop(push(&mut hints, &mut random)));
-                        hints.back_to(mark);
+                        hints.back_to(point);
                     }
                     1 => hints = Hints::parse(&hints.to_bytes(3, [1, 2]), 3, [1, 2]).unwrap(),
                     _ => {}
@@ -446,7 +489,13 @@ mod tests {
         puts.push_put(500, 100, tag, of(1, 5), at(1));
         let mut deletes = Hints::new();
         deletes.push_delete(500, 100, tag, &Scope::All);
-        for (hints, meaningless) in [(puts, [1 << 7, 4, 6]), (deletes, [1 << 5, 1 << 6, 4])] {
+        let mut marks = Hints::new();
+        marks.push_marks(500, 100, tag, of(1, 5), &Marks::NONE);
+        for (hints, meaningless) in [
+            (puts, [1 << 7, 4, 6]),
+            (deletes, [1 << 5, 1 << 6, 4]),
+            (marks, [1 << 5, 1 << 6, 1 << 7]),
+        ] {
             assert!(hints.read(|_| ()).is_some());
             for bits in meaningless {
                 let mut wrong = hints.clone();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::fault::io_error;
-use super::index::{Item, Place, UNKNOWN};
+use super::index::{Item, Place, Sought, UNKNOWN};
 use super::layout::FRAME_BYTES;
 use super::names;
 use super::segment::Segment;
@@ -53,11 +53,13 @@ impl Core {
         let tag = self.tag(query.key);
         let generation = self.generations.find(query.generation);
         let as_of = query.as_of.unwrap_or(Timestamp::MAX);
+        let include_retired = query.include_retired;
+        let sought = |at_most| Sought { generation, at_most, as_of, include_retired };
         let mut at_most = query.at_most;
         let mut asked = false;
         loop {
             // The segment is taken while the index cannot change, so it is the right one.
-            let found = self.index.newest(tag, generation, at_most, as_of, |found| {
+            let found = self.index.newest(tag, sought(at_most), |found| {
                 found.map(|(item, time)| (item, time, self.segments.get(item.place.slot)))
             });
             let (item, time, segment) = match found {
@@ -120,16 +122,17 @@ impl Core {
             page.truncate(limit - items.len());
             for (id, place) in page {
                 after = Some(id);
-                let segment = self.index.exact(tag, place.generation, id.version, |item| {
-                    (self.segments.get(item.place.slot), item.place)
-                });
+                let segment =
+                    self.index.marked(tag, place.generation, id.version, |item, marks| {
+                        (self.segments.get(item.place.slot), item.place, marks.cloned())
+                    });
                 // Deleted since.
-                let Some((Some(segment), place)) = segment else { continue };
+                let Some((Some(segment), place, marks)) = segment else { continue };
                 let meta = self.header(patience, &segment, place, |header| {
                     header.is_of(request.key).then(|| SnapshotMeta::from_header(header))
                 })?;
                 if let Some(Some(meta)) = meta {
-                    items.push(meta?);
+                    items.push(meta?.with_marks(marks.unwrap_or_default()));
                 }
             }
             if !more {

@@ -10,11 +10,12 @@ use super::core::Core;
 use super::encode::MAX_PART_BYTES;
 use super::layout::MAX_BODY_BYTES;
 use super::read::{Patience, Unread};
-use super::store::{FileStore, deleted, failure, outcomes};
+use super::store::{FileStore, deleted, failure, marked, outcomes};
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
@@ -35,6 +36,7 @@ impl SnapshotStore for FileStore {
         Capabilities::new("file")
             .durable(self.0.core.config.durability == Durability::Sync)
             .atomic_batches(true)
+            .marks(true)
             .max_record_bytes(MAX_BODY_BYTES)
             .max_key_bytes(MAX_PART_BYTES as u64)
     }
@@ -102,11 +104,23 @@ impl SnapshotStore for FileStore {
         &self,
         key: &AggregateKey,
         selection: Selection<'_>,
-        _: DeleteOptions,
+        options: DeleteOptions,
     ) -> Result<Deleted, Error> {
-        match self.0.core.delete_work(key, selection)? {
+        match self.0.core.delete_work(key, selection, options)? {
             Some(work) => self.0.submit(work).await.map(deleted),
             None => Ok(Deleted::default()),
+        }
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        match self.0.core.mark_work(key, selection, change)? {
+            Some(work) => self.0.submit(work).await.map(marked),
+            None => Ok(0),
         }
     }
 }
@@ -135,12 +149,13 @@ struct Owned {
     at_most: u64,
     at_least: u64,
     as_of: Option<Timestamp>,
+    include_retired: bool,
 }
 
 impl From<&Query<'_>> for Owned {
     fn from(query: &Query<'_>) -> Self {
-        let Query { generation, at_most, at_least, as_of, .. } = *query;
-        Self { generation, at_most, at_least, as_of }
+        let Query { generation, at_most, at_least, as_of, include_retired, .. } = *query;
+        Self { generation, at_most, at_least, as_of, include_retired }
     }
 }
 
@@ -148,6 +163,7 @@ impl Owned {
     fn of<'a>(&self, key: &'a AggregateKey) -> Query<'a> {
         let query =
             Query::latest(key, self.generation).at_most(self.at_most).at_least(self.at_least);
+        let query = query.include_retired(self.include_retired);
         match self.as_of {
             Some(time) => query.as_of(time),
             None => query,

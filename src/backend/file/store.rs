@@ -24,7 +24,8 @@ use super::submitted::Submitted;
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::store::{Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
+use crate::mark::MarkChange;
+use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 
 /// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
 ///
@@ -174,15 +175,33 @@ impl FileStore {
         &self,
         key: &AggregateKey,
         selection: Selection<'_>,
+        options: DeleteOptions,
     ) -> Result<Deleted, Error> {
-        match self.0.core.delete_work(key, selection)? {
+        match self.0.core.delete_work(key, selection, options)? {
             Some(work) => self.0.write(work).map(deleted),
             None => Ok(Deleted::default()),
         }
     }
 
+    /// [`mark`](crate::SnapshotStore::mark) for threads: blocks until it is durable.
+    ///
+    /// # Errors
+    /// As for `mark`.
+    pub fn mark_blocking(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        match self.0.core.mark_work(key, selection, change)? {
+            Some(work) => self.0.write(work).map(marked),
+            None => Ok(0),
+        }
+    }
+
     /// Deletes, for each of many aggregates, the snapshots below a version (exclusive): the same
-    /// as as many calls of `delete`, in a few writes. Blocks until all is durable.
+    /// as as many calls of `delete` with default options, in a few writes: pinned ones stay. Blocks
+    /// until all is durable.
     ///
     /// # Errors
     /// As for `delete`. Of a long list a part may be deleted when it fails.
@@ -349,7 +368,7 @@ impl fmt::Debug for FileStore {
 pub(super) fn outcomes(answer: Answer) -> Vec<PutOutcome> {
     match answer {
         Answer::Put(outcomes) => outcomes,
-        Answer::Delete(_) => Vec::new(),
+        Answer::Delete(_) | Answer::Mark(_) => Vec::new(),
     }
 }
 
@@ -357,7 +376,15 @@ pub(super) fn outcomes(answer: Answer) -> Vec<PutOutcome> {
 pub(super) fn deleted(answer: Answer) -> Deleted {
     match answer {
         Answer::Delete(deleted) => deleted,
-        Answer::Put(_) => Deleted::default(),
+        Answer::Put(_) | Answer::Mark(_) => Deleted::default(),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
+pub(super) fn marked(answer: Answer) -> u64 {
+    match answer {
+        Answer::Mark(snapshots) => snapshots,
+        Answer::Put(_) | Answer::Delete(_) => 0,
     }
 }
 

@@ -1,12 +1,13 @@
 //! The fault suite. The promise: whatever call the power fails at, whatever part of the unsynced
 //! bytes and names survives, and whichever call fails, a store opens again and holds every
 //! snapshot that was acknowledged, all or nothing of each batch that was not, and none that was
-//! deleted. The oracle is an ordered map.
+//! deleted; and so with marks. The oracle is an ordered map.
 //!
 //! `SNAPFOLD_FAULT_SEEDS=n` tries so many workloads instead of the few of an ordinary run;
 //! `SNAPFOLD_FAULT_FIRST` is the first seed.
 
 mod full_disk;
+mod marks;
 mod run;
 mod workload;
 
@@ -19,7 +20,7 @@ use crate::envelope::RecordBuilder;
 use crate::error::{ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{PutOptions, Selection};
+use crate::store::{DeleteOptions, PutOptions, Selection};
 use crate::timestamp::Timestamp;
 use run::{Run, check_recovery, config, content};
 use workload::{generation, record, workload};
@@ -186,7 +187,8 @@ fn a_delete_outlives_compaction_as_long_as_an_older_dead_put_lies_elsewhere() {
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     let delete = |id: &str| {
-        let work = core.delete_work(&key(id), Selection::All).unwrap().unwrap();
+        let work =
+            core.delete_work(&key(id), Selection::All, DeleteOptions::default()).unwrap().unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     // The first segment stays as it is; the second, with the deletes, is rewritten.

@@ -29,6 +29,8 @@ pub(in super::super) enum Kind {
     Seal,
     /// An entry of a ledger; never in a segment.
     Entry,
+    /// A [`MarksBody`](super::MarksBody).
+    Marks,
 }
 
 /// The head of a frame, and the guard with which its body begins.
@@ -99,6 +101,7 @@ impl Frame {
             Kind::Delete => 2,
             Kind::Seal => 3,
             Kind::Entry => 4,
+            Kind::Marks => 5,
         };
         let kind = kind | if self.more { MORE } else { 0 };
         let distance = offset.saturating_sub(self.durable_below) / ALIGN;
@@ -143,6 +146,7 @@ impl Frame {
             2 => Kind::Delete,
             3 => Kind::Seal,
             4 => Kind::Entry,
+            5 => Kind::Marks,
             _ => return Some(Err("a frame is of an unknown kind")),
         };
         let Some(durable_below) = offset.checked_sub(distance) else {
@@ -186,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_valid_in_its_place_only_and_with_all_its_bits_and_those_of_its_guard() {
-        for kind in [Kind::Put, Kind::Delete, Kind::Seal, Kind::Entry] {
+        for kind in [Kind::Put, Kind::Delete, Kind::Seal, Kind::Entry, Kind::Marks] {
             let body = [7; 77];
             let frame = Frame { more: true, ..Frame::of(kind, MAX_SEQ, 48, &body) };
             let bytes = written(&frame);
