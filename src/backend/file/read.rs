@@ -183,12 +183,18 @@ impl Core {
         let mut after = request.after.map(|cursor| self.cursor_tag(cursor)).transpose()?;
         let limit = request.limit.max(1);
         let mut keys = Vec::new();
+        let mut looked_at = 0;
         loop {
+            // A page of what is asked for may be any number of others away.
+            if patience != Patience::Unlimited && looked_at > limit.saturating_mul(4) {
+                return Err(Unread::WouldWait);
+            }
             // One more than may be needed, to know whether there are more.
             let batch = (limit - keys.len()).min(1024);
             let mut tags = self.index.tags_after(after, batch + 1);
             let more = tags.len() > batch;
             tags.truncate(batch);
+            looked_at += tags.len();
             for tag in tags {
                 after = Some(tag);
                 if let Some(key) = self.key_of(patience, tag)?.filter(|key| request.admits(key)) {

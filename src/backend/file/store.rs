@@ -40,6 +40,8 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
+/// - [Marks](crate::Mark) of a snapshot take about 100 bytes in the log and in memory, until the
+///   snapshot is deleted; snapshots without marks take nothing for them.
 ///
 /// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB. A record
 /// that does not verify is refused: nothing is written that could not be read back.
@@ -280,7 +282,7 @@ impl FileStore {
     /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, reports
     /// each that does not, and leaves the damaged files there under another name. Reports every
     /// problem that [`verify`](Self::verify) reports. A delete that is damaged may bring deleted
-    /// snapshots back. A store without damage, closed or killed, is left as it is. Blocks.
+    /// snapshots back, and so with damaged marks and those before them. A store without damage, closed or killed, is left as it is. Blocks.
     ///
     /// # Errors
     /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`

@@ -116,6 +116,7 @@ fn marks_of_a_deleted_snapshot_do_not_come_back_with_its_successor() {
     store.put("more", 3000);
     store.done(store.change("marked", CLEAR));
     store.done(store.delete("marked"));
+    assert_eq!(store.core.index.notes(), 0);
     store.put("fills too", 500);
     store.put("last", 3000);
     store.done(store.delete("fills too"));
@@ -143,12 +144,17 @@ fn compaction_carries_marks_and_what_was_cleared_stays_cleared() {
     store.done(store.change("changed", MarkChange::Set(&retirement)));
     let replace = PutOptions::default().replace(true);
     store.put_with("kept", 200, &replace);
+    store.put("goes later", 500);
     store.put("last", 3000);
     for id in ["kept", "cleared", "changed"] {
         store.done(store.delete(&format!("beside {id}")));
     }
     let compacted = store.core.compact(&mut |_| true).unwrap();
     assert!(compacted.removed > 2 && compacted.copied_bytes > 0, "{compacted:?}");
+    // And once more, from where they lie now.
+    store.done(store.delete("goes later"));
+    let compacted = store.core.compact(&mut |_| true).unwrap();
+    assert!(compacted.removed > 0 && compacted.copied_bytes > 0, "{compacted:?}");
     let store = store.reopened();
     let pin = Mark::pin("a", at(1));
     assert_eq!(store.marks("kept"), Marks::new([pin]).unwrap());
@@ -156,6 +162,21 @@ fn compaction_carries_marks_and_what_was_cleared_stays_cleared() {
     assert_eq!(store.marks("changed"), Marks::new([later, retirement]).unwrap());
     // All that is live is told apart from what is dead: nothing is left to do.
     assert_eq!(store.core.compact(&mut |_| true).unwrap().copied_bytes, 0);
+}
+
+/// A copy lies in a file that comes after the one with what replaces it.
+#[test]
+fn a_copy_of_marks_does_not_hide_later_ones() {
+    let store = Store::new(config().compact_at(0.2));
+    store.put("x", 10);
+    store.done(store.pin("x"));
+    store.put("beside", 3000);
+    store.put("last", 2000);
+    store.done(store.delete("beside"));
+    assert_eq!(store.core.compact(&mut |_| true).unwrap().removed, 1);
+    let later = Mark::pin("a", at(2));
+    store.done(store.change("x", MarkChange::Set(&later)));
+    assert_eq!(store.reopened().marks("x"), Marks::new([later]).unwrap());
 }
 
 #[test]
@@ -282,12 +303,27 @@ fn of_a_log_that_is_cut_anywhere_the_whole_batches_before_the_cut_count() {
 fn on_a_full_disk_marks_can_be_cleared_and_their_snapshots_deleted() {
     let store = Store::new(config().segment_bytes(16 << 10).reserve_bytes(16 << 10));
     store.core.fill_reserve();
-    for n in 0..10 {
-        let marks = Marks::new([Mark::pin("a", at(1))]).unwrap();
-        store.put_with(&n.to_string(), 1000, &PutOptions::default().marks(marks));
+    store.disk.limit_space(Some(100 << 10));
+    let marks = Marks::new([Mark::pin("a", at(1))]).unwrap();
+    let options = PutOptions::default().marks(marks);
+    // Small ones at last, so that not even marks have room.
+    let mut count = 0;
+    for len in [1000, 0] {
+        loop {
+            let record = RecordBuilder::new(key(&count.to_string()), generation(1), 1, at(1));
+            let record = record.build(&vec![1; len]).unwrap();
+            let work = store.core.put_work(vec![record], &options).unwrap();
+            match store.commit(vec![work]).remove(0) {
+                Ok(_) => count += 1,
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::OutOfSpace);
+                    break;
+                }
+            }
+        }
     }
-    store.disk.limit_space(Some(store.disk.used()));
-    for n in 0..10 {
+    assert_eq!(content(&store.core).len(), count);
+    for n in 0..count {
         let id = n.to_string();
         store.done(store.change(&id, CLEAR));
         store.done(store.delete(&id));

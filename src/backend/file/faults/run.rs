@@ -52,6 +52,8 @@ pub(super) fn content(core: &Core) -> Model {
         }
     }
     assert_eq!(core.snapshots.load(std::sync::atomic::Ordering::Relaxed), model.len() as u64);
+    // Marks go with their snapshots.
+    assert!(core.index.notes() <= model.len());
     model
 }
 
