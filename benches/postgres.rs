@@ -282,7 +282,7 @@ fn load_through<const N: usize>(
         for (table, columns) in [
             (
                 "snapfold_snapshots",
-                "schema_version, fingerprint, 150, as_of, created_at, raw_bytes, codec, pinned, \
+                "schema_version, fingerprint, 150, as_of, created_at, raw_bytes, codec, \
                  header, payload",
             ),
             ("hand_snapshots", "schema_version, 150, payload"),
@@ -412,8 +412,8 @@ AND version <= 9223372036854775807 AND as_of <= 9223372036854775807);
 /// A single durable insert of 1 KiB.
 const PUT: &str = "\\set id random(1, 1000000000000)
 INSERT INTO snapfold_snapshots (tenant, kind, id, schema_version, fingerprint, version, as_of, \
-created_at, raw_bytes, codec, pinned, header, payload) VALUES ('', 'bench', (:id)::text, 1, 0, 1, \
-0, 0, 1024, 1, false, decode(repeat('07', 80), 'hex'), decode(repeat('07', 1024), 'hex')) \
+created_at, raw_bytes, codec, header, payload) VALUES ('', 'bench', (:id)::text, 1, 0, 1, \
+0, 0, 1024, 1, decode(repeat('07', 80), 'hex'), decode(repeat('07', 1024), 'hex')) \
 ON CONFLICT DO NOTHING;
 ";
 
@@ -508,8 +508,8 @@ fn puts(c: &mut Criterion) {
 
 /// 200,000 aggregates with five snapshots each.
 const POPULATE: &str = "TRUNCATE snapfold_snapshots; INSERT INTO snapfold_snapshots (tenant, kind, \
-    id, schema_version, fingerprint, version, as_of, created_at, raw_bytes, codec, pinned, header, \
-    payload) SELECT '', 'account', a::text, 1, 0, v * 100, 0, 0, 200, 1, false, \
+    id, schema_version, fingerprint, version, as_of, created_at, raw_bytes, codec, header, \
+    payload) SELECT '', 'account', a::text, 1, 0, v * 100, 0, 0, 200, 1, \
     decode(repeat('07', 90), 'hex'), decode(repeat('07', 200), 'hex') \
     FROM generate_series(1, 200000) AS a, generate_series(1, 5) AS v ORDER BY a::text, v; \
     ANALYZE snapfold_snapshots";

@@ -127,6 +127,7 @@ mod key;
 mod layer;
 mod ledger;
 mod manager;
+mod mark;
 pub mod retention;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 mod shape;
@@ -187,11 +188,13 @@ pub use manager::{
     Origin, Point, Proof, Provenance, Rejected, Repaired, Retained, Snapshot, SnapshotAdmin,
     SnapshotManager, SnapshotUsed, Timings, View,
 };
+pub use mark::{Mark, MarkChange, MarkKind, Marks};
 pub use snapshot_id::SnapshotId;
 pub use state::Aggregate;
 pub use store::{
-    Capabilities, Cursor, Deleted, Found, KeysRequest, ListRequest, Lookup, Page, PutOptions,
-    PutOutcome, Query, Selection, SnapshotStore,
+    Capabilities, Copied, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeyPages,
+    KeysRequest, ListPages, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Selection,
+    SnapshotStore, SnapshotStoreExt,
 };
 pub use timestamp::Timestamp;
 pub use value::StateValue;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 /// Top-level modules by layer. A module may use those of its own layer and of lower ones.
 const LAYERS: [&[&str]; 7] = [
-    &["clock", "error", "generation", "key", "snapshot_id", "timestamp"],
+    &["clock", "error", "generation", "key", "mark", "snapshot_id", "timestamp"],
     &["checksum", "codec", "compress", "digest", "envelope", "shape", "value", "walker"],
     &["events", "ledger", "state", "store", "timeline"],
     &["retention", "trigger"],

@@ -18,8 +18,8 @@ use std::path::Path;
 
 use file_support::scratch;
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, Lookup, MemoryStore, PutOptions, Query, Record,
-    RecordBuilder, Selection, SnapshotId, SnapshotStore, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, Lookup, MemoryStore, PutOptions,
+    Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotStore, Timestamp,
 };
 
 type Model = BTreeMap<(u64, Generation), (Timestamp, Record)>;
@@ -78,7 +78,6 @@ impl Times {
 #[tokio::test]
 async fn stores_find_at_a_time_what_a_walk_finds() {
     let key = AggregateKey::new("k", "a").unwrap();
-    let options = PutOptions::default();
     for seed in 0..16 {
         let mut dice = fastrand::Rng::with_seed(seed);
         let times = [Times::Rising, Times::SetBack, Times::Any, Times::Same][dice.usize(..4)];
@@ -102,14 +101,19 @@ async fn stores_find_at_a_time_what_a_walk_finds() {
                     model.entry((version, generation)).or_insert((time, record));
                 }
             }
-            let options = options.replace(round % 2 == 1);
-            let stored = memory.put(batch.clone(), options).await.unwrap();
+            let options = PutOptions::default().replace(round % 2 == 1);
+            let stored = memory.put(batch.clone(), options.clone()).await.unwrap();
             assert_eq!(file.put(batch, options).await.unwrap(), stored);
             match dice.usize(..4) {
                 0 => {
                     let below = dice.u64(..100);
-                    memory.delete(&key, Selection::Below(below)).await.unwrap();
-                    file.delete(&key, Selection::Below(below)).await.unwrap();
+                    memory
+                        .delete(&key, Selection::Below(below), DeleteOptions::default())
+                        .await
+                        .unwrap();
+                    file.delete(&key, Selection::Below(below), DeleteOptions::default())
+                        .await
+                        .unwrap();
                     model.retain(|(version, _), _| *version >= below);
                 }
                 1 => {
@@ -119,8 +123,13 @@ async fn stores_find_at_a_time_what_a_walk_finds() {
                     };
                     // The newest ones, too.
                     let ids: Vec<_> = model.keys().rev().step_by(3).map(id).collect();
-                    memory.delete(&key, Selection::Ids(&ids)).await.unwrap();
-                    file.delete(&key, Selection::Ids(&ids)).await.unwrap();
+                    memory
+                        .delete(&key, Selection::Ids(&ids), DeleteOptions::default())
+                        .await
+                        .unwrap();
+                    file.delete(&key, Selection::Ids(&ids), DeleteOptions::default())
+                        .await
+                        .unwrap();
                     model.retain(|place, _| !ids.contains(&id(place)));
                 }
                 2 => drop(file.compact().unwrap()),

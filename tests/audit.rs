@@ -33,7 +33,7 @@ struct Shaky {
 
 impl Shaky {
     fn new(retry: Retry) -> Self {
-        let inner = StoreLedger::new(Arc::new(MemoryStore::new()));
+        let inner = StoreLedger::new(MemoryStore::new());
         Self { inner, failures: Arc::default(), retry }
     }
 

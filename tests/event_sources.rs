@@ -21,10 +21,11 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use snapfold::retention::keep_last;
 use snapfold::{
-    AggregateKey, BoxError, Capabilities, CreateOptions, Cursor, Decision, Deleted, Error,
-    ErrorKind, EventRange, EventSource, KeysRequest, ListRequest, Loader, Lookup, MemoryEvents,
-    MemoryStore, Origin, Page, Point, PutOptions, PutOutcome, Query, Record, Recorded, Replay,
-    ReplayLoader, Selection, SnapshotEngine, SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
+    AggregateKey, BoxError, Capabilities, CreateOptions, Cursor, Decision, DeleteOptions, Deleted,
+    Error, ErrorKind, EventRange, EventSource, KeysRequest, ListRequest, Loader, Lookup,
+    MarkChange, MemoryEvents, MemoryStore, Origin, Page, Point, PutOptions, PutOutcome, Query,
+    Record, Recorded, Replay, ReplayLoader, Selection, SnapshotEngine, SnapshotId, SnapshotMeta,
+    SnapshotStore, Timestamp,
 };
 use support::{Account, Event, World, at, key};
 
@@ -99,16 +100,30 @@ impl SnapshotStore for SqlStore {
         self.0.keys(request).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         if let Selection::Below(version) = selection {
             let all = self.0.list(ListRequest::new(key)).await?.items;
             let below = all.iter().map(SnapshotMeta::id);
             let below: Vec<_> = below
                 .filter(|id| version > 0 && Self::within(0, id.version, version - 1))
                 .collect();
-            return self.0.delete(key, Selection::Ids(&below)).await;
+            return self.0.delete(key, Selection::Ids(&below), options).await;
         }
-        self.0.delete(key, selection).await
+        self.0.delete(key, selection, options).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        self.0.mark(key, selection, change).await
     }
 }
 

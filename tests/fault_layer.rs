@@ -19,9 +19,9 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use snapfold::{
-    AggregateKey, Error, ErrorKind, Fault, Faults, FaultyStore, Generation, KeysRequest,
-    ListRequest, Lookup, MemoryStore, PutOptions, PutOutcome, Query, Record, RecordBuilder, Retry,
-    Selection, SnapshotStore, StoreCall, Timestamp,
+    AggregateKey, DeleteOptions, Error, ErrorKind, Fault, Faults, FaultyStore, Generation,
+    KeysRequest, ListRequest, Lookup, MemoryStore, PutOptions, PutOutcome, Query, Record,
+    RecordBuilder, Retry, Selection, SnapshotStore, StoreCall, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -82,7 +82,7 @@ fn a_refused_call_did_not_happen_and_may_be_tried_again() {
                 StoreCall::Get => newest(&store).await.map(drop),
                 StoreCall::List => store.list(ListRequest::new(&key)).await.map(drop),
                 StoreCall::Keys => store.keys(KeysRequest::new()).await.map(drop),
-                _ => store.delete(&key, Selection::All).await.map(drop),
+                _ => store.delete(&key, Selection::All, DeleteOptions::default()).await.map(drop),
             }
             .unwrap_err();
             assert_eq!((error.kind(), error.retry()), (ErrorKind::Store, Retry::Later), "{call}");
@@ -93,7 +93,10 @@ fn a_refused_call_did_not_happen_and_may_be_tried_again() {
         assert_eq!(newest(&store).await.unwrap(), Some(2));
         assert_eq!(versions(&store).await, [2, 1]);
         assert_eq!(store.keys(KeysRequest::new()).await.unwrap().items.len(), 1);
-        assert_eq!(store.delete(&key, Selection::All).await.unwrap().snapshots, 2);
+        assert_eq!(
+            store.delete(&key, Selection::All, DeleteOptions::default()).await.unwrap().snapshots,
+            2
+        );
     });
 }
 
@@ -107,7 +110,8 @@ fn an_unacknowledged_write_has_happened_and_says_that_it_is_not_known() {
         assert_eq!(versions(&inner).await, [3]);
 
         store.fail_next(StoreCall::Delete, Fault::Unacknowledged).unwrap();
-        let error = store.delete(&key(), Selection::All).await.unwrap_err();
+        let error =
+            store.delete(&key(), Selection::All, DeleteOptions::default()).await.unwrap_err();
         assert_eq!(error.retry(), Retry::Unknown);
         assert_eq!(versions(&inner).await, [0_u64; 0]);
     });
@@ -193,7 +197,7 @@ fn a_stale_read_answers_what_was_true_before() {
             assert_eq!(newest(&store).await.unwrap(), Some(9));
 
             // What was deleted comes back.
-            store.delete(&key(), Selection::All).await.unwrap();
+            store.delete(&key(), Selection::All, DeleteOptions::default()).await.unwrap();
             store.fail_next(StoreCall::Get, Fault::Stale).unwrap();
             assert_eq!(newest(&store).await.unwrap(), Some(9));
             assert_eq!(newest(&store).await.unwrap(), None);
@@ -252,7 +256,10 @@ async fn answers(store: &FaultyStore) -> Vec<String> {
         answers.push(format!("{:?}", put(store, version).await));
         answers.push(format!("{:?}", store.get(Query::latest(&key, GENERATION)).await));
         answers.push(format!("{:?}", store.list(ListRequest::new(&key).limit(3)).await));
-        answers.push(format!("{:?}", store.delete(&key, Selection::Below(version / 2)).await));
+        answers.push(format!(
+            "{:?}",
+            store.delete(&key, Selection::Below(version / 2), DeleteOptions::default()).await
+        ));
     }
     answers
 }

@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use file_support::{Files, read, scratch, write};
 use snapfold::{
-    AggregateKey, CodecId, Error, ErrorKind, FileStore, Generation, Lookup, PutOptions, Query,
-    Record, RecordBuilder, Selection, SnapshotStore, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, Lookup,
+    PutOptions, Query, Record, RecordBuilder, Selection, SnapshotStore, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -61,7 +61,7 @@ fn store(dir: &Path) -> Files {
         put(&store, vec![record("a", version, &[1; 300]), record("b", version, &[2; 300])]);
     }
     for key in [key("a"), key("b")] {
-        store.delete_blocking(&key, Selection::Below(3)).unwrap();
+        store.delete_blocking(&key, Selection::Below(3), DeleteOptions::default()).unwrap();
     }
     for (_, _, record) in expected() {
         put(&store, vec![record]);
@@ -225,9 +225,9 @@ async fn a_record_that_does_not_verify_is_refused_and_nothing_of_its_call_is_wri
         let records = || vec![record("a", 3, b"x"), Record::from_bytes(bad.clone())];
         let options = PutOptions::default();
         for error in [
-            store.put(records(), options).await.unwrap_err(),
-            store.put_blocking(records(), options).unwrap_err(),
-            store.submit(records(), options).err().unwrap(),
+            store.put(records(), options.clone()).await.unwrap_err(),
+            store.put_blocking(records(), options.clone()).unwrap_err(),
+            store.submit(records(), options.clone()).err().unwrap(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
             assert!(error.to_string().contains("not valid"), "{error}");
@@ -257,7 +257,7 @@ fn a_copied_or_backed_up_directory_opens_elsewhere() {
     for version in 6..20 {
         put(&store, vec![record("a", version, &[3; 700])]);
     }
-    store.delete_blocking(&key("b"), Selection::All).unwrap();
+    store.delete_blocking(&key("b"), Selection::All, DeleteOptions::default()).unwrap();
     store.compact().unwrap();
     assert_eq!(FileStore::verify(&backup).unwrap().problems, []);
     let backup = open(&backup).unwrap();
@@ -372,7 +372,10 @@ async fn ids_of_every_length_and_byte_are_kept_apart_and_longer_ones_refused() {
     assert!(error.to_string().contains("1025"), "{error}");
     let long = key(&long);
     assert_eq!(store.get(Query::latest(&long, GENERATION)).await.unwrap(), Lookup::Absent);
-    assert_eq!(store.delete(&long, Selection::All).await.unwrap().snapshots, 0);
+    assert_eq!(
+        store.delete(&long, Selection::All, DeleteOptions::default()).await.unwrap().snapshots,
+        0
+    );
 }
 
 #[test]
@@ -460,7 +463,7 @@ fn damage_that_compaction_meets_is_told_and_in_the_statistics() {
     bytes[len / 2..len / 2 + 400].fill(0x55);
     fs::write(&first, bytes).unwrap();
     let ids = [1, 2].map(|version| snapfold::SnapshotId { generation: GENERATION, version });
-    store.delete_blocking(&key("a"), Selection::Ids(&ids)).unwrap();
+    store.delete_blocking(&key("a"), Selection::Ids(&ids), DeleteOptions::default()).unwrap();
 
     let (kind, what) = heard.recv_timeout(std::time::Duration::from_secs(60)).unwrap();
     assert_eq!(kind, ErrorKind::CorruptStore, "{what}");

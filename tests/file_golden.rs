@@ -16,8 +16,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
-    Selection, SnapshotId, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, ListRequest, Mark, MarkChange,
+    MarkKind, Marks, PutOptions, Query, Record, RecordBuilder, Selection, SnapshotId,
+    SnapshotStore, Timestamp,
 };
 
 const G1: Generation = Generation { schema_version: 1, fingerprint: 0x0123_4567_89ab_cdef };
@@ -48,13 +49,64 @@ fn make(dir: &Path) {
         store.put_blocking(records, PutOptions::default()).unwrap();
         store.put_blocking(vec![record("a", G2, version)], PutOptions::default()).unwrap();
     }
-    store.delete_blocking(&key("a"), Selection::Below(5)).unwrap();
-    store.delete_blocking(&key("b"), Selection::All).unwrap();
+    store.delete_blocking(&key("a"), Selection::Below(5), DeleteOptions::default()).unwrap();
+    store.delete_blocking(&key("b"), Selection::All, DeleteOptions::default()).unwrap();
     let ids = [1, 3].map(|version| SnapshotId { generation: G1, version });
-    store.delete_blocking(&key("c"), Selection::Ids(&ids)).unwrap();
+    store.delete_blocking(&key("c"), Selection::Ids(&ids), DeleteOptions::default()).unwrap();
     store.compact().unwrap();
     store.put_blocking(vec![record("b", G1, 2)], PutOptions::default()).unwrap();
     store.close().unwrap();
+}
+
+fn id(version: u64) -> SnapshotId {
+    SnapshotId { generation: G1, version }
+}
+
+fn pin() -> Mark {
+    Mark::pin("audit", Timestamp::from_seconds(9)).actor("ops").note("until it is closed")
+}
+
+/// A store with marks: set at a put and later, cleared, and carried by compaction.
+fn make_marks(dir: &Path) {
+    let store = open(dir);
+    let retired = Marks::new([Mark::retirement("wrong", Timestamp::from_micros(-1))]).unwrap();
+    let put = |id, version, marks: &Marks| {
+        let options = PutOptions::default().marks(marks.clone());
+        store.put_blocking(vec![record(id, G1, version)], options).unwrap();
+    };
+    put("a", 1, &retired);
+    put("a", 2, &Marks::NONE);
+    put("a", 3, &Marks::NONE);
+    let all = Selection::Below(4);
+    store.mark_blocking(&key("a"), all, MarkChange::Set(&pin())).unwrap();
+    let clear = MarkChange::Clear { kind: MarkKind::Pin, name: "audit" };
+    store.mark_blocking(&key("a"), Selection::Ids(&[id(3)]), clear).unwrap();
+    for version in 4..=40 {
+        put("a", version, &Marks::NONE);
+    }
+    store.delete_blocking(&key("a"), Selection::Below(40), DeleteOptions::default()).unwrap();
+    assert!(store.compact().unwrap().copied_bytes > 0);
+    put("b", 1, &retired);
+    store.close().unwrap();
+}
+
+fn check_marks(dir: &Path) {
+    let store = open(dir);
+    let retirement = Mark::retirement("wrong", Timestamp::from_micros(-1));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let marks = |id: &str| -> Vec<_> {
+        let key = key(id);
+        let page = runtime.block_on(store.list(ListRequest::new(&key))).unwrap();
+        page.items.into_iter().map(|meta| (meta.version, meta.marks)).collect()
+    };
+    let set = |marks: &[Mark]| Marks::new(marks.iter().cloned()).unwrap();
+    let a = [(40, Marks::NONE), (2, set(&[pin()])), (1, set(&[pin(), retirement.clone()]))];
+    assert_eq!(marks("a"), a);
+    assert_eq!(marks("b"), [(1, set(&[retirement]))]);
+    let query = |id| store.get_blocking(Query::latest(&key(id), G1).at_most(39)).unwrap();
+    assert_eq!(query("a").into_record(), Some(record("a", G1, 2)));
+    assert_eq!(query("b").into_record(), None);
+    assert_eq!(store.stats().snapshots, 4);
 }
 
 /// A closed store, and one that looks as if the power had failed while it wrote on: torn bytes and
@@ -62,6 +114,8 @@ fn make(dir: &Path) {
 fn make_golden(dir: &Path) {
     let (whole, crashed) = (dir.join("v1"), dir.join("v1_crashed"));
     make(&whole);
+    make_marks(&dir.join("v1_marks"));
+    let _ = fs::remove_file(dir.join("v1_marks/LOCK"));
     let _ = fs::remove_file(whole.join("LOCK"));
     fs::create_dir(&crashed).unwrap();
     copy(&whole, &crashed);
@@ -114,7 +168,9 @@ fn stores_of_earlier_releases_open_and_hold_what_they_held() {
     if let Ok(dir) = std::env::var("SNAPFOLD_MAKE_GOLDEN") {
         make_golden(Path::new(&dir));
     }
-    for name in ["v1", "v1_crashed"] {
+    let all: [(_, fn(&Path)); 3] =
+        [("v1", check), ("v1_crashed", check), ("v1_marks", check_marks)];
+    for (name, check) in all {
         let dir = tempfile::tempdir().unwrap();
         copy(&fixture(name), dir.path());
         check(dir.path());
@@ -131,12 +187,22 @@ fn a_store_written_now_is_the_same_store() {
     let dir = tempfile::tempdir().unwrap();
     make(dir.path());
     check(dir.path());
+    let dir = tempfile::tempdir().unwrap();
+    make_marks(dir.path());
+    check_marks(dir.path());
 }
 
 #[test]
 fn the_bytes_lie_where_the_format_document_says() {
+    assert!(read_as_documented("v1")[1] >= 9);
+    let [_, puts, deletes, .., marks] = read_as_documented("v1_marks");
+    assert!(puts >= 4 && deletes >= 1 && marks >= 3, "{puts} {deletes} {marks}");
+}
+
+/// How many frames of each kind there are.
+fn read_as_documented(name: &str) -> [u32; 6] {
     let dir = tempfile::tempdir().unwrap();
-    copy(&fixture("v1"), dir.path());
+    copy(&fixture(name), dir.path());
     let file = |name: &str| fs::read(dir.path().join(name)).unwrap();
     let u64_at =
         |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
@@ -145,7 +211,7 @@ fn the_bytes_lie_where_the_format_document_says() {
     assert_eq!(u32_at(&manifest, 12) as usize, manifest.len());
     let entries = u32_at(&manifest, 60) as usize;
     assert_eq!(manifest.len(), 72 + entries * 24 + 4 * u32_at(&manifest, 64) as usize);
-    let mut puts = 0;
+    let mut kinds = [0; 6];
     for entry in manifest[72..72 + entries * 24].chunks(24) {
         let segment = file(&format!("{:08}.seg", u32_at(entry, 0)));
         assert_eq!(u64_at(entry, 16) as usize, segment.len());
@@ -162,13 +228,20 @@ fn the_bytes_lie_where_the_format_document_says() {
             last = segment[at + 12] & 0x7f;
             if last == 1 {
                 Record::from_bytes(body.to_vec()).verify().unwrap();
-                puts += 1;
             } else {
                 assert_eq!((u32_at(body, 0), u32_at(body, 4)), (0, crc32fast::hash(&body[8..])));
             }
+            if last == 5 {
+                let len = |at: usize| usize::from(u16::from_le_bytes([body[at], body[at + 1]]));
+                let end = 38 + len(12) + len(14) + len(16);
+                assert_eq!(u32_at(body, 8), crc32fast::hash(&body[12..end]));
+                assert_eq!(&body[38..43], b"north");
+                assert!(body[end] <= 2);
+            }
+            kinds[usize::from(last)] += 1;
             at += (20 + body.len()).next_multiple_of(8);
         }
         assert_eq!((at, last == 3), (segment.len(), u32_at(entry, 4) == 1));
     }
-    assert!(puts >= 9);
+    kinds
 }

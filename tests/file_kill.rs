@@ -16,8 +16,9 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, Record, RecordBuilder,
-    Selection, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, ListRequest, Mark, MarkChange,
+    Marks, PutOptions, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotMeta,
+    SnapshotStore, Timestamp,
 };
 
 const DIR: &str = "SNAPFOLD_KILL_DIR";
@@ -57,6 +58,17 @@ fn open(dir: &str, round: usize) -> FileStore {
     FileStore::builder(dir).segment_bytes(segment_bytes).reserve_bytes(0).open().unwrap()
 }
 
+fn marks() -> Marks {
+    let at = Timestamp::from_seconds(2);
+    Marks::new([Mark::pin("kept", at), Mark::retirement("unused", at)]).unwrap()
+}
+
+fn listed(store: &FileStore, key: &AggregateKey) -> Vec<SnapshotMeta> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let request = ListRequest::new(key).limit(usize::MAX);
+    runtime.block_on(store.list(request)).unwrap().items
+}
+
 /// Writes until it is killed; prints what is durable, and what will be deleted.
 fn write_for_ever(dir: &str, round: usize) {
     let store = open(dir, round);
@@ -66,6 +78,7 @@ fn write_for_ever(dir: &str, round: usize) {
             scope.spawn(move || {
                 let key = key(thread);
                 let latest = store.get_blocking(Query::latest(&key, GENERATION)).unwrap();
+                // One that is retired is not found: the next put meets it.
                 let mut version = latest.into_record().map_or(0, |r| r.header().unwrap().version);
                 let say = |line: String| std::io::stdout().write_all(line.as_bytes()).unwrap();
                 loop {
@@ -74,9 +87,25 @@ fn write_for_ever(dir: &str, round: usize) {
                         .put_blocking(vec![record(thread, version)], PutOptions::default())
                         .unwrap();
                     say(format!("put {thread} {version}\n"));
+                    // Some are pinned, so that no delete removes them, and retired.
+                    if version.is_multiple_of(7) {
+                        let ids = [SnapshotId { generation: GENERATION, version }];
+                        let selection = Selection::Ids(&ids);
+                        for mark in marks().iter() {
+                            let change = MarkChange::Set(mark);
+                            store.mark_blocking(&key, selection, change).unwrap();
+                        }
+                        say(format!("mark {thread} {version}\n"));
+                    }
                     if version.is_multiple_of(if is_large(thread) { 4 } else { 50 }) {
                         say(format!("delete {thread} {}\n", version - 3));
-                        store.delete_blocking(&key, Selection::Below(version - 3)).unwrap();
+                        store
+                            .delete_blocking(
+                                &key,
+                                Selection::Below(version - 3),
+                                DeleteOptions::default(),
+                            )
+                            .unwrap();
                     }
                 }
             });
@@ -95,6 +124,7 @@ fn a_killed_process_leaves_everything_that_was_durable() {
     let name = "a_killed_process_leaves_everything_that_was_durable";
     let mut durable = [0_u64; WRITERS];
     let mut deleted_below = [0_u64; WRITERS];
+    let mut marked = [const { Vec::new() }; WRITERS];
     let (mut lines, mut large) = (0, 0);
     for round in 0..10_usize {
         let mut child = Command::new(std::env::current_exe().unwrap())
@@ -110,13 +140,13 @@ fn a_killed_process_leaves_everything_that_was_durable() {
         let mut left = 20 + round * round * 3;
         while reader.read_line(&mut line).unwrap() > 0 {
             let words: Vec<_> = line.split_whitespace().collect();
-            if let [what @ ("put" | "delete"), thread, version] = words[..] {
+            if let [what @ ("put" | "delete" | "mark"), thread, version] = words[..] {
                 let thread: usize = thread.parse().unwrap();
                 let version = version.parse().unwrap();
-                if what == "put" {
-                    durable[thread] = version;
-                } else {
-                    deleted_below[thread] = version;
+                match what {
+                    "put" => durable[thread] = version,
+                    "delete" => deleted_below[thread] = version,
+                    _ => marked[thread].push(version),
                 }
                 lines += 1;
                 large += usize::from(is_large(thread as u64));
@@ -134,14 +164,23 @@ fn a_killed_process_leaves_everything_that_was_durable() {
         for (thread, (deleted, durable)) in (0..).zip(deleted_below.into_iter().zip(durable)) {
             let key = key(thread);
             for version in deleted.max(1)..=durable {
-                let query = Query::latest(&key, GENERATION).at_most(version);
+                let id = SnapshotId { generation: GENERATION, version };
+                let query = Query::exact(&key, id);
                 let found = store.get_blocking(query).unwrap().into_record();
                 assert!(found == Some(record(thread, version)), "round {round}: {version}");
+            }
+            let listed = listed(&store, &key);
+            for version in &marked[usize::try_from(thread).unwrap()] {
+                let there = listed.iter().find(|meta| meta.version == *version);
+                let marks_of = there.map(|meta| meta.marks.clone());
+                assert_eq!(marks_of, Some(marks()), "round {round}: {version}");
             }
         }
     }
     assert!(lines > 500 && large > 50, "{lines} writes, {large} large");
+    let marked: usize = marked.iter().map(Vec::len).sum();
+    assert!(marked > 20, "{marked} marked");
     println!(
-        "10 kills, {lines} writes, {large} of them large, that were reported durable, none lost"
+        "10 kills, {lines} writes, {large} of them large, {marked} marked, that were reported durable, none lost"
     );
 }

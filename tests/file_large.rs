@@ -15,8 +15,8 @@ use std::path::Path;
 
 use bytes::Bytes;
 use snapfold::{
-    AggregateKey, CodecId, ErrorKind, FileStore, Generation, Lookup, PutOptions, PutOutcome, Query,
-    Record, RecordBuilder, Selection, SnapshotId, SnapshotStore, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, ErrorKind, FileStore, Generation, Lookup, PutOptions,
+    PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotStore, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -80,7 +80,8 @@ fn snapshots_that_fill_files_of_the_log_are_kept_deleted_and_compacted_away() {
     let store = open(dir.path());
     check(&store, &[1, 2, 3, 4, 5]);
     let ids = [SnapshotId { generation: GENERATION, version: 4 }];
-    let deleted = store.delete_blocking(&key(), Selection::Ids(&ids)).unwrap();
+    let deleted =
+        store.delete_blocking(&key(), Selection::Ids(&ids), DeleteOptions::default()).unwrap();
     assert!(deleted.snapshots == 1 && deleted.bytes > 64 << 20);
     let before = store.stats();
     let compacted = store.compact().unwrap();
@@ -90,7 +91,13 @@ fn snapshots_that_fill_files_of_the_log_are_kept_deleted_and_compacted_away() {
 
     let store = open(dir.path());
     check(&store, &[1, 2, 3, 5]);
-    assert_eq!(store.delete_blocking(&key(), Selection::Below(3)).unwrap().snapshots, 2);
+    assert_eq!(
+        store
+            .delete_blocking(&key(), Selection::Below(3), DeleteOptions::default())
+            .unwrap()
+            .snapshots,
+        2
+    );
     let compacted = store.compact().unwrap();
     assert!(compacted.freed_bytes > 40 << 20 && compacted.copied_bytes < 4 << 20, "{compacted:?}");
     drop(store);
@@ -113,9 +120,9 @@ async fn a_record_beyond_the_limit_is_refused_by_its_length_alone() {
     let all = || vec![record(1, 1), Record::from_bytes(beyond.clone())];
     let options = PutOptions::default();
     for error in [
-        store.put(all(), options).await.unwrap_err(),
-        store.put_blocking(all(), options).unwrap_err(),
-        store.submit(all(), options).err().unwrap(),
+        store.put(all(), options.clone()).await.unwrap_err(),
+        store.put_blocking(all(), options.clone()).unwrap_err(),
+        store.submit(all(), options.clone()).err().unwrap(),
     ] {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         let text = error.to_string();

@@ -21,8 +21,8 @@ use std::path::Path;
 use std::process::Command;
 
 use snapfold::{
-    AggregateKey, CodecId, Error, ErrorKind, FileStore, FileStoreConfig, Generation, PutOptions,
-    PutOutcome, Query, Record, RecordBuilder, Retry, Selection, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, FileStoreConfig, Generation,
+    PutOptions, PutOutcome, Query, Record, RecordBuilder, Retry, Selection, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -66,7 +66,7 @@ fn a_store_whose_directory_was_removed_or_replaced_stops_and_leaves_the_new_one_
     for way in 0..4 {
         let old = small(&dir).open().unwrap();
         fill(&old, "old", 1..=20);
-        old.delete_blocking(&key("old"), Selection::Below(15)).unwrap();
+        old.delete_blocking(&key("old"), Selection::Below(15), DeleteOptions::default()).unwrap();
         fs::remove_dir_all(&dir).unwrap();
         let new = small(&dir).open().unwrap();
         fill(&new, "new", 1..=20);
@@ -144,7 +144,7 @@ fn a_closed_store_opens_again_while_other_handles_are_still_there() {
     for error in [
         put(&other, "a", 21).unwrap_err(),
         other.compact().unwrap_err(),
-        other.delete_blocking(&key("a"), Selection::All).unwrap_err(),
+        other.delete_blocking(&key("a"), Selection::All, DeleteOptions::default()).unwrap_err(),
     ] {
         assert!(error.to_string().contains("was closed"), "{error}");
     }
@@ -231,7 +231,7 @@ fn resting(dir: &Path) -> FileStore {
         let records = vec![record("stays", version, 500_000), record("goes", version, 500_000)];
         store.put_blocking(records, PutOptions::default()).unwrap();
     }
-    store.delete_blocking(&key("goes"), Selection::All).unwrap();
+    store.delete_blocking(&key("goes"), Selection::All, DeleteOptions::default()).unwrap();
     let begun = |entry: fs::DirEntry| {
         let name = entry.file_name().into_string().unwrap();
         // One that was prepared for puts has a head only.
@@ -274,7 +274,9 @@ fn a_process_out_of_open_files_is_told_and_loses_nothing() {
         // The last file may grow now: it is not full.
         let store = small(Path::new(&dir)).segment_bytes(1 << 20).open().unwrap();
         assert!((1..=stored).all(|version| found(&store, "a", version)));
-        store.delete_blocking(&key("a"), Selection::Below(stored)).unwrap();
+        store
+            .delete_blocking(&key("a"), Selection::Below(stored), DeleteOptions::default())
+            .unwrap();
         assert!(store.compact().unwrap().removed > 5);
         fill(&store, "a", stored + 1..=stored + 9);
         return;

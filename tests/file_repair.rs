@@ -19,8 +19,8 @@ use std::path::Path;
 
 use file_support::{Files, read, scratch, write};
 use snapfold::{
-    AggregateKey, CodecId, Error, ErrorKind, FileStore, Generation, Lookup, PutOptions, Query,
-    Record, RecordBuilder, RepairReport, Selection, Timestamp,
+    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, Lookup,
+    PutOptions, Query, Record, RecordBuilder, RepairReport, Selection, Timestamp,
 };
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -51,8 +51,8 @@ fn fill(store: &FileStore) {
         store.put_blocking(batch, PutOptions::default()).unwrap();
     }
     store.put_blocking(vec![record("gone", 1)], PutOptions::default()).unwrap();
-    store.delete_blocking(&key("gone"), Selection::All).unwrap();
-    store.delete_blocking(&key("a"), Selection::Below(3)).unwrap();
+    store.delete_blocking(&key("gone"), Selection::All, DeleteOptions::default()).unwrap();
+    store.delete_blocking(&key("a"), Selection::Below(3), DeleteOptions::default()).unwrap();
     store.compact().unwrap();
     store.put_blocking(vec![record("b", 7)], PutOptions::default().replace(true)).unwrap();
 }
@@ -303,7 +303,7 @@ fn open_verify_and_repair_agree_over_any_damage() {
         write(&dir, &closed);
         let store = open(&dir).unwrap();
         store.put_blocking(vec![record("later", 1)], PutOptions::default()).unwrap();
-        store.delete_blocking(&key("later"), Selection::All).unwrap();
+        store.delete_blocking(&key("later"), Selection::All, DeleteOptions::default()).unwrap();
         store.close().unwrap();
         read(&dir)
     };

@@ -14,9 +14,9 @@ use std::fs;
 use std::path::Path;
 
 use snapfold::{
-    AggregateKey, CodecId, ErrorKind, FileStore, Generation, KeysRequest, ListRequest, Lookup,
-    PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotStore,
-    Timestamp,
+    AggregateKey, CodecId, DeleteOptions, ErrorKind, FileStore, Generation, KeysRequest,
+    ListRequest, Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
+    SnapshotId, SnapshotStore, Timestamp,
 };
 
 const G1: Generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -86,15 +86,39 @@ fn deletes_and_replacements_stay_and_what_is_put_afterwards_is_found() {
     let replace = PutOptions::default().replace(true);
     let outcome = store.put_blocking(vec![record("a", G1, 9, b"second")], replace).unwrap();
     assert_eq!(outcome, [PutOutcome::Replaced]);
-    assert_eq!(store.delete_blocking(&key("a"), Selection::Below(8)).unwrap().snapshots, 14);
+    assert_eq!(
+        store
+            .delete_blocking(&key("a"), Selection::Below(8), DeleteOptions::default())
+            .unwrap()
+            .snapshots,
+        14
+    );
     let ids = [
         SnapshotId { generation: G2, version: 9 },
         SnapshotId { generation: G2, version: 9 },
         SnapshotId { generation: G2, version: 77 },
     ];
-    assert_eq!(store.delete_blocking(&key("a"), Selection::Ids(&ids)).unwrap().snapshots, 1);
-    assert_eq!(store.delete_blocking(&key("b"), Selection::All).unwrap().snapshots, 9);
-    assert_eq!(store.delete_blocking(&key("b"), Selection::All).unwrap().snapshots, 0);
+    assert_eq!(
+        store
+            .delete_blocking(&key("a"), Selection::Ids(&ids), DeleteOptions::default())
+            .unwrap()
+            .snapshots,
+        1
+    );
+    assert_eq!(
+        store
+            .delete_blocking(&key("b"), Selection::All, DeleteOptions::default())
+            .unwrap()
+            .snapshots,
+        9
+    );
+    assert_eq!(
+        store
+            .delete_blocking(&key("b"), Selection::All, DeleteOptions::default())
+            .unwrap()
+            .snapshots,
+        0
+    );
     assert_eq!(put(&store, record("b", G1, 3, b"again")), PutOutcome::Stored);
     let check = |store: &FileStore| {
         assert_eq!(found(store, "a", G1, 99), Some(record("a", G1, 9, b"second")));
@@ -170,7 +194,7 @@ async fn tasks_get_lists_and_keys_in_pages_and_see_other_generations() {
     assert_eq!(store.get(by_time).await.unwrap().into_record(), Some(record("3", G1, 3, b"x")));
     let too_early = Query::latest(&three, G1).as_of(Timestamp::from_micros(999_999));
     assert_eq!(store.get(too_early).await.unwrap(), Lookup::OtherGeneration);
-    store.delete(&three, Selection::All).await.unwrap();
+    store.delete(&three, Selection::All, DeleteOptions::default()).await.unwrap();
     assert_eq!(store.get(query).await.unwrap(), Lookup::Absent);
 }
 
@@ -186,7 +210,13 @@ fn many_threads_and_tasks_share_the_log_and_none_waits_for_ever() {
                 for version in 1..=40 {
                     put(store, record(&format!("t{thread}"), G1, version, &[1; 500]));
                 }
-                store.delete_blocking(&key(&format!("t{thread}")), Selection::Below(39)).unwrap();
+                store
+                    .delete_blocking(
+                        &key(&format!("t{thread}")),
+                        Selection::Below(39),
+                        DeleteOptions::default(),
+                    )
+                    .unwrap();
             });
         }
         let tasks = (0..8).map(|task| {

@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use snapfold::{
     Aggregate, AggregateKey, Bincode, Codec, CodecId, Compression, Generation, Json, MemoryEvents,
     MemoryStore, MessagePack, Origin, Postcard, PutOptions, Record, RecordBuilder, SnapshotEngine,
-    SnapshotMeta, SnapshotStore, Timestamp,
+    SnapshotStore, Timestamp,
 };
 
 /// One of each: what a state is usually made of.
@@ -160,7 +160,7 @@ fn extensions_follow_the_key_in_the_order_of_their_tags() {
     let record = builder()
         .origin("node-7")
         .label("month-end")
-        .label(SnapshotMeta::PINNED)
+        .label("pinned")
         .anchor(*b"event-42")
         .last_recorded_at(Timestamp::from_micros(999))
         .build(b"state")

@@ -94,8 +94,8 @@ impl LedgerFactory for Mutants {
     async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError> {
         let (store, off) = (MemoryStore::new(), Arc::default());
         let node = |_| {
-            let ledger = StoreLedger::new(Arc::new(store.clone()));
-            let own = StoreLedger::new(Arc::new(MemoryStore::new()));
+            let ledger = StoreLedger::new(store.clone());
+            let own = StoreLedger::new(MemoryStore::new());
             Arc::new(Mutant { ledger, lie: self.0, own, off: Arc::clone(&off) }) as Arc<dyn Ledger>
         };
         Ok((0..count).map(node).collect())

@@ -64,12 +64,12 @@ async fn a_ledger_in_files_keeps_every_obligation() {
 async fn any_calls_are_answered_as_by_the_model_and_are_still_there_when_opened_again() {
     let dir = tempfile::tempdir().unwrap();
     let store = file(&dir);
-    let ledger = StoreLedger::new(Arc::new(store.clone()));
+    let ledger = StoreLedger::new(store.clone());
     let model = ledger_support::any_calls_are_answered_as_by_the_model(&ledger).await;
     drop(ledger);
     store.close().unwrap();
     for _ in 0..2 {
-        let ledger = StoreLedger::new(Arc::new(file(&dir)));
+        let ledger = StoreLedger::new(file(&dir));
         holds_what_the_model_holds(&ledger, &model).await;
     }
 }
@@ -78,7 +78,7 @@ async fn any_calls_are_answered_as_by_the_model_and_are_still_there_when_opened_
 async fn a_backup_holds_the_ledger() {
     let dir = tempfile::tempdir().unwrap();
     let store = file(&dir);
-    let ledger = StoreLedger::new(Arc::new(store.clone()));
+    let ledger = StoreLedger::new(store.clone());
     ledger.append(&AuditEntry::new(at(0), "a", "b")).await.unwrap();
     ledger.put_schedule(&schedule(key("", "a"), 5)).await.unwrap();
     let copy = dir.path().join("copy");
@@ -91,7 +91,7 @@ async fn a_backup_holds_the_ledger() {
 /// All snapshots of all keys in `store`, with the number of versions of each key.
 async fn documents(store: &dyn SnapshotStore) -> Vec<(String, usize)> {
     let mut found = Vec::new();
-    for key in store.keys(KeysRequest::new()).await.unwrap().items {
+    for key in store.keys(KeysRequest::new().reserved(true)).await.unwrap().items {
         let metas = store.list(ListRequest::new(&key)).await.unwrap().items;
         found.push((key.kind().to_owned(), metas.len()));
     }
@@ -119,7 +119,7 @@ async fn versions_that_were_replaced_give_their_space_back() {
 
 #[tokio::test]
 async fn a_page_ends_where_it_would_take_too_much_memory() {
-    let ledger = StoreLedger::new(Arc::new(MemoryStore::new()));
+    let ledger = StoreLedger::new(MemoryStore::new());
     let part = "x".repeat(65_535);
     let about = snapfold::AggregateKey::from_parts("t", &part, &part).unwrap();
     let entry = AuditEntry::new(at(0), "", "").about(about);
@@ -156,7 +156,7 @@ async fn forge(store: &MemoryStore, version: u64, change: impl FnOnce(&mut Vec<u
 
 async fn filled(entries: i64) -> (MemoryStore, StoreLedger) {
     let store = MemoryStore::new();
-    let ledger = StoreLedger::new(Arc::new(store.clone()));
+    let ledger = StoreLedger::new(store.clone());
     for n in 0..entries {
         ledger.append(&AuditEntry::new(at(n), "mallory", "delete")).await.unwrap();
     }
@@ -187,7 +187,7 @@ async fn a_trail_that_somebody_rewrote_is_found_out_with_the_first_wrong_record(
     let (lone, before) = (MemoryStore::new(), AuditHead { sequence: 2, hash: second });
     let record = before.append(forged);
     assert_eq!(record.hash, hash);
-    let alone = StoreLedger::new(Arc::new(lone.clone()));
+    let alone = StoreLedger::new(lone.clone());
     alone.append(&record.entry).await.unwrap();
     let other = block(&lone, 1).await;
     let other = other.as_bytes()[other.header().unwrap().header_bytes()..].to_vec();
@@ -204,14 +204,20 @@ async fn a_trail_that_somebody_rewrote_is_found_out_with_the_first_wrong_record(
     let (store, ledger) = filled(5).await;
     let key = snapfold::AggregateKey::from_stored("", "snapfold.audit", "").unwrap();
     let id = store.list(ListRequest::new(&key).at_most(3)).await.unwrap().items[0].id();
-    store.delete(&key, snapfold::Selection::Ids(&[id])).await.unwrap();
+    store
+        .delete(&key, snapfold::Selection::Ids(&[id]), snapfold::DeleteOptions::default())
+        .await
+        .unwrap();
     let error = checked(&ledger, AuditHead::START).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::CorruptStore);
     assert!(error.to_string().contains("version 3"), "{error}");
     // The end is cut off: only a head that was kept elsewhere shows it.
     let (store, ledger) = filled(5).await;
     let id = store.list(ListRequest::new(&key)).await.unwrap().items[0].id();
-    store.delete(&key, snapfold::Selection::Ids(&[id])).await.unwrap();
+    store
+        .delete(&key, snapfold::Selection::Ids(&[id]), snapfold::DeleteOptions::default())
+        .await
+        .unwrap();
     let found = checked(&ledger, AuditHead::START).await.unwrap();
     assert!(matches!(found, TrailCheck::Whole(AuditHead { sequence: 4, .. })), "{found:?}");
     let found = checked(&ledger, known).await.unwrap();
@@ -231,10 +237,7 @@ async fn damaged_documents_are_errors_and_never_an_empty_ledger() {
     forge(&store, 2, |payload| payload.truncate(40)).await;
     for error in [
         ledger.entries(AuditRequest::new()).await.unwrap_err(),
-        StoreLedger::new(Arc::new(store))
-            .append(&AuditEntry::new(at(0), "", ""))
-            .await
-            .unwrap_err(),
+        StoreLedger::new(store).append(&AuditEntry::new(at(0), "", "")).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::CorruptStore, "{error}");
     }
@@ -258,7 +261,7 @@ async fn survives(faults: Faults) {
         counted += u64::from(ledger.add_statistics(&more).await.is_ok());
         let _ = ledger.put_schedule(&schedule(account.clone(), n)).await;
     }
-    let whole = StoreLedger::new(Arc::new(memory));
+    let whole = StoreLedger::new(memory);
     let found = all_entries(&whole, "", 50).await;
     assert!(found.len() >= told.len() && found.len() <= tried);
     for (sequence, entry) in &told {
@@ -285,7 +288,7 @@ async fn what_was_acknowledged_is_there_however_the_store_fails() {
 #[tokio::test]
 async fn a_future_that_is_dropped_leaves_a_whole_trail_and_a_ledger_that_works() {
     let dir = tempfile::tempdir().unwrap();
-    let ledger = StoreLedger::new(Arc::new(file(&dir)));
+    let ledger = StoreLedger::new(file(&dir));
     let entry = AuditEntry::new(at(0), "a", "b");
     for n in 1..=20 {
         let mut append = ledger.append(&entry);
@@ -364,8 +367,9 @@ impl SnapshotStore for Sleepy {
         &self,
         key: &snapfold::AggregateKey,
         selection: snapfold::Selection<'_>,
+        options: snapfold::DeleteOptions,
     ) -> Result<snapfold::Deleted, Error> {
-        self.store.delete(key, selection).await
+        self.store.delete(key, selection, options).await
     }
 }
 
@@ -374,7 +378,7 @@ impl SnapshotStore for Sleepy {
 #[tokio::test]
 async fn a_node_that_slept_while_others_wrote_and_tidied_up_wins_no_race() {
     let store = MemoryStore::new();
-    let awake = StoreLedger::new(Arc::new(store.clone()));
+    let awake = StoreLedger::new(store.clone());
     let (account, day, one) = (key("", "a"), Day::new(0), DailyStatistics::deleted(1));
     for writes in [1, 15, 16, 40, 100] {
         awake.put_schedule(&schedule(account.clone(), 0)).await.unwrap();

@@ -23,8 +23,9 @@ use serde::{Deserialize, Serialize};
 use snapfold::retention::{Retention, keep_last, keep_within};
 use snapfold::{
     Aggregate, AggregateKey, CreateOptions, Created, Deleted, ErrorKind, EventRange, EventSource,
-    Fetched, Generation, Loaded, Loader, Origin, Point, PutOptions, RecordBuilder, Reject, Replay,
-    ReplayLoader, SnapshotEngine, SnapshotMeta, SnapshotStore,
+    Fetched, Generation, Loaded, Loader, Mark, MarkChange, Origin, Point, PutOptions,
+    RecordBuilder, Reject, Replay, ReplayLoader, Selection, SnapshotEngine, SnapshotId,
+    SnapshotMeta, SnapshotStore,
 };
 use support::{Account, Event, Op, Source, Store, World, at, key};
 
@@ -141,10 +142,10 @@ async fn a_snapshot_can_be_taken_of_the_past_and_carry_labels() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 20);
-    let options = CreateOptions::new().at_version(7).label("month-end").label("pinned");
+    let options = CreateOptions::new().at_version(7).label("month-end").pin("audit");
     let meta = stored(world.engine.create_with(&key, options).await.unwrap());
     assert_eq!((meta.version, meta.as_of), (7, at(7)));
-    assert_eq!(meta.labels, ["month-end", "pinned"]);
+    assert_eq!(meta.labels, ["month-end"]);
     assert!(meta.is_pinned());
     let Fetched::Usable(snapshot) = world.engine.snapshot(&key, 7).await.unwrap() else {
         panic!("not usable");
@@ -414,11 +415,12 @@ async fn a_repair_folds_from_the_beginning_and_trusts_no_snapshot() {
     let wrong = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
     let wrong = wrong.codec(snapfold::CodecId::POSTCARD).build(&raw).unwrap();
     world.store.put(vec![wrong], PutOptions::default()).await.unwrap();
-    let gets = world.store.calls(Op::Get);
+    let calls = || (world.store.calls(Op::Get), world.store.calls(Op::List));
+    let (gets, lists) = calls();
     let reads = world.source.reads();
     assert!(world.engine.repair(&key, 5).await.unwrap().replaced);
     // The store is asked for the labels only.
-    assert_eq!((world.store.calls(Op::Get), world.source.reads()), (gets + 1, reads + 1));
+    assert_eq!((calls(), world.source.reads()), ((gets, lists + 1), reads + 1));
     world.load_checked(&key).await;
 }
 
@@ -532,7 +534,7 @@ async fn compacting_keeps_pinned_ones_and_the_newest_of_each_generation() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 50);
-    let pinned = CreateOptions::new().at_version(5).label(SnapshotMeta::PINNED);
+    let pinned = CreateOptions::new().at_version(5).pin("audit");
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10, 20]).await;
     let other = Generation { schema_version: 7, fingerprint: 7 };
@@ -762,15 +764,18 @@ async fn a_readable_generation_is_found_behind_many_others() {
 }
 
 #[tokio::test]
-async fn a_repair_keeps_the_labels_of_what_it_replaces() {
+async fn a_repair_keeps_the_labels_and_marks_of_what_it_replaces() {
     let world = World::new();
     let key = key("a");
     world.grow(&key, 10);
-    let pinned = CreateOptions::new().at_version(5).label("pinned");
+    let pinned = CreateOptions::new().at_version(5).label("kept").pin("audit");
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10]).await;
     let repaired = world.engine.repair(&key, 5).await.unwrap();
-    assert!(repaired.replaced && repaired.meta.is_pinned());
+    assert!(repaired.replaced);
+    assert_eq!(repaired.meta.labels, ["kept"]);
+    let listed = world.engine.snapshots(&key, 5..=5).await.unwrap();
+    assert!(listed[0].is_pinned());
     let plan = world.engine.plan_retention(&key, &keep_last(1)).await.unwrap();
     assert_eq!(plan.kept().count(), 2, "{plan}");
 }
@@ -786,4 +791,35 @@ async fn a_store_that_is_down_is_not_reported_as_events_that_are_lost() {
     let error = world.engine.load(&key).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Store, "{error}");
     assert_eq!(world.engine.load(&key).await.unwrap().version, 10);
+}
+
+#[tokio::test]
+async fn pinned_snapshots_outlive_deletes_and_retired_ones_are_not_used() {
+    let world = World::new();
+    let key = key("a");
+    world.grow(&key, 20);
+    world.snapshots_at(&key, &[5, 10, 15]).await;
+    // A pin on what is stored already.
+    let pin = CreateOptions::new().at_version(10).pin("audit");
+    let created = world.engine.create_with(&key, pin).await.unwrap();
+    assert!(matches!(created, Created::Existing { identical: true, .. }));
+    let deleted = world.engine.delete_before(&key, 15).await.unwrap();
+    assert_eq!((deleted.snapshots, deleted.pinned), (1, 1));
+    let deleted = world.engine.delete(&key, 10).await.unwrap();
+    assert_eq!((deleted.snapshots, deleted.pinned), (0, 1));
+    assert_eq!(world.store.versions(&key).await, [15, 10]);
+    let Fetched::Usable(snapshot) = world.engine.snapshot(&key, 10).await.unwrap() else {
+        panic!("not usable");
+    };
+    assert!(snapshot.meta.is_pinned());
+
+    let retired = [SnapshotId { generation: world.engine.generation(), version: 15 }];
+    let mark = Mark::retirement("wrong fold", at(30));
+    let change = MarkChange::Set(&mark);
+    world.store.mark(&key, Selection::Ids(&retired), change).await.unwrap();
+    let loaded = world.load_checked(&key).await;
+    assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 10);
+    let plan = world.engine.plan_retention(&key, &keep_last(1)).await.unwrap();
+    let kept: Vec<_> = plan.kept().map(|judged| judged.id.version).collect();
+    assert_eq!(kept, [10], "{plan}");
 }

@@ -26,8 +26,8 @@ use std::time::Duration;
 use postgres_support::proxy::{Mode, Proxy};
 use postgres_support::{Cluster, TestDb};
 use snapfold::{
-    AggregateKey, DailyStatistics, Day, Error, ErrorKind, Generation, KeysRequest, Ledger,
-    ListRequest, Lookup, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions,
+    AggregateKey, DailyStatistics, Day, DeleteOptions, Error, ErrorKind, Generation, KeysRequest,
+    Ledger, ListRequest, Lookup, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions,
     PutOutcome, Query, Record, RecordBuilder, Retry, Selection, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -288,7 +288,7 @@ async fn a_connection_cut_in_the_middle_of_a_statement_is_replaced_once() {
         proxy.set(mode);
         assert_eq!(bounded(store.keys(KeysRequest::new())).await.unwrap().items.len(), 1);
         proxy.set(mode);
-        bounded(store.delete(&account, Selection::All)).await.unwrap();
+        bounded(store.delete(&account, Selection::All, DeleteOptions::default())).await.unwrap();
         assert!(!is_there(&store, &account).await);
     }
     // What would count twice is not repeated, and nobody knows whether it happened.
@@ -333,7 +333,7 @@ async fn wherever_the_connection_breaks_a_write_is_whole_or_absent() {
             assert_eq!(left, BATCH);
             break;
         }
-        direct.delete(&account, Selection::All).await.unwrap();
+        direct.delete(&account, Selection::All, DeleteOptions::default()).await.unwrap();
     }
     // Back to nothing, and forward from there.
     let (migrations, latest) = (store.migrations(), PostgresMigrations::LATEST);
@@ -492,7 +492,7 @@ async fn a_put_that_meets_one_under_way_waits_for_it_and_agrees() {
         };
         let (outcomes, ()) = bounded(async { tokio::join!(put, commit) }).await;
         assert_eq!(outcomes.unwrap(), [PutOutcome::Existing { identical: same }]);
-        store.delete(&account, Selection::All).await.unwrap();
+        store.delete(&account, Selection::All, DeleteOptions::default()).await.unwrap();
     }
     db.close().await;
 }
@@ -624,7 +624,8 @@ async fn a_call_dropped_at_any_point_leaves_all_or_nothing_and_a_store_that_work
         poll_and_drop(times, store.keys(KeysRequest::new())).await;
         poll_and_drop(times, store.migrations().run()).await;
         assert!(bounded(is_there(&store, &account)).await);
-        poll_and_drop(times, store.delete(&account, Selection::Below(3))).await;
+        poll_and_drop(times, store.delete(&account, Selection::Below(3), DeleteOptions::default()))
+            .await;
         let left = bounded(store.list(ListRequest::new(&account))).await.unwrap().items.len();
         assert!(left == 3 || left as u64 == BATCH, "{left} after {times} polls");
     }

@@ -269,7 +269,11 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
     counted("the times of events");
     world.store.prune(&key, 1).await.unwrap();
     counted("prune of one aggregate");
-    world.store.delete(&key, snapfold::Selection::All).await.unwrap();
+    world
+        .store
+        .delete(&key, snapfold::Selection::All, snapfold::DeleteOptions::default())
+        .await
+        .unwrap();
     counted("delete");
     world.db.close().await;
 }

@@ -22,10 +22,10 @@ use ledger_support::{at, key, schedule};
 use postgres_support::TestDb;
 use snapfold::conformance::{self, LedgerFactory};
 use snapfold::{
-    AggregateKey, AuditEntry, AuditHead, AuditRequest, BoxError, DailyStatistics, Day, Deleted,
-    ErrorKind, Generation, KeysRequest, Ledger, ListRequest, Lookup, PostgresOptions,
-    PostgresStore, PutOptions, Query, Record, RecordBuilder, Retry, Selection, SnapshotStore,
-    StoreLedger, TenantBinding, TrailCheck,
+    AggregateKey, AuditEntry, AuditHead, AuditRequest, BoxError, DailyStatistics, Day,
+    DeleteOptions, Deleted, ErrorKind, Generation, KeysRequest, Ledger, ListRequest, Lookup,
+    PostgresOptions, PostgresStore, PutOptions, Query, Record, RecordBuilder, Retry, Selection,
+    SnapshotStore, StoreLedger, TenantBinding, TrailCheck,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
@@ -206,13 +206,14 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
             let found = bound.get(Query::latest(&other_key, GENERATION)).await.unwrap();
             assert_eq!(found, Lookup::Absent);
             assert!(bound.list(ListRequest::new(&other_key)).await.unwrap().items.is_empty());
-            let deleted = bound.delete(&other_key, Selection::All).await.unwrap();
+            let deleted =
+                bound.delete(&other_key, Selection::All, DeleteOptions::default()).await.unwrap();
             assert_eq!(deleted, Deleted::default());
             assert_eq!(bound.prune(&other_key, 1).await.unwrap(), Deleted::default());
             for options in [PutOptions::default(), PutOptions::default().replace(true)] {
                 for version in [1, 7] {
                     let batch = vec![record(own, 9), record(other, version)];
-                    let error = bound.put(batch, options).await.unwrap_err();
+                    let error = bound.put(batch, options.clone()).await.unwrap_err();
                     assert_eq!((error.kind(), error.retry()), (ErrorKind::Store, Retry::Never));
                 }
             }

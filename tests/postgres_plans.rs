@@ -48,8 +48,8 @@ impl World {
         let fill = format!(
             "ALTER TABLE {{schema}}.snapfold_snapshots SET (autovacuum_enabled = false); \
              INSERT INTO {{schema}}.snapfold_snapshots (tenant, kind, id, schema_version, \
-               fingerprint, version, as_of, created_at, raw_bytes, codec, pinned, header, payload) \
-             SELECT tenant, kind, 'id' || n, 1, -9223372036854775808, v, 0, 0, 0, 1, false, '', '' \
+               fingerprint, version, as_of, created_at, raw_bytes, codec, header, payload) \
+             SELECT tenant, kind, 'id' || n, 1, -9223372036854775808, v, 0, 0, 0, 1, '', '' \
              FROM unnest(ARRAY['s', 't']) AS tenant, unnest(ARRAY['a', 'b', 'c']) AS kind, \
                generate_series(1, {versions}) AS v, generate_series(1, {AGGREGATES}) AS n; \
              ANALYZE {{schema}}.snapfold_snapshots"
@@ -147,9 +147,9 @@ async fn history(world: &World, versions: i64, disordered: bool) {
     let fill = format!(
         "TRUNCATE {{schema}}.snapfold_snapshots; \
          INSERT INTO {{schema}}.snapfold_snapshots (tenant, kind, id, schema_version, \
-           fingerprint, version, as_of, created_at, raw_bytes, codec, pinned, header, payload, \
+           fingerprint, version, as_of, created_at, raw_bytes, codec, header, payload, \
            disordered) \
-         SELECT '', 'account', 'a', 1, -9223372036854775808, v, v::int8 * 1000000, 0, 0, 1, false, \
+         SELECT '', 'account', 'a', 1, -9223372036854775808, v, v::int8 * 1000000, 0, 0, 1, \
            '', '', {disordered} AND v = 1 FROM generate_series(1, {versions}) AS v"
     );
     world.run(&fill).await;

@@ -27,9 +27,10 @@ use postgres_support::TestDb;
 use postgres_support::account::{Account, chain, decode, folded, key};
 use postgres_support::bouncer::{Bouncer, Program, programs};
 use snapfold::{
-    AggregateKey, CreateOptions, Error, EventTable, Generation, KeysRequest, Lookup, Point,
-    PostgresEvents, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, Query, Record,
-    RecordBuilder, Retry, Selection, SnapshotEngine, SnapshotStore, TenantBinding, Timestamp,
+    AggregateKey, CreateOptions, DeleteOptions, Error, EventTable, Generation, KeysRequest, Lookup,
+    Point, PostgresEvents, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, Query,
+    Record, RecordBuilder, Retry, Selection, SnapshotEngine, SnapshotStore, TenantBinding,
+    Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool, Row};
@@ -148,7 +149,10 @@ async fn many_loads(sides: &[Side], each: u64) -> Outcome {
                         }
                     }
                     if n % 33 == 32
-                        && let Err(error) = side.store.delete(&key, Selection::Below(9)).await
+                        && let Err(error) = side
+                            .store
+                            .delete(&key, Selection::Below(9), DeleteOptions::default())
+                            .await
                     {
                         outcome.errors.push(error);
                     }
@@ -459,7 +463,10 @@ async fn attack_the_binding(pool: &PgPool, options: &PostgresOptions, what: &str
             let put = store.put(vec![record(own, "b", 1)], PutOptions::default());
             poll_and_drop(times, put).await;
             nothing("a put that was dropped").await;
-            store.delete(record_key(own, "b"), Selection::All).await.unwrap();
+            store
+                .delete(record_key(own, "b"), Selection::All, DeleteOptions::default())
+                .await
+                .unwrap();
         }
         for _ in 0..20 {
             let late = hasty.for_tenant(own);

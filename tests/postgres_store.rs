@@ -19,9 +19,10 @@ use std::time::Duration;
 
 use postgres_support::TestDb;
 use snapfold::{
-    AggregateKey, Deleted, DigestKind, ErrorKind, Generation, KeysRequest, ListRequest, Lookup,
-    MemoryStore, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query,
-    Record, RecordBuilder, Retry, Selection, SnapshotId, SnapshotStore, StateDigest, Timestamp,
+    AggregateKey, Base, DeleteOptions, Deleted, DigestKind, ErrorKind, Generation, KeysRequest,
+    ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks, MemoryStore, PostgresMigrations,
+    PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query, Record, RecordBuilder, Retry,
+    Selection, SnapshotId, SnapshotStore, StateDigest, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 
@@ -119,8 +120,17 @@ impl Chooser {
         if self.below(4) == 0 {
             builder = builder.label("pinned").anchor(*b"anchor").created_at(self.time());
         }
+        if self.below(3) == 0 {
+            builder = builder.base(Base { version: self.version(), checksum: 1 });
+        }
         let payload = self.pick(&[&b"one"[..], b"two", b"\0"]);
         builder.build(payload).unwrap()
+    }
+
+    fn mark(&mut self) -> Mark {
+        let name = self.pick(&["a", "b", "a\0", "'\"\\\u{1}"]);
+        let kind = self.pick(&[MarkKind::Pin, MarkKind::Retirement]);
+        Mark::new(kind, name, self.time()).note(self.pick(&["", "why\n\0"]))
     }
 }
 
@@ -133,8 +143,12 @@ async fn every_answer_is_that_of_the_memory_store() {
         match choose.below(10) {
             0..4 => {
                 let records: Vec<_> = (0..choose.below(6)).map(|_| choose.record()).collect();
-                let options = PutOptions::default().replace(choose.below(3) == 0);
-                let expected = memory.put(records.clone(), options).await.unwrap();
+                let mut options = PutOptions::default().replace(choose.below(3) == 0);
+                if choose.below(3) == 0 {
+                    let marks = [choose.mark(), choose.mark()];
+                    options = options.marks(Marks::new(marks).unwrap());
+                }
+                let expected = memory.put(records.clone(), options.clone()).await.unwrap();
                 assert_eq!(postgres.put(records, options).await.unwrap(), expected, "step {step}");
             }
             4..6 => {
@@ -143,8 +157,15 @@ async fn every_answer_is_that_of_the_memory_store() {
                 if choose.below(2) == 0 {
                     query = query.as_of(choose.time());
                 }
+                if choose.below(2) == 0 {
+                    query = query.at_least(choose.bound()).include_retired(choose.below(2) == 0);
+                }
                 let expected = memory.get(query).await.unwrap();
                 assert_eq!(postgres.get(query).await.unwrap(), expected, "step {step}: {query:?}");
+                let exact = Query::exact(&key, choose.id());
+                let queries = [exact, query, Query::latest(&key, choose.generation())];
+                let expected = memory.get_many(&queries).await.unwrap();
+                assert_eq!(postgres.get_many(&queries).await.unwrap(), expected, "step {step}");
             }
             6 => {
                 let key = choose.key();
@@ -173,13 +194,25 @@ async fn every_answer_is_that_of_the_memory_store() {
             _ => {
                 let key = choose.key();
                 let ids = [choose.id(), choose.id(), choose.id()];
-                let selection = match choose.below(8) {
+                let selection = match choose.below(10) {
                     0 => Selection::All,
                     1..4 => Selection::Below(choose.bound()),
+                    4 => Selection::Generation(choose.generation()),
+                    5 => Selection::ExceptGeneration(choose.generation()),
                     _ => Selection::Ids(&ids),
                 };
-                let expected = memory.delete(&key, selection).await.unwrap();
-                let deleted = postgres.delete(&key, selection).await.unwrap();
+                if choose.below(2) == 0 {
+                    let mark = choose.mark();
+                    let clear = MarkChange::Clear { kind: mark.kind, name: &mark.name };
+                    let change = choose.pick(&[MarkChange::Set(&mark), clear]);
+                    let expected = memory.mark(&key, selection, change).await.unwrap();
+                    let changed = postgres.mark(&key, selection, change).await.unwrap();
+                    assert_eq!(changed, expected, "step {step}: {change:?} of {selection:?}");
+                    continue;
+                }
+                let options = DeleteOptions::default().overrule_pins(choose.below(4) == 0);
+                let expected = memory.delete(&key, selection, options).await.unwrap();
+                let deleted = postgres.delete(&key, selection, options).await.unwrap();
                 assert_eq!(deleted, expected, "step {step}: {selection:?}");
             }
         }
@@ -202,7 +235,7 @@ async fn an_identity_twice_in_one_call_is_put_in_order() {
     ];
     for (records, replace) in calls {
         let options = PutOptions::default().replace(replace);
-        let expected = memory.put(records.clone(), options).await.unwrap();
+        let expected = memory.put(records.clone(), options.clone()).await.unwrap();
         assert_eq!(postgres.put(records, options).await.unwrap(), expected);
         for id in ["a", "b", "c"] {
             let key = key(id);
@@ -264,7 +297,10 @@ async fn a_key_or_version_beyond_the_limits_is_refused_and_absent() {
         assert!(error.to_string().contains(&limit.to_string()), "{error}");
         let query = Query::latest(&long, GENERATION);
         assert_eq!(store.get(query).await.unwrap(), Lookup::Absent);
-        assert_eq!(store.delete(&long, Selection::All).await.unwrap(), Deleted::default());
+        assert_eq!(
+            store.delete(&long, Selection::All, DeleteOptions::default()).await.unwrap(),
+            Deleted::default()
+        );
         assert!(store.list(ListRequest::new(&long)).await.unwrap().items.is_empty());
     }
     let above = record(&key("v"), i64::MAX.cast_unsigned() + 1, b"s");
@@ -341,7 +377,8 @@ async fn listing_reads_no_payload() {
     assert_eq!(blocks().await, before);
     assert!(matches!(store.get(Query::latest(&key("a"), GENERATION)).await, Ok(Lookup::Found(_))));
     assert!(blocks().await > before, "reading a payload does show");
-    let deleted = store.delete(&key("a"), Selection::Below(5)).await.unwrap();
+    let deleted =
+        store.delete(&key("a"), Selection::Below(5), DeleteOptions::default()).await.unwrap();
     assert_eq!(deleted.snapshots, 4);
     db.close().await;
 }
@@ -469,7 +506,14 @@ async fn a_snapshot_commits_and_rolls_back_with_the_callers_transaction() {
         assert_eq!(matches!(store.get(query).await.unwrap(), Lookup::Found(_)), commit);
     }
     let mut transaction = db.pool.begin().await.unwrap();
-    let deleted = store.delete_in(&mut transaction, &key("a"), Selection::All).await.unwrap();
+    let mark = Mark::pin("audit", Timestamp::from_seconds(1));
+    let (a, change) = (key("a"), MarkChange::Set(&mark));
+    let pinned = store.mark_in(&mut transaction, &a, Selection::All, change).await.unwrap();
+    let plain = DeleteOptions::default();
+    let spared = store.delete_in(&mut transaction, &a, Selection::All, plain).await.unwrap();
+    assert_eq!((pinned, spared), (1, Deleted::default().kept(1, 0)));
+    let overrule = plain.overrule_pins(true);
+    let deleted = store.delete_in(&mut transaction, &a, Selection::All, overrule).await.unwrap();
     assert_eq!(deleted.snapshots, 1);
     drop(transaction);
     assert!(matches!(store.get(query).await.unwrap(), Lookup::Found(_)));
@@ -487,15 +531,23 @@ async fn a_prune_keeps_the_newest_of_each_generation_and_what_is_pinned() {
             records.push(record(key, version, b"one"));
             let other = Generation { schema_version: 2, fingerprint: u64::MAX };
             let at = Timestamp::from_seconds(0);
-            let mut builder = RecordBuilder::new(key.clone(), other, version, at);
-            if version == 2 {
-                builder = builder.label("pinned");
-            }
+            let builder = RecordBuilder::new(key.clone(), other, version, at);
             records.push(builder.build(b"two").unwrap());
         }
     }
     let bytes_of_one = records.iter().map(|r| r.as_bytes().len() as u64).sum::<u64>() / 7;
     store.put(records, PutOptions::default()).await.unwrap();
+    let pin = Mark::pin("audit", Timestamp::from_seconds(1));
+    let generation = Generation { schema_version: 2, fingerprint: u64::MAX };
+    for key in &keys {
+        let ids = [SnapshotId { generation, version: 2 }];
+        store.mark(key, Selection::Ids(&ids), MarkChange::Set(&pin)).await.unwrap();
+    }
+    // Nobody's to prune.
+    let document = AggregateKey::from_stored("", "snapfold.lease", "a").unwrap();
+    let of_it = (1..=5).map(|version| record(&document, version, b"held")).collect();
+    store.put(of_it, PutOptions::default()).await.unwrap();
+    assert_eq!(store.prune(&document, 1).await.unwrap(), Deleted::default());
     // 12 snapshots of each key; kept are 2 of each generation and the pinned one.
     let pruned = store.prune(&keys[0], 2).await.unwrap();
     assert_eq!(pruned.snapshots, 7);
@@ -517,6 +569,56 @@ async fn a_prune_keeps_the_newest_of_each_generation_and_what_is_pinned() {
     assert_eq!((snapshots, seen), (6 * 7, 7));
     assert_eq!(store.prune_all(2).await.unwrap(), Deleted::default());
     assert_eq!(store.prune_all(0).await.unwrap().snapshots, 7 * 2, "0 is taken for 1");
+    assert_eq!(store.list(ListRequest::new(&document)).await.unwrap().items.len(), 5);
+    db.close().await;
+}
+
+#[tokio::test]
+async fn a_prune_counts_retired_ones_last_and_keeps_the_bases_of_deltas() {
+    let db = TestDb::new().await;
+    let store = store(&db).await;
+    let retired = Mark::retirement("wrong fold", Timestamp::from_seconds(1));
+    for aggregate in ["one", "chunk", "all"] {
+        let key = key(aggregate);
+        let mut records: Vec<_> = (1..=6).map(|v| record(&key, v, b"s")).collect();
+        let at = Timestamp::from_seconds(0);
+        let delta = RecordBuilder::new(key.clone(), GENERATION, 4, at);
+        records[3] = delta.base(Base { version: 2, checksum: 1 }).build(b"d").unwrap();
+        store.put(records, PutOptions::default()).await.unwrap();
+        let ids = [5, 6].map(|version| SnapshotId { generation: GENERATION, version });
+        store.mark(&key, Selection::Ids(&ids), MarkChange::Set(&retired)).await.unwrap();
+        match aggregate {
+            "one" => drop(store.prune(&key, 2).await.unwrap()),
+            "chunk" => drop(store.prune_chunk(None, 2, 100).await.unwrap()),
+            _ => drop(store.prune_all(2).await.unwrap()),
+        }
+        let left = store.list(ListRequest::new(&key)).await.unwrap().items;
+        let left: Vec<_> = left.iter().map(|meta| meta.version).collect();
+        assert_eq!(left, [4, 3, 2], "{aggregate}");
+    }
+    db.close().await;
+}
+
+#[tokio::test]
+async fn pins_of_an_earlier_release_become_marks_and_go_back() {
+    let db = TestDb::new().await;
+    let store = store(&db).await;
+    let (a, migrations) = (key("a"), store.migrations());
+    store.put(vec![record(&a, 1, b"s"), record(&a, 2, b"s")], PutOptions::default()).await.unwrap();
+    migrations.run_to(3).await.unwrap();
+    db.run("UPDATE {schema}.snapfold_snapshots SET pinned = version = 1, created_at = 5000000")
+        .await;
+    migrations.run().await.unwrap();
+    let items = store.list(ListRequest::new(&a)).await.unwrap().items;
+    assert!(!items[0].is_pinned());
+    assert_eq!(*items[1].marks, [Mark::pin("pinned", Timestamp::from_seconds(5))]);
+    migrations.run_to(3).await.unwrap();
+    let pinned =
+        "SELECT string_agg(version::text, '') FROM {schema}.snapfold_snapshots WHERE pinned";
+    let pinned = pinned.replace("{schema}", &db.schema);
+    let pinned: String =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(pinned)).fetch_one(&db.pool).await.unwrap();
+    assert_eq!(pinned, "1");
     db.close().await;
 }
 

@@ -33,15 +33,17 @@ use snapfold::trigger::{
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{
     AdminContext, Aggregate, AggregateKey, AggregateStats, Base, BoxError, CacheConfig,
-    Capabilities, ChecksumId, Clock, Codec, CodecId, Compression, CompressionId, CreateOptions,
-    Created, Cursor, Decision, DecodeLimits, Deleted, DigestKind, Digester, EngineBuilder,
-    EngineStatistics, Error, ErrorKind, EventRange, EventSource, EventTime, Fetched, Found,
-    Generation, Header, KeyedReplay, KeysRequest, Kinds, ListRequest, Loaded, Loader, Lookup,
-    ManualClock, MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Proof,
-    Provenance, PutOptions, PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected,
-    Repaired, Replay, ReplayLoader, Report, Retained, Retry, Selection, Snapshot, SnapshotAdmin,
-    SnapshotEngine, SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotUsed,
-    StateDigest, StateValue, StoreFailure, SystemClock, Timestamp, Timings, TypeInfo, Verify, View,
+    Capabilities, ChecksumId, Clock, Codec, CodecId, Compression, CompressionId, Copied,
+    CreateOptions, Created, Cursor, Decision, DecodeLimits, Deletable, DeleteOptions, DeletePlan,
+    Deleted, DigestKind, Digester, EngineBuilder, EngineStatistics, Error, ErrorKind, EventRange,
+    EventSource, EventTime, Fetched, Found, Generation, Header, KeyPages, KeyedReplay, KeysRequest,
+    Kinds, ListPages, ListRequest, Loaded, Loader, Lookup, ManualClock, Mark, MarkChange, MarkKind,
+    Marks, MemoryEvents, MemoryStore, Observer, Origin, Page, Point, Postcard, Proof, Provenance,
+    PutOptions, PutOutcome, Query, Record, RecordBuilder, Recorded, Reject, Rejected, Repaired,
+    Replay, ReplayLoader, Report, Retained, Retry, Selection, Snapshot, SnapshotAdmin,
+    SnapshotEngine, SnapshotId, SnapshotManager, SnapshotMeta, SnapshotStore, SnapshotStoreExt,
+    SnapshotUsed, StateDigest, StateValue, StoreFailure, SystemClock, Timestamp, Timings, TypeInfo,
+    Verify, View,
 };
 use support::Account;
 
@@ -151,6 +153,9 @@ fn the_main_types_cross_threads_and_print() {
     is_value::<Found>();
     is_value::<Generation>();
     is_value::<Lookup>();
+    is_value::<(Mark, MarkChange<'static>, MarkKind, Marks)>();
+    is_value::<PutOptions>();
+    is_value::<(Copied, Deletable, DeleteOptions, DeletePlan)>();
     is_value::<Observation>();
     is_value::<Point>();
     is_value::<Provenance>();

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Header, KeysRequest,
-    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record, Retry, Selection, SnapshotId,
-    SnapshotMeta, SnapshotStore,
+    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Header,
+    KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record, Retry,
+    Selection, SnapshotId, SnapshotMeta, SnapshotStore,
 };
 use tokio::sync::Mutex;
 
@@ -43,7 +43,7 @@ impl DirStore {
                 Some("delete") => {
                     for record in records {
                         let (key, id) = name_of(&record)?;
-                        map.delete(&key, Selection::Ids(&[id])).await?;
+                        map.delete(&key, Selection::Ids(&[id]), DeleteOptions::default()).await?;
                     }
                 }
                 _ => return Err(damaged()),
@@ -82,6 +82,7 @@ impl SnapshotStore for DirStore {
     }
 
     async fn put(&self, records: Vec<Record>, options: PutOptions) -> Result<Vec<PutOutcome>> {
+        options.refuse_marks()?;
         for record in &records {
             name_of(record)?;
         }
@@ -93,7 +94,12 @@ impl SnapshotStore for DirStore {
         self.map.put(records, options).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted> {
         let mut next = self.next.lock().await;
         let all = self.map.list(ListRequest::new(key).limit(usize::MAX)).await?.items;
         let ids: Vec<_> =
@@ -104,7 +110,7 @@ impl SnapshotStore for DirStore {
         let names = ids.iter().map(|id| blank(key, *id)).collect::<Result<Vec<_>>>()?;
         let bytes = names.iter().map(Record::as_bytes).collect::<Vec<_>>().concat();
         self.write_down(&mut next, "delete", &bytes)?;
-        self.map.delete(key, Selection::Ids(&ids)).await
+        self.map.delete(key, Selection::Ids(&ids), options).await
     }
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup> {

@@ -4,9 +4,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Found, Generation, KeysRequest,
-    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
-    SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
+    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Found,
+    Generation, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record,
+    RecordBuilder, Selection, SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
 };
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -48,6 +48,7 @@ impl SnapshotStore for MapStore {
     }
 
     async fn put(&self, records: Vec<Record>, options: PutOptions) -> Result<Vec<PutOutcome>> {
+        options.refuse_marks()?;
         // All are looked at before the first one is stored.
         let names = records.iter().map(name_of).collect::<Result<Vec<_>>>()?;
         let mut aggregates = self.lock();
@@ -110,7 +111,13 @@ impl SnapshotStore for MapStore {
         Ok(Page::new(items, next.map(|record| Cursor::new(record.as_bytes()))))
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted> {
+    // Nothing is pinned here, so there is nothing to overrule.
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        _: DeleteOptions,
+    ) -> Result<Deleted> {
         let mut aggregates = self.lock();
         let mut deleted = Deleted::default();
         let Some(snapshots) = aggregates.get_mut(key) else { return Ok(deleted) };

@@ -145,7 +145,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Result<Created, Error> {
         let change = async {
             let started = self.core.clock.monotonic();
-            let created = self.core.create(key, &options).await?;
+            let created = self.core.create(key, &options, &context.actor).await?;
             self.remember(&created);
             let took = self.core.clock.monotonic().saturating_sub(started);
             self.core.enter(creation(&created, took));

@@ -9,9 +9,10 @@ use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, Created, Point, Repaired};
+use crate::mark::{Mark, MarkChange, Marks};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Lookup, PutOptions, PutOutcome, Query};
+use crate::store::{ListRequest, PutOptions, PutOutcome, Selection, SnapshotStoreExt};
 
 /// How many aggregates are loaded before their snapshots are put together.
 const BATCH: usize = 64;
@@ -23,7 +24,11 @@ impl<A: Aggregate> Core<A> {
         &self,
         key: &AggregateKey,
         options: &CreateOptions,
+        actor: &str,
     ) -> Result<Created, Error> {
+        let now = self.clock.now();
+        let pin = |name: &String| Mark::pin(name.as_str(), now).actor(actor);
+        let marks = Marks::new(options.pins.iter().map(pin))?;
         let loaded = match options.version {
             None => self.load_now(key).await?,
             Some(version) => self.reconstruct_strictly(key, version).await?,
@@ -32,8 +37,19 @@ impl<A: Aggregate> Core<A> {
             return Ok(Created::Empty);
         }
         let record = self.record(&loaded, &options.labels)?;
-        let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
-        self.settled(&record, outcomes.pop()).await
+        let options = PutOptions::default().marks(marks.clone());
+        let mut outcomes = self.put(vec![record.clone()], options).await?;
+        let mut created = self.settled(&record, outcomes.pop()).await?;
+        if let Created::Existing { meta, .. } = &created {
+            let ids = [meta.id()];
+            for mark in marks.iter() {
+                self.store.mark(key, Selection::Ids(&ids), MarkChange::Set(mark)).await?;
+            }
+        }
+        if let Created::Stored(meta) = &mut created {
+            meta.marks = marks;
+        }
+        Ok(created)
     }
 
     /// A snapshot of the state now, for the saver: one of another history that is in its place is
@@ -44,10 +60,10 @@ impl<A: Aggregate> Core<A> {
         match self.settled(&record, outcomes.pop()).await {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
                 let version = meta(&record)?.version;
-                match self.stored_labels(key, version).await? {
-                    Some(labels) if !labels.iter().any(|label| label == SnapshotMeta::PINNED) => {
+                match self.stored(key, self.own(version)).await? {
+                    Some(stored) if !stored.is_pinned() => {
                         // From the beginning: only that tells which of the two is right.
-                        let refolded = self.refold(key, version, &labels).await?;
+                        let refolded = self.refold(key, version, &stored.labels).await?;
                         Ok(Created::Replaced(refolded.meta))
                     }
                     // Pinned, or nothing tells whether it is.
@@ -130,7 +146,8 @@ impl<A: Aggregate> Core<A> {
         if version == 0 {
             return Err(invalid("version 0 is the empty state and is never stored"));
         }
-        let labels = self.stored_labels(key, version).await?.unwrap_or_default();
+        let stored = self.stored(key, self.own(version)).await?;
+        let labels = stored.map(|stored| stored.labels).unwrap_or_default();
         self.refold(key, version, &labels).await
     }
 
@@ -154,19 +171,23 @@ impl<A: Aggregate> Core<A> {
         Ok(Repaired { meta: meta(&record)?, replaced })
     }
 
-    /// The labels of the snapshot that is stored at `version`: a pin outlives a repair. `None` if
-    /// there is none, or its header cannot be read.
-    async fn stored_labels(
+    fn own(&self, version: u64) -> SnapshotId {
+        SnapshotId { generation: self.generation, version }
+    }
+
+    /// What is known of a stored snapshot; `None` if there is none, or its
+    /// header cannot be read. Its marks outlive a repair in the store itself.
+    pub(super) async fn stored(
         &self,
         key: &AggregateKey,
-        version: u64,
-    ) -> Result<Option<Vec<String>>, Error> {
-        let at_most = version.min(SnapshotId::MAX_VERSION);
-        let query = Query::latest(key, self.generation).at_most(at_most);
-        let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
-        let header = found.record.header().ok();
-        let header = header.filter(|header| header.version == version && header.is_of(key));
-        Ok(header.map(|header| header.labels().map(str::to_owned).collect()))
+        id: SnapshotId,
+    ) -> Result<Option<SnapshotMeta>, Error> {
+        if id.version > SnapshotId::MAX_VERSION {
+            return Ok(None);
+        }
+        let request = ListRequest::new(key).at_least(id.version).at_most(id.version);
+        let stored = self.store.list_all(request).await?;
+        Ok(stored.into_iter().find(|meta| meta.id() == id))
     }
 
     async fn reconstruct_strictly(

@@ -19,7 +19,9 @@ use crate::manager::{AggregateStats, Fetched, Point, Rejected, Retained, Snapsho
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::store::{Deleted, Found, ListRequest, Lookup, Query, Selection};
+use crate::store::{
+    DeleteOptions, Deleted, Found, ListRequest, Lookup, Query, Selection, SnapshotStoreExt,
+};
 
 /// How many snapshots one delete names at most.
 const DELETE_BATCH: usize = 256;
@@ -40,7 +42,7 @@ impl<A: Aggregate> Core<A> {
         let wanted = |found: &Found| version.is_none_or(|version| version == found.version);
         let query = Query::latest(key, self.generation).at_most(highest);
         match self.store.get(query).await? {
-            Lookup::Found(found) if wanted(&found) => Ok(self.fetched(key, &found)),
+            Lookup::Found(found) if wanted(&found) => self.fetched(key, &found).await,
             Lookup::Absent => Ok(Fetched::Absent),
             _ => self.fetch_other(key, version).await,
         }
@@ -53,33 +55,40 @@ impl<A: Aggregate> Core<A> {
         version: Option<u64>,
     ) -> Result<Fetched<A>, Error> {
         let (lowest, highest) = (version.unwrap_or(0), version.unwrap_or(SnapshotId::MAX_VERSION));
-        let mut request = ListRequest::new(key).at_least(lowest).at_most(highest);
+        let request = ListRequest::new(key).at_least(lowest).at_most(highest);
         let readable = |id: &SnapshotId| self.readers.iter().any(|r| r.knows(id.generation));
-        let mut newest = None;
-        let found = loop {
-            let page = self.store.list(request).await?;
-            let ids = page.items.iter().map(SnapshotMeta::id);
-            let mut others = ids.filter(|id| id.generation != self.generation).peekable();
+        let (mut found, mut newest) = (None, None);
+        let mut pages = self.store.list_pages(request);
+        while let Some(page) = pages.next().await? {
+            let stored = page.iter().filter(|meta| !meta.is_retired()).map(SnapshotMeta::id);
+            let mut others = stored.filter(|id| id.generation != self.generation).peekable();
             newest = newest.or_else(|| others.peek().copied());
-            let found = others.find(readable);
-            match page.next {
-                Some(next) if found.is_none() => request = request.after(next),
-                _ => break found,
+            found = others.find(readable);
+            if found.is_some() {
+                break;
             }
-        };
+        }
         let Some(id) = found.or(newest) else { return Ok(Fetched::Absent) };
-        let query = Query::latest(key, id.generation).at_most(id.version);
-        Ok(match self.store.get(query).await? {
-            Lookup::Found(found) if found.version == id.version => self.fetched(key, &found),
-            _ => Fetched::Absent,
-        })
+        match self.store.get(Query::exact(key, id)).await? {
+            Lookup::Found(found) if found.version == id.version => self.fetched(key, &found).await,
+            _ => Ok(Fetched::Absent),
+        }
     }
 
-    fn fetched(&self, key: &AggregateKey, found: &Found) -> Fetched<A> {
-        match self.open_stored(key, found) {
-            Ok(snapshot) => Fetched::Usable(snapshot),
-            Err(reject) => Fetched::Rejected(Rejected { version: Some(found.version), reject }),
+    async fn fetched(&self, key: &AggregateKey, found: &Found) -> Result<Fetched<A>, Error> {
+        let mut snapshot = match self.open_stored(key, found) {
+            Ok(snapshot) => snapshot,
+            Err(reject) => {
+                let version = Some(found.version);
+                return Ok(Fetched::Rejected(Rejected { version, reject }));
+            }
+        };
+        if self.store.capabilities().marks {
+            // They stand beside the record: only a list has them.
+            let stored = self.stored(key, snapshot.meta.id()).await?;
+            snapshot.meta.marks = stored.map(|stored| stored.marks).unwrap_or_default();
         }
+        Ok(Fetched::Usable(snapshot))
     }
 
     pub(super) fn open_stored(
@@ -109,19 +118,7 @@ impl<A: Aggregate> Core<A> {
         if lowest > highest {
             return Ok(Vec::new());
         }
-        let mut request = ListRequest::new(key).at_least(lowest).at_most(highest);
-        let mut metas = Vec::new();
-        loop {
-            let page = self.store.list(request).await?;
-            metas.extend(page.items);
-            match page.next {
-                // A store that does not advance would be asked for ever.
-                Some(next) if request.after.is_none_or(|after| next < after) => {
-                    request = request.after(next);
-                }
-                _ => return Ok(metas),
-            }
-        }
+        self.store.list_all(ListRequest::new(key).at_least(lowest).at_most(highest)).await
     }
 
     pub(super) async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
@@ -148,7 +145,7 @@ impl<A: Aggregate> Core<A> {
         let _outdates = Outdates { cache: &self.cache, key };
         let all = version > SnapshotId::MAX_VERSION;
         let selection = if all { Selection::All } else { Selection::Below(version) };
-        self.store.delete(key, selection).await
+        self.store.delete(key, selection, DeleteOptions::default()).await
     }
 
     async fn delete_ids(&self, key: &AggregateKey, ids: &[SnapshotId]) -> Result<Deleted, Error> {
@@ -158,7 +155,8 @@ impl<A: Aggregate> Core<A> {
         let mut parts = Vec::new();
         let _outdates = Outdates { cache: &self.cache, key };
         for batch in ids.chunks(DELETE_BATCH) {
-            parts.push(self.store.delete(key, Selection::Ids(batch)).await?);
+            let options = DeleteOptions::default();
+            parts.push(self.store.delete(key, Selection::Ids(batch), options).await?);
         }
         Ok(parts.into_iter().sum())
     }
@@ -208,7 +206,7 @@ impl<A: Aggregate> Core<A> {
         metas: &[SnapshotMeta],
     ) -> Result<Option<SnapshotId>, Error> {
         let readable = self.readers.iter().any(|reader| reader.knows(generation));
-        for meta in metas.iter().filter(|meta| meta.generation == generation) {
+        for meta in metas.iter().filter(|m| m.generation == generation && !m.is_retired()) {
             let query = Query::latest(key, generation).at_most(meta.version);
             let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
             let state = match self.open_stored(key, &found) {

@@ -265,7 +265,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         for meta in self.core.list(self.key, self.at_least..=self.at_most).await? {
             let id = meta.id();
             let in_time = self.as_of.is_none_or(|time| meta.as_of <= time);
-            if id.generation == self.core.generation || !in_time {
+            if id.generation == self.core.generation || !in_time || meta.is_retired() {
                 continue;
             }
             if self.core.readers.iter().any(|reader| reader.knows(id.generation)) {

@@ -22,8 +22,7 @@ impl<A: Aggregate> Core<A> {
         let Some(PutOutcome::Existing { identical }) = outcome else {
             return Ok(Created::Stored(meta));
         };
-        let query = Query::latest(&meta.key, meta.generation).at_most(meta.version);
-        let dispute = match self.store.get(query).await? {
+        let dispute = match self.store.get(Query::exact(&meta.key, meta.id())).await? {
             Lookup::Found(found) if found.version == meta.version => {
                 self.compared(&meta, record, &found)
             }

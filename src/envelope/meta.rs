@@ -9,11 +9,13 @@ use crate::digest::StateDigest;
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// Everything about a stored snapshot but its payload, owned. `Display` says which snapshot it is and
-/// how large, in one line; `Debug` leaves out what is not there.
+/// Everything about a stored snapshot but its payload, owned: what its header says, and its marks.
+/// `Display` says which snapshot it is and how large, in one line; `Debug` leaves out what is not
+/// there.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotMeta {
@@ -53,13 +55,13 @@ pub struct SnapshotMeta {
     pub base: Option<Base>,
     /// The compression dictionary that the payload needs.
     pub dictionary: Option<u64>,
+    /// The marks that stand beside the record: none if the store keeps none, or if this is what the
+    /// header of a record says rather than a list.
+    pub marks: Marks,
 }
 
 impl SnapshotMeta {
-    /// The label that keeps a snapshot from every retention policy.
-    pub const PINNED: &'static str = "pinned";
-
-    /// An owned copy of what `header` says.
+    /// An owned copy of what `header` says, without marks.
     ///
     /// # Errors
     /// None for a header that was parsed; the key of a header always fits.
@@ -82,7 +84,14 @@ impl SnapshotMeta {
             origin: header.origin.map(str::to_owned),
             base: header.base,
             dictionary: header.dictionary,
+            marks: Marks::NONE,
         })
+    }
+
+    /// For stores: the same with other [`marks`](Self::marks).
+    pub fn with_marks(mut self, marks: Marks) -> Self {
+        self.marks = marks;
+        self
     }
 
     /// What identifies this snapshot among those of its aggregate.
@@ -90,9 +99,14 @@ impl SnapshotMeta {
         SnapshotId { generation: self.generation, version: self.version }
     }
 
-    /// Whether it carries the label [`PINNED`](Self::PINNED).
+    /// Whether at least one pin stands.
     pub fn is_pinned(&self) -> bool {
-        self.labels.iter().any(|label| label == Self::PINNED)
+        self.marks.is_pinned()
+    }
+
+    /// Whether at least one retirement stands.
+    pub fn is_retired(&self) -> bool {
+        self.marks.is_retired()
     }
 }
 
@@ -137,6 +151,9 @@ impl fmt::Debug for SnapshotMeta {
         }
         if let Some(dictionary) = self.dictionary {
             shown.field("dictionary", &dictionary);
+        }
+        if !self.marks.is_empty() {
+            shown.field("marks", &self.marks);
         }
         shown.finish_non_exhaustive()
     }

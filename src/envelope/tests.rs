@@ -25,7 +25,7 @@ fn builder() -> RecordBuilder {
         .last_recorded_at(Timestamp::from_micros(999))
         .anchor(*b"event-42")
         .label("month-end")
-        .label(SnapshotMeta::PINNED)
+        .label("pinned")
         .origin("node-7")
 }
 
@@ -88,7 +88,7 @@ fn everything_put_into_a_record_comes_out_of_it() {
     assert_eq!(meta.created_at, Timestamp::from_micros(-5));
     assert_eq!(meta.anchor.as_deref(), Some(&b"event-42"[..]));
     assert_eq!(meta.labels, ["month-end", "pinned"]);
-    assert!(meta.is_pinned());
+    assert!(!meta.is_pinned(), "a label pins nothing");
     assert_eq!(meta.origin.as_deref(), Some("node-7"));
     assert_eq!(meta.stored_bytes, record.as_bytes().len() as u64);
     assert_eq!(open(&record).unwrap(), RAW);

@@ -10,12 +10,17 @@ use crate::envelope::SnapshotMeta;
 pub struct CreateOptions {
     /// The version to capture (inclusive); `None` for the state now.
     pub version: Option<u64>,
-    /// Labels to store with it. [`SnapshotMeta::PINNED`] keeps it from every retention policy.
+    /// Labels to store with it, for good.
     pub labels: Vec<String>,
+    /// Names of pins to set on it, each at most
+    /// [`Mark::MAX_NAME_BYTES`](crate::Mark::MAX_NAME_BYTES) long: no retention policy and no delete
+    /// removes it while one stands. Set in the same step as it is stored; on a snapshot that is
+    /// stored already, in a step of its own.
+    pub pins: Vec<String>,
 }
 
 impl CreateOptions {
-    /// The state now, without labels.
+    /// The state now, without labels and pins.
     pub fn new() -> Self {
         Self::default()
     }
@@ -29,6 +34,12 @@ impl CreateOptions {
     /// Adds a label.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.labels.push(label.into());
+        self
+    }
+
+    /// Adds a pin. The store must keep [marks](crate::Capabilities::marks).
+    pub fn pin(mut self, name: impl Into<String>) -> Self {
+        self.pins.push(name.into());
         self
     }
 }

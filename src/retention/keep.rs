@@ -6,8 +6,8 @@ use super::Retention;
 use crate::envelope::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
-/// Keeps the newest so many snapshots of each generation. It counts snapshots that exist, not
-/// versions.
+/// Keeps the newest so many snapshots of each generation. It counts snapshots that exist and are
+/// not retired, not versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepLast(usize);
 
@@ -19,8 +19,14 @@ pub const fn keep_last(snapshots: usize) -> KeepLast {
 
 impl Retention for KeepLast {
     fn reasons_to_keep(&self, snapshots: &[SnapshotMeta], _: Timestamp) -> Vec<Option<String>> {
-        (1..=snapshots.len())
-            .map(|rank| (rank <= self.0).then(|| format!("{rank} of the newest {}", self.0)))
+        let mut rank = 0;
+        snapshots
+            .iter()
+            .map(|meta| {
+                rank += usize::from(!meta.is_retired());
+                let keeps = !meta.is_retired() && rank <= self.0;
+                keeps.then(|| format!("{rank} of the newest {}", self.0))
+            })
             .collect()
     }
 }

@@ -34,8 +34,8 @@ pub struct Judged {
 impl RetentionPlan {
     /// The plan for all `snapshots` of one aggregate under `policy` at time `now`.
     ///
-    /// Whatever the policy says, the plan keeps the newest snapshot of each generation, each
-    /// snapshot in `usable` (those that were found to be the newest usable ones), pinned ones, and
+    /// Whatever the policy says, the plan keeps the newest snapshot of each generation that is not
+    /// retired (if all are, the newest), each snapshot in `usable` (those that were found to be the newest usable ones), pinned ones, and
     /// every base that a kept delta needs.
     pub fn new(
         snapshots: &[SnapshotMeta],
@@ -51,9 +51,12 @@ impl RetentionPlan {
         for metas in generations.values_mut() {
             metas.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.version));
             let mut wanted = policy.reasons_to_keep(metas, now).into_iter();
+            // The newest that a load can start from; of a generation that is retired as a whole,
+            // the newest, which a load can start from again when that is taken back.
+            let newest = metas.iter().position(|meta| !meta.is_retired()).unwrap_or(0);
             for (rank, meta) in metas.iter().enumerate() {
                 let by_policy = wanted.next();
-                let reason = if rank == 0 {
+                let reason = if rank == newest {
                     Some("the newest of its generation".to_owned())
                 } else if usable.contains(&meta.id()) {
                     Some("the newest usable of its generation".to_owned())
@@ -132,6 +135,7 @@ mod tests {
     use super::*;
     use crate::envelope::{Base, RecordBuilder};
     use crate::key::AggregateKey;
+    use crate::mark::{Mark, Marks};
     use crate::retention::{keep_last, keep_within};
 
     fn meta(
@@ -152,12 +156,13 @@ mod tests {
 
     #[test]
     fn the_newest_usable_pinned_and_based_upon_snapshots_stay_under_every_policy() {
+        let pinned = Marks::new([Mark::pin("audit", Timestamp::MIN)]).unwrap();
         let metas = [
             meta(1, 10, |b| b),
             meta(1, 20, |b| b),
             meta(1, 30, |b| b.base(Base { version: 20, checksum: 0 })),
             meta(1, 40, |b| b.base(Base { version: 30, checksum: 0 })),
-            meta(1, 5, |b| b.label("pinned")),
+            meta(1, 5, |b| b).with_marks(pinned),
             meta(2, 7, |b| b),
             meta(2, 3, |b| b),
         ];
@@ -166,6 +171,30 @@ mod tests {
         assert_eq!(kept(&plan), [(1, 40), (1, 30), (1, 20), (2, 7), (1, 5), (2, 3)]);
         assert_eq!(plan.dropped().count(), 1);
         assert!(plan.to_string().contains("drop version 10"), "{plan}");
+    }
+
+    #[test]
+    fn retired_snapshots_do_not_count_among_the_last() {
+        let retired = Marks::new([Mark::retirement("wrong fold", Timestamp::MIN)]).unwrap();
+        let pin = Mark::pin("evidence", Timestamp::MIN);
+        let both = retired.merged(&Marks::new([pin]).unwrap()).unwrap();
+        let mut metas: Vec<_> = [10, 20, 30, 40, 50].map(|v| meta(1, v, |b| b)).into();
+        metas[4].marks = retired.clone();
+        metas[2].marks = retired.clone();
+        metas[0].marks = both;
+        let now = Timestamp::from_seconds(60);
+        let versions = |metas: &[SnapshotMeta], policy: &dyn Retention| -> Vec<u64> {
+            RetentionPlan::new(metas, &[], policy, now).kept().map(|j| j.id.version).collect()
+        };
+        // The pin keeps 10, retired or not.
+        assert_eq!(versions(&metas, &keep_last(2)), [40, 20, 10]);
+        assert_eq!(versions(&metas, &keep_last(0)), [40, 10]);
+        assert_eq!(versions(&metas, &keep_within(Duration::from_secs(30))), [50, 40, 30, 10]);
+        // A generation that is retired as a whole keeps its newest.
+        for meta in &mut metas {
+            meta.marks = retired.clone();
+        }
+        assert_eq!(versions(&metas, &keep_last(3)), [50]);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::key::AggregateKey;
 /// What a store can do, as a value, for those who choose, wrap or test stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each set by name")]
 pub struct Capabilities {
     /// The name of the kind of store, for messages: "memory", "file".
     pub name: &'static str,
@@ -16,6 +17,13 @@ pub struct Capabilities {
     /// [`SnapshotStore`](crate::SnapshotStore)). Not so where a server may still finish a put that
     /// it received before its caller gave up.
     pub ordered_deletes: bool,
+    /// Whether it keeps [marks](crate::Mark) (obligations C-18, C-24, C-35, C-54 and C-60 to C-66
+    /// of [`SnapshotStore`](crate::SnapshotStore)). Without, nothing can be pinned or retired.
+    pub marks: bool,
+    /// Whether a `get` returns the bases of a delta with it, and no delete removes a base that is
+    /// still needed (obligations C-26 and C-55). Otherwise the engine fetches bases by id, and
+    /// lists before it deletes.
+    pub returns_bases: bool,
     /// The largest record that can be put, in bytes (inclusive).
     pub max_record_bytes: u64,
     /// The most bytes of tenant, kind and id together (inclusive) that can surely be put.
@@ -25,14 +33,16 @@ pub struct Capabilities {
 }
 
 impl Capabilities {
-    /// A store that promises nothing beyond the contract: not durable, no atomic batches, ordered
-    /// deletes, records of up to 1 GiB, any key, any version.
+    /// A store that promises nothing beyond the contract: not durable, no atomic batches, no
+    /// marks, no bases, ordered deletes, records of up to 1 GiB, any key, any version.
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,
             durable: false,
             atomic_batches: false,
             ordered_deletes: true,
+            marks: false,
+            returns_bases: false,
             max_record_bytes: 1 << 30,
             max_key_bytes: 3 * AggregateKey::MAX_PART_BYTES as u64,
             max_version: u64::MAX,
@@ -54,6 +64,18 @@ impl Capabilities {
     /// The same with [`ordered_deletes`](Self::ordered_deletes) set.
     pub const fn ordered_deletes(mut self, ordered: bool) -> Self {
         self.ordered_deletes = ordered;
+        self
+    }
+
+    /// The same with [`marks`](Self::marks) set.
+    pub const fn marks(mut self, marks: bool) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    /// The same with [`returns_bases`](Self::returns_bases) set.
+    pub const fn returns_bases(mut self, returns: bool) -> Self {
+        self.returns_bases = returns;
         self
     }
 

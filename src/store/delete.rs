@@ -1,7 +1,8 @@
-//! What to delete, and how much it was.
+//! What to delete, how, and how much it was.
 
 use std::iter::Sum;
 
+use crate::generation::Generation;
 use crate::snapshot_id::SnapshotId;
 
 /// Selects snapshots of one aggregate.
@@ -12,6 +13,10 @@ pub enum Selection<'a> {
     All,
     /// Those with a version below this one (exclusive), of every generation.
     Below(u64),
+    /// All but those of this generation.
+    ExceptGeneration(Generation),
+    /// Those of this generation.
+    Generation(Generation),
     /// Just these; ids that do not exist are passed over.
     Ids(&'a [SnapshotId]),
 }
@@ -22,32 +27,64 @@ impl Selection<'_> {
         match self {
             Self::All => true,
             Self::Below(version) => id.version < *version,
+            Self::ExceptGeneration(generation) => id.generation != *generation,
+            Self::Generation(generation) => id.generation == *generation,
             Self::Ids(ids) => ids.contains(&id),
         }
     }
 }
 
-/// How much was deleted.
+/// How snapshots are deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeleteOptions {
+    /// Also delete snapshots that are pinned; false by default.
+    pub overrule_pins: bool,
+}
+
+impl DeleteOptions {
+    /// The same with [`overrule_pins`](Self::overrule_pins) set.
+    pub const fn overrule_pins(mut self, overrule: bool) -> Self {
+        self.overrule_pins = overrule;
+        self
+    }
+}
+
+/// How much was deleted, and what was selected and stays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deleted {
-    /// The number of snapshots.
+    /// The number of snapshots that were deleted.
     pub snapshots: u64,
     /// The bytes of their records.
     pub bytes: u64,
+    /// How many selected snapshots stay because they are pinned.
+    pub pinned: u64,
+    /// How many selected snapshots stay because a delta that stays is based on them. One that is
+    /// pinned as well counts as pinned only.
+    pub needed: u64,
 }
 
 impl Deleted {
-    /// So many snapshots of so many bytes together.
+    /// So many snapshots of so many bytes together; none of those selected stays.
     pub const fn new(snapshots: u64, bytes: u64) -> Self {
-        Self { snapshots, bytes }
+        Self { snapshots, bytes, pinned: 0, needed: 0 }
+    }
+
+    /// The same with the numbers of selected snapshots that stay.
+    pub const fn kept(mut self, pinned: u64, needed: u64) -> Self {
+        self.pinned = pinned;
+        self.needed = needed;
+        self
     }
 }
 
 impl Sum for Deleted {
     fn sum<I: Iterator<Item = Self>>(parts: I) -> Self {
         parts.fold(Self::default(), |sum, part| {
-            Self::new(sum.snapshots + part.snapshots, sum.bytes.saturating_add(part.bytes))
+            let bytes = sum.bytes.saturating_add(part.bytes);
+            Self::new(sum.snapshots + part.snapshots, bytes)
+                .kept(sum.pinned + part.pinned, sum.needed + part.needed)
         })
     }
 }

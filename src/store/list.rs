@@ -67,6 +67,9 @@ pub struct KeysRequest<'a> {
     pub tenant: Option<&'a str>,
     /// Only this kind.
     pub kind: Option<&'a str>,
+    /// Also keys of [reserved kinds](crate::AggregateKey::RESERVED_PREFIX), which hold documents of
+    /// snapfold itself; false by default. For backups and copies.
+    pub reserved: bool,
     /// Where the last page ended.
     pub after: Option<&'a Cursor>,
     /// The most items to return; 0 is taken for 1.
@@ -74,9 +77,9 @@ pub struct KeysRequest<'a> {
 }
 
 impl<'a> KeysRequest<'a> {
-    /// The first 256 keys of the store.
+    /// The first 256 keys of the store, without those of reserved kinds.
     pub const fn new() -> Self {
-        Self { tenant: None, kind: None, after: None, limit: 256 }
+        Self { tenant: None, kind: None, reserved: false, after: None, limit: 256 }
     }
 
     /// Only keys of this tenant.
@@ -88,6 +91,12 @@ impl<'a> KeysRequest<'a> {
     /// Only keys of this kind.
     pub const fn kind(mut self, kind: &'a str) -> Self {
         self.kind = Some(kind);
+        self
+    }
+
+    /// The same with [`reserved`](Self::reserved) set.
+    pub const fn reserved(mut self, reserved: bool) -> Self {
+        self.reserved = reserved;
         self
     }
 
@@ -107,6 +116,7 @@ impl<'a> KeysRequest<'a> {
     pub fn admits(&self, key: &AggregateKey) -> bool {
         self.tenant.is_none_or(|tenant| tenant == key.tenant())
             && self.kind.is_none_or(|kind| kind == key.kind())
+            && (self.reserved || !key.is_reserved())
     }
 }
 

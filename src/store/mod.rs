@@ -3,7 +3,10 @@
 mod capabilities;
 mod cursor;
 mod delete;
+mod delete_plan;
+mod ext;
 mod list;
+mod pages;
 mod put;
 mod query;
 
@@ -13,13 +16,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::envelope::{Record, SnapshotMeta};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 
 pub use capabilities::Capabilities;
-pub use delete::{Deleted, Selection};
+pub use delete::{DeleteOptions, Deleted, Selection};
+pub use delete_plan::{Deletable, DeletePlan};
+pub use ext::{Copied, SnapshotStoreExt};
 pub use list::{Cursor, KeysRequest, ListRequest, Page};
+pub use pages::{KeyPages, ListPages};
 pub use put::{PutOptions, PutOutcome};
 pub use query::{Found, Lookup, Query};
 
@@ -29,6 +36,10 @@ pub use query::{Found, Lookup, Query};
 /// A store moves opaque [`Record`]s. It reads their headers ([`Record::header`]) to know what
 /// they are, and never looks into payloads. A snapshot is identified by its aggregate
 /// ([`AggregateKey`]) and its [`SnapshotId`] (generation and version).
+///
+/// Beside the record, which never changes, a store may keep [marks](crate::Mark), which do. A store
+/// without them leaves [`Capabilities::marks`] unset; then the obligations about marks do not
+/// concern it, except C-67. [`SnapshotStoreExt`] has what callers need on top, for every store.
 ///
 /// # Obligations on every method
 /// Each obligation has an id, by which a conformance report names it.
@@ -75,6 +86,11 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   not known, the error's retry is [`Retry::Unknown`](crate::Retry::Unknown). With
     ///   [`Capabilities::atomic_batches`], all are stored or none.
     /// - **C-17** There is one outcome per record, in the order of the records.
+    /// - **C-18** A snapshot that this call stores has the marks of [`PutOptions::marks`], in the
+    ///   same atomic step. One that it replaces keeps its marks too; where both have one of a kind
+    ///   and name, that of the options stands. One that stays keeps the marks that it has. If one
+    ///   would have more than [`Marks::MAX`](crate::Marks::MAX), the whole call fails with
+    ///   `InvalidInput` before anything is stored. (With [`Capabilities::marks`].)
     async fn put(
         &self,
         records: Vec<Record>,
@@ -85,15 +101,36 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///
     /// # Obligations
     /// - **C-20** Among the snapshots of the key and generation with version at or below
-    ///   [`Query::at_most`] and, if given, as-of time at or before [`Query::as_of`] (both
-    ///   inclusive), it returns the one with the highest version: by version, never by time.
+    ///   [`Query::at_most`] and at or above [`Query::at_least`] and, if given, as-of time at or before
+    ///   [`Query::as_of`] (all inclusive), it returns the one with the highest version: by version,
+    ///   never by time.
     /// - **C-21** If there is none: [`Lookup::Absent`] only if the key has no snapshot of any
-    ///   generation within the bounds; otherwise, or where that is not known,
-    ///   [`Lookup::OtherGeneration`].
+    ///   generation within the bounds, those that C-24 leaves out aside; otherwise, or where that
+    ///   is not known, [`Lookup::OtherGeneration`].
     /// - **C-22** A damaged record is returned as it is, so that the engine can reject it with a
     ///   reason; it is not skipped.
     /// - **C-23** It sees every put that returned before the call began.
+    /// - **C-24** A retired snapshot is never found, unless [`Query::include_retired`] is set: then
+    ///   it is like any other. (With [`Capabilities::marks`].)
+    /// - **C-26** With [`Capabilities::returns_bases`], a delta comes with its bases in
+    ///   [`Found::bases`], whether they are retired or not. The chain ends early where a base is
+    ///   not stored or cannot be parsed.
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error>;
+
+    /// The answers to several queries, as [`get`](Self::get) would give them.
+    ///
+    /// The default asks one after the other. A store that can save round trips overrides it.
+    ///
+    /// # Obligations
+    /// - **C-25** There is one answer per query, in the order of the queries: for each, one that
+    ///   `get` could have given at some moment during the call. No query: no answer.
+    async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
+        let mut answers = Vec::with_capacity(queries.len());
+        for query in queries {
+            answers.push(self.get(*query).await?);
+        }
+        Ok(answers)
+    }
 
     /// One page of what is stored of a key, without reading payloads.
     ///
@@ -107,7 +144,9 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-33** A snapshot whose header cannot be read is left out here (the engine meets it in
     ///   [`get`](Self::get)).
     /// - **C-34** Each item says what the snapshot's header says, and only snapshots within the
-    ///   request's bounds (inclusive) are listed.
+    ///   request's bounds (inclusive) are listed. Retired ones are listed as well.
+    /// - **C-35** Each item has the marks of its snapshot, as every `mark` and `put` that returned
+    ///   before the call began left them. (With [`Capabilities::marks`].)
     async fn list(&self, request: ListRequest<'_>)
     -> Result<Page<SnapshotMeta, SnapshotId>, Error>;
 
@@ -117,14 +156,17 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-40** Each key with at least one snapshot appears exactly once over all pages, under
     ///   the same rules as C-31 and C-32. The order is the store's own.
     /// - **C-41** With a tenant or a kind given, only keys with just that tenant or kind.
+    /// - **C-43** Keys of [reserved kinds](AggregateKey::RESERVED_PREFIX) appear only with
+    ///   [`KeysRequest::reserved`], also where the kind is given. Their snapshots are put, found,
+    ///   listed and deleted by key like any other.
     /// - **C-42** A cursor that another store (or nobody) made is `InvalidInput` or an empty page.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error>;
 
-    /// Deletes snapshots of one key.
+    /// Deletes snapshots of one key. [`DeletePlan`] decides which.
     ///
     /// # Obligations
-    /// - **C-50** Deletes what `selection` selects and nothing else; tells how much that was.
-    ///   Nothing selected is `Ok` with zero.
+    /// - **C-50** Deletes what `selection` selects, what C-54 and C-55 keep aside, and nothing else;
+    ///   tells how much that was. Nothing selected is `Ok` with zero.
     /// - **C-51** When it returns, the snapshots are no longer found and, in a durable store, stay
     ///   deleted after a crash.
     /// - **C-52** A snapshot put after the delete returned, also under a deleted identity, is
@@ -133,7 +175,59 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   was dropped, if the store still finishes them: nothing that the selection covers appears
     ///   after the delete returned. A store that cannot promise it, because a server finishes
     ///   them, clears [`Capabilities::ordered_deletes`].
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error>;
+    /// - **C-54** A pinned snapshot stays and is counted in [`Deleted::pinned`], unless
+    ///   [`DeleteOptions::overrule_pins`] is set. (With [`Capabilities::marks`].)
+    /// - **C-55** A snapshot that a delta which stays is based on, directly or over other deltas,
+    ///   stays as well, whatever the options, and is counted in [`Deleted::needed`]. (With
+    ///   [`Capabilities::returns_bases`].)
+    ///
+    /// Every other way in which a store removes snapshots (pruning, compaction, expiry) is bound by
+    /// C-54 and C-55 too, and leaves [reserved kinds](AggregateKey::RESERVED_PREFIX) alone.
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error>;
+
+    /// Sets or clears one mark on each selected snapshot of one key; returns how many snapshots
+    /// that changed.
+    ///
+    /// The default is for stores without marks: it fails with
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    ///
+    /// # Obligations (with [`Capabilities::marks`])
+    /// - **C-60** Changes the marks of the stored snapshots that `selection` selects and of no
+    ///   other, and only the mark of that kind and name. The record stays as it is, byte for byte.
+    /// - **C-61** Idempotent: a mark that is set as it is already, or cleared where there is none,
+    ///   changes nothing and is not counted. One that differs in time, actor or note is replaced
+    ///   and counted.
+    /// - **C-62** When it returns, in a durable store, the change survives a crash of process and
+    ///   machine. So do the marks of a put.
+    /// - **C-63** Concurrent changes of one snapshot are all made, in some order; no call sees a
+    ///   part of one. On `Err` each snapshot is changed or not; if that is not known, the
+    ///   error's retry is [`Retry::Unknown`](crate::Retry::Unknown).
+    /// - **C-64** A change that does not [check](MarkChange::check), or that would give a selected
+    ///   snapshot more than [`Marks::MAX`](crate::Marks::MAX) marks, fails with
+    ///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), and no snapshot is changed.
+    ///   Within the limits, texts may hold any characters.
+    /// - **C-65** Marks end with their snapshot: one that is put again after a delete has those of
+    ///   that put only.
+    /// - **C-66** A dropped future leaves each snapshot either as before or changed.
+    ///
+    /// # Obligation without [`Capabilities::marks`]
+    /// - **C-67** This call, and a put whose options hold marks, fails with `Unsupported`, and
+    ///   nothing is stored. ([`PutOptions::refuse_marks`] is the check.)
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        let _ = (key, selection, change);
+        let message = "this store keeps no marks: choose one whose capabilities say that it does";
+        Err(Error::new(ErrorKind::Unsupported, "mark snapshots", message))
+    }
 }
 
 #[async_trait]
@@ -166,7 +260,25 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
         (**self).keys(request).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        (**self).delete(key, selection).await
+    async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
+        (**self).get_many(queries).await
+    }
+
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        (**self).delete(key, selection, options).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        (**self).mark(key, selection, change).await
     }
 }

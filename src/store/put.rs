@@ -1,12 +1,19 @@
 //! Options and outcome of a put.
 
+use crate::error::{Error, ErrorKind};
+use crate::mark::Marks;
+
 /// How records are put.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
     /// Replace a snapshot that is already stored under the same identity. Only an explicit repair
     /// sets this; false by default.
     pub replace: bool,
+    /// Marks of each snapshot that this call stores, set in the same atomic step; none by default.
+    /// A snapshot that is stored already and stays ([`PutOutcome::Existing`]) keeps the marks that
+    /// it has.
+    pub marks: Marks,
 }
 
 impl PutOptions {
@@ -14,6 +21,25 @@ impl PutOptions {
     pub const fn replace(mut self, replace: bool) -> Self {
         self.replace = replace;
         self
+    }
+
+    /// The same with other [`marks`](Self::marks).
+    pub fn marks(mut self, marks: Marks) -> Self {
+        self.marks = marks;
+        self
+    }
+
+    /// For stores without [`Capabilities::marks`](crate::Capabilities::marks): refuses options with
+    /// marks (obligation C-67).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unsupported`] if there are any.
+    pub fn refuse_marks(&self) -> Result<(), Error> {
+        if self.marks.is_empty() {
+            return Ok(());
+        }
+        let message = "this store keeps no marks: choose one whose capabilities say that it does";
+        Err(Error::new(ErrorKind::Unsupported, "put a snapshot", message))
     }
 }
 

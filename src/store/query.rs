@@ -3,6 +3,7 @@
 use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 /// Asks for the newest snapshot of one aggregate and generation within bounds. All bounds are
@@ -17,19 +18,44 @@ pub struct Query<'a> {
     /// The highest version that is of use (inclusive); `u64::MAX` for no bound. The engine never
     /// asks above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION); others may.
     pub at_most: u64,
+    /// The lowest version that is of use (inclusive); 0 for no bound.
+    pub at_least: u64,
     /// The latest as-of time that is of use; `None` for no bound.
     pub as_of: Option<Timestamp>,
+    /// Whether retired snapshots are found as well; false by default.
+    pub include_retired: bool,
 }
 
 impl<'a> Query<'a> {
     /// The newest snapshot of `key` in `generation`.
     pub const fn latest(key: &'a AggregateKey, generation: Generation) -> Self {
-        Self { key, generation, at_most: u64::MAX, as_of: None }
+        Self {
+            key,
+            generation,
+            at_most: u64::MAX,
+            at_least: 0,
+            as_of: None,
+            include_retired: false,
+        }
+    }
+
+    /// Just the snapshot `id` of `key`, whether it is retired or not.
+    pub const fn exact(key: &'a AggregateKey, id: SnapshotId) -> Self {
+        Self::latest(key, id.generation)
+            .at_most(id.version)
+            .at_least(id.version)
+            .include_retired(true)
     }
 
     /// The same, with version at or below `version`.
     pub const fn at_most(mut self, version: u64) -> Self {
         self.at_most = version;
+        self
+    }
+
+    /// The same, with version at or above `version`.
+    pub const fn at_least(mut self, version: u64) -> Self {
+        self.at_least = version;
         self
     }
 
@@ -39,9 +65,16 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Whether a snapshot of the key and generation lies within the bounds.
+    /// The same with [`include_retired`](Self::include_retired) set.
+    pub const fn include_retired(mut self, include: bool) -> Self {
+        self.include_retired = include;
+        self
+    }
+
+    /// Whether a snapshot of the key and generation lies within the bounds of version and time.
     pub fn admits(&self, version: u64, as_of: Timestamp) -> bool {
-        version <= self.at_most && self.as_of.is_none_or(|bound| as_of <= bound)
+        (self.at_least..=self.at_most).contains(&version)
+            && self.as_of.is_none_or(|bound| as_of <= bound)
     }
 }
 
@@ -49,7 +82,7 @@ impl<'a> Query<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lookup {
-    /// The key has no snapshot of any generation within the bounds.
+    /// The key has no snapshot of any generation within the bounds, or only retired ones.
     Absent,
     /// The newest snapshot within the bounds.
     Found(Found),
@@ -66,20 +99,24 @@ pub struct Found {
     pub version: u64,
     /// The record.
     pub record: Record,
-    /// The record that [`Header::base`](crate::Header::base) names, if it names one and the store
-    /// has it.
-    pub base: Option<Record>,
+    /// If the record is a delta and [`Capabilities::returns_bases`](crate::Capabilities) is set:
+    /// the record that its [`Header::base`](crate::Header::base) names, then the base of that one,
+    /// and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
+    pub bases: Vec<Record>,
 }
 
 impl Found {
-    /// A record that stands alone, kept under `version`.
+    /// How many bases come with one answer (inclusive). A longer chain is cut.
+    pub const MAX_BASES: usize = 16;
+
+    /// A record without bases, kept under `version`.
     pub const fn new(version: u64, record: Record) -> Self {
-        Self { version, record, base: None }
+        Self { version, record, bases: Vec::new() }
     }
 
-    /// The same with the base of its delta.
-    pub fn with_base(mut self, base: Option<Record>) -> Self {
-        self.base = base;
+    /// The same with [`bases`](Self::bases).
+    pub fn with_bases(mut self, bases: Vec<Record>) -> Self {
+        self.bases = bases;
         self
     }
 }

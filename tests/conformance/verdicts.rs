@@ -9,9 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use snapfold::conformance::{self, Conformance, Level, Scorecard, Site, StoreFactory, Verdict};
 use snapfold::{
-    AggregateKey, BoxError, Capabilities, Cursor, Deleted, Error, ErrorKind, KeysRequest,
-    ListRequest, Lookup, MemoryStore, Page, PutOptions, PutOutcome, Query, Record, Selection,
-    SnapshotId, SnapshotMeta, SnapshotStore,
+    AggregateKey, BoxError, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind,
+    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
+    Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
 };
 
 /// What the store does wrong when a snapshot is asked for.
@@ -35,7 +35,7 @@ struct Vicious {
 #[async_trait]
 impl SnapshotStore for Vicious {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("vicious").atomic_batches(true)
+        Capabilities::new("vicious").atomic_batches(true).marks(true)
     }
 
     async fn put(
@@ -74,8 +74,22 @@ impl SnapshotStore for Vicious {
         self.inner.keys(request).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        self.inner.delete(key, selection).await
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        self.inner.delete(key, selection, options).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        self.inner.mark(key, selection, change).await
     }
 }
 
@@ -208,5 +222,5 @@ async fn a_store_without_a_vice_is_conformant() {
     let text = format!("{card:#}");
     assert_fits(&text);
     assert!(text.contains("conformant: every promise that was tried is kept"));
-    assert!(text.contains("skipped for want of Capabilities::durable: 13"), "{text}");
+    assert!(text.contains("skipped for want of Capabilities::durable: 15"), "{text}");
 }

@@ -18,7 +18,7 @@ mutants! {
 struct Reencodes;
 
 impl Mutant for Reencodes {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let anew = |record: &Record| {
             let header = record.header().unwrap();
@@ -49,7 +49,7 @@ fn again(header: &Header<'_>, payload: &[u8]) -> Record {
 struct CutsZeros;
 
 impl Mutant for CutsZeros {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let mut disk = truth.disk();
         let told = records.into_iter().map(|record| {
@@ -73,7 +73,7 @@ impl Mutant for CutsZeros {
 struct OneBuffer;
 
 impl Mutant for OneBuffer {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
         let mut disk = truth.disk();
         for record in records {

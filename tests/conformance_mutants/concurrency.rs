@@ -38,18 +38,18 @@ impl FinishesLate {
     fn finish(&self, truth: &Truth) {
         for (records, options) in self.0.lock().unwrap().drain(..) {
             // Nobody listens any more.
-            let _ = truth.put(records, options);
+            let _ = truth.put(records, &options);
         }
     }
 }
 
 impl Mutant for FinishesLate {
-    fn begins(&self, records: &[Record], options: PutOptions) -> Option<CutOff> {
-        let (queue, put) = (Arc::clone(&self.0), (records.to_vec(), options));
+    fn begins(&self, records: &[Record], options: &PutOptions) -> Option<CutOff> {
+        let (queue, put) = (Arc::clone(&self.0), (records.to_vec(), options.clone()));
         Some(CutOff::new(move || queue.lock().unwrap().push(put)))
     }
 
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         self.finish(truth);
         truth.put(records, options)
     }
@@ -64,7 +64,7 @@ impl Mutant for FinishesLate {
 struct TornReplace;
 
 impl Mutant for TornReplace {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         if !options.replace {
             return truth.put(records, options);
@@ -86,13 +86,13 @@ impl Mutant for TornReplace {
 struct TornPut;
 
 impl Mutant for TornPut {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let mut begun = Vec::new();
         for record in &records {
             let torn = torn(truth.incoming(record.clone()));
             let (place, id) = (torn.place.clone(), torn.id);
-            if truth.disk().insert(torn, PutOptions::default()) == PutOutcome::Stored {
+            if truth.disk().insert(torn, &PutOptions::default()) == PutOutcome::Stored {
                 begun.push((place, id));
             }
         }
@@ -145,7 +145,7 @@ impl Mutant for SharesReads {
 struct RacyCache(Mutex<HashMap<(AggregateKey, Generation), Lookup>>);
 
 impl Mutant for RacyCache {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records, options);
         self.0.lock().unwrap().clear();
         outcomes
@@ -177,7 +177,7 @@ impl Mutant for RacyCache {
 struct LostUpdate;
 
 impl Mutant for LostUpdate {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let incoming: Vec<_> = records.into_iter().map(|record| truth.incoming(record)).collect();
         let mut own = Disk::default();
@@ -199,7 +199,7 @@ impl Mutant for LostUpdate {
 struct CheckThenInsert;
 
 impl Mutant for CheckThenInsert {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let free = |record: &Record| {
             let Incoming { key, id, .. } = truth.incoming(record.clone());
@@ -208,7 +208,7 @@ impl Mutant for CheckThenInsert {
         let all_free = records.iter().all(free);
         yield_now().await;
         if all_free && records.len() == 1 {
-            truth.put(records, PutOptions::default().replace(true))?;
+            truth.put(records, &PutOptions::default().replace(true))?;
             return Ok(vec![PutOutcome::Stored]);
         }
         truth.put(records, options)
@@ -239,7 +239,7 @@ impl Default for LeaksTheLock {
 }
 
 impl Mutant for LeaksTheLock {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         self.0.acquire().await.unwrap().forget();
         yield_now().await;
         let outcomes = truth.put(records, options);
@@ -253,7 +253,7 @@ impl Mutant for LeaksTheLock {
 struct RollsBackTooMuch;
 
 impl Mutant for RollsBackTooMuch {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let rollback = OnDrop::new(|| {
             for record in &records {
@@ -272,7 +272,7 @@ impl Mutant for RollsBackTooMuch {
 struct LeavesTorn;
 
 impl Mutant for LeavesTorn {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let cut_off = OnDrop::new(|| {
             for record in &records {

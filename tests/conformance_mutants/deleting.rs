@@ -46,7 +46,7 @@ impl Mutant for Forgets {
 struct ListsDeleted(Mutex<Option<Truth>>);
 
 impl Mutant for ListsDeleted {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         *self.0.lock().unwrap() = None;
         truth.put(records, options)
     }
@@ -233,7 +233,7 @@ impl Mutant for NothingIsFailure {
 struct TombstoneWins(Mutex<HashSet<(AggregateKey, SnapshotId)>>);
 
 impl Mutant for TombstoneWins {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
         for record in records {
             let Incoming { place, key, id, .. } = truth.incoming(record);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapfold::{AggregateKey, PutOptions, PutOutcome, Record, SnapshotId, Timestamp};
+use snapfold::{AggregateKey, Marks, PutOptions, PutOutcome, Record, SnapshotId, Timestamp};
 
 /// Rows by the place where their aggregate is kept; no empty ones.
 pub(crate) type Table = BTreeMap<AggregateKey, Rows>;
@@ -19,6 +19,7 @@ pub(crate) struct Rows {
 pub(crate) struct Row {
     pub(crate) record: Record,
     pub(crate) as_of: Timestamp,
+    pub(crate) marks: Marks,
 }
 
 /// One record on its way into the table.
@@ -42,17 +43,19 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn insert(&mut self, incoming: Incoming, options: PutOptions) -> PutOutcome {
-        let Incoming { place, key, id, row } = incoming;
+    pub(crate) fn insert(&mut self, incoming: Incoming, options: &PutOptions) -> PutOutcome {
+        let Incoming { place, key, id, mut row } = incoming;
         self.dirty.insert(place.clone());
         let rows = self.written.entry(place);
         let rows = rows.or_insert_with(|| Rows { key, by_id: BTreeMap::new() });
         match rows.by_id.get_mut(&id) {
             None => {
+                row.marks = row.marks.merged(&options.marks).unwrap();
                 rows.by_id.insert(id, row);
                 PutOutcome::Stored
             }
             Some(stored) if options.replace => {
+                row.marks = stored.marks.merged(&options.marks).unwrap();
                 *stored = row;
                 PutOutcome::Replaced
             }

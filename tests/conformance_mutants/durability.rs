@@ -19,7 +19,7 @@ mutants! {
 struct NeverSyncs;
 
 impl Mutant for NeverSyncs {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         Ok(truth.write(records, options))
     }
@@ -29,7 +29,7 @@ impl Mutant for NeverSyncs {
 struct SyncsOneLate;
 
 impl Mutant for SyncsOneLate {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         truth.disk().sync();
         Ok(truth.write(records, options))
@@ -40,7 +40,7 @@ impl Mutant for SyncsOneLate {
 struct SyncsTheFirst;
 
 impl Mutant for SyncsTheFirst {
-    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let rest = records.split_off(records.len().min(1));
         let mut outcomes = truth.put(records, options)?;
@@ -68,7 +68,7 @@ impl Mutant for LosesTheNewest {
 struct LosesReplacements;
 
 impl Mutant for LosesReplacements {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         if options.replace {
             truth.admit(&records)?;
             return Ok(truth.write(records, options));

@@ -46,7 +46,7 @@ impl Mutant for CutsCharacters {
 struct HangsOnNothing;
 
 impl Mutant for HangsOnNothing {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         if records.is_empty() {
             // The writer wakes whoever waits when it has written something.
             std::future::pending::<()>().await;
@@ -146,7 +146,7 @@ impl Mutant for TrustsCursors {
 struct RefusesIds;
 
 impl Mutant for RefusesIds {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let odd = |c: char| c.is_control() || matches!(c, '/' | '\\');
         if records.iter().any(|record| record.header().unwrap().id.contains(odd)) {

@@ -19,7 +19,7 @@ mutants! {
 }
 
 fn with_id(key: &AggregateKey, id: &str) -> AggregateKey {
-    AggregateKey::from_parts(key.tenant(), key.kind(), id).unwrap()
+    AggregateKey::from_stored(key.tenant(), key.kind(), id).unwrap()
 }
 
 #[derive(Default)]
@@ -53,7 +53,7 @@ fn joined(key: &AggregateKey, separator: &str) -> AggregateKey {
     let text = [key.kind(), key.id()].join(separator);
     // No part is long enough for the longest keys; they are never put.
     let text: String = text.chars().take(16_000).collect();
-    AggregateKey::from_parts(key.tenant(), "", &text).unwrap()
+    AggregateKey::from_stored(key.tenant(), "", &text).unwrap()
 }
 
 #[derive(Default)]

@@ -39,6 +39,9 @@ mutants! {
     takes_the_kind_for_a_prefix: KindIsPrefix breaks "C-41";
     starts_over_at_a_foreign_cursor: StartsOver breaks "C-42";
     fails_on_the_list_of_nothing: NothingIsFailure breaks "C-02";
+    lists_reserved_kinds_unasked: ShowsReserved breaks "C-43";
+    never_lists_reserved_kinds: HidesReserved breaks "C-43";
+    takes_a_kind_for_the_wish_to_see_it: ReservedByKind breaks "C-43";
 }
 
 #[derive(Default)]
@@ -320,7 +323,7 @@ impl Mutant for AHundred {
 struct ListsEmpty(Mutex<Option<Truth>>);
 
 impl Mutant for ListsEmpty {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         *self.0.lock().unwrap() = None;
         truth.put(records, options)
     }
@@ -392,5 +395,32 @@ impl Mutant for StartsOver {
             }
             page => page,
         }
+    }
+}
+
+#[derive(Default)]
+struct ShowsReserved;
+
+impl Mutant for ShowsReserved {
+    async fn keys(&self, truth: &Truth, request: KeysRequest<'_>) -> Keys {
+        truth.keys(request.reserved(true))
+    }
+}
+
+#[derive(Default)]
+struct HidesReserved;
+
+impl Mutant for HidesReserved {
+    async fn keys(&self, truth: &Truth, request: KeysRequest<'_>) -> Keys {
+        truth.keys(request.reserved(false))
+    }
+}
+
+#[derive(Default)]
+struct ReservedByKind;
+
+impl Mutant for ReservedByKind {
+    async fn keys(&self, truth: &Truth, request: KeysRequest<'_>) -> Keys {
+        truth.keys(request.reserved(request.reserved || request.kind.is_some()))
     }
 }

@@ -42,6 +42,7 @@ mod durability;
 mod hostile;
 mod isolation;
 mod listing;
+mod marking;
 mod mutant;
 mod outcomes;
 mod quirks;
@@ -69,6 +70,7 @@ const FAMILIES: &[&[Lie]] = &[
     hostile::FAMILY,
     isolation::FAMILY,
     listing::FAMILY,
+    marking::FAMILY,
     outcomes::FAMILY,
     quirks::FAMILY,
     reading::FAMILY,

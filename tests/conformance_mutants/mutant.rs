@@ -4,8 +4,9 @@ use std::fmt;
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, KeysRequest, ListRequest,
+    Lookup, MarkChange, Page, PutOptions, PutOutcome, Query, Record, Selection, SnapshotId,
+    SnapshotMeta, SnapshotStore,
 };
 use tokio::task::yield_now;
 
@@ -17,6 +18,8 @@ pub(crate) type Answer = Result<Lookup, Error>;
 pub(crate) type Metas = Result<Page<SnapshotMeta, SnapshotId>, Error>;
 pub(crate) type Keys = Result<Page<AggregateKey, Cursor>, Error>;
 pub(crate) type Erased = Result<Deleted, Error>;
+pub(crate) type Marked = Result<u64, Error>;
+pub(crate) type Answers = Result<Vec<Lookup>, Error>;
 
 /// Each method tells the truth unless it is overridden. A mutant's own fields are the memory of
 /// the process: made anew whenever the store is opened.
@@ -35,7 +38,7 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
 
     /// Called when a put is polled for the first time. What it returns is kept until the put has
     /// returned, and dropped with it if it is cut off.
-    fn begins(&self, _: &[Record], _: PutOptions) -> Option<CutOff> {
+    fn begins(&self, _: &[Record], _: &PutOptions) -> Option<CutOff> {
         None
     }
 
@@ -43,7 +46,7 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
         &self,
         truth: &Truth,
         records: Vec<Record>,
-        options: PutOptions,
+        options: &PutOptions,
     ) -> impl Future<Output = Outcomes> + Send {
         async move { truth.put(records, options) }
     }
@@ -60,6 +63,21 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
         async move { truth.keys(request) }
     }
 
+    fn get_many(
+        &self,
+        truth: &Truth,
+        queries: &[Query<'_>],
+    ) -> impl Future<Output = Answers> + Send {
+        async move {
+            let mut answers = Vec::new();
+            for query in queries {
+                answers.push(self.get(truth, *query).await?);
+            }
+            Ok(answers)
+        }
+    }
+
+    /// Of what no mark and no delta keeps.
     fn delete(
         &self,
         truth: &Truth,
@@ -67,6 +85,31 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
         selection: Selection<'_>,
     ) -> impl Future<Output = Erased> + Send {
         async move { Ok(truth.delete(key, selection)) }
+    }
+
+    fn delete_with(
+        &self,
+        truth: &Truth,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> impl Future<Output = Erased> + Send {
+        async move {
+            let (ids, Deleted { pinned, needed, .. }) = truth.doomed(key, selection, options);
+            let all = pinned + needed == 0;
+            let selection = if all { selection } else { Selection::Ids(&ids) };
+            Ok(self.delete(truth, key, selection).await?.kept(pinned, needed))
+        }
+    }
+
+    fn mark(
+        &self,
+        truth: &Truth,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> impl Future<Output = Marked> + Send {
+        async move { truth.mark(key, selection, change) }
     }
 }
 
@@ -111,9 +154,9 @@ impl<M: Mutant> SnapshotStore for Store<M> {
     }
 
     async fn put(&self, records: Vec<Record>, options: PutOptions) -> Outcomes {
-        let cut_off = self.mutant.begins(&records, options);
+        let cut_off = self.mutant.begins(&records, &options);
         yield_now().await;
-        let outcomes = self.mutant.put(&self.truth, records, options).await;
+        let outcomes = self.mutant.put(&self.truth, records, &options).await;
         yield_now().await;
         if let Some(cut_off) = cut_off {
             cut_off.disarm();
@@ -142,11 +185,35 @@ impl<M: Mutant> SnapshotStore for Store<M> {
         page
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+    async fn get_many(&self, queries: &[Query<'_>]) -> Answers {
         yield_now().await;
-        let deleted = self.mutant.delete(&self.truth, key, selection).await;
+        let answers = self.mutant.get_many(&self.truth, queries).await;
+        yield_now().await;
+        answers
+    }
+
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Erased {
+        yield_now().await;
+        let deleted = self.mutant.delete_with(&self.truth, key, selection, options).await;
         yield_now().await;
         deleted
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Marked {
+        yield_now().await;
+        let changed = self.mutant.mark(&self.truth, key, selection, change).await;
+        yield_now().await;
+        changed
     }
 }
 

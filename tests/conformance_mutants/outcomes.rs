@@ -24,7 +24,7 @@ mutants! {
 struct SortsOutcomes;
 
 impl Mutant for SortsOutcomes {
-    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         // Stable: twins keep their order.
         records.sort_by_key(|record| record.header().unwrap().version);
@@ -36,9 +36,9 @@ impl Mutant for SortsOutcomes {
 struct AlwaysReplaces;
 
 impl Mutant for AlwaysReplaces {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
-        truth.put(records, options.replace(true))?;
+        truth.put(records, &options.clone().replace(true))?;
         Ok(outcomes)
     }
 }
@@ -47,7 +47,7 @@ impl Mutant for AlwaysReplaces {
 struct SaysStored;
 
 impl Mutant for SaysStored {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         said(truth.put(records, options), |outcome| match outcome {
             PutOutcome::Existing { .. } => PutOutcome::Stored,
             other => other,
@@ -59,7 +59,7 @@ impl Mutant for SaysStored {
 struct SaysIdentical;
 
 impl Mutant for SaysIdentical {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         said(truth.put(records, options), |outcome| match outcome {
             PutOutcome::Existing { .. } => PutOutcome::Existing { identical: true },
             other => other,
@@ -71,7 +71,7 @@ impl Mutant for SaysIdentical {
 struct SaysStoredForReplaced;
 
 impl Mutant for SaysStoredForReplaced {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         said(truth.put(records, options), |outcome| match outcome {
             PutOutcome::Replaced => PutOutcome::Stored,
             other => other,
@@ -87,7 +87,7 @@ fn said(outcomes: Outcomes, instead: impl Fn(PutOutcome) -> PutOutcome) -> Outco
 struct ComparesHeaders;
 
 impl Mutant for ComparesHeaders {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
         let same = |record: &Record| {
             let Incoming { key, id, row, .. } = truth.incoming(record.clone());
@@ -105,8 +105,8 @@ impl Mutant for ComparesHeaders {
 struct NeverReplaces;
 
 impl Mutant for NeverReplaces {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, _: PutOptions) -> Outcomes {
-        truth.put(records, PutOptions::default())
+    async fn put(&self, truth: &Truth, records: Vec<Record>, _: &PutOptions) -> Outcomes {
+        truth.put(records, &PutOptions::default())
     }
 }
 
@@ -114,7 +114,7 @@ impl Mutant for NeverReplaces {
 struct LastTwinWins;
 
 impl Mutant for LastTwinWins {
-    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         records.reverse();
         let mut outcomes = truth.put(records, options)?;
@@ -128,7 +128,7 @@ impl Mutant for LastTwinWins {
 struct RefusesTwins;
 
 impl Mutant for RefusesTwins {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let mut met = BTreeSet::new();
         for record in &records {

@@ -1,11 +1,11 @@
 //! Stores that are odd and tell no lie: what the promises leave open, the kit must let pass.
 
 use snapfold::{
-    AggregateKey, Capabilities, Error, ErrorKind, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, Query, Record, Selection, SnapshotMeta,
+    AggregateKey, Capabilities, Error, ErrorKind, KeysRequest, ListRequest, Lookup, MarkChange,
+    Page, PutOptions, Query, Record, Selection, SnapshotMeta,
 };
 
-use crate::mutant::{Answer, Erased, Honest, Keys, Metas, Mutant, Outcomes};
+use crate::mutant::{Answer, Erased, Honest, Keys, Marked, Metas, Mutant, Outcomes};
 use crate::truth::{Truth, check, cursor_at, place_of};
 
 mutants! {
@@ -17,6 +17,7 @@ mutants! {
     takes_a_foreign_cursor_for_the_end: ForeignIsEnd;
     promises_little_and_keeps_it: PromisesLittle;
     takes_longer_keys_than_it_promises: AnyKeyLength;
+    keeps_no_marks_and_says_so: NoMarks;
 }
 
 #[derive(Default)]
@@ -89,8 +90,9 @@ impl Mutant for PromisesLittle {
         Truth::capabilities().durable(false).atomic_batches(false)
     }
 
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         check(Truth::capabilities(), &records)?;
+        truth.fits(&records, options)?;
         if truth.disk().failing {
             let half = records[..records.len() / 2].to_vec();
             truth.write(half, options);
@@ -108,7 +110,31 @@ impl Mutant for PromisesLittle {
 struct AnyKeyLength;
 
 impl Mutant for AnyKeyLength {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.put_within(Truth::capabilities().max_key_bytes(u64::MAX), records, options)
+    }
+}
+
+#[derive(Default)]
+struct NoMarks;
+
+impl Mutant for NoMarks {
+    fn capabilities(&self) -> Capabilities {
+        Truth::capabilities().marks(false).returns_bases(false)
+    }
+
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
+        options.refuse_marks()?;
+        truth.put(records, options)
+    }
+
+    async fn mark(
+        &self,
+        _: &Truth,
+        _: &AggregateKey,
+        _: Selection<'_>,
+        _: MarkChange<'_>,
+    ) -> Marked {
+        Err(Error::new(ErrorKind::Unsupported, "mark snapshots", "no marks here"))
     }
 }

@@ -4,9 +4,9 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Found, KeysRequest, ListRequest,
-    Lookup, Page, PutOptions, PutOutcome, Query, Record, Retry, Selection, SnapshotId,
-    SnapshotMeta,
+    AggregateKey, Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Error,
+    ErrorKind, Found, KeysRequest, ListRequest, Lookup, MarkChange, Marks, Page, PutOptions,
+    PutOutcome, Query, Record, Retry, Selection, SnapshotId, SnapshotMeta,
 };
 
 use crate::disk::{Disk, Incoming, Row, Rows};
@@ -27,6 +27,8 @@ impl Truth {
         Capabilities::new("map")
             .durable(true)
             .atomic_batches(true)
+            .marks(true)
+            .returns_bases(true)
             .max_record_bytes(1 << 20)
             .max_key_bytes(4096)
             .max_version(i64::MAX as u64)
@@ -56,7 +58,7 @@ impl Truth {
     pub(crate) fn put(
         &self,
         records: Vec<Record>,
-        options: PutOptions,
+        options: &PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
         self.put_within(Self::capabilities(), records, options)
     }
@@ -66,12 +68,23 @@ impl Truth {
         &self,
         limits: Capabilities,
         records: Vec<Record>,
-        options: PutOptions,
+        options: &PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
         self.admit_within(limits, &records)?;
+        self.fits(&records, options)?;
         let outcomes = self.write(records, options);
         self.disk().sync();
         Ok(outcomes)
+    }
+
+    /// Refuses a replacement with more marks than a snapshot can have.
+    pub(crate) fn fits(&self, records: &[Record], options: &PutOptions) -> Result<(), Error> {
+        for record in records.iter().filter(|_| options.replace) {
+            let Incoming { key, id, .. } = self.incoming(record.clone());
+            let there = self.rows(&key).and_then(|rows| rows.by_id.get(&id).cloned());
+            there.map_or(Ok(Marks::NONE), |row| row.marks.merged(&options.marks))?;
+        }
+        Ok(())
     }
 
     /// Refuses what cannot be put: it is not valid, or there is no room for it.
@@ -89,7 +102,7 @@ impl Truth {
     }
 
     /// A put of records that were admitted, not synced.
-    pub(crate) fn write(&self, records: Vec<Record>, options: PutOptions) -> Vec<PutOutcome> {
+    pub(crate) fn write(&self, records: Vec<Record>, options: &PutOptions) -> Vec<PutOutcome> {
         let incoming: Vec<_> = records.into_iter().map(|record| self.incoming(record)).collect();
         let mut disk = self.disk();
         incoming.into_iter().map(|incoming| disk.insert(incoming, options)).collect()
@@ -101,7 +114,8 @@ impl Truth {
         let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).unwrap();
         let id = SnapshotId { generation: header.generation, version: header.version };
         let as_of = header.as_of;
-        Incoming { place: self.place(&key), key, id, row: Row { record, as_of } }
+        let row = Row { record, as_of, marks: Marks::NONE };
+        Incoming { place: self.place(&key), key, id, row }
     }
 
     pub(crate) fn get(&self, query: Query<'_>) -> Lookup {
@@ -113,16 +127,16 @@ impl Truth {
         let disk = self.disk();
         let rows = disk.written.get(&self.place(query.key))?;
         let mut rows = rows.by_id.iter().rev();
-        let (id, row) = rows.find(|(id, row)| {
-            id.generation == query.generation && query.admits(id.version, row.as_of)
-        })?;
-        Some(Found::new(id.version, row.record.clone()))
+        let (id, row) =
+            rows.find(|(id, row)| id.generation == query.generation && admits(&query, **id, row))?;
+        let found = Found::new(id.version, row.record.clone());
+        let rows = disk.written.get(&self.place(query.key))?;
+        Some(found.with_bases(bases(rows, *id)))
     }
 
     /// The answer if there is no such snapshot.
     pub(crate) fn miss(&self, query: Query<'_>) -> Lookup {
-        let within =
-            |rows: &Rows| rows.by_id.iter().any(|(id, row)| query.admits(id.version, row.as_of));
+        let within = |rows: &Rows| rows.by_id.iter().any(|(id, row)| admits(&query, *id, row));
         let any = self.disk().written.get(&self.place(query.key)).is_some_and(within);
         if any { Lookup::OtherGeneration } else { Lookup::Absent }
     }
@@ -138,8 +152,10 @@ impl Truth {
             .range((Bound::Unbounded, below))
             .rev()
             .filter(|(id, _)| request.admits(**id))
-            .filter_map(|(_, row)| row.record.header().ok())
-            .map(|header| SnapshotMeta::from_header(&header).unwrap());
+            .filter_map(|(_, row)| Some((row.record.header().ok()?, &row.marks)))
+            .map(|(header, marks)| {
+                SnapshotMeta::from_header(&header).unwrap().with_marks(marks.clone())
+            });
         let items: Vec<_> = rest.by_ref().take(request.limit.max(1)).collect();
         let next = items.last().map(SnapshotMeta::id).filter(|_| rest.next().is_some());
         Page::new(items, next)
@@ -171,6 +187,62 @@ impl Truth {
         deleted
     }
 
+    /// What a delete has to remove, and how much of what is selected stays.
+    pub(crate) fn doomed(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> (Vec<SnapshotId>, Deleted) {
+        let rows = self.rows(key).map(|rows| rows.by_id).unwrap_or_default();
+        let stored: Vec<_> = rows
+            .iter()
+            .map(|(id, row)| {
+                let bytes = row.record.as_bytes().len() as u64;
+                Deletable::new(*id, bytes).pinned(row.marks.is_pinned()).base(base(row))
+            })
+            .collect();
+        let plan = DeletePlan::new(selection, options, &stored);
+        let ids = rows.into_keys().filter(|id| plan.removes(*id)).collect();
+        (ids, plan.deleted)
+    }
+
+    pub(crate) fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        let changed = self.note(key, |id| selection.admits(id), change);
+        self.disk().sync();
+        changed
+    }
+
+    /// A change of the marks of what `selected` says, not synced.
+    pub(crate) fn note(
+        &self,
+        key: &AggregateKey,
+        selected: impl Fn(SnapshotId) -> bool,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        change.check()?;
+        let place = self.place(key);
+        let mut disk = self.disk();
+        let Some(rows) = disk.written.get_mut(&place) else { return Ok(0) };
+        let mut changed = Vec::new();
+        for (id, row) in rows.by_id.iter().filter(|(id, _)| selected(**id)) {
+            if let Some(marks) = row.marks.changed(change)? {
+                changed.push((*id, marks));
+            }
+        }
+        let count = changed.len() as u64;
+        for (id, marks) in changed {
+            rows.by_id.get_mut(&id).unwrap().marks = marks;
+        }
+        disk.dirty.insert(place);
+        Ok(count)
+    }
+
     /// A delete of what `selected` says, not synced.
     pub(crate) fn erase(
         &self,
@@ -184,6 +256,25 @@ impl Truth {
         let removed = ids.into_iter().filter_map(|id| disk.remove(&place, id));
         removed.map(|row| Deleted::new(1, row.record.as_bytes().len() as u64)).sum()
     }
+}
+
+fn admits(query: &Query<'_>, id: SnapshotId, row: &Row) -> bool {
+    query.admits(id.version, row.as_of) && (query.include_retired || !row.marks.is_retired())
+}
+
+/// The version of the base of a delta.
+fn base(row: &Row) -> Option<u64> {
+    row.record.header().ok()?.base.map(|base| base.version)
+}
+
+/// The bases of a snapshot, nearest first.
+pub(crate) fn bases(rows: &Rows, id: SnapshotId) -> Vec<Record> {
+    let next = |above: &SnapshotId| {
+        let version = base(rows.by_id.get(above)?).filter(|base| *base < above.version)?;
+        Some(SnapshotId { version, ..*above })
+    };
+    let chain = std::iter::successors(next(&id), next).map_while(|id| rows.by_id.get(&id));
+    chain.take(Found::MAX_BASES).map(|row| row.record.clone()).collect()
 }
 
 /// Refuses records that cannot be put.

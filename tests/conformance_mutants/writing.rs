@@ -34,7 +34,7 @@ mutants! {
 struct DropsHundredth(AtomicUsize);
 
 impl Mutant for DropsHundredth {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let mut outcomes = Vec::new();
         for record in records {
@@ -53,7 +53,7 @@ impl Mutant for DropsHundredth {
 struct OnePerBatch;
 
 impl Mutant for OnePerBatch {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let identity = |record: &Record| {
             let Incoming { key, id, .. } = truth.incoming(record.clone());
@@ -73,7 +73,7 @@ impl Mutant for OnePerBatch {
 struct KeepsTen;
 
 impl Mutant for KeepsTen {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
         for record in records {
             let incoming = truth.incoming(record);
@@ -90,7 +90,7 @@ impl Mutant for KeepsTen {
 struct DropsEmpty;
 
 impl Mutant for DropsEmpty {
-    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let count = records.len();
         records.retain(|record| record.header().unwrap().payload_bytes > 0);
@@ -111,7 +111,7 @@ impl Mutant for FloatVersions {
         clippy::cast_sign_loss,
         reason = "the lie"
     )]
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let incoming = records.into_iter().map(|record| {
             let mut incoming = truth.incoming(record);
@@ -130,7 +130,7 @@ impl Mutant for FloatVersions {
 struct LastPutWins(Mutex<HashMap<AggregateKey, SnapshotId>>);
 
 impl Mutant for LastPutWins {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
         for record in records {
             let Incoming { key, id, .. } = truth.incoming(record);
@@ -156,7 +156,7 @@ impl Mutant for LastPutWins {
 struct Rewinds;
 
 impl Mutant for Rewinds {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.admit(&records)?;
         let mut outcomes = Vec::new();
         for record in records {
@@ -175,7 +175,7 @@ impl Mutant for Rewinds {
 struct HalfABatch;
 
 impl Mutant for HalfABatch {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         if truth.disk().failing {
             return truth.put(records, options);
         }
@@ -191,7 +191,7 @@ impl Mutant for HalfABatch {
 struct FailsOnDamagedPut;
 
 impl Mutant for FailsOnDamagedPut {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let damaged = |record: &Record| record.header().is_ok() && record.verify().is_err();
         if records.iter().any(damaged) {
             let message = "the snapshot cannot be written";
@@ -205,7 +205,7 @@ impl Mutant for FailsOnDamagedPut {
 struct LeavesInvalidOut;
 
 impl Mutant for LeavesInvalidOut {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         if truth.disk().failing {
             return truth.put(records, options);
         }
@@ -221,7 +221,7 @@ impl Mutant for LeavesInvalidOut {
 struct AnyRecordLength;
 
 impl Mutant for AnyRecordLength {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let limits = Truth::capabilities().max_record_bytes(u64::MAX);
         truth.put_within(limits, records, options)
     }
@@ -231,7 +231,7 @@ impl Mutant for AnyRecordLength {
 struct AnyVersion;
 
 impl Mutant for AnyVersion {
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         truth.put_within(Truth::capabilities().max_version(u64::MAX), records, options)
     }
 }
@@ -245,7 +245,7 @@ impl Mutant for LearnsLate {
         if self.0.load(Ordering::Relaxed) == 0 { told.atomic_batches(false) } else { told }
     }
 
-    async fn put(&self, truth: &Truth, records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         self.0.fetch_add(1, Ordering::Relaxed);
         truth.put(records, options)
     }
@@ -256,7 +256,7 @@ impl Mutant for LearnsLate {
 struct HalfOnFailure;
 
 impl Mutant for HalfOnFailure {
-    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: PutOptions) -> Outcomes {
+    async fn put(&self, truth: &Truth, mut records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let refused = truth.put(records.clone(), options);
         if truth.disk().failing && check(Truth::capabilities(), &records).is_ok() {
             records.truncate(records.len() / 2);

@@ -33,7 +33,7 @@ use tempfile::TempDir;
 use world::World;
 
 /// What a run of so many cases has to meet.
-const MET: [&str; 16] = [
+const MET: [&str; 21] = [
     "Existing { identical: false }",
     "Existing { identical: true }",
     "Replaced",
@@ -41,14 +41,19 @@ const MET: [&str; 16] = [
     "a backup of copied files",
     "a backup of linked files",
     "a list of several pages",
+    "a retired one listed",
     "a store of many files",
     "an older one by time",
     "another generation",
+    "cleared",
     "deleted",
     "files removed by compaction",
+    "kept because pinned",
     "keys of several pages",
     "killed",
+    "marked",
     "none by time",
+    "put with marks",
     "snapshots moved by compaction",
 ];
 

@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use snapfold::{
-    AggregateKey, CodecId, Durability, FileStoreConfig, Generation, Record, RecordBuilder,
-    Timestamp, ZeroAhead,
+    AggregateKey, CodecId, Durability, FileStoreConfig, Generation, Mark, MarkKind, Marks, Record,
+    RecordBuilder, Timestamp, ZeroAhead,
 };
 
 /// The longest part of a key that a file store takes.
@@ -87,6 +87,8 @@ pub(crate) enum Which {
     Below(u64),
     /// Generation and version, whether they exist or not.
     Ids(Vec<(usize, u64)>),
+    Generation(usize),
+    ExceptGeneration(usize),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,7 @@ pub(crate) enum Step {
     Put {
         snapshots: Vec<Snapshot>,
         replace: bool,
+        marks: Marks,
         by: By,
     },
     /// A stored snapshot is made again at another time, and put: the same payload.
@@ -126,6 +129,15 @@ pub(crate) enum Step {
     Delete {
         key: usize,
         which: Which,
+        overrule_pins: bool,
+        by: By,
+    },
+    /// Sets the mark, or clears the one of its kind and name.
+    Mark {
+        key: usize,
+        which: Which,
+        mark: Mark,
+        clear: bool,
         by: By,
     },
     DeleteBelow {
@@ -137,6 +149,7 @@ pub(crate) enum Step {
         generation: usize,
         at_most: u64,
         as_of: Option<i64>,
+        include_retired: bool,
     },
     List {
         key: usize,
@@ -252,7 +265,24 @@ fn which() -> impl Strategy<Value = Which> {
         2 => Just(Which::All),
         4 => bound().prop_map(Which::Below),
         4 => vec((0..GENERATIONS, version()), 0..6).prop_map(Which::Ids),
+        1 => (0..GENERATIONS).prop_map(Which::Generation),
+        1 => (0..GENERATIONS).prop_map(Which::ExceptGeneration),
     ]
+}
+
+fn mark() -> impl Strategy<Value = Mark> {
+    let kind = prop_oneof![Just(MarkKind::Pin), Just(MarkKind::Retirement)];
+    let name = prop_oneof![Just("a"), Just("b\u{0}\u{1f980}")];
+    let note = prop_oneof![3 => Just(0_usize), 1 => 0..Mark::MAX_NOTE_BYTES];
+    (kind, name, 0..3_i64, note).prop_map(|(kind, name, at, note)| {
+        Mark::new(kind, name, Timestamp::from_seconds(at)).note("n".repeat(note))
+    })
+}
+
+/// Most puts have none.
+fn marks() -> impl Strategy<Value = Marks> {
+    let some = vec(mark(), 1..3).prop_map(|marks| Marks::new(marks).unwrap());
+    prop_oneof![5 => Just(Marks::NONE), 1 => some]
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -262,19 +292,27 @@ fn step() -> impl Strategy<Value = Step> {
     let as_of = proptest::option::of(-1..11_i64);
     let several = vec((vec(snapshot(), 0..3), proptest::bool::weighted(0.3)), 1..6);
     prop_oneof![
-        14 => (vec(snapshot(), 0..6), proptest::bool::weighted(0.3), by())
-            .prop_map(|(snapshots, replace, by)| Step::Put { snapshots, replace, by }),
+        14 => (vec(snapshot(), 0..6), proptest::bool::weighted(0.3), marks(), by()).prop_map(
+            |(snapshots, replace, marks, by)| Step::Put { snapshots, replace, marks, by }
+        ),
         6 => (any::<usize>(), any::<bool>(), by())
             .prop_map(|(which, replace, by)| Step::Again { which, replace, by }),
         1 => (0..3_usize, 1..70_000_usize, vec(snapshot(), 0..3), by())
             .prop_map(|(part, extra, with, by)| Step::PutTooLong { part, extra, with, by }),
         5 => (several, any::<u8>(), any::<bool>())
             .prop_map(|(puts, dropped, backwards)| Step::Submit { puts, dropped, backwards }),
-        5 => (some_key(), which(), by()).prop_map(|(key, which, by)| Step::Delete { key, which, by }),
+        5 => (some_key(), which(), proptest::bool::weighted(0.2), by()).prop_map(
+            |(key, which, overrule_pins, by)| Step::Delete { key, which, overrule_pins, by }
+        ),
+        6 => (some_key(), which(), mark(), proptest::bool::weighted(0.4), by()).prop_map(
+            |(key, which, mark, clear, by)| Step::Mark { key, which, mark, clear, by }
+        ),
         2 => (vec((0..KEYS, bound()), 0..8), by())
             .prop_map(|(all, by)| Step::DeleteBelow { all, by }),
-        5 => (some_key(), 0..GENERATIONS, bound(), as_of).prop_map(
-            |(key, generation, at_most, as_of)| Step::Get { key, generation, at_most, as_of }
+        9 => (some_key(), 0..GENERATIONS, bound(), as_of, any::<bool>()).prop_map(
+            |(key, generation, at_most, as_of, include_retired)| {
+                Step::Get { key, generation, at_most, as_of, include_retired }
+            }
         ),
         2 => (some_key(), bound(), bound(), 0..5_usize).prop_map(
             |(key, at_most, at_least, limit)| Step::List { key, at_most, at_least, limit }

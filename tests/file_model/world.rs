@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
 use snapfold::{
-    AggregateKey, Compacted, Deleted, Error, ErrorKind, FileStore, KeysRequest, ListRequest,
-    Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId,
-    SnapshotStore, Timestamp,
+    AggregateKey, Compacted, DeleteOptions, Deleted, Error, ErrorKind, FileStore, KeysRequest,
+    ListRequest, Lookup, MarkChange, PutOptions, PutOutcome, Query, Record, RecordBuilder,
+    Selection, SnapshotId, SnapshotStore, Timestamp,
 };
 
 use crate::model::Model;
@@ -73,9 +73,10 @@ impl<'a> World<'a> {
 
     pub(crate) async fn step(&mut self, step: &Step) -> Checked {
         match step {
-            Step::Put { snapshots, replace, by } => {
+            Step::Put { snapshots, replace, marks, by } => {
                 let records: Vec<_> = snapshots.iter().map(Snapshot::record).collect();
-                self.put(records, *replace, *by).await?;
+                let options = PutOptions::default().replace(*replace).marks(marks.clone());
+                self.put(records, options, *by).await?;
             }
             Step::Again { which, replace, by } => self.again(*which, *replace, *by).await?,
             Step::PutTooLong { part, extra, with, by } => {
@@ -84,16 +85,29 @@ impl<'a> World<'a> {
             Step::Submit { puts, dropped, backwards } => {
                 self.submit(puts, *dropped, *backwards).await?;
             }
-            Step::Delete { key, which, by } => self.delete(*key, which, *by).await?,
+            Step::Delete { key, which, overrule_pins, by } => {
+                let options = DeleteOptions::default().overrule_pins(*overrule_pins);
+                self.delete(*key, which, options, *by).await?;
+            }
+            Step::Mark { key, which, mark, clear, by } => {
+                let change = if *clear {
+                    MarkChange::Clear { kind: mark.kind, name: &mark.name }
+                } else {
+                    MarkChange::Set(mark)
+                };
+                self.mark(*key, which, change, *by).await?;
+            }
             Step::DeleteBelow { all, by } => self.delete_below(all, *by).await?,
-            Step::Get { key: of, generation: number, at_most, as_of } => {
+            Step::Get { key: of, generation: number, at_most, as_of, include_retired } => {
                 let key = key(*of);
                 let mut query = Query::latest(&key, generation(*number)).at_most(*at_most);
+                query.include_retired = *include_retired;
                 query.as_of = as_of.map(Timestamp::from_seconds);
                 let expected = self.model.get(&query);
                 let other = expected == Lookup::OtherGeneration;
                 self.note("another generation", other);
-                let newest = Query::latest(&key, generation(*number)).at_most(*at_most);
+                let mut newest = query;
+                newest.as_of = None;
                 let newest = self.model.get(&newest);
                 let found = matches!(expected, Lookup::Found(_));
                 self.note("an older one by time", found && expected != newest);
@@ -124,9 +138,9 @@ impl<'a> World<'a> {
         self.check().await
     }
 
-    fn apply(&mut self, records: &[Record], replace: bool) -> Vec<PutOutcome> {
+    fn apply(&mut self, records: &[Record], options: &PutOptions) -> Vec<PutOutcome> {
         let outcomes: Vec<_> =
-            records.iter().map(|record| self.model.put(record, replace)).collect();
+            records.iter().map(|record| self.model.put(record, options)).collect();
         for outcome in &outcomes {
             self.note(&format!("{outcome:?}"), true);
         }
@@ -136,19 +150,19 @@ impl<'a> World<'a> {
     async fn write(
         &self,
         records: Vec<Record>,
-        replace: bool,
+        options: PutOptions,
         by: By,
     ) -> Result<Vec<PutOutcome>, Error> {
-        let options = PutOptions::default().replace(replace);
         match by {
             By::Thread => self.store().put_blocking(records, options),
             By::Task => self.store().put(records, options).await,
         }
     }
 
-    async fn put(&mut self, records: Vec<Record>, replace: bool, by: By) -> Checked {
-        let expected = self.apply(&records, replace);
-        let outcomes = self.write(records, replace, by).await.unwrap();
+    async fn put(&mut self, records: Vec<Record>, options: PutOptions, by: By) -> Checked {
+        let expected = self.apply(&records, &options);
+        self.note("put with marks", !options.marks.is_empty() && !records.is_empty());
+        let outcomes = self.write(records, options, by).await.unwrap();
         prop_assert_eq!(outcomes, expected);
         Ok(())
     }
@@ -156,7 +170,8 @@ impl<'a> World<'a> {
     async fn again(&mut self, which: usize, replace: bool, by: By) -> Checked {
         let count = self.model.all().count();
         let Some(which) = which.checked_rem(count) else { return Ok(()) };
-        let (key, id, record) = self.model.all().nth(which).unwrap();
+        let (key, id, stored) = self.model.all().nth(which).unwrap();
+        let record = &stored.record;
         let header = record.header().unwrap();
         let again = RecordBuilder::new(key.clone(), id.generation, id.version, header.as_of)
             .created_at(Timestamp::from_seconds(self.made_again))
@@ -164,18 +179,20 @@ impl<'a> World<'a> {
             .build(&record.as_bytes()[header.header_bytes()..])
             .unwrap();
         self.made_again += 1;
-        self.put(vec![again], replace, by).await
+        self.put(vec![again], PutOptions::default().replace(replace), by).await
     }
 
     async fn put_too_long(&mut self, key: AggregateKey, with: &[Snapshot], by: By) -> Checked {
         let snapshot = Snapshot { key: 0, generation: 0, version: 1, at: 0, fill: 0, bytes: 1 };
         let mut records: Vec<_> = with.iter().map(Snapshot::record).collect();
         records.push(snapshot.record_of(key.clone()));
-        let error = self.write(records, true, by).await.unwrap_err();
+        let options = PutOptions::default().replace(true);
+        let error = self.write(records, options, by).await.unwrap_err();
         prop_assert_eq!(error.kind(), ErrorKind::InvalidInput);
         // And it is no key that could be found, or deleted.
         self.ask(Query::latest(&key, generation(0)), &Lookup::Absent).await?;
-        let deleted = self.store().delete(&key, Selection::All).await.unwrap();
+        let deleted =
+            self.store().delete(&key, Selection::All, DeleteOptions::default()).await.unwrap();
         prop_assert_eq!(deleted, Deleted::default());
         Ok(())
     }
@@ -189,8 +206,8 @@ impl<'a> World<'a> {
         let mut queued = Vec::new();
         for (number, (snapshots, replace)) in puts.iter().enumerate() {
             let records: Vec<_> = snapshots.iter().map(Snapshot::record).collect();
-            let expected = self.apply(&records, *replace);
             let options = PutOptions::default().replace(*replace);
+            let expected = self.apply(&records, &options);
             let future = self.store().submit(records, options).unwrap();
             queued.push((future, expected, dropped >> number & 1 == 1));
         }
@@ -205,38 +222,51 @@ impl<'a> World<'a> {
             }
         }
         // What was dropped is written in its turn, before this.
-        self.put(Vec::new(), false, By::Task).await
+        self.put(Vec::new(), PutOptions::default(), By::Task).await
     }
 
-    async fn delete(&mut self, of: usize, which: &Which, by: By) -> Checked {
+    async fn delete(
+        &mut self,
+        of: usize,
+        which: &Which,
+        options: DeleteOptions,
+        by: By,
+    ) -> Checked {
         let key = key(of);
         let mut ids = Vec::new();
-        let selection = match which {
-            Which::All => Selection::All,
-            Which::Below(version) => Selection::Below(*version),
-            Which::Ids(all) => {
-                let id = |(number, version): &(usize, u64)| SnapshotId {
-                    generation: generation(*number),
-                    version: *version,
-                };
-                ids.extend(all.iter().map(id));
-                Selection::Ids(&ids)
-            }
-        };
-        let expected = self.model.delete(&key, selection);
+        let selection = select(which, &mut ids);
+        let expected = self.model.delete(&key, selection, options);
         self.note("deleted", expected.snapshots > 0);
+        self.note("kept because pinned", expected.pinned > 0);
         let deleted = match by {
-            By::Thread => self.store().delete_blocking(&key, selection).unwrap(),
-            By::Task => self.store().delete(&key, selection).await.unwrap(),
+            By::Thread => self.store().delete_blocking(&key, selection, options).unwrap(),
+            By::Task => self.store().delete(&key, selection, options).await.unwrap(),
         };
         prop_assert_eq!(deleted, expected);
+        Ok(())
+    }
+
+    async fn mark(&mut self, of: usize, which: &Which, change: MarkChange<'_>, by: By) -> Checked {
+        let key = key(of);
+        let mut ids = Vec::new();
+        let selection = select(which, &mut ids);
+        let expected = self.model.mark(&key, selection, change);
+        let is_set = matches!(change, MarkChange::Set(_));
+        self.note(if is_set { "marked" } else { "cleared" }, expected > 0);
+        let marked = match by {
+            By::Thread => self.store().mark_blocking(&key, selection, change).unwrap(),
+            By::Task => self.store().mark(&key, selection, change).await.unwrap(),
+        };
+        prop_assert_eq!(marked, expected);
         Ok(())
     }
 
     async fn delete_below(&mut self, all: &[(usize, u64)], by: By) -> Checked {
         let all: Vec<_> = all.iter().map(|(of, version)| (key(*of), *version)).collect();
         let parts = all.iter().map(|(key, version)| (key, Selection::Below(*version)));
-        let expected: Deleted = parts.map(|(key, below)| self.model.delete(key, below)).sum();
+        let options = DeleteOptions::default();
+        let expected: Deleted =
+            parts.map(|(key, below)| self.model.delete(key, below, options)).sum();
         let deleted = match by {
             By::Thread => self.store().delete_below_blocking(&all).unwrap(),
             By::Task => self.store().delete_below(all).await.unwrap(),
@@ -326,6 +356,8 @@ impl<'a> World<'a> {
                 prop_assert_eq!(meta.stored_bytes, stored.record.as_bytes().len() as u64);
                 prop_assert_eq!((&meta.key, meta.as_of), (request.key, stored.as_of));
                 prop_assert_eq!(meta.created_at, stored.created_at);
+                prop_assert_eq!(&meta.marks, &stored.marks);
+                self.note("a retired one listed", meta.is_retired());
             }
             listed.extend(page.items.iter().map(snapfold::SnapshotMeta::id));
             let Some(next) = page.next else { break };
@@ -399,5 +431,22 @@ impl<'a> World<'a> {
             self.check().await?;
         }
         Ok(())
+    }
+}
+
+fn select<'a>(which: &Which, ids: &'a mut Vec<SnapshotId>) -> Selection<'a> {
+    match which {
+        Which::All => Selection::All,
+        Which::Below(version) => Selection::Below(*version),
+        Which::Ids(all) => {
+            let id = |(number, version): &(usize, u64)| SnapshotId {
+                generation: generation(*number),
+                version: *version,
+            };
+            ids.extend(all.iter().map(id));
+            Selection::Ids(ids)
+        }
+        Which::Generation(number) => Selection::Generation(generation(*number)),
+        Which::ExceptGeneration(number) => Selection::ExceptGeneration(generation(*number)),
     }
 }

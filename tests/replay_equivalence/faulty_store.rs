@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Found, KeysRequest, ListRequest,
-    Lookup, MemoryStore, Page, PutOptions, PutOutcome, Query, Record, Selection, SnapshotId,
-    SnapshotMeta, SnapshotStore,
+    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Found,
+    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
+    Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
 };
 
 /// Lasting damage to one stored record.
@@ -170,7 +170,21 @@ impl SnapshotStore for FaultyStore {
         self.inner.keys(request).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        self.inner.delete(key, selection).await
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        self.inner.delete(key, selection, options).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        self.inner.mark(key, selection, change).await
     }
 }

@@ -8,9 +8,9 @@ use proptest::test_runner::TestCaseError;
 use snapfold::retention::{Retention, keep_last, keep_within};
 use snapfold::trigger::Trigger;
 use snapfold::{
-    AggregateKey, Bincode, CreateOptions, Created, Error, ErrorKind, Fetched, Json, ListRequest,
-    Loaded, ManualClock, MemoryEvents, MessagePack, Origin, Point, Postcard, Selection,
-    SnapshotEngine, SnapshotMeta, SnapshotStore, StoreFailure, Timestamp,
+    AggregateKey, Bincode, CreateOptions, Created, DeleteOptions, Error, ErrorKind, Fetched, Json,
+    ListRequest, Loaded, ManualClock, MemoryEvents, MessagePack, Origin, Point, Postcard,
+    Selection, SnapshotEngine, SnapshotMeta, SnapshotStore, StoreFailure, Timestamp,
 };
 
 use crate::faulty_store::FaultyStore;
@@ -221,7 +221,11 @@ impl<'c, S: Subject> World<'c, S> {
             // could tell it from a good one any more. Whoever truncates repairs that one first.
             for meta in stored(&self.store, key).await.iter().filter(|m| m.version == floor) {
                 let ids = [meta.id()];
-                self.store.inner.delete(key, Selection::Ids(&ids)).await.unwrap();
+                self.store
+                    .inner
+                    .delete(key, Selection::Ids(&ids), DeleteOptions::default())
+                    .await
+                    .unwrap();
             }
         }
         history.floor = history.floor.max(floor);

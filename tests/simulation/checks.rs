@@ -357,8 +357,9 @@ impl<A: Subject> Client<A> {
         let model = book.lock();
         let left = before.of(key).there.iter().find(|(id, then)| {
             let now = model.truth.get(&(key, **id));
-            // It was not put anew meanwhile.
-            versions.contains(&id.version) && now.is_some_and(|now| now.put_at == then.put_at)
+            // It was not put anew meanwhile, and no pin keeps it (R22).
+            versions.contains(&id.version)
+                && now.is_some_and(|now| now.put_at == then.put_at && !now.is_pinned)
         });
         let left = left.map(|(id, _)| *id);
         drop(model);

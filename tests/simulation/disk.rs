@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, Fault, FaultyStore, KeysRequest,
-    ListRequest, Lookup, MemoryStore, Page, PutOptions, PutOutcome, Query, Record, Selection,
-    SnapshotId, SnapshotMeta, SnapshotStore,
+    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, Fault, FaultyStore,
+    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
+    Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
 };
 use tokio::sync::watch;
 
@@ -32,9 +32,10 @@ impl SnapshotStore for Disk {
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
+        let pins = options.marks.is_pinned();
         let outcomes = self.inner.put(records.clone(), options).await?;
         for (record, outcome) in records.iter().zip(&outcomes) {
-            self.book.was_put(record, *outcome);
+            self.book.was_put(record, *outcome, pins);
         }
         Ok(outcomes)
     }
@@ -54,16 +55,37 @@ impl SnapshotStore for Disk {
         self.inner.keys(request).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        let deleted = self.inner.delete(key, selection).await?;
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        let deleted = self.inner.delete(key, selection, options).await?;
         let index = self.book.index(key);
-        let ids: Vec<_> = self.book.lock().of_key(index).map(|(id, _)| id).collect();
-        let gone: Vec<_> = ids.into_iter().filter(|id| selection.admits(*id)).collect();
+        let gone: Vec<_> = {
+            let model = self.book.lock();
+            let stays = |is_pinned| is_pinned && !options.overrule_pins;
+            let stored = model.of_key(index).filter(|(_, stored)| !stays(stored.is_pinned));
+            stored.map(|(id, _)| id).filter(|id| selection.admits(*id)).collect()
+        };
         assert_eq!(gone.len() as u64, deleted.snapshots, "the model lost its way");
         if !gone.is_empty() {
             self.book.were_deleted(index, &gone);
         }
         Ok(deleted)
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        let changed = self.inner.mark(key, selection, change).await?;
+        let metas = self.inner.list(ListRequest::new(key).limit(usize::MAX)).await?.items;
+        self.book.were_marked(&metas);
+        Ok(changed)
     }
 }
 
@@ -115,7 +137,7 @@ impl SnapshotStore for Front {
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
-        let outcomes = self.pass(self.store.put(records.clone(), options)).await?;
+        let outcomes = self.pass(self.store.put(records.clone(), options.clone())).await?;
         if self.book.loses {
             let mut model = self.book.lock();
             for record in &records {
@@ -145,8 +167,22 @@ impl SnapshotStore for Front {
         self.pass(self.store.keys(request)).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        self.pass(self.store.delete(key, selection)).await
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        self.pass(self.store.delete(key, selection, options)).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        self.pass(self.store.mark(key, selection, change)).await
     }
 }
 

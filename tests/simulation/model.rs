@@ -217,7 +217,7 @@ impl Book {
     }
 
     /// A record was really put.
-    pub(crate) fn was_put(&self, record: &Record, outcome: PutOutcome) {
+    pub(crate) fn was_put(&self, record: &Record, outcome: PutOutcome, pins: bool) {
         let header = record.header().unwrap();
         let id = self.id_in(&header);
         self.note(&format!("  disk: put {}: {outcome:?}", name(id)));
@@ -252,12 +252,13 @@ impl Book {
                 if outcome == PutOutcome::Replaced && !repaired && !replaceable {
                     wrong.push(("R10", "replaced, and nobody repairs it"));
                 }
+                let is_pinned = pins || stored.is_some_and(|stored| stored.is_pinned);
                 model.seq += 1;
                 let stored = Stored {
                     record: record.clone(),
                     put_at: model.seq,
                     as_of: header.as_of,
-                    is_pinned: header.labels().any(|label| label == SnapshotMeta::PINNED),
+                    is_pinned,
                     is_rotten: false,
                     is_lost: false,
                 };
@@ -269,6 +270,16 @@ impl Book {
         drop(model);
         for (rule, what) in wrong {
             self.violate(rule, format!("{}: {what}", name(id)));
+        }
+    }
+
+    /// The marks of a key may have changed: all its snapshots, as they are now.
+    pub(crate) fn were_marked(&self, metas: &[SnapshotMeta]) {
+        let mut model = self.lock();
+        for meta in metas {
+            if let Some(stored) = model.truth.get_mut(&self.id_of(meta)) {
+                stored.is_pinned = meta.is_pinned();
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use snapfold::{
     AggregateKey, CacheConfig, CreateOptions, Error, Generation, ManualClock, Observer, Point,
-    Report, SnapshotEngine, SnapshotMeta, StoreFailure, Timestamp,
+    Report, SnapshotEngine, StoreFailure, Timestamp,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -282,7 +282,7 @@ impl<A: Subject> Client<A> {
         let mut options = CreateOptions::new();
         options.version = version;
         if pinned {
-            options = options.label(SnapshotMeta::PINNED);
+            options = options.pin("audit");
         }
         self.engine.create_with(self.key(key), options).await
     }

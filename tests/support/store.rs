@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deleted, Error, ErrorKind, Found, KeysRequest, ListRequest,
-    Lookup, MemoryStore, Page, PutOptions, PutOutcome, Query, Record, Retry, Selection, SnapshotId,
-    SnapshotMeta, SnapshotStore,
+    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Found,
+    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
+    Record, Retry, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
 };
 
 use super::{Gate, Yields};
@@ -218,11 +218,25 @@ impl SnapshotStore for Store {
         self.inner.keys(request).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         self.enter(Op::Delete).await?;
-        let deleted = self.inner.delete(key, selection).await?;
+        let deleted = self.inner.delete(key, selection, options).await?;
         self.yields.pass().await;
         Ok(deleted)
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        self.inner.mark(key, selection, change).await
     }
 }
 

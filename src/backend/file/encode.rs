@@ -5,13 +5,14 @@ use bytes::Bytes;
 
 use super::core::Core;
 use super::layout::{DeleteBody, MAX_BODY_BYTES, Scope};
-use super::log::{DeleteItem, PutItem, Work};
+use super::log::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
 use super::tag::Tag;
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{PutOptions, Selection};
+use crate::store::{DeleteOptions, PutOptions, Selection};
 
 /// The longest tenant, kind or id that can be stored (inclusive), and so the longest key that surely
 /// can: all of it may be in one part.
@@ -21,11 +22,12 @@ impl Core {
     pub(super) fn put_work(
         &self,
         records: Vec<Record>,
-        options: PutOptions,
+        options: &PutOptions,
     ) -> Result<Work, Error> {
         self.check_writable("put a snapshot")?;
         let items = records.into_iter().map(|record| self.put_item(record));
-        Ok(Work::Put { items: items.collect::<Result<_, _>>()?, replace: options.replace })
+        let (replace, marks) = (options.replace, options.marks.clone());
+        Ok(Work::Put { items: items.collect::<Result<_, _>>()?, replace, marks })
     }
 
     fn put_item(&self, record: Record) -> Result<PutItem, Error> {
@@ -63,24 +65,33 @@ impl Core {
         &self,
         key: &AggregateKey,
         selection: Selection<'_>,
+        options: DeleteOptions,
     ) -> Result<Option<Work>, Error> {
         self.check_writable("delete snapshots")?;
-        let tag = self.tag(key);
-        let scope = match selection {
-            Selection::All => Scope::All,
-            Selection::Below(version) => Scope::Below(version),
-            Selection::Ids(ids) => {
-                // What is not there is left out when the delete is planned: a put queued before it
-                // may still be on its way.
-                let mut ids = ids.to_vec();
-                ids.sort_unstable();
-                ids.dedup();
-                Scope::Ids(ids)
-            }
-        };
-        let nothing = matches!(&scope, Scope::Ids(ids) if ids.is_empty());
-        let item = (!nothing).then(|| Self::delete_item(tag, key, scope)).flatten();
+        // What is selected is found out when the delete is planned: a put queued before it may
+        // still be on its way.
+        let item = Self::delete_item(self.tag(key), key, selection.into(), options);
         Ok(item.map(|item| Work::Delete { items: vec![item] }))
+    }
+
+    /// The change of marks that a caller asks for; `None` if it can have nothing to change.
+    pub(super) fn mark_work(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<Option<Work>, Error> {
+        self.check_writable("mark snapshots")?;
+        change.check()?;
+        if !can_be_stored(key) {
+            return Ok(None);
+        }
+        let change = match change {
+            MarkChange::Set(mark) => Change::Set(mark.clone()),
+            MarkChange::Clear { kind, name } => Change::Clear(kind, name.to_owned()),
+        };
+        let (tag, key, pick) = (self.tag(key), key.clone(), selection.into());
+        Ok(Some(Work::Mark(Box::new(MarkItem { tag, key, pick, change }))))
     }
 
     /// Deletes below a version, of many aggregates.
@@ -90,17 +101,31 @@ impl Core {
     ) -> Result<Work, Error> {
         self.check_writable("delete snapshots")?;
         let item = |(tag, (key, version)): &(Tag, &(AggregateKey, u64))| {
-            Self::delete_item(*tag, key, Scope::Below(*version))
+            let below = Pick::Scope(Scope::Below(*version));
+            Self::delete_item(*tag, key, below, DeleteOptions::default())
         };
         Ok(Work::Delete { items: deletes.iter().filter_map(item).collect() })
     }
 
     /// `None` for a key that cannot be stored, and so has no snapshots.
-    fn delete_item(tag: Tag, key: &AggregateKey, scope: Scope) -> Option<DeleteItem> {
-        if [key.tenant(), key.kind(), key.id()].iter().any(|part| part.len() > MAX_PART_BYTES) {
+    fn delete_item(
+        tag: Tag,
+        key: &AggregateKey,
+        pick: Pick,
+        options: DeleteOptions,
+    ) -> Option<DeleteItem> {
+        if !can_be_stored(key) {
             return None;
         }
-        let body = Bytes::from(DeleteBody::write(key, &scope));
-        Some(DeleteItem { tag, scope, body })
+        let body = match &pick {
+            Pick::Scope(scope) => DeleteBody::write(key, scope),
+            // Told by ids when it is planned.
+            Pick::Generation(_) | Pick::ExceptGeneration(_) => DeleteBody::write(key, &Scope::All),
+        };
+        Some(DeleteItem { tag, pick, body: Bytes::from(body), options })
     }
+}
+
+fn can_be_stored(key: &AggregateKey) -> bool {
+    [key.tenant(), key.kind(), key.id()].iter().all(|part| part.len() <= MAX_PART_BYTES)
 }

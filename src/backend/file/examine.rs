@@ -4,7 +4,7 @@
 use super::disk::DiskFile;
 use super::flaw::Flaw;
 use super::hints::Hints;
-use super::layout::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, Seal};
+use super::layout::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal};
 use super::load;
 use super::problem::Problem;
 use super::scan::{Scanner, Step, reason_to_keep};
@@ -18,9 +18,8 @@ pub(super) struct Examined {
     pub(super) problems: Vec<Problem>,
     /// The first frame that only a newer release can judge.
     pub(super) newer: Option<(u64, Flaw)>,
-    /// The whole records and deletes, without those that a crash has left unacknowledged.
-    pub(super) records: u64,
-    pub(super) deletes: u64,
+    /// The whole frames, without those that a crash has left unacknowledged.
+    pub(super) counts: Counts,
     /// The bytes at the end that a crash has left, and that the next opening cuts off.
     pub(super) torn_bytes: u64,
     pub(super) frames: Frames,
@@ -48,14 +47,9 @@ pub(super) fn examine(
     let (mut frames, mut hints) = (Frames::default(), Hints::new());
     let mut tail = Tail { cut: HEAD_BYTES, checked: false, torn: false };
     let mut newer = None;
-    let (mut records, mut deletes) = (0, 0);
-    // The records and deletes of the batch that has not ended yet.
-    let mut batch = (0, 0);
-    let mut end_batch = |batch: &mut (u64, u64)| {
-        let (more_records, more_deletes) = std::mem::take(batch);
-        records += more_records;
-        deletes += more_deletes;
-    };
+    let mut counts = Counts::default();
+    // Of the batch that has not ended yet.
+    let mut batch = Counts::default();
     walk(file, salt, len, |at, part| {
         if tail.torn {
             return Ok(());
@@ -63,8 +57,9 @@ pub(super) fn examine(
         match part {
             Part::Frame(frame, body) => {
                 match frame.kind {
-                    Kind::Put => batch.0 += 1,
-                    Kind::Delete => batch.1 += 1,
+                    Kind::Put => batch.records += 1,
+                    Kind::Delete => batch.deletes += 1,
+                    Kind::Marks => batch.marks += 1,
                     Kind::Seal => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
@@ -73,17 +68,17 @@ pub(super) fn examine(
                     problems.push(Problem::new(name, Some(at), what));
                 }
                 if !frame.more {
-                    end_batch(&mut batch);
+                    counts.add(std::mem::take(&mut batch));
                     tail.cut = at + frame.total_bytes();
                 }
             }
             Part::Bad { flaw, until, snapshot } => {
                 let torn = matches!(flaw, Flaw::Torn(_));
                 if torn && tail.is_torn(file, entry, at, until, len)? {
-                    batch = (0, 0);
+                    batch = Counts::default();
                     return Ok(());
                 }
-                end_batch(&mut batch);
+                counts.add(std::mem::take(&mut batch));
                 tail.cut = until;
                 let mut problem = Problem::new(name, Some(at), flaw.to_string());
                 problem.snapshot = snapshot;
@@ -97,18 +92,34 @@ pub(super) fn examine(
     })?;
     if !tail.torn && frames.within_batch {
         if tail.is_torn(file, entry, len, len, len)? {
-            batch = (0, 0);
+            batch = Counts::default();
         } else {
             problems.push(Problem::new(name, None, "the file ends within a batch"));
         }
     }
-    end_batch(&mut batch);
+    counts.add(std::mem::take(&mut batch));
     if entry.is_some_and(|entry| entry.sealed) && !frames.sealed {
         problems.push(Problem::new(name, None, "the seal is missing"));
     }
     // A file that is cut within its head has no torn part behind it.
     let torn_bytes = if tail.torn { len.saturating_sub(tail.cut) } else { 0 };
-    Ok(Examined { problems, newer, records, deletes, torn_bytes, frames, hints })
+    Ok(Examined { problems, newer, counts, torn_bytes, frames, hints })
+}
+
+/// How many frames of each kind there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) records: u64,
+    pub(super) deletes: u64,
+    pub(super) marks: u64,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, more: Self) {
+        self.records += more.records;
+        self.deletes += more.deletes;
+        self.marks += more.marks;
+    }
 }
 
 /// What is wrong with the index file `name`, whose bytes are `read`, of a segment for which
@@ -215,6 +226,7 @@ fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
         // Whole means that its record verifies.
         Kind::Put => Ok(()),
         Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is not valid"),
+        Kind::Marks => MarksBody::parse(body).map(|_| ()).ok_or("the marks are not valid"),
         Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is not valid"),
     }
 }
@@ -241,7 +253,7 @@ impl Frames {
         (self.sealed, self.within_batch) = (false, frame.more);
         match frame.kind {
             Kind::Put => self.seal.puts += 1,
-            Kind::Delete => self.seal.deletes += 1,
+            Kind::Delete | Kind::Marks => self.seal.others += 1,
             Kind::Seal if before != (false, false) => return Err("the seal is out of place"),
             Kind::Seal if Seal::parse(body) != Some(self.seal) => {
                 return Err("the seal does not match the frames before it");
@@ -258,7 +270,7 @@ impl Frames {
 }
 
 fn identity(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
-    let header = Header::parse(body).ok()?;
+    let Ok(header) = Header::parse(body) else { return MarksBody::identify(body) };
     let key = AggregateKey::from_stored(header.tenant, header.kind, header.id).ok()?;
     Some((key, SnapshotId { generation: header.generation, version: header.version }))
 }

@@ -45,6 +45,8 @@ pub struct Verification {
     pub records: u64,
     /// The number of deletes in the log.
     pub deletes: u64,
+    /// The number of changes of a snapshot's marks in the log, in force or not.
+    pub marks: u64,
     /// The bytes at the end of the log that a crash has left, and that the next opening cuts off.
     pub torn_bytes: u64,
     /// What is wrong; empty if all is well.
@@ -156,8 +158,9 @@ fn verify_segment(
         Err(Bad::Damaged(what)) => problem(Some(0), what),
     }
     let examined = examine(&*file, &name, entry.salt, manifest.secret, Some(entry))?;
-    found.records += examined.records;
-    found.deletes += examined.deletes;
+    found.records += examined.counts.records;
+    found.deletes += examined.counts.deletes;
+    found.marks += examined.counts.marks;
     found.torn_bytes += examined.torn_bytes;
     found.problems.extend(examined.problems);
     let hints = names::hints(entry.id);

@@ -8,7 +8,9 @@ use super::disk::{Disk, DiskFile};
 use super::fault::{bad_file, bad_frame, corrupt, io_error};
 use super::flaw::Flaw;
 use super::hints::{Hints, What};
-use super::layout::{DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
+use super::layout::{
+    DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, MarksBody, SEAL_BYTES, Seal,
+};
 use super::names;
 use super::open::{OPERATION, read_whole};
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
@@ -166,7 +168,7 @@ fn count(hints: &Hints) -> Option<Seal> {
         seal.max_seq = seal.max_seq.max(hint.seq);
         match hint.what {
             What::Put { .. } => seal.puts += 1,
-            What::Delete(_) => seal.deletes += 1,
+            What::Delete(_) | What::Marks { .. } => seal.others += 1,
         }
     })?;
     Some(seal)
@@ -189,13 +191,13 @@ fn scan(
     let io = |error| io_error(OPERATION, path, error);
     let mut scanner = Scanner::new(file, entry.salt, hints.covered(), len);
     // Where the batch began that has not ended yet.
-    let mut batch = hints.mark();
+    let mut batch = hints.point();
     let why = loop {
         let at = scanner.at;
         match scanner.step().map_err(io)? {
             Step::Frame(frame, body) if frame.kind == Kind::Seal => {
                 let seal = Seal::parse(body);
-                if seal.is_none() || hints.mark().covered() != batch.covered() {
+                if seal.is_none() || hints.point().covered() != batch.covered() {
                     return Err(corrupt(
                         OPERATION,
                         path,
@@ -214,7 +216,7 @@ fn scan(
                 understood
                     .map_err(|why| corrupt(OPERATION, path, format!("{why} at offset {at}")))?;
                 if !frame.more {
-                    batch = hints.mark();
+                    batch = hints.point();
                 }
             }
             Step::End if batch.covered() == at => return Ok(Scanned { end: at, sealed: None }),
@@ -278,6 +280,12 @@ pub(super) fn push(
             let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;
             let tag = Tag::of_parts(secret, delete.tenant, delete.kind, delete.id);
             hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
+        }
+        Kind::Marks => {
+            let MarksBody { tenant, kind, id, snapshot, marks } =
+                MarksBody::parse(body).ok_or("unreadable marks")?;
+            let tag = Tag::of_parts(secret, tenant, kind, id);
+            hints.push_marks(frame.seq, frame.body_bytes, tag, snapshot, &marks);
         }
         Kind::Seal => return Err("unexpected seal".into()),
     }

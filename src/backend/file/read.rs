@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::fault::io_error;
-use super::index::{Item, Place, UNKNOWN};
+use super::index::{Item, Place, Sought, UNKNOWN};
 use super::layout::FRAME_BYTES;
 use super::names;
 use super::segment::Segment;
@@ -53,11 +53,13 @@ impl Core {
         let tag = self.tag(query.key);
         let generation = self.generations.find(query.generation);
         let as_of = query.as_of.unwrap_or(Timestamp::MAX);
+        let include_retired = query.include_retired;
+        let sought = |at_most| Sought { generation, at_most, as_of, include_retired };
         let mut at_most = query.at_most;
         let mut asked = false;
         loop {
             // The segment is taken while the index cannot change, so it is the right one.
-            let found = self.index.newest(tag, generation, at_most, as_of, |found| {
+            let found = self.index.newest(tag, sought(at_most), |found| {
                 found.map(|(item, time)| (item, time, self.segments.get(item.place.slot)))
             });
             let (item, time, segment) = match found {
@@ -66,6 +68,9 @@ impl Core {
                 Err(false) if at_most < query.at_most => return Ok(Lookup::OtherGeneration),
                 Err(false) => return Ok(Lookup::Absent),
             };
+            if item.version < query.at_least {
+                return Ok(Lookup::OtherGeneration);
+            }
             let wanted = if as_of == Timestamp::MAX || time != UNKNOWN {
                 None
             } else {
@@ -121,16 +126,17 @@ impl Core {
             page.truncate(limit - items.len());
             for (id, place) in page {
                 after = Some(id);
-                let segment = self.index.exact(tag, place.generation, id.version, |item| {
-                    (self.segments.get(item.place.slot), item.place)
-                });
+                let segment =
+                    self.index.marked(tag, place.generation, id.version, |item, marks| {
+                        (self.segments.get(item.place.slot), item.place, marks.cloned())
+                    });
                 // Deleted since.
-                let Some((Some(segment), place)) = segment else { continue };
+                let Some((Some(segment), place, marks)) = segment else { continue };
                 let meta = self.header(patience, &segment, place, |header| {
                     header.is_of(request.key).then(|| SnapshotMeta::from_header(header))
                 })?;
                 if let Some(Some(meta)) = meta {
-                    items.push(meta?);
+                    items.push(meta?.with_marks(marks.unwrap_or_default()));
                 }
             }
             if !more {
@@ -181,12 +187,18 @@ impl Core {
         let mut after = request.after.map(|cursor| self.cursor_tag(cursor)).transpose()?;
         let limit = request.limit.max(1);
         let mut keys = Vec::new();
+        let mut looked_at = 0;
         loop {
+            // A page of what is asked for may be any number of others away.
+            if patience != Patience::Unlimited && looked_at > limit.saturating_mul(4) {
+                return Err(Unread::WouldWait);
+            }
             // One more than may be needed, to know whether there are more.
             let batch = (limit - keys.len()).min(1024);
             let mut tags = self.index.tags_after(after, batch + 1);
             let more = tags.len() > batch;
             tags.truncate(batch);
+            looked_at += tags.len();
             for tag in tags {
                 after = Some(tag);
                 if let Some(key) = self.key_of(patience, tag)?.filter(|key| request.admits(key)) {
@@ -318,7 +330,7 @@ mod tests {
             for version in 1..=versions {
                 let record =
                     record_as_of(version, 5, Timestamp::from_micros(version.cast_signed()));
-                let work = core.put_work(vec![record], PutOptions::default()).unwrap();
+                let work = core.put_work(vec![record], &PutOptions::default()).unwrap();
                 core.commit(vec![work], || ()).answers.remove(0).unwrap();
             }
             // After an opening from index files, it is as before.

@@ -241,7 +241,7 @@ fn fix(
     if let Some(entry) = entry
         && done.problems.len() == problems
     {
-        done.kept += examined.records;
+        done.kept += examined.counts.records;
         return Ok(Some(Fixed { entry, max_seq, salt, hints }));
     }
     done.kept += seal.puts;

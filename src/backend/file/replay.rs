@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::generations::Generations;
 use super::hints::{Hint, What};
-use super::index::{Index, Item, Place, UNKNOWN};
+use super::index::{Index, Item, Note, Place, UNKNOWN};
 use super::layout::{Frame, PROVEN_BYTES, Scope, frame_bytes};
 use super::load::{Loaded, threads};
 use super::open::OPERATION;
@@ -21,8 +21,9 @@ pub(super) struct Replayed {
     pub(super) max_seq: u64,
 }
 
-/// Fills the index: a put counts unless a delete or another put of the same snapshot with a higher
-/// sequence number covers it, in whatever order the segments come.
+/// Fills the index: a put, and so the marks of a snapshot, count unless a delete or another one of
+/// the same kind and snapshot with a higher sequence number covers them, in whatever order the
+/// segments come.
 pub(super) fn replay(
     loaded: &[Loaded<'_>],
     index: &Index,
@@ -31,7 +32,7 @@ pub(super) fn replay(
 ) -> Result<Replayed, Error> {
     let mut deletes: HashMap<Tag, Vec<(u64, Scope)>> = HashMap::new();
     for Loaded { hints, seal, .. } in loaded {
-        if seal.deletes > 0 {
+        if seal.others > 0 {
             hints.read(|hint| {
                 if let What::Delete(scope) = hint.what {
                     deletes.entry(hint.tag).or_default().push((hint.seq, scope));
@@ -48,8 +49,9 @@ pub(super) fn replay(
             one.hints.read(|hint| {
                 let Hint { offset, seq, body_bytes, tag, what } = hint;
                 let total = frame_bytes(body_bytes.into());
-                let (id, as_of) = match what {
-                    What::Put { id, as_of } => (id, as_of),
+                let (id, what) = match what {
+                    What::Put { id, as_of } => (id, Ok(as_of)),
+                    What::Marks { id, marks } => (id, Err(marks)),
                     What::Delete(_) => return segment.count_delete(seq, total),
                 };
                 segment.count_put(seq);
@@ -73,8 +75,17 @@ pub(super) fn replay(
                 cached = Some((id.generation, generation));
                 let place = Place { slot: segment.slot, offset, len: body_bytes, generation };
                 let item = Item { version: id.version, place };
-                let new = New { tag, item, as_of, seq };
-                enter(index, segments, new, &|place| seq_of(loaded, place));
+                match what {
+                    Ok(as_of) => {
+                        let new = New { tag, item, as_of, seq };
+                        enter(index, segments, new, &|place| seq_of(loaded, place));
+                    }
+                    Err(marks) => {
+                        segment.add_live(total);
+                        let displaced = index.insert_note(tag, Note { item, seq, marks });
+                        forget(segments, displaced.map(|note| note.item));
+                    }
+                }
             });
         }
     };
@@ -89,8 +100,9 @@ pub(super) fn replay(
         return Err(error);
     }
     let all = segments.all();
+    let live: u64 = all.iter().map(|segment| segment.live_puts.load(Ordering::Relaxed)).sum();
     Ok(Replayed {
-        snapshots: all.iter().map(|segment| segment.live_puts.load(Ordering::Relaxed)).sum(),
+        snapshots: live - index.notes() as u64,
         max_seq: loaded.iter().map(|loaded| loaded.seal.max_seq).max().unwrap_or(0),
     })
 }
@@ -106,6 +118,15 @@ fn seq_of(loaded: &[Loaded<'_>], place: Place) -> Option<u64> {
         }
     });
     seq
+}
+
+/// Counts a frame as dead that has left the index.
+fn forget(segments: &Segments, item: Option<Item>) {
+    if let Some(item) = item
+        && let Some(segment) = segments.get(item.place.slot)
+    {
+        segment.drop_live(frame_bytes(item.place.len.into()));
+    }
 }
 
 /// A put to be entered.
@@ -124,9 +145,8 @@ fn enter(
     New { tag, item, as_of, seq }: New,
     known: &dyn Fn(Place) -> Option<u64>,
 ) {
-    let bytes = |item: &Item| frame_bytes(item.place.len.into());
     if let Some(segment) = segments.get(item.place.slot) {
-        segment.add_live(bytes(&item));
+        segment.add_live(frame_bytes(item.place.len.into()));
     }
     let mut entered_seq = seq;
     let mut displaced = index.insert(tag, item, as_of);
@@ -147,9 +167,7 @@ fn enter(
                 index.insert(tag, old, UNKNOWN)
             }
             _ => {
-                if let Some(segment) = there {
-                    segment.drop_live(bytes(&old));
-                }
+                forget(segments, Some(old));
                 None
             }
         };
@@ -171,7 +189,7 @@ mod tests {
     use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;
-    use crate::store::{Lookup, PutOptions, Query, Selection};
+    use crate::store::{DeleteOptions, Lookup, PutOptions, Query, Selection};
     use crate::timestamp::Timestamp;
 
     /// The defect: what was replaced came back, whole and verified.
@@ -188,14 +206,15 @@ mod tests {
             let record = RecordBuilder::new(key.clone(), generation, version, at);
             let record = record.build(payload).unwrap();
             let options = PutOptions { replace: true, ..PutOptions::default() };
-            let work = core.put_work(vec![record.clone()], options).unwrap();
+            let work = core.put_work(vec![record.clone()], &options).unwrap();
             core.commit(vec![work], || ()).answers.remove(0).unwrap();
             record
         };
         let old = put(5, b"old");
         put(4, &[1; 3000]);
         put(3, &[1; 2000]);
-        let work = core.delete_work(&key, Selection::Below(5)).unwrap().unwrap();
+        let work =
+            core.delete_work(&key, Selection::Below(5), DeleteOptions::default()).unwrap().unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
         // The copy lies in a segment that comes after the one with what replaces it.
         assert_eq!(core.compact(&mut |_| true).unwrap().removed, 1);
@@ -229,7 +248,7 @@ mod tests {
             let record = RecordBuilder::new(key.clone(), generation, 5, Timestamp::from_seconds(1));
             let record = record.build(&[seq; 8]).unwrap();
             let options = PutOptions { replace: true, ..PutOptions::default() };
-            core.commit(vec![core.put_work(vec![record], options).unwrap()], || ());
+            core.commit(vec![core.put_work(vec![record], &options).unwrap()], || ());
             (core.index.exact(tag, 0, 5, |item| item).unwrap(), u64::from(seq))
         });
         let puts: Vec<_> = puts.collect();

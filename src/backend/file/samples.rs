@@ -30,7 +30,7 @@ pub(super) fn put(core: &Core, version: u64) -> Work {
 
 /// The same with a state of so many bytes.
 pub(super) fn put_bytes(core: &Core, version: u64, bytes: usize) -> Work {
-    core.put_work(vec![record(version, bytes)], PutOptions::default()).unwrap()
+    core.put_work(vec![record(version, bytes)], &PutOptions::default()).unwrap()
 }
 
 /// A record of [`key`] with a state of so many bytes.

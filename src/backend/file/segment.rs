@@ -22,9 +22,11 @@ pub(super) struct Segment {
     pub(super) bytes: AtomicU64,
     /// Everything before it has been synced.
     pub(super) synced: AtomicU64,
-    /// The bytes of the frames whose snapshots are in the index.
+    /// The bytes of the frames that the index refers to.
     pub(super) live_bytes: AtomicU64,
+    /// Of those, how many frames.
     pub(super) live_puts: AtomicU64,
+    /// The frames that can be live: puts, and marks, which count like puts everywhere here.
     pub(super) puts: AtomicU64,
     pub(super) delete_bytes: AtomicU64,
     pub(super) deletes: AtomicU64,

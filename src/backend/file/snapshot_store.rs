@@ -9,16 +9,18 @@ use super::config::Durability;
 use super::core::Core;
 use super::encode::MAX_PART_BYTES;
 use super::layout::MAX_BODY_BYTES;
+use super::log::Answer;
 use super::read::{Patience, Unread};
-use super::store::{FileStore, deleted, failure, outcomes};
+use super::store::{FileStore, failure};
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 use crate::timestamp::Timestamp;
 
@@ -35,6 +37,7 @@ impl SnapshotStore for FileStore {
         Capabilities::new("file")
             .durable(self.0.core.config.durability == Durability::Sync)
             .atomic_batches(true)
+            .marks(true)
             .max_record_bytes(MAX_BODY_BYTES)
             .max_key_bytes(MAX_PART_BYTES as u64)
     }
@@ -46,12 +49,12 @@ impl SnapshotStore for FileStore {
     ) -> Result<Vec<PutOutcome>, Error> {
         let bytes: usize = records.iter().map(|record| record.as_bytes().len()).sum();
         let work = if bytes <= INLINE_PUT_BYTES {
-            self.0.core.put_work(records, options)?
+            self.0.core.put_work(records, &options)?
         } else {
             let core = Arc::clone(&self.0.core);
-            blocking(move || core.put_work(records, options)).await?
+            blocking(move || core.put_work(records, &options)).await?
         };
-        self.0.submit(work).await.map(outcomes)
+        self.0.submit(work).await.map(Answer::outcomes)
     }
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
@@ -84,11 +87,12 @@ impl SnapshotStore for FileStore {
         let filtered = request.tenant.is_some() || request.kind.is_some();
         let at_once = if filtered { None } else { inline_page(request.limit) };
         let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));
-        let (after, limit) = (request.after.cloned(), request.limit);
+        let (after, limit, reserved) = (request.after.cloned(), request.limit, request.reserved);
         self.read(at_once, move |core, patience| {
             let request = KeysRequest {
                 tenant: tenant.as_deref(),
                 kind: kind.as_deref(),
+                reserved,
                 after: after.as_ref(),
                 limit,
             };
@@ -97,10 +101,27 @@ impl SnapshotStore for FileStore {
         .await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        match self.0.core.delete_work(key, selection)? {
-            Some(work) => self.0.submit(work).await.map(deleted),
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        match self.0.core.delete_work(key, selection, options)? {
+            Some(work) => self.0.submit(work).await.map(Answer::deleted),
             None => Ok(Deleted::default()),
+        }
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        match self.0.core.mark_work(key, selection, change)? {
+            Some(work) => self.0.submit(work).await.map(Answer::marked),
+            None => Ok(0),
         }
     }
 }
@@ -127,18 +148,23 @@ impl FileStore {
 struct Owned {
     generation: Generation,
     at_most: u64,
+    at_least: u64,
     as_of: Option<Timestamp>,
+    include_retired: bool,
 }
 
 impl From<&Query<'_>> for Owned {
     fn from(query: &Query<'_>) -> Self {
-        Self { generation: query.generation, at_most: query.at_most, as_of: query.as_of }
+        let Query { generation, at_most, at_least, as_of, include_retired, .. } = *query;
+        Self { generation, at_most, at_least, as_of, include_retired }
     }
 }
 
 impl Owned {
     fn of<'a>(&self, key: &'a AggregateKey) -> Query<'a> {
-        let query = Query::latest(key, self.generation).at_most(self.at_most);
+        let query =
+            Query::latest(key, self.generation).at_most(self.at_most).at_least(self.at_least);
+        let query = query.include_retired(self.include_retired);
         match self.as_of {
             Some(time) => query.as_of(time),
             None => query,

@@ -24,7 +24,8 @@ use super::submitted::Submitted;
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::store::{Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
+use crate::mark::MarkChange;
+use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 
 /// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
 ///
@@ -39,6 +40,8 @@ use crate::store::{Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
+/// - [Marks](crate::Mark) of a snapshot take about 100 bytes in the log and in memory, until the
+///   snapshot is deleted; snapshots without marks take nothing for them.
 ///
 /// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB. A record
 /// that does not verify is refused: nothing is written that could not be read back.
@@ -130,13 +133,14 @@ impl FileStore {
     ///
     /// # Errors
     /// As for `put`; `InvalidInput` also for a record that does not verify.
+    #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn put_blocking(
         &self,
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error> {
-        let work = self.0.core.put_work(records, options)?;
-        self.0.write(work).map(outcomes)
+        let work = self.0.core.put_work(records, &options)?;
+        self.0.write(work).map(Answer::outcomes)
     }
 
     /// Queues a put and returns a future of its outcome, which borrows nothing.
@@ -147,13 +151,14 @@ impl FileStore {
     ///
     /// # Errors
     /// As for `put_blocking`: `InvalidInput` and `Poisoned` at once, the others from the future.
+    #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn submit(
         &self,
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<impl Future<Output = Result<Vec<PutOutcome>, Error>> + Send + use<>, Error> {
-        let submitted = self.0.submit(self.0.core.put_work(records, options)?);
-        Ok(async move { submitted.await.map(outcomes) })
+        let submitted = self.0.submit(self.0.core.put_work(records, &options)?);
+        Ok(async move { submitted.await.map(Answer::outcomes) })
     }
 
     /// [`get`](crate::SnapshotStore::get) for threads: blocks while the disk is read.
@@ -172,15 +177,33 @@ impl FileStore {
         &self,
         key: &AggregateKey,
         selection: Selection<'_>,
+        options: DeleteOptions,
     ) -> Result<Deleted, Error> {
-        match self.0.core.delete_work(key, selection)? {
-            Some(work) => self.0.write(work).map(deleted),
+        match self.0.core.delete_work(key, selection, options)? {
+            Some(work) => self.0.write(work).map(Answer::deleted),
             None => Ok(Deleted::default()),
         }
     }
 
+    /// [`mark`](crate::SnapshotStore::mark) for threads: blocks until it is durable.
+    ///
+    /// # Errors
+    /// As for `mark`.
+    pub fn mark_blocking(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        match self.0.core.mark_work(key, selection, change)? {
+            Some(work) => self.0.write(work).map(Answer::marked),
+            None => Ok(0),
+        }
+    }
+
     /// Deletes, for each of many aggregates, the snapshots below a version (exclusive): the same
-    /// as as many calls of `delete`, in a few writes. Blocks until all is durable.
+    /// as as many calls of `delete` with default options, in a few writes: pinned ones stay. Blocks
+    /// until all is durable.
     ///
     /// # Errors
     /// As for `delete`. Of a long list a part may be deleted when it fails.
@@ -195,7 +218,7 @@ impl FileStore {
         let mut sum = Deleted::default();
         for part in tagged.chunks(DELETES_PER_BATCH) {
             let work = core.delete_below_work(part)?;
-            sum = [sum, self.0.write(work).map(deleted)?].into_iter().sum();
+            sum = [sum, self.0.write(work).map(Answer::deleted)?].into_iter().sum();
         }
         Ok(sum)
     }
@@ -259,7 +282,7 @@ impl FileStore {
     /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, reports
     /// each that does not, and leaves the damaged files there under another name. Reports every
     /// problem that [`verify`](Self::verify) reports. A delete that is damaged may bring deleted
-    /// snapshots back. A store without damage, closed or killed, is left as it is. Blocks.
+    /// snapshots back, and so with damaged marks and those before them. A store without damage, closed or killed, is left as it is. Blocks.
     ///
     /// # Errors
     /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
@@ -341,21 +364,6 @@ impl Drop for Shared {
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.core.fmt(f)
-    }
-}
-
-pub(super) fn outcomes(answer: Answer) -> Vec<PutOutcome> {
-    match answer {
-        Answer::Put(outcomes) => outcomes,
-        Answer::Delete(_) => Vec::new(),
-    }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "made for `map`")]
-pub(super) fn deleted(answer: Answer) -> Deleted {
-    match answer {
-        Answer::Delete(deleted) => deleted,
-        Answer::Put(_) => Deleted::default(),
     }
 }
 

@@ -11,10 +11,11 @@ use crate::envelope::{Header, Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::mark::{MarkChange, Marks};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, Found, KeysRequest, ListRequest, Lookup, Page, PutOptions,
-    PutOutcome, Query, Selection, SnapshotStore,
+    Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeysRequest,
+    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 use crate::timeline::{Entry, Key, Timeline, Wanted};
 use crate::timestamp::Timestamp;
@@ -38,10 +39,14 @@ struct Aggregates {
 /// By generation, of which there are few, then by version; no empty timelines.
 type Snapshots = Vec<(Generation, Timeline<Stored>)>;
 
+#[derive(Clone)]
 struct Stored {
     version: u64,
     record: Record,
     as_of: Timestamp,
+    /// The version of the base, if the record is a delta.
+    base: Option<u64>,
+    marks: Marks,
 }
 
 impl Entry for Stored {
@@ -53,6 +58,18 @@ impl Entry for Stored {
         self.as_of
     }
 }
+
+impl Stored {
+    fn deletable(&self, generation: Generation) -> Deletable {
+        let id = SnapshotId { generation, version: self.version };
+        Deletable::new(id, self.record.as_bytes().len() as u64)
+            .pinned(self.marks.is_pinned())
+            .base(self.base)
+    }
+}
+
+/// The last key that a timeline can have.
+const LAST: Key = (u64::MAX, u32::MAX);
 
 /// A timeline has one snapshot of a version.
 const fn key(version: u64) -> Key {
@@ -78,7 +95,7 @@ impl MemoryStore {
 #[async_trait]
 impl SnapshotStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("memory").atomic_batches(true)
+        Capabilities::new("memory").atomic_batches(true).marks(true).returns_bases(true)
     }
 
     async fn put(
@@ -92,13 +109,19 @@ impl SnapshotStore for MemoryStore {
             .map(|record| identify(record, max_bytes))
             .collect::<Result<Vec<_>, _>>()?;
         let mut aggregates = self.write();
+        if options.replace && !options.marks.is_empty() {
+            for (key, id, _) in &identified {
+                let there = aggregates.find(key, *id).map(|stored| &stored.marks);
+                there.map_or(Ok(Marks::NONE), |marks| marks.merged(&options.marks))?;
+            }
+        }
         Ok(identified
             .into_iter()
             .map(|(key, id, stored)| {
                 if !aggregates.snapshots.contains_key(&key) {
                     aggregates.keys.insert(key.clone());
                 }
-                insert(aggregates.snapshots.entry(key).or_default(), id, stored, options)
+                insert(aggregates.snapshots.entry(key).or_default(), id, stored, &options)
             })
             .collect())
     }
@@ -108,16 +131,14 @@ impl SnapshotStore for MemoryStore {
         let Some(snapshots) = aggregates.snapshots.get(query.key) else {
             return Ok(Lookup::Absent);
         };
-        let wanted = Wanted {
-            at_most: key(query.at_most),
-            as_of: query.as_of.unwrap_or(Timestamp::MAX),
-            kind: None,
-        };
         let own = snapshots.iter().find(|(generation, _)| *generation == query.generation);
-        if let Some(stored) = own.and_then(|(_, versions)| versions.find(wanted)) {
-            return Ok(Lookup::Found(Found::new(stored.version, stored.record.clone())));
+        if let Some((_, versions)) = own
+            && let Some(stored) = newest(versions, &query)
+        {
+            let found = Found::new(stored.version, stored.record.clone());
+            return Ok(Lookup::Found(found.with_bases(bases(versions, stored))));
         }
-        let others = snapshots.iter().any(|(_, versions)| versions.find(wanted).is_some());
+        let others = snapshots.iter().any(|(_, versions)| newest(versions, &query).is_some());
         Ok(if others { Lookup::OtherGeneration } else { Lookup::Absent })
     }
 
@@ -150,9 +171,11 @@ impl SnapshotStore for MemoryStore {
         let next = selected.last().map(|(id, _)| *id).filter(|_| more);
         let items = selected
             .iter()
-            .filter_map(|(_, stored)| stored.record.header().ok())
-            .map(|header| SnapshotMeta::from_header(&header))
-            .collect::<Result<_, _>>()?;
+            .filter_map(|(_, stored)| Some((stored.record.header().ok()?, &stored.marks)))
+            .map(
+                |(header, marks)| Ok(SnapshotMeta::from_header(&header)?.with_marks(marks.clone())),
+            )
+            .collect::<Result<_, Error>>()?;
         Ok(Page::new(items, next))
     }
 
@@ -170,21 +193,25 @@ impl SnapshotStore for MemoryStore {
         Ok(Page::new(items, next))
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         let mut aggregates = self.write();
         let hash_map::Entry::Occupied(mut entry) = aggregates.snapshots.entry(key.clone()) else {
             return Ok(Deleted::default());
         };
-        let mut deleted = Deleted::default();
+        let mut stored = Vec::new();
+        for (generation, versions) in entry.get() {
+            stored.extend(versions.descending(LAST).map(|stored| stored.deletable(*generation)));
+        }
+        let plan = DeletePlan::new(selection, options, &stored);
         entry.get_mut().retain_mut(|(generation, versions)| {
             versions.retain(|stored| {
                 let id = SnapshotId { generation: *generation, version: stored.version };
-                let selected = selection.admits(id);
-                if selected {
-                    deleted.snapshots += 1;
-                    deleted.bytes += stored.record.as_bytes().len() as u64;
-                }
-                !selected
+                !plan.removes(id)
             });
             !versions.is_empty()
         });
@@ -192,8 +219,69 @@ impl SnapshotStore for MemoryStore {
             entry.remove();
             aggregates.keys.remove(key);
         }
-        Ok(deleted)
+        Ok(plan.deleted)
     }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        change.check()?;
+        let mut aggregates = self.write();
+        let Some(snapshots) = aggregates.snapshots.get_mut(key) else { return Ok(0) };
+        // All before the first is changed: one that is full fails the call.
+        let mut changed = Vec::new();
+        for (generation, versions) in &*snapshots {
+            for stored in versions.descending(LAST) {
+                let id = SnapshotId { generation: *generation, version: stored.version };
+                if selection.admits(id)
+                    && let Some(marks) = stored.marks.changed(change)?
+                {
+                    changed.push((id, Stored { marks, ..stored.clone() }));
+                }
+            }
+        }
+        let count = changed.len() as u64;
+        for (id, stored) in changed {
+            let own = snapshots.iter_mut().find(|(generation, _)| *generation == id.generation);
+            own.and_then(|(_, versions)| versions.insert(stored));
+        }
+        Ok(count)
+    }
+}
+
+impl Aggregates {
+    fn find(&self, key: &AggregateKey, id: SnapshotId) -> Option<&Stored> {
+        let snapshots = self.snapshots.get(key)?;
+        let (_, versions) =
+            snapshots.iter().find(|(generation, _)| *generation == id.generation)?;
+        versions.get((id.version, 0))
+    }
+}
+
+/// The newest snapshot of a generation that `query` asks for.
+fn newest<'s>(versions: &'s Timeline<Stored>, query: &Query<'_>) -> Option<&'s Stored> {
+    let as_of = query.as_of.unwrap_or(Timestamp::MAX);
+    let mut wanted = Wanted { at_most: key(query.at_most), as_of, kind: None };
+    loop {
+        let stored = versions.find(wanted).filter(|stored| stored.version >= query.at_least)?;
+        if query.include_retired || !stored.marks.is_retired() {
+            return Some(stored);
+        }
+        wanted.at_most = key(stored.version.checked_sub(1)?);
+    }
+}
+
+/// The bases of a delta, nearest first.
+fn bases(versions: &Timeline<Stored>, delta: &Stored) -> Vec<Record> {
+    let next = |above: &&Stored| {
+        let base = above.base.filter(|base| *base < above.version)?;
+        versions.get(key(base))
+    };
+    let chain = std::iter::successors(next(&delta), next);
+    chain.take(Found::MAX_BASES).map(|base| base.record.clone()).collect()
 }
 
 type Identified = (AggregateKey, SnapshotId, Stored);
@@ -208,15 +296,17 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
         invalid(format!("the record is not valid: {reject}")).with_source(reject)
     })?;
     let Header { version, generation, as_of, .. } = header;
+    let base = header.base.map(|base| base.version);
     let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
-    Ok((key, SnapshotId { generation, version }, Stored { version, record, as_of }))
+    let stored = Stored { version, record, as_of, base, marks: Marks::NONE };
+    Ok((key, SnapshotId { generation, version }, stored))
 }
 
 fn insert(
     snapshots: &mut Snapshots,
     id: SnapshotId,
-    stored: Stored,
-    options: PutOptions,
+    mut stored: Stored,
+    options: &PutOptions,
 ) -> PutOutcome {
     if !snapshots.iter().any(|(generation, _)| *generation == id.generation) {
         snapshots.push((id.generation, Timeline::new()));
@@ -230,6 +320,9 @@ fn insert(
         }
         there => {
             let outcome = if there.is_some() { PutOutcome::Replaced } else { PutOutcome::Stored };
+            let before = there.map_or(Marks::NONE, |there| there.marks.clone());
+            // Checked before anything was stored.
+            stored.marks = before.merged(&options.marks).unwrap_or(before);
             versions.insert(stored);
             outcome
         }

@@ -86,6 +86,9 @@ impl Bounds {
     }
 }
 
+/// No load starts from a retired snapshot.
+const USED: &str = " AND retirements IS NULL";
+
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
 /// has. A row without a version says that only other generations are there. The row with the guard
 /// has the types of the columns there, and nothing else.
@@ -111,14 +114,14 @@ fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statem
         )
     };
     let (newest, others) = match bounds {
-        Bounds::None => (format!("WITH {}", newest_sql(names, "")), any("")),
+        Bounds::None => (format!("WITH {}", newest_sql(names, USED)), any(USED)),
         Bounds::Version => {
-            let within = " AND version <= $6";
-            (format!("WITH {}", newest_sql(names, within)), any(within))
+            let within = format!(" AND version <= $6{USED}");
+            (format!("WITH {}", newest_sql(names, &within)), any(&within))
         }
         // Every parameter has a type, also where a table does not need it.
         Bounds::VersionAndTime => (
-            format!("WITH RECURSIVE {}", newest_at_time_sql(names)),
+            format!("WITH RECURSIVE {}", newest_at_time_sql(names, None, USED)),
             format!("{OTHERS_AT_TIME} AND $8::timestamptz IS NOT NULL"),
         ),
     };
@@ -145,10 +148,10 @@ where
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error> {
         let key = query.key;
         self.table.check_key(key)?;
-        // A key that is stored in another form than the events have it takes two statements.
-        let Some(text) = own_text(key) else {
-            return Ok(Hybrid::new(self.store.get(query).await?));
-        };
+        // What no load asks for, and a key that is stored in another form than the events have it,
+        // take two statements.
+        let text = own_text(key).filter(|_| query.at_least == 0 && !query.include_retired);
+        let Some(text) = text else { return Ok(Hybrid::new(self.store.get(query).await?)) };
         let statement = match Bounds::of(&query) {
             Bounds::None => &self.now,
             Bounds::Version => &self.by_version,

@@ -34,9 +34,15 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
         }
         (None, Some(_)) => return of_kind(names),
     };
+    // Reserved kinds lie together, so that they are passed over once in each tenant.
+    let free = if request.reserved || request.kind.is_some() {
+        ""
+    } else {
+        " AND NOT starts_with(kind, 'snapfold.')"
+    };
     let find = |condition: &str| {
         format!(
-            "SELECT tenant, kind, id FROM {snapshots} WHERE {condition} \
+            "SELECT tenant, kind, id FROM {snapshots} WHERE {condition}{free} \
              ORDER BY tenant, kind, id LIMIT 1"
         )
     };
@@ -147,7 +153,10 @@ impl Operation for Keys<'_> {
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
         let after = self.request.after.map(Cursor::to_key).transpose()?;
-        let Some(start) = Start::of(after.as_ref(), &self.request) else {
+        let is_hidden =
+            |kind: &str| !self.request.reserved && kind.starts_with(AggregateKey::RESERVED_PREFIX);
+        let start = Start::of(after.as_ref(), &self.request);
+        let Some(start) = start.filter(|_| !self.request.kind.is_some_and(is_hidden)) else {
             return Ok(Page::new(Vec::new(), None));
         };
         let limit = self.request.limit.clamp(1, MAX_ITEMS);

@@ -12,6 +12,7 @@ use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::store::Inner;
 use crate::error::{Error, ErrorKind, Retry};
+use crate::mark::Marks;
 
 const NAME: &str = "migrate the database";
 
@@ -26,6 +27,7 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: snapshots_up, down: snapshots_down },
     Migration { up: ledger_up, down: ledger_down },
     Migration { up: times_up, down: times_down },
+    Migration { up: marks_up, down: marks_down },
 ];
 
 /// Makes, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
@@ -40,7 +42,7 @@ pub struct PostgresMigrations {
 
 impl PostgresMigrations {
     /// The number of the newest migration that this release knows.
-    pub const LATEST: u32 = 3;
+    pub const LATEST: u32 = 4;
 
     pub(super) fn new(inner: Arc<Inner>) -> Self {
         Self { inner }
@@ -384,6 +386,43 @@ fn times_up(names: &Names) -> String {
 fn times_down(names: &Names) -> String {
     let Names { schema, snapshots, by_time, .. } = names;
     format!("DROP INDEX {schema}.{by_time}; ALTER TABLE {snapshots} DROP COLUMN disordered;")
+}
+
+/// What stands beside a record and can change: `pins` and `retirements` hold an object each, from
+/// the name of a mark to what it says, or NULL if there is none. `base` repeats what the header of a
+/// delta says; no earlier release wrote one.
+fn marks_up(names: &Names) -> String {
+    let Names { snapshots, by_base, marks_limit, .. } = names;
+    let limit = format!("\"{}\"", marks_limit.replace('"', "\"\""));
+    let count = |column: &str| {
+        format!(
+            "jsonb_array_length(jsonb_path_query_array(coalesce({column}, '{{}}'), '$.keyvalue()'))"
+        )
+    };
+    let (pins, retirements, most) = (count("pins"), count("retirements"), Marks::MAX);
+    format!(
+        "ALTER TABLE {snapshots} ADD COLUMN base bigint, ADD COLUMN pins jsonb,
+           ADD COLUMN retirements jsonb;
+         UPDATE {snapshots} SET pins = jsonb_build_object('pinned',
+           jsonb_build_object('at', created_at, 'actor', '', 'note', '')) WHERE pinned;
+         ALTER TABLE {snapshots} DROP COLUMN pinned, ADD CONSTRAINT {limit} CHECK (
+           num_nonnulls(pins, retirements) = 0 OR {pins} + {retirements} <= {most});
+         CREATE INDEX {by_base} ON {snapshots}
+           (tenant, kind, id, schema_version, fingerprint, base) WHERE base IS NOT NULL;
+         COMMENT ON COLUMN {snapshots}.pins IS
+           'name: {{at: microseconds since 1970 UTC, actor, note}}; NULL if not pinned';
+         COMMENT ON COLUMN {snapshots}.retirements IS 'as pins; NULL if not retired';"
+    )
+}
+
+fn marks_down(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "ALTER TABLE {snapshots} ADD COLUMN pinned boolean NOT NULL DEFAULT false;
+         UPDATE {snapshots} SET pinned = true WHERE pins IS NOT NULL;
+         ALTER TABLE {snapshots} ALTER COLUMN pinned DROP DEFAULT, DROP COLUMN base,
+           DROP COLUMN pins, DROP COLUMN retirements;"
+    )
 }
 
 #[cfg(test)]

@@ -18,6 +18,10 @@ pub(super) struct Names {
     pub(super) append_only: String,
     /// The index by time, without its schema.
     pub(super) by_time: String,
+    /// The index of deltas by their bases, without its schema.
+    pub(super) by_base: String,
+    /// The constraint that bounds the marks of a row, unquoted.
+    pub(super) marks_limit: String,
     /// Tells apart the locks of two installations in one database.
     pub(super) lock: i64,
 }
@@ -41,6 +45,8 @@ impl Names {
             audit: name("_audit")?,
             append_only: name("_append_only")?,
             by_time: quote("index", &format!("{table}_by_time"), 0)?,
+            by_base: quote("index", &format!("{table}_by_base"), 0)?,
+            marks_limit: format!("{table}_marks"),
             schema: quoted_schema,
             snapshots,
         })

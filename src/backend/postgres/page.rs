@@ -5,6 +5,7 @@ use sqlx::Row;
 use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::KeyText;
+use super::marks::{self, PARTS};
 use super::names::Names;
 use super::statement::{Statement, select};
 use super::version;
@@ -20,7 +21,7 @@ pub(super) fn list(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let order = "ORDER BY version DESC, schema_version DESC, fingerprint DESC";
     let rows = format!(
-        "SELECT schema_version, fingerprint, version, header FROM {snapshots} \
+        "SELECT schema_version, fingerprint, version, header, {PARTS} FROM {snapshots} \
          WHERE tenant = $1 AND kind = $2 AND id = $3 AND version BETWEEN $4 AND $5 \
            AND (version, schema_version, fingerprint) < ($6, $7, $8) \
          {order} LIMIT $9"
@@ -80,7 +81,8 @@ impl Operation for List<'_> {
                     version: version::from_column(row.try_get(3)?),
                 });
                 if let Ok(header) = Header::parse(row.try_get::<&[u8], _>(4)?) {
-                    items.push(SnapshotMeta::from_header(&header)?);
+                    let marks = marks::of_parts(Self::NAME, row.try_get(5)?)?;
+                    items.push(SnapshotMeta::from_header(&header)?.with_marks(marks));
                 }
             }
             if !more {

@@ -12,19 +12,37 @@ use super::statement::Statement;
 use crate::key::AggregateKey;
 use crate::store::Deleted;
 
-/// One aggregate: everything but the newest `$4` of each generation and what is pinned.
+/// What a prune never deletes: pinned snapshots, and bases of deltas. A base whose last delta goes
+/// in the same prune goes with the next one.
+fn kept(names: &Names) -> String {
+    let Names { snapshots, .. } = names;
+    format!(
+        "(t.pins IS NOT NULL OR EXISTS (SELECT FROM {snapshots} b \
+           WHERE b.tenant = t.tenant AND b.kind = t.kind AND b.id = t.id \
+             AND b.schema_version = t.schema_version AND b.fingerprint = t.fingerprint \
+             AND b.base = t.version))"
+    )
+}
+
+/// How snapshots of a generation are counted: the newest first, retired ones after all others.
+const ORDER: &str = "(t.retirements IS NULL) DESC, t.version DESC";
+/// Documents of snapfold itself are nobody's to prune.
+const OWN: &str = "NOT starts_with(t.kind, 'snapfold.')";
+
+/// One aggregate: everything but the newest `$4` of each generation and what is kept.
 pub(super) fn one(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
+    let kept = kept(names);
     Statement::new(|guard| {
         format!(
             "WITH r AS (\
-           SELECT schema_version, fingerprint, version, row_number() OVER (\
-             PARTITION BY schema_version, fingerprint ORDER BY version DESC) AS place \
-           FROM {snapshots} WHERE tenant = $1 AND kind = $2 AND id = $3), \
+           SELECT t.schema_version, t.fingerprint, t.version, row_number() OVER (\
+             PARTITION BY t.schema_version, t.fingerprint ORDER BY {ORDER}) AS place \
+           FROM {snapshots} t WHERE tenant = $1 AND kind = $2 AND id = $3 AND {OWN}), \
          d AS (DELETE FROM {snapshots} t USING r \
            WHERE t.tenant = $1 AND t.kind = $2 AND t.id = $3 \
              AND t.schema_version = r.schema_version AND t.fingerprint = r.fingerprint \
-             AND t.version = r.version AND r.place > $4 AND NOT t.pinned AND $5 = {guard} \
+             AND t.version = r.version AND r.place > $4 AND NOT {kept} AND $5 = {guard} \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
          SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8 FROM d"
         )
@@ -39,21 +57,22 @@ pub(super) fn one(names: &Names) -> Statement {
 /// Rows are deleted by `ctid`, which a row that is replaced meanwhile no longer has: it stays.
 fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     let Names { snapshots, .. } = names;
+    let kept = kept(names);
     let after =
         if continued { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
     Statement::new(|guard| {
         format!(
             "WITH k AS MATERIALIZED (\
-           SELECT DISTINCT tenant, kind, id FROM {snapshots} \
-           WHERE {after} ORDER BY tenant, kind, id LIMIT {aggregates}), \
+           SELECT DISTINCT tenant, kind, id FROM {snapshots} t \
+           WHERE {after} AND {OWN} ORDER BY tenant, kind, id LIMIT {aggregates}), \
          l AS (SELECT tenant, kind, id FROM k ORDER BY tenant DESC, kind DESC, id DESC LIMIT 1), \
-         d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
+         d AS (DELETE FROM {snapshots} WHERE pins IS NULL AND ctid = ANY (ARRAY(\
              SELECT r.row FROM k CROSS JOIN LATERAL (\
-               SELECT t.ctid AS row, t.pinned, row_number() OVER (\
-                 PARTITION BY t.schema_version, t.fingerprint ORDER BY t.version DESC) AS place \
+               SELECT t.ctid AS row, {kept} AS kept, row_number() OVER (\
+                 PARTITION BY t.schema_version, t.fingerprint ORDER BY {ORDER}) AS place \
                FROM {snapshots} t \
                WHERE t.tenant = k.tenant AND t.kind = k.kind AND t.id = k.id) r \
-             WHERE r.place > $4 AND NOT r.pinned AND $5 = {guard})) \
+             WHERE r.place > $4 AND NOT r.kept AND $5 = {guard})) \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
          SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8, (SELECT count(*) FROM k), \
            (SELECT tenant FROM l), (SELECT kind FROM l), (SELECT id FROM l) FROM d"
@@ -67,14 +86,16 @@ fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
 /// that; it uses the key unless the columns are named in another order, so they are.
 fn all(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
+    let kept = kept(names);
     Statement::new(|guard| {
         format!(
-            "WITH d AS (DELETE FROM {snapshots} WHERE ctid = ANY (ARRAY(\
+            "WITH d AS (DELETE FROM {snapshots} WHERE pins IS NULL AND ctid = ANY (ARRAY(\
              SELECT r.row FROM (\
-               SELECT ctid AS row, pinned, lead(version, $1) OVER (\
-                 PARTITION BY id, kind, tenant, schema_version, fingerprint \
-                 ORDER BY version) AS newer FROM {snapshots}) r \
-             WHERE r.newer IS NOT NULL AND NOT r.pinned AND $2 = {guard})) \
+               SELECT t.ctid AS row, {kept} AS kept, lead(t.version, $1) OVER (\
+                 PARTITION BY t.id, t.kind, t.tenant, t.schema_version, t.fingerprint \
+                 ORDER BY (t.retirements IS NULL), t.version) AS newer \
+               FROM {snapshots} t WHERE {OWN}) r \
+             WHERE r.newer IS NOT NULL AND NOT r.kept AND $2 = {guard})) \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
          SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8 FROM d"
         )

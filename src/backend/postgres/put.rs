@@ -9,10 +9,13 @@ use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::{KeyText, MAX_BYTES};
 use super::lookup::record;
+use super::marks;
+use super::names::Names;
 use super::statement::{Bound, Statement};
 use super::version;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
+use crate::mark::MarkKind;
 use crate::store::{PutOptions, PutOutcome};
 
 /// The most bytes that one statement carries, unless a single record is larger. A batch beyond it
@@ -59,6 +62,7 @@ impl Item {
 
 /// Records to be stored, checked.
 pub(super) struct Put<'a> {
+    names: &'a Names,
     statements: PutStatements<'a>,
     /// In the order of their identities, so that two nodes that put the same ones wait for each
     /// other rather than deadlock; those of one identity in the order they were given.
@@ -68,6 +72,7 @@ pub(super) struct Put<'a> {
 
 impl<'a> Put<'a> {
     pub(super) fn new(
+        names: &'a Names,
         statements: PutStatements<'a>,
         records: Vec<Record>,
         options: PutOptions,
@@ -93,7 +98,7 @@ impl<'a> Put<'a> {
                 }
             }
         }
-        Ok(Self { statements, items, options })
+        Ok(Self { names, statements, items, options })
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -106,6 +111,10 @@ impl Operation for Put<'_> {
     const NAME: &'static str = NAME;
     const EFFECT: Effect = Effect::Write;
 
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        marks::explain(self.names, error)
+    }
+
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PutOutcome>, Failure> {
         let mut outcomes = vec![PutOutcome::Stored; self.items.len()];
         let mut groups = Vec::new();
@@ -117,7 +126,7 @@ impl Operation for Put<'_> {
                 _ => groups.push(Group { items: vec![item] }),
             }
         }
-        let chunks = chunks(&groups, self.options);
+        let chunks = chunks(&groups, &self.options);
         if let [chunk] = &*chunks {
             self.put_chunk(session, chunk, &mut outcomes).await?;
         } else if !chunks.is_empty() {
@@ -155,12 +164,12 @@ struct Group<'a> {
 
 impl Group<'_> {
     /// The one that is sent: with `replace` the last one wins, otherwise the first one stays.
-    fn sent(&self, options: PutOptions) -> Option<&Item> {
+    fn sent(&self, options: &PutOptions) -> Option<&Item> {
         if options.replace { self.items.last() } else { self.items.first() }.copied()
     }
 }
 
-fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: PutOptions) -> Vec<&'g [Group<'i>]> {
+fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: &PutOptions) -> Vec<&'g [Group<'i>]> {
     let mut chunks = Vec::new();
     let mut rest = groups;
     while !rest.is_empty() {
@@ -188,9 +197,13 @@ impl Put<'_> {
     ) -> Result<(), Failure> {
         let replace = self.options.replace;
         let statement = if replace { self.statements.replace } else { self.statements.keep };
-        let sent: Vec<&Item> = groups.iter().filter_map(|group| group.sent(self.options)).collect();
+        let sent: Vec<&Item> =
+            groups.iter().filter_map(|group| group.sent(&self.options)).collect();
         let mut taken = HashMap::new();
-        let query = bind(statement.query(session), &sent).bind(statement.guard());
+        let query = bind(statement.query(session), &sent)
+            .bind(marks::object(&self.options.marks, MarkKind::Pin))
+            .bind(marks::object(&self.options.marks, MarkKind::Retirement))
+            .bind(statement.guard());
         for row in statement.all(query, session).await? {
             let place = usize::try_from(row.try_get::<i64, _>(1)?)
                 .ok()
@@ -277,7 +290,7 @@ fn bind<'q>(query: Bound<'q>, items: &[&'q Item]) -> Bound<'q> {
         .bind(column(items, |i| i.meta.created_at.as_micros()))
         .bind(column(items, |i| i32::from(i.meta.codec.as_u16())))
         .bind(column(items, |i| i64::try_from(i.meta.raw_bytes).unwrap_or(i64::MAX)))
-        .bind(column(items, |i| i.meta.is_pinned()))
+        .bind(column(items, |i| i.meta.base.map(|base| version::at_most(base.version))))
         .bind(column(items, Item::header))
         .bind(column(items, Item::payload))
         .bind(column(items, |i| i.disordered))

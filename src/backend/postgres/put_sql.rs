@@ -4,7 +4,7 @@ use super::names::Names;
 use super::statement::{Statement, select};
 
 const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
-     created_at, codec, raw_bytes, pinned, header, payload, disordered";
+     created_at, codec, raw_bytes, base, header, payload, disordered";
 
 /// The record in `t` whose payload is another one than that in `o`.
 const STORED: &str = "CASE WHEN o.payload <> t.payload THEN t.header END, \
@@ -17,9 +17,9 @@ fn input(guard: &str) -> String {
     format!(
         "i AS MATERIALIZED (\
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], \
-             $6::int8[], $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::bool[], \
+             $6::int8[], $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::int8[], \
              $12::bytea[], $13::bytea[], $14::bool[]) \
-           WITH ORDINALITY AS u ({COLUMNS}, place) WHERE $15::int8 = {guard})"
+           WITH ORDINALITY AS u ({COLUMNS}, place) WHERE $17::int8 = {guard})"
     )
 }
 
@@ -41,7 +41,8 @@ fn ordered(names: &Names) -> String {
            OR coalesce((SELECT t.as_of > i.as_of FROM {snapshots} t \
              WHERE {own} AND t.version < i.version ORDER BY t.version DESC LIMIT 1), false) \
            OR coalesce((SELECT t.as_of < i.as_of FROM {snapshots} t \
-             WHERE {own} AND t.version > i.version ORDER BY t.version LIMIT 1), false) \
+             WHERE {own} AND t.version > i.version ORDER BY t.version LIMIT 1), false), \
+           $15::text::jsonb, $16::text::jsonb \
          FROM i"
     )
 }
@@ -59,7 +60,7 @@ pub(super) fn keep(names: &Names) -> Statement {
     Statement::new(|guard| {
         format!(
             "WITH {}, \
-             n AS (INSERT INTO {snapshots} ({COLUMNS}) {ordered} \
+             n AS (INSERT INTO {snapshots} ({COLUMNS}, pins, retirements) {ordered} \
                ON CONFLICT DO NOTHING RETURNING {PRIMARY_KEY}), \
              o AS MATERIALIZED (SELECT i.* FROM i WHERE ({PRIMARY_KEY}) NOT IN \
                (SELECT {PRIMARY_KEY} FROM n)) \
@@ -80,17 +81,27 @@ pub(super) fn replace(names: &Names) -> Statement {
     Statement::new(|guard| {
         format!(
             "WITH {}, \
-             n AS (INSERT INTO {snapshots} ({COLUMNS}) {ordered} \
+             n AS (INSERT INTO {snapshots} AS s ({COLUMNS}, pins, retirements) {ordered} \
                ON CONFLICT ({PRIMARY_KEY}) DO UPDATE SET as_of = EXCLUDED.as_of, \
                  created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
-                 raw_bytes = EXCLUDED.raw_bytes, pinned = EXCLUDED.pinned, \
+                 raw_bytes = EXCLUDED.raw_bytes, base = EXCLUDED.base, \
                  header = EXCLUDED.header, payload = EXCLUDED.payload, \
-                 disordered = EXCLUDED.disordered) \
+                 disordered = EXCLUDED.disordered, {}, {}) \
              {}",
             input(guard),
+            merged("pins"),
+            merged("retirements"),
             select(guard, &taken, "")
         )
     })
+}
+
+/// A replacement keeps the marks that there are, and gets those that come with it.
+fn merged(column: &str) -> String {
+    format!(
+        "{column} = CASE WHEN EXCLUDED.{column} IS NULL THEN s.{column} \
+           ELSE coalesce(s.{column}, '{{}}') || EXCLUDED.{column} END"
+    )
 }
 
 /// Compares one record with what is stored under its identity.

@@ -9,11 +9,13 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
 use super::connection::Connections;
-use super::delete::{self, Delete};
+use super::delete::Delete;
 use super::error::{Effect, classify};
+use super::get_many::{self, GetMany};
 use super::key_text::{self, KeyText};
 use super::keys::Keys;
 use super::lookup::{self, Get, GetStatements};
+use super::marks::SetMark;
 use super::migrations::PostgresMigrations;
 use super::names::Names;
 use super::options::PostgresOptions;
@@ -26,10 +28,11 @@ use super::version;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
 /// The longest that a pool of its own waits for a connection: sqlx adds it to the time of day, and
@@ -63,12 +66,12 @@ pub(super) struct Inner {
     max_record_bytes: u64,
     get_latest: Statement,
     get_at_time: Statement,
+    get_bases: Statement,
+    get_many: Statement,
     list: Statement,
     put_keep: Statement,
     put_replace: Statement,
     put_compare: Statement,
-    delete_below: Statement,
-    delete_ids: Statement,
     prune_one: Statement,
 }
 
@@ -95,12 +98,12 @@ impl PostgresStore {
             inner: Arc::new(Inner {
                 get_latest: lookup::latest(&names),
                 get_at_time: lookup::at_time(&names),
+                get_bases: lookup::bases(&names),
+                get_many: get_many::statement(&names),
                 list: page::list(&names),
                 put_keep: put_sql::keep(&names),
                 put_replace: put_sql::replace(&names),
                 put_compare: put_sql::compare(&names),
-                delete_below: delete::below(&names),
-                delete_ids: delete::ids(&names),
                 prune_one: prune::one(&names),
                 connections: Connections::new(pool, options.timeout, options.transaction_pooler),
                 names,
@@ -208,15 +211,32 @@ impl PostgresStore {
         connection: &mut PgConnection,
         key: &AggregateKey,
         selection: Selection<'_>,
+        options: DeleteOptions,
     ) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
-        let mut delete = self.delete_operation(&key, selection);
+        let names = &self.inner.names;
+        let mut delete = Delete { names, key: &key, selection, options };
         self.inner.connections.run_on(connection, &mut delete).await
     }
 
-    /// Deletes all snapshots of `key` but the newest `keep` (at least 1) of each generation and
-    /// those that carry the label [`SnapshotMeta::PINNED`]. One statement; knows nothing of which
-    /// snapshots are usable, unlike a retention plan.
+    /// [`mark`](SnapshotStore::mark) on the caller's connection or in its transaction.
+    pub async fn mark_in(
+        &self,
+        connection: &mut PgConnection,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        change.check()?;
+        let Some(key) = KeyText::of(key) else { return Ok(0) };
+        let mut mark = SetMark { names: &self.inner.names, key: &key, selection, change };
+        self.inner.connections.run_on(connection, &mut mark).await
+    }
+
+    /// Deletes all snapshots of `key` but the newest `keep` (at least 1) of each generation, pinned
+    /// ones, and bases of deltas. Retired ones count after all others. One statement; knows nothing
+    /// of which snapshots are usable, unlike a retention plan. Reserved kinds are left alone. Of
+    /// what it says, only what was deleted is counted.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
         let mut prune = PruneOne { statement: &self.inner.prune_one, key: &key, keep: keep.max(1) };
@@ -247,7 +267,12 @@ impl PostgresStore {
     }
 
     fn get_statements(&self) -> GetStatements<'_> {
-        GetStatements { latest: &self.inner.get_latest, at_time: &self.inner.get_at_time }
+        let inner = &*self.inner;
+        GetStatements {
+            latest: &inner.get_latest,
+            at_time: &inner.get_at_time,
+            bases: &inner.get_bases,
+        }
     }
 
     fn put_operation(&self, records: Vec<Record>, options: PutOptions) -> Result<Put<'_>, Error> {
@@ -257,15 +282,7 @@ impl PostgresStore {
             replace: &inner.put_replace,
             compare: &inner.put_compare,
         };
-        Put::new(statements, records, options, inner.max_record_bytes)
-    }
-
-    fn delete_operation<'a>(
-        &'a self,
-        key: &'a KeyText<'a>,
-        selection: Selection<'a>,
-    ) -> Delete<'a> {
-        Delete { below: &self.inner.delete_below, ids: &self.inner.delete_ids, key, selection }
+        Put::new(&inner.names, statements, records, options, inner.max_record_bytes)
     }
 }
 
@@ -275,6 +292,8 @@ impl SnapshotStore for PostgresStore {
         Capabilities::new("postgres")
             .durable(true)
             .atomic_batches(true)
+            .marks(true)
+            .returns_bases(true)
             // The server may still finish a put that it received before its caller gave up.
             .ordered_deletes(false)
             .max_record_bytes(self.inner.max_record_bytes)
@@ -314,9 +333,36 @@ impl SnapshotStore for PostgresStore {
         self.inner.connections.run(&mut keys).await
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
-        self.inner.connections.run(&mut self.delete_operation(&key, selection)).await
+        let names = &self.inner.names;
+        let mut delete = Delete { names, key: &key, selection, options };
+        self.inner.connections.run(&mut delete).await
+    }
+
+    async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
+        if queries.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (many, single) = (&self.inner.get_many, self.get_statements());
+        self.inner.connections.run(&mut GetMany { many, single, queries }).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        change.check()?;
+        let Some(key) = KeyText::of(key) else { return Ok(0) };
+        let mut mark = SetMark { names: &self.inner.names, key: &key, selection, change };
+        self.inner.connections.run(&mut mark).await
     }
 }
 

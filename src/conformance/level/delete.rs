@@ -5,6 +5,7 @@ use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe, outcomes_are};
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of, rival};
 use crate::envelope::{Record, SnapshotMeta};
+use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, ListRequest, PutOutcome, Query, Selection};
@@ -14,6 +15,7 @@ cases! { Delete:
     "what lies below a version is deleted, and not that version", ["C-50"], below;
     "just the ids that are given are deleted", ["C-50"], ids;
     "ids of one generation leave the others of that version", ["C-50"], generations;
+    "those of one generation are deleted, or all but those", ["C-50"], by_generation;
     "no ids at all select nothing", ["C-50"], no_ids;
     "ids given twice or not stored count for nothing", ["C-50"], odd_ids;
     "bytes and number of what was deleted are told", ["C-50"], counted;
@@ -107,6 +109,17 @@ async fn ids(cx: &mut Context) -> Result<(), Stop> {
 
 async fn generations(cx: &mut Context) -> Result<(), Stop> {
     delete_and_look(&cx.open().await?, "a", Selection::Ids(&[id(OLD, 4), id(RESHAPED, 6)])).await
+}
+
+async fn by_generation(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let unknown = Generation { schema_version: 77, fingerprint: NEW.fingerprint };
+    for (round, generation) in [OLD, NEW, RESHAPED, unknown].into_iter().enumerate() {
+        let (these, others) = (format!("these {round}"), format!("others {round}"));
+        delete_and_look(&store, &these, Selection::Generation(generation)).await?;
+        delete_and_look(&store, &others, Selection::ExceptGeneration(generation)).await?;
+    }
+    Ok(())
 }
 
 async fn no_ids(cx: &mut Context) -> Result<(), Stop> {

@@ -7,6 +7,7 @@ mod durable;
 mod engine;
 mod history;
 mod hostile;
+mod marks;
 mod scale;
 
 use std::fmt;
@@ -33,6 +34,9 @@ pub enum Level {
     Hostile,
     /// Many aggregates, long histories.
     Scale,
+    /// Pins, retirements and bases: what is kept, and what is not used. Tried only if all that was
+    /// run before it passed.
+    Marks,
     /// Loads of the real engine over this store equal a full replay.
     Engine,
     /// Event sources: each event in order, whole, within bounds.
@@ -55,6 +59,7 @@ impl Level {
         Self::Concurrent,
         Self::Hostile,
         Self::Scale,
+        Self::Marks,
         Self::Engine,
     ];
 
@@ -73,6 +78,7 @@ impl Level {
             Self::Hostile => "hostile",
             Self::Scale => "scale",
             Self::Engine => "engine",
+            Self::Marks => "marks",
             Self::Reads => "reads",
             Self::Ends => "ends",
             Self::Lists => "lists",
@@ -103,6 +109,13 @@ const TABLES: &[&[Case]] = &[
     hostile::limits::CASES,
     hostile::damage::CASES,
     scale::CASES,
+    marks::CASES,
+    marks::limits::CASES,
+    marks::put::CASES,
+    marks::effects::CASES,
+    marks::bases::CASES,
+    marks::durable::CASES,
+    marks::races::CASES,
     engine::CASES,
 ];
 

@@ -11,10 +11,11 @@ use super::failure::{Failure, Stop, ensure, shown};
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
 pub(super) use sight::{Blame, misread};
@@ -124,6 +125,10 @@ impl Probe {
         self.call("get", self.store.get(query)).await
     }
 
+    pub(super) async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Stop> {
+        self.call("get_many", self.store.get_many(queries)).await
+    }
+
     pub(super) async fn list(
         &self,
         request: ListRequest<'_>,
@@ -151,7 +156,35 @@ impl Probe {
         key: &AggregateKey,
         selection: Selection<'_>,
     ) -> Result<Deleted, Stop> {
-        self.call("delete", self.store.delete(key, selection)).await
+        self.delete_with(key, selection, DeleteOptions::default()).await
+    }
+
+    pub(super) async fn delete_with(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Stop> {
+        self.call("delete", self.store.delete(key, selection, options)).await
+    }
+
+    pub(super) async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Stop> {
+        self.call("mark", self.store.mark(key, selection, change)).await
+    }
+
+    /// A change of marks that may well be refused.
+    pub(super) async fn try_mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<Result<u64, Error>, Stop> {
+        self.bounded("mark", self.store.mark(key, selection, change)).await
     }
 
     /// A delete of just so many snapshots; any other number is a breach of C-50.

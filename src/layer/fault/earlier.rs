@@ -25,7 +25,7 @@ pub(super) struct Earlier {
 
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Question {
-    Get(AggregateKey, Generation, u64, Option<Timestamp>),
+    Get(AggregateKey, Generation, u64, u64, Option<Timestamp>, bool),
     List(AggregateKey, u64, u64, Option<SnapshotId>, usize),
 }
 
@@ -73,8 +73,8 @@ impl Answer {
     fn bytes(&self) -> usize {
         match self {
             Self::Lookup(Lookup::Found(found)) => {
-                let base = found.base.as_ref().map_or(0, |base| base.as_bytes().len());
-                found.record.as_bytes().len() + base
+                let records = found.bases.iter().chain([&found.record]);
+                records.map(|record| record.as_bytes().len()).sum()
             }
             Self::Lookup(_) => 0,
             Self::Page(page) => page.items.len() * size_of::<SnapshotMeta>(),
@@ -84,7 +84,8 @@ impl Answer {
 
 impl From<&Query<'_>> for Question {
     fn from(query: &Query<'_>) -> Self {
-        Self::Get(query.key.clone(), query.generation, query.at_most, query.as_of)
+        let Query { key, generation, at_most, at_least, as_of, include_retired } = *query;
+        Self::Get(key.clone(), generation, at_most, at_least, as_of, include_retired)
     }
 }
 

@@ -14,6 +14,8 @@ pub enum StoreCall {
     Keys,
     /// [`list`](crate::SnapshotStore::list).
     List,
+    /// [`mark`](crate::SnapshotStore::mark).
+    Mark,
     /// [`put`](crate::SnapshotStore::put).
     Put,
 }
@@ -40,17 +42,18 @@ pub enum Fault {
     Stale,
     /// `get` returns the record without its end (breaks C-06).
     Torn,
-    /// `put` or `delete` is done, and fails all the same: the acknowledgement was lost, with
+    /// `put`, `delete` or `mark` is done, and fails all the same: the acknowledgement was lost, with
     /// [`Retry::Unknown`](crate::Retry::Unknown).
     Unacknowledged,
 }
 
 impl StoreCall {
-    pub(super) const ALL: [Self; 5] = [Self::Delete, Self::Get, Self::Keys, Self::List, Self::Put];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Delete, Self::Get, Self::Keys, Self::List, Self::Mark, Self::Put];
 
     /// Whether it changes what is stored.
     pub(super) const fn writes(self) -> bool {
-        matches!(self, Self::Delete | Self::Put)
+        matches!(self, Self::Delete | Self::Mark | Self::Put)
     }
 
     pub(super) const fn name(self) -> &'static str {
@@ -59,6 +62,7 @@ impl StoreCall {
             Self::Get => "get",
             Self::Keys => "keys",
             Self::List => "list",
+            Self::Mark => "mark",
             Self::Put => "put",
         }
     }

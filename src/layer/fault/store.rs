@@ -17,10 +17,11 @@ use super::report::FaultReport;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    Capabilities, Cursor, Deleted, Found, KeysRequest, ListRequest, Lookup, Page, PutOptions,
-    PutOutcome, Query, Selection, SnapshotStore,
+    Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
 /// Wraps any store and makes it fail on purpose: for tests of applications, and of this crate.
@@ -236,7 +237,7 @@ impl FaultyStore {
 
     fn spoil(&self, mut found: Found, fault: Fault, rng: &mut Rng) -> Found {
         let of_base = rng.bool();
-        let record = match &mut found.base {
+        let record = match found.bases.first_mut() {
             Some(base) if of_base => base,
             _ => &mut found.record,
         };
@@ -346,9 +347,33 @@ impl SnapshotStore for FaultyStore {
         self.call(StoreCall::Keys, None, self.inner.keys(request)).await.map(|(page, _)| page)
     }
 
-    async fn delete(&self, key: &AggregateKey, selection: Selection<'_>) -> Result<Deleted, Error> {
-        let delete = self.inner.delete(key, selection);
+    /// As many calls of `get`: each answer may be spoilt.
+    async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
+        let mut answers = Vec::with_capacity(queries.len());
+        for query in queries {
+            answers.push(self.get(*query).await?);
+        }
+        Ok(answers)
+    }
+
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
+        let delete = self.inner.delete(key, selection, options);
         self.call(StoreCall::Delete, None, delete).await.map(|(deleted, _)| deleted)
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        let mark = self.inner.mark(key, selection, change);
+        self.call(StoreCall::Mark, None, mark).await.map(|(changed, _)| changed)
     }
 }
 

@@ -11,7 +11,9 @@ use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore};
+use crate::store::{
+    DeleteOptions, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+};
 use crate::timestamp::Timestamp;
 
 pub(super) const READ: &str = "read the ledger";
@@ -45,18 +47,18 @@ impl Documents {
         key: &AggregateKey,
         at_most: u64,
     ) -> Result<Option<Document>, Error> {
-        match self.0.get(Query::latest(key, FORMAT).at_most(at_most)).await? {
-            Lookup::Found(found) => {
-                Ok(Some(Document { version: found.version, record: found.record }))
-            }
-            // Below a bound, a store need not know whether there is something else.
-            Lookup::OtherGeneration if at_most == u64::MAX => Err(Error::new(
-                ErrorKind::Unsupported,
-                READ,
-                format!("{key} was written by a newer release: upgrade snapfold"),
-            )),
-            Lookup::OtherGeneration | Lookup::Absent => Ok(None),
-        }
+        let lookup = self.0.get(Query::latest(key, FORMAT).at_most(at_most)).await?;
+        found(key, at_most, lookup)
+    }
+
+    /// The newest version of each of the documents `keys`.
+    pub(super) async fn get_many(
+        &self,
+        keys: &[AggregateKey],
+    ) -> Result<Vec<Option<Document>>, Error> {
+        let queries: Vec<_> = keys.iter().map(|key| Query::latest(key, FORMAT)).collect();
+        let lookups = self.0.get_many(&queries).await?;
+        keys.iter().zip(lookups).map(|(key, lookup)| found(key, u64::MAX, lookup)).collect()
     }
 
     /// Stores one version of each document; tells of each whether it was stored, or else another
@@ -78,7 +80,20 @@ impl Documents {
     /// Deletes versions of a document that newer ones have replaced. Returns nothing: they are in
     /// nobody's way, and the next call takes them too.
     pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
-        let _ = self.0.delete(key, selection).await;
+        let _ = self.0.delete(key, selection, DeleteOptions::default()).await;
+    }
+}
+
+fn found(key: &AggregateKey, at_most: u64, lookup: Lookup) -> Result<Option<Document>, Error> {
+    match lookup {
+        Lookup::Found(found) => Ok(Some(Document { version: found.version, record: found.record })),
+        // Below a bound, a store need not know whether there is something else.
+        Lookup::OtherGeneration if at_most == u64::MAX => Err(Error::new(
+            ErrorKind::Unsupported,
+            READ,
+            format!("{key} was written by a newer release: upgrade snapfold"),
+        )),
+        Lookup::OtherGeneration | Lookup::Absent => Ok(None),
     }
 }
 

@@ -85,6 +85,13 @@ impl Editions {
         self.documents.get(key, last).await
     }
 
+    pub(super) async fn get_many(
+        &self,
+        keys: &[AggregateKey],
+    ) -> Result<Vec<Option<Document>>, Error> {
+        self.documents.get_many(keys).await
+    }
+
     /// Makes each change, unless another node has changed that document first; tells which were made.
     pub(super) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
         let mut made = Vec::with_capacity(edits.len());

@@ -55,7 +55,7 @@ use trail::Trails;
 /// | [`append_all`](Ledger::append_all) | one put per tenant and 256 KiB; no read unless another node appended |
 /// | [`entries`](Ledger::entries) | one read per block; filtered by aggregate, all blocks of the trail |
 /// | [`add_statistics`](Ledger::add_statistics) | a read per aggregate and day, a put per 256 of them |
-/// | [`due`](Ledger::due), [`schedules`](Ledger::schedules) | 32 reads; only documents that changed are parsed |
+/// | [`due`](Ledger::due), [`schedules`](Ledger::schedules) | one read of 32 documents; only those that changed are parsed |
 /// | other calls about schedules | a read and a put of 1/32 of all schedules |
 ///
 /// Schedules are made for tens of thousands; each takes about 150 bytes.
@@ -74,7 +74,7 @@ use trail::Trails;
 ///
 /// # #[cfg(feature = "memory")]
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// let ledger = StoreLedger::new(Arc::new(MemoryStore::new()));
+/// let ledger = StoreLedger::new(MemoryStore::new());
 /// let alice = AggregateKey::new("account", "alice")?;
 /// let entry = AuditEntry::new(Timestamp::from_seconds(5), "bob", "delete").about(alice);
 /// ledger.append(&entry.version(7).reason("asked for by the customer")).await?;
@@ -96,7 +96,8 @@ struct Inner {
 
 impl StoreLedger {
     /// The ledger in `store`; reads nothing yet.
-    pub fn new(store: Arc<dyn SnapshotStore>) -> Self {
+    pub fn new(store: impl SnapshotStore + 'static) -> Self {
+        let store: Arc<dyn SnapshotStore> = Arc::new(store);
         let documents = Documents::new(Arc::clone(&store));
         Self(Arc::new(Inner {
             store,

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 
 use super::super::{Claim, Lease, Schedule, ScheduleKey};
 use super::bucket::Bucket;
-use super::document::{Race, hash_of};
+use super::document::{Document, Race, hash_of};
 use super::edition::{self, Edit, Edition, Editions};
 use crate::error::Error;
 use crate::key::AggregateKey;
@@ -99,8 +99,7 @@ impl Schedules {
     pub(super) async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error> {
         let limit = limit.clamp(1, MAX_ITEMS);
         let mut due = Vec::new();
-        for number in 0..BUCKETS {
-            let (_, bucket) = self.bucket(number).await?;
+        for bucket in self.buckets().await? {
             due.extend(bucket.due(now).take(limit).cloned());
         }
         due.sort_by(|a, b| (a.next_run, &a.key).cmp(&(b.next_run, &b.key)));
@@ -115,8 +114,7 @@ impl Schedules {
     ) -> Result<Page<Schedule, ScheduleKey>, Error> {
         let limit = limit.clamp(1, MAX_ITEMS);
         let mut items = Vec::new();
-        for number in 0..BUCKETS {
-            let (_, bucket) = self.bucket(number).await?;
+        for bucket in self.buckets().await? {
             items.extend(bucket.after(after).take(limit + 1).cloned());
         }
         items.sort_by(|a, b| a.key.cmp(&b.key));
@@ -129,7 +127,25 @@ impl Schedules {
     /// The document `number`; an empty one of version 0 if there is none.
     async fn bucket(&self, number: u8) -> Result<(Edition, Arc<Bucket>), Error> {
         let key = document_key(number)?;
-        let Some(document) = self.editions.get(&key, u64::MAX).await? else {
+        let document = self.editions.get(&key, u64::MAX).await?;
+        self.read(number, &key, document)
+    }
+
+    /// All documents.
+    async fn buckets(&self) -> Result<Vec<Arc<Bucket>>, Error> {
+        let keys = (0..BUCKETS).map(document_key).collect::<Result<Vec<_>, _>>()?;
+        let documents = self.editions.get_many(&keys).await?;
+        let numbered = (0..BUCKETS).zip(&keys).zip(documents);
+        numbered.map(|((number, key), document)| Ok(self.read(number, key, document)?.1)).collect()
+    }
+
+    fn read(
+        &self,
+        number: u8,
+        key: &AggregateKey,
+        document: Option<Document>,
+    ) -> Result<(Edition, Arc<Bucket>), Error> {
+        let Some(document) = document else {
             return Ok((Edition::none(0), Arc::default()));
         };
         // The newest version never changes: it is deleted only once there is a newer one.
@@ -137,7 +153,7 @@ impl Schedules {
         if let Some(parsed) = parsed.filter(|(edition, _)| edition.version == document.version) {
             return Ok(parsed);
         }
-        let (edition, bucket) = edition::read(&document, &key, Bucket::parse)?;
+        let (edition, bucket) = edition::read(&document, key, Bucket::parse)?;
         let parsed = (edition, Arc::new(bucket));
         self.parsed().insert(number, parsed.clone());
         Ok(parsed)

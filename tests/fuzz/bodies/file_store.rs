@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use snapfold::{
-    AggregateKey, CodecId, Error, ErrorKind, FileStore, Generation, KeysRequest, ListRequest,
-    Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotStore,
-    Timestamp,
+    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, KeysRequest,
+    ListRequest, Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
+    SnapshotStore, Timestamp,
 };
 
 use super::packed;
@@ -143,7 +143,8 @@ fn is_of_use(store: FileStore, dir: &Path, sound: bool) {
         Err(error) => return assert_eq!(error.kind(), ErrorKind::OutOfSpace, "{error:?}"),
     }
     assert_eq!(get(&store, 2), Some(record(2)));
-    let deleted = store.delete_blocking(&key, Selection::Below(2)).unwrap();
+    let deleted =
+        store.delete_blocking(&key, Selection::Below(2), DeleteOptions::default()).unwrap();
     assert_eq!(deleted.snapshots, 1);
     if let Err(error) = store.compact() {
         must_be_of_the_files(&error);

@@ -24,7 +24,7 @@ const FLUSH_BYTES: usize = 1 << 20;
 /// A frame that counts.
 struct Live {
     hint: Hint,
-    /// What the index says of a put.
+    /// What the index says of a put, or of marks.
     item: Option<Item>,
 }
 
@@ -52,15 +52,20 @@ impl Core {
         result
     }
 
-    /// `None` if the frame does not count: a put that the index does not refer to, or a delete that
-    /// is not needed.
+    /// `None` if the frame does not count: a put or marks that the index does not refer to, or a
+    /// delete that is not needed.
     fn live(&self, victim: &Segment, others: &[Candidate], hint: Hint) -> Option<Live> {
+        let here = |item: &Item| item.place.slot == victim.slot && item.place.offset == hint.offset;
         let item = match &hint.what {
             What::Put { id, .. } => {
                 let generation = self.generations.find(id.generation)?;
-                let item = self.index.exact(hint.tag, generation, id.version, |item| item)?;
-                let here = item.place.slot == victim.slot && item.place.offset == hint.offset;
-                Some(here.then_some(item)?)
+                let item = self.index.exact(hint.tag, generation, id.version, |item| item);
+                Some(item.filter(here)?)
+            }
+            What::Marks { id, .. } => {
+                let generation = self.generations.find(id.generation)?;
+                let note = self.index.note(hint.tag, generation, id.version);
+                Some(note.map(|note| note.item).filter(here)?)
             }
             What::Delete(_) => {
                 plan::needed(hint.seq, others).then_some(())?;
@@ -84,19 +89,26 @@ impl Core {
         }
         let Some(output) = output else { return Ok(true) };
         let offset = output.push(frame, Frame::body_in(&bytes));
-        match (&hint.what, *item) {
-            (What::Put { id, as_of }, Some(from)) => {
+        let Hint { seq, body_bytes, tag, ref what, .. } = *hint;
+        match what {
+            What::Put { id, as_of } => {
                 output.seal.puts += 1;
-                output.hints.push_put(hint.seq, hint.body_bytes, hint.tag, *id, *as_of);
-                // The slot is known once the segment has one.
-                let to = Place { offset, ..from.place };
-                output.moved.push(Moved { tag: hint.tag, from, to });
+                output.hints.push_put(seq, body_bytes, tag, *id, *as_of);
             }
-            (What::Delete(scope), _) => {
-                output.seal.deletes += 1;
-                output.hints.push_delete(hint.seq, hint.body_bytes, hint.tag, scope);
+            What::Delete(scope) => {
+                output.seal.others += 1;
+                output.hints.push_delete(seq, body_bytes, tag, scope);
             }
-            (What::Put { .. }, None) => {}
+            What::Marks { id, marks } => {
+                output.seal.others += 1;
+                output.hints.push_marks(seq, body_bytes, tag, *id, marks);
+            }
+        }
+        if let Some(from) = *item {
+            // The slot is known once the segment has one.
+            let to = Place { offset, ..from.place };
+            let is_marks = matches!(what, What::Marks { .. });
+            output.moved.push(Moved { tag, is_marks, from, to });
         }
         if output.buffer.len() < FLUSH_BYTES {
             return Ok(true);
@@ -185,7 +197,7 @@ mod tests {
     use super::super::super::disk::sim::SimDisk;
     use super::super::super::samples::{key, put_bytes};
     use super::*;
-    use crate::store::Selection;
+    use crate::store::{DeleteOptions, Selection};
 
     #[test]
     fn an_index_file_that_covers_what_no_file_has_is_not_believed() {
@@ -197,7 +209,10 @@ mod tests {
             let work = put_bytes(&core, version, 2000);
             core.commit(vec![work], || ()).answers.remove(0).unwrap();
         }
-        let work = core.delete_work(&key(), Selection::Below(3)).unwrap().unwrap();
+        let work = core
+            .delete_work(&key(), Selection::Below(3), DeleteOptions::default())
+            .unwrap()
+            .unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
         for covered in [u64::MAX, 0] {
             let mut hints = Hints::new();

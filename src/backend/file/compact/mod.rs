@@ -178,11 +178,16 @@ impl Core {
 
     /// Lets the index refer to the copies. What was deleted or replaced meanwhile stays so.
     fn swap(&self, output: &Output, segment: &Segment) {
-        for Moved { tag, from, to } in &output.moved {
+        for Moved { tag, is_marks, from, to } in &output.moved {
             let to = Item { version: from.version, place: Place { slot: segment.slot, ..*to } };
             let bytes = frame_bytes(to.place.len.into());
             segment.add_live(bytes);
-            if !self.index.swap(*tag, from, to) {
+            let is_there = if *is_marks {
+                self.index.swap_note(*tag, from, to)
+            } else {
+                self.index.swap(*tag, from, to)
+            };
+            if !is_there {
                 segment.drop_live(bytes);
             }
         }
@@ -237,7 +242,7 @@ mod tests {
     use super::super::disk::sim::SimDisk;
     use super::super::open;
     use super::super::samples::{key, put_bytes};
-    use crate::store::Selection;
+    use crate::store::{DeleteOptions, Selection};
 
     /// The defect: under writers that left dead files behind, compaction in the background went on
     /// for ever, and who waited for it (a backup) did so too.
@@ -283,7 +288,8 @@ mod tests {
         for version in first..first + 9 {
             core.commit(vec![put_bytes(core, version, 2000)], || ()).answers.remove(0).unwrap();
         }
-        let delete = core.delete_work(&key(), Selection::All).unwrap().unwrap();
+        let delete =
+            core.delete_work(&key(), Selection::All, DeleteOptions::default()).unwrap().unwrap();
         core.commit(vec![delete], || ()).answers.remove(0).unwrap();
     }
 }

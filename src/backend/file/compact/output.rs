@@ -15,9 +15,10 @@ use super::super::tag::Tag;
 use super::OPERATION;
 use crate::error::Error;
 
-/// A snapshot that was copied.
+/// A record, or the marks of a snapshot, that was copied.
 pub(super) struct Moved {
     pub(super) tag: Tag,
+    pub(super) is_marks: bool,
     pub(super) from: Item,
     pub(super) to: Place,
 }
@@ -86,7 +87,7 @@ impl Output {
         segment.bytes.store(self.written, Ordering::Relaxed);
         // Counted before the segment is known to anyone, so that no delete is dropped in between.
         self.hints.read(|hint| match hint.what {
-            What::Put { .. } => segment.count_put(hint.seq),
+            What::Put { .. } | What::Marks { .. } => segment.count_put(hint.seq),
             What::Delete(_) => {
                 segment.count_delete(hint.seq, frame_bytes(hint.body_bytes.into()));
             }

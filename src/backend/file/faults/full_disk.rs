@@ -17,7 +17,7 @@ use super::workload::{Model, generation};
 use crate::envelope::RecordBuilder;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::store::{PutOptions, Selection};
+use crate::store::{DeleteOptions, PutOptions, Selection};
 use crate::timestamp::Timestamp;
 
 const SPACE: u64 = 200 << 10;
@@ -44,7 +44,7 @@ impl Cramped {
         let record = RecordBuilder::new(key(n), generation(1), 1, at)
             .build(&[n.to_le_bytes()[0]; RECORD_BYTES])
             .unwrap();
-        let work = self.core.put_work(vec![record], PutOptions::default())?;
+        let work = self.core.put_work(vec![record], &PutOptions::default())?;
         self.core.commit(vec![work], || ()).answers.remove(0).map(|_| ())
     }
 
@@ -53,7 +53,11 @@ impl Cramped {
     }
 
     fn try_delete(&self, n: u64) -> Result<(), Error> {
-        let work = self.core.delete_work(&key(n), Selection::All).unwrap().unwrap();
+        let work = self
+            .core
+            .delete_work(&key(n), Selection::All, DeleteOptions::default())
+            .unwrap()
+            .unwrap();
         self.core.commit(vec![work], || ()).answers.remove(0).map(|_| ())
     }
 

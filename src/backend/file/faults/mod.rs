@@ -1,12 +1,13 @@
 //! The fault suite. The promise: whatever call the power fails at, whatever part of the unsynced
 //! bytes and names survives, and whichever call fails, a store opens again and holds every
 //! snapshot that was acknowledged, all or nothing of each batch that was not, and none that was
-//! deleted. The oracle is an ordered map.
+//! deleted; and so with marks. The oracle is an ordered map.
 //!
 //! `SNAPFOLD_FAULT_SEEDS=n` tries so many workloads instead of the few of an ordinary run;
 //! `SNAPFOLD_FAULT_FIRST` is the first seed.
 
 mod full_disk;
+mod marks;
 mod run;
 mod workload;
 
@@ -19,7 +20,7 @@ use crate::envelope::RecordBuilder;
 use crate::error::{ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{PutOptions, Selection};
+use crate::store::{DeleteOptions, PutOptions, Selection};
 use crate::timestamp::Timestamp;
 use run::{Run, check_recovery, config, content};
 use workload::{generation, record, workload};
@@ -159,7 +160,7 @@ fn a_failed_sync_stops_writing_with_an_unknown_outcome_and_reads_go_on() {
     let mut put = |version: u64| {
         let id = SnapshotId { generation: generation(1), version };
         let record = record(&key, id, &mut dice);
-        let work = core.put_work(vec![record], PutOptions::default())?;
+        let work = core.put_work(vec![record], &PutOptions::default())?;
         core.commit(vec![work], || ()).answers.remove(0)
     };
     put(1).unwrap();
@@ -182,11 +183,12 @@ fn a_delete_outlives_compaction_as_long_as_an_older_dead_put_lies_elsewhere() {
         let at = Timestamp::from_seconds(1);
         let record =
             RecordBuilder::new(key(id), generation(1), 1, at).build(&vec![1; len]).unwrap();
-        let work = core.put_work(vec![record], PutOptions::default()).unwrap();
+        let work = core.put_work(vec![record], &PutOptions::default()).unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     let delete = |id: &str| {
-        let work = core.delete_work(&key(id), Selection::All).unwrap().unwrap();
+        let work =
+            core.delete_work(&key(id), Selection::All, DeleteOptions::default()).unwrap().unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
     // The first segment stays as it is; the second, with the deletes, is rewritten.

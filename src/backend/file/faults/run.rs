@@ -15,8 +15,10 @@ use super::super::repair;
 use super::workload::{Doing, Model, Step, generation, record};
 use crate::error::{ErrorKind, Retry};
 use crate::key::AggregateKey;
+use crate::mark::{Mark, Marks};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{KeysRequest, ListRequest, Lookup, Query};
+use crate::timestamp::Timestamp;
 
 pub(super) fn config() -> FileStoreConfig {
     FileStoreConfig::new("/store".into()).segment_bytes(4096).reserve_bytes(0).background(false)
@@ -38,16 +40,20 @@ pub(super) fn content(core: &Core) -> Model {
         let page = fine(core.list(Patience::Unlimited, &ListRequest::new(&key)));
         assert!(!page.items.is_empty() && page.next.is_none());
         for meta in page.items {
-            let query = Query::latest(&key, meta.generation).at_most(meta.version);
+            let query = Query::exact(&key, meta.id());
             let Lookup::Found(found) = fine(core.get(Patience::Unlimited, &query)) else {
                 panic!("listed and not found: {meta:?}");
             };
             assert_eq!(found.version, meta.version);
             found.record.verify().expect("a stored record verifies");
-            model.insert((key.clone(), meta.id()), found.record);
+            let in_use = fine(core.get(Patience::Unlimited, &query.include_retired(false)));
+            assert_eq!(matches!(in_use, Lookup::Found(_)), !meta.is_retired(), "{meta:?}");
+            model.insert((key.clone(), meta.id()), (found.record, meta.marks.clone()));
         }
     }
     assert_eq!(core.snapshots.load(std::sync::atomic::Ordering::Relaxed), model.len() as u64);
+    // Marks go with their snapshots.
+    assert!(core.index.notes() <= model.len());
     model
 }
 
@@ -184,7 +190,8 @@ pub(super) fn check_recovery(
     let key = AggregateKey::new("k", "after").unwrap();
     let id = SnapshotId { generation: generation(1), version: 3 };
     let record = record(&key, id, &mut dice);
-    let put = Doing::Put { records: vec![(key, id, record)], replace: false };
+    let marks = Marks::new([Mark::pin("after", Timestamp::from_seconds(1))]).unwrap();
+    let put = Doing::Put { records: vec![(key, id, record)], replace: false, marks };
     let work = put.work(&core).unwrap().unwrap();
     let answer = core.commit(vec![work], || ()).answers.remove(0);
     let answer = answer.unwrap_or_else(|error| panic!("{}: {error:?}", what()));

@@ -10,17 +10,34 @@ use crate::envelope::{Record, RecordBuilder};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{PutOptions, PutOutcome, Selection};
+use crate::store::{DeleteOptions, PutOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
-pub(super) type Model = BTreeMap<(AggregateKey, SnapshotId), Record>;
+/// Every snapshot with its marks.
+pub(super) type Model = BTreeMap<(AggregateKey, SnapshotId), (Record, Marks)>;
 
 /// What one caller does.
 #[derive(Clone, Debug)]
 pub(super) enum Doing {
-    Put { records: Vec<(AggregateKey, SnapshotId, Record)>, replace: bool },
-    Delete { key: AggregateKey, scope: Which },
+    Put {
+        records: Vec<(AggregateKey, SnapshotId, Record)>,
+        replace: bool,
+        marks: Marks,
+    },
+    Delete {
+        key: AggregateKey,
+        scope: Which,
+        overrule_pins: bool,
+    },
+    /// Sets the mark, or clears what it stands for.
+    Mark {
+        key: AggregateKey,
+        scope: Which,
+        mark: Mark,
+        clear: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -28,6 +45,18 @@ pub(super) enum Which {
     All,
     Below(u64),
     Ids(Vec<SnapshotId>),
+    Generation(Generation),
+}
+
+impl Which {
+    fn selection(&self) -> Selection<'_> {
+        match self {
+            Self::All => Selection::All,
+            Self::Below(version) => Selection::Below(*version),
+            Self::Ids(ids) => Selection::Ids(ids),
+            Self::Generation(generation) => Selection::Generation(*generation),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -92,16 +121,29 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
 
 pub(super) fn doing(keys: &[AggregateKey], dice: &mut u64) -> Doing {
     let (key, id) = one(keys, dice);
-    let version = id.version;
-    match random(dice) % 8 {
-        0 => Doing::Delete { key, scope: Which::All },
-        1 => Doing::Delete { key, scope: Which::Below(version) },
-        2 => Doing::Delete {
-            key,
-            scope: Which::Ids((1..=version).map(|version| SnapshotId { version, ..id }).collect()),
-        },
+    let what = random(dice) % 11;
+    let scope = match random(dice) % 4 {
+        0 => Which::All,
+        1 => Which::Below(id.version),
+        2 => Which::Generation(id.generation),
+        _ => Which::Ids((1..=id.version).map(|version| SnapshotId { version, ..id }).collect()),
+    };
+    match what {
+        0..3 => Doing::Delete { key, scope, overrule_pins: random(dice).is_multiple_of(4) },
+        3..6 => {
+            let clear = random(dice).is_multiple_of(3);
+            Doing::Mark { key, scope, mark: mark(dice), clear }
+        }
         _ => put(keys, dice),
     }
+}
+
+fn mark(dice: &mut u64) -> Mark {
+    let kind = [MarkKind::Pin, MarkKind::Retirement][usize::try_from(random(dice) % 2).unwrap()];
+    let at = Timestamp::from_seconds(i64::try_from(random(dice) % 3).unwrap());
+    let long = usize::try_from(random(dice) % 300).unwrap();
+    Mark::new(kind, ["a", "b"][usize::try_from(random(dice) % 2).unwrap()], at)
+        .note("n".repeat(long))
 }
 
 fn put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
@@ -111,7 +153,10 @@ fn put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
         let id = SnapshotId { version: id.version + i * (random(dice) % 2), ..id };
         (key.clone(), id, record(&key, id, dice))
     });
-    Doing::Put { records: records.collect(), replace: random(dice).is_multiple_of(4) }
+    let records = records.collect();
+    let marked = random(dice).is_multiple_of(4);
+    let marks = Marks::new(marked.then(|| mark(dice))).unwrap();
+    Doing::Put { records, replace: random(dice).is_multiple_of(4), marks }
 }
 
 /// Several of these fit into a segment, and often put the same snapshot.
@@ -122,7 +167,8 @@ fn small_put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
         let id = SnapshotId { generation: generation(1), version: 1 + id.version % 4 + i };
         (key.clone(), id, record_of(random(dice) % 200, &key, id, dice))
     });
-    Doing::Put { records: records.collect(), replace: random(dice).is_multiple_of(4) }
+    let records = records.collect();
+    Doing::Put { records, replace: random(dice).is_multiple_of(4), marks: Marks::NONE }
 }
 
 fn one(keys: &[AggregateKey], dice: &mut u64) -> (AggregateKey, SnapshotId) {
@@ -131,28 +177,36 @@ fn one(keys: &[AggregateKey], dice: &mut u64) -> (AggregateKey, SnapshotId) {
     (key, SnapshotId { generation: generation(random(dice) % 2), version })
 }
 
+fn change(mark: &Mark, clear: bool) -> MarkChange<'_> {
+    if clear {
+        MarkChange::Clear { kind: mark.kind, name: &mark.name }
+    } else {
+        MarkChange::Set(mark)
+    }
+}
+
 impl Doing {
     pub(super) fn work(&self, core: &Core) -> Result<Option<Work>, Error> {
         match self {
-            Self::Put { records, replace } => {
+            Self::Put { records, replace, marks } => {
                 let records = records.iter().map(|(_, _, record)| record.clone()).collect();
-                core.put_work(records, PutOptions::default().replace(*replace)).map(Some)
+                let options = PutOptions::default().replace(*replace).marks(marks.clone());
+                core.put_work(records, &options).map(Some)
             }
-            Self::Delete { key, scope } => core.delete_work(
-                key,
-                match scope {
-                    Which::All => Selection::All,
-                    Which::Below(version) => Selection::Below(*version),
-                    Which::Ids(ids) => Selection::Ids(ids),
-                },
-            ),
+            Self::Delete { key, scope, overrule_pins } => {
+                let options = DeleteOptions::default().overrule_pins(*overrule_pins);
+                core.delete_work(key, scope.selection(), options)
+            }
+            Self::Mark { key, scope, mark, clear } => {
+                core.mark_work(key, scope.selection(), change(mark, *clear))
+            }
         }
     }
 
     /// Does the same to the model; checks what the store said became of it.
     pub(super) fn apply(&self, model: &mut Model, answer: Option<&Answer>) {
         match self {
-            Self::Put { records, replace } => {
+            Self::Put { records, replace, marks } => {
                 let mut outcomes = Vec::new();
                 for (key, id, record) in records {
                     let place = (key.clone(), *id);
@@ -160,29 +214,46 @@ impl Doing {
                     outcomes.push(match old {
                         None => PutOutcome::Stored,
                         Some(_) if *replace => PutOutcome::Replaced,
-                        Some(old) => PutOutcome::Existing { identical: old.has_state_of(record) },
+                        Some((old, _)) => {
+                            PutOutcome::Existing { identical: old.has_state_of(record) }
+                        }
                     });
                     if old.is_none() || *replace {
-                        model.insert(place, record.clone());
+                        let before = old.map_or(Marks::NONE, |(_, marks)| marks.clone());
+                        model.insert(place, (record.clone(), before.merged(marks).unwrap()));
                     }
                 }
                 if let Some(Answer::Put(said)) = answer {
                     assert_eq!(*said, outcomes);
                 }
             }
-            Self::Delete { key, scope } => {
-                let covers = |(of, id): &(AggregateKey, SnapshotId)| {
-                    of == key
-                        && match scope {
-                            Which::All => true,
-                            Which::Below(version) => id.version < *version,
-                            Which::Ids(ids) => ids.contains(id),
-                        }
-                };
-                let len = model.len();
-                model.retain(|place, _| !covers(place));
+            Self::Delete { key, scope, overrule_pins } => {
+                let (mut deleted, mut pinned) = (0, 0);
+                model.retain(|(of, id), (_, marks)| {
+                    if of != key || !scope.selection().admits(*id) {
+                        return true;
+                    }
+                    let stays = marks.is_pinned() && !overrule_pins;
+                    *(if stays { &mut pinned } else { &mut deleted }) += 1;
+                    stays
+                });
                 if let Some(Answer::Delete(said)) = answer {
-                    assert_eq!(said.snapshots, (len - model.len()) as u64);
+                    assert_eq!((said.snapshots, said.pinned, said.needed), (deleted, pinned, 0));
+                }
+            }
+            Self::Mark { key, scope, mark, clear } => {
+                let mut changed = 0;
+                for ((of, id), (_, marks)) in model {
+                    if of == key
+                        && scope.selection().admits(*id)
+                        && let Some(after) = marks.changed(change(mark, *clear)).unwrap()
+                    {
+                        *marks = after;
+                        changed += 1;
+                    }
+                }
+                if let Some(Answer::Mark(said)) = answer {
+                    assert_eq!(*said, changed);
                 }
             }
         }

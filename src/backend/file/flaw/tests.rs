@@ -25,7 +25,7 @@ use crate::checksum::crc32;
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
-use crate::store::{Lookup, Query, Selection};
+use crate::store::{DeleteOptions, Lookup, Query, Selection};
 use crate::timestamp::Timestamp;
 
 const SALT: u64 = 7;
@@ -178,12 +178,12 @@ fn a_frame_that_no_crash_can_leave_is_none_to_be_cut_off() {
 
 /// A put as another release might write it, or a faulty one.
 fn forged(core: &Core, version: u64, change: impl Fn(&mut Vec<u8>)) -> Work {
-    let Work::Put { mut items, replace } = put(core, version) else { panic!("no put") };
+    let Work::Put { mut items, replace, marks } = put(core, version) else { panic!("no put") };
     let item = items.remove(0);
     let mut bytes = item.record.as_bytes().to_vec();
     change(&mut bytes);
     let item = PutItem { record: Record::from_bytes(bytes), ..item };
-    Work::Put { items: vec![item], replace }
+    Work::Put { items: vec![item], replace, marks }
 }
 
 fn commit(core: &Core, work: Work) -> Answer {
@@ -312,7 +312,7 @@ fn nothing_that_was_durable_is_cut_off_because_it_follows_a_seal() {
         let store = core(&disk);
         commit(&store, put(&store, 1));
         let (at, salt, file) = active(&store);
-        let seal = Seal { puts: 1, deletes: 0, min_seq: 1, max_seq: 1 };
+        let seal = Seal { puts: 1, others: 0, min_seq: 1, max_seq: 1 };
         let mut bytes = encode_seal(seal, 2, salt, at, at);
         let next = at + bytes.len() as u64;
         let body = record(&[5; 30]);
@@ -388,7 +388,13 @@ fn compaction_copies_neither_what_is_damaged_nor_what_it_cannot_check() {
             versions.map(id).collect::<Vec<_>>()
         };
         let most = ids(6..=99);
-        commit(&store, store.delete_work(&key(), Selection::Ids(&most)).unwrap().unwrap());
+        commit(
+            &store,
+            store
+                .delete_work(&key(), Selection::Ids(&most), DeleteOptions::default())
+                .unwrap()
+                .unwrap(),
+        );
         let before = found(&store, 5);
         assert!(before.verify().is_err());
         let mut refusals = 0;

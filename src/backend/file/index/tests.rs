@@ -11,6 +11,10 @@ fn item(version: u64, generation: u32, offset: u64) -> Item {
     Item { version, place: Place { slot: 1, offset: offset * 8, len: 9, generation } }
 }
 
+fn sought(generation: u32, at_most: u64, as_of: Timestamp) -> Sought {
+    Sought { generation: Some(generation), at_most, as_of, include_retired: false }
+}
+
 #[derive(Clone, Debug)]
 enum Change {
     Insert(u8, u64, u32, i64),
@@ -60,14 +64,14 @@ proptest! {
                     prop_assert_eq!(index.insert(tag(t), new, time), old);
                 }
                 Change::Below(t, below) => {
-                    index.remove(tag(t), |item| item.version < below);
+                    index.remove(tag(t), |item| item.version < below, |_| ());
                     if let Some(items) = model.get_mut(&tag(t)) {
                         items.retain(|(version, _), _| *version >= below);
                     }
                 }
                 Change::KeepTimes(t) => index.keep_times(tag(t)),
                 Change::Even(t) => {
-                    index.remove(tag(t), |item| item.version % 2 == 0);
+                    index.remove(tag(t), |item| item.version % 2 == 0, |_| ());
                     if let Some(items) = model.get_mut(&tag(t)) {
                         items.retain(|(version, _), _| *version % 2 == 1);
                     }
@@ -102,7 +106,7 @@ proptest! {
                         .rev()
                         .find(|((_, generation), _)| *generation == g)
                         .map(|(_, item)| *item);
-                    let found = index.newest(tag(t), Some(g), at_most, Timestamp::MAX, |found| found);
+                    let found = index.newest(tag(t), sought(g, at_most, Timestamp::MAX), |found| found);
                     prop_assert_eq!(found.map(|found| found.0).ok(), expected);
                     let exact = index.exact(tag(t), g, at_most, |item| item);
                     prop_assert_eq!(exact, items.get(&(at_most, g)).copied());
@@ -133,7 +137,7 @@ fn as_of_query(
 ) -> (Option<Item>, usize) {
     let mut asked = 0;
     loop {
-        match index.newest(tag, Some(generation), at_most, as_of, |found| found) {
+        match index.newest(tag, sought(generation, at_most, as_of), |found| found) {
             Err(_) => return (None, asked),
             Ok((item, known)) if known != UNKNOWN => {
                 assert_eq!(known, time(&item));
@@ -173,7 +177,7 @@ fn times_of_many_snapshots_are_known() {
     // Compaction moves them, and a delete leaves the rest as known as they were.
     let old = index.exact(tag, 0, 50_000, |item| item).unwrap();
     assert!(index.swap(tag, &old, item(50_000, 0, 7)));
-    index.remove(tag, |item| item.version % 2 == 1);
+    index.remove(tag, |item| item.version % 2 == 1, |_| ());
     let as_of = Timestamp::from_micros(500_005);
     let (found, asked) = as_of_query(&index, tag, 0, u64::MAX, as_of, &time);
     assert_eq!((found, asked), (Some(item(50_000, 0, 7)), 0));
@@ -204,7 +208,7 @@ fn times_of_few_snapshots_are_known_once_they_were_asked_for() {
     let single = Tag { high: 2, low: 1 };
     index.insert(single, item(1, 0, 1), time(&item(1, 0, 1)));
     index.keep_times(single);
-    assert!(!index.read(single).keeps_times(single));
+    assert!(!index.read(single).shard.keeps_times(single));
 }
 
 #[test]
@@ -239,7 +243,7 @@ fn a_million_versions_of_one_aggregate_are_inserted_and_found_quickly_in_any_ord
             index.insert(tag, item(version, 0, i), Timestamp::from_micros(1));
         }
         for version in (1..=versions).step_by(7) {
-            let found = index.newest(tag, Some(0), version, Timestamp::MAX, |found| found);
+            let found = index.newest(tag, sought(0, version, Timestamp::MAX), |found| found);
             assert_eq!(found.unwrap().0.version, version);
         }
     }

@@ -27,6 +27,8 @@ pub(in super::super) enum Kind {
     Delete,
     /// A [`Seal`](super::Seal): nothing follows in this segment.
     Seal,
+    /// A [`MarksBody`](super::MarksBody).
+    Marks,
 }
 
 /// The head of a frame, and the guard with which its body begins.
@@ -96,6 +98,7 @@ impl Frame {
             Kind::Put => 1,
             Kind::Delete => 2,
             Kind::Seal => 3,
+            Kind::Marks => 5,
         };
         let kind = kind | if self.more { MORE } else { 0 };
         let distance = offset.saturating_sub(self.durable_below) / ALIGN;
@@ -139,6 +142,7 @@ impl Frame {
             1 => Kind::Put,
             2 => Kind::Delete,
             3 => Kind::Seal,
+            5 => Kind::Marks,
             _ => return Some(Err("a frame is of an unknown kind")),
         };
         let Some(durable_below) = offset.checked_sub(distance) else {
@@ -182,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_frame_is_valid_in_its_place_only_and_with_all_its_bits_and_those_of_its_guard() {
-        for kind in [Kind::Put, Kind::Delete, Kind::Seal] {
+        for kind in [Kind::Put, Kind::Delete, Kind::Seal, Kind::Marks] {
             let body = [7; 77];
             let frame = Frame { more: true, ..Frame::of(kind, MAX_SEQ, 48, &body) };
             let bytes = written(&frame);

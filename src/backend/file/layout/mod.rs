@@ -6,6 +6,7 @@ mod frame;
 mod guard;
 mod head;
 mod manifest;
+mod marks;
 mod seal;
 
 pub(super) use delete::{DeleteBody, Scope};
@@ -15,6 +16,7 @@ pub(super) use frame::{
 pub(super) use guard::{guard_of, unguarded};
 pub(super) use head::{HEAD_BYTES, Head};
 pub(super) use manifest::{Entry, Manifest};
+pub(super) use marks::{MarksBody, put_marks, read_marks};
 pub(super) use seal::{SEAL_BYTES, Seal};
 
 /// The format that this release writes into every file of its own, and the only one it reads.

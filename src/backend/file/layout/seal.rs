@@ -11,7 +11,8 @@ pub(in super::super) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Seal {
     pub(in super::super) puts: u64,
-    pub(in super::super) deletes: u64,
+    /// All other frames: deletes and marks.
+    pub(in super::super) others: u64,
     /// The lowest sequence number in the segment; `u64::MAX` if there is none.
     pub(in super::super) min_seq: u64,
     /// The highest sequence number in the segment; 0 if there is none.
@@ -21,7 +22,7 @@ pub(in super::super) struct Seal {
 impl Seal {
     pub(in super::super) fn to_bytes(self) -> Vec<u8> {
         let mut body = vec![0; GUARD_BYTES];
-        for value in [self.puts, self.deletes, self.min_seq, self.max_seq] {
+        for value in [self.puts, self.others, self.min_seq, self.max_seq] {
             body.extend_from_slice(&value.to_le_bytes());
         }
         put_guard(&mut body);
@@ -33,7 +34,7 @@ impl Seal {
         let mut reader = Bytes(unguarded(body));
         let seal = Self {
             puts: reader.u64()?,
-            deletes: reader.u64()?,
+            others: reader.u64()?,
             min_seq: reader.u64()?,
             max_seq: reader.u64()?,
         };

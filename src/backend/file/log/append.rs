@@ -42,6 +42,8 @@ pub(super) struct Written {
     pub(super) segment: Arc<Segment>,
     /// Where each frame begins.
     pub(super) offsets: Vec<u64>,
+    /// The sequence number of the first; the others follow it.
+    pub(super) first_seq: u64,
     /// Where the last one ends.
     end: u64,
 }
@@ -74,8 +76,10 @@ impl Core {
         }
         active.end += total;
         self.zero_behind(active, total);
+        let first_seq = *next_seq;
         *next_seq += frames.len() as u64;
-        let written = Written { segment: Arc::clone(&active.segment), offsets, end: active.end };
+        let segment = Arc::clone(&active.segment);
+        let written = Written { segment, offsets, first_seq, end: active.end };
         if log.wants_segment(self.config.segment_bytes) {
             self.chores.note();
         }
@@ -151,9 +155,14 @@ impl Active {
                 self.segment.count_put(seq);
             }
             Effect::Delete { scope, .. } => {
-                self.seal.deletes += 1;
+                self.seal.others += 1;
                 self.hints.push_delete(seq, len, frame.tag, scope);
                 self.segment.count_delete(seq, frame.total_bytes());
+            }
+            Effect::Marks { id, marks, .. } => {
+                self.seal.others += 1;
+                self.hints.push_marks(seq, len, frame.tag, *id, marks);
+                self.segment.count_put(seq);
             }
         }
     }

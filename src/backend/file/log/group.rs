@@ -1,17 +1,18 @@
 //! Writing a group: the work of many callers in one write and one sync.
 
-use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
 use super::super::core::Core;
-use super::super::index::{Item, Place};
-use super::super::layout::{Kind, SEAL_BYTES, Scope, frame_bytes};
+use super::super::index::{Gone, Item, Note, Place};
+use super::super::layout::{SEAL_BYTES, Scope, frame_bytes};
 use super::super::tag::Tag;
 use super::append::Written;
 use super::flight::Flight;
 use super::plan::{Effect, Plan, Planned};
+use super::touched::Touched;
 use super::{Answer, Log, Work};
 use crate::error::{Error, ErrorKind, Retry};
+use crate::snapshot_id::SnapshotId;
 use crate::store::Deleted;
 
 type Outcome = Result<Answer, Error>;
@@ -64,7 +65,8 @@ impl Core {
     }
 
     /// Writes `group` to the log, if it can share it with those that are not yet synced: it has
-    /// only puts, none of a snapshot that one of those puts, and fits into the segment.
+    /// only puts without marks, none of a snapshot that one of those puts, and fits into the
+    /// segment.
     pub(in super::super) fn begin(&self, group: Vec<Work>) -> Begun<'_> {
         let mut log = self.log_with_flights();
         // Groups take off only under the lock that is held here.
@@ -74,8 +76,8 @@ impl Core {
         }
         let mut plan = Plan::with_capacity(group.len());
         for work in group {
-            if let Work::Put { items, replace } = work {
-                self.plan_put(&mut plan, items, replace);
+            if let Work::Put { items, replace, marks } = work {
+                self.plan_put(&mut plan, items, replace, &marks);
             }
         }
         if plan.frames.is_empty() {
@@ -94,9 +96,11 @@ impl Core {
     fn may_share(&self, log: &Log, group: &[Work]) -> bool {
         let mut bytes = 0;
         for work in group {
-            let Work::Put { items, .. } = work else { return false };
+            let Work::Put { items, marks, .. } = work else { return false };
             bytes += work.bytes();
-            if self.flights.any_puts(items.iter().map(super::PutItem::identity)) {
+            if !marks.is_empty()
+                || self.flights.any_puts(items.iter().map(super::PutItem::identity))
+            {
                 return false;
             }
         }
@@ -123,20 +127,13 @@ impl Core {
         };
         let mut answers = Vec::with_capacity(group.len());
         let mut part = Vec::with_capacity(group.len());
-        // A put that follows a delete of the same aggregate depends on what is left: it waits
-        // until the delete is done.
-        let mut deleted = HashSet::new();
+        let mut touched = Touched::new(&group);
         for work in group {
-            match &work {
-                Work::Delete { items } => deleted.extend(items.iter().map(|item| item.tag)),
-                Work::Put { items, .. } if !deleted.is_empty() => {
-                    if items.iter().any(|item| deleted.contains(&item.tag)) {
-                        answers.extend(self.commit_part(&mut log, std::mem::take(&mut part)));
-                        deleted.clear();
-                    }
-                }
-                Work::Put { .. } => {}
+            if touched.is_waited_for(&work, &self.index) {
+                answers.extend(self.commit_part(&mut log, std::mem::take(&mut part)));
+                touched.clear();
             }
+            touched.add(&work);
             part.push(work);
         }
         answers.extend(self.commit_part(&mut log, part));
@@ -152,8 +149,11 @@ impl Core {
                 continue;
             }
             match work {
-                Work::Put { items, replace } => self.plan_put(&mut plan, items, replace),
+                Work::Put { items, replace, marks } => {
+                    self.plan_put(&mut plan, items, replace, &marks);
+                }
                 Work::Delete { items } => self.plan_delete(&mut plan, items, number),
+                Work::Mark(item) => self.plan_mark(&mut plan, &item),
             }
         }
         self.write_alone(log, plan)
@@ -188,10 +188,10 @@ impl Core {
         Ok(())
     }
 
-    /// Writes just the deletes of a group that found the disk full, into the space that the
-    /// reserve gives up. What became of them is told by the error of the last attempt.
+    /// Writes just the deletes and marks of a group that found the disk full, into the space that
+    /// the reserve gives up. What became of them is told by the error of the last attempt.
     fn retry_deletes(&self, log: &mut Log, plan: &mut Plan, error: Error) -> Result<(), Error> {
-        if !plan.frames.iter().any(|frame| frame.kind == Kind::Delete) || !self.release_reserve() {
+        if !plan.frames.iter().any(Planned::makes_room) || !self.release_reserve() {
             return Err(error);
         }
         for answer in &mut plan.answers {
@@ -199,7 +199,7 @@ impl Core {
                 *answer = Err(error.clone());
             }
         }
-        plan.frames.retain(|frame| frame.kind == Kind::Delete);
+        plan.frames.retain(Planned::makes_room);
         self.try_alone(log, plan)
     }
 
@@ -212,20 +212,44 @@ impl Core {
     /// Makes frames visible that are durable.
     pub(super) fn publish(&self, plan: &mut Plan, written: &Written) {
         let segment = &written.segment;
-        let (mut added, mut removed) = (0, 0);
+        let (mut added, mut removed, mut unmarked) = (0, 0, 0);
+        // Of the next put: whoever sees the one sees the other.
+        let mut note_of_put = None;
         let Plan { frames, answers, .. } = plan;
-        for (frame, offset) in frames.iter().zip(&written.offsets) {
+        for (seq, (frame, offset)) in (written.first_seq..).zip(frames.iter().zip(&written.offsets))
+        {
+            let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
+            let item = |id: &SnapshotId, generation: &u32| {
+                let (slot, offset, generation) = (segment.slot, *offset, *generation);
+                Item { version: id.version, place: Place { slot, offset, len, generation } }
+            };
             match &frame.effect {
                 Effect::Put { id, generation, as_of } => {
                     segment.add_live(frame.total_bytes());
                     added += 1;
-                    let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
-                    let place =
-                        Place { slot: segment.slot, offset: *offset, len, generation: *generation };
-                    let item = Item { version: id.version, place };
-                    if let Some(old) = self.index.insert(frame.tag, item, *as_of) {
+                    let item = item(id, generation);
+                    let (old, old_note) = match note_of_put.take() {
+                        None => (self.index.insert(frame.tag, item, *as_of), None),
+                        Some(note) => self.index.insert_marked(frame.tag, item, *as_of, note),
+                    };
+                    if let Some(old) = old {
                         self.forget(&old);
                         removed += 1;
+                    }
+                    if let Some(old) = old_note {
+                        self.forget(&old.item);
+                        unmarked += 1;
+                    }
+                }
+                Effect::Marks { id, generation, marks, with_put } => {
+                    segment.add_live(frame.total_bytes());
+                    let marks = marks.clone();
+                    let note = Note { item: item(id, generation), seq, marks };
+                    if *with_put {
+                        note_of_put = Some(note);
+                    } else if let Some(old) = self.index.insert_note(frame.tag, note) {
+                        self.forget(&old.item);
+                        unmarked += 1;
                     }
                 }
                 Effect::Delete { scope, work } => {
@@ -239,7 +263,7 @@ impl Core {
         }
         self.snapshots.fetch_add(added, Ordering::Relaxed);
         self.snapshots.fetch_sub(removed, Ordering::Relaxed);
-        if removed > 0 {
+        if removed + unmarked > 0 {
             self.chores.note();
         }
     }
@@ -248,19 +272,19 @@ impl Core {
     fn remove(&self, tag: Tag, scope: &Scope) -> Deleted {
         let covers = self.covers(scope);
         let mut deleted = Deleted::default();
-        self.index.remove(tag, |item| {
-            let covered = covers(item.place.generation, item.version);
-            if covered {
+        let covers = |item: &Item| covers(item.place.generation, item.version);
+        self.index.remove(tag, covers, |gone| match gone {
+            Gone::Record(item) => {
                 deleted.snapshots += 1;
                 deleted.bytes += u64::from(item.place.len);
                 self.forget(item);
             }
-            covered
+            Gone::Marks(item) => self.forget(item),
         });
         deleted
     }
 
-    /// Counts a snapshot as dead that has left the index.
+    /// Counts a frame as dead that has left the index.
     fn forget(&self, item: &Item) {
         if let Some(segment) = self.segments.get(item.place.slot) {
             segment.drop_live(frame_bytes(item.place.len.into()));

@@ -4,9 +4,11 @@ mod append;
 mod flight;
 mod group;
 mod plan;
+mod plan_marks;
 mod roll;
 #[cfg(test)]
 mod tests;
+mod touched;
 mod work;
 
 use std::io::{self, IoSlice};
@@ -25,7 +27,7 @@ pub(super) use flight::Flights;
 #[cfg(test)]
 pub(super) use group::Begun;
 pub(super) use roll::encode_seal;
-pub(super) use work::{Answer, DeleteItem, PutItem, Work};
+pub(super) use work::{Answer, Change, DeleteItem, MarkItem, Pick, PutItem, Work};
 
 /// The end of the log. Whoever holds its lock writes.
 pub(super) struct Log {

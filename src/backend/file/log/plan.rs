@@ -1,19 +1,21 @@
 //! [`Plan`]: the frames that a group becomes, and the answers that hold once they are durable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
 use super::super::core::Core;
 use super::super::fault::{corrupt, io_error};
+use super::super::index::Note;
 use super::super::layout::{DeleteBody, FRAME_BYTES, Kind, Scope, frame_bytes};
 use super::super::names;
 use super::super::tag::Tag;
-use super::{Answer, DeleteItem, PutItem};
+use super::{Answer, DeleteItem, Pick, PutItem};
 use crate::envelope::Record;
 use crate::error::Error;
+use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Deleted, PutOutcome};
+use crate::store::{Deletable, DeletePlan, Deleted, PutOutcome};
 use crate::timestamp::Timestamp;
 
 /// What tells a snapshot from all others of a store: aggregate, generation, version.
@@ -54,6 +56,14 @@ pub(super) enum Effect {
         scope: Scope,
         work: usize,
     },
+    /// All marks of a snapshot from here on.
+    Marks {
+        id: SnapshotId,
+        generation: u32,
+        marks: Marks,
+        /// Belongs to the put of the next frame, and becomes visible with it.
+        with_put: bool,
+    },
 }
 
 impl Plan {
@@ -72,7 +82,7 @@ impl Plan {
     }
 
     /// The last frame from `first` on ends its batch.
-    fn close_batch(&mut self, first: usize) {
+    pub(super) fn close_batch(&mut self, first: usize) {
         if let Some(last) = self.frames.get_mut(first..).and_then(<[_]>::last_mut) {
             last.more = false;
         }
@@ -101,6 +111,33 @@ impl Planned {
     pub(super) fn total_bytes(&self) -> u64 {
         frame_bytes(self.body.len() as u64)
     }
+
+    /// Whether it may take the space of the reserve when the disk is full: what gives space back,
+    /// and marks, which may have to be cleared before.
+    pub(super) fn makes_room(&self) -> bool {
+        matches!(self.effect, Effect::Delete { .. } | Effect::Marks { with_put: false, .. })
+    }
+}
+
+/// What of a delete is written.
+enum Part {
+    /// Just as it was asked for.
+    All(Scope),
+    /// Less, or told in another way.
+    Of(Scope),
+}
+
+impl Part {
+    /// The scope, and the body that says so, made from the one that was asked for.
+    fn with_body(self, asked: Bytes) -> Option<(Scope, Bytes)> {
+        match self {
+            Self::All(scope) => Some((scope, asked)),
+            Self::Of(scope) => {
+                let body = DeleteBody::parse(&asked)?.with_scope(&scope);
+                Some((scope, Bytes::from(body)))
+            }
+        }
+    }
 }
 
 impl PutItem {
@@ -110,14 +147,26 @@ impl PutItem {
 }
 
 impl Core {
-    pub(super) fn plan_put(&self, plan: &mut Plan, items: Vec<PutItem>, replace: bool) {
+    pub(super) fn plan_put(
+        &self,
+        plan: &mut Plan,
+        items: Vec<PutItem>,
+        replace: bool,
+        marks: &Marks,
+    ) {
         let first = plan.frames.len();
         let mut outcomes = Vec::with_capacity(items.len());
         // What others of the group put, and this replaces.
         let mut replaced = Vec::new();
         for item in items {
             let identity = item.identity();
-            match self.existing(plan, identity, &item.record) {
+            let existing = self.existing(plan, identity, &item.record);
+            let decided = existing.and_then(|existing| match existing {
+                Some(identical) if !replace => Ok((PutOutcome::Existing { identical }, None)),
+                Some(_) => Ok((PutOutcome::Replaced, self.marks_of_put(&item, true, marks)?)),
+                None => Ok((PutOutcome::Stored, self.marks_of_put(&item, false, marks)?)),
+            });
+            match decided {
                 Err(error) => {
                     // Nothing of the batch is written; what others of the group saw of it, they
                     // may see again when they try again.
@@ -127,12 +176,13 @@ impl Core {
                     plan.answers.push(Err(error));
                     return;
                 }
-                Ok(Some(identical)) if !replace => {
-                    outcomes.push(PutOutcome::Existing { identical });
-                    continue;
+                Ok((outcome, marks)) => {
+                    outcomes.push(outcome);
+                    if matches!(outcome, PutOutcome::Existing { .. }) {
+                        continue;
+                    }
+                    plan.frames.extend(marks);
                 }
-                Ok(Some(_)) => outcomes.push(PutOutcome::Replaced),
-                Ok(None) => outcomes.push(PutOutcome::Stored),
             }
             if let Some(frame) = plan.fresh.insert(identity, plan.frames.len())
                 && frame < first
@@ -187,47 +237,79 @@ impl Core {
     pub(super) fn plan_delete(&self, plan: &mut Plan, items: Vec<DeleteItem>, work: usize) {
         let first = plan.frames.len();
         plan.sort_by_tag();
+        let mut kept = Deleted::default();
         for item in items {
             let fresh = plan.by_tag.get(&item.tag).map_or(&[][..], Vec::as_slice);
-            let Some(DeleteItem { tag, scope, body }) = self.effective(item, fresh) else {
+            let (scope, kept_of_item) = self.deletable(&item, fresh);
+            kept = [kept, kept_of_item].into_iter().sum();
+            let Some((scope, body)) = scope.and_then(|scope| scope.with_body(item.body)) else {
                 continue;
             };
             plan.frames.push(Planned {
                 kind: Kind::Delete,
                 more: true,
                 body,
-                tag,
+                tag: item.tag,
                 effect: Effect::Delete { scope, work },
             });
         }
         plan.close_batch(first);
-        plan.answers.push(Ok(Answer::Delete(Deleted::default())));
+        plan.answers.push(Ok(Answer::Delete(kept)));
     }
 
-    /// The part of a delete that has something to delete, with `fresh` about to be stored; `None` if
+    /// The part of a delete that has something to delete, with `fresh` about to be stored, and how
+    /// many of the selected snapshots stay.
+    fn deletable(&self, item: &DeleteItem, fresh: &[(u32, u64)]) -> (Option<Part>, Deleted) {
+        let pins_count = !item.options.overrule_pins && self.index.has_pins(item.tag);
+        if let Pick::Scope(scope) = &item.pick
+            && !pins_count
+        {
+            return (self.effective(item.tag, scope, fresh), Deleted::default());
+        }
+        let id = |(number, version): &(u32, u64)| {
+            let generation = self.generations.value(*number)?;
+            Some((*number, SnapshotId { generation, version: *version }))
+        };
+        let mut ids = self.stored_ids(item.tag);
+        ids.extend(fresh.iter().filter_map(id));
+        ids.sort_unstable();
+        ids.dedup();
+        let notes = self.index.notes_of(item.tag);
+        let pinned: HashSet<_> =
+            notes.iter().filter(|note| note.marks.is_pinned()).map(Note::snapshot).collect();
+        let stored = ids.iter().map(|(generation, id)| {
+            // What was deleted is counted when it is done.
+            Deletable::new(*id, 0).pinned(pinned.contains(&(*generation, id.version)))
+        });
+        let stored: Vec<_> = stored.collect();
+        let plan = DeletePlan::new(item.pick.selection(), item.options, &stored);
+        let ids: Vec<_> = stored.iter().map(|one| one.id).filter(|id| plan.removes(*id)).collect();
+        let part = (!ids.is_empty()).then_some(Part::Of(Scope::Ids(ids)));
+        let Deleted { pinned, needed, .. } = plan.deleted;
+        (part, Deleted::default().kept(pinned, needed))
+    }
+
+    /// The part of a delete that has something to delete if all that is selected may go; `None` if
     /// that is nothing.
-    fn effective(&self, item: DeleteItem, fresh: &[(u32, u64)]) -> Option<DeleteItem> {
-        let Scope::Ids(ids) = &item.scope else {
-            let covers = self.covers(&item.scope);
-            let there =
-                self.index.any(item.tag, |item| covers(item.place.generation, item.version))
-                    || fresh.iter().any(|(generation, version)| covers(*generation, *version));
-            return there.then_some(item);
+    fn effective(&self, tag: Tag, scope: &Scope, fresh: &[(u32, u64)]) -> Option<Part> {
+        let Scope::Ids(ids) = scope else {
+            let covers = self.covers(scope);
+            let there = self.index.any(tag, |item| covers(item.place.generation, item.version))
+                || fresh.iter().any(|(generation, version)| covers(*generation, *version));
+            return there.then(|| Part::All(scope.clone()));
         };
         let there = |id: &SnapshotId| {
             self.generations.find(id.generation).is_some_and(|generation| {
-                self.index.exact(item.tag, generation, id.version, |_| ()).is_some()
+                self.index.exact(tag, generation, id.version, |_| ()).is_some()
                     || fresh.contains(&(generation, id.version))
             })
         };
         let kept: Vec<_> = ids.iter().filter(|id| there(id)).copied().collect();
         if kept.len() == ids.len() {
-            return Some(item);
+            return (!ids.is_empty()).then(|| Part::All(scope.clone()));
         }
         // What a caller invents takes no space.
-        let scope = (!kept.is_empty()).then_some(Scope::Ids(kept))?;
-        let body = DeleteBody::parse(&item.body)?.with_scope(&scope);
-        Some(DeleteItem { tag: item.tag, scope, body: Bytes::from(body) })
+        (!kept.is_empty()).then_some(Part::Of(Scope::Ids(kept)))
     }
 
     /// Tells which snapshots of an aggregate a delete covers.

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{PutOutcome, Selection};
+use crate::store::{DeleteOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
 fn open(disk: &SimDisk) -> Core {
@@ -93,7 +93,8 @@ fn what_depends_on_a_group_waits_until_it_has_landed() {
     let core = open(&SimDisk::new(4));
     let first = begin(&core, put(&core, 2));
     let same = core.begin(vec![put(&core, 2)]);
-    let delete = core.delete_work(&key(), Selection::All).unwrap().unwrap();
+    let delete =
+        core.delete_work(&key(), Selection::All, DeleteOptions::default()).unwrap().unwrap();
     let delete = core.begin(vec![delete]);
     let (Begun::Alone(same), Begun::Alone(delete)) = (same, delete) else {
         panic!("they share the log")
@@ -254,7 +255,7 @@ fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_i
 fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
     let core = open(&SimDisk::new(8));
     let replaces = |mut work: Work| {
-        let Work::Put { items, replace } = &mut work else { panic!("a put") };
+        let Work::Put { items, replace, .. } = &mut work else { panic!("a put") };
         *replace = true;
         // Two aggregates with one hash: not stored.
         let other = AggregateKey::new("k", "b").unwrap();
@@ -278,25 +279,29 @@ fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
 /// written with it, as one whose caller has given up.
 #[test]
 fn a_delete_covers_the_puts_before_it_in_its_group() {
-    let id = |version| SnapshotId {
-        generation: Generation { schema_version: 1, fingerprint: 1 },
-        version,
-    };
+    let own = Generation { schema_version: 1, fingerprint: 1 };
+    let other = Generation { schema_version: 1, fingerprint: 2 };
+    let id = |version| SnapshotId { generation: own, version };
     // Of 2 and 3, which the group puts, and 1, which is there.
     let invented = [id(2), id(3), id(9)];
     for (selection, left) in [
         (Selection::All, vec![]),
         (Selection::Below(3), vec![3]),
         (Selection::Ids(&invented), vec![1]),
+        // Found out when it is planned: what is queued is covered too.
+        (Selection::Generation(own), vec![]),
+        (Selection::ExceptGeneration(other), vec![]),
+        (Selection::ExceptGeneration(own), vec![1, 2, 3]),
     ] {
         let disk = SimDisk::new(4);
         let core = open(&disk);
-        let delete = core.delete_work(&key(), selection).unwrap().unwrap();
+        let delete =
+            core.delete_work(&key(), selection, DeleteOptions::default()).unwrap().unwrap();
         let group = vec![put(&core, 2), put(&core, 3), delete];
         let mut answers = core.commit(group, || ()).answers;
         let deleted = match answers.pop().unwrap().unwrap() {
             Answer::Delete(deleted) => deleted.snapshots,
-            Answer::Put(_) => panic!("the answer of a put"),
+            Answer::Put(_) | Answer::Mark(_) => panic!("the answer of something else"),
         };
         assert_eq!((deleted, versions(&core)), (3 - left.len() as u64, left.clone()));
         let stored: u64 = core.snapshots.load(Ordering::Relaxed);
@@ -317,10 +322,14 @@ fn a_delete_of_ids_writes_only_those_that_are_there() {
     let generation = Generation { schema_version: 1, fingerprint: 1 };
     let ids: Vec<_> = (1..1000).map(|version| SnapshotId { generation, version }).collect();
     let before = end(&core);
-    let nothing = core.delete_work(&key(), Selection::Ids(&ids[1..])).unwrap().unwrap();
+    let nothing = core
+        .delete_work(&key(), Selection::Ids(&ids[1..]), DeleteOptions::default())
+        .unwrap()
+        .unwrap();
     core.commit(vec![nothing], || ()).answers.remove(0).unwrap();
     assert_eq!(end(&core), before);
-    let one = core.delete_work(&key(), Selection::Ids(&ids)).unwrap().unwrap();
+    let one =
+        core.delete_work(&key(), Selection::Ids(&ids), DeleteOptions::default()).unwrap().unwrap();
     core.commit(vec![one], || ()).answers.remove(0).unwrap();
     assert!(end(&core) - before < 100);
     assert!(versions(&core).is_empty());

@@ -5,8 +5,11 @@ use bytes::Bytes;
 use super::super::layout::{Scope, frame_bytes};
 use super::super::tag::Tag;
 use crate::envelope::Record;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Deleted, PutOutcome};
+use crate::store::{DeleteOptions, Deleted, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
 /// A snapshot to be put.
@@ -22,14 +25,76 @@ pub(in super::super) struct PutItem {
 /// A delete.
 pub(in super::super) struct DeleteItem {
     pub(in super::super) tag: Tag,
-    pub(in super::super) scope: Scope,
+    pub(in super::super) pick: Pick,
+    /// As if all that is selected could be deleted.
     pub(in super::super) body: Bytes,
+    pub(in super::super) options: DeleteOptions,
+}
+
+/// A [`Selection`] that is kept.
+pub(in super::super) enum Pick {
+    Scope(Scope),
+    Generation(Generation),
+    ExceptGeneration(Generation),
+}
+
+impl Pick {
+    pub(in super::super) fn selection(&self) -> Selection<'_> {
+        match self {
+            Self::Scope(Scope::All) => Selection::All,
+            Self::Scope(Scope::Below(version)) => Selection::Below(*version),
+            Self::Scope(Scope::Ids(ids)) => Selection::Ids(ids),
+            Self::Generation(generation) => Selection::Generation(*generation),
+            Self::ExceptGeneration(generation) => Selection::ExceptGeneration(*generation),
+        }
+    }
+}
+
+impl From<Selection<'_>> for Pick {
+    fn from(selection: Selection<'_>) -> Self {
+        Self::Scope(match selection {
+            Selection::All => Scope::All,
+            Selection::Below(version) => Scope::Below(version),
+            Selection::Ids(ids) => {
+                let mut ids = ids.to_vec();
+                ids.sort_unstable();
+                ids.dedup();
+                Scope::Ids(ids)
+            }
+            Selection::Generation(generation) => return Self::Generation(generation),
+            Selection::ExceptGeneration(generation) => return Self::ExceptGeneration(generation),
+        })
+    }
+}
+
+/// A change of the marks of snapshots.
+pub(in super::super) struct MarkItem {
+    pub(in super::super) tag: Tag,
+    pub(in super::super) key: AggregateKey,
+    pub(in super::super) pick: Pick,
+    pub(in super::super) change: Change,
+}
+
+/// A [`MarkChange`] that is kept.
+pub(in super::super) enum Change {
+    Set(Mark),
+    Clear(MarkKind, String),
+}
+
+impl Change {
+    pub(in super::super) fn as_mark_change(&self) -> MarkChange<'_> {
+        match self {
+            Self::Set(mark) => MarkChange::Set(mark),
+            Self::Clear(kind, name) => MarkChange::Clear { kind: *kind, name },
+        }
+    }
 }
 
 /// What one call wants written: all of it, or nothing.
 pub(in super::super) enum Work {
-    Put { items: Vec<PutItem>, replace: bool },
+    Put { items: Vec<PutItem>, replace: bool, marks: Marks },
     Delete { items: Vec<DeleteItem> },
+    Mark(Box<MarkItem>),
 }
 
 /// What became of a [`Work`].
@@ -37,6 +102,32 @@ pub(in super::super) enum Work {
 pub(in super::super) enum Answer {
     Put(Vec<PutOutcome>),
     Delete(Deleted),
+    /// How many snapshots have other marks now.
+    Mark(u64),
+}
+
+/// Each method is for the answer to a work of its kind, and gives nothing for others.
+impl Answer {
+    pub(in super::super) fn outcomes(self) -> Vec<PutOutcome> {
+        match self {
+            Self::Put(outcomes) => outcomes,
+            Self::Delete(_) | Self::Mark(_) => Vec::new(),
+        }
+    }
+
+    pub(in super::super) fn deleted(self) -> Deleted {
+        match self {
+            Self::Delete(deleted) => deleted,
+            Self::Put(_) | Self::Mark(_) => Deleted::default(),
+        }
+    }
+
+    pub(in super::super) fn marked(self) -> u64 {
+        match self {
+            Self::Mark(snapshots) => snapshots,
+            Self::Put(_) | Self::Delete(_) => 0,
+        }
+    }
 }
 
 impl Work {
@@ -44,10 +135,13 @@ impl Work {
     pub(in super::super) fn bytes(&self) -> u64 {
         let framed = |len: usize| frame_bytes(len as u64);
         match self {
-            Self::Put { items, .. } => {
-                items.iter().map(|item| framed(item.record.as_bytes().len())).sum()
+            Self::Put { items, marks, .. } => {
+                let marks = if marks.is_empty() { 0 } else { framed(Mark::MAX_NOTE_BYTES) };
+                items.iter().map(|item| framed(item.record.as_bytes().len()) + marks).sum()
             }
             Self::Delete { items } => items.iter().map(|item| framed(item.body.len())).sum(),
+            // How many snapshots it changes is found out when it is planned.
+            Self::Mark(_) => framed(Mark::MAX_NOTE_BYTES),
         }
     }
 
@@ -55,6 +149,7 @@ impl Work {
         match self {
             Self::Put { .. } => "put a snapshot",
             Self::Delete { .. } => "delete snapshots",
+            Self::Mark(_) => "mark snapshots",
         }
     }
 }

@@ -185,7 +185,7 @@ impl Drop for Treacherous {
 fn treacherous(core: &Core, version: u64) -> Work {
     let bytes = record(version, 5).into_bytes().to_vec();
     let record = Record::from_bytes(Bytes::from_owner(Treacherous(bytes)));
-    core.put_work(vec![record], PutOptions::default()).unwrap()
+    core.put_work(vec![record], &PutOptions::default()).unwrap()
 }
 
 #[test]

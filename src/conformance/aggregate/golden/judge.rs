@@ -20,7 +20,7 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Fetched, Loaded};
 use crate::state::Aggregate;
-use crate::store::{PutOptions, Selection, SnapshotStore};
+use crate::store::{DeleteOptions, PutOptions, Selection, SnapshotStore};
 
 /// What the samples say.
 #[derive(Default)]
@@ -165,7 +165,7 @@ impl<A: Aggregate> Court<'_, A> {
             self.store.put(vec![sample.record.clone()], PutOptions::default()).await?;
             let fetched = self.engine.latest_snapshot(key).await;
             let loaded = self.engine.load(key).await;
-            self.store.delete(key, Selection::All).await?;
+            self.store.delete(key, Selection::All, DeleteOptions::default()).await?;
             Ok::<_, Error>((fetched?, loaded?))
         };
         match now(all) {

@@ -11,12 +11,12 @@ use crate::conformance::isolate::panicked;
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{key, record};
 
-const TASKS: u64 = 8;
+pub(in crate::conformance) const TASKS: u64 = 8;
 
-type Tasks = JoinSet<Result<(), Stop>>;
+pub(in crate::conformance) type Tasks = JoinSet<Result<(), Stop>>;
 
 /// Waits for all tasks; the first that failed, or panicked, decides.
-async fn join(mut tasks: Tasks) -> Result<(), Stop> {
+pub(in crate::conformance) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.unwrap_or_else(|join| Err(panicked("C-03", join).into()));

@@ -17,6 +17,7 @@ cases! { Core:
     "a page of aggregates keeps its limit and leads on", ["C-40"], pages;
     "what comes and goes between pages upsets no list of aggregates", ["C-40"], between_pages;
     "only aggregates of the tenant or kind that was asked for", ["C-41"], filtered;
+    "reserved kinds are listed when they are asked for, and only then", ["C-43"], reserved;
     "a cursor that nobody made is invalid or leads nowhere", ["C-42"], foreign_cursor;
 }
 
@@ -180,6 +181,47 @@ async fn filtered(cx: &mut Context) -> Result<(), Stop> {
     for request in requests {
         let expected: Vec<_> = keys.iter().filter(|key| request.admits(key)).cloned().collect();
         keys_are(&store, request, &expected, "C-41").await?;
+    }
+    Ok(())
+}
+
+async fn reserved(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let free = ["", "snapfold", "snapfold-", "snapfold/", "z"];
+    let taken = ["snapfold.", "snapfold.lease"];
+    let all = KeysRequest::new();
+    let mut requests = vec![all, all.tenant("north"), all.tenant("nobody")];
+    for kind in free.iter().chain(&taken) {
+        requests.push(all.kind(kind));
+        requests.push(all.tenant("south").kind(kind));
+    }
+    let mut keys = Vec::new();
+    // What goes wrong without any of a reserved kind is for other promises to tell.
+    for (kinds, are_taken) in [(&free[..], false), (&taken, true)] {
+        for tenant in ["", "north", "south"] {
+            for (kind, id) in kinds.iter().flat_map(|kind| [(kind, "1"), (kind, "2")]) {
+                let key = AggregateKey::from_stored(tenant, kind, id)?;
+                let record = record(&key, 1)?;
+                store.put(std::slice::from_ref(&record)).await?;
+                store.holds(&record).await?;
+                keys.push(key);
+            }
+        }
+        for request in &requests {
+            let is_plain = request.tenant.or(request.kind).is_none();
+            let broken = match (are_taken, is_plain) {
+                (true, _) => "C-43",
+                (false, true) => "C-40",
+                (false, false) => "C-41",
+            };
+            for request in [*request, request.reserved(true)] {
+                let admitted = keys.iter().filter(|key| request.admits(key));
+                let expected: Vec<_> = admitted.cloned().collect();
+                for limit in [1, 3, 100] {
+                    keys_are(&store, request.limit(limit), &expected, broken).await?;
+                }
+            }
+        }
     }
     Ok(())
 }

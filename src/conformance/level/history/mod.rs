@@ -21,6 +21,9 @@ cases! { History:
     "versions decide where clocks ran backwards", ["C-20"], clocks_backwards;
     "of equal times the highest version is found", ["C-20"], equal_times;
     "the ends of time are times like others", ["C-20"], ends_of_time;
+    "nothing is found below the lowest version, which is inclusive", ["C-20"], by_lowest;
+    "just the snapshot is found that is asked for by its id", ["C-20"], exact;
+    "several queries are answered in order, each as if it were alone", ["C-25"], many;
     "snapshots of other generations do not count", ["C-20"], generations;
     "the next older is found once the newest is deleted", ["C-20"], after_delete;
     "random histories answer as a model does", ["C-20"], random;
@@ -57,6 +60,86 @@ async fn below_all(cx: &mut Context) -> Result<(), Stop> {
     let key = fill(&store, &[10, 20]).await?;
     for at_most in [9, 1, 0] {
         store.answers_nothing(Query::latest(&key, NEW).at_most(at_most), "C-20").await?;
+    }
+    Ok(())
+}
+
+async fn by_lowest(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = fill(&store, &[10, 20, 30]).await?;
+    let query = Query::latest(&key, NEW);
+    for (at_least, at_most, found) in [(0, 99, 30), (30, 99, 30), (20, 29, 20), (11, 20, 20)] {
+        let query = query.at_least(at_least).at_most(at_most);
+        store.finds(query, &record(&key, found)?).await?;
+        store.finds(query.as_of(at(99)), &record(&key, found)?).await?;
+    }
+    for (at_least, at_most) in [(31, u64::MAX), (21, 29), (21, 20), (u64::MAX, u64::MAX)] {
+        let query = query.at_least(at_least).at_most(at_most);
+        store.answers_nothing(query, "C-20").await?;
+        store.answers_nothing(query.as_of(at(99)), "C-20").await?;
+    }
+    Ok(())
+}
+
+async fn exact(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let key = fill(&store, &[10, 20]).await?;
+    let other = record_of(&key, OLD, 10, at(10), b"other")?;
+    store.put(std::slice::from_ref(&other)).await?;
+    for version in [10, 20] {
+        store.finds(Query::exact(&key, id(NEW, version)), &record(&key, version)?).await?;
+    }
+    store.finds(Query::exact(&key, id(OLD, 10)), &other).await?;
+    for absent in [id(NEW, 15), id(NEW, 21), id(OLD, 20), id(NEW, 0), id(NEW, u64::MAX)] {
+        store.answers_nothing(Query::exact(&key, absent), "C-20").await?;
+    }
+    Ok(())
+}
+
+async fn many(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let a = fill(&store, &[10, 20, 30]).await?;
+    let (b, nobody) = (key("b")?, key("nobody")?);
+    let other = record_of(&b, OLD, 5, at(5), b"other")?;
+    store.put(std::slice::from_ref(&other)).await?;
+    store.holds(&other).await?;
+    let latest = Query::latest(&a, NEW);
+    let mut queries = vec![
+        latest.at_most(19),
+        Query::latest(&nobody, NEW),
+        latest,
+        Query::latest(&b, NEW),
+        latest.as_of(at(25)),
+        Query::latest(&b, OLD),
+        Query::exact(&a, id(NEW, 15)),
+        latest,
+        latest.at_most(9),
+    ];
+    for length in [queries.len(), 1, 0] {
+        queries.truncate(length);
+        are_answered(&store, &queries).await?;
+    }
+    // More than a store may put into one question.
+    let queries: Vec<_> = (0..700).map(|n| latest.at_most(n % 40)).collect();
+    are_answered(&store, &queries).await
+}
+
+async fn are_answered(store: &Probe, queries: &[Query<'_>]) -> Result<(), Stop> {
+    let answers = store.get_many(queries).await?;
+    ensure(answers.len() == queries.len(), || {
+        Failure::new("C-25", format!("ask {} queries at once", queries.len()))
+            .expected("as many answers")
+            .got(shown(&answers.len()))
+    })?;
+    for (query, answer) in queries.iter().zip(&answers) {
+        let alone = store.get(*query).await?;
+        // A store that does not know may say so at one time and not at the other.
+        let nothing = |lookup: &Lookup| !matches!(lookup, Lookup::Found(_));
+        ensure(*answer == alone || (nothing(answer) && nothing(&alone)), || {
+            Failure::new("C-25", format!("ask {} queries at once", queries.len()))
+                .expected(shown(&alone))
+                .got(shown(answer))
+        })?;
     }
     Ok(())
 }
@@ -217,7 +300,7 @@ async fn random(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-async fn is_other(store: &Probe, query: Query<'_>) -> Result<(), Stop> {
+pub(in crate::conformance) async fn is_other(store: &Probe, query: Query<'_>) -> Result<(), Stop> {
     let lookup = store.get(query).await?;
     let broken = misread(&query, &lookup).unwrap_or("C-21");
     ensure(lookup == Lookup::OtherGeneration, || {
@@ -250,7 +333,8 @@ async fn outside_bounds(cx: &mut Context) -> Result<(), Stop> {
     // One of the right generation outside the bounds is no answer, and no reason for `Absent`.
     store.put(&[record(&key, 9)?]).await?;
     is_other(&store, Query::latest(&key, NEW).at_most(8)).await?;
-    is_other(&store, Query::latest(&key, NEW).at_most(8).as_of(at(3))).await
+    is_other(&store, Query::latest(&key, NEW).at_most(8).as_of(at(3))).await?;
+    is_other(&store, Query::latest(&key, NEW).at_most(8).at_least(3)).await
 }
 
 async fn backwards(cx: &mut Context) -> Result<(), Stop> {

@@ -1,12 +1,18 @@
 //! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
 //! file, and what a scan of a segment yields.
 
+#[cfg(test)]
+mod tests;
+
 use super::index::Place;
-use super::layout::{FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_SEQ, Scope, frame_bytes};
+use super::layout::{
+    FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_SEQ, Scope, frame_bytes, put_marks, read_marks,
+};
 use super::tag::Tag;
 use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
 use crate::checksum::crc32;
 use crate::generation::Generation;
+use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
@@ -16,6 +22,7 @@ const PUT: u8 = 1;
 const DELETE_ALL: u8 = 2;
 const DELETE_BELOW: u8 = 3;
 const DELETE_IDS: u8 = 4;
+const MARKS: u8 = 5;
 /// The sequence number is that of the entry before plus 1.
 const NEXT_SEQ: u8 = 1 << 3;
 /// The body is as long as that of the entry before.
@@ -37,8 +44,16 @@ pub(super) struct Hint {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Put { id: SnapshotId, as_of: Timestamp },
+    Put {
+        id: SnapshotId,
+        as_of: Timestamp,
+    },
     Delete(Scope),
+    /// All marks of this snapshot, so that an opening need not read the frame.
+    Marks {
+        id: SnapshotId,
+        marks: Marks,
+    },
 }
 
 /// The frames of a segment from its head up to [`covered`](Self::covered), in their order.
@@ -75,13 +90,13 @@ impl Last {
 
 /// A state of [`Hints`] to go back to.
 #[derive(Clone, Copy)]
-pub(super) struct Mark {
+pub(super) struct Point {
     entries: usize,
     last: Last,
     covered: u64,
 }
 
-impl Mark {
+impl Point {
     /// Where the frames end that were covered.
     pub(super) fn covered(self) -> u64 {
         self.covered
@@ -98,15 +113,15 @@ impl Hints {
         self.covered
     }
 
-    pub(super) fn mark(&self) -> Mark {
-        Mark { entries: self.entries.len(), last: self.last, covered: self.covered }
+    pub(super) fn point(&self) -> Point {
+        Point { entries: self.entries.len(), last: self.last, covered: self.covered }
     }
 
-    /// Forgets what was pushed after `mark`.
-    pub(super) fn back_to(&mut self, mark: Mark) {
-        self.entries.truncate(mark.entries);
-        self.last = mark.last;
-        self.covered = mark.covered;
+    /// Forgets what was pushed after `point`.
+    pub(super) fn back_to(&mut self, point: Point) {
+        self.entries.truncate(point.entries);
+        self.last = point.last;
+        self.covered = point.covered;
     }
 
     /// A lie, for tests.
@@ -158,6 +173,22 @@ impl Hints {
                 }
             }
         }
+    }
+
+    /// Adds the marks that follow what is covered.
+    pub(super) fn push_marks(
+        &mut self,
+        seq: u64,
+        body_bytes: u32,
+        tag: Tag,
+        id: SnapshotId,
+        marks: &Marks,
+    ) {
+        self.begin(MARKS, seq, body_bytes, tag);
+        let generation = self.generation(id.generation);
+        put_varint(&mut self.entries, generation);
+        put_varint(&mut self.entries, id.version);
+        put_marks(&mut self.entries, marks);
     }
 
     fn begin(&mut self, what: u8, seq: u64, body_bytes: u32, tag: Tag) {
@@ -224,6 +255,11 @@ impl Hints {
                         .map(|_| reader.varint().and_then(|number| self.id(number, &mut reader)))
                         .collect();
                     What::Delete(Scope::Ids(ids?))
+                }
+                MARKS => {
+                    let number = reader.varint()?;
+                    let id = self.id(number, &mut reader)?;
+                    What::Marks { id, marks: read_marks(&mut reader)? }
                 }
                 _ => return None,
             };
@@ -309,150 +345,4 @@ const fn micros(time: Timestamp) -> u64 {
 
 fn checksum_key([a, b]: [u64; 2]) -> u32 {
     crc32(&(a ^ b.rotate_left(32)).to_le_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    //! Index files are believed if their checksum matches: what goes in must come out, and a
-    //! changed bit must not pass.
-
-    use super::*;
-
-    #[test]
-    fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
-        let id = of;
-        let tag = Tag { high: 1 << 63, low: 7 };
-        let mut hints = Hints::new();
-        hints.push_put(500, 100, tag, id(1, 5), at(7));
-        let mark = hints.mark();
-        hints.push_put(900, 3, tag, id(9, 9), at(i64::MIN));
-        hints.back_to(mark);
-        hints.push_delete(7, 64, tag, &Scope::Below(u64::MAX));
-        hints.push_delete(8, 64, tag, &Scope::Ids(vec![id(2, 6), id(3, 5)]));
-        hints.push_put(9, 0, tag, id(u64::MAX, 6), at(i64::MAX));
-        let bytes = hints.to_bytes(3, [1, 2]);
-        let read = Hints::parse(&bytes, 3, [1, 2]).unwrap();
-        let mut frames = Vec::new();
-        read.read(|hint| frames.push(hint)).unwrap();
-        assert_eq!(frames.len(), 4);
-        assert_eq!(frames[1].offset, HEAD_BYTES + 120);
-        assert_eq!(frames[3].what, What::Put { id: id(u64::MAX, 6), as_of: at(i64::MAX) });
-        assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
-        assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
-
-        assert!(read.is_start_of(&hints) && Hints::new().is_start_of(&hints));
-        assert!(!hints.is_start_of(&Hints::new()));
-
-        assert_eq!(Hints::parse(&bytes, 4, [1, 2]), None);
-        assert_eq!(Hints::parse(&bytes, 3, [1, 3]), None);
-        for bit in 0..bytes.len() * 8 {
-            let mut changed = bytes.clone();
-            changed[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Hints::parse(&changed, 3, [1, 2]), None, "bit {bit}");
-        }
-        for len in 0..bytes.len() {
-            assert_eq!(Hints::parse(&bytes[..len], 3, [1, 2]), None, "cut to {len}");
-        }
-    }
-
-    fn of(version: u64, fingerprint: u64) -> SnapshotId {
-        SnapshotId { generation: Generation { schema_version: 2, fingerprint }, version }
-    }
-
-    fn at(micros: i64) -> Timestamp {
-        Timestamp::from_micros(micros)
-    }
-
-    fn all(hints: &Hints) -> Vec<Hint> {
-        let mut frames = Vec::new();
-        hints.read(|hint| frames.push(hint)).unwrap();
-        frames
-    }
-
-    #[test]
-    fn a_put_like_the_one_before_takes_fourteen_bytes() {
-        let mut hints = Hints::new();
-        for version in 1..=100 {
-            hints.push_put(1000 + version, 300, Tag::default(), of(version, 5), at(1 << 50));
-        }
-        let first = 1 + 2 + 2 + Tag::BYTES + 1 + 8;
-        assert_eq!(hints.entries.len(), first + 99 * (1 + Tag::BYTES + 1));
-        assert!(all(&hints).iter().all(|hint| hint.body_bytes == 300));
-    }
-
-    /// What is "before" differs between who writes on and who reads all when something is forgotten,
-    /// or the first part comes from a file: then entries would be about other frames.
-    #[test]
-    fn entries_say_the_same_whatever_was_forgotten_or_read_from_a_file_before_them() {
-        let tag = Tag { high: 1, low: 7 };
-        let scopes = [Scope::All, Scope::Below(3), Scope::Ids(vec![of(2, 6)])];
-        let push = |hints: &mut Hints, random: &mut fastrand::Rng| {
-            let offset = hints.covered();
-            let seq = [hints.last.seq + 1, random.u64(..1 << 56)][random.usize(..2)];
-            let body_bytes = [0, 64, 300][random.usize(..3)];
-            let what = if random.usize(..8) == 0 {
-                What::Delete(scopes[random.usize(..3)].clone())
-            } else {
-                let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
-                let id = of(random.u64(..), random.u64(5..8));
-                What::Put { id, as_of: as_of[random.usize(..3)] }
-            };
-            match &what {
-                What::Put { id, as_of } => hints.push_put(seq, body_bytes, tag, *id, *as_of),
-                What::Delete(scope) => hints.push_delete(seq, body_bytes, tag, scope),
-            }
-            Hint { offset, seq, body_bytes, tag, what }
-        };
-        for seed in 0..500 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let (mut hints, mut expected) = (Hints::new(), Vec::new());
-            for _ in 0..12 {
-                expected.push(push(&mut hints, &mut random));
-                match random.usize(..4) {
-                    0 => {
-                        let mark = hints.mark();
-                        (0..3).for_each(|_| drop(push(&mut hints, &mut random)));
-                        hints.back_to(mark);
-                    }
-                    1 => hints = Hints::parse(&hints.to_bytes(3, [1, 2]), 3, [1, 2]).unwrap(),
-                    _ => {}
-                }
-                assert_eq!(all(&hints), expected, "seed {seed}");
-            }
-        }
-    }
-
-    #[test]
-    fn numbers_that_no_frame_has_are_no_entry() {
-        let longest = u32::try_from(MAX_BODY_BYTES).unwrap();
-        for (seq, body_bytes, fine) in
-            [(MAX_SEQ, longest, true), (MAX_SEQ + 1, 100, false), (1, longest + 1, false)]
-        {
-            let mut hints = Hints::new();
-            hints.push_put(seq, body_bytes, Tag::default(), of(1, 5), at(0));
-            assert_eq!(hints.read(|_| ()).is_some(), fine, "{seq}, {body_bytes}");
-            hints.push_put(1, longest, Tag::default(), of(1, 5), at(0));
-            assert_eq!(hints.read(|_| ()).is_some(), fine);
-            // It begins where no segment goes on.
-            hints.push_put(2, 8, Tag::default(), of(1, 5), at(0));
-            assert!(hints.read(|_| ()).is_none());
-        }
-    }
-
-    #[test]
-    fn bits_without_a_meaning_are_no_entry() {
-        let tag = Tag::default();
-        let mut puts = Hints::new();
-        puts.push_put(500, 100, tag, of(1, 5), at(1));
-        let mut deletes = Hints::new();
-        deletes.push_delete(500, 100, tag, &Scope::All);
-        for (hints, meaningless) in [(puts, [1 << 7, 4, 6]), (deletes, [1 << 5, 1 << 6, 4])] {
-            assert!(hints.read(|_| ()).is_some());
-            for bits in meaningless {
-                let mut wrong = hints.clone();
-                wrong.entries[0] |= bits;
-                assert!(wrong.read(|_| ()).is_none(), "{bits:#b}");
-            }
-        }
-    }
 }

@@ -1,0 +1,209 @@
+//! [`MarksBody`]: what a marks frame says.
+
+use super::super::wire::Bytes;
+use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::checksum::crc32;
+use crate::envelope::Header;
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::mark::{Mark, MarkKind, Marks};
+use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
+
+/// The body of a marks frame: all marks of one snapshot, after a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct MarksBody<'a> {
+    pub(in super::super) tenant: &'a str,
+    pub(in super::super) kind: &'a str,
+    pub(in super::super) id: &'a str,
+    pub(in super::super) snapshot: SnapshotId,
+    pub(in super::super) marks: Marks,
+}
+
+/// Which snapshot a marks frame is about.
+struct Identity<'a> {
+    parts: [&'a str; 3],
+    snapshot: SnapshotId,
+}
+
+impl<'a> MarksBody<'a> {
+    /// The body for a snapshot of `key`.
+    pub(in super::super) fn of_key(
+        key: &AggregateKey,
+        snapshot: SnapshotId,
+        marks: &Marks,
+    ) -> Vec<u8> {
+        Self::encode([key.tenant(), key.kind(), key.id()], snapshot, marks)
+    }
+
+    /// The body for the snapshot whose record has this header.
+    pub(in super::super) fn of_header(header: &Header<'_>, marks: &Marks) -> Vec<u8> {
+        let snapshot = SnapshotId { generation: header.generation, version: header.version };
+        Self::encode([header.tenant, header.kind, header.id], snapshot, marks)
+    }
+
+    fn encode(parts: [&str; 3], snapshot: SnapshotId, marks: &Marks) -> Vec<u8> {
+        let SnapshotId { generation, version } = snapshot;
+        let mut identity = Vec::new();
+        for part in parts {
+            identity.extend_from_slice(&length(part).to_le_bytes());
+        }
+        identity.extend_from_slice(&version.to_le_bytes());
+        identity.extend_from_slice(&generation.fingerprint.to_le_bytes());
+        identity.extend_from_slice(&generation.schema_version.to_le_bytes());
+        for part in parts {
+            identity.extend_from_slice(part.as_bytes());
+        }
+        let mut body = vec![0; GUARD_BYTES];
+        body.extend_from_slice(&crc32(&identity).to_le_bytes());
+        body.extend_from_slice(&identity);
+        put_marks(&mut body, marks);
+        put_guard(&mut body);
+        body
+    }
+
+    /// What a body says that was found to be whole.
+    pub(in super::super) fn parse(body: &'a [u8]) -> Option<Self> {
+        let mut reader = Bytes(unguarded(body));
+        let Identity { parts: [tenant, kind, id], snapshot } = read_identity(&mut reader)?;
+        let marks = read_marks(&mut reader)?;
+        reader.0.is_empty().then_some(Self { tenant, kind, id, snapshot, marks })
+    }
+
+    /// The snapshot that a body is about whose marks may be damaged.
+    pub(in super::super) fn identify(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
+        let Identity { parts: [tenant, kind, id], snapshot } =
+            read_identity(&mut Bytes(unguarded(body)))?;
+        Some((AggregateKey::from_stored(tenant, kind, id).ok()?, snapshot))
+    }
+}
+
+/// A checksum of its own vouches for it, so that a damaged frame can still be named.
+fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
+    let checksum = reader.u32()?;
+    let start = reader.0;
+    let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
+    let (version, fingerprint) = (reader.u64()?, reader.u64()?);
+    let generation = Generation { fingerprint, schema_version: reader.u32()? };
+    let [tenant, kind, id] = lengths.map(|len| reader.text(len.into()));
+    let bytes = start.get(..start.len() - reader.0.len())?;
+    let snapshot = SnapshotId { generation, version };
+    (crc32(bytes) == checksum).then_some(Identity { parts: [tenant?, kind?, id?], snapshot })
+}
+
+/// Appends `marks` to `out`, in a form that knows its own end.
+pub(in super::super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
+    out.push(u8::try_from(marks.len()).unwrap_or(u8::MAX));
+    for mark in marks.iter() {
+        out.push(match mark.kind {
+            MarkKind::Pin => 1,
+            MarkKind::Retirement => 2,
+        });
+        let texts = [&mark.name, &mark.actor, &mark.note];
+        for text in texts {
+            out.extend_from_slice(&length(text).to_le_bytes());
+        }
+        out.extend_from_slice(&mark.at.as_micros().to_le_bytes());
+        for text in texts {
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// The marks that [`put_marks`] wrote; `None` for more or longer ones than a snapshot can have, and
+/// for ones out of order.
+pub(in super::super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
+    let count = usize::from(reader.u8()?);
+    if count > Marks::MAX {
+        return None;
+    }
+    let mut read = Vec::with_capacity(count);
+    for _ in 0..count {
+        let kind = match reader.u8()? {
+            1 => MarkKind::Pin,
+            2 => MarkKind::Retirement,
+            _ => return None,
+        };
+        let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];
+        let at = Timestamp::from_micros(reader.u64()?.cast_signed());
+        let [name, actor, note] = lengths.map(|len| reader.text(len.into()));
+        read.push(Mark::new(kind, name?, at).actor(actor?).note(note?));
+    }
+    let marks = Marks::new(read.iter().cloned()).ok()?;
+    (*marks == *read).then_some(marks)
+}
+
+/// Parts of a key and texts of marks have at most 65,535 bytes each.
+fn length(text: &str) -> u16 {
+    u16::try_from(text.len()).unwrap_or(u16::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(micros: i64) -> Timestamp {
+        Timestamp::from_micros(micros)
+    }
+
+    #[test]
+    fn marks_come_back_as_written_and_no_prefix_of_them_passes() {
+        let key = AggregateKey::from_parts("t", "kind", "i").unwrap();
+        let generation = Generation { schema_version: 3, fingerprint: 1 << 60 };
+        let snapshot = SnapshotId { generation, version: u64::MAX };
+        let texts = |bytes| "x".repeat(bytes);
+        let longest = Mark::retirement(texts(Mark::MAX_NAME_BYTES), at(i64::MIN))
+            .actor(texts(Mark::MAX_ACTOR_BYTES))
+            .note(texts(Mark::MAX_NOTE_BYTES));
+        let some = [Mark::pin("a\0\u{1f980}", at(i64::MAX)), Mark::pin("b", at(0)), longest];
+        let full = (0..Marks::MAX).map(|n| Mark::pin(format!("{n}"), at(1)));
+        for marks in [Marks::NONE, Marks::new(some).unwrap(), Marks::new(full).unwrap()] {
+            let body = MarksBody::of_key(&key, snapshot, &marks);
+            let expected = MarksBody { tenant: "t", kind: "kind", id: "i", snapshot, marks };
+            assert_eq!(MarksBody::parse(&body), Some(expected));
+            for len in 0..body.len() {
+                assert_eq!(MarksBody::parse(&body[..len]), None, "cut to {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_snapshot_can_have_is_no_set_of_marks() {
+        let read = |bytes: &[u8]| read_marks(&mut Bytes(bytes));
+        let bytes = |marks: &[Mark]| {
+            let mut out = vec![u8::try_from(marks.len()).unwrap()];
+            for mark in marks {
+                let mut one = Vec::new();
+                put_marks(&mut one, &Marks::new([mark.clone()]).unwrap());
+                out.extend_from_slice(&one[1..]);
+            }
+            out
+        };
+        let (a, b) = (Mark::pin("a", at(1)), Mark::pin("b", at(1)));
+        assert!(read(&bytes(&[a.clone(), b.clone()])).is_some());
+        assert_eq!(read(&bytes(&[b, a.clone()])), None);
+        assert_eq!(read(&bytes(&[a.clone(), a.clone()])), None);
+        let many: Vec<_> = (0..=Marks::MAX).map(|n| Mark::pin(format!("{n:02}"), at(1))).collect();
+        assert!(read(&bytes(&many[1..])).is_some());
+        assert_eq!(read(&bytes(&many)), None);
+        let mut unknown = bytes(&[a]);
+        unknown[1] = 3;
+        assert_eq!(read(&unknown), None);
+    }
+
+    #[test]
+    fn a_body_with_damaged_marks_still_tells_its_snapshot_and_no_other_one() {
+        let key = AggregateKey::from_parts("t", "kind", "i").unwrap();
+        let generation = Generation { schema_version: 3, fingerprint: 4 };
+        let snapshot = SnapshotId { generation, version: 5 };
+        let marks = Marks::new([Mark::pin("a", at(1))]).unwrap();
+        let body = MarksBody::of_key(&key, snapshot, &marks);
+        let identity = GUARD_BYTES..GUARD_BYTES + 4 + 6 + 20 + 6;
+        for at in 0..body.len() {
+            let mut changed = body.clone();
+            changed[at] ^= 1;
+            let expected = (!identity.contains(&at)).then(|| (key.clone(), snapshot));
+            assert_eq!(MarksBody::identify(&changed), expected, "byte {at}");
+        }
+    }
+}

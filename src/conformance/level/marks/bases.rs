@@ -1,0 +1,157 @@
+//! A delta comes with its bases, and a base that is needed is not deleted.
+
+use super::effects::left;
+use super::{check_basics, pin, retirement};
+use crate::codec::CodecId;
+use crate::conformance::case::{Context, cases, needs};
+use crate::conformance::failure::{Failure, Stop, ensure, shown};
+use crate::conformance::probe::Probe;
+use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
+use crate::envelope::{Base, Record, RecordBuilder};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::mark::MarkChange;
+use crate::store::{DeleteOptions, Deleted, Found, Lookup, Query, Selection};
+
+cases! { Marks:
+    "a delta comes with its bases, nearest first", ["C-26"], bases;
+    "a delta whose bases are gone comes alone", ["C-26"], broken_chain;
+    "a base stays while a delta that stays needs it", ["C-55"], needed;
+    "the base of a pinned delta stays", ["C-55"], needed_by_pinned;
+}
+
+/// A record whose header names a base. The kit cannot know what a delta is made of, and no store
+/// looks.
+fn delta(
+    key: &AggregateKey,
+    generation: Generation,
+    version: u64,
+    base: u64,
+) -> Result<Record, Stop> {
+    let builder = RecordBuilder::new(key.clone(), generation, version, at(version))
+        .codec(CodecId::custom(1))
+        .created_at(at(1))
+        .base(Base { version: base, checksum: 7 });
+    Ok(builder.build(format!("{version} over {base}").as_bytes())?)
+}
+
+async fn open_with_bases(cx: &mut Context) -> Result<Probe, Stop> {
+    let store = cx.open().await?;
+    needs(store.capabilities().returns_bases, "Capabilities::returns_bases")?;
+    if store.capabilities().marks {
+        check_basics(&store).await?;
+    }
+    Ok(store)
+}
+
+/// Puts 10, 20 over 10, 30 over 20, and 40 over 10.
+async fn put_chain(store: &Probe, key: &AggregateKey) -> Result<[Record; 4], Stop> {
+    let over = |version, base| delta(key, NEW, version, base);
+    let chain = [record(key, 10)?, over(20, 10)?, over(30, 20)?, over(40, 10)?];
+    store.put(&chain).await?;
+    store.holds_all(&chain).await?;
+    Ok(chain)
+}
+
+async fn comes_with(store: &Probe, query: Query<'_>, bases: &[&Record]) -> Result<(), Stop> {
+    let lookup = store.get(query).await?;
+    let found: Vec<_> = match &lookup {
+        Lookup::Found(found) => found.bases.iter().collect(),
+        Lookup::Absent | Lookup::OtherGeneration => Vec::new(),
+    };
+    ensure(matches!(lookup, Lookup::Found(_)) && found == bases, || {
+        Failure::new("C-26", format!("get a delta of {}", query.key))
+            .expected(shown(&bases))
+            .got(shown(&lookup))
+    })
+}
+
+async fn bases(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    let key = key("a")?;
+    // One of another generation is no base.
+    store.put(&[record_of(&key, OLD, 10, at(10), b"other")?]).await?;
+    let [first, second, third, _] = &put_chain(&store, &key).await?;
+    let query = Query::latest(&key, NEW);
+    comes_with(&store, query, &[first]).await?;
+    comes_with(&store, query.at_most(39), &[second, first]).await?;
+    comes_with(&store, query.as_of(at(30)), &[second, first]).await?;
+    comes_with(&store, query.at_most(19), &[]).await?;
+    if store.capabilities().marks {
+        // A base is bytes that a delta needs, whatever is thought of the state in it.
+        let ids = [id(NEW, 10), id(NEW, 20)];
+        store.mark(&key, Selection::Ids(&ids), MarkChange::Set(&retirement("a"))).await?;
+        comes_with(&store, Query::exact(&key, id(NEW, 30)), &[second, first]).await?;
+    }
+    // Longer than what comes with one answer.
+    let most = Found::MAX_BASES as u64;
+    let mut chain = vec![third.clone()];
+    for version in 50..50 + most {
+        chain.push(delta(&key, NEW, version, if version == 50 { 30 } else { version - 1 })?);
+    }
+    store.put(chain.get(1..).unwrap_or_default()).await?;
+    let nearest: Vec<_> = chain.iter().rev().skip(1).collect();
+    comes_with(&store, Query::latest(&key, NEW), &nearest).await
+}
+
+async fn broken_chain(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    let key = key("a")?;
+    let other = record_of(&key, OLD, 3, at(3), b"other")?;
+    store.put(&[other, delta(&key, NEW, 5, 3)?, delta(&key, NEW, 8, 5)?]).await?;
+    let query = Query::latest(&key, NEW);
+    comes_with(&store, query, &[&delta(&key, NEW, 5, 3)?]).await?;
+    comes_with(&store, query.at_most(7), &[]).await?;
+    // What names itself, or one above it, leads nowhere and to no end.
+    store.put(&[delta(&key, RESHAPED, 5, 5)?, delta(&key, RESHAPED, 6, 7)?]).await?;
+    store.put(&[delta(&key, RESHAPED, 7, 6)?]).await?;
+    comes_with(&store, Query::exact(&key, id(RESHAPED, 5)), &[]).await?;
+    comes_with(&store, Query::exact(&key, id(RESHAPED, 6)), &[]).await
+}
+
+async fn spares(
+    store: &Probe,
+    key: &AggregateKey,
+    (selection, options): (Selection<'_>, DeleteOptions),
+    expected: (u64, u64),
+    versions: &[u64],
+) -> Result<(), Stop> {
+    let deleted = store.delete_with(key, selection, options).await?;
+    let all = [10, 20, 30, 40].map(|version| id(NEW, version));
+    left(store, key, &all, |id| versions.contains(&id.version), "C-55").await?;
+    let Deleted { snapshots, needed, .. } = deleted;
+    ensure((snapshots, needed) == expected, || {
+        Failure::new("C-55", format!("delete {selection:?} of {key}"))
+            .expected(format!("{} deleted, {} needed", expected.0, expected.1))
+            .got(shown(&deleted))
+    })
+}
+
+async fn needed(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    let plain = DeleteOptions::default();
+    let overrule = plain.overrule_pins(true);
+    for (round, options) in [plain, overrule].into_iter().enumerate() {
+        let key = key(&format!("a{round}"))?;
+        put_chain(&store, &key).await?;
+        spares(&store, &key, (Selection::Below(30), options), (0, 2), &[10, 20, 30, 40]).await?;
+        let ids = [id(NEW, 30), id(NEW, 10)];
+        spares(&store, &key, (Selection::Ids(&ids), options), (1, 1), &[10, 20, 40]).await?;
+        spares(&store, &key, (Selection::Below(40), options), (1, 1), &[10, 40]).await?;
+        spares(&store, &key, (Selection::All, options), (2, 0), &[]).await?;
+    }
+    Ok(())
+}
+
+async fn needed_by_pinned(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    needs(store.capabilities().marks, "Capabilities::marks")?;
+    let key = key("a")?;
+    put_chain(&store, &key).await?;
+    let ids = [id(NEW, 30)];
+    store.mark(&key, Selection::Ids(&ids), MarkChange::Set(&pin("audit"))).await?;
+    let ids = [id(NEW, 30), id(NEW, 40)];
+    store.delete(&key, Selection::Ids(&ids)).await?;
+    left(&store, &key, &ids, |id| id.version == 30, "C-54").await?;
+    spares(&store, &key, (Selection::All, DeleteOptions::default()), (0, 2), &[10, 20, 30]).await
+}

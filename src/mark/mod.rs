@@ -1,0 +1,137 @@
+//! [`Mark`]: what is noted beside a stored snapshot and can change.
+
+mod change;
+mod marks;
+
+use std::fmt;
+
+use crate::error::{Error, ErrorKind};
+use crate::timestamp::Timestamp;
+
+pub use change::MarkChange;
+pub use marks::Marks;
+
+/// What a [`Mark`] means for its snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum MarkKind {
+    /// The snapshot is kept: no retention policy, no sweep and no delete removes it, unless the
+    /// delete [overrules pins](crate::DeleteOptions::overrule_pins).
+    Pin,
+    /// The snapshot is not used: no load starts from it, and it does not count as one of the last
+    /// n. It can still be listed, fetched by name and deleted.
+    Retirement,
+}
+
+/// A note beside a snapshot: a pin or a retirement, who made it, when and why.
+///
+/// A record never changes once it is stored. Marks do: [`SnapshotStore::mark`] sets and clears
+/// them. Within one snapshot a mark is identified by its kind and name, so that several parties can
+/// pin the same snapshot and each takes back its own pin only.
+///
+/// ```
+/// use snapfold::{Mark, MarkKind, Timestamp};
+///
+/// let mark = Mark::pin("audit-2026", Timestamp::from_seconds(1_800_000_000))
+///     .actor("ops@example.com")
+///     .note("kept until the audit is closed");
+/// assert_eq!(mark.kind, MarkKind::Pin);
+/// ```
+///
+/// [`SnapshotStore::mark`]: crate::SnapshotStore::mark
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// What it means.
+    pub kind: MarkKind,
+    /// Its name: unique among the marks of this kind on one snapshot. At most
+    /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES), not empty.
+    pub name: String,
+    /// When it was set.
+    pub at: Timestamp,
+    /// Who set it; may be empty. At most [`MAX_ACTOR_BYTES`](Self::MAX_ACTOR_BYTES).
+    pub actor: String,
+    /// Why; may be empty. At most [`MAX_NOTE_BYTES`](Self::MAX_NOTE_BYTES).
+    pub note: String,
+}
+
+impl Mark {
+    /// The longest name, in bytes (inclusive).
+    pub const MAX_NAME_BYTES: usize = 128;
+    /// The longest actor, in bytes (inclusive): that of an
+    /// [`AdminContext`](crate::AdminContext::MAX_NAME_BYTES).
+    pub const MAX_ACTOR_BYTES: usize = 1_000;
+    /// The longest note, in bytes (inclusive).
+    pub const MAX_NOTE_BYTES: usize = 1_024;
+
+    /// A mark without actor and note.
+    pub fn new(kind: MarkKind, name: impl Into<String>, at: Timestamp) -> Self {
+        Self { kind, name: name.into(), at, actor: String::new(), note: String::new() }
+    }
+
+    /// A pin without actor and note.
+    pub fn pin(name: impl Into<String>, at: Timestamp) -> Self {
+        Self::new(MarkKind::Pin, name, at)
+    }
+
+    /// A retirement without actor and note.
+    pub fn retirement(name: impl Into<String>, at: Timestamp) -> Self {
+        Self::new(MarkKind::Retirement, name, at)
+    }
+
+    /// Sets the [`actor`](Self::actor).
+    pub fn actor(mut self, actor: impl Into<String>) -> Self {
+        self.actor = actor.into();
+        self
+    }
+
+    /// Sets the [`note`](Self::note).
+    pub fn note(mut self, note: impl Into<String>) -> Self {
+        self.note = note.into();
+        self
+    }
+
+    /// Whether all texts are within their limits. For implementers of
+    /// [`SnapshotStore`](crate::SnapshotStore).
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`] if a text is too long or the name is empty.
+    pub fn check(&self) -> Result<(), Error> {
+        check_name(&self.name)?;
+        check_length("actor", &self.actor, Self::MAX_ACTOR_BYTES)?;
+        check_length("note", &self.note, Self::MAX_NOTE_BYTES)
+    }
+
+    /// What identifies the mark among those of its snapshot.
+    fn id(&self) -> (MarkKind, &str) {
+        (self.kind, &self.name)
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(invalid("the name of a mark is empty: give it one".to_owned()));
+    }
+    check_length("name", name, Mark::MAX_NAME_BYTES)
+}
+
+fn check_length(what: &str, text: &str, limit: usize) -> Result<(), Error> {
+    if text.len() <= limit {
+        return Ok(());
+    }
+    let bytes = text.len();
+    Err(invalid(format!("the {what} of a mark has {bytes} bytes, the limit is {limit}")))
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, "mark a snapshot", message)
+}
+
+impl fmt::Display for MarkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pin => "pin",
+            Self::Retirement => "retirement",
+        })
+    }
+}

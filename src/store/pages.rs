@@ -1,0 +1,92 @@
+//! [`ListPages`] and [`KeyPages`]: all pages of a list, one after the other.
+
+use super::{Cursor, KeysRequest, ListRequest, SnapshotStore};
+use crate::envelope::SnapshotMeta;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+
+/// All pages of a [`list`](SnapshotStore::list), in order. Made by
+/// [`SnapshotStoreExt::list_pages`](super::SnapshotStoreExt::list_pages).
+#[derive(Debug)]
+pub struct ListPages<'a, S: ?Sized> {
+    store: &'a S,
+    /// `None` at the end.
+    request: Option<ListRequest<'a>>,
+}
+
+impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
+    pub(super) fn new(store: &'a S, request: ListRequest<'a>) -> Self {
+        Self { store, request: Some(request) }
+    }
+
+    /// The next page, which is never empty; `None` at the end.
+    ///
+    /// Cancel safe: a dropped future takes nothing away, the next call asks for the same page.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Store`] if its next page does not lie behind this one. A
+    /// call after an error asks for the same page again.
+    pub async fn next(&mut self) -> Result<Option<Vec<SnapshotMeta>>, Error> {
+        let Some(request) = self.request else { return Ok(None) };
+        let page = self.store.list(request).await?;
+        // Nothing follows an empty page, whatever it says.
+        let next = page.next.filter(|_| !page.items.is_empty());
+        if next.zip(request.after).is_some_and(|(next, after)| next >= after) {
+            return Err(stands_still("list snapshots"));
+        }
+        self.request = next.map(|next| request.after(next));
+        Ok((!page.items.is_empty()).then_some(page.items))
+    }
+}
+
+/// All pages of the [`keys`](SnapshotStore::keys) of a store, in the store's order. Made by
+/// [`SnapshotStoreExt::key_pages`](super::SnapshotStoreExt::key_pages).
+#[derive(Debug)]
+pub struct KeyPages<'a, S: ?Sized> {
+    store: &'a S,
+    request: KeysRequest<'a>,
+    cursor: Option<Cursor>,
+    is_over: bool,
+}
+
+impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
+    pub(super) fn new(store: &'a S, request: KeysRequest<'a>) -> Self {
+        let cursor = request.after.cloned();
+        Self { store, request, cursor, is_over: false }
+    }
+
+    /// The next page, which is never empty; `None` at the end.
+    ///
+    /// Cancel safe: a dropped future takes nothing away, the next call asks for the same page.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Store`] if its next page is this one again. A call after an
+    /// error asks for the same page again.
+    pub async fn next(&mut self) -> Result<Option<Vec<AggregateKey>>, Error> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let request = KeysRequest { after: self.cursor.as_ref(), ..self.request };
+        let page = self.store.keys(request).await?;
+        let next = page.next.filter(|_| !page.items.is_empty());
+        if next.is_some() && next == self.cursor {
+            return Err(stands_still("list aggregates"));
+        }
+        self.is_over = next.is_none();
+        self.cursor = next;
+        Ok((!page.items.is_empty()).then_some(page.items))
+    }
+
+    /// Where the last page ended: what to continue after in another process. `None` before the
+    /// first page and at the end.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        self.cursor.as_ref()
+    }
+}
+
+/// A store that does not advance would be asked for ever.
+fn stands_still(operation: &'static str) -> Error {
+    let message = "the store returned a page that does not lie behind the one before: this is a \
+                   defect of the store, the conformance kit shows it (C-32, C-40)";
+    Error::new(ErrorKind::Store, operation, message)
+}
