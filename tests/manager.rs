@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use snapfold::retention::{Retention, keep_last, keep_within};
+use snapfold::retention::{Action, Retention, keep_last, keep_within};
 use snapfold::{
     Aggregate, AggregateKey, CreateOptions, Created, Deleted, ErrorKind, EventRange, EventSource,
     Fetched, Generation, Loaded, Loader, Mark, MarkChange, Origin, Point, PutOptions,
@@ -542,16 +542,20 @@ async fn compacting_keeps_pinned_ones_and_the_newest_of_each_generation() {
         put_foreign(&world, &key, other, version).await;
     }
     let compaction = world.engine.apply_retention(&key, &keep_last(0)).await.unwrap();
-    let judged: Vec<_> =
-        compaction.plan.judged.iter().map(|j| (j.id.version, j.keep, j.reason.as_str())).collect();
+    let judged: Vec<_> = compaction
+        .plan
+        .judged
+        .iter()
+        .map(|j| (j.id.version, j.action, j.reason.as_str()))
+        .collect();
     assert_eq!(
         judged,
         [
-            (20, true, "the newest of its generation"),
-            (10, false, "no policy keeps it"),
-            (5, true, "pinned"),
-            (4, true, "the newest of its generation"),
-            (3, false, "no policy keeps it"),
+            (20, Action::Keep, "the newest of its generation"),
+            (10, Action::Drop, "no policy keeps it"),
+            (5, Action::Keep, "pinned"),
+            (4, Action::Keep, "the newest of its generation"),
+            (3, Action::Drop, "no policy keeps it"),
         ]
     );
     assert_eq!(world.store.versions(&key).await, [20, 5, 4]);

@@ -22,7 +22,8 @@ use snapfold::Json;
 use snapfold::MessagePack;
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::retention::{
-    Either, Judged, KeepLast, KeepWithin, Retention, RetentionPlan, keep_last, keep_within,
+    Action, Disposition, Either, Judged, KeepLast, KeepWithin, Retention, RetentionPlan, keep_last,
+    keep_within,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Retention;
+use super::{Disposition, Retention};
 use crate::envelope::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
@@ -18,14 +18,16 @@ pub const fn keep_last(snapshots: usize) -> KeepLast {
 }
 
 impl Retention for KeepLast {
-    fn reasons_to_keep(&self, snapshots: &[SnapshotMeta], _: Timestamp) -> Vec<Option<String>> {
+    fn judge(&self, snapshots: &[SnapshotMeta], _: Timestamp) -> Vec<Disposition> {
         let mut rank = 0;
         snapshots
             .iter()
             .map(|meta| {
                 rank += usize::from(!meta.is_retired());
-                let keeps = !meta.is_retired() && rank <= self.0;
-                keeps.then(|| format!("{rank} of the newest {}", self.0))
+                if meta.is_retired() || rank > self.0 {
+                    return Disposition::drop();
+                }
+                Disposition::keep(format!("{rank} of the newest {}", self.0))
             })
             .collect()
     }
@@ -58,17 +60,21 @@ pub const fn keep_within(period: Duration) -> KeepWithin {
 }
 
 impl Retention for KeepWithin {
-    fn reasons_to_keep(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Option<String>> {
+    fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition> {
         let oldest = now.saturating_sub(self.0);
         let clock_is_behind = snapshots.iter().all(|meta| meta.created_at > now);
         snapshots
             .iter()
             .map(|meta| {
                 if clock_is_behind {
-                    return Some(format!("all were created after now, {now}: is the clock right?"));
+                    return Disposition::keep(format!(
+                        "all were created after now, {now}: is the clock right?"
+                    ));
                 }
-                let time = past(meta, now)?;
-                (time >= oldest).then(|| format!("within the last {:?}", self.0))
+                if past(meta, now).is_none_or(|time| time < oldest) {
+                    return Disposition::drop();
+                }
+                Disposition::keep(format!("within the last {:?}", self.0))
             })
             .collect()
     }
@@ -84,14 +90,14 @@ fn past(meta: &SnapshotMeta, now: Timestamp) -> Option<Timestamp> {
 pub struct Either<A, B>(pub(super) A, pub(super) B);
 
 impl<A: Retention, B: Retention> Retention for Either<A, B> {
-    fn reasons_to_keep(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Option<String>> {
-        let mut first = self.0.reasons_to_keep(snapshots, now).into_iter();
-        let mut second = self.1.reasons_to_keep(snapshots, now).into_iter();
-        let missing = || Some("the policy did not judge it".to_owned());
-        snapshots
-            .iter()
-            .map(|_| first.next().unwrap_or_else(missing).or(second.next().unwrap_or_else(missing)))
-            .collect()
+    fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition> {
+        let mut first = self.0.judge(snapshots, now).into_iter();
+        let mut second = self.1.judge(snapshots, now).into_iter();
+        let mut next = || {
+            let first = first.next().unwrap_or_else(Disposition::missing);
+            first.or(second.next().unwrap_or_else(Disposition::missing))
+        };
+        snapshots.iter().map(|_| next()).collect()
     }
 }
 
@@ -101,6 +107,7 @@ mod tests {
     use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;
+    use crate::retention::Action;
 
     const NOW: i64 = 1_000;
 
@@ -117,8 +124,9 @@ mod tests {
     fn kept<const N: usize>(period: u64, times: [[i64; 3]; N]) -> [bool; N] {
         let policy = keep_within(Duration::from_secs(period));
         let metas: Vec<_> = times.into_iter().map(meta).collect();
-        let reasons = policy.reasons_to_keep(&metas, Timestamp::from_seconds(NOW));
-        reasons.iter().map(Option::is_some).collect::<Vec<_>>().try_into().unwrap()
+        let dispositions = policy.judge(&metas, Timestamp::from_seconds(NOW));
+        let kept = dispositions.iter().map(|disposition| disposition.action == Action::Keep);
+        kept.collect::<Vec<_>>().try_into().unwrap()
     }
 
     #[test]
@@ -146,7 +154,7 @@ mod tests {
         ];
         assert_eq!(kept(10, times.map(|(times, _)| times)), times.map(|(_, kept)| kept));
         let policy = keep_within(Duration::MAX);
-        assert_eq!(policy.reasons_to_keep(&[], Timestamp::MIN), []);
+        assert_eq!(policy.judge(&[], Timestamp::MIN), []);
     }
 
     #[test]

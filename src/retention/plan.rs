@@ -1,9 +1,9 @@
-//! [`RetentionPlan`]: the verdict on each snapshot, with its reason.
+//! [`RetentionPlan`]: what is done with each snapshot, and why.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::Retention;
+use super::{Action, Disposition, Retention};
 use crate::envelope::SnapshotMeta;
 use crate::generation::Generation;
 use crate::snapshot_id::SnapshotId;
@@ -13,11 +13,11 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionPlan {
-    /// One verdict per snapshot, highest version first.
+    /// One entry per snapshot, highest version first.
     pub judged: Vec<Judged>,
 }
 
-/// The verdict on one snapshot.
+/// What is done with one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Judged {
@@ -25,8 +25,8 @@ pub struct Judged {
     pub id: SnapshotId,
     /// The bytes of its record.
     pub stored_bytes: u64,
-    /// Whether it stays.
-    pub keep: bool,
+    /// What is done with it.
+    pub action: Action,
     /// Why.
     pub reason: String,
 }
@@ -34,9 +34,11 @@ pub struct Judged {
 impl RetentionPlan {
     /// The plan for all `snapshots` of one aggregate under `policy` at time `now`.
     ///
-    /// Whatever the policy says, the plan keeps the newest snapshot of each generation that is not
-    /// retired (if all are, the newest), each snapshot in `usable` (those that were found to be the newest usable ones), pinned ones, and
-    /// every base that a kept delta needs.
+    /// Whatever the policy says, the plan keeps
+    /// - the newest snapshot of each generation that is not retired (if all are, the newest);
+    /// - each snapshot in `usable`: those that were found to be the newest usable ones;
+    /// - pinned ones;
+    /// - every base that a kept delta needs.
     pub fn new(
         snapshots: &[SnapshotMeta],
         usable: &[SnapshotId],
@@ -50,26 +52,26 @@ impl RetentionPlan {
         let mut judged = Vec::with_capacity(snapshots.len());
         for metas in generations.values_mut() {
             metas.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.version));
-            let mut wanted = policy.reasons_to_keep(metas, now).into_iter();
+            let mut dispositions = policy.judge(metas, now).into_iter();
             // The newest that a load can start from; of a generation that is retired as a whole,
             // the newest, which a load can start from again when that is taken back.
             let newest = metas.iter().position(|meta| !meta.is_retired()).unwrap_or(0);
             for (rank, meta) in metas.iter().enumerate() {
-                let by_policy = wanted.next();
-                let reason = if rank == newest {
-                    Some("the newest of its generation".to_owned())
+                let by_policy = dispositions.next();
+                let disposition = if rank == newest {
+                    Disposition::keep("the newest of its generation")
                 } else if usable.contains(&meta.id()) {
-                    Some("the newest usable of its generation".to_owned())
+                    Disposition::keep("the newest usable of its generation")
                 } else if meta.is_pinned() {
-                    Some("pinned".to_owned())
+                    Disposition::keep("pinned")
                 } else {
-                    by_policy.unwrap_or_else(|| Some("the policy did not judge it".to_owned()))
+                    by_policy.unwrap_or_else(Disposition::missing)
                 };
                 judged.push(Judged {
                     id: meta.id(),
                     stored_bytes: meta.stored_bytes,
-                    keep: reason.is_some(),
-                    reason: reason.unwrap_or_else(|| "no policy keeps it".to_owned()),
+                    action: disposition.action,
+                    reason: disposition.reason,
                 });
             }
             keep_bases(&mut judged, metas);
@@ -81,27 +83,37 @@ impl RetentionPlan {
     /// Keeps all snapshots of a generation. For one of which none was found to be usable: a record
     /// may have been damaged on its way only, and then the one that works would go.
     pub(crate) fn keep_generation(&mut self, generation: Generation, reason: &str) {
-        let of_it = |judged: &&mut Judged| judged.id.generation == generation && !judged.keep;
+        let of_it = |judged: &&mut Judged| judged.id.generation == generation && !judged.stays();
         for judged in self.judged.iter_mut().filter(of_it) {
-            judged.keep = true;
-            reason.clone_into(&mut judged.reason);
+            judged.keep(reason);
         }
     }
 
     /// The snapshots that are to be deleted, newest first.
     pub fn dropped(&self) -> impl Iterator<Item = &Judged> {
-        self.judged.iter().filter(|judged| !judged.keep)
+        self.judged.iter().filter(|judged| judged.action == Action::Drop)
     }
 
     /// The snapshots that stay, newest first.
     pub fn kept(&self) -> impl Iterator<Item = &Judged> {
-        self.judged.iter().filter(|judged| judged.keep)
+        self.judged.iter().filter(|judged| judged.stays())
+    }
+}
+
+impl Judged {
+    fn stays(&self) -> bool {
+        self.action != Action::Drop
+    }
+
+    fn keep(&mut self, reason: &str) {
+        self.action = Action::Keep;
+        reason.clone_into(&mut self.reason);
     }
 }
 
 /// Keeps the base of every kept delta, however long the chain is.
 fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
-    let kept: BTreeSet<_> = judged.iter().filter(|j| j.keep).map(|j| j.id).collect();
+    let kept: BTreeSet<_> = judged.iter().filter(|judged| judged.stays()).map(|j| j.id).collect();
     let mut needed: BTreeSet<SnapshotId> = BTreeSet::new();
     // Bases lie below their deltas and `metas` descends, so one pass follows whole chains.
     for meta in metas {
@@ -111,9 +123,8 @@ fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
             needed.insert(SnapshotId { generation: meta.generation, version: base.version });
         }
     }
-    for judged in judged.iter_mut().filter(|judged| !judged.keep && needed.contains(&judged.id)) {
-        judged.keep = true;
-        "the base of a snapshot that stays".clone_into(&mut judged.reason);
+    for judged in judged.iter_mut().filter(|it| !it.stays() && needed.contains(&it.id)) {
+        judged.keep("the base of a snapshot that stays");
     }
 }
 
@@ -121,8 +132,7 @@ fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
 impl fmt::Display for RetentionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for judged in &self.judged {
-            let verdict = if judged.keep { "keep" } else { "drop" };
-            writeln!(f, "{verdict} {}: {}", judged.id, judged.reason)?;
+            writeln!(f, "{} {}: {}", judged.action, judged.id, judged.reason)?;
         }
         Ok(())
     }
@@ -215,7 +225,7 @@ mod tests {
         #[derive(Debug)]
         struct Lazy;
         impl Retention for Lazy {
-            fn reasons_to_keep(&self, _: &[SnapshotMeta], _: Timestamp) -> Vec<Option<String>> {
+            fn judge(&self, _: &[SnapshotMeta], _: Timestamp) -> Vec<Disposition> {
                 Vec::new()
             }
         }
