@@ -154,8 +154,16 @@ impl<A: Aggregate> SnapshotEngine<A> {
 }
 
 impl<A: Aggregate> Core<A> {
+    #[inline]
     fn report(&self, report: &Report<'_>) {
-        let Some(observer) = &self.observer else { return };
+        if let Some(observer) = &self.observer {
+            self.tell(&**observer, report);
+        }
+    }
+
+    // On its own, so that the loads without an observer stay small enough to be inlined.
+    #[inline(never)]
+    fn tell(&self, observer: &dyn Observer, report: &Report<'_>) {
         // What panics is the application's, and whatever it left half done is its own.
         if catch_unwind(AssertUnwindSafe(|| observer.observe(report))).is_err() {
             self.observer_panicked();
