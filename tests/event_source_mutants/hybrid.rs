@@ -121,9 +121,15 @@ impl HybridSource<Numbers> for Hybrids {
         if self.lie == Lie::LookupIgnoresBounds {
             asked = Query::latest(query.key, query.generation);
         }
+        if self.lie == Lie::LookupOfRetired {
+            asked = asked.include_retired(true);
+        }
         let mut lookup = self.store.get(asked).await?;
         if self.lie == Lie::LookupIsAbsent && lookup == Lookup::OtherGeneration {
             lookup = Lookup::Absent;
+        }
+        if let (Lie::LookupWithoutBases, Lookup::Found(found)) = (self.lie, &mut lookup) {
+            found.bases.clear();
         }
         let (events, until, is_lost) = match self.events(query, &lookup) {
             Err(_) if self.lie == Lie::FetchSwallowsErrors => {
@@ -149,7 +155,8 @@ impl HybridSource<Numbers> for Hybrids {
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<Numbers>>, Error> {
         let mut answers = Vec::new();
         for query in queries {
-            answers.push(self.fetch(*query).await?);
+            let include = query.include_retired || self.lie == Lie::LookupOfRetiredInMany;
+            answers.push(self.fetch(query.include_retired(include)).await?);
         }
         match self.lie {
             Lie::FetchesInReverse => answers.reverse(),

@@ -120,6 +120,9 @@ lies! {
     // Hybrids.
     LookupIgnoresBounds breaks "H-01";
     LookupIsAbsent breaks "H-01";
+    LookupOfRetired breaks "H-01";
+    LookupOfRetiredInMany breaks "H-07";
+    LookupWithoutBases breaks "H-01";
     TailAfterSnapshot breaks "H-02", "H-04";
     TailFromTheStart breaks "H-02";
     TailBeyondBound breaks "H-02";

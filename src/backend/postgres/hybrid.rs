@@ -25,7 +25,6 @@ use super::version;
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Hybrid, HybridSource};
-use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query, SnapshotStore};
 
@@ -87,7 +86,7 @@ impl Bounds {
 }
 
 /// No load starts from a retired snapshot.
-const USED: &str = " AND retirements IS NULL";
+pub(super) const USED: &str = " AND retirements IS NULL";
 
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
 /// has. A row without a version says that only other generations are there. The row with the guard
@@ -148,9 +147,7 @@ where
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error> {
         let key = query.key;
         self.table.check_key(key)?;
-        // What no load asks for, and a key that is stored in another form than the events have it,
-        // take two statements.
-        let text = own_text(key).filter(|_| query.at_least == 0 && !query.include_retired);
+        let text = own_text(&query);
         let Some(text) = text else { return Ok(Hybrid::new(self.store.get(query).await?)) };
         let statement = match Bounds::of(&query) {
             Bounds::None => &self.now,
@@ -159,18 +156,18 @@ where
         };
         let mut fetch = Fetch { statement, table: &self.table, key: &text, query };
         let fetched = self.connections.run(&mut fetch).await?;
-        Ok(self.answer(fetched, MAX_EVENTS))
+        self.answer(query, fetched, MAX_EVENTS).await
     }
 
-    /// In one statement, but for queries with a time and keys that the events hold in another form,
-    /// which take one each. The bounds on a tail are shared by the queries.
+    /// In one statement, but for queries with a time and those that loads do not ask, which take one
+    /// each. The bounds on a tail are shared by the queries.
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<A>>, Error> {
         let mut answers: Vec<Option<Hybrid<A>>> = Vec::with_capacity(queries.len());
         let mut places = Vec::new();
         let mut asked = Vec::new();
         for (place, query) in queries.iter().enumerate() {
             self.table.check_key(query.key)?;
-            match own_text(query.key).filter(|_| query.as_of.is_none()) {
+            match own_text(query).filter(|_| query.as_of.is_none()) {
                 Some(text) => {
                     places.push(place);
                     asked.push((text, *query));
@@ -185,9 +182,9 @@ where
             let most = hybrid_many::events_of_each(asked.len());
             let mut fetch = FetchMany { statement: &self.many, table: &self.table, asked, most };
             let fetched = self.connections.run(&mut fetch).await?;
-            for (place, fetched) in places.iter().zip(fetched) {
+            for ((place, (_, query)), fetched) in places.iter().zip(asked).zip(fetched) {
                 if let Some(answer) = answers.get_mut(*place) {
-                    *answer = Some(self.answer(fetched, most));
+                    *answer = Some(self.answer(*query, fetched, most).await?);
                 }
             }
         }
@@ -196,29 +193,48 @@ where
     }
 }
 
-/// The key as it is stored, if the events hold it in the same form.
-fn own_text(key: &AggregateKey) -> Option<KeyText<'_>> {
-    KeyText::of(key).filter(|text| {
+/// The key as it is stored, if one statement can answer: the events hold the key in the same form,
+/// and the query asks for no more than loads do.
+fn own_text<'a>(query: &Query<'a>) -> Option<KeyText<'a>> {
+    let key = query.key;
+    let is_own = |text: &KeyText<'_>| {
         (&*text.tenant, &*text.kind, &*text.id) == (key.tenant(), key.kind(), key.id())
-    })
+    };
+    KeyText::of(key).filter(is_own).filter(|_| query.at_least == 0 && !query.include_retired)
 }
 
 impl<E> PostgresHybrid<E> {
-    /// The answer to a query whose tail was limited to `most` events.
-    fn answer<A>(&self, fetched: Fetched, most: usize) -> Hybrid<A>
+    /// The answer to a query whose tail was limited to `most` events. The bases of a delta, which few
+    /// snapshots are, take a second call. If that finds another snapshot by now, the tail is left
+    /// out, for it belongs to the first one.
+    async fn answer<A>(
+        &self,
+        query: Query<'_>,
+        fetched: Fetched,
+        most: usize,
+    ) -> Result<Hybrid<A>, Error>
     where
         A: Aggregate<Event = E>,
         E: Send + Sync + 'static,
     {
-        let Fetched { lookup, events } = fetched;
+        let Fetched { mut lookup, events } = fetched;
+        if let Lookup::Found(delta) = &lookup
+            && delta.record.header().is_ok_and(|header| header.base.is_some())
+        {
+            let record = delta.record.clone();
+            lookup = self.store.get(query).await?;
+            if !matches!(&lookup, Lookup::Found(found) if found.record == record) {
+                return Ok(Hybrid::new(lookup));
+            }
+        }
         if !matches!(lookup, Lookup::Found(_)) && self.table.check_first(events.first()).is_err() {
             // The event source says what is wrong.
-            return Hybrid::new(lookup);
+            return Ok(Hybrid::new(lookup));
         }
         let whole = events.seen < most && events.are_whole();
         let until = if whole { u64::MAX } else { events.last() };
         let tail = PostgresTail { events, until, decode: Arc::clone(&self.decode) };
-        Hybrid::new(lookup).with_tail(Box::new(tail))
+        Ok(Hybrid::new(lookup).with_tail(Box::new(tail)))
     }
 }
 

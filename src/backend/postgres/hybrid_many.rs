@@ -9,7 +9,7 @@ use super::error::Effect;
 use super::event_row::{RawEvent, version_of};
 use super::event_table::{EventTable, Placeholders};
 use super::event_trouble::explain;
-use super::hybrid::{Fetched, MAX_EVENTS};
+use super::hybrid::{Fetched, MAX_EVENTS, USED};
 use super::key_text::KeyText;
 use super::names::Names;
 use super::statement::{Statement, typed};
@@ -60,7 +60,7 @@ pub(super) fn statement(names: &Names, table: &EventTable) -> Result<Statement, 
              UNION ALL \
              (SELECT {all}, int8send(r.n) FROM r \
               WHERE NOT EXISTS (SELECT FROM s WHERE s.n = r.n) AND EXISTS (\
-                SELECT FROM {snapshots} p WHERE {key} AND p.version <= r.at_most))"
+                SELECT FROM {snapshots} p WHERE {key} AND p.version <= r.at_most{USED}))"
         );
         format!(
             "WITH r AS MATERIALIZED (\
@@ -72,7 +72,7 @@ pub(super) fn statement(names: &Names, table: &EventTable) -> Result<Statement, 
                SELECT r.n, f.* FROM r CROSS JOIN LATERAL (\
                  SELECT p.version, p.header, p.payload FROM {snapshots} p \
                  WHERE {key} AND p.schema_version = r.schema_version \
-                   AND p.fingerprint = r.fingerprint AND p.version <= r.at_most \
+                   AND p.fingerprint = r.fingerprint AND p.version <= r.at_most{USED} \
                  ORDER BY p.version DESC LIMIT 1) AS f) \
              {}",
             typed(guard, count, &rows, true)
@@ -83,7 +83,7 @@ pub(super) fn statement(names: &Names, table: &EventTable) -> Result<Statement, 
 pub(super) struct FetchMany<'a> {
     pub(super) statement: &'a Statement,
     pub(super) table: &'a EventTable,
-    /// At most [`MAX_QUERIES`], none with a time.
+    /// At most [`MAX_QUERIES`], none with a time, a lowest version, or for retired snapshots.
     pub(super) asked: &'a [(KeyText<'a>, Query<'a>)],
     /// The most events of each.
     pub(super) most: usize,

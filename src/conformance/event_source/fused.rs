@@ -5,18 +5,24 @@ use std::sync::Arc;
 use super::context::{History, SourceContext};
 use super::judge::{judge, rightful};
 use super::subject::Answer;
+use crate::codec::CodecId;
 use crate::conformance::case::{cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::level::poll_times;
 use crate::conformance::samples::{NEW, OLD, record_of};
+use crate::envelope::{Base, Record, RecordBuilder};
 use crate::events::{EventRange, Hybrid};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::store::{Lookup, PutOptions, Query, SnapshotStore};
+use crate::mark::{Mark, MarkChange};
+use crate::snapshot_id::SnapshotId;
+use crate::store::{Lookup, PutOptions, Query, Selection, SnapshotStore};
 use crate::timestamp::Timestamp;
 
 cases! { sources Fused:
     "a fetch finds what the store finds", ["H-01"], lookups;
+    "a fetch passes over retired snapshots as the store does", ["H-01", "H-07"], retired;
+    "a fetch of a delta brings the bases that the store brings", ["H-01", "H-07"], deltas;
     "a tail begins at the snapshot, or with the first event", ["H-02"], tails;
     "a tail ends at the latest at the bound of the query", ["H-02"], bounded_tails;
     "a tail at a past time holds what the load needs", ["H-04"], past_tails;
@@ -52,6 +58,10 @@ impl SourceContext {
     ) -> Result<(), Stop> {
         let as_of = self.history(key).as_of(version);
         let record = record_of(key, generation, version, as_of, key.to_string().as_bytes())?;
+        self.put(record).await
+    }
+
+    async fn put(&self, record: Record) -> Result<(), Stop> {
         let put = self.store()?.put(vec![record], PutOptions::default()).await;
         put.map(drop).map_err(|error| Failure::setup("put a snapshot", &error).into())
     }
@@ -68,6 +78,25 @@ impl SourceContext {
     async fn fetches(&self, query: Query<'_>) -> Result<(), Stop> {
         let answer = self.fetched(query).await?;
         self.answer_is_right(query, answer).await
+    }
+
+    /// The same in one call for all `queries`.
+    async fn fetches_together(&self, queries: &[Query<'_>]) -> Result<(), Stop> {
+        let what = format!("fetch {} queries in one call", queries.len());
+        let answers = self.bounded(&what, self.subject.fetch_many(queries)).await?;
+        let answers = answers
+            .map_err(|error| Failure::new("H-07", &what).expected("no error").got(shown(&error)))?;
+        ensure(answers.len() == queries.len(), || {
+            let expected = format!("{} answers", queries.len());
+            Failure::new("H-07", &what).expected(expected).got(answers.len().to_string())
+        })?;
+        for (query, answer) in queries.iter().zip(answers) {
+            self.answer_is_right(*query, answer).await.map_err(|stop| match stop {
+                Stop::Failed(failure) => Stop::Failed(Failure { broken: vec!["H-07"], ..failure }),
+                stop @ Stop::Skipped(_) => stop,
+            })?;
+        }
+        Ok(())
     }
 
     async fn answer_is_right(&self, query: Query<'_>, answer: Answer) -> Result<(), Stop> {
@@ -130,6 +159,60 @@ async fn lookups(cx: &mut SourceContext) -> Result<(), Stop> {
         for generation in [NEW, OLD] {
             cx.fetches(Query::latest(&key, generation).at_most(at_most)).await?;
         }
+    }
+    Ok(())
+}
+
+async fn retired(cx: &mut SourceContext) -> Result<(), Stop> {
+    let store = cx.store()?;
+    needs(store.capabilities().marks, "Capabilities::marks")?;
+    let keys = (1..=3).map(|n| cx.key(n)).collect::<Result<Vec<_>, _>>()?;
+    for key in &keys {
+        cx.append(key, 12).await?;
+    }
+    let [both, alone, other] = &*keys else { return Ok(()) };
+    let stored = [(both, NEW, 4), (both, NEW, 8), (alone, NEW, 6), (other, OLD, 6)];
+    for (key, generation, version) in stored {
+        cx.snapshot(key, generation, version).await?;
+    }
+    for (key, generation, version) in stored {
+        let mark = Mark::retirement("wrong fold", Timestamp::from_seconds(1));
+        let ids = [SnapshotId { generation, version }];
+        let marked = store.mark(key, Selection::Ids(&ids), MarkChange::Set(&mark)).await;
+        marked.map_err(|error| Failure::setup("retire a snapshot", &error))?;
+        let latest = keys.iter().map(|key| Query::latest(key, NEW));
+        let mut queries: Vec<_> = latest.clone().collect();
+        queries.extend(latest.clone().map(|query| query.at_most(7)));
+        queries.extend(latest.clone().map(|query| query.at_least(5)));
+        queries.extend(latest.clone().map(|query| query.as_of(Timestamp::MAX)));
+        queries.extend(latest.map(|query| query.include_retired(true)));
+        queries.push(Query::exact(key, SnapshotId { generation, version }));
+        for query in &queries {
+            cx.fetches(*query).await?;
+        }
+        cx.fetches_together(&queries).await?;
+    }
+    Ok(())
+}
+
+async fn deltas(cx: &mut SourceContext) -> Result<(), Stop> {
+    cx.store()?;
+    let key = cx.key(1)?;
+    cx.append(&key, 12).await?;
+    let (generation, at) = (NEW, Timestamp::from_seconds(1));
+    for (version, base) in [(3, None), (5, Some(3)), (8, Some(5)), (9, Some(2))] {
+        let mut builder = RecordBuilder::new(key.clone(), generation, version, at);
+        if let Some(version) = base {
+            builder = builder.base(Base { version, checksum: 1 });
+        }
+        let record = builder.codec(CodecId::custom(1)).build(b"state");
+        cx.put(record.map_err(|error| Failure::setup("make a record", &error))?).await?;
+        let query = Query::latest(&key, generation);
+        let queries = [query, query.at_most(5), query];
+        for query in queries {
+            cx.fetches(query).await?;
+        }
+        cx.fetches_together(&queries).await?;
     }
     Ok(())
 }
@@ -295,20 +378,7 @@ async fn many(cx: &mut SourceContext) -> Result<(), Stop> {
         cx.fetches(*query).await?;
     }
     for queries in [&queries[..], &[]] {
-        let what = format!("fetch {} queries in one call", queries.len());
-        let answers = cx.bounded(&what, cx.subject.fetch_many(queries)).await?;
-        let answers = answers
-            .map_err(|error| Failure::new("H-07", &what).expected("no error").got(shown(&error)))?;
-        ensure(answers.len() == queries.len(), || {
-            let expected = format!("{} answers", queries.len());
-            Failure::new("H-07", &what).expected(expected).got(answers.len().to_string())
-        })?;
-        for (query, answer) in queries.iter().zip(answers) {
-            cx.answer_is_right(*query, answer).await.map_err(|stop| match stop {
-                Stop::Failed(failure) => Stop::Failed(Failure { broken: vec!["H-07"], ..failure }),
-                stop @ Stop::Skipped(_) => stop,
-            })?;
-        }
+        cx.fetches_together(queries).await?;
     }
     Ok(())
 }
