@@ -112,7 +112,7 @@ impl Bench {
         let settings = PostgresOptions::new().timeout(Duration::from_secs(600));
         let store = {
             let _guard = rt.enter();
-            PostgresStore::new(pool.clone(), &settings).unwrap()
+            PostgresStore::with_options(pool.clone(), &settings).unwrap()
         };
         rt.block_on(store.migrations().run()).unwrap();
         Self { rt, cluster, options, pool, store }
@@ -246,7 +246,7 @@ fn load_through<const N: usize>(
 ) {
     let rt = &bench.rt;
     let pool = &rt.block_on(PgPoolOptions::new().connect_with(options.clone())).unwrap();
-    let store = &PostgresStore::new(pool.clone(), &PostgresOptions::new()).unwrap();
+    let store = &PostgresStore::with_options(pool.clone(), &PostgresOptions::new()).unwrap();
     let key = AggregateKey::new("account", "a").unwrap();
     let table = EventTable::new("events").kind("kind");
     let events = PostgresEvents::new(pool.clone(), table.clone(), decode).unwrap();
@@ -258,7 +258,8 @@ fn load_through<const N: usize>(
         let _guard = rt.enter();
         PgPoolOptions::new().test_before_acquire(false).connect_lazy_with(options.clone())
     };
-    let quick_store = PostgresStore::new(unpinged.clone(), &PostgresOptions::new()).unwrap();
+    let quick_store =
+        PostgresStore::with_options(unpinged.clone(), &PostgresOptions::new()).unwrap();
     let quick_events = PostgresEvents::new(unpinged, table, decode).unwrap();
     let quick = SnapshotEngine::<Account<N>>::builder(quick_events.clone(), quick_store.clone())
         .hybrid(quick_events.with_snapshots(&quick_store).unwrap())

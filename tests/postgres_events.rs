@@ -49,7 +49,7 @@ struct Ways {
 impl Ways {
     async fn new(db: &TestDb, pool: &PgPool, table: EventTable) -> Self {
         let options = PostgresOptions::new().schema(&db.schema);
-        let store = PostgresStore::new(pool.clone(), &options).unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
         let events = PostgresEvents::new(pool.clone(), table, decode).unwrap();
         let builder = || SnapshotEngine::builder(events.clone(), store.clone());
@@ -338,7 +338,7 @@ async fn what_is_wrong_in_an_event_table_is_named() {
     }
     // What is wrong with the store's own tables still is not the event table.
     let options = PostgresOptions::new().schema(&db.schema).table("other");
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     let events = PostgresEvents::new(db.pool.clone(), good(), decode).unwrap();
     let hybrid = events.with_snapshots(&store).unwrap();
     let engine: SnapshotEngine<Account> =
@@ -460,10 +460,10 @@ async fn no_time_is_too_long_to_wait() {
     let db = TestDb::new().await;
     table(&db, COLUMNS, EVENTS).await;
     let options = PostgresOptions::new().schema(&db.schema).timeout(Duration::MAX);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     let url = postgres_support::shared_url();
-    PostgresStore::connect(url, &options).await.unwrap().check().await.unwrap();
+    PostgresStore::connect_with(url, &options).await.unwrap().check().await.unwrap();
     let source = PostgresEvents::new(db.pool.clone(), events(&db), decode).unwrap();
     let source = source.timeout(Duration::MAX);
     let replay = ReplayLoader::<Account>::new(source.clone());

@@ -65,7 +65,7 @@ async fn pool_of(options: PgConnectOptions, connections: u32) -> PgPool {
 }
 
 async fn store_on(pool: PgPool, schema: &str) -> PostgresStore {
-    let store = PostgresStore::new(pool, &PostgresOptions::new().schema(schema)).unwrap();
+    let store = PostgresStore::with_options(pool, &PostgresOptions::new().schema(schema)).unwrap();
     store.migrations().run().await.unwrap();
     store
 }
@@ -268,7 +268,7 @@ async fn behind_proxy(db: &TestDb, timeout: Duration) -> (Proxy, PostgresStore) 
     let proxy = Proxy::to(&db.options).await;
     let pool = pool_of(proxy.options(&db.options), 1).await;
     let options = PostgresOptions::new().schema(&db.schema).timeout(timeout);
-    (proxy, PostgresStore::new(pool, &options).unwrap())
+    (proxy, PostgresStore::with_options(pool, &options).unwrap())
 }
 
 #[tokio::test]
@@ -396,7 +396,7 @@ async fn an_exhausted_pool_is_a_timeout_that_says_so() {
         .await
         .unwrap();
     let options = PostgresOptions::new().schema(&db.schema);
-    let store = PostgresStore::new(pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
     let held = pool.acquire().await.unwrap();
     let error = bounded(store.put(batch(&key("a")), PutOptions::default())).await.unwrap_err();
     // Nothing was sent, so a write may be repeated without a second thought.
@@ -419,7 +419,7 @@ async fn with_session(db: &TestDb, sql: &'static str) -> PostgresStore {
         .connect_with(db.options.clone())
         .await
         .unwrap();
-    PostgresStore::new(pool, &PostgresOptions::new().schema(&db.schema)).unwrap()
+    PostgresStore::with_options(pool, &PostgresOptions::new().schema(&db.schema)).unwrap()
 }
 
 async fn put_error(store: &PostgresStore) -> Error {
@@ -440,7 +440,7 @@ async fn a_statement_or_a_lock_that_takes_too_long_is_a_timeout() {
     }
     // The wait of a migration for another node is bounded too.
     let options = PostgresOptions::new().schema(&db.schema).timeout(Duration::from_millis(100));
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     let error = bounded(store.migrations().run_to(0)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Timeout);
     transaction.rollback().await.unwrap();
@@ -500,7 +500,7 @@ async fn a_put_that_meets_one_under_way_waits_for_it_and_agrees() {
 #[tokio::test]
 async fn each_refusal_of_the_server_has_its_kind_and_its_advice() {
     let db = TestDb::new().await;
-    let missing = PostgresStore::new(
+    let missing = PostgresStore::with_options(
         db.pool.clone(),
         &PostgresOptions::new().schema(format!("{}_not", db.schema)),
     );
@@ -566,6 +566,17 @@ async fn a_statement_prepared_before_a_migration_is_prepared_again() {
 }
 
 #[tokio::test]
+async fn a_store_without_options_has_the_default_ones() {
+    let db = TestDb::new().await;
+    let plain = PostgresStore::new(db.pool.clone()).unwrap();
+    let spelt = PostgresStore::with_options(db.pool.clone(), &PostgresOptions::new()).unwrap();
+    assert_eq!(format!("{plain:?}"), format!("{spelt:?}"));
+    let error = PostgresStore::connect("no connection string").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidInput);
+    db.close().await;
+}
+
+#[tokio::test]
 async fn no_error_shows_the_connection_string() {
     let options = PostgresOptions::new().timeout(Duration::from_millis(300));
     for url in [
@@ -575,7 +586,7 @@ async fn no_error_shows_the_connection_string() {
         "s3cret-pw",
         "postgres:///db?host=/nonexistent&user=u&password=s3cret-pw&sslmode=s3cret-pw",
     ] {
-        let error = bounded(PostgresStore::connect(url, &options)).await.unwrap_err();
+        let error = bounded(PostgresStore::connect_with(url, &options)).await.unwrap_err();
         let mut shown = format!("{error} {error:?} {error:#?}");
         let mut source = std::error::Error::source(&error);
         while let Some(cause) = source {

@@ -89,7 +89,7 @@ impl World {
             .await
             .unwrap();
         let options = PostgresOptions::new().schema(&db.schema);
-        let store = PostgresStore::new(pool.clone(), &options).unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
         let table = EventTable::new("events")
             .schema(&db.schema)
@@ -503,7 +503,7 @@ async fn an_event_that_does_not_decode_fails_the_load_as_an_event_source_failure
 async fn a_store_beside_foreign_events_needs_no_fused_source() {
     let db = TestDb::new().await;
     let options = PostgresOptions::new().schema(&db.schema);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     let events = MemoryEvents::new();
     for version in 0..20 {

@@ -34,7 +34,7 @@ const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 
 async fn store(db: &TestDb) -> PostgresStore {
     let options = PostgresOptions::new().schema(&db.schema);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     store
 }
@@ -192,7 +192,7 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
         });
         let pool = pool.connect_with(db.options.clone()).await.unwrap();
         let options = PostgresOptions::new().schema(&db.schema);
-        let bound = PostgresStore::new(pool.clone(), &options).unwrap();
+        let bound = PostgresStore::with_options(pool.clone(), &options).unwrap();
         // Its own rows it may do everything with.
         bound.put(vec![record(own, 1), record(own, 2)], PutOptions::default()).await.unwrap();
         let own_key = key(own, "a");

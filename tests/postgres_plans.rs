@@ -41,7 +41,7 @@ impl World {
         let pool = PgPoolOptions::new().max_connections(1).connect_with(db.options.clone());
         let pool = pool.await.unwrap();
         let options = PostgresOptions::new().schema(&db.schema);
-        let store = PostgresStore::new(pool.clone(), &options).unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
         let world = Self { db, pool, store };
         // Nothing but the calls of the test may touch the table, or change what the planner knows.

@@ -76,8 +76,13 @@ impl Side {
             .schema(&db.schema)
             .table(format!("{name}_snapshots"))
             .transaction_pooler(mode);
-        PostgresStore::new(db.pool.clone(), &options).unwrap().migrations().run().await.unwrap();
-        let store = PostgresStore::new(pool.clone(), &options).unwrap();
+        PostgresStore::with_options(db.pool.clone(), &options)
+            .unwrap()
+            .migrations()
+            .run()
+            .await
+            .unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         let table = EventTable::new(format!("{}.{name}", db.schema));
         let events = PostgresEvents::new(pool, table, decode).unwrap().transaction_pooler(mode);
         let builder = || SnapshotEngine::builder(events.clone(), store.clone());
@@ -282,7 +287,8 @@ async fn migrations_run_through_any_pooler_with_and_without_the_mode() {
                 let mut nodes = JoinSet::new();
                 let options = PostgresOptions::new().schema(&db.schema).transaction_pooler(mode);
                 for _ in 0..6 {
-                    let store = PostgresStore::new(pool(bouncer.options(), 2).await, &options);
+                    let store =
+                        PostgresStore::with_options(pool(bouncer.options(), 2).await, &options);
                     let migrations = store.unwrap().migrations();
                     nodes.spawn(async move {
                         let before = migrations.run().await.unwrap();
@@ -293,7 +299,8 @@ async fn migrations_run_through_any_pooler_with_and_without_the_mode() {
                 let mut found = nodes.join_all().await;
                 found.sort_unstable();
                 assert_eq!(found, [0, latest, latest, latest, latest, latest], "{settings} {mode}");
-                let store = PostgresStore::new(pool(bouncer.options(), 2).await, &options).unwrap();
+                let store = PostgresStore::with_options(pool(bouncer.options(), 2).await, &options)
+                    .unwrap();
                 store.migrations().enable_row_security(TenantBinding::Setting).await.unwrap();
                 store.migrations().disable_row_security().await.unwrap();
                 assert_eq!(store.migrations().run_to(0).await.unwrap(), latest);
@@ -322,7 +329,7 @@ async fn the_mode_leaves_nothing_prepared_and_takes_part_in_the_callers_transact
         let bouncer = Bouncer::start(&program, &db.options, settings, &[]);
         let options = PostgresOptions::new().schema(&db.schema).transaction_pooler(true);
         let pool = pool(bouncer.options(), 3).await;
-        let store = PostgresStore::new(pool.clone(), &options).unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
         for version in 1..50 {
             store.put(vec![record("t", "a", version)], PutOptions::default()).await.unwrap();
@@ -386,7 +393,7 @@ async fn the_mode_reads_columns_of_enumerated_types() {
         let bouncer = Bouncer::start(&program, &db.options, TRANSACTION, &[]);
         let pool = pool(bouncer.options(), 3).await;
         let options = PostgresOptions::new().schema(&db.schema).transaction_pooler(true);
-        let store = PostgresStore::new(pool.clone(), &options).unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
         let table = EventTable::new(format!("{}.events", db.schema))
             .kind_as("kind", snapfold::KeyType::Enum(format!("{}.kind", db.schema)))
@@ -428,9 +435,9 @@ async fn poll_and_drop<T>(times: usize, future: impl Future<Output = T>) {
 /// the server, run out of time or are dropped at any point. After each, a call that is bound to
 /// nobody sees nothing, on whatever connection it runs.
 async fn attack_the_binding(pool: &PgPool, options: &PostgresOptions, what: &str) {
-    let unbound = PostgresStore::new(pool.clone(), options).unwrap();
+    let unbound = PostgresStore::with_options(pool.clone(), options).unwrap();
     let hasty = options.clone().timeout(std::time::Duration::from_micros(300));
-    let hasty = PostgresStore::new(pool.clone(), &hasty).unwrap();
+    let hasty = PostgresStore::with_options(pool.clone(), &hasty).unwrap();
     let (north, south) = (unbound.for_tenant("north"), unbound.for_tenant("so'u\\th"));
     let nothing = async |after: &str| {
         // On several connections, those of before among them.
@@ -508,7 +515,8 @@ fn record_key(tenant: &str, id: &str) -> &'static AggregateKey {
 async fn a_tenant_binding_ends_with_its_call_with_and_without_a_pooler() {
     let db = TestDb::new().await;
     let owner =
-        PostgresStore::new(db.pool.clone(), &PostgresOptions::new().schema(&db.schema)).unwrap();
+        PostgresStore::with_options(db.pool.clone(), &PostgresOptions::new().schema(&db.schema))
+            .unwrap();
     owner.migrations().run().await.unwrap();
     owner.migrations().enable_row_security(TenantBinding::Setting).await.unwrap();
     let role = format!("{}_role", db.schema);

@@ -30,7 +30,7 @@ const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 
 async fn store(db: &TestDb) -> PostgresStore {
     let options = PostgresOptions::new().schema(&db.schema);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     store
 }
@@ -334,7 +334,7 @@ async fn a_batch_beyond_one_statement_is_still_all_or_nothing() {
 async fn a_record_is_refused_above_the_limit_and_kept_at_one_byte() {
     let db = TestDb::new().await;
     let options = PostgresOptions::new().schema(&db.schema).max_record_bytes(1_000);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     let small = record(&key("a"), 1, b"s");
     store.put(vec![small.clone()], PutOptions::default()).await.unwrap();
@@ -343,7 +343,7 @@ async fn a_record_is_refused_above_the_limit_and_kept_at_one_byte() {
     let error = store.put(vec![record(&key("a"), 2, &[0; 1_000])], PutOptions::default()).await;
     assert_eq!(error.unwrap_err().kind(), ErrorKind::InvalidInput);
     let too_much = options.max_record_bytes(500 << 20);
-    let error = PostgresStore::new(db.pool.clone(), &too_much).unwrap_err();
+    let error = PostgresStore::with_options(db.pool.clone(), &too_much).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     db.close().await;
 }
@@ -358,7 +358,7 @@ async fn listing_reads_no_payload() {
     let pool = PgPoolOptions::new().max_connections(1).connect_with(db.options.clone());
     let pool = pool.await.unwrap();
     let options = PostgresOptions::new().schema(&db.schema);
-    let store = PostgresStore::new(pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
     let toast = "SELECT reltoastrelid::int8 FROM pg_class WHERE oid = \
                  '{schema}.snapfold_snapshots'::regclass";
     let toast = db.number(toast).await;
@@ -405,7 +405,7 @@ async fn a_table_name_with_quotes_and_sql_in_it_is_just_a_name() {
     db.run("CREATE TABLE {schema}.victim (id int)").await;
     let table = "t\"; DROP TABLE victim; --'$$";
     let options = PostgresOptions::new().schema(&db.schema).table(table);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     store.put(vec![record(&key("a"), 1, b"s")], PutOptions::default()).await.unwrap();
     assert_eq!(all_keys(&store, KeysRequest::new()).await, [key("a")]);
@@ -420,7 +420,7 @@ async fn a_schema_with_quotes_in_its_name_is_made_when_missing() {
     let db = TestDb::new().await;
     let schema = format!("{}'\"x", db.schema);
     let options = PostgresOptions::new().schema(&schema);
-    let store = PostgresStore::new(db.pool.clone(), &options).unwrap();
+    let store = PostgresStore::with_options(db.pool.clone(), &options).unwrap();
     store.migrations().run().await.unwrap();
     store.put(vec![record(&key("a"), 1, b"s")], PutOptions::default()).await.unwrap();
     db.run(&format!("DROP SCHEMA \"{}\" CASCADE", schema.replace('"', "\"\""))).await;
@@ -432,7 +432,7 @@ async fn migrations_run_forward_and_back_from_many_nodes_at_once() {
     let db = TestDb::new().await;
     let options = PostgresOptions::new().schema(&db.schema);
     let nodes: Vec<_> =
-        (0..8).map(|_| PostgresStore::new(db.pool.clone(), &options).unwrap()).collect();
+        (0..8).map(|_| PostgresStore::with_options(db.pool.clone(), &options).unwrap()).collect();
     let runs: Vec<_> = nodes
         .iter()
         .map(|node| {

@@ -71,7 +71,7 @@ impl Schema {
 impl Site for Schema {
     async fn open(&mut self) -> Result<Arc<dyn SnapshotStore>, BoxError> {
         let options = PostgresOptions::new().schema(&self.db.schema).max_record_bytes(20 << 20);
-        let store = PostgresStore::new(self.pool(), &options)?;
+        let store = PostgresStore::with_options(self.pool(), &options)?;
         store.migrations().run().await?;
         Ok(Arc::new(store))
     }

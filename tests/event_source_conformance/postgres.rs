@@ -47,7 +47,7 @@ impl EventSourceFactory<Account> for Tables {
         let columns = if shape.parts { "tenant, kind, id" } else { "id" };
         db.run(&format!("CREATE UNIQUE INDEX ON {{schema}}.events ({columns}, version)")).await;
         let options = PostgresOptions::new().schema(&db.schema);
-        let store = PostgresStore::new(db.pool.clone(), &options)?;
+        let store = PostgresStore::with_options(db.pool.clone(), &options)?;
         store.migrations().run().await?;
         let events = PostgresEvents::new(db.pool.clone(), table(&db, shape), |row| {
             let number: u64 = serde_json::from_slice(row.payload)?;

@@ -76,6 +76,14 @@ pub(super) struct Inner {
 }
 
 impl PostgresStore {
+    /// A store on the application's pool, with the default [`PostgresOptions`]. Does not connect.
+    ///
+    /// # Errors
+    /// None with today's defaults; those of [`with_options`](Self::with_options) in general.
+    pub fn new(pool: PgPool) -> Result<Self, Error> {
+        Self::with_options(pool, &PostgresOptions::new())
+    }
+
     /// A store on the application's pool. Does not connect.
     ///
     /// The pool's default of testing a connection before it is used costs a round trip a call.
@@ -84,7 +92,7 @@ impl PostgresStore {
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a name or limit of `options` is not possible.
-    pub fn new(pool: PgPool, options: &PostgresOptions) -> Result<Self, Error> {
+    pub fn with_options(pool: PgPool, options: &PostgresOptions) -> Result<Self, Error> {
         let limit = PostgresOptions::MAX_RECORD_BYTES;
         if options.max_record_bytes > limit {
             return Err(Error::new(
@@ -112,13 +120,22 @@ impl PostgresStore {
         })
     }
 
+    /// A store on a pool of its own with the default [`PostgresOptions`]: see
+    /// [`connect_with`](Self::connect_with).
+    ///
+    /// # Errors
+    /// Those of [`connect_with`](Self::connect_with).
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Self::connect_with(url, &PostgresOptions::new()).await
+    }
+
     /// A store on a pool of its own, of up to 10 connections, to the database that `url` names.
     /// Connects and checks that the tables are there.
     ///
     /// # Errors
     /// As [`check`](Self::check); `InvalidInput` if `url` is no connection string. Errors never
     /// show the connection string.
-    pub async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
+    pub async fn connect_with(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
         let connect = |error| classify("connect to PostgreSQL", Effect::Read, &error);
         let mut target: PgConnectOptions = url.parse().map_err(connect)?;
         if options.transaction_pooler {
@@ -130,7 +147,7 @@ impl PostgresStore {
             .test_before_acquire(false)
             .acquire_timeout(options.timeout.min(LONGEST_WAIT))
             .connect_lazy_with(target);
-        let store = Self::new(pool, options)?;
+        let store = Self::with_options(pool, options)?;
         store.check().await?;
         Ok(store)
     }
