@@ -1,109 +1,24 @@
 //! [`SnapshotAdmin`] of the engine: every change passes here, with who asks for it.
 
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::SnapshotEngine;
 use super::recorder::{Noted, creation};
-use super::{Core, SnapshotEngine, check_kind};
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::ledger::{AuditEntry, AuditOutcome, DailyStatistics};
+use crate::ledger::{AuditOutcome, DailyStatistics};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Loaded, Loader, Point, Repaired,
     Retained, SnapshotAdmin, View,
 };
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, ListRequest};
-
-/// A call that changes something, for the audit trail: written when it is dropped.
-struct Audited<'a, A: Aggregate> {
-    core: &'a Arc<Core<A>>,
-    action: &'static str,
-    key: Option<&'a AggregateKey>,
-    version: Option<u64>,
-    context: &'a AdminContext,
-    outcome: AuditOutcome,
-}
-
-impl<'a, A: Aggregate> Audited<'a, A> {
-    fn new(
-        core: &'a Arc<Core<A>>,
-        action: &'static str,
-        key: Option<&'a AggregateKey>,
-        version: Option<u64>,
-        context: &'a AdminContext,
-    ) -> Self {
-        // What stays if the future is dropped.
-        let message = "the caller gave up; a part may have been done";
-        let outcome = AuditOutcome::failed("Cancelled", message);
-        Self { core, action, key, version, context, outcome }
-    }
-
-    /// Makes the change, if it may be made.
-    async fn make<T>(mut self, change: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-        let result = match self.admit().await {
-            Ok(()) => change.await,
-            Err(error) => Err(error),
-        };
-        self.outcome = AuditOutcome::of(&result);
-        result
-    }
-
-    /// Whether the change may be made: the key, the texts of the context, the version it expects.
-    async fn admit(&self) -> Result<(), Error> {
-        self.context.check()?;
-        let Some(key) = self.key else { return Ok(()) };
-        check_kind::<A>(key)?;
-        let Some(expected) = self.context.expected_version else { return Ok(()) };
-        let page = self.core.store.list(ListRequest::new(key).limit(1)).await?;
-        let newest = page.items.first().map_or(0, |meta| meta.version);
-        if newest == expected {
-            return Ok(());
-        }
-        let message = format!(
-            "the newest snapshot of {key} is at version {newest}, not at {expected} as expected. \
-             Look again, and decide anew"
-        );
-        Err(Error::new(ErrorKind::Conflict, "change snapshots", message))
-    }
-}
-
-impl<A: Aggregate> Drop for Audited<'_, A> {
-    fn drop(&mut self) {
-        let Self { core, action, key, version, context, outcome } = self;
-        // A context that is refused has texts that no trail takes, and nothing was attempted.
-        if core.recorder.is_none() || context.check().is_err() {
-            return;
-        }
-        let AdminContext { actor, reason, meta, idempotency_key, .. } = *context;
-        let mut entry = AuditEntry::new(core.clock.now(), actor, *action)
-            .reason(reason)
-            .meta(meta)
-            .idempotency(idempotency_key.as_deref().unwrap_or_default())
-            .outcome(outcome.clone());
-        if let Some(key) = key {
-            entry = entry.about(AggregateKey::clone(key));
-        }
-        entry.version = *version;
-        core.enter([Noted::Audit(entry)]);
-    }
-}
+use crate::store::Deleted;
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    fn audited<'a>(
-        &'a self,
-        action: &'static str,
-        key: &'a AggregateKey,
-        version: Option<u64>,
-        context: &'a AdminContext,
-    ) -> Audited<'a, A> {
-        Audited::new(&self.core, action, Some(key), version, context)
-    }
-
     /// Takes into account that a snapshot was stored by hand (R13).
     fn remember(&self, created: &Created) {
         if let Some(meta) = created.meta() {

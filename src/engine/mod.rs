@@ -1,6 +1,7 @@
 //! The real [`SnapshotManager`](crate::SnapshotManager): [`SnapshotEngine`].
 
 mod admin;
+mod audited;
 mod builder;
 mod cache;
 mod capture;
