@@ -14,9 +14,10 @@ use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Loaded, Loader, Point, Repaired,
     Retained, SnapshotAdmin, View,
 };
+use crate::mark::{MarkChange, MarkKind};
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::Deleted;
+use crate::store::{Deleted, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Takes into account that a snapshot was stored by hand (R13).
@@ -141,6 +142,36 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             Ok(repaired)
         };
         self.audited("repair", key, Some(version), context).make(change).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        // First, as the name becomes a part of the entry.
+        change.check()?;
+        let (verb, signed) = match change {
+            MarkChange::Set(mark) if mark.actor.is_empty() => {
+                ("set", Some(mark.clone().actor(context.actor.as_str())))
+            }
+            MarkChange::Set(_) => ("set", None),
+            MarkChange::Clear { .. } => ("clear", None),
+        };
+        let version = match selection {
+            Selection::Ids([id]) => Some(id.version),
+            _ => None,
+        };
+        let action = format!("{verb}_{} {}", change.kind(), change.name());
+        let change = signed.as_ref().map_or(change, MarkChange::Set);
+        let marking = async {
+            let retires = change.kind() == MarkKind::Retirement;
+            let _forgets = retires.then(|| self.saver.forgets(key));
+            self.core.mark(key, selection, change).await
+        };
+        self.audited(action, key, version, context).make(marking).await
     }
 
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {

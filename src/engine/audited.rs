@@ -1,5 +1,6 @@
 //! [`Audited`]: a change on somebody's behalf, with its entry in the audit trail.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::recorder::Noted;
@@ -14,27 +15,33 @@ use crate::store::ListRequest;
 /// A call that changes something, for the audit trail: written when it is dropped.
 pub(super) struct Audited<'a, A: Aggregate> {
     core: &'a Arc<Core<A>>,
-    action: &'static str,
+    /// Within the limit of an entry.
+    action: Cow<'static, str>,
+    /// `None` if it is about all aggregates of the kind.
     key: Option<&'a AggregateKey>,
+    tenant: &'a str,
     version: Option<u64>,
     context: &'a AdminContext,
     pub(super) outcome: AuditOutcome,
 }
 
-impl<'a, A: Aggregate> Audited<'a, A> {
-    fn new(
-        core: &'a Arc<Core<A>>,
-        action: &'static str,
-        key: Option<&'a AggregateKey>,
+impl<A: Aggregate> SnapshotEngine<A> {
+    pub(super) fn audited<'a>(
+        &'a self,
+        action: impl Into<Cow<'static, str>>,
+        key: &'a AggregateKey,
         version: Option<u64>,
         context: &'a AdminContext,
-    ) -> Self {
+    ) -> Audited<'a, A> {
+        let (action, tenant) = (action.into(), key.tenant());
         // What stays if the future is dropped.
         let message = "the caller gave up; a part may have been done";
         let outcome = AuditOutcome::failed("Cancelled", message);
-        Self { core, action, key, version, context, outcome }
+        Audited { core: &self.core, action, key: Some(key), tenant, version, context, outcome }
     }
+}
 
+impl<A: Aggregate> Audited<'_, A> {
     /// Makes the change, if it may be made.
     pub(super) async fn make<T>(
         mut self,
@@ -69,13 +76,14 @@ impl<'a, A: Aggregate> Audited<'a, A> {
 
 impl<A: Aggregate> Drop for Audited<'_, A> {
     fn drop(&mut self) {
-        let Self { core, action, key, version, context, outcome } = self;
+        let Self { core, action, key, tenant, version, context, outcome } = self;
         // A context that is refused has texts that no trail takes, and nothing was attempted.
         if core.recorder.is_none() || context.check().is_err() {
             return;
         }
         let AdminContext { actor, reason, meta, idempotency_key, .. } = *context;
-        let mut entry = AuditEntry::new(core.clock.now(), actor, *action)
+        let mut entry = AuditEntry::new(core.clock.now(), actor, action.as_ref())
+            .in_tenant(*tenant)
             .reason(reason)
             .meta(meta)
             .idempotency(idempotency_key.as_deref().unwrap_or_default())
@@ -85,17 +93,5 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
         }
         entry.version = *version;
         core.enter([Noted::Audit(entry)]);
-    }
-}
-
-impl<A: Aggregate> SnapshotEngine<A> {
-    pub(super) fn audited<'a>(
-        &'a self,
-        action: &'static str,
-        key: &'a AggregateKey,
-        version: Option<u64>,
-        context: &'a AdminContext,
-    ) -> Audited<'a, A> {
-        Audited::new(&self.core, action, Some(key), version, context)
     }
 }

@@ -16,6 +16,7 @@ use crate::events::{Limits, Progress};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{AggregateStats, Fetched, Point, Rejected, Retained, Snapshot};
+use crate::mark::{MarkChange, MarkKind};
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -143,8 +144,7 @@ impl<A: Aggregate> Core<A> {
     ) -> Result<Deleted, Error> {
         check_kind::<A>(key)?;
         let _outdates = Outdates { cache: &self.cache, key };
-        let all = version > SnapshotId::MAX_VERSION;
-        let selection = if all { Selection::All } else { Selection::Below(version) };
+        let selection = bounded(Selection::Below(version));
         self.store.delete(key, selection, DeleteOptions::default()).await
     }
 
@@ -159,6 +159,18 @@ impl<A: Aggregate> Core<A> {
             parts.push(self.store.delete(key, Selection::Ids(batch), options).await?);
         }
         Ok(parts.into_iter().sum())
+    }
+
+    pub(super) async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        // A cached state may have been built from a snapshot that is retired here.
+        let retires = change.kind() == MarkKind::Retirement;
+        let _outdates = retires.then(|| Outdates { cache: &self.cache, key });
+        self.store.mark(key, bounded(selection), change).await
     }
 
     pub(super) async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
@@ -251,6 +263,14 @@ impl<A: Aggregate> Core<A> {
         let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
         let deleted = self.delete_ids(key, &dropped).await?;
         Ok(Retained { plan, deleted })
+    }
+}
+
+/// The same selection without a bound that no version reaches.
+fn bounded(selection: Selection<'_>) -> Selection<'_> {
+    match selection {
+        Selection::Below(version) if version > SnapshotId::MAX_VERSION => Selection::All,
+        selection => selection,
     }
 }
 

@@ -14,9 +14,10 @@ use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
     Repaired, Retained, SnapshotAdmin, SnapshotManager,
 };
+use crate::mark::MarkChange;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::Deleted;
+use crate::store::{Deleted, Selection};
 use crate::timestamp::Timestamp;
 
 type LoadFuture<'f, A> = Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>>;
@@ -150,6 +151,17 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// stored there: see [`SnapshotAdmin::repair`].
     pub async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
         self.admin().repair(key, version, &AdminContext::default()).await
+    }
+
+    /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed:
+    /// see [`SnapshotAdmin::mark`].
+    pub async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+    ) -> Result<u64, Error> {
+        self.admin().mark(key, selection, change, &AdminContext::default()).await
     }
 
     /// Numbers about what is stored of an aggregate.

@@ -14,8 +14,9 @@ use super::view::View;
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::mark::MarkChange;
 use crate::retention::{Retention, RetentionPlan};
-use crate::store::Deleted;
+use crate::store::{Deleted, Selection};
 
 /// Looks after the snapshots of one kind of aggregate. Object-safe and without a type parameter:
 /// schedulers, sweeps, command lines and servers work on it, over all kinds of an application
@@ -99,6 +100,33 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Repaired, Error>;
 
+    /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed. A
+    /// mark without an actor gets that of the context. Provided, as unsupported.
+    ///
+    /// Retire snapshots here and not in the store: states that were built from one are dropped from
+    /// the hot cache of this engine too. Snapshots that were taken from such a state are not retired
+    /// with it; select them as well, or [`refold`](Self::refold) them to see whether they are wrong.
+    ///
+    /// The action in the audit trail is `set_pin`, `clear_pin`, `set_retirement` or
+    /// `clear_retirement`, a space, and the name of the mark.
+    ///
+    /// # Errors
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the store keeps no
+    ///   [marks](crate::Capabilities::marks);
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not
+    ///   [check](MarkChange::check), or a snapshot would have more than
+    ///   [`Marks::MAX`](crate::Marks::MAX); nothing is changed then.
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        let _ = (key, selection, change, context);
+        Err(missing("mark snapshots"))
+    }
+
     /// The state at `point` as a tree of values, for code that does not know its type. Provided, as
     /// unsupported.
     ///
@@ -108,7 +136,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// [load](super::Loader).
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let _ = (key, point);
-        Err(Error::new(ErrorKind::Unsupported, "view a state", "there is no viewer here"))
+        Err(missing("view a state"))
     }
 
     /// Numbers about what is stored of an aggregate.
@@ -129,4 +157,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         policy: &dyn Retention,
         context: &AdminContext,
     ) -> Result<Retained, Error>;
+}
+
+/// The error of a provided method.
+fn missing(operation: &'static str) -> Error {
+    let message = "this implementation of SnapshotAdmin does not provide it";
+    Error::new(ErrorKind::Unsupported, operation, message)
 }

@@ -18,7 +18,23 @@ pub enum MarkChange<'a> {
     },
 }
 
-impl MarkChange<'_> {
+impl<'a> MarkChange<'a> {
+    /// The kind of the mark that is set or removed.
+    pub const fn kind(&self) -> MarkKind {
+        match self {
+            Self::Set(mark) => mark.kind,
+            Self::Clear { kind, .. } => *kind,
+        }
+    }
+
+    /// The name of the mark that is set or removed.
+    pub fn name(&self) -> &'a str {
+        match self {
+            Self::Set(mark) => &mark.name,
+            Self::Clear { name, .. } => name,
+        }
+    }
+
     /// Whether all texts are within their limits. For implementers of
     /// [`SnapshotStore`](crate::SnapshotStore).
     ///
