@@ -4,12 +4,13 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 
-use super::SnapshotEngine;
 use super::recorder::{Noted, creation};
+use super::{SnapshotEngine, check_kind};
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
+use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
-use crate::ledger::{AuditOutcome, DailyStatistics};
+use crate::ledger::{AuditOutcome, DailyStatistics, Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Loaded, Loader, Point, Repaired,
     Retained, SnapshotAdmin, View,
@@ -17,7 +18,7 @@ use crate::manager::{
 use crate::mark::{MarkChange, MarkKind};
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, Selection};
+use crate::store::{Deleted, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Takes into account that a snapshot was stored by hand (R13).
@@ -191,6 +192,21 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         Ok(View::new(key, version, as_of, shown, provenance))
     }
 
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, Error> {
+        check_kind::<A>(key)?;
+        let range = EventRange::new(versions.start().saturating_sub(1), *versions.end());
+        if versions.is_empty() || range.after >= range.until {
+            return Ok(Vec::new());
+        }
+        let times = self.core.source.times(key, range, limit).await;
+        times.map_err(|source| Error::event_source("read the times of events", source))
+    }
+
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         self.core.stats(key).await
     }
@@ -215,5 +231,28 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             Ok(retained)
         };
         self.audited("apply_retention", key, None, context).make(change).await
+    }
+
+    async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
+        let ledger = self.core.scheduler(Some(&schedule.key))?;
+        let putting = ledger.put_schedule(schedule);
+        self.audited_schedule("put_schedule", &schedule.key, context).make(putting).await
+    }
+
+    async fn remove_schedule(
+        &self,
+        key: &ScheduleKey,
+        context: &AdminContext,
+    ) -> Result<bool, Error> {
+        let removing = self.core.scheduler(Some(key))?.remove_schedule(key);
+        self.audited_schedule("remove_schedule", key, context).make(removing).await
+    }
+
+    async fn schedules(
+        &self,
+        after: Option<&ScheduleKey>,
+        limit: usize,
+    ) -> Result<Page<Schedule, ScheduleKey>, Error> {
+        self.core.schedules(after, limit).await
     }
 }

@@ -7,7 +7,7 @@ use super::recorder::Noted;
 use super::{Core, SnapshotEngine, check_kind};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::ledger::{AuditEntry, AuditOutcome};
+use crate::ledger::{AuditEntry, AuditOutcome, ScheduleKey, cut};
 use crate::manager::AdminContext;
 use crate::state::Aggregate;
 use crate::store::ListRequest;
@@ -34,10 +34,23 @@ impl<A: Aggregate> SnapshotEngine<A> {
         context: &'a AdminContext,
     ) -> Audited<'a, A> {
         let (action, tenant) = (action.into(), key.tenant());
-        // What stays if the future is dropped.
-        let message = "the caller gave up; a part may have been done";
-        let outcome = AuditOutcome::failed("Cancelled", message);
+        let outcome = cancelled();
         Audited { core: &self.core, action, key: Some(key), tenant, version, context, outcome }
+    }
+
+    /// For a change of a schedule. Where that is for the whole kind, the action says which.
+    pub(super) fn audited_schedule<'a>(
+        &'a self,
+        action: &'static str,
+        key: &'a ScheduleKey,
+        context: &'a AdminContext,
+    ) -> Audited<'a, A> {
+        if let Some(key) = key.as_aggregate() {
+            return self.audited(action, key, None, context);
+        }
+        let action = cut(format!("{action} {}", key.kind()), AuditEntry::MAX_NAME_BYTES);
+        let (action, tenant, outcome) = (action.into(), key.tenant(), cancelled());
+        Audited { core: &self.core, action, key: None, tenant, version: None, context, outcome }
     }
 }
 
@@ -58,9 +71,14 @@ impl<A: Aggregate> Audited<'_, A> {
     /// Whether the change may be made: the key, the texts of the context, the version it expects.
     async fn admit(&self) -> Result<(), Error> {
         self.context.check()?;
-        let Some(key) = self.key else { return Ok(()) };
+        let expected = self.context.expected_version;
+        let Some(key) = self.key else {
+            let message = "an expected version belongs to one aggregate, not to all of a kind";
+            let refused = || Error::new(ErrorKind::InvalidInput, "change a schedule", message);
+            return expected.map_or(Ok(()), |_| Err(refused()));
+        };
         check_kind::<A>(key)?;
-        let Some(expected) = self.context.expected_version else { return Ok(()) };
+        let Some(expected) = expected else { return Ok(()) };
         let page = self.core.store.list(ListRequest::new(key).limit(1)).await?;
         let newest = page.items.first().map_or(0, |meta| meta.version);
         if newest == expected {
@@ -94,4 +112,9 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
         entry.version = *version;
         core.enter([Noted::Audit(entry)]);
     }
+}
+
+/// The outcome that stays if the future of a change is dropped.
+fn cancelled() -> AuditOutcome {
+    AuditOutcome::failed("Cancelled", "the caller gave up; a part may have been done")
 }

@@ -9,7 +9,9 @@ use super::load::{Purpose, reached};
 use super::{SnapshotEngine, boxed};
 use crate::envelope::SnapshotMeta;
 use crate::error::Error;
+use crate::events::EventTime;
 use crate::key::AggregateKey;
+use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
     Repaired, Retained, SnapshotAdmin, SnapshotManager,
@@ -17,7 +19,7 @@ use crate::manager::{
 use crate::mark::MarkChange;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, Selection};
+use crate::store::{Deleted, Page, Selection};
 use crate::timestamp::Timestamp;
 
 type LoadFuture<'f, A> = Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>>;
@@ -164,6 +166,17 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().mark(key, selection, change, &AdminContext::default()).await
     }
 
+    /// The recorded times of the first events with `versions` (inclusive), in version order: see
+    /// [`SnapshotAdmin::times`].
+    pub async fn times(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, Error> {
+        self.admin().times(key, versions, limit).await
+    }
+
     /// Numbers about what is stored of an aggregate.
     pub async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         self.admin().stats(key).await
@@ -186,6 +199,25 @@ impl<A: Aggregate> SnapshotEngine<A> {
         policy: &dyn Retention,
     ) -> Result<Retained, Error> {
         self.admin().apply_retention(key, policy, &AdminContext::default()).await
+    }
+
+    /// Stores a schedule of this kind in the ledger: see [`SnapshotAdmin::put_schedule`].
+    pub async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
+        self.admin().put_schedule(schedule, &AdminContext::default()).await
+    }
+
+    /// Removes a schedule of this kind from the ledger; tells whether there was one.
+    pub async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error> {
+        self.admin().remove_schedule(key, &AdminContext::default()).await
+    }
+
+    /// A page of the schedules of this kind in all tenants: see [`SnapshotAdmin::schedules`].
+    pub async fn schedules(
+        &self,
+        after: Option<&ScheduleKey>,
+        limit: usize,
+    ) -> Result<Page<Schedule, ScheduleKey>, Error> {
+        self.admin().schedules(after, limit).await
     }
 }
 

@@ -16,6 +16,7 @@ mod recorder;
 mod replay_loader;
 mod save_queue;
 mod saver;
+mod schedules;
 mod search;
 mod settle;
 mod sizes;
@@ -193,11 +194,13 @@ fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> {
     if key.kind() == A::KIND {
         return Ok(());
     }
-    Err(Error::new(
-        ErrorKind::InvalidInput,
-        "use this engine",
-        format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND),
-    ))
+    Err(other_kind::<A>(key))
+}
+
+#[cold]
+fn other_kind<A: Aggregate>(key: &dyn fmt::Display) -> Error {
+    let message = format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND);
+    Error::new(ErrorKind::InvalidInput, "use this engine", message)
 }
 
 impl<A: Aggregate> Clone for SnapshotEngine<A> {

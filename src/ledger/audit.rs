@@ -61,15 +61,19 @@ impl AuditOutcome {
         match result {
             Ok(_) => Self::Ok,
             Err(error) => {
-                let mut message = format!("{error:#}");
-                let limit = AuditEntry::MAX_REASON_BYTES;
-                if let Some(end) = (0..=limit).rev().find(|end| message.is_char_boundary(*end)) {
-                    message.truncate(end);
-                }
+                let message = cut(format!("{error:#}"), AuditEntry::MAX_REASON_BYTES);
                 Self::failed(format!("{:?}", error.kind()), message)
             }
         }
     }
+}
+
+/// At most the first `limit` bytes of `text`, in whole characters.
+pub(crate) fn cut(mut text: String, limit: usize) -> String {
+    if let Some(end) = (0..=limit).rev().find(|end| text.is_char_boundary(*end)) {
+        text.truncate(end);
+    }
+    text
 }
 
 impl AuditEntry {

@@ -20,6 +20,7 @@ use crate::key::AggregateKey;
 use crate::store::Page;
 use crate::timestamp::Timestamp;
 
+pub(crate) use audit::cut;
 pub use audit::{AuditEntry, AuditOutcome, AuditRecord, AuditRequest};
 pub use cadence::Cadence;
 pub use chain::{AuditHash, AuditHead, TrailCheck};

@@ -13,10 +13,12 @@ use super::stats::AggregateStats;
 use super::view::View;
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
+use crate::events::EventTime;
 use crate::key::AggregateKey;
+use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
 use crate::retention::{Retention, RetentionPlan};
-use crate::store::{Deleted, Selection};
+use crate::store::{Deleted, Page, Selection};
 
 /// Looks after the snapshots of one kind of aggregate. Object-safe and without a type parameter:
 /// schedulers, sweeps, command lines and servers work on it, over all kinds of an application
@@ -139,6 +141,22 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("view a state"))
     }
 
+    /// The recorded times of the first events of `key` with `versions` (inclusive), in version order:
+    /// for timelines. At most `limit`, 0 meaning 1; the answer may be shorter although more follow.
+    /// Ask again after the last version: an empty answer is the end. Provided, as unsupported.
+    ///
+    /// # Errors
+    /// [`EventSource`](crate::ErrorKind::EventSource) if the event source fails.
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, Error> {
+        let _ = (key, versions, limit);
+        Err(missing("read the times of events"))
+    }
+
     /// Numbers about what is stored of an aggregate.
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error>;
 
@@ -157,6 +175,53 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         policy: &dyn Retention,
         context: &AdminContext,
     ) -> Result<Retained, Error>;
+
+    /// Stores a schedule of this kind, in place of any other of the same key: see
+    /// [`Ledger::put_schedule`](crate::Ledger::put_schedule). Provided, as unsupported.
+    ///
+    /// An entry about a schedule of the whole kind is in the audit trail of its tenant; its action
+    /// ends with a space and the kind, cut to fit. So it is for
+    /// [`remove_schedule`](Self::remove_schedule).
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no ledger;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if a version is expected although the
+    /// schedule is for the whole kind.
+    async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
+        let _ = (schedule, context);
+        Err(missing("store a schedule"))
+    }
+
+    /// Removes a schedule of this kind and its lease; tells whether there was one. Provided, as
+    /// unsupported.
+    ///
+    /// # Errors
+    /// Those of [`put_schedule`](Self::put_schedule).
+    async fn remove_schedule(
+        &self,
+        key: &ScheduleKey,
+        context: &AdminContext,
+    ) -> Result<bool, Error> {
+        let _ = (key, context);
+        Err(missing("remove a schedule"))
+    }
+
+    /// The schedules of this kind in all tenants, for single aggregates and for the whole kind, by
+    /// key, after the key `after` (exclusive); at most `limit`, 0 meaning 1. [`Page::next`] is the
+    /// key of the last one if more follow, else `None`. Provided, as unsupported.
+    ///
+    /// It reads past the schedules of other kinds: one call may ask the ledger several times.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no ledger.
+    async fn schedules(
+        &self,
+        after: Option<&ScheduleKey>,
+        limit: usize,
+    ) -> Result<Page<Schedule, ScheduleKey>, Error> {
+        let _ = (after, limit);
+        Err(missing("list schedules"))
+    }
 }
 
 /// The error of a provided method.
