@@ -28,6 +28,19 @@ impl<A: Aggregate> SnapshotEngine<A> {
         }
     }
 
+    /// Creates by `create`: remembers and records what was stored, and how long it took.
+    async fn creating(
+        &self,
+        create: impl Future<Output = Result<Created, Error>>,
+    ) -> Result<Created, Error> {
+        let started = self.core.clock.monotonic();
+        let created = create.await?;
+        self.remember(&created);
+        let took = self.core.clock.monotonic().saturating_sub(started);
+        self.core.enter(creation(&created, took));
+        Ok(created)
+    }
+
     /// Deletes by `delete`: forgets the newest snapshot of `key`, and records how many went.
     async fn deleting(
         &self,
@@ -60,14 +73,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         options: CreateOptions,
         context: &AdminContext,
     ) -> Result<Created, Error> {
-        let change = async {
-            let started = self.core.clock.monotonic();
-            let created = self.core.create(key, &options, &context.actor).await?;
-            self.remember(&created);
-            let took = self.core.clock.monotonic().saturating_sub(started);
-            self.core.enter(creation(&created, took));
-            Ok(created)
-        };
+        let change = self.creating(self.core.create(key, &options, &context.actor));
         self.audited("create", key, options.version, context).make(change).await
     }
 
@@ -143,6 +149,16 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             Ok(repaired)
         };
         self.audited("repair", key, Some(version), context).make(change).await
+    }
+
+    async fn refold(
+        &self,
+        key: &AggregateKey,
+        version: Option<u64>,
+        context: &AdminContext,
+    ) -> Result<Created, Error> {
+        let change = self.creating(self.core.refold(key, version));
+        self.audited("refold", key, version, context).make(change).await
     }
 
     async fn mark(

@@ -60,15 +60,11 @@ impl<A: Aggregate> Core<A> {
         match self.settled(&record, outcomes.pop()).await {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
                 let version = meta(&record)?.version;
-                match self.stored(key, self.own(version)).await? {
-                    Some(stored) if !stored.is_pinned() => {
-                        // From the beginning: only that tells which of the two is right.
-                        let refolded = self.refold(key, version, &stored.labels).await?;
-                        Ok(Created::Replaced(refolded.meta))
-                    }
-                    // Pinned, or nothing tells whether it is.
-                    _ => Err(conflict),
-                }
+                let stored = self.replaceable(key, version).await?.ok_or(conflict)?;
+                // From the beginning: only that tells which of the two is right.
+                let refolded = self.folded(key, Some(version)).await?;
+                let replaced = self.replace(&refolded, Some(stored)).await?;
+                Ok(Created::Replaced(replaced.meta))
             }
             settled => settled,
         }
@@ -142,33 +138,94 @@ impl<A: Aggregate> Core<A> {
 
     pub(super) async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
         check_kind::<A>(key)?;
-        let invalid = |message| Error::new(ErrorKind::InvalidInput, "repair a snapshot", message);
         if version == 0 {
-            return Err(invalid("version 0 is the empty state and is never stored"));
+            return Err(never_stored("repair a snapshot"));
         }
         let stored = self.stored(key, self.own(version)).await?;
-        let labels = stored.map(|stored| stored.labels).unwrap_or_default();
-        self.refold(key, version, &labels).await
+        let loaded = self.folded(key, Some(version)).await?;
+        self.replace(&loaded, stored).await
     }
 
-    /// Folds the events again from the beginning and stores the result in place of what is there.
-    async fn refold(
+    /// Folds the events from the beginning and stores the result if nothing is there; replaces what
+    /// is not proved to be the same, unless it is pinned.
+    pub(super) async fn refold(
         &self,
         key: &AggregateKey,
-        version: u64,
-        labels: &[String],
-    ) -> Result<Repaired, Error> {
+        version: Option<u64>,
+    ) -> Result<Created, Error> {
+        check_kind::<A>(key)?;
+        if version == Some(0) {
+            return Err(never_stored("refold a snapshot"));
+        }
+        let loaded = self.folded(key, version).await?;
+        if loaded.version() == 0 {
+            return Ok(Created::Empty);
+        }
+        let record = self.record(&loaded, &[])?;
+        let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
+        let dispute = match self.settled(&record, outcomes.pop()).await {
+            Ok(Created::Existing { identical: false, .. }) => None,
+            Err(conflict) if conflict.kind() == ErrorKind::Conflict => Some(conflict),
+            settled => return settled,
+        };
+        if let Some(stored) = self.replaceable(key, loaded.version()).await? {
+            let replaced = self.replace(&loaded, Some(stored)).await?;
+            return Ok(Created::Replaced(replaced.meta));
+        }
+        let message = format!(
+            "the snapshot of {key} at version {} is not that of its events and stays, as it is \
+             pinned or its header cannot be read; repair() replaces it all the same",
+            loaded.version()
+        );
+        let kept = Error::new(ErrorKind::Conflict, "refold a snapshot", message);
+        Err(match dispute {
+            Some(conflict) => kept.with_source(conflict),
+            None => kept,
+        })
+    }
+
+    /// Folds the events from the beginning up to `version`, or all of them.
+    async fn folded(
+        &self,
+        key: &AggregateKey,
+        version: Option<u64>,
+    ) -> Result<Reconstructed<A>, Error> {
         let mut watch = Stopwatch::start(&*self.clock);
-        let limits = Point::Version(version).into();
+        let limits = version.map_or(Point::Now, Point::Version).into();
         let folded = from_start(&*self.source, key, None, limits, &mut watch, &[]).await?;
-        let loaded = reached(folded, version)?;
-        let record = self.record(&loaded, labels)?;
-        // Whatever is cached may have come from what is being repaired.
-        let _outdates = Outdates { cache: &self.cache, key };
+        match version {
+            Some(version) => reached(folded, version),
+            None => Ok(folded),
+        }
+    }
+
+    /// Stores a state in place of `stored`, whose labels and marks stay.
+    async fn replace(
+        &self,
+        loaded: &Reconstructed<A>,
+        stored: Option<SnapshotMeta>,
+    ) -> Result<Repaired, Error> {
+        let (labels, marks) =
+            stored.map(|stored| (stored.labels, stored.marks)).unwrap_or_default();
+        let record = self.record(loaded, &labels)?;
+        // Whatever is cached may have come from what is being replaced.
+        let _outdates = Outdates { cache: &self.cache, key: &loaded.key };
         let options = PutOptions::default().replace(true);
         let mut outcomes = self.put(vec![record.clone()], options).await?;
         let replaced = outcomes.pop() == Some(PutOutcome::Replaced);
-        Ok(Repaired { meta: meta(&record)?, replaced })
+        let mut meta = meta(&record)?;
+        meta.marks = marks;
+        Ok(Repaired { meta, replaced })
+    }
+
+    /// What is stored at `version`, unless it is pinned or nothing tells whether it is.
+    async fn replaceable(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+    ) -> Result<Option<SnapshotMeta>, Error> {
+        let stored = self.stored(key, self.own(version)).await?;
+        Ok(stored.filter(|stored| !stored.is_pinned()))
     }
 
     fn own(&self, version: u64) -> SnapshotId {
@@ -247,6 +304,11 @@ impl<A: Aggregate> Core<A> {
         }
         builder.build(&raw)
     }
+}
+
+fn never_stored(operation: &'static str) -> Error {
+    let message = "version 0 is the empty state and is never stored";
+    Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
 #[derive(Default)]

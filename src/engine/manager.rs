@@ -155,6 +155,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().repair(key, version, &AdminContext::default()).await
     }
 
+    /// Refolds the events from the beginning and compares the result with what is stored at that
+    /// version: see [`SnapshotAdmin::refold`].
+    pub async fn refold(&self, key: &AggregateKey, version: Option<u64>) -> Result<Created, Error> {
+        self.admin().refold(key, version, &AdminContext::default()).await
+    }
+
     /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed:
     /// see [`SnapshotAdmin::mark`].
     pub async fn mark(

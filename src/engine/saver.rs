@@ -140,8 +140,12 @@ impl<A: Aggregate> Saver<A> {
         Ok(())
     }
 
-    /// Takes into account that a snapshot was stored by hand (R13).
+    /// Takes into account that a snapshot was stored by hand (R13). No load starts from a retired
+    /// one, and a replacement leaves it retired.
     pub(super) fn stored(&self, meta: &SnapshotMeta) {
+        if meta.is_retired() {
+            return;
+        }
         let mut queue = self.shared.lock();
         if queue.saved.get(&meta.key).is_none_or(|saved| saved.version < meta.version) {
             remember(&mut queue.saved, &meta.key, seen(meta));
@@ -327,7 +331,7 @@ fn note<A: Aggregate>(
         Ok((created, took)) => {
             let mut queue = shared.lock();
             queue.failing.remove(key);
-            if let Some(meta) = created.meta() {
+            if let Some(meta) = created.meta().filter(|meta| !meta.is_retired()) {
                 remember(&mut queue.saved, key, seen(meta));
             }
             drop(queue);

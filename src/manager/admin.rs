@@ -89,8 +89,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ) -> Result<Deleted, Error>;
 
     /// Refolds the events up to `version` (inclusive) from the beginning and stores the result in
-    /// place of what is stored at that version, whatever that is. By hand, the only operation that
-    /// replaces a snapshot (R10).
+    /// place of what is stored at that version, whatever that is, pinned ones too. Marks stay: clear
+    /// the retirement of one that is right now. By hand, only this and [`refold`](Self::refold)
+    /// replace a snapshot (R10).
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
@@ -101,6 +102,31 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         version: u64,
         context: &AdminContext,
     ) -> Result<Repaired, Error>;
+
+    /// Refolds the events from the beginning, up to `version` (inclusive) or all of them, and compares
+    /// the result with the snapshot of today's generation at that version. Provided, as unsupported.
+    ///
+    /// - [`Created::Stored`]: there was none.
+    /// - [`Created::Existing`]: it holds the same state, and stays.
+    /// - [`Created::Replaced`]: it did not, or could not be read, or nothing proved that it did (a
+    ///   codec without a digest). Its labels and marks stay, a retirement too.
+    /// - [`Created::Empty`]: there are no events.
+    ///
+    /// # Errors
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if it would be replaced and is pinned, or its
+    ///   header cannot be read, so that nothing tells whether it is;
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
+    /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events;
+    /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are gone.
+    async fn refold(
+        &self,
+        key: &AggregateKey,
+        version: Option<u64>,
+        context: &AdminContext,
+    ) -> Result<Created, Error> {
+        let _ = (key, version, context);
+        Err(missing("refold a snapshot"))
+    }
 
     /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed. A
     /// mark without an actor gets that of the context. Provided, as unsupported.

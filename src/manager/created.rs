@@ -60,8 +60,8 @@ pub enum Created {
         identical: bool,
     },
     /// It is stored in place of one that was found to belong to another history, or that could not
-    /// be used. Only background snapshots do that, never to a pinned one; by hand it is
-    /// [`repair`](crate::SnapshotAdmin::repair).
+    /// be used. Only background snapshots and [`refold`](crate::SnapshotAdmin::refold) do that, never
+    /// to a pinned one.
     Replaced(SnapshotMeta),
     /// It is stored.
     Stored(SnapshotMeta),
