@@ -15,11 +15,12 @@ use async_trait::async_trait;
 use snapfold::retention::keep_last;
 use snapfold::trigger::every_events;
 use snapfold::{
-    AdminContext, AggregateKey, AuditEntry, AuditOutcome, AuditRecord, AuditRequest, Claim,
-    CreateOptions, DailyStatistics, Day, Error, ErrorKind, Ledger, MemoryStore, Observer, Page,
-    Report, Retry, Schedule, ScheduleKey, StoreLedger, Timestamp,
+    AdminContext, Aggregate, AggregateKey, AuditEntry, AuditOutcome, AuditRecord, AuditRequest,
+    Cadence, Claim, CreateOptions, DailyStatistics, Day, Error, ErrorKind, Ledger, Mark,
+    MarkChange, MarkKind, MemoryStore, Observer, Page, Report, Retry, Schedule, ScheduleKey,
+    Selection, SnapshotId, StoreLedger, Timestamp,
 };
-use support::{World, key, poll_times};
+use support::{Account, World, key, poll_times};
 
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -213,6 +214,69 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
     let today = ledger.today(&world, &key).await;
     assert_eq!((today.created, today.deleted), (5, 3));
     assert!(today.bytes > 0);
+    assert_eq!(losses.0.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn marks_refolds_and_schedules_leave_entries_that_say_which() {
+    let ledger = Shaky::new(Retry::Later);
+    let (world, losses) = world(&ledger);
+    let key = key("a");
+    world.grow(&key, 20);
+    let admin = world.engine.admin();
+    let by = AdminContext::new("ada");
+    admin.refold(&key, Some(5), &by).await.unwrap();
+    admin.refold(&key, None, &by).await.unwrap();
+    let id = SnapshotId { generation: world.engine.generation(), version: 5 };
+    let pin = Mark::pin("audit \0 2026", Timestamp::MIN);
+    admin.mark(&key, Selection::Ids(&[id]), MarkChange::Set(&pin), &by).await.unwrap();
+    let clear = MarkChange::Clear { kind: MarkKind::Retirement, name: "x" };
+    admin.mark(&key, Selection::All, clear, &by.clone().expect_version(7)).await.unwrap_err();
+    // No entry could hold its name, and nothing was attempted.
+    let long = Mark::pin("x".repeat(2_000), Timestamp::MIN);
+    admin.mark(&key, Selection::All, MarkChange::Set(&long), &by).await.unwrap_err();
+
+    let daily = Cadence::every(Duration::from_secs(86_400)).unwrap();
+    let one = Schedule::new(key.clone(), daily.clone(), Timestamp::MIN).unwrap();
+    let of_kind = ScheduleKey::kind_wide("acme", Account::KIND).unwrap();
+    let all = Schedule::new(of_kind.clone(), daily, Timestamp::MIN).unwrap();
+    admin.put_schedule(&one, &by).await.unwrap();
+    admin.put_schedule(&all, &by).await.unwrap();
+    admin.put_schedule(&all, &by.clone().expect_version(0)).await.unwrap_err();
+    assert!(admin.remove_schedule(&of_kind, &by).await.unwrap());
+    assert!(!admin.remove_schedule(&of_kind, &by).await.unwrap());
+    world.engine.flush(LONG).await.unwrap();
+
+    let told = |trail: Vec<AuditEntry>| -> Vec<_> {
+        let told = |entry: AuditEntry| {
+            let is_ok = entry.outcome == AuditOutcome::Ok;
+            (entry.action, entry.key.is_some(), entry.version, is_ok)
+        };
+        trail.into_iter().map(told).collect()
+    };
+    let action = |action: &str, one, version, ok| (action.to_owned(), one, version, ok);
+    assert_eq!(
+        told(ledger.trail().await),
+        [
+            action("refold", true, Some(5), true),
+            action("refold", true, None, true),
+            action("set_pin audit \0 2026", true, Some(5), true),
+            action("clear_retirement x", true, None, false),
+            action("put_schedule", true, None, true),
+        ]
+    );
+    // Those of a whole kind are in the trail of their tenant.
+    let page = ledger.inner.entries(AuditRequest::new().tenant("acme")).await.unwrap();
+    assert_eq!(
+        told(page.items.into_iter().map(|record| record.entry).collect()),
+        [
+            action("put_schedule account", false, None, true),
+            action("put_schedule account", false, None, false),
+            action("remove_schedule account", false, None, true),
+            action("remove_schedule account", false, None, true),
+        ]
+    );
+    assert_eq!(ledger.today(&world, &key).await.created, 2);
     assert_eq!(losses.0.lock().unwrap().len(), 0);
 }
 

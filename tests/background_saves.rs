@@ -23,7 +23,7 @@ use async_trait::async_trait;
 use snapfold::trigger::{Trigger, any, every_events, larger_than, manual, slower_than};
 use snapfold::{
     AggregateKey, BoxError, CreateOptions, Decision, ErrorKind, EventRange, EventSource, Loaded,
-    ManualClock, Observer, Replay, Report, SnapshotEngine,
+    ManualClock, Mark, MarkChange, Observer, Replay, Report, Selection, SnapshotEngine, Timestamp,
 };
 use support::{Account, Event, Log, Op, Source, Store, World, at, key, until};
 
@@ -129,6 +129,13 @@ async fn after_by_hand(world: World) {
     // What was deleted is no longer stored, so it does not count.
     world.engine.delete_before(&key, 1_000).await.unwrap();
     assert!(commit(&world, &key, 104).await.is_queued());
+    world.engine.flush(LONG).await.unwrap();
+    // Nor does what was retired, replaced or not: no load starts from it.
+    assert!(!commit(&world, &key, 105).await.is_queued());
+    let wrong = Mark::retirement("wrong", Timestamp::MIN);
+    world.engine.mark(&key, Selection::All, MarkChange::Set(&wrong)).await.unwrap();
+    world.engine.repair(&key, 104).await.unwrap();
+    assert!(commit(&world, &key, 106).await.is_queued());
 }
 
 #[tokio::test]

@@ -20,8 +20,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use snapfold::{
-    AggregateKey, CacheConfig, CodecId, CreateOptions, ErrorKind, Origin, Point, PutOptions,
-    RecordBuilder, Reject, SnapshotEngine, SnapshotStore,
+    AggregateKey, CacheConfig, CodecId, CreateOptions, Created, ErrorKind, Mark, MarkChange,
+    MarkKind, Origin, Point, PutOptions, RecordBuilder, Reject, Selection, SnapshotEngine,
+    SnapshotStore,
 };
 use support::{Account, Event, Op, World, at, key, until};
 
@@ -295,6 +296,40 @@ async fn a_repair_and_a_delete_also_take_the_cached_state() {
     }
 }
 
+/// A retirement says that a state is wrong: what was built from it is not served from the cache
+/// either. A pin says nothing about the state.
+#[tokio::test]
+async fn a_retirement_also_takes_the_cached_state() {
+    let world = cached();
+    let key = key("a");
+    world.grow(&key, 9);
+    put_wrong(&world, &key, 5).await;
+    assert!(world.engine.load(&key).await.unwrap().state.balance > 999_999);
+    let pin = Mark::pin("evidence", at(20));
+    world.engine.mark(&key, Selection::Below(6), MarkChange::Set(&pin)).await.unwrap();
+    assert_eq!(world.engine.load(&key).await.unwrap().provenance.origin, Origin::Cache);
+
+    let wrong = Mark::retirement("wrong fold", at(20));
+    let retired = world.engine.mark(&key, Selection::All, MarkChange::Set(&wrong)).await.unwrap();
+    assert_eq!(retired, 1);
+    let loaded = world.load_checked(&key).await;
+    assert_eq!(loaded.provenance.origin, Origin::Replay);
+    assert_eq!(world.load_checked(&key).await.provenance.origin, Origin::Cache);
+
+    // Taken back: the next load starts from the snapshot again.
+    let back = MarkChange::Clear { kind: MarkKind::Retirement, name: "wrong fold" };
+    assert_eq!(world.engine.mark(&key, Selection::All, back).await.unwrap(), 1);
+    assert_eq!(world.engine.load(&key).await.unwrap().provenance.origin, Origin::Snapshot);
+
+    // Refolded: it differs, so it is replaced.
+    world.engine.refold(&key, Some(5)).await.unwrap_err();
+    let unpinned = MarkChange::Clear { kind: MarkKind::Pin, name: "evidence" };
+    world.engine.mark(&key, Selection::All, unpinned).await.unwrap();
+    assert!(world.engine.load(&key).await.unwrap().state.balance > 999_999);
+    assert!(matches!(world.engine.refold(&key, Some(5)).await.unwrap(), Created::Replaced(_)));
+    assert_eq!(world.load_checked(&key).await.provenance.origin, Origin::Snapshot);
+}
+
 #[tokio::test]
 async fn a_load_that_is_under_way_during_a_repair_does_not_bring_the_old_state_back() {
     // Cold: it has read the wrong record and waits for its events.
@@ -323,6 +358,20 @@ async fn a_load_that_is_under_way_during_a_repair_does_not_bring_the_old_state_b
     until("the load waits for its events", || world.source.gate.waiting() == 1).await;
     let (engine, of) = (world.engine.clone(), key.clone());
     repair_while(&world, async move { engine.repair(&of, 5).await.map(|_| ()) }).await;
+    loading.await.unwrap().unwrap();
+    world.load_checked(&key).await;
+
+    // A retirement, while a cold load has the wrong record already.
+    let world = cached();
+    world.grow(&key, 9);
+    put_wrong(&world, &key, 5).await;
+    world.source.gate.close();
+    let (engine, of) = (world.engine.clone(), key.clone());
+    let loading = tokio::spawn(async move { engine.load(&of).await });
+    until("the load waits for its events", || world.source.gate.waiting() == 1).await;
+    let wrong = Mark::retirement("wrong fold", at(20));
+    world.engine.mark(&key, Selection::All, MarkChange::Set(&wrong)).await.unwrap();
+    world.source.gate.open();
     loading.await.unwrap().unwrap();
     world.load_checked(&key).await;
 }
