@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash;
 
 use super::Ledger;
 use super::audit::{AuditEntry, AuditRecord, AuditRequest};
@@ -46,12 +46,12 @@ impl AuditHash {
 
     /// The same, given the entry as [`entry_bytes`] writes it.
     pub(super) fn of_bytes(previous: &Self, sequence: u64, entry: &[u8]) -> Self {
-        let mut hasher = Sha256::new();
+        let mut hasher = Hash::new();
         hasher.update(b"snapfold-audit-1");
         hasher.update(previous.0);
         hasher.update(sequence.to_le_bytes());
         hasher.update(entry);
-        Self(hasher.finalize().into())
+        Self(hasher.finalize())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
+use hmac_sha256::Hash;
 
 use crate::codec::CodecId;
 use crate::envelope::{Record, RecordBuilder, Reject};
@@ -153,10 +153,10 @@ pub(super) fn name_of(texts: &[&str]) -> String {
 }
 
 pub(super) fn hash_of(texts: &[&str]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hash::new();
     for text in texts {
         hasher.update((text.len() as u64).to_le_bytes());
         hasher.update(text.as_bytes());
     }
-    hasher.finalize().into()
+    hasher.finalize()
 }
