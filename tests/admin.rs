@@ -257,9 +257,12 @@ async fn the_times_of_events_come_in_pages() {
     assert_eq!(times(2..=4, 10).await, all[1..4]);
     assert_eq!(times(2..=4, 2).await, all[1..3]);
     assert_eq!(times(5..=5, 0).await, all[4..]);
-    for nothing in [6..=9, 0..=0, u64::MAX..=u64::MAX, RangeInclusive::new(4, 3)] {
+    assert_eq!(times(6..=9, 10).await, []);
+    let reads = world.source.reads();
+    for nothing in [0..=0, u64::MAX..=u64::MAX, RangeInclusive::new(4, 3)] {
         assert_eq!(times(nothing, 10).await, []);
     }
+    assert_eq!(world.source.reads(), reads, "asked for what cannot be");
     let stranger = Visits::key("a").unwrap();
     let refused = admin.times(&stranger, 1..=5, 10).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);

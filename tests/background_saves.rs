@@ -148,6 +148,28 @@ async fn snapshots_taken_and_deleted_by_hand_count_for_the_distance() {
     .await;
 }
 
+/// Where a retired snapshot is in the way of a background one and is wrong, it is replaced, and no
+/// load starts from it all the same.
+#[tokio::test]
+async fn a_retired_snapshot_that_was_replaced_does_not_count_for_the_distance() {
+    let (world, log) = every(10);
+    let key = key("a");
+    for version in 1..=10 {
+        world.source.append(&key, 100 + version, Event::Deposited(7));
+    }
+    world.engine.create(&key).await.unwrap();
+    let wrong = Mark::retirement("wrong", Timestamp::MIN);
+    world.engine.mark(&key, Selection::All, MarkChange::Set(&wrong)).await.unwrap();
+    world.source.events.rewind(&key, 0);
+    assert!(commit(&world, &key, 10).await.is_queued());
+    world.engine.flush(LONG).await.unwrap();
+    assert_eq!(log.lines(), ["saved a Some(10)"]);
+    let stored = world.engine.snapshots(&key, 10..=10).await.unwrap();
+    assert!(stored[0].is_retired() && stored[0].as_of == at(10), "{stored:?}");
+    let decision = commit(&world, &key, 12).await;
+    assert_eq!(decision.to_string(), "queued: 12 of 10 events and no snapshot yet");
+}
+
 #[tokio::test]
 async fn a_rewound_history_does_not_keep_the_distance_at_zero() {
     let (world, _) = every(10);

@@ -216,7 +216,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Result<Vec<EventTime>, Error> {
         check_kind::<A>(key)?;
         let range = EventRange::new(versions.start().saturating_sub(1), *versions.end());
-        if versions.is_empty() || range.after >= range.until {
+        if range.after >= range.until {
             return Ok(Vec::new());
         }
         let times = self.core.source.times(key, range, limit).await;
