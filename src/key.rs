@@ -64,7 +64,7 @@ impl AggregateKey {
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or the
     /// kind is reserved.
     pub fn from_parts(tenant: &str, kind: &str, id: &str) -> Result<Self, Error> {
-        if kind.starts_with(Self::RESERVED_PREFIX) {
+        if Self::reserves(kind) {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "make an aggregate key",
@@ -111,13 +111,17 @@ impl AggregateKey {
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`].
     pub(crate) fn reserved(tenant: &str, kind: &str, id: &str) -> Result<Self, Error> {
-        debug_assert!(kind.starts_with(Self::RESERVED_PREFIX), "{kind} is not reserved");
+        debug_assert!(Self::reserves(kind), "{kind} is not reserved");
         Self::from_stored(tenant, kind, id)
     }
 
     /// Whether the kind is reserved for documents of snapfold itself.
     pub fn is_reserved(&self) -> bool {
-        self.kind().starts_with(Self::RESERVED_PREFIX)
+        Self::reserves(self.kind())
+    }
+
+    pub(crate) fn reserves(kind: &str) -> bool {
+        kind.starts_with(Self::RESERVED_PREFIX)
     }
 
     /// The tenant; empty for the default tenant.

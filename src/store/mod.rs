@@ -125,11 +125,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-25** There is one answer per query, in the order of the queries: for each, one that
     ///   `get` could have given at some moment during the call. No query: no answer.
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
-        let mut answers = Vec::with_capacity(queries.len());
-        for query in queries {
-            answers.push(self.get(*query).await?);
-        }
-        Ok(answers)
+        get_each(self, queries).await
     }
 
     /// One page of what is stored of a key, without reading payloads.
@@ -228,6 +224,18 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         let message = "this store keeps no marks: choose one whose capabilities say that it does";
         Err(Error::new(ErrorKind::Unsupported, "mark snapshots", message))
     }
+}
+
+/// The answers to several queries, by one [`get`](SnapshotStore::get) after the other.
+pub(crate) async fn get_each<S: SnapshotStore + ?Sized>(
+    store: &S,
+    queries: &[Query<'_>],
+) -> Result<Vec<Lookup>, Error> {
+    let mut answers = Vec::with_capacity(queries.len());
+    for query in queries {
+        answers.push(store.get(*query).await?);
+    }
+    Ok(answers)
 }
 
 #[async_trait]

@@ -78,6 +78,25 @@ fn without_marks(options: &PutOptions) -> PutOptions {
     options.clone().marks(Marks::NONE)
 }
 
+/// Puts, and then changes the marks of the records whose outcome is one that `is` tells.
+fn put_and_remark(
+    truth: &Truth,
+    records: Vec<Record>,
+    options: &PutOptions,
+    is: impl Fn(&PutOutcome) -> bool,
+    change: impl Fn(&Marks) -> Marks,
+) -> Outcomes {
+    truth.admit(&records)?;
+    let named: Vec<_> = records.iter().map(|record| truth.incoming(record.clone())).collect();
+    let outcomes = truth.put(records, options)?;
+    for (Incoming { key, id, .. }, outcome) in named.into_iter().zip(&outcomes) {
+        if is(outcome) {
+            remark(truth, &key, id, &change);
+        }
+    }
+    Ok(outcomes)
+}
+
 #[derive(Default)]
 struct PutDropsMarks;
 
@@ -94,15 +113,8 @@ struct ReplaceDropsMarks;
 
 impl Mutant for ReplaceDropsMarks {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
-        truth.admit(&records)?;
-        let named: Vec<_> = records.iter().map(|record| truth.incoming(record.clone())).collect();
-        let outcomes = truth.put(records, options)?;
-        for (Incoming { key, id, .. }, outcome) in named.into_iter().zip(&outcomes) {
-            if *outcome == PutOutcome::Replaced {
-                remark(truth, &key, id, |_| options.marks.clone());
-            }
-        }
-        Ok(outcomes)
+        let replaced = |outcome: &PutOutcome| *outcome == PutOutcome::Replaced;
+        put_and_remark(truth, records, options, replaced, |_| options.marks.clone())
     }
 }
 
@@ -131,15 +143,9 @@ struct ExistingTakesMarks;
 
 impl Mutant for ExistingTakesMarks {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
-        truth.admit(&records)?;
-        let named: Vec<_> = records.iter().map(|record| truth.incoming(record.clone())).collect();
-        let outcomes = truth.put(records, options)?;
-        for (Incoming { key, id, .. }, outcome) in named.into_iter().zip(&outcomes) {
-            if matches!(outcome, PutOutcome::Existing { .. }) {
-                remark(truth, &key, id, |marks| marks.merged(&options.marks).unwrap());
-            }
-        }
-        Ok(outcomes)
+        let existing = |outcome: &PutOutcome| matches!(outcome, PutOutcome::Existing { .. });
+        let merged = |marks: &Marks| marks.merged(&options.marks).unwrap();
+        put_and_remark(truth, records, options, existing, merged)
     }
 }
 

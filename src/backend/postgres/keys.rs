@@ -8,7 +8,7 @@ use sqlx::Row;
 use super::connection::{Failure, Operation, Session};
 use super::error::{Effect, damaged};
 use super::key_text::{self, KeyText};
-use super::names::Names;
+use super::names::{Names, not_reserved};
 use super::page::MAX_ITEMS;
 use super::statement::{Statement, select};
 use crate::key::AggregateKey;
@@ -36,9 +36,9 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
     };
     // Reserved kinds lie together, so that they are passed over once in each tenant.
     let free = if request.reserved || request.kind.is_some() {
-        ""
+        String::new()
     } else {
-        " AND NOT starts_with(kind, 'snapfold.')"
+        format!(" AND {}", not_reserved("kind"))
     };
     let find = |condition: &str| {
         format!(
@@ -153,8 +153,7 @@ impl Operation for Keys<'_> {
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
         let after = self.request.after.map(Cursor::to_key).transpose()?;
-        let is_hidden =
-            |kind: &str| !self.request.reserved && kind.starts_with(AggregateKey::RESERVED_PREFIX);
+        let is_hidden = |kind| !self.request.reserved && AggregateKey::reserves(kind);
         let start = Start::of(after.as_ref(), &self.request);
         let Some(start) = start.filter(|_| !self.request.kind.is_some_and(is_hidden)) else {
             return Ok(Page::new(Vec::new(), None));

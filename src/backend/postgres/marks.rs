@@ -93,11 +93,7 @@ pub(super) fn explain(names: &Names, error: &sqlx::Error) -> Option<Error> {
 fn statement(names: &Names, selected: &Selected<'_>, change: &MarkChange<'_>) -> Statement {
     let Names { snapshots, .. } = names;
     let (condition, next) = selected.condition();
-    let kind = match change {
-        MarkChange::Set(mark) => mark.kind,
-        MarkChange::Clear { kind, .. } => *kind,
-    };
-    let (column, name) = (column(kind), format!("${next}::text"));
+    let (column, name) = (column(change.kind()), format!("${next}::text"));
     let (new, differs, guard_at) = match change {
         MarkChange::Set(_) => {
             let value = format!(

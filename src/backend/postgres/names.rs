@@ -1,6 +1,7 @@
 //! Names of tables in SQL: [`Names`], [`quote`].
 
 use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
 
 /// PostgreSQL cuts longer names without a word.
 const MAX_NAME_BYTES: usize = 63;
@@ -72,6 +73,11 @@ pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Erro
 /// `text` as a literal, whatever the server's setting for backslashes.
 pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// The condition that a kind is not reserved for documents of snapfold itself.
+pub(super) fn not_reserved(kind: &str) -> String {
+    format!("NOT starts_with({kind}, '{}')", AggregateKey::RESERVED_PREFIX)
 }
 
 /// A number for the advisory lock that is the same on every node and release.

@@ -7,7 +7,7 @@ use super::delete::{count, deleted};
 use super::error::Effect;
 use super::key_text::KeyText;
 use super::keys::key;
-use super::names::Names;
+use super::names::{Names, not_reserved};
 use super::statement::Statement;
 use crate::key::AggregateKey;
 use crate::store::Deleted;
@@ -26,19 +26,17 @@ fn kept(names: &Names) -> String {
 
 /// How snapshots of a generation are counted: the newest first, retired ones after all others.
 const ORDER: &str = "(t.retirements IS NULL) DESC, t.version DESC";
-/// Documents of snapfold itself are nobody's to prune.
-const OWN: &str = "NOT starts_with(t.kind, 'snapfold.')";
 
 /// One aggregate: everything but the newest `$4` of each generation and what is kept.
 pub(super) fn one(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    let kept = kept(names);
+    let (kept, free) = (kept(names), not_reserved("t.kind"));
     Statement::new(|guard| {
         format!(
             "WITH r AS (\
            SELECT t.schema_version, t.fingerprint, t.version, row_number() OVER (\
              PARTITION BY t.schema_version, t.fingerprint ORDER BY {ORDER}) AS place \
-           FROM {snapshots} t WHERE tenant = $1 AND kind = $2 AND id = $3 AND {OWN}), \
+           FROM {snapshots} t WHERE tenant = $1 AND kind = $2 AND id = $3 AND {free}), \
          d AS (DELETE FROM {snapshots} t USING r \
            WHERE t.tenant = $1 AND t.kind = $2 AND t.id = $3 \
              AND t.schema_version = r.schema_version AND t.fingerprint = r.fingerprint \
@@ -57,14 +55,14 @@ pub(super) fn one(names: &Names) -> Statement {
 /// Rows are deleted by `ctid`, which a row that is replaced meanwhile no longer has: it stays.
 fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     let Names { snapshots, .. } = names;
-    let kept = kept(names);
+    let (kept, free) = (kept(names), not_reserved("t.kind"));
     let after =
         if continued { "(tenant, kind, id) > ($1, $2, $3)" } else { "num_nulls($1, $2, $3) < 4" };
     Statement::new(|guard| {
         format!(
             "WITH k AS MATERIALIZED (\
            SELECT DISTINCT tenant, kind, id FROM {snapshots} t \
-           WHERE {after} AND {OWN} ORDER BY tenant, kind, id LIMIT {aggregates}), \
+           WHERE {after} AND {free} ORDER BY tenant, kind, id LIMIT {aggregates}), \
          l AS (SELECT tenant, kind, id FROM k ORDER BY tenant DESC, kind DESC, id DESC LIMIT 1), \
          d AS (DELETE FROM {snapshots} WHERE pins IS NULL AND ctid = ANY (ARRAY(\
              SELECT r.row FROM k CROSS JOIN LATERAL (\
@@ -86,7 +84,7 @@ fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
 /// that; it uses the key unless the columns are named in another order, so they are.
 fn all(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
-    let kept = kept(names);
+    let (kept, free) = (kept(names), not_reserved("t.kind"));
     Statement::new(|guard| {
         format!(
             "WITH d AS (DELETE FROM {snapshots} WHERE pins IS NULL AND ctid = ANY (ARRAY(\
@@ -94,7 +92,7 @@ fn all(names: &Names) -> Statement {
                SELECT t.ctid AS row, {kept} AS kept, lead(t.version, $1) OVER (\
                  PARTITION BY t.id, t.kind, t.tenant, t.schema_version, t.fingerprint \
                  ORDER BY (t.retirements IS NULL), t.version) AS newer \
-               FROM {snapshots} t WHERE {OWN}) r \
+               FROM {snapshots} t WHERE {free}) r \
              WHERE r.newer IS NOT NULL AND NOT r.kept AND $2 = {guard})) \
            RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
          SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8 FROM d"

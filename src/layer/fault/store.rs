@@ -21,7 +21,7 @@ use crate::mark::MarkChange;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore, get_each,
 };
 
 /// Wraps any store and makes it fail on purpose: for tests of applications, and of this crate.
@@ -349,11 +349,7 @@ impl SnapshotStore for FaultyStore {
 
     /// As many calls of `get`: each answer may be spoilt.
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
-        let mut answers = Vec::with_capacity(queries.len());
-        for query in queries {
-            answers.push(self.get(*query).await?);
-        }
-        Ok(answers)
+        get_each(self, queries).await
     }
 
     async fn delete(
