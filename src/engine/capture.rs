@@ -232,8 +232,8 @@ impl<A: Aggregate> Core<A> {
         SnapshotId { generation: self.generation, version }
     }
 
-    /// What is known of a stored snapshot; `None` if there is none, or its
-    /// header cannot be read. Its marks outlive a repair in the store itself.
+    /// The metadata of a stored snapshot, marks included; `None` if there is none, or its header
+    /// cannot be read.
     pub(super) async fn stored(
         &self,
         key: &AggregateKey,

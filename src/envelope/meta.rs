@@ -88,7 +88,7 @@ impl SnapshotMeta {
         })
     }
 
-    /// For stores: the same with other [`marks`](Self::marks).
+    /// For stores: sets [`marks`](Self::marks).
     pub fn with_marks(mut self, marks: Marks) -> Self {
         self.marks = marks;
         self

@@ -49,31 +49,31 @@ impl Capabilities {
         }
     }
 
-    /// The same with [`durable`](Self::durable) set.
+    /// Sets [`durable`](Self::durable).
     pub const fn durable(mut self, durable: bool) -> Self {
         self.durable = durable;
         self
     }
 
-    /// The same with [`atomic_batches`](Self::atomic_batches) set.
+    /// Sets [`atomic_batches`](Self::atomic_batches).
     pub const fn atomic_batches(mut self, atomic: bool) -> Self {
         self.atomic_batches = atomic;
         self
     }
 
-    /// The same with [`ordered_deletes`](Self::ordered_deletes) set.
+    /// Sets [`ordered_deletes`](Self::ordered_deletes).
     pub const fn ordered_deletes(mut self, ordered: bool) -> Self {
         self.ordered_deletes = ordered;
         self
     }
 
-    /// The same with [`marks`](Self::marks) set.
+    /// Sets [`marks`](Self::marks).
     pub const fn marks(mut self, marks: bool) -> Self {
         self.marks = marks;
         self
     }
 
-    /// The same with [`returns_bases`](Self::returns_bases) set.
+    /// Sets [`returns_bases`](Self::returns_bases).
     pub const fn returns_bases(mut self, returns: bool) -> Self {
         self.returns_bases = returns;
         self

@@ -43,7 +43,7 @@ pub struct DeleteOptions {
 }
 
 impl DeleteOptions {
-    /// The same with [`overrule_pins`](Self::overrule_pins) set.
+    /// Sets [`overrule_pins`](Self::overrule_pins).
     pub const fn overrule_pins(mut self, overrule: bool) -> Self {
         self.overrule_pins = overrule;
         self

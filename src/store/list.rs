@@ -94,7 +94,7 @@ impl<'a> KeysRequest<'a> {
         self
     }
 
-    /// The same with [`reserved`](Self::reserved) set.
+    /// Sets [`reserved`](Self::reserved).
     pub const fn reserved(mut self, reserved: bool) -> Self {
         self.reserved = reserved;
         self

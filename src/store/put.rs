@@ -17,7 +17,7 @@ pub struct PutOptions {
 }
 
 impl PutOptions {
-    /// The same with [`replace`](Self::replace) set.
+    /// Sets [`replace`](Self::replace).
     pub const fn replace(mut self, replace: bool) -> Self {
         self.replace = replace;
         self

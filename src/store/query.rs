@@ -65,7 +65,7 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// The same with [`include_retired`](Self::include_retired) set.
+    /// Sets [`include_retired`](Self::include_retired).
     pub const fn include_retired(mut self, include: bool) -> Self {
         self.include_retired = include;
         self
@@ -114,7 +114,7 @@ impl Found {
         Self { version, record, bases: Vec::new() }
     }
 
-    /// The same with [`bases`](Self::bases).
+    /// Sets [`bases`](Self::bases).
     pub fn with_bases(mut self, bases: Vec<Record>) -> Self {
         self.bases = bases;
         self

@@ -185,7 +185,7 @@ pub(super) fn key(
     id: &str,
 ) -> Result<AggregateKey, Failure> {
     let part = |stored| {
-        key_text::decode(stored).ok_or_else(|| damaged(operation, "a key that nobody wrote"))
+        key_text::decode(stored).ok_or_else(|| damaged(operation, "a key in an unknown form"))
     };
     Ok(AggregateKey::from_stored(&part(tenant)?, &part(kind)?, &part(id)?)?)
 }

@@ -131,9 +131,8 @@ pub(super) fn bases(names: &Names) -> Statement {
     })
 }
 
-/// A snapshot as a row tells of it; `at` is the column of its version, after which come header,
-/// payload and base. The bases are asked for in a statement of their own, as few snapshots have
-/// any.
+/// The snapshot in a row. `at` is the column of its version; header, payload and base follow. The
+/// bases are read by a statement of their own, as few snapshots have any.
 pub(super) async fn found(
     statement: &Statement,
     key: &KeyText<'_>,

@@ -66,7 +66,7 @@ pub(super) fn of_parts(
     parts: Option<Vec<Option<String>>>,
 ) -> Result<Marks, Failure> {
     let Some(parts) = parts else { return Ok(Marks::NONE) };
-    let wrong = || damaged(operation, "marks that nobody wrote");
+    let wrong = || damaged(operation, "marks in an unknown form");
     let text = |part: &Option<String>| {
         Some(key_text::decode(part.as_deref().unwrap_or_default())?.into_owned())
     };

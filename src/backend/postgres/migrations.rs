@@ -388,9 +388,9 @@ fn times_down(names: &Names) -> String {
     format!("DROP INDEX {schema}.{by_time}; ALTER TABLE {snapshots} DROP COLUMN disordered;")
 }
 
-/// What stands beside a record and can change: `pins` and `retirements` hold an object each, from
-/// the name of a mark to what it says, or NULL if there is none. `base` repeats what the header of a
-/// delta says; no earlier release wrote one.
+/// Adds the marks of a snapshot, which can change, and its base. `pins` and `retirements` hold an
+/// object each, from the name of a mark to its time, actor and note, or NULL if there is none. `base`
+/// repeats the base in the header of a delta; no earlier release wrote one.
 fn marks_up(names: &Names) -> String {
     let Names { snapshots, by_base, marks_limit, .. } = names;
     let limit = format!("\"{}\"", marks_limit.replace('"', "\"\""));

@@ -130,7 +130,7 @@ fn unread(error: sqlx::Error) -> Error {
 fn text(row: &PgRow, at: usize) -> Result<String, Error> {
     let stored: &str = row.try_get(at).map_err(unread)?;
     let text = key_text::decode(stored)
-        .ok_or_else(|| super::error::damaged(READ, "a text that nobody wrote"))?;
+        .ok_or_else(|| super::error::damaged(READ, "a text in an unknown form"))?;
     Ok(text.into_owned())
 }
 
