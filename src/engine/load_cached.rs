@@ -23,9 +23,9 @@ impl<A: Aggregate> Core<A> {
         T: From<Reconstructed<A>>,
     {
         check_kind::<A>(key)?;
-        if let Some(cached) = self.cache.get(key).await {
+        if let Some(cached) = self.cache.get::<T>(key).await {
             let mut progress = cached.progress();
-            let done = self.catch_up(key, &mut progress).await?;
+            let done = self.catch_up::<T>(key, &mut progress).await?;
             if done.ended == Ended::Whole && done.applied == 0 {
                 return Ok(T::from(self.advanced(key, &cached, progress, done, purpose)));
             }
@@ -83,12 +83,14 @@ impl<A: Aggregate> Core<A> {
         purpose: Purpose,
     ) -> Result<Option<Reconstructed<A>>, Error> {
         let mut progress = cached.progress();
-        let done = self.catch_up(key, &mut progress).await?;
+        let done = self.catch_up::<Self>(key, &mut progress).await?;
         self.settle(key, cached, progress, done, purpose).await
     }
 
-    /// Folds the events after a cached state.
-    async fn catch_up(
+    /// Folds the events after a cached state. `Caller` is that of [`HotCache::get`].
+    ///
+    /// [`HotCache::get`]: super::cache::HotCache::get
+    async fn catch_up<Caller>(
         &self,
         key: &AggregateKey,
         progress: &mut Progress<A>,

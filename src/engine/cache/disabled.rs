@@ -38,7 +38,7 @@ impl<A: Send + Sync> HotCache<A> {
 
     pub(in crate::engine) fn outdate(&self, _: &AggregateKey) {}
 
-    pub(in crate::engine) async fn get(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
+    pub(in crate::engine) async fn get<Caller>(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
         None
     }
 

@@ -41,7 +41,7 @@ async fn is_served(is_injected: bool, before: Duration, seconds: u64) -> bool {
     let cached = Cached::new(&loaded, weight, now.saturating_sub(before), cache.epoch(&key), now);
     cache.get_or_load(&key, async { Ok(cached) }).await.unwrap();
     clock.advance(Duration::from_secs(seconds));
-    cache.get(&key).await.is_some()
+    cache.get::<()>(&key).await.is_some()
 }
 
 #[tokio::test]
