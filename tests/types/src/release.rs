@@ -18,6 +18,17 @@ pub struct Release {
     pub codec: SharedCodec,
     /// The state of each aggregate.
     pub states: Vec<Arc<dyn AnyState>>,
+    /// Whether the engine is given the states as samples.
+    pub has_samples: bool,
+}
+
+impl Release {
+    /// Gives the engine the states as samples.
+    #[must_use]
+    pub fn with_samples(mut self) -> Self {
+        self.has_samples = true;
+        self
+    }
 }
 
 /// What became of a change.
@@ -46,7 +57,13 @@ impl Running {
         }
         let codec = release.codec.clone();
         let engine = SnapshotEngine::builder_with_codec(events.clone(), store.clone(), codec);
-        let engine = engine.trigger(manual()).build().map_err(|error| chain(&error))?;
+        let mut engine = engine.trigger(manual());
+        if release.has_samples {
+            for state in &release.states {
+                engine = engine.sample(Erased(Some(Arc::clone(state))));
+            }
+        }
+        let engine = engine.build().map_err(|error| chain(&error))?;
         Ok(Self { engine, replay: ReplayLoader::new(events) })
     }
 

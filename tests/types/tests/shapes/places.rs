@@ -183,10 +183,12 @@ pub(crate) fn pairs<Old: Specimen, New: Specimen>(
                 old: Release {
                     codec: SharedCodec::new::<$place_of<Old>>($codec),
                     states: states::<Old, $place_of<Old>>(old),
+                    has_samples: false,
                 },
                 new: Release {
                     codec: SharedCodec::new::<$place_of<New>>($codec),
                     states: states::<New, $place_of<New>>(new),
+                    has_samples: false,
                 },
             });
         )*};
