@@ -90,6 +90,7 @@ impl<A: Aggregate> Core<A> {
     /// Folds the events after a cached state. `Caller` is that of [`HotCache::get`].
     ///
     /// [`HotCache::get`]: super::cache::HotCache::get
+    #[expect(clippy::extra_unused_type_parameters, reason = "a copy for each caller")]
     async fn catch_up<Caller>(
         &self,
         key: &AggregateKey,

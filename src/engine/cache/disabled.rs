@@ -38,6 +38,7 @@ impl<A: Send + Sync> HotCache<A> {
 
     pub(in crate::engine) fn outdate(&self, _: &AggregateKey) {}
 
+    #[expect(clippy::extra_unused_type_parameters, reason = "as with a cache")]
     pub(in crate::engine) async fn get<Caller>(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
         None
     }
