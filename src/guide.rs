@@ -10,6 +10,8 @@ pub mod format {}
 #[doc = include_str!("../docs/format-file-store.md")]
 pub mod format_file_store {}
 
+// Its examples need the feature.
+#[cfg(any(feature = "conformance", not(doctest)))]
 #[doc = include_str!("../docs/aggregate-authors.md")]
 pub mod aggregate_authors {}
 
@@ -19,6 +21,8 @@ pub mod state_types {}
 #[doc = include_str!("../docs/store-authors.md")]
 pub mod store_authors {}
 
+// Its examples need the feature.
+#[cfg(any(feature = "conformance", not(doctest)))]
 #[doc = include_str!("../docs/event-sources.md")]
 pub mod event_sources {}
 

@@ -43,7 +43,7 @@ async fn a_registry_finds_the_engine_of_each_kind() {
     let visits = SnapshotEngine::<Visits>::builder(MemoryEvents::new(), MemoryStore::new());
     let kinds = Kinds::new().with(world.engine.clone()).unwrap();
     let kinds = kinds.with(visits.build().unwrap()).unwrap();
-    let names: Vec<_> = kinds.iter().map(|admin| admin.kind()).collect();
+    let names: Vec<_> = kinds.iter().map(SnapshotAdmin::kind).collect();
     assert_eq!(names, [Account::KIND, "visits"]);
 
     let twice = kinds.clone().with(world.engine.clone()).unwrap_err();

@@ -195,13 +195,13 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
             ("create", Some(10), "month-end", "ok"),
             ("create", Some(15), "month-end", "ok"),
             ("create", Some(99), "too far", "BeyondHead"),
-            ("create", None, "all", "ok"),
+            ("create", Some(20), "all", "ok"),
             ("repair", Some(10), "a wrong fold", "ok"),
             ("delete", Some(5), "legal", "ok"),
             ("delete", Some(10), "stale", "Conflict"),
             ("delete_before", Some(11), "old", "ok"),
             ("apply_retention", None, "sweep", "ok"),
-            ("create", None, "", "ok"),
+            ("create", Some(20), "", "ok"),
         ]
     );
     let first = &trail[0];
@@ -259,7 +259,7 @@ async fn marks_refolds_and_schedules_leave_entries_that_say_which() {
         told(ledger.trail().await),
         [
             action("refold", true, Some(5), true),
-            action("refold", true, None, true),
+            action("refold", true, Some(20), true),
             action("set_pin audit \0 2026", true, Some(5), true),
             action("clear_retirement x", true, None, false),
             action("put_schedule", true, None, true),

@@ -190,6 +190,8 @@ enum Way {
     Nothing,
     /// One page, and no next one.
     Page(usize),
+    /// All but the last one of the range.
+    Exclusive,
     /// Nothing the first time: what is there was committed just after the read.
     LateOnce,
     /// The same, and the history is taken back to this version before the next question.
@@ -244,6 +246,7 @@ impl EventSource<Account> for Lazy {
         match way {
             Way::Whole => {}
             Way::Nothing | Way::Rewound(_) | Way::Truncated(_) => return Ok(()),
+            Way::Exclusive => range.until -= 1,
             Way::Page(events) => range.until = range.until.min(range.after + events as u64),
             Way::LateOnce => {
                 *self.way.lock().unwrap() = Way::Whole;
@@ -364,6 +367,30 @@ async fn a_page_that_nothing_follows_is_an_error_and_not_a_state_of_the_past() {
         source.set(Way::Page(1_500));
         assert_eq!(ReplayLoader::new(source.clone()).load(&key("a")).await.unwrap().version, 3_000);
     }
+}
+
+#[tokio::test]
+async fn a_version_that_the_head_counts_and_no_read_yields_is_an_error() {
+    let key = key("a");
+    let source = Lazy::new(10);
+    let engine = source.engine(false);
+    let point = Point::Version(7);
+    let at_the_end = Point::Version(10);
+    source.set(Way::Exclusive);
+    for error in [
+        engine.at_version(&key, 7).await.unwrap_err(),
+        engine.latest_known(&key, point).await.unwrap_err(),
+        engine.latest_known(&key, at_the_end).await.unwrap_err(),
+        engine.repair(&key, 7).await.unwrap_err(),
+        ReplayLoader::new(source.clone()).latest_known(&key, point).await.unwrap_err(),
+    ] {
+        assert_eq!(error.kind(), ErrorKind::BrokenHistory, "{error}");
+    }
+    // Beyond the head there is nothing to miss.
+    source.set(Way::Whole);
+    let beyond = Point::Version(11);
+    assert_eq!(engine.latest_known(&key, beyond).await.unwrap().version, 10);
+    assert_eq!(source.asked(), 1);
 }
 
 #[tokio::test]

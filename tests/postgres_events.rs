@@ -22,9 +22,9 @@ use std::time::Duration;
 use postgres_support::TestDb;
 use postgres_support::account::{Account, chain, decode, folded, key};
 use snapfold::{
-    CreateOptions, Error, ErrorKind, EventSource, EventTable, KeyType, Loaded, Loader, MemoryStore,
-    Origin, Point, PostgresEvents, PostgresOptions, PostgresStore, ReplayLoader, Retry,
-    SnapshotEngine, Timestamp,
+    AggregateKey, CreateOptions, Error, ErrorKind, EventSource, EventTable, KeyType, KeysRequest,
+    Loaded, Loader, MemoryStore, Origin, Point, PostgresEvents, PostgresOptions, PostgresStore,
+    ReplayLoader, Retry, SnapshotEngine, Timestamp,
 };
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -105,6 +105,40 @@ async fn table(db: &TestDb, columns: &str, rows: &str) {
 
 fn events(db: &TestDb) -> EventTable {
     EventTable::new(format!("{}.events", db.schema))
+}
+
+#[tokio::test]
+async fn a_table_without_tenants_has_no_events_of_another_tenant() {
+    let db = TestDb::new().await;
+    table(&db, COLUMNS, EVENTS).await;
+    let of = |tenant: &str| AggregateKey::from_parts(tenant, key("a").kind(), "a").unwrap();
+    let query = EventTable::query(format!(
+        "SELECT version, recorded_at, NULL, NULL, payload FROM {}.events \
+         WHERE id = {{id}} AND version > {{after}} AND version <= {{until}}",
+        db.schema
+    ));
+    for own in [events(&db), query] {
+        for (own, tenant, another) in
+            [(own.clone(), "", "north"), (own.of_tenant("north"), "north", "")]
+        {
+            let ways = Ways::new(&db, &db.pool, own.clone()).await;
+            let loaders: [&dyn Loader<Account>; 3] = [&ways.fused, &ways.plain, &ways.replay];
+            for loader in loaders {
+                assert_eq!(*loader.load(&of(tenant)).await.unwrap().state, folded(1..=10));
+                let error = loader.load(&of(another)).await.unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error:?}");
+                assert!(chain(&error).contains("EventTable::of_tenant"), "{}", chain(&error));
+            }
+            let source = PostgresEvents::new(db.pool.clone(), own, decode).unwrap();
+            let keys = |request| EventSource::<Account>::keys(&source, request);
+            let Ok(all) = keys(KeysRequest::new()).await else { continue };
+            assert_eq!(all.items, [of(tenant)]);
+            let named = keys(KeysRequest::new().tenant(tenant)).await.unwrap();
+            assert_eq!(named.items, [of(tenant)]);
+            assert!(keys(KeysRequest::new().tenant(another)).await.unwrap().items.is_empty());
+        }
+    }
+    db.close().await;
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
-use crate::ledger::{AuditOutcome, DailyStatistics, Schedule, ScheduleKey};
+use crate::ledger::{DailyStatistics, Schedule, ScheduleKey};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, Created, Loaded, Loader, Point, Repaired,
-    Retained, SnapshotAdmin, View,
+    AdminContext, AggregateStats, CreateOptions, Created, Loaded, Point, Repaired, Retained,
+    SnapshotAdmin, View,
 };
 use crate::mark::{MarkChange, MarkKind};
 use crate::retention::{Retention, RetentionPlan};
@@ -74,7 +74,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<Created, Error> {
         let change = self.creating(self.core.create(key, &options, &context.actor));
-        self.audited("create", key, options.version, context).make(change).await
+        self.audited("create", key, options.version, context).create(change).await
     }
 
     async fn create_many(
@@ -97,7 +97,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         let took = self.core.clock.monotonic().saturating_sub(started);
         let each = took / u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
         for (audited, created) in audited.iter_mut().zip(&created) {
-            audited.outcome = AuditOutcome::of(created);
+            audited.created(created);
         }
         for created in created.iter().flatten() {
             self.remember(created);
@@ -158,7 +158,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Result<Created, Error> {
         let change = self.creating(self.core.refold(key, version));
-        self.audited("refold", key, version, context).make(change).await
+        self.audited("refold", key, version, context).create(change).await
     }
 
     async fn mark(

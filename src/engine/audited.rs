@@ -8,7 +8,7 @@ use super::{Core, SnapshotEngine, check_kind};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, AuditOutcome, ScheduleKey, cut};
-use crate::manager::AdminContext;
+use crate::manager::{AdminContext, Created};
 use crate::state::Aggregate;
 use crate::store::ListRequest;
 
@@ -22,7 +22,7 @@ pub(super) struct Audited<'a, A: Aggregate> {
     tenant: &'a str,
     version: Option<u64>,
     context: &'a AdminContext,
-    pub(super) outcome: AuditOutcome,
+    outcome: AuditOutcome,
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
@@ -60,12 +60,35 @@ impl<A: Aggregate> Audited<'_, A> {
         mut self,
         change: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
-        let result = match self.admit().await {
-            Ok(()) => change.await,
-            Err(error) => Err(error),
-        };
+        let result = self.admitted(change).await;
         self.outcome = AuditOutcome::of(&result);
         result
+    }
+
+    /// Like [`make`](Self::make); the entry has the version that was captured.
+    pub(super) async fn create(
+        mut self,
+        change: impl Future<Output = Result<Created, Error>>,
+    ) -> Result<Created, Error> {
+        let result = self.admitted(change).await;
+        self.created(&result);
+        result
+    }
+
+    /// What became of a snapshot that was to be created.
+    pub(super) fn created(&mut self, result: &Result<Created, Error>) {
+        self.outcome = AuditOutcome::of(result);
+        if let Some(meta) = result.as_ref().ok().and_then(Created::meta) {
+            self.version = Some(meta.version);
+        }
+    }
+
+    async fn admitted<T>(
+        &self,
+        change: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.admit().await?;
+        change.await
     }
 
     /// Whether the change may be made: the key, the texts of the context, the version it expects.

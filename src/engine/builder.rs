@@ -147,8 +147,43 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Also reads snapshots of an older type of the state: written with `codec` under
     /// `schema_version`, decoded as `Old`, and turned into today's state by `upcast`.
     ///
-    /// `upcast` must give what replaying the events gives today; an error from it is a miss. The
-    /// old type nests at most as deep as [`max_depth`](Self::max_depth) allows.
+    /// `upcast` must give what replaying the events gives today; an error from it is a miss. Return
+    /// one where the old state cannot tell (a count that it did not keep). The old type nests at
+    /// most as deep as [`max_depth`](Self::max_depth) allows.
+    ///
+    /// Each old type has an upcaster of its own, straight to today's: they are not chained. Keep the
+    /// old struct as it was, names included, and give the `SCHEMA_VERSION` that it had; it may be
+    /// today's.
+    ///
+    /// ```
+    /// # #[cfg(all(feature = "memory", feature = "postcard"))] {
+    /// use serde::{Deserialize, Serialize};
+    /// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, Postcard, SnapshotEngine};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct AccountV1 {
+    ///     cents: i64,
+    /// }
+    ///
+    /// #[derive(Clone, Serialize, Deserialize)]
+    /// struct Account {
+    ///     balance: i64, // the new name of `cents`
+    /// }
+    /// # impl Aggregate for Account {
+    /// #     type Event = i64;
+    /// #     const KIND: &'static str = "account";
+    /// #     const SCHEMA_VERSION: u32 = 1;
+    /// #     fn initial(_: &AggregateKey) -> Self { Account { balance: 0 } }
+    /// #     fn apply(&mut self, cents: &i64) { self.balance += cents; }
+    /// # }
+    ///
+    /// let engine = SnapshotEngine::<Account>::builder(MemoryEvents::new(), MemoryStore::new())
+    ///     .upcasts(1, Postcard, |old: AccountV1| Ok(Account { balance: old.cents }))
+    ///     .build()?;
+    /// # let _ = engine;
+    /// # }
+    /// # Ok::<(), snapfold::Error>(())
+    /// ```
     pub fn upcasts<Old: 'static>(
         self,
         schema_version: u32,

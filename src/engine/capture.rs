@@ -19,6 +19,9 @@ const BATCH: usize = 64;
 /// A batch is put earlier when its records reach so many bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
+/// What to ask for instead of a snapshot beyond the head.
+const CAPTURE_NOW: &str = "without a version, the newest state is captured";
+
 impl<A: Aggregate> Core<A> {
     pub(super) async fn create(
         &self,
@@ -194,7 +197,7 @@ impl<A: Aggregate> Core<A> {
         let limits = version.map_or(Point::Now, Point::Version).into();
         let folded = from_start(&*self.source, key, None, limits, &mut watch, &[]).await?;
         match version {
-            Some(version) => reached(folded, version),
+            Some(version) => reached(folded, version, CAPTURE_NOW),
             None => Ok(folded),
         }
     }
@@ -252,7 +255,8 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         version: u64,
     ) -> Result<Reconstructed<A>, Error> {
-        reached(self.reconstruct(key, Point::Version(version), Purpose::Capture).await?, version)
+        let loaded = self.reconstruct(key, Point::Version(version), Purpose::Capture).await?;
+        reached(loaded, version, CAPTURE_NOW)
     }
 
     async fn put(

@@ -4,6 +4,7 @@ use super::load::floor;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::events::{EventRange, EventSource, Replay};
 use crate::key::AggregateKey;
+use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
 /// From so many events on, the question for the head is lost in the cost of reading them.
@@ -12,11 +13,12 @@ const MANY: u64 = 1_000;
 const SMALLEST_PAGE: u64 = 100;
 
 /// Whether the source stopped in a way that is worth one more question: where more events were
-/// wanted, and none came, or as many as a page has. Asked after each read, so that a load of a
-/// snapshot and a few events pays a comparison.
+/// wanted, and none came, or as many as a page has, or not the version that was asked for. Asked after
+/// each read, so that a load of a snapshot and a few events pays a comparison.
 #[inline]
 pub(super) fn ends_early<A: Aggregate>(asked: EventRange, replay: &Replay<'_, A>) -> bool {
-    replay.is_waiting() && looks_cut(replay.version().saturating_sub(asked.after))
+    let is_bounded = asked.until < SnapshotId::MAX_VERSION;
+    replay.is_waiting() && (is_bounded || looks_cut(replay.version().saturating_sub(asked.after)))
 }
 
 #[inline]

@@ -325,10 +325,15 @@ pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
     }
 }
 
-/// Turns a state below the version that was asked for into an error (R8).
+/// What to call instead of a load beyond the head.
+pub(super) const LATEST_KNOWN: &str = "latest_known() accepts that";
+
+/// Turns a state below the version that was asked for into an error (R8). `instead` is the end of its
+/// text.
 pub(super) fn reached<A>(
     loaded: Reconstructed<A>,
     version: u64,
+    instead: &str,
 ) -> Result<Reconstructed<A>, Error> {
     let head = loaded.version();
     if head == version {
@@ -338,8 +343,7 @@ pub(super) fn reached<A>(
         ErrorKind::BeyondHead,
         "load a version",
         format!(
-            "{} has {head} events, version {version} does not exist yet; latest_known() accepts \
-             that",
+            "{} has {head} events, version {version} does not exist yet; {instead}",
             loaded.key
         ),
     ))
@@ -352,7 +356,8 @@ fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
         "fold events",
         format!(
             "the events of {key} are not contiguous: {what}, version {found} came where \
-             {expected} should have come. Check what the event source yields"
+             {expected} should have come. Check what the event source yields (`after` of a range is \
+             exclusive)"
         ),
     )
 }

@@ -5,7 +5,7 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 
-use super::load::{Purpose, reached};
+use super::load::{LATEST_KNOWN, Purpose, reached};
 use super::{SnapshotEngine, boxed};
 use crate::envelope::SnapshotMeta;
 use crate::error::Error;
@@ -14,7 +14,7 @@ use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
-    Repaired, Retained, SnapshotAdmin, SnapshotManager,
+    Repaired, Retained, SnapshotAdmin, SnapshotManager, View,
 };
 use crate::mark::MarkChange;
 use crate::retention::{Retention, RetentionPlan};
@@ -59,7 +59,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`Loader`].
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await?;
-        reached(loaded, version).map(Loaded::from)
+        reached(loaded, version, LATEST_KNOWN).map(Loaded::from)
     }
 
     /// The state at `time` (inclusive): see [`Loader::at_time`].
@@ -79,6 +79,23 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.reconstruct(key, point, Purpose::Answer).await
     }
 
+    /// The state at `point`, by the method that belongs to it: see [`Loader::at`].
+    ///
+    /// # Errors
+    /// Those of [`at_version`](Self::at_version) and [`at_time`](Self::at_time).
+    pub async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
+        Loader::at(self, key, point).await
+    }
+
+    /// The state at `point` as a tree of values: see [`SnapshotAdmin::view`].
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
+    /// [viewer](crate::EngineBuilder::viewer), and those of [`at`](Self::at).
+    pub async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
+        self.admin().view(key, point).await
+    }
+
     /// The stored snapshot at just this version, decoded. It is not compared with the events.
     ///
     /// # Errors
@@ -87,7 +104,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.fetch(key, Some(version)).await
     }
 
-    /// The newest stored snapshot, decoded. It is not compared with the events.
+    /// The newest stored snapshot that is not retired, decoded. It is not compared with the events.
     ///
     /// # Errors
     /// If the store fails.
@@ -139,12 +156,14 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().snapshots(key, versions).await
     }
 
-    /// Deletes the snapshots at just this version, of all generations.
+    /// Deletes the snapshots at just this version, of all generations, but for pinned ones: see
+    /// [`SnapshotAdmin::delete`].
     pub async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete(key, version, &AdminContext::default()).await
     }
 
-    /// Deletes the snapshots with a version below this one (exclusive), of all generations.
+    /// Deletes the snapshots with a version below this one (exclusive), of all generations, but for
+    /// pinned ones: see [`SnapshotAdmin::delete_before`].
     pub async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete_before(key, version, &AdminContext::default()).await
     }

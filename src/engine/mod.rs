@@ -65,9 +65,14 @@ use write::Compare;
 /// Made by [`SnapshotEngine::builder`] from an event source and a store. Clones share everything,
 /// the cache and the background queue too.
 ///
+/// To shut down, stop committing, call [`flush`](Self::flush), and close the store if it is one that
+/// can be closed (keep a clone of it). Without that, snapshots that are queued are not taken; nothing
+/// else is lost.
+///
 /// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
 /// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation; the methods here do
-/// the same and need no import.
+/// the same and need no import. Those that change something act on the application's own behalf; to
+/// pass an [`AdminContext`](crate::AdminContext), call them on [`admin`](Self::admin).
 pub struct SnapshotEngine<A: Aggregate> {
     core: Arc<Core<A>>,
     saver: Arc<Saver<A>>,

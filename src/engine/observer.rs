@@ -6,7 +6,10 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::manager::{Created, Provenance};
 
-/// Is told about loads, saves and failures: for logs and metrics.
+/// Is told about loads, background saves and failures: for logs and metrics.
+///
+/// What is created, repaired or deleted by hand is not reported: the call returns it, and the ledger
+/// counts it.
 ///
 /// # Obligations
 /// Called on the path of the operation, so it must be cheap and must not block. A panic in it is

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::check_kind;
-use super::load::{Reconstructed, empty, from_start, reached};
+use super::load::{LATEST_KNOWN, Reconstructed, empty, from_start, reached};
 use super::stopwatch::Stopwatch;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;
@@ -53,7 +53,7 @@ impl<A: Aggregate> Loader<A> for ReplayLoader<A> {
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.replay(key, Point::Version(version)).await?;
-        reached(loaded, version).map(Loaded::from)
+        reached(loaded, version, LATEST_KNOWN).map(Loaded::from)
     }
 
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {

@@ -41,21 +41,25 @@ pub(crate) use witness::Witness;
 /// [guide](crate::guide::event_sources) builds one from scratch.
 ///
 /// ```
+/// use std::collections::HashMap;
+///
 /// use async_trait::async_trait;
 /// use snapfold::{Aggregate, AggregateKey, BoxError, EventRange, EventSource, Recorded, Replay};
 /// use snapfold::Timestamp;
 ///
-/// struct Rows<E>(Vec<(i64, E)>);
+/// /// The recorded seconds and the events of each aggregate, from version 1 on.
+/// struct Rows<E>(HashMap<AggregateKey, Vec<(i64, E)>>);
 ///
 /// #[async_trait]
 /// impl<A: Aggregate> EventSource<A> for Rows<A::Event> {
 ///     async fn read(
 ///         &self,
-///         _key: &AggregateKey,
+///         key: &AggregateKey,
 ///         range: EventRange,
 ///         replay: &mut Replay<'_, A>,
 ///     ) -> Result<(), BoxError> {
-///         for (version, (seconds, event)) in (1_u64..).zip(&self.0) {
+///         let rows = self.0.get(key).into_iter().flatten();
+///         for (version, (seconds, event)) in (1_u64..).zip(rows) {
 ///             if range.contains(version) {
 ///                 let at = Timestamp::from_seconds(*seconds);
 ///                 if replay.push(Recorded::new(version, at, event)).is_break() {
@@ -92,7 +96,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-06** Times are those of the event store. An event whose time it does not know is
     ///   pushed as [`Recorded::untimed`], never with a time that is made up.
     /// - **E-07** Only events of just this key. Tenant, kind and id are compared bytewise: no
-    ///   case folding, no trimming, no patterns, no joining of the parts.
+    ///   case folding, no trimming, no patterns, no joining of the parts. A source without tenants
+    ///   fails for a key that has one, or reads nothing.
     /// - **E-08** Only events within `range`: above [`EventRange::after`] (exclusive) and up to
     ///   [`EventRange::until`] (inclusive). A range that holds no event pushes nothing and is no
     ///   error.
@@ -132,10 +137,11 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     }
 
     /// The version of the newest event of `key`, or `None` if the source cannot tell more cheaply
-    /// than by reading. `None` by default.
+    /// than by reading. `None` by default. Implement it if you can: it is what lets the engine notice
+    /// a read that ended too early.
     ///
-    /// Asked for statistics, and when a read came to an end that looks like a mistake: no event
-    /// at all, or as many as pages have (multiples of 50 and powers of two from 100 on, and all
+    /// Asked for statistics, and when a read came to an end that looks like a mistake: the version
+    /// that a load asked for did not come, no event came at all, or as many as pages have (multiples of 50 and powers of two from 100 on, and all
     /// from 1,000 on). If events that this head counts do not come with a second read either, the
     /// load fails with [`ErrorKind::BrokenHistory`] rather than with a state of the past.
     ///

@@ -72,7 +72,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error>;
 
-    /// Deletes the snapshots at just this version, of all generations.
+    /// Deletes the snapshots at just this version, of all generations. Those that are pinned stay,
+    /// and so do bases that a remaining delta needs: [`Deleted`] counts both. Clear the pins first
+    /// ([`mark`](Self::mark)) to delete them too. Only
+    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules them, past the audit trail.
     async fn delete(
         &self,
         key: &AggregateKey,
@@ -80,7 +83,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Deletes the snapshots with a version below this one (exclusive), of all generations.
+    /// Deletes the snapshots with a version below this one (exclusive), of all generations. What
+    /// [`delete`](Self::delete) leaves stays here too.
     async fn delete_before(
         &self,
         key: &AggregateKey,
@@ -203,7 +207,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ) -> Result<Retained, Error>;
 
     /// Stores a schedule of this kind, in place of any other of the same key: see
-    /// [`Ledger::put_schedule`](crate::Ledger::put_schedule). Provided, as unsupported.
+    /// [`Ledger::put_schedule`](crate::Ledger::put_schedule). Nothing runs it by itself: see
+    /// [`Schedule`]. Provided, as unsupported.
     ///
     /// An entry about a schedule of the whole kind is in the audit trail of its tenant; its action
     /// ends with a space and the kind, cut to fit. So it is for

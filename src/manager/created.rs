@@ -50,7 +50,10 @@ impl CreateOptions {
 pub enum Created {
     /// The aggregate has no events: there is nothing to capture.
     Empty,
-    /// A snapshot of this generation and version was stored before; it stays (R10).
+    /// A snapshot of this generation and version was stored before; it stays (R10). If it is
+    /// retired, or written with a codec that this engine does not
+    /// [read](crate::EngineBuilder::also_reads), no load uses it afterwards either:
+    /// [`repair`](crate::SnapshotAdmin::repair) replaces it.
     Existing {
         /// The snapshot that was made and not stored.
         meta: SnapshotMeta,

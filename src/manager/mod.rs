@@ -10,6 +10,7 @@ mod loaded;
 mod loader;
 mod provenance;
 mod retained;
+mod shared;
 mod stats;
 mod view;
 
@@ -35,13 +36,14 @@ pub use view::View;
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) is the real one, and has all of these methods itself:
 /// no trait need be imported to call them. The traits are for code that works with any
-/// implementation, and for tests that replace it.
+/// implementation, and for tests that replace it. The simplest replacement is an engine over
+/// `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
     /// The stored snapshot at just this version, decoded. It is not compared with the events.
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error>;
 
-    /// The newest stored snapshot, decoded. It is not compared with the events.
+    /// The newest stored snapshot that is not retired, decoded. It is not compared with the events.
     async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error>;
 
     /// Tells that the application has committed events on top of `loaded`, up to `version`. Asks

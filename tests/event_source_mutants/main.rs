@@ -73,6 +73,7 @@ lies! {
     FoldsCase breaks "E-07";
     TrimsIds breaks "E-07";
     IgnoresTenant breaks "E-07";
+    KnowsNoTenant breaks "E-07";
     JoinsParts breaks "E-07";
     MatchesPatterns breaks "E-07";
     EndsAtNul breaks "E-07";

@@ -84,8 +84,8 @@ impl EventSite<Numbers> for Map {
         Kept::default().untimed(true).anchors(true)
     }
 
-    fn takes(&self, _: &AggregateKey) -> bool {
-        true
+    fn takes(&self, key: &AggregateKey) -> bool {
+        self.lie != Lie::KnowsNoTenant || key.tenant().is_empty()
     }
 
     async fn truncate(&self, key: &AggregateKey, version: u64) -> Result<bool, BoxError> {

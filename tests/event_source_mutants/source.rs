@@ -43,7 +43,9 @@ impl Source {
                 let of = |key| id(key).split('\0').next().unwrap().to_owned();
                 (own.tenant(), own.kind(), of(own)) == (key.tenant(), key.kind(), of(key))
             }
-            Lie::IgnoresTenant => (own.kind(), own.id()) == (key.kind(), key.id()),
+            Lie::IgnoresTenant | Lie::KnowsNoTenant => {
+                (own.kind(), own.id()) == (key.kind(), key.id())
+            }
             Lie::JoinsParts => {
                 let of = |key: &AggregateKey| format!("{}-{}", key.kind(), key.id());
                 own.tenant() == key.tenant() && of(own) == of(key)

@@ -49,6 +49,10 @@ impl<'a> EventKeys<'a> {
             let message = "EventTable::query does not say which aggregates there are";
             return Err(Error::new(ErrorKind::Unsupported, OPERATION, message));
         };
+        let of_another = |tenant| table.owner().is_some_and(|owner| owner != tenant);
+        if request.tenant.is_some_and(of_another) {
+            return Ok(None);
+        }
         let after = request.after.map(Cursor::to_key).transpose()?;
         let texts = [request.tenant, request.kind].into_iter().flatten();
         let after_texts =
@@ -161,8 +165,8 @@ impl Operation for EventKeys<'_> {
         let mut keys = Vec::with_capacity(rows.len().min(limit));
         for row in rows.iter().take(limit) {
             let part = |at: usize| row.try_get::<Option<&str>, _>(at);
-            // A table without the column is read for every value of it.
-            let tenant = part(2)?.or(self.request.tenant).unwrap_or_default();
+            let tenant = part(2)?.or(self.table.owner()).unwrap_or_default();
+            // A table without the column is read for every kind.
             let kind = part(3)?.or(self.request.kind).unwrap_or(self.kind);
             keys.push(AggregateKey::from_parts(tenant, kind, part(4)?.unwrap_or_default())?);
         }

@@ -27,7 +27,11 @@ use crate::key::AggregateKey;
 /// With names, an index on (tenant, kind, id, version), without those columns that there are not,
 /// makes a load cheap. A unique one also keeps two writers from writing the same version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventTable(Shape);
+pub struct EventTable {
+    shape: Shape,
+    /// Whose events these are, where nothing in a row tells.
+    owner: String,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
@@ -60,7 +64,7 @@ impl EventTable {
     /// Behind a connection pooler, name the schema: the search path belongs to a connection of the
     /// server, and those are shared.
     pub fn new(table: impl Into<String>) -> Self {
-        Self(Shape::Named(Box::new(Columns::new(table.into()))))
+        Self::of(Shape::Named(Box::new(Columns::new(table.into()))))
     }
 
     /// A query of the application's own. It is trusted: never build it from foreign input.
@@ -75,23 +79,37 @@ impl EventTable {
     /// The first event has version 1, and `{after}` is 0 to read it: what a query leaves out there
     /// nobody can miss.
     pub fn query(sql: impl Into<String>) -> Self {
-        Self(Shape::Query { sql: sql.into(), metadata: false })
+        Self::of(Shape::Query { sql: sql.into(), metadata: false })
+    }
+
+    fn of(shape: Shape) -> Self {
+        Self { shape, owner: String::new() }
     }
 
     fn with(mut self, set: impl FnOnce(&mut Columns)) -> Self {
-        if let Shape::Named(columns) = &mut self.0 {
+        if let Shape::Named(columns) = &mut self.shape {
             set(columns);
         }
         self
     }
 
     /// The schema of the table, whose name then is just the one that was given, also if there is a
-    /// dot in it. This and all that follows but [`metadata`](Self::metadata) has no effect on a query.
+    /// dot in it. This and all that follows but [`metadata`](Self::metadata) and
+    /// [`of_tenant`](Self::of_tenant) has no effect on a query.
     pub fn schema(self, schema: impl Into<String>) -> Self {
         self.with(|c| c.schema = Some(schema.into()))
     }
 
-    /// The column of the tenant (`text`); without it, the table is read for every tenant.
+    /// Whose events these are, if there is neither a column of the tenant nor `{tenant}` in the
+    /// query: for a table for each tenant, or one that row security restricts to one. The empty
+    /// tenant by default. Reading a key of another tenant fails with [`ErrorKind::InvalidInput`].
+    pub fn of_tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.owner = tenant.into();
+        self
+    }
+
+    /// The column of the tenant (`text`). Without it, all events are those of one tenant: see
+    /// [`of_tenant`](Self::of_tenant).
     pub fn tenant(self, column: impl Into<String>) -> Self {
         self.tenant_as(column, KeyType::Text)
     }
@@ -168,7 +186,7 @@ impl EventTable {
     /// [`EventRow::metadata`](super::EventRow::metadata). On a query, it says that the query yields
     /// the metadata as its sixth column; the name is not used then.
     pub fn metadata(mut self, column: impl Into<String>) -> Self {
-        match &mut self.0 {
+        match &mut self.shape {
             Shape::Named(columns) => columns.metadata = Some(column.into()),
             Shape::Query { metadata, .. } => *metadata = true,
         }
@@ -182,7 +200,7 @@ impl EventTable {
 
     /// Which columns [`tail_sql`](Self::tail_sql) selects.
     pub(super) fn columns(&self) -> EventColumns {
-        match &self.0 {
+        match &self.shape {
             Shape::Named(columns) => EventColumns {
                 anchor: columns.anchor.is_some(),
                 event_type: columns.event_type.is_some(),
@@ -196,16 +214,25 @@ impl EventTable {
 
     /// Checks what can be checked without the server.
     pub(super) fn check(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.shape {
             Shape::Named(columns) => columns.check(),
             Shape::Query { sql, .. } => EventQuery::parse(sql).map(drop),
         }
     }
 
     /// Checks that the parts of `key` are values of the columns that hold them, as far as that can
-    /// be told without the server.
+    /// be told without the server, and that the events are those of its tenant.
     pub(super) fn check_key(&self, key: &AggregateKey) -> Result<(), Error> {
-        match &self.0 {
+        if self.owner().is_some_and(|owner| owner != key.tenant()) {
+            let message = format!(
+                "these events are of the tenant {:?}, and {key} is of another. Name the column of the \
+                 tenant (EventTable::tenant, {{tenant}} in a query), or say whose events these are \
+                 (EventTable::of_tenant)",
+                self.owner
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, "read events", message));
+        }
+        match &self.shape {
             Shape::Named(columns) => columns.check_key(key),
             Shape::Query { .. } => Ok(()),
         }
@@ -216,9 +243,18 @@ impl EventTable {
         check_types(self.columns(), self.named(), row)
     }
 
+    /// The tenant of all events, if there is but one.
+    pub(super) fn owner(&self) -> Option<&str> {
+        let tells = match &self.shape {
+            Shape::Named(columns) => columns.tenant.is_some(),
+            Shape::Query { sql, .. } => sql.contains("{tenant}"),
+        };
+        (!tells).then_some(self.owner.as_str())
+    }
+
     /// The names of the columns, unless it is a query.
     pub(super) fn named(&self) -> Option<&Columns> {
-        match &self.0 {
+        match &self.shape {
             Shape::Named(columns) => Some(columns),
             Shape::Query { .. } => None,
         }
@@ -227,7 +263,7 @@ impl EventTable {
     /// The `after` that reads all events. Below 0 where that makes an event visible whose number is
     /// too low.
     pub(super) fn start(&self) -> i64 {
-        match &self.0 {
+        match &self.shape {
             Shape::Named(_) => -(1 << 62),
             Shape::Query { .. } => 0,
         }
@@ -282,7 +318,7 @@ impl EventTable {
 
     /// Selects the [`columns`](Self::columns) of the events within the bounds, in order.
     pub(super) fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
-        let sql = match &self.0 {
+        let sql = match &self.shape {
             Shape::Named(columns) => columns.tail_sql(at)?,
             Shape::Query { sql, metadata } => {
                 // The type of its time is not known here: only the limit bounds it by time.
@@ -300,7 +336,7 @@ impl EventTable {
 
     /// Selects the lowest and the highest version of an aggregate.
     pub(super) fn range_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
-        match &self.0 {
+        match &self.shape {
             Shape::Named(columns) => Ok(format!("{BEGIN}{}{END}", columns.range_sql(at)?)),
             Shape::Query { .. } => Ok(format!(
                 "SELECT min(t.version), max(t.version) FROM ({}) AS t (version)",

@@ -48,7 +48,8 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
 
     /// Whether the event store can hold events of `key`. By default any key of
     /// [`Aggregate::KIND`] without a tenant. One that keeps tenants, and a kind beside the id, says
-    /// `true` to all, and the kit tries keys of other tenants and kinds.
+    /// `true` to all, and the kit tries keys of other tenants and kinds. The source must refuse the
+    /// keys that are not taken, or find no events for them.
     fn takes(&self, key: &AggregateKey) -> bool {
         key.kind() == A::KIND && key.tenant().is_empty()
     }

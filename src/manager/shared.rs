@@ -1,0 +1,198 @@
+//! The managing traits of what is shared: `Arc<dyn Loader<A>>` is a [`Loader`], and so on.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{
+    AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
+    Repaired, Retained, SnapshotAdmin, SnapshotManager, View,
+};
+use crate::envelope::SnapshotMeta;
+use crate::error::Error;
+use crate::events::EventTime;
+use crate::key::AggregateKey;
+use crate::ledger::{Schedule, ScheduleKey};
+use crate::mark::MarkChange;
+use crate::retention::{Retention, RetentionPlan};
+use crate::state::Aggregate;
+use crate::store::{Deleted, Page, Selection};
+use crate::timestamp::Timestamp;
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<A: Aggregate, T: Loader<A> + ?Sized> Loader<A> for Arc<T> {
+    async fn load(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
+        (**self).load(key).await
+    }
+
+    async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
+        (**self).at_version(key, version).await
+    }
+
+    async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
+        (**self).at_time(key, time).await
+    }
+
+    async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
+        (**self).latest_known(key, point).await
+    }
+
+    async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
+        (**self).at(key, point).await
+    }
+
+    async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
+        (**self).load_many(keys).await
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
+    fn kind(&self) -> &str {
+        (**self).kind()
+    }
+
+    async fn create(
+        &self,
+        key: &AggregateKey,
+        options: CreateOptions,
+        context: &AdminContext,
+    ) -> Result<Created, Error> {
+        (**self).create(key, options, context).await
+    }
+
+    async fn create_many(
+        &self,
+        keys: &[AggregateKey],
+        context: &AdminContext,
+    ) -> Vec<Result<Created, Error>> {
+        (**self).create_many(keys, context).await
+    }
+
+    async fn snapshots(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+    ) -> Result<Vec<SnapshotMeta>, Error> {
+        (**self).snapshots(key, versions).await
+    }
+
+    async fn delete(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error> {
+        (**self).delete(key, version, context).await
+    }
+
+    async fn delete_before(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<Deleted, Error> {
+        (**self).delete_before(key, version, context).await
+    }
+
+    async fn repair(
+        &self,
+        key: &AggregateKey,
+        version: u64,
+        context: &AdminContext,
+    ) -> Result<Repaired, Error> {
+        (**self).repair(key, version, context).await
+    }
+
+    async fn refold(
+        &self,
+        key: &AggregateKey,
+        version: Option<u64>,
+        context: &AdminContext,
+    ) -> Result<Created, Error> {
+        (**self).refold(key, version, context).await
+    }
+
+    async fn mark(
+        &self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        change: MarkChange<'_>,
+        context: &AdminContext,
+    ) -> Result<u64, Error> {
+        (**self).mark(key, selection, change, context).await
+    }
+
+    async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
+        (**self).view(key, point).await
+    }
+
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        versions: RangeInclusive<u64>,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, Error> {
+        (**self).times(key, versions, limit).await
+    }
+
+    async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
+        (**self).stats(key).await
+    }
+
+    async fn plan_retention(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+    ) -> Result<RetentionPlan, Error> {
+        (**self).plan_retention(key, policy).await
+    }
+
+    async fn apply_retention(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+        context: &AdminContext,
+    ) -> Result<Retained, Error> {
+        (**self).apply_retention(key, policy, context).await
+    }
+
+    async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
+        (**self).put_schedule(schedule, context).await
+    }
+
+    async fn remove_schedule(
+        &self,
+        key: &ScheduleKey,
+        context: &AdminContext,
+    ) -> Result<bool, Error> {
+        (**self).remove_schedule(key, context).await
+    }
+
+    async fn schedules(
+        &self,
+        after: Option<&ScheduleKey>,
+        limit: usize,
+    ) -> Result<Page<Schedule, ScheduleKey>, Error> {
+        (**self).schedules(after, limit).await
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+#[async_trait]
+impl<A: Aggregate, T: SnapshotManager<A> + ?Sized> SnapshotManager<A> for Arc<T> {
+    async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
+        (**self).snapshot(key, version).await
+    }
+
+    async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
+        (**self).latest_snapshot(key).await
+    }
+
+    fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
+        (**self).committed(loaded, version)
+    }
+}
