@@ -13,12 +13,11 @@ use crate::key::AggregateKey;
 ///   [`SCHEMA_VERSION`](Self::SCHEMA_VERSION): a change of meaning (cents became euros) cannot
 ///   be seen in the type. Changes of the type itself are noticed without it, but for these:
 ///   **a container that is replaced by one with another order** (`BTreeMap` by `IndexMap`,
-///   `BTreeSet` by `Vec`), a field with `#[serde(skip)]`, and a field that a flattened struct gains
-///   and leaves out of old values (`skip_serializing_if`), and **variants that come, go or are
-///   renamed inside a flattened field or a tagged or untagged enum**, where they change what the
-///   fold makes of old events. They look the same in every format, so raise the version by hand. The
-///   [guide to state types](crate::guide::state_types) has the list; golden samples of the kit
-///   ([guide](crate::guide::aggregate_authors)) find them.
+///   `BTreeSet` by `Vec`), a field with `#[serde(skip)]`, a field that a **flattened struct** gains
+///   and leaves out of old values (`skip_serializing_if`), and a variant that comes to or goes from
+///   an **externally tagged enum that is flattened**. They look the same in every format, so raise
+///   the version by hand. The [guide to state types](crate::guide::state_types) has the list;
+///   golden samples of the kit ([guide](crate::guide::aggregate_authors)) find them.
 /// - A panic in `apply` reaches the caller of the load and poisons nothing.
 ///
 /// ```

@@ -102,7 +102,12 @@ impl fmt::Debug for ScheduleKey {
     }
 }
 
-/// When snapshots of one aggregate, or of all of a kind, are taken by the clock.
+/// When snapshots of one aggregate, or of all of a kind, are to be taken by the clock.
+///
+/// The ledger keeps schedules and hands each run to one node; it does not run them. A node that does
+/// asks [`Ledger::due`](super::Ledger::due) now and then, [claims](super::Ledger::claim) a run, creates
+/// the snapshots (of all aggregates of the kind, if it is for a whole kind), and
+/// [completes](super::Ledger::complete) the run with [`Cadence::following`] as the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedule {

@@ -59,7 +59,7 @@ impl<'a> ListRequest<'a> {
     }
 }
 
-/// Asks for a page of the aggregates that have snapshots.
+/// Asks for a page of the aggregates that have snapshots, or, in an event source, events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeysRequest<'a> {
@@ -77,7 +77,7 @@ pub struct KeysRequest<'a> {
 }
 
 impl<'a> KeysRequest<'a> {
-    /// The first 256 keys of the store, without those of reserved kinds.
+    /// The first 256 keys, without those of reserved kinds.
     pub const fn new() -> Self {
         Self { tenant: None, kind: None, reserved: false, after: None, limit: 256 }
     }

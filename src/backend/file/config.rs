@@ -129,7 +129,8 @@ impl FileStoreConfig {
     }
 
     /// Who is told what fails out of the callers' sight: compaction in the background, a file that
-    /// cannot be prepared ahead, a file that is found damaged, a thread that ends early. The same
+    /// cannot be prepared ahead, a file that is found damaged, a thread that ends early. A record that
+    /// does not verify is not among them: the load that finds it says so. The same
     /// error is told once, however often it comes again; [`FileStore::stats`] counts them all.
     ///
     /// Called on the threads of the store, and on those of callers that meet damage, so it must be

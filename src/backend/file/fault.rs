@@ -72,7 +72,9 @@ pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw:
 pub(super) fn bad_file(operation: &'static str, what: &Path, bad: Bad) -> Error {
     match bad {
         Bad::Foreign => corrupt(operation, what, "it is not a file of a snapshot store"),
-        Bad::Damaged(why) => corrupt(operation, what, why),
+        Bad::Damaged(why) => {
+            corrupt(operation, what, format!("{why}; FileStore::repair() keeps what verifies"))
+        }
         Bad::Newer(format) => Error::new(
             ErrorKind::Unsupported,
             operation,

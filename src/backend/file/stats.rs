@@ -21,8 +21,9 @@ pub struct FileStoreStats {
     pub background_errors: u64,
     /// The last of these errors, in words and with its causes.
     pub last_background_error: Option<String>,
-    /// The files of the log that were found damaged, or could not be read, since the store was
-    /// opened. Compaction leaves them as they are; [`FileStore::repair`](crate::FileStore::repair)
+    /// The files of the log whose frames were found damaged, or that could not be read, since the
+    /// store was opened. Records that do not verify are found by loads, and by
+    /// [`FileStore::verify`](crate::FileStore::verify). Compaction leaves them as they are; [`FileStore::repair`](crate::FileStore::repair)
     /// keeps what verifies in them.
     pub damaged_files: Vec<String>,
 }
