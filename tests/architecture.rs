@@ -278,6 +278,19 @@ fn planted_upward_imports_are_found() {
 }
 
 #[test]
+fn paths_are_plain() {
+    for file in sources() {
+        let code = code(&file.text);
+        for (winding, plain) in [
+            ("super::super", "name it from `crate` on"),
+            ("pub(in", "`pub(super)`, or `pub(crate)` within a private module"),
+        ] {
+            assert!(!code.contains(winding), "{}: {winding}: {plain}", file.path);
+        }
+    }
+}
+
+#[test]
 fn files_stay_short() {
     let mut lengths: Vec<_> =
         sources().into_iter().map(|file| (file.text.lines().count(), file.path)).collect();

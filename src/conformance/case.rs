@@ -51,7 +51,7 @@ impl Case {
 macro_rules! cases {
     (sources $level:ident: $($rest:tt)+) => { cases! { @Source $level: $($rest)+ } };
     (@$of:ident $level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
-        pub(in crate::conformance) const CASES: &[crate::conformance::case::Case] = &[$(
+        pub(crate) const CASES: &[crate::conformance::case::Case] = &[$(
             crate::conformance::case::Case {
                 level: crate::conformance::level::Level::$level,
                 name: $name,

@@ -51,9 +51,9 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::Cadence;
     use super::*;
     use crate::error::ErrorKind;
+    use crate::ledger::Cadence;
 
     fn next(expression: &str, after: &str) -> Option<String> {
         let cadence = Cadence::cron(expression).unwrap();

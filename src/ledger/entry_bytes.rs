@@ -114,8 +114,8 @@ mod tests {
             b"\x03\0\0\0why\0\0\0\0\0\0\0\0\x01\x05\0\0\0Store\x04\0\0\0gone",
         ];
         assert_eq!(entry_bytes(&entry), expected.concat());
-        let hash = super::super::chain::AuditHash::of(
-            &super::super::chain::AuditHash::from_bytes([1; 32]),
+        let hash = crate::ledger::chain::AuditHash::of(
+            &crate::ledger::chain::AuditHash::from_bytes([1; 32]),
             9,
             &entry,
         );

@@ -44,8 +44,8 @@ mod tests {
 
     use serde::Serialize;
 
-    use super::super::write;
     use super::*;
+    use crate::value::write;
 
     #[derive(Serialize)]
     struct Team<M, S> {

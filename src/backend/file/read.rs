@@ -316,9 +316,9 @@ mod tests {
     //! Who asks for a time on the thread of a task waits for one header at most, and no second time
     //! for another thread.
 
-    use super::super::disk::sim::SimDisk;
-    use super::super::samples::{core, key, record_as_of};
     use super::*;
+    use crate::backend::file::disk::sim::SimDisk;
+    use crate::backend::file::samples::{core, key, record_as_of};
     use crate::generation::Generation;
     use crate::store::PutOptions;
 
@@ -361,7 +361,7 @@ mod tests {
                 }
                 core.shut_down().unwrap();
                 drop(core);
-                core = super::super::samples::core(&disk);
+                core = crate::backend::file::samples::core(&disk);
             }
         }
     }

@@ -181,11 +181,11 @@ mod tests {
 
     use std::sync::Barrier;
 
-    use super::super::config::FileStoreConfig;
-    use super::super::disk::sim::SimDisk;
-    use super::super::open;
-    use super::super::read::Patience;
     use super::*;
+    use crate::backend::file::config::FileStoreConfig;
+    use crate::backend::file::disk::sim::SimDisk;
+    use crate::backend::file::open;
+    use crate::backend::file::read::Patience;
     use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;

@@ -17,7 +17,7 @@ use crate::timestamp::Timestamp;
 pub(super) const ALL: EventRange = EventRange::new(0, u64::MAX);
 
 /// A site, and all that was appended there.
-pub(in crate::conformance) struct SourceContext {
+pub(crate) struct SourceContext {
     pub(super) subject: Arc<dyn Subject>,
     pub(super) random: fastrand::Rng,
     pub(super) within: Duration,

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::super::failure::Failure;
 use super::LedgerCase;
+use crate::conformance::failure::Failure;
 
 /// What a run of the kit found out about a ledger. Prints each case in a line.
 #[derive(Clone, Debug, Default)]

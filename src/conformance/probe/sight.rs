@@ -11,23 +11,23 @@ use crate::store::{ListRequest, Lookup, Query};
 
 /// Which promises are broken where a record is not found as it was put.
 #[derive(Clone, Copy)]
-pub(in crate::conformance) struct Blame {
+pub(crate) struct Blame {
     /// Other bytes stand under its identity.
-    pub(in crate::conformance) bytes: &'static str,
+    pub(crate) bytes: &'static str,
     /// It is neither found nor listed.
-    pub(in crate::conformance) lost: &'static str,
+    pub(crate) lost: &'static str,
 }
 
 impl Blame {
     /// That of a record which was put, and no more.
-    pub(in crate::conformance) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
+    pub(crate) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
 
     /// All is a breach of one promise.
-    pub(in crate::conformance) const fn all(id: &'static str) -> Self {
+    pub(crate) const fn all(id: &'static str) -> Self {
         Self { bytes: id, lost: id }
     }
 
-    pub(in crate::conformance) const fn bytes(self, id: &'static str) -> Self {
+    pub(crate) const fn bytes(self, id: &'static str) -> Self {
         Self { bytes: id, ..self }
     }
 }
@@ -53,22 +53,18 @@ fn key_of(header: &Header<'_>) -> Result<AggregateKey, Stop> {
 
 impl Probe {
     /// `record`, put before, is found when asked for at its very version, byte for byte.
-    pub(in crate::conformance) async fn holds(&self, record: &Record) -> Result<(), Stop> {
+    pub(crate) async fn holds(&self, record: &Record) -> Result<(), Stop> {
         self.holds_or(record, Blame::PUT).await
     }
 
     /// The same, with another blame.
-    pub(in crate::conformance) async fn holds_or(
-        &self,
-        record: &Record,
-        blame: Blame,
-    ) -> Result<(), Stop> {
+    pub(crate) async fn holds_or(&self, record: &Record, blame: Blame) -> Result<(), Stop> {
         let Identity { key, id } = Identity::of(record)?;
         let query = Query::latest(&key, id.generation).at_most(id.version);
         self.finds_or(query, record, blame).await
     }
 
-    pub(in crate::conformance) async fn holds_all(&self, records: &[Record]) -> Result<(), Stop> {
+    pub(crate) async fn holds_all(&self, records: &[Record]) -> Result<(), Stop> {
         for record in records {
             self.holds(record).await?;
         }
@@ -76,16 +72,12 @@ impl Probe {
     }
 
     /// `record`, put before, is the answer to `query`.
-    pub(in crate::conformance) async fn finds(
-        &self,
-        query: Query<'_>,
-        record: &Record,
-    ) -> Result<(), Stop> {
+    pub(crate) async fn finds(&self, query: Query<'_>, record: &Record) -> Result<(), Stop> {
         self.finds_or(query, record, Blame::PUT).await
     }
 
     /// The same, with another blame.
-    pub(in crate::conformance) async fn finds_or(
+    pub(crate) async fn finds_or(
         &self,
         query: Query<'_>,
         record: &Record,
@@ -128,11 +120,7 @@ impl Probe {
     }
 
     /// Whether the list of `key` has the snapshot `id`.
-    pub(in crate::conformance) async fn is_listed(
-        &self,
-        key: &AggregateKey,
-        id: SnapshotId,
-    ) -> Result<bool, Stop> {
+    pub(crate) async fn is_listed(&self, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
         // As many as have these versions in the generations that the kit uses.
         // Bounds that are wrong by one are for other cases to tell.
         let (above, below) = (id.version.saturating_add(1), id.version.saturating_sub(1));
@@ -141,7 +129,7 @@ impl Probe {
     }
 
     /// Nothing of `generation` is found under `key`; if something is, the promise `broken` is.
-    pub(in crate::conformance) async fn finds_nothing(
+    pub(crate) async fn finds_nothing(
         &self,
         key: &AggregateKey,
         generation: Generation,
@@ -151,7 +139,7 @@ impl Probe {
     }
 
     /// Nothing is found by `query`; if something is, the promise `broken` is.
-    pub(in crate::conformance) async fn answers_nothing(
+    pub(crate) async fn answers_nothing(
         &self,
         query: Query<'_>,
         broken: &'static str,
@@ -167,7 +155,7 @@ impl Probe {
 }
 
 /// Which promise is broken by finding what the query does not ask for at all.
-pub(in crate::conformance) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str> {
+pub(crate) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str> {
     let Lookup::Found(found) = lookup else { return None };
     let header = found.record.header().ok()?;
     if !header.is_of(query.key) {
@@ -178,7 +166,7 @@ pub(in crate::conformance) fn misread(query: &Query<'_>, lookup: &Lookup) -> Opt
 }
 
 /// Whether `record` was found, and under its own version.
-pub(in crate::conformance) fn is_found(lookup: &Lookup, record: &Record) -> bool {
+pub(crate) fn is_found(lookup: &Lookup, record: &Record) -> bool {
     match lookup {
         Lookup::Found(found) => {
             found.record == *record

@@ -7,9 +7,9 @@ use crate::key::AggregateKey;
 use crate::store::{KeysRequest, ListRequest};
 
 /// All pages of a list.
-pub(in crate::conformance) struct Listed<T> {
-    pub(in crate::conformance) items: Vec<T>,
-    pub(in crate::conformance) pages: usize,
+pub(crate) struct Listed<T> {
+    pub(crate) items: Vec<T>,
+    pub(crate) pages: usize,
 }
 
 /// What must hold of one page: no more than the limit, and not empty if more may follow.
@@ -33,7 +33,7 @@ fn endless(id: &'static str, most: usize) -> Failure {
 impl Probe {
     /// All that a list request leads to. Stops with a breach of C-31 or, when more than `most`
     /// items come, of C-32.
-    pub(in crate::conformance) async fn walk(
+    pub(crate) async fn walk(
         &self,
         request: ListRequest<'_>,
         most: usize,
@@ -52,7 +52,7 @@ impl Probe {
     }
 
     /// All that a keys request leads to, at most `most` keys.
-    pub(in crate::conformance) async fn walk_keys(
+    pub(crate) async fn walk_keys(
         &self,
         request: KeysRequest<'_>,
         most: usize,

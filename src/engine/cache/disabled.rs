@@ -11,39 +11,39 @@ use crate::key::AggregateKey;
 
 /// Nothing is ever outdated.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Epoch;
+pub(crate) struct Epoch;
 
 /// A cache that holds nothing.
-pub(in crate::engine) struct HotCache<A> {
+pub(crate) struct HotCache<A> {
     state: PhantomData<fn() -> A>,
 }
 
 #[expect(clippy::unused_async, clippy::unused_self, reason = "the shape of the enabled cache")]
 impl<A: Send + Sync> HotCache<A> {
-    pub(in crate::engine) fn new(_: Option<CacheConfig>, _: Arc<dyn Clock>, _: bool) -> Self {
+    pub(crate) fn new(_: Option<CacheConfig>, _: Arc<dyn Clock>, _: bool) -> Self {
         Self { state: PhantomData }
     }
 
-    pub(in crate::engine) fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         false
     }
 
-    pub(in crate::engine) fn epoch(&self, _: &AggregateKey) -> Epoch {
+    pub(crate) fn epoch(&self, _: &AggregateKey) -> Epoch {
         Epoch
     }
 
-    pub(in crate::engine) fn is_current(&self, _: &Cached<A>) -> bool {
+    pub(crate) fn is_current(&self, _: &Cached<A>) -> bool {
         true
     }
 
-    pub(in crate::engine) fn outdate(&self, _: &AggregateKey) {}
+    pub(crate) fn outdate(&self, _: &AggregateKey) {}
 
     #[expect(clippy::extra_unused_type_parameters, reason = "as with a cache")]
-    pub(in crate::engine) async fn get<Caller>(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
+    pub(crate) async fn get<Caller>(&self, _: &AggregateKey) -> Option<Arc<Cached<A>>> {
         None
     }
 
-    pub(in crate::engine) async fn get_or_load(
+    pub(crate) async fn get_or_load(
         &self,
         _: &AggregateKey,
         load: impl Future<Output = Result<Cached<A>, Error>>,
@@ -51,7 +51,7 @@ impl<A: Send + Sync> HotCache<A> {
         load.await.map(Arc::new)
     }
 
-    pub(in crate::engine) async fn replace(&self, _: &AggregateKey, _: Cached<A>) {}
+    pub(crate) async fn replace(&self, _: &AggregateKey, _: Cached<A>) {}
 
-    pub(in crate::engine) async fn invalidate(&self, _: &AggregateKey) {}
+    pub(crate) async fn invalidate(&self, _: &AggregateKey) {}
 }

@@ -16,7 +16,7 @@ use crate::key::AggregateKey;
 const ENTRY_BYTES: u64 = 512;
 
 /// Decoded states by aggregate, or nothing if the engine was built without a cache.
-pub(in crate::engine) struct HotCache<A> {
+pub(crate) struct HotCache<A> {
     states: Option<States<A>>,
 }
 
@@ -33,7 +33,7 @@ struct States<A> {
 // counts from when an entry was put in. Where the engine has another clock, or the entry was put in
 // later than its state was loaded, it is decided here whether it is still served.
 impl<A: Send + Sync + 'static> HotCache<A> {
-    pub(in crate::engine) fn new(
+    pub(crate) fn new(
         config: Option<CacheConfig>,
         clock: Arc<dyn Clock>,
         is_injected: bool,
@@ -56,22 +56,22 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         Self { states }
     }
 
-    pub(in crate::engine) fn is_enabled(&self) -> bool {
+    pub(crate) fn is_enabled(&self) -> bool {
         self.states.is_some()
     }
 
     /// To be asked for before a load from the store begins.
-    pub(in crate::engine) fn epoch(&self, key: &AggregateKey) -> Epoch {
+    pub(crate) fn epoch(&self, key: &AggregateKey) -> Epoch {
         self.states.as_ref().map_or_else(Epoch::default, |states| states.epochs.of(key))
     }
 
     /// Whether nothing was repaired or deleted since the load of `cached` began.
-    pub(in crate::engine) fn is_current(&self, cached: &Cached<A>) -> bool {
+    pub(crate) fn is_current(&self, cached: &Cached<A>) -> bool {
         self.states.as_ref().is_none_or(|states| states.epochs.is_current(cached.epoch))
     }
 
     /// From now on no state of `key` is served whose load has begun already.
-    pub(in crate::engine) fn outdate(&self, key: &AggregateKey) {
+    pub(crate) fn outdate(&self, key: &AggregateKey) {
         if let Some(states) = &self.states {
             states.epochs.end(states.epochs.of(key));
         }
@@ -82,10 +82,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
     /// `Caller` gives each way of loading a copy of its own, which is then inlined: a call that is
     /// shared makes a cached load 5 % slower.
     #[expect(clippy::extra_unused_type_parameters, reason = "a copy for each caller")]
-    pub(in crate::engine) async fn get<Caller>(
-        &self,
-        key: &AggregateKey,
-    ) -> Option<Arc<Cached<A>>> {
+    pub(crate) async fn get<Caller>(&self, key: &AggregateKey) -> Option<Arc<Cached<A>>> {
         let states = self.states.as_ref()?;
         let cached = states.cache.get(key).await?;
         let watched = states.is_injected || cached.is_advanced;
@@ -99,7 +96,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
 
     /// The state of `key`; `load` runs for one of all concurrent callers, the others wait for it.
     /// If that one is cancelled or panics, another one takes over.
-    pub(in crate::engine) async fn get_or_load(
+    pub(crate) async fn get_or_load(
         &self,
         key: &AggregateKey,
         load: impl Future<Output = Result<Cached<A>, Error>>,
@@ -112,7 +109,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
     }
 
     /// Puts a state that was advanced by events in place of an older one.
-    pub(in crate::engine) async fn replace(&self, key: &AggregateKey, cached: Cached<A>) {
+    pub(crate) async fn replace(&self, key: &AggregateKey, cached: Cached<A>) {
         let Some(states) = &self.states else { return };
         let newer = states
             .cache
@@ -124,7 +121,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         }
     }
 
-    pub(in crate::engine) async fn invalidate(&self, key: &AggregateKey) {
+    pub(crate) async fn invalidate(&self, key: &AggregateKey) {
         if let Some(states) = &self.states {
             states.cache.invalidate(key).await;
         }

@@ -19,7 +19,7 @@ pub(super) struct Epochs {
 
 /// Where the counter of an aggregate stood.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in crate::engine) struct Epoch {
+pub(crate) struct Epoch {
     counter: usize,
     count: u64,
 }

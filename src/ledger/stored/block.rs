@@ -1,14 +1,14 @@
 //! [`Block`]: some entries of an audit trail in a row, as one document.
 //!
 //! The 32 bytes of the hash before the first entry, then for each entry its
-//! [bytes](super::super::entry_bytes) behind their length (u32), and the 32 bytes of its hash. The
+//! [bytes](crate::ledger::entry_bytes) behind their length (u32), and the 32 bytes of its hash. The
 //! version of the document is the sequence of the first entry: two nodes that append behind the same
 //! end write the same version, and one of them finds it taken.
 
-use super::super::chain::{AuditHash, AuditHead};
-use super::super::entry_bytes::{entry_bytes, parse_entry};
-use super::super::wire::{Bytes, put_sized};
-use super::super::{AuditEntry, AuditRecord};
+use crate::ledger::chain::{AuditHash, AuditHead};
+use crate::ledger::entry_bytes::{entry_bytes, parse_entry};
+use crate::ledger::wire::{Bytes, put_sized};
+use crate::ledger::{AuditEntry, AuditRecord};
 
 /// A block takes no more entries than fit, unless its first one alone is larger.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;

@@ -7,9 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::wire::{Bytes, put_option, put_text, put_time};
-use super::super::{Cadence, Lease, Schedule, ScheduleKey};
 use crate::key::AggregateKey;
+use crate::ledger::wire::{Bytes, put_option, put_text, put_time};
+use crate::ledger::{Cadence, Lease, Schedule, ScheduleKey};
 use crate::timestamp::Timestamp;
 
 /// The schedules whose keys have one hash.

@@ -9,12 +9,12 @@ use std::ops::RangeInclusive;
 
 use tokio::sync::Mutex;
 
-use super::super::wire::Bytes;
-use super::super::{DailyStatistics, Day};
 use super::document::{self, Race, WRITE, name_of};
 use super::edition::{self, Edit, Edition, Editions};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::ledger::wire::Bytes;
+use crate::ledger::{DailyStatistics, Day};
 use crate::store::Selection;
 
 const KIND: &str = "snapfold.daily";

@@ -9,10 +9,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::super::wire::Bytes;
 use super::document::{Document, Documents, WRITE};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
+use crate::ledger::wire::Bytes;
 use crate::store::Selection;
 
 /// Of so many writers the last write is named.

@@ -5,12 +5,12 @@ use std::sync::{Arc, PoisonError};
 
 use tokio::sync::Mutex;
 
-use super::super::{Claim, Lease, Schedule, ScheduleKey};
 use super::bucket::Bucket;
 use super::document::{Document, Race, hash_of};
 use super::edition::{self, Edit, Edition, Editions};
 use crate::error::Error;
 use crate::key::AggregateKey;
+use crate::ledger::{Claim, Lease, Schedule, ScheduleKey};
 use crate::store::{Page, Selection};
 use crate::timestamp::Timestamp;
 

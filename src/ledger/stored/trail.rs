@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 
 use tokio::sync::Mutex;
 
-use super::super::chain::AuditHead;
-use super::super::{AuditEntry, AuditRecord, AuditRequest};
 use super::block::{Block, encode};
 use super::document::{Document, Documents, Race, corrupt};
 use crate::error::Error;
 use crate::key::AggregateKey;
+use crate::ledger::chain::AuditHead;
+use crate::ledger::{AuditEntry, AuditRecord, AuditRequest};
 use crate::store::Page;
 
 const KIND: &str = "snapfold.audit";

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::super::trace;
+use crate::shape::trace;
 
 /// The sum of its digits has to be right, and two fields have to fit each other.
 #[derive(Clone, Serialize, Deserialize)]

@@ -230,11 +230,11 @@ fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
     assert_ne!(trace::<Behind<Tagged>>(), trace::<Behind<Longer>>());
     // Nothing that is written names a field with a default.
     assert_eq!(trace::<Behind<Two>>(), trace::<Behind<Defaulted>>());
-    let two = super::super::trace(&[sample(Two { a: Status::New })]);
-    let defaulted = super::super::trace(&[sample(Defaulted { a: Status::New, b: 0 })]);
+    let two = crate::shape::trace(&[sample(Two { a: Status::New })]);
+    let defaulted = crate::shape::trace(&[sample(Defaulted { a: Status::New, b: 0 })]);
     assert_ne!(two, defaulted);
     // The values of a sample do not matter.
-    assert_eq!(two, super::super::trace(&[sample(Two { a: Status::Old })]));
+    assert_eq!(two, crate::shape::trace(&[sample(Two { a: Status::Old })]));
 }
 
 /// A type whose own code runs a trace while it is read, as an engine that is built there would.

@@ -15,8 +15,8 @@ use serde::de::{DeserializeOwned, Error};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::super::tracer::{MAX_PASSES, MAX_VISITS};
 use super::{clean, cost, trace};
+use crate::shape::tracer::{MAX_PASSES, MAX_VISITS};
 
 #[derive(Serialize, Deserialize)]
 struct Nothing;

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::core::Core;
-use super::super::fault::{bad_frame, corrupt, io_error};
-use super::super::flaw::Flaw;
-use super::super::hints::{Hint, Hints, What};
-use super::super::index::{Item, Place};
-use super::super::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
-use super::super::names;
-use super::super::open;
-use super::super::plan::{self, Candidate};
-use super::super::scan::{Scanner, Step};
-use super::super::segment::Segment;
 use super::output::{Moved, Output};
 use super::{OPERATION, Pace};
+use crate::backend::file::core::Core;
+use crate::backend::file::fault::{bad_frame, corrupt, io_error};
+use crate::backend::file::flaw::Flaw;
+use crate::backend::file::hints::{Hint, Hints, What};
+use crate::backend::file::index::{Item, Place};
+use crate::backend::file::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
+use crate::backend::file::names;
+use crate::backend::file::open;
+use crate::backend::file::plan::{self, Candidate};
+use crate::backend::file::scan::{Scanner, Step};
+use crate::backend::file::segment::Segment;
 use crate::error::Error;
 
 /// So much is copied in one write.
@@ -192,11 +192,11 @@ mod tests {
     use std::io::IoSlice;
     use std::path::Path;
 
-    use super::super::super::config::FileStoreConfig;
-    use super::super::super::disk::Disk;
-    use super::super::super::disk::sim::SimDisk;
-    use super::super::super::samples::{key, put_bytes};
     use super::*;
+    use crate::backend::file::config::FileStoreConfig;
+    use crate::backend::file::disk::Disk;
+    use crate::backend::file::disk::sim::SimDisk;
+    use crate::backend::file::samples::{key, put_bytes};
     use crate::store::{DeleteOptions, Selection};
 
     #[test]

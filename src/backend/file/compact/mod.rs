@@ -237,11 +237,11 @@ fn candidate(segment: &Segment) -> Candidate {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::config::FileStoreConfig;
-    use super::super::core::Core;
-    use super::super::disk::sim::SimDisk;
-    use super::super::open;
-    use super::super::samples::{key, put_bytes};
+    use crate::backend::file::config::FileStoreConfig;
+    use crate::backend::file::core::Core;
+    use crate::backend::file::disk::sim::SimDisk;
+    use crate::backend::file::open;
+    use crate::backend::file::samples::{key, put_bytes};
     use crate::store::{DeleteOptions, Selection};
 
     /// The defect: under writers that left dead files behind, compaction in the background went on

@@ -4,15 +4,15 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::disk::write_all;
-use super::super::fault::io_error;
-use super::super::hints::{Hints, What};
-use super::super::index::{Item, Place};
-use super::super::layout::{Frame, HEAD_BYTES, Seal, frame_bytes};
-use super::super::log::{Prepared, encode_seal};
-use super::super::segment::Segment;
-use super::super::tag::Tag;
 use super::OPERATION;
+use crate::backend::file::disk::write_all;
+use crate::backend::file::fault::io_error;
+use crate::backend::file::hints::{Hints, What};
+use crate::backend::file::index::{Item, Place};
+use crate::backend::file::layout::{Frame, HEAD_BYTES, Seal, frame_bytes};
+use crate::backend::file::log::{Prepared, encode_seal};
+use crate::backend::file::segment::Segment;
+use crate::backend::file::tag::Tag;
 use crate::error::Error;
 
 /// A record, or the marks of a snapshot, that was copied.

@@ -13,7 +13,7 @@ use super::{Disk, DiskFile, Lock, Locking};
 /// Once the lock is given up, or somebody has removed the directory or the file that is locked, or
 /// put another in its place, nothing in it is created, renamed or removed any more: what has its
 /// name then may be another's.
-pub(in super::super) struct Place {
+pub(crate) struct Place {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Shared by whoever changes a name, so that nobody still does when the lock is given up.
@@ -22,17 +22,17 @@ pub(in super::super) struct Place {
 }
 
 impl Place {
-    pub(in super::super) fn new(disk: Arc<dyn Disk>, dir: PathBuf, lock: Box<dyn Lock>) -> Self {
+    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, lock: Box<dyn Lock>) -> Self {
         Self { disk, dir, lock: RwLock::new(Some(lock)), lost: AtomicBool::new(false) }
     }
 
     /// Whether the directory or its lock file was found to be removed or replaced.
-    pub(in super::super) fn is_lost(&self) -> bool {
+    pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 
     /// Gives the lock up.
-    pub(in super::super) fn release(&self) {
+    pub(crate) fn release(&self) {
         self.lock.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 

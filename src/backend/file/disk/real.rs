@@ -10,7 +10,7 @@ use super::{Disk, DiskFile, Lock, Locking};
 
 /// The operating system's own files.
 #[derive(Debug)]
-pub(in super::super) struct RealDisk;
+pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {

@@ -12,7 +12,7 @@ use super::{Disk, DiskFile, Lock, Locking};
 
 /// The calls that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in super::super) enum Call {
+pub(crate) enum Call {
     Create,
     Write,
     Sync,
@@ -23,7 +23,7 @@ pub(in super::super) enum Call {
 }
 
 impl Call {
-    pub(in super::super) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Create,
         Self::Write,
         Self::Sync,
@@ -36,7 +36,7 @@ impl Call {
 
 /// What survives of what was not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Survival {
+pub(crate) enum Survival {
     Nothing,
     Everything,
     /// Each piece with even odds, by this seed.
@@ -46,7 +46,7 @@ pub(in super::super) enum Survival {
 }
 
 #[derive(Clone, Debug)]
-pub(in super::super) struct SimDisk(Arc<Mutex<State>>);
+pub(crate) struct SimDisk(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -96,7 +96,7 @@ struct NameChange {
     there: Option<(PathBuf, usize)>,
 }
 
-pub(in super::super) fn random(state: &mut u64) -> u64 {
+pub(crate) fn random(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *state;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -118,7 +118,7 @@ fn apply(content: &mut Vec<u8>, change: &Change) {
 }
 
 impl SimDisk {
-    pub(in super::super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State { random: seed, ..State::default() })))
     }
 
@@ -128,51 +128,51 @@ impl SimDisk {
     }
 
     /// The number of calls so far that change something.
-    pub(in super::super) fn calls(&self) -> u64 {
+    pub(crate) fn calls(&self) -> u64 {
         self.state().calls
     }
 
-    pub(in super::super) fn begun(&self) -> u64 {
+    pub(crate) fn begun(&self) -> u64 {
         self.state().begun
     }
 
-    pub(in super::super) fn count(&self, call: Call) -> u64 {
+    pub(crate) fn count(&self, call: Call) -> u64 {
         self.state().counts.get(&call).copied().unwrap_or(0)
     }
 
     /// The power fails at the call with this number.
-    pub(in super::super) fn crash_at(&self, call: u64) {
+    pub(crate) fn crash_at(&self, call: u64) {
         self.state().crash_at = Some(call);
     }
 
-    pub(in super::super) fn has_crashed(&self) -> bool {
+    pub(crate) fn has_crashed(&self) -> bool {
         self.state().crashed
     }
 
     /// The `nth` call of this kind fails, once.
-    pub(in super::super) fn fail(&self, call: Call, nth: u64, kind: io::ErrorKind) {
+    pub(crate) fn fail(&self, call: Call, nth: u64, kind: io::ErrorKind) {
         self.state().fail = Some((call, nth, kind));
     }
 
     /// The `nth` call of this kind panics.
-    pub(in super::super) fn panic(&self, call: Call, nth: u64) {
+    pub(crate) fn panic(&self, call: Call, nth: u64) {
         self.state().panic = Some((call, nth));
     }
 
-    pub(in super::super) fn limit_space(&self, bytes: Option<u64>) {
+    pub(crate) fn limit_space(&self, bytes: Option<u64>) {
         self.state().space = bytes;
     }
 
-    pub(in super::super) fn limit_writes(&self, bytes: usize) {
+    pub(crate) fn limit_writes(&self, bytes: usize) {
         self.state().most_per_write = Some(bytes);
     }
 
-    pub(in super::super) fn used(&self) -> u64 {
+    pub(crate) fn used(&self) -> u64 {
         self.state().used()
     }
 
     /// What the disk holds after a loss of power now.
-    pub(in super::super) fn after_crash(&self, survival: Survival) -> Self {
+    pub(crate) fn after_crash(&self, survival: Survival) -> Self {
         let state = self.state();
         let mut dice = match survival {
             Survival::Random(seed) => seed,

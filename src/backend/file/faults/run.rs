@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use super::super::config::FileStoreConfig;
-use super::super::core::Core;
-use super::super::disk::sim::{SimDisk, Survival};
-use super::super::inspect;
-use super::super::log::{Begun, Flight};
-use super::super::names;
-use super::super::open;
-use super::super::problem::Problem;
-use super::super::read::{Patience, Unread};
-use super::super::repair;
 use super::workload::{Doing, Model, Step, generation, record};
+use crate::backend::file::config::FileStoreConfig;
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::sim::{SimDisk, Survival};
+use crate::backend::file::inspect;
+use crate::backend::file::log::{Begun, Flight};
+use crate::backend::file::names;
+use crate::backend::file::open;
+use crate::backend::file::problem::Problem;
+use crate::backend::file::read::{Patience, Unread};
+use crate::backend::file::repair;
 use crate::error::{ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::mark::{Mark, Marks};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::super::core::Core;
-use super::super::disk::sim::random;
-use super::super::log::{Answer, Work};
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::sim::random;
+use crate::backend::file::log::{Answer, Work};
 use crate::codec::CodecId;
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::Error;

@@ -6,21 +6,21 @@ use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::config::FileStoreConfig;
-use super::super::core::Core;
-use super::super::disk::sim::SimDisk;
-use super::super::disk::{Disk, DiskFile};
-use super::super::inspect;
-use super::super::layout::{
+use super::Flaw;
+use crate::backend::file::config::FileStoreConfig;
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::sim::SimDisk;
+use crate::backend::file::disk::{Disk, DiskFile};
+use crate::backend::file::inspect;
+use crate::backend::file::layout::{
     DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, frame_bytes,
 };
-use super::super::log::{Answer, PutItem, Work, encode_seal};
-use super::super::open;
-use super::super::read::{Patience, Unread};
-use super::super::repair;
-use super::super::samples::{core, key, put};
-use super::super::scan::{Scanner, Step};
-use super::Flaw;
+use crate::backend::file::log::{Answer, PutItem, Work, encode_seal};
+use crate::backend::file::open;
+use crate::backend::file::read::{Patience, Unread};
+use crate::backend::file::repair;
+use crate::backend::file::samples::{core, key, put};
+use crate::backend::file::scan::{Scanner, Step};
 use crate::checksum::crc32;
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::{Error, ErrorKind};

@@ -5,28 +5,28 @@ use crate::timestamp::Timestamp;
 
 /// Where a record lies, and of which generation it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Place {
+pub(crate) struct Place {
     /// The place of its segment in the table of segments; below [`Place::MAX_SLOTS`].
-    pub(in super::super) slot: u32,
+    pub(crate) slot: u32,
     /// Where its frame begins; a multiple of 8, below [`Place::MAX_OFFSET`].
-    pub(in super::super) offset: u64,
+    pub(crate) offset: u64,
     /// The length of the record; below 2^31, never 0.
-    pub(in super::super) len: u32,
+    pub(crate) len: u32,
     /// The number of its generation; below [`Place::MAX_GENERATIONS`].
-    pub(in super::super) generation: u32,
+    pub(crate) generation: u32,
 }
 
 impl Place {
-    pub(in super::super) const MAX_SLOTS: u32 = 1 << SLOT_BITS;
-    pub(in super::super) const MAX_OFFSET: u64 = 8 << OFFSET_BITS;
-    pub(in super::super) const MAX_GENERATIONS: u32 = 1 << (5 + 12);
+    pub(crate) const MAX_SLOTS: u32 = 1 << SLOT_BITS;
+    pub(crate) const MAX_OFFSET: u64 = 8 << OFFSET_BITS;
+    pub(crate) const MAX_GENERATIONS: u32 = 1 << (5 + 12);
 }
 
 /// One snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Item {
-    pub(in super::super) version: u64,
-    pub(in super::super) place: Place,
+pub(crate) struct Item {
+    pub(crate) version: u64,
+    pub(crate) place: Place,
 }
 
 impl Item {
@@ -42,7 +42,7 @@ const SLOT_BITS: u32 = 20;
 
 /// The as-of time of a snapshot where the index does not keep it. It stands before all others, so
 /// that a search never passes over what its record would have to be asked about.
-pub(in super::super) const UNKNOWN: Timestamp = Timestamp::MIN;
+pub(crate) const UNKNOWN: Timestamp = Timestamp::MIN;
 
 /// An [`Item`] with its as-of time, or [`UNKNOWN`]; in seven words.
 #[derive(Clone, Copy)]

@@ -9,18 +9,18 @@ use crate::mark::{Mark, Marks};
 
 /// The marks of one snapshot, and the frame that says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Note {
+pub(crate) struct Note {
     /// The version and generation of the snapshot, and the place of the marks frame.
-    pub(in super::super) item: Item,
+    pub(crate) item: Item,
     /// Of the frame.
-    pub(in super::super) seq: u64,
+    pub(crate) seq: u64,
     /// None once all were cleared: the frame still has to hide earlier ones.
-    pub(in super::super) marks: Marks,
+    pub(crate) marks: Marks,
 }
 
 impl Note {
     /// The generation number and version of the snapshot.
-    pub(in super::super) fn snapshot(&self) -> (u32, u64) {
+    pub(crate) fn snapshot(&self) -> (u32, u64) {
         (self.item.place.generation, self.item.version)
     }
 }

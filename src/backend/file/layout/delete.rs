@@ -1,14 +1,14 @@
 //! [`DeleteBody`]: what a delete frame says.
 
-use super::super::wire::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::backend::file::wire::Bytes;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 
 /// Which snapshots of an aggregate a delete covers, as stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) enum Scope {
+pub(crate) enum Scope {
     All,
     /// Versions below this one (exclusive).
     Below(u64),
@@ -16,7 +16,7 @@ pub(in super::super) enum Scope {
 }
 
 impl Scope {
-    pub(in super::super) fn covers(&self, id: SnapshotId) -> bool {
+    pub(crate) fn covers(&self, id: SnapshotId) -> bool {
         match self {
             Self::All => true,
             Self::Below(version) => id.version < *version,
@@ -27,20 +27,20 @@ impl Scope {
 
 /// The body of a delete frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct DeleteBody<'a> {
-    pub(in super::super) tenant: &'a str,
-    pub(in super::super) kind: &'a str,
-    pub(in super::super) id: &'a str,
-    pub(in super::super) scope: Scope,
+pub(crate) struct DeleteBody<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) scope: Scope,
 }
 
 impl<'a> DeleteBody<'a> {
-    pub(in super::super) fn write(key: &AggregateKey, scope: &Scope) -> Vec<u8> {
+    pub(crate) fn write(key: &AggregateKey, scope: &Scope) -> Vec<u8> {
         Self::encode([key.tenant(), key.kind(), key.id()], scope)
     }
 
     /// The same delete with another scope, written.
-    pub(in super::super) fn with_scope(&self, scope: &Scope) -> Vec<u8> {
+    pub(crate) fn with_scope(&self, scope: &Scope) -> Vec<u8> {
         Self::encode([self.tenant, self.kind, self.id], scope)
     }
 
@@ -75,7 +75,7 @@ impl<'a> DeleteBody<'a> {
     }
 
     /// What a body says that was found to be whole.
-    pub(in super::super) fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
         let mut reader = Bytes(unguarded(body));
         let [code, 0] = reader.array()? else { return None };
         let lengths = [reader.u16()?, reader.u16()?, reader.u16()?];

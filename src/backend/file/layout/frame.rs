@@ -1,26 +1,26 @@
 //! [`Frame`]: what precedes each body in a segment.
 
-use super::super::wire::Bytes;
 use super::guard::GUARD_BYTES;
+use crate::backend::file::wire::Bytes;
 use crate::checksum::crc32;
 
 /// Frames begin at multiples of this many bytes.
-pub(in super::super) const ALIGN: u64 = 8;
+pub(crate) const ALIGN: u64 = 8;
 /// The length of a frame's head; its body follows, then zeros up to the alignment of the whole.
-pub(in super::super) const FRAME_BYTES: u64 = HEAD as u64;
+pub(crate) const FRAME_BYTES: u64 = HEAD as u64;
 /// What the checksum of a head vouches for: the head, and the guard with which the body begins.
-pub(in super::super) const PROVEN_BYTES: usize = HEAD + GUARD_BYTES;
+pub(crate) const PROVEN_BYTES: usize = HEAD + GUARD_BYTES;
 /// The longest body (inclusive): a payload of 1 GiB and the longest header of a record.
-pub(in super::super) const MAX_BODY_BYTES: u64 = (1 << 30) + (1 << 20);
+pub(crate) const MAX_BODY_BYTES: u64 = (1 << 30) + (1 << 20);
 /// The highest sequence number (inclusive).
-pub(in super::super) const MAX_SEQ: u64 = (1 << 56) - 1;
+pub(crate) const MAX_SEQ: u64 = (1 << 56) - 1;
 
 const HEAD: usize = 20;
 const MORE: u8 = 0x80;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Kind {
+pub(crate) enum Kind {
     /// A snapshot's record.
     Put,
     /// A [`DeleteBody`](super::DeleteBody).
@@ -33,30 +33,30 @@ pub(in super::super) enum Kind {
 
 /// The head of a frame, and the guard with which its body begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Frame {
-    pub(in super::super) kind: Kind,
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
     /// Whether the next frame belongs to the same batch: all of a batch counts, or none.
-    pub(in super::super) more: bool,
+    pub(crate) more: bool,
     /// Store-wide: of two frames about one snapshot the one with the higher number counts,
     /// wherever they are.
-    pub(in super::super) seq: u64,
-    pub(in super::super) body_bytes: u32,
+    pub(crate) seq: u64,
+    pub(crate) body_bytes: u32,
     /// Everything of this segment before this offset was durable when the frame was written.
-    pub(in super::super) durable_below: u64,
+    pub(crate) durable_below: u64,
     /// The first bytes of the body. They vouch for the rest, so that head and body belong to each
     /// other and to their place.
-    pub(in super::super) guard: [u8; GUARD_BYTES],
+    pub(crate) guard: [u8; GUARD_BYTES],
 }
 
 /// What a frame takes in its segment whose body has so many bytes: head, body and padding.
-pub(in super::super) const fn frame_bytes(body_bytes: u64) -> u64 {
+pub(crate) const fn frame_bytes(body_bytes: u64) -> u64 {
     (FRAME_BYTES + body_bytes).next_multiple_of(ALIGN)
 }
 
 impl Frame {
     /// The frame of `body`, which has at least a guard and at most [`MAX_BODY_BYTES`], outside of
     /// any batch.
-    pub(in super::super) fn of(kind: Kind, seq: u64, durable_below: u64, body: &[u8]) -> Self {
+    pub(crate) fn of(kind: Kind, seq: u64, durable_below: u64, body: &[u8]) -> Self {
         Self {
             kind,
             more: false,
@@ -68,32 +68,32 @@ impl Frame {
     }
 
     /// What the frame takes in its segment: head, body and padding.
-    pub(in super::super) fn total_bytes(&self) -> u64 {
+    pub(crate) fn total_bytes(&self) -> u64 {
         frame_bytes(self.body_bytes.into())
     }
 
     /// The zeros that follow the body.
-    pub(in super::super) fn padding(&self) -> usize {
+    pub(crate) fn padding(&self) -> usize {
         let padding = self.total_bytes() - FRAME_BYTES - u64::from(self.body_bytes);
         usize::try_from(padding).unwrap_or(0)
     }
 
     /// Appends the whole frame to `out`, of which this part will lie at `offset` of the segment with
     /// `salt`.
-    pub(in super::super) fn put(&self, body: &[u8], salt: u64, offset: u64, out: &mut Vec<u8>) {
+    pub(crate) fn put(&self, body: &[u8], salt: u64, offset: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head(salt, offset));
         out.extend_from_slice(body);
         out.resize(out.len() + self.padding(), 0);
     }
 
     /// The body, and what follows it, in `bytes` that begin with a frame.
-    pub(in super::super) fn body_in(bytes: &[u8]) -> &[u8] {
+    pub(crate) fn body_in(bytes: &[u8]) -> &[u8] {
         bytes.get(HEAD..).unwrap_or_default()
     }
 
     /// The head's bytes at `offset` of the segment with `salt`. Both are part of the checksum: a
     /// frame is valid in one place only.
-    pub(in super::super) fn head(&self, salt: u64, offset: u64) -> [u8; HEAD] {
+    pub(crate) fn head(&self, salt: u64, offset: u64) -> [u8; HEAD] {
         let kind = match self.kind {
             Kind::Put => 1,
             Kind::Delete => 2,
@@ -115,13 +115,13 @@ impl Frame {
 
     /// The head at the start of `bytes`, if a frame of this segment was written at this offset:
     /// its head and its guard are as they were written then.
-    pub(in super::super) fn parse(bytes: &[u8], salt: u64, offset: u64) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8], salt: u64, offset: u64) -> Option<Self> {
         Self::proven(bytes, salt, offset)?.ok()
     }
 
     /// The same; `Err` for a head that somebody has written like that, and that this release does
     /// not take.
-    pub(in super::super) fn proven(
+    pub(crate) fn proven(
         bytes: &[u8],
         salt: u64,
         offset: u64,

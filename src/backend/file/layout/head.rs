@@ -1,26 +1,26 @@
 //! [`Head`]: the first bytes of a segment.
 
-use super::super::wire::Bytes;
 use super::{Bad, FORMAT, check_magic};
+use crate::backend::file::wire::Bytes;
 use crate::checksum::crc32;
 
 /// The length of a segment's head; the first frame follows.
-pub(in super::super) const HEAD_BYTES: u64 = 48;
+pub(crate) const HEAD_BYTES: u64 = 48;
 const MAGIC: [u8; 6] = *b"snfseg";
 
 /// What a segment says about itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Head {
+pub(crate) struct Head {
     /// The store it belongs to.
-    pub(in super::super) store: [u8; 16],
+    pub(crate) store: [u8; 16],
     /// Its number, which is also its file's name.
-    pub(in super::super) id: u32,
+    pub(crate) id: u32,
     /// Goes into the checksum of each of its frames, so that no other file's frame passes here.
-    pub(in super::super) salt: u64,
+    pub(crate) salt: u64,
 }
 
 impl Head {
-    pub(in super::super) fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(48);
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -33,7 +33,7 @@ impl Head {
         bytes
     }
 
-    pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
         let short = || Bad::Damaged("its head is cut short");
         let mut reader = Bytes(bytes);
         check_magic(&mut reader, MAGIC)?;
@@ -53,7 +53,7 @@ impl Head {
 
     /// Whether the checksum of a head matches, be it of this format or of a newer one: all formats
     /// have the head that this one has.
-    pub(in super::super) fn is_whole(bytes: &[u8]) -> bool {
+    pub(crate) fn is_whole(bytes: &[u8]) -> bool {
         let parts = bytes.split_at_checked(44);
         parts.is_some_and(|(checked, sum)| sum.starts_with(&crc32(checked).to_le_bytes()))
     }

@@ -1,7 +1,7 @@
 //! [`Manifest`]: which segments make up the store.
 
-use super::super::wire::{Bytes, checksum, put_checksum};
 use super::{Bad, FORMAT, HEAD_BYTES, MAX_SEQ, check_magic};
+use crate::backend::file::wire::{Bytes, checksum, put_checksum};
 
 const MAGIC: [u8; 6] = *b"snfman";
 const FIXED_BYTES: usize = 72;
@@ -10,33 +10,33 @@ const SEALED: u32 = 1;
 
 /// What the file `MANIFEST` holds. A segment that it does not list does not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Manifest {
-    pub(in super::super) store: [u8; 16],
+pub(crate) struct Manifest {
+    pub(crate) store: [u8; 16],
     /// The secret of the index's hashes.
-    pub(in super::super) secret: [u64; 2],
+    pub(crate) secret: [u64; 2],
     /// No frame has this sequence number or a higher one in a sealed segment.
-    pub(in super::super) next_seq: u64,
+    pub(crate) next_seq: u64,
     /// No segment with this number or a higher one was ever listed.
-    pub(in super::super) next_id: u32,
+    pub(crate) next_id: u32,
     /// Ordered by id; at most one of them is not sealed.
-    pub(in super::super) segments: Vec<Entry>,
+    pub(crate) segments: Vec<Entry>,
     /// Segments that were listed once, whose files may still be there.
-    pub(in super::super) retired: Vec<u32>,
+    pub(crate) retired: Vec<u32>,
 }
 
 /// One segment of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) struct Entry {
-    pub(in super::super) id: u32,
-    pub(in super::super) sealed: bool,
-    pub(in super::super) salt: u64,
+pub(crate) struct Entry {
+    pub(crate) id: u32,
+    pub(crate) sealed: bool,
+    pub(crate) salt: u64,
     /// Sealed: the length of the file. Else: how much of it was durable when the manifest was
     /// written.
-    pub(in super::super) bytes: u64,
+    pub(crate) bytes: u64,
 }
 
 impl Manifest {
-    pub(in super::super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let len = |count: usize| u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes();
         let total = FIXED_BYTES + self.segments.len() * ENTRY_BYTES + self.retired.len() * 4;
         let mut bytes = Vec::with_capacity(total);
@@ -66,7 +66,7 @@ impl Manifest {
         bytes
     }
 
-    pub(in super::super) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
         let mut reader = Bytes(bytes);
         check_magic(&mut reader, MAGIC)?;
         let damaged = Bad::Damaged("its checksum does not match");

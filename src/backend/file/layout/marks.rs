@@ -1,7 +1,7 @@
 //! [`MarksBody`]: what a marks frame says.
 
-use super::super::wire::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::backend::file::wire::Bytes;
 use crate::checksum::crc32;
 use crate::envelope::Header;
 use crate::generation::Generation;
@@ -12,12 +12,12 @@ use crate::timestamp::Timestamp;
 
 /// The body of a marks frame: all marks of one snapshot, after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct MarksBody<'a> {
-    pub(in super::super) tenant: &'a str,
-    pub(in super::super) kind: &'a str,
-    pub(in super::super) id: &'a str,
-    pub(in super::super) snapshot: SnapshotId,
-    pub(in super::super) marks: Marks,
+pub(crate) struct MarksBody<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) kind: &'a str,
+    pub(crate) id: &'a str,
+    pub(crate) snapshot: SnapshotId,
+    pub(crate) marks: Marks,
 }
 
 /// Which snapshot a marks frame is about.
@@ -28,16 +28,12 @@ struct Identity<'a> {
 
 impl<'a> MarksBody<'a> {
     /// The body for a snapshot of `key`.
-    pub(in super::super) fn of_key(
-        key: &AggregateKey,
-        snapshot: SnapshotId,
-        marks: &Marks,
-    ) -> Vec<u8> {
+    pub(crate) fn of_key(key: &AggregateKey, snapshot: SnapshotId, marks: &Marks) -> Vec<u8> {
         Self::encode([key.tenant(), key.kind(), key.id()], snapshot, marks)
     }
 
     /// The body for the snapshot whose record has this header.
-    pub(in super::super) fn of_header(header: &Header<'_>, marks: &Marks) -> Vec<u8> {
+    pub(crate) fn of_header(header: &Header<'_>, marks: &Marks) -> Vec<u8> {
         let snapshot = SnapshotId { generation: header.generation, version: header.version };
         Self::encode([header.tenant, header.kind, header.id], snapshot, marks)
     }
@@ -63,7 +59,7 @@ impl<'a> MarksBody<'a> {
     }
 
     /// What a body says that was found to be whole.
-    pub(in super::super) fn parse(body: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
         let mut reader = Bytes(unguarded(body));
         let Identity { parts: [tenant, kind, id], snapshot } = read_identity(&mut reader)?;
         let marks = read_marks(&mut reader)?;
@@ -71,7 +67,7 @@ impl<'a> MarksBody<'a> {
     }
 
     /// The snapshot that a body is about whose marks may be damaged.
-    pub(in super::super) fn identify(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
+    pub(crate) fn identify(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
         let Identity { parts: [tenant, kind, id], snapshot } =
             read_identity(&mut Bytes(unguarded(body)))?;
         Some((AggregateKey::from_stored(tenant, kind, id).ok()?, snapshot))
@@ -92,7 +88,7 @@ fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
 }
 
 /// Appends `marks` to `out`, in a form that knows its own end.
-pub(in super::super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
+pub(crate) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
     out.push(u8::try_from(marks.len()).unwrap_or(u8::MAX));
     for mark in marks.iter() {
         out.push(match mark.kind {
@@ -112,7 +108,7 @@ pub(in super::super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
 
 /// The marks that [`put_marks`] wrote; `None` for more or longer ones than a snapshot can have, and
 /// for ones out of order.
-pub(in super::super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
+pub(crate) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
     let count = usize::from(reader.u8()?);
     if count > Marks::MAX {
         return None;

@@ -1,26 +1,26 @@
 //! [`Seal`]: the body of the last frame of a sealed segment.
 
-use super::super::wire::Bytes;
 use super::frame::frame_bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
+use crate::backend::file::wire::Bytes;
 
 /// What a seal takes in its segment.
-pub(in super::super) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);
+pub(crate) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);
 
 /// The last frame of a sealed segment: what should be before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in super::super) struct Seal {
-    pub(in super::super) puts: u64,
+pub(crate) struct Seal {
+    pub(crate) puts: u64,
     /// All other frames: deletes and marks.
-    pub(in super::super) others: u64,
+    pub(crate) others: u64,
     /// The lowest sequence number in the segment; `u64::MAX` if there is none.
-    pub(in super::super) min_seq: u64,
+    pub(crate) min_seq: u64,
     /// The highest sequence number in the segment; 0 if there is none.
-    pub(in super::super) max_seq: u64,
+    pub(crate) max_seq: u64,
 }
 
 impl Seal {
-    pub(in super::super) fn to_bytes(self) -> Vec<u8> {
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut body = vec![0; GUARD_BYTES];
         for value in [self.puts, self.others, self.min_seq, self.max_seq] {
             body.extend_from_slice(&value.to_le_bytes());
@@ -30,7 +30,7 @@ impl Seal {
     }
 
     /// What a body says that was found to be whole.
-    pub(in super::super) fn parse(body: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let mut reader = Bytes(unguarded(body));
         let seal = Self {
             puts: reader.u64()?,

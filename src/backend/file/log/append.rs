@@ -4,16 +4,16 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::config::{Durability, ZeroAhead};
-use super::super::core::Core;
-use super::super::disk::{DiskFile, write_all};
-use super::super::fault::io_error;
-use super::super::index::Place;
-use super::super::layout::{FRAME_BYTES, Frame, MAX_SEQ};
-use super::super::names;
-use super::super::segment::Segment;
 use super::plan::{Effect, Plan, Planned};
 use super::{Active, Log, zero};
+use crate::backend::file::config::{Durability, ZeroAhead};
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::{DiskFile, write_all};
+use crate::backend::file::fault::io_error;
+use crate::backend::file::index::Place;
+use crate::backend::file::layout::{FRAME_BYTES, Frame, MAX_SEQ};
+use crate::backend::file::names;
+use crate::backend::file::segment::Segment;
 use crate::error::{Error, ErrorKind, Retry};
 
 const OPERATION: &str = "write to the log";

@@ -3,24 +3,24 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::{mem, thread};
 
-use super::super::core::Core;
 use super::append::Written;
 use super::group::Committed;
 use super::plan::{Fresh, Identity, Plan};
+use crate::backend::file::core::Core;
 
 /// The groups that are written and not yet visible.
 ///
 /// While one is synced, the next can be written; [`Core::log`] waits until there are none, so only
 /// the way of a group through [`Core::begin`] and [`Core::land`] has to know of them.
 #[derive(Default)]
-pub(in super::super) struct Flights {
+pub(crate) struct Flights {
     groups: Mutex<Vec<Arc<Fresh>>>,
     landed: Condvar,
     turn: Mutex<()>,
 }
 
 /// The right to sync, which one group has at a time.
-pub(in super::super) type Turn<'a> = MutexGuard<'a, ()>;
+pub(crate) type Turn<'a> = MutexGuard<'a, ()>;
 
 impl Flights {
     pub(super) fn is_empty(&self) -> bool {
@@ -34,7 +34,7 @@ impl Flights {
     }
 
     /// Waits until there are none.
-    pub(in super::super) fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut groups = self.groups();
         while !groups.is_empty() {
             groups = self.landed.wait(groups).unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +42,7 @@ impl Flights {
     }
 
     /// Waits until no other group is synced.
-    pub(in super::super) fn turn(&self) -> Turn<'_> {
+    pub(crate) fn turn(&self) -> Turn<'_> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -53,7 +53,7 @@ impl Flights {
 }
 
 /// A group that is written and not yet visible.
-pub(in super::super) struct Flight<'a> {
+pub(crate) struct Flight<'a> {
     core: &'a Core,
     plan: Plan,
     written: Written,
@@ -74,7 +74,7 @@ impl<'a> Flight<'a> {
     }
 
     /// Syncs the group and makes it visible.
-    pub(in super::super) fn land(mut self, turn: Turn<'_>) -> Committed {
+    pub(crate) fn land(mut self, turn: Turn<'_>) -> Committed {
         let synced = self.core.sync(&self.written);
         drop(turn);
         match synced {

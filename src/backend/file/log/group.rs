@@ -2,15 +2,15 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::core::Core;
-use super::super::index::{Gone, Item, Note, Place};
-use super::super::layout::{SEAL_BYTES, Scope, frame_bytes};
-use super::super::tag::Tag;
 use super::append::Written;
 use super::flight::Flight;
 use super::plan::{Effect, Plan, Planned};
 use super::touched::Touched;
 use super::{Answer, Log, Work};
+use crate::backend::file::core::Core;
+use crate::backend::file::index::{Gone, Item, Note, Place};
+use crate::backend::file::layout::{SEAL_BYTES, Scope, frame_bytes};
+use crate::backend::file::tag::Tag;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::snapshot_id::SnapshotId;
 use crate::store::Deleted;
@@ -22,15 +22,15 @@ type Outcome = Result<Answer, Error>;
 const OVERLAP_BYTES: u64 = 1 << 20;
 
 /// What became of a group.
-pub(in super::super) struct Committed {
+pub(crate) struct Committed {
     /// One for each of its works.
-    pub(in super::super) answers: Vec<Outcome>,
+    pub(crate) answers: Vec<Outcome>,
     /// Freed with this, which had better be after everyone was answered: it takes its time.
     pub(super) _spent: Vec<Planned>,
 }
 
 /// What became of a group when it was begun.
-pub(in super::super) enum Begun<'a> {
+pub(crate) enum Begun<'a> {
     /// There was nothing to write, or it could not be written.
     Done(Vec<Outcome>),
     /// Written; to be landed.
@@ -40,7 +40,7 @@ pub(in super::super) enum Begun<'a> {
 }
 
 /// A group that needs the log to itself.
-pub(in super::super) enum Alone {
+pub(crate) enum Alone {
     Works(Vec<Work>),
     /// Its write failed, and could not be taken back while another group was synced.
     Plan(Plan),
@@ -49,7 +49,7 @@ pub(in super::super) enum Alone {
 impl Core {
     /// Writes all of `group`, durable and visible when it returns. Calls `next` when the next group
     /// may be begun, if that is before the end.
-    pub(in super::super) fn commit(&self, group: Vec<Work>, next: impl FnOnce()) -> Committed {
+    pub(crate) fn commit(&self, group: Vec<Work>, next: impl FnOnce()) -> Committed {
         let answers = match self.begin(group) {
             Begun::Done(answers) => answers,
             Begun::Written(flight) => {
@@ -67,7 +67,7 @@ impl Core {
     /// Writes `group` to the log, if it can share it with those that are not yet synced: it has
     /// only puts without marks, none of a snapshot that one of those puts, and fits into the
     /// segment.
-    pub(in super::super) fn begin(&self, group: Vec<Work>) -> Begun<'_> {
+    pub(crate) fn begin(&self, group: Vec<Work>) -> Begun<'_> {
         let mut log = self.log_with_flights();
         // Groups take off only under the lock that is held here.
         let sole = self.flights.is_empty();
@@ -112,7 +112,7 @@ impl Core {
     }
 
     /// [`commit`](Self::commit) for a group that needs the log to itself.
-    pub(in super::super) fn commit_alone(&self, alone: Alone) -> Vec<Outcome> {
+    pub(crate) fn commit_alone(&self, alone: Alone) -> Vec<Outcome> {
         let mut log = self.log();
         let group = match alone {
             Alone::Works(group) => group,

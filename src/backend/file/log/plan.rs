@@ -4,13 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
-use super::super::core::Core;
-use super::super::fault::{corrupt, io_error};
-use super::super::index::Note;
-use super::super::layout::{DeleteBody, FRAME_BYTES, Kind, Scope, frame_bytes};
-use super::super::names;
-use super::super::tag::Tag;
 use super::{Answer, DeleteItem, Pick, PutItem};
+use crate::backend::file::core::Core;
+use crate::backend::file::fault::{corrupt, io_error};
+use crate::backend::file::index::Note;
+use crate::backend::file::layout::{DeleteBody, FRAME_BYTES, Kind, Scope, frame_bytes};
+use crate::backend::file::names;
+use crate::backend::file::tag::Tag;
 use crate::envelope::Record;
 use crate::error::Error;
 use crate::mark::Marks;
@@ -26,7 +26,7 @@ pub(super) type Fresh = HashMap<Identity, usize>;
 
 /// The frames that a group becomes, and the answers that hold once they are durable.
 #[derive(Default)]
-pub(in super::super) struct Plan {
+pub(crate) struct Plan {
     pub(super) frames: Vec<Planned>,
     pub(super) answers: Vec<Result<Answer, Error>>,
     pub(super) fresh: Fresh,
@@ -315,7 +315,7 @@ impl Core {
     /// Tells which snapshots of an aggregate a delete covers.
     ///
     /// By generation number and version.
-    pub(in super::super) fn covers(&self, scope: &Scope) -> impl Fn(u32, u64) -> bool + use<> {
+    pub(crate) fn covers(&self, scope: &Scope) -> impl Fn(u32, u64) -> bool + use<> {
         let (all, below, ids) = match scope {
             Scope::All => (true, 0, Vec::new()),
             Scope::Below(version) => (false, *version, Vec::new()),

@@ -2,14 +2,14 @@
 
 use bytes::Bytes;
 
-use super::super::core::Core;
-use super::super::fault::corrupt;
-use super::super::index::Place;
-use super::super::layout::{Kind, MarksBody, Scope};
-use super::super::tag::Tag;
 use super::plan::{Effect, Plan, Planned};
 use super::work::{MarkItem, Pick};
 use super::{Answer, PutItem};
+use crate::backend::file::core::Core;
+use crate::backend::file::fault::corrupt;
+use crate::backend::file::index::Place;
+use crate::backend::file::layout::{Kind, MarksBody, Scope};
+use crate::backend::file::tag::Tag;
 use crate::error::{Error, ErrorKind};
 use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;

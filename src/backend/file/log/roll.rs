@@ -4,19 +4,19 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::super::config::ZeroAhead;
-use super::super::core::Core;
-use super::super::disk::write_all;
-use super::super::fault::io_error;
-use super::super::hints::Hints;
-use super::super::layout::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
-use super::super::names;
-use super::super::segment::Segment;
 use super::{Active, Log, Prepared, zero};
+use crate::backend::file::config::ZeroAhead;
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::write_all;
+use crate::backend::file::fault::io_error;
+use crate::backend::file::hints::Hints;
+use crate::backend::file::layout::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
+use crate::backend::file::names;
+use crate::backend::file::segment::Segment;
 use crate::error::{Error, ErrorKind};
 
 /// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
-pub(in super::super) fn encode_seal(
+pub(crate) fn encode_seal(
     seal: Seal,
     seq: u64,
     salt: u64,
@@ -32,7 +32,7 @@ pub(in super::super) fn encode_seal(
 impl Core {
     /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.
     /// It is filled with zeros up to `zero_bytes` if there is space for so many.
-    pub(in super::super) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
+    pub(crate) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
         let operation = "begin a segment";
         // Numbers are never reused, so neither are the names of files.
         let next = |id: u32| (id < u32::MAX - 1).then_some(id + 1);
@@ -67,12 +67,12 @@ impl Core {
     }
 
     /// Whether a segment should be made ahead: the active one is more than half full.
-    pub(in super::super) fn wants_segment(&self) -> bool {
+    pub(crate) fn wants_segment(&self) -> bool {
         self.log_with_flights().wants_segment(self.config.segment_bytes)
     }
 
     /// Keeps a segment that was made ahead; removes it if there is one already.
-    pub(in super::super) fn offer(&self, prepared: Prepared) {
+    pub(crate) fn offer(&self, prepared: Prepared) {
         let mut log = self.log_with_flights();
         if log.next.is_none() {
             log.next = Some(prepared);
@@ -83,7 +83,7 @@ impl Core {
     }
 
     /// How much of a new segment to fill with zeros.
-    pub(in super::super) fn zero_bytes(&self) -> u64 {
+    pub(crate) fn zero_bytes(&self) -> u64 {
         match self.config.zero_ahead {
             ZeroAhead::WholeFiles => self.config.segment_bytes,
             ZeroAhead::SmallWrites | ZeroAhead::Never => 0,
@@ -195,7 +195,7 @@ impl Core {
 
     /// Writes the index file of a segment. Failing is no failure: it is made again from the
     /// segment when it is missing.
-    pub(in super::super) fn write_hints(&self, segment: &Segment, hints: &Hints) {
+    pub(crate) fn write_hints(&self, segment: &Segment, hints: &Hints) {
         let name = names::hints(segment.id);
         let temporary = self.path(&names::temporary(&name));
         let bytes = hints.to_bytes(segment.salt, self.secret);

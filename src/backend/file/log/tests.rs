@@ -6,12 +6,12 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 
-use super::super::config::FileStoreConfig;
-use super::super::core::Core;
-use super::super::disk::sim::{Call, SimDisk, Survival};
-use super::super::open;
-use super::super::samples::{core, core as core_of, key, put, put_bytes};
 use super::{Answer, Begun, Flight, PutItem, Work};
+use crate::backend::file::config::FileStoreConfig;
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::sim::{Call, SimDisk, Survival};
+use crate::backend::file::open;
+use crate::backend::file::samples::{core, core as core_of, key, put, put_bytes};
 use crate::envelope::RecordBuilder;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::super::index::Index;
-use super::super::tag::Tag;
 use super::Work;
+use crate::backend::file::index::Index;
+use crate::backend::file::tag::Tag;
 
 /// The aggregates that a part of a group writes. A part is planned before any of it is visible, so
 /// what depends on something that the plan cannot foresee comes into the next part.

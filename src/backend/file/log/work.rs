@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::super::layout::{Scope, frame_bytes};
-use super::super::tag::Tag;
+use crate::backend::file::layout::{Scope, frame_bytes};
+use crate::backend::file::tag::Tag;
 use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -13,33 +13,33 @@ use crate::store::{DeleteOptions, Deleted, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
 /// A snapshot to be put.
-pub(in super::super) struct PutItem {
-    pub(in super::super) tag: Tag,
-    pub(in super::super) id: SnapshotId,
+pub(crate) struct PutItem {
+    pub(crate) tag: Tag,
+    pub(crate) id: SnapshotId,
     /// The number of the generation in this store.
-    pub(in super::super) generation: u32,
-    pub(in super::super) as_of: Timestamp,
-    pub(in super::super) record: Record,
+    pub(crate) generation: u32,
+    pub(crate) as_of: Timestamp,
+    pub(crate) record: Record,
 }
 
 /// A delete.
-pub(in super::super) struct DeleteItem {
-    pub(in super::super) tag: Tag,
-    pub(in super::super) pick: Pick,
+pub(crate) struct DeleteItem {
+    pub(crate) tag: Tag,
+    pub(crate) pick: Pick,
     /// As if all that is selected could be deleted.
-    pub(in super::super) body: Bytes,
-    pub(in super::super) options: DeleteOptions,
+    pub(crate) body: Bytes,
+    pub(crate) options: DeleteOptions,
 }
 
 /// A [`Selection`] that is kept.
-pub(in super::super) enum Pick {
+pub(crate) enum Pick {
     Scope(Scope),
     Generation(Generation),
     ExceptGeneration(Generation),
 }
 
 impl Pick {
-    pub(in super::super) fn selection(&self) -> Selection<'_> {
+    pub(crate) fn selection(&self) -> Selection<'_> {
         match self {
             Self::Scope(Scope::All) => Selection::All,
             Self::Scope(Scope::Below(version)) => Selection::Below(*version),
@@ -68,21 +68,21 @@ impl From<Selection<'_>> for Pick {
 }
 
 /// A change of the marks of snapshots.
-pub(in super::super) struct MarkItem {
-    pub(in super::super) tag: Tag,
-    pub(in super::super) key: AggregateKey,
-    pub(in super::super) pick: Pick,
-    pub(in super::super) change: Change,
+pub(crate) struct MarkItem {
+    pub(crate) tag: Tag,
+    pub(crate) key: AggregateKey,
+    pub(crate) pick: Pick,
+    pub(crate) change: Change,
 }
 
 /// A [`MarkChange`] that is kept.
-pub(in super::super) enum Change {
+pub(crate) enum Change {
     Set(Mark),
     Clear(MarkKind, String),
 }
 
 impl Change {
-    pub(in super::super) fn as_mark_change(&self) -> MarkChange<'_> {
+    pub(crate) fn as_mark_change(&self) -> MarkChange<'_> {
         match self {
             Self::Set(mark) => MarkChange::Set(mark),
             Self::Clear(kind, name) => MarkChange::Clear { kind: *kind, name },
@@ -91,7 +91,7 @@ impl Change {
 }
 
 /// What one call wants written: all of it, or nothing.
-pub(in super::super) enum Work {
+pub(crate) enum Work {
     Put { items: Vec<PutItem>, replace: bool, marks: Marks },
     Delete { items: Vec<DeleteItem> },
     Mark(Box<MarkItem>),
@@ -99,7 +99,7 @@ pub(in super::super) enum Work {
 
 /// What became of a [`Work`].
 #[derive(Clone, Debug)]
-pub(in super::super) enum Answer {
+pub(crate) enum Answer {
     Put(Vec<PutOutcome>),
     Delete(Deleted),
     /// How many snapshots have other marks now.
@@ -108,21 +108,21 @@ pub(in super::super) enum Answer {
 
 /// Each method is for the answer to a work of its kind, and gives nothing for others.
 impl Answer {
-    pub(in super::super) fn outcomes(self) -> Vec<PutOutcome> {
+    pub(crate) fn outcomes(self) -> Vec<PutOutcome> {
         match self {
             Self::Put(outcomes) => outcomes,
             Self::Delete(_) | Self::Mark(_) => Vec::new(),
         }
     }
 
-    pub(in super::super) fn deleted(self) -> Deleted {
+    pub(crate) fn deleted(self) -> Deleted {
         match self {
             Self::Delete(deleted) => deleted,
             Self::Put(_) | Self::Mark(_) => Deleted::default(),
         }
     }
 
-    pub(in super::super) fn marked(self) -> u64 {
+    pub(crate) fn marked(self) -> u64 {
         match self {
             Self::Mark(snapshots) => snapshots,
             Self::Put(_) | Self::Delete(_) => 0,
@@ -132,7 +132,7 @@ impl Answer {
 
 impl Work {
     /// The bytes it may take in the log.
-    pub(in super::super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         let framed = |len: usize| frame_bytes(len as u64);
         match self {
             Self::Put { items, marks, .. } => {
@@ -145,7 +145,7 @@ impl Work {
         }
     }
 
-    pub(in super::super) fn operation(&self) -> &'static str {
+    pub(crate) fn operation(&self) -> &'static str {
         match self {
             Self::Put { .. } => "put a snapshot",
             Self::Delete { .. } => "delete snapshots",

@@ -7,11 +7,11 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 
-use super::super::config::FileStoreConfig;
-use super::super::disk::sim::{Call, SimDisk};
-use super::super::samples::{core, put, put_bytes, record};
-use super::super::store::FileStore;
 use super::*;
+use crate::backend::file::config::FileStoreConfig;
+use crate::backend::file::disk::sim::{Call, SimDisk};
+use crate::backend::file::samples::{core, put, put_bytes, record};
+use crate::backend::file::store::FileStore;
 use crate::envelope::Record;
 use crate::store::PutOptions;
 

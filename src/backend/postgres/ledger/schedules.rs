@@ -3,14 +3,14 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::super::error::damaged;
-use super::super::key_text::{KeyText, MAX_BYTES};
-use super::super::statement::Bound;
-use super::super::store::PostgresStore;
-use super::super::version;
 use super::{
     Call, encoded, optional_text, page as page_of, rows_limit, text, time, too_long, unread,
 };
+use crate::backend::postgres::error::damaged;
+use crate::backend::postgres::key_text::{KeyText, MAX_BYTES};
+use crate::backend::postgres::statement::Bound;
+use crate::backend::postgres::store::PostgresStore;
+use crate::backend::postgres::version;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{Cadence, Claim, Lease, Schedule, ScheduleKey};

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 
 use sqlx::Row;
 
-use super::super::key_text::KeyText;
-use super::super::store::PostgresStore;
-use super::super::version;
 use super::{Call, MAX_ROWS, too_long, unread};
+use crate::backend::postgres::key_text::KeyText;
+use crate::backend::postgres::store::PostgresStore;
+use crate::backend::postgres::version;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{DailyStatistics, Day};

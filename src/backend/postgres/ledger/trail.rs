@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::super::error::damaged;
-use super::super::key_text::KeyText;
-use super::super::statement::{Statement, select};
-use super::super::store::PostgresStore;
-use super::super::version;
 use super::{
     Bind, Call, READ, WRITE, encoded, optional_text, page, rows_limit, text, time, too_long, unread,
 };
+use crate::backend::postgres::error::damaged;
+use crate::backend::postgres::key_text::KeyText;
+use crate::backend::postgres::statement::{Statement, select};
+use crate::backend::postgres::store::PostgresStore;
+use crate::backend::postgres::version;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest};

@@ -24,23 +24,23 @@ use crate::store::{DeleteOptions, PutOptions, Selection, SnapshotStore};
 
 /// What the samples say.
 #[derive(Default)]
-pub(in super::super) struct Reading {
+pub(crate) struct Reading {
     /// L-09.
-    pub(in super::super) meaning: Option<LawFinding>,
+    pub(crate) meaning: Option<LawFinding>,
     /// L-10.
-    pub(in super::super) upcasts: Option<LawFinding>,
+    pub(crate) upcasts: Option<LawFinding>,
     /// L-11.
-    pub(in super::super) golden: Option<LawFinding>,
+    pub(crate) golden: Option<LawFinding>,
     /// How many samples of today's generation and codec were judged.
-    pub(in super::super) current: usize,
+    pub(crate) current: usize,
     /// How many samples were looked at.
-    pub(in super::super) samples: usize,
+    pub(crate) samples: usize,
     /// How many of them load.
-    pub(in super::super) loaded: usize,
+    pub(crate) loaded: usize,
     /// Why others are replayed instead, and how many.
-    pub(in super::super) replayed: BTreeMap<String, usize>,
+    pub(crate) replayed: BTreeMap<String, usize>,
     /// The other generations and codecs that today's code made use of.
-    pub(in super::super) read: BTreeSet<(Generation, CodecId)>,
+    pub(crate) read: BTreeSet<(Generation, CodecId)>,
 }
 
 /// Which law a sample breaks.
@@ -51,7 +51,7 @@ enum Breaks {
 }
 
 /// Judges all samples in the folder. `configure` makes the engine read what the application reads.
-pub(in super::super) fn judge<A: Aggregate>(
+pub(crate) fn judge<A: Aggregate>(
     subject: &Subject<A>,
     golden: &Golden<A::Event>,
     configure: impl FnOnce(EngineBuilder<A>) -> EngineBuilder<A>,

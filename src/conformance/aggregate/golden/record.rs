@@ -19,7 +19,7 @@ use crate::state::Aggregate;
 const SAMPLES: usize = 8;
 
 /// Writes samples of `generation`, unless there are any; returns how many.
-pub(in super::super) fn record<A: Aggregate>(
+pub(crate) fn record<A: Aggregate>(
     trial: &Trial<A>,
     golden: &Golden<A::Event>,
     generation: Generation,

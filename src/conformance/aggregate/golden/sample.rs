@@ -16,18 +16,18 @@ use crate::generation::Generation;
 const MAX_BYTES: u64 = 256 << 20;
 
 /// How events become lines of text and back.
-pub(in super::super) struct EventText<E> {
-    pub(in super::super) write: Box<Write<E>>,
-    pub(in super::super) read: Box<Read<E>>,
+pub(crate) struct EventText<E> {
+    pub(crate) write: Box<Write<E>>,
+    pub(crate) read: Box<Read<E>>,
 }
 
 type Write<E> = dyn Fn(&E) -> Result<String, BoxError> + Send + Sync;
 type Read<E> = dyn Fn(&str) -> Result<E, BoxError> + Send + Sync;
 
 /// Where golden samples are, and what to do with them.
-pub(in super::super) struct Golden<E> {
-    pub(in super::super) folder: PathBuf,
-    pub(in super::super) text: EventText<E>,
+pub(crate) struct Golden<E> {
+    pub(crate) folder: PathBuf,
+    pub(crate) text: EventText<E>,
 }
 
 /// One sample as it was found.

@@ -3,15 +3,15 @@
 use std::thread;
 use std::time::Duration;
 
-use super::super::panics::{Panicked, catch};
-use super::super::report::LawFinding;
-use super::super::shrink::Fault;
-use super::super::subject::{Subject, resume};
-use super::super::trial::{Trial, finding};
+use crate::conformance::aggregate::panics::{Panicked, catch};
+use crate::conformance::aggregate::report::LawFinding;
+use crate::conformance::aggregate::shrink::Fault;
+use crate::conformance::aggregate::subject::{Subject, resume};
+use crate::conformance::aggregate::trial::{Trial, finding};
 use crate::state::Aggregate;
 
 /// L-01.
-pub(in super::super) fn total<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+pub(crate) fn total<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
     if let Err(panicked) = trial.subject.initial() {
         return Some(finding(format!("initial panics with {panicked}")));
     }
@@ -23,7 +23,7 @@ pub(in super::super) fn total<A: Aggregate>(trial: &Trial<A>) -> Option<LawFindi
 }
 
 /// L-02: `ends` are the states in which the histories ended when they were folded before.
-pub(in super::super) fn repeatable<A: Aggregate>(
+pub(crate) fn repeatable<A: Aggregate>(
     trial: &Trial<A>,
     ends: &[A],
     pause: Duration,
@@ -43,7 +43,7 @@ pub(in super::super) fn repeatable<A: Aggregate>(
 }
 
 /// L-03.
-pub(in super::super) fn another_thread<A: Aggregate>(
+pub(crate) fn another_thread<A: Aggregate>(
     trial: &Trial<A>,
     ends: &[A],
 ) -> Result<Option<LawFinding>, String> {
@@ -91,7 +91,7 @@ fn other_state<A: Aggregate>(
 }
 
 /// L-05.
-pub(in super::super) fn own_clone<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+pub(crate) fn own_clone<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
     trial.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;

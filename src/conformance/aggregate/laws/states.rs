@@ -1,10 +1,10 @@
 //! L-06, L-07 and L-08: what holds for states and their bytes.
 
-use super::super::report::LawFinding;
-use super::super::shrink::Fault;
-use super::super::subject::{Sameness, Subject, resume};
-use super::super::trial::{Trial, finding};
 use crate::codec::Codec;
+use crate::conformance::aggregate::report::LawFinding;
+use crate::conformance::aggregate::shrink::Fault;
+use crate::conformance::aggregate::subject::{Sameness, Subject, resume};
+use crate::conformance::aggregate::trial::{Trial, finding};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, discover};
@@ -14,7 +14,7 @@ use crate::value::{Compared, Unordered, discover};
 const DECODES: usize = 4;
 
 /// L-06.
-pub(in super::super) fn survives<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+pub(crate) fn survives<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
     if let Err(error) = trial.subject.codec.inspect(&[]) {
         return Some(finding(error));
     }
@@ -50,7 +50,7 @@ fn lost<A: Aggregate>(subject: &Subject<A>, state: &A) -> Option<String> {
 }
 
 /// L-07.
-pub(in super::super) fn resumes<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
+pub(crate) fn resumes<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
     trial.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;
@@ -95,15 +95,15 @@ fn resumed<A: Aggregate>(
 
 /// What is known about the order of things in the states.
 #[derive(Default)]
-pub(in super::super) struct Orders {
+pub(crate) struct Orders {
     /// What iterates in another order each time.
-    pub(in super::super) unordered: Unordered,
+    pub(crate) unordered: Unordered,
     /// The same state gave other bytes.
     other_bytes: bool,
 }
 
 /// Looks for what iterates in another order each time, in the states in which the histories end.
-pub(in super::super) fn orders<A: Aggregate>(subject: &Subject<A>, ends: &[A]) -> Orders {
+pub(crate) fn orders<A: Aggregate>(subject: &Subject<A>, ends: &[A]) -> Orders {
     let mut orders = Orders::default();
     for end in ends {
         orders.look_at(subject, end);
@@ -138,10 +138,7 @@ impl Orders {
 }
 
 /// L-08.
-pub(in super::super) fn canonical<A: Aggregate>(
-    subject: &Subject<A>,
-    orders: &Orders,
-) -> Option<LawFinding> {
+pub(crate) fn canonical<A: Aggregate>(subject: &Subject<A>, orders: &Orders) -> Option<LawFinding> {
     if !orders.other_bytes {
         return None;
     }

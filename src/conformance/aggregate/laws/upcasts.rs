@@ -1,23 +1,20 @@
 //! L-10, where the old type still folds events: the upcaster against today's fold.
 
-use super::super::report::LawFinding;
-use super::super::shrink::Fault;
-use super::super::subject::{Subject, resume};
-use super::super::trial::Trial;
+use crate::conformance::aggregate::report::LawFinding;
+use crate::conformance::aggregate::shrink::Fault;
+use crate::conformance::aggregate::subject::{Subject, resume};
+use crate::conformance::aggregate::trial::Trial;
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
 /// What an upcaster makes of the old state at one version; `None` if it refuses.
-pub(in super::super) type Lifted<A> = Result<Option<A>, String>;
+pub(crate) type Lifted<A> = Result<Option<A>, String>;
 /// The old fold of some events, upcast at each version from 1 on.
-pub(in super::super) type Live<A> =
+pub(crate) type Live<A> =
     dyn Fn(&AggregateKey, &[&<A as Aggregate>::Event]) -> Vec<Lifted<A>> + Send + Sync;
 
 /// L-10 for one upcaster.
-pub(in super::super) fn live<A: Aggregate>(
-    trial: &Trial<A>,
-    upcaster: &Live<A>,
-) -> Option<LawFinding> {
+pub(crate) fn live<A: Aggregate>(trial: &Trial<A>, upcaster: &Live<A>) -> Option<LawFinding> {
     trial.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;

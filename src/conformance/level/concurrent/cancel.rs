@@ -31,10 +31,7 @@ const LOOKS: usize = 100;
 
 /// Polls `future` as often as it makes progress, at most `times` times, then drops it. `None` if
 /// it was not ready by then.
-pub(in crate::conformance) async fn poll_times<F: Future>(
-    future: F,
-    times: usize,
-) -> Option<F::Output> {
+pub(crate) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = times;
     std::future::poll_fn(|context| {
@@ -86,7 +83,7 @@ async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Resul
 
 /// After a put of `batch` that did not return `Ok`: each record is there whole or not at all, and
 /// all or none are if batches are atomic.
-pub(in crate::conformance) async fn settled(
+pub(crate) async fn settled(
     store: &Probe,
     batch: &[Record],
     broken: &'static str,

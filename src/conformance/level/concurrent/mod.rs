@@ -1,6 +1,6 @@
 //! Many tasks at once.
 
-pub(in crate::conformance) mod cancel;
+pub(crate) mod cancel;
 pub(super) mod readers;
 pub(super) mod writers;
 
@@ -11,12 +11,12 @@ use crate::conformance::isolate::panicked;
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{key, record};
 
-pub(in crate::conformance) const TASKS: u64 = 8;
+pub(crate) const TASKS: u64 = 8;
 
-pub(in crate::conformance) type Tasks = JoinSet<Result<(), Stop>>;
+pub(crate) type Tasks = JoinSet<Result<(), Stop>>;
 
 /// Waits for all tasks; the first that failed, or panicked, decides.
-pub(in crate::conformance) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
+pub(crate) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
         let ended = ended.unwrap_or_else(|join| Err(panicked("C-03", join).into()));

@@ -23,7 +23,7 @@ cases! { Core:
 
 /// The keys listed are just `expected`, each once; else the promise `broken` is, unless a wrong
 /// get or put is behind it.
-pub(in crate::conformance) async fn keys_are(
+pub(crate) async fn keys_are(
     store: &Probe,
     request: KeysRequest<'_>,
     expected: &[AggregateKey],

@@ -43,7 +43,7 @@ fn ids_of(items: &[SnapshotMeta]) -> Vec<SnapshotId> {
 
 /// `listed` has just the ids of `expected`, each once; else the promise `broken` is, unless one of
 /// them was never stored.
-pub(in crate::conformance) async fn each_is_listed(
+pub(crate) async fn each_is_listed(
     store: &Probe,
     key: &AggregateKey,
     listed: &[SnapshotId],

@@ -300,7 +300,7 @@ async fn random(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-pub(in crate::conformance) async fn is_other(store: &Probe, query: Query<'_>) -> Result<(), Stop> {
+pub(crate) async fn is_other(store: &Probe, query: Query<'_>) -> Result<(), Stop> {
     let lookup = store.get(query).await?;
     let broken = misread(&query, &lookup).unwrap_or("C-21");
     ensure(lookup == Lookup::OtherGeneration, || {
