@@ -1,16 +1,28 @@
 //! Which codec carries a state that another one refused: [`OfCrate`].
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::digester::{BySerde, Told};
+use super::digester::{BySerde, Told, Way};
 use super::{Codec, CodecId, DecodeLimits, Digester};
 use crate::digest::{Failed, Survey};
 use crate::error::BoxError;
 use crate::value::{Node, StateValue};
 
+impl<S> Digester<S> {
+    /// [`serde`](Self::serde) for the codecs of this crate, which can stand in for one another.
+    pub(super) fn of_crate() -> Self
+    where
+        S: Serialize + DeserializeOwned,
+    {
+        Self(Way::Serde(Arc::new(OfCrate)))
+    }
+}
+
 /// For the codecs of this crate, which can stand in for one another.
-pub(super) struct OfCrate;
+struct OfCrate;
 
 impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
     fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed> {

@@ -16,9 +16,9 @@ use crate::value::{self, Node, StateValue};
 ///
 /// With it the engine proves each state before it is stored and compares each state that it loads.
 /// Cloning is cheap.
-pub struct Digester<S>(Way<S>);
+pub struct Digester<S>(pub(super) Way<S>);
 
-enum Way<S> {
+pub(super) enum Way<S> {
     None,
     Custom(Arc<Custom<S>>),
     Serde(Arc<dyn Told<S>>),
@@ -45,15 +45,6 @@ impl<S> Digester<S> {
         S: Serialize,
     {
         Self(Way::Serde(Arc::new(BySerde)))
-    }
-
-    /// [`serde`](Self::serde) for the codecs of this crate, which can stand in for one another.
-    #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
-    pub(super) fn of_crate() -> Self
-    where
-        S: Serialize + serde::de::DeserializeOwned,
-    {
-        Self(Way::Serde(Arc::new(super::carrier::OfCrate)))
     }
 
     /// For states that serde does not know: a function of your own. Equal states must give equal

@@ -140,7 +140,7 @@ pub(crate) fn decompress(
 ) -> Result<Vec<u8>, DecompressError> {
     match id {
         #[cfg(feature = "lz4")]
-        CompressionId::LZ4 => lz4::decompress(stored, raw_len),
+        CompressionId::LZ4 => lz4::decompress(stored, raw_len).ok_or(DecompressError::Invalid),
         #[cfg(not(feature = "lz4"))]
         CompressionId::LZ4 => Err(DecompressError::Unavailable(Some("lz4"))),
         _ => Err(DecompressError::Unavailable(None)),

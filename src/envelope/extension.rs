@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 
-use super::header::Base;
+use super::base::Base;
 use super::reject::Reject;
 use super::wire::Reader;
 use crate::timestamp::Timestamp;

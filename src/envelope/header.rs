@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::base::Base;
 use super::extension;
 use super::reject::Reject;
 use crate::codec::CodecId;
@@ -58,16 +59,6 @@ pub struct Header<'a> {
     pub(super) extensions: &'a [u8],
     /// The length of the header itself.
     pub(super) own_bytes: u32,
-}
-
-/// The snapshot that a delta builds on: of the same aggregate and generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(clippy::exhaustive_structs, reason = "fixed by the stored format")]
-pub struct Base {
-    /// The version of the base.
-    pub version: u64,
-    /// CRC-32 of the stored payload of the base.
-    pub checksum: u32,
 }
 
 impl<'a> Header<'a> {

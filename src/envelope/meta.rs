@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::header::{Base, Header};
+use super::base::Base;
+use super::header::Header;
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
 use crate::digest::StateDigest;

@@ -3,6 +3,7 @@
 //! `docs/format.md` specifies every byte. The order of checks on read is R3: checksum of the
 //! header, identity, generation, checksum of the payload, and only then decompress and decode.
 
+mod base;
 mod builder;
 mod extension;
 mod header;
@@ -16,8 +17,9 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use base::Base;
 pub use builder::RecordBuilder;
-pub use header::{Base, Header};
+pub use header::Header;
 pub use meta::SnapshotMeta;
 pub use record::Record;
 pub use reject::Reject;

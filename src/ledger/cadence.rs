@@ -5,7 +5,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::cron;
-use crate::error::{Error, ErrorKind};
+use super::invalid::invalid;
+use crate::error::Error;
 use crate::timestamp::Timestamp;
 
 const EVERY: &str = "every ";
@@ -150,10 +151,6 @@ fn parse_interval(text: &str) -> Result<Cadence, Error> {
     }
 }
 
-pub(super) fn invalid(message: String) -> Error {
-    Error::new(ErrorKind::InvalidInput, "make a schedule", message)
-}
-
 impl fmt::Display for Cadence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
@@ -185,6 +182,7 @@ impl FromStr for Cadence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp::from_seconds(seconds)

@@ -15,7 +15,7 @@ pub(super) fn next_after(expression: &str, time: Timestamp) -> Result<Option<Tim
 
     let wrong = |error: CronError| {
         let message = format!("the cron expression {expression:?} does not parse: {error}");
-        super::cadence::invalid(message)
+        super::invalid::invalid(message)
     };
     let cron: Cron = expression.parse().map_err(wrong)?;
     let after = match jiff::Timestamp::from_microsecond(time.as_micros()) {

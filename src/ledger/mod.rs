@@ -5,6 +5,7 @@ mod cadence;
 mod chain;
 mod cron;
 mod entry_bytes;
+mod invalid;
 mod schedule;
 mod statistics;
 mod stored;

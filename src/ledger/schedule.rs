@@ -3,7 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use super::cadence::{Cadence, invalid};
+use super::cadence::Cadence;
+use super::invalid::invalid;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;

@@ -8,12 +8,19 @@ use serde::de::{
     DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::cursor::Cursor;
 use super::fault::Fault;
 use super::graph::{Fate, Kind, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{Cause, Tracer, Visit};
+use super::pass::{Cause, Visit};
+use super::tracer::Tracer;
 use super::tree::{Shown, Tree};
+
+/// Stands at one place of the graph and answers the request that is made there.
+#[derive(Debug)]
+pub(super) struct Cursor<'t> {
+    pub(super) tracer: &'t mut Tracer,
+    pub(super) site: Site,
+}
 
 impl Tracer {
     fn child<'de, S: DeserializeSeed<'de>>(

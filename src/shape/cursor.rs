@@ -5,20 +5,14 @@ use std::fmt::{self, Write};
 
 use serde::de::{Deserializer, Visitor};
 
-use super::access::{Entries, Items, Named, Variant, read_fields};
+use super::access::{Cursor, Entries, Items, Named, Variant, read_fields};
 use super::candidates::Value;
 use super::fault::Fault;
 use super::graph::{Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{Cause, Tracer, Visit};
+use super::pass::{Cause, Visit};
+use super::tracer::Tracer;
 use super::tree::{Shown, Tree};
-
-/// Stands at one place of the graph and answers the request that is made there.
-#[derive(Debug)]
-pub(super) struct Cursor<'t> {
-    pub(super) tracer: &'t mut Tracer,
-    pub(super) site: Site,
-}
 
 impl Cursor<'_> {
     fn leaf<T>(

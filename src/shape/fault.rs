@@ -8,7 +8,9 @@ use serde::{de, ser};
 use twox_hash::XxHash3_64;
 
 use super::graph::Names;
-use super::tree::mark_of;
+
+/// What every text of a mark starts with.
+pub(super) const MARK: &str = "snapfold?";
 
 /// Most messages that are kept of one trial.
 const MAX_HEARD: usize = 256;
@@ -16,6 +18,11 @@ const MAX_HEARD: usize = 256;
 thread_local! {
     /// The messages of the trial that runs on this thread; none if no trial runs.
     static HEARD: RefCell<Option<Vec<Heard>>> = const { RefCell::new(None) };
+}
+
+/// The number of the mark with this text.
+pub(super) fn mark_of(text: &str) -> Option<u32> {
+    text.strip_prefix(MARK)?.parse().ok()
 }
 
 /// An offered value was not accepted, or the trace ended a pass on purpose.

@@ -64,8 +64,8 @@
 //!
 //! # Bounds
 //!
-//! One trace runs `T::deserialize` at most [`MAX_PASSES`](tracer::MAX_PASSES) times, answers at
-//! most [`MAX_VISITS`](tracer::MAX_VISITS) requests, and goes at most
+//! One trace runs `T::deserialize` at most [`MAX_PASSES`](pass::MAX_PASSES) times, answers at
+//! most [`MAX_VISITS`](pass::MAX_VISITS) requests, and goes at most
 //! [`MAX_DEPTH`](tracer::MAX_DEPTH) requests deep. Each variant of an enum takes one pass, a part
 //! that refuses everything up to 65, an opaque part up to 256, all opaque parts together a quarter
 //! of the bounds. A type that exceeds them gets a fingerprint of what was seen, the same each time,
@@ -81,7 +81,9 @@ mod fault;
 mod fingerprint;
 mod graph;
 mod obstacle;
+mod offer;
 mod opening;
+mod pass;
 mod plan;
 mod repair;
 mod survey;
@@ -101,12 +103,13 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::obstacle::Obstacle;
 
+use self::access::Cursor;
 use self::candidates::Harvest;
-use self::cursor::Cursor;
 use self::fault::Listener;
 use self::graph::TOP;
+use self::pass::Cause;
 use self::survey::{Notes, survey};
-use self::tracer::{Cause, Tracer};
+use self::tracer::Tracer;
 
 /// What [`trace`] learned about a type.
 #[derive(Clone, Debug, PartialEq, Eq)]

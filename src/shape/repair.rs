@@ -4,26 +4,11 @@ use std::collections::HashSet;
 
 use super::graph::{Child, Fate, Kind, Leaf, Site};
 use super::obstacle::{Obstacle, Place};
-use super::tracer::{Cause, Failure, Tracer};
+use super::pass::{Cause, Change, Failure, Repair};
+use super::tracer::Tracer;
 
 /// Most other answers that are tried for one failing call.
 const MAX_TRIES: usize = 64;
-
-/// The other answers for one failing call.
-#[derive(Debug)]
-pub(super) struct Repair {
-    /// What is left to try, the next one last.
-    rest: Vec<Vec<Change>>,
-    /// What the current try replaced.
-    undo: Vec<Change>,
-}
-
-/// The answer for one slot.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    site: Site,
-    pick: Option<usize>,
-}
 
 impl Tracer {
     /// Decides what to change after a pass that ended with a fault; false if nothing is left.

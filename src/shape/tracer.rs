@@ -11,66 +11,18 @@ use super::candidates::Harvest;
 use super::fault::Fault;
 use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
 use super::obstacle::{Obstacle, Place};
+use super::pass::{Cause, Failure, MAX_PASSES, MAX_VISITS, Repair, Step, Visit};
 use super::plan::{NEVER, Plan};
-use super::repair::Repair;
 use super::tree::Tree;
 use super::trials::Trials;
 use crate::value::short_name;
 
-/// Most times that `T::deserialize` is run.
-pub(super) const MAX_PASSES: usize = 4_096;
-/// Most requests that are answered, over all passes.
-pub(super) const MAX_VISITS: usize = 65_536;
 /// Most requests inside each other.
 pub(super) const MAX_DEPTH: usize = 128;
 
 /// Most times that types are entered inside themselves, one in the other. A smallest value needs
 /// at most as many as there are types in the circle.
 const MAX_REENTRIES: usize = 16;
-
-/// One choice of this pass.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    pub(super) site: Site,
-    /// The candidate, number of elements, or variant.
-    pub(super) pick: usize,
-    /// Was left empty only to see the empty value.
-    pub(super) tried_empty: bool,
-}
-
-/// One node that is being visited.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Visit {
-    pub(super) site: Site,
-    pub(super) node: usize,
-    /// The number of elements of an option, sequence or map; the variant of an enum.
-    pub(super) pick: usize,
-    /// The steps from this one on belong to it.
-    start: usize,
-    was_closing: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Cause {
-    /// The type did not accept what it was given.
-    Refused,
-    /// A part is known to refuse everything, so no value of this type can be given.
-    Barren,
-    /// The enum at this slot knows no variant of this number.
-    NoSuchVariant,
-    TooDeep,
-    OutOfBudget,
-}
-
-/// The innermost call that failed in this pass.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) site: Site,
-    /// The steps from this one on were taken inside the call.
-    pub(super) start: usize,
-    pub(super) levels: Vec<Visit>,
-    pub(super) cause: Cause,
-}
 
 #[derive(Debug)]
 pub(super) struct Tracer {

@@ -9,10 +9,7 @@ use serde::de::value::{
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::fault::Fault;
-
-/// What every text of a mark starts with.
-const MARK: &str = "snapfold?";
+use super::fault::{Fault, MARK, mark_of};
 
 /// A value that describes itself.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,11 +29,6 @@ pub(super) enum Tree {
 
 /// The way from a tree to one inside it: positions in sequences and maps.
 pub(super) type Path = Vec<usize>;
-
-/// The number of the mark with this text.
-pub(super) fn mark_of(text: &str) -> Option<u32> {
-    text.strip_prefix(MARK)?.parse().ok()
-}
 
 impl Tree {
     pub(super) fn text(text: impl Into<Cow<'static, str>>) -> Self {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::{ALL, SourceContext};
-use super::judge::{judge, rightful};
+use super::judge::judge;
 use super::subject::Ask;
 use crate::conformance::case::cases;
 use crate::conformance::failure::{Failure, Stop, ensure};
@@ -57,7 +57,7 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
         // No more than what came is expected: it only must be a prefix.
         let history = cx.history(&key);
         let expected = history.within(EventRange::new(0, came));
-        if let Some(wrong) = judge(&rightful(cx, &key), ALL, &expected, &pushed.seen) {
+        if let Some(wrong) = judge(&cx.rightful(&key), ALL, &expected, &pushed.seen) {
             return Err(wrong.failure(what).into());
         }
         ensure(came >= before, || {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::judge::{judge, rightful};
+use super::judge::{Rightful, judge};
 use super::site::NewEvent;
 use super::subject::{Ask, Pushed, Subject};
 use crate::conformance::failure::{Failure, Stop, shown};
@@ -152,6 +152,14 @@ impl SourceContext {
         }
     }
 
+    /// What the events of `key` may look like by now.
+    pub(super) fn rightful(&self, key: &AggregateKey) -> Rightful {
+        let history = self.history(key);
+        let own = history.events.iter().map(|event| (event.number, event.version)).collect();
+        let keeps = self.subject.keeps();
+        Rightful { keeps, own, floor: history.floor, highest: self.numbers }
+    }
+
     /// Reads `range` of `key`; what comes must be what was appended.
     pub(super) async fn reads(&self, key: &AggregateKey, range: EventRange) -> Result<(), Stop> {
         let ask = Ask { key: key.clone(), range, stop_after: usize::MAX };
@@ -168,7 +176,7 @@ impl SourceContext {
     ) -> Result<(), Stop> {
         let history = self.history(key);
         let expected = history.within(range);
-        match judge(&rightful(self, key), range, &expected, &pushed.seen) {
+        match judge(&self.rightful(key), range, &expected, &pushed.seen) {
             None => Ok(()),
             Some(wrong) => Err(wrong.failure(what).into()),
         }

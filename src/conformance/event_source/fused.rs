@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::context::{History, SourceContext};
-use super::judge::{judge, rightful};
+use super::judge::judge;
 use super::subject::Answer;
 use crate::codec::CodecId;
 use crate::conformance::case::{cases, needs};
@@ -130,7 +130,7 @@ impl SourceContext {
         let range = EventRange::new(start - 1, query.at_most);
         let upto = EventRange::new(start - 1, query.at_most.min(needed.max(last)));
         let expected = history.within(upto);
-        match judge(&rightful(self, query.key), range, &expected, &pushed.seen) {
+        match judge(&self.rightful(query.key), range, &expected, &pushed.seen) {
             None => Ok(()),
             // Fewer at the beginning is another start; fewer at the end is an untrue `until`.
             Some(wrong) => {

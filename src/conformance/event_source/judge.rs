@@ -2,22 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use super::context::SourceContext;
 use super::site::{Kept, NewEvent};
 use super::subject::Seen;
 use crate::conformance::failure::{Failure, shown};
 use crate::events::EventRange;
-use crate::key::AggregateKey;
 
 /// What the events of an aggregate may look like.
 pub(super) struct Rightful {
-    keeps: Kept,
+    pub(super) keeps: Kept,
     /// The versions of its own events, by number.
-    own: BTreeMap<u64, u64>,
+    pub(super) own: BTreeMap<u64, u64>,
     /// Those up to this version are truncated.
-    floor: u64,
+    pub(super) floor: u64,
     /// The highest number that was given to any event.
-    highest: u64,
+    pub(super) highest: u64,
 }
 
 /// What is wrong, and which promise that breaks.
@@ -37,12 +35,6 @@ impl Wrong {
     pub(super) fn of(self, id: &'static str) -> Self {
         Self { id, ..self }
     }
-}
-
-pub(super) fn rightful(cx: &SourceContext, key: &AggregateKey) -> Rightful {
-    let history = cx.history(key);
-    let own = history.events.iter().map(|event| (event.number, event.version)).collect();
-    Rightful { keeps: cx.subject.keeps(), own, floor: history.floor, highest: cx.numbers }
 }
 
 /// The first thing that is wrong with `seen`, in the order of what explains most.

@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use super::{clean, cost, trace};
-use crate::shape::tracer::{MAX_PASSES, MAX_VISITS};
+use crate::shape::pass::{MAX_PASSES, MAX_VISITS};
 
 #[derive(Serialize, Deserialize)]
 struct Nothing;

@@ -11,8 +11,14 @@ use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Step, Visit, Walker,
 /// Deeper values have no tree.
 const MAX_DEPTH: u16 = 1_024;
 
-pub(super) fn build<T: Serialize + ?Sized>(state: &T) -> Result<StateValue, BoxError> {
-    state.serialize(Walker(Builder { left: MAX_DEPTH })).map_err(|refused| refused.0.into())
+impl StateValue {
+    /// The tree of `state`.
+    ///
+    /// # Errors
+    /// What `Serialize` of the state fails with, or that it nests deeper than 1,024 levels.
+    pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, BoxError> {
+        state.serialize(Walker(Builder { left: MAX_DEPTH })).map_err(|refused| refused.0.into())
+    }
 }
 
 /// Why there is no tree.

@@ -5,10 +5,6 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-use serde::Serialize;
-
-use crate::error::BoxError;
-
 /// A state as a tree of values, without its type: to be shown, redacted and compared by code that
 /// does not know the type, as schedulers, command lines and servers do.
 ///
@@ -70,14 +66,6 @@ pub enum StateValue {
 }
 
 impl StateValue {
-    /// The tree of `state`.
-    ///
-    /// # Errors
-    /// What `Serialize` of the state fails with, or that it nests deeper than 1,024 levels.
-    pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, BoxError> {
-        build::build(state)
-    }
-
     /// The part at `path`: names of fields and keys of maps with dots between them, and the places
     /// of elements in brackets, counted from 0: `lots[2].price`. Options and variants are passed
     /// through.

@@ -16,12 +16,11 @@ use super::tag::Tag;
 use crate::mark::Marks;
 use crate::timestamp::Timestamp;
 use notes::Notes;
-use shard::Shard;
+use shard::{SHARD_BITS, Shard};
 
 pub(super) use item::{Item, Place, UNKNOWN};
 pub(super) use notes::Note;
 
-const SHARD_BITS: u32 = 6;
 const SHARDS: usize = 1 << SHARD_BITS;
 
 /// Where each snapshot lies.

@@ -6,6 +6,9 @@ use crate::backend::file::tag::Tag;
 use crate::timeline::{Entry, Wanted};
 use crate::timestamp::Timestamp;
 
+/// The high bits of a tag say which shard it belongs to.
+pub(super) const SHARD_BITS: u32 = 6;
+
 /// One aggregate: its tag, its newest snapshot, and the way to the others. 36 bytes.
 #[derive(Clone, Copy)]
 struct Slot {
@@ -236,7 +239,7 @@ impl Shard {
 
     fn home(&self, tag: Tag) -> usize {
         // The highest bits have chosen the shard.
-        let spread = u128::from(tag.high << super::SHARD_BITS) * self.homes as u128;
+        let spread = u128::from(tag.high << SHARD_BITS) * self.homes as u128;
         usize::try_from(spread >> 64).unwrap_or(usize::MAX)
     }
 
