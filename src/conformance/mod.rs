@@ -62,6 +62,7 @@ mod probe;
 mod run;
 mod samples;
 mod scorecard;
+mod store_kit;
 
 pub use aggregate::{
     AggregateCheck, Choices, FailingHistory, Law, LawFinding, LawOutcome, LawReport, LawVerdict,
@@ -76,9 +77,10 @@ pub use factory::{Site, StoreFactory};
 pub use failure::Failure;
 pub use in_memory::in_memory;
 pub use ledger::{LedgerCase, LedgerFactory, LedgerReport, NotALedger, ledger, ledger_cases};
-pub use level::{Level, cases};
+pub use level::Level;
 pub use run::Conformance;
 pub use scorecard::{CaseResult, NotConformant, Scorecard, Tally, Verdict};
+pub use store_kit::cases;
 
 /// Runs the whole kit over the stores that `factory` makes, with the default settings of
 /// [`Conformance`].

@@ -7,8 +7,9 @@ use super::case::{Case, Context, Run};
 use super::factory::{Site, StoreFactory};
 use super::failure::{Failure, Stop};
 use super::isolate::isolated;
-use super::level::{Level, cases};
+use super::level::Level;
 use super::scorecard::{CaseResult, Scorecard, Subject, Verdict};
+use super::store_kit::cases;
 use crate::store::{Capabilities, SnapshotStore};
 
 /// That a store neither panics nor hangs.

@@ -4,8 +4,9 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 
+use super::SnapshotEngine;
+use super::core::check_kind;
 use super::recorder::{Noted, creation};
-use super::{SnapshotEngine, check_kind};
 use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};

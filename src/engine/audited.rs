@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::SnapshotEngine;
+use super::core::{Core, check_kind};
 use super::recorder::Noted;
-use super::{Core, SnapshotEngine, check_kind};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, AuditOutcome, ScheduleKey, cut};

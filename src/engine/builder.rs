@@ -3,15 +3,17 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
+use super::core::Compare;
+use super::core::Core;
 use super::observer::Observer;
 use super::reader::Reader;
 use super::recorder::Recorder;
 use super::saver::Saver;
 use super::statistics::Counters;
+use super::store_failure::StoreFailure;
 use super::verify::{Turns, Verify};
-use super::write::Compare;
-use super::{Core, SnapshotEngine};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
 use crate::compress::Compression;
@@ -65,18 +67,6 @@ pub struct EngineBuilder<A: Aggregate> {
     cache: Option<CacheConfig>,
     viewer: Option<Arc<Viewer<A>>>,
     recorder: Option<Arc<Recorder>>,
-}
-
-/// What a load does when the snapshot store fails.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum StoreFailure {
-    /// The load fails with the store's error. The default: an outage of the store does not turn
-    /// into a storm of full replays unnoticed.
-    #[default]
-    Fail,
-    /// The load replays all events, and says so in its provenance.
-    Replay,
 }
 
 impl<A: Aggregate> EngineBuilder<A> {

@@ -1,10 +1,11 @@
 //! Taking snapshots: encode, check, store.
 
 use super::cache::Outdates;
-use super::load::{Purpose, Reconstructed, from_start, reached};
+use super::core::{Core, check_kind};
+use super::load::{from_start, reached};
+use super::reconstructed::{Purpose, Reconstructed};
 use super::stopwatch::Stopwatch;
 use super::write::Encoded;
-use super::{Core, check_kind};
 use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;

@@ -1,6 +1,5 @@
 //! What the event source says of its head, against what it yields (R5).
 
-use super::load::floor;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::events::{EventRange, EventSource, Replay};
 use crate::key::AggregateKey;
@@ -69,6 +68,13 @@ pub(super) async fn read_up_to_head<A: Aggregate>(
         ),
     )
     .with_retry(Retry::Later))
+}
+
+pub(super) async fn floor<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+) -> Result<u64, Error> {
+    source.floor(key).await.map_err(|e| Error::event_source("ask for the replay floor", e))
 }
 
 pub(super) async fn head<A: Aggregate>(

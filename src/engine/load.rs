@@ -1,58 +1,18 @@
 //! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
 
-use super::head::{ends_early, read_up_to_head};
+use super::core::{Core, check_kind};
+use super::head::{ends_early, floor, read_up_to_head};
 use super::observer::Report;
+use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search};
-use super::sizes::Weight;
 use super::stopwatch::Stopwatch;
-use super::{Core, check_kind};
 use crate::envelope::Reject;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
-use crate::manager::{Loaded, Origin, Point, Provenance, Rejected, SnapshotUsed};
+use crate::manager::{Origin, Point, Provenance, Rejected, SnapshotUsed};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-
-/// A state, how far its fold has come, and where it came from.
-pub(super) struct Reconstructed<A> {
-    pub(super) key: AggregateKey,
-    pub(super) progress: Progress<A>,
-    pub(super) provenance: Provenance,
-    /// The size that the hot cache knows.
-    pub(super) weight: Option<Weight>,
-}
-
-/// What a state is loaded for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// The caller wants it.
-    Answer,
-    /// A snapshot is to be made of it.
-    Capture,
-}
-
-impl<A> From<Reconstructed<A>> for Loaded<A> {
-    #[allow(clippy::inline_always, reason = "a copy of the state's frame costs a cached load 8 %")]
-    #[inline(always)]
-    fn from(reconstructed: Reconstructed<A>) -> Self {
-        let Progress { state, position } = reconstructed.progress;
-        Self {
-            key: reconstructed.key,
-            state,
-            version: position.version,
-            as_of: (position.version > 0).then_some(position.as_of),
-            provenance: reconstructed.provenance,
-            weight: reconstructed.weight,
-        }
-    }
-}
-
-impl<A> Reconstructed<A> {
-    pub(super) fn version(&self) -> u64 {
-        self.progress.position.version
-    }
-}
 
 impl From<Point> for Limits {
     fn from(point: Point) -> Self {
@@ -306,13 +266,6 @@ fn replay_ahead<A: Aggregate>(
     ahead.tail.replay(replay)?;
     range.after = range.after.max(until);
     Ok((until < range.until && replay.is_running()).then_some(range))
-}
-
-pub(super) async fn floor<A: Aggregate>(
-    source: &dyn EventSource<A>,
-    key: &AggregateKey,
-) -> Result<u64, Error> {
-    source.floor(key).await.map_err(|e| Error::event_source("ask for the replay floor", e))
 }
 
 /// The empty state: version 0 of every aggregate.

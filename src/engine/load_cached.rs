@@ -1,10 +1,11 @@
 //! Loading through the hot cache: a state that was decoded before, and the events since then.
 
 use super::cache::Cached;
+use super::core::{Core, check_kind};
+use super::head::floor;
 use super::head::{ends_early, read_up_to_head};
-use super::load::{Purpose, Reconstructed, floor};
+use super::reconstructed::{Purpose, Reconstructed};
 use super::sizes::Weight;
-use super::{Core, check_kind};
 use crate::error::Error;
 use crate::events::{Done, Ended, Progress, Replay};
 use crate::key::AggregateKey;

@@ -5,11 +5,11 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::cache::Outdates;
+use super::core::{Core, check_kind};
 use super::head::head;
 use super::load::resume;
 use super::search::position;
 use super::stopwatch::Stopwatch;
-use super::{Core, check_kind};
 use crate::envelope::{Reject, SnapshotMeta};
 use crate::error::Error;
 use crate::events::{Limits, Progress};

@@ -5,8 +5,10 @@ use std::pin::Pin;
 
 use async_trait::async_trait;
 
-use super::load::{LATEST_KNOWN, Purpose, reached};
-use super::{SnapshotEngine, boxed};
+use super::SnapshotEngine;
+use super::core::boxed;
+use super::load::{LATEST_KNOWN, reached};
+use super::reconstructed::Purpose;
 use crate::envelope::SnapshotMeta;
 use crate::error::Error;
 use crate::events::EventTime;

@@ -5,6 +5,7 @@ mod audited;
 mod builder;
 mod cache;
 mod capture;
+mod core;
 mod head;
 mod load;
 mod load_cached;
@@ -12,7 +13,9 @@ mod maintain;
 mod manager;
 mod observer;
 mod reader;
+mod reconstructed;
 mod recorder;
+mod recording;
 mod replay_loader;
 mod save_queue;
 mod saver;
@@ -22,42 +25,33 @@ mod settle;
 mod sizes;
 mod statistics;
 mod stopwatch;
+mod store_failure;
 mod verify;
 mod write;
 
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Clock;
-use crate::codec::{Codec, Digester, TypeInfo, Viewer};
-use crate::compress::Compression;
-use crate::error::{Error, ErrorKind};
-use crate::events::{EventSource, HybridSource};
+use crate::codec::Codec;
+use crate::error::Error;
+use crate::events::EventSource;
 use crate::generation::Generation;
-use crate::key::AggregateKey;
 use crate::ledger::Ledger;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
-use crate::trigger::Trigger;
 
-pub use builder::{EngineBuilder, StoreFailure};
+pub use builder::EngineBuilder;
 pub use cache::CacheConfig;
 pub use observer::{Observer, Report};
 pub use replay_loader::ReplayLoader;
+pub(crate) use sizes::Weight;
 pub use statistics::EngineStatistics;
+pub use store_failure::StoreFailure;
 pub use verify::Verify;
 
-use cache::HotCache;
-use reader::Reader;
-use recorder::Recorder;
+use core::Core;
 use saver::Saver;
-pub(crate) use sizes::Weight;
-use statistics::{Counters, Trouble};
-use verify::Turns;
-use write::Compare;
 
 /// Loads and keeps snapshots of one type of aggregate: the real
 /// [`SnapshotManager`](crate::SnapshotManager).
@@ -76,36 +70,6 @@ use write::Compare;
 pub struct SnapshotEngine<A: Aggregate> {
     core: Arc<Core<A>>,
     saver: Arc<Saver<A>>,
-}
-
-/// What loading and capturing need; the saver's tasks hold it without holding the saver.
-struct Core<A: Aggregate> {
-    source: Arc<dyn EventSource<A>>,
-    store: Arc<dyn SnapshotStore>,
-    hybrid: Option<Arc<dyn HybridSource<A>>>,
-    clock: Arc<dyn Clock>,
-    codec: Arc<dyn Codec<A>>,
-    type_info: TypeInfo,
-    generation: Generation,
-    /// The first one reads what `codec` writes now.
-    readers: Vec<Reader<A>>,
-    compression: Compression,
-    trigger: Box<dyn Trigger>,
-    observer: Option<Arc<dyn Observer>>,
-    store_failure: StoreFailure,
-    max_state_bytes: u64,
-    origin: Option<String>,
-    digester: Digester<A>,
-    /// The application's own comparison of a state with what it was decoded to.
-    compare: Option<Box<Compare<A>>>,
-    turns: Turns,
-    accept_unverified: bool,
-    cache: HotCache<A>,
-    /// Shows states without their type, if serde or the application knows how.
-    viewer: Option<Arc<Viewer<A>>>,
-    counters: Counters,
-    /// Writes into the ledger, if there is one.
-    recorder: Option<Arc<Recorder>>,
 }
 
 #[cfg(feature = "postcard")]
@@ -158,54 +122,6 @@ impl<A: Aggregate> SnapshotEngine<A> {
     pub fn ledger(&self) -> Option<&dyn Ledger> {
         self.core.recorder.as_ref().map(|recorder| recorder.ledger())
     }
-}
-
-impl<A: Aggregate> Core<A> {
-    #[inline]
-    fn report(&self, report: &Report<'_>) {
-        if let Some(observer) = &self.observer {
-            self.tell(&**observer, report);
-        }
-    }
-
-    // On its own, so that the loads without an observer stay small enough to be inlined.
-    #[inline(never)]
-    fn tell(&self, observer: &dyn Observer, report: &Report<'_>) {
-        // What panics is the application's, and whatever it left half done is its own.
-        if catch_unwind(AssertUnwindSafe(|| observer.observe(report))).is_err() {
-            self.observer_panicked();
-        }
-    }
-
-    #[cold]
-    fn observer_panicked(&self) {
-        let what = "the observer panicked; the operation went on without it";
-        self.failed(Trouble::ObserverPanicked, what.to_owned());
-    }
-
-    /// Counts what went wrong out of the callers' sight.
-    fn failed(&self, trouble: Trouble, what: String) {
-        self.counters.failed(trouble, self.clock.now(), what);
-    }
-}
-
-/// A future made in the place where it will stay; `Box::pin` would copy it there.
-fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
-    let place = Box::new_uninit();
-    Box::into_pin(Box::write(place, make()))
-}
-
-fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> {
-    if key.kind() == A::KIND {
-        return Ok(());
-    }
-    Err(other_kind::<A>(key))
-}
-
-#[cold]
-fn other_kind<A: Aggregate>(key: &dyn fmt::Display) -> Error {
-    let message = format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND);
-    Error::new(ErrorKind::InvalidInput, "use this engine", message)
 }
 
 impl<A: Aggregate> Clone for SnapshotEngine<A> {

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::check_kind;
-use super::load::{LATEST_KNOWN, Reconstructed, empty, from_start, reached};
+use super::core::check_kind;
+use super::load::{LATEST_KNOWN, empty, from_start, reached};
+use super::reconstructed::Reconstructed;
 use super::stopwatch::Stopwatch;
 use crate::clock::{Clock, SystemClock};
 use crate::error::Error;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 
-use super::Core;
+use super::core::Core;
 use super::observer::Report;
 use super::recorder;
 use super::save_queue::{Failing, Forgets, Job, Measure, Measured, Queue, Shared, Turn, remember};

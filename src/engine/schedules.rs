@@ -1,6 +1,6 @@
 //! The schedules of the engine's own kind, in a ledger that has those of all kinds.
 
-use super::{Core, other_kind};
+use super::core::{Core, other_kind};
 use crate::error::{Error, ErrorKind};
 use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::state::Aggregate;

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
+use super::core::Core;
 use super::reader;
 use super::stopwatch::Stopwatch;
+use super::store_failure::StoreFailure;
 use super::verify::Judge;
-use super::{Core, StoreFailure};
 use crate::envelope::{Header, Reject};
 use crate::error::Error;
 use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};

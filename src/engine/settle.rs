@@ -1,7 +1,7 @@
 //! What became of a record that was put, and whether what was there before says the same.
 
-use super::Core;
 use super::capture::meta;
+use super::core::Core;
 use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::manager::Created;

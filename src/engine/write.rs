@@ -1,13 +1,10 @@
 //! Encoding a state, and the proof that it can be read back.
 
-use super::Core;
+use super::core::Core;
 use crate::codec::Written;
 use crate::digest::StateDigest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
-
-/// The application's own comparison of a state with what it was decoded to.
-pub(super) type Compare<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
 
 /// An encoded state that was proved to decode to itself.
 pub(super) struct Encoded {

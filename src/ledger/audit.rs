@@ -1,6 +1,6 @@
 //! Who did what, when, why, and what came of it: [`AuditEntry`].
 
-use super::chain::AuditHash;
+use super::hash::AuditHash;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;

@@ -1,32 +1,12 @@
-//! The hash chain of an audit trail: [`AuditHash`], [`AuditHead`].
-
-use std::fmt;
+//! The hash chain of an audit trail: [`AuditHash::of`], [`AuditHead`].
 
 use hmac_sha256::Hash;
 
-use super::Ledger;
-use super::audit::{AuditEntry, AuditRecord, AuditRequest};
+use super::audit::{AuditEntry, AuditRecord};
 use super::entry_bytes::entry_bytes;
-use crate::error::Error;
-
-/// The SHA-256 of an audit record. Prints as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct AuditHash([u8; 32]);
+use super::hash::AuditHash;
 
 impl AuditHash {
-    /// What stands before the first record: 32 zeros.
-    pub const START: Self = Self([0; 32]);
-
-    /// The hash with these bytes.
-    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-
-    /// The bytes.
-    pub const fn as_bytes(&self) -> &[u8; 32] {
-        &self.0
-    }
-
     /// The hash of a record: SHA-256 over
     /// 1. the 16 bytes `snapfold-audit-1` (ASCII),
     /// 2. the 32 bytes of `previous`,
@@ -48,22 +28,10 @@ impl AuditHash {
     pub(super) fn of_bytes(previous: &Self, sequence: u64, entry: &[u8]) -> Self {
         let mut hasher = Hash::new();
         hasher.update(b"snapfold-audit-1");
-        hasher.update(previous.0);
+        hasher.update(previous.as_bytes());
         hasher.update(sequence.to_le_bytes());
         hasher.update(entry);
-        Self(hasher.finalize())
-    }
-}
-
-impl fmt::Display for AuditHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for AuditHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        Self::from_bytes(hasher.finalize())
     }
 }
 
@@ -120,41 +88,5 @@ impl AuditHead {
         let sequence = self.sequence.saturating_add(1);
         let hash = AuditHash::of(&self.hash, sequence, &entry);
         AuditRecord::from_stored(sequence, self.hash, hash, entry)
-    }
-}
-
-/// What [`Ledger::check_trail`] does.
-pub(super) async fn check_trail<L: Ledger + ?Sized>(
-    ledger: &L,
-    tenant: &str,
-    from: AuditHead,
-) -> Result<TrailCheck, Error> {
-    let mut request = AuditRequest::new().tenant(tenant).after(from.sequence);
-    if from.sequence > 0 {
-        let known = request.after(from.sequence - 1).limit(1);
-        let found = ledger.entries(known).await?.items;
-        let same = |record: &AuditRecord| {
-            let own = AuditHash::of(&record.previous, record.sequence, &record.entry);
-            record.sequence == from.sequence && record.hash == from.hash && own == from.hash
-        };
-        if !found.first().is_some_and(same) {
-            let reason = "it is not the record that was known";
-            return Ok(TrailCheck::Broken { sequence: from.sequence, reason });
-        }
-    }
-    let mut head = from;
-    loop {
-        let page = ledger.entries(request).await?;
-        for record in &page.items {
-            match head.follow(record) {
-                TrailCheck::Whole(next) => head = next,
-                broken @ TrailCheck::Broken { .. } => return Ok(broken),
-            }
-        }
-        match page.next {
-            // A ledger whose pages do not advance has no more to give.
-            Some(next) if next > request.after => request = request.after(next),
-            _ => return Ok(TrailCheck::Whole(head)),
-        }
     }
 }

@@ -4,7 +4,7 @@ use super::audit::{AuditEntry, AuditOutcome};
 use super::wire::{Bytes, put_option, put_text, put_time};
 use crate::key::AggregateKey;
 
-/// Specified by [`AuditHash::of`](super::chain::AuditHash::of), points 4 to 9.
+/// Specified by [`AuditHash::of`](super::hash::AuditHash::of), points 4 to 9.
 pub(super) fn entry_bytes(entry: &AuditEntry) -> Vec<u8> {
     let mut out = Vec::new();
     put_time(&mut out, entry.at);
@@ -114,11 +114,8 @@ mod tests {
             b"\x03\0\0\0why\0\0\0\0\0\0\0\0\x01\x05\0\0\0Store\x04\0\0\0gone",
         ];
         assert_eq!(entry_bytes(&entry), expected.concat());
-        let hash = crate::ledger::chain::AuditHash::of(
-            &crate::ledger::chain::AuditHash::from_bytes([1; 32]),
-            9,
-            &entry,
-        );
+        let hash =
+            crate::ledger::AuditHash::of(&crate::ledger::AuditHash::from_bytes([1; 32]), 9, &entry);
         assert_eq!(
             hash.to_string(),
             "a5a534c6e6482166474166032a058d68ed700088e8ac21534ff4a090813fa42c"

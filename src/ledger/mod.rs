@@ -5,6 +5,7 @@ mod cadence;
 mod chain;
 mod cron;
 mod entry_bytes;
+mod hash;
 mod invalid;
 mod schedule;
 mod statistics;
@@ -24,7 +25,8 @@ use crate::timestamp::Timestamp;
 pub(crate) use audit::cut;
 pub use audit::{AuditEntry, AuditOutcome, AuditRecord, AuditRequest};
 pub use cadence::Cadence;
-pub use chain::{AuditHash, AuditHead, TrailCheck};
+pub use chain::{AuditHead, TrailCheck};
+pub use hash::AuditHash;
 pub use schedule::{Claim, Lease, Schedule, ScheduleKey};
 pub use statistics::{DailyStatistics, Day};
 pub use stored::StoreLedger;
@@ -185,6 +187,33 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Reads the trail of `tenant` behind `from` and checks its hash chain, and that `from` is still
     /// part of it: [`AuditHead::START`] for all of it, or a head that was kept outside the ledger.
     async fn check_trail(&self, tenant: &str, from: AuditHead) -> Result<TrailCheck, Error> {
-        chain::check_trail(self, tenant, from).await
+        let mut request = AuditRequest::new().tenant(tenant).after(from.sequence);
+        if from.sequence > 0 {
+            let known = request.after(from.sequence - 1).limit(1);
+            let found = self.entries(known).await?.items;
+            let same = |record: &AuditRecord| {
+                let own = AuditHash::of(&record.previous, record.sequence, &record.entry);
+                record.sequence == from.sequence && record.hash == from.hash && own == from.hash
+            };
+            if !found.first().is_some_and(same) {
+                let reason = "it is not the record that was known";
+                return Ok(TrailCheck::Broken { sequence: from.sequence, reason });
+            }
+        }
+        let mut head = from;
+        loop {
+            let page = self.entries(request).await?;
+            for record in &page.items {
+                match head.follow(record) {
+                    TrailCheck::Whole(next) => head = next,
+                    broken @ TrailCheck::Broken { .. } => return Ok(broken),
+                }
+            }
+            match page.next {
+                // A ledger whose pages do not advance has no more to give.
+                Some(next) if next > request.after => request = request.after(next),
+                _ => return Ok(TrailCheck::Whole(head)),
+            }
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use heed::types::Bytes;
 use redb::ReadableDatabase as _;
 
-use crate::group::Pair;
+pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// A store with one writer at a time.
 pub trait Engine: Sync {

@@ -3,9 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
-use crate::engines::Engine;
-
-pub type Pair = (Vec<u8>, Vec<u8>);
+use crate::engines::{Engine, Pair};
 
 /// One caller writes for all who wait, in one transaction.
 pub struct Group<E> {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::event_table::Placeholders;
 use super::key_type::KeyType;
 use super::names::quote;
+use super::placeholders::Placeholders;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 

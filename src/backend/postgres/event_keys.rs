@@ -146,7 +146,7 @@ impl Operation for EventKeys<'_> {
     const EFFECT: Effect = Effect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, self.table, self.statement.sql(), error)
+        explain(Self::NAME, self.table.named(), self.statement.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {

@@ -7,10 +7,10 @@ use sqlx::postgres::PgRow;
 use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
 use super::event_row::{EventColumns, RawEvent, time, version_of};
-use super::event_table::{EventTable, Placeholders};
+use super::event_table::EventTable;
 use super::event_trouble::explain;
 use super::events::{PAGE, PostgresEvents, has_nul};
-use super::statement::{Statement, typed};
+use super::statement::Statement;
 use super::version;
 use crate::error::Error;
 use crate::events::{EventRange, EventTime, KeyedReplay, Replay, Times};
@@ -43,7 +43,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
     }
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, &self.events.table, self.events.tail.sql(), error)
+        explain(Self::NAME, self.events.table.named(), self.events.tail.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<ReadPage, Failure> {
@@ -92,7 +92,7 @@ impl<E> Operation for Bounds<'_, E> {
     const EFFECT: Effect = Effect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, &self.events.table, self.events.range.sql(), error)
+        explain(Self::NAME, self.events.table.named(), self.events.range.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
@@ -131,32 +131,6 @@ fn check_first(
 /// The parameter for events after a version.
 fn bound_after(table: &EventTable, after: u64) -> i64 {
     if after == 0 { table.start() } else { version::at_most(after) }
-}
-
-/// The events of several aggregates: `$1` to `$5` are arrays with their keys and bounds, `$6` is the
-/// most events of each. The last column holds the place of the aggregate, counted from 1.
-pub(super) fn many_statement(table: &EventTable) -> Result<Statement, Error> {
-    let tail = table.tail_sql(&Placeholders {
-        tenant: "snapfold_r.tenant",
-        kind: "snapfold_r.kind",
-        id: "snapfold_r.id",
-        after: "snapfold_r.after",
-        until: Some("snapfold_r.until"),
-        until_time: None,
-        extra: "",
-    })?;
-    let count = table.columns().count();
-    let nulls = vec!["NULL"; count - 1].join(", ");
-    Ok(Statement::new(|guard| {
-        let rows = format!(
-            "(SELECT {guard}, {nulls}, NULL::bytea) UNION ALL \
-             (SELECT t.*, int8send(snapfold_r.n) \
-              FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[]) \
-                WITH ORDINALITY AS snapfold_r (tenant, kind, id, after, until, n) \
-              CROSS JOIN LATERAL ({tail} LIMIT $6) AS t)"
-        );
-        format!("{} ORDER BY u.c0", typed(guard, count, &rows, true))
-    }))
 }
 
 /// The first page of the events of several aggregates.
@@ -237,7 +211,7 @@ impl<A: Aggregate> Operation for ReadMany<'_, '_, '_, '_, A> {
     }
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, &self.events.table, self.events.many.sql(), error)
+        explain(Self::NAME, self.events.table.named(), self.events.many.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<(), Failure> {
@@ -279,7 +253,7 @@ impl<E> Operation for ReadTimes<'_, E> {
     const EFFECT: Effect = Effect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, &self.events.table, self.events.times.sql(), error)
+        explain(Self::NAME, self.events.table.named(), self.events.times.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {

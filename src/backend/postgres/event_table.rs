@@ -7,6 +7,7 @@ use super::event_query::EventQuery;
 use super::event_row::EventColumns;
 use super::event_trouble::{BEGIN, END, check_types};
 use super::key_type::KeyType;
+use super::placeholders::Placeholders;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 
@@ -37,22 +38,6 @@ pub struct EventTable {
 enum Shape {
     Named(Box<Columns>),
     Query { sql: String, metadata: bool },
-}
-
-/// How the SQL of a load writes the values that a tail depends on.
-pub(super) struct Placeholders<'a> {
-    pub(super) tenant: &'a str,
-    pub(super) kind: &'a str,
-    pub(super) id: &'a str,
-    /// The version after which to read (exclusive), [`EventTable::start`] for all.
-    pub(super) after: &'a str,
-    /// The version up to which to read (inclusive), if there is one.
-    pub(super) until: Option<&'a str>,
-    /// The time (microseconds as a `bigint`, and as a `timestamptz`) after which an event is the
-    /// last one to read, if there is one.
-    pub(super) until_time: Option<(&'a str, &'a str)>,
-    /// What is selected beside the columns of the event, a comma before each.
-    pub(super) extra: &'a str,
 }
 
 impl EventTable {

@@ -6,18 +6,17 @@ use sqlx::{Column, Row, TypeInfo};
 use super::error::{cause, code};
 use super::event_columns::{Columns, RecordedAs};
 use super::event_row::EventColumns;
-use super::event_table::EventTable;
 use crate::error::{Error, ErrorKind};
 
 /// What the SQL that reads events begins and ends with.
 pub(super) const BEGIN: &str = "/* events */ ";
 pub(super) const END: &str = " /* end */";
 
-/// What `error` says about `table`, if the part of the statement `sql` that reads events is to
+/// What `error` says about a table of these columns, or about a query, if the part of the statement `sql` that reads events is to
 /// blame.
 pub(super) fn explain(
     operation: &'static str,
-    table: &EventTable,
+    table: Option<&Columns>,
     sql: &str,
     error: &sqlx::Error,
 ) -> Option<Error> {
@@ -25,10 +24,10 @@ pub(super) fn explain(
     let (begin, end) = (sql.find(BEGIN)?, sql.rfind(END)?);
     let column = match position(sql, error) {
         Some(at) if (begin..end).contains(&at) => {
-            table.named().and_then(|_| column_at(sql.get(begin..)?, at - begin))
+            table.and_then(|_| column_at(sql.get(begin..)?, at - begin))
         }
         // That the query yields too few columns has no place.
-        None if code == "42P10" && table.named().is_none() => None,
+        None if code == "42P10" && table.is_none() => None,
         _ => return None,
     };
     let what = match (&*code, column) {
@@ -37,7 +36,7 @@ pub(super) fn explain(
         ("42703", Some(column)) => format!("the table has no column {column:?}"),
         ("42883" | "42846" | "42804" | "42725", Some(column)) => format!(
             "the column {column:?} is of another type than it says{}",
-            advice(table.named(), &column)
+            advice(table, &column)
         ),
         ("42703" | "42883" | "42846" | "42804" | "42725" | "42601" | "42P10" | "42P18", _) => {
             "the server refuses its query or one of its columns".to_owned()

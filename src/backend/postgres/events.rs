@@ -4,23 +4,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::PgPool;
 
 use super::connection::Connections;
-use super::event_keys::EventKeys;
-use super::event_reads::{self, Bounds, Read, ReadMany, ReadPage, ReadTimes};
 use super::event_row::{Decode, EventRow};
-use super::event_table::{EventTable, Placeholders};
-use super::hybrid::PostgresHybrid;
+use super::event_table::EventTable;
+use super::placeholders::Placeholders;
 use super::statement::{Statement, typed};
-use super::store::PostgresStore;
-use super::version;
 use crate::error::{BoxError, Error};
-use crate::events::{EventRange, EventSource, EventTime, KeyedReplay, Replay};
 use crate::key::AggregateKey;
-use crate::state::Aggregate;
-use crate::store::{Cursor, KeysRequest, Page};
 
 /// How many events one statement reads; a longer history takes several. A fold that ends early
 /// leaves at most so many rows unread on the connection.
@@ -31,7 +23,7 @@ pub(super) const PAGE: u64 = 10_000;
 /// With [`with_snapshots`](Self::with_snapshots), a load takes one statement.
 ///
 /// # The replay floor
-/// [`floor`](EventSource::floor) is the version before the lowest one that the table holds, and 0
+/// [`floor`](crate::EventSource::floor) is the version before the lowest one that the table holds, and 0
 /// for an aggregate without rows. An application that deletes *all* events of an aggregate has to
 /// wrap this source and tell the floor itself.
 pub struct PostgresEvents<E> {
@@ -83,7 +75,7 @@ impl<E> PostgresEvents<E> {
                 table.range_sql(&at)?
             ))
         })?;
-        let many = event_reads::many_statement(&table)?;
+        let many = many_statement(&table)?;
         let times = Statement::try_new(|guard| {
             let tail = table.tail_sql(&at)?;
             let rows = format!(
@@ -117,105 +109,11 @@ impl<E> PostgresEvents<E> {
         self.connections.transaction_pooler = yes;
         self
     }
-
-    /// Loads the snapshots of `store` and these events in one statement: for
-    /// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid). Both must be in one database, and
-    /// the engine's store and event source must be these. Behind a transaction pooler if the store
-    /// or these are; bound to a tenant if the store is
-    /// ([`for_tenant`](PostgresStore::for_tenant)).
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn with_snapshots(&self, store: &PostgresStore) -> Result<PostgresHybrid<E>, Error> {
-        PostgresHybrid::new(self, store)
-    }
-
-    async fn bounds(&self, key: &AggregateKey) -> Result<Option<(u64, u64)>, Error> {
-        self.table.check_key(key)?;
-        if has_nul(key) {
-            return Ok(None);
-        }
-        self.connections.run(&mut Bounds { events: self, key }).await
-    }
 }
 
 /// PostgreSQL text holds no NUL: no event can have such a key.
 pub(super) fn has_nul(key: &AggregateKey) -> bool {
     [key.tenant(), key.kind(), key.id()].iter().any(|part| part.contains('\0'))
-}
-
-#[async_trait]
-impl<A, E> EventSource<A> for PostgresEvents<E>
-where
-    A: Aggregate<Event = E>,
-    E: Send + Sync + 'static,
-{
-    async fn read(
-        &self,
-        key: &AggregateKey,
-        range: EventRange,
-        replay: &mut Replay<'_, A>,
-    ) -> Result<(), BoxError> {
-        self.table.check_key(key)?;
-        if has_nul(key) || range.after >= version::MAX {
-            return Ok(());
-        }
-        let mut read = Read { events: self, key, range, replay, pushed: 0 };
-        while self.connections.run(&mut read).await? == ReadPage::Full {}
-        Ok(())
-    }
-
-    /// In one statement, up to 10,000 events of each; those that have more are read on one by one.
-    async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
-        for read in &*reads {
-            self.table.check_key(read.key)?;
-        }
-        let mut many = ReadMany::new(self, reads);
-        if many.is_empty() {
-            return Ok(());
-        }
-        self.connections.run(&mut many).await?;
-        for (place, last) in many.unfinished() {
-            if let Some(read) = reads.get_mut(place) {
-                let range = EventRange::new(last, read.range.until);
-                self.read(read.key, range, &mut read.replay).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
-        Ok(Some(self.bounds(key).await?.map_or(0, |(_, highest)| highest)))
-    }
-
-    async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
-        Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
-    }
-
-    /// In the order of the columns. Each key is found by a search in the index on them.
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for [`EventTable::query`], which does not say where
-    /// its keys are.
-    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
-        let Some(mut keys) = EventKeys::new(&self.table, request, A::KIND)? else {
-            return Ok(Page::new(Vec::new(), None));
-        };
-        Ok(self.connections.run(&mut keys).await?)
-    }
-
-    /// In one statement that reads no payloads. At most 10,000 at a time.
-    async fn times(
-        &self,
-        key: &AggregateKey,
-        range: EventRange,
-        limit: usize,
-    ) -> Result<Vec<EventTime>, BoxError> {
-        self.table.check_key(key)?;
-        if has_nul(key) || range.after >= version::MAX {
-            return Ok(Vec::new());
-        }
-        let mut times = ReadTimes { events: self, key, range, limit };
-        Ok(self.connections.run(&mut times).await?)
-    }
 }
 
 impl<E> Clone for PostgresEvents<E> {
@@ -236,4 +134,30 @@ impl<E> fmt::Debug for PostgresEvents<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresEvents").field("table", &self.table).finish_non_exhaustive()
     }
+}
+
+/// The events of several aggregates: `$1` to `$5` are arrays with their keys and bounds, `$6` is the
+/// most events of each. The last column holds the place of the aggregate, counted from 1.
+fn many_statement(table: &EventTable) -> Result<Statement, Error> {
+    let tail = table.tail_sql(&Placeholders {
+        tenant: "snapfold_r.tenant",
+        kind: "snapfold_r.kind",
+        id: "snapfold_r.id",
+        after: "snapfold_r.after",
+        until: Some("snapfold_r.until"),
+        until_time: None,
+        extra: "",
+    })?;
+    let count = table.columns().count();
+    let nulls = vec!["NULL"; count - 1].join(", ");
+    Ok(Statement::new(|guard| {
+        let rows = format!(
+            "(SELECT {guard}, {nulls}, NULL::bytea) UNION ALL \
+             (SELECT t.*, int8send(snapfold_r.n) \
+              FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[]) \
+                WITH ORDINALITY AS snapfold_r (tenant, kind, id, after, until, n) \
+              CROSS JOIN LATERAL ({tail} LIMIT $6) AS t)"
+        );
+        format!("{} ORDER BY u.c0", typed(guard, count, &rows, true))
+    }))
 }

@@ -5,31 +5,27 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
-use sqlx::postgres::PgRow;
-use sqlx::{Row, ValueRef};
 
 use super::connection::{Connections, Failure, Operation, Session};
 use super::error::Effect;
-use super::event_row::{Decode, PgTime, RawEvent, version_of};
-use super::event_table::{EventTable, Placeholders};
+use super::event_row::{Decode, PgTime};
+use super::event_table::EventTable;
 use super::event_trouble::explain;
 use super::events::PostgresEvents;
+use super::fetched::{Fetched, MAX_EVENTS, USED};
 use super::hybrid_many::{self, FetchMany};
 use super::key_text::KeyText;
 use super::lookup::{OTHERS_AT_TIME, newest_at_time_sql, newest_sql};
 use super::names::Names;
+use super::placeholders::Placeholders;
 use super::statement::{Statement, typed};
 use super::store::PostgresStore;
 use super::tail::{Events, PostgresTail};
 use super::version;
-use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Hybrid, HybridSource};
 use crate::state::Aggregate;
-use crate::store::{Found, Lookup, Query, SnapshotStore};
-
-/// The most events that come with a snapshot.
-pub(super) const MAX_EVENTS: usize = 1_024;
+use crate::store::{Lookup, Query, SnapshotStore};
 
 /// Loads the newest usable snapshot and the events that follow it in one statement, seen at one
 /// moment. Made by [`PostgresEvents::with_snapshots`]; for
@@ -43,6 +39,20 @@ pub struct PostgresHybrid<E> {
     by_version: Statement,
     by_time: Statement,
     many: Statement,
+}
+
+impl<E> PostgresEvents<E> {
+    /// Loads the snapshots of `store` and these events in one statement: for
+    /// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid). Both must be in one database, and
+    /// the engine's store and event source must be these. Behind a transaction pooler if the store
+    /// or these are; bound to a tenant if the store is
+    /// ([`for_tenant`](PostgresStore::for_tenant)).
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_snapshots(&self, store: &PostgresStore) -> Result<PostgresHybrid<E>, Error> {
+        PostgresHybrid::new(self, store)
+    }
 }
 
 impl<E> PostgresHybrid<E> {
@@ -84,9 +94,6 @@ impl Bounds {
         }
     }
 }
-
-/// No load starts from a retired snapshot.
-pub(super) const USED: &str = " AND retirements IS NULL";
 
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
 /// has. A row without a version says that only other generations are there. The row with the guard
@@ -245,36 +252,13 @@ struct Fetch<'a> {
     query: Query<'a>,
 }
 
-pub(super) struct Fetched {
-    pub(super) lookup: Lookup,
-    pub(super) events: Events,
-}
-
-impl Fetched {
-    fn take(&mut self, table: &EventTable, row: &PgRow) -> Result<(), Failure> {
-        let Some(version) = version_of(row)? else {
-            self.lookup = Lookup::OtherGeneration;
-            return Ok(());
-        };
-        let version = table.version_in(Some(version))?;
-        let record = row.try_get_raw(table.columns().count())?;
-        if record.is_null() {
-            self.events.add(RawEvent::of(row, table.columns(), version));
-        } else {
-            let record = record.as_bytes().map_err(sqlx::Error::Decode)?.to_vec();
-            self.lookup = Lookup::Found(Found::new(version, Record::from_bytes(record)));
-        }
-        Ok(())
-    }
-}
-
 impl Operation for Fetch<'_> {
     type Output = Fetched;
     const NAME: &'static str = "get a snapshot and its tail";
     const EFFECT: Effect = Effect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, self.table, self.statement.sql(), error)
+        explain(Self::NAME, self.table.named(), self.statement.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Fetched, Failure> {

@@ -7,11 +7,12 @@ use sqlx::postgres::PgRow;
 use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
 use super::event_row::{RawEvent, version_of};
-use super::event_table::{EventTable, Placeholders};
+use super::event_table::EventTable;
 use super::event_trouble::explain;
-use super::hybrid::{Fetched, MAX_EVENTS, USED};
+use super::fetched::{Fetched, MAX_EVENTS, USED};
 use super::key_text::KeyText;
 use super::names::Names;
+use super::placeholders::Placeholders;
 use super::statement::{Statement, typed};
 use super::tail::Events;
 use super::version;
@@ -118,7 +119,7 @@ impl Operation for FetchMany<'_> {
     const EFFECT: Effect = Effect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
-        explain(Self::NAME, self.table, self.statement.sql(), error)
+        explain(Self::NAME, self.table.named(), self.statement.sql(), error)
     }
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<Fetched>, Failure> {

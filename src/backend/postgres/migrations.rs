@@ -1,16 +1,15 @@
 //! [`PostgresMigrations`]: makes, updates and removes the tables.
 
 use std::fmt;
-use std::sync::Arc;
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection, Executor, PgTransaction, Row};
+use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
-use super::connection::{Failure, Operation, Session};
+use super::connection::{Connections, Failure, Operation, Session};
 use super::error::{Effect, code};
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
-use super::store::Inner;
+use super::script::{lock, run};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::mark::Marks;
 
@@ -37,15 +36,16 @@ const MIGRATIONS: &[Migration] = &[
 /// crash in the middle leaves nothing behind.
 #[derive(Clone)]
 pub struct PostgresMigrations {
-    inner: Arc<Inner>,
+    connections: Connections,
+    names: Names,
 }
 
 impl PostgresMigrations {
     /// The number of the newest migration that this release knows.
     pub const LATEST: u32 = 4;
 
-    pub(super) fn new(inner: Arc<Inner>) -> Self {
-        Self { inner }
+    pub(super) fn new(connections: Connections, names: Names) -> Self {
+        Self { connections, names }
     }
 
     /// Brings the database to [`LATEST`](Self::LATEST), from nothing or from any older state.
@@ -72,12 +72,9 @@ impl PostgresMigrations {
                 format!("there is no migration {target}, the newest is {latest}"),
             ));
         }
-        let mut migrate = Migrate {
-            names: &self.inner.names,
-            target,
-            lock_timeout: self.inner.connections.timeout,
-        };
-        self.inner.connections.run(&mut migrate).await
+        let mut migrate =
+            Migrate { names: &self.names, target, lock_timeout: self.connections.timeout };
+        self.connections.run(&mut migrate).await
     }
 
     /// Opts in to row-level security: every connection sees, counts and changes the rows of one
@@ -97,13 +94,13 @@ impl PostgresMigrations {
     }
 
     async fn secure(&self, binding: Option<TenantBinding>) -> Result<(), Error> {
-        let (names, lock_timeout) = (&self.inner.names, self.inner.connections.timeout);
-        self.inner.connections.run(&mut Secure { names, binding, lock_timeout }).await
+        let (names, lock_timeout) = (&self.names, self.connections.timeout);
+        self.connections.run(&mut Secure { names, binding, lock_timeout }).await
     }
 
     /// The number of the migration that the database is at; 0 if there is nothing yet.
     pub async fn current(&self) -> Result<u32, Error> {
-        self.inner.connections.run(&mut Current(&self.inner.names)).await
+        self.connections.run(&mut Current(&self.names)).await
     }
 
     /// Checks that the database is at [`LATEST`](Self::LATEST).
@@ -130,7 +127,7 @@ impl PostgresMigrations {
 impl fmt::Debug for PostgresMigrations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PostgresMigrations")
-            .field("table", &self.inner.names.migrations)
+            .field("table", &self.names.migrations)
             .finish_non_exhaustive()
     }
 }
@@ -189,25 +186,6 @@ impl Operation for Migrate<'_> {
         transaction.commit().await?;
         Ok(before)
     }
-}
-
-/// Only one transaction at a time goes on from here, among those of this installation.
-pub(super) async fn lock(
-    transaction: &mut PgTransaction<'_>,
-    names: &Names,
-    timeout: std::time::Duration,
-) -> Result<(), Failure> {
-    let millis = timeout.as_millis().clamp(1, 2_000_000_000);
-    run(transaction, &format!("SET LOCAL lock_timeout = {millis}")).await?;
-    run(transaction, &format!("SELECT pg_advisory_xact_lock({})", names.lock)).await
-}
-
-/// Runs a list of statements, whatever they return.
-///
-/// Here and in all of a migration no statement is prepared, so that it works behind any pooler.
-pub(super) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
-    connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
-    Ok(())
 }
 
 struct Current<'a>(&'a Names);

@@ -4,8 +4,8 @@ use sqlx::Connection;
 
 use super::connection::{Failure, Operation, Session};
 use super::error::Effect;
-use super::migrations::{lock, run};
 use super::names::Names;
+use super::script::{lock, run};
 
 /// How the server knows which tenant a connection is bound to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

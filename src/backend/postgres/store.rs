@@ -163,7 +163,7 @@ impl PostgresStore {
 
     /// Makes, updates and removes the tables.
     pub fn migrations(&self) -> PostgresMigrations {
-        PostgresMigrations::new(Arc::clone(&self.inner))
+        PostgresMigrations::new(self.connections().clone(), self.names().clone())
     }
 
     pub(super) fn names(&self) -> &Names {

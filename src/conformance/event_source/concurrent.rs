@@ -8,7 +8,7 @@ use super::judge::judge;
 use super::subject::Ask;
 use crate::conformance::case::cases;
 use crate::conformance::failure::{Failure, Stop, ensure};
-use crate::conformance::level::poll_times;
+use crate::conformance::store_kit::poll_times;
 use crate::events::EventRange;
 use crate::store::KeysRequest;
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Nodes, Stop, at, done, key, refused, same, schedule};
+use super::case::{Nodes, at, done, key, refused, same, schedule};
+use crate::conformance::failure::Stop;
 use crate::ledger::{Claim, Lease, Ledger, Schedule, ScheduleKey};
 use crate::timestamp::Timestamp;
 
-super::cases! {
+super::case::cases! {
     "only what is due can be claimed", ["L-14"], claimable;
     "of many nodes exactly one claims a run", ["L-14"], raced;
     "a lease that has ended is claimed by another", ["L-14", "L-16"], lapsed;

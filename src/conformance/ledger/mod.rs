@@ -1,24 +1,23 @@
 //! The kit for [`Ledger`]s: cases for each obligation that has an id.
 
+mod case;
 mod claims;
 mod report;
 mod schedules;
 mod statistics;
 mod trail;
 
-use std::fmt::Debug;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::failure::{Failure, Stop, shown};
+use super::failure::{Failure, Stop};
 use super::isolate::panicked;
-use crate::error::{BoxError, Error, ErrorKind};
-use crate::key::AggregateKey;
-use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
-use crate::timestamp::Timestamp;
+use crate::error::BoxError;
+use crate::ledger::Ledger;
+pub use case::LedgerCase;
+use case::Nodes;
 pub use report::{LedgerReport, NotALedger};
 
 /// Makes the ledgers that the kit tries.
@@ -28,42 +27,6 @@ pub trait LedgerFactory: Send + Sync {
     /// each were another process.
     async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError>;
 }
-
-/// One statement about ledgers that the kit proves or refutes.
-#[derive(Clone, Copy, Debug)]
-pub struct LedgerCase {
-    name: &'static str,
-    ids: &'static [&'static str],
-    run: fn(Nodes) -> Running,
-}
-
-type Running = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send>>;
-
-impl LedgerCase {
-    /// What it states.
-    pub fn name(&self) -> &'static str {
-        self.name
-    }
-
-    /// The ids of the obligations of [`Ledger`] that it checks. A failure names one of these.
-    pub fn ids(&self) -> &'static [&'static str] {
-        self.ids
-    }
-}
-
-/// The table of a room: `"statement", [ids], function;` for each case.
-macro_rules! cases {
-    ($($name:literal, [$($id:literal),+], $run:path;)+) => {
-        pub(super) const CASES: &[super::LedgerCase] = &[$(
-            super::LedgerCase {
-                name: $name,
-                ids: &[$($id),+],
-                run: |nodes| Box::pin($run(nodes)),
-            }
-        ),+];
-    };
-}
-use cases;
 
 /// Every case of the kit for ledgers, in the order in which they are run.
 pub fn ledger_cases() -> impl Iterator<Item = &'static LedgerCase> {
@@ -131,77 +94,3 @@ async fn prove(factory: &dyn LedgerFactory, case: &LedgerCase) -> Result<(), Fai
         }
     }
 }
-
-/// A ledger as several nodes have it.
-struct Nodes(Vec<Arc<dyn Ledger>>);
-
-impl Nodes {
-    /// One of the nodes; the numbers go round.
-    fn node(&self, number: usize) -> Result<&Arc<dyn Ledger>, Stop> {
-        let node = self.0.get(number.checked_rem(self.0.len()).unwrap_or(0));
-        node.ok_or_else(|| Failure::setup("make a ledger", &"there is no node").into())
-    }
-
-    /// Runs `work` on each node at the same time, `tasks` times in all; gives the results in order.
-    async fn at_once<T, F>(
-        &self,
-        tasks: usize,
-        work: impl Fn(usize, Arc<dyn Ledger>) -> F,
-    ) -> Result<Vec<T>, Stop>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Stop>> + Send + 'static,
-    {
-        let mut running = Vec::new();
-        for number in 0..tasks {
-            running.push(tokio::spawn(work(number, Arc::clone(self.node(number)?))));
-        }
-        let mut results = Vec::new();
-        for task in running {
-            results.push(task.await.map_err(|join| panicked("L-02", join))??);
-        }
-        Ok(results)
-    }
-}
-
-/// The value of a call that must not fail; that it does is the breach of `id`.
-fn done<T>(id: &'static str, what: &str, result: Result<T, Error>) -> Result<T, Stop> {
-    result.map_err(|error| {
-        Failure::new(id, what).expected("no error").got(format!("{error:#}")).into()
-    })
-}
-
-/// Fails unless what a call gave is what it should give.
-fn same<T: PartialEq + Debug>(
-    id: &'static str,
-    what: &str,
-    got: &T,
-    expected: &T,
-) -> Result<(), Stop> {
-    if got == expected {
-        return Ok(());
-    }
-    Err(Failure::new(id, what).expected(shown(expected)).got(shown(got)).into())
-}
-
-/// Fails unless a call was refused as invalid input.
-fn refused<T: Debug>(what: &str, result: Result<T, Error>) -> Result<(), Stop> {
-    same("L-03", what, &result.map_err(|error| error.kind()).err(), &Some(ErrorKind::InvalidInput))
-}
-
-fn at(seconds: i64) -> Timestamp {
-    Timestamp::from_seconds(seconds)
-}
-
-fn key(tenant: &str, id: &str) -> Result<AggregateKey, Stop> {
-    Ok(AggregateKey::from_parts(tenant, "account", id)?)
-}
-
-/// A schedule that is due at `next`.
-fn schedule(key: impl Into<ScheduleKey>, next: i64) -> Result<Schedule, Stop> {
-    let cadence = Cadence::every(Duration::from_secs(60))?;
-    Ok(Schedule::new(key, cadence, at(0))?.next_run(Some(at(next))))
-}
-
-/// Names that someone takes for a wildcard, an end or a separator.
-const NAMES: [&str; 8] = ["", "a", "a/b", "a\0", "a\u{1}", "%", "'--", "\u{1f600}"];

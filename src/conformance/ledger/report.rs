@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::LedgerCase;
+use super::case::LedgerCase;
 use crate::conformance::failure::Failure;
 
 /// What a run of the kit found out about a ledger. Prints each case in a line.

@@ -1,10 +1,11 @@
 //! Schedules are kept, listed and found due.
 
-use super::{NAMES, Nodes, Stop, at, done, key, same, schedule};
+use super::case::{NAMES, Nodes, at, done, key, same, schedule};
+use crate::conformance::failure::Stop;
 use crate::key::AggregateKey;
 use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
 
-super::cases! {
+super::case::cases! {
     "a schedule comes back on every node as it was put", ["L-01", "L-02", "L-04", "L-11"], kept;
     "a put replaces everything but creation and lease", ["L-10"], replaced;
     "a removed schedule is gone, and no other", ["L-01", "L-02", "L-11"], removed;

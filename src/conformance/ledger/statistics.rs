@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{NAMES, Nodes, Stop, at, done, key, same};
+use super::case::{NAMES, Nodes, at, done, key, same};
+use crate::conformance::failure::Stop;
 use crate::key::AggregateKey;
 use crate::ledger::{DailyStatistics, Day, Ledger};
 
-super::cases! {
+super::case::cases! {
     "statistics add up, each aggregate and day for itself", ["L-01", "L-02", "L-20"], added;
     "a batch may name an aggregate and day several times", ["L-20"], repeated;
     "what many nodes add is all there, and each item whole", ["L-20", "L-21"], raced;

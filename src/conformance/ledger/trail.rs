@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::{NAMES, Nodes, Stop, at, done, key, refused, same};
+use super::case::{NAMES, Nodes, at, done, key, refused, same};
+use crate::conformance::failure::Stop;
 use crate::key::AggregateKey;
 use crate::ledger::{
     AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Ledger, TrailCheck,
 };
 use crate::timestamp::Timestamp;
 
-super::cases! {
+super::case::cases! {
     "sequences count each tenant's entries from 1", ["L-01", "L-02", "L-30"], counted;
     "entries come back on every node as they were appended", ["L-04", "L-32"], kept;
     "pages of a trail come in order and whole", ["L-01", "L-32"], paged;

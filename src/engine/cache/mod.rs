@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::load::Reconstructed;
+use super::reconstructed::Reconstructed;
 use super::sizes::Weight;
 use crate::events::{Position, Progress};
 use crate::key::AggregateKey;

@@ -5,8 +5,9 @@
 //! version of the document is the sequence of the first entry: two nodes that append behind the same
 //! end write the same version, and one of them finds it taken.
 
-use crate::ledger::chain::{AuditHash, AuditHead};
+use crate::ledger::chain::AuditHead;
 use crate::ledger::entry_bytes::{entry_bytes, parse_entry};
+use crate::ledger::hash::AuditHash;
 use crate::ledger::wire::{Bytes, put_sized};
 use crate::ledger::{AuditEntry, AuditRecord};
 

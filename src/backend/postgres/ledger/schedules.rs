@@ -3,7 +3,7 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{
+use super::call::{
     Call, encoded, optional_text, page as page_of, rows_limit, text, time, too_long, unread,
 };
 use crate::backend::postgres::error::damaged;
@@ -53,7 +53,7 @@ impl<'a> Parts<'a> {
 fn schedule_of(row: &PgRow) -> Result<Schedule, Error> {
     let key = AggregateKey::from_stored(&text(row, 1)?, &text(row, 2)?, &text(row, 4)?)?;
     let key = ScheduleKey::from_stored(key, row.try_get(3).map_err(unread)?)
-        .ok_or_else(|| damaged(super::READ, "an id, and is for all of a kind"))?;
+        .ok_or_else(|| damaged(super::call::READ, "an id, and is for all of a kind"))?;
     let cadence = Cadence::from_stored(&text(row, 5)?)?;
     let next_run: Option<i64> = row.try_get(7).map_err(unread)?;
     let mut schedule = Schedule::from_stored(key, cadence, time(row, 8)?)

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use sqlx::Row;
 
-use super::{Call, MAX_ROWS, too_long, unread};
+use super::call::{Call, MAX_ROWS, too_long, unread};
 use crate::backend::postgres::key_text::KeyText;
 use crate::backend::postgres::store::PostgresStore;
 use crate::backend::postgres::version;
@@ -87,7 +87,7 @@ pub(super) async fn daily(
     );
     let (first, last) = (days.start().number(), days.end().number());
     let call = Call::ask(&sql, "ORDER BY day", |query| {
-        super::bind_key(query, &key).bind(first).bind(last)
+        super::call::bind_key(query, &key).bind(first).bind(last)
     });
     let rows = store.ask(call).await?;
     rows.iter()

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::{
+use super::call::{
     Bind, Call, READ, WRITE, encoded, optional_text, page, rows_limit, text, time, too_long, unread,
 };
 use crate::backend::postgres::error::damaged;

@@ -1,20 +1,6 @@
-//! [`Level`], and the register of all cases: one room per level.
-
-mod concurrent;
-mod core;
-mod delete;
-mod durable;
-mod engine;
-mod history;
-mod hostile;
-mod marks;
-mod scale;
+//! [`Level`]: a part of the kits.
 
 use std::fmt;
-
-use super::case::Case;
-
-pub(super) use concurrent::cancel::poll_times;
 
 /// A part of the kit, by what a store has to be good at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,36 +77,4 @@ impl fmt::Display for Level {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// The tables of all rooms, in the order of the levels.
-const TABLES: &[&[Case]] = &[
-    core::CASES,
-    core::put::CASES,
-    core::keys::CASES,
-    history::CASES,
-    history::list::CASES,
-    delete::CASES,
-    durable::CASES,
-    concurrent::writers::CASES,
-    concurrent::readers::CASES,
-    concurrent::cancel::CASES,
-    hostile::CASES,
-    hostile::limits::CASES,
-    hostile::damage::CASES,
-    scale::CASES,
-    marks::CASES,
-    marks::limits::CASES,
-    marks::put::CASES,
-    marks::effects::CASES,
-    marks::bases::CASES,
-    marks::durable::CASES,
-    marks::races::CASES,
-    engine::CASES,
-];
-
-/// Every case of the kit for stores, in the order in which they are run: a register of what it
-/// proves.
-pub fn cases() -> impl Iterator<Item = &'static Case> {
-    TABLES.iter().copied().flatten()
 }

@@ -3,9 +3,9 @@
 use super::{clear, fill, open, pin, retirement, unless_lost};
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
-use crate::conformance::level::history::is_other;
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
+use crate::conformance::store_kit::history::is_other;
 use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;

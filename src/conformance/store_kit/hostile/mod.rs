@@ -5,9 +5,9 @@ pub(super) mod limits;
 
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
-use crate::conformance::level::core::keys::keys_are;
 use crate::conformance::probe::{Blame, Probe};
 use crate::conformance::samples::{NEW, id, key, record, records};
+use crate::conformance::store_kit::core::keys::keys_are;
 use crate::key::AggregateKey;
 use crate::store::{KeysRequest, ListRequest, Query, Selection};
 use crate::timestamp::Timestamp;

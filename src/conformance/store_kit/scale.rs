@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
-use crate::conformance::level::core::keys::keys_are;
-use crate::conformance::level::history::list::each_is_listed;
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, id, record};
+use crate::conformance::store_kit::core::keys::keys_are;
+use crate::conformance::store_kit::history::list::each_is_listed;
 use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
 use crate::store::{KeysRequest, ListRequest, Query, Selection};

@@ -1,0 +1,97 @@
+//! [`EventSource`] over a table: which statement answers what.
+
+use async_trait::async_trait;
+
+use super::event_keys::EventKeys;
+use super::event_reads::{Bounds, Read, ReadMany, ReadPage, ReadTimes};
+use super::events::{PostgresEvents, has_nul};
+use super::version;
+use crate::error::{BoxError, Error};
+use crate::events::{EventRange, EventSource, EventTime, KeyedReplay, Replay};
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+use crate::store::{Cursor, KeysRequest, Page};
+
+impl<E> PostgresEvents<E> {
+    async fn bounds(&self, key: &AggregateKey) -> Result<Option<(u64, u64)>, Error> {
+        self.table.check_key(key)?;
+        if has_nul(key) {
+            return Ok(None);
+        }
+        self.connections.run(&mut Bounds { events: self, key }).await
+    }
+}
+
+#[async_trait]
+impl<A, E> EventSource<A> for PostgresEvents<E>
+where
+    A: Aggregate<Event = E>,
+    E: Send + Sync + 'static,
+{
+    async fn read(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        replay: &mut Replay<'_, A>,
+    ) -> Result<(), BoxError> {
+        self.table.check_key(key)?;
+        if has_nul(key) || range.after >= version::MAX {
+            return Ok(());
+        }
+        let mut read = Read { events: self, key, range, replay, pushed: 0 };
+        while self.connections.run(&mut read).await? == ReadPage::Full {}
+        Ok(())
+    }
+
+    /// In one statement, up to 10,000 events of each; those that have more are read on one by one.
+    async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
+        for read in &*reads {
+            self.table.check_key(read.key)?;
+        }
+        let mut many = ReadMany::new(self, reads);
+        if many.is_empty() {
+            return Ok(());
+        }
+        self.connections.run(&mut many).await?;
+        for (place, last) in many.unfinished() {
+            if let Some(read) = reads.get_mut(place) {
+                let range = EventRange::new(last, read.range.until);
+                self.read(read.key, range, &mut read.replay).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
+        Ok(Some(self.bounds(key).await?.map_or(0, |(_, highest)| highest)))
+    }
+
+    async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
+        Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
+    }
+
+    /// In the order of the columns. Each key is found by a search in the index on them.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for [`EventTable::query`](super::EventTable::query), which does not say where
+    /// its keys are.
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
+        let Some(mut keys) = EventKeys::new(&self.table, request, A::KIND)? else {
+            return Ok(Page::new(Vec::new(), None));
+        };
+        Ok(self.connections.run(&mut keys).await?)
+    }
+
+    /// In one statement that reads no payloads. At most 10,000 at a time.
+    async fn times(
+        &self,
+        key: &AggregateKey,
+        range: EventRange,
+        limit: usize,
+    ) -> Result<Vec<EventTime>, BoxError> {
+        self.table.check_key(key)?;
+        if has_nul(key) || range.after >= version::MAX {
+            return Ok(Vec::new());
+        }
+        let mut times = ReadTimes { events: self, key, range, limit };
+        Ok(self.connections.run(&mut times).await?)
+    }
+}

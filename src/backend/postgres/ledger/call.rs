@@ -1,0 +1,154 @@
+//! A statement about the ledger with its parameters, and what its rows hold: [`Call`].
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::backend::postgres::connection::{Failure, Operation, Session};
+use crate::backend::postgres::error::{self, Effect};
+use crate::backend::postgres::key_text::{self, KeyText, MAX_BYTES};
+use crate::backend::postgres::statement::{Bound, Statement, select};
+use crate::backend::postgres::store::PostgresStore;
+use crate::error::{Error, ErrorKind};
+use crate::store::Page;
+use crate::timestamp::Timestamp;
+
+/// The most rows of one answer, whatever was asked for.
+pub(super) const MAX_ROWS: usize = 10_000;
+
+pub(super) const READ: &str = "read the ledger";
+pub(super) const WRITE: &str = "write to the ledger";
+
+/// Binds the parameters of a statement.
+pub(super) type Bind<'q> = Box<dyn Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q>;
+
+/// A statement and its parameters.
+pub(super) struct Call<'q> {
+    pub(super) statement: Statement,
+    pub(super) bind: Bind<'q>,
+}
+
+impl<'q> Call<'q> {
+    /// Returns the rows of a query, in the order that `order` (over the columns of `q`) says.
+    pub(super) fn ask(
+        rows: &str,
+        order: &str,
+        bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q,
+    ) -> Self {
+        let statement = Statement::new(|guard| select(guard, rows, order));
+        Self { statement, bind: Box::new(bind) }
+    }
+
+    /// Runs the statement that `change` makes of a condition, without which it must not change
+    /// anything, and returns what it returns. The condition is a comparison with the parameter
+    /// `last`.
+    pub(super) fn change(
+        last: &str,
+        change: impl Fn(&str) -> String,
+        bind: impl Fn(Bound<'q>) -> Bound<'q> + Send + Sync + 'q,
+    ) -> Self {
+        let statement = Statement::new(|guard| {
+            let change = change(&format!("{last}::int8 = {guard}"));
+            format!("WITH c AS ({change}) {}", select(guard, "SELECT * FROM c", ""))
+        });
+        let guard = statement.guard();
+        Self { statement, bind: Box::new(move |query| bind(query).bind(guard)) }
+    }
+
+    async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.statement.all((self.bind)(self.statement.query(session)), session).await
+    }
+}
+
+/// A call that changes nothing.
+pub(super) struct Ask<'q>(Call<'q>);
+
+/// A call that changes something.
+pub(super) struct Change<'q>(Call<'q>);
+
+impl Operation for Ask<'_> {
+    type Output = Vec<PgRow>;
+    const NAME: &'static str = READ;
+    const EFFECT: Effect = Effect::Read;
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.0.rows(session).await
+    }
+}
+
+impl Operation for Change<'_> {
+    type Output = Vec<PgRow>;
+    const NAME: &'static str = WRITE;
+    const EFFECT: Effect = Effect::Write;
+    /// Sums and appended entries would be counted twice.
+    const ADDS_UP: bool = true;
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+        self.0.rows(session).await
+    }
+}
+
+impl PostgresStore {
+    pub(super) async fn ask(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
+        self.connections().run(&mut Ask(call)).await
+    }
+
+    pub(super) async fn change(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
+        self.connections().run(&mut Change(call)).await
+    }
+}
+
+pub(super) fn too_long() -> Error {
+    Error::new(
+        ErrorKind::InvalidInput,
+        WRITE,
+        format!("the key is longer than the {MAX_BYTES} bytes that PostgreSQL can index"),
+    )
+}
+
+pub(super) fn bind_key<'q>(query: Bound<'q>, key: &KeyText<'_>) -> Bound<'q> {
+    query.bind(key.tenant.to_string()).bind(key.kind.to_string()).bind(key.id.to_string())
+}
+
+/// Takes the error itself, to be given to `map_err`.
+#[expect(clippy::needless_pass_by_value, reason = "see above")]
+pub(super) fn unread(error: sqlx::Error) -> Error {
+    error::classify(READ, Effect::Read, &error)
+}
+
+pub(super) fn text(row: &PgRow, at: usize) -> Result<String, Error> {
+    let stored: &str = row.try_get(at).map_err(unread)?;
+    let text = key_text::decode(stored)
+        .ok_or_else(|| error::damaged(READ, "a text in an unknown form"))?;
+    Ok(text.into_owned())
+}
+
+/// A text that may be NULL.
+pub(super) fn optional_text(row: &PgRow, at: usize) -> Result<Option<String>, Error> {
+    let stored: Option<&str> = row.try_get(at).map_err(unread)?;
+    stored.map(|_| text(row, at)).transpose()
+}
+
+pub(super) fn time(row: &PgRow, at: usize) -> Result<Timestamp, Error> {
+    row.try_get(at).map(Timestamp::from_micros).map_err(unread)
+}
+
+pub(super) fn encoded(text: &str) -> String {
+    key_text::encode(text).into_owned()
+}
+
+pub(super) fn rows_limit(limit: usize) -> i64 {
+    i64::try_from(limit.clamp(1, MAX_ROWS)).unwrap_or(1)
+}
+
+/// The first `limit` of `rows`, and what to continue after if there was one more.
+pub(super) fn page<T, C>(
+    rows: &[PgRow],
+    limit: i64,
+    item: impl Fn(&PgRow) -> Result<T, Error>,
+    cursor: impl Fn(&T) -> C,
+) -> Result<Page<T, C>, Error> {
+    let limit = usize::try_from(limit).unwrap_or(1);
+    let items = rows.iter().take(limit).map(item).collect::<Result<Vec<_>, _>>()?;
+    let next = items.last().map(cursor).filter(|_| rows.len() > limit);
+    Ok(Page::new(items, next))
+}

@@ -1,0 +1,17 @@
+//! How SQL writes the values that it depends on: [`Placeholders`].
+
+/// How the SQL of a load writes the values that a tail depends on.
+pub(super) struct Placeholders<'a> {
+    pub(super) tenant: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) id: &'a str,
+    /// The version after which to read (exclusive), [`EventTable::start`](super::event_table::EventTable::start) for all.
+    pub(super) after: &'a str,
+    /// The version up to which to read (inclusive), if there is one.
+    pub(super) until: Option<&'a str>,
+    /// The time (microseconds as a `bigint`, and as a `timestamptz`) after which an event is the
+    /// last one to read, if there is one.
+    pub(super) until_time: Option<(&'a str, &'a str)>,
+    /// What is selected beside the columns of the event, a comma before each.
+    pub(super) extra: &'a str,
+}

@@ -1,0 +1,123 @@
+//! [`LedgerCase`]: one registered statement; [`Nodes`]: what a case works with.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::conformance::failure::{Failure, Stop, shown};
+use crate::conformance::isolate::panicked;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
+use crate::timestamp::Timestamp;
+
+/// One statement about ledgers that the kit proves or refutes.
+#[derive(Clone, Copy, Debug)]
+pub struct LedgerCase {
+    pub(super) name: &'static str,
+    pub(super) ids: &'static [&'static str],
+    pub(super) run: fn(Nodes) -> Running,
+}
+
+pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send>>;
+
+impl LedgerCase {
+    /// What it states.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The ids of the obligations of [`Ledger`] that it checks. A failure names one of these.
+    pub fn ids(&self) -> &'static [&'static str] {
+        self.ids
+    }
+}
+
+/// The table of a room: `"statement", [ids], function;` for each case.
+macro_rules! cases {
+    ($($name:literal, [$($id:literal),+], $run:path;)+) => {
+        pub(super) const CASES: &[super::case::LedgerCase] = &[$(
+            super::case::LedgerCase {
+                name: $name,
+                ids: &[$($id),+],
+                run: |nodes| Box::pin($run(nodes)),
+            }
+        ),+];
+    };
+}
+pub(super) use cases;
+
+/// A ledger as several nodes have it.
+pub(super) struct Nodes(pub(super) Vec<Arc<dyn Ledger>>);
+
+impl Nodes {
+    /// One of the nodes; the numbers go round.
+    pub(super) fn node(&self, number: usize) -> Result<&Arc<dyn Ledger>, Stop> {
+        let node = self.0.get(number.checked_rem(self.0.len()).unwrap_or(0));
+        node.ok_or_else(|| Failure::setup("make a ledger", &"there is no node").into())
+    }
+
+    /// Runs `work` on each node at the same time, `tasks` times in all; gives the results in order.
+    pub(super) async fn at_once<T, F>(
+        &self,
+        tasks: usize,
+        work: impl Fn(usize, Arc<dyn Ledger>) -> F,
+    ) -> Result<Vec<T>, Stop>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Stop>> + Send + 'static,
+    {
+        let mut running = Vec::new();
+        for number in 0..tasks {
+            running.push(tokio::spawn(work(number, Arc::clone(self.node(number)?))));
+        }
+        let mut results = Vec::new();
+        for task in running {
+            results.push(task.await.map_err(|join| panicked("L-02", join))??);
+        }
+        Ok(results)
+    }
+}
+
+/// The value of a call that must not fail; that it does is the breach of `id`.
+pub(super) fn done<T>(id: &'static str, what: &str, result: Result<T, Error>) -> Result<T, Stop> {
+    result.map_err(|error| {
+        Failure::new(id, what).expected("no error").got(format!("{error:#}")).into()
+    })
+}
+
+/// Fails unless what a call gave is what it should give.
+pub(super) fn same<T: PartialEq + Debug>(
+    id: &'static str,
+    what: &str,
+    got: &T,
+    expected: &T,
+) -> Result<(), Stop> {
+    if got == expected {
+        return Ok(());
+    }
+    Err(Failure::new(id, what).expected(shown(expected)).got(shown(got)).into())
+}
+
+/// Fails unless a call was refused as invalid input.
+pub(super) fn refused<T: Debug>(what: &str, result: Result<T, Error>) -> Result<(), Stop> {
+    same("L-03", what, &result.map_err(|error| error.kind()).err(), &Some(ErrorKind::InvalidInput))
+}
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_seconds(seconds)
+}
+
+pub(super) fn key(tenant: &str, id: &str) -> Result<AggregateKey, Stop> {
+    Ok(AggregateKey::from_parts(tenant, "account", id)?)
+}
+
+/// A schedule that is due at `next`.
+pub(super) fn schedule(key: impl Into<ScheduleKey>, next: i64) -> Result<Schedule, Stop> {
+    let cadence = Cadence::every(Duration::from_secs(60))?;
+    Ok(Schedule::new(key, cadence, at(0))?.next_run(Some(at(next))))
+}
+
+/// Names that someone takes for a wildcard, an end or a separator.
+pub(super) const NAMES: [&str; 8] = ["", "a", "a/b", "a\0", "a\u{1}", "%", "'--", "\u{1f600}"];

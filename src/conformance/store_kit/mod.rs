@@ -1,0 +1,47 @@
+//! The kit for stores: one room per level, and the register of all cases.
+
+mod concurrent;
+mod core;
+mod delete;
+mod durable;
+mod engine;
+mod history;
+mod hostile;
+mod marks;
+mod scale;
+
+use super::case::Case;
+
+pub(super) use concurrent::cancel::poll_times;
+
+/// The tables of all rooms, in the order of the levels.
+const TABLES: &[&[Case]] = &[
+    core::CASES,
+    core::put::CASES,
+    core::keys::CASES,
+    history::CASES,
+    history::list::CASES,
+    delete::CASES,
+    durable::CASES,
+    concurrent::writers::CASES,
+    concurrent::readers::CASES,
+    concurrent::cancel::CASES,
+    hostile::CASES,
+    hostile::limits::CASES,
+    hostile::damage::CASES,
+    scale::CASES,
+    marks::CASES,
+    marks::limits::CASES,
+    marks::put::CASES,
+    marks::effects::CASES,
+    marks::bases::CASES,
+    marks::durable::CASES,
+    marks::races::CASES,
+    engine::CASES,
+];
+
+/// Every case of the kit for stores, in the order in which they are run: a register of what it
+/// proves.
+pub fn cases() -> impl Iterator<Item = &'static Case> {
+    TABLES.iter().copied().flatten()
+}

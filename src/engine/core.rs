@@ -1,0 +1,105 @@
+//! [`Core`]: what all stages of a load and a save work with.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use super::cache::HotCache;
+use super::observer::{Observer, Report};
+use super::reader::Reader;
+use super::recorder::Recorder;
+use super::statistics::{Counters, Trouble};
+use super::store_failure::StoreFailure;
+use super::verify::Turns;
+use crate::clock::Clock;
+use crate::codec::{Codec, Digester, TypeInfo, Viewer};
+use crate::compress::Compression;
+use crate::error::{Error, ErrorKind};
+use crate::events::{EventSource, HybridSource};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
+use crate::state::Aggregate;
+use crate::store::SnapshotStore;
+use crate::trigger::Trigger;
+
+/// The application's own comparison of a state with what it was decoded to.
+pub(super) type Compare<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
+
+/// What loading and capturing need; the saver's tasks hold it without holding the saver.
+pub(super) struct Core<A: Aggregate> {
+    pub(super) source: Arc<dyn EventSource<A>>,
+    pub(super) store: Arc<dyn SnapshotStore>,
+    pub(super) hybrid: Option<Arc<dyn HybridSource<A>>>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) codec: Arc<dyn Codec<A>>,
+    pub(super) type_info: TypeInfo,
+    pub(super) generation: Generation,
+    /// The first one reads what `codec` writes now.
+    pub(super) readers: Vec<Reader<A>>,
+    pub(super) compression: Compression,
+    pub(super) trigger: Box<dyn Trigger>,
+    pub(super) observer: Option<Arc<dyn Observer>>,
+    pub(super) store_failure: StoreFailure,
+    pub(super) max_state_bytes: u64,
+    pub(super) origin: Option<String>,
+    pub(super) digester: Digester<A>,
+    /// The application's own comparison of a state with what it was decoded to.
+    pub(super) compare: Option<Box<Compare<A>>>,
+    pub(super) turns: Turns,
+    pub(super) accept_unverified: bool,
+    pub(super) cache: HotCache<A>,
+    /// Shows states without their type, if serde or the application knows how.
+    pub(super) viewer: Option<Arc<Viewer<A>>>,
+    pub(super) counters: Counters,
+    /// Writes into the ledger, if there is one.
+    pub(super) recorder: Option<Arc<Recorder>>,
+}
+
+impl<A: Aggregate> Core<A> {
+    #[inline]
+    pub(super) fn report(&self, report: &Report<'_>) {
+        if let Some(observer) = &self.observer {
+            self.tell(&**observer, report);
+        }
+    }
+
+    // On its own, so that the loads without an observer stay small enough to be inlined.
+    #[inline(never)]
+    fn tell(&self, observer: &dyn Observer, report: &Report<'_>) {
+        // What panics is the application's, and whatever it left half done is its own.
+        if catch_unwind(AssertUnwindSafe(|| observer.observe(report))).is_err() {
+            self.observer_panicked();
+        }
+    }
+
+    #[cold]
+    fn observer_panicked(&self) {
+        let what = "the observer panicked; the operation went on without it";
+        self.failed(Trouble::ObserverPanicked, what.to_owned());
+    }
+
+    /// Counts what went wrong out of the callers' sight.
+    pub(super) fn failed(&self, trouble: Trouble, what: String) {
+        self.counters.failed(trouble, self.clock.now(), what);
+    }
+}
+
+/// A future made in the place where it will stay; `Box::pin` would copy it there.
+pub(super) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    let place = Box::new_uninit();
+    Box::into_pin(Box::write(place, make()))
+}
+
+pub(super) fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> {
+    if key.kind() == A::KIND {
+        return Ok(());
+    }
+    Err(other_kind::<A>(key))
+}
+
+#[cold]
+pub(super) fn other_kind<A: Aggregate>(key: &dyn fmt::Display) -> Error {
+    let message = format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND);
+    Error::new(ErrorKind::InvalidInput, "use this engine", message)
+}
