@@ -17,8 +17,9 @@ mod postgres_support;
 use postgres_support::TestDb;
 use postgres_support::account::{Account, decode, key};
 use snapfold::{
-    AggregateKey, EventTable, Generation, HybridSource, KeysRequest, Lookup, PostgresEvents,
-    PostgresOptions, PostgresStore, PutOptions, Query, RecordBuilder, SnapshotStore, Timestamp,
+    AggregateKey, DeleteOptions, EventTable, Generation, HybridSource, KeysRequest, Lookup, Mark,
+    MarkChange, PostgresEvents, PostgresOptions, PostgresStore, PutOptions, Query, RecordBuilder,
+    Selection, SnapshotId, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor, PgPool};
@@ -281,5 +282,58 @@ async fn a_migration_marks_what_was_stored_out_of_order() {
     let query = Query::latest(&key, GENERATION).as_of(Timestamp::from_seconds(3));
     let Lookup::Found(found) = world.store.get(query).await.unwrap() else { panic!("not found") };
     assert_eq!(found.version, 50);
+    world.db.close().await;
+}
+
+/// How many rows are named matters, how many there are does not.
+#[tokio::test]
+async fn marks_and_deletes_of_ids_cost_the_same_however_many_snapshots_there_are() {
+    let world = World::new(1).await;
+    let key = key("a");
+    let pin = Mark::pin("audit", Timestamp::from_seconds(1));
+    for versions in [300, 100_000] {
+        history(&world, versions, false).await;
+        // Chains of 16, each on a snapshot that is no delta.
+        let base = "SET base = version - 1 WHERE version % 16 <> 1";
+        world.run(&format!("UPDATE {{schema}}.snapfold_snapshots {base}")).await;
+        world.run("VACUUM {schema}.snapfold_snapshots").await;
+        for analyzed in [false, true] {
+            if analyzed {
+                world.run("ANALYZE {schema}.snapfold_snapshots").await;
+            }
+            let middle = versions.cast_unsigned() / 32 * 16;
+            for count in [1, 16, 100] {
+                let ids: Vec<_> = (middle + 1..=middle + count)
+                    .map(|version| SnapshotId { generation: GENERATION, version })
+                    .collect();
+                let ids = Selection::Ids(&ids);
+                // Also with the plan for any parameters, which the server makes after five runs.
+                for round in 0..7 {
+                    let before = world.touched().await;
+                    let mut transaction = world.pool.begin().await.unwrap();
+                    let set = MarkChange::Set(&pin);
+                    let marked = world.store.mark_in(&mut transaction, &key, ids, set).await;
+                    assert_eq!(marked.unwrap(), count);
+                    transaction.rollback().await.unwrap();
+                    let mark = world.touched().await - before;
+                    let mut transaction = world.pool.begin().await.unwrap();
+                    let plain = DeleteOptions::default();
+                    let deleted = world.store.delete_in(&mut transaction, &key, ids, plain).await;
+                    // The named part of the last chain stays, as the rest of it is based on that.
+                    let needed = count % 16;
+                    let deleted = deleted.unwrap();
+                    assert_eq!((deleted.snapshots, deleted.needed), (count - needed, needed));
+                    transaction.rollback().await.unwrap();
+                    let delete = world.touched().await - before - mark;
+                    // A table of 40 pages is read whole if that is cheaper than ten lookups.
+                    let bound = 80 + 32 * count.cast_signed();
+                    assert!(
+                        mark <= bound && delete <= bound,
+                        "{mark} and {delete} pages, {count} of {versions}, {analyzed}, {round}"
+                    );
+                }
+            }
+        }
+    }
     world.db.close().await;
 }

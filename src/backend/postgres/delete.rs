@@ -18,6 +18,7 @@ pub(super) enum Selected<'a> {
     UpTo(i64),
     /// Of this generation, or (`false`) of all others.
     Generation(i64, i64, bool),
+    /// In the order of [`ID`], each once.
     Ids(Vec<&'a SnapshotId>),
 }
 
@@ -35,22 +36,67 @@ impl<'a> Selected<'a> {
                 )
             }
             Selection::Ids(ids) => {
-                Self::Ids(ids.iter().filter(|id| id.version <= version::MAX).collect())
+                let mut ids: Vec<_> = ids.iter().filter(|id| id.version <= version::MAX).collect();
+                ids.sort_unstable_by_key(|id| (id.generation, id.version));
+                ids.dedup();
+                Self::Ids(ids)
             }
         })
     }
 
-    /// The condition, and the number of the next parameter.
-    pub(super) fn condition(&self) -> (&'static str, usize) {
+    /// The number of the first parameter after those of [`bind`](Self::bind).
+    pub(super) fn next(&self) -> usize {
         match self {
-            Self::UpTo(_) => ("version <= $4", 5),
-            Self::Generation(..) => ("(schema_version = $4 AND fingerprint = $5) = $6::bool", 7),
-            Self::Ids(_) => (
+            Self::UpTo(_) => 5,
+            Self::Generation(..) | Self::Ids(_) => 7,
+        }
+    }
+
+    /// Whether a row of the aggregate is selected.
+    fn condition(&self) -> &'static str {
+        match self {
+            Self::UpTo(_) => "version <= $4",
+            Self::Generation(..) => "(schema_version = $4 AND fingerprint = $5) = $6::bool",
+            Self::Ids(_) => {
+                // As in `locked`.
                 "(schema_version, fingerprint, version) IN \
-                   (SELECT * FROM unnest($4::int8[], $5::int8[], $6::int8[]))",
-                7,
+                   (SELECT * FROM unnest((SELECT $4::int8[]), (SELECT $5::int8[]), \
+                     (SELECT $6::int8[])))"
+            }
+        }
+    }
+
+    /// A query that locks the selected rows `s` that meet `and`. It returns the [`ID`] of each, its
+    /// place (`row`) and further `columns`, as they are once it holds the lock.
+    ///
+    /// It locks them in the order of [`ID`], as puts do: two calls that change the same snapshots
+    /// wait for each other and do not deadlock. [`Ids`](Self::Ids) are in this order already. Each
+    /// is looked up by itself. The `ORDER BY` of that makes the planner prefer the primary key to
+    /// other indexes, which cost the same by its estimate if there are no statistics.
+    fn locked(&self, names: &Names, columns: &str, and: &str, lock: &str) -> String {
+        let Names { snapshots, .. } = names;
+        let rows = format!(
+            "SELECT {ID}, ctid AS row{columns} FROM {snapshots} AS s WHERE {KEY} AND {and}"
+        );
+        match self {
+            Self::UpTo(_) | Self::Generation(..) => {
+                format!("{rows} AND {} ORDER BY {ID} FOR {lock}", self.condition())
+            }
+            // With sub-selects the estimate does not depend on the number of ids, so the server can
+            // use one plan for all.
+            Self::Ids(_) => format!(
+                "SELECT s.* FROM unnest((SELECT $4::int8[]), (SELECT $5::int8[]), \
+                   (SELECT $6::int8[])) AS i (a, b, c) \
+                 CROSS JOIN LATERAL ({rows} AND schema_version = i.a AND fingerprint = i.b \
+                   AND version >= i.c AND version <= i.c ORDER BY version LIMIT 1 \
+                   FOR {lock}) AS s"
             ),
         }
+    }
+
+    /// A query that locks the selected rows that meet `and`, for an update.
+    pub(super) fn locked_for_update(&self, names: &Names, and: &str) -> String {
+        self.locked(names, "", and, "NO KEY UPDATE")
     }
 
     pub(super) fn bind<'q>(&self, query: Bound<'q>) -> Bound<'q> {
@@ -71,33 +117,86 @@ impl<'a> Selected<'a> {
     }
 }
 
+/// The columns that tell a snapshot from others of its aggregate.
+const ID: &str = "schema_version, fingerprint, version";
+
+/// The aggregate, given by the first parameters.
+const KEY: &str = "tenant = $1 AND kind = $2 AND id = $3";
+
+/// Changes the rows in `k` ([`ID`] and `row`), which are locked. `change` is an `UPDATE` or `DELETE`
+/// of rows `t` up to its `FROM` or `USING`, inclusive. The changed rows are those of `d` and of `e`,
+/// each with `returning`.
+///
+/// `d` finds rows by their place, whatever statistics the server has. It does not find a row that
+/// another transaction changed while `k` waited: the new version is not in the snapshot of the
+/// statement. `e` changes these few: it finds the old version by its primary key, and the server
+/// moves on to the new one. `m` repeats the key of the aggregate so that the planner does not see a
+/// constant and scan the whole aggregate, even if `m` is empty.
+pub(super) fn change(change: &str, returning: &str) -> String {
+    format!(
+        "d AS ({change} k WHERE t.ctid = k.row \
+           RETURNING t.schema_version, t.fingerprint, t.version, {returning}), \
+         m AS MATERIALIZED (SELECT $1 AS tenant, $2 AS kind, $3 AS id, a.* FROM (\
+           SELECT {ID} FROM k EXCEPT SELECT {ID} FROM d) AS a), \
+         e AS ({change} m WHERE (t.tenant, t.kind, t.id, t.schema_version, t.fingerprint, \
+             t.version) = (m.tenant, m.kind, m.id, m.schema_version, m.fingerprint, m.version) \
+           RETURNING {returning})"
+    )
+}
+
 /// Deletes what is selected, not pinned (or `$N` overrules that), and not needed by a delta that
-/// stays. The row of a snapshot that is being pinned meanwhile is looked at again once that is
-/// committed. A delta that is being put meanwhile is not seen: it may lose its base, and is a miss
-/// then.
+/// stays.
+///
+/// - `l` locks all that is selected, so a pin that was set meanwhile counts for its snapshot and for
+///   the bases of that. A snapshot is `used` if a delta that is not selected is based on it.
+/// - `n` are the bases of deltas that stay; `b` adds, as far as they are selected, their bases in
+///   turn.
+/// - `k` is what is deleted.
+///
+/// A delta that is being put meanwhile is not seen: it may lose its base, and is a miss then.
+///
+/// Wrong estimates must not make the statement quadratic in the number of selected snapshots, so
+/// rows are found by index or place. `n` holds arrays, which the planner expects to be short: `b` is
+/// then expected to fit a hash table, which `NOT IN` needs.
 fn statement(names: &Names, selected: &Selected<'_>) -> Statement {
     let Names { snapshots, .. } = names;
-    let (condition, next) = selected.condition();
-    let key = "tenant = $1 AND kind = $2 AND id = $3";
-    let id = "schema_version, fingerprint, version";
-    let (free, guard_at) = (format!("(pins IS NULL OR ${next}::bool)"), next + 1);
+    let (pins_at, guard_at) = (selected.next(), selected.next() + 1);
+    let condition = selected.condition();
+    let columns = format!(
+        ", base, pins IS NULL OR ${pins_at}::bool AS free, \
+         EXISTS (SELECT FROM {snapshots} AS t WHERE {KEY} \
+           AND t.schema_version = s.schema_version AND t.fingerprint = s.fingerprint \
+           AND t.base = s.version AND t.version > s.version AND NOT ({condition})) AS used"
+    );
+    let change = change(
+        &format!("DELETE FROM {snapshots} AS t USING"),
+        "octet_length(header)::int8 + octet_length(payload) AS bytes",
+    );
     Statement::new(|guard| {
+        let locked = selected.locked(names, &columns, &format!("${guard_at} = {guard}"), "UPDATE");
         format!(
-            "WITH RECURSIVE b AS (\
-               SELECT schema_version, fingerprint, base AS version FROM {snapshots} \
-               WHERE {key} AND base < version AND NOT ({condition} AND {free}) \
+            "WITH RECURSIVE l AS MATERIALIZED ({locked}), \
+             n AS MATERIALIZED (SELECT array_agg(schema_version) AS a, \
+               array_agg(fingerprint) AS b, array_agg(version) AS c FROM (\
+                 SELECT {ID} FROM l WHERE used UNION ALL \
+                 SELECT schema_version, fingerprint, base FROM l \
+                 WHERE base < version AND NOT free) AS a), \
+             b AS (\
+               SELECT u.* FROM n, unnest(n.a, n.b, n.c) AS u ({ID}) \
                UNION \
-               SELECT t.schema_version, t.fingerprint, t.base FROM b JOIN {snapshots} t \
-                 USING ({id}) WHERE {key} AND t.base < t.version), \
-             d AS (DELETE FROM {snapshots} \
-               WHERE {key} AND {condition} AND {free} AND ${guard_at} = {guard} \
-                 AND ({id}) NOT IN (SELECT * FROM b) \
-               RETURNING octet_length(header)::int8 + octet_length(payload) AS bytes) \
+               SELECT schema_version, fingerprint, (SELECT t.base FROM {snapshots} AS t \
+                 WHERE {KEY} AND t.schema_version = b.schema_version \
+                   AND t.fingerprint = b.fingerprint AND t.version >= b.version \
+                   AND t.version <= b.version AND t.base < t.version \
+                 ORDER BY t.version LIMIT 1) \
+               FROM b WHERE ({condition}) IS TRUE), \
+             k AS MATERIALIZED (SELECT {ID}, row FROM l WHERE free AND ({ID}) NOT IN \
+               (SELECT * FROM b WHERE version IS NOT NULL)), \
+             {change} \
              SELECT {guard}, count(*), coalesce(sum(bytes), 0)::int8, \
-               (SELECT count(*) FROM {snapshots} WHERE {key} AND {condition} AND NOT {free}), \
-               (SELECT count(*) FROM {snapshots} WHERE {key} AND {condition} AND {free} \
-                 AND ({id}) IN (SELECT * FROM b)) \
-             FROM d"
+               (SELECT count(*) FROM l WHERE NOT free), \
+               (SELECT count(*) FROM l WHERE free) - (SELECT count(*) FROM k) \
+             FROM (SELECT bytes FROM d UNION ALL SELECT bytes FROM e) AS a"
         )
     })
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::connection::{Failure, Operation, Session};
-use super::delete::{Selected, count};
+use super::delete::{Selected, change, count};
 use super::error::{Effect, damaged};
 use super::key_text::{self, KeyText};
 use super::names::Names;
@@ -89,12 +89,12 @@ pub(super) fn explain(names: &Names, error: &sqlx::Error) -> Option<Error> {
     (constraint == names.marks_limit).then(Marks::too_many)
 }
 
-/// Sets or clears the mark `$N` on what is selected.
-fn statement(names: &Names, selected: &Selected<'_>, change: &MarkChange<'_>) -> Statement {
+/// Sets or clears the mark `$N` on what is selected. `k` locks what it changes, in order.
+fn statement(names: &Names, selected: &Selected<'_>, mark: &MarkChange<'_>) -> Statement {
     let Names { snapshots, .. } = names;
-    let (condition, next) = selected.condition();
-    let (column, name) = (column(change.kind()), format!("${next}::text"));
-    let (new, differs, guard_at) = match change {
+    let next = selected.next();
+    let (column, name) = (column(mark.kind()), format!("${next}::text"));
+    let (new, differs, guard_at) = match mark {
         MarkChange::Set(_) => {
             let value = format!(
                 "jsonb_build_object('at', ${}::int8, 'actor', ${}::text, 'note', ${}::text)",
@@ -114,12 +114,13 @@ fn statement(names: &Names, selected: &Selected<'_>, change: &MarkChange<'_>) ->
             next + 1,
         ),
     };
+    let change = change(&format!("UPDATE {snapshots} AS t SET {column} = {new} FROM"), "1");
     Statement::new(|guard| {
+        let and = format!("{differs} AND ${guard_at} = {guard}");
         format!(
-            "WITH u AS (UPDATE {snapshots} SET {column} = {new} \
-               WHERE tenant = $1 AND kind = $2 AND id = $3 AND {condition} AND {differs} \
-                 AND ${guard_at} = {guard} RETURNING 1) \
-             SELECT {guard}, count(*) FROM u"
+            "WITH k AS MATERIALIZED ({}), {change} \
+             SELECT {guard}, (SELECT count(*) FROM d) + (SELECT count(*) FROM e)",
+            selected.locked_for_update(names, &and)
         )
     })
 }
