@@ -20,7 +20,7 @@
     reason = "a bench"
 )]
 
-#[path = "../tests/postgres_support/mod.rs"]
+#[path = "../tests/postgres/support/mod.rs"]
 mod postgres;
 
 use std::io::Write as _;

@@ -1,0 +1,41 @@
+//! Engines: loads, snapshots, background saves and management calls, over stores and event sources
+//! in memory that misbehave on demand.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test may panic"
+)]
+
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod admin;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod audit;
+#[cfg(feature = "postcard")]
+mod background_saves;
+#[cfg(feature = "postcard")]
+mod bad_input;
+#[cfg(feature = "postcard")]
+mod cancellation;
+#[cfg(feature = "postcard")]
+mod clocks;
+#[cfg(feature = "postcard")]
+mod event_sources;
+#[cfg(feature = "conformance")]
+mod fault_layer;
+#[cfg(all(feature = "postcard", feature = "cache"))]
+mod hot_cache;
+#[cfg(feature = "postcard")]
+mod manager;
+#[cfg(feature = "conformance")]
+mod moving_floor;
+#[cfg(feature = "postcard")]
+#[path = "../record_bytes/mod.rs"]
+mod record_bytes;
+#[cfg(feature = "postcard")]
+mod size_trigger;
+mod store_ext;
+#[cfg(feature = "postcard")]
+mod support;

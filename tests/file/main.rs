@@ -1,0 +1,28 @@
+//! Stores in files: what they answer, what damage and kills leave of them, and what other processes
+//! and other directories do to them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::case_sensitive_file_extension_comparisons,
+    reason = "a test may panic"
+)]
+
+#[cfg(feature = "memory")]
+mod at_time;
+mod damage;
+mod golden;
+#[cfg(unix)]
+mod kill;
+mod large;
+mod marks;
+#[cfg(unix)]
+mod place;
+#[path = "../property/mod.rs"]
+mod property;
+mod random;
+mod repair;
+mod store;
+mod support;

@@ -1,0 +1,208 @@
+//! Records that were written once must stay readable for ever, and the writer must go on writing
+//! the same bytes: a format that drifts unnoticed turns every stored snapshot into a miss, or
+//! worse, into another state.
+//!
+//! The files in `fixtures/format` were written by the release that introduced what they show.
+//! `SNAPFOLD_WRITE_GOLDEN=1 cargo test --all-features --test format golden` writes those that are
+//! missing; a file that is there is never changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use snapfold::{
+    Aggregate, AggregateKey, Bincode, Codec, CodecId, Compression, Generation, Json, MemoryEvents,
+    MemoryStore, MessagePack, Origin, Postcard, PutOptions, Record, RecordBuilder, SnapshotEngine,
+    SnapshotStore, Timestamp,
+};
+
+/// One of each: what a state is usually made of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Order {
+    customer: String,
+    lines: Vec<Line>,
+    notes: BTreeMap<String, Option<i64>>,
+    status: Status,
+    digest: [u8; 4],
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Line {
+    sku: u32,
+    price: (i64, char),
+    weight: f64,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+enum Status {
+    #[default]
+    Open,
+    Paid(u64),
+    Returned {
+        reason: String,
+    },
+}
+
+impl Aggregate for Order {
+    type Event = u64;
+    const KIND: &'static str = "order";
+    const SCHEMA_VERSION: u32 = 2;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self::default()
+    }
+
+    fn apply(&mut self, event: &u64) {
+        self.customer = "Ada".into();
+        self.lines.push(Line { sku: 7, price: (-1_999, 'e'), weight: 0.25 });
+        self.notes.insert(format!("n{event}"), event.is_multiple_of(2).then_some(-1));
+        self.status = match event % 3 {
+            0 => Status::Open,
+            1 => Status::Paid(u64::MAX),
+            _ => Status::Returned { reason: "too small".into() },
+        };
+        self.digest = [1, 2, 3, 0xff];
+    }
+}
+
+fn golden(name: &str, written_now: &Record) -> Record {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/format").join(name);
+    if std::env::var_os("SNAPFOLD_WRITE_GOLDEN").is_some() && !path.exists() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, written_now.as_bytes()).unwrap();
+    }
+    Record::from_bytes(std::fs::read(&path).expect("a golden file is missing"))
+}
+
+fn builder() -> RecordBuilder {
+    let key = AggregateKey::from_parts("north", "account", "al\u{ed}ce").unwrap();
+    let generation = Generation { schema_version: 3, fingerprint: 0x0123_4567_89ab_cdef };
+    RecordBuilder::new(key, generation, 42, Timestamp::from_micros(1_000_001))
+        .created_at(Timestamp::from_micros(-5))
+}
+
+#[test]
+fn the_fixed_part_of_a_header_is_where_the_format_says() {
+    let record = builder().codec(CodecId::custom(9)).build(b"state").unwrap();
+    assert_eq!(golden("1-plain.bin", &record), record);
+
+    let bytes = golden("1-plain.bin", &record);
+    let bytes = bytes.as_bytes();
+    let number = |at: usize, len: usize| {
+        bytes[at..at + len].iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte))
+    };
+    assert_eq!(&bytes[..4], b"SNF\x01");
+    assert_eq!(number(4, 4), u64::from(crc32fast::hash(&bytes[8..60])));
+    assert_eq!(number(8, 4), u64::from(crc32fast::hash(b"state")));
+    assert_eq!((number(12, 8), number(20, 8)), (0x0123_4567_89ab_cdef, 1_000_001), "as-of time");
+    assert_eq!(number(28, 1), 60, "header length");
+    assert_eq!((number(29, 1), number(30, 1), number(31, 1)), (5, 7, 6), "key lengths");
+    assert_eq!(&bytes[32..50], "northaccountal\u{ed}ce".as_bytes());
+    assert_eq!((number(50, 1), number(51, 1)), (1, 0), "checksum and compression");
+    assert_eq!(number(52, 2), 0x8009, "codec");
+    assert_eq!((number(54, 1), number(55, 1)), (3, 42), "schema version, version");
+    // -5 lies 1,000,006 before the as-of time: zigzag makes that 2,000,011.
+    assert_eq!(bytes[56..59], [0x80 | 0x0b, 0x80 | 0x09, 0x7a], "creation time");
+    assert_eq!(0x0b | 0x09 << 7 | 0x7a << 14, 2_000_011);
+    assert_eq!(number(59, 1), 5, "payload length; no raw length");
+    assert_eq!(&bytes[60..], b"state");
+}
+
+#[test]
+fn a_compressed_payload_has_its_raw_length_too() {
+    let record = builder().compression(Compression::lz4()).build(&vec![7; 1 << 16]).unwrap();
+    let bytes = record.as_bytes();
+    let header = record.verify().unwrap();
+    let payload = u8::try_from(header.payload_bytes - 256).unwrap();
+    assert!(payload < 0x80, "two bytes: {}", header.payload_bytes);
+    assert_eq!(bytes[51], 1, "LZ4");
+    assert_eq!(bytes[59..61], [0x80 | payload, 2], "payload length");
+    assert_eq!(bytes[61..64], [0x80, 0x80, 4], "raw length");
+    assert_eq!((bytes[28], header.header_bytes(), header.raw_bytes), (64, 64, 1 << 16));
+}
+
+/// The example in `docs/format.md` is a golden record, byte by byte.
+#[test]
+fn the_example_of_the_documentation_is_a_golden_record() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/format.md");
+    let page = std::fs::read_to_string(path).unwrap();
+    let (_, example) = page.split_once("## Example").unwrap();
+    let example = example.split("```").nth(1).unwrap();
+    let bytes: Vec<u8> = example
+        .lines()
+        .skip(1)
+        .flat_map(|line| line.split("  ").next().unwrap().split(' '))
+        .filter(|byte| !byte.is_empty())
+        .map(|byte| u8::from_str_radix(byte, 16).unwrap())
+        .collect();
+    let record = builder().codec(CodecId::custom(9)).build(b"state").unwrap();
+    assert_eq!(bytes, golden("1-plain.bin", &record).as_bytes());
+}
+
+#[test]
+fn extensions_follow_the_key_in_the_order_of_their_tags() {
+    let record = builder()
+        .origin("node-7")
+        .label("month-end")
+        .label("pinned")
+        .anchor(*b"event-42")
+        .last_recorded_at(Timestamp::from_micros(999))
+        .build(b"state")
+        .unwrap();
+    let read = golden("1-extensions.bin", &record);
+    assert_eq!(read, record);
+    let expected = b"\x01\x08\0event-42\x02\x09\0month-end\x02\x06\0pinned\x03\x06\0node-7\
+        \x04\x08\0\xe7\x03\0\0\0\0\0\0";
+    assert_eq!(&read.as_bytes()[60..60 + expected.len()], expected);
+    let header = read.verify().unwrap();
+    assert_eq!(header.labels().collect::<Vec<_>>(), ["month-end", "pinned"]);
+    assert_eq!(header.last_recorded_at, Timestamp::from_micros(999));
+}
+
+/// Each golden record is found by an engine of today, and is the state that today's fold gives.
+async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compression) {
+    let events = MemoryEvents::new();
+    let key = Order::key("o-1").unwrap();
+    for i in 1..=40 {
+        events.append(&key, Timestamp::from_seconds(i), i.unsigned_abs());
+    }
+    let engine = |store: &MemoryStore| {
+        SnapshotEngine::<Order>::builder_with_codec(events.clone(), store.clone(), codec.clone())
+            .compression(compression.clone())
+            .clock(snapfold::ManualClock::at(Timestamp::from_seconds(1_000)))
+            .build()
+            .unwrap()
+    };
+
+    let fresh = MemoryStore::new();
+    let writer = engine(&fresh);
+    writer.create(&key).await.unwrap();
+    let query = snapfold::Query::latest(&key, writer.generation());
+    let written = fresh.get(query).await.unwrap().into_record().unwrap();
+
+    let read = golden(name, &written);
+    let (then, now) = (read.verify().unwrap(), written.verify().unwrap());
+    assert_eq!(then.generation, now.generation, "{name}: the traced fingerprint has changed");
+    if compression == Compression::none() {
+        // Another release of the compressor may compress better; the rest must not change.
+        assert_eq!(read, written, "{name}");
+    }
+
+    let store = MemoryStore::new();
+    store.put(vec![read], PutOptions::default()).await.unwrap();
+    let loaded = engine(&store).load(&key).await.unwrap();
+    assert_eq!(loaded.provenance.origin, Origin::Snapshot, "{name}: {}", loaded.provenance);
+    let mut folded = Order::initial(&key);
+    (1..=40).for_each(|i| folded.apply(&i));
+    assert_eq!(*loaded.state, folded, "{name}");
+}
+
+#[tokio::test]
+async fn states_of_every_codec_and_compression_are_read_as_they_were_written() {
+    loads("1-postcard.bin", Postcard, Compression::none()).await;
+    loads("1-postcard-lz4.bin", Postcard, Compression::lz4()).await;
+    loads("1-msgpack.bin", MessagePack, Compression::none()).await;
+    loads("1-json.bin", Json, Compression::none()).await;
+    loads("1-json-lz4.bin", Json, Compression::lz4()).await;
+    loads("1-bincode.bin", Bincode, Compression::none()).await;
+}

@@ -1,0 +1,254 @@
+//! Lies about what a delete took away, and for how long.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+
+use snapfold::{
+    AggregateKey, Deleted, Error, ErrorKind, ListRequest, PutOptions, Record, Selection, SnapshotId,
+};
+
+use super::disk::{Disk, Incoming};
+use super::mutant::{Erased, Metas, Mutant, Outcomes};
+use super::truth::Truth;
+
+mutants! {
+    forgets_the_delete: Forgets breaks "C-51";
+    goes_on_listing_what_was_deleted: ListsDeleted breaks "C-51";
+    brings_deleted_ones_back_on_reopen: ComesBack breaks "C-51";
+    deletes_the_bound_too: BelowOrAt breaks "C-50";
+    deletes_below_in_the_newest_generation_only: BelowInOne breaks "C-50";
+    deletes_all_but_the_newest_for_all: SparesTheNewest breaks "C-50";
+    deletes_a_version_of_every_generation: IdsAreVersions breaks "C-50";
+    deletes_the_next_older_too: OneTooMany breaks "C-50";
+    deletes_all_for_no_ids: NoIdsIsAll breaks "C-50";
+    deletes_of_every_tenant: EveryTenant breaks "C-01";
+    deletes_what_begins_with_the_id: EveryPrefix breaks "C-01";
+    counts_what_was_asked_for: CountsAsked breaks "C-50";
+    counts_no_bytes: CountsNoBytes breaks "C-50";
+    fails_where_nothing_is_selected: NothingIsFailure breaks "C-02";
+    hides_what_is_put_after_a_delete: TombstoneWins breaks "C-52";
+}
+
+#[derive(Default)]
+struct Forgets;
+
+impl Mutant for Forgets {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let rows = truth.rows(key);
+        let rows = rows.iter().flat_map(|rows| &rows.by_id);
+        let selected = rows.filter(|(id, _)| selection.admits(**id));
+        Ok(selected.map(|(_, row)| Deleted::new(1, row.record.as_bytes().len() as u64)).sum())
+    }
+}
+
+/// A list that is brought up to date by puts only.
+#[derive(Default)]
+struct ListsDeleted(Mutex<Option<Truth>>);
+
+impl Mutant for ListsDeleted {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
+        *self.0.lock().unwrap() = None;
+        truth.put(records, options)
+    }
+
+    async fn list(&self, truth: &Truth, request: ListRequest<'_>) -> Metas {
+        let old = self.0.lock().unwrap();
+        Ok(old.as_ref().unwrap_or(truth).list(request))
+    }
+
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        self.0.lock().unwrap().get_or_insert_with(|| truth.frozen());
+        Ok(truth.delete(key, selection))
+    }
+}
+
+/// Deletes in memory, and reads the files again when it is opened.
+#[derive(Default)]
+struct ComesBack;
+
+impl Mutant for ComesBack {
+    fn opened(disk: &mut Disk) {
+        disk.crash();
+    }
+
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let deleted = truth.erase(key, |id| selection.admits(id));
+        truth.disk().dirty.clear();
+        Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct BelowOrAt;
+
+impl Mutant for BelowOrAt {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        Ok(match selection {
+            Selection::Below(version) => {
+                truth.delete(key, Selection::Below(version.saturating_add(1)))
+            }
+            other => truth.delete(key, other),
+        })
+    }
+}
+
+#[derive(Default)]
+struct BelowInOne;
+
+impl Mutant for BelowInOne {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let rows = truth.rows(key);
+        let newest = rows.and_then(|rows| rows.by_id.into_keys().map(|id| id.generation).max());
+        Ok(erased(truth, key, |id| {
+            let one = !matches!(selection, Selection::Below(_)) || Some(id.generation) == newest;
+            one && selection.admits(id)
+        }))
+    }
+}
+
+fn erased(truth: &Truth, key: &AggregateKey, selected: impl Fn(SnapshotId) -> bool) -> Deleted {
+    let deleted = truth.erase(key, selected);
+    truth.disk().sync();
+    deleted
+}
+
+#[derive(Default)]
+struct SparesTheNewest;
+
+impl Mutant for SparesTheNewest {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let rows = truth.rows(key);
+        let newest = rows.and_then(|rows| rows.by_id.into_keys().next_back());
+        let spared = newest.filter(|_| selection == Selection::All);
+        Ok(erased(truth, key, |id| selection.admits(id) && Some(id) != spared))
+    }
+}
+
+#[derive(Default)]
+struct IdsAreVersions;
+
+impl Mutant for IdsAreVersions {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        Ok(erased(truth, key, |id| match selection {
+            Selection::Ids(ids) => ids.iter().any(|asked| asked.version == id.version),
+            other => other.admits(id),
+        }))
+    }
+}
+
+#[derive(Default)]
+struct OneTooMany;
+
+impl Mutant for OneTooMany {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let rows = truth.rows(key);
+        let ids: Vec<_> = rows.into_iter().flat_map(|rows| rows.by_id.into_keys()).collect();
+        let next_older = ids.windows(2).find(|pair| selection.admits(pair[1]));
+        let next_older = next_older.map(|pair| pair[0]);
+        Ok(erased(truth, key, |id| selection.admits(id) || Some(id) == next_older))
+    }
+}
+
+#[derive(Default)]
+struct NoIdsIsAll;
+
+impl Mutant for NoIdsIsAll {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let all = selection == Selection::Ids(&[]);
+        Ok(truth.delete(key, if all { Selection::All } else { selection }))
+    }
+}
+
+#[derive(Default)]
+struct EveryTenant;
+
+impl Mutant for EveryTenant {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        Ok(erased_of(truth, selection, |other| {
+            other.kind() == key.kind() && other.id() == key.id()
+        }))
+    }
+}
+
+#[derive(Default)]
+struct EveryPrefix;
+
+impl Mutant for EveryPrefix {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        Ok(erased_of(truth, selection, |other| {
+            other.tenant() == key.tenant()
+                && other.kind() == key.kind()
+                && other.id().starts_with(key.id())
+        }))
+    }
+}
+
+fn erased_of(
+    truth: &Truth,
+    selection: Selection<'_>,
+    of: impl Fn(&AggregateKey) -> bool,
+) -> Deleted {
+    let keys: Vec<_> = truth.disk().written.keys().filter(|key| of(key)).cloned().collect();
+    keys.iter().map(|key| truth.delete(key, selection)).sum()
+}
+
+#[derive(Default)]
+struct CountsAsked;
+
+impl Mutant for CountsAsked {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let mut deleted = truth.delete(key, selection);
+        if let Selection::Ids(ids) = selection {
+            deleted.snapshots = ids.len() as u64;
+        }
+        Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct CountsNoBytes;
+
+impl Mutant for CountsNoBytes {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        Ok(Deleted::new(truth.delete(key, selection).snapshots, 0))
+    }
+}
+
+#[derive(Default)]
+struct NothingIsFailure;
+
+impl Mutant for NothingIsFailure {
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        match truth.delete(key, selection) {
+            Deleted { snapshots: 0, .. } => {
+                Err(Error::new(ErrorKind::Store, "delete", "there is nothing to delete"))
+            }
+            deleted => Ok(deleted),
+        }
+    }
+}
+
+/// Tombstones that hide an identity for ever.
+#[derive(Default)]
+struct TombstoneWins(Mutex<HashSet<(AggregateKey, SnapshotId)>>);
+
+impl Mutant for TombstoneWins {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
+        let outcomes = truth.put(records.clone(), options)?;
+        for record in records {
+            let Incoming { place, key, id, .. } = truth.incoming(record);
+            if self.0.lock().unwrap().contains(&(key, id)) {
+                truth.disk().remove(&place, id);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn delete(&self, truth: &Truth, key: &AggregateKey, selection: Selection<'_>) -> Erased {
+        let rows = truth.rows(key);
+        let ids = rows.into_iter().flat_map(|rows| rows.by_id.into_keys());
+        let selected = ids.filter(|id| selection.admits(*id));
+        self.0.lock().unwrap().extend(selected.map(|id| (key.clone(), id)));
+        Ok(truth.delete(key, selection))
+    }
+}

@@ -1,0 +1,30 @@
+//! Stores and event sources in PostgreSQL. One server for all tests, with a schema for each;
+//! `support` says where the server comes from.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::future_not_send,
+    unreachable_pub,
+    reason = "a test may panic"
+)]
+
+#[cfg(all(feature = "memory", feature = "postcard"))]
+mod events;
+mod faults;
+#[cfg(all(feature = "memory", feature = "postcard"))]
+mod hybrid;
+#[cfg(feature = "conformance")]
+mod ledger;
+#[cfg(feature = "conformance")]
+#[path = "../conformance/ledger_support/mod.rs"]
+mod ledger_support;
+mod marks;
+mod plans;
+#[cfg(feature = "postcard")]
+mod pooler;
+#[cfg(feature = "memory")]
+mod store;
+#[allow(dead_code, reason = "some of it is for the bench")]
+mod support;
