@@ -3,19 +3,29 @@
 //! the pages of tables and indexes that a call touches are counted, in small tables and in large
 //! ones.
 
-use crate::support::TestDb;
+use std::sync::{Mutex, OnceLock};
+
 use crate::support::account::{Account, decode, key};
+use crate::support::{Cluster, TestDb};
 use snapfold::{
     AggregateKey, DeleteOptions, EventTable, Generation, HybridSource, KeysRequest, Lookup, Mark,
     MarkChange, PostgresEvents, PostgresOptions, PostgresStore, PutOptions, Query, RecordBuilder,
     Selection, SnapshotId, SnapshotStore, Timestamp,
 };
-use sqlx::postgres::PgPoolOptions;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 
 const AGGREGATES: i64 = 120;
 const PAGE: usize = 50;
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 0 };
+
+/// A server that only these tests use: where others change many tables, every session must look at
+/// its own again, and touches more pages.
+fn server() -> PgConnectOptions {
+    static SERVER: OnceLock<Mutex<Cluster>> = OnceLock::new();
+    let server = SERVER.get_or_init(|| Mutex::new(Cluster::start(false)));
+    server.lock().unwrap().url().parse().unwrap()
+}
 
 /// A store on one connection, whose count of touched pages is therefore complete.
 struct World {
@@ -27,7 +37,7 @@ struct World {
 impl World {
     /// Three kinds in two tenants, each with as many aggregates, and so many versions of each.
     async fn new(versions: i64) -> Self {
-        let db = TestDb::new().await;
+        let db = TestDb::on(server()).await;
         let pool = PgPoolOptions::new().max_connections(1).connect_with(db.options.clone());
         let pool = pool.await.unwrap();
         let options = PostgresOptions::new().schema(&db.schema);

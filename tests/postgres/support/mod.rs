@@ -182,7 +182,7 @@ impl Cluster {
         let sync = if durable { "on" } else { "off" };
         let address = if tcp.is_some() { "127.0.0.1" } else { "" };
         let config = format!(
-            "listen_addresses = '{address}'\nmax_connections = 200\nfsync = {sync}\n\
+            "listen_addresses = '{address}'\nmax_connections = 1000\nfsync = {sync}\n\
              full_page_writes = {sync}\nsynchronous_commit = on\nshared_buffers = 256MB\n\
              max_wal_size = 4GB\nlog_min_messages = warning\n"
         );
