@@ -36,6 +36,7 @@ mod moving_floor;
 mod record_bytes;
 #[cfg(feature = "postcard")]
 mod size_trigger;
+#[cfg(feature = "conformance")]
 mod store_ext;
 #[cfg(feature = "postcard")]
 mod support;

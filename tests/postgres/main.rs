@@ -20,11 +20,12 @@ mod ledger;
 #[cfg(feature = "conformance")]
 #[path = "../conformance/ledger_support/mod.rs"]
 mod ledger_support;
+#[cfg(feature = "conformance")]
 mod marks;
 mod plans;
 #[cfg(feature = "postcard")]
 mod pooler;
-#[cfg(feature = "memory")]
+#[cfg(feature = "conformance")]
 mod store;
 #[allow(dead_code, reason = "some of it is for the bench")]
 mod support;
