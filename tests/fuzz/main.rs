@@ -9,6 +9,7 @@
 
 #![cfg(all(
     feature = "bincode",
+    feature = "conformance",
     feature = "file",
     feature = "json",
     feature = "lz4",
