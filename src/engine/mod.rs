@@ -59,14 +59,14 @@ use saver::Saver;
 /// Made by [`SnapshotEngine::builder`] from an event source and a store. Clones share everything,
 /// the cache and the background queue too.
 ///
-/// To shut down, stop committing, call [`flush`](Self::flush), and close the store if it is one that
-/// can be closed (keep a clone of it). Without that, snapshots that are queued are not taken; nothing
-/// else is lost.
+/// To shut down, stop committing, call [`flush`](Self::flush), and close the store if it is one
+/// that can be closed (keep a clone of it). Without that, snapshots that are queued are not taken;
+/// nothing else is lost.
 ///
 /// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
-/// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation; the methods here do
-/// the same and need no import. Those that change something act on the application's own behalf; to
-/// pass an [`AdminContext`](crate::AdminContext), call them on [`admin`](Self::admin).
+/// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation; the methods here
+/// do the same and need no import. Those that change something act on the application's own behalf;
+/// to pass an [`AdminContext`](crate::AdminContext), call them on [`admin`](Self::admin).
 pub struct SnapshotEngine<A: Aggregate> {
     core: Arc<Core<A>>,
     saver: Arc<Saver<A>>,
@@ -106,13 +106,16 @@ impl<A: Aggregate> SnapshotEngine<A> {
     }
 
     /// Waits until no snapshot is queued or being taken in the background, and until all records of
-    /// it are in the ledger; for at most `within` each: for a shutdown, or a test. Must run on a tokio
-    /// runtime with time enabled.
+    /// it are in the ledger; for at most `within` each: for a shutdown, or a test. Must run on a
+    /// tokio runtime with time enabled.
     ///
     /// # Errors
-    /// - [`ErrorKind::Timeout`] after `within`; what is queued stays queued.
-    /// - [`ErrorKind::Unsupported`] if something is queued and there is no tokio runtime here.
-    /// - [`ErrorKind::Store`] if the ledger cannot take the records for now; they wait on.
+    /// - [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `within`; what is queued stays
+    ///   queued.
+    /// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if something is queued and there
+    ///   is no tokio runtime here.
+    /// - [`ErrorKind::Store`](crate::ErrorKind::Store) if the ledger cannot take the records for
+    ///   now; they wait on.
     pub async fn flush(&self, within: Duration) -> Result<(), Error> {
         self.saver.flush(within).await?;
         self.core.flush_records(within).await

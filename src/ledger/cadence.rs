@@ -45,8 +45,8 @@ impl Cadence {
     /// At a fixed interval, counted in whole microseconds.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for less than [`Cadence::MIN_INTERVAL`], or for 2^63
-    /// microseconds and more.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for less than
+    /// [`Cadence::MIN_INTERVAL`], or for 2^63 microseconds and more.
     pub fn every(interval: Duration) -> Result<Self, Error> {
         match u64::try_from(interval.as_micros()) {
             Ok(micros) if interval >= Self::MIN_INTERVAL && i64::try_from(micros).is_ok() => {
@@ -58,14 +58,16 @@ impl Cadence {
         }
     }
 
-    /// As a cron expression says: five fields (minute, hour, day of month, month, day of week), with
-    /// seconds in front six, with years behind seven; or a nickname such as `@daily`. If both days
-    /// are restricted, either of them matches. Times are UTC. The crate croner parses it.
+    /// As a cron expression says: five fields (minute, hour, day of month, month, day of week),
+    /// with seconds in front six, with years behind seven; or a nickname such as `@daily`. If both
+    /// days are restricted, either of them matches. Times are UTC. The crate croner parses it.
     ///
     /// # Errors
-    /// - [`ErrorKind::InvalidInput`] if the expression does not parse, is longer than
-    ///   [`Cadence::MAX_CRON_BYTES`], or names no time after 1970 (`0 0 31 2 *`).
-    /// - [`ErrorKind::FeatureDisabled`] without the feature `cron`.
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the expression does not
+    ///   parse, is longer than [`Cadence::MAX_CRON_BYTES`], or names no time after 1970
+    ///   (`0 0 31 2 *`).
+    /// - [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) without the feature
+    ///   `cron`.
     pub fn cron(expression: &str) -> Result<Self, Error> {
         check_length(expression)?;
         if cron::next_after(expression, Timestamp::from_micros(0))?.is_none() {
@@ -80,7 +82,8 @@ impl Cadence {
     /// so that schedules can be read without the feature `cron`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the text is no interval and too long for a cron expression.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the text is no interval and
+    /// too long for a cron expression.
     pub fn from_stored(text: &str) -> Result<Self, Error> {
         match text.strip_prefix(EVERY) {
             Some(interval) => parse_interval(interval),
@@ -92,8 +95,10 @@ impl Cadence {
     /// [`Timestamp::MAX`], a cron expression whose years are over (or above 5000).
     ///
     /// # Errors
-    /// [`ErrorKind::FeatureDisabled`] for a cron expression without the feature `cron`;
-    /// [`ErrorKind::InvalidInput`] for one that another release has accepted and this one does not.
+    /// [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) for a cron expression
+    /// without the feature `cron`;
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for one that another release has
+    /// accepted and this one does not.
     pub fn next_after(&self, time: Timestamp) -> Result<Option<Timestamp>, Error> {
         match &self.0 {
             Rhythm::Every(micros) => Ok(plus(time, *micros)),
