@@ -5,8 +5,7 @@ use std::sync::Arc;
 
 use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
-use super::core::Compare;
-use super::core::Core;
+use super::core::{Compare, Core};
 use super::observer::Observer;
 use super::reader::Reader;
 use super::recorder::Recorder;

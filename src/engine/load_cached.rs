@@ -2,8 +2,7 @@
 
 use super::cache::Cached;
 use super::core::{Core, check_kind};
-use super::head::floor;
-use super::head::{ends_early, read_up_to_head};
+use super::head::{ends_early, floor, read_up_to_head};
 use super::reconstructed::{Purpose, Reconstructed};
 use super::sizes::Weight;
 use crate::error::Error;

@@ -5,7 +5,8 @@ pub(super) struct Placeholders<'a> {
     pub(super) tenant: &'a str,
     pub(super) kind: &'a str,
     pub(super) id: &'a str,
-    /// The version after which to read (exclusive), [`EventTable::start`](super::event_table::EventTable::start) for all.
+    /// The version after which to read (exclusive); for all of them,
+    /// [`EventTable::start`](super::event_table::EventTable::start).
     pub(super) after: &'a str,
     /// The version up to which to read (inclusive), if there is one.
     pub(super) until: Option<&'a str>,
