@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use super::event_source::SourceContext;
+use super::event_source::context::SourceContext;
 use super::factory::Site;
 use super::failure::{Failure, Stop};
 use super::level::Level;

@@ -51,6 +51,7 @@
 
 mod aggregate;
 mod case;
+mod cut_off;
 mod event_source;
 mod factory;
 mod failure;

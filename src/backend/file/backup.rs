@@ -5,10 +5,10 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::directory;
 use super::disk::{DiskFile, write_all};
 use super::fault::io_error;
 use super::names;
-use super::open;
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind};
 
@@ -42,7 +42,7 @@ impl Core {
         };
         check_empty()?;
         // Nobody opens it, or copies into it, before it is complete.
-        let _lock = open::lock(&*self.disk, to, OPERATION, true)?;
+        let _lock = directory::lock(&*self.disk, to, OPERATION, true)?;
         check_empty()?;
         let _maintenance = self.maintenance();
         // All of this belongs to one moment between two groups.

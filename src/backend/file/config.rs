@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::store::FileStore;
-use super::trouble::Listener;
+use super::troubles::Listener;
 use crate::error::{Error, ErrorKind};
 
 /// When a write counts as done.
@@ -42,7 +41,7 @@ pub enum ZeroAhead {
     WholeFiles,
 }
 
-/// How a [`FileStore`] is opened. Each setting has a default that suits most.
+/// How a [`FileStore`](super::FileStore) is opened. Each setting has a default that suits most.
 ///
 /// ```no_run
 /// use snapfold::{FileStore, ZeroAhead};
@@ -108,7 +107,7 @@ impl FileStoreConfig {
     }
 
     /// How many bytes compaction in the background copies per second; 64 MiB by default, 0 for no
-    /// limit. Does not bound [`FileStore::compact`].
+    /// limit. Does not bound [`FileStore::compact`](super::FileStore::compact).
     pub const fn compact_bytes_per_second(mut self, bytes: u64) -> Self {
         self.compact_bytes_per_second = bytes;
         self
@@ -122,7 +121,7 @@ impl FileStoreConfig {
     }
 
     /// Whether a thread of the store prepares files ahead and compacts on its own; true by
-    /// default. Without it, [`FileStore::compact`] has to be called after deletes.
+    /// default. Without it, [`FileStore::compact`](super::FileStore::compact) has to be called after deletes.
     pub const fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
@@ -131,33 +130,13 @@ impl FileStoreConfig {
     /// Who is told what fails out of the callers' sight: compaction in the background, a file that
     /// cannot be prepared ahead, a file that is found damaged, a thread that ends early. A record that
     /// does not verify is not among them: the load that finds it says so. The same
-    /// error is told once, however often it comes again; [`FileStore::stats`] counts them all.
+    /// error is told once, however often it comes again; [`FileStore::stats`](super::FileStore::stats) counts them all.
     ///
     /// Called on the threads of the store, and on those of callers that meet damage, so it must be
     /// quick and must not block. A panic in it is caught and has no effect.
     pub fn on_background_error(mut self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Self {
         self.listener = Some(Listener(Arc::new(tell)));
         self
-    }
-
-    /// Opens the store, and creates its directory if there is none. Blocks: about 0.2 s per
-    /// million snapshots.
-    ///
-    /// The directory is held by a lock on its file `LOCK`, from here to [`FileStore::close`], the
-    /// drop of the last handle, or the end of the process. Leave that file alone meanwhile: if it is
-    /// removed, a second process can open the store, and both write until the first one comes to
-    /// begin a file and stops. A child that was forked and does not `exec` must not use the store:
-    /// it has no threads there, and shares the lock.
-    ///
-    /// # Errors
-    /// - `InvalidInput`: a setting is out of its bounds.
-    /// - `Locked`: another process or handle has the store open; the text has its process id.
-    /// - `CorruptStore`: a file is damaged in a way that a crash does not cause, or missing; the
-    ///   text has the file and offset. See [`FileStore::repair`].
-    /// - `Unsupported`: a newer release wrote it.
-    /// - `Store`, `OutOfSpace`: the system refused to read or write.
-    pub fn open(self) -> Result<FileStore, Error> {
-        FileStore::open_with(self)
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {

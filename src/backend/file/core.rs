@@ -15,7 +15,7 @@ use super::layout::{Entry, Manifest};
 use super::log::{Flights, Log};
 use super::names;
 use super::segment::{Segment, Segments};
-use super::trouble::Troubles;
+use super::troubles::Troubles;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// An open store.

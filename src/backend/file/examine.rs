@@ -4,8 +4,8 @@
 use super::disk::DiskFile;
 use super::flaw::Flaw;
 use super::hints::Hints;
+use super::hints::push::push;
 use super::layout::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal};
-use super::load;
 use super::problem::Problem;
 use super::scan::{Scanner, Step, reason_to_keep};
 use crate::envelope::Header;
@@ -63,7 +63,7 @@ pub(super) fn examine(
                     Kind::Seal => {}
                 }
                 // A seal has no hint, and whatever else does not parse is a bad part.
-                let _ = load::push(&mut hints, &frame, body, secret);
+                let _ = push(&mut hints, &frame, body, secret);
                 if let Err(what) = frames.add(&frame, body) {
                     problems.push(Problem::new(name, Some(at), what));
                 }

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use super::directory;
 use super::disk::{Disk, Lock};
 use super::examine::{check_hints, examine};
 use super::fault::{corrupt, io_error};
 use super::layout::{Bad, Entry, Head, Manifest};
 use super::names;
-use super::open;
 use super::problem::Problem;
 use crate::error::Error;
 
@@ -61,7 +61,7 @@ fn hold(
     operation: &'static str,
 ) -> Result<Option<Box<dyn Lock>>, Error> {
     if files.iter().any(|name| name == names::LOCK) {
-        return open::lock(disk, dir, operation, false).map(Some);
+        return directory::lock(disk, dir, operation, false).map(Some);
     }
     Ok(None)
 }
@@ -74,7 +74,7 @@ pub(super) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> 
     let operation = "inspect a store";
     let files = listing(disk, dir, operation)?;
     let _lock = hold(disk, dir, &files, operation)?;
-    let manifest = open::read_manifest(disk, dir, &files, operation)?
+    let manifest = directory::read_manifest(disk, dir, &files, operation)?
         .ok_or_else(|| corrupt(operation, dir, "there is no store in this directory"))?;
     let segments = manifest.segments.iter().map(|entry| {
         let file = names::segment(entry.id);
@@ -103,7 +103,7 @@ pub(super) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verification, Error>
     let files = listing(disk, dir, operation)?;
     let _lock = hold(disk, dir, &files, operation)?;
     let mut found = Verification::default();
-    let manifest = match open::read_manifest(disk, dir, &files, operation) {
+    let manifest = match directory::read_manifest(disk, dir, &files, operation) {
         Ok(Some(manifest)) => manifest,
         Ok(None) => {
             found.problems.push(Problem::new(names::MANIFEST, None, "the file is missing"));
@@ -165,7 +165,7 @@ fn verify_segment(
     found.problems.extend(examined.problems);
     let hints = names::hints(entry.id);
     if files.contains(&hints) {
-        let read = open::read_whole(disk, &dir.join(&hints)).ok();
+        let read = directory::read_whole(disk, &dir.join(&hints)).ok();
         let scanned = &examined.hints;
         found.problems.extend(check_hints(&hints, read, scanned, entry.salt, manifest.secret));
     }

@@ -4,21 +4,19 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::directory::read_whole;
 use super::disk::{Disk, DiskFile};
 use super::fault::{bad_file, bad_frame, corrupt, io_error};
 use super::flaw::Flaw;
+use super::hints::push::push;
 use super::hints::{Hints, What};
-use super::layout::{
-    DeleteBody, Entry, Frame, HEAD_BYTES, Head, Kind, Manifest, MarksBody, SEAL_BYTES, Seal,
-};
+use super::layout::{Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
 use super::names;
-use super::open::{OPERATION, read_whole};
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
 use super::segment::Segment;
-use super::tag::Tag;
-use crate::envelope::Header;
 use crate::error::Error;
-use crate::snapshot_id::SnapshotId;
+
+pub(super) const OPERATION: &str = "open a store";
 
 /// A segment whose file is open and whose head has been checked.
 pub(super) struct Opened {
@@ -260,36 +258,6 @@ fn refuse_what_counts(
 
 fn refusal(path: &Path, why: &str) -> Error {
     corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole"))
-}
-
-/// Adds a frame to the hints.
-pub(super) fn push(
-    hints: &mut Hints,
-    frame: &Frame,
-    body: &[u8],
-    secret: [u64; 2],
-) -> Result<(), String> {
-    match frame.kind {
-        Kind::Put => {
-            let header = Header::parse(body).map_err(|why| format!("unreadable record ({why})"))?;
-            let tag = Tag::of_parts(secret, header.tenant, header.kind, header.id);
-            let id = SnapshotId { generation: header.generation, version: header.version };
-            hints.push_put(frame.seq, frame.body_bytes, tag, id, header.as_of);
-        }
-        Kind::Delete => {
-            let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;
-            let tag = Tag::of_parts(secret, delete.tenant, delete.kind, delete.id);
-            hints.push_delete(frame.seq, frame.body_bytes, tag, &delete.scope);
-        }
-        Kind::Marks => {
-            let MarksBody { tenant, kind, id, snapshot, marks } =
-                MarksBody::parse(body).ok_or("unreadable marks")?;
-            let tag = Tag::of_parts(secret, tenant, kind, id);
-            hints.push_marks(frame.seq, frame.body_bytes, tag, snapshot, &marks);
-        }
-        Kind::Seal => return Err("unexpected seal".into()),
-    }
-    Ok(())
 }
 
 // A segment without frames ends with its head.

@@ -13,6 +13,7 @@ mod chores;
 mod compact;
 mod config;
 mod core;
+mod directory;
 mod disk;
 mod encode;
 mod examine;
@@ -47,6 +48,7 @@ mod store;
 mod submitted;
 mod tag;
 mod trouble;
+mod troubles;
 mod wire;
 
 pub use backup::BackedUp;

@@ -1,84 +1,23 @@
 //! Opening a store: locking it, creating it if there is none, tidying what a crash has left.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::config::FileStoreConfig;
 use super::core::Core;
-use super::disk::{Disk, Lock, Locking, Place};
-use super::fault::{bad_file, corrupt, io_error};
+use super::directory::{absolute, lock, read_manifest};
+use super::disk::{Disk, Place};
+use super::fault::{corrupt, io_error};
 use super::generations::Generations;
 use super::index::Index;
 use super::layout::Manifest;
-use super::load::{Loaded, Opened, load_all, open_segments};
+use super::load::{Loaded, OPERATION, Opened, load_all, open_segments};
 use super::log::{Active, Log};
 use super::names;
 use super::replay;
 use super::segment::{Segment, Segments};
 use crate::error::{Error, ErrorKind};
-
-pub(super) use super::load::push;
-
-pub(super) const OPERATION: &str = "open a store";
-
-/// Takes the lock of a store.
-pub(super) fn lock(
-    disk: &dyn Disk,
-    dir: &Path,
-    operation: &'static str,
-    write: bool,
-) -> Result<Box<dyn Lock>, Error> {
-    lock_file(disk, &dir.join(names::LOCK), operation, write)
-}
-
-/// Takes the lock that the file at `path` stands for.
-pub(super) fn lock_file(
-    disk: &dyn Disk,
-    path: &Path,
-    operation: &'static str,
-    write: bool,
-) -> Result<Box<dyn Lock>, Error> {
-    match disk.lock(path, write).map_err(|error| io_error(operation, path, error))? {
-        Locking::Held(held) => Ok(held),
-        Locking::Busy(holder) => {
-            let holder =
-                if holder.is_empty() { "another process" } else { &format!("process {holder}") };
-            let dir = path.parent().unwrap_or(path).display();
-            let message = format!("{dir}: the store is held by {holder}");
-            Err(Error::new(ErrorKind::Locked, operation, message)
-                .with_retry(crate::error::Retry::Later))
-        }
-    }
-}
-
-/// Reads the manifest; `None` if there is none.
-pub(super) fn read_manifest(
-    disk: &dyn Disk,
-    dir: &Path,
-    files: &[String],
-    operation: &'static str,
-) -> Result<Option<Manifest>, Error> {
-    if !files.iter().any(|name| name == names::MANIFEST) {
-        return Ok(None);
-    }
-    let path = dir.join(names::MANIFEST);
-    let bytes = read_whole(disk, &path).map_err(|error| io_error(operation, &path, error))?;
-    let manifest = Manifest::parse(&bytes).map_err(|bad| bad_file(operation, &path, bad))?;
-    Ok(Some(manifest))
-}
-
-/// All bytes of a file that the store wrote in one piece.
-pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = disk.open(path, false)?;
-    let len = file.len()?;
-    file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
-}
-
-/// The path that means the same whatever directory the process goes to.
-pub(super) fn absolute(dir: &Path, operation: &'static str) -> Result<PathBuf, Error> {
-    std::path::absolute(dir).map_err(|error| io_error(operation, dir, error))
-}
 
 /// Opens the store that `config` names, or creates it.
 pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {

@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::path::Path;
 
+use super::directory;
 use super::disk::{Disk, DiskFile, write_all};
 use super::examine::{Frames, Part, check_hints, examine, walk};
 use super::fault::{bad_file, bad_frame, corrupt, io_error};
@@ -10,7 +11,6 @@ use super::hints::Hints;
 use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
 use super::log::encode_seal;
 use super::names;
-use super::open;
 use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
 
@@ -39,10 +39,10 @@ struct Fixed {
 
 pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error> {
     let fail = |error| io_error(OPERATION, dir, error);
-    let _lock = open::lock(disk, dir, OPERATION, true)?;
+    let _lock = directory::lock(disk, dir, OPERATION, true)?;
     let mut files = disk.files(dir).map_err(fail)?;
     let mut done = RepairReport::default();
-    let old = match open::read_manifest(disk, dir, &files, OPERATION) {
+    let old = match directory::read_manifest(disk, dir, &files, OPERATION) {
         Ok(manifest) => manifest,
         Err(error) if error.kind() == ErrorKind::CorruptStore => None,
         Err(error) => return Err(error),
@@ -90,7 +90,7 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         if files.contains(&hints) {
             let problem = match &fixed {
                 Some(Fixed { salt, hints: scanned, .. }) => {
-                    let read = open::read_whole(disk, &dir.join(&hints)).ok();
+                    let read = directory::read_whole(disk, &dir.join(&hints)).ok();
                     check_hints(&hints, read, scanned, *salt, manifest.secret)
                 }
                 None => Some(Problem::new(&hints, None, "its segment was set aside")),

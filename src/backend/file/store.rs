@@ -82,6 +82,28 @@ const WRITERS: usize = 2;
 /// The deletes of one batch when many are made at once.
 const DELETES_PER_BATCH: usize = 8192;
 
+impl FileStoreConfig {
+    /// Opens the store, and creates its directory if there is none. Blocks: about 0.2 s per
+    /// million snapshots.
+    ///
+    /// The directory is held by a lock on its file `LOCK`, from here to [`FileStore::close`], the
+    /// drop of the last handle, or the end of the process. Leave that file alone meanwhile: if it is
+    /// removed, a second process can open the store, and both write until the first one comes to
+    /// begin a file and stops. A child that was forked and does not `exec` must not use the store:
+    /// it has no threads there, and shares the lock.
+    ///
+    /// # Errors
+    /// - `InvalidInput`: a setting is out of its bounds.
+    /// - `Locked`: another process or handle has the store open; the text has its process id.
+    /// - `CorruptStore`: a file is damaged in a way that a crash does not cause, or missing; the
+    ///   text has the file and offset. See [`FileStore::repair`].
+    /// - `Unsupported`: a newer release wrote it.
+    /// - `Store`, `OutOfSpace`: the system refused to read or write.
+    pub fn open(self) -> Result<FileStore, Error> {
+        FileStore::open_with(self)
+    }
+}
+
 impl FileStore {
     /// Opens the store in `dir` with the default settings, or creates it. Blocks.
     ///

@@ -1,41 +1,13 @@
-//! [`Troubles`]: what fails out of the callers' sight, counted and told.
+//! What fails out of the callers' sight is counted and told.
 
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::names;
 use super::segment::Segment;
 use crate::error::Error;
-
-/// The application's function for errors of the background.
-#[derive(Clone)]
-pub(super) struct Listener(pub(super) Arc<dyn Fn(&Error) + Send + Sync>);
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Listener")
-    }
-}
-
-/// What failed in the background so far.
-#[derive(Default)]
-pub(super) struct Troubles {
-    count: AtomicU64,
-    last: Mutex<Option<String>>,
-}
-
-impl Troubles {
-    pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn last(&self) -> Option<String> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
 
 impl Core {
     /// Counts `error`, and tells it if it is not the one that was told before: what is tried again

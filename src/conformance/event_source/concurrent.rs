@@ -7,8 +7,8 @@ use super::context::{ALL, SourceContext};
 use super::judge::judge;
 use super::subject::Ask;
 use crate::conformance::case::cases;
+use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure};
-use crate::conformance::store_kit::poll_times;
 use crate::events::EventRange;
 use crate::store::KeysRequest;
 

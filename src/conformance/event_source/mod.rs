@@ -1,7 +1,7 @@
 //! For application authors and authors of event stores: does an event source keep its obligations?
 
 mod concurrent;
-mod context;
+pub(super) mod context;
 mod ends;
 mod fused;
 mod hostile;
@@ -16,7 +16,6 @@ use super::case::Case;
 use super::scorecard::Scorecard;
 use crate::state::Aggregate;
 
-pub(super) use context::SourceContext;
 pub use run::SourceConformance;
 pub use site::{EventSite, EventSourceFactory, Fused, Kept, NewEvent, event_sites};
 

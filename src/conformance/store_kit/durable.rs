@@ -1,10 +1,11 @@
 //! What was acknowledged survives closing and crashing.
 
 use crate::conformance::case::{Context, cases};
+use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe, outcomes_are};
 use crate::conformance::samples::{NEW, at, id, key, record, record_of, records, rival};
-use crate::conformance::store_kit::concurrent::cancel::{poll_times, settled};
+use crate::conformance::store_kit::concurrent::cancel::settled;
 use crate::conformance::store_kit::core::keys::keys_are;
 use crate::envelope::Record;
 use crate::store::{KeysRequest, ListRequest, PutOptions, PutOutcome, Query, Selection};

@@ -12,8 +12,6 @@ mod scale;
 
 use super::case::Case;
 
-pub(super) use concurrent::cancel::poll_times;
-
 /// The tables of all rooms, in the order of the levels.
 const TABLES: &[&[Case]] = &[
     core::CASES,

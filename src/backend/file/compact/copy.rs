@@ -3,16 +3,18 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::Pace;
+use super::output::OPERATION;
 use super::output::{Moved, Output};
-use super::{OPERATION, Pace};
 use crate::backend::file::core::Core;
+use crate::backend::file::directory::read_whole;
 use crate::backend::file::fault::{bad_frame, corrupt, io_error};
 use crate::backend::file::flaw::Flaw;
+use crate::backend::file::hints::push::push;
 use crate::backend::file::hints::{Hint, Hints, What};
 use crate::backend::file::index::{Item, Place};
 use crate::backend::file::layout::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
 use crate::backend::file::names;
-use crate::backend::file::open;
 use crate::backend::file::plan::{self, Candidate};
 use crate::backend::file::scan::{Scanner, Step};
 use crate::backend::file::segment::Segment;
@@ -158,7 +160,7 @@ impl Core {
     fn hints_of(&self, segment: &Segment) -> Result<Hints, Error> {
         let bytes = segment.bytes.load(Ordering::Relaxed);
         let path = self.path(&names::hints(segment.id));
-        let read = open::read_whole(&*self.disk, &path).ok();
+        let read = read_whole(&*self.disk, &path).ok();
         let hints = read.and_then(|read| Hints::parse(&read, segment.salt, self.secret));
         if let Some(hints) =
             hints.filter(|hints| bytes.checked_sub(SEAL_BYTES) == Some(hints.covered()))
@@ -175,7 +177,7 @@ impl Core {
             match step {
                 Step::Frame(frame, _) if frame.kind == Kind::Seal => return Ok(hints),
                 Step::Frame(frame, body) => {
-                    open::push(&mut hints, &frame, body, self.secret)
+                    push(&mut hints, &frame, body, self.secret)
                         .map_err(|_| self.damaged(segment, at))?;
                 }
                 Step::End => return Err(self.damaged(segment, at)),
@@ -196,6 +198,7 @@ mod tests {
     use crate::backend::file::config::FileStoreConfig;
     use crate::backend::file::disk::Disk;
     use crate::backend::file::disk::sim::SimDisk;
+    use crate::backend::file::open;
     use crate::backend::file::samples::{key, put_bytes};
     use crate::store::{DeleteOptions, Selection};
 

@@ -13,9 +13,7 @@ use super::names;
 use super::plan::{self, Candidate};
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind};
-use output::{Moved, Output};
-
-const OPERATION: &str = "compact the log";
+use output::{Moved, OPERATION, Output};
 
 /// What compaction did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::OPERATION;
 use crate::backend::file::disk::write_all;
 use crate::backend::file::fault::io_error;
 use crate::backend::file::hints::{Hints, What};
@@ -14,6 +13,8 @@ use crate::backend::file::log::{Prepared, encode_seal};
 use crate::backend::file::segment::Segment;
 use crate::backend::file::tag::Tag;
 use crate::error::Error;
+
+pub(super) const OPERATION: &str = "compact the log";
 
 /// A record, or the marks of a snapshot, that was copied.
 pub(super) struct Moved {

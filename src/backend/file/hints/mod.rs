@@ -1,6 +1,7 @@
 //! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
 //! file, and what a scan of a segment yields.
 
+pub(super) mod push;
 #[cfg(test)]
 mod tests;
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::append::Written;
-use super::flight::Flight;
+use super::flight::{Committed, Flight};
 use super::plan::{Effect, Plan, Planned};
 use super::touched::Touched;
 use super::{Answer, Log, Work};
@@ -20,14 +20,6 @@ type Outcome = Result<Answer, Error>;
 /// From this size on a group is synced while the next one is written. Smaller ones are better off
 /// together: two syncs take longer than one.
 const OVERLAP_BYTES: u64 = 1 << 20;
-
-/// What became of a group.
-pub(crate) struct Committed {
-    /// One for each of its works.
-    pub(crate) answers: Vec<Outcome>,
-    /// Freed with this, which had better be after everyone was answered: it takes its time.
-    pub(super) _spent: Vec<Planned>,
-}
 
 /// What became of a group when it was begun.
 pub(crate) enum Begun<'a> {

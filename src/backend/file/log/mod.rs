@@ -2,9 +2,11 @@
 
 mod append;
 mod flight;
+mod flights;
 mod group;
 mod plan;
 mod plan_marks;
+mod plan_work;
 mod roll;
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ use super::segment::Segment;
 
 #[cfg(test)]
 pub(super) use flight::Flight;
-pub(super) use flight::Flights;
+pub(super) use flights::Flights;
 #[cfg(test)]
 pub(super) use group::Begun;
 pub(super) use roll::encode_seal;

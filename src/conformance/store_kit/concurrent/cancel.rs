@@ -1,10 +1,9 @@
 //! Calls that are cut off in the middle.
 
-use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use crate::conformance::case::{Context, cases, needs};
+use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe, misread};
 use crate::conformance::samples::{NEW, id, key, record, records, rival};
@@ -28,25 +27,6 @@ const ROUNDS: u64 = 60;
 /// How often a half-done batch is looked at again: a store may still be at work on a call that
 /// was dropped.
 const LOOKS: usize = 100;
-
-/// Polls `future` as often as it makes progress, at most `times` times, then drops it. `None` if
-/// it was not ready by then.
-pub(crate) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
-    let mut future = pin!(future);
-    let mut left = times;
-    std::future::poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(context) {
-            Poll::Ready(value) => Poll::Ready(Some(value)),
-            Poll::Pending if left == 0 => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
-}
 
 /// How many of `batch` are there, each whole; other bytes are a breach of `broken`.
 async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Result<usize, Stop> {

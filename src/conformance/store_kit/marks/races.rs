@@ -2,10 +2,10 @@
 
 use super::{open, pin, retirement};
 use crate::conformance::case::{Context, cases};
+use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::isolate::panicked;
 use crate::conformance::samples::{NEW, id, key, record, rival};
-use crate::conformance::store_kit::concurrent::cancel::poll_times;
 use crate::conformance::store_kit::concurrent::{TASKS, Tasks, join};
 use crate::mark::{Mark, MarkChange};
 use crate::store::{DeleteOptions, ListRequest, Query, Selection};

@@ -1,0 +1,67 @@
+//! The directory of a store: its lock, its manifest, and whole files.
+
+use std::path::{Path, PathBuf};
+
+use super::disk::{Disk, Lock, Locking};
+use super::fault::{bad_file, io_error};
+use super::layout::Manifest;
+use super::names;
+use crate::error::{Error, ErrorKind};
+
+/// Takes the lock of a store.
+pub(super) fn lock(
+    disk: &dyn Disk,
+    dir: &Path,
+    operation: &'static str,
+    write: bool,
+) -> Result<Box<dyn Lock>, Error> {
+    lock_file(disk, &dir.join(names::LOCK), operation, write)
+}
+
+/// Takes the lock that the file at `path` stands for.
+pub(super) fn lock_file(
+    disk: &dyn Disk,
+    path: &Path,
+    operation: &'static str,
+    write: bool,
+) -> Result<Box<dyn Lock>, Error> {
+    match disk.lock(path, write).map_err(|error| io_error(operation, path, error))? {
+        Locking::Held(held) => Ok(held),
+        Locking::Busy(holder) => {
+            let holder =
+                if holder.is_empty() { "another process" } else { &format!("process {holder}") };
+            let dir = path.parent().unwrap_or(path).display();
+            let message = format!("{dir}: the store is held by {holder}");
+            Err(Error::new(ErrorKind::Locked, operation, message)
+                .with_retry(crate::error::Retry::Later))
+        }
+    }
+}
+
+/// Reads the manifest; `None` if there is none.
+pub(super) fn read_manifest(
+    disk: &dyn Disk,
+    dir: &Path,
+    files: &[String],
+    operation: &'static str,
+) -> Result<Option<Manifest>, Error> {
+    if !files.iter().any(|name| name == names::MANIFEST) {
+        return Ok(None);
+    }
+    let path = dir.join(names::MANIFEST);
+    let bytes = read_whole(disk, &path).map_err(|error| io_error(operation, &path, error))?;
+    let manifest = Manifest::parse(&bytes).map_err(|bad| bad_file(operation, &path, bad))?;
+    Ok(Some(manifest))
+}
+
+/// All bytes of a file that the store wrote in one piece.
+pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = disk.open(path, false)?;
+    let len = file.len()?;
+    file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
+}
+
+/// The path that means the same whatever directory the process goes to.
+pub(super) fn absolute(dir: &Path, operation: &'static str) -> Result<PathBuf, Error> {
+    std::path::absolute(dir).map_err(|error| io_error(operation, dir, error))
+}

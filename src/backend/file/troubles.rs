@@ -1,0 +1,34 @@
+//! [`Troubles`]: what failed out of the callers' sight so far.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::Error;
+
+/// The application's function for errors of the background.
+#[derive(Clone)]
+pub(super) struct Listener(pub(super) Arc<dyn Fn(&Error) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+/// What failed in the background so far.
+#[derive(Default)]
+pub(super) struct Troubles {
+    pub(super) count: AtomicU64,
+    pub(super) last: Mutex<Option<String>>,
+}
+
+impl Troubles {
+    pub(super) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn last(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

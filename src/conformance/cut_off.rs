@@ -1,0 +1,23 @@
+//! Calls that are cut off: [`poll_times`].
+
+use std::pin::pin;
+use std::task::Poll;
+
+/// Polls `future` as often as it makes progress, at most `times` times, then drops it. `None` if
+/// it was not ready by then.
+pub(super) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut left = times;
+    std::future::poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
