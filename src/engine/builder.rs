@@ -68,6 +68,30 @@ pub struct EngineBuilder<A: Aggregate> {
     recorder: Option<Arc<Recorder>>,
 }
 
+#[cfg(feature = "postcard")]
+impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngine<A> {
+    /// Begins an engine that folds the events of `source` and keeps snapshots in `store`, encoded
+    /// with [`Postcard`](crate::Postcard) unless the builder is told otherwise.
+    pub fn builder(
+        source: impl EventSource<A> + 'static,
+        store: impl SnapshotStore + 'static,
+    ) -> EngineBuilder<A> {
+        Self::builder_with_codec(source, store, crate::codec::Postcard)
+    }
+}
+
+impl<A: Aggregate> SnapshotEngine<A> {
+    /// Begins an engine that encodes with `codec`: for states that serde does not know, or builds
+    /// without the feature `postcard`.
+    pub fn builder_with_codec(
+        source: impl EventSource<A> + 'static,
+        store: impl SnapshotStore + 'static,
+        codec: impl Codec<A>,
+    ) -> EngineBuilder<A> {
+        EngineBuilder::new(Arc::new(source), Arc::new(store), Arc::new(codec))
+    }
+}
+
 impl<A: Aggregate> EngineBuilder<A> {
     pub(super) fn new(
         source: Arc<dyn EventSource<A>>,

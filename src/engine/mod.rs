@@ -33,13 +33,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::codec::Codec;
 use crate::error::Error;
-use crate::events::EventSource;
 use crate::generation::Generation;
 use crate::ledger::Ledger;
 use crate::state::Aggregate;
-use crate::store::SnapshotStore;
 
 pub use builder::EngineBuilder;
 pub use cache::CacheConfig;
@@ -72,29 +69,7 @@ pub struct SnapshotEngine<A: Aggregate> {
     saver: Arc<Saver<A>>,
 }
 
-#[cfg(feature = "postcard")]
-impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngine<A> {
-    /// Begins an engine that folds the events of `source` and keeps snapshots in `store`, encoded
-    /// with [`Postcard`](crate::Postcard) unless the builder is told otherwise.
-    pub fn builder(
-        source: impl EventSource<A> + 'static,
-        store: impl SnapshotStore + 'static,
-    ) -> EngineBuilder<A> {
-        Self::builder_with_codec(source, store, crate::codec::Postcard)
-    }
-}
-
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Begins an engine that encodes with `codec`: for states that serde does not know, or builds
-    /// without the feature `postcard`.
-    pub fn builder_with_codec(
-        source: impl EventSource<A> + 'static,
-        store: impl SnapshotStore + 'static,
-        codec: impl Codec<A>,
-    ) -> EngineBuilder<A> {
-        EngineBuilder::new(Arc::new(source), Arc::new(store), Arc::new(codec))
-    }
-
     /// The generation that this engine writes: declared schema version and traced fingerprint.
     pub fn generation(&self) -> Generation {
         self.core.generation

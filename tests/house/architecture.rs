@@ -23,14 +23,14 @@ const MAX_MEDIAN_LINES: usize = 150;
 /// How an item begins that only tests compile.
 const TEST_ONLY: [&str; 2] = ["#[cfg(test)]", "#[cfg(all(test,"];
 
-struct File {
-    path: String,
+pub(super) struct File {
+    pub(super) path: String,
     /// `["engine", "load"]` for `src/engine/load.rs`.
-    module: Vec<String>,
-    text: String,
+    pub(super) module: Vec<String>,
+    pub(super) text: String,
 }
 
-fn sources() -> Vec<File> {
+pub(super) fn sources() -> Vec<File> {
     let files = files_below("src");
     assert!(files.len() > 50, "the sources were not found");
     files
@@ -56,14 +56,14 @@ fn files_below(folder: &str) -> Vec<File> {
     files
 }
 
-fn file(path: &str, text: String) -> File {
+pub(super) fn file(path: &str, text: String) -> File {
     let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
     let module = inner.split('/').filter(|part| *part != "mod" && *part != "lib");
     File { path: path.to_owned(), module: module.map(str::to_owned).collect(), text }
 }
 
 /// The code without comments, texts and test modules.
-fn code(text: &str) -> String {
+pub(super) fn code(text: &str) -> String {
     let bare = without_comments_and_texts(text);
     let mut code = String::new();
     let mut rest = bare.as_str();
@@ -213,7 +213,7 @@ fn violations(file: &File) -> Vec<String> {
     wrong
 }
 
-fn is_test_file(file: &File) -> bool {
+pub(super) fn is_test_file(file: &File) -> bool {
     file.module.last().is_some_and(|name| name == "tests")
 }
 

@@ -12,5 +12,6 @@
 #[allow(dead_code, unreachable_pub, reason = "shared with other tests")]
 mod account;
 mod architecture;
+mod circles;
 #[cfg(all(feature = "memory", feature = "postcard", feature = "lz4", feature = "cache"))]
 mod public_api;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::context::SourceContext;
+use super::register::source_cases;
 use super::site::EventSourceFactory;
-use super::source_cases;
 use super::subject::{Erased, Subject};
 use crate::conformance::case::{Case, Run};
 use crate::conformance::failure::{Failure, Stop};
