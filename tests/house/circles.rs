@@ -2,6 +2,7 @@
 //! hands it on, and what a module hands on (`pub use`) is no need of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::slice;
 
 use crate::architecture::{File, code, file, is_test_file, sources};
 
@@ -22,9 +23,8 @@ fn tokens(text: &str) -> Vec<String> {
     let mut open = false;
     for c in text.chars() {
         let is_word = c.is_alphanumeric() || c == '_';
-        if is_word && open {
-            tokens.last_mut().unwrap().push(c);
-        } else if c == ':' && tokens.last().is_some_and(|last| last == ":") && !open {
+        let is_second_colon = c == ':' && tokens.last().is_some_and(|last| last == ":");
+        if (is_word || is_second_colon) && open == is_word {
             tokens.last_mut().unwrap().push(c);
         } else if !c.is_whitespace() {
             tokens.push(c.to_string());
@@ -84,7 +84,8 @@ fn tree(tokens: &[String], at: &mut usize, before: &[String], found: &mut Vec<(M
 fn names(file: &File, modules: &BTreeSet<Module>) -> Names {
     let tokens = tokens(&code(&file.text));
     let mut names = Names::default();
-    let child = |name: &String| modules.contains(&[&file.module[..], &[name.clone()]].concat());
+    let child =
+        |name: &String| modules.contains(&[&file.module[..], slice::from_ref(name)].concat());
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
         let next = tokens.get(at + 1).map_or("", String::as_str);
