@@ -94,23 +94,44 @@ impl<A: Aggregate> Core<A> {
     }
 }
 
+/// Records that were handed to the ledger. Those of which it never said what became of them are
+/// reported as lost, since it may have written them: it panicked, or the runtime has ended.
+struct Unanswered<'a, A: Aggregate> {
+    core: &'a Core<A>,
+    records: usize,
+}
+
+impl<A: Aggregate> Drop for Unanswered<'_, A> {
+    fn drop(&mut self) {
+        if self.records > 0 {
+            let message = "the ledger panicked, or the runtime ended before it answered";
+            let error = Error::new(ErrorKind::Store, "write into the ledger", message)
+                .with_retry(Retry::Unknown);
+            self.core.not_recorded(self.records, &error);
+        }
+    }
+}
+
 /// Writes until nothing waits, or the ledger fails for now.
 async fn write<A: Aggregate>(core: Arc<Core<A>>, mut turn: Turn) {
     let recorder = Arc::clone(&turn.recorder);
     while let Some((days, entries)) = recorder.next(&mut turn) {
         let (mut days_left, mut entries_left) = (Vec::new(), Vec::new());
+        let mut unanswered = Unanswered { core: &core, records: days.len() + entries.len() };
         if !days.is_empty()
             && let Err(error) = recorder.ledger().add_statistics(&days).await
             && core.may_come_later(days.len(), &error)
         {
             days_left = days;
         }
+        unanswered.records = days_left.len() + entries.len();
         if !entries.is_empty()
             && let Err(error) = recorder.ledger().append_all(&entries).await
             && core.may_come_later(entries.len(), &error)
         {
             entries_left = entries;
         }
+        unanswered.records = 0;
         if !(days_left.is_empty() && entries_left.is_empty()) {
             // The next record, or a flush, tries again.
             return recorder.put_back(days_left, entries_left);

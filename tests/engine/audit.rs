@@ -2,7 +2,7 @@
 //! the snapshots of each aggregate and day.
 
 use std::ops::RangeInclusive;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,13 +24,15 @@ const LONG: Duration = Duration::from_secs(3_600);
 struct Shaky {
     inner: StoreLedger,
     failures: Arc<AtomicUsize>,
+    /// Panics instead of failing.
+    panics: Arc<AtomicBool>,
     retry: Retry,
 }
 
 impl Shaky {
     fn new(retry: Retry) -> Self {
         let inner = StoreLedger::new(MemoryStore::new());
-        Self { inner, failures: Arc::default(), retry }
+        Self { inner, failures: Arc::default(), panics: Arc::default(), retry }
     }
 
     fn fail(&self) -> Result<(), Error> {
@@ -39,6 +41,7 @@ impl Shaky {
             return Ok(());
         }
         self.failures.store(left - 1, Ordering::SeqCst);
+        assert!(!self.panics.load(Ordering::SeqCst), "the ledger panicked");
         Err(Error::new(ErrorKind::Store, "append", "the disk is away").with_retry(self.retry))
     }
 
@@ -325,6 +328,29 @@ async fn what_a_ledger_cannot_take_for_now_comes_later() {
     world.engine.flush(LONG).await.unwrap();
     assert_eq!(ledger.trail().await.len(), 1);
     assert_eq!(ledger.today(&world, &key).await.created, 1);
+}
+
+#[tokio::test]
+async fn what_a_ledger_panics_over_is_reported_as_lost() {
+    let ledger = Shaky::new(Retry::Later);
+    let (world, losses) = world(&ledger);
+    let key = key("a");
+    world.grow(&key, 3);
+    ledger.panics.store(true, Ordering::SeqCst);
+    ledger.failures.store(1, Ordering::SeqCst);
+    world.engine.create(&key).await.unwrap();
+    world.engine.flush(LONG).await.unwrap();
+    // The statistics of a day, and the audit entry that was to follow them.
+    assert_eq!(*losses.0.lock().unwrap(), [2]);
+    let statistics = world.engine.statistics();
+    assert_eq!(statistics.ledger_failures, 1);
+    assert!(statistics.last_error.unwrap().1.contains("the ledger panicked"));
+
+    // It goes on with what comes next.
+    world.engine.create(&key).await.unwrap();
+    world.engine.flush(LONG).await.unwrap();
+    assert_eq!(ledger.trail().await.len(), 1);
+    assert_eq!(losses.0.lock().unwrap().len(), 1);
 }
 
 /// What may have been written already is not written twice: it is reported as lost.
