@@ -64,11 +64,12 @@ impl<A: Aggregate> Core<A> {
         match self.settled(&record, outcomes.pop()).await {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
                 let version = meta(&record)?.version;
-                let stored = self.replaceable(key, version).await?.ok_or(conflict)?;
+                let Some(stored) = self.replaceable(key, version).await? else {
+                    return Err(conflict);
+                };
                 // From the beginning: only that tells which of the two is right.
                 let refolded = self.folded(key, Some(version)).await?;
-                let replaced = self.replace(&refolded, Some(stored)).await?;
-                Ok(Created::Replaced(replaced.meta))
+                self.replace_unpinned(&refolded, stored).await?.ok_or(conflict)
             }
             settled => settled,
         }
@@ -147,7 +148,8 @@ impl<A: Aggregate> Core<A> {
         }
         let stored = self.stored(key, self.own(version)).await?;
         let loaded = self.folded(key, Some(version)).await?;
-        self.replace(&loaded, stored).await
+        let (meta, outcome) = self.replace(&loaded, stored, false).await?;
+        Ok(Repaired { meta, replaced: outcome == PutOutcome::Replaced })
     }
 
     /// Folds the events from the beginning and stores the result if nothing is there; replaces what
@@ -172,9 +174,10 @@ impl<A: Aggregate> Core<A> {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => Some(conflict),
             settled => return settled,
         };
-        if let Some(stored) = self.replaceable(key, loaded.version()).await? {
-            let replaced = self.replace(&loaded, Some(stored)).await?;
-            return Ok(Created::Replaced(replaced.meta));
+        if let Some(stored) = self.replaceable(key, loaded.version()).await?
+            && let Some(created) = self.replace_unpinned(&loaded, stored).await?
+        {
+            return Ok(created);
         }
         let message = format!(
             "the snapshot of {key} at version {} is not that of its events and stays, as it is \
@@ -203,23 +206,41 @@ impl<A: Aggregate> Core<A> {
         }
     }
 
+    /// Stores a state in place of `stored`; `None` if that has been pinned since.
+    async fn replace_unpinned(
+        &self,
+        loaded: &Reconstructed<A>,
+        stored: SnapshotMeta,
+    ) -> Result<Option<Created>, Error> {
+        let (meta, outcome) = self.replace(loaded, Some(stored), true).await?;
+        Ok(match outcome {
+            PutOutcome::Stored => Some(Created::Stored(meta)),
+            PutOutcome::Replaced => Some(Created::Replaced(meta)),
+            PutOutcome::Existing { identical: true } => {
+                Some(Created::Existing { meta, identical: true })
+            }
+            PutOutcome::Existing { identical: false } => None,
+        })
+    }
+
     /// Stores a state in place of `stored`, whose labels and marks stay.
     async fn replace(
         &self,
         loaded: &Reconstructed<A>,
         stored: Option<SnapshotMeta>,
-    ) -> Result<Repaired, Error> {
+        spare_pinned: bool,
+    ) -> Result<(SnapshotMeta, PutOutcome), Error> {
         let (labels, marks) =
             stored.map(|stored| (stored.labels, stored.marks)).unwrap_or_default();
         let record = self.record(loaded, &labels)?;
         // Whatever is cached may have come from what is being replaced.
         let _outdates = Outdates { cache: &self.cache, key: &loaded.key };
-        let options = PutOptions::default().replace(true);
-        let mut outcomes = self.put(vec![record.clone()], options).await?;
-        let replaced = outcomes.pop() == Some(PutOutcome::Replaced);
+        let options = PutOptions::default().replace(true).spare_pinned(spare_pinned);
+        let outcomes = self.put(vec![record.clone()], options).await?;
+        let outcome = outcomes.first().copied().unwrap_or(PutOutcome::Stored);
         let mut meta = meta(&record)?;
         meta.marks = marks;
-        Ok(Repaired { meta, replaced })
+        Ok((meta, outcome))
     }
 
     /// What is stored at `version`, unless it is pinned or nothing tells whether it is.

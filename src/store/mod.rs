@@ -91,6 +91,10 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   and name, that of the options stands. One that stays keeps the marks that it has. If one
     ///   would have more than [`Marks::MAX`](crate::Marks::MAX), the whole call fails with
     ///   `InvalidInput` before anything is stored. (With [`Capabilities::marks`].)
+    /// - **C-19** With [`PutOptions::spare_pinned`], a snapshot that is pinned is not replaced: it
+    ///   stays, with the marks that it has, and the outcome is `Existing`. A pin whose call returned
+    ///   before this one began is never missed, and one that is set meanwhile is of what is there
+    ///   afterwards. (With [`Capabilities::marks`].)
     async fn put(
         &self,
         records: Vec<Record>,

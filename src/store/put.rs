@@ -10,6 +10,10 @@ pub struct PutOptions {
     /// Replace a snapshot that is already stored under the same identity. Only an explicit repair
     /// sets this; false by default.
     pub replace: bool,
+    /// With [`replace`](Self::replace): a snapshot that is pinned stays as it is
+    /// ([`PutOutcome::Existing`]); false by default. Whether it is pinned is decided in the same
+    /// atomic step, so that no pin is missed.
+    pub spare_pinned: bool,
     /// Marks of each snapshot that this call stores, set in the same atomic step; none by default.
     /// A snapshot that is stored already and stays ([`PutOutcome::Existing`]) keeps the marks that
     /// it has.
@@ -23,7 +27,13 @@ impl PutOptions {
         self
     }
 
-    /// The same with other [`marks`](Self::marks).
+    /// Sets [`spare_pinned`](Self::spare_pinned).
+    pub const fn spare_pinned(mut self, spare: bool) -> Self {
+        self.spare_pinned = spare;
+        self
+    }
+
+    /// Sets [`marks`](Self::marks).
     pub fn marks(mut self, marks: Marks) -> Self {
         self.marks = marks;
         self

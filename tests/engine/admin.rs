@@ -4,7 +4,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use crate::support::{Account, Op, World, at, key};
+use crate::support::{Account, Op, World, at, key, poll_times};
 use async_trait::async_trait;
 use snapfold::retention::{Retention, RetentionPlan, keep_last};
 use snapfold::{
@@ -226,6 +226,37 @@ async fn a_refold_stores_replaces_or_leaves_alone_and_says_which() {
     world.source.events.truncate_below(&key, 3);
     let gone = admin.refold(&key, None, &by).await.unwrap_err();
     assert_eq!(gone.kind(), ErrorKind::Unrecoverable);
+}
+
+#[tokio::test]
+async fn what_is_pinned_while_a_refold_runs_stays_as_it_is() {
+    let by = AdminContext::new("ops");
+    let (mut kept, mut replaced) = (0, 0);
+    for polls in 1..40 {
+        let world = World::new();
+        let key = key("a");
+        world.grow(&key, 9);
+        put_wrong(&world, &key, 5, PutOptions::default()).await;
+        world.source.yields.set(1);
+        world.store.yields.set(1);
+        let admin = world.engine.admin();
+        let mut refold = Box::pin(admin.refold(&key, Some(5), &by));
+        let mut answer = poll_times(&mut refold, polls);
+        let pin = Mark::pin("evidence", at(30));
+        let mut marked = Box::pin(world.store.mark(&key, Selection::All, MarkChange::Set(&pin)));
+        while poll_times(&mut marked, 1).is_none() {}
+        let pinned = world.store.record(&key, 5).await;
+        if answer.is_none() {
+            answer = Some(refold.await);
+        }
+        assert_eq!(world.store.record(&key, 5).await, pinned, "after {polls} polls");
+        match answer.unwrap() {
+            Ok(Created::Replaced(_)) => replaced += 1,
+            Err(error) if error.kind() == ErrorKind::Conflict => kept += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(kept > 5 && replaced > 5, "{kept} kept, {replaced} replaced");
 }
 
 /// Stores a well-formed snapshot of a wrong state, as a bug fixed since may have left it.

@@ -26,8 +26,7 @@ impl Core {
     ) -> Result<Work, Error> {
         self.check_writable("put a snapshot")?;
         let items = records.into_iter().map(|record| self.put_item(record));
-        let (replace, marks) = (options.replace, options.marks.clone());
-        Ok(Work::Put { items: items.collect::<Result<_, _>>()?, replace, marks })
+        Ok(Work::Put { items: items.collect::<Result<_, _>>()?, options: options.clone() })
     }
 
     fn put_item(&self, record: Record) -> Result<PutItem, Error> {

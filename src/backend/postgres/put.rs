@@ -144,6 +144,8 @@ impl Operation for Put<'_> {
 /// An identity under which something was stored before.
 #[derive(Clone, Copy)]
 struct Taken {
+    /// Whether that stays.
+    stays: bool,
     /// Whether its state is the one that was sent; `None` if it was stored while the statement ran.
     identical: Option<bool>,
 }
@@ -163,10 +165,15 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    /// The one that is sent: with `replace` the last one wins, otherwise the first one stays.
+    /// The one that is sent: the last one if each replaces the one before, otherwise the first.
     fn sent(&self, options: &PutOptions) -> Option<&Item> {
-        if options.replace { self.items.last() } else { self.items.first() }.copied()
+        if replaces_its_own(options) { self.items.last() } else { self.items.first() }.copied()
     }
+}
+
+/// Whether a record replaces one of the same identity that came before it in the same call.
+fn replaces_its_own(options: &PutOptions) -> bool {
+    options.replace && !(options.spare_pinned && options.marks.is_pinned())
 }
 
 fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: &PutOptions) -> Vec<&'g [Group<'i>]> {
@@ -200,17 +207,21 @@ impl Put<'_> {
         let sent: Vec<&Item> =
             groups.iter().filter_map(|group| group.sent(&self.options)).collect();
         let mut taken = HashMap::new();
-        let query = bind(statement.query(session), &sent)
+        let mut query = bind(statement.query(session), &sent)
             .bind(marks::object(&self.options.marks, MarkKind::Pin))
-            .bind(marks::object(&self.options.marks, MarkKind::Retirement))
-            .bind(statement.guard());
+            .bind(marks::object(&self.options.marks, MarkKind::Retirement));
+        if replace {
+            query = query.bind(self.options.spare_pinned);
+        }
+        let query = query.bind(statement.guard());
         for row in statement.all(query, session).await? {
             let place = usize::try_from(row.try_get::<i64, _>(1)?)
                 .ok()
                 .and_then(|place| place.checked_sub(1))
                 .ok_or_else(|| damaged(NAME, "an impossible place"))?;
             let item = sent.get(place).ok_or_else(|| damaged(NAME, "an impossible place"))?;
-            taken.insert(place, Taken { identical: is_identical(&row, 2, item)? });
+            let stays = row.try_get(5)?;
+            taken.insert(place, Taken { stays, identical: is_identical(&row, 2, item)? });
         }
         for (place, group) in groups.iter().enumerate() {
             let taken = taken.get(&place).copied();
@@ -232,11 +243,16 @@ impl Put<'_> {
         for item in &group.items {
             let outcome = match (first, taken) {
                 (None, None) => PutOutcome::Stored,
-                (None, Some(_)) | (Some(_), _) if self.options.replace => PutOutcome::Replaced,
-                (None, Some(Taken { identical: Some(identical) })) => {
+                (None, Some(Taken { stays: false, .. })) => PutOutcome::Replaced,
+                (None, Some(Taken { identical: Some(identical), .. })) => {
                     PutOutcome::Existing { identical }
                 }
-                (Some(first), None) => {
+                (Some(_), None | Some(Taken { stays: false, .. }))
+                    if replaces_its_own(&self.options) =>
+                {
+                    PutOutcome::Replaced
+                }
+                (Some(first), None | Some(Taken { stays: false, .. })) => {
                     PutOutcome::Existing { identical: first.record.has_state_of(&item.record) }
                 }
                 // Taken while the statement ran, or a duplicate of one that was taken.

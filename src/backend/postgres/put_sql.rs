@@ -12,14 +12,14 @@ const STORED: &str = "CASE WHEN o.payload <> t.payload THEN t.header END, \
 
 const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
 
-/// `i`: the records, if the last parameter is `guard`.
-fn input(guard: &str) -> String {
+/// `i`: the records, if the parameter `last` is `guard`.
+fn input(guard: &str, last: u8) -> String {
     format!(
         "i AS MATERIALIZED (\
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], \
              $6::int8[], $7::int8[], $8::int8[], $9::int4[], $10::int8[], $11::int8[], \
              $12::bytea[], $13::bytea[], $14::bool[]) \
-           WITH ORDINALITY AS u ({COLUMNS}, place) WHERE $17::int8 = {guard})"
+           WITH ORDINALITY AS u ({COLUMNS}, place) WHERE ${last}::int8 = {guard})"
     )
 }
 
@@ -47,14 +47,14 @@ fn ordered(names: &Names) -> String {
     )
 }
 
-/// Inserts; returns a row for each record that was not stored, because its identity was taken:
-/// whether the stored payload is the same, or null if it was stored while this statement ran; and
-/// the stored record if its payload is another one.
+/// Inserts; returns a row for each record whose identity was taken, all of which stay: its place,
+/// whether the stored payload is the same, or null if it was stored while this statement ran; the
+/// stored record if its payload is another one; and true.
 pub(super) fn keep(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let ordered = ordered(names);
     let taken = format!(
-        "SELECT o.place, o.payload = t.payload, {STORED} FROM o \
+        "SELECT o.place, o.payload = t.payload, {STORED}, true FROM o \
          LEFT JOIN {snapshots} t USING ({PRIMARY_KEY})"
     );
     Statement::new(|guard| {
@@ -65,18 +65,23 @@ pub(super) fn keep(names: &Names) -> Statement {
              o AS MATERIALIZED (SELECT i.* FROM i WHERE ({PRIMARY_KEY}) NOT IN \
                (SELECT {PRIMARY_KEY} FROM n)) \
              {}",
-            input(guard),
+            input(guard, 17),
             select(guard, &taken, "")
         )
     })
 }
 
-/// Inserts or replaces; returns a row for each record that replaced another.
+/// Inserts or replaces, but leaves what is pinned if the parameter before the last is true; returns
+/// rows as [`keep`] does, which end with whether the stored record stays.
 pub(super) fn replace(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let ordered = ordered(names);
     let taken = format!(
-        "SELECT i.place, NULL::bool, NULL::bytea, NULL::bytea FROM i JOIN {snapshots} t USING ({PRIMARY_KEY})"
+        "SELECT o.place, CASE WHEN o.stays THEN o.payload = t.payload END, \
+           CASE WHEN o.stays AND o.payload <> t.payload THEN t.header END, \
+           CASE WHEN o.stays AND o.payload <> t.payload THEN t.payload END, o.stays \
+         FROM o LEFT JOIN {snapshots} t USING ({PRIMARY_KEY}) \
+         WHERE o.stays OR t.header IS NOT NULL"
     );
     Statement::new(|guard| {
         format!(
@@ -86,9 +91,12 @@ pub(super) fn replace(names: &Names) -> Statement {
                  created_at = EXCLUDED.created_at, codec = EXCLUDED.codec, \
                  raw_bytes = EXCLUDED.raw_bytes, base = EXCLUDED.base, \
                  header = EXCLUDED.header, payload = EXCLUDED.payload, \
-                 disordered = EXCLUDED.disordered, {}, {}) \
+                 disordered = EXCLUDED.disordered, {}, {} \
+               WHERE s.pins IS NULL OR NOT $17::bool RETURNING {PRIMARY_KEY}), \
+             o AS MATERIALIZED (SELECT i.*, ({PRIMARY_KEY}) NOT IN \
+               (SELECT {PRIMARY_KEY} FROM n) AS stays FROM i) \
              {}",
-            input(guard),
+            input(guard, 18),
             merged("pins"),
             merged("retirements"),
             select(guard, &taken, "")

@@ -54,7 +54,9 @@ impl Disk {
                 rows.by_id.insert(id, row);
                 PutOutcome::Stored
             }
-            Some(stored) if options.replace => {
+            Some(stored)
+                if options.replace && !(options.spare_pinned && stored.marks.is_pinned()) =>
+            {
                 row.marks = stored.marks.merged(&options.marks).unwrap();
                 *stored = row;
                 PutOutcome::Replaced

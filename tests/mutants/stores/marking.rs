@@ -18,6 +18,9 @@ mutants! {
     forgets_marks_at_a_replacement: ReplaceDropsMarks breaks "C-18";
     lets_old_marks_win_at_a_replacement: OldMarksWin breaks "C-18";
     adds_marks_to_what_stays: ExistingTakesMarks breaks "C-18";
+    replaces_what_is_pinned: SparesNothing breaks "C-19";
+    spares_what_is_retired: SparesRetired breaks "C-19";
+    looks_for_pins_before_it_replaces: LooksFirst breaks "C-19";
     stores_some_of_a_put_with_too_many_marks: StoresBeforeRefusal breaks "C-18";
     finds_what_is_retired: FindsRetired breaks "C-24";
     hides_the_retired_even_when_asked: HidesRetired breaks "C-24";
@@ -115,6 +118,52 @@ impl Mutant for ReplaceDropsMarks {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let replaced = |outcome: &PutOutcome| *outcome == PutOutcome::Replaced;
         put_and_remark(truth, records, options, replaced, |_| options.marks.clone())
+    }
+}
+
+#[derive(Default)]
+struct SparesNothing;
+
+impl Mutant for SparesNothing {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
+        truth.put(records, &options.clone().spare_pinned(false))
+    }
+}
+
+#[derive(Default)]
+struct SparesRetired;
+
+impl Mutant for SparesRetired {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let any = |is: fn(&Marks) -> bool| {
+            records.iter().any(|record| {
+                let Incoming { key, id, .. } = truth.incoming(record.clone());
+                let rows = truth.rows(&key).map(|rows| rows.by_id).unwrap_or_default();
+                rows.get(&id).is_some_and(|row| is(&row.marks))
+            })
+        };
+        let spares = options.spare_pinned && any(Marks::is_retired);
+        truth.put(records, &options.clone().replace(options.replace && !spares))
+    }
+}
+
+#[derive(Default)]
+struct LooksFirst;
+
+impl Mutant for LooksFirst {
+    async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
+        truth.admit(&records)?;
+        let pinned = records.iter().any(|record| {
+            let Incoming { key, id, .. } = truth.incoming(record.clone());
+            let rows = truth.rows(&key);
+            rows.is_some_and(|rows| rows.by_id.get(&id).is_some_and(|row| row.marks.is_pinned()))
+        });
+        if !options.spare_pinned || pinned {
+            return truth.put(records, options);
+        }
+        yield_now().await;
+        truth.put(records, &options.clone().spare_pinned(false))
     }
 }
 

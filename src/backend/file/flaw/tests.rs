@@ -178,12 +178,12 @@ fn a_frame_that_no_crash_can_leave_is_none_to_be_cut_off() {
 
 /// A put as another release might write it, or a faulty one.
 fn forged(core: &Core, version: u64, change: impl Fn(&mut Vec<u8>)) -> Work {
-    let Work::Put { mut items, replace, marks } = put(core, version) else { panic!("no put") };
+    let Work::Put { mut items, options } = put(core, version) else { panic!("no put") };
     let item = items.remove(0);
     let mut bytes = item.record.as_bytes().to_vec();
     change(&mut bytes);
     let item = PutItem { record: Record::from_bytes(bytes), ..item };
-    Work::Put { items: vec![item], replace, marks }
+    Work::Put { items: vec![item], options }
 }
 
 fn commit(core: &Core, work: Work) -> Answer {

@@ -57,7 +57,7 @@ impl Core {
     }
 
     /// Writes `group` to the log, if it can share it with those that are not yet synced: it has
-    /// only puts without marks, none of a snapshot that one of those puts, and fits into the
+    /// only puts that leave marks aside, none of a snapshot that one of those puts, and fits into the
     /// segment.
     pub(crate) fn begin(&self, group: Vec<Work>) -> Begun<'_> {
         let mut log = self.log_with_flights();
@@ -68,8 +68,8 @@ impl Core {
         }
         let mut plan = Plan::with_capacity(group.len());
         for work in group {
-            if let Work::Put { items, replace, marks } = work {
-                self.plan_put(&mut plan, items, replace, &marks);
+            if let Work::Put { items, options } = work {
+                self.plan_put(&mut plan, items, &options);
             }
         }
         if plan.frames.is_empty() {
@@ -88,9 +88,9 @@ impl Core {
     fn may_share(&self, log: &Log, group: &[Work]) -> bool {
         let mut bytes = 0;
         for work in group {
-            let Work::Put { items, marks, .. } = work else { return false };
+            let Work::Put { items, .. } = work else { return false };
             bytes += work.bytes();
-            if !marks.is_empty()
+            if work.concerns_marks()
                 || self.flights.any_puts(items.iter().map(super::PutItem::identity))
             {
                 return false;
@@ -141,9 +141,7 @@ impl Core {
                 continue;
             }
             match work {
-                Work::Put { items, replace, marks } => {
-                    self.plan_put(&mut plan, items, replace, &marks);
-                }
+                Work::Put { items, options } => self.plan_put(&mut plan, items, &options),
                 Work::Delete { items } => self.plan_delete(&mut plan, items, number),
                 Work::Mark(item) => self.plan_mark(&mut plan, &item),
             }

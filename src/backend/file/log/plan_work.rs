@@ -14,9 +14,8 @@ use crate::backend::file::names;
 use crate::backend::file::tag::Tag;
 use crate::envelope::Record;
 use crate::error::Error;
-use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{Deletable, DeletePlan, Deleted, PutOutcome};
+use crate::store::{Deletable, DeletePlan, Deleted, PutOptions, PutOutcome};
 
 /// What of a delete is written.
 enum Part {
@@ -40,22 +39,22 @@ impl Part {
 }
 
 impl Core {
-    pub(super) fn plan_put(
-        &self,
-        plan: &mut Plan,
-        items: Vec<PutItem>,
-        replace: bool,
-        marks: &Marks,
-    ) {
+    pub(super) fn plan_put(&self, plan: &mut Plan, items: Vec<PutItem>, options: &PutOptions) {
+        let marks = &options.marks;
         let first = plan.frames.len();
         let mut outcomes = Vec::with_capacity(items.len());
         // What others of the group put, and this replaces.
         let mut replaced = Vec::new();
         for item in items {
             let identity = item.identity();
+            let stays = !options.replace
+                || (options.spare_pinned
+                    && (self.is_pinned(identity)
+                        || marks.is_pinned()
+                            && plan.fresh.get(&identity).is_some_and(|frame| *frame >= first)));
             let existing = self.existing(plan, identity, &item.record);
             let decided = existing.and_then(|existing| match existing {
-                Some(identical) if !replace => Ok((PutOutcome::Existing { identical }, None)),
+                Some(identical) if stays => Ok((PutOutcome::Existing { identical }, None)),
                 Some(_) => Ok((PutOutcome::Replaced, self.marks_of_put(&item, true, marks)?)),
                 None => Ok((PutOutcome::Stored, self.marks_of_put(&item, false, marks)?)),
             });
@@ -92,6 +91,11 @@ impl Core {
         }
         plan.close_batch(first);
         plan.answers.push(Ok(Answer::Put(outcomes)));
+    }
+
+    /// Nothing of the group before it changes marks of the same aggregate.
+    fn is_pinned(&self, (tag, generation, version): Identity) -> bool {
+        self.index.note(tag, generation, version).is_some_and(|note| note.marks.is_pinned())
     }
 
     /// Whether the snapshot is there already, or comes earlier in the group; if so, whether it has

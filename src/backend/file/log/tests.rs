@@ -255,8 +255,8 @@ fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_i
 fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
     let core = open(&SimDisk::new(8));
     let replaces = |mut work: Work| {
-        let Work::Put { items, replace, .. } = &mut work else { panic!("a put") };
-        *replace = true;
+        let Work::Put { items, options } = &mut work else { panic!("a put") };
+        options.replace = true;
         // Two aggregates with one hash: not stored.
         let other = AggregateKey::new("k", "b").unwrap();
         let generation = Generation { schema_version: 1, fingerprint: 1 };

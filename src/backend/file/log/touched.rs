@@ -12,13 +12,13 @@ pub(super) struct Touched {
     put: HashSet<Tag>,
     deleted: HashSet<Tag>,
     marked: HashSet<Tag>,
-    /// Whether a work of the group changes marks. Otherwise nothing depends on plain puts.
+    /// Whether a work of the group concerns marks. Otherwise nothing depends on plain puts.
     notes_puts: bool,
 }
 
 impl Touched {
     pub(super) fn new(group: &[Work]) -> Self {
-        let notes_puts = group.iter().any(is_marking);
+        let notes_puts = group.iter().any(Work::concerns_marks);
         let none = HashSet::new;
         Self { put: none(), deleted: none(), marked: none(), notes_puts }
     }
@@ -29,7 +29,7 @@ impl Touched {
             self.put.contains(&tag) || self.deleted.contains(&tag) || self.marked.contains(&tag)
         };
         match work {
-            _ if is_marking(work) => tags(work).any(is_any),
+            _ if work.concerns_marks() => tags(work).any(is_any),
             // What is left decides whether a snapshot exists.
             Work::Put { .. } => tags(work).any(|tag| self.deleted.contains(&tag)),
             // What is left decides which ones are pinned.
@@ -41,7 +41,7 @@ impl Touched {
 
     pub(super) fn add(&mut self, work: &Work) {
         match work {
-            _ if is_marking(work) => self.marked.extend(tags(work)),
+            _ if work.concerns_marks() => self.marked.extend(tags(work)),
             Work::Put { .. } if self.notes_puts => self.put.extend(tags(work)),
             Work::Put { .. } | Work::Mark(_) => {}
             Work::Delete { .. } => self.deleted.extend(tags(work)),
@@ -53,14 +53,6 @@ impl Touched {
         self.put.clear();
         self.deleted.clear();
         self.marked.clear();
-    }
-}
-
-fn is_marking(work: &Work) -> bool {
-    match work {
-        Work::Put { marks, .. } => !marks.is_empty(),
-        Work::Delete { .. } => false,
-        Work::Mark(_) => true,
     }
 }
 

@@ -7,9 +7,9 @@ use crate::backend::file::tag::Tag;
 use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::mark::{Mark, MarkChange, MarkKind, Marks};
+use crate::mark::{Mark, MarkChange, MarkKind};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{DeleteOptions, Deleted, PutOutcome, Selection};
+use crate::store::{DeleteOptions, Deleted, PutOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
 /// A snapshot to be put.
@@ -92,7 +92,7 @@ impl Change {
 
 /// What one call wants written: all of it, or nothing.
 pub(crate) enum Work {
-    Put { items: Vec<PutItem>, replace: bool, marks: Marks },
+    Put { items: Vec<PutItem>, options: PutOptions },
     Delete { items: Vec<DeleteItem> },
     Mark(Box<MarkItem>),
 }
@@ -135,13 +135,23 @@ impl Work {
     pub(crate) fn bytes(&self) -> u64 {
         let framed = |len: usize| frame_bytes(len as u64);
         match self {
-            Self::Put { items, marks, .. } => {
-                let marks = if marks.is_empty() { 0 } else { framed(Mark::MAX_NOTE_BYTES) };
+            Self::Put { items, options } => {
+                let marks = if options.marks.is_empty() { 0 } else { framed(Mark::MAX_NOTE_BYTES) };
                 items.iter().map(|item| framed(item.record.as_bytes().len()) + marks).sum()
             }
             Self::Delete { items } => items.iter().map(|item| framed(item.body.len())).sum(),
             // How many snapshots it changes is found out when it is planned.
             Self::Mark(_) => framed(Mark::MAX_NOTE_BYTES),
+        }
+    }
+
+    /// Whether it changes marks, or depends on those that there are, as no plain put or delete does
+    /// (deletes ask the index for pins).
+    pub(crate) fn concerns_marks(&self) -> bool {
+        match self {
+            Self::Put { options, .. } => options.spare_pinned || !options.marks.is_empty(),
+            Self::Delete { .. } => false,
+            Self::Mark(_) => true,
         }
     }
 

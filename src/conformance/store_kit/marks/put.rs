@@ -1,19 +1,21 @@
 //! Marks come with a put, stay with a replacement, and end with their snapshot.
 
 use super::limits::most;
-use super::{open, pin, retirement};
+use super::{clear, open, pin, retirement};
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
-use crate::conformance::probe::Blame;
+use crate::conformance::probe::{Blame, Probe};
 use crate::conformance::samples::{NEW, at, id, key, record, rival};
+use crate::envelope::Record;
 use crate::error::ErrorKind;
 use crate::mark::{Mark, MarkChange, Marks};
-use crate::store::{DeleteOptions, PutOptions, Query, Selection};
+use crate::store::{DeleteOptions, PutOptions, PutOutcome, Query, Selection};
 
 cases! { Marks:
     "a snapshot is stored with the marks of its put", ["C-18"], put_with;
     "a replacement keeps the marks of what it replaces", ["C-18"], replacement;
     "a snapshot that stays keeps the marks that it has", ["C-18"], existing;
+    "a replacement spares what is pinned if it is told to", ["C-19"], spared;
     "a put that makes too many marks stores nothing", ["C-18"], put_too_many;
     "a snapshot that is put again has no old marks", ["C-65"], put_again;
 }
@@ -62,6 +64,59 @@ async fn existing(cx: &mut Context) -> Result<(), Stop> {
         store.has_marks(&key, id(NEW, 5), std::slice::from_ref(&audit), "C-18").await?;
     }
     Ok(())
+}
+
+async fn spared(cx: &mut Context) -> Result<(), Stop> {
+    let store = open(cx).await?;
+    let key = key("a")?;
+    let (audit, wrong) = (pin("audit"), retirement("wrong fold"));
+    let sparing = PutOptions::default().replace(true).spare_pinned(true);
+    store.put_marked(&record(&key, 5)?, std::slice::from_ref(&audit)).await?;
+    store.put_marked(&record(&key, 6)?, std::slice::from_ref(&wrong)).await?;
+    store.put(&[record(&key, 7)?]).await?;
+    let sent = vec![rival(&key, 5)?, rival(&key, 6)?, rival(&key, 7)?, rival(&key, 8)?];
+    let stays = PutOutcome::Existing { identical: false };
+    let expected = [stays, PutOutcome::Replaced, PutOutcome::Replaced, PutOutcome::Stored];
+    puts(&store, sent, sparing.clone(), &expected).await?;
+    let retired = Query::exact(&key, id(NEW, 6)).include_retired(true);
+    let blame = Blame::all("C-19");
+    store.finds_or(retired, &rival(&key, 6)?, blame).await?;
+    for (version, there) in [(5, record(&key, 5)?), (7, rival(&key, 7)?), (8, rival(&key, 8)?)] {
+        store.finds_or(Query::exact(&key, id(NEW, version)), &there, blame).await?;
+    }
+    store.has_marks(&key, id(NEW, 5), std::slice::from_ref(&audit), "C-19").await?;
+    let same = PutOutcome::Existing { identical: true };
+    puts(&store, vec![record(&key, 5)?], sparing.clone(), &[same]).await?;
+
+    // A pin that comes with a put counts for what follows it, in the same call too.
+    let pinning = sparing.clone().marks(Marks::new([pin("now")])?);
+    let twice = vec![record(&key, 9)?, rival(&key, 9)?];
+    puts(&store, twice, pinning.clone(), &[PutOutcome::Stored, stays]).await?;
+    let twice = vec![record(&key, 7)?, rival(&key, 7)?];
+    puts(&store, twice, pinning, &[PutOutcome::Replaced, stays]).await?;
+    for version in [7, 9] {
+        let exact = Query::exact(&key, id(NEW, version));
+        store.finds_or(exact, &record(&key, version)?, blame).await?;
+    }
+
+    store.mark(&key, Selection::All, clear(&audit)).await?;
+    puts(&store, vec![rival(&key, 5)?], sparing, &[PutOutcome::Replaced]).await?;
+    store.finds_or(Query::exact(&key, id(NEW, 5)), &rival(&key, 5)?, blame).await
+}
+
+/// Puts `records`, and expects these outcomes.
+async fn puts(
+    store: &Probe,
+    records: Vec<Record>,
+    options: PutOptions,
+    expected: &[PutOutcome],
+) -> Result<(), Stop> {
+    let outcomes = store.put_with(records, options).await?;
+    ensure(outcomes == expected, || {
+        Failure::new("C-19", "replace snapshots, and spare those that are pinned")
+            .expected(shown(&expected))
+            .got(shown(&outcomes))
+    })
 }
 
 async fn put_too_many(cx: &mut Context) -> Result<(), Stop> {

@@ -8,11 +8,12 @@ use crate::conformance::isolate::panicked;
 use crate::conformance::samples::{NEW, id, key, record, rival};
 use crate::conformance::store_kit::concurrent::{TASKS, Tasks, join};
 use crate::mark::{Mark, MarkChange};
-use crate::store::{DeleteOptions, ListRequest, Query, Selection};
+use crate::store::{DeleteOptions, ListRequest, PutOptions, Query, Selection};
 
 cases! { Marks:
     "marks that are set at once all stand", ["C-63"], at_once;
     "a mark and a replacement at once both stand", ["C-63"], beside_replacements;
+    "what is pinned stays while replacements that spare it run", ["C-19"], beside_sparing;
     "what is pinned while deletes run stays", ["C-54"], beside_deletes;
     "a change that is cut off is made or not", ["C-66"], cut_off;
 }
@@ -60,6 +61,34 @@ async fn beside_replacements(cx: &mut Context) -> Result<(), Stop> {
         }
         join(tasks).await?;
         store.has_marks(&key, id(NEW, 1), &[pin("of 0"), pin("of 1")], "C-63").await?;
+    }
+    Ok(())
+}
+
+async fn beside_sparing(cx: &mut Context) -> Result<(), Stop> {
+    let store = open(cx).await?.hanging("C-04");
+    let sparing = PutOptions::default().replace(true).spare_pinned(true);
+    for round in 0..20 {
+        let key = key(&format!("a{round}"))?;
+        store.put(&[record(&key, 1)?]).await?;
+        let pinning = {
+            let (store, key) = (store.clone(), key.clone());
+            tokio::spawn(async move {
+                store.mark(&key, Selection::All, MarkChange::Set(&pin("audit"))).await?;
+                store.get(Query::exact(&key, id(NEW, 1))).await
+            })
+        };
+        for _ in 0..3 {
+            store.put_with(vec![rival(&key, 1)?], sparing.clone()).await?;
+            store.put_with(vec![record(&key, 1)?], sparing.clone()).await?;
+        }
+        let pinned = pinning.await.map_err(|join| panicked("C-19", join))??.into_record();
+        let there = store.get(Query::exact(&key, id(NEW, 1))).await?.into_record();
+        ensure(pinned == there, || {
+            Failure::new("C-19", "pin a snapshot beside replacements that spare what is pinned")
+                .expected("the one that was there when the pin was set")
+                .got("another one")
+        })?;
     }
     Ok(())
 }
