@@ -8,10 +8,11 @@ use std::cell::LazyCell;
 use std::hint::black_box;
 
 use criterion::Criterion;
-use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, MemoryStore, PutOptions, Query, Record,
-    RecordBuilder, SnapshotStore, Timestamp,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{PutOptions, Query};
+use snapfold::{AggregateKey, MemoryStore, SnapshotStore, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 /// How many snapshots are at or before the time that is asked for.

@@ -25,10 +25,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, SamplingMode, Throughput};
-use snapfold::{
-    AggregateKey, CodecId, DigestKind, FileStore, Generation, PutOptions, Query, Record,
-    RecordBuilder, SnapshotStore, StateDigest, Timestamp, ZeroAhead,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::{FileStore, ZeroAhead};
+use snapfold::record::{DigestKind, Generation, Record, RecordBuilder, StateDigest};
+use snapfold::store::{PutOptions, Query};
+use snapfold::{AggregateKey, SnapshotStore, Timestamp};
 use tempfile::TempDir;
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };

@@ -29,9 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use snapfold::{
-    CacheConfig, CreateOptions, Loader, MemoryStore, ReplayLoader, SnapshotEngine, Verify,
-};
+use snapfold::engine::{CacheConfig, ReplayLoader, Verify};
+use snapfold::manager::CreateOptions;
+use snapfold::{Loader, MemoryStore, SnapshotEngine};
 use support::by_hand::ByHand;
 use support::event_log::EventLog;
 use support::states::{Account, BenchState, Ledger, Order};

@@ -30,10 +30,13 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use snapfold::engine::ReplayLoader;
+use snapfold::manager::CreateOptions;
+use snapfold::postgres::{EventRow, EventTable, PostgresEvents, PostgresOptions, PostgresStore};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{PutOptions, Query};
 use snapfold::{
-    Aggregate, AggregateKey, BoxError, CreateOptions, EventRow, EventTable, Generation, Loader,
-    PostgresEvents, PostgresOptions, PostgresStore, PutOptions, Query, Record, RecordBuilder,
-    ReplayLoader, SnapshotEngine, SnapshotStore, Timestamp,
+    Aggregate, AggregateKey, BoxError, Loader, SnapshotEngine, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool, Row};

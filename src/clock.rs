@@ -53,7 +53,8 @@ impl Clock for SystemClock {
 /// Clones share the same time.
 ///
 /// ```
-/// use snapfold::{Clock, ManualClock, Timestamp};
+/// use snapfold::Timestamp;
+/// use snapfold::engine::{Clock, ManualClock};
 /// use std::time::Duration;
 ///
 /// let clock = ManualClock::at(Timestamp::from_seconds(100));

@@ -9,7 +9,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// What went wrong, what was being done, whether trying again can help, and the cause.
 ///
-/// An unusable snapshot is *not* an error: it is a miss that [`Provenance`](crate::Provenance)
+/// An unusable snapshot is *not* an error: it is a miss that [`Provenance`](crate::manager::Provenance)
 /// explains. An `Error` means that the answer itself could not be had: the store or the event
 /// source failed, the history is broken, or the request made no sense.
 ///

@@ -10,8 +10,7 @@
 //!
 //! ```
 //! # use serde::{Deserialize, Serialize};
-//! use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore};
-//! use snapfold::{SnapshotEngine, Timestamp};
+//! use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 //!
 //! #[derive(Clone, Serialize, Deserialize)]
 //! struct Counter {
@@ -57,9 +56,9 @@
 //! | aggregate | one consistency boundary; its state is the left fold of its events |
 //! | [`AggregateKey`] | tenant (may be empty), kind and id |
 //! | version | a `u64`: how many events are folded; the first event makes version 1 |
-//! | [`Generation`] | declared schema version and traced shape of the state type |
+//! | [`Generation`](record::Generation) | declared schema version and traced shape of the state type |
 //! | snapshot | the state at exactly one version, encoded, with its header; immutable |
-//! | [`Record`] | the stored bytes of a snapshot, the same in every store |
+//! | [`Record`](record::Record) | the stored bytes of a snapshot, the same in every store |
 //! | anchor | what identifies the last folded event in the event store |
 //! | replay floor | lowest version from which the event store can still replay |
 //! | tail | the events after a snapshot |
@@ -92,14 +91,15 @@
 //! | `memory` | yes | [`MemoryStore`] and [`MemoryEvents`], for tests and examples |
 //! | `file` | yes | `FileStore`, a durable log in a directory, for one process at a time |
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
-//! | `postcard` | yes | [`Postcard`], the default codec, and [`SnapshotEngine::builder`] |
+//! | `postcard` | yes | [`Postcard`](codec::Postcard), the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
-//! | `cache` | yes | [`EngineBuilder::cache`], the hot cache of decoded states |
-//! | `msgpack` | | [`MessagePack`], for states whose fields come and go |
-//! | `json` | | [`Json`], for people who want to read a snapshot |
-//! | `cron` | | [`Cadence::cron`]: cron expressions in schedules |
-//! | `conformance` | | the kit that proves stores, event sources and aggregates right, and a store that fails on purpose |
-//! | `bincode` | | [`Bincode`] 2.0.1 (unmaintained upstream), to share an encoding |
+//! | `cache` | yes | [`EngineBuilder::cache`](engine::EngineBuilder::cache), the hot cache of decoded states |
+//! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields come and go |
+//! | `json` | | [`Json`](codec::Json), for people who want to read a snapshot |
+//! | `cron` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules |
+//! | `conformance` | | [`conformance`]: the kits that prove stores, event sources, ledgers and aggregates right |
+//! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
+//! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -112,28 +112,28 @@ mod readme {}
 mod backend;
 mod checksum;
 mod clock;
-mod codec;
+pub mod codec;
 mod compress;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod digest;
-mod engine;
-mod envelope;
+pub mod engine;
 mod error;
-mod events;
+pub mod events;
 mod generation;
 mod key;
-#[cfg(feature = "conformance")]
-mod layer;
-mod ledger;
-mod manager;
+#[cfg(feature = "faults")]
+pub mod layer;
+pub mod ledger;
+pub mod manager;
 mod mark;
+pub mod record;
 pub mod retention;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 mod shape;
 mod snapshot_id;
 mod state;
-mod store;
+pub mod store;
 #[cfg(any(feature = "file", feature = "memory"))]
 mod timeline;
 mod timestamp;
@@ -142,59 +142,24 @@ mod value;
 mod walker;
 
 #[cfg(feature = "file")]
-pub use backend::file::{
-    BackedUp, Compacted, Durability, FileStore, FileStoreConfig, FileStoreStats, Inspection,
-    Problem, RepairReport, SegmentInfo, Verification, ZeroAhead,
-};
+pub use backend::file;
 #[cfg(feature = "memory")]
 pub use backend::memory::{MemoryEvents, MemoryStore};
 #[cfg(feature = "postgres")]
-pub use backend::postgres::{
-    EventRow, EventTable, KeyType, PostgresEvents, PostgresHybrid, PostgresMigrations,
-    PostgresOptions, PostgresStore, PruneProgress, TenantBinding,
-};
-pub use checksum::ChecksumId;
-pub use clock::{Clock, ManualClock, SystemClock};
-#[cfg(feature = "bincode")]
-pub use codec::Bincode;
-#[cfg(feature = "json")]
-pub use codec::Json;
-#[cfg(feature = "msgpack")]
-pub use codec::MessagePack;
-#[cfg(feature = "postcard")]
-pub use codec::Postcard;
-pub use codec::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
-pub use compress::{Compression, CompressionId};
-pub use digest::{DigestKind, StateDigest};
-pub use engine::{
-    CacheConfig, EngineBuilder, EngineStatistics, Observer, ReplayLoader, Report, SnapshotEngine,
-    StoreFailure, Verify,
-};
-pub use envelope::{Base, Header, Record, RecordBuilder, Reject, SnapshotMeta};
+pub use backend::postgres;
+#[doc(inline)]
+pub use engine::SnapshotEngine;
 pub use error::{BoxError, Error, ErrorKind, Retry};
-pub use events::{
-    EventRange, EventSource, EventTime, Hybrid, HybridSource, KeyedReplay, Recorded, Replay, Tail,
-};
-pub use generation::Generation;
+#[doc(inline)]
+pub use events::{EventRange, EventSource, Replay};
 pub use key::AggregateKey;
-#[cfg(feature = "conformance")]
-pub use layer::{Fault, FaultReport, Faults, FaultyStore, StoreCall};
-pub use ledger::{
-    AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim,
-    DailyStatistics, Day, Lease, Ledger, Schedule, ScheduleKey, StoreLedger, TrailCheck,
-};
-pub use manager::{
-    AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Kinds, Loaded, Loader,
-    Origin, Point, Proof, Provenance, Rejected, Repaired, Retained, Snapshot, SnapshotAdmin,
-    SnapshotManager, SnapshotUsed, Timings, View,
-};
-pub use mark::{Mark, MarkChange, MarkKind, Marks};
+#[doc(inline)]
+pub use manager::{Loaded, Loader, Point, SnapshotAdmin, SnapshotManager};
 pub use snapshot_id::SnapshotId;
 pub use state::Aggregate;
-pub use store::{
-    Capabilities, Copied, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeyPages,
-    KeysRequest, ListPages, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Selection,
-    SnapshotStore, SnapshotStoreExt,
-};
+#[doc(inline)]
+pub use store::SnapshotStore;
 pub use timestamp::Timestamp;
-pub use value::StateValue;
+
+#[cfg(feature = "file")]
+use record as envelope;

@@ -8,8 +8,8 @@ use std::sync::{Arc, RwLock};
 use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use snapfold::Timestamp;
-use snapfold::{Aggregate, AggregateKey, BoxError, EventRange, EventSource, Recorded, Replay};
+use snapfold::events::Recorded;
+use snapfold::{Aggregate, AggregateKey, BoxError, EventRange, EventSource, Replay, Timestamp};
 
 /// Streams of encoded events by aggregate id. Clones share them.
 pub struct EventLog<E> {

@@ -7,11 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use snapfold::engine::ReplayLoader;
+use snapfold::events::Recorded;
+use snapfold::manager::{AggregateStats, CreateOptions};
+use snapfold::record::SnapshotMeta;
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate, AggregateKey, AggregateStats, BoxError, CreateOptions, EventRange, EventSource,
-    Loaded, Loader, Recorded, Replay, ReplayLoader, SnapshotEngine, SnapshotMeta, SnapshotStore,
-    Timestamp,
+    Aggregate, AggregateKey, BoxError, EventRange, EventSource, Loaded, Loader, Replay,
+    SnapshotEngine, SnapshotStore, Timestamp,
 };
 
 use crate::args::At;

@@ -17,7 +17,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use snapfold::{Loaded, Provenance};
+use snapfold::Loaded;
+use snapfold::manager::Provenance;
 use tempfile::TempDir;
 
 use args::{Args, At};

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use snapfold::{FileStore, MemoryStore, SnapshotStore};
+use snapfold::file::FileStore;
+use snapfold::{MemoryStore, SnapshotStore};
 use tempfile::TempDir;
 
 use crate::args::Store;

@@ -3,11 +3,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Header,
-    KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record, Retry,
-    Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+use snapfold::record::{Header, Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, Retry, SnapshotId, SnapshotStore};
 use tokio::sync::Mutex;
 
 use super::map_store::{MAX_RECORD_BYTES, MapStore, Result, blank, name_of};

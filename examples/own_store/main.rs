@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use snapfold::conformance::{self, Conformance, Scorecard, Site, StoreFactory};
-use snapfold::{AggregateKey, BoxError, Record, SnapshotId, SnapshotStore};
+use snapfold::record::Record;
+use snapfold::{AggregateKey, BoxError, SnapshotId, SnapshotStore};
 use tempfile::TempDir;
 
 use dir_store::{DirStore, split};

@@ -3,11 +3,12 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Found,
-    Generation, KeysRequest, ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Record,
-    RecordBuilder, Selection, SnapshotId, SnapshotMeta, SnapshotStore, Timestamp,
+use snapfold::record::{Generation, Record, RecordBuilder, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
+    PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, SnapshotStore, Timestamp};
 
 pub type Result<T> = std::result::Result<T, Error>;
 pub type Name = (AggregateKey, SnapshotId);

@@ -1,8 +1,8 @@
 //! Stores that come with the crate. No backend knows another, and the engine knows none.
 
 #[cfg(feature = "file")]
-pub(crate) mod file;
+pub mod file;
 #[cfg(feature = "memory")]
 pub(crate) mod memory;
 #[cfg(feature = "postgres")]
-pub(crate) mod postgres;
+pub mod postgres;

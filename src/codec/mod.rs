@@ -25,6 +25,7 @@ use std::fmt;
 
 use crate::error::{BoxError, Error};
 
+pub use crate::compress::{Compression, CompressionId};
 #[cfg(feature = "bincode")]
 pub use bincode::Bincode;
 pub use digester::Digester;
@@ -43,7 +44,7 @@ pub use postcard::Postcard;
 /// deserialize. A codec of your own (rkyv, protobuf, an encrypting wrapper) implements it for
 /// the types that it can carry, under a [`CodecId`] from [`CodecId::custom`]. The id is stored
 /// with every snapshot, so a store may hold snapshots of several codecs: the engine writes with
-/// one and [reads with a list](crate::EngineBuilder::also_reads).
+/// one and [reads with a list](crate::engine::EngineBuilder::also_reads).
 ///
 /// # Obligations
 /// - `decode(encode(s))` gives a state that folds like `s`. The engine proves it by the
@@ -60,7 +61,7 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
     fn is_self_describing(&self) -> bool;
 
     /// Looks at the type once, when an engine is built. `samples` are states that the application
-    /// gave for that, often none: see [`EngineBuilder::sample`](crate::EngineBuilder::sample).
+    /// gave for that, often none: see [`EngineBuilder::sample`](crate::engine::EngineBuilder::sample).
     ///
     /// # Errors
     /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot
@@ -86,7 +87,7 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub struct TypeInfo {
     /// Identifies the shape of the type (fields, their order, names and kinds); part of the
-    /// [`Generation`](crate::Generation) of every snapshot. 0 if the codec does not derive one:
+    /// [`Generation`](crate::record::Generation) of every snapshot. 0 if the codec does not derive one:
     /// then only the declared schema version guards against a changed type.
     pub fingerprint: u64,
     /// How deep values may nest when they are decoded.

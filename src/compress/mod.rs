@@ -45,7 +45,7 @@ impl fmt::Display for CompressionId {
 /// one level, so there is none to choose.
 ///
 /// ```
-/// use snapfold::Compression;
+/// use snapfold::codec::Compression;
 ///
 /// let eager = Compression::lz4().min_bytes(128).min_saving_percent(1);
 /// assert_ne!(eager, Compression::default());

@@ -15,8 +15,8 @@ use crate::store::SnapshotStore;
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// use std::sync::Arc;
-/// use snapfold::conformance::{self, Conformance, Level};
 /// use snapfold::MemoryStore;
+/// use snapfold::conformance::{self, Conformance, Level};
 ///
 /// let factory = conformance::in_memory(|| Arc::new(MemoryStore::new()));
 /// let card = Conformance::of(&factory).only(Level::Core).run().await;

@@ -30,7 +30,7 @@
 //! A wrong event source is the likeliest way to a wrong state. [`event_source`] runs a kit of the
 //! same manners: the application gives an [`EventSite`], which appends made-up events as the
 //! application does, and each obligation of [`EventSource`](crate::EventSource) and
-//! [`HybridSource`](crate::HybridSource) is tried and named by its id. The
+//! [`HybridSource`](crate::events::HybridSource) is tried and named by its id. The
 //! [guide](crate::guide::event_sources) has a whole example.
 //!
 //! # The scorecard
@@ -41,7 +41,7 @@
 //! listed, is a wrong lookup and not a lost put.
 //!
 //! # For authors of ledgers
-//! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::Ledger) (L-01 and
+//! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::ledger::Ledger) (L-01 and
 //! so on) over the ledgers that a [`LedgerFactory`] makes, each on several nodes.
 //!
 //! # What it cannot tell

@@ -27,8 +27,8 @@ const PROMISE: &str = "C-03";
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// use std::sync::Arc;
-/// use snapfold::conformance::{self, Conformance, Level};
 /// use snapfold::MemoryStore;
+/// use snapfold::conformance::{self, Conformance, Level};
 ///
 /// let factory = conformance::in_memory(|| Arc::new(MemoryStore::new()));
 /// let card = Conformance::of(&factory)

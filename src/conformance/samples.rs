@@ -1,10 +1,10 @@
 //! Keys and records that the cases put.
 
 use crate::codec::CodecId;
-use crate::envelope::{Record, RecordBuilder};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::{Record, RecordBuilder};
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 

@@ -7,7 +7,6 @@ use async_trait::async_trait;
 use super::SnapshotEngine;
 use super::core::check_kind;
 use super::recorder::{Noted, creation};
-use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
@@ -17,6 +16,7 @@ use crate::manager::{
     SnapshotAdmin, View,
 };
 use crate::mark::{MarkChange, MarkKind};
+use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
 use crate::store::{Deleted, Page, Selection};

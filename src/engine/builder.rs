@@ -16,12 +16,12 @@ use super::verify::{Turns, Verify};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
 use crate::compress::Compression;
-use crate::envelope::RecordBuilder;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::ledger::Ledger;
+use crate::record::RecordBuilder;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
@@ -32,7 +32,7 @@ use crate::value::StateValue;
 ///
 /// | part | default |
 /// |---|---|
-/// | codec | [`Postcard`](crate::Postcard) |
+/// | codec | [`Postcard`](crate::codec::Postcard) |
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
 /// | cache | none; [`cache`](Self::cache) switches it on |
@@ -71,7 +71,7 @@ pub struct EngineBuilder<A: Aggregate> {
 #[cfg(feature = "postcard")]
 impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngine<A> {
     /// Begins an engine that folds the events of `source` and keeps snapshots in `store`, encoded
-    /// with [`Postcard`](crate::Postcard) unless the builder is told otherwise.
+    /// with [`Postcard`](crate::codec::Postcard) unless the builder is told otherwise.
     pub fn builder(
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,
@@ -171,7 +171,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// ```
     /// # #[cfg(all(feature = "memory", feature = "postcard"))] {
     /// use serde::{Deserialize, Serialize};
-    /// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, Postcard, SnapshotEngine};
+    /// use snapfold::codec::Postcard;
+    /// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine};
     ///
     /// #[derive(Serialize, Deserialize)]
     /// struct AccountV1 {
@@ -306,7 +307,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Accepts snapshots that decode to another state than was written, where the events to replay
-    /// instead are gone. The provenance says so: [`Proof::Accepted`](crate::Proof::Accepted). Off by
+    /// instead are gone. The provenance says so: [`Proof::Accepted`](crate::manager::Proof::Accepted). Off by
     /// default.
     ///
     /// For one case: a dependency has changed how it serializes, so that all old snapshots count as
@@ -331,11 +332,11 @@ impl<A: Aggregate> EngineBuilder<A> {
 
     /// Keeps statistics and an audit trail in `ledger`: for each aggregate and day how many snapshots
     /// were created and deleted, their bytes and what they took; for each management call an entry
-    /// with actor, reason and outcome ([`AdminContext`](crate::AdminContext)). Schedules that are set
+    /// with actor, reason and outcome ([`AdminContext`](crate::manager::AdminContext)). Schedules that are set
     /// through [`SnapshotAdmin`](crate::SnapshotAdmin) are kept there too.
     ///
     /// It is written in the background, in batches; at most 4,096 entries wait. What a ledger that
-    /// fails does not take is reported ([`Report::LedgerFailed`](crate::Report::LedgerFailed)) and
+    /// fails does not take is reported ([`Report::LedgerFailed`](crate::engine::Report::LedgerFailed)) and
     /// counted. [`flush`](SnapshotEngine::flush) waits for it.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.recorder = Some(Arc::new(Recorder::new(Arc::new(ledger))));

@@ -6,11 +6,11 @@ use super::observer::Report;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search};
 use super::stopwatch::Stopwatch;
-use crate::envelope::Reject;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Origin, Point, Provenance, Rejected, SnapshotUsed};
+use crate::record::Reject;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 

@@ -9,7 +9,6 @@ use super::SnapshotEngine;
 use super::core::boxed;
 use super::load::{LATEST_KNOWN, reached};
 use super::reconstructed::Purpose;
-use crate::envelope::SnapshotMeta;
 use crate::error::Error;
 use crate::events::EventTime;
 use crate::key::AggregateKey;
@@ -19,6 +18,7 @@ use crate::manager::{
     Repaired, Retained, SnapshotAdmin, SnapshotManager, View,
 };
 use crate::mark::MarkChange;
+use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
 use crate::store::{Deleted, Page, Selection};
@@ -93,7 +93,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
-    /// [viewer](crate::EngineBuilder::viewer), and those of [`at`](Self::at).
+    /// [viewer](crate::engine::EngineBuilder::viewer), and those of [`at`](Self::at).
     pub async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         self.admin().view(key, point).await
     }

@@ -38,6 +38,7 @@ use crate::generation::Generation;
 use crate::ledger::Ledger;
 use crate::state::Aggregate;
 
+pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use builder::EngineBuilder;
 pub use cache::CacheConfig;
 pub use observer::{Observer, Report};
@@ -63,7 +64,7 @@ use saver::Saver;
 /// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
 /// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation; the methods here
 /// do the same and need no import. Those that change something act on the application's own behalf;
-/// to pass an [`AdminContext`](crate::AdminContext), call them on [`admin`](Self::admin).
+/// to pass an [`AdminContext`](crate::manager::AdminContext), call them on [`admin`](Self::admin).
 pub struct SnapshotEngine<A: Aggregate> {
     core: Arc<Core<A>>,
     saver: Arc<Saver<A>>,

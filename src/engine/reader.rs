@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::verify::Judge;
 use crate::codec::{Codec, CodecId, DecodeLimits, TypeInfo};
-use crate::envelope::{Header, Reject};
 use crate::error::{BoxError, Error};
 use crate::generation::Generation;
 use crate::manager::Proof;
+use crate::record::{Header, Reject};
 use crate::state::Aggregate;
 
 type Decode<A> =

@@ -2,9 +2,9 @@
 
 use super::capture::meta;
 use super::core::Core;
-use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::manager::Created;
+use crate::record::{Record, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::timestamp::Timestamp;
 
 /// What an engine and its clones did in the background since it was built, and the last thing that
-/// went wrong there: for a health check that has no [`Observer`](crate::Observer).
+/// went wrong there: for a health check that has no [`Observer`](crate::engine::Observer).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct EngineStatistics {

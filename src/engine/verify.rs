@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::codec::Digester;
-use crate::envelope::{Header, Reject};
 use crate::generation::Generation;
 use crate::manager::Proof;
+use crate::record::{Header, Reject};
 
 /// Which loads compare the digest of the decoded state with the one in the record.
 ///

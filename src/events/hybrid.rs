@@ -11,7 +11,7 @@ use crate::store::{Lookup, Query};
 
 /// Answers a snapshot store's question and reads the events that follow the answer, in one round
 /// trip. Offered by backends that keep snapshots where the events are; given to
-/// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid), which then asks it first.
+/// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid), which then asks it first.
 ///
 /// It is a shortcut, never another truth: the engine checks what it delivers just as if the
 /// [`SnapshotStore`](crate::SnapshotStore) and the [`EventSource`](crate::EventSource) had been

@@ -44,8 +44,8 @@ pub(crate) use witness::Witness;
 /// use std::collections::HashMap;
 ///
 /// use async_trait::async_trait;
-/// use snapfold::{Aggregate, AggregateKey, BoxError, EventRange, EventSource, Recorded, Replay};
-/// use snapfold::Timestamp;
+/// use snapfold::events::Recorded;
+/// use snapfold::{Aggregate, AggregateKey, BoxError, EventRange, EventSource, Replay, Timestamp};
 ///
 /// /// The recorded seconds and the events of each aggregate, from version 1 on.
 /// struct Rows<E>(HashMap<AggregateKey, Vec<(i64, E)>>);

@@ -153,7 +153,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     /// What `decode` returns; the source should return it too. The event counts as not pushed.
     ///
     /// ```
-    /// # use snapfold::{Aggregate, BoxError, Recorded, Replay, Timestamp};
+    /// # use snapfold::events::Recorded;
+    /// # use snapfold::{Aggregate, BoxError, Replay, Timestamp};
     /// # use std::ops::ControlFlow;
     /// fn push_row<A: Aggregate<Event = String>>(
     ///     replay: &mut Replay<'_, A>,

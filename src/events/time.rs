@@ -13,7 +13,7 @@ pub struct EventTime {
     /// The version of the event.
     pub version: u64,
     /// When it was recorded; `None` if that is not known
-    /// ([`Recorded::untimed`](crate::Recorded::untimed)).
+    /// ([`Recorded::untimed`](crate::events::Recorded::untimed)).
     pub recorded_at: Option<Timestamp>,
 }
 

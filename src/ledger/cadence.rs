@@ -19,7 +19,8 @@ const UNITS: [(&str, u64); 5] =
 /// The text form is `every 90s` (units `us`, `s`, `m`, `h` and `d`) or the cron expression.
 ///
 /// ```
-/// use snapfold::{Cadence, Timestamp};
+/// use snapfold::Timestamp;
+/// use snapfold::ledger::Cadence;
 ///
 /// let cadence: Cadence = "every 90m".parse()?;
 /// let next = cadence.next_after("2026-11-28T10:00:00Z".parse()?)?;

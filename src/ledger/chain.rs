@@ -16,7 +16,7 @@ impl AuditHash {
     /// 6. a byte 0, or a byte 1 with kind and id of the aggregate,
     /// 7. a byte 0, or a byte 1 with the version (u64),
     /// 8. actor, action, reason, meta and idempotency key,
-    /// 9. a byte 0 for [`Ok`](crate::AuditOutcome::Ok), or a byte 1 with kind and message of the
+    /// 9. a byte 0 for [`Ok`](crate::ledger::AuditOutcome::Ok), or a byte 1 with kind and message of the
     ///    failure.
     ///
     /// Numbers are little-endian. A text is its length in bytes (u32), then its UTF-8.
@@ -39,7 +39,7 @@ impl AuditHash {
 ///
 /// The chain alone does not show that records were cut off at its end, or that all of it was written
 /// anew. Keep a head outside the ledger, and check the trail against it later with
-/// [`Ledger::check_trail`](crate::Ledger::check_trail).
+/// [`Ledger::check_trail`](crate::ledger::Ledger::check_trail).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "kept outside the ledger by its users")]
 pub struct AuditHead {

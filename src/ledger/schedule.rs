@@ -220,8 +220,8 @@ impl Lease {
     }
 }
 
-/// A run that a node has claimed. It names the run to [`Ledger::renew`](crate::Ledger::renew),
-/// [`release`](crate::Ledger::release) and [`complete`](crate::Ledger::complete).
+/// A run that a node has claimed. It names the run to [`Ledger::renew`](crate::ledger::Ledger::renew),
+/// [`release`](crate::ledger::Ledger::release) and [`complete`](crate::ledger::Ledger::complete).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claim {

@@ -11,12 +11,12 @@ use super::loaded::Point;
 use super::retained::Retained;
 use super::stats::AggregateStats;
 use super::view::View;
-use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
+use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::store::{Deleted, Page, Selection};
 
@@ -144,10 +144,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the store keeps no
-    ///   [marks](crate::Capabilities::marks);
+    ///   [marks](crate::store::Capabilities::marks);
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not
     ///   [check](MarkChange::check), or a snapshot would have more than
-    ///   [`Marks::MAX`](crate::Marks::MAX); nothing is changed then.
+    ///   [`Marks::MAX`](crate::store::Marks::MAX); nothing is changed then.
     async fn mark(
         &self,
         key: &AggregateKey,
@@ -207,7 +207,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ) -> Result<Retained, Error>;
 
     /// Stores a schedule of this kind, in place of any other of the same key: see
-    /// [`Ledger::put_schedule`](crate::Ledger::put_schedule). Nothing runs it by itself: see
+    /// [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Nothing runs it by itself: see
     /// [`Schedule`]. Provided, as unsupported.
     ///
     /// An entry about a schedule of the whole kind is in the audit trail of its tenant; its action

@@ -6,7 +6,7 @@ use crate::ledger::AuditEntry;
 /// Who asks for a change, and why. Goes into the audit trail.
 ///
 /// ```
-/// use snapfold::AdminContext;
+/// use snapfold::manager::AdminContext;
 ///
 /// let context = AdminContext::new("ops@example.com")
 ///     .reason("the fold of refunds was wrong until June")

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::envelope::SnapshotMeta;
+use crate::record::SnapshotMeta;
 
 /// What kind of snapshot to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct CreateOptions {
     /// Labels to store with it, for good.
     pub labels: Vec<String>,
     /// Names of pins to set on it, each at most
-    /// [`Mark::MAX_NAME_BYTES`](crate::Mark::MAX_NAME_BYTES) long: no retention policy and no delete
+    /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long: no retention policy and no delete
     /// removes it while one stands. Set in the same step as it is stored; on a snapshot that is
     /// stored already, in a step of its own.
     pub pins: Vec<String>,
@@ -37,7 +37,7 @@ impl CreateOptions {
         self
     }
 
-    /// Adds a pin. The store must keep [marks](crate::Capabilities::marks).
+    /// Adds a pin. The store must keep [marks](crate::store::Capabilities::marks).
     pub fn pin(mut self, name: impl Into<String>) -> Self {
         self.pins.push(name.into());
         self
@@ -52,7 +52,7 @@ pub enum Created {
     Empty,
     /// A snapshot of this generation and version was stored before; it stays (R10). If it is
     /// retired, or written with a codec that this engine does not
-    /// [read](crate::EngineBuilder::also_reads), no load uses it afterwards either:
+    /// [read](crate::engine::EngineBuilder::also_reads), no load uses it afterwards either:
     /// [`repair`](crate::SnapshotAdmin::repair) replaces it.
     Existing {
         /// The snapshot that was made and not stored.

@@ -24,7 +24,7 @@ use crate::key::AggregateKey;
 /// #     fn apply(&mut self, cents: &i64) { self.0 += cents; }
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-/// use snapfold::Kinds;
+/// use snapfold::manager::Kinds;
 ///
 /// let engine = SnapshotEngine::<Account>::builder(MemoryEvents::new(), MemoryStore::new()).build()?;
 /// let kinds = Kinds::new().with(engine)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::provenance::{Origin, Provenance, Rejected};
 use crate::engine::Weight;
-use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
 /// A reconstructed state, and where it came from.
@@ -20,7 +20,7 @@ pub struct Loaded<A> {
     /// How many events are folded; 0 for the empty state.
     pub version: u64,
     /// The latest recorded time among the folded events; `None` for the empty state,
-    /// [`Timestamp::MAX`] if one of them has [no time](crate::Recorded::untimed).
+    /// [`Timestamp::MAX`] if one of them has [no time](crate::events::Recorded::untimed).
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,

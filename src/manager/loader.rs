@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 /// Loads states of one type of aggregate, now or at any point of their history.
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) loads through snapshots;
-/// [`ReplayLoader`](crate::ReplayLoader) folds all events each time. Code that only reads states
+/// [`ReplayLoader`](crate::engine::ReplayLoader) folds all events each time. Code that only reads states
 /// should ask for a `Loader`, so that tests can hand it a fake: [`Loaded::new`] makes the answers.
 ///
 /// # Loading
@@ -50,7 +50,7 @@ pub trait Loader<A: Aggregate>: Send + Sync {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
-    /// is one [without a time](crate::Recorded::untimed). No event lies after [`Timestamp::MAX`].
+    /// is one [without a time](crate::events::Recorded::untimed). No event lies after [`Timestamp::MAX`].
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error>;
 
     /// The state at `point`, or the newest state if the point lies beyond the head.

@@ -32,6 +32,8 @@ pub use retained::Retained;
 pub use stats::AggregateStats;
 pub use view::View;
 
+pub use crate::value::StateValue;
+
 /// Loads states through snapshots, looks after the snapshots, and takes new ones after commits.
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) is the real one, and has all of these methods itself:

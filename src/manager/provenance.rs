@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::envelope::Reject;
+use crate::record::Reject;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
@@ -62,15 +62,15 @@ pub struct SnapshotUsed {
 pub enum Proof {
     /// Its digest is the one in the record.
     Verified,
-    /// This load was not among those that are verified: see [`Verify::Sampled`](crate::Verify).
+    /// This load was not among those that are verified: see [`Verify::Sampled`](crate::engine::Verify).
     Sampled,
     /// The record has no digest, or the codec has none to compare it with.
     Absent,
     /// The type had another shape when the state was written, and the application vouches for its
-    /// defaults: see [`tolerate_shape_changes`](crate::EngineBuilder::tolerate_shape_changes).
+    /// defaults: see [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
     Tolerated,
     /// Its digest is another one, the events are gone, and the application accepts that: see
-    /// [`accept_unverified`](crate::EngineBuilder::accept_unverified).
+    /// [`accept_unverified`](crate::engine::EngineBuilder::accept_unverified).
     Accepted,
 }
 

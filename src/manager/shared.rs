@@ -9,12 +9,12 @@ use super::{
     AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
     Repaired, Retained, SnapshotAdmin, SnapshotManager, View,
 };
-use crate::envelope::SnapshotMeta;
 use crate::error::Error;
 use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
+use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
 use crate::store::{Deleted, Page, Selection};

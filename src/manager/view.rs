@@ -18,7 +18,7 @@ pub struct View {
     pub version: u64,
     /// The latest recorded time among the folded events; `None` for the empty state.
     pub as_of: Option<Timestamp>,
-    /// The state, as the engine's [viewer](crate::EngineBuilder::viewer) shows it.
+    /// The state, as the engine's [viewer](crate::engine::EngineBuilder::viewer) shows it.
     pub state: StateValue,
     /// How the state was obtained.
     pub provenance: Provenance,

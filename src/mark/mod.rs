@@ -16,7 +16,7 @@ pub use marks::Marks;
 #[non_exhaustive]
 pub enum MarkKind {
     /// The snapshot is kept: no retention policy, no sweep and no delete removes it, unless the
-    /// delete [overrules pins](crate::DeleteOptions::overrule_pins).
+    /// delete [overrules pins](crate::store::DeleteOptions::overrule_pins).
     Pin,
     /// The snapshot is not used: no load starts from it, and it does not count as one of the last
     /// n. It can still be listed, fetched by name and deleted.
@@ -30,7 +30,8 @@ pub enum MarkKind {
 /// pin the same snapshot and each takes back its own pin only.
 ///
 /// ```
-/// use snapfold::{Mark, MarkKind, Timestamp};
+/// use snapfold::Timestamp;
+/// use snapfold::store::{Mark, MarkKind};
 ///
 /// let mark = Mark::pin("audit-2026", Timestamp::from_seconds(1_800_000_000))
 ///     .actor("ops@example.com")
@@ -59,7 +60,7 @@ impl Mark {
     /// The longest name, in bytes (inclusive).
     pub const MAX_NAME_BYTES: usize = 128;
     /// The longest actor, in bytes (inclusive): that of an
-    /// [`AdminContext`](crate::AdminContext::MAX_NAME_BYTES).
+    /// [`AdminContext`](crate::manager::AdminContext::MAX_NAME_BYTES).
     pub const MAX_ACTOR_BYTES: usize = 1_000;
     /// The longest note, in bytes (inclusive).
     pub const MAX_NOTE_BYTES: usize = 1_024;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Disposition, Retention};
-use crate::envelope::SnapshotMeta;
+use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
 /// Keeps the newest so many snapshots of each generation. It counts snapshots that exist and are
@@ -45,7 +45,7 @@ impl Retention for KeepLast {
 /// 1. the as-of time;
 /// 2. the recorded time of the last folded event;
 /// 3. the time at which the snapshot was created: also what is left for
-///    [events without times](crate::Recorded::untimed).
+///    [events without times](crate::events::Recorded::untimed).
 ///
 /// A snapshot for which all three lie in the future is outside. The exception is a generation in
 /// which every snapshot was created in the future: then it is the clock of this machine that is
@@ -104,9 +104,9 @@ impl<A: Retention, B: Retention> Retention for Either<A, B> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;
+    use crate::record::RecordBuilder;
     use crate::retention::Action;
 
     const NOW: i64 = 1_000;

@@ -10,7 +10,7 @@ mod plan;
 
 use std::fmt;
 
-use crate::envelope::SnapshotMeta;
+use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
 pub use disposition::{Action, Disposition};

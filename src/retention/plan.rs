@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{Action, Disposition, Retention};
-use crate::envelope::SnapshotMeta;
 use crate::generation::Generation;
+use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
@@ -143,9 +143,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::envelope::{Base, RecordBuilder};
     use crate::key::AggregateKey;
     use crate::mark::{Mark, Marks};
+    use crate::record::{Base, RecordBuilder};
     use crate::retention::{keep_last, keep_within};
 
     fn meta(

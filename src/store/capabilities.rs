@@ -17,7 +17,7 @@ pub struct Capabilities {
     /// [`SnapshotStore`](crate::SnapshotStore)). Not so where a server may still finish a put that
     /// it received before its caller gave up.
     pub ordered_deletes: bool,
-    /// Whether it keeps [marks](crate::Mark) (obligations C-18, C-19, C-24, C-35, C-54 and C-60 to C-66
+    /// Whether it keeps [marks](crate::store::Mark) (obligations C-18, C-19, C-24, C-35, C-54 and C-60 to C-66
     /// of [`SnapshotStore`](crate::SnapshotStore)). Without, nothing can be pinned or retired.
     pub marks: bool,
     /// Whether a `get` returns the bases of a delta with it, and no delete removes a base that is

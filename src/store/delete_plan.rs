@@ -15,7 +15,7 @@ pub struct Deletable {
     pub bytes: u64,
     /// Whether a pin stands.
     pub is_pinned: bool,
-    /// The version of its base, if it is a delta: [`Base::version`](crate::Base) of its header.
+    /// The version of its base, if it is a delta: [`Base::version`](crate::record::Base) of its header.
     pub base: Option<u64>,
 }
 
@@ -43,7 +43,9 @@ impl Deletable {
 /// [`SnapshotStore`](crate::SnapshotStore)).
 ///
 /// ```
-/// use snapfold::{Deletable, DeleteOptions, DeletePlan, Generation, Selection, SnapshotId};
+/// use snapfold::SnapshotId;
+/// use snapfold::record::Generation;
+/// use snapfold::store::{Deletable, DeleteOptions, DeletePlan, Selection};
 ///
 /// let id = |version| SnapshotId {
 ///     generation: Generation { schema_version: 1, fingerprint: 7 },

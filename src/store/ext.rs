@@ -4,10 +4,10 @@ use super::{
     KeyPages, KeysRequest, ListPages, ListRequest, Lookup, PutOptions, PutOutcome, Query,
     SnapshotStore,
 };
-use crate::envelope::SnapshotMeta;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::mark::Marks;
+use crate::record::SnapshotMeta;
 
 /// A batch of a copy is put when its records reach so many bytes.
 const BATCH_BYTES: usize = 8 << 20;
@@ -17,7 +17,8 @@ const BATCH: usize = 256;
 /// Conveniences over any [`SnapshotStore`], also a `dyn` one. Implemented for all of them.
 ///
 /// ```
-/// use snapfold::{AggregateKey, KeysRequest, MemoryStore, SnapshotStoreExt};
+/// use snapfold::store::{KeysRequest, SnapshotStoreExt};
+/// use snapfold::{AggregateKey, MemoryStore};
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// # let (old, new) = (MemoryStore::new(), MemoryStore::new());
@@ -129,7 +130,7 @@ pub struct Copied {
 /// Records on their way to another store, with the marks of each.
 #[derive(Default)]
 struct Batch {
-    records: Vec<crate::envelope::Record>,
+    records: Vec<crate::record::Record>,
     marks: Marks,
     bytes: usize,
 }

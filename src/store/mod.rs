@@ -15,10 +15,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::mark::MarkChange;
+use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 
 pub use capabilities::Capabilities;
@@ -30,6 +29,8 @@ pub use pages::{KeyPages, ListPages};
 pub use put::{PutOptions, PutOutcome};
 pub use query::{Found, Lookup, Query};
 
+pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
+
 /// Stores the records of snapshots. Implemented by storage authors; applications use
 /// [`SnapshotEngine`](crate::SnapshotEngine).
 ///
@@ -37,7 +38,7 @@ pub use query::{Found, Lookup, Query};
 /// they are, and never looks into payloads. A snapshot is identified by its aggregate
 /// ([`AggregateKey`]) and its [`SnapshotId`] (generation and version).
 ///
-/// Beside the record, which never changes, a store may keep [marks](crate::Mark), which do. A store
+/// Beside the record, which never changes, a store may keep [marks](crate::store::Mark), which do. A store
 /// without them leaves [`Capabilities::marks`] unset; then the obligations about marks do not
 /// concern it, except C-67. [`SnapshotStoreExt`] has what callers need on top, for every store.
 ///
@@ -57,7 +58,7 @@ pub use query::{Found, Lookup, Query};
 /// - **C-07** [`capabilities`](Self::capabilities) is the same value at every call.
 ///
 /// # Errors
-/// [`ErrorKind::Store`](crate::ErrorKind::Store) or a more precise kind, with a
+/// [`ErrorKind::Store`] or a more precise kind, with a
 /// [`Retry`](crate::Retry) that tells whether trying again can help.
 #[async_trait]
 pub trait SnapshotStore: fmt::Debug + Send + Sync {
@@ -78,7 +79,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   put after it.
     /// - **C-15** A record whose header does not parse, or that exceeds
     ///   [`Capabilities::max_record_bytes`] or [`Capabilities::max_version`], fails the whole call
-    ///   with [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) before anything is
+    ///   with [`ErrorKind::InvalidInput`] before anything is
     ///   stored. So does one whose key is longer than the store can take. A key of up to
     ///   [`Capabilities::max_key_bytes`] is taken, whatever its bytes. A store may refuse a
     ///   record that does not verify in the same way; it need not look at payloads.
@@ -89,7 +90,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-18** A snapshot that this call stores has the marks of [`PutOptions::marks`], in the
     ///   same atomic step. One that it replaces keeps its marks too; where both have one of a kind
     ///   and name, that of the options stands. One that stays keeps the marks that it has. If one
-    ///   would have more than [`Marks::MAX`](crate::Marks::MAX), the whole call fails with
+    ///   would have more than [`Marks::MAX`](crate::store::Marks::MAX), the whole call fails with
     ///   `InvalidInput` before anything is stored. (With [`Capabilities::marks`].)
     /// - **C-19** With [`PutOptions::spare_pinned`], a snapshot that is pinned is not replaced: it
     ///   stays, with the marks that it has, and the outcome is `Existing`. A pin whose call returned
@@ -194,7 +195,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// that changed.
     ///
     /// The default is for stores without marks: it fails with
-    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported).
+    /// [`ErrorKind::Unsupported`].
     ///
     /// # Obligations (with [`Capabilities::marks`])
     /// - **C-60** Changes the marks of the stored snapshots that `selection` selects and of no
@@ -208,8 +209,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   part of one. On `Err` each snapshot is changed or not; if that is not known, the
     ///   error's retry is [`Retry::Unknown`](crate::Retry::Unknown).
     /// - **C-64** A change that does not [check](MarkChange::check), or that would give a selected
-    ///   snapshot more than [`Marks::MAX`](crate::Marks::MAX) marks, fails with
-    ///   [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput), and no snapshot is changed.
+    ///   snapshot more than [`Marks::MAX`](crate::store::Marks::MAX) marks, fails with
+    ///   [`ErrorKind::InvalidInput`], and no snapshot is changed.
     ///   Within the limits, texts may hold any characters.
     /// - **C-65** Marks end with their snapshot: one that is put again after a delete has those of
     ///   that put only.

@@ -1,9 +1,9 @@
 //! [`ListPages`] and [`KeyPages`]: all pages of a list, one after the other.
 
 use super::{Cursor, KeysRequest, ListRequest, SnapshotStore};
-use crate::envelope::SnapshotMeta;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 
 /// All pages of a [`list`](SnapshotStore::list), in order. Made by
 /// [`SnapshotStoreExt::list_pages`](super::SnapshotStoreExt::list_pages).

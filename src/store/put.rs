@@ -39,7 +39,7 @@ impl PutOptions {
         self
     }
 
-    /// For stores without [`Capabilities::marks`](crate::Capabilities::marks): refuses options with
+    /// For stores without [`Capabilities::marks`](crate::store::Capabilities::marks): refuses options with
     /// marks (obligation C-67).
     ///
     /// # Errors

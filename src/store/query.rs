@@ -1,8 +1,8 @@
 //! What is asked of a store, and its answer.
 
-use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
@@ -99,8 +99,8 @@ pub struct Found {
     pub version: u64,
     /// The record.
     pub record: Record,
-    /// If the record is a delta and [`Capabilities::returns_bases`](crate::Capabilities) is set:
-    /// the record that its [`Header::base`](crate::Header::base) names, then the base of that one,
+    /// If the record is a delta and [`Capabilities::returns_bases`](crate::store::Capabilities) is set:
+    /// the record that its [`Header::base`](crate::record::Header::base) names, then the base of that one,
     /// and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
     pub bases: Vec<Record>,
 }

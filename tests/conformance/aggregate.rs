@@ -15,13 +15,13 @@ use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use snapfold::codec::{
+    Codec, CodecId, DecodeLimits, Digester, Json, MessagePack, Postcard, TypeInfo,
+};
 use snapfold::conformance::{
     self, AggregateCheck, Choices, Law, LawFinding, LawOutcome, LawReport,
 };
-use snapfold::{
-    Aggregate, AggregateKey, BoxError, Codec, CodecId, DecodeLimits, Digester, Error, ErrorKind,
-    Json, MessagePack, Postcard, TypeInfo,
-};
+use snapfold::{Aggregate, AggregateKey, BoxError, Error, ErrorKind};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Event {

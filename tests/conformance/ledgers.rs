@@ -8,12 +8,15 @@ use std::time::Duration;
 use crate::ledger_support::{all_entries, at, holds_what_the_model_holds, key, schedule};
 use async_trait::async_trait;
 use snapfold::conformance::{self, LedgerFactory};
-use snapfold::{
-    AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRequest, BoxError, Cadence,
-    DailyStatistics, Day, Error, ErrorKind, Fault, Faults, FaultyStore, FileStore, KeysRequest,
-    Ledger, ListRequest, MemoryStore, PutOptions, Query, Record, RecordBuilder, Schedule,
-    SnapshotStore, StoreLedger, TrailCheck,
+use snapfold::file::FileStore;
+use snapfold::layer::{Fault, Faults, FaultyStore};
+use snapfold::ledger::{
+    AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRequest, Cadence, DailyStatistics, Day,
+    Ledger, Schedule, StoreLedger, TrailCheck,
 };
+use snapfold::record::{Record, RecordBuilder};
+use snapfold::store::{KeysRequest, ListRequest, PutOptions, Query};
+use snapfold::{BoxError, Error, ErrorKind, MemoryStore, SnapshotStore};
 use tempfile::TempDir;
 
 /// Ledgers in what the function makes; directories live as long as the factory.
@@ -194,7 +197,11 @@ async fn a_trail_that_somebody_rewrote_is_found_out_with_the_first_wrong_record(
     let key = snapfold::AggregateKey::from_stored("", "snapfold.audit", "").unwrap();
     let id = store.list(ListRequest::new(&key).at_most(3)).await.unwrap().items[0].id();
     store
-        .delete(&key, snapfold::Selection::Ids(&[id]), snapfold::DeleteOptions::default())
+        .delete(
+            &key,
+            snapfold::store::Selection::Ids(&[id]),
+            snapfold::store::DeleteOptions::default(),
+        )
         .await
         .unwrap();
     let error = checked(&ledger, AuditHead::START).await.unwrap_err();
@@ -204,7 +211,11 @@ async fn a_trail_that_somebody_rewrote_is_found_out_with_the_first_wrong_record(
     let (store, ledger) = filled(5).await;
     let id = store.list(ListRequest::new(&key)).await.unwrap().items[0].id();
     store
-        .delete(&key, snapfold::Selection::Ids(&[id]), snapfold::DeleteOptions::default())
+        .delete(
+            &key,
+            snapfold::store::Selection::Ids(&[id]),
+            snapfold::store::DeleteOptions::default(),
+        )
         .await
         .unwrap();
     let found = checked(&ledger, AuditHead::START).await.unwrap();
@@ -321,7 +332,7 @@ struct Sleepy {
 
 #[async_trait]
 impl SnapshotStore for Sleepy {
-    fn capabilities(&self) -> snapfold::Capabilities {
+    fn capabilities(&self) -> snapfold::store::Capabilities {
         self.store.capabilities()
     }
 
@@ -329,35 +340,36 @@ impl SnapshotStore for Sleepy {
         &self,
         records: Vec<Record>,
         options: PutOptions,
-    ) -> Result<Vec<snapfold::PutOutcome>, Error> {
+    ) -> Result<Vec<snapfold::store::PutOutcome>, Error> {
         let _awake = self.wakes.acquire().await;
         self.store.put(records, options).await
     }
 
-    async fn get(&self, query: Query<'_>) -> Result<snapfold::Lookup, Error> {
+    async fn get(&self, query: Query<'_>) -> Result<snapfold::store::Lookup, Error> {
         self.store.get(query).await
     }
 
     async fn list(
         &self,
         request: ListRequest<'_>,
-    ) -> Result<snapfold::Page<snapfold::SnapshotMeta, snapfold::SnapshotId>, Error> {
+    ) -> Result<snapfold::store::Page<snapfold::record::SnapshotMeta, snapfold::SnapshotId>, Error>
+    {
         self.store.list(request).await
     }
 
     async fn keys(
         &self,
         request: KeysRequest<'_>,
-    ) -> Result<snapfold::Page<snapfold::AggregateKey, snapfold::Cursor>, Error> {
+    ) -> Result<snapfold::store::Page<snapfold::AggregateKey, snapfold::store::Cursor>, Error> {
         self.store.keys(request).await
     }
 
     async fn delete(
         &self,
         key: &snapfold::AggregateKey,
-        selection: snapfold::Selection<'_>,
-        options: snapfold::DeleteOptions,
-    ) -> Result<snapfold::Deleted, Error> {
+        selection: snapfold::store::Selection<'_>,
+        options: snapfold::store::DeleteOptions,
+    ) -> Result<snapfold::store::Deleted, Error> {
         self.store.delete(key, selection, options).await
     }
 }

@@ -6,13 +6,17 @@ use std::time::Duration;
 
 use crate::support::{Account, Op, World, at, key, poll_times};
 use async_trait::async_trait;
+use snapfold::codec::CodecId;
+use snapfold::ledger::{Cadence, Ledger, Schedule, ScheduleKey, StoreLedger};
+use snapfold::manager::{
+    AdminContext, AggregateStats, CreateOptions, Created, Kinds, Repaired, Retained, StateValue,
+};
+use snapfold::record::{RecordBuilder, SnapshotMeta};
 use snapfold::retention::{Retention, RetentionPlan, keep_last};
+use snapfold::store::{Deleted, Mark, MarkChange, MarkKind, Marks, PutOptions, Selection};
 use snapfold::{
-    AdminContext, Aggregate, AggregateKey, AggregateStats, Cadence, CodecId, CreateOptions,
-    Created, Deleted, Error, ErrorKind, Kinds, Ledger, Loaded, Loader, Mark, MarkChange, MarkKind,
-    Marks, MemoryEvents, MemoryStore, Point, PutOptions, RecordBuilder, Repaired, Retained,
-    Schedule, ScheduleKey, Selection, SnapshotAdmin, SnapshotEngine, SnapshotMeta, SnapshotStore,
-    StateValue, StoreLedger, Timestamp,
+    Aggregate, AggregateKey, Error, ErrorKind, Loaded, Loader, MemoryEvents, MemoryStore, Point,
+    SnapshotAdmin, SnapshotEngine, SnapshotStore, Timestamp,
 };
 
 #[derive(Clone, serde::Serialize, serde::Deserialize)]

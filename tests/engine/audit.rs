@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use crate::support::{Account, World, key, poll_times};
 use async_trait::async_trait;
+use snapfold::engine::{Observer, Report};
+use snapfold::ledger::{
+    AuditEntry, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim, DailyStatistics, Day,
+    Ledger, Schedule, ScheduleKey, StoreLedger,
+};
+use snapfold::manager::{AdminContext, CreateOptions};
 use snapfold::retention::keep_last;
+use snapfold::store::{Mark, MarkChange, MarkKind, Page, Selection};
 use snapfold::trigger::every_events;
 use snapfold::{
-    AdminContext, Aggregate, AggregateKey, AuditEntry, AuditOutcome, AuditRecord, AuditRequest,
-    Cadence, Claim, CreateOptions, DailyStatistics, Day, Error, ErrorKind, Ledger, Mark,
-    MarkChange, MarkKind, MemoryStore, Observer, Page, Report, Retry, Schedule, ScheduleKey,
-    Selection, SnapshotId, StoreLedger, Timestamp,
+    Aggregate, AggregateKey, Error, ErrorKind, MemoryStore, Retry, SnapshotId, Timestamp,
 };
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -51,7 +55,7 @@ impl Shaky {
     }
 
     async fn today(&self, world: &World, key: &AggregateKey) -> DailyStatistics {
-        let today = Day::of(snapfold::Clock::now(&world.clock));
+        let today = Day::of(snapfold::engine::Clock::now(&world.clock));
         let days = self.inner.daily(key, today..=today).await.unwrap();
         days.first().map_or_else(DailyStatistics::default, |(_, sum)| *sum)
     }
@@ -207,7 +211,10 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
         (first.actor.as_str(), first.idempotency.as_str(), first.meta.as_str()),
         ("ada", "r-1", "{}")
     );
-    assert_eq!((first.key.as_ref(), first.at), (Some(&key), snapfold::Clock::now(&world.clock)));
+    assert_eq!(
+        (first.key.as_ref(), first.at),
+        (Some(&key), snapfold::engine::Clock::now(&world.clock))
+    );
     assert_eq!(trail.last().unwrap().actor, "");
     let today = ledger.today(&world, &key).await;
     assert_eq!((today.created, today.deleted), (5, 3));

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use crate::support::{Account, Event, Log, Op, Source, Store, World, at, key, until};
 use async_trait::async_trait;
+use snapfold::engine::{ManualClock, Observer, Report};
+use snapfold::manager::{CreateOptions, Decision};
+use snapfold::store::{Mark, MarkChange, Selection};
 use snapfold::trigger::{Trigger, any, every_events, larger_than, manual, slower_than};
 use snapfold::{
-    AggregateKey, BoxError, CreateOptions, Decision, ErrorKind, EventRange, EventSource, Loaded,
-    ManualClock, Mark, MarkChange, Observer, Replay, Report, Selection, SnapshotEngine, Timestamp,
+    AggregateKey, BoxError, ErrorKind, EventRange, EventSource, Loaded, Replay, SnapshotEngine,
+    Timestamp,
 };
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -24,7 +27,9 @@ fn every(events: u64) -> (World, Log) {
 
 fn every_with(
     events: u64,
-    change: impl FnOnce(snapfold::EngineBuilder<Account>) -> snapfold::EngineBuilder<Account>,
+    change: impl FnOnce(
+        snapfold::engine::EngineBuilder<Account>,
+    ) -> snapfold::engine::EngineBuilder<Account>,
 ) -> (World, Log) {
     let log = Log::default();
     let observer = log.clone();
@@ -132,7 +137,7 @@ async fn snapshots_taken_and_deleted_by_hand_count_for_the_distance() {
     after_by_hand(World::with(|builder| builder.trigger(every_events(100)))).await;
     #[cfg(feature = "cache")]
     after_by_hand(World::with(|builder| {
-        builder.trigger(every_events(100)).cache(snapfold::CacheConfig::default())
+        builder.trigger(every_events(100)).cache(snapfold::engine::CacheConfig::default())
     }))
     .await;
 }

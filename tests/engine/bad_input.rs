@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use crate::record_bytes::{Field, RecordBytes, varint};
 use crate::support::{Account, Event, Log, Op, Source, Store, World, at, key};
+use snapfold::codec::Compression;
+use snapfold::engine::{ReplayLoader, StoreFailure};
+use snapfold::manager::{CreateOptions, Created, Decision, Fetched, Origin};
+use snapfold::record::{Generation, Record, RecordBuilder, Reject};
 use snapfold::retention::keep_last;
+use snapfold::store::PutOptions;
 use snapfold::trigger::every_events;
 use snapfold::{
-    Aggregate, AggregateKey, Compression, CreateOptions, Created, Decision, ErrorKind, Fetched,
-    Generation, Loader, Origin, Point, PutOptions, Record, RecordBuilder, Reject, ReplayLoader,
-    SnapshotEngine, SnapshotStore, StoreFailure, Timestamp,
+    Aggregate, AggregateKey, ErrorKind, Loader, Point, SnapshotEngine, SnapshotStore, Timestamp,
 };
 
 // Events ------------------------------------------------------------------------------------------
@@ -76,7 +79,7 @@ async fn a_gap_a_duplicate_and_disorder_after_a_snapshot_are_typed_errors() {
 #[cfg(feature = "cache")]
 #[tokio::test]
 async fn broken_events_after_a_cached_state_are_typed_errors_and_do_not_stay() {
-    let world = World::with(|builder| builder.cache(snapfold::CacheConfig::default()));
+    let world = World::with(|builder| builder.cache(snapfold::engine::CacheConfig::default()));
     let key = key("a");
     world.grow(&key, 9);
     world.load_checked(&key).await;
@@ -136,7 +139,7 @@ async fn a_panic_in_the_fold_reaches_the_caller_and_poisons_nothing() {
             let builder = builder.trigger(every_events(1)).observer(log.clone());
             #[cfg(feature = "cache")]
             if cached {
-                return builder.cache(snapfold::CacheConfig::default());
+                return builder.cache(snapfold::engine::CacheConfig::default());
             }
             builder
         });
@@ -274,7 +277,7 @@ async fn a_stored_snapshot_of_the_highest_version_is_a_miss() {
     world.snapshots_at(&key, &[5]).await;
     let highest = snapfold::SnapshotId::MAX_VERSION;
     let top = RecordBuilder::new(key.clone(), world.engine.generation(), highest, at(1));
-    let top = top.codec(snapfold::CodecId::POSTCARD).build(&payload(&world, &key, 5).await);
+    let top = top.codec(snapfold::codec::CodecId::POSTCARD).build(&payload(&world, &key, 5).await);
     world.store.put(vec![top.unwrap()], PutOptions::default()).await.unwrap();
     let loaded = world.load_checked(&key).await;
     assert_eq!(loaded.provenance.rejected[0].reject, Reject::Ahead);
@@ -489,7 +492,7 @@ async fn a_compressed_record_that_claims_another_size_is_a_miss_without_a_large_
     world.snapshots_at(&key, &[5]).await;
     world.grow(&key, 10);
     let whole = world.store.record(&key, 5).await;
-    assert_ne!(whole.header().unwrap().compression, snapfold::CompressionId::NONE);
+    assert_ne!(whole.header().unwrap().compression, snapfold::codec::CompressionId::NONE);
     let raw = whole.header().unwrap().raw_bytes;
     for (claimed, too_large) in
         [(raw + 1, false), (raw - 1, false), (0, false), (60 << 20, false), (u32::MAX, true)]
@@ -528,7 +531,7 @@ async fn a_record_of_another_aggregate_or_version_or_generation_under_this_key_i
 
     let other = Generation { schema_version: 9, fingerprint: 9 };
     let record =
-        RecordBuilder::new(here.clone(), other, 5, at(5)).codec(snapfold::CodecId::POSTCARD);
+        RecordBuilder::new(here.clone(), other, 5, at(5)).codec(snapfold::codec::CodecId::POSTCARD);
     world.store.tamper(&here, 5, record.build(&payload(&world, &here, 5).await).unwrap());
     let loaded = world.load_checked(&here).await;
     assert_eq!(loaded.provenance.rejected[0].reject, Reject::Stale(other));
@@ -546,12 +549,13 @@ async fn a_payload_that_does_not_decode_is_a_miss() {
     let shorter = &good[..good.len() - 1];
     for bytes in [&longer[..], shorter, &[], &[0xff; 64]] {
         let builder = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
-        let record = builder.codec(snapfold::CodecId::POSTCARD).compression(Compression::none());
+        let record =
+            builder.codec(snapfold::codec::CodecId::POSTCARD).compression(Compression::none());
         world.store.tamper(&key, 5, record.build(bytes).unwrap());
         assert!(matches!(miss(&world).await, Reject::Decode(_)));
     }
     let builder = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
-    let record = builder.codec(snapfold::CodecId::custom(77)).build(&good).unwrap();
+    let record = builder.codec(snapfold::codec::CodecId::custom(77)).build(&good).unwrap();
     world.store.tamper(&key, 5, record);
     assert!(matches!(miss(&world).await, Reject::Codec(_)));
 }
@@ -782,7 +786,8 @@ async fn a_gap_right_after_a_snapshot_at_the_floor_is_a_broken_history() {
 /// compared with the snapshot is not decoded at all.
 #[tokio::test]
 async fn encoded_events_are_decoded_only_if_they_are_applied() {
-    use snapfold::{BoxError, EventRange, EventSource, Recorded, Replay, SnapshotEngine};
+    use snapfold::events::Recorded;
+    use snapfold::{BoxError, EventRange, EventSource, Replay, SnapshotEngine};
 
     struct Rows {
         broken: u64,

@@ -9,9 +9,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use crate::support::{Account, World, at, key, poll_times};
+use snapfold::manager::CreateOptions;
 use snapfold::retention::keep_last;
 use snapfold::trigger::every_events;
-use snapfold::{CreateOptions, Point, SnapshotEngine};
+use snapfold::{Point, SnapshotEngine};
 
 type Call = for<'w> fn(&'w SnapshotEngine<Account>) -> Pin<Box<dyn Future<Output = String> + 'w>>;
 
@@ -49,7 +50,9 @@ async fn world(cached: bool, warm: bool) -> World {
     let world = World::with(|builder| {
         #[cfg(feature = "cache")]
         if cached {
-            return builder.trigger(every_events(1)).cache(snapfold::CacheConfig::default());
+            return builder
+                .trigger(every_events(1))
+                .cache(snapfold::engine::CacheConfig::default());
         }
         let _ = cached;
         builder.trigger(every_events(1))
@@ -138,11 +141,12 @@ async fn a_dropped_command_does_not_take_its_background_save_with_it() {
 async fn a_repair_that_is_dropped_after_it_was_stored_leaves_no_old_state_in_the_cache() {
     for polls in 1..50 {
         let world = world(true, false).await;
-        let wrong = snapfold::RecordBuilder::new(key("b"), world.engine.generation(), 9, at(9));
+        let wrong =
+            snapfold::record::RecordBuilder::new(key("b"), world.engine.generation(), 9, at(9));
         let state = Account { balance: 1_000_000, ..Account::default() };
-        let wrong = wrong.codec(snapfold::CodecId::POSTCARD);
+        let wrong = wrong.codec(snapfold::codec::CodecId::POSTCARD);
         let wrong = wrong.build(&postcard::to_stdvec(&state).unwrap()).unwrap();
-        let options = snapfold::PutOptions::default();
+        let options = snapfold::store::PutOptions::default();
         snapfold::SnapshotStore::put(&world.store, vec![wrong], options).await.unwrap();
         let b = key("b");
         assert!(world.engine.load(&b).await.unwrap().state.balance > 999_999);

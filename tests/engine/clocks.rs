@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use crate::support::{Account, Event, Source, Store, World, at, key};
+use snapfold::engine::ReplayLoader;
+use snapfold::manager::Decision;
 use snapfold::retention::{keep_last, keep_within};
 use snapfold::trigger::every_interval;
-use snapfold::{
-    Decision, ErrorKind, Loaded, Loader, Point, ReplayLoader, SnapshotEngine, Timestamp,
-};
+use snapfold::{ErrorKind, Loaded, Loader, Point, SnapshotEngine, Timestamp};
 
 const DAY: Duration = Duration::from_secs(86_400);
 const YEARS: Duration = Duration::from_secs(4 * 365 * 86_400);

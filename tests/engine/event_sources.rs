@@ -9,13 +9,18 @@ use std::sync::{Arc, Mutex};
 
 use crate::support::{Account, Event, World, at, key};
 use async_trait::async_trait;
+use snapfold::engine::ReplayLoader;
+use snapfold::events::Recorded;
+use snapfold::manager::{CreateOptions, Decision, Origin};
+use snapfold::record::{Record, SnapshotMeta};
 use snapfold::retention::keep_last;
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
+    Page, PutOptions, PutOutcome, Query, Selection,
+};
 use snapfold::{
-    AggregateKey, BoxError, Capabilities, CreateOptions, Cursor, Decision, DeleteOptions, Deleted,
-    Error, ErrorKind, EventRange, EventSource, KeysRequest, ListRequest, Loader, Lookup,
-    MarkChange, MemoryEvents, MemoryStore, Origin, Page, Point, PutOptions, PutOutcome, Query,
-    Record, Recorded, Replay, ReplayLoader, Selection, SnapshotEngine, SnapshotId, SnapshotMeta,
-    SnapshotStore, Timestamp,
+    AggregateKey, BoxError, Error, ErrorKind, EventRange, EventSource, Loader, MemoryEvents,
+    MemoryStore, Point, Replay, SnapshotEngine, SnapshotId, SnapshotStore, Timestamp,
 };
 
 // Signed bounds -----------------------------------------------------------------------------------
@@ -216,7 +221,7 @@ impl Lazy {
         let builder = SnapshotEngine::builder(self.clone(), MemoryStore::new());
         #[cfg(feature = "cache")]
         let builder =
-            if cached { builder.cache(snapfold::CacheConfig::default()) } else { builder };
+            if cached { builder.cache(snapfold::engine::CacheConfig::default()) } else { builder };
         let _ = cached;
         builder.build().unwrap()
     }

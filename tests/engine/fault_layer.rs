@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use snapfold::{
-    AggregateKey, DeleteOptions, Error, ErrorKind, Fault, Faults, FaultyStore, Generation,
-    KeysRequest, ListRequest, Lookup, MemoryStore, PutOptions, PutOutcome, Query, Record,
-    RecordBuilder, Retry, Selection, SnapshotStore, StoreCall, Timestamp,
+use snapfold::layer::{Fault, Faults, FaultyStore, StoreCall};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, KeysRequest, ListRequest, Lookup, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, MemoryStore, Retry, SnapshotStore, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::support::{Account, Event, Op, World, at, key, until};
-use snapfold::{
-    AggregateKey, CacheConfig, CodecId, CreateOptions, Created, ErrorKind, Mark, MarkChange,
-    MarkKind, Origin, Point, PutOptions, RecordBuilder, Reject, Selection, SnapshotEngine,
-    SnapshotStore,
-};
+use snapfold::codec::CodecId;
+use snapfold::engine::CacheConfig;
+use snapfold::manager::{CreateOptions, Created, Origin};
+use snapfold::record::{RecordBuilder, Reject};
+use snapfold::store::{Mark, MarkChange, MarkKind, PutOptions, Selection};
+use snapfold::{AggregateKey, ErrorKind, Point, SnapshotEngine, SnapshotStore};
 
 fn cached() -> World {
     World::with(|builder| builder.cache(CacheConfig::default()))

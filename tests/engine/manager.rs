@@ -10,12 +10,14 @@ use std::time::Duration;
 use crate::support::{Account, Event, Op, Source, Store, World, at, key};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use snapfold::engine::ReplayLoader;
+use snapfold::manager::{CreateOptions, Created, Fetched, Origin};
+use snapfold::record::{Generation, RecordBuilder, Reject, SnapshotMeta};
 use snapfold::retention::{Action, Retention, keep_last, keep_within};
+use snapfold::store::{Deleted, Mark, MarkChange, PutOptions, Selection};
 use snapfold::{
-    Aggregate, AggregateKey, CreateOptions, Created, Deleted, ErrorKind, EventRange, EventSource,
-    Fetched, Generation, Loaded, Loader, Mark, MarkChange, Origin, Point, PutOptions,
-    RecordBuilder, Reject, Replay, ReplayLoader, Selection, SnapshotEngine, SnapshotId,
-    SnapshotMeta, SnapshotStore,
+    Aggregate, AggregateKey, ErrorKind, EventRange, EventSource, Loaded, Loader, Point, Replay,
+    SnapshotEngine, SnapshotId, SnapshotStore,
 };
 
 fn version_of(created: &Created) -> Option<u64> {
@@ -405,7 +407,7 @@ async fn a_repair_folds_from_the_beginning_and_trusts_no_snapshot() {
     state.balance = 1_000_000;
     let raw = postcard::to_stdvec(&state).unwrap();
     let wrong = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
-    let wrong = wrong.codec(snapfold::CodecId::POSTCARD).build(&raw).unwrap();
+    let wrong = wrong.codec(snapfold::codec::CodecId::POSTCARD).build(&raw).unwrap();
     world.store.put(vec![wrong], PutOptions::default()).await.unwrap();
     let calls = || (world.store.calls(Op::Get), world.store.calls(Op::List));
     let (gets, lists) = calls();
@@ -620,7 +622,7 @@ async fn a_snapshot_of_an_older_generation_is_fetched_through_its_upcaster() {
     let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
     old.create_with(&key, CreateOptions::new().at_version(15)).await.unwrap();
     let world = World::over(source, store, |builder| {
-        builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
+        builder.upcasts(0, snapfold::codec::Postcard, |old: OldAccount| {
             Ok(Account { balance: old.balance, ..Account::default() })
         })
     });
@@ -649,12 +651,12 @@ async fn another_generation_is_tried_when_the_newest_of_today_is_damaged() {
     let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
     old.create_with(&key, CreateOptions::new().at_version(15)).await.unwrap();
     let world = World::over(source, store, |builder| {
-        builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
+        builder.upcasts(0, snapfold::codec::Postcard, |old: OldAccount| {
             Ok(Account { balance: old.balance, ..Account::default() })
         })
     });
     world.snapshots_at(&key, &[10]).await;
-    world.store.tamper(&key, 10, snapfold::Record::from_bytes(b"damaged".to_vec()));
+    world.store.tamper(&key, 10, snapfold::record::Record::from_bytes(b"damaged".to_vec()));
     world.source.events.truncate_below(&key, 14);
     let loaded = world.engine.load(&key).await.unwrap();
     assert_eq!(loaded.provenance.rejected[0].version, Some(10));
@@ -744,7 +746,7 @@ async fn a_readable_generation_is_found_behind_many_others() {
     let old = SnapshotEngine::<OldAccount>::builder(events, store.clone()).build().unwrap();
     old.create_with(&key, CreateOptions::new().at_version(60)).await.unwrap();
     let world = World::over(source, store, |builder| {
-        builder.upcasts(0, snapfold::Postcard, |old: OldAccount| {
+        builder.upcasts(0, snapfold::codec::Postcard, |old: OldAccount| {
             Ok(Account { balance: old.balance, ..Account::default() })
         })
     });
@@ -778,7 +780,8 @@ async fn a_repair_keeps_the_labels_and_marks_of_what_it_replaces() {
 
 #[tokio::test]
 async fn a_store_that_is_down_is_not_reported_as_events_that_are_lost() {
-    let world = World::with(|builder| builder.on_store_failure(snapfold::StoreFailure::Replay));
+    let world =
+        World::with(|builder| builder.on_store_failure(snapfold::engine::StoreFailure::Replay));
     let key = key("a");
     world.grow(&key, 10);
     world.snapshots_at(&key, &[8]).await;

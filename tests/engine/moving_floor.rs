@@ -12,10 +12,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::support::{Account, Event, Source, at, key};
 use async_trait::async_trait;
+use snapfold::layer::{Fault, Faults, FaultyStore, StoreCall};
+use snapfold::manager::{CreateOptions, Origin};
 use snapfold::retention::keep_last;
 use snapfold::{
-    Aggregate, AggregateKey, BoxError, CreateOptions, ErrorKind, EventRange, EventSource, Fault,
-    Faults, FaultyStore, MemoryEvents, MemoryStore, Origin, Replay, SnapshotEngine, StoreCall,
+    Aggregate, AggregateKey, BoxError, ErrorKind, EventRange, EventSource, MemoryEvents,
+    MemoryStore, Replay, SnapshotEngine,
 };
 
 /// Truncates just after the n-th question for the floor was answered.

@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use crate::support::{Log, at, poll_times};
 use serde::{Deserialize, Serialize, Serializer};
+use snapfold::engine::{EngineBuilder, ManualClock};
+use snapfold::manager::Decision;
 use snapfold::trigger::{
     Observation, Trigger, Verdict, every_events, grown_by, larger_than, manual,
 };
-use snapfold::{
-    Aggregate, AggregateKey, Decision, EngineBuilder, ManualClock, MemoryEvents, MemoryStore,
-    SnapshotEngine,
-};
+use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine};
 
 const LONG: Duration = Duration::from_secs(3_600);
 
@@ -376,7 +375,7 @@ async fn a_size_that_is_as_new_as_the_state_is_not_measured_again() {
 #[tokio::test]
 async fn what_the_hot_cache_has_measured_is_not_measured_again() {
     let world = World::with("cached", larger_than(1_000), |builder| {
-        builder.cache(snapfold::CacheConfig::default())
+        builder.cache(snapfold::engine::CacheConfig::default())
     });
     world.events.append(&world.key, at(1), 2_000);
     world.engine.load(&world.key).await.unwrap();

@@ -1,12 +1,13 @@
 //! What every store has on top: pages, the newest of a key, a copy to another store.
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Base, Capabilities, CodecId, Cursor, DeleteOptions, Deleted, Error, ErrorKind,
-    Generation, KeysRequest, ListRequest, Lookup, Mark, MarkChange, Marks, MemoryStore, Page,
-    PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotMeta,
-    SnapshotStore, SnapshotStoreExt, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::record::{Base, Generation, Record, RecordBuilder, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Mark,
+    MarkChange, Marks, Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, MemoryStore, SnapshotId, SnapshotStore, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

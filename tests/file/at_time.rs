@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::support::scratch;
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, Lookup, MemoryStore, PutOptions,
-    Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotStore, Timestamp,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{DeleteOptions, Lookup, PutOptions, Query, Selection};
+use snapfold::{AggregateKey, MemoryStore, SnapshotId, SnapshotStore, Timestamp};
 
 type Model = BTreeMap<(u64, Generation), (Timestamp, Record)>;
 
@@ -34,7 +35,7 @@ fn walk(model: &Model, query: &Query<'_>) -> Lookup {
         if query.admits(*version, *time) {
             others = true;
             if *generation == query.generation {
-                return Lookup::Found(snapfold::Found::new(*version, record.clone()));
+                return Lookup::Found(snapfold::store::Found::new(*version, record.clone()));
             }
         }
     }

@@ -6,10 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::support::{Files, read, scratch, write};
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, Lookup,
-    PutOptions, Query, Record, RecordBuilder, Selection, SnapshotStore, Timestamp,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{DeleteOptions, Lookup, PutOptions, Query, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotStore, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

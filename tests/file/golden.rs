@@ -5,11 +5,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, ListRequest, Mark, MarkChange,
-    MarkKind, Marks, PutOptions, Query, Record, RecordBuilder, Selection, SnapshotId,
-    SnapshotStore, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, ListRequest, Mark, MarkChange, MarkKind, Marks, PutOptions, Query, Selection,
 };
+use snapfold::{AggregateKey, SnapshotId, SnapshotStore, Timestamp};
 
 const G1: Generation = Generation { schema_version: 1, fingerprint: 0x0123_4567_89ab_cdef };
 const G2: Generation = Generation { schema_version: 2, fingerprint: 9 };

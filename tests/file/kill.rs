@@ -6,11 +6,13 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, FileStore, Generation, ListRequest, Mark, MarkChange,
-    Marks, PutOptions, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotMeta,
-    SnapshotStore, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder, SnapshotMeta};
+use snapfold::store::{
+    DeleteOptions, ListRequest, Mark, MarkChange, Marks, PutOptions, Query, Selection,
 };
+use snapfold::{AggregateKey, SnapshotId, SnapshotStore, Timestamp};
 
 const DIR: &str = "SNAPFOLD_KILL_DIR";
 const ROUND: &str = "SNAPFOLD_KILL_ROUND";

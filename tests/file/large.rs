@@ -5,10 +5,11 @@
 use std::path::Path;
 
 use bytes::Bytes;
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, ErrorKind, FileStore, Generation, Lookup, PutOptions,
-    PutOutcome, Query, Record, RecordBuilder, Selection, SnapshotId, SnapshotStore, Timestamp,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{DeleteOptions, Lookup, PutOptions, PutOutcome, Query, Selection};
+use snapfold::{AggregateKey, ErrorKind, SnapshotId, SnapshotStore, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 const MIB: usize = 1 << 20;

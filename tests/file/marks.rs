@@ -7,11 +7,14 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::support::{read, scratch, write};
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, ListRequest,
-    Lookup, Mark, MarkChange, MarkKind, Marks, PutOptions, Query, Record, RecordBuilder, Selection,
-    SnapshotId, SnapshotStore, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks, PutOptions, Query,
+    Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, SnapshotStore, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

@@ -9,10 +9,11 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, FileStoreConfig, Generation,
-    PutOptions, PutOutcome, Query, Record, RecordBuilder, Retry, Selection, Timestamp,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::{FileStore, FileStoreConfig};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{DeleteOptions, PutOptions, PutOutcome, Query, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind, Retry, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 

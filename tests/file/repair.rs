@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::support::{Files, read, scratch, write};
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, Lookup,
-    PutOptions, Query, Record, RecordBuilder, RepairReport, Selection, Timestamp,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::{FileStore, RepairReport};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{DeleteOptions, Lookup, PutOptions, Query, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind, Timestamp};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };
 const VERSIONS: u64 = 20;
@@ -127,7 +128,7 @@ fn agree(dir: &Path, files: &Files, sure: bool, what: &str) -> Option<RepairRepo
         }
     };
     let verified = verified.unwrap_or_else(|error| panic!("{what}: repaired, and {error}"));
-    let named = |problems: &[snapfold::Problem]| -> BTreeSet<_> {
+    let named = |problems: &[snapfold::file::Problem]| -> BTreeSet<_> {
         problems.iter().map(|problem| problem.file.clone()).collect()
     };
     let (seen, told) = (named(&verified.problems), named(&repaired.problems));

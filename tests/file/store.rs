@@ -4,11 +4,13 @@
 use std::fs;
 use std::path::Path;
 
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, ErrorKind, FileStore, Generation, KeysRequest,
-    ListRequest, Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
-    SnapshotId, SnapshotStore, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, KeysRequest, ListRequest, Lookup, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, ErrorKind, SnapshotId, SnapshotStore, Timestamp};
 
 const G1: Generation = Generation { schema_version: 1, fingerprint: 7 };
 const G2: Generation = Generation { schema_version: 2, fingerprint: 8 };
@@ -174,7 +176,7 @@ async fn tasks_get_lists_and_keys_in_pages_and_see_other_generations() {
     }
     keys.sort_unstable();
     assert_eq!(keys, (0..10).map(|id| id.to_string()).collect::<Vec<_>>());
-    let foreign = snapfold::Cursor::new(*b"nonsense");
+    let foreign = snapfold::store::Cursor::new(*b"nonsense");
     let error = store.keys(KeysRequest::new().after(&foreign)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 

@@ -13,12 +13,17 @@ use std::fmt::Debug;
 use crate::record_bytes::{Field, varint};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use snapfold::codec::{
+    Bincode, Codec, Compression, CompressionId, DecodeLimits, Json, MessagePack, Postcard,
+};
+use snapfold::engine::EngineBuilder;
+use snapfold::manager::{CreateOptions, Created, Origin};
+use snapfold::record::{Record, RecordBuilder, Reject};
+use snapfold::store::PutOptions;
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate, AggregateKey, Bincode, Codec, Compression, CompressionId, CreateOptions, Created,
-    DecodeLimits, EngineBuilder, ErrorKind, Json, Loaded, MemoryEvents, MemoryStore, MessagePack,
-    Origin, Postcard, PutOptions, Record, RecordBuilder, Reject, SnapshotEngine, SnapshotStore,
-    Timestamp,
+    Aggregate, AggregateKey, ErrorKind, Loaded, MemoryEvents, MemoryStore, SnapshotEngine,
+    SnapshotStore, Timestamp,
 };
 
 /// Deep enough to overflow any stack.

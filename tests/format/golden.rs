@@ -10,10 +10,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use snapfold::codec::{Bincode, Codec, CodecId, Compression, Json, MessagePack, Postcard};
+use snapfold::manager::Origin;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::PutOptions;
 use snapfold::{
-    Aggregate, AggregateKey, Bincode, Codec, CodecId, Compression, Generation, Json, MemoryEvents,
-    MemoryStore, MessagePack, Origin, Postcard, PutOptions, Record, RecordBuilder, SnapshotEngine,
-    SnapshotStore, Timestamp,
+    Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotStore, Timestamp,
 };
 
 /// One of each: what a state is usually made of.
@@ -169,7 +171,7 @@ async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compre
     let engine = |store: &MemoryStore| {
         SnapshotEngine::<Order>::builder_with_codec(events.clone(), store.clone(), codec.clone())
             .compression(compression.clone())
-            .clock(snapfold::ManualClock::at(Timestamp::from_seconds(1_000)))
+            .clock(snapfold::engine::ManualClock::at(Timestamp::from_seconds(1_000)))
             .build()
             .unwrap()
     };
@@ -177,7 +179,7 @@ async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compre
     let fresh = MemoryStore::new();
     let writer = engine(&fresh);
     writer.create(&key).await.unwrap();
-    let query = snapfold::Query::latest(&key, writer.generation());
+    let query = snapfold::store::Query::latest(&key, writer.generation());
     let written = fresh.get(query).await.unwrap().into_record().unwrap();
 
     let read = golden(name, &written);

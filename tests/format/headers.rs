@@ -5,10 +5,9 @@ use std::cell::Cell;
 
 use proptest::prelude::*;
 use proptest::sample::Index;
-use snapfold::{
-    AggregateKey, CodecId, Compression, CompressionId, Generation, Header, Record, RecordBuilder,
-    Reject, Timestamp,
-};
+use snapfold::codec::{CodecId, Compression, CompressionId};
+use snapfold::record::{Generation, Header, Record, RecordBuilder, Reject};
+use snapfold::{AggregateKey, Timestamp};
 
 use crate::record_bytes::{Field, RecordBytes, VARINTS, number, varint};
 

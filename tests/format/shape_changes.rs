@@ -13,11 +13,13 @@ use std::fmt::Debug;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use snapfold::codec::{Bincode, Codec, CodecId, DecodeLimits, Json, MessagePack, Postcard};
+use snapfold::manager::{CreateOptions, Created, Origin};
+use snapfold::record::{Generation, Reject};
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate, AggregateKey, Bincode, Codec, CodecId, CreateOptions, Created, DecodeLimits, Error,
-    ErrorKind, Generation, Json, Loaded, MemoryEvents, MemoryStore, MessagePack, Origin, Postcard,
-    Reject, SnapshotEngine, Timestamp,
+    Aggregate, AggregateKey, Error, ErrorKind, Loaded, MemoryEvents, MemoryStore, SnapshotEngine,
+    Timestamp,
 };
 
 /// The events that all types fold.
@@ -101,7 +103,7 @@ fn builder<S: State>(
     events: &MemoryEvents<Happened>,
     store: &MemoryStore,
     codec: impl Codec<S>,
-) -> snapfold::EngineBuilder<S> {
+) -> snapfold::engine::EngineBuilder<S> {
     SnapshotEngine::builder_with_codec(events.clone(), store.clone(), codec).trigger(manual())
 }
 

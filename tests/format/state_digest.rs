@@ -7,12 +7,16 @@ use std::fmt::Debug;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use snapfold::codec::{
+    Bincode, Codec, CodecId, DecodeLimits, Digester, Json, MessagePack, Postcard, TypeInfo,
+};
+use snapfold::engine::{EngineBuilder, ReplayLoader, Verify};
+use snapfold::manager::{CreateOptions, Created, Origin, Proof};
+use snapfold::record::{DigestKind, Reject};
 use snapfold::trigger::manual;
 use snapfold::{
-    Aggregate, AggregateKey, Bincode, BoxError, Codec, CodecId, CreateOptions, Created,
-    DecodeLimits, DigestKind, Digester, EngineBuilder, Error, ErrorKind, Json, Loaded, Loader,
-    MemoryEvents, MemoryStore, MessagePack, Origin, Postcard, Proof, Reject, ReplayLoader,
-    SnapshotEngine, Timestamp, TypeInfo, Verify,
+    Aggregate, AggregateKey, BoxError, Error, ErrorKind, Loaded, Loader, MemoryEvents, MemoryStore,
+    SnapshotEngine, Timestamp,
 };
 
 /// An aggregate of kind "thing" that folds numbers.
@@ -103,7 +107,7 @@ aggregate!(Total, Self::default(), |state, event| {
 
 #[tokio::test]
 async fn the_metadata_has_the_digest_of_the_value_whatever_the_codec() {
-    async fn digest(codec: impl Codec<Total>) -> Option<snapfold::StateDigest> {
+    async fn digest(codec: impl Codec<Total>) -> Option<snapfold::record::StateDigest> {
         let (events, store) = (history(&[1, 2]), MemoryStore::new());
         let engine = builder(&events, &store, codec).build().unwrap();
         let Created::Stored(meta) = engine.create(&key()).await.unwrap() else { panic!() };

@@ -2,11 +2,12 @@
 //! the same samples.
 
 use serde::{Deserialize, Serialize};
+use snapfold::codec::{Bincode, Codec, Json, MessagePack, Postcard};
+use snapfold::engine::EngineBuilder;
+use snapfold::manager::{Origin, Proof};
+use snapfold::record::Reject;
 use snapfold::trigger::manual;
-use snapfold::{
-    Aggregate, AggregateKey, Bincode, Codec, EngineBuilder, Json, MemoryEvents, MemoryStore,
-    MessagePack, Origin, Postcard, Proof, Reject, SnapshotEngine, Timestamp,
-};
+use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
 /// Counts. What [`Nested`] and [`Coded`] were before.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use snapfold::{CodecId, Record};
+use snapfold::codec::CodecId;
+use snapfold::record::Record;
 
 use crate::bodies::sign::Files;
 use crate::bodies::{packed, payload};

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Top-level modules by layer. A module may use those of its own layer and of lower ones.
 const LAYERS: [&[&str]; 7] = [
     &["clock", "error", "generation", "key", "mark", "snapshot_id", "timestamp"],
-    &["checksum", "codec", "compress", "digest", "envelope", "shape", "value", "walker"],
+    &["checksum", "codec", "compress", "digest", "envelope", "record", "shape", "value", "walker"],
     &["events", "ledger", "state", "store", "timeline"],
     &["retention", "trigger"],
     &["backend", "layer"],
@@ -232,7 +232,7 @@ fn the_check_of_imports_sees_real_ones() {
             *seen.entry(top).or_default() += 1;
         }
     }
-    for module in ["error", "key", "envelope", "store", "events", "trigger", "manager"] {
+    for module in ["error", "key", "record", "store", "events", "trigger", "manager"] {
         assert!(seen.get(module).is_some_and(|count| *count >= 2), "{module}: {seen:?}");
     }
 }

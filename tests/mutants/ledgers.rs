@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use snapfold::conformance::{self, LedgerCase, LedgerFactory, ledger_cases};
-use snapfold::{
-    AggregateKey, AuditEntry, AuditHash, AuditRecord, AuditRequest, BoxError, Cadence, Claim,
-    DailyStatistics, Day, Error, ErrorKind, Ledger, MemoryStore, Page, Schedule, ScheduleKey,
-    StoreLedger, Timestamp,
+use snapfold::ledger::{
+    AuditEntry, AuditHash, AuditRecord, AuditRequest, Cadence, Claim, DailyStatistics, Day, Ledger,
+    Schedule, ScheduleKey, StoreLedger,
 };
+use snapfold::store::Page;
+use snapfold::{AggregateKey, BoxError, Error, ErrorKind, MemoryStore, Timestamp};
 
 /// What is wrong with a ledger, and which obligations that breaks.
 const LIES: &[(&str, &[&str])] = &[

@@ -9,10 +9,13 @@ use std::time::Duration;
 
 use crate::support::TestDb;
 use crate::support::account::{Account, chain, decode, folded, key};
+use snapfold::engine::ReplayLoader;
+use snapfold::manager::{CreateOptions, Origin};
+use snapfold::postgres::{EventTable, KeyType, PostgresEvents, PostgresOptions, PostgresStore};
+use snapfold::store::KeysRequest;
 use snapfold::{
-    AggregateKey, CreateOptions, Error, ErrorKind, EventSource, EventTable, KeyType, KeysRequest,
-    Loaded, Loader, MemoryStore, Origin, Point, PostgresEvents, PostgresOptions, PostgresStore,
-    ReplayLoader, Retry, SnapshotEngine, Timestamp,
+    AggregateKey, Error, ErrorKind, EventSource, Loaded, Loader, MemoryStore, Point, Retry,
+    SnapshotEngine, Timestamp,
 };
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;

@@ -13,11 +13,13 @@ use std::time::Duration;
 
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::{Cluster, TestDb};
-use snapfold::{
-    AggregateKey, DailyStatistics, Day, DeleteOptions, Error, ErrorKind, Generation, KeysRequest,
-    Ledger, ListRequest, Lookup, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions,
-    PutOutcome, Query, Record, RecordBuilder, Retry, Selection, SnapshotStore, Timestamp,
+use snapfold::ledger::{DailyStatistics, Day, Ledger};
+use snapfold::postgres::{PostgresMigrations, PostgresOptions, PostgresStore};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, KeysRequest, ListRequest, Lookup, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, Retry, SnapshotStore, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool};
 

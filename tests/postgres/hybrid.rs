@@ -9,11 +9,13 @@ use std::sync::Arc;
 use crate::support::TestDb;
 use crate::support::proxy::Proxy;
 use serde::{Deserialize, Serialize};
+use snapfold::engine::{EngineBuilder, ReplayLoader, StoreFailure};
+use snapfold::events::{EventTime, HybridSource};
+use snapfold::manager::Origin;
+use snapfold::postgres::{EventRow, EventTable, PostgresEvents, PostgresOptions, PostgresStore};
 use snapfold::{
-    Aggregate, AggregateKey, EngineBuilder, ErrorKind, EventRange, EventRow, EventSource,
-    EventTable, EventTime, HybridSource, Loader, MemoryEvents, Origin, Point, PostgresEvents,
-    PostgresOptions, PostgresStore, ReplayLoader, SnapshotEngine, SnapshotStore, StoreFailure,
-    Timestamp,
+    Aggregate, AggregateKey, ErrorKind, EventRange, EventSource, Loader, MemoryEvents, Point,
+    SnapshotEngine, SnapshotStore, Timestamp,
 };
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, PgPool};
@@ -203,8 +205,18 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
     let engine = world.engine();
     let key = key("a");
     world.history(&key, 30).await;
-    assert!(engine.create_with(&key, snapfold::CreateOptions::new().at_version(10)).await.is_ok());
-    assert!(engine.create_with(&key, snapfold::CreateOptions::new().at_version(20)).await.is_ok());
+    assert!(
+        engine
+            .create_with(&key, snapfold::manager::CreateOptions::new().at_version(10))
+            .await
+            .is_ok()
+    );
+    assert!(
+        engine
+            .create_with(&key, snapfold::manager::CreateOptions::new().at_version(20))
+            .await
+            .is_ok()
+    );
     for (point, version, from) in [
         (Point::Now, 30, 20),
         (Point::Version(25), 25, 20),
@@ -232,24 +244,25 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
         assert_eq!(now - before, 1, "{what}");
         before = now;
     };
-    let query = snapfold::Query::latest(&key, generation);
+    let query = snapfold::store::Query::latest(&key, generation);
     world.store.get(query).await.unwrap();
     counted("latest");
     world.store.get(query.at_most(15)).await.unwrap();
     counted("at or before");
     world.store.get(query.at_most(3)).await.unwrap();
     counted("absent");
-    world.store.list(snapfold::ListRequest::new(&key)).await.unwrap();
+    world.store.list(snapfold::store::ListRequest::new(&key)).await.unwrap();
     counted("a page of a list");
-    world.store.keys(snapfold::KeysRequest::new()).await.unwrap();
+    world.store.keys(snapfold::store::KeysRequest::new()).await.unwrap();
     counted("a page of keys");
     let other = self::key("b");
     let hybrid = world.events.with_snapshots(&world.store).unwrap();
-    let queries = [query, snapfold::Query::latest(&other, generation), query.at_most(15)];
+    let queries = [query, snapfold::store::Query::latest(&other, generation), query.at_most(15)];
     let answers = HybridSource::<Account>::fetch_many(&hybrid, &queries).await.unwrap();
     assert!(answers[0].lookup.clone().into_record().is_some());
     counted("a fetch of many");
-    let page = EventSource::<Account>::keys(&world.events, snapfold::KeysRequest::new()).await;
+    let page =
+        EventSource::<Account>::keys(&world.events, snapfold::store::KeysRequest::new()).await;
     assert_eq!(page.unwrap().items, std::slice::from_ref(&key));
     counted("a page of the keys of events");
     let range = EventRange::new(3, u64::MAX);
@@ -260,7 +273,7 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
     counted("prune of one aggregate");
     world
         .store
-        .delete(&key, snapfold::Selection::All, snapfold::DeleteOptions::default())
+        .delete(&key, snapfold::store::Selection::All, snapfold::store::DeleteOptions::default())
         .await
         .unwrap();
     counted("delete");
@@ -306,7 +319,7 @@ async fn what_a_fused_load_rejects_it_names_and_replaces_like_any_other_load() {
     let account = key("a");
     world.history(&account, 9).await;
     for version in [3, 6, 9] {
-        let options = snapfold::CreateOptions::new().at_version(version);
+        let options = snapfold::manager::CreateOptions::new().at_version(version);
         engine.create_with(&account, options).await.unwrap();
     }
     let expected = world.replay().load(&account).await.unwrap();
@@ -363,7 +376,7 @@ async fn a_fused_load_names_the_snapshots_of_other_generations() {
     world.history(&account, 9).await;
     let old: SnapshotEngine<OldAccount> =
         SnapshotEngine::builder(world.events.clone(), world.store.clone()).build().unwrap();
-    old.create_with(&account, snapfold::CreateOptions::new().at_version(4)).await.unwrap();
+    old.create_with(&account, snapfold::manager::CreateOptions::new().at_version(4)).await.unwrap();
     let plain = world.builder().build().unwrap();
     for (point, named) in [
         (Point::Now, 1),
@@ -450,7 +463,10 @@ async fn event_tables_of_other_shapes_are_read_by_names_or_by_query() {
                 .hybrid(hybrid)
                 .build()
                 .unwrap();
-        engine.create_with(&key, snapfold::CreateOptions::new().at_version(4)).await.unwrap();
+        engine
+            .create_with(&key, snapfold::manager::CreateOptions::new().at_version(4))
+            .await
+            .unwrap();
         let replay = ReplayLoader::<Account>::new(events);
         for point in [Point::Now, Point::Version(7), Point::Version(2), Point::Time(at(5))] {
             let before = world.proxy.statements();

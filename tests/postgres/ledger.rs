@@ -9,12 +9,15 @@ use crate::ledger_support::{at, key, schedule};
 use crate::support::TestDb;
 use async_trait::async_trait;
 use snapfold::conformance::{self, LedgerFactory};
-use snapfold::{
-    AggregateKey, AuditEntry, AuditHead, AuditRequest, BoxError, DailyStatistics, Day,
-    DeleteOptions, Deleted, ErrorKind, Generation, KeysRequest, Ledger, ListRequest, Lookup,
-    PostgresOptions, PostgresStore, PutOptions, Query, Record, RecordBuilder, Retry, Selection,
-    SnapshotStore, StoreLedger, TenantBinding, TrailCheck,
+use snapfold::ledger::{
+    AuditEntry, AuditHead, AuditRequest, DailyStatistics, Day, Ledger, StoreLedger, TrailCheck,
 };
+use snapfold::postgres::{PostgresOptions, PostgresStore, TenantBinding};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, PutOptions, Query, Selection,
+};
+use snapfold::{AggregateKey, BoxError, ErrorKind, Retry, SnapshotStore};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
 

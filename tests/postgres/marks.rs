@@ -2,11 +2,13 @@
 //! changed, another waits for, and then has to see.
 
 use crate::support::TestDb;
-use snapfold::{
-    AggregateKey, Base, CodecId, DeleteOptions, Deleted, Generation, Lookup, Mark, MarkChange,
-    PostgresOptions, PostgresStore, PutOptions, Query, Record, RecordBuilder, Selection,
-    SnapshotId, SnapshotStore, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::postgres::{PostgresOptions, PostgresStore};
+use snapfold::record::{Base, Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, Deleted, Lookup, Mark, MarkChange, PutOptions, Query, Selection,
 };
+use snapfold::{AggregateKey, SnapshotId, SnapshotStore, Timestamp};
 use tokio::time::{Duration, sleep};
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };

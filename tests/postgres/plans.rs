@@ -7,11 +7,13 @@ use std::sync::{Mutex, OnceLock};
 
 use crate::support::account::{Account, decode, key};
 use crate::support::{Cluster, TestDb};
-use snapfold::{
-    AggregateKey, DeleteOptions, EventTable, Generation, HybridSource, KeysRequest, Lookup, Mark,
-    MarkChange, PostgresEvents, PostgresOptions, PostgresStore, PutOptions, Query, RecordBuilder,
-    Selection, SnapshotId, SnapshotStore, Timestamp,
+use snapfold::events::HybridSource;
+use snapfold::postgres::{EventTable, PostgresEvents, PostgresOptions, PostgresStore};
+use snapfold::record::{Generation, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, KeysRequest, Lookup, Mark, MarkChange, PutOptions, Query, Selection,
 };
+use snapfold::{AggregateKey, SnapshotId, SnapshotStore, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Executor, PgPool};
 

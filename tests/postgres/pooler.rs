@@ -14,12 +14,13 @@ use std::task::{Context, Waker};
 use crate::support::TestDb;
 use crate::support::account::{Account, chain, decode, folded, key};
 use crate::support::bouncer::{Bouncer, Program, programs};
-use snapfold::{
-    AggregateKey, CreateOptions, DeleteOptions, Error, EventTable, Generation, KeysRequest, Lookup,
-    Point, PostgresEvents, PostgresMigrations, PostgresOptions, PostgresStore, PutOptions, Query,
-    Record, RecordBuilder, Retry, Selection, SnapshotEngine, SnapshotStore, TenantBinding,
-    Timestamp,
+use snapfold::manager::CreateOptions;
+use snapfold::postgres::{
+    EventTable, PostgresEvents, PostgresMigrations, PostgresOptions, PostgresStore, TenantBinding,
 };
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{DeleteOptions, KeysRequest, Lookup, PutOptions, Query, Selection};
+use snapfold::{AggregateKey, Error, Point, Retry, SnapshotEngine, SnapshotStore, Timestamp};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Connection, Executor, PgPool, Row};
 use tokio::task::JoinSet;
@@ -384,7 +385,7 @@ async fn the_mode_reads_columns_of_enumerated_types() {
         let store = PostgresStore::with_options(pool.clone(), &options).unwrap();
         store.migrations().run().await.unwrap();
         let table = EventTable::new(format!("{}.events", db.schema))
-            .kind_as("kind", snapfold::KeyType::Enum(format!("{}.kind", db.schema)))
+            .kind_as("kind", snapfold::postgres::KeyType::Enum(format!("{}.kind", db.schema)))
             .event_type("what")
             .anchor("anchor");
         let events = PostgresEvents::new(pool, table, |row| {

@@ -7,12 +7,13 @@
 use std::time::Duration;
 
 use crate::support::TestDb;
-use snapfold::{
-    AggregateKey, Base, DeleteOptions, Deleted, DigestKind, ErrorKind, Generation, KeysRequest,
-    ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks, MemoryStore, PostgresMigrations,
-    PostgresOptions, PostgresStore, PutOptions, PutOutcome, Query, Record, RecordBuilder, Retry,
-    Selection, SnapshotId, SnapshotStore, StateDigest, Timestamp,
+use snapfold::postgres::{PostgresMigrations, PostgresOptions, PostgresStore};
+use snapfold::record::{Base, DigestKind, Generation, Record, RecordBuilder, StateDigest};
+use snapfold::store::{
+    DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks,
+    PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, ErrorKind, MemoryStore, Retry, SnapshotId, SnapshotStore, Timestamp};
 use sqlx::postgres::PgPoolOptions;
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 7 };

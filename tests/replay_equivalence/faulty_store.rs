@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Found,
-    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
-    Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup,
+    MarkChange, Page, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, MemoryStore, SnapshotId, SnapshotStore};
 
 /// Lasting damage to one stored record.
 #[derive(Clone, Copy, Debug)]

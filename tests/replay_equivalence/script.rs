@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use snapfold::codec::Compression;
+use snapfold::engine::CacheConfig;
 use snapfold::trigger::{
     Trigger, all, every_events, every_interval, larger_than, manual, slower_than,
 };
-use snapfold::{CacheConfig, Compression};
 
 use crate::faulty_store::{Damage, Lie};
 use crate::states::Changed;

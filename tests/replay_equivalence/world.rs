@@ -5,12 +5,16 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
+use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
+use snapfold::engine::{ManualClock, StoreFailure};
+use snapfold::manager::{CreateOptions, Created, Fetched, Origin};
+use snapfold::record::SnapshotMeta;
 use snapfold::retention::{Retention, keep_last, keep_within};
+use snapfold::store::{DeleteOptions, ListRequest, Selection};
 use snapfold::trigger::Trigger;
 use snapfold::{
-    AggregateKey, Bincode, CreateOptions, Created, DeleteOptions, Error, ErrorKind, Fetched, Json,
-    ListRequest, Loaded, ManualClock, MemoryEvents, MessagePack, Origin, Point, Postcard,
-    Selection, SnapshotEngine, SnapshotMeta, SnapshotStore, StoreFailure, Timestamp,
+    AggregateKey, Error, ErrorKind, Loaded, MemoryEvents, Point, SnapshotEngine, SnapshotStore,
+    Timestamp,
 };
 
 use crate::faulty_store::FaultyStore;
@@ -416,7 +420,7 @@ async fn stored(store: &FaultyStore, key: &AggregateKey) -> Vec<SnapshotMeta> {
 fn builder<S: Subject>(
     events: &MemoryEvents<Changed>,
     store: &FaultyStore,
-    codec: impl snapfold::Codec<S>,
-) -> snapfold::EngineBuilder<S> {
+    codec: impl snapfold::codec::Codec<S>,
+) -> snapfold::engine::EngineBuilder<S> {
     SnapshotEngine::builder_with_codec(events.clone(), store.clone(), codec)
 }

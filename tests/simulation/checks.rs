@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use snapfold::{
-    AggregateStats, Created, Deleted, Error, ErrorKind, Fetched, Loaded, Origin, Reject, Repaired,
-    SnapshotId, SnapshotMeta, Timestamp,
-};
+use snapfold::manager::{AggregateStats, Created, Fetched, Origin, Repaired};
+use snapfold::record::{Reject, SnapshotMeta};
+use snapfold::store::Deleted;
+use snapfold::{Error, ErrorKind, Loaded, SnapshotId, Timestamp};
 
 use crate::model::{Before, Since, Stored, fold};
 use crate::node::Client;

@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, Fault, FaultyStore,
-    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
-    Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+use snapfold::layer::{Fault, FaultyStore};
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
+    Page, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, MemoryStore, SnapshotId, SnapshotStore};
 use tokio::sync::watch;
 
 use crate::model::Book;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use snapfold::{Created, ErrorKind, Origin, SnapshotId};
+use snapfold::manager::{Created, Origin};
+use snapfold::{ErrorKind, SnapshotId};
 
 use crate::checks::Asked;
 use crate::model::Right;
@@ -91,7 +92,7 @@ impl<A: Subject> Client<A> {
         let events = [Happened { off: 0, event: Posted { pot: 1, amount: 1 } }; 12];
         let head = append(&self.book, &self.source, &self.clock, self.anchors, key, &events);
         let decision = self.engine.committed(&loaded, head);
-        let dropped = matches!(decision, snapfold::Decision::Dropped { .. });
+        let dropped = matches!(decision, snapfold::manager::Decision::Dropped { .. });
         self.book.require(RULE, !dropped, || format!("{key}: {decision}"));
         let flushed = self.engine.flush(FOR_EVER).await;
         self.book.require(RULE, flushed.is_ok(), || format!("{key}: {flushed:?}"));

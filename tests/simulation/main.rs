@@ -8,7 +8,7 @@
 //! from a backup.
 //!
 //! A seed decides everything: two processes with three generations of code, their operations, the
-//! faults of the store ([`snapfold::FaultyStore`]) and of the event store, restarts, restores,
+//! faults of the store ([`snapfold::layer::FaultyStore`]) and of the event store, restarts, restores,
 //! truncations, rot, and both clocks. All runs on one thread, so the same seed gives the same trace.
 //! A model holds each answer against what really happened (R1, R2, R4, R6, R10, R11, R14); a write
 //! that failed is unknown, never absent. In the end all faults stop, and everything must work.

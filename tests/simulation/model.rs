@@ -8,10 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use snapfold::{
-    Aggregate, AggregateKey, Generation, Header, PutOutcome, Record, SnapshotId, SnapshotMeta,
-    Timestamp,
-};
+use snapfold::record::{Generation, Header, Record, SnapshotMeta};
+use snapfold::store::PutOutcome;
+use snapfold::{Aggregate, AggregateKey, SnapshotId, Timestamp};
 use tokio::time::Instant;
 
 use crate::plan::{KEYS, Policy};

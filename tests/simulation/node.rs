@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, CacheConfig, CreateOptions, Error, Generation, ManualClock, Observer, Point,
-    Report, SnapshotEngine, StoreFailure, Timestamp,
-};
+use snapfold::engine::{CacheConfig, ManualClock, Observer, Report, StoreFailure};
+use snapfold::manager::CreateOptions;
+use snapfold::record::Generation;
+use snapfold::{AggregateKey, Error, Point, SnapshotEngine, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -65,7 +65,7 @@ pub(crate) fn append(
     events: &[Happened],
 ) -> u64 {
     let mut model = book.lock();
-    let now = snapfold::Clock::now(clock).as_micros();
+    let now = snapfold::engine::Clock::now(clock).as_micros();
     for happened in events {
         // Two events of different lives never have the same time.
         let at = ((now + happened.off * 1_000_000) & !63) + model.lives;
@@ -278,7 +278,7 @@ impl<A: Subject> Client<A> {
         key: usize,
         version: Option<u64>,
         pinned: bool,
-    ) -> Result<snapfold::Created, Error> {
+    ) -> Result<snapfold::manager::Created, Error> {
         let mut options = CreateOptions::new();
         options.version = version;
         if pinned {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fastrand::Rng;
+use snapfold::layer::{Fault, Faults};
 use snapfold::retention::{Retention, keep_last, keep_within};
 use snapfold::trigger::{Trigger, every_events, every_interval, larger_than, manual, slower_than};
-use snapfold::{Fault, Faults};
 
 use crate::states::Posted;
 

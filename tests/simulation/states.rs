@@ -8,7 +8,10 @@ use std::hash::BuildHasherDefault;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use snapfold::{Aggregate, AggregateKey, Codec, EngineBuilder, Generation, Postcard};
+use snapfold::codec::{Codec, Postcard};
+use snapfold::engine::EngineBuilder;
+use snapfold::record::Generation;
+use snapfold::{Aggregate, AggregateKey};
 
 pub(crate) const KIND: &str = "account";
 

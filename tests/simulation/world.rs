@@ -6,10 +6,11 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use snapfold::{
-    Fault, FaultyStore, ListRequest, Lookup, ManualClock, MemoryStore, PutOptions, Query, Record,
-    SnapshotStore, Timestamp,
-};
+use snapfold::engine::ManualClock;
+use snapfold::layer::{Fault, FaultyStore};
+use snapfold::record::Record;
+use snapfold::store::{ListRequest, Lookup, PutOptions, Query};
+use snapfold::{MemoryStore, SnapshotStore, Timestamp};
 
 use crate::disk::{Disk, Front};
 use crate::model::{Book, Violation, name};
@@ -140,7 +141,7 @@ impl World {
             What::Rot { key, which, bit } => self.rot(*key, *which, *bit).await,
             What::Clock { forward } => self.clock.advance(Duration::from_secs(*forward)),
             What::ClockBack { seconds } => {
-                let now = snapfold::Clock::now(&self.clock);
+                let now = snapfold::engine::Clock::now(&self.clock);
                 self.clock.set(now.saturating_sub(Duration::from_secs(*seconds)));
             }
             What::Weather { bad } => {

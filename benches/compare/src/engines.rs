@@ -48,7 +48,7 @@ impl Fjall {
     pub fn open(path: &Path) -> Self {
         let database = fjall::Database::builder(path).open().unwrap();
         let options = || {
-            fjall::KeyspaceCreateOptions::new()
+            fjall::KeyspaceCreateOptions::default()
                 .with_kv_separation(Some(fjall::KvSeparationOptions::default()))
         };
         let keyspace = database.keyspace("t", options).unwrap();

@@ -15,9 +15,11 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use snapfold::{
-    AggregateKey, CodecId, FileStore, Generation, PutOptions, RecordBuilder, Timestamp, ZeroAhead,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::{FileStore, ZeroAhead};
+use snapfold::record::{Generation, RecordBuilder};
+use snapfold::store::PutOptions;
+use snapfold::{AggregateKey, Timestamp};
 
 use engines::{Engine, Fjall, Lmdb, Redb, Sqlite};
 use group::Group;

@@ -44,7 +44,7 @@ pub enum ZeroAhead {
 /// How a [`FileStore`](super::FileStore) is opened. Each setting has a default that suits most.
 ///
 /// ```no_run
-/// use snapfold::{FileStore, ZeroAhead};
+/// use snapfold::file::{FileStore, ZeroAhead};
 ///
 /// let store = FileStore::builder("snapshots").zero_ahead(ZeroAhead::WholeFiles).open()?;
 /// # Ok::<(), snapfold::Error>(())

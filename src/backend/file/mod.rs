@@ -1,10 +1,10 @@
-//! The file backend: an append-only log of snapshots in a directory, with an index in memory.
+//! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory.
 //!
 //! `docs/format-file-store.md` specifies every byte and every step of recovery.
 //!
-//! A write goes: [`encode`] on the caller's side, [`queue`] (group commit), [`log`] (one write and
-//! one sync for the group), [`index`] (visible from then on). A read goes: [`index`], then one
-//! read of the record's bytes. [`open`] rebuilds the index from the segments; [`compact`] gives
+//! A write goes: `encode` on the caller's side, `queue` (group commit), `log` (one write and
+//! one sync for the group), `index` (visible from then on). A read goes: `index`, then one
+//! read of the record's bytes. `open` rebuilds the index from the segments; `compact` gives
 //! the space of deleted snapshots back.
 
 mod backup;

@@ -1,6 +1,6 @@
 //! [`FileStoreStats`]: how much a store holds.
 
-/// How much a [`FileStore`](crate::FileStore) holds.
+/// How much a [`FileStore`](crate::file::FileStore) holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileStoreStats {
@@ -17,13 +17,13 @@ pub struct FileStoreStats {
     /// The bytes of memory that the index takes.
     pub index_memory_bytes: u64,
     /// How often something failed out of the callers' sight since the store was opened: see
-    /// [`FileStoreConfig::on_background_error`](crate::FileStoreConfig::on_background_error).
+    /// [`FileStoreConfig::on_background_error`](crate::file::FileStoreConfig::on_background_error).
     pub background_errors: u64,
     /// The last of these errors, in words and with its causes.
     pub last_background_error: Option<String>,
     /// The files of the log whose frames were found damaged, or that could not be read, since the
     /// store was opened. Records that do not verify are found by loads, and by
-    /// [`FileStore::verify`](crate::FileStore::verify). Compaction leaves them as they are; [`FileStore::repair`](crate::FileStore::repair)
+    /// [`FileStore::verify`](crate::file::FileStore::verify). Compaction leaves them as they are; [`FileStore::repair`](crate::file::FileStore::repair)
     /// keeps what verifies in them.
     pub damaged_files: Vec<String>,
 }

@@ -34,20 +34,24 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 /// may use the handle. Clones are cheap and share the store.
 ///
 /// - What was put is synced before the put returns
-///   ([`Durability::Sync`](crate::Durability::Sync)). Puts that wait at the same time share one
+///   ([`Durability::Sync`](crate::file::Durability::Sync)). Puts that wait at the same time share one
 ///   sync.
 /// - A crash at any moment loses nothing that was acknowledged, and leaves nothing of the rest.
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
-/// - [Marks](crate::Mark) of a snapshot take about 100 bytes in the log and in memory, until the
+/// - [Marks](crate::store::Mark) of a snapshot take about 100 bytes in the log and in memory, until the
 ///   snapshot is deleted; snapshots without marks take nothing for them.
 ///
 /// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB. A record
 /// that does not verify is refused: nothing is written that could not be read back.
 ///
 /// ```
-/// use snapfold::{AggregateKey, CodecId, FileStore, Generation, PutOptions, Query, RecordBuilder, Timestamp};
+/// use snapfold::codec::CodecId;
+/// use snapfold::file::FileStore;
+/// use snapfold::record::{Generation, RecordBuilder};
+/// use snapfold::store::{PutOptions, Query};
+/// use snapfold::{AggregateKey, Timestamp};
 ///
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path().join("snapshots");
@@ -339,7 +343,7 @@ impl FileStore {
     ///
     /// # Errors
     /// `Store`, `OutOfSpace`: the last sync or the manifest failed. It is closed all the same, and
-    /// what was acknowledged under [`Durability::Sync`](crate::Durability::Sync) is durable.
+    /// what was acknowledged under [`Durability::Sync`](crate::file::Durability::Sync) is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()
     }

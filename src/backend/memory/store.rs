@@ -7,11 +7,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use async_trait::async_trait;
 
-use crate::envelope::{Header, Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::{MarkChange, Marks};
+use crate::record::{Header, Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeysRequest,

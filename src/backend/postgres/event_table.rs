@@ -14,7 +14,7 @@ use crate::key::AggregateKey;
 /// Where the application keeps its events: the names of a table and its columns, or a query.
 ///
 /// ```
-/// use snapfold::EventTable;
+/// use snapfold::postgres::EventTable;
 ///
 /// // A table `events` with the columns aggregate_type, aggregate_id, version, recorded_at, payload.
 /// let table = EventTable::new("events").kind("aggregate_type").id("aggregate_id");

@@ -7,7 +7,7 @@ use super::connection::Failure;
 use super::event_row::{RawEvent, version_of};
 use super::event_table::EventTable;
 use super::tail::Events;
-use crate::envelope::Record;
+use crate::record::Record;
 use crate::store::{Found, Lookup};
 
 /// The most events that come with a snapshot.

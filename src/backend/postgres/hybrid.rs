@@ -29,7 +29,7 @@ use crate::store::{Lookup, Query, SnapshotStore};
 
 /// Loads the newest usable snapshot and the events that follow it in one statement, seen at one
 /// moment. Made by [`PostgresEvents::with_snapshots`]; for
-/// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid).
+/// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 pub struct PostgresHybrid<E> {
     store: PostgresStore,
     connections: Connections,
@@ -43,7 +43,7 @@ pub struct PostgresHybrid<E> {
 
 impl<E> PostgresEvents<E> {
     /// Loads the snapshots of `store` and these events in one statement: for
-    /// [`EngineBuilder::hybrid`](crate::EngineBuilder::hybrid). Both must be in one database, and
+    /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid). Both must be in one database, and
     /// the engine's store and event source must be these. Behind a transaction pooler if the store
     /// or these are; bound to a tenant if the store is
     /// ([`for_tenant`](PostgresStore::for_tenant)).

@@ -16,8 +16,8 @@ use super::placeholders::Placeholders;
 use super::statement::{Statement, typed};
 use super::tail::Events;
 use super::version;
-use crate::envelope::Record;
 use crate::error::Error;
+use crate::record::Record;
 use crate::store::{Found, Lookup, Query};
 
 /// The most queries that one statement answers.

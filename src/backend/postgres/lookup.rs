@@ -9,7 +9,7 @@ use super::key_text::KeyText;
 use super::names::Names;
 use super::statement::{Statement, select};
 use super::version;
-use crate::envelope::Record;
+use crate::record::Record;
 use crate::store::{Found, Lookup, Query};
 
 /// The statement without a bound on time. A row with version 0 says that only other generations are

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Where and how a [`PostgresStore`](super::PostgresStore) keeps snapshots.
 ///
 /// ```
-/// use snapfold::PostgresOptions;
+/// use snapfold::postgres::PostgresOptions;
 ///
 /// let options = PostgresOptions::new().schema("billing").table("account_snapshots");
 /// ```

@@ -9,8 +9,8 @@ use super::marks::{self, PARTS};
 use super::names::Names;
 use super::statement::{Statement, select};
 use super::version;
-use crate::envelope::{Header, SnapshotMeta};
 use crate::generation::Generation;
+use crate::record::{Header, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Page};
 

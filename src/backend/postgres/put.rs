@@ -13,9 +13,9 @@ use super::marks;
 use super::names::Names;
 use super::statement::{Bound, Statement};
 use super::version;
-use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::mark::MarkKind;
+use crate::record::{Record, SnapshotMeta};
 use crate::store::{PutOptions, PutOutcome};
 
 /// The most bytes that one statement carries, unless a single record is larger. A batch beyond it

@@ -25,10 +25,10 @@ use super::put::{Put, PutStatements};
 use super::put_sql;
 use super::statement::Statement;
 use super::version;
-use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,

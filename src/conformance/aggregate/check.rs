@@ -31,7 +31,7 @@ use crate::state::Aggregate;
 /// | [`events_per_history`](Self::events_per_history) | 60 |
 /// | [`seed`](Self::seed) | 1 |
 /// | [`key`](Self::key) | the aggregate `conformance` of its kind |
-/// | [`codec`](Self::codec) | [`Postcard`](crate::Postcard) |
+/// | [`codec`](Self::codec) | [`Postcard`](crate::codec::Postcard) |
 /// | golden samples | none |
 /// | second process | the same test, run again |
 pub struct AggregateCheck<A: Aggregate> {
@@ -226,14 +226,14 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Golden samples of another codec are read too: see
-    /// [`EngineBuilder::also_reads`](crate::EngineBuilder::also_reads).
+    /// [`EngineBuilder::also_reads`](crate::engine::EngineBuilder::also_reads).
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.readers.push(Box::new(|builder| builder.also_reads(codec)));
         self
     }
 
     /// Golden samples of another shape are read by field names: see
-    /// [`EngineBuilder::tolerate_shape_changes`](crate::EngineBuilder::tolerate_shape_changes).
+    /// [`EngineBuilder::tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
     /// L-10 tells whether the defaults are what replaying gives.
     pub fn tolerate_shape_changes(mut self) -> Self {
         self.by_name = true;
@@ -242,7 +242,7 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// An upcaster as the application registers it with
-    /// [`EngineBuilder::upcasts`](crate::EngineBuilder::upcasts). Judged by the golden samples of
+    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). Judged by the golden samples of
     /// that generation.
     pub fn upcasts<Old: 'static>(
         mut self,

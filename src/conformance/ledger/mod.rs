@@ -48,7 +48,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
 /// use std::sync::Arc;
 /// use snapfold::conformance::{self, LedgerFactory};
-/// use snapfold::{BoxError, Ledger, MemoryStore, StoreLedger};
+/// use snapfold::ledger::{Ledger, StoreLedger};
+/// use snapfold::{BoxError, MemoryStore};
 ///
 /// struct InMemory;
 ///

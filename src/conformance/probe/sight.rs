@@ -3,9 +3,9 @@
 use super::Probe;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::samples::id;
-use crate::envelope::{Header, Record};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::{Header, Record};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Lookup, Query};
 

@@ -2,8 +2,8 @@
 
 use super::Probe;
 use crate::conformance::failure::{Failure, Stop, ensure};
-use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest};
 
 /// All pages of a list.

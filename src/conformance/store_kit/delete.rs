@@ -4,9 +4,9 @@ use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe, outcomes_are};
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of, rival};
-use crate::envelope::{Record, SnapshotMeta};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, ListRequest, PutOutcome, Query, Selection};
 

@@ -7,7 +7,7 @@ use crate::conformance::probe::{Blame, Probe, outcomes_are};
 use crate::conformance::samples::{NEW, at, id, key, record, record_of, records, rival};
 use crate::conformance::store_kit::concurrent::cancel::settled;
 use crate::conformance::store_kit::core::keys::keys_are;
-use crate::envelope::Record;
+use crate::record::Record;
 use crate::store::{KeysRequest, ListRequest, PutOptions, PutOutcome, Query, Selection};
 
 cases! { Durable:

@@ -8,8 +8,8 @@ use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, id, record};
 use crate::conformance::store_kit::core::keys::keys_are;
 use crate::conformance::store_kit::history::list::each_is_listed;
-use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest, Query, Selection};
 
 cases! { Scale:

@@ -8,7 +8,7 @@ use super::kind::{Fault, StoreCall};
 /// No delay and no hang is longer, whatever was asked for.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
-/// How often what goes wrong in a [`FaultyStore`](crate::FaultyStore), and the seed that decides
+/// How often what goes wrong in a [`FaultyStore`](crate::layer::FaultyStore), and the seed that decides
 /// when.
 ///
 /// Rates are probabilities between 0 and 1; what lies outside is taken for the nearer end, and what
@@ -25,7 +25,7 @@ pub struct Faults {
 
 impl Faults {
     /// None; to be given rates, or to be told one by one with
-    /// [`fail_next`](crate::FaultyStore::fail_next).
+    /// [`fail_next`](crate::layer::FaultyStore::fail_next).
     pub const fn new(seed: u64) -> Self {
         Self {
             seed,

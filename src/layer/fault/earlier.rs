@@ -4,9 +4,9 @@ use std::collections::{HashMap, VecDeque};
 
 use fastrand::Rng;
 
-use crate::envelope::SnapshotMeta;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Lookup, Page, Query};
 use crate::timestamp::Timestamp;

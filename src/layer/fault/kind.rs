@@ -24,12 +24,12 @@ pub enum StoreCall {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The call takes longer, by up to [`Faults::max_delay`](crate::Faults::max_delay), partly
+    /// The call takes longer, by up to [`Faults::max_delay`](crate::layer::Faults::max_delay), partly
     /// before and partly after it takes effect. It may come together with another fault.
     Delayed,
     /// `get` returns the record with one bit of it flipped (breaks C-06).
     Flipped,
-    /// The call does not answer for [`Faults::hang`](crate::Faults::hang) and fails then, with
+    /// The call does not answer for [`Faults::hang`](crate::layer::Faults::hang) and fails then, with
     /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout). A write may have happened:
     /// [`Retry::Unknown`](crate::Retry::Unknown).
     Hung,

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::kind::{Fault, StoreCall};
 
-/// What went wrong in a [`FaultyStore`](crate::FaultyStore) so far. `Display` says it in one line,
+/// What went wrong in a [`FaultyStore`](crate::layer::FaultyStore) so far. `Display` says it in one line,
 /// with the seed that brings it about again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

@@ -14,10 +14,10 @@ use super::dice::Draw;
 use super::earlier::{Answer, Earlier, Question};
 use super::kind::{Fault, StoreCall};
 use super::report::FaultReport;
-use crate::envelope::{Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
@@ -45,8 +45,9 @@ use crate::store::{
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
-/// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, StoreFailure, Timestamp};
-/// use snapfold::{Fault, Faults, FaultyStore, SnapshotEngine, StoreCall};
+/// use snapfold::engine::StoreFailure;
+/// use snapfold::layer::{Fault, Faults, FaultyStore, StoreCall};
+/// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 /// # #[derive(Clone, Serialize, Deserialize)]
 /// # struct Account { balance: i64 }
 /// # impl Aggregate for Account {

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use hmac_sha256::Hash;
 
 use crate::codec::CodecId;
-use crate::envelope::{Record, RecordBuilder, Reject};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::{Record, RecordBuilder, Reject};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     DeleteOptions, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore,

@@ -1,7 +1,7 @@
 //! A ledger made of documents in a snapshot store.
 //!
 //! A document is an ordinary record under a reserved kind. Writing one is a compare-and-set: each
-//! write has a version of its own, and [`PutOutcome::Stored`](crate::PutOutcome::Stored) says that
+//! write has a version of its own, and [`PutOutcome::Stored`](crate::store::PutOutcome::Stored) says that
 //! nobody else took that version first.
 //!
 //! | kind | id | version | content |
@@ -68,7 +68,8 @@ use trail::Trails;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use snapfold::{AggregateKey, AuditEntry, AuditRequest, Ledger, StoreLedger, Timestamp};
+/// use snapfold::ledger::{AuditEntry, AuditRequest, Ledger, StoreLedger};
+/// use snapfold::{AggregateKey, Timestamp};
 /// # #[cfg(feature = "memory")]
 /// use snapfold::MemoryStore;
 ///

@@ -17,7 +17,7 @@ mod tests;
 /// tells a `Some` from its content, and a variant from a map, is then left out as in JSON.
 ///
 /// ```
-/// use snapfold::StateValue;
+/// use snapfold::manager::StateValue;
 ///
 /// #[derive(serde::Serialize)]
 /// struct Account { owner: Owner, cents: i128 }

@@ -9,9 +9,8 @@ use async_trait::async_trait;
 use snapfold::conformance::{
     EventSite, EventSourceFactory, Kept, Level, NewEvent, SourceConformance,
 };
-use snapfold::{
-    Aggregate, AggregateKey, BoxError, Error, EventSource, EventTable, PostgresEvents, Timestamp,
-};
+use snapfold::postgres::{EventTable, PostgresEvents};
+use snapfold::{Aggregate, AggregateKey, BoxError, Error, EventSource, Timestamp};
 use sqlx::AssertSqlSafe;
 
 use super::account::Account;

@@ -7,10 +7,8 @@ use async_trait::async_trait;
 use snapfold::conformance::{
     EventSite, EventSourceFactory, Fused, Kept, NewEvent, SourceConformance,
 };
-use snapfold::{
-    Aggregate, AggregateKey, BoxError, Error, EventSource, EventTable, KeyType, PostgresEvents,
-    PostgresOptions, PostgresStore,
-};
+use snapfold::postgres::{EventTable, KeyType, PostgresEvents, PostgresOptions, PostgresStore};
+use snapfold::{Aggregate, AggregateKey, BoxError, Error, EventSource};
 use sqlx::AssertSqlSafe;
 
 use super::account::Account;

@@ -5,10 +5,11 @@ mod model;
 use std::time::Duration;
 
 use model::Model;
-use snapfold::{
-    AggregateKey, AuditEntry, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim,
-    DailyStatistics, Day, Ledger, Schedule, ScheduleKey, Timestamp,
+use snapfold::ledger::{
+    AuditEntry, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim, DailyStatistics, Day,
+    Ledger, Schedule, ScheduleKey,
 };
+use snapfold::{AggregateKey, Timestamp};
 
 pub fn key(tenant: &str, id: &str) -> AggregateKey {
     AggregateKey::from_parts(tenant, "account", id).unwrap()

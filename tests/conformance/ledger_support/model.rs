@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
-use snapfold::{
-    AggregateKey, AuditEntry, Claim, DailyStatistics, Day, Lease, Schedule, ScheduleKey, Timestamp,
-};
+use snapfold::ledger::{AuditEntry, Claim, DailyStatistics, Day, Lease, Schedule, ScheduleKey};
+use snapfold::{AggregateKey, Timestamp};
 
 #[derive(Default)]
 pub struct Model {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use snapfold::conformance::{Conformance, Site, StoreFactory};
-use snapfold::{AggregateKey, BoxError, FileStore, Header, SnapshotId, SnapshotStore};
+use snapfold::file::FileStore;
+use snapfold::record::Header;
+use snapfold::{AggregateKey, BoxError, SnapshotId, SnapshotStore};
 
 struct Directories;
 

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use snapfold::conformance::{Conformance, Level, Site, StoreFactory};
-use snapfold::{AggregateKey, BoxError, PostgresOptions, PostgresStore, SnapshotId, SnapshotStore};
+use snapfold::postgres::{PostgresOptions, PostgresStore};
+use snapfold::{AggregateKey, BoxError, SnapshotId, SnapshotStore};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 

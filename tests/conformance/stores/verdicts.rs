@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use snapfold::conformance::{self, Conformance, Level, Scorecard, Site, StoreFactory, Verdict};
-use snapfold::{
-    AggregateKey, BoxError, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind,
-    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
-    Record, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
+    Page, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, BoxError, Error, ErrorKind, MemoryStore, SnapshotId, SnapshotStore};
 
 /// What the store does wrong when a snapshot is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

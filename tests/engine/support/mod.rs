@@ -9,10 +9,8 @@ mod store;
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
-use snapfold::{
-    Aggregate, AggregateKey, EngineBuilder, Loader, ManualClock, Observer, ReplayLoader, Report,
-    SnapshotEngine, Timestamp,
-};
+use snapfold::engine::{EngineBuilder, ManualClock, Observer, ReplayLoader, Report};
+use snapfold::{Aggregate, AggregateKey, Loader, SnapshotEngine, Timestamp};
 use std::sync::{Arc, Mutex};
 
 pub use account::{Account, Event};
@@ -57,7 +55,7 @@ impl World {
     /// Takes snapshots at these versions.
     pub async fn snapshots_at(&self, key: &AggregateKey, versions: &[u64]) {
         for version in versions {
-            let options = snapfold::CreateOptions::new().at_version(*version);
+            let options = snapfold::manager::CreateOptions::new().at_version(*version);
             self.engine.create_with(key, options).await.unwrap();
         }
     }

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, BoxError, EventRange, EventSource, MemoryEvents, Recorded, Replay, Timestamp,
-};
+use snapfold::events::Recorded;
+use snapfold::{AggregateKey, BoxError, EventRange, EventSource, MemoryEvents, Replay, Timestamp};
 
 use super::{Account, Event, Gate, Yields, at};
 

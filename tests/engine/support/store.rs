@@ -5,11 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, ErrorKind, Found,
-    KeysRequest, ListRequest, Lookup, MarkChange, MemoryStore, Page, PutOptions, PutOutcome, Query,
-    Record, Retry, Selection, SnapshotId, SnapshotMeta, SnapshotStore,
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup,
+    MarkChange, Page, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, MemoryStore, Retry, SnapshotId, SnapshotStore};
 
 use super::{Gate, Yields};
 

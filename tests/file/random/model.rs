@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use snapfold::{
-    AggregateKey, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, MarkChange,
-    Marks, PutOptions, PutOutcome, Query, Record, Selection, SnapshotId, Timestamp,
+use snapfold::record::Record;
+use snapfold::store::{
+    DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, MarkChange, Marks, PutOptions,
+    PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, SnapshotId, Timestamp};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Model(BTreeMap<AggregateKey, BTreeMap<SnapshotId, Stored>>);

@@ -2,10 +2,11 @@
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use snapfold::{
-    AggregateKey, CodecId, Durability, FileStoreConfig, Generation, Mark, MarkKind, Marks, Record,
-    RecordBuilder, Timestamp, ZeroAhead,
-};
+use snapfold::codec::CodecId;
+use snapfold::file::{Durability, FileStoreConfig, ZeroAhead};
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{Mark, MarkKind, Marks};
+use snapfold::{AggregateKey, Timestamp};
 
 /// The longest part of a key that a file store takes.
 const LONGEST: usize = 1024;

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 
 use proptest::test_runner::TestCaseError;
 use proptest::{prop_assert, prop_assert_eq};
-use snapfold::{
-    AggregateKey, Compacted, DeleteOptions, Deleted, Error, ErrorKind, FileStore, KeysRequest,
-    ListRequest, Lookup, MarkChange, PutOptions, PutOutcome, Query, Record, RecordBuilder,
-    Selection, SnapshotId, SnapshotStore, Timestamp,
+use snapfold::file::{Compacted, FileStore};
+use snapfold::record::{Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange, PutOptions, PutOutcome,
+    Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, SnapshotStore, Timestamp};
 
 use super::model::Model;
 use super::script::{By, KEYS, Leave, Settings, Snapshot, Step, Which, generation, key, too_long};
@@ -359,7 +361,7 @@ impl<'a> World<'a> {
                 prop_assert_eq!(&meta.marks, &stored.marks);
                 self.note("a retired one listed", meta.is_retired());
             }
-            listed.extend(page.items.iter().map(snapfold::SnapshotMeta::id));
+            listed.extend(page.items.iter().map(snapfold::record::SnapshotMeta::id));
             let Some(next) = page.next else { break };
             prop_assert!(!page.items.is_empty());
             self.note("a list of several pages", true);

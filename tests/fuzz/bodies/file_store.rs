@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use snapfold::{
-    AggregateKey, CodecId, DeleteOptions, Error, ErrorKind, FileStore, Generation, KeysRequest,
-    ListRequest, Lookup, PutOptions, PutOutcome, Query, Record, RecordBuilder, Selection,
-    SnapshotStore, Timestamp,
+use snapfold::codec::CodecId;
+use snapfold::file::FileStore;
+use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::store::{
+    DeleteOptions, KeysRequest, ListRequest, Lookup, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotStore, Timestamp};
 
 use super::packed;
 use super::sign::Files;

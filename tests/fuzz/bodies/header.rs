@@ -1,7 +1,8 @@
 //! Header decode. Any bytes are a header or a reject; what was read can be written again and then
 //! reads the same.
 
-use snapfold::{AggregateKey, Header, RecordBuilder, SnapshotMeta};
+use snapfold::AggregateKey;
+use snapfold::record::{Header, RecordBuilder, SnapshotMeta};
 
 use super::sign;
 

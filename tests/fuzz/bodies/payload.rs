@@ -5,10 +5,11 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use snapfold::{
-    Aggregate, Bincode, Codec, Json, MemoryEvents, MemoryStore, MessagePack, Origin, Postcard,
-    PutOptions, Record, RecordBuilder, SnapshotEngine, SnapshotStore, Timestamp,
-};
+use snapfold::codec::{Bincode, Codec, Json, MessagePack, Postcard};
+use snapfold::manager::Origin;
+use snapfold::record::{Record, RecordBuilder};
+use snapfold::store::PutOptions;
+use snapfold::{Aggregate, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotStore, Timestamp};
 
 use super::ready;
 use super::record_bytes::{self, Field, varint};

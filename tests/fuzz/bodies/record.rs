@@ -1,10 +1,9 @@
 //! Record decode. Any bytes are a record or a reject, at every step; a store takes just those
 //! whose header is whole, and gives back what it took.
 
-use snapfold::{
-    AggregateKey, ErrorKind, ListRequest, MemoryStore, PutOptions, Query, Record, Reject,
-    SnapshotMeta, SnapshotStore,
-};
+use snapfold::record::{Record, Reject, SnapshotMeta};
+use snapfold::store::{ListRequest, PutOptions, Query};
+use snapfold::{AggregateKey, ErrorKind, MemoryStore, SnapshotStore};
 
 use super::{ready, sign};
 

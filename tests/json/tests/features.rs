@@ -8,7 +8,7 @@ use std::fmt::Debug;
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use snapfold::{Codec, DecodeLimits, Json};
+use snapfold::codec::{Codec, DecodeLimits, Json};
 
 /// What serde buffers before it reads, beside what it does not.
 #[derive(Debug, Serialize, Deserialize)]

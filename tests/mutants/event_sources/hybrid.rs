@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use snapfold::conformance::NewEvent;
-use snapfold::{
-    BoxError, Error, ErrorKind, Hybrid, HybridSource, Lookup, MemoryStore, Query, Recorded, Replay,
-    SnapshotStore, Tail,
-};
+use snapfold::events::{Hybrid, HybridSource, Recorded, Tail};
+use snapfold::store::{Lookup, Query};
+use snapfold::{BoxError, Error, ErrorKind, MemoryStore, Replay, SnapshotStore};
 use tokio::task::yield_now;
 
 use super::Lie;

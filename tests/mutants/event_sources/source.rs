@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 
 use async_trait::async_trait;
 use snapfold::conformance::NewEvent;
+use snapfold::events::{EventTime, KeyedReplay, Recorded};
+use snapfold::store::{Cursor, KeysRequest, Page};
 use snapfold::{
-    AggregateKey, BoxError, Cursor, Error, ErrorKind, EventRange, EventSource, EventTime,
-    KeyedReplay, KeysRequest, Page, Recorded, Replay, Timestamp,
+    AggregateKey, BoxError, Error, ErrorKind, EventRange, EventSource, Replay, Timestamp,
 };
 use tokio::task::yield_now;
 

@@ -1,6 +1,8 @@
 //! Lies about the bytes that were put.
 
-use snapfold::{AggregateKey, Header, PutOptions, Record, RecordBuilder};
+use snapfold::AggregateKey;
+use snapfold::record::{Header, Record, RecordBuilder};
+use snapfold::store::PutOptions;
 
 use super::disk::Incoming;
 use super::mutant::{Mutant, Outcomes};

@@ -3,10 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use snapfold::{
-    AggregateKey, Error, ErrorKind, Generation, Lookup, PutOptions, PutOutcome, Query, Record,
-    Selection,
-};
+use snapfold::record::{Generation, Record};
+use snapfold::store::{Lookup, PutOptions, PutOutcome, Query, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind};
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 

@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use snapfold::{
-    AggregateKey, Deleted, Error, ErrorKind, ListRequest, PutOptions, Record, Selection, SnapshotId,
-};
+use snapfold::record::Record;
+use snapfold::store::{Deleted, ListRequest, PutOptions, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId};
 
 use super::disk::{Disk, Incoming};
 use super::mutant::{Erased, Metas, Mutant, Outcomes};

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use snapfold::{AggregateKey, Marks, PutOptions, PutOutcome, Record, SnapshotId, Timestamp};
+use snapfold::record::Record;
+use snapfold::store::{Marks, PutOptions, PutOutcome};
+use snapfold::{AggregateKey, SnapshotId, Timestamp};
 
 /// Rows by the place where their aggregate is kept; no empty ones.
 pub(crate) type Table = BTreeMap<AggregateKey, Rows>;

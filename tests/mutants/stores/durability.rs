@@ -1,6 +1,8 @@
 //! Lies that a reopening or a crash brings to light.
 
-use snapfold::{AggregateKey, PutOptions, Record, Selection};
+use snapfold::AggregateKey;
+use snapfold::record::Record;
+use snapfold::store::{PutOptions, Selection};
 
 use super::disk::Disk;
 use super::mutant::{Erased, Mutant, Outcomes};

@@ -1,9 +1,8 @@
 //! Lies about what a store can bear: odd ids, odd numbers, foreign bytes.
 
-use snapfold::{
-    AggregateKey, Error, ErrorKind, KeysRequest, ListRequest, Lookup, PutOptions, Query, Record,
-    Selection, SnapshotMeta,
-};
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{KeysRequest, ListRequest, Lookup, PutOptions, Query, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind};
 
 use super::mutant::{Answer, Erased, Keys, Metas, Mutant, Outcomes};
 use super::truth::Truth;

@@ -1,6 +1,7 @@
 //! Lies about whose snapshots these are: keys that fall together.
 
-use snapfold::{AggregateKey, ListRequest, Query};
+use snapfold::AggregateKey;
+use snapfold::store::{ListRequest, Query};
 
 use super::mutant::{Answer, Metas, Mutant};
 use super::truth::Truth;

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Mutex;
 
-use snapfold::{
-    AggregateKey, Cursor, Error, ErrorKind, Generation, KeysRequest, ListRequest, Page, PutOptions,
-    Record, Selection, SnapshotMeta,
-};
+use snapfold::record::{Generation, Record, SnapshotMeta};
+use snapfold::store::{Cursor, KeysRequest, ListRequest, Page, PutOptions, Selection};
+use snapfold::{AggregateKey, Error, ErrorKind};
 
 use super::mutant::{Erased, Keys, Metas, Mutant, Outcomes};
 use super::truth::{Truth, cursor_at};

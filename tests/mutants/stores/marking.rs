@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use snapfold::{
-    AggregateKey, Capabilities, DeleteOptions, Deleted, ListRequest, Lookup, Mark, MarkChange,
-    MarkKind, Marks, PutOptions, PutOutcome, Query, Record, Selection, SnapshotId,
+use snapfold::record::Record;
+use snapfold::store::{
+    Capabilities, DeleteOptions, Deleted, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks,
+    PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, SnapshotId};
 use tokio::task::yield_now;
 
 use super::disk::{Disk, Incoming};

@@ -3,11 +3,12 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, DeleteOptions, Deleted, Error, KeysRequest, ListRequest,
-    Lookup, MarkChange, Page, PutOptions, PutOutcome, Query, Record, Selection, SnapshotId,
-    SnapshotMeta, SnapshotStore,
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
+    Page, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, SnapshotId, SnapshotStore};
 use tokio::task::yield_now;
 
 use super::disk::Disk;

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use snapfold::{Error, ErrorKind, PutOptions, PutOutcome, Record};
+use snapfold::record::Record;
+use snapfold::store::{PutOptions, PutOutcome};
+use snapfold::{Error, ErrorKind};
 
 use super::disk::Incoming;
 use super::mutant::{Mutant, Outcomes};

@@ -1,9 +1,10 @@
 //! Stores that are odd and tell no lie: what the promises leave open, the kit must let pass.
 
-use snapfold::{
-    AggregateKey, Capabilities, Error, ErrorKind, KeysRequest, ListRequest, Lookup, MarkChange,
-    Page, PutOptions, Query, Record, Selection, SnapshotMeta,
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, KeysRequest, ListRequest, Lookup, MarkChange, Page, PutOptions, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind};
 
 use super::mutant::{Answer, Erased, Honest, Keys, Marked, Metas, Mutant, Outcomes};
 use super::truth::{Truth, check, cursor_at, place_of};

@@ -2,9 +2,9 @@
 
 use std::sync::Mutex;
 
-use snapfold::{
-    AggregateKey, Error, ErrorKind, Found, Generation, Lookup, Query, Reject, SnapshotId, Timestamp,
-};
+use snapfold::record::{Generation, Reject};
+use snapfold::store::{Found, Lookup, Query};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, Timestamp};
 
 use super::mutant::{Answer, Mutant};
 use super::truth::Truth;

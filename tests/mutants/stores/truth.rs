@@ -3,11 +3,12 @@
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use snapfold::{
-    AggregateKey, Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Error,
-    ErrorKind, Found, KeysRequest, ListRequest, Lookup, MarkChange, Marks, Page, PutOptions,
-    PutOutcome, Query, Record, Retry, Selection, SnapshotId, SnapshotMeta,
+use snapfold::record::{Record, SnapshotMeta};
+use snapfold::store::{
+    Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeysRequest,
+    ListRequest, Lookup, MarkChange, Marks, Page, PutOptions, PutOutcome, Query, Selection,
 };
+use snapfold::{AggregateKey, Error, ErrorKind, Retry, SnapshotId};
 
 use super::disk::{Disk, Incoming, Row, Rows};
 

@@ -4,10 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use snapfold::{
-    AggregateKey, Capabilities, Error, ErrorKind, Lookup, PutOptions, PutOutcome, Query, Record,
-    SnapshotId,
-};
+use snapfold::record::Record;
+use snapfold::store::{Capabilities, Lookup, PutOptions, PutOutcome, Query};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId};
 
 use super::disk::Incoming;
 use super::mutant::{Answer, Mutant, Outcomes};

@@ -1,7 +1,8 @@
 //! An aggregate whose events are in a table, for tests of event sources.
 
 use serde::{Deserialize, Serialize};
-use snapfold::{Aggregate, AggregateKey, BoxError, EventRow};
+use snapfold::postgres::EventRow;
+use snapfold::{Aggregate, AggregateKey, BoxError};
 
 /// Order matters to it: a fold that misses, repeats or swaps events ends elsewhere.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

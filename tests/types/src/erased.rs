@@ -9,10 +9,10 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use snapfold::{
-    Aggregate, AggregateKey, Bincode, BoxError, Codec, CodecId, DecodeLimits, Digester, Error,
-    Json, MessagePack, Postcard, TypeInfo,
+use snapfold::codec::{
+    Bincode, Codec, CodecId, DecodeLimits, Digester, Json, MessagePack, Postcard, TypeInfo,
 };
+use snapfold::{Aggregate, AggregateKey, BoxError, Error};
 
 use crate::{Specimen, Value};
 

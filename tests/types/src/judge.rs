@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use snapfold::engine::ReplayLoader;
+use snapfold::manager::{Created, Origin};
 use snapfold::trigger::manual;
-use snapfold::{
-    Aggregate as _, Created, Loader as _, MemoryEvents, MemoryStore, Origin, ReplayLoader,
-    SnapshotEngine, Timestamp,
-};
+use snapfold::{Aggregate as _, Loader as _, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
 use crate::{
     AnyState, COLUMNS, Erased, Gen, Hand, Held, Opaque, Outcome, Report, SharedCodec, Specimen,

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use snapfold::engine::ReplayLoader;
+use snapfold::manager::Origin;
 use snapfold::trigger::manual;
-use snapfold::{
-    Aggregate as _, Loader as _, MemoryEvents, MemoryStore, Origin, ReplayLoader, SnapshotEngine,
-    Timestamp,
-};
+use snapfold::{Aggregate as _, Loader as _, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
 use crate::judge::{chain, quietly, short};
 use crate::{AnyState, Erased, Outcome, SharedCodec};

@@ -14,11 +14,11 @@ use dashmap::{DashMap, DashSet};
 use indexmap::{IndexMap, IndexSet};
 use libtest_mimic::{Arguments, Trial};
 use serde::{Deserialize, Serialize};
+use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
+use snapfold::file::Durability;
+use snapfold::manager::{Created, Origin};
 use snapfold::trigger::manual;
-use snapfold::{
-    Aggregate as _, AggregateKey, Bincode, Created, Durability, Json, MemoryEvents, MessagePack,
-    Origin, Postcard, SnapshotEngine, Timestamp,
-};
+use snapfold::{Aggregate as _, AggregateKey, MemoryEvents, SnapshotEngine, Timestamp};
 use snapfold_types::{AnyState, Erased, Gen, SharedCodec, Specimen, Value};
 
 const CHILD: &str = "SNAPFOLD_TYPES_CHILD";
@@ -145,7 +145,7 @@ fn engine(subject: &Subject, codec: usize, dir: &Path) -> SnapshotEngine<Erased>
     for id in 0..aggregates() {
         events.append(&key(id), Timestamp::from_seconds(1), (subject.make)(id));
     }
-    let store = snapfold::FileStore::builder(dir).durability(Durability::Os).open();
+    let store = snapfold::file::FileStore::builder(dir).durability(Durability::Os).open();
     let codec = subject.codecs[codec].clone();
     let engine = SnapshotEngine::builder_with_codec(events, store.expect("a store"), codec);
     engine.trigger(manual()).build().expect("no codec refuses these types")

@@ -14,11 +14,11 @@ use crate::conformance::aggregate::report::LawFinding;
 use crate::conformance::aggregate::subject::{Subject, resume};
 use crate::conformance::aggregate::trial::finding;
 use crate::engine::{EngineBuilder, SnapshotEngine};
-use crate::envelope::{Header, Reject};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Fetched, Loaded};
+use crate::record::{Header, Reject};
 use crate::state::Aggregate;
 use crate::store::{DeleteOptions, PutOptions, Selection, SnapshotStore};
 

@@ -10,9 +10,9 @@ use crate::codec::Codec;
 use crate::compress::Compression;
 use crate::conformance::aggregate::subject::Subject;
 use crate::conformance::aggregate::trial::Trial;
-use crate::envelope::{Record, RecordBuilder};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::generation::Generation;
+use crate::record::{Record, RecordBuilder};
 use crate::state::Aggregate;
 
 /// So many histories become samples.

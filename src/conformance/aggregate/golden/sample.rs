@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_64;
 
 use crate::codec::CodecId;
-use crate::envelope::Record;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::generation::Generation;
+use crate::record::Record;
 
 /// Larger files are refused.
 const MAX_BYTES: u64 = 256 << 20;

@@ -7,7 +7,7 @@ use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe, misread};
 use crate::conformance::samples::{NEW, id, key, record, records, rival};
-use crate::envelope::Record;
+use crate::record::Record;
 use crate::store::{KeysRequest, ListRequest, PutOptions, Query, Selection};
 
 cases! { Concurrent:

@@ -9,8 +9,8 @@ use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, at, id, key, record, record_of, records};
 use crate::conformance::store_kit::history::list::each_is_listed;
-use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest, Lookup, Query, Selection};
 
 cases! { Concurrent:

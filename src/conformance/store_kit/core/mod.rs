@@ -8,8 +8,8 @@ use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Blame;
 use crate::conformance::samples::{NEW, at, id, key, noise, record, record_of};
-use crate::envelope::RecordBuilder;
 use crate::key::AggregateKey;
+use crate::record::RecordBuilder;
 use crate::store::{KeysRequest, ListRequest, Query, Selection};
 use crate::timestamp::Timestamp;
 

@@ -6,8 +6,8 @@ use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
-use crate::envelope::{Record, RecordBuilder, SnapshotMeta};
 use crate::key::AggregateKey;
+use crate::record::{Record, RecordBuilder, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Query, Selection};
 

@@ -6,9 +6,9 @@ use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Probe, misread};
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of, records};
-use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::Record;
 use crate::store::{Lookup, Query, Selection};
 use crate::timestamp::Timestamp;
 

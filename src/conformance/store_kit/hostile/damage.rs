@@ -5,8 +5,8 @@ use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, at, id, key, record, record_of};
 use crate::conformance::store_kit::core::keys::keys_are;
-use crate::envelope::Record;
 use crate::key::AggregateKey;
+use crate::record::Record;
 use crate::store::{KeysRequest, ListRequest, Lookup, PutOptions, Query, Selection};
 
 cases! { Hostile:

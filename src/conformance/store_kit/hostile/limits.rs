@@ -4,9 +4,9 @@ use crate::conformance::case::{Context, cases, has_small_records, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, at, key, noise, record, record_of};
-use crate::envelope::Record;
 use crate::error::ErrorKind;
 use crate::key::AggregateKey;
+use crate::record::Record;
 use crate::store::{ListRequest, PutOptions, Query, Selection};
 
 cases! { Hostile:

@@ -7,10 +7,10 @@ use crate::conformance::case::{Context, cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
-use crate::envelope::{Base, Record, RecordBuilder};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::{Base, Record, RecordBuilder};
 use crate::store::{DeleteOptions, Deleted, Found, Lookup, Query, Selection};
 
 cases! { Marks:

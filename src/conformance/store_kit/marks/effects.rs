@@ -6,9 +6,9 @@ use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
 use crate::conformance::store_kit::history::is_other;
-use crate::envelope::SnapshotMeta;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, KeysRequest, ListRequest, Lookup, Query, Selection};
 

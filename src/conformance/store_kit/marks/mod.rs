@@ -11,10 +11,10 @@ use crate::conformance::case::{Context, cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe};
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
-use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkChange, Marks};
+use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, PutOptions, Selection};
 

@@ -6,9 +6,9 @@ use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::{Blame, Probe};
 use crate::conformance::samples::{NEW, at, id, key, record, rival};
-use crate::envelope::Record;
 use crate::error::ErrorKind;
 use crate::mark::{Mark, MarkChange, Marks};
+use crate::record::Record;
 use crate::store::{DeleteOptions, PutOptions, PutOutcome, Query, Selection};
 
 cases! { Marks:

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use snapfold::{Bincode, Json, MessagePack, Postcard};
+use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
 use snapfold_types::{AnyState, Gen, Release, SharedCodec, Specimen, Value};
 
 /// Two releases of a state with the changed part at one place, under one codec.

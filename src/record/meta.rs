@@ -27,7 +27,7 @@ pub struct SnapshotMeta {
     /// The generation of the state type.
     pub generation: Generation,
     /// The as-of time: the latest recorded time among all folded events; [`Timestamp::MAX`] if
-    /// one of them has [no time](crate::Recorded::untimed).
+    /// one of them has [no time](crate::events::Recorded::untimed).
     pub as_of: Timestamp,
     /// The recorded time of the last folded event.
     pub last_recorded_at: Timestamp,

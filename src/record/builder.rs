@@ -1,10 +1,10 @@
 //! [`RecordBuilder`]: how a record is made.
 
+use super::Record;
 use super::extension::Extensions;
 use super::layout::{
     CHECKED_FROM, CODING_BYTES, DIGEST_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES,
 };
-use super::record::Record;
 use super::wire::{put_varint, varint_bytes, zigzag};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
@@ -19,7 +19,9 @@ use crate::timestamp::Timestamp;
 /// it to make records of their own.
 ///
 /// ```
-/// use snapfold::{AggregateKey, CodecId, Generation, RecordBuilder, Timestamp};
+/// use snapfold::codec::CodecId;
+/// use snapfold::record::{Generation, RecordBuilder};
+/// use snapfold::{AggregateKey, Timestamp};
 ///
 /// let key = AggregateKey::new("account", "alice")?;
 /// let generation = Generation { schema_version: 1, fingerprint: 7 };
@@ -111,7 +113,7 @@ impl RecordBuilder {
 
     /// Marks the payload as a delta against `base`. For tests of stores: no engine opens deltas yet.
     #[cfg(any(test, feature = "conformance"))]
-    pub fn base(mut self, base: crate::envelope::Base) -> Self {
+    pub fn base(mut self, base: crate::record::Base) -> Self {
         self.extensions.base = Some(base);
         self
     }

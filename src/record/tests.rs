@@ -290,7 +290,6 @@ fn the_largest_header_has_the_length_that_is_allowed() {
     assert_eq!(Header::parse(&one_more).unwrap_err(), too_long);
 }
 
-#[cfg(feature = "file")]
 #[test]
 fn the_start_of_a_record_tells_its_key_and_how_long_its_header_is() {
     for id in ["", "alice", &"x".repeat(200), &"x".repeat(20_000)] {
@@ -369,7 +368,6 @@ fn impossible_snapshots_are_not_built() {
 }
 
 /// A store cuts the rest of a torn write off, and nothing else.
-#[cfg(feature = "file")]
 #[test]
 fn a_rejected_record_is_told_from_one_of_which_a_part_is_missing() {
     let whole = builder().build(RAW).unwrap();

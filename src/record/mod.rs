@@ -1,15 +1,39 @@
-//! [`Record`]: the stored bytes of one snapshot.
+//! The stored bytes of a snapshot: [`Record`] = [`Header`] + payload.
+//!
+//! `docs/format.md` specifies every byte. The order of checks on read is R3: checksum of the
+//! header, identity, generation, checksum of the payload, and only then decompress and decode.
+
+mod base;
+mod builder;
+mod extension;
+mod header;
+mod layout;
+mod meta;
+mod parse;
+mod reject;
+mod wire;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::header::Header;
-use super::reject::Reject;
 use crate::checksum::crc32;
 use crate::compress::{self, CompressionId, DecompressError};
-#[cfg(feature = "file")]
 use crate::key::AggregateKey;
+
+pub use crate::checksum::ChecksumId;
+pub use crate::digest::{DigestKind, StateDigest};
+pub use crate::generation::Generation;
+pub use base::Base;
+pub use builder::RecordBuilder;
+pub use header::Header;
+pub use meta::SnapshotMeta;
+pub use reject::Reject;
+#[cfg(feature = "file")]
+pub(crate) use wire::{put_varint, unzigzag, zigzag};
 
 /// The stored bytes of one snapshot: header and payload, the same bytes in every store, backup
 /// and archive.
@@ -40,8 +64,7 @@ impl Record {
 
     /// Whether `key` stands where a record of this format holds its key; the rest is not looked at.
     /// For a record whose header is valid, this tells whether it is of that aggregate.
-    #[cfg(feature = "file")]
-    pub(crate) fn names(&self, key: &AggregateKey) -> bool {
+    pub fn names(&self, key: &AggregateKey) -> bool {
         Header::names(&self.bytes, key)
     }
 
@@ -73,11 +96,11 @@ impl Record {
         Ok(header)
     }
 
-    /// Whether bytes that [`check`](Self::check) rejects with `reject` are as somebody has written
-    /// them: their header is whole, as its checksum tells, and is none that this release takes, or
-    /// not one of so many bytes. False for everything that a write which was cut short can leave.
-    #[cfg(feature = "file")]
-    pub(crate) fn was_written_so(bytes: &[u8], reject: &Reject) -> bool {
+    /// Whether bytes that [`verify`](Self::verify) rejects with `reject` were written
+    /// like that: the checksum of their header matches, but this release does not read such a
+    /// header, or it is of a record of another length. False for everything that a write which was
+    /// cut short can leave behind.
+    pub fn was_written_so(bytes: &[u8], reject: &Reject) -> bool {
         *reject != Reject::PayloadChecksum && Header::is_whole(bytes)
     }
 

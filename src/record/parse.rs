@@ -4,10 +4,9 @@ use std::cmp::Ordering;
 
 use super::extension::{self, Values};
 use super::header::Header;
-#[cfg(feature = "file")]
-use super::layout::FIXED_BYTES;
 use super::layout::{
-    CHECKED_FROM, FORMAT, MAGIC, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES, MIN_HEADER_BYTES,
+    CHECKED_FROM, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES,
+    MIN_HEADER_BYTES,
 };
 use super::reject::Reject;
 use super::wire::{Reader, unzigzag, varint_bytes};
@@ -20,17 +19,16 @@ use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
 impl<'a> Header<'a> {
-    /// How many bytes the header has by what `start` claims, the first bytes of a record: so many
-    /// are needed to parse it. At most the longest header; nothing is verified. `None` if it
-    /// claims nonsense, or if `start` is too short to tell.
-    #[cfg(feature = "file")]
-    pub(crate) fn claimed_bytes(start: &[u8]) -> Option<u32> {
+    /// The length of the header in bytes, as claimed by `start`, the first bytes of a record. For
+    /// stores that read headers without payloads: read a few hundred bytes, then as many as this
+    /// says, and [`parse`](Self::parse) them. At most the longest valid header; nothing else is
+    /// verified. `None` if the claim is impossible, or if `start` is too short to tell.
+    pub fn claimed_bytes(start: &[u8]) -> Option<u32> {
         header_bytes(&mut Reader(start.get(FIXED_BYTES..)?)).ok()
     }
 
     /// Whether the checksum of the header at the start of `bytes` matches, so that it is as somebody
     /// has written it, be it one that [`parse`](Self::parse) takes or not.
-    #[cfg(feature = "file")]
     pub(super) fn is_whole(bytes: &[u8]) -> bool {
         let stored = bytes.get(CHECKED_FROM - 4..CHECKED_FROM);
         let len = Self::claimed_bytes(bytes).unwrap_or(0) as usize;
@@ -39,7 +37,6 @@ impl<'a> Header<'a> {
     }
 
     /// Whether `key` stands in the bytes of a record where a header of this format has its key.
-    #[cfg(feature = "file")]
     pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
         let mut reader = Reader(bytes.get(FIXED_BYTES..).unwrap_or_default());
         // The header's own length comes first.
