@@ -54,7 +54,7 @@ pub enum ErrorKind {
     /// The event source yielded a gap, a duplicate or events out of order (R5).
     BrokenHistory,
     /// Another snapshot of the same identity is stored already: of another history, or damaged. The
-    /// text says how they differ; a repair replaces it.
+    /// text says how they differ; `rebuild` replaces it.
     Conflict,
     /// The store's own files or tables are damaged, beyond one snapshot.
     CorruptStore,

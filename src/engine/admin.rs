@@ -12,7 +12,7 @@ use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
 use crate::ledger::{DailyStatistics, Schedule, ScheduleKey};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, Created, Loaded, Point, Repaired, Retained,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Loaded, Point, Rebuilt, Retained,
     SnapshotAdmin, View,
 };
 use crate::mark::{MarkChange, MarkKind};
@@ -23,7 +23,7 @@ use crate::store::{Deleted, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Takes into account that a snapshot was stored by hand (R13).
-    fn remember(&self, created: &Created) {
+    fn remember(&self, created: &CreateOutcome) {
         if let Some(meta) = created.meta() {
             self.saver.stored(meta);
         }
@@ -32,8 +32,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Creates by `create`: remembers and records what was stored, and how long it took.
     async fn creating(
         &self,
-        create: impl Future<Output = Result<Created, Error>>,
-    ) -> Result<Created, Error> {
+        create: impl Future<Output = Result<CreateOutcome, Error>>,
+    ) -> Result<CreateOutcome, Error> {
         let started = self.core.clock.monotonic();
         let created = create.await?;
         self.remember(&created);
@@ -73,7 +73,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         key: &AggregateKey,
         options: CreateOptions,
         context: &AdminContext,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         let change = self.creating(self.core.create(key, &options, &context.actor));
         self.audited("create", key, options.version, context).create(change).await
     }
@@ -82,7 +82,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         &self,
         keys: &[AggregateKey],
         context: &AdminContext,
-    ) -> Vec<Result<Created, Error>> {
+    ) -> Vec<Result<CreateOutcome, Error>> {
         let refused = context.check().err().or_else(|| {
             let message = "an expected version belongs to one aggregate, not to several";
             let refused = || Error::new(ErrorKind::InvalidInput, "create snapshots", message);
@@ -135,21 +135,21 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.audited("delete_before", key, Some(version), context).make(deleting).await
     }
 
-    async fn repair(
+    async fn rebuild(
         &self,
         key: &AggregateKey,
         version: u64,
         context: &AdminContext,
-    ) -> Result<Repaired, Error> {
+    ) -> Result<Rebuilt, Error> {
         let change = async {
             let started = self.core.clock.monotonic();
-            let repaired = self.core.repair(key, version).await?;
-            self.saver.stored(&repaired.meta);
+            let rebuilt = self.core.rebuild(key, version).await?;
+            self.saver.stored(&rebuilt.meta);
             let took = self.core.clock.monotonic().saturating_sub(started);
-            self.core.enter(creation(&Created::Stored(repaired.meta.clone()), took));
-            Ok(repaired)
+            self.core.enter(creation(&CreateOutcome::Stored(rebuilt.meta.clone()), took));
+            Ok(rebuilt)
         };
-        self.audited("repair", key, Some(version), context).make(change).await
+        self.audited("rebuild", key, Some(version), context).make(change).await
     }
 
     async fn refold(
@@ -157,7 +157,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         key: &AggregateKey,
         version: Option<u64>,
         context: &AdminContext,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         let change = self.creating(self.core.refold(key, version));
         self.audited("refold", key, version, context).create(change).await
     }

@@ -9,7 +9,7 @@ use super::recorder::Noted;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, AuditOutcome, ScheduleKey, cut};
-use crate::manager::{AdminContext, Created};
+use crate::manager::{AdminContext, CreateOutcome};
 use crate::state::Aggregate;
 use crate::store::ListRequest;
 
@@ -69,17 +69,17 @@ impl<A: Aggregate> Audited<'_, A> {
     /// Like [`make`](Self::make); the entry has the version that was captured.
     pub(super) async fn create(
         mut self,
-        change: impl Future<Output = Result<Created, Error>>,
-    ) -> Result<Created, Error> {
+        change: impl Future<Output = Result<CreateOutcome, Error>>,
+    ) -> Result<CreateOutcome, Error> {
         let result = self.admitted(change).await;
         self.created(&result);
         result
     }
 
     /// What became of a snapshot that was to be created.
-    pub(super) fn created(&mut self, result: &Result<Created, Error>) {
+    pub(super) fn created(&mut self, result: &Result<CreateOutcome, Error>) {
         self.outcome = AuditOutcome::of(result);
-        if let Some(meta) = result.as_ref().ok().and_then(Created::meta) {
+        if let Some(meta) = result.as_ref().ok().and_then(CreateOutcome::meta) {
             self.version = Some(meta.version);
         }
     }

@@ -7,11 +7,11 @@ use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
 use super::core::{Compare, Core};
 use super::observer::Observer;
+use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
 use super::recorder::Recorder;
 use super::saver::Saver;
 use super::statistics::Counters;
-use super::store_failure::StoreFailure;
 use super::verify::{Turns, Verify};
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
@@ -36,7 +36,7 @@ use crate::value::StateValue;
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
 /// | cache | none; [`cache`](Self::cache) switches it on |
-/// | store failure | [`StoreFailure::Fail`] |
+/// | store failure | [`OnStoreFailure::Fail`] |
 /// | largest state | 256 MiB encoded |
 /// | deepest state | 128 levels, for types that contain themselves |
 /// | loads that are verified | all: [`Verify::Always`] |
@@ -55,7 +55,7 @@ pub struct EngineBuilder<A: Aggregate> {
     compression: Compression,
     trigger: Box<dyn Trigger>,
     observer: Option<Arc<dyn Observer>>,
-    store_failure: StoreFailure,
+    on_store_failure: OnStoreFailure,
     max_state_bytes: u64,
     max_depth: Option<u16>,
     compare: Option<Box<Compare<A>>>,
@@ -111,7 +111,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             compression: Compression::default(),
             trigger: Box::new(every_events(100)),
             observer: None,
-            store_failure: StoreFailure::default(),
+            on_store_failure: OnStoreFailure::default(),
             max_state_bytes: 256 << 20,
             max_depth: None,
             compare: None,
@@ -264,8 +264,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// What a load does when the store fails.
-    pub fn on_store_failure(mut self, policy: StoreFailure) -> Self {
-        self.store_failure = policy;
+    pub fn on_store_failure(mut self, policy: OnStoreFailure) -> Self {
+        self.on_store_failure = policy;
         self
     }
 
@@ -336,7 +336,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// through [`SnapshotAdmin`](crate::SnapshotAdmin) are kept there too.
     ///
     /// It is written in the background, in batches; at most 4,096 entries wait. What a ledger that
-    /// fails does not take is reported ([`Report::LedgerFailed`](crate::engine::Report::LedgerFailed)) and
+    /// fails does not take is reported ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)) and
     /// counted. [`flush`](SnapshotEngine::flush) waits for it.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.recorder = Some(Arc::new(Recorder::new(Arc::new(ledger))));
@@ -413,7 +413,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             compression: self.compression,
             trigger: self.trigger,
             observer: self.observer,
-            store_failure: self.store_failure,
+            on_store_failure: self.on_store_failure,
             max_state_bytes: self.max_state_bytes,
             origin: self.origin,
             compare: self.compare,

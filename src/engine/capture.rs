@@ -8,7 +8,7 @@ use super::stopwatch::Stopwatch;
 use super::write::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, Created, Point, Repaired};
+use crate::manager::{CreateOptions, CreateOutcome, Point, Rebuilt};
 use crate::mark::{Mark, MarkChange, Marks};
 use crate::record::{Record, RecordBuilder, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
@@ -29,7 +29,7 @@ impl<A: Aggregate> Core<A> {
         key: &AggregateKey,
         options: &CreateOptions,
         actor: &str,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         let now = self.clock.now();
         let pin = |name: &String| Mark::pin(name.as_str(), now).actor(actor);
         let marks = Marks::new(options.pins.iter().map(pin))?;
@@ -38,19 +38,19 @@ impl<A: Aggregate> Core<A> {
             Some(version) => self.reconstruct_strictly(key, version).await?,
         };
         if loaded.version() == 0 {
-            return Ok(Created::Empty);
+            return Ok(CreateOutcome::Empty);
         }
         let record = self.record(&loaded, &options.labels)?;
         let options = PutOptions::default().marks(marks.clone());
         let mut outcomes = self.put(vec![record.clone()], options).await?;
         let mut created = self.settled(&record, outcomes.pop()).await?;
-        if let Created::Existing { meta, .. } = &created {
+        if let CreateOutcome::Existing { meta, .. } = &created {
             let ids = [meta.id()];
             for mark in marks.iter() {
                 self.store.mark(key, Selection::Ids(&ids), MarkChange::Set(mark)).await?;
             }
         }
-        if let Created::Stored(meta) = &mut created {
+        if let CreateOutcome::Stored(meta) = &mut created {
             meta.marks = marks;
         }
         Ok(created)
@@ -58,8 +58,8 @@ impl<A: Aggregate> Core<A> {
 
     /// A snapshot of the state now, for the saver: one of another history that is in its place is
     /// refolded and replaced, unless it is pinned.
-    pub(super) async fn save(&self, key: &AggregateKey) -> Result<Created, Error> {
-        let Some(record) = self.capture(key).await? else { return Ok(Created::Empty) };
+    pub(super) async fn save(&self, key: &AggregateKey) -> Result<CreateOutcome, Error> {
+        let Some(record) = self.capture(key).await? else { return Ok(CreateOutcome::Empty) };
         let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
         match self.settled(&record, outcomes.pop()).await {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
@@ -75,7 +75,10 @@ impl<A: Aggregate> Core<A> {
         }
     }
 
-    pub(super) async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
+    pub(super) async fn create_many(
+        &self,
+        keys: &[AggregateKey],
+    ) -> Vec<Result<CreateOutcome, Error>> {
         let mut results = Vec::with_capacity(keys.len());
         let mut batch = Batch::default();
         for key in keys {
@@ -83,9 +86,9 @@ impl<A: Aggregate> Core<A> {
                 Ok(Some(record)) => {
                     batch.bytes += record.as_bytes().len();
                     batch.waiting.push((results.len(), record));
-                    results.push(Ok(Created::Empty));
+                    results.push(Ok(CreateOutcome::Empty));
                 }
-                Ok(None) => results.push(Ok(Created::Empty)),
+                Ok(None) => results.push(Ok(CreateOutcome::Empty)),
                 Err(error) => results.push(Err(error)),
             }
             if batch.waiting.len() >= BATCH || batch.bytes >= BATCH_BYTES {
@@ -105,7 +108,7 @@ impl<A: Aggregate> Core<A> {
         self.record(&loaded, &[]).map(Some)
     }
 
-    async fn put_batch(&self, batch: &mut Batch, results: &mut [Result<Created, Error>]) {
+    async fn put_batch(&self, batch: &mut Batch, results: &mut [Result<CreateOutcome, Error>]) {
         let Batch { waiting, .. } = std::mem::take(batch);
         if waiting.is_empty() {
             return;
@@ -141,15 +144,15 @@ impl<A: Aggregate> Core<A> {
         }
     }
 
-    pub(super) async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
+    pub(super) async fn rebuild(&self, key: &AggregateKey, version: u64) -> Result<Rebuilt, Error> {
         check_kind::<A>(key)?;
         if version == 0 {
-            return Err(never_stored("repair a snapshot"));
+            return Err(never_stored("rebuild a snapshot"));
         }
         let stored = self.stored(key, self.own(version)).await?;
         let loaded = self.folded(key, Some(version)).await?;
         let (meta, outcome) = self.replace(&loaded, stored, false).await?;
-        Ok(Repaired { meta, replaced: outcome == PutOutcome::Replaced })
+        Ok(Rebuilt { meta, replaced: outcome == PutOutcome::Replaced })
     }
 
     /// Folds the events from the beginning and stores the result if nothing is there; replaces what
@@ -158,19 +161,19 @@ impl<A: Aggregate> Core<A> {
         &self,
         key: &AggregateKey,
         version: Option<u64>,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         check_kind::<A>(key)?;
         if version == Some(0) {
             return Err(never_stored("refold a snapshot"));
         }
         let loaded = self.folded(key, version).await?;
         if loaded.version() == 0 {
-            return Ok(Created::Empty);
+            return Ok(CreateOutcome::Empty);
         }
         let record = self.record(&loaded, &[])?;
         let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
         let dispute = match self.settled(&record, outcomes.pop()).await {
-            Ok(Created::Existing { identical: false, .. }) => None,
+            Ok(CreateOutcome::Existing { identical: false, .. }) => None,
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => Some(conflict),
             settled => return settled,
         };
@@ -181,7 +184,7 @@ impl<A: Aggregate> Core<A> {
         }
         let message = format!(
             "the snapshot of {key} at version {} is not that of its events and stays, as it is \
-             pinned or its header cannot be read; repair() replaces it all the same",
+             pinned or its header cannot be read; rebuild() replaces it all the same",
             loaded.version()
         );
         let kept = Error::new(ErrorKind::Conflict, "refold a snapshot", message);
@@ -211,13 +214,13 @@ impl<A: Aggregate> Core<A> {
         &self,
         loaded: &Reconstructed<A>,
         stored: SnapshotMeta,
-    ) -> Result<Option<Created>, Error> {
+    ) -> Result<Option<CreateOutcome>, Error> {
         let (meta, outcome) = self.replace(loaded, Some(stored), true).await?;
         Ok(match outcome {
-            PutOutcome::Stored => Some(Created::Stored(meta)),
-            PutOutcome::Replaced => Some(Created::Replaced(meta)),
+            PutOutcome::Stored => Some(CreateOutcome::Stored(meta)),
+            PutOutcome::Replaced => Some(CreateOutcome::Replaced(meta)),
             PutOutcome::Existing { identical: true } => {
-                Some(Created::Existing { meta, identical: true })
+                Some(CreateOutcome::Existing { meta, identical: true })
             }
             PutOutcome::Existing { identical: false } => None,
         })

@@ -6,11 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::cache::HotCache;
-use super::observer::{Observer, Report};
+use super::observer::{Observation, Observer};
+use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
 use super::recorder::Recorder;
 use super::statistics::{Counters, Trouble};
-use super::store_failure::StoreFailure;
 use super::verify::Turns;
 use crate::clock::Clock;
 use crate::codec::{Codec, Digester, TypeInfo, Viewer};
@@ -40,7 +40,7 @@ pub(super) struct Core<A: Aggregate> {
     pub(super) compression: Compression,
     pub(super) trigger: Box<dyn Trigger>,
     pub(super) observer: Option<Arc<dyn Observer>>,
-    pub(super) store_failure: StoreFailure,
+    pub(super) on_store_failure: OnStoreFailure,
     pub(super) max_state_bytes: u64,
     pub(super) origin: Option<String>,
     pub(super) digester: Digester<A>,
@@ -58,7 +58,7 @@ pub(super) struct Core<A: Aggregate> {
 
 impl<A: Aggregate> Core<A> {
     #[inline]
-    pub(super) fn report(&self, report: &Report<'_>) {
+    pub(super) fn report(&self, report: &Observation<'_>) {
         if let Some(observer) = &self.observer {
             self.tell(&**observer, report);
         }
@@ -66,7 +66,7 @@ impl<A: Aggregate> Core<A> {
 
     // On its own, so that the loads without an observer stay small enough to be inlined.
     #[inline(never)]
-    fn tell(&self, observer: &dyn Observer, report: &Report<'_>) {
+    fn tell(&self, observer: &dyn Observer, report: &Observation<'_>) {
         // What panics is the application's, and whatever it left half done is its own.
         if catch_unwind(AssertUnwindSafe(|| observer.observe(report))).is_err() {
             self.observer_panicked();

@@ -2,7 +2,7 @@
 
 use super::core::{Core, check_kind};
 use super::head::{ends_early, floor, read_up_to_head};
-use super::observer::Report;
+use super::observer::Observation;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search};
 use super::stopwatch::Stopwatch;
@@ -120,8 +120,8 @@ impl<A: Aggregate> Core<A> {
         let Reconstructed { key, provenance, .. } = loaded;
         let version = loaded.version();
         self.report(&match purpose {
-            Purpose::Answer => Report::Loaded { key, version, provenance },
-            Purpose::Capture => Report::Captured { key, version, provenance },
+            Purpose::Answer => Observation::Loaded { key, version, provenance },
+            Purpose::Capture => Observation::Captured { key, version, provenance },
         });
     }
 }

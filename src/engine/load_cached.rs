@@ -65,7 +65,7 @@ impl<A: Aggregate> Core<A> {
         if let Some(loaded) = own {
             return Ok(loaded);
         }
-        // The one load may have begun before a repair that this caller knows of.
+        // The one load may have begun before a rebuild that this caller knows of.
         if self.cache.is_current(&cached)
             && let Some(advanced) = self.advance(key, &cached, purpose).await?
         {

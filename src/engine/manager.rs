@@ -14,8 +14,8 @@ use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
-    Repaired, Retained, SnapshotAdmin, SnapshotManager, View,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Loaded, Loader,
+    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, View,
 };
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
@@ -130,7 +130,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     }
 
     /// Takes a snapshot of the state now; durable when it returns.
-    pub async fn create(&self, key: &AggregateKey) -> Result<Created, Error> {
+    pub async fn create(&self, key: &AggregateKey) -> Result<CreateOutcome, Error> {
         self.create_with(key, CreateOptions::default()).await
     }
 
@@ -139,12 +139,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
         &self,
         key: &AggregateKey,
         options: CreateOptions,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         self.admin().create(key, options, &AdminContext::default()).await
     }
 
     /// Takes snapshots of several aggregates, in batches; one result per key, in their order.
-    pub async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<Created, Error>> {
+    pub async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<CreateOutcome, Error>> {
         self.admin().create_many(keys, &AdminContext::default()).await
     }
 
@@ -171,14 +171,18 @@ impl<A: Aggregate> SnapshotEngine<A> {
     }
 
     /// Refolds the events up to `version` (inclusive) and stores the result in place of what is
-    /// stored there: see [`SnapshotAdmin::repair`].
-    pub async fn repair(&self, key: &AggregateKey, version: u64) -> Result<Repaired, Error> {
-        self.admin().repair(key, version, &AdminContext::default()).await
+    /// stored there: see [`SnapshotAdmin::rebuild`].
+    pub async fn rebuild(&self, key: &AggregateKey, version: u64) -> Result<Rebuilt, Error> {
+        self.admin().rebuild(key, version, &AdminContext::default()).await
     }
 
     /// Refolds the events from the beginning and compares the result with what is stored at that
     /// version: see [`SnapshotAdmin::refold`].
-    pub async fn refold(&self, key: &AggregateKey, version: Option<u64>) -> Result<Created, Error> {
+    pub async fn refold(
+        &self,
+        key: &AggregateKey,
+        version: Option<u64>,
+    ) -> Result<CreateOutcome, Error> {
         self.admin().refold(key, version, &AdminContext::default()).await
     }
 

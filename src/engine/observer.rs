@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::manager::{Created, Provenance};
+use crate::manager::{CreateOutcome, Provenance};
 
 /// Is told about loads, background saves and failures: for logs and metrics.
 ///
-/// What is created, repaired or deleted by hand is not reported: the call returns it, and the ledger
+/// What is created, rebuilt or deleted by hand is not reported: the call returns it, and the ledger
 /// counts it.
 ///
 /// # Obligations
@@ -17,13 +17,13 @@ use crate::manager::{Created, Provenance};
 /// [statistics](crate::SnapshotEngine::statistics); the operation goes on.
 pub trait Observer: Send + Sync {
     /// Something happened.
-    fn observe(&self, report: &Report<'_>);
+    fn observe(&self, observation: &Observation<'_>);
 }
 
 /// What happened.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub enum Report<'a> {
+pub enum Observation<'a> {
     /// A state was loaded to make a snapshot of it, in the background or by hand.
     Captured {
         /// The aggregate.
@@ -71,7 +71,7 @@ pub enum Report<'a> {
         /// The aggregate.
         key: &'a AggregateKey,
         /// What became of it.
-        created: &'a Created,
+        created: &'a CreateOutcome,
         /// How long it took, from the load of the state to the acknowledgement of the store.
         took: Duration,
     },

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, DailyStatistics, Day, Ledger};
-use crate::manager::Created;
+use crate::manager::CreateOutcome;
 
 /// How many audit entries, and how many aggregates and days, wait at most. What is beyond is lost,
 /// and reported.
@@ -47,13 +47,13 @@ pub(super) enum Noted {
 }
 
 /// What the statistics say of a snapshot that was stored.
-pub(super) fn creation(created: &Created, took: Duration) -> Option<Noted> {
+pub(super) fn creation(created: &CreateOutcome, took: Duration) -> Option<Noted> {
     match created {
-        Created::Stored(meta) | Created::Replaced(meta) => {
+        CreateOutcome::Stored(meta) | CreateOutcome::Replaced(meta) => {
             let more = DailyStatistics::created(meta.stored_bytes, took);
             Some(Noted::Day(meta.key.clone(), more))
         }
-        Created::Empty | Created::Existing { .. } => None,
+        CreateOutcome::Empty | CreateOutcome::Existing { .. } => None,
     }
 }
 

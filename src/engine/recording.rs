@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::core::Core;
-use super::observer::Report;
+use super::observer::Observation;
 use super::recorder::{MAX_WAITING, Noted, Recorder, Turn};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind, Retry};
@@ -44,7 +44,7 @@ impl<A: Aggregate> Core<A> {
 
     fn not_recorded(&self, lost: usize, error: &Error) {
         self.failed(Trouble::LedgerFailed, format!("{lost} records were lost: {error:#}"));
-        self.report(&Report::LedgerFailed { lost, error });
+        self.report(&Observation::LedgerFailed { lost, error });
     }
 
     /// Reports what the ledger did not take; true if it may take the same later.
@@ -52,7 +52,7 @@ impl<A: Aggregate> Core<A> {
         let is_later = error.retry() == Retry::Later;
         if is_later {
             self.failed(Trouble::LedgerFailed, format!("the ledger failed for now: {error:#}"));
-            self.report(&Report::LedgerFailed { lost: 0, error });
+            self.report(&Observation::LedgerFailed { lost: 0, error });
         } else {
             self.not_recorded(records, error);
         }

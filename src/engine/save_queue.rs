@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use super::sizes::{Sizes, Weight};
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::trigger::{Observation, SnapshotSeen};
+use crate::trigger::{LastSnapshot, TriggerContext};
 
 /// How many aggregates are remembered with their newest snapshot, their failures or their sizes.
 /// Forgetting one costs at most a snapshot too many or too early.
@@ -30,7 +30,7 @@ pub(super) struct Queue {
     pub(super) jobs: HashMap<AggregateKey, Job>,
     /// Whether a task is taking from the queue; only it takes, so an aggregate is in flight once.
     pub(super) running: bool,
-    pub(super) saved: HashMap<AggregateKey, SnapshotSeen>,
+    pub(super) saved: HashMap<AggregateKey, LastSnapshot>,
     pub(super) failing: HashMap<AggregateKey, Failing>,
     pub(super) measured: HashMap<AggregateKey, Measured>,
 }
@@ -38,7 +38,7 @@ pub(super) struct Queue {
 /// What is to be done for an aggregate.
 pub(super) struct Job {
     /// What was seen at the newest commit.
-    pub(super) seen: Observation,
+    pub(super) seen: TriggerContext,
     /// Measures the state first; whether to take a snapshot depends on the result.
     pub(super) measure: Option<Measure>,
     /// More is known by now than when the trigger was asked.

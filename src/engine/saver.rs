@@ -8,18 +8,18 @@ use tokio::runtime::Handle;
 use tokio::task::JoinError;
 
 use super::core::Core;
-use super::observer::Report;
+use super::observer::Observation;
 use super::recorder;
 use super::save_queue::{Failing, Forgets, Job, Measure, Measured, Queue, Shared, Turn, remember};
 use super::sizes::{Sizes, Weight};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::manager::{Created, Decision, Loaded, SnapshotUsed};
+use crate::manager::{CreateOutcome, Decision, Loaded, SnapshotUsed};
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
-use crate::trigger::{Observation, SnapshotSeen};
+use crate::trigger::{LastSnapshot, TriggerContext};
 
 /// After the n-th failure in a row, commits of an aggregate lead to no further try for
 /// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
@@ -92,7 +92,7 @@ impl<A: Aggregate> Saver<A> {
                         Trouble::SaveDropped,
                         format!("the snapshot of {key} was dropped: {why}"),
                     );
-                    core.report(&Report::SaveDropped { key, reason: &why });
+                    core.report(&Observation::SaveDropped { key, reason: &why });
                     Decision::Dropped { reason: why }
                 }
             };
@@ -112,7 +112,7 @@ impl<A: Aggregate> Saver<A> {
         &self,
         core: &Arc<Core<A>>,
         loaded: &Loaded<A>,
-        seen: Observation,
+        seen: TriggerContext,
         before: Measured,
     ) -> Result<(), String> {
         if core.clock.monotonic() < before.not_before {
@@ -325,7 +325,7 @@ fn note<A: Aggregate>(
     core: &Core<A>,
     shared: &Shared,
     key: &AggregateKey,
-    created: Result<(Created, Duration), Error>,
+    created: Result<(CreateOutcome, Duration), Error>,
 ) {
     match created {
         Ok((created, took)) => {
@@ -336,7 +336,7 @@ fn note<A: Aggregate>(
             }
             drop(queue);
             core.counters.saved();
-            core.report(&Report::Saved { key, created: &created, took });
+            core.report(&Observation::Saved { key, created: &created, took });
         }
         Err(error) => {
             let mut queue = shared.lock();
@@ -348,31 +348,31 @@ fn note<A: Aggregate>(
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);
             core.failed(Trouble::SaveFailed, format!("the snapshot of {key} failed: {error:#}"));
-            core.report(&Report::SaveFailed { key, error: &error, backing_off });
+            core.report(&Observation::SaveFailed { key, error: &error, backing_off });
         }
     }
 }
 
-fn seen(meta: &SnapshotMeta) -> SnapshotSeen {
-    SnapshotSeen::new(meta.version, meta.created_at, meta.raw_bytes)
+fn seen(meta: &SnapshotMeta) -> LastSnapshot {
+    LastSnapshot::new(meta.version, meta.created_at, meta.raw_bytes)
 }
 
-fn size(seen: SnapshotSeen) -> Weight {
+fn size(seen: LastSnapshot) -> Weight {
     Weight { bytes: seen.raw_bytes, at_version: seen.version }
 }
 
 /// Whether another size of the state would lead to a snapshot: the trigger, which is a pure
 /// function, is asked with the smallest and the largest one.
-fn size_decides<A: Aggregate>(core: &Core<A>, seen: &Observation) -> bool {
-    let at = |bytes| Observation { state_bytes: Some(bytes), ..*seen };
+fn size_decides<A: Aggregate>(core: &Core<A>, seen: &TriggerContext) -> bool {
+    let at = |bytes| TriggerContext { state_bytes: Some(bytes), ..*seen };
     [u64::MAX, 0].into_iter().any(|bytes| core.trigger.decide(&at(bytes)).take)
 }
 
-fn seen_used(used: &SnapshotUsed) -> SnapshotSeen {
-    SnapshotSeen::new(used.id.version, used.created_at, used.raw_bytes)
+fn seen_used(used: &SnapshotUsed) -> LastSnapshot {
+    LastSnapshot::new(used.id.version, used.created_at, used.raw_bytes)
 }
 
-fn newest(used: Option<SnapshotSeen>, saved: Option<SnapshotSeen>) -> Option<SnapshotSeen> {
+fn newest(used: Option<LastSnapshot>, saved: Option<LastSnapshot>) -> Option<LastSnapshot> {
     match (used, saved) {
         (Some(used), Some(saved)) if saved.version > used.version => Some(saved),
         (used, saved) => used.or(saved),
@@ -383,9 +383,9 @@ fn observation<A: Aggregate>(
     core: &Core<A>,
     loaded: &Loaded<A>,
     version: u64,
-    snapshot: Option<SnapshotSeen>,
-) -> Observation {
-    let mut seen = Observation::new(version, core.clock.now());
+    snapshot: Option<LastSnapshot>,
+) -> TriggerContext {
+    let mut seen = TriggerContext::new(version, core.clock.now());
     seen.snapshot = snapshot;
     seen.events_replayed = loaded.provenance.events_replayed;
     seen.replay_time = loaded.provenance.timings.fold;

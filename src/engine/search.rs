@@ -5,9 +5,9 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use super::core::Core;
+use super::on_store_failure::OnStoreFailure;
 use super::reader;
 use super::stopwatch::Stopwatch;
-use super::store_failure::StoreFailure;
 use super::verify::Judge;
 use crate::error::Error;
 use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};
@@ -249,7 +249,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
     /// The store failed: that ends the load, unless the engine was told to replay then.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
         self.stage = Stage::Over;
-        if self.core.store_failure != StoreFailure::Replay {
+        if self.core.on_store_failure != OnStoreFailure::Replay {
             return Err(error);
         }
         let reject = Reject::StoreFailed(error.to_string());

@@ -3,7 +3,7 @@
 use super::capture::meta;
 use super::core::Core;
 use crate::error::{Error, ErrorKind};
-use crate::manager::Created;
+use crate::manager::CreateOutcome;
 use crate::record::{Record, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
@@ -17,10 +17,10 @@ impl<A: Aggregate> Core<A> {
         &self,
         record: &Record,
         outcome: Option<PutOutcome>,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         let meta = meta(record)?;
         let Some(PutOutcome::Existing { identical }) = outcome else {
-            return Ok(Created::Stored(meta));
+            return Ok(CreateOutcome::Stored(meta));
         };
         let dispute = match self.store.get(Query::exact(&meta.key, meta.id())).await? {
             Lookup::Found(found) if found.version == meta.version => {
@@ -30,14 +30,14 @@ impl<A: Aggregate> Core<A> {
             _ => Compared::Unknown,
         };
         match dispute {
-            Compared::Same => Ok(Created::Existing { meta, identical: true }),
-            Compared::Unknown => Ok(Created::Existing { meta, identical }),
+            Compared::Same => Ok(CreateOutcome::Existing { meta, identical: true }),
+            Compared::Unknown => Ok(CreateOutcome::Existing { meta, identical }),
             Compared::Differs(how) => Err(Error::new(
                 ErrorKind::Conflict,
                 "take a snapshot",
                 format!(
                     "another snapshot of {} is stored at version {}: {how}. It is of another \
-                     history, or damaged; repair() folds the events again and replaces it",
+                     history, or damaged; rebuild() folds the events again and replaces it",
                     meta.key, meta.version
                 ),
             )),

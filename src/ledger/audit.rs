@@ -16,7 +16,7 @@ pub struct AuditEntry {
     pub at: Timestamp,
     /// Who: a user, a service, a node.
     pub actor: String,
-    /// What, in the application's words: "delete", "repair".
+    /// What, in the application's words: "delete", "rebuild".
     pub action: String,
     /// To which aggregate; `None` if to no single one (a migration, a prune of all).
     pub key: Option<AggregateKey>,

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 
 use super::context::AdminContext;
-use super::created::{CreateOptions, Created, Repaired};
+use super::created::{CreateOptions, CreateOutcome, Rebuilt};
 use super::loaded::Point;
 use super::retained::Retained;
 use super::stats::AggregateStats;
@@ -53,7 +53,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         key: &AggregateKey,
         options: CreateOptions,
         context: &AdminContext,
-    ) -> Result<Created, Error>;
+    ) -> Result<CreateOutcome, Error>;
 
     /// Takes snapshots of several aggregates now, in batches; one result per key, in their order.
     /// One failure does not keep the others from being taken. An expected version is not accepted:
@@ -62,7 +62,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         &self,
         keys: &[AggregateKey],
         context: &AdminContext,
-    ) -> Vec<Result<Created, Error>>;
+    ) -> Vec<Result<CreateOutcome, Error>>;
 
     /// What is stored of an aggregate within a range of versions (inclusive), newest first, of all
     /// generations.
@@ -100,21 +100,21 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
     /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events.
-    async fn repair(
+    async fn rebuild(
         &self,
         key: &AggregateKey,
         version: u64,
         context: &AdminContext,
-    ) -> Result<Repaired, Error>;
+    ) -> Result<Rebuilt, Error>;
 
     /// Refolds the events from the beginning, up to `version` (inclusive) or all of them, and compares
     /// the result with the snapshot of today's generation at that version. Provided, as unsupported.
     ///
-    /// - [`Created::Stored`]: there was none.
-    /// - [`Created::Existing`]: it holds the same state, and stays.
-    /// - [`Created::Replaced`]: it did not, or could not be read, or nothing proved that it did (a
+    /// - [`CreateOutcome::Stored`]: there was none.
+    /// - [`CreateOutcome::Existing`]: it holds the same state, and stays.
+    /// - [`CreateOutcome::Replaced`]: it did not, or could not be read, or nothing proved that it did (a
     ///   codec without a digest). Its labels and marks stay, a retirement too.
-    /// - [`Created::Empty`]: there are no events.
+    /// - [`CreateOutcome::Empty`]: there are no events.
     ///
     /// # Errors
     /// - [`Conflict`](crate::ErrorKind::Conflict) if it would be replaced and is pinned, or its
@@ -127,7 +127,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         key: &AggregateKey,
         version: Option<u64>,
         context: &AdminContext,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         let _ = (key, version, context);
         Err(missing("refold a snapshot"))
     }

@@ -1,4 +1,4 @@
-//! Options and results of taking snapshots: [`CreateOptions`], [`Created`], [`Repaired`].
+//! Options and results of taking snapshots: [`CreateOptions`], [`CreateOutcome`], [`Rebuilt`].
 
 use std::fmt;
 
@@ -47,13 +47,13 @@ impl CreateOptions {
 /// What became of a snapshot that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Created {
+pub enum CreateOutcome {
     /// The aggregate has no events: there is nothing to capture.
     Empty,
     /// A snapshot of this generation and version was stored before; it stays (R10). If it is
     /// retired, or written with a codec that this engine does not
     /// [read](crate::engine::EngineBuilder::also_reads), no load uses it afterwards either:
-    /// [`repair`](crate::SnapshotAdmin::repair) replaces it.
+    /// [`rebuild`](crate::SnapshotAdmin::rebuild) replaces it.
     Existing {
         /// The snapshot that was made and not stored.
         meta: SnapshotMeta,
@@ -70,7 +70,7 @@ pub enum Created {
     Stored(SnapshotMeta),
 }
 
-impl Created {
+impl CreateOutcome {
     /// The snapshot, unless there was nothing to capture.
     pub fn meta(&self) -> Option<&SnapshotMeta> {
         match self {
@@ -81,7 +81,7 @@ impl Created {
 }
 
 /// One line, for logs.
-impl fmt::Display for Created {
+impl fmt::Display for CreateOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("nothing to capture: no events"),
@@ -95,10 +95,10 @@ impl fmt::Display for Created {
     }
 }
 
-/// What a repair did.
+/// What a rebuild did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Repaired {
+pub struct Rebuilt {
     /// The snapshot that is stored now.
     pub meta: SnapshotMeta,
     /// Whether a stored snapshot was replaced; false if there was none.

@@ -22,7 +22,7 @@ use crate::state::Aggregate;
 
 pub use admin::SnapshotAdmin;
 pub use context::AdminContext;
-pub use created::{CreateOptions, Created, Repaired};
+pub use created::{CreateOptions, CreateOutcome, Rebuilt};
 pub use decision::Decision;
 pub use kinds::Kinds;
 pub use loaded::{Fetched, Loaded, Point, Snapshot};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Loaded, Loader, Point,
-    Repaired, Retained, SnapshotAdmin, SnapshotManager, View,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Loaded, Loader,
+    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, View,
 };
 use crate::error::Error;
 use crate::events::EventTime;
@@ -60,7 +60,7 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         key: &AggregateKey,
         options: CreateOptions,
         context: &AdminContext,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         (**self).create(key, options, context).await
     }
 
@@ -68,7 +68,7 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         &self,
         keys: &[AggregateKey],
         context: &AdminContext,
-    ) -> Vec<Result<Created, Error>> {
+    ) -> Vec<Result<CreateOutcome, Error>> {
         (**self).create_many(keys, context).await
     }
 
@@ -98,13 +98,13 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).delete_before(key, version, context).await
     }
 
-    async fn repair(
+    async fn rebuild(
         &self,
         key: &AggregateKey,
         version: u64,
         context: &AdminContext,
-    ) -> Result<Repaired, Error> {
-        (**self).repair(key, version, context).await
+    ) -> Result<Rebuilt, Error> {
+        (**self).rebuild(key, version, context).await
     }
 
     async fn refold(
@@ -112,7 +112,7 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         key: &AggregateKey,
         version: Option<u64>,
         context: &AdminContext,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         (**self).refold(key, version, context).await
     }
 

@@ -7,7 +7,7 @@ use crate::mark::Marks;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Replace a snapshot that is already stored under the same identity. Only an explicit repair
+    /// Replace a snapshot that is already stored under the same identity. Only an explicit rebuild
     /// sets this; false by default.
     pub replace: bool,
     /// With [`replace`](Self::replace): a snapshot that is pinned stays as it is

@@ -1,6 +1,6 @@
 //! Combinations: [`Any`], [`All`].
 
-use super::{Observation, Trigger, Verdict};
+use super::{Trigger, TriggerContext, Verdict};
 
 /// Takes a snapshot when at least one of its triggers does. Made by [`any`] or [`Trigger::or`].
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub fn all(triggers: Vec<Box<dyn Trigger>>) -> All {
 }
 
 impl Trigger for Any {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         combined(&self.0, seen, |verdicts| verdicts.iter().any(|verdict| verdict.take))
     }
 
@@ -32,7 +32,7 @@ impl Trigger for Any {
 }
 
 impl Trigger for All {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         combined(&self.0, seen, |verdicts| {
             !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.take)
         })
@@ -46,7 +46,7 @@ impl Trigger for All {
 /// The combined answer names the parts that agree with it: they are its reasons.
 fn combined(
     triggers: &[Box<dyn Trigger>],
-    seen: &Observation,
+    seen: &TriggerContext,
     take: impl Fn(&[Verdict]) -> bool,
 ) -> Verdict {
     let verdicts: Vec<_> = triggers.iter().map(|trigger| trigger.decide(seen)).collect();
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_combination_names_the_parts_that_decided() {
-        let seen = Observation::new(50, Timestamp::from_micros(0));
+        let seen = TriggerContext::new(50, Timestamp::from_micros(0));
         let either = manual().or(every_events(50)).decide(&seen);
         assert_eq!(either.to_string(), "take: 50 of 50 events and no snapshot yet");
         let both = every_events(50).and(every_events(60)).decide(&seen);

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::{Observation, Trigger, Verdict};
+use super::{Trigger, TriggerContext, Verdict};
 
 /// Holds while the encoded state is larger than so many bytes, by what is known of
-/// [its size](Observation::state_bytes). It holds at every commit then, so it is meant for
+/// [its size](TriggerContext::state_bytes). It holds at every commit then, so it is meant for
 /// [`and`](Trigger::and): large states at a distance of their own. [`grown_by`] stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargerThan(u64);
@@ -16,7 +16,7 @@ pub const fn larger_than(bytes: u64) -> LargerThan {
 }
 
 impl Trigger for LargerThan {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         match seen.state_bytes {
             Some(bytes) => Verdict::new(
                 bytes > self.0,
@@ -34,7 +34,7 @@ impl Trigger for LargerThan {
 const UNKNOWN: &str = "the size of the state is not known yet";
 
 /// Takes a snapshot once the encoded state has grown by so many bytes since the last snapshot, by
-/// what is known of [its size](Observation::state_bytes). Without a snapshot, all of it has grown.
+/// what is known of [its size](TriggerContext::state_bytes). Without a snapshot, all of it has grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrownBy(u64);
 
@@ -45,7 +45,7 @@ pub const fn grown_by(bytes: u64) -> GrownBy {
 }
 
 impl Trigger for GrownBy {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         let Some(bytes) = seen.state_bytes else { return Verdict::new(false, UNKNOWN) };
         let (before, since) = match seen.snapshot {
             Some(snapshot) => (snapshot.raw_bytes, "the last snapshot"),
@@ -75,7 +75,7 @@ pub const fn slower_than(budget: Duration) -> SlowerThan {
 }
 
 impl Trigger for SlowerThan {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         let reason = format!(
             "replaying {} events took {:?}, the budget is {:?}",
             seen.events_replayed, seen.replay_time, self.0
@@ -89,11 +89,11 @@ impl Trigger for SlowerThan {
 mod tests {
     use super::*;
     use crate::timestamp::Timestamp;
-    use crate::trigger::SnapshotSeen;
+    use crate::trigger::LastSnapshot;
 
     #[test]
     fn size_and_replay_time_count_only_beyond_their_bounds() {
-        let mut seen = Observation::new(7, Timestamp::from_micros(0));
+        let mut seen = TriggerContext::new(7, Timestamp::from_micros(0));
         assert!(!larger_than(0).decide(&seen).take);
         seen.state_bytes = Some(100);
         assert!(!larger_than(100).decide(&seen).take);
@@ -101,7 +101,7 @@ mod tests {
 
         let grown = grown_by(60);
         assert!(grown.decide(&seen).take, "there is no snapshot yet");
-        let mut later = seen.snapshot(SnapshotSeen::new(3, Timestamp::from_micros(0), 40));
+        let mut later = seen.snapshot(LastSnapshot::new(3, Timestamp::from_micros(0), 40));
         let verdict = grown.decide(&later);
         assert_eq!(
             verdict.to_string(),

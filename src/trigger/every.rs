@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Observation, Trigger, Verdict};
+use super::{Trigger, TriggerContext, Verdict};
 
 /// Takes a snapshot once at least so many events lie after the last durably stored one (R13). It
 /// is a distance, not divisibility: a commit of several events cannot jump over it.
@@ -15,7 +15,7 @@ pub const fn every_events(events: u64) -> EveryEvents {
 }
 
 impl Trigger for EveryEvents {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         let since = match seen.snapshot {
             Some(snapshot) => format!("since the snapshot at version {}", snapshot.version),
             None => "and no snapshot yet".to_owned(),
@@ -40,7 +40,7 @@ pub const fn every_interval(interval: Duration) -> EveryInterval {
 }
 
 impl Trigger for EveryInterval {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         match seen.snapshot {
             None => Verdict::new(true, "there is no snapshot yet"),
             Some(snapshot) if snapshot.created_at > seen.now => {
@@ -60,12 +60,12 @@ impl Trigger for EveryInterval {
 mod tests {
     use super::*;
     use crate::timestamp::Timestamp;
-    use crate::trigger::SnapshotSeen;
+    use crate::trigger::LastSnapshot;
 
-    fn at(version: u64, snapshot: Option<u64>) -> Observation {
-        let seen = Observation::new(version, Timestamp::from_seconds(1_000));
+    fn at(version: u64, snapshot: Option<u64>) -> TriggerContext {
+        let seen = TriggerContext::new(version, Timestamp::from_seconds(1_000));
         match snapshot {
-            Some(v) => seen.snapshot(SnapshotSeen::new(v, Timestamp::from_seconds(900), 10)),
+            Some(v) => seen.snapshot(LastSnapshot::new(v, Timestamp::from_seconds(900), 10)),
             None => seen,
         }
     }

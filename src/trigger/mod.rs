@@ -16,17 +16,17 @@
 //! ```
 
 mod combine;
+mod context;
 mod cost;
 mod every;
-mod observation;
 
 use std::fmt;
 use std::sync::Arc;
 
 pub use combine::{All, Any, all, any};
+pub use context::{LastSnapshot, TriggerContext};
 pub use cost::{GrownBy, LargerThan, SlowerThan, grown_by, larger_than, slower_than};
 pub use every::{EveryEvents, EveryInterval, every_events, every_interval};
-pub use observation::{Observation, SnapshotSeen};
 
 /// Decides when a snapshot is worth taking.
 ///
@@ -35,9 +35,9 @@ pub use observation::{Observation, SnapshotSeen};
 /// application's command path and must be cheap.
 pub trait Trigger: fmt::Debug + Send + Sync + 'static {
     /// Whether to take a snapshot now, and why.
-    fn decide(&self, seen: &Observation) -> Verdict;
+    fn decide(&self, seen: &TriggerContext) -> Verdict;
 
-    /// Whether [`Observation::state_bytes`] matters to this trigger. False by default.
+    /// Whether [`TriggerContext::state_bytes`] matters to this trigger. False by default.
     ///
     /// If so, and the trigger says no, it is asked as if the state had no bytes at all and as if
     /// it had `u64::MAX`. Only if one of these answers is yes, and the size that is known is older
@@ -66,7 +66,7 @@ pub trait Trigger: fmt::Debug + Send + Sync + 'static {
 }
 
 impl<T: Trigger + ?Sized> Trigger for Arc<T> {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         (**self).decide(seen)
     }
 
@@ -109,7 +109,7 @@ pub const fn manual() -> Manual {
 }
 
 impl Trigger for Manual {
-    fn decide(&self, _: &Observation) -> Verdict {
+    fn decide(&self, _: &TriggerContext) -> Verdict {
         Verdict::new(false, "snapshots are taken by hand only")
     }
 }

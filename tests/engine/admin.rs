@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use snapfold::codec::CodecId;
 use snapfold::ledger::{Cadence, Ledger, Schedule, ScheduleKey, StoreLedger};
 use snapfold::manager::{
-    AdminContext, AggregateStats, CreateOptions, Created, Kinds, Repaired, Retained, StateValue,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Kinds, Rebuilt, Retained,
+    StateValue,
 };
 use snapfold::record::{RecordBuilder, SnapshotMeta};
 use snapfold::retention::{Retention, RetentionPlan, keep_last};
@@ -75,7 +76,7 @@ async fn a_change_that_expects_another_version_changes_nothing() {
             admin.create(&key, CreateOptions::new(), &by).await.map(drop),
             admin.delete(&key, 10, &by).await.map(drop),
             admin.delete_before(&key, 11, &by).await.map(drop),
-            admin.repair(&key, 10, &by).await.map(drop),
+            admin.rebuild(&key, 10, &by).await.map(drop),
             admin.apply_retention(&key, &keep_last(0), &by).await.map(drop),
         ] {
             let error = refused.unwrap_err();
@@ -85,7 +86,7 @@ async fn a_change_that_expects_another_version_changes_nothing() {
     }
     assert_eq!(world.store.calls(Op::Put) + world.store.calls(Op::Delete), before);
     let right = AdminContext::new("ops").expect_version(10);
-    admin.repair(&key, 10, &right).await.unwrap();
+    admin.rebuild(&key, 10, &right).await.unwrap();
     admin.create(&key, CreateOptions::new(), &right).await.unwrap();
     assert_eq!(world.engine.stats(&key).await.unwrap().snapshots, 2);
 }
@@ -184,7 +185,7 @@ async fn a_refold_stores_replaces_or_leaves_alone_and_says_which() {
     let world = World::new();
     let (key, by) = (key("a"), AdminContext::new("ops"));
     let admin = world.engine.admin();
-    assert_eq!(admin.refold(&key, None, &by).await.unwrap(), Created::Empty);
+    assert_eq!(admin.refold(&key, None, &by).await.unwrap(), CreateOutcome::Empty);
     world.grow(&key, 9);
     let refused = admin.refold(&key, Some(0), &by).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::InvalidInput);
@@ -192,10 +193,10 @@ async fn a_refold_stores_replaces_or_leaves_alone_and_says_which() {
     assert_eq!(beyond.kind(), ErrorKind::BeyondHead);
     for version in [Some(5), None] {
         let stored = admin.refold(&key, version, &by).await.unwrap();
-        let Created::Stored(meta) = stored else { panic!("{stored}") };
+        let CreateOutcome::Stored(meta) = stored else { panic!("{stored}") };
         assert_eq!(meta.version, version.unwrap_or(9));
         let again = admin.refold(&key, version, &by).await.unwrap();
-        assert!(matches!(again, Created::Existing { identical: true, .. }), "{again}");
+        assert!(matches!(again, CreateOutcome::Existing { identical: true, .. }), "{again}");
     }
 
     // It folds all events: what a wrong snapshot says is not believed.
@@ -204,14 +205,14 @@ async fn a_refold_stores_replaces_or_leaves_alone_and_says_which() {
     let all = Selection::Generation(world.engine.generation());
     admin.mark(&key, all, MarkChange::Set(&wrong), &by).await.unwrap();
     let replaced = admin.refold(&key, Some(5), &by).await.unwrap();
-    let Created::Replaced(meta) = replaced else { panic!("{replaced}") };
+    let CreateOutcome::Replaced(meta) = replaced else { panic!("{replaced}") };
     assert_eq!(*meta.marks, [wrong.clone().actor("ops")]);
     assert_eq!(world.load_checked(&key).await.provenance.snapshot, None);
     let clear = MarkChange::Clear { kind: MarkKind::Retirement, name: "wrong" };
     admin.mark(&key, all, clear, &by).await.unwrap();
     assert!(world.load_checked(&key).await.provenance.snapshot.is_some());
     let again = admin.refold(&key, Some(5), &by).await.unwrap();
-    assert!(matches!(again, Created::Existing { identical: true, .. }), "{again}");
+    assert!(matches!(again, CreateOutcome::Existing { identical: true, .. }), "{again}");
 
     // Of one that is pinned, only a repair.
     let pins = Marks::new([Mark::pin("evidence", at(30))]).unwrap();
@@ -219,13 +220,13 @@ async fn a_refold_stores_replaces_or_leaves_alone_and_says_which() {
     let before = world.store.record(&key, 7).await;
     let pinned = admin.refold(&key, Some(7), &by).await.unwrap_err();
     assert_eq!(pinned.kind(), ErrorKind::Conflict);
-    assert!(pinned.to_string().contains("repair()"), "{pinned}");
+    assert!(pinned.to_string().contains("rebuild()"), "{pinned}");
     assert!(format!("{pinned:#}").contains("another state"), "{pinned:#}");
     assert_eq!(world.store.record(&key, 7).await, before);
-    let repaired = admin.repair(&key, 7, &by).await.unwrap();
+    let repaired = admin.rebuild(&key, 7, &by).await.unwrap();
     assert!(repaired.replaced && repaired.meta.is_pinned());
     let right = admin.refold(&key, Some(7), &by).await.unwrap();
-    assert!(matches!(right, Created::Existing { identical: true, .. }), "{right}");
+    assert!(matches!(right, CreateOutcome::Existing { identical: true, .. }), "{right}");
 
     world.source.events.truncate_below(&key, 3);
     let gone = admin.refold(&key, None, &by).await.unwrap_err();
@@ -255,7 +256,7 @@ async fn what_is_pinned_while_a_refold_runs_stays_as_it_is() {
         }
         assert_eq!(world.store.record(&key, 5).await, pinned, "after {polls} polls");
         match answer.unwrap() {
-            Ok(Created::Replaced(_)) => replaced += 1,
+            Ok(CreateOutcome::Replaced(_)) => replaced += 1,
             Err(error) if error.kind() == ErrorKind::Conflict => kept += 1,
             other => panic!("{other:?}"),
         }
@@ -425,7 +426,7 @@ impl SnapshotAdmin for Bare {
         _: &AggregateKey,
         _: CreateOptions,
         _: &AdminContext,
-    ) -> Result<Created, Error> {
+    ) -> Result<CreateOutcome, Error> {
         nothing_here()
     }
 
@@ -433,7 +434,7 @@ impl SnapshotAdmin for Bare {
         &self,
         _: &[AggregateKey],
         _: &AdminContext,
-    ) -> Vec<Result<Created, Error>> {
+    ) -> Vec<Result<CreateOutcome, Error>> {
         Vec::new()
     }
 
@@ -458,7 +459,7 @@ impl SnapshotAdmin for Bare {
         nothing_here()
     }
 
-    async fn repair(&self, _: &AggregateKey, _: u64, _: &AdminContext) -> Result<Repaired, Error> {
+    async fn rebuild(&self, _: &AggregateKey, _: u64, _: &AdminContext) -> Result<Rebuilt, Error> {
         nothing_here()
     }
 

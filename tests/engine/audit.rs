@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::{Account, World, key, poll_times};
 use async_trait::async_trait;
-use snapfold::engine::{Observer, Report};
+use snapfold::engine::{Observation, Observer};
 use snapfold::ledger::{
     AuditEntry, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim, DailyStatistics, Day,
     Ledger, Schedule, ScheduleKey, StoreLedger,
@@ -141,8 +141,8 @@ impl Ledger for Shaky {
 struct Losses(Arc<Mutex<Vec<usize>>>);
 
 impl Observer for Losses {
-    fn observe(&self, report: &Report<'_>) {
-        if let Report::LedgerFailed { lost, .. } = report {
+    fn observe(&self, report: &Observation<'_>) {
+        if let Observation::LedgerFailed { lost, .. } = report {
             self.0.lock().unwrap().push(*lost);
         }
     }
@@ -171,7 +171,7 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
     }
     admin.create(&key, CreateOptions::new().at_version(99), &by("too far")).await.unwrap_err();
     admin.create_many(std::slice::from_ref(&key), &by("all")).await.remove(0).unwrap();
-    admin.repair(&key, 10, &by("a wrong fold")).await.unwrap();
+    admin.rebuild(&key, 10, &by("a wrong fold")).await.unwrap();
     admin.delete(&key, 5, &by("legal")).await.unwrap();
     admin.delete(&key, 10, &by("stale").expect_version(7)).await.unwrap_err();
     admin.delete_before(&key, 11, &by("old")).await.unwrap();
@@ -198,7 +198,7 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
             ("create", Some(15), "month-end", "ok"),
             ("create", Some(99), "too far", "BeyondHead"),
             ("create", Some(20), "all", "ok"),
-            ("repair", Some(10), "a wrong fold", "ok"),
+            ("rebuild", Some(10), "a wrong fold", "ok"),
             ("delete", Some(5), "legal", "ok"),
             ("delete", Some(10), "stale", "Conflict"),
             ("delete_before", Some(11), "old", "ok"),

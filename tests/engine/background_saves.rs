@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::{Account, Event, Log, Op, Source, Store, World, at, key, until};
 use async_trait::async_trait;
-use snapfold::engine::{ManualClock, Observer, Report};
+use snapfold::engine::{ManualClock, Observation, Observer};
 use snapfold::manager::{CreateOptions, Decision};
 use snapfold::store::{Mark, MarkChange, Selection};
 use snapfold::trigger::{Trigger, any, every_events, larger_than, manual, slower_than};
@@ -114,7 +114,7 @@ async fn after_by_hand(world: World) {
     // One of the past does not move the distance back.
     world.engine.create_with(&key, CreateOptions::new().at_version(50)).await.unwrap();
     assert!(!commit(&world, &key, 101).await.is_queued());
-    world.engine.repair(&key, 99).await.unwrap();
+    world.engine.rebuild(&key, 99).await.unwrap();
     let decision = commit(&world, &key, 102).await;
     assert_eq!(decision.to_string(), "wait: 3 of 100 events since the snapshot at version 99");
     world.engine.create_many(std::slice::from_ref(&key)).await.remove(0).unwrap();
@@ -128,7 +128,7 @@ async fn after_by_hand(world: World) {
     assert!(!commit(&world, &key, 105).await.is_queued());
     let wrong = Mark::retirement("wrong", Timestamp::MIN);
     world.engine.mark(&key, Selection::All, MarkChange::Set(&wrong)).await.unwrap();
-    world.engine.repair(&key, 104).await.unwrap();
+    world.engine.rebuild(&key, 104).await.unwrap();
     assert!(commit(&world, &key, 106).await.is_queued());
 }
 
@@ -383,8 +383,8 @@ async fn a_store_that_panics_ends_one_save_only() {
 struct Touchy(Arc<AtomicBool>);
 
 impl Observer for Touchy {
-    fn observe(&self, report: &Report<'_>) {
-        if matches!(report, Report::Saved { .. }) {
+    fn observe(&self, report: &Observation<'_>) {
+        if matches!(report, Observation::Saved { .. }) {
             assert!(!self.0.swap(false, Ordering::SeqCst), "the observer panicked");
         }
     }
@@ -546,12 +546,12 @@ async fn a_load_for_a_snapshot_is_reported_as_such() {
     struct Counts(Arc<Mutex<[u64; 3]>>);
 
     impl Observer for Counts {
-        fn observe(&self, report: &Report<'_>) {
+        fn observe(&self, report: &Observation<'_>) {
             let mut counts = self.0.lock().unwrap();
             match report {
-                Report::Loaded { .. } => counts[0] += 1,
-                Report::Captured { .. } => counts[1] += 1,
-                Report::Saved { .. } => counts[2] += 1,
+                Observation::Loaded { .. } => counts[0] += 1,
+                Observation::Captured { .. } => counts[1] += 1,
+                Observation::Saved { .. } => counts[2] += 1,
                 _ => {}
             }
         }

@@ -13,8 +13,8 @@ use std::time::Duration;
 use crate::record_bytes::{Field, RecordBytes, varint};
 use crate::support::{Account, Event, Log, Op, Source, Store, World, at, key};
 use snapfold::codec::Compression;
-use snapfold::engine::{ReplayLoader, StoreFailure};
-use snapfold::manager::{CreateOptions, Created, Decision, Fetched, Origin};
+use snapfold::engine::{OnStoreFailure, ReplayLoader};
+use snapfold::manager::{CreateOptions, CreateOutcome, Decision, Fetched, Origin};
 use snapfold::record::{Generation, Record, RecordBuilder, Reject};
 use snapfold::retention::keep_last;
 use snapfold::store::PutOptions;
@@ -116,7 +116,7 @@ async fn an_event_source_that_fails_half_way_fails_the_load_and_nothing_else() {
                 world.engine.at_version(&key, 19).await.map(|_| ()).unwrap_err(),
                 world.engine.at_time(&key, at(19)).await.map(|_| ()).unwrap_err(),
                 world.engine.create(&key).await.map(|_| ()).unwrap_err(),
-                world.engine.repair(&key, 19).await.map(|_| ()).unwrap_err(),
+                world.engine.rebuild(&key, 19).await.map(|_| ()).unwrap_err(),
             ];
             for error in errors {
                 assert_eq!(error.kind(), ErrorKind::EventSource);
@@ -210,7 +210,7 @@ async fn hostile_ids_of_any_allowed_length_keep_to_themselves() {
     let world = World::new();
     for (at, id) in (1_u64..).zip(&ids) {
         world.grow(&key(id), at);
-        assert!(matches!(world.engine.create(&key(id)).await.unwrap(), Created::Stored(_)));
+        assert!(matches!(world.engine.create(&key(id)).await.unwrap(), CreateOutcome::Stored(_)));
     }
     for (at, id) in (1_u64..).zip(&ids) {
         let loaded = world.load_checked(&key(id)).await;
@@ -244,7 +244,7 @@ async fn version_0_and_the_highest_version_are_answered_by_every_method() {
     assert!(error.to_string().contains("latest_known"), "{error}");
 
     let create = |version| engine.create_with(&key, CreateOptions::new().at_version(version));
-    assert_eq!(create(0).await.unwrap(), Created::Empty);
+    assert_eq!(create(0).await.unwrap(), CreateOutcome::Empty);
     assert_eq!(create(u64::MAX).await.unwrap_err().kind(), ErrorKind::BeyondHead);
     for version in [0, u64::MAX] {
         assert!(matches!(engine.snapshot(&key, version).await.unwrap(), Fetched::Absent));
@@ -254,8 +254,8 @@ async fn version_0_and_the_highest_version_are_answered_by_every_method() {
     #[expect(clippy::reversed_empty_ranges, reason = "bad input")]
     let reversed = u64::MAX..=0;
     assert_eq!(engine.snapshots(&key, reversed).await.unwrap(), []);
-    assert_eq!(engine.repair(&key, 0).await.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(engine.repair(&key, u64::MAX).await.unwrap_err().kind(), ErrorKind::BeyondHead);
+    assert_eq!(engine.rebuild(&key, 0).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(engine.rebuild(&key, u64::MAX).await.unwrap_err().kind(), ErrorKind::BeyondHead);
     let loaded = engine.load(&key).await.unwrap();
     assert!(matches!(engine.committed(&loaded, 0), Decision::Wait { .. }));
     assert!(matches!(engine.committed(&loaded, u64::MAX), Decision::Wait { .. }));
@@ -346,7 +346,7 @@ async fn a_key_of_another_kind_is_refused_before_anything_is_read() {
         engine.snapshots(&alien, 0..=9).await.map(|_| ()),
         engine.delete(&alien, 1).await.map(|_| ()),
         engine.delete_before(&alien, 1).await.map(|_| ()),
-        engine.repair(&alien, 1).await.map(|_| ()),
+        engine.rebuild(&alien, 1).await.map(|_| ()),
         engine.stats(&alien).await.map(|_| ()),
         engine.plan_retention(&alien, &policy).await.map(|_| ()),
         engine.apply_retention(&alien, &policy).await.map(|_| ()),
@@ -602,7 +602,7 @@ async fn a_failing_store_fails_the_load_unless_the_engine_was_told_to_replay() {
     let store = Store::default();
     let strict = World::over(source.clone(), store.clone(), |builder| builder);
     let lenient =
-        World::over(source, store, |builder| builder.on_store_failure(StoreFailure::Replay));
+        World::over(source, store, |builder| builder.on_store_failure(OnStoreFailure::Replay));
     let key = key("a");
     strict.grow(&key, 10);
     strict.snapshots_at(&key, &[5]).await;
@@ -643,7 +643,7 @@ async fn a_store_that_fails_while_other_generations_are_looked_for_is_a_failing_
     store.put(vec![old], PutOptions::default()).await.unwrap();
     let strict = World::over(source.clone(), store.clone(), |builder| builder);
     let lenient =
-        World::over(source, store, |builder| builder.on_store_failure(StoreFailure::Replay));
+        World::over(source, store, |builder| builder.on_store_failure(OnStoreFailure::Replay));
     strict.store.fail(Op::List, 1);
     assert_eq!(strict.engine.load(&key).await.unwrap_err().kind(), ErrorKind::Store);
     lenient.store.fail(Op::List, 1);
@@ -750,7 +750,7 @@ async fn below_the_floor_no_partial_state_is_ever_returned() {
         world.engine.at_version(&key, 10).await.unwrap_err(),
         world.engine.at_time(&key, at(6)).await.unwrap_err(),
         world.engine.create(&key).await.unwrap_err(),
-        world.engine.repair(&key, 9).await.unwrap_err(),
+        world.engine.rebuild(&key, 9).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::Unrecoverable, "{error}");
@@ -880,5 +880,5 @@ async fn settings_with_which_no_snapshot_could_be_stored_are_refused_when_the_en
     // The longest origin that is accepted can be stored.
     let world = World::with(|builder| builder.origin("n".repeat(65_535)));
     world.grow(&key("a"), 1);
-    assert!(matches!(world.engine.create(&key("a")).await.unwrap(), Created::Stored(_)));
+    assert!(matches!(world.engine.create(&key("a")).await.unwrap(), CreateOutcome::Stored(_)));
 }

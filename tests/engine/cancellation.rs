@@ -38,7 +38,7 @@ fn calls() -> Vec<(&'static str, bool, Call)> {
         call!("snapshots", false, e => e.snapshots(&key("a"), 0..=99)),
         call!("delete", true, e => e.delete(&key("a"), 10)),
         call!("delete_before", true, e => e.delete_before(&key("a"), 15)),
-        call!("repair", true, e => e.repair(&key("a"), 12)),
+        call!("rebuild", true, e => e.rebuild(&key("a"), 12)),
         call!("stats", false, e => e.stats(&key("a"))),
         call!("plan_retention", false, e => e.plan_retention(&key("a"), &keep_last(1))),
         call!("apply_retention", true, e => e.apply_retention(&key("a"), &keep_last(1))),
@@ -88,7 +88,7 @@ async fn each_method_can_be_dropped_at_each_await_point() {
             let answer = call(&undisturbed.engine).await;
             let after = stored(&undisturbed).await;
             // Repairing what is right gives the same bytes.
-            assert_eq!(before != after, changes && name != "repair", "{name}");
+            assert_eq!(before != after, changes && name != "rebuild", "{name}");
             for pending_times in [1, 2] {
                 for polls in 1.. {
                     assert!(polls < 1_000, "{name} never ends");
@@ -152,7 +152,7 @@ async fn a_repair_that_is_dropped_after_it_was_stored_leaves_no_old_state_in_the
         assert!(world.engine.load(&b).await.unwrap().state.balance > 999_999);
         let before = stored(&world).await;
         pending(&world, 1);
-        let ended = poll_times(world.engine.repair(&b, 9), polls).is_some();
+        let ended = poll_times(world.engine.rebuild(&b, 9), polls).is_some();
         pending(&world, 0);
         if stored(&world).await != before {
             world.load_checked(&b).await;

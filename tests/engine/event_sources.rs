@@ -134,7 +134,7 @@ async fn no_bound_is_a_number_that_a_signed_column_holds() {
         let known = engine.latest_known(&key, Point::Version(version)).await.unwrap();
         assert_eq!((known.version, known.provenance.origin), (9, Origin::Snapshot));
         let create = engine.create_with(&key, CreateOptions::new().at_version(version)).await;
-        let repair = engine.repair(&key, version).await;
+        let repair = engine.rebuild(&key, version).await;
         let at = engine.at_version(&key, version).await;
         for error in [create.unwrap_err(), repair.unwrap_err(), at.unwrap_err()] {
             assert_eq!(error.kind(), ErrorKind::BeyondHead, "{version}");
@@ -278,7 +278,7 @@ async fn every_load(source: &Lazy, engine: &SnapshotEngine<Account>) -> Vec<Opti
         engine.at_time(&key, at(3)).await.err(),
         engine.latest_known(&key, Point::Now).await.err(),
         engine.create(&key).await.err(),
-        engine.repair(&key, 3).await.err(),
+        engine.rebuild(&key, 3).await.err(),
         replay.load(&key).await.err(),
         replay.at_time(&key, at(3)).await.err(),
     ]
@@ -375,7 +375,7 @@ async fn a_version_that_the_head_counts_and_no_read_yields_is_an_error() {
         engine.at_version(&key, 7).await.unwrap_err(),
         engine.latest_known(&key, point).await.unwrap_err(),
         engine.latest_known(&key, at_the_end).await.unwrap_err(),
-        engine.repair(&key, 7).await.unwrap_err(),
+        engine.rebuild(&key, 7).await.unwrap_err(),
         ReplayLoader::new(source.clone()).latest_known(&key, point).await.unwrap_err(),
     ] {
         assert_eq!(error.kind(), ErrorKind::BrokenHistory, "{error}");

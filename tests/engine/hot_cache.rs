@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::support::{Account, Event, Op, World, at, key, until};
 use snapfold::codec::CodecId;
 use snapfold::engine::CacheConfig;
-use snapfold::manager::{CreateOptions, Created, Origin};
+use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
 use snapfold::record::{RecordBuilder, Reject};
 use snapfold::store::{Mark, MarkChange, MarkKind, PutOptions, Selection};
 use snapfold::{AggregateKey, ErrorKind, Point, SnapshotEngine, SnapshotStore};
@@ -270,7 +270,7 @@ async fn a_repair_and_a_delete_also_take_the_cached_state() {
     world.grow(&key, 9);
     put_wrong(&world, &key, 5).await;
     assert!(world.engine.load(&key).await.unwrap().state.balance > 999_999);
-    world.engine.repair(&key, 5).await.unwrap();
+    world.engine.rebuild(&key, 5).await.unwrap();
     world.load_checked(&key).await;
 
     for delete_all in [false, true] {
@@ -316,7 +316,10 @@ async fn a_retirement_also_takes_the_cached_state() {
     let unpinned = MarkChange::Clear { kind: MarkKind::Pin, name: "evidence" };
     world.engine.mark(&key, Selection::All, unpinned).await.unwrap();
     assert!(world.engine.load(&key).await.unwrap().state.balance > 999_999);
-    assert!(matches!(world.engine.refold(&key, Some(5)).await.unwrap(), Created::Replaced(_)));
+    assert!(matches!(
+        world.engine.refold(&key, Some(5)).await.unwrap(),
+        CreateOutcome::Replaced(_)
+    ));
     assert_eq!(world.load_checked(&key).await.provenance.origin, Origin::Snapshot);
 }
 
@@ -332,7 +335,7 @@ async fn a_load_that_is_under_way_during_a_repair_does_not_bring_the_old_state_b
     let loading = tokio::spawn(async move { engine.load(&of).await });
     until("the load waits for its events", || world.source.gate.waiting() == 1).await;
     let (engine, of) = (world.engine.clone(), key.clone());
-    repair_while(&world, async move { engine.repair(&of, 5).await.map(|_| ()) }).await;
+    repair_while(&world, async move { engine.rebuild(&of, 5).await.map(|_| ()) }).await;
     loading.await.unwrap().unwrap();
     world.load_checked(&key).await;
 
@@ -347,7 +350,7 @@ async fn a_load_that_is_under_way_during_a_repair_does_not_bring_the_old_state_b
     let loading = tokio::spawn(async move { engine.load(&of).await });
     until("the load waits for its events", || world.source.gate.waiting() == 1).await;
     let (engine, of) = (world.engine.clone(), key.clone());
-    repair_while(&world, async move { engine.repair(&of, 5).await.map(|_| ()) }).await;
+    repair_while(&world, async move { engine.rebuild(&of, 5).await.map(|_| ()) }).await;
     loading.await.unwrap().unwrap();
     world.load_checked(&key).await;
 

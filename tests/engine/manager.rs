@@ -11,7 +11,7 @@ use crate::support::{Account, Event, Op, Source, Store, World, at, key};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use snapfold::engine::ReplayLoader;
-use snapfold::manager::{CreateOptions, Created, Fetched, Origin};
+use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
 use snapfold::record::{Generation, RecordBuilder, Reject, SnapshotMeta};
 use snapfold::retention::{Action, Retention, keep_last, keep_within};
 use snapfold::store::{Deleted, Mark, MarkChange, PutOptions, Selection};
@@ -20,13 +20,13 @@ use snapfold::{
     SnapshotEngine, SnapshotId, SnapshotStore,
 };
 
-fn version_of(created: &Created) -> Option<u64> {
+fn version_of(created: &CreateOutcome) -> Option<u64> {
     created.meta().map(|meta| meta.version)
 }
 
-fn stored(created: Created) -> SnapshotMeta {
+fn stored(created: CreateOutcome) -> SnapshotMeta {
     match created {
-        Created::Stored(meta) => meta,
+        CreateOutcome::Stored(meta) => meta,
         other => panic!("not stored: {other:?}"),
     }
 }
@@ -99,9 +99,9 @@ async fn an_aggregate_without_events_is_the_empty_state_and_has_nothing_to_captu
     let loaded = world.engine.load(&nobody).await.unwrap();
     assert_eq!((loaded.version, loaded.as_of), (0, None));
     assert_eq!(*loaded.state, Account::initial(&nobody));
-    assert_eq!(world.engine.create(&nobody).await.unwrap(), Created::Empty);
+    assert_eq!(world.engine.create(&nobody).await.unwrap(), CreateOutcome::Empty);
     assert_eq!(world.engine.create_many(std::slice::from_ref(&nobody)).await.len(), 1);
-    let error = world.engine.repair(&nobody, 1).await.unwrap_err();
+    let error = world.engine.rebuild(&nobody, 1).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::BeyondHead);
     assert!(matches!(world.engine.latest_snapshot(&nobody).await.unwrap(), Fetched::Absent));
     assert_eq!(world.store.calls(Op::Put), 0);
@@ -162,7 +162,7 @@ async fn creating_twice_leaves_the_first_and_says_that_it_is_identical() {
     let first = world.store.record(&key, 5).await;
     world.clock.advance(Duration::from_secs(60));
     let again = world.engine.create(&key).await.unwrap();
-    assert!(matches!(&again, Created::Existing { identical: true, .. }), "{again:?}");
+    assert!(matches!(&again, CreateOutcome::Existing { identical: true, .. }), "{again:?}");
     assert_eq!(version_of(&again), Some(5));
     assert_eq!(world.store.record(&key, 5).await, first);
 
@@ -203,9 +203,10 @@ async fn many_are_created_in_batches_with_one_result_each_in_their_order() {
     assert_eq!(results.len(), 150);
     for (index, (key, result)) in keys.iter().zip(&results).enumerate() {
         match (index, result) {
-            (40, Ok(Created::Empty)) | (60, Ok(Created::Existing { identical: true, .. })) => {}
+            (40, Ok(CreateOutcome::Empty))
+            | (60, Ok(CreateOutcome::Existing { identical: true, .. })) => {}
             (50, Err(error)) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
-            (_, Ok(Created::Stored(meta))) => {
+            (_, Ok(CreateOutcome::Stored(meta))) => {
                 assert_eq!(meta.key, *key);
                 assert_eq!(meta.version, world.engine.load(key).await.unwrap().version);
             }
@@ -230,7 +231,7 @@ async fn a_batch_that_the_store_refuses_fails_its_own_snapshots_only() {
     for (index, result) in results.iter().enumerate() {
         match (index, result) {
             (0..64, Err(error)) => assert_eq!(error.kind(), ErrorKind::Store),
-            (64..70, Ok(Created::Stored(_))) | (70, Ok(Created::Empty)) => {}
+            (64..70, Ok(CreateOutcome::Stored(_))) | (70, Ok(CreateOutcome::Empty)) => {}
             other => panic!("{other:?}"),
         }
     }
@@ -238,7 +239,7 @@ async fn a_batch_that_the_store_refuses_fails_its_own_snapshots_only() {
     world.store.fail(Op::Get, 1);
     let results = world.engine.create_many(&keys[..3]).await;
     assert_eq!(results[0].as_ref().unwrap_err().kind(), ErrorKind::Store);
-    assert!(results[1..].iter().all(|result| matches!(result, Ok(Created::Stored(_)))));
+    assert!(results[1..].iter().all(|result| matches!(result, Ok(CreateOutcome::Stored(_)))));
 }
 
 #[tokio::test]
@@ -253,7 +254,7 @@ async fn a_snapshot_that_the_store_cannot_take_fails_alone() {
     for (index, (key, result)) in keys.iter().zip(&results).enumerate() {
         match (index, result) {
             (2, Err(error)) => assert_eq!(error.kind(), ErrorKind::InvalidInput),
-            (_, Ok(Created::Stored(meta))) => assert_eq!(meta.key, *key),
+            (_, Ok(CreateOutcome::Stored(meta))) => assert_eq!(meta.key, *key),
             other => panic!("{other:?}"),
         }
     }
@@ -385,14 +386,14 @@ async fn only_a_repair_replaces_a_snapshot() {
     assert_eq!(created.unwrap_err().kind(), ErrorKind::Conflict);
     assert_ne!(world.store.record(&key, 5).await, good, "creating does not replace");
 
-    let repaired = world.engine.repair(&key, 5).await.unwrap();
+    let repaired = world.engine.rebuild(&key, 5).await.unwrap();
     assert!(repaired.replaced);
     assert_eq!(repaired.meta.version, 5);
     assert_eq!(world.store.record(&key, 5).await, good);
     let loaded = world.load_checked(&key).await;
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 5);
 
-    let fresh = world.engine.repair(&key, 7).await.unwrap();
+    let fresh = world.engine.rebuild(&key, 7).await.unwrap();
     assert!(!fresh.replaced, "there was none");
     assert_eq!(world.store.versions(&key).await, [7, 5]);
 }
@@ -412,7 +413,7 @@ async fn a_repair_folds_from_the_beginning_and_trusts_no_snapshot() {
     let calls = || (world.store.calls(Op::Get), world.store.calls(Op::List));
     let (gets, lists) = calls();
     let reads = world.source.reads();
-    assert!(world.engine.repair(&key, 5).await.unwrap().replaced);
+    assert!(world.engine.rebuild(&key, 5).await.unwrap().replaced);
     // The store is asked for the labels only.
     assert_eq!((calls(), world.source.reads()), ((gets, lists + 1), reads + 1));
     world.load_checked(&key).await;
@@ -769,7 +770,7 @@ async fn a_repair_keeps_the_labels_and_marks_of_what_it_replaces() {
     let pinned = CreateOptions::new().at_version(5).label("kept").pin("audit");
     world.engine.create_with(&key, pinned).await.unwrap();
     world.snapshots_at(&key, &[10]).await;
-    let repaired = world.engine.repair(&key, 5).await.unwrap();
+    let repaired = world.engine.rebuild(&key, 5).await.unwrap();
     assert!(repaired.replaced);
     assert_eq!(repaired.meta.labels, ["kept"]);
     let listed = world.engine.snapshots(&key, 5..=5).await.unwrap();
@@ -781,7 +782,7 @@ async fn a_repair_keeps_the_labels_and_marks_of_what_it_replaces() {
 #[tokio::test]
 async fn a_store_that_is_down_is_not_reported_as_events_that_are_lost() {
     let world =
-        World::with(|builder| builder.on_store_failure(snapfold::engine::StoreFailure::Replay));
+        World::with(|builder| builder.on_store_failure(snapfold::engine::OnStoreFailure::Replay));
     let key = key("a");
     world.grow(&key, 10);
     world.snapshots_at(&key, &[8]).await;
@@ -801,7 +802,7 @@ async fn pinned_snapshots_outlive_deletes_and_retired_ones_are_not_used() {
     // A pin on what is stored already.
     let pin = CreateOptions::new().at_version(10).pin("audit");
     let created = world.engine.create_with(&key, pin).await.unwrap();
-    assert!(matches!(created, Created::Existing { identical: true, .. }));
+    assert!(matches!(created, CreateOutcome::Existing { identical: true, .. }));
     let deleted = world.engine.delete_before(&key, 15).await.unwrap();
     assert_eq!((deleted.snapshots, deleted.pinned), (1, 1));
     let deleted = world.engine.delete(&key, 10).await.unwrap();

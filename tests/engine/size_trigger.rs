@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use snapfold::engine::{EngineBuilder, ManualClock};
 use snapfold::manager::Decision;
 use snapfold::trigger::{
-    Observation, Trigger, Verdict, every_events, grown_by, larger_than, manual,
+    Trigger, TriggerContext, Verdict, every_events, grown_by, larger_than, manual,
 };
 use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine};
 
@@ -322,7 +322,7 @@ fn without_a_runtime_the_size_stays_unknown_and_the_decision_says_why() {
 struct Small;
 
 impl Trigger for Small {
-    fn decide(&self, seen: &Observation) -> Verdict {
+    fn decide(&self, seen: &TriggerContext) -> Verdict {
         let small = seen.state_bytes.is_some_and(|bytes| bytes < 100);
         Verdict::new(small, format!("{:?} bytes", seen.state_bytes))
     }

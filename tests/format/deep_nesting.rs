@@ -17,7 +17,7 @@ use snapfold::codec::{
     Bincode, Codec, Compression, CompressionId, DecodeLimits, Json, MessagePack, Postcard,
 };
 use snapfold::engine::EngineBuilder;
-use snapfold::manager::{CreateOptions, Created, Origin};
+use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
 use snapfold::record::{Record, RecordBuilder, Reject};
 use snapfold::store::PutOptions;
 use snapfold::trigger::manual;
@@ -278,7 +278,7 @@ fn a_state_that_nests_moderately_is_stored_and_read_by_every_codec() {
         block_on(async {
             let options = CreateOptions::new().at_version(3);
             let created = engine.create_with(&key(), options).await;
-            assert!(matches!(created, Ok(Created::Stored(_))), "{created:?}");
+            assert!(matches!(created, Ok(CreateOutcome::Stored(_))), "{created:?}");
             let loaded = engine.load(&key()).await.unwrap();
             assert_eq!(loaded.provenance.origin, Origin::Snapshot, "{}", loaded.provenance);
             assert_eq!(*loaded.state, folded::<S>());
@@ -414,7 +414,7 @@ fn a_state_above_the_limit_is_not_written_and_one_at_the_limit_is() {
             let text = error.to_string();
             assert!(text.contains("max_state_bytes") && text.contains(&size.to_string()), "{text}");
             let just = builder::<Flat>(&store, codec).max_state_bytes(size).build().unwrap();
-            assert!(matches!(just.create(&key()).await.unwrap(), Created::Stored(_)));
+            assert!(matches!(just.create(&key()).await.unwrap(), CreateOutcome::Stored(_)));
             // And the limit holds for reading: what one engine may write another may refuse.
             assert_eq!(just.load(&key()).await.unwrap().provenance.origin, Origin::Snapshot);
             let loaded = small.load(&key()).await.unwrap();

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use snapfold::codec::{Bincode, Codec, CodecId, DecodeLimits, Json, MessagePack, Postcard};
-use snapfold::manager::{CreateOptions, Created, Origin};
+use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
 use snapfold::record::{Generation, Reject};
 use snapfold::trigger::manual;
 use snapfold::{
@@ -117,7 +117,7 @@ fn engine<S: State>(
 
 async fn write<S: State>(engine: &SnapshotEngine<S>, version: u64) {
     let created = engine.create_with(&key(), CreateOptions::new().at_version(version)).await;
-    assert!(matches!(created, Ok(Created::Stored(_))), "{created:?}");
+    assert!(matches!(created, Ok(CreateOutcome::Stored(_))), "{created:?}");
 }
 
 fn is_stale<S>(loaded: &Loaded<S>, generation: Generation) -> bool {

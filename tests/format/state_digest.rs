@@ -11,7 +11,7 @@ use snapfold::codec::{
     Bincode, Codec, CodecId, DecodeLimits, Digester, Json, MessagePack, Postcard, TypeInfo,
 };
 use snapfold::engine::{EngineBuilder, ReplayLoader, Verify};
-use snapfold::manager::{CreateOptions, Created, Origin, Proof};
+use snapfold::manager::{CreateOptions, CreateOutcome, Origin, Proof};
 use snapfold::record::{DigestKind, Reject};
 use snapfold::trigger::manual;
 use snapfold::{
@@ -110,7 +110,7 @@ async fn the_metadata_has_the_digest_of_the_value_whatever_the_codec() {
     async fn digest(codec: impl Codec<Total>) -> Option<snapfold::record::StateDigest> {
         let (events, store) = (history(&[1, 2]), MemoryStore::new());
         let engine = builder(&events, &store, codec).build().unwrap();
-        let Created::Stored(meta) = engine.create(&key()).await.unwrap() else { panic!() };
+        let CreateOutcome::Stored(meta) = engine.create(&key()).await.unwrap() else { panic!() };
         let listed = engine.snapshots(&key(), 0..=9).await.unwrap();
         assert_eq!(listed, std::slice::from_ref(&meta));
         meta.digest
@@ -720,7 +720,7 @@ async fn a_lost_history_does_not_become_the_truth() {
     let base = engine.create_with(&key(), CreateOptions::new().at_version(5)).await;
     base.unwrap();
     // No anchors and the same times: nothing but the fold itself tells.
-    let repaired = engine.repair(&key(), 10).await.unwrap();
+    let repaired = engine.rebuild(&key(), 10).await.unwrap();
     assert!(repaired.replaced);
     assert_eq!(engine.load(&key()).await.unwrap().state.sum, 40);
 }
@@ -742,12 +742,15 @@ async fn a_snapshot_of_another_history_in_the_way_is_a_conflict_until_it_is_repa
     let engine = builder::<Total>(&events, &store, Postcard).build().unwrap();
     let error = engine.create(&key()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Conflict);
-    assert!(error.to_string().contains("repair()"), "{error}");
+    assert!(error.to_string().contains("rebuild()"), "{error}");
     let many = engine.create_many(&[key()]).await;
     assert_eq!(many[0].as_ref().unwrap_err().kind(), ErrorKind::Conflict);
 
-    engine.repair(&key(), 10).await.unwrap();
-    assert!(matches!(engine.create(&key()).await, Ok(Created::Existing { identical: true, .. })));
+    engine.rebuild(&key(), 10).await.unwrap();
+    assert!(matches!(
+        engine.create(&key()).await,
+        Ok(CreateOutcome::Existing { identical: true, .. })
+    ));
     events.truncate_below(&key(), 10);
     let loaded = engine.load(&key()).await.unwrap();
     assert_eq!(loaded.state.sum, 40);

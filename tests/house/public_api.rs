@@ -17,9 +17,9 @@ use snapfold::retention::{
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{
-    All, Any, EveryEvents, EveryInterval, GrownBy, LargerThan, Manual, Observation, SlowerThan,
-    SnapshotSeen, Trigger, Verdict, all, any, every_events, every_interval, grown_by, larger_than,
-    manual, slower_than,
+    All, Any, EveryEvents, EveryInterval, GrownBy, LargerThan, LastSnapshot, Manual, SlowerThan,
+    Trigger, TriggerContext, Verdict, all, any, every_events, every_interval, grown_by,
+    larger_than, manual, slower_than,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{
@@ -30,13 +30,13 @@ use snapfold::{
         Codec, CodecId, Compression, CompressionId, DecodeLimits, Digester, Postcard, TypeInfo,
     },
     engine::{
-        CacheConfig, Clock, EngineBuilder, EngineStatistics, ManualClock, Observer, ReplayLoader,
-        Report, StoreFailure, SystemClock, Verify,
+        CacheConfig, Clock, EngineBuilder, EngineStatistics, ManualClock, Observation, Observer,
+        OnStoreFailure, ReplayLoader, SystemClock, Verify,
     },
     events::{EventTime, KeyedReplay, Recorded},
     manager::{
-        AdminContext, AggregateStats, CreateOptions, Created, Decision, Fetched, Kinds, Origin,
-        Proof, Provenance, Rejected, Repaired, Retained, Snapshot, SnapshotUsed, StateValue,
+        AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Kinds,
+        Origin, Proof, Provenance, Rebuilt, Rejected, Retained, Snapshot, SnapshotUsed, StateValue,
         Timings, View,
     },
     record::{
@@ -201,7 +201,7 @@ fn the_main_types_cross_threads_and_print() {
     prints::<Loaded<Account>>();
     prints::<Fetched<Account>>();
     prints::<Replay<'static, Account>>();
-    prints::<Report<'static>>();
+    prints::<Observation<'static>>();
     is_error::<Error>();
     is_error::<Reject>();
     is_value::<AggregateKey>();
@@ -210,7 +210,7 @@ fn the_main_types_cross_threads_and_print() {
     is_value::<Capabilities>();
     is_value::<Retained>();
     is_value::<CreateOptions>();
-    is_value::<Created>();
+    is_value::<CreateOutcome>();
     is_value::<Decision>();
     is_value::<Deleted>();
     is_value::<EventRange>();
@@ -220,13 +220,13 @@ fn the_main_types_cross_threads_and_print() {
     is_value::<(Mark, MarkChange<'static>, MarkKind, Marks)>();
     is_value::<PutOptions>();
     is_value::<(Copied, Deletable, DeleteOptions, DeletePlan)>();
-    is_value::<Observation>();
+    is_value::<TriggerContext>();
     is_value::<Point>();
     is_value::<Provenance>();
     is_value::<PutOutcome>();
     is_value::<Query<'static>>();
     is_value::<Rejected>();
-    is_value::<Repaired>();
+    is_value::<Rebuilt>();
     is_value::<RetentionPlan>();
     is_value::<SnapshotMeta>();
     is_value::<Timestamp>();
@@ -239,7 +239,7 @@ fn what_people_read_displays() {
     displays::<AggregateKey>();
     displays::<CodecId>();
     displays::<CompressionId>();
-    displays::<Created>();
+    displays::<CreateOutcome>();
     displays::<Decision>();
     displays::<Error>();
     displays::<Generation>();

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::support::TestDb;
 use crate::support::proxy::Proxy;
 use serde::{Deserialize, Serialize};
-use snapfold::engine::{EngineBuilder, ReplayLoader, StoreFailure};
+use snapfold::engine::{EngineBuilder, OnStoreFailure, ReplayLoader};
 use snapfold::events::{EventTime, HybridSource};
 use snapfold::manager::Origin;
 use snapfold::postgres::{EventRow, EventTable, PostgresEvents, PostgresOptions, PostgresStore};
@@ -406,7 +406,7 @@ async fn a_failing_fused_statement_follows_the_policy_for_failing_stores() {
     let lenient = world
         .builder()
         .hybrid(world.events.with_snapshots(&world.store).unwrap())
-        .on_store_failure(StoreFailure::Replay)
+        .on_store_failure(OnStoreFailure::Replay)
         .build()
         .unwrap();
     assert_eq!(lenient.load(&account).await.unwrap().version, 5);

@@ -28,7 +28,7 @@ pub enum Field {
     SchemaVersion,
     Version,
     /// Creation time, as the difference to the as-of time.
-    Created,
+    CreateOutcome,
     PayloadLength,
     /// Empty if the payload is not compressed.
     RawLength,
@@ -46,7 +46,7 @@ pub const VARINTS: [Field; 9] = [
     Field::IdLength,
     Field::SchemaVersion,
     Field::Version,
-    Field::Created,
+    Field::CreateOutcome,
     Field::PayloadLength,
     Field::RawLength,
 ];
@@ -79,7 +79,7 @@ impl RecordBytes {
             (Field::Digest, 16),
             (Field::SchemaVersion, 0),
             (Field::Version, 0),
-            (Field::Created, 0),
+            (Field::CreateOutcome, 0),
             (Field::PayloadLength, 0),
             (Field::RawLength, 0),
         ] {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
-use snapfold::engine::{ManualClock, StoreFailure};
-use snapfold::manager::{CreateOptions, Created, Fetched, Origin};
+use snapfold::engine::{ManualClock, OnStoreFailure};
+use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
 use snapfold::record::SnapshotMeta;
 use snapfold::retention::{Retention, keep_last, keep_within};
 use snapfold::store::{DeleteOptions, ListRequest, Selection};
@@ -96,7 +96,7 @@ impl<'c, S: Subject> World<'c, S> {
             Codecs::Bincode => builder(events, &store, Bincode),
         };
         let on_failure =
-            if config.replays_on_failure { StoreFailure::Replay } else { StoreFailure::Fail };
+            if config.replays_on_failure { OnStoreFailure::Replay } else { OnStoreFailure::Fail };
         let mut engine = begin(&events)
             .compression(config.compression.clone())
             .trigger(Arc::<dyn Trigger>::from(config.trigger.build()))
@@ -152,7 +152,7 @@ impl<'c, S: Subject> World<'c, S> {
                 let version = place.version(head);
                 let created =
                     self.engine.create_with(&key, CreateOptions::new().at_version(version)).await;
-                let stored = matches!(created, Ok(Created::Stored(_)));
+                let stored = matches!(created, Ok(CreateOutcome::Stored(_)));
                 prop_assert!(!stored || (1..=head).contains(&version));
             }
             Step::CreateAll => {
@@ -164,7 +164,7 @@ impl<'c, S: Subject> World<'c, S> {
             Step::DeleteBefore(place) => {
                 drop(self.engine.delete_before(&key, place.version(head)).await);
             }
-            Step::Repair(place) => drop(self.engine.repair(&key, place.version(head)).await),
+            Step::Repair(place) => drop(self.engine.rebuild(&key, place.version(head)).await),
             Step::Damage(which, damage) => {
                 let stored = self.stored(&key).await;
                 if let Some(at) = which.checked_rem(stored.len()) {

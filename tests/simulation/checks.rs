@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
-use snapfold::manager::{AggregateStats, Created, Fetched, Origin, Repaired};
+use snapfold::manager::{AggregateStats, CreateOutcome, Fetched, Origin, Rebuilt};
 use snapfold::record::{Reject, SnapshotMeta};
 use snapfold::store::Deleted;
 use snapfold::{Error, ErrorKind, Loaded, SnapshotId, Timestamp};
@@ -289,7 +289,7 @@ impl<A: Subject> Client<A> {
         before: &Before,
         key: usize,
         version: Option<u64>,
-        created: Result<Created, Error>,
+        created: Result<CreateOutcome, Error>,
     ) {
         let book = &self.book;
         match created {
@@ -309,7 +309,7 @@ impl<A: Subject> Client<A> {
                 book.require("R1", right, || format!("{key}: {}, not {heads:?}", meta.version));
                 let id = book.id_of(meta);
                 book.require_durable(before, id);
-                if matches!(created, Created::Existing { .. }) {
+                if matches!(created, CreateOutcome::Existing { .. }) {
                     let since = book.since(before, key);
                     let odd = since.stale || since.removed || since.damaged || since.rotted;
                     let lost = before.of(key).there.get(&id.1).is_some_and(|then| then.is_lost);
@@ -371,7 +371,7 @@ impl<A: Subject> Client<A> {
         before: &Before,
         key: usize,
         version: u64,
-        repaired: Result<Repaired, Error>,
+        repaired: Result<Rebuilt, Error>,
     ) {
         let book = &self.book;
         match repaired {
@@ -393,7 +393,7 @@ impl<A: Subject> Client<A> {
                     ErrorKind::InvalidInput => version == 0,
                     ErrorKind::BeyondHead => version > before.of(key).head,
                     ErrorKind::Unrecoverable => floor > 0,
-                    _ => return self.check_error(before, key, "repair", Some(&error)),
+                    _ => return self.check_error(before, key, "rebuild", Some(&error)),
                 };
                 book.require("R2", explained, || format!("repair {key}@{version}: {error:?}"));
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use snapfold::manager::{Created, Origin};
+use snapfold::manager::{CreateOutcome, Origin};
 use snapfold::{ErrorKind, SnapshotId};
 
 use crate::checks::Asked;
@@ -57,13 +57,13 @@ impl<A: Subject> Client<A> {
         // What stands in the way and cannot be used is a conflict, never a silent success.
         let in_the_way = self.stored(key, id) == Some(false);
         let right = match &created {
-            Ok(created) => !matches!(created, Created::Existing { .. }) || !in_the_way,
+            Ok(created) => !matches!(created, CreateOutcome::Existing { .. }) || !in_the_way,
             Err(error) => error.kind() == ErrorKind::Conflict && in_the_way,
         };
         self.book.require(RULE, right, || format!("{key}: create: {created:?}"));
         self.check_create(&guard.before, key, None, created);
         if self.stored(key, id) == Some(false) {
-            let repaired = self.engine.repair(self.key(key), id.version).await;
+            let repaired = self.engine.rebuild(self.key(key), id.version).await;
             let floor = self.book.lock().streams[key].floor;
             self.check_repair(&guard.before, key, id.version, repaired.clone());
             self.book.require(RULE, repaired.is_ok() || floor > 0, || format!("{repaired:?}"));

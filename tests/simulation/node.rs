@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use snapfold::engine::{CacheConfig, ManualClock, Observer, Report, StoreFailure};
+use snapfold::engine::{CacheConfig, ManualClock, Observation, Observer, OnStoreFailure};
 use snapfold::manager::CreateOptions;
 use snapfold::record::Generation;
 use snapfold::{AggregateKey, Error, Point, SnapshotEngine, Timestamp};
@@ -94,7 +94,7 @@ impl<A: Subject> Process<A> {
         let front = front(died.clone());
         let book = Arc::clone(&front.book);
         let on_failure =
-            if config.replays_on_failure { StoreFailure::Replay } else { StoreFailure::Fail };
+            if config.replays_on_failure { OnStoreFailure::Replay } else { OnStoreFailure::Fail };
         let mut builder = A::upcasting(SnapshotEngine::builder(source.clone(), front.clone()))
             .clock(clock.clone())
             .trigger(config.when.build())
@@ -250,7 +250,7 @@ impl<A: Subject> Client<A> {
             }
             Op::Repair(place) => {
                 let version = place.version(head);
-                let repaired = self.engine.repair(&name, version).await;
+                let repaired = self.engine.rebuild(&name, version).await;
                 self.check_repair(before, key, version, repaired);
             }
         }
@@ -278,7 +278,7 @@ impl<A: Subject> Client<A> {
         key: usize,
         version: Option<u64>,
         pinned: bool,
-    ) -> Result<snapfold::manager::Created, Error> {
+    ) -> Result<snapfold::manager::CreateOutcome, Error> {
         let mut options = CreateOptions::new();
         options.version = version;
         if pinned {
@@ -320,12 +320,12 @@ struct Ear {
 }
 
 impl Observer for Ear {
-    fn observe(&self, report: &Report<'_>) {
+    fn observe(&self, report: &Observation<'_>) {
         if *self.died.borrow() {
             return;
         }
         match report {
-            Report::Saved { key, created, .. } => {
+            Observation::Saved { key, created, .. } => {
                 self.book.note(&format!("{}: saved in the background", self.book.index(key)));
                 self.book.met("a background snapshot saved");
                 // It was put just now, and nothing was polled since; so what is not there now was
@@ -340,7 +340,7 @@ impl Observer for Ear {
                     });
                 }
             }
-            Report::SaveFailed { key, error, backing_off } => {
+            Observation::SaveFailed { key, error, backing_off } => {
                 let index = self.book.index(key);
                 let line = format!("{index}: not saved: {error} (backing off {backing_off:?})");
                 self.book.note(&line);
@@ -348,7 +348,7 @@ impl Observer for Ear {
                 let panicked = error.to_string().contains("panicked");
                 self.book.require("R16", !panicked, || line.clone());
             }
-            Report::SaveDropped { reason, .. } => {
+            Observation::SaveDropped { reason, .. } => {
                 let kind = if reason.contains("in a row") { "backing off" } else { "queue full" };
                 self.book.met(&format!("a background snapshot dropped: {kind}"));
             }

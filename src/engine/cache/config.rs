@@ -7,7 +7,7 @@ use std::time::Duration;
 /// A state is weighed by its encoded size, the length of its key, and 512 bytes for the entry
 /// itself; what a large state takes in memory is usually a small multiple of its encoded size.
 ///
-/// What another process or engine repairs, retires or deletes is not seen before the state has lived
+/// What another process or engine rebuilds, retires or deletes is not seen before the state has lived
 /// its time: events are compared at each load, snapshots are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -65,7 +65,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         self.states.as_ref().map_or_else(Epoch::default, |states| states.epochs.of(key))
     }
 
-    /// Whether nothing was repaired or deleted since the load of `cached` began.
+    /// Whether nothing was rebuilt or deleted since the load of `cached` began.
     pub(crate) fn is_current(&self, cached: &Cached<A>) -> bool {
         self.states.as_ref().is_none_or(|states| states.epochs.is_current(cached.epoch))
     }

@@ -1,4 +1,4 @@
-//! [`Epochs`]: which cached states were loaded before a repair or delete was done.
+//! [`Epochs`]: which cached states were loaded before a rebuild or delete was done.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use crate::key::AggregateKey;
 const COUNTERS: usize = 1_024;
 
 /// Counts what outdates cached states. A state is of use only while the counter stands where it
-/// stood when its load began: a load that is under way during a repair brings nothing old back.
+/// stood when its load began: a load that is under way during a rebuild brings nothing old back.
 pub(super) struct Epochs {
     counters: Box<[AtomicU64]>,
     /// The same in each run, so that aggregates which share a counter in one do so in all.

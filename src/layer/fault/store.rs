@@ -45,7 +45,7 @@ use crate::store::{
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
-/// use snapfold::engine::StoreFailure;
+/// use snapfold::engine::OnStoreFailure;
 /// use snapfold::layer::{Fault, Faults, FaultyStore, StoreCall};
 /// use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 /// # #[derive(Clone, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ use crate::store::{
 /// let store = FaultyStore::new(MemoryStore::new(), faults);
 /// let events = MemoryEvents::new();
 /// let engine = SnapshotEngine::<Account>::builder(events.clone(), store.clone())
-///     .on_store_failure(StoreFailure::Replay)
+///     .on_store_failure(OnStoreFailure::Replay)
 ///     .build()?;
 ///
 /// let key = Account::key("a-1")?;

@@ -9,7 +9,7 @@ mod store;
 use std::future::Future;
 use std::task::{Context, Poll, Waker};
 
-use snapfold::engine::{EngineBuilder, ManualClock, Observer, ReplayLoader, Report};
+use snapfold::engine::{EngineBuilder, ManualClock, Observation, Observer, ReplayLoader};
 use snapfold::{Aggregate, AggregateKey, Loader, SnapshotEngine, Timestamp};
 use std::sync::{Arc, Mutex};
 
@@ -120,15 +120,15 @@ impl Log {
 }
 
 impl Observer for Log {
-    fn observe(&self, report: &Report<'_>) {
+    fn observe(&self, report: &Observation<'_>) {
         let line = match report {
-            Report::Saved { key, created, .. } => {
+            Observation::Saved { key, created, .. } => {
                 format!("saved {} {:?}", key.id(), created.meta().map(|meta| meta.version))
             }
-            Report::SaveFailed { key, error, backing_off } => {
+            Observation::SaveFailed { key, error, backing_off } => {
                 format!("failed {} {:?} {backing_off:?}", key.id(), error.kind())
             }
-            Report::SaveDropped { key, reason } => format!("dropped {} {reason}", key.id()),
+            Observation::SaveDropped { key, reason } => format!("dropped {} {reason}", key.id()),
             _ => return,
         };
         self.0.lock().unwrap().push(line);

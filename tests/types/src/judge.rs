@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use snapfold::engine::ReplayLoader;
-use snapfold::manager::{Created, Origin};
+use snapfold::manager::{CreateOutcome, Origin};
 use snapfold::trigger::manual;
 use snapfold::{Aggregate as _, Loader as _, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
@@ -232,7 +232,7 @@ async fn run(
             return (Outcome::Wrong(text), refused);
         }
         match created {
-            Ok(Created::Stored(_)) if loaded.provenance.origin == Origin::Snapshot => written += 1,
+            Ok(CreateOutcome::Stored(_)) if loaded.provenance.origin == Origin::Snapshot => written += 1,
             Ok(created) => {
                 let text =
                     format!("value {at}, {}: {created:?}, {}", short(&*want), loaded.provenance);

@@ -16,7 +16,7 @@ use libtest_mimic::{Arguments, Trial};
 use serde::{Deserialize, Serialize};
 use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
 use snapfold::file::Durability;
-use snapfold::manager::{Created, Origin};
+use snapfold::manager::{CreateOutcome, Origin};
 use snapfold::trigger::manual;
 use snapfold::{Aggregate as _, AggregateKey, MemoryEvents, SnapshotEngine, Timestamp};
 use snapfold_types::{AnyState, Erased, Gen, SharedCodec, Specimen, Value};
@@ -164,7 +164,7 @@ fn save(subject: &Subject, codec: usize, dir: &Path) -> usize {
     for keys in keys.chunks(500) {
         for created in block_on(engine.create_many(keys)) {
             match created {
-                Ok(Created::Stored(_)) => stored += 1,
+                Ok(CreateOutcome::Stored(_)) => stored += 1,
                 other => eprintln!("{}: {other:?}", subject.name),
             }
         }

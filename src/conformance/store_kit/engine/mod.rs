@@ -179,8 +179,8 @@ async fn repaired(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let world = history(cx, &store, 20).await?;
     for version in [20, 7, 1] {
-        if let Err(error) = world.engine.repair(&world.key, version).await {
-            return Err(blame("repair", &error));
+        if let Err(error) = world.engine.rebuild(&world.key, version).await {
+            return Err(blame("rebuild", &error));
         }
         world.all_is_right(20).await?;
     }

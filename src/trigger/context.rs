@@ -1,4 +1,4 @@
-//! [`Observation`]: what a trigger sees.
+//! [`TriggerContext`]: what a trigger sees.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use crate::timestamp::Timestamp;
 /// What is known of an aggregate right after a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Observation {
+pub struct TriggerContext {
     /// The version after the commit.
     pub version: u64,
     /// The newest durably stored snapshot that is known, seeded by the load.
-    pub snapshot: Option<SnapshotSeen>,
+    pub snapshot: Option<LastSnapshot>,
     /// The wall-clock time of the commit.
     pub now: Timestamp,
     /// How many events the load before the commit replayed.
@@ -29,7 +29,7 @@ pub struct Observation {
 /// A stored snapshot, as far as triggers care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SnapshotSeen {
+pub struct LastSnapshot {
     /// Its version.
     pub version: u64,
     /// When it was made.
@@ -38,7 +38,7 @@ pub struct SnapshotSeen {
     pub raw_bytes: u64,
 }
 
-impl Observation {
+impl TriggerContext {
     /// An aggregate at `version`, committed at `now`, of which nothing else is known.
     pub const fn new(version: u64, now: Timestamp) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl Observation {
     }
 
     /// The same with a snapshot that is already stored.
-    pub const fn snapshot(mut self, snapshot: SnapshotSeen) -> Self {
+    pub const fn snapshot(mut self, snapshot: LastSnapshot) -> Self {
         self.snapshot = Some(snapshot);
         self
     }
@@ -63,7 +63,7 @@ impl Observation {
     }
 }
 
-impl SnapshotSeen {
+impl LastSnapshot {
     /// A snapshot of `raw_bytes` bytes at `version`, made at `created_at`.
     pub const fn new(version: u64, created_at: Timestamp, raw_bytes: u64) -> Self {
         Self { version, created_at, raw_bytes }
