@@ -1,6 +1,6 @@
 //! What loads, puts and prunes cost on a real PostgreSQL server, which syncs every commit.
 //!
-//! `postgres/load/<state>`: 10,050 events, a snapshot at 10,000. `fused` is the engine with one
+//! `postgres/load/<state>`: 10,050 events, a snapshot at 10,000. `hybrid` is the engine with one
 //! statement a load, `two_statements` the engine without, `hand_written` a loader without any
 //! checks that does the same in one statement with the same codec, `full_replay` folds everything,
 //! `full_replay_by_hand` likewise without any checks; all on one pool with sqlx's defaults, through a
@@ -254,7 +254,7 @@ fn load_through<const N: usize>(
     let table = EventTable::new("events").kind("kind");
     let events = PostgresEvents::new(pool.clone(), table.clone(), decode).unwrap();
     let builder = || SnapshotEngine::<Account<N>>::builder(events.clone(), store.clone());
-    let fused = builder().hybrid(events.with_snapshots(store).unwrap()).build().unwrap();
+    let hybrid = builder().hybrid(events.with_snapshots(store).unwrap()).build().unwrap();
     let plain = builder().build().unwrap();
     let replay = ReplayLoader::<Account<N>>::new(events.clone());
     let unpinged = {
@@ -301,7 +301,7 @@ fn load_through<const N: usize>(
         }
         pool.execute("VACUUM ANALYZE").await.unwrap();
         let expected = replay.load(&key).await.unwrap();
-        for engine in [&fused, &plain, &quick] {
+        for engine in [&hybrid, &plain, &quick] {
             let loaded = engine.load(&key).await.unwrap();
             assert_eq!(loaded.state, expected.state);
             assert_eq!(loaded.provenance.events_replayed, 50);
@@ -320,27 +320,27 @@ fn load_through<const N: usize>(
                 }
             });
         }),
-        ("fused", &|n| load_times(rt, &fused, &key, n)),
+        ("hybrid", &|n| load_times(rt, &hybrid, &key, n)),
         ("two_statements", &|n| load_times(rt, &plain, &key, n)),
-        ("fused_without_ping", &|n| load_times(rt, &quick, &key, n)),
+        ("hybrid_without_ping", &|n| load_times(rt, &quick, &key, n)),
     ];
     take_turns(name, &ways);
 
     let mut group = c.benchmark_group(format!("postgres/{name}"));
     group.sample_size(30).measurement_time(Duration::from_secs(4));
-    group.bench_function("fused", |b| b.to_async(rt).iter(|| async { fused.load(&key).await }));
+    group.bench_function("hybrid", |b| b.to_async(rt).iter(|| async { hybrid.load(&key).await }));
     group.bench_function("hand_written", |b| {
         b.to_async(rt).iter(|| by_hand::<Account<N>>(pool));
     });
     group.bench_function("two_statements", |b| {
         b.to_async(rt).iter(|| async { plain.load(&key).await });
     });
-    group.bench_function("fused_without_ping", |b| {
+    group.bench_function("hybrid_without_ping", |b| {
         b.to_async(rt).iter(|| async { quick.load(&key).await });
     });
     // Once more, to show how far one run drifts.
     group.bench_function("fused_again", |b| {
-        b.to_async(rt).iter(|| async { fused.load(&key).await });
+        b.to_async(rt).iter(|| async { hybrid.load(&key).await });
     });
     group.bench_function("hand_written_again", |b| {
         b.to_async(rt).iter(|| by_hand::<Account<N>>(pool));

@@ -30,10 +30,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// assert_eq!(format!("{error:#}"), format!("{error}: from the import"));
 /// ```
 #[derive(Clone)]
-pub struct Error(Arc<Inner>);
+pub struct Error(Arc<ErrorInner>);
 
 #[derive(Clone)]
-struct Inner {
+struct ErrorInner {
     kind: ErrorKind,
     retry: Retry,
     operation: &'static str,
@@ -102,7 +102,7 @@ impl Error {
     /// crate's traits.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
-        Self(Arc::new(Inner { kind, retry: Retry::Never, operation, message, source: None }))
+        Self(Arc::new(ErrorInner { kind, retry: Retry::Never, operation, message, source: None }))
     }
 
     /// The same error with `source` as its cause, in place of the one it may have. Clones that
@@ -122,7 +122,7 @@ impl Error {
     }
 
     /// The contents, no longer shared with clones.
-    fn own(&mut self) -> &mut Inner {
+    fn own(&mut self) -> &mut ErrorInner {
         Arc::make_mut(&mut self.0)
     }
 

@@ -20,19 +20,19 @@ const WIDTH: usize = 64;
 /// before a time is found in O(log n), also where times do not rise with versions: the search skips
 /// what is too late as a whole, and assumes no order of times.
 pub(crate) struct Timeline<E> {
-    root: Node<E>,
+    root: TimelineNode<E>,
 }
 
-enum Node<E> {
+enum TimelineNode<E> {
     Leaf(Vec<E>),
-    Inner(Vec<Child<E>>),
+    Inner(Vec<TimelineChild<E>>),
 }
 
 /// A node that is not empty.
-struct Child<E> {
+struct TimelineChild<E> {
     last: Key,
     summary: Summary,
-    node: Node<E>,
+    node: TimelineNode<E>,
 }
 
 /// What is below a node.
@@ -83,7 +83,7 @@ impl Summary {
 impl<E: Entry> Timeline<E> {
     #[cfg(any(feature = "memory", test))]
     pub(crate) const fn new() -> Self {
-        Self { root: Node::Leaf(Vec::new()) }
+        Self { root: TimelineNode::Leaf(Vec::new()) }
     }
 
     /// The last entry that is wanted.
@@ -109,8 +109,10 @@ impl<E: Entry> Timeline<E> {
     pub(crate) fn insert(&mut self, entry: E) -> Option<E> {
         let (replaced, split) = self.root.insert(entry);
         if let Some(right) = split {
-            let left = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
-            self.root = Node::Inner([left, right].into_iter().filter_map(Child::of).collect());
+            let left = std::mem::replace(&mut self.root, TimelineNode::Leaf(Vec::new()));
+            self.root = TimelineNode::Inner(
+                [left, right].into_iter().filter_map(TimelineChild::of).collect(),
+            );
         }
         replaced
     }
@@ -119,7 +121,7 @@ impl<E: Entry> Timeline<E> {
     /// Gives memory back that is not used any more.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&E) -> bool) {
         let mut kept = Vec::new();
-        let root = std::mem::replace(&mut self.root, Node::Leaf(Vec::new()));
+        let root = std::mem::replace(&mut self.root, TimelineNode::Leaf(Vec::new()));
         root.drain(&mut |entry| {
             if keep(&entry) {
                 kept.push(entry);
@@ -130,7 +132,7 @@ impl<E: Entry> Timeline<E> {
 
     #[cfg(any(feature = "memory", test))]
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(&self.root, Node::Leaf(entries) if entries.is_empty())
+        matches!(&self.root, TimelineNode::Leaf(entries) if entries.is_empty())
     }
 
     /// The bytes held, whether in use or not, without those that entries own.
@@ -149,29 +151,29 @@ impl<E: Entry> FromIterator<E> for Timeline<E> {
             let mut leaf = Vec::new();
             leaf.extend(entries.by_ref().take(WIDTH));
             leaf.shrink_to_fit();
-            nodes.push(Node::Leaf(leaf));
+            nodes.push(TimelineNode::Leaf(leaf));
         }
         while nodes.len() > 1 {
-            let mut children = nodes.into_iter().filter_map(Child::of).peekable();
+            let mut children = nodes.into_iter().filter_map(TimelineChild::of).peekable();
             let mut above = Vec::new();
             while children.peek().is_some() {
-                above.push(Node::Inner(children.by_ref().take(WIDTH).collect()));
+                above.push(TimelineNode::Inner(children.by_ref().take(WIDTH).collect()));
             }
             nodes = above;
         }
-        Self { root: nodes.pop().unwrap_or(Node::Leaf(Vec::new())) }
+        Self { root: nodes.pop().unwrap_or(TimelineNode::Leaf(Vec::new())) }
     }
 }
 
-impl<E: Entry> Child<E> {
+impl<E: Entry> TimelineChild<E> {
     /// `None` for an empty node.
-    fn of(node: Node<E>) -> Option<Self> {
+    fn of(node: TimelineNode<E>) -> Option<Self> {
         let last = node.last()?;
         Some(Self { last, summary: node.summary(), node })
     }
 }
 
-impl<E: Entry> Node<E> {
+impl<E: Entry> TimelineNode<E> {
     fn last(&self) -> Option<Key> {
         match self {
             Self::Leaf(entries) => entries.last().map(Entry::key),
@@ -249,7 +251,7 @@ impl<E: Entry> Node<E> {
                 }
                 child.last = child.node.last().unwrap_or(child.last);
                 child.summary = child.node.summary();
-                let split = split.and_then(Child::of);
+                let split = split.and_then(TimelineChild::of);
                 (replaced, split.and_then(|right| put(children, at + 1, right)).map(Self::Inner))
             }
         }
@@ -268,7 +270,7 @@ impl<E: Entry> Node<E> {
             Self::Leaf(entries) => entries.capacity() * size_of::<E>(),
             Self::Inner(children) => {
                 let below: usize = children.iter().map(|child| child.node.memory()).sum();
-                children.capacity() * size_of::<Child<E>>() + below
+                children.capacity() * size_of::<TimelineChild<E>>() + below
             }
         }
     }
@@ -296,7 +298,7 @@ fn put<T>(items: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
 
 /// Entries from some key on, last first.
 pub(crate) struct Descending<'a, E> {
-    root: &'a Node<E>,
+    root: &'a TimelineNode<E>,
     /// What is left of the leaf.
     rest: &'a [E],
 }

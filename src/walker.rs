@@ -71,7 +71,7 @@ pub(crate) enum Open {
 
 /// What the next part of a value is.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Step {
+pub(crate) enum WalkStep {
     /// An element of a sequence.
     Item,
     /// The key of an entry; the value follows.
@@ -120,7 +120,7 @@ pub(crate) trait Parts {
     type Ok;
     type Error: ser::Error;
 
-    fn part<T>(&mut self, step: Step, value: &T) -> Result<(), Self::Error>
+    fn part<T>(&mut self, step: WalkStep, value: &T) -> Result<(), Self::Error>
     where
         T: Serialize + ?Sized;
 
@@ -256,11 +256,11 @@ macro_rules! parts {
 }
 
 parts! {
-    SerializeSeq serialize_element() Step::Item;
-    SerializeMap serialize_key() Step::Key, serialize_value() Step::Value;
-    SerializeTuple serialize_element() Step::Place;
-    SerializeTupleStruct serialize_field() Step::Place;
-    SerializeTupleVariant serialize_field() Step::Place;
-    SerializeStruct serialize_field(name) Step::Field(name);
-    SerializeStructVariant serialize_field(name) Step::Field(name);
+    SerializeSeq serialize_element() WalkStep::Item;
+    SerializeMap serialize_key() WalkStep::Key, serialize_value() WalkStep::Value;
+    SerializeTuple serialize_element() WalkStep::Place;
+    SerializeTupleStruct serialize_field() WalkStep::Place;
+    SerializeTupleVariant serialize_field() WalkStep::Place;
+    SerializeStruct serialize_field(name) WalkStep::Field(name);
+    SerializeStructVariant serialize_field(name) WalkStep::Field(name);
 }

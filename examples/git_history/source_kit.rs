@@ -91,7 +91,7 @@ async fn commits_are_events_as_the_kit_wants_them() {
     let missing: BTreeSet<_> = card.skipped().map(|(_, needs)| needs).collect();
     let explained = [
         "EventSite::fail",
-        "EventSite::fused",
+        "EventSite::hybrid",
         "EventSite::truncate",
         "EventSource::keys",
         // The ids of commits are their anchors, which the kit cannot choose.

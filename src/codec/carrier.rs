@@ -9,7 +9,7 @@ use super::digester::{BySerde, Told, Way};
 use super::{Codec, CodecId, DecodeLimits, Digester};
 use crate::digest::{Failed, Survey};
 use crate::error::BoxError;
-use crate::value::{Node, StateValue};
+use crate::value::{StateValue, ValueNode};
 
 impl<S> Digester<S> {
     /// [`serde`](Self::serde) for the codecs of this crate, which can stand in for one another.
@@ -33,7 +33,7 @@ impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
         BySerde.digest(state, free_order)
     }
 
-    fn tree(&self, state: &S) -> Option<Node> {
+    fn tree(&self, state: &S) -> Option<ValueNode> {
         BySerde.tree(state)
     }
 

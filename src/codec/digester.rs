@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::{CodecId, DecodeLimits};
 use crate::digest::{self, DigestKind, Failed, StateDigest, Survey};
 use crate::error::BoxError;
-use crate::value::{self, Node, StateValue};
+use crate::value::{self, StateValue, ValueNode};
 
 /// Computes digests of states of type `S`: what a [`Codec`](super::Codec) returns from
 /// [`digester`](super::Codec::digester).
@@ -181,7 +181,7 @@ impl<S> Digester<S> {
 pub(super) trait Told<S>: Send + Sync {
     fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed>;
     fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed>;
-    fn tree(&self, state: &S) -> Option<Node>;
+    fn tree(&self, state: &S) -> Option<ValueNode>;
     fn view(&self, state: &S) -> Result<StateValue, BoxError>;
     /// The name of another codec of this crate that carries `state`.
     fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str>;
@@ -199,7 +199,7 @@ impl<S: Serialize> Told<S> for BySerde {
         digest::digest(state, free_order)
     }
 
-    fn tree(&self, state: &S) -> Option<Node> {
+    fn tree(&self, state: &S) -> Option<ValueNode> {
         value::write(state, false)
     }
 
@@ -226,7 +226,7 @@ impl<S, T, F: Fn(&T) -> &S + Send + Sync> Told<T> for Mapped<S, F> {
         self.told.digest((self.inner)(state), free_order)
     }
 
-    fn tree(&self, state: &T) -> Option<Node> {
+    fn tree(&self, state: &T) -> Option<ValueNode> {
         self.told.tree((self.inner)(state))
     }
 

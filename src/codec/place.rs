@@ -10,12 +10,12 @@ const MAX_STEPS: usize = 16;
 /// A decoder's error, and the way to where it arose.
 #[derive(Debug)]
 pub(crate) struct Located {
-    steps: Vec<Step>,
+    steps: Vec<PlaceStep>,
     error: BoxError,
 }
 
 #[derive(Debug)]
-enum Step {
+enum PlaceStep {
     Item(usize),
     /// Of a field, or the key of an entry.
     Name(String),
@@ -36,9 +36,9 @@ impl Located {
             return error;
         }
         let step = |segment: &Segment| match segment {
-            Segment::Seq { index } => Some(Step::Item(*index)),
-            Segment::Map { key } => Some(Step::Name(key.clone())),
-            Segment::Enum { variant } => Some(Step::Name(variant.clone())),
+            Segment::Seq { index } => Some(PlaceStep::Item(*index)),
+            Segment::Map { key } => Some(PlaceStep::Name(key.clone())),
+            Segment::Enum { variant } => Some(PlaceStep::Name(variant.clone())),
             Segment::Unknown => None,
         };
         let steps = track.path().iter().take(MAX_STEPS).filter_map(step).collect();
@@ -51,9 +51,9 @@ impl Located {
         let mut path = String::new();
         for step in &self.steps {
             match step {
-                Step::Item(index) => path.push_str(&["[", &index.to_string(), "]"].concat()),
-                Step::Name(name) if is_field(name) => path.push_str(&[".", name].concat()),
-                Step::Name(_) => path.push_str("{}"),
+                PlaceStep::Item(index) => path.push_str(&["[", &index.to_string(), "]"].concat()),
+                PlaceStep::Name(name) if is_field(name) => path.push_str(&[".", name].concat()),
+                PlaceStep::Name(_) => path.push_str("{}"),
             }
         }
         let path = path.trim_start_matches('.');

@@ -16,12 +16,12 @@ pub struct Case {
     pub(super) level: Level,
     pub(super) name: &'static str,
     pub(super) ids: &'static [&'static str],
-    pub(super) run: Run,
+    pub(super) run: CaseRun,
 }
 
 /// What runs a case, by what it is about.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Run {
+pub(super) enum CaseRun {
     Store(for<'c> fn(&'c mut Context) -> Running<'c>),
     Source(for<'c> fn(&'c mut SourceContext) -> Running<'c>),
 }
@@ -56,7 +56,7 @@ macro_rules! cases {
                 level: crate::conformance::level::Level::$level,
                 name: $name,
                 ids: &[$($id),+],
-                run: crate::conformance::case::Run::$of(|context| Box::pin($run(context))),
+                run: crate::conformance::case::CaseRun::$of(|context| Box::pin($run(context))),
             }
         ),+];
     };

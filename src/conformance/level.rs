@@ -32,7 +32,7 @@ pub enum Level {
     /// Event sources: reads of many, lists of aggregates, times.
     Lists,
     /// Hybrid sources: snapshot and events in one call.
-    Fused,
+    Hybrid,
 }
 
 impl Level {
@@ -51,7 +51,7 @@ impl Level {
 
     /// All levels of the kit for event sources, in the order in which they are run.
     pub const OF_EVENT_SOURCES: &'static [Self] =
-        &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Fused];
+        &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Hybrid];
 
     /// Its name in lower case.
     pub const fn name(self) -> &'static str {
@@ -68,7 +68,7 @@ impl Level {
             Self::Reads => "reads",
             Self::Ends => "ends",
             Self::Lists => "lists",
-            Self::Fused => "fused",
+            Self::Hybrid => "hybrid",
         }
     }
 }

@@ -71,7 +71,7 @@ pub use aggregate::{
 };
 pub use case::Case;
 pub use event_source::{
-    EventSite, EventSourceFactory, Fused, Kept, NewEvent, SourceConformance, event_sites,
+    EventSite, EventSourceFactory, HybridPair, Kept, NewEvent, SourceConformance, event_sites,
     event_source, source_cases,
 };
 pub use factory::{Site, StoreFactory};
@@ -80,7 +80,7 @@ pub use in_memory::in_memory;
 pub use ledger::{LedgerCase, LedgerFactory, LedgerReport, NotALedger, ledger, ledger_cases};
 pub use level::Level;
 pub use run::Conformance;
-pub use scorecard::{CaseResult, NotConformant, Scorecard, Tally, Verdict};
+pub use scorecard::{CaseResult, CaseVerdict, NotConformant, Scorecard, Tally};
 pub use store_kit::cases;
 
 /// Runs the whole kit over the stores that `factory` makes, with the default settings of

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::case::{Case, Context, Run};
+use super::case::{Case, CaseRun, Context};
 use super::factory::{Site, StoreFactory};
 use super::failure::{Failure, Stop};
 use super::isolate::isolated;
 use super::level::Level;
-use super::scorecard::{CaseResult, Scorecard, Subject, Verdict};
+use super::scorecard::{CaseResult, CaseVerdict, Scorecard, Subject};
 use super::store_kit::cases;
 use crate::store::{Capabilities, SnapshotStore};
 
@@ -120,11 +120,13 @@ impl<'f> Conformance<'f> {
         let capabilities = self.look().await;
         let mut results = Vec::new();
         for case in cases().filter(|case| self.wants(case)) {
-            let failed = |result: &CaseResult| matches!(result.verdict, Verdict::Failed(_));
+            let failed = |result: &CaseResult| matches!(result.verdict, CaseVerdict::Failed(_));
             // What pins keep and retirements hide is seen by what is found, listed and deleted.
             let result = if case.level() == Level::Marks && results.iter().any(failed) {
                 CaseResult {
-                    verdict: Verdict::Skipped { needs: "all levels before it without a failure" },
+                    verdict: CaseVerdict::Skipped {
+                        needs: "all levels before it without a failure",
+                    },
                     ..CaseResult::new(case)
                 }
             } else {
@@ -164,7 +166,7 @@ impl<'f> Conformance<'f> {
         let mut result = CaseResult::new(case);
         match self.site().await {
             Ok(site) => self.judge(&mut result, site).await,
-            Err(failure) => result.verdict = Verdict::Failed(failure),
+            Err(failure) => result.verdict = CaseVerdict::Failed(failure),
         }
         result.took = started.elapsed();
         result
@@ -181,7 +183,7 @@ impl<'f> Conformance<'f> {
         };
         let case = result.case;
         let run = isolated(PROMISE, self.patience, async move {
-            let Run::Store(run) = case.run else { return (Ok(()), Vec::new(), Vec::new()) };
+            let CaseRun::Store(run) = case.run else { return (Ok(()), Vec::new(), Vec::new()) };
             let stopped = run(&mut context).await;
             (stopped, context.notes, context.times)
         });
@@ -192,7 +194,7 @@ impl<'f> Conformance<'f> {
             }
             Err(failure) => Err(Stop::Failed(failure)),
         };
-        result.verdict = Verdict::of(stopped);
+        result.verdict = CaseVerdict::of(stopped);
     }
 }
 

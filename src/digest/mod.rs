@@ -36,7 +36,7 @@ pub(crate) use order::keeps_order;
 pub use state_digest::{DigestKind, StateDigest};
 
 use hash::{Hash, tag};
-use write::{Digest, Scope, Sink, Surveyed, Write};
+use write::{Digest, DigestScope, DigestWrite, Sink, Surveyed};
 
 /// What a write learns about its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,9 +61,9 @@ pub(crate) fn digest<T: Serialize>(value: &T, is_free: bool) -> Result<[u8; 16],
     Ok(bytes)
 }
 
-fn run<T: Serialize>(value: &T, scope: impl Scope) -> Result<([u8; 16], bool), Failed> {
+fn run<T: Serialize>(value: &T, scope: impl DigestScope) -> Result<([u8; 16], bool), Failed> {
     let mut sink = Sink::NEW;
-    value.serialize(Walker(Write::new(&mut sink, scope)))?;
+    value.serialize(Walker(DigestWrite::new(&mut sink, scope)))?;
     let (low, high) = sink.hash.finish();
     Ok(((u128::from(low) | u128::from(high) << 64).to_le_bytes(), sink.met_free))
 }

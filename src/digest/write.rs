@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::failed::Failed;
 use super::hash::{Hash, name, tag};
 use super::order::keeps_order;
-use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Step, Visit, Walker, What};
+use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
 // What a token stands for, besides the numbers of [`What`]. They are part of the format.
 const SOME: u64 = tag(18);
@@ -39,9 +39,9 @@ impl Sink {
 
 /// What a place in a value needs to know besides its context.
 ///
-/// A digest knows all of it at compile time: then a [`Write`] is passed in two registers, which
+/// A digest knows all of it at compile time: then a [`DigestWrite`] is passed in two registers, which
 /// halves the cost.
-pub(super) trait Scope: Copy {
+pub(super) trait DigestScope: Copy {
     /// Whether the order of a container's contents does not count, if one stands here.
     fn is_free(self) -> bool;
 
@@ -53,7 +53,7 @@ pub(super) trait Scope: Copy {
 #[derive(Clone, Copy)]
 pub(super) struct Digest<const FREE: bool>;
 
-impl<const FREE: bool> Scope for Digest<FREE> {
+impl<const FREE: bool> DigestScope for Digest<FREE> {
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_free(self) -> bool {
         FREE
@@ -74,7 +74,7 @@ pub(super) struct Surveyed {
     pub(super) left: u16,
 }
 
-impl Scope for Surveyed {
+impl DigestScope for Surveyed {
     #[inline]
     fn is_free(self) -> bool {
         !keeps_order(self.of)
@@ -88,14 +88,14 @@ impl Scope for Surveyed {
 }
 
 /// Hashes one value.
-pub(super) struct Write<'s, S> {
+pub(super) struct DigestWrite<'s, S> {
     sink: &'s mut Sink,
     /// Where the value stands: the hash of its field's name, or [`VALUE`].
     context: u64,
     scope: S,
 }
 
-impl<'s, S: Scope> Write<'s, S> {
+impl<'s, S: DigestScope> DigestWrite<'s, S> {
     #[inline]
     pub(super) fn new(sink: &'s mut Sink, scope: S) -> Self {
         Self { sink, context: VALUE, scope }
@@ -129,7 +129,7 @@ impl<'s, S: Scope> Write<'s, S> {
     }
 }
 
-impl<'s, S: Scope> Visit for Write<'s, S> {
+impl<'s, S: DigestScope> Visit for DigestWrite<'s, S> {
     type Ok = ();
     type Error = Failed;
     type Parts = Contents<'s, S>;
@@ -205,9 +205,9 @@ pub(super) struct Contents<'s, S> {
     len: u64,
 }
 
-impl<'s, S: Scope> Contents<'s, S> {
+impl<'s, S: DigestScope> Contents<'s, S> {
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn new(Write { sink, scope, .. }: Write<'s, S>, is_free: bool) -> Self {
+    fn new(DigestWrite { sink, scope, .. }: DigestWrite<'s, S>, is_free: bool) -> Self {
         let before = sink.hash;
         if is_free {
             sink.met_free = true;
@@ -217,26 +217,26 @@ impl<'s, S: Scope> Contents<'s, S> {
     }
 }
 
-impl<S: Scope> Parts for Contents<'_, S> {
+impl<S: DigestScope> Parts for Contents<'_, S> {
     type Ok = ();
     type Error = Failed;
 
     #[cfg_attr(not(debug_assertions), inline(always))]
-    fn part<T>(&mut self, step: Step, value: &T) -> Result<(), Failed>
+    fn part<T>(&mut self, step: WalkStep, value: &T) -> Result<(), Failed>
     where
         T: Serialize + ?Sized,
     {
         let scope = self.scope.part::<T>()?;
         if let Some(context) = self.number {
-            return Write { sink: &mut *self.sink, context, scope }.json_number(value);
+            return DigestWrite { sink: &mut *self.sink, context, scope }.json_number(value);
         }
         let context = match step {
-            Step::Field(field) => name(field),
-            Step::Key => MAP,
-            Step::Item | Step::Value | Step::Place => VALUE,
+            WalkStep::Field(field) => name(field),
+            WalkStep::Key => MAP,
+            WalkStep::Item | WalkStep::Value | WalkStep::Place => VALUE,
         };
-        value.serialize(Walker(Write { sink: &mut *self.sink, context, scope }))?;
-        if matches!(step, Step::Item | Step::Value) {
+        value.serialize(Walker(DigestWrite { sink: &mut *self.sink, context, scope }))?;
+        if matches!(step, WalkStep::Item | WalkStep::Value) {
             self.len += 1;
             if self.is_free {
                 let (a, b) = self.sink.hash.finish();

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::SnapshotEngine;
-use super::core::{Core, check_kind};
+use super::core::{EngineCore, check_kind};
 use super::recorder::Noted;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -15,7 +15,7 @@ use crate::store::ListRequest;
 
 /// A call that changes something, for the audit trail: written when it is dropped.
 pub(super) struct Audited<'a, A: Aggregate> {
-    core: &'a Arc<Core<A>>,
+    core: &'a Arc<EngineCore<A>>,
     /// Within the limit of an entry.
     action: Cow<'static, str>,
     /// `None` if it is about all aggregates of the kind.

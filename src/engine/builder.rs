@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
-use super::core::{Compare, Core};
+use super::core::{Compare, EngineCore};
 use super::observer::Observer;
 use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
@@ -398,7 +398,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         check_record::<A>(generation, self.origin.as_deref())?;
         let is_injected = self.clock.is_some();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let core = Core {
+        let core = EngineCore {
             cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),
             source: self.source,
             store: self.store,

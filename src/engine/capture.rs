@@ -1,7 +1,7 @@
 //! Taking snapshots: encode, check, store.
 
 use super::cache::Outdates;
-use super::core::{Core, check_kind};
+use super::core::{EngineCore, check_kind};
 use super::load::{from_start, reached};
 use super::reconstructed::{Purpose, Reconstructed};
 use super::stopwatch::Stopwatch;
@@ -23,7 +23,7 @@ const BATCH_BYTES: usize = 8 << 20;
 /// What to ask for instead of a snapshot beyond the head.
 const CAPTURE_NOW: &str = "without a version, the newest state is captured";
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn create(
         &self,
         key: &AggregateKey,
@@ -80,7 +80,7 @@ impl<A: Aggregate> Core<A> {
         keys: &[AggregateKey],
     ) -> Vec<Result<CreateOutcome, Error>> {
         let mut results = Vec::with_capacity(keys.len());
-        let mut batch = Batch::default();
+        let mut batch = CaptureBatch::default();
         for key in keys {
             match self.capture(key).await {
                 Ok(Some(record)) => {
@@ -108,8 +108,12 @@ impl<A: Aggregate> Core<A> {
         self.record(&loaded, &[]).map(Some)
     }
 
-    async fn put_batch(&self, batch: &mut Batch, results: &mut [Result<CreateOutcome, Error>]) {
-        let Batch { waiting, .. } = std::mem::take(batch);
+    async fn put_batch(
+        &self,
+        batch: &mut CaptureBatch,
+        results: &mut [Result<CreateOutcome, Error>],
+    ) {
+        let CaptureBatch { waiting, .. } = std::mem::take(batch);
         if waiting.is_empty() {
             return;
         }
@@ -341,7 +345,7 @@ fn never_stored(operation: &'static str) -> Error {
 }
 
 #[derive(Default)]
-struct Batch {
+struct CaptureBatch {
     /// Where the result belongs, and the record.
     waiting: Vec<(usize, Record)>,
     bytes: usize,

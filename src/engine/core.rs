@@ -1,4 +1,4 @@
-//! [`Core`]: what all stages of a load and a save work with.
+//! [`EngineCore`]: what all stages of a load and a save work with.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +27,7 @@ use crate::trigger::Trigger;
 pub(super) type Compare<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
 
 /// What loading and capturing need; the saver's tasks hold it without holding the saver.
-pub(super) struct Core<A: Aggregate> {
+pub(super) struct EngineCore<A: Aggregate> {
     pub(super) source: Arc<dyn EventSource<A>>,
     pub(super) store: Arc<dyn SnapshotStore>,
     pub(super) hybrid: Option<Arc<dyn HybridSource<A>>>,
@@ -56,7 +56,7 @@ pub(super) struct Core<A: Aggregate> {
     pub(super) recorder: Option<Arc<Recorder>>,
 }
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     #[inline]
     pub(super) fn report(&self, report: &Observation<'_>) {
         if let Some(observer) = &self.observer {

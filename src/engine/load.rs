@@ -1,6 +1,6 @@
 //! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
 
-use super::core::{Core, check_kind};
+use super::core::{EngineCore, check_kind};
 use super::head::{ends_early, floor, read_up_to_head};
 use super::observer::Observation;
 use super::reconstructed::{Purpose, Reconstructed};
@@ -26,7 +26,7 @@ impl From<Point> for Limits {
     }
 }
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// The state now, through the cache if there is one, to be captured.
     pub(super) async fn load_now(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
         if self.cache.is_enabled() {

@@ -1,7 +1,7 @@
 //! Loading through the hot cache: a state that was decoded before, and the events since then.
 
 use super::cache::Cached;
-use super::core::{Core, check_kind};
+use super::core::{EngineCore, check_kind};
 use super::head::{ends_early, floor, read_up_to_head};
 use super::reconstructed::{Purpose, Reconstructed};
 use super::sizes::Weight;
@@ -11,7 +11,7 @@ use crate::key::AggregateKey;
 use crate::manager::{Origin, Point, Provenance};
 use crate::state::Aggregate;
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// The state now, through the cache; in the form that the caller wants, so that it need not be
     /// moved to be converted.
     pub(super) async fn load_cached<T>(

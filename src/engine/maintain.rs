@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::cache::Outdates;
-use super::core::{Core, check_kind};
+use super::core::{EngineCore, check_kind};
 use super::head::head;
 use super::load::resume;
 use super::search::position;
@@ -27,7 +27,7 @@ use crate::store::{
 /// How many snapshots one delete names at most.
 const DELETE_BATCH: usize = 256;
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// The stored snapshot at just `version`, or the newest one; one of another generation only
     /// where today's has none.
     pub(super) async fn fetch(

@@ -48,7 +48,7 @@ pub(crate) use sizes::Weight;
 pub use statistics::EngineStatistics;
 pub use verify::Verify;
 
-use core::Core;
+use core::EngineCore;
 use saver::Saver;
 
 /// Loads and keeps snapshots of one type of aggregate: the real
@@ -66,7 +66,7 @@ use saver::Saver;
 /// do the same and need no import. Those that change something act on the application's own behalf;
 /// to pass an [`AdminContext`](crate::manager::AdminContext), call them on [`admin`](Self::admin).
 pub struct SnapshotEngine<A: Aggregate> {
-    core: Arc<Core<A>>,
+    core: Arc<EngineCore<A>>,
     saver: Arc<Saver<A>>,
 }
 

@@ -102,7 +102,7 @@ impl Recorder {
     }
 
     /// What is to be written next; `None` if nothing waits, which ends the turn of the task.
-    pub(super) fn next(&self, turn: &mut Turn) -> Option<(Days, Vec<AuditEntry>)> {
+    pub(super) fn next(&self, turn: &mut RecorderTurn) -> Option<(Days, Vec<AuditEntry>)> {
         let mut waiting = self.lock();
         if waiting.is_empty() {
             // Together with the look: whoever records something from here on starts another task.
@@ -129,12 +129,12 @@ impl Recorder {
 }
 
 /// Frees the queue for another task when this one ends, also if it is cancelled with its runtime.
-pub(super) struct Turn {
+pub(super) struct RecorderTurn {
     pub(super) recorder: Arc<Recorder>,
     pub(super) is_over: bool,
 }
 
-impl Drop for Turn {
+impl Drop for RecorderTurn {
     fn drop(&mut self) {
         if !self.is_over {
             self.recorder.lock().running = false;

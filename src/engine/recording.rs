@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::core::Core;
+use super::core::EngineCore;
 use super::observer::Observation;
-use super::recorder::{MAX_WAITING, Noted, Recorder, Turn};
+use super::recorder::{MAX_WAITING, Noted, Recorder, RecorderTurn};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::ledger::Day;
 use crate::state::Aggregate;
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// Has something written into the ledger, if there is one. Never waits for it.
     pub(super) fn enter(self: &Arc<Self>, noted: impl IntoIterator<Item = Noted>) {
         let Some(recorder) = &self.recorder else { return };
@@ -38,7 +38,7 @@ impl<A: Aggregate> Core<A> {
             }
             waiting.running = true;
         }
-        let turn = Turn { recorder: Arc::clone(recorder), is_over: false };
+        let turn = RecorderTurn { recorder: Arc::clone(recorder), is_over: false };
         runtime.spawn(write(Arc::clone(self), turn));
     }
 
@@ -97,7 +97,7 @@ impl<A: Aggregate> Core<A> {
 /// Records that were handed to the ledger. Those of which it never said what became of them are
 /// reported as lost, since it may have written them: it panicked, or the runtime has ended.
 struct Unanswered<'a, A: Aggregate> {
-    core: &'a Core<A>,
+    core: &'a EngineCore<A>,
     records: usize,
 }
 
@@ -113,7 +113,7 @@ impl<A: Aggregate> Drop for Unanswered<'_, A> {
 }
 
 /// Writes until nothing waits, or the ledger fails for now.
-async fn write<A: Aggregate>(core: Arc<Core<A>>, mut turn: Turn) {
+async fn write<A: Aggregate>(core: Arc<EngineCore<A>>, mut turn: RecorderTurn) {
     let recorder = Arc::clone(&turn.recorder);
     while let Some((days, entries)) = recorder.next(&mut turn) {
         let (mut days_left, mut entries_left) = (Vec::new(), Vec::new());

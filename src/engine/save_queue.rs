@@ -1,4 +1,4 @@
-//! What waits for the saver, and what it remembers: [`Shared`].
+//! What waits for the saver, and what it remembers: [`SharedQueue`].
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,14 +16,14 @@ use crate::trigger::{LastSnapshot, TriggerContext};
 const MAX_REMEMBERED: usize = 16_384;
 
 /// The queue of a saver, shared with its task.
-pub(super) struct Shared {
-    queue: Mutex<Queue>,
+pub(super) struct SharedQueue {
+    queue: Mutex<SaveQueue>,
     /// Notified each time the queue has run empty.
     pub(super) idle: Notify,
 }
 
 #[derive(Default)]
-pub(super) struct Queue {
+pub(super) struct SaveQueue {
     /// Waiting aggregates, each once, oldest first.
     pub(super) waiting: VecDeque<AggregateKey>,
     /// What is to be done for each of them.
@@ -61,13 +61,13 @@ pub(super) struct Measured {
     pub(super) not_before: Duration,
 }
 
-impl Shared {
+impl SharedQueue {
     pub(super) fn new() -> Self {
         Self { queue: Mutex::default(), idle: Notify::new() }
     }
 
     // Each change of the queue is complete before anything that could panic.
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, SaveQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -108,7 +108,7 @@ impl Shared {
     }
 }
 
-impl Queue {
+impl SaveQueue {
     /// Puts a job in place of the one that waits for the same aggregate. A snapshot that is to be
     /// taken in any case needs no measurement. Returns the job that is not needed, which may hold a
     /// state: that is to be dropped without the lock.
@@ -124,7 +124,7 @@ impl Queue {
 
 /// Forgets the newest snapshot of an aggregate when it is dropped.
 pub(super) struct Forgets<'a> {
-    pub(super) shared: &'a Shared,
+    pub(super) shared: &'a SharedQueue,
     pub(super) key: &'a AggregateKey,
 }
 
@@ -136,9 +136,9 @@ impl Drop for Forgets<'_> {
 
 /// Frees the queue for another task if this one ends early: cancelled with its runtime, perhaps
 /// before it was polled once, or by a panic of an observer.
-pub(super) struct Turn(pub(super) Option<Arc<Shared>>);
+pub(super) struct SaverTurn(pub(super) Option<Arc<SharedQueue>>);
 
-impl Turn {
+impl SaverTurn {
     pub(super) fn over(mut self) {
         if let Some(shared) = self.0.take() {
             shared.idle.notify_waiters();
@@ -146,7 +146,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for SaverTurn {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
             shared.lock().running = false;
@@ -168,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_size_above_the_newest_one_is_of_a_history_that_was_rewound() {
-        let (shared, key) = (Shared::new(), AggregateKey::new("account", "a").unwrap());
+        let (shared, key) = (SharedQueue::new(), AggregateKey::new("account", "a").unwrap());
         let size = |bytes, at_version| Weight { bytes, at_version };
         shared.measured(&key, size(400, 8), Duration::ZERO);
         shared.measured(&key, size(500, 15), Duration::ZERO);

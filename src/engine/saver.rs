@@ -7,10 +7,12 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
 
-use super::core::Core;
+use super::core::EngineCore;
 use super::observer::Observation;
 use super::recorder;
-use super::save_queue::{Failing, Forgets, Job, Measure, Measured, Queue, Shared, Turn, remember};
+use super::save_queue::{
+    Failing, Forgets, Job, Measure, Measured, SaveQueue, SaverTurn, SharedQueue, remember,
+};
 use super::sizes::{Sizes, Weight};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind, Retry};
@@ -31,19 +33,19 @@ const MEASURING_PAUSE: u32 = 20;
 
 /// Takes snapshots in the background. A task runs only while something is queued.
 pub(super) struct Saver<A> {
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     max_queued: usize,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<A: Aggregate> Saver<A> {
     pub(super) fn new(max_queued: usize) -> Self {
-        Self { shared: Arc::new(Shared::new()), max_queued, aggregate: PhantomData }
+        Self { shared: Arc::new(SharedQueue::new()), max_queued, aggregate: PhantomData }
     }
 
     pub(super) fn committed(
         &self,
-        core: &Arc<Core<A>>,
+        core: &Arc<EngineCore<A>>,
         loaded: &Loaded<A>,
         version: u64,
     ) -> Decision {
@@ -110,7 +112,7 @@ impl<A: Aggregate> Saver<A> {
     /// Has the state that was loaded measured in the background. The trigger is asked again then.
     fn measure(
         &self,
-        core: &Arc<Core<A>>,
+        core: &Arc<EngineCore<A>>,
         loaded: &Loaded<A>,
         seen: TriggerContext,
         before: Measured,
@@ -131,7 +133,7 @@ impl<A: Aggregate> Saver<A> {
     }
 
     /// Puts a job into the queue, and starts a task if none runs.
-    fn start(&self, core: &Arc<Core<A>>, key: &AggregateKey, job: Job) -> Result<(), String> {
+    fn start(&self, core: &Arc<EngineCore<A>>, key: &AggregateKey, job: Job) -> Result<(), String> {
         let mut unneeded = None;
         if let Some((runtime, turn)) = self.enqueue(core, key, job, &mut unneeded)? {
             // Not under the lock: a runtime that is shutting down drops the task at once.
@@ -161,11 +163,11 @@ impl<A: Aggregate> Saver<A> {
     /// Puts `key` into the queue, and tells where a task is to be started, if none runs.
     fn enqueue(
         &self,
-        core: &Core<A>,
+        core: &EngineCore<A>,
         key: &AggregateKey,
         job: Job,
         unneeded: &mut Option<Job>,
-    ) -> Result<Option<(Handle, Turn)>, String> {
+    ) -> Result<Option<(Handle, SaverTurn)>, String> {
         let mut queue = self.shared.lock();
         let is_waiting = queue.jobs.contains_key(key);
         if !is_waiting {
@@ -188,7 +190,7 @@ impl<A: Aggregate> Saver<A> {
             return Ok(None);
         }
         queue.running = true;
-        Ok(Some((runtime, Turn(Some(Arc::clone(&self.shared))))))
+        Ok(Some((runtime, SaverTurn(Some(Arc::clone(&self.shared))))))
     }
 
     pub(super) async fn flush(&self, within: Duration) -> Result<(), Error> {
@@ -222,8 +224,8 @@ impl<A: Aggregate> Saver<A> {
 
 /// Whether one more aggregate may wait; the error says why not.
 fn admit<A: Aggregate>(
-    core: &Core<A>,
-    queue: &Queue,
+    core: &EngineCore<A>,
+    queue: &SaveQueue,
     key: &AggregateKey,
     places: usize,
 ) -> Result<(), String> {
@@ -242,7 +244,7 @@ fn admit<A: Aggregate>(
 }
 
 /// Takes from the queue until it is empty.
-async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
+async fn drain<A: Aggregate>(core: Arc<EngineCore<A>>, turn: SaverTurn) {
     let Some(shared) = turn.0.clone() else { return };
     loop {
         while let Some((key, job)) = shared.next() {
@@ -285,8 +287,8 @@ async fn drain<A: Aggregate>(core: Arc<Core<A>>, turn: Turn) {
 
 /// Measures a state and puts what is known of its size into its job; false if that failed.
 async fn learn_size<A: Aggregate>(
-    core: &Core<A>,
-    shared: &Shared,
+    core: &EngineCore<A>,
+    shared: &SharedQueue,
     key: &AggregateKey,
     job: &mut Job,
     measure: Measure,
@@ -322,8 +324,8 @@ fn panicked(join: JoinError) -> Error {
 
 /// Remembers and reports what became of a background snapshot, and how long it took.
 fn note<A: Aggregate>(
-    core: &Core<A>,
-    shared: &Shared,
+    core: &EngineCore<A>,
+    shared: &SharedQueue,
     key: &AggregateKey,
     created: Result<(CreateOutcome, Duration), Error>,
 ) {
@@ -363,7 +365,7 @@ fn size(seen: LastSnapshot) -> Weight {
 
 /// Whether another size of the state would lead to a snapshot: the trigger, which is a pure
 /// function, is asked with the smallest and the largest one.
-fn size_decides<A: Aggregate>(core: &Core<A>, seen: &TriggerContext) -> bool {
+fn size_decides<A: Aggregate>(core: &EngineCore<A>, seen: &TriggerContext) -> bool {
     let at = |bytes| TriggerContext { state_bytes: Some(bytes), ..*seen };
     [u64::MAX, 0].into_iter().any(|bytes| core.trigger.decide(&at(bytes)).take)
 }
@@ -380,7 +382,7 @@ fn newest(used: Option<LastSnapshot>, saved: Option<LastSnapshot>) -> Option<Las
 }
 
 fn observation<A: Aggregate>(
-    core: &Core<A>,
+    core: &EngineCore<A>,
     loaded: &Loaded<A>,
     version: u64,
     snapshot: Option<LastSnapshot>,

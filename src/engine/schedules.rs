@@ -1,6 +1,6 @@
 //! The schedules of the engine's own kind, in a ledger that has those of all kinds.
 
-use super::core::{Core, other_kind};
+use super::core::{EngineCore, other_kind};
 use crate::error::{Error, ErrorKind};
 use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::state::Aggregate;
@@ -9,7 +9,7 @@ use crate::store::Page;
 /// How many schedules, of all kinds, are asked of the ledger at once.
 const PAGE: usize = 256;
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// The ledger that has the schedule `key`, which must be of this kind.
     pub(super) fn scheduler(&self, key: Option<&ScheduleKey>) -> Result<&dyn Ledger, Error> {
         if let Some(key) = key.filter(|key| key.kind() != A::KIND) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::Arc;
 
-use super::core::Core;
+use super::core::EngineCore;
 use super::on_store_failure::OnStoreFailure;
 use super::reader;
 use super::stopwatch::Stopwatch;
@@ -25,7 +25,7 @@ use crate::timestamp::Timestamp;
 const MAX_TRIES: u32 = 3;
 
 /// A snapshot that could be decoded.
-pub(super) struct Candidate<A> {
+pub(super) struct SearchCandidate<A> {
     pub(super) progress: Progress<A>,
     pub(super) used: SnapshotUsed,
 }
@@ -33,7 +33,7 @@ pub(super) struct Candidate<A> {
 /// A search in progress. What [`next`](Self::next) finds may still be rejected when it is
 /// compared with the events; the search then goes on below it.
 pub(super) struct Search<'a, A: Aggregate> {
-    core: &'a Core<A>,
+    core: &'a EngineCore<A>,
     pub(super) key: &'a AggregateKey,
     /// The bounds of the load; never narrowed.
     at_most: u64,
@@ -42,10 +42,10 @@ pub(super) struct Search<'a, A: Aggregate> {
     at_least: u64,
     /// States that are not the ones that were written are accepted.
     is_lenient: bool,
-    stage: Stage,
+    stage: SearchStage,
     tries: u32,
     /// The last one found, if it is of use so far.
-    pub(super) candidate: Option<Candidate<A>>,
+    pub(super) candidate: Option<SearchCandidate<A>>,
     /// Answers the first question, if there is one, and brings `ahead` along.
     hybrid: Option<&'a dyn HybridSource<A>>,
     /// Events that came with an answer.
@@ -62,7 +62,7 @@ pub(super) struct Ahead<A> {
     pub(super) tail: Box<dyn Tail<A>>,
 }
 
-enum Stage {
+enum SearchStage {
     /// Snapshots of today's generation, at or below this version.
     Current(u64),
     /// Readable snapshots of other generations, newest first.
@@ -71,7 +71,7 @@ enum Stage {
 }
 
 /// What the store's answer leads to.
-enum Step {
+enum SearchStep {
     Found,
     Next,
     /// To a look at other generations.
@@ -80,7 +80,7 @@ enum Step {
 }
 
 impl<'a, A: Aggregate> Search<'a, A> {
-    pub(super) fn new(core: &'a Core<A>, key: &'a AggregateKey, limits: Limits) -> Self {
+    pub(super) fn new(core: &'a EngineCore<A>, key: &'a AggregateKey, limits: Limits) -> Self {
         Self {
             core,
             key,
@@ -88,7 +88,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             as_of: limits.until_time,
             at_least: 0,
             is_lenient: false,
-            stage: Stage::Current(limits.until),
+            stage: SearchStage::Current(limits.until),
             tries: 0,
             candidate: None,
             hybrid: core.hybrid.as_deref(),
@@ -119,14 +119,14 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 .await?
             };
             match step {
-                Step::Found => return Ok(()),
-                Step::Next => {}
+                SearchStep::Found => return Ok(()),
+                SearchStep::Next => {}
                 // Boxed, so that the future of every load does not have to hold it.
-                Step::Others => match Box::pin(self.other_generations()).await {
-                    Ok(ids) => self.stage = Stage::Others(ids),
+                SearchStep::Others => match Box::pin(self.other_generations()).await {
+                    Ok(ids) => self.stage = SearchStage::Others(ids),
                     Err(error) => return self.failed(error),
                 },
-                Step::Over => break,
+                SearchStep::Over => break,
             }
         }
         Ok(())
@@ -138,15 +138,15 @@ impl<'a, A: Aggregate> Search<'a, A> {
             return None;
         }
         let (generation, at_most) = match &mut self.stage {
-            Stage::Current(at_most) => (self.core.generation, *at_most),
-            Stage::Others(ids) => {
+            SearchStage::Current(at_most) => (self.core.generation, *at_most),
+            SearchStage::Others(ids) => {
                 let Some(id) = ids.pop_front() else {
-                    self.stage = Stage::Over;
+                    self.stage = SearchStage::Over;
                     return None;
                 };
                 (id.generation, id.version)
             }
-            Stage::Over => return None,
+            SearchStage::Over => return None,
         };
         let query = Query::latest(self.key, generation).at_most(at_most);
         Some(match self.as_of {
@@ -160,37 +160,37 @@ impl<'a, A: Aggregate> Search<'a, A> {
         answer: Result<Lookup, Error>,
         query: &Query<'_>,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<Step, Error> {
+    ) -> Result<SearchStep, Error> {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) => return self.failed(error).map(|()| Step::Over),
+            Err(error) => return self.failed(error).map(|()| SearchStep::Over),
         };
         watch.fetched();
         let found = match answer {
             Lookup::Found(found) if found.version >= self.at_least => found,
-            _ if matches!(self.stage, Stage::Others(_)) => return Ok(Step::Next),
+            _ if matches!(self.stage, SearchStage::Others(_)) => return Ok(SearchStep::Next),
             // Absent below a rejected snapshot says nothing of other generations above it.
             Lookup::Absent if self.tries == 0 => {
-                self.stage = Stage::Over;
-                return Ok(Step::Over);
+                self.stage = SearchStage::Over;
+                return Ok(SearchStep::Over);
             }
-            _ => return Ok(Step::Others),
+            _ => return Ok(SearchStep::Others),
         };
         self.tries += 1;
-        if let Stage::Current(at_most) = &mut self.stage {
+        if let SearchStage::Current(at_most) = &mut self.stage {
             match found.version.checked_sub(1) {
                 Some(below) if below < *at_most => *at_most = below,
                 // A store that does not keep to the bounds cannot be searched further.
-                _ => self.stage = Stage::Over,
+                _ => self.stage = SearchStage::Over,
             }
         }
         let opened = self.open(&found, query);
         watch.decoded();
         match opened {
-            Ok(()) => Ok(Step::Found),
+            Ok(()) => Ok(SearchStep::Found),
             Err(reject) => {
                 self.reject(found.version, reject);
-                Ok(Step::Next)
+                Ok(SearchStep::Next)
             }
         }
     }
@@ -198,7 +198,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
     /// Allows as many tries again; false if there is nothing left to try.
     pub(super) fn go_on(&mut self) -> bool {
         self.tries = 1;
-        !matches!(self.stage, Stage::Over)
+        !matches!(self.stage, SearchStage::Over)
     }
 
     /// Looks once more for snapshots, at or above this floor; false if that was done before. Events
@@ -224,7 +224,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
     }
 
     fn restart(&mut self) {
-        self.stage = Stage::Current(self.at_most);
+        self.stage = SearchStage::Current(self.at_most);
         self.tries = 0;
     }
 
@@ -234,7 +234,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         hybrid: &dyn HybridSource<A>,
         query: Query<'_>,
         watch: &mut Stopwatch<'_>,
-    ) -> Result<Step, Error> {
+    ) -> Result<SearchStep, Error> {
         let answer = hybrid.fetch(query).await.map(|Hybrid { lookup, tail }| {
             let after = match &lookup {
                 Lookup::Found(found) => found.version.saturating_sub(1),
@@ -248,7 +248,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
 
     /// The store failed: that ends the load, unless the engine was told to replay then.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
-        self.stage = Stage::Over;
+        self.stage = SearchStage::Over;
         if self.core.on_store_failure != OnStoreFailure::Replay {
             return Err(error);
         }
@@ -287,7 +287,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         if header.version != found.version {
             // Below its own version too: a store that calls a record by any version that it is asked
             // for would be asked for ever.
-            if let Stage::Current(at_most) = &mut self.stage {
+            if let SearchStage::Current(at_most) = &mut self.stage {
                 *at_most = (*at_most).min(header.version.saturating_sub(1));
             }
             return Err(Reject::WrongVersion(header.version));
@@ -297,12 +297,12 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
         let (state, proof) = self.core.decode(found, &header, self.is_lenient)?;
         let progress = Progress { state, position: position(&header) };
-        self.candidate = Some(Candidate { progress, used: used(&header, proof) });
+        self.candidate = Some(SearchCandidate { progress, used: used(&header, proof) });
         Ok(())
     }
 }
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// Decodes a record whose identity was checked (R3), and compares the state with the one that
     /// was written.
     pub(super) fn decode(

@@ -1,14 +1,14 @@
 //! What became of a record that was put, and whether what was there before says the same.
 
 use super::capture::meta;
-use super::core::Core;
+use super::core::EngineCore;
 use crate::error::{Error, ErrorKind};
 use crate::manager::CreateOutcome;
 use crate::record::{Record, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// The result for `record` after a put with this outcome.
     ///
     /// A snapshot that was stored before stays (R10). It must be of the history that was just
@@ -27,12 +27,12 @@ impl<A: Aggregate> Core<A> {
                 self.compared(&meta, record, &found)
             }
             // Deleted since.
-            _ => Compared::Unknown,
+            _ => Comparison::Unknown,
         };
         match dispute {
-            Compared::Same => Ok(CreateOutcome::Existing { meta, identical: true }),
-            Compared::Unknown => Ok(CreateOutcome::Existing { meta, identical }),
-            Compared::Differs(how) => Err(Error::new(
+            Comparison::Same => Ok(CreateOutcome::Existing { meta, identical: true }),
+            Comparison::Unknown => Ok(CreateOutcome::Existing { meta, identical }),
+            Comparison::Differs(how) => Err(Error::new(
                 ErrorKind::Conflict,
                 "take a snapshot",
                 format!(
@@ -45,40 +45,40 @@ impl<A: Aggregate> Core<A> {
     }
 
     /// Compares what is stored with the record of the same identity that was just made.
-    fn compared(&self, ours: &SnapshotMeta, record: &Record, found: &Found) -> Compared {
+    fn compared(&self, ours: &SnapshotMeta, record: &Record, found: &Found) -> Comparison {
         let stored = match found.record.verify() {
             Ok(stored) if stored.is_of(&ours.key) && stored.version == ours.version => stored,
-            Ok(_) => return Compared::Differs("it belongs to another aggregate".to_owned()),
-            Err(reject) => return Compared::Differs(reject.to_string()),
+            Ok(_) => return Comparison::Differs("it belongs to another aggregate".to_owned()),
+            Err(reject) => return Comparison::Differs(reject.to_string()),
         };
         let anchors = stored.anchor.zip(ours.anchor.as_deref());
         if anchors.is_some_and(|(stored, ours)| stored != ours) {
-            return Compared::Differs("its last event has another anchor".to_owned());
+            return Comparison::Differs("its last event has another anchor".to_owned());
         }
         let times = (stored.last_recorded_at, stored.as_of);
         if times != (ours.last_recorded_at, ours.as_of) {
-            return Compared::Differs("its events were recorded at other times".to_owned());
+            return Comparison::Differs("its events were recorded at other times".to_owned());
         }
         if found.record.has_state_of(record) {
-            return Compared::Same;
+            return Comparison::Same;
         }
-        let Some(digest) = ours.digest else { return Compared::Unknown };
-        let differs = || Compared::Differs("it holds another state".to_owned());
+        let Some(digest) = ours.digest else { return Comparison::Unknown };
+        let differs = || Comparison::Differs("it holds another state".to_owned());
         if stored.digest.is_some_and(|stored| stored.kind() == digest.kind()) {
             return differs();
         }
         // Digests of two kinds, or none: the state itself tells.
         let snapshot = self.open_stored(&ours.key, found);
         match snapshot.map(|snapshot| self.digester.matches(&digest, &snapshot.state)) {
-            Ok(Some(true)) => Compared::Same,
+            Ok(Some(true)) => Comparison::Same,
             Ok(Some(false)) => differs(),
-            Ok(None) => Compared::Unknown,
-            Err(reject) => Compared::Differs(reject.to_string()),
+            Ok(None) => Comparison::Unknown,
+            Err(reject) => Comparison::Differs(reject.to_string()),
         }
     }
 }
 
-enum Compared {
+enum Comparison {
     Same,
     /// How, as the end of a sentence.
     Differs(String),

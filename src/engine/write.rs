@@ -1,6 +1,6 @@
 //! Encoding a state, and the proof that it can be read back.
 
-use super::core::Core;
+use super::core::EngineCore;
 use crate::codec::Written;
 use crate::digest::StateDigest;
 use crate::error::{BoxError, Error, ErrorKind};
@@ -12,7 +12,7 @@ pub(super) struct Encoded {
     pub(super) digest: Option<StateDigest>,
 }
 
-impl<A: Aggregate> Core<A> {
+impl<A: Aggregate> EngineCore<A> {
     /// The size of `state` when encoded. It need not survive that.
     pub(super) fn encoded_bytes(&self, state: &A) -> Result<u64, BoxError> {
         // Before the encoding, which recurses as deep as the state does.

@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 /// A fold in progress. An [`EventSource`](super::EventSource) pushes events into it; it checks
 /// that they are contiguous and belong to the snapshot it started from, and applies them.
 pub struct Replay<'a, A: Aggregate> {
-    state: State<'a, A>,
+    state: ReplayState<'a, A>,
     position: &'a mut Position,
     until: u64,
     /// No event that was recorded later is applied.
@@ -31,7 +31,7 @@ pub struct Replay<'a, A: Aggregate> {
 }
 
 /// The state, which is copied only if it is shared and there is an event to apply.
-enum State<'a, A> {
+enum ReplayState<'a, A> {
     Untouched(&'a mut Arc<A>),
     Own(&'a mut A),
     /// While one of the above turns into the other, and where nothing is folded.
@@ -64,7 +64,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     pub(crate) fn new(progress: &'a mut Progress<A>, limits: Limits, clock: &'a dyn Clock) -> Self {
         let started_at = progress.position.version;
         let mut replay = Self {
-            state: State::Untouched(&mut progress.state),
+            state: ReplayState::Untouched(&mut progress.state),
             position: &mut progress.position,
             until: limits.until,
             until_time: limits.until_time.unwrap_or(Timestamp::MAX),
@@ -88,7 +88,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         witness: &'a mut dyn Witness<A>,
     ) -> Self {
         Self {
-            state: State::Taken,
+            state: ReplayState::Taken,
             until,
             until_time: Timestamp::MAX,
             status: Status::Witnessed,
@@ -215,7 +215,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         events: &mut impl Iterator<Item = Recorded<'e, T>>,
         decode: &mut impl FnMut(&T) -> Result<A::Event, E>,
     ) -> Result<Option<Recorded<'e, T>>, E> {
-        let (State::Own(state), Status::Running) = (&mut self.state, self.status) else {
+        let (ReplayState::Own(state), Status::Running) = (&mut self.state, self.status) else {
             return Ok(events.next());
         };
         if self.position.anchor.is_some() {
@@ -257,10 +257,10 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         recorded: &Recorded<'_, T>,
         event: &A::Event,
     ) -> ControlFlow<()> {
-        if let State::Untouched(_) = self.state {
+        if let ReplayState::Untouched(_) = self.state {
             self.begin();
         }
-        if let State::Own(state) = &mut self.state {
+        if let ReplayState::Own(state) = &mut self.state {
             state.apply(event);
         }
         let position = &mut *self.position;
@@ -280,8 +280,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     #[cold]
     fn begin(&mut self) {
         self.first_applied_at = Some(self.clock.monotonic());
-        self.state = match std::mem::replace(&mut self.state, State::Taken) {
-            State::Untouched(shared) => State::Own(Arc::make_mut(shared)),
+        self.state = match std::mem::replace(&mut self.state, ReplayState::Taken) {
+            ReplayState::Untouched(shared) => ReplayState::Own(Arc::make_mut(shared)),
             other => other,
         };
     }

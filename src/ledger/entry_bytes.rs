@@ -1,7 +1,7 @@
 //! The canonical bytes of an audit entry: what is hashed, and what a document of the trail holds.
 
 use super::audit::{AuditEntry, AuditOutcome};
-use super::wire::{Bytes, put_option, put_text, put_time};
+use super::wire::{ByteReader, put_option, put_text, put_time};
 use crate::key::AggregateKey;
 
 /// Specified by [`AuditHash::of`](super::hash::AuditHash::of), points 4 to 9.
@@ -30,12 +30,12 @@ pub(super) fn entry_bytes(entry: &AuditEntry) -> Vec<u8> {
 
 /// The entry that [`entry_bytes`] wrote; `None` if it wrote no such bytes.
 pub(super) fn parse_entry(bytes: &[u8]) -> Option<AuditEntry> {
-    let mut reader = Bytes(bytes);
+    let mut reader = ByteReader(bytes);
     let at = reader.time()?;
     let tenant = reader.text()?;
     let key = reader
         .option(|reader| AggregateKey::from_stored(tenant, reader.text()?, reader.text()?).ok())?;
-    let version = reader.option(Bytes::u64)?;
+    let version = reader.option(ByteReader::u64)?;
     let mut entry = AuditEntry::new(at, reader.text()?, reader.text()?)
         .reason(reader.text()?)
         .meta(reader.text()?)

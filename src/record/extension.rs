@@ -4,7 +4,7 @@ use std::convert::Infallible;
 
 use super::base::Base;
 use super::reject::Reject;
-use super::wire::Reader;
+use super::wire::WireReader;
 use crate::timestamp::Timestamp;
 
 /// Tags from here on must be understood: a reader that does not know one must reject the record.
@@ -33,10 +33,10 @@ pub(super) struct Values<'a> {
 /// Reads the extensions of a header. Of a tag that occurs again, the last one counts.
 pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, Reject> {
     let mut values = Values::default();
-    let mut reader = Reader(bytes);
+    let mut reader = WireReader(bytes);
     while !reader.0.is_empty() {
         let (tag, value) = entry(&mut reader)?;
-        let mut value_reader = Reader(value);
+        let mut value_reader = WireReader(value);
         match tag {
             ANCHOR => values.anchor = Some(value),
             LABEL => {
@@ -67,7 +67,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, Reject> {
     Ok(values)
 }
 
-fn entry<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), Reject> {
+fn entry<'a>(reader: &mut WireReader<'a>) -> Result<(u8, &'a [u8]), Reject> {
     let tag = reader.u8()?;
     let len = usize::from(reader.u16()?);
     Ok((tag, reader.bytes(len)?))
@@ -75,7 +75,7 @@ fn entry<'a>(reader: &mut Reader<'a>) -> Result<(u8, &'a [u8]), Reject> {
 
 /// The labels among `bytes`, extensions that [`read`] has accepted.
 pub(super) fn labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
-    let mut reader = Reader(bytes);
+    let mut reader = WireReader(bytes);
     std::iter::from_fn(move || (!reader.0.is_empty()).then(|| entry(&mut reader).ok()).flatten())
         .filter_map(|(tag, value)| {
             (tag == LABEL).then(|| std::str::from_utf8(value).ok()).flatten()

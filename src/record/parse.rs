@@ -9,7 +9,7 @@ use super::layout::{
     MIN_HEADER_BYTES,
 };
 use super::reject::Reject;
-use super::wire::{Reader, unzigzag, varint_bytes};
+use super::wire::{WireReader, unzigzag, varint_bytes};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
@@ -24,7 +24,7 @@ impl<'a> Header<'a> {
     /// says, and [`parse`](Self::parse) them. At most the longest valid header; nothing else is
     /// verified. `None` if the claim is impossible, or if `start` is too short to tell.
     pub fn claimed_bytes(start: &[u8]) -> Option<u32> {
-        header_bytes(&mut Reader(start.get(FIXED_BYTES..)?)).ok()
+        header_bytes(&mut WireReader(start.get(FIXED_BYTES..)?)).ok()
     }
 
     /// Whether the checksum of the header at the start of `bytes` matches, so that it is as somebody
@@ -38,7 +38,7 @@ impl<'a> Header<'a> {
 
     /// Whether `key` stands in the bytes of a record where a header of this format has its key.
     pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
-        let mut reader = Reader(bytes.get(FIXED_BYTES..).unwrap_or_default());
+        let mut reader = WireReader(bytes.get(FIXED_BYTES..).unwrap_or_default());
         // The header's own length comes first.
         let Ok(_) = reader.varint() else { return false };
         let parts = [key.tenant(), key.kind(), key.id()];
@@ -48,7 +48,7 @@ impl<'a> Header<'a> {
 
     /// Parses `bytes`; `whole` demands that they end where the record does.
     pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, Reject> {
-        let mut reader = Reader(bytes);
+        let mut reader = WireReader(bytes);
         let [m0, m1, m2, format] = reader.array()?;
         if [m0, m1, m2] != MAGIC {
             return Err(Reject::Foreign);
@@ -71,7 +71,7 @@ impl<'a> Header<'a> {
         }
         // Nothing is taken from behind the header from here on.
         let used = bytes.len() - reader.0.len();
-        let mut reader = Reader(bytes.get(used..len).ok_or(Reject::Truncated)?);
+        let mut reader = WireReader(bytes.get(used..len).ok_or(Reject::Truncated)?);
         let (tenant, kind, id) = key_parts(&mut reader)?;
         let [algorithms, compression] = reader.array()?;
         let compression = CompressionId::from_byte(compression);
@@ -146,7 +146,7 @@ impl<'a> Header<'a> {
 /// The length of the header, its own varint included; within the bounds of a header.
 #[expect(clippy::inline_always, reason = "as its varint")]
 #[inline(always)]
-fn header_bytes(reader: &mut Reader<'_>) -> Result<u32, Reject> {
+fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, Reject> {
     let before = reader.0.len();
     let len = reader.varint_u32()?;
     if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&(len as usize)) {
@@ -163,7 +163,7 @@ fn header_bytes(reader: &mut Reader<'_>) -> Result<u32, Reject> {
 /// The three parts of the key: their lengths, then their text, one after the other.
 #[expect(clippy::inline_always, reason = "as its varints")]
 #[inline(always)]
-fn key_parts<'a>(reader: &mut Reader<'a>) -> Result<(&'a str, &'a str, &'a str), Reject> {
+fn key_parts<'a>(reader: &mut WireReader<'a>) -> Result<(&'a str, &'a str, &'a str), Reject> {
     let mut len = || match usize::try_from(reader.varint()?) {
         Ok(len) if len <= AggregateKey::MAX_PART_BYTES => Ok(len),
         _ => Err(Reject::Malformed("a part of the key is too long")),

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::layout::{CHECKED_FROM, FIXED_BYTES, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES};
-use super::wire::{Reader, put_varint, varint_bytes};
+use super::wire::{WireReader, put_varint, varint_bytes};
 use super::*;
 use crate::checksum::crc32;
 use crate::codec::CodecId;
@@ -62,7 +62,7 @@ fn changed(whole: &Record, at: Range<usize>, field: &[u8]) -> Record {
     assert!(len < 0x80);
     bytes.splice(at.clone(), field.iter().copied());
     if at == at::HEADER_LENGTH {
-        len = usize::try_from(Reader(field).varint().unwrap_or(0)).unwrap_or(usize::MAX);
+        len = usize::try_from(WireReader(field).varint().unwrap_or(0)).unwrap_or(usize::MAX);
     } else {
         len = len + field.len() - at.len();
         assert!(len < 0x80);
@@ -136,7 +136,7 @@ fn a_header_that_lies_about_a_length_is_rejected_even_under_a_right_checksum() {
     ];
     let key = AggregateKey::from_parts("north", "account", "alice").unwrap();
     for (whole, at) in lengths {
-        let right = Reader(&whole.as_bytes()[at.clone()]).varint().unwrap();
+        let right = WireReader(&whole.as_bytes()[at.clone()]).varint().unwrap();
         let near = (0..70).flat_map(|by| [right.saturating_sub(by), right + by]);
         let far = [0xffff, 0x1_0000, 0x7fff_ffff, 0xffff_ffff, 1 << 32, u64::MAX];
         for lie in near.chain(far).filter(|lie| *lie != right) {

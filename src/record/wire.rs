@@ -6,9 +6,9 @@ use super::reject::Reject;
 const MAX_VARINT_BYTES: usize = 10;
 
 /// What is left to read of a header.
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub(super) struct WireReader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Reader<'a> {
+impl<'a> WireReader<'a> {
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Reject> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Reject::Truncated)?;
         self.0 = rest;
@@ -149,11 +149,11 @@ mod tests {
             put_varint(&mut bytes, value);
             assert_eq!(bytes.len(), varint_bytes(value), "{value}");
             bytes.push(0xaa);
-            let mut reader = Reader(&bytes);
+            let mut reader = WireReader(&bytes);
             assert_eq!(reader.varint(), Ok(value));
             assert_eq!(reader.0, [0xaa]);
             for cut in 0..bytes.len() - 1 {
-                assert_eq!(Reader(&bytes[..cut]).varint(), Err(Reject::Truncated), "{value}");
+                assert_eq!(WireReader(&bytes[..cut]).varint(), Err(Reject::Truncated), "{value}");
             }
         }
     }
@@ -165,7 +165,7 @@ mod tests {
             for fill in [0x80, 0x81, 0xff] {
                 for last in 0..=0xff {
                     let bytes = [vec![fill; len], vec![last]].concat();
-                    let mut reader = Reader(&bytes);
+                    let mut reader = WireReader(&bytes);
                     let Ok(value) = reader.varint() else { continue };
                     let mut written = Vec::new();
                     put_varint(&mut written, value);

@@ -8,34 +8,34 @@ use serde::de::{
     DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::fault::Fault;
-use super::graph::{Fate, Kind, Site};
-use super::obstacle::{Obstacle, Place};
-use super::pass::{Cause, Visit};
+use super::fault::ShapeFault;
+use super::graph::{Fate, ShapeKind, ShapeSite};
+use super::obstacle::{Obstacle, ObstaclePlace};
+use super::pass::{Cause, PassVisit};
 use super::tracer::Tracer;
-use super::tree::{Shown, Tree};
+use super::tree::{ShapeTree, Shown};
 
 /// Stands at one place of the graph and answers the request that is made there.
 #[derive(Debug)]
-pub(super) struct Cursor<'t> {
+pub(super) struct ShapeCursor<'t> {
     pub(super) tracer: &'t mut Tracer,
-    pub(super) site: Site,
+    pub(super) site: ShapeSite,
 }
 
 impl Tracer {
     fn child<'de, S: DeserializeSeed<'de>>(
         &mut self,
-        site: Site,
+        site: ShapeSite,
         seed: S,
-    ) -> Result<S::Value, Fault> {
+    ) -> Result<S::Value, ShapeFault> {
         self.graph.change(site, |_| ());
         let start = self.steps.len();
         self.calls.push((site, start));
-        let result = seed.deserialize(Cursor { tracer: self, site });
+        let result = seed.deserialize(ShapeCursor { tracer: self, site });
         self.calls.pop();
         match result {
             Ok(_) => self.accepted(site),
-            Err(Fault) => _ = self.fail(site, start, Cause::Refused),
+            Err(ShapeFault) => _ = self.fail(site, start, Cause::Refused),
         }
         self.conclude(result.is_ok());
         result
@@ -49,14 +49,14 @@ pub(super) fn read_fields<'de, V: Visitor<'de>>(
     tracer: &mut Tracer,
     node: usize,
     visitor: V,
-) -> Result<V::Value, Fault> {
+) -> Result<V::Value, ShapeFault> {
     if tracer.graph.node(node).is_read_by_name() {
         let field = tracer.choose_field(node);
         let result = visitor.visit_map(OneField { tracer, node, field, asked: field });
         if let Some(index) = field
             && tracer.graph.node(node).slot(index).child.is_none()
         {
-            tracer.graph.change(Site { node, index }, |slot| slot.fate = Fate::Absent);
+            tracer.graph.change(ShapeSite { node, index }, |slot| slot.fate = Fate::Absent);
             tracer.changed = true;
         }
         return result;
@@ -66,7 +66,7 @@ pub(super) fn read_fields<'de, V: Visitor<'de>>(
     let here = tracer.graph.node_mut(node);
     if result.is_err() && fields > 0 && here.slots.is_empty() {
         here.needs_names = true;
-        let place = Place { owner: here.name.to_owned(), field: None };
+        let place = ObstaclePlace { owner: here.name.to_owned(), field: None };
         tracer.changed = true;
         tracer.meet(Obstacle::ByName { place });
     }
@@ -82,26 +82,29 @@ struct OneField<'t> {
 }
 
 impl<'de> MapAccess<'de> for OneField<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    ) -> Result<Option<K::Value>, ShapeFault> {
         let Some(index) = self.field.take() else { return Ok(None) };
         // Derived visitors know their fields by number too, which unlike the list of names counts
         // no aliases. Those written by hand are safe with names only.
         if type_name::<K>().contains("__Field") {
-            let number: U64Deserializer<Fault> = (index as u64).into_deserializer();
+            let number: U64Deserializer<ShapeFault> = (index as u64).into_deserializer();
             return seed.deserialize(number).map(Some);
         }
         let name = self.tracer.graph.node(self.node).kind.names().get(index).copied();
         seed.deserialize(BorrowedStrDeserializer::new(name.unwrap_or_default())).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, ShapeFault> {
         let index = self.asked.unwrap_or_default();
-        self.tracer.child(Site { node: self.node, index }, seed)
+        self.tracer.child(ShapeSite { node: self.node, index }, seed)
     }
 }
 
@@ -115,18 +118,18 @@ pub(super) struct Items<'t> {
 }
 
 impl<'de> SeqAccess<'de> for Items<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Fault> {
+    ) -> Result<Option<S::Value>, ShapeFault> {
         if self.next >= self.end {
             return Ok(None);
         }
         let index = if self.same { 0 } else { self.next };
         self.next += 1;
-        self.tracer.child(Site { node: self.node, index }, seed).map(Some)
+        self.tracer.child(ShapeSite { node: self.node, index }, seed).map(Some)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -142,21 +145,24 @@ pub(super) struct Entries<'t> {
 }
 
 impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    ) -> Result<Option<K::Value>, ShapeFault> {
         if self.left == 0 {
             return Ok(None);
         }
         self.left -= 1;
-        self.tracer.child(Site { node: self.node, index: 0 }, seed).map(Some)
+        self.tracer.child(ShapeSite { node: self.node, index: 0 }, seed).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        self.tracer.child(Site { node: self.node, index: 1 }, seed)
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, ShapeFault> {
+        self.tracer.child(ShapeSite { node: self.node, index: 1 }, seed)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -168,44 +174,50 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 pub(super) struct Named<'t> {
     pub(super) tracer: &'t mut Tracer,
     pub(super) node: usize,
-    pub(super) entries: IntoIter<(Tree, Tree)>,
+    pub(super) entries: IntoIter<(ShapeTree, ShapeTree)>,
     pub(super) slot: usize,
 }
 
 impl<'de> MapAccess<'de> for Named<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Fault> {
+    ) -> Result<Option<K::Value>, ShapeFault> {
         let Some((key, value)) = self.entries.next() else { return Ok(None) };
         self.tracer.value = Some(value);
-        if let Tree::Text(name) = &key {
+        if let ShapeTree::Text(name) = &key {
             self.slot = self.tracer.graph.node_mut(self.node).label(name);
         }
         seed.deserialize(Shown(&key)).map(Some)
     }
 
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        self.tracer.child(Site { node: self.node, index: self.slot }, seed)
+    fn next_value_seed<V: DeserializeSeed<'de>>(
+        &mut self,
+        seed: V,
+    ) -> Result<V::Value, ShapeFault> {
+        self.tracer.child(ShapeSite { node: self.node, index: self.slot }, seed)
     }
 }
 
 /// The chosen variant of an enum; stands at the slot of that variant.
 pub(super) struct Variant<'t> {
     pub(super) tracer: &'t mut Tracer,
-    pub(super) site: Site,
+    pub(super) site: ShapeSite,
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
     type Variant = Self;
 
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
+    fn variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<(S::Value, Self), ShapeFault> {
         // Positional codecs name a variant by its number.
         let number = u32::try_from(self.site.index).unwrap_or(u32::MAX);
-        let number: U32Deserializer<Fault> = number.into_deserializer();
+        let number: U32Deserializer<ShapeFault> = number.into_deserializer();
         if let Ok(value) = seed.deserialize(number) {
             return Ok((value, self));
         }
@@ -217,9 +229,9 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
 impl Variant<'_> {
     fn inside<T>(
         self,
-        kind: Kind,
-        read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        kind: ShapeKind,
+        read: impl FnOnce(&mut Tracer, &PassVisit) -> Result<T, ShapeFault>,
+    ) -> Result<T, ShapeFault> {
         let visit = self.tracer.enter(self.site, kind, "", "")?;
         let result = read(self.tracer, &visit);
         self.tracer.leave(visit, result)
@@ -227,20 +239,27 @@ impl Variant<'_> {
 }
 
 impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
 
-    fn unit_variant(self) -> Result<(), Fault> {
-        self.inside(Kind::UnitVariant, |_, _| Ok(()))
+    fn unit_variant(self) -> Result<(), ShapeFault> {
+        self.inside(ShapeKind::UnitVariant, |_, _| Ok(()))
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
-        self.inside(Kind::NewtypeVariant, |tracer, visit| {
-            tracer.child(Site { node: visit.node, index: 0 }, seed)
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(
+        self,
+        seed: S,
+    ) -> Result<S::Value, ShapeFault> {
+        self.inside(ShapeKind::NewtypeVariant, |tracer, visit| {
+            tracer.child(ShapeSite { node: visit.node, index: 0 }, seed)
         })
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.inside(Kind::TupleVariant(len), |tracer, visit| {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::TupleVariant(len), |tracer, visit| {
             visitor.visit_seq(Items { tracer, node: visit.node, next: 0, end: len, same: false })
         })
     }
@@ -249,8 +268,8 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         self,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.inside(Kind::StructVariant(fields), |tracer, visit| {
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::StructVariant(fields), |tracer, visit| {
             read_fields(tracer, visit.node, visitor)
         })
     }

@@ -1,25 +1,25 @@
-//! The recording deserializer: [`Cursor`].
+//! The recording deserializer: [`ShapeCursor`].
 
 use std::any::type_name;
 use std::fmt::{self, Write};
 
 use serde::de::{Deserializer, Visitor};
 
-use super::access::{Cursor, Entries, Items, Named, Variant, read_fields};
+use super::access::{Entries, Items, Named, ShapeCursor, Variant, read_fields};
 use super::candidates::Value;
-use super::fault::Fault;
-use super::graph::{Kind, Leaf, Site};
-use super::obstacle::{Obstacle, Place};
-use super::pass::{Cause, Visit};
+use super::fault::ShapeFault;
+use super::graph::{Leaf, ShapeKind, ShapeSite};
+use super::obstacle::{Obstacle, ObstaclePlace};
+use super::pass::{Cause, PassVisit};
 use super::tracer::Tracer;
-use super::tree::{Shown, Tree};
+use super::tree::{ShapeTree, Shown};
 
-impl Cursor<'_> {
+impl ShapeCursor<'_> {
     fn leaf<T>(
         self,
         leaf: Leaf,
-        visit: impl FnOnce(Value) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        visit: impl FnOnce(Value) -> Result<T, ShapeFault>,
+    ) -> Result<T, ShapeFault> {
         let pick = self.tracer.leaf(self.site, leaf)?;
         let start = self.tracer.steps.len() - 1;
         visit(self.tracer.harvest.get(leaf, pick))
@@ -29,11 +29,11 @@ impl Cursor<'_> {
     /// Enters a type, lets it read its contents, and leaves it.
     fn inside<T>(
         self,
-        kind: Kind,
+        kind: ShapeKind,
         visitor: &'static str,
         name: &'static str,
-        read: impl FnOnce(&mut Tracer, &Visit) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
+        read: impl FnOnce(&mut Tracer, &PassVisit) -> Result<T, ShapeFault>,
+    ) -> Result<T, ShapeFault> {
         let visit = self.tracer.enter(self.site, kind, visitor, name)?;
         let result = read(self.tracer, &visit);
         self.tracer.leave(visit, result)
@@ -51,7 +51,7 @@ impl<'de, V: Visitor<'de>> fmt::Display for Expects<'_, V> {
 
 macro_rules! leaves {
     ($($method:ident $visit:ident $leaf:ident $value:expr;)*) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
             let make = $value;
             self.leaf(Leaf::$leaf, |value: Value| visitor.$visit(make(value)))
         }
@@ -63,8 +63,8 @@ fn int<T: TryFrom<i128> + Default>(value: Value) -> T {
     value.int().try_into().unwrap_or_default()
 }
 
-impl<'de> Deserializer<'de> for Cursor<'_> {
-    type Error = Fault;
+impl<'de> Deserializer<'de> for ShapeCursor<'_> {
+    type Error = ShapeFault;
 
     leaves! {
         deserialize_bool visit_bool Bool |value: Value| value.int() != 0;
@@ -83,27 +83,27 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
-    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.leaf(Leaf::F32, |value| visitor.visit_f32(value.float() as f32))
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.leaf(Leaf::Str, |value| visitor.visit_str(&value.text()))
     }
 
-    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.leaf(Leaf::Bytes, |value| visitor.visit_bytes(&value.bytes()))
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_byte_buf<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.deserialize_bytes(visitor)
     }
 
-    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.leaf(Leaf::Unit, |_| visitor.visit_unit())
     }
 
@@ -111,11 +111,11 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ShapeFault> {
         self.leaf(Leaf::UnitStruct, |_| visitor.visit_unit())
     }
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         if self.tracer.is_in_trait_object(self.site) {
             self.tracer.trait_object = true;
         } else if self.tracer.obstacle.is_none() {
@@ -125,31 +125,31 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
             let _ = write!(expects, "{}", Expects(&visitor));
             self.tracer.meet(Obstacle::SelfDescribing { place, expects });
         }
-        if self.tracer.graph.node(self.site.node).kind == Kind::Named {
+        if self.tracer.graph.node(self.site.node).kind == ShapeKind::Named {
             // Names that nobody knows may stand here: they leave no trace in the graph.
-            let value = self.tracer.value.take().unwrap_or(Tree::Unit);
+            let value = self.tracer.value.take().unwrap_or(ShapeTree::Unit);
             return Shown(&value).deserialize_any(visitor);
         }
         let start = self.tracer.steps.len();
         self.tracer.leaf(self.site, Leaf::Any)?;
-        let tree = self.tracer.offer(self.site, Tree::Mark(0));
+        let tree = self.tracer.offer(self.site, ShapeTree::Mark(0));
         let result = Shown(&tree).deserialize_any(visitor);
         result.map_err(|_| self.tracer.fail(self.site, start, Cause::Refused))
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         let site = self.site;
         let owner = self.tracer.graph.node(site.node);
         let place = match owner.kind {
-            Kind::Map => self.tracer.flattened(site),
-            Kind::Struct(_) => Place { owner: owner.name.to_owned(), field: None },
+            ShapeKind::Map => self.tracer.flattened(site),
+            ShapeKind::Struct(_) => ObstaclePlace { owner: owner.name.to_owned(), field: None },
             _ => self.tracer.place(site),
         };
         self.tracer.meet(Obstacle::ByName { place });
         let by_name = match self.tracer.graph.node(site.node).kind {
-            Kind::Map => Some(Kind::Named),
-            Kind::Struct(names) if names.len() == 2 && site.index == 0 => {
-                Some(Kind::Adjacent(names))
+            ShapeKind::Map => Some(ShapeKind::Named),
+            ShapeKind::Struct(names) if names.len() == 2 && site.index == 0 => {
+                Some(ShapeKind::Adjacent(names))
             }
             _ => None,
         };
@@ -163,9 +163,9 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         self.leaf(Leaf::Identifier, |_| visitor.visit_u64(0))
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         let owner = self.tracer.graph.node(self.site.node);
-        if owner.is_read_by_name() || owner.kind == Kind::Named {
+        if owner.is_read_by_name() || owner.kind == ShapeKind::Named {
             // A number beyond the last field: there are fewer fields than names.
             return visitor.visit_unit();
         }
@@ -174,13 +174,13 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         self.leaf(Leaf::Ignored, |_| visitor.visit_unit())
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.inside(Kind::Option, type_name::<V>(), "", |tracer, visit| {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Option, type_name::<V>(), "", |tracer, visit| {
             if visit.pick == 0 {
                 return visitor.visit_none();
             }
-            let site = Site { node: visit.node, index: 0 };
-            visitor.visit_some(Cursor { tracer, site })
+            let site = ShapeSite { node: visit.node, index: 0 };
+            visitor.visit_some(ShapeCursor { tracer, site })
         })
     }
 
@@ -188,22 +188,26 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         self,
         name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.inside(Kind::Newtype, type_name::<V>(), name, |tracer, visit| {
-            let site = Site { node: visit.node, index: 0 };
-            visitor.visit_newtype_struct(Cursor { tracer, site })
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Newtype, type_name::<V>(), name, |tracer, visit| {
+            let site = ShapeSite { node: visit.node, index: 0 };
+            visitor.visit_newtype_struct(ShapeCursor { tracer, site })
         })
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.inside(Kind::Seq, type_name::<V>(), "", |tracer, visit| {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Seq, type_name::<V>(), "", |tracer, visit| {
             let (node, end) = (visit.node, visit.pick);
             visitor.visit_seq(Items { tracer, node, next: 0, end, same: true })
         })
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.inside(Kind::Tuple(len), type_name::<V>(), "", |tracer, visit| {
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Tuple(len), type_name::<V>(), "", |tracer, visit| {
             visitor.visit_seq(Items { tracer, node: visit.node, next: 0, end: len, same: false })
         })
     }
@@ -213,16 +217,16 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         name: &'static str,
         len: usize,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.inside(Kind::TupleStruct(len), type_name::<V>(), name, |tracer, visit| {
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::TupleStruct(len), type_name::<V>(), name, |tracer, visit| {
             visitor.visit_seq(Items { tracer, node: visit.node, next: 0, end: len, same: false })
         })
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        self.inside(Kind::Map, type_name::<V>(), "", |tracer, visit| {
-            if tracer.graph.node(visit.node).kind == Kind::Named {
-                let entries = tracer.offer(visit.site, Tree::Map(Vec::new())).into_entries();
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Map, type_name::<V>(), "", |tracer, visit| {
+            if tracer.graph.node(visit.node).kind == ShapeKind::Named {
+                let entries = tracer.offer(visit.site, ShapeTree::Map(Vec::new())).into_entries();
                 return visitor.visit_map(Named { tracer, node: visit.node, entries, slot: 0 });
             }
             visitor.visit_map(Entries { tracer, node: visit.node, left: visit.pick })
@@ -234,11 +238,11 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         name: &'static str,
         fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.inside(Kind::Struct(fields), type_name::<V>(), name, |tracer, visit| {
-            if let Kind::Adjacent(&[_, content]) = tracer.graph.node(visit.node).kind {
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Struct(fields), type_name::<V>(), name, |tracer, visit| {
+            if let ShapeKind::Adjacent(&[_, content]) = tracer.graph.node(visit.node).kind {
                 // What comes before the tag is buffered, so it is of any kind.
-                let first = Tree::Map(vec![(Tree::text(content), Tree::Mark(0))]);
+                let first = ShapeTree::Map(vec![(ShapeTree::text(content), ShapeTree::Mark(0))]);
                 let tree = tracer.offer(visit.site, first);
                 return visitor.visit_map(tree.entries());
             }
@@ -251,9 +255,9 @@ impl<'de> Deserializer<'de> for Cursor<'_> {
         name: &'static str,
         variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
-        self.inside(Kind::Enum(variants), type_name::<V>(), name, |tracer, visit| {
-            let site = Site { node: visit.node, index: visit.pick };
+    ) -> Result<V::Value, ShapeFault> {
+        self.inside(ShapeKind::Enum(variants), type_name::<V>(), name, |tracer, visit| {
+            let site = ShapeSite { node: visit.node, index: visit.pick };
             visitor.visit_enum(Variant { tracer, site })
         })
     }

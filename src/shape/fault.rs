@@ -1,4 +1,4 @@
-//! The error type of a trace, [`Fault`], and what types say through it: [`Heard`].
+//! The error type of a trace, [`ShapeFault`], and what types say through it: [`Heard`].
 
 use std::cell::RefCell;
 use std::fmt;
@@ -7,7 +7,7 @@ use serde::de::{Expected, Unexpected};
 use serde::{de, ser};
 use twox_hash::XxHash3_64;
 
-use super::graph::Names;
+use super::graph::NameSet;
 
 /// What every text of a mark starts with.
 pub(super) const MARK: &str = "snapfold?";
@@ -32,7 +32,7 @@ pub(super) fn mark_of(text: &str) -> Option<u32> {
 /// derived code reports in a form of its own (names of fields and variants) is kept as [`Heard`]:
 /// serde drops the errors of an untagged enum's variants, but not before it has made them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fault;
+pub(super) struct ShapeFault;
 
 /// One reported error. A mark is the number of the [`Mark`](super::tree::Tree::Mark) that was
 /// refused.
@@ -41,9 +41,9 @@ pub(super) enum Heard {
     /// A field is missing.
     Missing(&'static str),
     /// No variant is called so; these are the variants.
-    Variants(Option<u32>, Names),
+    Variants(Option<u32>, NameSet),
     /// No field is called so; these are the fields.
-    Fields(String, Names),
+    Fields(String, NameSet),
     /// A value of another kind, or in another range, is wanted.
     Kind(Option<u32>),
     /// A variant with contents is wanted.
@@ -72,11 +72,11 @@ impl Heard {
 /// Collects the messages on this thread from its creation on, until it is dropped. A trace that
 /// starts meanwhile keeps its own.
 #[derive(Debug)]
-pub(super) struct Listener {
+pub(super) struct FaultListener {
     outer: Option<Vec<Heard>>,
 }
 
-impl Listener {
+impl FaultListener {
     pub(super) fn new() -> Self {
         Self { outer: HEARD.replace(Some(Vec::new())) }
     }
@@ -87,13 +87,13 @@ pub(super) fn take_heard() -> Vec<Heard> {
     HEARD.with_borrow_mut(|heard| heard.as_mut().map(std::mem::take).unwrap_or_default())
 }
 
-impl Drop for Listener {
+impl Drop for FaultListener {
     fn drop(&mut self) {
         HEARD.set(self.outer.take());
     }
 }
 
-impl Fault {
+impl ShapeFault {
     fn with(heard: impl FnOnce() -> Heard) -> Self {
         HEARD.with_borrow_mut(|all| {
             if let Some(all) = all.as_mut().filter(|all| all.len() < MAX_HEARD) {
@@ -112,15 +112,15 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for ShapeFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a sample value was not accepted")
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for ShapeFault {}
 
-impl de::Error for Fault {
+impl de::Error for ShapeFault {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self::with(|| Heard::Other)
     }
@@ -137,11 +137,11 @@ impl de::Error for Fault {
         Self::with(|| Heard::Length(len))
     }
 
-    fn unknown_variant(variant: &str, names: Names) -> Self {
+    fn unknown_variant(variant: &str, names: NameSet) -> Self {
         Self::with(|| Heard::Variants(mark_of(variant), names))
     }
 
-    fn unknown_field(field: &str, names: Names) -> Self {
+    fn unknown_field(field: &str, names: NameSet) -> Self {
         Self::with(|| Heard::Fields(field.to_owned(), names))
     }
 
@@ -154,7 +154,7 @@ impl de::Error for Fault {
     }
 }
 
-impl ser::Error for Fault {
+impl ser::Error for ShapeFault {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self
     }

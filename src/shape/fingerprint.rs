@@ -17,7 +17,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use twox_hash::XxHash3_64;
 
-use super::graph::{Child, Fate, Graph, Kind, ROOT};
+use super::graph::{Child, Fate, Graph, ROOT, ShapeKind};
 
 /// Changes whenever the bytes of an unchanged type would.
 const FORMAT: &[u8] = b"snapfold shape 1\n";
@@ -78,23 +78,23 @@ fn put_len(bytes: &mut Vec<u8>, len: usize) {
 }
 
 /// The number of a kind, which never changes, and the length of a tuple.
-const fn tag(kind: Kind) -> (u8, usize) {
+const fn tag(kind: ShapeKind) -> (u8, usize) {
     match kind {
-        Kind::Root => (0, 0),
-        Kind::Option => (1, 0),
-        Kind::Seq => (2, 0),
-        Kind::Map => (3, 0),
-        Kind::Newtype => (4, 0),
-        Kind::Tuple(len) => (5, len),
-        Kind::TupleStruct(len) => (6, len),
-        Kind::Struct(_) => (7, 0),
-        Kind::Enum(_) => (8, 0),
-        Kind::UnitVariant => (9, 0),
-        Kind::NewtypeVariant => (10, 0),
-        Kind::TupleVariant(len) => (11, len),
-        Kind::StructVariant(_) => (12, 0),
-        Kind::Named => (13, 0),
-        Kind::Adjacent(_) => (14, 0),
+        ShapeKind::Root => (0, 0),
+        ShapeKind::Option => (1, 0),
+        ShapeKind::Seq => (2, 0),
+        ShapeKind::Map => (3, 0),
+        ShapeKind::Newtype => (4, 0),
+        ShapeKind::Tuple(len) => (5, len),
+        ShapeKind::TupleStruct(len) => (6, len),
+        ShapeKind::Struct(_) => (7, 0),
+        ShapeKind::Enum(_) => (8, 0),
+        ShapeKind::UnitVariant => (9, 0),
+        ShapeKind::NewtypeVariant => (10, 0),
+        ShapeKind::TupleVariant(len) => (11, len),
+        ShapeKind::StructVariant(_) => (12, 0),
+        ShapeKind::Named => (13, 0),
+        ShapeKind::Adjacent(_) => (14, 0),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 /// Field or variant names, as the type passes them to serde.
-pub(super) type Names = &'static [&'static str];
+pub(super) type NameSet = &'static [&'static str];
 
 /// The node above the traced type: its only slot holds the type itself.
 pub(super) const ROOT: usize = 0;
@@ -42,7 +42,7 @@ pub(super) enum Leaf {
 
 /// A request that contains others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum ShapeKind {
     Root,
     Option,
     Seq,
@@ -50,27 +50,27 @@ pub(super) enum Kind {
     Newtype,
     Tuple(usize),
     TupleStruct(usize),
-    Struct(Names),
-    Enum(Names),
+    Struct(NameSet),
+    Enum(NameSet),
     UnitVariant,
     NewtypeVariant,
     TupleVariant(usize),
-    StructVariant(Names),
+    StructVariant(NameSet),
     /// A struct that says the names of its fields only when they are missing: a map whose keys are
     /// names. Slot 0 is for the keys.
     Named,
     /// An adjacently tagged enum, with the names of its tag and its content.
-    Adjacent(Names),
+    Adjacent(NameSet),
 }
 
-impl Kind {
+impl ShapeKind {
     /// Whether a value of this kind can be empty, whatever it contains.
     pub(super) const fn may_be_empty(self) -> bool {
         matches!(self, Self::Option | Self::Seq | Self::Map)
     }
 
     /// The field names of a struct or struct variant, the variant names of an enum.
-    pub(super) const fn names(self) -> Names {
+    pub(super) const fn names(self) -> NameSet {
         match self {
             Self::Struct(names)
             | Self::Enum(names)
@@ -90,17 +90,17 @@ pub(super) enum Child {
 
 /// The address of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Site {
+pub(super) struct ShapeSite {
     pub(super) node: usize,
     pub(super) index: usize,
 }
 
 /// The slot of the traced type itself.
-pub(super) const TOP: Site = Site { node: ROOT, index: 0 };
+pub(super) const TOP: ShapeSite = ShapeSite { node: ROOT, index: 0 };
 
 /// One place inside a node, and what the trace has decided for it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Slot {
+pub(super) struct ShapeSlot {
     /// What was asked for here; `None` until the first visit.
     pub(super) child: Option<Child>,
     /// Leaf: the candidate to offer. Option, sequence, map: the number of elements to offer.
@@ -125,16 +125,16 @@ pub(super) enum Fate {
 
 /// One type that contains others.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub(super) kind: Kind,
+pub(super) struct ShapeNode {
+    pub(super) kind: ShapeKind,
     /// The name of the container, for messages only.
     pub(super) name: &'static str,
     /// The name of the variant, for messages only.
     pub(super) variant: &'static str,
     /// The type of the visitor: tells one type from another within this process only.
     pub(super) visitor: &'static str,
-    pub(super) slots: Vec<Slot>,
-    /// The names of the slots from 1 on, of a [`Kind::Named`].
+    pub(super) slots: Vec<ShapeSlot>,
+    /// The names of the slots from 1 on, of a [`ShapeKind::Named`].
     pub(super) labels: Vec<String>,
     /// How often the node is being visited at this moment; above 1 it contains itself.
     pub(super) on_stack: usize,
@@ -144,15 +144,15 @@ pub(super) struct Node {
     pub(super) needs_names: bool,
 }
 
-impl Slot {
+impl ShapeSlot {
     /// Whether a value can be produced here, as far as is known.
     pub(super) fn is_alive(&self) -> bool {
         self.fate == Fate::Open
     }
 }
 
-impl Node {
-    fn new(kind: Kind, visitor: &'static str, name: &'static str) -> Self {
+impl ShapeNode {
+    fn new(kind: ShapeKind, visitor: &'static str, name: &'static str) -> Self {
         let mut node = Self {
             kind,
             name,
@@ -164,8 +164,8 @@ impl Node {
             finished: false,
             needs_names: false,
         };
-        if let Kind::Enum(variants) = kind {
-            node.slots.resize_with(variants.len(), Slot::default);
+        if let ShapeKind::Enum(variants) = kind {
+            node.slots.resize_with(variants.len(), ShapeSlot::default);
         }
         node
     }
@@ -180,12 +180,12 @@ impl Node {
     }
 
     /// The names and the slots, in an order that does not depend on how they were found.
-    pub(super) fn parts(&self) -> (Vec<&str>, Vec<Slot>) {
-        if self.kind != Kind::Named {
+    pub(super) fn parts(&self) -> (Vec<&str>, Vec<ShapeSlot>) {
+        if self.kind != ShapeKind::Named {
             return (self.kind.names().to_vec(), self.slots.clone());
         }
         let labels = self.labels.iter().zip(self.slots.iter().skip(1));
-        let mut known: Vec<(&str, Slot)> = labels
+        let mut known: Vec<(&str, ShapeSlot)> = labels
             .filter(|(_, slot)| slot.child.is_some())
             .map(|(label, slot)| (label.as_str(), *slot))
             .collect();
@@ -193,14 +193,14 @@ impl Node {
         known.into_iter().unzip()
     }
 
-    pub(super) fn slot(&self, index: usize) -> Slot {
+    pub(super) fn slot(&self, index: usize) -> ShapeSlot {
         self.slots.get(index).copied().unwrap_or_default()
     }
 
     /// Whether no value with contents can be produced, because a part refuses everything.
     pub(super) fn is_barren(&self) -> bool {
         match self.kind {
-            Kind::Enum(_) => !self.slots.iter().any(Slot::is_alive),
+            ShapeKind::Enum(_) => !self.slots.iter().any(ShapeSlot::is_alive),
             _ => self.slots.iter().any(|slot| slot.fate == Fate::Refused),
         }
     }
@@ -208,7 +208,7 @@ impl Node {
     /// Whether the node is a struct that is read one field at a time, by name: then the fields
     /// behind one that refuses everything are seen too.
     pub(super) fn is_read_by_name(&self) -> bool {
-        let is_struct = matches!(self.kind, Kind::Struct(_) | Kind::StructVariant(_));
+        let is_struct = matches!(self.kind, ShapeKind::Struct(_) | ShapeKind::StructVariant(_));
         is_struct && (self.needs_names || self.is_barren())
     }
 
@@ -225,14 +225,18 @@ impl Node {
 /// The types met so far.
 #[derive(Debug)]
 pub(super) struct Graph {
-    root: Node,
-    rest: Vec<Node>,
-    known: HashMap<(Kind, &'static str), usize>,
+    root: ShapeNode,
+    rest: Vec<ShapeNode>,
+    known: HashMap<(ShapeKind, &'static str), usize>,
 }
 
 impl Graph {
     pub(super) fn new() -> Self {
-        Self { root: Node::new(Kind::Root, "", ""), rest: Vec::new(), known: HashMap::new() }
+        Self {
+            root: ShapeNode::new(ShapeKind::Root, "", ""),
+            rest: Vec::new(),
+            known: HashMap::new(),
+        }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -240,26 +244,26 @@ impl Graph {
     }
 
     /// The node of this number; an unknown number reads as the root.
-    pub(super) fn node(&self, id: usize) -> &Node {
+    pub(super) fn node(&self, id: usize) -> &ShapeNode {
         id.checked_sub(1).and_then(|id| self.rest.get(id)).unwrap_or(&self.root)
     }
 
-    pub(super) fn node_mut(&mut self, id: usize) -> &mut Node {
+    pub(super) fn node_mut(&mut self, id: usize) -> &mut ShapeNode {
         match id.checked_sub(1).and_then(|id| self.rest.get_mut(id)) {
             Some(node) => node,
             None => &mut self.root,
         }
     }
 
-    pub(super) fn slot(&self, site: Site) -> Slot {
+    pub(super) fn slot(&self, site: ShapeSite) -> ShapeSlot {
         self.node(site.node).slot(site.index)
     }
 
     /// Changes a slot, making it first if need be.
-    pub(super) fn change(&mut self, site: Site, change: impl FnOnce(&mut Slot)) {
+    pub(super) fn change(&mut self, site: ShapeSite, change: impl FnOnce(&mut ShapeSlot)) {
         let slots = &mut self.node_mut(site.node).slots;
         if slots.len() <= site.index {
-            slots.resize_with(site.index + 1, Slot::default);
+            slots.resize_with(site.index + 1, ShapeSlot::default);
         }
         if let Some(slot) = slots.get_mut(site.index) {
             change(slot);
@@ -270,8 +274,8 @@ impl Graph {
     /// of a variant if that is empty. Made when first asked for.
     pub(super) fn node_for(
         &mut self,
-        site: Site,
-        kind: Kind,
+        site: ShapeSite,
+        kind: ShapeKind,
         visitor: &'static str,
         name: &'static str,
     ) -> usize {
@@ -281,7 +285,7 @@ impl Graph {
         {
             return id;
         }
-        let mut node = Node::new(kind, visitor, name);
+        let mut node = ShapeNode::new(kind, visitor, name);
         if visitor.is_empty() {
             let owner = self.node(site.node);
             node.name = owner.name;
@@ -296,13 +300,13 @@ impl Graph {
         id
     }
 
-    fn add(&mut self, node: Node) -> usize {
+    fn add(&mut self, node: ShapeNode) -> usize {
         self.rest.push(node);
         self.rest.len()
     }
 
     /// Whether what this slot holds stays empty in every pass, so that nothing inside is reached.
-    pub(super) fn is_kept_empty(&self, slot: &Slot) -> bool {
+    pub(super) fn is_kept_empty(&self, slot: &ShapeSlot) -> bool {
         match slot.child {
             Some(Child::Node(id)) => {
                 let node = self.node(id);
@@ -313,7 +317,7 @@ impl Graph {
     }
 
     /// Whether this slot holds an option, sequence or map that could be empty, and never was.
-    pub(super) fn may_be_emptied(&self, slot: &Slot) -> bool {
+    pub(super) fn may_be_emptied(&self, slot: &ShapeSlot) -> bool {
         match slot.child {
             Some(Child::Node(id)) => {
                 self.node(id).kind.may_be_empty() && !slot.emptied && slot.pick.is_none()
@@ -333,7 +337,7 @@ impl Graph {
         // A type is bounded once all that it contains is; what lies on a cycle never is.
         let mut bounded = vec![false; self.len()];
         loop {
-            let is_bounded = |slot: &Slot| match slot.child {
+            let is_bounded = |slot: &ShapeSlot| match slot.child {
                 Some(Child::Node(id)) => bounded.get(id).copied().unwrap_or_default(),
                 // Values of any kind, or names and then values of any kind.
                 Some(Child::Leaf(Leaf::Any | Leaf::Identifier | Leaf::Ignored)) => false,
@@ -350,12 +354,15 @@ impl Graph {
 
     /// Whether what was asked for at a site takes no bytes of its own in a format that stores
     /// values and nothing else.
-    pub(super) fn takes_no_bytes(&self, site: Site) -> bool {
+    pub(super) fn takes_no_bytes(&self, site: ShapeSite) -> bool {
         match self.slot(site).child {
             Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),
             Some(Child::Node(id)) => matches!(
                 self.node(id).kind,
-                Kind::Newtype | Kind::Tuple(_) | Kind::TupleStruct(_) | Kind::Struct(_)
+                ShapeKind::Newtype
+                    | ShapeKind::Tuple(_)
+                    | ShapeKind::TupleStruct(_)
+                    | ShapeKind::Struct(_)
             ),
             None => false,
         }

@@ -103,12 +103,12 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::obstacle::Obstacle;
 
-use self::access::Cursor;
+use self::access::ShapeCursor;
 use self::candidates::Harvest;
-use self::fault::Listener;
+use self::fault::FaultListener;
 use self::graph::TOP;
 use self::pass::Cause;
-use self::survey::{Notes, survey};
+use self::survey::{SurveyNotes, survey};
 use self::tracer::Tracer;
 
 /// What [`trace`] learned about a type.
@@ -137,8 +137,9 @@ pub(crate) fn trace<T: Serialize + DeserializeOwned>(samples: &[T]) -> Shape {
 }
 
 fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
-    let _listener = Listener::new();
-    let notes = RefCell::new(Notes { harvest: Some(Harvest::default()), ..Notes::default() });
+    let _listener = FaultListener::new();
+    let notes =
+        RefCell::new(SurveyNotes { harvest: Some(Harvest::default()), ..SurveyNotes::default() });
     for sample in samples {
         survey(sample, &notes);
     }
@@ -161,9 +162,9 @@ fn explore<T: Serialize + DeserializeOwned>(samples: &[T]) -> (Shape, Tracer) {
 }
 
 /// Runs passes until nothing is left to do, or what is left is out of reach.
-fn run_passes<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, notes: &RefCell<Notes>) {
+fn run_passes<T: Serialize + DeserializeOwned>(tracer: &mut Tracer, notes: &RefCell<SurveyNotes>) {
     while tracer.begin_pass() {
-        let cursor = Cursor { tracer: &mut *tracer, site: TOP };
+        let cursor = ShapeCursor { tracer: &mut *tracer, site: TOP };
         let read = || T::deserialize(cursor).map(|sample| survey(&sample, notes));
         let known = notes.borrow().known();
         // What panics here is code of the application, which refuses a value in its own way.

@@ -4,12 +4,12 @@ use std::fmt;
 
 /// Where in a state type something was found, as far as serde tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ObstaclePlace {
     pub(super) owner: String,
     pub(super) field: Option<String>,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ObstaclePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.field {
             Some(field) => write!(f, "field `{field}` of `{}`", self.owner),
@@ -28,7 +28,7 @@ pub(crate) enum Obstacle {
     /// free-form value such as `serde_json::Value`.
     SelfDescribing {
         /// Where.
-        place: Place,
+        place: ObstaclePlace,
         /// What the type says it expects there.
         expects: String,
     },
@@ -36,18 +36,18 @@ pub(crate) enum Obstacle {
     /// tagged enum, or has a hand-written `Deserialize` that knows no other way.
     ByName {
         /// Where.
-        place: Place,
+        place: ObstaclePlace,
     },
     /// A field is left out of some values (`skip_serializing_if`).
     SkippedField {
         /// The field.
-        place: Place,
+        place: ObstaclePlace,
     },
     /// A sequence or map whose elements take no bytes (`Vec<()>`): nothing bounds a length that is
     /// not true.
     NoBytes {
         /// Where.
-        place: Place,
+        place: ObstaclePlace,
     },
 }
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::fault::{Heard, take_heard};
-use super::graph::{Child, Site};
+use super::graph::{Child, ShapeSite};
 use super::opening::Opening;
-use super::pass::{Failure, MAX_PASSES, MAX_VISITS};
+use super::pass::{MAX_PASSES, MAX_VISITS, PassFailure};
 use super::tracer::Tracer;
-use super::tree::Tree;
+use super::tree::ShapeTree;
 use super::trials::Trial;
 
 impl Tracer {
@@ -27,7 +27,7 @@ impl Tracer {
 
     /// The tree to show at an opaque part: the next to try, `first` the first time, or one that was
     /// accepted.
-    pub(super) fn offer(&mut self, site: Site, first: Tree) -> Tree {
+    pub(super) fn offer(&mut self, site: ShapeSite, first: ShapeTree) -> ShapeTree {
         let opening = self.trials.openings.entry(site).or_insert_with(|| Opening::new(first));
         // First one value of everything, so that whole values are there to be written.
         let may_try = opening.accepted.is_none() || self.trials.is_settled || self.partial;
@@ -62,7 +62,7 @@ impl Tracer {
         self.changed = true;
         let here = self.graph.slot(site).child;
         // A field of a map by names that makes a request of its own, or is inside of one.
-        let is_inside = |failure: &Failure| {
+        let is_inside = |failure: &PassFailure| {
             let (owner, at) = (Some(Child::Node(failure.site.node)), failure.site);
             let mut levels = failure.levels.iter().map(|level| Some(Child::Node(level.node)));
             if owner == here {

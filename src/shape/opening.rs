@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::fault::Heard;
-use super::tree::{Path, Tree};
+use super::tree::{ShapeTree, TreePath};
 
 /// Most trees that are tried at one opaque part.
 const MAX_TRIALS: usize = 256;
@@ -19,31 +19,31 @@ const MAX_LENGTH: usize = 64;
 
 /// A tree that is to be offered, made from one that was.
 #[derive(Clone, Debug)]
-struct Trial {
-    tree: Tree,
+struct OpeningTrial {
+    tree: ShapeTree,
     /// Sorted: what was heard about the tree that this one was made from.
     before: Vec<Heard>,
     /// What was changed.
-    focus: Path,
+    focus: TreePath,
     /// Trees that differ in the value of this mark only.
     of_mark: Option<u32>,
     /// The variant here is named by its number.
-    numbered: Option<Path>,
+    numbered: Option<TreePath>,
     /// The first of the marks for fields that were added together.
     added: Option<u32>,
 }
 
 #[derive(Debug)]
 pub(super) struct Opening {
-    first: Tree,
+    first: ShapeTree,
     /// The next one last.
-    trials: Vec<Trial>,
-    running: Option<Trial>,
+    trials: Vec<OpeningTrial>,
+    running: Option<OpeningTrial>,
     /// Accepted, and the value was not written yet.
-    latest: Option<Trial>,
-    pub(super) accepted: Option<Tree>,
+    latest: Option<OpeningTrial>,
+    pub(super) accepted: Option<ShapeTree>,
     /// Other variants: where, which, and in which tree. They are tried in an accepted tree.
-    later: Vec<(Path, Tree, Trial)>,
+    later: Vec<(TreePath, ShapeTree, OpeningTrial)>,
     /// Hashes of names and messages: a tree that gives the same as another is not gone on with.
     states: HashSet<u64>,
     /// Marks that were accepted as they are.
@@ -53,11 +53,11 @@ pub(super) struct Opening {
 }
 
 impl Opening {
-    pub(super) fn new(first: Tree) -> Self {
-        let trial = Trial {
+    pub(super) fn new(first: ShapeTree) -> Self {
+        let trial = OpeningTrial {
             tree: first.clone(),
             before: Vec::new(),
-            focus: Path::new(),
+            focus: TreePath::new(),
             of_mark: None,
             numbered: None,
             added: None,
@@ -76,9 +76,9 @@ impl Opening {
         }
     }
 
-    fn mark(&mut self) -> Tree {
+    fn mark(&mut self) -> ShapeTree {
         self.marks += 1;
-        Tree::Mark(self.marks)
+        ShapeTree::Mark(self.marks)
     }
 
     pub(super) fn has_work(&self) -> bool {
@@ -92,13 +92,13 @@ impl Opening {
     }
 
     /// The next tree to try.
-    pub(super) fn start(&mut self) -> Option<Tree> {
+    pub(super) fn start(&mut self) -> Option<ShapeTree> {
         self.running = self.trials.pop();
         self.running.as_ref().map(|trial| trial.tree.clone())
     }
 
     /// The tree to show when none is tried.
-    pub(super) fn usual(&self) -> Tree {
+    pub(super) fn usual(&self) -> ShapeTree {
         let running = self.running.as_ref().map(|trial| &trial.tree);
         running.or(self.accepted.as_ref()).unwrap_or(&self.first).clone()
     }
@@ -121,7 +121,7 @@ impl Opening {
         self.tried += 1;
         heard.sort();
         let new = without(&heard, &trial.before);
-        let is_text = matches!(trial.tree.at(&trial.focus), Some(Tree::Text(_)));
+        let is_text = matches!(trial.tree.at(&trial.focus), Some(ShapeTree::Text(_)));
         if let Some(mark) = trial.of_mark
             && if is_accepted { is_text } else { complaints(&heard) < complaints(&trial.before) }
         {
@@ -150,12 +150,12 @@ impl Opening {
     }
 
     /// Tries the other variants in the accepted tree.
-    fn accept(&mut self, trial: Trial) {
+    fn accept(&mut self, trial: OpeningTrial) {
         for (path, value, mut found) in std::mem::take(&mut self.later) {
             if trial.tree.at(&path).is_some() {
                 found.tree.clone_from(&trial.tree);
                 // What was accepted without contents may have some in this variant.
-                for unit in found.tree.find(|tree| *tree == Tree::Unit) {
+                for unit in found.tree.find(|tree| *tree == ShapeTree::Unit) {
                     let mark = self.mark();
                     found.tree.change(&unit, |tree| *tree = mark);
                 }
@@ -173,9 +173,9 @@ impl Opening {
         if let Some(path) = trial.numbered.clone().filter(|_| is_new) {
             self.push_number(&trial, path);
         }
-        for path in trial.tree.known(|tree| matches!(tree, Tree::Mark(_))) {
+        for path in trial.tree.known(|tree| matches!(tree, ShapeTree::Mark(_))) {
             // An enum takes any name if it has a variant for others: ask for them by number.
-            if let Some(Tree::Mark(mark)) = trial.tree.at(&path)
+            if let Some(ShapeTree::Mark(mark)) = trial.tree.at(&path)
                 && self.texts.insert(*mark)
             {
                 self.push_number(&trial, path);
@@ -184,8 +184,8 @@ impl Opening {
         if !is_new {
             return;
         }
-        let is_by_name = |tree: &Tree| match tree {
-            Tree::Map(entries) => !matches!(entries.first(), Some((Tree::Number(_), _))),
+        let is_by_name = |tree: &ShapeTree| match tree {
+            ShapeTree::Map(entries) => !matches!(entries.first(), Some((ShapeTree::Number(_), _))),
             _ => false,
         };
         for path in trial.tree.known(is_by_name) {
@@ -194,26 +194,26 @@ impl Opening {
             let unexpected = if map.has_mark() { Vec::new() } else { vec![self.mark()] };
             self.extend(&trial, &path, unexpected);
             let names = names.iter().filter(|name| !map.has(name));
-            self.extend(&trial, &path, names.map(|name| Tree::text(name.clone())).collect());
+            self.extend(&trial, &path, names.map(|name| ShapeTree::text(name.clone())).collect());
         }
     }
 
     /// Tries a tree with more entries in a map.
-    fn extend(&mut self, trial: &Trial, path: &[usize], keys: Vec<Tree>) {
+    fn extend(&mut self, trial: &OpeningTrial, path: &[usize], keys: Vec<ShapeTree>) {
         if keys.is_empty() {
             return;
         }
         let entries: Vec<_> = keys.into_iter().map(|key| (key, self.mark())).collect();
         // Most of these are names of other parts, which nobody reads here.
         self.texts.extend(entries.iter().filter_map(|(_, value)| match value {
-            Tree::Mark(mark) => Some(*mark),
+            ShapeTree::Mark(mark) => Some(*mark),
             _ => None,
         }));
         let added = entries.iter().find_map(|(_, value)| match value {
-            Tree::Mark(mark) => Some(*mark),
+            ShapeTree::Mark(mark) => Some(*mark),
             _ => None,
         });
-        self.push(&Trial { added, ..trial.clone() }, path.to_vec(), |map| {
+        self.push(&OpeningTrial { added, ..trial.clone() }, path.to_vec(), |map| {
             for entry in entries {
                 map.push_entry(entry);
             }
@@ -221,15 +221,15 @@ impl Opening {
     }
 
     /// The next variant by number.
-    fn push_number(&mut self, trial: &Trial, path: Path) {
+    fn push_number(&mut self, trial: &OpeningTrial, path: TreePath) {
         let (as_tag, next) = match trial.tree.at(&path) {
-            Some(Tree::Number(number)) => (true, number + 1),
-            Some(Tree::Map(entries)) => match entries.first() {
-                Some((Tree::Number(number), _)) => (false, number + 1),
+            Some(ShapeTree::Number(number)) => (true, number + 1),
+            Some(ShapeTree::Map(entries)) => match entries.first() {
+                Some((ShapeTree::Number(number), _)) => (false, number + 1),
                 _ => return,
             },
             Some(_) => {
-                self.push_numbered(trial, path.clone(), Tree::Number(0));
+                self.push_numbered(trial, path.clone(), ShapeTree::Number(0));
                 (false, 0)
             }
             None => return,
@@ -238,33 +238,33 @@ impl Opening {
             return;
         }
         let tree = if as_tag {
-            Tree::Number(next)
+            ShapeTree::Number(next)
         } else {
-            Tree::Map(vec![(Tree::Number(next), self.mark())])
+            ShapeTree::Map(vec![(ShapeTree::Number(next), self.mark())])
         };
         self.push_numbered(trial, path, tree);
     }
 
-    fn push_numbered(&mut self, trial: &Trial, path: Path, tree: Tree) {
-        let trial = Trial { numbered: Some(path.clone()), ..trial.clone() };
+    fn push_numbered(&mut self, trial: &OpeningTrial, path: TreePath, tree: ShapeTree) {
+        let trial = OpeningTrial { numbered: Some(path.clone()), ..trial.clone() };
         self.push(&trial, path, |at| *at = tree);
     }
 
     /// Tries a tree that is changed at one place.
-    fn push(&mut self, from: &Trial, path: Path, change: impl FnOnce(&mut Tree)) {
-        let mut trial = Trial { of_mark: None, ..from.clone() };
+    fn push(&mut self, from: &OpeningTrial, path: TreePath, change: impl FnOnce(&mut ShapeTree)) {
+        let mut trial = OpeningTrial { of_mark: None, ..from.clone() };
         trial.tree.change(&path, change);
         trial.focus = path;
         self.trials.push(trial);
     }
 
     /// Tries what a message asks for.
-    fn answer(&mut self, trial: &Trial, message: &Heard) {
+    fn answer(&mut self, trial: &OpeningTrial, message: &Heard) {
         match message {
             Heard::Missing(name) => {
-                let lacks = |tree: &Tree| matches!(tree, Tree::Map(_)) && !tree.has(name);
+                let lacks = |tree: &ShapeTree| matches!(tree, ShapeTree::Map(_)) && !tree.has(name);
                 for path in trial.tree.find(lacks) {
-                    let entry = (Tree::text(*name), self.mark());
+                    let entry = (ShapeTree::text(*name), self.mark());
                     let mut focus = path.clone();
                     self.push(trial, path, |map| {
                         focus.push(map.len());
@@ -276,8 +276,8 @@ impl Opening {
                 }
             }
             Heard::Variants(Some(mark), names) => {
-                for path in trial.tree.find(|tree| *tree == Tree::Mark(*mark)) {
-                    let mut names = names.iter().map(|name| Tree::text(*name));
+                for path in trial.tree.find(|tree| *tree == ShapeTree::Mark(*mark)) {
+                    let mut names = names.iter().map(|name| ShapeTree::text(*name));
                     let Some(first) = names.next() else { return };
                     for other in names {
                         self.later.push((path.clone(), other, trial.clone()));
@@ -286,15 +286,15 @@ impl Opening {
                 }
             }
             Heard::Kind(Some(mark)) => {
-                for path in trial.tree.find(|tree| *tree == Tree::Mark(*mark)) {
+                for path in trial.tree.find(|tree| *tree == ShapeTree::Mark(*mark)) {
                     let kinds = [
-                        Tree::Unit,
-                        Tree::Float,
-                        Tree::text("a"),
-                        Tree::Bool,
-                        Tree::Seq(vec![self.mark()]),
-                        Tree::Map(Vec::new()),
-                        Tree::Number(1),
+                        ShapeTree::Unit,
+                        ShapeTree::Float,
+                        ShapeTree::text("a"),
+                        ShapeTree::Bool,
+                        ShapeTree::Seq(vec![self.mark()]),
+                        ShapeTree::Map(Vec::new()),
+                        ShapeTree::Number(1),
                     ];
                     self.push_all(trial, &path, *mark, kinds);
                 }
@@ -302,18 +302,18 @@ impl Opening {
             Heard::Contents => {
                 let content = self.mark();
                 let path = trial.focus.clone();
-                if let Some(Tree::Text(name)) = trial.tree.at(&path) {
-                    let tree = Tree::Map(vec![(Tree::Text(name.clone()), content)]);
+                if let Some(ShapeTree::Text(name)) = trial.tree.at(&path) {
+                    let tree = ShapeTree::Map(vec![(ShapeTree::Text(name.clone()), content)]);
                     self.push(trial, path, |at| *at = tree);
                 }
             }
             Heard::Length(len) if *len < MAX_LENGTH => {
                 let is_short =
-                    |tree: &Tree| matches!(tree, Tree::Seq(items) if items.len() == *len);
+                    |tree: &ShapeTree| matches!(tree, ShapeTree::Seq(items) if items.len() == *len);
                 for path in trial.tree.find(is_short) {
                     let item = self.mark();
                     self.push(trial, path, |seq| {
-                        if let Tree::Seq(items) = seq {
+                        if let ShapeTree::Seq(items) = seq {
                             items.push(item);
                         }
                     });
@@ -321,7 +321,7 @@ impl Opening {
             }
             Heard::Fields(wrong, names) => {
                 for path in trial.tree.find(|tree| tree.has_key(wrong)) {
-                    let marks: Vec<Tree> = names.iter().map(|_| self.mark()).collect();
+                    let marks: Vec<ShapeTree> = names.iter().map(|_| self.mark()).collect();
                     self.push(trial, path, |map| map.keep_only(names, marks));
                 }
             }
@@ -331,20 +331,24 @@ impl Opening {
 
     /// A value was refused for what it says: the text at the focus, or one of the fields that were
     /// added together.
-    fn answer_other(&mut self, trial: &Trial, texts: impl FnOnce() -> Vec<Cow<'static, str>>) {
-        if let Some(Tree::Mark(mark)) = trial.tree.at(&trial.focus) {
+    fn answer_other(
+        &mut self,
+        trial: &OpeningTrial,
+        texts: impl FnOnce() -> Vec<Cow<'static, str>>,
+    ) {
+        if let Some(ShapeTree::Mark(mark)) = trial.tree.at(&trial.focus) {
             if !trial.before.contains(&Heard::Kind(Some(*mark))) {
-                let texts = texts().into_iter().rev().map(Tree::Text);
+                let texts = texts().into_iter().rev().map(ShapeTree::Text);
                 self.push_all(trial, &trial.focus, *mark, texts);
             }
             return;
         }
         let Some(first) = trial.added else { return };
-        let is_added = |tree: &Tree| matches!(tree, Tree::Mark(mark) if *mark >= first);
+        let is_added = |tree: &ShapeTree| matches!(tree, ShapeTree::Mark(mark) if *mark >= first);
         for mut path in trial.tree.find(is_added) {
             let Some(value) = trial.tree.at(&path).cloned() else { continue };
             path.pop();
-            let alone = Trial { before: Vec::new(), added: None, ..trial.clone() };
+            let alone = OpeningTrial { before: Vec::new(), added: None, ..trial.clone() };
             self.push(&alone, path, |map| map.retain(|other| !is_added(other) || *other == value));
             if let Some(pushed) = self.trials.last_mut() {
                 pushed.focus = pushed.tree.find(|tree| *tree == value).pop().unwrap_or_default();
@@ -354,10 +358,10 @@ impl Opening {
 
     fn push_all(
         &mut self,
-        trial: &Trial,
+        trial: &OpeningTrial,
         path: &[usize],
         mark: u32,
-        values: impl IntoIterator<Item = Tree>,
+        values: impl IntoIterator<Item = ShapeTree>,
     ) {
         for value in values {
             self.push(trial, path.to_vec(), |at| *at = value);
@@ -385,23 +389,23 @@ fn without(heard: &[Heard], before: &[Heard]) -> Vec<Heard> {
 
 /// Which names a tree has, and what was heard about it. Which kind of leaf stands where does not
 /// matter: fields that take numbers of several kinds would double the trials, each of them.
-fn state(trial: &Trial, is_accepted: bool) -> u64 {
+fn state(trial: &OpeningTrial, is_accepted: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
-    trial.tree.walk(&mut Path::new(), &mut |tree, path| {
+    trial.tree.walk(&mut TreePath::new(), &mut |tree, path| {
         path.hash(&mut hasher);
         match tree {
-            Tree::Text(text) => text.hash(&mut hasher),
-            Tree::Seq(items) => items.len().hash(&mut hasher),
-            Tree::Map(entries) => {
+            ShapeTree::Text(text) => text.hash(&mut hasher),
+            ShapeTree::Seq(items) => items.len().hash(&mut hasher),
+            ShapeTree::Map(entries) => {
                 for (key, _) in entries {
                     match key {
-                        Tree::Text(name) => name.hash(&mut hasher),
-                        Tree::Number(number) => number.hash(&mut hasher),
+                        ShapeTree::Text(name) => name.hash(&mut hasher),
+                        ShapeTree::Number(number) => number.hash(&mut hasher),
                         _ => 0_u8.hash(&mut hasher),
                     }
                 }
             }
-            Tree::Number(number) if trial.numbered.as_ref() == Some(path) => {
+            ShapeTree::Number(number) if trial.numbered.as_ref() == Some(path) => {
                 number.hash(&mut hasher);
             }
             _ => {}

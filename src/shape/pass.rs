@@ -1,6 +1,6 @@
 //! What a pass chose, where it failed, and what is tried in its place.
 
-use super::graph::Site;
+use super::graph::ShapeSite;
 
 /// Most times that `T::deserialize` is run.
 pub(super) const MAX_PASSES: usize = 4_096;
@@ -8,8 +8,8 @@ pub(super) const MAX_PASSES: usize = 4_096;
 pub(super) const MAX_VISITS: usize = 65_536;
 /// One choice of this pass.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    pub(super) site: Site,
+pub(super) struct PassStep {
+    pub(super) site: ShapeSite,
     /// The candidate, number of elements, or variant.
     pub(super) pick: usize,
     /// Was left empty only to see the empty value.
@@ -18,8 +18,8 @@ pub(super) struct Step {
 
 /// One node that is being visited.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Visit {
-    pub(super) site: Site,
+pub(super) struct PassVisit {
+    pub(super) site: ShapeSite,
     pub(super) node: usize,
     /// The number of elements of an option, sequence or map; the variant of an enum.
     pub(super) pick: usize,
@@ -42,11 +42,11 @@ pub(super) enum Cause {
 
 /// The innermost call that failed in this pass.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) site: Site,
+pub(super) struct PassFailure {
+    pub(super) site: ShapeSite,
     /// The steps from this one on were taken inside the call.
     pub(super) start: usize,
-    pub(super) levels: Vec<Visit>,
+    pub(super) levels: Vec<PassVisit>,
     pub(super) cause: Cause,
 }
 
@@ -54,14 +54,14 @@ pub(super) struct Failure {
 #[derive(Debug)]
 pub(super) struct Repair {
     /// What is left to try, the next one last.
-    pub(super) rest: Vec<Vec<Change>>,
+    pub(super) rest: Vec<Vec<PassChange>>,
     /// What the current try replaced.
-    pub(super) undo: Vec<Change>,
+    pub(super) undo: Vec<PassChange>,
 }
 
 /// The answer for one slot.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Change {
-    pub(super) site: Site,
+pub(super) struct PassChange {
+    pub(super) site: ShapeSite,
     pub(super) pick: Option<usize>,
 }

@@ -1,6 +1,6 @@
-//! Where the next pass should go: [`Plan`].
+//! Where the next pass should go: [`ShapePlan`].
 
-use super::graph::{Child, Graph, Kind, Site, TOP};
+use super::graph::{Child, Graph, ShapeKind, ShapeSite, TOP};
 
 /// "Nothing to do from here", and "no value is known to be possible".
 pub(super) const NEVER: usize = usize::MAX;
@@ -10,12 +10,12 @@ pub(super) const NEVER: usize = usize::MAX;
 /// A pass that always steps to a nearer node arrives at the work without entering any type
 /// twice, so a type that contains itself never keeps it away.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
+pub(super) struct ShapePlan {
     distance: Vec<usize>,
     depth: Vec<usize>,
 }
 
-impl Plan {
+impl ShapePlan {
     pub(super) fn new(graph: &Graph) -> Self {
         let mut plan = Self { distance: vec![NEVER; graph.len()], depth: vec![NEVER; graph.len()] };
         // Contents are numbered after what contains them, except in cycles: going backwards
@@ -46,7 +46,9 @@ impl Plan {
     fn distance_from_slots(&self, graph: &Graph, id: usize) -> usize {
         let node = graph.node(id);
         let open = match node.kind {
-            Kind::Enum(_) => node.slots.iter().any(|slot| slot.child.is_none() && slot.is_alive()),
+            ShapeKind::Enum(_) => {
+                node.slots.iter().any(|slot| slot.child.is_none() && slot.is_alive())
+            }
             _ if node.is_read_by_name() => node.unread_fields().next().is_some(),
             _ if node.is_barren() => return NEVER,
             _ => !node.finished || node.slots.iter().any(|slot| graph.may_be_emptied(slot)),
@@ -67,10 +69,10 @@ impl Plan {
 
     fn depth_from_slots(&self, graph: &Graph, id: usize) -> usize {
         let node = graph.node(id);
-        let slots = (0..node.slots.len()).map(|index| Site { node: id, index });
+        let slots = (0..node.slots.len()).map(|index| ShapeSite { node: id, index });
         match node.kind {
-            Kind::Option | Kind::Seq | Kind::Map => 0,
-            Kind::Enum(_) => slots
+            ShapeKind::Option | ShapeKind::Seq | ShapeKind::Map => 0,
+            ShapeKind::Enum(_) => slots
                 .filter(|&site| graph.slot(site).is_alive())
                 .map(|site| self.depth_of_slot(graph, site))
                 .min()
@@ -81,12 +83,12 @@ impl Plan {
         .saturating_add(1)
     }
 
-    fn depth_of_slot(&self, graph: &Graph, site: Site) -> usize {
+    fn depth_of_slot(&self, graph: &Graph, site: ShapeSite) -> usize {
         let slot = graph.slot(site);
         match slot.child {
             // An enum's slot is unknown until its variant was visited; elsewhere an unknown slot
             // belongs to a field that reads nothing.
-            None if matches!(graph.node(site.node).kind, Kind::Enum(_)) => NEVER,
+            None if matches!(graph.node(site.node).kind, ShapeKind::Enum(_)) => NEVER,
             None | Some(Child::Leaf(_)) => 0,
             Some(Child::Node(child)) => {
                 let kept =

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::graph::{Child, Fate, Kind, Leaf, Site};
-use super::obstacle::{Obstacle, Place};
-use super::pass::{Cause, Change, Failure, Repair};
+use super::graph::{Child, Fate, Leaf, ShapeKind, ShapeSite};
+use super::obstacle::{Obstacle, ObstaclePlace};
+use super::pass::{Cause, PassChange, PassFailure, Repair};
 use super::tracer::Tracer;
 
 /// Most other answers that are tried for one failing call.
@@ -34,11 +34,11 @@ impl Tracer {
         }
     }
 
-    fn forget_variant(&mut self, site: Site) {
+    fn forget_variant(&mut self, site: ShapeSite) {
         self.graph.change(site, |slot| slot.fate = Fate::Absent);
         let node = self.graph.node(site.node);
         if node.slots.iter().all(|slot| slot.fate == Fate::Absent) {
-            let place = Place { owner: node.name.to_owned(), field: None };
+            let place = ObstaclePlace { owner: node.name.to_owned(), field: None };
             self.meet(Obstacle::ByName { place });
         }
     }
@@ -53,7 +53,7 @@ impl Tracer {
         any
     }
 
-    fn try_another(&mut self, failure: &Failure) -> bool {
+    fn try_another(&mut self, failure: &PassFailure) -> bool {
         let mut repair = match self.repairs.remove(&failure.site) {
             Some(repair) => repair,
             None => Repair { rest: self.alternatives(failure), undo: Vec::new() },
@@ -65,7 +65,7 @@ impl Tracer {
         let found = next.is_some();
         for change in next.into_iter().flatten() {
             let pick = self.graph.slot(change.site).pick;
-            repair.undo.push(Change { site: change.site, pick });
+            repair.undo.push(PassChange { site: change.site, pick });
             self.graph.change(change.site, |slot| slot.pick = change.pick);
         }
         self.repairs.insert(failure.site, repair);
@@ -75,7 +75,7 @@ impl Tracer {
     /// Other answers for the slots of the failing call, the best last: one slot at a time, small
     /// changes first and later slots first; all leaves together; and only then empty containers,
     /// because they hide their contents.
-    fn alternatives(&self, failure: &Failure) -> Vec<Vec<Change>> {
+    fn alternatives(&self, failure: &PassFailure) -> Vec<Vec<PassChange>> {
         let mut seen = HashSet::new();
         let (mut ranked, mut leaves, mut emptied) = (Vec::new(), Vec::new(), Vec::new());
         for step in self.steps.iter().skip(failure.start).rev() {
@@ -92,29 +92,35 @@ impl Tracer {
                 }
                 Some(Child::Node(id)) if self.graph.node(id).kind.may_be_empty() => {
                     if step.pick > 0 {
-                        emptied.push(vec![Change { site, pick: Some(0) }]);
+                        emptied.push(vec![PassChange { site, pick: Some(0) }]);
                     }
                     match self.graph.node(id).kind {
-                        Kind::Option => vec![1],
+                        ShapeKind::Option => vec![1],
                         _ => self.harvest.lengths().collect(),
                     }
                 }
                 _ => continue,
             };
             let picks = picks.into_iter().enumerate().filter(|&(_, pick)| pick != step.pick);
-            ranked.extend(picks.map(|(at, pick)| (at, 0, vec![Change { site, pick: Some(pick) }])));
+            ranked.extend(
+                picks.map(|(at, pick)| (at, 0, vec![PassChange { site, pick: Some(pick) }])),
+            );
         }
         if leaves.len() > 1 {
             let most = leaves.iter().map(|(_, _, picks)| picks.len()).max().unwrap_or(0);
             ranked.extend((0..most).map(|at| {
                 let all = leaves.iter().filter_map(|(site, _, picks)| Some((site, picks.get(at)?)));
-                (at, 1, all.map(|(&site, &pick)| Change { site, pick: Some(pick) }).collect())
+                (at, 1, all.map(|(&site, &pick)| PassChange { site, pick: Some(pick) }).collect())
             }));
             leaves.reverse();
             let kinds: Vec<_> = leaves.iter().map(|&(_, leaf, _)| leaf).collect();
             ranked.extend(self.harvest.runs(&kinds).into_iter().map(|run| {
                 let all = leaves.iter().zip(run);
-                (0, 2, all.map(|(&(site, ..), pick)| Change { site, pick: Some(pick) }).collect())
+                (
+                    0,
+                    2,
+                    all.map(|(&(site, ..), pick)| PassChange { site, pick: Some(pick) }).collect(),
+                )
             }));
         }
         ranked.sort_by_key(|&(rank, together, _)| (rank, together));
@@ -127,7 +133,7 @@ impl Tracer {
 
     /// Avoids what refuses everything, as near to it as can be: the option, sequence or map around
     /// it stays empty, the enum takes other variants, or the struct is read by name from now on.
-    fn go_round(&mut self, failure: &Failure) -> bool {
+    fn go_round(&mut self, failure: &PassFailure) -> bool {
         self.partial = true;
         let mut site = failure.site;
         for level in failure.levels.iter().rev() {
@@ -137,7 +143,7 @@ impl Tracer {
             self.graph.change(site, |slot| slot.fate = Fate::Refused);
             let node = self.graph.node(site.node);
             let is_round = match node.kind {
-                Kind::Enum(_) => !node.is_barren(),
+                ShapeKind::Enum(_) => !node.is_barren(),
                 kind => kind.may_be_empty() || node.is_read_by_name(),
             };
             if is_round {

@@ -1,4 +1,4 @@
-//! What a value looks like when it is written: [`Survey`].
+//! What a value looks like when it is written: [`ShapeSurvey`].
 //!
 //! The trace writes the values it made, and those that the application gave it. It learns which
 //! fields are left out, what the values in opaque parts are, and values that validating types
@@ -13,20 +13,20 @@ use serde::Serialize;
 use twox_hash::XxHash3_64;
 
 use super::candidates::{Harvest, Value};
-use super::fault::Fault;
+use super::fault::ShapeFault;
 use super::graph::Leaf;
-use super::obstacle::Place;
+use super::obstacle::ObstaclePlace;
 use crate::value::short_name;
-use crate::walker::{Inside, Name, Open, Parts, Step, Visit, Walker, What};
+use crate::walker::{Inside, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
 /// Most leaves of one value that are looked at.
 const MAX_LEAVES: usize = 65_536;
 
 /// What was seen in the values so far.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct SurveyNotes {
     /// The first field that was left out by `skip_serializing_if`.
-    pub(super) skipped: Option<Place>,
+    pub(super) skipped: Option<ObstaclePlace>,
     /// Hashes of the paths of all leaves, each with its kind. A path consists of names of fields
     /// and variants and of positions, never of values.
     pub(super) written: BTreeSet<u64>,
@@ -39,7 +39,7 @@ pub(super) struct Notes {
     pub(super) name: String,
 }
 
-impl Notes {
+impl SurveyNotes {
     /// How much is known: it grows with each value that writes something new.
     pub(super) fn known(&self) -> usize {
         self.written.len() + self.names.len()
@@ -48,16 +48,17 @@ impl Notes {
 
 /// Writes `value` for the sake of the notes. A value that its type refuses to write, or panics
 /// over, adds what was written before.
-pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<Notes>) {
+pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<SurveyNotes>) {
     notes.borrow_mut().leaves = 0;
-    let survey = Survey { notes, owner: type_name::<T>(), variant: "", path: 0, is_name: false };
+    let survey =
+        ShapeSurvey { notes, owner: type_name::<T>(), variant: "", path: 0, is_name: false };
     let _ = catch_unwind(AssertUnwindSafe(|| value.serialize(Walker(survey))));
 }
 
 /// Stands at one place of a value.
 #[derive(Clone, Copy, Debug)]
-struct Survey<'n> {
-    notes: &'n RefCell<Notes>,
+struct ShapeSurvey<'n> {
+    notes: &'n RefCell<SurveyNotes>,
     owner: &'static str,
     variant: &'static str,
     path: u64,
@@ -66,12 +67,12 @@ struct Survey<'n> {
     is_name: bool,
 }
 
-impl Survey<'_> {
-    fn see(self, leaf: Leaf, value: impl FnOnce() -> Value) -> Result<(), Fault> {
+impl ShapeSurvey<'_> {
+    fn see(self, leaf: Leaf, value: impl FnOnce() -> Value) -> Result<(), ShapeFault> {
         let mut notes = self.notes.borrow_mut();
         notes.leaves += 1;
         if notes.leaves > MAX_LEAVES {
-            return Err(Fault);
+            return Err(ShapeFault);
         }
         notes.written.insert(XxHash3_64::oneshot_with_seed(self.path, &[leaf as u8]));
         if let Some(harvest) = &mut notes.harvest {
@@ -105,12 +106,12 @@ impl Survey<'_> {
     }
 }
 
-impl<'n> Visit for Survey<'n> {
+impl<'n> Visit for ShapeSurvey<'n> {
     type Ok = ();
-    type Error = Fault;
-    type Parts = Contents<'n>;
+    type Error = ShapeFault;
+    type Parts = SurveyedContents<'n>;
 
-    fn bits(self, what: What, bits: u64) -> Result<(), Fault> {
+    fn bits(self, what: What, bits: u64) -> Result<(), ShapeFault> {
         let signed = || Value::Int(bits.cast_signed().into());
         let unsigned = || Value::Int(bits.into());
         // As it came: the upper half is empty.
@@ -135,12 +136,12 @@ impl<'n> Visit for Survey<'n> {
         self.see(leaf, || value)
     }
 
-    fn wide(self, what: What, bits: u128) -> Result<(), Fault> {
+    fn wide(self, what: What, bits: u128) -> Result<(), ShapeFault> {
         let leaf = if what == What::I128 { Leaf::I128 } else { Leaf::U128 };
         self.see(leaf, || Value::Int(bits.cast_signed()))
     }
 
-    fn bytes(self, what: What, bytes: &[u8]) -> Result<(), Fault> {
+    fn bytes(self, what: What, bytes: &[u8]) -> Result<(), ShapeFault> {
         if what != What::Str {
             return self.see(Leaf::Bytes, || Value::Bytes(bytes.to_vec().into()));
         }
@@ -152,11 +153,11 @@ impl<'n> Visit for Survey<'n> {
         at.see(Leaf::Str, || Value::Text(text.into_owned().into()))
     }
 
-    fn variant(self, owner: Name, variant: Name) -> Result<(), Fault> {
+    fn variant(self, owner: Name, variant: Name) -> Result<(), ShapeFault> {
         self.of(Some(owner), Some(variant)).bits(What::Unit, 0)
     }
 
-    fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<(), Fault> {
+    fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<(), ShapeFault> {
         value.serialize(Walker(match how {
             Inside::Some => self.step("?"),
             Inside::Newtype(owner) => self.of(Some(owner), None),
@@ -164,7 +165,7 @@ impl<'n> Visit for Survey<'n> {
         }))
     }
 
-    fn open(self, what: Open) -> Result<Contents<'n>, Fault> {
+    fn open(self, what: Open) -> Result<SurveyedContents<'n>, ShapeFault> {
         let at = match what {
             Open::Seq(len) | Open::Map(len) => {
                 if let (Some(len), Some(harvest)) = (len, &mut self.notes.borrow_mut().harvest) {
@@ -175,39 +176,41 @@ impl<'n> Visit for Survey<'n> {
             Open::Tuple(owner, variant, _) => self.of(owner, variant),
             Open::Struct(owner, variant, _) => self.of(Some(owner), variant),
         };
-        Ok(Contents { at, done: 0, field: 0 })
+        Ok(SurveyedContents { at, done: 0, field: 0 })
     }
 }
 
 /// The values inside a value.
 #[derive(Debug)]
-struct Contents<'n> {
-    at: Survey<'n>,
+struct SurveyedContents<'n> {
+    at: ShapeSurvey<'n>,
     done: usize,
     /// In a map: the hash of the name of the field that the next value belongs to.
     field: u64,
 }
 
-impl Parts for Contents<'_> {
+impl Parts for SurveyedContents<'_> {
     type Ok = ();
-    type Error = Fault;
+    type Error = ShapeFault;
 
-    fn part<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<(), Fault> {
+    fn part<T: Serialize + ?Sized>(&mut self, step: WalkStep, value: &T) -> Result<(), ShapeFault> {
         self.done += 1;
         let at = match step {
-            Step::Item => self.at.to::<T>(),
+            WalkStep::Item => self.at.to::<T>(),
             // Structs with flattened fields write the names of fields as `str`, unlike the keys of
             // maps, which are data.
-            Step::Key => Survey { is_name: type_name::<T>() == "str", ..self.at.step("key") },
-            Step::Value => Survey { path: self.at.path ^ self.field, ..self.at }.to::<T>(),
-            Step::Place => self.at.step(&self.done.to_string()).to::<T>(),
-            Step::Field(name) => {
+            WalkStep::Key => {
+                ShapeSurvey { is_name: type_name::<T>() == "str", ..self.at.step("key") }
+            }
+            WalkStep::Value => ShapeSurvey { path: self.at.path ^ self.field, ..self.at }.to::<T>(),
+            WalkStep::Place => self.at.step(&self.done.to_string()).to::<T>(),
+            WalkStep::Field(name) => {
                 self.at.name(name);
                 self.at.step(name).to::<T>()
             }
         };
         value.serialize(Walker(at))?;
-        if let Step::Key = step {
+        if let WalkStep::Key = step {
             self.field = 0;
             if at.is_name {
                 let name = std::mem::take(&mut self.at.notes.borrow_mut().name);
@@ -223,7 +226,7 @@ impl Parts for Contents<'_> {
         if !self.at.variant.is_empty() {
             owner = format!("{owner}::{}", self.at.variant);
         }
-        let place = Place { owner, field: Some(field.to_owned()) };
+        let place = ObstaclePlace { owner, field: Some(field.to_owned()) };
         let mut notes = self.at.notes.borrow_mut();
         notes.skipped.get_or_insert(place);
         notes.written.insert(XxHash3_64::oneshot_with_seed(self.at.step(field).path, b"skipped"));
@@ -231,7 +234,7 @@ impl Parts for Contents<'_> {
         self.at.name(field);
     }
 
-    fn end(self) -> Result<(), Fault> {
+    fn end(self) -> Result<(), ShapeFault> {
         Ok(())
     }
 }

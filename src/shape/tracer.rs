@@ -8,12 +8,12 @@
 use std::collections::HashMap;
 
 use super::candidates::Harvest;
-use super::fault::Fault;
-use super::graph::{Child, Graph, Kind, Leaf, Site, Slot, TOP};
-use super::obstacle::{Obstacle, Place};
-use super::pass::{Cause, Failure, MAX_PASSES, MAX_VISITS, Repair, Step, Visit};
-use super::plan::{NEVER, Plan};
-use super::tree::Tree;
+use super::fault::ShapeFault;
+use super::graph::{Child, Graph, Leaf, ShapeKind, ShapeSite, ShapeSlot, TOP};
+use super::obstacle::{Obstacle, ObstaclePlace};
+use super::pass::{Cause, MAX_PASSES, MAX_VISITS, PassFailure, PassStep, PassVisit, Repair};
+use super::plan::{NEVER, ShapePlan};
+use super::tree::ShapeTree;
 use super::trials::Trials;
 use crate::value::short_name;
 
@@ -31,28 +31,28 @@ pub(super) struct Tracer {
     /// The type has a trait object of typetag.
     pub(super) trait_object: bool,
     /// A sequence or map whose elements take no bytes.
-    pub(super) endless: Option<Place>,
+    pub(super) endless: Option<ObstaclePlace>,
     pub(super) partial: bool,
-    pub(super) repairs: HashMap<Site, Repair>,
+    pub(super) repairs: HashMap<ShapeSite, Repair>,
     pub(super) harvest: Harvest,
     pub(super) trials: Trials,
     type_name: &'static str,
-    plan: Plan,
+    plan: ShapePlan,
     pub(super) passes: usize,
     pub(super) visits: usize,
 
     // This pass:
-    pub(super) steps: Vec<Step>,
-    pub(super) failure: Option<Failure>,
+    pub(super) steps: Vec<PassStep>,
+    pub(super) failure: Option<PassFailure>,
     /// Something was learned.
     pub(super) changed: bool,
-    path: Vec<Visit>,
+    path: Vec<PassVisit>,
     /// The calls that are running, each with the number of steps taken before it.
-    pub(super) calls: Vec<(Site, usize)>,
+    pub(super) calls: Vec<(ShapeSite, usize)>,
     /// How often a type was entered inside itself: from the first on, the smallest values only.
     closing: usize,
-    /// What the value of the next name in a [`Kind::Named`] is, if it takes any.
-    pub(super) value: Option<Tree>,
+    /// What the value of the next name in a [`ShapeKind::Named`] is, if it takes any.
+    pub(super) value: Option<ShapeTree>,
 }
 
 impl Tracer {
@@ -67,7 +67,7 @@ impl Tracer {
             harvest,
             trials: Trials::default(),
             type_name,
-            plan: Plan::default(),
+            plan: ShapePlan::default(),
             passes: 0,
             visits: 0,
             steps: Vec::new(),
@@ -83,7 +83,7 @@ impl Tracer {
     /// Prepares the next pass; false if nothing is left to do, or no pass is left.
     pub(super) fn begin_pass(&mut self) -> bool {
         self.close_openings();
-        self.plan = Plan::new(&self.graph);
+        self.plan = ShapePlan::new(&self.graph);
         if self.plan.is_done() {
             return false;
         }
@@ -120,10 +120,10 @@ impl Tracer {
     }
 
     /// Notes a request for a leaf; returns the number of the candidate to offer.
-    pub(super) fn leaf(&mut self, site: Site, leaf: Leaf) -> Result<usize, Fault> {
+    pub(super) fn leaf(&mut self, site: ShapeSite, leaf: Leaf) -> Result<usize, ShapeFault> {
         self.count_visit(site)?;
         let pick = self.record(site, Child::Leaf(leaf)).pick.unwrap_or(0);
-        self.steps.push(Step { site, pick, tried_empty: false });
+        self.steps.push(PassStep { site, pick, tried_empty: false });
         Ok(pick)
     }
 
@@ -131,11 +131,11 @@ impl Tracer {
     /// chooses how much of it to show.
     pub(super) fn enter(
         &mut self,
-        site: Site,
-        kind: Kind,
+        site: ShapeSite,
+        kind: ShapeKind,
         visitor: &'static str,
         name: &'static str,
-    ) -> Result<Visit, Fault> {
+    ) -> Result<PassVisit, ShapeFault> {
         self.count_visit(site)?;
         let node = self.graph.node_for(site, kind, visitor, name);
         let slot = self.record(site, Child::Node(node));
@@ -158,20 +158,25 @@ impl Tracer {
             _ if here.is_barren() => {
                 return Err(self.fail(site, self.steps.len(), Cause::Barren));
             }
-            Kind::Enum(_) => self.choose_variant(node, small).unwrap_or_default(),
+            ShapeKind::Enum(_) => self.choose_variant(node, small).unwrap_or_default(),
             _ => 0,
         };
         let tried_empty = try_empty && closing == 0;
-        let visit = Visit { site, node, pick, start: self.steps.len(), was_closing: self.closing };
+        let visit =
+            PassVisit { site, node, pick, start: self.steps.len(), was_closing: self.closing };
         self.closing = closing;
         self.graph.node_mut(node).on_stack += 1;
-        self.steps.push(Step { site, pick, tried_empty });
+        self.steps.push(PassStep { site, pick, tried_empty });
         self.path.push(visit);
         Ok(visit)
     }
 
     /// Leaves what [`enter`](Self::enter) entered.
-    pub(super) fn leave<T>(&mut self, visit: Visit, result: Result<T, Fault>) -> Result<T, Fault> {
+    pub(super) fn leave<T>(
+        &mut self,
+        visit: PassVisit,
+        result: Result<T, ShapeFault>,
+    ) -> Result<T, ShapeFault> {
         let by_name = self.graph.node(visit.node).is_read_by_name();
         if result.is_err() {
             let cause = if by_name { Cause::Barren } else { Cause::Refused };
@@ -191,7 +196,7 @@ impl Tracer {
             node.finished = true;
         }
         let mut inside = self.steps.iter().skip(visit.start + 1);
-        let is_many = is_container && self.graph.node(visit.node).kind != Kind::Option;
+        let is_many = is_container && self.graph.node(visit.node).kind != ShapeKind::Option;
         if is_many && visit.pick > 0 && inside.all(|step| self.graph.takes_no_bytes(step.site)) {
             let place = self.place(visit.site);
             self.endless.get_or_insert(place);
@@ -200,22 +205,22 @@ impl Tracer {
     }
 
     /// Remembers a fault, unless one further inside is remembered already.
-    pub(super) fn fail(&mut self, site: Site, start: usize, cause: Cause) -> Fault {
+    pub(super) fn fail(&mut self, site: ShapeSite, start: usize, cause: Cause) -> ShapeFault {
         if self.failure.is_none() || cause == Cause::OutOfBudget {
-            self.failure = Some(Failure { site, start, levels: self.path.clone(), cause });
+            self.failure = Some(PassFailure { site, start, levels: self.path.clone(), cause });
         }
-        Fault
+        ShapeFault
     }
 
     /// Notes that the value at `site` was accepted.
-    pub(super) fn accepted(&mut self, site: Site) {
+    pub(super) fn accepted(&mut self, site: ShapeSite) {
         let slot = self.graph.slot(site);
         if let (Some(Child::Leaf(leaf)), Some(pick @ 1..)) = (slot.child, slot.pick) {
             self.harvest.accepted(leaf, pick);
         }
     }
 
-    fn count_visit(&mut self, site: Site) -> Result<(), Fault> {
+    fn count_visit(&mut self, site: ShapeSite) -> Result<(), ShapeFault> {
         if self.visits >= MAX_VISITS {
             return Err(self.fail(site, self.steps.len(), Cause::OutOfBudget));
         }
@@ -223,7 +228,7 @@ impl Tracer {
         Ok(())
     }
 
-    fn record(&mut self, site: Site, child: Child) -> Slot {
+    fn record(&mut self, site: ShapeSite, child: Child) -> ShapeSlot {
         match self.graph.slot(site).child {
             None => {
                 self.graph.change(site, |slot| slot.child = Some(child));
@@ -255,12 +260,12 @@ impl Tracer {
     fn choose_variant(&self, id: usize, small: bool) -> Option<usize> {
         let node = self.graph.node(id);
         let alive = node.slots.iter().enumerate().filter(|(_, slot)| slot.is_alive());
-        let near = |slot: &Slot| match slot.child {
+        let near = |slot: &ShapeSlot| match slot.child {
             None => 0,
             Some(Child::Node(variant)) => self.plan.distance(variant),
             Some(Child::Leaf(_)) => NEVER,
         };
-        let shallow = |slot: &Slot| match slot.child {
+        let shallow = |slot: &ShapeSlot| match slot.child {
             // Known to end, then unknown, then not being visited, then what leads in a circle.
             Some(Child::Node(variant)) if self.plan.depth(variant) < NEVER => {
                 (0, self.plan.depth(variant))
@@ -277,34 +282,36 @@ impl Tracer {
     }
 
     /// The nearest named owner of a site, going outwards.
-    pub(super) fn place(&self, site: Site) -> Place {
+    pub(super) fn place(&self, site: ShapeSite) -> ObstaclePlace {
         let outer = self.path.iter().rev().map(|level| level.site);
         for site in std::iter::once(site).chain(outer) {
             let node = self.graph.node(site.node);
             let field = match node.kind {
-                Kind::Struct(names) | Kind::StructVariant(names) => {
+                ShapeKind::Struct(names) | ShapeKind::StructVariant(names) => {
                     names.get(site.index).map(ToString::to_string)
                 }
-                Kind::TupleStruct(_) | Kind::TupleVariant(_) => Some(site.index.to_string()),
-                Kind::NewtypeVariant | Kind::Newtype => None,
+                ShapeKind::TupleStruct(_) | ShapeKind::TupleVariant(_) => {
+                    Some(site.index.to_string())
+                }
+                ShapeKind::NewtypeVariant | ShapeKind::Newtype => None,
                 _ => continue,
             };
             let owner = match node.variant {
                 "" => node.name.to_owned(),
                 variant => format!("{}::{variant}", node.name),
             };
-            return Place { owner, field };
+            return ObstaclePlace { owner, field };
         }
-        Place { owner: short_name(self.type_name), field: None }
+        ObstaclePlace { owner: short_name(self.type_name), field: None }
     }
 
     /// The type that reads the map at `key` by the names of fields: what its visitor is made for.
-    pub(super) fn flattened(&self, key: Site) -> Place {
+    pub(super) fn flattened(&self, key: ShapeSite) -> ObstaclePlace {
         let visitor = self.graph.node(key.node).visitor;
         let owner = visitor.split_once(" for ").and_then(|(_, owner)| owner.rsplit_once(">::"));
         match owner.and_then(|(owner, _)| owner.split_once(">::deserialize").or(Some((owner, ""))))
         {
-            Some((owner, _)) => Place { owner: short_name(owner), field: None },
+            Some((owner, _)) => ObstaclePlace { owner: short_name(owner), field: None },
             None => self.place(key),
         }
     }
@@ -315,9 +322,9 @@ impl Tracer {
     /// a map with another key first, such as the trace offers, is buffered as values of any kind. So
     /// a positional codec carries it. The name of the visitor is not promised to stay as it is:
     /// another name is an early refusal, and nothing else depends on it.
-    pub(super) fn is_in_trait_object(&self, site: Site) -> bool {
+    pub(super) fn is_in_trait_object(&self, site: ShapeSite) -> bool {
         let node = self.graph.node(site.node);
-        node.kind == Kind::Map && node.visitor.starts_with("typetag::")
+        node.kind == ShapeKind::Map && node.visitor.starts_with("typetag::")
     }
 
     pub(super) fn meet(&mut self, obstacle: Obstacle) {

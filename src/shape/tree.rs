@@ -1,4 +1,4 @@
-//! Values of any kind, as they are offered to parts that ask for any: [`Tree`].
+//! Values of any kind, as they are offered to parts that ask for any: [`ShapeTree`].
 
 use std::borrow::Cow;
 use std::vec::IntoIter;
@@ -9,11 +9,11 @@ use serde::de::value::{
 use serde::de::{Deserializer, IntoDeserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::fault::{Fault, MARK, mark_of};
+use super::fault::{MARK, ShapeFault, mark_of};
 
 /// A value that describes itself.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Tree {
+pub(super) enum ShapeTree {
     /// Not decided yet: a text that no type knows, by whose number an error tells which it was.
     Mark(u32),
     Unit,
@@ -23,14 +23,14 @@ pub(super) enum Tree {
     Number(u64),
     /// A name or other text.
     Text(Cow<'static, str>),
-    Seq(Vec<Tree>),
-    Map(Vec<(Tree, Tree)>),
+    Seq(Vec<ShapeTree>),
+    Map(Vec<(ShapeTree, ShapeTree)>),
 }
 
 /// The way from a tree to one inside it: positions in sequences and maps.
-pub(super) type Path = Vec<usize>;
+pub(super) type TreePath = Vec<usize>;
 
-impl Tree {
+impl ShapeTree {
     pub(super) fn text(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Text(text.into())
     }
@@ -55,7 +55,7 @@ impl Tree {
     /// Gives the entries of a map to whoever reads them.
     pub(super) fn entries<'de>(
         &self,
-    ) -> MapDeserializer<'de, impl Iterator<Item = (Shown<'_>, Shown<'_>)>, Fault> {
+    ) -> MapDeserializer<'de, impl Iterator<Item = (Shown<'_>, Shown<'_>)>, ShapeFault> {
         let entries = if let Self::Map(entries) = self { entries.as_slice() } else { &[] };
         MapDeserializer::new(entries.iter().map(|(key, value)| (Shown(key), Shown(value))))
     }
@@ -122,7 +122,11 @@ impl Tree {
     }
 
     /// Calls `visit` with each tree inside, itself included, outer ones first.
-    pub(super) fn walk<'t>(&'t self, path: &mut Path, visit: &mut impl FnMut(&'t Self, &Path)) {
+    pub(super) fn walk<'t>(
+        &'t self,
+        path: &mut TreePath,
+        visit: &mut impl FnMut(&'t Self, &TreePath),
+    ) {
         visit(self, path);
         let inside: Vec<&Self> = match self {
             Self::Seq(items) => items.iter().collect(),
@@ -137,7 +141,7 @@ impl Tree {
     }
 
     /// The ways to all trees that are wanted and that are not inside an entry without a name.
-    pub(super) fn known(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<Path> {
+    pub(super) fn known(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<TreePath> {
         let mut found = self.find(is_wanted);
         found.retain(|path| {
             (0..path.len()).all(|end| {
@@ -153,9 +157,9 @@ impl Tree {
     }
 
     /// The ways to all trees that are wanted.
-    pub(super) fn find(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<Path> {
+    pub(super) fn find(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<TreePath> {
         let mut found = Vec::new();
-        self.walk(&mut Path::new(), &mut |tree, path| {
+        self.walk(&mut TreePath::new(), &mut |tree, path| {
             if is_wanted(tree) {
                 found.push(path.clone());
             }
@@ -166,33 +170,35 @@ impl Tree {
 
 /// Gives a tree to whoever reads it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shown<'t>(pub(super) &'t Tree);
+pub(super) struct Shown<'t>(pub(super) &'t ShapeTree);
 
 impl<'de> Deserializer<'de> for Shown<'_> {
-    type Error = Fault;
+    type Error = ShapeFault;
 
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         match self.0 {
-            Tree::Mark(number) => visitor.visit_string(format!("{MARK}{number}")),
-            Tree::Unit => visitor.visit_unit(),
-            Tree::Bool => visitor.visit_bool(true),
-            Tree::Float => visitor.visit_f64(0.5),
-            Tree::Number(number) => visitor.visit_u64(*number),
-            Tree::Text(text) => visitor.visit_str(text),
-            Tree::Seq(items) => visitor.visit_seq(SeqDeserializer::new(items.iter().map(Shown))),
-            tree @ Tree::Map(_) => visitor.visit_map(tree.entries()),
+            ShapeTree::Mark(number) => visitor.visit_string(format!("{MARK}{number}")),
+            ShapeTree::Unit => visitor.visit_unit(),
+            ShapeTree::Bool => visitor.visit_bool(true),
+            ShapeTree::Float => visitor.visit_f64(0.5),
+            ShapeTree::Number(number) => visitor.visit_u64(*number),
+            ShapeTree::Text(text) => visitor.visit_str(text),
+            ShapeTree::Seq(items) => {
+                visitor.visit_seq(SeqDeserializer::new(items.iter().map(Shown)))
+            }
+            tree @ ShapeTree::Map(_) => visitor.visit_map(tree.entries()),
         }
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if *self.0 == Tree::Unit { visitor.visit_none() } else { visitor.visit_some(self) }
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
+        if *self.0 == ShapeTree::Unit { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ShapeFault> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -201,13 +207,15 @@ impl<'de> Deserializer<'de> for Shown<'_> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Fault> {
+    ) -> Result<V::Value, ShapeFault> {
         match self.0 {
-            Tree::Mark(number) => {
+            ShapeTree::Mark(number) => {
                 visitor.visit_enum(CowStrDeserializer::new(format!("{MARK}{number}").into()))
             }
-            Tree::Text(text) => visitor.visit_enum(CowStrDeserializer::new(text.clone())),
-            tree @ Tree::Map(_) => visitor.visit_enum(MapAccessDeserializer::new(tree.entries())),
+            ShapeTree::Text(text) => visitor.visit_enum(CowStrDeserializer::new(text.clone())),
+            tree @ ShapeTree::Map(_) => {
+                visitor.visit_enum(MapAccessDeserializer::new(tree.entries()))
+            }
             _ => self.deserialize_any(visitor),
         }
     }
@@ -222,7 +230,7 @@ impl<'de> Deserializer<'de> for Shown<'_> {
     }
 }
 
-impl IntoDeserializer<'_, Fault> for Shown<'_> {
+impl IntoDeserializer<'_, ShapeFault> for Shown<'_> {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::graph::Site;
+use super::graph::ShapeSite;
 use super::opening::Opening;
 
 /// The opaque parts. In each pass at most one tree is tried, at one of them; the others show what
 /// was accepted before.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
-    pub(super) openings: HashMap<Site, Opening>,
+    pub(super) openings: HashMap<ShapeSite, Opening>,
     /// Hashes of the names that opaque parts asked for.
     pub(super) told: BTreeSet<u64>,
     /// The last pass gave a value.
@@ -25,13 +25,13 @@ pub(super) enum Trial {
     #[default]
     None,
     /// Where, and the number of calls that are running.
-    Running(Site, usize),
-    Accepted(Site),
-    Refused(Site),
+    Running(ShapeSite, usize),
+    Accepted(ShapeSite),
+    Refused(ShapeSite),
 }
 
 impl Trial {
-    pub(super) const fn site(self) -> Option<Site> {
+    pub(super) const fn site(self) -> Option<ShapeSite> {
         match self {
             Self::None => None,
             Self::Running(site, _) | Self::Accepted(site) | Self::Refused(site) => Some(site),

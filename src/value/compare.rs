@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::node::Node;
-use super::walk::{Order, Walk};
+use super::node::ValueNode;
+use super::walk::{Order, StateWalk};
 
 /// Values that iterate in another order each time: their path, and their type.
 pub(crate) type Unordered = BTreeMap<String, String>;
@@ -20,18 +20,18 @@ pub(crate) enum Compared {
 /// Compares two states. The order of entries of maps does not count, nor does that of items whose
 /// path is among the `unordered` or whose type is a hash set. A map that is known to keep its order
 /// is compared in order.
-pub(crate) fn compare(a: &Node, b: &Node, unordered: &Unordered) -> Compared {
+pub(crate) fn compare(a: &ValueNode, b: &ValueNode, unordered: &Unordered) -> Compared {
     run(a, b, Order::Known(unordered))
 }
 
 /// Compares two states that came from the same bytes: whatever differs in nothing but its order has
 /// none.
-pub(crate) fn discover(a: &Node, b: &Node) -> Compared {
+pub(crate) fn discover(a: &ValueNode, b: &ValueNode) -> Compared {
     run(a, b, Order::Unknown)
 }
 
-fn run(a: &Node, b: &Node, order: Order<'_>) -> Compared {
-    let mut walk = Walk::new(a.ty, order);
+fn run(a: &ValueNode, b: &ValueNode, order: Order<'_>) -> Compared {
+    let mut walk = StateWalk::new(a.ty, order);
     match walk.value(a, b) {
         Ok(()) => Compared::Same(walk.found),
         Err(_) => Compared::Different(walk.path.exact(a.ty)),
@@ -58,11 +58,11 @@ mod tests {
         Team { scores, tags, rounds: rounds.to_vec() }
     }
 
-    fn tree<T: Serialize>(value: &T) -> Node {
+    fn tree<T: Serialize>(value: &T) -> ValueNode {
         write(value, false).unwrap()
     }
 
-    fn same(a: &Node, b: &Node) -> Compared {
+    fn same(a: &ValueNode, b: &ValueNode) -> Compared {
         compare(a, b, &Unordered::new())
     }
 

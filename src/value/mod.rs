@@ -13,7 +13,7 @@ mod write;
 
 #[cfg(feature = "conformance")]
 pub(crate) use compare::{Compared, Unordered, compare, discover};
-pub(crate) use node::Node;
+pub(crate) use node::ValueNode;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 pub(crate) use path::short_name;
 pub use state_value::StateValue;

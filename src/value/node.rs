@@ -1,26 +1,26 @@
-//! [`Node`]: one value of a state.
+//! [`ValueNode`]: one value of a state.
 
 use twox_hash::XxHash3_64;
 
 /// One value of a state, with all that it contains.
 #[derive(Clone, Debug)]
-pub(crate) struct Node {
+pub(crate) struct ValueNode {
     /// The Rust type, as its container passes it to serde.
     pub(super) ty: &'static str,
-    pub(super) kind: Kind,
+    pub(super) kind: NodeKind,
     digest: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Kind {
+pub(super) enum NodeKind {
     /// A value without parts; the digest of what it is and of its value.
     Leaf(u64),
     /// `Some`, a newtype, a variant with one value.
-    Inside(Option<&'static str>, Box<Node>),
+    Inside(Option<&'static str>, Box<ValueNode>),
     /// A struct, a tuple, or a variant with several values.
-    Fields(Option<&'static str>, Vec<(Label, Node)>),
-    Items(Vec<Node>),
-    Entries(Vec<(Node, Node)>),
+    Fields(Option<&'static str>, Vec<(Label, ValueNode)>),
+    Items(Vec<ValueNode>),
+    Entries(Vec<(ValueNode, ValueNode)>),
     /// A field that the value leaves out.
     Skipped,
 }
@@ -32,8 +32,8 @@ pub(super) enum Label {
     Place(usize),
 }
 
-impl Node {
-    pub(super) fn new(ty: &'static str, kind: Kind) -> Self {
+impl ValueNode {
+    pub(super) fn new(ty: &'static str, kind: NodeKind) -> Self {
         let digest = kind.digest();
         Self { ty, kind, digest }
     }
@@ -44,7 +44,7 @@ impl Node {
     }
 }
 
-impl Kind {
+impl NodeKind {
     fn digest(&self) -> u64 {
         let text = |text: &str| XxHash3_64::oneshot(text.as_bytes());
         let variant = |name: Option<&str>| name.map_or(0, text);
@@ -62,10 +62,11 @@ impl Kind {
                 }
                 join(2, &parts)
             }
-            Self::Items(items) => unordered(3, items.iter().map(Node::digest).collect()),
+            Self::Items(items) => unordered(3, items.iter().map(ValueNode::digest).collect()),
             Self::Skipped => 6,
             Self::Entries(entries) => {
-                let pair = |(key, value): &(Node, Node)| join(5, &[key.digest, value.digest]);
+                let pair =
+                    |(key, value): &(ValueNode, ValueNode)| join(5, &[key.digest, value.digest]);
                 unordered(4, entries.iter().map(pair).collect())
             }
         }

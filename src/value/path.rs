@@ -6,10 +6,10 @@ use super::node::Label;
 
 /// The way from the state itself down to a value.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Path(Vec<Step>);
+pub(super) struct Path(Vec<PathStep>);
 
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Step {
+pub(super) enum PathStep {
     Variant(&'static str),
     Field(Label),
     Item(usize),
@@ -18,7 +18,7 @@ pub(super) enum Step {
 }
 
 impl Path {
-    pub(super) fn enter(&mut self, step: Step) {
+    pub(super) fn enter(&mut self, step: PathStep) {
         self.0.push(step);
     }
 
@@ -51,13 +51,13 @@ impl Path {
         for step in &self.0 {
             // Writing to a String does not fail.
             let _ = match step {
-                Step::Variant(name) => write!(text, "::{name}"),
-                Step::Field(Label::Name(name)) => write!(text, ".{name}"),
-                Step::Field(Label::Place(at)) => write!(text, ".{at}"),
-                Step::Item(at) if exact => write!(text, "[{at}]"),
-                Step::Item(_) => write!(text, "[]"),
-                Step::Key => write!(text, "{{key}}"),
-                Step::Value => write!(text, "{{}}"),
+                PathStep::Variant(name) => write!(text, "::{name}"),
+                PathStep::Field(Label::Name(name)) => write!(text, ".{name}"),
+                PathStep::Field(Label::Place(at)) => write!(text, ".{at}"),
+                PathStep::Item(at) if exact => write!(text, "[{at}]"),
+                PathStep::Item(_) => write!(text, "[]"),
+                PathStep::Key => write!(text, "{{key}}"),
+                PathStep::Value => write!(text, "{{}}"),
             };
         }
         text

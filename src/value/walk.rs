@@ -1,30 +1,30 @@
-//! Walking through two trees side by side: [`Walk`], and [`difference`].
+//! Walking through two trees side by side: [`StateWalk`], and [`difference`].
 
 use std::collections::BTreeMap;
 
-use super::node::{Kind, Label, Node};
-use super::path::{Path, Step, short_name};
+use super::node::{Label, NodeKind, ValueNode};
+use super::path::{Path, PathStep, short_name};
 use crate::digest::keeps_order;
 
 /// The path of the first difference between two states, such as `lots[0].price`; `None` if there is
 /// none that a tree can show. The order counts within containers that are known to keep it.
-pub(crate) fn difference(a: &Node, b: &Node) -> Option<String> {
-    let mut walk = Walk::new(a.ty, Order::ByName);
+pub(crate) fn difference(a: &ValueNode, b: &ValueNode) -> Option<String> {
+    let mut walk = StateWalk::new(a.ty, Order::ByName);
     walk.value(a, b).err().map(|_| walk.path.relative())
 }
 
 /// The path of the first field that this state leaves out.
-pub(crate) fn skipped(state: &Node) -> Option<String> {
+pub(crate) fn skipped(state: &ValueNode) -> Option<String> {
     let mut path = Path::default();
-    find(state, &|node| matches!(node.kind, Kind::Skipped), &mut path)?;
+    find(state, &|node| matches!(node.kind, NodeKind::Skipped), &mut path)?;
     Some(path.relative())
 }
 
 /// Whether a struct within `state` has a field, or an enum a variant, of this name.
-pub(crate) fn has_field(state: &Node, name: &str) -> bool {
-    let has = |node: &Node| match &node.kind {
-        Kind::Inside(variant, _) => *variant == Some(name),
-        Kind::Fields(variant, fields) => {
+pub(crate) fn has_field(state: &ValueNode, name: &str) -> bool {
+    let has = |node: &ValueNode| match &node.kind {
+        NodeKind::Inside(variant, _) => *variant == Some(name),
+        NodeKind::Fields(variant, fields) => {
             *variant == Some(name)
                 || fields.iter().any(|(label, _)| matches!(label, Label::Name(n) if *n == name))
         }
@@ -36,10 +36,10 @@ pub(crate) fn has_field(state: &Node, name: &str) -> bool {
 /// The path and the type of the first value that formats with names tend to lose inside of
 /// free-form parts: an integer of 128 bits, a network address, a map whose keys are not text. For
 /// messages only.
-pub(crate) fn fragile(state: &Node) -> Option<String> {
-    let is_text = |key: &Node| key.ty.ends_with("str") || key.ty.ends_with("String");
-    let is_fragile = |node: &Node| match &node.kind {
-        Kind::Entries(entries) => entries.iter().any(|(key, _)| !is_text(key)),
+pub(crate) fn fragile(state: &ValueNode) -> Option<String> {
+    let is_text = |key: &ValueNode| key.ty.ends_with("str") || key.ty.ends_with("String");
+    let is_fragile = |node: &ValueNode| match &node.kind {
+        NodeKind::Entries(entries) => entries.iter().any(|(key, _)| !is_text(key)),
         _ => matches!(node.ty, "i128" | "u128") || node.ty.starts_with("core::net::"),
     };
     let mut path = Path::default();
@@ -48,11 +48,15 @@ pub(crate) fn fragile(state: &Node) -> Option<String> {
 }
 
 /// The first value from `node` on that is `wanted`, the outermost first; `path` then leads to it.
-fn find<'n>(node: &'n Node, wanted: &dyn Fn(&Node) -> bool, path: &mut Path) -> Option<&'n Node> {
+fn find<'n>(
+    node: &'n ValueNode,
+    wanted: &dyn Fn(&ValueNode) -> bool,
+    path: &mut Path,
+) -> Option<&'n ValueNode> {
     if wanted(node) {
         return Some(node);
     }
-    let mut at = |step, node: &'n Node| {
+    let mut at = |step, node: &'n ValueNode| {
         path.enter(step);
         let found = find(node, wanted, path);
         if found.is_none() {
@@ -61,14 +65,18 @@ fn find<'n>(node: &'n Node, wanted: &dyn Fn(&Node) -> bool, path: &mut Path) -> 
         found
     };
     match &node.kind {
-        Kind::Leaf(_) | Kind::Skipped => None,
-        Kind::Inside(None, inner) => find(inner, wanted, path),
-        Kind::Inside(Some(variant), inner) => at(Step::Variant(variant), inner),
-        Kind::Fields(_, fields) => fields.iter().find_map(|(of, f)| at(Step::Field(*of), f)),
-        Kind::Items(items) => {
-            items.iter().enumerate().find_map(|(n, item)| at(Step::Item(n), item))
+        NodeKind::Leaf(_) | NodeKind::Skipped => None,
+        NodeKind::Inside(None, inner) => find(inner, wanted, path),
+        NodeKind::Inside(Some(variant), inner) => at(PathStep::Variant(variant), inner),
+        NodeKind::Fields(_, fields) => {
+            fields.iter().find_map(|(of, f)| at(PathStep::Field(*of), f))
         }
-        Kind::Entries(entries) => entries.iter().find_map(|(_, value)| at(Step::Value, value)),
+        NodeKind::Items(items) => {
+            items.iter().enumerate().find_map(|(n, item)| at(PathStep::Item(n), item))
+        }
+        NodeKind::Entries(entries) => {
+            entries.iter().find_map(|(_, value)| at(PathStep::Value, value))
+        }
     }
 }
 
@@ -89,7 +97,7 @@ pub(super) enum Order<'u> {
 pub(super) struct Differs;
 
 /// Two trees, compared from the top.
-pub(super) struct Walk<'u> {
+pub(super) struct StateWalk<'u> {
     root: &'static str,
     order: Order<'u>,
     pub(super) path: Path,
@@ -97,29 +105,29 @@ pub(super) struct Walk<'u> {
     pub(super) found: BTreeMap<String, String>,
 }
 
-impl<'u> Walk<'u> {
+impl<'u> StateWalk<'u> {
     pub(super) fn new(root: &'static str, order: Order<'u>) -> Self {
         Self { root, order, path: Path::default(), found: BTreeMap::new() }
     }
 
     /// On a difference the path stays where it is.
-    pub(super) fn value(&mut self, a: &Node, b: &Node) -> Result<(), Differs> {
+    pub(super) fn value(&mut self, a: &ValueNode, b: &ValueNode) -> Result<(), Differs> {
         match (&a.kind, &b.kind) {
-            (Kind::Leaf(a), Kind::Leaf(b)) if a == b => Ok(()),
-            (Kind::Skipped, Kind::Skipped) => Ok(()),
-            (Kind::Inside(of, a), Kind::Inside(other, b)) if of == other => match of {
-                Some(name) => self.at(Step::Variant(name), a, b),
+            (NodeKind::Leaf(a), NodeKind::Leaf(b)) if a == b => Ok(()),
+            (NodeKind::Skipped, NodeKind::Skipped) => Ok(()),
+            (NodeKind::Inside(of, a), NodeKind::Inside(other, b)) if of == other => match of {
+                Some(name) => self.at(PathStep::Variant(name), a, b),
                 None => self.value(a, b),
             },
-            (Kind::Fields(of, ours), Kind::Fields(other, theirs)) if of == other => {
+            (NodeKind::Fields(of, ours), NodeKind::Fields(other, theirs)) if of == other => {
                 if let Some(name) = of {
-                    self.path.enter(Step::Variant(name));
+                    self.path.enter(PathStep::Variant(name));
                 }
                 for ((label, a), (other, b)) in ours.iter().zip(theirs) {
                     if label != other {
                         return Err(Differs);
                     }
-                    self.at(Step::Field(*label), a, b)?;
+                    self.at(PathStep::Field(*label), a, b)?;
                 }
                 if ours.len() != theirs.len() {
                     return Err(Differs);
@@ -129,41 +137,43 @@ impl<'u> Walk<'u> {
                 }
                 Ok(())
             }
-            (Kind::Items(ours), Kind::Items(theirs)) => self.items(a.ty, ours, theirs),
-            (Kind::Entries(ours), Kind::Entries(theirs)) => self.entries(a.ty, ours, theirs),
+            (NodeKind::Items(ours), NodeKind::Items(theirs)) => self.items(a.ty, ours, theirs),
+            (NodeKind::Entries(ours), NodeKind::Entries(theirs)) => {
+                self.entries(a.ty, ours, theirs)
+            }
             _ => Err(Differs),
         }
     }
 
-    fn at(&mut self, step: Step, a: &Node, b: &Node) -> Result<(), Differs> {
+    fn at(&mut self, step: PathStep, a: &ValueNode, b: &ValueNode) -> Result<(), Differs> {
         self.path.enter(step);
         self.value(a, b)?;
         self.path.leave();
         Ok(())
     }
 
-    fn items(&mut self, ty: &'static str, a: &[Node], b: &[Node]) -> Result<(), Differs> {
-        let (ours, theirs) = (ordered(a, Node::digest), ordered(b, Node::digest));
+    fn items(&mut self, ty: &'static str, a: &[ValueNode], b: &[ValueNode]) -> Result<(), Differs> {
+        let (ours, theirs) = (ordered(a, ValueNode::digest), ordered(b, ValueNode::digest));
         let permuted = a.len() == b.len() && is_permuted(&ours, &theirs);
         if permuted && self.may_be_unordered(ty) {
             self.note(ty);
             return self.pairs(ours, theirs);
         }
         for (at, (a, b)) in a.iter().zip(b).enumerate() {
-            self.at(Step::Item(at), a, b)?;
+            self.at(PathStep::Item(at), a, b)?;
         }
         if a.len() == b.len() { Ok(()) } else { Err(Differs) }
     }
 
     fn pairs(
         &mut self,
-        mut ours: Vec<(u64, &Node)>,
-        mut theirs: Vec<(u64, &Node)>,
+        mut ours: Vec<(u64, &ValueNode)>,
+        mut theirs: Vec<(u64, &ValueNode)>,
     ) -> Result<(), Differs> {
         ours.sort_by_key(|(digest, _)| *digest);
         theirs.sort_by_key(|(digest, _)| *digest);
         for (at, ((_, a), (_, b))) in ours.into_iter().zip(theirs).enumerate() {
-            self.at(Step::Item(at), a, b)?;
+            self.at(PathStep::Item(at), a, b)?;
         }
         Ok(())
     }
@@ -171,8 +181,8 @@ impl<'u> Walk<'u> {
     fn entries(
         &mut self,
         ty: &'static str,
-        a: &[(Node, Node)],
-        b: &[(Node, Node)],
+        a: &[(ValueNode, ValueNode)],
+        b: &[(ValueNode, ValueNode)],
     ) -> Result<(), Differs> {
         let mut ours = ordered(a, |(key, _)| key.digest());
         let mut theirs = ordered(b, |(key, _)| key.digest());
@@ -182,8 +192,8 @@ impl<'u> Walk<'u> {
             theirs.sort_by_key(|(digest, _)| *digest);
         }
         for ((_, a), (_, b)) in ours.iter().zip(&theirs) {
-            self.at(Step::Key, &a.0, &b.0)?;
-            self.at(Step::Value, &a.1, &b.1)?;
+            self.at(PathStep::Key, &a.0, &b.0)?;
+            self.at(PathStep::Value, &a.1, &b.1)?;
         }
         if a.len() == b.len() { Ok(()) } else { Err(Differs) }
     }

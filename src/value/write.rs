@@ -6,16 +6,19 @@ use std::fmt::Error;
 
 use serde::Serialize;
 
-use super::node::{Kind, Label, Node};
+use super::node::{Label, NodeKind, ValueNode};
 use crate::digest;
-use crate::walker::{Inside, Name, Open, Parts, Step, Visit, Walker, What};
+use crate::walker::{Inside, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
 /// Deeper values are compared by their bytes only.
 const MAX_DEPTH: u16 = 256;
 
 /// The tree of `value`, or `None` if the value refuses to be written or nests too deep.
 /// `is_human_readable` says how types are asked to write themselves.
-pub(crate) fn write<T: Serialize + ?Sized>(value: &T, is_human_readable: bool) -> Option<Node> {
+pub(crate) fn write<T: Serialize + ?Sized>(
+    value: &T,
+    is_human_readable: bool,
+) -> Option<ValueNode> {
     Writer { is_human_readable, left: MAX_DEPTH }.node(value).ok()
 }
 
@@ -26,48 +29,48 @@ struct Writer {
 }
 
 impl Writer {
-    fn node<T: Serialize + ?Sized>(self, value: &T) -> Result<Node, Error> {
+    fn node<T: Serialize + ?Sized>(self, value: &T) -> Result<ValueNode, Error> {
         let left = self.left.checked_sub(1).ok_or(Error)?;
         let kind = value.serialize(Walker(Self { left, ..self }))?;
-        Ok(Node::new(type_name::<T>(), kind))
+        Ok(ValueNode::new(type_name::<T>(), kind))
     }
 }
 
 impl Visit for Writer {
-    type Ok = Kind;
+    type Ok = NodeKind;
     type Error = Error;
     type Parts = Whole;
 
-    fn bits(self, what: What, bits: u64) -> Result<Kind, Error> {
+    fn bits(self, what: What, bits: u64) -> Result<NodeKind, Error> {
         self.bytes(what, &bits.to_le_bytes())
     }
 
-    fn wide(self, what: What, bits: u128) -> Result<Kind, Error> {
+    fn wide(self, what: What, bits: u128) -> Result<NodeKind, Error> {
         self.bytes(what, &bits.to_le_bytes())
     }
 
-    fn bytes(self, what: What, bytes: &[u8]) -> Result<Kind, Error> {
-        Ok(Kind::Leaf(digest::leaf(what, bytes)))
+    fn bytes(self, what: What, bytes: &[u8]) -> Result<NodeKind, Error> {
+        Ok(NodeKind::Leaf(digest::leaf(what, bytes)))
     }
 
-    fn variant(self, _: Name, variant: Name) -> Result<Kind, Error> {
+    fn variant(self, _: Name, variant: Name) -> Result<NodeKind, Error> {
         self.bytes(What::Variant, variant.as_bytes())
     }
 
-    fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<Kind, Error> {
+    fn inside<T: Serialize + ?Sized>(self, how: Inside, value: &T) -> Result<NodeKind, Error> {
         let variant = match how {
             Inside::Some | Inside::Newtype(_) => None,
             Inside::Variant(_, variant) => Some(variant),
         };
-        Ok(Kind::Inside(variant, Box::new(self.node(value)?)))
+        Ok(NodeKind::Inside(variant, Box::new(self.node(value)?)))
     }
 
     fn open(self, what: Open) -> Result<Whole, Error> {
         let kind = match what {
-            Open::Seq(_) => Kind::Items(Vec::new()),
-            Open::Map(_) => Kind::Entries(Vec::new()),
+            Open::Seq(_) => NodeKind::Items(Vec::new()),
+            Open::Map(_) => NodeKind::Entries(Vec::new()),
             Open::Tuple(_, variant, _) | Open::Struct(_, variant, _) => {
-                Kind::Fields(variant, Vec::new())
+                NodeKind::Fields(variant, Vec::new())
             }
         };
         Ok(Whole { writer: self, key: None, kind })
@@ -82,34 +85,36 @@ impl Visit for Writer {
 struct Whole {
     writer: Writer,
     /// The key whose value comes next.
-    key: Option<Node>,
-    kind: Kind,
+    key: Option<ValueNode>,
+    kind: NodeKind,
 }
 
 impl Parts for Whole {
-    type Ok = Kind;
+    type Ok = NodeKind;
     type Error = Error;
 
-    fn part<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<(), Error> {
+    fn part<T: Serialize + ?Sized>(&mut self, step: WalkStep, value: &T) -> Result<(), Error> {
         let node = self.writer.node(value)?;
         match (&mut self.kind, step) {
-            (Kind::Entries(_), Step::Key) => self.key = Some(node),
-            (Kind::Entries(entries), _) => entries.push((self.key.take().ok_or(Error)?, node)),
-            (Kind::Fields(_, fields), Step::Field(name)) => fields.push((Label::Name(name), node)),
-            (Kind::Fields(_, fields), _) => fields.push((Label::Place(fields.len()), node)),
-            (Kind::Items(items), _) => items.push(node),
-            (Kind::Leaf(_) | Kind::Inside(..) | Kind::Skipped, _) => return Err(Error),
+            (NodeKind::Entries(_), WalkStep::Key) => self.key = Some(node),
+            (NodeKind::Entries(entries), _) => entries.push((self.key.take().ok_or(Error)?, node)),
+            (NodeKind::Fields(_, fields), WalkStep::Field(name)) => {
+                fields.push((Label::Name(name), node));
+            }
+            (NodeKind::Fields(_, fields), _) => fields.push((Label::Place(fields.len()), node)),
+            (NodeKind::Items(items), _) => items.push(node),
+            (NodeKind::Leaf(_) | NodeKind::Inside(..) | NodeKind::Skipped, _) => return Err(Error),
         }
         Ok(())
     }
 
     fn skip(&mut self, field: Name) {
-        if let Kind::Fields(_, fields) = &mut self.kind {
-            fields.push((Label::Name(field), Node::new("", Kind::Skipped)));
+        if let NodeKind::Fields(_, fields) = &mut self.kind {
+            fields.push((Label::Name(field), ValueNode::new("", NodeKind::Skipped)));
         }
     }
 
-    fn end(self) -> Result<Kind, Error> {
+    fn end(self) -> Result<NodeKind, Error> {
         Ok(self.kind)
     }
 }

@@ -13,5 +13,6 @@
 mod account;
 mod architecture;
 mod circles;
+mod names;
 #[cfg(all(feature = "memory", feature = "postcard", feature = "lz4", feature = "cache"))]
 mod public_api;

@@ -154,12 +154,12 @@ fn the_ledger_is_exported_and_crosses_threads() {
 fn the_kits_are_exported() {
     #[allow(unused_imports, reason = "that they resolve is the test")]
     use snapfold::conformance::{
-        AggregateCheck, Case, CaseResult, Choices, Conformance, EventSite, EventSourceFactory,
-        FailingHistory, Failure, Fused, Kept, Law, LawFinding, LawOutcome, LawReport, LawVerdict,
-        LawsBroken, LedgerCase, LedgerFactory, LedgerReport, Level, NewEvent, NotALedger,
-        NotConformant, Scorecard, Site, SourceConformance, StoreFactory, Tally, Verdict, aggregate,
-        aggregate_with_codec, cases, event_sites, event_source, in_memory, ledger, ledger_cases,
-        source_cases, store,
+        AggregateCheck, Case, CaseResult, CaseVerdict, Choices, Conformance, EventSite,
+        EventSourceFactory, FailingHistory, Failure, HybridPair, Kept, Law, LawFinding, LawOutcome,
+        LawReport, LawVerdict, LawsBroken, LedgerCase, LedgerFactory, LedgerReport, Level,
+        NewEvent, NotALedger, NotConformant, Scorecard, Site, SourceConformance, StoreFactory,
+        Tally, aggregate, aggregate_with_codec, cases, event_sites, event_source, in_memory,
+        ledger, ledger_cases, source_cases, store,
     };
     crosses_threads::<(Case, Scorecard, Failure)>();
 }

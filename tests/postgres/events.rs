@@ -32,7 +32,7 @@ fn at(second: i64) -> Timestamp {
 
 /// The ways to load: with snapshots in one statement and in two, and without any.
 struct Ways {
-    fused: SnapshotEngine<Account>,
+    hybrid: SnapshotEngine<Account>,
     plain: SnapshotEngine<Account>,
     replay: ReplayLoader<Account>,
 }
@@ -45,7 +45,7 @@ impl Ways {
         let events = PostgresEvents::new(pool.clone(), table, decode).unwrap();
         let builder = || SnapshotEngine::builder(events.clone(), store.clone());
         Self {
-            fused: builder().hybrid(events.with_snapshots(&store).unwrap()).build().unwrap(),
+            hybrid: builder().hybrid(events.with_snapshots(&store).unwrap()).build().unwrap(),
             plain: builder().build().unwrap(),
             replay: ReplayLoader::new(events.clone()),
         }
@@ -55,7 +55,7 @@ impl Ways {
     async fn load(&self, id: &str, point: Point) -> [Result<Loaded<Account>, Error>; 3] {
         let key = key(id);
         [
-            self.fused.latest_known(&key, point).await,
+            self.hybrid.latest_known(&key, point).await,
             self.plain.latest_known(&key, point).await,
             self.replay.latest_known(&key, point).await,
         ]
@@ -63,7 +63,7 @@ impl Ways {
 
     /// Checks that each answer is the state after `events` events.
     async fn gives(&self, id: &str, point: Point, events: i64) {
-        for (way, loaded) in ["fused", "plain", "replay"].iter().zip(self.load(id, point).await) {
+        for (way, loaded) in ["hybrid", "plain", "replay"].iter().zip(self.load(id, point).await) {
             let loaded = loaded.unwrap_or_else(|e| panic!("{way} {id} {point:?}: {e:?}"));
             assert_eq!(*loaded.state, folded(1..=events), "{way} {id} {point:?}");
         }
@@ -72,7 +72,7 @@ impl Ways {
     /// Checks that each way refuses, with these words.
     async fn refuses(&self, id: &str, kind: ErrorKind, words: &[&str]) {
         for (way, loaded) in
-            ["fused", "plain", "replay"].iter().zip(self.load(id, Point::Now).await)
+            ["hybrid", "plain", "replay"].iter().zip(self.load(id, Point::Now).await)
         {
             let error = loaded.map(|loaded| loaded.version).unwrap_err();
             let text = chain(&error);
@@ -113,7 +113,7 @@ async fn a_table_without_tenants_has_no_events_of_another_tenant() {
             [(own.clone(), "", "north"), (own.of_tenant("north"), "north", "")]
         {
             let ways = Ways::new(&db, &db.pool, own.clone()).await;
-            let loaders: [&dyn Loader<Account>; 3] = [&ways.fused, &ways.plain, &ways.replay];
+            let loaders: [&dyn Loader<Account>; 3] = [&ways.hybrid, &ways.plain, &ways.replay];
             for loader in loaders {
                 assert_eq!(*loader.load(&of(tenant)).await.unwrap().state, folded(1..=10));
                 let error = loader.load(&of(another)).await.unwrap_err();
@@ -157,7 +157,7 @@ async fn ids_and_kinds_of_other_types_are_read_and_bad_ones_refused_alike() {
         table(&db, &columns, &rows).await;
         let ways = Ways::new(&db, &db.pool, own.kind_as("k", label.clone())).await;
         ways.gives(id, Point::Now, 10).await;
-        ways.fused.create_with(&key(id), CreateOptions::new().at_version(4)).await.unwrap();
+        ways.hybrid.create_with(&key(id), CreateOptions::new().at_version(4)).await.unwrap();
         ways.gives(id, Point::Now, 10).await;
         ways.gives(id, Point::Version(6), 6).await;
         ways.gives(id, Point::Time(at(7)), 7).await;
@@ -184,7 +184,7 @@ async fn domains_and_views_are_read_as_what_they_are_made_of() {
     for name in ["events", "seen"] {
         let own = EventTable::new(format!("{}.{name}", db.schema));
         let ways = Ways::new(&db, &db.pool, own.event_type("what").anchor("anchor")).await;
-        ways.fused.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
+        ways.hybrid.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
         for _ in 0..7 {
             ways.gives("a", Point::Now, 10).await;
             ways.gives("a", Point::Version(6), 6).await;
@@ -248,11 +248,11 @@ async fn infinite_and_extreme_times_are_compared_as_the_fold_compares_them() {
             table(&db, COLUMNS, &rows).await;
             let ways = Ways::new(&db, &db.pool, events(&db)).await;
             for bound in bounds {
-                let [fused, plain, replay] =
+                let [hybrid, plain, replay] =
                     ways.load("a", Point::Time(bound)).await.map(Result::unwrap);
                 let what = format!("{first}, {second}, {bound:?}");
                 assert_eq!(
-                    (&fused.state, fused.version),
+                    (&hybrid.state, hybrid.version),
                     (&replay.state, replay.version),
                     "{what}"
                 );
@@ -402,9 +402,9 @@ async fn a_version_column_that_counts_from_elsewhere_is_named() {
     // Where the first event really is gone, a snapshot serves as ever.
     table(&db, COLUMNS, &zero_based).await;
     let ways = Ways::new(&db, &db.pool, events(&db).version("version", 0)).await;
-    ways.fused.create_with(&key("a"), CreateOptions::new().at_version(1)).await.unwrap();
+    ways.hybrid.create_with(&key("a"), CreateOptions::new().at_version(1)).await.unwrap();
     db.run("DELETE FROM {schema}.events WHERE version = 0").await;
-    for engine in [&ways.fused, &ways.plain] {
+    for engine in [&ways.hybrid, &ways.plain] {
         let loaded = engine.load(&key("a")).await.unwrap();
         assert_eq!((&*loaded.state, loaded.version), (&folded(1..=10), 10));
         assert_eq!(loaded.provenance.origin, Origin::Snapshot);
@@ -435,7 +435,7 @@ async fn a_column_that_changes_its_type_fails_no_load_of_a_warm_pool() {
             .await
             .unwrap();
         let ways = Ways::new(&db, &pool, events(&db)).await;
-        ways.fused.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
+        ways.hybrid.create_with(&key("a"), CreateOptions::new().at_version(4)).await.unwrap();
         for (of, version) in [("jsonb", "int4"), ("text", "int8"), ("json", "int2")] {
             // Every connection has the statements of every way prepared.
             let mut held = Vec::new();
@@ -445,9 +445,9 @@ async fn a_column_that_changes_its_type_fails_no_load_of_a_warm_pool() {
             drop(held);
             let mut warm = tokio::task::JoinSet::new();
             for _ in 0..connections * 20 {
-                let (fused, plain) = (ways.fused.clone(), ways.plain.clone());
+                let (hybrid, plain) = (ways.hybrid.clone(), ways.plain.clone());
                 warm.spawn(async move {
-                    fused.load(&key("a")).await.unwrap();
+                    hybrid.load(&key("a")).await.unwrap();
                     plain.load(&key("a")).await.unwrap();
                 });
             }

@@ -1,4 +1,4 @@
-//! The fused load takes one statement where others take two. A shortcut is where a promise gets
+//! The hybrid load takes one statement where others take two. A shortcut is where a promise gets
 //! lost: a tail cut short by its limit, a snapshot that is not compared with the events, a time
 //! bound that leaves out an event too many. So every load is compared with a full replay, over
 //! histories whose clocks run backwards and snapshots that are damaged, foreign or from another
@@ -232,7 +232,7 @@ async fn a_load_with_a_usable_snapshot_is_exactly_one_statement() {
         assert_eq!(loaded.provenance.snapshot.unwrap().id.version, from);
         assert_eq!(loaded.provenance.events_replayed, version - from);
     }
-    // For comparison: the same without the fused path, and the operations of the store.
+    // For comparison: the same without the hybrid path, and the operations of the store.
     let plain = world.builder().build().unwrap();
     let before = world.proxy.statements();
     plain.load(&key).await.unwrap();
@@ -332,14 +332,14 @@ async fn what_a_fused_load_rejects_it_names_and_replaces_like_any_other_load() {
         let sql = format!("UPDATE {{schema}}.snapfold_snapshots SET {damage} WHERE version = 9");
         world.db.run(&sql).await;
         let plain = world.builder().build().unwrap().load(&account).await.unwrap();
-        let fused = engine.load(&account).await.unwrap();
-        assert_eq!(fused.state, expected.state);
-        assert_eq!(fused.provenance.rejected, plain.provenance.rejected, "{damage}{repair}");
-        assert_eq!(fused.provenance.rejected.len(), 1);
-        assert_eq!(fused.provenance.snapshot.map(|used| used.id.version), from);
+        let hybrid = engine.load(&account).await.unwrap();
+        assert_eq!(hybrid.state, expected.state);
+        assert_eq!(hybrid.provenance.rejected, plain.provenance.rejected, "{damage}{repair}");
+        assert_eq!(hybrid.provenance.rejected.len(), 1);
+        assert_eq!(hybrid.provenance.snapshot.map(|used| used.id.version), from);
         world.db.run("TRUNCATE {schema}.snapfold_snapshots; INSERT INTO {schema}.snapfold_snapshots SELECT * FROM {schema}.kept").await;
     }
-    // The events below the newest snapshot are truncated: the fused tail begins with the event at
+    // The events below the newest snapshot are truncated: the hybrid tail begins with the event at
     // the snapshot's version, and when that is gone too, the floor decides.
     world.db.run("DELETE FROM {schema}.events WHERE version < 9").await;
     assert_eq!(engine.load(&account).await.unwrap().state, expected.state);
@@ -502,8 +502,8 @@ async fn an_event_that_does_not_decode_fails_the_load_as_an_event_source_failure
     world.db.close().await;
 }
 
-/// Compiles: an engine whose fused source belongs to another kind of event is a type error, and
-/// any other source may have a fused one.
+/// Compiles: an engine whose hybrid source belongs to another kind of event is a type error, and
+/// any other source may have a hybrid one.
 #[tokio::test]
 async fn a_store_beside_foreign_events_needs_no_fused_source() {
     let db = TestDb::new().await;

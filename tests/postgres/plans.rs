@@ -204,11 +204,11 @@ async fn a_snapshot_at_a_past_time_is_found_in_a_few_pages_however_many_are_newe
                     let store = world.touched().await - before;
                     let fetched = HybridSource::<Account>::fetch(&hybrid, query).await.unwrap();
                     assert_eq!(found(fetched.lookup), expected);
-                    let fused = world.touched().await - before - store;
-                    costs.push(store.max(fused));
+                    let hybrid = world.touched().await - before - store;
+                    costs.push(store.max(hybrid));
                     assert!(
-                        store <= 24 && fused <= 24,
-                        "{store} and {fused} pages, {versions} versions, {query:?}, {round}"
+                        store <= 24 && hybrid <= 24,
+                        "{store} and {hybrid} pages, {versions} versions, {query:?}, {round}"
                     );
                 }
             }

@@ -25,11 +25,11 @@ pub struct MemoryEvents<E> {
 struct Stream<E> {
     /// Events at or below this version were truncated.
     floor: u64,
-    events: Vec<Stored<E>>,
+    events: Vec<StoredEvent<E>>,
 }
 
 #[derive(Clone)]
-struct Stored<E> {
+struct StoredEvent<E> {
     /// `None` for an event without a time.
     recorded_at: Option<Timestamp>,
     anchor: Option<Box<[u8]>>,
@@ -44,12 +44,12 @@ impl<E: Clone> MemoryEvents<E> {
 
     /// Appends an event to the stream of `key`; returns its version.
     pub fn append(&self, key: &AggregateKey, recorded_at: Timestamp, event: E) -> u64 {
-        self.push(key, Stored { recorded_at: Some(recorded_at), anchor: None, event })
+        self.push(key, StoredEvent { recorded_at: Some(recorded_at), anchor: None, event })
     }
 
     /// Appends an event of which nobody knows when it was recorded; returns its version.
     pub fn append_untimed(&self, key: &AggregateKey, event: E) -> u64 {
-        self.push(key, Stored { recorded_at: None, anchor: None, event })
+        self.push(key, StoredEvent { recorded_at: None, anchor: None, event })
     }
 
     /// Appends an event that has an anchor; returns its version.
@@ -61,7 +61,7 @@ impl<E: Clone> MemoryEvents<E> {
         event: E,
     ) -> u64 {
         let anchor = Some(anchor.into());
-        self.push(key, Stored { recorded_at: Some(recorded_at), anchor, event })
+        self.push(key, StoredEvent { recorded_at: Some(recorded_at), anchor, event })
     }
 
     /// Forgets the events up to `version` (inclusive): the replay floor rises to it, or to the
@@ -82,7 +82,7 @@ impl<E: Clone> MemoryEvents<E> {
         });
     }
 
-    fn push(&self, key: &AggregateKey, stored: Stored<E>) -> u64 {
+    fn push(&self, key: &AggregateKey, stored: StoredEvent<E>) -> u64 {
         self.change(key, |stream| {
             stream.events.push(stored);
             stream.floor + stream.events.len() as u64

@@ -37,10 +37,10 @@ struct Aggregates {
 }
 
 /// By generation, of which there are few, then by version; no empty timelines.
-type Snapshots = Vec<(Generation, Timeline<Stored>)>;
+type Snapshots = Vec<(Generation, Timeline<StoredRecord>)>;
 
 #[derive(Clone)]
-struct Stored {
+struct StoredRecord {
     version: u64,
     record: Record,
     as_of: Timestamp,
@@ -49,7 +49,7 @@ struct Stored {
     marks: Marks,
 }
 
-impl Entry for Stored {
+impl Entry for StoredRecord {
     fn key(&self) -> Key {
         key(self.version)
     }
@@ -59,7 +59,7 @@ impl Entry for Stored {
     }
 }
 
-impl Stored {
+impl StoredRecord {
     fn deletable(&self, generation: Generation) -> Deletable {
         let id = SnapshotId { generation, version: self.version };
         Deletable::new(id, self.record.as_bytes().len() as u64)
@@ -240,7 +240,7 @@ impl SnapshotStore for MemoryStore {
                 if selection.admits(id)
                     && let Some(marks) = stored.marks.changed(change)?
                 {
-                    changed.push((id, Stored { marks, ..stored.clone() }));
+                    changed.push((id, StoredRecord { marks, ..stored.clone() }));
                 }
             }
         }
@@ -254,7 +254,7 @@ impl SnapshotStore for MemoryStore {
 }
 
 impl Aggregates {
-    fn find(&self, key: &AggregateKey, id: SnapshotId) -> Option<&Stored> {
+    fn find(&self, key: &AggregateKey, id: SnapshotId) -> Option<&StoredRecord> {
         let snapshots = self.snapshots.get(key)?;
         let (_, versions) =
             snapshots.iter().find(|(generation, _)| *generation == id.generation)?;
@@ -263,7 +263,7 @@ impl Aggregates {
 }
 
 /// The newest snapshot of a generation that `query` asks for.
-fn newest<'s>(versions: &'s Timeline<Stored>, query: &Query<'_>) -> Option<&'s Stored> {
+fn newest<'s>(versions: &'s Timeline<StoredRecord>, query: &Query<'_>) -> Option<&'s StoredRecord> {
     let as_of = query.as_of.unwrap_or(Timestamp::MAX);
     let mut wanted = Wanted { at_most: key(query.at_most), as_of, kind: None };
     loop {
@@ -276,8 +276,8 @@ fn newest<'s>(versions: &'s Timeline<Stored>, query: &Query<'_>) -> Option<&'s S
 }
 
 /// The bases of a delta, nearest first.
-fn bases(versions: &Timeline<Stored>, delta: &Stored) -> Vec<Record> {
-    let next = |above: &&Stored| {
+fn bases(versions: &Timeline<StoredRecord>, delta: &StoredRecord) -> Vec<Record> {
+    let next = |above: &&StoredRecord| {
         let base = above.base.filter(|base| *base < above.version)?;
         versions.get(key(base))
     };
@@ -285,7 +285,7 @@ fn bases(versions: &Timeline<Stored>, delta: &Stored) -> Vec<Record> {
     chain.take(Found::MAX_BASES).map(|base| base.record.clone()).collect()
 }
 
-type Identified = (AggregateKey, SnapshotId, Stored);
+type Identified = (AggregateKey, SnapshotId, StoredRecord);
 
 fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
@@ -299,14 +299,14 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     let Header { version, generation, as_of, .. } = header;
     let base = header.base.map(|base| base.version);
     let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
-    let stored = Stored { version, record, as_of, base, marks: Marks::NONE };
+    let stored = StoredRecord { version, record, as_of, base, marks: Marks::NONE };
     Ok((key, SnapshotId { generation, version }, stored))
 }
 
 fn insert(
     snapshots: &mut Snapshots,
     id: SnapshotId,
-    mut stored: Stored,
+    mut stored: StoredRecord,
     options: &PutOptions,
 ) -> PutOutcome {
     if !snapshots.iter().any(|(generation, _)| *generation == id.generation) {

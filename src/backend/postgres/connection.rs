@@ -8,7 +8,8 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgPool, Postgres};
 
 use super::error::{
-    Effect, classify, foreign, is_broken, is_outside_transaction, is_stale, is_worth_another,
+    StatementEffect, classify, foreign, is_broken, is_outside_transaction, is_stale,
+    is_worth_another,
 };
 use super::names::literal;
 use crate::error::{Error, ErrorKind, Retry};
@@ -19,7 +20,7 @@ pub(super) trait Operation: Send {
 
     /// A verb phrase for errors.
     const NAME: &'static str;
-    const EFFECT: Effect;
+    const EFFECT: StatementEffect;
     /// Whether running it a second time is not the same as running it once.
     const ADDS_UP: bool = false;
 
@@ -36,7 +37,7 @@ pub(super) trait Operation: Send {
     fn run(
         &mut self,
         session: &mut Session<'_>,
-    ) -> impl Future<Output = Result<Self::Output, Failure>> + Send;
+    ) -> impl Future<Output = Result<Self::Output, CallFailure>> + Send;
 }
 
 /// A connection during one call.
@@ -47,7 +48,7 @@ pub(super) struct Session<'c> {
 }
 
 /// How an operation failed.
-pub(super) enum Failure {
+pub(super) enum CallFailure {
     Sqlx(sqlx::Error),
     Other(Error),
     /// What came back belongs to another statement.
@@ -57,19 +58,19 @@ pub(super) enum Failure {
     Retyped,
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for CallFailure {
     fn from(error: sqlx::Error) -> Self {
         Self::Sqlx(error)
     }
 }
 
-impl From<Error> for Failure {
+impl From<Error> for CallFailure {
     fn from(error: Error) -> Self {
         Self::Other(error)
     }
 }
 
-impl Failure {
+impl CallFailure {
     /// Whether the server, or what it said of its types, shows that a prepared statement is out of
     /// date.
     fn is_stale(&self) -> bool {
@@ -125,7 +126,7 @@ impl Connections {
         operation: &mut O,
         sent: &mut bool,
     ) -> Result<O::Output, Error> {
-        let mut lease = Lease(Some(self.pool.acquire().await.map_err(unconnected::<O>)?));
+        let mut lease = ConnectionLease(Some(self.pool.acquire().await.map_err(unconnected::<O>)?));
         *sent = true;
         let mut result = lease.run(self, operation, false).await;
         if let Err(failure) = &result
@@ -147,9 +148,9 @@ impl Connections {
 
     /// A connection that has just answered. After a restart of the server every idle connection of
     /// a pool is broken, so one other is not enough.
-    async fn working(&self) -> Result<Lease, sqlx::Error> {
+    async fn working(&self) -> Result<ConnectionLease, sqlx::Error> {
         loop {
-            let mut lease = Lease(Some(self.pool.acquire().await?));
+            let mut lease = ConnectionLease(Some(self.pool.acquire().await?));
             let Some(connection) = lease.0.as_deref_mut() else { continue };
             match connection.ping().await {
                 Ok(()) => return Ok(lease),
@@ -169,7 +170,7 @@ impl Connections {
         connection: &mut PgConnection,
         operation: &mut O,
         prepared: bool,
-    ) -> Result<O::Output, Failure> {
+    ) -> Result<O::Output, CallFailure> {
         let begin = match &self.tenant {
             Some(tenant) => format!("BEGIN; SET LOCAL snapfold.tenant = {}", literal(tenant)),
             None if prepared => {
@@ -198,12 +199,12 @@ impl Connections {
         &self,
         connection: &mut PgConnection,
         operation: &mut O,
-    ) -> Result<O::Output, Failure> {
+    ) -> Result<O::Output, CallFailure> {
         let prepared = !self.transaction_pooler;
         if prepared || connection.is_in_transaction() {
             let session = &mut Session { connection: &mut *connection, prepared };
             let result = operation.run(session).await;
-            if result.as_ref().is_err_and(Failure::is_stale) {
+            if result.as_ref().is_err_and(CallFailure::is_stale) {
                 // For the caller's next try: this transaction is lost.
                 connection.clear_cached_statements().await?;
             }
@@ -229,9 +230,9 @@ impl Connections {
 /// A connection of the pool that goes back only after a call was answered. One that is dropped in
 /// the middle of a call (cancelled, out of time) is closed: nothing of that call can reach the
 /// next.
-struct Lease(Option<PoolConnection<Postgres>>);
+struct ConnectionLease(Option<PoolConnection<Postgres>>);
 
-impl Lease {
+impl ConnectionLease {
     /// Runs `operation`; `anew` without any statement that was prepared before, and without leaving
     /// one behind. (A pooler that prepares statements itself would find the same one again.)
     async fn run<O: Operation>(
@@ -239,9 +240,9 @@ impl Lease {
         connections: &Connections,
         operation: &mut O,
         anew: bool,
-    ) -> Result<O::Output, Failure> {
+    ) -> Result<O::Output, CallFailure> {
         let Some(connection) = self.0.as_deref_mut() else {
-            return Err(Failure::Sqlx(sqlx::Error::PoolClosed));
+            return Err(CallFailure::Sqlx(sqlx::Error::PoolClosed));
         };
         if anew {
             connection.clear_cached_statements().await?;
@@ -250,14 +251,14 @@ impl Lease {
     }
 
     /// Gives the connection back, unless `result` says that it is of no use any more.
-    fn settle<T>(mut self, result: &Result<T, Failure>) {
+    fn settle<T>(mut self, result: &Result<T, CallFailure>) {
         if !matches!(result, Err(failure) if failure.is(is_broken)) {
             drop(self.0.take());
         }
     }
 }
 
-impl Drop for Lease {
+impl Drop for ConnectionLease {
     fn drop(&mut self) {
         if let Some(connection) = self.0.take() {
             drop(connection.detach());
@@ -269,27 +270,28 @@ impl Drop for Lease {
 /// `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "see above")]
 fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
-    classify(O::NAME, Effect::Read, &error)
+    classify(O::NAME, StatementEffect::Read, &error)
 }
 
 /// The same after a first attempt, of which nobody knows how it ended.
 fn unconnected_again<O: Operation>(error: sqlx::Error) -> Error {
     let error = unconnected::<O>(error);
-    if O::EFFECT == Effect::Write { error.with_retry(Retry::Unknown) } else { error }
+    if O::EFFECT == StatementEffect::Write { error.with_retry(Retry::Unknown) } else { error }
 }
 
-fn failed<O: Operation>(operation: &O, failure: Failure) -> Error {
+fn failed<O: Operation>(operation: &O, failure: CallFailure) -> Error {
     match failure {
-        Failure::Sqlx(error) => {
+        CallFailure::Sqlx(error) => {
             operation.explain(&error).unwrap_or_else(|| classify(O::NAME, O::EFFECT, &error))
         }
-        Failure::Other(error) => error,
-        Failure::Foreign | Failure::Retyped => foreign(O::NAME),
+        CallFailure::Other(error) => error,
+        CallFailure::Foreign | CallFailure::Retyped => foreign(O::NAME),
     }
 }
 
 fn timed_out<O: Operation>(timeout: Duration, sent: bool) -> Error {
-    let retry = if sent && O::EFFECT == Effect::Write { Retry::Unknown } else { Retry::Later };
+    let retry =
+        if sent && O::EFFECT == StatementEffect::Write { Retry::Unknown } else { Retry::Later };
     let message = format!("PostgreSQL did not answer within {timeout:?}");
     Error::new(ErrorKind::Timeout, O::NAME, message).with_retry(retry)
 }

@@ -3,8 +3,8 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Operation, Session};
+use super::error::StatementEffect;
 use super::key_text::KeyText;
 use super::names::Names;
 use super::statement::{Bound, Statement};
@@ -202,7 +202,7 @@ fn statement(names: &Names, selected: &Selected<'_>) -> Statement {
 }
 
 /// What a statement tells that counts what it deleted.
-pub(super) fn deleted(row: &PgRow) -> Result<Deleted, Failure> {
+pub(super) fn deleted(row: &PgRow) -> Result<Deleted, CallFailure> {
     Ok(Deleted::new(count(row.try_get(1)?), count(row.try_get(2)?)))
 }
 
@@ -216,9 +216,9 @@ pub(super) struct Delete<'a> {
 impl Operation for Delete<'_> {
     type Output = Deleted;
     const NAME: &'static str = "delete snapshots";
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, CallFailure> {
         let Some(selected) = Selected::of(self.selection) else { return Ok(Deleted::default()) };
         let statement = statement(self.names, &selected);
         let query = statement

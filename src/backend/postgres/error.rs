@@ -13,19 +13,19 @@ const CLASH: &str = "another statement answered, or none of this name: if a conn
 
 /// What a statement does, for the advice on trying again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum StatementEffect {
     Read,
     Write,
 }
 
 /// What PostgreSQL said, without the parts that may hold values of rows, and never with anything
 /// of the connection string.
-pub(super) struct Cause {
+pub(super) struct SqlCause {
     code: Option<String>,
     message: String,
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for SqlCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.code {
             Some(code) => write!(f, "PostgreSQL says {}: {}", code, self.message),
@@ -34,13 +34,13 @@ impl fmt::Display for Cause {
     }
 }
 
-impl fmt::Debug for Cause {
+impl fmt::Debug for SqlCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl std::error::Error for Cause {}
+impl std::error::Error for SqlCause {}
 
 /// Whether the connection is of no use any more: gone, or bound to what has changed.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
@@ -75,10 +75,14 @@ pub(super) fn is_worth_another(error: &sqlx::Error) -> bool {
     is_broken(error) && code(error).as_deref() != Some("25006")
 }
 
-pub(super) fn classify(operation: &'static str, effect: Effect, error: &sqlx::Error) -> Error {
+pub(super) fn classify(
+    operation: &'static str,
+    effect: StatementEffect,
+    error: &sqlx::Error,
+) -> Error {
     let unknown = match effect {
-        Effect::Read => Retry::Later,
-        Effect::Write => Retry::Unknown,
+        StatementEffect::Read => Retry::Later,
+        StatementEffect::Write => Retry::Unknown,
     };
     let (kind, retry, message) = match error {
         sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or(""), unknown),
@@ -148,22 +152,23 @@ fn by_code(code: &str, unknown: Retry) -> (ErrorKind, Retry, &'static str) {
     }
 }
 
-pub(super) fn cause(error: &sqlx::Error) -> Cause {
+pub(super) fn cause(error: &sqlx::Error) -> SqlCause {
     match error {
-        sqlx::Error::Database(error) => {
-            Cause { code: error.code().map(Cow::into_owned), message: error.message().to_owned() }
-        }
-        sqlx::Error::Io(error) => Cause { code: None, message: error.kind().to_string() },
-        sqlx::Error::PoolTimedOut => Cause { code: None, message: "pool timed out".into() },
-        sqlx::Error::PoolClosed => Cause { code: None, message: "pool closed".into() },
+        sqlx::Error::Database(error) => SqlCause {
+            code: error.code().map(Cow::into_owned),
+            message: error.message().to_owned(),
+        },
+        sqlx::Error::Io(error) => SqlCause { code: None, message: error.kind().to_string() },
+        sqlx::Error::PoolTimedOut => SqlCause { code: None, message: "pool timed out".into() },
+        sqlx::Error::PoolClosed => SqlCause { code: None, message: "pool closed".into() },
         sqlx::Error::ColumnDecode { index, .. } => {
-            Cause { code: None, message: format!("column {index} does not decode") }
+            SqlCause { code: None, message: format!("column {index} does not decode") }
         }
         sqlx::Error::ColumnNotFound(name) => {
-            Cause { code: None, message: format!("there is no column {name}") }
+            SqlCause { code: None, message: format!("there is no column {name}") }
         }
         // The texts of the others may quote the connection string.
-        _ => Cause { code: None, message: "sqlx could not run the statement".into() },
+        _ => SqlCause { code: None, message: "sqlx could not run the statement".into() },
     }
 }
 

@@ -2,8 +2,8 @@
 
 use sqlx::Row;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Operation, Session};
+use super::error::StatementEffect;
 use super::event_columns::Columns;
 use super::event_table::EventTable;
 use super::event_trouble::{BEGIN, END, explain};
@@ -29,7 +29,7 @@ pub(super) struct EventKeys<'a> {
 }
 
 /// A part of the key that the table has a column for.
-struct Part<'a> {
+struct KeyPart<'a> {
     column: String,
     of: &'a KeyType,
     /// The parameter with what is asked for, if the request names it.
@@ -91,12 +91,12 @@ fn statement(
         (&id, None, "$6"),
     ] {
         if let Some((column, of)) = column {
-            parts.push(Part { column: quote("column", column, 0)?, of, filter, last });
+            parts.push(KeyPart { column: quote("column", column, 0)?, of, filter, last });
         }
     }
     let from = columns.from()?;
     let list =
-        |of: &dyn Fn(&Part<'_>) -> String| parts.iter().map(of).collect::<Vec<_>>().join(", ");
+        |of: &dyn Fn(&KeyPart<'_>) -> String| parts.iter().map(of).collect::<Vec<_>>().join(", ");
     let names = list(&|part| format!("e.{}", part.column));
     let own = list(&|part| format!("k.{}", part.column));
     let mut within = vec!["true".to_owned()];
@@ -143,13 +143,13 @@ fn statement(
 impl Operation for EventKeys<'_> {
     type Output = Page<AggregateKey, Cursor>;
     const NAME: &'static str = OPERATION;
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         explain(Self::NAME, self.table.named(), self.statement.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
         let limit = self.request.limit.clamp(1, MAX_ITEMS);
         let after = self.after.as_ref();
         let query = self

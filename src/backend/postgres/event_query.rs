@@ -4,10 +4,10 @@ use crate::error::{Error, ErrorKind};
 
 /// A query with placeholders, cut at its end so that it can stand within another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct EventQuery(Vec<Part>);
+pub(super) struct EventQuery(Vec<QueryPart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
+enum QueryPart {
     Sql(String),
     /// Without its braces.
     Placeholder(&'static str),
@@ -38,7 +38,7 @@ impl EventQuery {
                 if ended {
                     return Err(invalid("is more than one statement"));
                 }
-                parts.push(Part::Placeholder(name));
+                parts.push(QueryPart::Placeholder(name));
                 rest = after;
                 continue;
             }
@@ -72,8 +72,8 @@ impl EventQuery {
                 }
             };
             match parts.last_mut() {
-                Some(Part::Sql(sql)) => sql.push_str(text),
-                _ => parts.push(Part::Sql(text.to_owned())),
+                Some(QueryPart::Sql(sql)) => sql.push_str(text),
+                _ => parts.push(QueryPart::Sql(text.to_owned())),
             }
         }
         if depth > 0 {
@@ -82,7 +82,7 @@ impl EventQuery {
         for required in ["id", "after"] {
             if !parts
                 .iter()
-                .any(|part| matches!(part, Part::Placeholder(name) if *name == required))
+                .any(|part| matches!(part, QueryPart::Placeholder(name) if *name == required))
             {
                 return Err(invalid(format!("does not contain {}", braced(required))));
             }
@@ -95,8 +95,8 @@ impl EventQuery {
         self.0
             .iter()
             .map(|part| match part {
-                Part::Sql(sql) => sql.clone(),
-                Part::Placeholder(name) => value(name),
+                QueryPart::Sql(sql) => sql.clone(),
+                QueryPart::Placeholder(name) => value(name),
             })
             .collect()
     }

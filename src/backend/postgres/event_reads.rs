@@ -4,8 +4,8 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Operation, Session};
+use super::error::StatementEffect;
 use super::event_row::{EventColumns, RawEvent, time, version_of};
 use super::event_table::EventTable;
 use super::event_trouble::explain;
@@ -25,7 +25,7 @@ pub(super) enum ReadPage {
 }
 
 /// One page of the events of one aggregate.
-pub(super) struct Read<'a, 'r, A: Aggregate> {
+pub(super) struct EventRead<'a, 'r, A: Aggregate> {
     pub(super) events: &'a PostgresEvents<A::Event>,
     pub(super) key: &'a AggregateKey,
     pub(super) range: EventRange,
@@ -33,10 +33,10 @@ pub(super) struct Read<'a, 'r, A: Aggregate> {
     pub(super) pushed: u64,
 }
 
-impl<A: Aggregate> Operation for Read<'_, '_, A> {
+impl<A: Aggregate> Operation for EventRead<'_, '_, A> {
     type Output = ReadPage;
     const NAME: &'static str = "read events";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn is_untouched(&self) -> bool {
         self.pushed == 0
@@ -46,7 +46,7 @@ impl<A: Aggregate> Operation for Read<'_, '_, A> {
         explain(Self::NAME, self.events.table.named(), self.events.tail.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<ReadPage, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<ReadPage, CallFailure> {
         let (statement, table) = (&self.events.tail, &self.events.table);
         let is_start = self.range.after == 0;
         let mut rows = statement
@@ -89,13 +89,13 @@ pub(super) struct Bounds<'a, E> {
 impl<E> Operation for Bounds<'_, E> {
     type Output = Option<(u64, u64)>;
     const NAME: &'static str = "ask for the bounds of a stream";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         explain(Self::NAME, self.events.table.named(), self.events.range.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
         let (statement, table) = (&self.events.range, &self.events.table);
         let query = statement
             .query(session)
@@ -119,9 +119,9 @@ fn check_first(
     table: &EventTable,
     first: Option<PgRow>,
     columns: usize,
-) -> Result<(), Failure> {
+) -> Result<(), CallFailure> {
     // The guard is the lowest number, so it comes first.
-    let first = first.ok_or(Failure::Foreign)?;
+    let first = first.ok_or(CallFailure::Foreign)?;
     statement.check(&first)?;
     Statement::check_types(&first, columns)?;
     table.check_types(&first)?;
@@ -173,7 +173,7 @@ impl<'a, 'm, 'k, 'r, A: Aggregate> ReadMany<'a, 'm, 'k, 'r, A> {
         full.map(|asked| (asked.place, asked.last)).collect()
     }
 
-    fn take(&mut self, row: &PgRow) -> Result<(), Failure> {
+    fn take(&mut self, row: &PgRow) -> Result<(), CallFailure> {
         let table = &self.events.table;
         let columns = table.columns();
         let version = table.version_in(version_of(row)?)?;
@@ -182,8 +182,8 @@ impl<'a, 'm, 'k, 'r, A: Aggregate> ReadMany<'a, 'm, 'k, 'r, A> {
         let asked = n
             .and_then(|n| usize::try_from(n).ok()?.checked_sub(1))
             .and_then(|n| self.asked.get_mut(n))
-            .ok_or(Failure::Foreign)?;
-        let Some(read) = self.reads.get_mut(asked.place) else { return Err(Failure::Foreign) };
+            .ok_or(CallFailure::Foreign)?;
+        let Some(read) = self.reads.get_mut(asked.place) else { return Err(CallFailure::Foreign) };
         if asked.is_done {
             return Ok(());
         }
@@ -204,7 +204,7 @@ impl<'a, 'm, 'k, 'r, A: Aggregate> ReadMany<'a, 'm, 'k, 'r, A> {
 impl<A: Aggregate> Operation for ReadMany<'_, '_, '_, '_, A> {
     type Output = ();
     const NAME: &'static str = "read events of several aggregates";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn is_untouched(&self) -> bool {
         self.pushed == 0
@@ -214,7 +214,7 @@ impl<A: Aggregate> Operation for ReadMany<'_, '_, '_, '_, A> {
         explain(Self::NAME, self.events.table.named(), self.events.many.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), CallFailure> {
         let (statement, table) = (&self.events.many, &self.events.table);
         let reads = || self.asked.iter().filter_map(|asked| self.reads.get(asked.place));
         let part = |of: fn(&AggregateKey) -> &str| {
@@ -250,13 +250,13 @@ pub(super) struct ReadTimes<'a, E> {
 impl<E> Operation for ReadTimes<'_, E> {
     type Output = Vec<EventTime>;
     const NAME: &'static str = "read the times of events";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         explain(Self::NAME, self.events.table.named(), self.events.times.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
         let (statement, table) = (&self.events.times, &self.events.table);
         let limit = self.limit.clamp(1, usize::try_from(PAGE).unwrap_or(usize::MAX));
         let mut rows = statement

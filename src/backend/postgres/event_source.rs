@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::event_keys::EventKeys;
-use super::event_reads::{Bounds, Read, ReadMany, ReadPage, ReadTimes};
+use super::event_reads::{Bounds, EventRead, ReadMany, ReadPage, ReadTimes};
 use super::events::{PostgresEvents, has_nul};
 use super::version;
 use crate::error::{BoxError, Error};
@@ -38,7 +38,7 @@ where
         if has_nul(key) || range.after >= version::MAX {
             return Ok(());
         }
-        let mut read = Read { events: self, key, range, replay, pushed: 0 };
+        let mut read = EventRead { events: self, key, range, replay, pushed: 0 };
         while self.connections.run(&mut read).await? == ReadPage::Full {}
         Ok(())
     }

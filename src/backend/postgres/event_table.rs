@@ -29,13 +29,13 @@ use crate::key::AggregateKey;
 /// makes a load cheap. A unique one also keeps two writers from writing the same version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTable {
-    shape: Shape,
+    shape: TableShape,
     /// Whose events these are, where nothing in a row tells.
     owner: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Shape {
+enum TableShape {
     Named(Box<Columns>),
     Query { sql: String, metadata: bool },
 }
@@ -49,7 +49,7 @@ impl EventTable {
     /// Behind a connection pooler, name the schema: the search path belongs to a connection of the
     /// server, and those are shared.
     pub fn new(table: impl Into<String>) -> Self {
-        Self::of(Shape::Named(Box::new(Columns::new(table.into()))))
+        Self::of(TableShape::Named(Box::new(Columns::new(table.into()))))
     }
 
     /// A query of the application's own. It is trusted: never build it from foreign input.
@@ -64,15 +64,15 @@ impl EventTable {
     /// The first event has version 1, and `{after}` is 0 to read it: what a query leaves out there
     /// nobody can miss.
     pub fn query(sql: impl Into<String>) -> Self {
-        Self::of(Shape::Query { sql: sql.into(), metadata: false })
+        Self::of(TableShape::Query { sql: sql.into(), metadata: false })
     }
 
-    fn of(shape: Shape) -> Self {
+    fn of(shape: TableShape) -> Self {
         Self { shape, owner: String::new() }
     }
 
     fn with(mut self, set: impl FnOnce(&mut Columns)) -> Self {
-        if let Shape::Named(columns) = &mut self.shape {
+        if let TableShape::Named(columns) = &mut self.shape {
             set(columns);
         }
         self
@@ -172,8 +172,8 @@ impl EventTable {
     /// the metadata as its sixth column; the name is not used then.
     pub fn metadata(mut self, column: impl Into<String>) -> Self {
         match &mut self.shape {
-            Shape::Named(columns) => columns.metadata = Some(column.into()),
-            Shape::Query { metadata, .. } => *metadata = true,
+            TableShape::Named(columns) => columns.metadata = Some(column.into()),
+            TableShape::Query { metadata, .. } => *metadata = true,
         }
         self
     }
@@ -186,12 +186,12 @@ impl EventTable {
     /// Which columns [`tail_sql`](Self::tail_sql) selects.
     pub(super) fn columns(&self) -> EventColumns {
         match &self.shape {
-            Shape::Named(columns) => EventColumns {
+            TableShape::Named(columns) => EventColumns {
                 anchor: columns.anchor.is_some(),
                 event_type: columns.event_type.is_some(),
                 metadata: columns.metadata.is_some(),
             },
-            Shape::Query { metadata, .. } => {
+            TableShape::Query { metadata, .. } => {
                 EventColumns { anchor: true, event_type: true, metadata: *metadata }
             }
         }
@@ -200,8 +200,8 @@ impl EventTable {
     /// Checks what can be checked without the server.
     pub(super) fn check(&self) -> Result<(), Error> {
         match &self.shape {
-            Shape::Named(columns) => columns.check(),
-            Shape::Query { sql, .. } => EventQuery::parse(sql).map(drop),
+            TableShape::Named(columns) => columns.check(),
+            TableShape::Query { sql, .. } => EventQuery::parse(sql).map(drop),
         }
     }
 
@@ -218,8 +218,8 @@ impl EventTable {
             return Err(Error::new(ErrorKind::InvalidInput, "read events", message));
         }
         match &self.shape {
-            Shape::Named(columns) => columns.check_key(key),
-            Shape::Query { .. } => Ok(()),
+            TableShape::Named(columns) => columns.check_key(key),
+            TableShape::Query { .. } => Ok(()),
         }
     }
 
@@ -231,8 +231,8 @@ impl EventTable {
     /// The tenant of all events, if there is but one.
     pub(super) fn owner(&self) -> Option<&str> {
         let tells = match &self.shape {
-            Shape::Named(columns) => columns.tenant.is_some(),
-            Shape::Query { sql, .. } => sql.contains("{tenant}"),
+            TableShape::Named(columns) => columns.tenant.is_some(),
+            TableShape::Query { sql, .. } => sql.contains("{tenant}"),
         };
         (!tells).then_some(self.owner.as_str())
     }
@@ -240,8 +240,8 @@ impl EventTable {
     /// The names of the columns, unless it is a query.
     pub(super) fn named(&self) -> Option<&Columns> {
         match &self.shape {
-            Shape::Named(columns) => Some(columns),
-            Shape::Query { .. } => None,
+            TableShape::Named(columns) => Some(columns),
+            TableShape::Query { .. } => None,
         }
     }
 
@@ -249,8 +249,8 @@ impl EventTable {
     /// too low.
     pub(super) fn start(&self) -> i64 {
         match &self.shape {
-            Shape::Named(_) => -(1 << 62),
-            Shape::Query { .. } => 0,
+            TableShape::Named(_) => -(1 << 62),
+            TableShape::Query { .. } => 0,
         }
     }
 
@@ -304,8 +304,8 @@ impl EventTable {
     /// Selects the [`columns`](Self::columns) of the events within the bounds, in order.
     pub(super) fn tail_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
         let sql = match &self.shape {
-            Shape::Named(columns) => columns.tail_sql(at)?,
-            Shape::Query { sql, metadata } => {
+            TableShape::Named(columns) => columns.tail_sql(at)?,
+            TableShape::Query { sql, metadata } => {
                 // The type of its time is not known here: only the limit bounds it by time.
                 let (sql, extra) = (substitute(sql, at)?, at.extra);
                 let (own, named) = if *metadata { (", q.meta", ", meta") } else { ("", "") };
@@ -322,8 +322,8 @@ impl EventTable {
     /// Selects the lowest and the highest version of an aggregate.
     pub(super) fn range_sql(&self, at: &Placeholders<'_>) -> Result<String, Error> {
         match &self.shape {
-            Shape::Named(columns) => Ok(format!("{BEGIN}{}{END}", columns.range_sql(at)?)),
-            Shape::Query { .. } => Ok(format!(
+            TableShape::Named(columns) => Ok(format!("{BEGIN}{}{END}", columns.range_sql(at)?)),
+            TableShape::Query { .. } => Ok(format!(
                 "SELECT min(t.version), max(t.version) FROM ({}) AS t (version)",
                 self.tail_sql(at)?
             )),

@@ -1,9 +1,9 @@
-//! What a statement of a hybrid source answers: [`Fetched`].
+//! What a statement of a hybrid source answers: [`FetchedRows`].
 
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
 
-use super::connection::Failure;
+use super::connection::CallFailure;
 use super::event_row::{RawEvent, version_of};
 use super::event_table::EventTable;
 use super::tail::Events;
@@ -16,13 +16,13 @@ pub(super) const MAX_EVENTS: usize = 1_024;
 /// No load starts from a retired snapshot.
 pub(super) const USED: &str = " AND retirements IS NULL";
 
-pub(super) struct Fetched {
+pub(super) struct FetchedRows {
     pub(super) lookup: Lookup,
     pub(super) events: Events,
 }
 
-impl Fetched {
-    pub(super) fn take(&mut self, table: &EventTable, row: &PgRow) -> Result<(), Failure> {
+impl FetchedRows {
+    pub(super) fn take(&mut self, table: &EventTable, row: &PgRow) -> Result<(), CallFailure> {
         let Some(version) = version_of(row)? else {
             self.lookup = Lookup::OtherGeneration;
             return Ok(());

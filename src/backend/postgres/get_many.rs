@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use sqlx::Row;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::{Effect, damaged};
+use super::connection::{CallFailure, Operation, Session};
+use super::error::{StatementEffect, damaged};
 use super::key_text::KeyText;
 use super::lookup::{Get, GetStatements, found};
 use super::names::Names;
@@ -46,9 +46,9 @@ pub(super) struct GetMany<'a> {
 impl Operation for GetMany<'_> {
     type Output = Vec<Lookup>;
     const NAME: &'static str = "get snapshots";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<Lookup>, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<Lookup>, CallFailure> {
         let mut answers = BTreeMap::new();
         let mut together = Vec::new();
         for (place, query) in self.queries.iter().enumerate() {
@@ -78,7 +78,7 @@ impl GetMany<'_> {
         session: &mut Session<'_>,
         asked: &[Asked<'_>],
         answers: &mut BTreeMap<usize, Lookup>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         fn column<T>(asked: &[Asked<'_>], of: impl Fn(&KeyText<'_>, &Query<'_>) -> T) -> Vec<T> {
             asked.iter().map(|(_, key, query)| of(key, query)).collect()
         }
@@ -95,7 +95,7 @@ impl GetMany<'_> {
             .bind(column(asked, |_, query| query.include_retired));
         let rows = self.many.all(bound, session).await?;
         if rows.len() != asked.len() {
-            return Err(Failure::Foreign);
+            return Err(CallFailure::Foreign);
         }
         for (row, (nth, (place, key, query))) in rows.iter().zip((1_i64..).zip(asked)) {
             if row.try_get::<i64, _>(1)? != nth {

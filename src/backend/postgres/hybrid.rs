@@ -6,13 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
 
-use super::connection::{Connections, Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Connections, Operation, Session};
+use super::error::StatementEffect;
 use super::event_row::{Decode, PgTime};
 use super::event_table::EventTable;
 use super::event_trouble::explain;
 use super::events::PostgresEvents;
-use super::fetched::{Fetched, MAX_EVENTS, USED};
+use super::fetched::{FetchedRows, MAX_EVENTS, USED};
 use super::hybrid_many::{self, FetchMany};
 use super::key_text::KeyText;
 use super::lookup::{OTHERS_AT_TIME, newest_at_time_sql, newest_sql};
@@ -66,9 +66,9 @@ impl<E> PostgresHybrid<E> {
             connections,
             decode: Arc::clone(&events.decode),
             table: table.clone(),
-            now: statement(names, table, Bounds::None)?,
-            by_version: statement(names, table, Bounds::Version)?,
-            by_time: statement(names, table, Bounds::VersionAndTime)?,
+            now: statement(names, table, HybridBounds::None)?,
+            by_version: statement(names, table, HybridBounds::Version)?,
+            by_time: statement(names, table, HybridBounds::VersionAndTime)?,
             many: hybrid_many::statement(names, table)?,
         })
     }
@@ -77,7 +77,7 @@ impl<E> PostgresHybrid<E> {
 /// What a load is bounded by. Each has its own text, for a condition that holds for every row is
 /// tested for every row all the same.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Bounds {
+enum HybridBounds {
     None,
     /// `$6`.
     Version,
@@ -85,7 +85,7 @@ enum Bounds {
     VersionAndTime,
 }
 
-impl Bounds {
+impl HybridBounds {
     fn of(query: &Query<'_>) -> Self {
         match query.as_of {
             Some(_) => Self::VersionAndTime,
@@ -98,7 +98,7 @@ impl Bounds {
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
 /// has. A row without a version says that only other generations are there. The row with the guard
 /// has the types of the columns there, and nothing else.
-fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statement, Error> {
+fn statement(names: &Names, table: &EventTable, bounds: HybridBounds) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
     // From the event at the snapshot's version on, for comparison.
     let after = format!("coalesce(nullif((SELECT s.version FROM s) - 1, 0), {})", table.start());
@@ -107,8 +107,8 @@ fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statem
         kind: "$2",
         id: "$3",
         after: &after,
-        until: (bounds != Bounds::None).then_some("$6"),
-        until_time: (bounds == Bounds::VersionAndTime).then_some(("$7", "$8")),
+        until: (bounds != HybridBounds::None).then_some("$6"),
+        until_time: (bounds == HybridBounds::VersionAndTime).then_some(("$7", "$8")),
         extra: ", NULL::bytea",
     })?;
     let nulls = |count: usize| vec!["NULL"; count].join(", ");
@@ -120,13 +120,13 @@ fn statement(names: &Names, table: &EventTable, bounds: Bounds) -> Result<Statem
         )
     };
     let (newest, others) = match bounds {
-        Bounds::None => (format!("WITH {}", newest_sql(names, USED)), any(USED)),
-        Bounds::Version => {
+        HybridBounds::None => (format!("WITH {}", newest_sql(names, USED)), any(USED)),
+        HybridBounds::Version => {
             let within = format!(" AND version <= $6{USED}");
             (format!("WITH {}", newest_sql(names, &within)), any(&within))
         }
         // Every parameter has a type, also where a table does not need it.
-        Bounds::VersionAndTime => (
+        HybridBounds::VersionAndTime => (
             format!("WITH RECURSIVE {}", newest_at_time_sql(names, None, USED)),
             format!("{OTHERS_AT_TIME} AND $8::timestamptz IS NOT NULL"),
         ),
@@ -156,10 +156,10 @@ where
         self.table.check_key(key)?;
         let text = own_text(&query);
         let Some(text) = text else { return Ok(Hybrid::new(self.store.get(query).await?)) };
-        let statement = match Bounds::of(&query) {
-            Bounds::None => &self.now,
-            Bounds::Version => &self.by_version,
-            Bounds::VersionAndTime => &self.by_time,
+        let statement = match HybridBounds::of(&query) {
+            HybridBounds::None => &self.now,
+            HybridBounds::Version => &self.by_version,
+            HybridBounds::VersionAndTime => &self.by_time,
         };
         let mut fetch = Fetch { statement, table: &self.table, key: &text, query };
         let fetched = self.connections.run(&mut fetch).await?;
@@ -217,14 +217,14 @@ impl<E> PostgresHybrid<E> {
     async fn answer<A>(
         &self,
         query: Query<'_>,
-        fetched: Fetched,
+        fetched: FetchedRows,
         most: usize,
     ) -> Result<Hybrid<A>, Error>
     where
         A: Aggregate<Event = E>,
         E: Send + Sync + 'static,
     {
-        let Fetched { mut lookup, events } = fetched;
+        let FetchedRows { mut lookup, events } = fetched;
         if let Lookup::Found(delta) = &lookup
             && delta.record.header().is_ok_and(|header| header.base.is_some())
         {
@@ -253,17 +253,17 @@ struct Fetch<'a> {
 }
 
 impl Operation for Fetch<'_> {
-    type Output = Fetched;
+    type Output = FetchedRows;
     const NAME: &'static str = "get a snapshot and its tail";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         explain(Self::NAME, self.table.named(), self.statement.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Fetched, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<FetchedRows, CallFailure> {
         let query = &self.query;
-        let bounds = Bounds::of(query);
+        let bounds = HybridBounds::of(query);
         let mut bound = self
             .statement
             .query(session)
@@ -272,14 +272,14 @@ impl Operation for Fetch<'_> {
             .bind(&*self.key.id)
             .bind(i64::from(query.generation.schema_version))
             .bind(version::fingerprint_column(query.generation.fingerprint));
-        if bounds != Bounds::None {
+        if bounds != HybridBounds::None {
             bound = bound.bind(version::at_most(query.at_most));
         }
         if let Some(time) = query.as_of {
             bound = bound.bind(time.as_micros()).bind(PgTime(time));
         }
         let mut rows = bound.fetch(&mut *session.connection);
-        let mut fetched = Fetched { lookup: Lookup::Absent, events: Events::default() };
+        let mut fetched = FetchedRows { lookup: Lookup::Absent, events: Events::default() };
         // SQL promises no order of a union: rows that come before the guard wait for it.
         let (mut is_own, mut early) = (false, Vec::new());
         while let Some(row) = rows.try_next().await? {
@@ -295,11 +295,11 @@ impl Operation for Fetch<'_> {
             } else if early.len() <= MAX_EVENTS {
                 early.push(row);
             } else {
-                return Err(Failure::Foreign);
+                return Err(CallFailure::Foreign);
             }
         }
         if !is_own {
-            return Err(Failure::Foreign);
+            return Err(CallFailure::Foreign);
         }
         fetched.events.sort();
         Ok(fetched)

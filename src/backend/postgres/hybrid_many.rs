@@ -4,12 +4,12 @@ use futures_util::TryStreamExt;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Operation, Session};
+use super::error::StatementEffect;
 use super::event_row::{RawEvent, version_of};
 use super::event_table::EventTable;
 use super::event_trouble::explain;
-use super::fetched::{Fetched, MAX_EVENTS, USED};
+use super::fetched::{FetchedRows, MAX_EVENTS, USED};
 use super::key_text::KeyText;
 use super::names::Names;
 use super::placeholders::Placeholders;
@@ -91,13 +91,13 @@ pub(super) struct FetchMany<'a> {
 }
 
 impl FetchMany<'_> {
-    fn take(&self, all: &mut [Fetched], row: &PgRow) -> Result<(), Failure> {
+    fn take(&self, all: &mut [FetchedRows], row: &PgRow) -> Result<(), CallFailure> {
         let columns = self.table.columns();
         let own = row.try_get_raw(columns.count())?;
         let own = own.as_bytes().map_err(sqlx::Error::Decode)?;
-        let (n, record) = own.split_first_chunk::<8>().ok_or(Failure::Foreign)?;
+        let (n, record) = own.split_first_chunk::<8>().ok_or(CallFailure::Foreign)?;
         let place = usize::try_from(i64::from_be_bytes(*n)).ok().and_then(|n| n.checked_sub(1));
-        let fetched = place.and_then(|place| all.get_mut(place)).ok_or(Failure::Foreign)?;
+        let fetched = place.and_then(|place| all.get_mut(place)).ok_or(CallFailure::Foreign)?;
         let Some(version) = version_of(row)? else {
             fetched.lookup = Lookup::OtherGeneration;
             return Ok(());
@@ -114,15 +114,15 @@ impl FetchMany<'_> {
 }
 
 impl Operation for FetchMany<'_> {
-    type Output = Vec<Fetched>;
+    type Output = Vec<FetchedRows>;
     const NAME: &'static str = "get snapshots and their tails";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         explain(Self::NAME, self.table.named(), self.statement.sql(), error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<Fetched>, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<FetchedRows>, CallFailure> {
         let texts = |of: fn(&KeyText<'_>) -> String| {
             self.asked.iter().map(|(text, _)| of(text)).collect::<Vec<_>>()
         };
@@ -141,7 +141,7 @@ impl Operation for FetchMany<'_> {
             .bind(i64::try_from(self.most).unwrap_or(i64::MAX))
             .fetch(&mut *session.connection);
         let each =
-            || Fetched { lookup: Lookup::Absent, events: Events::shared_by(self.asked.len()) };
+            || FetchedRows { lookup: Lookup::Absent, events: Events::shared_by(self.asked.len()) };
         let mut all: Vec<_> = self.asked.iter().map(|_| each()).collect();
         // SQL promises no order of a union: rows that come before the guard wait for it.
         let most = self.asked.len() * (self.most + 1);
@@ -159,11 +159,11 @@ impl Operation for FetchMany<'_> {
             } else if early.len() <= most {
                 early.push(row);
             } else {
-                return Err(Failure::Foreign);
+                return Err(CallFailure::Foreign);
             }
         }
         if !is_own {
-            return Err(Failure::Foreign);
+            return Err(CallFailure::Foreign);
         }
         for fetched in &mut all {
             fetched.events.sort();

@@ -5,8 +5,8 @@ use std::cmp::Ordering;
 
 use sqlx::Row;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::{Effect, damaged};
+use super::connection::{CallFailure, Operation, Session};
+use super::error::{StatementEffect, damaged};
 use super::key_text::{self, KeyText};
 use super::names::{Names, not_reserved};
 use super::page::MAX_ITEMS;
@@ -149,9 +149,9 @@ pub(super) struct Keys<'a> {
 impl Operation for Keys<'_> {
     type Output = Page<AggregateKey, Cursor>;
     const NAME: &'static str = "list aggregates";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
         let after = self.request.after.map(Cursor::to_key).transpose()?;
         let is_hidden = |kind| !self.request.reserved && AggregateKey::reserves(kind);
         let start = Start::of(after.as_ref(), &self.request);
@@ -171,7 +171,7 @@ impl Operation for Keys<'_> {
             .iter()
             .take(limit)
             .map(|row| key(Self::NAME, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?))
-            .collect::<Result<Vec<_>, Failure>>()?;
+            .collect::<Result<Vec<_>, CallFailure>>()?;
         let next = keys.last().filter(|_| rows.len() > limit).map(Cursor::of_key);
         Ok(Page::new(keys, next))
     }
@@ -183,7 +183,7 @@ pub(super) fn key(
     tenant: &str,
     kind: &str,
     id: &str,
-) -> Result<AggregateKey, Failure> {
+) -> Result<AggregateKey, CallFailure> {
     let part = |stored| {
         key_text::decode(stored).ok_or_else(|| damaged(operation, "a key in an unknown form"))
     };

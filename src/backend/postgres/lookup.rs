@@ -3,8 +3,8 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
 
-use super::connection::{Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Operation, Session};
+use super::error::StatementEffect;
 use super::key_text::KeyText;
 use super::names::Names;
 use super::statement::{Statement, select};
@@ -139,7 +139,7 @@ pub(super) async fn found(
     query: &Query<'_>,
     (row, at): (&PgRow, usize),
     session: &mut Session<'_>,
-) -> Result<Found, Failure> {
+) -> Result<Found, CallFailure> {
     let version = row.try_get(at)?;
     let found = Found::new(version::from_column(version), record(row, at + 1)?);
     let base: Option<i64> = row.try_get(at + 3)?;
@@ -166,9 +166,9 @@ pub(super) struct Get<'a> {
 impl Operation for Get<'_> {
     type Output = Lookup;
     const NAME: &'static str = "get a snapshot";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Lookup, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Lookup, CallFailure> {
         let Self { statements, key, query } = self;
         if query.at_least > version::MAX {
             return Ok(Lookup::Absent);

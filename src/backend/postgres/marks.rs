@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::connection::{Failure, Operation, Session};
+use super::connection::{CallFailure, Operation, Session};
 use super::delete::{Selected, change, count};
-use super::error::{Effect, damaged};
+use super::error::{StatementEffect, damaged};
 use super::key_text::{self, KeyText};
 use super::names::Names;
 use super::statement::Statement;
@@ -64,7 +64,7 @@ pub(super) const PARTS: &str = "CASE WHEN num_nonnulls(pins, retirements) > 0 TH
 pub(super) fn of_parts(
     operation: &'static str,
     parts: Option<Vec<Option<String>>>,
-) -> Result<Marks, Failure> {
+) -> Result<Marks, CallFailure> {
     let Some(parts) = parts else { return Ok(Marks::NONE) };
     let wrong = || damaged(operation, "marks in an unknown form");
     let text = |part: &Option<String>| {
@@ -135,13 +135,13 @@ pub(super) struct SetMark<'a> {
 impl Operation for SetMark<'_> {
     type Output = u64;
     const NAME: &'static str = "mark snapshots";
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         explain(self.names, error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<u64, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<u64, CallFailure> {
         let Some(selected) = Selected::of(self.selection) else { return Ok(0) };
         let statement = statement(self.names, &selected, &self.change);
         let query = statement

@@ -5,8 +5,8 @@ use std::fmt;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
-use super::connection::{Connections, Failure, Operation, Session};
-use super::error::{Effect, code};
+use super::connection::{CallFailure, Connections, Operation, Session};
+use super::error::{StatementEffect, code};
 use super::names::{Names, literal};
 use super::row_security::{Secure, TenantBinding};
 use super::script::{lock, run};
@@ -152,9 +152,9 @@ struct Migrate<'a> {
 impl Operation for Migrate<'_> {
     type Output = u32;
     const NAME: &'static str = NAME;
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, CallFailure> {
         let mut transaction = session.connection.begin().await?;
         let names = self.names;
         lock(&mut transaction, names, self.lock_timeout).await?;
@@ -193,14 +193,14 @@ struct Current<'a>(&'a Names);
 impl Operation for Current<'_> {
     type Output = u32;
     const NAME: &'static str = "check the database";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<u32, CallFailure> {
         current(session.connection, self.0).await
     }
 }
 
-async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Failure> {
+async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, CallFailure> {
     let sql = format!("SELECT to_regclass({}) IS NOT NULL", literal(&names.migrations));
     let exists: bool = connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await?.try_get(0)?;
     if !exists {

@@ -2,8 +2,8 @@
 
 use sqlx::Row;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::{Effect, damaged};
+use super::connection::{CallFailure, Operation, Session};
+use super::error::{StatementEffect, damaged};
 use super::key_text::KeyText;
 use super::marks::{self, PARTS};
 use super::names::Names;
@@ -38,9 +38,9 @@ pub(super) struct List<'a> {
 impl Operation for List<'_> {
     type Output = Page<SnapshotMeta, SnapshotId>;
     const NAME: &'static str = "list snapshots";
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
         let Ok(at_least) = i64::try_from(self.request.at_least) else {
             return Ok(Page::new(Vec::new(), None));
         };

@@ -2,9 +2,9 @@
 
 use sqlx::Row;
 
-use super::connection::{Failure, Operation, Session};
+use super::connection::{CallFailure, Operation, Session};
 use super::delete::{count, deleted};
-use super::error::Effect;
+use super::error::StatementEffect;
 use super::key_text::KeyText;
 use super::keys::key;
 use super::names::{Names, not_reserved};
@@ -109,9 +109,9 @@ pub(super) struct PruneOne<'a> {
 impl Operation for PruneOne<'_> {
     type Output = Deleted;
     const NAME: &'static str = "prune snapshots";
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, CallFailure> {
         let query = self
             .statement
             .query(session)
@@ -147,9 +147,9 @@ pub(super) struct PruneChunk<'a> {
 impl Operation for PruneChunk<'_> {
     type Output = PruneProgress;
     const NAME: &'static str = "prune snapshots";
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<PruneProgress, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<PruneProgress, CallFailure> {
         let (tenant, kind, id) =
             self.after.map_or(("", "", ""), |key| (key.tenant(), key.kind(), key.id()));
         let after = KeyText::new(tenant, kind, id);
@@ -181,9 +181,9 @@ pub(super) struct PruneAll<'a> {
 impl Operation for PruneAll<'_> {
     type Output = Deleted;
     const NAME: &'static str = "prune snapshots";
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Deleted, CallFailure> {
         let statement = all(self.names);
         let query = statement
             .query(session)

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, Row};
 
-use super::connection::{Failure, Operation, Session};
-use super::error::{Effect, damaged};
+use super::connection::{CallFailure, Operation, Session};
+use super::error::{StatementEffect, damaged};
 use super::key_text::{KeyText, MAX_BYTES};
 use super::lookup::record;
 use super::marks;
@@ -32,7 +32,7 @@ pub(super) struct PutStatements<'a> {
 }
 
 /// A record and what its header says about it.
-struct Item {
+struct PutRow {
     record: Record,
     header_bytes: usize,
     meta: SnapshotMeta,
@@ -42,7 +42,7 @@ struct Item {
     disordered: bool,
 }
 
-impl Item {
+impl PutRow {
     fn payload(&self) -> &[u8] {
         self.record.as_bytes().get(self.header_bytes..).unwrap_or_default()
     }
@@ -66,7 +66,7 @@ pub(super) struct Put<'a> {
     statements: PutStatements<'a>,
     /// In the order of their identities, so that two nodes that put the same ones wait for each
     /// other rather than deadlock; those of one identity in the order they were given.
-    items: Vec<Item>,
+    items: Vec<PutRow>,
     options: PutOptions,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Put<'a> {
                 b.place,
             ))
         });
-        for generation in items.chunk_by_mut(Item::is_same_generation) {
+        for generation in items.chunk_by_mut(PutRow::is_same_generation) {
             if !generation.is_sorted_by_key(|item| item.meta.as_of) {
                 for item in generation {
                     item.disordered = true;
@@ -109,21 +109,23 @@ impl<'a> Put<'a> {
 impl Operation for Put<'_> {
     type Output = Vec<PutOutcome>;
     const NAME: &'static str = NAME;
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
         marks::explain(self.names, error)
     }
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PutOutcome>, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PutOutcome>, CallFailure> {
         let mut outcomes = vec![PutOutcome::Stored; self.items.len()];
         let mut groups = Vec::new();
         for item in &self.items {
             match groups.last_mut() {
-                Some(Group { items }) if items.last().is_some_and(|i| i.is_same_snapshot(item)) => {
+                Some(PutGroup { items })
+                    if items.last().is_some_and(|i| i.is_same_snapshot(item)) =>
+                {
                     items.push(item);
                 }
-                _ => groups.push(Group { items: vec![item] }),
+                _ => groups.push(PutGroup { items: vec![item] }),
             }
         }
         let chunks = chunks(&groups, &self.options);
@@ -152,7 +154,7 @@ struct Taken {
 
 /// Whether what is stored has the state of `item`: whether its payload is the same is in the column
 /// `at`, and the record in the next two if it is not.
-fn is_identical(row: &PgRow, at: usize, item: &Item) -> Result<Option<bool>, Failure> {
+fn is_identical(row: &PgRow, at: usize, item: &PutRow) -> Result<Option<bool>, CallFailure> {
     Ok(match row.try_get(at)? {
         Some(false) => Some(record(row, at + 1)?.has_state_of(&item.record)),
         same => same,
@@ -160,13 +162,13 @@ fn is_identical(row: &PgRow, at: usize, item: &Item) -> Result<Option<bool>, Fai
 }
 
 /// The records of one identity; never empty.
-struct Group<'a> {
-    items: Vec<&'a Item>,
+struct PutGroup<'a> {
+    items: Vec<&'a PutRow>,
 }
 
-impl Group<'_> {
+impl PutGroup<'_> {
     /// The one that is sent: the last one if each replaces the one before, otherwise the first.
-    fn sent(&self, options: &PutOptions) -> Option<&Item> {
+    fn sent(&self, options: &PutOptions) -> Option<&PutRow> {
         if replaces_its_own(options) { self.items.last() } else { self.items.first() }.copied()
     }
 }
@@ -176,7 +178,7 @@ fn replaces_its_own(options: &PutOptions) -> bool {
     options.replace && !(options.spare_pinned && options.marks.is_pinned())
 }
 
-fn chunks<'g, 'i>(groups: &'g [Group<'i>], options: &PutOptions) -> Vec<&'g [Group<'i>]> {
+fn chunks<'g, 'i>(groups: &'g [PutGroup<'i>], options: &PutOptions) -> Vec<&'g [PutGroup<'i>]> {
     let mut chunks = Vec::new();
     let mut rest = groups;
     while !rest.is_empty() {
@@ -199,12 +201,12 @@ impl Put<'_> {
     async fn put_chunk(
         &self,
         session: &mut Session<'_>,
-        groups: &[Group<'_>],
+        groups: &[PutGroup<'_>],
         outcomes: &mut [PutOutcome],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         let replace = self.options.replace;
         let statement = if replace { self.statements.replace } else { self.statements.keep };
-        let sent: Vec<&Item> =
+        let sent: Vec<&PutRow> =
             groups.iter().filter_map(|group| group.sent(&self.options)).collect();
         let mut taken = HashMap::new();
         let mut query = bind(statement.query(session), &sent)
@@ -235,11 +237,11 @@ impl Put<'_> {
     async fn decide(
         &self,
         session: &mut Session<'_>,
-        group: &Group<'_>,
+        group: &PutGroup<'_>,
         taken: Option<Taken>,
         outcomes: &mut [PutOutcome],
-    ) -> Result<(), Failure> {
-        let mut first: Option<&Item> = None;
+    ) -> Result<(), CallFailure> {
+        let mut first: Option<&PutRow> = None;
         for item in &group.items {
             let outcome = match (first, taken) {
                 (None, None) => PutOutcome::Stored,
@@ -269,7 +271,11 @@ impl Put<'_> {
         Ok(())
     }
 
-    async fn is_identical(&self, session: &mut Session<'_>, item: &Item) -> Result<bool, Failure> {
+    async fn is_identical(
+        &self,
+        session: &mut Session<'_>,
+        item: &PutRow,
+    ) -> Result<bool, CallFailure> {
         let meta = &item.meta;
         let key = KeyText::new(meta.key.tenant(), meta.key.kind(), meta.key.id());
         let statement = self.statements.compare;
@@ -287,8 +293,8 @@ impl Put<'_> {
     }
 }
 
-fn bind<'q>(query: Bound<'q>, items: &[&'q Item]) -> Bound<'q> {
-    fn column<'q, T>(items: &[&'q Item], of: impl Fn(&'q Item) -> T) -> Vec<T> {
+fn bind<'q>(query: Bound<'q>, items: &[&'q PutRow]) -> Bound<'q> {
+    fn column<'q, T>(items: &[&'q PutRow], of: impl Fn(&'q PutRow) -> T) -> Vec<T> {
         items.iter().map(|item| of(item)).collect()
     }
     let keys = column(items, |item| {
@@ -307,12 +313,12 @@ fn bind<'q>(query: Bound<'q>, items: &[&'q Item]) -> Bound<'q> {
         .bind(column(items, |i| i32::from(i.meta.codec.as_u16())))
         .bind(column(items, |i| i64::try_from(i.meta.raw_bytes).unwrap_or(i64::MAX)))
         .bind(column(items, |i| i.meta.base.map(|base| version::at_most(base.version))))
-        .bind(column(items, Item::header))
-        .bind(column(items, Item::payload))
+        .bind(column(items, PutRow::header))
+        .bind(column(items, PutRow::payload))
         .bind(column(items, |i| i.disordered))
 }
 
-fn item(place: usize, record: Record, max_bytes: u64) -> Result<Item, Error> {
+fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidInput, NAME, message);
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {
@@ -334,5 +340,5 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<Item, Error> {
     }
     let header_bytes = header.header_bytes();
     let meta = SnapshotMeta::from_header(&header)?;
-    Ok(Item { record, header_bytes, meta, place, disordered: false })
+    Ok(PutRow { record, header_bytes, meta, place, disordered: false })
 }

@@ -2,8 +2,8 @@
 
 use sqlx::Connection;
 
-use super::connection::{Failure, Operation, Session};
-use super::error::Effect;
+use super::connection::{CallFailure, Operation, Session};
+use super::error::StatementEffect;
 use super::names::Names;
 use super::script::{lock, run};
 
@@ -31,9 +31,9 @@ pub(super) struct Secure<'a> {
 impl Operation for Secure<'_> {
     type Output = ();
     const NAME: &'static str = "change row-level security";
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<(), CallFailure> {
         let mut transaction = session.connection.begin().await?;
         lock(&mut transaction, self.names, self.lock_timeout).await?;
         let Names { snapshots, schedules, daily, audit, .. } = self.names;

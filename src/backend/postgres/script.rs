@@ -3,7 +3,7 @@
 use sqlx::postgres::{PgConnection, PgTransaction};
 use sqlx::{AssertSqlSafe, Executor};
 
-use super::connection::Failure;
+use super::connection::CallFailure;
 use super::names::Names;
 
 /// Only one transaction at a time goes on from here, among those of this installation.
@@ -11,7 +11,7 @@ pub(super) async fn lock(
     transaction: &mut PgTransaction<'_>,
     names: &Names,
     timeout: std::time::Duration,
-) -> Result<(), Failure> {
+) -> Result<(), CallFailure> {
     let millis = timeout.as_millis().clamp(1, 2_000_000_000);
     run(transaction, &format!("SET LOCAL lock_timeout = {millis}")).await?;
     run(transaction, &format!("SELECT pg_advisory_xact_lock({})", names.lock)).await
@@ -20,7 +20,7 @@ pub(super) async fn lock(
 /// Runs a list of statements, whatever they return.
 ///
 /// Here and in all of a migration no statement is prepared, so that it works behind any pooler.
-pub(super) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), Failure> {
+pub(super) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), CallFailure> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::{AssertSqlSafe, Column, Postgres, Row, ValueRef};
 use twox_hash::XxHash3_64;
 
-use super::connection::{Failure, Session};
+use super::connection::{CallFailure, Session};
 
 /// A statement with some of its parameters.
 pub(super) type Bound<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
@@ -59,23 +59,23 @@ impl Statement {
 
     /// Checks that `row` is of this statement. No other column may be read before: a row of
     /// another statement may have fewer of them.
-    pub(super) fn check(&self, row: &PgRow) -> Result<(), Failure> {
+    pub(super) fn check(&self, row: &PgRow) -> Result<(), CallFailure> {
         match row.try_get::<Option<i64>, _>(0) {
             Ok(Some(guard)) if guard == self.guard => Ok(()),
-            _ => Err(Failure::Foreign),
+            _ => Err(CallFailure::Foreign),
         }
     }
 
     /// Checks that the columns after the first have the types that this client was told when it
     /// prepared the statement; `row` is the first one of a [`typed`] statement with `count` columns.
-    pub(super) fn check_types(row: &PgRow, count: usize) -> Result<(), Failure> {
+    pub(super) fn check_types(row: &PgRow, count: usize) -> Result<(), CallFailure> {
         let told = (1..count).try_fold(0, |sum, at| {
             let oid = row.try_column(at)?.type_info().oid().map_or(0, |oid| i64::from(oid.0));
             Ok::<_, sqlx::Error>(sum ^ oid << shift(at))
         })?;
         let value = row.try_get_raw(count)?;
         let real = value.as_bytes().ok().and_then(|bytes| bytes.try_into().ok());
-        if real.map(i64::from_be_bytes) == Some(told) { Ok(()) } else { Err(Failure::Retyped) }
+        if real.map(i64::from_be_bytes) == Some(told) { Ok(()) } else { Err(CallFailure::Retyped) }
     }
 
     /// The one row of the answer.
@@ -83,8 +83,9 @@ impl Statement {
         &self,
         query: Bound<'_>,
         session: &mut Session<'_>,
-    ) -> Result<PgRow, Failure> {
-        let row = query.fetch_optional(&mut *session.connection).await?.ok_or(Failure::Foreign)?;
+    ) -> Result<PgRow, CallFailure> {
+        let row =
+            query.fetch_optional(&mut *session.connection).await?.ok_or(CallFailure::Foreign)?;
         self.check(&row)?;
         Ok(row)
     }
@@ -94,9 +95,9 @@ impl Statement {
         &self,
         query: Bound<'_>,
         session: &mut Session<'_>,
-    ) -> Result<Vec<PgRow>, Failure> {
+    ) -> Result<Vec<PgRow>, CallFailure> {
         let mut rows = query.fetch_all(&mut *session.connection).await?;
-        let first = rows.first().ok_or(Failure::Foreign)?;
+        let first = rows.first().ok_or(CallFailure::Foreign)?;
         self.check(first)?;
         if first.try_get_raw(1)?.is_null() {
             rows.clear();

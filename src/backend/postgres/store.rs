@@ -10,7 +10,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
 use super::connection::Connections;
 use super::delete::Delete;
-use super::error::{Effect, classify};
+use super::error::{StatementEffect, classify};
 use super::get_many::{self, GetMany};
 use super::key_text::{self, KeyText};
 use super::keys::Keys;
@@ -56,11 +56,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// A call that is dropped closes its connection. Its statement takes effect whole or not at all.
 #[derive(Clone)]
 pub struct PostgresStore {
-    inner: Arc<Inner>,
+    inner: Arc<StoreInner>,
 }
 
 #[derive(Clone)]
-pub(super) struct Inner {
+pub(super) struct StoreInner {
     pub(super) connections: Connections,
     pub(super) names: Names,
     max_record_bytes: u64,
@@ -103,7 +103,7 @@ impl PostgresStore {
         }
         let names = Names::new(&options.schema, &options.table)?;
         Ok(Self {
-            inner: Arc::new(Inner {
+            inner: Arc::new(StoreInner {
                 get_latest: lookup::latest(&names),
                 get_at_time: lookup::at_time(&names),
                 get_bases: lookup::bases(&names),
@@ -136,7 +136,7 @@ impl PostgresStore {
     /// As [`check`](Self::check); `InvalidInput` if `url` is no connection string. Errors never
     /// show the connection string.
     pub async fn connect_with(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
-        let connect = |error| classify("connect to PostgreSQL", Effect::Read, &error);
+        let connect = |error| classify("connect to PostgreSQL", StatementEffect::Read, &error);
         let mut target: PgConnectOptions = url.parse().map_err(connect)?;
         if options.transaction_pooler {
             // PgBouncer refuses this setting unless it is told to ignore it. It concerns floats as
@@ -183,13 +183,13 @@ impl PostgresStore {
     /// `snapfold.tenant`, for [`TenantBinding::Setting`](super::TenantBinding::Setting). The binding
     /// is made with the transaction of the call and ends with it, however it ends: the pool may be
     /// shared by all tenants and may be behind any connection pooler. A call takes two more round
-    /// trips. So does a fused load with this store
+    /// trips. So does a hybrid load with this store
     /// ([`with_snapshots`](super::PostgresEvents::with_snapshots)).
     ///
     /// Calls on the caller's own connection ([`put_in`](Self::put_in) and so on) are bound to what
     /// the caller has bound it to: `SET LOCAL snapfold.tenant = '..'` in the caller's transaction.
     pub fn for_tenant(&self, tenant: &str) -> Self {
-        let mut inner = Inner::clone(&self.inner);
+        let mut inner = StoreInner::clone(&self.inner);
         inner.connections.tenant = Some(key_text::encode(tenant).into());
         Self { inner: Arc::new(inner) }
     }

@@ -18,12 +18,12 @@ pub(super) struct Events {
     /// How many bytes are kept.
     max_bytes: usize,
     bytes: Vec<u8>,
-    slots: Vec<Slot>,
+    slots: Vec<TailSlot>,
     /// How many came, with those that are not kept.
     pub(super) seen: usize,
 }
 
-struct Slot {
+struct TailSlot {
     version: u64,
     recorded_at: Timestamp,
     payload: Range<usize>,
@@ -64,7 +64,7 @@ impl Events {
         let anchor = event.anchor.map(|bytes| self.keep(bytes));
         let event_type = event.event_type.map(|text| self.keep(text.as_bytes()));
         let metadata = event.metadata.map(|bytes| self.keep(bytes));
-        self.slots.push(Slot { version, recorded_at, payload, anchor, event_type, metadata });
+        self.slots.push(TailSlot { version, recorded_at, payload, anchor, event_type, metadata });
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<usize> {

@@ -10,12 +10,12 @@ use serde::de::DeserializeOwned;
 
 use super::choices::Choices;
 use super::golden::{EventText, Golden};
-use super::history::Plan;
+use super::history::HistoryPlan;
 use super::law::Law;
-use super::laws::Live;
+use super::law_case::Show;
+use super::laws::LiveState;
 use super::panics::catch;
-use super::subject::{Equal, Lens, Shared};
-use super::trial::Show;
+use super::under_test::{Equal, Lens, SharedSubject};
 use crate::codec::{Codec, CodecId, TypeInfo};
 use crate::engine::EngineBuilder;
 use crate::error::{BoxError, Error};
@@ -35,11 +35,11 @@ use crate::state::Aggregate;
 /// | golden samples | none |
 /// | second process | the same test, run again |
 pub struct AggregateCheck<A: Aggregate> {
-    pub(super) plan: Plan<A>,
+    pub(super) plan: HistoryPlan<A>,
     /// Tells the generators of several checks apart.
     pub(super) generator: &'static str,
     pub(super) key: Option<AggregateKey>,
-    pub(super) codec: Shared<A>,
+    pub(super) codec: SharedSubject<A>,
     pub(super) lens: Option<Lens<A>>,
     pub(super) equal: Option<Box<Equal<A>>>,
     pub(super) show: Option<Box<Show<A::Event>>>,
@@ -61,7 +61,7 @@ pub(super) struct Upcaster<A: Aggregate> {
     pub(super) schema_version: u32,
     pub(super) codec: CodecId,
     pub(super) info: Result<TypeInfo, Error>,
-    pub(super) live: Option<Box<Live<A>>>,
+    pub(super) live: Option<Box<LiveState<A>>>,
 }
 
 impl<A: Aggregate> Upcaster<A> {
@@ -74,12 +74,12 @@ impl<A: Aggregate> Upcaster<A> {
 
 impl<A: Aggregate> AggregateCheck<A> {
     pub(super) fn new(
-        codec: Shared<A>,
+        codec: SharedSubject<A>,
         generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
     ) -> Self {
         Self {
             generator: std::any::type_name_of_val(&generate),
-            plan: Plan {
+            plan: HistoryPlan {
                 seed: 1,
                 histories: 100,
                 longest: 60,
@@ -131,7 +131,7 @@ impl<A: Aggregate> AggregateCheck<A> {
 
     /// The codec of the application's engine.
     pub fn codec(mut self, codec: impl Codec<A>) -> Self {
-        self.codec = Shared::new(codec);
+        self.codec = SharedSubject::new(codec);
         self
     }
 
@@ -263,7 +263,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         codec: impl Codec<Old>,
         upcast: impl Fn(Old) -> Result<A, BoxError> + Clone + Send + Sync + 'static,
     ) -> Self {
-        let codec = Shared::new(codec);
+        let codec = SharedSubject::new(codec);
         let (for_engine, upcast_live) = (codec.clone(), upcast.clone());
         self = self.upcasts(Old::SCHEMA_VERSION, for_engine, upcast);
         if let Some(upcaster) = self.upcasters.last_mut()

@@ -2,7 +2,7 @@
 
 use super::choices::Choices;
 use super::panics::catch;
-use super::subject::Subject;
+use super::under_test::AggregateUnderTest;
 use crate::error::{Error, ErrorKind};
 use crate::state::Aggregate;
 
@@ -19,7 +19,7 @@ impl<E> History<E> {
 }
 
 /// How histories are made.
-pub(super) struct Plan<A: Aggregate> {
+pub(super) struct HistoryPlan<A: Aggregate> {
     pub(super) seed: u64,
     pub(super) histories: u32,
     pub(super) longest: u32,
@@ -30,14 +30,21 @@ pub(super) struct Plan<A: Aggregate> {
 pub(super) type Next<A> = dyn Fn(&A, &mut Choices) -> <A as Aggregate>::Event + Send + Sync;
 pub(super) type IsOver<A> = dyn Fn(&A) -> bool + Send + Sync;
 
-impl<A: Aggregate> Plan<A> {
+impl<A: Aggregate> HistoryPlan<A> {
     /// All histories: the first one as long as allowed, the second one empty, the others of random
     /// length. One in which `apply` panics ends with the event that it cannot take.
-    pub(super) fn generate(&self, subject: &Subject<A>) -> Result<Vec<History<A::Event>>, Error> {
+    pub(super) fn generate(
+        &self,
+        subject: &AggregateUnderTest<A>,
+    ) -> Result<Vec<History<A::Event>>, Error> {
         (0..self.histories).map(|number| self.history(subject, number)).collect()
     }
 
-    fn history(&self, subject: &Subject<A>, number: u32) -> Result<History<A::Event>, Error> {
+    fn history(
+        &self,
+        subject: &AggregateUnderTest<A>,
+        number: u32,
+    ) -> Result<History<A::Event>, Error> {
         let mut choices = Choices::new(self.seed ^ u64::from(number).wrapping_mul(0x9e37_79b9));
         let len = match number {
             0 => self.longest,

@@ -5,17 +5,17 @@
 
 mod check;
 mod choices;
-mod court;
 mod golden;
 mod history;
 mod law;
+mod law_case;
 mod laws;
 mod panics;
 mod process;
 mod report;
+mod runner;
 mod shrink;
-mod subject;
-mod trial;
+mod under_test;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -28,7 +28,7 @@ pub use choices::Choices;
 pub use law::Law;
 pub use report::{FailingHistory, LawFinding, LawOutcome, LawReport, LawVerdict, LawsBroken};
 
-use subject::Shared;
+use under_test::SharedSubject;
 
 /// Begins a check of the [laws](Law) that make a load of `A` equal a full replay.
 ///
@@ -95,7 +95,7 @@ use subject::Shared;
 pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
 ) -> AggregateCheck<A> {
-    let mut check = AggregateCheck::new(Shared::new(Postcard), generate);
+    let mut check = AggregateCheck::new(SharedSubject::new(Postcard), generate);
     check.lens = Some(|state, is_human_readable| crate::value::write(state, is_human_readable));
     check
 }
@@ -106,5 +106,5 @@ pub fn aggregate_with_codec<A: Aggregate>(
     codec: impl Codec<A>,
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
 ) -> AggregateCheck<A> {
-    AggregateCheck::new(Shared::new(codec), generate)
+    AggregateCheck::new(SharedSubject::new(codec), generate)
 }

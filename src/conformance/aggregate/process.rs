@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 
 use twox_hash::XxHash3_64;
 
+use super::law_case::LawCase;
 use super::panics::catch;
 use super::report::{FailingHistory, LawFinding, LawOutcome};
-use super::trial::Trial;
 use crate::state::Aggregate;
 
 /// "<identity of the check> <path of the answer>".
@@ -57,19 +57,19 @@ struct Fold {
     state: Option<u64>,
 }
 
-fn folds<A: Aggregate>(trial: &Trial<A>) -> Vec<Fold> {
+fn folds<A: Aggregate>(case: &LawCase<A>) -> Vec<Fold> {
     let mut folds = Vec::new();
-    for history in &trial.histories {
-        let Ok(mut state) = trial.subject.initial() else { return folds };
+    for history in &case.histories {
+        let Ok(mut state) = case.subject.initial() else { return folds };
         let event = |event: &A::Event| {
-            let shown = trial.show.as_ref().and_then(|show| catch(|| show(event)).ok());
+            let shown = case.show.as_ref().and_then(|show| catch(|| show(event)).ok());
             shown.map_or(0, |text| XxHash3_64::oneshot(text.as_bytes()))
         };
         for (version, next) in (1..).zip(&history.events) {
             if catch(|| state.apply(next)).is_err() {
                 return folds;
             }
-            let state = trial.subject.digest(&state);
+            let state = case.subject.digest(&state);
             folds.push(Fold { history: history.number, version, event: event(next), state });
         }
     }
@@ -77,9 +77,9 @@ fn folds<A: Aggregate>(trial: &Trial<A>) -> Vec<Fold> {
 }
 
 /// Writes the answer and ends the process.
-pub(super) fn answer<A: Aggregate>(trial: &Trial<A>, path: &Path) -> ! {
+pub(super) fn answer<A: Aggregate>(case: &LawCase<A>, path: &Path) -> ! {
     let mut text = String::new();
-    for Fold { history, version, event, state } in folds(trial) {
+    for Fold { history, version, event, state } in folds(case) {
         let state = state.map_or_else(|| "-".to_owned(), |state| state.to_string());
         // Writing to a String does not fail.
         let _ = writeln!(text, "{history} {version} {event} {state}");
@@ -108,7 +108,7 @@ fn parse(text: &str) -> Option<Vec<Fold>> {
 
 /// L-04.
 pub(super) fn another_process<A: Aggregate>(
-    trial: &Trial<A>,
+    case: &LawCase<A>,
     identity: u64,
     test: Option<&str>,
 ) -> LawOutcome {
@@ -117,7 +117,7 @@ pub(super) fn another_process<A: Aggregate>(
         Ok(there) => there,
         Err(why) => return LawOutcome::Unjudged { why },
     };
-    let here = folds(trial);
+    let here = folds(case);
     let other_events = || {
         LawOutcome::unjudged(
             "the generator makes other events in another process: it must depend on nothing but \
@@ -130,21 +130,21 @@ pub(super) fn another_process<A: Aggregate>(
             return other_events();
         }
         if here.state != there.state {
-            return LawOutcome::Broken(differs(trial, here));
+            return LawOutcome::Broken(differs(case, here));
         }
     }
     if here.len() == there.len() { LawOutcome::HOLDS } else { other_events() }
 }
 
-fn differs<A: Aggregate>(trial: &Trial<A>, fold: &Fold) -> LawFinding {
-    let history = trial.histories.iter().find(|history| history.number == fold.history);
+fn differs<A: Aggregate>(case: &LawCase<A>, fold: &Fold) -> LawFinding {
+    let history = case.histories.iter().find(|history| history.number == fold.history);
     let events = history.map(|history| history.events.as_slice()).unwrap_or_default();
     let kept = events.iter().zip(1..=fold.version);
     let shown = kept.clone().filter_map(|(event, _)| {
-        let show = trial.show.as_ref()?;
+        let show = case.show.as_ref()?;
         catch(|| show(event)).ok()
     });
-    let unless = if trial.show.is_some() {
+    let unless = if case.show.is_some() {
         ""
     } else {
         ", unless the generator makes other events there (show_events would tell)"
@@ -156,7 +156,7 @@ fn differs<A: Aggregate>(trial: &Trial<A>, fold: &Fold) -> LawFinding {
         ),
         history: Some(FailingHistory {
             number: fold.history,
-            seed: trial.seed,
+            seed: case.seed,
             length: events.len() as u64,
             shown: shown.collect(),
             versions: kept.map(|(_, version)| version).collect(),
@@ -192,7 +192,7 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
     let failed = |what: &str| format!("the second process {what}");
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     let name = format!("snapfold-laws-{}-{count}-{identity:016x}", process::id());
-    let file = Answer(env::temp_dir().join(name));
+    let file = ChildAnswer(env::temp_dir().join(name));
     let made = OpenOptions::new().write(true).create_new(true).open(&file.0);
     made.map_err(|error| failed(&format!("has no place to write to: {error}")))?;
     let exe = env::current_exe().map_err(|error| failed(&format!("is unknown: {error}")))?;
@@ -228,9 +228,9 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
 }
 
 /// The file of the answer, removed in the end.
-struct Answer(PathBuf);
+struct ChildAnswer(PathBuf);
 
-impl Drop for Answer {
+impl Drop for ChildAnswer {
     fn drop(&mut self) {
         // What is left over is a small file among temporary ones.
         let _ = fs::remove_file(&self.0);

@@ -5,14 +5,14 @@ const MAX_TRIES: u32 = 500;
 
 /// What broke a law.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub(super) struct ShrinkFault {
     /// A fault of a smaller history counts only if it is of the same sort: a history from which an
     /// event is missing may well break in other ways.
     pub(super) sort: String,
     pub(super) text: String,
 }
 
-impl Fault {
+impl ShrinkFault {
     pub(super) fn new(text: impl Into<String>) -> Self {
         Self { sort: String::new(), text: text.into() }
     }
@@ -22,9 +22,9 @@ impl Fault {
 /// fault of those. `events` show `fault`.
 pub(super) fn shrink<'e, E>(
     events: &[&'e E],
-    fault: Fault,
-    mut probe: impl FnMut(&[&'e E]) -> Option<Fault>,
-) -> (Vec<usize>, Fault) {
+    fault: ShrinkFault,
+    mut probe: impl FnMut(&[&'e E]) -> Option<ShrinkFault>,
+) -> (Vec<usize>, ShrinkFault) {
     let mut kept: Vec<usize> = (0..events.len()).collect();
     let mut fault = fault;
     let mut tries = 0;
@@ -61,9 +61,9 @@ mod tests {
     fn smallest(events: &[u32], fails: impl Fn(&[u32]) -> bool) -> Vec<u32> {
         let all: Vec<&u32> = events.iter().collect();
         let probe = |left: &[&u32]| {
-            fails(&left.iter().map(|e| **e).collect::<Vec<_>>()).then(|| Fault::new(""))
+            fails(&left.iter().map(|e| **e).collect::<Vec<_>>()).then(|| ShrinkFault::new(""))
         };
-        let (kept, _) = shrink(&all, Fault::new(""), probe);
+        let (kept, _) = shrink(&all, ShrinkFault::new(""), probe);
         kept.into_iter().map(|at| events[at]).collect()
     }
 
@@ -80,7 +80,7 @@ mod tests {
     fn a_fault_of_another_sort_is_not_followed() {
         let events = [1, 2, 3, 4];
         let all: Vec<&i32> = events.iter().collect();
-        let fault = |sort: &str| Fault { sort: sort.to_owned(), text: String::new() };
+        let fault = |sort: &str| ShrinkFault { sort: sort.to_owned(), text: String::new() };
         let probe = |left: &[&i32]| {
             let sort = if left.contains(&&3) { "ours" } else { "other" };
             Some(fault(sort))

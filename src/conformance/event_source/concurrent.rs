@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::context::{ALL, SourceContext};
 use super::judge::judge;
-use super::subject::Ask;
+use super::under_test::Question;
 use crate::conformance::case::cases;
 use crate::conformance::cut_off::poll_times;
 use crate::conformance::failure::{Failure, Stop, ensure};
@@ -50,7 +50,7 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
     loop {
         let written = writers.try_join_next();
         let before = committed.load(Ordering::SeqCst);
-        let ask = Ask { key: key.clone(), range: ALL, stop_after: usize::MAX };
+        let ask = Question { key: key.clone(), range: ALL, stop_after: usize::MAX };
         let pushed = cx.pushed(&ask).await?;
         let came = u64::try_from(pushed.seen.len()).unwrap_or(u64::MAX);
         let what = "read while events are appended";
@@ -86,7 +86,7 @@ async fn side_by_side(cx: &mut SourceContext) -> Result<(), Stop> {
             .map(|n| {
                 let n = (n * 5 + u64::try_from(reader).unwrap_or(0)) % 6 + 1;
                 let range = EventRange::new(n % 4, u64::MAX);
-                Ok::<_, Stop>(Ask { key: cx.key(n)?, range, stop_after: usize::MAX })
+                Ok::<_, Stop>(Question { key: cx.key(n)?, range, stop_after: usize::MAX })
             })
             .collect::<Result<_, _>>()?;
         tasks.spawn(async move {
@@ -120,7 +120,7 @@ async fn cut_off(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.append(&other, 5).await?;
     cx.reads(&key, ALL).await?;
     cx.reads(&other, ALL).await?;
-    let ask = |key| Ask { key, range: ALL, stop_after: usize::MAX };
+    let ask = |key| Question { key, range: ALL, stop_after: usize::MAX };
     let (one, two) = (ask(key.clone()), ask(other.clone()));
     let both = [one.clone(), two];
     for polls in 1..=POLLS {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::judge::{Rightful, judge};
 use super::site::NewEvent;
-use super::subject::{Ask, Pushed, Subject};
+use super::under_test::{Pushed, Question, SourceUnderTest};
 use crate::conformance::failure::{Failure, Stop, shown};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::EventRange;
@@ -18,23 +18,23 @@ pub(super) const ALL: EventRange = EventRange::new(0, u64::MAX);
 
 /// A site, and all that was appended there.
 pub(crate) struct SourceContext {
-    pub(super) subject: Arc<dyn Subject>,
+    pub(super) subject: Arc<dyn SourceUnderTest>,
     pub(super) random: fastrand::Rng,
     pub(super) within: Duration,
     pub(super) notes: Vec<String>,
-    pub(super) histories: BTreeMap<AggregateKey, History>,
+    pub(super) histories: BTreeMap<AggregateKey, SourceHistory>,
     pub(super) numbers: u64,
 }
 
 /// What was appended to one aggregate.
 #[derive(Clone, Debug, Default)]
-pub(super) struct History {
+pub(super) struct SourceHistory {
     pub(super) events: Vec<NewEvent>,
     /// Events up to this version are truncated.
     pub(super) floor: u64,
 }
 
-impl History {
+impl SourceHistory {
     pub(super) fn head(&self) -> u64 {
         self.events.last().map_or(0, |event| event.version)
     }
@@ -52,7 +52,7 @@ impl SourceContext {
         Ok(self.subject.key(n)?)
     }
 
-    pub(super) fn history(&self, key: &AggregateKey) -> History {
+    pub(super) fn history(&self, key: &AggregateKey) -> SourceHistory {
         self.histories.get(key).cloned().unwrap_or_default()
     }
 
@@ -138,7 +138,7 @@ impl SourceContext {
         }
     }
 
-    pub(super) async fn pushed(&self, ask: &Ask) -> Result<Pushed, Stop> {
+    pub(super) async fn pushed(&self, ask: &Question) -> Result<Pushed, Stop> {
         let what = format!("read {} {:?}", ask.key, ask.range);
         let (pushed, result) = self.bounded(&what, self.subject.read(ask)).await?;
         match result {
@@ -162,7 +162,7 @@ impl SourceContext {
 
     /// Reads `range` of `key`; what comes must be what was appended.
     pub(super) async fn reads(&self, key: &AggregateKey, range: EventRange) -> Result<(), Stop> {
-        let ask = Ask { key: key.clone(), range, stop_after: usize::MAX };
+        let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
         let pushed = self.pushed(&ask).await?;
         self.is_right(&format!("read {key} {range:?}"), key, range, &pushed)
     }

@@ -1,7 +1,7 @@
 //! Keys and bounds that nobody would think of.
 
 use super::context::{ALL, SourceContext};
-use super::subject::Ask;
+use super::under_test::Question;
 use crate::conformance::case::cases;
 use crate::conformance::failure::{Failure, Stop, ensure};
 use crate::events::EventRange;
@@ -148,7 +148,7 @@ async fn any_key(cx: &mut SourceContext) -> Result<(), Stop> {
     for key in strange.iter().filter(|key| **key != own) {
         // Whether a key that cannot have events is an error, is open. It never has those of another:
         // a site that has no tenants refuses them, or finds nothing.
-        let ask = Ask { key: key.clone(), range: ALL, stop_after: usize::MAX };
+        let ask = Question { key: key.clone(), range: ALL, stop_after: usize::MAX };
         let (pushed, _) = cx.bounded("read a strange key", cx.subject.read(&ask)).await?;
         ensure(pushed.seen.is_empty(), || {
             Failure::new("E-07", format!("read {key}, which has no events"))

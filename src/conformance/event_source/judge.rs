@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::site::{Kept, NewEvent};
-use super::subject::Seen;
+use super::under_test::Seen;
 use crate::conformance::failure::{Failure, shown};
 use crate::events::EventRange;
 

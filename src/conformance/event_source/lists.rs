@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::context::{ALL, SourceContext};
-use super::subject::Ask;
+use super::under_test::Question;
 use crate::conformance::case::{cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::events::EventRange;
@@ -27,7 +27,7 @@ const KEYS: Option<&str> = Some("EventSource::keys");
 const TIMES: Option<&str> = Some("EventSource::times");
 
 impl SourceContext {
-    async fn many_right(&self, asks: &[Ask], id: &'static str) -> Result<(), Stop> {
+    async fn many_right(&self, asks: &[Question], id: &'static str) -> Result<(), Stop> {
         let what = format!("read {} aggregates in one call", asks.len());
         let (all, result) = self.bounded(&what, self.subject.read_many(asks)).await?;
         ensure(result.is_ok(), || {
@@ -107,8 +107,8 @@ impl SourceContext {
     }
 }
 
-fn ask(key: &AggregateKey, after: u64, until: u64, stop_after: usize) -> Ask {
-    Ask { key: key.clone(), range: EventRange::new(after, until), stop_after }
+fn ask(key: &AggregateKey, after: u64, until: u64, stop_after: usize) -> Question {
+    Question { key: key.clone(), range: EventRange::new(after, until), stop_after }
 }
 
 async fn many(cx: &mut SourceContext) -> Result<(), Stop> {

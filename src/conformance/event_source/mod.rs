@@ -3,22 +3,22 @@
 mod concurrent;
 pub(super) mod context;
 mod ends;
-mod fused;
 mod hostile;
+mod hybrid;
 mod judge;
 mod lists;
 mod reads;
 mod register;
 mod run;
 mod site;
-mod subject;
+mod under_test;
 
 use super::scorecard::Scorecard;
 use crate::state::Aggregate;
 
 pub use register::source_cases;
 pub use run::SourceConformance;
-pub use site::{EventSite, EventSourceFactory, Fused, Kept, NewEvent, event_sites};
+pub use site::{EventSite, EventSourceFactory, HybridPair, Kept, NewEvent, event_sites};
 
 /// Runs the whole kit over the event sources that `factory` makes, with the default settings of
 /// [`SourceConformance`]. The [guide](crate::guide::event_sources) has an example.

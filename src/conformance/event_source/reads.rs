@@ -1,7 +1,7 @@
 //! Each event in order, whole, within bounds.
 
 use super::context::{ALL, SourceContext};
-use super::subject::{Ask, Seen};
+use super::under_test::{Question, Seen};
 use crate::conformance::case::{cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::events::EventRange;
@@ -45,7 +45,7 @@ async fn order(cx: &mut SourceContext) -> Result<(), Stop> {
 async fn stable(cx: &mut SourceContext) -> Result<(), Stop> {
     let key = cx.key(1)?;
     cx.append(&key, 12).await?;
-    let ask = |after| Ask {
+    let ask = |after| Question {
         key: key.clone(),
         range: EventRange::new(after, u64::MAX),
         stop_after: usize::MAX,
@@ -111,7 +111,7 @@ async fn bounds(cx: &mut SourceContext) -> Result<(), Stop> {
     for after in [0, 1, 4, 9] {
         for until in [after + 1, after + 2, 9, 10, 11, SnapshotId::MAX_VERSION - 1] {
             let range = EventRange::new(after, until);
-            let ask = Ask { key: key.clone(), range, stop_after: usize::MAX };
+            let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
             let pushed = cx.pushed(&ask).await?;
             let what = format!("read {key} {range:?}");
             cx.is_right(&what, &key, range, &pushed).map_err(|stop| match stop {
@@ -191,7 +191,7 @@ async fn early_stop(cx: &mut SourceContext) -> Result<(), Stop> {
     for after in [0, 7] {
         for stop_after in [1, 2, 49, 50, 51, 100] {
             let range = EventRange::new(after, u64::MAX);
-            let ask = Ask { key: key.clone(), range, stop_after };
+            let ask = Question { key: key.clone(), range, stop_after };
             let what = format!("read {range:?} into a replay that breaks after {stop_after}");
             let (pushed, result) = cx.bounded(&what, cx.subject.read(&ask)).await?;
             ensure(result.is_ok(), || {
@@ -222,7 +222,7 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
         })
     };
     for range in [ALL, EventRange::new(3, 4)] {
-        let ask = Ask { key: key.clone(), range, stop_after: usize::MAX };
+        let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
         let (_, result) = cx.bounded("read", cx.subject.read(&ask)).await?;
         must_fail("read", result.is_err())?;
         let asks = [ask];

@@ -10,12 +10,12 @@ use async_trait::async_trait;
 use super::context::SourceContext;
 use super::register::source_cases;
 use super::site::EventSourceFactory;
-use super::subject::{Erased, Subject};
-use crate::conformance::case::{Case, Run};
+use super::under_test::{Erased, SourceUnderTest};
+use crate::conformance::case::{Case, CaseRun};
 use crate::conformance::failure::{Failure, Stop};
 use crate::conformance::isolate::isolated;
 use crate::conformance::level::Level;
-use crate::conformance::scorecard::{self, CaseResult, Scorecard, Verdict};
+use crate::conformance::scorecard::{self, CaseResult, CaseVerdict, Scorecard};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 
@@ -41,14 +41,14 @@ pub struct SourceConformance<'f> {
 /// A factory without the type of the aggregate.
 #[async_trait]
 trait Factory: Send + Sync {
-    async fn subject(&self) -> Result<(&'static str, Arc<dyn Subject>), BoxError>;
+    async fn subject(&self) -> Result<(&'static str, Arc<dyn SourceUnderTest>), BoxError>;
 }
 
 struct Of<'f, A>(&'f dyn EventSourceFactory<A>);
 
 #[async_trait]
 impl<A: Aggregate> Factory for Of<'_, A> {
-    async fn subject(&self) -> Result<(&'static str, Arc<dyn Subject>), BoxError> {
+    async fn subject(&self) -> Result<(&'static str, Arc<dyn SourceUnderTest>), BoxError> {
         let site = self.0.site().await?;
         Ok((site.name(), Arc::new(Erased(site))))
     }
@@ -138,12 +138,16 @@ impl<'f> SourceConformance<'f> {
             Ok(Err(error)) => Err(failed(&error)),
             Err(elapsed) => Err(failed(&elapsed)),
         };
-        result.verdict = Verdict::of(stopped);
+        result.verdict = CaseVerdict::of(stopped);
         result.took = started.elapsed();
         result
     }
 
-    async fn judge(&self, result: &mut CaseResult, subject: Arc<dyn Subject>) -> Result<(), Stop> {
+    async fn judge(
+        &self,
+        result: &mut CaseResult,
+        subject: Arc<dyn SourceUnderTest>,
+    ) -> Result<(), Stop> {
         let mut context = SourceContext {
             subject,
             random: fastrand::Rng::with_seed(self.seed),
@@ -152,7 +156,7 @@ impl<'f> SourceConformance<'f> {
             histories: BTreeMap::new(),
             numbers: 0,
         };
-        let Run::Source(run) = result.case.run else { return Ok(()) };
+        let CaseRun::Source(run) = result.case.run else { return Ok(()) };
         let (stopped, notes) = isolated(PROMISE, self.patience, async move {
             let stopped = run(&mut context).await;
             (stopped, context.notes)

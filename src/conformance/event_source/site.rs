@@ -70,7 +70,7 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
     }
 
     /// The hybrid source over the same events, if there is one.
-    fn fused(&self) -> Option<Fused<A>> {
+    fn hybrid(&self) -> Option<HybridPair<A>> {
         None
     }
 
@@ -138,14 +138,14 @@ impl Default for Kept {
 /// A hybrid source and the snapshot store that it answers for.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Fused<A> {
+pub struct HybridPair<A> {
     /// The snapshot store; empty at first. The kit puts snapshots.
     pub store: Arc<dyn SnapshotStore>,
     /// The hybrid source.
     pub hybrid: Arc<dyn HybridSource<A>>,
 }
 
-impl<A: Aggregate> Fused<A> {
+impl<A: Aggregate> HybridPair<A> {
     /// `hybrid` answers for `store`.
     pub fn new(store: Arc<dyn SnapshotStore>, hybrid: Arc<dyn HybridSource<A>>) -> Self {
         Self { store, hybrid }

@@ -33,12 +33,12 @@ impl Blame {
 }
 
 /// What a record says about itself, owned.
-pub(super) struct Identity {
+pub(super) struct RecordIdentity {
     key: AggregateKey,
     id: SnapshotId,
 }
 
-impl Identity {
+impl RecordIdentity {
     fn of(record: &Record) -> Result<Self, Stop> {
         let header = record.header().map_err(|reject| {
             Stop::from(Failure::setup("the kit made an impossible record", &reject))
@@ -59,7 +59,7 @@ impl Probe {
 
     /// The same, with another blame.
     pub(crate) async fn holds_or(&self, record: &Record, blame: Blame) -> Result<(), Stop> {
-        let Identity { key, id } = Identity::of(record)?;
+        let RecordIdentity { key, id } = RecordIdentity::of(record)?;
         let query = Query::latest(&key, id.generation).at_most(id.version);
         self.finds_or(query, record, blame).await
     }
@@ -87,7 +87,7 @@ impl Probe {
         if is_found(&lookup, record) {
             return Ok(());
         }
-        let wanted = Identity::of(record)?;
+        let wanted = RecordIdentity::of(record)?;
         let broken = self.reason(query, record, &wanted, &lookup, blame).await?;
         let message = format!("get {} at or below {}", query.key, bounds(&query));
         Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
@@ -98,7 +98,7 @@ impl Probe {
         &self,
         query: Query<'_>,
         record: &Record,
-        wanted: &Identity,
+        wanted: &RecordIdentity,
         lookup: &Lookup,
         blame: Blame,
     ) -> Result<&'static str, Stop> {

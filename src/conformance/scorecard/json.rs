@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{CaseResult, Scorecard, Subject, Tally, Verdict};
+use super::{CaseResult, CaseVerdict, Scorecard, Subject, Tally};
 
 impl Scorecard {
     /// The whole scorecard. The same run gives the same value; times are left out for that.
@@ -64,14 +64,14 @@ fn case(result: &CaseResult) -> Value {
         fields.insert("notes".into(), json!(result.notes));
     }
     match &result.verdict {
-        Verdict::Passed => {
+        CaseVerdict::Passed => {
             fields.insert("verdict".into(), "passed".into());
         }
-        Verdict::Skipped { needs } => {
+        CaseVerdict::Skipped { needs } => {
             fields.insert("verdict".into(), "skipped".into());
             fields.insert("needs".into(), (*needs).into());
         }
-        Verdict::Failed(failure) => {
+        CaseVerdict::Failed(failure) => {
             fields.insert("verdict".into(), "failed".into());
             fields.insert("broken".into(), json!(failure.broken));
             fields.insert("message".into(), failure.message.clone().into());

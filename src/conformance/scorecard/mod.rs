@@ -37,7 +37,7 @@ pub struct CaseResult {
     /// The case.
     pub case: &'static Case,
     /// How it went.
-    pub verdict: Verdict,
+    pub verdict: CaseVerdict,
     /// Numbers that it met on the way; the same ones at every run over the same store.
     pub notes: Vec<String>,
     /// How long calls took. Told, never judged, and not part of the JSON.
@@ -49,7 +49,7 @@ pub struct CaseResult {
 /// How a case went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Verdict {
+pub enum CaseVerdict {
     /// The statement is false, or could not be tried.
     Failed(Failure),
     /// The statement held.
@@ -73,7 +73,7 @@ pub struct Tally {
     pub skipped: usize,
 }
 
-impl Verdict {
+impl CaseVerdict {
     /// That of a case that ended like this.
     pub(super) fn of(stopped: Result<(), Stop>) -> Self {
         match stopped {
@@ -88,7 +88,7 @@ impl CaseResult {
     /// One that passed, so far.
     pub(super) fn new(case: &'static Case) -> Self {
         let took = Duration::ZERO;
-        Self { case, verdict: Verdict::Passed, notes: Vec::new(), times: Vec::new(), took }
+        Self { case, verdict: CaseVerdict::Passed, notes: Vec::new(), times: Vec::new(), took }
     }
 }
 
@@ -128,16 +128,16 @@ impl Scorecard {
     /// The cases that failed, with what was wrong.
     pub fn failures(&self) -> impl Iterator<Item = (&'static Case, &Failure)> {
         self.results.iter().filter_map(|result| match &result.verdict {
-            Verdict::Failed(failure) => Some((result.case, failure)),
-            Verdict::Passed | Verdict::Skipped { .. } => None,
+            CaseVerdict::Failed(failure) => Some((result.case, failure)),
+            CaseVerdict::Passed | CaseVerdict::Skipped { .. } => None,
         })
     }
 
     /// The cases that were skipped, with what was missing.
     pub fn skipped(&self) -> impl Iterator<Item = (&'static Case, &'static str)> {
         self.results.iter().filter_map(|result| match &result.verdict {
-            Verdict::Skipped { needs } => Some((result.case, *needs)),
-            Verdict::Passed | Verdict::Failed(_) => None,
+            CaseVerdict::Skipped { needs } => Some((result.case, *needs)),
+            CaseVerdict::Passed | CaseVerdict::Failed(_) => None,
         })
     }
 
@@ -185,9 +185,9 @@ impl Tally {
         let mut tally = Self::default();
         for result in results {
             match result.verdict {
-                Verdict::Failed(_) => tally.failed += 1,
-                Verdict::Passed => tally.passed += 1,
-                Verdict::Skipped { .. } => tally.skipped += 1,
+                CaseVerdict::Failed(_) => tally.failed += 1,
+                CaseVerdict::Passed => tally.passed += 1,
+                CaseVerdict::Skipped { .. } => tally.skipped += 1,
             }
         }
         tally

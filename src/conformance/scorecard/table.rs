@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::{CaseResult, Scorecard, Subject, Tally, Verdict};
+use super::{CaseResult, CaseVerdict, Scorecard, Subject, Tally};
 use crate::store::Capabilities;
 
 /// The widest line.
@@ -61,9 +61,9 @@ impl Scorecard {
             writeln!(f, "\n{level}")?;
             for result in self.results.iter().filter(|result| result.case.level() == level) {
                 let verdict = match &result.verdict {
-                    Verdict::Failed(_) => "FAILED ",
-                    Verdict::Passed => "passed ",
-                    Verdict::Skipped { .. } => "skipped",
+                    CaseVerdict::Failed(_) => "FAILED ",
+                    CaseVerdict::Passed => "passed ",
+                    CaseVerdict::Skipped { .. } => "skipped",
                 };
                 let text = format!("{} ({})", result.case.name(), result.case.ids().join(", "));
                 wrapped(f, &format!("  {verdict}  "), "           ", &text)?;

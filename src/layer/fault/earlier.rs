@@ -19,24 +19,24 @@ const MAX_BYTES: usize = 32 << 20;
 /// The last different answers to each of a bounded number of questions.
 #[derive(Default)]
 pub(super) struct Earlier {
-    answers: HashMap<Question, VecDeque<Answer>>,
+    answers: HashMap<EarlierQuestion, VecDeque<EarlierAnswer>>,
     bytes: usize,
 }
 
 #[derive(PartialEq, Eq, Hash)]
-pub(super) enum Question {
+pub(super) enum EarlierQuestion {
     Get(AggregateKey, Generation, u64, u64, Option<Timestamp>, bool),
     List(AggregateKey, u64, u64, Option<SnapshotId>, usize),
 }
 
 #[derive(Clone, PartialEq)]
-pub(super) enum Answer {
+pub(super) enum EarlierAnswer {
     Lookup(Lookup),
     Page(Page<SnapshotMeta, SnapshotId>),
 }
 
 impl Earlier {
-    pub(super) fn remember(&mut self, question: Question, answer: Answer) {
+    pub(super) fn remember(&mut self, question: EarlierQuestion, answer: EarlierAnswer) {
         let known = self.answers.contains_key(&question);
         if (!known && self.answers.len() >= MAX_QUESTIONS) || self.bytes >= MAX_BYTES {
             *self = Self::default();
@@ -57,11 +57,11 @@ impl Earlier {
     /// An earlier answer to the same question, or `without_newest`; never the true one.
     pub(super) fn pick(
         &self,
-        question: &Question,
-        truth: &Answer,
-        without_newest: Option<Answer>,
+        question: &EarlierQuestion,
+        truth: &EarlierAnswer,
+        without_newest: Option<EarlierAnswer>,
         rng: &mut Rng,
-    ) -> Option<Answer> {
+    ) -> Option<EarlierAnswer> {
         let earlier = self.answers.get(question).into_iter().flatten().cloned();
         let mut lies: Vec<_> =
             earlier.chain(without_newest).filter(|answer| answer != truth).collect();
@@ -69,7 +69,7 @@ impl Earlier {
     }
 }
 
-impl Answer {
+impl EarlierAnswer {
     fn bytes(&self) -> usize {
         match self {
             Self::Lookup(Lookup::Found(found)) => {
@@ -82,14 +82,14 @@ impl Answer {
     }
 }
 
-impl From<&Query<'_>> for Question {
+impl From<&Query<'_>> for EarlierQuestion {
     fn from(query: &Query<'_>) -> Self {
         let Query { key, generation, at_most, at_least, as_of, include_retired } = *query;
         Self::Get(key.clone(), generation, at_most, at_least, as_of, include_retired)
     }
 }
 
-impl From<&ListRequest<'_>> for Question {
+impl From<&ListRequest<'_>> for EarlierQuestion {
     fn from(request: &ListRequest<'_>) -> Self {
         let ListRequest { key, at_most, at_least, after, limit } = *request;
         Self::List(key.clone(), at_most, at_least, after, limit)

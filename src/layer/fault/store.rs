@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 
 use super::config::Faults;
 use super::dice::Draw;
-use super::earlier::{Answer, Earlier, Question};
+use super::earlier::{Earlier, EarlierAnswer, EarlierQuestion};
 use super::kind::{Fault, StoreCall};
 use super::report::FaultReport;
 use crate::error::{Error, ErrorKind, Retry};
@@ -88,11 +88,11 @@ use crate::store::{
 pub struct FaultyStore {
     inner: Arc<dyn SnapshotStore>,
     faults: Arc<Faults>,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<SharedFaults>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedFaults {
     is_stopped: bool,
     report: FaultReport,
     forced: BTreeMap<StoreCall, VecDeque<Fault>>,
@@ -103,7 +103,7 @@ impl FaultyStore {
     /// Wraps `inner`, which keeps its capabilities.
     pub fn new(inner: impl SnapshotStore + 'static, faults: Faults) -> Self {
         let report = FaultReport { seed: faults.seed, ..FaultReport::default() };
-        let shared = Shared { report, ..Shared::default() };
+        let shared = SharedFaults { report, ..SharedFaults::default() };
         Self {
             inner: Arc::new(inner),
             faults: Arc::new(faults),
@@ -150,7 +150,7 @@ impl FaultyStore {
     }
 
     // Each change is complete before anything that could panic.
-    fn lock(&self) -> MutexGuard<'_, Shared> {
+    fn lock(&self) -> MutexGuard<'_, SharedFaults> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -221,11 +221,11 @@ impl FaultyStore {
     fn lagging(
         &self,
         call: StoreCall,
-        question: &Question,
-        truth: Answer,
-        without_newest: Option<Answer>,
+        question: &EarlierQuestion,
+        truth: EarlierAnswer,
+        without_newest: Option<EarlierAnswer>,
         rng: &mut Rng,
-    ) -> Answer {
+    ) -> EarlierAnswer {
         let lie = self.lock().earlier.pick(question, &truth, without_newest, rng);
         match lie {
             Some(lie) => {
@@ -296,7 +296,7 @@ impl SnapshotStore for FaultyStore {
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
         let (truth, mut draw) = self.call(StoreCall::Get, None, self.inner.get(query)).await?;
         let mut answer = truth.clone();
-        let question = Question::from(&query);
+        let question = EarlierQuestion::from(&query);
         if draw.fault == Some(Fault::Stale) {
             let below = match &truth {
                 Lookup::Found(found) => found.version.checked_sub(1),
@@ -306,13 +306,14 @@ impl SnapshotStore for FaultyStore {
                 Some(below) => Some(self.inner.get(query.at_most(below)).await?),
                 None => None,
             };
-            let (truth, older) = (Answer::Lookup(truth.clone()), older.map(Answer::Lookup));
+            let (truth, older) =
+                (EarlierAnswer::Lookup(truth.clone()), older.map(EarlierAnswer::Lookup));
             let lag = self.lagging(StoreCall::Get, &question, truth, older, &mut draw.rng);
-            if let Answer::Lookup(lookup) = lag {
+            if let EarlierAnswer::Lookup(lookup) = lag {
                 answer = lookup;
             }
         }
-        self.lock().earlier.remember(question, Answer::Lookup(truth));
+        self.lock().earlier.remember(question, EarlierAnswer::Lookup(truth));
         Ok(match (answer, draw.fault) {
             (Lookup::Found(found), Some(fault @ (Fault::Torn | Fault::Flipped))) => {
                 Lookup::Found(self.spoil(found, fault, &mut draw.rng))
@@ -327,20 +328,20 @@ impl SnapshotStore for FaultyStore {
     ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
         let (truth, mut draw) = self.call(StoreCall::List, None, self.inner.list(request)).await?;
         let mut answer = truth.clone();
-        let question = Question::from(&request);
+        let question = EarlierQuestion::from(&request);
         if draw.fault == Some(Fault::Stale) {
             // A page is never empty with a `next` (C-31).
             let older = (truth.items.len() > 1 || truth.next.is_none()).then(|| {
                 let items = truth.items.iter().skip(1).cloned().collect();
-                Answer::Page(Page::new(items, truth.next))
+                EarlierAnswer::Page(Page::new(items, truth.next))
             });
-            let truth = Answer::Page(truth.clone());
+            let truth = EarlierAnswer::Page(truth.clone());
             let lag = self.lagging(StoreCall::List, &question, truth, older, &mut draw.rng);
-            if let Answer::Page(page) = lag {
+            if let EarlierAnswer::Page(page) = lag {
                 answer = page;
             }
         }
-        self.lock().earlier.remember(question, Answer::Page(truth));
+        self.lock().earlier.remember(question, EarlierAnswer::Page(truth));
         Ok(answer)
     }
 

@@ -8,7 +8,7 @@
 use crate::ledger::chain::AuditHead;
 use crate::ledger::entry_bytes::{entry_bytes, parse_entry};
 use crate::ledger::hash::AuditHash;
-use crate::ledger::wire::{Bytes, put_sized};
+use crate::ledger::wire::{ByteReader, put_sized};
 use crate::ledger::{AuditEntry, AuditRecord};
 
 /// A block takes no more entries than fit, unless its first one alone is larger.
@@ -19,7 +19,7 @@ pub(super) struct Block(pub(super) Vec<AuditRecord>);
 
 impl Block {
     pub(super) fn parse(first: u64, body: &[u8]) -> Option<Self> {
-        let mut reader = Bytes(body);
+        let mut reader = ByteReader(body);
         let mut previous = AuditHash::from_bytes(reader.array()?);
         let mut records = Vec::new();
         for sequence in first.. {

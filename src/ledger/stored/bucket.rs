@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::AggregateKey;
-use crate::ledger::wire::{Bytes, put_option, put_text, put_time};
+use crate::ledger::wire::{ByteReader, put_option, put_text, put_time};
 use crate::ledger::{Cadence, Lease, Schedule, ScheduleKey};
 use crate::timestamp::Timestamp;
 
@@ -79,7 +79,7 @@ impl Bucket {
     }
 
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
-        let mut reader = Bytes(body);
+        let mut reader = ByteReader(body);
         let mut bucket = Self { token: reader.u64()?, ..Self::default() };
         while !reader.0.is_empty() {
             bucket.insert(read_schedule(&mut reader)?);
@@ -93,14 +93,14 @@ fn place_of(schedule: &Schedule) -> Option<(Timestamp, ScheduleKey)> {
     Some((at, schedule.key.clone()))
 }
 
-fn read_schedule(reader: &mut Bytes<'_>) -> Option<Schedule> {
+fn read_schedule(reader: &mut ByteReader<'_>) -> Option<Schedule> {
     let (tenant, kind, single, id) =
         (reader.text()?, reader.text()?, reader.flag()?, reader.text()?);
     let key = AggregateKey::from_stored(tenant, kind, id).ok()?;
     let key = ScheduleKey::from_stored(key, single)?;
     let cadence = Cadence::from_stored(reader.text()?).ok()?;
     let enabled = reader.flag()?;
-    let next_run = reader.option(Bytes::time)?;
+    let next_run = reader.option(ByteReader::time)?;
     let mut schedule = Schedule::from_stored(key, cadence, reader.time()?)
         .updated_at(reader.time()?)
         .enabled(enabled)

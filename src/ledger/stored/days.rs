@@ -13,7 +13,7 @@ use super::document::{self, Race, WRITE, name_of};
 use super::edition::{self, Edit, Edition, Editions};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::ledger::wire::Bytes;
+use crate::ledger::wire::ByteReader;
 use crate::ledger::{DailyStatistics, Day};
 use crate::store::Selection;
 
@@ -157,7 +157,7 @@ fn bytes_of(sum: DailyStatistics) -> Vec<u8> {
 }
 
 fn parse(body: &[u8]) -> Option<DailyStatistics> {
-    let mut reader = Bytes(body);
+    let mut reader = ByteReader(body);
     let sum = DailyStatistics {
         created: reader.u64()?,
         deleted: reader.u64()?,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::document::{Document, Documents, WRITE};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::ledger::wire::Bytes;
+use crate::ledger::wire::ByteReader;
 use crate::store::Selection;
 
 /// Of so many writers the last write is named.
@@ -31,11 +31,11 @@ pub(super) struct Editions {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edition {
     pub(super) version: u64,
-    writes: Vec<Write>,
+    writes: Vec<EditionWrite>,
 }
 
 /// A writer, and the number of its write.
-type Write = (u64, u64);
+type EditionWrite = (u64, u64);
 
 impl Edition {
     pub(super) const fn none(version: u64) -> Self {
@@ -43,7 +43,7 @@ impl Edition {
     }
 
     /// The next version, written by `write`.
-    fn next(&self, write: Write) -> Self {
+    fn next(&self, write: EditionWrite) -> Self {
         let others = self.writes.iter().filter(|(writer, _)| *writer != write.0).copied();
         let writes = std::iter::once(write).chain(others).take(WRITERS).collect();
         Self { version: self.version.saturating_add(1), writes }
@@ -56,7 +56,7 @@ impl Edition {
         }
     }
 
-    fn read(version: u64, reader: &mut Bytes<'_>) -> Option<Self> {
+    fn read(version: u64, reader: &mut ByteReader<'_>) -> Option<Self> {
         let [count] = reader.array()?;
         let writes = (0..count).map(|_| Some((reader.u64()?, reader.u64()?)));
         Some(Self { version, writes: writes.collect::<Option<_>>()? })
@@ -144,7 +144,7 @@ pub(super) fn read<T>(
     parse: impl FnOnce(&[u8]) -> Option<T>,
 ) -> Result<(Edition, T), Error> {
     document.read(key, |body| {
-        let mut reader = Bytes(body);
+        let mut reader = ByteReader(body);
         let edition = Edition::read(document.version, &mut reader)?;
         Some((edition, parse(reader.0)?))
     })

@@ -86,9 +86,9 @@ use trail::Trails;
 /// # }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct StoreLedger(Arc<Inner>);
+pub struct StoreLedger(Arc<LedgerInner>);
 
-struct Inner {
+struct LedgerInner {
     store: Arc<dyn SnapshotStore>,
     schedules: Schedules,
     days: Days,
@@ -100,7 +100,7 @@ impl StoreLedger {
     pub fn new(store: impl SnapshotStore + 'static) -> Self {
         let store: Arc<dyn SnapshotStore> = Arc::new(store);
         let documents = Documents::new(Arc::clone(&store));
-        Self(Arc::new(Inner {
+        Self(Arc::new(LedgerInner {
             store,
             schedules: Schedules::new(Editions::new(documents.clone())),
             days: Days::new(Editions::new(documents.clone())),

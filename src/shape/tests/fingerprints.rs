@@ -94,58 +94,58 @@ fn every_change_deep_inside_changes_the_fingerprint() {
     all_differ(&variations! {
         base {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u8) }
         }
         swapped {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { fee: u32, amount: u32 }, Sent(u8, u8), Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { fee: u32, amount: u32 }, Sent(u8, u8), Gone(u8) }
         }
         wider {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u64 }, Sent(u8, u8), Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u64 }, Sent(u8, u8), Gone(u8) }
         }
         wider_in_the_last_variant {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u16) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u16) }
         }
         longer_variant {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8, u8), Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8, u8), Gone(u8) }
         }
         variant_added {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u8), Lost }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u8), Lost }
         }
         variant_removed {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Gone(u8) }
         }
         variant_renamed {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Begun, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Begun, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(u8) }
         }
         variants_reordered {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Paid { amount: u32, fee: u32 }, Open, Sent(u8, u8), Gone(u8) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Paid { amount: u32, fee: u32 }, Open, Sent(u8, u8), Gone(u8) }
         }
         variant_of_another_style {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone }
         }
         variant_alias {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind {
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind {
                 #[serde(alias = "New")] Open,
                 Paid { amount: u32, fee: u32 },
                 Sent(u8, u8),
@@ -154,18 +154,18 @@ fn every_change_deep_inside_changes_the_fingerprint() {
         }
         recursive {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(Box<Line>) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(Box<Line>) }
         }
         recursive_to_another_level {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(Box<Kind>) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(Box<ShapeKind>) }
         }
         recursive_to_the_top {
             pub struct Root { lines: Vec<Option<Line>> }
-            pub struct Line { kind: Kind }
-            pub enum Kind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(Box<Root>) }
+            pub struct Line { kind: ShapeKind }
+            pub enum ShapeKind { Open, Paid { amount: u32, fee: u32 }, Sent(u8, u8), Gone(Box<Root>) }
         }
     });
 }

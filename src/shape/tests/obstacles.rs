@@ -308,9 +308,9 @@ fn what_postcard_carries_is_allowed() {
             list: Vec<Option<Option<u8>>>,
             unit: (),
             marker: std::marker::PhantomData<u8>,
-            kind: Kind,
+            kind: ShapeKind,
         }
-        enum Kind {
+        enum ShapeKind {
             Unit,
             New(u8),
             Tuple(u8, #[serde(skip)] u8, u16),
@@ -349,9 +349,10 @@ fn what_postcard_carries_is_allowed() {
         list: vec![None, Some(None), Some(Some(3))],
         unit: (),
         marker: std::marker::PhantomData,
-        kind: Kind::Tuple(1, 0, 2),
+        kind: ShapeKind::Tuple(1, 0, 2),
     };
-    let kinds = [Kind::Unit, Kind::New(1), Kind::Struct { a: 1, b: 0 }, Kind::Other];
+    let kinds =
+        [ShapeKind::Unit, ShapeKind::New(1), ShapeKind::Struct { a: 1, b: 0 }, ShapeKind::Other];
     let more = kinds.map(|kind| Plain { kind, ..plain.clone() });
     allowed(&[plain]);
     allowed(&more);

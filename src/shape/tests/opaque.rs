@@ -206,11 +206,11 @@ changes! {
         { pub struct Part { #[serde(flatten)] x: X, #[serde(flatten)] y: Y } pub struct X { x: Status } pub struct Y { y: Status } pub enum Status { New, Old } }
         { pub struct Part { #[serde(flatten)] x: X, #[serde(flatten)] y: Y } pub struct X { x: Status } pub struct Y { y: Status, z: Option<u8> } pub enum Status { New, Old } };
     flattened_tagged_enum
-        { pub struct Part { n: u8, #[serde(flatten)] x: Kind } #[serde(tag = "kind")] pub enum Kind { A { a: u8 }, B { b: u8 } } }
-        { pub struct Part { n: u8, #[serde(flatten)] x: Kind } #[serde(tag = "kind")] pub enum Kind { A { a: u8 }, B { b: u8 }, C { c: u8 } } };
+        { pub struct Part { n: u8, #[serde(flatten)] x: ShapeKind } #[serde(tag = "kind")] pub enum ShapeKind { A { a: u8 }, B { b: u8 } } }
+        { pub struct Part { n: u8, #[serde(flatten)] x: ShapeKind } #[serde(tag = "kind")] pub enum ShapeKind { A { a: u8 }, B { b: u8 }, C { c: u8 } } };
     flattened_adjacent_enum
-        { pub struct Part { n: u8, #[serde(flatten)] x: Kind } #[serde(tag = "kind", content = "of")] pub enum Kind { A { a: u8 }, B { b: u8 } } }
-        { pub struct Part { n: u8, #[serde(flatten)] x: Kind } #[serde(tag = "kind", content = "of")] pub enum Kind { A { a: u8 }, B { b: u8, c: Option<u8> } } };
+        { pub struct Part { n: u8, #[serde(flatten)] x: ShapeKind } #[serde(tag = "kind", content = "of")] pub enum ShapeKind { A { a: u8 }, B { b: u8 } } }
+        { pub struct Part { n: u8, #[serde(flatten)] x: ShapeKind } #[serde(tag = "kind", content = "of")] pub enum ShapeKind { A { a: u8 }, B { b: u8, c: Option<u8> } } };
 }
 
 /// No whole value can be made of such a state: only what errors tell is known.

@@ -317,10 +317,10 @@ struct Chain {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Tree {
+struct ShapeTree {
     name: String,
-    kids: Vec<Tree>,
-    by_name: BTreeMap<String, Tree>,
+    kids: Vec<ShapeTree>,
+    by_name: BTreeMap<String, ShapeTree>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -374,7 +374,7 @@ enum HiddenToo {
 #[test]
 fn types_that_contain_themselves_are_traced_whole() {
     clean::<Chain>();
-    clean::<Tree>();
+    clean::<ShapeTree>();
     clean::<Nest>();
     clean::<Expr>();
     clean::<Block>();

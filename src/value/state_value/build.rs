@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::StateValue;
 use crate::error::BoxError;
-use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Step, Visit, Walker, What};
+use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
 /// Deeper values have no tree.
 const MAX_DEPTH: u16 = 1_024;
@@ -57,7 +57,7 @@ impl Builder {
 impl Visit for Builder {
     type Ok = StateValue;
     type Error = Refused;
-    type Parts = Whole;
+    type Parts = WholeValue;
 
     fn bits(self, what: What, bits: u64) -> Result<StateValue, Refused> {
         let signed = i128::from(bits.cast_signed());
@@ -106,7 +106,7 @@ impl Visit for Builder {
         })
     }
 
-    fn open(self, what: Open) -> Result<Whole, Refused> {
+    fn open(self, what: Open) -> Result<WholeValue, Refused> {
         let is_number = matches!(what, Open::Struct(JSON_NUMBER, None, _));
         let (variant, value) = match what {
             Open::Seq(_) => (None, StateValue::List(Vec::new())),
@@ -114,7 +114,7 @@ impl Visit for Builder {
             Open::Tuple(_, variant, _) => (variant, StateValue::List(Vec::new())),
             Open::Struct(_, variant, _) => (variant, StateValue::Struct(Vec::new())),
         };
-        Ok(Whole { builder: self, key: None, variant, is_number, value })
+        Ok(WholeValue { builder: self, key: None, variant, is_number, value })
     }
 
     fn is_human_readable(&self) -> bool {
@@ -123,7 +123,7 @@ impl Visit for Builder {
 }
 
 /// A value whose parts are being written.
-struct Whole {
+struct WholeValue {
     builder: Builder,
     /// The key whose value comes next.
     key: Option<StateValue>,
@@ -133,20 +133,22 @@ struct Whole {
     value: StateValue,
 }
 
-impl Parts for Whole {
+impl Parts for WholeValue {
     type Ok = StateValue;
     type Error = Refused;
 
-    fn part<T: Serialize + ?Sized>(&mut self, step: Step, value: &T) -> Result<(), Refused> {
+    fn part<T: Serialize + ?Sized>(&mut self, step: WalkStep, value: &T) -> Result<(), Refused> {
         let part = self.builder.below(value)?;
         match (&mut self.value, step) {
-            (StateValue::Map(_), Step::Key) => self.key = Some(part),
+            (StateValue::Map(_), WalkStep::Key) => self.key = Some(part),
             (StateValue::Map(entries), _) => {
                 let key = self.key.take();
                 let key = key.ok_or_else(|| Refused("a value came without its key".to_owned()))?;
                 entries.push((key, part));
             }
-            (StateValue::Struct(fields), Step::Field(name)) => fields.push((name.to_owned(), part)),
+            (StateValue::Struct(fields), WalkStep::Field(name)) => {
+                fields.push((name.to_owned(), part));
+            }
             (StateValue::List(items), _) => items.push(part),
             _ => return Err(Refused("a part came that its value cannot have".to_owned())),
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use snapfold::conformance::{
-    EventSite, EventSourceFactory, Fused, Kept, NewEvent, SourceConformance,
+    EventSite, EventSourceFactory, HybridPair, Kept, NewEvent, SourceConformance,
 };
 use snapfold::postgres::{EventTable, KeyType, PostgresEvents, PostgresOptions, PostgresStore};
 use snapfold::{Aggregate, AggregateKey, BoxError, Error, EventSource};
@@ -176,9 +176,9 @@ impl EventSite<Account> for Table {
         Ok(true)
     }
 
-    fn fused(&self) -> Option<Fused<Account>> {
+    fn hybrid(&self) -> Option<HybridPair<Account>> {
         let hybrid = self.events.with_snapshots(&self.store).unwrap();
-        Some(Fused::new(Arc::new(self.store.clone()), Arc::new(hybrid)))
+        Some(HybridPair::new(Arc::new(self.store.clone()), Arc::new(hybrid)))
     }
 
     fn name(&self) -> &'static str {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use snapfold::conformance::{self, Conformance, Level, Scorecard, Site, StoreFactory, Verdict};
+use snapfold::conformance::{self, CaseVerdict, Conformance, Level, Scorecard, Site, StoreFactory};
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
@@ -207,7 +207,7 @@ async fn the_scorecard_fits_eighty_columns_and_its_json_is_the_same_each_time() 
     assert_eq!(json["seed"], 5);
     assert_eq!(json["broken"], serde_json::json!(["C-10"]));
     assert_eq!(json["cases"].as_array().unwrap().len(), one.results().len());
-    let failed = one.results().iter().filter(|r| matches!(r.verdict, Verdict::Failed(_)));
+    let failed = one.results().iter().filter(|r| matches!(r.verdict, CaseVerdict::Failed(_)));
     assert_eq!(json["failed"], failed.count());
     assert_eq!(json["capabilities"]["durable"], false);
     let error = cards.pop().unwrap().into_result().unwrap_err();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use snapfold::conformance::{EventSite, Fused, Kept, NewEvent};
+use snapfold::conformance::{EventSite, HybridPair, Kept, NewEvent};
 use snapfold::{Aggregate, AggregateKey, BoxError, EventSource, MemoryStore};
 
 use super::Lie;
@@ -99,10 +99,10 @@ impl EventSite<Numbers> for Map {
         Ok(true)
     }
 
-    fn fused(&self) -> Option<Fused<Numbers>> {
+    fn hybrid(&self) -> Option<HybridPair<Numbers>> {
         let store = Arc::clone(&self.store);
         let (lie, shared) = (self.lie, self.shared.clone());
         let hybrid = Hybrids { lie, shared, store: Arc::clone(&store) };
-        Some(Fused::new(store, Arc::new(hybrid)))
+        Some(HybridPair::new(store, Arc::new(hybrid)))
     }
 }

@@ -3,8 +3,8 @@
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::backend::postgres::connection::{Failure, Operation, Session};
-use crate::backend::postgres::error::{self, Effect};
+use crate::backend::postgres::connection::{CallFailure, Operation, Session};
+use crate::backend::postgres::error::{self, StatementEffect};
 use crate::backend::postgres::key_text::{self, KeyText, MAX_BYTES};
 use crate::backend::postgres::statement::{Bound, Statement, select};
 use crate::backend::postgres::store::PostgresStore;
@@ -54,7 +54,7 @@ impl<'q> Call<'q> {
         Self { statement, bind: Box::new(move |query| bind(query).bind(guard)) }
     }
 
-    async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+    async fn rows(&self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
         self.statement.all((self.bind)(self.statement.query(session)), session).await
     }
 }
@@ -63,26 +63,26 @@ impl<'q> Call<'q> {
 pub(super) struct Ask<'q>(Call<'q>);
 
 /// A call that changes something.
-pub(super) struct Change<'q>(Call<'q>);
+pub(super) struct LedgerChange<'q>(Call<'q>);
 
 impl Operation for Ask<'_> {
     type Output = Vec<PgRow>;
     const NAME: &'static str = READ;
-    const EFFECT: Effect = Effect::Read;
+    const EFFECT: StatementEffect = StatementEffect::Read;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
         self.0.rows(session).await
     }
 }
 
-impl Operation for Change<'_> {
+impl Operation for LedgerChange<'_> {
     type Output = Vec<PgRow>;
     const NAME: &'static str = WRITE;
-    const EFFECT: Effect = Effect::Write;
+    const EFFECT: StatementEffect = StatementEffect::Write;
     /// Sums and appended entries would be counted twice.
     const ADDS_UP: bool = true;
 
-    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, Failure> {
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
         self.0.rows(session).await
     }
 }
@@ -93,7 +93,7 @@ impl PostgresStore {
     }
 
     pub(super) async fn change(&self, call: Call<'_>) -> Result<Vec<PgRow>, Error> {
-        self.connections().run(&mut Change(call)).await
+        self.connections().run(&mut LedgerChange(call)).await
     }
 }
 
@@ -112,7 +112,7 @@ pub(super) fn bind_key<'q>(query: Bound<'q>, key: &KeyText<'_>) -> Bound<'q> {
 /// Takes the error itself, to be given to `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "see above")]
 pub(super) fn unread(error: sqlx::Error) -> Error {
-    error::classify(READ, Effect::Read, &error)
+    error::classify(READ, StatementEffect::Read, &error)
 }
 
 pub(super) fn text(row: &PgRow, at: usize) -> Result<String, Error> {

@@ -24,12 +24,12 @@ const KEY_ORDER: &str = "ORDER BY tenant, kind, single, id";
 const DUE_ORDER: &str = "ORDER BY next_run, tenant, kind, single, id";
 
 /// The parts of a key as they are stored.
-struct Parts<'a> {
+struct ScheduleParts<'a> {
     key: KeyText<'a>,
     single: bool,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> ScheduleParts<'a> {
     fn new(key: &'a ScheduleKey) -> Self {
         let single = key.is_single();
         Self { key: KeyText::new(key.tenant(), key.kind(), key.id()), single }
@@ -68,7 +68,7 @@ fn schedule_of(row: &PgRow) -> Result<Schedule, Error> {
 }
 
 pub(super) async fn put(store: &PostgresStore, schedule: &Schedule) -> Result<(), Error> {
-    let key = Parts::of(&schedule.key).ok_or_else(too_long)?;
+    let key = ScheduleParts::of(&schedule.key).ok_or_else(too_long)?;
     let cadence = encoded(&schedule.cadence.to_string());
     let sql = |meant: &str| {
         format!(
@@ -98,7 +98,7 @@ pub(super) async fn get(
     store: &PostgresStore,
     key: &ScheduleKey,
 ) -> Result<Option<Schedule>, Error> {
-    let Some(key) = Parts::of(key) else { return Ok(None) };
+    let Some(key) = ScheduleParts::of(key) else { return Ok(None) };
     let table = &store.names().schedules;
     let sql = format!("SELECT {COLUMNS} FROM {table} WHERE {OF_KEY} AND cadence IS NOT NULL");
     let rows = store.ask(Call::ask(&sql, "", |query| key.bind(query))).await?;
@@ -113,7 +113,7 @@ async fn update(
     (set, condition, last): (&str, &str, &str),
     bind: impl Fn(Bound<'_>) -> Bound<'_> + Send + Sync,
 ) -> Result<Option<u64>, Error> {
-    let Some(key) = Parts::of(key) else { return Ok(None) };
+    let Some(key) = ScheduleParts::of(key) else { return Ok(None) };
     let sql = |meant: &str| {
         format!(
             "UPDATE {} SET {set} WHERE {OF_KEY} AND {condition} AND {meant} RETURNING token",
@@ -209,7 +209,8 @@ pub(super) async fn page(
     after: Option<&ScheduleKey>,
     limit: usize,
 ) -> Result<Page<Schedule, ScheduleKey>, Error> {
-    let key = after.map_or(Parts { key: KeyText::new("", "", ""), single: false }, Parts::new);
+    let key = after
+        .map_or(ScheduleParts { key: KeyText::new("", "", ""), single: false }, ScheduleParts::new);
     // The least key of all is not above itself, so the first page asks for more.
     let condition = if after.is_some() { ">" } else { ">=" };
     let sql = format!(

@@ -5,14 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::sample::{EventText, Golden, Sample, anchor, read_all};
-use super::source::{Events, OneHistory, now};
+use super::source::{GoldenEvents, OneHistory, now};
 use crate::backend::memory::MemoryStore;
 use crate::codec::{Codec, CodecId};
 use crate::compress::Compression;
+use crate::conformance::aggregate::law_case::finding;
 use crate::conformance::aggregate::panics::catch;
 use crate::conformance::aggregate::report::LawFinding;
-use crate::conformance::aggregate::subject::{Subject, resume};
-use crate::conformance::aggregate::trial::finding;
+use crate::conformance::aggregate::under_test::{AggregateUnderTest, resume};
 use crate::engine::{EngineBuilder, SnapshotEngine};
 use crate::error::Error;
 use crate::generation::Generation;
@@ -52,7 +52,7 @@ enum Breaks {
 
 /// Judges all samples in the folder. `configure` makes the engine read what the application reads.
 pub(crate) fn judge<A: Aggregate>(
-    subject: &Subject<A>,
+    subject: &AggregateUnderTest<A>,
     golden: &Golden<A::Event>,
     configure: impl FnOnce(EngineBuilder<A>) -> EngineBuilder<A>,
 ) -> Result<Reading, Error> {
@@ -60,11 +60,11 @@ pub(crate) fn judge<A: Aggregate>(
     let codec = subject.codec.clone();
     let builder = SnapshotEngine::builder_with_codec(source.clone(), store.clone(), codec);
     let engine = configure(builder.compression(Compression::none())).build()?;
-    let court = Court { subject, text: &golden.text, engine, source, store };
+    let runner = GoldenRunner { subject, text: &golden.text, engine, source, store };
     let mut reading = Reading::default();
     for sample in read_all(&golden.folder)? {
         reading.samples += 1;
-        let judged = catch(|| court.sample(&sample, &mut reading));
+        let judged = catch(|| runner.sample(&sample, &mut reading));
         let breaks = match judged {
             Ok(Ok(())) => continue,
             Ok(Err(breaks)) => breaks,
@@ -84,15 +84,15 @@ fn path<E>(golden: &Golden<E>, sample: &Sample) -> String {
     Path::new(&golden.folder).join(&sample.name).display().to_string()
 }
 
-struct Court<'c, A: Aggregate> {
-    subject: &'c Subject<A>,
+struct GoldenRunner<'c, A: Aggregate> {
+    subject: &'c AggregateUnderTest<A>,
     text: &'c EventText<A::Event>,
     engine: SnapshotEngine<A>,
     source: OneHistory<A::Event>,
     store: MemoryStore,
 }
 
-impl<A: Aggregate> Court<'_, A> {
+impl<A: Aggregate> GoldenRunner<'_, A> {
     fn sample(&self, sample: &Sample, reading: &mut Reading) -> Result<(), Breaks> {
         let golden = |text: String| Breaks::Golden(text);
         let header = sample.record.verify().map_err(|r| golden(format!("was changed: {r}")))?;
@@ -136,7 +136,11 @@ impl<A: Aggregate> Court<'_, A> {
     }
 
     /// The events beside the record, if both are as they were recorded.
-    fn events(&self, header: &Header<'_>, sample: &Sample) -> Result<Events<A::Event>, String> {
+    fn events(
+        &self,
+        header: &Header<'_>,
+        sample: &Sample,
+    ) -> Result<GoldenEvents<A::Event>, String> {
         if header.kind != A::KIND {
             return Err(format!("is of another kind of aggregate, \"{}\"", header.kind));
         }
@@ -156,7 +160,7 @@ impl<A: Aggregate> Court<'_, A> {
         if header.version > events.len() as u64 {
             return Err("is ahead of its events".to_owned());
         }
-        Ok(Events { events, anchor: (header.version, recorded.to_vec()) })
+        Ok(GoldenEvents { events, anchor: (header.version, recorded.to_vec()) })
     }
 
     /// What the engine makes of the snapshot, and of the load.
@@ -177,7 +181,7 @@ impl<A: Aggregate> Court<'_, A> {
 
 fn replayed<A: Aggregate>(
     key: &AggregateKey,
-    events: &Events<A::Event>,
+    events: &GoldenEvents<A::Event>,
     header: &Header<'_>,
 ) -> Result<Folded<A>, String> {
     let at = usize::try_from(header.version).unwrap_or(usize::MAX).min(events.events.len());

@@ -8,8 +8,8 @@ use super::sample::{EVENTS, EventText, Golden, RECORD, anchor, io_failed, prefix
 use super::source::recorded_at;
 use crate::codec::Codec;
 use crate::compress::Compression;
-use crate::conformance::aggregate::subject::Subject;
-use crate::conformance::aggregate::trial::Trial;
+use crate::conformance::aggregate::law_case::LawCase;
+use crate::conformance::aggregate::under_test::AggregateUnderTest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::generation::Generation;
 use crate::record::{Record, RecordBuilder};
@@ -20,20 +20,20 @@ const SAMPLES: usize = 8;
 
 /// Writes samples of `generation`, unless there are any; returns how many.
 pub(crate) fn record<A: Aggregate>(
-    trial: &Trial<A>,
+    case: &LawCase<A>,
     golden: &Golden<A::Event>,
     generation: Generation,
 ) -> Result<usize, Error> {
-    let prefix = prefix(generation, trial.subject.codec.id());
+    let prefix = prefix(generation, case.subject.codec.id());
     if read_all(&golden.folder)?.iter().any(|sample| sample.name.starts_with(&prefix)) {
         return Ok(0);
     }
     let folder = &golden.folder;
     fs::create_dir_all(folder).map_err(|error| io_failed(RECORDING, folder, error))?;
-    let histories = trial.histories.iter().filter(|history| !history.events.is_empty());
+    let histories = case.histories.iter().filter(|history| !history.events.is_empty());
     let mut written = 0;
     for history in histories.take(SAMPLES) {
-        let (events, record) = sample(&trial.subject, &history.events, &golden.text, generation)?;
+        let (events, record) = sample(&case.subject, &history.events, &golden.text, generation)?;
         let path = folder.join(format!("{prefix}{written:02}"));
         // The record last: without it there is no sample.
         write(&path.with_extension(EVENTS), events.as_bytes())?;
@@ -46,7 +46,7 @@ pub(crate) fn record<A: Aggregate>(
 const RECORDING: &str = "record golden samples";
 
 fn sample<A: Aggregate>(
-    subject: &Subject<A>,
+    subject: &AggregateUnderTest<A>,
     events: &[A::Event],
     text: &EventText<A::Event>,
     generation: Generation,

@@ -18,11 +18,11 @@ const MAX_BYTES: u64 = 256 << 20;
 /// How events become lines of text and back.
 pub(crate) struct EventText<E> {
     pub(crate) write: Box<Write<E>>,
-    pub(crate) read: Box<Read<E>>,
+    pub(crate) read: Box<SampleRead<E>>,
 }
 
 type Write<E> = dyn Fn(&E) -> Result<String, BoxError> + Send + Sync;
-type Read<E> = dyn Fn(&str) -> Result<E, BoxError> + Send + Sync;
+type SampleRead<E> = dyn Fn(&str) -> Result<E, BoxError> + Send + Sync;
 
 /// Where golden samples are, and what to do with them.
 pub(crate) struct Golden<E> {

@@ -12,25 +12,25 @@ use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
 /// The events of one sample.
-pub(super) struct Events<E> {
+pub(super) struct GoldenEvents<E> {
     pub(super) events: Vec<E>,
     /// The anchor of the event at the version of the snapshot.
     pub(super) anchor: (u64, Vec<u8>),
 }
 
 /// An event source that holds one history at a time. Clones share it.
-pub(super) struct OneHistory<E>(Arc<Mutex<Option<Arc<Events<E>>>>>);
+pub(super) struct OneHistory<E>(Arc<Mutex<Option<Arc<GoldenEvents<E>>>>>);
 
 impl<E> OneHistory<E> {
     pub(super) fn new() -> Self {
         Self(Arc::default())
     }
 
-    pub(super) fn set(&self, events: Arc<Events<E>>) {
+    pub(super) fn set(&self, events: Arc<GoldenEvents<E>>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(events);
     }
 
-    fn get(&self) -> Option<Arc<Events<E>>> {
+    fn get(&self) -> Option<Arc<GoldenEvents<E>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

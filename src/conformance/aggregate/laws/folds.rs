@@ -3,65 +3,66 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::conformance::aggregate::law_case::{LawCase, finding};
 use crate::conformance::aggregate::panics::{Panicked, catch};
 use crate::conformance::aggregate::report::LawFinding;
-use crate::conformance::aggregate::shrink::Fault;
-use crate::conformance::aggregate::subject::{Subject, resume};
-use crate::conformance::aggregate::trial::{Trial, finding};
+use crate::conformance::aggregate::shrink::ShrinkFault;
+use crate::conformance::aggregate::under_test::{AggregateUnderTest, resume};
 use crate::state::Aggregate;
 
 /// L-01.
-pub(crate) fn total<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
-    if let Err(panicked) = trial.subject.initial() {
+pub(crate) fn total<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
+    if let Err(panicked) = case.subject.initial() {
         return Some(finding(format!("initial panics with {panicked}")));
     }
-    trial.search(|subject, events| {
+    case.search(|subject, events| {
         let panicked = subject.fold(events.iter().copied()).err()?;
         let sort = panicked.place.clone().unwrap_or_else(|| panicked.message.clone());
-        Some(Fault { sort, text: format!("apply panics with {panicked}") })
+        Some(ShrinkFault { sort, text: format!("apply panics with {panicked}") })
     })
 }
 
 /// L-02: `ends` are the states in which the histories ended when they were folded before.
 pub(crate) fn repeatable<A: Aggregate>(
-    trial: &Trial<A>,
+    case: &LawCase<A>,
     ends: &[A],
     pause: Duration,
 ) -> Option<LawFinding> {
     thread::sleep(pause);
-    let subject = &trial.subject;
+    let subject = &case.subject;
     // In the other order, so that what the fold keeps outside the state comes to light.
-    trial.histories.iter().zip(ends).rev().find_map(|(history, end)| {
+    case.histories.iter().zip(ends).rev().find_map(|(history, end)| {
         let again = subject.fold(&history.events);
         let text = other_state(subject, end, again, "folding the same events twice")?;
-        Some(trial.finding(history, Fault::new(text), |events| {
+        Some(case.finding(history, ShrinkFault::new(text), |events| {
             let first = subject.fold(events.iter().copied()).ok()?;
             let again = subject.fold(events.iter().copied());
-            other_state(subject, &first, again, "folding the same events twice").map(Fault::new)
+            other_state(subject, &first, again, "folding the same events twice")
+                .map(ShrinkFault::new)
         }))
     })
 }
 
 /// L-03.
 pub(crate) fn another_thread<A: Aggregate>(
-    trial: &Trial<A>,
+    case: &LawCase<A>,
     ends: &[A],
 ) -> Result<Option<LawFinding>, String> {
-    let subject = &trial.subject;
+    let subject = &case.subject;
     let on_thread = |history: &[&A::Event]| -> Result<Result<A, Panicked>, String> {
         in_new_thread(|| subject.fold(history.iter().copied()))
     };
     let folded: Vec<_> = in_new_thread(|| {
-        trial.histories.iter().map(|history| subject.fold(&history.events)).collect()
+        case.histories.iter().map(|history| subject.fold(&history.events)).collect()
     })?;
     let here_and_there = "folding the same events here and on another thread";
-    let broken = trial.histories.iter().zip(ends).zip(folded);
+    let broken = case.histories.iter().zip(ends).zip(folded);
     let mut broken = broken.filter_map(|((history, end), again)| {
         let text = other_state(subject, end, again, here_and_there)?;
-        Some(trial.finding(history, Fault::new(text), |events| {
+        Some(case.finding(history, ShrinkFault::new(text), |events| {
             let here = subject.fold(events.iter().copied()).ok()?;
             let there = on_thread(events).ok()?;
-            other_state(subject, &here, there, here_and_there).map(Fault::new)
+            other_state(subject, &here, there, here_and_there).map(ShrinkFault::new)
         }))
     });
     Ok(broken.next())
@@ -76,7 +77,7 @@ fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> 
 }
 
 fn other_state<A: Aggregate>(
-    subject: &Subject<A>,
+    subject: &AggregateUnderTest<A>,
     first: &A,
     again: Result<A, Panicked>,
     what: &str,
@@ -91,13 +92,13 @@ fn other_state<A: Aggregate>(
 }
 
 /// L-05.
-pub(crate) fn own_clone<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
-    trial.search(|subject, events| {
+pub(crate) fn own_clone<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
+    case.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;
         for version in 0..=events.len() {
             if let Some(text) = bad_clone(subject, &state, version, events, &end) {
-                return Some(Fault::new(text));
+                return Some(ShrinkFault::new(text));
             }
             state = resume(state, events.get(version).copied()).ok()?;
         }
@@ -106,7 +107,7 @@ pub(crate) fn own_clone<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
 }
 
 fn bad_clone<A: Aggregate>(
-    subject: &Subject<A>,
+    subject: &AggregateUnderTest<A>,
     state: &A,
     version: usize,
     events: &[&A::Event],

@@ -6,4 +6,4 @@ mod upcasts;
 
 pub(super) use folds::{another_thread, own_clone, repeatable, total};
 pub(super) use states::{canonical, orders, resumes, survives};
-pub(super) use upcasts::{Live, live};
+pub(super) use upcasts::{LiveState, live};

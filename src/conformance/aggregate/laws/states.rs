@@ -1,10 +1,10 @@
 //! L-06, L-07 and L-08: what holds for states and their bytes.
 
 use crate::codec::Codec;
+use crate::conformance::aggregate::law_case::{LawCase, finding};
 use crate::conformance::aggregate::report::LawFinding;
-use crate::conformance::aggregate::shrink::Fault;
-use crate::conformance::aggregate::subject::{Sameness, Subject, resume};
-use crate::conformance::aggregate::trial::{Trial, finding};
+use crate::conformance::aggregate::shrink::ShrinkFault;
+use crate::conformance::aggregate::under_test::{AggregateUnderTest, Sameness, resume};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, discover};
@@ -14,15 +14,15 @@ use crate::value::{Compared, Unordered, discover};
 const DECODES: usize = 4;
 
 /// L-06.
-pub(crate) fn survives<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
-    if let Err(error) = trial.subject.codec.inspect(&[]) {
+pub(crate) fn survives<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
+    if let Err(error) = case.subject.codec.inspect(&[]) {
         return Some(finding(error));
     }
-    trial.search(|subject, events| {
+    case.search(|subject, events| {
         let mut state = subject.initial().ok()?;
         for version in 0..=events.len() {
             if let Some(what) = lost(subject, &state) {
-                return Some(Fault::new(format!("the state at version {version} {what}")));
+                return Some(ShrinkFault::new(format!("the state at version {version} {what}")));
             }
             state = resume(state, events.get(version).copied()).ok()?;
         }
@@ -30,7 +30,7 @@ pub(crate) fn survives<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
     })
 }
 
-fn lost<A: Aggregate>(subject: &Subject<A>, state: &A) -> Option<String> {
+fn lost<A: Aggregate>(subject: &AggregateUnderTest<A>, state: &A) -> Option<String> {
     let codec = subject.codec.id();
     let bytes = match subject.encode(state) {
         Ok(bytes) => bytes,
@@ -50,8 +50,8 @@ fn lost<A: Aggregate>(subject: &Subject<A>, state: &A) -> Option<String> {
 }
 
 /// L-07.
-pub(crate) fn resumes<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
-    trial.search(|subject, events| {
+pub(crate) fn resumes<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
+    case.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;
         // What was decoded from the version before.
@@ -61,13 +61,13 @@ pub(crate) fn resumes<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
             if let Some(behind) = behind.take()
                 && let Some(text) = resumed(subject, behind, at, &[*event], &state)
             {
-                return Some(Fault::new(text));
+                return Some(ShrinkFault::new(text));
             }
             let bytes = subject.encode(&state).ok()?;
             let rest = events.get(at + 1..).unwrap_or_default();
             let decoded = subject.decode(&bytes).ok()?;
             if let Some(text) = resumed(subject, decoded, at + 1, rest, &end) {
-                return Some(Fault::new(text));
+                return Some(ShrinkFault::new(text));
             }
             behind = subject.decode(&bytes).ok();
         }
@@ -76,7 +76,7 @@ pub(crate) fn resumes<A: Aggregate>(trial: &Trial<A>) -> Option<LawFinding> {
 }
 
 fn resumed<A: Aggregate>(
-    subject: &Subject<A>,
+    subject: &AggregateUnderTest<A>,
     decoded: A,
     version: usize,
     rest: &[&A::Event],
@@ -103,7 +103,7 @@ pub(crate) struct Orders {
 }
 
 /// Looks for what iterates in another order each time, in the states in which the histories end.
-pub(crate) fn orders<A: Aggregate>(subject: &Subject<A>, ends: &[A]) -> Orders {
+pub(crate) fn orders<A: Aggregate>(subject: &AggregateUnderTest<A>, ends: &[A]) -> Orders {
     let mut orders = Orders::default();
     for end in ends {
         orders.look_at(subject, end);
@@ -113,7 +113,7 @@ pub(crate) fn orders<A: Aggregate>(subject: &Subject<A>, ends: &[A]) -> Orders {
 
 impl Orders {
     /// Whatever fails here is found, and told, when L-06 is judged.
-    fn look_at<A: Aggregate>(&mut self, subject: &Subject<A>, state: &A) {
+    fn look_at<A: Aggregate>(&mut self, subject: &AggregateUnderTest<A>, state: &A) {
         let Ok(bytes) = subject.encode(state) else { return };
         let decoded = (0..DECODES).filter_map(|_| subject.decode(&bytes).ok());
         let decoded: Vec<A> = decoded.collect();
@@ -138,7 +138,10 @@ impl Orders {
 }
 
 /// L-08.
-pub(crate) fn canonical<A: Aggregate>(subject: &Subject<A>, orders: &Orders) -> Option<LawFinding> {
+pub(crate) fn canonical<A: Aggregate>(
+    subject: &AggregateUnderTest<A>,
+    orders: &Orders,
+) -> Option<LawFinding> {
     if !orders.other_bytes {
         return None;
     }

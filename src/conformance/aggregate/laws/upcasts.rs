@@ -1,21 +1,21 @@
 //! L-10, where the old type still folds events: the upcaster against today's fold.
 
+use crate::conformance::aggregate::law_case::LawCase;
 use crate::conformance::aggregate::report::LawFinding;
-use crate::conformance::aggregate::shrink::Fault;
-use crate::conformance::aggregate::subject::{Subject, resume};
-use crate::conformance::aggregate::trial::Trial;
+use crate::conformance::aggregate::shrink::ShrinkFault;
+use crate::conformance::aggregate::under_test::{AggregateUnderTest, resume};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
 /// What an upcaster makes of the old state at one version; `None` if it refuses.
 pub(crate) type Lifted<A> = Result<Option<A>, String>;
 /// The old fold of some events, upcast at each version from 1 on.
-pub(crate) type Live<A> =
+pub(crate) type LiveState<A> =
     dyn Fn(&AggregateKey, &[&<A as Aggregate>::Event]) -> Vec<Lifted<A>> + Send + Sync;
 
 /// L-10 for one upcaster.
-pub(crate) fn live<A: Aggregate>(trial: &Trial<A>, upcaster: &Live<A>) -> Option<LawFinding> {
-    trial.search(|subject, events| {
+pub(crate) fn live<A: Aggregate>(case: &LawCase<A>, upcaster: &LiveState<A>) -> Option<LawFinding> {
+    case.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;
         let lifted = upcaster(&subject.key, events);
@@ -23,7 +23,10 @@ pub(crate) fn live<A: Aggregate>(trial: &Trial<A>, upcaster: &Live<A>) -> Option
             state = resume(state, [*event]).ok()?;
             let rest = events.get(at + 1..).unwrap_or_default();
             if let Some(what) = wrong(subject, lifted, &state, rest, &end) {
-                return Some(Fault::new(format!("the old state at version {} {what}", at + 1)));
+                return Some(ShrinkFault::new(format!(
+                    "the old state at version {} {what}",
+                    at + 1
+                )));
             }
         }
         None
@@ -31,7 +34,7 @@ pub(crate) fn live<A: Aggregate>(trial: &Trial<A>, upcaster: &Live<A>) -> Option
 }
 
 fn wrong<A: Aggregate>(
-    subject: &Subject<A>,
+    subject: &AggregateUnderTest<A>,
     lifted: Lifted<A>,
     state: &A,
     rest: &[&A::Event],

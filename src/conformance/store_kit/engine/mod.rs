@@ -21,7 +21,7 @@ use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{PutOptions, Query};
 use crate::trigger::every_events;
-use tally::Tally;
+use tally::EngineTally;
 
 cases! { Engine:
     "every version and time loads as a full replay", ["R1"], every_point;
@@ -33,8 +33,8 @@ cases! { Engine:
     "a snapshot stands in for events that are gone", ["R1"], above_floor;
 }
 
-type Old = Tally<1>;
-type New = Tally<2>;
+type Old = EngineTally<1>;
+type NewState = EngineTally<2>;
 
 /// An engine over the store under test, and one without snapshots.
 struct World<A: Aggregate> {
@@ -44,7 +44,7 @@ struct World<A: Aggregate> {
     key: AggregateKey,
 }
 
-impl<const G: u32> World<Tally<G>> {
+impl<const G: u32> World<EngineTally<G>> {
     fn new(store: &Probe, events: MemoryEvents<i64>) -> Result<Self, Stop> {
         Self::with(store, events, |builder| builder)
     }
@@ -52,7 +52,7 @@ impl<const G: u32> World<Tally<G>> {
     fn with(
         store: &Probe,
         events: MemoryEvents<i64>,
-        change: impl FnOnce(EngineBuilder<Tally<G>>) -> EngineBuilder<Tally<G>>,
+        change: impl FnOnce(EngineBuilder<EngineTally<G>>) -> EngineBuilder<EngineTally<G>>,
     ) -> Result<Self, Stop> {
         let builder = SnapshotEngine::builder(events.clone(), store.store())
             .compression(Compression::none())
@@ -61,7 +61,7 @@ impl<const G: u32> World<Tally<G>> {
             engine: change(builder).build()?,
             replay: ReplayLoader::new(events.clone()),
             events,
-            key: Tally::<G>::key("a")?,
+            key: EngineTally::<G>::key("a")?,
         })
     }
 
@@ -85,8 +85,8 @@ impl<const G: u32> World<Tally<G>> {
     /// The engine's answer is that of a replay without snapshots, or fails as that does.
     fn same(
         what: &str,
-        loaded: Result<Loaded<Tally<G>>, Error>,
-        replayed: Result<Loaded<Tally<G>>, Error>,
+        loaded: Result<Loaded<EngineTally<G>>, Error>,
+        replayed: Result<Loaded<EngineTally<G>>, Error>,
     ) -> Result<(), Stop> {
         let (loaded, replayed) = match (loaded, replayed) {
             (Ok(loaded), Ok(replayed)) => (loaded, replayed),
@@ -97,7 +97,7 @@ impl<const G: u32> World<Tally<G>> {
                 return Err(failure.got(shown(&loaded)).into());
             }
         };
-        let point = |loaded: &Loaded<Tally<G>>| (loaded.version, loaded.as_of, *loaded.state);
+        let point = |loaded: &Loaded<EngineTally<G>>| (loaded.version, loaded.as_of, *loaded.state);
         ensure(point(&loaded) == point(&replayed), || {
             Failure::new("R1", what).expected(shown(&point(&replayed))).got(format!(
                 "{} {}",
@@ -140,7 +140,7 @@ fn blame(what: &str, error: &Error) -> Stop {
 }
 
 /// A history of this many events, with snapshots at every third version or so.
-async fn history(cx: &mut Context, store: &Probe, versions: u64) -> Result<World<New>, Stop> {
+async fn history(cx: &mut Context, store: &Probe, versions: u64) -> Result<World<NewState>, Stop> {
     let world = World::new(store, MemoryEvents::new())?;
     world.grow(&mut cx.random, versions);
     for _ in 0..versions / 3 {
@@ -219,7 +219,7 @@ async fn damaged(cx: &mut Context) -> Result<(), Stop> {
 
 async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    let world: World<New> =
+    let world: World<NewState> =
         World::with(&store, MemoryEvents::new(), |builder| builder.trigger(every_events(4)))?;
     let mut version = 0;
     for _ in 0..25 {
@@ -243,7 +243,7 @@ async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
 async fn generations(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let old: World<Old> = World::new(&store, MemoryEvents::new())?;
-    let new: World<New> = World::new(&store, old.events.clone())?;
+    let new: World<NewState> = World::new(&store, old.events.clone())?;
     old.grow(&mut cx.random, 24);
     for version in [3, 9, 10, 24] {
         old.snapshot(version).await?;
@@ -261,7 +261,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
 
 async fn above_floor(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    let world: World<New> = World::new(&store, MemoryEvents::new())?;
+    let world: World<NewState> = World::new(&store, MemoryEvents::new())?;
     for version in 1..=12_u32 {
         let amount = i64::from(version) * 7;
         world.events.append(&world.key, at(version.into()), amount);

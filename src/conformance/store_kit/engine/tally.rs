@@ -1,4 +1,4 @@
-//! [`Tally`]: the aggregate that the engine loads.
+//! [`EngineTally`]: the aggregate that the engine loads.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -8,12 +8,12 @@ use crate::state::Aggregate;
 /// Depends on each event and on their order, so that no two histories fold alike. The schema
 /// version is a parameter, and each folds differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tally<const SCHEMA: u32> {
+pub(super) struct EngineTally<const SCHEMA: u32> {
     sum: i64,
     digest: u64,
 }
 
-impl<const SCHEMA: u32> Aggregate for Tally<SCHEMA> {
+impl<const SCHEMA: u32> Aggregate for EngineTally<SCHEMA> {
     type Event = i64;
     const KIND: &'static str = "tally";
     const SCHEMA_VERSION: u32 = SCHEMA;
@@ -28,13 +28,13 @@ impl<const SCHEMA: u32> Aggregate for Tally<SCHEMA> {
     }
 }
 
-impl<const SCHEMA: u32> Serialize for Tally<SCHEMA> {
+impl<const SCHEMA: u32> Serialize for EngineTally<SCHEMA> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self.sum, self.digest).serialize(serializer)
     }
 }
 
-impl<'de, const SCHEMA: u32> Deserialize<'de> for Tally<SCHEMA> {
+impl<'de, const SCHEMA: u32> Deserialize<'de> for EngineTally<SCHEMA> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (sum, digest) = Deserialize::deserialize(deserializer)?;
         Ok(Self { sum, digest })

@@ -1,4 +1,4 @@
-//! [`Subject`]: a site and its source without the type of the aggregate, so that the cases are
+//! [`SourceUnderTest`]: a site and its source without the type of the aggregate, so that the cases are
 //! compiled once.
 
 use std::ops::ControlFlow;
@@ -36,21 +36,21 @@ pub(super) struct Pushed {
 
 /// One read: what to read, and after how many events to say `Break`.
 #[derive(Clone, Debug)]
-pub(super) struct Ask {
+pub(super) struct Question {
     pub(super) key: AggregateKey,
     pub(super) range: EventRange,
     pub(super) stop_after: usize,
 }
 
 /// What a hybrid source answered.
-pub(super) struct Answer {
+pub(super) struct Reply {
     pub(super) lookup: Lookup,
     /// The tail's `until`, and what it pushed.
     pub(super) tail: Option<(u64, Pushed, Result<(), BoxError>)>,
 }
 
 #[async_trait]
-pub(super) trait Subject: Send + Sync {
+pub(super) trait SourceUnderTest: Send + Sync {
     fn keeps(&self) -> Kept;
     fn key(&self, n: u64) -> Result<AggregateKey, Error>;
     fn kind(&self) -> &'static str;
@@ -58,8 +58,8 @@ pub(super) trait Subject: Send + Sync {
     async fn append(&self, key: &AggregateKey, events: &[NewEvent]) -> Result<(), BoxError>;
     async fn truncate(&self, key: &AggregateKey, version: u64) -> Result<bool, BoxError>;
     async fn fail(&self, failing: bool) -> Result<bool, BoxError>;
-    async fn read(&self, ask: &Ask) -> (Pushed, Result<(), BoxError>);
-    async fn read_many(&self, asks: &[Ask]) -> (Vec<Pushed>, Result<(), BoxError>);
+    async fn read(&self, ask: &Question) -> (Pushed, Result<(), BoxError>);
+    async fn read_many(&self, asks: &[Question]) -> (Vec<Pushed>, Result<(), BoxError>);
     async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError>;
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError>;
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError>;
@@ -71,8 +71,8 @@ pub(super) trait Subject: Send + Sync {
     ) -> Result<Vec<EventTime>, BoxError>;
     /// The store of the hybrid source; `None` if there is none.
     fn store(&self) -> Option<Arc<dyn SnapshotStore>>;
-    async fn fetch(&self, query: Query<'_>) -> Result<Answer, Error>;
-    async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Answer>, Error>;
+    async fn fetch(&self, query: Query<'_>) -> Result<Reply, Error>;
+    async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Reply>, Error>;
 }
 
 /// The site of a source of `A`.
@@ -111,7 +111,7 @@ impl<A: Aggregate> Erased<A> {
         Scribe { site: &*self.0, stop_after, pushed: Pushed::default() }
     }
 
-    fn answer(&self, hybrid: Hybrid<A>) -> Answer {
+    fn answer(&self, hybrid: Hybrid<A>) -> Reply {
         let Hybrid { lookup, tail } = hybrid;
         let tail = tail.map(|tail| {
             let until = tail.until();
@@ -119,12 +119,12 @@ impl<A: Aggregate> Erased<A> {
             let result = tail.replay(&mut Replay::witnessed(&mut position, u64::MAX, &mut scribe));
             (until, scribe.pushed, result)
         });
-        Answer { lookup, tail }
+        Reply { lookup, tail }
     }
 }
 
 #[async_trait]
-impl<A: Aggregate> Subject for Erased<A> {
+impl<A: Aggregate> SourceUnderTest for Erased<A> {
     fn keeps(&self) -> Kept {
         self.0.keeps()
     }
@@ -153,7 +153,7 @@ impl<A: Aggregate> Subject for Erased<A> {
         self.0.fail(failing).await
     }
 
-    async fn read(&self, ask: &Ask) -> (Pushed, Result<(), BoxError>) {
+    async fn read(&self, ask: &Question) -> (Pushed, Result<(), BoxError>) {
         let mut scribe = self.scribe(ask.stop_after);
         let mut position = Position::at(ask.range.after);
         let mut replay = Replay::witnessed(&mut position, ask.range.until, &mut scribe);
@@ -161,7 +161,7 @@ impl<A: Aggregate> Subject for Erased<A> {
         (scribe.pushed, result)
     }
 
-    async fn read_many(&self, asks: &[Ask]) -> (Vec<Pushed>, Result<(), BoxError>) {
+    async fn read_many(&self, asks: &[Question]) -> (Vec<Pushed>, Result<(), BoxError>) {
         let mut scribes: Vec<_> = asks.iter().map(|ask| self.scribe(ask.stop_after)).collect();
         let mut positions: Vec<_> = asks.iter().map(|ask| Position::at(ask.range.after)).collect();
         let mut reads: Vec<_> = asks
@@ -200,17 +200,17 @@ impl<A: Aggregate> Subject for Erased<A> {
     }
 
     fn store(&self) -> Option<Arc<dyn SnapshotStore>> {
-        self.0.fused().map(|fused| fused.store)
+        self.0.hybrid().map(|hybrid| hybrid.store)
     }
 
-    async fn fetch(&self, query: Query<'_>) -> Result<Answer, Error> {
-        let Some(fused) = self.0.fused() else { return Err(no_hybrid()) };
-        Ok(self.answer(fused.hybrid.fetch(query).await?))
+    async fn fetch(&self, query: Query<'_>) -> Result<Reply, Error> {
+        let Some(hybrid) = self.0.hybrid() else { return Err(no_hybrid()) };
+        Ok(self.answer(hybrid.hybrid.fetch(query).await?))
     }
 
-    async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Answer>, Error> {
-        let Some(fused) = self.0.fused() else { return Err(no_hybrid()) };
-        let answers = fused.hybrid.fetch_many(queries).await?;
+    async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Reply>, Error> {
+        let Some(hybrid) = self.0.hybrid() else { return Err(no_hybrid()) };
+        let answers = hybrid.hybrid.fetch_many(queries).await?;
         Ok(answers.into_iter().map(|hybrid| self.answer(hybrid)).collect())
     }
 }

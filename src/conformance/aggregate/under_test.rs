@@ -1,4 +1,4 @@
-//! [`Subject`]: the aggregate on trial, with all that is needed to fold and to compare it.
+//! [`AggregateUnderTest`]: the aggregate, with all that is needed to fold and to compare it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::codec::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
-use crate::value::{Compared, Node, Unordered, compare};
+use crate::value::{Compared, Unordered, ValueNode, compare};
 
 /// Writes a state into a tree; the flag says whether the codec is human readable.
-pub(super) type Lens<A> = fn(&A, bool) -> Option<Node>;
+pub(super) type Lens<A> = fn(&A, bool) -> Option<ValueNode>;
 /// The application's own comparison.
 pub(super) type Equal<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
 
-pub(super) struct Subject<A: Aggregate> {
+pub(super) struct AggregateUnderTest<A: Aggregate> {
     pub(super) key: AggregateKey,
-    pub(super) codec: Shared<A>,
+    pub(super) codec: SharedSubject<A>,
     pub(super) limits: DecodeLimits,
     /// `None` for types that serde does not know.
     pub(super) lens: Option<Lens<A>>,
@@ -38,7 +38,7 @@ pub(super) enum Sameness {
     Different(Option<String>),
 }
 
-impl<A: Aggregate> Subject<A> {
+impl<A: Aggregate> AggregateUnderTest<A> {
     pub(super) fn initial(&self) -> Result<A, Panicked> {
         catch(|| A::initial(&self.key))
     }
@@ -61,7 +61,7 @@ impl<A: Aggregate> Subject<A> {
         self.codec.decode(bytes, self.limits)
     }
 
-    pub(super) fn tree(&self, state: &A) -> Option<Node> {
+    pub(super) fn tree(&self, state: &A) -> Option<ValueNode> {
         self.lens.and_then(|lens| lens(state, self.codec.id() == CodecId::JSON))
     }
 
@@ -122,27 +122,27 @@ pub(super) fn resume<'e, A: Aggregate>(
 }
 
 /// A codec that is used in several places.
-pub(super) struct Shared<S>(Arc<dyn Codec<S>>);
+pub(super) struct SharedSubject<S>(Arc<dyn Codec<S>>);
 
-impl<S> Shared<S> {
+impl<S> SharedSubject<S> {
     pub(super) fn new(codec: impl Codec<S>) -> Self {
         Self(Arc::new(codec))
     }
 }
 
-impl<S> Clone for Shared<S> {
+impl<S> Clone for SharedSubject<S> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<S> fmt::Debug for Shared<S> {
+impl<S> fmt::Debug for SharedSubject<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
 }
 
-impl<S: 'static> Codec<S> for Shared<S> {
+impl<S: 'static> Codec<S> for SharedSubject<S> {
     fn id(&self) -> CodecId {
         self.0.id()
     }

@@ -1,19 +1,19 @@
-//! [`Trial`]: an aggregate and its histories, and the search for one that breaks a law.
+//! [`LawCase`]: an aggregate and its histories, and the search for one that breaks a law.
 
 use std::fmt::Display;
 
 use super::history::History;
 use super::panics::catch;
 use super::report::{FailingHistory, LawFinding};
-use super::shrink::{Fault, shrink};
-use super::subject::Subject;
+use super::shrink::{ShrinkFault, shrink};
+use super::under_test::AggregateUnderTest;
 use crate::state::Aggregate;
 
 /// Writes an event for people.
 pub(super) type Show<E> = dyn Fn(&E) -> String + Send + Sync;
 
-pub(super) struct Trial<A: Aggregate> {
-    pub(super) subject: Subject<A>,
+pub(super) struct LawCase<A: Aggregate> {
+    pub(super) subject: AggregateUnderTest<A>,
     pub(super) seed: u64,
     pub(super) histories: Vec<History<A::Event>>,
     pub(super) show: Option<Box<Show<A::Event>>>,
@@ -22,15 +22,15 @@ pub(super) struct Trial<A: Aggregate> {
 /// The longest text of one event in a report, in characters.
 const SHOWN: usize = 120;
 
-impl<A: Aggregate> Trial<A> {
+impl<A: Aggregate> LawCase<A> {
     /// The first history in which `probe` finds a fault, made as small as can be.
     pub(super) fn search(
         &self,
-        probe: impl Fn(&Subject<A>, &[&A::Event]) -> Option<Fault>,
+        probe: impl Fn(&AggregateUnderTest<A>, &[&A::Event]) -> Option<ShrinkFault>,
     ) -> Option<LawFinding> {
         let probe = |events: &[&A::Event]| {
             catch(|| probe(&self.subject, events)).unwrap_or_else(|panicked| {
-                Some(Fault {
+                Some(ShrinkFault {
                     sort: panicked.to_string(),
                     text: format!("it panicked with {panicked}"),
                 })
@@ -47,8 +47,8 @@ impl<A: Aggregate> Trial<A> {
     pub(super) fn finding(
         &self,
         history: &History<A::Event>,
-        fault: Fault,
-        probe: impl Fn(&[&A::Event]) -> Option<Fault>,
+        fault: ShrinkFault,
+        probe: impl Fn(&[&A::Event]) -> Option<ShrinkFault>,
     ) -> LawFinding {
         let events = history.events();
         let (kept, fault) = match probe(&events) {

@@ -8,14 +8,14 @@ use twox_hash::XxHash3_64;
 use super::check::{AggregateCheck, Upcaster};
 use super::golden::{Reading, judge, record};
 use super::law::Law;
+use super::law_case::{LawCase, finding};
 use super::laws::{
     another_thread, canonical, live, orders, own_clone, repeatable, resumes, survives, total,
 };
 use super::panics::catch;
 use super::process::{Role, another_process, answer, role};
 use super::report::{LawFinding, LawOutcome, LawReport, LawVerdict};
-use super::subject::Subject;
-use super::trial::{Trial, finding};
+use super::under_test::AggregateUnderTest;
 use crate::codec::{Codec, CodecId, DecodeLimits};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
@@ -38,22 +38,22 @@ impl<A: Aggregate> AggregateCheck<A> {
     /// - [`UnsuitableCodec`](ErrorKind::UnsuitableCodec) if the codec of an upcaster cannot carry
     ///   the old type.
     pub fn check(mut self) -> Result<LawReport, Error> {
-        let trial = self.trial()?;
-        let identity = self.identity(&trial);
+        let case = self.case()?;
+        let identity = self.identity(&case);
         match role(identity) {
-            Role::Judge => self.judge(trial, identity),
-            Role::Answer(path) => answer(&trial, &path),
+            Role::Judge => self.judge(case, identity),
+            Role::Answer(path) => answer(&case, &path),
             Role::Bystander => {
-                let mut court = Court::new(BTreeMap::new());
+                let mut runner = LawRunner::new(BTreeMap::new());
                 for law in Law::ALL {
-                    court.enter(*law, LawOutcome::unjudged("this process answers another check"));
+                    runner.enter(*law, LawOutcome::unjudged("this process answers another check"));
                 }
-                Ok(LawReport { is_bystander: true, ..court.report(&trial, None) })
+                Ok(LawReport { is_bystander: true, ..runner.report(&case, None) })
             }
         }
     }
 
-    fn trial(&mut self) -> Result<Trial<A>, Error> {
+    fn case(&mut self) -> Result<LawCase<A>, Error> {
         let invalid =
             |message: String| Error::new(ErrorKind::InvalidInput, "check an aggregate", message);
         if self.plan.histories == 0 {
@@ -68,7 +68,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         }
         // A codec that cannot carry the type breaks L-06.
         let limits = self.codec.inspect(&[]).map_or(DecodeLimits::default(), |info| info.limits);
-        let subject = Subject {
+        let subject = AggregateUnderTest {
             key,
             codec: self.codec.clone(),
             limits,
@@ -77,84 +77,84 @@ impl<A: Aggregate> AggregateCheck<A> {
             unordered: Unordered::new(),
         };
         let histories = self.plan.generate(&subject)?;
-        Ok(Trial { subject, seed: self.plan.seed, histories, show: self.show.take() })
+        Ok(LawCase { subject, seed: self.plan.seed, histories, show: self.show.take() })
     }
 
     /// The same for the same check in another process.
-    fn identity(&self, trial: &Trial<A>) -> u64 {
+    fn identity(&self, case: &LawCase<A>) -> u64 {
         let plan = &self.plan;
         let text = format!(
             "{:?}",
             (
                 (type_name::<A>(), A::KIND, A::SCHEMA_VERSION, self.generator),
                 (plan.seed, plan.histories, plan.longest),
-                (trial.subject.codec.id().as_u16(), trial.subject.key.id()),
+                (case.subject.codec.id().as_u16(), case.subject.key.id()),
             )
         );
         XxHash3_64::oneshot(text.as_bytes())
     }
 
-    fn judge(mut self, mut trial: Trial<A>, identity: u64) -> Result<LawReport, Error> {
-        let mut court = Court::new(std::mem::take(&mut self.accepted));
-        let generation = trial.subject.codec.inspect(&[]).ok().map(|info| Generation {
+    fn judge(mut self, mut case: LawCase<A>, identity: u64) -> Result<LawReport, Error> {
+        let mut runner = LawRunner::new(std::mem::take(&mut self.accepted));
+        let generation = case.subject.codec.inspect(&[]).ok().map(|info| Generation {
             schema_version: A::SCHEMA_VERSION,
             fingerprint: info.fingerprint,
         });
-        court.judge(Law::Total, || LawOutcome::of(total(&trial)));
+        runner.judge(Law::Total, || LawOutcome::of(total(&case)));
 
-        let folded = trial.histories.iter().map(|history| trial.subject.fold(&history.events));
+        let folded = case.histories.iter().map(|history| case.subject.fold(&history.events));
         let ends: Result<Vec<A>, _> = folded.collect();
         let known = ends.as_deref().unwrap_or_default();
-        let orders = catch(|| orders(&trial.subject, known)).unwrap_or_default();
-        trial.subject.unordered = orders.unordered.clone();
+        let orders = catch(|| orders(&case.subject, known)).unwrap_or_default();
+        case.subject.unordered = orders.unordered.clone();
 
-        court.judge(Law::Repeatable, || match &ends {
-            Ok(ends) => LawOutcome::of(repeatable(&trial, ends, self.pause)),
+        runner.judge(Law::Repeatable, || match &ends {
+            Ok(ends) => LawOutcome::of(repeatable(&case, ends, self.pause)),
             Err(panicked) => {
                 LawOutcome::Broken(finding(format!("apply panics now and then, with {panicked}")))
             }
         });
-        court.judge(Law::AnyThread, || match another_thread(&trial, known) {
+        runner.judge(Law::AnyThread, || match another_thread(&case, known) {
             Ok(finding) => LawOutcome::of(finding),
             Err(why) => LawOutcome::Unjudged { why },
         });
-        court.judge(Law::AnyProcess, || {
+        runner.judge(Law::AnyProcess, || {
             if self.second_process {
-                another_process(&trial, identity, self.test.as_deref())
+                another_process(&case, identity, self.test.as_deref())
             } else {
                 LawOutcome::unjudged("the check was told to start no second process")
             }
         });
-        court.judge(Law::OwnClone, || LawOutcome::of(own_clone(&trial)));
-        court.judge(Law::Survives, || LawOutcome::of(survives(&trial)));
-        court.judge(Law::Resumes, || LawOutcome::of(resumes(&trial)));
-        court.judge(Law::Canonical, || LawOutcome::of(canonical(&trial.subject, &orders)));
+        runner.judge(Law::OwnClone, || LawOutcome::of(own_clone(&case)));
+        runner.judge(Law::Survives, || LawOutcome::of(survives(&case)));
+        runner.judge(Law::Resumes, || LawOutcome::of(resumes(&case)));
+        runner.judge(Law::Canonical, || LawOutcome::of(canonical(&case.subject, &orders)));
 
-        let recorded = match generation.filter(|_| self.record && court.broken().is_none()) {
-            Some(generation) => self.record_samples(&trial, generation)?,
+        let recorded = match generation.filter(|_| self.record && runner.broken().is_none()) {
+            Some(generation) => self.record_samples(&case, generation)?,
             None => 0,
         };
-        let reading = self.read_samples(&trial.subject, &court)?;
-        court.judge(Law::Meaning, || self.meaning(reading.as_ref(), recorded));
+        let reading = self.read_samples(&case.subject, &runner)?;
+        runner.judge(Law::Meaning, || self.meaning(reading.as_ref(), recorded));
         let known = self.upcasters.iter().map(Upcaster::reads).collect::<Result<Vec<_>, _>>()?;
-        court.judge(Law::Upcasts, || self.upcast(&trial, reading.as_ref(), &known));
-        court.judge(Law::Golden, || samples(reading.as_ref()));
-        Ok(court.report(&trial, generation))
+        runner.judge(Law::Upcasts, || self.upcast(&case, reading.as_ref(), &known));
+        runner.judge(Law::Golden, || samples(reading.as_ref()));
+        Ok(runner.report(&case, generation))
     }
 
-    fn record_samples(&self, trial: &Trial<A>, generation: Generation) -> Result<usize, Error> {
-        self.golden.as_ref().map_or(Ok(0), |golden| record(trial, golden, generation))
+    fn record_samples(&self, case: &LawCase<A>, generation: Generation) -> Result<usize, Error> {
+        self.golden.as_ref().map_or(Ok(0), |golden| record(case, golden, generation))
     }
 
     /// What the golden samples say; `None` if there is no folder, or if they cannot be judged.
     fn read_samples(
         &mut self,
-        subject: &Subject<A>,
-        court: &Court,
+        subject: &AggregateUnderTest<A>,
+        runner: &LawRunner,
     ) -> Result<Option<Reading>, Error> {
         let readers = std::mem::take(&mut self.readers);
         let Some(golden) = &self.golden else { return Ok(None) };
-        if court.standing(Law::Meaning).is_some() {
+        if runner.standing(Law::Meaning).is_some() {
             return Ok(None);
         }
         let configure = |builder| readers.into_iter().fold(builder, |builder, add| add(builder));
@@ -183,12 +183,12 @@ impl<A: Aggregate> AggregateCheck<A> {
 
     fn upcast(
         &self,
-        trial: &Trial<A>,
+        case: &LawCase<A>,
         reading: Option<&Reading>,
         known: &[(Generation, CodecId)],
     ) -> LawOutcome {
         let lives = self.upcasters.iter().filter_map(|upcaster| upcaster.live.as_deref());
-        let mut findings = lives.filter_map(|upcaster| live(trial, upcaster));
+        let mut findings = lives.filter_map(|upcaster| live(case, upcaster));
         let from_samples = || reading.and_then(|reading| reading.upcasts.clone());
         if let Some(finding) = findings.next().or_else(from_samples) {
             return LawOutcome::Broken(finding);
@@ -232,12 +232,12 @@ fn samples(reading: Option<&Reading>) -> LawOutcome {
 }
 
 /// The verdicts so far.
-struct Court {
+struct LawRunner {
     accepted: BTreeMap<Law, String>,
     verdicts: Vec<LawVerdict>,
 }
 
-impl Court {
+impl LawRunner {
     fn new(accepted: BTreeMap<Law, String>) -> Self {
         Self { accepted, verdicts: Vec::new() }
     }
@@ -278,15 +278,15 @@ impl Court {
         })
     }
 
-    fn report<A: Aggregate>(self, trial: &Trial<A>, generation: Option<Generation>) -> LawReport {
+    fn report<A: Aggregate>(self, case: &LawCase<A>, generation: Option<Generation>) -> LawReport {
         LawReport {
             kind: A::KIND.to_owned(),
             type_name: short_name(type_name::<A>()),
             generation,
-            codec: trial.subject.codec.id(),
-            seed: trial.seed,
-            histories: trial.histories.len() as u64,
-            events: trial.histories.iter().map(|history| history.events.len() as u64).sum(),
+            codec: case.subject.codec.id(),
+            seed: case.seed,
+            histories: case.histories.len() as u64,
+            events: case.histories.iter().map(|history| history.events.len() as u64).sum(),
             verdicts: self.verdicts,
             is_bystander: false,
         }

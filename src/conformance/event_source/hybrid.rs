@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::context::{History, SourceContext};
+use super::context::{SourceContext, SourceHistory};
 use super::judge::judge;
-use super::subject::Answer;
+use super::under_test::Reply;
 use crate::codec::CodecId;
 use crate::conformance::case::{cases, needs};
 use crate::conformance::cut_off::poll_times;
@@ -19,7 +19,7 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{Lookup, PutOptions, Query, Selection, SnapshotStore};
 use crate::timestamp::Timestamp;
 
-cases! { sources Fused:
+cases! { sources Hybrid:
     "a fetch finds what the store finds", ["H-01"], lookups;
     "a fetch passes over retired snapshots as the store does", ["H-01", "H-07"], retired;
     "a fetch of a delta brings the bases that the store brings", ["H-01", "H-07"], deltas;
@@ -37,7 +37,7 @@ cases! { sources Fused:
 
 const POLLS: usize = 24;
 
-impl History {
+impl SourceHistory {
     /// The as-of time at `version`.
     fn as_of(&self, version: u64) -> Timestamp {
         let times = self.events.iter().filter(|event| event.version <= version);
@@ -47,7 +47,7 @@ impl History {
 
 impl SourceContext {
     fn store(&self) -> Result<Arc<dyn SnapshotStore>, Stop> {
-        self.subject.store().ok_or(Stop::Skipped("EventSite::fused"))
+        self.subject.store().ok_or(Stop::Skipped("EventSite::hybrid"))
     }
 
     async fn snapshot(
@@ -66,7 +66,7 @@ impl SourceContext {
         put.map(drop).map_err(|error| Failure::setup("put a snapshot", &error).into())
     }
 
-    async fn fetched(&self, query: Query<'_>) -> Result<Answer, Stop> {
+    async fn fetched(&self, query: Query<'_>) -> Result<Reply, Stop> {
         let what = format!("fetch {query:?}");
         let answer = self.bounded(&what, self.subject.fetch(query)).await?;
         answer.map_err(|error| {
@@ -99,7 +99,7 @@ impl SourceContext {
         Ok(())
     }
 
-    async fn answer_is_right(&self, query: Query<'_>, answer: Answer) -> Result<(), Stop> {
+    async fn answer_is_right(&self, query: Query<'_>, answer: Reply) -> Result<(), Stop> {
         let what = format!("fetch {} at most {} as of {:?}", query.key, query.at_most, query.as_of);
         let expected = self.store()?.get(query).await;
         let expected = expected.map_err(|error| Failure::setup("get a snapshot", &error))?;
@@ -326,7 +326,7 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
     let fine = match answer {
         Err(_) => true,
         // A snapshot alone, without a word about events, is an answer.
-        Ok(Answer { lookup: Lookup::Found(_), tail }) => {
+        Ok(Reply { lookup: Lookup::Found(_), tail }) => {
             tail.is_none_or(|(_, _, result)| result.is_err())
         }
         Ok(_) => false,
