@@ -5,13 +5,16 @@ use std::fmt;
 /// Why a value has no digest.
 ///
 /// One pointer, so that a `Result` of it fits a register: all calls of a serializer return one.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
 pub(crate) struct Failed(Box<Why>);
 
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Why {
     /// Its own `Serialize` failed in the compact form; the text is its own.
+    #[error("its Serialize failed: {0}")]
     Own(String),
+    #[error("it nests deeper than the limit")]
     TooDeep,
 }
 
@@ -26,17 +29,6 @@ impl Failed {
         matches!(*self.0, Why::TooDeep)
     }
 }
-
-impl fmt::Display for Failed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &*self.0 {
-            Why::Own(why) => write!(f, "its Serialize failed: {why}"),
-            Why::TooDeep => f.write_str("it nests deeper than the limit"),
-        }
-    }
-}
-
-impl std::error::Error for Failed {}
 
 impl serde::ser::Error for Failed {
     #[cold]

@@ -31,7 +31,8 @@ pub(super) fn mark_of(text: &str) -> Option<u32> {
 /// it would run more foreign code. The tracer itself remembers where the fault appeared. What
 /// derived code reports in a form of its own (names of fields and variants) is kept as [`Heard`]:
 /// serde drops the errors of an untagged enum's variants, but not before it has made them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a sample value was not accepted")]
 pub(super) struct ShapeFault;
 
 /// One reported error. A mark is the number of the [`Mark`](super::tree::Tree::Mark) that was
@@ -111,14 +112,6 @@ impl ShapeFault {
         })
     }
 }
-
-impl fmt::Display for ShapeFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a sample value was not accepted")
-    }
-}
-
-impl std::error::Error for ShapeFault {}
 
 impl de::Error for ShapeFault {
     fn custom<T: fmt::Display>(_: T) -> Self {

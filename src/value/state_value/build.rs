@@ -22,16 +22,9 @@ impl StateValue {
 }
 
 /// Why there is no tree.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
 struct Refused(String);
-
-impl fmt::Display for Refused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Refused {}
 
 impl serde::ser::Error for Refused {
     fn custom<T: fmt::Display>(why: T) -> Self {
