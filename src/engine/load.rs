@@ -10,7 +10,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{Done, Ended, EventRange, EventSource, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Origin, Point, Provenance, Rejected, SnapshotUsed};
-use crate::record::Reject;
+use crate::record::RejectReason;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
@@ -134,7 +134,7 @@ pub(super) async fn resume<A: Aggregate>(
     progress: &mut Progress<A>,
     limits: Limits,
     watch: &mut Stopwatch<'_>,
-) -> Result<Result<Done, Reject>, Error> {
+) -> Result<Result<Done, RejectReason>, Error> {
     let mut replay = Replay::new(progress, limits, watch.clock());
     let done = read(source, key, ahead, &mut replay, watch).await?;
     if done.ended == Ended::Whole {
@@ -153,11 +153,11 @@ async fn disagreed<A: Aggregate>(
     done: Done,
     limits: Limits,
     watch: &mut Stopwatch<'_>,
-) -> Result<Result<Done, Reject>, Error> {
+) -> Result<Result<Done, RejectReason>, Error> {
     let version = progress.position.version;
     let missing = match done.ended {
         Ended::Whole => return Ok(Ok(done)),
-        Ended::Diverged => return Ok(Err(Reject::Diverged)),
+        Ended::Diverged => return Ok(Err(RejectReason::Diverged)),
         Ended::Untimed => return Err(untimed(key, version)),
         Ended::Broken { expected, found } if expected > version => {
             return Err(broken(key, expected, found));
@@ -168,11 +168,11 @@ async fn disagreed<A: Aggregate>(
     };
     let floor = floor(source, key).await?;
     if floor > version {
-        return Ok(Err(Reject::BelowFloor { floor }));
+        return Ok(Err(RejectReason::BelowFloor { floor }));
     }
     if floor < version {
         return match missing {
-            None => Ok(Err(Reject::Ahead)),
+            None => Ok(Err(RejectReason::Ahead)),
             Some(found) => Err(broken(key, version, found)),
         };
     }
@@ -183,7 +183,7 @@ async fn disagreed<A: Aggregate>(
         // Nothing follows: or has what follows been truncated since the floor was asked for?
         let floor = self::floor(source, key).await?;
         if floor > version {
-            return Ok(Err(Reject::BelowFloor { floor }));
+            return Ok(Err(RejectReason::BelowFloor { floor }));
         }
     }
     match done.ended {

@@ -16,7 +16,7 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{AggregateStats, Fetched, Point, Rejected, Retained, Snapshot};
 use crate::mark::{MarkChange, MarkKind};
-use crate::record::{Reject, SnapshotMeta};
+use crate::record::{RejectReason, SnapshotMeta};
 use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
@@ -81,7 +81,7 @@ impl<A: Aggregate> EngineCore<A> {
             Ok(snapshot) => snapshot,
             Err(reject) => {
                 let version = Some(found.version);
-                return Ok(Fetched::Rejected(Rejected { version, reject }));
+                return Ok(Fetched::Rejected(Rejected { version, reason: reject }));
             }
         };
         if self.store.capabilities().marks {
@@ -96,16 +96,16 @@ impl<A: Aggregate> EngineCore<A> {
         &self,
         key: &AggregateKey,
         found: &Found,
-    ) -> Result<Snapshot<A>, Reject> {
+    ) -> Result<Snapshot<A>, RejectReason> {
         let header = found.record.header()?;
         if !header.is_of(key) {
-            return Err(Reject::WrongAggregate);
+            return Err(RejectReason::WrongAggregate);
         }
         if header.version != found.version {
-            return Err(Reject::WrongVersion(header.version));
+            return Err(RejectReason::WrongVersion(header.version));
         }
         let (state, _) = self.decode(found, &header, false)?;
-        let meta = SnapshotMeta::from_header(&header).map_err(|_| Reject::WrongAggregate)?;
+        let meta = SnapshotMeta::from_header(&header).map_err(|_| RejectReason::WrongAggregate)?;
         Ok(Snapshot { meta, state })
     }
 

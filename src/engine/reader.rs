@@ -8,11 +8,11 @@ use crate::codec::{Codec, CodecId, DecodeLimits, TypeInfo};
 use crate::error::{BoxError, Error};
 use crate::generation::Generation;
 use crate::manager::Proof;
-use crate::record::{Header, Reject};
+use crate::record::{Header, RejectReason};
 use crate::state::Aggregate;
 
 type Decode<A> =
-    dyn Fn(&[u8], DecodeLimits, &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> + Send + Sync;
+    dyn Fn(&[u8], DecodeLimits, &Judge<'_>) -> Result<(Arc<A>, Proof), RejectReason> + Send + Sync;
 
 /// Decodes the payloads of one codec and generation into today's state.
 pub(super) struct Reader<A> {
@@ -66,7 +66,7 @@ impl<A: Aggregate> Reader<A> {
                 let old = codec.decode(raw, limits).map_err(|e| decode_error(&e))?;
                 // The digest is that of the old type's value.
                 let proof = judge.look_at(&digester, generation, &old)?;
-                let state = upcast(old).map_err(|e| Reject::Upcast(e.to_string()))?;
+                let state = upcast(old).map_err(|e| RejectReason::Upcast(e.to_string()))?;
                 Ok((Arc::new(state), proof))
             }),
         })
@@ -83,7 +83,11 @@ impl<A: Aggregate> Reader<A> {
             || (self.by_name && self.generation.schema_version == generation.schema_version)
     }
 
-    pub(super) fn decode(&self, raw: &[u8], judge: &Judge<'_>) -> Result<(Arc<A>, Proof), Reject> {
+    pub(super) fn decode(
+        &self,
+        raw: &[u8],
+        judge: &Judge<'_>,
+    ) -> Result<(Arc<A>, Proof), RejectReason> {
         (self.decode)(raw, self.limits, judge)
     }
 }
@@ -92,7 +96,7 @@ impl<A: Aggregate> Reader<A> {
 pub(super) fn choose<'r, A: Aggregate>(
     readers: &'r [Reader<A>],
     header: &Header<'_>,
-) -> Result<&'r Reader<A>, Reject> {
+) -> Result<&'r Reader<A>, RejectReason> {
     let mut known = false;
     for reader in readers.iter().filter(|reader| reader.knows(header.generation)) {
         if reader.codec == header.codec {
@@ -101,16 +105,16 @@ pub(super) fn choose<'r, A: Aggregate>(
         known = true;
     }
     if !known {
-        return Err(Reject::Stale(header.generation));
+        return Err(RejectReason::Stale(header.generation));
     }
     match header.codec.missing_feature() {
-        Some(feature) => Err(Reject::FeatureDisabled(feature)),
-        None => Err(Reject::Codec(header.codec)),
+        Some(feature) => Err(RejectReason::FeatureDisabled(feature)),
+        None => Err(RejectReason::Codec(header.codec)),
     }
 }
 
-fn decode_error(error: &BoxError) -> Reject {
-    Reject::Decode(error.to_string())
+fn decode_error(error: &BoxError) -> RejectReason {
+    RejectReason::Decode(error.to_string())
 }
 
 impl<A> fmt::Debug for Reader<A> {

@@ -14,7 +14,7 @@ use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Proof, Rejected, SnapshotUsed};
-use crate::record::{Header, Reject};
+use crate::record::{Header, RejectReason};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query};
@@ -99,8 +99,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
     }
 
     /// Notes that a candidate was not used after all.
-    pub(super) fn reject(&mut self, version: u64, reject: Reject) {
-        self.rejected.push(Rejected { version: Some(version), reject });
+    pub(super) fn reject(&mut self, version: u64, reject: RejectReason) {
+        self.rejected.push(Rejected { version: Some(version), reason: reject });
     }
 
     /// Finds the next candidate and leaves it in [`candidate`](Self::candidate): none if there is
@@ -252,8 +252,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
         if self.core.on_store_failure != OnStoreFailure::Replay {
             return Err(error);
         }
-        let reject = Reject::StoreFailed(error.to_string());
-        self.rejected.push(Rejected { version: None, reject });
+        let reject = RejectReason::StoreFailed(error.to_string());
+        self.rejected.push(Rejected { version: None, reason: reject });
         self.store_error = Some(error);
         Ok(())
     }
@@ -273,16 +273,16 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 readable.push_back(id);
             } else if !unreadable.contains(&id.generation) {
                 unreadable.push(id.generation);
-                self.reject(id.version, Reject::Stale(id.generation));
+                self.reject(id.version, RejectReason::Stale(id.generation));
             }
         }
         Ok(readable)
     }
 
-    fn open(&mut self, found: &Found, query: &Query<'_>) -> Result<(), Reject> {
+    fn open(&mut self, found: &Found, query: &Query<'_>) -> Result<(), RejectReason> {
         let header = found.record.header()?;
         if !header.is_of(self.key) {
-            return Err(Reject::WrongAggregate);
+            return Err(RejectReason::WrongAggregate);
         }
         if header.version != found.version {
             // Below its own version too: a store that calls a record by any version that it is asked
@@ -290,10 +290,10 @@ impl<'a, A: Aggregate> Search<'a, A> {
             if let SearchStage::Current(at_most) = &mut self.stage {
                 *at_most = (*at_most).min(header.version.saturating_sub(1));
             }
-            return Err(Reject::WrongVersion(header.version));
+            return Err(RejectReason::WrongVersion(header.version));
         }
         if !query.admits(header.version, header.as_of) {
-            return Err(Reject::WrongVersion(header.version));
+            return Err(RejectReason::WrongVersion(header.version));
         }
         let (state, proof) = self.core.decode(found, &header, self.is_lenient)?;
         let progress = Progress { state, position: position(&header) };
@@ -310,7 +310,7 @@ impl<A: Aggregate> EngineCore<A> {
         found: &Found,
         header: &Header<'_>,
         is_lenient: bool,
-    ) -> Result<(Arc<A>, Proof), Reject> {
+    ) -> Result<(Arc<A>, Proof), RejectReason> {
         let reader = reader::choose(&self.readers, header)?;
         let judge = Judge { header, turns: &self.turns, is_lenient };
         found.record.open(header, self.max_state_bytes, |raw| reader.decode(raw, &judge))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::codec::Digester;
 use crate::generation::Generation;
 use crate::manager::Proof;
-use crate::record::{Header, Reject};
+use crate::record::{Header, RejectReason};
 
 /// Which loads compare the digest of the decoded state with the one in the record.
 ///
@@ -61,7 +61,7 @@ impl Judge<'_> {
         digester: &Digester<S>,
         generation: Generation,
         state: &S,
-    ) -> Result<Proof, Reject> {
+    ) -> Result<Proof, RejectReason> {
         let Some(digest) = &self.header.digest else { return Ok(Proof::Absent) };
         if self.header.generation != generation {
             return Ok(Proof::Tolerated);
@@ -73,7 +73,7 @@ impl Judge<'_> {
             Some(true) => Ok(Proof::Verified),
             None => Ok(Proof::Absent),
             Some(false) if self.is_lenient => Ok(Proof::Accepted),
-            Some(false) => Err(Reject::OtherState),
+            Some(false) => Err(RejectReason::OtherState),
         }
     }
 }

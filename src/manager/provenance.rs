@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::record::Reject;
+use crate::record::RejectReason;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
@@ -81,7 +81,7 @@ pub struct Rejected {
     /// The version under which the store has it; `None` if the store itself failed.
     pub version: Option<u64>,
     /// Why it was not used.
-    pub reject: Reject,
+    pub reason: RejectReason,
 }
 
 /// How long the phases of a load took, by the engine's clock.
@@ -164,8 +164,8 @@ impl fmt::Display for Provenance {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.version {
-            Some(version) => write!(f, "not the snapshot at {version}: {}", self.reject),
-            None => write!(f, "no snapshot: {}", self.reject),
+            Some(version) => write!(f, "not the snapshot at {version}: {}", self.reason),
+            None => write!(f, "no snapshot: {}", self.reason),
         }
     }
 }

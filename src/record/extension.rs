@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use super::base::Base;
-use super::reject::Reject;
+use super::reject::RejectReason;
 use super::wire::WireReader;
 use crate::timestamp::Timestamp;
 
@@ -31,7 +31,7 @@ pub(super) struct Values<'a> {
 }
 
 /// Reads the extensions of a header. Of a tag that occurs again, the last one counts.
-pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, Reject> {
+pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, RejectReason> {
     let mut values = Values::default();
     let mut reader = WireReader(bytes);
     while !reader.0.is_empty() {
@@ -56,18 +56,18 @@ pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, Reject> {
             }
             DICTIONARY => values.dictionary = Some(value_reader.u64()?),
             tag if tag >= CRITICAL => {
-                return Err(Reject::NeedsOther("an extension of a newer release"));
+                return Err(RejectReason::NeedsOther("an extension of a newer release"));
             }
             _ => continue,
         }
         if tag != ANCHOR && !value_reader.0.is_empty() {
-            return Err(Reject::Malformed("an extension has a wrong length"));
+            return Err(RejectReason::Malformed("an extension has a wrong length"));
         }
     }
     Ok(values)
 }
 
-fn entry<'a>(reader: &mut WireReader<'a>) -> Result<(u8, &'a [u8]), Reject> {
+fn entry<'a>(reader: &mut WireReader<'a>) -> Result<(u8, &'a [u8]), RejectReason> {
     let tag = reader.u8()?;
     let len = usize::from(reader.u16()?);
     Ok((tag, reader.bytes(len)?))

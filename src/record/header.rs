@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::base::Base;
 use super::extension;
-use super::reject::Reject;
+use super::reject::RejectReason;
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
 use crate::digest::StateDigest;
@@ -66,8 +66,8 @@ impl<'a> Header<'a> {
     /// ends: the payload is not needed and not looked at.
     ///
     /// # Errors
-    /// A [`Reject`] if it is damaged, foreign or newer than this release.
-    pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
+    /// A [`RejectReason`] if it is damaged, foreign or newer than this release.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, RejectReason> {
         Self::read(bytes, false)
     }
 

@@ -31,7 +31,9 @@ pub use base::Base;
 pub use builder::RecordBuilder;
 pub use header::Header;
 pub use meta::SnapshotMeta;
-pub use reject::Reject;
+pub use reject::RejectReason;
+#[cfg(feature = "file")]
+pub(crate) use reject::RejectReason as Reject;
 #[cfg(feature = "file")]
 pub(crate) use wire::{put_varint, unzigzag, zigzag};
 
@@ -72,17 +74,17 @@ impl Record {
     /// not look at the payload.
     ///
     /// # Errors
-    /// A [`Reject`] if the header is damaged, foreign or newer than this release, or if bytes are
+    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release, or if bytes are
     /// missing or left over.
-    pub fn header(&self) -> Result<Header<'_>, Reject> {
+    pub fn header(&self) -> Result<Header<'_>, RejectReason> {
         Header::read(&self.bytes, true)
     }
 
     /// Verifies header, lengths and the checksum of the payload; does not decompress.
     ///
     /// # Errors
-    /// A [`Reject`] that says what is wrong.
-    pub fn verify(&self) -> Result<Header<'_>, Reject> {
+    /// A [`RejectReason`] that says what is wrong.
+    pub fn verify(&self) -> Result<Header<'_>, RejectReason> {
         Self::check(&self.bytes)
     }
 
@@ -90,7 +92,7 @@ impl Record {
     ///
     /// # Errors
     /// The same.
-    pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, Reject> {
+    pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, RejectReason> {
         let header = Header::read(bytes, true)?;
         checked_payload(bytes, &header)?;
         Ok(header)
@@ -100,8 +102,8 @@ impl Record {
     /// like that: the checksum of their header matches, but this release does not read such a
     /// header, or it is of a record of another length. False for everything that a write which was
     /// cut short can leave behind.
-    pub fn was_written_so(bytes: &[u8], reject: &Reject) -> bool {
-        *reject != Reject::PayloadChecksum && Header::is_whole(bytes)
+    pub fn was_written_so(bytes: &[u8], reject: &RejectReason) -> bool {
+        *reject != RejectReason::PayloadChecksum && Header::is_whole(bytes)
     }
 
     /// Whether both records hold the same state: the same payload, byte for byte, or payloads that
@@ -122,17 +124,17 @@ impl Record {
         &self,
         header: &Header<'_>,
         max_raw_bytes: u64,
-        decode: impl FnOnce(&[u8]) -> Result<T, Reject>,
-    ) -> Result<T, Reject> {
+        decode: impl FnOnce(&[u8]) -> Result<T, RejectReason>,
+    ) -> Result<T, RejectReason> {
         if u64::from(header.raw_bytes) > max_raw_bytes {
             let bytes = u64::from(header.raw_bytes);
-            return Err(Reject::TooLarge { bytes, limit: max_raw_bytes });
+            return Err(RejectReason::TooLarge { bytes, limit: max_raw_bytes });
         }
         if header.base.is_some() {
-            return Err(Reject::NeedsOther("a base snapshot"));
+            return Err(RejectReason::NeedsOther("a base snapshot"));
         }
         if header.dictionary.is_some() {
-            return Err(Reject::NeedsOther("a dictionary"));
+            return Err(RejectReason::NeedsOther("a dictionary"));
         }
         let payload = checked_payload(&self.bytes, header)?;
         if header.compression == CompressionId::NONE {
@@ -140,24 +142,24 @@ impl Record {
         }
         match compress::decompress(header.compression, payload, header.raw_bytes as usize) {
             Ok(raw) => decode(&raw),
-            Err(DecompressError::Invalid) => Err(Reject::Decompress),
+            Err(DecompressError::Invalid) => Err(RejectReason::Decompress),
             Err(DecompressError::Unavailable(Some(feature))) => {
-                Err(Reject::FeatureDisabled(feature))
+                Err(RejectReason::FeatureDisabled(feature))
             }
             Err(DecompressError::Unavailable(None)) => {
-                Err(Reject::UnknownCompression(header.compression))
+                Err(RejectReason::UnknownCompression(header.compression))
             }
         }
     }
 }
 
 /// The stored payload of the record in `bytes`, its checksum verified.
-fn checked_payload<'a>(bytes: &'a [u8], header: &Header<'_>) -> Result<&'a [u8], Reject> {
-    let payload = bytes.get(header.header_bytes()..).ok_or(Reject::Truncated)?;
+fn checked_payload<'a>(bytes: &'a [u8], header: &Header<'_>) -> Result<&'a [u8], RejectReason> {
+    let payload = bytes.get(header.header_bytes()..).ok_or(RejectReason::Truncated)?;
     if crc32(payload) == header.payload_checksum {
         Ok(payload)
     } else {
-        Err(Reject::PayloadChecksum)
+        Err(RejectReason::PayloadChecksum)
     }
 }
 

@@ -8,7 +8,7 @@ use super::layout::{
     CHECKED_FROM, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES, MAX_HEADER_BYTES,
     MIN_HEADER_BYTES,
 };
-use super::reject::Reject;
+use super::reject::RejectReason;
 use super::wire::{WireReader, unzigzag, varint_bytes};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
@@ -47,17 +47,17 @@ impl<'a> Header<'a> {
     }
 
     /// Parses `bytes`; `whole` demands that they end where the record does.
-    pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, Reject> {
+    pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, RejectReason> {
         let mut reader = WireReader(bytes);
         let [m0, m1, m2, format] = reader.array()?;
         if [m0, m1, m2] != MAGIC {
-            return Err(Reject::Foreign);
+            return Err(RejectReason::Foreign);
         }
         match format {
             FORMAT => {}
             // There never was one.
-            0 => return Err(Reject::Foreign),
-            _ => return Err(Reject::NewerFormat(format)),
+            0 => return Err(RejectReason::Foreign),
+            _ => return Err(RejectReason::NewerFormat(format)),
         }
         let checksum = reader.u32()?;
         let payload_checksum = reader.u32()?;
@@ -65,13 +65,13 @@ impl<'a> Header<'a> {
         let as_of = reader.i64()?;
         let own_bytes = header_bytes(&mut reader)?;
         let len = own_bytes as usize;
-        let checked = bytes.get(CHECKED_FROM..len).ok_or(Reject::Truncated)?;
+        let checked = bytes.get(CHECKED_FROM..len).ok_or(RejectReason::Truncated)?;
         if crc32(checked) != checksum {
-            return Err(Reject::HeaderChecksum);
+            return Err(RejectReason::HeaderChecksum);
         }
         // Nothing is taken from behind the header from here on.
         let used = bytes.len() - reader.0.len();
-        let mut reader = WireReader(bytes.get(used..len).ok_or(Reject::Truncated)?);
+        let mut reader = WireReader(bytes.get(used..len).ok_or(RejectReason::Truncated)?);
         let (tenant, kind, id) = key_parts(&mut reader)?;
         let [algorithms, compression] = reader.array()?;
         let compression = CompressionId::from_byte(compression);
@@ -91,21 +91,21 @@ impl<'a> Header<'a> {
         };
         let extensions = reader.0;
         if ChecksumId::from_byte(algorithms & 0x0f) != ChecksumId::CRC32 {
-            return Err(Reject::NeedsOther("a checksum algorithm of a newer release"));
+            return Err(RejectReason::NeedsOther("a checksum algorithm of a newer release"));
         }
         let digest = match digest {
             None => None,
             Some((kind, bytes)) => {
                 let kind = DigestKind::from_u8(kind)
-                    .ok_or(Reject::NeedsOther("a state digest of a newer release"))?;
+                    .ok_or(RejectReason::NeedsOther("a state digest of a newer release"))?;
                 Some(StateDigest::new(kind, bytes))
             }
         };
         if version == 0 {
-            return Err(Reject::Malformed("the version is 0"));
+            return Err(RejectReason::Malformed("the version is 0"));
         }
         if extensions.len() > MAX_EXTENSION_BYTES {
-            return Err(Reject::Malformed("the extensions are too long"));
+            return Err(RejectReason::Malformed("the extensions are too long"));
         }
         let values = match extensions {
             [] => Values::default(),
@@ -113,8 +113,8 @@ impl<'a> Header<'a> {
         };
         let record_bytes = u64::from(own_bytes) + u64::from(payload_bytes);
         match (bytes.len() as u64).cmp(&record_bytes) {
-            Ordering::Less if whole => return Err(Reject::Truncated),
-            Ordering::Greater if whole => return Err(Reject::TrailingBytes),
+            Ordering::Less if whole => return Err(RejectReason::Truncated),
+            Ordering::Greater if whole => return Err(RejectReason::TrailingBytes),
             _ => {}
         }
         let as_of = Timestamp::from_micros(as_of);
@@ -146,16 +146,16 @@ impl<'a> Header<'a> {
 /// The length of the header, its own varint included; within the bounds of a header.
 #[expect(clippy::inline_always, reason = "as its varint")]
 #[inline(always)]
-fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, Reject> {
+fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, RejectReason> {
     let before = reader.0.len();
     let len = reader.varint_u32()?;
     if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&(len as usize)) {
-        return Err(Reject::Malformed("the header length is out of bounds"));
+        return Err(RejectReason::Malformed("the header length is out of bounds"));
     }
     let own = before - reader.0.len();
     // It counts itself, so 127 and 128 could stand for the same fields: the shorter form is right.
     if own > 1 && varint_bytes(u64::from(len) - 1) < own {
-        return Err(Reject::Malformed("the header length is not the shortest"));
+        return Err(RejectReason::Malformed("the header length is not the shortest"));
     }
     Ok(len)
 }
@@ -163,14 +163,14 @@ fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, Reject> {
 /// The three parts of the key: their lengths, then their text, one after the other.
 #[expect(clippy::inline_always, reason = "as its varints")]
 #[inline(always)]
-fn key_parts<'a>(reader: &mut WireReader<'a>) -> Result<(&'a str, &'a str, &'a str), Reject> {
+fn key_parts<'a>(reader: &mut WireReader<'a>) -> Result<(&'a str, &'a str, &'a str), RejectReason> {
     let mut len = || match usize::try_from(reader.varint()?) {
         Ok(len) if len <= AggregateKey::MAX_PART_BYTES => Ok(len),
-        _ => Err(Reject::Malformed("a part of the key is too long")),
+        _ => Err(RejectReason::Malformed("a part of the key is too long")),
     };
     let (tenant, kind, id) = (len()?, len()?, len()?);
     let text = reader.text(tenant + kind + id)?;
-    let inside = Reject::Malformed("a part of the key ends inside a character");
+    let inside = RejectReason::Malformed("a part of the key ends inside a character");
     let Some((tenant, rest)) = text.split_at_checked(tenant) else { return Err(inside) };
     let Some((kind, id)) = rest.split_at_checked(kind) else { return Err(inside) };
     Ok((tenant, kind, id))

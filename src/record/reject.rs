@@ -1,4 +1,4 @@
-//! [`Reject`]: why a snapshot was not used.
+//! [`RejectReason`]: why a snapshot was not used.
 
 use crate::codec::CodecId;
 use crate::compress::CompressionId;
@@ -8,7 +8,7 @@ use crate::generation::Generation;
 /// tries older snapshots, then replays.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Reject {
+pub enum RejectReason {
     /// The snapshot's version is above the newest event: the event store has lost events, or the
     /// snapshot belongs to another history.
     #[error("its version is ahead of the event stream")]
@@ -91,7 +91,7 @@ pub enum Reject {
     WrongVersion(u64),
 }
 
-impl Reject {
+impl RejectReason {
     /// Whether the stored bytes are damaged or misplaced, as opposed to whole but not of use here.
     pub fn is_corrupt(&self) -> bool {
         matches!(

@@ -73,7 +73,7 @@ fn changed(whole: &Record, at: Range<usize>, field: &[u8]) -> Record {
     Record::from_bytes(bytes)
 }
 
-fn open(record: &Record) -> Result<Vec<u8>, Reject> {
+fn open(record: &Record) -> Result<Vec<u8>, RejectReason> {
     let header = record.header()?;
     record.open(&header, 1 << 20, |raw| Ok(raw.to_vec()))
 }
@@ -115,10 +115,10 @@ fn a_record_cut_short_or_with_bytes_added_is_rejected() {
     let whole = builder().build(RAW).unwrap();
     for len in 0..whole.as_bytes().len() {
         let record = Record::from_bytes(whole.as_bytes()[..len].to_vec());
-        assert_eq!(open(&record), Err(Reject::Truncated), "cut to {len} bytes");
+        assert_eq!(open(&record), Err(RejectReason::Truncated), "cut to {len} bytes");
     }
     let longer = [whole.as_bytes(), b"x"].concat();
-    assert_eq!(open(&Record::from_bytes(longer)), Err(Reject::TrailingBytes));
+    assert_eq!(open(&Record::from_bytes(longer)), Err(RejectReason::TrailingBytes));
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_number_has_one_encoding() {
         assert_eq!(&changed(whole, at.clone(), right), whole);
         let rejected = |bytes: &[u8]| {
             let reject = changed(whole, at.clone(), bytes).header().unwrap_err();
-            assert!(matches!(reject, Reject::Malformed(_)), "{bytes:x?} at {at:?}: {reject}");
+            assert!(matches!(reject, RejectReason::Malformed(_)), "{bytes:x?} at {at:?}: {reject}");
         };
         for longer in right.len() + 1..=10 {
             let mut bytes = right.to_vec();
@@ -188,7 +188,7 @@ fn a_number_has_one_encoding() {
 fn numbers_without_a_meaning_are_rejected_and_others_are_read_as_they_are() {
     let whole = builder().build(RAW).unwrap();
     let read = |at: Range<usize>, value: u64| changed(&whole, at, &varint(value));
-    let malformed = |record: Record| matches!(record.header(), Err(Reject::Malformed(_)));
+    let malformed = |record: Record| matches!(record.header(), Err(RejectReason::Malformed(_)));
     assert!(malformed(read(at::VERSION, 0)));
     assert!(malformed(read(at::SCHEMA_VERSION, 1 << 32)));
     assert!(malformed(read(at::SCHEMA_VERSION, u64::MAX)));
@@ -250,7 +250,7 @@ fn the_header_length_counts_itself() {
         let sum = crc32(&bytes[CHECKED_FROM..]);
         bytes[4..8].copy_from_slice(&sum.to_le_bytes());
         assert_eq!(bytes.len(), absent);
-        let shorter = Reject::Malformed("the header length is not the shortest");
+        let shorter = RejectReason::Malformed("the header length is not the shortest");
         assert_eq!(Record::from_bytes(bytes).header().unwrap_err(), shorter);
     }
 }
@@ -286,7 +286,7 @@ fn the_largest_header_has_the_length_that_is_allowed() {
         bytes[4..8].copy_from_slice(&sum.to_le_bytes());
         bytes
     };
-    let too_long = Reject::Malformed("the extensions are too long");
+    let too_long = RejectReason::Malformed("the extensions are too long");
     assert_eq!(Header::parse(&one_more).unwrap_err(), too_long);
 }
 
@@ -327,10 +327,10 @@ fn a_payload_is_never_expanded_beyond_the_limit_or_the_truth() {
     let header = record.header().unwrap();
     assert_eq!(
         record.open(&header, 1000, |_| Ok(())),
-        Err(Reject::TooLarge { bytes: 1 << 16, limit: 1000 })
+        Err(RejectReason::TooLarge { bytes: 1 << 16, limit: 1000 })
     );
     let shorter = changed(&record, at::RAW_LENGTH, &varint((1 << 16) - 1));
-    assert_eq!(open(&shorter), Err(Reject::Decompress));
+    assert_eq!(open(&shorter), Err(RejectReason::Decompress));
 }
 
 #[test]
@@ -338,20 +338,20 @@ fn newer_formats_and_unknown_critical_extensions_are_refused_and_others_skipped(
     let whole = builder().build(RAW).unwrap();
     let mut newer = whole.as_bytes().to_vec();
     newer[3] = 2;
-    assert_eq!(open(&Record::from_bytes(newer.clone())), Err(Reject::NewerFormat(2)));
+    assert_eq!(open(&Record::from_bytes(newer.clone())), Err(RejectReason::NewerFormat(2)));
     // Not newer, but none.
     newer[3] = 0;
-    assert_eq!(open(&Record::from_bytes(newer)), Err(Reject::Foreign));
-    assert_eq!(open(&Record::from_bytes(vec![0; 200])), Err(Reject::Foreign));
+    assert_eq!(open(&Record::from_bytes(newer)), Err(RejectReason::Foreign));
+    assert_eq!(open(&Record::from_bytes(vec![0; 200])), Err(RejectReason::Foreign));
 
     for (tag, fine) in [(0x7f, true), (0xff, false)] {
         let record = changed(&whole, at::EXTENSIONS..at::EXTENSIONS + 1, &[tag]);
         assert_eq!(open(&record).is_ok(), fine, "tag {tag:#x}");
     }
     let delta = builder().base(Base { version: 1, checksum: 2 }).build(RAW).unwrap();
-    assert_eq!(open(&delta), Err(Reject::NeedsOther("a base snapshot")));
+    assert_eq!(open(&delta), Err(RejectReason::NeedsOther("a base snapshot")));
     let trained = builder().dictionary(9).build(RAW).unwrap();
-    assert_eq!(open(&trained), Err(Reject::NeedsOther("a dictionary")));
+    assert_eq!(open(&trained), Err(RejectReason::NeedsOther("a dictionary")));
 }
 
 #[test]
@@ -400,7 +400,7 @@ fn a_rejected_record_is_told_from_one_of_which_a_part_is_missing() {
         let other = Record::from_bytes(bytes);
         match Record::check(other.as_bytes()) {
             Ok(_) => understood += 1,
-            Err(Reject::PayloadChecksum) => {}
+            Err(RejectReason::PayloadChecksum) => {}
             Err(reject) => assert!(was_written_so(other.as_bytes()), "byte {at}: {reject}"),
         }
     }

@@ -1,6 +1,6 @@
 //! Little-endian values and varints, read off a byte slice without indexing, and written.
 
-use super::reject::Reject;
+use super::reject::RejectReason;
 
 /// The longest varint: ten times seven bits hold a `u64`.
 const MAX_VARINT_BYTES: usize = 10;
@@ -9,35 +9,35 @@ const MAX_VARINT_BYTES: usize = 10;
 pub(super) struct WireReader<'a>(pub(super) &'a [u8]);
 
 impl<'a> WireReader<'a> {
-    pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Reject> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(Reject::Truncated)?;
+    pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], RejectReason> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(RejectReason::Truncated)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Reject> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Reject::Truncated)?;
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], RejectReason> {
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(RejectReason::Truncated)?;
         self.0 = rest;
         Ok(*taken)
     }
 
-    pub(super) fn u8(&mut self) -> Result<u8, Reject> {
+    pub(super) fn u8(&mut self) -> Result<u8, RejectReason> {
         self.array::<1>().map(|[byte]| byte)
     }
 
-    pub(super) fn u16(&mut self) -> Result<u16, Reject> {
+    pub(super) fn u16(&mut self) -> Result<u16, RejectReason> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Result<u32, Reject> {
+    pub(super) fn u32(&mut self) -> Result<u32, RejectReason> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Result<u64, Reject> {
+    pub(super) fn u64(&mut self) -> Result<u64, RejectReason> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub(super) fn i64(&mut self) -> Result<i64, Reject> {
+    pub(super) fn i64(&mut self) -> Result<i64, RejectReason> {
         self.array().map(i64::from_le_bytes)
     }
 
@@ -47,7 +47,7 @@ impl<'a> WireReader<'a> {
     // be stored and loaded: 15 ns a header.
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
-    pub(super) fn varint(&mut self) -> Result<u64, Reject> {
+    pub(super) fn varint(&mut self) -> Result<u64, RejectReason> {
         // Most have one byte or two.
         if let [byte @ ..0x80, rest @ ..] = self.0 {
             self.0 = rest;
@@ -70,12 +70,14 @@ impl<'a> WireReader<'a> {
     /// A varint of at most 32 bits.
     #[expect(clippy::inline_always, reason = "as the one of 64 bits")]
     #[inline(always)]
-    pub(super) fn varint_u32(&mut self) -> Result<u32, Reject> {
-        u32::try_from(self.varint()?).map_err(|_| Reject::Malformed("a number is above 32 bits"))
+    pub(super) fn varint_u32(&mut self) -> Result<u32, RejectReason> {
+        u32::try_from(self.varint()?)
+            .map_err(|_| RejectReason::Malformed("a number is above 32 bits"))
     }
 
-    pub(super) fn text(&mut self, len: usize) -> Result<&'a str, Reject> {
-        std::str::from_utf8(self.bytes(len)?).map_err(|_| Reject::Malformed("text is not UTF-8"))
+    pub(super) fn text(&mut self, len: usize) -> Result<&'a str, RejectReason> {
+        std::str::from_utf8(self.bytes(len)?)
+            .map_err(|_| RejectReason::Malformed("text is not UTF-8"))
     }
 }
 
@@ -95,12 +97,12 @@ fn long_varint(bytes: &[u8]) -> (u64, usize) {
 
 /// Why there is no varint at the start of `bytes`.
 #[cold]
-fn not_a_varint(bytes: &[u8]) -> Reject {
+fn not_a_varint(bytes: &[u8]) -> RejectReason {
     let ends = bytes.iter().take(MAX_VARINT_BYTES).any(|byte| *byte < 0x80);
     if ends || bytes.len() >= MAX_VARINT_BYTES {
-        Reject::Malformed("a varint is not the shortest of a number of 64 bits")
+        RejectReason::Malformed("a varint is not the shortest of a number of 64 bits")
     } else {
-        Reject::Truncated
+        RejectReason::Truncated
     }
 }
 
@@ -153,7 +155,11 @@ mod tests {
             assert_eq!(reader.varint(), Ok(value));
             assert_eq!(reader.0, [0xaa]);
             for cut in 0..bytes.len() - 1 {
-                assert_eq!(WireReader(&bytes[..cut]).varint(), Err(Reject::Truncated), "{value}");
+                assert_eq!(
+                    WireReader(&bytes[..cut]).varint(),
+                    Err(RejectReason::Truncated),
+                    "{value}"
+                );
             }
         }
     }

@@ -15,7 +15,7 @@ use crate::support::{Account, Event, Log, Op, Source, Store, World, at, key};
 use snapfold::codec::Compression;
 use snapfold::engine::{OnStoreFailure, ReplayLoader};
 use snapfold::manager::{CreateOptions, CreateOutcome, Decision, Fetched, Origin};
-use snapfold::record::{Generation, Record, RecordBuilder, Reject};
+use snapfold::record::{Generation, Record, RecordBuilder, RejectReason};
 use snapfold::retention::keep_last;
 use snapfold::store::PutOptions;
 use snapfold::trigger::every_events;
@@ -280,7 +280,7 @@ async fn a_stored_snapshot_of_the_highest_version_is_a_miss() {
     let top = top.codec(snapfold::codec::CodecId::POSTCARD).build(&payload(&world, &key, 5).await);
     world.store.put(vec![top.unwrap()], PutOptions::default()).await.unwrap();
     let loaded = world.load_checked(&key).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Ahead);
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Ahead);
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 5);
 }
 
@@ -379,15 +379,15 @@ async fn tampered(change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> World {
 }
 
 /// Loads with a full replay, and gives the one reason for it.
-async fn miss(world: &World) -> Reject {
+async fn miss(world: &World) -> RejectReason {
     let loaded = world.load_checked(&key("a")).await;
     assert_eq!((loaded.provenance.origin, loaded.version), (Origin::Replay, 10));
     assert_eq!(loaded.provenance.rejected.len(), 1, "{}", loaded.provenance);
     assert_eq!(loaded.provenance.rejected[0].version, Some(5));
-    let reject = loaded.provenance.rejected[0].reject.clone();
+    let reject = loaded.provenance.rejected[0].reason.clone();
     assert!(loaded.provenance.to_string().contains(&reject.to_string()));
     let fetched = world.engine.latest_snapshot(&key("a")).await.unwrap();
-    assert!(matches!(fetched, Fetched::Rejected(rejected) if rejected.reject == reject));
+    assert!(matches!(fetched, Fetched::Rejected(rejected) if rejected.reason == reject));
     reject
 }
 
@@ -400,12 +400,12 @@ async fn a_record_cut_off_anywhere_is_a_miss() {
     let whole = world.store.record(&key, 5).await.into_bytes();
     for length in 0..whole.len() {
         world.store.tamper(&key, 5, Record::from_bytes(whole.slice(..length)));
-        assert_eq!(miss(&world).await, Reject::Truncated, "{length} bytes");
+        assert_eq!(miss(&world).await, RejectReason::Truncated, "{length} bytes");
     }
     let mut longer = whole.to_vec();
     longer.push(0);
     world.store.tamper(&key, 5, Record::from_bytes(longer));
-    assert_eq!(miss(&world).await, Reject::TrailingBytes);
+    assert_eq!(miss(&world).await, RejectReason::TrailingBytes);
 }
 
 #[tokio::test]
@@ -426,10 +426,10 @@ async fn a_record_with_any_one_bit_flipped_is_a_miss() {
 #[tokio::test]
 async fn foreign_bytes_are_a_miss_and_are_called_foreign() {
     for (bytes, expected) in [
-        (&b"{\"balance\": 5}"[..], Reject::Foreign),
-        (&[0; 4096], Reject::Foreign),
-        (b"", Reject::Truncated),
-        (b"SNF\x02 and what a later release may write", Reject::NewerFormat(2)),
+        (&b"{\"balance\": 5}"[..], RejectReason::Foreign),
+        (&[0; 4096], RejectReason::Foreign),
+        (b"", RejectReason::Truncated),
+        (b"SNF\x02 and what a later release may write", RejectReason::NewerFormat(2)),
     ] {
         let world = tampered(|_| bytes.to_vec()).await;
         assert_eq!(miss(&world).await, expected);
@@ -438,7 +438,7 @@ async fn foreign_bytes_are_a_miss_and_are_called_foreign() {
 
 #[tokio::test]
 async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
-    let malformed = |why: &'static str| Some(Reject::Malformed(why));
+    let malformed = |why: &'static str| Some(RejectReason::Malformed(why));
     let out_of_bounds = || malformed("the header length is out of bounds");
     let long_key = || malformed("a part of the key is too long");
     let u32_max = u64::from(u32::MAX);
@@ -447,12 +447,12 @@ async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
         (Field::HeaderLength, 0, out_of_bounds()),
         (Field::HeaderLength, 39, out_of_bounds()),
         (Field::HeaderLength, 40, None),
-        (Field::HeaderLength, 400_000, Some(Reject::Truncated)),
-        (Field::PayloadLength, u32_max, Some(Reject::Truncated)),
-        (Field::PayloadLength, 0, Some(Reject::TrailingBytes)),
+        (Field::HeaderLength, 400_000, Some(RejectReason::Truncated)),
+        (Field::PayloadLength, u32_max, Some(RejectReason::Truncated)),
+        (Field::PayloadLength, 0, Some(RejectReason::TrailingBytes)),
         (Field::PayloadLength, u32_max + 1, malformed("a number is above 32 bits")),
         (Field::TenantLength, 65_536, long_key()),
-        (Field::TenantLength, 65_535, Some(Reject::Truncated)),
+        (Field::TenantLength, 65_535, Some(RejectReason::Truncated)),
         (Field::KindLength, u64::MAX, long_key()),
         (Field::IdLength, u32_max, long_key()),
         (Field::IdLength, 0, None),
@@ -502,11 +502,11 @@ async fn a_compressed_record_that_claims_another_size_is_a_miss_without_a_large_
         world.store.tamper(&key, 5, Record::from_bytes(bytes));
         let reject = miss(&world).await;
         match reject {
-            Reject::TooLarge { bytes, limit } => {
+            RejectReason::TooLarge { bytes, limit } => {
                 assert!(too_large);
                 assert_eq!((bytes, limit), (u64::from(u32::MAX), 64 << 20));
             }
-            Reject::Decompress => assert!(!too_large),
+            RejectReason::Decompress => assert!(!too_large),
             other => panic!("{claimed}: {other}"),
         }
     }
@@ -522,19 +522,19 @@ async fn a_record_of_another_aggregate_or_version_or_generation_under_this_key_i
 
     world.store.tamper(&here, 5, world.store.record(&there, 5).await);
     let loaded = world.load_checked(&here).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::WrongAggregate);
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::WrongAggregate);
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 3);
 
     world.store.tamper(&here, 5, world.store.record(&here, 3).await);
     let loaded = world.load_checked(&here).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::WrongVersion(3));
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::WrongVersion(3));
 
     let other = Generation { schema_version: 9, fingerprint: 9 };
     let record =
         RecordBuilder::new(here.clone(), other, 5, at(5)).codec(snapfold::codec::CodecId::POSTCARD);
     world.store.tamper(&here, 5, record.build(&payload(&world, &here, 5).await).unwrap());
     let loaded = world.load_checked(&here).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Stale(other));
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Stale(other));
 }
 
 #[tokio::test]
@@ -552,12 +552,12 @@ async fn a_payload_that_does_not_decode_is_a_miss() {
         let record =
             builder.codec(snapfold::codec::CodecId::POSTCARD).compression(Compression::none());
         world.store.tamper(&key, 5, record.build(bytes).unwrap());
-        assert!(matches!(miss(&world).await, Reject::Decode(_)));
+        assert!(matches!(miss(&world).await, RejectReason::Decode(_)));
     }
     let builder = RecordBuilder::new(key.clone(), world.engine.generation(), 5, at(5));
     let record = builder.codec(snapfold::codec::CodecId::custom(77)).build(&good).unwrap();
     world.store.tamper(&key, 5, record);
-    assert!(matches!(miss(&world).await, Reject::Codec(_)));
+    assert!(matches!(miss(&world).await, RejectReason::Codec(_)));
 }
 
 #[tokio::test]
@@ -587,7 +587,7 @@ async fn after_three_corrupt_candidates_all_events_are_replayed() {
     assert_eq!(loaded.provenance.origin, Origin::Replay);
     let rejected: Vec<_> = loaded.provenance.rejected.iter().map(|r| r.version.unwrap()).collect();
     assert_eq!(rejected, [40, 30, 20]);
-    assert!(loaded.provenance.rejected.iter().all(|r| r.reject == Reject::PayloadChecksum));
+    assert!(loaded.provenance.rejected.iter().all(|r| r.reason == RejectReason::PayloadChecksum));
     let text = loaded.provenance.to_string();
     for version in rejected {
         assert!(text.contains(&format!("not the snapshot at {version}: the checksum")), "{text}");
@@ -618,7 +618,7 @@ async fn a_failing_store_fails_the_load_unless_the_engine_was_told_to_replay() {
     assert_eq!((loaded.provenance.origin, loaded.provenance.events_replayed), (Origin::Replay, 10));
     assert_eq!(loaded.provenance.rejected[0].version, None);
     assert!(
-        matches!(&loaded.provenance.rejected[0].reject, Reject::StoreFailed(text) if text.contains("on fire"))
+        matches!(&loaded.provenance.rejected[0].reason, RejectReason::StoreFailed(text) if text.contains("on fire"))
     );
     assert!(loaded.provenance.to_string().contains("no snapshot: the store failed"));
     assert_eq!(lenient.load_checked(&key).await.provenance.origin, Origin::Snapshot);
@@ -648,9 +648,9 @@ async fn a_store_that_fails_while_other_generations_are_looked_for_is_a_failing_
     assert_eq!(strict.engine.load(&key).await.unwrap_err().kind(), ErrorKind::Store);
     lenient.store.fail(Op::List, 1);
     let loaded = lenient.load_checked(&key).await;
-    assert!(matches!(loaded.provenance.rejected[0].reject, Reject::StoreFailed(_)));
+    assert!(matches!(loaded.provenance.rejected[0].reason, RejectReason::StoreFailed(_)));
     let loaded = lenient.load_checked(&key).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Stale(other));
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Stale(other));
 }
 
 // The history disagrees ---------------------------------------------------------------------------
@@ -664,7 +664,7 @@ async fn a_snapshot_ahead_of_the_stream_is_rejected() {
     world.source.events.rewind(&key, 7);
     let loaded = world.load_checked(&key).await;
     assert_eq!((loaded.version, loaded.provenance.snapshot.unwrap().id.version), (7, 5));
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Ahead);
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Ahead);
     assert_eq!(loaded.provenance.rejected[0].version, Some(10));
 
     world.source.events.rewind(&key, 0);
@@ -684,7 +684,7 @@ async fn a_snapshot_whose_last_event_has_another_anchor_by_now_is_rejected() {
     world.source.events.rewind(&key, 5);
     world.source.events.append_anchored(&key, at(1), &[66], Event::Deposited(1_000));
     let loaded = world.load_checked(&key).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Diverged);
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Diverged);
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 3);
 }
 
@@ -697,7 +697,7 @@ async fn a_snapshot_whose_last_event_has_another_recorded_time_by_now_is_rejecte
     world.source.events.rewind(&key, 5);
     world.source.append(&key, 7, Event::Deposited(1_000));
     let loaded = world.load_checked(&key).await;
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Diverged);
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Diverged);
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 3);
     // Also for loads in the past that the snapshot would have answered.
     assert_eq!(world.engine.at_version(&key, 6).await.unwrap().state, loaded.state);

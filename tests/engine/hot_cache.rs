@@ -12,7 +12,7 @@ use crate::support::{Account, Event, Op, World, at, key, until};
 use snapfold::codec::CodecId;
 use snapfold::engine::CacheConfig;
 use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
-use snapfold::record::{RecordBuilder, Reject};
+use snapfold::record::{RecordBuilder, RejectReason};
 use snapfold::store::{Mark, MarkChange, MarkKind, PutOptions, Selection};
 use snapfold::{AggregateKey, ErrorKind, Point, SnapshotEngine, SnapshotStore};
 
@@ -131,7 +131,7 @@ async fn a_cached_state_of_a_rewound_or_rewritten_history_is_never_served() {
     }
     let loaded = world.load_checked(&key).await;
     assert_eq!((loaded.version, loaded.provenance.origin), (9, Origin::Replay));
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Diverged);
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Diverged);
     assert_eq!(world.load_checked(&key).await.provenance.origin, Origin::Cache);
 }
 

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use snapfold::engine::ReplayLoader;
 use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
-use snapfold::record::{Generation, RecordBuilder, Reject, SnapshotMeta};
+use snapfold::record::{Generation, RecordBuilder, RejectReason, SnapshotMeta};
 use snapfold::retention::{Action, Retention, keep_last, keep_within};
 use snapfold::store::{Deleted, Mark, MarkChange, PutOptions, Selection};
 use snapfold::{
@@ -316,7 +316,7 @@ async fn a_snapshot_of_another_generation_is_there_and_stale_not_absent() {
         world.engine.latest_snapshot(&key).await.unwrap(),
     ] {
         let Fetched::Rejected(rejected) = fetched else { panic!("{fetched:?}") };
-        assert_eq!((rejected.version, rejected.reject), (Some(4), Reject::Stale(other)));
+        assert_eq!((rejected.version, rejected.reason), (Some(4), RejectReason::Stale(other)));
     }
     assert!(matches!(world.engine.snapshot(&key, 3).await.unwrap(), Fetched::Absent));
     assert!(matches!(world.engine.snapshot(&key, 5).await.unwrap(), Fetched::Absent));
@@ -604,7 +604,7 @@ async fn old_and_new_code_each_find_their_own_snapshots_in_one_store() {
     old.create_with(&key, CreateOptions::new().at_version(15)).await.unwrap();
     let loaded = world.load_checked(&key).await;
     assert_eq!(loaded.provenance.origin, Origin::Replay);
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Stale(old.generation()));
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Stale(old.generation()));
     world.snapshots_at(&key, &[10]).await;
     let loaded = world.load_checked(&key).await;
     assert_eq!(loaded.provenance.snapshot.unwrap().id.version, 10);

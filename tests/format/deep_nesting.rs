@@ -18,7 +18,7 @@ use snapfold::codec::{
 };
 use snapfold::engine::EngineBuilder;
 use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
-use snapfold::record::{Record, RecordBuilder, Reject};
+use snapfold::record::{Record, RecordBuilder, RejectReason};
 use snapfold::store::PutOptions;
 use snapfold::trigger::manual;
 use snapfold::{
@@ -176,7 +176,7 @@ fn record<S: State>(engine: &SnapshotEngine<S>, codec: &impl Codec<S>, raw: &[u8
 fn assert_rejected<S: State>(loaded: &Loaded<S>, what: &str) {
     assert_eq!(loaded.provenance.origin, Origin::Replay, "{what}: {}", loaded.provenance);
     let rejected = &loaded.provenance.rejected[0];
-    assert!(matches!(rejected.reject, Reject::Decode(_)), "{what}: {rejected}");
+    assert!(matches!(rejected.reason, RejectReason::Decode(_)), "{what}: {rejected}");
     assert!(rejected.to_string().len() < 500, "{what}: a reason that is no flood");
     assert_eq!(*loaded.state, folded::<S>(), "{what}");
 }
@@ -376,8 +376,8 @@ fn a_record_that_claims_more_than_the_limit_is_a_reject_before_it_is_opened() {
         {
             store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
             let loaded = engine.load(&key()).await.unwrap();
-            let rejected = &loaded.provenance.rejected[0].reject;
-            assert_eq!(*rejected, Reject::TooLarge { bytes: claimed, limit: 1_000 });
+            let rejected = &loaded.provenance.rejected[0].reason;
+            assert_eq!(*rejected, RejectReason::TooLarge { bytes: claimed, limit: 1_000 });
             assert_eq!(*loaded.state, folded::<Flat>());
         }
     });
@@ -393,7 +393,7 @@ fn a_record_that_lies_about_its_decompressed_length_is_a_reject() {
             let put = PutOptions::default().replace(true);
             store.put(vec![lying], put).await.unwrap();
             let loaded = engine.load(&key()).await.unwrap();
-            assert_eq!(loaded.provenance.rejected[0].reject, Reject::Decompress, "{lie}");
+            assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Decompress, "{lie}");
             assert_eq!(*loaded.state, folded::<Flat>());
         });
     }
@@ -418,8 +418,8 @@ fn a_state_above_the_limit_is_not_written_and_one_at_the_limit_is() {
             // And the limit holds for reading: what one engine may write another may refuse.
             assert_eq!(just.load(&key()).await.unwrap().provenance.origin, Origin::Snapshot);
             let loaded = small.load(&key()).await.unwrap();
-            let reject = Reject::TooLarge { bytes: size, limit: size - 1 };
-            assert_eq!(loaded.provenance.rejected[0].reject, reject);
+            let reject = RejectReason::TooLarge { bytes: size, limit: size - 1 };
+            assert_eq!(loaded.provenance.rejected[0].reason, reject);
             assert_eq!(*loaded.state, folded::<Flat>());
         });
     }

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use snapfold::codec::{CodecId, Compression, CompressionId};
-use snapfold::record::{Generation, Header, Record, RecordBuilder, Reject};
+use snapfold::record::{Generation, Header, Record, RecordBuilder, RejectReason};
 use snapfold::{AggregateKey, Timestamp};
 
 use crate::record_bytes::{Field, RecordBytes, VARINTS, number, varint};
@@ -194,7 +194,7 @@ fn a_changed_byte_and_a_cut_are_rejects() {
             bytes[at] ^= 1 << (at % 8);
             Record::from_bytes(bytes).verify().expect_err("a bit was flipped");
             let cut = Record::from_bytes(whole[..at].to_vec());
-            assert_eq!(cut.header().unwrap_err(), Reject::Truncated, "cut to {at}");
+            assert_eq!(cut.header().unwrap_err(), RejectReason::Truncated, "cut to {at}");
         }
     });
 }
@@ -271,7 +271,7 @@ fn a_part_of_a_key_that_is_too_long_is_a_reject_though_it_is_there() {
         let (length, text) = (varint(65_536), parts.concat());
         let fields = [(field, &*length), (Field::Key, text.as_bytes())];
         let longer = Record::from_bytes(crate::record_bytes::with(record.as_bytes(), &fields));
-        let too_long = Reject::Malformed("a part of the key is too long");
+        let too_long = RejectReason::Malformed("a part of the key is too long");
         assert_eq!(longer.header().unwrap_err(), too_long);
     }
 }

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use snapfold::codec::{Bincode, Codec, CodecId, DecodeLimits, Json, MessagePack, Postcard};
 use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
-use snapfold::record::{Generation, Reject};
+use snapfold::record::{Generation, RejectReason};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, Error, ErrorKind, Loaded, MemoryEvents, MemoryStore, SnapshotEngine,
@@ -121,7 +121,7 @@ async fn write<S: State>(engine: &SnapshotEngine<S>, version: u64) {
 }
 
 fn is_stale<S>(loaded: &Loaded<S>, generation: Generation) -> bool {
-    loaded.provenance.rejected.iter().any(|r| r.reject == Reject::Stale(generation))
+    loaded.provenance.rejected.iter().any(|r| r.reason == RejectReason::Stale(generation))
 }
 
 fn assert_replayed<S: State>(loaded: &Loaded<S>, old: Generation) {
@@ -517,7 +517,7 @@ async fn an_upcaster_that_refuses_is_a_miss_with_its_reason() {
     assert_eq!(loaded.provenance.origin, Origin::Replay);
     let reason = &loaded.provenance.rejected[0];
     assert_eq!(reason.version, Some(SNAPSHOT_AT));
-    assert_eq!(reason.reject, Reject::Upcast("no exchange rate".to_owned()));
+    assert_eq!(reason.reason, RejectReason::Upcast("no exchange rate".to_owned()));
 }
 
 #[tokio::test]
@@ -609,7 +609,7 @@ async fn a_store_can_change_codecs_without_losing_its_snapshots() {
     let rejected = &loaded.provenance.rejected;
     assert_eq!(rejected.len(), 1, "{}", loaded.provenance);
     assert_eq!(rejected[0].version, Some(4));
-    assert_eq!(rejected[0].reject, Reject::Codec(CodecId::BINCODE));
+    assert_eq!(rejected[0].reason, RejectReason::Codec(CodecId::BINCODE));
     // It writes with the first one.
     write(&migrating, 5).await;
     let plain = engine::<Person>(&events, &store, Postcard);

@@ -12,7 +12,7 @@ use snapfold::codec::{
 };
 use snapfold::engine::{EngineBuilder, ReplayLoader, Verify};
 use snapfold::manager::{CreateOptions, CreateOutcome, Origin, Proof};
-use snapfold::record::{DigestKind, Reject};
+use snapfold::record::{DigestKind, RejectReason};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, BoxError, Error, ErrorKind, Loaded, Loader, MemoryEvents, MemoryStore,
@@ -175,9 +175,9 @@ async fn a_field_that_a_flattened_type_gained_is_a_miss_and_not_its_default() {
         let loaded = new.load(&key()).await.unwrap();
         assert_eq!(*loaded.state, replayed(&events).await);
         assert_eq!(loaded.state.inner.largest, 9);
-        let reasons: Vec<_> = loaded.provenance.rejected.iter().map(|r| &r.reject).collect();
+        let reasons: Vec<_> = loaded.provenance.rejected.iter().map(|r| &r.reason).collect();
         assert!(
-            matches!(reasons[..], [Reject::OtherState | Reject::Stale(_)]),
+            matches!(reasons[..], [RejectReason::OtherState | RejectReason::Stale(_)]),
             "{}",
             loaded.provenance
         );
@@ -214,9 +214,9 @@ impl<S: Serialize + DeserializeOwned + 'static> Codec<S> for OneShape {
 #[tokio::test]
 async fn a_state_that_is_not_the_one_written_is_accepted_only_by_name_and_without_its_events() {
     let (events, store) = written_by_the_old_type(OneShape).await;
-    let other = [Reject::OtherState];
+    let other = [RejectReason::OtherState];
     let rejects = |loaded: &Loaded<new::Outer>| {
-        loaded.provenance.rejected.iter().map(|r| r.reject.clone()).collect::<Vec<_>>()
+        loaded.provenance.rejected.iter().map(|r| r.reason.clone()).collect::<Vec<_>>()
     };
 
     let lenient = builder::<new::Outer>(&events, &store, OneShape).accept_unverified();

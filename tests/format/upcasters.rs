@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use snapfold::codec::{Bincode, Codec, Json, MessagePack, Postcard};
 use snapfold::engine::EngineBuilder;
 use snapfold::manager::{Origin, Proof};
-use snapfold::record::Reject;
+use snapfold::record::RejectReason;
 use snapfold::trigger::manual;
 use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
@@ -126,8 +126,8 @@ async fn an_old_state_is_read_as_deep_as_the_engine_allows() {
         let flat = world.builder::<Count>(codec).max_depth(100).upcasts(1, codec, upcast);
         let loaded = flat.build().unwrap().load(&key()).await.unwrap();
         assert_eq!(loaded.provenance.origin, Origin::Replay);
-        let reject = &loaded.provenance.rejected[0].reject;
-        assert!(matches!(reject, Reject::Decode(_)), "{reject}");
+        let reject = &loaded.provenance.rejected[0].reason;
+        assert!(matches!(reject, RejectReason::Decode(_)), "{reject}");
         assert_eq!(*loaded.state, Count(200));
     }
     with(Postcard).await;
@@ -152,6 +152,6 @@ async fn an_upcaster_with_the_samples_of_the_old_engine_finds_its_snapshots() {
 
     let without = world.builder::<Count>(Postcard).upcasts(1, Postcard, upcast).build().unwrap();
     let loaded = without.load(&key()).await.unwrap();
-    assert_eq!(loaded.provenance.rejected[0].reject, Reject::Stale(old.generation()));
+    assert_eq!(loaded.provenance.rejected[0].reason, RejectReason::Stale(old.generation()));
     assert_eq!(*loaded.state, Count(9));
 }

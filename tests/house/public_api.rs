@@ -40,7 +40,7 @@ use snapfold::{
         Timings, View,
     },
     record::{
-        Base, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder, Reject,
+        Base, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder, RejectReason,
         SnapshotMeta, StateDigest,
     },
     store::{
@@ -203,7 +203,7 @@ fn the_main_types_cross_threads_and_print() {
     prints::<Replay<'static, Account>>();
     prints::<Observation<'static>>();
     is_error::<Error>();
-    is_error::<Reject>();
+    is_error::<RejectReason>();
     is_value::<AggregateKey>();
     is_value::<AggregateStats>();
     is_value::<CacheConfig>();
@@ -244,7 +244,7 @@ fn what_people_read_displays() {
     displays::<Error>();
     displays::<Generation>();
     displays::<Provenance>();
-    displays::<Reject>();
+    displays::<RejectReason>();
     displays::<Rejected>();
     displays::<RetentionPlan>();
     displays::<SnapshotId>();

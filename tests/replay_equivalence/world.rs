@@ -405,7 +405,7 @@ impl History {
         };
         coverage.note(origin, expected > 0);
         for rejected in &loaded.provenance.rejected {
-            let named = format!("{:?}", rejected.reject);
+            let named = format!("{:?}", rejected.reason);
             let name = named.split(['(', ' ']).next().unwrap_or_default();
             coverage.note(name, true);
         }

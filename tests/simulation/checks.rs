@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use snapfold::manager::{AggregateStats, CreateOutcome, Fetched, Origin, Rebuilt};
-use snapfold::record::{Reject, SnapshotMeta};
+use snapfold::record::{RejectReason, SnapshotMeta};
 use snapfold::store::Deleted;
 use snapfold::{Error, ErrorKind, Loaded, SnapshotId, Timestamp};
 
@@ -112,7 +112,7 @@ impl<A: Subject> Client<A> {
             book.met(&format!("a load from {origin:?}"));
         }
         for rejected in &loaded.provenance.rejected {
-            let named = format!("{:?}", rejected.reject);
+            let named = format!("{:?}", rejected.reason);
             book.met(named.split(['(', ' ']).next().unwrap());
         }
         // It says that there was no snapshot: then there was none.
@@ -224,7 +224,7 @@ impl<A: Subject> Client<A> {
             Fetched::Rejected(rejected) => {
                 book.note(&format!("{key}: fetched {version:?}: {rejected}"));
                 let rotten = asked.iter().any(|(_, stored)| stored.is_rotten);
-                let foreign = matches!(rejected.reject, Reject::Stale(_));
+                let foreign = matches!(rejected.reason, RejectReason::Stale(_));
                 let excused = odd || since.damaged || since.rotted || rotten || foreign;
                 book.require("R4", excused, || format!("{key}: {version:?}: {rejected}"));
             }

@@ -9,7 +9,7 @@ use crate::codec::CodecId;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::record::{Record, RecordBuilder, Reject};
+use crate::record::{Record, RecordBuilder, RejectReason};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     DeleteOptions, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
@@ -106,9 +106,9 @@ impl Document {
     ) -> Result<T, Error> {
         let opened = self.record.header().and_then(|header| {
             if !header.is_of(key) || header.version != self.version || header.generation != FORMAT {
-                return Err(Reject::Malformed("it is another document"));
+                return Err(RejectReason::Malformed("it is another document"));
             }
-            let malformed = Reject::Malformed("its content is not of this format");
+            let malformed = RejectReason::Malformed("its content is not of this format");
             self.record.open(&header, MAX_BYTES, |body| parse(body).ok_or(malformed))
         });
         opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))

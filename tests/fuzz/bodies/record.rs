@@ -1,7 +1,7 @@
 //! Record decode. Any bytes are a record or a reject, at every step; a store takes just those
 //! whose header is whole, and gives back what it took.
 
-use snapfold::record::{Record, Reject, SnapshotMeta};
+use snapfold::record::{Record, RejectReason, SnapshotMeta};
 use snapfold::store::{ListRequest, PutOptions, Query};
 use snapfold::{AggregateKey, ErrorKind, MemoryStore, SnapshotStore};
 
@@ -27,9 +27,9 @@ pub fn run(input: &[u8]) {
     assert!(record.has_state_of(&record));
 
     let longer = Record::from_bytes([bytes.as_slice(), b"x"].concat());
-    assert_eq!(longer.header().unwrap_err(), Reject::TrailingBytes);
+    assert_eq!(longer.header().unwrap_err(), RejectReason::TrailingBytes);
     let shorter = Record::from_bytes(bytes[..bytes.len() - 1].to_vec());
-    assert_eq!(shorter.header().unwrap_err(), Reject::Truncated);
+    assert_eq!(shorter.header().unwrap_err(), RejectReason::Truncated);
 
     let whole = record.verify().is_ok();
     for at in [0, header.header_bytes() - 1, header.header_bytes(), bytes.len() - 1] {

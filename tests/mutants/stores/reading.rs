@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use snapfold::record::{Generation, Reject};
+use snapfold::record::{Generation, RejectReason};
 use snapfold::store::{Found, Lookup, Query};
 use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, Timestamp};
 
@@ -204,7 +204,8 @@ struct FailsOnDamage;
 
 impl Mutant for FailsOnDamage {
     async fn get(&self, truth: &Truth, query: Query<'_>) -> Answer {
-        let damaged = |_: Reject| Error::new(ErrorKind::CorruptStore, "get", "a damaged record");
+        let damaged =
+            |_: RejectReason| Error::new(ErrorKind::CorruptStore, "get", "a damaged record");
         let answer = truth.get(query);
         if let Lookup::Found(found) = &answer {
             found.record.verify().map_err(damaged)?;

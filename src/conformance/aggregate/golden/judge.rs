@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Fetched, Loaded};
-use crate::record::{Header, Reject};
+use crate::record::{Header, RejectReason};
 use crate::state::Aggregate;
 use crate::store::{DeleteOptions, PutOptions, Selection, SnapshotStore};
 
@@ -116,11 +116,13 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
                     return Err(breaks(disagrees(&header, is_current, &difference)));
                 }
             }
-            Fetched::Rejected(rejected) => match rejected.reject {
+            Fetched::Rejected(rejected) => match rejected.reason {
                 reject if own => return Err(golden(format!("cannot be used: {reject}"))),
-                reject @ Reject::Decode(_) => return Err(breaks(format!("was tried: {reject}"))),
+                reject @ RejectReason::Decode(_) => {
+                    return Err(breaks(format!("was tried: {reject}")));
+                }
                 reject => {
-                    if matches!(reject, Reject::Upcast(_)) {
+                    if matches!(reject, RejectReason::Upcast(_)) {
                         reading.read.insert((header.generation, header.codec));
                     }
                     *reading.replayed.entry(reject.to_string()).or_default() += 1;
