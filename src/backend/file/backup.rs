@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::core::Core;
 use super::directory;
 use super::disk::{DiskFile, write_all};
-use super::fault::io_error;
+use super::errors::io_error;
 use super::names;
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind};

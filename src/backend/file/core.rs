@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::chores::Chores;
 use super::config::FileStoreConfig;
-use super::disk::{Disk, Place, write_file};
-use super::fault::io_error;
+use super::disk::{Disk, LockedDir, write_file};
+use super::errors::io_error;
 use super::generations::Generations;
 use super::index::Index;
 use super::layout::{Entry, Manifest};
@@ -47,12 +47,12 @@ pub(super) struct Core {
     /// Whether the reserve is on the disk.
     pub(super) reserved: AtomicBool,
     /// The same as `disk`: the directory, and its lock.
-    pub(super) place: Arc<Place>,
+    pub(super) locked_dir: Arc<LockedDir>,
 }
 
 impl Core {
     pub(super) fn new(
-        place: Arc<Place>,
+        locked_dir: Arc<LockedDir>,
         config: FileStoreConfig,
         manifest: &Manifest,
         index: Index,
@@ -61,7 +61,7 @@ impl Core {
         log: Log,
     ) -> Self {
         Self {
-            disk: Arc::clone(&place) as Arc<dyn Disk>,
+            disk: Arc::clone(&locked_dir) as Arc<dyn Disk>,
             config,
             store: manifest.store,
             secret: manifest.secret,
@@ -79,7 +79,7 @@ impl Core {
             chores: Chores::default(),
             troubles: Troubles::default(),
             reserved: AtomicBool::new(false),
-            place,
+            locked_dir,
         }
     }
 
@@ -131,7 +131,7 @@ impl Core {
 
     /// Fails if the store does not write any more.
     pub(super) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
-        if self.place.is_lost() {
+        if self.locked_dir.is_lost() {
             self.poison("its directory or lock file was removed or replaced".into());
         }
         if let Some(why) = self.poison.get() {
@@ -227,7 +227,7 @@ impl Core {
 
     fn write_zeros(&self, path: &Path, bytes: u64) -> std::io::Result<()> {
         let file = self.disk.create(path)?;
-        super::log::zero(&*file, 0, bytes)?;
+        super::disk::write_zeros(&*file, 0, bytes)?;
         file.sync()
     }
 

@@ -1,9 +1,9 @@
-//! The directory of a store: its lock, its manifest, and whole files.
+//! The directory of a store: its lock and its manifest.
 
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Lock, Locking};
-use super::fault::{bad_file, io_error};
+use super::disk::{Disk, Lock, Locking, read_whole};
+use super::errors::{bad_file, io_error};
 use super::layout::Manifest;
 use super::names;
 use crate::error::{Error, ErrorKind};
@@ -52,13 +52,6 @@ pub(super) fn read_manifest(
     let bytes = read_whole(disk, &path).map_err(|error| io_error(operation, &path, error))?;
     let manifest = Manifest::parse(&bytes).map_err(|bad| bad_file(operation, &path, bad))?;
     Ok(Some(manifest))
-}
-
-/// All bytes of a file that the store wrote in one piece.
-pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> std::io::Result<Vec<u8>> {
-    let file = disk.open(path, false)?;
-    let len = file.len()?;
-    file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
 }
 
 /// The path that means the same whatever directory the process goes to.

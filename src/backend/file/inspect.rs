@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::directory;
-use super::disk::{Disk, Lock};
+use super::disk::{Disk, Lock, read_whole};
+use super::errors::{corrupt, io_error};
 use super::examine::{check_hints, examine};
-use super::fault::{corrupt, io_error};
 use super::layout::{Bad, Entry, Head, Manifest};
 use super::names;
 use super::problem::Problem;
@@ -165,7 +165,7 @@ fn verify_segment(
     found.problems.extend(examined.problems);
     let hints = names::hints(entry.id);
     if files.contains(&hints) {
-        let read = directory::read_whole(disk, &dir.join(&hints)).ok();
+        let read = read_whole(disk, &dir.join(&hints)).ok();
         let scanned = &examined.hints;
         found.problems.extend(check_hints(&hints, read, scanned, entry.salt, manifest.secret));
     }

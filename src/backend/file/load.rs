@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::directory::read_whole;
+use super::disk::read_whole;
 use super::disk::{Disk, DiskFile};
-use super::fault::{bad_file, bad_frame, corrupt, io_error};
+use super::errors::{bad_file, bad_frame, corrupt, io_error};
 use super::flaw::Flaw;
 use super::hints::push::push;
 use super::hints::{Hints, What};

@@ -16,8 +16,8 @@ mod core;
 mod directory;
 mod disk;
 mod encode;
+mod errors;
 mod examine;
-mod fault;
 #[cfg(test)]
 mod faults;
 mod flaw;

@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use super::config::FileStoreConfig;
 use super::core::Core;
 use super::directory::{absolute, lock, read_manifest};
-use super::disk::{Disk, Place};
-use super::fault::{corrupt, io_error};
+use super::disk::{Disk, LockedDir};
+use super::errors::{corrupt, io_error};
 use super::generations::Generations;
 use super::index::Index;
 use super::layout::Manifest;
@@ -26,7 +26,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
     let dir = config.dir.as_path();
     disk.create_dir(dir).map_err(|error| io_error(OPERATION, dir, error))?;
     let lock = lock(&*disk, dir, OPERATION, true)?;
-    let disk = Arc::new(Place::new(disk, dir.to_owned(), lock));
+    let disk = Arc::new(LockedDir::new(disk, dir.to_owned(), lock));
     let files = disk.files(dir).map_err(|error| io_error(OPERATION, dir, error))?;
     let Some(manifest) = read_manifest(&*disk, dir, &files, OPERATION)? else {
         return create(disk, config, &files);
@@ -82,7 +82,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
     Ok(core)
 }
 
-fn create(disk: Arc<Place>, config: FileStoreConfig, files: &[String]) -> Result<Core, Error> {
+fn create(disk: Arc<LockedDir>, config: FileStoreConfig, files: &[String]) -> Result<Core, Error> {
     if let Some(orphan) = files.iter().find(|name| names::segment_id(name).is_some()) {
         let why =
             format!("{} is missing, and there are segments such as {orphan}", names::MANIFEST);

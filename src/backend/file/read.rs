@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::core::Core;
-use super::fault::io_error;
+use super::errors::io_error;
 use super::index::{Item, Place, Sought, UNKNOWN};
 use super::layout::FRAME_BYTES;
 use super::names;

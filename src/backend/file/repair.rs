@@ -4,9 +4,9 @@ use std::io::IoSlice;
 use std::path::Path;
 
 use super::directory;
-use super::disk::{Disk, DiskFile, write_all};
+use super::disk::{Disk, DiskFile, read_whole, write_all};
+use super::errors::{bad_file, bad_frame, corrupt, io_error};
 use super::examine::{Frames, Part, check_hints, examine, walk};
-use super::fault::{bad_file, bad_frame, corrupt, io_error};
 use super::hints::Hints;
 use super::layout::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
 use super::log::encode_seal;
@@ -90,7 +90,7 @@ pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         if files.contains(&hints) {
             let problem = match &fixed {
                 Some(Fixed { salt, hints: scanned, .. }) => {
-                    let read = directory::read_whole(disk, &dir.join(&hints)).ok();
+                    let read = read_whole(disk, &dir.join(&hints)).ok();
                     check_hints(&hints, read, scanned, *salt, manifest.secret)
                 }
                 None => Some(Problem::new(&hints, None, "its segment was set aside")),

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::fault::io_error;
+use super::errors::io_error;
 use super::log::Log;
 use super::names;
 use crate::error::Error;
@@ -22,7 +22,7 @@ impl Core {
         // Whoever still writes is waited for, though nobody may begin any more.
         let mut log = self.log();
         let ended = if self.is_poisoned() { Ok(()) } else { self.end(&mut log) };
-        self.place.release();
+        self.locked_dir.release();
         ended
     }
 

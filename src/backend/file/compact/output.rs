@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::backend::file::disk::write_all;
-use crate::backend::file::fault::io_error;
+use crate::backend::file::errors::io_error;
 use crate::backend::file::hints::{Hints, What};
 use crate::backend::file::index::{Item, Place};
 use crate::backend::file::layout::{Frame, HEAD_BYTES, Seal, frame_bytes};

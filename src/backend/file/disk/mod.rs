@@ -1,7 +1,7 @@
 //! What the file store asks of an operating system, as a seam: the real one, and a simulated one
 //! that loses power on command.
 
-mod place;
+mod locked_dir;
 mod real;
 #[cfg(test)]
 pub(super) mod sim;
@@ -11,7 +11,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) use place::Place;
+pub(super) use locked_dir::LockedDir;
 pub(super) use real::RealDisk;
 
 /// A file system, as far as the store needs one.
@@ -72,6 +72,13 @@ pub(super) trait DiskFile: fmt::Debug + Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
 }
 
+/// All bytes of a file that the store wrote in one piece.
+pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
+    let file = disk.open(path, false)?;
+    let len = file.len()?;
+    file.read(0, usize::try_from(len).unwrap_or(usize::MAX))
+}
+
 /// Writes a whole small file; its content is durable when this returns, its name is not.
 pub(super) fn write_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = disk.create(path)?;
@@ -95,6 +102,18 @@ pub(super) fn write_all(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Fills a part of a file with zeros.
+pub(super) fn write_zeros(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
+    let zeros = vec![0; 1 << 18];
+    while from < to {
+        let len = usize::try_from(to - from).unwrap_or(usize::MAX).min(zeros.len());
+        let piece = zeros.get(..len).unwrap_or_default();
+        write_all(file, from, &mut [IoSlice::new(piece)])?;
+        from += len as u64;
     }
     Ok(())
 }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::plan::{Effect, Plan, Planned};
-use super::{Active, Log, zero};
+use super::{Active, Log};
 use crate::backend::file::config::{Durability, ZeroAhead};
 use crate::backend::file::core::Core;
+use crate::backend::file::disk::write_zeros;
 use crate::backend::file::disk::{DiskFile, write_all};
-use crate::backend::file::fault::io_error;
+use crate::backend::file::errors::io_error;
 use crate::backend::file::index::Place;
 use crate::backend::file::layout::{FRAME_BYTES, Frame, MAX_SEQ};
 use crate::backend::file::names;
@@ -110,7 +111,7 @@ impl Core {
             return;
         }
         let to = active.end.next_multiple_of(ZERO_BYTES).min(self.config.segment_bytes);
-        if zero(&*active.segment.file, active.end, to).is_ok() {
+        if write_zeros(&*active.segment.file, active.end, to).is_ok() {
             active.zeroed = to;
             active.file_bytes = active.file_bytes.max(to);
         } else {

@@ -13,12 +13,11 @@ mod tests;
 mod touched;
 mod work;
 
-use std::io::{self, IoSlice};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::disk::{DiskFile, write_all};
+use super::disk::DiskFile;
 use super::hints::Hints;
 use super::layout::{Head, Seal};
 use super::segment::Segment;
@@ -79,16 +78,4 @@ impl Log {
             _ => segment.bytes.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Fills a part of a file with zeros.
-pub(super) fn zero(file: &dyn DiskFile, mut from: u64, to: u64) -> io::Result<()> {
-    let zeros = vec![0; 1 << 18];
-    while from < to {
-        let len = usize::try_from(to - from).unwrap_or(usize::MAX).min(zeros.len());
-        let piece = zeros.get(..len).unwrap_or_default();
-        write_all(file, from, &mut [IoSlice::new(piece)])?;
-        from += len as u64;
-    }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use super::plan::{Effect, Plan, Planned};
 use super::work::{MarkItem, Pick};
 use super::{Answer, PutItem};
 use crate::backend::file::core::Core;
-use crate::backend::file::fault::corrupt;
+use crate::backend::file::errors::corrupt;
 use crate::backend::file::index::Place;
 use crate::backend::file::layout::{Kind, MarksBody, Scope};
 use crate::backend::file::tag::Tag;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::plan::{Effect, Identity, Plan, Planned};
 use super::{Answer, DeleteItem, Pick, PutItem};
 use crate::backend::file::core::Core;
-use crate::backend::file::fault::{corrupt, io_error};
+use crate::backend::file::errors::{corrupt, io_error};
 use crate::backend::file::index::Note;
 use crate::backend::file::layout::{DeleteBody, FRAME_BYTES, Kind, Scope};
 use crate::backend::file::names;

@@ -4,11 +4,12 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Active, Log, Prepared, zero};
+use super::{Active, Log, Prepared};
 use crate::backend::file::config::ZeroAhead;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::write_all;
-use crate::backend::file::fault::io_error;
+use crate::backend::file::disk::write_zeros;
+use crate::backend::file::errors::io_error;
 use crate::backend::file::hints::Hints;
 use crate::backend::file::layout::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
 use crate::backend::file::names;
@@ -47,7 +48,7 @@ impl Core {
             let file = self.disk.create(&temporary)?;
             write_all(&*file, 0, &mut [IoSlice::new(&head.to_bytes())])?;
             let mut file_bytes = HEAD_BYTES.max(zero_bytes);
-            if zero(&*file, HEAD_BYTES, zero_bytes).is_err() {
+            if write_zeros(&*file, HEAD_BYTES, zero_bytes).is_err() {
                 // It serves without them: the space is for what is to be stored.
                 file.set_len(HEAD_BYTES)?;
                 file_bytes = HEAD_BYTES;

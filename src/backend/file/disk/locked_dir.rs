@@ -1,4 +1,4 @@
-//! [`Place`]: a directory that is used under a lock.
+//! [`LockedDir`]: a directory that is used under a lock.
 
 use std::fmt;
 use std::io;
@@ -13,7 +13,7 @@ use super::{Disk, DiskFile, Lock, Locking};
 /// Once the lock is given up, or somebody has removed the directory or the file that is locked, or
 /// put another in its place, nothing in it is created, renamed or removed any more: what has its
 /// name then may be another's.
-pub(crate) struct Place {
+pub(crate) struct LockedDir {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     /// Shared by whoever changes a name, so that nobody still does when the lock is given up.
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     lost: AtomicBool,
 }
 
-impl Place {
+impl LockedDir {
     pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, lock: Box<dyn Lock>) -> Self {
         Self { disk, dir, lock: RwLock::new(Some(lock)), lost: AtomicBool::new(false) }
     }
@@ -54,7 +54,7 @@ impl Place {
     }
 }
 
-impl Disk for Place {
+impl Disk for LockedDir {
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
         self.disk.create_dir(dir)
     }
@@ -96,9 +96,9 @@ impl Disk for Place {
     }
 }
 
-impl fmt::Debug for Place {
+impl fmt::Debug for LockedDir {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Place")
+        f.debug_struct("LockedDir")
             .field("disk", &self.disk)
             .field("dir", &self.dir)
             .finish_non_exhaustive()
