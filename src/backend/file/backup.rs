@@ -8,7 +8,7 @@ use super::core::Core;
 use super::directory;
 use super::disk::{DiskFile, write_all};
 use super::errors::io_error;
-use super::names;
+use super::format::names;
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind};
 

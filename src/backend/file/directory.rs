@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::disk::{Disk, Lock, Locking, read_whole};
 use super::errors::{bad_file, io_error};
-use super::layout::Manifest;
-use super::names;
+use super::format::Manifest;
+use super::format::names;
 use crate::error::{Error, ErrorKind};
 
 /// Takes the lock of a store.

@@ -4,9 +4,9 @@
 use bytes::Bytes;
 
 use super::core::Core;
-use super::layout::{DeleteBody, MAX_BODY_BYTES, Scope};
+use super::format::tag::Tag;
+use super::format::{DeleteBody, MAX_BODY_BYTES, Scope};
 use super::log::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
-use super::tag::Tag;
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::Path;
 
-use super::flaw::Flaw;
-use super::layout::Bad;
+use super::format::Bad;
+use super::format::flaw::Flaw;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// A failed call to the operating system about `what`.

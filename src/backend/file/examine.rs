@@ -2,10 +2,10 @@
 //! what it finds, and `repair` acts on it, so that neither overlooks what the other sees.
 
 use super::disk::DiskFile;
-use super::flaw::Flaw;
-use super::hints::Hints;
-use super::hints::push::push;
-use super::layout::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal};
+use super::format::flaw::Flaw;
+use super::format::hints::Hints;
+use super::format::hints::push::push;
+use super::format::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal};
 use super::problem::Problem;
 use super::scan::{Scanner, Step, reason_to_keep};
 use crate::envelope::Header;

@@ -6,8 +6,8 @@ use super::directory;
 use super::disk::{Disk, Lock, read_whole};
 use super::errors::{corrupt, io_error};
 use super::examine::{check_hints, examine};
-use super::layout::{Bad, Entry, Head, Manifest};
-use super::names;
+use super::format::names;
+use super::format::{Bad, Entry, Head, Manifest};
 use super::problem::Problem;
 use crate::error::Error;
 

@@ -20,16 +20,12 @@ mod errors;
 mod examine;
 #[cfg(test)]
 mod faults;
-mod flaw;
-mod generations;
-mod hints;
+mod format;
 mod index;
 mod inspect;
 mod keeper;
-mod layout;
 mod load;
 mod log;
-mod names;
 mod open;
 mod plan;
 mod problem;
@@ -46,10 +42,8 @@ mod snapshot_store;
 mod stats;
 mod store;
 mod submitted;
-mod tag;
 mod trouble;
 mod troubles;
-mod wire;
 
 pub use backup::BackedUp;
 pub use compact::Compacted;

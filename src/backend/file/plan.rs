@@ -65,7 +65,7 @@ pub(super) fn choose(all: &[Candidate], compact_at: f64, room: u64) -> Vec<u32> 
 fn is_worth(kept: u64, bytes: u64, compact_at: f64) -> bool {
     let dead = bytes.saturating_sub(kept);
     // The head and the seal of a segment are always there.
-    let fixed = super::layout::HEAD_BYTES + super::layout::SEAL_BYTES;
+    let fixed = super::format::HEAD_BYTES + super::format::SEAL_BYTES;
     dead > fixed && (kept == 0 || dead as f64 >= bytes as f64 * compact_at)
 }
 

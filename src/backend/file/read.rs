@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use super::core::Core;
 use super::errors::io_error;
+use super::format::FRAME_BYTES;
+use super::format::names;
+use super::format::tag::Tag;
 use super::index::{Item, Place, Sought, UNKNOWN};
-use super::layout::FRAME_BYTES;
-use super::names;
 use super::segment::Segment;
-use super::tag::Tag;
 use crate::envelope::{Header, Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;

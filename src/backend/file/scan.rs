@@ -3,8 +3,8 @@
 use std::io;
 
 use super::disk::DiskFile;
-use super::flaw::Flaw;
-use super::layout::{ALIGN, Frame, HEAD_BYTES, PROVEN_BYTES};
+use super::format::flaw::Flaw;
+use super::format::{ALIGN, Frame, HEAD_BYTES, PROVEN_BYTES};
 
 const CHUNK: u64 = 1 << 20;
 /// What is read to find a frame.

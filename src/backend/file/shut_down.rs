@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use super::core::Core;
 use super::errors::io_error;
+use super::format::names;
 use super::log::Log;
-use super::names;
 use crate::error::Error;
 
 const OPERATION: &str = "close a store";

@@ -8,7 +8,7 @@ use super::blocking::blocking;
 use super::config::Durability;
 use super::core::Core;
 use super::encode::MAX_PART_BYTES;
-use super::layout::MAX_BODY_BYTES;
+use super::format::MAX_BODY_BYTES;
 use super::log::Answer;
 use super::read::{Patience, Unread};
 use super::store::{FileStore, failure};

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
-use super::names;
+use super::format::names;
 use super::segment::Segment;
 use crate::error::Error;
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::format::names;
+use super::format::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
 use super::index::{Item, Place};
-use super::layout::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
-use super::names;
 use super::plan::{self, Candidate};
 use super::segment::Segment;
 use crate::error::{Error, ErrorKind};

@@ -1,5 +1,6 @@
 //! [`Item`]: one snapshot in the index, and how it is packed into 20 bytes.
 
+use crate::backend::file::format::MAX_OFFSET;
 use crate::timeline::{Entry, Key};
 use crate::timestamp::Timestamp;
 
@@ -8,7 +9,7 @@ use crate::timestamp::Timestamp;
 pub(crate) struct Place {
     /// The place of its segment in the table of segments; below [`Place::MAX_SLOTS`].
     pub(crate) slot: u32,
-    /// Where its frame begins; a multiple of 8, below [`Place::MAX_OFFSET`].
+    /// Where its frame begins; a multiple of 8, below [`MAX_OFFSET`].
     pub(crate) offset: u64,
     /// The length of the record; below 2^31, never 0.
     pub(crate) len: u32,
@@ -18,7 +19,6 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) const MAX_SLOTS: u32 = 1 << SLOT_BITS;
-    pub(crate) const MAX_OFFSET: u64 = 8 << OFFSET_BITS;
     pub(crate) const MAX_GENERATIONS: u32 = 1 << (5 + 12);
 }
 
@@ -36,7 +36,7 @@ impl Item {
     }
 }
 
-const OFFSET_BITS: u32 = 28;
+const OFFSET_BITS: u32 = (MAX_OFFSET / 8).ilog2();
 const LEN_BITS: u32 = 31;
 const SLOT_BITS: u32 = 20;
 
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!((size_of::<Packed>(), size_of::<Timed>()), (20, 28));
         let largest = Place {
             slot: Place::MAX_SLOTS - 1,
-            offset: Place::MAX_OFFSET - 8,
+            offset: MAX_OFFSET - 8,
             len: (1 << 31) - 1,
             generation: Place::MAX_GENERATIONS - 1,
         };

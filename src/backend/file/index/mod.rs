@@ -3,6 +3,7 @@
 //! times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
 
 mod chain;
+mod generations;
 mod item;
 mod notes;
 mod shard;
@@ -12,12 +13,13 @@ mod tests;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::tag::Tag;
+use super::format::tag::Tag;
 use crate::mark::Marks;
 use crate::timestamp::Timestamp;
 use notes::Notes;
 use shard::{SHARD_BITS, Shard};
 
+pub(super) use generations::Generations;
 pub(super) use item::{Item, Place, UNKNOWN};
 pub(super) use notes::Note;
 

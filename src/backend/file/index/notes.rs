@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map;
 
 use super::item::Item;
-use crate::backend::file::tag::Tag;
+use crate::backend::file::format::tag::Tag;
 use crate::mark::{Mark, Marks};
 
 /// The marks of one snapshot, and the frame that says so.

@@ -2,7 +2,7 @@
 
 use super::chain::{self, Chains, Link};
 use super::item::{Item, Packed, Timed, UNKNOWN};
-use crate::backend::file::tag::Tag;
+use crate::backend::file::format::tag::Tag;
 use crate::timeline::{Entry, Wanted};
 use crate::timestamp::Timestamp;
 

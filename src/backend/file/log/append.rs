@@ -11,9 +11,8 @@ use crate::backend::file::core::Core;
 use crate::backend::file::disk::write_zeros;
 use crate::backend::file::disk::{DiskFile, write_all};
 use crate::backend::file::errors::io_error;
-use crate::backend::file::index::Place;
-use crate::backend::file::layout::{FRAME_BYTES, Frame, MAX_SEQ};
-use crate::backend::file::names;
+use crate::backend::file::format::names;
+use crate::backend::file::format::{FRAME_BYTES, Frame, MAX_OFFSET, MAX_SEQ};
 use crate::backend::file::segment::Segment;
 use crate::error::{Error, ErrorKind, Retry};
 
@@ -61,7 +60,7 @@ impl Core {
         let Log { active: Some(active), next_seq, scratch, .. } = log else {
             return Err(Error::new(ErrorKind::Store, OPERATION, "there is no segment"));
         };
-        if active.end + total > Place::MAX_OFFSET {
+        if active.end + total > MAX_OFFSET {
             let message = "the batch exceeds 2 GiB: split it";
             return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
         }

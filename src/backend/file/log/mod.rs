@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::disk::DiskFile;
-use super::hints::Hints;
-use super::layout::{Head, Seal};
+use super::format::hints::Hints;
+use super::format::{Head, Seal};
 use super::segment::Segment;
 
 #[cfg(test)]

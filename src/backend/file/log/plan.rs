@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use bytes::Bytes;
 
 use super::{Answer, PutItem};
-use crate::backend::file::layout::{Kind, Scope, frame_bytes};
-use crate::backend::file::tag::Tag;
+use crate::backend::file::format::tag::Tag;
+use crate::backend::file::format::{Kind, Scope, frame_bytes};
 use crate::error::Error;
 use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;

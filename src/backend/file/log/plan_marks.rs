@@ -7,9 +7,8 @@ use super::work::{MarkItem, Pick};
 use super::{Answer, PutItem};
 use crate::backend::file::core::Core;
 use crate::backend::file::errors::corrupt;
-use crate::backend::file::index::Place;
-use crate::backend::file::layout::{Kind, MarksBody, Scope};
-use crate::backend::file::tag::Tag;
+use crate::backend::file::format::tag::Tag;
+use crate::backend::file::format::{Kind, MAX_OFFSET, MarksBody, Scope};
 use crate::error::{Error, ErrorKind};
 use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
@@ -62,7 +61,7 @@ impl Core {
             let body = MarksBody::of_key(&item.key, id, &marks);
             let frame = planned(item.tag, id, generation, body, (marks, false));
             bytes += frame.total_bytes();
-            if bytes > Place::MAX_OFFSET {
+            if bytes > MAX_OFFSET {
                 let message = "the marks of all these snapshots exceed 2 GiB: select fewer";
                 return Err(Error::new(ErrorKind::InvalidInput, "mark snapshots", message));
             }

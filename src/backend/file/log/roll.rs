@@ -10,9 +10,9 @@ use crate::backend::file::core::Core;
 use crate::backend::file::disk::write_all;
 use crate::backend::file::disk::write_zeros;
 use crate::backend::file::errors::io_error;
-use crate::backend::file::hints::Hints;
-use crate::backend::file::layout::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
-use crate::backend::file::names;
+use crate::backend::file::format::hints::Hints;
+use crate::backend::file::format::names;
+use crate::backend::file::format::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
 use crate::backend::file::segment::Segment;
 use crate::error::{Error, ErrorKind};
 

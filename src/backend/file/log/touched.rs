@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::Work;
+use crate::backend::file::format::tag::Tag;
 use crate::backend::file::index::Index;
-use crate::backend::file::tag::Tag;
 
 /// The aggregates that a part of a group writes. A part is planned before any of it is visible, so
 /// what depends on something that the plan cannot foresee comes into the next part.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::backend::file::layout::{Scope, frame_bytes};
-use crate::backend::file::tag::Tag;
+use crate::backend::file::format::tag::Tag;
+use crate::backend::file::format::{Scope, frame_bytes};
 use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;

@@ -1,40 +1,40 @@
 //! The names of the store's files.
 
 /// Held under a lock while the store is open; holds the process id.
-pub(super) const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 /// Which segments make up the store.
-pub(super) const MANIFEST: &str = "MANIFEST";
+pub(crate) const MANIFEST: &str = "MANIFEST";
 /// Space to give up when the disk is full.
-pub(super) const RESERVE: &str = "RESERVE";
+pub(crate) const RESERVE: &str = "RESERVE";
 /// Ends the name of a file that is not finished, or not yet listed in the manifest.
-pub(super) const TEMPORARY: &str = ".tmp";
+pub(crate) const TEMPORARY: &str = ".tmp";
 /// Ends the name of a segment that a repair has replaced.
-pub(super) const DAMAGED: &str = ".damaged";
+pub(crate) const DAMAGED: &str = ".damaged";
 
-pub(super) fn segment(id: u32) -> String {
+pub(crate) fn segment(id: u32) -> String {
     format!("{id:08}.seg")
 }
 
-pub(super) fn hints(id: u32) -> String {
+pub(crate) fn hints(id: u32) -> String {
     format!("{id:08}.idx")
 }
 
-pub(super) fn temporary(name: &str) -> String {
+pub(crate) fn temporary(name: &str) -> String {
     format!("{name}{TEMPORARY}")
 }
 
 /// The number of the segment whose file has this name.
-pub(super) fn segment_id(name: &str) -> Option<u32> {
+pub(crate) fn segment_id(name: &str) -> Option<u32> {
     numbered(name, ".seg")
 }
 
 /// The number of the segment whose index file has this name.
-pub(super) fn hints_id(name: &str) -> Option<u32> {
+pub(crate) fn hints_id(name: &str) -> Option<u32> {
     numbered(name, ".idx")
 }
 
 /// Whether this is an unfinished file of the store.
-pub(super) fn is_temporary(name: &str) -> bool {
+pub(crate) fn is_temporary(name: &str) -> bool {
     name.strip_suffix(TEMPORARY).is_some_and(|name| {
         name == MANIFEST || segment_id(name).is_some() || hints_id(name).is_some()
     })

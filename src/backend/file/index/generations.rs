@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
-use super::index::Place;
+use super::Place;
 use crate::generation::Generation;
 
 /// Numbers the generations in a store; in memory only.
 #[derive(Default)]
-pub(super) struct Generations {
+pub(crate) struct Generations {
     /// The first few, as nearly all stores hold no more, found without a lock.
     first: [OnceLock<Generation>; 4],
     table: RwLock<Table>,
@@ -21,7 +21,7 @@ struct Table {
 }
 
 impl Generations {
-    pub(super) fn find(&self, generation: Generation) -> Option<u32> {
+    pub(crate) fn find(&self, generation: Generation) -> Option<u32> {
         for (number, value) in (0..).zip(&self.first) {
             match value.get() {
                 Some(value) if *value == generation => return Some(number),
@@ -33,7 +33,7 @@ impl Generations {
     }
 
     /// The number of a generation, a new one if need be; `None` if all numbers are taken.
-    pub(super) fn number(&self, generation: Generation) -> Option<u32> {
+    pub(crate) fn number(&self, generation: Generation) -> Option<u32> {
         if let Some(number) = self.find(generation) {
             return Some(number);
         }
@@ -54,7 +54,7 @@ impl Generations {
         Some(number)
     }
 
-    pub(super) fn value(&self, number: u32) -> Option<Generation> {
+    pub(crate) fn value(&self, number: u32) -> Option<Generation> {
         self.table().values.get(number as usize).copied()
     }
 

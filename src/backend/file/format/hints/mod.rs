@@ -1,16 +1,15 @@
 //! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
 //! file, and what a scan of a segment yields.
 
-pub(super) mod push;
+pub(crate) mod push;
 #[cfg(test)]
 mod tests;
 
-use super::index::Place;
-use super::layout::{
-    FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_SEQ, Scope, frame_bytes, put_marks, read_marks,
-};
+use super::bytes::{Bytes, put_varint, unzigzag, zigzag};
+use super::checksum::{checksum, put_checksum};
+use super::marks::{put_marks, read_marks};
 use super::tag::Tag;
-use super::wire::{Bytes, checksum, put_checksum, put_varint, unzigzag, zigzag};
+use super::{FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, Scope, frame_bytes};
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::mark::Marks;
@@ -35,16 +34,16 @@ const SAME_TIME: u8 = 1 << 6;
 
 /// One frame: where, which aggregate, and what becomes of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hint {
-    pub(super) offset: u64,
-    pub(super) seq: u64,
-    pub(super) body_bytes: u32,
-    pub(super) tag: Tag,
-    pub(super) what: What,
+pub(crate) struct Hint {
+    pub(crate) offset: u64,
+    pub(crate) seq: u64,
+    pub(crate) body_bytes: u32,
+    pub(crate) tag: Tag,
+    pub(crate) what: What,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(crate) enum What {
     Put {
         id: SnapshotId,
         as_of: Timestamp,
@@ -59,7 +58,7 @@ pub(super) enum What {
 
 /// The frames of a segment from its head up to [`covered`](Self::covered), in their order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hints {
+pub(crate) struct Hints {
     entries: Vec<u8>,
     generations: Vec<Generation>,
     last: Last,
@@ -91,7 +90,7 @@ impl Last {
 
 /// A state of [`Hints`] to go back to.
 #[derive(Clone, Copy)]
-pub(super) struct Point {
+pub(crate) struct Point {
     entries: usize,
     last: Last,
     covered: u64,
@@ -99,27 +98,27 @@ pub(super) struct Point {
 
 impl Point {
     /// Where the frames end that were covered.
-    pub(super) fn covered(self) -> u64 {
+    pub(crate) fn covered(self) -> u64 {
         self.covered
     }
 }
 
 impl Hints {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self { entries: Vec::new(), generations: Vec::new(), last: Last::NONE, covered: HEAD_BYTES }
     }
 
     /// Where the frames end that are covered.
-    pub(super) fn covered(&self) -> u64 {
+    pub(crate) fn covered(&self) -> u64 {
         self.covered
     }
 
-    pub(super) fn point(&self) -> Point {
+    pub(crate) fn point(&self) -> Point {
         Point { entries: self.entries.len(), last: self.last, covered: self.covered }
     }
 
     /// Forgets what was pushed after `point`.
-    pub(super) fn back_to(&mut self, point: Point) {
+    pub(crate) fn back_to(&mut self, point: Point) {
         self.entries.truncate(point.entries);
         self.last = point.last;
         self.covered = point.covered;
@@ -127,12 +126,12 @@ impl Hints {
 
     /// A lie, for tests.
     #[cfg(test)]
-    pub(super) fn pretend_to_cover(&mut self, bytes: u64) {
+    pub(crate) fn pretend_to_cover(&mut self, bytes: u64) {
         self.covered = bytes;
     }
 
     /// Adds the put that follows what is covered.
-    pub(super) fn push_put(
+    pub(crate) fn push_put(
         &mut self,
         seq: u64,
         body_bytes: u32,
@@ -157,7 +156,7 @@ impl Hints {
     }
 
     /// Adds the delete that follows what is covered.
-    pub(super) fn push_delete(&mut self, seq: u64, body_bytes: u32, tag: Tag, scope: &Scope) {
+    pub(crate) fn push_delete(&mut self, seq: u64, body_bytes: u32, tag: Tag, scope: &Scope) {
         match scope {
             Scope::All => self.begin(DELETE_ALL, seq, body_bytes, tag),
             Scope::Below(version) => {
@@ -177,7 +176,7 @@ impl Hints {
     }
 
     /// Adds the marks that follow what is covered.
-    pub(super) fn push_marks(
+    pub(crate) fn push_marks(
         &mut self,
         seq: u64,
         body_bytes: u32,
@@ -219,7 +218,7 @@ impl Hints {
     }
 
     /// The frames, in the order of the file; `None` if the bytes contradict themselves.
-    pub(super) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
+    pub(crate) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
         let mut reader = Bytes(&self.entries);
         let mut offset = HEAD_BYTES;
         let Last { mut seq, mut body_bytes, mut generation, mut as_of } = Last::NONE;
@@ -265,10 +264,7 @@ impl Hints {
                 _ => return None,
             };
             // No frame is like that, and the index could not hold it.
-            if seq > MAX_SEQ
-                || u64::from(body_bytes) > MAX_BODY_BYTES
-                || offset >= Place::MAX_OFFSET
-            {
+            if seq > MAX_SEQ || u64::from(body_bytes) > MAX_BODY_BYTES || offset >= MAX_OFFSET {
                 return None;
             }
             each(Hint { offset, seq, body_bytes, tag, what });
@@ -279,7 +275,7 @@ impl Hints {
     }
 
     /// Whether these are the first frames of `all`, and nothing else.
-    pub(super) fn is_start_of(&self, all: &Self) -> bool {
+    pub(crate) fn is_start_of(&self, all: &Self) -> bool {
         let mut expected = Vec::new();
         let whole = all.read(|hint| expected.push(hint));
         let mut expected = expected.into_iter();
@@ -295,7 +291,7 @@ impl Hints {
 
     /// The content of the index file of the segment with this salt. `secret` keys the checksum, so
     /// that tags made with another are not taken for valid.
-    pub(super) fn to_bytes(&self, salt: u64, secret: [u64; 2]) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self, salt: u64, secret: [u64; 2]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + self.entries.len());
         bytes.extend_from_slice(&MAGIC);
         bytes.extend_from_slice(&FORMAT.to_le_bytes());
@@ -316,7 +312,7 @@ impl Hints {
     }
 
     /// The hints in `bytes`; `None` if they are damaged, or not about the segment with this salt.
-    pub(super) fn parse(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<Self> {
         let mut reader = Bytes(bytes);
         if reader.array()? != MAGIC || reader.u16()? != FORMAT {
             return None;

@@ -1,7 +1,7 @@
 //! [`DeleteBody`]: what a delete frame says.
 
+use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
-use crate::backend::file::wire::Bytes;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;

@@ -1,7 +1,7 @@
 //! [`MarksBody`]: what a marks frame says.
 
+use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
-use crate::backend::file::wire::Bytes;
 use crate::checksum::crc32;
 use crate::envelope::Header;
 use crate::generation::Generation;
@@ -88,7 +88,7 @@ fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
 }
 
 /// Appends `marks` to `out`, in a form that knows its own end.
-pub(crate) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
+pub(super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
     out.push(u8::try_from(marks.len()).unwrap_or(u8::MAX));
     for mark in marks.iter() {
         out.push(match mark.kind {
@@ -108,7 +108,7 @@ pub(crate) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
 
 /// The marks that [`put_marks`] wrote; `None` for more or longer ones than a snapshot can have, and
 /// for ones out of order.
-pub(crate) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
+pub(super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
     let count = usize::from(reader.u8()?);
     if count > Marks::MAX {
         return None;

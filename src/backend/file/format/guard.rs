@@ -7,10 +7,10 @@
 use crate::checksum::crc32;
 
 /// The length of a guard, and so the shortest body.
-pub(crate) const GUARD_BYTES: usize = 8;
+pub(super) const GUARD_BYTES: usize = 8;
 
 /// The guard of a body that goes on with `rest`: 0, then its checksum. No record begins like that.
-pub(crate) fn guard_of(rest: &[u8]) -> [u8; GUARD_BYTES] {
+pub(super) fn guard_of(rest: &[u8]) -> [u8; GUARD_BYTES] {
     (u64::from(crc32(rest)) << 32).to_le_bytes()
 }
 
@@ -22,6 +22,6 @@ pub(super) fn put_guard(body: &mut [u8]) {
 }
 
 /// What follows the guard of a body; nothing if it is shorter than that.
-pub(crate) fn unguarded(body: &[u8]) -> &[u8] {
+pub(super) fn unguarded(body: &[u8]) -> &[u8] {
     body.get(GUARD_BYTES..).unwrap_or_default()
 }

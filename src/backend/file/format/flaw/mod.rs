@@ -5,12 +5,13 @@ mod tests;
 
 use std::fmt;
 
-use super::layout::{Frame, Kind, guard_of, unguarded};
+use super::guard::{guard_of, unguarded};
+use super::{Frame, Kind};
 use crate::envelope::{Header, Record, Reject};
 
 /// Why there is no frame of use at a place.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(crate) enum Flaw {
     /// Bytes are missing or changed: what a write that was cut short can leave, or damage.
     Torn(&'static str),
     /// It was written as it is, and not by this code: no crash leaves this, so it is never cut off.
@@ -25,7 +26,7 @@ pub(super) enum Flaw {
 impl Flaw {
     /// What the guard shows, which the head of the frame has proven: whether the body is of another
     /// writer, be it whole or not.
-    pub(super) fn of_guard(frame: &Frame) -> Option<Self> {
+    pub(crate) fn of_guard(frame: &Frame) -> Option<Self> {
         if frame.kind != Kind::Put {
             let [a, b, c, d, ..] = frame.guard;
             let foreign = [a, b, c, d] != [0; 4];
@@ -42,7 +43,7 @@ impl Flaw {
     }
 
     /// What is wrong with the `body` of a frame whose head is whole.
-    pub(super) fn of(frame: &Frame, body: &[u8]) -> Option<Self> {
+    pub(crate) fn of(frame: &Frame, body: &[u8]) -> Option<Self> {
         if let Some(flaw) = Self::of_guard(frame) {
             return Some(flaw);
         }
@@ -67,7 +68,7 @@ impl Flaw {
     }
 
     /// Whether this release had better leave the file to a newer one.
-    pub(super) fn is_newer(&self) -> bool {
+    pub(crate) fn is_newer(&self) -> bool {
         matches!(self, Self::Newer(_) | Self::Needs(_))
     }
 }

@@ -1,8 +1,8 @@
 //! [`Seal`]: the body of the last frame of a sealed segment.
 
+use super::bytes::Bytes;
 use super::frame::frame_bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
-use crate::backend::file::wire::Bytes;
 
 /// What a seal takes in its segment.
 pub(crate) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);

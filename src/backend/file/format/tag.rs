@@ -7,19 +7,19 @@ use crate::key::AggregateKey;
 /// Ids are often chosen by users; the secret keeps them from choosing ones that collide. Among a
 /// billion aggregates two share a tag with a probability below 1 in 10^11.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Tag {
-    pub(super) high: u64,
-    pub(super) low: u32,
+pub(crate) struct Tag {
+    pub(crate) high: u64,
+    pub(crate) low: u32,
 }
 
 impl Tag {
     pub(super) const BYTES: usize = 12;
 
-    pub(super) fn of(secret: [u64; 2], key: &AggregateKey) -> Self {
+    pub(crate) fn of(secret: [u64; 2], key: &AggregateKey) -> Self {
         Self::of_parts(secret, key.tenant(), key.kind(), key.id())
     }
 
-    pub(super) fn of_parts(secret: [u64; 2], tenant: &str, kind: &str, id: &str) -> Self {
+    pub(crate) fn of_parts(secret: [u64; 2], tenant: &str, kind: &str, id: &str) -> Self {
         let mut hash = Sip::new(secret);
         // The lengths lead, so that no two keys feed the same bytes.
         hash.word(tenant.len() as u64 | (kind.len() as u64) << 32);
@@ -32,7 +32,7 @@ impl Tag {
         Self { high, low }
     }
 
-    pub(super) fn to_bytes(self) -> [u8; Self::BYTES] {
+    pub(crate) fn to_bytes(self) -> [u8; Self::BYTES] {
         let mut bytes = [0; Self::BYTES];
         let (high, low) = bytes.split_at_mut(8);
         high.copy_from_slice(&self.high.to_be_bytes());
@@ -40,7 +40,7 @@ impl Tag {
         bytes
     }
 
-    pub(super) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+    pub(crate) fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
         let (mut high, mut low) = ([0; 8], [0; 4]);
         let (first, second) = bytes.split_at(8);
         high.copy_from_slice(first);

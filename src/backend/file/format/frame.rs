@@ -1,7 +1,7 @@
 //! [`Frame`]: what precedes each body in a segment.
 
+use super::bytes::Bytes;
 use super::guard::GUARD_BYTES;
-use crate::backend::file::wire::Bytes;
 use crate::checksum::crc32;
 
 /// Frames begin at multiples of this many bytes.
@@ -12,6 +12,8 @@ pub(crate) const FRAME_BYTES: u64 = HEAD as u64;
 pub(crate) const PROVEN_BYTES: usize = HEAD + GUARD_BYTES;
 /// The longest body (inclusive): a payload of 1 GiB and the longest header of a record.
 pub(crate) const MAX_BODY_BYTES: u64 = (1 << 30) + (1 << 20);
+/// Where a frame may begin (exclusive): the index has no room for more.
+pub(crate) const MAX_OFFSET: u64 = 8 << 28;
 /// The highest sequence number (inclusive).
 pub(crate) const MAX_SEQ: u64 = (1 << 56) - 1;
 

@@ -1,7 +1,7 @@
 //! [`Head`]: the first bytes of a segment.
 
+use super::bytes::Bytes;
 use super::{Bad, FORMAT, check_magic};
-use crate::backend::file::wire::Bytes;
 use crate::checksum::crc32;
 
 /// The length of a segment's head; the first frame follows.

@@ -1,8 +1,8 @@
 //! Adding a frame to the hints.
 
 use super::Hints;
-use crate::backend::file::layout::{DeleteBody, Frame, Kind, MarksBody};
-use crate::backend::file::tag::Tag;
+use crate::backend::file::format::tag::Tag;
+use crate::backend::file::format::{DeleteBody, Frame, Kind, MarksBody};
 use crate::envelope::Header;
 use crate::snapshot_id::SnapshotId;
 

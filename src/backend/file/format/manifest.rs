@@ -1,7 +1,8 @@
 //! [`Manifest`]: which segments make up the store.
 
+use super::bytes::Bytes;
+use super::checksum::{checksum, put_checksum};
 use super::{Bad, FORMAT, HEAD_BYTES, MAX_SEQ, check_magic};
-use crate::backend::file::wire::{Bytes, checksum, put_checksum};
 
 const MAGIC: [u8; 6] = *b"snfman";
 const FIXED_BYTES: usize = 72;

@@ -1,14 +1,11 @@
-//! Reading little-endian values and varints off a byte slice, without indexing; and
-//! the checksum of a whole file.
-
-use std::ops::Range;
+//! Reading little-endian values and varints off a byte slice, without indexing.
 
 use crate::envelope;
 pub(super) use crate::envelope::put_varint;
 
 /// What is left to read. Every method gives `None` at the end of the bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+pub(crate) struct Bytes<'a>(pub(super) &'a [u8]);
 
 impl<'a> Bytes<'a> {
     pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -17,17 +14,17 @@ impl<'a> Bytes<'a> {
         Some(*taken)
     }
 
-    pub(super) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
+    pub(crate) fn take(&mut self, len: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(len)?;
         self.0 = rest;
         Some(taken)
     }
 
-    pub(super) fn text(&mut self, len: usize) -> Option<&'a str> {
+    pub(crate) fn text(&mut self, len: usize) -> Option<&'a str> {
         std::str::from_utf8(self.take(len)?).ok()
     }
 
-    pub(super) fn u8(&mut self) -> Option<u8> {
+    pub(crate) fn u8(&mut self) -> Option<u8> {
         self.array::<1>().map(|[byte]| byte)
     }
 
@@ -35,11 +32,11 @@ impl<'a> Bytes<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    pub(super) fn u32(&mut self) -> Option<u32> {
+    pub(crate) fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self) -> Option<u64> {
+    pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }
 
@@ -58,26 +55,6 @@ impl<'a> Bytes<'a> {
             }
         }
         None
-    }
-}
-
-/// Where the files that are written in one piece keep the checksum of all their other bytes.
-const CHECKSUM: Range<usize> = 8..12;
-
-/// The checksum of `bytes` but for the field that holds it. `key` is 0, or what tells checksums of
-/// the same bytes apart.
-pub(super) fn checksum(key: u32, bytes: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new_with_initial(key);
-    hasher.update(bytes.get(..CHECKSUM.start).unwrap_or_default());
-    hasher.update(bytes.get(CHECKSUM.end..).unwrap_or_default());
-    hasher.finalize()
-}
-
-/// Fills in the field that holds the checksum of all other bytes.
-pub(super) fn put_checksum(key: u32, bytes: &mut [u8]) {
-    let checksum = checksum(key, bytes);
-    if let Some(field) = bytes.get_mut(CHECKSUM) {
-        field.copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
