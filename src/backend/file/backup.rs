@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::core::segment::Segment;
 use super::directory;
 use super::disk::{DiskFile, write_all};
 use super::errors::io_error;
 use super::format::names;
-use super::segment::Segment;
 use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "back up a store";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::troubles::Listener;
+use super::core::troubles::Listener;
 use crate::error::{Error, ErrorKind};
 
 /// When a write counts as done.

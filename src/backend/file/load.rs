@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::core::segment::Segment;
 use super::disk::read_whole;
 use super::disk::{Disk, DiskFile};
 use super::errors::{bad_file, bad_frame, corrupt, io_error};
@@ -13,7 +14,6 @@ use super::format::hints::{Hints, What};
 use super::format::names;
 use super::format::{Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
-use super::segment::Segment;
 use crate::error::Error;
 
 pub(super) const OPERATION: &str = "open a store";

@@ -9,13 +9,11 @@
 
 mod backup;
 mod blocking;
-mod chores;
 mod compact;
 mod config;
 mod core;
 mod directory;
 mod disk;
-mod encode;
 mod errors;
 mod examine;
 #[cfg(test)]
@@ -25,25 +23,21 @@ mod index;
 mod inspect;
 mod keeper;
 mod load;
-mod log;
 mod open;
 mod plan;
 mod problem;
-mod queue;
 mod read;
 mod repair;
 mod replay;
 #[cfg(test)]
 mod samples;
 mod scan;
-mod segment;
 mod shut_down;
 mod snapshot_store;
 mod stats;
 mod store;
 mod submitted;
-mod trouble;
-mod troubles;
+mod write;
 
 pub use backup::BackedUp;
 pub use compact::Compacted;

@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 
 use super::config::FileStoreConfig;
 use super::core::Core;
+use super::core::log::{Active, Log};
+use super::core::segment::{Segment, Segments};
 use super::directory::{absolute, lock, read_manifest};
 use super::disk::{Disk, LockedDir};
 use super::errors::{corrupt, io_error};
@@ -14,9 +16,7 @@ use super::format::names;
 use super::index::Generations;
 use super::index::Index;
 use super::load::{Loaded, OPERATION, Opened, load_all, open_segments};
-use super::log::{Active, Log};
 use super::replay;
-use super::segment::{Segment, Segments};
 use crate::error::{Error, ErrorKind};
 
 /// Opens the store that `config` names, or creates it.

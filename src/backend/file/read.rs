@@ -4,12 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use super::core::Core;
+use super::core::segment::Segment;
 use super::errors::io_error;
 use super::format::FRAME_BYTES;
 use super::format::names;
 use super::format::tag::Tag;
 use super::index::{Item, Place, Sought, UNKNOWN};
-use super::segment::Segment;
 use crate::envelope::{Header, Record, SnapshotMeta};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;

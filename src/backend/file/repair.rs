@@ -7,10 +7,10 @@ use super::directory;
 use super::disk::{Disk, DiskFile, read_whole, write_all};
 use super::errors::{bad_file, bad_frame, corrupt, io_error};
 use super::examine::{Frames, Part, check_hints, examine, walk};
+use super::format::encode_seal;
 use super::format::hints::Hints;
 use super::format::names;
 use super::format::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
-use super::log::encode_seal;
 use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
 

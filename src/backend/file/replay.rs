@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::core::segment::{Segment, Segments};
 use super::format::hints::{Hint, What};
 use super::format::tag::Tag;
 use super::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
 use super::index::Generations;
 use super::index::{Index, Item, Note, Place, UNKNOWN};
 use super::load::{Loaded, OPERATION, threads};
-use super::segment::{Segment, Segments};
 use crate::error::{Error, ErrorKind};
 use crate::timestamp::Timestamp;
 

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::core::log::Log;
 use super::errors::io_error;
 use super::format::names;
-use super::log::Log;
 use crate::error::Error;
 
 const OPERATION: &str = "close a store";

@@ -14,13 +14,13 @@ use super::core::Core;
 use super::disk::{Disk, RealDisk};
 use super::inspect::{Inspection, Verification};
 use super::keeper::Keeper;
-use super::log::{Answer, Work};
 use super::open;
-use super::queue::Queue;
 use super::read::{Patience, Unread};
 use super::repair::RepairReport;
 use super::stats::FileStoreStats;
 use super::submitted::Submitted;
+use super::write::queue::Queue;
+use super::write::work::{Answer, Work};
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
@@ -321,7 +321,8 @@ impl FileStore {
     pub fn stats(&self) -> FileStoreStats {
         let core = &self.0.core;
         let segments = core.segments.all();
-        let sum = |of: fn(&super::segment::Segment) -> u64| segments.iter().map(|s| of(s)).sum();
+        let sum =
+            |of: fn(&super::core::segment::Segment) -> u64| segments.iter().map(|s| of(s)).sum();
         FileStoreStats {
             aggregates: core.index.len() as u64,
             snapshots: core.snapshots.load(Ordering::Relaxed),

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::log::Answer;
-use super::queue::Queue;
+use super::write::queue::Queue;
+use super::write::work::Answer;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// Work that has been queued, as a future of its outcome.

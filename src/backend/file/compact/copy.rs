@@ -7,6 +7,7 @@ use super::Pace;
 use super::output::OPERATION;
 use super::output::{Moved, Output};
 use crate::backend::file::core::Core;
+use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::read_whole;
 use crate::backend::file::errors::{bad_frame, corrupt, io_error};
 use crate::backend::file::format::flaw::Flaw;
@@ -17,7 +18,6 @@ use crate::backend::file::format::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BY
 use crate::backend::file::index::{Item, Place};
 use crate::backend::file::plan::{self, Candidate};
 use crate::backend::file::scan::{Scanner, Step};
-use crate::backend::file::segment::Segment;
 use crate::error::Error;
 
 /// So much is copied in one write.

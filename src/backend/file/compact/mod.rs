@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::core::Core;
+use super::core::segment::Segment;
 use super::format::names;
 use super::format::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
 use super::index::{Item, Place};
 use super::plan::{self, Candidate};
-use super::segment::Segment;
 use crate::error::{Error, ErrorKind};
 use output::{Moved, OPERATION, Output};
 

@@ -4,14 +4,15 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::backend::file::core::log::Prepared;
+use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::write_all;
 use crate::backend::file::errors::io_error;
+use crate::backend::file::format::encode_seal;
 use crate::backend::file::format::hints::{Hints, What};
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Frame, HEAD_BYTES, Seal, frame_bytes};
 use crate::backend::file::index::{Item, Place};
-use crate::backend::file::log::{Prepared, encode_seal};
-use crate::backend::file::segment::Segment;
 use crate::error::Error;
 
 pub(super) const OPERATION: &str = "compact the log";

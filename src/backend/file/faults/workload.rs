@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::random;
-use crate::backend::file::log::{Answer, Work};
+use crate::backend::file::write::work::{Answer, Work};
 use crate::codec::CodecId;
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::Error;

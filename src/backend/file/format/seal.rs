@@ -1,7 +1,7 @@
 //! [`Seal`]: the body of the last frame of a sealed segment.
 
 use super::bytes::Bytes;
-use super::frame::frame_bytes;
+use super::frame::{Frame, Kind, frame_bytes};
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
 
 /// What a seal takes in its segment.
@@ -40,4 +40,18 @@ impl Seal {
         };
         reader.0.is_empty().then_some(seal)
     }
+}
+
+/// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
+pub(crate) fn encode_seal(
+    seal: Seal,
+    seq: u64,
+    salt: u64,
+    offset: u64,
+    durable_below: u64,
+) -> Vec<u8> {
+    let body = seal.to_bytes();
+    let mut bytes = Vec::new();
+    Frame::of(Kind::Seal, seq, durable_below, &body).put(&body, salt, offset, &mut bytes);
+    bytes
 }

@@ -11,16 +11,17 @@ use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::SimDisk;
 use crate::backend::file::disk::{Disk, DiskFile};
+use crate::backend::file::format::encode_seal;
 use crate::backend::file::format::{
     DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, frame_bytes,
 };
 use crate::backend::file::inspect;
-use crate::backend::file::log::{Answer, PutItem, Work, encode_seal};
 use crate::backend::file::open;
 use crate::backend::file::read::{Patience, Unread};
 use crate::backend::file::repair;
 use crate::backend::file::samples::{core, key, put};
 use crate::backend::file::scan::{Scanner, Step};
+use crate::backend::file::write::work::{Answer, PutItem, Work};
 use crate::checksum::crc32;
 use crate::envelope::{Record, RecordBuilder};
 use crate::error::{Error, ErrorKind};

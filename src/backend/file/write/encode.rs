@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 
-use super::core::Core;
-use super::format::tag::Tag;
-use super::format::{DeleteBody, MAX_BODY_BYTES, Scope};
-use super::log::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
+use super::work::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
+use crate::backend::file::core::Core;
+use crate::backend::file::format::tag::Tag;
+use crate::backend::file::format::{DeleteBody, MAX_BODY_BYTES, Scope};
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -16,10 +16,10 @@ use crate::store::{DeleteOptions, PutOptions, Selection};
 
 /// The longest tenant, kind or id that can be stored (inclusive), and so the longest key that surely
 /// can: all of it may be in one part.
-pub(super) const MAX_PART_BYTES: usize = 1024;
+pub(crate) const MAX_PART_BYTES: usize = 1024;
 
 impl Core {
-    pub(super) fn put_work(
+    pub(crate) fn put_work(
         &self,
         records: Vec<Record>,
         options: &PutOptions,
@@ -60,7 +60,7 @@ impl Core {
     }
 
     /// The delete that `selection` asks for; `None` if it can have nothing to delete.
-    pub(super) fn delete_work(
+    pub(crate) fn delete_work(
         &self,
         key: &AggregateKey,
         selection: Selection<'_>,
@@ -74,7 +74,7 @@ impl Core {
     }
 
     /// The change of marks that a caller asks for; `None` if it can have nothing to change.
-    pub(super) fn mark_work(
+    pub(crate) fn mark_work(
         &self,
         key: &AggregateKey,
         selection: Selection<'_>,
@@ -94,7 +94,7 @@ impl Core {
     }
 
     /// Deletes below a version, of many aggregates.
-    pub(super) fn delete_below_work(
+    pub(crate) fn delete_below_work(
         &self,
         deletes: &[(Tag, &(AggregateKey, u64))],
     ) -> Result<Work, Error> {

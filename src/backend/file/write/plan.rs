@@ -4,19 +4,14 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 
-use super::{Answer, PutItem};
+use super::work::{Answer, PutItem};
+use crate::backend::file::core::flights::{Fresh, Identity};
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Kind, Scope, frame_bytes};
 use crate::error::Error;
 use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
-
-/// What tells a snapshot from all others of a store: aggregate, generation, version.
-pub(super) type Identity = (Tag, u32, u64);
-
-/// The snapshots that a group puts, each with the number of its frame.
-pub(super) type Fresh = HashMap<Identity, usize>;
 
 /// The frames that a group becomes, and the answers that hold once they are durable.
 #[derive(Default)]

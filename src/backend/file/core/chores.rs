@@ -6,30 +6,30 @@ use std::thread::Thread;
 
 /// A note that there may be something to do in the background.
 #[derive(Default)]
-pub(super) struct Chores {
+pub(crate) struct Chores {
     due: AtomicBool,
     keeper: OnceLock<Thread>,
 }
 
 impl Chores {
-    pub(super) fn listen(&self, keeper: Thread) {
+    pub(crate) fn listen(&self, keeper: Thread) {
         let _ = self.keeper.set(keeper);
     }
 
     /// Leaves a note; cheap.
-    pub(super) fn note(&self) {
+    pub(crate) fn note(&self) {
         self.due.store(true, Ordering::Relaxed);
     }
 
     /// Wakes the keeper.
-    pub(super) fn wake(&self) {
+    pub(crate) fn wake(&self) {
         if let Some(keeper) = self.keeper.get() {
             keeper.unpark();
         }
     }
 
     /// Wakes the keeper if there is a note.
-    pub(super) fn deliver(&self) {
+    pub(crate) fn deliver(&self) {
         if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) {
             self.wake();
         }

@@ -2,18 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
-use super::append::Written;
 use super::flight::{Committed, Flight};
-use super::plan::{Effect, Plan, Planned};
+use super::plan::{Plan, Planned};
 use super::touched::Touched;
-use super::{Answer, Log, Work};
+use super::work::{Answer, Work};
 use crate::backend::file::core::Core;
-use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{SEAL_BYTES, Scope, frame_bytes};
-use crate::backend::file::index::{Gone, Item, Note, Place};
+use crate::backend::file::core::log::Log;
+use crate::backend::file::format::SEAL_BYTES;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::snapshot_id::SnapshotId;
-use crate::store::Deleted;
 
 type Outcome = Result<Answer, Error>;
 
@@ -91,7 +87,7 @@ impl Core {
             let Work::Put { items, .. } = work else { return false };
             bytes += work.bytes();
             if work.concerns_marks()
-                || self.flights.any_puts(items.iter().map(super::PutItem::identity))
+                || self.flights.any_puts(items.iter().map(super::work::PutItem::identity))
             {
                 return false;
             }
@@ -197,87 +193,5 @@ impl Core {
     fn take_back(&self, log: &mut Log, error: Error) -> Error {
         let Some(active) = &mut log.active else { return error };
         self.roll_back(active, "write to the log").err().unwrap_or(error)
-    }
-
-    /// Makes frames visible that are durable.
-    pub(super) fn publish(&self, plan: &mut Plan, written: &Written) {
-        let segment = &written.segment;
-        let (mut added, mut removed, mut unmarked) = (0, 0, 0);
-        // Of the next put: whoever sees the one sees the other.
-        let mut note_of_put = None;
-        let Plan { frames, answers, .. } = plan;
-        for (seq, (frame, offset)) in (written.first_seq..).zip(frames.iter().zip(&written.offsets))
-        {
-            let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
-            let item = |id: &SnapshotId, generation: &u32| {
-                let (slot, offset, generation) = (segment.slot, *offset, *generation);
-                Item { version: id.version, place: Place { slot, offset, len, generation } }
-            };
-            match &frame.effect {
-                Effect::Put { id, generation, as_of } => {
-                    segment.add_live(frame.total_bytes());
-                    added += 1;
-                    let item = item(id, generation);
-                    let (old, old_note) = match note_of_put.take() {
-                        None => (self.index.insert(frame.tag, item, *as_of), None),
-                        Some(note) => self.index.insert_marked(frame.tag, item, *as_of, note),
-                    };
-                    if let Some(old) = old {
-                        self.forget(&old);
-                        removed += 1;
-                    }
-                    if let Some(old) = old_note {
-                        self.forget(&old.item);
-                        unmarked += 1;
-                    }
-                }
-                Effect::Marks { id, generation, marks, with_put } => {
-                    segment.add_live(frame.total_bytes());
-                    let marks = marks.clone();
-                    let note = Note { item: item(id, generation), seq, marks };
-                    if *with_put {
-                        note_of_put = Some(note);
-                    } else if let Some(old) = self.index.insert_note(frame.tag, note) {
-                        self.forget(&old.item);
-                        unmarked += 1;
-                    }
-                }
-                Effect::Delete { scope, work } => {
-                    let deleted = self.remove(frame.tag, scope);
-                    removed += deleted.snapshots;
-                    if let Some(Ok(Answer::Delete(sum))) = answers.get_mut(*work) {
-                        *sum = [*sum, deleted].into_iter().sum();
-                    }
-                }
-            }
-        }
-        self.snapshots.fetch_add(added, Ordering::Relaxed);
-        self.snapshots.fetch_sub(removed, Ordering::Relaxed);
-        if removed + unmarked > 0 {
-            self.chores.note();
-        }
-    }
-
-    /// Takes snapshots out of the index.
-    fn remove(&self, tag: Tag, scope: &Scope) -> Deleted {
-        let covers = self.covers(scope);
-        let mut deleted = Deleted::default();
-        let covers = |item: &Item| covers(item.place.generation, item.version);
-        self.index.remove(tag, covers, |gone| match gone {
-            Gone::Record(item) => {
-                deleted.snapshots += 1;
-                deleted.bytes += u64::from(item.place.len);
-                self.forget(item);
-            }
-            Gone::Marks(item) => self.forget(item),
-        });
-        deleted
-    }
-
-    /// Counts a frame as dead that has left the index.
-    fn forget(&self, item: &Item) {
-        if let Some(segment) = self.segments.get(item.place.slot) {
-            segment.drop_live(frame_bytes(item.place.len.into()));
-        }
     }
 }

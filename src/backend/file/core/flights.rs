@@ -1,8 +1,15 @@
 //! [`Flights`]: the groups that are written and not yet visible.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::plan::{Fresh, Identity};
+use crate::backend::file::format::tag::Tag;
+
+/// What tells a snapshot from all others of a store: aggregate, generation, version.
+pub(crate) type Identity = (Tag, u32, u64);
+
+/// The snapshots that a group puts, each with the number of its frame.
+pub(crate) type Fresh = HashMap<Identity, usize>;
 
 /// The groups that are written and not yet visible.
 ///
@@ -11,7 +18,7 @@ use super::plan::{Fresh, Identity};
 #[derive(Default)]
 pub(crate) struct Flights {
     groups: Mutex<Vec<Arc<Fresh>>>,
-    pub(super) landed: Condvar,
+    landed: Condvar,
     turn: Mutex<()>,
 }
 
@@ -19,14 +26,25 @@ pub(crate) struct Flights {
 pub(crate) type Turn<'a> = MutexGuard<'a, ()>;
 
 impl Flights {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.groups().is_empty()
     }
 
-    pub(super) fn any_puts(&self, mut identities: impl Iterator<Item = Identity>) -> bool {
+    pub(crate) fn any_puts(&self, mut identities: impl Iterator<Item = Identity>) -> bool {
         let groups = self.groups();
         !groups.is_empty()
             && identities.any(|identity| groups.iter().any(|group| group.contains_key(&identity)))
+    }
+
+    /// To be called while the lock of the log is held.
+    pub(crate) fn add(&self, group: Arc<Fresh>) {
+        self.groups().push(group);
+    }
+
+    /// Wakes whoever waits for there to be none.
+    pub(crate) fn remove(&self, group: &Arc<Fresh>) {
+        self.groups().retain(|one| !Arc::ptr_eq(one, group));
+        self.landed.notify_all();
     }
 
     /// Waits until there are none.
@@ -43,7 +61,7 @@ impl Flights {
     }
 
     // What the lock guards is whole between any two statements.
-    pub(super) fn groups(&self) -> MutexGuard<'_, Vec<Arc<Fresh>>> {
+    fn groups(&self) -> MutexGuard<'_, Vec<Arc<Fresh>>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

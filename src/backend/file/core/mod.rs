@@ -1,11 +1,17 @@
 //! [`Core`]: an open store, without threads and without a runtime. Everything here blocks.
 
+mod chores;
+pub(super) mod flights;
+pub(super) mod log;
+pub(super) mod segment;
+mod trouble;
+pub(super) mod troubles;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::chores::Chores;
 use super::config::FileStoreConfig;
 use super::disk::{Disk, LockedDir, write_file};
 use super::errors::io_error;
@@ -13,10 +19,12 @@ use super::format::names;
 use super::format::{Entry, Manifest};
 use super::index::Generations;
 use super::index::Index;
-use super::log::{Flights, Log};
-use super::segment::{Segment, Segments};
-use super::troubles::Troubles;
 use crate::error::{Error, ErrorKind, Retry};
+use chores::Chores;
+use flights::Flights;
+use log::Log;
+use segment::{Segment, Segments};
+use troubles::Troubles;
 
 /// An open store.
 ///

@@ -1,22 +1,22 @@
-//! Writing the frames of a group to the end of the log, and making them durable.
+//! Writing the frames of a group to the end of the log.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::plan::{Effect, Plan, Planned};
-use super::{Active, Log};
 use crate::backend::file::config::{Durability, ZeroAhead};
 use crate::backend::file::core::Core;
+use crate::backend::file::core::log::{Active, Log};
+use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::write_zeros;
 use crate::backend::file::disk::{DiskFile, write_all};
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::names;
 use crate::backend::file::format::{FRAME_BYTES, Frame, MAX_OFFSET, MAX_SEQ};
-use crate::backend::file::segment::Segment;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind};
 
-const OPERATION: &str = "write to the log";
+pub(super) const OPERATION: &str = "write to the log";
 
 /// Bodies up to this length are copied together; longer ones are written from where they are.
 const COPIED: usize = 1 << 10;
@@ -45,7 +45,7 @@ pub(super) struct Written {
     /// The sequence number of the first; the others follow it.
     pub(super) first_seq: u64,
     /// Where the last one ends.
-    end: u64,
+    pub(super) end: u64,
 }
 
 impl Core {
@@ -119,26 +119,6 @@ impl Core {
             let cut = active.segment.file.set_len(active.end).is_ok();
             active.file_bytes = if cut { active.end } else { active.file_bytes.max(to) };
         }
-    }
-
-    /// Makes what was written durable. Only one sync runs at any time: when two do, a failure of
-    /// the device may be told to just one of them.
-    pub(super) fn sync(&self, written: &Written) -> Result<(), Error> {
-        let segment = &written.segment;
-        if self.is_poisoned() {
-            // The sync before this one failed. Another may succeed though pages are lost.
-            let message = "the store stopped writing before this was synced; reopen it";
-            let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
-            return Err(error.with_retry(Retry::Unknown));
-        }
-        if self.config.durability == Durability::Sync {
-            let synced = segment.file.sync();
-            let path = || self.path(&names::segment(segment.id));
-            synced.map_err(|error| self.unknown(OPERATION, &path(), error))?;
-            segment.synced.fetch_max(written.end, Ordering::Relaxed);
-        }
-        segment.bytes.fetch_max(written.end, Ordering::Relaxed);
-        Ok(())
     }
 }
 

@@ -4,15 +4,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
-use super::format::names;
+use super::Core;
 use super::segment::Segment;
+use crate::backend::file::format::names;
 use crate::error::Error;
 
 impl Core {
     /// Counts `error`, and tells it if it is not the one that was told before: what is tried again
     /// and again fails in the same way.
-    pub(super) fn trouble(&self, error: &Error) {
+    pub(crate) fn trouble(&self, error: &Error) {
         self.troubles.count.fetch_add(1, Ordering::Relaxed);
         let text = format!("{error:#}");
         let last =
@@ -26,14 +26,14 @@ impl Core {
     }
 
     /// Notes that a file is damaged, or cannot be read: compaction leaves it to a repair.
-    pub(super) fn note_damage(&self, segment: &Segment, error: &Error) {
+    pub(crate) fn note_damage(&self, segment: &Segment, error: &Error) {
         if !segment.damaged.swap(true, Ordering::Relaxed) {
             self.trouble(error);
         }
     }
 
     /// The names of the files that were found damaged, or could not be read.
-    pub(super) fn damaged_files(&self) -> Vec<String> {
+    pub(crate) fn damaged_files(&self) -> Vec<String> {
         let segments = self.segments.all();
         let damaged = segments.iter().filter(|segment| segment.damaged.load(Ordering::Relaxed));
         damaged.map(|segment| names::segment(segment.id)).collect()

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::Work;
+use super::work::Work;
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::index::Index;
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::{mem, thread};
 
 use super::append::Written;
-use super::flights::Turn;
-use super::plan::{Fresh, Plan, Planned};
+use super::plan::{Plan, Planned};
 use super::work::Answer;
 use crate::backend::file::core::Core;
+use crate::backend::file::core::flights::Fresh;
+use crate::backend::file::core::flights::Turn;
 use crate::error::Error;
 
 /// What became of a group.
@@ -30,7 +31,7 @@ impl<'a> Flight<'a> {
     /// To be called while the lock of the log is held.
     pub(super) fn new(core: &'a Core, mut plan: Plan, written: Written) -> Self {
         let fresh = Arc::new(mem::take(&mut plan.fresh));
-        core.flights.groups().push(Arc::clone(&fresh));
+        core.flights.add(Arc::clone(&fresh));
         Self { core, plan, written, fresh }
     }
 
@@ -57,8 +58,6 @@ impl Drop for Flight<'_> {
         if thread::panicking() {
             self.core.poison("writing panicked".into());
         }
-        let flights = &self.core.flights;
-        flights.groups().retain(|group| !Arc::ptr_eq(group, &self.fresh));
-        flights.landed.notify_all();
+        self.core.flights.remove(&self.fresh);
     }
 }

@@ -4,31 +4,17 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::{Active, Log, Prepared};
 use crate::backend::file::config::ZeroAhead;
 use crate::backend::file::core::Core;
+use crate::backend::file::core::log::{Active, Log, Prepared};
+use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::write_all;
 use crate::backend::file::disk::write_zeros;
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::hints::Hints;
 use crate::backend::file::format::names;
-use crate::backend::file::format::{Frame, HEAD_BYTES, Head, Kind, SEAL_BYTES, Seal};
-use crate::backend::file::segment::Segment;
+use crate::backend::file::format::{HEAD_BYTES, Head, SEAL_BYTES, Seal, encode_seal};
 use crate::error::{Error, ErrorKind};
-
-/// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
-pub(crate) fn encode_seal(
-    seal: Seal,
-    seq: u64,
-    salt: u64,
-    offset: u64,
-    durable_below: u64,
-) -> Vec<u8> {
-    let body = seal.to_bytes();
-    let mut bytes = Vec::new();
-    Frame::of(Kind::Seal, seq, durable_below, &body).put(&body, salt, offset, &mut bytes);
-    bytes
-}
 
 impl Core {
     /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.

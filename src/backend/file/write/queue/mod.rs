@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use super::core::Core;
-use super::log::{Answer, Work};
+use super::work::{Answer, Work};
+use crate::backend::file::core::Core;
 use crate::error::{Error, ErrorKind, Retry};
 
 type Outcome = Result<Answer, Error>;
@@ -33,7 +33,7 @@ const LINGER: Duration = Duration::from_micros(50);
 /// answers everyone in the group. If the group is large it hands the lead over before the sync, so
 /// that the next one is taken and written meanwhile; else when its own work is done. The lead goes
 /// to the first thread of the next group, or to a thread of the store's own if only tasks wait.
-pub(super) struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     /// For the store's own threads.
     called: Condvar,
@@ -95,7 +95,7 @@ impl State {
 }
 
 impl Queue {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         let state = State {
             groups: VecDeque::new(),
             led: false,
@@ -107,7 +107,7 @@ impl Queue {
     }
 
     /// Writes `work` and waits for it. Blocks.
-    pub(super) fn write(&self, core: &Core, work: Work) -> Outcome {
+    pub(crate) fn write(&self, core: &Core, work: Work) -> Outcome {
         let mut state = self.state();
         let (group, number) = state.push(work);
         let answers = Arc::clone(&group.answers);
@@ -137,7 +137,7 @@ impl Queue {
 
     /// Queues `work` without waiting. [`start`](Self::start) has to be called some time after.
     /// Returns where the answer comes, and whether someone is writing already.
-    pub(super) fn submit(&self, work: Work) -> (oneshot::Receiver<Outcome>, bool) {
+    pub(crate) fn submit(&self, work: Work) -> (oneshot::Receiver<Outcome>, bool) {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state();
         let (group, number) = state.push(work);
@@ -146,7 +146,7 @@ impl Queue {
     }
 
     /// Sees to it that what is queued gets written.
-    pub(super) fn start(&self) {
+    pub(crate) fn start(&self) {
         let mut state = self.state();
         if !state.led && !state.groups.is_empty() {
             state.led = true;
@@ -157,7 +157,7 @@ impl Queue {
     }
 
     /// One of the store's own threads: leads when called, until stopped and nothing is left.
-    pub(super) fn run(&self, core: &Core) {
+    pub(crate) fn run(&self, core: &Core) {
         // A panic was answered, and stopped the writing. What comes after it wants an answer too.
         while panic::catch_unwind(AssertUnwindSafe(|| self.run_until_panic(core))).is_err() {}
     }
@@ -184,7 +184,7 @@ impl Queue {
     }
 
     /// Makes [`run`](Self::run) return once all is written.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.state().stopped = true;
         self.called.notify_all();
     }

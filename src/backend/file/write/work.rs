@@ -25,7 +25,7 @@ pub(crate) struct PutItem {
 /// A delete.
 pub(crate) struct DeleteItem {
     pub(crate) tag: Tag,
-    pub(crate) pick: Pick,
+    pub(super) pick: Pick,
     /// As if all that is selected could be deleted.
     pub(crate) body: Bytes,
     pub(crate) options: DeleteOptions,
@@ -71,7 +71,7 @@ impl From<Selection<'_>> for Pick {
 pub(crate) struct MarkItem {
     pub(crate) tag: Tag,
     pub(crate) key: AggregateKey,
-    pub(crate) pick: Pick,
+    pub(super) pick: Pick,
     pub(crate) change: Change,
 }
 
@@ -82,7 +82,7 @@ pub(crate) enum Change {
 }
 
 impl Change {
-    pub(crate) fn as_mark_change(&self) -> MarkChange<'_> {
+    pub(super) fn as_mark_change(&self) -> MarkChange<'_> {
         match self {
             Self::Set(mark) => MarkChange::Set(mark),
             Self::Clear(kind, name) => MarkChange::Clear { kind: *kind, name },
@@ -147,7 +147,7 @@ impl Work {
 
     /// Whether it changes marks, or depends on those that there are, as no plain put or delete does
     /// (deletes ask the index for pins).
-    pub(crate) fn concerns_marks(&self) -> bool {
+    pub(super) fn concerns_marks(&self) -> bool {
         match self {
             Self::Put { options, .. } => options.spare_pinned || !options.marks.is_empty(),
             Self::Delete { .. } => false,

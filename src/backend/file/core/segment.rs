@@ -4,40 +4,40 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::disk::DiskFile;
-use super::index::Place;
+use crate::backend::file::disk::DiskFile;
+use crate::backend::file::index::Place;
 
 /// One file of the log, open.
 #[derive(Debug)]
-pub(super) struct Segment {
-    pub(super) id: u32,
+pub(crate) struct Segment {
+    pub(crate) id: u32,
     /// Its place in [`Segments`].
-    pub(super) slot: u32,
-    pub(super) salt: u64,
-    pub(super) file: Arc<dyn DiskFile>,
-    pub(super) sealed: AtomicBool,
+    pub(crate) slot: u32,
+    pub(crate) salt: u64,
+    pub(crate) file: Arc<dyn DiskFile>,
+    pub(crate) sealed: AtomicBool,
     /// Found damaged: compaction leaves it to a repair.
-    pub(super) damaged: AtomicBool,
+    pub(crate) damaged: AtomicBool,
     /// Where its frames end; what is there is durable, as far as the store promises.
-    pub(super) bytes: AtomicU64,
+    pub(crate) bytes: AtomicU64,
     /// Everything before it has been synced.
-    pub(super) synced: AtomicU64,
+    pub(crate) synced: AtomicU64,
     /// The bytes of the frames that the index refers to.
-    pub(super) live_bytes: AtomicU64,
+    pub(crate) live_bytes: AtomicU64,
     /// Of those, how many frames.
-    pub(super) live_puts: AtomicU64,
+    pub(crate) live_puts: AtomicU64,
     /// The frames that can be live: puts, and marks, which count like puts everywhere here.
-    pub(super) puts: AtomicU64,
-    pub(super) delete_bytes: AtomicU64,
-    pub(super) deletes: AtomicU64,
+    pub(crate) puts: AtomicU64,
+    pub(crate) delete_bytes: AtomicU64,
+    pub(crate) deletes: AtomicU64,
     /// The lowest sequence number of a put; `u64::MAX` if there is none.
-    pub(super) min_put_seq: AtomicU64,
+    pub(crate) min_put_seq: AtomicU64,
     /// The highest sequence number of a delete; 0 if there is none.
-    pub(super) max_delete_seq: AtomicU64,
+    pub(crate) max_delete_seq: AtomicU64,
 }
 
 impl Segment {
-    pub(super) fn new(id: u32, slot: u32, salt: u64, file: Arc<dyn DiskFile>) -> Self {
+    pub(crate) fn new(id: u32, slot: u32, salt: u64, file: Arc<dyn DiskFile>) -> Self {
         Self {
             id,
             slot,
@@ -59,42 +59,42 @@ impl Segment {
 
     // The counters feed decisions that are checked again where they matter, so their order among
     // each other is of no concern.
-    pub(super) fn count_put(&self, seq: u64) {
+    pub(crate) fn count_put(&self, seq: u64) {
         self.puts.fetch_add(1, Ordering::Relaxed);
         self.min_put_seq.fetch_min(seq, Ordering::Relaxed);
     }
 
-    pub(super) fn count_delete(&self, seq: u64, bytes: u64) {
+    pub(crate) fn count_delete(&self, seq: u64, bytes: u64) {
         self.deletes.fetch_add(1, Ordering::Relaxed);
         self.delete_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.max_delete_seq.fetch_max(seq, Ordering::Relaxed);
     }
 
-    pub(super) fn add_live(&self, bytes: u64) {
+    pub(crate) fn add_live(&self, bytes: u64) {
         self.live_puts.fetch_add(1, Ordering::Relaxed);
         self.live_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    pub(super) fn drop_live(&self, bytes: u64) {
+    pub(crate) fn drop_live(&self, bytes: u64) {
         self.live_puts.fetch_sub(1, Ordering::Relaxed);
         self.live_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 }
 
 /// All open segments, each in a slot that the index refers to.
-pub(super) struct Segments(RwLock<Vec<Option<Arc<Segment>>>>);
+pub(crate) struct Segments(RwLock<Vec<Option<Arc<Segment>>>>);
 
 impl Segments {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(RwLock::new(Vec::new()))
     }
 
-    pub(super) fn get(&self, slot: u32) -> Option<Arc<Segment>> {
+    pub(crate) fn get(&self, slot: u32) -> Option<Arc<Segment>> {
         self.read().get(slot as usize).cloned().flatten()
     }
 
     /// Opens a slot for the segment that `make` makes of its number; `None` if all are taken.
-    pub(super) fn add(&self, make: impl FnOnce(u32) -> Segment) -> Option<Arc<Segment>> {
+    pub(crate) fn add(&self, make: impl FnOnce(u32) -> Segment) -> Option<Arc<Segment>> {
         let mut slots = self.write();
         let free = slots.iter().position(Option::is_none).unwrap_or(slots.len());
         let slot = u32::try_from(free).ok().filter(|slot| *slot < Place::MAX_SLOTS)?;
@@ -107,14 +107,14 @@ impl Segments {
     }
 
     /// Frees the slot. Nothing in the index may refer to it any more.
-    pub(super) fn remove(&self, slot: u32) {
+    pub(crate) fn remove(&self, slot: u32) {
         if let Some(place) = self.write().get_mut(slot as usize) {
             *place = None;
         }
     }
 
     /// All of them, ordered by id.
-    pub(super) fn all(&self) -> Vec<Arc<Segment>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
         let mut all: Vec<_> = self.read().iter().flatten().cloned().collect();
         all.sort_unstable_by_key(|segment| segment.id);
         all

@@ -8,7 +8,7 @@ use crate::error::Error;
 
 /// The application's function for errors of the background.
 #[derive(Clone)]
-pub(super) struct Listener(pub(super) Arc<dyn Fn(&Error) + Send + Sync>);
+pub(crate) struct Listener(pub(crate) Arc<dyn Fn(&Error) + Send + Sync>);
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -18,17 +18,17 @@ impl fmt::Debug for Listener {
 
 /// What failed in the background so far.
 #[derive(Default)]
-pub(super) struct Troubles {
-    pub(super) count: AtomicU64,
-    pub(super) last: Mutex<Option<String>>,
+pub(crate) struct Troubles {
+    pub(crate) count: AtomicU64,
+    pub(crate) last: Mutex<Option<String>>,
 }
 
 impl Troubles {
-    pub(super) fn count(&self) -> u64 {
+    pub(crate) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    pub(super) fn last(&self) -> Option<String> {
+    pub(crate) fn last(&self) -> Option<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

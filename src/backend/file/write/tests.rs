@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Barrier};
 
-use super::{Answer, Begun, Flight, PutItem, Work};
+use super::flight::Flight;
+use super::group::Begun;
+use super::work::{Answer, PutItem, Work};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::{Call, SimDisk, Survival};

@@ -1,0 +1,31 @@
+//! Making what was written durable.
+
+use std::sync::atomic::Ordering;
+
+use super::append::{OPERATION, Written};
+use crate::backend::file::config::Durability;
+use crate::backend::file::core::Core;
+use crate::backend::file::format::names;
+use crate::error::{Error, ErrorKind, Retry};
+
+impl Core {
+    /// Makes what was written durable. Only one sync runs at any time: when two do, a failure of
+    /// the device may be told to just one of them.
+    pub(super) fn sync(&self, written: &Written) -> Result<(), Error> {
+        let segment = &written.segment;
+        if self.is_poisoned() {
+            // The sync before this one failed. Another may succeed though pages are lost.
+            let message = "the store stopped writing before this was synced; reopen it";
+            let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
+            return Err(error.with_retry(Retry::Unknown));
+        }
+        if self.config.durability == Durability::Sync {
+            let synced = segment.file.sync();
+            let path = || self.path(&names::segment(segment.id));
+            synced.map_err(|error| self.unknown(OPERATION, &path(), error))?;
+            segment.synced.fetch_max(written.end, Ordering::Relaxed);
+        }
+        segment.bytes.fetch_max(written.end, Ordering::Relaxed);
+        Ok(())
+    }
+}
