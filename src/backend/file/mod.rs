@@ -1,49 +1,47 @@
-//! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory.
+//! The file backend: an append-only log of snapshots in a directory, with an index in memory.
 //!
 //! `docs/format-file-store.md` specifies every byte and every step of recovery.
 //!
-//! A write goes: `encode` on the caller's side, `queue` (group commit), `log` (one write and
-//! one sync for the group), `index` (visible from then on). A read goes: `index`, then one
-//! read of the record's bytes. `open` rebuilds the index from the segments; `compact` gives
-//! the space of deleted snapshots back.
+//! A room uses only those above it:
+//!
+//! | room | |
+//! |---|---|
+//! | [`config`], [`problem`], [`stats`] | what applications set, and are told |
+//! | [`disk`] | what is asked of the operating system: files, syncs, the lock of a directory |
+//! | [`format`] | what bytes mean: frames, manifest, index files, names, checksums |
+//! | [`errors`] | how what fails there becomes an error |
+//! | [`index`] | where each snapshot lies, in memory |
+//! | [`core`] | the state of an open store: segments, the end of the log, manifest, locks |
+//! | [`write`] | puts, deletes and marks, one file for each stage: from a check to the index |
+//! | [`read`] | get, list and keys |
+//! | [`recover`] | from files to an open store |
+//! | [`maintain`] | in the background: segments ahead, compaction; backup, verify, repair |
+//! | [`store`] | the handle, [`FileStore`] |
 
-mod backup;
-mod blocking;
-mod compact;
 mod config;
 mod core;
-mod directory;
 mod disk;
 mod errors;
-mod examine;
 #[cfg(test)]
 mod faults;
 mod format;
 mod index;
-mod inspect;
-mod keeper;
-mod load;
-mod open;
-mod plan;
+mod maintain;
 mod problem;
 mod read;
-mod repair;
-mod replay;
+mod recover;
 #[cfg(test)]
 mod samples;
-mod scan;
-mod shut_down;
-mod snapshot_store;
 mod stats;
 mod store;
-mod submitted;
 mod write;
 
-pub use backup::BackedUp;
-pub use compact::Compacted;
 pub use config::{Durability, FileStoreConfig, ZeroAhead};
-pub use inspect::{Inspection, SegmentInfo, Verification};
+pub use maintain::backup::BackedUp;
+pub use maintain::compact::Compacted;
+pub use maintain::inspect::{Inspection, SegmentInfo};
+pub use maintain::repair::RepairReport;
+pub use maintain::verify::Verification;
 pub use problem::Problem;
-pub use repair::RepairReport;
 pub use stats::FileStoreStats;
-pub use store::FileStore;
+pub use store::file_store::FileStore;

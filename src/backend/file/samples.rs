@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::config::FileStoreConfig;
 use super::core::Core;
 use super::disk::sim::SimDisk;
-use super::open;
+use super::recover::open;
 use super::write::work::Work;
 use crate::envelope::{Record, RecordBuilder};
 use crate::generation::Generation;

@@ -16,10 +16,12 @@ use super::config::FileStoreConfig;
 use super::disk::{Disk, LockedDir, write_file};
 use super::errors::io_error;
 use super::format::names;
+use super::format::tag::Tag;
 use super::format::{Entry, Manifest};
 use super::index::Generations;
 use super::index::Index;
 use crate::error::{Error, ErrorKind, Retry};
+use crate::key::AggregateKey;
 use chores::Chores;
 use flights::Flights;
 use log::Log;
@@ -30,7 +32,7 @@ use troubles::Troubles;
 ///
 /// Locks are taken in this order: `maintenance`, `log`, the list of `flights`, a shard of the index,
 /// the segments. Nobody who holds the log or waits for the flights has the turn to sync.
-pub(super) struct Core {
+pub(crate) struct Core {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) config: FileStoreConfig,
     pub(super) store: [u8; 16],
@@ -89,6 +91,11 @@ impl Core {
             reserved: AtomicBool::new(false),
             locked_dir,
         }
+    }
+
+    /// What stands for an aggregate in this store.
+    pub(crate) fn tag(&self, key: &AggregateKey) -> Tag {
+        Tag::of(self.secret, key)
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {

@@ -15,7 +15,7 @@ pub(super) use locked_dir::LockedDir;
 pub(super) use real::RealDisk;
 
 /// A file system, as far as the store needs one.
-pub(super) trait Disk: fmt::Debug + Send + Sync {
+pub(crate) trait Disk: fmt::Debug + Send + Sync {
     /// Creates the directory and its parents; their entries are durable when it returns.
     fn create_dir(&self, dir: &Path) -> io::Result<()>;
     /// The names of the regular files in `dir` and of links to such, in no particular order.
@@ -39,7 +39,7 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
 }
 
 /// The answer to an attempt to take a lock.
-pub(super) enum Locking {
+pub(crate) enum Locking {
     /// Taken, until this value is dropped.
     Held(Box<dyn Lock>),
     /// Another handle has it; the text is what that one wrote into the file.
@@ -47,14 +47,14 @@ pub(super) enum Locking {
 }
 
 /// A lock that is held until this is dropped.
-pub(super) trait Lock: Send + Sync {
+pub(crate) trait Lock: Send + Sync {
     /// Whether the file that stands for the lock still has its name: nobody has removed it or put
     /// another there.
     fn is_in_place(&self) -> bool;
 }
 
 /// An open file. All methods take offsets; there is no position.
-pub(super) trait DiskFile: fmt::Debug + Send + Sync {
+pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     /// The length in bytes.
     fn len(&self) -> io::Result<u64>;
     /// `len` bytes from `offset` on, fewer only at the end of the file.

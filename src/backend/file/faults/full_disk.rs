@@ -13,7 +13,7 @@ use crate::backend::file::core::Core;
 use crate::backend::file::disk::Disk;
 use crate::backend::file::disk::sim::{Call, SimDisk, Survival};
 use crate::backend::file::format::names;
-use crate::backend::file::open;
+use crate::backend::file::recover::open;
 use crate::envelope::RecordBuilder;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;

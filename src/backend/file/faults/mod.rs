@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::config::{Durability, FileStoreConfig, ZeroAhead};
 use super::disk::sim::{Call, SimDisk, Survival, random};
-use super::open;
+use super::recover::open;
 use crate::envelope::RecordBuilder;
 use crate::error::{ErrorKind, Retry};
 use crate::key::AggregateKey;

@@ -7,11 +7,11 @@ use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::{SimDisk, Survival};
 use crate::backend::file::format::names;
-use crate::backend::file::inspect;
-use crate::backend::file::open;
+use crate::backend::file::maintain::repair;
+use crate::backend::file::maintain::verify::verify;
 use crate::backend::file::problem::Problem;
 use crate::backend::file::read::{Patience, Unread};
-use crate::backend::file::repair;
+use crate::backend::file::recover::open;
 use crate::backend::file::write::flight::Flight;
 use crate::backend::file::write::group::Begun;
 use crate::error::{ErrorKind, Retry};
@@ -173,7 +173,7 @@ pub(super) fn check_recovery(
     what: &dyn Fn() -> String,
 ) {
     // What a crash leaves is no damage.
-    let verified = inspect::verify(disk, &config.dir).unwrap();
+    let verified = verify(disk, &config.dir).unwrap();
     let no_store = Problem::new(names::MANIFEST, None, "the file is missing");
     let problems = verified.problems;
     assert!(problems.is_empty() || problems == [no_store], "{}: {problems:?}", what());

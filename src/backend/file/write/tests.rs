@@ -12,7 +12,7 @@ use super::work::{Answer, PutItem, Work};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::{Call, SimDisk, Survival};
-use crate::backend::file::open;
+use crate::backend::file::recover::open;
 use crate::backend::file::samples::{core, core as core_of, key, put, put_bytes};
 use crate::envelope::RecordBuilder;
 use crate::error::{Error, ErrorKind, Retry};

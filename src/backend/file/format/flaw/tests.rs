@@ -15,12 +15,12 @@ use crate::backend::file::format::encode_seal;
 use crate::backend::file::format::{
     DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, frame_bytes,
 };
-use crate::backend::file::inspect;
-use crate::backend::file::open;
+use crate::backend::file::maintain::repair;
+use crate::backend::file::maintain::verify::verify;
 use crate::backend::file::read::{Patience, Unread};
-use crate::backend::file::repair;
+use crate::backend::file::recover::open;
+use crate::backend::file::recover::scan::{Scanner, Step};
 use crate::backend::file::samples::{core, key, put};
-use crate::backend::file::scan::{Scanner, Step};
 use crate::backend::file::write::work::{Answer, PutItem, Work};
 use crate::checksum::crc32;
 use crate::envelope::{Record, RecordBuilder};
@@ -227,7 +227,7 @@ fn must_be_left_alone(disk: &SimDisk, at: u64, kind: ErrorKind, why: &str) {
         }
     };
     check(opened(disk).expect_err("it is refused"));
-    let found = inspect::verify(disk, Path::new("/store")).unwrap();
+    let found = verify(disk, Path::new("/store")).unwrap();
     let problem = found.problems.iter().find(|problem| problem.offset == Some(at)).unwrap();
     assert!(problem.what.contains(why), "{problem}");
     assert_eq!(found.torn_bytes, 0);

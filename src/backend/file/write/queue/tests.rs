@@ -11,7 +11,7 @@ use super::*;
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::disk::sim::{Call, SimDisk};
 use crate::backend::file::samples::{core, put, put_bytes, record};
-use crate::backend::file::store::FileStore;
+use crate::backend::file::store::file_store::FileStore;
 use crate::envelope::Record;
 use crate::store::PutOptions;
 

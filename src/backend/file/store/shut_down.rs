@@ -2,10 +2,10 @@
 
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
-use super::core::log::Log;
-use super::errors::io_error;
-use super::format::names;
+use crate::backend::file::core::Core;
+use crate::backend::file::core::log::Log;
+use crate::backend::file::errors::io_error;
+use crate::backend::file::format::names;
 use crate::error::Error;
 
 const OPERATION: &str = "close a store";
@@ -14,7 +14,7 @@ impl Core {
     /// Ends all use: cuts off what was not used, syncs, writes the index file of the active
     /// segment, notes in the manifest how long it is, and gives the lock up. Does nothing the
     /// second time.
-    pub(super) fn shut_down(&self) -> Result<(), Error> {
+    pub(crate) fn shut_down(&self) -> Result<(), Error> {
         if !self.close() {
             return Ok(());
         }

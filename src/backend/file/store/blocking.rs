@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind, Retry};
 
 /// Runs `work` where it may block: on the runtime's pool, or here if there is no runtime.
-pub(super) async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return work() };

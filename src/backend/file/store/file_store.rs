@@ -6,21 +6,22 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 
-use super::backup::BackedUp;
 use super::blocking::blocking;
-use super::compact::Compacted;
-use super::config::FileStoreConfig;
-use super::core::Core;
-use super::disk::{Disk, RealDisk};
-use super::inspect::{Inspection, Verification};
-use super::keeper::Keeper;
-use super::open;
-use super::read::{Patience, Unread};
-use super::repair::RepairReport;
-use super::stats::FileStoreStats;
 use super::submitted::Submitted;
-use super::write::queue::Queue;
-use super::write::work::{Answer, Work};
+use crate::backend::file::config::FileStoreConfig;
+use crate::backend::file::core::Core;
+use crate::backend::file::disk::{Disk, RealDisk};
+use crate::backend::file::maintain::backup::BackedUp;
+use crate::backend::file::maintain::compact::Compacted;
+use crate::backend::file::maintain::inspect::{Inspection, inspect};
+use crate::backend::file::maintain::keeper::Keeper;
+use crate::backend::file::maintain::repair::{RepairReport, repair};
+use crate::backend::file::maintain::verify::{Verification, verify};
+use crate::backend::file::read::{Patience, Unread};
+use crate::backend::file::recover::open;
+use crate::backend::file::stats::FileStoreStats;
+use crate::backend::file::write::queue::Queue;
+use crate::backend::file::write::work::{Answer, Work};
 use crate::envelope::Record;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
@@ -71,10 +72,10 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct FileStore(pub(super) Arc<Shared>);
+pub struct FileStore(pub(crate) Arc<Shared>);
 
-pub(super) struct Shared {
-    pub(super) core: Arc<Core>,
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
     queue: Arc<Queue>,
     // Stopped in this order, before the core is closed.
     keeper: Option<Keeper>,
@@ -126,7 +127,7 @@ impl FileStore {
         Self::open_on(Arc::new(RealDisk), config)
     }
 
-    pub(super) fn open_on(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Self, Error> {
+    pub(crate) fn open_on(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Self, Error> {
         let background = config.background;
         let core = Arc::new(open::open(disk, config)?);
         let queue = Arc::new(Queue::new());
@@ -292,7 +293,7 @@ impl FileStore {
     /// `Locked` if the store is open; `CorruptStore` if there is no store, or its list of files is
     /// damaged; `Unsupported` if a newer release wrote it; `Store`.
     pub fn inspect(dir: impl AsRef<Path>) -> Result<Inspection, Error> {
-        super::inspect::inspect(&RealDisk, dir.as_ref())
+        inspect(&RealDisk, dir.as_ref())
     }
 
     /// Reads and checks every byte of the store in `dir`. Changes nothing, and works on a directory
@@ -302,7 +303,7 @@ impl FileStore {
     /// `Locked` if the store is open; `Unsupported` if a newer release wrote it; `Store`. Damage is
     /// no error: it is in the result.
     pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, Error> {
-        super::inspect::verify(&RealDisk, dir.as_ref())
+        verify(&RealDisk, dir.as_ref())
     }
 
     /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, reports
@@ -314,15 +315,16 @@ impl FileStore {
     /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
     /// if a newer release wrote it; `OutOfSpace`, `Store`.
     pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport, Error> {
-        super::repair::repair(&RealDisk, dir.as_ref())
+        repair(&RealDisk, dir.as_ref())
     }
 
     /// How much is stored, and what failed in the background.
     pub fn stats(&self) -> FileStoreStats {
         let core = &self.0.core;
         let segments = core.segments.all();
-        let sum =
-            |of: fn(&super::core::segment::Segment) -> u64| segments.iter().map(|s| of(s)).sum();
+        let sum = |of: fn(&crate::backend::file::core::segment::Segment) -> u64| {
+            segments.iter().map(|s| of(s)).sum()
+        };
         FileStoreStats {
             aggregates: core.index.len() as u64,
             snapshots: core.snapshots.load(Ordering::Relaxed),
@@ -355,7 +357,7 @@ impl Shared {
         self.queue.write(&self.core, work)
     }
 
-    pub(super) fn submit(&self, work: Work) -> Submitted {
+    pub(crate) fn submit(&self, work: Work) -> Submitted {
         let (answer, started) = self.queue.submit(work);
         Submitted::new(Arc::clone(&self.queue), answer, started)
     }
@@ -394,7 +396,7 @@ impl fmt::Debug for FileStore {
     }
 }
 
-pub(super) fn failure(unread: Unread) -> Error {
+pub(crate) fn failure(unread: Unread) -> Error {
     match unread {
         Unread::Failed(error) => error,
         // Does not come from a read that may wait.

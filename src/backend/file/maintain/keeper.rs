@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::core::Core;
+use crate::backend::file::core::Core;
 use crate::error::{Error, ErrorKind};
 
 /// Looks after a store in the background.
-pub(super) struct Keeper {
+pub(crate) struct Keeper {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -19,7 +19,7 @@ pub(super) struct Keeper {
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Keeper {
-    pub(super) fn start(core: &Arc<Core>) -> std::io::Result<Self> {
+    pub(crate) fn start(core: &Arc<Core>) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let thread = thread::Builder::new().name("snapfold-keeper".into()).spawn({
             let (core, stop) = (Arc::clone(core), Arc::clone(&stop));

@@ -4,12 +4,12 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
-use super::core::segment::Segment;
-use super::directory;
-use super::disk::{DiskFile, write_all};
-use super::errors::io_error;
-use super::format::names;
+use crate::backend::file::core::Core;
+use crate::backend::file::core::segment::Segment;
+use crate::backend::file::disk::{DiskFile, write_all};
+use crate::backend::file::errors::io_error;
+use crate::backend::file::format::names;
+use crate::backend::file::recover::directory;
 use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "back up a store";
@@ -28,7 +28,7 @@ pub struct BackedUp {
 
 impl Core {
     /// Makes `to` a store that holds what this one holds now. Writers go on; compaction waits.
-    pub(super) fn backup(&self, to: &Path) -> Result<BackedUp, Error> {
+    pub(crate) fn backup(&self, to: &Path) -> Result<BackedUp, Error> {
         self.check_open(OPERATION)?;
         let failed = |error| io_error(OPERATION, to, error);
         self.disk.create_dir(to).map_err(failed)?;

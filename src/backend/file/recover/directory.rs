@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::disk::{Disk, Lock, Locking, read_whole};
-use super::errors::{bad_file, io_error};
-use super::format::Manifest;
-use super::format::names;
+use crate::backend::file::disk::{Disk, Lock, Locking, read_whole};
+use crate::backend::file::errors::{bad_file, io_error};
+use crate::backend::file::format::Manifest;
+use crate::backend::file::format::names;
 use crate::error::{Error, ErrorKind};
 
 /// Takes the lock of a store.
-pub(super) fn lock(
+pub(crate) fn lock(
     disk: &dyn Disk,
     dir: &Path,
     operation: &'static str,
@@ -38,8 +38,30 @@ pub(super) fn lock_file(
     }
 }
 
+/// Locks a store as far as the directory lets itself be written to.
+pub(crate) fn hold(
+    disk: &dyn Disk,
+    dir: &Path,
+    files: &[String],
+    operation: &'static str,
+) -> Result<Option<Box<dyn Lock>>, Error> {
+    if files.iter().any(|name| name == names::LOCK) {
+        return lock(disk, dir, operation, false).map(Some);
+    }
+    Ok(None)
+}
+
+/// The names of the files in a directory.
+pub(crate) fn listing(
+    disk: &dyn Disk,
+    dir: &Path,
+    operation: &'static str,
+) -> Result<Vec<String>, Error> {
+    disk.files(dir).map_err(|error| io_error(operation, dir, error))
+}
+
 /// Reads the manifest; `None` if there is none.
-pub(super) fn read_manifest(
+pub(crate) fn read_manifest(
     disk: &dyn Disk,
     dir: &Path,
     files: &[String],

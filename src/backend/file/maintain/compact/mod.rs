@@ -1,18 +1,19 @@
 //! Compaction: copies what is live out of segments that are mostly dead, and removes them.
 
+mod choose;
 mod copy;
 mod output;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::core::Core;
-use super::core::segment::Segment;
-use super::format::names;
-use super::format::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
-use super::index::{Item, Place};
-use super::plan::{self, Candidate};
+use crate::backend::file::core::Core;
+use crate::backend::file::core::segment::Segment;
+use crate::backend::file::format::names;
+use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
+use crate::backend::file::index::{Item, Place};
 use crate::error::{Error, ErrorKind};
+use choose::{Candidate, choose};
 use output::{Moved, OPERATION, Output};
 
 /// What compaction did.
@@ -28,13 +29,13 @@ pub struct Compacted {
 }
 
 /// Told how many bytes were copied; says whether to go on.
-pub(super) type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
+pub(crate) type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Core {
     /// Rewrites segments until none is worth it, or `pace` says to stop: of those that there are at
     /// its beginning, and those that it makes of them. Writers may make files dead faster than
     /// they can be removed, and whoever comes next removes these.
-    pub(super) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
+    pub(crate) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
         let _maintenance = self.maintenance();
         let mut sum = Compacted::default();
         let most = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
@@ -74,7 +75,7 @@ impl Core {
     /// Whether [`compact`](Self::compact) has something to do.
     pub(super) fn wants_compaction(&self) -> bool {
         let all: Vec<_> = self.segments.all().iter().map(|segment| candidate(segment)).collect();
-        !plan::choose(&all, self.config.compact_at, self.config.segment_bytes).is_empty()
+        !choose(&all, self.config.compact_at, self.config.segment_bytes).is_empty()
     }
 
     /// Rewrites segments into one of up to `room` bytes, of those numbered below `end` or `made` by
@@ -91,7 +92,7 @@ impl Core {
         for one in &mut all {
             one.movable &= one.id < end || made.contains(&one.id);
         }
-        let chosen = plan::choose(&all, self.config.compact_at, room);
+        let chosen = choose(&all, self.config.compact_at, room);
         if chosen.is_empty() {
             return Ok(None);
         }
@@ -238,7 +239,7 @@ mod tests {
     use crate::backend::file::config::FileStoreConfig;
     use crate::backend::file::core::Core;
     use crate::backend::file::disk::sim::SimDisk;
-    use crate::backend::file::open;
+    use crate::backend::file::recover::open;
     use crate::backend::file::samples::{key, put_bytes};
     use crate::store::{DeleteOptions, Selection};
 

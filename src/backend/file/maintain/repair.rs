@@ -3,15 +3,15 @@
 use std::io::IoSlice;
 use std::path::Path;
 
-use super::directory;
-use super::disk::{Disk, DiskFile, read_whole, write_all};
-use super::errors::{bad_file, bad_frame, corrupt, io_error};
 use super::examine::{Frames, Part, check_hints, examine, walk};
-use super::format::encode_seal;
-use super::format::hints::Hints;
-use super::format::names;
-use super::format::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
-use super::problem::Problem;
+use crate::backend::file::disk::{Disk, DiskFile, read_whole, write_all};
+use crate::backend::file::errors::{bad_file, bad_frame, corrupt, io_error};
+use crate::backend::file::format::encode_seal;
+use crate::backend::file::format::hints::Hints;
+use crate::backend::file::format::names;
+use crate::backend::file::format::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
+use crate::backend::file::problem::Problem;
+use crate::backend::file::recover::directory;
 use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "repair a store";
@@ -37,7 +37,7 @@ struct Fixed {
     hints: Hints,
 }
 
-pub(super) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error> {
+pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error> {
     let fail = |error| io_error(OPERATION, dir, error);
     let _lock = directory::lock(disk, dir, OPERATION, true)?;
     let mut files = disk.files(dir).map_err(fail)?;

@@ -1,35 +1,37 @@
 //! [`examine`]: every byte of one segment, by the rules by which a store is opened. `verify` reports
 //! what it finds, and `repair` acts on it, so that neither overlooks what the other sees.
 
-use super::disk::DiskFile;
-use super::format::flaw::Flaw;
-use super::format::hints::Hints;
-use super::format::hints::push::push;
-use super::format::{DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal};
-use super::problem::Problem;
-use super::scan::{Scanner, Step, reason_to_keep};
+use crate::backend::file::disk::DiskFile;
+use crate::backend::file::format::flaw::Flaw;
+use crate::backend::file::format::hints::Hints;
+use crate::backend::file::format::hints::push::push;
+use crate::backend::file::format::{
+    DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal,
+};
+use crate::backend::file::problem::Problem;
+use crate::backend::file::recover::scan::{Scanner, Step, reason_to_keep};
 use crate::envelope::Header;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 
 /// What a look at every byte of a segment behind its head has found.
-pub(super) struct Examined {
+pub(crate) struct Examined {
     /// What is wrong with it.
-    pub(super) problems: Vec<Problem>,
+    pub(crate) problems: Vec<Problem>,
     /// The first frame that only a newer release can judge.
-    pub(super) newer: Option<(u64, Flaw)>,
+    pub(crate) newer: Option<(u64, Flaw)>,
     /// The whole frames, without those that a crash has left unacknowledged.
-    pub(super) counts: Counts,
+    pub(crate) counts: Counts,
     /// The bytes at the end that a crash has left, and that the next opening cuts off.
-    pub(super) torn_bytes: u64,
-    pub(super) frames: Frames,
+    pub(crate) torn_bytes: u64,
+    pub(crate) frames: Frames,
     /// What an index file of it would say.
-    pub(super) hints: Hints,
+    pub(crate) hints: Hints,
 }
 
 /// Looks at every frame of the segment `name`. `entry` is what the manifest says of it; without
 /// one, nothing at its end counts as the rest of a write that was never acknowledged.
-pub(super) fn examine(
+pub(crate) fn examine(
     file: &dyn DiskFile,
     name: &str,
     salt: u64,
@@ -108,14 +110,14 @@ pub(super) fn examine(
 
 /// How many frames of each kind there are.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) records: u64,
-    pub(super) deletes: u64,
-    pub(super) marks: u64,
+pub(crate) struct Counts {
+    pub(crate) records: u64,
+    pub(crate) deletes: u64,
+    pub(crate) marks: u64,
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, more: Self) {
+    pub(crate) fn add(&mut self, more: Self) {
         self.records += more.records;
         self.deletes += more.deletes;
         self.marks += more.marks;
@@ -175,7 +177,7 @@ impl Tail {
 }
 
 /// A part of a segment.
-pub(super) enum Part<'a> {
+pub(crate) enum Part<'a> {
     Frame(Frame, &'a [u8]),
     /// Bytes that are no frame, up to the next one or the end; or a frame that holds nothing of
     /// use.
@@ -187,7 +189,7 @@ pub(super) enum Part<'a> {
 }
 
 /// Hands each part of a segment to `each`, beyond any damage too.
-pub(super) fn walk(
+pub(crate) fn walk(
     file: &dyn DiskFile,
     salt: u64,
     len: u64,
@@ -232,10 +234,10 @@ fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
 }
 
 /// The frames of a segment so far, as its seal would tell of them.
-pub(super) struct Frames {
-    pub(super) seal: Seal,
+pub(crate) struct Frames {
+    pub(crate) seal: Seal,
     /// Whether the last one was a seal that tells of just the frames before it.
-    pub(super) sealed: bool,
+    pub(crate) sealed: bool,
     within_batch: bool,
 }
 
@@ -248,7 +250,7 @@ impl Default for Frames {
 
 impl Frames {
     /// Adds the next one. `Err` if it is a seal and does not tell of what is before it.
-    pub(super) fn add(&mut self, frame: &Frame, body: &[u8]) -> Result<(), &'static str> {
+    pub(crate) fn add(&mut self, frame: &Frame, body: &[u8]) -> Result<(), &'static str> {
         let before = (self.sealed, self.within_batch);
         (self.sealed, self.within_batch) = (false, frame.more);
         match frame.kind {

@@ -15,29 +15,29 @@ use crate::backend::file::format::{Frame, HEAD_BYTES, Seal, frame_bytes};
 use crate::backend::file::index::{Item, Place};
 use crate::error::Error;
 
-pub(super) const OPERATION: &str = "compact the log";
+pub(crate) const OPERATION: &str = "compact the log";
 
 /// A record, or the marks of a snapshot, that was copied.
 pub(super) struct Moved {
-    pub(super) tag: Tag,
+    pub(crate) tag: Tag,
     pub(super) is_marks: bool,
-    pub(super) from: Item,
-    pub(super) to: Place,
+    pub(crate) from: Item,
+    pub(crate) to: Place,
 }
 
 /// The copy in the making.
-pub(super) struct Output {
-    pub(super) prepared: Prepared,
-    pub(super) hints: Hints,
-    pub(super) seal: Seal,
-    pub(super) buffer: Vec<u8>,
+pub(crate) struct Output {
+    pub(crate) prepared: Prepared,
+    pub(crate) hints: Hints,
+    pub(crate) seal: Seal,
+    pub(crate) buffer: Vec<u8>,
     /// Where the buffer begins in the file.
-    pub(super) written: u64,
-    pub(super) moved: Vec<Moved>,
+    pub(crate) written: u64,
+    pub(crate) moved: Vec<Moved>,
 }
 
 impl Output {
-    pub(super) fn new(prepared: Prepared) -> Self {
+    pub(crate) fn new(prepared: Prepared) -> Self {
         Self {
             prepared,
             hints: Hints::new(),
@@ -48,13 +48,13 @@ impl Output {
         }
     }
 
-    pub(super) fn end(&self) -> u64 {
+    pub(crate) fn end(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
     /// Adds a frame, under its old sequence number and outside of any batch: all of its batch has
     /// been seen to be whole.
-    pub(super) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
+    pub(crate) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
         let offset = self.end();
         let frame = Frame { more: false, durable_below: offset, ..frame };
         frame.put(body, self.prepared.head.salt, offset, &mut self.buffer);
@@ -63,7 +63,7 @@ impl Output {
         offset
     }
 
-    pub(super) fn error(&self, error: io::Error) -> Error {
+    pub(crate) fn error(&self, error: io::Error) -> Error {
         io_error(OPERATION, &self.prepared.temporary, error)
     }
 
@@ -74,7 +74,7 @@ impl Output {
         Ok(())
     }
 
-    pub(super) fn finish(&mut self) -> io::Result<()> {
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
         let salt = self.prepared.head.salt;
         let seal = encode_seal(self.seal, self.seal.max_seq, salt, self.end(), self.end());
         self.buffer.extend_from_slice(&seal);
@@ -82,7 +82,7 @@ impl Output {
         self.prepared.file.sync()
     }
 
-    pub(super) fn segment(&self, slot: u32) -> Segment {
+    pub(crate) fn segment(&self, slot: u32) -> Segment {
         let head = self.prepared.head;
         let segment = Segment::new(head.id, slot, head.salt, Arc::clone(&self.prepared.file));
         segment.sealed.store(true, Ordering::Relaxed);

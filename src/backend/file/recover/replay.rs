@@ -4,26 +4,26 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::core::segment::{Segment, Segments};
-use super::format::hints::{Hint, What};
-use super::format::tag::Tag;
-use super::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
-use super::index::Generations;
-use super::index::{Index, Item, Note, Place, UNKNOWN};
 use super::load::{Loaded, OPERATION, threads};
+use crate::backend::file::core::segment::{Segment, Segments};
+use crate::backend::file::format::hints::{Hint, What};
+use crate::backend::file::format::tag::Tag;
+use crate::backend::file::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
+use crate::backend::file::index::Generations;
+use crate::backend::file::index::{Index, Item, Note, Place, UNKNOWN};
 use crate::error::{Error, ErrorKind};
 use crate::timestamp::Timestamp;
 
 /// What the index was filled with.
-pub(super) struct Replayed {
-    pub(super) snapshots: u64,
-    pub(super) max_seq: u64,
+pub(crate) struct Replayed {
+    pub(crate) snapshots: u64,
+    pub(crate) max_seq: u64,
 }
 
 /// Fills the index: a put, and so the marks of a snapshot, count unless a delete or another one of
 /// the same kind and snapshot with a higher sequence number covers them, in whatever order the
 /// segments come.
-pub(super) fn replay(
+pub(crate) fn replay(
     loaded: &[Loaded<'_>],
     index: &Index,
     segments: &Segments,
@@ -183,8 +183,8 @@ mod tests {
     use super::*;
     use crate::backend::file::config::FileStoreConfig;
     use crate::backend::file::disk::sim::SimDisk;
-    use crate::backend::file::open;
     use crate::backend::file::read::Patience;
+    use crate::backend::file::recover::open;
     use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;

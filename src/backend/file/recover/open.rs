@@ -4,23 +4,23 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::config::FileStoreConfig;
-use super::core::Core;
-use super::core::log::{Active, Log};
-use super::core::segment::{Segment, Segments};
 use super::directory::{absolute, lock, read_manifest};
-use super::disk::{Disk, LockedDir};
-use super::errors::{corrupt, io_error};
-use super::format::Manifest;
-use super::format::names;
-use super::index::Generations;
-use super::index::Index;
 use super::load::{Loaded, OPERATION, Opened, load_all, open_segments};
 use super::replay;
+use crate::backend::file::config::FileStoreConfig;
+use crate::backend::file::core::Core;
+use crate::backend::file::core::log::{Active, Log};
+use crate::backend::file::core::segment::{Segment, Segments};
+use crate::backend::file::disk::{Disk, LockedDir};
+use crate::backend::file::errors::{corrupt, io_error};
+use crate::backend::file::format::Manifest;
+use crate::backend::file::format::names;
+use crate::backend::file::index::Generations;
+use crate::backend::file::index::Index;
 use crate::error::{Error, ErrorKind};
 
 /// Opens the store that `config` names, or creates it.
-pub(super) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {
+pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {
     config.check()?;
     config.dir = absolute(&config.dir, OPERATION)?;
     let dir = config.dir.as_path();

@@ -4,24 +4,24 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::core::segment::Segment;
-use super::disk::read_whole;
-use super::disk::{Disk, DiskFile};
-use super::errors::{bad_file, bad_frame, corrupt, io_error};
-use super::format::flaw::Flaw;
-use super::format::hints::push::push;
-use super::format::hints::{Hints, What};
-use super::format::names;
-use super::format::{Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
+use crate::backend::file::core::segment::Segment;
+use crate::backend::file::disk::read_whole;
+use crate::backend::file::disk::{Disk, DiskFile};
+use crate::backend::file::errors::{bad_file, bad_frame, corrupt, io_error};
+use crate::backend::file::format::flaw::Flaw;
+use crate::backend::file::format::hints::push::push;
+use crate::backend::file::format::hints::{Hints, What};
+use crate::backend::file::format::names;
+use crate::backend::file::format::{Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
 use crate::error::Error;
 
-pub(super) const OPERATION: &str = "open a store";
+pub(crate) const OPERATION: &str = "open a store";
 
 /// A segment whose file is open and whose head has been checked.
-pub(super) struct Opened {
-    pub(super) entry: Entry,
-    pub(super) file: Arc<dyn DiskFile>,
+pub(crate) struct Opened {
+    pub(crate) entry: Entry,
+    pub(crate) file: Arc<dyn DiskFile>,
 }
 
 pub(super) fn open_segments(
@@ -46,16 +46,16 @@ pub(super) fn open_segments(
 }
 
 /// What a segment holds.
-pub(super) struct Loaded<'a> {
-    pub(super) opened: &'a Opened,
-    pub(super) hints: Hints,
+pub(crate) struct Loaded<'a> {
+    pub(crate) opened: &'a Opened,
+    pub(crate) hints: Hints,
     /// Where its frames end.
-    pub(super) end: u64,
-    pub(super) sealed: bool,
-    pub(super) seal: Seal,
-    pub(super) segment: Option<Arc<Segment>>,
+    pub(crate) end: u64,
+    pub(crate) sealed: bool,
+    pub(crate) seal: Seal,
+    pub(crate) segment: Option<Arc<Segment>>,
     /// Whether the index file has all that `hints` have.
-    pub(super) indexed: bool,
+    pub(crate) indexed: bool,
 }
 
 /// Loads the segments, several at a time.
@@ -151,7 +151,7 @@ fn load<'a>(
 }
 
 /// How many threads to load `segments` of so many bytes together with.
-pub(super) fn threads(bytes: u64, segments: usize) -> usize {
+pub(crate) fn threads(bytes: u64, segments: usize) -> usize {
     if bytes < 8 << 20 {
         return 1;
     }

@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::write::queue::Queue;
-use super::write::work::Answer;
+use crate::backend::file::write::queue::Queue;
+use crate::backend::file::write::work::Answer;
 use crate::error::{Error, ErrorKind, Retry};
 
 /// Work that has been queued, as a future of its outcome.
@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Retry};
 /// What several of these have queued is written together when the first is awaited, or dropped:
 /// queue all, then await all. Dropping one does not take its work back.
 #[must_use = "what is queued is written when this is awaited or dropped"]
-pub(super) struct Submitted {
+pub(crate) struct Submitted {
     queue: Arc<Queue>,
     answer: oneshot::Receiver<Result<Answer, Error>>,
     stage: Stage,
@@ -32,7 +32,7 @@ enum Stage {
 }
 
 impl Submitted {
-    pub(super) fn new(
+    pub(crate) fn new(
         queue: Arc<Queue>,
         answer: oneshot::Receiver<Result<Answer, Error>>,
         started: bool,

@@ -1,41 +1,14 @@
-//! Looking at a closed store: [`inspect`] reads what its files say, [`verify`] reads all of them.
+//! [`verify`]: every byte of a closed store is read and checked.
 
-use std::path::Path;
-
-use super::directory;
-use super::disk::{Disk, Lock, read_whole};
-use super::errors::{corrupt, io_error};
 use super::examine::{check_hints, examine};
-use super::format::names;
-use super::format::{Bad, Entry, Head, Manifest};
-use super::problem::Problem;
+use crate::backend::file::disk::{Disk, read_whole};
+use crate::backend::file::errors::io_error;
+use crate::backend::file::format::names;
+use crate::backend::file::format::{Bad, Entry, Head, Manifest};
+use crate::backend::file::problem::Problem;
+use crate::backend::file::recover::directory;
 use crate::error::Error;
-
-/// What the files of a closed store say about themselves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Inspection {
-    /// The number that tells this store from all others.
-    pub store: u128,
-    /// The files of the log, in the order in which they were begun.
-    pub segments: Vec<SegmentInfo>,
-    /// The names of files in the directory that are not the store's.
-    pub foreign: Vec<String>,
-}
-
-/// One file of the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SegmentInfo {
-    /// The name of the file.
-    pub file: String,
-    /// Its length in bytes; `None` if it is missing.
-    pub bytes: Option<u64>,
-    /// Whether it is complete; at most one is not.
-    pub sealed: bool,
-    /// Whether there is an index file of it, which makes opening faster.
-    pub indexed: bool,
-}
+use std::path::Path;
 
 /// What a look at every byte of a closed store has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -53,55 +26,10 @@ pub struct Verification {
     pub problems: Vec<Problem>,
 }
 
-/// Locks a store as far as the directory lets itself be written to.
-fn hold(
-    disk: &dyn Disk,
-    dir: &Path,
-    files: &[String],
-    operation: &'static str,
-) -> Result<Option<Box<dyn Lock>>, Error> {
-    if files.iter().any(|name| name == names::LOCK) {
-        return directory::lock(disk, dir, operation, false).map(Some);
-    }
-    Ok(None)
-}
-
-fn listing(disk: &dyn Disk, dir: &Path, operation: &'static str) -> Result<Vec<String>, Error> {
-    disk.files(dir).map_err(|error| io_error(operation, dir, error))
-}
-
-pub(super) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> {
-    let operation = "inspect a store";
-    let files = listing(disk, dir, operation)?;
-    let _lock = hold(disk, dir, &files, operation)?;
-    let manifest = directory::read_manifest(disk, dir, &files, operation)?
-        .ok_or_else(|| corrupt(operation, dir, "there is no store in this directory"))?;
-    let segments = manifest.segments.iter().map(|entry| {
-        let file = names::segment(entry.id);
-        let opened = disk.open(&dir.join(&file), false);
-        SegmentInfo {
-            bytes: opened.and_then(|file| file.len()).ok(),
-            sealed: entry.sealed,
-            indexed: files.contains(&names::hints(entry.id)),
-            file,
-        }
-    });
-    let segments = segments.collect();
-    let ours = |name: &String| {
-        names::is_temporary(name)
-            || names::segment_id(name).is_some()
-            || names::hints_id(name).is_some()
-            || [names::LOCK, names::MANIFEST, names::RESERVE].contains(&name.as_str())
-    };
-    let mut foreign: Vec<_> = files.into_iter().filter(|name| !ours(name)).collect();
-    foreign.sort_unstable();
-    Ok(Inspection { store: u128::from_le_bytes(manifest.store), segments, foreign })
-}
-
-pub(super) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verification, Error> {
+pub(crate) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verification, Error> {
     let operation = "verify a store";
-    let files = listing(disk, dir, operation)?;
-    let _lock = hold(disk, dir, &files, operation)?;
+    let files = directory::listing(disk, dir, operation)?;
+    let _lock = directory::hold(disk, dir, &files, operation)?;
     let mut found = Verification::default();
     let manifest = match directory::read_manifest(disk, dir, &files, operation) {
         Ok(Some(manifest)) => manifest,

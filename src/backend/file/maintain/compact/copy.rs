@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::Pace;
+use super::choose::{Candidate, needed};
 use super::output::OPERATION;
 use super::output::{Moved, Output};
 use crate::backend::file::core::Core;
@@ -16,8 +17,7 @@ use crate::backend::file::format::hints::{Hint, Hints, What};
 use crate::backend::file::format::names;
 use crate::backend::file::format::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
 use crate::backend::file::index::{Item, Place};
-use crate::backend::file::plan::{self, Candidate};
-use crate::backend::file::scan::{Scanner, Step};
+use crate::backend::file::recover::scan::{Scanner, Step};
 use crate::error::Error;
 
 /// So much is copied in one write.
@@ -70,7 +70,7 @@ impl Core {
                 Some(note.map(|note| note.item).filter(here)?)
             }
             What::Delete(_) => {
-                plan::needed(hint.seq, others).then_some(())?;
+                needed(hint.seq, others).then_some(())?;
                 None
             }
         };
@@ -198,7 +198,7 @@ mod tests {
     use crate::backend::file::config::FileStoreConfig;
     use crate::backend::file::disk::Disk;
     use crate::backend::file::disk::sim::SimDisk;
-    use crate::backend::file::open;
+    use crate::backend::file::recover::open;
     use crate::backend::file::samples::{key, put_bytes};
     use crate::store::{DeleteOptions, Selection};
 

@@ -2,17 +2,17 @@
 
 /// What is known of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
-    pub(super) id: u32,
+pub(crate) struct Candidate {
+    pub(crate) id: u32,
     /// Sealed and not known to be damaged: may be rewritten.
     pub(super) movable: bool,
-    pub(super) bytes: u64,
-    pub(super) live_bytes: u64,
-    pub(super) puts: u64,
-    pub(super) live_puts: u64,
-    pub(super) delete_bytes: u64,
-    pub(super) min_put_seq: u64,
-    pub(super) max_delete_seq: u64,
+    pub(crate) bytes: u64,
+    pub(crate) live_bytes: u64,
+    pub(crate) puts: u64,
+    pub(crate) live_puts: u64,
+    pub(crate) delete_bytes: u64,
+    pub(crate) min_put_seq: u64,
+    pub(crate) max_delete_seq: u64,
 }
 
 impl Candidate {
@@ -30,7 +30,7 @@ impl Candidate {
 
 /// Whether a delete with this sequence number may still cover a dead put in one of `segments`, and
 /// so has to be kept: without it, the put would come back at the next open.
-pub(super) fn needed<'a>(
+pub(crate) fn needed<'a>(
     delete_seq: u64,
     segments: impl IntoIterator<Item = &'a Candidate>,
 ) -> bool {
@@ -65,7 +65,7 @@ pub(super) fn choose(all: &[Candidate], compact_at: f64, room: u64) -> Vec<u32> 
 fn is_worth(kept: u64, bytes: u64, compact_at: f64) -> bool {
     let dead = bytes.saturating_sub(kept);
     // The head and the seal of a segment are always there.
-    let fixed = super::format::HEAD_BYTES + super::format::SEAL_BYTES;
+    let fixed = crate::backend::file::format::HEAD_BYTES + crate::backend::file::format::SEAL_BYTES;
     dead > fixed && (kept == 0 || dead as f64 >= bytes as f64 * compact_at)
 }
 

@@ -2,27 +2,27 @@
 
 use std::io;
 
-use super::disk::DiskFile;
-use super::format::flaw::Flaw;
-use super::format::{ALIGN, Frame, HEAD_BYTES, PROVEN_BYTES};
+use crate::backend::file::disk::DiskFile;
+use crate::backend::file::format::flaw::Flaw;
+use crate::backend::file::format::{ALIGN, Frame, HEAD_BYTES, PROVEN_BYTES};
 
 const CHUNK: u64 = 1 << 20;
 /// What is read to find a frame.
 const PROVEN: u64 = PROVEN_BYTES as u64;
 
 /// Reads frames of one segment, up to `end`.
-pub(super) struct Scanner<'a> {
+pub(crate) struct Scanner<'a> {
     file: &'a dyn DiskFile,
     salt: u64,
     end: u64,
     /// The next frame's offset.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     window: Vec<u8>,
     window_at: u64,
 }
 
 /// What is at an offset.
-pub(super) enum Step<'a> {
+pub(crate) enum Step<'a> {
     /// A whole frame and its body: of a put, the record verifies; of others, the guard matches.
     Frame(Frame, &'a [u8]),
     /// The end of the file, exactly.
@@ -32,13 +32,13 @@ pub(super) enum Step<'a> {
 }
 
 impl<'a> Scanner<'a> {
-    pub(super) fn new(file: &'a dyn DiskFile, salt: u64, from: u64, end: u64) -> Self {
+    pub(crate) fn new(file: &'a dyn DiskFile, salt: u64, from: u64, end: u64) -> Self {
         Self { file, salt, end, at: from.max(HEAD_BYTES), window: Vec::new(), window_at: 0 }
     }
 
     /// What is at the current offset; moves past it, unless a write that was cut short can have left
     /// it.
-    pub(super) fn step(&mut self) -> io::Result<Step<'_>> {
+    pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         let torn = |why| Ok(Step::Bad(Flaw::Torn(why)));
         let (at, salt) = (self.at, self.salt);
         let rest = self.end.saturating_sub(at);
@@ -90,7 +90,7 @@ impl<'a> Scanner<'a> {
 
     /// Moves to the next offset at which a frame's head of this segment is whole; `None` at the
     /// end.
-    pub(super) fn seek(&mut self) -> io::Result<Option<Frame>> {
+    pub(crate) fn seek(&mut self) -> io::Result<Option<Frame>> {
         self.at = self.at.next_multiple_of(ALIGN);
         while self.end.saturating_sub(self.at) >= PROVEN {
             let (at, salt) = (self.at, self.salt);
@@ -129,7 +129,7 @@ fn within(window: &[u8], window_at: u64, at: u64, len: u64) -> &[u8] {
 }
 
 /// Why what begins at a place must not be cut off, though it cannot be read.
-pub(super) enum Keep {
+pub(crate) enum Keep {
     /// The frame at this offset shows that it had been durable.
     Durable(u64),
     /// The frame at this offset is of a newer release, which had better look at it.
@@ -137,7 +137,7 @@ pub(super) enum Keep {
 }
 
 /// Whether what begins at `cut` is more than the remains of a write that a crash cut short.
-pub(super) fn reason_to_keep(
+pub(crate) fn reason_to_keep(
     file: &dyn DiskFile,
     salt: u64,
     cut: u64,

@@ -1,0 +1,63 @@
+//! [`inspect`]: what the files of a closed store say about themselves.
+
+use std::path::Path;
+
+use crate::backend::file::disk::Disk;
+use crate::backend::file::errors::corrupt;
+use crate::backend::file::format::names;
+use crate::backend::file::recover::directory;
+use crate::error::Error;
+
+/// What the files of a closed store say about themselves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The number that tells this store from all others.
+    pub store: u128,
+    /// The files of the log, in the order in which they were begun.
+    pub segments: Vec<SegmentInfo>,
+    /// The names of files in the directory that are not the store's.
+    pub foreign: Vec<String>,
+}
+
+/// One file of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SegmentInfo {
+    /// The name of the file.
+    pub file: String,
+    /// Its length in bytes; `None` if it is missing.
+    pub bytes: Option<u64>,
+    /// Whether it is complete; at most one is not.
+    pub sealed: bool,
+    /// Whether there is an index file of it, which makes opening faster.
+    pub indexed: bool,
+}
+
+pub(crate) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> {
+    let operation = "inspect a store";
+    let files = directory::listing(disk, dir, operation)?;
+    let _lock = directory::hold(disk, dir, &files, operation)?;
+    let manifest = directory::read_manifest(disk, dir, &files, operation)?
+        .ok_or_else(|| corrupt(operation, dir, "there is no store in this directory"))?;
+    let segments = manifest.segments.iter().map(|entry| {
+        let file = names::segment(entry.id);
+        let opened = disk.open(&dir.join(&file), false);
+        SegmentInfo {
+            bytes: opened.and_then(|file| file.len()).ok(),
+            sealed: entry.sealed,
+            indexed: files.contains(&names::hints(entry.id)),
+            file,
+        }
+    });
+    let segments = segments.collect();
+    let ours = |name: &String| {
+        names::is_temporary(name)
+            || names::segment_id(name).is_some()
+            || names::hints_id(name).is_some()
+            || [names::LOCK, names::MANIFEST, names::RESERVE].contains(&name.as_str())
+    };
+    let mut foreign: Vec<_> = files.into_iter().filter(|name| !ours(name)).collect();
+    foreign.sort_unstable();
+    Ok(Inspection { store: u128::from_le_bytes(manifest.store), segments, foreign })
+}
