@@ -1,9 +1,9 @@
 //! [`FileStoreConfig`], [`Durability`] and [`ZeroAhead`].
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::core::troubles::Listener;
 use crate::error::{Error, ErrorKind};
 
 /// When a write counts as done.
@@ -39,6 +39,16 @@ pub enum ZeroAhead {
     /// every sync is faster, by up to half, for twice the bytes written. A file for which the disk has
     /// no space is used as it is, and so is one that was begun before the store was opened.
     WholeFiles,
+}
+
+/// The application's function for errors of the background.
+#[derive(Clone)]
+pub(super) struct Listener(pub(super) Arc<dyn Fn(&Error) + Send + Sync>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Listener")
+    }
 }
 
 /// How a [`FileStore`](super::FileStore) is opened. Each setting has a default that suits most.

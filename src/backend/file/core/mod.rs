@@ -1,31 +1,31 @@
 //! [`Core`]: an open store, without threads and without a runtime. Everything here blocks.
 
-mod chores;
 pub(super) mod flights;
+mod health;
 pub(super) mod log;
+mod maintenance;
+mod manifest;
+mod reserve;
 pub(super) mod segment;
-mod trouble;
-pub(super) mod troubles;
+mod troubles;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::FileStoreConfig;
 use super::disk::{Disk, LockedDir, write_file};
-use super::errors::io_error;
-use super::format::names;
 use super::format::tag::Tag;
-use super::format::{Entry, Manifest};
-use super::index::Generations;
-use super::index::Index;
-use crate::error::{Error, ErrorKind, Retry};
+use super::format::{Manifest, names};
+use super::index::{Generations, Index};
 use crate::key::AggregateKey;
-use chores::Chores;
 use flights::Flights;
+use health::Health;
 use log::Log;
-use segment::{Segment, Segments};
+use maintenance::Maintenance;
+use reserve::Reserve;
+use segment::Segments;
 use troubles::Troubles;
 
 /// An open store.
@@ -43,21 +43,11 @@ pub(crate) struct Core {
     /// The end of the log; held by whoever writes.
     log: Mutex<Log>,
     pub(super) flights: Flights,
-    /// Held by whoever moves or removes segments, or needs them to stay.
-    maintenance: Mutex<()>,
-    /// How many wait for `maintenance`.
-    waiting: AtomicUsize,
-    pub(super) next_id: AtomicU32,
+    pub(super) maintenance: Maintenance,
     pub(super) snapshots: AtomicU64,
-    /// Set once, by a failure after which nobody knows what the disk holds.
-    poison: OnceLock<String>,
-    closed: AtomicBool,
-    pub(super) chores: Chores,
+    pub(super) health: Health,
     pub(super) troubles: Troubles,
-    /// Whether the reserve is on the disk.
-    pub(super) reserved: AtomicBool,
-    /// The same as `disk`: the directory, and its lock.
-    pub(super) locked_dir: Arc<LockedDir>,
+    pub(super) reserve: Reserve,
 }
 
 impl Core {
@@ -70,8 +60,14 @@ impl Core {
         generations: Generations,
         log: Log,
     ) -> Self {
+        let disk = Arc::clone(&locked_dir) as Arc<dyn Disk>;
+        let reserve = config.dir.join(names::RESERVE);
         Self {
-            disk: Arc::clone(&locked_dir) as Arc<dyn Disk>,
+            reserve: Reserve::new(Arc::clone(&disk), reserve, config.reserve_bytes),
+            troubles: Troubles::new(config.listener.clone()),
+            health: Health::new(locked_dir),
+            maintenance: Maintenance::default(),
+            disk,
             config,
             store: manifest.store,
             secret: manifest.secret,
@@ -80,16 +76,7 @@ impl Core {
             generations,
             log: Mutex::new(log),
             flights: Flights::default(),
-            maintenance: Mutex::new(()),
-            waiting: AtomicUsize::new(0),
-            next_id: AtomicU32::new(manifest.next_id),
             snapshots: AtomicU64::new(0),
-            poison: OnceLock::new(),
-            closed: AtomicBool::new(false),
-            chores: Chores::default(),
-            troubles: Troubles::default(),
-            reserved: AtomicBool::new(false),
-            locked_dir,
         }
     }
 
@@ -116,67 +103,9 @@ impl Core {
 
     /// The end of the log, where groups may be that are not yet visible.
     // What a lock guards is changed only after everything that can fail; a poisoned lock says no
-    // more than `poison` does.
+    // more than `health` does.
     pub(super) fn log_with_flights(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for its turn, which the keeper gives up for anybody else: it may be at rest.
-    pub(super) fn maintenance(&self) -> MutexGuard<'_, ()> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        self.chores.wake();
-        let guard = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        guard
-    }
-
-    /// Whether somebody waits for [`maintenance`](Self::maintenance).
-    pub(super) fn is_waited_for(&self) -> bool {
-        self.waiting.load(Ordering::SeqCst) > 0
-    }
-
-    /// Nothing is written any more: what the disk holds is not known.
-    pub(super) fn poison(&self, why: String) {
-        let _ = self.poison.set(why);
-    }
-
-    pub(super) fn close(&self) -> bool {
-        !self.closed.swap(true, Ordering::SeqCst)
-    }
-
-    /// Fails if the store does not write any more.
-    pub(super) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
-        if self.locked_dir.is_lost() {
-            self.poison("its directory or lock file was removed or replaced".into());
-        }
-        if let Some(why) = self.poison.get() {
-            let message = format!("the store stopped writing: {why}; reopen it");
-            return Err(Error::new(ErrorKind::Poisoned, operation, message));
-        }
-        self.check_open(operation)
-    }
-
-    /// Fails if the store was closed.
-    pub(super) fn check_open(&self, operation: &'static str) -> Result<(), Error> {
-        if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Store, operation, "the store was closed"));
-        }
-        Ok(())
-    }
-
-    pub(super) fn is_poisoned(&self) -> bool {
-        self.poison.get().is_some()
-    }
-
-    /// A failure after which it is not known what the disk holds: poisons, and says so.
-    pub(super) fn unknown(
-        &self,
-        operation: &'static str,
-        what: &Path,
-        error: std::io::Error,
-    ) -> Error {
-        self.poison(format!("{}: {}", what.display(), error.kind()));
-        io_error(operation, what, error).with_retry(Retry::Unknown)
     }
 
     /// Writes a whole small file, durable but for its name.
@@ -184,72 +113,11 @@ impl Core {
         write_file(&*self.disk, path, bytes)
     }
 
-    /// The manifest for these segments, without those that are retired: their files may go at any
-    /// moment, though the segments are open until then.
-    pub(super) fn manifest(&self, log: &Log, segments: &[Arc<Segment>]) -> Manifest {
-        let segments = segments.iter().filter(|segment| !log.retired.contains(&segment.id));
-        let entries = segments.map(|segment| Entry {
-            id: segment.id,
-            sealed: segment.sealed.load(Ordering::Relaxed),
-            salt: segment.salt,
-            bytes: log.durable_bytes(segment),
-        });
-        Manifest {
-            store: self.store,
-            secret: self.secret,
-            next_seq: log.next_seq,
-            next_id: self.next_id.load(Ordering::Relaxed),
-            segments: entries.collect(),
-            retired: log.retired.clone(),
+    /// Sees to it that there is a reserve, if there should be one.
+    pub(crate) fn fill_reserve(&self) {
+        if let Err(error) = self.reserve.fill() {
+            self.troubles.report(&error);
         }
-    }
-
-    /// Makes `manifest` the one that counts. An error that is not [`Retry::Unknown`] leaves the
-    /// old one in force.
-    pub(super) fn commit_manifest(
-        &self,
-        operation: &'static str,
-        manifest: &Manifest,
-    ) -> Result<(), Error> {
-        let path = self.path(names::MANIFEST);
-        let temporary = self.path(&names::temporary(names::MANIFEST));
-        self.write_file(&temporary, &manifest.to_bytes())
-            .map_err(|error| io_error(operation, &temporary, error))?;
-        self.disk
-            .rename(&temporary, &path)
-            .and_then(|()| self.disk.sync_dir(self.dir()))
-            .map_err(|error| self.unknown(operation, &path, error))
-    }
-
-    /// Writes the reserve, if there is none and there should be one. Without it the store works, until
-    /// the disk is full.
-    pub(super) fn fill_reserve(&self) {
-        let bytes = self.config.reserve_bytes;
-        if bytes == 0 || self.reserved.load(Ordering::Relaxed) {
-            return;
-        }
-        let path = self.path(names::RESERVE);
-        let whole = || self.disk.open(&path, false).and_then(|file| file.len());
-        if !whole().is_ok_and(|len| len >= bytes)
-            && let Err(error) = self.write_zeros(&path, bytes)
-        {
-            let _ = self.disk.remove(&path);
-            self.trouble(&io_error("write the reserve", &path, error));
-            return;
-        }
-        self.reserved.store(true, Ordering::Relaxed);
-    }
-
-    fn write_zeros(&self, path: &Path, bytes: u64) -> std::io::Result<()> {
-        let file = self.disk.create(path)?;
-        super::disk::write_zeros(&*file, 0, bytes)?;
-        file.sync()
-    }
-
-    /// Gives the reserve up; false if there was none.
-    pub(super) fn release_reserve(&self) -> bool {
-        self.reserved.swap(false, Ordering::Relaxed)
-            && self.disk.remove(&self.path(names::RESERVE)).is_ok()
     }
 }
 

@@ -1,10 +1,11 @@
 //! [`Segment`]: one file of the log, open; [`Segments`]: all of them.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::backend::file::disk::DiskFile;
+use crate::backend::file::format::names;
 use crate::backend::file::index::Place;
 
 /// One file of the log, open.
@@ -82,11 +83,14 @@ impl Segment {
 }
 
 /// All open segments, each in a slot that the index refers to.
-pub(crate) struct Segments(RwLock<Vec<Option<Arc<Segment>>>>);
+pub(crate) struct Segments {
+    slots: RwLock<Vec<Option<Arc<Segment>>>>,
+    next_id: AtomicU32,
+}
 
 impl Segments {
-    pub(crate) const fn new() -> Self {
-        Self(RwLock::new(Vec::new()))
+    pub(crate) const fn new(next_id: u32) -> Self {
+        Self { slots: RwLock::new(Vec::new()), next_id: AtomicU32::new(next_id) }
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<Arc<Segment>> {
@@ -120,12 +124,36 @@ impl Segments {
         all
     }
 
+    /// The names of the files that were found damaged, or could not be read.
+    pub(crate) fn damaged_files(&self) -> Vec<String> {
+        let segments = self.all();
+        let damaged = segments.iter().filter(|segment| segment.damaged.load(Ordering::Relaxed));
+        damaged.map(|segment| names::segment(segment.id)).collect()
+    }
+
+    /// The number of the segment that is made next.
+    pub(crate) fn next_id(&self) -> u32 {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
+    /// Takes a number for a new segment; `None` if all are used up. Numbers are never reused, so
+    /// neither are the names of files.
+    pub(crate) fn take_id(&self) -> Option<u32> {
+        let next = |id: u32| (id < u32::MAX - 1).then_some(id + 1);
+        self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_next_id(&self, id: u32) {
+        self.next_id.store(id, Ordering::Relaxed);
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Vec<Option<Arc<Segment>>>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
+        self.slots.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Vec<Option<Arc<Segment>>>> {
-        self.0.write().unwrap_or_else(PoisonError::into_inner)
+        self.slots.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -29,7 +29,7 @@ pub(super) const FORMAT: u16 = 1;
 
 /// Why a file is not what it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bad {
+pub(crate) enum Bad {
     /// Not a file of this kind at all.
     Foreign,
     /// Of a newer release.

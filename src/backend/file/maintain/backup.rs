@@ -29,7 +29,7 @@ pub struct BackedUp {
 impl Core {
     /// Makes `to` a store that holds what this one holds now. Writers go on; compaction waits.
     pub(crate) fn backup(&self, to: &Path) -> Result<BackedUp, Error> {
-        self.check_open(OPERATION)?;
+        self.health.check_open(OPERATION)?;
         let failed = |error| io_error(OPERATION, to, error);
         self.disk.create_dir(to).map_err(failed)?;
         let check_empty = || {
@@ -44,7 +44,7 @@ impl Core {
         // Nobody opens it, or copies into it, before it is complete.
         let _lock = directory::lock(&*self.disk, to, OPERATION, true)?;
         check_empty()?;
-        let _maintenance = self.maintenance();
+        let _maintenance = self.maintenance.turn();
         // All of this belongs to one moment between two groups.
         let log = self.log();
         let mut segments = self.segments.all();

@@ -27,11 +27,11 @@ impl Keeper {
                 if catch_unwind(AssertUnwindSafe(|| run(&core, &stop))).is_err() {
                     let message = "the thread in the background panicked: nothing is prepared ahead or \
                                    compacted until the store is opened again; call compact()";
-                    core.trouble(&Error::new(ErrorKind::Store, "look after the store", message));
+                    core.troubles.report(&Error::new(ErrorKind::Store, "look after the store", message));
                 }
             }
         })?;
-        core.chores.listen(thread.thread().clone());
+        core.maintenance.listen(thread.thread().clone());
         Ok(Self { stop, thread: Some(thread) })
     }
 }
@@ -48,20 +48,20 @@ impl Drop for Keeper {
 }
 
 fn run(core: &Core, stop: &AtomicBool) {
-    let stopped = || stop.load(Ordering::SeqCst) || core.is_poisoned();
+    let stopped = || stop.load(Ordering::SeqCst) || core.health.is_poisoned();
     while !stopped() {
         core.fill_reserve();
         if core.wants_segment() {
             match core.prepare(core.zero_bytes()) {
                 Ok(prepared) => core.offer(prepared),
-                Err(error) => core.trouble(&error),
+                Err(error) => core.troubles.report(&error),
             }
         }
         let mut interrupted = false;
         if core.wants_compaction() {
             let began = Instant::now();
             let mut copied = 0_u64;
-            let in_the_way = || stopped() || core.is_waited_for();
+            let in_the_way = || stopped() || core.maintenance.is_waited_for();
             let compacted = core.compact(&mut |bytes| {
                 copied += bytes;
                 rest(core, began, copied, &in_the_way);
@@ -70,7 +70,7 @@ fn run(core: &Core, stop: &AtomicBool) {
             });
             // It is tried again at the next check.
             if let Err(error) = compacted {
-                core.trouble(&error);
+                core.troubles.report(&error);
             }
         }
         if !stopped() {

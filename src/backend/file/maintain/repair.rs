@@ -6,10 +6,10 @@ use std::path::Path;
 use super::examine::{Frames, Part, check_hints, examine, walk};
 use crate::backend::file::disk::{Disk, DiskFile, read_whole, write_all};
 use crate::backend::file::errors::{bad_file, bad_frame, corrupt, io_error};
-use crate::backend::file::format::encode_seal;
 use crate::backend::file::format::hints::Hints;
-use crate::backend::file::format::names;
-use crate::backend::file::format::{Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest};
+use crate::backend::file::format::{
+    Bad, Entry, Frame, HEAD_BYTES, Head, Kind, MAX_SEQ, Manifest, encode_seal, names,
+};
 use crate::backend::file::problem::Problem;
 use crate::backend::file::recover::directory;
 use crate::error::{Error, ErrorKind};

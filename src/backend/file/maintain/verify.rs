@@ -3,8 +3,7 @@
 use super::examine::{check_hints, examine};
 use crate::backend::file::disk::{Disk, read_whole};
 use crate::backend::file::errors::io_error;
-use crate::backend::file::format::names;
-use crate::backend::file::format::{Bad, Entry, Head, Manifest};
+use crate::backend::file::format::{Bad, Entry, Head, Manifest, names};
 use crate::backend::file::problem::Problem;
 use crate::backend::file::recover::directory;
 use crate::error::Error;

@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 impl Core {
     /// [`SnapshotStore::get`](crate::SnapshotStore::get).
     pub(crate) fn get(&self, patience: Patience, query: &Query<'_>) -> Result<Lookup, Unread> {
-        self.check_open("get a snapshot")?;
+        self.health.check_open("get a snapshot")?;
         let tag = self.tag(query.key);
         let generation = self.generations.find(query.generation);
         let as_of = query.as_of.unwrap_or(Timestamp::MAX);

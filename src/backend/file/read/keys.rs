@@ -14,7 +14,7 @@ impl Core {
         patience: Patience,
         request: &KeysRequest<'_>,
     ) -> Result<Page<AggregateKey, Cursor>, Unread> {
-        self.check_open("list aggregates")?;
+        self.health.check_open("list aggregates")?;
         let mut after = request.after.map(|cursor| self.cursor_tag(cursor)).transpose()?;
         let limit = request.limit.max(1);
         let mut keys = Vec::new();

@@ -15,7 +15,7 @@ impl Core {
         patience: Patience,
         request: &ListRequest<'_>,
     ) -> Result<Page<SnapshotMeta, SnapshotId>, Unread> {
-        self.check_open("list snapshots")?;
+        self.health.check_open("list snapshots")?;
         let tag = self.tag(request.key);
         let limit = request.limit.max(1);
         let mut after = request.after;

@@ -11,7 +11,7 @@ use crate::error::Error;
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(crate) enum Patience {
     /// Only what the system has in memory; up to this many bytes at a time.
     None(u32),
     /// As long as it takes.
@@ -19,7 +19,7 @@ pub(super) enum Patience {
 }
 
 /// Why a read did not succeed.
-pub(super) enum Unread {
+pub(crate) enum Unread {
     /// It would have had to wait.
     WouldWait,
     Failed(Error),

@@ -4,8 +4,7 @@ use super::{Patience, Unread};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
 use crate::backend::file::errors::io_error;
-use crate::backend::file::format::FRAME_BYTES;
-use crate::backend::file::format::names;
+use crate::backend::file::format::{FRAME_BYTES, names};
 use crate::backend::file::index::Place;
 use crate::envelope::{Header, Record};
 use std::io;
@@ -73,7 +72,7 @@ impl Core {
             Err(error) => {
                 let path = self.path(&names::segment(segment.id));
                 let error = io_error("read a snapshot", &path, error);
-                self.note_damage(segment, &error);
+                self.troubles.report_damage(segment, &error);
                 Err(Unread::Failed(error))
             }
         }

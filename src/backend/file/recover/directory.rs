@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::backend::file::disk::{Disk, Lock, Locking, read_whole};
 use crate::backend::file::errors::{bad_file, io_error};
-use crate::backend::file::format::Manifest;
-use crate::backend::file::format::names;
+use crate::backend::file::format::{Manifest, names};
 use crate::error::{Error, ErrorKind};
 
 /// Takes the lock of a store.

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::disk::read_whole;
-use crate::backend::file::disk::{Disk, DiskFile};
+use crate::backend::file::disk::{Disk, DiskFile, read_whole};
 use crate::backend::file::errors::{bad_file, bad_frame, corrupt, io_error};
 use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hints, What};
-use crate::backend::file::format::names;
-use crate::backend::file::format::{Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal};
+use crate::backend::file::format::{
+    Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal, names,
+};
 use crate::error::Error;
 
 pub(crate) const OPERATION: &str = "open a store";

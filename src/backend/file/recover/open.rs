@@ -13,10 +13,8 @@ use crate::backend::file::core::log::{Active, Log};
 use crate::backend::file::core::segment::{Segment, Segments};
 use crate::backend::file::disk::{Disk, LockedDir};
 use crate::backend::file::errors::{corrupt, io_error};
-use crate::backend::file::format::Manifest;
-use crate::backend::file::format::names;
-use crate::backend::file::index::Generations;
-use crate::backend::file::index::Index;
+use crate::backend::file::format::{Manifest, names};
+use crate::backend::file::index::{Generations, Index};
 use crate::error::{Error, ErrorKind};
 
 /// Opens the store that `config` names, or creates it.
@@ -36,7 +34,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
     let opened = open_segments(&*disk, dir, &manifest)?;
     let mut loaded = load_all(&opened, &*disk, dir, &manifest)?;
     let index = Index::new();
-    let (segments, generations) = (Segments::new(), Generations::default());
+    let (segments, generations) = (Segments::new(manifest.next_id), Generations::default());
     for loaded in &mut loaded {
         let Opened { entry, file } = &loaded.opened;
         let made = segments.add(|slot| Segment::new(entry.id, slot, entry.salt, Arc::clone(file)));
@@ -99,7 +97,7 @@ fn create(disk: Arc<LockedDir>, config: FileStoreConfig, files: &[String]) -> Re
     };
     let log =
         Log { active: None, next: None, next_seq: 1, retired: Vec::new(), scratch: Vec::new() };
-    let parts = (Index::new(), Segments::new(), Generations::default());
+    let parts = (Index::new(), Segments::new(manifest.next_id), Generations::default());
     let core = Core::new(disk, config, &manifest, parts.0, parts.1, parts.2, log);
     core.commit_manifest(OPERATION, &manifest)?;
     Ok(core)

@@ -9,8 +9,7 @@ use crate::backend::file::core::segment::{Segment, Segments};
 use crate::backend::file::format::hints::{Hint, What};
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
-use crate::backend::file::index::Generations;
-use crate::backend::file::index::{Index, Item, Note, Place, UNKNOWN};
+use crate::backend::file::index::{Generations, Index, Item, Note, Place, UNKNOWN};
 use crate::error::{Error, ErrorKind};
 use crate::timestamp::Timestamp;
 

@@ -334,7 +334,7 @@ impl FileStore {
             index_memory_bytes: core.index.memory() as u64,
             background_errors: core.troubles.count(),
             last_background_error: core.troubles.last(),
-            damaged_files: core.damaged_files(),
+            damaged_files: core.segments.damaged_files(),
         }
     }
 
@@ -377,7 +377,7 @@ impl Drop for Shared {
             }
             // Without it the next opening takes longer and nothing else.
             if let Err(error) = core.shut_down() {
-                core.trouble(&error);
+                core.troubles.report(&error);
             }
         };
         if on_writer {

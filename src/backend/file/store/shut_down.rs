@@ -15,14 +15,14 @@ impl Core {
     /// segment, notes in the manifest how long it is, and gives the lock up. Does nothing the
     /// second time.
     pub(crate) fn shut_down(&self) -> Result<(), Error> {
-        if !self.close() {
+        if !self.health.close() {
             return Ok(());
         }
-        let _maintenance = self.maintenance();
+        let _maintenance = self.maintenance.turn();
         // Whoever still writes is waited for, though nobody may begin any more.
         let mut log = self.log();
-        let ended = if self.is_poisoned() { Ok(()) } else { self.end(&mut log) };
-        self.locked_dir.release();
+        let ended = if self.health.is_poisoned() { Ok(()) } else { self.end(&mut log) };
+        self.health.unlock();
         ended
     }
 

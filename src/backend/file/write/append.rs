@@ -9,11 +9,9 @@ use crate::backend::file::config::{Durability, ZeroAhead};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::log::{Active, Log};
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::disk::write_zeros;
-use crate::backend::file::disk::{DiskFile, write_all};
+use crate::backend::file::disk::{DiskFile, write_all, write_zeros};
 use crate::backend::file::errors::io_error;
-use crate::backend::file::format::names;
-use crate::backend::file::format::{FRAME_BYTES, Frame, MAX_OFFSET, MAX_SEQ};
+use crate::backend::file::format::{FRAME_BYTES, Frame, MAX_OFFSET, MAX_SEQ, names};
 use crate::error::{Error, ErrorKind};
 
 pub(super) const OPERATION: &str = "write to the log";
@@ -81,7 +79,7 @@ impl Core {
         let segment = Arc::clone(&active.segment);
         let written = Written { segment, offsets, first_seq, end: active.end };
         if log.wants_segment(self.config.segment_bytes) {
-            self.chores.note();
+            self.maintenance.note();
         }
         Ok(written)
     }

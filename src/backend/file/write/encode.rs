@@ -24,7 +24,7 @@ impl Core {
         records: Vec<Record>,
         options: &PutOptions,
     ) -> Result<Work, Error> {
-        self.check_writable("put a snapshot")?;
+        self.health.check_writable("put a snapshot")?;
         let items = records.into_iter().map(|record| self.put_item(record));
         Ok(Work::Put { items: items.collect::<Result<_, _>>()?, options: options.clone() })
     }
@@ -66,7 +66,7 @@ impl Core {
         selection: Selection<'_>,
         options: DeleteOptions,
     ) -> Result<Option<Work>, Error> {
-        self.check_writable("delete snapshots")?;
+        self.health.check_writable("delete snapshots")?;
         // What is selected is found out when the delete is planned: a put queued before it may
         // still be on its way.
         let item = Self::delete_item(self.tag(key), key, selection.into(), options);
@@ -80,7 +80,7 @@ impl Core {
         selection: Selection<'_>,
         change: MarkChange<'_>,
     ) -> Result<Option<Work>, Error> {
-        self.check_writable("mark snapshots")?;
+        self.health.check_writable("mark snapshots")?;
         change.check()?;
         if !can_be_stored(key) {
             return Ok(None);
@@ -98,7 +98,7 @@ impl Core {
         &self,
         deletes: &[(Tag, &(AggregateKey, u64))],
     ) -> Result<Work, Error> {
-        self.check_writable("delete snapshots")?;
+        self.health.check_writable("delete snapshots")?;
         let item = |(tag, (key, version)): &(Tag, &(AggregateKey, u64))| {
             let below = Pick::Scope(Scope::Below(*version));
             Self::delete_item(*tag, key, below, DeleteOptions::default())

@@ -7,8 +7,7 @@ use super::append::Written;
 use super::plan::{Plan, Planned};
 use super::work::Answer;
 use crate::backend::file::core::Core;
-use crate::backend::file::core::flights::Fresh;
-use crate::backend::file::core::flights::Turn;
+use crate::backend::file::core::flights::{Fresh, Turn};
 use crate::error::Error;
 
 /// What became of a group.
@@ -56,7 +55,7 @@ impl<'a> Flight<'a> {
 impl Drop for Flight<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.core.poison("writing panicked".into());
+            self.core.health.poison("writing panicked".into());
         }
         self.core.flights.remove(&self.fresh);
     }

@@ -96,7 +96,7 @@ impl Core {
             let unsealed = !active.segment.sealed.load(Ordering::Relaxed);
             unsealed && active.end + bytes + SEAL_BYTES <= self.config.segment_bytes
         });
-        fits && self.check_writable("write to the log").is_ok()
+        fits && self.health.check_writable("write to the log").is_ok()
     }
 
     /// [`commit`](Self::commit) for a group that needs the log to itself.
@@ -105,7 +105,7 @@ impl Core {
         let group = match alone {
             Alone::Works(group) => group,
             Alone::Plan(mut plan) => {
-                if let Err(error) = self.check_writable("write to the log") {
+                if let Err(error) = self.health.check_writable("write to the log") {
                     // What the first attempt has left cannot be taken back any more.
                     plan.fail(&error.with_retry(Retry::Unknown));
                     return plan.answers;
@@ -132,7 +132,7 @@ impl Core {
         let mut plan = Plan::with_capacity(group.len());
         for (number, work) in group.into_iter().enumerate() {
             let operation = work.operation();
-            if let Err(error) = self.check_writable(operation) {
+            if let Err(error) = self.health.check_writable(operation) {
                 plan.answers.push(Err(error));
                 continue;
             }
@@ -163,7 +163,7 @@ impl Core {
 
     /// An error that is not [`Retry::Unknown`] leaves nothing of the frames behind.
     fn try_alone(&self, log: &mut Log, plan: &mut Plan) -> Result<(), Error> {
-        self.check_writable("write to the log")?;
+        self.health.check_writable("write to the log")?;
         self.make_room(log, plan.bytes())?;
         let written = match self.append(log, plan) {
             Ok(written) => written,
@@ -177,7 +177,7 @@ impl Core {
     /// Writes just the deletes and marks of a group that found the disk full, into the space that
     /// the reserve gives up. What became of them is told by the error of the last attempt.
     fn retry_deletes(&self, log: &mut Log, plan: &mut Plan, error: Error) -> Result<(), Error> {
-        if !plan.frames.iter().any(Planned::makes_room) || !self.release_reserve() {
+        if !plan.frames.iter().any(Planned::makes_room) || !self.reserve.release() {
             return Err(error);
         }
         for answer in &mut plan.answers {

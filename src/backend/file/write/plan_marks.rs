@@ -3,8 +3,7 @@
 use bytes::Bytes;
 
 use super::plan::{Effect, Plan, Planned};
-use super::work::{Answer, PutItem};
-use super::work::{MarkItem, Pick};
+use super::work::{Answer, MarkItem, Pick, PutItem};
 use crate::backend::file::core::Core;
 use crate::backend::file::errors::corrupt;
 use crate::backend::file::format::tag::Tag;

@@ -68,7 +68,7 @@ impl Core {
         self.snapshots.fetch_add(added, Ordering::Relaxed);
         self.snapshots.fetch_sub(removed, Ordering::Relaxed);
         if removed + unmarked > 0 {
-            self.chores.note();
+            self.maintenance.note();
         }
     }
 

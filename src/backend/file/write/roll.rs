@@ -8,12 +8,10 @@ use crate::backend::file::config::ZeroAhead;
 use crate::backend::file::core::Core;
 use crate::backend::file::core::log::{Active, Log, Prepared};
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::disk::write_all;
-use crate::backend::file::disk::write_zeros;
+use crate::backend::file::disk::{write_all, write_zeros};
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::hints::Hints;
-use crate::backend::file::format::names;
-use crate::backend::file::format::{HEAD_BYTES, Head, SEAL_BYTES, Seal, encode_seal};
+use crate::backend::file::format::{HEAD_BYTES, Head, SEAL_BYTES, Seal, encode_seal, names};
 use crate::error::{Error, ErrorKind};
 
 impl Core {
@@ -21,10 +19,7 @@ impl Core {
     /// It is filled with zeros up to `zero_bytes` if there is space for so many.
     pub(crate) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
         let operation = "begin a segment";
-        // Numbers are never reused, so neither are the names of files.
-        let next = |id: u32| (id < u32::MAX - 1).then_some(id + 1);
-        let taken = self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        let Ok(id) = taken else {
+        let Some(id) = self.segments.take_id() else {
             let message = "all numbers for segments are used up: move the snapshots to a new store";
             return Err(Error::new(ErrorKind::OutOfSpace, operation, message));
         };
@@ -121,7 +116,7 @@ impl Core {
         let name = self.path(&names::segment(head.id));
         self.disk
             .rename(&temporary, &name)
-            .map_err(|error| self.unknown("begin a segment", &name, error))?;
+            .map_err(|error| self.health.unknown("begin a segment", &name, error))?;
         let active = Active {
             segment,
             end: HEAD_BYTES,
@@ -133,7 +128,7 @@ impl Core {
         if let Some(full) = log.active.replace(active) {
             self.write_hints(&full.segment, &full.hints);
         }
-        self.chores.note();
+        self.maintenance.note();
         Ok(())
     }
 
@@ -156,7 +151,10 @@ impl Core {
             self.roll_back(active, "begin a segment")?;
             return Err(io_error("begin a segment", &path, error));
         }
-        segment.file.sync().map_err(|error| self.unknown("begin a segment", &path, error))?;
+        segment
+            .file
+            .sync()
+            .map_err(|error| self.health.unknown("begin a segment", &path, error))?;
         active.end = end;
         segment.synced.store(end, Ordering::Relaxed);
         segment.bytes.store(end, Ordering::Relaxed);
@@ -176,7 +174,7 @@ impl Core {
         active.zeroed = active.end;
         file.set_len(active.end).and_then(|()| file.sync()).map_err(|error| {
             let path = self.path(&names::segment(active.segment.id));
-            self.unknown(operation, &path, error)
+            self.health.unknown(operation, &path, error)
         })
     }
 

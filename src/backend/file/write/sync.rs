@@ -13,7 +13,7 @@ impl Core {
     /// the device may be told to just one of them.
     pub(super) fn sync(&self, written: &Written) -> Result<(), Error> {
         let segment = &written.segment;
-        if self.is_poisoned() {
+        if self.health.is_poisoned() {
             // The sync before this one failed. Another may succeed though pages are lost.
             let message = "the store stopped writing before this was synced; reopen it";
             let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
@@ -22,7 +22,7 @@ impl Core {
         if self.config.durability == Durability::Sync {
             let synced = segment.file.sync();
             let path = || self.path(&names::segment(segment.id));
-            synced.map_err(|error| self.unknown(OPERATION, &path(), error))?;
+            synced.map_err(|error| self.health.unknown(OPERATION, &path(), error))?;
             segment.synced.fetch_max(written.end, Ordering::Relaxed);
         }
         segment.bytes.fetch_max(written.end, Ordering::Relaxed);

@@ -141,7 +141,7 @@ fn a_group_that_panics_stops_writing_and_keeps_nobody_waiting() {
             })
             .join()
     });
-    assert!(panicked.is_err() && core.is_poisoned());
+    assert!(panicked.is_err() && core.health.is_poisoned());
     drop(core.log());
 }
 
@@ -217,7 +217,7 @@ fn zeros_that_cannot_be_written_cost_no_put_and_leave_no_space_taken() {
 #[test]
 fn numbers_of_segments_that_are_used_up_do_not_begin_again() {
     let core = open(&SimDisk::new(11));
-    core.next_id.store(u32::MAX - 2, Ordering::Relaxed);
+    core.segments.set_next_id(u32::MAX - 2);
     assert_eq!(core.prepare(0).unwrap().head.id, u32::MAX - 2);
     for _ in 0..5 {
         let error = core.prepare(0).err().expect("there are no more");

@@ -11,9 +11,9 @@ use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::SimDisk;
 use crate::backend::file::disk::{Disk, DiskFile};
-use crate::backend::file::format::encode_seal;
 use crate::backend::file::format::{
-    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, frame_bytes,
+    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, encode_seal,
+    frame_bytes,
 };
 use crate::backend::file::maintain::repair;
 use crate::backend::file::maintain::verify::verify;

@@ -5,8 +5,7 @@ use std::sync::atomic::Ordering;
 
 use super::Pace;
 use super::choose::{Candidate, needed};
-use super::output::OPERATION;
-use super::output::{Moved, Output};
+use super::output::{Moved, OPERATION, Output};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::read_whole;
@@ -14,8 +13,7 @@ use crate::backend::file::errors::{bad_frame, corrupt, io_error};
 use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hint, Hints, What};
-use crate::backend::file::format::names;
-use crate::backend::file::format::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES};
+use crate::backend::file::format::{FRAME_BYTES, Frame, HEAD_BYTES, Kind, SEAL_BYTES, names};
 use crate::backend::file::index::{Item, Place};
 use crate::backend::file::recover::scan::{Scanner, Step};
 use crate::error::Error;
@@ -142,7 +140,7 @@ impl Core {
             // It cannot be checked here, so it is not copied.
             let path = self.path(&names::segment(segment.id));
             let error = bad_frame(OPERATION, &path, offset, flaw);
-            self.note_damage(segment, &error);
+            self.troubles.report_damage(segment, &error);
             return error;
         }
         self.damaged(segment, offset)
@@ -152,7 +150,7 @@ impl Core {
         let path = self.path(&names::segment(segment.id));
         let why = format!("damaged at offset {offset}: it is left to a repair");
         let error = corrupt(OPERATION, &path, why);
-        self.note_damage(segment, &error);
+        self.troubles.report_damage(segment, &error);
         error
     }
 

@@ -9,8 +9,7 @@ use std::sync::atomic::Ordering;
 
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::format::names;
-use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, frame_bytes};
+use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, frame_bytes, names};
 use crate::backend::file::index::{Item, Place};
 use crate::error::{Error, ErrorKind};
 use choose::{Candidate, choose};
@@ -36,21 +35,21 @@ impl Core {
     /// its beginning, and those that it makes of them. Writers may make files dead faster than
     /// they can be removed, and whoever comes next removes these.
     pub(crate) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
-        let _maintenance = self.maintenance();
+        let _maintenance = self.maintenance.turn();
         let mut sum = Compacted::default();
         let most = self.config.segment_bytes - HEAD_BYTES - SEAL_BYTES;
         let mut room = most;
         let mut full = None;
-        let end = self.next_id.load(Ordering::Relaxed);
+        let end = self.segments.next_id();
         let mut made = Vec::new();
         loop {
-            self.check_writable(OPERATION)?;
+            self.health.check_writable(OPERATION)?;
             let round = match self.compact_round(room, end, &mut made, pace) {
                 // What is nearly dead can be copied into the space of the reserve, and of what that
                 // gives back more. The manifest needs some of it, and others may be faster: less
                 // and less is tried, and at last only what is dead altogether is removed.
                 Err(error) if error.kind() == ErrorKind::OutOfSpace && room > 0 => {
-                    self.release_reserve();
+                    self.reserve.release();
                     room /= 2;
                     full = Some(error);
                     continue;
@@ -157,7 +156,7 @@ impl Core {
             if let Some(added) = added {
                 self.segments.remove(added.slot);
             }
-            if !self.is_poisoned() {
+            if !self.health.is_poisoned() {
                 self.discard(new);
             }
             return Err(error);
@@ -168,7 +167,7 @@ impl Core {
             let name = self.path(&names::segment(segment.id));
             self.disk
                 .rename(&output.prepared.temporary, &name)
-                .map_err(|error| self.unknown(OPERATION, &name, error))?;
+                .map_err(|error| self.health.unknown(OPERATION, &name, error))?;
             self.swap(&output, &segment);
         }
         self.unlink(victims);

@@ -8,10 +8,9 @@ use crate::backend::file::core::log::Prepared;
 use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::write_all;
 use crate::backend::file::errors::io_error;
-use crate::backend::file::format::encode_seal;
 use crate::backend::file::format::hints::{Hints, What};
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Frame, HEAD_BYTES, Seal, frame_bytes};
+use crate::backend::file::format::{Frame, HEAD_BYTES, Seal, encode_seal, frame_bytes};
 use crate::backend::file::index::{Item, Place};
 use crate::error::Error;
 

@@ -220,7 +220,7 @@ impl Queue {
         }
         // What a record owns may come from its caller, and may panic.
         drop(committed);
-        core.chores.deliver();
+        core.maintenance.deliver();
         guard.leads
     }
 
@@ -323,7 +323,7 @@ impl Drop for Panicking<'_> {
         if !thread::panicking() {
             return;
         }
-        self.core.poison("writing panicked".into());
+        self.core.health.poison("writing panicked".into());
         let mut groups = VecDeque::new();
         // If another leads by now, or was told to, it answers those who wait: what is written after
         // this fails.

@@ -246,7 +246,7 @@ fn the_last_handle_may_go_when_a_task_is_woken() {
     };
     answer.unwrap();
     // It is closed all the same.
-    while core.check_open("wait for the end").is_ok() {
+    while core.health.check_open("wait for the end").is_ok() {
         thread::yield_now();
     }
 }
