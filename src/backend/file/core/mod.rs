@@ -2,6 +2,7 @@
 
 pub(super) mod flights;
 mod health;
+mod index_file;
 pub(super) mod log;
 mod maintenance;
 mod manifest;
@@ -15,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::config::FileStoreConfig;
-use super::disk::{Disk, LockedDir, write_file};
+use super::disk::{Disk, LockedDir};
 use super::format::tag::Tag;
 use super::format::{Manifest, names};
 use super::index::{Generations, Index};
@@ -106,11 +107,6 @@ impl Core {
     // more than `health` does.
     pub(super) fn log_with_flights(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Writes a whole small file, durable but for its name.
-    pub(super) fn write_file(&self, path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-        write_file(&*self.disk, path, bytes)
     }
 
     /// Sees to it that there is a reserve, if there should be one.

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::disk::{DiskFile, write_all};
+use crate::backend::file::disk::{DiskFile, write_all, write_file};
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::names;
 use crate::backend::file::recover::directory;
@@ -76,7 +76,7 @@ impl Core {
                 let _ = self.disk.hard_link(&self.path(&hints), &to.join(&hints));
             }
         }
-        self.write_file(&to.join(names::MANIFEST), &manifest.to_bytes())
+        write_file(&*self.disk, &to.join(names::MANIFEST), &manifest.to_bytes())
             .and_then(|()| self.disk.sync_dir(to))
             .map_err(failed)?;
         Ok(done)

@@ -7,7 +7,7 @@ mod keys;
 mod list;
 mod record;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind, Retry};
 
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,5 +28,19 @@ pub(crate) enum Unread {
 impl From<Error> for Unread {
     fn from(error: Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl Unread {
+    /// The error of a read that may wait.
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::Failed(error) => error,
+            // Does not come from a read that may wait.
+            Self::WouldWait => {
+                Error::new(ErrorKind::Store, "read a snapshot", "the read was refused")
+                    .with_retry(Retry::Later)
+            }
+        }
     }
 }

@@ -4,26 +4,21 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
 
 use super::blocking::blocking;
-use super::submitted::Submitted;
+use super::shared::Shared;
 use crate::backend::file::config::FileStoreConfig;
-use crate::backend::file::core::Core;
 use crate::backend::file::disk::{Disk, RealDisk};
 use crate::backend::file::maintain::backup::BackedUp;
 use crate::backend::file::maintain::compact::Compacted;
 use crate::backend::file::maintain::inspect::{Inspection, inspect};
-use crate::backend::file::maintain::keeper::Keeper;
 use crate::backend::file::maintain::repair::{RepairReport, repair};
 use crate::backend::file::maintain::verify::{Verification, verify};
 use crate::backend::file::read::{Patience, Unread};
-use crate::backend::file::recover::open;
 use crate::backend::file::stats::FileStoreStats;
-use crate::backend::file::write::queue::Queue;
-use crate::backend::file::write::work::{Answer, Work};
+use crate::backend::file::write::work::Answer;
 use crate::envelope::Record;
-use crate::error::{Error, ErrorKind, Retry};
+use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
 use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
@@ -74,16 +69,6 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 #[derive(Clone)]
 pub struct FileStore(pub(crate) Arc<Shared>);
 
-pub(crate) struct Shared {
-    pub(crate) core: Arc<Core>,
-    queue: Arc<Queue>,
-    // Stopped in this order, before the core is closed.
-    keeper: Option<Keeper>,
-    writers: Vec<JoinHandle<()>>,
-}
-
-/// Threads that write what tasks queue: one can write a group while the other syncs the one before.
-const WRITERS: usize = 2;
 /// The deletes of one batch when many are made at once.
 const DELETES_PER_BATCH: usize = 8192;
 
@@ -105,7 +90,7 @@ impl FileStoreConfig {
     /// - `Unsupported`: a newer release wrote it.
     /// - `Store`, `OutOfSpace`: the system refused to read or write.
     pub fn open(self) -> Result<FileStore, Error> {
-        FileStore::open_with(self)
+        FileStore::open_on(Arc::new(RealDisk), self)
     }
 }
 
@@ -123,32 +108,8 @@ impl FileStore {
         FileStoreConfig::new(dir.into())
     }
 
-    pub(super) fn open_with(config: FileStoreConfig) -> Result<Self, Error> {
-        Self::open_on(Arc::new(RealDisk), config)
-    }
-
     pub(crate) fn open_on(disk: Arc<dyn Disk>, config: FileStoreConfig) -> Result<Self, Error> {
-        let background = config.background;
-        let core = Arc::new(open::open(disk, config)?);
-        let queue = Arc::new(Queue::new());
-        let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Store, "open a store", "no thread can be started")
-                .with_source(error)
-        };
-        let mut shared = Shared { core, queue, keeper: None, writers: Vec::new() };
-        for _ in 0..WRITERS {
-            let writer = thread::Builder::new().name("snapfold-writer".into()).spawn({
-                let (core, queue) = (Arc::clone(&shared.core), Arc::clone(&shared.queue));
-                move || queue.run(&core)
-            });
-            shared.writers.push(writer.map_err(failed)?);
-        }
-        if background {
-            shared.keeper = Some(Keeper::start(&shared.core).map_err(failed)?);
-        } else {
-            shared.core.fill_reserve();
-        }
-        Ok(Self(Arc::new(shared)))
+        Shared::open(disk, config).map(Arc::new).map(Self)
     }
 
     /// The directory.
@@ -193,7 +154,7 @@ impl FileStore {
     /// # Errors
     /// As for `get`.
     pub fn get_blocking(&self, query: Query<'_>) -> Result<Lookup, Error> {
-        self.0.core.get(Patience::Unlimited, &query).map_err(failure)
+        self.0.core.get(Patience::Unlimited, &query).map_err(Unread::into_error)
     }
 
     /// [`delete`](crate::SnapshotStore::delete) for threads: blocks until it is durable.
@@ -352,57 +313,8 @@ impl FileStore {
     }
 }
 
-impl Shared {
-    fn write(&self, work: Work) -> Result<Answer, Error> {
-        self.queue.write(&self.core, work)
-    }
-
-    pub(crate) fn submit(&self, work: Work) -> Submitted {
-        let (answer, started) = self.queue.submit(work);
-        Submitted::new(Arc::clone(&self.queue), answer, started)
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        self.keeper = None;
-        self.queue.stop();
-        let (core, writers) = (Arc::clone(&self.core), std::mem::take(&mut self.writers));
-        let this = thread::current().id();
-        let on_writer = writers.iter().any(|writer| writer.thread().id() == this);
-        let end = move || {
-            for writer in writers {
-                // It panics with nothing that a caller could do anything about.
-                let _ = writer.join();
-            }
-            // Without it the next opening takes longer and nothing else.
-            if let Err(error) = core.shut_down() {
-                core.troubles.report(&error);
-            }
-        };
-        if on_writer {
-            // An answer woke a task, and with that the last handle went. A thread cannot wait for
-            // itself; if there can be no other, those that write go on until nothing is left.
-            let _ = thread::Builder::new().name("snapfold-closer".into()).spawn(end);
-        } else {
-            end();
-        }
-    }
-}
-
 impl fmt::Debug for FileStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.core.fmt(f)
-    }
-}
-
-pub(crate) fn failure(unread: Unread) -> Error {
-    match unread {
-        Unread::Failed(error) => error,
-        // Does not come from a read that may wait.
-        Unread::WouldWait => {
-            Error::new(ErrorKind::Store, "read a snapshot", "the read was refused")
-                .with_retry(Retry::Later)
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::blocking::blocking;
-use super::file_store::{FileStore, failure};
+use super::file_store::FileStore;
 use crate::backend::file::config::Durability;
 use crate::backend::file::core::Core;
 use crate::backend::file::format::MAX_BODY_BYTES;
@@ -140,7 +140,7 @@ impl FileStore {
             }
         }
         let core = Arc::clone(&self.0.core);
-        blocking(move || read(&core, Patience::Unlimited).map_err(failure)).await
+        blocking(move || read(&core, Patience::Unlimited).map_err(Unread::into_error)).await
     }
 }
 

@@ -5,7 +5,8 @@
 //! 3. [`group`]: takes a group from here to its answers, alone ([`touched`]: in how many parts) or
 //!    while the one before is synced ([`flight`]).
 //! 4. [`plan`]: decides what of it is written ([`plan_put`], [`plan_delete`], [`plan_marks`]).
-//! 5. [`roll`]: begins a new segment when the frames do not fit into this one.
+//! 5. [`roll`]: begins a new segment when the frames do not fit into this one; one that [`prepare`]
+//!    made ahead, if there is one.
 //! 6. [`append`]: writes the frames to the end of the log.
 //! 7. [`sync`]: makes them durable.
 //! 8. [`publish`]: makes them visible in the index.
@@ -18,6 +19,7 @@ mod plan;
 mod plan_delete;
 mod plan_marks;
 mod plan_put;
+mod prepare;
 mod publish;
 pub(super) mod queue;
 mod roll;

@@ -4,74 +4,16 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::backend::file::config::ZeroAhead;
 use crate::backend::file::core::Core;
 use crate::backend::file::core::log::{Active, Log, Prepared};
 use crate::backend::file::core::segment::Segment;
-use crate::backend::file::disk::{write_all, write_zeros};
+use crate::backend::file::disk::write_all;
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::hints::Hints;
-use crate::backend::file::format::{HEAD_BYTES, Head, SEAL_BYTES, Seal, encode_seal, names};
+use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, Seal, encode_seal, names};
 use crate::error::{Error, ErrorKind};
 
 impl Core {
-    /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.
-    /// It is filled with zeros up to `zero_bytes` if there is space for so many.
-    pub(crate) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
-        let operation = "begin a segment";
-        let Some(id) = self.segments.take_id() else {
-            let message = "all numbers for segments are used up: move the snapshots to a new store";
-            return Err(Error::new(ErrorKind::OutOfSpace, operation, message));
-        };
-        let head = Head { store: self.store, id, salt: self.disk.random() };
-        let temporary = self.path(&names::temporary(&names::segment(id)));
-        let make = || {
-            let file = self.disk.create(&temporary)?;
-            write_all(&*file, 0, &mut [IoSlice::new(&head.to_bytes())])?;
-            let mut file_bytes = HEAD_BYTES.max(zero_bytes);
-            if write_zeros(&*file, HEAD_BYTES, zero_bytes).is_err() {
-                // It serves without them: the space is for what is to be stored.
-                file.set_len(HEAD_BYTES)?;
-                file_bytes = HEAD_BYTES;
-            }
-            file.sync()?;
-            self.disk.sync_dir(self.dir())?;
-            Ok((file, file_bytes))
-        };
-        match make() {
-            Ok((file, file_bytes)) => Ok(Prepared { head, file, file_bytes, temporary }),
-            Err(error) => {
-                // Holds nothing, and is not listed: a leftover is removed at the next open.
-                let _ = self.disk.remove(&temporary);
-                Err(io_error(operation, &temporary, error))
-            }
-        }
-    }
-
-    /// Whether a segment should be made ahead: the active one is more than half full.
-    pub(crate) fn wants_segment(&self) -> bool {
-        self.log_with_flights().wants_segment(self.config.segment_bytes)
-    }
-
-    /// Keeps a segment that was made ahead; removes it if there is one already.
-    pub(crate) fn offer(&self, prepared: Prepared) {
-        let mut log = self.log_with_flights();
-        if log.next.is_none() {
-            log.next = Some(prepared);
-        } else {
-            // If it stays, the next opening removes it.
-            let _ = self.disk.remove(&prepared.temporary);
-        }
-    }
-
-    /// How much of a new segment to fill with zeros.
-    pub(crate) fn zero_bytes(&self) -> u64 {
-        match self.config.zero_ahead {
-            ZeroAhead::WholeFiles => self.config.segment_bytes,
-            ZeroAhead::SmallWrites | ZeroAhead::Never => 0,
-        }
-    }
-
     /// Makes sure that `bytes` more fit into the active segment: begins a new one if need be.
     pub(super) fn make_room(&self, log: &mut Log, bytes: u64) -> Result<(), Error> {
         if let Some(active) = &log.active {
@@ -176,19 +118,5 @@ impl Core {
             let path = self.path(&names::segment(active.segment.id));
             self.health.unknown(operation, &path, error)
         })
-    }
-
-    /// Writes the index file of a segment. Failing is no failure: it is made again from the
-    /// segment when it is missing.
-    pub(crate) fn write_hints(&self, segment: &Segment, hints: &Hints) {
-        let name = names::hints(segment.id);
-        let temporary = self.path(&names::temporary(&name));
-        let bytes = hints.to_bytes(segment.salt, self.secret);
-        let written = self
-            .write_file(&temporary, &bytes)
-            .and_then(|()| self.disk.rename(&temporary, &self.path(&name)));
-        if written.is_err() {
-            let _ = self.disk.remove(&temporary);
-        }
     }
 }
