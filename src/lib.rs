@@ -160,6 +160,3 @@ pub use state::Aggregate;
 #[doc(inline)]
 pub use store::SnapshotStore;
 pub use timestamp::Timestamp;
-
-#[cfg(feature = "file")]
-use record as envelope;

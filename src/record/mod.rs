@@ -11,7 +11,7 @@ mod layout;
 mod meta;
 mod parse;
 mod reject;
-mod wire;
+pub(crate) mod wire;
 
 #[cfg(test)]
 mod tests;
@@ -32,10 +32,6 @@ pub use builder::RecordBuilder;
 pub use header::Header;
 pub use meta::SnapshotMeta;
 pub use reject::RejectReason;
-#[cfg(feature = "file")]
-pub(crate) use reject::RejectReason as Reject;
-#[cfg(feature = "file")]
-pub(crate) use wire::{put_varint, unzigzag, zigzag};
 
 /// The stored bytes of one snapshot: header and payload, the same bytes in every store, backup
 /// and archive.

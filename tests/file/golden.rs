@@ -160,8 +160,14 @@ fn stores_of_earlier_releases_open_and_hold_what_they_held() {
     if let Ok(dir) = std::env::var("SNAPFOLD_MAKE_GOLDEN") {
         make_golden(Path::new(&dir));
     }
-    let all: [(_, fn(&Path)); 3] =
-        [("v1", check), ("v1_crashed", check), ("v1_marks", check_marks)];
+    let all: [(_, fn(&Path)); 5] = [
+        ("v1", check),
+        ("v1_crashed", check),
+        ("v1_marks", check_marks),
+        // Those before have index files in format 1, which are made anew.
+        ("v1_index_2", check),
+        ("v1_marks_index_2", check_marks),
+    ];
     for (name, check) in all {
         let dir = tempfile::tempdir().unwrap();
         copy(&fixture(name), dir.path());

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Top-level modules by layer. A module may use those of its own layer and of lower ones.
 const LAYERS: [&[&str]; 7] = [
     &["clock", "error", "generation", "key", "mark", "snapshot_id", "timestamp"],
-    &["checksum", "codec", "compress", "digest", "envelope", "record", "shape", "value", "walker"],
+    &["checksum", "codec", "compress", "digest", "record", "shape", "value", "walker"],
     &["events", "ledger", "state", "store", "timeline"],
     &["retention", "trigger"],
     &["backend", "layer"],

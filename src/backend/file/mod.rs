@@ -1,22 +1,24 @@
-//! The file backend: an append-only log of snapshots in a directory, with an index in memory.
+//! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory.
 //!
-//! `docs/format-file-store.md` specifies every byte and every step of recovery.
-//!
-//! A room uses only those above it:
-//!
-//! | room | |
-//! |---|---|
-//! | [`config`], [`problem`], [`stats`] | what applications set, and are told |
-//! | [`disk`] | what is asked of the operating system: files, syncs, the lock of a directory |
-//! | [`format`] | what bytes mean: frames, manifest, index files, names, checksums |
-//! | [`errors`] | how what fails there becomes an error |
-//! | [`index`] | where each snapshot lies, in memory |
-//! | [`core`] | the state of an open store: segments, the end of the log, manifest, locks |
-//! | [`write`] | puts, deletes and marks, one file for each stage: from a check to the index |
-//! | [`read`] | get, list and keys |
-//! | [`recover`] | from files to an open store |
-//! | [`maintain`] | in the background: segments ahead, compaction; backup, verify, repair |
-//! | [`store`] | the handle, [`FileStore`] |
+//! One process opens a directory at a time. [`FileStore::open`] takes the defaults;
+//! [`FileStoreConfig`] sets durability, segment size and what runs in the background. The guide to the
+//! [format](crate::guide::format_file_store) specifies every byte and every step of recovery.
+
+// A room uses only those above it:
+//
+// | room | |
+// |---|---|
+// | `config`, `problem`, `stats` | what applications set, and what they get back |
+// | `disk` | the operating system: files, syncs, the lock of a directory |
+// | `format` | what bytes mean: frames, manifest, index files, names, checksums |
+// | `errors` | how a failure there becomes an error |
+// | `index` | where each snapshot lies, in memory |
+// | `core` | the state of an open store: segments, the end of the log, manifest, locks |
+// | `write` | puts, deletes and marks, one file for each stage: from a check to the index |
+// | `read` | get, list and keys |
+// | `recover` | from files to an open store |
+// | `maintain` | in the background: segments ahead, compaction; backup, verify, repair |
+// | `store` | the handle, `FileStore` |
 
 mod config;
 mod core;

@@ -7,9 +7,9 @@ use super::core::Core;
 use super::disk::sim::SimDisk;
 use super::recover::open;
 use super::write::work::Work;
-use crate::envelope::{Record, RecordBuilder};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::{Record, RecordBuilder};
 use crate::store::PutOptions;
 use crate::timestamp::Timestamp;
 

@@ -14,9 +14,9 @@ use crate::backend::file::disk::Disk;
 use crate::backend::file::disk::sim::{Call, SimDisk, Survival};
 use crate::backend::file::format::names;
 use crate::backend::file::recover::open;
-use crate::envelope::RecordBuilder;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
+use crate::record::RecordBuilder;
 use crate::store::{DeleteOptions, PutOptions, Selection};
 use crate::timestamp::Timestamp;
 

@@ -1,7 +1,7 @@
 //! Reading little-endian values and varints off a byte slice, without indexing.
 
-use crate::envelope;
-pub(super) use crate::envelope::put_varint;
+use crate::record::wire;
+pub(super) use crate::record::wire::put_varint;
 
 /// What is left to read. Every method gives `None` at the end of the bytes.
 #[derive(Clone, Copy)]
@@ -60,12 +60,12 @@ impl<'a> Bytes<'a> {
 
 /// The difference of `to` to `from`, which wraps around, as a number that is small if they are near.
 pub(super) fn zigzag(from: u64, to: u64) -> u64 {
-    envelope::zigzag(to.wrapping_sub(from).cast_signed())
+    wire::zigzag(to.wrapping_sub(from).cast_signed())
 }
 
 /// The `to` that [`zigzag`] was given.
 pub(super) fn unzigzag(from: u64, coded: u64) -> u64 {
-    from.wrapping_add(envelope::unzigzag(coded).cast_unsigned())
+    from.wrapping_add(wire::unzigzag(coded).cast_unsigned())
 }
 
 #[cfg(test)]

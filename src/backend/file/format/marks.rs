@@ -3,10 +3,10 @@
 use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
 use crate::checksum::crc32;
-use crate::envelope::Header;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkKind, Marks};
+use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 

@@ -10,8 +10,8 @@ use crate::backend::file::format::{
 };
 use crate::backend::file::problem::Problem;
 use crate::backend::file::recover::scan::{Scanner, Step, reason_to_keep};
-use crate::envelope::Header;
 use crate::key::AggregateKey;
+use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 
 /// What a look at every byte of a segment behind its head has found.

@@ -4,7 +4,7 @@ use super::{Patience, Unread};
 use crate::backend::file::core::Core;
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::index::{Item, Place};
-use crate::envelope::SnapshotMeta;
+use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Page};
 

@@ -6,7 +6,7 @@ use crate::backend::file::core::segment::Segment;
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::{FRAME_BYTES, names};
 use crate::backend::file::index::Place;
-use crate::envelope::{Header, Record};
+use crate::record::{Header, Record};
 use std::io;
 use std::sync::Arc;
 

@@ -184,9 +184,9 @@ mod tests {
     use crate::backend::file::disk::sim::SimDisk;
     use crate::backend::file::read::Patience;
     use crate::backend::file::recover::open;
-    use crate::envelope::RecordBuilder;
     use crate::generation::Generation;
     use crate::key::AggregateKey;
+    use crate::record::RecordBuilder;
     use crate::store::{DeleteOptions, Lookup, PutOptions, Query, Selection};
     use crate::timestamp::Timestamp;
 

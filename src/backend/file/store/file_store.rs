@@ -17,10 +17,10 @@ use crate::backend::file::maintain::verify::{Verification, verify};
 use crate::backend::file::read::{Patience, Unread};
 use crate::backend::file::stats::FileStoreStats;
 use crate::backend::file::write::work::Answer;
-use crate::envelope::Record;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::Record;
 use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 
 /// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
@@ -33,7 +33,7 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 ///   ([`Durability::Sync`](crate::file::Durability::Sync)). Puts that wait at the same time share one
 ///   sync.
 /// - A crash at any moment loses nothing that was acknowledged, and leaves nothing of the rest.
-/// - A failed sync stops all writing ([`ErrorKind::Poisoned`]): reads go on, and opening the
+/// - A failed sync stops all writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)): reads go on, and opening the
 ///   store again finds out what the disk holds.
 /// - Deleted snapshots give their space back in the background.
 /// - [Marks](crate::store::Mark) of a snapshot take about 100 bytes in the log and in memory, until the
@@ -303,7 +303,7 @@ impl FileStore {
     /// next opening fast and strict: a file that has become shorter since is noticed. Waits for
     /// what is being written, backed up or compacted; what is queued behind that fails. Blocks.
     /// Dropping the last handle writes what is queued and does the same, without telling what
-    /// failed. A store that has stopped writing ([`ErrorKind::Poisoned`]) is closed without error.
+    /// failed. A store that has stopped writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) is closed without error.
     ///
     /// # Errors
     /// `Store`, `OutOfSpace`: the last sync or the manifest failed. It is closed all the same, and

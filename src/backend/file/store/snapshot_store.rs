@@ -12,11 +12,11 @@ use crate::backend::file::format::MAX_BODY_BYTES;
 use crate::backend::file::read::{Patience, Unread};
 use crate::backend::file::write::encode::MAX_PART_BYTES;
 use crate::backend::file::write::work::Answer;
-use crate::envelope::{Record, SnapshotMeta};
 use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,

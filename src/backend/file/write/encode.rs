@@ -7,10 +7,10 @@ use super::work::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
 use crate::backend::file::core::Core;
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{DeleteBody, MAX_BODY_BYTES, Scope};
-use crate::envelope::Record;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
+use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, PutOptions, Selection};
 

@@ -6,8 +6,8 @@ use crate::backend::file::core::Core;
 use crate::backend::file::core::flights::Identity;
 use crate::backend::file::errors::{corrupt, io_error};
 use crate::backend::file::format::{FRAME_BYTES, Kind, names};
-use crate::envelope::Record;
 use crate::error::Error;
+use crate::record::Record;
 use crate::store::{PutOptions, PutOutcome};
 
 impl Core {

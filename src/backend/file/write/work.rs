@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Scope, frame_bytes};
-use crate::envelope::Record;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkChange, MarkKind};
+use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, Deleted, PutOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;

@@ -3,23 +3,25 @@
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
-
 use super::guard::{guard_of, unguarded};
 use super::{Frame, Kind};
-use crate::envelope::{Header, Record, Reject};
+use crate::record::{Header, Record, RejectReason};
 
 /// Why there is no frame of use at a place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Flaw {
     /// Bytes are missing or changed: what a write that was cut short can leave, or damage.
+    #[error("{0}")]
     Torn(&'static str),
     /// It was written as it is, and not by this code: no crash leaves this, so it is never cut off.
+    #[error("{0}")]
     Written(String),
     /// A record of a newer format: the frame's head has proven that. It is for a newer release.
+    #[error("the record's format {0} is newer than this release of snapfold")]
     Newer(u8),
     /// A record of this format whose header is whole, and tells that it needs this, which only a
     /// newer release has.
+    #[error("the record needs {0} of snapfold")]
     Needs(&'static str),
 }
 
@@ -30,11 +32,11 @@ impl Flaw {
         if frame.kind != Kind::Put {
             let [a, b, c, d, ..] = frame.guard;
             let foreign = [a, b, c, d] != [0; 4];
-            return foreign.then(|| Self::Written("a frame's guard is none".into()));
+            return foreign.then(|| Self::Written("the guard of a frame is invalid".into()));
         }
         match Header::parse(&frame.guard) {
-            Err(Reject::NewerFormat(format)) => Some(Self::Newer(format)),
-            Err(reject @ Reject::Foreign) => {
+            Err(RejectReason::NewerFormat(format)) => Some(Self::Newer(format)),
+            Err(reject @ RejectReason::Foreign) => {
                 Some(Self::Written(format!("the record is not valid: {reject}")))
             }
             // It goes on behind the guard.
@@ -55,14 +57,14 @@ impl Flaw {
             return (!whole).then_some(Self::Torn("the checksum of a frame's body does not match"));
         }
         let reject = Record::check(body).err()?;
-        if let Reject::NeedsOther(what) = reject {
+        if let RejectReason::NeedsOther(what) = reject {
             return Some(Self::Needs(what));
         }
         if Record::was_written_so(body, &reject) {
             return Some(Self::Written(format!("the record is not valid: {reject}")));
         }
         Some(Self::Torn(match reject {
-            Reject::PayloadChecksum => "the checksum of a record's payload does not match",
+            RejectReason::PayloadChecksum => "the checksum of a record's payload does not match",
             _ => "the header of a record is damaged",
         }))
     }
@@ -70,18 +72,5 @@ impl Flaw {
     /// Whether this release had better leave the file to a newer one.
     pub(crate) fn is_newer(&self) -> bool {
         matches!(self, Self::Newer(_) | Self::Needs(_))
-    }
-}
-
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Torn(why) => f.write_str(why),
-            Self::Written(why) => f.write_str(why),
-            Self::Newer(format) => {
-                write!(f, "the record's format {format} is newer than this release of snapfold")
-            }
-            Self::Needs(what) => write!(f, "the record needs {what} of snapfold"),
-        }
     }
 }

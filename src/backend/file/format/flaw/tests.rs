@@ -23,9 +23,9 @@ use crate::backend::file::recover::scan::{Scanner, Step};
 use crate::backend::file::samples::{core, key, put};
 use crate::backend::file::write::work::{Answer, PutItem, Work};
 use crate::checksum::crc32;
-use crate::envelope::{Record, RecordBuilder};
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
+use crate::record::{Record, RecordBuilder};
 use crate::store::{DeleteOptions, Lookup, Query, Selection};
 use crate::timestamp::Timestamp;
 

@@ -9,7 +9,7 @@ use super::bytes::{Bytes, put_varint, unzigzag, zigzag};
 use super::checksum::{checksum, put_checksum};
 use super::marks::{put_marks, read_marks};
 use super::tag::Tag;
-use super::{FORMAT, HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, Scope, frame_bytes};
+use super::{HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, Scope, frame_bytes};
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::mark::Marks;
@@ -17,6 +17,8 @@ use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 const MAGIC: [u8; 6] = *b"snfidx";
+/// The format of index files. One of another format is not read: it is made anew from its segment.
+const FORMAT: u16 = 2;
 // An entry begins with one of these and some of the bits below.
 const PUT: u8 = 1;
 const DELETE_ALL: u8 = 2;

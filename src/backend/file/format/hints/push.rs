@@ -3,7 +3,7 @@
 use super::Hints;
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{DeleteBody, Frame, Kind, MarksBody};
-use crate::envelope::Header;
+use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 
 /// Adds a frame to the hints.

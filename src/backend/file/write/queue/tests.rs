@@ -12,7 +12,7 @@ use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::disk::sim::{Call, SimDisk};
 use crate::backend::file::samples::{core, put, put_bytes, record};
 use crate::backend::file::store::file_store::FileStore;
-use crate::envelope::Record;
+use crate::record::Record;
 use crate::store::PutOptions;
 
 #[test]
