@@ -1,9 +1,13 @@
 //! Taking snapshots: encode, check, store.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::load::{from_start, reached};
 use super::reconstructed::{Purpose, Reconstructed};
+use super::save_work::panicked;
 use super::stopwatch::Stopwatch;
 use super::write::Encoded;
 use crate::error::{Error, ErrorKind};
@@ -19,6 +23,9 @@ use crate::store::{ListRequest, PutOptions, PutOutcome, Selection, SnapshotStore
 const BATCH: usize = 64;
 /// A batch is put earlier when its records reach so many bytes.
 const BATCH_BYTES: usize = 8 << 20;
+
+/// States of up to so many bytes are encoded where the saver runs.
+const ENCODED_IN_PLACE: u64 = 64 << 10;
 
 /// What to ask for instead of a snapshot beyond the head.
 const CAPTURE_NOW: &str = "without a version, the newest state is captured";
@@ -56,22 +63,77 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(created)
     }
 
-    /// A snapshot of the state now, for the saver: one of another history that is in its place is
-    /// refolded and replaced, unless it is pinned.
-    pub(super) async fn save(&self, key: &AggregateKey) -> Result<CreateOutcome, Error> {
-        let Some(record) = self.capture(key).await? else { return Ok(CreateOutcome::Empty) };
-        let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
-        match self.settled(&record, outcomes.pop()).await {
+    /// The record of the state now, for the saver, or `None` for an aggregate without events. States
+    /// that are large are encoded on a thread for blocking work. One whose size is not known is
+    /// expected to be as large as the largest one so far.
+    pub(super) async fn capture_aside(
+        self: &Arc<Self>,
+        key: &AggregateKey,
+    ) -> Result<Option<Record>, Error> {
+        let loaded = self.load_now(key).await?;
+        if loaded.version() == 0 {
+            return Ok(None);
+        }
+        let stored = loaded.provenance.snapshot.as_ref().map(|used| used.raw_bytes);
+        let known = stored.max(loaded.weight.map(|weight| weight.bytes));
+        let expected = known.unwrap_or_else(|| self.largest_saved.load(Ordering::Relaxed));
+        let record = if (1..=ENCODED_IN_PLACE).contains(&expected) {
+            self.record(&loaded, &[])?
+        } else {
+            let core = Arc::clone(self);
+            let encode = move || core.record(&loaded, &[]);
+            tokio::task::spawn_blocking(encode).await.map_err(panicked)??
+        };
+        let bytes = record.header().map_or(0, |header| u64::from(header.raw_bytes));
+        self.largest_saved.fetch_max(bytes, Ordering::Relaxed);
+        Ok(Some(record))
+    }
+
+    /// Puts the records of background snapshots, and tells what became of each. One of another
+    /// history that is in its place is refolded and replaced, unless it is pinned.
+    pub(super) async fn save(&self, records: Vec<Record>) -> Vec<Result<CreateOutcome, Error>> {
+        let outcomes = self.put_each(&records).await;
+        let mut created = Vec::with_capacity(records.len());
+        for (record, outcome) in records.iter().zip(outcomes) {
+            created.push(match outcome {
+                Ok(outcome) => self.saved(record, outcome).await,
+                Err(error) => Err(error),
+            });
+        }
+        created
+    }
+
+    async fn saved(&self, record: &Record, outcome: PutOutcome) -> Result<CreateOutcome, Error> {
+        match self.settled(record, Some(outcome)).await {
             Err(conflict) if conflict.kind() == ErrorKind::Conflict => {
-                let version = meta(&record)?.version;
-                let Some(stored) = self.replaceable(key, version).await? else {
+                let SnapshotMeta { key, version, .. } = meta(record)?;
+                let Some(stored) = self.replaceable(&key, version).await? else {
                     return Err(conflict);
                 };
                 // From the beginning: only that tells which of the two is right.
-                let refolded = self.folded(key, Some(version)).await?;
+                let refolded = self.folded(&key, Some(version)).await?;
                 self.replace_unpinned(&refolded, stored).await?.ok_or(conflict)
             }
             settled => settled,
+        }
+    }
+
+    /// Puts records together; the outcome of each. If the store refuses one as invalid, it refuses
+    /// the whole call (C-15): then each is put alone.
+    async fn put_each(&self, records: &[Record]) -> Vec<Result<PutOutcome, Error>> {
+        match self.put(records.to_vec(), PutOptions::default()).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(error) if error.kind() == ErrorKind::InvalidInput && records.len() > 1 => {
+                let mut outcomes = Vec::with_capacity(records.len());
+                for record in records {
+                    let put = self.put(vec![record.clone()], PutOptions::default()).await;
+                    // There is one outcome: `put` has counted them.
+                    let first = put.map(|one| one.first().copied().unwrap_or(PutOutcome::Stored));
+                    outcomes.push(first);
+                }
+                outcomes
+            }
+            Err(error) => records.iter().map(|_| Err(error.clone())).collect(),
         }
     }
 
@@ -117,30 +179,12 @@ impl<A: Aggregate> EngineCore<A> {
         if waiting.is_empty() {
             return;
         }
-        let records = waiting.iter().map(|(_, record)| record.clone()).collect();
-        let put = self.put(records, PutOptions::default()).await;
-        if waiting.len() > 1 && put.as_ref().is_err_and(|e| e.kind() == ErrorKind::InvalidInput) {
-            // A store refuses a whole call for one record that it cannot take (C-15).
-            for (at, record) in waiting {
-                let put = self.put(vec![record.clone()], PutOptions::default()).await;
-                let settled = match put {
-                    Ok(mut outcomes) => self.settled(&record, outcomes.pop()).await,
-                    Err(error) => Err(error),
-                };
-                if let Some(result) = results.get_mut(at) {
-                    *result = settled;
-                }
-            }
-            return;
-        }
-        let mut outcomes = match &put {
-            Ok(outcomes) => outcomes.iter().copied(),
-            Err(_) => [].iter().copied(),
-        };
-        for (at, record) in &waiting {
-            let settled = match &put {
-                Ok(_) => self.settled(record, outcomes.next()).await,
-                Err(error) => Err(error.clone()),
+        let records: Vec<_> = waiting.iter().map(|(_, record)| record.clone()).collect();
+        let outcomes = self.put_each(&records).await;
+        for ((at, record), outcome) in waiting.iter().zip(outcomes) {
+            let settled = match outcome {
+                Ok(outcome) => self.settled(record, Some(outcome)).await,
+                Err(error) => Err(error),
             };
             if let Some(result) = results.get_mut(*at) {
                 *result = settled;

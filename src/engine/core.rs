@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use super::cache::HotCache;
 use super::observer::{Observation, Observer};
@@ -54,6 +55,9 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) counters: Counters,
     /// Writes into the ledger, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
+    /// The most bytes that a state had when it was encoded for a background snapshot; 0 before the
+    /// first.
+    pub(super) largest_saved: AtomicU64,
 }
 
 impl<A: Aggregate> EngineCore<A> {

@@ -19,6 +19,7 @@ mod recorder;
 mod recording;
 mod replay_loader;
 mod save_queue;
+mod save_work;
 mod saver;
 mod schedules;
 mod search;

@@ -1,6 +1,6 @@
 //! What waits for the saver, and what it remembers: [`SharedQueue`].
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use super::sizes::{Sizes, Weight};
 use crate::error::Error;
 use crate::key::AggregateKey;
+use crate::record::SnapshotMeta;
 use crate::trigger::{LastSnapshot, TriggerContext};
 
 /// How many aggregates are remembered with their newest snapshot, their failures or their sizes.
@@ -20,6 +21,8 @@ pub(super) struct SharedQueue {
     queue: Mutex<SaveQueue>,
     /// Notified each time the queue has run empty.
     pub(super) idle: Notify,
+    /// Notified when an aggregate was put into the queue while a task takes from it.
+    pub(super) queued: Notify,
 }
 
 #[derive(Default)]
@@ -28,7 +31,11 @@ pub(super) struct SaveQueue {
     pub(super) waiting: VecDeque<AggregateKey>,
     /// What is to be done for each of them.
     pub(super) jobs: HashMap<AggregateKey, Job>,
-    /// Whether a task is taking from the queue; only it takes, so an aggregate is in flight once.
+    /// Aggregates whose snapshots are under way. They are not taken from the queue meanwhile.
+    in_flight: HashSet<AggregateKey>,
+    /// How many of those were captured and wait for their put.
+    pub(super) unwritten: usize,
+    /// Whether a task is taking from the queue.
     pub(super) running: bool,
     pub(super) saved: HashMap<AggregateKey, LastSnapshot>,
     pub(super) failing: HashMap<AggregateKey, Failing>,
@@ -63,7 +70,7 @@ pub(super) struct Measured {
 
 impl SharedQueue {
     pub(super) fn new() -> Self {
-        Self { queue: Mutex::default(), idle: Notify::new() }
+        Self { queue: Mutex::default(), idle: Notify::new(), queued: Notify::new() }
     }
 
     // Each change of the queue is complete before anything that could panic.
@@ -76,10 +83,13 @@ impl SharedQueue {
         !queue.running && queue.waiting.is_empty()
     }
 
-    /// The next aggregate, and its job with the snapshot that was saved since.
+    /// The next aggregate that is not in flight, and its job with the snapshot that was saved since.
+    /// It is in flight until it has [`ended`](Self::ended).
     pub(super) fn next(&self) -> Option<(AggregateKey, Option<Job>)> {
         let mut queue = self.lock();
-        let key = queue.waiting.pop_front()?;
+        let next = queue.waiting.iter().position(|key| !queue.in_flight.contains(key))?;
+        let key = queue.waiting.remove(next)?;
+        queue.in_flight.insert(key.clone());
         let mut job = queue.jobs.remove(&key);
         let saved = queue.saved.get(&key).copied();
         if let (Some(Job { seen, ask_again, .. }), Some(saved)) = (&mut job, saved)
@@ -90,6 +100,11 @@ impl SharedQueue {
             *ask_again = true;
         }
         Some((key, job))
+    }
+
+    /// The snapshot of `key` is not under way any more.
+    pub(super) fn ended(&self, key: &AggregateKey) {
+        self.lock().in_flight.remove(key);
     }
 
     /// Remembers a size, and when to measure again at the earliest. Returns all sizes known.
@@ -149,7 +164,11 @@ impl SaverTurn {
 impl Drop for SaverTurn {
     fn drop(&mut self) {
         if let Some(shared) = &self.0 {
-            shared.lock().running = false;
+            let mut queue = shared.lock();
+            queue.running = false;
+            queue.in_flight.clear();
+            queue.unwritten = 0;
+            drop(queue);
             shared.idle.notify_waiters();
         }
     }
@@ -160,6 +179,14 @@ pub(super) fn remember<T>(map: &mut HashMap<AggregateKey, T>, key: &AggregateKey
         map.clear();
     }
     map.insert(key.clone(), value);
+}
+
+pub(super) fn seen(meta: &SnapshotMeta) -> LastSnapshot {
+    LastSnapshot::new(meta.version, meta.created_at, meta.raw_bytes)
+}
+
+pub(super) fn size(seen: LastSnapshot) -> Weight {
+    Weight { bytes: seen.raw_bytes, at_version: seen.version }
 }
 
 #[cfg(test)]

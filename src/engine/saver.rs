@@ -1,46 +1,40 @@
-//! Background snapshots: a bounded queue, one entry per aggregate, one task (R12).
+//! Background snapshots: a bounded queue with one entry per aggregate (R12).
 
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::task::JoinError;
 
 use super::core::EngineCore;
 use super::observer::Observation;
-use super::recorder;
 use super::save_queue::{
-    Failing, Forgets, Job, Measure, Measured, SaveQueue, SaverTurn, SharedQueue, remember,
+    Forgets, Job, Measure, Measured, SaveQueue, SaverTurn, SharedQueue, remember, seen, size,
 };
+use super::save_work;
 use super::sizes::{Sizes, Weight};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
-use crate::manager::{CreateOutcome, Decision, Loaded, SnapshotUsed};
+use crate::manager::{Decision, Loaded, SnapshotUsed};
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::trigger::{LastSnapshot, TriggerContext};
 
-/// After the n-th failure in a row, commits of an aggregate lead to no further try for
-/// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
-/// After a state was measured, its aggregate is not measured again for so many times as long as
-/// that took: it costs at most 5 % of one core, however often the aggregate commits.
-const MEASURING_PAUSE: u32 = 20;
-
 /// Takes snapshots in the background. A task runs only while something is queued.
 pub(super) struct Saver<A> {
     shared: Arc<SharedQueue>,
     max_queued: usize,
+    /// How many aggregates are loaded and encoded at once.
+    parallel: usize,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<A: Aggregate> Saver<A> {
-    pub(super) fn new(max_queued: usize) -> Self {
-        Self { shared: Arc::new(SharedQueue::new()), max_queued, aggregate: PhantomData }
+    pub(super) fn new(max_queued: usize, parallel: usize) -> Self {
+        let shared = Arc::new(SharedQueue::new());
+        Self { shared, max_queued, parallel: parallel.max(1), aggregate: PhantomData }
     }
 
     pub(super) fn committed(
@@ -137,7 +131,7 @@ impl<A: Aggregate> Saver<A> {
         let mut unneeded = None;
         if let Some((runtime, turn)) = self.enqueue(core, key, job, &mut unneeded)? {
             // Not under the lock: a runtime that is shutting down drops the task at once.
-            runtime.spawn(drain(Arc::clone(core), turn));
+            runtime.spawn(save_work::drain(Arc::clone(core), turn, self.parallel));
         }
         Ok(())
     }
@@ -187,6 +181,7 @@ impl<A: Aggregate> Saver<A> {
         }
         *unneeded = queue.replace(key, job);
         if queue.running {
+            self.shared.queued.notify_one();
             return Ok(None);
         }
         queue.running = true;
@@ -237,130 +232,11 @@ fn admit<A: Aggregate>(
             failing.not_before.saturating_sub(now)
         ));
     }
-    if queue.waiting.len() >= places {
-        return Err(format!("{} aggregates are waiting already", queue.waiting.len()));
+    let waiting = queue.waiting.len() + queue.unwritten;
+    if waiting >= places {
+        return Err(format!("{waiting} aggregates are waiting already"));
     }
     Ok(())
-}
-
-/// Takes from the queue until it is empty.
-async fn drain<A: Aggregate>(core: Arc<EngineCore<A>>, turn: SaverTurn) {
-    let Some(shared) = turn.0.clone() else { return };
-    loop {
-        while let Some((key, job)) = shared.next() {
-            let Some(mut job) = job else { continue };
-            if let Some(measure) = job.measure.take()
-                && !learn_size(&core, &shared, &key, &mut job, measure).await
-            {
-                continue;
-            }
-            // Since the commit, a snapshot was saved that may have made this one needless, or the
-            // size became known.
-            let Job { seen, ask_again, .. } = job;
-            if ask_again && (seen.distance() == 0 || !core.trigger.decide(&seen).take) {
-                continue;
-            }
-            // A task of its own: a panic in the application's fold ends that one only.
-            let (saving, of) = (Arc::clone(&core), key.clone());
-            let save = async move { saving.save(&of).await };
-            let started = core.clock.monotonic();
-            let created = match tokio::spawn(save).await {
-                Ok(created) => created,
-                Err(join) => Err(panicked(join)),
-            };
-            let took = core.clock.monotonic().saturating_sub(started);
-            if let Ok(created) = &created {
-                core.enter(recorder::creation(created, took));
-            }
-            note(&core, &shared, &key, created.map(|created| (created, took)));
-        }
-        // Since the last look a commit may have queued one more, counting on this task.
-        let mut queue = shared.lock();
-        if queue.waiting.is_empty() {
-            queue.running = false;
-            drop(queue);
-            turn.over();
-            return;
-        }
-    }
-}
-
-/// Measures a state and puts what is known of its size into its job; false if that failed.
-async fn learn_size<A: Aggregate>(
-    core: &EngineCore<A>,
-    shared: &SharedQueue,
-    key: &AggregateKey,
-    job: &mut Job,
-    measure: Measure,
-) -> bool {
-    let started = core.clock.monotonic();
-    // On a thread for blocking work: encoding a large state would hold up commands.
-    let measured = tokio::task::spawn_blocking(measure).await;
-    let now = core.clock.monotonic();
-    let weight = match measured {
-        Ok(Ok(weight)) => weight,
-        Ok(Err(error)) => {
-            note(core, shared, key, Err(error));
-            return false;
-        }
-        Err(join) => {
-            note(core, shared, key, Err(panicked(join)));
-            return false;
-        }
-    };
-    let pause = now.saturating_sub(started).saturating_mul(MEASURING_PAUSE);
-    let sizes = shared.measured(key, weight, now.saturating_add(pause));
-    let seen = &mut job.seen;
-    let sizes = sizes.with(seen.snapshot.map(size)).up_to(seen.version);
-    seen.state_bytes = sizes.estimate(seen.version);
-    job.ask_again = true;
-    true
-}
-
-fn panicked(join: JoinError) -> Error {
-    Error::new(ErrorKind::Encode, "take a background snapshot", "the application's code panicked")
-        .with_source(join)
-}
-
-/// Remembers and reports what became of a background snapshot, and how long it took.
-fn note<A: Aggregate>(
-    core: &EngineCore<A>,
-    shared: &SharedQueue,
-    key: &AggregateKey,
-    created: Result<(CreateOutcome, Duration), Error>,
-) {
-    match created {
-        Ok((created, took)) => {
-            let mut queue = shared.lock();
-            queue.failing.remove(key);
-            if let Some(meta) = created.meta().filter(|meta| !meta.is_retired()) {
-                remember(&mut queue.saved, key, seen(meta));
-            }
-            drop(queue);
-            core.counters.saved();
-            core.report(&Observation::Saved { key, created: &created, took });
-        }
-        Err(error) => {
-            let mut queue = shared.lock();
-            let times = queue.failing.get(key).map_or(0, |failing| failing.times) + 1;
-            let backing_off = FIRST_BACKOFF
-                .saturating_mul(1_u32.checked_shl(times - 1).unwrap_or(u32::MAX))
-                .min(LONGEST_BACKOFF);
-            let not_before = core.clock.monotonic().saturating_add(backing_off);
-            remember(&mut queue.failing, key, Failing { times, not_before });
-            drop(queue);
-            core.failed(Trouble::SaveFailed, format!("the snapshot of {key} failed: {error:#}"));
-            core.report(&Observation::SaveFailed { key, error: &error, backing_off });
-        }
-    }
-}
-
-fn seen(meta: &SnapshotMeta) -> LastSnapshot {
-    LastSnapshot::new(meta.version, meta.created_at, meta.raw_bytes)
-}
-
-fn size(seen: LastSnapshot) -> Weight {
-    Weight { bytes: seen.raw_bytes, at_version: seen.version }
 }
 
 /// Whether another size of the state would lead to a snapshot: the trigger, which is a pure

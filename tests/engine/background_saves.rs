@@ -288,7 +288,8 @@ async fn commits_during_a_save_lead_to_one_more_save_and_one_is_in_flight_at_a_t
     assert_eq!(world.store.put_gate.waiting(), 1);
     world.store.put_gate.open();
     world.engine.flush(LONG).await.unwrap();
-    assert_eq!(log.lines(), ["saved one Some(1)", "saved one Some(50)", "saved two Some(50)"]);
+    // What was captured during the put is put together, without the one whose put it was.
+    assert_eq!(log.lines(), ["saved one Some(1)", "saved two Some(50)", "saved one Some(50)"]);
     assert_eq!(world.store.put_records(), 3);
 }
 
@@ -521,6 +522,95 @@ async fn many_commits_from_many_tasks_leave_each_newest_state_saved() {
         world.load_checked(&key).await;
     }
     assert_eq!(log.count("failed") + log.count("dropped"), 0);
+}
+
+// Several at once ----------------------------------------------------------------------------------
+
+/// Queues a snapshot of each of these aggregates while a first one holds the store up.
+async fn queue_behind_a_put(world: &World, keys: &[AggregateKey]) {
+    world.store.put_gate.close();
+    assert!(commit(world, &key("first"), 1).await.is_queued());
+    until("a put is in flight", || world.store.put_gate.waiting() == 1).await;
+    for key in keys {
+        assert!(commit(world, key, 1).await.is_queued());
+    }
+}
+
+fn some_keys(count: usize) -> Vec<AggregateKey> {
+    (0..count).map(|id| key(&format!("k{id}"))).collect()
+}
+
+/// Lets the aggregates that wait be captured.
+async fn capture_all() {
+    for _ in 0..10_000 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_captured_during_a_put_is_put_together() {
+    let (world, log) = every(1);
+    // The size of the first state of a kind is not known, and it is encoded on another thread.
+    assert!(commit(&world, &key("zeroth"), 1).await.is_queued());
+    world.engine.flush(LONG).await.unwrap();
+    let keys = some_keys(300);
+    queue_behind_a_put(&world, &keys).await;
+    capture_all().await;
+    world.store.put_gate.open();
+    world.engine.flush(LONG).await.unwrap();
+    assert_eq!(log.count("saved"), 302);
+    // The zeroth and the first one, 256 together, and the rest.
+    assert_eq!(world.store.calls(Op::Put), 4);
+    for key in &keys {
+        assert_eq!(world.store.versions(key).await, [1]);
+    }
+}
+
+#[tokio::test]
+async fn as_many_are_captured_at_once_as_the_builder_says() {
+    for (wanted, parallel) in [(0, 1), (1, 1), (3, 3)] {
+        let (world, log) = every_with(1, |builder| builder.parallel_saves(wanted));
+        let keys = some_keys(8);
+        let loaded = {
+            let mut loaded = Vec::new();
+            for key in &keys {
+                loaded.push(world.engine.load(key).await.unwrap());
+                world.grow(key, 1);
+            }
+            loaded
+        };
+        world.source.gate.close();
+        for loaded in &loaded {
+            assert!(world.engine.committed(loaded, 1).is_queued());
+        }
+        until("captures are held up", || world.source.gate.waiting() >= parallel).await;
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.source.gate.waiting(), parallel, "of {wanted}");
+        world.source.gate.open();
+        world.engine.flush(LONG).await.unwrap();
+        assert_eq!(log.count("saved"), 8);
+    }
+}
+
+#[tokio::test]
+async fn one_that_the_store_refuses_or_panics_over_fails_alone() {
+    for panics in [false, true] {
+        let (world, log) = every(1);
+        let keys = some_keys(20);
+        queue_behind_a_put(&world, &keys).await;
+        capture_all().await;
+        if panics {
+            world.store.panic_over(&keys[2]);
+        } else {
+            world.store.refuse(&keys[2]);
+        }
+        world.store.put_gate.open();
+        world.engine.flush(LONG).await.unwrap();
+        assert_eq!((log.count("saved"), log.count("failed k2 ")), (20, 1), "{:?}", log.lines());
+        assert_eq!(world.store.versions(&keys[3]).await, [1]);
+    }
 }
 
 /// Commits while a save is in flight queue the aggregate again; when its turn comes, the save before

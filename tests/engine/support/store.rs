@@ -46,6 +46,8 @@ struct Shared {
     put_records: usize,
     /// Whose snapshots make a put invalid.
     refused: Option<AggregateKey>,
+    /// Whose snapshots make a put panic.
+    feared: Option<AggregateKey>,
 }
 
 impl Store {
@@ -70,6 +72,11 @@ impl Store {
     /// From now on a put with a snapshot of `key` is refused as a whole.
     pub fn refuse(&self, key: &AggregateKey) {
         self.shared.lock().unwrap().refused = Some(key.clone());
+    }
+
+    /// From now on a put with a snapshot of `key` panics.
+    pub fn panic_over(&self, key: &AggregateKey) {
+        self.shared.lock().unwrap().feared = Some(key.clone());
     }
 
     /// From now on the store finds `record` under this key and version. It is listed only if its
@@ -158,13 +165,16 @@ impl SnapshotStore for Store {
     ) -> Result<Vec<PutOutcome>, Error> {
         self.put_gate.pass().await;
         self.enter(Op::Put).await?;
-        let refused = self.shared.lock().unwrap().refused.clone();
-        let is_refused = |record: &Record| {
-            refused
-                .as_ref()
-                .is_some_and(|key| record.header().is_ok_and(|header| header.is_of(key)))
+        let (refused, feared) = {
+            let shared = self.shared.lock().unwrap();
+            (shared.refused.clone(), shared.feared.clone())
         };
-        if records.iter().any(is_refused) {
+        let any_of = |key: Option<AggregateKey>| {
+            let Some(key) = key else { return false };
+            records.iter().any(|record| record.header().is_ok_and(|header| header.is_of(&key)))
+        };
+        assert!(!any_of(feared), "the store panicked");
+        if any_of(refused) {
             let message = "one of the records cannot be stored";
             return Err(Error::new(ErrorKind::InvalidInput, "put snapshots", message));
         }

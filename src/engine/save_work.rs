@@ -1,0 +1,309 @@
+//! What the saver's task does: loads and encodes several aggregates at once, and puts their records
+//! together.
+//!
+//! While one put is on its way, the records that become ready gather for the next one. So a store
+//! that is slow to acknowledge gets large groups, and one that is fast gets each record at once.
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::task::{Id, JoinError, JoinSet};
+
+use super::core::EngineCore;
+use super::observer::Observation;
+use super::recorder;
+use super::save_queue::{Failing, Job, Measure, SaverTurn, SharedQueue, remember, seen, size};
+use super::statistics::Trouble;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::manager::CreateOutcome;
+use crate::record::Record;
+use crate::state::Aggregate;
+
+/// A put has at most so many records, and is not waited for longer than until they have so many
+/// bytes: no further aggregate is captured then before they are written.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 8 << 20;
+/// After the n-th failure in a row, commits of an aggregate lead to no further try for
+/// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
+/// After a state was measured, its aggregate is not measured again for so many times as long as
+/// that took: it costs at most 5 % of one core, however often the aggregate commits.
+const MEASURING_PAUSE: u32 = 20;
+
+/// Takes from the queue until it is empty.
+pub(super) async fn drain<A: Aggregate>(
+    core: Arc<EngineCore<A>>,
+    turn: SaverTurn,
+    parallel: usize,
+) {
+    let Some(shared) = turn.0.clone() else { return };
+    let mut work = Work::new(core, Arc::clone(&shared), parallel);
+    loop {
+        work.start_captures();
+        work.start_put();
+        if !work.tasks.is_empty() {
+            if let Some(ended) = work.next().await {
+                work.take(ended);
+            }
+            continue;
+        }
+        // Since the last look a commit may have queued one more, counting on this task.
+        let mut queue = shared.lock();
+        if queue.waiting.is_empty() {
+            queue.running = false;
+            drop(queue);
+            turn.over();
+            return;
+        }
+    }
+}
+
+/// An aggregate whose snapshot is under way.
+struct Saving {
+    key: AggregateKey,
+    /// When it was taken from the queue, by the monotonic clock.
+    started: Duration,
+}
+
+/// What a task brought.
+enum Ended {
+    /// A record, unless none is needed or its failure was noted.
+    Captured(Option<Record>),
+    /// What became of each record of a put, in their order.
+    Put(Vec<Result<CreateOutcome, Error>>),
+}
+
+struct Work<A: Aggregate> {
+    core: Arc<EngineCore<A>>,
+    shared: Arc<SharedQueue>,
+    parallel: usize,
+    // Tasks of their own: a panic in the application's fold, or in its store, ends that one only.
+    tasks: JoinSet<Ended>,
+    capturing: HashMap<Id, Saving>,
+    putting: HashMap<Id, Vec<(Saving, Record)>>,
+    /// Records that wait for the next put.
+    ready: Vec<(Saving, Record)>,
+    ready_bytes: usize,
+    /// Records whose common put panicked: each gets a put of its own.
+    suspects: Vec<(Saving, Record)>,
+}
+
+impl<A: Aggregate> Work<A> {
+    fn new(core: Arc<EngineCore<A>>, shared: Arc<SharedQueue>, parallel: usize) -> Self {
+        Self {
+            core,
+            shared,
+            parallel,
+            tasks: JoinSet::new(),
+            capturing: HashMap::new(),
+            putting: HashMap::new(),
+            ready: Vec::new(),
+            ready_bytes: 0,
+            suspects: Vec::new(),
+        }
+    }
+
+    fn start_captures(&mut self) {
+        while self.capturing.len() < self.parallel && self.ready_bytes < BATCH_BYTES {
+            let Some((key, job)) = self.shared.next() else { return };
+            let Some(job) = job else {
+                self.shared.ended(&key);
+                continue;
+            };
+            let started = self.core.clock.monotonic();
+            let (core, shared) = (Arc::clone(&self.core), Arc::clone(&self.shared));
+            let capture = capture(core, shared, key.clone(), job);
+            let id = self.tasks.spawn(capture).id();
+            self.capturing.insert(id, Saving { key, started });
+        }
+    }
+
+    /// Puts what is ready, unless a put is on its way.
+    fn start_put(&mut self) {
+        if !self.putting.is_empty() {
+            return;
+        }
+        let batch = if let Some(suspect) = self.suspects.pop() {
+            vec![suspect]
+        } else {
+            let many = self.ready.len().min(BATCH);
+            let rest = self.ready.split_off(many);
+            std::mem::replace(&mut self.ready, rest)
+        };
+        if batch.is_empty() {
+            return;
+        }
+        self.ready_bytes = self.ready.iter().map(|(_, record)| record.as_bytes().len()).sum();
+        self.shared.lock().unwritten = self.ready.len() + self.suspects.len();
+        let core = Arc::clone(&self.core);
+        let records = batch.iter().map(|(_, record)| record.clone()).collect();
+        let id = self.tasks.spawn(async move { Ended::Put(core.save(records).await) }).id();
+        self.putting.insert(id, batch);
+    }
+
+    /// Waits for a task to end; `None` if there is more to capture before that. A permit that was left
+    /// over leads to one look for nothing.
+    async fn next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
+        let mut queued = pin!(self.shared.queued.notified());
+        poll_fn(|context| {
+            if let Poll::Ready(ended) = self.tasks.poll_join_next_with_id(context) {
+                return Poll::Ready(ended);
+            }
+            queued.as_mut().poll(context).map(|()| None)
+        })
+        .await
+    }
+
+    fn take(&mut self, ended: Result<(Id, Ended), JoinError>) {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let ended = ended.map(|(_, ended)| ended);
+        if let Some(saving) = self.capturing.remove(&id) {
+            match ended {
+                Ok(Ended::Captured(Some(record))) => {
+                    self.ready_bytes += record.as_bytes().len();
+                    self.ready.push((saving, record));
+                    self.shared.lock().unwritten += 1;
+                }
+                Ok(_) => self.shared.ended(&saving.key),
+                Err(join) => self.note(&saving, Err(panicked(join))),
+            }
+        } else if let Some(batch) = self.putting.remove(&id) {
+            match ended {
+                Ok(Ended::Put(outcomes)) => {
+                    for ((saving, _), outcome) in batch.iter().zip(outcomes) {
+                        self.note(saving, outcome);
+                    }
+                }
+                Err(join) if batch.len() == 1 => {
+                    let error = panicked(join);
+                    for (saving, _) in &batch {
+                        self.note(saving, Err(error.clone()));
+                    }
+                }
+                _ => {
+                    self.shared.lock().unwritten += batch.len();
+                    self.suspects.extend(batch);
+                }
+            }
+        }
+    }
+
+    /// Remembers and reports what became of a background snapshot.
+    fn note(&self, saving: &Saving, created: Result<CreateOutcome, Error>) {
+        let took = self.core.clock.monotonic().saturating_sub(saving.started);
+        if let Ok(created) = &created {
+            self.core.enter(recorder::creation(created, took));
+        }
+        note(&self.core, &self.shared, &saving.key, created.map(|created| (created, took)));
+        self.shared.ended(&saving.key);
+    }
+}
+
+/// Loads an aggregate and encodes its state, if that is still needed.
+async fn capture<A: Aggregate>(
+    core: Arc<EngineCore<A>>,
+    shared: Arc<SharedQueue>,
+    key: AggregateKey,
+    mut job: Job,
+) -> Ended {
+    if let Some(measure) = job.measure.take()
+        && !learn_size(&core, &shared, &key, &mut job, measure).await
+    {
+        return Ended::Captured(None);
+    }
+    // Since the commit, a snapshot was saved that may have made this one needless, or the size
+    // became known.
+    let Job { seen, ask_again, .. } = job;
+    if ask_again && (seen.distance() == 0 || !core.trigger.decide(&seen).take) {
+        return Ended::Captured(None);
+    }
+    let started = core.clock.monotonic();
+    match core.capture_aside(&key).await {
+        Ok(Some(record)) => Ended::Captured(Some(record)),
+        Ok(None) => {
+            let took = core.clock.monotonic().saturating_sub(started);
+            note(&core, &shared, &key, Ok((CreateOutcome::Empty, took)));
+            Ended::Captured(None)
+        }
+        Err(error) => {
+            note(&core, &shared, &key, Err(error));
+            Ended::Captured(None)
+        }
+    }
+}
+
+/// Measures a state and puts what is known of its size into its job; false if that failed.
+async fn learn_size<A: Aggregate>(
+    core: &EngineCore<A>,
+    shared: &SharedQueue,
+    key: &AggregateKey,
+    job: &mut Job,
+    measure: Measure,
+) -> bool {
+    let started = core.clock.monotonic();
+    // On a thread for blocking work: encoding a large state would hold up commands.
+    let measured = tokio::task::spawn_blocking(measure).await;
+    let now = core.clock.monotonic();
+    let weight = match measured {
+        Ok(Ok(weight)) => weight,
+        Ok(Err(error)) => {
+            note(core, shared, key, Err(error));
+            return false;
+        }
+        Err(join) => {
+            note(core, shared, key, Err(panicked(join)));
+            return false;
+        }
+    };
+    let pause = now.saturating_sub(started).saturating_mul(MEASURING_PAUSE);
+    let sizes = shared.measured(key, weight, now.saturating_add(pause));
+    let seen = &mut job.seen;
+    let sizes = sizes.with(seen.snapshot.map(size)).up_to(seen.version);
+    seen.state_bytes = sizes.estimate(seen.version);
+    job.ask_again = true;
+    true
+}
+
+pub(super) fn panicked(join: JoinError) -> Error {
+    Error::new(ErrorKind::Encode, "take a background snapshot", "the application's code panicked")
+        .with_source(join)
+}
+
+/// Remembers and reports what became of a background snapshot, and how long it took.
+fn note<A: Aggregate>(
+    core: &EngineCore<A>,
+    shared: &SharedQueue,
+    key: &AggregateKey,
+    created: Result<(CreateOutcome, Duration), Error>,
+) {
+    match created {
+        Ok((created, took)) => {
+            let mut queue = shared.lock();
+            queue.failing.remove(key);
+            if let Some(meta) = created.meta().filter(|meta| !meta.is_retired()) {
+                remember(&mut queue.saved, key, seen(meta));
+            }
+            drop(queue);
+            core.counters.saved();
+            core.report(&Observation::Saved { key, created: &created, took });
+        }
+        Err(error) => {
+            let mut queue = shared.lock();
+            let times = queue.failing.get(key).map_or(0, |failing| failing.times) + 1;
+            let backing_off = FIRST_BACKOFF
+                .saturating_mul(1_u32.checked_shl(times - 1).unwrap_or(u32::MAX))
+                .min(LONGEST_BACKOFF);
+            let not_before = core.clock.monotonic().saturating_add(backing_off);
+            remember(&mut queue.failing, key, Failing { times, not_before });
+            drop(queue);
+            core.failed(Trouble::SaveFailed, format!("the snapshot of {key} failed: {error:#}"));
+            core.report(&Observation::SaveFailed { key, error: &error, backing_off });
+        }
+    }
+}
