@@ -6,42 +6,41 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 
-/// When a write counts as done.
+/// When a write is acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// When the device has it: it survives a crash of the machine. The default.
+    /// When it is synced to the device: it survives a crash of the machine. The default.
     #[default]
     Sync,
-    /// When the operating system has it: it survives a crash of the process, and not one of the
-    /// machine. What a machine crash loses is lost from the end of the log backwards, never from
-    /// its middle. Segments are synced when they are full, and all at close.
+    /// When it is handed to the operating system: it survives a crash of the process, but not of
+    /// the machine. A machine crash loses writes from the end of the log, never from its middle.
+    /// Each segment is synced when it is full, and all are synced at close.
     Os,
 }
 
-/// Whether zeros are written where the log will go on.
+/// Whether the store writes zeros ahead of the end of the log.
 ///
-/// A sync of blocks that were written before is cheaper than one of blocks that are new to the file,
-/// as the file system then has no entry to make in its journal. On ext4 a sync of 4 KiB takes about
-/// 0.6 of the time, and, since the journal's own blocks are saved, hardly more is written; from some
-/// 16 KiB on the zeros cost more bytes than they save. File systems that never write in place (btrfs,
-/// ZFS) gain nothing.
+/// Syncing blocks that were written before is cheaper than syncing new blocks of a file, because the
+/// file system does not have to update its journal. On ext4, a sync of 4 KiB takes about 0.6 of the
+/// time; since the journal blocks are saved, hardly more bytes are written. From about 16 KiB on, the
+/// zeros cost more bytes than they save. Copy-on-write file systems (btrfs, ZFS) gain nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZeroAhead {
-    /// Nothing is written ahead.
+    /// Writes nothing ahead.
     Never,
-    /// 1 MiB is written ahead when a write of up to 64 KiB (inclusive; all that is synced together)
-    /// needs it. Larger writes gain little by it. The default.
+    /// Writes 1 MiB ahead when a write of up to 64 KiB (inclusive, counted per sync) needs it.
+    /// Larger writes gain little. The default.
     #[default]
     SmallWrites,
-    /// Whole files are filled before they are used, by the thread in the background if there is one:
-    /// every sync is faster, by up to half, for twice the bytes written. A file for which the disk has
-    /// no space is used as it is, and so is one that was begun before the store was opened.
+    /// Fills whole files before they are used, on the background thread if there is one. Every sync
+    /// is faster, by up to half, but twice as many bytes are written. A file is not filled if the
+    /// disk has no space for it, or if it was begun before the store was opened.
     WholeFiles,
 }
 
-/// The application's function for errors of the background.
+/// The application's callback for background errors.
 #[derive(Clone)]
 pub(super) struct Listener(pub(super) Arc<dyn Fn(&Error) + Send + Sync>);
 
@@ -51,7 +50,7 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// How a [`FileStore`](super::FileStore) is opened. Each setting has a default that suits most.
+/// A builder for a [`FileStore`](super::FileStore). The defaults suit most applications.
 ///
 /// ```no_run
 /// use snapfold::file::{FileStore, ZeroAhead};
@@ -88,75 +87,78 @@ impl FileStoreConfig {
         }
     }
 
-    /// How large a file of the log grows before the next is begun: 4 KiB to 1 GiB (inclusive),
-    /// 64 MiB by default. A batch that is larger gets a file of its own. Every file is held open:
-    /// a store of a terabyte wants the largest.
+    /// Sets the size at which a log file is full and the next is begun: 4 KiB to 1 GiB (inclusive),
+    /// 64 MiB by default. A larger batch gets its own file. The store keeps every file open, so use
+    /// the largest size for a store of a terabyte.
     pub const fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// When a write counts as done; [`Durability::Sync`] by default.
+    /// Sets when a write is acknowledged; [`Durability::Sync`] by default.
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Whether zeros are written where the log will go on, which makes syncs faster;
+    /// Sets whether zeros are written ahead of the end of the log, which makes syncs faster;
     /// [`ZeroAhead::SmallWrites`] by default.
     pub const fn zero_ahead(mut self, zero_ahead: ZeroAhead) -> Self {
         self.zero_ahead = zero_ahead;
         self
     }
 
-    /// The dead part of a file from which on compaction rewrites it: above 0 to 1 (inclusive), 0.3
-    /// by default. Less saves space and writes more.
+    /// Sets the dead part of a file at which compaction rewrites it: above 0, up to 1 (inclusive);
+    /// 0.3 by default. A lower value saves space and writes more.
     pub const fn compact_at(mut self, dead_part: f64) -> Self {
         self.compact_at = dead_part;
         self
     }
 
-    /// How many bytes compaction in the background copies per second; 64 MiB by default, 0 for no
-    /// limit. Does not bound [`FileStore::compact`](super::FileStore::compact).
+    /// Sets how many bytes per second background compaction copies at most: 64 MiB by default, 0
+    /// for no limit. Does not limit [`FileStore::compact`](super::FileStore::compact).
     pub const fn compact_bytes_per_second(mut self, bytes: u64) -> Self {
         self.compact_bytes_per_second = bytes;
         self
     }
 
-    /// The size of a file that is given up when the disk is full, so that deletes and compaction
-    /// still work and make room: 4 MiB by default, 0 for none, at most 1 GiB.
+    /// Sets the size of the reserve file, which the store removes when the disk is full, so that
+    /// deletes and compaction can still free space: 4 MiB by default, 0 for none, at most 1 GiB.
     pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.reserve_bytes = bytes;
         self
     }
 
-    /// Whether a thread of the store prepares files ahead and compacts on its own; true by
-    /// default. Without it, [`FileStore::compact`](super::FileStore::compact) has to be called after deletes.
+    /// Sets whether a background thread prepares files and compacts; true by default. If false,
+    /// call [`FileStore::compact`](super::FileStore::compact) after deletes.
     pub const fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
-    /// Who is told what fails out of the callers' sight: compaction in the background, a file that
-    /// cannot be prepared ahead, a file that is found damaged, a thread that ends early. A record that
-    /// does not verify is not among them: the load that finds it says so. The same
-    /// error is told once, however often it comes again; [`FileStore::stats`](super::FileStore::stats) counts them all.
+    /// Sets a callback for errors that no caller sees: a failed background compaction, a file that
+    /// cannot be prepared, a damaged file, a thread that ends early.
     ///
-    /// Called on the threads of the store, and on those of callers that meet damage, so it must be
-    /// quick and must not block. A panic in it is caught and has no effect.
-    pub fn on_background_error(mut self, tell: impl Fn(&Error) + Send + Sync + 'static) -> Self {
-        self.listener = Some(Listener(Arc::new(tell)));
+    /// Records that do not verify are not reported here: the load that finds one reports it. A
+    /// repeated error is reported once; [`FileStore::stats`](super::FileStore::stats) counts all of
+    /// them. The callback runs on the store's threads, and on callers' threads that find damage, so
+    /// it must be quick and must not block. A panic in it is caught and has no effect.
+    pub fn on_background_error(
+        mut self,
+        callback: impl Fn(&Error) + Send + Sync + 'static,
+    ) -> Self {
+        self.listener = Some(Listener(Arc::new(callback)));
         self
     }
 
     pub(super) fn check(&self) -> Result<(), Error> {
         let invalid = |why: &str| Err(Error::new(ErrorKind::InvalidInput, "open a store", why));
         if !(4 << 10..=1 << 30).contains(&self.segment_bytes) {
-            return invalid("segment_bytes must lie between 4 KiB and 1 GiB");
+            return invalid("segment_bytes must be between 4 KiB and 1 GiB");
         }
         // Also refuses what is not a number.
         if !(self.compact_at > 0.0 && self.compact_at <= 1.0) {
-            return invalid("compact_at must lie above 0 and not above 1");
+            return invalid("compact_at must be above 0 and at most 1");
         }
         if self.reserve_bytes > 1 << 30 {
             return invalid("reserve_bytes must not exceed 1 GiB");

@@ -11,11 +11,11 @@ use crate::snapshot_id::SnapshotId;
 pub struct Problem {
     /// The name of the file.
     pub file: String,
-    /// Where in the file, in bytes, if it is at a certain place.
+    /// The offset in the file, in bytes, if the problem has one.
     pub offset: Option<u64>,
     /// What is wrong.
     pub what: String,
-    /// The snapshot that is damaged, if that can still be told.
+    /// The damaged snapshot, if it can still be identified.
     pub snapshot: Option<(AggregateKey, SnapshotId)>,
 }
 

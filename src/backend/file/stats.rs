@@ -1,6 +1,6 @@
 //! [`FileStoreStats`]: how much a store holds.
 
-/// How much a [`FileStore`](crate::file::FileStore) holds.
+/// Sizes and background errors of a [`FileStore`](crate::file::FileStore).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileStoreStats {
@@ -8,22 +8,23 @@ pub struct FileStoreStats {
     pub aggregates: u64,
     /// The number of snapshots.
     pub snapshots: u64,
-    /// The number of files of the log.
+    /// The number of log files.
     pub segments: u64,
     /// The bytes of the log, live and dead.
     pub log_bytes: u64,
-    /// The bytes that the snapshots take in the log.
+    /// The bytes of the log that hold live snapshots.
     pub live_bytes: u64,
-    /// The bytes of memory that the index takes.
+    /// The memory that the index uses, in bytes.
     pub index_memory_bytes: u64,
-    /// How often something failed out of the callers' sight since the store was opened: see
+    /// The number of background errors since the store was opened: see
     /// [`FileStoreConfig::on_background_error`](crate::file::FileStoreConfig::on_background_error).
     pub background_errors: u64,
-    /// The last of these errors, in words and with its causes.
+    /// The last background error, with its causes.
     pub last_background_error: Option<String>,
-    /// The files of the log whose frames were found damaged, or that could not be read, since the
-    /// store was opened. Records that do not verify are found by loads, and by
-    /// [`FileStore::verify`](crate::file::FileStore::verify). Compaction leaves them as they are; [`FileStore::repair`](crate::file::FileStore::repair)
-    /// keeps what verifies in them.
+    /// The log files that could not be read, or that contain damaged frames, as found since the
+    /// store was opened. Records that do not verify are not counted: loads and
+    /// [`FileStore::verify`](crate::file::FileStore::verify) report those. Compaction does not change
+    /// damaged files; [`FileStore::repair`](crate::file::FileStore::repair) keeps the records in them
+    /// that verify.
     pub damaged_files: Vec<String>,
 }

@@ -148,7 +148,7 @@ impl Frame {
             _ => return Some(Err("a frame is of an unknown kind")),
         };
         let Some(durable_below) = offset.checked_sub(distance) else {
-            return Some(Err("a frame tells of bytes before its file"));
+            return Some(Err("a frame checksum refers to bytes before the file"));
         };
         if !(GUARD_BYTES as u64..=MAX_BODY_BYTES).contains(&body_bytes.into()) {
             return Some(Err("the length of a frame's body is out of bounds"));

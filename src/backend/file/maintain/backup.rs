@@ -14,13 +14,13 @@ use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "back up a store";
 
-/// What a backup consists of.
+/// The size of a backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackedUp {
     /// The number of snapshots in it.
     pub snapshots: u64,
-    /// The number of files that share their bytes with the store's.
+    /// The number of files that are hard links to files of the store.
     pub linked: u64,
     /// The number of bytes that were copied.
     pub copied_bytes: u64,

@@ -135,11 +135,11 @@ pub(super) fn check_hints(
 ) -> Option<Problem> {
     match read.and_then(|read| Hints::parse(&read, salt, secret)) {
         None => {
-            let what = "it is damaged, and is made again at the next opening";
+            let what = "it is damaged; the next open makes it again";
             Some(Problem::new(name, None, what))
         }
         Some(parsed) if !parsed.is_start_of(scanned) => {
-            let what = "it does not match its segment, and is made again after a repair";
+            let what = "it does not match its segment; the next open after a repair makes it again";
             Some(Problem::new(name, None, what))
         }
         Some(_) => None,

@@ -8,19 +8,19 @@ use crate::backend::file::format::names;
 use crate::backend::file::recover::directory;
 use crate::error::Error;
 
-/// What the files of a closed store say about themselves.
+/// The manifest of a closed store, compared with its files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// The number that tells this store from all others.
+    /// The unique id of the store.
     pub store: u128,
-    /// The files of the log, in the order in which they were begun.
+    /// The log files, in the order in which they were begun.
     pub segments: Vec<SegmentInfo>,
-    /// The names of files in the directory that are not the store's.
+    /// The names of other files in the directory.
     pub foreign: Vec<String>,
 }
 
-/// One file of the log.
+/// A log file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SegmentInfo {
@@ -30,7 +30,7 @@ pub struct SegmentInfo {
     pub bytes: Option<u64>,
     /// Whether it is complete; at most one is not.
     pub sealed: bool,
-    /// Whether there is an index file of it, which makes opening faster.
+    /// Whether it has an index file, which makes opening faster.
     pub indexed: bool,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> 
     let files = directory::listing(disk, dir, operation)?;
     let _lock = directory::hold(disk, dir, &files, operation)?;
     let manifest = directory::read_manifest(disk, dir, &files, operation)?
-        .ok_or_else(|| corrupt(operation, dir, "there is no store in this directory"))?;
+        .ok_or_else(|| corrupt(operation, dir, "the directory holds no store"))?;
     let segments = manifest.segments.iter().map(|entry| {
         let file = names::segment(entry.id);
         let opened = disk.open(&dir.join(&file), false);

@@ -16,15 +16,15 @@ use crate::error::{Error, ErrorKind};
 
 const OPERATION: &str = "repair a store";
 
-/// What a repair did.
+/// The result of a repair.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RepairReport {
-    /// The number of records that were kept, of live snapshots and dead ones.
+    /// The number of records that were kept, live and dead.
     pub kept: u64,
-    /// What could not be kept, one by one.
+    /// One problem for each record or frame that could not be kept.
     pub problems: Vec<Problem>,
-    /// The files that were replaced; each is still there under its old name with `.damaged` added.
+    /// The files that were replaced. Each was renamed: `.damaged` is appended to its name.
     pub replaced: Vec<String>,
 }
 
@@ -59,14 +59,15 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         }
     }
     if old.is_none() {
-        let what = "it is missing or damaged, and was made again from the segments";
+        let what = "it is missing or damaged; it was made again from the segments";
         done.problems.push(Problem::new(names::MANIFEST, None, what));
     }
     let mut ids: Vec<_> = files.iter().filter_map(|name| names::segment_id(name)).collect();
     ids.retain(|id| old.as_ref().is_none_or(|old| !old.retired.contains(id)));
     ids.sort_unstable();
     let store = store_of(disk, dir, old.as_ref(), &ids).map_err(fail)?;
-    let store = store.ok_or_else(|| corrupt(OPERATION, dir, "nothing here is of a store"))?;
+    let store =
+        store.ok_or_else(|| corrupt(OPERATION, dir, "the directory holds no part of a store"))?;
     let next_id = ids.last().map_or(1, |last| last.saturating_add(1));
     let next_id = next_id.max(old.as_ref().map_or(1, |old| old.next_id));
     let mut manifest = Manifest {
@@ -81,7 +82,7 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
     for id in ids {
         let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
         if old.is_some() && listed.is_none() {
-            let what = format!("it is not listed in {}, and is taken in", names::MANIFEST);
+            let what = format!("it is not listed in {}; its records are added", names::MANIFEST);
             done.problems.push(Problem::new(&names::segment(id), None, what));
         }
         let fixed = fix(disk, dir, id, listed, old.is_none(), &mut manifest, &mut done)?;
@@ -197,7 +198,7 @@ fn fix(
     let head = file.read(0, 48).map_err(io)?;
     let salt = match Head::parse(&head) {
         Ok(head) if head.store != manifest.store => {
-            let what = "it belongs to another store, and is left as it is";
+            let what = "it belongs to another store; it is not changed";
             done.problems.push(Problem::new(&name, Some(0), what));
             set_aside()?;
             return Ok(None);

@@ -9,19 +9,19 @@ use crate::backend::file::recover::directory;
 use crate::error::Error;
 use std::path::Path;
 
-/// What a look at every byte of a closed store has found.
+/// The result of checking every byte of a closed store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verification {
-    /// The number of records in the log, of live snapshots and dead ones.
+    /// The number of records in the log, live and dead.
     pub records: u64,
     /// The number of deletes in the log.
     pub deletes: u64,
-    /// The number of changes of a snapshot's marks in the log, in force or not.
+    /// The number of mark changes in the log, including those that later changes replaced.
     pub marks: u64,
-    /// The bytes at the end of the log that a crash has left, and that the next opening cuts off.
+    /// The number of bytes at the end of the log that a crash left, and that the next open cuts off.
     pub torn_bytes: u64,
-    /// What is wrong; empty if all is well.
+    /// The problems found; empty if there are none.
     pub problems: Vec<Problem>,
 }
 

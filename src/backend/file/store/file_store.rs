@@ -23,24 +23,25 @@ use crate::mark::MarkChange;
 use crate::record::Record;
 use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query, Selection};
 
-/// Snapshots in a directory: durable, checked, and as fast as the disk lets them be.
+/// A durable, checksummed snapshot store in a directory.
 ///
-/// An append-only log with an index in memory (about 40 bytes per aggregate and 24 per older
-/// version, about 32 where an aggregate has more than a few dozen). One process at a time may have a directory open; any number of threads and tasks
-/// may use the handle. Clones are cheap and share the store.
+/// The store is an append-only log with an index in memory. The index takes about 40 bytes per
+/// aggregate and 24 bytes per older version (about 32 for aggregates with more than a few dozen
+/// versions). Only one process can open a directory at a time; any number of threads and tasks can
+/// use the handle. Clones are cheap and share the store.
 ///
-/// - What was put is synced before the put returns
-///   ([`Durability::Sync`](crate::file::Durability::Sync)). Puts that wait at the same time share one
-///   sync.
-/// - A crash at any moment loses nothing that was acknowledged, and leaves nothing of the rest.
-/// - A failed sync stops all writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)): reads go on, and opening the
-///   store again finds out what the disk holds.
-/// - Deleted snapshots give their space back in the background.
-/// - [Marks](crate::store::Mark) of a snapshot take about 100 bytes in the log and in memory, until the
-///   snapshot is deleted; snapshots without marks take nothing for them.
+/// - By default ([`Durability::Sync`](crate::file::Durability::Sync)) a put returns after its
+///   records are synced to disk. Concurrent puts share one sync.
+/// - A crash loses nothing that was acknowledged, and leaves no part of a write that was not.
+/// - A failed sync stops all writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)). Reads
+///   continue. Reopening the store recovers what is on the disk.
+/// - The space of deleted snapshots is reclaimed in the background.
+/// - The [marks](crate::store::Mark) of a snapshot take about 100 bytes in the log and in memory
+///   until the snapshot is deleted. Snapshots without marks have no such cost.
 ///
-/// The tenant, kind and id of an aggregate may have 1,024 bytes each, a record about 1 GiB. A record
-/// that does not verify is refused: nothing is written that could not be read back.
+/// The tenant, kind and id of an aggregate are limited to 1,024 bytes each, and a record to about
+/// 1 GiB. The store refuses records that do not verify, so that everything it writes can be read
+/// back.
 ///
 /// ```
 /// use snapfold::codec::CodecId;
@@ -73,29 +74,30 @@ pub struct FileStore(pub(crate) Arc<Shared>);
 const DELETES_PER_BATCH: usize = 8192;
 
 impl FileStoreConfig {
-    /// Opens the store, and creates its directory if there is none. Blocks: about 0.2 s per
+    /// Opens the store, and creates its directory if it does not exist. Blocks for about 0.2 s per
     /// million snapshots.
     ///
-    /// The directory is held by a lock on its file `LOCK`, from here to [`FileStore::close`], the
-    /// drop of the last handle, or the end of the process. Leave that file alone meanwhile: if it is
-    /// removed, a second process can open the store, and both write until the first one comes to
-    /// begin a file and stops. A child that was forked and does not `exec` must not use the store:
-    /// it has no threads there, and shares the lock.
+    /// The store locks the file `LOCK` in the directory until [`FileStore::close`], until the last
+    /// handle is dropped, or until the process ends. Do not remove that file while the store is
+    /// open: a second process could then open the store, and both would write until the first one
+    /// starts a new file and stops. A forked child that does not `exec` must not use the store,
+    /// because it shares the lock and has none of the store's threads.
     ///
     /// # Errors
-    /// - `InvalidInput`: a setting is out of its bounds.
-    /// - `Locked`: another process or handle has the store open; the text has its process id.
-    /// - `CorruptStore`: a file is damaged in a way that a crash does not cause, or missing; the
-    ///   text has the file and offset. See [`FileStore::repair`].
-    /// - `Unsupported`: a newer release wrote it.
-    /// - `Store`, `OutOfSpace`: the system refused to read or write.
+    /// - `InvalidInput`: a setting is out of bounds.
+    /// - `Locked`: another process or handle has the store open. The message has its process id.
+    /// - `CorruptStore`: a file is missing, or is damaged in a way that a crash cannot cause. The
+    ///   message has the file and the offset. See [`FileStore::repair`].
+    /// - `Unsupported`: a newer release wrote the store.
+    /// - `Store`, `OutOfSpace`: the operating system failed to read or write.
     pub fn open(self) -> Result<FileStore, Error> {
         FileStore::open_on(Arc::new(RealDisk), self)
     }
 }
 
 impl FileStore {
-    /// Opens the store in `dir` with the default settings, or creates it. Blocks.
+    /// Opens the store in `dir` with the default settings, and creates it if it does not exist.
+    /// Blocks.
     ///
     /// # Errors
     /// As for [`FileStoreConfig::open`].
@@ -103,7 +105,7 @@ impl FileStore {
         Self::builder(dir).open()
     }
 
-    /// Settings other than the default, for the store in `dir`.
+    /// Returns a builder for the store in `dir`.
     pub fn builder(dir: impl Into<PathBuf>) -> FileStoreConfig {
         FileStoreConfig::new(dir.into())
     }
@@ -112,15 +114,15 @@ impl FileStore {
         Shared::open(disk, config).map(Arc::new).map(Self)
     }
 
-    /// The directory.
+    /// Returns the directory of the store.
     pub fn dir(&self) -> &Path {
         self.0.core.dir()
     }
 
-    /// [`put`](crate::SnapshotStore::put) for threads: blocks until all is durable.
+    /// [`put`](crate::SnapshotStore::put) as a blocking call. Returns when all records are durable.
     ///
     /// # Errors
-    /// As for `put`; `InvalidInput` also for a record that does not verify.
+    /// As for `put`, and `InvalidInput` if a record does not verify.
     #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn put_blocking(
         &self,
@@ -131,14 +133,15 @@ impl FileStore {
         self.0.write(work).map(Answer::outcomes)
     }
 
-    /// Queues a put and returns a future of its outcome, which borrows nothing.
+    /// Queues a put and returns a `'static` future of its outcomes.
     ///
-    /// What is queued is written, together, when one of the futures is awaited or dropped, or with
-    /// whatever else is being written: queue many, then await them. Dropping the future does not
-    /// take the put back.
+    /// All queued puts are written together when one of the futures is awaited or dropped, or with
+    /// the next other write. To write in large groups, queue many puts and then await them. Dropping
+    /// the future does not cancel the put.
     ///
     /// # Errors
-    /// As for `put_blocking`: `InvalidInput` and `Poisoned` at once, the others from the future.
+    /// As for `put_blocking`. `InvalidInput` and `Poisoned` are returned at once, the others by the
+    /// future.
     #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn submit(
         &self,
@@ -149,7 +152,7 @@ impl FileStore {
         Ok(async move { submitted.await.map(Answer::outcomes) })
     }
 
-    /// [`get`](crate::SnapshotStore::get) for threads: blocks while the disk is read.
+    /// [`get`](crate::SnapshotStore::get) as a blocking call.
     ///
     /// # Errors
     /// As for `get`.
@@ -157,7 +160,8 @@ impl FileStore {
         self.0.core.get(Patience::Unlimited, &query).map_err(Unread::into_error)
     }
 
-    /// [`delete`](crate::SnapshotStore::delete) for threads: blocks until it is durable.
+    /// [`delete`](crate::SnapshotStore::delete) as a blocking call. Returns when the delete is
+    /// durable.
     ///
     /// # Errors
     /// As for `delete`.
@@ -173,7 +177,7 @@ impl FileStore {
         }
     }
 
-    /// [`mark`](crate::SnapshotStore::mark) for threads: blocks until it is durable.
+    /// [`mark`](crate::SnapshotStore::mark) as a blocking call. Returns when the change is durable.
     ///
     /// # Errors
     /// As for `mark`.
@@ -189,12 +193,13 @@ impl FileStore {
         }
     }
 
-    /// Deletes, for each of many aggregates, the snapshots below a version (exclusive): the same
-    /// as as many calls of `delete` with default options, in a few writes: pinned ones stay. Blocks
-    /// until all is durable.
+    /// Deletes the snapshots below a version (exclusive) of many aggregates.
+    ///
+    /// The result is that of a `delete` with default options for each aggregate, so pinned
+    /// snapshots are kept, but it takes only a few writes. Blocks until all deletes are durable.
     ///
     /// # Errors
-    /// As for `delete`. Of a long list a part may be deleted when it fails.
+    /// As for `delete`. After an error, a part of a long list may be deleted.
     pub fn delete_below_blocking(
         &self,
         aggregates: &[(AggregateKey, u64)],
@@ -211,9 +216,10 @@ impl FileStore {
         Ok(sum)
     }
 
-    /// [`delete_below_blocking`](Self::delete_below_blocking) for tasks. Cancel safety: what was
-    /// begun is finished, if it must be after later calls: a put below the bound that follows a
-    /// dropped call may be deleted too.
+    /// [`delete_below_blocking`](Self::delete_below_blocking) as an async call.
+    ///
+    /// Cancel safety: dropping the future does not cancel deletes that have begun. They may run
+    /// after later calls, so a put below the bound that follows a dropped call may be deleted too.
     ///
     /// # Errors
     /// As for `delete`.
@@ -225,61 +231,67 @@ impl FileStore {
         blocking(move || store.delete_below_blocking(&aggregates)).await
     }
 
-    /// Rewrites files that are mostly dead, and removes what is dead altogether, without the limit
-    /// that holds in the background: of those files that there are when it is called. Blocks; reads
-    /// and writes go on meanwhile.
+    /// Compacts the files that exist when it is called: removes files without live snapshots, and
+    /// rewrites files whose dead part exceeds [`compact_at`](FileStoreConfig::compact_at).
+    ///
+    /// The rate limit of background compaction does not apply. Blocks; reads and writes continue
+    /// meanwhile.
     ///
     /// # Errors
-    /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged; its file is left as it is),
-    /// `Poisoned`, `Store`. Nothing is lost by any of them.
+    /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged; its file is not changed),
+    /// `Poisoned`, `Store`. No error loses data.
     pub fn compact(&self) -> Result<Compacted, Error> {
         self.0.core.compact(&mut |_| true)
     }
 
-    /// Copies the store, as it is at one moment, into `to`: a directory that is empty, or is
-    /// created. Files of the log that are complete are linked where the file system can, so that
-    /// the copy takes little time and space. Blocks; reads and writes go on meanwhile.
+    /// Copies a consistent state of the store into the directory `to`, which must be empty or not
+    /// exist.
+    ///
+    /// Complete log files are hard-linked where the file system supports it, so that the copy takes
+    /// little time and space. Blocks; reads and writes continue meanwhile.
     ///
     /// # Errors
-    /// `InvalidInput` if `to` is not empty; `Locked` if another is copying there; `OutOfSpace`;
-    /// `Store`, also if the store was closed. What was copied by then stays, and is not a store.
+    /// `InvalidInput` if `to` is not empty; `Locked` if another backup writes there; `OutOfSpace`;
+    /// `Store`, also if the store is closed. After an error, `to` holds files that are not a store.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
         self.0.core.backup(to.as_ref())
     }
 
-    /// What the files of the store in `dir` say about themselves. Changes nothing, and works on a
-    /// directory that cannot be written to. Blocks.
+    /// Reads the manifest and the file headers of the store in `dir`. Changes nothing, and works on
+    /// a read-only directory. Blocks.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `CorruptStore` if there is no store, or its list of files is
+    /// `Locked` if the store is open; `CorruptStore` if `dir` holds no store, or its manifest is
     /// damaged; `Unsupported` if a newer release wrote it; `Store`.
     pub fn inspect(dir: impl AsRef<Path>) -> Result<Inspection, Error> {
         inspect(&RealDisk, dir.as_ref())
     }
 
-    /// Reads and checks every byte of the store in `dir`. Changes nothing, and works on a directory
-    /// that cannot be written to. Blocks.
+    /// Reads and checks every byte of the store in `dir`. Changes nothing, and works on a read-only
+    /// directory. Blocks.
     ///
     /// # Errors
     /// `Locked` if the store is open; `Unsupported` if a newer release wrote it; `Store`. Damage is
-    /// no error: it is in the result.
+    /// not an error: the result lists it.
     pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, Error> {
         verify(&RealDisk, dir.as_ref())
     }
 
-    /// Makes the damaged store in `dir` one that opens: keeps each record that verifies, reports
-    /// each that does not, and leaves the damaged files there under another name. Reports every
-    /// problem that [`verify`](Self::verify) reports. A delete that is damaged may bring deleted
-    /// snapshots back, and so with damaged marks and those before them. A store without damage, closed or killed, is left as it is. Blocks.
+    /// Repairs the damaged store in `dir`, so that it can be opened. Blocks.
+    ///
+    /// Keeps each record that verifies, reports each record that does not, and renames damaged
+    /// files instead of removing them. Reports every problem that [`verify`](Self::verify) reports.
+    /// If a delete is damaged, the snapshots that it deleted may reappear; if marks are damaged,
+    /// earlier marks may. A store without damage is not changed, whether it was closed or killed.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `CorruptStore` if there is nothing of a store; `Unsupported`
-    /// if a newer release wrote it; `OutOfSpace`, `Store`.
+    /// `Locked` if the store is open; `CorruptStore` if `dir` holds no part of a store;
+    /// `Unsupported` if a newer release wrote it; `OutOfSpace`, `Store`.
     pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport, Error> {
         repair(&RealDisk, dir.as_ref())
     }
 
-    /// How much is stored, and what failed in the background.
+    /// Returns how much is stored, and which background errors occurred.
     pub fn stats(&self) -> FileStoreStats {
         let core = &self.0.core;
         let segments = core.segments.all();
@@ -299,15 +311,18 @@ impl FileStore {
         }
     }
 
-    /// Ends all use of the store, by this handle and its clones, gives its lock up, and makes the
-    /// next opening fast and strict: a file that has become shorter since is noticed. Waits for
-    /// what is being written, backed up or compacted; what is queued behind that fails. Blocks.
-    /// Dropping the last handle writes what is queued and does the same, without telling what
-    /// failed. A store that has stopped writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) is closed without error.
+    /// Closes the store for this handle and all its clones, and releases its lock. Blocks.
+    ///
+    /// Waits for running writes, backups and compactions; writes that are still queued fail. After
+    /// a close, the next open is faster, and detects files that were truncated since. Dropping the
+    /// last handle writes what is queued and then does the same, but cannot report an error. A store
+    /// that has stopped writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) closes without
+    /// an error.
     ///
     /// # Errors
-    /// `Store`, `OutOfSpace`: the last sync or the manifest failed. It is closed all the same, and
-    /// what was acknowledged under [`Durability::Sync`](crate::file::Durability::Sync) is durable.
+    /// `Store`, `OutOfSpace`: the last sync, or writing the manifest, failed. The store is closed
+    /// nevertheless, and everything that was acknowledged under
+    /// [`Durability::Sync`](crate::file::Durability::Sync) is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()
     }

@@ -52,7 +52,7 @@ impl Core {
     pub(super) fn append(&self, log: &mut Log, plan: &Plan) -> Result<Written, Error> {
         let (frames, total) = (plan.frames.as_slice(), plan.bytes());
         if log.next_seq + frames.len() as u64 > MAX_SEQ {
-            let message = "all sequence numbers are used up: move the snapshots to a new store";
+            let message = "all sequence numbers are used: move the snapshots to a new store";
             return Err(Error::new(ErrorKind::OutOfSpace, OPERATION, message));
         }
         let Log { active: Some(active), next_seq, scratch, .. } = log else {

@@ -44,7 +44,7 @@ impl Core {
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
             if part.len() > MAX_PART_BYTES {
                 return Err(invalid(format!(
-                    "the {name} has {} bytes, a file store takes {MAX_PART_BYTES}: use a hash of it",
+                    "the {name} has {} bytes, the limit of a file store is {MAX_PART_BYTES}: use a hash of it",
                     part.len()
                 )));
             }

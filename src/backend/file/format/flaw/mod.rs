@@ -50,7 +50,7 @@ impl Flaw {
             return Some(flaw);
         }
         if body.len() as u64 != u64::from(frame.body_bytes) {
-            return Some(Self::Torn("a frame's body has another length than its head says"));
+            return Some(Self::Torn("the body length of a frame does not match its head"));
         }
         if frame.kind != Kind::Put {
             let whole = guard_of(unguarded(body)) == frame.guard;

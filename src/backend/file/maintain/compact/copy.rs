@@ -148,7 +148,7 @@ impl Core {
 
     fn damaged(&self, segment: &Segment, offset: u64) -> Error {
         let path = self.path(&names::segment(segment.id));
-        let why = format!("damaged at offset {offset}: it is left to a repair");
+        let why = format!("damaged at offset {offset}: run a repair");
         let error = corrupt(OPERATION, &path, why);
         self.troubles.report_damage(segment, &error);
         error

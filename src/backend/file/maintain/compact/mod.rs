@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use choose::{Candidate, choose};
 use output::{Moved, OPERATION, Output};
 
-/// What compaction did.
+/// The result of a compaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
