@@ -14,6 +14,7 @@ use super::recorder::Recorder;
 use super::saver::Saver;
 use super::statistics::Counters;
 use super::verify::{Turns, Verify};
+use super::when_full::WhenFull;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
 use crate::compress::Compression;
@@ -64,6 +65,8 @@ pub struct EngineBuilder<A: Aggregate> {
     accept_unverified: bool,
     max_queued: usize,
     parallel_saves: usize,
+    when_full: WhenFull,
+    encode_in_place: u64,
     origin: Option<String>,
     cache: Option<CacheConfig>,
     viewer: Option<Arc<Viewer<A>>>,
@@ -121,6 +124,8 @@ impl<A: Aggregate> EngineBuilder<A> {
             accept_unverified: false,
             max_queued: 1_024,
             parallel_saves: 4,
+            when_full: WhenFull::default(),
+            encode_in_place: 64 << 10,
             origin: None,
             cache: None,
             viewer: None,
@@ -346,10 +351,26 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// How many aggregates may wait for a background snapshot; further ones are dropped and
-    /// reported. 1,024 by default.
+    /// Sets how many aggregates may wait for a background snapshot; 1,024 by default. If more are
+    /// due, one is dropped and reported: see [`when_full`](Self::when_full).
     pub fn max_queued(mut self, aggregates: usize) -> Self {
         self.max_queued = aggregates;
+        self
+    }
+
+    /// Sets the size up to which (inclusive) background snapshots encode a state on the runtime's own
+    /// threads; 64 KiB by default. Larger states are encoded on a thread for blocking work, so that
+    /// they do not hold up other tasks. If the size of a state is not known, it is assumed to be that
+    /// of the largest state so far. `u64::MAX` never uses another thread, for deterministic tests.
+    pub fn encode_in_place(mut self, bytes: u64) -> Self {
+        self.encode_in_place = bytes;
+        self
+    }
+
+    /// Sets which background snapshot is dropped when the queue is full; [`WhenFull::DropNewest`] by
+    /// default.
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.when_full = when_full;
         self
     }
 
@@ -432,9 +453,10 @@ impl<A: Aggregate> EngineBuilder<A> {
             accept_unverified: self.accept_unverified,
             counters: Counters::default(),
             recorder: self.recorder,
+            encode_in_place: self.encode_in_place,
             largest_saved: AtomicU64::new(0),
         };
-        let saver = Saver::new(self.max_queued, self.parallel_saves);
+        let saver = Saver::new(self.max_queued, self.parallel_saves, self.when_full);
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(saver) })
     }
 }

@@ -24,9 +24,6 @@ const BATCH: usize = 64;
 /// A batch is put earlier when its records reach so many bytes.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// States of up to so many bytes are encoded where the saver runs.
-const ENCODED_IN_PLACE: u64 = 64 << 10;
-
 /// What to ask for instead of a snapshot beyond the head.
 const CAPTURE_NOW: &str = "without a version, the newest state is captured";
 
@@ -64,8 +61,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 
     /// The record of the state now, for the saver, or `None` for an aggregate without events. States
-    /// that are large are encoded on a thread for blocking work. One whose size is not known is
-    /// expected to be as large as the largest one so far.
+    /// that are large are encoded on a thread for blocking work.
     pub(super) async fn capture_aside(
         self: &Arc<Self>,
         key: &AggregateKey,
@@ -77,7 +73,8 @@ impl<A: Aggregate> EngineCore<A> {
         let stored = loaded.provenance.snapshot.as_ref().map(|used| used.raw_bytes);
         let known = stored.max(loaded.weight.map(|weight| weight.bytes));
         let expected = known.unwrap_or_else(|| self.largest_saved.load(Ordering::Relaxed));
-        let record = if (1..=ENCODED_IN_PLACE).contains(&expected) {
+        let is_small = (1..=self.encode_in_place).contains(&expected);
+        let record = if is_small || self.encode_in_place == u64::MAX {
             self.record(&loaded, &[])?
         } else {
             let core = Arc::clone(self);

@@ -55,6 +55,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) counters: Counters,
     /// Writes into the ledger, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
+    /// States of up to so many bytes are encoded where the saver runs.
+    pub(super) encode_in_place: u64,
     /// The most bytes that a state had when it was encoded for a background snapshot; 0 before the
     /// first.
     pub(super) largest_saved: AtomicU64,

@@ -6,6 +6,7 @@ mod builder;
 mod cache;
 mod capture;
 mod core;
+mod drained;
 mod head;
 mod load;
 mod load_cached;
@@ -28,6 +29,7 @@ mod sizes;
 mod statistics;
 mod stopwatch;
 mod verify;
+mod when_full;
 mod write;
 
 use std::fmt;
@@ -42,12 +44,14 @@ use crate::state::Aggregate;
 pub use crate::clock::{Clock, ManualClock, SystemClock};
 pub use builder::EngineBuilder;
 pub use cache::CacheConfig;
+pub use drained::Drained;
 pub use observer::{Observation, Observer};
 pub use on_store_failure::OnStoreFailure;
 pub use replay_loader::ReplayLoader;
 pub(crate) use sizes::Weight;
 pub use statistics::EngineStatistics;
 pub use verify::Verify;
+pub use when_full::WhenFull;
 
 use core::EngineCore;
 use saver::Saver;
@@ -96,6 +100,21 @@ impl<A: Aggregate> SnapshotEngine<A> {
     pub async fn flush(&self, within: Duration) -> Result<(), Error> {
         self.saver.flush(within).await?;
         self.core.flush_records(within).await
+    }
+
+    /// Saves what is queued before a shutdown, for at most `within`, and drops the rest: aggregates
+    /// with the longest replays first. Then waits for the ledger as [`flush`](Self::flush) does. Must
+    /// run on a tokio runtime with time enabled.
+    ///
+    /// Dropped snapshots are reported ([`Observation::SaveDropped`]) and counted. The engine can be
+    /// used afterwards. Cancel safety: what is queued stays queued if the future is dropped.
+    ///
+    /// # Errors
+    /// Those of `flush`, except that there is no timeout of the queue.
+    pub async fn drain(&self, within: Duration) -> Result<Drained, Error> {
+        let drained = self.saver.drain(&self.core, within).await?;
+        self.core.flush_records(within).await?;
+        Ok(drained)
     }
 
     /// The ledger that the builder was given.

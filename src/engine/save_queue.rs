@@ -1,5 +1,6 @@
 //! What waits for the saver, and what it remembers: [`SharedQueue`].
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,6 +16,11 @@ use crate::trigger::{LastSnapshot, TriggerContext};
 /// How many aggregates are remembered with their newest snapshot, their failures or their sizes.
 /// Forgetting one costs at most a snapshot too many or too early.
 const MAX_REMEMBERED: usize = 16_384;
+
+/// After the n-th failure in a row, commits of an aggregate lead to no further try for
+/// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
+const FIRST_BACKOFF: Duration = Duration::from_secs(1);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// The queue of a saver, shared with its task.
 pub(super) struct SharedQueue {
@@ -135,6 +141,30 @@ impl SaveQueue {
         }
         self.jobs.insert(key.clone(), job)
     }
+
+    /// Takes the aggregate out that has waited longest.
+    pub(super) fn pop_oldest(&mut self) -> Option<(AggregateKey, Job)> {
+        let key = self.waiting.pop_front()?;
+        let job = self.jobs.remove(&key)?;
+        Some((key, job))
+    }
+
+    /// Puts those first whose loads replay the most events.
+    pub(super) fn put_costly_first(&mut self) {
+        let jobs = &self.jobs;
+        let events = |key: &AggregateKey| jobs.get(key).map_or(0, |job| job.seen.distance());
+        self.waiting.make_contiguous().sort_by_key(|key| Reverse(events(key)));
+    }
+
+    /// Empties the queue. Returns the aggregates that waited and those in flight, and the jobs, which
+    /// may hold states: those are to be dropped without the lock.
+    pub(super) fn give_up(&mut self) -> (Vec<AggregateKey>, HashMap<AggregateKey, Job>) {
+        let mut skipped: Vec<_> = self.waiting.drain(..).collect();
+        skipped.extend(self.in_flight.iter().cloned());
+        skipped.sort_unstable();
+        skipped.dedup();
+        (skipped, std::mem::take(&mut self.jobs))
+    }
 }
 
 /// Forgets the newest snapshot of an aggregate when it is dropped.
@@ -172,6 +202,12 @@ impl Drop for SaverTurn {
             shared.idle.notify_waiters();
         }
     }
+}
+
+/// For how long no further try follows the n-th failure in a row.
+pub(super) fn backoff(failures: u32) -> Duration {
+    let times = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
+    FIRST_BACKOFF.saturating_mul(times).min(LONGEST_BACKOFF)
 }
 
 pub(super) fn remember<T>(map: &mut HashMap<AggregateKey, T>, key: &AggregateKey, value: T) {

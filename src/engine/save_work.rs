@@ -16,7 +16,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use super::core::EngineCore;
 use super::observer::Observation;
 use super::recorder;
-use super::save_queue::{Failing, Job, Measure, SaverTurn, SharedQueue, remember, seen, size};
+use super::save_queue::{
+    Failing, Job, Measure, SaverTurn, SharedQueue, backoff, remember, seen, size,
+};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -28,10 +30,6 @@ use crate::state::Aggregate;
 /// bytes: no further aggregate is captured then before they are written.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
-/// After the n-th failure in a row, commits of an aggregate lead to no further try for
-/// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
-const FIRST_BACKOFF: Duration = Duration::from_secs(1);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 /// After a state was measured, its aggregate is not measured again for so many times as long as
 /// that took: it costs at most 5 % of one core, however often the aggregate commits.
 const MEASURING_PAUSE: u32 = 20;
@@ -296,9 +294,7 @@ fn note<A: Aggregate>(
         Err(error) => {
             let mut queue = shared.lock();
             let times = queue.failing.get(key).map_or(0, |failing| failing.times) + 1;
-            let backing_off = FIRST_BACKOFF
-                .saturating_mul(1_u32.checked_shl(times - 1).unwrap_or(u32::MAX))
-                .min(LONGEST_BACKOFF);
+            let backing_off = backoff(times);
             let not_before = core.clock.monotonic().saturating_add(backing_off);
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);

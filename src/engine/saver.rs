@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use super::core::EngineCore;
+use super::drained::Drained;
 use super::observer::Observation;
 use super::save_queue::{
     Forgets, Job, Measure, Measured, SaveQueue, SaverTurn, SharedQueue, remember, seen, size,
@@ -14,6 +15,7 @@ use super::save_queue::{
 use super::save_work;
 use super::sizes::{Sizes, Weight};
 use super::statistics::Trouble;
+use super::when_full::WhenFull;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::manager::{Decision, Loaded, SnapshotUsed};
@@ -28,13 +30,14 @@ pub(super) struct Saver<A> {
     max_queued: usize,
     /// How many aggregates are loaded and encoded at once.
     parallel: usize,
+    when_full: WhenFull,
     aggregate: PhantomData<fn() -> A>,
 }
 
 impl<A: Aggregate> Saver<A> {
-    pub(super) fn new(max_queued: usize, parallel: usize) -> Self {
+    pub(super) fn new(max_queued: usize, parallel: usize, when_full: WhenFull) -> Self {
         let shared = Arc::new(SharedQueue::new());
-        Self { shared, max_queued, parallel: parallel.max(1), aggregate: PhantomData }
+        Self { shared, max_queued, parallel: parallel.max(1), when_full, aggregate: PhantomData }
     }
 
     pub(super) fn committed(
@@ -84,11 +87,7 @@ impl<A: Aggregate> Saver<A> {
             return match self.start(core, key, job) {
                 Ok(()) => Decision::Queued { reason },
                 Err(why) => {
-                    core.failed(
-                        Trouble::SaveDropped,
-                        format!("the snapshot of {key} was dropped: {why}"),
-                    );
-                    core.report(&Observation::SaveDropped { key, reason: &why });
+                    dropped(core, key, &why);
                     Decision::Dropped { reason: why }
                 }
             };
@@ -128,8 +127,12 @@ impl<A: Aggregate> Saver<A> {
 
     /// Puts a job into the queue, and starts a task if none runs.
     fn start(&self, core: &Arc<EngineCore<A>>, key: &AggregateKey, job: Job) -> Result<(), String> {
-        let mut unneeded = None;
-        if let Some((runtime, turn)) = self.enqueue(core, key, job, &mut unneeded)? {
+        let mut unneeded = Vec::new();
+        let started = self.enqueue(core, key, job, &mut unneeded);
+        for (evicted, _) in unneeded.iter().filter(|(of, _)| of != key) {
+            dropped(core, evicted, "the queue was full, and it had waited longest");
+        }
+        if let Some((runtime, turn)) = started? {
             // Not under the lock: a runtime that is shutting down drops the task at once.
             runtime.spawn(save_work::drain(Arc::clone(core), turn, self.parallel));
         }
@@ -160,7 +163,7 @@ impl<A: Aggregate> Saver<A> {
         core: &EngineCore<A>,
         key: &AggregateKey,
         job: Job,
-        unneeded: &mut Option<Job>,
+        unneeded: &mut Vec<(AggregateKey, Job)>,
     ) -> Result<Option<(Handle, SaverTurn)>, String> {
         let mut queue = self.shared.lock();
         let is_waiting = queue.jobs.contains_key(key);
@@ -168,9 +171,14 @@ impl<A: Aggregate> Saver<A> {
             // Measurements leave places for snapshots.
             let places =
                 if job.measure.is_some() { self.max_queued.div_ceil(2) } else { self.max_queued };
-            admit(core, &queue, key, places)?;
+            is_backing_off(core, &queue, key)?;
+            if let Err(full) = has_place(&queue, places) {
+                let evicts = job.measure.is_none() && self.when_full == WhenFull::DropOldest;
+                let oldest = if evicts { queue.pop_oldest() } else { None };
+                unneeded.push(oldest.ok_or(full)?);
+            }
         } else if queue.running {
-            *unneeded = queue.replace(key, job);
+            unneeded.extend(queue.replace(key, job).map(|job| (key.clone(), job)));
             return Ok(None);
         }
         // One that waits without a task was left behind by a task that ended early.
@@ -179,13 +187,32 @@ impl<A: Aggregate> Saver<A> {
         if !is_waiting {
             queue.waiting.push_back(key.clone());
         }
-        *unneeded = queue.replace(key, job);
+        unneeded.extend(queue.replace(key, job).map(|job| (key.clone(), job)));
         if queue.running {
             self.shared.queued.notify_one();
             return Ok(None);
         }
         queue.running = true;
         Ok(Some((runtime, SaverTurn(Some(Arc::clone(&self.shared))))))
+    }
+
+    /// Saves what is queued, the most costly to replay first; drops what is left after `within`.
+    pub(super) async fn drain(
+        &self,
+        core: &EngineCore<A>,
+        within: Duration,
+    ) -> Result<Drained, Error> {
+        let before = core.counters.read().saved;
+        self.shared.lock().put_costly_first();
+        let (skipped, _jobs) = match self.flush(within).await {
+            Err(late) if late.kind() == ErrorKind::Timeout => self.shared.lock().give_up(),
+            flushed => flushed.map(|()| Default::default())?,
+        };
+        for key in &skipped {
+            dropped(core, key, "the engine was drained");
+        }
+        let saved = core.counters.read().saved.saturating_sub(before);
+        Ok(Drained { saved, skipped })
     }
 
     pub(super) async fn flush(&self, within: Duration) -> Result<(), Error> {
@@ -217,12 +244,17 @@ impl<A: Aggregate> Saver<A> {
     }
 }
 
-/// Whether one more aggregate may wait; the error says why not.
-fn admit<A: Aggregate>(
+/// Counts and reports a background snapshot that is not tried.
+fn dropped<A: Aggregate>(core: &EngineCore<A>, key: &AggregateKey, why: &str) {
+    core.failed(Trouble::SaveDropped, format!("the snapshot of {key} was dropped: {why}"));
+    core.report(&Observation::SaveDropped { key, reason: why });
+}
+
+/// Fails if no save of the aggregate is tried for now.
+fn is_backing_off<A: Aggregate>(
     core: &EngineCore<A>,
     queue: &SaveQueue,
     key: &AggregateKey,
-    places: usize,
 ) -> Result<(), String> {
     let now = core.clock.monotonic();
     if let Some(failing) = queue.failing.get(key).filter(|f| f.not_before > now) {
@@ -232,6 +264,11 @@ fn admit<A: Aggregate>(
             failing.not_before.saturating_sub(now)
         ));
     }
+    Ok(())
+}
+
+/// Fails if no further aggregate may wait.
+fn has_place(queue: &SaveQueue, places: usize) -> Result<(), String> {
     let waiting = queue.waiting.len() + queue.unwritten;
     if waiting >= places {
         return Err(format!("{waiting} aggregates are waiting already"));

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::support::{Account, Event, Log, Op, Source, Store, World, at, key, until};
 use async_trait::async_trait;
-use snapfold::engine::{ManualClock, Observation, Observer};
+use snapfold::engine::{ManualClock, Observation, Observer, WhenFull};
 use snapfold::manager::{CreateOptions, Decision};
 use snapfold::store::{Mark, MarkChange, Selection};
 use snapfold::trigger::{Trigger, any, every_events, larger_than, manual, slower_than};
@@ -323,6 +323,79 @@ async fn a_queue_of_no_places_drops_everything_and_hurts_nothing() {
     assert_eq!(log.count("dropped"), 1);
     world.engine.flush(LONG).await.unwrap();
     world.load_checked(&key("a")).await;
+}
+
+/// Commits to these aggregates, up to these versions, while the source holds the first capture up.
+async fn queue_behind_a_capture(world: &World, commits: &[(&str, u64)]) -> Vec<Decision> {
+    let mut loaded = Vec::new();
+    for (id, version) in [("first", 1)].iter().chain(commits) {
+        let key = key(id);
+        loaded.push((world.engine.load(&key).await.unwrap(), *version));
+        world.grow(&key, *version);
+    }
+    world.source.gate.close();
+    let mut decisions = Vec::new();
+    for (loaded, version) in &loaded {
+        decisions.push(world.engine.committed(loaded, *version));
+        until("the first is captured", || world.source.gate.waiting() == 1).await;
+    }
+    decisions
+}
+
+#[tokio::test]
+async fn a_full_queue_may_drop_the_oldest_instead() {
+    let (world, log) = every_with(1, |builder| {
+        builder.max_queued(2).parallel_saves(1).when_full(WhenFull::DropOldest)
+    });
+    let ids = ["k0", "k1", "k2", "k3"];
+    let decisions = queue_behind_a_capture(&world, &ids.map(|id| (id, 1))).await;
+    assert!(decisions.iter().all(Decision::is_queued));
+    let dropped = |id: &str| log.count(&format!("dropped {id} "));
+    assert_eq!(ids.map(dropped), [1, 1, 0, 0]);
+    assert_eq!(world.engine.statistics().saves_dropped, 2);
+    world.source.gate.open();
+    world.engine.flush(LONG).await.unwrap();
+    for (id, versions) in ids.iter().zip([&[][..], &[], &[1], &[1]]) {
+        assert_eq!(world.store.versions(&key(id)).await, versions);
+    }
+
+    let (world, _) = every_with(1, |b| b.max_queued(0).when_full(WhenFull::DropOldest));
+    assert!(matches!(commit(&world, &key("a"), 1).await, Decision::Dropped { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_saves_the_longest_tails_first() {
+    let (world, log) = every_with(1, |builder| builder.parallel_saves(1));
+    let commits = [("short", 3), ("long", 30), ("longer", 31), ("middle", 10)];
+    queue_behind_a_capture(&world, &commits).await;
+    let engine = world.engine.clone();
+    let draining = tokio::spawn(async move { engine.drain(Duration::from_secs(5)).await });
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    world.source.gate.open();
+    let drained = draining.await.unwrap().unwrap();
+    assert_eq!((drained.saved, drained.skipped), (5, vec![]));
+    let expected = ["first Some(1)", "longer Some(31)", "long Some(30)", "middle Some(10)"];
+    let expected: Vec<_> = expected.iter().map(|line| format!("saved {line}")).collect();
+    assert_eq!(log.lines()[..4], expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_drops_what_it_does_not_save_in_time() {
+    let (world, log) = every_with(1, |builder| builder.parallel_saves(1));
+    let ids: Vec<_> = (0..9).map(|id| format!("k{id}")).collect();
+    let commits: Vec<_> = ids.iter().map(|id| (id.as_str(), 1)).collect();
+    queue_behind_a_capture(&world, &commits).await;
+    let drained = world.engine.drain(Duration::from_secs(5)).await.unwrap();
+    assert_eq!((drained.saved, drained.skipped.len()), (0, 10));
+    assert_eq!(log.count("dropped"), 10);
+    // What was in flight goes on, and the engine can be used as before.
+    world.source.gate.open();
+    assert!(commit(&world, &key("next"), 1).await.is_queued());
+    let drained = world.engine.drain(Duration::from_secs(5)).await.unwrap();
+    assert_eq!((drained.saved, drained.skipped), (2, vec![]));
+    assert_eq!(log.lines()[10..], ["saved first Some(1)", "saved next Some(1)"]);
 }
 
 // Failures ----------------------------------------------------------------------------------------

@@ -30,8 +30,8 @@ use snapfold::{
         Codec, CodecId, Compression, CompressionId, DecodeLimits, Digester, Postcard, TypeInfo,
     },
     engine::{
-        CacheConfig, Clock, EngineBuilder, EngineStatistics, ManualClock, Observation, Observer,
-        OnStoreFailure, ReplayLoader, SystemClock, Verify,
+        CacheConfig, Clock, Drained, EngineBuilder, EngineStatistics, ManualClock, Observation,
+        Observer, OnStoreFailure, ReplayLoader, SystemClock, Verify, WhenFull,
     },
     events::{EventTime, KeyedReplay, Recorded},
     manager::{

@@ -100,6 +100,8 @@ impl<A: Subject> Process<A> {
             .trigger(config.when.build())
             .on_store_failure(on_failure)
             .max_queued(config.max_queued)
+            // A thread of its own would make the order of events depend on the machine.
+            .encode_in_place(u64::MAX)
             .observer(Ear { book: Arc::clone(&book), died });
         if let Some(seconds) = config.cache {
             let cache = CacheConfig::default().time_to_live(Duration::from_secs(seconds));

@@ -1,0 +1,14 @@
+//! [`Drained`]: which background snapshots a shutdown saved.
+
+use crate::key::AggregateKey;
+
+/// The result of [`SnapshotEngine::drain`](crate::SnapshotEngine::drain).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// The number of background snapshots that were saved meanwhile.
+    pub saved: u64,
+    /// The aggregates whose snapshots were not saved in time. Those that were being saved at the
+    /// end may be saved nevertheless.
+    pub skipped: Vec<AggregateKey>,
+}
