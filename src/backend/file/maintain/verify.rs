@@ -1,5 +1,7 @@
 //! [`verify`]: every byte of a closed store is read and checked.
 
+use std::path::Path;
+
 use super::examine::{check_hints, examine};
 use crate::backend::file::disk::{Disk, read_whole};
 use crate::backend::file::errors::io_error;
@@ -7,7 +9,6 @@ use crate::backend::file::format::{Bad, Entry, Head, Manifest, names};
 use crate::backend::file::problem::Problem;
 use crate::backend::file::recover::directory;
 use crate::error::Error;
-use std::path::Path;
 
 /// The result of checking every byte of a closed store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,8 @@
 //! Reading a record, or just its header, from its place in a segment.
 
+use std::io;
+use std::sync::Arc;
+
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
@@ -7,8 +10,6 @@ use crate::backend::file::errors::io_error;
 use crate::backend::file::format::{FRAME_BYTES, names};
 use crate::backend::file::index::Place;
 use crate::record::{Header, Record};
-use std::io;
-use std::sync::Arc;
 
 /// How many bytes of a record are read at first to get its header.
 const HEADER_GUESS: u32 = 512;

@@ -1,5 +1,8 @@
 //! [`Shared`]: what all clones of a handle share: the open store and its threads.
 
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
 use super::submitted::Submitted;
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
@@ -9,8 +12,6 @@ use crate::backend::file::recover::open;
 use crate::backend::file::write::queue::Queue;
 use crate::backend::file::write::work::{Answer, Work};
 use crate::error::{Error, ErrorKind};
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 
 /// What all clones of a handle share.
 pub(crate) struct Shared {

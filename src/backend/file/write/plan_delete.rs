@@ -1,5 +1,9 @@
 //! Planning the deletes of a group.
 
+use std::collections::HashSet;
+
+use bytes::Bytes;
+
 use super::plan::{Effect, Plan, Planned};
 use super::work::{Answer, DeleteItem, Pick};
 use crate::backend::file::core::Core;
@@ -8,8 +12,6 @@ use crate::backend::file::format::{DeleteBody, Kind, Scope};
 use crate::backend::file::index::Note;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deletable, DeletePlan, Deleted};
-use bytes::Bytes;
-use std::collections::HashSet;
 
 /// What of a delete is written.
 enum Part {

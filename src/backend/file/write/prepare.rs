@@ -1,5 +1,7 @@
 //! Segments that are made ahead of need.
 
+use std::io::IoSlice;
+
 use crate::backend::file::config::ZeroAhead;
 use crate::backend::file::core::Core;
 use crate::backend::file::core::log::Prepared;
@@ -7,7 +9,6 @@ use crate::backend::file::disk::{write_all, write_zeros};
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::{HEAD_BYTES, Head, names};
 use crate::error::{Error, ErrorKind};
-use std::io::IoSlice;
 
 impl Core {
     /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.
