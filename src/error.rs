@@ -9,9 +9,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// What went wrong, what was being done, whether trying again can help, and the cause.
 ///
-/// An unusable snapshot is *not* an error: it is a miss that [`Provenance`](crate::manager::Provenance)
-/// explains. An `Error` means that the answer itself could not be had: the store or the event
-/// source failed, the history is broken, or the request made no sense.
+/// An unusable snapshot is *not* an error: it is a miss that
+/// [`Provenance`](crate::manager::Provenance) explains. An `Error` means that the answer itself
+/// could not be had: the store or the event source failed, the history is broken, or the request
+/// made no sense.
 ///
 /// `{}` prints this level only, in one line; [`source`](StdError::source) has the cause. `{:#}`
 /// prints the causes as well, outermost first, separated by `": "`, still in one line: the form
@@ -105,7 +106,7 @@ impl Error {
         Self(Arc::new(ErrorInner { kind, retry: Retry::Never, operation, message, source: None }))
     }
 
-    /// The same error with `source` as its cause, in place of the one it may have. Clones that
+    /// Sets the cause, and replaces the one it may have. Clones that
     /// were made before keep theirs.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
@@ -113,7 +114,7 @@ impl Error {
         self
     }
 
-    /// The same error with another advice on trying again. Clones that were made before keep
+    /// Sets the advice on retrying. Clones that were made before keep
     /// theirs.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
@@ -147,7 +148,8 @@ impl Error {
     }
 
     /// A failure of the application's event source. One of this crate's errors that says that the
-    /// request made no sense, that it is not offered, or that events are gone, stays what it is; others keep their advice.
+    /// request made no sense, that it is not offered, or that events are gone, stays what it is;
+    /// others keep their advice.
     pub(crate) fn event_source(operation: &'static str, source: BoxError) -> Self {
         let mut retry = Retry::Later;
         if let Some(error) = source.downcast_ref::<Self>() {

@@ -44,13 +44,13 @@ impl AggregateKey {
     /// The key of the aggregate `id` of `kind`, with the empty tenant.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or the
-    /// kind is reserved.
+    /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or
+    /// the kind is reserved.
     pub fn new(kind: &str, id: &str) -> Result<Self, Error> {
         Self::from_parts("", kind, id)
     }
 
-    /// The same kind and id under another tenant; the empty text is the default tenant.
+    /// Sets the tenant and keeps kind and id. The empty string is the default tenant.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if `tenant` is longer than [`AggregateKey::MAX_PART_BYTES`].
@@ -61,8 +61,8 @@ impl AggregateKey {
     /// The key made of all three parts.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or the
-    /// kind is reserved.
+    /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or
+    /// the kind is reserved.
     pub fn from_parts(tenant: &str, kind: &str, id: &str) -> Result<Self, Error> {
         if Self::reserves(kind) {
             return Err(Error::new(

@@ -2,8 +2,8 @@
 //!
 //! A crafted payload of a type that contains itself could otherwise recurse until the stack
 //! overflows, which ends the process. The wrapper counts one level for each deserializer that is
-//! opened inside another one. For JSON it also undoes what a feature of `serde_json` does to numbers:
-//! see [`Numbers`].
+//! opened inside another one. For JSON it also undoes what a feature of `serde_json` does to
+//! numbers: see [`Numbers`].
 
 use std::fmt;
 use std::marker::PhantomData;

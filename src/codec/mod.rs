@@ -61,7 +61,8 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
     fn is_self_describing(&self) -> bool;
 
     /// Looks at the type once, when an engine is built. `samples` are states that the application
-    /// gave for that, often none: see [`EngineBuilder::sample`](crate::engine::EngineBuilder::sample).
+    /// gave for that, often none: see
+    /// [`EngineBuilder::sample`](crate::engine::EngineBuilder::sample).
     ///
     /// # Errors
     /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot
@@ -87,8 +88,8 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
 #[non_exhaustive]
 pub struct TypeInfo {
     /// Identifies the shape of the type (fields, their order, names and kinds); part of the
-    /// [`Generation`](crate::record::Generation) of every snapshot. 0 if the codec does not derive one:
-    /// then only the declared schema version guards against a changed type.
+    /// [`Generation`](crate::record::Generation) of every snapshot. 0 if the codec does not derive
+    /// one: then only the declared schema version guards against a changed type.
     pub fingerprint: u64,
     /// How deep values may nest when they are decoded.
     pub limits: DecodeLimits,
@@ -100,7 +101,7 @@ impl TypeInfo {
         Self { fingerprint, limits }
     }
 
-    /// The same with another depth for types that contain themselves.
+    /// Sets the depth limit of recursive types.
     pub(crate) fn with_depth(self, levels: Option<u16>) -> Self {
         Self { limits: self.limits.with_depth(levels), ..self }
     }
@@ -121,7 +122,7 @@ impl DecodeLimits {
     /// No limit: for types that do not contain themselves.
     pub const UNLIMITED: Self = Self { max_depth: None };
 
-    /// The same with another depth, if there is a limit at all.
+    /// Sets the depth limit, if there is one.
     pub(crate) fn with_depth(self, levels: Option<u16>) -> Self {
         Self { max_depth: self.max_depth.map(|default| levels.unwrap_or(default)) }
     }

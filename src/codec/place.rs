@@ -45,8 +45,8 @@ impl Located {
         Box::new(Self { steps, error })
     }
 
-    /// The path, such as `lots[0].price`, if it leads anywhere. Keys of entries are of the state and
-    /// not of its type, and are left out: only a name that `is_field` is shown.
+    /// The path, such as `lots[0].price`, if it leads anywhere. Keys of entries are of the state
+    /// and not of its type, and are left out: only a name that `is_field` is shown.
     pub(crate) fn path(&self, is_field: impl Fn(&str) -> bool) -> Option<String> {
         let mut path = String::new();
         for step in &self.steps {

@@ -5,8 +5,8 @@
 //! before it leaves. `docs/format.md` specifies it with known answers. It finds accidents, not
 //! attackers.
 
-// Measured: with hints alone a digest takes twice as long. Without optimization it would only be more
-// code to compile.
+// Measured: with hints alone a digest takes twice as long. Without optimization it would only be
+// more code to compile.
 #![cfg_attr(not(debug_assertions), expect(clippy::inline_always, reason = "measured"))]
 
 /// Odd constants without structure. They are part of the format.

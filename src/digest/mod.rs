@@ -12,10 +12,10 @@
 //! # Order
 //!
 //! A `Vec` that comes back in another order is another value; a `HashSet` is not. serde does not
-//! tell them apart, so there are two kinds of digest: *ordered*, and *free* of the order of elements
-//! and entries. A record holds an ordered one only if all containers of the state are known to keep
-//! their order ([`order`]); the write itself is judged by a *survey*, in which the known containers
-//! are ordered and the others free.
+//! tell them apart, so there are two kinds of digest: *ordered*, and *free* of the order of
+//! elements and entries. A record holds an ordered one only if all containers of the state are
+//! known to keep their order ([`order`]); the write itself is judged by a *survey*, in which the
+//! known containers are ordered and the others free.
 
 mod failed;
 mod hash;
@@ -43,7 +43,8 @@ use write::{Digest, DigestScope, DigestWrite, Sink, Surveyed};
 pub(crate) struct Survey {
     /// Depends on the names of types: only for a comparison within this process.
     pub(crate) bytes: [u8; 16],
-    /// All containers are known to keep their order, so that `bytes` are those of an ordered digest.
+    /// All containers are known to keep their order, so that `bytes` are those of an ordered
+    /// digest.
     pub(crate) is_ordered: bool,
 }
 

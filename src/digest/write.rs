@@ -1,7 +1,7 @@
 //! Hashing a value: what serde tells of it, as tokens of a [`Hash`].
 
-// Measured: with hints alone a digest takes twice as long. Without optimization it would only be more
-// code to compile.
+// Measured: with hints alone a digest takes twice as long. Without optimization it would only be
+// more code to compile.
 #![cfg_attr(not(debug_assertions), expect(clippy::inline_always, reason = "measured"))]
 
 use std::any::type_name;
@@ -39,8 +39,8 @@ impl Sink {
 
 /// What a place in a value needs to know besides its context.
 ///
-/// A digest knows all of it at compile time: then a [`DigestWrite`] is passed in two registers, which
-/// halves the cost.
+/// A digest knows all of it at compile time: then a [`DigestWrite`] is passed in two registers,
+/// which halves the cost.
 pub(super) trait DigestScope: Copy {
     /// Whether the order of a container's contents does not count, if one stands here.
     fn is_free(self) -> bool;

@@ -148,17 +148,17 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// A state that shows what the state type accepts and what it is made of; give as many as
     /// help.
     ///
-    /// The shape of the type is learned by deserializing made-up values. A type that refuses all
-    /// of them (a validated newtype, say) is noted as unseen, and so are fields of a flattened
-    /// struct that have a default and are left out of a value. Then a change inside shows only when
-    /// a snapshot is decoded, and not already by its generation. The parts of a sample are tried as
-    /// values for such types, and the names that it writes are known. At most 1,024 parts of all samples together are kept,
-    /// texts and bytes up to 1 KiB each.
+    /// The shape of the type is learned by deserializing made-up values. A type that refuses all of
+    /// them (a validated newtype, say) is noted as unseen, and so are fields of a flattened struct
+    /// that have a default and are left out of a value. Then a change inside shows only when a
+    /// snapshot is decoded, and not already by its generation. The parts of a sample are tried as
+    /// values for such types, and the names that it writes are known. At most 1,024 parts of all
+    /// samples together are kept, texts and bytes up to 1 KiB each.
     ///
     /// A sample may change the fingerprint of the type, and with it the generation: the snapshots
     /// written before become misses, once. Give the same samples in every process, and none whose
-    /// shape changes from one start to the next. The values in them do not matter. If an engine of an
-    /// older type had samples, its snapshots need an upcaster with the same ones:
+    /// shape changes from one start to the next. The values in them do not matter. If an engine of
+    /// an older type had samples, its snapshots need an upcaster with the same ones:
     /// [`upcasts_with_samples`](Self::upcasts_with_samples).
     pub fn sample(mut self, value: A) -> Self {
         self.samples.push(value);
@@ -172,9 +172,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// one where the old state cannot tell (a count that it did not keep). The old type nests at
     /// most as deep as [`max_depth`](Self::max_depth) allows.
     ///
-    /// Each old type has an upcaster of its own, straight to today's: they are not chained. Keep the
-    /// old struct as it was, names included, and give the `SCHEMA_VERSION` that it had; it may be
-    /// today's.
+    /// Each old type has an upcaster of its own, straight to today's: they are not chained. Keep
+    /// the old struct as it was, names included, and give the `SCHEMA_VERSION` that it had; it may
+    /// be today's.
     ///
     /// ```
     /// # #[cfg(all(feature = "memory", feature = "postcard"))] {
@@ -215,8 +215,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self.upcasts_with_samples(schema_version, codec, &[], upcast)
     }
 
-    /// [`upcasts`](Self::upcasts) for snapshots of an engine that had [samples](Self::sample) of the
-    /// old type: the same samples give the same fingerprint, and so find the snapshots.
+    /// [`upcasts`](Self::upcasts) for snapshots of an engine that had [samples](Self::sample) of
+    /// the old type: the same samples give the same fingerprint, and so find the snapshots.
     pub fn upcasts_with_samples<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -284,14 +284,15 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// How deep a state whose type contains itself may nest (inclusive), when it is written and when
-    /// it is read: each option, element, field, entry and variant is a level. 128 by default;
+    /// How deep a state whose type contains itself may nest (inclusive), when it is written and
+    /// when it is read: each option, element, field, entry and variant is a level. 128 by default;
     /// at most [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 counts as 1.
     ///
     /// Encoding and decoding recurse, on the thread that loads or saves. Allow 8 KiB of stack for
     /// each level (without optimization MessagePack takes 6, postcard 1.5): the default needs half
-    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with `thread_stack_size(8 << 20)`.
-    /// What is deeper is refused when it is written, and is a miss when it is read.
+    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with
+    /// `thread_stack_size(8 << 20)`. What is deeper is refused when it is written, and is a miss
+    /// when it is read.
     pub fn max_depth(mut self, levels: u16) -> Self {
         self.max_depth = Some(levels.clamp(1, Self::MAX_DEPTH));
         self
@@ -300,9 +301,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// The most levels that [`max_depth`](Self::max_depth) allows.
     pub const MAX_DEPTH: u16 = 1_024;
 
-    /// Proves each write also by the application's own equality of the state and what it was decoded
-    /// to: finds what serde is not told, such as a field with `#[serde(skip)]`, or a `Serialize`
-    /// that rounds. The write fails if it returns false.
+    /// Proves each write also by the application's own equality of the state and what it was
+    /// decoded to: finds what serde is not told, such as a field with `#[serde(skip)]`, or a
+    /// `Serialize` that rounds. The write fails if it returns false.
     pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
         self.compare = Some(Box::new(equal));
         self
@@ -315,8 +316,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Accepts snapshots that decode to another state than was written, where the events to replay
-    /// instead are gone. The provenance says so: [`Proof::Accepted`](crate::manager::Proof::Accepted). Off by
-    /// default.
+    /// instead are gone. The provenance says so:
+    /// [`Proof::Accepted`](crate::manager::Proof::Accepted). Off by default.
     ///
     /// For one case: a dependency has changed how it serializes, so that all old snapshots count as
     /// other states, though they are not. Take new snapshots, then switch it off again.
@@ -326,8 +327,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Shows states to code that does not know their type ([`SnapshotAdmin::view`]), in place of
-    /// what serde tells: to leave out or [redact](StateValue::redact) what should not be seen, or for
-    /// a codec that is not of serde.
+    /// what serde tells: to leave out or [redact](StateValue::redact) what should not be seen, or
+    /// for a codec that is not of serde.
     ///
     /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
     pub fn viewer(
@@ -338,14 +339,15 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Keeps statistics and an audit trail in `ledger`: for each aggregate and day how many snapshots
-    /// were created and deleted, their bytes and what they took; for each management call an entry
-    /// with actor, reason and outcome ([`AdminContext`](crate::manager::AdminContext)). Schedules that are set
-    /// through [`SnapshotAdmin`](crate::SnapshotAdmin) are kept there too.
+    /// Keeps statistics and an audit trail in `ledger`: for each aggregate and day how many
+    /// snapshots were created and deleted, their bytes and what they took; for each management call
+    /// an entry with actor, reason and outcome ([`AdminContext`](crate::manager::AdminContext)).
+    /// Schedules that are set through [`SnapshotAdmin`](crate::SnapshotAdmin) are kept there too.
     ///
     /// It is written in the background, in batches; at most 4,096 entries wait. What a ledger that
-    /// fails does not take is reported ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)) and
-    /// counted. [`flush`](SnapshotEngine::flush) waits for it.
+    /// fails does not take is reported
+    /// ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)) and counted.
+    /// [`flush`](SnapshotEngine::flush) waits for it.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.recorder = Some(Arc::new(Recorder::new(Arc::new(ledger))));
         self
@@ -358,17 +360,18 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets the size up to which (inclusive) background snapshots encode a state on the runtime's own
-    /// threads; 64 KiB by default. Larger states are encoded on a thread for blocking work, so that
-    /// they do not hold up other tasks. If the size of a state is not known, it is assumed to be that
-    /// of the largest state so far. `u64::MAX` never uses another thread, for deterministic tests.
+    /// Sets the size up to which (inclusive) background snapshots encode a state on the runtime's
+    /// own threads; 64 KiB by default. Larger states are encoded on a thread for blocking work, so
+    /// that they do not hold up other tasks. If the size of a state is not known, it is assumed to
+    /// be that of the largest state so far. `u64::MAX` never uses another thread, for deterministic
+    /// tests.
     pub fn encode_in_place(mut self, bytes: u64) -> Self {
         self.encode_in_place = bytes;
         self
     }
 
-    /// Sets which background snapshot is dropped when the queue is full; [`WhenFull::DropNewest`] by
-    /// default.
+    /// Sets which background snapshot is dropped when the queue is full; [`WhenFull::DropNewest`]
+    /// by default.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.when_full = when_full;
         self
@@ -402,8 +405,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// `panic = "abort"` the process ends.
     ///
     /// # Errors
-    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type; the text names one that
-    ///   can.
+    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type;
+    ///   the text names one that can.
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if no snapshot could be made with these

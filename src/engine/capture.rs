@@ -21,7 +21,7 @@ use crate::store::{ListRequest, PutOptions, PutOutcome, Selection, SnapshotStore
 
 /// How many aggregates are loaded before their snapshots are put together.
 const BATCH: usize = 64;
-/// A batch is put earlier when its records reach so many bytes.
+/// A batch is put earlier when its records reach this size.
 const BATCH_BYTES: usize = 8 << 20;
 
 /// What to ask for instead of a snapshot beyond the head.
@@ -60,8 +60,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(created)
     }
 
-    /// The record of the state now, for the saver, or `None` for an aggregate without events. States
-    /// that are large are encoded on a thread for blocking work.
+    /// The record of the state now, for the saver, or `None` for an aggregate without events.
+    /// States that are large are encoded on a thread for blocking work.
     pub(super) async fn capture_aside(
         self: &Arc<Self>,
         key: &AggregateKey,

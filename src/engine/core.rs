@@ -55,7 +55,7 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) counters: Counters,
     /// Writes into the ledger, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
-    /// States of up to so many bytes are encoded where the saver runs.
+    /// States of up to this size (inclusive) are encoded on the saver's task.
     pub(super) encode_in_place: u64,
     /// The most bytes that a state had when it was encoded for a background snapshot; 0 before the
     /// first.

@@ -6,14 +6,14 @@ use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
-/// From so many events on, the question for the head is lost in the cost of reading them.
+/// From this many events on, asking for the head costs little compared with reading them.
 const MANY: u64 = 1_000;
 /// Limits of pages that sources forget to go on from: multiples of 50 and powers of two from here.
 const SMALLEST_PAGE: u64 = 100;
 
 /// Whether the source stopped in a way that is worth one more question: where more events were
-/// wanted, and none came, or as many as a page has, or not the version that was asked for. Asked after
-/// each read, so that a load of a snapshot and a few events pays a comparison.
+/// wanted, and none came, or as many as a page has, or not the version that was asked for. Asked
+/// after each read, so that a load of a snapshot and a few events pays a comparison.
 #[inline]
 pub(super) fn ends_early<A: Aggregate>(asked: EventRange, replay: &Replay<'_, A>) -> bool {
     let is_bounded = asked.until < SnapshotId::MAX_VERSION;

@@ -281,8 +281,8 @@ pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
 /// What to call instead of a load beyond the head.
 pub(super) const LATEST_KNOWN: &str = "latest_known() accepts that";
 
-/// Turns a state below the version that was asked for into an error (R8). `instead` is the end of its
-/// text.
+/// Turns a state below the version that was asked for into an error (R8). `instead` is the end of
+/// its text.
 pub(super) fn reached<A>(
     loaded: Reconstructed<A>,
     version: u64,

@@ -237,7 +237,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().put_schedule(schedule, &AdminContext::default()).await
     }
 
-    /// Removes a schedule of this kind from the ledger; tells whether there was one.
+    /// Removes a schedule of this kind from the ledger; returns whether there was one.
     pub async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error> {
         self.admin().remove_schedule(key, &AdminContext::default()).await
     }

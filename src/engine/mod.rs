@@ -103,8 +103,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     }
 
     /// Saves what is queued before a shutdown, for at most `within`, and drops the rest: aggregates
-    /// with the longest replays first. Then waits for the ledger as [`flush`](Self::flush) does. Must
-    /// run on a tokio runtime with time enabled.
+    /// with the longest replays first. Then waits for the ledger as [`flush`](Self::flush) does.
+    /// Must run on a tokio runtime with time enabled.
     ///
     /// Dropped snapshots are reported ([`Observation::SaveDropped`]) and counted. The engine can be
     /// used afterwards. Cancel safety: what is queued stays queued if the future is dropped.

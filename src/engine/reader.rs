@@ -72,7 +72,7 @@ impl<A: Aggregate> Reader<A> {
         })
     }
 
-    /// The same with the engine's depth for types that contain themselves.
+    /// Sets the depth limit of recursive types to that of the engine.
     pub(super) fn with_depth(self, levels: Option<u16>) -> Self {
         Self { limits: self.limits.with_depth(levels), ..self }
     }

@@ -105,7 +105,7 @@ impl Recorder {
     pub(super) fn next(&self, turn: &mut RecorderTurn) -> Option<(Days, Vec<AuditEntry>)> {
         let mut waiting = self.lock();
         if waiting.is_empty() {
-            // Together with the look: whoever records something from here on starts another task.
+            // Under the same lock as the check: a later record starts another task.
             waiting.running = false;
             turn.is_over = true;
             return None;

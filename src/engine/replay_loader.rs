@@ -30,7 +30,7 @@ impl<A: Aggregate> ReplayLoader<A> {
         Self { source: Arc::new(source), clock: Arc::new(SystemClock::new()) }
     }
 
-    /// The same with another clock.
+    /// Sets the clock.
     pub fn with_clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Arc::new(clock);
         self

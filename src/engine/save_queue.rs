@@ -54,7 +54,7 @@ pub(super) struct Job {
     pub(super) seen: TriggerContext,
     /// Measures the state first; whether to take a snapshot depends on the result.
     pub(super) measure: Option<Measure>,
-    /// More is known by now than when the trigger was asked.
+    /// Something was learned since the trigger was asked.
     pub(super) ask_again: bool,
 }
 
@@ -89,8 +89,8 @@ impl SharedQueue {
         !queue.running && queue.waiting.is_empty()
     }
 
-    /// The next aggregate that is not in flight, and its job with the snapshot that was saved since.
-    /// It is in flight until it has [`ended`](Self::ended).
+    /// The next aggregate that is not in flight, and its job with the snapshot that was saved
+    /// since. It is in flight until it has [`ended`](Self::ended).
     pub(super) fn next(&self) -> Option<(AggregateKey, Option<Job>)> {
         let mut queue = self.lock();
         let next = queue.waiting.iter().position(|key| !queue.in_flight.contains(key))?;
@@ -156,8 +156,8 @@ impl SaveQueue {
         self.waiting.make_contiguous().sort_by_key(|key| Reverse(events(key)));
     }
 
-    /// Empties the queue. Returns the aggregates that waited and those in flight, and the jobs, which
-    /// may hold states: those are to be dropped without the lock.
+    /// Empties the queue. Returns the aggregates that waited and those in flight, and the jobs,
+    /// which may hold states: those are to be dropped without the lock.
     pub(super) fn give_up(&mut self) -> (Vec<AggregateKey>, HashMap<AggregateKey, Job>) {
         let mut skipped: Vec<_> = self.waiting.drain(..).collect();
         skipped.extend(self.in_flight.iter().cloned());

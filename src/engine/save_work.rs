@@ -26,12 +26,12 @@ use crate::manager::CreateOutcome;
 use crate::record::Record;
 use crate::state::Aggregate;
 
-/// A put has at most so many records, and is not waited for longer than until they have so many
-/// bytes: no further aggregate is captured then before they are written.
+/// The limits of one put. No further aggregate is captured while the records that wait for a put
+/// exceed the second one.
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
-/// After a state was measured, its aggregate is not measured again for so many times as long as
-/// that took: it costs at most 5 % of one core, however often the aggregate commits.
+/// After a measurement, the aggregate is not measured again for this many times its duration: it
+/// costs at most 5 % of one core, however often the aggregate commits.
 const MEASURING_PAUSE: u32 = 20;
 
 /// Takes from the queue until it is empty.
@@ -145,8 +145,8 @@ impl<A: Aggregate> Work<A> {
         self.putting.insert(id, batch);
     }
 
-    /// Waits for a task to end; `None` if there is more to capture before that. A permit that was left
-    /// over leads to one look for nothing.
+    /// Waits for a task to end; `None` if there is more to capture before that. A permit that was
+    /// left over leads to one look for nothing.
     async fn next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
         let mut queued = pin!(self.shared.queued.notified());
         poll_fn(|context| {

@@ -285,8 +285,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
             return Err(RejectReason::WrongAggregate);
         }
         if header.version != found.version {
-            // Below its own version too: a store that calls a record by any version that it is asked
-            // for would be asked for ever.
+            // Below its own version too: a store that calls a record by any version that it is
+            // asked for would be asked for ever.
             if let SearchStage::Current(at_most) = &mut self.stage {
                 *at_most = (*at_most).min(header.version.saturating_sub(1));
             }

@@ -47,8 +47,8 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     /// - **H-07** Each answer is one that [`fetch`](Self::fetch) could give to its query. The same
     ///   query may be given twice. No queries are `Ok` with no answers.
     ///
-    /// Memory is bounded for the call as a whole: tails are cut, or left out, where they are too long
-    /// together.
+    /// Memory is bounded for the call as a whole: tails are cut, or left out, where they are too
+    /// long together.
     ///
     /// # Errors
     /// Counted as a failure of the snapshot store, for all queries.
@@ -80,7 +80,7 @@ impl<A> Hybrid<A> {
         Self { lookup, tail: None }
     }
 
-    /// The same with events.
+    /// Sets the events.
     pub fn with_tail(mut self, tail: Box<dyn Tail<A>>) -> Self {
         self.tail = Some(tail);
         self

@@ -37,8 +37,8 @@ pub(crate) use witness::Witness;
 /// Only [`read`](Self::read) is required. Every other method has an honest default; a source
 /// overrides those that its event store answers cheaply.
 ///
-/// Each obligation has an id. The feature `conformance` has a kit that proves a source right, and the
-/// [guide](crate::guide::event_sources) builds one from scratch.
+/// Each obligation has an id. The feature `conformance` has a kit that proves a source right, and
+/// the [guide](crate::guide::event_sources) builds one from scratch.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -77,15 +77,14 @@ pub(crate) use witness::Witness;
 ///   cannot be decoded never end a call early with `Ok`: fewer events are another state.
 /// - **E-10** A call reads and changes nothing. Its future may be dropped at any await point; the
 ///   next call, also one on another task at the same time, answers as if it had never been made.
-/// - **E-11** No call panics or waits for ever, whatever the key and the bounds are.
+/// - **E-11** No call panics or waits without a bound, whatever the key and the bounds are.
 #[async_trait]
 pub trait EventSource<A: Aggregate>: Send + Sync {
     /// Pushes the committed events of `key` within `range` into `replay`, in version order.
     ///
     /// # Obligations
-    /// - **E-01** Committed events only, each with the version it has for ever: 1, 2, 3 and so on
-    ///   without gaps or duplicates. The replay checks contiguity and fails the load if it is broken
-    ///   (R5).
+    /// - **E-01** Committed events only, each with its permanent version: 1, 2, 3 and so on without
+    ///   gaps or duplicates. The replay checks contiguity and fails the load if it is broken (R5).
     /// - **E-02** The same event always comes with the same content, version, recorded time and
     ///   anchor.
     /// - **E-03** All events of the range that were committed before the call began. An aggregate
@@ -137,13 +136,14 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     }
 
     /// The version of the newest event of `key`, or `None` if the source cannot tell more cheaply
-    /// than by reading. `None` by default. Implement it if you can: it is what lets the engine notice
-    /// a read that ended too early.
+    /// than by reading. `None` by default. Implement it if you can: it is what lets the engine
+    /// notice a read that ended too early.
     ///
     /// Asked for statistics, and when a read came to an end that looks like a mistake: the version
-    /// that a load asked for did not come, no event came at all, or as many as pages have (multiples of 50 and powers of two from 100 on, and all
-    /// from 1,000 on). If events that this head counts do not come with a second read either, the
-    /// load fails with [`ErrorKind::BrokenHistory`] rather than with a state of the past.
+    /// that a load asked for did not come, no event came at all, or as many as pages have
+    /// (multiples of 50 and powers of two from 100 on, and all from 1,000 on). If events that this
+    /// head counts do not come with a second read either, the load fails with
+    /// [`ErrorKind::BrokenHistory`] rather than with a state of the past.
     ///
     /// # Obligations
     /// - **E-20** Every event that was committed before the call began is at or below the head, and
@@ -154,8 +154,9 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         Ok(None)
     }
 
-    /// The replay floor of `key`: the version before that of the first event that can still be read.
-    /// 0 by default: everything is there. Asked only when the events that a load needs are missing.
+    /// The replay floor of `key`: the version before that of the first event that can still be
+    /// read. 0 by default: everything is there. Asked only when the events that a load needs are
+    /// missing.
     ///
     /// # Obligations
     /// - **E-21** All committed events above the floor can be read. A read that begins below it
@@ -171,9 +172,9 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// One page of the aggregates that have events. By default
     /// [`Unsupported`](ErrorKind::Unsupported).
     ///
-    /// An event store that does not keep a part of the key (it has one tenant, or one kind) lists its
-    /// aggregates with what the request asks for in that part; without a filter, with the empty tenant
-    /// and with [`Aggregate::KIND`].
+    /// An event store that does not keep a part of the key (it has one tenant, or one kind) lists
+    /// its aggregates with what the request asks for in that part; without a filter, with the empty
+    /// tenant and with [`Aggregate::KIND`].
     ///
     /// # Obligations
     /// - **E-40** Each key with at least one event that can be read appears exactly once over all
@@ -199,7 +200,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// # Obligations
     /// - **E-50** The versions are those that [`read`](Self::read) pushes for the range, from its
     ///   first one on without a gap, at most `limit`. Empty only if the range holds no events.
-    /// - **E-51** The times are those that [`read`](Self::read) pushes; `None` for an untimed event.
+    /// - **E-51** The times are those that [`read`](Self::read) pushes; `None` for an untimed
+    ///   event.
     ///
     /// # Errors
     /// [`ErrorKind::BrokenHistory`] by default if `read` pushes a gap, a duplicate or disorder.

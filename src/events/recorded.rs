@@ -27,12 +27,12 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
         Self { version, recorded_at, anchor: None, event, has_time: true }
     }
 
-    /// An event without an anchor, of which nobody knows when it was recorded: for event stores
+    /// An event without an anchor and without a recorded time: for event stores
     /// that keep no times, or did not at first.
     ///
     /// - [`at_time`](crate::Loader::at_time) fails with
-    ///   [`Unsupported`](crate::ErrorKind::Unsupported) where this event could belong to the answer:
-    ///   a state from before it still loads.
+    ///   [`Unsupported`](crate::ErrorKind::Unsupported) where this event could belong to the
+    ///   answer: a state from before it still loads.
     /// - The as-of time of a state and of a snapshot with this event is [`Timestamp::MAX`], so that
     ///   no earlier time finds them. Triggers and retention go by when a snapshot was created.
     ///
@@ -49,13 +49,13 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
         self.has_time
     }
 
-    /// The same without the event.
+    /// Drops the event and keeps its version, time and anchor.
     pub(crate) const fn bare(&self) -> Recorded<'a, ()> {
         let Self { version, recorded_at, anchor, has_time, .. } = *self;
         Recorded { version, recorded_at, anchor, event: &(), has_time }
     }
 
-    /// The same with an anchor.
+    /// Sets the anchor.
     pub const fn anchor(mut self, anchor: &'a [u8]) -> Self {
         self.anchor = Some(anchor);
         self

@@ -317,7 +317,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         match self.status {
             Status::Comparing => self.compare(recorded),
             Status::Running if position.checked_add(1) == Some(found) => {
-                // It is recorded too late, or nobody knows when.
+                // It was recorded too late, or its time is not known.
                 let timed = recorded.has_time();
                 self.end(if timed { Status::Complete } else { Status::Untimed })
             }

@@ -18,7 +18,7 @@ pub struct EventTime {
 }
 
 impl EventTime {
-    /// The event with this version was recorded then, or nobody knows when.
+    /// The recorded time of the event with this version, if it is known.
     pub const fn new(version: u64, recorded_at: Option<Timestamp>) -> Self {
         Self { version, recorded_at }
     }

@@ -75,7 +75,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Deletes the snapshots at just this version, of all generations. Those that are pinned stay,
     /// and so do bases that a remaining delta needs: [`Deleted`] counts both. Clear the pins first
     /// ([`mark`](Self::mark)) to delete them too. Only
-    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules them, past the audit trail.
+    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules them, past the audit
+    /// trail.
     async fn delete(
         &self,
         key: &AggregateKey,
@@ -93,9 +94,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ) -> Result<Deleted, Error>;
 
     /// Refolds the events up to `version` (inclusive) from the beginning and stores the result in
-    /// place of what is stored at that version, whatever that is, pinned ones too. Marks stay: clear
-    /// the retirement of one that is right now. By hand, only this and [`refold`](Self::refold)
-    /// replace a snapshot (R10).
+    /// place of what is stored at that version, whatever that is, pinned ones too. Marks stay:
+    /// clear the retirement of one that is right now. By hand, only this and
+    /// [`refold`](Self::refold) replace a snapshot (R10).
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
@@ -107,18 +108,19 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Rebuilt, Error>;
 
-    /// Refolds the events from the beginning, up to `version` (inclusive) or all of them, and compares
-    /// the result with the snapshot of today's generation at that version. Provided, as unsupported.
+    /// Refolds the events from the beginning, up to `version` (inclusive) or all of them, and
+    /// compares the result with the snapshot of today's generation at that version. The default
+    /// returns `Unsupported`.
     ///
     /// - [`CreateOutcome::Stored`]: there was none.
     /// - [`CreateOutcome::Existing`]: it holds the same state, and stays.
-    /// - [`CreateOutcome::Replaced`]: it did not, or could not be read, or nothing proved that it did (a
-    ///   codec without a digest). Its labels and marks stay, a retirement too.
+    /// - [`CreateOutcome::Replaced`]: it did not, or could not be read, or nothing proved that it
+    ///   did (a codec without a digest). Its labels and marks stay, a retirement too.
     /// - [`CreateOutcome::Empty`]: there are no events.
     ///
     /// # Errors
     /// - [`Conflict`](crate::ErrorKind::Conflict) if it would be replaced and is pinned, or its
-    ///   header cannot be read, so that nothing tells whether it is;
+    ///   header cannot be read, so that this is not known;
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
     /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events;
     /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are gone.
@@ -132,12 +134,13 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("refold a snapshot"))
     }
 
-    /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed. A
-    /// mark without an actor gets that of the context. Provided, as unsupported.
+    /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed.
+    /// A mark without an actor gets that of the context. The default returns `Unsupported`.
     ///
     /// Retire snapshots here and not in the store: states that were built from one are dropped from
-    /// the hot cache of this engine too. Snapshots that were taken from such a state are not retired
-    /// with it; select them as well, or [`refold`](Self::refold) them to see whether they are wrong.
+    /// the hot cache of this engine too. Snapshots that were taken from such a state are not
+    /// retired with it; select them as well, or [`refold`](Self::refold) them to see whether they
+    /// are wrong.
     ///
     /// The action in the audit trail is `set_pin`, `clear_pin`, `set_retirement` or
     /// `clear_retirement`, a space, and the name of the mark.
@@ -159,8 +162,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("mark snapshots"))
     }
 
-    /// The state at `point` as a tree of values, for code that does not know its type. Provided, as
-    /// unsupported.
+    /// The state at `point` as a tree of values, for code that does not know its type. The default
+    /// returns `Unsupported`.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no viewer;
@@ -171,9 +174,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("view a state"))
     }
 
-    /// The recorded times of the first events of `key` with `versions` (inclusive), in version order:
-    /// for timelines. At most `limit`, 0 meaning 1; the answer may be shorter although more follow.
-    /// Ask again after the last version: an empty answer is the end. Provided, as unsupported.
+    /// The recorded times of the first events of `key` with `versions` (inclusive), in version
+    /// order: for timelines. At most `limit`; 0 is treated as 1; the answer may be shorter although
+    /// more follow. Ask again after the last version: an empty answer is the end. The default
+    /// returns `Unsupported`.
     ///
     /// # Errors
     /// [`EventSource`](crate::ErrorKind::EventSource) if the event source fails.
@@ -207,8 +211,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ) -> Result<Retained, Error>;
 
     /// Stores a schedule of this kind, in place of any other of the same key: see
-    /// [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Nothing runs it by itself: see
-    /// [`Schedule`]. Provided, as unsupported.
+    /// [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Nothing runs it by itself:
+    /// see [`Schedule`]. The default returns `Unsupported`.
     ///
     /// An entry about a schedule of the whole kind is in the audit trail of its tenant; its action
     /// ends with a space and the kind, cut to fit. So it is for
@@ -223,8 +227,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("store a schedule"))
     }
 
-    /// Removes a schedule of this kind and its lease; tells whether there was one. Provided, as
-    /// unsupported.
+    /// Removes a schedule of this kind and its lease; returns whether there was one. The default
+    /// returns `Unsupported`.
     ///
     /// # Errors
     /// Those of [`put_schedule`](Self::put_schedule).
@@ -238,8 +242,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     }
 
     /// The schedules of this kind in all tenants, for single aggregates and for the whole kind, by
-    /// key, after the key `after` (exclusive); at most `limit`, 0 meaning 1. [`Page::next`] is the
-    /// key of the last one if more follow, else `None`. Provided, as unsupported.
+    /// key, after the key `after` (exclusive); at most `limit`; 0 is treated as 1. [`Page::next`]
+    /// is the key of the last one if more follow, else `None`. The default returns `Unsupported`.
     ///
     /// It reads past the schedules of other kinds: one call may ask the ledger several times.
     ///

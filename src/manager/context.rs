@@ -21,8 +21,8 @@ pub struct AdminContext {
     pub actor: String,
     /// Why, in words; may be empty.
     pub reason: String,
-    /// What the caller adds for the audit trail, by convention a JSON object (the role of the actor,
-    /// the number of a ticket); may be empty.
+    /// What the caller adds for the audit trail, by convention a JSON object (the role of the
+    /// actor, the number of a ticket); may be empty.
     pub meta: String,
     /// Ties the tries of one request together in the audit trail. Nothing else depends on it: every
     /// operation is idempotent, so the same call sent twice has the effect of one.

@@ -13,9 +13,9 @@ pub struct CreateOptions {
     /// Labels to store with it, for good.
     pub labels: Vec<String>,
     /// Names of pins to set on it, each at most
-    /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long: no retention policy and no delete
-    /// removes it while one stands. Set in the same step as it is stored; on a snapshot that is
-    /// stored already, in a step of its own.
+    /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long: no retention policy and
+    /// no delete removes it while one stands. Set in the same step as it is stored; on a snapshot
+    /// that is stored already, in a step of its own.
     pub pins: Vec<String>,
 }
 
@@ -63,8 +63,8 @@ pub enum CreateOutcome {
         identical: bool,
     },
     /// It is stored in place of one that was found to belong to another history, or that could not
-    /// be used. Only background snapshots and [`refold`](crate::SnapshotAdmin::refold) do that, never
-    /// to a pinned one.
+    /// be used. Only background snapshots and [`refold`](crate::SnapshotAdmin::refold) do that,
+    /// never to a pinned one.
     Replaced(SnapshotMeta),
     /// It is stored.
     Stored(SnapshotMeta),

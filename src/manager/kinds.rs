@@ -46,7 +46,8 @@ impl Kinds {
         Self::default()
     }
 
-    /// These kinds and that of `admin`, which is usually a [`SnapshotEngine`](crate::SnapshotEngine).
+    /// These kinds and that of `admin`, which is usually a
+    /// [`SnapshotEngine`](crate::SnapshotEngine).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if there is one of this kind already.

@@ -11,8 +11,9 @@ use crate::timestamp::Timestamp;
 /// Loads states of one type of aggregate, now or at any point of their history.
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) loads through snapshots;
-/// [`ReplayLoader`](crate::engine::ReplayLoader) folds all events each time. Code that only reads states
-/// should ask for a `Loader`, so that tests can hand it a fake: [`Loaded::new`] makes the answers.
+/// [`ReplayLoader`](crate::engine::ReplayLoader) folds all events each time. Code that only reads
+/// states should ask for a `Loader`, so that tests can hand it a fake: [`Loaded::new`] makes the
+/// answers.
 ///
 /// # Loading
 /// A load equals a full replay (R1). [`Loaded`] says where the state came from. An unusable
@@ -50,7 +51,8 @@ pub trait Loader<A: Aggregate>: Send + Sync {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
-    /// is one [without a time](crate::events::Recorded::untimed). No event lies after [`Timestamp::MAX`].
+    /// is one [without a time](crate::events::Recorded::untimed). No event lies after
+    /// [`Timestamp::MAX`].
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error>;
 
     /// The state at `point`, or the newest state if the point lies beyond the head.

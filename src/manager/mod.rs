@@ -53,11 +53,12 @@ pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
     /// events, which are read again then.
     ///
     /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The
-    /// decision is explained. A version above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION)
-    /// is answered with [`Decision::Wait`], as there is none.
+    /// decision is explained. A version above
+    /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION) is answered with
+    /// [`Decision::Wait`], as there is none.
     ///
-    /// Where the trigger looks at the size of the state and that is not known well enough, the state
-    /// is measured in the background, and the trigger is asked again: a snapshot may follow a
+    /// Where the trigger looks at the size of the state and that is not known well enough, the
+    /// state is measured in the background, and the trigger is asked again: a snapshot may follow a
     /// [`Decision::Wait`] then.
     fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision;
 }

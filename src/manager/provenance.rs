@@ -51,8 +51,8 @@ pub struct SnapshotUsed {
     pub raw_bytes: u64,
     /// Whether its state was proved to be the one that was written.
     pub proof: Proof,
-    /// Whether its last event was compared with the event source's. Not if the events are gone up
-    /// to the very snapshot: then nothing tells whether it belongs to this history.
+    /// Whether its last event was compared with the event source. False if the events up to the
+    /// snapshot are truncated: then it is not known whether it belongs to this history.
     pub is_compared: bool,
 }
 
@@ -62,12 +62,14 @@ pub struct SnapshotUsed {
 pub enum Proof {
     /// Its digest is the one in the record.
     Verified,
-    /// This load was not among those that are verified: see [`Verify::Sampled`](crate::engine::Verify).
+    /// This load was not among those that are verified: see
+    /// [`Verify::Sampled`](crate::engine::Verify).
     Sampled,
     /// The record has no digest, or the codec has none to compare it with.
     Absent,
     /// The type had another shape when the state was written, and the application vouches for its
-    /// defaults: see [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
+    /// defaults: see
+    /// [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
     Tolerated,
     /// Its digest is another one, the events are gone, and the application accepts that: see
     /// [`accept_unverified`](crate::engine::EngineBuilder::accept_unverified).

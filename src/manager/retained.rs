@@ -9,7 +9,8 @@ use crate::store::Deleted;
 pub struct Retained {
     /// The plan that was applied, with the reason for each snapshot.
     pub plan: RetentionPlan,
-    /// What was deleted. Less than the plan dropped if somebody else deleted at the same time.
+    /// What was deleted. This can be less than the plan dropped, if another process deleted at the
+    /// same time.
     pub deleted: Deleted,
 }
 

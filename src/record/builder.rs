@@ -111,7 +111,8 @@ impl RecordBuilder {
         self
     }
 
-    /// Marks the payload as a delta against `base`. For tests of stores: no engine opens deltas yet.
+    /// Marks the payload as a delta against `base`. For tests of stores: no engine opens deltas
+    /// yet.
     #[cfg(any(test, feature = "conformance"))]
     pub fn base(mut self, base: crate::record::Base) -> Self {
         self.extensions.base = Some(base);

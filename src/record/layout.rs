@@ -17,7 +17,7 @@ pub(super) const FIXED_BYTES: usize = 28;
 pub(super) const CODING_BYTES: usize = 4;
 /// The digest of the state, if there is one: after the codec.
 pub(super) const DIGEST_BYTES: usize = 16;
-/// All extensions of a header have at most so many bytes together.
+/// The limit for all extensions of a header together, in bytes.
 pub(super) const MAX_EXTENSION_BYTES: usize = 256 << 10;
 
 /// The shortest header: an empty key, no compression, no extensions; eight varints of one byte.

@@ -61,7 +61,7 @@ impl Record {
     }
 
     /// Whether `key` stands where a record of this format holds its key; the rest is not looked at.
-    /// For a record whose header is valid, this tells whether it is of that aggregate.
+    /// If the header of the record is valid, this means that the record is of that aggregate.
     pub fn names(&self, key: &AggregateKey) -> bool {
         Header::names(&self.bytes, key)
     }
@@ -70,8 +70,8 @@ impl Record {
     /// not look at the payload.
     ///
     /// # Errors
-    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release, or if bytes are
-    /// missing or left over.
+    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release, or if bytes
+    /// are missing or left over.
     pub fn header(&self) -> Result<Header<'_>, RejectReason> {
         Header::read(&self.bytes, true)
     }
@@ -87,7 +87,7 @@ impl Record {
     /// [`verify`](Self::verify) for bytes that lie elsewhere.
     ///
     /// # Errors
-    /// The same.
+    /// As for `verify`.
     pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, RejectReason> {
         let header = Header::read(bytes, true)?;
         checked_payload(bytes, &header)?;
@@ -103,8 +103,8 @@ impl Record {
     }
 
     /// Whether both records hold the same state: the same payload, byte for byte, or payloads that
-    /// verify and whose digests prove it. For stores, to tell whether a record that is already there
-    /// is the one that was put. False if a header does not parse.
+    /// verify and whose digests prove it. For stores, to tell whether a record that is already
+    /// there is the one that was put. False if a header does not parse.
     pub fn has_state_of(&self, other: &Self) -> bool {
         let (Ok(a), Ok(b)) = (self.header(), other.header()) else { return false };
         let payloads = (self.bytes.get(a.header_bytes()..), other.bytes.get(b.header_bytes()..));

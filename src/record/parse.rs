@@ -27,8 +27,8 @@ impl<'a> Header<'a> {
         header_bytes(&mut WireReader(start.get(FIXED_BYTES..)?)).ok()
     }
 
-    /// Whether the checksum of the header at the start of `bytes` matches, so that it is as somebody
-    /// has written it, be it one that [`parse`](Self::parse) takes or not.
+    /// Whether the checksum of the header at the start of `bytes` matches: then the header is as it
+    /// was written, whether [`parse`](Self::parse) accepts it or not.
     pub(super) fn is_whole(bytes: &[u8]) -> bool {
         let stored = bytes.get(CHECKED_FROM - 4..CHECKED_FROM);
         let len = Self::claimed_bytes(bytes).unwrap_or(0) as usize;

@@ -6,7 +6,7 @@ use super::{Disposition, Retention};
 use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
-/// Keeps the newest so many snapshots of each generation. It counts snapshots that exist and are
+/// Keeps the newest `n` snapshots of each generation. It counts snapshots that exist and are
 /// not retired, not versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepLast(usize);

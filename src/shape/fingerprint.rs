@@ -6,11 +6,11 @@
 //! same shape, or in which order the trace met them.
 //!
 //! Layout, all numbers little-endian: the text of [`FORMAT`], then one entry per class of equal
-//! nodes, in the order in which they are first mentioned. Entry 0 stands above the traced type
-//! and has it in its only slot. An entry:
-//! kind `u8`; length `u64` (tuples; else 0); names `u32` count, each `u32` length and UTF-8;
-//! slots `u32` count, each one of `0x00` (nothing was asked), `0x01` and the leaf's number `u8`,
-//! or `0x02` and the number of an entry `u32`. `0x10` is added where everything offered was refused.
+//! nodes, in the order in which they are first mentioned. Entry 0 stands above the traced type and
+//! has it in its only slot. An entry: kind `u8`; length `u64` (tuples; else 0); names `u32` count,
+//! each `u32` length and UTF-8; slots `u32` count, each one of `0x00` (nothing was asked), `0x01`
+//! and the leaf's number `u8`, or `0x02` and the number of an entry `u32`. `0x10` is added where
+//! everything offered was refused.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};

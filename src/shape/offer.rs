@@ -11,8 +11,8 @@ use super::tree::ShapeTree;
 use super::trials::Trial;
 
 impl Tracer {
-    /// Leaves most of what a trace may cost to the rest of the type: from a quarter on, opaque parts that
-    /// have a value are tried no further.
+    /// Leaves most of what a trace may cost to the rest of the type: from a quarter on, opaque
+    /// parts that have a value are tried no further.
     pub(super) fn close_openings(&mut self) {
         if self.passes <= MAX_PASSES / 4 && self.visits <= MAX_VISITS / 4 {
             return;

@@ -319,8 +319,8 @@ impl Tracer {
     /// Whether `site` is an entry of a trait object of typetag.
     ///
     /// It is written as a map with its tag first. What follows is read by the tag, with types; only
-    /// a map with another key first, such as the trace offers, is buffered as values of any kind. So
-    /// a positional codec carries it. The name of the visitor is not promised to stay as it is:
+    /// a map with another key first, such as the trace offers, is buffered as values of any kind.
+    /// So a positional codec carries it. The name of the visitor is not promised to stay as it is:
     /// another name is an early refusal, and nothing else depends on it.
     pub(super) fn is_in_trait_object(&self, site: ShapeSite) -> bool {
         let node = self.graph.node(site.node);

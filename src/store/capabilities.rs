@@ -17,8 +17,9 @@ pub struct Capabilities {
     /// [`SnapshotStore`](crate::SnapshotStore)). Not so where a server may still finish a put that
     /// it received before its caller gave up.
     pub ordered_deletes: bool,
-    /// Whether it keeps [marks](crate::store::Mark) (obligations C-18, C-19, C-24, C-35, C-54 and C-60 to C-66
-    /// of [`SnapshotStore`](crate::SnapshotStore)). Without, nothing can be pinned or retired.
+    /// Whether it keeps [marks](crate::store::Mark) (obligations C-18, C-19, C-24, C-35, C-54 and
+    /// C-60 to C-66 of [`SnapshotStore`](crate::SnapshotStore)). Without, nothing can be pinned or
+    /// retired.
     pub marks: bool,
     /// Whether a `get` returns the bases of a delta with it, and no delete removes a base that is
     /// still needed (obligations C-26 and C-55). Otherwise the engine fetches bases by id, and
@@ -79,19 +80,19 @@ impl Capabilities {
         self
     }
 
-    /// The same with another [`max_record_bytes`](Self::max_record_bytes).
+    /// Sets [`max_record_bytes`](Self::max_record_bytes).
     pub const fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
         self
     }
 
-    /// The same with another [`max_key_bytes`](Self::max_key_bytes).
+    /// Sets [`max_key_bytes`](Self::max_key_bytes).
     pub const fn max_key_bytes(mut self, bytes: u64) -> Self {
         self.max_key_bytes = bytes;
         self
     }
 
-    /// The same with another [`max_version`](Self::max_version).
+    /// Sets [`max_version`](Self::max_version).
     pub const fn max_version(mut self, version: u64) -> Self {
         self.max_version = version;
         self

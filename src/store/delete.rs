@@ -66,12 +66,12 @@ pub struct Deleted {
 }
 
 impl Deleted {
-    /// So many snapshots of so many bytes together; none of those selected stays.
+    /// `snapshots` deleted snapshots with `bytes` in total, and no kept ones.
     pub const fn new(snapshots: u64, bytes: u64) -> Self {
         Self { snapshots, bytes, pinned: 0, needed: 0 }
     }
 
-    /// The same with the numbers of selected snapshots that stay.
+    /// Sets the numbers of selected snapshots that are kept.
     pub const fn kept(mut self, pinned: u64, needed: u64) -> Self {
         self.pinned = pinned;
         self.needed = needed;

@@ -15,7 +15,8 @@ pub struct Deletable {
     pub bytes: u64,
     /// Whether a pin stands.
     pub is_pinned: bool,
-    /// The version of its base, if it is a delta: [`Base::version`](crate::record::Base) of its header.
+    /// The version of its base, if it is a delta: [`Base::version`](crate::record::Base) of its
+    /// header.
     pub base: Option<u64>,
 }
 

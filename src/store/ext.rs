@@ -9,9 +9,9 @@ use crate::key::AggregateKey;
 use crate::mark::Marks;
 use crate::record::SnapshotMeta;
 
-/// A batch of a copy is put when its records reach so many bytes.
+/// A batch of a copy is put when its records reach this size.
 const BATCH_BYTES: usize = 8 << 20;
-/// A batch of a copy has at most so many records.
+/// The limit of records in one batch of a copy.
 const BATCH: usize = 256;
 
 /// Conveniences over any [`SnapshotStore`], also a `dyn` one. Implemented for all of them.

@@ -18,7 +18,7 @@ pub struct ListRequest<'a> {
     pub at_least: u64,
     /// Continue after (below) this snapshot, which need not exist any more.
     pub after: Option<SnapshotId>,
-    /// The most items to return; at least 1 is meant, 0 is taken for 1.
+    /// The maximum number of items; 0 is treated as 1.
     pub limit: usize,
 }
 
@@ -72,7 +72,7 @@ pub struct KeysRequest<'a> {
     pub reserved: bool,
     /// Where the last page ended.
     pub after: Option<&'a Cursor>,
-    /// The most items to return; 0 is taken for 1.
+    /// The maximum number of items; 0 is treated as 1.
     pub limit: usize,
 }
 

@@ -38,9 +38,9 @@ pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 /// they are, and never looks into payloads. A snapshot is identified by its aggregate
 /// ([`AggregateKey`]) and its [`SnapshotId`] (generation and version).
 ///
-/// Beside the record, which never changes, a store may keep [marks](crate::store::Mark), which do. A store
-/// without them leaves [`Capabilities::marks`] unset; then the obligations about marks do not
-/// concern it, except C-67. [`SnapshotStoreExt`] has what callers need on top, for every store.
+/// Beside the record, which never changes, a store may keep [marks](crate::store::Mark), which do.
+/// A store without them leaves [`Capabilities::marks`] unset; then the obligations about marks do
+/// not concern it, except C-67. [`SnapshotStoreExt`] has what callers need on top, for every store.
 ///
 /// # Obligations on every method
 /// Each obligation has an id, by which a conformance report names it.
@@ -59,7 +59,7 @@ pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 ///
 /// # Errors
 /// [`ErrorKind::Store`] or a more precise kind, with a
-/// [`Retry`](crate::Retry) that tells whether trying again can help.
+/// [`Retry`](crate::Retry) that says whether a retry can help.
 #[async_trait]
 pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// What this store can do. Constant for the life of the store; must be cheap.
@@ -93,9 +93,9 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   would have more than [`Marks::MAX`](crate::store::Marks::MAX), the whole call fails with
     ///   `InvalidInput` before anything is stored. (With [`Capabilities::marks`].)
     /// - **C-19** With [`PutOptions::spare_pinned`], a snapshot that is pinned is not replaced: it
-    ///   stays, with the marks that it has, and the outcome is `Existing`. A pin whose call returned
-    ///   before this one began is never missed, and one that is set meanwhile is of what is there
-    ///   afterwards. (With [`Capabilities::marks`].)
+    ///   stays, with the marks that it has, and the outcome is `Existing`. A pin whose call
+    ///   returned before this one began is never missed, and one that is set meanwhile is of what
+    ///   is there afterwards. (With [`Capabilities::marks`].)
     async fn put(
         &self,
         records: Vec<Record>,
@@ -106,9 +106,9 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///
     /// # Obligations
     /// - **C-20** Among the snapshots of the key and generation with version at or below
-    ///   [`Query::at_most`] and at or above [`Query::at_least`] and, if given, as-of time at or before
-    ///   [`Query::as_of`] (all inclusive), it returns the one with the highest version: by version,
-    ///   never by time.
+    ///   [`Query::at_most`] and at or above [`Query::at_least`] and, if given, as-of time at or
+    ///   before [`Query::as_of`] (all inclusive), it returns the one with the highest version: by
+    ///   version, never by time.
     /// - **C-21** If there is none: [`Lookup::Absent`] only if the key has no snapshot of any
     ///   generation within the bounds, those that C-24 leaves out aside; otherwise, or where that
     ///   is not known, [`Lookup::OtherGeneration`].
@@ -160,22 +160,22 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-43** Keys of [reserved kinds](AggregateKey::RESERVED_PREFIX) appear only with
     ///   [`KeysRequest::reserved`], also where the kind is given. Their snapshots are put, found,
     ///   listed and deleted by key like any other.
-    /// - **C-42** A cursor that another store (or nobody) made is `InvalidInput` or an empty page.
+    /// - **C-42** A cursor that this store did not make gives `InvalidInput` or an empty page.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error>;
 
     /// Deletes snapshots of one key. [`DeletePlan`] decides which.
     ///
     /// # Obligations
-    /// - **C-50** Deletes what `selection` selects, what C-54 and C-55 keep aside, and nothing else;
-    ///   tells how much that was. Nothing selected is `Ok` with zero.
+    /// - **C-50** Deletes what `selection` selects, what C-54 and C-55 keep aside, and nothing
+    ///   else; tells how much that was. Nothing selected is `Ok` with zero.
     /// - **C-51** When it returns, the snapshots are no longer found and, in a durable store, stay
     ///   deleted after a crash.
     /// - **C-52** A snapshot put after the delete returned, also under a deleted identity, is
     ///   found.
-    /// - **C-53** The delete also covers puts that were polled before it was called and whose future
-    ///   was dropped, if the store still finishes them: nothing that the selection covers appears
-    ///   after the delete returned. A store that cannot promise it, because a server finishes
-    ///   them, clears [`Capabilities::ordered_deletes`].
+    /// - **C-53** The delete also covers puts that were polled before it was called and whose
+    ///   future was dropped, if the store still finishes them: nothing that the selection covers
+    ///   appears after the delete returned. A store that cannot promise it, because a server
+    ///   finishes them, clears [`Capabilities::ordered_deletes`].
     /// - **C-54** A pinned snapshot stays and is counted in [`Deleted::pinned`], unless
     ///   [`DeleteOptions::overrule_pins`] is set. (With [`Capabilities::marks`].)
     /// - **C-55** A snapshot that a delta which stays is based on, directly or over other deltas,

@@ -84,7 +84,7 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
     }
 }
 
-/// A store that does not advance would be asked for ever.
+/// Ends the loop over a store whose cursor does not advance.
 fn stands_still(operation: &'static str) -> Error {
     let message = "the store returned a page that does not lie behind the one before: this is a \
                    defect of the store, the conformance kit shows it (C-32, C-40)";

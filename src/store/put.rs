@@ -39,8 +39,8 @@ impl PutOptions {
         self
     }
 
-    /// For stores without [`Capabilities::marks`](crate::store::Capabilities::marks): refuses options with
-    /// marks (obligation C-67).
+    /// For stores without [`Capabilities::marks`](crate::store::Capabilities::marks): refuses
+    /// options with marks (obligation C-67).
     ///
     /// # Errors
     /// [`ErrorKind::Unsupported`] if there are any.
@@ -57,9 +57,10 @@ impl PutOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PutOutcome {
-    /// The identity was taken; the stored record stays. `identical` says whether its
-    /// payload is the one that was put (headers differ, if only in their creation time). Other bytes are a hint, not a proof, that two folds
-    /// disagree: a state with unordered maps encodes differently each time.
+    /// The identity was taken; the stored record stays. `identical` says whether its payload is the
+    /// one that was put (headers differ, if only in their creation time). Other bytes are a hint,
+    /// not a proof, that two folds disagree: a state with unordered maps encodes differently each
+    /// time.
     Existing {
         /// Whether both payloads are byte for byte the same.
         identical: bool,

@@ -47,19 +47,19 @@ impl<'a> Query<'a> {
             .include_retired(true)
     }
 
-    /// The same, with version at or below `version`.
+    /// Limits the versions: at or below `version`.
     pub const fn at_most(mut self, version: u64) -> Self {
         self.at_most = version;
         self
     }
 
-    /// The same, with version at or above `version`.
+    /// Limits the versions: at or above `version`.
     pub const fn at_least(mut self, version: u64) -> Self {
         self.at_least = version;
         self
     }
 
-    /// The same, with an as-of time at or before `time`.
+    /// Limits the as-of time: at or before `time`.
     pub const fn as_of(mut self, time: Timestamp) -> Self {
         self.as_of = Some(time);
         self
@@ -99,9 +99,9 @@ pub struct Found {
     pub version: u64,
     /// The record.
     pub record: Record,
-    /// If the record is a delta and [`Capabilities::returns_bases`](crate::store::Capabilities) is set:
-    /// the record that its [`Header::base`](crate::record::Header::base) names, then the base of that one,
-    /// and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
+    /// If the record is a delta and [`Capabilities::returns_bases`](crate::store::Capabilities) is
+    /// set: the record that its [`Header::base`](crate::record::Header::base) names, then the base
+    /// of that one, and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
     pub bases: Vec<Record>,
 }
 

@@ -51,7 +51,7 @@ impl TriggerContext {
         }
     }
 
-    /// The same with a snapshot that is already stored.
+    /// Sets the newest snapshot that is already stored.
     pub const fn snapshot(mut self, snapshot: LastSnapshot) -> Self {
         self.snapshot = Some(snapshot);
         self

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Trigger, TriggerContext, Verdict};
 
-/// Holds while the encoded state is larger than so many bytes, by what is known of
+/// Holds while the encoded state is larger than this many bytes, by what is known of
 /// [its size](TriggerContext::state_bytes). It holds at every commit then, so it is meant for
 /// [`and`](Trigger::and): large states at a distance of their own. [`grown_by`] stands alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,13 +33,14 @@ impl Trigger for LargerThan {
 
 const UNKNOWN: &str = "the size of the state is not known yet";
 
-/// Takes a snapshot once the encoded state has grown by so many bytes since the last snapshot, by
-/// what is known of [its size](TriggerContext::state_bytes). Without a snapshot, all of it has grown.
+/// Takes a snapshot once the encoded state has grown by this many bytes since the last snapshot, by
+/// what is known of [its size](TriggerContext::state_bytes). Without a snapshot, all of it has
+/// grown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrownBy(u64);
 
 /// When the encoded state, before compression, has at least `bytes` more than the last snapshot;
-/// 0 is taken for 1.
+/// 0 is treated as 1.
 pub const fn grown_by(bytes: u64) -> GrownBy {
     GrownBy(if bytes == 0 { 1 } else { bytes })
 }

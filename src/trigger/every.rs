@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{Trigger, TriggerContext, Verdict};
 
-/// Takes a snapshot once at least so many events lie after the last durably stored one (R13). It
+/// Takes a snapshot once at least this many events follow the last durably stored one (R13). It
 /// is a distance, not divisibility: a commit of several events cannot jump over it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EveryEvents(u64);
 
-/// Every `events` events; 0 is taken for 1.
+/// Every `events` events; 0 is treated as 1.
 pub const fn every_events(events: u64) -> EveryEvents {
     EveryEvents(if events == 0 { 1 } else { events })
 }

@@ -21,10 +21,11 @@ pub enum Durability {
 
 /// Whether the store writes zeros ahead of the end of the log.
 ///
-/// Syncing blocks that were written before is cheaper than syncing new blocks of a file, because the
-/// file system does not have to update its journal. On ext4, a sync of 4 KiB takes about 0.6 of the
-/// time; since the journal blocks are saved, hardly more bytes are written. From about 16 KiB on, the
-/// zeros cost more bytes than they save. Copy-on-write file systems (btrfs, ZFS) gain nothing.
+/// Syncing blocks that were written before is cheaper than syncing new blocks of a file, because
+/// the file system does not have to update its journal. On ext4, a sync of 4 KiB takes about 0.6 of
+/// the time; since the journal blocks are saved, hardly more bytes are written. From about 16 KiB
+/// on, the zeros cost more bytes than they save. Copy-on-write file systems (btrfs, ZFS) gain
+/// nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZeroAhead {

@@ -23,8 +23,8 @@ pub struct FileStoreStats {
     pub last_background_error: Option<String>,
     /// The log files that could not be read, or that contain damaged frames, as found since the
     /// store was opened. Records that do not verify are not counted: loads and
-    /// [`FileStore::verify`](crate::file::FileStore::verify) report those. Compaction does not change
-    /// damaged files; [`FileStore::repair`](crate::file::FileStore::repair) keeps the records in them
-    /// that verify.
+    /// [`FileStore::verify`](crate::file::FileStore::verify) report those. Compaction does not
+    /// change damaged files; [`FileStore::repair`](crate::file::FileStore::repair) keeps the
+    /// records in them that verify.
     pub damaged_files: Vec<String>,
 }

@@ -7,12 +7,12 @@ use std::time::Duration;
 /// A state is weighed by its encoded size, the length of its key, and 512 bytes for the entry
 /// itself; what a large state takes in memory is usually a small multiple of its encoded size.
 ///
-/// What another process or engine rebuilds, retires or deletes is not seen before the state has lived
-/// its time: events are compared at each load, snapshots are not.
+/// What another process or engine rebuilds, retires or deletes is not seen before the state has
+/// lived its time: events are compared at each load, snapshots are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// All cached states together weigh at most so many bytes. 64 MiB by default.
+    /// The limit for all cached states together, in bytes. 64 MiB by default.
     pub max_bytes: u64,
     /// A state is dropped so long after it was loaded from the store, whatever happened since.
     /// One hour by default.
@@ -31,13 +31,13 @@ impl CacheConfig {
         }
     }
 
-    /// The same with another time to live.
+    /// Sets the time to live.
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.time_to_live = time;
         self
     }
 
-    /// The same with another time to idle.
+    /// Sets the time to idle.
     pub fn time_to_idle(mut self, time: Duration) -> Self {
         self.time_to_idle = time;
         self

@@ -12,8 +12,8 @@ mod tests;
 /// bits, bytes and floats that are no numbers too. Floats are equal if their bits are.
 ///
 /// `Display` writes it in the syntax of JSON, in one line; the alternate form (`{:#}`) takes a line
-/// for each part. Bytes are shown as texts in hexadecimal (`"0x00ff"`), floats that are no numbers as
-/// texts, keys of maps as texts. For machines it is `Serialize`, in the form it has here: what
+/// for each part. Bytes are shown as texts in hexadecimal (`"0x00ff"`), floats that are no numbers
+/// as texts, keys of maps as texts. For machines it is `Serialize`, in the form it has here: what
 /// tells a `Some` from its content, and a variant from a map, is then left out as in JSON.
 ///
 /// ```

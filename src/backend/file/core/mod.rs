@@ -31,8 +31,8 @@ use troubles::Troubles;
 
 /// An open store.
 ///
-/// Locks are taken in this order: `maintenance`, `log`, the list of `flights`, a shard of the index,
-/// the segments. Nobody who holds the log or waits for the flights has the turn to sync.
+/// Locks are taken in this order: `maintenance`, `log`, the list of `flights`, a shard of the
+/// index, the segments. Nobody who holds the log or waits for the flights has the turn to sync.
 pub(crate) struct Core {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) config: FileStoreConfig,

@@ -233,8 +233,8 @@ impl DiskFile for RealFile {
     #[cfg(target_os = "linux")]
     fn begin_sync(&self, offset: u64, len: u64) {
         use rustix::fs::{Advice, fadvise};
-        // Linux begins to write what is to be given up and is not on the device yet, and keeps it in
-        // memory. An error of that is told by the sync.
+        // Linux begins to write what is to be given up and is not on the device yet, and keeps it
+        // in memory. An error of that is told by the sync.
         let _ = fadvise(&self.0, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
     }
 

@@ -102,7 +102,8 @@ impl Store {
     }
 }
 
-/// The segment with the old marks has no dead record, only those: the delete is needed all the same.
+/// The segment with the old marks has no dead record, only those: the delete is needed all the
+/// same.
 #[test]
 fn marks_of_a_deleted_snapshot_do_not_come_back_with_its_successor() {
     let store = Store::new(config().compact_at(0.5));

@@ -58,7 +58,8 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// The difference of `to` to `from`, which wraps around, as a number that is small if they are near.
+/// The difference of `to` to `from`, which wraps around, as a number that is small if they are
+/// near.
 pub(super) fn zigzag(from: u64, to: u64) -> u64 {
     wire::zigzag(to.wrapping_sub(from).cast_signed())
 }

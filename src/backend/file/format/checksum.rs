@@ -1,7 +1,7 @@
 //! The checksum of a file that is written in one piece: the manifest, an index file.
 //!
-//! A frame has its checksums in its head and its guard, a record in its header. All are CRC-32, most
-//! of them from [`crate::checksum`].
+//! A frame has its checksums in its head and its guard, a record in its header. All are CRC-32,
+//! most of them from [`crate::checksum`].
 
 use std::ops::Range;
 

@@ -80,8 +80,8 @@ impl Frame {
         usize::try_from(padding).unwrap_or(0)
     }
 
-    /// Appends the whole frame to `out`, of which this part will lie at `offset` of the segment with
-    /// `salt`.
+    /// Appends the whole frame to `out`, of which this part will lie at `offset` of the segment
+    /// with `salt`.
     pub(crate) fn put(&self, body: &[u8], salt: u64, offset: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head(salt, offset));
         out.extend_from_slice(body);

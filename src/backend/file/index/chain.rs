@@ -4,8 +4,8 @@ use super::item::{Item, Packed, Timed, UNKNOWN};
 use crate::timeline::{Descending, Entry, Timeline};
 use crate::timestamp::Timestamp;
 
-/// Leads to the other snapshots of one aggregate: nothing, or a list of nodes with all but the newest,
-/// or, if there are many, a tree with all of them, the newest too.
+/// Leads to the other snapshots of one aggregate: nothing, or a list of nodes with all but the
+/// newest, or, if there are many, a tree with all of them, the newest too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link(u32);
 
@@ -45,8 +45,8 @@ struct Node {
 /// Knows the as-of times of what was added since it was made, and what is learned.
 pub(super) type Tree = Timeline<Timed>;
 
-/// The older snapshots of a shard's aggregates: 24 bytes each while there are few, about 30 if there
-/// are many.
+/// The older snapshots of a shard's aggregates: 24 bytes each while there are few, about 30 if
+/// there are many.
 pub(super) struct Chains {
     nodes: Vec<Node>,
     free: Link,
@@ -128,8 +128,8 @@ impl Chains {
             && self.walk(link, u64::MAX).nth(LONGEST_LIST).is_some()
     }
 
-    /// Inserts `item` into the list behind `link` where its version belongs; returns the one that it
-    /// replaces, and whether the list should become a tree.
+    /// Inserts `item` into the list behind `link` where its version belongs; returns the one that
+    /// it replaces, and whether the list should become a tree.
     pub(super) fn insert(&mut self, link: &mut Link, item: Item) -> (Option<Item>, bool) {
         let mut steps = 0;
         let mut before = None;
@@ -186,8 +186,8 @@ impl Chains {
         Some(newest)
     }
 
-    /// Removes what `remove` wants gone from the tree behind `link`; returns the newest that is left.
-    /// If none is, there is no tree any more.
+    /// Removes what `remove` wants gone from the tree behind `link`; returns the newest that is
+    /// left. If none is, there is no tree any more.
     pub(super) fn prune(
         &mut self,
         link: &mut Link,
@@ -203,7 +203,8 @@ impl Chains {
         newest
     }
 
-    /// Replaces `old` in the list or tree behind `link` by `new`, which has the same identity; false if it is not there.
+    /// Replaces `old` in the list or tree behind `link` by `new`, which has the same identity;
+    /// false if it is not there.
     pub(super) fn swap(&mut self, link: Link, old: &Item, new: Item) -> bool {
         if let Some(tree) = self.tree_mut(link) {
             let there = tree.get(key(old)).filter(|there| there.item() == *old);

@@ -1,6 +1,6 @@
 //! [`Index`]: where each snapshot lies, in memory: about 40 bytes per aggregate and 24 per older
-//! version, about 32 where there are many or where times were asked for, which then have their as-of
-//! times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
+//! version, about 32 where there are many or where times were asked for, which then have their
+//! as-of times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
 
 mod chain;
 mod generations;
@@ -88,9 +88,9 @@ impl Index {
     /// ones left out unless they are wanted.
     ///
     /// `with` runs while the snapshot cannot be moved, on it and its as-of time, or [`UNKNOWN`] if
-    /// its record has to be asked whether it is within `as_of`. If there is none, `with` gets whether
-    /// the aggregate has another snapshot at or below the version. Takes O(log n) of the aggregate's
-    /// snapshots, unless times and generations are mixed up at random.
+    /// its record has to be asked whether it is within `as_of`. If there is none, `with` gets
+    /// whether the aggregate has another snapshot at or below the version. Takes O(log n) of the
+    /// aggregate's snapshots, unless times and generations are mixed up at random.
     pub(super) fn newest<R>(
         &self,
         tag: Tag,
@@ -107,8 +107,8 @@ impl Index {
         })
     }
 
-    /// Makes room for the as-of times of an aggregate's snapshots, unless it has only one. They are not
-    /// known before they are learned.
+    /// Makes room for the as-of times of an aggregate's snapshots, unless it has only one. They are
+    /// not known before they are learned.
     pub(super) fn keep_times(&self, tag: Tag) {
         if !self.read(tag).shard.keeps_times(tag) {
             self.write(tag).shard.keep_times(tag);
@@ -117,7 +117,8 @@ impl Index {
 
     /// Takes note of the as-of time of a snapshot, where there is room for it.
     pub(super) fn learn(&self, tag: Tag, item: Item, as_of: Timestamp) {
-        // Most aggregates have few snapshots, and no room: readers do not wait for each other there.
+        // Most aggregates have few snapshots, and no room: readers do not wait for each other
+        // there.
         if self.read(tag).shard.keeps_times(tag) {
             self.write(tag).shard.learn(tag, item, as_of);
         }
@@ -257,7 +258,8 @@ impl Index {
         self.write(tag).notes.swap(tag, old, new)
     }
 
-    /// Many snapshots are about to be added: memory does not matter before [`settle`](Self::settle).
+    /// Many snapshots are about to be added: memory does not matter before
+    /// [`settle`](Self::settle).
     pub(super) fn expect_many(&self) {
         self.each(Shard::expect_many);
     }

@@ -50,7 +50,8 @@ impl Shard {
         Self { slots: Vec::new(), homes: 0, used: 0, chains: Chains::new(), loading: false }
     }
 
-    /// Many snapshots are about to be added: memory does not matter before [`settle`](Self::settle).
+    /// Many snapshots are about to be added: memory does not matter before
+    /// [`settle`](Self::settle).
     pub(super) fn expect_many(&mut self) {
         self.loading = true;
         self.chains.loading = true;

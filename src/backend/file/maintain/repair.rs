@@ -173,9 +173,9 @@ fn store_of(
     Ok(stores.iter().max_by_key(|store| count(store)).copied())
 }
 
-/// Looks at one segment; writes a new one if it is damaged or not listed. `None` if it is of another
-/// store, or nothing of it can be read. A segment with records of a newer release is left to that.
-/// With the manifest lost (`is_lost`), a whole segment stays as it is if it is sealed.
+/// Looks at one segment; writes a new one if it is damaged or not listed. `None` if it is of
+/// another store, or nothing of it can be read. A segment with records of a newer release is left
+/// to that. With the manifest lost (`is_lost`), a whole segment stays as it is if it is sealed.
 fn fix(
     disk: &dyn Disk,
     dir: &Path,

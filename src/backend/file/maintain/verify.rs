@@ -20,7 +20,8 @@ pub struct Verification {
     pub deletes: u64,
     /// The number of mark changes in the log, including those that later changes replaced.
     pub marks: u64,
-    /// The number of bytes at the end of the log that a crash left, and that the next open cuts off.
+    /// The number of bytes at the end of the log that a crash left, and that the next open cuts
+    /// off.
     pub torn_bytes: u64,
     /// The problems found; empty if there are none.
     pub problems: Vec<Problem>,

@@ -34,7 +34,8 @@ impl Core {
             let wanted = if as_of == Timestamp::MAX || time != UNKNOWN {
                 None
             } else {
-                // One look on the caller's thread, as the newest is often the one. More may be many.
+                // One look on the caller's thread, as the newest is often the one. More may be
+                // many.
                 if asked {
                     if patience != Patience::Unlimited {
                         return Err(Unread::WouldWait);

@@ -36,8 +36,8 @@ impl<'a> Scanner<'a> {
         Self { file, salt, end, at: from.max(HEAD_BYTES), window: Vec::new(), window_at: 0 }
     }
 
-    /// What is at the current offset; moves past it, unless a write that was cut short can have left
-    /// it.
+    /// What is at the current offset; moves past it, unless a write that was cut short can have
+    /// left it.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         let torn = |why| Ok(Step::Bad(Flaw::Torn(why)));
         let (at, salt) = (self.at, self.salt);

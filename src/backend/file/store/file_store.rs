@@ -136,8 +136,8 @@ impl FileStore {
     /// Queues a put and returns a `'static` future of its outcomes.
     ///
     /// All queued puts are written together when one of the futures is awaited or dropped, or with
-    /// the next other write. To write in large groups, queue many puts and then await them. Dropping
-    /// the future does not cancel the put.
+    /// the next other write. To write in large groups, queue many puts and then await them.
+    /// Dropping the future does not cancel the put.
     ///
     /// # Errors
     /// As for `put_blocking`. `InvalidInput` and `Poisoned` are returned at once, the others by the
@@ -315,9 +315,9 @@ impl FileStore {
     ///
     /// Waits for running writes, backups and compactions; writes that are still queued fail. After
     /// a close, the next open is faster, and detects files that were truncated since. Dropping the
-    /// last handle writes what is queued and then does the same, but cannot report an error. A store
-    /// that has stopped writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) closes without
-    /// an error.
+    /// last handle writes what is queued and then does the same, but cannot report an error. A
+    /// store that has stopped writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) closes
+    /// without an error.
     ///
     /// # Errors
     /// `Store`, `OutOfSpace`: the last sync, or writing the manifest, failed. The store is closed

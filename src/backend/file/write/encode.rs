@@ -14,8 +14,8 @@ use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, PutOptions, Selection};
 
-/// The longest tenant, kind or id that can be stored (inclusive), and so the longest key that surely
-/// can: all of it may be in one part.
+/// The longest tenant, kind or id that can be stored (inclusive), and so the longest key that
+/// surely can: all of it may be in one part.
 pub(crate) const MAX_PART_BYTES: usize = 1024;
 
 impl Core {

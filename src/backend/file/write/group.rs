@@ -53,8 +53,8 @@ impl Core {
     }
 
     /// Writes `group` to the log, if it can share it with those that are not yet synced: it has
-    /// only puts that leave marks aside, none of a snapshot that one of those puts, and fits into the
-    /// segment.
+    /// only puts that leave marks aside, none of a snapshot that one of those puts, and fits into
+    /// the segment.
     pub(crate) fn begin(&self, group: Vec<Work>) -> Begun<'_> {
         let mut log = self.log_with_flights();
         // Groups take off only under the lock that is held here.

@@ -1,6 +1,6 @@
-//! Groups that overlap: one is written while the one before is synced. The promise: what is answered
-//! is durable and visible, a sync that fails takes everything down that was written behind it, and
-//! nobody who needs the log to himself sees half of it.
+//! Groups that overlap: one is written while the one before is synced. The promise: what is
+//! answered is durable and visible, a sync that fails takes everything down that was written behind
+//! it, and nobody who needs the log to himself sees half of it.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -277,8 +277,8 @@ fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
     assert_eq!(core.snapshots.load(Ordering::Relaxed), 2);
 }
 
-/// The defect: a delete looked only into the index, so it missed a put that was queued before it and
-/// written with it, as one whose caller has given up.
+/// The defect: a delete looked only into the index, so it missed a put that was queued before it
+/// and written with it, as one whose caller has given up.
 #[test]
 fn a_delete_covers_the_puts_before_it_in_its_group() {
     let own = Generation { schema_version: 1, fingerprint: 1 };

@@ -20,8 +20,9 @@ use crate::error::{Error, ErrorKind, Retry};
 
 type Outcome = Result<Answer, Error>;
 
-/// A group takes no more bytes than this, unless its first work alone does: large groups that overlap
-/// keep the disk and the processor busy at the same time, fewer and larger ones wait for each other.
+/// A group takes no more bytes than this, unless its first work alone does: large groups that
+/// overlap keep the disk and the processor busy at the same time, fewer and larger ones wait for
+/// each other.
 const GROUP_BYTES: u64 = 2 << 20;
 
 /// How long a leader waits for those it expects.
@@ -57,7 +58,8 @@ struct Group {
     bytes: u64,
     /// The tasks that wait, each with the number of its work.
     tasks: Vec<(usize, oneshot::Sender<Outcome>)>,
-    /// The first thread that waits. The others wait for the answers, which wake all of them at once.
+    /// The first thread that waits. The others wait for the answers, which wake all of them at
+    /// once.
     first: Option<Arc<First>>,
     answers: Arc<Answers>,
 }
@@ -242,7 +244,8 @@ impl Queue {
         state.groups.pop_front()
     }
 
-    /// Gives up the lead: to another thread that waits, else to one of the store's own, else to nobody.
+    /// Gives up the lead: to another thread that waits, else to one of the store's own, else to
+    /// nobody.
     fn hand_over(&self) {
         let mut state = self.state();
         let Some(next) = state.groups.front() else {
