@@ -6,7 +6,7 @@ use super::Refusal;
 pub const REFUSALS: &[Refusal] = &[
     Refusal {
         title: "Parts that are read by name",
-        reason: "postcard and bincode write values one after the other, without names. A flattened field, an adjacently tagged enum and some hand-written types are read by name.",
+        reason: "postcard and bincode write values in order, without field names. A flattened field, an adjacently tagged enum and some hand-written types are read by name.",
         way_out: "MessagePack or JSON.",
         message: "is read by name",
         although_it_works_by_hand: false,
@@ -27,9 +27,9 @@ pub const REFUSALS: &[Refusal] = &[
         ],
     },
     Refusal {
-        title: "Parts that ask the format what comes next",
-        reason: "Untagged and internally tagged enums, free-form values and some numeric types ask the format for any value. postcard and bincode do not store what a value is.",
-        way_out: "MessagePack or JSON; for decimals a fixed form, such as `with = \"rust_decimal::serde::str\"`; for enums the default (externally tagged) form.",
+        title: "Parts that need a self-describing format",
+        reason: "Untagged and internally tagged enums, free-form values and some numeric types call `deserialize_any`. postcard and bincode do not store the type of a value.",
+        way_out: "MessagePack or JSON; for decimals a fixed representation, such as `with = \"rust_decimal::serde::str\"`; for enums the default (externally tagged) representation.",
         message: "needs a format that describes itself",
         although_it_works_by_hand: false,
         types: &[
@@ -62,7 +62,7 @@ pub const REFUSALS: &[Refusal] = &[
     },
     Refusal {
         title: "Values that take no bytes",
-        reason: "A sequence of values that take no bytes has a length that nothing bounds: a damaged one would be counted for ever.",
+        reason: "Nothing bounds the length of a sequence whose elements take no bytes: decoding a damaged length could loop almost endlessly.",
         way_out: "Store the number of elements instead, or use MessagePack or JSON.",
         message: "take no bytes",
         although_it_works_by_hand: true,
@@ -76,8 +76,8 @@ pub const REFUSALS: &[Refusal] = &[
     },
     Refusal {
         title: "Fields that are left out",
-        reason: "By position a field that is left out shifts all that follow it. What the type shows of it is refused when the engine is built; what depends on the value at the write that leaves it out.",
-        way_out: "Drop the attribute (an empty field takes one byte), or use MessagePack or JSON.",
+        reason: "In a positional format, a field that is left out shifts all fields after it. If the type shows this, it is refused when the engine is built. If it depends on the value, the write that leaves the field out is refused.",
+        way_out: "Remove the attribute (an empty field takes one byte), or use MessagePack or JSON.",
         message: "",
         although_it_works_by_hand: false,
         types: &[
@@ -96,8 +96,8 @@ pub const REFUSALS: &[Refusal] = &[
         ],
     },
     Refusal {
-        title: "Keys of JSON that are not text",
-        reason: "Names of members of a JSON object are texts. Numbers are written as texts and read back; tuples, options and structs are not.",
+        title: "JSON keys that are not strings",
+        reason: "The keys of a JSON object are strings. Numbers are written as strings and read back; tuples, options and structs are not.",
         way_out: "Another codec, or `serde_with` with a list of pairs.",
         message: "",
         although_it_works_by_hand: false,
@@ -109,17 +109,17 @@ pub const REFUSALS: &[Refusal] = &[
         ],
     },
     Refusal {
-        title: "Floats that are not finite in JSON",
-        reason: "JSON has no such numbers; they are written as null.",
+        title: "Non-finite floats in JSON",
+        reason: "JSON has no such numbers; they would be written as null.",
         way_out: "Another codec, or an `Option`.",
         message: "",
         although_it_works_by_hand: false,
         types: &[("f32 with NaN, inf", "jJ"), ("f64 with NaN, inf", "jJ")],
     },
     Refusal {
-        title: "Names that are read otherwise than they are written",
-        reason: "The type writes a name that it does not read, or the same name twice. No format brings that back.",
-        way_out: "One name for both directions; `alias` for old names.",
+        title: "Names that differ between reading and writing",
+        reason: "The type writes a name that it does not read, or writes the same name twice. No format can read that back.",
+        way_out: "Use one name for both directions, and `alias` for old names.",
         message: "",
         although_it_works_by_hand: false,
         types: &[
@@ -132,9 +132,9 @@ pub const REFUSALS: &[Refusal] = &[
         ],
     },
     Refusal {
-        title: "Values that look alike",
-        reason: "A null stands for `None`, `()` and `Some(None)` alike, and an untagged enum takes the first variant that fits.",
-        way_out: "postcard or bincode; for untagged enums a tag, or variants that cannot be mistaken.",
+        title: "Ambiguous values",
+        reason: "`None`, `()` and `Some(None)` are all written as null, and an untagged enum takes the first variant that matches.",
+        way_out: "postcard or bincode; for untagged enums, add a tag or make the variants unambiguous.",
         message: "",
         although_it_works_by_hand: false,
         types: &[
@@ -148,9 +148,9 @@ pub const REFUSALS: &[Refusal] = &[
         ],
     },
     Refusal {
-        title: "What serde cannot buffer",
-        reason: "Inside a flattened field or a tagged or untagged enum, serde keeps values in a form of its own before it hands them on. It has no integers of 128 bits there; keys of maps stay the texts that JSON wrote; and types that are written in a compact form (`IpAddr`, bitflags) are asked for in the readable one. It is so with the formats' own crates too.",
-        way_out: "Move the part out of the flattened or tagged one, tag the enum from outside, or write it as text (`serde_with::DisplayFromStr`).",
+        title: "Values that serde cannot buffer",
+        reason: "Inside a flattened field or a tagged or untagged enum, serde buffers values in its own representation. This buffer does not support 128-bit integers, it keeps map keys as the strings that JSON wrote, and it deserializes types that were written in a compact form (`IpAddr`, bitflags) as human-readable. The crates of the formats have the same limits.",
+        way_out: "Move the part out of the flattened field or tagged enum, use an externally tagged enum, or write the part as text (`serde_with::DisplayFromStr`).",
         message: "",
         although_it_works_by_hand: false,
         types: &[
@@ -192,8 +192,8 @@ pub const REFUSALS: &[Refusal] = &[
     },
     Refusal {
         title: "Types that do not read what they write",
-        reason: "The type's own implementation does not read back what it writes in this format.",
-        way_out: "Another codec, or `with` a form of its own.",
+        reason: "The type's implementation of serde does not read back what it writes in this format.",
+        way_out: "Another codec, or a custom representation (`with`).",
         message: "",
         although_it_works_by_hand: false,
         types: &[("FixedBitSet", "j")],
