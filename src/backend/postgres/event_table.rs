@@ -1,4 +1,4 @@
-//! Where the application keeps its events: [`EventTable`].
+//! [`EventTable`]: describes the application's event table.
 
 use sqlx::postgres::PgRow;
 
@@ -11,7 +11,7 @@ use super::placeholders::Placeholders;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 
-/// Where the application keeps its events: the names of a table and its columns, or a query.
+/// Describes the application's event table: its name and columns, or a query.
 ///
 /// ```
 /// use snapfold::postgres::EventTable;
@@ -25,12 +25,13 @@ use crate::key::AggregateKey;
 /// );
 /// ```
 ///
-/// With names, an index on (tenant, kind, id, version), without those columns that there are not,
-/// makes a load cheap. A unique one also keeps two writers from writing the same version.
+/// For a table with column names, create an index on (tenant, kind, id, version), without the
+/// columns that do not exist, to make loads cheap. If the index is unique, it also prevents two
+/// writers from writing the same version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTable {
     shape: TableShape,
-    /// Whose events these are, where nothing in a row tells.
+    /// The tenant of all events, if no column holds it.
     owner: String,
 }
 
@@ -41,28 +42,28 @@ enum TableShape {
 }
 
 impl EventTable {
-    /// The table `table`, found by the search path, or `schema.table` (see
-    /// [`schema`](Self::schema) for names with dots in them). Its columns are `id` (`text`),
-    /// `version` (of an integer type; the first event has 1), `recorded_at` (`timestamptz`) and
-    /// `payload` (`bytea`, `text`, `json` or `jsonb`).
+    /// A table with the given name. It is looked up in the search path; `schema.table` names the
+    /// schema (see [`schema`](Self::schema) for names that contain dots). The default columns are
+    /// `id` (`text`), `version` (any integer type; the first event has 1), `recorded_at`
+    /// (`timestamptz`) and `payload` (`bytea`, `text`, `json` or `jsonb`).
     ///
-    /// Behind a connection pooler, name the schema: the search path belongs to a connection of the
-    /// server, and those are shared.
+    /// Behind a connection pooler, name the schema: the search path is a setting of a server
+    /// connection, and clients share those connections.
     pub fn new(table: impl Into<String>) -> Self {
         Self::of(TableShape::Named(Box::new(Columns::new(table.into()))))
     }
 
-    /// A query of the application's own. It is trusted: never build it from foreign input.
+    /// A query written by the application. It is trusted: never build it from untrusted input.
     ///
-    /// It yields five columns in this order: version (`bigint`), recorded at (`timestamptz`, or a
-    /// `bigint` of microseconds), anchor (any type, or NULL), type of the event (`text`, or NULL),
-    /// payload (`bytea`, `text`, `json` or `jsonb`). `{tenant}`, `{kind}` and `{id}` stand for the
-    /// parts of the key (`text`), `{after}` and `{until}` for the bounds of the version (exclusive
-    /// and inclusive, `bigint`, from 0 to `i64::MAX`). Order and limit are added to it. Comments and
-    /// a semicolon at its end are left out.
+    /// It must return five columns in this order: version (`bigint`), recorded at (`timestamptz`,
+    /// or a `bigint` of microseconds), anchor (any type, or NULL), event type (`text`, or NULL),
+    /// payload (`bytea`, `text`, `json` or `jsonb`). `{tenant}`, `{kind}` and `{id}` are replaced
+    /// by the parts of the key (`text`), `{after}` and `{until}` by the bounds of the version
+    /// (exclusive and inclusive, `bigint`, from 0 to `i64::MAX`). Order and limit are added to the
+    /// query. Comments and a semicolon at its end are removed.
     ///
-    /// The first event has version 1, and `{after}` is 0 to read it: what a query leaves out there
-    /// nobody can miss.
+    /// The first event has version 1, and `{after}` is 0 to read it. If the query itself drops an
+    /// event below that bound, the engine cannot detect it.
     pub fn query(sql: impl Into<String>) -> Self {
         Self::of(TableShape::Query { sql: sql.into(), metadata: false })
     }
@@ -78,72 +79,73 @@ impl EventTable {
         self
     }
 
-    /// The schema of the table, whose name then is just the one that was given, also if there is a
-    /// dot in it. This and all that follows but [`metadata`](Self::metadata) and
-    /// [`of_tenant`](Self::of_tenant) has no effect on a query.
+    /// Sets the schema of the table. The table name is then used as it is, even if it contains a
+    /// dot. This method and all methods below except [`metadata`](Self::metadata) and
+    /// [`of_tenant`](Self::of_tenant) have no effect on a query.
     pub fn schema(self, schema: impl Into<String>) -> Self {
         self.with(|c| c.schema = Some(schema.into()))
     }
 
-    /// Whose events these are, if there is neither a column of the tenant nor `{tenant}` in the
-    /// query: for a table for each tenant, or one that row security restricts to one. The empty
-    /// tenant by default. Reading a key of another tenant fails with [`ErrorKind::InvalidInput`].
+    /// Sets the tenant of all events, for a source that has neither a tenant column nor `{tenant}`
+    /// in the query: a table per tenant, or a table that row security restricts to one tenant. The
+    /// empty tenant by default. Reading a key of another tenant fails with
+    /// [`ErrorKind::InvalidInput`].
     pub fn of_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.owner = tenant.into();
         self
     }
 
-    /// The column of the tenant (`text`). Without it, all events are those of one tenant: see
+    /// Sets the column of the tenant (`text`). Without it, all events belong to one tenant: see
     /// [`of_tenant`](Self::of_tenant).
     pub fn tenant(self, column: impl Into<String>) -> Self {
         self.tenant_as(column, KeyType::Text)
     }
 
-    /// The column of the tenant, of another type.
+    /// Sets the column of the tenant and its type.
     pub fn tenant_as(self, column: impl Into<String>, of: KeyType) -> Self {
         self.with(|c| c.tenant = Some((column.into(), of)))
     }
 
-    /// The column of the kind (`text`); without it, the table is read for every kind.
+    /// Sets the column of the kind (`text`). Without it, the table is read for every kind.
     pub fn kind(self, column: impl Into<String>) -> Self {
         self.kind_as(column, KeyType::Text)
     }
 
-    /// The column of the kind, of another type, such as an enumerated one.
+    /// Sets the column of the kind and its type, such as an enum.
     pub fn kind_as(self, column: impl Into<String>, of: KeyType) -> Self {
         self.with(|c| c.kind = Some((column.into(), of)))
     }
 
-    /// The column of the id, of type `text`.
+    /// Sets the column of the id, of type `text`.
     pub fn id(self, column: impl Into<String>) -> Self {
         self.id_as(column, KeyType::Text)
     }
 
-    /// The column of the id, of another type. A load of a key whose id is no value of that type
+    /// Sets the column of the id and its type. Loading a key whose id is not a value of that type
     /// fails with [`ErrorKind::InvalidInput`].
     pub fn id_as(self, column: impl Into<String>, of: KeyType) -> Self {
         self.with(|c| c.id = (column.into(), of))
     }
 
-    /// The column of the id, of type `uuid`.
+    /// Sets the column of the id, of type `uuid`.
     pub fn uuid_id(self, column: impl Into<String>) -> Self {
         self.id_as(column, KeyType::Uuid)
     }
 
-    /// The column of the id, of type `bigint`, `integer` or `smallint`.
+    /// Sets the column of the id, of type `bigint`, `integer` or `smallint`.
     pub fn bigint_id(self, column: impl Into<String>) -> Self {
         self.id_as(column, KeyType::Bigint)
     }
 
-    /// The column of the version, and what it holds for the first event of an aggregate, usually 1
+    /// Sets the column of the version, and its value for the first event of an aggregate, usually 1
     /// or 0. An event with a lower number fails the load.
     pub fn version(self, column: impl Into<String>, first: i32) -> Self {
         self.with(|c| c.version = (column.into(), first))
     }
 
-    /// The column of the recorded time, of type `timestamptz`. A `timestamp` without time zone is
-    /// refused: which time it means depends on the session. `infinity` is
-    /// [`Timestamp::MAX`](crate::Timestamp::MAX) and `-infinity`
+    /// Sets the column of the recorded time, of type `timestamptz`. A `timestamp` without time zone
+    /// is refused, because its meaning depends on the session. `infinity` is read as
+    /// [`Timestamp::MAX`](crate::Timestamp::MAX), `-infinity` as
     /// [`Timestamp::MIN`](crate::Timestamp::MIN).
     pub fn recorded_at(self, column: impl Into<String>) -> Self {
         self.with(|c| {
@@ -151,25 +153,25 @@ impl EventTable {
         })
     }
 
-    /// The column of the recorded time, of type `bigint`: microseconds since 1970, UTC.
+    /// Sets the column of the recorded time, of type `bigint`: microseconds since 1970, UTC.
     pub fn recorded_at_micros(self, column: impl Into<String>) -> Self {
         self.with(|c| (c.recorded_at, c.recorded_as) = (column.into(), RecordedAs::Micros))
     }
 
-    /// The column that identifies an event for ever (an event id, a hash), of any type: snapshots
-    /// are compared with it (R6).
+    /// Sets the column that permanently identifies an event (an event id, a hash), of any type.
+    /// Snapshots are compared with it (R6).
     pub fn anchor(self, column: impl Into<String>) -> Self {
         self.with(|c| c.anchor = Some(column.into()))
     }
 
-    /// The column of the type of event, handed to the decoder.
+    /// Sets the column of the event type, which is passed to the decoder.
     pub fn event_type(self, column: impl Into<String>) -> Self {
         self.with(|c| c.event_type = Some(column.into()))
     }
 
-    /// The column of the metadata (`bytea`, `text`, `json` or `jsonb`), handed to the decoder as
-    /// [`EventRow::metadata`](super::EventRow::metadata). On a query, it says that the query yields
-    /// the metadata as its sixth column; the name is not used then.
+    /// Sets the column of the metadata (`bytea`, `text`, `json` or `jsonb`), which is passed to the
+    /// decoder as [`EventRow::metadata`](super::EventRow::metadata). On a query it declares that
+    /// the query returns the metadata as its sixth column; the name is ignored.
     pub fn metadata(mut self, column: impl Into<String>) -> Self {
         match &mut self.shape {
             TableShape::Named(columns) => columns.metadata = Some(column.into()),
@@ -178,7 +180,7 @@ impl EventTable {
         self
     }
 
-    /// The column of the payload.
+    /// Sets the column of the payload.
     pub fn payload(self, column: impl Into<String>) -> Self {
         self.with(|c| c.payload = column.into())
     }
@@ -205,8 +207,8 @@ impl EventTable {
         }
     }
 
-    /// Checks that the parts of `key` are values of the columns that hold them, as far as that can
-    /// be told without the server, and that the events are those of its tenant.
+    /// Checks that the parts of `key` are values of the columns that hold them, as far as possible
+    /// without the server, and that the events belong to its tenant.
     pub(super) fn check_key(&self, key: &AggregateKey) -> Result<(), Error> {
         if self.owner().is_some_and(|owner| owner != key.tenant()) {
             let message = format!(
@@ -228,7 +230,7 @@ impl EventTable {
         check_types(self.columns(), self.named(), row)
     }
 
-    /// The tenant of all events, if there is but one.
+    /// The tenant of all events, if there is only one.
     pub(super) fn owner(&self) -> Option<&str> {
         let tells = match &self.shape {
             TableShape::Named(columns) => columns.tenant.is_some(),
@@ -237,7 +239,7 @@ impl EventTable {
         (!tells).then_some(self.owner.as_str())
     }
 
-    /// The names of the columns, unless it is a query.
+    /// The column names; `None` for a query.
     pub(super) fn named(&self) -> Option<&Columns> {
         match &self.shape {
             TableShape::Named(columns) => Some(columns),
@@ -245,7 +247,7 @@ impl EventTable {
         }
     }
 
-    /// The `after` that reads all events. Below 0 where that makes an event visible whose number is
+    /// The `after` that reads all events. It is below 0 where this reveals an event whose number is
     /// too low.
     pub(super) fn start(&self) -> i64 {
         match &self.shape {
@@ -273,16 +275,17 @@ impl EventTable {
                 )))
             }
             (Some(version), None) => Err(wrong(format!(
-                "its query yields an event with version {version}, and the first event has 1"
+                "the query returns an event with version {version}, but the first event must have 1"
             ))),
         }
     }
 
-    /// Checks the version of the event that was found first when all were asked for.
+    /// Checks the version of the first event found when all events were requested.
     ///
     /// # Errors
     /// [`ErrorKind::Unrecoverable`] if it is the second event of a table that counts from 1
-    /// although [`version`](Self::version) says 0: just as if the first event were gone.
+    /// although [`version`](Self::version) is set to 0. This looks the same as a missing first
+    /// event.
     pub(super) fn check_first(&self, version: u64) -> Result<(), Error> {
         match self.named() {
             Some(columns) if columns.first() == 0 && version == 2 => {
@@ -306,7 +309,7 @@ impl EventTable {
         let sql = match &self.shape {
             TableShape::Named(columns) => columns.tail_sql(at)?,
             TableShape::Query { sql, metadata } => {
-                // The type of its time is not known here: only the limit bounds it by time.
+                // The type of the time column is unknown here, so only the limit bounds the read.
                 let (sql, extra) = (substitute(sql, at)?, at.extra);
                 let (own, named) = if *metadata { (", q.meta", ", meta") } else { ("", "") };
                 format!(

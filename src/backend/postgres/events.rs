@@ -15,17 +15,17 @@ use crate::error::{BoxError, Error};
 use crate::key::AggregateKey;
 
 /// How many events one statement reads; a longer history takes several. A fold that ends early
-/// leaves at most so many rows unread on the connection.
+/// leaves at most this many rows unread on the connection.
 pub(super) const PAGE: u64 = 10_000;
 
-/// Reads the events of the application from PostgreSQL.
+/// An event source that reads the application's events from PostgreSQL.
 ///
 /// With [`with_snapshots`](Self::with_snapshots), a load takes one statement.
 ///
 /// # The replay floor
-/// [`floor`](crate::EventSource::floor) is the version before the lowest one that the table holds, and 0
-/// for an aggregate without rows. An application that deletes *all* events of an aggregate has to
-/// wrap this source and tell the floor itself.
+/// [`floor`](crate::EventSource::floor) is the version before the lowest one in the table, and 0
+/// for an aggregate without rows. An application that deletes *all* events of an aggregate must
+/// wrap this source and return the floor itself.
 pub struct PostgresEvents<E> {
     pub(super) connections: Connections,
     pub(super) table: EventTable,
@@ -37,13 +37,14 @@ pub struct PostgresEvents<E> {
 }
 
 impl<E> PostgresEvents<E> {
-    /// The events in `table`, which `decode` turns into the application's type. Does not connect.
+    /// Reads the events in `table`; `decode` converts a row to the application's event type. Does
+    /// not connect.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a name is not possible or
-    /// a query is no single statement, lacks a placeholder or has one within quotes. What only
-    /// the server knows (a column that is missing or of another type) fails the first load, with
-    /// the same kind and the name of the column.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a name is not possible, or if
+    /// a query is not a single statement, lacks a placeholder or has one within quotes. Problems
+    /// that only the server can detect (a column is missing or has another type) fail the first
+    /// load, with the same kind and the name of the column.
     pub fn new(
         pool: PgPool,
         table: EventTable,
@@ -58,7 +59,7 @@ impl<E> PostgresEvents<E> {
             until_time: None,
             extra: "",
         };
-        // Every parameter has a type, also where a table does not need it.
+        // Give every parameter a type, including those that the table does not use.
         let parameters = "num_nulls($1::text, $2::text, $3::text, $4::int8, $5::int8) < 6";
         table.check()?;
         let count = table.columns().count();
@@ -96,7 +97,7 @@ impl<E> PostgresEvents<E> {
         })
     }
 
-    /// The same with another bound on how long one call may take; 30 seconds by default.
+    /// Sets the time limit of one call; 30 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.connections.timeout = timeout;
         self
@@ -111,7 +112,7 @@ impl<E> PostgresEvents<E> {
     }
 }
 
-/// PostgreSQL text holds no NUL: no event can have such a key.
+/// PostgreSQL text cannot hold NUL, so no event has such a key.
 pub(super) fn has_nul(key: &AggregateKey) -> bool {
     [key.tenant(), key.kind(), key.id()].iter().any(|part| part.contains('\0'))
 }
@@ -136,8 +137,8 @@ impl<E> fmt::Debug for PostgresEvents<E> {
     }
 }
 
-/// The events of several aggregates: `$1` to `$5` are arrays with their keys and bounds, `$6` is the
-/// most events of each. The last column holds the place of the aggregate, counted from 1.
+/// The events of several aggregates. `$1` to `$5` are arrays with their keys and bounds, `$6` is
+/// the maximum number of events of each. The last column is the position of the aggregate, from 1.
 fn many_statement(table: &EventTable) -> Result<Statement, Error> {
     let tail = table.tail_sql(&Placeholders {
         tenant: "snapfold_r.tenant",

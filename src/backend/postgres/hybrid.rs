@@ -1,4 +1,4 @@
-//! [`PostgresHybrid`]: snapshot and tail in one statement.
+//! [`PostgresHybrid`]: loads a snapshot and its tail in one statement.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use crate::events::{Hybrid, HybridSource};
 use crate::state::Aggregate;
 use crate::store::{Lookup, Query, SnapshotStore};
 
-/// Loads the newest usable snapshot and the events that follow it in one statement, seen at one
-/// moment. Made by [`PostgresEvents::with_snapshots`]; for
+/// Loads the newest usable snapshot and the events after it in one statement, from one database
+/// snapshot. Created by [`PostgresEvents::with_snapshots`]; pass it to
 /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 pub struct PostgresHybrid<E> {
     store: PostgresStore,
@@ -42,11 +42,11 @@ pub struct PostgresHybrid<E> {
 }
 
 impl<E> PostgresEvents<E> {
-    /// Loads the snapshots of `store` and these events in one statement: for
-    /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid). Both must be in one database, and
-    /// the engine's store and event source must be these. Behind a transaction pooler if the store
-    /// or these are; bound to a tenant if the store is
-    /// ([`for_tenant`](PostgresStore::for_tenant)).
+    /// Returns a source that loads the snapshots of `store` and these events in one statement; pass
+    /// it to [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid). Both must be in one
+    /// database, and the engine must use this store and this event source. The result works behind
+    /// a transaction pooler if the store or this source is set up for one, and is bound to a tenant
+    /// if the store is ([`for_tenant`](PostgresStore::for_tenant)).
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -74,8 +74,8 @@ impl<E> PostgresHybrid<E> {
     }
 }
 
-/// What a load is bounded by. Each has its own text, for a condition that holds for every row is
-/// tested for every row all the same.
+/// The bounds of a load. Each has a separate statement, because PostgreSQL tests a condition for
+/// every row even if it holds for all.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HybridBounds {
     None,
@@ -96,11 +96,11 @@ impl HybridBounds {
 }
 
 /// Rows with the columns of an event and one more: the record, which only the row of the snapshot
-/// has. A row without a version says that only other generations are there. The row with the guard
-/// has the types of the columns there, and nothing else.
+/// has. A row without a version means that only other generations exist. The row with the guard has
+/// the types of the columns in that place, and nothing else.
 fn statement(names: &Names, table: &EventTable, bounds: HybridBounds) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
-    // From the event at the snapshot's version on, for comparison.
+    // Start at the event at the snapshot's version, for the comparison.
     let after = format!("coalesce(nullif((SELECT s.version FROM s) - 1, 0), {})", table.start());
     let tail = table.tail_sql(&Placeholders {
         tenant: "$1",
@@ -125,7 +125,7 @@ fn statement(names: &Names, table: &EventTable, bounds: HybridBounds) -> Result<
             let within = format!(" AND version <= $6{USED}");
             (format!("WITH {}", newest_sql(names, &within)), any(&within))
         }
-        // Every parameter has a type, also where a table does not need it.
+        // Give every parameter a type, including those that the table does not use.
         HybridBounds::VersionAndTime => (
             format!("WITH RECURSIVE {}", newest_at_time_sql(names, None, USED)),
             format!("{OTHERS_AT_TIME} AND $8::timestamptz IS NOT NULL"),
@@ -166,8 +166,8 @@ where
         self.answer(query, fetched, MAX_EVENTS).await
     }
 
-    /// In one statement, but for queries with a time and those that loads do not ask, which take one
-    /// each. The bounds on a tail are shared by the queries.
+    /// One statement, except for queries with a time and queries that loads do not make, which take
+    /// one each. The queries share the bounds on a tail.
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<A>>, Error> {
         let mut answers: Vec<Option<Hybrid<A>>> = Vec::with_capacity(queries.len());
         let mut places = Vec::new();
@@ -201,7 +201,7 @@ where
 }
 
 /// The key as it is stored, if one statement can answer: the events hold the key in the same form,
-/// and the query asks for no more than loads do.
+/// and the query has only the bounds that loads use.
 fn own_text<'a>(query: &Query<'a>) -> Option<KeyText<'a>> {
     let key = query.key;
     let is_own = |text: &KeyText<'_>| {
@@ -211,9 +211,9 @@ fn own_text<'a>(query: &Query<'a>) -> Option<KeyText<'a>> {
 }
 
 impl<E> PostgresHybrid<E> {
-    /// The answer to a query whose tail was limited to `most` events. The bases of a delta, which few
-    /// snapshots are, take a second call. If that finds another snapshot by now, the tail is left
-    /// out, for it belongs to the first one.
+    /// The answer to a query whose tail was limited to `most` events. The bases of a delta take a
+    /// second call; few snapshots are deltas. If that call finds another snapshot, the tail is
+    /// dropped, because it belongs to the first one.
     async fn answer<A>(
         &self,
         query: Query<'_>,
@@ -235,7 +235,7 @@ impl<E> PostgresHybrid<E> {
             }
         }
         if !matches!(lookup, Lookup::Found(_)) && self.table.check_first(events.first()).is_err() {
-            // The event source says what is wrong.
+            // The event source reports the error.
             return Ok(Hybrid::new(lookup));
         }
         let whole = events.seen < most && events.are_whole();
@@ -280,7 +280,7 @@ impl Operation for Fetch<'_> {
         }
         let mut rows = bound.fetch(&mut *session.connection);
         let mut fetched = FetchedRows { lookup: Lookup::Absent, events: Events::default() };
-        // SQL promises no order of a union: rows that come before the guard wait for it.
+        // SQL does not guarantee the order of a union: keep rows that arrive before the guard.
         let (mut is_own, mut early) = (false, Vec::new());
         while let Some(row) = rows.try_next().await? {
             if is_own {

@@ -1,4 +1,4 @@
-//! [`PostgresMigrations`]: makes, updates and removes the tables.
+//! [`PostgresMigrations`]: creates, updates and removes the tables.
 
 use std::fmt;
 
@@ -21,7 +21,7 @@ struct Migration {
     down: fn(&Names) -> String,
 }
 
-/// Number 1 is the first. Released migrations never change; new ones are added at the end.
+/// Migration 1 is the first. Released migrations never change; new ones are added at the end.
 const MIGRATIONS: &[Migration] = &[
     Migration { up: snapshots_up, down: snapshots_down },
     Migration { up: ledger_up, down: ledger_down },
@@ -29,11 +29,11 @@ const MIGRATIONS: &[Migration] = &[
     Migration { up: marks_up, down: marks_down },
 ];
 
-/// Makes, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
+/// Creates, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
 ///
-/// Safe to run from several nodes at once: one does the work, the others wait for it (at most the
-/// timeout of the options). Each call is one transaction: it happens whole or not at all, and a
-/// crash in the middle leaves nothing behind.
+/// Several nodes may run it at once: one does the work, the others wait for it (at most the timeout
+/// of the options). Each call is one transaction: it takes effect completely or not at all, and a
+/// crash leaves nothing behind.
 #[derive(Clone)]
 pub struct PostgresMigrations {
     connections: Connections,
@@ -41,24 +41,25 @@ pub struct PostgresMigrations {
 }
 
 impl PostgresMigrations {
-    /// The number of the newest migration that this release knows.
+    /// The number of the newest migration in this release.
     pub const LATEST: u32 = 4;
 
     pub(super) fn new(connections: Connections, names: Names) -> Self {
         Self { connections, names }
     }
 
-    /// Brings the database to [`LATEST`](Self::LATEST), from nothing or from any older state.
-    /// Returns the number at which it was before.
+    /// Migrates the database to [`LATEST`](Self::LATEST), from nothing or from any older state.
+    /// Returns the number of the migration that it was at before.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if a newer release has migrated it: nothing is changed then.
+    /// [`ErrorKind::Unsupported`] if a newer release has migrated it; nothing is changed.
     pub async fn run(&self) -> Result<u32, Error> {
         self.run_to(Self::LATEST).await
     }
 
-    /// Brings the database to just the migration `target`, forward or back; 0 removes everything,
-    /// the snapshots included. Returns the number at which it was before.
+    /// Migrates the database to exactly the migration `target`, forward or back; 0 removes
+    /// everything, including the snapshots. Returns the number of the migration that it was at
+    /// before.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for a target above [`LATEST`](Self::LATEST); otherwise as
@@ -77,18 +78,19 @@ impl PostgresMigrations {
         self.connections.run(&mut migrate).await
     }
 
-    /// Opts in to row-level security: every connection sees, counts and changes the rows of one
-    /// tenant only, whatever its code asks for. A connection that is bound to no tenant sees none,
-    /// and the empty tenant is visible to nobody. Superusers and roles with `BYPASSRLS` are exempt;
-    /// the owner of the tables is not.
+    /// Enables row-level security: every connection sees, counts and changes the rows of one tenant
+    /// only, whatever its code requests. A connection that is bound to no tenant sees no rows, and
+    /// no connection sees the empty tenant. Superusers and roles with `BYPASSRLS` are exempt; the
+    /// owner of the tables is not.
     ///
-    /// Needs [`LATEST`](Self::LATEST), the role that owns the tables, and no further rights than
-    /// `SELECT`, `INSERT`, `UPDATE` and `DELETE` for those of the tenants.
+    /// Requires [`LATEST`](Self::LATEST) and the role that owns the tables. The roles of the
+    /// tenants need no rights beyond `SELECT`, `INSERT`, `UPDATE` and `DELETE`.
     pub async fn enable_row_security(&self, binding: TenantBinding) -> Result<(), Error> {
         self.secure(Some(binding)).await
     }
 
-    /// Takes [`enable_row_security`](Self::enable_row_security) back.
+    /// Disables row-level security: the reverse of
+    /// [`enable_row_security`](Self::enable_row_security).
     pub async fn disable_row_security(&self) -> Result<(), Error> {
         self.secure(None).await
     }
@@ -98,7 +100,7 @@ impl PostgresMigrations {
         self.connections.run(&mut Secure { names, binding, lock_timeout }).await
     }
 
-    /// The number of the migration that the database is at; 0 if there is nothing yet.
+    /// Returns the number of the migration that the database is at; 0 if there is none yet.
     pub async fn current(&self) -> Result<u32, Error> {
         self.connections.run(&mut Current(&self.names)).await
     }
@@ -117,7 +119,9 @@ impl PostgresMigrations {
             return Err(Error::new(
                 ErrorKind::Store,
                 "check the database",
-                format!("it is at migration {current}, needed is {latest}: run the migrations"),
+                format!(
+                    "it is at migration {current}, this release needs {latest}: run the migrations"
+                ),
             ));
         }
         Ok(())
@@ -137,9 +141,7 @@ fn too_new(current: u32) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         NAME,
-        format!(
-            "a newer release has brought it to migration {current}, this release knows {latest}"
-        ),
+        format!("a newer release migrated it to {current}, this release supports up to {latest}"),
     )
 }
 
@@ -208,7 +210,7 @@ async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Ca
     }
     let sql = format!("SELECT coalesce(max(number), 0) FROM {}", names.migrations);
     let number: i32 = match connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await {
-        // It was there just now: another has taken the last migration back since.
+        // It existed just now: another process has reverted the last migration since.
         Err(error) if code(&error).as_deref() == Some("42P01") => return Ok(0),
         row => row?.try_get(0)?,
     };
@@ -219,8 +221,7 @@ async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Ca
     })
 }
 
-/// The schema, if it is missing (which needs a right that is not needed otherwise), and the table
-/// of migrations.
+/// Creates the schema, if it is missing (this needs an extra right), and the table of migrations.
 fn prepare_sql(names: &Names) -> String {
     let Names { schema, migrations, .. } = names;
     let literal = schema.replace('\'', "''");
@@ -234,7 +235,7 @@ fn prepare_sql(names: &Names) -> String {
     )
 }
 
-/// A literal (its quotes already doubled) within the quoted body of a `DO` block.
+/// A literal (with its quotes already doubled) within the quoted body of a `DO` block.
 fn in_body(literal: &str) -> String {
     format!("''{}''", literal.replace('\'', "''"))
 }
@@ -343,8 +344,8 @@ fn ledger_down(names: &Names) -> String {
     format!("DROP TABLE {schedules}, {daily}, {audit}; DROP FUNCTION {append_only}();")
 }
 
-/// What a load at a past time needs. Within a generation of one history times rise with versions;
-/// snapshots of two histories, between which they fall, are marked.
+/// What a load at a past time needs. Within a generation of one history, times rise with versions.
+/// Snapshots of two histories, between which times fall, are marked.
 fn times_up(names: &Names) -> String {
     let Names { snapshots, by_time, .. } = names;
     let generation = "tenant, kind, id, schema_version, fingerprint";
@@ -366,9 +367,9 @@ fn times_down(names: &Names) -> String {
     format!("DROP INDEX {schema}.{by_time}; ALTER TABLE {snapshots} DROP COLUMN disordered;")
 }
 
-/// Adds the marks of a snapshot, which can change, and its base. `pins` and `retirements` hold an
-/// object each, from the name of a mark to its time, actor and note, or NULL if there is none. `base`
-/// repeats the base in the header of a delta; no earlier release wrote one.
+/// Adds the marks of a snapshot, which can change, and its base. `pins` and `retirements` each hold
+/// an object from the name of a mark to its time, actor and note, or NULL. `base` repeats the base
+/// in the header of a delta; no earlier release wrote one.
 fn marks_up(names: &Names) -> String {
     let Names { snapshots, by_base, marks_limit, .. } = names;
     let limit = format!("\"{}\"", marks_limit.replace('"', "\"\""));

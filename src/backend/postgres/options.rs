@@ -1,8 +1,9 @@
-//! [`PostgresOptions`]: where and how a [`PostgresStore`](super::PostgresStore) keeps snapshots.
+//! [`PostgresOptions`]: the tables, limits and timeouts of a
+//! [`PostgresStore`](super::PostgresStore).
 
 use std::time::Duration;
 
-/// Where and how a [`PostgresStore`](super::PostgresStore) keeps snapshots.
+/// The tables, limits and timeouts of a [`PostgresStore`](super::PostgresStore).
 ///
 /// ```
 /// use snapfold::postgres::PostgresOptions;
@@ -12,37 +13,38 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PostgresOptions {
-    /// The schema of all tables; `public` by default. Any name, also one with quotes.
+    /// The schema of all tables; `public` by default. Any name is possible, including names with
+    /// quotes.
     pub schema: String,
-    /// The name of the table of snapshots; `snapfold_snapshots` by default, at most 51 bytes. The
-    /// names of the other tables begin with it.
+    /// The name of the snapshots table; `snapfold_snapshots` by default, at most 51 bytes. The
+    /// names of the other tables start with it.
     pub table: String,
-    /// How long one call may take, waiting for a connection included; 30 seconds by default. Then
-    /// it fails with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and the connection that it
-    /// used is closed.
+    /// The time limit of one call, including the wait for a connection; 30 seconds by default. A
+    /// call that exceeds it fails with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and its
+    /// connection is closed.
     pub timeout: Duration,
     /// The largest record that can be put, in bytes (inclusive); 64 MiB by default, at most
     /// [`PostgresOptions::MAX_RECORD_BYTES`]. PostgreSQL keeps several copies of a value in memory
     /// while it stores it.
     pub max_record_bytes: u64,
-    /// Whether a connection pooler that gives each transaction another connection of the server is
-    /// between the pool and PostgreSQL: PgBouncer with `pool_mode = transaction`, for example.
-    /// `false` by default. Each call then is a transaction of its own, with statements that leave
-    /// nothing behind: two more round trips, and each statement is planned anew.
+    /// Whether a connection pooler between the pool and PostgreSQL assigns a server connection per
+    /// transaction, such as PgBouncer with `pool_mode = transaction`. `false` by default. If
+    /// `true`, each call is a separate transaction with unnamed statements: two more round trips,
+    /// and each statement is planned again.
     ///
-    /// Not needed for `pool_mode = session`, nor for PgBouncer from 1.21 on where
-    /// `max_prepared_statements` is above 0. Without it, a call whose statement was mixed up with
-    /// another fails, with a retryable error that names this option: no answer of another
-    /// statement is accepted, and nothing is written by it.
+    /// Not needed for `pool_mode = session`, nor for PgBouncer 1.21 or later if
+    /// `max_prepared_statements` is above 0. If it is needed and not set, a call whose statement
+    /// was mixed up with another fails with a retryable error that names this option. No answer of
+    /// another statement is accepted, and the call writes nothing.
     pub transaction_pooler: bool,
 }
 
 impl PostgresOptions {
-    /// The highest possible [`max_record_bytes`](Self::max_record_bytes): 256 MiB. PostgreSQL
-    /// holds no value of 1 GiB, and a batch is sent as one value.
+    /// The upper limit of [`max_record_bytes`](Self::max_record_bytes): 256 MiB. PostgreSQL cannot
+    /// hold values of 1 GiB, and a batch is sent as one value.
     pub const MAX_RECORD_BYTES: u64 = 256 << 20;
 
-    /// The defaults.
+    /// Returns the default options.
     pub fn new() -> Self {
         Self {
             schema: "public".into(),
@@ -53,31 +55,31 @@ impl PostgresOptions {
         }
     }
 
-    /// The same with another [`schema`](Self::schema).
+    /// Sets the [`schema`](Self::schema).
     pub fn schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = schema.into();
         self
     }
 
-    /// The same with another [`table`](Self::table).
+    /// Sets the name of the [`table`](Self::table).
     pub fn table(mut self, table: impl Into<String>) -> Self {
         self.table = table.into();
         self
     }
 
-    /// The same with another [`timeout`](Self::timeout).
+    /// Sets the [`timeout`](Self::timeout).
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// The same with another [`max_record_bytes`](Self::max_record_bytes).
+    /// Sets [`max_record_bytes`](Self::max_record_bytes).
     pub fn max_record_bytes(mut self, bytes: u64) -> Self {
         self.max_record_bytes = bytes;
         self
     }
 
-    /// The same with another [`transaction_pooler`](Self::transaction_pooler).
+    /// Sets [`transaction_pooler`](Self::transaction_pooler).
     pub fn transaction_pooler(mut self, yes: bool) -> Self {
         self.transaction_pooler = yes;
         self

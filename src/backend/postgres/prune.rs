@@ -1,4 +1,4 @@
-//! Keeps the newest snapshots of each generation and deletes the rest, inside the server.
+//! Deletes all but the newest snapshots of each generation, inside the server.
 
 use sqlx::Row;
 
@@ -12,8 +12,8 @@ use super::statement::Statement;
 use crate::key::AggregateKey;
 use crate::store::Deleted;
 
-/// What a prune never deletes: pinned snapshots, and bases of deltas. A base whose last delta goes
-/// in the same prune goes with the next one.
+/// The snapshots that a prune never deletes: pinned ones, and bases of deltas. If a prune deletes
+/// the last delta of a base, the next prune deletes the base.
 fn kept(names: &Names) -> String {
     let Names { snapshots, .. } = names;
     format!(
@@ -24,10 +24,10 @@ fn kept(names: &Names) -> String {
     )
 }
 
-/// How snapshots of a generation are counted: the newest first, retired ones after all others.
+/// The order of the snapshots of a generation: newest first, retired ones after all others.
 const ORDER: &str = "(t.retirements IS NULL) DESC, t.version DESC";
 
-/// One aggregate: everything but the newest `$4` of each generation and what is kept.
+/// One aggregate: deletes all but the newest `$4` of each generation and what [`kept`] protects.
 pub(super) fn one(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let (kept, free) = (kept(names), not_reserved("t.kind"));
@@ -47,12 +47,13 @@ pub(super) fn one(names: &Names) -> Statement {
     })
 }
 
-/// The next aggregates after a key, or the first ones, likewise. Returns the last of them, or
-/// nulls if there was none.
+/// The same for the next aggregates after a key, or for the first ones. Returns the last of them,
+/// or nulls if there was none.
 ///
-/// How many is part of the text, for the planner to know that it is a small part of the table.
+/// The number of aggregates is part of the text, so that the planner knows that it is a small part
+/// of the table.
 ///
-/// Rows are deleted by `ctid`, which a row that is replaced meanwhile no longer has: it stays.
+/// Rows are deleted by `ctid`. A row that is replaced concurrently gets another one and is kept.
 fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     let Names { snapshots, .. } = names;
     let (kept, free) = (kept(names), not_reserved("t.kind"));
@@ -78,10 +79,10 @@ fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     })
 }
 
-/// All aggregates, likewise. The table is read in its own order and sorted, and the rows are deleted
-/// in that order too. Reading in the order of the primary key would save the sort, but fetch each
-/// row from another page, as snapshots are stored in the order of time. The server does not see
-/// that; it uses the key unless the columns are named in another order, so they are.
+/// The same for all aggregates. The table is read in physical order and sorted, and the rows are
+/// deleted in that order too. Reading in the order of the primary key would save the sort, but
+/// fetch each row from another page, as snapshots are stored in the order of time. The planner does
+/// not know that and uses the key unless the columns are named in another order.
 fn all(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let (kept, free) = (kept(names), not_reserved("t.kind"));
@@ -124,15 +125,15 @@ impl Operation for PruneOne<'_> {
     }
 }
 
-/// How far a prune of all aggregates has come.
+/// The progress of a prune of all aggregates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneProgress {
-    /// What the chunk deleted.
+    /// What this chunk deleted.
     pub deleted: Deleted,
-    /// How many aggregates it looked at.
+    /// The number of aggregates in this chunk.
     pub aggregates: u64,
-    /// The last of them, to continue after; `None` when there are no more.
+    /// The last of them, to continue after; `None` at the end.
     pub next: Option<AggregateKey>,
 }
 
@@ -140,7 +141,6 @@ pub(super) struct PruneChunk<'a> {
     pub(super) names: &'a Names,
     pub(super) after: Option<&'a AggregateKey>,
     pub(super) keep: u32,
-    /// How many aggregates.
     pub(super) aggregates: u32,
 }
 

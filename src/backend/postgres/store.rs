@@ -1,4 +1,4 @@
-//! [`PostgresStore`]: snapshots in a PostgreSQL table.
+//! [`PostgresStore`]: a store in a PostgreSQL table.
 
 use std::fmt;
 use std::sync::Arc;
@@ -35,25 +35,25 @@ use crate::store::{
     PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
-/// The longest that a pool of its own waits for a connection: sqlx adds it to the time of day, and
-/// would panic where the sum is out of range.
+/// The longest wait for a connection of a pool made here. sqlx adds it to the current time and
+/// would panic on overflow.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Snapshots in a PostgreSQL table, for applications that run on more than one machine.
+/// A store in a PostgreSQL table, for applications that run on more than one machine.
 ///
-/// Works on the application's own pool, and every write also takes a connection, so that a
-/// snapshot can be committed or rolled back with the events:
-/// [`put_in`](Self::put_in), [`delete_in`](Self::delete_in). The table is made by
-/// [`migrations`](Self::migrations). Each call is one statement; see `docs/postgres.md`.
+/// It uses the application's own pool. Writes also accept a connection, so that a snapshot can be
+/// committed or rolled back with the events: [`put_in`](Self::put_in),
+/// [`delete_in`](Self::delete_in). [`migrations`](Self::migrations) creates the tables. Each call
+/// is one statement; see `docs/postgres.md`.
 ///
-/// Keys are limited to 2,400 bytes together, in which U+0000 and U+0001 count twice, and versions to
-/// `i64::MAX`; a `put` beyond that fails with [`ErrorKind::InvalidInput`], and nothing is found
-/// there.
+/// The parts of a key are limited to 2,400 bytes in total, in which U+0000 and U+0001 count twice,
+/// and versions to `i64::MAX`. A `put` beyond these limits fails with [`ErrorKind::InvalidInput`];
+/// other calls find nothing there.
 ///
-/// Cloning is cheap, and clones share everything.
+/// Cloning is cheap, and clones share the same store.
 ///
 /// # Cancellation
-/// A call that is dropped closes its connection. Its statement takes effect whole or not at all.
+/// Dropping a call closes its connection. Its statement takes effect completely or not at all.
 #[derive(Clone)]
 pub struct PostgresStore {
     inner: Arc<StoreInner>,
@@ -76,22 +76,23 @@ pub(super) struct StoreInner {
 }
 
 impl PostgresStore {
-    /// A store on the application's pool, with the default [`PostgresOptions`]. Does not connect.
+    /// Creates a store on the application's pool, with the default [`PostgresOptions`]. Does not
+    /// connect.
     ///
     /// # Errors
-    /// None with today's defaults; those of [`with_options`](Self::with_options) in general.
+    /// Those of [`with_options`](Self::with_options); the current defaults cause none.
     pub fn new(pool: PgPool) -> Result<Self, Error> {
         Self::with_options(pool, &PostgresOptions::new())
     }
 
-    /// A store on the application's pool. Does not connect.
+    /// Creates a store on the application's pool. Does not connect.
     ///
-    /// The pool's default of testing a connection before it is used costs a round trip a call.
-    /// Without it (`test_before_acquire(false)`) a call takes up to half as long where the network is
-    /// slow, and this store still replaces a broken connection and repeats the call once.
+    /// By default, a pool tests each connection before use, which costs one round trip per call.
+    /// With `test_before_acquire(false)` a call takes up to half as long on a slow network, and
+    /// this store still replaces a broken connection and repeats the call once.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a name or limit of `options` is not possible.
+    /// [`ErrorKind::InvalidInput`] if a name or limit in `options` is not possible.
     pub fn with_options(pool: PgPool, options: &PostgresOptions) -> Result<Self, Error> {
         let limit = PostgresOptions::MAX_RECORD_BYTES;
         if options.max_record_bytes > limit {
@@ -120,7 +121,7 @@ impl PostgresStore {
         })
     }
 
-    /// A store on a pool of its own with the default [`PostgresOptions`]: see
+    /// Creates a store on a new pool with the default [`PostgresOptions`]: see
     /// [`connect_with`](Self::connect_with).
     ///
     /// # Errors
@@ -129,18 +130,18 @@ impl PostgresStore {
         Self::connect_with(url, &PostgresOptions::new()).await
     }
 
-    /// A store on a pool of its own, of up to 10 connections, to the database that `url` names.
-    /// Connects and checks that the tables are there.
+    /// Creates a store on a new pool of up to 10 connections to the database at `url`. Connects and
+    /// checks that the tables exist.
     ///
     /// # Errors
-    /// As [`check`](Self::check); `InvalidInput` if `url` is no connection string. Errors never
-    /// show the connection string.
+    /// Those of [`check`](Self::check); `InvalidInput` if `url` is not a connection string. Errors
+    /// never contain the connection string.
     pub async fn connect_with(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
         let connect = |error| classify("connect to PostgreSQL", StatementEffect::Read, &error);
         let mut target: PgConnectOptions = url.parse().map_err(connect)?;
         if options.transaction_pooler {
-            // PgBouncer refuses this setting unless it is told to ignore it. It concerns floats as
-            // text, which no statement here returns.
+            // PgBouncer refuses this setting unless it is configured to ignore it. It affects
+            // floats as text, which no statement here returns.
             target = target.extra_float_digits(None);
         }
         let pool = PgPoolOptions::new()
@@ -152,7 +153,7 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Checks that the database can be reached and that its tables are those of this release.
+    /// Checks that the database is reachable and that its tables are those of this release.
     ///
     /// # Errors
     /// A connection error; [`ErrorKind::Store`] if a migration is missing; [`ErrorKind::Unsupported`]
@@ -161,7 +162,7 @@ impl PostgresStore {
         self.migrations().check().await
     }
 
-    /// Makes, updates and removes the tables.
+    /// Returns the migrations that create, update and remove the tables.
     pub fn migrations(&self) -> PostgresMigrations {
         PostgresMigrations::new(self.connections().clone(), self.names().clone())
     }
@@ -174,33 +175,33 @@ impl PostgresStore {
         &self.inner.connections
     }
 
-    /// The pool.
+    /// Returns the pool.
     pub fn pool(&self) -> &PgPool {
         &self.inner.connections.pool
     }
 
-    /// The same store, each call of which binds its connection to `tenant` by the setting
-    /// `snapfold.tenant`, for [`TenantBinding::Setting`](super::TenantBinding::Setting). The binding
-    /// is made with the transaction of the call and ends with it, however it ends: the pool may be
-    /// shared by all tenants and may be behind any connection pooler. A call takes two more round
-    /// trips. So does a hybrid load with this store
+    /// Returns a store whose calls bind their connection to `tenant` with the setting
+    /// `snapfold.tenant`, for [`TenantBinding::Setting`](super::TenantBinding::Setting). The
+    /// binding lasts for the transaction of the call, whatever its outcome. All tenants may share
+    /// the pool, and it may be behind any connection pooler. A call takes two more round trips, and
+    /// so does a hybrid load with this store
     /// ([`with_snapshots`](super::PostgresEvents::with_snapshots)).
     ///
-    /// Calls on the caller's own connection ([`put_in`](Self::put_in) and so on) are bound to what
-    /// the caller has bound it to: `SET LOCAL snapfold.tenant = '..'` in the caller's transaction.
+    /// Calls on the caller's connection ([`put_in`](Self::put_in) and so on) use the binding of
+    /// that connection: run `SET LOCAL snapfold.tenant = '..'` in the caller's transaction.
     pub fn for_tenant(&self, tenant: &str) -> Self {
         let mut inner = StoreInner::clone(&self.inner);
         inner.connections.tenant = Some(key_text::encode(tenant).into());
         Self { inner: Arc::new(inner) }
     }
 
-    /// [`put`](SnapshotStore::put) on the caller's connection or in its transaction: the snapshots
-    /// are durable when the caller commits, and gone if it rolls back.
+    /// Performs [`put`](SnapshotStore::put) on the caller's connection, or in its transaction: the
+    /// snapshots become durable when the caller commits, and are gone if it rolls back.
     ///
     /// # Errors
-    /// As [`put`](SnapshotStore::put). PostgreSQL then refuses further statements of the
-    /// transaction; roll it back, or put within a savepoint. After a timeout the connection is in
-    /// the middle of a statement: close it.
+    /// Those of [`put`](SnapshotStore::put). After an error PostgreSQL refuses further statements
+    /// of the transaction: roll it back, or put within a savepoint. After a timeout the connection
+    /// is in the middle of a statement: close it.
     pub async fn put_in(
         &self,
         connection: &mut PgConnection,
@@ -211,7 +212,7 @@ impl PostgresStore {
         self.inner.connections.run_on(connection, &mut put).await
     }
 
-    /// [`get`](SnapshotStore::get) on the caller's connection or in its transaction.
+    /// Performs [`get`](SnapshotStore::get) on the caller's connection, or in its transaction.
     pub async fn get_in(
         &self,
         connection: &mut PgConnection,
@@ -222,7 +223,8 @@ impl PostgresStore {
         self.inner.connections.run_on(connection, &mut get).await
     }
 
-    /// [`delete`](SnapshotStore::delete) on the caller's connection or in its transaction.
+    /// Performs [`delete`](SnapshotStore::delete) on the caller's connection, or in its
+    /// transaction.
     pub async fn delete_in(
         &self,
         connection: &mut PgConnection,
@@ -236,7 +238,7 @@ impl PostgresStore {
         self.inner.connections.run_on(connection, &mut delete).await
     }
 
-    /// [`mark`](SnapshotStore::mark) on the caller's connection or in its transaction.
+    /// Performs [`mark`](SnapshotStore::mark) on the caller's connection, or in its transaction.
     pub async fn mark_in(
         &self,
         connection: &mut PgConnection,
@@ -250,19 +252,19 @@ impl PostgresStore {
         self.inner.connections.run_on(connection, &mut mark).await
     }
 
-    /// Deletes all snapshots of `key` but the newest `keep` (at least 1) of each generation, pinned
-    /// ones, and bases of deltas. Retired ones count after all others. One statement; knows nothing
-    /// of which snapshots are usable, unlike a retention plan. Reserved kinds are left alone. Of
-    /// what it says, only what was deleted is counted.
+    /// Deletes all snapshots of `key` except the newest `keep` (at least 1) of each generation,
+    /// pinned ones, and bases of deltas. Retired ones count as older than all others. One
+    /// statement. Unlike a retention plan, it does not know which snapshots are usable. Reserved
+    /// kinds are not pruned. The result counts only what was deleted.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
         let mut prune = PruneOne { statement: &self.inner.prune_one, key: &key, keep: keep.max(1) };
         self.inner.connections.run(&mut prune).await
     }
 
-    /// [`prune`](Self::prune) for the next `aggregates` aggregates (at least 1) after the key
-    /// `after`, in one statement. Call again with [`PruneProgress::next`] until that is `None`: each
-    /// call is a short transaction of its own. 1,000 aggregates a call is a good size.
+    /// Performs [`prune`](Self::prune) for the next `aggregates` aggregates (at least 1) after the
+    /// key `after`, in one statement. Call it again with [`PruneProgress::next`] until that is
+    /// `None`; each call is one short transaction. 1,000 aggregates per call is a good size.
     pub async fn prune_chunk(
         &self,
         after: Option<&AggregateKey>,
@@ -275,9 +277,10 @@ impl PostgresStore {
         self.inner.connections.run(&mut prune).await
     }
 
-    /// [`prune`](Self::prune) for all aggregates in one statement: the fastest way, in one long
-    /// transaction, for up to some ten million snapshots to delete, as the server notes the place
-    /// of each (8 bytes) in memory. The timeout of the options applies.
+    /// Performs [`prune`](Self::prune) for all aggregates in one statement. This is the fastest
+    /// way, in one long transaction. It is suitable for up to some ten million deleted snapshots,
+    /// because the server keeps the position of each (8 bytes) in memory. The timeout of the
+    /// options applies.
     pub async fn prune_all(&self, keep: u32) -> Result<Deleted, Error> {
         let mut prune = PruneAll { names: &self.inner.names, keep: keep.max(1) };
         self.inner.connections.run(&mut prune).await
@@ -311,7 +314,7 @@ impl SnapshotStore for PostgresStore {
             .atomic_batches(true)
             .marks(true)
             .returns_bases(true)
-            // The server may still finish a put that it received before its caller gave up.
+            // The server may still finish a put that it received before the caller gave up.
             .ordered_deletes(false)
             .max_record_bytes(self.inner.max_record_bytes)
             .max_key_bytes(key_text::SURE_BYTES as u64)
