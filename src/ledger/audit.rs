@@ -1,62 +1,63 @@
-//! Who did what, when, why, and what came of it: [`AuditEntry`].
+//! [`AuditEntry`]: an entry of the audit trail.
 
 use super::hash::AuditHash;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
-/// One thing that was done.
+/// An entry of the audit trail: an action, who performed it, when, why, and its outcome.
 ///
-/// Each tenant has a trail of its own: an entry belongs to the trail of its aggregate's tenant, or of
-/// [`tenant`](Self::tenant) if it is about no single aggregate.
+/// Each tenant has a separate trail. An entry belongs to the trail of its aggregate's tenant, or of
+/// [`tenant`](Self::tenant) if it is not about a single aggregate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditEntry {
-    /// When.
+    /// When it was done.
     pub at: Timestamp,
-    /// Who: a user, a service, a node.
+    /// Who did it: a user, a service, a node.
     pub actor: String,
-    /// What, in the application's words: "delete", "rebuild".
+    /// What was done, in the application's terms: "delete", "rebuild".
     pub action: String,
-    /// To which aggregate; `None` if to no single one (a migration, a prune of all).
+    /// The aggregate; `None` if it is not about a single one (a migration, a prune of all).
     pub key: Option<AggregateKey>,
-    /// To which version; `None` if to all or to none in particular.
+    /// The version; `None` if it is about all versions or no particular one.
     pub version: Option<u64>,
-    /// Why; may be empty.
+    /// The reason; may be empty.
     pub reason: String,
-    /// What the caller adds, by convention a JSON object; may be empty. The ledger does not read it.
+    /// Additional data from the caller, by convention a JSON object; may be empty. The ledger does
+    /// not interpret it.
     pub meta: String,
-    /// What came of it.
+    /// The outcome.
     pub outcome: AuditOutcome,
-    /// What the caller gives to tell a repeated call from a new one; may be empty. The ledger keeps
-    /// it and does not refuse an entry that has one already.
+    /// A key that distinguishes a repeated call from a new one; may be empty. The ledger stores it
+    /// and does not reject duplicates.
     pub idempotency: String,
     tenant: String,
 }
 
-/// What came of something that was done.
+/// The outcome of an audited action.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditOutcome {
-    /// It was done.
+    /// It succeeded.
     #[default]
     Ok,
     /// It failed.
     Failed {
-        /// The sort of failure, such as the name of an [`ErrorKind`].
+        /// The kind of failure, such as the name of an [`ErrorKind`].
         kind: String,
-        /// What the error said; may be empty.
+        /// The error message; may be empty.
         message: String,
     },
 }
 
 impl AuditOutcome {
-    /// A failure of this sort.
+    /// A failure of this kind.
     pub fn failed(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Failed { kind: kind.into(), message: message.into() }
     }
 
-    /// The outcome of `result`. A long message is cut.
+    /// The outcome of `result`. A long message is truncated.
     pub fn of<T>(result: &Result<T, Error>) -> Self {
         match result {
             Ok(_) => Self::Ok,
@@ -68,7 +69,7 @@ impl AuditOutcome {
     }
 }
 
-/// At most the first `limit` bytes of `text`, in whole characters.
+/// Truncates `text` to at most `limit` bytes, at a character boundary.
 pub(crate) fn cut(mut text: String, limit: usize) -> String {
     if let Some(end) = (0..=limit).rev().find(|end| text.is_char_boundary(*end)) {
         text.truncate(end);
@@ -77,13 +78,13 @@ pub(crate) fn cut(mut text: String, limit: usize) -> String {
 }
 
 impl AuditEntry {
-    /// The longest actor, action, idempotency key or kind of failure, in bytes (inclusive).
+    /// The longest actor, action, idempotency key or failure kind, in bytes (inclusive).
     pub const MAX_NAME_BYTES: usize = 1_000;
-    /// The longest reason, meta or message of a failure, in bytes (inclusive).
+    /// The longest reason, meta or failure message, in bytes (inclusive).
     pub const MAX_REASON_BYTES: usize = 16_000;
 
-    /// An entry about no single aggregate, in the trail of the default tenant, of something that was
-    /// done; all else is empty.
+    /// Creates an entry that is not about a single aggregate, in the trail of the default tenant,
+    /// with a successful outcome. All other fields are empty.
     pub fn new(at: Timestamp, actor: impl Into<String>, action: impl Into<String>) -> Self {
         Self {
             at,
@@ -99,15 +100,15 @@ impl AuditEntry {
         }
     }
 
-    /// The same about `key`, in the trail of its tenant.
+    /// Sets the aggregate. The entry belongs to the trail of its tenant.
     pub fn about(mut self, key: AggregateKey) -> Self {
         self.tenant.clear();
         self.key = Some(key);
         self
     }
 
-    /// The same in the trail of `tenant`. An entry about an aggregate stays in the trail of that one's
-    /// tenant.
+    /// Sets the tenant. Has no effect on an entry about an aggregate, which stays in the trail of
+    /// the aggregate's tenant.
     pub fn in_tenant(mut self, tenant: impl Into<String>) -> Self {
         if self.key.is_none() {
             self.tenant = tenant.into();
@@ -115,42 +116,42 @@ impl AuditEntry {
         self
     }
 
-    /// The same with a version.
+    /// Sets the version.
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
     }
 
-    /// The same with a reason.
+    /// Sets the reason.
     pub fn reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = reason.into();
         self
     }
 
-    /// The same with what the caller adds.
+    /// Sets the additional data.
     pub fn meta(mut self, meta: impl Into<String>) -> Self {
         self.meta = meta.into();
         self
     }
 
-    /// The same with another outcome.
+    /// Sets the outcome.
     pub fn outcome(mut self, outcome: AuditOutcome) -> Self {
         self.outcome = outcome;
         self
     }
 
-    /// The same with an idempotency key.
+    /// Sets the idempotency key.
     pub fn idempotency(mut self, key: impl Into<String>) -> Self {
         self.idempotency = key.into();
         self
     }
 
-    /// The tenant to whose trail it belongs.
+    /// The tenant of the trail that the entry belongs to.
     pub fn tenant(&self) -> &str {
         self.key.as_ref().map_or(&self.tenant, AggregateKey::tenant)
     }
 
-    /// For ledgers: whether the texts are within their limits.
+    /// For ledgers: checks that the texts are within their limits.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if one is not.
@@ -184,22 +185,22 @@ impl AuditEntry {
     }
 }
 
-/// An entry as it is kept: a link of its trail's hash chain.
+/// A stored entry: a link in the hash chain of its trail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditRecord {
-    /// Its place in the trail of its tenant: 1, 2, 3, and so on, without gaps.
+    /// The position in the trail of its tenant: 1, 2, 3, and so on, without gaps.
     pub sequence: u64,
-    /// The hash of the record before it; [`AuditHash::START`] for the first.
+    /// The hash of the previous record; [`AuditHash::START`] for the first.
     pub previous: AuditHash,
-    /// Its own hash: [`AuditHash::of`] its place, the hash before it and its entry.
+    /// The hash of this record: [`AuditHash::of`] the position, the previous hash and the entry.
     pub hash: AuditHash,
-    /// What was done.
+    /// The entry.
     pub entry: AuditEntry,
 }
 
 impl AuditRecord {
-    /// For ledgers: a record as it was stored; whether the hashes are right is not checked.
+    /// For ledgers: creates a record from its stored parts. Does not check the hashes.
     pub const fn from_stored(
         sequence: u64,
         previous: AuditHash,
@@ -210,45 +211,45 @@ impl AuditRecord {
     }
 }
 
-/// Asks for a page of the trail of one tenant, oldest first.
+/// A request for a page of the trail of one tenant, oldest entries first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditRequest<'a> {
-    /// Whose trail; empty for the default tenant.
+    /// The tenant; empty for the default tenant.
     pub tenant: &'a str,
-    /// Only entries about this aggregate, which is of that tenant.
+    /// Only entries about this aggregate, which must belong to that tenant.
     pub key: Option<&'a AggregateKey>,
     /// Only entries with a sequence above this one (exclusive).
     pub after: u64,
-    /// The most entries to return; 0 is taken for 1.
+    /// The maximum number of entries to return; 0 is treated as 1.
     pub limit: usize,
 }
 
 impl<'a> AuditRequest<'a> {
-    /// The first 256 entries of the default tenant.
+    /// Requests the first 256 entries of the default tenant.
     pub const fn new() -> Self {
         Self { tenant: "", key: None, after: 0, limit: 256 }
     }
 
-    /// The trail of this tenant; all aggregates.
+    /// Requests the trail of this tenant, for all aggregates.
     pub const fn tenant(mut self, tenant: &'a str) -> Self {
         (self.tenant, self.key) = (tenant, None);
         self
     }
 
-    /// Only entries about `key`, in the trail of its tenant.
+    /// Requests only entries about `key`, in the trail of its tenant.
     pub fn key(mut self, key: &'a AggregateKey) -> Self {
         (self.tenant, self.key) = (key.tenant(), Some(key));
         self
     }
 
-    /// Continues after this sequence.
+    /// Continues after this sequence (exclusive).
     pub const fn after(mut self, sequence: u64) -> Self {
         self.after = sequence;
         self
     }
 
-    /// At most `limit` entries.
+    /// Sets the maximum number of entries.
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self

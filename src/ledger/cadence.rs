@@ -14,7 +14,7 @@ const EVERY: &str = "every ";
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("us", 1)];
 
-/// When a schedule runs: at a fixed interval, or as a cron expression says, in UTC.
+/// When a schedule runs: at a fixed interval, or by a cron expression in UTC.
 ///
 /// The text form is `every 90s` (units `us`, `s`, `m`, `h` and `d`) or the cron expression.
 ///
@@ -43,7 +43,7 @@ impl Cadence {
     /// The shortest interval (inclusive).
     pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-    /// At a fixed interval, counted in whole microseconds.
+    /// A fixed interval, in whole microseconds.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for less than
@@ -59,32 +59,33 @@ impl Cadence {
         }
     }
 
-    /// As a cron expression says: five fields (minute, hour, day of month, month, day of week),
-    /// with seconds in front six, with years behind seven; or a nickname such as `@daily`. If both
-    /// days are restricted, either of them matches. Times are UTC. The crate croner parses it.
+    /// A cron expression with five fields (minute, hour, day of month, month, day of week), six
+    /// (seconds in front) or seven (years at the end), or a nickname such as `@daily`. If both day
+    /// fields are restricted, a day matches if either of them does. Times are UTC. The crate croner
+    /// parses the expression.
     ///
     /// # Errors
     /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the expression does not
-    ///   parse, is longer than [`Cadence::MAX_CRON_BYTES`], or names no time after 1970
-    ///   (`0 0 31 2 *`).
+    ///   parse, is longer than [`Cadence::MAX_CRON_BYTES`], or matches no time after 1970 (`0 0 31
+    ///   2 *`).
     /// - [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) without the feature
     ///   `cron`.
     pub fn cron(expression: &str) -> Result<Self, Error> {
         check_length(expression)?;
         if cron::next_after(expression, Timestamp::from_micros(0))?.is_none() {
             return Err(invalid(format!(
-                "the cron expression {expression:?} names no time: change its day, month or year"
+                "the cron expression {expression:?} matches no time: change its day, month or year"
             )));
         }
         Ok(Self(Rhythm::Cron(expression.into())))
     }
 
-    /// For ledgers: the cadence whose text form was stored. A cron expression is not parsed again,
-    /// so that schedules can be read without the feature `cron`.
+    /// For ledgers: parses a stored text form. A cron expression is not validated again, so that
+    /// schedules can be read without the feature `cron`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the text is no interval and
-    /// too long for a cron expression.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the text is not a valid
+    /// interval or is too long for a cron expression.
     pub fn from_stored(text: &str) -> Result<Self, Error> {
         match text.strip_prefix(EVERY) {
             Some(interval) => parse_interval(interval),
@@ -92,14 +93,13 @@ impl Cadence {
         }
     }
 
-    /// The first run after `time` (exclusive). `None` if there is none: an interval beyond
-    /// [`Timestamp::MAX`], a cron expression whose years are over (or above 5000).
+    /// The first run after `time` (exclusive). `None` if there is none: an interval that ends after
+    /// [`Timestamp::MAX`], or a cron expression whose years are over (or above 5000).
     ///
     /// # Errors
     /// [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) for a cron expression
-    /// without the feature `cron`;
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for one that another release has
-    /// accepted and this one does not.
+    /// without the feature `cron`; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for
+    /// one that another release accepted and this one does not.
     pub fn next_after(&self, time: Timestamp) -> Result<Option<Timestamp>, Error> {
         match &self.0 {
             Rhythm::Every(micros) => Ok(plus(time, *micros)),
@@ -107,8 +107,8 @@ impl Cadence {
         }
     }
 
-    /// The run that follows one that was due at `due`: the first after `now` (exclusive), so that
-    /// runs that were missed are passed over. An interval keeps its phase: it counts from `due`.
+    /// The run after one that was due at `due`: the first after `now` (exclusive). Missed runs are
+    /// skipped. An interval keeps its phase: it is counted from `due`.
     ///
     /// # Errors
     /// As [`next_after`](Self::next_after).
@@ -129,7 +129,7 @@ impl Cadence {
     }
 }
 
-/// `time` moved by so many microseconds, if that is a time.
+/// `time` plus `micros`; `None` on overflow.
 fn plus(time: Timestamp, micros: u64) -> Option<Timestamp> {
     time.as_micros().checked_add_unsigned(micros).map(Timestamp::from_micros)
 }

@@ -19,12 +19,12 @@ impl AuditHash {
     /// 9. a byte 0 for [`Ok`](crate::ledger::AuditOutcome::Ok), or a byte 1 with kind and message of the
     ///    failure.
     ///
-    /// Numbers are little-endian. A text is its length in bytes (u32), then its UTF-8.
+    /// Numbers are little-endian. A text is its length in bytes (u32), followed by its UTF-8.
     pub fn of(previous: &Self, sequence: u64, entry: &AuditEntry) -> Self {
         Self::of_bytes(previous, sequence, &entry_bytes(entry))
     }
 
-    /// The same, given the entry as [`entry_bytes`] writes it.
+    /// The same, for an entry already encoded by [`entry_bytes`].
     pub(super) fn of_bytes(previous: &Self, sequence: u64, entry: &[u8]) -> Self {
         let mut hasher = Hash::new();
         hasher.update(b"snapfold-audit-1");
@@ -35,10 +35,10 @@ impl AuditHash {
     }
 }
 
-/// The end of an audit trail: how many records it has, and the hash of the last one.
+/// The end of an audit trail: the number of its records, and the hash of the last one.
 ///
-/// The chain alone does not show that records were cut off at its end, or that all of it was written
-/// anew. Keep a head outside the ledger, and check the trail against it later with
+/// The chain alone does not reveal records that were cut off at its end, or a trail that was
+/// completely rewritten. Keep a head outside the ledger, and check the trail against it later with
 /// [`Ledger::check_trail`](crate::ledger::Ledger::check_trail).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_structs, reason = "kept outside the ledger by its users")]
@@ -49,15 +49,15 @@ pub struct AuditHead {
     pub hash: AuditHash,
 }
 
-/// What a check of a trail found.
+/// The result of checking a trail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrailCheck {
-    /// Each record follows from the one before it.
+    /// Each record continues the one before it.
     Whole(AuditHead),
-    /// The trail was changed.
+    /// The trail was modified.
     Broken {
-        /// The sequence of the first record that is missing, changed, or not where it belongs.
+        /// The sequence of the first record that is missing, modified or out of place.
         sequence: u64,
         /// What is wrong there.
         reason: &'static str,
@@ -68,14 +68,14 @@ impl AuditHead {
     /// The end of a trail without records.
     pub const START: Self = Self { sequence: 0, hash: AuditHash::START };
 
-    /// The end of the trail with `record` behind this end.
+    /// Checks `record` against this end, and returns the new end.
     pub fn follow(self, record: &AuditRecord) -> TrailCheck {
         let sequence = self.sequence.saturating_add(1);
         let broken = |reason| TrailCheck::Broken { sequence, reason };
         if record.sequence != sequence {
             broken("the record is missing")
         } else if record.previous != self.hash {
-            broken("it does not name the hash of the record before it")
+            broken("it does not contain the hash of the previous record")
         } else if record.hash != AuditHash::of(&self.hash, sequence, &record.entry) {
             broken("its hash does not match its content")
         } else {
@@ -83,7 +83,7 @@ impl AuditHead {
         }
     }
 
-    /// For ledgers: the record of `entry` behind this end.
+    /// For ledgers: creates the record that appends `entry` to this end.
     pub fn append(self, entry: AuditEntry) -> AuditRecord {
         let sequence = self.sequence.saturating_add(1);
         let hash = AuditHash::of(&self.hash, sequence, &entry);

@@ -1,13 +1,13 @@
-//! The next time of a cron expression, in UTC.
+//! Computes the next time of a cron expression, in UTC.
 
 use crate::error::Error;
 #[cfg(not(feature = "cron"))]
 use crate::error::ErrorKind;
 use crate::timestamp::Timestamp;
 
-/// The first time after `time` (exclusive) that `expression` names, if there is one.
+/// The first time after `time` (exclusive) that `expression` matches; `None` if there is none.
 ///
-/// The search ends at the year 5000, after some milliseconds at most.
+/// The search ends at the year 5000, after at most a few milliseconds.
 #[cfg(feature = "cron")]
 pub(super) fn next_after(expression: &str, time: Timestamp) -> Result<Option<Timestamp>, Error> {
     use croner::Cron;
@@ -20,7 +20,7 @@ pub(super) fn next_after(expression: &str, time: Timestamp) -> Result<Option<Tim
     let cron: Cron = expression.parse().map_err(wrong)?;
     let after = match jiff::Timestamp::from_microsecond(time.as_micros()) {
         Ok(after) => after,
-        // Before the first year of the calendar, or behind its last.
+        // Before the first year of the calendar, or after its last.
         Err(_) if time < Timestamp::from_micros(0) => jiff::Timestamp::MIN,
         Err(_) => return Ok(None),
     };
@@ -47,7 +47,7 @@ pub(super) fn next_after(expression: &str, _: Timestamp) -> Result<Option<Timest
 #[cfg(feature = "cron")]
 #[cfg(test)]
 mod tests {
-    //! Expressions are written by hand and wrong ones ran never, or each second.
+    //! Expressions are written by hand. Wrong ones used to run never, or every second.
 
     use proptest::prelude::*;
 
@@ -71,7 +71,7 @@ mod tests {
             ("@daily", "2026-12-31T00:00:00Z", "2027-01-01T00:00:00Z"),
             ("0 0 29 2 *", "2096-02-29T00:00:00Z", "2104-02-29T00:00:00Z"),
             ("0 0 * * MON", "2026-11-28T00:00:00Z", "2026-11-30T00:00:00Z"),
-            // Clocks are put back in much of Europe in this night.
+            // Much of Europe turns its clocks back in this night.
             ("30 2 * * *", "2026-10-25T00:00:00Z", "2026-10-25T02:30:00Z"),
             ("0 0 1 1 *", "1969-06-01T00:00:00Z", "1970-01-01T00:00:00Z"),
         ] {

@@ -1,4 +1,4 @@
-//! The canonical bytes of an audit entry: what is hashed, and what a document of the trail holds.
+//! The canonical bytes of an audit entry, which are hashed and stored in trail documents.
 
 use super::audit::{AuditEntry, AuditOutcome};
 use super::wire::{ByteReader, put_option, put_text, put_time};
@@ -28,7 +28,7 @@ pub(super) fn entry_bytes(entry: &AuditEntry) -> Vec<u8> {
     out
 }
 
-/// The entry that [`entry_bytes`] wrote; `None` if it wrote no such bytes.
+/// Parses the output of [`entry_bytes`]; `None` if the bytes are not of that form.
 pub(super) fn parse_entry(bytes: &[u8]) -> Option<AuditEntry> {
     let mut reader = ByteReader(bytes);
     let at = reader.time()?;
@@ -51,14 +51,14 @@ pub(super) fn parse_entry(bytes: &[u8]) -> Option<AuditEntry> {
 
 #[cfg(test)]
 mod tests {
-    //! Two entries with the same bytes have the same hash: one could stand for the other.
+    //! Two entries with the same bytes have the same hash, so one could replace the other.
 
     use std::collections::BTreeSet;
 
     use super::*;
     use crate::timestamp::Timestamp;
 
-    /// Entries that differ in one thing each.
+    /// Entries that differ from each other in one field.
     fn entries() -> Vec<AuditEntry> {
         let entry = || AuditEntry::new(Timestamp::MIN, "ab", "c");
         let key = |tenant: &str, kind: &str, id: &str| {

@@ -1,4 +1,4 @@
-//! [`AuditHash`]: what chains the records of an audit trail.
+//! [`AuditHash`]: chains the records of an audit trail.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use std::fmt;
 pub struct AuditHash([u8; 32]);
 
 impl AuditHash {
-    /// What stands before the first record: 32 zeros.
+    /// The hash before the first record: 32 zeros.
     pub const START: Self = Self([0; 32]);
 
     /// The hash with these bytes.

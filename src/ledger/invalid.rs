@@ -1,4 +1,4 @@
-//! The error of what no schedule can be.
+//! The error of an impossible schedule.
 
 use crate::error::{Error, ErrorKind};
 

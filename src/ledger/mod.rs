@@ -1,4 +1,4 @@
-//! What an operation keeps beside its snapshots: [`Ledger`].
+//! [`Ledger`]: schedules, daily statistics and audit trails.
 
 mod audit;
 mod cadence;
@@ -31,25 +31,25 @@ pub use schedule::{Claim, Lease, Schedule, ScheduleKey};
 pub use statistics::{DailyStatistics, Day};
 pub use stored::StoreLedger;
 
-/// Keeps schedules, daily statistics and audit trails. Object-safe; any number of nodes may share
-/// one.
+/// Keeps schedules, daily statistics and audit trails. Object-safe. Any number of nodes may share
+/// one ledger.
 ///
-/// [`StoreLedger`] keeps them in any [`SnapshotStore`](crate::SnapshotStore), in memory and in files
-/// too. `PostgresStore` keeps them in tables of their own, for SQL to read.
+/// [`StoreLedger`] keeps them in any [`SnapshotStore`](crate::SnapshotStore), including those in
+/// memory and in files. `PostgresStore` keeps them in separate tables that SQL can read.
 ///
 /// # Obligations on every method
-/// Each obligation has an id, by which the kit (`conformance::ledger`) names it.
-/// - **L-01** A call about one key, kind or tenant never returns, counts or changes anything of
-///   another, whatever bytes their names hold.
-/// - **L-02** `Err` means that the ledger failed or was asked for what it cannot do. Nothing there is
+/// Each obligation has an id, which the conformance kit (`conformance::ledger`) reports.
+/// - **L-01** A call about one key, kind or tenant never returns, counts or changes data of
+///   another, whatever bytes their names contain.
+/// - **L-02** `Err` means that the ledger failed or does not support the request. A missing item is
 ///   `Ok`: `None`, `false`, an empty list.
 /// - **L-03** A text, key or interval beyond its limit is
-///   [`InvalidInput`](crate::ErrorKind::InvalidInput), and nothing of that call is stored.
-/// - **L-04** What a call has stored when it returns `Ok` is seen by every call that begins later, on
-///   any node. It is as durable as the ledger says.
+///   [`InvalidInput`](crate::ErrorKind::InvalidInput), and the call stores nothing.
+/// - **L-04** Every call that starts after a call returned `Ok`, on any node, sees what that call
+///   stored. Durability depends on the ledger.
 ///
 /// # Cancel safety
-/// Dropping a returned future leaves each schedule, day and block of entries either as before or as
+/// Dropping a returned future leaves each schedule, day and block of entries either unchanged or as
 /// if the call had completed, and the ledger usable.
 ///
 /// # Errors
@@ -58,51 +58,52 @@ pub use stored::StoreLedger;
 /// count statistics or append entries twice.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync {
-    /// Stores `schedule`, in place of any other of the same key.
+    /// Stores `schedule`, and replaces a schedule of the same key.
     ///
     /// # Obligations
-    /// - **L-10** Of a schedule that is stored already, the time of creation and the lease stay;
-    ///   everything else is replaced. [`Schedule::lease`] of the argument is not stored.
+    /// - **L-10** If the schedule already exists, its creation time and lease are kept; everything
+    ///   else is replaced. [`Schedule::lease`] of the argument is not stored.
     async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error>;
 
-    /// The schedule of `key`.
+    /// Returns the schedule of `key`.
     ///
     /// # Obligations
     /// - **L-11** It is the one that was put last, with its lease.
     async fn schedule(&self, key: &ScheduleKey) -> Result<Option<Schedule>, Error>;
 
-    /// Removes the schedule of `key` and its lease; tells whether there was one.
+    /// Removes the schedule of `key` and its lease; returns whether it existed.
     async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error>;
 
-    /// All schedules, after the key `after` (exclusive); at most `limit` (0 is taken for 1).
+    /// Lists the schedules after the key `after` (exclusive); at most `limit` (0 is treated as 1).
     ///
     /// # Obligations
-    /// - **L-12** They come by key, each once, and [`Page::next`] is the key of the last one if more
-    ///   follow, else `None`.
+    /// - **L-12** They are ordered by key, each appears once, and [`Page::next`] is the key of the
+    ///   last one if more follow, else `None`.
     async fn schedules(
         &self,
         after: Option<&ScheduleKey>,
         limit: usize,
     ) -> Result<Page<Schedule, ScheduleKey>, Error>;
 
-    /// The schedules that are due at `now` ([`Schedule::due_at`]), at most `limit` (0 is taken
-    /// for 1).
+    /// Returns the schedules that are due at `now` ([`Schedule::due_at`]), at most `limit` (0 is
+    /// treated as 1).
     ///
     /// # Obligations
-    /// - **L-13** In force, next run at or before `now`, and no lease that ends after `now`; the
-    ///   longest overdue first, then by key.
+    /// - **L-13** They are enabled, their next run is at or before `now`, and they have no lease
+    ///   that ends after `now`. The longest overdue come first, then by key.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error>;
 
     /// Claims the run of `key` that is due at `due`, for the node `holder`, until `until`
-    /// (exclusive). `None` if it cannot be claimed: another node has it, it was completed, or the
-    /// schedule was changed. `now` is the node's time; nodes whose clocks differ by more than a
-    /// lease lasts may run the same schedule at the same time, and only the token tells them apart.
+    /// (exclusive). `None` if it cannot be claimed: another node holds it, it was completed, or the
+    /// schedule was changed. `now` is the node's time. Nodes whose clocks differ by more than the
+    /// length of a lease may run the same schedule at the same time; only the token distinguishes
+    /// them.
     ///
     /// # Obligations
-    /// - **L-14** Granted exactly if the schedule is due at `now` with `due` as its next run. Of
-    ///   several nodes that claim the same run, exactly one gets it.
-    /// - **L-15** The token is higher than that of each claim of the key before, also if the schedule
-    ///   was removed and stored again in between.
+    /// - **L-14** Granted exactly if the schedule is due at `now` with `due` as its next run. If
+    ///   several nodes claim the same run, exactly one gets it.
+    /// - **L-15** The token is higher than that of each earlier claim of the key, even if the
+    ///   schedule was removed and stored again in between.
     async fn claim(
         &self,
         key: &ScheduleKey,
@@ -112,59 +113,58 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Claim>, Error>;
 
-    /// Moves the end of a lease to `until`. False if the lease is gone: the run was claimed by
-    /// another, released or completed, or the schedule was removed. A lease that has ended and was
-    /// not claimed since can still be renewed.
+    /// Moves the end of a lease to `until`. `false` if the lease is gone: another node claimed the
+    /// run, the run was released or completed, or the schedule was removed. A lease that has ended
+    /// can be renewed as long as the run was not claimed again.
     ///
     /// # Obligations
-    /// - **L-16** This, [`release`](Self::release) and [`complete`](Self::complete) change something
-    ///   exactly if the schedule's lease has the token of `claim`.
+    /// - **L-16** This method, [`release`](Self::release) and [`complete`](Self::complete) take
+    ///   effect exactly if the schedule's lease has the token of `claim`.
     async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, Error>;
 
-    /// Gives a claimed run back: it is due at once. False if the lease is gone.
+    /// Releases a claimed run: it is due again immediately. `false` if the lease is gone.
     async fn release(&self, claim: &Claim) -> Result<bool, Error>;
 
-    /// Ends a claimed run: the schedule is due next at `next`
-    /// ([`Cadence::following`]). False if the lease is gone.
+    /// Completes a claimed run: the schedule is next due at `next` ([`Cadence::following`]).
+    /// `false` if the lease is gone.
     ///
     /// # Obligations
-    /// - **L-17** If the next run was changed since the claim, it stays as it is; the lease ends all
-    ///   the same.
+    /// - **L-17** If the next run was changed after the claim, it is kept; the lease still ends.
     async fn complete(&self, claim: &Claim, next: Option<Timestamp>) -> Result<bool, Error>;
 
-    /// Adds to the statistics of aggregates and days. An aggregate and day may come several times.
+    /// Adds to the statistics of aggregates and days. An aggregate and day may appear several
+    /// times.
     ///
     /// # Obligations
-    /// - **L-20** Everything is added once, whatever other nodes add at the same time. Sums saturate,
-    ///   at `i64::MAX` or above.
-    /// - **L-21** Each item is added whole or not at all. On `Err`, some may have been added; the
-    ///   error's retry is [`Unknown`](crate::Retry::Unknown) if that is not known.
+    /// - **L-20** Everything is added exactly once, whatever other nodes add concurrently. Sums
+    ///   saturate at `i64::MAX` or above.
+    /// - **L-21** Each item is added completely or not at all. On `Err`, some items may have been
+    ///   added; if that is not known, the error's retry is [`Unknown`](crate::Retry::Unknown).
     async fn add_statistics(
         &self,
         batch: &[(AggregateKey, Day, DailyStatistics)],
     ) -> Result<(), Error>;
 
-    /// The statistics of `key` on the `days` (inclusive) on which something happened; at most the
-    /// first 10,000 of them.
+    /// Returns the statistics of `key` on those `days` (inclusive) that have any; at most the first
+    /// 10,000 of them.
     ///
     /// # Obligations
-    /// - **L-22** Each day once, the earliest first.
+    /// - **L-22** Each day appears once, in ascending order.
     async fn daily(
         &self,
         key: &AggregateKey,
         days: RangeInclusive<Day>,
     ) -> Result<Vec<(Day, DailyStatistics)>, Error>;
 
-    /// Appends `entries` to the trails of their tenants, in their order; returns the sequence of
-    /// each. Entries are never changed and never removed.
+    /// Appends `entries` to the trails of their tenants, in order; returns the sequence of each.
+    /// Entries are never changed or removed.
     ///
     /// # Obligations
-    /// - **L-30** The sequences of a trail are 1, 2, 3, and so on, without gaps, whatever other nodes
-    ///   append at the same time. No entry is lost or appended twice.
-    /// - **L-31** Each record has the hash of the one before it, and its own ([`AuditHash::of`]).
+    /// - **L-30** The sequences of a trail are 1, 2, 3, and so on, without gaps, whatever other
+    ///   nodes append concurrently. No entry is lost or appended twice.
+    /// - **L-31** Each record has the hash of the previous one, and its own ([`AuditHash::of`]).
     ///
-    /// On `Err`, the first entries of a trail may have been appended and the rest not; never one
-    /// without those before it.
+    /// On `Err`, a prefix of the entries of a trail may have been appended.
     async fn append_all(&self, entries: &[AuditEntry]) -> Result<Vec<u64>, Error>;
 
     /// Appends one entry; returns its sequence.
@@ -173,19 +173,21 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         Ok(appended.first().copied().unwrap_or(0))
     }
 
-    /// A page of the trail of a tenant, and the sequence to continue after if more may follow. A
-    /// page may be shorter than asked for.
+    /// Returns a page of the trail of a tenant, and the sequence to continue after if more may
+    /// follow. A page may be shorter than requested.
     ///
     /// # Obligations
-    /// - **L-32** The records come by sequence, each once, and as they were appended.
+    /// - **L-32** The records are in the order of their sequences, each appears once, and as it was
+    ///   appended.
     ///
-    /// A record that is damaged, or missing between others, is
-    /// [`CorruptStore`](crate::ErrorKind::CorruptStore) at the page that meets it, or it is left to
-    /// [`AuditHead::follow`] to notice; it is never the end of the trail.
+    /// If a record is damaged, or missing between others, the page that contains it fails with
+    /// [`CorruptStore`](crate::ErrorKind::CorruptStore), or the ledger leaves the detection to
+    /// [`AuditHead::follow`]. Such a record never counts as the end of the trail.
     async fn entries(&self, request: AuditRequest<'_>) -> Result<Page<AuditRecord, u64>, Error>;
 
-    /// Reads the trail of `tenant` behind `from` and checks its hash chain, and that `from` is still
-    /// part of it: [`AuditHead::START`] for all of it, or a head that was kept outside the ledger.
+    /// Reads the trail of `tenant` after `from`, checks its hash chain, and checks that `from` is
+    /// still part of it. Use [`AuditHead::START`] for the whole trail, or a head that was kept
+    /// outside the ledger.
     async fn check_trail(&self, tenant: &str, from: AuditHead) -> Result<TrailCheck, Error> {
         let mut request = AuditRequest::new().tenant(tenant).after(from.sequence);
         if from.sequence > 0 {
@@ -196,7 +198,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
                 record.sequence == from.sequence && record.hash == from.hash && own == from.hash
             };
             if !found.first().is_some_and(same) {
-                let reason = "it is not the record that was known";
+                let reason = "it differs from the record of the given head";
                 return Ok(TrailCheck::Broken { sequence: from.sequence, reason });
             }
         }
@@ -210,7 +212,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
                 }
             }
             match page.next {
-                // A ledger whose pages do not advance has no more to give.
+                // A ledger whose pages do not advance has no more records.
                 Some(next) if next > request.after => request = request.after(next),
                 _ => return Ok(TrailCheck::Whole(head)),
             }

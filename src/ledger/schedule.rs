@@ -1,4 +1,4 @@
-//! What runs by the clock: [`Schedule`], its [`ScheduleKey`], and [`Claim`]s of its runs.
+//! [`Schedule`]s, their [`ScheduleKey`]s, and [`Claim`]s of their runs.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,13 +9,13 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
-/// What a schedule is for: one aggregate, or all aggregates of a kind in a tenant.
+/// The subject of a schedule: one aggregate, or all aggregates of a kind in a tenant.
 ///
-/// Orders by tenant, then kind; all aggregates of the kind come before single ones, which follow by
-/// id. Each part orders bytewise.
+/// Ordered by tenant, then kind, then id, each bytewise. The schedule for all aggregates of a kind
+/// comes before those for single ones.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ScheduleKey {
-    /// With the empty id where `single` is false.
+    /// With an empty id if `single` is false.
     key: AggregateKey,
     single: bool,
 }
@@ -45,17 +45,17 @@ impl ScheduleKey {
         self.key.kind()
     }
 
-    /// The aggregate; `None` if the schedule is for all of the kind.
+    /// The aggregate; `None` if the schedule is for the whole kind.
     pub fn as_aggregate(&self) -> Option<&AggregateKey> {
         self.single.then_some(&self.key)
     }
 
-    /// The id of the aggregate; empty if the schedule is for all of the kind.
+    /// The id of the aggregate; empty if the schedule is for the whole kind.
     pub(crate) fn id(&self) -> &str {
         self.key.id()
     }
 
-    /// The key that a ledger stored; `None` if it has an id and is for all of the kind.
+    /// Creates a key from its stored parts; `None` if it has an id and is for the whole kind.
     pub(crate) fn from_stored(key: AggregateKey, single: bool) -> Option<Self> {
         (single || key.id().is_empty()).then_some(Self { key, single })
     }
@@ -87,7 +87,7 @@ impl PartialOrd for ScheduleKey {
     }
 }
 
-/// For people: `account "alice"`, or `all of account ""`.
+/// The form for logs: `account "alice"`, or `all of account ""`.
 impl fmt::Display for ScheduleKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.single {
@@ -103,45 +103,47 @@ impl fmt::Debug for ScheduleKey {
     }
 }
 
-/// When snapshots of one aggregate, or of all of a kind, are to be taken by the clock.
+/// When to take snapshots of one aggregate, or of all aggregates of a kind.
 ///
-/// The ledger keeps schedules and hands each run to one node; it does not run them. A node that does
-/// asks [`Ledger::due`](super::Ledger::due) now and then, [claims](super::Ledger::claim) a run, creates
-/// the snapshots (of all aggregates of the kind, if it is for a whole kind), and
-/// [completes](super::Ledger::complete) the run with [`Cadence::following`] as the next one.
+/// The ledger stores schedules and hands each run to one node; it does not run them. A node that
+/// runs schedules calls [`Ledger::due`](super::Ledger::due) periodically,
+/// [claims](super::Ledger::claim) a run, creates the snapshots (of all aggregates of the kind, for
+/// a whole kind), and [completes](super::Ledger::complete) the run with [`Cadence::following`] as
+/// the next one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedule {
-    /// What it is for.
+    /// The subject.
     pub key: ScheduleKey,
     /// When it runs.
     pub cadence: Cadence,
-    /// Whether it is in force.
+    /// Whether it is enabled.
     pub enabled: bool,
-    /// When it is due next; `None` if never.
+    /// The next run; `None` if never.
     pub next_run: Option<Timestamp>,
     /// When it was first stored.
     pub created_at: Timestamp,
-    /// When it was last stored; runs do not change it.
+    /// When it was last stored. Runs do not change it.
     pub updated_at: Timestamp,
-    /// Who runs it, or ran it last without completing it; set by the ledger.
+    /// The lease of the current run, or of the last run that was not completed. Set by the ledger.
     pub lease: Option<Lease>,
 }
 
-/// The right of one node to run a schedule for a while.
+/// A node's temporary right to run a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Lease {
-    /// Which node.
+    /// The name of the node.
     pub holder: String,
-    /// When it ends (exclusive): from then on another node may claim the run.
+    /// The end (exclusive): from then on another node may claim the run.
     pub until: Timestamp,
-    /// Its fencing token: higher than that of any claim of this schedule before.
+    /// The fencing token: higher than that of any earlier claim of this schedule.
     pub token: u64,
 }
 
 impl Schedule {
-    /// A schedule in force, made at `now`, whose first run is the first one of `cadence` after `now`.
+    /// Creates an enabled schedule at `now`. Its first run is the first one of `cadence` after
+    /// `now`.
     ///
     /// # Errors
     /// As [`Cadence::next_after`].
@@ -154,7 +156,7 @@ impl Schedule {
         Ok(Self::from_stored(key.into(), cadence, now).next_run(next_run))
     }
 
-    /// For ledgers: a schedule in force, made at `at`, that is never due and not claimed.
+    /// For ledgers: an enabled schedule, created at `at`, that is never due and not claimed.
     pub const fn from_stored(key: ScheduleKey, cadence: Cadence, at: Timestamp) -> Self {
         Self {
             key,
@@ -167,25 +169,25 @@ impl Schedule {
         }
     }
 
-    /// The same with another [`next_run`](Self::next_run).
+    /// Sets the [`next_run`](Self::next_run).
     pub fn next_run(mut self, at: Option<Timestamp>) -> Self {
         self.next_run = at;
         self
     }
 
-    /// The same, in force or not.
+    /// Enables or disables the schedule.
     pub fn enabled(mut self, enabled: bool) -> Self {
         self.enabled = enabled;
         self
     }
 
-    /// The same, changed at `now`.
+    /// Sets the time of the last change.
     pub fn updated_at(mut self, now: Timestamp) -> Self {
         self.updated_at = now;
         self
     }
 
-    /// When it is due, unless it is not in force, or another holds a lease at `now`.
+    /// When it is due; `None` if it is never due, disabled, or leased at `now`.
     pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
         self.next_run.filter(|due| self.enabled && free && *due <= now)
@@ -196,31 +198,31 @@ impl Lease {
     /// The longest name of a holder, in bytes (inclusive).
     pub const MAX_HOLDER_BYTES: usize = 1_000;
 
-    /// A lease of `holder`.
+    /// Creates a lease of `holder`.
     pub fn new(holder: impl Into<String>, until: Timestamp, token: u64) -> Self {
         Self { holder: holder.into(), until, token }
     }
 
-    /// For ledgers: whether a node may claim as `holder` until `until`, at `now`.
+    /// For ledgers: checks that a node may claim as `holder` until `until`, at `now`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for a holder without a name or
-    /// with one longer than [`Lease::MAX_HOLDER_BYTES`], or a lease that has ended at `now`.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the name of the holder is
+    /// empty or longer than [`Lease::MAX_HOLDER_BYTES`], or if the lease ends at or before `now`.
     pub fn check(holder: &str, now: Timestamp, until: Timestamp) -> Result<(), Error> {
         let (bytes, limit) = (holder.len(), Self::MAX_HOLDER_BYTES);
         if bytes == 0 || bytes > limit {
             return Err(invalid(format!(
-                "the holder has {bytes} bytes, it must have 1 to {limit}"
+                "the name of the holder has {bytes} bytes, it must have 1 to {limit}"
             )));
         }
         if until <= now {
-            return Err(invalid(format!("the lease ends at {until}, which is not after {now}")));
+            return Err(invalid(format!("the lease ends at {until}, it must end after {now}")));
         }
         Ok(())
     }
 }
 
-/// A run that a node has claimed. It names the run to [`Ledger::renew`](crate::ledger::Ledger::renew),
+/// A run that a node has claimed. Pass it to [`Ledger::renew`](crate::ledger::Ledger::renew),
 /// [`release`](crate::ledger::Ledger::release) and [`complete`](crate::ledger::Ledger::complete).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -229,8 +231,8 @@ pub struct Claim {
     pub key: ScheduleKey,
     /// When the run was due.
     pub due: Timestamp,
-    /// The fencing token: higher than that of any claim of this schedule before. What the run
-    /// writes elsewhere can carry it, so that a late write of a node that lost its lease is refused.
+    /// The fencing token: higher than that of any earlier claim of this schedule. If the run's
+    /// writes elsewhere carry it, late writes of a node that lost its lease can be refused.
     pub token: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What happened per aggregate and day: [`DailyStatistics`].
+//! [`DailyStatistics`]: statistics per aggregate and day.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ impl Day {
         Self(number)
     }
 
-    /// The day in which `time` lies.
+    /// The day that contains `time`.
     pub fn of(time: Timestamp) -> Self {
         const MICROS: i64 = 86_400_000_000;
-        // About 107 million days either way.
+        // About 107 million days in either direction.
         Self(i32::try_from(time.as_micros().div_euclid(MICROS)).unwrap_or(i32::MAX))
     }
 
@@ -27,28 +27,28 @@ impl Day {
     }
 }
 
-/// What happened to the snapshots of one aggregate in one day.
+/// What happened to the snapshots of one aggregate on one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DailyStatistics {
-    /// How many snapshots were created.
+    /// The number of snapshots created.
     pub created: u64,
-    /// How many were deleted.
+    /// The number of snapshots deleted.
     pub deleted: u64,
-    /// The bytes of the records that were created.
+    /// The total size of the created records, in bytes.
     pub bytes: u64,
-    /// How long creating them took, together, in microseconds.
+    /// The total time of creating them, in microseconds.
     pub creation_micros: u64,
 }
 
 impl DailyStatistics {
-    /// One created snapshot of so many bytes that took so long.
+    /// One created snapshot with this size and creation time.
     pub fn created(bytes: u64, took: Duration) -> Self {
         let creation_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         Self { created: 1, deleted: 0, bytes, creation_micros }
     }
 
-    /// So many deleted snapshots.
+    /// This number of deleted snapshots.
     pub const fn deleted(snapshots: u64) -> Self {
         Self { created: 0, deleted: snapshots, bytes: 0, creation_micros: 0 }
     }
@@ -58,7 +58,7 @@ impl DailyStatistics {
         self.creation_micros.checked_div(self.created).map(Duration::from_micros)
     }
 
-    /// Both together; saturates.
+    /// The sum of both; saturates.
     pub fn plus(self, other: Self) -> Self {
         Self {
             created: self.created.saturating_add(other.created),

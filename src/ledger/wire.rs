@@ -1,8 +1,8 @@
-//! Little-endian numbers and texts, read off a byte slice without indexing, and written.
+//! Reads little-endian numbers and texts from a byte slice without indexing, and writes them.
 
 use crate::timestamp::Timestamp;
 
-/// What is left to read. Every method gives `None` at the end of the bytes.
+/// The bytes left to read. Every method returns `None` at the end of the bytes.
 #[derive(Clone, Copy)]
 pub(super) struct ByteReader<'a>(pub(super) &'a [u8]);
 
@@ -34,7 +34,7 @@ impl<'a> ByteReader<'a> {
         }
     }
 
-    /// Bytes behind their length.
+    /// Bytes preceded by their length.
     pub(super) fn sized(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.u32()?).ok()?;
         let (taken, rest) = self.0.split_at_checked(len)?;
@@ -46,8 +46,8 @@ impl<'a> ByteReader<'a> {
         std::str::from_utf8(self.sized()?).ok()
     }
 
-    /// `None` behind a byte 0, else what `read` gives behind a byte 1.
-    #[expect(clippy::option_option, reason = "the outer one is the end of the bytes")]
+    /// `None` after a byte 0, the result of `read` after a byte 1.
+    #[expect(clippy::option_option, reason = "the outer one means the end of the bytes")]
     pub(super) fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Option<T>,
@@ -56,7 +56,7 @@ impl<'a> ByteReader<'a> {
     }
 }
 
-/// All lengths are far below 4 GiB: the callers bound their texts.
+/// All lengths are far below 4 GiB, because the callers limit their texts.
 pub(super) fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(bytes);

@@ -1,4 +1,4 @@
-//! [`MemoryEvents`]: events in a map.
+//! [`MemoryEvents`]: an event source in memory.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -13,8 +13,8 @@ use crate::state::Aggregate;
 use crate::store::{Cursor, KeysRequest, Page};
 use crate::timestamp::Timestamp;
 
-/// Events in memory: an [`EventSource`] for tests, examples and benches. An application has an
-/// event store already and implements the trait over that.
+/// An [`EventSource`] in memory, for tests, examples and benches. Applications implement the trait
+/// over their own event store instead.
 ///
 /// Clones share the same events. Readers hold no lock while events are applied.
 pub struct MemoryEvents<E> {
@@ -37,7 +37,7 @@ struct StoredEvent<E> {
 }
 
 impl<E: Clone> MemoryEvents<E> {
-    /// No events yet.
+    /// Creates a source without events.
     pub fn new() -> Self {
         Self::default()
     }
@@ -47,12 +47,12 @@ impl<E: Clone> MemoryEvents<E> {
         self.push(key, StoredEvent { recorded_at: Some(recorded_at), anchor: None, event })
     }
 
-    /// Appends an event of which nobody knows when it was recorded; returns its version.
+    /// Appends an event without a recorded time; returns its version.
     pub fn append_untimed(&self, key: &AggregateKey, event: E) -> u64 {
         self.push(key, StoredEvent { recorded_at: None, anchor: None, event })
     }
 
-    /// Appends an event that has an anchor; returns its version.
+    /// Appends an event with an anchor; returns its version.
     pub fn append_anchored(
         &self,
         key: &AggregateKey,
@@ -64,8 +64,8 @@ impl<E: Clone> MemoryEvents<E> {
         self.push(key, StoredEvent { recorded_at: Some(recorded_at), anchor, event })
     }
 
-    /// Forgets the events up to `version` (inclusive): the replay floor rises to it, or to the
-    /// head if that is lower.
+    /// Removes the events up to `version` (inclusive). The replay floor rises to it, or to the head
+    /// if that is lower.
     pub fn truncate_below(&self, key: &AggregateKey, version: u64) {
         self.change(key, |stream| {
             let gone = version.saturating_sub(stream.floor).min(stream.events.len() as u64);
@@ -74,7 +74,7 @@ impl<E: Clone> MemoryEvents<E> {
         });
     }
 
-    /// Forgets the events above `version`: as if the event store had lost its newest events.
+    /// Removes the events above `version`, as if the event store had lost its newest events.
     pub fn rewind(&self, key: &AggregateKey, version: u64) {
         self.change(key, |stream| {
             let kept = version.saturating_sub(stream.floor);
@@ -119,7 +119,7 @@ where
         let Some(stream) = self.stream(key) else { return Ok(()) };
         let after = range.after.max(stream.floor);
         let skipped = usize::try_from(after - stream.floor).unwrap_or(usize::MAX);
-        // The events come first: counting on beyond the highest version would overflow.
+        // Zip the events first: counting past the highest version would overflow.
         for (stored, version) in stream.events.iter().skip(skipped).zip(after.saturating_add(1)..) {
             if version > range.until {
                 break;
@@ -144,7 +144,7 @@ where
         Ok(self.stream(key).map_or(0, |stream| stream.floor))
     }
 
-    /// In the order of the keys. A page takes time in proportion to all keys.
+    /// Ordered by key. A page takes time in proportion to the number of all keys.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let after = request.after.map(Cursor::to_key).transpose()?;
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: snapshots in a map.
+//! [`MemoryStore`]: a store in memory.
 
 use std::collections::{BTreeSet, HashMap, hash_map};
 use std::fmt;
@@ -20,10 +20,10 @@ use crate::store::{
 use crate::timeline::{Entry, Key, Timeline, Wanted};
 use crate::timestamp::Timestamp;
 
-/// Snapshots in memory: the reference for what a store does.
+/// A store in memory: the reference implementation of [`SnapshotStore`].
 ///
-/// Holds encoded records, never live states, so a snapshot cannot change after it was put. Lost
-/// when the last handle is dropped. Clones share the same snapshots.
+/// It holds encoded records, never live states, so a stored snapshot cannot change. The snapshots
+/// are lost when the last handle is dropped. Clones share the same snapshots.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     aggregates: Arc<RwLock<Aggregates>>,
@@ -32,11 +32,11 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Aggregates {
     snapshots: HashMap<AggregateKey, Snapshots>,
-    /// The keys of `snapshots` in their order, for lists.
+    /// The keys of `snapshots` in order, for lists.
     keys: BTreeSet<AggregateKey>,
 }
 
-/// By generation, of which there are few, then by version; no empty timelines.
+/// By generation (there are few), then by version; no empty timelines.
 type Snapshots = Vec<(Generation, Timeline<StoredRecord>)>;
 
 #[derive(Clone)]
@@ -71,18 +71,18 @@ impl StoredRecord {
 /// The last key that a timeline can have.
 const LAST: Key = (u64::MAX, u32::MAX);
 
-/// A timeline has one snapshot of a version.
+/// A timeline has one snapshot per version.
 const fn key(version: u64) -> Key {
     (version, 0)
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// Creates an empty store.
     pub fn new() -> Self {
         Self::default()
     }
 
-    // A panic cannot leave the maps half changed: each change is one insert or remove in each.
+    // A panic cannot leave the maps half changed: each change is one insert or remove per map.
     fn read(&self) -> RwLockReadGuard<'_, Aggregates> {
         self.aggregates.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -163,7 +163,7 @@ impl SnapshotStore for MemoryStore {
                     (SnapshotId { generation: *generation, version: stored.version }, stored)
                 })
                 .filter(|(id, _)| request.admits(*id));
-            // One more than fits tells whether there are more.
+            // One more than requested, to find out whether there are more.
             selected.extend(admitted.take(limit.saturating_add(1)));
         }
         selected.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
@@ -232,7 +232,7 @@ impl SnapshotStore for MemoryStore {
         change.check()?;
         let mut aggregates = self.write();
         let Some(snapshots) = aggregates.snapshots.get_mut(key) else { return Ok(0) };
-        // All before the first is changed: one that is full fails the call.
+        // Check all before the first is changed: a full one fails the call.
         let mut changed = Vec::new();
         for (generation, versions) in &*snapshots {
             for stored in versions.descending(LAST) {
@@ -262,7 +262,7 @@ impl Aggregates {
     }
 }
 
-/// The newest snapshot of a generation that `query` asks for.
+/// The newest snapshot of a generation that matches `query`.
 fn newest<'s>(versions: &'s Timeline<StoredRecord>, query: &Query<'_>) -> Option<&'s StoredRecord> {
     let as_of = query.as_of.unwrap_or(Timestamp::MAX);
     let mut wanted = Wanted { at_most: key(query.at_most), as_of, kind: None };

@@ -27,8 +27,8 @@ use crate::events::{Hybrid, HybridSource};
 use crate::state::Aggregate;
 use crate::store::{Lookup, Query, SnapshotStore};
 
-/// Loads the newest usable snapshot and the events after it in one statement, from one database
-/// snapshot. Created by [`PostgresEvents::with_snapshots`]; pass it to
+/// Loads the newest usable snapshot and the events after it in one statement, at one point in time.
+/// Created by [`PostgresEvents::with_snapshots`]; pass it to
 /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 pub struct PostgresHybrid<E> {
     store: PostgresStore,

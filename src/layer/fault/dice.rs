@@ -1,4 +1,4 @@
-//! [`Draw`]: what befalls one call.
+//! [`Draw`]: the faults of one call.
 
 use std::time::Duration;
 
@@ -7,20 +7,20 @@ use fastrand::Rng;
 use super::config::Faults;
 use super::kind::{Fault, StoreCall};
 
-/// What befalls one call, and the randomness for the details.
+/// The faults of one call, and the randomness for the details.
 pub(super) struct Draw {
     /// The wait before the call takes effect, and after it.
     pub(super) delay: Option<(Duration, Duration)>,
-    /// None of [`Fault::Delayed`].
+    /// Never [`Fault::Delayed`].
     pub(super) fault: Option<Fault>,
-    /// Whether a write that hangs is done first.
+    /// Whether a write that hangs is performed first.
     pub(super) is_done: bool,
     pub(super) rng: Rng,
 }
 
 impl Draw {
-    /// What befalls the `count`-th of these calls. It depends on nothing else, so that calls of one
-    /// method do not change what befalls another.
+    /// The faults of the `count`-th of these calls. They depend on nothing else, so that calls of
+    /// one method do not change the faults of another.
     pub(super) fn new(faults: &Faults, call: StoreCall, count: u64) -> Self {
         let mut rng = Rng::with_seed(mix(mix(faults.seed, call as u64), count));
         let (which, delayed) = (rng.f64(), rng.f64());
@@ -36,7 +36,7 @@ impl Draw {
         draw
     }
 
-    /// The same call when it is told what befalls it.
+    /// The same call with the given fault.
     pub(super) fn forced(faults: &Faults, call: StoreCall, count: u64, fault: Fault) -> Self {
         let mut draw = Self::quiet(faults, call, count);
         if fault == Fault::Delayed {
@@ -47,7 +47,7 @@ impl Draw {
         draw
     }
 
-    /// The same call when nothing is to befall it.
+    /// The same call without faults.
     pub(super) fn quiet(faults: &Faults, call: StoreCall, count: u64) -> Self {
         Self { delay: None, fault: None, ..Self::new(faults, call, count) }
     }
@@ -60,7 +60,7 @@ impl Draw {
     }
 }
 
-/// Spreads two numbers over all 64 bits (the finalizer of splitmix64).
+/// Mixes two numbers into all 64 bits (the finalizer of splitmix64).
 fn mix(a: u64, b: u64) -> u64 {
     let mut z = a ^ b.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

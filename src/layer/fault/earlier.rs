@@ -1,4 +1,4 @@
-//! [`Earlier`]: what a store answered before, for a replica that lags behind.
+//! [`Earlier`]: earlier answers of a store, to simulate a lagging replica.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -13,10 +13,10 @@ use crate::timestamp::Timestamp;
 
 const MAX_QUESTIONS: usize = 256;
 const MAX_ANSWERS: usize = 4;
-/// All is forgotten when the remembered records reach so many bytes.
+/// All answers are dropped when the remembered records reach this size.
 const MAX_BYTES: usize = 32 << 20;
 
-/// The last different answers to each of a bounded number of questions.
+/// The last distinct answers to each of a bounded number of requests.
 #[derive(Default)]
 pub(super) struct Earlier {
     answers: HashMap<EarlierQuestion, VecDeque<EarlierAnswer>>,
@@ -54,7 +54,7 @@ impl Earlier {
         }
     }
 
-    /// An earlier answer to the same question, or `without_newest`; never the true one.
+    /// An earlier answer to the same request, or `without_newest`; never the true one.
     pub(super) fn pick(
         &self,
         question: &EarlierQuestion,

@@ -1,4 +1,4 @@
-//! What can go wrong ([`Fault`]), and where ([`StoreCall`]).
+//! [`Fault`]s, and the calls that they affect ([`StoreCall`]).
 
 use std::fmt;
 
@@ -20,29 +20,29 @@ pub enum StoreCall {
     Put,
 }
 
-/// What goes wrong with a call.
+/// A fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The call takes longer, by up to [`Faults::max_delay`](crate::layer::Faults::max_delay), partly
-    /// before and partly after it takes effect. It may come together with another fault.
+    /// The call takes longer, by up to [`Faults::max_delay`](crate::layer::Faults::max_delay),
+    /// partly before and partly after it takes effect. Can be combined with another fault.
     Delayed,
-    /// `get` returns the record with one bit of it flipped (breaks C-06).
+    /// `get` returns the record with one bit flipped (breaks C-06).
     Flipped,
-    /// The call does not answer for [`Faults::hang`](crate::layer::Faults::hang) and fails then, with
-    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout). A write may have happened:
+    /// The call does not answer for [`Faults::hang`](crate::layer::Faults::hang) and then fails
+    /// with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout). A write may have taken effect:
     /// [`Retry::Unknown`](crate::Retry::Unknown).
     Hung,
-    /// `put` answers that all records are stored, and stores none (breaks C-10).
+    /// `put` reports all records as stored, and stores none (breaks C-10).
     Lost,
-    /// The call fails, and nothing has happened: [`Retry::Later`](crate::Retry::Later).
+    /// The call fails without any effect: [`Retry::Later`](crate::Retry::Later).
     Refused,
-    /// `get` or `list` answers as if the newest snapshot were not there yet, or what it answered to
-    /// the same question some time before: a replica that lags behind (breaks C-23).
+    /// `get` or `list` answers as if the newest snapshot did not exist yet, or with an earlier
+    /// answer to the same request, like a lagging replica (breaks C-23).
     Stale,
-    /// `get` returns the record without its end (breaks C-06).
+    /// `get` returns a truncated record (breaks C-06).
     Torn,
-    /// `put`, `delete` or `mark` is done, and fails all the same: the acknowledgement was lost, with
+    /// `put`, `delete` or `mark` takes effect but fails, as if the acknowledgement were lost, with
     /// [`Retry::Unknown`](crate::Retry::Unknown).
     Unacknowledged,
 }
@@ -51,7 +51,7 @@ impl StoreCall {
     pub(super) const ALL: [Self; 6] =
         [Self::Delete, Self::Get, Self::Keys, Self::List, Self::Mark, Self::Put];
 
-    /// Whether it changes what is stored.
+    /// Whether it changes stored data.
     pub(super) const fn writes(self) -> bool {
         matches!(self, Self::Delete | Self::Mark | Self::Put)
     }
@@ -69,8 +69,8 @@ impl StoreCall {
 }
 
 impl Fault {
-    /// Those of which a call meets at most one. New ones go to the end, so that a seed keeps its
-    /// meaning.
+    /// The faults of which a call gets at most one. New ones are added at the end, so that seeds
+    /// keep their meaning.
     pub(super) const EXCLUSIVE: [Self; 7] = [
         Self::Refused,
         Self::Hung,
@@ -81,7 +81,7 @@ impl Fault {
         Self::Lost,
     ];
 
-    /// Whether `call` can meet this fault.
+    /// Whether `call` supports this fault.
     pub const fn can_befall(self, call: StoreCall) -> bool {
         match self {
             Self::Delayed | Self::Hung | Self::Refused => true,

@@ -1,4 +1,4 @@
-//! A store that fails on purpose, from a seed.
+//! A store that injects faults from a seed.
 
 mod config;
 mod dice;

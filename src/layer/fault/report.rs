@@ -1,12 +1,12 @@
-//! [`FaultReport`]: what went wrong so far.
+//! [`FaultReport`]: the faults so far.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::kind::{Fault, StoreCall};
 
-/// What went wrong in a [`FaultyStore`](crate::layer::FaultyStore) so far. `Display` says it in one line,
-/// with the seed that brings it about again.
+/// The faults of a [`FaultyStore`](crate::layer::FaultyStore) so far. `Display` prints them in one
+/// line, with the seed that reproduces them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultReport {
@@ -17,22 +17,22 @@ pub struct FaultReport {
 }
 
 impl FaultReport {
-    /// How often `call` was called.
+    /// The number of calls of `call`.
     pub fn calls(&self, call: StoreCall) -> u64 {
         self.calls.get(&call).copied().unwrap_or(0)
     }
 
-    /// How often `fault` befell any call.
+    /// The number of times that `fault` happened, in any call.
     pub fn count(&self, fault: Fault) -> u64 {
         self.faults.iter().filter(|((_, met), _)| *met == fault).map(|(_, count)| count).sum()
     }
 
-    /// How often `fault` befell `call`.
+    /// The number of times that `fault` happened in `call`.
     pub fn count_on(&self, call: StoreCall, fault: Fault) -> u64 {
         self.faults.get(&(call, fault)).copied().unwrap_or(0)
     }
 
-    /// How many faults there were.
+    /// The total number of faults.
     pub fn total(&self) -> u64 {
         self.faults.values().sum()
     }

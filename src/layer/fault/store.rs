@@ -24,24 +24,23 @@ use crate::store::{
     PutOptions, PutOutcome, Query, Selection, SnapshotStore, get_each,
 };
 
-/// Wraps any store and makes it fail on purpose: for tests of applications, and of this crate.
+/// Wraps any store and injects faults, for tests of applications and of this crate.
 ///
-/// What befalls the n-th call of a method follows from the seed alone, so a test that makes the
-/// same calls in the same order meets the same faults, and its failure can be replayed from the
-/// seed that [`report`](Self::report) and `Debug` print.
+/// The faults of the n-th call of a method depend only on the seed. A test that makes the same
+/// calls in the same order gets the same faults, and its failure can be reproduced with the seed
+/// that [`report`](Self::report) and `Debug` print.
 ///
-/// Whatever happens here, a load must equal a full replay or fail with a typed error: the faults
-/// are those of real disks, networks and replicas. Clones share everything.
+/// The faults are those of real disks, networks and replicas. Whatever happens, a load must equal a
+/// full replay or fail with a typed error. Clones share everything.
 ///
-/// Delays and hangs use tokio's time: a paused clock runs them in no time. They need a tokio
-/// runtime with time enabled, as tokio does; outside of a runtime such a call fails with
-/// [`ErrorKind::Unsupported`].
+/// Delays and hangs use tokio's time: with a paused clock they take no real time. They need a tokio
+/// runtime with time enabled. Outside a runtime such a call fails with [`ErrorKind::Unsupported`].
 ///
 /// # Cancellation
-/// A call that is dropped has happened or not, like that of a real store; nothing happens later.
+/// A dropped call has taken effect or not, as with a real store. It has no later effect.
 ///
 /// # Example
-/// An application's test: whatever the store does, the balance is right.
+/// A test of an application: whatever the store does, the balance is correct.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -100,7 +99,7 @@ struct SharedFaults {
 }
 
 impl FaultyStore {
-    /// Wraps `inner`, which keeps its capabilities.
+    /// Wraps `inner`. The capabilities are those of `inner`.
     pub fn new(inner: impl SnapshotStore + 'static, faults: Faults) -> Self {
         let report = FaultReport { seed: faults.seed, ..FaultReport::default() };
         let shared = SharedFaults { report, ..SharedFaults::default() };
@@ -111,14 +110,13 @@ impl FaultyStore {
         }
     }
 
-    /// The next call of this method meets `fault`; told several times, one call after the other
-    /// does. Works without any rate, and while the random faults are stopped.
+    /// Makes the next call of this method fail with `fault`. If called several times, the faults
+    /// apply to successive calls. Works without any rate, and while the random faults are stopped.
     ///
-    /// A fault that finds nothing to spoil (no record was found that could be torn) is used up and
-    /// not counted.
+    /// A fault that cannot be applied (there was no record to truncate) is used up and not counted.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if this method cannot meet this fault.
+    /// [`ErrorKind::InvalidInput`] if this method does not support the fault.
     pub fn fail_next(&self, call: StoreCall, fault: Fault) -> Result<(), Error> {
         if !fault.can_befall(call) {
             return Err(Error::new(
@@ -131,20 +129,20 @@ impl FaultyStore {
         Ok(())
     }
 
-    /// Ends all faults, also those that [`fail_next`](Self::fail_next) has planned. Calls that are
-    /// hanging already end as they would have.
+    /// Stops all faults, including those planned with [`fail_next`](Self::fail_next). Calls that
+    /// already hang still fail.
     pub fn stop(&self) {
         let mut shared = self.lock();
         shared.is_stopped = true;
         shared.forced.clear();
     }
 
-    /// Lets the random faults begin again after [`stop`](Self::stop).
+    /// Resumes the random faults after [`stop`](Self::stop).
     pub fn start(&self) {
         self.lock().is_stopped = false;
     }
 
-    /// What went wrong so far.
+    /// Returns the faults so far.
     pub fn report(&self) -> FaultReport {
         self.lock().report.clone()
     }
@@ -154,7 +152,7 @@ impl FaultyStore {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What befalls the call that begins now.
+    /// The faults of the call that starts now.
     fn draw(&self, call: StoreCall) -> Draw {
         let mut shared = self.lock();
         let count = shared.report.calls.entry(call).or_default();
@@ -171,8 +169,8 @@ impl FaultyStore {
         *self.lock().report.faults.entry((call, fault)).or_default() += 1;
     }
 
-    /// Runs `act`, unless the call fails before; `lost` is the answer to a put that is forgotten.
-    /// The draw comes back for what befalls the answer.
+    /// Runs `act`, unless the call fails before it; `lost` is the answer to a put that is lost.
+    /// Returns the draw, for faults in the answer.
     async fn call<T>(
         &self,
         call: StoreCall,
@@ -217,7 +215,7 @@ impl FaultyStore {
         result.map(|answer| (answer, draw))
     }
 
-    /// The answer of a replica that lags behind, or the true one if it cannot lag.
+    /// The answer of a lagging replica, or the true one if it cannot lag.
     fn lagging(
         &self,
         call: StoreCall,
@@ -349,7 +347,7 @@ impl SnapshotStore for FaultyStore {
         self.call(StoreCall::Keys, None, self.inner.keys(request)).await.map(|(page, _)| page)
     }
 
-    /// As many calls of `get`: each answer may be spoilt.
+    /// One call of `get` per query: each answer may be damaged.
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
         get_each(self, queries).await
     }

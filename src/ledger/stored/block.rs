@@ -1,9 +1,9 @@
-//! [`Block`]: some entries of an audit trail in a row, as one document.
+//! [`Block`]: consecutive entries of an audit trail, as one document.
 //!
-//! The 32 bytes of the hash before the first entry, then for each entry its
-//! [bytes](crate::ledger::entry_bytes) behind their length (u32), and the 32 bytes of its hash. The
-//! version of the document is the sequence of the first entry: two nodes that append behind the same
-//! end write the same version, and one of them finds it taken.
+//! The content is the 32 bytes of the hash before the first entry, then for each entry its
+//! [bytes](crate::ledger::entry_bytes) preceded by their length (u32), and the 32 bytes of its
+//! hash. The version of the document is the sequence of the first entry. Two nodes that append at
+//! the same end write the same version, and only one of them succeeds.
 
 use crate::ledger::chain::AuditHead;
 use crate::ledger::entry_bytes::{entry_bytes, parse_entry};
@@ -11,7 +11,7 @@ use crate::ledger::hash::AuditHash;
 use crate::ledger::wire::{ByteReader, put_sized};
 use crate::ledger::{AuditEntry, AuditRecord};
 
-/// A block takes no more entries than fit, unless its first one alone is larger.
+/// The maximum size of a block, unless its first entry alone is larger.
 pub(super) const BLOCK_BYTES: usize = 256 << 10;
 
 /// The entries of a block, in order; never empty.
@@ -34,15 +34,15 @@ impl Block {
         (!records.is_empty()).then_some(Self(records))
     }
 
-    /// Where the trail ends with this block.
+    /// The end of the trail after this block.
     pub(super) fn head(&self) -> AuditHead {
         let last = self.0.last();
         last.map_or(AuditHead::START, |last| AuditHead { sequence: last.sequence, hash: last.hash })
     }
 }
 
-/// The first of `entries` (at least one) as a block behind `head`: its content, how many they are, and
-/// the end of the trail behind it.
+/// Encodes the first of `entries` (at least one) as a block after `head`. Returns its content, the
+/// number of entries in it, and the end of the trail after it.
 pub(super) fn encode<'e>(
     head: AuditHead,
     entries: impl IntoIterator<Item = &'e AuditEntry>,

@@ -1,9 +1,9 @@
-//! [`Bucket`]: some of the schedules, as one document.
+//! [`Bucket`]: a part of the schedules, as one document.
 //!
-//! The last fencing token (u64), then each schedule: tenant, kind, a byte 1 for one aggregate or 0 for
-//! all of the kind, id, text of the cadence, a byte 1 if it is in force, next run, created, updated,
-//! and the lease: holder, end, token. Times are i64, microseconds since 1970; texts stand behind their
-//! length (u32); what may be missing is a byte 0, or a byte 1 and the value.
+//! The last fencing token (u64), then each schedule: tenant, kind, a byte 1 for one aggregate or 0
+//! for all of the kind, id, text of the cadence, a byte 1 if it is enabled, next run, created,
+//! updated, and the lease: holder, end, token. Times are i64, microseconds since 1970. Texts follow
+//! their length (u32). An optional value is a byte 0, or a byte 1 and the value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,13 +12,13 @@ use crate::ledger::wire::{ByteReader, put_option, put_text, put_time};
 use crate::ledger::{Cadence, Lease, Schedule, ScheduleKey};
 use crate::timestamp::Timestamp;
 
-/// The schedules whose keys have one hash.
+/// The schedules whose keys have the same hash.
 #[derive(Clone, Default)]
 pub(super) struct Bucket {
-    /// The last fencing token. It outlives the schedules.
+    /// The last fencing token. It is kept when schedules are removed.
     pub(super) token: u64,
     schedules: BTreeMap<ScheduleKey, Schedule>,
-    /// Those in force that have a next run, by that.
+    /// The enabled schedules with a next run, ordered by it.
     by_time: BTreeSet<(Timestamp, ScheduleKey)>,
 }
 
@@ -112,7 +112,8 @@ fn read_schedule(reader: &mut ByteReader<'_>) -> Option<Schedule> {
 
 #[cfg(test)]
 mod tests {
-    //! A bucket is rewritten as a whole at each change of one schedule: what it forgets is lost.
+    //! Each change of one schedule rewrites the whole bucket, so whatever the encoding drops is
+    //! lost.
 
     use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! [`Days`]: statistics per aggregate and day, one document each.
 //!
 //! The version of a document is the day, then the revision; the newest revision counts. So the days
-//! of an aggregate come in order, and a read of one day is one read. The content is four sums (u64):
+//! of an aggregate are ordered, and reading one day is one read. The content is four sums (u64):
 //! created, deleted, bytes, microseconds.
 
 use std::collections::BTreeMap;
@@ -18,24 +18,24 @@ use crate::ledger::{DailyStatistics, Day};
 use crate::store::Selection;
 
 const KIND: &str = "snapfold.daily";
-/// The most days of one answer.
+/// The maximum number of days in one answer.
 const MAX_DAYS: usize = 10_000;
-/// So many days are written at a time.
+/// How many days are written at a time.
 const BATCH: usize = 256;
 /// Bits of a version that count revisions; with the 32 of the day, less than 63.
 const REVISION_BITS: u32 = 30;
-/// Every so many revisions, the older ones are deleted.
+/// After this many revisions, the older ones are deleted.
 const KEPT: u64 = 16;
 
 pub(super) struct Days {
     editions: Editions,
-    /// Keeps writers of this process from racing with each other.
+    /// Prevents writers of this process from racing with each other.
     writing: Mutex<()>,
 }
 
 /// The versions of a day, first and last.
 fn versions(day: Day) -> (u64, u64) {
-    // Days order as their versions do: the lowest becomes 0.
+    // Versions must be ordered like days: the lowest day becomes 0.
     let place = u64::from(day.number().cast_unsigned() ^ 1 << 31) << REVISION_BITS;
     (place + 1, place | ((1 << REVISION_BITS) - 1))
 }
@@ -100,8 +100,8 @@ impl Days {
         Ok(())
     }
 
-    /// The newest version from `first` to `last`, and what it holds; the version before `first` and
-    /// nothing if there is none.
+    /// The newest version from `first` to `last`, and its content; the version before `first` and
+    /// no content if there is none.
     async fn newest(
         &self,
         key: &AggregateKey,
@@ -114,7 +114,7 @@ impl Days {
         }
     }
 
-    /// Deletes the revisions before `version`, back to those that were deleted last.
+    /// Deletes the revisions before `version` that the last such deletion left.
     async fn forget_before(&self, key: &AggregateKey, version: u64) {
         let ids: Vec<_> = (version - KEPT..version).map(document::id).collect();
         self.editions.forget(key, Selection::Ids(&ids)).await;

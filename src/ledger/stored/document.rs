@@ -18,19 +18,19 @@ use crate::timestamp::Timestamp;
 
 pub(super) const READ: &str = "read the ledger";
 pub(super) const WRITE: &str = "write to the ledger";
-/// The format of all documents. Another one gets another schema version.
+/// The format of all documents. A new format gets a new schema version.
 const FORMAT: Generation = Generation { schema_version: 1, fingerprint: 0 };
 /// No codec reads a document.
 const CODEC: CodecId = CodecId::from_u16(0x7f00);
-/// A document that claims to be longer is damaged.
+/// A document with a larger stated length is damaged.
 const MAX_BYTES: u64 = 256 << 20;
-/// How often a write is tried again because another node wrote first.
+/// How often a write is retried because another node wrote first.
 const ATTEMPTS: usize = 1_000;
 
 #[derive(Clone)]
 pub(super) struct Documents(Arc<dyn SnapshotStore>);
 
-/// A document as it was found.
+/// A document as it was read.
 pub(super) struct Document {
     pub(super) version: u64,
     record: Record,
@@ -61,7 +61,7 @@ impl Documents {
         keys.iter().zip(lookups).map(|(key, lookup)| found(key, u64::MAX, lookup)).collect()
     }
 
-    /// Stores one version of each document; tells of each whether it was stored, or else another
+    /// Stores one version of each document. Returns for each whether it was stored; if not, another
     /// node has taken that version.
     pub(super) async fn put(
         &self,
@@ -77,8 +77,8 @@ impl Documents {
         Ok(outcomes.into_iter().map(|outcome| outcome == PutOutcome::Stored).collect())
     }
 
-    /// Deletes versions of a document that newer ones have replaced. Returns nothing: they are in
-    /// nobody's way, and the next call takes them too.
+    /// Deletes versions of a document that newer ones have replaced. Ignores errors: the versions
+    /// do no harm, and the next call deletes them too.
     pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         let _ = self.0.delete(key, selection, DeleteOptions::default()).await;
     }
@@ -87,7 +87,7 @@ impl Documents {
 fn found(key: &AggregateKey, at_most: u64, lookup: Lookup) -> Result<Option<Document>, Error> {
     match lookup {
         Lookup::Found(found) => Ok(Some(Document { version: found.version, record: found.record })),
-        // Below a bound, a store need not know whether there is something else.
+        // Below a bound, a store need not know whether other generations exist.
         Lookup::OtherGeneration if at_most == u64::MAX => Err(Error::new(
             ErrorKind::Unsupported,
             READ,
@@ -98,7 +98,8 @@ fn found(key: &AggregateKey, at_most: u64, lookup: Lookup) -> Result<Option<Docu
 }
 
 impl Document {
-    /// What `parse` makes of the content, verified; `None` from it means that it is damaged.
+    /// Verifies the content and parses it with `parse`; `None` from `parse` means that it is
+    /// damaged.
     pub(super) fn read<T>(
         &self,
         key: &AggregateKey,
@@ -108,14 +109,14 @@ impl Document {
             if !header.is_of(key) || header.version != self.version || header.generation != FORMAT {
                 return Err(RejectReason::Malformed("it is another document"));
             }
-            let malformed = RejectReason::Malformed("its content is not of this format");
+            let malformed = RejectReason::Malformed("its content has another format");
             self.record.open(&header, MAX_BYTES, |body| parse(body).ok_or(malformed))
         });
         opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))
     }
 }
 
-/// Which snapshot a version of a document is.
+/// The snapshot id of a version of a document.
 pub(super) const fn id(version: u64) -> SnapshotId {
     SnapshotId { generation: FORMAT, version }
 }
@@ -126,7 +127,7 @@ pub(super) fn corrupt(key: &AggregateKey, version: u64, why: &str) -> Error {
     Error::new(ErrorKind::CorruptStore, READ, message)
 }
 
-/// Counts how often other nodes were faster.
+/// Counts how often other nodes wrote first.
 #[derive(Default)]
 pub(super) struct Race(usize);
 
@@ -141,8 +142,8 @@ impl Race {
     }
 }
 
-/// A name for some texts, of 64 hexadecimal digits, as a store need not take ids as long as theirs
-/// together.
+/// A name for some texts, of 64 hexadecimal digits, because a store need not accept ids as long as
+/// the texts together.
 pub(super) fn name_of(texts: &[&str]) -> String {
     let mut name = String::with_capacity(64);
     for byte in hash_of(texts) {

@@ -1,9 +1,9 @@
-//! [`Editions`]: documents that are written anew at each change, as compare-and-set.
+//! [`Editions`]: documents that are rewritten at each change, with compare-and-set.
 //!
-//! Older versions are deleted, and a deleted version could be taken again: by a node that read it a
-//! while ago and slept since. So each version names the last write of each of the last 32 writers
-//! (newest first: u8 how many, then u64 writer and u64 number of its write each; the content follows).
-//! A write counts if the newest version names it.
+//! Older versions are deleted, so a node that read an old version and then stalled could store a
+//! deleted version again. Therefore each version lists the last write of each of the last 32
+//! writers (newest first: u8 count, then u64 writer and u64 number of its write each; the content
+//! follows). A write counts if the newest version lists it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -15,19 +15,19 @@ use crate::key::AggregateKey;
 use crate::ledger::wire::ByteReader;
 use crate::store::Selection;
 
-/// Of so many writers the last write is named.
+/// The number of writers whose last write is listed.
 const WRITERS: usize = 32;
 
 #[derive(Clone)]
 pub(super) struct Editions {
     documents: Documents,
-    /// Tells this handle from all other writers. Nothing depends on its value.
+    /// Distinguishes this handle from all other writers. Nothing depends on its value.
     own: u64,
     written: Arc<AtomicU64>,
 }
 
-/// A version of a document, and what led to it. Version 0, or the one before the first of a range, if
-/// there is none yet.
+/// A version of a document, and the writes that led to it. Version 0, or the version before the
+/// first of a range, if there is none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edition {
     pub(super) version: u64,
@@ -63,7 +63,7 @@ impl Edition {
     }
 }
 
-/// A change of a document: made from `from`, the newest version at or below `last`.
+/// A change of a document based on `from`, the newest version at or below `last`.
 pub(super) struct Edit {
     pub(super) key: AggregateKey,
     pub(super) from: Edition,
@@ -92,7 +92,8 @@ impl Editions {
         self.documents.get_many(keys).await
     }
 
-    /// Makes each change, unless another node has changed that document first; tells which were made.
+    /// Makes each change, unless another node has changed that document first; returns the changes
+    /// made.
     pub(super) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
         let mut made = Vec::with_capacity(edits.len());
         let mut documents = Vec::with_capacity(edits.len());
@@ -113,7 +114,7 @@ impl Editions {
         Ok(results)
     }
 
-    /// Whether the newest version follows from `made`, which is stored.
+    /// Whether the newest version is based on `made`, which is stored.
     async fn counts(&self, edit: &Edit, made: &Edition) -> Result<bool, Error> {
         let newest = self.documents.get(&edit.key, edit.last).await?;
         let Some(newest) = newest.filter(|newest| newest.version > made.version) else {
@@ -126,18 +127,19 @@ impl Editions {
         if newest.writes.len() < WRITERS {
             return Ok(false);
         }
-        let message =
-            format!("{WRITERS} others wrote meanwhile: it is not known whether this counts");
+        let message = format!(
+            "{WRITERS} other nodes wrote at the same time: it is unknown whether this write took effect"
+        );
         Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Unknown))
     }
 
-    /// Deletes versions that newer ones have replaced. Returns nothing: they are in nobody's way.
+    /// Deletes versions that newer ones have replaced. Ignores errors, as the versions do no harm.
     pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         self.documents.forget(key, selection).await;
     }
 }
 
-/// What `parse` makes of the content of a version, and which one it is.
+/// Parses the content of a version with `parse`, and returns which version it is.
 pub(super) fn read<T>(
     document: &Document,
     key: &AggregateKey,

@@ -1,8 +1,8 @@
 //! A ledger made of documents in a snapshot store.
 //!
 //! A document is an ordinary record under a reserved kind. Writing one is a compare-and-set: each
-//! write has a version of its own, and [`PutOutcome::Stored`](crate::store::PutOutcome::Stored) says that
-//! nobody else took that version first.
+//! write has a new version, and [`PutOutcome::Stored`](crate::store::PutOutcome::Stored) means that
+//! no other node took that version first.
 //!
 //! | kind | id | version | content |
 //! |---|---|---|---|
@@ -10,10 +10,10 @@
 //! | `snapfold.daily` | hash of kind and id | day, then revision | [`days`]: sums of the day |
 //! | `snapfold.schedules` | number of the bucket | 1, 2, 3, ... | [`bucket`]: schedules by hash |
 //!
-//! Of `snapfold.daily` and `snapfold.schedules` only the last versions are kept: [`edition`].
+//! Only the last versions of `snapfold.daily` and `snapfold.schedules` are kept: [`edition`].
 //!
-//! The first two are in the tenant of what they are about; schedules are in the default tenant, so
-//! that a look for due ones takes a fixed number of reads whatever the number of tenants.
+//! The first two are in the tenant that they describe. Schedules are in the default tenant, so that
+//! finding due ones takes a fixed number of reads for any number of tenants.
 
 mod block;
 mod bucket;
@@ -43,14 +43,14 @@ use edition::Editions;
 use schedules::Schedules;
 use trail::Trails;
 
-/// A [`Ledger`] in any [`SnapshotStore`], beside its snapshots: in memory with `MemoryStore`, in files
-/// with `FileStore`. Backups and copies of the store hold it too.
+/// A [`Ledger`] in any [`SnapshotStore`], next to its snapshots: in memory with `MemoryStore`, in
+/// files with `FileStore`. Backups and copies of the store include it.
 ///
-/// It is as durable as the store. Any number of nodes may use the same store at the same time; a
-/// process needs one handle, whose clones share their caches. Nothing of it is deleted by
-/// retention, and applications cannot reach its records, whose kinds are reserved.
+/// It is as durable as the store. Any number of nodes may use the same store at the same time. A
+/// process needs one handle, whose clones share their caches. Retention deletes none of its
+/// records, and applications cannot access them, because their kinds are reserved.
 ///
-/// | call | what it costs |
+/// | call | cost |
 /// |---|---|
 /// | [`append_all`](Ledger::append_all) | one put per tenant and 256 KiB; no read unless another node appended |
 /// | [`entries`](Ledger::entries) | one read per block; filtered by aggregate, all blocks of the trail |
@@ -58,13 +58,13 @@ use trail::Trails;
 /// | [`due`](Ledger::due), [`schedules`](Ledger::schedules) | one read of 32 documents; only those that changed are parsed |
 /// | other calls about schedules | a read and a put of 1/32 of all schedules |
 ///
-/// Schedules are made for tens of thousands; each takes about 150 bytes.
+/// Schedules are designed for tens of thousands; each takes about 150 bytes.
 ///
 /// # Errors
-/// Those of the store, and [`CorruptStore`](crate::ErrorKind::CorruptStore) for a document that is
-/// damaged, [`Unsupported`](crate::ErrorKind::Unsupported) for one of a newer release,
-/// [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if other nodes
-/// were faster 1,000 times in a row.
+/// Those of the store, and [`CorruptStore`](crate::ErrorKind::CorruptStore) for a damaged document,
+/// [`Unsupported`](crate::ErrorKind::Unsupported) for one of a newer release,
+/// [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if other
+/// nodes wrote first 1,000 times in a row.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -96,7 +96,7 @@ struct LedgerInner {
 }
 
 impl StoreLedger {
-    /// The ledger in `store`; reads nothing yet.
+    /// Creates a ledger in `store`. Reads nothing yet.
     pub fn new(store: impl SnapshotStore + 'static) -> Self {
         let store: Arc<dyn SnapshotStore> = Arc::new(store);
         let documents = Documents::new(Arc::clone(&store));

@@ -15,12 +15,12 @@ use crate::store::{Page, Selection};
 use crate::timestamp::Timestamp;
 
 const KIND: &str = "snapfold.schedules";
-/// Schedules are spread over so many documents: a change writes one, a look at all reads all. A
-/// power of two; another number would not find what is stored.
+/// The number of documents that schedules are spread over: a change writes one, listing reads all.
+/// A power of two. With another number, stored schedules would not be found.
 const BUCKETS: u8 = 32;
-/// The most schedules of one answer, whatever was asked for.
+/// The maximum number of schedules in one answer, whatever the requested limit.
 const MAX_ITEMS: usize = 10_000;
-/// Every so many versions of a document, the older ones are deleted.
+/// After this many versions of a document, the older ones are deleted.
 const KEPT: u64 = 16;
 
 /// Documents as they were last read.
@@ -29,7 +29,7 @@ type Parsed = HashMap<u8, (Edition, Arc<Bucket>)>;
 pub(super) struct Schedules {
     editions: Editions,
     parsed: std::sync::Mutex<Parsed>,
-    /// Keeps writers of this process from racing with each other.
+    /// Prevents writers of this process from racing with each other.
     writing: Mutex<()>,
 }
 
@@ -80,7 +80,7 @@ impl Schedules {
         self.change(key, claim).await
     }
 
-    /// Changes the schedule of `claim` if that still is its lease; tells whether it is.
+    /// Changes the schedule of `claim` if its lease is still that claim; returns whether it is.
     pub(super) async fn leased(
         &self,
         claim: &Claim,
@@ -148,7 +148,7 @@ impl Schedules {
         let Some(document) = document else {
             return Ok((Edition::none(0), Arc::default()));
         };
-        // The newest version never changes: it is deleted only once there is a newer one.
+        // A version never changes, and is deleted only after a newer one exists.
         let parsed = self.parsed().get(&number).cloned();
         if let Some(parsed) = parsed.filter(|(edition, _)| edition.version == document.version) {
             return Ok(parsed);
@@ -159,8 +159,8 @@ impl Schedules {
         Ok(parsed)
     }
 
-    /// Changes the document with `key`. `change` gives `None` if there is nothing to change; it is
-    /// called again on what another node wrote first.
+    /// Changes the document with `key`. `change` returns `None` if there is nothing to change. It
+    /// is called again on the new version if another node wrote first.
     async fn change<T>(
         &self,
         key: &ScheduleKey,

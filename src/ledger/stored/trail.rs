@@ -13,18 +13,18 @@ use crate::ledger::{AuditEntry, AuditRecord, AuditRequest};
 use crate::store::Page;
 
 const KIND: &str = "snapfold.audit";
-/// The most entries of one page, whatever was asked for.
+/// The maximum number of entries in one page, whatever the requested limit.
 const MAX_ENTRIES: usize = 10_000;
-/// A page ends with the block with which it reaches so many bytes.
+/// A page ends with the block that reaches this size.
 const PAGE_BYTES: usize = 8 << 20;
-/// Of so many tenants the ends of their trails are remembered.
+/// The number of tenants whose trail ends are cached.
 const MAX_HEADS: usize = 1_000;
 
 pub(super) struct Trails {
     documents: Documents,
-    /// Where trails ended when this handle last looked. One that another node has gone beyond is
-    /// found out by the write that it leads to. The lock keeps writers of this process from racing
-    /// with each other.
+    /// The ends of trails when this handle last looked. A write at an outdated end fails and so
+    /// detects that another node has appended. The lock prevents writers of this process from
+    /// racing with each other.
     heads: Mutex<HashMap<String, AuditHead>>,
 }
 
@@ -45,7 +45,7 @@ impl Trails {
             let key = key_of(tenant)?;
             let mut rest = entries.as_slice();
             while !rest.is_empty() {
-                // Forgotten for the time of the write: it may fail, or be cancelled.
+                // Dropped during the write, which may fail or be cancelled.
                 let known = heads.remove(tenant);
                 let entries = rest.iter().map(|(_, entry)| *entry);
                 let (count, head, after) = self.append(&key, known, entries).await?;
@@ -65,8 +65,8 @@ impl Trails {
         Ok(sequences)
     }
 
-    /// Appends the first of `entries`, as many as fit into a block; returns how many, and the ends of
-    /// the trail before and behind them.
+    /// Appends as many of the first `entries` as fit into a block. Returns how many, and the ends
+    /// of the trail before and after them.
     async fn append<'e>(
         &self,
         key: &AggregateKey,
@@ -88,7 +88,7 @@ impl Trails {
         }
     }
 
-    /// Where the trail ends.
+    /// The end of the trail.
     async fn head(&self, key: &AggregateKey) -> Result<AuditHead, Error> {
         match self.documents.get(key, u64::MAX).await? {
             Some(document) => Ok(block_of(key, &document)?.head()),
@@ -131,10 +131,10 @@ impl Trails {
                 }
             }
             if goes_on {
-                return Err(corrupt(key, next, "it is missing, and later ones are there"));
+                return Err(corrupt(key, next, "it is missing, but later entries exist"));
             }
-            // This is the end, unless there is a later block. Then the one in between was missed,
-            // as it came after the look for it, or it is missing.
+            // This is the end, unless there is a later block. In that case the block in between was
+            // added after it was looked for, or it is missing.
             match self.documents.get(key, u64::MAX).await? {
                 Some(last) if last.version > after => goes_on = true,
                 _ => return Ok(None),
@@ -151,7 +151,7 @@ fn block_of(key: &AggregateKey, document: &Document) -> Result<Block, Error> {
     document.read(key, |body| Block::parse(document.version, body))
 }
 
-/// About how much memory an entry takes.
+/// The approximate memory size of an entry.
 fn size_of(entry: &AuditEntry) -> usize {
     let key = entry.key.as_ref().map_or(0, |key| key.kind().len() + key.id().len());
     let texts = [&entry.actor, &entry.action, &entry.reason, &entry.meta, &entry.idempotency];
