@@ -1,4 +1,4 @@
-//! [`Case`]: one registered statement; [`Context`]: what a case about a store works with.
+//! [`Case`]: a registered statement; [`Context`]: the environment of a case about a store.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::level::Level;
 use super::probe::Probe;
 use crate::store::Capabilities;
 
-/// One statement about stores, or about event sources, that the kit proves or refutes.
+/// A statement about stores or event sources that the kit checks.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
     pub(super) level: Level,
@@ -19,7 +19,7 @@ pub struct Case {
     pub(super) run: CaseRun,
 }
 
-/// What runs a case, by what it is about.
+/// The function that runs a case, by its subject.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CaseRun {
     Store(for<'c> fn(&'c mut Context) -> Running<'c>),
@@ -29,25 +29,25 @@ pub(super) enum CaseRun {
 pub(super) type Running<'c> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'c>>;
 
 impl Case {
-    /// The level that it belongs to.
+    /// The level of the case.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// What it states.
+    /// The statement.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
     /// The ids of the obligations that it checks. A failure names one of these, or the obligation
-    /// that a step on the way relied on.
+    /// of a preparatory step.
     pub fn ids(&self) -> &'static [&'static str] {
         self.ids
     }
 }
 
-/// The table of a level: `"statement", [ids], function;` for each case; of event sources with
-/// `sources` in front.
+/// The cases of a level: `"statement", [ids], function;` for each; prefixed with `sources` for
+/// event sources.
 macro_rules! cases {
     (sources $level:ident: $($rest:tt)+) => { cases! { @Source $level: $($rest)+ } };
     (@$of:ident $level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
@@ -64,17 +64,17 @@ macro_rules! cases {
 }
 pub(super) use cases;
 
-/// What a case works with: a fresh site, randomness, and the settings of the run.
+/// The environment of a case: a fresh site, randomness, and the settings of the run.
 pub(super) struct Context {
     pub(super) site: Box<dyn Site>,
     pub(super) random: fastrand::Rng,
-    /// How many aggregates a case of the level Scale makes.
+    /// How many aggregates a case of the level Scale creates.
     pub(super) scale: usize,
-    /// How long one call may take.
+    /// The time limit of one call.
     pub(super) within: Duration,
-    /// Numbers that the scorecard tells besides the verdict.
+    /// Numbers that the scorecard shows in addition to the verdict.
     pub(super) notes: Vec<String>,
-    /// Times that it tells.
+    /// Times that the scorecard shows.
     pub(super) times: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl Context {
         }
     }
 
-    /// Opens a store that says it is durable; otherwise the case is skipped.
+    /// Opens a store that declares itself durable; otherwise skips the case.
     pub(super) async fn open_durable(&mut self) -> Result<Probe, Stop> {
         let probe = self.open().await?;
         if probe.capabilities().durable {
@@ -103,7 +103,7 @@ impl Context {
         self.again("C-10", "open the store again").await
     }
 
-    /// Lets the machine crash and opens the store again.
+    /// Crashes the site and opens the store again.
     pub(super) async fn crash(&mut self, probe: Probe) -> Result<Probe, Stop> {
         drop(probe);
         if !self.site.crash().await? {
@@ -112,7 +112,7 @@ impl Context {
         self.again("C-10", "open the store after a crash").await
     }
 
-    /// Opens the store on a site where it was open before; failing to is the breach of `id`.
+    /// Opens the store on a site where it was open before. A failure breaks `id`.
     pub(super) async fn again(&mut self, id: &'static str, what: &str) -> Result<Probe, Stop> {
         match self.opened().await? {
             Ok(probe) => Ok(probe),
@@ -135,7 +135,7 @@ impl Context {
         self.notes.push(note.into());
     }
 
-    /// Tells how long something took that was done so many times.
+    /// Records how long something took that was done this many times.
     pub(super) fn time(&mut self, what: &str, took: Duration, times: usize) {
         let each = took / u32::try_from(times.max(1)).unwrap_or(u32::MAX);
         self.times.push(format!("{what}: {each:.1?} each, {times} times"));
@@ -147,7 +147,7 @@ pub(super) fn needs(available: bool, what: &'static str) -> Result<(), Stop> {
     if available { Ok(()) } else { Err(Stop::Skipped(what)) }
 }
 
-/// Whether the kit can make a record that is larger than the store takes.
+/// Whether the kit can create a record that is larger than the store accepts.
 pub(super) fn has_small_records(capabilities: Capabilities) -> bool {
     capabilities.max_record_bytes <= 64 << 20
 }

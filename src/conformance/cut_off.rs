@@ -1,10 +1,10 @@
-//! Calls that are cut off: [`poll_times`].
+//! Cancelled calls: [`poll_times`].
 
 use std::pin::pin;
 use std::task::Poll;
 
-/// Polls `future` as often as it makes progress, at most `times` times, then drops it. `None` if
-/// it was not ready by then.
+/// Polls `future` as long as it makes progress, at most `times` times, then drops it. `None` if it
+/// was not ready by then.
 pub(super) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = times;

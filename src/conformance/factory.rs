@@ -1,4 +1,4 @@
-//! [`StoreFactory`] and [`Site`]: how the kit gets at the stores that it tests.
+//! [`StoreFactory`] and [`Site`]: give the kit access to the stores under test.
 
 use std::sync::Arc;
 
@@ -9,42 +9,41 @@ use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::store::SnapshotStore;
 
-/// Makes a fresh place for a store, once per case.
+/// Creates a fresh site for a store, once per case.
 #[async_trait]
 pub trait StoreFactory: Send + Sync {
-    /// A new site on which nothing is stored, not shared with any other.
+    /// Creates a site on which nothing is stored, not shared with any other.
     async fn site(&self) -> Result<Box<dyn Site>, BoxError>;
 }
 
-/// The place where one store keeps its snapshots: a directory, a schema, a map. Dropping it
-/// removes what is stored there.
+/// The place that holds the data of one store: a directory, a schema, a map. Dropping it removes
+/// the data.
 ///
-/// Only [`open`](Self::open) is required. What else a site offers lets the kit prove more; what
-/// it does not offer is shown as skipped.
+/// Only [`open`](Self::open) is required. Each other method that a site supports lets the kit check
+/// more. Cases that need an unsupported method are reported as skipped.
 #[async_trait]
 pub trait Site: Send + Sync {
-    /// Opens the store over what is stored here. Before it is called again, the kit drops every
-    /// handle that it got.
+    /// Opens the store. Before the kit calls this again, it drops every handle that it got.
     async fn open(&mut self) -> Result<Arc<dyn SnapshotStore>, BoxError>;
 
-    /// Ends the store as a crash of the machine would: what was not made durable is lost. The kit
-    /// drops its handles, calls this, and opens again. `false` if the site cannot do it, which the
-    /// scorecard shows as skipped.
+    /// Ends the store like a crash of the machine: data that was not made durable is lost. The kit
+    /// drops its handles, calls this, and opens the store again. Return `false` if the site does
+    /// not support this; the case is then skipped.
     async fn crash(&mut self) -> Result<bool, BoxError> {
         Ok(false)
     }
 
-    /// Changes at least one byte of the stored payload of a snapshot, behind the store's back.
-    /// The kit has dropped its handles. `false` if the site cannot do it, which the scorecard
-    /// shows as skipped.
+    /// Changes at least one byte of the stored payload of a snapshot, behind the store's back. The
+    /// kit has dropped its handles. Return `false` if the site does not support this; the case is
+    /// then skipped.
     async fn damage(&mut self, key: &AggregateKey, id: SnapshotId) -> Result<bool, BoxError> {
         let _ = (key, id);
         Ok(false)
     }
 
     /// Changes at least one byte of the stored header of a snapshot, so that it no longer parses,
-    /// behind the store's back. The kit has dropped its handles. `false` if the site cannot do it,
-    /// which the scorecard shows as skipped.
+    /// behind the store's back. The kit has dropped its handles. Return `false` if the site does
+    /// not support this; the case is then skipped.
     async fn damage_header(
         &mut self,
         key: &AggregateKey,
@@ -54,10 +53,10 @@ pub trait Site: Send + Sync {
         Ok(false)
     }
 
-    /// With `true`, lets the medium refuse part of what an open store writes from now on (a full
-    /// disk, a constraint, a lost server), so that its next `put` of several records fails; with
-    /// `false`, heals it. The kit keeps its handles. `false` if the site cannot do it, which the
-    /// scorecard shows as skipped.
+    /// With `true`, makes the medium refuse some of the following writes of an open store (a full
+    /// disk, a constraint, a lost server), so that its next `put` of several records fails. With
+    /// `false`, repairs the medium. The kit keeps its handles. Return `false` if the site does not
+    /// support this; the case is then skipped.
     async fn fail_writes(&mut self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;
         Ok(false)

@@ -1,4 +1,4 @@
-//! [`Failure`]: which promise a store broke, and how; [`Stop`]: why a case ended early.
+//! [`Failure`]: which obligation a store broke, and how; [`Stop`]: why a case ended early.
 
 use std::fmt::{self, Debug, Write};
 
@@ -8,14 +8,14 @@ use crate::error::{BoxError, Error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The ids of the promises that are broken, in order; empty if the case could not be set up,
-    /// which says nothing about the store.
+    /// The ids of the broken obligations, in order; empty if the case could not be set up, which
+    /// says nothing about the store.
     pub broken: Vec<&'static str>,
-    /// What was being done.
+    /// The operation.
     pub message: String,
-    /// What should have come of it.
+    /// The expected result.
     pub expected: String,
-    /// What came of it.
+    /// The actual result.
     pub got: String,
 }
 
@@ -34,7 +34,7 @@ impl Failure {
         self
     }
 
-    /// What came of it, cut at a length that a person still reads.
+    /// Sets the actual result, truncated to a readable length.
     pub(super) fn got(mut self, got: impl Into<String>) -> Self {
         self.got = shortened(got.into());
         self
@@ -58,8 +58,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The debug form of a value, as short as the scorecard shows it. A list of a million items is
-/// not written out to be cut then.
+/// The debug form of a value, truncated as the scorecard shows it. A list of a million items is not
+/// formatted completely first.
 pub(super) fn shown(value: &dyn Debug) -> String {
     let mut text = Limited(String::new());
     let _ = write!(text, "{value:?}");
@@ -77,7 +77,7 @@ fn shortened(text: String) -> String {
     short.0
 }
 
-/// Takes the first part of a text and refuses the rest.
+/// Accepts the first part of a text and refuses the rest.
 struct Limited(String);
 
 impl Write for Limited {
@@ -93,11 +93,11 @@ impl Write for Limited {
     }
 }
 
-/// Why a case ended before its end.
+/// Why a case ended early.
 #[derive(Debug)]
 pub(super) enum Stop {
     Failed(Failure),
-    /// What the store or the site does not offer.
+    /// The ability that the store or the site lacks.
     Skipped(&'static str),
 }
 
@@ -107,14 +107,14 @@ impl From<Failure> for Stop {
     }
 }
 
-/// The kit's own doing: a key or record that it made is not possible.
+/// An error of the kit: a key or record that it made is not possible.
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Failed(Failure::setup("the kit made an impossible record", &error))
     }
 }
 
-/// The site's doing.
+/// An error of the site.
 impl From<BoxError> for Stop {
     fn from(error: BoxError) -> Self {
         Self::Failed(Failure::setup("the site failed", &error))

@@ -1,4 +1,4 @@
-//! [`in_memory`]: the factory of a store that keeps nothing outside its process.
+//! [`in_memory`]: a factory for stores in memory.
 
 use std::sync::Arc;
 
@@ -8,9 +8,9 @@ use super::factory::{Site, StoreFactory};
 use crate::error::BoxError;
 use crate::store::SnapshotStore;
 
-/// A factory that makes each store with `make`: for stores that hold everything in memory, and
-/// for a first try with any other. The site of such a store can be opened again, and then finds
-/// the same store.
+/// Returns a factory that creates each store with `make`, for stores that hold everything in
+/// memory, and for a first try with any other. Opening the site of such a store again returns the
+/// same store.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

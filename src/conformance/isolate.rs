@@ -1,14 +1,14 @@
-//! Runs what may panic, hang or block, so that only its own case fails.
+//! Runs code that may panic, hang or block, so that only its case fails.
 
 use std::any::Any;
 use std::time::Duration;
 
 use super::failure::Failure;
 
-/// How many calls a whole case may take the time of, before it is ended.
+/// The time limit of a whole case, in time limits of one call.
 const CALLS_PER_CASE: u32 = 20;
 
-/// Runs `case` as a task of its own, so that a panic or a blocked thread is its failure only: the
+/// Runs `case` as a separate task, so that a panic or a blocked thread fails only this case, as a
 /// breach of `promise`.
 pub(super) async fn isolated<T: Send + 'static>(
     promise: &'static str,
@@ -26,7 +26,7 @@ pub(super) async fn isolated<T: Send + 'static>(
     }
 }
 
-/// The breach of `promise` that a panic is.
+/// A panic, as a breach of `promise`.
 pub(super) fn panicked(promise: &'static str, join: tokio::task::JoinError) -> Failure {
     let text = match join.try_into_panic() {
         Ok(panic) => message(&*panic),

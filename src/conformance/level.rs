@@ -1,31 +1,30 @@
-//! [`Level`]: a part of the kits.
+//! [`Level`]: a group of cases.
 
 use std::fmt;
 
-/// A part of the kit, by what a store has to be good at.
+/// A group of cases, by the aspect that they check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// What is put is found, listed and kept apart.
+    /// Puts are found, listed and kept apart.
     Core,
-    /// Versions, times and generations; pages.
+    /// Versions, times, generations and pages.
     History,
-    /// What is deleted is gone, and nothing else.
+    /// Deletes remove exactly what was selected.
     Delete,
-    /// What was acknowledged survives closing and crashing.
+    /// Acknowledged writes survive closing and crashing.
     Durable,
-    /// Many tasks at once, and calls that are cut off.
+    /// Many tasks at once, and cancelled calls.
     Concurrent,
-    /// Ids, payloads, sizes and bytes that nobody would think of.
+    /// Unusual ids, payloads, sizes and bytes.
     Hostile,
     /// Many aggregates, long histories.
     Scale,
-    /// Pins, retirements and bases: what is kept, and what is not used. Tried only if all that was
-    /// run before it passed.
+    /// Pins, retirements and bases. Run only if all earlier cases passed.
     Marks,
     /// Loads of the real engine over this store equal a full replay.
     Engine,
-    /// Event sources: each event in order, whole, within bounds.
+    /// Event sources: all events, in order, within bounds.
     Reads,
     /// Event sources: heads, floors and truncated histories.
     Ends,

@@ -1,10 +1,9 @@
-//! Proof for both sides of the traits: [`SnapshotStore`](crate::SnapshotStore)s and
-//! [`EventSource`](crate::EventSource)s keep their obligations, [`Aggregate`](crate::Aggregate)s
-//! their laws.
+//! Test kits: [`SnapshotStore`](crate::SnapshotStore)s and [`EventSource`](crate::EventSource)s
+//! keep their obligations, and [`Aggregate`](crate::Aggregate)s their laws.
 //!
 //! # For authors of stores
 //! Each obligation in the docs of [`SnapshotStore`](crate::SnapshotStore) has an id, and each case
-//! of the kit names the ids that it checks. One call runs them all, each on a store of its own:
+//! of the kit lists the ids that it checks. One call runs all cases, each on a separate store:
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -21,32 +20,32 @@
 //! # Ok::<(), conformance::NotConformant>(())
 //! # }).unwrap();
 //! ```
-//!
-//! A store that keeps something implements [`StoreFactory`] and [`Site`] instead: a site is a
-//! directory, a schema or whatever one store fills, and is removed when it is dropped. What a site
+//! A store that keeps data outside its process implements [`StoreFactory`] and [`Site`] instead. A
+//! site is a directory, a schema or another place that holds the data of one store, and is removed
+//! when it is dropped. The optional abilities of a site (crash, damage) let the kit check more.
 //! can do beyond opening its store (crash, be damaged) lets the kit prove more.
-//!
-//! # For those who implement event sources
-//! A wrong event source is the likeliest way to a wrong state. [`event_source`] runs a kit of the
-//! same manners: the application gives an [`EventSite`], which appends made-up events as the
-//! application does, and each obligation of [`EventSource`](crate::EventSource) and
-//! [`HybridSource`](crate::events::HybridSource) is tried and named by its id. The
+//! # For authors of event sources
+//! A wrong event source is the most likely cause of a wrong state. [`event_source`] runs a similar
+//! kit. The application provides an [`EventSite`], which appends made-up events as the application
+//! does. The kit checks each obligation of [`EventSource`](crate::EventSource) and
+//! [`HybridSource`](crate::events::HybridSource) and reports it by its id. The
+//! [guide](crate::guide::event_sources) has a complete example.
 //! [guide](crate::guide::event_sources) has a whole example.
 //!
-//! # The scorecard
-//! A [`Scorecard`] says of each case whether it passed, failed (with the ids of the broken promises,
-//! what was expected and what came), or was skipped, and then which capability or ability was
-//! missing. It prints as a table of 80 columns and turns into JSON; both are made to be published.
-//! A case that fails names *one* promise wherever it can tell: a snapshot that is not found, but
+//! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
+//! obligations, the expected and the actual result), or was skipped (with the missing capability or
+//! ability). It prints as a table of 80 columns and converts to JSON; both are suitable for
+//! publication. A failing case names *one* obligation wherever it can: a snapshot that is not found
+//! but listed is a wrong lookup, not a lost put.
 //! listed, is a wrong lookup and not a lost put.
 //!
-//! # For authors of ledgers
-//! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::ledger::Ledger) (L-01 and
+//! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::ledger::Ledger)
+//! (L-01 and so on) over the ledgers that a [`LedgerFactory`] creates, each on several nodes.
 //! so on) over the ledgers that a [`LedgerFactory`] makes, each on several nodes.
-//!
-//! # What it cannot tell
-//! The kit sees what the trait shows. That a store syncs before it acknowledges is proven only as
-//! far as [`Site::crash`] is honest; how much work a call does inside, it does not see, so times are
+//! # Limits
+//! The kit checks only what the trait exposes. Whether a store syncs before it acknowledges is
+//! checked only as far as [`Site::crash`] simulates a real crash. The kit does not see how much
+//! work a call does, so it reports times but does not judge them.
 //! reported and never judged.
 
 mod aggregate;

@@ -1,4 +1,4 @@
-//! [`Conformance`]: which cases to run, and the run.
+//! [`Conformance`]: the settings of a run, and the run.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use super::scorecard::{CaseResult, CaseVerdict, Scorecard, Subject};
 use super::store_kit::cases;
 use crate::store::{Capabilities, SnapshotStore};
 
-/// That a store neither panics nor hangs.
+/// A store neither panics nor hangs.
 const PROMISE: &str = "C-03";
 
-/// A run of the kit over one kind of store: which levels, how large, how patient.
+/// A run of the kit over one type of store, with its settings.
 ///
 /// | setting | default |
 /// |---|---|
@@ -40,7 +40,7 @@ const PROMISE: &str = "C-03";
 /// assert!(card.broken_promises().is_empty(), "{card}");
 /// # });
 /// ```
-#[must_use = "nothing is proven before `run`"]
+#[must_use = "nothing is checked before `run`"]
 #[derive(Clone)]
 pub struct Conformance<'f> {
     factory: &'f dyn StoreFactory,
@@ -52,7 +52,7 @@ pub struct Conformance<'f> {
 }
 
 impl<'f> Conformance<'f> {
-    /// The whole kit over the stores that `factory` makes.
+    /// The whole kit over the stores that `factory` creates.
     pub fn of(factory: &'f dyn StoreFactory) -> Self {
         Self {
             factory,
@@ -64,64 +64,65 @@ impl<'f> Conformance<'f> {
         }
     }
 
-    /// Only the cases of `level`; [`and`](Self::and) adds others.
+    /// Runs only the cases of `level`; [`and`](Self::and) adds others.
     pub fn only(mut self, level: Level) -> Self {
         self.levels = vec![level];
         self
     }
 
-    /// Also the cases of `level`.
+    /// Also runs the cases of `level`.
     pub fn and(mut self, level: Level) -> Self {
         self.levels.push(level);
         self
     }
 
-    /// Not the cases of `level`.
+    /// Skips the cases of `level`.
     pub fn without(mut self, level: Level) -> Self {
         self.levels.retain(|chosen| *chosen != level);
         self
     }
 
-    /// Of the levels that are chosen, only cases whose statement contains `part`: to look at one
-    /// that failed.
+    /// Runs only those cases of the chosen levels whose statement contains `part`, to investigate a
+    /// failure.
     pub fn named(mut self, part: impl Into<String>) -> Self {
         self.named = Some(part.into());
         self
     }
 
-    /// How many aggregates the level [`Scale`](Level::Scale) makes; at least 100 are made.
+    /// Sets how many aggregates the level [`Scale`](Level::Scale) creates; values below 100 are
+    /// treated as 100.
     pub fn scale(mut self, aggregates: usize) -> Self {
         self.scale = aggregates.max(100);
         self
     }
 
-    /// The seed of all that is chosen at random. The scorecard tells it.
+    /// Sets the seed of all random choices. The scorecard shows it.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How long one call to the store may take before it counts as hanging. A whole case may take
-    /// twenty times as long.
+    /// Sets how long one call to the store may take before it counts as hanging. A whole case may
+    /// take twenty times as long.
     pub fn patience(mut self, a_call: Duration) -> Self {
         self.patience = a_call;
         self
     }
 
-    /// Runs the cases, one after the other, each on a fresh site. Whatever the store does (panics,
-    /// hangs, nonsense), the run comes to its end and says which case failed.
+    /// Runs the cases one after the other, each on a fresh site. Whatever the store does (panics,
+    /// hangs, invalid answers), the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Choose one with several threads: the cases
-    /// of the level [`Concurrent`](Level::Concurrent) prove more then, and a store that blocks a
-    /// thread for ever is reported rather than waited for.
+    /// Must run on a tokio runtime with time enabled. Use one with several threads: the cases of
+    /// the level [`Concurrent`](Level::Concurrent) then check more, and a store that blocks a
+    /// thread forever is reported instead of blocking the run.
     ///
-    /// Cancel safety: dropping the future ends the run; a case that is running is ended too.
+    /// Cancel safety: dropping the future ends the run and the current case.
     pub async fn run(self) -> Scorecard {
         let capabilities = self.look().await;
         let mut results = Vec::new();
         for case in cases().filter(|case| self.wants(case)) {
             let failed = |result: &CaseResult| matches!(result.verdict, CaseVerdict::Failed(_));
-            // What pins keep and retirements hide is seen by what is found, listed and deleted.
+            // The cases of marks rely on lookups, lists and deletes.
             let result = if case.level() == Level::Marks && results.iter().any(failed) {
                 CaseResult {
                     verdict: CaseVerdict::Skipped {
@@ -142,7 +143,7 @@ impl<'f> Conformance<'f> {
             && self.named.as_ref().is_none_or(|part| case.name().contains(part.as_str()))
     }
 
-    /// What the store says it can do; `None` if it cannot even be opened.
+    /// The store's capabilities; `None` if it cannot be opened.
     async fn look(&self) -> Option<Capabilities> {
         let mut site = self.site().await.ok()?;
         let looked = isolated(PROMISE, self.patience, async move {

@@ -1,4 +1,4 @@
-//! [`AggregateCheck`]: what to check, and how.
+//! [`AggregateCheck`]: the settings of a check.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,7 +23,7 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
-/// Checks the [laws](Law) of one type of aggregate. Made by [`aggregate`](super::aggregate()).
+/// Checks the [laws](Law) of one type of aggregate. Created by [`aggregate`](super::aggregate()).
 ///
 /// | part | default |
 /// |---|---|
@@ -36,7 +36,7 @@ use crate::state::Aggregate;
 /// | second process | the same test, run again |
 pub struct AggregateCheck<A: Aggregate> {
     pub(super) plan: HistoryPlan<A>,
-    /// Tells the generators of several checks apart.
+    /// Distinguishes the generators of several checks.
     pub(super) generator: &'static str,
     pub(super) key: Option<AggregateKey>,
     pub(super) codec: SharedSubject<A>,
@@ -54,7 +54,7 @@ pub struct AggregateCheck<A: Aggregate> {
     pub(super) test: Option<String>,
 }
 
-/// Makes an engine read what the application reads.
+/// Configures an engine to read what the application reads.
 pub(super) type Configure<A> = dyn FnOnce(EngineBuilder<A>) -> EngineBuilder<A> + Send + Sync;
 
 pub(super) struct Upcaster<A: Aggregate> {
@@ -103,53 +103,54 @@ impl<A: Aggregate> AggregateCheck<A> {
         }
     }
 
-    /// How many histories are made up; at least 1.
+    /// Sets the number of histories; at least 1.
     pub fn histories(mut self, histories: u32) -> Self {
         self.plan.histories = histories;
         self
     }
 
-    /// The longest history, in events (inclusive). The first history has this length, the second
-    /// one none, the others a random one. A check takes time in proportion to the square of it,
-    /// because a snapshot of each version is folded to the end.
+    /// Sets the length of the longest history, in events (inclusive). The first history has this
+    /// length, the second one is empty, and the others have a random length. The time of a check is
+    /// proportional to the square of this length, because a snapshot of each version is folded to
+    /// the end.
     pub fn events_per_history(mut self, events: u32) -> Self {
         self.plan.longest = events;
         self
     }
 
-    /// What all random choices come from. The same seed gives the same histories.
+    /// Sets the seed of all random choices. The same seed gives the same histories.
     pub fn seed(mut self, seed: u64) -> Self {
         self.plan.seed = seed;
         self
     }
 
-    /// The key that all histories belong to, for states that depend on it.
+    /// Sets the key of all histories, for states that depend on it.
     pub fn key(mut self, key: AggregateKey) -> Self {
         self.key = Some(key);
         self
     }
 
-    /// The codec of the application's engine.
+    /// Sets the codec of the application's engine.
     pub fn codec(mut self, codec: impl Codec<A>) -> Self {
         self.codec = SharedSubject::new(codec);
         self
     }
 
-    /// Ends a history early: no event is asked for once this is true of the state.
+    /// Ends a history as soon as `is_over` returns `true` for its state.
     pub fn ends_when(mut self, is_over: impl Fn(&A) -> bool + Send + Sync + 'static) -> Self {
         self.plan.is_over = Some(Box::new(is_over));
         self
     }
 
-    /// Two states are equal only if `equal` says so too, next to comparing what is stored of them:
-    /// `|a, b| a == b`. Finds fields that are not stored where they are lost, not only where
-    /// events run into it.
+    /// Also compares states with `equal`, such as `|a, b| a == b`, in addition to their stored
+    /// form. This finds fields that are not stored right where they are lost, not only after events
+    /// depend on them.
     pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
         self.equal = Some(Box::new(equal));
         self
     }
 
-    /// Shows events in reports with `{:?}`. Without it a report has their versions only.
+    /// Shows events in reports with `{:?}`. Without it, a report contains only their versions.
     pub fn debug_events(self) -> Self
     where
         A::Event: fmt::Debug,
@@ -157,7 +158,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         self.show_events(|event| format!("{event:?}"))
     }
 
-    /// Shows events in reports; the text must be the same in every process.
+    /// Shows events in reports with `show`. The text must be the same in every process.
     pub fn show_events(
         mut self,
         show: impl Fn(&A::Event) -> String + Send + Sync + 'static,
@@ -166,35 +167,35 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Waits between the first and the second fold of the same events: a fold that reads a clock
-    /// of whole seconds is found out in a pause of more than one. None by default.
+    /// Waits between the first and the second fold of the same events. A pause of more than a
+    /// second detects a fold that reads a clock of whole seconds. None by default.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
     }
 
-    /// Does not start a second process: L-04 is not judged.
+    /// Does not start a second process; L-04 is not judged.
     pub fn one_process(mut self) -> Self {
         self.second_process = false;
         self
     }
 
-    /// The name of the test that this check is part of, as `cargo test` prints it, for the second
-    /// process. Needed only where it cannot be found out: with `--test-threads=1`, on a thread
-    /// that the test has started, or in a program that cargo did not build as a test.
+    /// Sets the name of the test that contains this check, as `cargo test` prints it, for the
+    /// second process. Required only if it cannot be determined: with `--test-threads=1`, on a
+    /// thread started by the test, or in a program that cargo did not build as a test.
     pub fn second_process_runs(mut self, test: impl Into<String>) -> Self {
         self.test = Some(test.into());
         self
     }
 
-    /// Does not fail for `law`, and reports why not.
+    /// Accepts that `law` is broken, and reports the reason.
     pub fn accept(mut self, law: Law, reason: impl Into<String>) -> Self {
         self.accepted.insert(law, reason.into());
         self
     }
 
-    /// A folder of golden samples, with events as JSON. A relative path begins where the test
-    /// runs: with cargo, at the root of the package.
+    /// Sets the folder of golden samples, with events as JSON. A relative path is relative to the
+    /// working directory of the test: with cargo, the root of the package.
     pub fn golden(self, folder: impl Into<PathBuf>) -> Self
     where
         A::Event: Serialize + DeserializeOwned,
@@ -206,7 +207,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         )
     }
 
-    /// The same with events in another form: one line of text each.
+    /// Like [`golden`](Self::golden), with events in another form: one line of text each.
     pub fn golden_with(
         mut self,
         folder: impl Into<PathBuf>,
@@ -218,32 +219,32 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Writes golden samples of today's generation into the folder if it has none yet, and if no
-    /// law is broken. Never overwrites or removes one; keep them under version control.
+    /// Writes golden samples of the current generation into the folder if it has none yet and no
+    /// law is broken. Never overwrites or removes samples; keep them under version control.
     pub fn record_golden(mut self) -> Self {
         self.record = true;
         self
     }
 
-    /// Golden samples of another codec are read too: see
+    /// Also reads golden samples of another codec: see
     /// [`EngineBuilder::also_reads`](crate::engine::EngineBuilder::also_reads).
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.readers.push(Box::new(|builder| builder.also_reads(codec)));
         self
     }
 
-    /// Golden samples of another shape are read by field names: see
+    /// Reads golden samples of another shape by field names: see
     /// [`EngineBuilder::tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
-    /// L-10 tells whether the defaults are what replaying gives.
+    /// L-10 checks whether the defaults equal a replay.
     pub fn tolerate_shape_changes(mut self) -> Self {
         self.by_name = true;
         self.readers.push(Box::new(EngineBuilder::tolerate_shape_changes));
         self
     }
 
-    /// An upcaster as the application registers it with
-    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). Judged by the golden samples of
-    /// that generation.
+    /// Registers an upcaster as the application does with
+    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). It is judged by the
+    /// golden samples of that generation.
     pub fn upcasts<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -256,8 +257,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// The same where the old type is still an [`Aggregate`] over the same events: then the
-    /// upcaster is judged by the made-up histories too, at each version.
+    /// Like [`upcasts`](Self::upcasts), if the old type is still an [`Aggregate`] over the same
+    /// events: the upcaster is also judged by the created histories, at each version.
     pub fn upcasts_from<Old: Aggregate<Event = A::Event>>(
         mut self,
         codec: impl Codec<Old>,

@@ -1,16 +1,16 @@
-//! [`Choices`]: where an event generator takes its random values from.
+//! [`Choices`]: random values for event generators.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-/// A seeded source of random values for event generators. Nothing in it panics.
+/// A seeded source of random values for event generators. Its methods do not panic.
 ///
-/// The same seed gives the same values in every process, as long as the release of snapfold stays
-/// the same; golden samples are for what must outlast a release.
+/// The same seed gives the same values in every process, within one release of snapfold. Use golden
+/// samples for data that must outlast a release.
 pub struct Choices(fastrand::Rng);
 
 impl Choices {
-    /// The values that belong to `seed`.
+    /// Creates the source with this seed.
     pub fn new(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }

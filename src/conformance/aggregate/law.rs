@@ -1,51 +1,50 @@
-//! [`Law`]: what an aggregate must keep for a load to equal a replay.
+//! [`Law`]: the conditions for a load to equal a replay.
 
 use std::fmt;
 
-/// What an aggregate must keep for a load to equal a replay.
+/// A condition that an aggregate must satisfy for a load to equal a replay.
 ///
-/// Ids are stable: a law keeps its id, and a law that is withdrawn leaves a gap. A law is judged
-/// only if the laws that it builds on ([`premises`](Self::premises)) are not broken, so a report
-/// names the cause and not what follows from it.
+/// Ids are stable: a law keeps its id, and a withdrawn law leaves a gap. A law is judged only if
+/// the laws that it depends on ([`premises`](Self::premises)) are not broken, so that a report
+/// names the cause and not its consequences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Law {
-    /// **L-01** `initial` and `apply` do not panic: an event that was recorded has happened.
+    /// **L-01** `initial` and `apply` do not panic, because a recorded event has happened.
     Total,
-    /// **L-02** Folding the same events again, in the same process, gives the same state. Broken
-    /// by clocks, random numbers, counters outside the state, and folds that depend on the order
-    /// in which a hash map iterates.
+    /// **L-02** Folding the same events again, in the same process, gives the same state. Broken by
+    /// clocks, random numbers, counters outside the state, and folds that depend on the iteration
+    /// order of a hash map.
     Repeatable,
-    /// **L-03** So does folding them on another thread. Broken by thread-local values.
+    /// **L-03** Folding them on another thread also gives the same state. Broken by thread-local
+    /// values.
     AnyThread,
-    /// **L-04** So does folding them in another process, which runs the same test again. Broken by
-    /// process ids, addresses, and values that are computed once per process.
+    /// **L-04** Folding them in another process, which runs the same test again, also gives the
+    /// same state. Broken by process ids, addresses, and values that are computed once per process.
     AnyProcess,
-    /// **L-05** A clone equals its original and shares nothing with it: the engine folds new
-    /// events into clones of states that others still read. Broken by interior mutability behind
-    /// a shared pointer.
+    /// **L-05** A clone equals its original and shares nothing with it, because the engine folds
+    /// new events into clones of states that other callers still read. Broken by interior
+    /// mutability behind a shared pointer.
     OwnClone,
-    /// **L-06** The codec can carry the type, and each state that occurs comes back as it was:
-    /// encode, decode, encode again.
+    /// **L-06** The codec can carry the type, and each state that occurs is unchanged after it is
+    /// encoded, decoded and encoded again.
     Survives,
-    /// **L-07** A snapshot of each version, decoded and folded to the end, gives the state that
-    /// replaying gives. Broken by fields that are not stored and still matter, and by values that
-    /// are rounded when they are stored.
+    /// **L-07** A snapshot of each version, decoded and folded to the end, gives the same state as
+    /// a replay. Broken by fields that matter but are not stored, and by values that are rounded
+    /// when they are stored.
     Resumes,
-    /// **L-08** Equal states give equal bytes. Broken by hash maps and sets, whose order is
-    /// another one each time; loads are right all the same, but stores cannot tell whether two
-    /// snapshots of a version are identical. [Accept](super::AggregateCheck::accept) it if that
-    /// does not matter.
+    /// **L-08** Equal states have equal bytes. Broken by hash maps and sets, whose order differs
+    /// each time. Loads are still correct, but stores cannot tell whether two snapshots of a
+    /// version are identical. [Accept](super::AggregateCheck::accept) it if that does not matter.
     Canonical,
-    /// **L-09** Replaying the events of a golden sample of today's generation gives the state that
-    /// was recorded. Broken by a fold whose meaning changed while
-    /// [`SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION) stayed, and by clocks too coarse for
-    /// L-02.
+    /// **L-09** Replaying the events of a golden sample of the current generation gives the
+    /// recorded state. Broken by a fold whose meaning changed without a new
+    /// [`SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION), and by clocks too coarse for L-02.
     Meaning,
-    /// **L-10** What the upcasters make of an old state is what replaying its events gives today.
+    /// **L-10** Upcasting an old state gives the same state as replaying its events today.
     Upcasts,
-    /// **L-11** Golden samples are as they were recorded, their events can still be read, and each
-    /// of them loads, or is rejected for a reason and replayed.
+    /// **L-11** Golden samples are unchanged, their events can still be read, and each of them
+    /// loads, or is rejected for a reason and replayed.
     Golden,
 }
 
@@ -99,7 +98,7 @@ impl Law {
         }
     }
 
-    /// The laws without which this one cannot be judged.
+    /// The laws that must hold before this one can be judged.
     pub const fn premises(self) -> &'static [Self] {
         match self {
             Self::Total => &[],

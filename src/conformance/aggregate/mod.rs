@@ -1,7 +1,7 @@
-//! For application authors: does an aggregate keep the [laws](Law)?
+//! The kit for aggregates: checks the [laws](Law).
 //!
-//! [`aggregate()`] makes up histories with the application's event generator, folds, encodes and
-//! resumes them, and compares.
+//! [`aggregate()`] creates histories with the application's event generator, folds, encodes and
+//! resumes them, and compares the states.
 
 mod check;
 mod choices;
@@ -30,10 +30,10 @@ pub use report::{FailingHistory, LawFinding, LawOutcome, LawReport, LawVerdict, 
 
 use under_test::SharedSubject;
 
-/// Begins a check of the [laws](Law) that make a load of `A` equal a full replay.
+/// Starts a check of the [laws](Law) that make a load of `A` equal a full replay.
 ///
-/// `generate` makes the next event of a history, given the state so far, so that it can make
-/// events that are valid there. It must depend on nothing but its arguments.
+/// `generate` returns the next event of a history. It receives the current state, so that it can
+/// return events that are valid there. It must depend only on its arguments.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -78,20 +78,18 @@ use under_test::SharedSubject;
 /// ```
 ///
 /// # Golden samples
-/// [`golden`](AggregateCheck::golden) names a folder of snapshots that were recorded in earlier
-/// releases, each with the events behind it, and
-/// [`record_golden`](AggregateCheck::record_golden) adds some for a generation that has none. They
-/// are the only guard against a fold that begins to *mean* something else while its type stays the
-/// same, and against upcasters that disagree with replaying.
+/// [`golden`](AggregateCheck::golden) sets a folder of snapshots that were recorded in earlier
+/// releases, each with its events, and [`record_golden`](AggregateCheck::record_golden) adds some
+/// for a generation that has none. They are the only protection against a fold whose *meaning*
+/// changes while its type stays the same, and against upcasters that disagree with a replay.
 ///
 /// # The second process
-/// L-04 runs the test binary again, with the name of the running test and an environment variable.
-/// The test runs up to this check, which folds the same histories, writes down what it gets and
-/// ends the process; so what the test does before the check is done twice, and other checks in the
-/// same test judge nothing there. It works with `cargo test` and `cargo nextest`; where the name
-/// of the test cannot be found out, the law is reported as not judged, with what to do about it.
-/// In a test that checks one aggregate several times with one generator, give each check a seed of
-/// its own.
+/// L-04 runs the test binary again, with the name of the current test and an environment variable.
+/// The test runs up to this check, which folds the same histories, writes the result to a file and
+/// ends the process. So code before the check runs twice, and other checks in the same test are not
+/// judged there. This works with `cargo test` and `cargo nextest`. If the name of the test cannot
+/// be determined, the law is reported as not judged, with instructions. If a test checks one
+/// aggregate several times with one generator, give each check a different seed.
 pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
 ) -> AggregateCheck<A> {
@@ -100,8 +98,8 @@ pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     check
 }
 
-/// The same for states that serde does not know: they are compared by the bytes that `codec`
-/// gives, and differences have no path.
+/// Like [`aggregate()`], for states that do not implement serde's traits: they are compared by the
+/// bytes that `codec` produces, and differences have no path.
 pub fn aggregate_with_codec<A: Aggregate>(
     codec: impl Codec<A>,
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,

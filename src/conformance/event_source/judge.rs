@@ -1,4 +1,4 @@
-//! Which promise is broken, given what was appended and what was pushed.
+//! Decides which obligation is broken, from the appended and the pushed events.
 
 use std::collections::BTreeMap;
 
@@ -7,18 +7,18 @@ use super::under_test::Seen;
 use crate::conformance::failure::{Failure, shown};
 use crate::events::EventRange;
 
-/// What the events of an aggregate may look like.
+/// The events that an aggregate may have.
 pub(super) struct Rightful {
     pub(super) keeps: Kept,
     /// The versions of its own events, by number.
     pub(super) own: BTreeMap<u64, u64>,
-    /// Those up to this version are truncated.
+    /// Events up to this version are truncated.
     pub(super) floor: u64,
-    /// The highest number that was given to any event.
+    /// The highest number given to any event.
     pub(super) highest: u64,
 }
 
-/// What is wrong, and which promise that breaks.
+/// What is wrong, and which obligation it breaks.
 #[derive(Debug)]
 pub(super) struct Wrong {
     pub(super) id: &'static str,
@@ -31,13 +31,13 @@ impl Wrong {
         Failure::new(self.id, what).expected(self.expected).got(self.got)
     }
 
-    /// The same as the breach of another promise.
+    /// The same, as the breach of another obligation.
     pub(super) fn of(self, id: &'static str) -> Self {
         Self { id, ..self }
     }
 }
 
-/// The first thing that is wrong with `seen`, in the order of what explains most.
+/// The first fault in `seen`; the most significant kind of fault comes first.
 pub(super) fn judge(
     rightful: &Rightful,
     range: EventRange,
@@ -65,7 +65,7 @@ pub(super) fn judge(
     if let Some(event) = seen.iter().find(|event| !range.contains(event.version)) {
         return wrong("E-08", format!("only versions within {range:?}"), shown(event));
     }
-    // Disorder anywhere explains more than a gap before it.
+    // Disorder anywhere is more significant than a gap before it.
     let pairs = || seen.iter().zip(seen.iter().skip(1));
     let disorder = pairs().find(|(before, next)| next.version <= before.version);
     let gap = pairs().find(|(before, next)| next.version > before.version + 1);

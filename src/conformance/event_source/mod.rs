@@ -1,4 +1,4 @@
-//! For application authors and authors of event stores: does an event source keep its obligations?
+//! The kit for event sources.
 
 mod concurrent;
 pub(super) mod context;

@@ -1,4 +1,4 @@
-//! [`SourceConformance`]: which cases to run, and the run.
+//! [`SourceConformance`]: the settings of a run, and the run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,17 +19,17 @@ use crate::conformance::scorecard::{self, CaseResult, CaseVerdict, Scorecard};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 
-/// That a source neither panics nor hangs.
+/// A source neither panics nor hangs.
 const PROMISE: &str = "E-11";
 
-/// A run of the kit over one kind of event source: which levels, how patient.
+/// A run of the kit over one type of event source, with its settings.
 ///
 /// | setting | default |
 /// |---|---|
 /// | levels | [`Level::OF_EVENT_SOURCES`] |
 /// | [`seed`](Self::seed) | fixed |
 /// | [`patience`](Self::patience) | 30 seconds a call |
-#[must_use = "nothing is proven before `run`"]
+#[must_use = "nothing is checked before `run`"]
 pub struct SourceConformance<'f> {
     factory: Box<dyn Factory + 'f>,
     levels: Vec<Level>,
@@ -55,7 +55,7 @@ impl<A: Aggregate> Factory for Of<'_, A> {
 }
 
 impl<'f> SourceConformance<'f> {
-    /// The whole kit over the sites that `factory` makes.
+    /// The whole kit over the sites that `factory` creates.
     pub fn of<A: Aggregate>(factory: &'f dyn EventSourceFactory<A>) -> Self {
         Self {
             factory: Box::new(Of(factory)),
@@ -66,51 +66,51 @@ impl<'f> SourceConformance<'f> {
         }
     }
 
-    /// Only the cases of `level`; [`and`](Self::and) adds others.
+    /// Runs only the cases of `level`; [`and`](Self::and) adds others.
     pub fn only(mut self, level: Level) -> Self {
         self.levels = vec![level];
         self
     }
 
-    /// Also the cases of `level`.
+    /// Also runs the cases of `level`.
     pub fn and(mut self, level: Level) -> Self {
         self.levels.push(level);
         self
     }
 
-    /// Not the cases of `level`.
+    /// Skips the cases of `level`.
     pub fn without(mut self, level: Level) -> Self {
         self.levels.retain(|chosen| *chosen != level);
         self
     }
 
-    /// Of the levels that are chosen, only cases whose statement contains `part`: to look at one
-    /// that failed.
+    /// Runs only those cases of the chosen levels whose statement contains `part`, to investigate a
+    /// failure.
     pub fn named(mut self, part: impl Into<String>) -> Self {
         self.named = Some(part.into());
         self
     }
 
-    /// The seed of all that is chosen at random. The scorecard tells it.
+    /// Sets the seed of all random choices. The scorecard shows it.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// How long one call to the source may take before it counts as hanging. A whole case may take
-    /// twenty times as long.
+    /// Sets how long one call to the source may take before it counts as hanging. A whole case may
+    /// take twenty times as long.
     pub fn patience(mut self, a_call: Duration) -> Self {
         self.patience = a_call;
         self
     }
 
-    /// Runs the cases, one after the other, each on a fresh site. Whatever the source does, the run
-    /// comes to its end and says which case failed.
+    /// Runs the cases one after the other, each on a fresh site. Whatever the source does, the run
+    /// completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Choose one with several threads: a source
-    /// that blocks a thread for ever is reported then rather than waited for.
+    /// Must run on a tokio runtime with time enabled. Use one with several threads: a source that
+    /// blocks a thread forever is then reported instead of blocking the run.
     ///
-    /// Cancel safety: dropping the future ends the run; a case that is running is ended too.
+    /// Cancel safety: dropping the future ends the run and the current case.
     pub async fn run(self) -> Scorecard {
         let mut results = Vec::new();
         let mut name = "unknown";

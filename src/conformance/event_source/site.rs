@@ -1,4 +1,4 @@
-//! [`EventSourceFactory`] and [`EventSite`]: how the kit gets at the event sources that it tests.
+//! [`EventSourceFactory`] and [`EventSite`]: give the kit access to the event sources under test.
 
 use std::sync::Arc;
 
@@ -11,118 +11,120 @@ use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
 
-/// Makes a fresh place for events, once per case. [`event_sites`] makes one from a closure.
+/// Creates a fresh site for events, once per case. [`event_sites`] makes a factory from a closure.
 #[async_trait]
 pub trait EventSourceFactory<A: Aggregate>: Send + Sync {
-    /// A new site without events, not shared with any other.
+    /// Creates a site without events, not shared with any other.
     async fn site(&self) -> Result<Box<dyn EventSite<A>>, BoxError>;
 }
 
-/// The place where one event store keeps its events: a schema, a file, a map. Dropping it removes
-/// what is stored there.
+/// The place that holds the events of one event store: a schema, a file, a map. Dropping it removes
+/// the events.
 ///
 /// [`source`](Self::source), [`append`](Self::append) and [`number`](Self::number) are required.
-/// What else a site offers lets the kit prove more; what it does not offer is shown as skipped.
+/// Each other method that a site supports lets the kit check more. Cases that need an unsupported
+/// method are reported as skipped.
 #[async_trait]
 pub trait EventSite<A: Aggregate>: Send + Sync {
-    /// The source under test, over what is stored here.
+    /// Returns the source under test, over the events of this site.
     fn source(&self) -> Arc<dyn EventSource<A>>;
 
     /// Appends events to the stream of `key` as the application does, in one transaction or one by
-    /// one. They are committed when it returns. Called while other calls run.
+    /// one. They are committed when it returns. Other calls may run at the same time.
     async fn append(&self, key: &AggregateKey, events: &[NewEvent]) -> Result<(), BoxError>;
 
-    /// The [`NewEvent::number`] that `event` was made from; `None` if it was made from none.
+    /// Returns the [`NewEvent::number`] that `event` was made from; `None` if it was not made from
+    /// one.
     fn number(&self, event: &A::Event) -> Option<u64>;
 
-    /// What the event store keeps of an event besides its content.
+    /// Returns which attributes of an event the event store keeps.
     fn keeps(&self) -> Kept {
         Kept::default()
     }
 
-    /// The key of the aggregate `n`: by default the id `k` and the number, such as `k1`. An event
-    /// store whose ids are UUIDs or numbers makes them here.
+    /// Returns the key of the aggregate `n`: by default the id `k` and the number, such as `k1`.
+    /// Override this if the ids of the event store are UUIDs or numbers.
     fn key(&self, n: u64) -> Result<AggregateKey, Error> {
         A::key(&format!("k{n}"))
     }
 
-    /// Whether the event store can hold events of `key`. By default any key of
-    /// [`Aggregate::KIND`] without a tenant. One that keeps tenants, and a kind beside the id, says
-    /// `true` to all, and the kit tries keys of other tenants and kinds. The source must refuse the
-    /// keys that are not taken, or find no events for them.
+    /// Whether the event store can hold events of `key`. By default, any key of [`Aggregate::KIND`]
+    /// without a tenant. A store that keeps tenants and kinds returns `true` for all keys, and the
+    /// kit then tries keys of other tenants and kinds. The source must refuse keys that the store
+    /// does not take, or find no events for them.
     fn takes(&self, key: &AggregateKey) -> bool {
         key.kind() == A::KIND && key.tenant().is_empty()
     }
 
-    /// Removes the events of `key` up to `version` (inclusive). At least one stays. `false` if
-    /// events are never removed, which the scorecard shows as skipped.
+    /// Removes the events of `key` up to `version` (inclusive). At least one event is kept. Return
+    /// `false` if events are never removed; the cases are then skipped.
     async fn truncate(&self, key: &AggregateKey, version: u64) -> Result<bool, BoxError> {
         let _ = (key, version);
         Ok(false)
     }
 
-    /// With `true`, lets the medium fail (a lost server, a table that is gone), so that nothing can
-    /// be read; with `false`, heals it. `false` if the site cannot do it, which the scorecard shows
-    /// as skipped.
+    /// With `true`, makes the medium fail (a lost server, a missing table), so that reads fail.
+    /// With `false`, repairs it. Return `false` if the site does not support this; the case is then
+    /// skipped.
     async fn fail(&self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;
         Ok(false)
     }
 
-    /// The hybrid source over the same events, if there is one.
+    /// Returns the hybrid source over the same events, if there is one.
     fn hybrid(&self) -> Option<HybridPair<A>> {
         None
     }
 
-    /// What the scorecard calls it: by default the name of the type.
+    /// The name in the scorecard: by default the name of the type.
     fn name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
 }
 
-/// An event that the kit wants to be appended.
+/// An event that the kit wants to append.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewEvent {
-    /// The version that it gets: the next one of its aggregate.
+    /// Its version: the next one of its aggregate.
     pub version: u64,
-    /// What tells it from every other event of the site: the application makes its event from this
-    /// number. At least 1, below 2^31.
+    /// Distinguishes it from every other event of the site. The application makes its event from
+    /// this number. At least 1, below 2^31.
     pub number: u64,
-    /// When it was recorded, in whole seconds; may be earlier than the event before. `None`, only if
-    /// the store [keeps untimed events](Kept::untimed), for one whose time is not known.
+    /// When it was recorded, in whole seconds; may be earlier than the previous event. `None` for
+    /// an unknown time, only if the store [keeps untimed events](Kept::untimed).
     pub recorded_at: Option<Timestamp>,
-    /// What identifies it, for stores that [keep anchors](Kept::anchors).
+    /// Identifies the event, for stores that [keep anchors](Kept::anchors).
     pub anchor: [u8; 16],
 }
 
-/// What an event store keeps of an event besides its content.
+/// The attributes of an event that an event store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kept {
-    /// The recorded times that the kit gives; `true` by default. `false` for a store that takes its
-    /// own clock, or has no times.
+    /// The recorded times that the kit provides; `true` by default. `false` for a store that uses
+    /// its own clock, or has no times.
     pub times: bool,
     /// Events without a time; `false` by default.
     pub untimed: bool,
-    /// The anchors that the kit gives; `false` by default.
+    /// The anchors that the kit provides; `false` by default.
     pub anchors: bool,
 }
 
 impl Kept {
-    /// Sets whether the recorded times that the kit gives are kept.
+    /// Sets whether the recorded times that the kit provides are kept.
     pub const fn times(mut self, yes: bool) -> Self {
         self.times = yes;
         self
     }
 
-    /// Sets whether events without a time are kept as such.
+    /// Sets whether untimed events are kept as such.
     pub const fn untimed(mut self, yes: bool) -> Self {
         self.untimed = yes;
         self
     }
 
-    /// Sets whether the anchors that the kit gives are kept.
+    /// Sets whether the anchors that the kit provides are kept.
     pub const fn anchors(mut self, yes: bool) -> Self {
         self.anchors = yes;
         self
@@ -135,24 +137,24 @@ impl Default for Kept {
     }
 }
 
-/// A hybrid source and the snapshot store that it answers for.
+/// A hybrid source and its snapshot store.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HybridPair<A> {
-    /// The snapshot store; empty at first. The kit puts snapshots.
+    /// The snapshot store; empty at first. The kit puts snapshots into it.
     pub store: Arc<dyn SnapshotStore>,
     /// The hybrid source.
     pub hybrid: Arc<dyn HybridSource<A>>,
 }
 
 impl<A: Aggregate> HybridPair<A> {
-    /// `hybrid` answers for `store`.
+    /// Pairs `hybrid` with the `store` that it reads.
     pub fn new(store: Arc<dyn SnapshotStore>, hybrid: Arc<dyn HybridSource<A>>) -> Self {
         Self { store, hybrid }
     }
 }
 
-/// A factory that makes each site with `make`.
+/// Returns a factory that creates each site with `make`.
 pub fn event_sites<A, S, F>(make: F) -> impl EventSourceFactory<A>
 where
     A: Aggregate,

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{CaseResult, CaseVerdict, Scorecard, Subject, Tally};
 
 impl Scorecard {
-    /// The whole scorecard. The same run gives the same value; times are left out for that.
+    /// The whole scorecard. The same run gives the same value, because times are left out.
     ///
     /// Fields: `snapfold` (the version of the crate), `store` (its name, or that of the event
     /// source), `capabilities` (null if the store could not be opened, and for event sources),

@@ -1,4 +1,4 @@
-//! [`Scorecard`]: what a run of the kit found out.
+//! [`Scorecard`]: the result of a run of the kit.
 
 mod json;
 mod table;
@@ -12,8 +12,8 @@ use super::failure::{Failure, Stop};
 use super::level::Level;
 use crate::store::Capabilities;
 
-/// What a run of the kit found out about a store or an event source. Prints as a table of at most 80 columns; with
-/// `{:#}`, every case is listed.
+/// The result of a run of the kit over a store or an event source. Prints as a table of at most 80
+/// columns; `{:#}` lists every case.
 #[derive(Clone)]
 pub struct Scorecard {
     subject: Subject,
@@ -21,47 +21,47 @@ pub struct Scorecard {
     results: Vec<CaseResult>,
 }
 
-/// What was looked at.
+/// What was tested.
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
-    /// What it says it can do, if it could be opened, and how many aggregates were made at scale.
+    /// The store's capabilities, if it could be opened, and the number of aggregates at scale.
     Store { capabilities: Option<Capabilities>, scale: usize },
     /// The name of its site.
     EventSource(&'static str),
 }
 
-/// One case, and how it went.
+/// The result of one case.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CaseResult {
     /// The case.
     pub case: &'static Case,
-    /// How it went.
+    /// The verdict.
     pub verdict: CaseVerdict,
-    /// Numbers that it met on the way; the same ones at every run over the same store.
+    /// Numbers measured by the case; the same at every run over the same store.
     pub notes: Vec<String>,
-    /// How long calls took. Told, never judged, and not part of the JSON.
+    /// How long calls took. Informational only, and not part of the JSON.
     pub times: Vec<String>,
-    /// How long the case took, with its site.
+    /// How long the case took, including its site.
     pub took: Duration,
 }
 
-/// How a case went.
+/// The verdict of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaseVerdict {
-    /// The statement is false, or could not be tried.
+    /// The statement is false, or could not be checked.
     Failed(Failure),
     /// The statement held.
     Passed,
-    /// It was not tried.
+    /// It was not checked.
     Skipped {
-        /// What the store or its site does not offer: `"Capabilities::durable"`.
+        /// The ability that the store or its site lacks: `"Capabilities::durable"`.
         needs: &'static str,
     },
 }
 
-/// How many cases passed, failed and were skipped.
+/// The numbers of cases that passed, failed and were skipped.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tally {
@@ -74,7 +74,7 @@ pub struct Tally {
 }
 
 impl CaseVerdict {
-    /// That of a case that ended like this.
+    /// The verdict of a case that ended like this.
     pub(super) fn of(stopped: Result<(), Stop>) -> Self {
         match stopped {
             Ok(()) => Self::Passed,
@@ -85,7 +85,7 @@ impl CaseVerdict {
 }
 
 impl CaseResult {
-    /// One that passed, so far.
+    /// A case that has passed so far.
     pub(super) fn new(case: &'static Case) -> Self {
         let took = Duration::ZERO;
         Self { case, verdict: CaseVerdict::Passed, notes: Vec::new(), times: Vec::new(), took }
@@ -97,8 +97,8 @@ impl Scorecard {
         Self { subject, seed, results }
     }
 
-    /// The name that the store gives itself, or the site of an event source to it; `"unknown"` if
-    /// it could not be opened.
+    /// The name of the store, or of the site of an event source; `"unknown"` if it could not be
+    /// opened.
     pub fn store_name(&self) -> &'static str {
         match self.subject {
             Subject::Store { capabilities: Some(capabilities), .. } => capabilities.name,
@@ -107,7 +107,7 @@ impl Scorecard {
         }
     }
 
-    /// What the store says it can do; `None` if it could not be opened, and for event sources.
+    /// The store's capabilities; `None` if it could not be opened, and for event sources.
     pub fn capabilities(&self) -> Option<Capabilities> {
         match self.subject {
             Subject::Store { capabilities, .. } => capabilities,
@@ -120,12 +120,12 @@ impl Scorecard {
         self.seed
     }
 
-    /// Every case that was chosen, in the order in which they ran.
+    /// The results of all chosen cases, in the order in which they ran.
     pub fn results(&self) -> &[CaseResult] {
         &self.results
     }
 
-    /// The cases that failed, with what was wrong.
+    /// The failed cases, with their failures.
     pub fn failures(&self) -> impl Iterator<Item = (&'static Case, &Failure)> {
         self.results.iter().filter_map(|result| match &result.verdict {
             CaseVerdict::Failed(failure) => Some((result.case, failure)),
@@ -133,7 +133,7 @@ impl Scorecard {
         })
     }
 
-    /// The cases that were skipped, with what was missing.
+    /// The skipped cases, with the missing ability.
     pub fn skipped(&self) -> impl Iterator<Item = (&'static Case, &'static str)> {
         self.results.iter().filter_map(|result| match &result.verdict {
             CaseVerdict::Skipped { needs } => Some((result.case, *needs)),
@@ -141,20 +141,20 @@ impl Scorecard {
         })
     }
 
-    /// The ids of all promises that were found broken.
+    /// The ids of all broken obligations.
     pub fn broken_promises(&self) -> BTreeSet<&'static str> {
         self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
     }
 
-    /// Whether no case failed, and at least one passed. Skipped ones are allowed: see
+    /// Whether no case failed and at least one passed. Skipped cases are allowed: see
     /// [`skipped`](Self::skipped).
     pub fn is_conformant(&self) -> bool {
         let tally = self.tally();
         tally.failed == 0 && tally.passed > 0
     }
 
-    /// The card itself if the store is conformant, else an error that shows it: for a test that
-    /// ends with `card.into_result()?`, or with `unwrap`.
+    /// Returns the card itself if the store is conformant, else an error that prints it, for a test
+    /// that ends with `card.into_result()?` or with `unwrap`.
     ///
     /// # Errors
     /// [`NotConformant`] unless [`is_conformant`](Self::is_conformant).
@@ -162,12 +162,12 @@ impl Scorecard {
         if self.is_conformant() { Ok(self) } else { Err(NotConformant(Box::new(self))) }
     }
 
-    /// How all cases went.
+    /// The numbers of all cases.
     pub fn tally(&self) -> Tally {
         Tally::of(self.results.iter())
     }
 
-    /// How the cases of a level went.
+    /// The numbers of the cases of a level.
     pub fn tally_of(&self, level: Level) -> Tally {
         Tally::of(self.results.iter().filter(|result| result.case.level() == level))
     }
@@ -193,7 +193,7 @@ impl Tally {
         tally
     }
 
-    /// All cases together.
+    /// The number of all cases.
     pub fn all(self) -> usize {
         self.passed + self.failed + self.skipped
     }
@@ -209,7 +209,8 @@ impl fmt::Debug for Scorecard {
     }
 }
 
-/// The error of a store or an event source that is not conformant. Prints, also with `{:?}`, the scorecard.
+/// The error of a store or an event source that is not conformant. Prints the scorecard, also with
+/// `{:?}`.
 #[derive(Clone)]
 pub struct NotConformant(Box<Scorecard>);
 
@@ -226,7 +227,7 @@ impl fmt::Display for NotConformant {
     }
 }
 
-/// What a failing test shows.
+/// Failing tests print this form.
 impl fmt::Debug for NotConformant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;

@@ -151,8 +151,8 @@ fn promises(capabilities: &Capabilities) -> String {
     )
 }
 
-/// Writes `text` after `head`, broken at spaces where it would be too wide, and in the middle of
-/// a word that is too wide for a line.
+/// Writes `text` after `head`, broken at spaces where it would be too wide, and within a word that
+/// is too wide for a line.
 fn wrapped(f: &mut fmt::Formatter<'_>, head: &str, indent: &str, text: &str) -> fmt::Result {
     let mut line = head.to_owned();
     let mut empty = true;

@@ -1,4 +1,4 @@
-//! What a check found: [`LawReport`].
+//! [`LawReport`]: the result of a check.
 
 mod json;
 mod text;
@@ -9,12 +9,12 @@ use super::law::Law;
 use crate::codec::CodecId;
 use crate::generation::Generation;
 
-/// What checking an aggregate found: one verdict for each [`Law`].
+/// The result of checking an aggregate: one verdict for each [`Law`].
 ///
-/// `Display` gives a text of at most 80 columns (longer words aside), [`to_json`](Self::to_json)
-/// the same for machines. Both hold the seed, so that a failure can be had again. They hold events
-/// only if the check was told how to [show](super::AggregateCheck::show_events) them, and never
-/// values of states.
+/// `Display` prints a text of at most 80 columns (except for longer words);
+/// [`to_json`](Self::to_json) returns the same in machine-readable form. Both contain the seed, so
+/// that a failure can be reproduced. They contain events only if the check
+/// [shows](super::AggregateCheck::show_events) them, and never values of states.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LawReport {
@@ -22,23 +22,23 @@ pub struct LawReport {
     pub kind: String,
     /// The Rust type of the state, without its path.
     pub type_name: String,
-    /// Today's generation; `None` if the codec cannot carry the type.
+    /// The current generation; `None` if the codec cannot carry the type.
     pub generation: Option<Generation>,
     /// The codec of the check.
     pub codec: CodecId,
-    /// The seed that gives the same histories again.
+    /// The seed of the histories.
     pub seed: u64,
-    /// How many histories were made up.
+    /// The number of histories.
     pub histories: u64,
-    /// How many events they have together.
+    /// The total number of their events.
     pub events: u64,
     /// One for each law, in the order of [`Law::ALL`].
     pub verdicts: Vec<LawVerdict>,
-    /// This is a second process, started for another check.
+    /// Whether this is a second process that was started for another check.
     pub(super) is_bystander: bool,
 }
 
-/// How one law fared.
+/// The verdict on one law.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LawVerdict {
@@ -52,40 +52,40 @@ pub struct LawVerdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LawOutcome {
-    /// It held in all that was tried.
+    /// It held in all histories.
     Holds {
-        /// What is worth knowing all the same; often empty.
+        /// Additional information; often empty.
         note: String,
     },
-    /// It does not hold.
+    /// It is broken.
     Broken(LawFinding),
-    /// It does not hold, and the check was told to [accept](super::AggregateCheck::accept) that.
+    /// It is broken, and the check [accepts](super::AggregateCheck::accept) that.
     Accepted {
-        /// What was found.
+        /// The finding.
         finding: LawFinding,
         /// Why it is accepted.
         reason: String,
     },
-    /// It was not judged, so nothing is known.
+    /// It was not judged, so the result is unknown.
     Unjudged {
         /// Why, and what to do about it.
         why: String,
     },
 }
 
-/// What breaks a law.
+/// A violation of a law.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LawFinding {
-    /// What was found, as a sentence without a full stop. Versions in it count the events of the
+    /// The violation, as a sentence without a full stop. Versions in it count the events of the
     /// reduced history.
     pub text: String,
-    /// The history that shows it; `None` if it takes none.
+    /// The history that shows it; `None` if no history is needed.
     pub history: Option<FailingHistory>,
 }
 
-/// A history that breaks a law, reduced to events of which none can be left out (as far as a
-/// bounded search can tell).
+/// A history that breaks a law, reduced to a set of events from which none can be left out (as far
+/// as a bounded search can tell).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailingHistory {
@@ -93,24 +93,24 @@ pub struct FailingHistory {
     pub number: u32,
     /// The seed of all histories.
     pub seed: u64,
-    /// How many events it had before it was reduced.
+    /// The number of events before the reduction.
     pub length: u64,
-    /// The versions that the remaining events had in it: 1 for its first event. Empty if it takes
-    /// no event.
+    /// The versions of the remaining events in the original history, from 1. Empty if no event is
+    /// needed.
     pub versions: Vec<u64>,
-    /// The remaining events, written by [`show_events`](super::AggregateCheck::show_events); empty
-    /// without it.
+    /// The remaining events, formatted by [`show_events`](super::AggregateCheck::show_events);
+    /// empty without it.
     pub shown: Vec<String>,
 }
 
-/// One law or more is broken. Prints as the whole report, also with `{:?}`, so that a test that
-/// returns it shows what is wrong.
+/// The error of a check with at least one broken law. Prints the whole report, also with `{:?}`, so
+/// that a test that returns it shows the violation.
 #[derive(Clone)]
 pub struct LawsBroken(Box<LawReport>);
 
 impl LawReport {
-    /// `Ok` if no law is broken. Laws that were not judged and findings that were accepted do not
-    /// count; [`assert_all`](Self::assert_all) is for those who want no gaps.
+    /// Returns `Ok` if no law is broken. Laws that were not judged and accepted findings do not
+    /// count; [`assert_all`](Self::assert_all) is stricter.
     ///
     /// # Errors
     /// The report, as an error.
@@ -122,8 +122,8 @@ impl LawReport {
         }
     }
 
-    /// `Ok` if every law was judged and holds, or is accepted. Also in a second process that was
-    /// started for another check, so that it gets there.
+    /// Returns `Ok` if every law was judged and holds, or is accepted. Also in a second process
+    /// that was started for another check, so that it can reach that check.
     ///
     /// # Errors
     /// The report, as an error.
@@ -132,7 +132,7 @@ impl LawReport {
         if whole { self.assert() } else { Err(LawsBroken(Box::new(self.clone()))) }
     }
 
-    /// How `law` fared.
+    /// The outcome of `law`.
     pub fn outcome(&self, law: Law) -> Option<&LawOutcome> {
         self.verdicts.iter().find(|verdict| verdict.law == law).map(|verdict| &verdict.outcome)
     }
@@ -155,7 +155,7 @@ impl LawReport {
 }
 
 impl LawOutcome {
-    /// It holds, and there is nothing more to say.
+    /// It holds, without a note.
     pub(super) const HOLDS: Self = Self::Holds { note: String::new() };
 
     pub(super) fn of(finding: Option<LawFinding>) -> Self {
