@@ -1,4 +1,4 @@
-//! One connection for one call: [`Connections`].
+//! [`Connections`]: runs each call on one connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,22 +14,22 @@ use super::error::{
 use super::names::literal;
 use crate::error::{Error, ErrorKind, Retry};
 
-/// Something done on one connection.
+/// An operation on one connection.
 pub(super) trait Operation: Send {
     type Output: Send;
 
     /// A verb phrase for errors.
     const NAME: &'static str;
     const EFFECT: StatementEffect;
-    /// Whether running it a second time is not the same as running it once.
+    /// Whether repeating it has a further effect.
     const ADDS_UP: bool = false;
 
-    /// Whether nothing has been handed out yet, so that it may be run from its beginning.
+    /// Whether no result has been handed out yet, so that it may be restarted.
     fn is_untouched(&self) -> bool {
         true
     }
 
-    /// What `error` means if it is about tables of the application.
+    /// Translates `error` if it is about tables of the application.
     fn explain(&self, _error: &sqlx::Error) -> Option<Error> {
         None
     }
@@ -51,10 +51,11 @@ pub(super) struct Session<'c> {
 pub(super) enum CallFailure {
     Sqlx(sqlx::Error),
     Other(Error),
-    /// What came back belongs to another statement.
+    /// The result belongs to another statement.
     Foreign,
-    /// A column has another type by now than when the statement was prepared. A pooler that
-    /// prepares statements for its clients hides that from the server, which else refuses.
+    /// The type of a column has changed since the statement was prepared. Without a pooler the
+    /// server refuses such a statement; a pooler that prepares statements for its clients hides the
+    /// change.
     Retyped,
 }
 
@@ -71,7 +72,7 @@ impl From<Error> for CallFailure {
 }
 
 impl CallFailure {
-    /// Whether the server, or what it said of its types, shows that a prepared statement is out of
+    /// Whether the server, or the types that it returned, show that a prepared statement is out of
     /// date.
     fn is_stale(&self) -> bool {
         matches!(self, Self::Retyped) || self.is(is_stale)
@@ -82,15 +83,15 @@ impl CallFailure {
     }
 }
 
-/// A pool, and how a call uses its connections.
+/// A pool, and how calls use its connections.
 #[derive(Clone)]
 pub(super) struct Connections {
     pub(super) pool: PgPool,
-    /// How long a call may take.
+    /// The time limit of a call.
     pub(super) timeout: Duration,
-    /// Whether each transaction may run on another connection of the server.
+    /// Whether each transaction may run on another server connection.
     pub(super) transaction_pooler: bool,
-    /// The tenant to which each call is bound, in its stored form.
+    /// The tenant that each call is bound to, in its stored form.
     pub(super) tenant: Option<Arc<str>>,
 }
 
@@ -99,8 +100,8 @@ impl Connections {
         Self { pool, timeout, transaction_pooler, tenant: None }
     }
 
-    /// Runs `operation` on a connection of the pool, a second time if the first connection turns
-    /// out to be broken or its prepared statements out of date.
+    /// Runs `operation` on a connection of the pool; a second time if the first connection is
+    /// broken or its prepared statements are out of date.
     pub(super) async fn run<O: Operation>(&self, operation: &mut O) -> Result<O::Output, Error> {
         let mut sent = false;
         match tokio::time::timeout(self.timeout, self.attempts(operation, &mut sent)).await {
@@ -133,8 +134,8 @@ impl Connections {
             && operation.is_untouched()
         {
             if failure.is_stale() {
-                // The server refused it before it did anything. Other connections of the pool are
-                // as out of date as this one, so it is this one that is cured.
+                // The server refused it before it did anything. The other connections of the pool
+                // are also out of date, so this connection is repaired.
                 result = lease.run(self, operation, true).await;
             } else if failure.is(is_worth_another) && !O::ADDS_UP {
                 drop(lease);
@@ -146,25 +147,25 @@ impl Connections {
         result.map_err(|failure| failed(operation, failure))
     }
 
-    /// A connection that has just answered. After a restart of the server every idle connection of
-    /// a pool is broken, so one other is not enough.
+    /// Returns a connection that has just answered. After a restart of the server every idle
+    /// connection of a pool is broken, so trying one other is not enough.
     async fn working(&self) -> Result<ConnectionLease, sqlx::Error> {
         loop {
             let mut lease = ConnectionLease(Some(self.pool.acquire().await?));
             let Some(connection) = lease.0.as_deref_mut() else { continue };
             match connection.ping().await {
                 Ok(()) => return Ok(lease),
-                // Dropped, so that the pool opens a new one in its place.
+                // Dropped, so that the pool opens a new one.
                 Err(error) if is_broken(&error) => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// Runs `operation` on a connection that is in no transaction. Unless `prepared` statements are
-    /// to be used, or the call is bound to a tenant, in a transaction of its own: that keeps a
-    /// pooler from changing the connection between the parts of a statement, and ends the binding
-    /// with the call, however it ends.
+    /// Runs `operation` on a connection that is in no transaction. Without `prepared` statements,
+    /// or if the call is bound to a tenant, it runs in a new transaction. This prevents a pooler
+    /// from changing the connection between the parts of a statement, and ends the binding with the
+    /// call, whatever its outcome.
     async fn on<O: Operation>(
         &self,
         connection: &mut PgConnection,
@@ -186,15 +187,15 @@ impl Connections {
                 Ok(output)
             }
             Err(failure) => {
-                // A connection that cannot even roll back is broken, which is the better answer.
+                // If rolling back fails, the connection is broken, which is the more useful error.
                 transaction.rollback().await?;
                 Err(failure)
             }
         }
     }
 
-    /// Runs `operation` on the caller's connection, in the transaction that it may have begun, and
-    /// under the binding to a tenant that it may have.
+    /// Runs `operation` on the caller's connection, in the caller's transaction and tenant binding,
+    /// if there are any.
     async fn on_callers<O: Operation>(
         &self,
         connection: &mut PgConnection,
@@ -205,12 +206,12 @@ impl Connections {
             let session = &mut Session { connection: &mut *connection, prepared };
             let result = operation.run(session).await;
             if result.as_ref().is_err_and(CallFailure::is_stale) {
-                // For the caller's next try: this transaction is lost.
+                // For the caller's next attempt: this transaction is lost.
                 connection.clear_cached_statements().await?;
             }
             return result;
         }
-        // Whether the caller has begun a transaction by SQL of its own, only the server knows.
+        // Only the server knows whether the caller started a transaction with plain SQL.
         match connection.execute(sqlx::raw_sql("SAVEPOINT snapfold")).await {
             Ok(_) => {
                 let session = &mut Session { connection: &mut *connection, prepared };
@@ -227,14 +228,13 @@ impl Connections {
     }
 }
 
-/// A connection of the pool that goes back only after a call was answered. One that is dropped in
-/// the middle of a call (cancelled, out of time) is closed: nothing of that call can reach the
-/// next.
+/// A connection of the pool that is returned only after a call was answered. One that is dropped
+/// during a call (cancelled, timed out) is closed, so that nothing of that call reaches the next.
 struct ConnectionLease(Option<PoolConnection<Postgres>>);
 
 impl ConnectionLease {
-    /// Runs `operation`; `anew` without any statement that was prepared before, and without leaving
-    /// one behind. (A pooler that prepares statements itself would find the same one again.)
+    /// Runs `operation`. With `anew` it uses no earlier prepared statement and leaves none behind.
+    /// (A pooler that prepares statements itself would find the same one again.)
     async fn run<O: Operation>(
         &mut self,
         connections: &Connections,
@@ -250,7 +250,7 @@ impl ConnectionLease {
         connections.on(connection, operation, !anew && !connections.transaction_pooler).await
     }
 
-    /// Gives the connection back, unless `result` says that it is of no use any more.
+    /// Returns the connection to the pool, unless `result` shows that it is unusable.
     fn settle<T>(mut self, result: &Result<T, CallFailure>) {
         if !matches!(result, Err(failure) if failure.is(is_broken)) {
             drop(self.0.take());
@@ -266,14 +266,13 @@ impl Drop for ConnectionLease {
     }
 }
 
-/// A connection could not be had: nothing was sent yet. Takes the error itself, to be given to
-/// `map_err`.
+/// No connection was available; nothing was sent. Takes the error by value for `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "see above")]
 fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
     classify(O::NAME, StatementEffect::Read, &error)
 }
 
-/// The same after a first attempt, of which nobody knows how it ended.
+/// The same after a first attempt whose outcome is unknown.
 fn unconnected_again<O: Operation>(error: sqlx::Error) -> Error {
     let error = unconnected::<O>(error);
     if O::EFFECT == StatementEffect::Write { error.with_retry(Retry::Unknown) } else { error }

@@ -1,4 +1,4 @@
-//! `delete`: snapshots of one key, in one statement.
+//! `delete`: deletes snapshots of one key, in one statement.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -12,18 +12,18 @@ use super::version;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, Deleted, Selection};
 
-/// What a selection selects, as a condition whose parameters begin with `$4`.
+/// A selection as a condition whose parameters start with `$4`.
 pub(super) enum Selected<'a> {
     /// Versions up to this one.
     UpTo(i64),
-    /// Of this generation, or (`false`) of all others.
+    /// This generation, or (`false`) all others.
     Generation(i64, i64, bool),
-    /// In the order of [`ID`], each once.
+    /// In the order of [`ID`], without duplicates.
     Ids(Vec<&'a SnapshotId>),
 }
 
 impl<'a> Selected<'a> {
-    /// `None` if there can be nothing.
+    /// `None` if nothing can be selected.
     pub(super) fn of(selection: Selection<'a>) -> Option<Self> {
         Some(match selection {
             Selection::All => Self::UpTo(i64::MAX),
@@ -66,13 +66,14 @@ impl<'a> Selected<'a> {
         }
     }
 
-    /// A query that locks the selected rows `s` that meet `and`. It returns the [`ID`] of each, its
-    /// place (`row`) and further `columns`, as they are once it holds the lock.
+    /// A query that locks the selected rows `s` that satisfy `and`. It returns the [`ID`] of each,
+    /// its place (`row`) and further `columns`, as they are after it got the lock.
     ///
-    /// It locks them in the order of [`ID`], as puts do: two calls that change the same snapshots
-    /// wait for each other and do not deadlock. [`Ids`](Self::Ids) are in this order already. Each
-    /// is looked up by itself. The `ORDER BY` of that makes the planner prefer the primary key to
-    /// other indexes, which cost the same by its estimate if there are no statistics.
+    /// It locks them in the order of [`ID`], as puts do, so that two calls that change the same
+    /// snapshots wait for each other and do not deadlock. [`Ids`](Self::Ids) are already in this
+    /// order. Each of them is looked up separately. The `ORDER BY` in that lookup makes the planner
+    /// prefer the primary key to other indexes, which have the same estimated cost if there are no
+    /// statistics.
     fn locked(&self, names: &Names, columns: &str, and: &str, lock: &str) -> String {
         let Names { snapshots, .. } = names;
         let rows = format!(
@@ -94,7 +95,7 @@ impl<'a> Selected<'a> {
         }
     }
 
-    /// A query that locks the selected rows that meet `and`, for an update.
+    /// A query that locks the selected rows that satisfy `and`, for an update.
     pub(super) fn locked_for_update(&self, names: &Names, and: &str) -> String {
         self.locked(names, "", and, "NO KEY UPDATE")
     }
@@ -117,10 +118,10 @@ impl<'a> Selected<'a> {
     }
 }
 
-/// The columns that tell a snapshot from others of its aggregate.
+/// The columns that identify a snapshot within its aggregate.
 const ID: &str = "schema_version, fingerprint, version";
 
-/// The aggregate, given by the first parameters.
+/// The aggregate, in the first parameters.
 const KEY: &str = "tenant = $1 AND kind = $2 AND id = $3";
 
 /// Changes the rows in `k` ([`ID`] and `row`), which are locked. `change` is an `UPDATE` or `DELETE`
@@ -144,20 +145,21 @@ pub(super) fn change(change: &str, returning: &str) -> String {
     )
 }
 
-/// Deletes what is selected, not pinned (or `$N` overrules that), and not needed by a delta that
-/// stays.
+/// Deletes the selected snapshots, except those that are pinned (unless `$N` overrules pins) and
+/// those that a remaining delta needs.
 ///
-/// - `l` locks all that is selected, so a pin that was set meanwhile counts for its snapshot and for
-///   the bases of that. A snapshot is `used` if a delta that is not selected is based on it.
-/// - `n` are the bases of deltas that stay; `b` adds, as far as they are selected, their bases in
-///   turn.
-/// - `k` is what is deleted.
+/// - `l` locks all selected rows, so a pin that is set concurrently counts for its snapshot and for
+///   the bases of it. A snapshot is `used` if a delta that is not selected is based on it.
+/// - `n` are the bases of remaining deltas; `b` adds their bases in turn, as far as they are
+///   selected.
+/// - `k` are the rows to delete.
 ///
-/// A delta that is being put meanwhile is not seen: it may lose its base, and is a miss then.
+/// The statement does not see a delta that is put concurrently. Such a delta may lose its base, and
+/// is then a miss.
 ///
 /// Wrong estimates must not make the statement quadratic in the number of selected snapshots, so
-/// rows are found by index or place. `n` holds arrays, which the planner expects to be short: `b` is
-/// then expected to fit a hash table, which `NOT IN` needs.
+/// rows are found by index or place. `n` contains arrays, which the planner expects to be short. It
+/// then expects `b` to fit a hash table, which `NOT IN` needs.
 fn statement(names: &Names, selected: &Selected<'_>) -> Statement {
     let Names { snapshots, .. } = names;
     let (pins_at, guard_at) = (selected.next(), selected.next() + 1);
@@ -201,7 +203,7 @@ fn statement(names: &Names, selected: &Selected<'_>) -> Statement {
     })
 }
 
-/// What a statement tells that counts what it deleted.
+/// The result of a statement that counts what it deleted.
 pub(super) fn deleted(row: &PgRow) -> Result<Deleted, CallFailure> {
     Ok(Deleted::new(count(row.try_get(1)?), count(row.try_get(2)?)))
 }

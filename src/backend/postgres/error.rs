@@ -1,25 +1,25 @@
-//! From what sqlx reports to the crate's [`Error`].
+//! Converts errors of sqlx to the crate's [`Error`].
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::error::{Error, ErrorKind, Retry};
 
-/// What a clash of prepared statements says. Only what the server or the guard of a statement
-/// reports is known here, not who is in between.
-const CLASH: &str = "another statement answered, or none of this name: if a connection pooler in \
-     transaction mode (such as PgBouncer) is in between, set transaction_pooler(true) on \
-     PostgresOptions and PostgresEvents";
+/// The message for a clash of prepared statements. The server and the guard of a statement do not
+/// show whether there is a pooler.
+const CLASH: &str = "the answer is that of another prepared statement, or the statement is \
+     missing: if a connection pooler in transaction mode (such as PgBouncer) is in use, set \
+     transaction_pooler(true) on PostgresOptions and PostgresEvents";
 
-/// What a statement does, for the advice on trying again.
+/// The effect of a statement, for the retry advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StatementEffect {
     Read,
     Write,
 }
 
-/// What PostgreSQL said, without the parts that may hold values of rows, and never with anything
-/// of the connection string.
+/// PostgreSQL's message, without the parts that may contain values of rows or of the connection
+/// string.
 pub(super) struct SqlCause {
     code: Option<String>,
     message: String,
@@ -42,7 +42,7 @@ impl fmt::Debug for SqlCause {
 
 impl std::error::Error for SqlCause {}
 
-/// Whether the connection is of no use any more: gone, or bound to what has changed.
+/// Whether the connection is unusable: closed, or bound to outdated state.
 pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => true,
@@ -54,8 +54,8 @@ pub(super) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether a prepared statement is gone, or was made before a column changed its type. Nothing was
-/// done.
+/// Whether a prepared statement is missing, or was prepared before a column changed its type.
+/// Nothing was done.
 pub(super) fn is_stale(error: &sqlx::Error) -> bool {
     matches!(code(error).as_deref(), Some("0A000" | "26000"))
 }
@@ -70,7 +70,7 @@ pub(super) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(sqlx::error::DatabaseError::code)
 }
 
-/// Whether the same statement on another connection may succeed at once.
+/// Whether the same statement on another connection may succeed immediately.
 pub(super) fn is_worth_another(error: &sqlx::Error) -> bool {
     is_broken(error) && code(error).as_deref() != Some("25006")
 }
@@ -132,10 +132,10 @@ fn by_code(code: &str, unknown: Retry) -> (ErrorKind, Retry, &'static str) {
             (InvalidInput, Retry::Never, "the database cannot hold this text: it must be UTF8")
         }
         "22P02" | "22003" => {
-            (InvalidInput, Retry::Never, "a part of the key is no value of its column's type")
+            (InvalidInput, Retry::Never, "a part of the key is not a value of its column's type")
         }
-        // The number, form or encoding of parameters is another one than the statement expects:
-        // this crate's fit their own statements.
+        // The parameters differ in number, form or encoding from what the statement expects. The
+        // parameters of this crate always match their own statements.
         "08P01" | "26000" | "42P05" | "42804" => (Store, Retry::Later, CLASH),
         "54000" => (InvalidInput, Retry::Never, "a value exceeds a limit of PostgreSQL"),
         "25P02" => (Store, Retry::Never, "the caller's transaction has failed before"),
@@ -167,17 +167,17 @@ pub(super) fn cause(error: &sqlx::Error) -> SqlCause {
         sqlx::Error::ColumnNotFound(name) => {
             SqlCause { code: None, message: format!("there is no column {name}") }
         }
-        // The texts of the others may quote the connection string.
+        // The texts of other errors may quote the connection string.
         _ => SqlCause { code: None, message: "sqlx could not run the statement".into() },
     }
 }
 
-/// The answer of another statement.
+/// The error for an answer of another statement.
 pub(super) fn foreign(operation: &'static str) -> Error {
     Error::new(ErrorKind::Store, operation, CLASH).with_retry(Retry::Later)
 }
 
-/// A row that this crate cannot have written.
+/// The error for a row that this crate cannot have written.
 pub(super) fn damaged(operation: &'static str, what: &str) -> Error {
     Error::new(ErrorKind::CorruptStore, operation, format!("a row has {what}"))
 }

@@ -1,4 +1,4 @@
-//! The columns of an event table, and the SQL that reads them: [`Columns`].
+//! [`Columns`]: the columns of an event table, and the SQL that reads them.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub(super) struct Columns {
     pub(super) tenant: Option<(String, KeyType)>,
     pub(super) kind: Option<(String, KeyType)>,
     pub(super) id: (String, KeyType),
-    /// The column of the version, and what it holds for the first event.
+    /// The column of the version, and its value for the first event.
     pub(super) version: (String, i32),
     pub(super) recorded_at: String,
     pub(super) recorded_as: RecordedAs,
@@ -55,12 +55,12 @@ impl Columns {
         &self.version.0
     }
 
-    /// What the column of the version holds for the first event.
+    /// The value of the version column for the first event.
     pub(super) fn first(&self) -> i64 {
         self.version.1.into()
     }
 
-    /// What is added to a version to get what the column holds.
+    /// The difference between the column's value and the version.
     fn shift(&self) -> i64 {
         self.first() - 1
     }
@@ -143,8 +143,8 @@ impl Columns {
                 RecordedAs::Micros => micros,
                 RecordedAs::Timestamptz => time,
             };
-            // The first event that was recorded later ends the tail, and belongs to it: the fold
-            // sees it and knows that it is complete.
+            // The first event that was recorded later ends the tail and is part of it, so that the
+            // fold sees that the tail is complete.
             let _ = write!(
                 stop,
                 " AND e.{version} <= coalesce((SELECT f.{version} FROM {from} f WHERE {} \

@@ -1,4 +1,4 @@
-//! Pages of the aggregates that have events: [`EventKeys`].
+//! [`EventKeys`]: pages of the aggregates that have events.
 
 use sqlx::Row;
 
@@ -17,11 +17,11 @@ use crate::store::{Cursor, KeysRequest, Page};
 
 const OPERATION: &str = "list aggregates with events";
 
-/// One page. What it costs depends on the keys in it, not on how many events each of them has: each
-/// key is found by a search in the index that begins behind the last one.
+/// One page. Its cost depends on the number of keys in it, not on their events: each key is found
+/// by an index search that starts after the previous one.
 pub(super) struct EventKeys<'a> {
     request: KeysRequest<'a>,
-    /// The kind of keys in a table that has no column for it, if the request names none.
+    /// The kind of keys in a table without a kind column, if the request does not name one.
     kind: &'static str,
     statement: Statement,
     after: Option<AggregateKey>,
@@ -32,9 +32,9 @@ pub(super) struct EventKeys<'a> {
 struct KeyPart<'a> {
     column: String,
     of: &'a KeyType,
-    /// The parameter with what is asked for, if the request names it.
+    /// The parameter of the request's filter, if there is one.
     filter: Option<&'static str>,
-    /// The parameter with the part of the last key of the page before.
+    /// The parameter with this part of the previous page's last key.
     last: &'static str,
 }
 
@@ -46,7 +46,7 @@ impl<'a> EventKeys<'a> {
         kind: &'static str,
     ) -> Result<Option<Self>, Error> {
         let Some(columns) = table.named() else {
-            let message = "EventTable::query does not say which aggregates there are";
+            let message = "EventTable::query cannot list aggregates";
             return Err(Error::new(ErrorKind::Unsupported, OPERATION, message));
         };
         let of_another = |tenant| table.owner().is_some_and(|owner| owner != tenant);
@@ -123,7 +123,7 @@ fn statement(
     };
     let (tenant, kind, id) = (text(&tenant)?, text(&kind)?, text(&id)?);
     let rows = format!("SELECT k.snapfold_n, {tenant}, {kind}, {id} FROM k");
-    // Every parameter has a type, also where a table does not need it.
+    // Give every parameter a type, including those that the table does not use.
     let typed = "num_nulls($2::text, $3::text, $4::text, $5::text, $6::text) < 6";
     Ok(Statement::new(|guard| {
         let rows = format!("{rows} WHERE {typed}");

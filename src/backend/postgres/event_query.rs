@@ -1,8 +1,8 @@
-//! The application's own query for events: [`EventQuery`].
+//! [`EventQuery`]: the application's own query for events.
 
 use crate::error::{Error, ErrorKind};
 
-/// A query with placeholders, cut at its end so that it can stand within another.
+/// A query with placeholders, cut at its end so that it can be embedded in another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventQuery(Vec<QueryPart>);
 
@@ -13,12 +13,12 @@ enum QueryPart {
     Placeholder(&'static str),
 }
 
-/// What [`EventQuery::parse`] finds, in the order in which it is looked for.
+/// The placeholders that [`EventQuery::parse`] finds, in search order.
 const PLACEHOLDERS: [&str; 5] = ["tenant", "kind", "id", "after", "until"];
 
-/// A stretch of SQL that is not read any further.
+/// A part of SQL that is not parsed further.
 enum Token<'a> {
-    /// White space or a comment: nothing, at the end of the query.
+    /// White space or a comment; removed at the end of the query.
     Blank,
     /// A quoted text or name.
     Quoted(&'a str),
@@ -29,7 +29,7 @@ enum Token<'a> {
 impl EventQuery {
     /// # Errors
     /// `InvalidInput` for a query that is not one statement, whose quotes, comments or parentheses
-    /// do not end, that lacks a placeholder, or that has one within quotes.
+    /// are not closed, that lacks a placeholder, or that has one within quotes.
     pub(super) fn parse(sql: &str) -> Result<Self, Error> {
         let mut parts = Vec::new();
         let (mut rest, mut depth, mut ended) = (sql, 0_i32, false);
@@ -45,7 +45,7 @@ impl EventQuery {
             let (token, after) = token(rest)?;
             rest = after;
             let text = match token {
-                // A comment to the end of the line would hide what follows the query.
+                // A comment to the end of the line would hide the text after the query.
                 Token::Blank => " ",
                 Token::Semicolon => {
                     ended = true;
@@ -58,7 +58,7 @@ impl EventQuery {
                     {
                         let name = braced(name);
                         return Err(invalid(format!(
-                            "has {name} within quotes: it stands for a value, leave the quotes out"
+                            "has {name} within quotes: it stands for a value, remove the quotes"
                         )));
                     }
                     text
@@ -157,7 +157,7 @@ fn split(sql: &str, at: usize) -> (&str, &str) {
     sql.split_at_checked(at).unwrap_or((sql, ""))
 }
 
-/// Where a comment ends that `sql` begins with; they nest.
+/// The end of a comment that starts at the beginning of `sql`; comments nest.
 fn comment_end(sql: &str) -> Option<usize> {
     let (mut depth, mut at) = (0, 0);
     loop {
@@ -171,7 +171,7 @@ fn comment_end(sql: &str) -> Option<usize> {
     }
 }
 
-/// Where a quoted text ends whose first quote is at `start`. Two quotes are one within it.
+/// The end of a quoted text whose first quote is at `start`. Two quotes are one within it.
 fn quoted_end(sql: &str, start: usize, quote: char, escapes: bool) -> Option<usize> {
     let mut chars = sql.get(start + 1..)?.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
@@ -184,7 +184,7 @@ fn quoted_end(sql: &str, start: usize, quote: char, escapes: bool) -> Option<usi
     None
 }
 
-/// `$$` or `$tag$`, if `sql` begins with one; `$1` is none.
+/// The tag `$$` or `$tag$` at the start of `sql`; `$1` is not one.
 fn dollar_tag(sql: &str) -> Option<&str> {
     let inner = sql.strip_prefix('$')?;
     let end = inner.find('$')?;

@@ -1,4 +1,4 @@
-//! The statements that read an event table: one aggregate, several, the times, the bounds.
+//! The statements that read an event table: one aggregate, several, times, bounds.
 
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -113,7 +113,8 @@ impl<E> Operation for Bounds<'_, E> {
     }
 }
 
-/// Whether the answer belongs to `statement`, and its `columns` are of the types that `table` had.
+/// Checks that the answer belongs to `statement`, and that its `columns` have the types that
+/// `table` had.
 fn check_first(
     statement: &Statement,
     table: &EventTable,
@@ -137,13 +138,13 @@ fn bound_after(table: &EventTable, after: u64) -> i64 {
 pub(super) struct ReadMany<'a, 'm, 'k, 'r, A: Aggregate> {
     events: &'a PostgresEvents<A::Event>,
     reads: &'m mut [KeyedReplay<'k, 'r, A>],
-    /// Those that are asked for.
+    /// The requested aggregates.
     asked: Vec<Asked>,
     pushed: u64,
 }
 
 struct Asked {
-    /// Its place in the slice.
+    /// Its position in the slice.
     place: usize,
     count: u64,
     last: u64,
@@ -167,7 +168,7 @@ impl<'a, 'm, 'k, 'r, A: Aggregate> ReadMany<'a, 'm, 'k, 'r, A> {
         self.asked.is_empty()
     }
 
-    /// The places of those that may have further events, and the last version of each.
+    /// The positions of aggregates that may have further events, and the last version of each.
     pub(super) fn unfinished(&self) -> Vec<(usize, u64)> {
         let full = self.asked.iter().filter(|asked| asked.count >= PAGE && !asked.is_done);
         full.map(|asked| (asked.place, asked.last)).collect()

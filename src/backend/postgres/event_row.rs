@@ -1,4 +1,4 @@
-//! A row of an event table: [`EventRow`], and its push into a fold.
+//! [`EventRow`]: a row of an event table, and its push into a fold.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::events::{Recorded, Replay};
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Turns rows into events; written by the application.
+/// Converts rows to events; provided by the application.
 pub(super) type Decode<E> = Arc<dyn Fn(EventRow<'_>) -> Result<E, BoxError> + Send + Sync>;
 
 /// PostgreSQL counts from 2000-01-01, this crate from 1970-01-01.
@@ -18,7 +18,7 @@ const EPOCH_MICROS: i64 = 946_684_800_000_000;
 /// The earliest `timestamptz` but `-infinity`, in microseconds since 2000: 4714-11-24 BC.
 const EARLIEST: i64 = -211_813_488_000_000_000;
 
-/// What an application's decoder gets to see of an event.
+/// The parts of an event that the application's decoder receives.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct EventRow<'r> {
@@ -30,13 +30,13 @@ pub struct EventRow<'r> {
     pub version: u64,
     /// When it was recorded.
     pub recorded_at: Timestamp,
-    /// The bytes of the metadata, as of a payload, if the event table has a column for it; `None`
-    /// where that is NULL.
+    /// The bytes of the metadata, in the same form as a payload, if the event table has a column
+    /// for it; `None` if it is NULL.
     pub metadata: Option<&'r [u8]>,
 }
 
-/// The columns of an event: version, recorded time and payload, then the optional ones. What is
-/// not selected costs nothing, which shows with each of many small rows.
+/// The columns of an event: version, recorded time and payload, then the optional ones. Columns
+/// that are not needed are not selected, which matters for many small rows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EventColumns {
     pub(super) anchor: bool,
@@ -61,14 +61,14 @@ impl EventColumns {
             .then_some(Self::PAYLOAD + 1 + usize::from(self.anchor) + usize::from(self.event_type))
     }
 
-    /// How many there are.
+    /// The number of columns.
     pub(super) fn count(self) -> usize {
         let optional = [self.anchor, self.event_type, self.metadata];
         Self::PAYLOAD + 1 + optional.into_iter().map(usize::from).sum::<usize>()
     }
 }
 
-/// An event as its row holds it, not decoded.
+/// An event as in its row, not decoded.
 pub(super) struct RawEvent<'r> {
     pub(super) version: u64,
     pub(super) recorded_at: Timestamp,
@@ -100,7 +100,7 @@ impl<'r> RawEvent<'r> {
         })
     }
 
-    /// Pushes it, decoded if it is applied. Returns whether further ones are wanted.
+    /// Pushes it, and decodes it if it is applied. Returns whether further events are wanted.
     pub(super) fn push<A: Aggregate>(
         &self,
         decode: &Decode<A::Event>,
@@ -148,7 +148,7 @@ pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     let number = i64::from_be_bytes(bytes);
     match value.type_info().name() {
         "TIMESTAMPTZ" => Ok(match number {
-            // -infinity. Infinity becomes the highest time by itself.
+            // -infinity. Infinity becomes the highest time without a special case.
             i64::MIN => Timestamp::MIN,
             number => Timestamp::from_micros(number.saturating_add(EPOCH_MICROS)),
         }),
@@ -157,8 +157,8 @@ pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     }
 }
 
-/// A time as a `timestamptz` parameter, which PostgreSQL compares with a recorded time as the times
-/// that [`time`] makes of them are compared: what is out of its range becomes infinite.
+/// A time as a `timestamptz` parameter. PostgreSQL compares it with recorded times in the same way
+/// as [`time`] converts them: values out of range become infinite.
 pub(super) struct PgTime(pub(super) Timestamp);
 
 impl sqlx::Type<sqlx::Postgres> for PgTime {

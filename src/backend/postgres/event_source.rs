@@ -1,4 +1,4 @@
-//! [`EventSource`] over a table: which statement answers what.
+//! [`EventSource`] over a table.
 
 use async_trait::async_trait;
 
@@ -43,7 +43,8 @@ where
         Ok(())
     }
 
-    /// In one statement, up to 10,000 events of each; those that have more are read on one by one.
+    /// One statement for up to 10,000 events of each aggregate; those with more are continued one
+    /// by one.
     async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
         for read in &*reads {
             self.table.check_key(read.key)?;
@@ -70,9 +71,10 @@ where
         Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
     }
 
-    /// In the order of the columns. Each key is found by a search in the index on them.
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for [`EventTable::query`](super::EventTable::query), which does not say where
-    /// its keys are.
+    /// Ordered by the columns. Each key is found by a search in the index on them.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) for
+    /// [`EventTable::query`](super::EventTable::query), which does not define the location of its
+    /// keys.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let Some(mut keys) = EventKeys::new(&self.table, request, A::KIND)? else {
             return Ok(Page::new(Vec::new(), None));
@@ -80,7 +82,7 @@ where
         Ok(self.connections.run(&mut keys).await?)
     }
 
-    /// In one statement that reads no payloads. At most 10,000 at a time.
+    /// One statement that reads no payloads. At most 10,000 at a time.
     async fn times(
         &self,
         key: &AggregateKey,

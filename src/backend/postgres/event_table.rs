@@ -269,8 +269,8 @@ impl EventTable {
             (Some(version), Some(columns)) => {
                 let first = columns.first();
                 Err(wrong(format!(
-                    "an event has {} in the column {name:?}, and version({name:?}, {first}) says \
-                     that the first one has {first}",
+                    "an event has {} in the column {name:?}, but version({name:?}, {first}) \
+                     declares {first} for the first event",
                     version.saturating_add(first - 1)
                 )))
             }
@@ -294,9 +294,9 @@ impl EventTable {
                     ErrorKind::Unrecoverable,
                     "read events",
                     format!(
-                        "the lowest number in the column {name:?} is 1, and version({name:?}, 0) \
-                         says that the first event has 0: check EventTable (does the column count \
-                         from 1?), or the first event is gone"
+                        "the lowest number in the column {name:?} is 1, but version({name:?}, 0) \
+                         declares 0 for the first event: check EventTable (does the column count \
+                         from 1?), or the first event is missing"
                     ),
                 ))
             }

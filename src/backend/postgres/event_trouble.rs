@@ -1,4 +1,4 @@
-//! What the server's refusals say about an event table.
+//! Translates the server's errors about an event table.
 
 use sqlx::postgres::{PgDatabaseError, PgErrorPosition, PgRow};
 use sqlx::{Column, Row, TypeInfo};
@@ -8,12 +8,12 @@ use super::event_columns::{Columns, RecordedAs};
 use super::event_row::EventColumns;
 use crate::error::{Error, ErrorKind};
 
-/// What the SQL that reads events begins and ends with.
+/// The marks around the SQL that reads events.
 pub(super) const BEGIN: &str = "/* events */ ";
 pub(super) const END: &str = " /* end */";
 
-/// What `error` says about a table of these columns, or about a query, if the part of the statement `sql` that reads events is to
-/// blame.
+/// Translates `error` for a table with these columns, or for a query, if it is caused by the part
+/// of the statement `sql` that reads events.
 pub(super) fn explain(
     operation: &'static str,
     table: Option<&Columns>,
@@ -26,7 +26,7 @@ pub(super) fn explain(
         Some(at) if (begin..end).contains(&at) => {
             table.and_then(|_| column_at(sql.get(begin..)?, at - begin))
         }
-        // That the query yields too few columns has no place.
+        // If the query returns too few columns, the error has no position.
         None if code == "42P10" && table.is_none() => None,
         _ => return None,
     };
@@ -35,7 +35,7 @@ pub(super) fn explain(
         ("42704", _) => "there is no such type".to_owned(),
         ("42703", Some(column)) => format!("the table has no column {column:?}"),
         ("42883" | "42846" | "42804" | "42725", Some(column)) => format!(
-            "the column {column:?} is of another type than it says{}",
+            "the column {column:?} has another type than configured{}",
             advice(table, &column)
         ),
         ("42703" | "42883" | "42846" | "42804" | "42725" | "42601" | "42P10" | "42P18", _) => {
@@ -47,7 +47,7 @@ pub(super) fn explain(
     Some(Error::new(ErrorKind::InvalidInput, operation, message).with_source(cause(error)))
 }
 
-/// Where in `sql` the server points.
+/// The position in `sql` that the server reports.
 fn position(sql: &str, error: &sqlx::Error) -> Option<usize> {
     let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
     match error.position()? {
@@ -157,7 +157,7 @@ pub(super) fn check_types(
     Ok(())
 }
 
-/// Whether a column of this type surely is another one than was meant.
+/// Whether a column of this type is certainly the wrong one.
 fn is_no_payload(of: &str) -> bool {
     matches!(
         of,

@@ -1,4 +1,4 @@
-//! What a statement of a hybrid source answers: [`FetchedRows`].
+//! [`FetchedRows`]: the rows of a hybrid source's statement.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
@@ -10,7 +10,7 @@ use super::tail::Events;
 use crate::record::Record;
 use crate::store::{Found, Lookup};
 
-/// The most events that come with a snapshot.
+/// The maximum number of events that come with a snapshot.
 pub(super) const MAX_EVENTS: usize = 1_024;
 
 /// No load starts from a retired snapshot.

@@ -1,4 +1,4 @@
-//! `get_many`: the answers to many queries in few statements.
+//! `get_many`: answers many queries in few statements.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,12 @@ use super::statement::{Statement, select};
 use super::version;
 use crate::store::{Lookup, Query};
 
-/// How many queries go into one statement: the rows of an answer are in memory together.
+/// The maximum number of queries in one statement, because all rows of an answer are in memory
+/// together.
 const MAX_QUERIES: usize = 64;
 
-/// Queries without a bound on time, one row each. The version 0 says that only other generations are
-/// there, NULL that nothing is.
+/// Queries without a bound on time, one row each. Version 0 means that only other generations
+/// exist, NULL that nothing exists.
 pub(super) fn statement(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let within = "t.tenant = q.tenant AND t.kind = q.kind AND t.id = q.id \

@@ -1,4 +1,4 @@
-//! Snapshots and tails of several aggregates in one statement: [`FetchMany`].
+//! [`FetchMany`]: snapshots and tails of several aggregates in one statement.
 
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -23,16 +23,17 @@ use crate::store::{Found, Lookup, Query};
 /// The most queries that one statement answers.
 pub(super) const MAX_QUERIES: usize = 256;
 
-/// How many events come with each of so many snapshots.
+/// How many events come with each snapshot, for this number of queries.
 pub(super) fn events_of_each(queries: usize) -> usize {
     (16 * MAX_EVENTS / queries.max(1)).min(MAX_EVENTS)
 }
 
-/// `$1` to `$6` are arrays with keys, generations and bounds, `$7` is the most events of each.
+/// `$1` to `$6` are arrays with keys, generations and bounds, `$7` is the maximum number of events
+/// of each.
 ///
-/// Rows have the columns of an event and one more, which begins with the place of the query (8
-/// bytes, counted from 1); in the row of a snapshot, the record follows. A row without a version says
-/// that only other generations are there.
+/// Rows have the columns of an event and one more, which starts with the position of the query (8
+/// bytes, from 1); in the row of a snapshot, the record follows. A row without a version means that
+/// only other generations exist.
 pub(super) fn statement(names: &Names, table: &EventTable) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
     let after = format!("coalesce(nullif(snapfold_r.found - 1, 0), {})", table.start());
@@ -86,7 +87,7 @@ pub(super) struct FetchMany<'a> {
     pub(super) table: &'a EventTable,
     /// At most [`MAX_QUERIES`], none with a time, a lowest version, or for retired snapshots.
     pub(super) asked: &'a [(KeyText<'a>, Query<'a>)],
-    /// The most events of each.
+    /// The maximum number of events of each.
     pub(super) most: usize,
 }
 
@@ -143,7 +144,7 @@ impl Operation for FetchMany<'_> {
         let each =
             || FetchedRows { lookup: Lookup::Absent, events: Events::shared_by(self.asked.len()) };
         let mut all: Vec<_> = self.asked.iter().map(|_| each()).collect();
-        // SQL promises no order of a union: rows that come before the guard wait for it.
+        // SQL does not guarantee the order of a union: keep rows that arrive before the guard.
         let most = self.asked.len() * (self.most + 1);
         let (mut is_own, mut early) = (false, Vec::new());
         while let Some(row) = rows.try_next().await? {

@@ -1,20 +1,20 @@
-//! Keys as PostgreSQL text: [`KeyText`].
+//! [`KeyText`]: keys as PostgreSQL text.
 
 use std::borrow::Cow;
 
 use crate::key::AggregateKey;
 
-/// The most bytes that the three parts of a key may have together, as stored. An entry of a b-tree
-/// index must fit a third of a page of 8 KiB, with 24 bytes of version and generation.
+/// The maximum size of the three parts of a key together, as stored. An entry of a b-tree index
+/// must fit a third of a page of 8 KiB, with 24 bytes of version and generation.
 pub(super) const MAX_BYTES: usize = 2_400;
-/// The most bytes of a key that can be stored whatever they are: each may become two.
+/// The size of a key that can always be stored: each byte may become two.
 pub(super) const SURE_BYTES: usize = MAX_BYTES / 2;
 
 /// The parts of a key as they are stored.
 ///
-/// PostgreSQL text holds any UTF-8 but U+0000. That character and U+0001, which serves as the
-/// escape, are stored as two characters each; everything else is stored as it is. Distinct texts
-/// stay distinct, and their bytewise order stays the same.
+/// PostgreSQL text holds any UTF-8 except U+0000. That character and U+0001, which is the escape
+/// character, are stored as two characters each; all others are unchanged. Distinct texts stay
+/// distinct, and their bytewise order is preserved.
 pub(super) struct KeyText<'a> {
     pub(super) tenant: Cow<'a, str>,
     pub(super) kind: Cow<'a, str>,
@@ -57,7 +57,7 @@ pub(super) fn encode(part: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The text that [`encode`] made `stored` from; `None` if it made it from none.
+/// The text that [`encode`] encoded as `stored`; `None` if `stored` is not valid.
 pub(super) fn decode(stored: &str) -> Option<Cow<'_, str>> {
     if !stored.contains('\u{1}') {
         return Some(Cow::Borrowed(stored));

@@ -1,4 +1,4 @@
-//! The types of columns that hold parts of a key: [`KeyType`].
+//! [`KeyType`]: the types of columns that hold parts of a key.
 
 use super::names::quote;
 use crate::error::{Error, ErrorKind};
@@ -13,12 +13,12 @@ pub enum KeyType {
     Uuid,
     /// `bigint`, `integer` or `smallint`: a decimal number from `i64::MIN` to `i64::MAX`.
     Bigint,
-    /// The enumerated type of this name, or of this schema and name (`app.kind`): one of its labels.
+    /// The enum type with this name, or with this schema and name (`app.kind`): one of its labels.
     Enum(String),
 }
 
 impl KeyType {
-    /// The SQL that turns the text `value` into a value of this type.
+    /// The SQL that converts the text `value` to this type.
     pub(super) fn cast(&self, value: &str) -> Result<String, Error> {
         Ok(match self {
             Self::Text => format!("{value}::text"),
@@ -36,8 +36,8 @@ impl KeyType {
         })
     }
 
-    /// Checks that `part` (of a key; `what` names it) is a value of this type, as far as that can
-    /// be told without the server.
+    /// Checks that `part` (of a key; `what` names it) is a value of this type, as far as possible
+    /// without the server.
     pub(super) fn check(&self, what: &str, part: &str, column: &str) -> Result<(), Error> {
         let (fits, name) = match self {
             Self::Text | Self::Enum(_) => return Ok(()),
@@ -58,8 +58,8 @@ impl KeyType {
     }
 }
 
-/// What PostgreSQL reads as a UUID: 32 hexadecimal digits in either case, a hyphen after any
-/// complete group of four, braces around it all.
+/// The UUID syntax of PostgreSQL: 32 hexadecimal digits in either case, an optional hyphen after
+/// each group of four, optional braces around all of it.
 fn is_uuid(text: &str) -> bool {
     let inner = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'));
     let Some(inner) = inner else { return false };

@@ -14,11 +14,11 @@ use super::statement::{Statement, select};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
 
-/// Up to `$1` keys from the one on that is stored as `$2`, `$3`, `$4`.
+/// Up to `$1` keys, starting at the one that is stored as `$2`, `$3`, `$4`.
 ///
-/// Each key is found by a search in the index that begins behind the last one: what a page costs
-/// depends on the keys in it, not on how many snapshots there are of each. The conditions are
-/// written so that all of them say where that search begins.
+/// Each key is found by an index search that starts after the previous one, so the cost of a page
+/// depends on the number of keys in it, not on their snapshots. All conditions are written so that
+/// they determine where that search starts.
 fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
     let Names { snapshots, .. } = names;
     let (first, next) = match (request.tenant, request.kind) {
@@ -34,7 +34,7 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
         }
         (None, Some(_)) => return of_kind(names),
     };
-    // Reserved kinds lie together, so that they are passed over once in each tenant.
+    // Reserved kinds are adjacent, so they are skipped once per tenant.
     let free = if request.reserved || request.kind.is_some() {
         String::new()
     } else {
@@ -59,8 +59,8 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
     })
 }
 
-/// The keys of one kind in all tenants, likewise. A step finds the next id in the tenant, or else
-/// the next tenant; what there is of other kinds is passed over.
+/// The keys of one kind in all tenants. A step finds the next id in the tenant, or else the next
+/// tenant, and skips other kinds.
 fn of_kind(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let keys = "SELECT tenant, $3::text, id, n FROM k WHERE id IS NOT NULL";
@@ -85,7 +85,7 @@ fn of_kind(names: &Names) -> Statement {
     })
 }
 
-/// Where a page begins (inclusive), in the stored form.
+/// The start of a page (inclusive), in the stored form.
 #[derive(Debug, PartialEq, Eq)]
 struct Start {
     tenant: String,
@@ -94,7 +94,7 @@ struct Start {
 }
 
 impl Start {
-    /// Behind `after`, at the first key that the request could mean; `None` if there is none.
+    /// After `after`, at the first key that can match the request; `None` if there is none.
     fn of(after: Option<&AggregateKey>, request: &KeysRequest<'_>) -> Option<Self> {
         let mut start = Self { tenant: String::new(), kind: String::new(), id: String::new() };
         if let Some(key) = after {
@@ -134,7 +134,7 @@ impl Start {
     }
 }
 
-/// The first text after this one: no stored text holds anything below U+0001.
+/// The next text after this one: stored texts contain nothing below U+0001.
 fn behind(text: Cow<'_, str>) -> String {
     let mut text = text.into_owned();
     text.push('\u{1}');

@@ -1,4 +1,4 @@
-//! `get`: the newest snapshot within bounds, in one statement.
+//! `get`: finds the newest snapshot within bounds, in one statement.
 
 use sqlx::postgres::PgRow;
 use sqlx::{Row, ValueRef};
@@ -12,8 +12,8 @@ use super::version;
 use crate::record::Record;
 use crate::store::{Found, Lookup, Query};
 
-/// The statement without a bound on time. A row with version 0 says that only other generations are
-/// there.
+/// The statement without a bound on time. A row with version 0 means that only other generations
+/// exist.
 pub(super) fn latest(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let rows = format!(
@@ -27,7 +27,7 @@ pub(super) fn latest(names: &Names) -> Statement {
     Statement::new(|guard| format!("WITH {newest} {}", select(guard, &rows, "")))
 }
 
-/// Not below a version, and not retired unless that is asked for.
+/// Not below a version, and not retired unless requested.
 const BOUNDS: &str = " AND version >= $7::int8 AND (retirements IS NULL OR $8::bool)";
 
 /// The same with a bound on time, `$7`.
@@ -54,14 +54,13 @@ pub(super) fn newest_sql(names: &Names, within: &str) -> String {
     )
 }
 
-/// `s`: the newest snapshot of a generation up to version `$6` and as-of time `$7`; with what
-/// [`OTHERS_AT_TIME`] needs. `lowest` is the lowest version, `used` a
-/// further condition.
+/// `s`: the newest snapshot of a generation up to version `$6` and as-of time `$7`, and what
+/// [`OTHERS_AT_TIME`] needs. `lowest` is the lowest version, `used` a further condition.
 ///
-/// Within one history times rise with versions, so the last snapshot up to `$7` by time also is the
-/// last one by version, and the index by time finds it at once. Where events were restored to an
-/// earlier state and continued, snapshots may be of two histories. Then some are marked as
-/// disordered (see `put`), and the newest ones are passed over one by one.
+/// Within one history times rise with versions, so the last snapshot up to `$7` by time is also the
+/// last one by version, and the index by time finds it directly. If events were restored to an
+/// earlier state and continued, snapshots may belong to two histories. Then some are marked as
+/// disordered (see `put`), and the newest ones are skipped one by one.
 pub(super) fn newest_at_time_sql(names: &Names, lowest: Option<&str>, used: &str) -> String {
     let Names { snapshots, .. } = names;
     let key = "tenant = $1::text AND kind = $2::text AND id = $3::text";
@@ -74,7 +73,7 @@ pub(super) fn newest_at_time_sql(names: &Names, lowest: Option<&str>, used: &str
     };
     let own_bounds =
         lowest.map_or(String::new(), |lowest| format!(" AND version >= {lowest}")) + used;
-    // As an expression, so that the index by time is used here and not the one by version.
+    // An expression, so that the planner uses the index by time and not the one by version.
     let other =
         lowest.map_or(String::new(), |lowest| format!(" AND version + 0 >= {lowest}")) + used;
     let first = next("");
@@ -110,7 +109,7 @@ pub(super) struct GetStatements<'a> {
     pub(super) bases: &'a Statement,
 }
 
-/// The bases of the snapshot at version `$6`, whose own base is not there yet: the chain from it on.
+/// The bases of the snapshot at version `$6`, starting with its own base.
 pub(super) fn bases(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let own = "t.tenant = $1::text AND t.kind = $2::text AND t.id = $3::text \
@@ -131,8 +130,8 @@ pub(super) fn bases(names: &Names) -> Statement {
     })
 }
 
-/// The snapshot in a row. `at` is the column of its version; header, payload and base follow. The
-/// bases are read by a statement of their own, as few snapshots have any.
+/// The snapshot in a row. `at` is the column of its version; header, payload and base follow. A
+/// separate statement reads the bases, because few snapshots have any.
 pub(super) async fn found(
     statement: &Statement,
     key: &KeyText<'_>,

@@ -21,7 +21,7 @@ const fn column(kind: MarkKind) -> &'static str {
     }
 }
 
-/// The value of the column of a kind; `None` if there are no marks of it.
+/// The value of the column of a kind; `None` if there are no marks of that kind.
 pub(super) fn object(marks: &Marks, kind: MarkKind) -> Option<String> {
     let mut json = String::new();
     for mark in marks.iter().filter(|mark| mark.kind == kind) {
@@ -36,7 +36,7 @@ pub(super) fn object(marks: &Marks, kind: MarkKind) -> Option<String> {
     (!json.is_empty()).then(|| json + "}")
 }
 
-/// A text as JSON, in the form in which keys are stored: `jsonb` holds no U+0000 either.
+/// A text as JSON, encoded like keys, because `jsonb` cannot hold U+0000 either.
 fn quote(json: &mut String, text: &str) {
     json.push('"');
     for c in key_text::encode(text).chars() {
@@ -60,7 +60,7 @@ pub(super) const PARTS: &str = "CASE WHEN num_nonnulls(pins, retirements) > 0 TH
        m.mark ->> 'note']) WITH ORDINALITY AS p (part, place) \
      ORDER BY m.kind, m.name, p.place) END";
 
-/// The marks that are in an array of [`PARTS`].
+/// Parses an array of [`PARTS`].
 pub(super) fn of_parts(
     operation: &'static str,
     parts: Option<Vec<Option<String>>>,
@@ -83,13 +83,13 @@ pub(super) fn of_parts(
     Ok(Marks::new(marks).map_err(|_| wrong())?)
 }
 
-/// What an error of the server means if it is about the number of marks.
+/// Translates an error of the server if it is about the number of marks.
 pub(super) fn explain(names: &Names, error: &sqlx::Error) -> Option<Error> {
     let constraint = error.as_database_error()?.constraint()?;
     (constraint == names.marks_limit).then(Marks::too_many)
 }
 
-/// Sets or clears the mark `$N` on what is selected. `k` locks what it changes, in order.
+/// Sets or clears the mark `$N` on the selected snapshots. `k` locks the changed rows, in order.
 fn statement(names: &Names, selected: &Selected<'_>, mark: &MarkChange<'_>) -> Statement {
     let Names { snapshots, .. } = names;
     let next = selected.next();

@@ -3,7 +3,7 @@
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 
-/// PostgreSQL cuts longer names without a word.
+/// PostgreSQL silently truncates longer names.
 const MAX_NAME_BYTES: usize = 63;
 
 /// The names of all tables, quoted, each with its schema.
@@ -21,15 +21,15 @@ pub(super) struct Names {
     pub(super) by_time: String,
     /// The index of deltas by their bases, without its schema.
     pub(super) by_base: String,
-    /// The constraint that bounds the marks of a row, unquoted.
+    /// The constraint that limits the marks of a row, unquoted.
     pub(super) marks_limit: String,
-    /// Tells apart the locks of two installations in one database.
+    /// Distinguishes the locks of two installations in one database.
     pub(super) lock: i64,
 }
 
 impl Names {
-    /// The names for the snapshot table `table` in `schema`; the other tables' names begin with
-    /// its name.
+    /// The names for the snapshot table `table` in `schema`. The other tables' names start with its
+    /// name.
     pub(super) fn new(schema: &str, table: &str) -> Result<Self, Error> {
         let quoted_schema = quote("schema", schema, 0)?;
         quote("table", table, "_append_only".len())?;
@@ -54,7 +54,7 @@ impl Names {
     }
 }
 
-/// `name` as a quoted identifier, which cannot be mistaken for SQL, with room for `spare` bytes.
+/// `name` as a quoted identifier, which cannot be interpreted as SQL, with room for `spare` bytes.
 pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Error> {
     let limit = MAX_NAME_BYTES - spare;
     let invalid = |why: String| Error::new(ErrorKind::InvalidInput, "name a table", why);
@@ -70,12 +70,12 @@ pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Erro
     Ok(format!("\"{}\"", name.replace('"', "\"\"")))
 }
 
-/// `text` as a literal, whatever the server's setting for backslashes.
+/// `text` as a literal, independent of the server's setting for backslashes.
 pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// The condition that a kind is not reserved for documents of snapfold itself.
+/// The condition that a kind is not reserved for snapfold's documents.
 pub(super) fn not_reserved(kind: &str) -> String {
     format!("NOT starts_with({kind}, '{}')", AggregateKey::RESERVED_PREFIX)
 }

@@ -1,4 +1,4 @@
-//! `list`: pages that continue after the last item, never by counting.
+//! `list`: pages that continue after the last item.
 
 use sqlx::Row;
 
@@ -14,7 +14,7 @@ use crate::record::{Header, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Page};
 
-/// The most items of one page, whatever was asked for: what a page holds in memory is bounded.
+/// The maximum number of items in one page, whatever the requested limit, to bound its memory.
 pub(super) const MAX_ITEMS: usize = 10_000;
 
 pub(super) fn list(names: &Names) -> Statement {
@@ -47,8 +47,8 @@ impl Operation for List<'_> {
         let limit = self.request.limit.clamp(1, MAX_ITEMS);
         loop {
             let after = self.request.after;
-            // Nothing stored is above the highest version that a column holds; no schema version
-            // is as high as its column could hold.
+            // No stored version is above the maximum of its column, and no schema version reaches
+            // the maximum of its column.
             let (version, schema_version, fingerprint) = after
                 .filter(|after| after.version <= version::MAX)
                 .map_or((i64::MAX, i64::MAX, i64::MAX), |after| {
@@ -91,7 +91,7 @@ impl Operation for List<'_> {
             if !items.is_empty() {
                 return Ok(Page::new(items, last));
             }
-            // A whole page of headers that cannot be read: the list goes on below them.
+            // A whole page of unreadable headers: continue the list after them.
             self.request.after = last;
         }
     }

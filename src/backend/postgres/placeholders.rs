@@ -1,6 +1,6 @@
-//! How SQL writes the values that it depends on: [`Placeholders`].
+//! [`Placeholders`]: the SQL expressions of the values in a statement.
 
-/// How the SQL of a load writes the values that a tail depends on.
+/// The SQL expressions of the values that a tail depends on.
 pub(super) struct Placeholders<'a> {
     pub(super) tenant: &'a str,
     pub(super) kind: &'a str,
@@ -13,6 +13,6 @@ pub(super) struct Placeholders<'a> {
     /// The time (microseconds as a `bigint`, and as a `timestamptz`) after which an event is the
     /// last one to read, if there is one.
     pub(super) until_time: Option<(&'a str, &'a str)>,
-    /// What is selected beside the columns of the event, a comma before each.
+    /// Additional columns to select after those of the event, each preceded by a comma.
     pub(super) extra: &'a str,
 }

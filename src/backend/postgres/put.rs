@@ -18,8 +18,8 @@ use crate::mark::MarkKind;
 use crate::record::{Record, SnapshotMeta};
 use crate::store::{PutOptions, PutOutcome};
 
-/// The most bytes that one statement carries, unless a single record is larger. A batch beyond it
-/// becomes several statements in one transaction.
+/// The maximum size of one statement, unless a single record is larger. A larger batch becomes
+/// several statements in one transaction.
 const MAX_STATEMENT_BYTES: usize = 32 << 20;
 
 const NAME: &str = "put a snapshot";
@@ -31,12 +31,12 @@ pub(super) struct PutStatements<'a> {
     pub(super) compare: &'a Statement,
 }
 
-/// A record and what its header says about it.
+/// A record and the fields of its header.
 struct PutRow {
     record: Record,
     header_bytes: usize,
     meta: SnapshotMeta,
-    /// Its place among the records that were given.
+    /// Its position among the given records.
     place: usize,
     /// Whether the times of its generation in this call do not rise with the versions.
     disordered: bool,
@@ -65,7 +65,7 @@ pub(super) struct Put<'a> {
     names: &'a Names,
     statements: PutStatements<'a>,
     /// In the order of their identities, so that two nodes that put the same ones wait for each
-    /// other rather than deadlock; those of one identity in the order they were given.
+    /// other and do not deadlock; records of one identity in the given order.
     items: Vec<PutRow>,
     options: PutOptions,
 }
@@ -143,17 +143,18 @@ impl Operation for Put<'_> {
     }
 }
 
-/// An identity under which something was stored before.
+/// An identity that was already stored.
 #[derive(Clone, Copy)]
 struct Taken {
-    /// Whether that stays.
+    /// Whether the stored record is kept.
     stays: bool,
-    /// Whether its state is the one that was sent; `None` if it was stored while the statement ran.
+    /// Whether its state is that of the sent record; `None` if it was stored while the statement
+    /// ran.
     identical: Option<bool>,
 }
 
-/// Whether what is stored has the state of `item`: whether its payload is the same is in the column
-/// `at`, and the record in the next two if it is not.
+/// Whether the stored record has the state of `item`. The column `at` contains whether the payload
+/// is the same; the next two contain the record if it is not.
 fn is_identical(row: &PgRow, at: usize, item: &PutRow) -> Result<Option<bool>, CallFailure> {
     Ok(match row.try_get(at)? {
         Some(false) => Some(record(row, at + 1)?.has_state_of(&item.record)),
@@ -167,13 +168,13 @@ struct PutGroup<'a> {
 }
 
 impl PutGroup<'_> {
-    /// The one that is sent: the last one if each replaces the one before, otherwise the first.
+    /// The record to send: the last one if each replaces the previous one, otherwise the first.
     fn sent(&self, options: &PutOptions) -> Option<&PutRow> {
         if replaces_its_own(options) { self.items.last() } else { self.items.first() }.copied()
     }
 }
 
-/// Whether a record replaces one of the same identity that came before it in the same call.
+/// Whether a record replaces an earlier one of the same identity in the same call.
 fn replaces_its_own(options: &PutOptions) -> bool {
     options.replace && !(options.spare_pinned && options.marks.is_pinned())
 }
@@ -232,8 +233,8 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// Tells the outcome of each record of a group: the first by whether its identity was
-    /// `taken`, the others as put after it.
+    /// Determines the outcome of each record of a group: of the first by whether its identity was
+    /// `taken`, of the others as puts after it.
     async fn decide(
         &self,
         session: &mut Session<'_>,
@@ -257,7 +258,7 @@ impl Put<'_> {
                 (Some(first), None | Some(Taken { stays: false, .. })) => {
                     PutOutcome::Existing { identical: first.record.has_state_of(&item.record) }
                 }
-                // Taken while the statement ran, or a duplicate of one that was taken.
+                // Stored while the statement ran, or a duplicate of one that was already stored.
                 (None | Some(_), Some(_)) => {
                     let identical = self.is_identical(session, item).await?;
                     PutOutcome::Existing { identical }

@@ -6,7 +6,7 @@ use super::statement::{Statement, select};
 const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
      created_at, codec, raw_bytes, base, header, payload, disordered";
 
-/// The record in `t` whose payload is another one than that in `o`.
+/// The record in `t` if its payload differs from that in `o`.
 const STORED: &str = "CASE WHEN o.payload <> t.payload THEN t.header END, \
      CASE WHEN o.payload <> t.payload THEN t.payload END";
 
@@ -25,11 +25,11 @@ fn input(guard: &str, last: u8) -> String {
 
 /// The [`COLUMNS`] of `i`, those out of order marked as disordered.
 ///
-/// A generation of an aggregate none of whose snapshots is disordered is in order: the higher the
-/// version, the higher the as-of time. So what comes in needs to be compared only with its two
-/// neighbours; and where one is disordered already, all that come in later are. A mark goes when
-/// its snapshot is deleted. Two nodes that put at the same moment do not see each other: the
-/// snapshot that a load at a past time then finds may not be the newest one that it could use.
+/// If no snapshot of a generation of an aggregate is disordered, as-of times rise with versions, so
+/// a new snapshot is compared only with its two neighbours. If one is already disordered, all later
+/// puts are marked too. A mark is removed with its snapshot. Two nodes that put at the same time do
+/// not see each other: a load at a past time may then find a snapshot that is not the newest usable
+/// one.
 fn ordered(names: &Names) -> String {
     let Names { snapshots, .. } = names;
     let own = "t.tenant = i.tenant AND t.kind = i.kind AND t.id = i.id \
@@ -47,9 +47,9 @@ fn ordered(names: &Names) -> String {
     )
 }
 
-/// Inserts; returns a row for each record whose identity was taken, all of which stay: its place,
-/// whether the stored payload is the same, or null if it was stored while this statement ran; the
-/// stored record if its payload is another one; and true.
+/// Inserts, and returns a row for each record whose identity was taken. Those are all kept. The row
+/// contains its position; whether the stored payload is the same, or null if it was stored while
+/// this statement ran; the stored record if its payload differs; and true.
 pub(super) fn keep(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let ordered = ordered(names);
@@ -71,8 +71,8 @@ pub(super) fn keep(names: &Names) -> Statement {
     })
 }
 
-/// Inserts or replaces, but leaves what is pinned if the parameter before the last is true; returns
-/// rows as [`keep`] does, which end with whether the stored record stays.
+/// Inserts or replaces, but keeps pinned snapshots if the parameter before the last is true.
+/// Returns rows like [`keep`], ending with whether the stored record is kept.
 pub(super) fn replace(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let ordered = ordered(names);
@@ -104,7 +104,7 @@ pub(super) fn replace(names: &Names) -> Statement {
     })
 }
 
-/// A replacement keeps the marks that there are, and gets those that come with it.
+/// A replacement keeps the existing marks and adds the new ones.
 fn merged(column: &str) -> String {
     format!(
         "{column} = CASE WHEN EXCLUDED.{column} IS NULL THEN s.{column} \
@@ -112,7 +112,7 @@ fn merged(column: &str) -> String {
     )
 }
 
-/// Compares one record with what is stored under its identity.
+/// Compares one record with the stored one of the same identity.
 pub(super) fn compare(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let same = format!(

@@ -1,4 +1,4 @@
-//! Row-level security: a connection sees the rows of one tenant.
+//! Row-level security: a connection sees only the rows of one tenant.
 
 use sqlx::Connection;
 
@@ -7,21 +7,21 @@ use super::error::StatementEffect;
 use super::names::Names;
 use super::script::{lock, run};
 
-/// How the server knows which tenant a connection is bound to.
+/// How the server determines the tenant of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TenantBinding {
-    /// The tenant is the name of the role: `current_user`. Code on the connection cannot change it
-    /// to a role that it was not granted.
+    /// The tenant is the name of the role: `current_user`. Code on the connection cannot change to
+    /// a role that was not granted to it.
     Role,
-    /// The tenant is the setting `snapfold.tenant`, which
-    /// [`PostgresStore::for_tenant`](super::PostgresStore::for_tenant) makes for each call. Where no
-    /// connection pooler is in between, it may also be in the options of a pool per tenant; or in
-    /// `ALTER ROLE .. SET`. Code that may run SQL of its own can change it.
+    /// The tenant is the setting `snapfold.tenant`.
+    /// [`PostgresStore::for_tenant`](super::PostgresStore::for_tenant) sets it for each call.
+    /// Without a connection pooler it may also be in the options of a pool per tenant, or in `ALTER
+    /// ROLE .. SET`. Code that can run arbitrary SQL can change it.
     Setting,
 }
 
-/// Turns the policies on (`Some`) or off.
+/// Enables (`Some`) or disables the policies.
 pub(super) struct Secure<'a> {
     pub(super) names: &'a Names,
     pub(super) binding: Option<TenantBinding>,
@@ -48,7 +48,7 @@ impl Operation for Secure<'_> {
 fn table_sql(table: &str, binding: Option<TenantBinding>) -> String {
     let drop = format!("DROP POLICY IF EXISTS snapfold_tenant ON {table};");
     let tenant = match binding {
-        // An unset setting is NULL or empty: then no row at all is visible.
+        // An unset setting is NULL or empty; then no row is visible.
         Some(TenantBinding::Setting) => "nullif(current_setting('snapfold.tenant', true), '')",
         Some(TenantBinding::Role) => "current_user::text",
         None => {

@@ -1,4 +1,4 @@
-//! Statements that are run one by one, without being prepared.
+//! Statements that run one by one, unprepared.
 
 use sqlx::postgres::{PgConnection, PgTransaction};
 use sqlx::{AssertSqlSafe, Executor};
@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use super::connection::CallFailure;
 use super::names::Names;
 
-/// Only one transaction at a time goes on from here, among those of this installation.
+/// Allows only one transaction of this installation at a time to continue.
 pub(super) async fn lock(
     transaction: &mut PgTransaction<'_>,
     names: &Names,
@@ -19,7 +19,8 @@ pub(super) async fn lock(
 
 /// Runs a list of statements, whatever they return.
 ///
-/// Here and in all of a migration no statement is prepared, so that it works behind any pooler.
+/// Neither this nor any part of a migration prepares statements, so that migrations work behind any
+/// pooler.
 pub(super) async fn run(connection: &mut PgConnection, sql: &str) -> Result<(), CallFailure> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await?;
     Ok(())

@@ -1,4 +1,4 @@
-//! A statement that proves that its answer is its own: [`Statement`].
+//! [`Statement`]: a statement that verifies that an answer is its own.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ pub(super) type Bound<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 
 /// The text of a statement and its guard.
 ///
-/// A connection pooler that gives each transaction another connection of the server can bring the
-/// parameters of one statement together with the text of another: clients refer to prepared
-/// statements by names, and two clients use the same names. If the types fit, the server answers
-/// without an error. So every statement has a number, its guard, made from its own text and so from
-/// the names of its tables:
-/// - the first column of the first row holds it, and there always is a row;
+/// A connection pooler that may assign another server connection to each transaction can combine
+/// the parameters of one statement with the text of another: clients refer to prepared statements
+/// by names, and two clients use the same names. If the types fit, the server answers without an
+/// error. So every statement has a guard, a number computed from its text, which includes the names
+/// of its tables:
+/// - the first column of the first row contains it, and there is always a row;
 /// - a statement that writes also takes it as its last parameter, and writes nothing if the
-///   parameter is not the number in its text.
+///   parameter differs from the number in its text.
 ///
 /// So the answer of another statement is never accepted, and no statement writes with the
 /// parameters of another.
@@ -31,13 +31,13 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// The statement whose text `text` makes, given the guard as an SQL expression.
+    /// The statement that `text` builds, given the guard as an SQL expression.
     pub(super) fn new(text: impl Fn(&str) -> String) -> Self {
         let guard = guard_of(&text(""));
         Self { sql: text(&literal(guard)).into(), guard }
     }
 
-    /// The same, where the text may be refused.
+    /// The same with a fallible `text`.
     pub(super) fn try_new<E>(text: impl Fn(&str) -> Result<String, E>) -> Result<Self, E> {
         let guard = guard_of(&text("")?);
         Ok(Self { sql: text(&literal(guard))?.into(), guard })
@@ -57,8 +57,8 @@ impl Statement {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.sql))).persistent(session.prepared)
     }
 
-    /// Checks that `row` is of this statement. No other column may be read before: a row of
-    /// another statement may have fewer of them.
+    /// Checks that `row` belongs to this statement. Call this before reading other columns: a row
+    /// of another statement may have fewer.
     pub(super) fn check(&self, row: &PgRow) -> Result<(), CallFailure> {
         match row.try_get::<Option<i64>, _>(0) {
             Ok(Some(guard)) if guard == self.guard => Ok(()),
@@ -66,8 +66,9 @@ impl Statement {
         }
     }
 
-    /// Checks that the columns after the first have the types that this client was told when it
-    /// prepared the statement; `row` is the first one of a [`typed`] statement with `count` columns.
+    /// Checks that the columns after the first have the types that this client received when it
+    /// prepared the statement. `row` is the first one of a [`typed`] statement with `count`
+    /// columns.
     pub(super) fn check_types(row: &PgRow, count: usize) -> Result<(), CallFailure> {
         let told = (1..count).try_fold(0, |sum, at| {
             let oid = row.try_column(at)?.type_info().oid().map_or(0, |oid| i64::from(oid.0));
@@ -78,7 +79,7 @@ impl Statement {
         if real.map(i64::from_be_bytes) == Some(told) { Ok(()) } else { Err(CallFailure::Retyped) }
     }
 
-    /// The one row of the answer.
+    /// The single row of the answer.
     pub(super) async fn one(
         &self,
         query: Bound<'_>,
@@ -90,7 +91,7 @@ impl Statement {
         Ok(row)
     }
 
-    /// The rows of the answer to a [`select`]. They have the guard in front of their own columns.
+    /// The rows of the answer to a [`select`], with the guard in front of their own columns.
     pub(super) async fn all(
         &self,
         query: Bound<'_>,
@@ -106,8 +107,8 @@ impl Statement {
     }
 }
 
-/// Puts `guard` in front of each row of `rows`, a query whose first column is never NULL. Without
-/// rows there is one whose other columns are NULL. `order` is an `ORDER BY` over the columns of
+/// Prepends `guard` to each row of `rows`, a query whose first column is never NULL. Without rows
+/// the result is one row whose other columns are NULL. `order` is an `ORDER BY` over the columns of
 /// `q`, or empty.
 pub(super) fn select(guard: &str, rows: &str, order: &str) -> String {
     format!("SELECT {guard}, q.* FROM (SELECT) AS g LEFT JOIN ({rows}) AS q ON true {order}")
@@ -115,8 +116,9 @@ pub(super) fn select(guard: &str, rows: &str, order: &str) -> String {
 
 /// The rows of `rows`, a query of `count` columns whose first one is `guard` in one row, and one
 /// further column of bytes: that of `rows` (its last one, if `count` is one less than all), and in
-/// the row of the guard a number made of the types of the columns between. The server says them anew
-/// at each call; a client that prepared its statement before a column was altered knows others.
+/// the row of the guard a number computed from the types of the columns between. The server
+/// computes the types at each call; a client that prepared its statement before a column was
+/// altered knows others.
 pub(super) fn typed(guard: &str, count: usize, rows: &str, bytes: bool) -> String {
     let names = |upto: usize| (0..upto).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
     let types: Vec<_> = (1..count)
@@ -132,13 +134,13 @@ pub(super) fn typed(guard: &str, count: usize, rows: &str, bytes: bool) -> Strin
     )
 }
 
-/// How far the type of a column is shifted, so that two columns are told apart.
+/// The bit shift of a column's type, so that columns are distinguished.
 const fn shift(column: usize) -> usize {
     7 * (column - 1)
 }
 
-/// Negative, so that it is no version, count or place, and far from the lowest number, so that it
-/// can be written as a literal.
+/// Negative, so that it differs from every version, count and position, and far from the lowest
+/// number, so that it can be written as a literal.
 fn guard_of(text: &str) -> i64 {
     -2 - (XxHash3_64::oneshot(text.as_bytes()) >> 2).cast_signed()
 }

@@ -1,4 +1,4 @@
-//! [`PostgresTail`]: the events that came with a snapshot.
+//! [`PostgresTail`]: the events that were fetched with a snapshot.
 
 use std::fmt;
 use std::ops::Range;
@@ -9,17 +9,17 @@ use crate::events::{Replay, Tail};
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Events are not kept beyond so many bytes; those that follow are read again when needed.
+/// The maximum size of the kept events; further ones are read again when needed.
 const MAX_BYTES: usize = 16 << 20;
 
-/// Events, copied out of their rows. A row that is kept costs more than the copy: it keeps the
-/// connection's read buffer from being used again.
+/// Events, copied out of their rows. Keeping a row would cost more than the copy, because it
+/// prevents the reuse of the connection's read buffer.
 pub(super) struct Events {
-    /// How many bytes are kept.
+    /// The maximum number of bytes to keep.
     max_bytes: usize,
     bytes: Vec<u8>,
     slots: Vec<TailSlot>,
-    /// How many came, with those that are not kept.
+    /// The number of events received, including those that are not kept.
     pub(super) seen: usize,
 }
 
@@ -39,14 +39,14 @@ impl Default for Events {
 }
 
 impl Events {
-    /// Those of one of so many aggregates, which share the bound on bytes.
+    /// The events of one of several aggregates, which share the bound on bytes.
     pub(super) fn shared_by(aggregates: usize) -> Self {
         let max_bytes = MAX_BYTES / aggregates.max(1);
         Self { max_bytes, bytes: Vec::new(), slots: Vec::new(), seen: 0 }
     }
 
-    /// Takes the next event. One that cannot be read ends what is kept: the event source, asked
-    /// for it again, says why.
+    /// Adds the next event. An unreadable event ends the kept ones: the event source reports the
+    /// error when it reads it again.
     pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
         let is_next = self.are_whole();
         self.seen += 1;
@@ -54,7 +54,7 @@ impl Events {
         if !is_next {
             return;
         }
-        // The first one always: otherwise there would be no end to reading it again.
+        // Always keep the first one: otherwise it would be read again endlessly.
         let bytes = event.payload.len() + event.metadata.map_or(0, <[u8]>::len);
         if !self.slots.is_empty() && self.bytes.len() + bytes > self.max_bytes {
             return;
@@ -73,14 +73,14 @@ impl Events {
         start..self.bytes.len()
     }
 
-    /// Puts them into version order: SQL promises no order of a union.
+    /// Sorts them by version: SQL does not guarantee the order of a union.
     pub(super) fn sort(&mut self) {
         if !self.slots.is_sorted_by_key(|slot| slot.version) {
             self.slots.sort_by_key(|slot| slot.version);
         }
     }
 
-    /// Whether all that came are kept.
+    /// Whether all received events are kept.
     pub(super) fn are_whole(&self) -> bool {
         self.slots.len() == self.seen
     }
@@ -100,7 +100,7 @@ impl Events {
     }
 }
 
-/// The events that came with a snapshot, up to the version `until`.
+/// The events that were fetched with a snapshot, up to the version `until`.
 pub(super) struct PostgresTail<E> {
     pub(super) events: Events,
     pub(super) until: u64,
@@ -157,7 +157,7 @@ mod tests {
         for version in 1..=5 {
             events.add(Ok(event(version, &large)));
         }
-        // It would fit, but what comes before it is missing.
+        // It would fit, but an earlier event is missing.
         events.add(Ok(event(6, b"")));
         assert_eq!((events.last(), events.seen), (3, 6));
         assert!(!events.are_whole());

@@ -1,6 +1,6 @@
 //! Unsigned numbers in signed columns.
 
-/// The highest version that a `bigint` column holds.
+/// The highest version that a `bigint` column can hold.
 pub(super) const MAX: u64 = i64::MAX as u64;
 
 /// `version` as an upper bound; all stored versions are at most [`MAX`].
@@ -8,7 +8,7 @@ pub(super) fn at_most(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-/// A stored version; a negative one, which no snapshot has, becomes 0.
+/// A stored version; negative values, which no snapshot has, become 0.
 pub(super) fn from_column(version: i64) -> u64 {
     u64::try_from(version).unwrap_or(0)
 }
@@ -18,7 +18,7 @@ pub(super) fn fingerprint_column(fingerprint: u64) -> i64 {
     (fingerprint ^ (1 << 63)).cast_signed()
 }
 
-/// The fingerprint that [`fingerprint_column`] was given.
+/// The reverse of [`fingerprint_column`].
 pub(super) fn fingerprint(column: i64) -> u64 {
     column.cast_unsigned() ^ (1 << 63)
 }

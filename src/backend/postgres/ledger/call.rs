@@ -1,4 +1,4 @@
-//! A statement about the ledger with its parameters, and what its rows hold: [`Call`].
+//! [`Call`]: a statement of the ledger with its parameters, and the decoding of its rows.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 use crate::store::Page;
 use crate::timestamp::Timestamp;
 
-/// The most rows of one answer, whatever was asked for.
+/// The maximum number of rows in one answer, whatever the requested limit.
 pub(super) const MAX_ROWS: usize = 10_000;
 
 pub(super) const READ: &str = "read the ledger";
@@ -28,7 +28,7 @@ pub(super) struct Call<'q> {
 }
 
 impl<'q> Call<'q> {
-    /// Returns the rows of a query, in the order that `order` (over the columns of `q`) says.
+    /// Returns the rows of a query, ordered by `order` (over the columns of `q`).
     pub(super) fn ask(
         rows: &str,
         order: &str,
@@ -38,9 +38,9 @@ impl<'q> Call<'q> {
         Self { statement, bind: Box::new(bind) }
     }
 
-    /// Runs the statement that `change` makes of a condition, without which it must not change
-    /// anything, and returns what it returns. The condition is a comparison with the parameter
-    /// `last`.
+    /// Runs the statement that `change` builds with a condition, and returns its result. The
+    /// statement must change nothing if the condition is false. The condition compares the
+    /// parameter `last`.
     pub(super) fn change(
         last: &str,
         change: impl Fn(&str) -> String,
@@ -79,7 +79,7 @@ impl Operation for LedgerChange<'_> {
     type Output = Vec<PgRow>;
     const NAME: &'static str = WRITE;
     const EFFECT: StatementEffect = StatementEffect::Write;
-    /// Sums and appended entries would be counted twice.
+    /// Repeating it would count sums and entries twice.
     const ADDS_UP: bool = true;
 
     async fn run(&mut self, session: &mut Session<'_>) -> Result<Vec<PgRow>, CallFailure> {
@@ -109,7 +109,7 @@ pub(super) fn bind_key<'q>(query: Bound<'q>, key: &KeyText<'_>) -> Bound<'q> {
     query.bind(key.tenant.to_string()).bind(key.kind.to_string()).bind(key.id.to_string())
 }
 
-/// Takes the error itself, to be given to `map_err`.
+/// Takes the error by value for `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "see above")]
 pub(super) fn unread(error: sqlx::Error) -> Error {
     error::classify(READ, StatementEffect::Read, &error)
@@ -140,7 +140,7 @@ pub(super) fn rows_limit(limit: usize) -> i64 {
     i64::try_from(limit.clamp(1, MAX_ROWS)).unwrap_or(1)
 }
 
-/// The first `limit` of `rows`, and what to continue after if there was one more.
+/// The first `limit` of `rows`, and the position to continue after if there was one more.
 pub(super) fn page<T, C>(
     rows: &[PgRow],
     limit: i64,

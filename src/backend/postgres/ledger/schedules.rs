@@ -1,4 +1,5 @@
-//! Schedules as rows. A removed one keeps its row, without a cadence, so that its tokens go on.
+//! Schedules as rows. A removed schedule keeps its row, without a cadence, so that its tokens
+//! continue.
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -105,7 +106,7 @@ pub(super) async fn get(
     rows.first().map(schedule_of).transpose()
 }
 
-/// Updates the row of `key`, if `condition` holds; tells whether it did. Both may use `$5` and the
+/// Updates the row of `key` if `condition` holds; returns whether it did. Both may use `$5` and the
 /// following parameters, which `bind` binds; `last` is the one after them.
 async fn update(
     store: &PostgresStore,
@@ -211,7 +212,7 @@ pub(super) async fn page(
 ) -> Result<Page<Schedule, ScheduleKey>, Error> {
     let key = after
         .map_or(ScheduleParts { key: KeyText::new("", "", ""), single: false }, ScheduleParts::new);
-    // The least key of all is not above itself, so the first page asks for more.
+    // The lowest key must not exclude itself, so the first page uses `>=`.
     let condition = if after.is_some() { ">" } else { ">=" };
     let sql = format!(
         "SELECT {COLUMNS} FROM {} WHERE (tenant, kind, single, id) {condition} ($1, $2, $3, $4) \

@@ -13,15 +13,14 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::{DailyStatistics, Day};
 
-/// So many rows are written by one statement.
+/// How many rows one statement writes.
 const BATCH: usize = 1_000;
 
 pub(super) async fn add(
     store: &PostgresStore,
     batch: &[(AggregateKey, Day, DailyStatistics)],
 ) -> Result<(), Error> {
-    // One statement changes a row once only. In the order of keys, two nodes do not wait for each
-    // other.
+    // One statement can change a row only once. In key order, two nodes do not deadlock.
     let mut sums: BTreeMap<(&AggregateKey, Day), DailyStatistics> = BTreeMap::new();
     for (key, day, more) in batch {
         let sum = sums.entry((key, *day)).or_default();

@@ -18,11 +18,11 @@ use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest};
 use crate::store::Page;
 
-/// The most records of one answer: about 50 MiB of the longest ones.
+/// The maximum number of records in one answer: about 50 MiB of the longest ones.
 const MAX_RECORDS: usize = 1_000;
-/// So many records are written by one statement.
+/// How many records one statement writes.
 const BATCH: usize = 1_000;
-/// How often an append is tried again because another node appended first.
+/// How often an append is retried because another node appended first.
 const ATTEMPTS: usize = 1_000;
 const COLUMNS: &str = "sequence, at, kind, id, actor, action, version, reason, meta, idempotency, \
      failed, failure, previous, hash";
@@ -78,7 +78,7 @@ async fn append(
     Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
 }
 
-/// Where the trail of `tenant` ends.
+/// The end of the trail of `tenant`.
 async fn head(store: &PostgresStore, tenant: &str) -> Result<AuditHead, Error> {
     let sql = format!(
         "SELECT sequence, hash FROM {} WHERE tenant = $1 ORDER BY sequence DESC LIMIT 1",
@@ -89,11 +89,10 @@ async fn head(store: &PostgresStore, tenant: &str) -> Result<AuditHead, Error> {
     Ok(AuditHead { sequence: sequence_of(row)?, hash: hash_of(row, 2)? })
 }
 
-/// Inserts `records`, all of them or, if another node has taken the sequence `first`, none; tells
-/// which.
+/// Inserts all of `records`, or none if another node has taken the sequence `first`; returns which.
 ///
-/// Whoever inserts the first row has the others too: a node that appends behind the same end begins
-/// with the same row, and one that appends behind these has seen them.
+/// The node that inserts the first row also inserts the others: a node that appends at the same end
+/// starts with the same row, and a node that appends after these rows has seen them.
 async fn insert(
     store: &PostgresStore,
     tenant: &str,
