@@ -1,4 +1,4 @@
-//! Keys and records that the cases put.
+//! The keys and records of the cases.
 
 use crate::codec::CodecId;
 use crate::error::Error;
@@ -10,7 +10,7 @@ use crate::timestamp::Timestamp;
 
 pub(super) const OLD: Generation = Generation { schema_version: 1, fingerprint: 0x51ab };
 pub(super) const NEW: Generation = Generation { schema_version: 2, fingerprint: 7 };
-/// Like [`NEW`] in all but the fingerprint, whose highest bit is set.
+/// Like [`NEW`], except for the fingerprint, whose highest bit is set.
 pub(super) const RESHAPED: Generation = Generation { schema_version: 2, fingerprint: u64::MAX - 1 };
 
 pub(super) fn key(id: &str) -> Result<AggregateKey, Error> {
@@ -26,7 +26,7 @@ pub(super) fn at(version: u64) -> Timestamp {
     Timestamp::from_seconds(i64::try_from(version).unwrap_or(i64::MAX))
 }
 
-/// A snapshot of the generation [`NEW`], with a time and a payload of its own.
+/// A snapshot of the generation [`NEW`] with a specific time and payload.
 pub(super) fn record(key: &AggregateKey, version: u64) -> Result<Record, Error> {
     let payload = format!("{key} after {version} events");
     record_of(key, NEW, version, at(version), payload.as_bytes())
@@ -55,7 +55,7 @@ pub(super) fn records(key: &AggregateKey, versions: &[u64]) -> Result<Vec<Record
     versions.iter().map(|version| record(key, *version)).collect()
 }
 
-/// Bytes that no compression makes smaller.
+/// Incompressible bytes.
 pub(super) fn noise(random: &mut fastrand::Rng, bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
     random.fill(&mut noise);

@@ -1,4 +1,4 @@
-//! The histories that the laws are judged by: [`generate`].
+//! [`generate`]: creates the histories that the laws are judged by.
 
 use super::choices::Choices;
 use super::panics::catch;
@@ -6,7 +6,7 @@ use super::under_test::AggregateUnderTest;
 use crate::error::{Error, ErrorKind};
 use crate::state::Aggregate;
 
-/// The events of one made-up aggregate, oldest first.
+/// The events of one generated aggregate, oldest first.
 pub(super) struct History<E> {
     pub(super) number: u32,
     pub(super) events: Vec<E>,
@@ -18,7 +18,7 @@ impl<E> History<E> {
     }
 }
 
-/// How histories are made.
+/// The settings of the histories.
 pub(super) struct HistoryPlan<A: Aggregate> {
     pub(super) seed: u64,
     pub(super) histories: u32,
@@ -31,8 +31,8 @@ pub(super) type Next<A> = dyn Fn(&A, &mut Choices) -> <A as Aggregate>::Event + 
 pub(super) type IsOver<A> = dyn Fn(&A) -> bool + Send + Sync;
 
 impl<A: Aggregate> HistoryPlan<A> {
-    /// All histories: the first one as long as allowed, the second one empty, the others of random
-    /// length. One in which `apply` panics ends with the event that it cannot take.
+    /// Generates all histories: the first one has the maximum length, the second one is empty, the
+    /// others have a random length. If `apply` panics, the history ends with that event.
     pub(super) fn generate(
         &self,
         subject: &AggregateUnderTest<A>,

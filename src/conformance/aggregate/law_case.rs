@@ -9,7 +9,7 @@ use super::shrink::{ShrinkFault, shrink};
 use super::under_test::AggregateUnderTest;
 use crate::state::Aggregate;
 
-/// Writes an event for people.
+/// Formats an event for reports.
 pub(super) type Show<E> = dyn Fn(&E) -> String + Send + Sync;
 
 pub(super) struct LawCase<A: Aggregate> {
@@ -23,7 +23,7 @@ pub(super) struct LawCase<A: Aggregate> {
 const SHOWN: usize = 120;
 
 impl<A: Aggregate> LawCase<A> {
-    /// The first history in which `probe` finds a fault, made as small as can be.
+    /// The first history in which `probe` finds a fault, reduced as far as possible.
     pub(super) fn search(
         &self,
         probe: impl Fn(&AggregateUnderTest<A>, &[&A::Event]) -> Option<ShrinkFault>,
@@ -42,8 +42,8 @@ impl<A: Aggregate> LawCase<A> {
         })
     }
 
-    /// The finding for `fault`, seen in `history`; with the whole history if `probe` does not see
-    /// it again.
+    /// The finding for `fault`, seen in `history`; with the whole history if `probe` cannot
+    /// reproduce it.
     pub(super) fn finding(
         &self,
         history: &History<A::Event>,
@@ -78,7 +78,7 @@ impl<A: Aggregate> LawCase<A> {
     }
 }
 
-/// A finding that no history shows.
+/// A finding without a history.
 pub(super) fn finding(text: impl Display) -> LawFinding {
     LawFinding { text: text.to_string(), history: None }
 }

@@ -1,4 +1,4 @@
-//! Panics of the application's code, caught and kept quiet: [`catch`].
+//! [`catch`]: catches panics of the application's code and silences their messages.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -11,7 +11,7 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// A panic that was caught.
+/// A caught panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Panicked {
     pub(super) message: String,
@@ -29,7 +29,7 @@ impl fmt::Display for Panicked {
     }
 }
 
-/// Runs `work`. What it was working on is thrown away if it panics, so nobody sees it half done.
+/// Runs `work`. If it panics, the values that it was working on are discarded.
 pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     silence_caught_panics();
     let before = QUIET.replace(true);
@@ -38,8 +38,8 @@ pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     done.map_err(|payload| Panicked { message: message(&*payload), place: PLACE.take() })
 }
 
-/// The search for the smallest history runs into the same panic hundreds of times: the hook keeps
-/// those out of the test's output, and hands all others on.
+/// The search for the smallest history causes the same panic hundreds of times. The hook keeps
+/// these messages out of the test's output, and forwards all other panics.
 fn silence_caught_panics() {
     static ONCE: Once = Once::new();
     if std::thread::panicking() {
@@ -48,7 +48,7 @@ fn silence_caught_panics() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // While a thread ends, its values are gone; then the panic is none of ours.
+            // While a thread ends, its values are gone; such a panic is not one of ours.
             if QUIET.try_with(Cell::get).unwrap_or(false) {
                 let place = info.location().map(ToString::to_string);
                 let _ = PLACE.try_with(|kept| kept.replace(place));

@@ -1,8 +1,8 @@
-//! L-04: the same folds in another process, which is this test, run again.
+//! L-04: repeats the folds in another process, which runs the same test again.
 //!
-//! The second process is told through [`VARIABLE`] which check is meant and where its answer goes.
-//! When it comes to that check it folds, writes what it got, and ends; on its way there, other
-//! checks judge nothing.
+//! [`VARIABLE`] tells the second process which check to answer, and where to write the answer. When
+//! it reaches that check it folds, writes the result, and exits. On the way there, other checks
+//! judge nothing.
 
 use std::env;
 use std::fmt::Write as _;
@@ -23,19 +23,19 @@ use crate::state::Aggregate;
 
 /// "<identity of the check> <path of the answer>".
 const VARIABLE: &str = "SNAPFOLD_SECOND_PROCESS";
-/// The second process is ended if it takes longer.
+/// The time limit of the second process.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What this process is to a check.
+/// The role of this process for a check.
 pub(super) enum Role {
     Judge,
-    /// It is the second process, and this is the check that it was started for.
+    /// This is the second process, and it was started for this check.
     Answer(PathBuf),
     /// It was started for another check.
     Bystander,
 }
 
-/// The check with this identity in this process.
+/// The role of this process for the check with this identity.
 pub(super) fn role(identity: u64) -> Role {
     let Some(order) = env::var_os(VARIABLE) else { return Role::Judge };
     let order = order.to_string_lossy().into_owned();
@@ -47,12 +47,12 @@ pub(super) fn role(identity: u64) -> Role {
     }
 }
 
-/// One version of one history, and what came of it.
+/// One version of one history, and its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fold {
     history: u32,
     version: u64,
-    /// Of the event, if events can be written.
+    /// The digest of the event, if events can be formatted.
     event: u64,
     state: Option<u64>,
 }
@@ -81,11 +81,11 @@ pub(super) fn answer<A: Aggregate>(case: &LawCase<A>, path: &Path) -> ! {
     let mut text = String::new();
     for Fold { history, version, event, state } in folds(case) {
         let state = state.map_or_else(|| "-".to_owned(), |state| state.to_string());
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = writeln!(text, "{history} {version} {event} {state}");
     }
     text.push_str("end\n");
-    // The file is there: the first process made it. If it cannot be written, that process says so.
+    // The first process created the file. If writing fails, that process reports it.
     let file = OpenOptions::new().write(true).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     process::exit(i32::from(written.is_err()))
@@ -164,21 +164,20 @@ fn differs<A: Aggregate>(case: &LawCase<A>, fold: &Fold) -> LawFinding {
     }
 }
 
-/// The name by which the test harness knows the test that is running.
+/// The name of the current test in the test harness.
 fn test_name(given: Option<&str>) -> Result<String, String> {
     if let Some(name) = given {
         return Ok(name.to_owned());
     }
     let unknown = "this process cannot be started again by itself: give the check the name of its \
                    test with second_process_runs(\"module::test\")";
-    // Nothing but a test binary of cargo is started unasked: arguments mean something else to
-    // other programs.
+    // Start only test binaries of cargo: to other programs the arguments have another meaning.
     let exe = env::current_exe().map_err(|_| unknown.to_owned())?;
     if exe.parent().and_then(Path::file_name).is_none_or(|folder| folder != "deps") {
         return Err(unknown.to_owned());
     }
-    // The harness names the thread of a test after it, unless it runs tests one by one; nextest
-    // then has the name among the arguments.
+    // The harness names the thread of a test after it, unless it runs tests one by one. nextest
+    // passes the name in the arguments.
     let thread = thread::current();
     let named = thread.name().filter(|name| *name != "main").map(str::to_owned);
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -213,7 +212,7 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
         }
     };
     if ended.is_none() {
-        // It may have ended by now, which is just as well.
+        // It may already have ended.
         let _ = child.kill();
         let _ = child.wait();
         return Err(failed(&format!("took more than {} seconds", PATIENCE.as_secs())));
@@ -227,12 +226,12 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
     })
 }
 
-/// The file of the answer, removed in the end.
+/// The file of the answer; removed on drop.
 struct ChildAnswer(PathBuf);
 
 impl Drop for ChildAnswer {
     fn drop(&mut self) {
-        // What is left over is a small file among temporary ones.
+        // If this fails, a small temporary file remains.
         let _ = fs::remove_file(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The course of a check: [`AggregateCheck::check`].
+//! [`AggregateCheck::check`]: runs a check.
 
 use std::any::type_name;
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,18 +23,18 @@ use crate::state::Aggregate;
 use crate::value::{Unordered, short_name};
 
 impl<A: Aggregate> AggregateCheck<A> {
-    /// Makes up the histories and judges all laws. Blocks; no runtime is needed.
+    /// Generates the histories and judges all laws. Blocks; no runtime is needed.
     ///
-    /// Panics of the aggregate, the codec and the upcasters are caught and reported. Their messages
-    /// are kept out of the test's output by a panic hook that is installed at the first check, and
-    /// hands on all other panics. Memory: about two states for each history.
+    /// Panics of the aggregate, the codec and the upcasters are caught and reported. The first
+    /// check installs a panic hook that keeps their messages out of the test's output and forwards
+    /// all other panics. Memory: about two states per history.
     ///
     /// # Errors
-    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the check makes no sense (no histories, a key
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the settings are invalid (no histories, a key
     ///   of another kind), if the event generator panics, and if golden samples cannot be read or
     ///   written.
-    /// - [`Encode`](ErrorKind::Encode) if golden samples are to be recorded and the events do not
-    ///   come back from their text.
+    /// - [`Encode`](ErrorKind::Encode) if golden samples are to be recorded and the events cannot
+    ///   be restored from their text.
     /// - [`UnsuitableCodec`](ErrorKind::UnsuitableCodec) if the codec of an upcaster cannot carry
     ///   the old type.
     pub fn check(mut self) -> Result<LawReport, Error> {
@@ -80,7 +80,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         Ok(LawCase { subject, seed: self.plan.seed, histories, show: self.show.take() })
     }
 
-    /// The same for the same check in another process.
+    /// An identity that the same check has in every process.
     fn identity(&self, case: &LawCase<A>) -> u64 {
         let plan = &self.plan;
         let text = format!(
@@ -146,7 +146,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         self.golden.as_ref().map_or(Ok(0), |golden| record(case, golden, generation))
     }
 
-    /// What the golden samples say; `None` if there is no folder, or if they cannot be judged.
+    /// The result of the golden samples; `None` if there is no folder, or if they cannot be judged.
     fn read_samples(
         &mut self,
         subject: &AggregateUnderTest<A>,
@@ -263,7 +263,7 @@ impl LawRunner {
         self.verdicts.push(LawVerdict { law, outcome });
     }
 
-    /// The premise of `law` that does not hold, if there is one.
+    /// The premise of `law` that does not hold; `None` if all hold.
     fn standing(&self, law: Law) -> Option<Law> {
         let mut fallen = self.verdicts.iter().filter(|verdict| {
             matches!(verdict.outcome, LawOutcome::Broken(_) | LawOutcome::Accepted { .. })

@@ -1,13 +1,13 @@
-//! The fewest events that still break a law: [`shrink`].
+//! [`shrink`]: finds the fewest events that still break a law.
 
-/// How often a law is tried at most while its history is made smaller.
+/// The maximum number of tries while a history is reduced.
 const MAX_TRIES: u32 = 500;
 
 /// What broke a law.
 #[derive(Clone, Debug)]
 pub(super) struct ShrinkFault {
-    /// A fault of a smaller history counts only if it is of the same sort: a history from which an
-    /// event is missing may well break in other ways.
+    /// A fault of a smaller history counts only if it is of the same sort, because a history with a
+    /// missing event may break in other ways.
     pub(super) sort: String,
     pub(super) text: String,
 }
@@ -18,8 +18,8 @@ impl ShrinkFault {
     }
 }
 
-/// The positions of the events of which none can be left out (as far as the tries reach), and the
-/// fault of those. `events` show `fault`.
+/// The positions of a minimal set of events (within the limit of tries), and its fault. `events`
+/// show `fault`.
 pub(super) fn shrink<'e, E>(
     events: &[&'e E],
     fault: ShrinkFault,
@@ -31,7 +31,7 @@ pub(super) fn shrink<'e, E>(
     let mut size = kept.len();
     while size > 0 {
         let before = kept.len();
-        // From the end on, so that the first thing found is a shorter prefix.
+        // From the end, so that shorter prefixes are found first.
         let mut end = kept.len();
         while end > 0 && tries < MAX_TRIES {
             let start = end.saturating_sub(size);

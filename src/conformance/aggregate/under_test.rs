@@ -1,4 +1,4 @@
-//! [`AggregateUnderTest`]: the aggregate, with all that is needed to fold and to compare it.
+//! [`AggregateUnderTest`]: the aggregate, with everything needed to fold and compare it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, ValueNode, compare};
 
-/// Writes a state into a tree; the flag says whether the codec is human readable.
+/// Serializes a state into a tree; the flag tells whether the codec is human-readable.
 pub(super) type Lens<A> = fn(&A, bool) -> Option<ValueNode>;
 /// The application's own comparison.
 pub(super) type Equal<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
@@ -21,20 +21,20 @@ pub(super) struct AggregateUnderTest<A: Aggregate> {
     pub(super) key: AggregateKey,
     pub(super) codec: SharedSubject<A>,
     pub(super) limits: DecodeLimits,
-    /// `None` for types that serde does not know.
+    /// `None` for types that do not implement serde's traits.
     pub(super) lens: Option<Lens<A>>,
     pub(super) equal: Option<Box<Equal<A>>>,
-    /// What is known to iterate in another order each time.
+    /// Containers that are known to iterate in another order each time.
     pub(super) unordered: Unordered,
 }
 
 /// How two states compare.
 pub(super) enum Sameness {
     Same,
-    /// Equal, yet their bytes differ: by the order within these values, or, if there are none, for
-    /// no reason that can be seen.
+    /// Equal, but their bytes differ: by the order within these values, or, if there are none, for
+    /// an unknown reason.
     OtherBytes(Unordered),
-    /// Where they differ, as far as that is known.
+    /// Where they differ, if known.
     Different(Option<String>),
 }
 
@@ -65,8 +65,8 @@ impl<A: Aggregate> AggregateUnderTest<A> {
         self.lens.and_then(|lens| lens(state, self.codec.id() == CodecId::JSON))
     }
 
-    /// A number that the same state has in every process: that of its tree, so that the order of
-    /// hash maps does not count, else that of its bytes.
+    /// A number that is the same for a state in every process: of its tree, so that the order of
+    /// hash maps does not count, else of its bytes.
     pub(super) fn digest(&self, state: &A) -> Option<u64> {
         let tree = self.tree(state).map(|tree| tree.digest());
         tree.or_else(|| self.encode(state).ok().map(|bytes| XxHash3_64::oneshot(&bytes)))

@@ -1,4 +1,4 @@
-//! Many tasks at once, and calls that are cut off.
+//! Many tasks at once, and cancelled calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +20,7 @@ cases! { sources Concurrent:
 
 const APPENDS: u64 = 60;
 const READERS: usize = 4;
-/// At most so many times is a call polled before it is dropped.
+/// The maximum number of polls before a call is dropped.
 const POLLS: usize = 24;
 
 async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
@@ -54,7 +54,7 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
         let pushed = cx.pushed(&ask).await?;
         let came = u64::try_from(pushed.seen.len()).unwrap_or(u64::MAX);
         let what = "read while events are appended";
-        // No more than what came is expected: it only must be a prefix.
+        // The result only has to be a prefix.
         let history = cx.history(&key);
         let expected = history.within(EventRange::new(0, came));
         if let Some(wrong) = judge(&cx.rightful(&key), ALL, &expected, &pushed.seen) {

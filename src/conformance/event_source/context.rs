@@ -1,4 +1,4 @@
-//! [`SourceContext`]: what a case about event sources works with.
+//! [`SourceContext`]: the environment of a case about event sources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::timestamp::Timestamp;
 /// The whole history.
 pub(super) const ALL: EventRange = EventRange::new(0, u64::MAX);
 
-/// A site, and all that was appended there.
+/// A site, and everything that was appended there.
 pub(crate) struct SourceContext {
     pub(super) subject: Arc<dyn SourceUnderTest>,
     pub(super) random: fastrand::Rng,
@@ -26,7 +26,7 @@ pub(crate) struct SourceContext {
     pub(super) numbers: u64,
 }
 
-/// What was appended to one aggregate.
+/// The events appended to one aggregate.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SourceHistory {
     pub(super) events: Vec<NewEvent>,
@@ -56,7 +56,7 @@ impl SourceContext {
         self.histories.get(key).cloned().unwrap_or_default()
     }
 
-    /// The next `count` events of an aggregate, timed; times run backwards now and then.
+    /// The next `count` events of an aggregate, timed; some times run backwards.
     pub(super) fn events(&mut self, key: &AggregateKey, count: u64) -> Vec<NewEvent> {
         let head = self.history(key).head();
         (1..=count)
@@ -102,7 +102,7 @@ impl SourceContext {
         Ok(())
     }
 
-    /// Waits for `call`, as long as a call may take.
+    /// Waits for `call`, up to the time limit of a call.
     pub(super) async fn bounded<T>(
         &self,
         what: &str,
@@ -116,8 +116,8 @@ impl SourceContext {
         })
     }
 
-    /// Waits for `call`, which must not fail: the promise `id` says so. What is `Unsupported` skips
-    /// the case, if there is a name for it.
+    /// Waits for `call`, which must not fail according to the obligation `id`. If the error is
+    /// `Unsupported` and `needs` is given, the case is skipped.
     pub(super) async fn call<T>(
         &self,
         id: &'static str,
@@ -144,7 +144,7 @@ impl SourceContext {
         match result {
             Ok(()) => Ok(pushed),
             Err(error) => {
-                // An error for a range without events is the breach of its own promise.
+                // An error for a range without events breaks a separate obligation.
                 let is_empty = self.history(&ask.key).within(ask.range).is_empty();
                 let id = if is_empty && ask.range != ALL { "E-08" } else { "E-03" };
                 Err(Failure::new(id, what).expected("no error").got(shown(&error)).into())
@@ -152,7 +152,7 @@ impl SourceContext {
         }
     }
 
-    /// What the events of `key` may look like by now.
+    /// The events that `key` may have now.
     pub(super) fn rightful(&self, key: &AggregateKey) -> Rightful {
         let history = self.history(key);
         let own = history.events.iter().map(|event| (event.number, event.version)).collect();
@@ -160,7 +160,7 @@ impl SourceContext {
         Rightful { keeps, own, floor: history.floor, highest: self.numbers }
     }
 
-    /// Reads `range` of `key`; what comes must be what was appended.
+    /// Reads `range` of `key`; the result must equal the appended events.
     pub(super) async fn reads(&self, key: &AggregateKey, range: EventRange) -> Result<(), Stop> {
         let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
         let pushed = self.pushed(&ask).await?;

@@ -17,7 +17,7 @@ cases! { sources Ends:
 }
 
 impl SourceContext {
-    /// The head is that of the history, if the source tells it.
+    /// The head is that of the history, if the source returns it.
     async fn head_is_right(&self, key: &AggregateKey) -> Result<bool, Stop> {
         let what = format!("head of {key}");
         let head = self.call("E-20", None, &what, self.subject.head(key)).await?;
@@ -99,7 +99,7 @@ async fn truncated(cx: &mut SourceContext) -> Result<(), Stop> {
 async fn below_floor(cx: &mut SourceContext) -> Result<(), Stop> {
     let key = cx.key(1)?;
     cx.append(&key, 20).await?;
-    // What is wrong before the truncation is not its fault.
+    // Faults that exist before the truncation are not caused by it.
     for (after, until) in [(0, u64::MAX), (7, 9), (20, 20)] {
         cx.reads(&key, EventRange::new(after, until)).await?;
     }

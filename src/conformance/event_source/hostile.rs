@@ -1,4 +1,4 @@
-//! Keys and bounds that nobody would think of.
+//! Unusual keys and bounds.
 
 use super::context::{ALL, SourceContext};
 use super::under_test::Question;
@@ -14,7 +14,7 @@ cases! { sources Hostile:
     "no bound makes a call panic or wait for ever", ["E-11"], any_bound;
 }
 
-/// Ids that a query, a pattern, a path or a rule of equality could take for one another.
+/// Ids that a query, a pattern, a path or a collation could confuse with each other.
 fn ids() -> Vec<String> {
     let mut ids: Vec<_> = [
         "a",
@@ -76,7 +76,7 @@ fn ids() -> Vec<String> {
     ids
 }
 
-/// The keys that the site takes of many that are alike.
+/// The similar keys that the site takes.
 fn keys(cx: &SourceContext) -> Result<Vec<AggregateKey>, Stop> {
     let kind = cx.subject.kind();
     let mut keys = Vec::new();
@@ -122,7 +122,7 @@ async fn apart(cx: &mut SourceContext) -> Result<(), Stop> {
 async fn look_alikes(cx: &mut SourceContext) -> Result<(), Stop> {
     let keys = keys(cx)?;
     let mut random = cx.random.clone();
-    // Half of them have events, others in each round.
+    // A random half of them has events; a different one in each round.
     for key in &keys {
         if random.bool() {
             cx.append(key, 2).await?;
@@ -146,8 +146,8 @@ async fn any_key(cx: &mut SourceContext) -> Result<(), Stop> {
     }
     strange.push(AggregateKey::from_parts("north", kind, own.id())?);
     for key in strange.iter().filter(|key| **key != own) {
-        // Whether a key that cannot have events is an error, is open. It never has those of another:
-        // a site that has no tenants refuses them, or finds nothing.
+        // A key that cannot have events may be an error or not, but it never has events of another
+        // key: a site without tenants refuses such keys, or finds nothing.
         let ask = Question { key: key.clone(), range: ALL, stop_after: usize::MAX };
         let (pushed, _) = cx.bounded("read a strange key", cx.subject.read(&ask)).await?;
         ensure(pushed.seen.is_empty(), || {
@@ -168,7 +168,7 @@ async fn any_bound(cx: &mut SourceContext) -> Result<(), Stop> {
     let odd = [0, 1, 2, 3, 4, u64::from(u32::MAX), 1 << 53, u64::MAX >> 1, u64::MAX];
     for after in odd {
         for until in odd {
-            // The fields are public, and `EventRange::new` lowers what is too high.
+            // The fields are public, and `EventRange::new` lowers values that are too high.
             cx.reads(&key, EventRange::new(after, until)).await?;
         }
     }

@@ -74,13 +74,13 @@ impl SourceContext {
         })
     }
 
-    /// Fetches, and judges lookup and tail.
+    /// Fetches, and checks lookup and tail.
     async fn fetches(&self, query: Query<'_>) -> Result<(), Stop> {
         let answer = self.fetched(query).await?;
         self.answer_is_right(query, answer).await
     }
 
-    /// The same in one call for all `queries`.
+    /// The same for all `queries` in one call.
     async fn fetches_together(&self, queries: &[Query<'_>]) -> Result<(), Stop> {
         let what = format!("fetch {} queries in one call", queries.len());
         let answers = self.bounded(&what, self.subject.fetch_many(queries)).await?;
@@ -119,20 +119,21 @@ impl SourceContext {
             Lookup::Absent | Lookup::OtherGeneration => 1,
         };
         let history = self.history(query.key);
-        // The event that ends the load at a past time; up to the one before, all are needed.
+        // The event that ends the load at a past time. All events up to the one before are needed.
         let later = query.as_of.and_then(|time| {
             let events = history.within(EventRange::new(start - 1, query.at_most));
             events.into_iter().find(|event| event.recorded_at.is_some_and(|at| at > time))
         });
         let needed = later.map_or(u64::MAX, |event| event.version - 1).min(until);
         let last = pushed.seen.last().map_or(0, |event| event.version);
-        // Beyond what is needed, a tail ends where it likes.
+        // Beyond the needed events, a tail may end anywhere.
         let range = EventRange::new(start - 1, query.at_most);
         let upto = EventRange::new(start - 1, query.at_most.min(needed.max(last)));
         let expected = history.within(upto);
         match judge(&self.rightful(query.key), range, &expected, &pushed.seen) {
             None => Ok(()),
-            // Fewer at the beginning is another start; fewer at the end is an untrue `until`.
+            // Fewer events at the beginning are a different start; fewer at the end are a wrong
+            // `until`.
             Some(wrong) => {
                 let first = pushed.seen.first().map_or(start, |event| event.version);
                 let id = if wrong.id == "E-03" && first == start { "H-04" } else { "H-02" };
@@ -325,7 +326,7 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
     let answer = cx.bounded("fetch", cx.subject.fetch(Query::latest(&key, NEW))).await?;
     let fine = match answer {
         Err(_) => true,
-        // A snapshot alone, without a word about events, is an answer.
+        // A snapshot alone, without information about events, is a valid answer.
         Ok(Reply { lookup: Lookup::Found(_), tail }) => {
             tail.is_none_or(|(_, _, result)| result.is_err())
         }

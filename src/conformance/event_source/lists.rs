@@ -51,7 +51,7 @@ impl SourceContext {
         Ok(())
     }
 
-    /// All keys that a request leads to.
+    /// All keys that a request returns, across its pages.
     async fn listed(&self, request: KeysRequest<'_>) -> Result<Vec<AggregateKey>, Stop> {
         let mut listed = Vec::new();
         let mut cursor: Option<Cursor> = None;
@@ -98,7 +98,7 @@ impl SourceContext {
         for n in 1..=count {
             let key = self.key(n)?;
             self.append(&key, 1 + n * 3 % 7).await?;
-            // What is wrong with a single read is no fault of a read of many.
+            // Faults of single reads are not faults of a read of many.
             self.reads(&key, ALL).await?;
             self.reads(&key, EventRange::new(1, 2)).await?;
             keys.push(key);
@@ -196,7 +196,7 @@ async fn key_filters(cx: &mut SourceContext) -> Result<(), Stop> {
         }
     }
     cx.lists(KeysRequest::new().kind(kind), "E-42").await?;
-    // What the event store does not tell apart, it lists under whatever is asked for.
+    // If the event store does not distinguish keys, it lists them under any filter.
     let id = cx.key(1)?;
     for tenant in ["", "north", "nort"] {
         let request = KeysRequest::new().tenant(tenant);
@@ -215,7 +215,7 @@ async fn key_filters(cx: &mut SourceContext) -> Result<(), Stop> {
 
 async fn foreign_cursor(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.several(3).await?;
-    // Whether it is offered at all.
+    // Whether it is supported at all.
     cx.call("E-40", KEYS, "keys", cx.subject.keys(KeysRequest::new())).await?;
     for bytes in [b"\xff\xfe\xfd".to_vec(), vec![0xff; 24], vec![0xff; 40], vec![0xfe; 70_000]] {
         let cursor = Cursor::new(bytes.clone());

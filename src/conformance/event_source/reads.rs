@@ -1,4 +1,4 @@
-//! Each event in order, whole, within bounds.
+//! All events, in order, within bounds.
 
 use super::context::{ALL, SourceContext};
 use super::under_test::{Question, Seen};
@@ -34,7 +34,7 @@ async fn absent(cx: &mut SourceContext) -> Result<(), Stop> {
 
 async fn order(cx: &mut SourceContext) -> Result<(), Stop> {
     let key = cx.key(1)?;
-    // Some in one call and some alone: an order of arrival within a transaction is none.
+    // Some in one call and some alone: the order of arrival within a transaction does not count.
     for count in [1, 1, 5, 1, 12] {
         cx.append(&key, count).await?;
         cx.reads(&key, ALL).await?;
@@ -54,7 +54,7 @@ async fn stable(cx: &mut SourceContext) -> Result<(), Stop> {
     let first = cx.pushed(&ask(0)).await?.seen;
     for after in [0, 0, 5, 11] {
         let again = cx.pushed(&ask(after)).await?.seen;
-        // Which events come is another question.
+        // Another case checks which events are returned.
         let twin = |event: &&Seen| first.iter().any(|own| own.version == event.version);
         let other = again.iter().filter(twin).find(|event| !first.contains(event));
         ensure(other.is_none(), || {
@@ -82,7 +82,7 @@ async fn times(cx: &mut SourceContext) -> Result<(), Stop> {
     for (event, second) in events.iter_mut().zip([50, 50, 40, 60, 1, -5, 50, 49, 70]) {
         event.recorded_at = Some(crate::timestamp::Timestamp::from_seconds(second));
     }
-    // Not every store has times before 1970: git has none.
+    // Not every store supports times before 1970; git does not.
     if cx.subject.append(&key, &events).await.is_err() {
         return Err(Stop::Skipped("recorded times before 1970"));
     }
@@ -115,7 +115,7 @@ async fn bounds(cx: &mut SourceContext) -> Result<(), Stop> {
             let pushed = cx.pushed(&ask).await?;
             let what = format!("read {key} {range:?}");
             cx.is_right(&what, &key, range, &pushed).map_err(|stop| match stop {
-                // All events came before: it is the bound that loses some.
+                // All events were read before, so the bound loses some.
                 Stop::Failed(failure) if failure.broken == ["E-03"] => {
                     Stop::Failed(Failure { broken: vec!["E-08"], ..failure })
                 }
@@ -229,7 +229,7 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
         let (_, result) = cx.bounded("read_many", cx.subject.read_many(&asks)).await?;
         must_fail("read_many", result.is_err())?;
     }
-    // What a source never asks the event store for cannot fail.
+    // A source cannot fail on calls that it does not make.
     let head = cx.bounded("head", cx.subject.head(&key)).await?;
     must_fail("head", !matches!(head, Ok(Some(_))))?;
     let keys = cx.bounded("keys", cx.subject.keys(KeysRequest::new())).await?;

@@ -1,5 +1,5 @@
-//! [`SourceUnderTest`]: a site and its source without the type of the aggregate, so that the cases are
-//! compiled once.
+//! [`SourceUnderTest`]: a site and its source without the type of the aggregate, so that the cases
+//! are compiled only once.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,26 +15,26 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::store::{Cursor, KeysRequest, Lookup, Page, Query, SnapshotStore};
 
-/// One event as it was pushed.
+/// A pushed event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
     pub(super) version: u64,
     /// `None` if it was pushed as untimed.
     pub(super) time: Option<crate::timestamp::Timestamp>,
     pub(super) anchor: Option<Vec<u8>>,
-    /// `None` if the site does not know the event.
+    /// `None` if the site does not recognize the event.
     pub(super) number: Option<u64>,
 }
 
-/// What was pushed into one replay.
+/// The events pushed into one replay.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pushed {
     pub(super) seen: Vec<Seen>,
-    /// How many pushes came after the one that returned `Break`.
+    /// The number of pushes after the one that returned `Break`.
     pub(super) after_break: usize,
 }
 
-/// One read: what to read, and after how many events to say `Break`.
+/// A read: the range, and the number of events before `Break`.
 #[derive(Clone, Debug)]
 pub(super) struct Question {
     pub(super) key: AggregateKey,
@@ -42,10 +42,10 @@ pub(super) struct Question {
     pub(super) stop_after: usize,
 }
 
-/// What a hybrid source answered.
+/// The answer of a hybrid source.
 pub(super) struct Reply {
     pub(super) lookup: Lookup,
-    /// The tail's `until`, and what it pushed.
+    /// The tail's `until`, and the events that it pushed.
     pub(super) tail: Option<(u64, Pushed, Result<(), BoxError>)>,
 }
 
@@ -78,7 +78,7 @@ pub(super) trait SourceUnderTest: Send + Sync {
 /// The site of a source of `A`.
 pub(super) struct Erased<A>(pub(super) Box<dyn EventSite<A>>);
 
-/// Writes down what is pushed.
+/// Records what is pushed.
 struct Scribe<'s, A> {
     site: &'s dyn EventSite<A>,
     stop_after: usize,

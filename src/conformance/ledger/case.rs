@@ -1,4 +1,4 @@
-//! [`LedgerCase`]: one registered statement; [`Nodes`]: what a case works with.
+//! [`LedgerCase`]: a registered statement; [`Nodes`]: the environment of a case.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -12,7 +12,7 @@ use crate::key::AggregateKey;
 use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
 use crate::timestamp::Timestamp;
 
-/// One statement about ledgers that the kit proves or refutes.
+/// A statement about ledgers that the kit checks.
 #[derive(Clone, Copy, Debug)]
 pub struct LedgerCase {
     pub(super) name: &'static str,
@@ -23,7 +23,7 @@ pub struct LedgerCase {
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send>>;
 
 impl LedgerCase {
-    /// What it states.
+    /// The statement.
     pub fn name(&self) -> &'static str {
         self.name
     }
@@ -34,7 +34,7 @@ impl LedgerCase {
     }
 }
 
-/// The table of a room: `"statement", [ids], function;` for each case.
+/// The cases of a group: `"statement", [ids], function;` for each.
 macro_rules! cases {
     ($($name:literal, [$($id:literal),+], $run:path;)+) => {
         pub(super) const CASES: &[super::case::LedgerCase] = &[$(
@@ -48,17 +48,17 @@ macro_rules! cases {
 }
 pub(super) use cases;
 
-/// A ledger as several nodes have it.
+/// A ledger, opened by several nodes.
 pub(super) struct Nodes(pub(super) Vec<Arc<dyn Ledger>>);
 
 impl Nodes {
-    /// One of the nodes; the numbers go round.
+    /// One of the nodes; the index wraps around.
     pub(super) fn node(&self, number: usize) -> Result<&Arc<dyn Ledger>, Stop> {
         let node = self.0.get(number.checked_rem(self.0.len()).unwrap_or(0));
         node.ok_or_else(|| Failure::setup("make a ledger", &"there is no node").into())
     }
 
-    /// Runs `work` on each node at the same time, `tasks` times in all; gives the results in order.
+    /// Runs `work` on all nodes concurrently, `tasks` times in total; returns the results in order.
     pub(super) async fn at_once<T, F>(
         &self,
         tasks: usize,
@@ -80,14 +80,14 @@ impl Nodes {
     }
 }
 
-/// The value of a call that must not fail; that it does is the breach of `id`.
+/// The value of a call that must not fail; a failure breaks `id`.
 pub(super) fn done<T>(id: &'static str, what: &str, result: Result<T, Error>) -> Result<T, Stop> {
     result.map_err(|error| {
         Failure::new(id, what).expected("no error").got(format!("{error:#}")).into()
     })
 }
 
-/// Fails unless what a call gave is what it should give.
+/// Fails unless the result of a call is the expected one.
 pub(super) fn same<T: PartialEq + Debug>(
     id: &'static str,
     what: &str,
@@ -119,5 +119,5 @@ pub(super) fn schedule(key: impl Into<ScheduleKey>, next: i64) -> Result<Schedul
     Ok(Schedule::new(key, cadence, at(0))?.next_run(Some(at(next))))
 }
 
-/// Names that someone takes for a wildcard, an end or a separator.
+/// Names that could be mistaken for a wildcard, an end or a separator.
 pub(super) const NAMES: [&str; 8] = ["", "a", "a/b", "a\0", "a\u{1}", "%", "'--", "\u{1f600}"];

@@ -1,4 +1,4 @@
-//! A due run is run by one node.
+//! Exactly one node runs a due run.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ async fn claim(
     done("L-14", "claim", ledger.claim(key, at(due), "node", at(now), at(until)).await)
 }
 
-/// A claim that has to be granted.
+/// A claim that must be granted.
 async fn granted(
     ledger: &dyn Ledger,
     key: &ScheduleKey,
@@ -83,7 +83,7 @@ async fn lapsed(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let schedule = put(ledger, 10).await?;
     let dead = granted(ledger, &schedule.key, 10, (10, 20)).await?;
-    // Nobody has taken it yet.
+    // No node has claimed it yet.
     let renewed = done("L-16", "renew", ledger.renew(&dead, at(25)).await)?;
     same("L-16", "renew a lease", &renewed, &true)?;
     let early = claim(&**nodes.node(1)?, &schedule.key, 10, (24, 40)).await?;
@@ -116,7 +116,7 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Tries all that a lease allows with a claim that has lost it.
+/// Tries every operation of a lease with a claim that has lost it.
 async fn powerless(nodes: &Nodes, lost: &Claim, why: &str) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
     let before = done("L-11", "read", ledger.schedule(&lost.key).await)?;
@@ -164,7 +164,7 @@ async fn completed(nodes: Nodes) -> Result<(), Stop> {
     same("L-16", "complete a run", &answer, &true)?;
     same("L-17", "what completing leaves", &state().await?, &Some((Some(at(70)), None)))?;
     let last = granted(ledger, &schedule.key, 70, (70, 80)).await?;
-    // Someone changes the schedule while it runs.
+    // The schedule is changed while it runs.
     let changed = schedule.clone().next_run(Some(at(500)));
     done("L-10", "put", ledger.put_schedule(&changed).await)?;
     done("L-16", "complete", ledger.complete(&last, Some(at(130))).await)?;

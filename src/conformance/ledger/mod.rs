@@ -1,4 +1,4 @@
-//! The kit for [`Ledger`]s: cases for each obligation that has an id.
+//! The kit for [`Ledger`]s: cases for each obligation.
 
 mod case;
 mod claims;
@@ -20,11 +20,11 @@ pub use case::LedgerCase;
 use case::Nodes;
 pub use report::{LedgerReport, NotALedger};
 
-/// Makes the ledgers that the kit tries.
+/// Creates the ledgers under test.
 #[async_trait]
 pub trait LedgerFactory: Send + Sync {
-    /// A new and empty ledger, as `count` nodes have it: handles to the same place, opened as if
-    /// each were another process.
+    /// Creates a new, empty ledger, opened by `count` nodes: handles to the same place, as if each
+    /// were a separate process.
     async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError>;
 }
 
@@ -33,16 +33,16 @@ pub fn ledger_cases() -> impl Iterator<Item = &'static LedgerCase> {
     [schedules::CASES, claims::CASES, statistics::CASES, trail::CASES].into_iter().flatten()
 }
 
-/// How many nodes a case has.
+/// The number of nodes in a case.
 const NODES: usize = 4;
-/// How long a case may take.
+/// The time limit of a case.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs all cases, each on a ledger of its own, one after the other. Whatever the ledger does
-/// (panics, hangs), the run comes to its end.
+/// Runs all cases one after the other, each on a separate ledger. Whatever the ledger does (panics,
+/// hangs), the run completes.
 ///
-/// Must run on a tokio runtime with time enabled; with several threads, the cases about several nodes
-/// prove more.
+/// Must run on a tokio runtime with time enabled. With several threads, the cases about several
+/// nodes check more.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -80,7 +80,7 @@ async fn prove(factory: &dyn LedgerFactory, case: &LedgerCase) -> Result<(), Fai
     if nodes.len() != NODES {
         return Err(Failure::setup("make a ledger", &"another number of nodes than asked for"));
     }
-    // A task of its own, so that a panic is the failure of this case only.
+    // A separate task, so that a panic fails only this case.
     let mut task = tokio::spawn((case.run)(Nodes(nodes)));
     match tokio::time::timeout(PATIENCE, &mut task).await {
         Ok(Ok(Ok(()))) => Ok(()),

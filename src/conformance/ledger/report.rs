@@ -1,4 +1,4 @@
-//! [`LedgerReport`]: what a run of the kit over a ledger found out.
+//! [`LedgerReport`]: the result of a run of the kit over a ledger.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use super::case::LedgerCase;
 use crate::conformance::failure::Failure;
 
-/// What a run of the kit found out about a ledger. Prints each case in a line.
+/// The result of a run of the kit over a ledger. Prints one line per case.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerReport {
     results: Vec<(&'static LedgerCase, Option<Failure>)>,
@@ -17,7 +17,7 @@ impl LedgerReport {
         self.results.push((case, failure));
     }
 
-    /// Every case, in the order in which they ran, with what was wrong.
+    /// Every case, in the order in which they ran, with its failure.
     pub fn results(&self) -> impl Iterator<Item = (&'static LedgerCase, Option<&Failure>)> {
         self.results.iter().map(|(case, failure)| (*case, failure.as_ref()))
     }
@@ -27,12 +27,12 @@ impl LedgerReport {
         self.results().filter_map(|(case, failure)| Some((case, failure?)))
     }
 
-    /// The ids of all obligations that were found broken.
+    /// The ids of all broken obligations.
     pub fn broken(&self) -> BTreeSet<&'static str> {
         self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
     }
 
-    /// The report itself if no case failed, else an error that shows it.
+    /// Returns the report itself if no case failed, else an error that prints it.
     ///
     /// # Errors
     /// [`NotALedger`] if a case failed.
@@ -53,7 +53,7 @@ impl fmt::Display for LedgerReport {
     }
 }
 
-/// The error of a ledger that broke an obligation. Prints, also with `{:?}`, the report.
+/// The error of a ledger that breaks an obligation. Prints the report, also with `{:?}`.
 #[derive(Clone)]
 pub struct NotALedger(LedgerReport);
 
@@ -70,7 +70,7 @@ impl fmt::Display for NotALedger {
     }
 }
 
-/// What a failing test shows.
+/// Failing tests print this form.
 impl fmt::Debug for NotALedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f)?;

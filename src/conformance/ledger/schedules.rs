@@ -1,4 +1,4 @@
-//! Schedules are kept, listed and found due.
+//! Schedules are stored, listed and found due.
 
 use super::case::{NAMES, Nodes, at, done, key, same, schedule};
 use crate::conformance::failure::Stop;
@@ -34,7 +34,7 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
             .next_run(next);
         all.push(schedule);
     }
-    // An empty id is not the same as no id.
+    // An empty id differs from no id.
     for tenant in NAMES {
         all.push(schedule(ScheduleKey::kind_wide(tenant, "account")?, 5)?);
     }
@@ -72,7 +72,7 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
     let new = Schedule::new(old.key.clone(), "every 9s".parse()?, at(99))?
         .enabled(false)
         .next_run(Some(at(40)));
-    // Ledgers keep their own.
+    // Ledgers keep their own lease.
     let mut put = new.clone();
     put.lease = lease.clone().map(|mut lease| {
         lease.token = 0;
@@ -155,7 +155,7 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
 
 async fn due(nodes: Nodes) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
-    // Key, next run, in force.
+    // Key, next run, enabled.
     let rows =
         [("c", 30, true), ("b", 10, true), ("a", 30, true), ("d", 5, false), ("e", 31, true)];
     for (id, next, enabled) in rows {

@@ -1,4 +1,4 @@
-//! What happens is added up per aggregate and day.
+//! Statistics are summed per aggregate and day.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ async fn added(nodes: Nodes) -> Result<(), Stop> {
     let of = |key: &AggregateKey| -> Vec<_> {
         twice.iter().filter(|(of, _)| *of == key).map(|(_, item)| *item).collect()
     };
-    // First one aggregate alone, so that what is wrong later is the doing of the others.
+    // First one aggregate alone, so that later faults are caused by the others.
     let (alone, others) = batch.split_at_checked(3).unwrap_or_default();
     for part in [alone, others] {
         for _ in 0..2 {
@@ -78,7 +78,7 @@ async fn repeated(nodes: Nodes) -> Result<(), Stop> {
     let mut sum = created(300, 11);
     (sum.created, sum.deleted) = (2, 4);
     same("L-20", "the sum of a batch", &daily(ledger, &a).await?, &vec![(day, sum)])?;
-    // Sums end at a number, and never begin anew.
+    // Sums saturate and never start again.
     let most =
         [item(&b, created(u64::MAX, u64::MAX)), item(&b, DailyStatistics::deleted(u64::MAX))];
     for _ in 0..2 {

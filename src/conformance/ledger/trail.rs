@@ -24,7 +24,7 @@ fn entry(n: i64) -> AuditEntry {
     AuditEntry::new(at(n), "ops", "delete")
 }
 
-/// The records that `request` asks for, following its pages.
+/// The records of `request`, across its pages.
 async fn all(ledger: &dyn Ledger, mut request: AuditRequest<'_>) -> Result<Vec<AuditRecord>, Stop> {
     let mut all = Vec::new();
     loop {
@@ -72,7 +72,7 @@ async fn counted(nodes: Nodes) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Entries that differ in everything.
+/// Entries that differ in every field.
 fn entries() -> Result<Vec<AuditEntry>, Stop> {
     let long = |bytes| "x".repeat(bytes);
     let (name, text) = (long(AuditEntry::MAX_NAME_BYTES), long(AuditEntry::MAX_REASON_BYTES));

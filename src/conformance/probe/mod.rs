@@ -1,5 +1,5 @@
-//! [`Probe`]: calls to the store under test, each bounded in time, each blaming the promise that
-//! it relies on.
+//! [`Probe`]: calls to the store under test, each with a time limit, and with the obligation that a
+//! failure breaks.
 
 mod sight;
 mod walk;
@@ -25,9 +25,9 @@ pub(super) use sight::{Blame, misread};
 pub(super) struct Probe {
     store: Arc<dyn SnapshotStore>,
     within: Duration,
-    /// The promise that a call breaks if it fails although nothing is wrong.
+    /// The obligation that an unexpected failure of a call breaks.
     refused: &'static str,
-    /// The promise that a call breaks if it does not end.
+    /// The obligation that a call breaks if it does not end.
     hung: &'static str,
 }
 
@@ -36,13 +36,13 @@ impl Probe {
         Self { store, within, refused: "C-02", hung: "C-03" }
     }
 
-    /// The same store, where a call that does not end breaks the promise `id`.
+    /// The same store; a call that does not end breaks the obligation `id`.
     pub(super) fn hanging(&self, id: &'static str) -> Self {
         Self { hung: id, ..self.clone() }
     }
 
-    /// The same store, where a call that fails or does not end breaks the promise `id`. For input
-    /// that differs from what was taken before in just one thing.
+    /// The same store; a call that fails or does not end breaks the obligation `id`. For input that
+    /// differs in one aspect from input that was accepted before.
     pub(super) fn blaming(&self, id: &'static str) -> Self {
         Self { refused: id, hung: id, ..self.clone() }
     }
@@ -51,12 +51,12 @@ impl Probe {
         self.store.capabilities()
     }
 
-    /// The store itself, for those who wrap it.
+    /// The store itself, for wrappers.
     pub(super) fn store(&self) -> Arc<dyn SnapshotStore> {
         Arc::clone(&self.store)
     }
 
-    /// Waits for `call`, as long as a call may take.
+    /// Waits for `call`, up to the time limit of a call.
     pub(super) async fn bounded<T>(
         &self,
         what: &str,
@@ -80,7 +80,7 @@ impl Probe {
         })
     }
 
-    /// A put that may well be refused.
+    /// A put that may be refused.
     pub(super) async fn try_put(
         &self,
         records: Vec<Record>,
@@ -89,7 +89,7 @@ impl Probe {
         self.bounded("put", self.store.put(records, options)).await
     }
 
-    /// A put of what the store must take.
+    /// A put that the store must accept.
     pub(super) async fn put_with(
         &self,
         records: Vec<Record>,
@@ -97,7 +97,7 @@ impl Probe {
     ) -> Result<Vec<PutOutcome>, Stop> {
         let outcomes = self.try_put(records, options).await?;
         outcomes.map_err(|error| {
-            // Twins in one call are valid one by one.
+            // Duplicates in one call are each valid.
             let invalid = error.kind() == ErrorKind::InvalidInput && self.refused != "C-14";
             let id = if invalid { "C-15" } else { self.refused };
             let failure = Failure::new(id, "put records within the store's limits");
@@ -109,7 +109,7 @@ impl Probe {
         self.put_with(records.to_vec(), PutOptions::default()).await
     }
 
-    /// Puts each record with a call of its own, in this order.
+    /// Puts each record in a separate call, in this order.
     pub(super) async fn put_each(&self, records: &[Record]) -> Result<(), Stop> {
         for record in records {
             self.put(std::slice::from_ref(record)).await?;
@@ -143,7 +143,7 @@ impl Probe {
         self.call("keys", self.store.keys(request)).await
     }
 
-    /// A page of keys after a cursor that may well be refused.
+    /// A page of keys after a cursor that may be refused.
     pub(super) async fn try_keys(
         &self,
         request: KeysRequest<'_>,
@@ -177,7 +177,7 @@ impl Probe {
         self.call("mark", self.store.mark(key, selection, change)).await
     }
 
-    /// A change of marks that may well be refused.
+    /// A change of marks that may be refused.
     pub(super) async fn try_mark(
         &self,
         key: &AggregateKey,
@@ -187,7 +187,7 @@ impl Probe {
         self.bounded("mark", self.store.mark(key, selection, change)).await
     }
 
-    /// A delete of just so many snapshots; any other number is a breach of C-50.
+    /// A delete of exactly this many snapshots; any other number breaks C-50.
     pub(super) async fn deletes(
         &self,
         key: &AggregateKey,
@@ -203,7 +203,7 @@ impl Probe {
     }
 }
 
-/// The outcomes of a put are as `expected`, or the promise `id` is broken.
+/// Checks that the outcomes of a put are as `expected`; otherwise the obligation `id` is broken.
 pub(super) fn outcomes_are(
     id: &'static str,
     what: &str,

@@ -1,4 +1,4 @@
-//! What a store shows of a record that it acknowledged; and if that is wrong, why.
+//! What a store returns for an acknowledged record and, if that is wrong, why.
 
 use super::Probe;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -9,20 +9,20 @@ use crate::record::{Header, Record};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Lookup, Query};
 
-/// Which promises are broken where a record is not found as it was put.
+/// The obligations that are broken if a record is not found as it was put.
 #[derive(Clone, Copy)]
 pub(crate) struct Blame {
-    /// Other bytes stand under its identity.
+    /// Its identity has other bytes.
     pub(crate) bytes: &'static str,
     /// It is neither found nor listed.
     pub(crate) lost: &'static str,
 }
 
 impl Blame {
-    /// That of a record which was put, and no more.
+    /// The blame for a record that was put, and nothing else.
     pub(crate) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
 
-    /// All is a breach of one promise.
+    /// Everything breaks one obligation.
     pub(crate) const fn all(id: &'static str) -> Self {
         Self { bytes: id, lost: id }
     }
@@ -32,7 +32,7 @@ impl Blame {
     }
 }
 
-/// What a record says about itself, owned.
+/// The identity in a record's header, owned.
 pub(super) struct RecordIdentity {
     key: AggregateKey,
     id: SnapshotId,
@@ -52,12 +52,12 @@ fn key_of(header: &Header<'_>) -> Result<AggregateKey, Stop> {
 }
 
 impl Probe {
-    /// `record`, put before, is found when asked for at its very version, byte for byte.
+    /// Checks that `record`, put before, is found at its own version, byte for byte.
     pub(crate) async fn holds(&self, record: &Record) -> Result<(), Stop> {
         self.holds_or(record, Blame::PUT).await
     }
 
-    /// The same, with another blame.
+    /// The same with another blame.
     pub(crate) async fn holds_or(&self, record: &Record, blame: Blame) -> Result<(), Stop> {
         let RecordIdentity { key, id } = RecordIdentity::of(record)?;
         let query = Query::latest(&key, id.generation).at_most(id.version);
@@ -71,12 +71,12 @@ impl Probe {
         Ok(())
     }
 
-    /// `record`, put before, is the answer to `query`.
+    /// Checks that `record`, put before, is the answer to `query`.
     pub(crate) async fn finds(&self, query: Query<'_>, record: &Record) -> Result<(), Stop> {
         self.finds_or(query, record, Blame::PUT).await
     }
 
-    /// The same, with another blame.
+    /// The same with another blame.
     pub(crate) async fn finds_or(
         &self,
         query: Query<'_>,
@@ -93,7 +93,7 @@ impl Probe {
         Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
     }
 
-    /// Which promise is broken by the answer `lookup` where `record` should have been found.
+    /// The obligation that the answer `lookup` breaks, if `record` should have been found.
     async fn reason(
         &self,
         query: Query<'_>,
@@ -114,21 +114,21 @@ impl Probe {
         if !self.is_listed(&wanted.key, wanted.id).await? {
             return Ok(blame.lost);
         }
-        // It is there. Did the answer only come too late, or is it another one?
+        // It exists now. Was the answer too early, or is it another record?
         let again = self.get(query).await?;
         Ok(if is_found(&again, record) { "C-23" } else { "C-20" })
     }
 
     /// Whether the list of `key` has the snapshot `id`.
     pub(crate) async fn is_listed(&self, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
-        // As many as have these versions in the generations that the kit uses.
-        // Bounds that are wrong by one are for other cases to tell.
+        // The limit is the number of snapshots with these versions in the generations that the kit
+        // uses. Other cases check bounds that are off by one.
         let (above, below) = (id.version.saturating_add(1), id.version.saturating_sub(1));
         let request = ListRequest::new(key).at_most(above).at_least(below).limit(16);
         Ok(self.list(request).await?.items.iter().any(|meta| meta.id() == id && meta.key == *key))
     }
 
-    /// Nothing of `generation` is found under `key`; if something is, the promise `broken` is.
+    /// Checks that nothing of `generation` is found under `key`; otherwise `broken` is broken.
     pub(crate) async fn finds_nothing(
         &self,
         key: &AggregateKey,
@@ -138,7 +138,7 @@ impl Probe {
         self.answers_nothing(Query::latest(key, generation), broken).await
     }
 
-    /// Nothing is found by `query`; if something is, the promise `broken` is.
+    /// Checks that nothing is found by `query`; otherwise `broken` is broken.
     pub(crate) async fn answers_nothing(
         &self,
         query: Query<'_>,
@@ -154,7 +154,7 @@ impl Probe {
     }
 }
 
-/// Which promise is broken by finding what the query does not ask for at all.
+/// The obligation that is broken by finding something that the query does not select.
 pub(crate) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str> {
     let Lookup::Found(found) = lookup else { return None };
     let header = found.record.header().ok()?;

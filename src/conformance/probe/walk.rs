@@ -12,7 +12,7 @@ pub(crate) struct Listed<T> {
     pub(crate) pages: usize,
 }
 
-/// What must hold of one page: no more than the limit, and not empty if more may follow.
+/// Checks one page: no more items than the limit, and not empty if more may follow.
 fn check_page(id: &'static str, items: usize, limit: usize, has_next: bool) -> Result<(), Stop> {
     ensure(items <= limit.max(1), || {
         Failure::new(id, format!("a page with a limit of {limit}"))
@@ -31,8 +31,8 @@ fn endless(id: &'static str, most: usize) -> Failure {
 }
 
 impl Probe {
-    /// All that a list request leads to. Stops with a breach of C-31 or, when more than `most`
-    /// items come, of C-32.
+    /// All items of a list request. Stops with a breach of C-31 or, if more than `most` items are
+    /// returned, of C-32.
     pub(crate) async fn walk(
         &self,
         request: ListRequest<'_>,
@@ -51,7 +51,7 @@ impl Probe {
         }
     }
 
-    /// All that a keys request leads to, at most `most` keys.
+    /// All keys of a keys request, at most `most`.
     pub(crate) async fn walk_keys(
         &self,
         request: KeysRequest<'_>,

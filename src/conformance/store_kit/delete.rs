@@ -1,4 +1,4 @@
-//! What is deleted is gone, and nothing else.
+//! Deletes remove exactly what was selected.
 
 use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -26,7 +26,7 @@ cases! { Delete:
     "an identity that was deleted is as good as new", ["C-52"], as_new;
 }
 
-/// Versions 2, 4, 6 and 8, of which 4 and 6 are there in all generations.
+/// Versions 2, 4, 6 and 8; 4 and 6 exist in all generations.
 async fn fill(store: &Probe) -> Result<(AggregateKey, Vec<(SnapshotId, Record)>), Stop> {
     fill_key(store, key("a")?).await
 }
@@ -47,7 +47,7 @@ async fn fill_key(
     }
     let records: Vec<_> = stored.iter().map(|(_, record)| record.clone()).collect();
     store.put_each(&records).await?;
-    // What a put lost, a delete cannot be blamed for.
+    // A delete is not blamed for what a put lost.
     store.holds_all(&records).await?;
     Ok((key, stored))
 }
@@ -62,7 +62,7 @@ async fn is_there(
     Ok(store.get(query).await?.into_record().as_ref() == Some(record))
 }
 
-/// Fills a store, deletes, and looks what is left.
+/// Fills a store, deletes, and checks what is left.
 async fn delete_and_look(
     store: &Probe,
     aggregate: &str,
@@ -74,7 +74,7 @@ async fn delete_and_look(
     for (id, record) in &stored {
         let there = is_there(store, &key, *id, record).await?;
         let wanted = !selection.admits(*id);
-        // A delete that says it did what it did not do breaks a promise of its own.
+        // A delete that reports something that it did not do breaks a separate obligation.
         let broken = if there && deleted.snapshots == selected { "C-51" } else { "C-50" };
         ensure(there == wanted, || {
             let (expected, got) = if wanted { ("kept", "gone") } else { ("gone", "still there") };
@@ -153,7 +153,7 @@ async fn counted(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What a delete said that it deleted is not found.
+/// Checks that snapshots reported as deleted are not found.
 async fn are_gone(
     store: &Probe,
     key: &AggregateKey,
@@ -229,7 +229,7 @@ async fn put_again(cx: &mut Context) -> Result<(), Stop> {
             store.holds_or(record, Blame::all("C-52")).await?;
         }
     }
-    // An older version than those that were deleted.
+    // An older version than the deleted ones.
     store.deletes(&key, Selection::All, 2).await?;
     let old = record(&key, 2)?;
     store.put(std::slice::from_ref(&old)).await?;

@@ -1,4 +1,4 @@
-//! What was acknowledged survives closing and crashing.
+//! Acknowledged writes survive closing and crashing.
 
 use crate::conformance::case::{Context, cases};
 use crate::conformance::cut_off::poll_times;
@@ -106,12 +106,12 @@ async fn replace(cx: &mut Context) -> Result<(Probe, Record), Stop> {
     Ok((store, new))
 }
 
-/// Puts a record that is like any other, last of all; to be looked for first.
+/// Puts a normal record, last of all, which is looked for first.
 async fn put_last(store: &Probe) -> Result<(), Stop> {
     store.put(&[record(&key("last")?, 1)?]).await.map(drop)
 }
 
-/// If the last put is lost, that explains all else.
+/// If the last put is lost, that explains all other faults.
 async fn last_is_there(store: &Probe) -> Result<(), Stop> {
     store.holds(&record(&key("last")?, 1)?).await
 }
@@ -128,7 +128,7 @@ async fn replaced_crashed(cx: &mut Context) -> Result<(), Stop> {
     store.holds_or(&new, Blame::all("C-10")).await
 }
 
-/// Deletes in every way; what stays is version 9 of `a`.
+/// Deletes in every way; version 9 of `a` remains.
 async fn delete(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open_durable().await?;
     let (a, b) = (key("a")?, key("b")?);
@@ -224,7 +224,7 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
             let payload = vec![b'x'; 3_000];
             batch.push(record_of(&key, NEW, version, at(version), &payload)?);
         }
-        // One that is acknowledged, first.
+        // First one that is acknowledged.
         let whole = records(&key(&format!("whole {polls}"))?, &[1, 2, 3, 4, 5])?;
         store.put(&whole).await?;
         let put = store.try_put(batch.clone(), PutOptions::default());
@@ -232,7 +232,7 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
         store = cx.crash(store).await?;
         store.holds_all(&whole).await?;
         if ended {
-            // Then it was acknowledged.
+            // In this case it was acknowledged.
             return store.holds_all(&batch).await;
         }
         settled(&store, &batch, "C-16").await?;

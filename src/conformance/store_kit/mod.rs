@@ -1,4 +1,4 @@
-//! The kit for stores: one room per level, and the register of all cases.
+//! The kit for stores: one module per level, and the register of all cases.
 
 mod concurrent;
 mod core;
@@ -12,7 +12,7 @@ mod scale;
 
 use super::case::Case;
 
-/// The tables of all rooms, in the order of the levels.
+/// The tables of all levels, in order.
 const TABLES: &[&[Case]] = &[
     core::CASES,
     core::put::CASES,
@@ -38,8 +38,7 @@ const TABLES: &[&[Case]] = &[
     engine::CASES,
 ];
 
-/// Every case of the kit for stores, in the order in which they are run: a register of what it
-/// proves.
+/// Every case of the kit for stores, in the order in which they run.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }

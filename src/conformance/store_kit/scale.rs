@@ -1,4 +1,4 @@
-//! Many aggregates, long histories. What is judged is counted; times are only told.
+//! Many aggregates, long histories. Counts are judged; times are only reported.
 
 use std::time::Instant;
 
@@ -21,9 +21,9 @@ cases! { Scale:
     "pruning deletes just what is below, of as many as are asked for", ["C-50"], pruned;
 }
 
-/// Records of one put.
+/// The number of records of one put.
 const BATCH: usize = 1_000;
-/// Items of one page.
+/// The number of items of one page.
 const PAGE: usize = 500;
 
 fn name(place: usize) -> Result<AggregateKey, Stop> {
@@ -45,7 +45,7 @@ async fn fill(store: &Probe, from: usize, to: usize, versions: u64) -> Result<()
     store.put(&batch).await.map(drop)
 }
 
-/// Ten times the items come in at most about ten times the pages.
+/// Ten times the items take at most about ten times the pages.
 fn is_linear(id: &'static str, few: (usize, usize), many: (usize, usize)) -> Result<(), Stop> {
     let ((few, few_pages), (many, many_pages)) = (few, many);
     let limit = 2 * few_pages.max(1) * many.div_ceil(few.max(1)) + 2;
@@ -109,7 +109,7 @@ async fn filtered(cx: &mut Context) -> Result<(), Stop> {
     ] {
         keys_are(&store, request, &few, "C-41").await?;
         let pages = store.walk_keys(request.limit(4), 32).await?.pages;
-        // Pages with a `next` are never empty, so this holds by itself unless they are.
+        // Follows from the rule that pages with a `next` are not empty.
         ensure(pages <= 11, || {
             Failure::new("C-41", format!("list 10 of {aggregates} aggregates"))
                 .expected("at most 11 pages")
@@ -173,7 +173,7 @@ async fn pruned(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let aggregates = cx.scale / 10;
     fill(&store, 0, aggregates, 3).await?;
-    // What a put lost, a delete cannot be blamed for.
+    // A delete is not blamed for what a put lost.
     let expected = [id(NEW, 3), id(NEW, 2), id(NEW, 1)];
     for place in 0..aggregates {
         let key = name(place)?;

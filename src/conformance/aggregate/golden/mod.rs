@@ -1,8 +1,8 @@
-//! Golden samples: snapshots and the events behind them, kept from release to release.
+//! Golden samples: snapshots with their events, kept across releases.
 //!
 //! A sample is two files: the record of a snapshot, and all events of its aggregate as text, one
-//! on each line. The record's anchor is a checksum of that text, so that neither file can be
-//! changed unnoticed.
+//! per line. The record's anchor is a checksum of that text, so that changes to either file are
+//! detected.
 
 mod judge;
 mod record;

@@ -1,4 +1,4 @@
-//! Recording golden samples of today's generation: [`record`].
+//! Recording golden samples of the current generation: [`record`].
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -15,7 +15,7 @@ use crate::generation::Generation;
 use crate::record::{Record, RecordBuilder};
 use crate::state::Aggregate;
 
-/// So many histories become samples.
+/// The number of histories that become samples.
 const SAMPLES: usize = 8;
 
 /// Writes samples of `generation`, unless there are any; returns how many.
@@ -35,7 +35,7 @@ pub(crate) fn record<A: Aggregate>(
     for history in histories.take(SAMPLES) {
         let (events, record) = sample(&case.subject, &history.events, &golden.text, generation)?;
         let path = folder.join(format!("{prefix}{written:02}"));
-        // The record last: without it there is no sample.
+        // Write the record last: without it there is no sample.
         write(&path.with_extension(EVENTS), events.as_bytes())?;
         write(&path.with_extension(RECORD), record.as_bytes())?;
         written += 1;
@@ -73,7 +73,7 @@ fn sample<A: Aggregate>(
             "events that are written and read back fold to another state: {difference}"
         )));
     }
-    // Some events follow the snapshot, so that loads go on from it.
+    // Some events follow the snapshot, so that loads continue after it.
     let at = events.len() - events.len() / 3;
     let state = folded(events.get(..at).unwrap_or_default())?;
     let raw = subject.encode(&state).map_err(|e| boxed("a state cannot be encoded", e))?;
@@ -86,7 +86,7 @@ fn sample<A: Aggregate>(
     Ok((lines, record))
 }
 
-/// Never overwrites. What an interrupted recording left behind is fine if it is the same.
+/// Never overwrites. A file of an interrupted recording is accepted if it is identical.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let written = match file {

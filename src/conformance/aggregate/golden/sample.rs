@@ -15,7 +15,7 @@ use crate::record::Record;
 /// Larger files are refused.
 const MAX_BYTES: u64 = 256 << 20;
 
-/// How events become lines of text and back.
+/// Converts events to lines of text and back.
 pub(crate) struct EventText<E> {
     pub(crate) write: Box<Write<E>>,
     pub(crate) read: Box<SampleRead<E>>,
@@ -24,13 +24,13 @@ pub(crate) struct EventText<E> {
 type Write<E> = dyn Fn(&E) -> Result<String, BoxError> + Send + Sync;
 type SampleRead<E> = dyn Fn(&str) -> Result<E, BoxError> + Send + Sync;
 
-/// Where golden samples are, and what to do with them.
+/// The location of golden samples, and their settings.
 pub(crate) struct Golden<E> {
     pub(crate) folder: PathBuf,
     pub(crate) text: EventText<E>,
 }
 
-/// One sample as it was found.
+/// A sample as it was read.
 pub(super) struct Sample {
     /// The name of both files, without an ending.
     pub(super) name: String,
@@ -42,19 +42,19 @@ pub(super) struct Sample {
 pub(super) const RECORD: &str = "record";
 pub(super) const EVENTS: &str = "events";
 
-/// How the names of all samples of one generation and codec begin.
+/// The common prefix of the names of all samples of one generation and codec.
 pub(super) fn prefix(generation: Generation, codec: CodecId) -> String {
     let Generation { schema_version, fingerprint } = generation;
     let codec = codec.to_string().replace(' ', "-");
     format!("schema-{schema_version}-shape-{fingerprint:016x}-{codec}-")
 }
 
-/// What ties the events to the record.
+/// Binds the events to the record.
 pub(super) fn anchor(events: &str) -> [u8; 8] {
     XxHash3_64::oneshot(events.as_bytes()).to_le_bytes()
 }
 
-/// All samples in `folder`, by name; none if there is no such folder.
+/// All samples in `folder`, by name; empty if the folder does not exist.
 pub(super) fn read_all(folder: &Path) -> Result<Vec<Sample>, Error> {
     let failed = |error: std::io::Error| io_failed("read golden samples", folder, error);
     let entries = match fs::read_dir(folder) {

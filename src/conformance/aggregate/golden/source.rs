@@ -1,4 +1,4 @@
-//! [`OneHistory`]: the events of the sample that is being judged, for the engine.
+//! [`OneHistory`]: an event source with the events of the sample under test.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -71,8 +71,8 @@ impl<A: Aggregate> EventSource<A> for OneHistory<A::Event> {
     }
 }
 
-/// The result of a future that waits for nothing: the memory store and the source above do not.
-/// `None` if it waits all the same.
+/// The result of a future that never waits, like those of the memory store and of the source above.
+/// `None` if it does wait.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

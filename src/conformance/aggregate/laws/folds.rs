@@ -1,4 +1,4 @@
-//! L-01, L-02, L-03 and L-05: what holds for folds before anything is encoded.
+//! L-01, L-02, L-03 and L-05: laws about folds, before anything is encoded.
 
 use std::thread;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) fn total<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
     })
 }
 
-/// L-02: `ends` are the states in which the histories ended when they were folded before.
+/// L-02. `ends` are the final states of the histories when they were folded before.
 pub(crate) fn repeatable<A: Aggregate>(
     case: &LawCase<A>,
     ends: &[A],
@@ -30,7 +30,7 @@ pub(crate) fn repeatable<A: Aggregate>(
 ) -> Option<LawFinding> {
     thread::sleep(pause);
     let subject = &case.subject;
-    // In the other order, so that what the fold keeps outside the state comes to light.
+    // In reverse order, to reveal what the fold keeps outside the state.
     case.histories.iter().zip(ends).rev().find_map(|(history, end)| {
         let again = subject.fold(&history.events);
         let text = other_state(subject, end, again, "folding the same events twice")?;
@@ -125,7 +125,7 @@ fn bad_clone<A: Aggregate>(
     let before = subject.digest(state);
     let folded = resume(clone, events.iter().skip(version).copied()).ok()?;
     let after = subject.digest(state);
-    // Asked twice, because a codec may give other bytes each time.
+    // Compared twice, because a codec may produce other bytes each time.
     if before != after && after == subject.digest(state) {
         return Some(format!(
             "folding events into a clone of the state at version {version} changes the state that \

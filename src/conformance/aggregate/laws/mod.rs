@@ -1,4 +1,4 @@
-//! How the laws that need no golden samples are judged.
+//! The laws that need no golden samples.
 
 mod folds;
 mod states;

@@ -1,4 +1,4 @@
-//! L-06, L-07 and L-08: what holds for states and their bytes.
+//! L-06, L-07 and L-08: laws about states and their bytes.
 
 use crate::codec::Codec;
 use crate::conformance::aggregate::law_case::{LawCase, finding};
@@ -9,8 +9,8 @@ use crate::error::BoxError;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, discover};
 
-/// How often the bytes of one state are decoded to see whether they come back in the same order:
-/// two entries of a hash map keep theirs in half of the cases.
+/// How often the bytes of one state are decoded to check whether the order is kept: two entries of
+/// a hash map keep their order in half of the cases.
 const DECODES: usize = 4;
 
 /// L-06.
@@ -54,7 +54,7 @@ pub(crate) fn resumes<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
     case.search(|subject, events| {
         let end = subject.fold(events.iter().copied()).ok()?;
         let mut state = subject.initial().ok()?;
-        // What was decoded from the version before.
+        // The state decoded from the previous version.
         let mut behind: Option<A> = None;
         for (at, event) in events.iter().enumerate() {
             state = resume(state, [*event]).ok()?;
@@ -93,16 +93,16 @@ fn resumed<A: Aggregate>(
     }
 }
 
-/// What is known about the order of things in the states.
+/// What is known about the order of containers in the states.
 #[derive(Default)]
 pub(crate) struct Orders {
-    /// What iterates in another order each time.
+    /// Containers that iterate in another order each time.
     pub(crate) unordered: Unordered,
-    /// The same state gave other bytes.
+    /// Whether the same state produced different bytes.
     other_bytes: bool,
 }
 
-/// Looks for what iterates in another order each time, in the states in which the histories end.
+/// Finds containers that iterate in another order each time, in the final states of the histories.
 pub(crate) fn orders<A: Aggregate>(subject: &AggregateUnderTest<A>, ends: &[A]) -> Orders {
     let mut orders = Orders::default();
     for end in ends {
@@ -112,7 +112,7 @@ pub(crate) fn orders<A: Aggregate>(subject: &AggregateUnderTest<A>, ends: &[A]) 
 }
 
 impl Orders {
-    /// Whatever fails here is found, and told, when L-06 is judged.
+    /// Failures here are ignored; L-06 finds and reports them.
     fn look_at<A: Aggregate>(&mut self, subject: &AggregateUnderTest<A>, state: &A) {
         let Ok(bytes) = subject.encode(state) else { return };
         let decoded = (0..DECODES).filter_map(|_| subject.decode(&bytes).ok());

@@ -1,4 +1,4 @@
-//! L-10, where the old type still folds events: the upcaster against today's fold.
+//! L-10, if the old type still folds events: compares the upcaster with the current fold.
 
 use crate::conformance::aggregate::law_case::LawCase;
 use crate::conformance::aggregate::report::LawFinding;
@@ -7,7 +7,7 @@ use crate::conformance::aggregate::under_test::{AggregateUnderTest, resume};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
-/// What an upcaster makes of the old state at one version; `None` if it refuses.
+/// The upcast state at one version; `None` if the upcaster refuses.
 pub(crate) type Lifted<A> = Result<Option<A>, String>;
 /// The old fold of some events, upcast at each version from 1 on.
 pub(crate) type LiveState<A> =

@@ -1,4 +1,4 @@
-//! The report for machines.
+//! The report as JSON.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ impl LawReport {
     /// `{"kind", "type", "generation", "codec", "seed", "histories", "events", "laws": [..]}`, with
     /// `{"id", "statement", "outcome"}` for each law. The outcome is `"holds"`, `"broken"`,
     /// `"accepted"` or `"unjudged"`; a finding adds `"finding"`, and `"history"` if one shows it.
-    /// Numbers that may exceed 2^53 (seed, shape) are texts.
+    /// Numbers that may exceed 2^53 (seed, shape) are strings.
     pub fn to_json(&self) -> String {
         let generation = self.generation.map(|generation| {
             json!({

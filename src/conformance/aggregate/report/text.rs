@@ -1,13 +1,13 @@
-//! The report for people.
+//! The report as text.
 
 use std::fmt;
 
 use super::{FailingHistory, LawFinding, LawOutcome, LawReport};
 
 const COLUMNS: usize = 80;
-/// Under the statement of a law.
+/// The indentation under the statement of a law.
 const INDENT: usize = 18;
-/// How many events of a history are shown.
+/// The maximum number of events of a history to show.
 const SHOWN: usize = 20;
 
 impl fmt::Display for LawReport {
@@ -83,7 +83,7 @@ fn failing(f: &mut fmt::Formatter<'_>, history: &FailingHistory) -> fmt::Result 
     if shown.len() > SHOWN { lines(f, "...") } else { Ok(()) }
 }
 
-/// `text` in lines of at most 80 columns, indented; nothing if it is empty.
+/// Writes `text` in indented lines of at most 80 columns; nothing if it is empty.
 fn lines(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let mut column = 0;
     for word in text.split(' ') {

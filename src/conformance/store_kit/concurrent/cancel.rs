@@ -1,4 +1,4 @@
-//! Calls that are cut off in the middle.
+//! Calls that are cancelled midway.
 
 use std::time::Duration;
 
@@ -20,15 +20,14 @@ cases! { Concurrent:
     "a put that fails leaves each record whole or absent", ["C-16"], failed_put;
 }
 
-/// At most so many times is a call polled before it is dropped.
+/// The maximum number of polls before a call is dropped.
 const POLLS: usize = 24;
-/// How often a put is cut off before a delete.
+/// How often a put is cancelled before a delete.
 const ROUNDS: u64 = 60;
-/// How often a half-done batch is looked at again: a store may still be at work on a call that
-/// was dropped.
+/// How often a half-done batch is checked again: a store may still be processing a dropped call.
 const LOOKS: usize = 100;
 
-/// How many of `batch` are there, each whole; other bytes are a breach of `broken`.
+/// How many of `batch` are stored, each complete; other bytes break `broken`.
 async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Result<usize, Stop> {
     let mut present = 0;
     for record in batch {
@@ -43,7 +42,7 @@ async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Resul
             return Err(failure.expected("it, or one before").got(shown(&lookup)).into());
         }
         let found = lookup.into_record();
-        // An older one of the batch, perhaps.
+        // Possibly an older one of the batch.
         let found =
             found.filter(|found| found.header().map_or(true, |own| own.version == header.version));
         if let Some(found) = found {
@@ -61,8 +60,8 @@ async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Resul
     Ok(present)
 }
 
-/// After a put of `batch` that did not return `Ok`: each record is there whole or not at all, and
-/// all or none are if batches are atomic.
+/// After a put of `batch` that did not return `Ok`, each record is stored completely or not at all,
+/// and if batches are atomic, all or none are.
 pub(crate) async fn settled(
     store: &Probe,
     batch: &[Record],
@@ -94,7 +93,7 @@ async fn cancelled_put(cx: &mut Context) -> Result<(), Stop> {
         let ended = poll_times(put, polls).await.is_some();
         let after = store.hanging("C-05");
         present(&after, std::slice::from_ref(&record), "C-05").await?;
-        // The same put goes through now, whatever became of the first one.
+        // The same put succeeds now, whatever happened to the first one.
         after.put(std::slice::from_ref(&record)).await?;
         after.holds_or(&record, Blame::PUT.bytes("C-05")).await?;
         if ended {
@@ -126,7 +125,7 @@ async fn cancelled_batch(cx: &mut Context) -> Result<(), Stop> {
 
 async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    // One that is not cut off, first.
+    // First without cancelling.
     let whole = key("whole")?;
     store.put(&[record(&whole, 1)?]).await?;
     store.replace(&rival(&whole, 1)?).await?;
@@ -156,7 +155,7 @@ async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
 
 async fn cancelled_delete(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    // One that is not cut off, first.
+    // First without cancelling.
     let whole = key("whole")?;
     store.put(&records(&whole, &[1, 2, 3])?).await?;
     store.deletes(&whole, Selection::Below(3), 2).await?;
@@ -169,7 +168,7 @@ async fn cancelled_delete(cx: &mut Context) -> Result<(), Stop> {
         let ended = poll_times(store.delete(&key, Selection::Below(3)), polls).await.is_some();
         let after = store.hanging("C-05");
         present(&after, &batch, "C-05").await?;
-        // What was not selected is not touched.
+        // Snapshots that were not selected are unchanged.
         after.holds_or(&record(&key, 3)?, Blame::all("C-05")).await?;
         after.delete(&key, Selection::Below(3)).await?;
         after.answers_nothing(Query::latest(&key, NEW).at_most(2), "C-51").await?;
@@ -186,7 +185,7 @@ async fn delete_after_cut_off_put(cx: &mut Context) -> Result<(), Stop> {
     let selected = id(NEW, 1);
     let ids = [selected];
     let selections = [Selection::All, Selection::Below(2), Selection::Ids(&ids)];
-    // Whether the put and the delete meet on their way differs from one time to the next.
+    // Whether the put and the delete overlap differs each time.
     let behind = key("behind")?;
     for (round, selection) in (1..=ROUNDS).zip(selections.into_iter().cycle()) {
         let key = key(&format!("cut and deleted {round}"))?;
@@ -194,7 +193,7 @@ async fn delete_after_cut_off_put(cx: &mut Context) -> Result<(), Stop> {
         poll_times(put, 1).await;
         let after = store.hanging("C-05");
         after.delete(&key, selection).await?;
-        // What is written behind the put and the delete: both are done with.
+        // A write after the put and the delete: both are complete.
         after.put(&[record(&behind, round)?]).await?;
         let found = after.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.is_none(), || {
@@ -238,12 +237,12 @@ async fn failed_put(cx: &mut Context) -> Result<(), Stop> {
     let answer = store.try_put(batch.clone(), PutOptions::default()).await?;
     cx.site.fail_writes(false).await?;
     if answer.is_ok() {
-        // An acknowledgement is one, whatever the medium did.
+        // An acknowledgement holds, whatever the medium did.
         store.holds_all(&batch).await?;
         return Err(Stop::Skipped("Site::fail_writes (it made no put fail)"));
     }
     settled(&store, &batch, "C-16").await?;
-    // Healed, the same put goes through.
+    // After the repair, the same put succeeds.
     store.put(&batch).await?;
     store.holds_all(&batch).await?;
     let listed = store.is_listed(&key, id(NEW, 8)).await?;

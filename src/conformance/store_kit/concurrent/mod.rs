@@ -15,7 +15,7 @@ pub(crate) const TASKS: u64 = 8;
 
 pub(crate) type Tasks = JoinSet<Result<(), Stop>>;
 
-/// Waits for all tasks; the first that failed, or panicked, decides.
+/// Waits for all tasks; the first one that failed or panicked decides.
 pub(crate) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
@@ -27,16 +27,16 @@ pub(crate) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     first
 }
 
-/// Lets others go on, for a while that varies: tasks that march in step meet at the same places
-/// only.
+/// Yields to other tasks, for a varying time: tasks in lockstep would always meet at the same
+/// places.
 async fn pause(random: &mut fastrand::Rng) {
     for _ in 0..random.u8(0..4) {
         yield_now().await;
     }
 }
 
-/// What came of a race, unless the store loses puts of one aggregate that are made at once: then
-/// that is what it is told.
+/// The result of a race, unless the store loses concurrent puts of one aggregate; then that is
+/// reported.
 async fn unless_lossy<T>(store: &Probe, raced: Result<T, Stop>) -> Result<T, Stop> {
     if raced.is_err() {
         let mut tasks = Tasks::new();

@@ -1,4 +1,4 @@
-//! Tasks that read what others change.
+//! Tasks that read while others write.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -40,7 +40,7 @@ async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
                     Lookup::Absent | Lookup::OtherGeneration => 0,
                 };
                 if found < newest {
-                    // Lost for good, or seen late?
+                    // Lost permanently, or visible late?
                     let listed = store.is_listed(&key, id(NEW, newest)).await?;
                     let broken = if listed { "C-23" } else { "C-10" };
                     let message = format!("get after the put of version {newest} returned");
@@ -200,7 +200,7 @@ async fn listed_under_change(cx: &mut Context) -> Result<(), Stop> {
     listed
 }
 
-/// Passing ones may be listed or not; those that stay are, once.
+/// Temporary ones may be listed or not; permanent ones are listed once.
 async fn each_stays_listed(
     store: &Probe,
     stays: &[AggregateKey],

@@ -1,4 +1,4 @@
-//! Tasks that write at once.
+//! Tasks that write concurrently.
 
 use tokio::task::JoinSet;
 
@@ -20,7 +20,7 @@ cases! { Concurrent:
     "what is put after a delete is found, whoever else deletes", ["C-52"], put_after_delete;
 }
 
-/// Of these records, put at the same time, all are there.
+/// Checks that all of these records, put concurrently, are stored.
 async fn none_lost(store: &Probe, kept: &[(AggregateKey, u64)]) -> Result<(), Stop> {
     for (key, version) in kept {
         store.holds(&record(key, *version)?).await?;
@@ -168,7 +168,7 @@ async fn race_put_after_delete(store: &Probe) -> Result<(), Stop> {
                 ensure(found.as_ref() == Some(&newest), || {
                     let broken = match found {
                         _ if round == 0 => "C-10",
-                        // The one before: it was deleted.
+                        // The previous one was deleted.
                         Some(_) => "C-51",
                         None => "C-52",
                     };

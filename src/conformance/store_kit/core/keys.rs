@@ -21,8 +21,8 @@ cases! { Core:
     "a cursor that nobody made is invalid or leads nowhere", ["C-42"], foreign_cursor;
 }
 
-/// The keys listed are just `expected`, each once; else the promise `broken` is, unless a wrong
-/// get or put is behind it.
+/// Checks that the listed keys are exactly `expected`, each once. Otherwise `broken` is broken,
+/// unless a wrong get or put is the cause.
 pub(crate) async fn keys_are(
     store: &Probe,
     request: KeysRequest<'_>,
@@ -99,7 +99,7 @@ async fn emptied(cx: &mut Context) -> Result<(), Stop> {
     store.deletes(emptied, Selection::All, 1).await?;
     store.deletes(deleted, Selection::Ids(&[id(NEW, 1)]), 1).await?;
     store.deletes(kept, Selection::Below(2), 1).await?;
-    // If what was deleted is still found, that is another promise.
+    // If a deleted snapshot is still found, that breaks another obligation.
     for key in [emptied, deleted] {
         store.finds_nothing(key, NEW, "C-51").await?;
     }
@@ -109,7 +109,7 @@ async fn emptied(cx: &mut Context) -> Result<(), Stop> {
 async fn pages(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     fill(&store, 9).await?;
-    // 0 is taken for 1; the limits themselves are checked by the walk.
+    // 0 is treated as 1; the walk checks the limits themselves.
     for limit in [0, 1, 4, 9, usize::MAX] {
         let request = KeysRequest::new().limit(limit);
         let page = store.keys(request).await?;
@@ -129,12 +129,12 @@ async fn between_pages(cx: &mut Context) -> Result<(), Stop> {
     let mut listed = Vec::new();
     let mut gone = BTreeSet::new();
     let mut cursor = None;
-    // More turns than any list takes that ends.
+    // More rounds than any terminating list takes.
     for turn in 0..200 {
         let mut request = KeysRequest::new().limit(3);
         request.after = cursor.as_ref();
         let page = store.keys(request).await?;
-        // One that was listed goes, and the list goes on after it; another one comes.
+        // A listed key is deleted, and the list continues after it; another one is added.
         if let Some(last) = page.items.last().filter(|_| turn % 2 == 0) {
             store.delete(last, Selection::All).await?;
             gone.insert(last.clone());
@@ -196,7 +196,7 @@ async fn reserved(cx: &mut Context) -> Result<(), Stop> {
         requests.push(all.tenant("south").kind(kind));
     }
     let mut keys = Vec::new();
-    // What goes wrong without any of a reserved kind is for other promises to tell.
+    // Faults that do not involve reserved kinds break other obligations.
     for (kinds, are_taken) in [(&free[..], false), (&taken, true)] {
         for tenant in ["", "north", "south"] {
             for (kind, id) in kinds.iter().flat_map(|kind| [(kind, "1"), (kind, "2")]) {

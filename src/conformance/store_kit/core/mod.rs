@@ -1,4 +1,4 @@
-//! What is put is found, and aggregates are kept apart.
+//! Puts are found, and aggregates are kept apart.
 
 pub(super) mod keys;
 pub(super) mod put;
@@ -111,7 +111,7 @@ async fn headers(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Keys that differ in one part only, or only in where one part ends.
+/// Keys that differ only in one part, or only in the boundary between parts.
 fn neighbours() -> Result<Vec<AggregateKey>, Stop> {
     let parts = [
         ("", "account", "a"),
@@ -182,7 +182,7 @@ async fn isolated_delete(cx: &mut Context) -> Result<(), Stop> {
     for key in &keys {
         let records = [record(key, 1)?, record(key, 2)?];
         store.put(&records).await?;
-        // What a put lost, a delete cannot be blamed for.
+        // A delete is not blamed for what a put lost.
         store.holds_all(&records).await?;
     }
     let ids = [id(NEW, 1), id(NEW, 2)];
@@ -205,7 +205,7 @@ async fn read_your_writes(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let query = Query::latest(&key, NEW);
-    // An answer that the store might be tempted to remember.
+    // An answer that the store might cache.
     store.get(query).await?;
     for version in 1..=50 {
         let newest = record(&key, version)?;

@@ -1,4 +1,4 @@
-//! What becomes of a record that is put.
+//! The outcome of a put.
 
 use crate::codec::CodecId;
 use crate::conformance::case::{Context, cases};
@@ -63,7 +63,7 @@ async fn outcomes_in_order(cx: &mut Context) -> Result<(), Stop> {
     let batch = [record(&c, 9)?, record(&b, 5)?, record(&a, 2)?, rival(&b, 5)?, record(&c, 1)?];
     let outcomes = store.put(&batch).await?;
     let taken: Vec<_> = outcomes.iter().map(|outcome| matches!(outcome, Existing { .. })).collect();
-    // A wrong number of them is no matter of order.
+    // A wrong number of them is not a fault of the order.
     let told = taken.iter().filter(|taken| **taken).count();
     let broken = if taken.len() == 5 && told != 2 { "C-11" } else { "C-17" };
     ensure(taken == [false, true, false, true, false], || {
@@ -119,7 +119,7 @@ async fn replaced(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     store.put(&[record(&key, 4)?]).await?;
     let query = Query::latest(&key, NEW);
-    // An answer that the store might be tempted to remember.
+    // An answer that the store might cache.
     store.get(query).await?;
     let new = rival(&key, 4)?;
     store.replace(&new).await?;
@@ -173,7 +173,7 @@ async fn late_and_old(cx: &mut Context) -> Result<(), Stop> {
 async fn twice(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
-    // One at a time, first.
+    // First one at a time.
     store.put(&[record(&key, 3)?]).await?;
     let outcomes = store.put(&[record(&key, 3)?]).await?;
     outcomes_are("C-11", "put it again", &outcomes, &[Existing { identical: true }])?;
@@ -181,7 +181,7 @@ async fn twice(cx: &mut Context) -> Result<(), Stop> {
     let store = store.blaming("C-14");
     let (first, second) = (record(&key, 4)?, rival(&key, 4)?);
     let outcomes = store.put(&[first.clone(), second, first.clone()]).await?;
-    // Which payloads are the same is told elsewhere.
+    // Other cases check which payloads are identical.
     ensure(matches!(&*outcomes, [Stored, Existing { .. }, Existing { .. }]), || {
         Failure::new("C-14", "put an identity three times in one call")
             .expected("Stored, then Existing twice")
@@ -193,7 +193,7 @@ async fn twice(cx: &mut Context) -> Result<(), Stop> {
 async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
-    // One at a time, first.
+    // First one at a time.
     store.put(&[record(&key, 3)?]).await?;
     store.replace(&rival(&key, 3)?).await?;
     store.holds_or(&rival(&key, 3)?, Blame::PUT.bytes("C-12")).await?;
@@ -201,7 +201,7 @@ async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     let (first, second) = (record(&key, 4)?, rival(&key, 4)?);
     let options = PutOptions::default().replace(true);
     let outcomes = store.put_with(vec![first, second.clone()], options).await?;
-    // Which outcome a replacement has is told elsewhere.
+    // Other cases check the outcome of a replacement.
     ensure(matches!(&*outcomes, [_, _]), || {
         Failure::new("C-14", "replace an identity twice in one call")
             .expected("two outcomes")
@@ -215,7 +215,7 @@ fn garbage() -> Result<Vec<Record>, Stop> {
     let whole = record(&key("bad")?, 1)?.into_bytes();
     let longer = [&whole[..], b"!"].concat();
     let mut flipped = whole.to_vec();
-    // In the fingerprint, under the header's checksum.
+    // In the fingerprint, covered by the header's checksum.
     if let Some(byte) = flipped.get_mut(18) {
         *byte ^= 1;
     }

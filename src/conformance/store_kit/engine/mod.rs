@@ -1,4 +1,4 @@
-//! The one sentence: a load equals a full replay, through the real engine over this store.
+//! A load equals a full replay, through the real engine over this store.
 
 mod tally;
 
@@ -65,7 +65,7 @@ impl<const G: u32> World<EngineTally<G>> {
         })
     }
 
-    /// Appends events whose times run backwards now and then.
+    /// Appends events; some times run backwards.
     fn grow(&self, random: &mut fastrand::Rng, events: u64) {
         for event in 0..events {
             let time = at(1_000 + event * 3 + random.u64(0..20));
@@ -82,7 +82,7 @@ impl<const G: u32> World<EngineTally<G>> {
         }
     }
 
-    /// The engine's answer is that of a replay without snapshots, or fails as that does.
+    /// Checks that the engine's answer is that of a replay without snapshots, or fails like it.
     fn same(
         what: &str,
         loaded: Result<Loaded<EngineTally<G>>, Error>,
@@ -112,7 +112,7 @@ impl<const G: u32> World<EngineTally<G>> {
         Self::same("load", self.engine.load(key).await, self.replay.load(key).await)
     }
 
-    /// Every version, one beyond, and times all over the history load as a replay does.
+    /// Checks that every version, one beyond, and times throughout the history load like a replay.
     async fn all_is_right(&self, versions: u64) -> Result<(), Stop> {
         let key = &self.key;
         self.load_is_right().await?;
@@ -130,7 +130,7 @@ impl<const G: u32> World<EngineTally<G>> {
     }
 }
 
-/// An error of the engine: the store's, or one that a store must not lead to.
+/// An error of the engine: the store's, or one that a store must not cause.
 fn blame(what: &str, error: &Error) -> Stop {
     let broken = match error.kind() {
         ErrorKind::Unrecoverable | ErrorKind::BrokenHistory | ErrorKind::BeyondHead => "R1",
@@ -139,7 +139,7 @@ fn blame(what: &str, error: &Error) -> Stop {
     Failure::new(broken, what).expected("what a full replay gives").got(shown(error)).into()
 }
 
-/// A history of this many events, with snapshots at every third version or so.
+/// A history of this many events, with snapshots at about every third version.
 async fn history(cx: &mut Context, store: &Probe, versions: u64) -> Result<World<NewState>, Stop> {
     let world = World::new(store, MemoryEvents::new())?;
     world.grow(&mut cx.random, versions);
@@ -201,7 +201,7 @@ async fn damaged(cx: &mut Context) -> Result<(), Stop> {
         let options = PutOptions::default().replace(true);
         let answer = store.try_put(vec![Record::from_bytes(bytes)], options).await?;
         if answer.is_err() {
-            // It verifies what it is given: the damage has to come from behind its back.
+            // It verifies its input, so the damage has to happen behind its back.
             let events = world.events.clone();
             let id = SnapshotId { generation: world.engine.generation(), version };
             let key = world.key.clone();
@@ -233,7 +233,7 @@ async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
         world.engine.committed(&loaded, version);
         world.load_is_right().await?;
         if cx.random.bool() {
-            // A save that fails is not the load's matter (R12); the time bound is the kit's.
+            // A failed save does not affect the load (R12); the kit enforces the time limit.
             let _ = world.engine.flush(Duration::from_secs(20)).await;
         }
     }

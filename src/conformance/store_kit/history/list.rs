@@ -1,4 +1,4 @@
-//! What is stored of one aggregate, in pages.
+//! The stored snapshots of one aggregate, in pages.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ cases! { History:
     "bounds that leave nothing give an empty page", ["C-34", "C-31"], empty_bounds;
 }
 
-/// Versions 1 to 7, of which 3 and 5 are there in several generations.
+/// Versions 1 to 7; 3 and 5 exist in several generations.
 async fn fill(store: &Probe) -> Result<(AggregateKey, Vec<SnapshotId>), Stop> {
     let key = key("a")?;
     let mut ids = vec![id(OLD, 3), id(RESHAPED, 3), id(OLD, 5)];
@@ -41,8 +41,8 @@ fn ids_of(items: &[SnapshotMeta]) -> Vec<SnapshotId> {
     items.iter().map(SnapshotMeta::id).collect()
 }
 
-/// `listed` has just the ids of `expected`, each once; else the promise `broken` is, unless one of
-/// them was never stored.
+/// Checks that `listed` has exactly the ids of `expected`, each once. Otherwise `broken` is broken,
+/// unless one of them was never stored.
 pub(crate) async fn each_is_listed(
     store: &Probe,
     key: &AggregateKey,
@@ -144,7 +144,7 @@ async fn put_between(cx: &mut Context) -> Result<(), Stop> {
     let (key, ids) = fill(&store).await?;
     let mut request = ListRequest::new(&key).limit(2);
     let mut listed = Vec::new();
-    // More turns than any list takes that ends.
+    // More rounds than any terminating list takes.
     for version in 8..100 {
         let page = store.list(request).await?;
         listed.extend(ids_of(&page.items));
@@ -160,7 +160,7 @@ async fn put_between(cx: &mut Context) -> Result<(), Stop> {
     each_is_listed(&store, &key, &listed, &ids, "C-32").await
 }
 
-/// A record with everything that a header can say.
+/// A record with every header field set.
 fn full(key: &AggregateKey) -> Result<Record, Stop> {
     let builder = RecordBuilder::new(key.clone(), NEW, 9, at(77)).created_at(at(99));
     let builder = builder.last_recorded_at(at(70)).anchor(*b"anchor").origin("node 7");
@@ -177,7 +177,7 @@ async fn items(cx: &mut Context) -> Result<(), Stop> {
         let expected = SnapshotMeta::from_header(&header)?;
         store.put(std::slice::from_ref(&record)).await?;
         let items = store.list(ListRequest::new(&key)).await?.items;
-        // One that is not listed at all is for other cases to tell.
+        // Other cases check snapshots that are not listed at all.
         let Some(item) = items.iter().find(|meta| meta.version == expected.version) else {
             return each_is_listed(&store, &key, &ids_of(&items), &[expected.id()], "C-32").await;
         };
@@ -191,7 +191,7 @@ async fn items(cx: &mut Context) -> Result<(), Stop> {
 async fn bounds(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let (key, ids) = fill(&store).await?;
-    // What is not listed without bounds is no matter of bounds.
+    // A snapshot that is not listed without bounds is not a fault of the bounds.
     let all = ids_of(&store.walk(ListRequest::new(&key), ids.len() * 2).await?.items);
     each_is_listed(&store, &key, &all, &ids, "C-32").await?;
     for (at_least, at_most) in [(3, 5), (3, 3), (0, 1), (7, u64::MAX), (2, 6), (6, 6)] {

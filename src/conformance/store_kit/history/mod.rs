@@ -1,4 +1,4 @@
-//! Which snapshot answers a question about a version or a time.
+//! Which snapshot answers a query for a version or a time.
 
 pub(super) mod list;
 
@@ -119,7 +119,7 @@ async fn many(cx: &mut Context) -> Result<(), Stop> {
         queries.truncate(length);
         are_answered(&store, &queries).await?;
     }
-    // More than a store may put into one question.
+    // More than a store may combine into one request.
     let queries: Vec<_> = (0..700).map(|n| latest.at_most(n % 40)).collect();
     are_answered(&store, &queries).await
 }
@@ -133,7 +133,7 @@ async fn are_answered(store: &Probe, queries: &[Query<'_>]) -> Result<(), Stop> 
     })?;
     for (query, answer) in queries.iter().zip(&answers) {
         let alone = store.get(*query).await?;
-        // A store that does not know may say so at one time and not at the other.
+        // A store that does not know whether others exist may answer differently each time.
         let nothing = |lookup: &Lookup| !matches!(lookup, Lookup::Found(_));
         ensure(*answer == alone || (nothing(answer) && nothing(&alone)), || {
             Failure::new("C-25", format!("ask {} queries at once", queries.len()))
@@ -228,7 +228,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let mut newest = Vec::new();
-    // Alike in the schema version, in one half of the fingerprint or in the other.
+    // With the same schema version, or the same half of the fingerprint.
     let like = |fingerprint| Generation { fingerprint, ..NEW };
     let (upper, lower) = (like(NEW.fingerprint | 1 << 40), like(NEW.fingerprint + 1));
     let raised = Generation { schema_version: NEW.schema_version + 1, ..NEW };
@@ -259,7 +259,7 @@ async fn after_delete(cx: &mut Context) -> Result<(), Stop> {
     store.finds(Query::latest(&key, NEW), &record(&key, 30)?).await?;
     store.deletes(&key, Selection::Ids(&[id(NEW, 30)]), 1).await?;
     let found = store.get(Query::latest(&key, NEW)).await?;
-    // A delete that did nothing is another promise.
+    // A delete without effect breaks another obligation.
     let stays = found.clone().into_record() == Some(record(&key, 30)?);
     ensure(!stays, || {
         Failure::new("C-51", "get after a delete").expected("version 20").got(shown(&found))
@@ -315,7 +315,7 @@ async fn other_generation(cx: &mut Context) -> Result<(), Stop> {
     for (version, generation) in [(5, OLD), (7, RESHAPED)] {
         let record = record_of(&key, generation, version, at(version), b"other")?;
         store.put(std::slice::from_ref(&record)).await?;
-        // What was lost would be absent with good reason.
+        // A lost snapshot would be absent correctly.
         store.holds(&record).await?;
         is_other(&store, Query::latest(&key, NEW)).await?;
         is_other(&store, Query::latest(&key, NEW).at_most(version)).await?;
@@ -330,7 +330,8 @@ async fn outside_bounds(cx: &mut Context) -> Result<(), Stop> {
     let other = record_of(&key, OLD, 3, at(3), b"other")?;
     store.put(std::slice::from_ref(&other)).await?;
     store.holds(&other).await?;
-    // One of the right generation outside the bounds is no answer, and no reason for `Absent`.
+    // A snapshot of the right generation outside the bounds is not an answer, and no reason for
+    // `Absent`.
     store.put(&[record(&key, 9)?]).await?;
     is_other(&store, Query::latest(&key, NEW).at_most(8)).await?;
     is_other(&store, Query::latest(&key, NEW).at_most(8).as_of(at(3))).await?;

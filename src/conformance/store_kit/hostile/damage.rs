@@ -1,4 +1,4 @@
-//! Stored bytes that changed underneath.
+//! Stored bytes that changed behind the store's back.
 
 use crate::conformance::case::{Context, cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -35,12 +35,12 @@ async fn damaged(cx: &mut Context, header: bool) -> Result<(Probe, AggregateKey,
         needs(cx.site.damage(&key, target).await?, "Site::damage")?;
     }
     let store = cx.again("C-22", "open a store with a damaged snapshot").await?;
-    // What was lost by opening again cannot be blamed on damage.
+    // What was lost by reopening is not caused by the damage.
     store.holds(&record(&crate::conformance::samples::key("b")?, 1)?).await?;
     Ok((store, key, newest))
 }
 
-/// The newest is found under its version, and it shows that it is damaged.
+/// Checks that the newest is found under its version, and that its damage is visible.
 async fn is_returned(store: &Probe, key: &AggregateKey, whole: &Record) -> Result<(), Stop> {
     let lookup = store.blaming("C-22").get(Query::latest(key, NEW)).await?;
     let shows = match &lookup {
@@ -105,7 +105,7 @@ async fn unlisted(cx: &mut Context) -> Result<(), Stop> {
         let listed = store.walk(ListRequest::new(&key).limit(limit), 16).await?.items;
         let mut versions: Vec<_> = listed.iter().map(|meta| meta.version).collect();
         versions.sort_unstable();
-        // What a page leaves out for other reasons is told by other cases.
+        // Other cases check pages that are incomplete for other reasons.
         let wrong = versions.contains(&3) || (limit == 100 && versions != [1, 2]);
         ensure(!wrong, || {
             Failure::new("C-33", format!("list with a damaged header, {limit} a page"))

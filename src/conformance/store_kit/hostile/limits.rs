@@ -1,4 +1,4 @@
-//! Up to the limits that the capabilities tell, and beyond.
+//! Up to the limits of the capabilities, and beyond.
 
 use crate::conformance::case::{Context, cases, has_small_records, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -32,14 +32,14 @@ async fn large_payload(cx: &mut Context) -> Result<(), Stop> {
     store.finds(Query::latest(&key, NEW), &record).await
 }
 
-/// A record of so many bytes in all; a longer one if that is less than a header.
+/// A record of this total size; longer if that is less than a header.
 fn sized(key: &AggregateKey, bytes: u64) -> Result<Record, Stop> {
     let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
     let with_header_of = |header: usize, version: u64| {
         record_of(key, NEW, version, at(1), &vec![7; wanted.saturating_sub(header)])
     };
     let longest = with_header_of(0, 1)?.as_bytes().len() - wanted;
-    // A shorter payload may have a length of fewer bytes. Where that leaves a gap, a version of
+    // A shorter payload may have a shorter length field. If that leaves a gap, a version that takes
     // one byte more fills it.
     for (header, version) in [(longest, 1), (longest - 1, 1), (longest, 128), (longest + 1, 128)] {
         let record = with_header_of(header, version)?;
@@ -59,7 +59,7 @@ async fn largest_record(cx: &mut Context) -> Result<(), Stop> {
     store.finds(Query::latest(&key, NEW), &largest).await
 }
 
-/// `bad` is refused as invalid, and what came before it in the call is not stored.
+/// Checks that `bad` is refused as invalid, and earlier records of the call are not stored.
 async fn refused(store: &Probe, bad: Record, what: &str) -> Result<(), Stop> {
     let good = key("good")?;
     let batch = vec![record(&good, 1)?, bad];
@@ -79,8 +79,8 @@ async fn record_too_large(cx: &mut Context) -> Result<(), Stop> {
     refused(&store, large, "put a record one byte above the limit").await
 }
 
-/// A key of so many bytes in all, of `c`, as many of them as possible in the part that `first`
-/// names.
+/// A key of this total size, made of `c`, with as many bytes as possible in the part named by
+/// `first`.
 fn long_key(bytes: u64, c: char, first: usize) -> Result<AggregateKey, Stop> {
     let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut parts = [String::new(), String::new(), String::new()];
@@ -120,7 +120,8 @@ async fn key_too_long(cx: &mut Context) -> Result<(), Stop> {
         for first in 0..3 {
             let key = long_key(bytes.min(most), 'k', first)?;
             let record = record(&key, 1)?;
-            // Reading, listing and deleting answer, whether or not such a key can be stored.
+            // Reading, listing and deleting return an answer, whether or not such a key can be
+            // stored.
             store.finds_nothing(&key, NEW, "C-01").await?;
             store.delete(&key, Selection::All).await?;
             match store.try_put(vec![record.clone()], PutOptions::default()).await? {
@@ -167,7 +168,7 @@ async fn damaged_when_put(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     store.put(&[record(&key, 1)?]).await?;
-    // A payload that does not match its checksum: a store need not look.
+    // A payload that does not match its checksum: a store need not check it.
     let mut bytes = record(&key, 2)?.as_bytes().to_vec();
     if let Some(last) = bytes.last_mut() {
         *last ^= 0xff;
@@ -191,7 +192,7 @@ async fn damaged_when_put(cx: &mut Context) -> Result<(), Stop> {
 mod tests {
     use super::*;
 
-    /// Around the sizes at which a length in the header takes one byte more.
+    /// Sizes at which a length field of the header takes one byte more.
     #[test]
     fn a_record_of_any_size_is_made() {
         let key = key("a").unwrap();

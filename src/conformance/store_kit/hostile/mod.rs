@@ -1,4 +1,4 @@
-//! Ids and calls that nobody would think of.
+//! Unusual ids and calls.
 
 pub(super) mod damage;
 pub(super) mod limits;
@@ -23,7 +23,7 @@ cases! { Hostile:
     "a put of five thousand records is done", ["C-03"], many_records;
 }
 
-/// Ids that file names, patterns, queries and terminals treat as something else.
+/// Ids with a special meaning in file names, patterns, queries and terminals.
 const STRANGE: &[&str] = &[
     "",
     " ",
@@ -115,7 +115,7 @@ fn strange_keys() -> Result<Vec<AggregateKey>, Stop> {
     Ok(keys)
 }
 
-/// Each key is put, found, listed and deleted, and no other is touched by that.
+/// Each key is put, found, listed and deleted, without an effect on the others.
 async fn each_on_its_own(store: &Probe, keys: &[AggregateKey]) -> Result<(), Stop> {
     for key in keys {
         let items = store.list(ListRequest::new(key)).await?.items;
@@ -134,8 +134,8 @@ async fn each_on_its_own(store: &Probe, keys: &[AggregateKey]) -> Result<(), Sto
     Ok(())
 }
 
-/// A store that does all of it for a key like any other. What it refuses from then on, it refuses
-/// for the strangeness of the input.
+/// Checks that the store does all of this for a normal key. Later refusals are then caused by the
+/// unusual input.
 async fn hostile(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open().await?;
     let plain = key("plain")?;
@@ -203,7 +203,7 @@ async fn look_alikes(cx: &mut Context) -> Result<(), Stop> {
             keys.push(AggregateKey::from_parts("", text, "x")?);
         }
     }
-    // What a separator joins, and what a column cuts.
+    // Keys that a separator joins, or a column truncates.
     for separator in ["/", ":", "|", "-", "_", ".", ",", ";", " ", "#", "@", "\t", "\0", "\u{1f}"] {
         let joined = format!("b{separator}c");
         keys.push(AggregateKey::from_parts(&joined, "d", "e")?);
@@ -221,7 +221,7 @@ async fn look_alikes(cx: &mut Context) -> Result<(), Stop> {
     keys.sort();
     keys.dedup();
     each_on_its_own(&store, &keys).await?;
-    // Deleting each second one leaves the others.
+    // Deleting every second one keeps the others.
     for key in keys.iter().step_by(2) {
         store.delete(key, Selection::All).await?;
     }

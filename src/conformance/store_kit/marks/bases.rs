@@ -1,4 +1,4 @@
-//! A delta comes with its bases, and a base that is needed is not deleted.
+//! A delta is returned with its bases, and a needed base is not deleted.
 
 use super::effects::left;
 use super::{check_basics, pin, retirement};
@@ -20,8 +20,8 @@ cases! { Marks:
     "the base of a pinned delta stays", ["C-55"], needed_by_pinned;
 }
 
-/// A record whose header names a base. The kit cannot know what a delta is made of, and no store
-/// looks.
+/// A record whose header names a base. The kit does not know the content of a delta, and no store
+/// reads it.
 fn delta(
     key: &AggregateKey,
     generation: Generation,
@@ -69,7 +69,7 @@ async fn comes_with(store: &Probe, query: Query<'_>, bases: &[&Record]) -> Resul
 async fn bases(cx: &mut Context) -> Result<(), Stop> {
     let store = open_with_bases(cx).await?;
     let key = key("a")?;
-    // One of another generation is no base.
+    // A snapshot of another generation is not a base.
     store.put(&[record_of(&key, OLD, 10, at(10), b"other")?]).await?;
     let [first, second, third, _] = &put_chain(&store, &key).await?;
     let query = Query::latest(&key, NEW);
@@ -78,12 +78,12 @@ async fn bases(cx: &mut Context) -> Result<(), Stop> {
     comes_with(&store, query.as_of(at(30)), &[second, first]).await?;
     comes_with(&store, query.at_most(19), &[]).await?;
     if store.capabilities().marks {
-        // A base is bytes that a delta needs, whatever is thought of the state in it.
+        // A base is data that a delta needs, even if its state is retired.
         let ids = [id(NEW, 10), id(NEW, 20)];
         store.mark(&key, Selection::Ids(&ids), MarkChange::Set(&retirement("a"))).await?;
         comes_with(&store, Query::exact(&key, id(NEW, 30)), &[second, first]).await?;
     }
-    // Longer than what comes with one answer.
+    // Longer than the chain in one answer.
     let most = Found::MAX_BASES as u64;
     let mut chain = vec![third.clone()];
     for version in 50..50 + most {
@@ -102,7 +102,7 @@ async fn broken_chain(cx: &mut Context) -> Result<(), Stop> {
     let query = Query::latest(&key, NEW);
     comes_with(&store, query, &[&delta(&key, NEW, 5, 3)?]).await?;
     comes_with(&store, query.at_most(7), &[]).await?;
-    // What names itself, or one above it, leads nowhere and to no end.
+    // A record that names itself, or a higher version, has no valid chain.
     store.put(&[delta(&key, RESHAPED, 5, 5)?, delta(&key, RESHAPED, 6, 7)?]).await?;
     store.put(&[delta(&key, RESHAPED, 7, 6)?]).await?;
     comes_with(&store, Query::exact(&key, id(RESHAPED, 5)), &[]).await?;

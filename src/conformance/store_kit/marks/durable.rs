@@ -13,7 +13,7 @@ cases! { Marks:
     "marks survive a crash", ["C-62"], crashed;
 }
 
-/// Version 1 is put with a pin, 2 is pinned later, of 3 a pin is taken back, 4 is retired.
+/// Version 1 is put with a pin, 2 is pinned later, the pin of 3 is cleared, 4 is retired.
 async fn fill(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open_durable().await?;
     needs(store.capabilities().marks, "Capabilities::marks")?;

@@ -1,4 +1,4 @@
-//! What is retired is not used; what is pinned is not deleted.
+//! Retired snapshots are not used; pinned snapshots are not deleted.
 
 use super::{clear, fill, open, pin, retirement, unless_lost};
 use crate::conformance::case::{Context, cases};
@@ -42,7 +42,7 @@ async fn retired(cx: &mut Context) -> Result<(), Stop> {
             }
         }
     }
-    // Taken back, it is found again.
+    // After the retirement is cleared, it is found again.
     for (record, version) in records.iter().zip([10, 20, 30]) {
         let ids = [id(NEW, version)];
         store.marks(&key, Selection::Ids(&ids), clear(&mark), 1, "C-60").await?;
@@ -75,7 +75,7 @@ async fn several_retirements(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     let record = record(&key, 1)?;
     store.put(std::slice::from_ref(&record)).await?;
-    // A pin is no reason to be found.
+    // A pin does not make a snapshot found.
     let marks = [pin("a"), retirement("a"), retirement("b")];
     for mark in &marks {
         store.mark(&key, Selection::All, MarkChange::Set(mark)).await?;
@@ -123,12 +123,12 @@ async fn retired_listed(cx: &mut Context) -> Result<(), Stop> {
     })
 }
 
-/// Whether it is there, retired or not.
+/// Whether it is stored, retired or not.
 async fn is_there(store: &Probe, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
     Ok(matches!(store.get(Query::exact(key, id)).await?, Lookup::Found(_)))
 }
 
-/// What there must be, of all `ids`, after a delete; otherwise the promise `broken` is.
+/// Checks which of all `ids` remain after a delete; otherwise `broken` is broken.
 pub(super) async fn left(
     store: &Probe,
     key: &AggregateKey,

@@ -1,4 +1,4 @@
-//! What is beyond the limits of marks is refused, and everything within them is kept.
+//! Marks beyond the limits are refused, and marks within them are kept.
 
 use super::{clear, open, pin, retirement};
 use crate::conformance::case::{Context, cases};
@@ -33,7 +33,7 @@ async fn refused(cx: &mut Context) -> Result<(), Stop> {
     store.has_marks(&key, id(NEW, 1), &[], "C-64").await
 }
 
-/// As many marks as a snapshot can have, of both kinds.
+/// The maximum number of marks of a snapshot, of both kinds.
 pub(super) fn most() -> Vec<Mark> {
     let name = |n: usize| format!("{n:02}");
     let pins = (0..Marks::MAX / 2).map(|n| pin(&name(n)));
@@ -54,7 +54,7 @@ async fn full(cx: &mut Context) -> Result<(), Stop> {
         store.refuses(&key, MarkChange::Set(&more)).await?;
     }
     store.has_marks(&key, id, &most, "C-64").await?;
-    // One that is there can still be replaced, or make room for another.
+    // An existing mark can still be replaced, or removed to make room for another.
     let later = Mark { at: at(99), ..pin("00") };
     store.blaming("C-64").mark(&key, Selection::All, MarkChange::Set(&later)).await?;
     if let Some(first) = most.first_mut() {

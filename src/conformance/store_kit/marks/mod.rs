@@ -1,4 +1,4 @@
-//! Marks are set on what is selected, listed as they were set, and bounded.
+//! Marks are set on selected snapshots, listed, and limited.
 
 pub(super) mod bases;
 pub(super) mod durable;
@@ -35,7 +35,7 @@ pub(super) async fn open(cx: &mut Context) -> Result<Probe, Stop> {
     Ok(store)
 }
 
-/// Without these, no other case can tell what is wrong.
+/// Without these, no other case can find the cause of a fault.
 pub(super) async fn check_basics(store: &Probe) -> Result<(), Stop> {
     let key = key("control")?;
     let records = [record(&key, 1)?, record(&key, 2)?];
@@ -66,7 +66,7 @@ pub(super) async fn check_basics(store: &Probe) -> Result<(), Stop> {
     Ok(())
 }
 
-/// What is listed and not found, or the other way round, is so for its marks here.
+/// A snapshot that is listed and not found, or the other way round, is caused by its marks here.
 pub(super) fn unless_lost(stop: Stop) -> Stop {
     match stop {
         Stop::Failed(failure) if failure.broken == ["C-20"] => {
@@ -88,7 +88,7 @@ pub(super) const fn clear(mark: &Mark) -> MarkChange<'_> {
     MarkChange::Clear { kind: mark.kind, name: mark.name.as_str() }
 }
 
-/// Puts these snapshots of a key: versions 2, 4 and 6, of which 4 is there in all generations.
+/// Puts these snapshots of a key: versions 2, 4 and 6; 4 exists in all generations.
 pub(super) async fn fill(store: &Probe, key: &AggregateKey) -> Result<Vec<SnapshotId>, Stop> {
     let mut ids = Vec::new();
     for (version, generation) in [(2, NEW), (4, OLD), (4, NEW), (4, RESHAPED), (6, NEW)] {
@@ -101,8 +101,7 @@ pub(super) async fn fill(store: &Probe, key: &AggregateKey) -> Result<Vec<Snapsh
 }
 
 impl Probe {
-    /// A change that must be made to just so many snapshots; any other number is a breach of
-    /// `broken`.
+    /// A change that must affect exactly this many snapshots; any other number breaks `broken`.
     pub(super) async fn marks(
         &self,
         key: &AggregateKey,
@@ -119,8 +118,8 @@ impl Probe {
         })
     }
 
-    /// The snapshot has just these marks; otherwise the promise `broken` is, unless it is the list
-    /// that is wrong.
+    /// Checks that the snapshot has exactly these marks; otherwise `broken` is broken, unless the
+    /// list is wrong.
     pub(super) async fn has_marks(
         &self,
         key: &AggregateKey,
@@ -151,7 +150,7 @@ impl Probe {
         Ok(item.ok_or_else(missing)?.marks)
     }
 
-    /// Whether the marks are as they should be, to go by what setting them again changes.
+    /// Whether the marks are as expected, judged by the effect of setting them again.
     async fn is_mislisted(
         &self,
         key: &AggregateKey,
@@ -223,7 +222,7 @@ async fn listed(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     fill(&store, &key).await?;
     let ids = [id(NEW, 4)];
-    // By kind, then by name, whatever the order in which they came.
+    // By kind, then by name, independent of the order in which they were set.
     let marks = [pin("audit"), pin("b"), retirement("a"), retirement("wrong fold")];
     for mark in [&marks[2], &marks[1], &marks[3], &marks[0]] {
         store.mark(&key, Selection::Ids(&ids), MarkChange::Set(mark)).await?;

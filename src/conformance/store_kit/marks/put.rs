@@ -1,4 +1,4 @@
-//! Marks come with a put, stay with a replacement, and end with their snapshot.
+//! Marks are set by a put, kept by a replacement, and deleted with their snapshot.
 
 use super::limits::most;
 use super::{clear, open, pin, retirement};
@@ -30,7 +30,7 @@ async fn put_with(cx: &mut Context) -> Result<(), Stop> {
     for (key, version) in [(&a, 1), (&a, 2), (&b, 1)] {
         store.has_marks(key, id(NEW, version), &marks, "C-18").await?;
     }
-    // Those of one call are not those of the next.
+    // Marks of one call do not apply to the next.
     let plain = record(&b, 2)?;
     store.put(std::slice::from_ref(&plain)).await?;
     store.has_marks(&b, id(NEW, 2), &[], "C-18").await?;
@@ -44,7 +44,7 @@ async fn replacement(cx: &mut Context) -> Result<(), Stop> {
     store.put_marked(&record(&key, 5)?, std::slice::from_ref(&audit)).await?;
     store.replace(&rival(&key, 5)?).await?;
     store.has_marks(&key, id(NEW, 5), std::slice::from_ref(&audit), "C-18").await?;
-    // Those of the options come on top, and win.
+    // Marks in the options are added, and take precedence.
     let later = Mark { at: at(99), ..audit };
     let options = PutOptions::default().replace(true);
     let options = options.marks(Marks::new([later.clone(), other.clone()])?);
@@ -88,7 +88,7 @@ async fn spared(cx: &mut Context) -> Result<(), Stop> {
     let same = PutOutcome::Existing { identical: true };
     puts(&store, vec![record(&key, 5)?], sparing.clone(), &[same]).await?;
 
-    // A pin that comes with a put counts for what follows it, in the same call too.
+    // A pin set by a put also counts for later records of the same call.
     let pinning = sparing.clone().marks(Marks::new([pin("now")])?);
     let twice = vec![record(&key, 9)?, rival(&key, 9)?];
     puts(&store, twice, pinning.clone(), &[PutOutcome::Stored, stays]).await?;
@@ -104,7 +104,7 @@ async fn spared(cx: &mut Context) -> Result<(), Stop> {
     store.finds_or(Query::exact(&key, id(NEW, 5)), &rival(&key, 5)?, blame).await
 }
 
-/// Puts `records`, and expects these outcomes.
+/// Puts `records`, and checks the outcomes.
 async fn puts(
     store: &Probe,
     records: Vec<Record>,

@@ -1,4 +1,4 @@
-//! Marks that are changed at once, and changes that are cut off.
+//! Concurrent changes of marks, and cancelled changes.
 
 use super::{open, pin, retirement};
 use crate::conformance::case::{Context, cases};
@@ -106,7 +106,7 @@ async fn beside_deletes(cx: &mut Context) -> Result<(), Stop> {
         };
         let deleted = store.delete(&key, Selection::All).await?;
         let pinned = pinning.await.map_err(|join| panicked("C-54", join))??;
-        // Either was first. If it was the pin, the snapshot is still there.
+        // Either was first. If it was the pin, the snapshot still exists.
         let exact = Query::exact(&key, id(NEW, 1));
         let there = store.get(exact).await?.into_record().is_some();
         let fine = (deleted.snapshots, pinned, there) == (0, 1, true)
@@ -142,7 +142,7 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
                     .got(shown(&meta.marks))
             })?;
         }
-        // The same change goes through now, whatever became of the first one.
+        // The same change succeeds now, whatever happened to the first one.
         after.mark(&key, Selection::All, change).await?;
         for version in [1, 2] {
             after.has_marks(&key, id(NEW, version), &[kept.clone(), new.clone()], "C-66").await?;
