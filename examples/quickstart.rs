@@ -61,8 +61,8 @@ async fn main() -> Result<(), Error> {
     let at_noon = engine.at_time(&alice, second(59)).await?;
     println!("at 12:00:59:      {} cents of {}", at_noon.state.cents, at_noon.state.owner);
 
-    // After a command has committed events, say so: the trigger decides, a snapshot follows in
-    // the background.
+    // Call this after a command has committed events: the trigger decides, and a snapshot follows
+    // in the background.
     println!("next snapshot:    {}", engine.committed(&now, now.version));
     Ok(())
 }

@@ -38,15 +38,15 @@ Usage: cargo run --release --example git_history -- [PATH] [OPTIONS]
 Exit code: 0 if all is well, 1 if a rebuilt tree is wrong, 2 if it cannot run.
 ";
 
-/// What the user asked for.
+/// The user's options.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Args {
     pub(crate) path: Option<PathBuf>,
-    /// `None` is HEAD.
+    /// `None` means HEAD.
     pub(crate) rev: Option<OsString>,
     pub(crate) every: Option<u64>,
     pub(crate) store: Store,
-    /// Whether the whole history is folded even if there are snapshots of it.
+    /// Whether to fold the whole history even if there are snapshots of it.
     pub(crate) replay: bool,
     pub(crate) verify: u64,
     pub(crate) seed: u64,
@@ -67,12 +67,12 @@ pub(crate) enum Store {
 pub(crate) enum At {
     /// After this many commits.
     Version(u64),
-    /// Seconds since 1970; git's clocks show no fractions, so rounding down loses nothing.
+    /// Seconds since 1970. git's times have no fractions, so rounding down loses nothing.
     Instant(i64),
 }
 
 impl Args {
-    /// Reads what follows the program's name. `None` if the user wants to see the help.
+    /// Parses the arguments after the program name. `None` if the user requests the help.
     pub(crate) fn parse(
         args: impl IntoIterator<Item = impl Into<OsString>>,
     ) -> Result<Option<Self>, Error> {

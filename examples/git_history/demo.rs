@@ -1,10 +1,10 @@
-//! A demo history, for readers without a repository at hand: 5,000 commits with everything that
-//! real histories have, written into a temporary repository by one `git fast-import`.
+//! A demo history, for readers without a repository at hand: 5,000 commits with all features of
+//! real histories, written into a temporary repository by one `git fast-import`.
 //!
-//! Besides edits: files that come, go, move, become executable, become a symlink or a directory;
-//! directories that become a file; a submodule; names with spaces, newlines, quotes and bytes
-//! that are not UTF-8; merges, with and without changes; commits that change nothing; and
-//! clocks that are wrong, so that times run backwards.
+//! Besides edits: files that are added, deleted, moved, made executable, or replaced by a symlink
+//! or a directory; directories replaced by a file; a submodule; names with spaces, newlines, quotes
+//! and bytes that are not UTF-8; merges, with and without changes; empty commits; and wrong clocks,
+//! so that times run backwards.
 
 use std::io::{self, BufWriter, Write};
 use std::process::Stdio;
@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::git::Git;
 use crate::random::Random;
 
-/// The first-parent commits of the demo; the merged side branches come on top.
+/// The first-parent commits of the demo; the commits of merged side branches are additional.
 pub(crate) const COMMITS: u64 = 5_000;
 
 /// 2019-01-01T00:00:00Z
@@ -32,7 +32,7 @@ const WORDS: [&str; 12] = [
     "merge", "query", "window",
 ];
 
-/// What names look like that break a careless parser. A number makes each one unique.
+/// Names that break a careless parser. A number makes each one unique.
 const ODD_NAMES: [&[u8]; 8] = [
     b"names/with space ",
     b"names/new\nline ",
@@ -44,7 +44,7 @@ const ODD_NAMES: [&[u8]; 8] = [
     b"names/utf-8 \xe6\x97\xa5\xe6\x9c\xac ",
 ];
 
-/// Writes the demo that `seed` makes; it lives as long as the directory that is returned.
+/// Writes the demo of `seed`. It is deleted with the returned directory.
 pub(crate) fn write(seed: u64, commits: u64) -> Result<TempDir, Error> {
     let directory = tempfile::Builder::new()
         .prefix("git_history-demo-")
@@ -65,23 +65,23 @@ pub(crate) fn write(seed: u64, commits: u64) -> Result<TempDir, Error> {
     }
 }
 
-/// A regular file. Its content follows from its revision, so it need not be remembered.
+/// A regular file. Its content depends only on its revision, so it need not be stored.
 struct File {
     path: Vec<u8>,
     revision: u64,
     executable: bool,
 }
 
-/// The state of the demo project while its history is written.
+/// The state of the demo project while its history is generated.
 struct Demo<W> {
     out: W,
     random: Random,
     files: Vec<File>,
-    /// Directories that used to be a file, and may become one again.
+    /// Directories that used to be a file, and may become a file again.
     grown: Vec<Vec<u8>>,
-    /// Where new files go.
+    /// The directory of new files.
     directory: String,
-    /// What time it is, for those whose clock is right.
+    /// The current time of correct clocks.
     now: i64,
     /// Makes names, contents and marks unique.
     last: u64,
@@ -129,7 +129,7 @@ impl<W: Write> Demo<W> {
         self.directory = self.new_directory();
         let near = self.random.index(self.files.len());
         for _ in 0..=self.random.below(4) {
-            // Files that came together are neighbors, and often change together.
+            // Files that were added together are neighbors, and often change together.
             let file = (near + self.random.index(4)) % self.files.len().max(1);
             match self.random.below(100) {
                 0..36 => self.add()?,
@@ -156,19 +156,19 @@ impl<W: Write> Demo<W> {
                 let name = format!("tools/current-{}", number % 10);
                 self.put("120000", name.as_bytes(), format!("../src/{number}").as_bytes())
             }
-            // The next edit makes a file of it again.
+            // The next edit makes it a file again.
             3 => match self.files.get(file).map(|file| file.path.clone()) {
                 Some(path) => self.put("120000", &path, b"elsewhere"),
                 None => Ok(()),
             },
-            // Decimal digits are hexadecimal digits too.
+            // Decimal digits are also hexadecimal digits.
             4 => writeln!(self.out, "M 160000 {number:040} vendor/engine"),
             5 => self.grow(file),
             _ => self.collapse(),
         }
     }
 
-    /// Commits to a side branch, and merges it with its changes, or for the record only.
+    /// Commits to a side branch, and merges it with its changes or without them.
     fn merge(&mut self) -> io::Result<()> {
         let from = format!("from :{}", self.head);
         let side = self.commit(SIDE, "Work aside", Some(&from))?;
@@ -235,7 +235,7 @@ impl<W: Write> Demo<W> {
         Ok(())
     }
 
-    /// Such a directory becomes a file.
+    /// Turns such a directory into a file again.
     fn collapse(&mut self) -> io::Result<()> {
         let index = self.random.index(self.grown.len());
         if index >= self.grown.len() {
@@ -266,7 +266,7 @@ impl<W: Write> Demo<W> {
         format!("{}/{word}_{number}.rs", self.directory).into_bytes()
     }
 
-    /// The committer's clock: most are right, some are slow, and some are fast.
+    /// The committer's clock: most are correct, some are slow, and some are fast.
     fn clock(&mut self) -> i64 {
         self.now += self.random.between(MINUTE, 8 * 60 * MINUTE);
         match self.random.below(200) {
@@ -276,8 +276,8 @@ impl<W: Write> Demo<W> {
         }
     }
 
-    /// Begins a commit, and gives its mark; what it changes follows. Its parent is the newest
-    /// commit of the branch; `link` says otherwise, or adds another one.
+    /// Starts a commit, and returns its mark; its changes follow. Its parent is the newest commit
+    /// of the branch, unless `link` names another one; `link` may also add a parent.
     fn commit(&mut self, branch: &str, message: &str, link: Option<&str>) -> io::Result<u64> {
         let mark = self.unique();
         let time = self.clock();
@@ -293,7 +293,7 @@ impl<W: Write> Demo<W> {
         Ok(mark)
     }
 
-    /// Begins a commit to the main branch.
+    /// Starts a commit to the main branch.
     fn commit_main(&mut self, message: &str) -> io::Result<()> {
         self.head = self.commit(MAIN, message, None)?;
         Ok(())
@@ -320,8 +320,7 @@ impl<W: Write> Demo<W> {
     }
 }
 
-/// A path as `git fast-import` reads it: in quotes, with every byte that might mean something
-/// else in octal.
+/// A path in the syntax of `git fast-import`: in quotes, with every special byte in octal.
 fn quoted(path: &[u8]) -> String {
     let mut quoted = String::from("\"");
     for &byte in path {

@@ -1,13 +1,13 @@
-//! A conversation with one long-lived `git diff-tree --stdin`.
+//! Communicates with one long-running `git diff-tree --stdin`.
 //!
-//! A request is two lines: `<commit> <its first parent>`, and an empty one. git answers with the
-//! id of the commit, the raw differences between the two trees, and the empty line, which it
-//! echoes like every line that names no object, and flushes. So each answer has a visible end,
-//! and one process serves any number of small reads.
+//! A request is two lines: `<commit> <its first parent>`, and an empty one. git answers with the id
+//! of the commit, the raw differences between the two trees, and the empty line, which it echoes
+//! like every line that names no object, and flushes. So the end of each answer is visible, and one
+//! process serves any number of small reads.
 //!
-//! The parent is named in the request, not left to git: so there are no merges to get wrong, and
-//! the differences always lead from one version to the next. The first commit has no parent (or,
-//! in a shallow clone, none that is known), and is compared with the empty tree.
+//! The request names the parent, so that merges need no special treatment, and the differences
+//! always lead from one version to the next. The first commit has no parent (or, in a shallow
+//! clone, no known one), and is compared with the empty tree.
 
 use std::io::{BufRead, Read, Write};
 use std::process::Stdio;
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::git::{Git, Running};
 use crate::tree::{Change, Entry, ObjectId, Path};
 
-/// Plumbing ignores most of the user's settings; the options switch off the rest.
+/// Plumbing ignores most user settings; the options disable the rest.
 const DIFF_TREE: &[&str] = &[
     "diff-tree",
     "--stdin",
@@ -24,14 +24,14 @@ const DIFF_TREE: &[&str] = &[
     "-z",
     "--root",
     "--raw",
-    // Commits that changed nothing are answered too.
+    // Also answer for commits without changes.
     "--always",
     "--no-abbrev",
     "--no-renames",
     "--ignore-submodules=none",
 ];
 
-/// git's paths are limited by memory only. Nobody's are as long as this.
+/// Only memory limits the length of git's paths. Real paths are shorter than this.
 const LONGEST_FIELD: u64 = 1 << 20;
 
 #[derive(Debug)]
@@ -40,15 +40,16 @@ pub(crate) struct DiffTree {
 }
 
 impl DiffTree {
-    /// How many requests may wait for their answer. Their lines (132 bytes each with SHA-256) fit
-    /// into the smallest pipe there is (4 KiB), so writing them never blocks, whatever git does.
+    /// The maximum number of requests without an answer. Their lines (132 bytes each with SHA-256)
+    /// fit into the smallest possible pipe (4 KiB), so writing them never blocks, whatever git
+    /// does.
     pub(crate) const AHEAD: u64 = 30;
 
     pub(crate) fn start(git: &Git) -> Result<Self, Error> {
         Ok(Self { git: git.start(DIFF_TREE, Stdio::piped())? })
     }
 
-    /// Asks what each commit changed, compared with its parent.
+    /// Requests the changes of each commit, compared with its parent.
     pub(crate) fn request(
         &mut self,
         commits: impl Iterator<Item = (ObjectId, Option<ObjectId>)>,
@@ -65,7 +66,7 @@ impl DiffTree {
         stdin.write_all(lines.as_bytes()).map_err(|_| self.git.failed("it ended too early"))
     }
 
-    /// The answer to the oldest request without one, which must have been for commit `id`.
+    /// Receives the answer to the oldest open request, which must be for commit `id`.
     pub(crate) fn receive(&mut self, id: ObjectId) -> Result<Vec<Change>, Error> {
         match receive(&mut self.git.stdout, id) {
             Some(changes) => Ok(changes),
@@ -74,9 +75,9 @@ impl DiffTree {
     }
 }
 
-/// `None` if the answer is cut short, or is none.
+/// `None` if the answer is truncated or invalid.
 fn receive(from: &mut impl BufRead, id: ObjectId) -> Option<Vec<Change>> {
-    // About an object that it cannot read, git says nothing here.
+    // git prints nothing here for an object that it cannot read.
     if from.fill_buf().ok()?.first() == Some(&b'\n') {
         return None;
     }
@@ -103,7 +104,7 @@ fn receive(from: &mut impl BufRead, id: ObjectId) -> Option<Vec<Change>> {
     }
 }
 
-/// Reads up to the next NUL, which ends every field and is no part of any.
+/// Reads up to the next NUL, which ends every field and is part of none.
 fn read_field(from: &mut impl BufRead, field: &mut Vec<u8>) -> Option<()> {
     field.clear();
     from.by_ref().take(LONGEST_FIELD).read_until(0, field).ok()?;

@@ -1,29 +1,29 @@
-//! What can go wrong, each as one clear line, and the exit code it ends with.
+//! The errors, each as one clear line with an exit code.
 
 use std::io;
 
-/// Everything that ends the example early.
+/// Every error that ends the example early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The command line makes no sense.
+    /// The command line is invalid.
     #[error("{0} (--help shows the options)")]
     Usage(String),
-    /// There is no `git` to run.
+    /// `git` is not installed.
     #[error("git was not found: install it, or add its directory to PATH")]
     NoGit,
-    /// PATH is no repository, or one that git refuses to open.
+    /// PATH is not a repository, or git refuses to open it.
     #[error("{path}: {reason}")]
     NotARepository { path: String, reason: String },
-    /// `--rev` names nothing, or something that has no history.
+    /// `--rev` names nothing, or an object without a history.
     #[error("{rev}: no such commit in {path}")]
     UnknownRevision { rev: String, path: String },
-    /// `--at` asks for a version that the history has not reached.
+    /// `--at` names a version beyond the head.
     #[error("version {version} is beyond the head of this history, version {head}")]
     BeyondHead { version: u64, head: u64 },
-    /// git ran, and failed or said something that makes no sense.
+    /// git failed, or its output is not valid.
     #[error("git {command}: {reason}")]
     Git { command: String, reason: String },
-    /// The operating system refused something.
+    /// An I/O error.
     #[error("{doing}: {source}")]
     Io { doing: &'static str, source: io::Error },
     /// The engine could not load or store.
@@ -35,7 +35,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// 1 says that a rebuilt tree is wrong; 2 that there was nothing to rebuild it from.
+    /// 1 means that a rebuilt tree is wrong; 2 that there was nothing to rebuild it from.
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Mismatch { .. } => 1,

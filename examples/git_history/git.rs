@@ -1,7 +1,7 @@
-//! Running the installed `git` so that only the repository decides what it prints.
+//! Runs the installed `git` so that its output depends only on the repository.
 //!
-//! Only plumbing commands are used, since the settings that change what people see (renames,
-//! colors, signatures, pagers) do not reach them; what does reach them is switched off here.
+//! Only plumbing commands are used, because user settings for display (renames, colors, signatures,
+//! pagers) do not affect them. Settings that do affect them are disabled here.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -11,9 +11,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 
 use crate::error::Error;
 
-/// Variables by which a caller (a hook, say) points git at another repository than the one that
-/// was asked for. `git rev-parse --local-env-vars` lists them; the ones that carry configuration
-/// stay, because a user may depend on them to be allowed to open the repository at all.
+/// Variables with which a caller (such as a hook) makes git use another repository. `git rev-parse
+/// --local-env-vars` lists them. Variables that carry configuration are kept, because a user may
+/// need them to open the repository.
 const LOCATION: [&str; 11] = [
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_COMMON_DIR",
@@ -28,7 +28,7 @@ const LOCATION: [&str; 11] = [
     "GIT_WORK_TREE",
 ];
 
-/// The installed `git`, run inside one directory.
+/// The installed `git`, run in one directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Git {
     directory: PathBuf,
@@ -43,15 +43,16 @@ impl Git {
         &self.directory
     }
 
-    /// `git <args>`, in English, without pager, prompt, or replaced objects (`git replace` would
-    /// let the history and the trees of its commits tell different stories).
+    /// `git <args>`, in English, without pager, prompt, or replaced objects (with `git replace`,
+    /// the history and the trees of its commits could contradict each other).
     fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new("git");
         command.arg("-C").arg(&self.directory);
         command.args(["--no-pager", "--no-replace-objects", "--no-optional-locks"]);
         command.args(args);
         command.envs([("LC_ALL", "C"), ("GIT_TERMINAL_PROMPT", "0")]);
-        // Else glibc returns the memory after each object that git packs: half of that time.
+        // Otherwise glibc returns the memory after each object that git packs, which takes half of
+        // the time.
         command.env("MALLOC_TOP_PAD_", "16777216");
         for name in LOCATION {
             command.env_remove(name);
@@ -59,7 +60,7 @@ impl Git {
         command
     }
 
-    /// What a short command prints, or the first line of its complaint.
+    /// The output of a short command, or the first line of its error message.
     pub(crate) fn ask<S: AsRef<OsStr>>(
         &self,
         args: &[S],
@@ -71,10 +72,10 @@ impl Git {
         Ok(Err(complaint(&output.stderr, output.status)))
     }
 
-    /// Starts a command whose output is read as it comes. The caller feeds it through
-    /// [`Running::stdin`], if it asked for that.
+    /// Starts a command whose output is streamed. The caller writes its input through
+    /// [`Running::stdin`], if requested.
     pub(crate) fn start(&self, args: &[&str], stdin: Stdio) -> Result<Running, Error> {
-        // Complaints go to a file: nobody has to read them for the command to go on.
+        // Error messages go to a file, so that the command never blocks on them.
         let stderr = tempfile::tempfile().map_err(Error::io("creating a temporary file"))?;
         let to_stderr = stderr.try_clone().map_err(Error::io("opening a temporary file"))?;
         let mut child = self
@@ -98,7 +99,7 @@ impl Git {
     }
 }
 
-/// A `git` that is running. Dropping it ends it.
+/// A running `git`. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct Running {
     command: String,
@@ -109,7 +110,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits for the end of a command whose output has been read. Failure is an error.
+    /// Waits for the end of a command whose output has been read. Returns an error if it failed.
     pub(crate) fn finish(mut self) -> Result<(), Error> {
         drop(self.stdin.take());
         let status = self.child.wait().map_err(Error::io("waiting for git"))?;
@@ -119,8 +120,8 @@ impl Running {
         Err(Error::Git { command: self.command.clone(), reason: self.complaint(status) })
     }
 
-    /// Why output that was expected is not there: ends the command and quotes its complaint.
-    /// `otherwise` is the reason if it has none.
+    /// The error for missing output: ends the command and quotes its error message, or `otherwise`
+    /// if it has none.
     pub(crate) fn failed(&mut self, otherwise: &str) -> Error {
         drop(self.stdin.take());
         let _ = self.child.kill();
@@ -141,13 +142,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Both fail only if the command has ended already.
+        // Both fail only if the command has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Text from elsewhere as part of one line: no control characters, none of its bytes lost.
+/// External text in one line: no control characters, but all other bytes.
 pub(crate) fn printable(text: &[u8]) -> String {
     text.escape_ascii().to_string()
 }
@@ -159,8 +160,8 @@ fn spawn_error(source: io::Error) -> Error {
     }
 }
 
-/// The line that says why a command failed; what goes before (warnings) or after it (hints) is
-/// of less help.
+/// The line that gives the reason of a failure; warnings before it and hints after it are less
+/// useful.
 fn complaint(stderr: &[u8], status: ExitStatus) -> String {
     let text = String::from_utf8_lossy(stderr);
     let reason = |line: &'_ str| {

@@ -1,8 +1,8 @@
 //! The event log: the first-parent history of a revision, oldest commit first.
 //!
-//! [`History`] knows the id and the time of every commit, 28 bytes each: enough to name the
-//! commit of a version and to resolve a time without asking git again. What the commits changed
-//! is never kept; [`History::read`] streams it for any range of versions.
+//! [`History`] contains the id and the time of every commit, 28 bytes each. This is enough to find
+//! the commit of a version and to resolve a time without calling git again. Changes of commits are
+//! never stored; [`History::read`] streams them for any range of versions.
 
 use std::ffi::{OsStr, OsString};
 use std::io::BufRead;
@@ -14,11 +14,11 @@ use crate::error::Error;
 use crate::git::{Git, printable};
 use crate::tree::{Commit, ObjectId};
 
-/// The end of the year 9999, in seconds: git accepts clocks that show more, RFC 3339 does not.
+/// The end of the year 9999, in seconds: git accepts later times, RFC 3339 does not.
 const LATEST: i64 = 253_402_207_200;
 
-/// So many characters of a revision go into the name of its history. Two that differ only beyond
-/// share their snapshots, as far as their commits are the same.
+/// The maximum length of a revision in the name of its history, in characters. Two revisions that
+/// differ only after that share their snapshots, as far as their commits are the same.
 const LONGEST_NAME: usize = 500;
 
 /// The commits of a history, numbered from 1: version `v` is the tree of commit `v`, and
@@ -37,7 +37,7 @@ pub(crate) struct History {
 }
 
 impl History {
-    /// Lists the first-parent history of `rev`. A repository without commits has an empty one.
+    /// Lists the first-parent history of `rev`. It is empty for a repository without commits.
     pub(crate) fn open(git: Git, rev: &OsString) -> Result<Self, Error> {
         let (ids, times, idle) = (Vec::new(), Vec::new(), Mutex::default());
         let mut history = Self { git, name: String::new(), ids, id_len: 0, times, idle };
@@ -64,8 +64,8 @@ impl History {
         rev_list.finish()
     }
 
-    /// What tells this history from others: its first commit, which is another one in a clone that
-    /// is not complete, and the branch or tag in full, or `rev` itself if it is something else.
+    /// Identifies this history: its first commit, which differs in an incomplete clone, and the
+    /// full name of the branch or tag, or `rev` itself if it is something else.
     fn named(&self, rev: &OsString) -> Result<String, Error> {
         let full =
             self.git.ask(&[OsStr::new("rev-parse"), OsStr::new("--symbolic-full-name"), rev])?;
@@ -75,7 +75,7 @@ impl History {
         Ok(format!("{first} {}", name.chars().take(LONGEST_NAME).collect::<String>()))
     }
 
-    /// The name under which a store has snapshots of this history.
+    /// The name of this history's snapshots in a store.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -89,7 +89,7 @@ impl History {
         self.times.len() as u64
     }
 
-    /// The commit that made `version`; `None` for version 0 and beyond the head.
+    /// The commit of `version`; `None` for version 0 and beyond the head.
     pub(crate) fn commit_id(&self, version: u64) -> Option<ObjectId> {
         let index = usize::try_from(version).ok()?.checked_sub(1)?;
         let start = index.checked_mul(self.id_len)?;
@@ -101,19 +101,19 @@ impl History {
         self.times.get(usize::try_from(version).ok()?.checked_sub(1)?).copied()
     }
 
-    /// The version at `time`: the highest one of which *all* commits were made at or before
-    /// then. One commit from a clock that ran fast holds back all later ones until its time has
-    /// come, so an answer never depends on commits that were made afterwards.
+    /// The version at `time`: the highest version at which *all* commits were made at or before
+    /// that time. A commit with a fast clock hides all later ones until its time has come, so an
+    /// answer never depends on commits that were made afterwards.
     pub(crate) fn version_at(&self, time: i64) -> u64 {
         self.times.iter().take_while(|&&made| made <= time).count() as u64
     }
 
-    /// The first and the last time that any commit shows; `None` without commits.
+    /// The lowest and the highest time of all commits; `None` without commits.
     pub(crate) fn time_range(&self) -> Option<(i64, i64)> {
         Some((*self.times.iter().min()?, *self.times.iter().max()?))
     }
 
-    /// How many commits are older than the one before, by their clocks.
+    /// The number of commits that are older than the previous one, by their clocks.
     pub(crate) fn backwards(&self) -> u64 {
         self.times.iter().zip(self.times.iter().skip(1)).filter(|(a, b)| b < a).count() as u64
     }
@@ -132,7 +132,7 @@ fn resolve(git: &Git, rev: &OsString) -> Result<Option<String>, Error> {
     git.ask(&["rev-parse", "--git-dir"])?
         .map_err(|reason| Error::NotARepository { path: path(), reason })?;
     let unknown = || Error::UnknownRevision { rev: rev.display().to_string(), path: path() };
-    // No revision begins with a dash, but options do.
+    // Revisions do not start with a dash, but options do.
     if rev.as_encoded_bytes().starts_with(b"-") {
         return Err(unknown());
     }
@@ -145,8 +145,8 @@ fn resolve(git: &Git, rev: &OsString) -> Result<Option<String>, Error> {
     if let Ok(id) = verify(commit)? {
         return Ok(Some(printable(id.trim_ascii_end())));
     }
-    // The branch that HEAD names comes into being with its first commit. If it exists, then its
-    // commit is lost.
+    // The branch of HEAD is created with its first commit. If the branch exists, its commit is
+    // lost.
     let unborn = rev == "HEAD"
         && verify(rev.clone())?.is_err()
         && git.ask(&["symbolic-ref", "--quiet", "HEAD"])?.is_ok();
@@ -156,21 +156,21 @@ fn resolve(git: &Git, rev: &OsString) -> Result<Option<String>, Error> {
 /// `<seconds> <id>`
 fn parse_listed(line: &[u8]) -> Option<(i64, ObjectId)> {
     let (time, id) = std::str::from_utf8(line.trim_ascii_end()).ok()?.split_once(' ')?;
-    // Times that do not fit are in the far future; git itself reads an unreadable one as 0.
+    // Times that do not fit are in the far future; git reads an unreadable time as 0.
     let time = i64::try_from(time.parse::<u64>().ok()?).map_or(LATEST, |time| time.min(LATEST));
     Some((time, ObjectId::from_hex(id.as_bytes())?))
 }
 
-/// A range of commits, oldest first, as they come from git. Ends after the first error.
+/// A range of commits, oldest first, streamed from git. Ends after the first error.
 #[derive(Debug)]
 pub(crate) struct Commits {
     history: Arc<History>,
     diff_tree: Option<DiffTree>,
-    /// Versions up to here were requested from git,
+    /// Versions up to this one were requested from git,
     asked: u64,
-    /// up to here they were received,
+    /// up to this one were received,
     answered: u64,
-    /// and up to here they are wanted.
+    /// and up to this one are wanted.
     until: u64,
 }
 
@@ -213,14 +213,14 @@ impl Iterator for Commits {
             self.diff_tree = None;
             self.until = self.answered;
         } else if self.answered == self.until {
-            // Every answer was read, so the next reader finds a clean connection.
+            // All answers were read, so the next reader starts with a clean connection.
             lock(&self.history.idle).extend(self.diff_tree.take());
         }
         Some(received)
     }
 }
 
-/// A list of idle processes is sound whatever the thread that held it did.
+/// A list of idle processes is valid even if its lock is poisoned.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

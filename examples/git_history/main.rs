@@ -4,12 +4,12 @@
 //! cargo run --release --example git_history -- [PATH] [OPTIONS]     (--help shows them)
 //! ```
 //!
-//! The events are the commits of a branch's first-parent history, oldest first; an event's time
-//! is its committer date, which in real histories runs backwards at times. The trees that are
-//! rebuilt from them are compared with what git itself has at the same commits.
+//! The events are the commits of a branch's first-parent history, oldest first. The time of an
+//! event is its committer date, which sometimes runs backwards in real histories. The rebuilt trees
+//! are compared with the trees that git has at the same commits.
 //!
-//! Snapshots are kept in files (`--store`). A run that finds some goes on from them, after it has
-//! compared the commits that they were taken of with those of the history.
+//! Snapshots are kept in files (`--store`). A run that finds snapshots compares their commits with
+//! those of the history, and continues from them.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -54,14 +54,14 @@ mod tests;
 mod tree;
 mod verify;
 
-/// Fewer commits than this show little; without a PATH, the demo is shown instead.
+/// With fewer commits than this and without a PATH, the demo is shown instead.
 const ENOUGH: u64 = 500;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whatever a path or a revision contains, this stays one line.
+            // Keep this in one line, whatever a path or a revision contains.
             let line: String = error.to_string().chars().filter(|c| !c.is_control()).collect();
             eprintln!("git_history: {line}");
             ExitCode::from(error.exit_code())
@@ -87,7 +87,7 @@ fn run() -> Result<(), Error> {
     print(&table.to_string())
 }
 
-/// Where the history comes from.
+/// The source of the history.
 struct Source {
     history: Arc<History>,
     /// Removed when dropped.
@@ -102,7 +102,7 @@ impl Source {
             return Ok(Self { history: open(path)?, _demo: None });
         }
         let why = match open(Path::new(".")) {
-            // A user who names a revision means this repository, however small it is.
+            // A user who names a revision wants this repository, however small it is.
             Ok(history) if history.len() >= ENOUGH || args.rev.is_some() => {
                 return Ok(Self { history, _demo: None });
             }
@@ -123,8 +123,8 @@ impl Source {
     }
 }
 
-/// Takes the snapshots that are missing, rebuilds the head (both ways, if no snapshot was there),
-/// then checks random points of the history.
+/// Takes the missing snapshots, rebuilds the head (both ways, if no snapshot existed), then checks
+/// random points of the history.
 async fn show_history(history: &Arc<History>, args: &Args, place: &Place) -> Result<Table, Error> {
     let begin = Instant::now();
     let rebuilder = Rebuilder::new(history, place.store())?;
@@ -219,13 +219,13 @@ async fn show_point(
     Ok(table)
 }
 
-/// How many commits apart snapshots are, at most: so that there are at least 20, however short the
-/// history is.
+/// The maximum number of commits between snapshots, so that there are at least 20 even for a short
+/// history.
 fn distance(history: &History, args: &Args) -> u64 {
     args.every.unwrap_or((history.len() / 20).clamp(1, 100))
 }
 
-/// The rows that say where the snapshots are, and which of them were there before.
+/// The rows about the location of the snapshots, and which of them existed before.
 fn about_snapshots(table: &mut Table, place: &Place, taken: Snapshots, time: Duration) {
     let Snapshots { found, newest_found, removed, taken, read } = taken;
     let there = match found {
@@ -257,7 +257,7 @@ fn source(loaded: &Loaded<Tree>) -> String {
     }
 }
 
-/// The rows that say what history this is.
+/// The rows that describe the history.
 fn about(history: &History, args: &Args) -> Table {
     let mut table = Table::default();
     let directory = history.git().directory();
@@ -279,7 +279,7 @@ fn about(history: &History, args: &Args) -> Table {
     table
 }
 
-/// Prints to standard output. That nobody reads on (`| head`) is no failure.
+/// Prints to standard output. A closed pipe (`| head`) is not an error.
 fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {

@@ -1,7 +1,7 @@
-//! The oracle: what git itself says the tree of a commit is.
+//! The oracle: git's own answer for the tree of a commit.
 //!
-//! `git ls-tree` reads the tree as it was committed and knows nothing of the history before it.
-//! It shares no code with the reader of that history, only the words for what is at a path.
+//! `git ls-tree` reads the tree as it was committed, independent of the history before it. It
+//! shares no code with the reader of that history, only the types of the entries.
 
 use std::cmp::Ordering;
 use std::io::BufRead;
@@ -11,8 +11,8 @@ use crate::error::Error;
 use crate::git::{Git, printable};
 use crate::tree::{Entry, ObjectId, Tree};
 
-/// The first path at which `tree` is not the tree of `commit`, in words; `None` if they are the
-/// same. Before the first commit (`commit` is `None`) there is nothing.
+/// Describes the first path at which `tree` differs from the tree of `commit`; `None` if they are
+/// the same. Before the first commit (`commit` is `None`) the tree is empty.
 pub(crate) fn difference(
     git: &Git,
     commit: Option<ObjectId>,
@@ -25,7 +25,7 @@ pub(crate) fn difference(
     let commit = commit.to_string();
     let mut ls_tree = git.start(&["ls-tree", "-r", "-z", "--full-tree", &commit], Stdio::null())?;
     let mut line = Vec::new();
-    // Both sides come in the order of the paths' bytes: whoever is ahead has skipped a path.
+    // Both sides are sorted by the bytes of the paths: the side that is ahead has skipped a path.
     while ls_tree.stdout.read_until(0, &mut line).map_err(Error::io("reading git"))? > 0 {
         let Some((path, theirs)) = parse(&line) else {
             return Err(ls_tree.failed("its output makes no sense"));

@@ -1,4 +1,4 @@
-//! Where the snapshots are kept.
+//! The location of the snapshots.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::args::Store;
 use crate::error::Error;
 
-/// An open store, and what has to be done with it at the end.
+/// An open store, and its cleanup.
 pub(crate) struct Place {
     store: Arc<dyn SnapshotStore>,
     shown: String,
@@ -44,7 +44,7 @@ impl Place {
         Arc::clone(&self.store)
     }
 
-    /// What a user is told about it.
+    /// The location in the form shown to the user.
     pub(crate) fn shown(&self) -> &str {
         &self.shown
     }
@@ -54,7 +54,7 @@ impl Place {
         self.file.as_ref().map(FileStore::dir)
     }
 
-    /// Ends all use of the store, and tells if that fails.
+    /// Closes the store, and reports failures.
     pub(crate) fn close(self) -> Result<(), Error> {
         let Self { store, file, temporary, .. } = self;
         drop(store);

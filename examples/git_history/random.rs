@@ -1,6 +1,6 @@
-//! Seeded random numbers: the same seed makes the same run, on every machine.
+//! Seeded random numbers: the same seed gives the same run, on every machine.
 
-/// `SplitMix64`: small, and good enough to pick commits with.
+/// `SplitMix64`: small, and good enough to select commits.
 #[derive(Clone, Debug)]
 pub(crate) struct Random(u64);
 
@@ -19,7 +19,7 @@ impl Random {
 
     /// A number below `bound`; 0 if `bound` is 0.
     pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        // The high half of the product is evenly spread; it is below `bound`, so it fits.
+        // The high half of the product is evenly distributed; it is below `bound`, so it fits.
         u64::try_from((u128::from(self.next()) * u128::from(bound)) >> 64).unwrap_or(0)
     }
 
@@ -28,7 +28,7 @@ impl Random {
         low.saturating_add_unsigned(self.below(high.abs_diff(low).saturating_add(1)))
     }
 
-    /// True once in `n` times.
+    /// Returns `true` with probability 1/`n`.
     pub(crate) fn one_in(&mut self, n: u64) -> bool {
         self.below(n) == 0
     }

@@ -1,5 +1,5 @@
-//! The defects these guard against: a second run that reads the whole history again, and one that
-//! trusts snapshots of a history that has been rewritten since, or of another one.
+//! Defects covered here: a second run that reads the whole history again, and a second run that
+//! trusts snapshots of a history that has been rewritten since, or of another history.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }
 
-/// What a whole run says.
+/// The output of a whole run.
 fn run(history: &Arc<History>, args: &Args) -> Vec<String> {
     let place = Place::open(&args.store).unwrap();
     let table: Table = match args.at {
@@ -43,7 +43,8 @@ fn row<'a>(lines: &'a [String], label: &str) -> &'a str {
     row.unwrap_or_else(|| panic!("no {label} in {lines:#?}")).trim()
 }
 
-/// What a run finds, takes and reads; every version it can rebuild is compared with git.
+/// The snapshots that a run finds and takes; every version that it can rebuild is compared with
+/// git.
 fn take(history: &Arc<History>, directory: &TempDir, every: u64) -> Snapshots {
     let place = Place::open(&in_directory(directory, "").store).unwrap();
     let taken = block_on(async {

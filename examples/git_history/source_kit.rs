@@ -1,5 +1,5 @@
-//! The event source of this example under the conformance kit: each aggregate is a repository, each
-//! event a commit of a file that is named by a number.
+//! Runs the conformance kit over the event source of this example. Each aggregate is a repository,
+//! and each event is a commit of a file whose name is a number.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The result: two columns, and numbers that people can read.
+//! The result: two columns, with readable numbers.
 
 use std::fmt;
 use std::time::Duration;
@@ -30,8 +30,8 @@ impl fmt::Display for Table {
     }
 }
 
-/// At most `room` characters of `text`; what is left out is at the front, since the end of a
-/// path says more than its beginning.
+/// At most `room` characters of `text`. The front is cut, because the end of a path is more
+/// informative.
 fn shortened(text: &str, room: usize) -> String {
     let surplus = text.chars().count().saturating_sub(room);
     if surplus == 0 {
@@ -54,7 +54,7 @@ pub(crate) fn count(number: u64) -> String {
     grouped
 }
 
-/// Three digits and a unit that fits, from `1 us` to minutes.
+/// Three digits and a suitable unit, from `1 us` to minutes.
 pub(crate) fn duration(time: Duration) -> String {
     let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     match micros {
@@ -65,7 +65,7 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// A number of bytes in a unit that fits.
+/// A number of bytes in a suitable unit.
 pub(crate) fn bytes(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} B"),
@@ -83,13 +83,13 @@ pub(crate) fn time(seconds: i64) -> String {
     }
 }
 
-/// How many times longer `long` is than `short`.
+/// The factor by which `long` is longer than `short`.
 pub(crate) fn ratio(long: Duration, short: Duration) -> String {
     let ratio = long.as_secs_f64() / short.as_secs_f64().max(1e-9);
     if ratio < 10.0 { format!("{ratio:.1}x") } else { format!("{ratio:.0}x") }
 }
 
-/// `amount` in units of `unit`, with three digits or more.
+/// `amount` in units of `unit`, with at least three digits.
 fn digits(amount: u64, unit: u64, name: &str) -> String {
     let decimals = match amount / unit {
         0..10 => 2,

@@ -1,4 +1,4 @@
-//! Repositories for the tests, made with nobody's settings.
+//! Repositories for the tests, independent of user settings.
 
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub(crate) struct Repo {
 }
 
 impl Repo {
-    /// `git init`, with these options.
+    /// Runs `git init` with these options.
     pub(crate) fn init(options: &[&str]) -> Self {
         let repo = Self { directory: TempDir::new().unwrap() };
         repo.git(&[&["init", "--quiet", "--template=", "--initial-branch=main"], options].concat());
@@ -40,7 +40,7 @@ impl Repo {
         self.directory.path()
     }
 
-    /// What `git` prints, without the last newline. Fails the test if `git` fails.
+    /// The output of `git`, without the last newline. Fails the test if `git` fails.
     pub(crate) fn git(&self, args: &[&str]) -> String {
         self.feed(args, b"")
     }
@@ -85,7 +85,7 @@ pub(crate) fn read(history: &Arc<History>, after: u64, until: u64) -> Vec<Commit
     history.read(after, until).map(|commit| commit.unwrap()).collect()
 }
 
-/// Folds the history, and compares every version with git. Gives the tree of the head.
+/// Folds the history, and compares every version with git. Returns the tree of the head.
 pub(crate) fn check_every_version(history: &Arc<History>) -> Tree {
     let mut tree = Tree::default();
     verify::check(history, 0, &tree).unwrap();
@@ -96,7 +96,7 @@ pub(crate) fn check_every_version(history: &Arc<History>) -> Tree {
     tree
 }
 
-/// One commit to `branch` for [`Repo::import`]; `body` says what it links to and changes.
+/// One commit to `branch` for [`Repo::import`]; `body` contains its links and changes.
 pub(crate) fn commit(branch: &str, time: i64, body: &str) -> String {
     format!(
         "commit refs/heads/{branch}\ncommitter C <c@example.com> {time} +0000\ndata 0\n{body}\n"

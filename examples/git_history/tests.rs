@@ -1,6 +1,6 @@
-//! The defects these guard against: a history that leads to other trees than the ones that were
-//! committed, because of merges, odd names, a user's settings, or a clone that is not complete;
-//! and one that cannot be read in pieces, or from several threads.
+//! Defects covered here: a history that gives other trees than the committed ones, because of
+//! merges, unusual names, user settings, or an incomplete clone; and a history that cannot be read
+//! in parts, or from several threads.
 
 use std::fs;
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::{demo, verify};
 fn unusual() -> String {
     let submodule = "a1".repeat(20);
     let main = [
-        // 1: plain, executable, and names that need care
+        // 1: plain, executable, and names that need quoting
         "M 100644 inline a\ndata 1\na\nM 100755 inline run\ndata 1\nr\n\
          M 100644 inline \"new\\nline\"\ndata 1\nn\n\
          M 100644 inline \"d/not utf-8 \\377\\351\"\ndata 1\nu\n\
          M 100644 inline \" : \\\"d/e\"\ndata 1\nq\n"
             .to_owned(),
-        // 2: symlink, and a neighbor that sorts between a file and a directory of its name
+        // 2: symlink, and a neighbor that sorts between a file and a directory with the same name
         "M 120000 inline link\ndata 1\na\nM 100644 inline a-b\ndata 1\nb\n".to_owned(),
         // 3: submodule
         format!("M 160000 {submodule} vendor/lib\n"),
@@ -28,7 +28,7 @@ fn unusual() -> String {
         "D a\nM 100644 inline a/b/c\ndata 1\nc\nM 100644 inline a/d\ndata 1\nd\n".to_owned(),
         // 5: mode only
         "M 100644 inline run\ndata 1\nr\n".to_owned(),
-        // 6: nothing
+        // 6: no changes
         String::new(),
         // 7: a symlink becomes a file, a file a symlink, a submodule a directory
         "M 100644 inline link\ndata 1\nx\nM 120000 inline run\ndata 1\na\n\
@@ -45,11 +45,11 @@ fn unusual() -> String {
     let side = "from refs/heads/main\nM 100644 inline side\ndata 1\ns\n";
     stream.insert(6, commit("side", 95, side));
     let merges = [
-        // 10: takes the change of the side branch
+        // 10: merges the change of the side branch
         "merge refs/heads/side\nM 100644 inline side\ndata 1\ns\n",
-        // 11: an evil merge: changes that neither parent has
+        // 11: an evil merge: changes that are in neither parent
         "merge refs/heads/side\nM 100644 inline evil\ndata 1\ne\nD moved\n",
-        // 12: keeps its own side only
+        // 12: keeps only its own side
         "merge refs/heads/side\n",
     ];
     stream.extend(merges.map(|body| commit("main", 100, body)));
@@ -93,7 +93,7 @@ fn a_range_reads_the_same_commits_in_any_order_and_from_any_thread() {
         for (after, until) in ranges {
             let expected = all.get(after..until.min(200)).unwrap_or_default();
             assert_eq!(read(history, after as u64, until as u64), expected, "{after}..{until}");
-            // One that is dropped before its end must not leave answers for the next.
+            // A reader that is dropped early must not leave answers for the next.
             assert!(history.read(0, 200).take(after % 60).all(|commit| commit.is_ok()));
         }
     };
@@ -144,7 +144,7 @@ fn a_repository_without_commits_has_an_empty_history() {
     let history = repo.history();
     assert_eq!((history.len(), history.time_range()), (0, None));
     assert_eq!(check_every_version(&history).len(), 0);
-    // But a branch that is asked for by name must exist.
+    // But an explicitly named branch must exist.
     assert!(matches!(repo.open("main"), Err(Error::UnknownRevision { .. })));
 }
 
@@ -263,8 +263,8 @@ fn a_replaced_commit_is_read_as_it_was_committed() {
     assert_eq!(read(&repo.history(), 0, 12), expected);
 }
 
-/// Asked for a commit that it cannot read, git says nothing and goes on: this must not pass for a
-/// commit that changed nothing.
+/// If git cannot read a requested commit, it prints nothing and continues. This must not be treated
+/// as an empty commit.
 #[test]
 fn a_commit_that_is_lost_is_an_error() {
     let repo = Repo::init(&[]);
@@ -361,7 +361,7 @@ fn the_demo_has_what_real_histories_have() {
     assert!(changes().any(|change| std::str::from_utf8(change.path.as_bytes()).is_err()));
     assert!(changes().any(|change| change.path.as_bytes().contains(&b'\n')));
     assert!(commits.iter().any(|commit| commit.changes.is_empty()));
-    // A path that goes while paths below it come, and the other way around.
+    // A path is deleted while paths below it are added, and the other way around.
     let below = |gone: bool| {
         commits.iter().any(|commit| {
             let files = commit.changes.iter().filter(|change| change.entry.is_none() == gone);

@@ -43,7 +43,7 @@ pub(crate) struct ObjectId {
 impl ObjectId {
     const MAX: usize = 32;
 
-    /// `None` if there are more bytes than any object id has.
+    /// `None` if there are more bytes than in any object id.
     pub(crate) fn new(bytes: &[u8]) -> Option<Self> {
         let mut id = Self { len: u8::try_from(bytes.len()).ok()?, bytes: [0; Self::MAX] };
         id.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -88,7 +88,7 @@ impl fmt::Debug for ObjectId {
     }
 }
 
-/// What is at a path.
+/// The entry at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
     /// `0o100644` file, `0o100755` executable, `0o120000` symlink, `0o160000` submodule.
@@ -107,17 +107,17 @@ impl fmt::Display for Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) path: Path,
-    /// What is there now; `None` if nothing is.
+    /// The new entry; `None` if the path was deleted.
     pub(crate) entry: Option<Entry>,
 }
 
-/// The event: what a commit changed, compared with its first parent.
+/// The event: the changes of a commit, compared with its first parent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Commit {
     pub(crate) id: ObjectId,
-    /// The committer's clock, in seconds since 1970: what the event was recorded at.
+    /// The committer's clock, in seconds since 1970: the recorded time of the event.
     pub(crate) time: i64,
-    /// At most one change of each path, so their order is of no consequence.
+    /// At most one change per path, so their order does not matter.
     pub(crate) changes: Vec<Change>,
 }
 
@@ -175,8 +175,8 @@ impl<'de> Deserialize<'de> for ObjectId {
     }
 }
 
-/// Makes a `T` from the bytes that a codec hands over, borrowed where it can: derived code would
-/// treat them as a list of numbers, which costs several times the space and the time.
+/// Creates a `T` from the bytes of a codec, borrowed if possible. Derived code would treat them as
+/// a list of numbers, which takes several times the space and time.
 struct Bytes<F>(F);
 
 impl<'de, T, F: Fn(&[u8]) -> Option<T>> Visitor<'de> for Bytes<F> {

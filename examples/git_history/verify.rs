@@ -1,4 +1,4 @@
-//! Which points of the history are checked, and the check itself.
+//! Selects points of the history, and checks them.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::tree::Tree;
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// `count` random versions, or all if there are no more than that.
+/// `count` random versions, or all versions if there are not more.
 pub(crate) fn random_versions(history: &History, count: u64, random: &mut Random) -> Vec<At> {
     let head = history.len();
     if count >= head {
@@ -27,7 +27,7 @@ pub(crate) fn random_versions(history: &History, count: u64, random: &mut Random
 }
 
 /// `count` random instants: every other one anywhere from a day before the first commit to a day
-/// after the last, the others within a second of a commit, where off-by-one mistakes live.
+/// after the last, the others within a second of a commit, to find off-by-one errors.
 pub(crate) fn random_instants(history: &History, count: u64, random: &mut Random) -> Vec<At> {
     let Some((first, last)) = history.time_range() else { return Vec::new() };
     let instant = |index| {
@@ -51,7 +51,7 @@ pub(crate) fn version_of(history: &History, at: At) -> Result<u64, Error> {
     }
 }
 
-/// Fails unless what was loaded is `version`, and the tree that git has there.
+/// Fails unless the loaded version is `version`, with the tree that git has there.
 pub(crate) fn check_loaded(
     history: &History,
     version: u64,
@@ -64,7 +64,7 @@ pub(crate) fn check_loaded(
     check(history, version, &loaded.state)
 }
 
-/// Fails unless `tree` is what git has at `version`.
+/// Fails unless `tree` is the one that git has at `version`.
 pub(crate) fn check(history: &History, version: u64, tree: &Tree) -> Result<(), Error> {
     match oracle::difference(history.git(), history.commit_id(version), tree)? {
         None => Ok(()),

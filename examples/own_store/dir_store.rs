@@ -13,12 +13,12 @@ use tokio::sync::Mutex;
 
 use super::map_store::{MAX_RECORD_BYTES, MapStore, Result, blank, name_of};
 
-/// The same, durable: each call that changes something is a file, and opening repeats the calls.
+/// A durable store: each call that changes something is a file, and opening repeats the calls.
 #[derive(Debug)]
 pub struct DirStore {
     map: MapStore,
     dir: PathBuf,
-    /// The number of the next file; `None` after a failure, for nobody knows what that left.
+    /// The number of the next file; `None` after a failure, because its effect is unknown.
     next: Mutex<Option<u64>>,
     _lock: File,
 }
@@ -54,7 +54,7 @@ impl DirStore {
         Ok(Self { map, dir: dir.to_owned(), next: Mutex::new(next), _lock: lock })
     }
 
-    /// Writes down a call before it is made: whole and for good, or not at all.
+    /// Writes a call to a file before it is made: completely and durably, or not at all.
     fn write_down(&self, next: &mut Option<u64>, call: &str, bytes: &[u8]) -> Result<()> {
         let why = "a write has failed: open the store again";
         let poisoned = || Error::new(ErrorKind::Poisoned, "write a file", why);
@@ -65,7 +65,7 @@ impl DirStore {
             let mut file = File::create(&unfinished)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            // With its name it counts, and with the synced directory it has its name for good.
+            // The rename makes the file count, and syncing the directory makes the rename durable.
             fs::rename(&unfinished, &path)?;
             File::open(&self.dir)?.sync_all()
         };
@@ -91,7 +91,7 @@ impl SnapshotStore for DirStore {
         let bytes: Vec<_> = records.iter().map(Record::as_bytes).collect();
         let mut next = self.next.lock().await;
         self.write_down(&mut next, call, &bytes.concat())?;
-        // The map never waits, so no caller can give up between the file and the map.
+        // The map never waits, so a call cannot be cancelled between the file and the map.
         self.map.put(records, options).await
     }
 
@@ -139,8 +139,8 @@ fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(files)
 }
 
-/// The records in a file; `None` if it holds anything else. Their payloads are not looked at: a
-/// damaged one is the engine's to reject.
+/// The records in a file; `None` if it contains anything else. Payloads are not checked: the engine
+/// rejects damaged ones.
 pub fn split(mut bytes: &[u8]) -> Option<Vec<Record>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {

@@ -1,5 +1,5 @@
-//! Two stores of one's own, as `docs/store-authors.md` builds them, and the proof that they are
-//! right: the conformance kit runs over them and prints its scorecards.
+//! The two stores from `docs/store-authors.md`, and their test: the conformance kit runs over them
+//! and prints its scorecards.
 //!
 //! Run it with `cargo run --features conformance --example own_store`.
 
@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use dir_store::{DirStore, split};
 use map_store::{MapStore, name_of};
 
-/// Each [`DirStore`] gets a directory of its own, below this one.
+/// Each [`DirStore`] gets a separate directory below this one.
 struct Directories(PathBuf);
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Site for Directory {
     }
 }
 
-/// The scorecards of both stores, with so many aggregates at the level Scale.
+/// The scorecards of both stores, with this number of aggregates at the level Scale.
 async fn prove(parent: PathBuf, aggregates: usize) -> [Scorecard; 2] {
     let maps = conformance::in_memory(|| Arc::new(MapStore::default()));
     let map_store = Conformance::of(&maps).scale(aggregates).run().await;
@@ -83,8 +83,7 @@ async fn main() -> Result<(), BoxError> {
 
 #[cfg(test)]
 mod tests {
-    //! An example that is wrong teaches what is wrong, and a listing that is not the code that was
-    //! tested is an example that will be.
+    //! A wrong example teaches mistakes, and a listing that is not tested becomes wrong.
 
     use snapfold::conformance::Level;
 
@@ -92,7 +91,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn both_stores_keep_every_promise() {
-        // Syncs cost nothing in memory, where there is such a directory.
+        // Syncs are free in memory, if there is such a directory.
         let memory = PathBuf::from("/dev/shm");
         let parent = if memory.is_dir() { memory } else { std::env::temp_dir() };
         for card in prove(parent, 2_000).await {

@@ -15,7 +15,7 @@ pub type Name = (AggregateKey, SnapshotId);
 pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 const LAST: Generation = Generation { schema_version: u32::MAX, fingerprint: u64::MAX };
 
-/// Whose and which snapshot a record is; refuses what a store must not take.
+/// The key and the id of a record; refuses records that a store must not accept.
 pub fn name_of(record: &Record) -> Result<Name> {
     let refused = |why: String| Error::new(ErrorKind::InvalidInput, "read a record", why);
     if record.as_bytes().len() as u64 > MAX_RECORD_BYTES {
@@ -26,13 +26,13 @@ pub fn name_of(record: &Record) -> Result<Name> {
     Ok((key, SnapshotId { generation: header.generation, version: header.version }))
 }
 
-/// A record that holds nothing but a name: a form of it that checks itself.
+/// A record without a state: encodes a name together with a checksum.
 pub fn blank(key: &AggregateKey, id: SnapshotId) -> Result<Record> {
     let at = Timestamp::from_micros(0);
     RecordBuilder::new(key.clone(), id.generation, id.version, at).build(b"")
 }
 
-/// Snapshots in a map: by aggregate, then in the order of versions. No aggregate is empty.
+/// Snapshots in a map: by aggregate, then ordered by version. No aggregate is empty.
 #[derive(Debug, Default)]
 pub struct MapStore(Mutex<BTreeMap<AggregateKey, BTreeMap<SnapshotId, Record>>>);
 
@@ -50,7 +50,7 @@ impl SnapshotStore for MapStore {
 
     async fn put(&self, records: Vec<Record>, options: PutOptions) -> Result<Vec<PutOutcome>> {
         options.refuse_marks()?;
-        // All are looked at before the first one is stored.
+        // Check all records before the first one is stored.
         let names = records.iter().map(name_of).collect::<Result<Vec<_>>>()?;
         let mut aggregates = self.lock();
         let put = |((key, id), record): (Name, Record)| {
@@ -112,7 +112,7 @@ impl SnapshotStore for MapStore {
         Ok(Page::new(items, next.map(|record| Cursor::new(record.as_bytes()))))
     }
 
-    // Nothing is pinned here, so there is nothing to overrule.
+    // This store has no pins, so the options have no effect.
     async fn delete(
         &self,
         key: &AggregateKey,
