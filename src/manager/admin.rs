@@ -1,4 +1,4 @@
-//! Looking after snapshots without knowing their type: [`SnapshotAdmin`].
+//! Managing snapshots without knowing the state type: [`SnapshotAdmin`].
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -20,34 +20,34 @@ use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::store::{Deleted, Page, Selection};
 
-/// Looks after the snapshots of one kind of aggregate. Object-safe and without a type parameter:
-/// schedulers, sweeps, command lines and servers work on it, over all kinds of an application
-/// ([`Kinds`](super::Kinds)).
+/// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
+/// parameter, so schedulers, sweeps, command lines and servers can work on all kinds of an
+/// application ([`Kinds`](super::Kinds)).
 ///
-/// Calls that change something take an [`AdminContext`]: who asks for it, and why.
+/// Calls that change something take an [`AdminContext`]: who makes the change, and why.
 ///
 /// # Errors
-/// Every method may fail with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of
-/// another [`kind`](Self::kind), and with the kinds of the store. Those that read events may also
-/// fail as a [load](super::Loader) does. Those that take a context fail with
-/// [`Conflict`](crate::ErrorKind::Conflict) if its
-/// [expected version](AdminContext::expect_version) is not the one found, and then change nothing.
+/// Every method may fail with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key has a
+/// different [`kind`](Self::kind), and with any error of the store. Methods that read events may
+/// also fail as a [load](super::Loader) does. Methods that take a context fail with
+/// [`Conflict`](crate::ErrorKind::Conflict), and change nothing, if the newest snapshot does not
+/// have the [expected version](AdminContext::expect_version).
 ///
 /// # Cancellation
-/// Every future may be dropped at any await point: what was stored or deleted by then stays so,
-/// and nothing is stored or deleted in part.
+/// Every future may be dropped at any await point. Snapshots that were already stored or deleted
+/// remain so, and no snapshot is stored or deleted in part.
 #[async_trait]
 pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
-    /// The kind of aggregate: the [`kind`](AggregateKey::kind) of every key that is accepted here.
+    /// Returns the kind of aggregate: the [`kind`](AggregateKey::kind) of every accepted key.
     fn kind(&self) -> &str;
 
-    /// Takes a snapshot of the state now, or at a version in the past; durable when it returns.
+    /// Takes a snapshot of the current or a past state. It is durable when the call returns.
     ///
     /// # Errors
     /// - [`Encode`](crate::ErrorKind::Encode) if the state does not survive its codec;
-    /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events than the version
-    ///   that the options ask for;
-    /// - [`Conflict`](crate::ErrorKind::Conflict) if another state is stored at that version.
+    /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if the options ask for a version beyond the last
+    ///   event;
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if a different state is stored at that version.
     async fn create(
         &self,
         key: &AggregateKey,
@@ -55,28 +55,31 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<CreateOutcome, Error>;
 
-    /// Takes snapshots of several aggregates now, in batches; one result per key, in their order.
-    /// One failure does not keep the others from being taken. An expected version is not accepted:
-    /// it belongs to one aggregate.
+    /// Takes snapshots of the current states of several aggregates, in batches.
+    ///
+    /// Returns one result per key, in the order of the keys. A failure of one does not stop the
+    /// others. An expected version is rejected, because it applies to a single aggregate.
     async fn create_many(
         &self,
         keys: &[AggregateKey],
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>>;
 
-    /// What is stored of an aggregate within a range of versions (inclusive), newest first, of all
-    /// generations.
+    /// Lists the stored snapshots of an aggregate within a range of versions (inclusive).
+    ///
+    /// Newest first, of all generations.
     async fn snapshots(
         &self,
         key: &AggregateKey,
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error>;
 
-    /// Deletes the snapshots at just this version, of all generations. Those that are pinned stay,
-    /// and so do bases that a remaining delta needs: [`Deleted`] counts both. Clear the pins first
-    /// ([`mark`](Self::mark)) to delete them too. Only
-    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules them, past the audit
-    /// trail.
+    /// Deletes the snapshots at exactly this version, of all generations.
+    ///
+    /// Pinned snapshots and bases that a remaining delta needs are kept; [`Deleted`] counts both. To
+    /// delete a pinned snapshot, clear its pins first ([`mark`](Self::mark)). Only
+    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules pins, and it bypasses the
+    /// audit trail.
     async fn delete(
         &self,
         key: &AggregateKey,
@@ -84,8 +87,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Deletes the snapshots with a version below this one (exclusive), of all generations. What
-    /// [`delete`](Self::delete) leaves stays here too.
+    /// Deletes the snapshots with a version below this one (exclusive), of all generations. Keeps
+    /// the same snapshots as [`delete`](Self::delete).
     async fn delete_before(
         &self,
         key: &AggregateKey,
@@ -93,10 +96,12 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Refolds the events up to `version` (inclusive) from the beginning and stores the result in
-    /// place of what is stored at that version, whatever that is, pinned ones too. Marks stay:
-    /// clear the retirement of one that is right now. By hand, only this and
-    /// [`refold`](Self::refold) replace a snapshot (R10).
+    /// Refolds the events up to `version` (inclusive) and replaces the snapshots at that version.
+    ///
+    /// The events are folded from the beginning. The stored snapshot is replaced whatever it
+    /// contains, even if it is pinned. Its marks are kept: clear a retirement that no longer applies.
+    /// Apart from background snapshots, only this method and [`refold`](Self::refold) replace a
+    /// snapshot (R10).
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
@@ -108,22 +113,24 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Rebuilt, Error>;
 
-    /// Refolds the events from the beginning, up to `version` (inclusive) or all of them, and
-    /// compares the result with the snapshot of today's generation at that version. The default
-    /// returns `Unsupported`.
+    /// Refolds the events from the beginning and compares the result with the stored snapshot.
     ///
-    /// - [`CreateOutcome::Stored`]: there was none.
-    /// - [`CreateOutcome::Existing`]: it holds the same state, and stays.
-    /// - [`CreateOutcome::Replaced`]: it did not, or could not be read, or nothing proved that it
-    ///   did (a codec without a digest). Its labels and marks stay, a retirement too.
+    /// Folds up to `version` (inclusive) or all events, and compares with the snapshot of the current
+    /// generation at that version. The default implementation returns `Unsupported`.
+    ///
+    /// - [`CreateOutcome::Stored`]: no snapshot existed.
+    /// - [`CreateOutcome::Existing`]: the snapshot holds the same state and is kept.
+    /// - [`CreateOutcome::Replaced`]: the snapshot held a different state, could not be read, or could
+    ///   not be verified (its codec has no digest). Its labels and marks are kept, including
+    ///   retirements.
     /// - [`CreateOutcome::Empty`]: there are no events.
     ///
     /// # Errors
-    /// - [`Conflict`](crate::ErrorKind::Conflict) if it would be replaced and is pinned, or its
-    ///   header cannot be read, so that this is not known;
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if the snapshot would be replaced and is pinned, or
+    ///   its header cannot be read, so that it is not known whether it is pinned;
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
     /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events;
-    /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are gone.
+    /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are no longer available.
     async fn refold(
         &self,
         key: &AggregateKey,
@@ -134,13 +141,15 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("refold a snapshot"))
     }
 
-    /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed.
-    /// A mark without an actor gets that of the context. The default returns `Unsupported`.
+    /// Sets or clears one mark on each selected snapshot; returns how many snapshots changed.
     ///
-    /// Retire snapshots here and not in the store: states that were built from one are dropped from
-    /// the hot cache of this engine too. Snapshots that were taken from such a state are not
-    /// retired with it; select them as well, or [`refold`](Self::refold) them to see whether they
-    /// are wrong.
+    /// A mark without an actor gets the actor of the context. The default implementation returns
+    /// `Unsupported`.
+    ///
+    /// Retire snapshots through this method, not through the store: it also removes states built from
+    /// them from this engine's hot cache. Snapshots taken from such a state are not retired
+    /// automatically. Select them as well, or [`refold`](Self::refold) them to check whether they are
+    /// wrong.
     ///
     /// The action in the audit trail is `set_pin`, `clear_pin`, `set_retirement` or
     /// `clear_retirement`, a space, and the name of the mark.
@@ -148,9 +157,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// # Errors
     /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the store keeps no
     ///   [marks](crate::store::Capabilities::marks);
-    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the change fails its
     ///   [check](MarkChange::check), or a snapshot would have more than
-    ///   [`Marks::MAX`](crate::store::Marks::MAX); nothing is changed then.
+    ///   [`Marks::MAX`](crate::store::Marks::MAX) marks. Nothing is changed then.
     async fn mark(
         &self,
         key: &AggregateKey,
@@ -162,22 +171,24 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("mark snapshots"))
     }
 
-    /// The state at `point` as a tree of values, for code that does not know its type. The default
-    /// returns `Unsupported`.
+    /// Returns the state at `point` as a tree of values, for code that does not know its type.
+    ///
+    /// The default implementation returns `Unsupported`.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no viewer;
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) for a version beyond the head, and those of a
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the engine has no viewer;
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) for a version beyond the head; any error of a
     /// [load](super::Loader).
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let _ = (key, point);
         Err(missing("view a state"))
     }
 
-    /// The recorded times of the first events of `key` with `versions` (inclusive), in version
-    /// order: for timelines. At most `limit`; 0 is treated as 1; the answer may be shorter although
-    /// more follow. Ask again after the last version: an empty answer is the end. The default
-    /// returns `Unsupported`.
+    /// Returns the recorded times of the first events of `key` within `versions` (inclusive).
+    ///
+    /// The times are in version order, for timelines. Returns at most `limit` of them; 0 is treated
+    /// as 1. The result may be shorter even if more events follow: call again with the versions after
+    /// the last one, until the result is empty. The default implementation returns `Unsupported`.
     ///
     /// # Errors
     /// [`EventSource`](crate::ErrorKind::EventSource) if the event source fails.
@@ -191,18 +202,20 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("read the times of events"))
     }
 
-    /// Numbers about what is stored of an aggregate.
+    /// Returns statistics about the stored snapshots of an aggregate.
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error>;
 
-    /// What [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
+    /// Returns what [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
     async fn plan_retention(
         &self,
         key: &AggregateKey,
         policy: &dyn Retention,
     ) -> Result<RetentionPlan, Error>;
 
-    /// Deletes the snapshots of `key` that `policy` does not keep. The newest usable snapshot of
-    /// each generation, pinned ones and needed bases always stay (R14). Events are never touched.
+    /// Deletes the snapshots of `key` that `policy` does not keep.
+    ///
+    /// The newest usable snapshot of each generation, pinned snapshots and needed bases are always
+    /// kept (R14). Events are never touched.
     async fn apply_retention(
         &self,
         key: &AggregateKey,
@@ -210,25 +223,27 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Retained, Error>;
 
-    /// Stores a schedule of this kind, in place of any other of the same key: see
-    /// [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Nothing runs it by itself:
-    /// see [`Schedule`]. The default returns `Unsupported`.
+    /// Stores a schedule of this kind, replacing any schedule with the same key.
     ///
-    /// An entry about a schedule of the whole kind is in the audit trail of its tenant; its action
-    /// ends with a space and the kind, cut to fit. So it is for
+    /// See [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Storing a schedule does not
+    /// run it: see [`Schedule`]. The default implementation returns `Unsupported`.
+    ///
+    /// A change to a schedule of the whole kind is recorded in the audit trail of its tenant. The
+    /// action ends with a space and the kind, truncated to fit. The same holds for
     /// [`remove_schedule`](Self::remove_schedule).
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no ledger;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if a version is expected although the
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the engine has no ledger;
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the context has an expected version and the
     /// schedule is for the whole kind.
     async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
         let _ = (schedule, context);
         Err(missing("store a schedule"))
     }
 
-    /// Removes a schedule of this kind and its lease; returns whether there was one. The default
-    /// returns `Unsupported`.
+    /// Removes a schedule of this kind and its lease; returns whether the schedule existed.
+    ///
+    /// The default implementation returns `Unsupported`.
     ///
     /// # Errors
     /// Those of [`put_schedule`](Self::put_schedule).
@@ -241,14 +256,17 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("remove a schedule"))
     }
 
-    /// The schedules of this kind in all tenants, for single aggregates and for the whole kind, by
-    /// key, after the key `after` (exclusive); at most `limit`; 0 is treated as 1. [`Page::next`]
-    /// is the key of the last one if more follow, else `None`. The default returns `Unsupported`.
+    /// Lists the schedules of this kind in all tenants, in key order.
     ///
-    /// It reads past the schedules of other kinds: one call may ask the ledger several times.
+    /// Includes schedules of single aggregates and of the whole kind. Starts after the key `after`
+    /// (exclusive) and returns at most `limit`; 0 is treated as 1. [`Page::next`] is the key of the
+    /// last schedule if more follow, otherwise `None`. The default implementation returns
+    /// `Unsupported`.
+    ///
+    /// Schedules of other kinds are skipped, so one call may query the ledger several times.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no ledger.
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the engine has no ledger.
     async fn schedules(
         &self,
         after: Option<&ScheduleKey>,
@@ -259,7 +277,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     }
 }
 
-/// The error of a provided method.
+/// The error of a method that is not implemented.
 fn missing(operation: &'static str) -> Error {
     let message = "this implementation of SnapshotAdmin does not provide it";
     Error::new(ErrorKind::Unsupported, operation, message)

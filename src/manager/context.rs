@@ -1,9 +1,9 @@
-//! Who changes something, and why: [`AdminContext`].
+//! Who makes a change, and why: [`AdminContext`].
 
 use crate::error::{Error, ErrorKind};
 use crate::ledger::AuditEntry;
 
-/// Who asks for a change, and why. Goes into the audit trail.
+/// Who makes a change, and why. Recorded in the audit trail.
 ///
 /// ```
 /// use snapfold::manager::AdminContext;
@@ -17,28 +17,28 @@ use crate::ledger::AuditEntry;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdminContext {
-    /// Who asks: a user, a service, a node. Empty for the application itself.
+    /// The actor: a user, a service, a node. Empty for the application itself.
     pub actor: String,
-    /// Why, in words; may be empty.
+    /// The reason, as text; may be empty.
     pub reason: String,
-    /// What the caller adds for the audit trail, by convention a JSON object (the role of the
-    /// actor, the number of a ticket); may be empty.
+    /// Additional data for the audit trail, by convention a JSON object (the role of the actor, a
+    /// ticket number); may be empty.
     pub meta: String,
-    /// Ties the tries of one request together in the audit trail. Nothing else depends on it: every
-    /// operation is idempotent, so the same call sent twice has the effect of one.
+    /// Groups the attempts of one request in the audit trail. It has no other effect: every operation
+    /// is idempotent, so sending the same call twice has the effect of sending it once.
     pub idempotency_key: Option<String>,
-    /// The version that the newest stored snapshot of the aggregate, of any generation, must have;
-    /// 0 if none must be stored. It is looked up right before the change, not together with it.
+    /// The version that the newest stored snapshot of the aggregate, of any generation, must have; 0
+    /// if none may be stored. It is checked right before the change, not atomically with it.
     pub expected_version: Option<u64>,
 }
 
 impl AdminContext {
-    /// The longest actor and idempotency key, in bytes (inclusive).
+    /// The maximum length of the actor and the idempotency key, in bytes (inclusive).
     pub const MAX_NAME_BYTES: usize = AuditEntry::MAX_NAME_BYTES;
-    /// The longest reason and meta, in bytes (inclusive).
+    /// The maximum length of the reason and `meta`, in bytes (inclusive).
     pub const MAX_REASON_BYTES: usize = AuditEntry::MAX_REASON_BYTES;
 
-    /// A change by `actor`.
+    /// Creates the context of a change by `actor`.
     pub fn new(actor: impl Into<String>) -> Self {
         Self { actor: actor.into(), ..Self::default() }
     }
@@ -67,11 +67,11 @@ impl AdminContext {
         self
     }
 
-    /// Whether the texts are within their limits. For implementers of
+    /// Checks that the texts are within their limits. For implementers of
     /// [`SnapshotAdmin`](crate::SnapshotAdmin).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if one is longer.
+    /// [`ErrorKind::InvalidInput`] if a text is too long.
     pub fn check(&self) -> Result<(), Error> {
         for (name, text, limit) in [
             ("actor", self.actor.as_str(), Self::MAX_NAME_BYTES),

@@ -4,28 +4,28 @@ use std::fmt;
 
 use crate::record::SnapshotMeta;
 
-/// What kind of snapshot to take.
+/// Options for taking a snapshot.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CreateOptions {
-    /// The version to capture (inclusive); `None` for the state now.
+    /// The version to capture (inclusive); `None` for the current state.
     pub version: Option<u64>,
-    /// Labels to store with it, for good.
+    /// Labels to store with the snapshot. They cannot be changed later.
     pub labels: Vec<String>,
-    /// Names of pins to set on it, each at most
-    /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long: no retention policy and
-    /// no delete removes it while one stands. Set in the same step as it is stored; on a snapshot
-    /// that is stored already, in a step of its own.
+    /// Names of pins to set on the snapshot, each at most
+    /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long. While a pin is set, no
+    /// retention policy and no delete removes the snapshot. Pins are set atomically with storing the
+    /// snapshot; on a snapshot that already exists, in a separate step.
     pub pins: Vec<String>,
 }
 
 impl CreateOptions {
-    /// The state now, without labels and pins.
+    /// Captures the current state, without labels and pins.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Captures the state at `version` (inclusive) instead of now.
+    /// Captures the state at `version` (inclusive) instead of the current one.
     pub fn at_version(mut self, version: u64) -> Self {
         self.version = Some(version);
         self
@@ -37,41 +37,42 @@ impl CreateOptions {
         self
     }
 
-    /// Adds a pin. The store must keep [marks](crate::store::Capabilities::marks).
+    /// Adds a pin. The store must support [marks](crate::store::Capabilities::marks).
     pub fn pin(mut self, name: impl Into<String>) -> Self {
         self.pins.push(name.into());
         self
     }
 }
 
-/// What became of a snapshot that was asked for.
+/// The outcome of a request to take a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CreateOutcome {
-    /// The aggregate has no events: there is nothing to capture.
+    /// The aggregate has no events, so there is nothing to capture.
     Empty,
-    /// A snapshot of this generation and version was stored before; it stays (R10). If it is
-    /// retired, or written with a codec that this engine does not
-    /// [read](crate::engine::EngineBuilder::also_reads), no load uses it afterwards either:
+    /// A snapshot of this generation and version already exists and is kept (R10). If it is retired,
+    /// or was written with a codec that this engine does not
+    /// [read](crate::engine::EngineBuilder::also_reads), loads still do not use it:
     /// [`rebuild`](crate::SnapshotAdmin::rebuild) replaces it.
     Existing {
-        /// The snapshot that was made and not stored.
+        /// The snapshot that was made but not stored.
         meta: SnapshotMeta,
-        /// Whether the stored one is proved to hold the same state. It is, unless the codec has no
-        /// digest: then this says whether its payload is the same, byte for byte. One that is
-        /// proved to differ is an error of kind [`Conflict`](crate::ErrorKind::Conflict).
+        /// Whether the stored snapshot is proved to hold the same state. This is always true if the
+        /// codec has a digest: a proved difference is an error of kind
+        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, it is whether the payloads are
+        /// equal byte for byte.
         identical: bool,
     },
-    /// It is stored in place of one that was found to belong to another history, or that could not
-    /// be used. Only background snapshots and [`refold`](crate::SnapshotAdmin::refold) do that,
-    /// never to a pinned one.
+    /// The snapshot replaced one that belonged to another history or could not be used. Only
+    /// background snapshots and [`refold`](crate::SnapshotAdmin::refold) do this, and never to a
+    /// pinned snapshot.
     Replaced(SnapshotMeta),
-    /// It is stored.
+    /// The snapshot was stored.
     Stored(SnapshotMeta),
 }
 
 impl CreateOutcome {
-    /// The snapshot, unless there was nothing to capture.
+    /// Returns the snapshot, or `None` if there was nothing to capture.
     pub fn meta(&self) -> Option<&SnapshotMeta> {
         match self {
             Self::Empty => None,
@@ -95,12 +96,12 @@ impl fmt::Display for CreateOutcome {
     }
 }
 
-/// What a rebuild did.
+/// The result of a rebuild.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rebuilt {
-    /// The snapshot that is stored now.
+    /// The snapshot that is now stored.
     pub meta: SnapshotMeta,
-    /// Whether a stored snapshot was replaced; false if there was none.
+    /// Whether a stored snapshot was replaced; false if none existed.
     pub replaced: bool,
 }

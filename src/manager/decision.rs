@@ -1,12 +1,12 @@
-//! [`Decision`]: what the hook after a commit decided.
+//! [`Decision`]: what the trigger decided after a commit.
 
 use std::fmt;
 
-/// What was decided after a commit, with the reason in words.
+/// What was decided after a commit, with the reason as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// The trigger wants a snapshot; it could not be queued. The next commit decides again.
+    /// The trigger asked for a snapshot, but it could not be queued. The next commit decides again.
     Dropped {
         /// Why not: the queue is full, the aggregate is backing off after failures, or there is
         /// no tokio runtime to run the background task on.
@@ -17,7 +17,7 @@ pub enum Decision {
         /// Why the trigger wants it.
         reason: String,
     },
-    /// No snapshot now; one may follow if the state, which is being measured, turns out to be
+    /// No snapshot is taken now. One may follow if the state is being measured and turns out to be
     /// large enough for the trigger.
     Wait {
         /// What the trigger waits for.
@@ -26,12 +26,12 @@ pub enum Decision {
 }
 
 impl Decision {
-    /// Whether a snapshot will be taken.
+    /// Returns whether a snapshot will be taken.
     pub fn is_queued(&self) -> bool {
         matches!(self, Self::Queued { .. })
     }
 
-    /// Why, in words.
+    /// Returns the reason as text.
     pub fn reason(&self) -> &str {
         match self {
             Self::Dropped { reason } | Self::Queued { reason } | Self::Wait { reason } => reason,

@@ -8,8 +8,9 @@ use super::admin::SnapshotAdmin;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 
-/// The kinds of aggregate of an application, each with what looks after its snapshots: for
-/// schedules, sweeps, command lines and servers that work over all of them.
+/// The registry of an application's aggregate kinds, each with its [`SnapshotAdmin`].
+///
+/// For schedules, sweeps, command lines and servers that work on all kinds.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -41,16 +42,15 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// No kinds.
+    /// Creates an empty registry.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// These kinds and that of `admin`, which is usually a
-    /// [`SnapshotEngine`](crate::SnapshotEngine).
+    /// Adds the kind of `admin`, which is usually a [`SnapshotEngine`](crate::SnapshotEngine).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if there is one of this kind already.
+    /// [`ErrorKind::InvalidInput`] if this kind is already registered.
     pub fn with(mut self, admin: impl SnapshotAdmin + 'static) -> Result<Self, Error> {
         match self.admins.entry(admin.kind().to_owned()) {
             Entry::Vacant(place) => {
@@ -68,15 +68,15 @@ impl Kinds {
         }
     }
 
-    /// What looks after the snapshots of `kind`.
+    /// Returns the admin of `kind`.
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn SnapshotAdmin>> {
         self.admins.get(kind)
     }
 
-    /// What looks after the snapshots of `key`.
+    /// Returns the admin of the kind of `key`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if its kind is not registered; the text names those that are.
+    /// [`ErrorKind::InvalidInput`] if its kind is not registered; the message lists the registered ones.
     pub fn of(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, Error> {
         self.get(key.kind()).ok_or_else(|| {
             let known: Vec<_> = self.admins.keys().map(String::as_str).collect();
@@ -92,7 +92,7 @@ impl Kinds {
         })
     }
 
-    /// All of them, by kind in the order of its bytes.
+    /// Returns all admins, ordered by kind bytewise.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotAdmin>> {
         self.admins.values()
     }

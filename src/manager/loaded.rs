@@ -9,7 +9,7 @@ use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
-/// A reconstructed state, and where it came from.
+/// A loaded state, and where it came from.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Loaded<A> {
@@ -24,12 +24,12 @@ pub struct Loaded<A> {
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,
-    /// What the hot cache knows of its encoded size; for the trigger.
+    /// The encoded size that the hot cache has recorded; for the trigger.
     pub(crate) weight: Option<Weight>,
 }
 
 impl<A> Loaded<A> {
-    /// A state as a fake [`Loader`](crate::Loader) gives it: as if replayed from the beginning.
+    /// Creates a result for a fake [`Loader`](crate::Loader), as if replayed from the beginning.
     /// `as_of` is `None` for the empty state.
     pub fn new(key: AggregateKey, state: A, version: u64, as_of: Option<Timestamp>) -> Self {
         let mut provenance = Provenance::new(Origin::Replay);
@@ -44,7 +44,7 @@ impl<A> Loaded<A> {
 pub enum Point {
     /// After all committed events.
     Now,
-    /// When all events up to a version were recorded at or before this time (inclusive).
+    /// The highest version up to which all events were recorded at or before this time (inclusive).
     Time(Timestamp),
     /// After this many events (inclusive).
     Version(u64),
@@ -54,26 +54,26 @@ pub enum Point {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Snapshot<A> {
-    /// Everything about it but the state.
+    /// The metadata of the snapshot.
     pub meta: SnapshotMeta,
     /// The state.
     pub state: Arc<A>,
 }
 
-/// The answer to a question about one stored snapshot (R4).
+/// The result of fetching one stored snapshot (R4).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fetched<A> {
-    /// There is none.
+    /// The snapshot does not exist.
     Absent,
-    /// There is one, and it cannot be used.
+    /// The snapshot exists but cannot be used.
     Rejected(Rejected),
-    /// There is one.
+    /// The snapshot exists and was decoded.
     Usable(Snapshot<A>),
 }
 
 impl<A> Fetched<A> {
-    /// The snapshot, if there is a usable one.
+    /// Returns the snapshot, if it exists and is usable.
     pub fn usable(self) -> Option<Snapshot<A>> {
         match self {
             Self::Usable(snapshot) => Some(snapshot),

@@ -8,60 +8,60 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Loads states of one type of aggregate, now or at any point of their history.
+/// Loads states of one aggregate type, now or at any point of their history.
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) loads through snapshots;
 /// [`ReplayLoader`](crate::engine::ReplayLoader) folds all events each time. Code that only reads
-/// states should ask for a `Loader`, so that tests can hand it a fake: [`Loaded::new`] makes the
-/// answers.
+/// states should take a `Loader`, so that tests can pass a fake that returns [`Loaded::new`].
 ///
 /// # Loading
-/// A load equals a full replay (R1). [`Loaded`] says where the state came from. An unusable
+/// A load equals a full replay (R1). [`Loaded`] reports where the state came from. An unusable
 /// snapshot is a miss: older ones are tried, then all events are replayed (R2).
 ///
 /// # Errors
 /// Every method may fail with
-/// - [`InvalidInput`](crate::ErrorKind::InvalidInput): the key is of another kind than `A`;
+/// - [`InvalidInput`](crate::ErrorKind::InvalidInput): the key is of a different kind than `A`;
 /// - [`EventSource`](crate::ErrorKind::EventSource): the event source failed;
 /// - [`BrokenHistory`](crate::ErrorKind::BrokenHistory): it yielded a gap, a duplicate or disorder;
 /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable): there is no usable snapshot, and the
 ///   event source no longer has the events from the beginning;
-/// - the kinds of the store, if the store failed and the engine was not told to replay then.
+/// - any error of the store, unless the engine is configured to replay when the store fails.
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point; later calls are not affected. With a hot cache,
-/// do not keep a load around without polling it: concurrent loads of the same aggregate wait for
-/// the first one to reach the store, so they wait until it is polled again or dropped.
+/// do not hold a load without polling it: concurrent loads of the same aggregate wait for the
+/// first one that reached the store, until it is polled again or dropped.
 #[async_trait]
 pub trait Loader<A: Aggregate>: Send + Sync {
-    /// The state now: all events that were committed before the call.
+    /// Loads the current state: all events that were committed before the call.
     async fn load(&self, key: &AggregateKey) -> Result<Loaded<A>, Error>;
 
-    /// The state at `version` (inclusive: that many events are folded). 0 is the empty state.
+    /// Loads the state at `version` (inclusive: that many events are folded). 0 is the empty state.
     ///
     /// # Errors
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events;
-    /// [`latest_known`](Self::latest_known) accepts that.
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; use
+    /// [`latest_known`](Self::latest_known) to accept that.
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error>;
 
-    /// The state at `time`: the highest version such that *all* events up to it were recorded at
-    /// or before `time` (R9). Where clocks ran backwards, an event that was recorded later keeps
-    /// out all that follow it. A time before the first event gives the empty state, a time after
-    /// the last one the newest state.
+    /// Loads the state at `time`.
+    ///
+    /// This is the highest version such that *all* events up to it were recorded at or before `time`
+    /// (R9). If clocks ran backwards, an event that was recorded after `time` excludes all events that
+    /// follow it. A time before the first event gives the empty state; a time after the last event
+    /// gives the newest state.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
-    /// is one [without a time](crate::events::Recorded::untimed). No event lies after
-    /// [`Timestamp::MAX`].
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time` is
+    /// [untimed](crate::events::Recorded::untimed). No event lies after [`Timestamp::MAX`].
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error>;
 
-    /// The state at `point`, or the newest state if the point lies beyond the head.
+    /// Loads the state at `point`, or the newest state if the point lies beyond the head.
     ///
     /// # Errors
-    /// For a time, those of [`at_time`](Self::at_time).
+    /// For a time, the errors of [`at_time`](Self::at_time).
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error>;
 
-    /// The state at `point`, by the method that belongs to it. Provided.
+    /// Loads the state at `point`, by calling the corresponding method.
     ///
     /// # Errors
     /// Those of [`load`](Self::load), [`at_version`](Self::at_version) and
@@ -74,8 +74,9 @@ pub trait Loader<A: Aggregate>: Send + Sync {
         }
     }
 
-    /// The states of several aggregates now; one result per key, in their order. One failure does
-    /// not keep the others from being loaded. Provided: one load after the other.
+    /// Loads the current states of several aggregates; returns one result per key, in order.
+    ///
+    /// A failure of one does not stop the others. By default the aggregates are loaded one by one.
     async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
         let mut loaded = Vec::with_capacity(keys.len());
         for key in keys {

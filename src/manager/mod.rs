@@ -1,5 +1,5 @@
-//! What applications call, by audience: [`Loader`] reads states, [`SnapshotAdmin`] looks after
-//! snapshots without knowing their type, [`SnapshotManager`] is both for one type of aggregate.
+//! The traits that applications call: [`Loader`] reads states, [`SnapshotAdmin`] manages snapshots
+//! without knowing their type, [`SnapshotManager`] does both for one type of aggregate.
 
 mod admin;
 mod context;
@@ -34,31 +34,32 @@ pub use view::View;
 
 pub use crate::value::StateValue;
 
-/// Loads states through snapshots, looks after the snapshots, and takes new ones after commits.
+/// Loads states through snapshots, manages the snapshots, and takes new ones after commits.
 ///
-/// [`SnapshotEngine`](crate::SnapshotEngine) is the real one, and has all of these methods itself:
-/// no trait need be imported to call them. The traits are for code that works with any
-/// implementation, and for tests that replace it. The simplest replacement is an engine over
-/// `MemoryEvents` and `MemoryStore`.
+/// [`SnapshotEngine`](crate::SnapshotEngine) is the implementation. It has all of these methods as
+/// inherent methods, so no trait import is needed to call them. The traits are for code that works
+/// with any implementation, and for tests that replace it. The simplest replacement is an engine
+/// over `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
-    /// The stored snapshot at just this version, decoded. It is not compared with the events.
+    /// Fetches and decodes the snapshot at exactly this version. It is not compared with the events.
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error>;
 
-    /// The newest stored snapshot that is not retired, decoded. It is not compared with the events.
+    /// Fetches and decodes the newest snapshot that is not retired, without comparing it with events.
     async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error>;
 
-    /// Tells that the application has committed events on top of `loaded`, up to `version`. Asks
-    /// the trigger; if it says so, a snapshot is taken in the background, from the committed
-    /// events, which are read again then.
+    /// Reports that the application has committed events on top of `loaded`, up to `version`.
     ///
-    /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The
-    /// decision is explained. A version above
-    /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION) is answered with
-    /// [`Decision::Wait`], as there is none.
+    /// Asks the trigger. If it decides so, a snapshot is taken in the background, from the committed
+    /// events, which are read again for it.
     ///
-    /// Where the trigger looks at the size of the state and that is not known well enough, the
-    /// state is measured in the background, and the trigger is asked again: a snapshot may follow a
-    /// [`Decision::Wait`] then.
+    /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The returned
+    /// decision has a reason. A version above
+    /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION) cannot exist and returns
+    /// [`Decision::Wait`].
+    ///
+    /// If the trigger depends on the size of the state and that size is not known well enough, the
+    /// state is measured in the background and the trigger is asked again. A snapshot may then follow
+    /// a [`Decision::Wait`].
     fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision;
 }

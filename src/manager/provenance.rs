@@ -7,15 +7,16 @@ use crate::record::RejectReason;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// Where a loaded state came from, what was tried and rejected, and what it cost. `Display` says
-/// it in one line.
+/// Where a loaded state came from, which snapshots were rejected, and what the load cost.
+///
+/// `Display` writes it as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Provenance {
     /// What the state was built from.
     pub origin: Origin,
-    /// The newest durably stored snapshot that the load knows of: the one it used, or, for a state
-    /// from the cache, the one that it was once built from.
+    /// The newest durably stored snapshot known to the load: the one it used or, for a state from the
+    /// cache, the one that the state was originally built from.
     pub snapshot: Option<SnapshotUsed>,
     /// The candidates that were not used, in the order in which they were tried.
     pub rejected: Vec<Rejected>,
@@ -37,22 +38,23 @@ pub enum Origin {
     Snapshot,
 }
 
-/// A stored snapshot, as a load sees it.
+/// A stored snapshot, as seen by a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotUsed {
-    /// Which snapshot.
+    /// The id of the snapshot.
     pub id: SnapshotId,
-    /// When it was made.
+    /// When the snapshot was created.
     pub created_at: Timestamp,
-    /// The bytes of its record.
+    /// The size of the record in bytes.
     pub stored_bytes: u64,
-    /// The bytes of its encoded state, before compression.
+    /// The size of the encoded state in bytes, before compression.
     pub raw_bytes: u64,
-    /// Whether its state was proved to be the one that was written.
+    /// Whether the state was proved to be the one that was written.
     pub proof: Proof,
-    /// Whether its last event was compared with the event source. False if the events up to the
-    /// snapshot are truncated: then it is not known whether it belongs to this history.
+    /// Whether its last event was compared with the event source's. False if the events up to and
+    /// including the snapshot's version are gone: then it is unknown whether it belongs to this
+    /// history.
     pub is_compared: bool,
 }
 
@@ -60,18 +62,16 @@ pub struct SnapshotUsed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Proof {
-    /// Its digest is the one in the record.
+    /// The digest equals the one in the record.
     Verified,
-    /// This load was not among those that are verified: see
-    /// [`Verify::Sampled`](crate::engine::Verify).
+    /// This load was not sampled for verification: see [`Verify::Sampled`](crate::engine::Verify).
     Sampled,
-    /// The record has no digest, or the codec has none to compare it with.
+    /// The record has no digest, or the codec cannot compute one to compare with.
     Absent,
-    /// The type had another shape when the state was written, and the application vouches for its
-    /// defaults: see
-    /// [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
+    /// The type had a different shape when the state was written, and the application accepts its
+    /// defaults: see [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
     Tolerated,
-    /// Its digest is another one, the events are gone, and the application accepts that: see
+    /// The digest differs, the events are gone, and the application accepts that: see
     /// [`accept_unverified`](crate::engine::EngineBuilder::accept_unverified).
     Accepted,
 }
@@ -80,7 +80,7 @@ pub enum Proof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// The version under which the store has it; `None` if the store itself failed.
+    /// The version under which it is stored; `None` if the store itself failed.
     pub version: Option<u64>,
     /// Why it was not used.
     pub reason: RejectReason,
@@ -88,9 +88,9 @@ pub struct Rejected {
 
 /// How long the phases of a load took, by the engine's clock.
 ///
-/// Events are applied while they are read, so one phase ends with the first event applied: waiting
-/// for it counts as fetching, all after it as folding. A state from the cache that needed no event
-/// is not timed.
+/// Events are applied while they are read, so the phases are split at the first event: waiting for
+/// it counts as fetching, everything after it as folding. A state from the cache that needed no
+/// event is not timed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Timings {
@@ -126,7 +126,7 @@ impl Provenance {
 }
 
 impl Proof {
-    /// What readers of a log should know; nothing for the usual case.
+    /// A note for logs; `None` in the usual case.
     const fn note(self) -> Option<&'static str> {
         match self {
             Self::Verified => None,

@@ -1,21 +1,20 @@
-//! [`Retained`]: what applying a retention policy did.
+//! [`Retained`]: the result of applying a retention policy.
 
 use crate::retention::RetentionPlan;
 use crate::store::Deleted;
 
-/// What applying a retention policy did.
+/// The result of applying a retention policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retained {
     /// The plan that was applied, with the reason for each snapshot.
     pub plan: RetentionPlan,
-    /// What was deleted. This can be less than the plan dropped, if another process deleted at the
-    /// same time.
+    /// What was deleted. Less than planned if another process deleted snapshots at the same time.
     pub deleted: Deleted,
 }
 
 impl Retained {
-    /// For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
+    /// Creates the result. For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
     pub const fn new(plan: RetentionPlan, deleted: Deleted) -> Self {
         Self { plan, deleted }
     }

@@ -1,4 +1,4 @@
-//! The managing traits of what is shared: `Arc<dyn Loader<A>>` is a [`Loader`], and so on.
+//! Manager traits for shared pointers: `Arc<dyn Loader<A>>` is a [`Loader`], and so on.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 use crate::value::StateValue;
 
-/// A state as a tree of values, and where it came from: what [`SnapshotAdmin::view`] gives to code
+/// A state as a tree of values, and where it came from. Returned by [`SnapshotAdmin::view`] to code
 /// that does not know the type.
 ///
 /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
@@ -25,7 +25,7 @@ pub struct View {
 }
 
 impl View {
-    /// For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
+    /// Creates a view. For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
     pub const fn new(
         key: AggregateKey,
         version: u64,
