@@ -4,21 +4,21 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// Any error of another crate or of the application, boxed.
+/// A boxed error of another crate or of the application.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
-/// What went wrong, what was being done, whether trying again can help, and the cause.
+/// An error: what failed, during which operation, whether a retry can help, and the cause.
 ///
-/// An unusable snapshot is *not* an error: it is a miss that
-/// [`Provenance`](crate::manager::Provenance) explains. An `Error` means that the answer itself
-/// could not be had: the store or the event source failed, the history is broken, or the request
-/// made no sense.
+/// An unusable snapshot is *not* an error: it is a miss, reported in
+/// [`Provenance`](crate::manager::Provenance). An `Error` means that the operation could not return
+/// a result: the store or the event source failed, the history is broken, or the request is
+/// invalid.
 ///
-/// `{}` prints this level only, in one line; [`source`](StdError::source) has the cause. `{:#}`
-/// prints the causes as well, outermost first, separated by `": "`, still in one line: the form
-/// for logs. The texts of this crate name aggregates, versions and limits, and never hold states,
-/// events, credentials or connection strings; a cause from elsewhere says what its author chose.
-/// Cloning is cheap (a reference count).
+/// `{}` prints this error only, on one line; [`source`](StdError::source) returns the cause. `{:#}`
+/// also prints the causes, outermost first, separated by `": "`, still on one line: use it for
+/// logs. The texts of this crate contain aggregates, versions and limits, but never states, events,
+/// credentials or connection strings. The text of a foreign cause is printed as its author wrote
+/// it. Cloning is cheap (a reference count).
 ///
 /// ```
 /// use snapfold::{AggregateKey, ErrorKind};
@@ -46,26 +46,26 @@ struct ErrorInner {
 /// How many causes the alternate form prints. An error may name itself as its cause.
 const MAX_CAUSES: usize = 16;
 
-/// The sort of failure; stable, for `match`.
+/// The category of a failure. Stable, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// A version beyond the head of the stream was asked for. `latest_known` accepts it.
+    /// The requested version is beyond the head of the stream. `latest_known` accepts it.
     BeyondHead,
     /// The event source yielded a gap, a duplicate or events out of order (R5).
     BrokenHistory,
-    /// Another snapshot of the same identity is stored already: of another history, or damaged. The
-    /// text says how they differ; `rebuild` replaces it.
+    /// A different snapshot is already stored under the same identity: of another history, or
+    /// damaged. The message says how they differ; `rebuild` replaces it.
     Conflict,
     /// The store's own files or tables are damaged, beyond one snapshot.
     CorruptStore,
-    /// The state could not be encoded, or what was written does not decode to the same state.
+    /// The state could not be encoded, or the encoded bytes do not decode to the same state.
     Encode,
     /// The event source failed.
     EventSource,
     /// The value, the codec or the store needs a crate feature that is not compiled in.
     FeatureDisabled,
-    /// A key, version, time, option or configuration makes no sense; the text says which.
+    /// A key, version, time, option or configuration is invalid; the message says which.
     InvalidInput,
     /// The store is held by another process or handle.
     Locked,
@@ -75,47 +75,47 @@ pub enum ErrorKind {
     Poisoned,
     /// The snapshot store failed.
     Store,
-    /// A bounded wait came to its end.
+    /// A bounded wait timed out.
     Timeout,
     /// The codec cannot carry this type; the text names a codec that can.
     UnsuitableCodec,
-    /// The operation is not offered here.
+    /// The operation is not supported.
     Unsupported,
     /// No usable snapshot, and the event source no longer has the events from the beginning (R2).
     Unrecoverable,
 }
 
-/// What the caller may do about an [`Error`].
+/// What the caller can do about an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retry {
-    /// The same call will fail again until something is changed.
+    /// The same call fails again until something is changed.
     Never,
-    /// The same call may succeed later: back off, then try again.
+    /// The same call may succeed later: back off, then retry.
     Later,
     /// A write may or may not have happened. Snapshots are immutable, so writing again is safe.
     Unknown,
 }
 
 impl Error {
-    /// An error of `kind` met while doing `operation` (a verb phrase: "put a snapshot"). Not
-    /// retryable unless [`with_retry`](Self::with_retry) says so. For implementers of the
+    /// Creates an error of `kind` that occurred during `operation` (a verb phrase: "put a
+    /// snapshot").
+    ///
+    /// Not retryable unless set by [`with_retry`](Self::with_retry). For implementers of the
     /// crate's traits.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self(Arc::new(ErrorInner { kind, retry: Retry::Never, operation, message, source: None }))
     }
 
-    /// Sets the cause, and replaces the one it may have. Clones that
-    /// were made before keep theirs.
+    /// Sets the cause, replacing any existing one. Earlier clones keep theirs.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.own().source = Some(source.into().into());
         self
     }
 
-    /// Sets the advice on retrying. Clones that were made before keep
-    /// theirs.
+    /// Sets the retry advice. Earlier clones keep theirs.
     #[must_use]
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.own().retry = retry;
@@ -127,22 +127,22 @@ impl Error {
         Arc::make_mut(&mut self.0)
     }
 
-    /// The sort of failure.
+    /// Returns the category of the failure.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What the caller may do about it.
+    /// Returns what the caller can do about it.
     pub fn retry(&self) -> Retry {
         self.0.retry
     }
 
-    /// Whether the same call may succeed later: true for [`Retry::Later`] and [`Retry::Unknown`].
+    /// Returns whether the same call may succeed later: [`Retry::Later`] or [`Retry::Unknown`].
     pub fn is_retryable(&self) -> bool {
         !matches!(self.0.retry, Retry::Never)
     }
 
-    /// What was being done, as a verb phrase.
+    /// Returns the operation that failed, as a verb phrase.
     pub fn operation(&self) -> &'static str {
         self.0.operation
     }
@@ -184,7 +184,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// A text of elsewhere, without what would break the line.
+/// Joins the text of a foreign error into one line, without control characters.
 fn one_line(text: &str) -> String {
     text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -45,8 +45,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// - [`Encode`](crate::ErrorKind::Encode) if the state does not survive its codec;
-    /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if the options ask for a version beyond the last
-    ///   event;
+    /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if the options ask for a version beyond the
+    ///   last event;
     /// - [`Conflict`](crate::ErrorKind::Conflict) if a different state is stored at that version.
     async fn create(
         &self,
@@ -76,8 +76,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Deletes the snapshots at exactly this version, of all generations.
     ///
-    /// Pinned snapshots and bases that a remaining delta needs are kept; [`Deleted`] counts both. To
-    /// delete a pinned snapshot, clear its pins first ([`mark`](Self::mark)). Only
+    /// Pinned snapshots and bases that a remaining delta needs are kept; [`Deleted`] counts both.
+    /// To delete a pinned snapshot, clear its pins first ([`mark`](Self::mark)). Only
     /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules pins, and it bypasses the
     /// audit trail.
     async fn delete(
@@ -96,12 +96,12 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Refolds the events up to `version` (inclusive) and replaces the snapshots at that version.
+    /// Refolds the events up to `version` (inclusive) and replaces the snapshot at that version.
     ///
     /// The events are folded from the beginning. The stored snapshot is replaced whatever it
-    /// contains, even if it is pinned. Its marks are kept: clear a retirement that no longer applies.
-    /// Apart from background snapshots, only this method and [`refold`](Self::refold) replace a
-    /// snapshot (R10).
+    /// contains, even if it is pinned. Its marks are kept: clear a retirement that no longer
+    /// applies. Apart from background snapshots, only this method and [`refold`](Self::refold)
+    /// replace a snapshot (R10).
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
@@ -115,22 +115,23 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Refolds the events from the beginning and compares the result with the stored snapshot.
     ///
-    /// Folds up to `version` (inclusive) or all events, and compares with the snapshot of the current
-    /// generation at that version. The default implementation returns `Unsupported`.
+    /// Folds up to `version` (inclusive) or all events, and compares with the snapshot of the
+    /// current generation at that version. The default implementation returns `Unsupported`.
     ///
     /// - [`CreateOutcome::Stored`]: no snapshot existed.
     /// - [`CreateOutcome::Existing`]: the snapshot holds the same state and is kept.
-    /// - [`CreateOutcome::Replaced`]: the snapshot held a different state, could not be read, or could
-    ///   not be verified (its codec has no digest). Its labels and marks are kept, including
+    /// - [`CreateOutcome::Replaced`]: the snapshot held a different state, could not be read, or
+    ///   could not be verified (its codec has no digest). Its labels and marks are kept, including
     ///   retirements.
     /// - [`CreateOutcome::Empty`]: there are no events.
     ///
     /// # Errors
-    /// - [`Conflict`](crate::ErrorKind::Conflict) if the snapshot would be replaced and is pinned, or
-    ///   its header cannot be read, so that it is not known whether it is pinned;
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if the snapshot would be replaced and is pinned,
+    ///   or its header cannot be read, so that it is not known whether it is pinned;
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
     /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events;
-    /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are no longer available.
+    /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are no longer
+    ///   available.
     async fn refold(
         &self,
         key: &AggregateKey,
@@ -146,10 +147,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// A mark without an actor gets the actor of the context. The default implementation returns
     /// `Unsupported`.
     ///
-    /// Retire snapshots through this method, not through the store: it also removes states built from
-    /// them from this engine's hot cache. Snapshots taken from such a state are not retired
-    /// automatically. Select them as well, or [`refold`](Self::refold) them to check whether they are
-    /// wrong.
+    /// Retire snapshots through this method, not through the store: it also removes states built
+    /// from them from this engine's hot cache. Snapshots taken from such a state are not retired
+    /// automatically. Select them as well, or [`refold`](Self::refold) them to check whether they
+    /// are wrong.
     ///
     /// The action in the audit trail is `set_pin`, `clear_pin`, `set_retirement` or
     /// `clear_retirement`, a space, and the name of the mark.
@@ -187,8 +188,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Returns the recorded times of the first events of `key` within `versions` (inclusive).
     ///
     /// The times are in version order, for timelines. Returns at most `limit` of them; 0 is treated
-    /// as 1. The result may be shorter even if more events follow: call again with the versions after
-    /// the last one, until the result is empty. The default implementation returns `Unsupported`.
+    /// as 1. The result may be shorter even if more events follow: call again with the versions
+    /// after the last one, until the result is empty. The default implementation returns
+    /// `Unsupported`.
     ///
     /// # Errors
     /// [`EventSource`](crate::ErrorKind::EventSource) if the event source fails.
@@ -225,8 +227,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Stores a schedule of this kind, replacing any schedule with the same key.
     ///
-    /// See [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Storing a schedule does not
-    /// run it: see [`Schedule`]. The default implementation returns `Unsupported`.
+    /// See [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Storing a schedule does
+    /// not run it: see [`Schedule`]. The default implementation returns `Unsupported`.
     ///
     /// A change to a schedule of the whole kind is recorded in the audit trail of its tenant. The
     /// action ends with a space and the kind, truncated to fit. The same holds for
@@ -234,8 +236,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the engine has no ledger;
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the context has an expected version and the
-    /// schedule is for the whole kind.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the context has an expected version and
+    /// the schedule is for the whole kind.
     async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
         let _ = (schedule, context);
         Err(missing("store a schedule"))

@@ -24,11 +24,11 @@ pub struct AdminContext {
     /// Additional data for the audit trail, by convention a JSON object (the role of the actor, a
     /// ticket number); may be empty.
     pub meta: String,
-    /// Groups the attempts of one request in the audit trail. It has no other effect: every operation
-    /// is idempotent, so sending the same call twice has the effect of sending it once.
+    /// Groups the attempts of one request in the audit trail. It has no other effect: every
+    /// operation is idempotent, so sending the same call twice has the effect of sending it once.
     pub idempotency_key: Option<String>,
-    /// The version that the newest stored snapshot of the aggregate, of any generation, must have; 0
-    /// if none may be stored. It is checked right before the change, not atomically with it.
+    /// The version that the newest stored snapshot of the aggregate, of any generation, must have;
+    /// 0 if none may be stored. It is checked right before the change, not atomically with it.
     pub expected_version: Option<u64>,
 }
 

@@ -14,8 +14,8 @@ pub struct CreateOptions {
     pub labels: Vec<String>,
     /// Names of pins to set on the snapshot, each at most
     /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long. While a pin is set, no
-    /// retention policy and no delete removes the snapshot. Pins are set atomically with storing the
-    /// snapshot; on a snapshot that already exists, in a separate step.
+    /// retention policy and no delete removes the snapshot. Pins are set atomically with storing
+    /// the snapshot; on a snapshot that already exists, in a separate step.
     pub pins: Vec<String>,
 }
 
@@ -50,8 +50,8 @@ impl CreateOptions {
 pub enum CreateOutcome {
     /// The aggregate has no events, so there is nothing to capture.
     Empty,
-    /// A snapshot of this generation and version already exists and is kept (R10). If it is retired,
-    /// or was written with a codec that this engine does not
+    /// A snapshot of this generation and version already exists and is kept (R10). If it is
+    /// retired, or was written with a codec that this engine does not
     /// [read](crate::engine::EngineBuilder::also_reads), loads still do not use it:
     /// [`rebuild`](crate::SnapshotAdmin::rebuild) replaces it.
     Existing {
@@ -59,8 +59,8 @@ pub enum CreateOutcome {
         meta: SnapshotMeta,
         /// Whether the stored snapshot is proved to hold the same state. This is always true if the
         /// codec has a digest: a proved difference is an error of kind
-        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, it is whether the payloads are
-        /// equal byte for byte.
+        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, it is whether the payloads
+        /// are equal byte for byte.
         identical: bool,
     },
     /// The snapshot replaced one that belonged to another history or could not be used. Only

@@ -27,8 +27,8 @@ use crate::key::AggregateKey;
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// use snapfold::manager::Kinds;
 ///
-/// let engine = SnapshotEngine::<Account>::builder(MemoryEvents::new(), MemoryStore::new()).build()?;
-/// let kinds = Kinds::new().with(engine)?;
+/// let engine = SnapshotEngine::<Account>::builder(MemoryEvents::new(),
+/// MemoryStore::new()).build()?; let kinds = Kinds::new().with(engine)?;
 ///
 /// let key = AggregateKey::new("account", "alice")?; // as a command line would have it
 /// let stats = kinds.of(&key)?.stats(&key).await?;
@@ -76,7 +76,8 @@ impl Kinds {
     /// Returns the admin of the kind of `key`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if its kind is not registered; the message lists the registered ones.
+    /// [`ErrorKind::InvalidInput`] if its kind is not registered; the message lists the registered
+    /// ones.
     pub fn of(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, Error> {
         self.get(key.kind()).ok_or_else(|| {
             let known: Vec<_> = self.admins.keys().map(String::as_str).collect();

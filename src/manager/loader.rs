@@ -29,8 +29,8 @@ use crate::timestamp::Timestamp;
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point; later calls are not affected. With a hot cache,
-/// do not hold a load without polling it: concurrent loads of the same aggregate wait for the
-/// first one that reached the store, until it is polled again or dropped.
+/// do not hold a load without polling it: concurrent loads of the same aggregate wait until
+/// the first one has reached the store, so they wait until it is polled again or dropped.
 #[async_trait]
 pub trait Loader<A: Aggregate>: Send + Sync {
     /// Loads the current state: all events that were committed before the call.
@@ -45,14 +45,14 @@ pub trait Loader<A: Aggregate>: Send + Sync {
 
     /// Loads the state at `time`.
     ///
-    /// This is the highest version such that *all* events up to it were recorded at or before `time`
-    /// (R9). If clocks ran backwards, an event that was recorded after `time` excludes all events that
-    /// follow it. A time before the first event gives the empty state; a time after the last event
-    /// gives the newest state.
+    /// This is the highest version such that *all* events up to it were recorded at or before
+    /// `time` (R9). If clocks ran backwards, an event that was recorded after `time` excludes all
+    /// events that follow it. A time before the first event gives the empty state; a time after the
+    /// last event gives the newest state.
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time` is
-    /// [untimed](crate::events::Recorded::untimed). No event lies after [`Timestamp::MAX`].
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
+    /// is [untimed](crate::events::Recorded::untimed). No event lies after [`Timestamp::MAX`].
     async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error>;
 
     /// Loads the state at `point`, or the newest state if the point lies beyond the head.

@@ -42,24 +42,26 @@ pub use crate::value::StateValue;
 /// over `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
-    /// Fetches and decodes the snapshot at exactly this version. It is not compared with the events.
+    /// Fetches and decodes the snapshot at exactly this version. It is not compared with the
+    /// events.
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error>;
 
-    /// Fetches and decodes the newest snapshot that is not retired, without comparing it with events.
+    /// Fetches and decodes the newest snapshot that is not retired, without comparing it with
+    /// events.
     async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error>;
 
     /// Reports that the application has committed events on top of `loaded`, up to `version`.
     ///
-    /// Asks the trigger. If it decides so, a snapshot is taken in the background, from the committed
-    /// events, which are read again for it.
+    /// Asks the trigger. If it decides so, a snapshot is taken in the background, from the
+    /// committed events, which are read again for it.
     ///
-    /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The returned
-    /// decision has a reason. A version above
+    /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The
+    /// returned decision has a reason. A version above
     /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION) cannot exist and returns
     /// [`Decision::Wait`].
     ///
     /// If the trigger depends on the size of the state and that size is not known well enough, the
-    /// state is measured in the background and the trigger is asked again. A snapshot may then follow
-    /// a [`Decision::Wait`].
+    /// state is measured in the background and the trigger is asked again. A snapshot may then
+    /// follow a [`Decision::Wait`].
     fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision;
 }

@@ -15,8 +15,8 @@ use crate::timestamp::Timestamp;
 pub struct Provenance {
     /// What the state was built from.
     pub origin: Origin,
-    /// The newest durably stored snapshot known to the load: the one it used or, for a state from the
-    /// cache, the one that the state was originally built from.
+    /// The newest durably stored snapshot known to the load: the one it used or, for a state from
+    /// the cache, the one that the state was originally built from.
     pub snapshot: Option<SnapshotUsed>,
     /// The candidates that were not used, in the order in which they were tried.
     pub rejected: Vec<Rejected>,
@@ -69,7 +69,8 @@ pub enum Proof {
     /// The record has no digest, or the codec cannot compute one to compare with.
     Absent,
     /// The type had a different shape when the state was written, and the application accepts its
-    /// defaults: see [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
+    /// defaults: see
+    /// [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
     Tolerated,
     /// The digest differs, the events are gone, and the application accepts that: see
     /// [`accept_unverified`](crate::engine::EngineBuilder::accept_unverified).

@@ -2,7 +2,7 @@
 
 use crate::key::AggregateKey;
 
-/// What a store can do, as a value, for those who choose, wrap or test stores.
+/// The capabilities of a store, for code that chooses, wraps or tests stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each set by name")]

@@ -17,7 +17,7 @@ pub enum Selection<'a> {
     ExceptGeneration(Generation),
     /// Those of this generation.
     Generation(Generation),
-    /// Just these; ids that do not exist are passed over.
+    /// Exactly these; ids that do not exist are ignored.
     Ids(&'a [SnapshotId]),
 }
 
@@ -50,7 +50,7 @@ impl DeleteOptions {
     }
 }
 
-/// How much was deleted, and what was selected and stays.
+/// How much was deleted, and how many selected snapshots were kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deleted {
@@ -58,20 +58,20 @@ pub struct Deleted {
     pub snapshots: u64,
     /// The bytes of their records.
     pub bytes: u64,
-    /// How many selected snapshots stay because they are pinned.
+    /// How many selected snapshots were kept because they are pinned.
     pub pinned: u64,
-    /// How many selected snapshots stay because a delta that stays is based on them. One that is
-    /// pinned as well counts as pinned only.
+    /// How many selected snapshots were kept because a remaining delta is based on them. A snapshot
+    /// that is also pinned counts as pinned only.
     pub needed: u64,
 }
 
 impl Deleted {
-    /// `snapshots` deleted snapshots with `bytes` in total, and no kept ones.
+    /// Creates a result with these totals, in which no selected snapshot was kept.
     pub const fn new(snapshots: u64, bytes: u64) -> Self {
         Self { snapshots, bytes, pinned: 0, needed: 0 }
     }
 
-    /// Sets the numbers of selected snapshots that are kept.
+    /// Sets the numbers of selected snapshots that were kept.
     pub const fn kept(mut self, pinned: u64, needed: u64) -> Self {
         self.pinned = pinned;
         self.needed = needed;

@@ -1,4 +1,4 @@
-//! [`SnapshotStoreExt`]: what callers need of every store, over its few methods.
+//! [`SnapshotStoreExt`]: convenience methods on every store.
 
 use super::{
     KeyPages, KeysRequest, ListPages, ListRequest, Lookup, PutOptions, PutOutcome, Query,
@@ -9,12 +9,12 @@ use crate::key::AggregateKey;
 use crate::mark::Marks;
 use crate::record::SnapshotMeta;
 
-/// A batch of a copy is put when its records reach this size.
+/// A batch of a copy is put when its records reach this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
-/// The limit of records in one batch of a copy.
+/// The maximum number of records in a batch of a copy.
 const BATCH: usize = 256;
 
-/// Conveniences over any [`SnapshotStore`], also a `dyn` one. Implemented for all of them.
+/// Convenience methods for any [`SnapshotStore`], including `dyn`. Implemented for all stores.
 ///
 /// ```
 /// use snapfold::store::{KeysRequest, SnapshotStoreExt};
@@ -33,19 +33,20 @@ const BATCH: usize = 256;
 /// # }).unwrap();
 /// ```
 pub trait SnapshotStoreExt: SnapshotStore {
-    /// The pages of a list, from that of `request` to the end.
+    /// Returns the pages of a list, from the page of `request` to the end.
     fn list_pages<'a>(&'a self, request: ListRequest<'a>) -> ListPages<'a, Self> {
         ListPages::new(self, request)
     }
 
-    /// The pages of keys, from that of `request` to the end.
+    /// Returns the pages of keys, from the page of `request` to the end.
     fn key_pages<'a>(&'a self, request: KeysRequest<'a>) -> KeyPages<'a, Self> {
         KeyPages::new(self, request)
     }
 
-    /// All that a list request leads to, highest [`SnapshotId`](crate::SnapshotId) first. The limit
-    /// of the request is that of one page. About 300 bytes each are held in memory; use
-    /// [`list_pages`](Self::list_pages) where there may be millions.
+    /// Collects all pages of a list request, highest [`SnapshotId`](crate::SnapshotId) first.
+    ///
+    /// The limit of the request applies to one page. Each item takes about 300 bytes of memory; use
+    /// [`list_pages`](Self::list_pages) if there may be millions.
     ///
     /// # Errors
     /// As [`ListPages::next`].
@@ -63,7 +64,8 @@ pub trait SnapshotStoreExt: SnapshotStore {
         }
     }
 
-    /// The newest snapshot of a key, of any generation, retired or not; `None` if it has none.
+    /// Returns the newest snapshot of a key, of any generation, retired or not; `None` if it has
+    /// none.
     ///
     /// # Errors
     /// Those of [`list`](SnapshotStore::list).
@@ -77,9 +79,11 @@ pub trait SnapshotStoreExt: SnapshotStore {
         }
     }
 
-    /// Copies all snapshots of a key to another store, with their marks, oldest first, so that the
-    /// base of a delta is there before the delta. What is stored there already stays. A snapshot
-    /// whose header cannot be read is not copied; one that was deleted meanwhile neither.
+    /// Copies all snapshots of a key to another store, with their marks.
+    ///
+    /// Copies oldest first, so that the base of a delta is stored before the delta. Snapshots that
+    /// the target already has are kept. Snapshots whose header cannot be read, or that are deleted
+    /// during the copy, are not copied.
     ///
     /// Idempotent: after an error or a dropped future, call it again.
     ///
@@ -115,19 +119,19 @@ pub trait SnapshotStoreExt: SnapshotStore {
 
 impl<S: SnapshotStore + ?Sized> SnapshotStoreExt for S {}
 
-/// What a copy did.
+/// The result of a copy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
     /// How many snapshots were stored.
     pub stored: u64,
-    /// How many were stored there before; they stay.
+    /// How many snapshots the target already had; they are kept.
     pub existing: u64,
     /// Of those, how many do not hold the same state.
     pub different: u64,
 }
 
-/// Records on their way to another store, with the marks of each.
+/// Records to be copied to another store, with the marks of each.
 #[derive(Default)]
 struct Batch {
     records: Vec<crate::record::Record>,

@@ -16,9 +16,9 @@ pub struct ListRequest<'a> {
     pub at_most: u64,
     /// The lowest version to list (inclusive).
     pub at_least: u64,
-    /// Continue after (below) this snapshot, which need not exist any more.
+    /// Continue after (below) this snapshot, which need not exist any longer.
     pub after: Option<SnapshotId>,
-    /// The maximum number of items; 0 is treated as 1.
+    /// The maximum number of items to return; 0 is treated as 1.
     pub limit: usize,
 }
 
@@ -52,7 +52,7 @@ impl<'a> ListRequest<'a> {
         self
     }
 
-    /// Whether a snapshot with this id belongs to the list that this request continues.
+    /// Returns whether a snapshot with this id belongs to the list that this request continues.
     pub fn admits(&self, id: SnapshotId) -> bool {
         (self.at_least..=self.at_most).contains(&id.version)
             && self.after.is_none_or(|after| id < after)
@@ -72,7 +72,7 @@ pub struct KeysRequest<'a> {
     pub reserved: bool,
     /// Where the last page ended.
     pub after: Option<&'a Cursor>,
-    /// The maximum number of items; 0 is treated as 1.
+    /// The maximum number of items to return; 0 is treated as 1.
     pub limit: usize,
 }
 
@@ -112,7 +112,7 @@ impl<'a> KeysRequest<'a> {
         self
     }
 
-    /// Whether the request asks for keys like this one (the cursor aside).
+    /// Returns whether a key matches the request, ignoring the cursor.
     pub fn admits(&self, key: &AggregateKey) -> bool {
         self.tenant.is_none_or(|tenant| tenant == key.tenant())
             && self.kind.is_none_or(|kind| kind == key.kind())
@@ -126,7 +126,7 @@ impl Default for KeysRequest<'_> {
     }
 }
 
-/// Where a page of keys ended: bytes that only the store that made them understands.
+/// Where a page of keys ended: bytes that only the store that created them can interpret.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(Box<[u8]>);
 
@@ -148,7 +148,7 @@ impl fmt::Debug for Cursor {
     }
 }
 
-/// Some items of a list, and where the list goes on.
+/// One page of a list, and where the list continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page<T, C> {

@@ -19,13 +19,13 @@ impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
         Self { store, request: Some(request) }
     }
 
-    /// The next page, which is never empty; `None` at the end.
+    /// Returns the next page, which is never empty; `None` at the end.
     ///
-    /// Cancel safe: a dropped future takes nothing away, the next call asks for the same page.
+    /// Cancel safe: if the future is dropped, the next call requests the same page.
     ///
     /// # Errors
-    /// Those of the store; [`ErrorKind::Store`] if its next page does not lie behind this one. A
-    /// call after an error asks for the same page again.
+    /// Those of the store; [`ErrorKind::Store`] if its next page does not advance. A call after an
+    /// error requests the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<SnapshotMeta>>, Error> {
         let Some(request) = self.request else { return Ok(None) };
         let page = self.store.list(request).await?;
@@ -55,13 +55,13 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
         Self { store, request, cursor, is_over: false }
     }
 
-    /// The next page, which is never empty; `None` at the end.
+    /// Returns the next page, which is never empty; `None` at the end.
     ///
-    /// Cancel safe: a dropped future takes nothing away, the next call asks for the same page.
+    /// Cancel safe: if the future is dropped, the next call requests the same page.
     ///
     /// # Errors
-    /// Those of the store; [`ErrorKind::Store`] if its next page is this one again. A call after an
-    /// error asks for the same page again.
+    /// Those of the store; [`ErrorKind::Store`] if it returns the same page again. A call after an
+    /// error requests the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<AggregateKey>>, Error> {
         if self.is_over {
             return Ok(None);
@@ -77,14 +77,14 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
         Ok((!page.items.is_empty()).then_some(page.items))
     }
 
-    /// Where the last page ended: what to continue after in another process. `None` before the
-    /// first page and at the end.
+    /// Returns the cursor of the last page, to continue after it in another process. `None` before
+    /// the first page and at the end.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
     }
 }
 
-/// Ends the loop over a store whose cursor does not advance.
+/// Without this error, a store that does not advance would be queried in an endless loop.
 fn stands_still(operation: &'static str) -> Error {
     let message = "the store returned a page that does not lie behind the one before: this is a \
                    defect of the store, the conformance kit shows it (C-32, C-40)";

@@ -53,20 +53,20 @@ impl PutOptions {
     }
 }
 
-/// What became of one record.
+/// The outcome of putting one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PutOutcome {
-    /// The identity was taken; the stored record stays. `identical` says whether its payload is the
-    /// one that was put (headers differ, if only in their creation time). Other bytes are a hint,
-    /// not a proof, that two folds disagree: a state with unordered maps encodes differently each
-    /// time.
+    /// The identity was already taken; the stored record is kept. `identical` is true if its
+    /// payload equals the one that was put (headers differ at least in their creation time).
+    /// Different bytes are a hint, not a proof, that two folds disagree: a state with unordered
+    /// maps encodes differently each time.
     Existing {
         /// Whether both payloads are byte for byte the same.
         identical: bool,
     },
-    /// A stored record was replaced, as asked for.
+    /// A stored record was replaced, as requested.
     Replaced,
-    /// The record is stored.
+    /// The record was stored.
     Stored,
 }

@@ -1,4 +1,4 @@
-//! What is asked of a store, and its answer.
+//! Queries to a store, and their results.
 
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -15,19 +15,19 @@ pub struct Query<'a> {
     pub key: &'a AggregateKey,
     /// The generation; exactly this one.
     pub generation: Generation,
-    /// The highest version that is of use (inclusive); `u64::MAX` for no bound. The engine never
-    /// asks above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION); others may.
+    /// The highest useful version (inclusive); `u64::MAX` for no bound. The engine never asks above
+    /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION); other callers may.
     pub at_most: u64,
-    /// The lowest version that is of use (inclusive); 0 for no bound.
+    /// The lowest useful version (inclusive); 0 for no bound.
     pub at_least: u64,
-    /// The latest as-of time that is of use; `None` for no bound.
+    /// The latest useful as-of time (inclusive); `None` for no bound.
     pub as_of: Option<Timestamp>,
     /// Whether retired snapshots are found as well; false by default.
     pub include_retired: bool,
 }
 
 impl<'a> Query<'a> {
-    /// The newest snapshot of `key` in `generation`.
+    /// Selects the newest snapshot of `key` in `generation`.
     pub const fn latest(key: &'a AggregateKey, generation: Generation) -> Self {
         Self {
             key,
@@ -39,7 +39,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Just the snapshot `id` of `key`, whether it is retired or not.
+    /// Selects exactly the snapshot `id` of `key`, whether it is retired or not.
     pub const fn exact(key: &'a AggregateKey, id: SnapshotId) -> Self {
         Self::latest(key, id.generation)
             .at_most(id.version)
@@ -47,19 +47,19 @@ impl<'a> Query<'a> {
             .include_retired(true)
     }
 
-    /// Limits the versions: at or below `version`.
+    /// Sets the highest version (inclusive).
     pub const fn at_most(mut self, version: u64) -> Self {
         self.at_most = version;
         self
     }
 
-    /// Limits the versions: at or above `version`.
+    /// Sets the lowest version (inclusive).
     pub const fn at_least(mut self, version: u64) -> Self {
         self.at_least = version;
         self
     }
 
-    /// Limits the as-of time: at or before `time`.
+    /// Sets the latest as-of time (inclusive).
     pub const fn as_of(mut self, time: Timestamp) -> Self {
         self.as_of = Some(time);
         self
@@ -71,7 +71,8 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Whether a snapshot of the key and generation lies within the bounds of version and time.
+    /// Returns whether a snapshot of the key and generation lies within the version and time
+    /// bounds.
     pub fn admits(&self, version: u64, as_of: Timestamp) -> bool {
         (self.at_least..=self.at_most).contains(&version)
             && self.as_of.is_none_or(|bound| as_of <= bound)
@@ -86,7 +87,7 @@ pub enum Lookup {
     Absent,
     /// The newest snapshot within the bounds.
     Found(Found),
-    /// None of the generation, but (perhaps) some of others.
+    /// No snapshot of this generation, but (perhaps) some of others.
     OtherGeneration,
 }
 

@@ -10,7 +10,7 @@ use super::{Trigger, TriggerContext, Verdict};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargerThan(u64);
 
-/// While the encoded state, before compression, is larger than `bytes`.
+/// Fires while the encoded state, before compression, is larger than `bytes`.
 pub const fn larger_than(bytes: u64) -> LargerThan {
     LargerThan(bytes)
 }
@@ -33,14 +33,14 @@ impl Trigger for LargerThan {
 
 const UNKNOWN: &str = "the size of the state is not known yet";
 
-/// Takes a snapshot once the encoded state has grown by this many bytes since the last snapshot, by
-/// what is known of [its size](TriggerContext::state_bytes). Without a snapshot, all of it has
-/// grown.
+/// Takes a snapshot once the encoded state has grown by a number of bytes since the last snapshot,
+/// according to its [known size](TriggerContext::state_bytes). Without a snapshot, all of it
+/// counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct GrownBy(u64);
 
-/// When the encoded state, before compression, has at least `bytes` more than the last snapshot;
-/// 0 is treated as 1.
+/// Fires when the encoded state, before compression, has grown by at least `bytes` since the last
+/// snapshot; 0 is treated as 1.
 pub const fn grown_by(bytes: u64) -> GrownBy {
     GrownBy(if bytes == 0 { 1 } else { bytes })
 }
@@ -70,7 +70,7 @@ impl Trigger for GrownBy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowerThan(Duration);
 
-/// When the replay of the last load took longer than `budget`.
+/// Fires when the replay of the last load took longer than `budget`.
 pub const fn slower_than(budget: Duration) -> SlowerThan {
     SlowerThan(budget)
 }

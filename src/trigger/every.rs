@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use super::{Trigger, TriggerContext, Verdict};
 
-/// Takes a snapshot once at least this many events follow the last durably stored one (R13). It
-/// is a distance, not divisibility: a commit of several events cannot jump over it.
+/// Takes a snapshot once a number of events lie after the last durably stored one (R13). It
+/// measures a distance, not divisibility: a commit of several events cannot skip it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EveryEvents(u64);
 
-/// Every `events` events; 0 is treated as 1.
+/// Fires every `events` events; 0 is treated as 1.
 pub const fn every_events(events: u64) -> EveryEvents {
     EveryEvents(if events == 0 { 1 } else { events })
 }
@@ -34,7 +34,7 @@ impl Trigger for EveryEvents {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EveryInterval(Duration);
 
-/// Every `interval` of wall-clock time.
+/// Fires every `interval` of wall-clock time.
 pub const fn every_interval(interval: Duration) -> EveryInterval {
     EveryInterval(interval)
 }

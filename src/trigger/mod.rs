@@ -75,7 +75,7 @@ impl<T: Trigger + ?Sized> Trigger for Arc<T> {
     }
 }
 
-/// A trigger's answer.
+/// The decision of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Verdict {
@@ -98,12 +98,12 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Never takes one by itself: snapshots are made by hand only.
+/// A trigger that never fires: snapshots are taken manually only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Manual;
 
-/// Never takes one by itself: snapshots are made by hand only.
+/// Returns a trigger that never fires: snapshots are taken manually only.
 pub const fn manual() -> Manual {
     Manual
 }
