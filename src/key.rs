@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind};
 
-/// Names one aggregate: tenant (may be empty), kind (such as `"account"`) and id.
+/// Identifies one aggregate: tenant (may be empty), kind (such as `"account"`) and id.
 ///
 /// Each part is any UTF-8 text, also empty, of at most [`AggregateKey::MAX_PART_BYTES`] bytes. The
 /// parts are compared and stored as parts: no separator, escape or case rule can make two
@@ -36,12 +36,12 @@ pub struct AggregateKey {
 }
 
 impl AggregateKey {
-    /// The longest tenant, kind or id, in bytes (inclusive): 65,535.
+    /// The maximum length of a tenant, kind or id, in bytes (inclusive): 65,535.
     pub const MAX_PART_BYTES: usize = u16::MAX as usize;
-    /// How a kind starts that is reserved for documents of snapfold itself. Case matters.
+    /// The prefix of kinds that are reserved for documents of snapfold. Case-sensitive.
     pub const RESERVED_PREFIX: &str = "snapfold.";
 
-    /// The key of the aggregate `id` of `kind`, with the empty tenant.
+    /// Creates the key of the aggregate `id` of `kind`, with the empty tenant.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or
@@ -58,7 +58,7 @@ impl AggregateKey {
         Self::from_stored(tenant, self.kind(), self.id())
     }
 
-    /// The key made of all three parts.
+    /// Creates a key from all three parts.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or
@@ -115,7 +115,7 @@ impl AggregateKey {
         Self::from_stored(tenant, kind, id)
     }
 
-    /// Whether the kind is reserved for documents of snapfold itself.
+    /// Returns whether the kind is reserved for documents of snapfold.
     pub fn is_reserved(&self) -> bool {
         Self::reserves(self.kind())
     }
@@ -191,7 +191,7 @@ impl fmt::Debug for AggregateKey {
     }
 }
 
-/// A text as it may stand in a log line.
+/// Formats a text for a log line.
 struct Short<'a>(&'a str);
 
 impl fmt::Display for Short<'_> {

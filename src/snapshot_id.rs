@@ -15,7 +15,7 @@ pub struct SnapshotId {
 }
 
 impl SnapshotId {
-    /// The highest version there is, of events and of snapshots: `i64::MAX`. Every version that
+    /// The highest version of events and snapshots: `i64::MAX`. Every version that
     /// the engine asks for fits a signed 64-bit column.
     pub const MAX_VERSION: u64 = i64::MAX as u64;
 }

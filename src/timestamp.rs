@@ -29,32 +29,32 @@ impl Timestamp {
     /// The latest representable time; no event can be recorded after it.
     pub const MAX: Self = Self(i64::MAX);
 
-    /// The time that lies `micros` microseconds after (negative: before) 1970-01-01T00:00:00Z.
+    /// Creates the time `micros` microseconds after (negative: before) 1970-01-01T00:00:00Z.
     pub const fn from_micros(micros: i64) -> Self {
         Self(micros)
     }
 
-    /// The time that lies `seconds` after (negative: before) 1970-01-01T00:00:00Z; saturates.
+    /// Creates the time `seconds` after (negative: before) 1970-01-01T00:00:00Z; saturates.
     pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1_000_000))
     }
 
-    /// Microseconds since 1970-01-01T00:00:00Z.
+    /// Returns the microseconds since 1970-01-01T00:00:00Z.
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// This time moved into the future by `by`; saturates at [`Timestamp::MAX`].
+    /// Adds `by`; saturates at [`Timestamp::MAX`].
     pub fn saturating_add(self, by: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// This time moved into the past by `by`; saturates at [`Timestamp::MIN`].
+    /// Subtracts `by`; saturates at [`Timestamp::MIN`].
     pub fn saturating_sub(self, by: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(by.as_micros()).unwrap_or(i64::MAX)))
     }
 
-    /// How long ago `earlier` was, seen from this time; zero if `earlier` is not earlier.
+    /// Returns the duration since `earlier`; zero if `earlier` is not before this time.
     pub fn since(self, earlier: Self) -> Duration {
         let micros = i128::from(self.0) - i128::from(earlier.0);
         Duration::from_micros(u64::try_from(micros.max(0)).unwrap_or(u64::MAX))
