@@ -1,4 +1,4 @@
-//! [`EngineBuilder`]: what an engine is made of.
+//! [`EngineBuilder`]: configures an engine.
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use crate::timestamp::Timestamp;
 use crate::trigger::{Trigger, every_events};
 use crate::value::StateValue;
 
-/// Puts an engine together. Only the event source and the store are required.
+/// Configures and builds an engine. Only the event source and the store are required.
 ///
 /// | part | default |
 /// |---|---|
@@ -41,13 +41,13 @@ use crate::value::StateValue;
 /// | store failure | [`OnStoreFailure::Fail`] |
 /// | largest state | 256 MiB encoded |
 /// | deepest state | 128 levels, for types that contain themselves |
-/// | loads that are verified | all: [`Verify::Always`] |
+/// | verified loads | all: [`Verify::Always`] |
 /// | clock | [`SystemClock`] |
 pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     store: Arc<dyn SnapshotStore>,
     hybrid: Option<Arc<dyn HybridSource<A>>>,
-    /// `None` for that of the system.
+    /// `None` for the system clock.
     clock: Option<Arc<dyn Clock>>,
     codec: Arc<dyn Codec<A>>,
     others: Vec<Arc<dyn Codec<A>>>,
@@ -75,8 +75,8 @@ pub struct EngineBuilder<A: Aggregate> {
 
 #[cfg(feature = "postcard")]
 impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngine<A> {
-    /// Begins an engine that folds the events of `source` and keeps snapshots in `store`, encoded
-    /// with [`Postcard`](crate::codec::Postcard) unless the builder is told otherwise.
+    /// Returns a builder for an engine that folds the events of `source` and keeps snapshots in
+    /// `store`. The default codec is [`Postcard`](crate::codec::Postcard).
     pub fn builder(
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,
@@ -86,8 +86,8 @@ impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngi
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Begins an engine that encodes with `codec`: for states that serde does not know, or builds
-    /// without the feature `postcard`.
+    /// Returns a builder for an engine that encodes with `codec`: for states without serde, or
+    /// builds without the feature `postcard`.
     pub fn builder_with_codec(
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,
@@ -133,48 +133,48 @@ impl<A: Aggregate> EngineBuilder<A> {
         }
     }
 
-    /// The codec of new snapshots; also read.
+    /// Sets the codec of new snapshots. Snapshots in this codec are also read.
     pub fn codec(mut self, codec: impl Codec<A>) -> Self {
         self.codec = Arc::new(codec);
         self
     }
 
-    /// Also reads snapshots that another codec wrote, for a store that is changing codecs.
+    /// Also reads snapshots in another codec, for a store that migrates between codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
         self
     }
 
-    /// A state that shows what the state type accepts and what it is made of; give as many as
-    /// help.
+    /// Adds a sample state, from which the engine learns values that the state type accepts. Can be
+    /// called several times.
     ///
-    /// The shape of the type is learned by deserializing made-up values. A type that refuses all of
-    /// them (a validated newtype, say) is noted as unseen, and so are fields of a flattened struct
-    /// that have a default and are left out of a value. Then a change inside shows only when a
-    /// snapshot is decoded, and not already by its generation. The parts of a sample are tried as
-    /// values for such types, and the names that it writes are known. At most 1,024 parts of all
-    /// samples together are kept, texts and bytes up to 1 KiB each.
+    /// The engine learns the shape of the type by deserializing made-up values. A type that rejects
+    /// all of them (a validated newtype, say) is recorded as unseen. So are fields of a flattened
+    /// struct that have a default and are left out of a value. A change inside an unseen part is
+    /// detected only when a snapshot is decoded, not by its generation. The engine tries the parts
+    /// of a sample as values for such types, and learns the field names that it serializes. At most
+    /// 1,024 parts of all samples together are kept, strings and bytes up to 1 KiB each.
     ///
-    /// A sample may change the fingerprint of the type, and with it the generation: the snapshots
-    /// written before become misses, once. Give the same samples in every process, and none whose
-    /// shape changes from one start to the next. The values in them do not matter. If an engine of
-    /// an older type had samples, its snapshots need an upcaster with the same ones:
+    /// A sample may change the fingerprint of the type, and with it the generation: existing
+    /// snapshots then become misses, once. Use the same samples in every process, and only samples
+    /// whose shape is the same at every start. Their values do not matter. If an engine of an older
+    /// type had samples, its snapshots need an upcaster with the same samples:
     /// [`upcasts_with_samples`](Self::upcasts_with_samples).
     pub fn sample(mut self, value: A) -> Self {
         self.samples.push(value);
         self
     }
 
-    /// Also reads snapshots of an older type of the state: written with `codec` under
-    /// `schema_version`, decoded as `Old`, and turned into today's state by `upcast`.
+    /// Also reads snapshots of an older state type: written with `codec` under `schema_version`,
+    /// decoded as `Old`, and converted to the current type by `upcast`.
     ///
-    /// `upcast` must give what replaying the events gives today; an error from it is a miss. Return
-    /// one where the old state cannot tell (a count that it did not keep). The old type nests at
-    /// most as deep as [`max_depth`](Self::max_depth) allows.
+    /// `upcast` must return the state that a replay of the events returns today. An error from it
+    /// is a miss. Return an error if the old state lacks the information (a count that it did not
+    /// keep). [`max_depth`](Self::max_depth) also limits the nesting of the old type.
     ///
-    /// Each old type has an upcaster of its own, straight to today's: they are not chained. Keep
-    /// the old struct as it was, names included, and give the `SCHEMA_VERSION` that it had; it may
-    /// be today's.
+    /// Upcasters are not chained: each converts one old type directly to the current type. Keep the
+    /// old struct unchanged, names included, and pass the `SCHEMA_VERSION` that it had, which may
+    /// be the current one.
     ///
     /// ```
     /// # #[cfg(all(feature = "memory", feature = "postcard"))] {
@@ -215,8 +215,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self.upcasts_with_samples(schema_version, codec, &[], upcast)
     }
 
-    /// [`upcasts`](Self::upcasts) for snapshots of an engine that had [samples](Self::sample) of
-    /// the old type: the same samples give the same fingerprint, and so find the snapshots.
+    /// Like [`upcasts`](Self::upcasts), for an engine that had [samples](Self::sample) of the old
+    /// type. The snapshots are found only with the same samples, which give the same fingerprint.
     pub fn upcasts_with_samples<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -231,28 +231,29 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Also reads snapshots whose type had another shape under the same schema version, if their
     /// codec stores field names. Off by default.
     ///
-    /// Fields that the old shape did not have get their serde defaults, *not* what a replay would
-    /// fold into them. Switch it on only if your defaults equal that; otherwise raise the schema
-    /// version and register an upcaster.
+    /// Fields that the old shape lacks get their serde defaults, *not* the values that a replay
+    /// computes. Use this only if the two are equal; otherwise raise the schema version and
+    /// register an upcaster.
     pub fn tolerate_shape_changes(mut self) -> Self {
         self.by_name = true;
         self
     }
 
-    /// How new snapshots are compressed.
+    /// Sets the compression of new snapshots.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
         self
     }
 
-    /// Loads ask `hybrid` first, which gets snapshot and events in one round trip. It must read
-    /// from the engine's own store and event source, which are asked for everything further.
+    /// Sets a source that returns the snapshot and its events in one round trip. Loads call it
+    /// first. It must read from the engine's own store and event source; the engine makes all
+    /// further reads from those.
     pub fn hybrid(mut self, hybrid: impl HybridSource<A> + 'static) -> Self {
         self.hybrid = Some(Arc::new(hybrid));
         self
     }
 
-    /// When a commit leads to a snapshot.
+    /// Sets the trigger, which decides whether a commit leads to a snapshot.
     pub fn trigger(mut self, trigger: impl Trigger) -> Self {
         self.trigger = Box::new(trigger);
         self
@@ -265,70 +266,69 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Who is told about loads, saves and failures.
+    /// Sets the observer, which is called for loads, saves and failures.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// What a load does when the store fails.
+    /// Sets what a load does when the store fails; [`OnStoreFailure::Fail`] by default.
     pub fn on_store_failure(mut self, policy: OnStoreFailure) -> Self {
         self.on_store_failure = policy;
         self
     }
 
-    /// The largest encoded state, in bytes before compression (inclusive), that is written, and
-    /// that a record may claim when it is read.
+    /// Sets the maximum size of an encoded state, in bytes before compression (inclusive). It
+    /// limits writes, and the size that a record may declare when it is read.
     pub fn max_state_bytes(mut self, bytes: u64) -> Self {
         self.max_state_bytes = bytes;
         self
     }
 
-    /// How deep a state whose type contains itself may nest (inclusive), when it is written and
-    /// when it is read: each option, element, field, entry and variant is a level. 128 by default;
-    /// at most [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 counts as 1.
+    /// Sets the maximum nesting depth (inclusive) of a state whose type contains itself, for writes
+    /// and reads. Each option, element, field, entry and variant is a level. 128 by default; at
+    /// most [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 is treated as 1.
     ///
     /// Encoding and decoding recurse, on the thread that loads or saves. Allow 8 KiB of stack for
     /// each level (without optimization MessagePack takes 6, postcard 1.5): the default needs half
-    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with
-    /// `thread_stack_size(8 << 20)`. What is deeper is refused when it is written, and is a miss
-    /// when it is read.
+    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with `thread_stack_size(8 <<
+    /// 20)`. A write of a deeper state fails, and a read of one is a miss.
     pub fn max_depth(mut self, levels: u16) -> Self {
         self.max_depth = Some(levels.clamp(1, Self::MAX_DEPTH));
         self
     }
 
-    /// The most levels that [`max_depth`](Self::max_depth) allows.
+    /// The maximum for [`max_depth`](Self::max_depth), in levels.
     pub const MAX_DEPTH: u16 = 1_024;
 
-    /// Proves each write also by the application's own equality of the state and what it was
-    /// decoded to: finds what serde is not told, such as a field with `#[serde(skip)]`, or a
-    /// `Serialize` that rounds. The write fails if it returns false.
+    /// Also checks each write with `equal`, which compares the state with the decoded snapshot.
+    /// This finds differences that serde hides, such as a field with `#[serde(skip)]` or a
+    /// `Serialize` that rounds. The write fails if `equal` returns false.
     pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
         self.compare = Some(Box::new(equal));
         self
     }
 
-    /// Which loads are verified; all by default.
+    /// Sets which loads are verified; all by default.
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
 
-    /// Accepts snapshots that decode to another state than was written, where the events to replay
-    /// instead are gone. The provenance says so:
-    /// [`Proof::Accepted`](crate::manager::Proof::Accepted). Off by default.
+    /// Accepts snapshots that decode to a different state than was written, if the events to replay
+    /// instead are gone. Off by default. The provenance of such a load contains
+    /// [`Proof::Accepted`](crate::manager::Proof::Accepted).
     ///
-    /// For one case: a dependency has changed how it serializes, so that all old snapshots count as
-    /// other states, though they are not. Take new snapshots, then switch it off again.
+    /// Use it in one case: a dependency has changed how it serializes, so that all old snapshots
+    /// appear to differ although they do not. Take new snapshots, then turn it off again.
     pub fn accept_unverified(mut self) -> Self {
         self.accept_unverified = true;
         self
     }
 
-    /// Shows states to code that does not know their type ([`SnapshotAdmin::view`]), in place of
-    /// what serde tells: to leave out or [redact](StateValue::redact) what should not be seen, or
-    /// for a codec that is not of serde.
+    /// Sets the function that converts a state to a tree of values for [`SnapshotAdmin::view`],
+    /// instead of its serde representation. Use it to omit or [redact](StateValue::redact) values,
+    /// or with a codec that does not use serde.
     ///
     /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
     pub fn viewer(
@@ -339,15 +339,16 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Keeps statistics and an audit trail in `ledger`: for each aggregate and day how many
-    /// snapshots were created and deleted, their bytes and what they took; for each management call
-    /// an entry with actor, reason and outcome ([`AdminContext`](crate::manager::AdminContext)).
-    /// Schedules that are set through [`SnapshotAdmin`](crate::SnapshotAdmin) are kept there too.
+    /// Keeps statistics, an audit trail and schedules in `ledger`. The statistics contain, for each
+    /// aggregate and day, the number of snapshots created and deleted, their bytes and the time
+    /// they took. The audit trail has an entry for each management call, with actor, reason and
+    /// outcome ([`AdminContext`](crate::manager::AdminContext)). The schedules are those set
+    /// through [`SnapshotAdmin`](crate::SnapshotAdmin).
     ///
-    /// It is written in the background, in batches; at most 4,096 entries wait. What a ledger that
-    /// fails does not take is reported
-    /// ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)) and counted.
-    /// [`flush`](SnapshotEngine::flush) waits for it.
+    /// The engine writes to the ledger in the background, in batches; at most 4,096 entries wait.
+    /// Entries that a failing ledger does not accept are counted and reported
+    /// ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)).
+    /// [`flush`](SnapshotEngine::flush) waits for these writes.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.recorder = Some(Arc::new(Recorder::new(Arc::new(ledger))));
         self
@@ -385,24 +386,24 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// The name of this process or node, stored with each snapshot that it makes; at most 65,535
-    /// bytes.
+    /// Sets the name of this process or node, which is stored with each snapshot it takes; at most
+    /// 65,535 bytes.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Where time comes from.
+    /// Sets the clock; [`SystemClock`] by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
-    /// Looks at the state type, and builds the engine.
+    /// Learns the shape of the state type, and builds the engine.
     ///
-    /// Deserializes made-up values to learn the shape of the type. Code of the type that panics on
-    /// one has refused it; the panic hook of the process still runs and may print a message. With
-    /// `panic = "abort"` the process ends.
+    /// The shape is learned by deserializing made-up values. A panic of the type's code counts as a
+    /// rejection of the value; the panic hook of the process still runs and may print a message.
+    /// With `panic = "abort"` the process aborts.
     ///
     /// # Errors
     /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type;
@@ -464,7 +465,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 }
 
-/// Makes a record as each snapshot will be made: what would fail every time fails here.
+/// Makes a record as for a snapshot, so that settings that no snapshot can meet fail here.
 fn check_record<A: Aggregate>(generation: Generation, origin: Option<&str>) -> Result<(), Error> {
     let refused = |source: Error| {
         Error::new(

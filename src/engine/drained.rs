@@ -6,9 +6,9 @@ use crate::key::AggregateKey;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// The number of background snapshots that were saved meanwhile.
+    /// The number of background snapshots that were saved during the call.
     pub saved: u64,
     /// The aggregates whose snapshots were not saved in time. Those that were being saved at the
-    /// end may be saved nevertheless.
+    /// end may still be saved.
     pub skipped: Vec<AggregateKey>,
 }

@@ -28,7 +28,7 @@ type LoadFuture<'f, A> = Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> +
 
 /// Loading: see [`Loader`].
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// The state now: all events that were committed before the call.
+    /// Returns the current state, with all events that were committed before the call.
     ///
     /// # Errors
     /// Those of [`Loader`].
@@ -49,12 +49,13 @@ impl<A: Aggregate> SnapshotEngine<A> {
         }
     }
 
-    /// The states of several aggregates now: see [`Loader::load_many`].
+    /// Returns the current states of several aggregates: see [`Loader::load_many`].
     pub async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
         Loader::load_many(self, keys).await
     }
 
-    /// The state at `version` (inclusive: that many events are folded). 0 is the empty state.
+    /// Returns the state at `version` (inclusive: that many events are folded). 0 is the empty
+    /// state.
     ///
     /// # Errors
     /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events, and those of
@@ -64,7 +65,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         reached(loaded, version, LATEST_KNOWN).map(Loaded::from)
     }
 
-    /// The state at `time` (inclusive): see [`Loader::at_time`].
+    /// Returns the state at `time` (inclusive): see [`Loader::at_time`].
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed and not
@@ -73,7 +74,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await
     }
 
-    /// The state at `point`, or the newest state if the point lies beyond the head.
+    /// Returns the state at `point`, or the newest state if the point lies beyond the head.
     ///
     /// # Errors
     /// For a time, those of [`at_time`](Self::at_time).
@@ -81,7 +82,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.reconstruct(key, point, Purpose::Answer).await
     }
 
-    /// The state at `point`, by the method that belongs to it: see [`Loader::at`].
+    /// Returns the state at `point`, by the method that belongs to it: see [`Loader::at`].
     ///
     /// # Errors
     /// Those of [`at_version`](Self::at_version) and [`at_time`](Self::at_time).
@@ -89,7 +90,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Loader::at(self, key, point).await
     }
 
-    /// The state at `point` as a tree of values: see [`SnapshotAdmin::view`].
+    /// Returns the state at `point` as a tree of values: see [`SnapshotAdmin::view`].
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
@@ -98,7 +99,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().view(key, point).await
     }
 
-    /// The stored snapshot at just this version, decoded. It is not compared with the events.
+    /// Returns the stored snapshot at exactly this version, decoded. It is not compared with the
+    /// events.
     ///
     /// # Errors
     /// If the store fails.
@@ -106,7 +108,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.fetch(key, Some(version)).await
     }
 
-    /// The newest stored snapshot that is not retired, decoded. It is not compared with the events.
+    /// Returns the newest stored snapshot that is not retired, decoded, without comparing it with
+    /// the events.
     ///
     /// # Errors
     /// If the store fails.
@@ -114,27 +117,29 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.fetch(key, None).await
     }
 
-    /// Tells that events were committed on top of `loaded`, up to `version`; a snapshot may follow
-    /// in the background. Never blocks and never fails: see [`SnapshotManager::committed`].
+    /// Notifies the engine that events were committed on top of `loaded`, up to `version`. A
+    /// snapshot may follow in the background. Never blocks and never fails: see
+    /// [`SnapshotManager::committed`].
     pub fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
         self.saver.committed(&self.core, loaded, version)
     }
 }
 
-/// Looking after snapshots on the application's own behalf: see [`SnapshotAdmin`], whose errors
-/// these methods have. On behalf of others, with an [`AdminContext`]: [`admin`](Self::admin).
+/// Snapshot management by the application itself: see [`SnapshotAdmin`], also for the errors.
+/// To act for others, with an [`AdminContext`], use [`admin`](Self::admin).
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// The same engine without its type: its methods take an [`AdminContext`].
+    /// Returns this engine without its state type. The methods take an [`AdminContext`].
     pub fn admin(&self) -> &dyn SnapshotAdmin {
         self
     }
 
-    /// Takes a snapshot of the state now; durable when it returns.
+    /// Takes a snapshot of the current state. It is durable when the call returns.
     pub async fn create(&self, key: &AggregateKey) -> Result<CreateOutcome, Error> {
         self.create_with(key, CreateOptions::default()).await
     }
 
-    /// Takes a snapshot of the state now, or at a version in the past, with labels.
+    /// Takes a snapshot of the current state, or of the state at a version in the past, with
+    /// labels.
     pub async fn create_with(
         &self,
         key: &AggregateKey,
@@ -148,8 +153,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().create_many(keys, &AdminContext::default()).await
     }
 
-    /// What is stored of an aggregate within a range of versions (inclusive), newest first, of all
-    /// generations.
+    /// Returns the stored snapshots of an aggregate within a range of versions (inclusive), of all
+    /// generations, newest first.
     pub async fn snapshots(
         &self,
         key: &AggregateKey,
@@ -158,26 +163,26 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().snapshots(key, versions).await
     }
 
-    /// Deletes the snapshots at just this version, of all generations, but for pinned ones: see
-    /// [`SnapshotAdmin::delete`].
+    /// Deletes the snapshots at exactly this version, of all generations, except pinned ones:
+    /// see [`SnapshotAdmin::delete`].
     pub async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete(key, version, &AdminContext::default()).await
     }
 
-    /// Deletes the snapshots with a version below this one (exclusive), of all generations, but for
+    /// Deletes the snapshots with a version below this one (exclusive), of all generations, except
     /// pinned ones: see [`SnapshotAdmin::delete_before`].
     pub async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete_before(key, version, &AdminContext::default()).await
     }
 
-    /// Refolds the events up to `version` (inclusive) and stores the result in place of what is
-    /// stored there: see [`SnapshotAdmin::rebuild`].
+    /// Refolds the events up to `version` (inclusive) and replaces the snapshot stored there with
+    /// the result: see [`SnapshotAdmin::rebuild`].
     pub async fn rebuild(&self, key: &AggregateKey, version: u64) -> Result<Rebuilt, Error> {
         self.admin().rebuild(key, version, &AdminContext::default()).await
     }
 
-    /// Refolds the events from the beginning and compares the result with what is stored at that
-    /// version: see [`SnapshotAdmin::refold`].
+    /// Refolds the events from the beginning and compares the result with the snapshot stored at
+    /// that version: see [`SnapshotAdmin::refold`].
     pub async fn refold(
         &self,
         key: &AggregateKey,
@@ -186,8 +191,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().refold(key, version, &AdminContext::default()).await
     }
 
-    /// Sets or clears one mark on each selected snapshot; returns how many snapshots that changed:
-    /// see [`SnapshotAdmin::mark`].
+    /// Sets or clears one mark on each selected snapshot; returns how many snapshots changed: see
+    /// [`SnapshotAdmin::mark`].
     pub async fn mark(
         &self,
         key: &AggregateKey,
@@ -197,8 +202,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().mark(key, selection, change, &AdminContext::default()).await
     }
 
-    /// The recorded times of the first events with `versions` (inclusive), in version order: see
-    /// [`SnapshotAdmin::times`].
+    /// Returns the recorded times of the first events with `versions` (inclusive), in version
+    /// order: see [`SnapshotAdmin::times`].
     pub async fn times(
         &self,
         key: &AggregateKey,
@@ -208,12 +213,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().times(key, versions, limit).await
     }
 
-    /// Numbers about what is stored of an aggregate.
+    /// Returns statistics about the stored snapshots of an aggregate.
     pub async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         self.admin().stats(key).await
     }
 
-    /// What [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
+    /// Returns what [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
     pub async fn plan_retention(
         &self,
         key: &AggregateKey,
@@ -237,12 +242,13 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().put_schedule(schedule, &AdminContext::default()).await
     }
 
-    /// Removes a schedule of this kind from the ledger; returns whether there was one.
+    /// Removes a schedule of this kind from the ledger; returns whether it existed.
     pub async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error> {
         self.admin().remove_schedule(key, &AdminContext::default()).await
     }
 
-    /// A page of the schedules of this kind in all tenants: see [`SnapshotAdmin::schedules`].
+    /// Returns a page of the schedules of this kind in all tenants: see
+    /// [`SnapshotAdmin::schedules`].
     pub async fn schedules(
         &self,
         after: Option<&ScheduleKey>,

@@ -1,4 +1,4 @@
-//! Who is told what the engine does: [`Observer`].
+//! [`Observer`]: receives what the engine does.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::manager::{CreateOutcome, Provenance};
 
-/// Is told about loads, background saves and failures: for logs and metrics.
+/// Receives loads, background saves and failures, for logs and metrics.
 ///
-/// What is created, rebuilt or deleted by hand is not reported: the call returns it, and the ledger
-/// counts it.
+/// Snapshots that are created, rebuilt or deleted by hand are not reported: the call returns the
+/// outcome, and the ledger counts it.
 ///
 /// # Obligations
 /// Called on the path of the operation, so it must be cheap and must not block. A panic in it is
 /// caught, counted and kept as the last error in the
 /// [statistics](crate::SnapshotEngine::statistics); the operation goes on.
 pub trait Observer: Send + Sync {
-    /// Something happened.
+    /// Handles one observation.
     fn observe(&self, observation: &Observation<'_>);
 }
 
-/// What happened.
+/// An event in the engine.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Observation<'a> {
@@ -33,7 +33,7 @@ pub enum Observation<'a> {
         /// Where the state came from, what was rejected, what it cost.
         provenance: &'a Provenance,
     },
-    /// The ledger did not take what happened.
+    /// A write to the ledger failed.
     LedgerFailed {
         /// How many audit entries, and sums of aggregates and days, are lost; 0 if they will be
         /// written again.
@@ -63,14 +63,14 @@ pub enum Observation<'a> {
         key: &'a AggregateKey,
         /// Why.
         error: &'a Error,
-        /// For how long commits of this aggregate will not lead to another try.
+        /// How long commits of this aggregate do not trigger another attempt.
         backing_off: Duration,
     },
     /// A background snapshot was taken.
     Saved {
         /// The aggregate.
         key: &'a AggregateKey,
-        /// What became of it.
+        /// The outcome.
         created: &'a CreateOutcome,
         /// How long it took, from the load of the state to the acknowledgement of the store.
         took: Duration,

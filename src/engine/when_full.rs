@@ -4,10 +4,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The one that was to be queued. Its aggregate is asked about again at its next commit. The
+    /// The new one. The trigger is evaluated again at the next commit of its aggregate. The
     /// default.
     #[default]
     DropNewest,
-    /// The one that has waited longest. Favours the aggregates that are active now.
+    /// The one that has waited longest. This favours the aggregates that are active now.
     DropOldest,
 }
