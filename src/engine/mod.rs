@@ -1,4 +1,4 @@
-//! The real [`SnapshotManager`](crate::SnapshotManager): [`SnapshotEngine`].
+//! [`SnapshotEngine`]: implements [`SnapshotManager`](crate::SnapshotManager).
 
 mod admin;
 mod audited;
@@ -56,14 +56,13 @@ pub use when_full::WhenFull;
 use core::EngineCore;
 use saver::Saver;
 
-/// Loads and keeps snapshots of one type of aggregate: the real
-/// [`SnapshotManager`](crate::SnapshotManager).
+/// The [`SnapshotManager`](crate::SnapshotManager) for one type of aggregate.
 ///
-/// Made by [`SnapshotEngine::builder`] from an event source and a store. Clones share everything,
-/// the cache and the background queue too.
+/// [`SnapshotEngine::builder`] makes one from an event source and a store. Clones share everything,
+/// including the cache and the background queue.
 ///
-/// To shut down, stop committing, call [`flush`](Self::flush), and close the store if it is one
-/// that can be closed (keep a clone of it). Without that, snapshots that are queued are not taken;
+/// To shut down, stop committing, call [`flush`](Self::flush), and close the store if it
+/// can be closed (keep a clone of it). Otherwise queued snapshots are not taken;
 /// nothing else is lost.
 ///
 /// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
@@ -76,48 +75,49 @@ pub struct SnapshotEngine<A: Aggregate> {
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// The generation that this engine writes: declared schema version and traced fingerprint.
+    /// Returns the generation that this engine writes: declared schema version and traced
+    /// fingerprint.
     pub fn generation(&self) -> Generation {
         self.core.generation
     }
 
-    /// What happened in the background so far, and what went wrong there last.
+    /// Returns the counters of the background work, and its last failure.
     pub fn statistics(&self) -> EngineStatistics {
         self.core.counters.read()
     }
 
-    /// Waits until no snapshot is queued or being taken in the background, and until all records of
-    /// it are in the ledger; for at most `within` each: for a shutdown, or a test. Must run on a
-    /// tokio runtime with time enabled.
+    /// Waits until no background snapshot is queued or in progress, and then until the ledger has
+    /// all entries; for at most `within` each. For a shutdown or a test. Must run on a tokio
+    /// runtime with time enabled.
     ///
     /// # Errors
-    /// - [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `within`; what is queued stays
-    ///   queued.
+    /// - [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `within`; queued snapshots
+    ///   stay queued.
     /// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if something is queued and there
     ///   is no tokio runtime here.
-    /// - [`ErrorKind::Store`](crate::ErrorKind::Store) if the ledger cannot take the records for
-    ///   now; they wait on.
+    /// - [`ErrorKind::Store`](crate::ErrorKind::Store) if the ledger cannot accept the entries
+    ///   now; they stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Error> {
         self.saver.flush(within).await?;
         self.core.flush_records(within).await
     }
 
-    /// Saves what is queued before a shutdown, for at most `within`, and drops the rest: aggregates
-    /// with the longest replays first. Then waits for the ledger as [`flush`](Self::flush) does.
+    /// Saves queued snapshots before a shutdown, for at most `within`, those with the longest
+    /// replays first, and drops the rest. Then waits for the ledger as [`flush`](Self::flush) does.
     /// Must run on a tokio runtime with time enabled.
     ///
     /// Dropped snapshots are reported ([`Observation::SaveDropped`]) and counted. The engine can be
-    /// used afterwards. Cancel safety: what is queued stays queued if the future is dropped.
+    /// used afterwards. Cancel safety: queued snapshots stay queued if the future is dropped.
     ///
     /// # Errors
-    /// Those of `flush`, except that there is no timeout of the queue.
+    /// Those of `flush`, except that the queue cannot time out.
     pub async fn drain(&self, within: Duration) -> Result<Drained, Error> {
         let drained = self.saver.drain(&self.core, within).await?;
         self.core.flush_records(within).await?;
         Ok(drained)
     }
 
-    /// The ledger that the builder was given.
+    /// The ledger set in the builder.
     pub fn ledger(&self) -> Option<&dyn Ledger> {
         self.core.recorder.as_ref().map(|recorder| recorder.ledger())
     }

@@ -1,4 +1,4 @@
-//! [`ReplayLoader`]: the same questions answered with no snapshots at all.
+//! [`ReplayLoader`]: loads without snapshots.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use crate::manager::{Loaded, Loader, Point};
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Folds all events at every load, and knows no snapshots: the honest baseline for tests and
-/// benches, and the choice for aggregates that do not need snapshots.
+/// A loader that folds all events at every load and uses no snapshots: the baseline for tests and
+/// benchmarks, and the choice for aggregates that do not need snapshots.
 pub struct ReplayLoader<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     clock: Arc<dyn Clock>,
 }
 
 impl<A: Aggregate> ReplayLoader<A> {
-    /// Folds the events of `source`.
+    /// Returns a loader that folds the events of `source`.
     pub fn new(source: impl EventSource<A> + 'static) -> Self {
         Self { source: Arc::new(source), clock: Arc::new(SystemClock::new()) }
     }

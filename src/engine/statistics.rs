@@ -10,7 +10,7 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct EngineStatistics {
-    /// Background snapshots that were taken; those that were stored already count too.
+    /// Background snapshots that were taken, including those that were already stored.
     pub saved: u64,
     /// Background snapshots, or measurements for them, that failed.
     pub saves_failed: u64,
@@ -20,12 +20,11 @@ pub struct EngineStatistics {
     pub observer_panics: u64,
     /// Calls of the ledger that failed.
     pub ledger_failures: u64,
-    /// When something went wrong last, by the engine's clock, and what it was, in words and with
-    /// its causes.
+    /// The last failure: its time by the engine's clock, and its text with the causes.
     pub last_error: Option<(Timestamp, String)>,
 }
 
-/// What goes wrong out of the callers' sight.
+/// Failures that no caller sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     SaveFailed,
@@ -34,7 +33,7 @@ pub(super) enum Trouble {
     LedgerFailed,
 }
 
-/// The numbers while they grow.
+/// The live counters.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     saved: AtomicU64,

@@ -9,20 +9,20 @@ use crate::record::{Header, RejectReason};
 
 /// Which loads compare the digest of the decoded state with the one in the record.
 ///
-/// Writes are always proved, whatever this says.
+/// This setting does not affect writes, which are always verified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verify {
-    /// Each one. The default.
+    /// Every load. The default.
     #[default]
     Always,
-    /// The first one, and then one of so many; 0 counts as 1. A state that is not the one that was
-    /// written, because a type or a dependency has changed, can then be served. Only for those who
-    /// have measured that they need it.
+    /// `Sampled(n)` verifies the first load, and then one in every `n`; 0 is treated as 1. A load
+    /// can then return a state that differs from the one written, because a type or a dependency
+    /// has changed. Use this only if a measurement shows that you need it.
     Sampled(u64),
 }
 
-/// Whose turn it is among the loads of an engine.
+/// Selects the loads of an engine that are verified.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     verify: Verify,

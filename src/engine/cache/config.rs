@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-/// How the hot cache of decoded states is bounded.
+/// The limits of the cache of decoded states.
 ///
 /// A state is weighed by its encoded size, the length of its key, and 512 bytes for the entry
 /// itself; what a large state takes in memory is usually a small multiple of its encoded size.
 ///
-/// What another process or engine rebuilds, retires or deletes is not seen before the state has
-/// lived its time: events are compared at each load, snapshots are not.
+/// If another process or engine rebuilds, retires or deletes a snapshot, the cached state may be
+/// used until its time to live has passed: events are compared at each load, snapshots are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheConfig {
-    /// The limit for all cached states together, in bytes. 64 MiB by default.
+    /// The maximum total weight of all cached states, in bytes. 64 MiB by default.
     pub max_bytes: u64,
-    /// A state is dropped so long after it was loaded from the store, whatever happened since.
-    /// One hour by default.
+    /// How long a state is kept after it was loaded from the store, even if it is used. One hour by
+    /// default.
     pub time_to_live: Duration,
-    /// A state is dropped when it was not loaded for so long. Ten minutes by default.
+    /// How long a state is kept after its last load. Ten minutes by default.
     pub time_to_idle: Duration,
 }
 
 impl CacheConfig {
-    /// A cache of at most `max_bytes` of encoded states.
+    /// Returns a configuration with a maximum total weight of `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
         Self {
             max_bytes,
