@@ -38,9 +38,9 @@ use crate::value::StateValue;
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
 /// | cache | none; [`cache`](Self::cache) switches it on |
-/// | store failure | [`OnStoreFailure::Fail`] |
-/// | largest state | 256 MiB encoded |
-/// | deepest state | 128 levels, for types that contain themselves |
+/// | on a store failure | [`OnStoreFailure::Fail`] |
+/// | maximum state size | 256 MiB encoded |
+/// | maximum depth | 128 levels, for recursive types |
 /// | verified loads | all: [`Verify::Always`] |
 /// | clock | [`SystemClock`] |
 pub struct EngineBuilder<A: Aggregate> {
@@ -259,7 +259,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Keeps decoded states in memory (feature `cache`).
+    /// Enables the hot cache of decoded states (feature `cache`).
     #[cfg(feature = "cache")]
     pub fn cache(mut self, config: CacheConfig) -> Self {
         self.cache = Some(config);
@@ -291,8 +291,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///
     /// Encoding and decoding recurse, on the thread that loads or saves. Allow 8 KiB of stack for
     /// each level (without optimization MessagePack takes 6, postcard 1.5): the default needs half
-    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with `thread_stack_size(8 <<
-    /// 20)`. A write of a deeper state fails, and a read of one is a miss.
+    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with
+    /// `thread_stack_size(8 << 20)`. A write of a deeper state fails, and a read of one is a miss.
     pub fn max_depth(mut self, levels: u16) -> Self {
         self.max_depth = Some(levels.clamp(1, Self::MAX_DEPTH));
         self
@@ -363,9 +363,8 @@ impl<A: Aggregate> EngineBuilder<A> {
 
     /// Sets the size up to which (inclusive) background snapshots encode a state on the runtime's
     /// own threads; 64 KiB by default. Larger states are encoded on a thread for blocking work, so
-    /// that they do not hold up other tasks. If the size of a state is not known, it is assumed to
-    /// be that of the largest state so far. `u64::MAX` never uses another thread, for deterministic
-    /// tests.
+    /// that they do not delay other tasks. A state of unknown size is assumed to be as large as the
+    /// largest state so far. With `u64::MAX`, no other thread is used: for deterministic tests.
     pub fn encode_in_place(mut self, bytes: u64) -> Self {
         self.encode_in_place = bytes;
         self
@@ -379,8 +378,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Sets how many aggregates are loaded and encoded at once for background snapshots. 4 by
-    /// default; 0 is treated as 1. Their records are put together, up to 8 MiB at a time. More help
-    /// where events come over a network.
+    /// default; 0 is treated as 1. Their records are put together, up to 8 MiB at a time. Use a
+    /// higher value if events come over a network.
     pub fn parallel_saves(mut self, aggregates: usize) -> Self {
         self.parallel_saves = aggregates;
         self
@@ -407,7 +406,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///
     /// # Errors
     /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type;
-    ///   the text names one that can.
+    ///   the message names one that can.
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if no snapshot could be made with these

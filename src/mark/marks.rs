@@ -10,17 +10,17 @@ use crate::error::Error;
 /// The marks of one snapshot: at most [`Marks::MAX`], at most one of each kind and name, ordered by
 /// kind (pins first), then by name bytewise.
 ///
-/// Cloning is cheap (a reference count); no marks take no allocation.
+/// Cloning is cheap (a reference count). An empty set does not allocate.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Marks(Option<Arc<[Mark]>>);
 
 impl Marks {
-    /// How many marks a snapshot can have (inclusive).
+    /// The maximum number of marks of a snapshot (inclusive).
     pub const MAX: usize = 32;
     /// No marks.
     pub const NONE: Self = Self(None);
 
-    /// These marks. Of two with the same kind and name the later one stays.
+    /// Creates a set of marks. Of two marks with the same kind and name, the later one is kept.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if one does not
@@ -29,23 +29,23 @@ impl Marks {
         Self::NONE.with_all(marks)
     }
 
-    /// Whether at least one pin stands.
+    /// Returns whether there is at least one pin.
     pub fn is_pinned(&self) -> bool {
         self.first().is_some_and(|mark| mark.kind == MarkKind::Pin)
     }
 
-    /// Whether at least one retirement stands.
+    /// Returns whether there is at least one retirement.
     pub fn is_retired(&self) -> bool {
         self.iter().any(|mark| mark.kind == MarkKind::Retirement)
     }
 
-    /// The mark of this kind and name.
+    /// Returns the mark of this kind and name.
     pub fn find(&self, kind: MarkKind, name: &str) -> Option<&Mark> {
         let at = self.binary_search_by(|mark| mark.id().cmp(&(kind, name))).ok()?;
         self.get(at)
     }
 
-    /// For stores: the marks after `change`; `None` if it changes nothing.
+    /// For stores: returns the marks after `change`, or `None` if it changes nothing.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not
@@ -63,8 +63,8 @@ impl Marks {
         }
     }
 
-    /// For stores: these marks and `later` ones, which replace those of the same kind and name.
-    /// What a replacement of a record has.
+    /// For stores: returns these marks together with `later`, whose marks replace those of the same
+    /// kind and name. A replaced record gets this set.
     ///
     /// # Errors
     /// As [`Marks::new`].
@@ -97,7 +97,7 @@ impl Marks {
         Self((!marks.is_empty()).then(|| marks.into()))
     }
 
-    /// The error of a store that finds a snapshot with all the marks that it can have.
+    /// The error for one more mark on a snapshot that has the maximum number.
     pub(crate) fn too_many() -> Error {
         let limit = Self::MAX;
         invalid(format!("a snapshot can have {limit} marks: clear one that is not needed any more"))

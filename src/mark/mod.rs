@@ -15,19 +15,19 @@ pub use marks::Marks;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MarkKind {
-    /// The snapshot is kept: no retention policy, no sweep and no delete removes it, unless the
-    /// delete [overrules pins](crate::store::DeleteOptions::overrule_pins).
+    /// The snapshot is kept: no retention policy, sweep or delete removes it, unless the delete
+    /// [overrules pins](crate::store::DeleteOptions::overrule_pins).
     Pin,
-    /// The snapshot is not used: no load starts from it, and it does not count as one of the last
-    /// n. It can still be listed, fetched by name and deleted.
+    /// The snapshot is not used: no load starts from it, and retention policies do not count it. It
+    /// can still be listed, fetched by version and deleted.
     Retirement,
 }
 
-/// A note beside a snapshot: a pin or a retirement, who made it, when and why.
+/// A pin or a retirement of a snapshot: who set it, when and why.
 ///
-/// A record never changes once it is stored. Marks do: [`SnapshotStore::mark`] sets and clears
-/// them. Within one snapshot a mark is identified by its kind and name, so that several parties can
-/// pin the same snapshot and each takes back its own pin only.
+/// A stored record never changes, but its marks can: [`SnapshotStore::mark`] sets and clears them.
+/// Within one snapshot, a mark is identified by its kind and name, so that several parties can pin
+/// the same snapshot, and each can clear its own pin only.
 ///
 /// ```
 /// use snapfold::Timestamp;
@@ -43,7 +43,7 @@ pub enum MarkKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mark {
-    /// What it means.
+    /// Pin or retirement.
     pub kind: MarkKind,
     /// Its name: unique among the marks of this kind on one snapshot. At most
     /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES), not empty.
@@ -103,7 +103,7 @@ impl Mark {
         check_length("note", &self.note, Self::MAX_NOTE_BYTES)
     }
 
-    /// What identifies the mark among those of its snapshot.
+    /// The identity of the mark among the marks of its snapshot.
     fn id(&self) -> (MarkKind, &str) {
         (self.kind, &self.name)
     }

@@ -1,18 +1,18 @@
-//! [`Disposition`]: what a policy says of one snapshot.
+//! [`Disposition`]: what a policy decides about one snapshot.
 
 use std::fmt;
 
-/// What is done with a snapshot. The order is that of preference: where two policies differ about a
-/// snapshot, the greater action is taken.
+/// What is done with a snapshot. Actions are ordered: where two policies differ, the greater action
+/// is taken.
 ///
 /// More actions may be added, each between [`Drop`](Self::Drop) and [`Keep`](Self::Keep). Code that
-/// meets an action it does not know leaves the snapshot as it is.
+/// does not know an action must not change the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Action {
     /// It is deleted.
     Drop,
-    /// It stays as it is.
+    /// It is kept.
     Keep,
 }
 
@@ -32,27 +32,27 @@ impl fmt::Display for Action {
 pub struct Disposition {
     /// What is done.
     pub action: Action,
-    /// Why, for people.
+    /// The reason, in words.
     pub reason: String,
 }
 
 impl Disposition {
-    /// The snapshot stays, for this reason.
+    /// Keeps the snapshot, for this reason.
     pub fn keep(reason: impl Into<String>) -> Self {
         Self { action: Action::Keep, reason: reason.into() }
     }
 
-    /// There is no reason to keep the snapshot.
+    /// Drops the snapshot.
     pub fn drop() -> Self {
         Self { action: Action::Drop, reason: "no policy keeps it".to_owned() }
     }
 
-    /// What is done with a snapshot about which a policy said nothing: it stays.
+    /// The disposition of a snapshot that a policy does not mention: it is kept.
     pub(super) fn missing() -> Self {
         Self::keep("the policy did not judge it")
     }
 
-    /// The one with the greater action; of two equal ones, this.
+    /// Returns the disposition with the greater action; `self` if both are equal.
     pub(super) fn or(self, other: Self) -> Self {
         if other.action > self.action { other } else { self }
     }

@@ -11,8 +11,8 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepLast(usize);
 
-/// The newest `snapshots` of each generation. With 0, only what is protected under every policy
-/// stays.
+/// Keeps the newest `snapshots` of each generation. With 0, only the snapshots that every policy
+/// protects are kept.
 pub const fn keep_last(snapshots: usize) -> KeepLast {
     KeepLast(snapshots)
 }
@@ -36,25 +36,24 @@ impl Retention for KeepLast {
 /// Keeps snapshots of states that were current within a period before now (both ends inclusive).
 ///
 /// # What is measured
-/// The as-of time of a snapshot, that of the history: the policy guards how far back point-in-time
-/// loads are fast. But the as-of time is a running maximum, so a single event that was recorded by
-/// a clock years ahead puts it in the future for the rest of the history. The future is outside of
-/// the period, and says nothing of the snapshot. So the first of these times counts that is not
-/// later than now:
+/// The period applies to the as-of time of a snapshot, since the policy determines how far back
+/// point-in-time loads are fast. But the as-of time is a running maximum: a single event that was
+/// recorded by a clock years ahead puts it in the future for the rest of the history. Therefore the
+/// policy uses the first of these times that is not later than now:
 ///
 /// 1. the as-of time;
 /// 2. the recorded time of the last folded event;
 /// 3. the time at which the snapshot was created: also what is left for
 ///    [events without times](crate::events::Recorded::untimed).
 ///
-/// A snapshot for which all three lie in the future is outside. The exception is a generation in
-/// which every snapshot was created in the future: then it is the clock of this machine that is
-/// not to be trusted, as after a start without a battery, and all of them stay until a snapshot
-/// is taken by a clock that agrees with it.
+/// A snapshot with all three times in the future is not kept. The exception is a generation in
+/// which every snapshot was created in the future: then the clock of this machine is probably wrong
+/// (for example after a start without a battery), and all of them are kept until a snapshot is
+/// taken by a clock that agrees with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepWithin(Duration);
 
-/// Snapshots of states that were current within the last `period`.
+/// Keeps snapshots of states that were current within the last `period`.
 pub const fn keep_within(period: Duration) -> KeepWithin {
     KeepWithin(period)
 }

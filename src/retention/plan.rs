@@ -9,7 +9,7 @@ use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// What is to become of each snapshot of one aggregate, newest first.
+/// What is done with each snapshot of one aggregate, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionPlan {
@@ -32,12 +32,12 @@ pub struct Judged {
 }
 
 impl RetentionPlan {
-    /// The plan for all `snapshots` of one aggregate under `policy` at time `now`.
+    /// Creates the plan for all `snapshots` of one aggregate under `policy` at time `now`.
     ///
     /// Whatever the policy says, the plan keeps
     /// - the newest snapshot of each generation that is not retired (if all are, the newest);
-    /// - each snapshot in `usable`: those that were found to be the newest usable ones;
-    /// - pinned ones;
+    /// - each snapshot in `usable`, the newest usable ones;
+    /// - pinned snapshots;
     /// - every base that a kept delta needs.
     pub fn new(
         snapshots: &[SnapshotMeta],
@@ -89,12 +89,12 @@ impl RetentionPlan {
         }
     }
 
-    /// The snapshots that are to be deleted, newest first.
+    /// Returns the snapshots to delete, newest first.
     pub fn dropped(&self) -> impl Iterator<Item = &Judged> {
         self.judged.iter().filter(|judged| judged.action == Action::Drop)
     }
 
-    /// The snapshots that stay, newest first.
+    /// Returns the snapshots to keep, newest first.
     pub fn kept(&self) -> impl Iterator<Item = &Judged> {
         self.judged.iter().filter(|judged| judged.stays())
     }

@@ -9,32 +9,32 @@ use crate::key::AggregateKey;
 pub struct Capabilities {
     /// The name of the kind of store, for messages: "memory", "file".
     pub name: &'static str,
-    /// Whether what was put and acknowledged survives a crash of process and machine.
+    /// Whether acknowledged puts survive a crash of the process and of the machine.
     pub durable: bool,
-    /// Whether the records of one `put` are stored all or none.
+    /// Whether each `put` is atomic: either all of its records are stored, or none.
     pub atomic_batches: bool,
     /// Whether a delete also covers puts before it whose future was dropped (obligation C-53 of
-    /// [`SnapshotStore`](crate::SnapshotStore)). Not so where a server may still finish a put that
-    /// it received before its caller gave up.
+    /// [`SnapshotStore`](crate::SnapshotStore)). False if a server may still finish a put after its
+    /// caller gave up.
     pub ordered_deletes: bool,
     /// Whether it keeps [marks](crate::store::Mark) (obligations C-18, C-19, C-24, C-35, C-54 and
-    /// C-60 to C-66 of [`SnapshotStore`](crate::SnapshotStore)). Without, nothing can be pinned or
-    /// retired.
+    /// C-60 to C-66 of [`SnapshotStore`](crate::SnapshotStore)). If false, snapshots cannot be
+    /// pinned or retired.
     pub marks: bool,
-    /// Whether a `get` returns the bases of a delta with it, and no delete removes a base that is
+    /// Whether `get` returns the bases together with a delta, and no delete removes a base that is
     /// still needed (obligations C-26 and C-55). Otherwise the engine fetches bases by id, and
-    /// lists before it deletes.
+    /// lists snapshots before it deletes.
     pub returns_bases: bool,
     /// The largest record that can be put, in bytes (inclusive).
     pub max_record_bytes: u64,
-    /// The most bytes of tenant, kind and id together (inclusive) that can surely be put.
+    /// The total length of tenant, kind and id, in bytes (inclusive), that can always be put.
     pub max_key_bytes: u64,
     /// The highest version that can be put (inclusive).
     pub max_version: u64,
 }
 
 impl Capabilities {
-    /// A store that promises nothing beyond the contract: not durable, no atomic batches, no
+    /// The minimal capabilities: not durable, no atomic batches, no
     /// marks, no bases, ordered deletes, records of up to 1 GiB, any key, any version.
     pub const fn new(name: &'static str) -> Self {
         Self {

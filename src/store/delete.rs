@@ -13,7 +13,7 @@ pub enum Selection<'a> {
     All,
     /// Those with a version below this one (exclusive), of every generation.
     Below(u64),
-    /// All but those of this generation.
+    /// All except those of this generation.
     ExceptGeneration(Generation),
     /// Those of this generation.
     Generation(Generation),

@@ -59,7 +59,7 @@ impl<'a> ListRequest<'a> {
     }
 }
 
-/// Asks for a page of the aggregates that have snapshots, or, in an event source, events.
+/// Asks for a page of the aggregates that have snapshots (or, in an event source, events).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeysRequest<'a> {

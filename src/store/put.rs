@@ -7,16 +7,17 @@ use crate::mark::Marks;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Replace a snapshot that is already stored under the same identity. Only an explicit rebuild
-    /// sets this; false by default.
+    /// Whether to replace a snapshot that is stored under the same identity; false by default. The
+    /// engine sets it only for an explicit rebuild or refold, and for background saves that correct
+    /// a wrong snapshot.
     pub replace: bool,
-    /// With [`replace`](Self::replace): a snapshot that is pinned stays as it is
-    /// ([`PutOutcome::Existing`]); false by default. Whether it is pinned is decided in the same
-    /// atomic step, so that no pin is missed.
+    /// With [`replace`](Self::replace): whether to keep pinned snapshots
+    /// ([`PutOutcome::Existing`]); false by default. The store checks the pins in the same atomic
+    /// step, so that it does not miss one.
     pub spare_pinned: bool,
-    /// Marks of each snapshot that this call stores, set in the same atomic step; none by default.
-    /// A snapshot that is stored already and stays ([`PutOutcome::Existing`]) keeps the marks that
-    /// it has.
+    /// The marks of each snapshot that this call stores, set in the same atomic step; none by
+    /// default. A snapshot that was stored before and is kept ([`PutOutcome::Existing`]) keeps its
+    /// own marks.
     pub marks: Marks,
 }
 

@@ -91,7 +91,7 @@ pub enum Lookup {
     OtherGeneration,
 }
 
-/// A stored snapshot, with what is needed to read it.
+/// A stored snapshot, with the bases that are needed to read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Found {
@@ -107,7 +107,7 @@ pub struct Found {
 }
 
 impl Found {
-    /// How many bases come with one answer (inclusive). A longer chain is cut.
+    /// The maximum number of bases in one result (inclusive). A longer chain is cut.
     pub const MAX_BASES: usize = 16;
 
     /// A record without bases, kept under `version`.

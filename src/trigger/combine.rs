@@ -2,21 +2,23 @@
 
 use super::{Trigger, TriggerContext, Verdict};
 
-/// Takes a snapshot when at least one of its triggers does. Made by [`any`] or [`Trigger::or`].
+/// Takes a snapshot when at least one of its triggers does. Created by [`any`] or [`Trigger::or`].
 #[derive(Debug)]
 pub struct Any(Vec<Box<dyn Trigger>>);
 
-/// Takes a snapshot when each of its triggers does, and there is at least one. Made by
+/// Takes a snapshot when each of its triggers does, and there is at least one. Created by
 /// [`all`] or [`Trigger::and`].
 #[derive(Debug)]
 pub struct All(Vec<Box<dyn Trigger>>);
 
-/// Any of `triggers`; never, if there are none. Two triggers read better as `a.or(b)`.
+/// Combines triggers: fires when any of them does, and never if there are none. For two triggers,
+/// `a.or(b)` reads better.
 pub fn any(triggers: Vec<Box<dyn Trigger>>) -> Any {
     Any(triggers)
 }
 
-/// All of `triggers`; never, if there are none. Two triggers read better as `a.and(b)`.
+/// Combines triggers: fires when all of them do, and never if there are none. For two triggers,
+/// `a.and(b)` reads better.
 pub fn all(triggers: Vec<Box<dyn Trigger>>) -> All {
     All(triggers)
 }

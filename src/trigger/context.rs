@@ -1,10 +1,10 @@
-//! [`TriggerContext`]: what a trigger sees.
+//! [`TriggerContext`]: the input of a trigger.
 
 use std::time::Duration;
 
 use crate::timestamp::Timestamp;
 
-/// What is known of an aggregate right after a commit.
+/// What is known about an aggregate right after a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TriggerContext {
@@ -18,15 +18,15 @@ pub struct TriggerContext {
     pub events_replayed: u64,
     /// How long that replay took: applying events, and waiting for them after the first one.
     pub replay_time: Duration,
-    /// The encoded size of the state in bytes, before compression: an estimate for today's
-    /// version. It is the newest size that is known (of a snapshot, of the hot cache, or measured
-    /// in the background), and the growth between the two newest ones carried on, for as many
-    /// events as lie between those. `None` if none is known yet, or if the trigger does not
-    /// [need it](crate::trigger::Trigger::needs_state_bytes).
+    /// The encoded size of the state in bytes, before compression: an estimate for today's version.
+    /// It extrapolates from the two newest known sizes (of a snapshot, of the hot cache, or
+    /// measured in the background), for at most as many events as lie between those two. `None` if
+    /// none is known yet, or if the trigger does not [need
+    /// it](crate::trigger::Trigger::needs_state_bytes).
     pub state_bytes: Option<u64>,
 }
 
-/// A stored snapshot, as far as triggers care.
+/// The newest stored snapshot, as triggers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastSnapshot {
@@ -39,7 +39,8 @@ pub struct LastSnapshot {
 }
 
 impl TriggerContext {
-    /// An aggregate at `version`, committed at `now`, of which nothing else is known.
+    /// Creates the context of an aggregate at `version`, committed at `now`, about which nothing
+    /// else is known.
     pub const fn new(version: u64, now: Timestamp) -> Self {
         Self {
             version,
@@ -57,7 +58,7 @@ impl TriggerContext {
         self
     }
 
-    /// How many events lie after the newest snapshot; all of them if there is none.
+    /// Returns the number of events after the newest snapshot, or of all events if there is none.
     pub fn distance(&self) -> u64 {
         self.version.saturating_sub(self.snapshot.map_or(0, |snapshot| snapshot.version))
     }

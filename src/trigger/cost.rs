@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{Trigger, TriggerContext, Verdict};
 
-/// Holds while the encoded state is larger than this many bytes, by what is known of
-/// [its size](TriggerContext::state_bytes). It holds at every commit then, so it is meant for
-/// [`and`](Trigger::and): large states at a distance of their own. [`grown_by`] stands alone.
+/// Takes a snapshot at every commit while the [known size](TriggerContext::state_bytes) of the
+/// encoded state exceeds this many bytes. Combine it by [`and`](Trigger::and), for example with
+/// another distance for large states. [`grown_by`] can be used alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LargerThan(u64);
 
@@ -64,9 +64,9 @@ impl Trigger for GrownBy {
     }
 }
 
-/// Takes a snapshot when replaying the tail took longer than a budget at the last load. Waiting
-/// for the store or for the first event does not count: a slow database must not make the engine
-/// write more.
+/// Takes a snapshot when replaying the tail took longer than a budget in the last load. Waiting for
+/// the store or for the first event does not count, so that a slow database does not cause more
+/// writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SlowerThan(Duration);
 

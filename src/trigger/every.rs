@@ -25,12 +25,12 @@ impl Trigger for EveryEvents {
     }
 }
 
-/// Takes a snapshot once the last one is at least so old, by the wall clock. An aggregate without
-/// a snapshot is due at once: combine it with [`every_events`] to leave short streams alone.
+/// Takes a snapshot once the last one has this age, by the wall clock. An aggregate without a
+/// snapshot is due at once; combine this with [`every_events`] to skip short streams.
 ///
-/// A snapshot that was created in the future is due as well: its age says nothing, as a clock was
-/// wrong then or is wrong now. The one that follows it counts from a time that has been. Where the
-/// clocks of two machines differ, that costs at most one snapshot more per change of machine.
+/// It also fires if the last snapshot was created in the future, because then a clock was or is
+/// wrong. The next snapshot has a valid time again. If the clocks of two machines differ, this
+/// costs at most one more snapshot per change of machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EveryInterval(Duration);
 

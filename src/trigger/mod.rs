@@ -1,8 +1,8 @@
 //! When to take a snapshot: [`Trigger`]s, pure and composable.
 //!
-//! A trigger looks at values and answers with a [`Verdict`]; it does nothing else. The engine
-//! asks after a commit ([`SnapshotEngine::committed`](crate::SnapshotEngine::committed)) and
-//! acts in the background.
+//! A trigger is a pure function from a [`TriggerContext`] to a [`Verdict`]. The engine asks it
+//! after a commit ([`SnapshotEngine::committed`](crate::SnapshotEngine::committed)) and acts in the
+//! background.
 //!
 //! ```
 //! use snapfold::trigger::{Trigger, every_events, larger_than, slower_than};
@@ -31,24 +31,24 @@ pub use every::{EveryEvents, EveryInterval, every_events, every_interval};
 /// Decides when a snapshot is worth taking.
 ///
 /// # Obligations
-/// A pure function of the observation: no clock, no I/O, no state of its own. It is called on the
+/// A pure function of the context: no clock, no I/O, no state of its own. It runs on the
 /// application's command path and must be cheap.
 pub trait Trigger: fmt::Debug + Send + Sync + 'static {
-    /// Whether to take a snapshot now, and why.
+    /// Decides whether to take a snapshot now, and says why.
     fn decide(&self, seen: &TriggerContext) -> Verdict;
 
     /// Whether [`TriggerContext::state_bytes`] matters to this trigger. False by default.
     ///
-    /// If so, and the trigger says no, it is asked as if the state had no bytes at all and as if
-    /// it had `u64::MAX`. Only if one of these answers is yes, and the size that is known is older
-    /// than the state at hand, the state is encoded to learn its size: in the background, and the
-    /// trigger is asked again there. So a size that another part decides over costs nothing, and
-    /// [`decide`](Self::decide) has to be pure.
+    /// If true, and the trigger decides against a snapshot, the engine also asks it with a size of
+    /// 0 and with a size of `u64::MAX`. Only if one of these verdicts is yes, and the known size is
+    /// older than the state, the engine encodes the state in the background to learn its size, and
+    /// then asks again. So a size that does not matter costs nothing, and [`decide`](Self::decide)
+    /// must be pure.
     fn needs_state_bytes(&self) -> bool {
         false
     }
 
-    /// Takes a snapshot when this trigger or `other` does.
+    /// Combines two triggers: takes a snapshot when this one or `other` does.
     fn or(self, other: impl Trigger) -> Any
     where
         Self: Sized,
@@ -56,7 +56,7 @@ pub trait Trigger: fmt::Debug + Send + Sync + 'static {
         any(vec![Box::new(self), Box::new(other)])
     }
 
-    /// Takes a snapshot when both this trigger and `other` do.
+    /// Combines two triggers: takes a snapshot when this one and `other` do.
     fn and(self, other: impl Trigger) -> All
     where
         Self: Sized,
@@ -86,7 +86,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// An answer with its reason.
+    /// Creates a verdict with its reason.
     pub fn new(take: bool, reason: impl Into<String>) -> Self {
         Self { take, reason: reason.into() }
     }
