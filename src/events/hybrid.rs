@@ -9,24 +9,24 @@ use crate::error::{BoxError, Error};
 use crate::state::Aggregate;
 use crate::store::{Lookup, Query};
 
-/// Answers a snapshot store's question and reads the events that follow the answer, in one round
-/// trip. Offered by backends that keep snapshots where the events are; given to
-/// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid), which then asks it first.
+/// Returns a snapshot and the events after it in one round trip. Implemented by backends that keep
+/// snapshots beside the events, and passed to
+/// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 ///
-/// It is a shortcut, never another truth: the engine checks what it delivers just as if the
-/// [`SnapshotStore`](crate::SnapshotStore) and the [`EventSource`](crate::EventSource) had been
-/// asked, and turns to those for everything further.
+/// A hybrid source is a shortcut. The engine checks its results as it checks those of the
+/// [`SnapshotStore`](crate::SnapshotStore) and the [`EventSource`](crate::EventSource), and uses
+/// those two for everything else.
 #[async_trait]
 pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
-    /// The answer to `query` and the events that the load needs next.
+    /// Returns the result of `query` and the events that the load needs next.
     ///
     /// # Obligations
     /// - **H-01** [`Hybrid::lookup`] is what [`SnapshotStore::get`](crate::SnapshotStore::get)
-    ///   would answer.
+    ///   would return.
     /// - **H-02** [`Hybrid::tail`] begins with the event *at* the version of the snapshot that was
-    ///   found, or with the first event if none was. It ends where it likes, at the latest at
-    ///   [`Query::at_most`]; with [`Query::as_of`], there is nothing to gain from going further
-    ///   than the first event that was recorded later. The obligations of
+    ///   found, or with the first event if none was. It may end anywhere up to
+    ///   [`Query::at_most`]; with [`Query::as_of`], it need not go beyond the first event that was
+    ///   recorded later. The obligations of
     ///   [`EventSource::read`](crate::EventSource::read) hold for what it contains.
     /// - **H-03** Memory is bounded: a long tail is cut, at the latest after
     ///   [`Hybrid::MAX_TAIL`] events, and `None` is always possible. The engine reads the rest from
@@ -37,7 +37,7 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     ///   The next call answers as if nothing had happened.
     ///
     /// # Errors
-    /// Counted as a failure of the snapshot store.
+    /// An error counts as a failure of the snapshot store.
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error>;
 
     /// Answers several queries, one answer per query, in their order. By default one after the
@@ -51,7 +51,7 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     /// long together.
     ///
     /// # Errors
-    /// Counted as a failure of the snapshot store, for all queries.
+    /// An error counts as a failure of the snapshot store, for all queries.
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<A>>, Error> {
         let mut answers = Vec::with_capacity(queries.len());
         for query in queries {
@@ -61,21 +61,21 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a [`HybridSource`] delivers.
+/// The result of a [`HybridSource`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Hybrid<A> {
-    /// The snapshot, or what there is instead.
+    /// The snapshot, or why there is none.
     pub lookup: Lookup,
     /// The events that follow, as far as they were fetched.
     pub tail: Option<Box<dyn Tail<A>>>,
 }
 
 impl<A> Hybrid<A> {
-    /// The most events that a tail may hold.
+    /// The maximum number of events in a tail.
     pub const MAX_TAIL: usize = 10_000;
 
-    /// A lookup without events.
+    /// Creates a result without events.
     pub const fn new(lookup: Lookup) -> Self {
         Self { lookup, tail: None }
     }
@@ -89,15 +89,15 @@ impl<A> Hybrid<A> {
 
 /// Events that were fetched with a snapshot, not decoded yet.
 pub trait Tail<A>: fmt::Debug + Send + Sync {
-    /// Up to which version (inclusive) it goes: all events from its beginning to there are in it.
-    /// `u64::MAX` if it holds all that is committed, or all up to the bounds of the query; the
-    /// event source is not asked then.
+    /// Returns the last version (inclusive) of the tail: it contains all events from its beginning
+    /// up to there. `u64::MAX` if it contains all committed events, or all up to the bounds of the
+    /// query; then the event source is not read.
     fn until(&self) -> u64;
 
-    /// Pushes the events into `replay`, in version order, until it says `Break`.
+    /// Pushes the events into `replay`, in version order, until that returns `Break`.
     ///
     /// # Errors
-    /// Counted as a failure of the event source.
+    /// An error counts as a failure of the event source.
     fn replay(self: Box<Self>, replay: &mut Replay<'_, A>) -> Result<(), BoxError>
     where
         A: Aggregate;

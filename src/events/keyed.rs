@@ -12,14 +12,14 @@ use crate::state::Aggregate;
 pub struct KeyedReplay<'k, 'r, A: Aggregate> {
     /// The aggregate.
     pub key: &'k AggregateKey,
-    /// Which of its events to read.
+    /// The range of events to read.
     pub range: EventRange,
-    /// Where to push them.
+    /// The replay that gets the events.
     pub replay: Replay<'r, A>,
 }
 
 impl<'k, 'r, A: Aggregate> KeyedReplay<'k, 'r, A> {
-    /// The events of `key` within `range`, pushed into `replay`.
+    /// Reads the events of `key` within `range` into `replay`.
     pub const fn new(key: &'k AggregateKey, range: EventRange, replay: Replay<'r, A>) -> Self {
         Self { key, range, replay }
     }

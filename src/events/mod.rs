@@ -34,8 +34,8 @@ pub(crate) use witness::Witness;
 /// Reads the events of the application's event store. Implemented by the application, or by the
 /// author of an event store.
 ///
-/// Only [`read`](Self::read) is required. Every other method has an honest default; a source
-/// overrides those that its event store answers cheaply.
+/// Only [`read`](Self::read) is required. Every other method has a default; override those that
+/// your event store can serve cheaply.
 ///
 /// Each obligation has an id. The feature `conformance` has a kit that proves a source right, and
 /// the [guide](crate::guide::event_sources) builds one from scratch.
@@ -75,8 +75,8 @@ pub(crate) use witness::Witness;
 /// # Obligations on every method
 /// - **E-09** A failure is an `Err`. A lost connection, a row that cannot be read and an event that
 ///   cannot be decoded never end a call early with `Ok`: fewer events are another state.
-/// - **E-10** A call reads and changes nothing. Its future may be dropped at any await point; the
-///   next call, also one on another task at the same time, answers as if it had never been made.
+/// - **E-10** A call changes nothing. Its future may be dropped at any await point, without an
+///   effect on later or concurrent calls.
 /// - **E-11** No call panics or waits without a bound, whatever the key and the bounds are.
 #[async_trait]
 pub trait EventSource<A: Aggregate>: Send + Sync {
@@ -92,18 +92,18 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-04** When [`Replay::push`] returns `Break`, stop and return `Ok`; what is pushed
     ///   after that is ignored.
     /// - **E-05** Nothing may be left out of the middle, by recorded time for example.
-    /// - **E-06** Times are those of the event store. An event whose time it does not know is
-    ///   pushed as [`Recorded::untimed`], never with a time that is made up.
-    /// - **E-07** Only events of just this key. Tenant, kind and id are compared bytewise: no
+    /// - **E-06** Times are those of the event store. An event without a known time is
+    ///   pushed as [`Recorded::untimed`], never with an invented time.
+    /// - **E-07** Only events of exactly this key. Tenant, kind and id are compared bytewise: no
     ///   case folding, no trimming, no patterns, no joining of the parts. A source without tenants
     ///   fails for a key that has one, or reads nothing.
     /// - **E-08** Only events within `range`: above [`EventRange::after`] (exclusive) and up to
-    ///   [`EventRange::until`] (inclusive). A range that holds no event pushes nothing and is no
+    ///   [`EventRange::until`] (inclusive). A range without events pushes nothing, and is not an
     ///   error.
     ///
     /// # Errors
     /// Any error: the load fails with [`ErrorKind::EventSource`] and this as its source. Events
-    /// pushed before are forgotten.
+    /// that were pushed before are discarded.
     ///
     /// # Cancellation
     /// The future may be dropped at any await point (E-10).
@@ -118,16 +118,15 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// A source that can read them in one statement overrides this.
     ///
     /// # Obligations
-    /// - **E-30** Each replay is pushed just what [`read`](Self::read) would push for its key and
-    ///   range, in version order. The order among the aggregates is open, and their events may come
-    ///   interleaved.
+    /// - **E-30** Each replay gets exactly what [`read`](Self::read) would push for its key and
+    ///   range, in version order. The order among aggregates is unspecified, and their events may
+    ///   be interleaved.
     /// - **E-31** A replay that returns `Break` ends its own aggregate only.
-    /// - **E-32** The same key may be given twice, also with different ranges. No keys at all are
-    ///   `Ok`.
+    /// - **E-32** The same key may occur twice, also with different ranges. An empty list is `Ok`.
     ///
     /// # Errors
-    /// Any error: it fails the whole call, and it is not known which replays are complete. The
-    /// caller reads the aggregates one by one to find out which of them fails.
+    /// Any error fails the whole call, and it is not known which replays are complete. The caller
+    /// then reads the aggregates one by one to find out which of them fails.
     async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
         for read in reads {
             self.read(read.key, read.range, &mut read.replay).await?;
@@ -135,14 +134,14 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         Ok(())
     }
 
-    /// The version of the newest event of `key`, or `None` if the source cannot tell more cheaply
-    /// than by reading. `None` by default. Implement it if you can: it is what lets the engine
-    /// notice a read that ended too early.
+    /// Returns the version of the newest event of `key`, or `None` if the source cannot find it
+    /// more cheaply than by reading. `None` by default. Implement it if possible: it lets the
+    /// engine detect reads that end too early.
     ///
-    /// Asked for statistics, and when a read came to an end that looks like a mistake: the version
+    /// The engine calls it for statistics, and when a read may have ended too early: the version
     /// that a load asked for did not come, no event came at all, or as many as pages have
-    /// (multiples of 50 and powers of two from 100 on, and all from 1,000 on). If events that this
-    /// head counts do not come with a second read either, the load fails with
+    /// (multiples of 50 and powers of two from 100 on, and all from 1,000 on). If a second read
+    /// does not return the events up to the head either, the load fails with
     /// [`ErrorKind::BrokenHistory`] rather than with a state of the past.
     ///
     /// # Obligations
@@ -154,9 +153,9 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         Ok(None)
     }
 
-    /// The replay floor of `key`: the version before that of the first event that can still be
-    /// read. 0 by default: everything is there. Asked only when the events that a load needs are
-    /// missing.
+    /// Returns the replay floor of `key`: the version before that of the first event that can still
+    /// be read. 0 by default: no event is truncated. The engine calls it only if events that a load
+    /// needs are missing.
     ///
     /// # Obligations
     /// - **E-21** All committed events above the floor can be read. A read that begins below it
@@ -169,7 +168,7 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         Ok(0)
     }
 
-    /// One page of the aggregates that have events. By default
+    /// Returns one page of the aggregates that have events. By default
     /// [`Unsupported`](ErrorKind::Unsupported).
     ///
     /// An event store that does not keep a part of the key (it has one tenant, or one kind) lists
@@ -180,9 +179,9 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-40** Each key with at least one event that can be read appears exactly once over all
     ///   pages, if it has one all the while; no other key appears but one whose events are all
     ///   truncated. The order is the source's own.
-    /// - **E-41** At most [`KeysRequest::limit`] items, 0 meaning 1. [`Page::next`] is `Some` if
-    ///   more may follow. A page with a `next` is never empty.
-    /// - **E-42** With a tenant or a kind given, only keys with just that tenant or kind.
+    /// - **E-41** At most [`KeysRequest::limit`] items; 0 is treated as 1. [`Page::next`] is `Some`
+    ///   if more may follow. A page with a `next` is never empty.
+    /// - **E-42** With a tenant or a kind given, only keys with exactly that tenant or kind.
     /// - **E-43** A cursor that another source made is an error or the end, never a panic.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let _ = request;
@@ -190,12 +189,12 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         Err(Error::new(ErrorKind::Unsupported, "list aggregates", message).into())
     }
 
-    /// The recorded times of the first events of `key` within `range`, in version order: for
-    /// timelines. At most `limit`, 0 meaning 1. By default derived from [`read`](Self::read),
-    /// without decoding what is pushed by [`Replay::push_encoded`].
+    /// Returns the recorded times of the first events of `key` within `range`, in version order:
+    /// for timelines. At most `limit`; 0 is treated as 1. By default derived from
+    /// [`read`](Self::read), without decoding what is pushed by [`Replay::push_encoded`].
     ///
-    /// The answer may be shorter than `limit` although more follow, so that a source can bound what
-    /// it holds in memory. Ask again after the last version: an empty answer is the end.
+    /// The result may be shorter than `limit` although more events follow, so that a source can
+    /// bound its memory. Call it again after the last version; an empty result is the end.
     ///
     /// # Obligations
     /// - **E-50** The versions are those that [`read`](Self::read) pushes for the range, from its

@@ -2,7 +2,7 @@
 
 use crate::snapshot_id::SnapshotId;
 
-/// Which events to read: those after one version, up to another.
+/// A range of events: those after one version, up to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventRange {
@@ -15,13 +15,13 @@ pub struct EventRange {
 }
 
 impl EventRange {
-    /// The events after `after` (exclusive) up to `until` (inclusive). What is above
-    /// [`SnapshotId::MAX_VERSION`] is lowered to it: no event has such a version.
+    /// Creates the range of events after `after` (exclusive) up to `until` (inclusive). Bounds
+    /// above [`SnapshotId::MAX_VERSION`] are lowered to it: no event has such a version.
     pub const fn new(after: u64, until: u64) -> Self {
         Self { after: at_most_highest(after), until: at_most_highest(until) }
     }
 
-    /// Whether the event with this version is to be read.
+    /// Returns whether the range contains the event with this version.
     pub const fn contains(self, version: u64) -> bool {
         self.after < version && version <= self.until
     }

@@ -4,25 +4,25 @@ use std::fmt;
 
 use crate::timestamp::Timestamp;
 
-/// One event as the event store holds it, borrowed for the time of a push.
+/// One event with its version, recorded time and anchor, as a source pushes it.
 #[non_exhaustive]
 pub struct Recorded<'a, E: ?Sized> {
-    /// Its place in the stream of its aggregate: 1 for the first event.
+    /// Its position in the stream of its aggregate: 1 for the first event.
     pub version: u64,
     /// When it was recorded. May be before the time of an earlier event: clocks run backwards.
     /// [`Timestamp::MAX`] if it is [untimed](Self::untimed).
     pub recorded_at: Timestamp,
-    /// What identifies it in the event store (an event id, a hash), if the source offers that.
+    /// Its identity in the event store (an event id, a hash), if the source provides one.
     /// Snapshots keep the anchor of their last event, and a load compares it (R6).
     pub anchor: Option<&'a [u8]>,
-    /// The event itself, or what the source holds it as, for
+    /// The event, or its encoded form, for
     /// [`push_encoded`](crate::Replay::push_encoded).
     pub event: &'a E,
     has_time: bool,
 }
 
 impl<'a, E: ?Sized> Recorded<'a, E> {
-    /// An event without an anchor.
+    /// Creates an event without an anchor.
     pub const fn new(version: u64, recorded_at: Timestamp, event: &'a E) -> Self {
         Self { version, recorded_at, anchor: None, event, has_time: true }
     }
@@ -36,15 +36,14 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
     /// - The as-of time of a state and of a snapshot with this event is [`Timestamp::MAX`], so that
     ///   no earlier time finds them. Triggers and retention go by when a snapshot was created.
     ///
-    /// Do not make up a time instead. A constant passes for the time of every event, so each later
-    /// point in time would give the newest state, and nothing could notice. A source that turns
-    /// from a made-up time to none changes its history: snapshots that were taken before are
-    /// rejected as diverged.
+    /// Do not invent a time instead. If all events have one constant time, every later point in
+    /// time gives the newest state, and the engine cannot detect it. A source that changes from an
+    /// invented time to none changes its history: existing snapshots are rejected as diverged.
     pub const fn untimed(version: u64, event: &'a E) -> Self {
         Self { version, recorded_at: Timestamp::MAX, anchor: None, event, has_time: false }
     }
 
-    /// Whether it is known when it was recorded.
+    /// Returns whether the recorded time is known.
     pub const fn has_time(&self) -> bool {
         self.has_time
     }

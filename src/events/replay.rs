@@ -135,8 +135,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         EventRange::new(self.position.version - overlap, self.until)
     }
 
-    /// Takes the next event. `Break` means that no further event is wanted; what is pushed after
-    /// that is ignored.
+    /// Applies the next event. `Break` means that no further event is needed; later pushes are
+    /// ignored.
     #[inline]
     pub fn push(&mut self, recorded: Recorded<'_, A::Event>) -> ControlFlow<()> {
         if self.wants(&recorded) {
@@ -146,8 +146,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// The same for an event in the form in which the source holds it, such as bytes. It is
-    /// decoded only if it is applied: the first event after a snapshot is only compared with it.
+    /// [`push`](Self::push) for an event in encoded form, such as bytes. It is decoded only if it
+    /// is applied: the event at the version of a snapshot is only compared with it.
     ///
     /// # Errors
     /// What `decode` returns; the source should return it too. The event counts as not pushed.
@@ -179,7 +179,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// Pushes each event of an iterator until no further one is wanted.
+    /// Pushes the events of an iterator until no further one is needed.
     pub fn push_all<'e>(
         &mut self,
         events: impl IntoIterator<Item = Recorded<'e, A::Event>>,
@@ -187,9 +187,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         events.into_iter().try_for_each(|event| self.push(event))
     }
 
-    /// Pushes each event of an iterator in the form in which the source holds it, until no further
-    /// one is wanted: [`push_encoded`](Self::push_encoded) for a source that has many at hand, a
-    /// little faster.
+    /// [`push_encoded`](Self::push_encoded) for the events of an iterator, until no further one is
+    /// needed. A little faster than pushing them one by one.
     ///
     /// # Errors
     /// What `decode` returns; the source should return it too. That event and those after it count

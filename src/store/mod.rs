@@ -34,20 +34,21 @@ pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 /// Stores the records of snapshots. Implemented by storage authors; applications use
 /// [`SnapshotEngine`](crate::SnapshotEngine).
 ///
-/// A store moves opaque [`Record`]s. It reads their headers ([`Record::header`]) to know what
-/// they are, and never looks into payloads. A snapshot is identified by its aggregate
+/// A store holds opaque [`Record`]s. It reads their headers ([`Record::header`]), but never their
+/// payloads. A snapshot is identified by its aggregate
 /// ([`AggregateKey`]) and its [`SnapshotId`] (generation and version).
 ///
-/// Beside the record, which never changes, a store may keep [marks](crate::store::Mark), which do.
-/// A store without them leaves [`Capabilities::marks`] unset; then the obligations about marks do
-/// not concern it, except C-67. [`SnapshotStoreExt`] has what callers need on top, for every store.
+/// A stored record never changes. A store may also keep [marks](crate::store::Mark) beside it,
+/// which can change. A store without marks leaves [`Capabilities::marks`] unset; then the
+/// obligations about marks do not apply to it, except C-67. [`SnapshotStoreExt`] adds convenience
+/// methods to every store.
 ///
 /// # Obligations on every method
-/// Each obligation has an id, by which a conformance report names it.
-/// - **C-01** Aggregates are isolated: a call about one key never returns, counts or changes
-///   anything of another, whatever bytes their ids hold.
-/// - **C-02** `Err` means that the store failed. Nothing there is `Ok`: an absent snapshot, an
-///   empty page, zero deleted.
+/// Each obligation has an id, which conformance reports use.
+/// - **C-01** Aggregates are isolated: a call for one key never returns, counts or changes
+///   snapshots of another key, whatever bytes their ids contain.
+/// - **C-02** `Err` means that the store failed. A missing snapshot is not an error: the result
+///   is `Absent`, an empty page, or zero deleted.
 /// - **C-03** No input panics, hangs or allocates without bound; ids and stored bytes are not
 ///   trusted.
 /// - **C-04** Calls may run concurrently from any number of tasks. Each record is put, found and
@@ -62,7 +63,7 @@ pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 /// [`Retry`](crate::Retry) that says whether a retry can help.
 #[async_trait]
 pub trait SnapshotStore: fmt::Debug + Send + Sync {
-    /// What this store can do. Constant for the life of the store; must be cheap.
+    /// Returns what this store supports. Constant for the life of the store; must be cheap.
     fn capabilities(&self) -> Capabilities;
 
     /// Stores `records`, of any aggregates; returns one outcome per record, in their order.
@@ -71,7 +72,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-10** When it returns `Ok`, every record is stored and, if
     ///   [`Capabilities::durable`] is set, survives a crash of process and machine.
     /// - **C-11** A stored snapshot is immutable: if the identity is taken, the first record stays
-    ///   and the outcome is [`PutOutcome::Existing`], which says whether the payloads are the same.
+    ///   and the outcome is [`PutOutcome::Existing`], which says whether the payloads are equal.
     /// - **C-12** With [`PutOptions::replace`], a taken identity gets the new record instead
     ///   ([`PutOutcome::Replaced`]); readers see the old or the new one, nothing else.
     /// - **C-13** Putting an older version never hides a newer one.
@@ -93,16 +94,16 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   would have more than [`Marks::MAX`](crate::store::Marks::MAX), the whole call fails with
     ///   `InvalidInput` before anything is stored. (With [`Capabilities::marks`].)
     /// - **C-19** With [`PutOptions::spare_pinned`], a snapshot that is pinned is not replaced: it
-    ///   stays, with the marks that it has, and the outcome is `Existing`. A pin whose call
-    ///   returned before this one began is never missed, and one that is set meanwhile is of what
-    ///   is there afterwards. (With [`Capabilities::marks`].)
+    ///   is kept with its marks, and the outcome is `Existing`. A pin that was set before this call
+    ///   began is never missed; a pin that is set concurrently applies to the record that is stored
+    ///   afterwards. (With [`Capabilities::marks`].)
     async fn put(
         &self,
         records: Vec<Record>,
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error>;
 
-    /// The newest snapshot that satisfies `query`.
+    /// Returns the newest snapshot that satisfies `query`.
     ///
     /// # Obligations
     /// - **C-20** Among the snapshots of the key and generation with version at or below
@@ -122,18 +123,18 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   not stored or cannot be parsed.
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error>;
 
-    /// The answers to several queries, as [`get`](Self::get) would give them.
+    /// Returns the results of several queries, as [`get`](Self::get) would return them.
     ///
-    /// The default asks one after the other. A store that can save round trips overrides it.
+    /// The default runs one after the other. A store that can save round trips overrides it.
     ///
     /// # Obligations
-    /// - **C-25** There is one answer per query, in the order of the queries: for each, one that
-    ///   `get` could have given at some moment during the call. No query: no answer.
+    /// - **C-25** There is one result per query, in their order: one that `get` could have returned
+    ///   at some moment during the call. An empty list gives an empty result.
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
         get_each(self, queries).await
     }
 
-    /// One page of what is stored of a key, without reading payloads.
+    /// Returns one page of the snapshots of a key, without reading payloads.
     ///
     /// # Obligations
     /// - **C-30** Order: highest [`SnapshotId`] first (by version, then
@@ -144,19 +145,19 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   the while; what is put or deleted meanwhile may appear or not.
     /// - **C-33** A snapshot whose header cannot be read is left out here (the engine meets it in
     ///   [`get`](Self::get)).
-    /// - **C-34** Each item says what the snapshot's header says, and only snapshots within the
+    /// - **C-34** Each item equals the header of its snapshot, and only snapshots within the
     ///   request's bounds (inclusive) are listed. Retired ones are listed as well.
     /// - **C-35** Each item has the marks of its snapshot, as every `mark` and `put` that returned
     ///   before the call began left them. (With [`Capabilities::marks`].)
     async fn list(&self, request: ListRequest<'_>)
     -> Result<Page<SnapshotMeta, SnapshotId>, Error>;
 
-    /// One page of the aggregates that have snapshots.
+    /// Returns one page of the aggregates that have snapshots.
     ///
     /// # Obligations
     /// - **C-40** Each key with at least one snapshot appears exactly once over all pages, under
     ///   the same rules as C-31 and C-32. The order is the store's own.
-    /// - **C-41** With a tenant or a kind given, only keys with just that tenant or kind.
+    /// - **C-41** With a tenant or a kind given, only keys with exactly that tenant or kind.
     /// - **C-43** Keys of [reserved kinds](AggregateKey::RESERVED_PREFIX) appear only with
     ///   [`KeysRequest::reserved`], also where the kind is given. Their snapshots are put, found,
     ///   listed and deleted by key like any other.
@@ -166,8 +167,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// Deletes snapshots of one key. [`DeletePlan`] decides which.
     ///
     /// # Obligations
-    /// - **C-50** Deletes what `selection` selects, what C-54 and C-55 keep aside, and nothing
-    ///   else; tells how much that was. Nothing selected is `Ok` with zero.
+    /// - **C-50** Deletes exactly what `selection` selects, except what C-54 and C-55 keep, and
+    ///   returns how much that was. An empty selection is `Ok` with zero.
     /// - **C-51** When it returns, the snapshots are no longer found and, in a durable store, stay
     ///   deleted after a crash.
     /// - **C-52** A snapshot put after the delete returned, also under a deleted identity, is
@@ -176,10 +177,10 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   future was dropped, if the store still finishes them: nothing that the selection covers
     ///   appears after the delete returned. A store that cannot promise it, because a server
     ///   finishes them, clears [`Capabilities::ordered_deletes`].
-    /// - **C-54** A pinned snapshot stays and is counted in [`Deleted::pinned`], unless
+    /// - **C-54** A pinned snapshot is kept and counted in [`Deleted::pinned`], unless
     ///   [`DeleteOptions::overrule_pins`] is set. (With [`Capabilities::marks`].)
-    /// - **C-55** A snapshot that a delta which stays is based on, directly or over other deltas,
-    ///   stays as well, whatever the options, and is counted in [`Deleted::needed`]. (With
+    /// - **C-55** A snapshot on which a remaining delta is based, directly or through other deltas,
+    ///   is kept as well, whatever the options, and is counted in [`Deleted::needed`]. (With
     ///   [`Capabilities::returns_bases`].)
     ///
     /// Every other way in which a store removes snapshots (pruning, compaction, expiry) is bound by
@@ -191,8 +192,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         options: DeleteOptions,
     ) -> Result<Deleted, Error>;
 
-    /// Sets or clears one mark on each selected snapshot of one key; returns how many snapshots
-    /// that changed.
+    /// Sets or clears one mark on each selected snapshot of one key, and returns how many snapshots
+    /// changed.
     ///
     /// The default is for stores without marks: it fails with
     /// [`ErrorKind::Unsupported`].
@@ -200,9 +201,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// # Obligations (with [`Capabilities::marks`])
     /// - **C-60** Changes the marks of the stored snapshots that `selection` selects and of no
     ///   other, and only the mark of that kind and name. The record stays as it is, byte for byte.
-    /// - **C-61** Idempotent: a mark that is set as it is already, or cleared where there is none,
-    ///   changes nothing and is not counted. One that differs in time, actor or note is replaced
-    ///   and counted.
+    /// - **C-61** Idempotent: setting an equal mark, or clearing a missing one, changes nothing and
+    ///   is not counted. One that differs in time, actor or note is replaced and counted.
     /// - **C-62** When it returns, in a durable store, the change survives a crash of process and
     ///   machine. So do the marks of a put.
     /// - **C-63** Concurrent changes of one snapshot are all made, in some order; no call sees a
@@ -231,7 +231,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     }
 }
 
-/// The answers to several queries, by one [`get`](SnapshotStore::get) after the other.
+/// Returns the results of several queries, by one [`get`](SnapshotStore::get) after the other.
 pub(crate) async fn get_each<S: SnapshotStore + ?Sized>(
     store: &S,
     queries: &[Query<'_>],

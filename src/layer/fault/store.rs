@@ -110,7 +110,7 @@ impl FaultyStore {
         }
     }
 
-    /// Makes the next call of this method fail with `fault`. If called several times, the faults
+    /// Applies `fault` to the next call of this method. If called several times, the faults
     /// apply to successive calls. Works without any rate, and while the random faults are stopped.
     ///
     /// A fault that cannot be applied (there was no record to truncate) is used up and not counted.
