@@ -228,8 +228,8 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(created);
         }
         let message = format!(
-            "the snapshot of {key} at version {} is not that of its events and stays, as it is \
-             pinned or its header cannot be read; rebuild() replaces it all the same",
+            "the snapshot of {key} at version {} differs from its events. It is kept, because it is \
+             pinned or its header cannot be read; rebuild() replaces it",
             loaded.version()
         );
         let kept = Error::new(ErrorKind::Conflict, "refold a snapshot", message);

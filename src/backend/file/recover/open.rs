@@ -82,8 +82,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
 
 fn create(disk: Arc<LockedDir>, config: FileStoreConfig, files: &[String]) -> Result<Core, Error> {
     if let Some(orphan) = files.iter().find(|name| names::segment_id(name).is_some()) {
-        let why =
-            format!("{} is missing, and there are segments such as {orphan}", names::MANIFEST);
+        let why = format!("{} is missing, but segments such as {orphan} exist", names::MANIFEST);
         return Err(corrupt(OPERATION, &config.dir, why));
     }
     let store = (u128::from(disk.random()) | u128::from(disk.random()) << 64).to_le_bytes();
