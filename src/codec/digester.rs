@@ -14,8 +14,8 @@ use crate::value::{self, StateValue, ValueNode};
 /// Computes digests of states of type `S`: what a [`Codec`](super::Codec) returns from
 /// [`digester`](super::Codec::digester).
 ///
-/// With it the engine proves each state before it is stored and compares each state that it loads.
-/// Cloning is cheap.
+/// The engine uses it to verify each state before it stores it, and to check each state that it
+/// loads against the stored digest. Cloning is cheap.
 pub struct Digester<S>(pub(super) Way<S>);
 
 pub(super) enum Way<S> {

@@ -86,8 +86,8 @@ impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngi
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Returns a builder for an engine that encodes with `codec`: for states without serde, or
-    /// builds without the feature `postcard`.
+    /// Returns a builder for an engine that encodes with `codec`: for states that do not implement
+    /// serde's traits, and for builds without the `postcard` feature.
     pub fn builder_with_codec(
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,

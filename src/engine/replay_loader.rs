@@ -17,7 +17,7 @@ use crate::manager::{Loaded, Loader, Point};
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// A loader that folds all events at every load and uses no snapshots: the baseline for tests and
+/// A loader that folds all events on every load and uses no snapshots: the baseline for tests and
 /// benchmarks, and the choice for aggregates that do not need snapshots.
 pub struct ReplayLoader<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,

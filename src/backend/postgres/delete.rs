@@ -124,9 +124,9 @@ const ID: &str = "schema_version, fingerprint, version";
 /// The aggregate, in the first parameters.
 const KEY: &str = "tenant = $1 AND kind = $2 AND id = $3";
 
-/// Changes the rows in `k` ([`ID`] and `row`), which are locked. `change` is an `UPDATE` or `DELETE`
-/// of rows `t` up to its `FROM` or `USING`, inclusive. The changed rows are those of `d` and of `e`,
-/// each with `returning`.
+/// Changes the rows in `k` ([`ID`] and `row`), which are locked. `change` is an `UPDATE` or
+/// `DELETE` of rows `t` up to its `FROM` or `USING`, inclusive. The changed rows are those of `d`
+/// and of `e`, each with `returning`.
 ///
 /// `d` finds rows by their place, whatever statistics the server has. It does not find a row that
 /// another transaction changed while `k` waited: the new version is not in the snapshot of the

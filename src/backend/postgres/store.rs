@@ -156,8 +156,8 @@ impl PostgresStore {
     /// Checks that the database is reachable and that its tables are those of this release.
     ///
     /// # Errors
-    /// A connection error; [`ErrorKind::Store`] if a migration is missing; [`ErrorKind::Unsupported`]
-    /// if the database was migrated by a newer release.
+    /// A connection error; [`ErrorKind::Store`] if a migration is missing;
+    /// [`ErrorKind::Unsupported`] if the database was migrated by a newer release.
     pub async fn check(&self) -> Result<(), Error> {
         self.migrations().check().await
     }
@@ -199,9 +199,9 @@ impl PostgresStore {
     /// snapshots become durable when the caller commits, and are gone if it rolls back.
     ///
     /// # Errors
-    /// Those of [`put`](SnapshotStore::put). After an error PostgreSQL refuses further statements
-    /// of the transaction: roll it back, or put within a savepoint. After a timeout the connection
-    /// is in the middle of a statement: close it.
+    /// Those of [`put`](SnapshotStore::put). After an error, PostgreSQL rejects further statements
+    /// in the transaction: roll it back, or call this inside a savepoint. After a timeout, the
+    /// connection is in the middle of a statement: close it.
     pub async fn put_in(
         &self,
         connection: &mut PgConnection,

@@ -32,12 +32,12 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 ///
 /// - By default ([`Durability::Sync`](crate::file::Durability::Sync)) a put returns after its
 ///   records are synced to disk. Concurrent puts share one sync.
-/// - A crash loses nothing that was acknowledged, and leaves no part of a write that was not.
+/// - A crash loses no acknowledged write, and never leaves a partial one.
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)). Reads
 ///   continue. Reopening the store recovers what is on the disk.
 /// - The space of deleted snapshots is reclaimed in the background.
-/// - The [marks](crate::store::Mark) of a snapshot take about 100 bytes in the log and in memory
-///   until the snapshot is deleted. Snapshots without marks have no such cost.
+/// - The [marks](crate::store::Mark) of a snapshot together take about 100 bytes in the log and in
+///   memory until the snapshot is deleted. Snapshots without marks have no such cost.
 ///
 /// The tenant, kind and id of an aggregate are limited to 1,024 bytes each, and a record to about
 /// 1 GiB. The store refuses records that do not verify, so that everything it writes can be read
@@ -314,10 +314,10 @@ impl FileStore {
     /// Closes the store for this handle and all its clones, and releases its lock. Blocks.
     ///
     /// Waits for running writes, backups and compactions; writes that are still queued fail. After
-    /// a close, the next open is faster, and detects files that were truncated since. Dropping the
-    /// last handle writes what is queued and then does the same, but cannot report an error. A
-    /// store that has stopped writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) closes
-    /// without an error.
+    /// a clean close, the next open is faster, and detects files that have been truncated in the
+    /// meantime. Dropping the last handle writes what is queued and then does the same, but cannot
+    /// report an error. A store that has stopped writing
+    /// ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) closes without an error.
     ///
     /// # Errors
     /// `Store`, `OutOfSpace`: the last sync, or writing the manifest, failed. The store is closed
