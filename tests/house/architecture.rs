@@ -317,3 +317,35 @@ fn nothing_is_left_for_later() {
         }
     }
 }
+
+/// The rooms of the file backend, as `src/backend/file/mod.rs` lists them. A room uses only those
+/// above it.
+const FILE_ROOMS: [&str; 13] = [
+    "config", "problem", "stats", "disk", "format", "errors", "index", "core", "write", "read",
+    "recover", "maintain", "store",
+];
+
+/// The rooms that a file of the file backend uses and that are not above its own.
+fn rooms_above(file: &File) -> Vec<String> {
+    let place = |room: &str| FILE_ROOMS.iter().position(|known| *known == room);
+    let Some(own) = file.module.get(2).and_then(|room| place(room)) else { return Vec::new() };
+    let code = code(&file.text);
+    let path = "crate::backend::file::";
+    let used = code.match_indices(path).map(|(at, _)| ident(&code[at + path.len()..]));
+    let wrong = used.filter(|room| place(room).is_some_and(|place| place > own));
+    wrong.map(|room| format!("{}: uses {room}, which is below it", file.path)).collect()
+}
+
+#[test]
+fn rooms_of_the_file_backend_use_those_above_them() {
+    let files = sources();
+    let wrong: Vec<_> =
+        files.iter().filter(|file| !is_test_file(file)).flat_map(rooms_above).collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let planted = "use crate::backend::file::write::work::Work;".to_owned();
+    assert_eq!(rooms_above(&file("src/backend/file/index/mod.rs", planted)).len(), 1);
+    for room in FILE_ROOMS {
+        let is_there = |file: &File| file.path.starts_with(&format!("src/backend/file/{room}"));
+        assert!(files.iter().any(is_there), "there is no {room}");
+    }
+}
