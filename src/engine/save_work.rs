@@ -84,7 +84,8 @@ struct Work<A: Aggregate> {
     // Tasks of their own: a panic in the application's fold, or in its store, ends that one only.
     tasks: JoinSet<Ended>,
     capturing: HashMap<Id, Saving>,
-    putting: HashMap<Id, Vec<(Saving, Record)>>,
+    /// The records of the put that is on its way; empty if none is.
+    putting: Vec<(Saving, Record)>,
     /// Records that wait for the next put.
     ready: Vec<(Saving, Record)>,
     ready_bytes: usize,
@@ -100,7 +101,7 @@ impl<A: Aggregate> Work<A> {
             parallel,
             tasks: JoinSet::new(),
             capturing: HashMap::new(),
-            putting: HashMap::new(),
+            putting: Vec::new(),
             ready: Vec::new(),
             ready_bytes: 0,
             suspects: Vec::new(),
@@ -141,8 +142,8 @@ impl<A: Aggregate> Work<A> {
         self.shared.lock().unwritten = self.ready.len() + self.suspects.len();
         let core = Arc::clone(&self.core);
         let records = batch.iter().map(|(_, record)| record.clone()).collect();
-        let id = self.tasks.spawn(async move { Ended::Put(core.save(records).await) }).id();
-        self.putting.insert(id, batch);
+        self.tasks.spawn(async move { Ended::Put(core.save(records).await) });
+        self.putting = batch;
     }
 
     /// Waits for a task to end; `None` if there is more to capture before that. A permit that was
@@ -171,7 +172,8 @@ impl<A: Aggregate> Work<A> {
                 Ok(_) => self.shared.ended(&saving.key),
                 Err(join) => self.note(&saving, Err(panicked(join))),
             }
-        } else if let Some(batch) = self.putting.remove(&id) {
+        } else {
+            let batch = std::mem::take(&mut self.putting);
             match ended {
                 Ok(Ended::Put(outcomes)) => {
                     for ((saving, _), outcome) in batch.iter().zip(outcomes) {

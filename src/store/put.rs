@@ -40,6 +40,11 @@ impl PutOptions {
         self
     }
 
+    /// For stores: whether a record replaces one of the same identity that has the marks `there`.
+    pub fn replaces(&self, there: &Marks) -> bool {
+        self.replace && !(self.spare_pinned && there.is_pinned())
+    }
+
     /// For stores without [`Capabilities::marks`](crate::store::Capabilities::marks): refuses
     /// options with marks (obligation C-67).
     ///

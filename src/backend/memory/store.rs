@@ -112,7 +112,7 @@ impl SnapshotStore for MemoryStore {
         if options.replace && !options.marks.is_empty() {
             for (key, id, _) in &identified {
                 let there = aggregates.find(key, *id).map(|stored| &stored.marks);
-                let there = there.filter(|there| !(options.spare_pinned && there.is_pinned()));
+                let there = there.filter(|there| options.replaces(there));
                 there.map_or(Ok(Marks::NONE), |marks| marks.merged(&options.marks))?;
             }
         }
@@ -316,7 +316,7 @@ fn insert(
     // Just pushed, if it was not there.
     let Some((_, versions)) = own else { return PutOutcome::Stored };
     match versions.get(stored.key()) {
-        Some(there) if !options.replace || (options.spare_pinned && there.marks.is_pinned()) => {
+        Some(there) if !options.replaces(&there.marks) => {
             PutOutcome::Existing { identical: there.record.has_state_of(&stored.record) }
         }
         there => {

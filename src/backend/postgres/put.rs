@@ -176,7 +176,7 @@ impl PutGroup<'_> {
 
 /// Whether a record replaces an earlier one of the same identity in the same call.
 fn replaces_its_own(options: &PutOptions) -> bool {
-    options.replace && !(options.spare_pinned && options.marks.is_pinned())
+    options.replaces(&options.marks)
 }
 
 fn chunks<'g, 'i>(groups: &'g [PutGroup<'i>], options: &PutOptions) -> Vec<&'g [PutGroup<'i>]> {

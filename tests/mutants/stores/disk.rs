@@ -56,9 +56,7 @@ impl Disk {
                 rows.by_id.insert(id, row);
                 PutOutcome::Stored
             }
-            Some(stored)
-                if options.replace && !(options.spare_pinned && stored.marks.is_pinned()) =>
-            {
+            Some(stored) if options.replaces(&stored.marks) => {
                 row.marks = stored.marks.merged(&options.marks).unwrap();
                 *stored = row;
                 PutOutcome::Replaced

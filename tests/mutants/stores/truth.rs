@@ -83,7 +83,7 @@ impl Truth {
         for record in records.iter().filter(|_| options.replace) {
             let Incoming { key, id, .. } = self.incoming(record.clone());
             let there = self.rows(&key).and_then(|rows| rows.by_id.get(&id).cloned());
-            let there = there.filter(|row| !(options.spare_pinned && row.marks.is_pinned()));
+            let there = there.filter(|row| options.replaces(&row.marks));
             there.map_or(Ok(Marks::NONE), |row| row.marks.merged(&options.marks))?;
         }
         Ok(())
