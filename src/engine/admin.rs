@@ -6,11 +6,11 @@ use async_trait::async_trait;
 
 use super::SnapshotEngine;
 use super::core::check_kind;
-use super::recorder::{Noted, creation};
+use super::recorder::creation;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
-use crate::ledger::{DailyStatistics, Schedule, ScheduleKey};
+use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, Loaded, Point, Rebuilt, Retained,
     SnapshotAdmin, View,
@@ -50,15 +50,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ) -> Result<Deleted, Error> {
         let _forgets = self.saver.forgets(key);
         let deleted = delete.await?;
-        self.record_deleted(key, &deleted);
+        self.core.record_deleted(key, &deleted);
         Ok(deleted)
-    }
-
-    fn record_deleted(&self, key: &AggregateKey, deleted: &Deleted) {
-        if deleted.snapshots > 0 {
-            let more = DailyStatistics::deleted(deleted.snapshots);
-            self.core.enter([Noted::Day(key.clone(), more)]);
-        }
     }
 }
 
@@ -233,7 +226,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         key: &AggregateKey,
         policy: &dyn Retention,
     ) -> Result<RetentionPlan, Error> {
-        self.core.plan(key, policy).await
+        self.core.plan(key, policy, None).await
     }
 
     async fn apply_retention(
@@ -244,7 +237,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Result<Retained, Error> {
         let change = async {
             let retained = self.core.apply(key, policy).await?;
-            self.record_deleted(key, &retained.deleted);
+            self.core.record_deleted(key, &retained.deleted);
             Ok(retained)
         };
         self.audited("apply_retention", key, None, context).make(change).await

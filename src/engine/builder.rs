@@ -11,10 +11,10 @@ use super::observer::Observer;
 use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
 use super::recorder::Recorder;
+use super::save_settings::SaveSettings;
 use super::saver::Saver;
 use super::statistics::Counters;
 use super::verify::{Turns, Verify};
-use super::when_full::WhenFull;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
 use crate::compress::Compression;
@@ -37,6 +37,7 @@ use crate::value::StateValue;
 /// | codec | [`Postcard`](crate::codec::Postcard) |
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
+/// | retention | [`keep_last(4)`](crate::retention::keep_last) after background snapshots |
 /// | cache | none; [`cache`](Self::cache) switches it on |
 /// | on a store failure | [`OnStoreFailure::Fail`] |
 /// | maximum state size | 256 MiB encoded |
@@ -63,10 +64,7 @@ pub struct EngineBuilder<A: Aggregate> {
     compare: Option<Box<Compare<A>>>,
     verify: Verify,
     accept_unverified: bool,
-    max_queued: usize,
-    parallel_saves: usize,
-    when_full: WhenFull,
-    encode_in_place: u64,
+    pub(super) saves: SaveSettings,
     origin: Option<String>,
     cache: Option<CacheConfig>,
     viewer: Option<Arc<Viewer<A>>>,
@@ -122,10 +120,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             compare: None,
             verify: Verify::default(),
             accept_unverified: false,
-            max_queued: 1_024,
-            parallel_saves: 4,
-            when_full: WhenFull::default(),
-            encode_in_place: 64 << 10,
+            saves: SaveSettings::default(),
             origin: None,
             cache: None,
             viewer: None,
@@ -354,37 +349,6 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets how many aggregates may wait for a background snapshot; 1,024 by default. If more are
-    /// due, one is dropped and reported: see [`when_full`](Self::when_full).
-    pub fn max_queued(mut self, aggregates: usize) -> Self {
-        self.max_queued = aggregates;
-        self
-    }
-
-    /// Sets the size up to which (inclusive) background snapshots encode a state on the runtime's
-    /// own threads; 64 KiB by default. Larger states are encoded on a thread for blocking work, so
-    /// that they do not delay other tasks. A state of unknown size is assumed to be as large as the
-    /// largest state so far. With `u64::MAX`, no other thread is used: for deterministic tests.
-    pub fn encode_in_place(mut self, bytes: u64) -> Self {
-        self.encode_in_place = bytes;
-        self
-    }
-
-    /// Sets which background snapshot is dropped when the queue is full; [`WhenFull::DropNewest`]
-    /// by default.
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.when_full = when_full;
-        self
-    }
-
-    /// Sets how many aggregates are loaded and encoded at once for background snapshots. 4 by
-    /// default; 0 is treated as 1. Their records are put together, up to 8 MiB at a time. Use a
-    /// higher value if events come over a network.
-    pub fn parallel_saves(mut self, aggregates: usize) -> Self {
-        self.parallel_saves = aggregates;
-        self
-    }
-
     /// Sets the name of this process or node, which is stored with each snapshot it takes; at most
     /// 65,535 bytes.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
@@ -433,6 +397,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         check_record::<A>(generation, self.origin.as_deref())?;
         let is_injected = self.clock.is_some();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let SaveSettings { max_queued, parallel, when_full, encode_in_place, retention } =
+            self.saves;
         let core = EngineCore {
             cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),
             source: self.source,
@@ -456,10 +422,11 @@ impl<A: Aggregate> EngineBuilder<A> {
             accept_unverified: self.accept_unverified,
             counters: Counters::default(),
             recorder: self.recorder,
-            encode_in_place: self.encode_in_place,
+            encode_in_place,
+            retention,
             largest_saved: AtomicU64::new(0),
         };
-        let saver = Saver::new(self.max_queued, self.parallel_saves, self.when_full);
+        let saver = Saver::new(max_queued, parallel, when_full);
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(saver) })
     }
 }

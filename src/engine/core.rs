@@ -20,6 +20,7 @@ use crate::error::{Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::retention::Retention;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::trigger::Trigger;
@@ -40,6 +41,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) readers: Vec<Reader<A>>,
     pub(super) compression: Compression,
     pub(super) trigger: Box<dyn Trigger>,
+    /// Applied after background snapshots.
+    pub(super) retention: Option<Box<dyn Retention>>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) on_store_failure: OnStoreFailure,
     pub(super) max_state_bytes: u64,

@@ -1,23 +1,16 @@
-//! Looking after what is stored: fetch, list, delete, plan and apply retention.
+//! Looking after what is stored: fetch, list, delete, mark, count.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::head::head;
-use super::load::resume;
-use super::search::position;
-use super::stopwatch::Stopwatch;
 use crate::error::Error;
-use crate::events::{Limits, Progress};
-use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::manager::{AggregateStats, Fetched, Point, Rejected, Retained, Snapshot};
+use crate::manager::{AggregateStats, Fetched, Rejected, Snapshot};
 use crate::mark::{MarkChange, MarkKind};
 use crate::record::{RejectReason, SnapshotMeta};
-use crate::retention::{Retention, RetentionPlan};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{
@@ -134,6 +127,7 @@ impl<A: Aggregate> EngineCore<A> {
         if !ids.contains(&own) {
             ids.push(own);
         }
+        let _outdates = Outdates { cache: &self.cache, key };
         self.delete_ids(key, &ids).await
     }
 
@@ -148,12 +142,15 @@ impl<A: Aggregate> EngineCore<A> {
         self.store.delete(key, selection, DeleteOptions::default()).await
     }
 
-    async fn delete_ids(&self, key: &AggregateKey, ids: &[SnapshotId]) -> Result<Deleted, Error> {
+    pub(super) async fn delete_ids(
+        &self,
+        key: &AggregateKey,
+        ids: &[SnapshotId],
+    ) -> Result<Deleted, Error> {
         if ids.is_empty() {
             return Ok(Deleted::default());
         }
         let mut parts = Vec::new();
-        let _outdates = Outdates { cache: &self.cache, key };
         for batch in ids.chunks(DELETE_BATCH) {
             let options = DeleteOptions::default();
             parts.push(self.store.delete(key, Selection::Ids(batch), options).await?);
@@ -187,83 +184,6 @@ impl<A: Aggregate> EngineCore<A> {
             head,
         })
     }
-
-    pub(super) async fn plan(
-        &self,
-        key: &AggregateKey,
-        policy: &dyn Retention,
-    ) -> Result<RetentionPlan, Error> {
-        let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
-        let (mut usable, mut doubtful) = (Vec::new(), Vec::new());
-        let generations: BTreeSet<_> = metas.iter().map(|meta| meta.generation).collect();
-        for generation in generations {
-            match self.newest_usable(key, generation, &metas).await? {
-                Some(id) => usable.push(id),
-                None => doubtful.push(generation),
-            }
-        }
-        let mut plan = RetentionPlan::new(&metas, &usable, policy, self.clock.now());
-        for generation in doubtful {
-            plan.keep_generation(generation, "none of its generation was found to be usable");
-        }
-        Ok(plan)
-    }
-
-    /// The newest snapshot of a generation that passes every check that can be made here. What only
-    /// other code can decode is judged by its checksums, and by its header against the history.
-    async fn newest_usable(
-        &self,
-        key: &AggregateKey,
-        generation: Generation,
-        metas: &[SnapshotMeta],
-    ) -> Result<Option<SnapshotId>, Error> {
-        let readable = self.readers.iter().any(|reader| reader.knows(generation));
-        for meta in metas.iter().filter(|m| m.generation == generation && !m.is_retired()) {
-            let query = Query::latest(key, generation).at_most(meta.version);
-            let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
-            let state = match self.open_stored(key, &found) {
-                Ok(snapshot) => Some(snapshot.state),
-                // No event is folded into it when only its header is compared.
-                Err(_) if !readable && is_whole(key, &found) => Some(Arc::new(A::initial(key))),
-                Err(_) => None,
-            };
-            let usable = match state {
-                Some(state) => self.agrees_with_history(key, &found, state).await?,
-                None => false,
-            };
-            if usable && found.version == meta.version {
-                return Ok(Some(meta.id()));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Whether a load could go on from a snapshot (R6): it is neither ahead of the events, nor
-    /// diverged from them, nor below the floor.
-    async fn agrees_with_history(
-        &self,
-        key: &AggregateKey,
-        found: &Found,
-        state: Arc<A>,
-    ) -> Result<bool, Error> {
-        let Ok(header) = found.record.header() else { return Ok(false) };
-        let mut progress = Progress { state, position: position(&header) };
-        let limits = Limits::from(Point::Version(header.version));
-        let mut watch = Stopwatch::start(&*self.clock);
-        let resumed = resume(&*self.source, key, None, &mut progress, limits, &mut watch).await?;
-        Ok(resumed.is_ok())
-    }
-
-    pub(super) async fn apply(
-        &self,
-        key: &AggregateKey,
-        policy: &dyn Retention,
-    ) -> Result<Retained, Error> {
-        let plan = self.plan(key, policy).await?;
-        let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
-        let deleted = self.delete_ids(key, &dropped).await?;
-        Ok(Retained { plan, deleted })
-    }
 }
 
 /// The same selection without a bound that no version reaches.
@@ -272,10 +192,4 @@ fn bounded(selection: Selection<'_>) -> Selection<'_> {
         Selection::Below(version) if version > SnapshotId::MAX_VERSION => Selection::All,
         selection => selection,
     }
-}
-
-/// Whether the bytes are those of the snapshot that the store calls it.
-fn is_whole(key: &AggregateKey, found: &Found) -> bool {
-    let header = found.record.verify();
-    header.is_ok_and(|header| header.is_of(key) && header.version == found.version)
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::manager::{CreateOutcome, Provenance};
+use crate::manager::{CreateOutcome, Provenance, Retained};
 
 /// Receives loads, background saves and failures, for logs and metrics.
 ///
@@ -49,6 +49,22 @@ pub enum Observation<'a> {
         version: u64,
         /// Where the state came from, what was rejected, what it cost.
         provenance: &'a Provenance,
+    },
+    /// The engine's retention policy was applied to an aggregate after a background snapshot, and
+    /// deleted snapshots.
+    Retained {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// The plan, with the reason for each snapshot, and what was deleted.
+        retained: &'a Retained,
+    },
+    /// The engine's retention policy could not be applied after a background snapshot. It is
+    /// applied again after the next ones.
+    RetentionFailed {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// Why.
+        error: &'a Error,
     },
     /// A background snapshot was dropped before it was tried.
     SaveDropped {

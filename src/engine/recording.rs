@@ -10,8 +10,10 @@ use super::observer::Observation;
 use super::recorder::{MAX_WAITING, Noted, Recorder, RecorderTurn};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::ledger::Day;
+use crate::key::AggregateKey;
+use crate::ledger::{DailyStatistics, Day};
 use crate::state::Aggregate;
+use crate::store::Deleted;
 
 impl<A: Aggregate> EngineCore<A> {
     /// Has something written into the ledger, if there is one. Never waits for it.
@@ -26,6 +28,14 @@ impl<A: Aggregate> EngineCore<A> {
             }
         }
         self.start_recording(recorder);
+    }
+
+    /// Records how many snapshots of an aggregate went.
+    pub(super) fn record_deleted(self: &Arc<Self>, key: &AggregateKey, deleted: &Deleted) {
+        if deleted.snapshots > 0 {
+            let more = DailyStatistics::deleted(deleted.snapshots);
+            self.enter([Noted::Day(key.clone(), more)]);
+        }
     }
 
     /// Starts the task that writes, unless one runs. Without a runtime, what waits goes on waiting.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::save_retention;
 use super::sizes::{Sizes, Weight};
 use crate::error::Error;
 use crate::key::AggregateKey;
@@ -46,6 +47,8 @@ pub(super) struct SaveQueue {
     pub(super) saved: HashMap<AggregateKey, LastSnapshot>,
     pub(super) failing: HashMap<AggregateKey, Failing>,
     pub(super) measured: HashMap<AggregateKey, Measured>,
+    /// How many snapshots of each aggregate were stored since the retention policy was applied.
+    unretained: HashMap<AggregateKey, u32>,
 }
 
 /// What is to be done for an aggregate.
@@ -140,6 +143,20 @@ impl SaveQueue {
             return Some(job);
         }
         self.jobs.insert(key.clone(), job)
+    }
+
+    /// Counts a snapshot that was stored; true if the retention policy is due for its aggregate.
+    pub(super) fn is_retention_due(&mut self, meta: &SnapshotMeta) -> bool {
+        let key = &meta.key;
+        let count = save_retention::count(self.unretained.get(key).copied(), meta.id());
+        let is_due = count >= save_retention::EVERY;
+        remember(&mut self.unretained, key, if is_due { 0 } else { count });
+        is_due
+    }
+
+    /// Makes the retention policy due at the next snapshot.
+    pub(super) fn postpone_retention(&mut self, key: &AggregateKey) {
+        remember(&mut self.unretained, key, save_retention::EVERY);
     }
 
     /// Takes the aggregate out that has waited longest.

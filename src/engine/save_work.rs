@@ -19,10 +19,11 @@ use super::recorder;
 use super::save_queue::{
     Failing, Job, Measure, SaverTurn, SharedQueue, backoff, remember, seen, size,
 };
+use super::save_retention::RetentionWork;
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::CreateOutcome;
+use crate::manager::{CreateOutcome, Retained};
 use crate::record::Record;
 use crate::state::Aggregate;
 
@@ -45,6 +46,7 @@ pub(super) async fn drain<A: Aggregate>(
     loop {
         work.start_captures();
         work.start_put();
+        work.start_retention();
         if !work.tasks.is_empty() {
             if let Some(ended) = work.next().await {
                 work.take(ended);
@@ -75,6 +77,8 @@ enum Ended {
     Captured(Option<Record>),
     /// What became of each record of a put, in their order.
     Put(Vec<Result<CreateOutcome, Error>>),
+    /// What a policy did to an aggregate.
+    Retained(Result<Retained, Error>),
 }
 
 struct Work<A: Aggregate> {
@@ -91,6 +95,7 @@ struct Work<A: Aggregate> {
     ready_bytes: usize,
     /// Records whose common put panicked: each gets a put of its own.
     suspects: Vec<(Saving, Record)>,
+    retention: RetentionWork,
 }
 
 impl<A: Aggregate> Work<A> {
@@ -105,6 +110,7 @@ impl<A: Aggregate> Work<A> {
             ready: Vec::new(),
             ready_bytes: 0,
             suspects: Vec::new(),
+            retention: RetentionWork::default(),
         }
     }
 
@@ -146,6 +152,16 @@ impl<A: Aggregate> Work<A> {
         self.putting = batch;
     }
 
+    /// Applies the policy to aggregates that are due, beside the captures and the put.
+    fn start_retention(&mut self) {
+        while let Some((key, saved)) = self.retention.next(self.parallel) {
+            let (core, of) = (Arc::clone(&self.core), key.clone());
+            let retain = async move { Ended::Retained(core.retain_saved(&of, saved).await) };
+            let id = self.tasks.spawn(retain).id();
+            self.retention.started(id, key);
+        }
+    }
+
     /// Waits for a task to end; `None` if there is more to capture before that. A permit that was
     /// left over leads to one look for nothing.
     async fn next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
@@ -162,7 +178,13 @@ impl<A: Aggregate> Work<A> {
     fn take(&mut self, ended: Result<(Id, Ended), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let ended = ended.map(|(_, ended)| ended);
-        if let Some(saving) = self.capturing.remove(&id) {
+        if let Some(key) = self.retention.ended(id) {
+            match ended {
+                Ok(Ended::Retained(retained)) => self.core.note_retention(&key, retained),
+                Ok(_) => {}
+                Err(join) => self.core.note_retention(&key, Err(panicked(join))),
+            }
+        } else if let Some(saving) = self.capturing.remove(&id) {
             match ended {
                 Ok(Ended::Captured(Some(record))) => {
                     self.ready_bytes += record.as_bytes().len();
@@ -195,10 +217,17 @@ impl<A: Aggregate> Work<A> {
     }
 
     /// Remembers and reports what became of a background snapshot.
-    fn note(&self, saving: &Saving, created: Result<CreateOutcome, Error>) {
+    fn note(&mut self, saving: &Saving, created: Result<CreateOutcome, Error>) {
         let took = self.core.clock.monotonic().saturating_sub(saving.started);
         if let Ok(created) = &created {
             self.core.enter(recorder::creation(created, took));
+            if let CreateOutcome::Stored(meta) = created
+                && self.core.retention.is_some()
+                && self.shared.lock().is_retention_due(meta)
+                && !self.retention.push(&meta.key, meta.id())
+            {
+                self.shared.lock().postpone_retention(&meta.key);
+            }
         }
         note(&self.core, &self.shared, &saving.key, created.map(|created| (created, took)));
         self.shared.ended(&saving.key);

@@ -22,7 +22,7 @@ use crate::timestamp::Timestamp;
 
 /// How many candidates are looked at before the events are replayed from the beginning; more only
 /// if those are gone.
-const MAX_TRIES: u32 = 3;
+pub(super) const MAX_TRIES: u32 = 3;
 
 /// A snapshot that could be decoded.
 pub(super) struct SearchCandidate<A> {

@@ -16,6 +16,10 @@ pub struct EngineStatistics {
     pub saves_failed: u64,
     /// Background snapshots that were dropped before they were tried.
     pub saves_dropped: u64,
+    /// Snapshots that the engine's retention policy deleted after background snapshots.
+    pub deleted_by_retention: u64,
+    /// How often applying it failed.
+    pub retention_failures: u64,
     /// Calls of the observer that panicked.
     pub observer_panics: u64,
     /// Calls of the ledger that failed.
@@ -31,6 +35,7 @@ pub(super) enum Trouble {
     SaveDropped,
     ObserverPanicked,
     LedgerFailed,
+    RetentionFailed,
 }
 
 /// The live counters.
@@ -41,6 +46,8 @@ pub(super) struct Counters {
     saves_dropped: AtomicU64,
     observer_panics: AtomicU64,
     ledger_failures: AtomicU64,
+    retained: AtomicU64,
+    retention_failures: AtomicU64,
     last_error: Mutex<Option<(Timestamp, String)>>,
 }
 
@@ -49,12 +56,17 @@ impl Counters {
         self.saved.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub(super) fn retained(&self, deleted: u64) {
+        self.retained.fetch_add(deleted, Ordering::Relaxed);
+    }
+
     pub(super) fn failed(&self, trouble: Trouble, at: Timestamp, what: String) {
         let counter = match trouble {
             Trouble::SaveFailed => &self.saves_failed,
             Trouble::SaveDropped => &self.saves_dropped,
             Trouble::ObserverPanicked => &self.observer_panics,
             Trouble::LedgerFailed => &self.ledger_failures,
+            Trouble::RetentionFailed => &self.retention_failures,
         };
         counter.fetch_add(1, Ordering::Relaxed);
         *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some((at, what));
@@ -68,6 +80,8 @@ impl Counters {
             saves_dropped: self.saves_dropped.load(Ordering::Relaxed),
             observer_panics: self.observer_panics.load(Ordering::Relaxed),
             ledger_failures: self.ledger_failures.load(Ordering::Relaxed),
+            deleted_by_retention: self.retained.load(Ordering::Relaxed),
+            retention_failures: self.retention_failures.load(Ordering::Relaxed),
             last_error: last_error.clone(),
         }
     }

@@ -44,7 +44,12 @@ impl Disposition {
 
     /// Drops the snapshot.
     pub fn drop() -> Self {
-        Self { action: Action::Drop, reason: "no policy keeps it".to_owned() }
+        Self::drop_because("no policy keeps it")
+    }
+
+    /// Drops the snapshot, for this reason.
+    pub fn drop_because(reason: impl Into<String>) -> Self {
+        Self { action: Action::Drop, reason: reason.into() }
     }
 
     /// The disposition of a snapshot that a policy does not mention: it is kept.

@@ -1,4 +1,4 @@
-//! The basic policies: [`KeepLast`], [`KeepWithin`], and [`Either`] of two.
+//! The basic policies: [`KeepLast`], [`KeepWithin`], [`Either`] of two, and [`KeepSuperseded`].
 
 use std::time::Duration;
 
@@ -97,6 +97,25 @@ impl<A: Retention, B: Retention> Retention for Either<A, B> {
             first.or(second.next().unwrap_or_else(Disposition::missing))
         };
         snapshots.iter().map(|_| next()).collect()
+    }
+
+    /// The longer one of both.
+    fn keep_superseded(&self) -> Duration {
+        self.0.keep_superseded().max(self.1.keep_superseded())
+    }
+}
+
+/// Another period for superseded generations. Made by [`Retention::keep_superseded_for`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepSuperseded<P>(pub(super) P, pub(super) Duration);
+
+impl<P: Retention> Retention for KeepSuperseded<P> {
+    fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition> {
+        self.0.judge(snapshots, now)
+    }
+
+    fn keep_superseded(&self) -> Duration {
+        self.1
     }
 }
 

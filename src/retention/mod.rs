@@ -4,17 +4,21 @@
 //! and lists for each snapshot what is done with it, and why. Nothing in this module deletes
 //! anything; [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention) does.
 
+mod context;
 mod disposition;
 mod keep;
 mod plan;
+mod succession;
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
+pub use context::RetentionContext;
 pub use disposition::{Action, Disposition};
-pub use keep::{Either, KeepLast, KeepWithin, keep_last, keep_within};
+pub use keep::{Either, KeepLast, KeepSuperseded, KeepWithin, keep_last, keep_within};
 pub use plan::{Judged, RetentionPlan};
 
 /// A retention policy: decides which snapshots of an aggregate are kept.
@@ -28,6 +32,23 @@ pub trait Retention: fmt::Debug + Send + Sync {
     /// result is too short, the rest is kept, so that a faulty policy does not delete snapshots by
     /// accident.
     fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition>;
+
+    /// How long the newest snapshots of a superseded generation are kept, as nodes with older code
+    /// may still run. 7 days by default; `Duration::MAX` keeps them forever.
+    ///
+    /// [`RetentionPlan::new`] says when a generation is superseded.
+    fn keep_superseded(&self) -> Duration {
+        Duration::from_secs(7 * 86_400)
+    }
+
+    /// Sets how long the newest snapshots of a superseded generation are kept: see
+    /// [`keep_superseded`](Self::keep_superseded).
+    fn keep_superseded_for(self, period: Duration) -> KeepSuperseded<Self>
+    where
+        Self: Sized,
+    {
+        KeepSuperseded(self, period)
+    }
 
     /// Keeps what this policy or `other` keeps.
     fn or<R: Retention>(self, other: R) -> Either<Self, R>

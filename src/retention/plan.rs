@@ -1,13 +1,14 @@
 //! [`RetentionPlan`]: what is done with each snapshot, and why.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::{Action, Disposition, Retention};
+use super::succession::{Standing, Succession};
+use super::{Action, Disposition, Retention, RetentionContext};
 use crate::generation::Generation;
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
-use crate::timestamp::Timestamp;
 
 /// What is done with each snapshot of one aggregate, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,52 +33,65 @@ pub struct Judged {
 }
 
 impl RetentionPlan {
-    /// Creates the plan for all `snapshots` of one aggregate under `policy` at time `now`.
+    /// Creates the plan for all `snapshots` of one aggregate under `policy`.
     ///
     /// Whatever the policy says, the plan keeps
-    /// - the newest snapshot of each generation that is not retired (if all are, the newest);
-    /// - each snapshot in `usable`, the newest usable ones;
-    /// - pinned snapshots;
+    /// - what the context [protects](RetentionContext::protect), and what is pinned;
+    /// - of each generation, the newest snapshot that is not retired (if all are, the newest) and
+    ///   the newest usable one;
+    /// - all snapshots of a schema version above the current one, which belong to newer code;
     /// - every base that a kept delta needs.
+    ///
+    /// A generation that the current one has superseded is dropped as a whole, except for what is
+    /// protected or pinned, and the bases of these. A generation is superseded if all its
+    /// snapshots and the first one of the current generation were created at least
+    /// [`Retention::keep_superseded`] ago, and if the newest usable snapshot of the current
+    /// generation is at its newest version or above. Until then, the first snapshot of the current
+    /// generation is kept too: it shows how long the current code has been in use.
     pub fn new(
         snapshots: &[SnapshotMeta],
-        usable: &[SnapshotId],
         policy: &dyn Retention,
-        now: Timestamp,
+        context: &RetentionContext,
     ) -> Self {
         let mut generations: BTreeMap<Generation, Vec<SnapshotMeta>> = BTreeMap::new();
         for meta in snapshots {
             generations.entry(meta.generation).or_default().push(meta.clone());
         }
-        let mut judged = Vec::with_capacity(snapshots.len());
         for metas in generations.values_mut() {
-            metas.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.version));
-            let mut dispositions = policy.judge(metas, now).into_iter();
-            // The newest that a load can start from; of a generation that is retired as a whole,
-            // the newest, which a load can start from again when that is taken back.
-            let newest = metas.iter().position(|meta| !meta.is_retired()).unwrap_or(0);
-            for (rank, meta) in metas.iter().enumerate() {
-                let by_policy = dispositions.next();
-                let disposition = if rank == newest {
-                    Disposition::keep("the newest of its generation")
-                } else if usable.contains(&meta.id()) {
-                    Disposition::keep("the newest usable of its generation")
-                } else if meta.is_pinned() {
-                    Disposition::keep("pinned")
-                } else {
-                    by_policy.unwrap_or_else(Disposition::missing)
-                };
-                judged.push(Judged {
-                    id: meta.id(),
-                    stored_bytes: meta.stored_bytes,
-                    action: disposition.action,
-                    reason: disposition.reason,
-                });
+            metas.sort_unstable_by_key(|meta| Reverse(meta.version));
+        }
+        let succession = Succession::new(&generations, policy, context);
+        let mut judged = Vec::with_capacity(snapshots.len());
+        let mut waits = false;
+        for (generation, metas) in &generations {
+            let of_it: Vec<_> = match succession.of(*generation, metas) {
+                Standing::Newer => {
+                    let keep = || Disposition::keep("it belongs to newer code");
+                    metas.iter().map(|meta| Judged::new(meta, keep())).collect()
+                }
+                Standing::Superseded => {
+                    let drop = || Disposition::drop_because("its generation is superseded");
+                    let judge = |meta| protection(meta, context).unwrap_or_else(drop);
+                    metas.iter().map(|meta| Judged::new(meta, judge(meta))).collect()
+                }
+                Standing::Judged => {
+                    waits |= context.current.is_some_and(|current| current != *generation);
+                    by_policy(metas, policy, context)
+                }
+            };
+            judged.push((metas, of_it));
+        }
+        let first = succession.first.filter(|_| waits);
+        let mut plan = Self::default();
+        for (metas, mut judged) in judged {
+            for judged in judged.iter_mut().filter(|it| Some(it.id) == first && !it.stays()) {
+                judged.keep("it shows how long its generation has been in use");
             }
             keep_bases(&mut judged, metas);
+            plan.judged.extend(judged);
         }
-        judged.sort_unstable_by_key(|judged| std::cmp::Reverse(judged.id));
-        Self { judged }
+        plan.judged.sort_unstable_by_key(|judged| Reverse(judged.id));
+        plan
     }
 
     /// Keeps all snapshots of a generation. For one of which none was found to be usable: a record
@@ -101,6 +115,10 @@ impl RetentionPlan {
 }
 
 impl Judged {
+    fn new(meta: &SnapshotMeta, Disposition { action, reason }: Disposition) -> Self {
+        Self { id: meta.id(), stored_bytes: meta.stored_bytes, action, reason }
+    }
+
     fn stays(&self) -> bool {
         self.action != Action::Drop
     }
@@ -109,6 +127,38 @@ impl Judged {
         self.action = Action::Keep;
         reason.clone_into(&mut self.reason);
     }
+}
+
+/// What the policy decides, except for what is protected, and for the newest snapshot that a load
+/// can start from. If all are retired, the newest of them is kept, as that may be taken back.
+fn by_policy(
+    metas: &[SnapshotMeta],
+    policy: &dyn Retention,
+    context: &RetentionContext,
+) -> Vec<Judged> {
+    let mut dispositions = policy.judge(metas, context.now).into_iter();
+    let newest = metas.iter().position(|meta| !meta.is_retired()).unwrap_or(0);
+    let judge = |(rank, meta): (usize, &SnapshotMeta)| {
+        let by_policy = dispositions.next().unwrap_or_else(Disposition::missing);
+        let disposition = if rank == newest {
+            Disposition::keep("the newest of its generation")
+        } else if context.usable.contains(&meta.id()) {
+            Disposition::keep("the newest usable of its generation")
+        } else {
+            protection(meta, context).unwrap_or(by_policy)
+        };
+        Judged::new(meta, disposition)
+    };
+    metas.iter().enumerate().map(judge).collect()
+}
+
+/// Why a snapshot is kept whatever the policy says.
+fn protection(meta: &SnapshotMeta, context: &RetentionContext) -> Option<Disposition> {
+    let id = meta.id();
+    if let Some((_, reason)) = context.protected.iter().find(|(protected, _)| *protected == id) {
+        return Some(Disposition::keep(reason.as_str()));
+    }
+    meta.is_pinned().then(|| Disposition::keep("pinned"))
 }
 
 /// Keeps the base of every kept delta, however long the chain is.
@@ -147,6 +197,7 @@ mod tests {
     use crate::mark::{Mark, Marks};
     use crate::record::{Base, RecordBuilder};
     use crate::retention::{keep_last, keep_within};
+    use crate::timestamp::Timestamp;
 
     fn meta(
         fingerprint: u64,
@@ -177,7 +228,11 @@ mod tests {
             meta(2, 3, |b| b),
         ];
         let now = Timestamp::from_seconds(100);
-        let plan = RetentionPlan::new(&metas, &[metas[6].id()], &keep_last(0), now);
+        let plan = RetentionPlan::new(
+            &metas,
+            &keep_last(0),
+            &RetentionContext::new(now).usable(metas[6].id()),
+        );
         assert_eq!(kept(&plan), [(1, 40), (1, 30), (1, 20), (2, 7), (1, 5), (2, 3)]);
         assert_eq!(plan.dropped().count(), 1);
         assert!(plan.to_string().contains("drop version 10"), "{plan}");
@@ -194,7 +249,10 @@ mod tests {
         metas[0].marks = both;
         let now = Timestamp::from_seconds(60);
         let versions = |metas: &[SnapshotMeta], policy: &dyn Retention| -> Vec<u64> {
-            RetentionPlan::new(metas, &[], policy, now).kept().map(|j| j.id.version).collect()
+            RetentionPlan::new(metas, policy, &RetentionContext::new(now))
+                .kept()
+                .map(|j| j.id.version)
+                .collect()
         };
         // The pin keeps 10, retired or not.
         assert_eq!(versions(&metas, &keep_last(2)), [40, 20, 10]);
@@ -212,7 +270,10 @@ mod tests {
         let metas: Vec<_> = [10, 20, 30, 40, 50].map(|v| meta(1, v, |b| b)).into();
         let now = Timestamp::from_seconds(60);
         let versions = |policy: &dyn Retention| -> Vec<u64> {
-            RetentionPlan::new(&metas, &[], policy, now).kept().map(|j| j.id.version).collect()
+            RetentionPlan::new(&metas, policy, &RetentionContext::new(now))
+                .kept()
+                .map(|j| j.id.version)
+                .collect()
         };
         assert_eq!(versions(&keep_last(2)), [50, 40]);
         assert_eq!(versions(&keep_last(usize::MAX)), [50, 40, 30, 20, 10]);
@@ -230,7 +291,7 @@ mod tests {
             }
         }
         let metas: Vec<_> = [1, 2, 3].map(|v| meta(1, v, |b| b)).into();
-        let plan = RetentionPlan::new(&metas, &[], &Lazy, Timestamp::MAX);
+        let plan = RetentionPlan::new(&metas, &Lazy, &RetentionContext::new(Timestamp::MAX));
         assert_eq!(plan.dropped().count(), 0);
     }
 }

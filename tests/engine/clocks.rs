@@ -180,7 +180,9 @@ async fn a_point_in_time_is_unsupported_exactly_where_an_event_without_a_time_co
 #[tokio::test]
 async fn triggers_and_retention_go_by_the_clock_where_events_have_no_times() {
     let (source, key) = (Source::default(), key("a"));
-    let world = World::over(source, Store::default(), |b| b.trigger(every_interval(DAY)));
+    let world = World::over(source, Store::default(), |b| {
+        b.trigger(every_interval(DAY)).without_retention()
+    });
     for day in 0..60_u32 {
         world.clock.set(start().saturating_add(DAY * (day / 2)).saturating_add(LONG * (day % 2)));
         let loaded = world.engine.load(&key).await.unwrap();

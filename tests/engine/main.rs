@@ -35,6 +35,8 @@ mod moving_floor;
 #[path = "../record_bytes/mod.rs"]
 mod record_bytes;
 #[cfg(feature = "postcard")]
+mod retention;
+#[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]
 mod store_ext;

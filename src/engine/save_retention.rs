@@ -1,0 +1,105 @@
+//! Retention after background snapshots: which aggregates it is due for.
+
+use std::collections::{HashMap, VecDeque};
+
+use tokio::task::Id;
+
+use super::core::EngineCore;
+use super::observer::Observation;
+use super::statistics::Trouble;
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::manager::Retained;
+use crate::snapshot_id::SnapshotId;
+use crate::state::Aggregate;
+
+/// The policy is applied to an aggregate after this many of its snapshots. So an aggregate has at
+/// most this many, less one, beyond those that the policy keeps.
+pub(super) const EVERY: u32 = 4;
+/// How many aggregates wait for it at most. One that finds no place is due at its next snapshot.
+const MAX_WAITING: usize = 1_024;
+
+/// Aggregates to which the policy is applied now, or soon.
+#[derive(Default)]
+pub(super) struct RetentionWork {
+    /// Each with its snapshot that was stored last.
+    waiting: VecDeque<(AggregateKey, SnapshotId)>,
+    running: HashMap<Id, AggregateKey>,
+}
+
+impl RetentionWork {
+    /// Puts an aggregate into the queue; false if that is full.
+    pub(super) fn push(&mut self, key: &AggregateKey, saved: SnapshotId) -> bool {
+        let has_place = self.waiting.len() < MAX_WAITING;
+        if has_place {
+            self.waiting.push_back((key.clone(), saved));
+        }
+        has_place
+    }
+
+    /// The next aggregate, if fewer than `parallel` are under way.
+    pub(super) fn next(&mut self, parallel: usize) -> Option<(AggregateKey, SnapshotId)> {
+        if self.running.len() < parallel { self.waiting.pop_front() } else { None }
+    }
+
+    pub(super) fn started(&mut self, task: Id, key: AggregateKey) {
+        self.running.insert(task, key);
+    }
+
+    /// The aggregate of a task that has ended, if it was one of these.
+    pub(super) fn ended(&mut self, task: Id) -> Option<AggregateKey> {
+        self.running.remove(&task)
+    }
+}
+
+/// Counts snapshots since the policy was last applied to their aggregate, this one included.
+/// Where that is not known, as after a start, it begins at a number that depends on the version:
+/// the aggregates of a process that has just started do not become due all at once, and in
+/// processes that live shortly each does now and then.
+pub(super) fn count(known: Option<u32>, saved: SnapshotId) -> u32 {
+    let spread = || {
+        let mixed = saved.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62;
+        u32::try_from(mixed).unwrap_or(0)
+    };
+    known.unwrap_or_else(spread).saturating_add(1)
+}
+
+impl<A: Aggregate> EngineCore<A> {
+    /// Counts and reports what became of a retention in the background.
+    pub(super) fn note_retention(
+        self: &std::sync::Arc<Self>,
+        key: &AggregateKey,
+        retained: Result<Retained, Error>,
+    ) {
+        match retained {
+            Ok(retained) => {
+                self.record_deleted(key, &retained.deleted);
+                self.counters.retained(retained.deleted.snapshots);
+                if retained.deleted.snapshots > 0 {
+                    self.report(&Observation::Retained { key, retained: &retained });
+                }
+            }
+            Err(error) => {
+                let what = format!("the retention policy was not applied to {key}: {error:#}");
+                self.failed(Trouble::RetentionFailed, what);
+                self.report(&Observation::RetentionFailed { key, error: &error });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::generation::Generation;
+
+    #[test]
+    fn every_fourth_snapshot_is_due_also_where_processes_live_shortly() {
+        let generation = Generation { schema_version: 1, fingerprint: 1 };
+        let first = |version| count(None, SnapshotId { generation, version });
+        let due = (1..=400).filter(|snapshot| first(snapshot * 100) >= EVERY).count();
+        assert!((80..=120).contains(&due), "{due}");
+        assert!((1..=400).all(|snapshot| (1..=EVERY).contains(&first(snapshot * 100))));
+        assert_eq!(count(Some(0), SnapshotId { generation, version: 100 }), 1);
+    }
+}

@@ -1,0 +1,178 @@
+//! [`Succession`]: which generations of an aggregate the current one has superseded.
+
+use std::collections::BTreeMap;
+
+use super::{Retention, RetentionContext};
+use crate::generation::Generation;
+use crate::record::SnapshotMeta;
+use crate::snapshot_id::SnapshotId;
+use crate::timestamp::Timestamp;
+
+/// How a generation stands to the current one.
+pub(super) enum Standing {
+    /// The policy judges it.
+    Judged,
+    /// Of a higher schema version: newer code owns it.
+    Newer,
+    /// No code has used it for the period of the policy.
+    Superseded,
+}
+
+pub(super) struct Succession {
+    current: Option<Generation>,
+    /// The version of the newest usable snapshot of the current generation, and the time before
+    /// which every snapshot of a superseded generation was created. `None` if none is superseded.
+    superseded: Option<(u64, Timestamp)>,
+    /// The first snapshot of the current generation. While another generation waits to be
+    /// superseded, it is kept: its time of creation shows for how long the current code has run.
+    pub(super) first: Option<SnapshotId>,
+}
+
+impl Succession {
+    pub(super) fn new(
+        generations: &BTreeMap<Generation, Vec<SnapshotMeta>>,
+        policy: &dyn Retention,
+        context: &RetentionContext,
+    ) -> Self {
+        let mut succession = Self { current: context.current, superseded: None, first: None };
+        let own = context.current.and_then(|current| generations.get(&current));
+        let (Some(own), Some(current)) = (own, context.current) else { return succession };
+        let first =
+            own.iter().filter(|meta| !meta.is_retired()).min_by_key(|m| (m.created_at, m.version));
+        let others = generations.keys().filter(|g| **g != current);
+        if others.clone().any(|other| other.schema_version <= current.schema_version) {
+            succession.first = first.map(SnapshotMeta::id);
+        }
+        let before = context.now.saturating_sub(policy.keep_superseded());
+        let usable = context.usable.iter().find(|id| id.generation == current);
+        if let (Some(usable), Some(first)) = (usable, first)
+            && first.created_at <= before
+        {
+            succession.superseded = Some((usable.version, before));
+        }
+        succession
+    }
+
+    /// How the generation of these snapshots stands.
+    pub(super) fn of(&self, generation: Generation, metas: &[SnapshotMeta]) -> Standing {
+        match (self.current, self.superseded) {
+            (Some(current), _) if generation.schema_version > current.schema_version => {
+                Standing::Newer
+            }
+            (Some(current), Some((version, before)))
+                if generation != current
+                    && metas.iter().all(|m| m.version <= version && m.created_at <= before) =>
+            {
+                Standing::Superseded
+            }
+            _ => Standing::Judged,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::key::AggregateKey;
+    use crate::mark::{Mark, Marks};
+    use crate::record::RecordBuilder;
+    use crate::retention::{RetentionPlan, keep_last};
+
+    const DAY: i64 = 86_400;
+    const OLD: Generation = Generation { schema_version: 1, fingerprint: 9 };
+    const NOW: Generation = Generation { schema_version: 1, fingerprint: 2 };
+    const NEWER: Generation = Generation { schema_version: 2, fingerprint: 1 };
+
+    /// A snapshot that was created on this day.
+    fn meta(generation: Generation, version: u64, day: i64) -> SnapshotMeta {
+        let key = AggregateKey::new("account", "a").unwrap();
+        let at = Timestamp::from_seconds(day * DAY);
+        let record = RecordBuilder::new(key, generation, version, at).created_at(at);
+        SnapshotMeta::from_header(&record.build(b"x").unwrap().header().unwrap()).unwrap()
+    }
+
+    fn id(generation: Generation, version: u64) -> SnapshotId {
+        SnapshotId { generation, version }
+    }
+
+    fn dropped(
+        metas: &[SnapshotMeta],
+        policy: &dyn Retention,
+        today: i64,
+        usable: u64,
+    ) -> Vec<SnapshotId> {
+        let context = RetentionContext::new(Timestamp::from_seconds(today * DAY))
+            .current(NOW)
+            .usable(id(NOW, usable))
+            .usable(id(OLD, 200));
+        RetentionPlan::new(metas, policy, &context).dropped().map(|judged| judged.id).collect()
+    }
+
+    #[test]
+    fn an_old_generation_goes_when_the_new_one_has_been_in_use_for_the_period() {
+        let metas = [
+            meta(OLD, 100, 1),
+            meta(OLD, 200, 2),
+            meta(NOW, 300, 10),
+            meta(NOW, 400, 11),
+            meta(NOW, 500, 12),
+        ];
+        let policy = keep_last(2);
+        // The first of the new generation would go, and then nothing would show since when.
+        assert_eq!(dropped(&metas, &policy, 16, 500), []);
+        let all = [id(NOW, 300), id(OLD, 200), id(OLD, 100)];
+        assert_eq!(dropped(&metas, &policy, 17, 500), all);
+        assert_eq!(dropped(&metas, &keep_last(1), 16, 500), [id(NOW, 400), id(OLD, 100)]);
+        let policy =
+            keep_last(2).or(keep_last(1).keep_superseded_for(Duration::from_secs(8 * 86_400)));
+        assert_eq!(dropped(&metas, &policy, 17, 500), []);
+        assert_eq!(dropped(&metas, &policy, 18, 500), all);
+        let policy = keep_last(2).keep_superseded_for(Duration::MAX);
+        assert_eq!(dropped(&metas, &policy, 1_000_000, 500), []);
+    }
+
+    #[test]
+    fn a_generation_that_is_still_written_or_ahead_or_newer_is_not_superseded() {
+        let first = meta(NOW, 300, 10);
+        for (what, other, today, usable) in [
+            ("written yesterday", meta(OLD, 200, 29), 30, 300),
+            ("created by a clock that was ahead", meta(OLD, 200, 400), 30, 300),
+            ("ahead of the usable one", meta(OLD, 301, 2), 30, 300),
+            ("newer code", meta(NEWER, 200, 2), 3_000, 300),
+        ] {
+            assert_eq!(
+                dropped(&[first.clone(), other], &keep_last(9), today, usable),
+                [],
+                "{what}"
+            );
+        }
+        let alone = [meta(OLD, 200, 2), meta(OLD, 100, 1)];
+        assert_eq!(dropped(&alone, &keep_last(0), 30, 300), [id(OLD, 100)]);
+        let newer = [meta(NEWER, 200, 2), meta(NEWER, 100, 1), first.clone()];
+        assert_eq!(dropped(&newer, &keep_last(0), 30, 300), []);
+        let unusable = RetentionContext::new(Timestamp::MAX).current(NOW);
+        let metas = [first, meta(OLD, 200, 2)];
+        assert_eq!(RetentionPlan::new(&metas, &keep_last(0), &unusable).dropped().count(), 0);
+    }
+
+    #[test]
+    fn pinned_and_protected_snapshots_of_a_superseded_generation_stay() {
+        let pin = Marks::new([Mark::pin("audit", Timestamp::MIN)]).unwrap();
+        let metas = [
+            meta(OLD, 100, 1).with_marks(pin),
+            meta(OLD, 150, 1),
+            meta(OLD, 200, 2),
+            meta(NOW, 300, 10),
+        ];
+        assert_eq!(dropped(&metas, &keep_last(4), 30, 300), [id(OLD, 200), id(OLD, 150)]);
+        let context = RetentionContext::new(Timestamp::from_seconds(30 * DAY))
+            .current(NOW)
+            .usable(id(NOW, 300))
+            .protect(id(OLD, 150), "the replay floor needs it");
+        let plan = RetentionPlan::new(&metas, &keep_last(4), &context);
+        assert_eq!(plan.dropped().map(|judged| judged.id).collect::<Vec<_>>(), [id(OLD, 200)]);
+        assert!(plan.to_string().contains("the replay floor needs it"), "{plan}");
+    }
+}
