@@ -84,7 +84,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
         let refused = context.check().err().or_else(|| {
-            let message = "an expected version belongs to one aggregate, not to several";
+            let message =
+                "an expected version applies to one aggregate, not to several: leave it out";
             let refused = || Error::new(ErrorKind::InvalidInput, "create snapshots", message);
             context.expected_version.map(|_| refused())
         });
@@ -195,7 +196,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let Some(viewer) = &self.core.viewer else {
             let message = format!(
-                "the codec {} is not of serde, so nothing shows a {}: give the builder a viewer()",
+                "the codec {} does not use serde, so the {} cannot be shown: set EngineBuilder::viewer",
                 self.core.codec.id(),
                 A::KIND
             );
@@ -203,7 +204,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         };
         let Loaded { key, state, version, as_of, provenance, .. } = self.at(key, point).await?;
         let shown = viewer(&state).map_err(|source| {
-            let message = format!("{key} at version {version} cannot be shown");
+            let message = format!("the viewer failed for {key} at version {version}");
             Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
         })?;
         Ok(View::new(key, version, as_of, shown, provenance))

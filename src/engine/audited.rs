@@ -97,7 +97,8 @@ impl<A: Aggregate> Audited<'_, A> {
         self.context.check()?;
         let expected = self.context.expected_version;
         let Some(key) = self.key else {
-            let message = "an expected version belongs to one aggregate, not to all of a kind";
+            let message =
+                "an expected version applies to one aggregate, not to a whole kind: leave it out";
             let refused = || Error::new(ErrorKind::InvalidInput, "change a schedule", message);
             return expected.map_or(Ok(()), |_| Err(refused()));
         };
@@ -109,8 +110,8 @@ impl<A: Aggregate> Audited<'_, A> {
             return Ok(());
         }
         let message = format!(
-            "the newest snapshot of {key} is at version {newest}, not at {expected} as expected. \
-             Look again, and decide anew"
+            "the newest snapshot of {key} is at version {newest}, but version {expected} was \
+             expected: list the snapshots, then decide again"
         );
         Err(Error::new(ErrorKind::Conflict, "change snapshots", message))
     }
@@ -140,5 +141,8 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
 
 /// The outcome that stays if the future of a change is dropped.
 fn cancelled() -> AuditOutcome {
-    AuditOutcome::failed("Cancelled", "the caller gave up; a part may have been done")
+    AuditOutcome::failed(
+        "Cancelled",
+        "the caller gave up, and part of the change may have been made",
+    )
 }

@@ -471,7 +471,7 @@ fn check_record<A: Aggregate>(generation: Generation, origin: Option<&str>) -> R
             ErrorKind::InvalidInput,
             "build the engine",
             format!(
-                "no snapshot of a {:.100} could be stored. Shorten what is too long: {source}",
+                "snapshots of kind \"{:.100}\" cannot be stored with these settings: {source}",
                 A::KIND
             ),
         )

@@ -25,7 +25,7 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 8 << 20;
 
 /// What to ask for instead of a snapshot beyond the head.
-const CAPTURE_NOW: &str = "without a version, the newest state is captured";
+const CAPTURE_NOW: &str = "call create() without a version to capture the newest state";
 
 impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn create(
@@ -228,8 +228,8 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(created);
         }
         let message = format!(
-            "the snapshot of {key} at version {} differs from its events. It is kept, because it is \
-             pinned or its header cannot be read; rebuild() replaces it",
+            "the snapshot of {key} at version {} does not match its events and was kept, because it \
+             is pinned or its header cannot be read: call rebuild() to replace it",
             loaded.version()
         );
         let kept = Error::new(ErrorKind::Conflict, "refold a snapshot", message);
@@ -342,7 +342,10 @@ impl<A: Aggregate> EngineCore<A> {
         Err(Error::new(
             ErrorKind::Store,
             "put snapshots",
-            format!("the store returned {} outcomes for {count} records", outcomes.len()),
+            format!(
+                "the store returned {} outcomes for {count} records: this is a bug in the store",
+                outcomes.len()
+            ),
         ))
     }
 
@@ -381,7 +384,7 @@ impl<A: Aggregate> EngineCore<A> {
 }
 
 fn never_stored(operation: &'static str) -> Error {
-    let message = "version 0 is the empty state and is never stored";
+    let message = "version 0 is the empty state, which is never stored: pass a version from 1";
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 

@@ -81,7 +81,7 @@ impl<A: Aggregate> EngineCore<A> {
 
     #[cold]
     fn observer_panicked(&self) {
-        let what = "the observer panicked; the operation went on without it";
+        let what = "the observer panicked, and the operation continued";
         self.failed(Trouble::ObserverPanicked, what.to_owned());
     }
 
@@ -106,6 +106,6 @@ pub(super) fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> 
 
 #[cold]
 pub(super) fn other_kind<A: Aggregate>(key: &dyn fmt::Display) -> Error {
-    let message = format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND);
+    let message = format!("{key} is not of kind \"{}\": use the engine for its kind", A::KIND);
     Error::new(ErrorKind::InvalidInput, "use this engine", message)
 }

@@ -60,10 +60,10 @@ pub(super) async fn read_up_to_head<A: Aggregate>(
         ErrorKind::BrokenHistory,
         "fold events",
         format!(
-            "the event source yields no event of {key} after version {}, but says that the newest \
-             is {head}. Check how it bounds what it reads (`after` is exclusive, `until` is \
-             inclusive, a page has to be followed by the next one), and that it reads where the \
-             head is read, not from a replica that lags",
+            "the event source yields no event of {key} after version {}, but reports that the \
+             newest is {head}: check the bounds of its query (`after` is exclusive, `until` is \
+             inclusive), that it reads all pages, and that it does not read events from a replica \
+             that lags behind",
             replay.version(),
         ),
     )
@@ -74,14 +74,14 @@ pub(super) async fn floor<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
 ) -> Result<u64, Error> {
-    source.floor(key).await.map_err(|e| Error::event_source("ask for the replay floor", e))
+    source.floor(key).await.map_err(|e| Error::event_source("get the replay floor", e))
 }
 
 pub(super) async fn head<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
 ) -> Result<Option<u64>, Error> {
-    source.head(key).await.map_err(|e| Error::event_source("ask for the head", e))
+    source.head(key).await.map_err(|e| Error::event_source("get the head", e))
 }
 
 #[cfg(test)]

@@ -279,7 +279,7 @@ pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
 }
 
 /// What to call instead of a load beyond the head.
-pub(super) const LATEST_KNOWN: &str = "latest_known() accepts that";
+pub(super) const LATEST_KNOWN: &str = "call latest_known() to load the newest state instead";
 
 /// Turns a state below the version that was asked for into an error (R8). `instead` is the end of
 /// its text.
@@ -296,21 +296,21 @@ pub(super) fn reached<A>(
         ErrorKind::BeyondHead,
         "load a version",
         format!(
-            "{} has {head} events, version {version} does not exist yet; {instead}",
+            "the newest version of {} is {head}, so version {version} does not exist yet: \
+             {instead}",
             loaded.key
         ),
     ))
 }
 
 fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
-    let what = if found < expected { "a duplicate or disorder" } else { "a gap" };
+    let what = if found < expected { "a duplicate or an event out of order" } else { "a gap" };
     Error::new(
         ErrorKind::BrokenHistory,
         "fold events",
         format!(
-            "the events of {key} are not contiguous: {what}, version {found} came where \
-             {expected} should have come. Check what the event source yields (`after` of a range is \
-             exclusive)"
+            "the event source yielded {what} for {key}, version {found} instead of {expected}: \
+             check that it yields events in version order and excludes version `after`"
         ),
     )
 }
@@ -320,8 +320,8 @@ fn untimed(key: &AggregateKey, version: u64) -> Error {
         ErrorKind::Unsupported,
         "load a point in time",
         format!(
-            "the event source does not know when event {} of {key} was recorded. Ask for a \
-             version, or let the source tell the times of its events",
+            "the event source has no recorded time for event {} of {key}: load a version instead, \
+             or store the times of events",
             version.saturating_add(1)
         ),
     )
@@ -329,8 +329,8 @@ fn untimed(key: &AggregateKey, version: u64) -> Error {
 
 fn unrecoverable(key: &AggregateKey, floor: u64, rejected: &[Rejected]) -> Error {
     let mut message = format!(
-        "the events of {key} up to version {floor} are gone, and no usable snapshot bridges the \
-         gap; restore a snapshot or the events"
+        "the events of {key} up to version {floor} are gone, and no usable snapshot replaces \
+         them: restore the events or a snapshot"
     );
     for rejected in rejected {
         message.push_str("; ");

@@ -204,7 +204,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let mut plan = RetentionPlan::new(&metas, &usable, policy, self.clock.now());
         for generation in doubtful {
-            plan.keep_generation(generation, "none of its generation was found to be usable");
+            plan.keep_generation(generation, "no snapshot of its generation was found usable");
         }
         Ok(plan)
     }

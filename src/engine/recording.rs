@@ -20,8 +20,8 @@ impl<A: Aggregate> EngineCore<A> {
         let today = Day::of(self.clock.now());
         for noted in noted {
             if !recorder.push(noted, today) {
-                let message = format!("{MAX_WAITING} records wait for the ledger already");
-                let error = Error::new(ErrorKind::OutOfSpace, "write into the ledger", message);
+                let message = format!("{MAX_WAITING} records are already waiting for the ledger");
+                let error = Error::new(ErrorKind::OutOfSpace, "write to the ledger", message);
                 self.not_recorded(1, &error);
             }
         }
@@ -51,7 +51,10 @@ impl<A: Aggregate> EngineCore<A> {
     fn may_come_later(&self, records: usize, error: &Error) -> bool {
         let is_later = error.retry() == Retry::Later;
         if is_later {
-            self.failed(Trouble::LedgerFailed, format!("the ledger failed for now: {error:#}"));
+            self.failed(
+                Trouble::LedgerFailed,
+                format!("a write to the ledger will be retried: {error:#}"),
+            );
             self.report(&Observation::LedgerFailed { lost: 0, error });
         } else {
             self.not_recorded(records, error);
@@ -66,7 +69,7 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            let message = "there is no tokio runtime to wait on";
+            let message = "this thread has no tokio runtime: call flush() or drain() on one";
             return Err(Error::new(ErrorKind::Unsupported, "flush the ledger", message));
         }
         let written = async {
@@ -79,13 +82,15 @@ impl<A: Aggregate> EngineCore<A> {
             }
         };
         if tokio::time::timeout(within, written).await.is_err() {
-            let message = format!("some records are not in the ledger after {within:?}");
+            let message =
+                format!("some records were not written within {within:?}: try again later");
             return Err(Error::new(ErrorKind::Timeout, "flush the ledger", message)
                 .with_retry(Retry::Later));
         }
         let left = recorder.left();
         if left > 0 {
-            let message = format!("{left} records wait for a ledger that fails for now");
+            let message =
+                format!("the ledger failed and {left} records are still waiting: try again later");
             return Err(
                 Error::new(ErrorKind::Store, "flush the ledger", message).with_retry(Retry::Later)
             );
@@ -104,8 +109,8 @@ struct Unanswered<'a, A: Aggregate> {
 impl<A: Aggregate> Drop for Unanswered<'_, A> {
     fn drop(&mut self) {
         if self.records > 0 {
-            let message = "the ledger panicked, or the runtime ended before it answered";
-            let error = Error::new(ErrorKind::Store, "write into the ledger", message)
+            let message = "the ledger panicked, or the runtime shut down before the write finished";
+            let error = Error::new(ErrorKind::Store, "write to the ledger", message)
                 .with_retry(Retry::Unknown);
             self.core.not_recorded(self.records, &error);
         }

@@ -300,7 +300,10 @@ fn note<A: Aggregate>(
             let not_before = core.clock.monotonic().saturating_add(backing_off);
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);
-            core.failed(Trouble::SaveFailed, format!("the snapshot of {key} failed: {error:#}"));
+            core.failed(
+                Trouble::SaveFailed,
+                format!("a background snapshot of {key} failed: {error:#}"),
+            );
             core.report(&Observation::SaveFailed { key, error: &error, backing_off });
         }
     }

@@ -49,7 +49,8 @@ impl<A: Aggregate> Saver<A> {
         let key = &loaded.key;
         if version > SnapshotId::MAX_VERSION {
             let reason = format!(
-                "there is no version {version}: the highest is {}. Check what committed() is given",
+                "there is no version {version}, because the highest is {}: check the version passed \
+                 to committed()",
                 SnapshotId::MAX_VERSION
             );
             return Decision::Wait { reason };
@@ -67,7 +68,7 @@ impl<A: Aggregate> Saver<A> {
         let snapshot = newest(used, saved);
         let mut seen = observation(core, loaded, version, snapshot);
         if seen.distance() == 0 {
-            let reason = "nothing was committed since the last snapshot".to_owned();
+            let reason = "nothing has been committed since the last snapshot".to_owned();
             return Decision::Wait { reason };
         }
         let needs_size = core.trigger.needs_state_bytes();
@@ -118,7 +119,7 @@ impl<A: Aggregate> Saver<A> {
         let measure: Measure = Box::new(move || match encoding.encoded_bytes(&state) {
             Ok(bytes) => Ok(Weight { bytes, at_version }),
             Err(source) => {
-                let message = format!("{} cannot write the {}", encoding.codec.id(), A::KIND);
+                let message = format!("{} cannot encode the {}", encoding.codec.id(), A::KIND);
                 Err(Error::new(ErrorKind::Encode, "measure a state", message).with_source(source))
             }
         });
@@ -130,7 +131,7 @@ impl<A: Aggregate> Saver<A> {
         let mut unneeded = Vec::new();
         let started = self.enqueue(core, key, job, &mut unneeded);
         for (evicted, _) in unneeded.iter().filter(|(of, _)| of != key) {
-            dropped(core, evicted, "the queue was full, and it had waited longest");
+            dropped(core, evicted, "the queue was full, and this snapshot had waited longest");
         }
         if let Some((runtime, turn)) = started? {
             // Not under the lock: a runtime that is shutting down drops the task at once.
@@ -183,7 +184,7 @@ impl<A: Aggregate> Saver<A> {
         }
         // One that waits without a task was left behind by a task that ended early.
         let runtime = Handle::try_current()
-            .map_err(|_| "there is no tokio runtime to take it on".to_owned())?;
+            .map_err(|_| "there is no tokio runtime: call committed() on one".to_owned())?;
         if !is_waiting {
             queue.waiting.push_back(key.clone());
         }
@@ -209,7 +210,7 @@ impl<A: Aggregate> Saver<A> {
             flushed => flushed.map(|()| Default::default())?,
         };
         for key in &skipped {
-            dropped(core, key, "the engine was drained");
+            dropped(core, key, "drain() ended before it was saved");
         }
         let saved = core.counters.read().saved.saturating_sub(before);
         Ok(Drained { saved, skipped })
@@ -220,7 +221,7 @@ impl<A: Aggregate> Saver<A> {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            let message = "there is no tokio runtime to wait on";
+            let message = "this thread has no tokio runtime: call flush() or drain() on one";
             return Err(Error::new(ErrorKind::Unsupported, "flush background snapshots", message));
         }
         let idle = async {
@@ -237,7 +238,7 @@ impl<A: Aggregate> Saver<A> {
             Error::new(
                 ErrorKind::Timeout,
                 "flush background snapshots",
-                format!("some are still queued or in flight after {within:?}"),
+                format!("some snapshots were not saved within {within:?}: try again later"),
             )
             .with_retry(Retry::Later)
         })
@@ -246,7 +247,7 @@ impl<A: Aggregate> Saver<A> {
 
 /// Counts and reports a background snapshot that is not tried.
 fn dropped<A: Aggregate>(core: &EngineCore<A>, key: &AggregateKey, why: &str) {
-    core.failed(Trouble::SaveDropped, format!("the snapshot of {key} was dropped: {why}"));
+    core.failed(Trouble::SaveDropped, format!("a background snapshot of {key} was dropped: {why}"));
     core.report(&Observation::SaveDropped { key, reason: why });
 }
 
@@ -259,9 +260,9 @@ fn is_backing_off<A: Aggregate>(
     let now = core.clock.monotonic();
     if let Some(failing) = queue.failing.get(key).filter(|f| f.not_before > now) {
         return Err(format!(
-            "{} snapshots in a row failed; no further try for {:?}",
-            failing.times,
-            failing.not_before.saturating_sub(now)
+            "no new attempt for {:?} (failures in a row: {})",
+            failing.not_before.saturating_sub(now),
+            failing.times
         ));
     }
     Ok(())
@@ -271,7 +272,7 @@ fn is_backing_off<A: Aggregate>(
 fn has_place(queue: &SaveQueue, places: usize) -> Result<(), String> {
     let waiting = queue.waiting.len() + queue.unwritten;
     if waiting >= places {
-        return Err(format!("{waiting} aggregates are waiting already"));
+        return Err(format!("{waiting} aggregates are already waiting"));
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ impl<A: Aggregate> EngineCore<A> {
             return Err(other_kind::<A>(key));
         }
         self.recorder.as_ref().map(|recorder| recorder.ledger()).ok_or_else(|| {
-            let message = "there is no ledger to keep them: give one to EngineBuilder::ledger";
-            Error::new(ErrorKind::Unsupported, "keep schedules", message)
+            let message = "the engine has no ledger: set one with EngineBuilder::ledger";
+            Error::new(ErrorKind::Unsupported, "use schedules", message)
         })
     }
 
@@ -45,7 +45,8 @@ impl<A: Aggregate> EngineCore<A> {
                 return Ok(Page::new(items, None));
             }
             if page.next <= after {
-                let message = "the next page of the ledger does not lie behind the last one";
+                let message = "the ledger returned a page that does not follow the previous one: this \
+                               is a bug in the ledger";
                 return Err(Error::new(ErrorKind::Store, "list schedules", message));
             }
             after = page.next;

@@ -36,8 +36,8 @@ impl<A: Aggregate> EngineCore<A> {
                 ErrorKind::Conflict,
                 "take a snapshot",
                 format!(
-                    "another snapshot of {} is stored at version {}: {how}. It is of another \
-                     history, or damaged; rebuild() folds the events again and replaces it",
+                    "a different snapshot of {} is already stored at version {} ({how}). It \
+                     belongs to another history or is damaged: call rebuild() to replace it",
                     meta.key, meta.version
                 ),
             )),
@@ -53,17 +53,17 @@ impl<A: Aggregate> EngineCore<A> {
         };
         let anchors = stored.anchor.zip(ours.anchor.as_deref());
         if anchors.is_some_and(|(stored, ours)| stored != ours) {
-            return Comparison::Differs("its last event has another anchor".to_owned());
+            return Comparison::Differs("its last event has a different anchor".to_owned());
         }
         let times = (stored.last_recorded_at, stored.as_of);
         if times != (ours.last_recorded_at, ours.as_of) {
-            return Comparison::Differs("its events were recorded at other times".to_owned());
+            return Comparison::Differs("its events were recorded at different times".to_owned());
         }
         if found.record.has_state_of(record) {
             return Comparison::Same;
         }
         let Some(digest) = ours.digest else { return Comparison::Unknown };
-        let differs = || Comparison::Differs("it holds another state".to_owned());
+        let differs = || Comparison::Differs("it holds a different state".to_owned());
         if stored.digest.is_some_and(|stored| stored.kind() == digest.kind()) {
             return differs();
         }

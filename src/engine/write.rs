@@ -19,7 +19,9 @@ impl<A: Aggregate> EngineCore<A> {
         if let Some(max) = self.type_info.limits.max_depth
             && self.digester.is_too_deep(state, max)
         {
-            return Err(format!("it nests deeper than {max} levels").into());
+            return Err(
+                format!("the state nests deeper than {max} levels: raise max_depth()").into()
+            );
         }
         let mut out = Vec::new();
         self.codec.encode(state, &mut out)?;
@@ -35,8 +37,8 @@ impl<A: Aggregate> EngineCore<A> {
             Ok(written) => written,
             Err(why) if why.is_too_deep() => {
                 return Err(failed(format!(
-                    "the {} nests deeper than {max_depth} levels: raise max_depth(), or keep a \
-                     flatter state",
+                    "the {} nests deeper than {max_depth} levels: raise max_depth() or flatten \
+                     the state",
                     A::KIND
                 )));
             }
@@ -46,7 +48,7 @@ impl<A: Aggregate> EngineCore<A> {
         let mut raw = Vec::new();
         self.codec
             .encode(state, &mut raw)
-            .map_err(|source| self.lost(state, "cannot write it", None).with_source(source))?;
+            .map_err(|source| self.lost(state, "cannot encode", None).with_source(source))?;
         if raw.len() as u64 > self.max_state_bytes {
             return Err(failed(format!(
                 "the encoded {} has {} bytes, the limit is {}: raise max_state_bytes()",
@@ -66,18 +68,17 @@ impl<A: Aggregate> EngineCore<A> {
             self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
                 let by_name = self.codec.is_self_describing();
                 let place = self.digester.culprit(state, by_name, &source);
-                self.lost(state, "cannot read back what it wrote", place).with_source(source)
+                self.lost(state, "cannot read back", place).with_source(source)
             })?;
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
             let place = self.digester.difference(state, &decoded);
-            return Err(self.lost(state, "does not bring it back as it was", place));
+            return Err(self.lost(state, "does not preserve", place));
         }
         if self.compare.as_ref().is_some_and(|equal| !equal(state, &decoded)) {
-            // What compare() sees and serde does not, no other codec carries either.
-            let why = "brings back a state that differs by the compare() of the builder";
-            let advice =
-                "look for fields that serde skips, and for conversions that lose something";
-            return Err(self.refused(why, None, advice));
+            // No other codec preserves a difference that only compare() detects.
+            let advice = "compare() returned false, so look for fields that serde skips and for \
+                          lossy conversions";
+            return Err(self.refused("does not preserve", None, advice));
         }
         Ok(())
     }
@@ -85,12 +86,10 @@ impl<A: Aggregate> EngineCore<A> {
     /// The codec cannot carry `state`.
     fn lost(&self, state: &A, why: &str, place: Option<String>) -> Error {
         let advice = match self.digester.carrier(state, self.type_info.limits, self.codec.id()) {
-            Some(other) => format!("the codec {other} carries this state"),
-            None => {
-                "change the type, or use a codec that carries it; the guide to state types lists \
-                     the reasons and the ways out"
-                    .to_owned()
-            }
+            Some(other) => format!("use the codec {other}, which can carry this state"),
+            None => "change the type or use another codec; the guide to state types lists causes \
+                     and solutions"
+                .to_owned(),
         };
         self.refused(why, place, &advice)
     }
@@ -98,7 +97,7 @@ impl<A: Aggregate> EngineCore<A> {
     fn refused(&self, why: &str, place: Option<String>, advice: &str) -> Error {
         let id = self.codec.id();
         let place = place.map_or_else(String::new, |place| format!(" (look at {place})"));
-        let message = format!("{id} {why}: the {}{place}; {advice}", A::KIND);
+        let message = format!("{id} {why} the {}{place}: {advice}", A::KIND);
         Error::new(ErrorKind::Encode, "encode a state", message)
     }
 }

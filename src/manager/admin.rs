@@ -281,6 +281,6 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
 /// The error of a method that is not implemented.
 fn missing(operation: &'static str) -> Error {
-    let message = "this implementation of SnapshotAdmin does not provide it";
+    let message = "this implementation of SnapshotAdmin does not support this operation";
     Error::new(ErrorKind::Unsupported, operation, message)
 }

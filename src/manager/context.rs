@@ -84,7 +84,10 @@ impl AdminContext {
             ("meta", self.meta.as_str(), Self::MAX_REASON_BYTES),
         ] {
             if text.len() > limit {
-                let message = format!("the {name} has {} bytes, the limit is {limit}", text.len());
+                let message = format!(
+                    "the {name} has {} bytes, the limit is {limit}: shorten it",
+                    text.len()
+                );
                 return Err(Error::new(ErrorKind::InvalidInput, "change snapshots", message));
             }
         }

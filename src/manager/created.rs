@@ -86,9 +86,9 @@ impl fmt::Display for CreateOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("nothing to capture: no events"),
-            Self::Existing { meta, identical: true } => write!(f, "stored before: {meta}"),
+            Self::Existing { meta, identical: true } => write!(f, "already stored: {meta}"),
             Self::Existing { meta, identical: false } => {
-                write!(f, "stored before, not proved to be the same: {meta}")
+                write!(f, "already stored, not proved to be the same: {meta}")
             }
             Self::Replaced(meta) => write!(f, "replaced: {meta}"),
             Self::Stored(meta) => write!(f, "stored: {meta}"),

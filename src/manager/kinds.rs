@@ -61,7 +61,7 @@ impl Kinds {
                 ErrorKind::InvalidInput,
                 "register a kind of aggregate",
                 format!(
-                    "there is one of kind \"{}\" already; each kind has one engine",
+                    "kind \"{}\" is already registered: register one engine for each kind",
                     taken.key()
                 ),
             )),
@@ -85,7 +85,7 @@ impl Kinds {
                 ErrorKind::InvalidInput,
                 "find the engine of an aggregate",
                 format!(
-                    "no engine of kind \"{}\" is registered, only: {}",
+                    "kind \"{}\" is not registered (only: {}): register an engine for it",
                     key.kind(),
                     known.join(", ")
                 ),

@@ -133,8 +133,8 @@ impl Proof {
             Self::Verified => None,
             Self::Sampled => Some("not verified this time"),
             Self::Absent => Some("unverified"),
-            Self::Tolerated => Some("of a tolerated shape"),
-            Self::Accepted => Some("accepted though it is not the state that was written"),
+            Self::Tolerated => Some("a tolerated shape"),
+            Self::Accepted => Some("accepted although it differs from the state that was written"),
         }
     }
 }
@@ -167,8 +167,8 @@ impl fmt::Display for Provenance {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.version {
-            Some(version) => write!(f, "not the snapshot at {version}: {}", self.reason),
-            None => write!(f, "no snapshot: {}", self.reason),
+            Some(version) => write!(f, "the snapshot at {version} was not used: {}", self.reason),
+            None => write!(f, "no snapshot was used: {}", self.reason),
         }
     }
 }

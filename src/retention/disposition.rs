@@ -49,7 +49,7 @@ impl Disposition {
 
     /// The disposition of a snapshot that a policy does not mention: it is kept.
     pub(super) fn missing() -> Self {
-        Self::keep("the policy did not judge it")
+        Self::keep("the policy returned no disposition for it")
     }
 
     /// Returns the disposition with the greater action; `self` if both are equal.

@@ -27,7 +27,7 @@ impl Retention for KeepLast {
                 if meta.is_retired() || rank > self.0 {
                     return Disposition::drop();
                 }
-                Disposition::keep(format!("{rank} of the newest {}", self.0))
+                Disposition::keep(format!("number {rank} of the newest {}", self.0))
             })
             .collect()
     }
@@ -67,7 +67,7 @@ impl Retention for KeepWithin {
             .map(|meta| {
                 if clock_is_behind {
                     return Disposition::keep(format!(
-                        "all were created after now, {now}: is the clock right?"
+                        "all were created after the current time {now}: check the clock"
                     ));
                 }
                 if past(meta, now).is_none_or(|time| time < oldest) {

@@ -124,7 +124,7 @@ fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
         }
     }
     for judged in judged.iter_mut().filter(|it| !it.stays() && needed.contains(&it.id)) {
-        judged.keep("the base of a snapshot that stays");
+        judged.keep("the base of a snapshot that is kept");
     }
 }
 
