@@ -228,8 +228,8 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(created);
         }
         let message = format!(
-            "the snapshot of {key} at version {} does not match its events and was kept, because it \
-             is pinned or its header cannot be read: call rebuild() to replace it",
+            "the snapshot of {key} at version {} does not match its events and was kept, because \
+             it is pinned or its header cannot be read: call rebuild() to replace it",
             loaded.version()
         );
         let kept = Error::new(ErrorKind::Conflict, "refold a snapshot", message);

@@ -45,8 +45,8 @@ impl<A: Aggregate> EngineCore<A> {
                 return Ok(Page::new(items, None));
             }
             if page.next <= after {
-                let message = "the ledger returned a page that does not follow the previous one: this \
-                               is a bug in the ledger";
+                let message = "the ledger returned a page that does not follow the previous one: \
+                               this is a bug in the ledger";
                 return Err(Error::new(ErrorKind::Store, "list schedules", message));
             }
             after = page.next;
