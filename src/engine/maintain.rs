@@ -1,4 +1,4 @@
-//! Looking after what is stored: fetch, list, delete, plan and apply retention.
+//! Maintaining stored snapshots: fetch, list, delete, mark, plan and apply retention.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -24,12 +24,12 @@ use crate::store::{
     DeleteOptions, Deleted, Found, ListRequest, Lookup, Query, Selection, SnapshotStoreExt,
 };
 
-/// How many snapshots one delete names at most.
+/// The maximum number of snapshots in one delete.
 const DELETE_BATCH: usize = 256;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The stored snapshot at just `version`, or the newest one; one of another generation only
-    /// where today's has none.
+    /// Fetches the snapshot at exactly `version`, or the newest one. Falls back to other
+    /// generations if the current one has none.
     pub(super) async fn fetch(
         &self,
         key: &AggregateKey,
@@ -49,7 +49,8 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// The newest readable snapshot of another generation, else the newest one, as stale.
+    /// Fetches the newest readable snapshot of another generation. If none is readable, fetches the
+    /// newest, which is then rejected as stale.
     async fn fetch_other(
         &self,
         key: &AggregateKey,
@@ -85,7 +86,7 @@ impl<A: Aggregate> EngineCore<A> {
             }
         };
         if self.store.capabilities().marks {
-            // They stand beside the record: only a list has them.
+            // Marks are stored outside the record, so only a list returns them.
             let stored = self.stored(key, snapshot.meta.id()).await?;
             snapshot.meta.marks = stored.map(|stored| stored.marks).unwrap_or_default();
         }
@@ -129,7 +130,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let metas = self.list(key, version..=version).await?;
         let mut ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
-        // One whose header cannot be read is not listed; it goes too.
+        // A snapshot whose header cannot be read is not listed. It is deleted as well.
         let own = SnapshotId { generation: self.generation, version };
         if !ids.contains(&own) {
             ids.push(own);
@@ -167,7 +168,7 @@ impl<A: Aggregate> EngineCore<A> {
         selection: Selection<'_>,
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
-        // A cached state may have been built from a snapshot that is retired here.
+        // A cached state may have been built from a snapshot that this call retires.
         let retires = change.kind() == MarkKind::Retirement;
         let _outdates = retires.then(|| Outdates { cache: &self.cache, key });
         self.store.mark(key, bounded(selection), change).await
@@ -209,8 +210,9 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(plan)
     }
 
-    /// The newest snapshot of a generation that passes every check that can be made here. What only
-    /// other code can decode is judged by its checksums, and by its header against the history.
+    /// Returns the newest snapshot of a generation that passes all checks possible here. A snapshot
+    /// that only other code can decode is checked by its checksums, and its header is compared with
+    /// the history.
     async fn newest_usable(
         &self,
         key: &AggregateKey,
@@ -223,7 +225,7 @@ impl<A: Aggregate> EngineCore<A> {
             let Lookup::Found(found) = self.store.get(query).await? else { return Ok(None) };
             let state = match self.open_stored(key, &found) {
                 Ok(snapshot) => Some(snapshot.state),
-                // No event is folded into it when only its header is compared.
+                // Only the header is compared, so no event is folded into this state.
                 Err(_) if !readable && is_whole(key, &found) => Some(Arc::new(A::initial(key))),
                 Err(_) => None,
             };
@@ -238,8 +240,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(None)
     }
 
-    /// Whether a load could go on from a snapshot (R6): it is neither ahead of the events, nor
-    /// diverged from them, nor below the floor.
+    /// Returns whether a load could resume from a snapshot (R6): it is not ahead of the events, has
+    /// not diverged from them, and is not below the floor.
     async fn agrees_with_history(
         &self,
         key: &AggregateKey,
@@ -266,7 +268,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 }
 
-/// The same selection without a bound that no version reaches.
+/// Replaces a bound above all versions by [`Selection::All`].
 fn bounded(selection: Selection<'_>) -> Selection<'_> {
     match selection {
         Selection::Below(version) if version > SnapshotId::MAX_VERSION => Selection::All,
@@ -274,7 +276,7 @@ fn bounded(selection: Selection<'_>) -> Selection<'_> {
     }
 }
 
-/// Whether the bytes are those of the snapshot that the store calls it.
+/// Returns whether the record is undamaged and is the snapshot that the store returned it as.
 fn is_whole(key: &AggregateKey, found: &Found) -> bool {
     let header = found.record.verify();
     header.is_ok_and(|header| header.is_of(key) && header.version == found.version)
