@@ -1,4 +1,4 @@
-//! [`SnapshotAdmin`] of the engine: every change passes here, with who asks for it.
+//! The engine's implementation of [`SnapshotAdmin`], through which all audited changes pass.
 
 use std::ops::RangeInclusive;
 
@@ -22,14 +22,14 @@ use crate::state::Aggregate;
 use crate::store::{Deleted, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Takes into account that a snapshot was stored by hand (R13).
+    /// Remembers a snapshot that was stored by an explicit call (R13).
     fn remember(&self, created: &CreateOutcome) {
         if let Some(meta) = created.meta() {
             self.saver.stored(meta);
         }
     }
 
-    /// Creates by `create`: remembers and records what was stored, and how long it took.
+    /// Runs `create`, and remembers and records the stored snapshot and the time taken.
     async fn creating(
         &self,
         create: impl Future<Output = Result<CreateOutcome, Error>>,
@@ -42,7 +42,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Ok(created)
     }
 
-    /// Deletes by `delete`: forgets the newest snapshot of `key`, and records how many went.
+    /// Runs `delete`, forgets the newest snapshot of `key`, and records the number of deletions.
     async fn deleting(
         &self,
         key: &AggregateKey,
@@ -170,7 +170,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         change: MarkChange<'_>,
         context: &AdminContext,
     ) -> Result<u64, Error> {
-        // First, as the name becomes a part of the entry.
+        // Checked first, because the name becomes part of the audit entry.
         change.check()?;
         let (verb, signed) = match change {
             MarkChange::Set(mark) if mark.actor.is_empty() => {

@@ -147,7 +147,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().create(key, options, &AdminContext::default()).await
     }
 
-    /// Takes snapshots of several aggregates in batches. Returns one result per key, in key order.
+    /// Takes snapshots of several aggregates in batches. Returns one result per key, in the order
+    /// of `keys`.
     pub async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<CreateOutcome, Error>> {
         self.admin().create_many(keys, &AdminContext::default()).await
     }

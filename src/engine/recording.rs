@@ -1,4 +1,4 @@
-//! Writing what the recorder holds into the ledger, off the callers' path.
+//! Writing the recorder's queue to the ledger in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::ledger::Day;
 use crate::state::Aggregate;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Has something written into the ledger, if there is one. Never waits for it.
+    /// Queues items for the ledger, if there is one. Never waits for the ledger.
     pub(super) fn enter(self: &Arc<Self>, noted: impl IntoIterator<Item = Noted>) {
         let Some(recorder) = &self.recorder else { return };
         let today = Day::of(self.clock.now());
@@ -28,7 +28,7 @@ impl<A: Aggregate> EngineCore<A> {
         self.start_recording(recorder);
     }
 
-    /// Starts the task that writes, unless one runs. Without a runtime, what waits goes on waiting.
+    /// Starts the writing task, unless one is running. Without a runtime, the items stay queued.
     fn start_recording(self: &Arc<Self>, recorder: &Arc<Recorder>) {
         let Ok(runtime) = Handle::try_current() else { return };
         {
@@ -47,7 +47,7 @@ impl<A: Aggregate> EngineCore<A> {
         self.report(&Observation::LedgerFailed { lost, error });
     }
 
-    /// Reports what the ledger did not take; true if it may take the same later.
+    /// Reports a failed write to the ledger; returns true if the same write may succeed later.
     fn may_come_later(&self, records: usize, error: &Error) -> bool {
         let is_later = error.retry() == Retry::Later;
         if is_later {
@@ -62,7 +62,7 @@ impl<A: Aggregate> EngineCore<A> {
         is_later
     }
 
-    /// Waits until all that was recorded is in the ledger, for at most `within`.
+    /// Waits until all queued items are in the ledger, for at most `within`.
     pub(super) async fn flush_records(self: &Arc<Self>, within: Duration) -> Result<(), Error> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
         if recorder.is_idle() {
@@ -73,7 +73,7 @@ impl<A: Aggregate> EngineCore<A> {
             return Err(Error::new(ErrorKind::Unsupported, "flush the ledger", message));
         }
         let written = async {
-            // What is noted before the look is not missed.
+            // Enabled before the check, so that no notification is missed.
             let mut notified = std::pin::pin!(recorder.idle.notified());
             notified.as_mut().enable();
             self.start_recording(recorder);
@@ -99,8 +99,8 @@ impl<A: Aggregate> EngineCore<A> {
     }
 }
 
-/// Records that were handed to the ledger. Those of which it never said what became of them are
-/// reported as lost, since it may have written them: it panicked, or the runtime has ended.
+/// Records that were passed to the ledger. If the ledger panics or the runtime shuts down before it
+/// answers, they are reported as lost and not retried, since they may have been written.
 struct Unanswered<'a, A: Aggregate> {
     core: &'a EngineCore<A>,
     records: usize,
@@ -117,7 +117,7 @@ impl<A: Aggregate> Drop for Unanswered<'_, A> {
     }
 }
 
-/// Writes until nothing waits, or the ledger fails for now.
+/// Writes until the queue is empty, or the ledger fails temporarily.
 async fn write<A: Aggregate>(core: Arc<EngineCore<A>>, mut turn: RecorderTurn) {
     let recorder = Arc::clone(&turn.recorder);
     while let Some((days, entries)) = recorder.next(&mut turn) {
@@ -138,7 +138,7 @@ async fn write<A: Aggregate>(core: Arc<EngineCore<A>>, mut turn: RecorderTurn) {
         }
         unanswered.records = 0;
         if !(days_left.is_empty() && entries_left.is_empty()) {
-            // The next record, or a flush, tries again.
+            // The next item or a flush starts another attempt.
             return recorder.put_back(days_left, entries_left);
         }
     }

@@ -1,4 +1,4 @@
-//! The schedules of the engine's own kind, in a ledger that has those of all kinds.
+//! The schedules of the engine's own kind, in a ledger with schedules of all kinds.
 
 use super::core::{EngineCore, other_kind};
 use crate::error::{Error, ErrorKind};
@@ -6,11 +6,11 @@ use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::state::Aggregate;
 use crate::store::Page;
 
-/// How many schedules, of all kinds, are asked of the ledger at once.
+/// The page size for queries of the ledger, which return schedules of all kinds.
 const PAGE: usize = 256;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The ledger that has the schedule `key`, which must be of this kind.
+    /// Returns the ledger, after checking that `key` is of this kind.
     pub(super) fn scheduler(&self, key: Option<&ScheduleKey>) -> Result<&dyn Ledger, Error> {
         if let Some(key) = key.filter(|key| key.kind() != A::KIND) {
             return Err(other_kind::<A>(key));

@@ -1,4 +1,4 @@
-//! What became of a record that was put, and whether what was there before says the same.
+//! The outcome of putting a record, including the comparison with an existing snapshot.
 
 use super::capture::meta;
 use super::core::EngineCore;
@@ -9,10 +9,10 @@ use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The result for `record` after a put with this outcome.
+    /// Returns the result for `record` after a put with this outcome.
     ///
-    /// A snapshot that was stored before stays (R10). It must be of the history that was just
-    /// folded: otherwise, once its events are truncated, it would become the truth.
+    /// An existing snapshot is kept (R10), so it must belong to the history that was just folded.
+    /// Otherwise loads would trust a wrong state once the events are truncated.
     pub(super) async fn settled(
         &self,
         record: &Record,
@@ -26,7 +26,7 @@ impl<A: Aggregate> EngineCore<A> {
             Lookup::Found(found) if found.version == meta.version => {
                 self.compared(&meta, record, &found)
             }
-            // Deleted since.
+            // The snapshot has been deleted since.
             _ => Comparison::Unknown,
         };
         match dispute {
@@ -44,7 +44,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Compares what is stored with the record of the same identity that was just made.
+    /// Compares the stored snapshot with the new record of the same identity.
     fn compared(&self, ours: &SnapshotMeta, record: &Record, found: &Found) -> Comparison {
         let stored = match found.record.verify() {
             Ok(stored) if stored.is_of(&ours.key) && stored.version == ours.version => stored,
@@ -67,7 +67,7 @@ impl<A: Aggregate> EngineCore<A> {
         if stored.digest.is_some_and(|stored| stored.kind() == digest.kind()) {
             return differs();
         }
-        // Digests of two kinds, or none: the state itself tells.
+        // The digests are of different kinds, or one is missing, so the states are compared.
         let snapshot = self.open_stored(&ours.key, found);
         match snapshot.map(|snapshot| self.digester.matches(&digest, &snapshot.state)) {
             Ok(Some(true)) => Comparison::Same,
@@ -80,8 +80,8 @@ impl<A: Aggregate> EngineCore<A> {
 
 enum Comparison {
     Same,
-    /// How, as the end of a sentence.
+    /// The difference, as a clause.
     Differs(String),
-    /// Nothing tells.
+    /// The two cannot be compared.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! Encoding a state, and the proof that it can be read back.
+//! Encoding a state and proving that it can be read back.
 
 use super::core::EngineCore;
 use crate::codec::Written;
@@ -6,16 +6,16 @@ use crate::digest::StateDigest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
 
-/// An encoded state that was proved to decode to itself.
+/// An encoded state that was proved to decode to the same state.
 pub(super) struct Encoded {
     pub(super) raw: Vec<u8>,
     pub(super) digest: Option<StateDigest>,
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The size of `state` when encoded. It need not survive that.
+    /// Returns the encoded size of `state`, without checking that it can be read back.
     pub(super) fn encoded_bytes(&self, state: &A) -> Result<u64, BoxError> {
-        // Before the encoding, which recurses as deep as the state does.
+        // Checked first, because encoding recurses as deeply as the state nests.
         if let Some(max) = self.type_info.limits.max_depth
             && self.digester.is_too_deep(state, max)
         {
@@ -28,10 +28,11 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(out.len() as u64)
     }
 
-    /// Encodes `state`. What is returned was decoded once more and compared: stored means readable.
+    /// Encodes `state`, decodes the result and compares the two, so that every stored state is
+    /// readable.
     pub(super) fn encode(&self, state: &A) -> Result<Encoded, Error> {
         let failed = |message: String| Error::new(ErrorKind::Encode, "encode a state", message);
-        // Before the encoding, which recurses as deep as the state does.
+        // Checked first, because encoding recurses as deeply as the state nests.
         let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
         let written = match self.digester.written(state, max_depth) {
             Ok(written) => written,
@@ -42,7 +43,7 @@ impl<A: Aggregate> EngineCore<A> {
                     A::KIND
                 )));
             }
-            // A type that writes itself for people only: stored without a proof.
+            // A type that serializes only to human-readable formats is stored without a digest.
             Err(_) => None,
         };
         let mut raw = Vec::new();
@@ -61,7 +62,7 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(Encoded { raw, digest: written.map(|written| written.digest) })
     }
 
-    /// What was just encoded must decode to the state that was written, by its digest and by the
+    /// Checks that `raw` decodes to the state that was encoded, by its digest and by the
     /// application's own comparison.
     fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
         let decoded =
@@ -83,7 +84,7 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(())
     }
 
-    /// The codec cannot carry `state`.
+    /// Returns the error for a state that the codec cannot carry.
     fn lost(&self, state: &A, why: &str, place: Option<String>) -> Error {
         let advice = match self.digester.carrier(state, self.type_info.limits, self.codec.id()) {
             Some(other) => format!("use the codec {other}, which can carry this state"),
