@@ -139,7 +139,7 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Also reads snapshots in another codec, for the time of a migration between codecs.
+    /// Also reads snapshots in another codec, for example during a migration between codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
         self

@@ -254,7 +254,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Replaces `stored` by a state; returns `None` if it has been pinned since.
+    /// Replaces `stored` with a state; returns `None` if it has been pinned since.
     async fn replace_unpinned(
         &self,
         loaded: &Reconstructed<A>,
@@ -271,7 +271,7 @@ impl<A: Aggregate> EngineCore<A> {
         })
     }
 
-    /// Replaces `stored` by a state, and keeps its labels and marks.
+    /// Replaces `stored` with a state, and keeps its labels and marks.
     async fn replace(
         &self,
         loaded: &Reconstructed<A>,

@@ -268,7 +268,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 }
 
-/// Replaces a bound above all versions by [`Selection::All`].
+/// Replaces a bound above all versions with [`Selection::All`].
 fn bounded(selection: Selection<'_>) -> Selection<'_> {
     match selection {
         Selection::Below(version) if version > SnapshotId::MAX_VERSION => Selection::All,

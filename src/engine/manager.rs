@@ -31,7 +31,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the current state, including all events that were committed before the call.
     ///
     /// # Errors
-    /// Those of [`Loader`].
+    /// Any error of [`Loader`].
     pub fn load<'f>(
         &'f self,
         key: &'f AggregateKey,
@@ -57,7 +57,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
     ///
     /// # Errors
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events, and those of
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; any error of
     /// [`Loader`].
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await?;
@@ -68,7 +68,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed but not
-    /// known, and those of [`Loader`].
+    /// known; any error of [`Loader`].
     pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
         self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await
     }
@@ -76,7 +76,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `point`, or the newest state if the point lies beyond the head.
     ///
     /// # Errors
-    /// For a time, those of [`at_time`](Self::at_time).
+    /// For a time, the errors of [`at_time`](Self::at_time); otherwise any error of [`Loader`].
     pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         self.core.reconstruct(key, point, Purpose::Answer).await
     }
@@ -84,7 +84,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `point` by calling the corresponding method: see [`Loader::at`].
     ///
     /// # Errors
-    /// Those of [`at_version`](Self::at_version) and [`at_time`](Self::at_time).
+    /// The errors of [`load`](Self::load), [`at_version`](Self::at_version) or
+    /// [`at_time`](Self::at_time).
     pub async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         Loader::at(self, key, point).await
     }
@@ -93,7 +94,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
-    /// [viewer](crate::engine::EngineBuilder::viewer), and those of [`at`](Self::at).
+    /// [viewer](crate::engine::EngineBuilder::viewer); any error of [`at`](Self::at).
     pub async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         self.admin().view(key, point).await
     }
@@ -102,7 +103,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// compared with the events.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any error
+    /// of the store.
     pub async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, Some(version)).await
     }
@@ -111,7 +113,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// compared with the events.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any error
+    /// of the store.
     pub async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, None).await
     }

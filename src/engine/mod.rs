@@ -111,7 +111,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// still be used afterwards. If the future is dropped, queued snapshots stay queued.
     ///
     /// # Errors
-    /// Those of [`flush`](Self::flush), except that the wait for snapshots cannot time out.
+    /// The errors of [`flush`](Self::flush), except that the wait for snapshots cannot time out.
     pub async fn drain(&self, within: Duration) -> Result<Drained, Error> {
         let drained = self.saver.drain(&self.core, within).await?;
         self.core.flush_records(within).await?;

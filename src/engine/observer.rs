@@ -63,7 +63,7 @@ pub enum Observation<'a> {
         key: &'a AggregateKey,
         /// Why the snapshot failed.
         error: &'a Error,
-        /// How long commits of this aggregate will not start another attempt.
+        /// The time during which commits of this aggregate start no further attempt.
         backing_off: Duration,
     },
     /// A background snapshot was taken.

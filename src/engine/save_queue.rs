@@ -51,7 +51,7 @@ pub(super) struct SaveQueue {
 
 /// The work for one aggregate.
 pub(super) struct Job {
-    /// The state of affairs at the newest commit, for the trigger.
+    /// The input for the trigger, as of the newest commit.
     pub(super) seen: TriggerContext,
     /// A measurement of the state, which decides whether a snapshot is taken.
     pub(super) measure: Option<Measure>,
@@ -206,7 +206,7 @@ impl Drop for SaverTurn {
     }
 }
 
-/// Returns how long no further attempt follows the given number of failures in a row.
+/// Returns the pause after the given number of failures in a row.
 pub(super) fn backoff(failures: u32) -> Duration {
     let times = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_BACKOFF.saturating_mul(times).min(LONGEST_BACKOFF)

@@ -219,8 +219,8 @@ async fn capture<A: Aggregate>(
     {
         return Ended::Captured(None);
     }
-    // Since the commit, a snapshot was saved that may make this one unnecessary, or the size became
-    // known.
+    // A snapshot that was saved since the commit may make this one unnecessary, or the size of the
+    // state may have become known.
     let Job { seen, ask_again, .. } = job;
     if ask_again && (seen.distance() == 0 || !core.trigger.decide(&seen).take) {
         return Ended::Captured(None);

@@ -171,7 +171,7 @@ impl<A: Aggregate> Saver<A> {
         let mut queue = self.shared.lock();
         let is_waiting = queue.jobs.contains_key(key);
         if !is_waiting {
-            // Measurements may fill only half of the queue, so that snapshots find a place.
+            // Measurements may fill only half of the queue, so that there is room for snapshots.
             let places =
                 if job.measure.is_some() { self.max_queued.div_ceil(2) } else { self.max_queued };
             is_backing_off(core, &queue, key)?;

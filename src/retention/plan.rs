@@ -1,4 +1,4 @@
-//! [`RetentionPlan`]: what is done with each snapshot, and why.
+//! [`RetentionPlan`]: the action for each snapshot, and the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +9,7 @@ use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// What is done with each snapshot of one aggregate, newest first.
+/// The action and the reason for each snapshot of one aggregate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionPlan {
@@ -17,26 +17,27 @@ pub struct RetentionPlan {
     pub judged: Vec<Judged>,
 }
 
-/// What is done with one snapshot.
+/// The action and the reason for one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Judged {
     /// The snapshot.
     pub id: SnapshotId,
-    /// The bytes of its record.
+    /// The size of its record in bytes.
     pub stored_bytes: u64,
-    /// What is done with it.
+    /// The action.
     pub action: Action,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl RetentionPlan {
     /// Creates the plan for all `snapshots` of one aggregate under `policy` at time `now`.
     ///
-    /// Whatever the policy says, the plan keeps
-    /// - the newest snapshot of each generation that is not retired (if all are, the newest);
-    /// - each snapshot in `usable`, the newest usable ones;
+    /// Regardless of the policy, the plan keeps:
+    /// - in each generation, the newest snapshot that is not retired, or the newest if all are
+    ///   retired;
+    /// - the snapshots in `usable`: the newest usable snapshot of each generation;
     /// - pinned snapshots;
     /// - every base that a kept delta needs.
     pub fn new(
@@ -53,8 +54,8 @@ impl RetentionPlan {
         for metas in generations.values_mut() {
             metas.sort_unstable_by_key(|meta| std::cmp::Reverse(meta.version));
             let mut dispositions = policy.judge(metas, now).into_iter();
-            // The newest that a load can start from; of a generation that is retired as a whole,
-            // the newest, which a load can start from again when that is taken back.
+            // The newest snapshot that a load can start from. If all are retired, the newest one,
+            // which loads can use again once its retirement is cleared.
             let newest = metas.iter().position(|meta| !meta.is_retired()).unwrap_or(0);
             for (rank, meta) in metas.iter().enumerate() {
                 let by_policy = dispositions.next();
@@ -80,8 +81,8 @@ impl RetentionPlan {
         Self { judged }
     }
 
-    /// Keeps all snapshots of a generation. For one of which none was found to be usable: a record
-    /// may have been damaged on its way only, and then the one that works would go.
+    /// Keeps all snapshots of a generation. Called if none was found usable, because a record may
+    /// have been damaged only while it was read, and the plan could then drop the only usable one.
     pub(crate) fn keep_generation(&mut self, generation: Generation, reason: &str) {
         let of_it = |judged: &&mut Judged| judged.id.generation == generation && !judged.stays();
         for judged in self.judged.iter_mut().filter(of_it) {
@@ -111,11 +112,12 @@ impl Judged {
     }
 }
 
-/// Keeps the base of every kept delta, however long the chain is.
+/// Keeps the bases of all kept deltas, along whole chains.
 fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
     let kept: BTreeSet<_> = judged.iter().filter(|judged| judged.stays()).map(|j| j.id).collect();
     let mut needed: BTreeSet<SnapshotId> = BTreeSet::new();
-    // Bases lie below their deltas and `metas` descends, so one pass follows whole chains.
+    // Bases have lower versions than their deltas, and `metas` is in descending order, so one pass
+    // is enough.
     for meta in metas {
         let id = meta.id();
         let stays = kept.contains(&id) || needed.contains(&id);
@@ -128,7 +130,7 @@ fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
     }
 }
 
-/// One line per snapshot.
+/// Formats the plan as one line per snapshot.
 impl fmt::Display for RetentionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for judged in &self.judged {
@@ -196,11 +198,11 @@ mod tests {
         let versions = |metas: &[SnapshotMeta], policy: &dyn Retention| -> Vec<u64> {
             RetentionPlan::new(metas, &[], policy, now).kept().map(|j| j.id.version).collect()
         };
-        // The pin keeps 10, retired or not.
+        // The pin keeps version 10 even though it is retired.
         assert_eq!(versions(&metas, &keep_last(2)), [40, 20, 10]);
         assert_eq!(versions(&metas, &keep_last(0)), [40, 10]);
         assert_eq!(versions(&metas, &keep_within(Duration::from_secs(30))), [50, 40, 30, 10]);
-        // A generation that is retired as a whole keeps its newest.
+        // If all snapshots are retired, the newest one is kept.
         for meta in &mut metas {
             meta.marks = retired.clone();
         }

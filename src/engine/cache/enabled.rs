@@ -108,7 +108,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         states.cache.try_get_with_by_ref(key, init).await.map_err(|error| Error::clone(&error))
     }
 
-    /// Replaces an older state by one that was advanced by events.
+    /// Replaces an older state with one that was advanced by events.
     pub(crate) async fn replace(&self, key: &AggregateKey, cached: Cached<A>) {
         let Some(states) = &self.states else { return };
         let newer = states
