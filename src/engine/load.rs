@@ -309,7 +309,7 @@ fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
         "fold events",
         format!(
             "the event source yielded {what} for {key}, version {found} instead of {expected}: \
-             check that it yields events in version order and excludes version `after`"
+             check that it yields events in version order and treats `after` as exclusive"
         ),
     )
 }

@@ -27,9 +27,9 @@ pub struct AdminContext {
     /// Groups the attempts of one request in the audit trail. The key has no other effect. Every
     /// operation is idempotent, so repeating a call has no further effect.
     pub idempotency_key: Option<String>,
-    /// The version that the newest stored snapshot of the aggregate, of any generation, must have;
-    /// 0 if none may be stored. The version is checked immediately before the change, not
-    /// atomically with it.
+    /// The version that the newest stored snapshot of the aggregate must have, in any generation. 0
+    /// requires that no snapshot is stored. The version is checked immediately before the change,
+    /// not atomically with it.
     pub expected_version: Option<u64>,
 }
 

@@ -86,7 +86,7 @@ impl Kinds {
                 ErrorKind::InvalidInput,
                 "find the engine of an aggregate",
                 format!(
-                    "kind \"{}\" is not registered (only: {}): register an engine for it",
+                    "kind \"{}\" is not registered (registered: {}): register an engine for it",
                     key.kind(),
                     known.join(", ")
                 ),

@@ -30,8 +30,8 @@ use crate::timestamp::Timestamp;
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point; later calls are not affected. With a hot cache,
-/// do not keep a started load without polling it. Concurrent loads of the same aggregate wait until
-/// the first one is complete or dropped.
+/// poll a load until it completes, or drop it: concurrent loads of the same aggregate wait for the
+/// first one.
 #[async_trait]
 pub trait Loader<A: Aggregate>: Send + Sync {
     /// Loads the current state, including all events that were committed before the call.
