@@ -384,7 +384,7 @@ impl<A: Aggregate> EngineCore<A> {
 }
 
 fn never_stored(operation: &'static str) -> Error {
-    let message = "version 0 is the empty state, which is never stored: pass a version from 1";
+    let message = "version 0 is the empty state, which is never stored: pass version 1 or higher";
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 

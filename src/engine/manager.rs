@@ -103,8 +103,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// compared with the events.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any error
-    /// of the store.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any
+    /// error of the store.
     pub async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, Some(version)).await
     }
@@ -113,8 +113,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// compared with the events.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any error
-    /// of the store.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any
+    /// error of the store.
     pub async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, None).await
     }
