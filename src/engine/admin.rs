@@ -1,4 +1,4 @@
-//! [`SnapshotAdmin`] of the engine: every change passes here, with who asks for it.
+//! The engine's implementation of [`SnapshotAdmin`], through which all audited changes pass.
 
 use std::ops::RangeInclusive;
 
@@ -22,14 +22,14 @@ use crate::state::Aggregate;
 use crate::store::{Deleted, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Takes into account that a snapshot was stored by hand (R13).
+    /// Remembers a snapshot that was stored by an explicit call (R13).
     fn remember(&self, created: &CreateOutcome) {
         if let Some(meta) = created.meta() {
             self.saver.stored(meta);
         }
     }
 
-    /// Creates by `create`: remembers and records what was stored, and how long it took.
+    /// Runs `create`, and remembers and records the stored snapshot and the time taken.
     async fn creating(
         &self,
         create: impl Future<Output = Result<CreateOutcome, Error>>,
@@ -42,7 +42,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Ok(created)
     }
 
-    /// Deletes by `delete`: forgets the newest snapshot of `key`, and records how many went.
+    /// Runs `delete`, forgets the newest snapshot of `key`, and records the number of deletions.
     async fn deleting(
         &self,
         key: &AggregateKey,
@@ -77,7 +77,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
         let refused = context.check().err().or_else(|| {
-            let message = "an expected version belongs to one aggregate, not to several";
+            let message =
+                "an expected version applies to one aggregate, not to several: leave it out";
             let refused = || Error::new(ErrorKind::InvalidInput, "create snapshots", message);
             context.expected_version.map(|_| refused())
         });
@@ -162,7 +163,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         change: MarkChange<'_>,
         context: &AdminContext,
     ) -> Result<u64, Error> {
-        // First, as the name becomes a part of the entry.
+        // Checked first, because the name becomes part of the audit entry.
         change.check()?;
         let (verb, signed) = match change {
             MarkChange::Set(mark) if mark.actor.is_empty() => {
@@ -188,7 +189,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let Some(viewer) = &self.core.viewer else {
             let message = format!(
-                "the codec {} is not of serde, so nothing shows a {}: give the builder a viewer()",
+                "the codec {} does not use serde, so the {} cannot be shown: set \
+                 EngineBuilder::viewer",
                 self.core.codec.id(),
                 A::KIND
             );
@@ -196,7 +198,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         };
         let Loaded { key, state, version, as_of, provenance, .. } = self.at(key, point).await?;
         let shown = viewer(&state).map_err(|source| {
-            let message = format!("{key} at version {version} cannot be shown");
+            let message = format!("the viewer failed for {key} at version {version}");
             Error::new(ErrorKind::Encode, "view a state", message).with_source(source)
         })?;
         Ok(View::new(key, version, as_of, shown, provenance))

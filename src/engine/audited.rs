@@ -1,4 +1,4 @@
-//! [`Audited`]: a change on somebody's behalf, with its entry in the audit trail.
+//! [`Audited`]: a change and its entry in the audit trail.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,12 +13,12 @@ use crate::manager::{AdminContext, CreateOutcome};
 use crate::state::Aggregate;
 use crate::store::ListRequest;
 
-/// A call that changes something, for the audit trail: written when it is dropped.
+/// A call that changes something. Its audit entry is written when this value is dropped.
 pub(super) struct Audited<'a, A: Aggregate> {
     core: &'a Arc<EngineCore<A>>,
-    /// Within the limit of an entry.
+    /// At most [`AuditEntry::MAX_NAME_BYTES`] long.
     action: Cow<'static, str>,
-    /// `None` if it is about all aggregates of the kind.
+    /// `None` if the change applies to all aggregates of the kind.
     key: Option<&'a AggregateKey>,
     tenant: &'a str,
     version: Option<u64>,
@@ -39,7 +39,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Audited { core: &self.core, action, key: Some(key), tenant, version, context, outcome }
     }
 
-    /// For a change of a schedule. Where that is for the whole kind, the action says which.
+    /// Audits a change of a schedule. If the schedule is for a whole kind, the action names the
+    /// kind.
     pub(super) fn audited_schedule<'a>(
         &'a self,
         action: &'static str,
@@ -56,7 +57,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
 }
 
 impl<A: Aggregate> Audited<'_, A> {
-    /// Makes the change, if it may be made.
+    /// Makes the change if [`admit`](Self::admit) allows it.
     pub(super) async fn make<T>(
         mut self,
         change: impl Future<Output = Result<T, Error>>,
@@ -66,7 +67,7 @@ impl<A: Aggregate> Audited<'_, A> {
         result
     }
 
-    /// Like [`make`](Self::make); the entry has the version that was captured.
+    /// Makes the change like [`make`](Self::make), and records the captured version in the entry.
     pub(super) async fn create(
         mut self,
         change: impl Future<Output = Result<CreateOutcome, Error>>,
@@ -76,7 +77,7 @@ impl<A: Aggregate> Audited<'_, A> {
         result
     }
 
-    /// What became of a snapshot that was to be created.
+    /// Records the outcome of creating a snapshot.
     pub(super) fn created(&mut self, result: &Result<CreateOutcome, Error>) {
         self.outcome = AuditOutcome::of(result);
         if let Some(meta) = result.as_ref().ok().and_then(CreateOutcome::meta) {
@@ -92,12 +93,13 @@ impl<A: Aggregate> Audited<'_, A> {
         change.await
     }
 
-    /// Whether the change may be made: the key, the texts of the context, the version it expects.
+    /// Checks the key, the texts of the context and the expected version.
     async fn admit(&self) -> Result<(), Error> {
         self.context.check()?;
         let expected = self.context.expected_version;
         let Some(key) = self.key else {
-            let message = "an expected version belongs to one aggregate, not to all of a kind";
+            let message =
+                "an expected version applies to one aggregate, not to a whole kind: leave it out";
             let refused = || Error::new(ErrorKind::InvalidInput, "change a schedule", message);
             return expected.map_or(Ok(()), |_| Err(refused()));
         };
@@ -109,8 +111,8 @@ impl<A: Aggregate> Audited<'_, A> {
             return Ok(());
         }
         let message = format!(
-            "the newest snapshot of {key} is at version {newest}, not at {expected} as expected. \
-             Look again, and decide anew"
+            "the newest snapshot of {key} is at version {newest}, but version {expected} was \
+             expected: list the snapshots, then decide again"
         );
         Err(Error::new(ErrorKind::Conflict, "change snapshots", message))
     }
@@ -119,7 +121,7 @@ impl<A: Aggregate> Audited<'_, A> {
 impl<A: Aggregate> Drop for Audited<'_, A> {
     fn drop(&mut self) {
         let Self { core, action, key, tenant, version, context, outcome } = self;
-        // A context that is refused has texts that no trail takes, and nothing was attempted.
+        // An invalid context has texts that no audit trail accepts, and nothing was attempted.
         if core.recorder.is_none() || context.check().is_err() {
             return;
         }
@@ -138,7 +140,10 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
     }
 }
 
-/// The outcome that stays if the future of a change is dropped.
+/// The outcome that is recorded if the future of a change is dropped.
 fn cancelled() -> AuditOutcome {
-    AuditOutcome::failed("Cancelled", "the caller gave up; a part may have been done")
+    AuditOutcome::failed(
+        "Cancelled",
+        "the caller gave up, and part of the change may have been made",
+    )
 }

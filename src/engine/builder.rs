@@ -1,4 +1,4 @@
-//! [`EngineBuilder`]: configures an engine.
+//! [`EngineBuilder`]: configures and builds an engine.
 
 use std::fmt;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ use crate::value::StateValue;
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
 /// | retention | [`keep_last(4)`](crate::retention::keep_last) after background snapshots |
-/// | cache | none; [`cache`](Self::cache) switches it on |
+/// | cache | none; [`cache`](Self::cache) enables it |
 /// | on a store failure | [`OnStoreFailure::Fail`] |
 /// | maximum state size | 256 MiB encoded |
 /// | maximum depth | 128 levels, for recursive types |
@@ -48,7 +48,7 @@ pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     store: Arc<dyn SnapshotStore>,
     hybrid: Option<Arc<dyn HybridSource<A>>>,
-    /// `None` for the system clock.
+    /// `None` selects the system clock.
     clock: Option<Arc<dyn Clock>>,
     codec: Arc<dyn Codec<A>>,
     others: Vec<Arc<dyn Codec<A>>>,
@@ -84,8 +84,8 @@ impl<A: Aggregate + serde::Serialize + serde::de::DeserializeOwned> SnapshotEngi
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Returns a builder for an engine that encodes with `codec`: for states that do not implement
-    /// serde's traits, and for builds without the `postcard` feature.
+    /// Returns a builder for an engine that encodes states with `codec`. Use it for states that do
+    /// not implement serde's traits, and in builds without the `postcard` feature.
     pub fn builder_with_codec(
         source: impl EventSource<A> + 'static,
         store: impl SnapshotStore + 'static,
@@ -128,48 +128,49 @@ impl<A: Aggregate> EngineBuilder<A> {
         }
     }
 
-    /// Sets the codec of new snapshots. Snapshots in this codec are also read.
+    /// Sets the codec for writing and reading snapshots.
     pub fn codec(mut self, codec: impl Codec<A>) -> Self {
         self.codec = Arc::new(codec);
         self
     }
 
-    /// Also reads snapshots in another codec, for a store that migrates between codecs.
+    /// Also reads snapshots in another codec, for example during a migration between codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
         self
     }
 
-    /// Adds a sample state, from which the engine learns values that the state type accepts. Can be
-    /// called several times.
+    /// Adds a sample state that shows the engine which values the state type accepts. Can be called
+    /// several times.
     ///
     /// The engine learns the shape of the type by deserializing made-up values. A type that rejects
-    /// all of them (a validated newtype, say) is recorded as unseen. So are fields of a flattened
-    /// struct that have a default and are left out of a value. A change inside an unseen part is
-    /// detected only when a snapshot is decoded, not by its generation. The engine tries the parts
-    /// of a sample as values for such types, and learns the field names that it serializes. At most
-    /// 1,024 parts of all samples together are kept, strings and bytes up to 1 KiB each.
+    /// all of them, such as a validated newtype, is recorded as unseen. So are fields of a
+    /// flattened struct that have a default and are left out of a value. A change inside an unseen
+    /// part does not change the generation and is detected only when a snapshot is decoded. The
+    /// engine uses the parts of a sample as values for such types, and learns the field names that
+    /// it serializes. All samples together contribute at most 1,024 parts; strings and bytes longer
+    /// than 1 KiB are ignored.
     ///
-    /// A sample may change the fingerprint of the type, and with it the generation: existing
-    /// snapshots then become misses, once. Use the same samples in every process, and only samples
-    /// whose shape is the same at every start. Their values do not matter. If an engine of an older
-    /// type had samples, its snapshots need an upcaster with the same samples:
+    /// A sample may change the fingerprint of the type, and with it the generation. Existing
+    /// snapshots are then misses, until new ones are taken. Use the same samples in every process,
+    /// and only samples whose shape is the same at every start. Their values do not matter. If an
+    /// engine of an older type had samples, pass the same samples to its upcaster:
     /// [`upcasts_with_samples`](Self::upcasts_with_samples).
     pub fn sample(mut self, value: A) -> Self {
         self.samples.push(value);
         self
     }
 
-    /// Also reads snapshots of an older state type: written with `codec` under `schema_version`,
-    /// decoded as `Old`, and converted to the current type by `upcast`.
+    /// Also reads snapshots of an older state type, which `upcast` converts to the current type.
+    /// They were written with `codec` under `schema_version`, and are decoded as `Old`.
     ///
-    /// `upcast` must return the state that a replay of the events returns today. An error from it
-    /// is a miss. Return an error if the old state lacks the information (a count that it did not
-    /// keep). [`max_depth`](Self::max_depth) also limits the nesting of the old type.
+    /// `upcast` must return the state that a replay of the events returns today. If the old state
+    /// lacks the information for this, such as a count that was not kept, return an error: the
+    /// snapshot is then a miss. [`max_depth`](Self::max_depth) also applies to the old type.
     ///
     /// Upcasters are not chained: each converts one old type directly to the current type. Keep the
-    /// old struct unchanged, names included, and pass the `SCHEMA_VERSION` that it had, which may
-    /// be the current one.
+    /// old struct unchanged, including its names, and pass the `SCHEMA_VERSION` that it had, which
+    /// may equal the current one.
     ///
     /// ```
     /// # #[cfg(all(feature = "memory", feature = "postcard"))] {
@@ -211,7 +212,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Like [`upcasts`](Self::upcasts), for an engine that had [samples](Self::sample) of the old
-    /// type. The snapshots are found only with the same samples, which give the same fingerprint.
+    /// type. The samples must be the same, so that the fingerprint is the same.
     pub fn upcasts_with_samples<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -227,7 +228,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// codec stores field names. Off by default.
     ///
     /// Fields that the old shape lacks get their serde defaults, *not* the values that a replay
-    /// computes. Use this only if the two are equal; otherwise raise the schema version and
+    /// computes. Use this only if the two are equal. Otherwise, raise the schema version and
     /// register an upcaster.
     pub fn tolerate_shape_changes(mut self) -> Self {
         self.by_name = true;
@@ -240,9 +241,9 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets a source that returns the snapshot and its events in one round trip. Loads call it
-    /// first. It must read from the engine's own store and event source; the engine makes all
-    /// further reads from those.
+    /// Sets a source that returns a snapshot and the events after it in one round trip. Each load
+    /// queries it first, and makes any further reads from the store and the event source. The
+    /// hybrid source must read the same data as these two.
     pub fn hybrid(mut self, hybrid: impl HybridSource<A> + 'static) -> Self {
         self.hybrid = Some(Arc::new(hybrid));
         self
@@ -267,27 +268,27 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets what a load does when the store fails; [`OnStoreFailure::Fail`] by default.
+    /// Sets what a load does when the store fails. [`OnStoreFailure::Fail`] by default.
     pub fn on_store_failure(mut self, policy: OnStoreFailure) -> Self {
         self.on_store_failure = policy;
         self
     }
 
-    /// Sets the maximum size of an encoded state, in bytes before compression (inclusive). It
-    /// limits writes, and the size that a record may declare when it is read.
+    /// Sets the maximum size of an encoded state, in bytes before compression (inclusive). A larger
+    /// state cannot be stored, and a record that declares a larger size is a miss.
     pub fn max_state_bytes(mut self, bytes: u64) -> Self {
         self.max_state_bytes = bytes;
         self
     }
 
-    /// Sets the maximum nesting depth (inclusive) of a state whose type contains itself, for writes
-    /// and reads. Each option, element, field, entry and variant is a level. 128 by default; at
-    /// most [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 is treated as 1.
+    /// Sets the maximum nesting depth (inclusive) of a state whose type contains itself. Each
+    /// option, element, field, entry and variant is a level. 128 by default; at most
+    /// [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 is treated as 1. A write of a deeper state fails, and
+    /// a read of one is a miss.
     ///
-    /// Encoding and decoding recurse, on the thread that loads or saves. Allow 8 KiB of stack for
-    /// each level (without optimization MessagePack takes 6, postcard 1.5): the default needs half
-    /// of the 2 MiB that a thread has, 1,024 levels need a runtime with
-    /// `thread_stack_size(8 << 20)`. A write of a deeper state fails, and a read of one is a miss.
+    /// Encoding and decoding recurse on the thread that loads or saves. Allow 8 KiB of stack per
+    /// level (in debug builds, MessagePack uses 6 and postcard 1.5). The default needs half of a
+    /// thread's usual 2 MiB; 1,024 levels need a runtime with `thread_stack_size(8 << 20)`.
     pub fn max_depth(mut self, levels: u16) -> Self {
         self.max_depth = Some(levels.clamp(1, Self::MAX_DEPTH));
         self
@@ -296,25 +297,25 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// The maximum for [`max_depth`](Self::max_depth), in levels.
     pub const MAX_DEPTH: u16 = 1_024;
 
-    /// Also checks each write with `equal`, which compares the state with the decoded snapshot.
-    /// This finds differences that serde hides, such as a field with `#[serde(skip)]` or a
-    /// `Serialize` that rounds. The write fails if `equal` returns false.
+    /// Also checks each write with `equal`, which compares the state with the decoded snapshot. The
+    /// write fails if `equal` returns false. This detects differences that serde hides, such as a
+    /// field with `#[serde(skip)]` or a `Serialize` implementation that rounds.
     pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
         self.compare = Some(Box::new(equal));
         self
     }
 
-    /// Sets which loads are verified; all by default.
+    /// Sets which loads are verified. All by default.
     pub fn verify(mut self, verify: Verify) -> Self {
         self.verify = verify;
         self
     }
 
-    /// Accepts snapshots that decode to a different state than was written, if the events to replay
-    /// instead are gone. Off by default. The provenance of such a load contains
+    /// Accepts a snapshot that decodes to a different state than was written, if the events are
+    /// gone, so that a replay is impossible. Off by default. The provenance of such a load contains
     /// [`Proof::Accepted`](crate::manager::Proof::Accepted).
     ///
-    /// Use it in one case: a dependency has changed how it serializes, so that all old snapshots
+    /// Use it only if a dependency has changed how it serializes values, so that all old snapshots
     /// appear to differ although they do not. Take new snapshots, then turn it off again.
     pub fn accept_unverified(mut self) -> Self {
         self.accept_unverified = true;
@@ -340,23 +341,22 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// outcome ([`AdminContext`](crate::manager::AdminContext)). The schedules are those set
     /// through [`SnapshotAdmin`](crate::SnapshotAdmin).
     ///
-    /// The engine writes to the ledger in the background, in batches; at most 4,096 entries wait.
-    /// Entries that a failing ledger does not accept are counted and reported
+    /// The engine writes to the ledger in the background, in batches. At most 4,096 entries wait.
+    /// Failed writes and lost entries are counted and reported
     /// ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)).
-    /// [`flush`](SnapshotEngine::flush) waits for these writes.
+    /// [`flush`](SnapshotEngine::flush) waits for the writes.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {
         self.recorder = Some(Arc::new(Recorder::new(Arc::new(ledger))));
         self
     }
 
-    /// Sets the name of this process or node, which is stored with each snapshot it takes; at most
-    /// 65,535 bytes.
+    /// Sets the name of this process or node (at most 65,535 bytes), stored with each snapshot.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Sets the clock; [`SystemClock`] by default.
+    /// Sets the clock. [`SystemClock`] by default.
     pub fn clock(mut self, clock: impl Clock + 'static) -> Self {
         self.clock = Some(Arc::new(clock));
         self
@@ -364,17 +364,17 @@ impl<A: Aggregate> EngineBuilder<A> {
 
     /// Learns the shape of the state type, and builds the engine.
     ///
-    /// The shape is learned by deserializing made-up values. A panic of the type's code counts as a
-    /// rejection of the value; the panic hook of the process still runs and may print a message.
-    /// With `panic = "abort"` the process aborts.
+    /// The shape is learned by deserializing made-up values. A panic in the type's code counts as a
+    /// rejection of the value. The panic hook of the process still runs and may print a message.
+    /// With `panic = "abort"`, the process aborts.
     ///
     /// # Errors
-    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type;
-    ///   the message names one that can.
+    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type.
+    ///   The message names one that can.
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
-    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if no snapshot could be made with these
-    ///   settings: the origin or [`Aggregate::KIND`] is too long.
+    /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the origin or [`Aggregate::KIND`] is
+    ///   too long for a snapshot.
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
         self.compression.check_available()?;
@@ -431,14 +431,14 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 }
 
-/// Makes a record as for a snapshot, so that settings that no snapshot can meet fail here.
+/// Builds a record with these settings, so that settings that make snapshots impossible fail here.
 fn check_record<A: Aggregate>(generation: Generation, origin: Option<&str>) -> Result<(), Error> {
     let refused = |source: Error| {
         Error::new(
             ErrorKind::InvalidInput,
             "build the engine",
             format!(
-                "no snapshot of a {:.100} could be stored. Shorten what is too long: {source}",
+                "snapshots of kind \"{:.100}\" cannot be stored with these settings: {source}",
                 A::KIND
             ),
         )

@@ -1,4 +1,4 @@
-//! Taking snapshots: encode, check, store.
+//! Taking snapshots: encoding, checking and storing.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,13 +19,13 @@ use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{ListRequest, PutOptions, PutOutcome, Selection, SnapshotStoreExt};
 
-/// How many aggregates are loaded before their snapshots are put together.
+/// The maximum number of snapshots in one put.
 const BATCH: usize = 64;
-/// A batch is put earlier when its records reach this size.
+/// A batch is put early when its records reach this size.
 const BATCH_BYTES: usize = 8 << 20;
 
-/// What to ask for instead of a snapshot beyond the head.
-const CAPTURE_NOW: &str = "without a version, the newest state is captured";
+/// The advice in the error for a snapshot beyond the head.
+const CAPTURE_NOW: &str = "call create() without a version to capture the newest state";
 
 impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn create(
@@ -60,8 +60,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(created)
     }
 
-    /// The record of the state now, for the saver, or `None` for an aggregate without events.
-    /// States that are large are encoded on a thread for blocking work.
+    /// Loads the current state for the saver and returns its record, or `None` for an aggregate
+    /// without events. Large states are encoded on a thread for blocking work.
     pub(super) async fn capture_aside(
         self: &Arc<Self>,
         key: &AggregateKey,
@@ -86,8 +86,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(Some(record))
     }
 
-    /// Puts the records of background snapshots, and tells what became of each. One of another
-    /// history that is in its place is refolded and replaced, unless it is pinned.
+    /// Puts the records of background snapshots and returns the outcome of each. A stored snapshot
+    /// of another history is refolded and replaced, unless it is pinned.
     pub(super) async fn save(&self, records: Vec<Record>) -> Vec<Result<CreateOutcome, Error>> {
         let outcomes = self.put_each(&records).await;
         let mut created = Vec::with_capacity(records.len());
@@ -107,7 +107,7 @@ impl<A: Aggregate> EngineCore<A> {
                 let Some(stored) = self.replaceable(&key, version).await? else {
                     return Err(conflict);
                 };
-                // From the beginning: only that tells which of the two is right.
+                // Only a fold from the beginning determines which of the two is right.
                 let refolded = self.folded(&key, Some(version)).await?;
                 self.replace_unpinned(&refolded, stored).await?.ok_or(conflict)
             }
@@ -115,8 +115,8 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Puts records together; the outcome of each. If the store refuses one as invalid, it refuses
-    /// the whole call (C-15): then each is put alone.
+    /// Puts records in one call and returns the outcome of each. If one record is invalid, the
+    /// store rejects the whole call (C-15), and each record is then put separately.
     async fn put_each(&self, records: &[Record]) -> Vec<Result<PutOutcome, Error>> {
         match self.put(records.to_vec(), PutOptions::default()).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
@@ -124,7 +124,7 @@ impl<A: Aggregate> EngineCore<A> {
                 let mut outcomes = Vec::with_capacity(records.len());
                 for record in records {
                     let put = self.put(vec![record.clone()], PutOptions::default()).await;
-                    // There is one outcome: `put` has counted them.
+                    // There is exactly one outcome, because `put` checks the count.
                     let first = put.map(|one| one.first().copied().unwrap_or(PutOutcome::Stored));
                     outcomes.push(first);
                 }
@@ -158,7 +158,7 @@ impl<A: Aggregate> EngineCore<A> {
         results
     }
 
-    /// The record of the state now, or `None` for an aggregate without events.
+    /// Loads the current state and returns its record, or `None` for an aggregate without events.
     async fn capture(&self, key: &AggregateKey) -> Result<Option<Record>, Error> {
         let loaded = self.load_now(key).await?;
         if loaded.version() == 0 {
@@ -200,8 +200,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(Rebuilt { meta, replaced: outcome == PutOutcome::Replaced })
     }
 
-    /// Folds the events from the beginning and stores the result if nothing is there; replaces what
-    /// is not proved to be the same, unless it is pinned.
+    /// Folds the events from the beginning and stores the result if no snapshot exists. Replaces a
+    /// snapshot that is not proved to hold the same state, unless it is pinned.
     pub(super) async fn refold(
         &self,
         key: &AggregateKey,
@@ -228,8 +228,8 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(created);
         }
         let message = format!(
-            "the snapshot of {key} at version {} differs from its events. It is kept, because it is \
-             pinned or its header cannot be read; rebuild() replaces it",
+            "the snapshot of {key} at version {} does not match its events and was kept, because \
+             it is pinned or its header cannot be read: call rebuild() to replace it",
             loaded.version()
         );
         let kept = Error::new(ErrorKind::Conflict, "refold a snapshot", message);
@@ -254,7 +254,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Stores a state in place of `stored`; `None` if that has been pinned since.
+    /// Replaces `stored` with a state; returns `None` if it has been pinned since.
     async fn replace_unpinned(
         &self,
         loaded: &Reconstructed<A>,
@@ -271,7 +271,7 @@ impl<A: Aggregate> EngineCore<A> {
         })
     }
 
-    /// Stores a state in place of `stored`, whose labels and marks stay.
+    /// Replaces `stored` with a state, and keeps its labels and marks.
     async fn replace(
         &self,
         loaded: &Reconstructed<A>,
@@ -281,7 +281,7 @@ impl<A: Aggregate> EngineCore<A> {
         let (labels, marks) =
             stored.map(|stored| (stored.labels, stored.marks)).unwrap_or_default();
         let record = self.record(loaded, &labels)?;
-        // Whatever is cached may have come from what is being replaced.
+        // The cached state may have been built from the snapshot that is being replaced.
         let _outdates = Outdates { cache: &self.cache, key: &loaded.key };
         let options = PutOptions::default().replace(true).spare_pinned(spare_pinned);
         let outcomes = self.put(vec![record.clone()], options).await?;
@@ -291,7 +291,7 @@ impl<A: Aggregate> EngineCore<A> {
         Ok((meta, outcome))
     }
 
-    /// What is stored at `version`, unless it is pinned or nothing tells whether it is.
+    /// Returns the snapshot stored at `version`, unless it is pinned or its header cannot be read.
     async fn replaceable(
         &self,
         key: &AggregateKey,
@@ -305,8 +305,8 @@ impl<A: Aggregate> EngineCore<A> {
         SnapshotId { generation: self.generation, version }
     }
 
-    /// The metadata of a stored snapshot, marks included; `None` if there is none, or its header
-    /// cannot be read.
+    /// Returns the metadata of a stored snapshot, including marks, or `None` if there is no
+    /// snapshot or its header cannot be read.
     pub(super) async fn stored(
         &self,
         key: &AggregateKey,
@@ -342,11 +342,14 @@ impl<A: Aggregate> EngineCore<A> {
         Err(Error::new(
             ErrorKind::Store,
             "put snapshots",
-            format!("the store returned {} outcomes for {count} records", outcomes.len()),
+            format!(
+                "the store returned {} outcomes for {count} records: this is a bug in the store",
+                outcomes.len()
+            ),
         ))
     }
 
-    /// The record that holds `loaded`.
+    /// Encodes `loaded` into a record.
     pub(super) fn record(
         &self,
         loaded: &Reconstructed<A>,
@@ -381,13 +384,13 @@ impl<A: Aggregate> EngineCore<A> {
 }
 
 fn never_stored(operation: &'static str) -> Error {
-    let message = "version 0 is the empty state and is never stored";
+    let message = "version 0 is the empty state, which is never stored: pass version 1 or higher";
     Error::new(ErrorKind::InvalidInput, operation, message)
 }
 
 #[derive(Default)]
 struct CaptureBatch {
-    /// Where the result belongs, and the record.
+    /// The index of the result, and the record.
     waiting: Vec<(usize, Record)>,
     bytes: usize,
 }

@@ -1,4 +1,4 @@
-//! [`EngineCore`]: what all stages of a load and a save work with.
+//! [`EngineCore`]: the parts of an engine that loads and saves share.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,10 +25,11 @@ use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::trigger::Trigger;
 
-/// The application's own comparison of a state with what it was decoded to.
+/// The application's own comparison of a state with the decoded snapshot.
 pub(super) type Compare<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
 
-/// What loading and capturing need; the saver's tasks hold it without holding the saver.
+/// The parts of an engine that loading and capturing need. The saver's tasks hold the core but not
+/// the saver.
 pub(super) struct EngineCore<A: Aggregate> {
     pub(super) source: Arc<dyn EventSource<A>>,
     pub(super) store: Arc<dyn SnapshotStore>,
@@ -37,7 +38,7 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) codec: Arc<dyn Codec<A>>,
     pub(super) type_info: TypeInfo,
     pub(super) generation: Generation,
-    /// The first one reads what `codec` writes now.
+    /// The first reader reads what `codec` writes now.
     pub(super) readers: Vec<Reader<A>>,
     pub(super) compression: Compression,
     pub(super) trigger: Box<dyn Trigger>,
@@ -48,20 +49,20 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) max_state_bytes: u64,
     pub(super) origin: Option<String>,
     pub(super) digester: Digester<A>,
-    /// The application's own comparison of a state with what it was decoded to.
+    /// The application's own comparison of a state with the decoded snapshot.
     pub(super) compare: Option<Box<Compare<A>>>,
     pub(super) turns: Turns,
     pub(super) accept_unverified: bool,
     pub(super) cache: HotCache<A>,
-    /// Shows states without their type, if serde or the application knows how.
+    /// Converts states to trees of values, if the codec or the application provides a viewer.
     pub(super) viewer: Option<Arc<Viewer<A>>>,
     pub(super) counters: Counters,
-    /// Writes into the ledger, if there is one.
+    /// Writes to the ledger, if there is one.
     pub(super) recorder: Option<Arc<Recorder>>,
     /// States of up to this size (inclusive) are encoded on the saver's task.
     pub(super) encode_in_place: u64,
-    /// The most bytes that a state had when it was encoded for a background snapshot; 0 before the
-    /// first.
+    /// The size of the largest state encoded for a background snapshot, in bytes; 0 before the
+    /// first one.
     pub(super) largest_saved: AtomicU64,
 }
 
@@ -73,10 +74,11 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    // On its own, so that the loads without an observer stay small enough to be inlined.
+    // A separate function, so that loads without an observer stay small enough to be inlined.
     #[inline(never)]
     fn tell(&self, observer: &dyn Observer, report: &Observation<'_>) {
-        // What panics is the application's, and whatever it left half done is its own.
+        // Only the application's observer can panic, so no state of the engine is left
+        // inconsistent.
         if catch_unwind(AssertUnwindSafe(|| observer.observe(report))).is_err() {
             self.observer_panicked();
         }
@@ -84,17 +86,17 @@ impl<A: Aggregate> EngineCore<A> {
 
     #[cold]
     fn observer_panicked(&self) {
-        let what = "the observer panicked; the operation went on without it";
+        let what = "the observer panicked, and the operation continued";
         self.failed(Trouble::ObserverPanicked, what.to_owned());
     }
 
-    /// Counts what went wrong out of the callers' sight.
+    /// Counts a failure that is not returned to any caller.
     pub(super) fn failed(&self, trouble: Trouble, what: String) {
         self.counters.failed(trouble, self.clock.now(), what);
     }
 }
 
-/// A future made in the place where it will stay; `Box::pin` would copy it there.
+/// Builds a future directly in its box. `Box::pin` would copy it there.
 pub(super) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
     let place = Box::new_uninit();
     Box::into_pin(Box::write(place, make()))
@@ -109,6 +111,6 @@ pub(super) fn check_kind<A: Aggregate>(key: &AggregateKey) -> Result<(), Error> 
 
 #[cold]
 pub(super) fn other_kind<A: Aggregate>(key: &dyn fmt::Display) -> Error {
-    let message = format!("{key} is not of kind \"{}\", which this engine was built for", A::KIND);
+    let message = format!("{key} is not of kind \"{}\": use the engine for its kind", A::KIND);
     Error::new(ErrorKind::InvalidInput, "use this engine", message)
 }

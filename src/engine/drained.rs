@@ -8,7 +8,7 @@ use crate::key::AggregateKey;
 pub struct Drained {
     /// The number of background snapshots that were saved during the call.
     pub saved: u64,
-    /// The aggregates whose snapshots were not saved in time. Those that were being saved at the
-    /// end may still be saved.
+    /// The aggregates whose snapshots were not saved in time. Saves that were in progress at the
+    /// end may still succeed.
     pub skipped: Vec<AggregateKey>,
 }

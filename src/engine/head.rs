@@ -1,4 +1,4 @@
-//! What the event source says of its head, against what it yields (R5).
+//! Checking the head that the event source reports against the events that it yields (R5).
 
 use crate::error::{Error, ErrorKind, Retry};
 use crate::events::{EventRange, EventSource, Replay};
@@ -6,14 +6,15 @@ use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
-/// From this many events on, asking for the head costs little compared with reading them.
+/// From this many events on, reading the head costs little compared with reading the events.
 const MANY: u64 = 1_000;
-/// Limits of pages that sources forget to go on from: multiples of 50 and powers of two from here.
+/// The smallest page size to suspect. Sources that forget further pages usually use a page size
+/// that is a multiple of 50 or a power of two.
 const SMALLEST_PAGE: u64 = 100;
 
-/// Whether the source stopped in a way that is worth one more question: where more events were
-/// wanted, and none came, or as many as a page has, or not the version that was asked for. Asked
-/// after each read, so that a load of a snapshot and a few events pays a comparison.
+/// Returns whether the source may have ended too early, so that the head should be checked. This is
+/// the case if more events were wanted and it yielded none, as many as a page may have, or not the
+/// requested version. Called after each read, so it must be cheap for a snapshot with a few events.
 #[inline]
 pub(super) fn ends_early<A: Aggregate>(asked: EventRange, replay: &Replay<'_, A>) -> bool {
     let is_bounded = asked.until < SnapshotId::MAX_VERSION;
@@ -26,18 +27,19 @@ fn looks_cut(events: u64) -> bool {
     events == 0 || events >= MANY || (events >= SMALLEST_PAGE && is_page)
 }
 
-/// Reads on if the source has more events by its own account.
+/// Reads further if the source reports a head above the last event that it yielded.
 ///
 /// # Errors
-/// [`ErrorKind::BrokenHistory`] if they do not come now either, and were neither truncated nor
-/// taken back meanwhile.
+/// [`ErrorKind::BrokenHistory`] if the source does not yield these events on the second read
+/// either, and they were neither truncated nor rewound in the meantime.
 pub(super) async fn read_up_to_head<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
     replay: &mut Replay<'_, A>,
 ) -> Result<(), Error> {
     let until = replay.range().until;
-    // Asked for before the events are read again: what it counts was committed by then.
+    // Read before the events are read again, so that all events up to the head were committed by
+    // then.
     let Some(head) = head(source, key).await? else { return Ok(()) };
     if head.min(until) <= replay.version() {
         return Ok(());
@@ -60,10 +62,10 @@ pub(super) async fn read_up_to_head<A: Aggregate>(
         ErrorKind::BrokenHistory,
         "fold events",
         format!(
-            "the event source yields no event of {key} after version {}, but says that the newest \
-             is {head}. Check how it bounds what it reads (`after` is exclusive, `until` is \
-             inclusive, a page has to be followed by the next one), and that it reads where the \
-             head is read, not from a replica that lags",
+            "the event source yields no event of {key} after version {}, but reports that the \
+             newest is {head}: check the bounds of its query (`after` is exclusive, `until` is \
+             inclusive), that it reads all pages, and that it does not read events from a replica \
+             that lags behind",
             replay.version(),
         ),
     )
@@ -74,14 +76,14 @@ pub(super) async fn floor<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
 ) -> Result<u64, Error> {
-    source.floor(key).await.map_err(|e| Error::event_source("ask for the replay floor", e))
+    source.floor(key).await.map_err(|e| Error::event_source("get the replay floor", e))
 }
 
 pub(super) async fn head<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
 ) -> Result<Option<u64>, Error> {
-    source.head(key).await.map_err(|e| Error::event_source("ask for the head", e))
+    source.head(key).await.map_err(|e| Error::event_source("get the head", e))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Loading: the newest usable snapshot, the events after it, and what to do when they disagree.
+//! Loading: finds the newest usable snapshot, folds the events after it, and handles mismatches.
 
 use super::core::{EngineCore, check_kind};
 use super::head::{ends_early, floor, read_up_to_head};
@@ -27,7 +27,7 @@ impl From<Point> for Limits {
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The state now, through the cache if there is one, to be captured.
+    /// Loads the current state for a capture, through the cache if there is one.
     pub(super) async fn load_now(&self, key: &AggregateKey) -> Result<Reconstructed<A>, Error> {
         if self.cache.is_enabled() {
             self.load_cached(key, Purpose::Capture).await
@@ -36,8 +36,8 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// The state at `point` from the store, never from the cache; in the form that the caller
-    /// wants, so that it need not be moved to be converted.
+    /// Loads the state at `point` from the store, never from the cache. Returns it as the type that
+    /// the caller needs, which avoids moving it for a conversion.
     pub(super) async fn reconstruct<T>(
         &self,
         key: &AggregateKey,
@@ -83,15 +83,15 @@ impl<A: Aggregate> EngineCore<A> {
                     return Ok(loaded.into());
                 }
                 (Err(reject), _) => search.reject(version, reject),
-                // It was there before.
+                // Unreachable: the candidate was there before.
                 (Ok(_), None) => {}
             }
         }
     }
 
-    /// Folds all events, now that no candidate is left. `None` if the first ones are gone and the
-    /// search was only given up as too long, or has not looked again since they went: then it
-    /// goes on, for there is no other way.
+    /// Folds all events, because no candidate is left. If the first events are gone, returns `None`
+    /// as long as the search can continue: beyond its usual number of attempts, at or above the
+    /// floor, or leniently.
     async fn replay(
         &self,
         search: &mut Search<'_, A>,
@@ -103,7 +103,7 @@ impl<A: Aggregate> EngineCore<A> {
             Ok(replayed) => Ok(Some(replayed)),
             Err(error) if error.kind() == ErrorKind::Unrecoverable => {
                 match search.store_error.take() {
-                    // The snapshots may be all right: it is the store that failed.
+                    // The snapshots may be usable, so the error of the store is returned.
                     Some(store_error) => Err(store_error),
                     None if search.go_on() => Ok(None),
                     None if search.begin_again(floor(&*self.source, search.key).await?) => Ok(None),
@@ -126,7 +126,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 }
 
-/// Folds the events after a snapshot, or says why the history does not allow that (R6).
+/// Folds the events after a snapshot, or returns why the history does not allow that (R6).
 pub(super) async fn resume<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
@@ -140,12 +140,11 @@ pub(super) async fn resume<A: Aggregate>(
     if done.ended == Ended::Whole {
         return Ok(Ok(done));
     }
-    // Boxed like all rare paths: what a future may hold is allocated by every load.
+    // Boxed like all rare paths, because every load allocates the full size of its future.
     Box::pin(disagreed(source, key, progress, done, limits, watch)).await
 }
 
-/// What to make of a snapshot that the history does not (quite) contain (R6): go on from it, or
-/// reject it.
+/// Decides whether a snapshot that the history does not fully contain is resumed or rejected (R6).
 async fn disagreed<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
@@ -162,7 +161,7 @@ async fn disagreed<A: Aggregate>(
         Ended::Broken { expected, found } if expected > version => {
             return Err(broken(key, expected, found));
         }
-        // The event at the snapshot's version is not there: truncated, or lost.
+        // The event at the snapshot's version is missing: it was truncated or lost.
         Ended::Nothing => None,
         Ended::Broken { found, .. } => Some(found),
     };
@@ -176,11 +175,11 @@ async fn disagreed<A: Aggregate>(
             Some(found) => Err(broken(key, version, found)),
         };
     }
-    // Truncated up to the snapshot itself: there is nothing left to compare it with.
+    // The events are truncated up to the snapshot's version, so nothing is left to compare it with.
     let mut replay = Replay::new(progress, limits, watch.clock()).without_overlap();
     let done = read(source, key, None, &mut replay, watch).await?;
     if done.applied == 0 && version < limits.until {
-        // Nothing follows: or has what follows been truncated since the floor was asked for?
+        // No event follows, unless the following events were truncated after the floor was read.
         let floor = self::floor(source, key).await?;
         if floor > version {
             return Ok(Err(RejectReason::BelowFloor { floor }));
@@ -210,7 +209,7 @@ pub(super) async fn from_start<A: Aggregate>(
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
     };
-    // No event, or not the first one first: were the first ones truncated?
+    // There is no event, or the first one is not event 1. The first events may have been truncated.
     if progress.position.version == 0 && done.ended != Ended::Whole {
         let floor = floor(source, key).await?;
         if floor > 0 {
@@ -227,8 +226,8 @@ pub(super) async fn from_start<A: Aggregate>(
     Ok(Reconstructed { key: key.clone(), progress, provenance, weight: None })
 }
 
-/// Reads the events that `replay` needs into it, those that were fetched ahead first, and accounts
-/// for the time.
+/// Reads the events that `replay` needs, first those that were fetched ahead, and measures the
+/// time.
 async fn read<A: Aggregate>(
     source: &dyn EventSource<A>,
     key: &AggregateKey,
@@ -252,8 +251,8 @@ async fn read<A: Aggregate>(
     Ok(done)
 }
 
-/// Takes the events that were fetched ahead, if they begin where `replay` does. Returns which ones
-/// are still to be read.
+/// Replays the events that were fetched ahead, if they begin where `replay` does. Returns the range
+/// that is still to be read, if any.
 fn replay_ahead<A: Aggregate>(
     ahead: Ahead<A>,
     replay: &mut Replay<'_, A>,
@@ -268,7 +267,7 @@ fn replay_ahead<A: Aggregate>(
     Ok((until < range.until && replay.is_running()).then_some(range))
 }
 
-/// The empty state: version 0 of every aggregate.
+/// Returns the empty state, which is version 0 of every aggregate.
 pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
     Reconstructed {
         key: key.clone(),
@@ -278,11 +277,11 @@ pub(super) fn empty<A: Aggregate>(key: &AggregateKey) -> Reconstructed<A> {
     }
 }
 
-/// What to call instead of a load beyond the head.
-pub(super) const LATEST_KNOWN: &str = "latest_known() accepts that";
+/// The advice in the error for a load beyond the head.
+pub(super) const LATEST_KNOWN: &str = "call latest_known() to load the newest state instead";
 
-/// Turns a state below the version that was asked for into an error (R8). `instead` is the end of
-/// its text.
+/// Returns an error if the state is below the requested version (R8). `instead` is the advice in
+/// its message.
 pub(super) fn reached<A>(
     loaded: Reconstructed<A>,
     version: u64,
@@ -296,21 +295,21 @@ pub(super) fn reached<A>(
         ErrorKind::BeyondHead,
         "load a version",
         format!(
-            "{} has {head} events, version {version} does not exist yet; {instead}",
+            "the newest version of {} is {head}, so version {version} does not exist yet: \
+             {instead}",
             loaded.key
         ),
     ))
 }
 
 fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
-    let what = if found < expected { "a duplicate or disorder" } else { "a gap" };
+    let what = if found < expected { "a duplicate or an event out of order" } else { "a gap" };
     Error::new(
         ErrorKind::BrokenHistory,
         "fold events",
         format!(
-            "the events of {key} are not contiguous: {what}, version {found} came where \
-             {expected} should have come. Check what the event source yields (`after` of a range is \
-             exclusive)"
+            "the event source yielded {what} for {key}, version {found} instead of {expected}: \
+             check that it yields events in version order and treats `after` as exclusive"
         ),
     )
 }
@@ -320,8 +319,8 @@ fn untimed(key: &AggregateKey, version: u64) -> Error {
         ErrorKind::Unsupported,
         "load a point in time",
         format!(
-            "the event source does not know when event {} of {key} was recorded. Ask for a \
-             version, or let the source tell the times of its events",
+            "the event source has no recorded time for event {} of {key}: load a version instead, \
+             or store the times of events",
             version.saturating_add(1)
         ),
     )
@@ -329,8 +328,8 @@ fn untimed(key: &AggregateKey, version: u64) -> Error {
 
 fn unrecoverable(key: &AggregateKey, floor: u64, rejected: &[Rejected]) -> Error {
     let mut message = format!(
-        "the events of {key} up to version {floor} are gone, and no usable snapshot bridges the \
-         gap; restore a snapshot or the events"
+        "the events of {key} up to version {floor} are gone, and no usable snapshot replaces \
+         them: restore the events or a snapshot"
     );
     for rejected in rejected {
         message.push_str("; ");

@@ -1,4 +1,4 @@
-//! Loading through the hot cache: a state that was decoded before, and the events since then.
+//! Loading through the hot cache: a decoded state, and the events after it.
 
 use super::cache::Cached;
 use super::core::{EngineCore, check_kind};
@@ -12,8 +12,8 @@ use crate::manager::{Origin, Point, Provenance};
 use crate::state::Aggregate;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The state now, through the cache; in the form that the caller wants, so that it need not be
-    /// moved to be converted.
+    /// Loads the current state through the cache. Returns it as the type that the caller needs,
+    /// which avoids moving it for a conversion.
     pub(super) async fn load_cached<T>(
         &self,
         key: &AggregateKey,
@@ -29,7 +29,7 @@ impl<A: Aggregate> EngineCore<A> {
             if done.ended == Ended::Whole && done.applied == 0 {
                 return Ok(T::from(self.advanced(key, &cached, progress, done, purpose)));
             }
-            // Boxed like all rare paths: what a future may hold is allocated by every load.
+            // Boxed like all rare paths, because every load allocates the full size of its future.
             if let Some(advanced) =
                 Box::pin(self.settle(key, &cached, progress, done, purpose)).await?
             {
@@ -40,8 +40,8 @@ impl<A: Aggregate> EngineCore<A> {
         Box::pin(self.load_cold(key, purpose)).await.map(T::from)
     }
 
-    /// One load from the store for all who wait for this aggregate; each of them then reads the
-    /// events that were committed before its own call.
+    /// Loads from the store once for all concurrent callers of this aggregate. Each caller then
+    /// reads the events that were committed before its own call.
     async fn load_cold(
         &self,
         key: &AggregateKey,
@@ -65,7 +65,7 @@ impl<A: Aggregate> EngineCore<A> {
         if let Some(loaded) = own {
             return Ok(loaded);
         }
-        // The one load may have begun before a rebuild that this caller knows of.
+        // The shared load may have begun before a rebuild that finished before this call.
         if self.cache.is_current(&cached)
             && let Some(advanced) = self.advance(key, &cached, purpose).await?
         {
@@ -75,7 +75,8 @@ impl<A: Aggregate> EngineCore<A> {
         self.reconstruct(key, Point::Now, purpose).await
     }
 
-    /// The cached state with the events after it, or `None` if the events disagree with it.
+    /// Returns the cached state advanced by the events after it, or `None` if the events do not
+    /// match it.
     async fn advance(
         &self,
         key: &AggregateKey,
@@ -87,7 +88,7 @@ impl<A: Aggregate> EngineCore<A> {
         self.settle(key, cached, progress, done, purpose).await
     }
 
-    /// Folds the events after a cached state. `Caller` is that of [`HotCache::get`].
+    /// Folds the events after a cached state. `Caller` is the same as in [`HotCache::get`].
     ///
     /// [`HotCache::get`]: super::cache::HotCache::get
     #[expect(clippy::extra_unused_type_parameters, reason = "a copy for each caller")]
@@ -106,8 +107,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(replay.finish())
     }
 
-    /// What a cached state became when the events after it were read, or `None` if they disagree
-    /// with it (R6): then the cold path finds out what is wrong, and says so.
+    /// Returns the cached state advanced by the events that were read, or `None` if they do not
+    /// match it (R6). The caller then takes the cold path, which reports what is wrong.
     async fn settle(
         &self,
         key: &AggregateKey,
@@ -117,7 +118,8 @@ impl<A: Aggregate> EngineCore<A> {
         purpose: Purpose,
     ) -> Result<Option<Reconstructed<A>>, Error> {
         let none_yet = done.ended == Ended::Nothing && progress.position.version == 0;
-        // Without events there is nothing to compare, but they may have come and gone.
+        // Without events there is nothing to compare, but events may have been committed and
+        // truncated.
         if done.ended != Ended::Whole && !(none_yet && floor(&*self.source, key).await? == 0) {
             return Ok(None);
         }
@@ -155,7 +157,8 @@ impl<A: Aggregate> EngineCore<A> {
         loaded
     }
 
-    /// The encoded size of a state: that of the snapshot it was built from, where there is one.
+    /// Returns the encoded size of a state. Uses the size of the snapshot that it was built from,
+    /// if there is one and its size is not outdated.
     fn weigh(&self, loaded: &Reconstructed<A>) -> Weight {
         let known = loaded
             .provenance

@@ -1,4 +1,4 @@
-//! Looking after what is stored: fetch, list, delete, mark, count.
+//! Maintaining stored snapshots: fetch, list, delete, mark, count.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -17,12 +17,12 @@ use crate::store::{
     DeleteOptions, Deleted, Found, ListRequest, Lookup, Query, Selection, SnapshotStoreExt,
 };
 
-/// How many snapshots one delete names at most.
+/// The maximum number of snapshots in one delete.
 const DELETE_BATCH: usize = 256;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The stored snapshot at just `version`, or the newest one; one of another generation only
-    /// where today's has none.
+    /// Fetches the snapshot at exactly `version`, or the newest one. Falls back to other
+    /// generations if the current one has none.
     pub(super) async fn fetch(
         &self,
         key: &AggregateKey,
@@ -42,7 +42,8 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// The newest readable snapshot of another generation, else the newest one, as stale.
+    /// Fetches the newest readable snapshot of another generation. If none is readable, fetches the
+    /// newest, which is then rejected as stale.
     async fn fetch_other(
         &self,
         key: &AggregateKey,
@@ -78,7 +79,7 @@ impl<A: Aggregate> EngineCore<A> {
             }
         };
         if self.store.capabilities().marks {
-            // They stand beside the record: only a list has them.
+            // Marks are stored outside the record, so only a list returns them.
             let stored = self.stored(key, snapshot.meta.id()).await?;
             snapshot.meta.marks = stored.map(|stored| stored.marks).unwrap_or_default();
         }
@@ -122,7 +123,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let metas = self.list(key, version..=version).await?;
         let mut ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
-        // One whose header cannot be read is not listed; it goes too.
+        // A snapshot whose header cannot be read is not listed. It is deleted as well.
         let own = SnapshotId { generation: self.generation, version };
         if !ids.contains(&own) {
             ids.push(own);
@@ -164,7 +165,7 @@ impl<A: Aggregate> EngineCore<A> {
         selection: Selection<'_>,
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
-        // A cached state may have been built from a snapshot that is retired here.
+        // A cached state may have been built from a snapshot that this call retires.
         let retires = change.kind() == MarkKind::Retirement;
         let _outdates = retires.then(|| Outdates { cache: &self.cache, key });
         self.store.mark(key, bounded(selection), change).await
@@ -186,7 +187,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 }
 
-/// The same selection without a bound that no version reaches.
+/// Replaces a bound above all versions with [`Selection::All`].
 fn bounded(selection: Selection<'_>) -> Selection<'_> {
     match selection {
         Selection::Below(version) if version > SnapshotId::MAX_VERSION => Selection::All,

@@ -1,4 +1,4 @@
-//! What applications call on a [`SnapshotEngine`]: its own methods, and the traits over them.
+//! The API of [`SnapshotEngine`]: its inherent methods, and the traits that call them.
 
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -26,12 +26,12 @@ use crate::timestamp::Timestamp;
 
 type LoadFuture<'f, A> = Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>>;
 
-/// Loading: see [`Loader`].
+/// Loading states: see [`Loader`].
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Returns the current state, with all events that were committed before the call.
+    /// Loads the current state, including all events that were committed before the call.
     ///
     /// # Errors
-    /// Those of [`Loader`].
+    /// Any error of [`Loader`].
     pub fn load<'f>(
         &'f self,
         key: &'f AggregateKey,
@@ -39,8 +39,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.boxed_load(key)
     }
 
-    // Each way has a future of its own size: the one through the cache is small. Both are made
-    // where they stay.
+    // The two futures differ in size, and the one through the cache is small. Each is built in its
+    // box.
     fn boxed_load<'f>(&'f self, key: &'f AggregateKey) -> LoadFuture<'f, A> {
         if self.core.cache.is_enabled() {
             boxed(|| self.core.load_cached(key, Purpose::Answer))
@@ -49,43 +49,43 @@ impl<A: Aggregate> SnapshotEngine<A> {
         }
     }
 
-    /// Returns the current states of several aggregates: see [`Loader::load_many`].
+    /// Loads the current states of several aggregates: see [`Loader::load_many`].
     pub async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
         Loader::load_many(self, keys).await
     }
 
-    /// Returns the state at `version` (inclusive: that many events are folded). 0 is the empty
-    /// state.
+    /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
     ///
     /// # Errors
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events, and those of
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; any error of
     /// [`Loader`].
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await?;
         reached(loaded, version, LATEST_KNOWN).map(Loaded::from)
     }
 
-    /// Returns the state at `time` (inclusive): see [`Loader::at_time`].
+    /// Loads the state at `time` (inclusive): see [`Loader::at_time`].
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed and not
-    /// known, and those of [`Loader`].
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed but not
+    /// known; any error of [`Loader`].
     pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
         self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await
     }
 
-    /// Returns the state at `point`, or the newest state if the point lies beyond the head.
+    /// Loads the state at `point`, or the newest state if the point lies beyond the head.
     ///
     /// # Errors
-    /// For a time, those of [`at_time`](Self::at_time).
+    /// For a time, the errors of [`at_time`](Self::at_time); otherwise any error of [`Loader`].
     pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         self.core.reconstruct(key, point, Purpose::Answer).await
     }
 
-    /// Returns the state at `point`, by the method that belongs to it: see [`Loader::at`].
+    /// Loads the state at `point` by calling the corresponding method: see [`Loader::at`].
     ///
     /// # Errors
-    /// Those of [`at_version`](Self::at_version) and [`at_time`](Self::at_time).
+    /// The errors of [`load`](Self::load), [`at_version`](Self::at_version) or
+    /// [`at_time`](Self::at_time).
     pub async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         Loader::at(self, key, point).await
     }
@@ -94,52 +94,54 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
-    /// [viewer](crate::engine::EngineBuilder::viewer), and those of [`at`](Self::at).
+    /// [viewer](crate::engine::EngineBuilder::viewer); any error of [`at`](Self::at).
     pub async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         self.admin().view(key, point).await
     }
 
-    /// Returns the stored snapshot at exactly this version, decoded. It is not compared with the
-    /// events.
+    /// Fetches and decodes the stored snapshot at exactly this version. The snapshot is not
+    /// compared with the events.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any
+    /// error of the store.
     pub async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, Some(version)).await
     }
 
-    /// Returns the newest stored snapshot that is not retired, decoded, without comparing it with
-    /// the events.
+    /// Fetches and decodes the newest stored snapshot that is not retired. The snapshot is not
+    /// compared with the events.
     ///
     /// # Errors
-    /// If the store fails.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any
+    /// error of the store.
     pub async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, None).await
     }
 
-    /// Notifies the engine that events were committed on top of `loaded`, up to `version`. A
-    /// snapshot may follow in the background. Never blocks and never fails: see
+    /// Notifies the engine that events were committed on top of `loaded`, up to `version`. The
+    /// engine may then take a snapshot in the background. Never blocks and never fails: see
     /// [`SnapshotManager::committed`].
     pub fn committed(&self, loaded: &Loaded<A>, version: u64) -> Decision {
         self.saver.committed(&self.core, loaded, version)
     }
 }
 
-/// Snapshot management by the application itself: see [`SnapshotAdmin`], also for the errors.
-/// To act for others, with an [`AdminContext`], use [`admin`](Self::admin).
+/// Snapshot management by the application itself. [`SnapshotAdmin`] documents the errors. To act on
+/// behalf of a user, pass an [`AdminContext`] to the methods of [`admin`](Self::admin).
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Returns this engine without its state type. The methods take an [`AdminContext`].
+    /// Returns this engine as a [`SnapshotAdmin`], whose methods take an [`AdminContext`].
     pub fn admin(&self) -> &dyn SnapshotAdmin {
         self
     }
 
-    /// Takes a snapshot of the current state. It is durable when the call returns.
+    /// Takes a snapshot of the current state. The snapshot is durable when the call returns.
     pub async fn create(&self, key: &AggregateKey) -> Result<CreateOutcome, Error> {
         self.create_with(key, CreateOptions::default()).await
     }
 
-    /// Takes a snapshot of the current state, or of the state at a version in the past, with
-    /// labels.
+    /// Takes a snapshot with options: of the current state or of an earlier version, with labels
+    /// and pins.
     pub async fn create_with(
         &self,
         key: &AggregateKey,
@@ -148,12 +150,13 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().create(key, options, &AdminContext::default()).await
     }
 
-    /// Takes snapshots of several aggregates, in batches; one result per key, in their order.
+    /// Takes snapshots of several aggregates in batches. Returns one result per key, in the order
+    /// of `keys`.
     pub async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<CreateOutcome, Error>> {
         self.admin().create_many(keys, &AdminContext::default()).await
     }
 
-    /// Returns the stored snapshots of an aggregate within a range of versions (inclusive), of all
+    /// Lists the stored snapshots of an aggregate within a range of versions (inclusive), of all
     /// generations, newest first.
     pub async fn snapshots(
         &self,
@@ -169,8 +172,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().delete(key, version, &AdminContext::default()).await
     }
 
-    /// Deletes the snapshots with a version below this one (exclusive), of all generations, except
-    /// pinned ones: see [`SnapshotAdmin::delete_before`].
+    /// Deletes the snapshots below this version (exclusive), of all generations, except pinned
+    /// ones: see [`SnapshotAdmin::delete_before`].
     pub async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete_before(key, version, &AdminContext::default()).await
     }
@@ -191,7 +194,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().refold(key, version, &AdminContext::default()).await
     }
 
-    /// Sets or clears one mark on each selected snapshot; returns how many snapshots changed: see
+    /// Sets or clears one mark on each selected snapshot. Returns how many snapshots changed: see
     /// [`SnapshotAdmin::mark`].
     pub async fn mark(
         &self,
@@ -202,8 +205,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().mark(key, selection, change, &AdminContext::default()).await
     }
 
-    /// Returns the recorded times of the first events with `versions` (inclusive), in version
-    /// order: see [`SnapshotAdmin::times`].
+    /// Returns the recorded times of at most `limit` events within `versions` (inclusive), in
+    /// version order: see [`SnapshotAdmin::times`].
     pub async fn times(
         &self,
         key: &AggregateKey,
@@ -242,7 +245,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().put_schedule(schedule, &AdminContext::default()).await
     }
 
-    /// Removes a schedule of this kind from the ledger; returns whether it existed.
+    /// Removes a schedule of this kind from the ledger. Returns whether the schedule existed.
     pub async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error> {
         self.admin().remove_schedule(key, &AdminContext::default()).await
     }

@@ -1,4 +1,4 @@
-//! [`SnapshotEngine`]: implements [`SnapshotManager`](crate::SnapshotManager).
+//! [`SnapshotEngine`]: the implementation of [`SnapshotManager`](crate::SnapshotManager).
 
 mod admin;
 mod audited;
@@ -61,25 +61,26 @@ use saver::Saver;
 
 /// The [`SnapshotManager`](crate::SnapshotManager) for one type of aggregate.
 ///
-/// [`SnapshotEngine::builder`] makes one from an event source and a store. Clones share everything,
-/// including the cache and the background queue.
+/// Build an engine from an event source and a store with [`SnapshotEngine::builder`]. Clones share
+/// everything, including the cache and the background queue.
 ///
-/// To shut down, stop committing, call [`flush`](Self::flush), and close the store if it
-/// can be closed (keep a clone of it). Otherwise queued snapshots are not taken;
-/// nothing else is lost.
+/// To shut down, stop committing and call [`flush`](Self::flush) or [`drain`](Self::drain). Then
+/// close the store if it has a `close` method (keep a clone of the store for this). Without a
+/// flush, queued snapshots and ledger entries may be lost. Events are never lost.
 ///
 /// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
-/// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation; the methods here
-/// do the same and need no import. Those that change something act on the application's own behalf;
-/// to pass an [`AdminContext`](crate::manager::AdminContext), call them on [`admin`](Self::admin).
+/// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation. The inherent
+/// methods do the same without an import. Methods that change something act on behalf of the
+/// application itself. To pass an [`AdminContext`](crate::manager::AdminContext), call them on
+/// [`admin`](Self::admin).
 pub struct SnapshotEngine<A: Aggregate> {
     core: Arc<EngineCore<A>>,
     saver: Arc<Saver<A>>,
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
-    /// Returns the generation that this engine writes: declared schema version and traced
-    /// fingerprint.
+    /// Returns the generation of the snapshots that this engine takes: the declared schema version
+    /// and the traced fingerprint.
     pub fn generation(&self) -> Generation {
         self.core.generation
     }
@@ -89,38 +90,38 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.counters.read()
     }
 
-    /// Waits until no background snapshot is queued or in progress, and then until the ledger has
-    /// all entries; for at most `within` each. For a shutdown or a test. Must run on a tokio
-    /// runtime with time enabled.
+    /// Waits until no background snapshot is queued or in progress, and then until all entries are
+    /// written to the ledger. Each wait takes at most `within`. For shutdowns and tests. Must run
+    /// on a tokio runtime with time enabled.
     ///
     /// # Errors
-    /// - [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) after `within`; queued snapshots
-    ///   stay queued.
-    /// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if something is queued and there
-    ///   is no tokio runtime here.
-    /// - [`ErrorKind::Store`](crate::ErrorKind::Store) if the ledger cannot accept the entries
-    ///   now; they stay queued.
+    /// - [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if a wait takes longer than `within`.
+    ///   Queued snapshots stay queued.
+    /// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if something is queued and this
+    ///   thread has no tokio runtime.
+    /// - [`ErrorKind::Store`](crate::ErrorKind::Store) if the ledger cannot accept the entries now.
+    ///   The entries stay queued.
     pub async fn flush(&self, within: Duration) -> Result<(), Error> {
         self.saver.flush(within).await?;
         self.core.flush_records(within).await
     }
 
-    /// Saves queued snapshots before a shutdown, for at most `within`, those with the longest
-    /// replays first, and drops the rest. Then waits for the ledger as [`flush`](Self::flush) does.
-    /// Must run on a tokio runtime with time enabled.
+    /// Saves queued snapshots for at most `within` before a shutdown, and drops the rest.
+    /// Aggregates with the longest replays come first. Then waits for the ledger as
+    /// [`flush`](Self::flush) does. Must run on a tokio runtime with time enabled.
     ///
-    /// Dropped snapshots are reported ([`Observation::SaveDropped`]) and counted. The engine can be
-    /// used afterwards. Cancel safety: queued snapshots stay queued if the future is dropped.
+    /// Dropped snapshots are reported ([`Observation::SaveDropped`]) and counted. The engine can
+    /// still be used afterwards. If the future is dropped, queued snapshots stay queued.
     ///
     /// # Errors
-    /// Those of `flush`, except that the queue cannot time out.
+    /// The errors of [`flush`](Self::flush), except that the wait for snapshots cannot time out.
     pub async fn drain(&self, within: Duration) -> Result<Drained, Error> {
         let drained = self.saver.drain(&self.core, within).await?;
         self.core.flush_records(within).await?;
         Ok(drained)
     }
 
-    /// The ledger set in the builder.
+    /// Returns the ledger that was set in the builder.
     pub fn ledger(&self) -> Option<&dyn Ledger> {
         self.core.recorder.as_ref().map(|recorder| recorder.ledger())
     }

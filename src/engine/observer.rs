@@ -1,4 +1,4 @@
-//! [`Observer`]: receives what the engine does.
+//! [`Observer`]: receives what the engine does, for logs and metrics.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use crate::manager::{CreateOutcome, Provenance, Retained};
 
 /// Receives loads, background saves and failures, for logs and metrics.
 ///
-/// Snapshots that are created, rebuilt or deleted by hand are not reported: the call returns the
-/// outcome, and the ledger counts it.
+/// Explicit calls to create, rebuild or delete snapshots are not reported. They return their
+/// outcome, and the ledger counts them.
 ///
 /// # Obligations
-/// Called on the path of the operation, so it must be cheap and must not block. A panic in it is
-/// caught, counted and kept as the last error in the
-/// [statistics](crate::SnapshotEngine::statistics); the operation goes on.
+/// An observer is called as part of the operation, so it must be fast and must not block. If it
+/// panics, the operation continues, and the [statistics](crate::SnapshotEngine::statistics) count
+/// the panic and keep it as the last error.
 pub trait Observer: Send + Sync {
     /// Handles one observation.
     fn observe(&self, observation: &Observation<'_>);
@@ -24,21 +24,21 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Observation<'a> {
-    /// A state was loaded to make a snapshot of it, in the background or by hand.
+    /// A state was loaded to take a snapshot of it, in the background or by an explicit call.
     Captured {
         /// The aggregate.
         key: &'a AggregateKey,
         /// The version of the state.
         version: u64,
-        /// Where the state came from, what was rejected, what it cost.
+        /// Where the state came from, which snapshots were rejected, and what the load cost.
         provenance: &'a Provenance,
     },
     /// A write to the ledger failed.
     LedgerFailed {
-        /// How many audit entries, and sums of aggregates and days, are lost; 0 if they will be
-        /// written again.
+        /// The number of audit entries and daily statistics that are lost; 0 if the write will be
+        /// retried.
         lost: usize,
-        /// Why.
+        /// The error of the ledger.
         error: &'a Error,
     },
     /// A state was loaded for a caller.
@@ -47,7 +47,7 @@ pub enum Observation<'a> {
         key: &'a AggregateKey,
         /// The version of the state.
         version: u64,
-        /// Where the state came from, what was rejected, what it cost.
+        /// Where the state came from, which snapshots were rejected, and what the load cost.
         provenance: &'a Provenance,
     },
     /// The engine's retention policy was applied to an aggregate after a background snapshot, and
@@ -66,20 +66,20 @@ pub enum Observation<'a> {
         /// Why.
         error: &'a Error,
     },
-    /// A background snapshot was dropped before it was tried.
+    /// A background snapshot was dropped before it was attempted.
     SaveDropped {
         /// The aggregate.
         key: &'a AggregateKey,
-        /// Why.
+        /// Why the snapshot was dropped.
         reason: &'a str,
     },
     /// A background snapshot failed. The command that led to it is not affected.
     SaveFailed {
         /// The aggregate.
         key: &'a AggregateKey,
-        /// Why.
+        /// Why the snapshot failed.
         error: &'a Error,
-        /// How long commits of this aggregate do not trigger another attempt.
+        /// The time during which commits of this aggregate start no further attempt.
         backing_off: Duration,
     },
     /// A background snapshot was taken.

@@ -4,10 +4,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum OnStoreFailure {
-    /// The load fails with the store's error. The default, so that a store outage does not silently
-    /// cause a storm of full replays.
+    /// The load fails with the store's error. This is the default, so that an outage of the store
+    /// does not silently cause many full replays.
     #[default]
     Fail,
-    /// The load replays all events; its provenance contains the failure.
+    /// The load replays all events. Its provenance contains the failure.
     Replay,
 }

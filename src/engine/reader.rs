@@ -1,4 +1,4 @@
-//! Which stored payloads an engine can decode, and how: [`Reader`].
+//! [`Reader`]: decodes the payloads of one codec and generation.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,18 +14,18 @@ use crate::state::Aggregate;
 type Decode<A> =
     dyn Fn(&[u8], DecodeLimits, &Judge<'_>) -> Result<(Arc<A>, Proof), RejectReason> + Send + Sync;
 
-/// Decodes the payloads of one codec and generation into today's state.
+/// Decodes the payloads of one codec and generation to the current state type.
 pub(super) struct Reader<A> {
     codec: CodecId,
     generation: Generation,
     limits: DecodeLimits,
-    /// Also reads other shapes under the same schema version, by field names.
+    /// Whether other shapes under the same schema version are also read, by field names.
     by_name: bool,
     decode: Box<Decode<A>>,
 }
 
 impl<A: Aggregate> Reader<A> {
-    /// Reads today's type.
+    /// Creates a reader of the current type.
     pub(super) fn current(
         generation: Generation,
         codec: &Arc<dyn Codec<A>>,
@@ -40,7 +40,7 @@ impl<A: Aggregate> Reader<A> {
             by_name: by_name && codec.is_self_describing(),
             decode: Box::new(move |raw, limits, judge| {
                 let state = codec.decode(raw, limits).map_err(|e| decode_error(&e))?;
-                // By its address: a large state is moved once, into its place.
+                // Judged by reference, so that a large state is moved only once.
                 let state = Arc::new(state);
                 let proof = judge.look_at(&digester, generation, &state)?;
                 Ok((state, proof))
@@ -48,7 +48,7 @@ impl<A: Aggregate> Reader<A> {
         }
     }
 
-    /// Reads an older type, and turns it into today's.
+    /// Creates a reader that decodes an older type and converts it to the current one.
     pub(super) fn upcasting<Old: 'static>(
         schema_version: u32,
         codec: impl Codec<Old>,
@@ -64,7 +64,7 @@ impl<A: Aggregate> Reader<A> {
             by_name: false,
             decode: Box::new(move |raw, limits, judge| {
                 let old = codec.decode(raw, limits).map_err(|e| decode_error(&e))?;
-                // The digest is that of the old type's value.
+                // The digest in the record was computed from the old type.
                 let proof = judge.look_at(&digester, generation, &old)?;
                 let state = upcast(old).map_err(|e| RejectReason::Upcast(e.to_string()))?;
                 Ok((Arc::new(state), proof))
@@ -72,12 +72,12 @@ impl<A: Aggregate> Reader<A> {
         })
     }
 
-    /// Sets the depth limit of recursive types to that of the engine.
+    /// Sets the depth limit of recursive types to the engine's limit.
     pub(super) fn with_depth(self, levels: Option<u16>) -> Self {
         Self { limits: self.limits.with_depth(levels), ..self }
     }
 
-    /// Whether snapshots of `generation` can be of use, whatever their codec.
+    /// Returns whether snapshots of `generation` can be read, apart from their codec.
     pub(super) fn knows(&self, generation: Generation) -> bool {
         self.generation == generation
             || (self.by_name && self.generation.schema_version == generation.schema_version)
@@ -92,7 +92,7 @@ impl<A: Aggregate> Reader<A> {
     }
 }
 
-/// The reader for a record, or the reason why there is none.
+/// Returns the reader for a record, or the reason why there is none.
 pub(super) fn choose<'r, A: Aggregate>(
     readers: &'r [Reader<A>],
     header: &Header<'_>,

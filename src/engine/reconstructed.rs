@@ -1,25 +1,25 @@
-//! What a load gives within the engine: [`Reconstructed`].
+//! [`Reconstructed`]: the result of a load within the engine.
 
 use super::sizes::Weight;
 use crate::events::Progress;
 use crate::key::AggregateKey;
 use crate::manager::{Loaded, Provenance};
 
-/// A state, how far its fold has come, and where it came from.
+/// A state, the position of its fold, and its provenance.
 pub(super) struct Reconstructed<A> {
     pub(super) key: AggregateKey,
     pub(super) progress: Progress<A>,
     pub(super) provenance: Provenance,
-    /// The size that the hot cache knows.
+    /// The size recorded in the hot cache.
     pub(super) weight: Option<Weight>,
 }
 
-/// What a state is loaded for.
+/// Why a state is loaded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// The caller wants it.
+    /// To return the state to the caller.
     Answer,
-    /// A snapshot is to be made of it.
+    /// To take a snapshot of the state.
     Capture,
 }
 

@@ -1,4 +1,4 @@
-//! [`Recorder`]: what the engine writes into its ledger, in batches and off the callers' path.
+//! [`Recorder`]: queues entries for the ledger, which are written in batches in the background.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -11,17 +11,17 @@ use crate::key::AggregateKey;
 use crate::ledger::{AuditEntry, DailyStatistics, Day, Ledger};
 use crate::manager::CreateOutcome;
 
-/// How many audit entries, and how many aggregates and days, wait at most. What is beyond is lost,
-/// and reported.
+/// The maximum number of waiting audit entries, and separately of waiting daily statistics. Further
+/// ones are lost and reported.
 pub(super) const MAX_WAITING: usize = 4_096;
-/// How many entries are appended by one call.
+/// The maximum number of entries appended in one call.
 const BATCH: usize = 256;
 
-/// Writes audit entries and statistics into a ledger. A task runs only while something waits.
+/// Writes audit entries and statistics to a ledger. A task runs only while something is queued.
 pub(super) struct Recorder {
     ledger: Arc<dyn Ledger>,
     waiting: Mutex<Waiting>,
-    /// Notified each time the task has ended.
+    /// Notified each time the task ends.
     pub(super) idle: Notify,
 }
 
@@ -40,13 +40,13 @@ impl Waiting {
 
 pub(super) type Days = Vec<(AggregateKey, Day, DailyStatistics)>;
 
-/// Something to be written.
+/// An item to write to the ledger.
 pub(super) enum Noted {
     Audit(AuditEntry),
     Day(AggregateKey, DailyStatistics),
 }
 
-/// What the statistics say of a snapshot that was stored.
+/// Returns the statistics for a snapshot that was stored, or `None` if none was.
 pub(super) fn creation(created: &CreateOutcome, took: Duration) -> Option<Noted> {
     match created {
         CreateOutcome::Stored(meta) | CreateOutcome::Replaced(meta) => {
@@ -66,7 +66,7 @@ impl Recorder {
         &*self.ledger
     }
 
-    // Each change is complete before anything that could panic.
+    // A poisoned lock is safe to use: no change is interrupted by code that can panic.
     pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,13 +76,13 @@ impl Recorder {
         waiting.is_empty() && !waiting.running
     }
 
-    /// How much waits.
+    /// Returns how many items are waiting.
     pub(super) fn left(&self) -> usize {
         let waiting = self.lock();
         waiting.entries.len() + waiting.days.len()
     }
 
-    /// Puts something into the queue; false if that is full.
+    /// Adds an item to the queue; returns false if the queue is full.
     pub(super) fn push(&self, noted: Noted, today: Day) -> bool {
         let mut waiting = self.lock();
         match noted {
@@ -101,11 +101,11 @@ impl Recorder {
         true
     }
 
-    /// What is to be written next; `None` if nothing waits, which ends the turn of the task.
+    /// Takes the next items to write, or returns `None` and ends the task's turn if nothing waits.
     pub(super) fn next(&self, turn: &mut RecorderTurn) -> Option<(Days, Vec<AuditEntry>)> {
         let mut waiting = self.lock();
         if waiting.is_empty() {
-            // Under the same lock as the check: a later record starts another task.
+            // Reset under the same lock as the check, so that a later item starts another task.
             waiting.running = false;
             turn.is_over = true;
             return None;
@@ -115,7 +115,7 @@ impl Recorder {
         Some((days, waiting.entries.drain(..many).collect()))
     }
 
-    /// Puts back what the ledger could not take for now.
+    /// Puts back items that the ledger could not accept but may accept later.
     pub(super) fn put_back(&self, days: Days, entries: Vec<AuditEntry>) {
         let mut waiting = self.lock();
         for (key, day, more) in days {
@@ -128,7 +128,7 @@ impl Recorder {
     }
 }
 
-/// Frees the queue for another task when this one ends, also if it is cancelled with its runtime.
+/// Lets another task start when this one ends, even if it is cancelled with its runtime.
 pub(super) struct RecorderTurn {
     pub(super) recorder: Arc<Recorder>,
     pub(super) is_over: bool,

@@ -1,4 +1,4 @@
-//! Writing what the recorder holds into the ledger, off the callers' path.
+//! Writing the recorder's queue to the ledger in the background.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,14 +16,14 @@ use crate::state::Aggregate;
 use crate::store::Deleted;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Has something written into the ledger, if there is one. Never waits for it.
+    /// Queues items for the ledger, if there is one. Never waits for the ledger.
     pub(super) fn enter(self: &Arc<Self>, noted: impl IntoIterator<Item = Noted>) {
         let Some(recorder) = &self.recorder else { return };
         let today = Day::of(self.clock.now());
         for noted in noted {
             if !recorder.push(noted, today) {
-                let message = format!("{MAX_WAITING} records wait for the ledger already");
-                let error = Error::new(ErrorKind::OutOfSpace, "write into the ledger", message);
+                let message = format!("{MAX_WAITING} records are already waiting for the ledger");
+                let error = Error::new(ErrorKind::OutOfSpace, "write to the ledger", message);
                 self.not_recorded(1, &error);
             }
         }
@@ -38,7 +38,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Starts the task that writes, unless one runs. Without a runtime, what waits goes on waiting.
+    /// Starts the writing task, unless one is running. Without a runtime, the items stay queued.
     fn start_recording(self: &Arc<Self>, recorder: &Arc<Recorder>) {
         let Ok(runtime) = Handle::try_current() else { return };
         {
@@ -57,11 +57,14 @@ impl<A: Aggregate> EngineCore<A> {
         self.report(&Observation::LedgerFailed { lost, error });
     }
 
-    /// Reports what the ledger did not take; true if it may take the same later.
+    /// Reports a failed write to the ledger; returns true if the same write may succeed later.
     fn may_come_later(&self, records: usize, error: &Error) -> bool {
         let is_later = error.retry() == Retry::Later;
         if is_later {
-            self.failed(Trouble::LedgerFailed, format!("the ledger failed for now: {error:#}"));
+            self.failed(
+                Trouble::LedgerFailed,
+                format!("a write to the ledger will be retried: {error:#}"),
+            );
             self.report(&Observation::LedgerFailed { lost: 0, error });
         } else {
             self.not_recorded(records, error);
@@ -69,18 +72,18 @@ impl<A: Aggregate> EngineCore<A> {
         is_later
     }
 
-    /// Waits until all that was recorded is in the ledger, for at most `within`.
+    /// Waits until all queued items are in the ledger, for at most `within`.
     pub(super) async fn flush_records(self: &Arc<Self>, within: Duration) -> Result<(), Error> {
         let Some(recorder) = &self.recorder else { return Ok(()) };
         if recorder.is_idle() {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            let message = "there is no tokio runtime to wait on";
+            let message = "this thread has no tokio runtime: call flush() or drain() on one";
             return Err(Error::new(ErrorKind::Unsupported, "flush the ledger", message));
         }
         let written = async {
-            // What is noted before the look is not missed.
+            // Enabled before the check, so that no notification is missed.
             let mut notified = std::pin::pin!(recorder.idle.notified());
             notified.as_mut().enable();
             self.start_recording(recorder);
@@ -89,13 +92,15 @@ impl<A: Aggregate> EngineCore<A> {
             }
         };
         if tokio::time::timeout(within, written).await.is_err() {
-            let message = format!("some records are not in the ledger after {within:?}");
+            let message =
+                format!("some records were not written within {within:?}: try again later");
             return Err(Error::new(ErrorKind::Timeout, "flush the ledger", message)
                 .with_retry(Retry::Later));
         }
         let left = recorder.left();
         if left > 0 {
-            let message = format!("{left} records wait for a ledger that fails for now");
+            let message =
+                format!("the ledger failed and {left} records are still waiting: try again later");
             return Err(
                 Error::new(ErrorKind::Store, "flush the ledger", message).with_retry(Retry::Later)
             );
@@ -104,8 +109,8 @@ impl<A: Aggregate> EngineCore<A> {
     }
 }
 
-/// Records that were handed to the ledger. Those of which it never said what became of them are
-/// reported as lost, since it may have written them: it panicked, or the runtime has ended.
+/// Records that were passed to the ledger. If the ledger panics or the runtime shuts down before it
+/// answers, they are reported as lost and not retried, since they may have been written.
 struct Unanswered<'a, A: Aggregate> {
     core: &'a EngineCore<A>,
     records: usize,
@@ -114,15 +119,15 @@ struct Unanswered<'a, A: Aggregate> {
 impl<A: Aggregate> Drop for Unanswered<'_, A> {
     fn drop(&mut self) {
         if self.records > 0 {
-            let message = "the ledger panicked, or the runtime ended before it answered";
-            let error = Error::new(ErrorKind::Store, "write into the ledger", message)
+            let message = "the ledger panicked, or the runtime shut down before the write finished";
+            let error = Error::new(ErrorKind::Store, "write to the ledger", message)
                 .with_retry(Retry::Unknown);
             self.core.not_recorded(self.records, &error);
         }
     }
 }
 
-/// Writes until nothing waits, or the ledger fails for now.
+/// Writes until the queue is empty, or the ledger fails temporarily.
 async fn write<A: Aggregate>(core: Arc<EngineCore<A>>, mut turn: RecorderTurn) {
     let recorder = Arc::clone(&turn.recorder);
     while let Some((days, entries)) = recorder.next(&mut turn) {
@@ -143,7 +148,7 @@ async fn write<A: Aggregate>(core: Arc<EngineCore<A>>, mut turn: RecorderTurn) {
         }
         unanswered.records = 0;
         if !(days_left.is_empty() && entries_left.is_empty()) {
-            // The next record, or a flush, tries again.
+            // The next item or a flush starts another attempt.
             return recorder.put_back(days_left, entries_left);
         }
     }

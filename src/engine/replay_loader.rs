@@ -17,8 +17,9 @@ use crate::manager::{Loaded, Loader, Point};
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// A loader that folds all events on every load and uses no snapshots: the baseline for tests and
-/// benchmarks, and the choice for aggregates that do not need snapshots.
+/// A loader that uses no snapshots and folds all events on every load.
+///
+/// Use it as the baseline in tests and benchmarks, and for aggregates that do not need snapshots.
 pub struct ReplayLoader<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
     clock: Arc<dyn Clock>,

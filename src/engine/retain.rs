@@ -81,7 +81,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let mut plan = RetentionPlan::new(&draft.metas, policy, &context);
         for generation in doubtful {
-            plan.keep_generation(generation, "none of its generation was found to be usable");
+            plan.keep_generation(generation, "no snapshot of its generation was found usable");
         }
         Ok(plan)
     }
@@ -120,8 +120,9 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(Retained { plan, deleted })
     }
 
-    /// The first of `metas` that passes every check that can be made here. A snapshot that only
-    /// other code can decode is judged by its checksums, and by its header against the history.
+    /// Returns the first of `metas` that passes all checks possible here. A snapshot that only
+    /// other code can decode is checked by its checksums, and its header is compared with the
+    /// history.
     async fn first_usable(
         &self,
         key: &AggregateKey,
@@ -133,7 +134,7 @@ impl<A: Aggregate> EngineCore<A> {
             let readable = self.readers.iter().any(|reader| reader.knows(meta.generation));
             let state = match self.open_stored(key, &found) {
                 Ok(snapshot) => Some(snapshot.state),
-                // No event is folded into it when only its header is compared.
+                // Only the header is compared, so no event is folded into this state.
                 Err(_) if !readable && is_whole(key, &found) => Some(Arc::new(A::initial(key))),
                 Err(_) => None,
             };
@@ -148,8 +149,8 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(None)
     }
 
-    /// Whether a load could go on from a snapshot (R6): it is neither ahead of the events, nor
-    /// diverged from them, nor below the floor.
+    /// Returns whether a load could resume from a snapshot (R6): it is not ahead of the events, has
+    /// not diverged from them, and is not below the floor.
     async fn agrees_with_history(
         &self,
         key: &AggregateKey,
@@ -201,7 +202,7 @@ impl Draft {
     }
 }
 
-/// Whether the bytes are those of the snapshot that the store calls it.
+/// Returns whether the record is undamaged and is the snapshot that the store returned it as.
 fn is_whole(key: &AggregateKey, found: &Found) -> bool {
     let header = found.record.verify();
     header.is_ok_and(|header| header.is_of(key) && header.version == found.version)

@@ -1,4 +1,4 @@
-//! What waits for the saver, and what it remembers: [`SharedQueue`].
+//! [`SharedQueue`]: the queue of the saver, and what it remembers about aggregates.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -14,35 +14,36 @@ use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::trigger::{LastSnapshot, TriggerContext};
 
-/// How many aggregates are remembered with their newest snapshot, their failures or their sizes.
-/// Forgetting one costs at most a snapshot too many or too early.
+/// The maximum number of aggregates in each map of newest snapshots, failures and sizes. Forgetting
+/// an entry costs at most one unnecessary or early snapshot.
 const MAX_REMEMBERED: usize = 16_384;
 
-/// After the n-th failure in a row, commits of an aggregate lead to no further try for
-/// `2^(n-1)` times this long, up to [`LONGEST_BACKOFF`].
+/// After the n-th failure in a row, commits of an aggregate start no further attempt for `2^(n-1)`
+/// times this duration, up to [`LONGEST_BACKOFF`].
 const FIRST_BACKOFF: Duration = Duration::from_secs(1);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// The queue of a saver, shared with its task.
 pub(super) struct SharedQueue {
     queue: Mutex<SaveQueue>,
-    /// Notified each time the queue has run empty.
+    /// Notified each time the queue becomes empty.
     pub(super) idle: Notify,
-    /// Notified when an aggregate was put into the queue while a task takes from it.
+    /// Notified when an aggregate is added to the queue while a task is running.
     pub(super) queued: Notify,
 }
 
 #[derive(Default)]
 pub(super) struct SaveQueue {
-    /// Waiting aggregates, each once, oldest first.
+    /// The waiting aggregates, each once, oldest first.
     pub(super) waiting: VecDeque<AggregateKey>,
-    /// What is to be done for each of them.
+    /// The job of each waiting aggregate.
     pub(super) jobs: HashMap<AggregateKey, Job>,
-    /// Aggregates whose snapshots are under way. They are not taken from the queue meanwhile.
+    /// Aggregates whose snapshots are in progress. While they are, the same aggregates are not
+    /// taken from the queue again.
     in_flight: HashSet<AggregateKey>,
-    /// How many of those were captured and wait for their put.
+    /// How many aggregates in flight are captured and wait for their put.
     pub(super) unwritten: usize,
-    /// Whether a task is taking from the queue.
+    /// Whether a task is processing the queue.
     pub(super) running: bool,
     pub(super) saved: HashMap<AggregateKey, LastSnapshot>,
     pub(super) failing: HashMap<AggregateKey, Failing>,
@@ -51,13 +52,13 @@ pub(super) struct SaveQueue {
     unretained: HashMap<AggregateKey, u32>,
 }
 
-/// What is to be done for an aggregate.
+/// The work for one aggregate.
 pub(super) struct Job {
-    /// What was seen at the newest commit.
+    /// The input for the trigger, as of the newest commit.
     pub(super) seen: TriggerContext,
-    /// Measures the state first; whether to take a snapshot depends on the result.
+    /// A measurement of the state, which decides whether a snapshot is taken.
     pub(super) measure: Option<Measure>,
-    /// Something was learned since the trigger was asked.
+    /// Whether to ask the trigger again, because more is known than when it was asked.
     pub(super) ask_again: bool,
 }
 
@@ -82,7 +83,7 @@ impl SharedQueue {
         Self { queue: Mutex::default(), idle: Notify::new(), queued: Notify::new() }
     }
 
-    // Each change of the queue is complete before anything that could panic.
+    // A poisoned lock is safe to use: no change is interrupted by code that can panic.
     pub(super) fn lock(&self) -> MutexGuard<'_, SaveQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,8 +93,8 @@ impl SharedQueue {
         !queue.running && queue.waiting.is_empty()
     }
 
-    /// The next aggregate that is not in flight, and its job with the snapshot that was saved
-    /// since. It is in flight until it has [`ended`](Self::ended).
+    /// Takes the next aggregate that is not in flight, and updates its job if a snapshot was saved
+    /// since. The aggregate is in flight until [`ended`](Self::ended) is called.
     pub(super) fn next(&self) -> Option<(AggregateKey, Option<Job>)> {
         let mut queue = self.lock();
         let next = queue.waiting.iter().position(|key| !queue.in_flight.contains(key))?;
@@ -111,12 +112,12 @@ impl SharedQueue {
         Some((key, job))
     }
 
-    /// The snapshot of `key` is not under way any more.
+    /// Records that the snapshot of `key` is no longer in progress.
     pub(super) fn ended(&self, key: &AggregateKey) {
         self.lock().in_flight.remove(key);
     }
 
-    /// Remembers a size, and when to measure again at the earliest. Returns all sizes known.
+    /// Remembers a size and the earliest time of the next measurement. Returns all known sizes.
     pub(super) fn measured(
         &self,
         key: &AggregateKey,
@@ -125,7 +126,8 @@ impl SharedQueue {
     ) -> Sizes {
         let mut queue = self.lock();
         let known = queue.measured.get(key).map(|measured| measured.sizes).unwrap_or_default();
-        // A size of a history that was rewound would stand in the way of all further ones.
+        // Sizes above the new one belong to a history that was rewound, and would block all later
+        // ones.
         let sizes = known.up_to(weight.at_version).with(weight);
         remember(&mut queue.measured, key, Measured { sizes, not_before });
         sizes
@@ -133,9 +135,9 @@ impl SharedQueue {
 }
 
 impl SaveQueue {
-    /// Puts a job in place of the one that waits for the same aggregate. A snapshot that is to be
-    /// taken in any case needs no measurement. Returns the job that is not needed, which may hold a
-    /// state: that is to be dropped without the lock.
+    /// Replaces the waiting job of the same aggregate, unless that one takes a snapshot without a
+    /// measurement and `job` only measures. Returns the job that is not needed. It may hold a
+    /// state, so drop it without holding the lock.
     #[must_use]
     pub(super) fn replace(&mut self, key: &AggregateKey, job: Job) -> Option<Job> {
         let is_certain = self.jobs.get(key).is_some_and(|waiting| waiting.measure.is_none());
@@ -159,22 +161,22 @@ impl SaveQueue {
         remember(&mut self.unretained, key, save_retention::EVERY);
     }
 
-    /// Takes the aggregate out that has waited longest.
+    /// Removes the aggregate that has waited longest.
     pub(super) fn pop_oldest(&mut self) -> Option<(AggregateKey, Job)> {
         let key = self.waiting.pop_front()?;
         let job = self.jobs.remove(&key)?;
         Some((key, job))
     }
 
-    /// Puts those first whose loads replay the most events.
+    /// Sorts the queue so that the aggregates with the most events to replay come first.
     pub(super) fn put_costly_first(&mut self) {
         let jobs = &self.jobs;
         let events = |key: &AggregateKey| jobs.get(key).map_or(0, |job| job.seen.distance());
         self.waiting.make_contiguous().sort_by_key(|key| Reverse(events(key)));
     }
 
-    /// Empties the queue. Returns the aggregates that waited and those in flight, and the jobs,
-    /// which may hold states: those are to be dropped without the lock.
+    /// Empties the queue. Returns the aggregates that waited or are in flight, and the jobs. The
+    /// jobs may hold states, so drop them without holding the lock.
     pub(super) fn give_up(&mut self) -> (Vec<AggregateKey>, HashMap<AggregateKey, Job>) {
         let mut skipped: Vec<_> = self.waiting.drain(..).collect();
         skipped.extend(self.in_flight.iter().cloned());
@@ -184,7 +186,7 @@ impl SaveQueue {
     }
 }
 
-/// Forgets the newest snapshot of an aggregate when it is dropped.
+/// Forgets the newest snapshot of an aggregate when dropped.
 pub(super) struct Forgets<'a> {
     pub(super) shared: &'a SharedQueue,
     pub(super) key: &'a AggregateKey,
@@ -196,8 +198,8 @@ impl Drop for Forgets<'_> {
     }
 }
 
-/// Frees the queue for another task if this one ends early: cancelled with its runtime, perhaps
-/// before it was polled once, or by a panic of an observer.
+/// Lets another task start if this one ends early: because it is cancelled with its runtime,
+/// perhaps before its first poll, or because an observer panics.
 pub(super) struct SaverTurn(pub(super) Option<Arc<SharedQueue>>);
 
 impl SaverTurn {
@@ -221,7 +223,7 @@ impl Drop for SaverTurn {
     }
 }
 
-/// For how long no further try follows the n-th failure in a row.
+/// Returns the pause after the given number of failures in a row.
 pub(super) fn backoff(failures: u32) -> Duration {
     let times = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX);
     FIRST_BACKOFF.saturating_mul(times).min(LONGEST_BACKOFF)

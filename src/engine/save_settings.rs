@@ -65,32 +65,32 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets how many aggregates may wait for a background snapshot; 1,024 by default. If more are
-    /// due, one is dropped and reported: see [`when_full`](Self::when_full).
+    /// Sets how many aggregates may wait for a background snapshot. 1,024 by default. If the queue
+    /// is full, a snapshot is dropped and reported: see [`when_full`](Self::when_full).
     pub fn max_queued(mut self, aggregates: usize) -> Self {
         self.saves.max_queued = aggregates;
         self
     }
 
-    /// Sets the size up to which (inclusive) background snapshots encode a state on the runtime's
-    /// own threads; 64 KiB by default. Larger states are encoded on a thread for blocking work, so
-    /// that they do not delay other tasks. A state of unknown size is assumed to be as large as the
-    /// largest state so far. With `u64::MAX`, no other thread is used: for deterministic tests.
+    /// Sets the largest state, in bytes (inclusive), that background snapshots encode on the
+    /// runtime's own threads. 64 KiB by default. Larger states are encoded on a thread for blocking
+    /// work, so that they do not delay other tasks. A state of unknown size is assumed to be as
+    /// large as the largest one so far. `u64::MAX` avoids other threads in deterministic tests.
     pub fn encode_in_place(mut self, bytes: u64) -> Self {
         self.saves.encode_in_place = bytes;
         self
     }
 
-    /// Sets which background snapshot is dropped when the queue is full; [`WhenFull::DropNewest`]
+    /// Sets which background snapshot is dropped when the queue is full. [`WhenFull::DropNewest`]
     /// by default.
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
         self.saves.when_full = when_full;
         self
     }
 
-    /// Sets how many aggregates are loaded and encoded at once for background snapshots. 4 by
-    /// default; 0 is treated as 1. Their records are put together, up to 8 MiB at a time. Use a
-    /// higher value if events come over a network.
+    /// Sets how many aggregates are loaded and encoded concurrently for background snapshots. 4 by
+    /// default; 0 is treated as 1. Their records are stored in batches of up to 8 MiB. Use a higher
+    /// value if events are read over a network.
     pub fn parallel_saves(mut self, aggregates: usize) -> Self {
         self.saves.parallel = aggregates;
         self

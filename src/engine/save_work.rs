@@ -1,8 +1,9 @@
-//! What the saver's task does: loads and encodes several aggregates at once, and puts their records
-//! together.
+//! The saver's task: loads and encodes several aggregates at once, and puts their records in
+//! batches.
 //!
-//! While one put is on its way, the records that become ready gather for the next one. So a store
-//! that is slow to acknowledge gets large groups, and one that is fast gets each record at once.
+//! While a put is running, records that become ready are collected for the next one. A store that
+//! is slow to acknowledge therefore gets large batches, and a fast store gets each record
+//! immediately.
 
 use std::collections::HashMap;
 use std::future::poll_fn;
@@ -27,15 +28,15 @@ use crate::manager::{CreateOutcome, Retained};
 use crate::record::Record;
 use crate::state::Aggregate;
 
-/// The limits of one put. No further aggregate is captured while the records that wait for a put
-/// exceed the second one.
+/// The limits of one put, in records and bytes. No further aggregate is captured while the records
+/// that wait for a put reach [`BATCH_BYTES`].
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
-/// After a measurement, the aggregate is not measured again for this many times its duration: it
-/// costs at most 5 % of one core, however often the aggregate commits.
+/// After a measurement, the aggregate is not measured again for this many times its duration.
+/// Measuring thus takes at most 5 % of one core, however often the aggregate commits.
 const MEASURING_PAUSE: u32 = 20;
 
-/// Takes from the queue until it is empty.
+/// Processes the queue until it is empty.
 pub(super) async fn drain<A: Aggregate>(
     core: Arc<EngineCore<A>>,
     turn: SaverTurn,
@@ -53,7 +54,7 @@ pub(super) async fn drain<A: Aggregate>(
             }
             continue;
         }
-        // Since the last look a commit may have queued one more, counting on this task.
+        // A commit may have queued an aggregate since the last check and relies on this task.
         let mut queue = shared.lock();
         if queue.waiting.is_empty() {
             queue.running = false;
@@ -64,18 +65,18 @@ pub(super) async fn drain<A: Aggregate>(
     }
 }
 
-/// An aggregate whose snapshot is under way.
+/// An aggregate whose snapshot is in progress.
 struct Saving {
     key: AggregateKey,
-    /// When it was taken from the queue, by the monotonic clock.
+    /// When the aggregate was taken from the queue, by the monotonic clock.
     started: Duration,
 }
 
-/// What a task brought.
+/// The result of a task.
 enum Ended {
-    /// A record, unless none is needed or its failure was noted.
+    /// The record, or `None` if no snapshot is needed or the capture failed and was noted.
     Captured(Option<Record>),
-    /// What became of each record of a put, in their order.
+    /// The outcome of each record of a put, in order.
     Put(Vec<Result<CreateOutcome, Error>>),
     /// What a policy did to an aggregate.
     Retained(Result<Retained, Error>),
@@ -85,15 +86,16 @@ struct Work<A: Aggregate> {
     core: Arc<EngineCore<A>>,
     shared: Arc<SharedQueue>,
     parallel: usize,
-    // Tasks of their own: a panic in the application's fold, or in its store, ends that one only.
+    // Captures and puts run in separate tasks, so that a panic in the application's fold or in the
+    // store ends only one of them.
     tasks: JoinSet<Ended>,
     capturing: HashMap<Id, Saving>,
-    /// The records of the put that is on its way; empty if none is.
+    /// The records of the running put; empty if none is running.
     putting: Vec<(Saving, Record)>,
     /// Records that wait for the next put.
     ready: Vec<(Saving, Record)>,
     ready_bytes: usize,
-    /// Records whose common put panicked: each gets a put of its own.
+    /// Records of a batch whose put panicked. Each is put separately.
     suspects: Vec<(Saving, Record)>,
     retention: RetentionWork,
 }
@@ -129,7 +131,7 @@ impl<A: Aggregate> Work<A> {
         }
     }
 
-    /// Puts what is ready, unless a put is on its way.
+    /// Puts the ready records, unless a put is running.
     fn start_put(&mut self) {
         if !self.putting.is_empty() {
             return;
@@ -162,8 +164,8 @@ impl<A: Aggregate> Work<A> {
         }
     }
 
-    /// Waits for a task to end; `None` if there is more to capture before that. A permit that was
-    /// left over leads to one look for nothing.
+    /// Waits for a task to end, or returns `None` if an aggregate is queued before that. A leftover
+    /// permit causes one unnecessary check.
     async fn next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
         let mut queued = pin!(self.shared.queued.notified());
         poll_fn(|context| {
@@ -216,7 +218,7 @@ impl<A: Aggregate> Work<A> {
         }
     }
 
-    /// Remembers and reports what became of a background snapshot.
+    /// Remembers and reports the outcome of a background snapshot.
     fn note(&mut self, saving: &Saving, created: Result<CreateOutcome, Error>) {
         let took = self.core.clock.monotonic().saturating_sub(saving.started);
         if let Ok(created) = &created {
@@ -234,7 +236,7 @@ impl<A: Aggregate> Work<A> {
     }
 }
 
-/// Loads an aggregate and encodes its state, if that is still needed.
+/// Loads an aggregate and encodes its state, if a snapshot is still needed.
 async fn capture<A: Aggregate>(
     core: Arc<EngineCore<A>>,
     shared: Arc<SharedQueue>,
@@ -246,8 +248,8 @@ async fn capture<A: Aggregate>(
     {
         return Ended::Captured(None);
     }
-    // Since the commit, a snapshot was saved that may have made this one needless, or the size
-    // became known.
+    // A snapshot that was saved since the commit may make this one unnecessary, or the size of the
+    // state may have become known.
     let Job { seen, ask_again, .. } = job;
     if ask_again && (seen.distance() == 0 || !core.trigger.decide(&seen).take) {
         return Ended::Captured(None);
@@ -267,7 +269,7 @@ async fn capture<A: Aggregate>(
     }
 }
 
-/// Measures a state and puts what is known of its size into its job; false if that failed.
+/// Measures a state and stores the estimated size in the job; returns false if measuring failed.
 async fn learn_size<A: Aggregate>(
     core: &EngineCore<A>,
     shared: &SharedQueue,
@@ -276,7 +278,7 @@ async fn learn_size<A: Aggregate>(
     measure: Measure,
 ) -> bool {
     let started = core.clock.monotonic();
-    // On a thread for blocking work: encoding a large state would hold up commands.
+    // On a thread for blocking work, because encoding a large state would delay commands.
     let measured = tokio::task::spawn_blocking(measure).await;
     let now = core.clock.monotonic();
     let weight = match measured {
@@ -304,7 +306,7 @@ pub(super) fn panicked(join: JoinError) -> Error {
         .with_source(join)
 }
 
-/// Remembers and reports what became of a background snapshot, and how long it took.
+/// Remembers and reports the outcome of a background snapshot, and how long it took.
 fn note<A: Aggregate>(
     core: &EngineCore<A>,
     shared: &SharedQueue,
@@ -329,7 +331,10 @@ fn note<A: Aggregate>(
             let not_before = core.clock.monotonic().saturating_add(backing_off);
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);
-            core.failed(Trouble::SaveFailed, format!("the snapshot of {key} failed: {error:#}"));
+            core.failed(
+                Trouble::SaveFailed,
+                format!("a background snapshot of {key} failed: {error:#}"),
+            );
             core.report(&Observation::SaveFailed { key, error: &error, backing_off });
         }
     }

@@ -28,7 +28,7 @@ use crate::trigger::{LastSnapshot, TriggerContext};
 pub(super) struct Saver<A> {
     shared: Arc<SharedQueue>,
     max_queued: usize,
-    /// How many aggregates are loaded and encoded at once.
+    /// How many aggregates are loaded and encoded concurrently.
     parallel: usize,
     when_full: WhenFull,
     aggregate: PhantomData<fn() -> A>,
@@ -49,7 +49,8 @@ impl<A: Aggregate> Saver<A> {
         let key = &loaded.key;
         if version > SnapshotId::MAX_VERSION {
             let reason = format!(
-                "there is no version {version}: the highest is {}. Check what committed() is given",
+                "there is no version {version}, because the highest is {}: check the version \
+                 passed to committed()",
                 SnapshotId::MAX_VERSION
             );
             return Decision::Wait { reason };
@@ -67,7 +68,7 @@ impl<A: Aggregate> Saver<A> {
         let snapshot = newest(used, saved);
         let mut seen = observation(core, loaded, version, snapshot);
         if seen.distance() == 0 {
-            let reason = "nothing was committed since the last snapshot".to_owned();
+            let reason = "nothing has been committed since the last snapshot".to_owned();
             return Decision::Wait { reason };
         }
         let needs_size = core.trigger.needs_state_bytes();
@@ -102,7 +103,7 @@ impl<A: Aggregate> Saver<A> {
         Decision::Wait { reason }
     }
 
-    /// Has the state that was loaded measured in the background. The trigger is asked again then.
+    /// Measures the loaded state in the background, and then asks the trigger again.
     fn measure(
         &self,
         core: &Arc<EngineCore<A>>,
@@ -118,29 +119,30 @@ impl<A: Aggregate> Saver<A> {
         let measure: Measure = Box::new(move || match encoding.encoded_bytes(&state) {
             Ok(bytes) => Ok(Weight { bytes, at_version }),
             Err(source) => {
-                let message = format!("{} cannot write the {}", encoding.codec.id(), A::KIND);
+                let message = format!("{} cannot encode the {}", encoding.codec.id(), A::KIND);
                 Err(Error::new(ErrorKind::Encode, "measure a state", message).with_source(source))
             }
         });
         self.start(core, &loaded.key, Job { seen, measure: Some(measure), ask_again: false })
     }
 
-    /// Puts a job into the queue, and starts a task if none runs.
+    /// Adds a job to the queue, and starts a task if none is running.
     fn start(&self, core: &Arc<EngineCore<A>>, key: &AggregateKey, job: Job) -> Result<(), String> {
         let mut unneeded = Vec::new();
         let started = self.enqueue(core, key, job, &mut unneeded);
         for (evicted, _) in unneeded.iter().filter(|(of, _)| of != key) {
-            dropped(core, evicted, "the queue was full, and it had waited longest");
+            dropped(core, evicted, "the queue was full, and this snapshot had waited longest");
         }
         if let Some((runtime, turn)) = started? {
-            // Not under the lock: a runtime that is shutting down drops the task at once.
+            // Not under the lock, because a runtime that is shutting down drops the task
+            // immediately.
             runtime.spawn(save_work::drain(Arc::clone(core), turn, self.parallel));
         }
         Ok(())
     }
 
-    /// Takes into account that a snapshot was stored by hand (R13). No load starts from a retired
-    /// one, and a replacement leaves it retired.
+    /// Remembers a snapshot that was stored by an explicit call (R13), unless it is retired. No
+    /// load starts from a retired snapshot, and replacing one keeps it retired.
     pub(super) fn stored(&self, meta: &SnapshotMeta) {
         if meta.is_retired() {
             return;
@@ -151,13 +153,14 @@ impl<A: Aggregate> Saver<A> {
         }
     }
 
-    /// Forgets the newest snapshot of `key` when the result is dropped: at the end of an operation
-    /// that may delete it, also if that is cancelled or fails half way.
+    /// Returns a guard that forgets the newest snapshot of `key` when dropped. Held during an
+    /// operation that may delete the snapshot, so that it also takes effect if the operation fails
+    /// or is cancelled.
     pub(super) fn forgets<'a>(&'a self, key: &'a AggregateKey) -> Forgets<'a> {
         Forgets { shared: &self.shared, key }
     }
 
-    /// Puts `key` into the queue, and tells where a task is to be started, if none runs.
+    /// Adds `key` to the queue. If no task is running, returns the runtime on which to start one.
     fn enqueue(
         &self,
         core: &EngineCore<A>,
@@ -168,7 +171,7 @@ impl<A: Aggregate> Saver<A> {
         let mut queue = self.shared.lock();
         let is_waiting = queue.jobs.contains_key(key);
         if !is_waiting {
-            // Measurements leave places for snapshots.
+            // Measurements may fill only half of the queue, so that there is room for snapshots.
             let places =
                 if job.measure.is_some() { self.max_queued.div_ceil(2) } else { self.max_queued };
             is_backing_off(core, &queue, key)?;
@@ -181,9 +184,10 @@ impl<A: Aggregate> Saver<A> {
             unneeded.extend(queue.replace(key, job).map(|job| (key.clone(), job)));
             return Ok(None);
         }
-        // One that waits without a task was left behind by a task that ended early.
+        // An aggregate that waits while no task is running was left behind by a task that ended
+        // early.
         let runtime = Handle::try_current()
-            .map_err(|_| "there is no tokio runtime to take it on".to_owned())?;
+            .map_err(|_| "there is no tokio runtime: call committed() on one".to_owned())?;
         if !is_waiting {
             queue.waiting.push_back(key.clone());
         }
@@ -196,7 +200,8 @@ impl<A: Aggregate> Saver<A> {
         Ok(Some((runtime, SaverTurn(Some(Arc::clone(&self.shared))))))
     }
 
-    /// Saves what is queued, the most costly to replay first; drops what is left after `within`.
+    /// Saves the queued snapshots, longest replays first, and drops those that are left after
+    /// `within`.
     pub(super) async fn drain(
         &self,
         core: &EngineCore<A>,
@@ -209,7 +214,7 @@ impl<A: Aggregate> Saver<A> {
             flushed => flushed.map(|()| Default::default())?,
         };
         for key in &skipped {
-            dropped(core, key, "the engine was drained");
+            dropped(core, key, "drain() ended before it was saved");
         }
         let saved = core.counters.read().saved.saturating_sub(before);
         Ok(Drained { saved, skipped })
@@ -220,12 +225,12 @@ impl<A: Aggregate> Saver<A> {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            let message = "there is no tokio runtime to wait on";
+            let message = "this thread has no tokio runtime: call flush() or drain() on one";
             return Err(Error::new(ErrorKind::Unsupported, "flush background snapshots", message));
         }
         let idle = async {
             loop {
-                // Registered before the look, so that no notification is missed.
+                // Registered before the check, so that no notification is missed.
                 let notified = self.shared.idle.notified();
                 if self.shared.is_idle() {
                     return;
@@ -237,20 +242,20 @@ impl<A: Aggregate> Saver<A> {
             Error::new(
                 ErrorKind::Timeout,
                 "flush background snapshots",
-                format!("some are still queued or in flight after {within:?}"),
+                format!("some snapshots were not saved within {within:?}: try again later"),
             )
             .with_retry(Retry::Later)
         })
     }
 }
 
-/// Counts and reports a background snapshot that is not tried.
+/// Counts and reports a dropped background snapshot.
 fn dropped<A: Aggregate>(core: &EngineCore<A>, key: &AggregateKey, why: &str) {
-    core.failed(Trouble::SaveDropped, format!("the snapshot of {key} was dropped: {why}"));
+    core.failed(Trouble::SaveDropped, format!("a background snapshot of {key} was dropped: {why}"));
     core.report(&Observation::SaveDropped { key, reason: why });
 }
 
-/// Fails if no save of the aggregate is tried for now.
+/// Fails if the aggregate is backing off after failures.
 fn is_backing_off<A: Aggregate>(
     core: &EngineCore<A>,
     queue: &SaveQueue,
@@ -259,25 +264,25 @@ fn is_backing_off<A: Aggregate>(
     let now = core.clock.monotonic();
     if let Some(failing) = queue.failing.get(key).filter(|f| f.not_before > now) {
         return Err(format!(
-            "{} snapshots in a row failed; no further try for {:?}",
-            failing.times,
-            failing.not_before.saturating_sub(now)
+            "no new attempt for {:?} (failures in a row: {})",
+            failing.not_before.saturating_sub(now),
+            failing.times
         ));
     }
     Ok(())
 }
 
-/// Fails if no further aggregate may wait.
+/// Fails if the queue is full.
 fn has_place(queue: &SaveQueue, places: usize) -> Result<(), String> {
     let waiting = queue.waiting.len() + queue.unwritten;
     if waiting >= places {
-        return Err(format!("{waiting} aggregates are waiting already"));
+        return Err(format!("{waiting} aggregates are already waiting"));
     }
     Ok(())
 }
 
-/// Whether another size of the state would lead to a snapshot: the trigger, which is a pure
-/// function, is asked with the smallest and the largest one.
+/// Returns whether a different state size would lead to a snapshot. Asks the trigger, which is a
+/// pure function, with the smallest and the largest size.
 fn size_decides<A: Aggregate>(core: &EngineCore<A>, seen: &TriggerContext) -> bool {
     let at = |bytes| TriggerContext { state_bytes: Some(bytes), ..*seen };
     [u64::MAX, 0].into_iter().any(|bytes| core.trigger.decide(&at(bytes)).take)

@@ -1,4 +1,4 @@
-//! The schedules of the engine's own kind, in a ledger that has those of all kinds.
+//! The schedules of the engine's own kind, in a ledger with schedules of all kinds.
 
 use super::core::{EngineCore, other_kind};
 use crate::error::{Error, ErrorKind};
@@ -6,18 +6,18 @@ use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::state::Aggregate;
 use crate::store::Page;
 
-/// How many schedules, of all kinds, are asked of the ledger at once.
+/// The page size for queries of the ledger, which return schedules of all kinds.
 const PAGE: usize = 256;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The ledger that has the schedule `key`, which must be of this kind.
+    /// Returns the ledger, after checking that `key` is of this kind.
     pub(super) fn scheduler(&self, key: Option<&ScheduleKey>) -> Result<&dyn Ledger, Error> {
         if let Some(key) = key.filter(|key| key.kind() != A::KIND) {
             return Err(other_kind::<A>(key));
         }
         self.recorder.as_ref().map(|recorder| recorder.ledger()).ok_or_else(|| {
-            let message = "there is no ledger to keep them: give one to EngineBuilder::ledger";
-            Error::new(ErrorKind::Unsupported, "keep schedules", message)
+            let message = "the engine has no ledger: set one with EngineBuilder::ledger";
+            Error::new(ErrorKind::Unsupported, "use schedules", message)
         })
     }
 
@@ -45,7 +45,8 @@ impl<A: Aggregate> EngineCore<A> {
                 return Ok(Page::new(items, None));
             }
             if page.next <= after {
-                let message = "the next page of the ledger does not lie behind the last one";
+                let message = "the ledger returned a page that does not follow the previous one: \
+                               this is a bug in the ledger";
                 return Err(Error::new(ErrorKind::Store, "list schedules", message));
             }
             after = page.next;

@@ -1,4 +1,4 @@
-//! The search for a usable snapshot: newest first, at most three tries (R2).
+//! The search for a usable snapshot: newest first, at most three attempts (R2).
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -20,61 +20,61 @@ use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query};
 use crate::timestamp::Timestamp;
 
-/// How many candidates are looked at before the events are replayed from the beginning; more only
-/// if those are gone.
+/// The number of candidates that are tried before the events are replayed from the beginning. If
+/// the first events are gone, the search continues.
 pub(super) const MAX_TRIES: u32 = 3;
 
-/// A snapshot that could be decoded.
+/// A snapshot that was decoded.
 pub(super) struct SearchCandidate<A> {
     pub(super) progress: Progress<A>,
     pub(super) used: SnapshotUsed,
 }
 
-/// A search in progress. What [`next`](Self::next) finds may still be rejected when it is
-/// compared with the events; the search then goes on below it.
+/// A search in progress. A candidate that [`next`](Self::next) finds may still be rejected when it
+/// is compared with the events. The search then continues below it.
 pub(super) struct Search<'a, A: Aggregate> {
     core: &'a EngineCore<A>,
     pub(super) key: &'a AggregateKey,
-    /// The bounds of the load; never narrowed.
+    /// The upper bounds of the load, which never change.
     at_most: u64,
     as_of: Option<Timestamp>,
-    /// 0 until the search begins again, above a floor that has risen meanwhile.
+    /// The lowest version to accept: 0 until the search restarts because the floor has risen.
     at_least: u64,
-    /// States that are not the ones that were written are accepted.
+    /// Whether states that differ from the ones that were written are accepted.
     is_lenient: bool,
     stage: SearchStage,
     tries: u32,
-    /// The last one found, if it is of use so far.
+    /// The last candidate found, unless it was rejected.
     pub(super) candidate: Option<SearchCandidate<A>>,
-    /// Answers the first question, if there is one, and brings `ahead` along.
+    /// The hybrid source, if there is one. Answers the first query and also returns `ahead`.
     hybrid: Option<&'a dyn HybridSource<A>>,
-    /// Events that came with an answer.
+    /// Events that a hybrid answer returned.
     pub(super) ahead: Option<Ahead<A>>,
     pub(super) rejected: Vec<Rejected>,
-    /// What the store failed with, where the engine was told to replay then.
+    /// The error of the store, if the engine is configured to replay when the store fails.
     pub(super) store_error: Option<Error>,
 }
 
 /// Events that were fetched together with a snapshot.
 pub(super) struct Ahead<A> {
-    /// The version after which they begin.
+    /// The version after which the events begin.
     pub(super) after: u64,
     pub(super) tail: Box<dyn Tail<A>>,
 }
 
 enum SearchStage {
-    /// Snapshots of today's generation, at or below this version.
+    /// Snapshots of the current generation, at or below this version.
     Current(u64),
     /// Readable snapshots of other generations, newest first.
     Others(VecDeque<SnapshotId>),
     Over,
 }
 
-/// What the store's answer leads to.
+/// What to do after an answer from the store.
 enum SearchStep {
     Found,
     Next,
-    /// To a look at other generations.
+    /// Search other generations.
     Others,
     Over,
 }
@@ -98,13 +98,13 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
     }
 
-    /// Notes that a candidate was not used after all.
+    /// Records that a candidate was rejected.
     pub(super) fn reject(&mut self, version: u64, reject: RejectReason) {
         self.rejected.push(Rejected { version: Some(version), reason: reject });
     }
 
-    /// Finds the next candidate and leaves it in [`candidate`](Self::candidate): none if there is
-    /// no further one.
+    /// Finds the next candidate and stores it in [`candidate`](Self::candidate), or stores `None`
+    /// if there is no further one.
     pub(super) async fn next(&mut self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
         self.candidate = None;
         while let Some(query) = self.next_query() {
@@ -112,7 +112,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
                 Box::pin(self.ask_both(hybrid, query, watch)).await?
             } else {
                 let mut asked = self.core.store.get(query);
-                // The answer is looked at where it arrives: moving it about costs more than that.
+                // Processed inside the poll, because moving the answer costs more than processing
+                // it.
                 poll_fn(|context| {
                     asked.as_mut().poll(context).map(|answer| self.look_at(answer, &query, watch))
                 })
@@ -121,7 +122,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             match step {
                 SearchStep::Found => return Ok(()),
                 SearchStep::Next => {}
-                // Boxed, so that the future of every load does not have to hold it.
+                // Boxed, so that the future of every load stays small.
                 SearchStep::Others => match Box::pin(self.other_generations()).await {
                     Ok(ids) => self.stage = SearchStage::Others(ids),
                     Err(error) => return self.failed(error),
@@ -132,7 +133,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         Ok(())
     }
 
-    /// What to ask the store for next, or `None` when the search is over, or given up for now.
+    /// Returns the next query, or `None` if the search is over or has used up its attempts.
     fn next_query(&mut self) -> Option<Query<'a>> {
         if self.tries >= MAX_TRIES {
             return None;
@@ -169,7 +170,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         let found = match answer {
             Lookup::Found(found) if found.version >= self.at_least => found,
             _ if matches!(self.stage, SearchStage::Others(_)) => return Ok(SearchStep::Next),
-            // Absent below a rejected snapshot says nothing of other generations above it.
+            // `Absent` below a rejected snapshot does not exclude other generations above it.
             Lookup::Absent if self.tries == 0 => {
                 self.stage = SearchStage::Over;
                 return Ok(SearchStep::Over);
@@ -180,7 +181,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         if let SearchStage::Current(at_most) = &mut self.stage {
             match found.version.checked_sub(1) {
                 Some(below) if below < *at_most => *at_most = below,
-                // A store that does not keep to the bounds cannot be searched further.
+                // A store that ignores the bounds cannot be searched further.
                 _ => self.stage = SearchStage::Over,
             }
         }
@@ -195,14 +196,15 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
     }
 
-    /// Allows as many tries again; false if there is nothing left to try.
+    /// Allows further attempts; returns false if there is nothing left to try.
     pub(super) fn go_on(&mut self) -> bool {
         self.tries = 1;
         !matches!(self.stage, SearchStage::Over)
     }
 
-    /// Looks once more for snapshots, at or above this floor; false if that was done before. Events
-    /// are truncated after a snapshot was taken, which may be newer than this search.
+    /// Restarts the search for snapshots at or above this floor; returns false if that was done
+    /// before. Events are truncated only after a snapshot was taken, and that snapshot may be newer
+    /// than the first search.
     pub(super) fn begin_again(&mut self, floor: u64) -> bool {
         if self.at_least > 0 {
             return false;
@@ -212,8 +214,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
         true
     }
 
-    /// Looks once more and accepts states that are not the ones that were written, if the
-    /// application does; false if it does not, or if that was done before.
+    /// Restarts the search and accepts states that differ from the ones that were written, if the
+    /// application allows that. Returns false if it does not, or if that was done before.
     pub(super) fn begin_leniently(&mut self) -> bool {
         if self.is_lenient || !self.core.accept_unverified {
             return false;
@@ -228,7 +230,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         self.tries = 0;
     }
 
-    /// Asks the source that answers with the events as well.
+    /// Queries the hybrid source, which also returns events.
     async fn ask_both(
         &mut self,
         hybrid: &dyn HybridSource<A>,
@@ -246,7 +248,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
         self.look_at(answer, &query, watch)
     }
 
-    /// The store failed: that ends the load, unless the engine was told to replay then.
+    /// Handles a failure of the store: returns the error, unless the engine is configured to
+    /// replay.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
         self.stage = SearchStage::Over;
         if self.core.on_store_failure != OnStoreFailure::Replay {
@@ -258,8 +261,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
         Ok(())
     }
 
-    /// What other generations have to offer within the bounds: the readable ones to try, newest
-    /// first, and the newest of each unreadable one as a reason.
+    /// Returns the readable snapshots of other generations within the bounds, newest first. Rejects
+    /// the newest snapshot of each unreadable generation.
     async fn other_generations(&mut self) -> Result<VecDeque<SnapshotId>, Error> {
         let mut readable = VecDeque::new();
         let mut unreadable: Vec<Generation> = Vec::new();
@@ -285,8 +288,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
             return Err(RejectReason::WrongAggregate);
         }
         if header.version != found.version {
-            // Below its own version too: a store that calls a record by any version that it is
-            // asked for would be asked for ever.
+            // Continue below the record's own version. Otherwise, a store that returns the same
+            // record for every requested version would be queried without end.
             if let SearchStage::Current(at_most) = &mut self.stage {
                 *at_most = (*at_most).min(header.version.saturating_sub(1));
             }
@@ -303,8 +306,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Decodes a record whose identity was checked (R3), and compares the state with the one that
-    /// was written.
+    /// Decodes a record whose identity was checked (R3), and verifies the state by its digest.
     pub(super) fn decode(
         &self,
         found: &Found,

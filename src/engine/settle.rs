@@ -1,4 +1,4 @@
-//! What became of a record that was put, and whether what was there before says the same.
+//! The outcome of putting a record, including the comparison with an existing snapshot.
 
 use super::capture::meta;
 use super::core::EngineCore;
@@ -9,10 +9,10 @@ use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The result for `record` after a put with this outcome.
+    /// Returns the result for `record` after a put with this outcome.
     ///
-    /// A snapshot that was stored before stays (R10). It must be of the history that was just
-    /// folded: otherwise, once its events are truncated, it would become the truth.
+    /// An existing snapshot is kept (R10), so it must belong to the history that was just folded.
+    /// Otherwise loads would trust a wrong state once the events are truncated.
     pub(super) async fn settled(
         &self,
         record: &Record,
@@ -26,7 +26,7 @@ impl<A: Aggregate> EngineCore<A> {
             Lookup::Found(found) if found.version == meta.version => {
                 self.compared(&meta, record, &found)
             }
-            // Deleted since.
+            // The snapshot has been deleted since.
             _ => Comparison::Unknown,
         };
         match dispute {
@@ -36,15 +36,15 @@ impl<A: Aggregate> EngineCore<A> {
                 ErrorKind::Conflict,
                 "take a snapshot",
                 format!(
-                    "another snapshot of {} is stored at version {}: {how}. It is of another \
-                     history, or damaged; rebuild() folds the events again and replaces it",
+                    "a different snapshot of {} is already stored at version {} ({how}). It \
+                     belongs to another history or is damaged: call rebuild() to replace it",
                     meta.key, meta.version
                 ),
             )),
         }
     }
 
-    /// Compares what is stored with the record of the same identity that was just made.
+    /// Compares the stored snapshot with the new record of the same identity.
     fn compared(&self, ours: &SnapshotMeta, record: &Record, found: &Found) -> Comparison {
         let stored = match found.record.verify() {
             Ok(stored) if stored.is_of(&ours.key) && stored.version == ours.version => stored,
@@ -53,21 +53,21 @@ impl<A: Aggregate> EngineCore<A> {
         };
         let anchors = stored.anchor.zip(ours.anchor.as_deref());
         if anchors.is_some_and(|(stored, ours)| stored != ours) {
-            return Comparison::Differs("its last event has another anchor".to_owned());
+            return Comparison::Differs("its last event has a different anchor".to_owned());
         }
         let times = (stored.last_recorded_at, stored.as_of);
         if times != (ours.last_recorded_at, ours.as_of) {
-            return Comparison::Differs("its events were recorded at other times".to_owned());
+            return Comparison::Differs("its events were recorded at different times".to_owned());
         }
         if found.record.has_state_of(record) {
             return Comparison::Same;
         }
         let Some(digest) = ours.digest else { return Comparison::Unknown };
-        let differs = || Comparison::Differs("it holds another state".to_owned());
+        let differs = || Comparison::Differs("it holds a different state".to_owned());
         if stored.digest.is_some_and(|stored| stored.kind() == digest.kind()) {
             return differs();
         }
-        // Digests of two kinds, or none: the state itself tells.
+        // The digests are of different kinds, or one is missing, so the states are compared.
         let snapshot = self.open_stored(&ours.key, found);
         match snapshot.map(|snapshot| self.digester.matches(&digest, &snapshot.state)) {
             Ok(Some(true)) => Comparison::Same,
@@ -80,8 +80,8 @@ impl<A: Aggregate> EngineCore<A> {
 
 enum Comparison {
     Same,
-    /// How, as the end of a sentence.
+    /// The difference, as a clause.
     Differs(String),
-    /// Nothing tells.
+    /// The two cannot be compared.
     Unknown,
 }

@@ -1,13 +1,13 @@
-//! [`Sizes`]: what is known of the encoded size of a state, and what it is likely to be today.
+//! [`Sizes`]: the known encoded sizes of a state, and an estimate of the current size.
 
-/// The encoded size of a state in bytes, before compression, and the version at which it had it.
+/// The encoded size of a state in bytes, before compression, and the version of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Weight {
     pub(super) bytes: u64,
     pub(super) at_version: u64,
 }
 
-/// The two newest sizes of one aggregate that are known, at different versions.
+/// The two newest known sizes of one aggregate, at different versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sizes {
     newest: Option<Weight>,
@@ -15,15 +15,15 @@ pub(super) struct Sizes {
 }
 
 impl Weight {
-    /// Whether so many events were folded since that the size should be measured again: a quarter
-    /// of the history, and at least 100.
+    /// Returns whether the size should be measured again at `version`. This is the case after at
+    /// least 100 further events that amount to at least a quarter of `at_version`.
     pub(super) fn is_outdated(self, version: u64) -> bool {
         version.saturating_sub(self.at_version) >= (self.at_version / 4).max(100)
     }
 }
 
 impl Sizes {
-    /// With a further size. Of two at one version, the one that was added first stays.
+    /// Adds a size. If a size at the same version is already known, that one is kept.
     pub(super) fn with(self, size: impl Into<Option<Weight>>) -> Self {
         let Some(size) = size.into() else { return self };
         let is_at = |known: Option<Weight>| known.is_some_and(|k| k.at_version == size.at_version);
@@ -39,24 +39,24 @@ impl Sizes {
         }
     }
 
-    /// With all that another one knows.
+    /// Adds all sizes of `other`.
     pub(super) fn and(self, other: Self) -> Self {
         self.with(other.newest).with(other.before)
     }
 
-    /// Without the sizes above `version`: they belong to a history that was rewound.
+    /// Removes the sizes above `version`, which belong to a history that was rewound.
     pub(super) fn up_to(self, version: u64) -> Self {
         let within = |size: &Weight| size.at_version <= version;
         Self::default().with(self.newest.filter(within)).with(self.before.filter(within))
     }
 
-    /// Whether a size is known at `version` or above.
+    /// Returns whether a size is known at or above `version`.
     pub(super) fn reach(&self, version: u64) -> bool {
         self.newest.is_some_and(|newest| newest.at_version >= version)
     }
 
-    /// The size at `version`, if any is known: the newest one, and the growth since, as if it went
-    /// on as between the two newest ones; for as many events at most as lie between those.
+    /// Estimates the size at `version`, or returns `None` if no size is known. Extrapolates the
+    /// growth between the two known sizes, for at most as many events as lie between them.
     pub(super) fn estimate(&self, version: u64) -> Option<u64> {
         let newest = self.newest?;
         let Some(before) = self.before else { return Some(newest.bytes) };
@@ -103,7 +103,7 @@ mod tests {
         let grows = sizes(&[(10, 100), (20, 300)]);
         let at = [0, 20, 21, 25, 30, 31, u64::MAX].map(|version| grows.estimate(version).unwrap());
         assert_eq!(at, [300, 300, 320, 400, 500, 500, 500]);
-        // What shrank or stays is taken to stay.
+        // A size that has not grown is assumed to stay the same.
         assert_eq!(sizes(&[(10, 300), (20, 100)]).estimate(30), Some(100));
         let huge = sizes(&[(0, 0), (u64::MAX / 2, u64::MAX)]);
         assert_eq!(huge.estimate(u64::MAX), Some(u64::MAX));

@@ -1,34 +1,35 @@
-//! [`EngineStatistics`]: what an engine did in the background, and what went wrong there.
+//! [`EngineStatistics`]: counters of background work and failures.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::timestamp::Timestamp;
 
-/// What an engine and its clones did in the background since it was built, and the last thing that
-/// went wrong there: for a health check that has no [`Observer`](crate::engine::Observer).
+/// Counters of the background work of an engine and its clones since it was built.
+///
+/// For health checks that do not use an [`Observer`](crate::engine::Observer).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct EngineStatistics {
-    /// Background snapshots that were taken, including those that were already stored.
+    /// The number of background snapshots that were taken, or were found to be already stored.
     pub saved: u64,
-    /// Background snapshots, or measurements for them, that failed.
+    /// The number of background snapshots that failed, including measurements for them.
     pub saves_failed: u64,
-    /// Background snapshots that were dropped before they were tried.
+    /// The number of background snapshots that were dropped before they were attempted.
     pub saves_dropped: u64,
-    /// Snapshots that the engine's retention policy deleted after background snapshots.
+    /// The number of snapshots that the retention policy deleted after background snapshots.
     pub deleted_by_retention: u64,
-    /// How often applying it failed.
+    /// The number of times that the policy could not be applied.
     pub retention_failures: u64,
-    /// Calls of the observer that panicked.
+    /// The number of observer calls that panicked.
     pub observer_panics: u64,
-    /// Calls of the ledger that failed.
+    /// The number of ledger calls that failed.
     pub ledger_failures: u64,
-    /// The last failure: its time by the engine's clock, and its text with the causes.
+    /// The last failure: its time by the engine's clock, and its message with all causes.
     pub last_error: Option<(Timestamp, String)>,
 }
 
-/// Failures that no caller sees.
+/// A failure that is not returned to any caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     SaveFailed,

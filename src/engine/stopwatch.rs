@@ -1,11 +1,11 @@
-//! [`Stopwatch`]: accounts for the phases of a load with as few looks at the clock as possible.
+//! [`Stopwatch`]: measures the phases of a load with as few clock reads as possible.
 
 use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::manager::Timings;
 
-/// Splits the time of a load into phases. Each call closes the phase that began with the last.
+/// Splits the time of a load into phases. Each call ends the phase that the previous call began.
 pub(super) struct Stopwatch<'a> {
     clock: &'a dyn Clock,
     last: Duration,
@@ -21,19 +21,19 @@ impl<'a> Stopwatch<'a> {
         self.clock
     }
 
-    /// A record was fetched, or found to be absent.
+    /// Ends a fetch, whether or not a record was found.
     pub(super) fn fetched(&mut self) {
         let lap = self.lap();
         self.timings.fetch += lap;
     }
 
-    /// A record was decoded, or rejected.
+    /// Ends the decoding of a record, whether or not it was rejected.
     pub(super) fn decoded(&mut self) {
         let lap = self.lap();
         self.timings.decode += lap;
     }
 
-    /// Events were read, the first one applied at `first_applied_at`, if any was.
+    /// Ends a read of events, of which the first was applied at `first_applied_at`, if any.
     pub(super) fn replayed(&mut self, first_applied_at: Option<Duration>) {
         let Some(first) = first_applied_at else { return self.fetched() };
         self.timings.fetch += first.saturating_sub(self.last);

@@ -1,4 +1,4 @@
-//! Comparing what was decoded with what was written: [`Verify`], [`Judge`].
+//! Comparing decoded states with the states that were written: [`Verify`], [`Judge`].
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,12 +13,12 @@ use crate::record::{Header, RejectReason};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verify {
-    /// Every load. The default.
+    /// Verifies every load. The default.
     #[default]
     Always,
-    /// `Sampled(n)` verifies the first load, and then one in every `n`; 0 is treated as 1. A load
-    /// can then return a state that differs from the one written, because a type or a dependency
-    /// has changed. Use this only if a measurement shows that you need it.
+    /// Verifies the first load, and then one in every `n`; 0 is treated as 1. After a change to a
+    /// type or a dependency, an unverified load can return a state that differs from the one that
+    /// was written. Use this only if a measurement shows that you need it.
     Sampled(u64),
 }
 
@@ -49,12 +49,12 @@ impl Turns {
 pub(super) struct Judge<'a> {
     pub(super) header: &'a Header<'a>,
     pub(super) turns: &'a Turns,
-    /// A state that is not the one that was written is accepted.
+    /// Whether a state that differs from the one that was written is accepted.
     pub(super) is_lenient: bool,
 }
 
 impl Judge<'_> {
-    /// Compares a state that was decoded as one of `generation`.
+    /// Compares a state that was decoded as `generation` with the digest in the record.
     #[inline]
     pub(super) fn look_at<S>(
         &self,

@@ -4,10 +4,10 @@
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenFull {
-    /// The new one. The trigger is evaluated again at the next commit of its aggregate. The
-    /// default.
+    /// Drops the new snapshot. The trigger is evaluated again at the next commit of its aggregate.
+    /// The default.
     #[default]
     DropNewest,
-    /// The one that has waited longest. This favours the aggregates that are active now.
+    /// Drops the snapshot that has waited longest, which favours the currently active aggregates.
     DropOldest,
 }

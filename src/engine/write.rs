@@ -1,4 +1,4 @@
-//! Encoding a state, and the proof that it can be read back.
+//! Encoding a state and proving that it can be read back.
 
 use super::core::EngineCore;
 use crate::codec::Written;
@@ -6,47 +6,50 @@ use crate::digest::StateDigest;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::state::Aggregate;
 
-/// An encoded state that was proved to decode to itself.
+/// An encoded state that was proved to decode to the same state.
 pub(super) struct Encoded {
     pub(super) raw: Vec<u8>,
     pub(super) digest: Option<StateDigest>,
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// The size of `state` when encoded. It need not survive that.
+    /// Returns the encoded size of `state`, without checking that it can be read back.
     pub(super) fn encoded_bytes(&self, state: &A) -> Result<u64, BoxError> {
-        // Before the encoding, which recurses as deep as the state does.
+        // Checked first, because encoding recurses as deeply as the state nests.
         if let Some(max) = self.type_info.limits.max_depth
             && self.digester.is_too_deep(state, max)
         {
-            return Err(format!("it nests deeper than {max} levels").into());
+            return Err(
+                format!("the state nests deeper than {max} levels: raise max_depth()").into()
+            );
         }
         let mut out = Vec::new();
         self.codec.encode(state, &mut out)?;
         Ok(out.len() as u64)
     }
 
-    /// Encodes `state`. What is returned was decoded once more and compared: stored means readable.
+    /// Encodes `state`, decodes the result and compares the two, so that every stored state is
+    /// readable.
     pub(super) fn encode(&self, state: &A) -> Result<Encoded, Error> {
         let failed = |message: String| Error::new(ErrorKind::Encode, "encode a state", message);
-        // Before the encoding, which recurses as deep as the state does.
+        // Checked first, because encoding recurses as deeply as the state nests.
         let max_depth = self.type_info.limits.max_depth.unwrap_or(u16::MAX);
         let written = match self.digester.written(state, max_depth) {
             Ok(written) => written,
             Err(why) if why.is_too_deep() => {
                 return Err(failed(format!(
-                    "the {} nests deeper than {max_depth} levels: raise max_depth(), or keep a \
-                     flatter state",
+                    "the {} nests deeper than {max_depth} levels: raise max_depth() or flatten \
+                     the state",
                     A::KIND
                 )));
             }
-            // A type that writes itself for people only: stored without a proof.
+            // A type that serializes only to human-readable formats is stored without a digest.
             Err(_) => None,
         };
         let mut raw = Vec::new();
         self.codec
             .encode(state, &mut raw)
-            .map_err(|source| self.lost(state, "cannot write it", None).with_source(source))?;
+            .map_err(|source| self.lost(state, "cannot encode", None).with_source(source))?;
         if raw.len() as u64 > self.max_state_bytes {
             return Err(failed(format!(
                 "the encoded {} has {} bytes, the limit is {}: raise max_state_bytes()",
@@ -59,38 +62,35 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(Encoded { raw, digest: written.map(|written| written.digest) })
     }
 
-    /// What was just encoded must decode to the state that was written, by its digest and by the
+    /// Checks that `raw` decodes to the state that was encoded, by its digest and by the
     /// application's own comparison.
     fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
         let decoded =
             self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
                 let by_name = self.codec.is_self_describing();
                 let place = self.digester.culprit(state, by_name, &source);
-                self.lost(state, "cannot read back what it wrote", place).with_source(source)
+                self.lost(state, "cannot read back", place).with_source(source)
             })?;
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
             let place = self.digester.difference(state, &decoded);
-            return Err(self.lost(state, "does not bring it back as it was", place));
+            return Err(self.lost(state, "does not preserve", place));
         }
         if self.compare.as_ref().is_some_and(|equal| !equal(state, &decoded)) {
-            // What compare() sees and serde does not, no other codec carries either.
-            let why = "brings back a state that differs by the compare() of the builder";
-            let advice =
-                "look for fields that serde skips, and for conversions that lose something";
-            return Err(self.refused(why, None, advice));
+            // No other codec preserves a difference that only compare() detects.
+            let advice = "compare() returned false, so look for fields that serde skips and for \
+                          lossy conversions";
+            return Err(self.refused("does not preserve", None, advice));
         }
         Ok(())
     }
 
-    /// The codec cannot carry `state`.
+    /// Returns the error for a state that the codec cannot carry.
     fn lost(&self, state: &A, why: &str, place: Option<String>) -> Error {
         let advice = match self.digester.carrier(state, self.type_info.limits, self.codec.id()) {
-            Some(other) => format!("the codec {other} carries this state"),
-            None => {
-                "change the type, or use a codec that carries it; the guide to state types lists \
-                     the reasons and the ways out"
-                    .to_owned()
-            }
+            Some(other) => format!("use the codec {other}, which can carry this state"),
+            None => "change the type or use another codec; the guide to state types lists causes \
+                     and solutions"
+                .to_owned(),
         };
         self.refused(why, place, &advice)
     }
@@ -98,7 +98,7 @@ impl<A: Aggregate> EngineCore<A> {
     fn refused(&self, why: &str, place: Option<String>, advice: &str) -> Error {
         let id = self.codec.id();
         let place = place.map_or_else(String::new, |place| format!(" (look at {place})"));
-        let message = format!("{id} {why}: the {}{place}; {advice}", A::KIND);
+        let message = format!("{id} {why} the {}{place}: {advice}", A::KIND);
         Error::new(ErrorKind::Encode, "encode a state", message)
     }
 }

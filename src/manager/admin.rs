@@ -1,4 +1,4 @@
-//! Managing snapshots without knowing the state type: [`SnapshotAdmin`].
+//! [`SnapshotAdmin`]: manages snapshots without knowing the state type.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -21,10 +21,10 @@ use crate::retention::{Retention, RetentionPlan};
 use crate::store::{Deleted, Page, Selection};
 
 /// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
-/// parameter, so schedulers, sweeps, command lines and servers can work on all kinds of an
+/// parameter, so schedulers, sweeps, command-line tools and servers can work on all kinds of an
 /// application ([`Kinds`](super::Kinds)).
 ///
-/// Calls that change something take an [`AdminContext`]: who makes the change, and why.
+/// Methods that make changes take an [`AdminContext`], which contains the actor and the reason.
 ///
 /// # Errors
 /// Every method may fail with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key has a
@@ -35,16 +35,17 @@ use crate::store::{Deleted, Page, Selection};
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point. Snapshots that were already stored or deleted
-/// remain so, and no snapshot is stored or deleted in part.
+/// remain stored or deleted, and no snapshot is left partially stored or deleted.
 #[async_trait]
 pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Returns the kind of aggregate: the [`kind`](AggregateKey::kind) of every accepted key.
     fn kind(&self) -> &str;
 
-    /// Takes a snapshot of the current or a past state. It is durable when the call returns.
+    /// Takes a snapshot of the current or a past state. The snapshot is durable when the call
+    /// returns.
     ///
     /// # Errors
-    /// - [`Encode`](crate::ErrorKind::Encode) if the state does not survive its codec;
+    /// - [`Encode`](crate::ErrorKind::Encode) if the codec cannot carry the state;
     /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if the options ask for a version beyond the
     ///   last event;
     /// - [`Conflict`](crate::ErrorKind::Conflict) if a different state is stored at that version.
@@ -67,7 +68,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Lists the stored snapshots of an aggregate within a range of versions (inclusive).
     ///
-    /// Newest first, of all generations.
+    /// The list contains snapshots of all generations, newest first.
     async fn snapshots(
         &self,
         key: &AggregateKey,
@@ -87,8 +88,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Deletes the snapshots with a version below this one (exclusive), of all generations. Keeps
-    /// the same snapshots as [`delete`](Self::delete).
+    /// Deletes the snapshots below this version (exclusive), of all generations. Pinned snapshots
+    /// and needed bases are kept, as in [`delete`](Self::delete).
     async fn delete_before(
         &self,
         key: &AggregateKey,
@@ -99,7 +100,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Refolds the events up to `version` (inclusive) and replaces the snapshot at that version.
     ///
     /// The events are folded from the beginning. The stored snapshot is replaced whatever it
-    /// contains, even if it is pinned. Its marks are kept: clear a retirement that no longer
+    /// contains, even if it is pinned. Its marks are kept, so clear a retirement that no longer
     /// applies. Apart from background snapshots, only this method and [`refold`](Self::refold)
     /// replace a snapshot (R10).
     ///
@@ -126,8 +127,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// - [`CreateOutcome::Empty`]: there are no events.
     ///
     /// # Errors
-    /// - [`Conflict`](crate::ErrorKind::Conflict) if the snapshot would be replaced and is pinned,
-    ///   or its header cannot be read, so that it is not known whether it is pinned;
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if the snapshot would be replaced but is pinned,
+    ///   or may be pinned because its header cannot be read;
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
     /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events;
     /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable) if the first events are no longer
@@ -142,7 +143,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("refold a snapshot"))
     }
 
-    /// Sets or clears one mark on each selected snapshot; returns how many snapshots changed.
+    /// Sets or clears one mark on each selected snapshot. Returns how many snapshots changed.
     ///
     /// A mark without an actor gets the actor of the context. The default implementation returns
     /// `Unsupported`.
@@ -156,11 +157,11 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// `clear_retirement`, a space, and the name of the mark.
     ///
     /// # Errors
-    /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the store keeps no
+    /// - [`Unsupported`](crate::ErrorKind::Unsupported) if the store does not support
     ///   [marks](crate::store::Capabilities::marks);
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the change fails its
     ///   [check](MarkChange::check), or a snapshot would have more than
-    ///   [`Marks::MAX`](crate::store::Marks::MAX) marks. Nothing is changed then.
+    ///   [`Marks::MAX`](crate::store::Marks::MAX) marks. Nothing is then changed.
     async fn mark(
         &self,
         key: &AggregateKey,
@@ -243,12 +244,12 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("store a schedule"))
     }
 
-    /// Removes a schedule of this kind and its lease; returns whether the schedule existed.
+    /// Removes a schedule of this kind and its lease. Returns whether the schedule existed.
     ///
     /// The default implementation returns `Unsupported`.
     ///
     /// # Errors
-    /// Those of [`put_schedule`](Self::put_schedule).
+    /// The errors of [`put_schedule`](Self::put_schedule).
     async fn remove_schedule(
         &self,
         key: &ScheduleKey,
@@ -279,8 +280,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     }
 }
 
-/// The error of a method that is not implemented.
+/// Returns the error of a method that is not implemented.
 fn missing(operation: &'static str) -> Error {
-    let message = "this implementation of SnapshotAdmin does not provide it";
+    let message = "this implementation of SnapshotAdmin does not support this operation";
     Error::new(ErrorKind::Unsupported, operation, message)
 }

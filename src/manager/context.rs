@@ -1,9 +1,9 @@
-//! Who makes a change, and why: [`AdminContext`].
+//! [`AdminContext`]: the actor of a change, and the reason.
 
 use crate::error::{Error, ErrorKind};
 use crate::ledger::AuditEntry;
 
-/// Who makes a change, and why. Recorded in the audit trail.
+/// The actor of a change, the reason, and further data for the audit trail.
 ///
 /// ```
 /// use snapfold::manager::AdminContext;
@@ -17,18 +17,19 @@ use crate::ledger::AuditEntry;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AdminContext {
-    /// The actor: a user, a service, a node. Empty for the application itself.
+    /// The actor, such as a user, a service or a node. Empty for the application itself.
     pub actor: String,
-    /// The reason, as text; may be empty.
+    /// The reason for the change. May be empty.
     pub reason: String,
-    /// Additional data for the audit trail, by convention a JSON object (the role of the actor, a
-    /// ticket number); may be empty.
+    /// Additional data for the audit trail, by convention a JSON object, for example with the role
+    /// of the actor or a ticket number. May be empty.
     pub meta: String,
-    /// Groups the attempts of one request in the audit trail. It has no other effect: every
-    /// operation is idempotent, so sending the same call twice has the effect of sending it once.
+    /// Groups the attempts of one request in the audit trail. The key has no other effect. Every
+    /// operation is idempotent, so repeating a call has no further effect.
     pub idempotency_key: Option<String>,
-    /// The version that the newest stored snapshot of the aggregate, of any generation, must have;
-    /// 0 if none may be stored. It is checked right before the change, not atomically with it.
+    /// The version that the newest stored snapshot of the aggregate must have, in any generation. 0
+    /// requires that no snapshot is stored. The version is checked immediately before the change,
+    /// not atomically with it.
     pub expected_version: Option<u64>,
 }
 
@@ -84,7 +85,10 @@ impl AdminContext {
             ("meta", self.meta.as_str(), Self::MAX_REASON_BYTES),
         ] {
             if text.len() > limit {
-                let message = format!("the {name} has {} bytes, the limit is {limit}", text.len());
+                let message = format!(
+                    "the {name} has {} bytes, the limit is {limit}: shorten it",
+                    text.len()
+                );
                 return Err(Error::new(ErrorKind::InvalidInput, "change snapshots", message));
             }
         }

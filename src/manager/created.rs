@@ -1,4 +1,4 @@
-//! Options and results of taking snapshots: [`CreateOptions`], [`CreateOutcome`], [`Rebuilt`].
+//! [`CreateOptions`], [`CreateOutcome`] and [`Rebuilt`]: options and results of taking snapshots.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ pub struct CreateOptions {
     pub labels: Vec<String>,
     /// Names of pins to set on the snapshot, each at most
     /// [`Mark::MAX_NAME_BYTES`](crate::store::Mark::MAX_NAME_BYTES) long. While a pin is set, no
-    /// retention policy and no delete removes the snapshot. Pins are set atomically with storing
-    /// the snapshot; on a snapshot that already exists, in a separate step.
+    /// retention policy and no delete removes the snapshot. The pins of a new snapshot are stored
+    /// atomically with it. If the snapshot already exists, its pins are set in a separate step.
     pub pins: Vec<String>,
 }
 
 impl CreateOptions {
-    /// Captures the current state, without labels and pins.
+    /// Creates options for a snapshot of the current state, without labels or pins.
     pub fn new() -> Self {
         Self::default()
     }
@@ -52,15 +52,15 @@ pub enum CreateOutcome {
     Empty,
     /// A snapshot of this generation and version already exists and is kept (R10). If it is
     /// retired, or was written with a codec that this engine does not
-    /// [read](crate::engine::EngineBuilder::also_reads), loads still do not use it:
-    /// [`rebuild`](crate::SnapshotAdmin::rebuild) replaces it.
+    /// [read](crate::engine::EngineBuilder::also_reads), loads do not use it. To replace it, call
+    /// [`rebuild`](crate::SnapshotAdmin::rebuild).
     Existing {
-        /// The snapshot that was made but not stored.
+        /// The snapshot that was taken but not stored.
         meta: SnapshotMeta,
-        /// Whether the stored snapshot is proved to hold the same state. This is always true if the
-        /// codec has a digest: a proved difference is an error of kind
-        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, it is whether the payloads
-        /// are equal byte for byte.
+        /// Whether the stored snapshot is proved to hold the same state. Always true if the codec
+        /// has a digest, because a proved difference is an error of kind
+        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, true if the payloads are
+        /// equal byte for byte.
         identical: bool,
     },
     /// The snapshot replaced one that belonged to another history or could not be used. Only
@@ -81,14 +81,14 @@ impl CreateOutcome {
     }
 }
 
-/// One line, for logs.
+/// Formats the outcome as one line, for logs.
 impl fmt::Display for CreateOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => f.write_str("nothing to capture: no events"),
-            Self::Existing { meta, identical: true } => write!(f, "stored before: {meta}"),
+            Self::Existing { meta, identical: true } => write!(f, "already stored: {meta}"),
             Self::Existing { meta, identical: false } => {
-                write!(f, "stored before, not proved to be the same: {meta}")
+                write!(f, "already stored, not proved to be the same: {meta}")
             }
             Self::Replaced(meta) => write!(f, "replaced: {meta}"),
             Self::Stored(meta) => write!(f, "stored: {meta}"),

@@ -1,26 +1,27 @@
-//! [`Decision`]: what the trigger decided after a commit.
+//! [`Decision`]: whether a commit leads to a snapshot, and why.
 
 use std::fmt;
 
-/// What was decided after a commit, with the reason as text.
+/// Whether a commit leads to a snapshot, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Decision {
-    /// The trigger asked for a snapshot, but it could not be queued. The next commit decides again.
+    /// The trigger asked for a snapshot, but it could not be queued. The trigger is asked again at
+    /// the next commit.
     Dropped {
-        /// Why not: the queue is full, the aggregate is backing off after failures, or there is
-        /// no tokio runtime to run the background task on.
+        /// Why the snapshot was not queued: the queue is full, the aggregate is backing off after
+        /// failures, or there is no tokio runtime for the background task.
         reason: String,
     },
     /// A snapshot will be taken in the background.
     Queued {
-        /// Why the trigger wants it.
+        /// Why the trigger asked for a snapshot.
         reason: String,
     },
     /// No snapshot is taken now. One may follow if the state is being measured and turns out to be
     /// large enough for the trigger.
     Wait {
-        /// What the trigger waits for.
+        /// Why no snapshot is taken.
         reason: String,
     },
 }

@@ -1,4 +1,4 @@
-//! All kinds of aggregate of an application: [`Kinds`].
+//! [`Kinds`]: the registry of an application's aggregate kinds.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -10,7 +10,7 @@ use crate::key::AggregateKey;
 
 /// The registry of an application's aggregate kinds, each with its [`SnapshotAdmin`].
 ///
-/// For schedules, sweeps, command lines and servers that work on all kinds.
+/// Use it in schedulers, sweeps, command-line tools and servers that work on all kinds.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -27,10 +27,11 @@ use crate::key::AggregateKey;
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// use snapfold::manager::Kinds;
 ///
-/// let engine = SnapshotEngine::<Account>::builder(MemoryEvents::new(),
-/// MemoryStore::new()).build()?; let kinds = Kinds::new().with(engine)?;
+/// let engine =
+///     SnapshotEngine::<Account>::builder(MemoryEvents::new(), MemoryStore::new()).build()?;
+/// let kinds = Kinds::new().with(engine)?;
 ///
-/// let key = AggregateKey::new("account", "alice")?; // as a command line would have it
+/// let key = AggregateKey::new("account", "alice")?; // for example from a command line
 /// let stats = kinds.of(&key)?.stats(&key).await?;
 /// assert_eq!(stats.snapshots, 0);
 /// # Ok::<(), snapfold::Error>(())
@@ -61,14 +62,14 @@ impl Kinds {
                 ErrorKind::InvalidInput,
                 "register a kind of aggregate",
                 format!(
-                    "there is one of kind \"{}\" already; each kind has one engine",
+                    "kind \"{}\" is already registered: register one engine for each kind",
                     taken.key()
                 ),
             )),
         }
     }
 
-    /// Returns the admin of `kind`.
+    /// Returns the admin of `kind`, if the kind is registered.
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn SnapshotAdmin>> {
         self.admins.get(kind)
     }
@@ -76,8 +77,8 @@ impl Kinds {
     /// Returns the admin of the kind of `key`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if its kind is not registered; the message lists the registered
-    /// ones.
+    /// [`ErrorKind::InvalidInput`] if the kind is not registered. The message lists the registered
+    /// kinds.
     pub fn of(&self, key: &AggregateKey) -> Result<&Arc<dyn SnapshotAdmin>, Error> {
         self.get(key.kind()).ok_or_else(|| {
             let known: Vec<_> = self.admins.keys().map(String::as_str).collect();
@@ -85,7 +86,7 @@ impl Kinds {
                 ErrorKind::InvalidInput,
                 "find the engine of an aggregate",
                 format!(
-                    "no engine of kind \"{}\" is registered, only: {}",
+                    "kind \"{}\" is not registered (registered: {}): register an engine for it",
                     key.kind(),
                     known.join(", ")
                 ),
@@ -93,7 +94,7 @@ impl Kinds {
         })
     }
 
-    /// Returns all admins, ordered by kind bytewise.
+    /// Returns all admins, in bytewise order of their kinds.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotAdmin>> {
         self.admins.values()
     }

@@ -1,4 +1,4 @@
-//! Results of loads: [`Loaded`], [`Fetched`], [`Snapshot`].
+//! [`Loaded`], [`Fetched`] and [`Snapshot`]: results of loads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,14 +17,14 @@ pub struct Loaded<A> {
     pub key: AggregateKey,
     /// The state: the fold of the first [`version`](Self::version) events.
     pub state: Arc<A>,
-    /// How many events are folded; 0 for the empty state.
+    /// The number of folded events; 0 for the empty state.
     pub version: u64,
-    /// The latest recorded time among the folded events; `None` for the empty state,
-    /// [`Timestamp::MAX`] if one of them has [no time](crate::events::Recorded::untimed).
+    /// The latest recorded time among the folded events. `None` for the empty state;
+    /// [`Timestamp::MAX`] if an event has [no time](crate::events::Recorded::untimed).
     pub as_of: Option<Timestamp>,
     /// How the state was obtained.
     pub provenance: Provenance,
-    /// The encoded size that the hot cache has recorded; for the trigger.
+    /// The encoded size recorded in the hot cache, for the trigger.
     pub(crate) weight: Option<Weight>,
 }
 

@@ -1,4 +1,4 @@
-//! Reading states: [`Loader`].
+//! [`Loader`]: loads states.
 
 use async_trait::async_trait;
 
@@ -8,47 +8,48 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Loads states of one aggregate type, now or at any point of their history.
+/// Loads states of one aggregate type, at any point in their history.
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) loads through snapshots;
 /// [`ReplayLoader`](crate::engine::ReplayLoader) folds all events each time. Code that only reads
 /// states should take a `Loader`, so that tests can pass a fake that returns [`Loaded::new`].
 ///
 /// # Loading
-/// A load equals a full replay (R1). [`Loaded`] reports where the state came from. An unusable
-/// snapshot is a miss: older ones are tried, then all events are replayed (R2).
+/// A load returns the same state as a full replay (R1). [`Loaded`] reports where the state came
+/// from. An unusable snapshot is a miss: older ones are tried, then all events are replayed (R2).
 ///
 /// # Errors
 /// Every method may fail with
 /// - [`InvalidInput`](crate::ErrorKind::InvalidInput): the key is of a different kind than `A`;
 /// - [`EventSource`](crate::ErrorKind::EventSource): the event source failed;
-/// - [`BrokenHistory`](crate::ErrorKind::BrokenHistory): it yielded a gap, a duplicate or disorder;
+/// - [`BrokenHistory`](crate::ErrorKind::BrokenHistory): the event source yielded a gap, a
+///   duplicate or events out of order;
 /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable): there is no usable snapshot, and the
 ///   event source no longer has the events from the beginning;
 /// - any error of the store, unless the engine is configured to replay when the store fails.
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point; later calls are not affected. With a hot cache,
-/// do not hold a load without polling it: concurrent loads of the same aggregate wait until
-/// the first one has reached the store, so they wait until it is polled again or dropped.
+/// poll a load until it completes, or drop it: concurrent loads of the same aggregate wait for the
+/// first one.
 #[async_trait]
 pub trait Loader<A: Aggregate>: Send + Sync {
-    /// Loads the current state: all events that were committed before the call.
+    /// Loads the current state, including all events that were committed before the call.
     async fn load(&self, key: &AggregateKey) -> Result<Loaded<A>, Error>;
 
-    /// Loads the state at `version` (inclusive: that many events are folded). 0 is the empty state.
+    /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
     ///
     /// # Errors
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; use
-    /// [`latest_known`](Self::latest_known) to accept that.
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events. To load the newest
+    /// state in that case, use [`latest_known`](Self::latest_known).
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error>;
 
     /// Loads the state at `time`.
     ///
-    /// This is the highest version such that *all* events up to it were recorded at or before
+    /// This is the state at the highest version for which *all* events were recorded at or before
     /// `time` (R9). If clocks ran backwards, an event that was recorded after `time` excludes all
-    /// events that follow it. A time before the first event gives the empty state; a time after the
-    /// last event gives the newest state.
+    /// events that follow it. A time before the first event returns the empty state, and a time
+    /// after the last event returns the newest state.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
@@ -64,7 +65,7 @@ pub trait Loader<A: Aggregate>: Send + Sync {
     /// Loads the state at `point`, by calling the corresponding method.
     ///
     /// # Errors
-    /// Those of [`load`](Self::load), [`at_version`](Self::at_version) and
+    /// The errors of [`load`](Self::load), [`at_version`](Self::at_version) or
     /// [`at_time`](Self::at_time).
     async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         match point {
@@ -74,7 +75,7 @@ pub trait Loader<A: Aggregate>: Send + Sync {
         }
     }
 
-    /// Loads the current states of several aggregates; returns one result per key, in order.
+    /// Loads the current states of several aggregates. Returns one result per key, in order.
     ///
     /// A failure of one does not stop the others. By default the aggregates are loaded one by one.
     async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {

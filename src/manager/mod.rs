@@ -1,5 +1,5 @@
 //! The traits that applications call: [`Loader`] reads states, [`SnapshotAdmin`] manages snapshots
-//! without knowing their type, [`SnapshotManager`] does both for one type of aggregate.
+//! without knowing the state type, and [`SnapshotManager`] does both for one type of aggregate.
 
 mod admin;
 mod context;
@@ -36,27 +36,27 @@ pub use crate::value::StateValue;
 
 /// Loads states through snapshots, manages the snapshots, and takes new ones after commits.
 ///
-/// [`SnapshotEngine`](crate::SnapshotEngine) is the implementation. It has all of these methods as
-/// inherent methods, so no trait import is needed to call them. The traits are for code that works
-/// with any implementation, and for tests that replace it. The simplest replacement is an engine
-/// over `MemoryEvents` and `MemoryStore`.
+/// [`SnapshotEngine`](crate::SnapshotEngine) implements this trait. It also has all of these
+/// methods as inherent methods, so you can call them without importing a trait. The traits are for
+/// code that works with any implementation, and for tests that replace it. The simplest replacement
+/// is an engine over `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
-    /// Fetches and decodes the snapshot at exactly this version. It is not compared with the
-    /// events.
+    /// Fetches and decodes the snapshot at exactly this version. The snapshot is not compared with
+    /// the events.
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error>;
 
-    /// Fetches and decodes the newest snapshot that is not retired, without comparing it with
-    /// events.
+    /// Fetches and decodes the newest snapshot that is not retired. The snapshot is not compared
+    /// with the events.
     async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error>;
 
     /// Reports that the application has committed events on top of `loaded`, up to `version`.
     ///
-    /// Asks the trigger. If it decides so, a snapshot is taken in the background, from the
-    /// committed events, which are read again for it.
+    /// If the trigger then asks for a snapshot, one is taken in the background. For this, the
+    /// committed events are read again.
     ///
-    /// Never blocks, never fails, never waits for the store, never encodes a state (R12). The
-    /// returned decision has a reason. A version above
+    /// This method never blocks, fails, waits for the store or encodes a state (R12). The returned
+    /// decision contains the reason. A version above
     /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION) cannot exist and returns
     /// [`Decision::Wait`].
     ///

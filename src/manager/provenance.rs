@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 
 /// Where a loaded state came from, which snapshots were rejected, and what the load cost.
 ///
-/// `Display` writes it as one line.
+/// `Display` formats the provenance as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Provenance {
@@ -20,7 +20,7 @@ pub struct Provenance {
     pub snapshot: Option<SnapshotUsed>,
     /// The candidates that were not used, in the order in which they were tried.
     pub rejected: Vec<Rejected>,
-    /// How many events were folded by this load.
+    /// The number of events that this load folded.
     pub events_replayed: u64,
     /// How long the phases took.
     pub timings: Timings,
@@ -52,9 +52,9 @@ pub struct SnapshotUsed {
     pub raw_bytes: u64,
     /// Whether the state was proved to be the one that was written.
     pub proof: Proof,
-    /// Whether its last event was compared with the event source's. False if the events up to and
-    /// including the snapshot's version are gone: then it is unknown whether it belongs to this
-    /// history.
+    /// Whether the snapshot's last event was compared with the event source. False if the events up
+    /// to and including the snapshot's version are gone. It is then unknown whether the snapshot
+    /// belongs to this history.
     pub is_compared: bool,
 }
 
@@ -68,8 +68,8 @@ pub enum Proof {
     Sampled,
     /// The record has no digest, or the codec cannot compute one to compare with.
     Absent,
-    /// The type had a different shape when the state was written, and the application accepts its
-    /// defaults: see
+    /// The type had a different shape when the state was written, and the application accepts serde
+    /// defaults for missing fields: see
     /// [`tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
     Tolerated,
     /// The digest differs, the events are gone, and the application accepts that: see
@@ -81,9 +81,9 @@ pub enum Proof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// The version under which it is stored; `None` if the store itself failed.
+    /// The version under which the snapshot is stored; `None` if the store itself failed.
     pub version: Option<u64>,
-    /// Why it was not used.
+    /// Why the snapshot was not used.
     pub reason: RejectReason,
 }
 
@@ -104,7 +104,7 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// All phases together.
+    /// Returns the sum of all phases.
     pub fn total(&self) -> Duration {
         self.fetch.saturating_add(self.decode).saturating_add(self.fold)
     }
@@ -127,14 +127,14 @@ impl Provenance {
 }
 
 impl Proof {
-    /// A note for logs; `None` in the usual case.
+    /// Returns a note for logs, or `None` for a verified state.
     const fn note(self) -> Option<&'static str> {
         match self {
             Self::Verified => None,
             Self::Sampled => Some("not verified this time"),
             Self::Absent => Some("unverified"),
-            Self::Tolerated => Some("of a tolerated shape"),
-            Self::Accepted => Some("accepted though it is not the state that was written"),
+            Self::Tolerated => Some("a tolerated shape"),
+            Self::Accepted => Some("accepted although it differs from the state that was written"),
         }
     }
 }
@@ -167,8 +167,8 @@ impl fmt::Display for Provenance {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.version {
-            Some(version) => write!(f, "not the snapshot at {version}: {}", self.reason),
-            None => write!(f, "no snapshot: {}", self.reason),
+            Some(version) => write!(f, "the snapshot at {version} was not used: {}", self.reason),
+            None => write!(f, "no snapshot was used: {}", self.reason),
         }
     }
 }

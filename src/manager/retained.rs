@@ -9,7 +9,8 @@ use crate::store::Deleted;
 pub struct Retained {
     /// The plan that was applied, with the reason for each snapshot.
     pub plan: RetentionPlan,
-    /// What was deleted. Less than planned if another process deleted snapshots at the same time.
+    /// The result of the deletion. Fewer snapshots than planned are deleted if another process
+    /// deletes or pins some at the same time.
     pub deleted: Deleted,
 }
 

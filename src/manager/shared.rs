@@ -1,4 +1,4 @@
-//! Manager traits for shared pointers: `Arc<dyn Loader<A>>` is a [`Loader`], and so on.
+//! Implementations of the manager traits for `Arc`, so that `Arc<dyn Loader<A>>` is a [`Loader`].
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;

@@ -5,8 +5,8 @@ use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 use crate::value::StateValue;
 
-/// A state as a tree of values, and where it came from. Returned by [`SnapshotAdmin::view`] to code
-/// that does not know the type.
+/// A state as a tree of values, and where the state came from. Returned by [`SnapshotAdmin::view`],
+/// for code that does not know the state type.
 ///
 /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,11 +14,11 @@ use crate::value::StateValue;
 pub struct View {
     /// The aggregate.
     pub key: AggregateKey,
-    /// How many events are folded; 0 for the empty state.
+    /// The number of folded events; 0 for the empty state.
     pub version: u64,
     /// The latest recorded time among the folded events; `None` for the empty state.
     pub as_of: Option<Timestamp>,
-    /// The state, as the engine's [viewer](crate::engine::EngineBuilder::viewer) shows it.
+    /// The state, as converted by the engine's [viewer](crate::engine::EngineBuilder::viewer).
     pub state: StateValue,
     /// How the state was obtained.
     pub provenance: Provenance,

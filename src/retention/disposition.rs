@@ -2,21 +2,21 @@
 
 use std::fmt;
 
-/// What is done with a snapshot. Actions are ordered: where two policies differ, the greater action
-/// is taken.
+/// What to do with a snapshot. Actions are ordered: if two policies disagree, the greater action is
+/// taken.
 ///
 /// More actions may be added, each between [`Drop`](Self::Drop) and [`Keep`](Self::Keep). Code that
 /// does not know an action must not change the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Action {
-    /// It is deleted.
+    /// The snapshot is deleted.
     Drop,
-    /// It is kept.
+    /// The snapshot is kept.
     Keep,
 }
 
-/// As one word: `keep` or `drop`.
+/// Formats the action as `keep` or `drop`.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -26,23 +26,23 @@ impl fmt::Display for Action {
     }
 }
 
-/// An action and the reason for it. Made by policies.
+/// An action and the reason for it, as returned by policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Disposition {
-    /// What is done.
+    /// The action.
     pub action: Action,
-    /// The reason, in words.
+    /// The reason, as text.
     pub reason: String,
 }
 
 impl Disposition {
-    /// Keeps the snapshot, for this reason.
+    /// Returns a disposition that keeps the snapshot, for this reason.
     pub fn keep(reason: impl Into<String>) -> Self {
         Self { action: Action::Keep, reason: reason.into() }
     }
 
-    /// Drops the snapshot.
+    /// Returns a disposition that drops the snapshot.
     pub fn drop() -> Self {
         Self::drop_because("no policy keeps it")
     }
@@ -52,9 +52,10 @@ impl Disposition {
         Self { action: Action::Drop, reason: reason.into() }
     }
 
-    /// The disposition of a snapshot that a policy does not mention: it is kept.
+    /// Returns the disposition of a snapshot for which a policy returned none. It keeps the
+    /// snapshot.
     pub(super) fn missing() -> Self {
-        Self::keep("the policy did not judge it")
+        Self::keep("the policy returned no disposition for it")
     }
 
     /// Returns the disposition with the greater action; `self` if both are equal.

@@ -1,4 +1,4 @@
-//! The basic policies: [`KeepLast`], [`KeepWithin`], [`Either`] of two, and [`KeepSuperseded`].
+//! The built-in policies: [`KeepLast`], [`KeepWithin`], [`Either`] and [`KeepSuperseded`].
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use super::{Disposition, Retention};
 use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
-/// Keeps the newest `n` snapshots of each generation. It counts snapshots that exist and are
-/// not retired, not versions.
+/// Keeps the newest `n` snapshots of each generation. The policy counts stored snapshots, not
+/// versions, and does not count retired ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepLast(usize);
 
-/// Keeps the newest `snapshots` of each generation. With 0, only the snapshots that every policy
-/// protects are kept.
+/// Returns a policy that keeps the newest `snapshots` snapshots of each generation. With 0, only
+/// the snapshots that are protected under every policy are kept.
 pub const fn keep_last(snapshots: usize) -> KeepLast {
     KeepLast(snapshots)
 }
@@ -27,33 +27,33 @@ impl Retention for KeepLast {
                 if meta.is_retired() || rank > self.0 {
                     return Disposition::drop();
                 }
-                Disposition::keep(format!("{rank} of the newest {}", self.0))
+                Disposition::keep(format!("number {rank} of the newest {}", self.0))
             })
             .collect()
     }
 }
 
-/// Keeps snapshots of states that were current within a period before now (both ends inclusive).
+/// Keeps snapshots of states that were current within a period up to now (both ends inclusive).
 ///
 /// # What is measured
-/// The period applies to the as-of time of a snapshot, since the policy determines how far back
-/// point-in-time loads are fast. But the as-of time is a running maximum: a single event that was
-/// recorded by a clock years ahead puts it in the future for the rest of the history. Therefore the
-/// policy uses the first of these times that is not later than now:
+/// The period applies to the as-of time of a snapshot, because the policy determines how far back
+/// point-in-time loads are fast. However, the as-of time is a running maximum. A single event that
+/// was recorded by a clock years ahead moves it into the future for the rest of the history. The
+/// policy therefore uses the first of these times that is not later than now:
 ///
 /// 1. the as-of time;
 /// 2. the recorded time of the last folded event;
-/// 3. the time at which the snapshot was created: also what is left for
-///    [events without times](crate::events::Recorded::untimed).
+/// 3. the creation time of the snapshot, which also applies to [events without
+///    times](crate::events::Recorded::untimed).
 ///
 /// A snapshot with all three times in the future is not kept. The exception is a generation in
-/// which every snapshot was created in the future: then the clock of this machine is probably wrong
-/// (for example after a start without a battery), and all of them are kept until a snapshot is
-/// taken by a clock that agrees with it.
+/// which every snapshot was created in the future. The clock of this machine is then probably wrong
+/// (for example after a start without a battery), so all of them are kept until a snapshot is
+/// created that is not in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepWithin(Duration);
 
-/// Keeps snapshots of states that were current within the last `period`.
+/// Returns a policy that keeps snapshots of states that were current within the last `period`.
 pub const fn keep_within(period: Duration) -> KeepWithin {
     KeepWithin(period)
 }
@@ -67,7 +67,7 @@ impl Retention for KeepWithin {
             .map(|meta| {
                 if clock_is_behind {
                     return Disposition::keep(format!(
-                        "all were created after now, {now}: is the clock right?"
+                        "all were created after the current time {now}: check the clock"
                     ));
                 }
                 if past(meta, now).is_none_or(|time| time < oldest) {
@@ -79,12 +79,12 @@ impl Retention for KeepWithin {
     }
 }
 
-/// The time of a snapshot that is to be believed at `now`, if there is one.
+/// Returns the first time of a snapshot that is not later than `now`, if there is one.
 fn past(meta: &SnapshotMeta, now: Timestamp) -> Option<Timestamp> {
     [meta.as_of, meta.last_recorded_at, meta.created_at].into_iter().find(|time| *time <= now)
 }
 
-/// Keeps what at least one of two policies keeps. Made by [`Retention::or`].
+/// Keeps the snapshots that at least one of two policies keeps. Returned by [`Retention::or`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Either<A, B>(pub(super) A, pub(super) B);
 
@@ -151,21 +151,21 @@ mod tests {
     fn a_period_is_measured_by_the_first_time_that_is_not_in_the_future() {
         let (far, none) = (NOW + 4 * 365 * 86_400, Timestamp::MAX.as_micros() / 1_000_000 + 1);
         let times = [
-            // An event came from a clock that was ahead; the last one did not.
+            // One event came from a clock that was ahead, but the last event did not.
             ([far, 990, 995], true),
             ([far, 989, 995], false),
-            // The last one did: when the snapshot was created counts.
+            // The last event did as well, so the creation time counts.
             ([far, far, 990], true),
             ([far, far, 989], false),
             ([NOW + 1, NOW + 1, NOW], true),
             // Events without times.
             ([none, none, 990], true),
             ([none, none, 989], false),
-            // The future is outside.
+            // Times in the future are not within the period.
             ([far, far, far], false),
             ([NOW + 1, NOW + 1, NOW + 1], false),
-            // The as-of time counts where it can: an old state that was captured today is old, and
-            // an event that was recorded late does not make a state old.
+            // The as-of time takes precedence. An old state that was captured today is old, and an
+            // event that was recorded late does not make a state old.
             ([989, 989, NOW], false),
             ([990, 100, NOW], true),
             ([NOW, NOW, far], true),

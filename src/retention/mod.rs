@@ -1,8 +1,8 @@
-//! Which snapshots to keep: [`Retention`] policies and the [`RetentionPlan`] they lead to.
+//! Deciding which snapshots to keep: [`Retention`] policies and the resulting [`RetentionPlan`].
 //!
 //! A policy judges each snapshot. The plan adds the protections that hold under every policy (R14),
-//! and lists for each snapshot what is done with it, and why. Nothing in this module deletes
-//! anything; [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention) does.
+//! and lists the action and the reason for each snapshot. This module deletes nothing. To apply a
+//! policy, call [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention).
 
 mod context;
 mod disposition;
@@ -24,13 +24,13 @@ pub use plan::{Judged, RetentionPlan};
 /// A retention policy: decides which snapshots of an aggregate are kept.
 ///
 /// # Obligations
-/// A pure function of its arguments: no clock, no I/O.
+/// [`judge`](Self::judge) must be a pure function of its arguments: no clock, no I/O.
 pub trait Retention: fmt::Debug + Send + Sync {
     /// Returns one disposition for each of `snapshots`.
     ///
-    /// `snapshots` are those of one aggregate and one generation, highest version first. If the
-    /// result is too short, the rest is kept, so that a faulty policy does not delete snapshots by
-    /// accident.
+    /// `snapshots` are the snapshots of one aggregate and one generation, highest version first. If
+    /// the result is too short, the remaining snapshots are kept, so that a faulty policy does not
+    /// delete snapshots by accident.
     fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition>;
 
     /// How long the newest snapshots of a superseded generation are kept, as nodes with older code
@@ -50,7 +50,7 @@ pub trait Retention: fmt::Debug + Send + Sync {
         KeepSuperseded(self, period)
     }
 
-    /// Keeps what this policy or `other` keeps.
+    /// Returns a policy that keeps the snapshots that this policy or `other` keeps.
     fn or<R: Retention>(self, other: R) -> Either<Self, R>
     where
         Self: Sized,

@@ -1,4 +1,4 @@
-//! [`RetentionPlan`]: what is done with each snapshot, and why.
+//! [`RetentionPlan`]: the action for each snapshot, and the reason.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,7 +10,7 @@ use crate::generation::Generation;
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 
-/// What is done with each snapshot of one aggregate, newest first.
+/// The action and the reason for each snapshot of one aggregate.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RetentionPlan {
@@ -18,27 +18,27 @@ pub struct RetentionPlan {
     pub judged: Vec<Judged>,
 }
 
-/// What is done with one snapshot.
+/// The action and the reason for one snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Judged {
     /// The snapshot.
     pub id: SnapshotId,
-    /// The bytes of its record.
+    /// The size of its record in bytes.
     pub stored_bytes: u64,
-    /// What is done with it.
+    /// The action.
     pub action: Action,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
 impl RetentionPlan {
     /// Creates the plan for all `snapshots` of one aggregate under `policy`.
     ///
-    /// Whatever the policy says, the plan keeps
-    /// - what the context [protects](RetentionContext::protect), and what is pinned;
-    /// - of each generation, the newest snapshot that is not retired (if all are, the newest) and
-    ///   the newest usable one;
+    /// Regardless of the policy, the plan keeps:
+    /// - what the context [protects](RetentionContext::protect), and pinned snapshots;
+    /// - in each generation, the newest snapshot that is not retired (or the newest if all are
+    ///   retired) and the newest usable one;
     /// - all snapshots of a schema version above the current one, which belong to newer code;
     /// - every base that a kept delta needs.
     ///
@@ -94,8 +94,8 @@ impl RetentionPlan {
         plan
     }
 
-    /// Keeps all snapshots of a generation. For one of which none was found to be usable: a record
-    /// may have been damaged on its way only, and then the one that works would go.
+    /// Keeps all snapshots of a generation. Called if none was found usable, because a record may
+    /// have been damaged only while it was read, and the plan could then drop the only usable one.
     pub(crate) fn keep_generation(&mut self, generation: Generation, reason: &str) {
         let of_it = |judged: &&mut Judged| judged.id.generation == generation && !judged.stays();
         for judged in self.judged.iter_mut().filter(of_it) {
@@ -161,11 +161,12 @@ fn protection(meta: &SnapshotMeta, context: &RetentionContext) -> Option<Disposi
     meta.is_pinned().then(|| Disposition::keep("pinned"))
 }
 
-/// Keeps the base of every kept delta, however long the chain is.
+/// Keeps the bases of all kept deltas, along whole chains.
 fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
     let kept: BTreeSet<_> = judged.iter().filter(|judged| judged.stays()).map(|j| j.id).collect();
     let mut needed: BTreeSet<SnapshotId> = BTreeSet::new();
-    // Bases lie below their deltas and `metas` descends, so one pass follows whole chains.
+    // Bases have lower versions than their deltas, and `metas` is in descending order, so one pass
+    // is enough.
     for meta in metas {
         let id = meta.id();
         let stays = kept.contains(&id) || needed.contains(&id);
@@ -174,11 +175,11 @@ fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
         }
     }
     for judged in judged.iter_mut().filter(|it| !it.stays() && needed.contains(&it.id)) {
-        judged.keep("the base of a snapshot that stays");
+        judged.keep("the base of a snapshot that is kept");
     }
 }
 
-/// One line per snapshot.
+/// Formats the plan as one line per snapshot.
 impl fmt::Display for RetentionPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for judged in &self.judged {
@@ -254,11 +255,11 @@ mod tests {
                 .map(|j| j.id.version)
                 .collect()
         };
-        // The pin keeps 10, retired or not.
+        // The pin keeps version 10 even though it is retired.
         assert_eq!(versions(&metas, &keep_last(2)), [40, 20, 10]);
         assert_eq!(versions(&metas, &keep_last(0)), [40, 10]);
         assert_eq!(versions(&metas, &keep_within(Duration::from_secs(30))), [50, 40, 30, 10]);
-        // A generation that is retired as a whole keeps its newest.
+        // If all snapshots are retired, the newest one is kept.
         for meta in &mut metas {
             meta.marks = retired.clone();
         }

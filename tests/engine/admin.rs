@@ -221,7 +221,7 @@ async fn a_refold_stores_replaces_or_leaves_alone_and_says_which() {
     let pinned = admin.refold(&key, Some(7), &by).await.unwrap_err();
     assert_eq!(pinned.kind(), ErrorKind::Conflict);
     assert!(pinned.to_string().contains("rebuild()"), "{pinned}");
-    assert!(format!("{pinned:#}").contains("another state"), "{pinned:#}");
+    assert!(format!("{pinned:#}").contains("a different state"), "{pinned:#}");
     assert_eq!(world.store.record(&key, 7).await, before);
     let repaired = admin.rebuild(&key, 7, &by).await.unwrap();
     assert!(repaired.replaced && repaired.meta.is_pinned());

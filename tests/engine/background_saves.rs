@@ -99,7 +99,7 @@ async fn an_old_load_does_not_make_the_saver_forget_what_it_has_saved() {
     let decision = world.engine.committed(&old, 14);
     assert_eq!(decision.to_string(), "wait: 2 of 10 events since the snapshot at version 12");
     let decision = world.engine.committed(&old, 12);
-    assert_eq!(decision.reason(), "nothing was committed since the last snapshot");
+    assert_eq!(decision.reason(), "nothing has been committed since the last snapshot");
 }
 
 async fn after_by_hand(world: World) {
@@ -305,8 +305,8 @@ async fn a_full_queue_drops_further_aggregates_and_says_so() {
     assert!(commit(&world, &keys[1], 1).await.is_queued());
     assert!(commit(&world, &keys[2], 1).await.is_queued());
     let dropped = commit(&world, &keys[3], 1).await;
-    assert_eq!(dropped.to_string(), "dropped: 2 aggregates are waiting already");
-    assert_eq!(log.lines(), ["dropped k3 2 aggregates are waiting already"]);
+    assert_eq!(dropped.to_string(), "dropped: 2 aggregates are already waiting");
+    assert_eq!(log.lines(), ["dropped k3 2 aggregates are already waiting"]);
     // One that waits already takes no further place.
     assert!(commit(&world, &keys[2], 2).await.is_queued());
     world.store.put_gate.open();
@@ -411,7 +411,7 @@ async fn failing_saves_are_reported_backed_off_and_forgotten_after_a_success() {
         assert_eq!(log.lines().last().unwrap(), &format!("failed a Store {seconds}s"));
         world.clock.advance(Duration::from_micros(seconds * 1_000_000 - 1));
         let dropped = commit(&world, &key, failures).await;
-        let says = format!("{failures} snapshots in a row failed; no further try for 1\u{b5}s");
+        let says = format!("no new attempt for 1\u{b5}s (failures in a row: {failures})");
         assert_eq!(dropped.reason(), says);
         assert!(matches!(dropped, Decision::Dropped { .. }));
         // Others are not held up, and loads never notice.
@@ -511,7 +511,7 @@ fn without_a_tokio_runtime_saves_are_dropped_with_the_reason() {
     world.grow(&key, 3);
     let loaded = crate::support::poll_times(world.engine.load(&key), 9).unwrap().unwrap();
     let decision = world.engine.committed(&loaded, 3);
-    assert_eq!(decision.to_string(), "dropped: there is no tokio runtime to take it on");
+    assert_eq!(decision.to_string(), "dropped: there is no tokio runtime: call committed() on one");
     assert_eq!(log.count("dropped a there is no tokio runtime"), 1);
     // Nothing is queued, so there is nothing to wait for.
     crate::support::poll_times(world.engine.flush(LONG), 9).unwrap().unwrap();
@@ -580,7 +580,7 @@ async fn many_commits_from_many_tasks_leave_each_newest_state_saved() {
                 source.grow(&key, version);
                 // A save that is under way may have captured this version already.
                 let decision = engine.committed(&loaded, version);
-                let done = decision.reason().starts_with("nothing was committed since");
+                let done = decision.reason().starts_with("nothing has been committed since");
                 assert!(decision.is_queued() || done, "{decision}");
             }
         }));

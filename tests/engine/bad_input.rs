@@ -52,7 +52,7 @@ async fn a_gap_a_duplicate_and_disorder_in_a_full_replay_are_typed_errors() {
         (&[1, u64::MAX], 2, u64::MAX),
     ] {
         let text = broken(&world, versions).await.to_string();
-        let says = format!("version {found} came where {expected} should");
+        let says = format!("version {found} instead of {expected}");
         assert!(text.contains(&says), "{versions:?}: {text}");
         assert_eq!(text.contains("a gap"), found > expected, "{text}");
     }
@@ -73,7 +73,7 @@ async fn a_gap_a_duplicate_and_disorder_after_a_snapshot_are_typed_errors() {
         broken(&world, versions).await;
     }
     let error = broken(&world, &[5, 6, 8]).await;
-    assert!(error.to_string().contains("version 8 came where 7 should"), "{error}");
+    assert!(error.to_string().contains("version 8 instead of 7"), "{error}");
 }
 
 #[cfg(feature = "cache")]
@@ -590,7 +590,10 @@ async fn after_three_corrupt_candidates_all_events_are_replayed() {
     assert!(loaded.provenance.rejected.iter().all(|r| r.reason == RejectReason::PayloadChecksum));
     let text = loaded.provenance.to_string();
     for version in rejected {
-        assert!(text.contains(&format!("not the snapshot at {version}: the checksum")), "{text}");
+        assert!(
+            text.contains(&format!("the snapshot at {version} was not used: the checksum")),
+            "{text}"
+        );
     }
 }
 
@@ -620,7 +623,7 @@ async fn a_failing_store_fails_the_load_unless_the_engine_was_told_to_replay() {
     assert!(
         matches!(&loaded.provenance.rejected[0].reason, RejectReason::StoreFailed(text) if text.contains("on fire"))
     );
-    assert!(loaded.provenance.to_string().contains("no snapshot: the store failed"));
+    assert!(loaded.provenance.to_string().contains("no snapshot was used: the store failed"));
     assert_eq!(lenient.load_checked(&key).await.provenance.origin, Origin::Snapshot);
 
     // Above a floor there is nothing to replay from, also for the lenient one. It is the store that
@@ -740,8 +743,8 @@ async fn below_the_floor_no_partial_state_is_ever_returned() {
     let load = world.engine.load(&key).await.unwrap_err();
     for says in [
         "up to version 7 are gone",
-        "not the snapshot at 9: the checksum of its payload",
-        "not the snapshot at 5: it lies below the replay floor 7",
+        "the snapshot at 9 was not used: the checksum of its payload",
+        "the snapshot at 5 was not used: it lies below the replay floor 7",
     ] {
         assert!(load.to_string().contains(says), "{load}");
     }

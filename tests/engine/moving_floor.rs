@@ -195,7 +195,7 @@ async fn one_damaged_read_does_not_cost_the_only_snapshot_that_works() {
         }
         let compaction = engine.apply_retention(&key("a"), &keep_last(0)).await.unwrap();
         assert_eq!(compaction.plan.dropped().count(), 0, "{}", compaction.plan);
-        assert!(compaction.plan.to_string().contains("none of its generation"));
+        assert!(compaction.plan.to_string().contains("no snapshot of its generation"));
         assert_eq!(engine.load(&key("a")).await.unwrap().version, 15);
         // Seen again, it is what stays.
         let compaction = engine.apply_retention(&key("a"), &keep_last(0)).await.unwrap();

@@ -239,7 +239,7 @@ async fn a_state_that_cannot_be_measured_is_reported_and_backed_off() {
         assert_eq!(world.log.lines(), [format!("failed {id} Encode 1s")]);
         assert_eq!(world.encoded(), 1);
         let decision = world.settled(10).await;
-        let says = "the state is not measured: 1 snapshots in a row failed";
+        let says = "the state is not measured: no new attempt for";
         assert!(decision.reason().contains(says), "{decision}");
         assert_eq!(world.encoded(), 0);
         // Once it works again, so does the trigger.
@@ -298,7 +298,7 @@ async fn measurements_leave_places_in_the_queue_and_say_when_there_is_none() {
         decisions.push(world.engine.committed(&loaded, 2).to_string());
     }
     assert!(!decisions[1].contains("not measured"), "{decisions:?}");
-    let says = "the state is not measured: 2 aggregates are waiting already";
+    let says = "the state is not measured: 2 aggregates are already waiting";
     assert!(decisions[2].starts_with("wait: ") && decisions[2].contains(says), "{decisions:?}");
     // A snapshot finds a place.
     let loaded = world.engine.load(&world.key).await.unwrap();

@@ -4,18 +4,19 @@ use std::time::Duration;
 
 /// The limits of the cache of decoded states.
 ///
-/// A state is weighed by its encoded size, the length of its key, and 512 bytes for the entry
-/// itself; what a large state takes in memory is usually a small multiple of its encoded size.
+/// The weight of a state is its encoded size, plus the length of its key, plus 512 bytes for the
+/// entry. In memory, a large state usually takes a small multiple of its encoded size.
 ///
-/// If another process or engine rebuilds, retires or deletes a snapshot, the cached state may be
-/// used until its time to live has passed: events are compared at each load, snapshots are not.
+/// Every load compares the cached state with the events, but not with the stored snapshots. If
+/// another process or engine rebuilds, retires or deletes a snapshot, this cache may therefore use
+/// the old state until its time to live has passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CacheConfig {
     /// The maximum total weight of all cached states, in bytes. 64 MiB by default.
     pub max_bytes: u64,
-    /// How long a state is kept after it was loaded from the store, even if it is used. One hour by
-    /// default.
+    /// How long a state is kept after it was loaded from the store, however often it is used. One
+    /// hour by default.
     pub time_to_live: Duration,
     /// How long a state is kept after its last load. Ten minutes by default.
     pub time_to_idle: Duration,

@@ -1,4 +1,4 @@
-//! No cache: the feature is off.
+//! The cache when the feature `cache` is disabled: it stores nothing.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::key::AggregateKey;
 
-/// Nothing is ever outdated.
+/// An epoch that never ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epoch;
 

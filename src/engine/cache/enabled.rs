@@ -1,4 +1,4 @@
-//! The cache by moka.
+//! The cache when the feature `cache` is enabled: uses moka.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::key::AggregateKey;
 
-/// What an entry takes besides its key and its state, roughly, as measured with tiny states.
+/// The approximate size of an entry without its key and state, measured with tiny states.
 const ENTRY_BYTES: u64 = 512;
 
-/// Decoded states by aggregate, or nothing if the engine was built without a cache.
+/// Decoded states by aggregate. Empty if the engine was built without a cache.
 pub(crate) struct HotCache<A> {
     states: Option<States<A>>,
 }
@@ -24,14 +24,14 @@ struct States<A> {
     cache: Cache<AggregateKey, Arc<Cached<A>>>,
     config: CacheConfig,
     clock: Arc<dyn Clock>,
-    /// The clock is another one than moka's.
+    /// Whether `clock` differs from moka's clock.
     is_injected: bool,
     epochs: Epochs,
 }
 
-// moka drops old entries by its own clock, which is that of the system and cannot be injected; it
-// counts from when an entry was put in. Where the engine has another clock, or the entry was put in
-// later than its state was loaded, it is decided here whether it is still served.
+// moka expires entries by the system clock, which cannot be replaced, and counts from the insertion
+// of the entry. If the engine has another clock, or the entry was inserted after its state was
+// loaded, this type checks the age itself.
 impl<A: Send + Sync + 'static> HotCache<A> {
     pub(crate) fn new(
         config: Option<CacheConfig>,
@@ -39,7 +39,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         is_injected: bool,
     ) -> Self {
         let states = config.map(|config| {
-            // moka panics on durations beyond a thousand years.
+            // moka panics on durations of more than a thousand years.
             let longest = Duration::from_secs(100 * 365 * 24 * 3_600);
             let cache = Cache::builder()
                 .max_capacity(config.max_bytes)
@@ -60,42 +60,42 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         self.states.is_some()
     }
 
-    /// To be asked for before a load from the store begins.
+    /// Returns the current epoch of `key`. Call it before a load from the store begins.
     pub(crate) fn epoch(&self, key: &AggregateKey) -> Epoch {
         self.states.as_ref().map_or_else(Epoch::default, |states| states.epochs.of(key))
     }
 
-    /// Whether nothing was rebuilt or deleted since the load of `cached` began.
+    /// Returns whether nothing was rebuilt or deleted since the load of `cached` began.
     pub(crate) fn is_current(&self, cached: &Cached<A>) -> bool {
         self.states.as_ref().is_none_or(|states| states.epochs.is_current(cached.epoch))
     }
 
-    /// From now on no state of `key` is served whose load has begun already.
+    /// Stops serving all states of `key` whose load has already begun.
     pub(crate) fn outdate(&self, key: &AggregateKey) {
         if let Some(states) = &self.states {
             states.epochs.end(states.epochs.of(key));
         }
     }
 
-    /// The state of `key`, unless there is none or it is too old.
+    /// Returns the state of `key`, or `None` if there is none or it is too old.
     ///
-    /// `Caller` gives each way of loading a copy of its own, which is then inlined: a call that is
-    /// shared makes a cached load 5 % slower.
+    /// `Caller` gives each caller its own copy of this function, which is then inlined. A shared
+    /// function makes a cached load 5 % slower.
     #[expect(clippy::extra_unused_type_parameters, reason = "a copy for each caller")]
     pub(crate) async fn get<Caller>(&self, key: &AggregateKey) -> Option<Arc<Cached<A>>> {
         let states = self.states.as_ref()?;
         let cached = states.cache.get(key).await?;
         let watched = states.is_injected || cached.is_advanced;
         if (watched && !states.is_fresh(&cached)) || !states.epochs.is_current(cached.epoch) {
-            // Boxed like all rare paths: what a future may hold is allocated by every load.
+            // Boxed like all rare paths, because every load allocates the full size of its future.
             Box::pin(states.cache.invalidate(key)).await;
             return None;
         }
         Some(cached)
     }
 
-    /// The state of `key`; `load` runs for one of all concurrent callers, the others wait for it.
-    /// If that one is cancelled or panics, another one takes over.
+    /// Returns the state of `key`. One of the concurrent callers runs its `load`, and the others
+    /// wait for it. If that caller is cancelled or panics, another one takes over.
     pub(crate) async fn get_or_load(
         &self,
         key: &AggregateKey,
@@ -108,7 +108,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
         states.cache.try_get_with_by_ref(key, init).await.map_err(|error| Error::clone(&error))
     }
 
-    /// Puts a state that was advanced by events in place of an older one.
+    /// Replaces an older state with one that was advanced by events.
     pub(crate) async fn replace(&self, key: &AggregateKey, cached: Cached<A>) {
         let Some(states) = &self.states else { return };
         let newer = states
@@ -129,7 +129,7 @@ impl<A: Send + Sync + 'static> HotCache<A> {
 }
 
 impl<A> States<A> {
-    /// Whether `cached` is young enough by the engine's clock; if so, it counts as served now.
+    /// Returns whether `cached` is young enough by the engine's clock. If so, marks it as used now.
     fn is_fresh(&self, cached: &Cached<A>) -> bool {
         let now = self.clock.monotonic();
         let idle = now.saturating_sub(cached.used());

@@ -1,23 +1,24 @@
-//! [`Epochs`]: which cached states were loaded before a rebuild or delete was done.
+//! [`Epochs`]: detects cached states whose load began before a rebuild or delete ended.
 
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::AggregateKey;
 
-/// Aggregates share this many counters. Those that share one outdate each other, which costs a
-/// read of the store.
+/// The number of counters, which are shared by all aggregates. Aggregates with the same counter
+/// invalidate each other's states, which costs a read from the store.
 const COUNTERS: usize = 1_024;
 
-/// Counts what outdates cached states. A state is of use only while the counter stands where it
-/// stood when its load began: a load that is under way during a rebuild brings nothing old back.
+/// Counts the operations that invalidate cached states. A state is used only while its counter has
+/// the same value as when its load began. A load that overlaps a rebuild therefore cannot bring an
+/// old state back.
 pub(super) struct Epochs {
     counters: Box<[AtomicU64]>,
-    /// The same in each run, so that aggregates which share a counter in one do so in all.
+    /// Not seeded, so that the same aggregates share a counter in every run.
     hasher: BuildHasherDefault<DefaultHasher>,
 }
 
-/// Where the counter of an aggregate stood.
+/// The value of an aggregate's counter at some time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Epoch {
     counter: usize,

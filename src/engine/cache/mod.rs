@@ -1,5 +1,5 @@
-//! The hot cache of decoded states. With the feature `cache` it is one; without, it is a type of
-//! the same shape that holds nothing, so that callers need no `cfg`.
+//! The hot cache of decoded states. Without the feature `cache`, [`HotCache`] has the same methods
+//! but stores nothing, so that callers need no `cfg`.
 
 #![cfg_attr(not(feature = "cache"), allow(dead_code, reason = "nothing is cached"))]
 
@@ -32,21 +32,21 @@ pub(super) use enabled::HotCache;
 #[cfg(feature = "cache")]
 pub(super) use epoch::Epoch;
 
-/// A state in the cache. Immutable: it is replaced, never changed.
+/// A state in the cache. It is replaced as a whole, never changed.
 pub(super) struct Cached<A> {
     state: Arc<A>,
     position: Position,
     /// The newest durable snapshot known when the state was loaded.
     pub(super) snapshot: Option<SnapshotUsed>,
     pub(super) weight: Weight,
-    /// When the state was loaded from the store, by the monotonic clock. Advancing it by events
-    /// does not renew it.
+    /// When the state was loaded from the store, by the monotonic clock. Advancing the state by
+    /// events does not change this time.
     pub(super) since: Duration,
-    /// Put into the cache later than it was loaded from the store: it was advanced by events.
+    /// Whether the state was advanced by events, and so was inserted after its load from the store.
     pub(super) is_advanced: bool,
-    /// That of the load from the store.
+    /// The epoch in which the load from the store began.
     pub(super) epoch: Epoch,
-    /// When it was last served, in nanoseconds of the monotonic clock.
+    /// When the state was last served, in nanoseconds of the monotonic clock.
     used: AtomicU64,
 }
 
@@ -70,7 +70,7 @@ impl<A> Cached<A> {
         }
     }
 
-    /// What a load goes on from.
+    /// Returns the state and position from which a load resumes.
     #[inline]
     pub(super) fn progress(&self) -> Progress<A> {
         Progress { state: Arc::clone(&self.state), position: self.position.clone() }
@@ -85,8 +85,9 @@ impl<A> Cached<A> {
     }
 }
 
-/// Outdates the cached state of an aggregate when it is dropped: at the end of an operation that
-/// changes what its state was built from, also if that is cancelled or fails half way.
+/// Invalidates the cached state of an aggregate when dropped. Held during an operation that changes
+/// the snapshots from which the state was built, so that it also takes effect if the operation
+/// fails or is cancelled.
 pub(super) struct Outdates<'a, A: Send + Sync + 'static> {
     pub(super) cache: &'a HotCache<A>,
     pub(super) key: &'a AggregateKey,
@@ -98,7 +99,7 @@ impl<A: Send + Sync + 'static> Drop for Outdates<'_, A> {
     }
 }
 
-/// Saturates after 584 years of the monotonic clock.
+/// Converts to nanoseconds; saturates after 584 years.
 fn nanos(time: Duration) -> u64 {
     time.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(time.subsec_nanos()))
 }

@@ -1,4 +1,4 @@
-//! Whose clock decides about the age of a cached state, without waiting for that of moka.
+//! Tests which clock determines the age of a cached state, without waiting for moka's clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +26,8 @@ impl Aggregate for Nothing {
     fn apply(&mut self, (): &()) {}
 }
 
-/// Puts a state in that was loaded `before`, lets so many `seconds` pass by the engine's clock, and
-/// tells whether it is still served.
+/// Inserts a state that was loaded earlier by `before`, advances the engine's clock by `seconds`,
+/// and returns whether the state is still served.
 async fn is_served(is_injected: bool, before: Duration, seconds: u64) -> bool {
     let clock = ManualClock::at(Timestamp::from_seconds(0));
     clock.advance(Duration::from_secs(1_000));
@@ -52,6 +52,6 @@ async fn the_clock_of_the_system_is_read_only_for_states_that_moka_takes_for_you
         assert!(!is_served(is_injected, before, 50).await, "idle");
     }
     assert!(!is_served(false, earlier, 40).await, "100 seconds old");
-    // moka drops it by its own clock, which stood still.
+    // moka expires it by its own clock, which has hardly advanced.
     assert!(is_served(false, at_once, 1_000).await);
 }
