@@ -1,10 +1,10 @@
 //! **snapfold** gives an event-sourced application the state of any aggregate, now or at any point
-//! of its history, for the price of one record read and a short tail of events.
+//! of its history, for the cost of reading one record and a short tail of events.
 //!
-//! It plugs into the event store that the application already has. It is no framework: no command
-//! bus, no event table of its own, no opinion on how events are written. And one sentence never
-//! breaks: **a load equals a full replay.** A snapshot is a cache of history; one that is damaged,
-//! outdated or contradicts the events is a miss, and the load says so.
+//! It plugs into the event store that the application already has. It is not a framework: it has no
+//! command bus and no event table, and it does not prescribe how events are written. One rule
+//! always holds: **a load equals a full replay.** A snapshot is a cache of history. A snapshot that
+//! is damaged, outdated or contradicts the events is a miss, and the load reports it.
 //!
 //! # A first look
 //!
@@ -66,21 +66,22 @@
 //!
 //! # Where to begin
 //!
-//! - An application implements [`Aggregate`] for its states and [`EventSource`] over its event
-//!   store, builds a [`SnapshotEngine`], and calls its methods. After a
-//!   commit it calls [`committed`](SnapshotEngine::committed); a [`trigger`] decides when a
-//!   snapshot follows in the background. [`retention`] policies say which ones stay. One test
-//!   [proves the aggregate right](guide::aggregate_authors).
-//! - A storage author implements [`SnapshotStore`]; each obligation there has an id. The guide to
-//!   [writing a store](guide::store_authors) builds one from scratch, and the feature `conformance`
-//!   proves yours right.
-//! - [`guide`] holds the design and the record format.
+//! - An application implements [`Aggregate`] for its states and [`EventSource`] for its event
+//!   store, builds a [`SnapshotEngine`], and calls its methods. After a commit it calls
+//!   [`committed`](SnapshotEngine::committed). A [`trigger`] then decides whether a snapshot is
+//!   created in the background, and a [`retention`] policy decides which snapshots are kept. One
+//!   test [proves the aggregate right](guide::aggregate_authors).
+//! - A storage author implements [`SnapshotStore`], in which each obligation has an id. The guide
+//!   to [writing a store](guide::store_authors) builds one from scratch, and the feature
+//!   `conformance` contains the kit that tests it.
+//! - [`guide`] contains the design and the record format.
 //!
 //! # What it does not do
 //!
-//! It never writes or deletes events, and takes no part in commands: saving happens after a commit,
-//! in the background, and its failure is reported, not raised. It does not find out that `apply`
-//! began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`] then.
+//! It never writes or deletes events and takes no part in command handling: snapshots are saved
+//! after a commit, in the background, and a failed save is reported but never raised. It cannot
+//! detect that `apply` began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`] in that
+//! case.
 //!
 //! # Features
 //!
