@@ -73,7 +73,7 @@
 //!   test [proves the aggregate right](guide::aggregate_authors).
 //! - A storage author implements [`SnapshotStore`], in which each obligation has an id. The guide
 //!   to [writing a store](guide::store_authors) builds one from scratch, and the feature
-//!   `conformance` contains the kit that tests it.
+//!   `conformance` provides tests for it.
 //! - [`guide`] contains the design and the record format.
 //!
 //! # What it does not do

@@ -329,13 +329,10 @@ async fn what_is_wrong_in_an_event_table_is_named() {
         (good().uuid_id("stream\"id"), ["no column \"stream\\\"id\"", ""]),
         (good().recorded_at("at"), ["no column \"at\"", ""]),
         (good().version("seq", 1), ["no column \"seq\"", ""]),
-        (events(&db).kind("kind"), ["\"id\" does not have the configured type", "uuid_id"]),
+        (events(&db).kind("kind"), ["\"id\" does not have the", "uuid_id"]),
         (events(&db).kind("kind").bigint_id("id"), ["\"id\"", "bigint"]),
-        (
-            good().version("payload", 1),
-            ["\"payload\" does not have the configured type", "integer"],
-        ),
-        (good().version("note", 1), ["\"note\" does not have the configured type", "integer"]),
+        (good().version("payload", 1), ["\"payload\" does not have the", "integer"]),
+        (good().version("note", 1), ["\"note\" does not have the", "integer"]),
         (good().recorded_at("at_us"), ["\"at_us\" has the type INT8", "recorded_at_micros"]),
         (
             good().recorded_at_micros("recorded_at"),
