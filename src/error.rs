@@ -150,9 +150,9 @@ impl Error {
         self.0.operation
     }
 
-    /// Creates the error for a failure of the application's event source. If the source is an error
-    /// of this crate that says that the request is invalid or unsupported, or that events are gone,
-    /// it is returned unchanged. The retry advice of any other error of this crate is kept.
+    /// Creates the error for a failure of the application's event source. An error of this crate
+    /// that reports an invalid or unsupported request, or missing events, is returned unchanged.
+    /// The retry advice of any other error of this crate is kept.
     pub(crate) fn event_source(operation: &'static str, source: BoxError) -> Self {
         let mut retry = Retry::Later;
         if let Some(error) = source.downcast_ref::<Self>() {

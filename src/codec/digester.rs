@@ -47,7 +47,7 @@ impl<S> Digester<S> {
     }
 
     /// For states that serde cannot serialize: digests the state by a function of yours. Equal
-    /// states must give equal bytes in every process and release. Different states should give
+    /// states must have equal bytes in every process and release. Different states should have
     /// different bytes.
     pub fn custom(digest: impl Fn(&S) -> [u8; 16] + Send + Sync + 'static) -> Self {
         Self(Way::Custom(Arc::new(digest)))

@@ -26,7 +26,7 @@
 //! * a struct or struct variant is read by name, one field at a time, so all of its other fields
 //!   are seen;
 //! * an option, sequence or map is left empty, an enum takes its other variants;
-//! * the parts of a tuple after one that refuses everything stay unseen. A sample helps.
+//! * the parts of a tuple after one that refuses everything stay unseen unless a sample is given.
 //!
 //! # Opaque parts
 //!

@@ -14,7 +14,7 @@ use crate::walker::{Inside, Name, Open, Parts, Visit, WalkStep, Walker, What};
 const MAX_DEPTH: u16 = 256;
 
 /// Returns the tree of `value`, or `None` if `value` cannot be serialized or nests too deep.
-/// `is_human_readable` is what types are told when they serialize themselves.
+/// `is_human_readable` is reported to types when they serialize themselves.
 pub(crate) fn write<T: Serialize + ?Sized>(
     value: &T,
     is_human_readable: bool,

@@ -234,8 +234,8 @@ impl Connections {
 struct ConnectionLease(Option<PoolConnection<Postgres>>);
 
 impl ConnectionLease {
-    /// Runs `operation`. If `anew`, it uses no earlier prepared statement and leaves none behind.
-    /// (A pooler that prepares statements itself would find the same statement again.)
+    /// Runs `operation`. If `anew`, it neither uses nor leaves prepared statements. (A pooler that
+    /// prepares statements itself would find the same statement again.)
     async fn run<O: Operation>(
         &mut self,
         connections: &Connections,

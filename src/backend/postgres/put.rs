@@ -153,7 +153,7 @@ struct Taken {
     identical: Option<bool>,
 }
 
-/// Returns whether the stored record has the state of `item`. The column `at` tells whether the
+/// Returns whether the stored record has the state of `item`. The column `at` says whether the
 /// payloads are equal. If they are not, the next two columns contain the stored record.
 fn is_identical(row: &PgRow, at: usize, item: &PutRow) -> Result<Option<bool>, CallFailure> {
     Ok(match row.try_get(at)? {
