@@ -56,7 +56,7 @@
 //! | aggregate | one consistency boundary; its state is the left fold of its events |
 //! | [`AggregateKey`] | tenant (may be empty), kind and id |
 //! | version | a `u64`: the number of folded events; the first event has version 1 |
-//! | [`Generation`](record::Generation) | the declared schema version and traced shape of the state type |
+//! | [`Generation`](record::Generation) | declared schema version and traced shape of the state type |
 //! | snapshot | the state at exactly one version, encoded, with its header; immutable |
 //! | [`Record`](record::Record) | the stored bytes of a snapshot, the same in every store |
 //! | anchor | the identity of the last folded event in the event store |
@@ -78,8 +78,8 @@
 //!
 //! # What it does not do
 //!
-//! snapfold never writes or deletes events and takes no part in command handling: snapshots are saved
-//! after a commit, in the background, and a failed save is reported but never raised. It
+//! snapfold never writes or deletes events and takes no part in command handling: snapshots are
+//! saved after a commit, in the background, and a failed save is reported but never raised. It
 //! cannot detect that `apply` began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`]
 //! in that case.
 //!

@@ -83,7 +83,7 @@ impl<T> Limit<T> {
     fn deeper<E: Error>(self) -> Result<Self, E> {
         match self.left.checked_sub(1) {
             Some(left) => Ok(Self { left, ..self }),
-            None => Err(E::custom("the value is nested more deeply than the limit allows")),
+            None => Err(E::custom("the value nests deeper than the limit")),
         }
     }
 }

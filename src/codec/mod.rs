@@ -149,8 +149,8 @@ fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
             crate::error::ErrorKind::UnsuitableCodec,
             "register the state type",
             format!(
-                "{codec} stores values by position and cannot carry this type: {obstacle}. Use \
-                 MessagePack (feature `msgpack`), which stores field names, or change the type"
+                "{codec} stores values by position and cannot carry this type, because {obstacle}: \
+                 use MessagePack (feature `msgpack`), which stores field names, or change the type"
             ),
         ));
     }

@@ -42,7 +42,7 @@ impl fmt::Display for CompressionId {
 /// How payloads are compressed when they are written. Reading needs no setting, because each record
 /// states its compression.
 ///
-/// By default, payloads of at least 512 bytes are compressed with LZ4 if that saves at least 5 %.
+/// By default, payloads of at least 512 bytes are compressed with LZ4 if that saves at least 5%.
 /// LZ4 has no compression levels to choose from.
 ///
 /// ```
@@ -64,8 +64,8 @@ impl Compression {
         Self { id: CompressionId::NONE, min_bytes: usize::MAX, min_saving_percent: 0 }
     }
 
-    /// Compresses payloads of at least 512 bytes with LZ4 (feature `lz4`), if that saves at least 5
-    /// %.
+    /// Compresses payloads of at least 512 bytes with LZ4 (feature `lz4`), if that saves at least
+    /// 5%.
     pub const fn lz4() -> Self {
         Self { id: CompressionId::LZ4, min_bytes: 512, min_saving_percent: 5 }
     }

@@ -1,7 +1,7 @@
 //! The stored bytes of a snapshot: [`Record`] = [`Header`] + payload.
 //!
 //! `docs/format.md` specifies every byte. A read checks in the order of R3: checksum of the header,
-//! identity, generation, checksum of the payload. Only then it decompresses and decodes.
+//! identity, generation, checksum of the payload. Only then does it decompress and decode.
 
 mod base;
 mod builder;

@@ -20,7 +20,7 @@ pub enum RejectReason {
         floor: u64,
     },
     /// The payload was encoded by a codec that this engine does not read.
-    #[error("the snapshot was encoded by {0}, which this engine does not read: add also_reads()")]
+    #[error("the snapshot was encoded by {0}, which this engine does not read: use also_reads()")]
     Codec(CodecId),
     /// The codec cannot decode the payload. Contains the text of the codec's error.
     #[error("the payload does not decode: {0}")]

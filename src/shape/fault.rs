@@ -35,7 +35,7 @@ pub(super) fn mark_of(text: &str) -> Option<u32> {
 #[error("the type refused a sample value")]
 pub(super) struct ShapeFault;
 
-/// One reported error. A mark is the number of the [`Mark`](super::tree::Tree::Mark) that was
+/// One reported error. A mark is the number of the [`Mark`](super::tree::ShapeTree::Mark) that was
 /// refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Heard {

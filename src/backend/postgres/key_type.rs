@@ -51,8 +51,8 @@ impl KeyType {
             ErrorKind::InvalidInput,
             "read events",
             format!(
-                "the {what} {part:?} of the key is not a {name}, but EventTable declares {name} for \
-                 the column {column:?}"
+                "the {what} {part:?} of the key is not a {name}, but EventTable declares {name} \
+                 for the column {column:?}"
             ),
         ))
     }

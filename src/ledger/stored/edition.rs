@@ -128,8 +128,8 @@ impl Editions {
             return Ok(false);
         }
         let message = format!(
-            "{WRITERS} other nodes wrote at the same time, so the outcome of this write is unknown: \
-             check the stored data before a retry"
+            "{WRITERS} other nodes wrote at the same time, so the outcome of this write is \
+             unknown: check the stored data before a retry"
         );
         Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Unknown))
     }
