@@ -295,8 +295,8 @@ impl EventTable {
                     "read events",
                     format!(
                         "the lowest number in the column {name:?} is 1, but version({name:?}, 0) \
-                         declares 0 for the first event: set 1 in EventTable if the column starts \
-                         at 1, otherwise the first event is missing"
+                         declares 0 for the first event: check EventTable if the column starts at \
+                         1, otherwise the first event is missing"
                     ),
                 ))
             }
