@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Names the checksum algorithm of a record; the only one so far is CRC-32.
+/// Identifies the checksum algorithm of a record. CRC-32 is the only one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ChecksumId(u8);
 
@@ -14,7 +14,7 @@ impl ChecksumId {
         Self(byte)
     }
 
-    /// The byte that stands for it in a header.
+    /// Returns the byte that represents the algorithm in a header.
     pub const fn as_byte(self) -> u8 {
         self.0
     }
@@ -29,7 +29,7 @@ impl fmt::Display for ChecksumId {
     }
 }
 
-/// CRC-32 of `bytes`.
+/// Computes the CRC-32 of `bytes`.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     crc32fast::hash(bytes)
 }

@@ -1,4 +1,4 @@
-//! Time is injected: [`Clock`], [`SystemClock`], [`ManualClock`].
+//! Injected time: [`Clock`], [`SystemClock`], [`ManualClock`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,26 +7,27 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::timestamp::Timestamp;
 
-/// Where the engine gets its time from.
+/// The engine's source of time.
 ///
-/// The engine reads no other clock, so a test that owns the clock owns time. Implementations
+/// The engine uses no other clock, so a test that controls the clock controls time. Implementations
 /// must be cheap (a load reads the clock about five times) and must never block.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// The wall-clock time, for `created_at` of snapshots and for ages. May jump either way.
+    /// Returns the wall-clock time, for `created_at` of snapshots and for ages. May jump either
+    /// way.
     fn now(&self) -> Timestamp;
 
-    /// Time passed since some fixed but arbitrary point. Never decreases; used for durations.
+    /// Returns the time since some fixed, arbitrary point. Never decreases. Used for durations.
     fn monotonic(&self) -> Duration;
 }
 
-/// The clock of the operating system: the default.
+/// The clock of the operating system, which is the default.
 #[derive(Clone, Debug)]
 pub struct SystemClock {
     started: Instant,
 }
 
 impl SystemClock {
-    /// A clock whose [`monotonic`](Clock::monotonic) time starts at zero now.
+    /// Creates a clock whose [`monotonic`](Clock::monotonic) time starts at zero.
     pub fn new() -> Self {
         Self { started: Instant::now() }
     }
@@ -48,7 +49,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands still until it is told to move, for tests.
+/// A clock for tests that moves only when it is told to.
 ///
 /// Clones share the same time.
 ///
@@ -68,7 +69,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `now`; its monotonic time starts at zero.
+    /// Creates a clock that shows `now`. Its monotonic time starts at zero.
     pub fn at(now: Timestamp) -> Self {
         Self {
             wall: Arc::new(AtomicI64::new(now.as_micros())),
@@ -76,7 +77,7 @@ impl ManualClock {
         }
     }
 
-    /// Moves both the wall clock and the monotonic clock forward by `by` (whole microseconds).
+    /// Advances both the wall clock and the monotonic clock by `by` (whole microseconds).
     pub fn advance(&self, by: Duration) {
         let micros = u64::try_from(by.as_micros()).unwrap_or(u64::MAX);
         let _ = self.monotonic.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |old| {
@@ -87,7 +88,8 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock, backwards too, as a real one may; the monotonic time stays.
+    /// Sets the wall clock, backwards too, as a real clock may jump. The monotonic time is
+    /// unchanged.
     pub fn set(&self, now: Timestamp) {
         self.wall.store(now.as_micros(), Ordering::SeqCst);
     }

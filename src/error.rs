@@ -1,4 +1,4 @@
-//! The one error type: [`Error`], its [`ErrorKind`] and [`Retry`].
+//! The error type of the crate: [`Error`], its [`ErrorKind`] and [`Retry`].
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -9,13 +9,13 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// An error: what failed, during which operation, whether a retry can help, and the cause.
 ///
-/// An unusable snapshot is *not* an error: it is a miss, reported in
-/// [`Provenance`](crate::manager::Provenance). An `Error` means that the operation could not return
-/// a result: the store or the event source failed, the history is broken, or the request is
-/// invalid.
+/// An unusable snapshot is *not* an error. It is a miss, which
+/// [`Provenance`](crate::manager::Provenance) reports. An `Error` means that the operation could
+/// not return a result: the store or the event source failed, the history is broken, or the request
+/// is invalid.
 ///
-/// `{}` prints this error only, on one line; [`source`](StdError::source) returns the cause. `{:#}`
-/// also prints the causes, outermost first, separated by `": "`, still on one line: use it for
+/// `{}` prints only this error, on one line; [`source`](StdError::source) returns the cause. `{:#}`
+/// also prints the causes, outermost first, separated by `": "`, still on one line. Use it for
 /// logs. The texts of this crate contain aggregates, versions and limits, but never states, events,
 /// credentials or connection strings. The text of a foreign cause is printed as its author wrote
 /// it. Cloning is cheap (a reference count).
@@ -39,49 +39,52 @@ struct ErrorInner {
     retry: Retry,
     operation: &'static str,
     message: String,
-    /// Shared, so that a clone can be given other advice and keep the cause.
+    /// Shared, so that a clone can have different retry advice and keep the cause.
     source: Option<Arc<dyn StdError + Send + Sync>>,
 }
 
-/// How many causes the alternate form prints. An error may name itself as its cause.
+/// The maximum number of causes that the alternate form prints. Chains of causes may be cyclic.
 const MAX_CAUSES: usize = 16;
 
 /// The category of a failure. Stable, for `match`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The requested version is beyond the head of the stream. `latest_known` accepts it.
+    /// The requested version is beyond the head of the stream. `latest_known` accepts such
+    /// versions.
     BeyondHead,
-    /// The event source yielded a gap, a duplicate or events out of order (R5).
+    /// The event source returned a gap, a duplicate or events out of order (R5).
     BrokenHistory,
-    /// A different snapshot is already stored under the same identity: of another history, or
-    /// damaged. The message says how they differ; `rebuild` replaces it.
+    /// A different snapshot is already stored under the same identity: it is damaged or belongs to
+    /// another history. The message describes the difference; `rebuild` replaces the stored
+    /// snapshot.
     Conflict,
-    /// The store's own files or tables are damaged, beyond one snapshot.
+    /// The store's files or tables are damaged beyond a single snapshot.
     CorruptStore,
     /// The state could not be encoded, or the encoded bytes do not decode to the same state.
     Encode,
     /// The event source failed.
     EventSource,
-    /// The value, the codec or the store needs a crate feature that is not compiled in.
+    /// The operation needs a crate feature that is not compiled in.
     FeatureDisabled,
-    /// A key, version, time, option or configuration is invalid; the message says which.
+    /// A key, version, time, option or configuration is invalid. The message says which.
     InvalidInput,
-    /// The store is held by another process or handle.
+    /// Another process or handle has locked the store.
     Locked,
-    /// No space, no memory or a quota reached.
+    /// There is no space or memory left, or a quota is reached.
     OutOfSpace,
-    /// The store stopped writing after a failure whose outcome is unknown; reopen it.
+    /// The store stopped writing after a failure with an unknown outcome. Reopen the store.
     Poisoned,
     /// The snapshot store failed.
     Store,
     /// A bounded wait timed out.
     Timeout,
-    /// The codec cannot carry this type; the text names a codec that can.
+    /// The codec cannot carry this type. The message names a codec that can.
     UnsuitableCodec,
     /// The operation is not supported.
     Unsupported,
-    /// No usable snapshot, and the event source no longer has the events from the beginning (R2).
+    /// There is no usable snapshot, and the event source no longer has the events from the
+    /// beginning (R2).
     Unrecoverable,
 }
 
@@ -89,9 +92,9 @@ pub enum ErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Retry {
-    /// The same call fails again until something is changed.
+    /// The same call will fail again until something is changed.
     Never,
-    /// The same call may succeed later: back off, then retry.
+    /// The same call may succeed later. Back off, then retry.
     Later,
     /// A write may or may not have happened. Snapshots are immutable, so writing again is safe.
     Unknown,
@@ -101,8 +104,8 @@ impl Error {
     /// Creates an error of `kind` that occurred during `operation` (a verb phrase: "put a
     /// snapshot").
     ///
-    /// Not retryable unless set by [`with_retry`](Self::with_retry). For implementers of the
-    /// crate's traits.
+    /// The error is not retryable unless [`with_retry`](Self::with_retry) is called. For
+    /// implementers of the crate's traits.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         let message = message.into();
         Self(Arc::new(ErrorInner { kind, retry: Retry::Never, operation, message, source: None }))
@@ -122,7 +125,7 @@ impl Error {
         self
     }
 
-    /// The contents, no longer shared with clones.
+    /// Returns the contents for modification, and copies them first if clones share them.
     fn own(&mut self) -> &mut ErrorInner {
         Arc::make_mut(&mut self.0)
     }
@@ -147,9 +150,9 @@ impl Error {
         self.0.operation
     }
 
-    /// A failure of the application's event source. One of this crate's errors that says that the
-    /// request made no sense, that it is not offered, or that events are gone, stays what it is;
-    /// others keep their advice.
+    /// Creates the error for a failure of the application's event source. An error of this crate
+    /// that reports an invalid or unsupported request, or missing events, is returned unchanged.
+    /// The retry advice of any other error of this crate is kept.
     pub(crate) fn event_source(operation: &'static str, source: BoxError) -> Self {
         let mut retry = Retry::Later;
         if let Some(error) = source.downcast_ref::<Self>() {
@@ -184,7 +187,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Joins the text of a foreign error into one line, without control characters.
+/// Joins the text of a foreign error into one line without control characters.
 fn one_line(text: &str) -> String {
     text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -237,7 +240,7 @@ mod tests {
         assert_eq!(format!("{outer:#}"), format!("cannot load: the event source failed: {chain}"));
     }
 
-    /// Errors of other crates that print their cause themselves.
+    /// Errors of other crates whose text includes their cause.
     #[cfg(feature = "postgres")]
     #[test]
     fn a_cause_that_another_crate_prints_itself_is_not_printed_twice() {
@@ -279,7 +282,7 @@ mod tests {
         assert!(!other.is_retryable());
         assert_eq!(shared.source().unwrap().to_string(), "disk gone");
         assert!(shared.is_retryable());
-        // Advice alone keeps the cause.
+        // Changing only the advice keeps the cause.
         let third = shared.clone().with_retry(Retry::Unknown);
         assert_eq!(third.source().unwrap().to_string(), "disk gone");
         assert_eq!((shared.retry(), third.retry()), (Retry::Later, Retry::Unknown));

@@ -1,19 +1,19 @@
-//! Which shape of a state type: [`Generation`].
+//! The generation of a state type: [`Generation`].
 
 use std::fmt;
 
-/// One generation of a state type: its declared schema version and the fingerprint of its shape.
+/// A generation of a state type: its declared schema version and the fingerprint of its shape.
 ///
-/// Snapshots of several generations of one aggregate live side by side in a store, so that old
-/// and new code can run at the same time (a rolling deploy) and each finds its own. A generation
-/// orders by schema version first.
+/// A store can contain snapshots of several generations of one aggregate. Old and new code can
+/// therefore run at the same time, as in a rolling deploy, and each finds its own snapshots.
+/// Generations are ordered by schema version first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the pair is part of the stored identity")]
 pub struct Generation {
     /// The number that the application declares in
     /// [`Aggregate::SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION).
     pub schema_version: u32,
-    /// What the codec derived from the type itself; 0 if the codec derives none.
+    /// The fingerprint that the codec derived from the type; 0 if the codec does not derive one.
     pub fingerprint: u64,
 }
 

@@ -1,5 +1,5 @@
 //! The design, the formats, how to write a store or an event source, and the changelog, as part of
-//! the reference.
+//! the reference documentation.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
@@ -10,7 +10,7 @@ pub mod format {}
 #[doc = include_str!("../docs/format-file-store.md")]
 pub mod format_file_store {}
 
-// Its examples need the feature.
+// The examples need the feature.
 #[cfg(any(feature = "conformance", not(doctest)))]
 #[doc = include_str!("../docs/aggregate-authors.md")]
 pub mod aggregate_authors {}
@@ -21,12 +21,12 @@ pub mod state_types {}
 #[doc = include_str!("../docs/store-authors.md")]
 pub mod store_authors {}
 
-// Its examples need the feature.
+// The examples need the feature.
 #[cfg(any(feature = "conformance", not(doctest)))]
 #[doc = include_str!("../docs/event-sources.md")]
 pub mod event_sources {}
 
-// Its examples need the feature.
+// The examples need the feature.
 #[cfg(any(feature = "postgres", not(doctest)))]
 #[doc = include_str!("../docs/postgres.md")]
 pub mod postgres {}

@@ -1,4 +1,4 @@
-//! Which aggregate: [`AggregateKey`].
+//! The identity of an aggregate: [`AggregateKey`].
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,13 +9,12 @@ use crate::error::{Error, ErrorKind};
 
 /// Identifies one aggregate: tenant (may be empty), kind (such as `"account"`) and id.
 ///
-/// Each part is any UTF-8 text, also empty, of at most [`AggregateKey::MAX_PART_BYTES`] bytes. The
-/// parts are compared and stored as parts: no separator, escape or case rule can make two
-/// different keys collide. Keys order by tenant, then kind, then id, each bytewise.
+/// Each part is UTF-8 text of at most [`AggregateKey::MAX_PART_BYTES`] bytes and may be empty. The
+/// parts are compared and stored separately, so no separator, escape or case rule can make two
+/// different keys collide. Keys are ordered by tenant, then kind, then id, each bytewise.
 ///
-/// Kinds that start with [`AggregateKey::RESERVED_PREFIX`] belong to snapfold: it keeps documents
-/// of its own under them, such as the ledger. [`new`](Self::new) and
-/// [`from_parts`](Self::from_parts) refuse them.
+/// Kinds that start with [`AggregateKey::RESERVED_PREFIX`] are reserved for documents of snapfold,
+/// such as the ledger. [`new`](Self::new) and [`from_parts`](Self::from_parts) refuse them.
 ///
 /// Cloning is cheap (a reference count).
 ///
@@ -29,7 +28,7 @@ use crate::error::{Error, ErrorKind};
 /// ```
 #[derive(Clone)]
 pub struct AggregateKey {
-    /// tenant, kind and id, one after the other.
+    /// Tenant, kind and id, one after the other.
     text: Arc<str>,
     kind_at: u32,
     id_at: u32,
@@ -77,8 +76,9 @@ impl AggregateKey {
         Self::from_stored(tenant, kind, id)
     }
 
-    /// For storage authors: the key that a stored record or a row has. Unlike
-    /// [`from_parts`](Self::from_parts) it accepts reserved kinds, as stores hold them too.
+    /// Creates the key of a stored record or row. For storage authors. Unlike
+    /// [`from_parts`](Self::from_parts), this function accepts reserved kinds, because stores
+    /// contain them too.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`].
@@ -106,7 +106,7 @@ impl AggregateKey {
         Ok(Self { text: text.into(), kind_at, id_at })
     }
 
-    /// The key of a document of snapfold's own: `kind` has the reserved prefix.
+    /// Creates the key of a document of snapfold. `kind` must have the reserved prefix.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`].
@@ -124,22 +124,22 @@ impl AggregateKey {
         kind.starts_with(Self::RESERVED_PREFIX)
     }
 
-    /// The tenant; empty for the default tenant.
+    /// Returns the tenant; empty for the default tenant.
     pub fn tenant(&self) -> &str {
         self.text.get(..self.kind_at as usize).unwrap_or_default()
     }
 
-    /// The kind of aggregate, such as `"account"`.
+    /// Returns the kind of aggregate, such as `"account"`.
     pub fn kind(&self) -> &str {
         self.text.get(self.kind_at as usize..self.id_at as usize).unwrap_or_default()
     }
 
-    /// The id of the aggregate within its kind and tenant.
+    /// Returns the id of the aggregate within its kind and tenant.
     pub fn id(&self) -> &str {
         self.text.get(self.id_at as usize..).unwrap_or_default()
     }
 
-    /// Whether this key consists of just these parts.
+    /// Whether the key consists of exactly these parts.
     pub(crate) fn is(&self, tenant: &str, kind: &str, id: &str) -> bool {
         self.id() == id && self.kind() == kind && self.tenant() == tenant
     }
@@ -155,7 +155,8 @@ impl Eq for AggregateKey {}
 
 impl Hash for AggregateKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // The offsets make it prefix-free; the terminator of `str` would be hashed for nothing.
+        // The offsets make the hash prefix-free, so the terminator that `str` would hash is not
+        // needed.
         state.write(self.text.as_bytes());
         state.write_u64(u64::from(self.kind_at) << 32 | u64::from(self.id_at));
     }
@@ -173,8 +174,9 @@ impl PartialOrd for AggregateKey {
     }
 }
 
-/// For people, not for parsing: `account "alice"`, or `account "alice" of tenant "north"`. Control
-/// characters are escaped and a part longer than 64 characters is cut.
+/// Formats the key for people, not for parsing: `account "alice"`, or
+/// `account "alice" of tenant "north"`. Control characters are escaped, and parts longer than 64
+/// characters are truncated.
 impl fmt::Display for AggregateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} \"{}\"", Short(self.kind()), Short(self.id()))?;
@@ -191,7 +193,7 @@ impl fmt::Debug for AggregateKey {
     }
 }
 
-/// Formats a text for a log line.
+/// Formats a part of a key for a log line.
 struct Short<'a>(&'a str);
 
 impl fmt::Display for Short<'_> {

@@ -1,10 +1,10 @@
 //! **snapfold** gives an event-sourced application the state of any aggregate, now or at any point
-//! of its history, for the price of one record read and a short tail of events.
+//! of its history, for the cost of reading one record and a short tail of events.
 //!
-//! It plugs into the event store that the application already has. It is no framework: no command
-//! bus, no event table of its own, no opinion on how events are written. And one sentence never
-//! breaks: **a load equals a full replay.** A snapshot is a cache of history; one that is damaged,
-//! outdated or contradicts the events is a miss, and the load says so.
+//! It plugs into the event store that the application already has. It is not a framework: it has no
+//! command bus and no event table, and it does not prescribe how events are written. One rule
+//! always holds: **a load equals a full replay.** A snapshot is a cache of history. A snapshot that
+//! is damaged, outdated or contradicts the events is a miss, and the load reports it.
 //!
 //! # A first look
 //!
@@ -55,32 +55,33 @@
 //! |---|---|
 //! | aggregate | one consistency boundary; its state is the left fold of its events |
 //! | [`AggregateKey`] | tenant (may be empty), kind and id |
-//! | version | a `u64`: how many events are folded; the first event makes version 1 |
+//! | version | a `u64`: the number of folded events; the first event has version 1 |
 //! | [`Generation`](record::Generation) | declared schema version and traced shape of the state type |
 //! | snapshot | the state at exactly one version, encoded, with its header; immutable |
 //! | [`Record`](record::Record) | the stored bytes of a snapshot, the same in every store |
-//! | anchor | what identifies the last folded event in the event store |
-//! | replay floor | lowest version from which the event store can still replay |
+//! | anchor | the identity of the last folded event in the event store |
+//! | replay floor | the lowest version from which the event store can still replay |
 //! | tail | the events after a snapshot |
-//! | as-of time | running maximum of the recorded times of all folded events |
+//! | as-of time | the running maximum of the recorded times of all folded events |
 //!
 //! # Where to begin
 //!
-//! - An application implements [`Aggregate`] for its states and [`EventSource`] over its event
-//!   store, builds a [`SnapshotEngine`], and calls its methods. After a
-//!   commit it calls [`committed`](SnapshotEngine::committed); a [`trigger`] decides when a
-//!   snapshot follows in the background. [`retention`] policies say which ones stay. One test
-//!   [proves the aggregate right](guide::aggregate_authors).
-//! - A storage author implements [`SnapshotStore`]; each obligation there has an id. The guide to
-//!   [writing a store](guide::store_authors) builds one from scratch, and the feature `conformance`
-//!   proves yours right.
-//! - [`guide`] holds the design and the record format.
+//! - An application implements [`Aggregate`] for its states and [`EventSource`] for its event
+//!   store, builds a [`SnapshotEngine`], and calls its methods. After a commit it calls
+//!   [`committed`](SnapshotEngine::committed). A [`trigger`] then decides whether a snapshot is
+//!   created in the background, and a [`retention`] policy decides which snapshots are kept. One
+//!   test [verifies the aggregate](guide::aggregate_authors).
+//! - A storage author implements [`SnapshotStore`], in which each obligation has an id. The guide
+//!   to [writing a store](guide::store_authors) builds one from scratch, and the feature
+//!   `conformance` provides tests for it.
+//! - [`guide`] contains the design and the record format.
 //!
 //! # What it does not do
 //!
-//! It never writes or deletes events, and takes no part in commands: saving happens after a commit,
-//! in the background, and its failure is reported, not raised. It does not find out that `apply`
-//! began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`] then.
+//! snapfold never writes or deletes events and takes no part in command handling: snapshots are
+//! saved after a commit, in the background, and a failed save is reported but never raised. It
+//! cannot detect that `apply` began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`]
+//! in that case.
 //!
 //! # Features
 //!
@@ -94,10 +95,10 @@
 //! | `postcard` | yes | [`Postcard`](codec::Postcard), the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
 //! | `cache` | yes | [`EngineBuilder::cache`](engine::EngineBuilder::cache), the hot cache of decoded states |
-//! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields come and go |
-//! | `json` | | [`Json`](codec::Json), for people who want to read a snapshot |
+//! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields often change |
+//! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
 //! | `cron` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules |
-//! | `conformance` | | [`conformance`]: the kits that prove stores, event sources, ledgers and aggregates right |
+//! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
 //! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding |
 

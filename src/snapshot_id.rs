@@ -1,22 +1,22 @@
-//! [`SnapshotId`]: which snapshot of an aggregate.
+//! The identity of a snapshot within its aggregate: [`SnapshotId`].
 
 use std::fmt;
 
 use crate::generation::Generation;
 
-/// Identifies a snapshot among those of its aggregate. Orders by version first, then generation.
+/// Identifies a snapshot within its aggregate. Ordered by version first, then by generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "the pair is part of the stored identity")]
 pub struct SnapshotId {
     /// The generation of the state type.
     pub generation: Generation,
-    /// How many events are folded into the state.
+    /// The number of events folded into the state.
     pub version: u64,
 }
 
 impl SnapshotId {
-    /// The highest version of events and snapshots: `i64::MAX`. Every version that
-    /// the engine asks for fits a signed 64-bit column.
+    /// The highest version of events and snapshots: `i64::MAX`. Every version that the engine
+    /// requests fits a signed 64-bit column.
     pub const MAX_VERSION: u64 = i64::MAX as u64;
 }
 

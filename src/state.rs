@@ -1,24 +1,25 @@
-//! What is folded: [`Aggregate`].
+//! The state of an aggregate: [`Aggregate`].
 
 use crate::error::Error;
 use crate::key::AggregateKey;
 
-/// A state that is the left fold of its events. Implemented by the application.
+/// A state that is the left fold of its events. The application implements this trait.
 ///
 /// # Obligations
 /// - `apply` is a pure function of the state and the event: no clock, no randomness, no I/O.
-///   Otherwise no snapshot can equal a replay. It does not fail: an event that was recorded has
+///   Otherwise no snapshot can equal a replay. It does not fail, because a recorded event has
 ///   happened.
 /// - When `apply` or `initial` begins to compute something else for the same events, raise
-///   [`SCHEMA_VERSION`](Self::SCHEMA_VERSION): a change of meaning (cents became euros) cannot
-///   be seen in the type. Changes of the type itself are noticed without it, but for these:
-///   **a container that is replaced by one with another order** (`BTreeMap` by `IndexMap`,
-///   `BTreeSet` by `Vec`), a field with `#[serde(skip)]`, a field that a **flattened struct** gains
-///   and leaves out of old values (`skip_serializing_if`), and a variant that comes to or goes from
-///   an **externally tagged enum that is flattened**. They look the same in every format, so raise
-///   the version by hand. The [guide to state types](crate::guide::state_types) has the list;
-///   golden samples of the kit ([guide](crate::guide::aggregate_authors)) find them.
-/// - A panic in `apply` reaches the caller of the load and poisons nothing.
+///   [`SCHEMA_VERSION`](Self::SCHEMA_VERSION): a change of meaning (cents became euros) is not
+///   visible in the type. Changes of the type itself are detected without a new version, with these
+///   exceptions: **a container that is replaced by one with another order** (`BTreeMap` by
+///   `IndexMap`, `BTreeSet` by `Vec`), a field with `#[serde(skip)]`, a field that a **flattened
+///   struct** gains and omits from old values (`skip_serializing_if`), and a variant that is added
+///   to or removed from an **externally tagged enum that is flattened**. They look the same in
+///   every format, so raise the version by hand. The [guide to state
+///   types](crate::guide::state_types) has the list. Golden samples of the kit
+///   ([guide](crate::guide::aggregate_authors)) detect them.
+/// - A panic in `apply` reaches the caller of the load and leaves the engine usable.
 ///
 /// ```
 /// use serde::{Deserialize, Serialize};
@@ -52,22 +53,23 @@ use crate::key::AggregateKey;
 /// }
 /// ```
 pub trait Aggregate: Clone + Send + Sync + 'static {
-    /// What happened to the aggregate.
+    /// The type of the aggregate's events.
     type Event: Send + Sync + 'static;
 
-    /// The kind of aggregate, in every key of it: `"account"`.
+    /// The kind of aggregate, which is part of every key: `"account"`.
     const KIND: &'static str;
 
-    /// Raised by hand when the meaning of the state changes, see above.
+    /// The schema version. Raise it by hand when the meaning of the state changes, as described
+    /// above.
     const SCHEMA_VERSION: u32;
 
-    /// The empty state: version 0, no events folded.
+    /// Returns the empty state: version 0, no events folded.
     fn initial(key: &AggregateKey) -> Self;
 
     /// Folds one event into the state.
     fn apply(&mut self, event: &Self::Event);
 
-    /// The key of the aggregate `id` of this kind, with the empty tenant.
+    /// Returns the key of the aggregate `id` of this kind, with the empty tenant.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if `id` is longer than

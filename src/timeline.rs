@@ -1,24 +1,25 @@
-//! [`Timeline`]: snapshots in the order of their versions, found by version and time together.
+//! [`Timeline`]: snapshots ordered by version, searchable by version and time together.
 
 use crate::timestamp::Timestamp;
 
-/// A version, and what tells snapshots of one version apart: by the first, then by the second.
+/// A version, and a number that distinguishes snapshots of one version. Ordered by the version
+/// first.
 pub(crate) type Key = (u64, u32);
 
-/// What a [`Timeline`] holds.
+/// An entry of a [`Timeline`].
 pub(crate) trait Entry {
     fn key(&self) -> Key;
     fn as_of(&self) -> Timestamp;
 }
 
-/// How many entries a leaf has, and how many children another node, at most.
+/// The maximum number of entries of a leaf, and of children of an inner node.
 const WIDTH: usize = 64;
 
-/// Entries in ascending order, at most one of each key.
+/// Entries in ascending order of their keys, at most one per key.
 ///
-/// A tree whose inner nodes know the earliest time below each child, so the newest entry at or
-/// before a time is found in O(log n), also where times do not rise with versions: the search skips
-/// what is too late as a whole, and assumes no order of times.
+/// A tree in which each inner node stores the earliest time below each child. The newest entry at
+/// or before a time is found in O(log n), even if times do not rise with versions: the search skips
+/// whole subtrees that are too late and does not assume any order of times.
 pub(crate) struct Timeline<E> {
     root: TimelineNode<E>,
 }
@@ -35,15 +36,15 @@ struct TimelineChild<E> {
     node: TimelineNode<E>,
 }
 
-/// What is below a node.
+/// Summarizes the entries below a node.
 #[derive(Clone, Copy)]
 struct Summary {
     earliest: Timestamp,
-    /// The bit of `key.1 % 64` of each entry.
+    /// The union of the bits `key.1 % 64` of all entries.
     kinds: u64,
 }
 
-/// Which entries are of use: all bounds are inclusive and hold together.
+/// Which entries are searched for. The bounds are inclusive, and all must hold.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) at_most: Key,
@@ -86,7 +87,7 @@ impl<E: Entry> Timeline<E> {
         Self { root: TimelineNode::Leaf(Vec::new()) }
     }
 
-    /// The last entry that is wanted.
+    /// Returns the last entry that is wanted.
     pub(crate) fn find(&self, wanted: Wanted) -> Option<&E> {
         self.root.find(&wanted)
     }
@@ -100,12 +101,12 @@ impl<E: Entry> Timeline<E> {
         self.descending((u64::MAX, u32::MAX)).next()
     }
 
-    /// The entries with keys at or below `at_most`, last first.
+    /// Returns the entries with keys at or below `at_most`, last first.
     pub(crate) fn descending(&self, at_most: Key) -> Descending<'_, E> {
         Descending { root: &self.root, rest: self.root.at_most(at_most) }
     }
 
-    /// Adds an entry; returns the one with the same key that it replaces.
+    /// Adds an entry and returns the entry with the same key that it replaces.
     pub(crate) fn insert(&mut self, entry: E) -> Option<E> {
         let (replaced, split) = self.root.insert(entry);
         if let Some(right) = split {
@@ -117,8 +118,8 @@ impl<E: Entry> Timeline<E> {
         replaced
     }
 
-    /// Keeps the entries that `keep` returns true for, called once for each in ascending order.
-    /// Gives memory back that is not used any more.
+    /// Keeps the entries for which `keep` returns true, and frees unused memory. Calls `keep` once
+    /// per entry, in ascending order.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&E) -> bool) {
         let mut kept = Vec::new();
         let root = std::mem::replace(&mut self.root, TimelineNode::Leaf(Vec::new()));
@@ -135,7 +136,7 @@ impl<E: Entry> Timeline<E> {
         matches!(&self.root, TimelineNode::Leaf(entries) if entries.is_empty())
     }
 
-    /// The bytes held, whether in use or not, without those that entries own.
+    /// Returns the allocated bytes, used or not, without the memory that entries own.
     #[cfg(feature = "file")]
     pub(crate) fn memory(&self) -> usize {
         self.root.memory()
@@ -166,7 +167,7 @@ impl<E: Entry> FromIterator<E> for Timeline<E> {
 }
 
 impl<E: Entry> TimelineChild<E> {
-    /// `None` for an empty node.
+    /// Returns `None` for an empty node.
     fn of(node: TimelineNode<E>) -> Option<Self> {
         let last = node.last()?;
         Some(Self { last, summary: node.summary(), node })
@@ -200,7 +201,8 @@ impl<E: Entry> TimelineNode<E> {
                 within.iter().rev().find(|entry| wanted.admits(*entry))
             }
             Self::Inner(children) => {
-                // The first child that ends at or behind the bound is the last that begins before.
+                // The first child that ends at or after the bound is the last that can begin before
+                // it.
                 let end = children.partition_point(|child| child.last < wanted.at_most) + 1;
                 let within = children.get(..end.min(children.len())).unwrap_or_default();
                 let mut candidates =
@@ -210,7 +212,7 @@ impl<E: Entry> TimelineNode<E> {
         }
     }
 
-    /// The entries at or below `at_most` in the last leaf that has any; empty if there are none.
+    /// Returns the entries at or below `at_most` in the last leaf that has any, or an empty slice.
     fn at_most(&self, at_most: Key) -> &[E] {
         match self {
             Self::Leaf(entries) => {
@@ -220,14 +222,15 @@ impl<E: Entry> TimelineNode<E> {
             Self::Inner(children) => {
                 let end = children.partition_point(|child| child.last < at_most) + 1;
                 let within = children.get(..end.min(children.len())).unwrap_or_default();
-                // The last of these may begin behind the bound. Those before it do not.
+                // Only the last of these children may begin after the bound.
                 let mut slices = within.iter().rev().map(|child| child.node.at_most(at_most));
                 slices.find(|slice| !slice.is_empty()).unwrap_or_default()
             }
         }
     }
 
-    /// Returns the entry that was replaced, and what did not fit, which comes behind this node.
+    /// Returns the replaced entry, and a new node for the part that did not fit. The new node comes
+    /// directly after this one.
     fn insert(&mut self, entry: E) -> (Option<E>, Option<Self>) {
         match self {
             Self::Leaf(entries) => match entries.binary_search_by_key(&entry.key(), Entry::key) {
@@ -276,8 +279,9 @@ impl<E: Entry> TimelineNode<E> {
     }
 }
 
-/// Puts `item` at `at`. Returns the items that come behind those that are left, if they were too
-/// many: only the new one if it is the last, so that nodes are full where all is added at the end.
+/// Inserts `item` at `at`. If the node overflows, returns the items of a new node to its right. An
+/// item appended to a full node goes there alone, so that nodes stay full when items are only
+/// appended.
 fn put<T>(items: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
     if items.len() < WIDTH {
         items.insert(at, item);
@@ -296,10 +300,10 @@ fn put<T>(items: &mut Vec<T>, at: usize, item: T) -> Option<Vec<T>> {
     Some(right)
 }
 
-/// Entries from some key on, last first.
+/// The entries up to some key, last first.
 pub(crate) struct Descending<'a, E> {
     root: &'a TimelineNode<E>,
-    /// What is left of the leaf.
+    /// The rest of the current leaf.
     rest: &'a [E],
 }
 

@@ -1,4 +1,4 @@
-//! One point in time: [`Timestamp`].
+//! A point in time: [`Timestamp`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, ErrorKind};
 
-/// A point in time: microseconds since 1970-01-01T00:00:00Z, UTC, no leap seconds.
+/// A point in time: microseconds since 1970-01-01T00:00:00Z, in UTC, without leap seconds.
 ///
 /// Negative values are times before 1970. Every `i64` is a valid timestamp (about 292,000 years
-/// either way), so no stored or foreign value can make one invalid. Prints as RFC 3339; a value
-/// outside the years -9999 to 9999 prints as its number of microseconds.
+/// either way), so no stored or foreign value is invalid. Prints as RFC 3339; a value outside the
+/// years -9999 to 9999 prints as its number of microseconds.
 ///
 /// ```
 /// use snapfold::Timestamp;
@@ -77,7 +77,7 @@ impl From<SystemTime> for Timestamp {
 impl FromStr for Timestamp {
     type Err = Error;
 
-    /// Parses RFC 3339, with any offset: `2026-11-21T09:30:00Z`, `2026-11-21 10:30:00.25+01:00`.
+    /// Parses RFC 3339 with any offset: `2026-11-21T09:30:00Z`, `2026-11-21 10:30:00.25+01:00`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the text is not a complete date and time with an offset.

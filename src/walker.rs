@@ -1,10 +1,10 @@
-//! Looking at values: [`Walker`], the one `Serializer` behind the digest, the tree and the trace.
+//! Traverses values: [`Walker`], the one `Serializer` behind the digest, the tree and the trace.
 //!
-//! serde tells a value by 37 calls. [`Walker`] passes them on as the nine methods of [`Visit`] and
-//! [`Parts`]. Everything is inlined, so that the enums of these methods cost nothing at run time.
+//! serde describes a value by 37 methods. [`Walker`] maps them to the nine methods of [`Visit`] and
+//! [`Parts`]. Everything is inlined, so the enums of these methods cost nothing at run time.
 
-// Measured: with hints alone a digest takes twice as long. Without optimization it would only be more
-// code to compile.
+// Measured: with mere inlining hints, a digest takes twice as long. In unoptimized builds, forced
+// inlining would only add code to compile.
 #![cfg_attr(not(debug_assertions), expect(clippy::inline_always, reason = "measured"))]
 #![cfg_attr(
     not(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json")),
@@ -16,15 +16,15 @@ use serde::ser::{self, Serialize, Serializer};
 /// The name of a type, a field or a variant.
 pub(crate) type Name = &'static str;
 
-/// How `serde_json` passes the text of a number if any crate of the program has switched on its
-/// feature `arbitrary_precision`.
+/// The struct name with which `serde_json` passes the text of a number if any crate in the program
+/// enables its feature `arbitrary_precision`.
 pub(crate) const JSON_NUMBER: Name = "$serde_json::private::Number";
 
-/// What a value without parts is. The numbers are part of the format of a digest.
+/// The kind of a value without parts. The numbers are part of the format of a digest.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum What {
-    /// Equal to `Unit` in a digest.
+    /// Equals `Unit` in a digest.
     UnitStruct = 0,
     I8 = 1,
     I16 = 2,
@@ -48,17 +48,17 @@ pub(crate) enum What {
     Variant = 20,
 }
 
-/// How a value holds exactly one other.
+/// How a value wraps exactly one other value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Inside {
     Some,
-    /// The type.
+    /// Contains the name of the type.
     Newtype(Name),
-    /// The type and the variant.
+    /// Contains the names of the type and the variant.
     Variant(Name, Name),
 }
 
-/// A value that has parts. The lengths are what the value announces.
+/// A value with parts. The lengths are the ones that the value announces.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Open {
     Seq(Option<usize>),
@@ -69,12 +69,12 @@ pub(crate) enum Open {
     Struct(Name, Option<Name>, usize),
 }
 
-/// What the next part of a value is.
+/// The role of the next part of a value.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum WalkStep {
     /// An element of a sequence.
     Item,
-    /// The key of an entry; the value follows.
+    /// The key of an entry. The value follows.
     Key,
     Value,
     /// A part of a tuple.
@@ -83,23 +83,23 @@ pub(crate) enum WalkStep {
     Field(Name),
 }
 
-/// Looks at one value.
+/// Visits one value.
 pub(crate) trait Visit: Sized {
     type Ok;
     type Error: ser::Error;
     type Parts: Parts<Ok = Self::Ok, Error = Self::Error>;
 
-    /// A value of at most 64 bits: signed numbers are extended, floats come as they are laid out,
-    /// and what has no content is 0.
+    /// Visits a value of at most 64 bits. Signed integers are sign-extended, floats are passed by
+    /// their bits, and values without content are 0.
     fn bits(self, what: What, bits: u64) -> Result<Self::Ok, Self::Error>;
 
-    /// An integer of 128 bits.
+    /// Visits an integer of 128 bits.
     fn wide(self, what: What, bits: u128) -> Result<Self::Ok, Self::Error>;
 
-    /// Text or bytes.
+    /// Visits text or bytes.
     fn bytes(self, what: What, bytes: &[u8]) -> Result<Self::Ok, Self::Error>;
 
-    /// A variant without contents: its type, and its name.
+    /// Visits a variant without contents: the names of its type and of the variant.
     fn variant(self, owner: Name, variant: Name) -> Result<Self::Ok, Self::Error>;
 
     fn inside<T>(self, how: Inside, value: &T) -> Result<Self::Ok, Self::Error>
@@ -108,14 +108,14 @@ pub(crate) trait Visit: Sized {
 
     fn open(self, what: Open) -> Result<Self::Parts, Self::Error>;
 
-    /// How types are asked to write themselves: compact, unless a visit says otherwise.
+    /// Whether types serialize themselves in human-readable form. By default in compact form.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_human_readable(&self) -> bool {
         false
     }
 }
 
-/// Looks at the parts of a value, one after the other.
+/// Visits the parts of a value, one after the other.
 pub(crate) trait Parts {
     type Ok;
     type Error: ser::Error;
@@ -124,13 +124,13 @@ pub(crate) trait Parts {
     where
         T: Serialize + ?Sized;
 
-    /// A field that the value leaves out.
+    /// Notes a field that the value omits.
     fn skip(&mut self, field: Name);
 
     fn end(self) -> Result<Self::Ok, Self::Error>;
 }
 
-/// The serializer that hands its value to a [`Visit`], and the parts of it to [`Parts`].
+/// The serializer that passes its value to a [`Visit`], and the parts of the value to [`Parts`].
 pub(crate) struct Walker<V>(pub(crate) V);
 
 macro_rules! leaves {

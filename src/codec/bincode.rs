@@ -9,15 +9,15 @@ use crate::error::{BoxError, Error};
 
 /// bincode 2 in its standard configuration, with a size limit.
 ///
-/// The bincode crate is unmaintained (RUSTSEC-2025-0141): choose it only to share an encoding
-/// with code that already uses it. Positional like [`Postcard`](super::Postcard), and guarded
-/// the same way. States of more than 64 MiB are refused.
+/// The bincode crate is unmaintained (RUSTSEC-2025-0141). Choose this codec only to share an
+/// encoding with code that already uses bincode. Like [`Postcard`](super::Postcard), it stores
+/// fields by position, and the same checks apply. States larger than 64 MiB are refused.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct Bincode;
 
-/// The most bytes that one state may claim, encoded or decoded: 64 MiB. Without a limit a crafted
-/// length makes bincode ask the allocator for any amount.
+/// The maximum size of one state, encoded or decoded: 64 MiB. Without a limit, a crafted length
+/// makes bincode allocate any amount of memory.
 const LIMIT: usize = 64 << 20;
 
 fn config() -> impl bincode::config::Config {
@@ -42,10 +42,11 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
     }
 
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError> {
-        // The limit in the configuration holds for decoding only.
+        // The limit in the configuration applies only to decoding.
         let written = bincode::serde::encode_into_std_write(state, out, config())?;
         if written > LIMIT {
-            return Err(format!("the state has {written} bytes, the limit is {LIMIT}").into());
+            let message = format!("the state has {written} bytes, the limit of bincode is {LIMIT}");
+            return Err(format!("{message}: use another codec").into());
         }
         Ok(())
     }

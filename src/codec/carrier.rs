@@ -1,4 +1,4 @@
-//! Which codec carries a state that another one refused: [`OfCrate`].
+//! Finds a codec that can carry a state that another codec refused: [`OfCrate`].
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::error::BoxError;
 use crate::value::{StateValue, ValueNode};
 
 impl<S> Digester<S> {
-    /// [`serde`](Self::serde) for the codecs of this crate, which can stand in for one another.
+    /// Like [`serde`](Self::serde), for the codecs of this crate, which can replace one another.
     pub(super) fn of_crate() -> Self
     where
         S: Serialize + DeserializeOwned,
@@ -21,7 +21,7 @@ impl<S> Digester<S> {
     }
 }
 
-/// For the codecs of this crate, which can stand in for one another.
+/// For the codecs of this crate, which can replace one another.
 struct OfCrate;
 
 impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
@@ -46,9 +46,9 @@ impl<S: Serialize + DeserializeOwned> Told<S> for OfCrate {
     }
 }
 
-/// The name of a compiled-in codec other than `not` that `state` survives.
+/// Returns the name of a compiled-in codec other than `not` that can round-trip `state`.
 ///
-/// Called only to put together an error.
+/// Called only to compose an error message.
 fn find<S: Serialize + DeserializeOwned>(
     state: &S,
     limits: DecodeLimits,

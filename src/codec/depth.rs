@@ -1,9 +1,9 @@
-//! A bound on the nesting of decoded values, for formats that have none of their own.
+//! Limits the nesting of decoded values, for formats without a limit.
 //!
-//! A crafted payload of a type that contains itself could otherwise recurse until the stack
-//! overflows, which ends the process. The wrapper counts one level for each deserializer that is
-//! opened inside another one. For JSON it also undoes what a feature of `serde_json` does to
-//! numbers: see [`Numbers`].
+//! Without a limit, a crafted payload of a recursive type could make the decoder recurse until the
+//! stack overflows, which aborts the process. The wrapper counts one level for each deserializer
+//! that is opened inside another one. For JSON it also undoes how a feature of `serde_json`
+//! represents numbers: see [`Numbers`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -15,7 +15,7 @@ use serde::de::{
 
 use super::DecodeLimits;
 
-/// The seed that decodes a `T` within its limits.
+/// The seed that decodes a `T` within the limits.
 pub(super) struct Root<T> {
     limits: DecodeLimits,
     numbers: Numbers,
@@ -27,24 +27,24 @@ impl<T> Root<T> {
         Self { limits, numbers: Numbers::Plain, of: PhantomData }
     }
 
-    /// Whether numbers come as maps where any value is asked for.
+    /// Whether `deserialize_any` yields numbers as maps.
     #[cfg(feature = "json")]
     pub(super) fn numbers_as_maps(self, are_maps: bool) -> Self {
         Self { numbers: if are_maps { Numbers::Maps } else { Numbers::Plain }, ..self }
     }
 }
 
-/// How the decoder hands numbers to a visitor that takes any value.
+/// How the decoder passes numbers to a visitor that accepts any value.
 ///
-/// `serde_json` passes them as maps with one private key if any crate of the program has switched
-/// on its feature `arbitrary_precision`. Nearly no visitor understands that.
+/// `serde_json` passes them as maps with one private key if any crate in the program enables its
+/// feature `arbitrary_precision`. Almost no visitor understands such a map.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Numbers {
     /// As numbers.
     Plain,
-    /// As maps, should any value be asked for.
+    /// As maps, if any value is requested.
     Maps,
-    /// Any value was asked for, so the next map may be a number.
+    /// Any value was requested, so the next map may be a number.
     AskedForAny,
 }
 
@@ -63,7 +63,7 @@ impl<'de, T: Deserialize<'de>> DeserializeSeed<'de> for Root<T> {
     }
 }
 
-/// Anything of serde, together with the number of levels that may still open inside it.
+/// A seed, deserializer or visitor, and the number of levels that may still open inside it.
 struct Limit<T> {
     inner: T,
     left: u16,
@@ -71,7 +71,7 @@ struct Limit<T> {
 }
 
 impl<T> Limit<T> {
-    /// The same limit around something that came out of this.
+    /// Wraps something that came from this wrapper, with the same limit.
     fn around<U>(left: u16, numbers: Numbers, inner: U) -> Limit<U> {
         let numbers = match numbers {
             Numbers::AskedForAny => Numbers::Maps,

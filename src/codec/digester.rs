@@ -1,4 +1,4 @@
-//! [`Digester`]: how a codec's states are told apart.
+//! [`Digester`]: computes the digests by which a codec's states are compared.
 
 use std::any::type_name;
 use std::fmt;
@@ -11,11 +11,10 @@ use crate::digest::{self, DigestKind, Failed, StateDigest, Survey};
 use crate::error::BoxError;
 use crate::value::{self, StateValue, ValueNode};
 
-/// Computes digests of states of type `S`: what a [`Codec`](super::Codec) returns from
-/// [`digester`](super::Codec::digester).
+/// Computes digests of states of type `S`. Returned by [`Codec::digester`](super::Codec::digester).
 ///
-/// The engine uses it to verify each state before it stores it, and to check each state that it
-/// loads against the stored digest. Cloning is cheap.
+/// The engine uses the digest to verify each state before it stores the state, and each state that
+/// it loads. Cloning is cheap.
 pub struct Digester<S>(pub(super) Way<S>);
 
 pub(super) enum Way<S> {
@@ -24,22 +23,22 @@ pub(super) enum Way<S> {
     Serde(Arc<dyn Told<S>>),
 }
 
-/// Shows a state without its type.
+/// Converts a state to a value without its type.
 pub(crate) type Viewer<S> = dyn Fn(&S) -> Result<StateValue, BoxError> + Send + Sync;
 
 type Custom<S> = dyn Fn(&S) -> [u8; 16] + Send + Sync;
 
-/// What was learned of a state before it was encoded.
+/// What is computed from a state before it is encoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Written {
-    /// For the header.
+    /// The digest for the header.
     pub(crate) digest: StateDigest,
-    /// For the comparison with what the payload decodes to.
+    /// Compared with the survey of the decoded payload.
     survey: [u8; 16],
 }
 
 impl<S> Digester<S> {
-    /// For states that serde can serialize: the digest of the value, whatever the codec.
+    /// For states that serde can serialize: digests the value, independent of the codec.
     pub fn serde() -> Self
     where
         S: Serialize,
@@ -47,21 +46,22 @@ impl<S> Digester<S> {
         Self(Way::Serde(Arc::new(BySerde)))
     }
 
-    /// For states that serde does not know: a function of your own. Equal states must give equal
-    /// bytes in every process and release, and other states other bytes, as far as that can be had.
+    /// For states that serde cannot serialize: digests the state by a function of yours. Equal
+    /// states must have equal bytes in every process and release. Different states should have
+    /// different bytes.
     pub fn custom(digest: impl Fn(&S) -> [u8; 16] + Send + Sync + 'static) -> Self {
         Self(Way::Custom(Arc::new(digest)))
     }
 
-    /// No digest: states are stored and loaded without proof, and the provenance of each load says
-    /// so.
+    /// Computes no digest: states are stored and loaded unverified, and the provenance of each load
+    /// reports it.
     pub fn none() -> Self {
         Self(Way::None)
     }
 
-    /// The same for states of type `T` that hold one of type `S`: for a codec that wraps a codec of
-    /// `S`. `inner` is a view of the whole state. Two states that differ anywhere else count as the
-    /// same.
+    /// Converts this digester to one for states of type `T` that contain an `S`, for a codec that
+    /// wraps a codec of `S`. `inner` returns the part of the state to digest: two states that
+    /// differ only outside that part count as equal.
     pub fn map<T>(self, inner: impl Fn(&T) -> &S + Send + Sync + 'static) -> Digester<T>
     where
         S: 'static,
@@ -73,15 +73,16 @@ impl<S> Digester<S> {
         })
     }
 
-    /// The digest of `state`; `None` without one.
+    /// Returns the digest of `state`, or `None` if this digester computes none.
     ///
     /// # Errors
-    /// What the state's own `Serialize` fails with.
+    /// Any error of the state's own `Serialize`.
     pub fn digest(&self, state: &S) -> Result<Option<StateDigest>, BoxError> {
         Ok(self.written(state, u16::MAX)?.map(|written| written.digest))
     }
 
-    /// Looks at a state that is about to be encoded and nests at most `max_depth` levels.
+    /// Surveys and digests a state before it is encoded. The state may nest at most `max_depth`
+    /// levels.
     pub(crate) fn written(&self, state: &S, max_depth: u16) -> Result<Option<Written>, Failed> {
         let (kind, bytes, survey) = match &self.0 {
             Way::None => return Ok(None),
@@ -101,17 +102,17 @@ impl<S> Digester<S> {
         Ok(Some(Written { digest: StateDigest::new(kind, bytes), survey }))
     }
 
-    /// Whether `state` nests deeper than `max_depth` levels, as far as serde tells.
+    /// Whether serde reports that `state` nests deeper than `max_depth` levels.
     pub(crate) fn is_too_deep(&self, state: &S, max_depth: u16) -> bool {
         let Way::Serde(serde) = &self.0 else { return false };
         serde.survey(state, max_depth).is_err_and(|why| why.is_too_deep())
     }
 
-    /// Whether `decoded` is the state that was written.
+    /// Whether `decoded` equals the state that was written.
     pub(crate) fn is_the_one(&self, written: &Written, decoded: &S) -> bool {
         let kind = written.digest.kind();
         match &self.0 {
-            // What a load will compare. Where order is free in it, a survey sees more.
+            // A load compares digests. If the digest ignores order, a survey detects more.
             Way::Serde(told) if kind == DigestKind::Free => {
                 told.survey(decoded, u16::MAX).is_ok_and(|seen| seen.bytes == written.survey)
             }
@@ -119,13 +120,14 @@ impl<S> Digester<S> {
         }
     }
 
-    /// Whether `digest` is that of `state`; `None` if this digester cannot tell.
+    /// Whether `digest` is the digest of `state`, or `None` if this digester cannot compare them.
     #[inline]
     pub(crate) fn matches(&self, digest: &StateDigest, state: &S) -> Option<bool> {
         let bytes = match (&self.0, digest.kind()) {
             (Way::Custom(custom), DigestKind::Custom) => custom(state),
             (Way::Serde(told), kind @ (DigestKind::Ordered | DigestKind::Free)) => {
-                // What was written could be serialized, so a state that cannot is another one.
+                // The written state could be serialized, so a state that cannot be serialized
+                // differs from it.
                 match told.digest(state, kind == DigestKind::Free) {
                     Ok(bytes) => bytes,
                     Err(_) => return Some(false),
@@ -136,15 +138,15 @@ impl<S> Digester<S> {
         Some(bytes == *digest.as_bytes())
     }
 
-    /// The path of the first difference between two states, as far as it can be told.
+    /// Returns the path of the first difference between two states, if it can be found.
     pub(crate) fn difference(&self, a: &S, b: &S) -> Option<String> {
         let Way::Serde(told) = &self.0 else { return None };
         value::difference(&told.tree(a)?, &told.tree(b)?)
     }
 
-    /// The path of what keeps a codec from reading back the `state` that it wrote, as far as it can
-    /// be told: by position a field that is left out, which shifts all that follow; by name what
-    /// free-form parts lose.
+    /// Returns the path of the value that makes the encoded `state` undecodable, if it can be
+    /// found. For positional codecs this is an omitted field, which shifts all later fields. For
+    /// codecs with field names it is a value that free-form parts cannot hold.
     pub(crate) fn culprit(&self, state: &S, by_name: bool, error: &BoxError) -> Option<String> {
         let Way::Serde(told) = &self.0 else { return None };
         let tree = told.tree(state)?;
@@ -155,7 +157,7 @@ impl<S> Digester<S> {
         path.filter(|path| !path.ends_with("{}")).or_else(|| value::fragile(&tree))
     }
 
-    /// What shows states, if serde knows them.
+    /// Returns a function that converts states to values, if serde can serialize them.
     pub(crate) fn viewer(&self) -> Option<Arc<Viewer<S>>>
     where
         S: 'static,
@@ -165,7 +167,7 @@ impl<S> Digester<S> {
         Some(Arc::new(move |state: &S| told.view(state)))
     }
 
-    /// The name of another codec of this crate that carries `state`.
+    /// Returns the name of another codec of this crate that can carry `state`.
     pub(crate) fn carrier(
         &self,
         state: &S,
@@ -177,17 +179,17 @@ impl<S> Digester<S> {
     }
 }
 
-/// What serde tells of states. The engine does not know that its states are of serde.
+/// The operations on states that need serde. The trait hides the serde bound from the engine.
 pub(super) trait Told<S>: Send + Sync {
     fn survey(&self, state: &S, max_depth: u16) -> Result<Survey, Failed>;
     fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed>;
     fn tree(&self, state: &S) -> Option<ValueNode>;
     fn view(&self, state: &S) -> Result<StateValue, BoxError>;
-    /// The name of another codec of this crate that carries `state`.
+    /// Returns the name of another codec of this crate that can carry `state`.
     fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str>;
 }
 
-/// For a codec that is not of this crate.
+/// For codecs from outside this crate.
 pub(super) struct BySerde;
 
 impl<S: Serialize> Told<S> for BySerde {
@@ -244,7 +246,7 @@ fn path_of(error: &BoxError, is_field: impl Fn(&str) -> bool) -> Option<String> 
     error.downcast_ref::<super::place::Located>()?.path(is_field)
 }
 
-/// No other codec names places.
+/// Without these codecs, no error contains a path.
 #[cfg(not(any(feature = "msgpack", feature = "json")))]
 fn path_of(_: &BoxError, _: impl Fn(&str) -> bool) -> Option<String> {
     None

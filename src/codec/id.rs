@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// Names a codec in a stored header. Known even when the codec is compiled out, so that the
-/// reader can say which feature is missing.
+/// Identifies a codec in a stored header. The id of a codec is known even if the codec is compiled
+/// out, so an error can name the missing feature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CodecId(u16);
 
@@ -17,22 +17,22 @@ impl CodecId {
     /// bincode 2, standard configuration (little endian, variable-length integers).
     pub const BINCODE: Self = Self(4);
 
-    /// The id of a codec of your own: `0x8000 + number`. Numbers above `0x7fff` wrap around.
+    /// Creates the id of a custom codec: `0x8000 + number`. Numbers above `0x7fff` wrap around.
     pub const fn custom(number: u16) -> Self {
         Self(0x8000 | number)
     }
 
-    /// The id that a header holds.
+    /// Creates an id from the number in a header.
     pub const fn from_u16(id: u16) -> Self {
         Self(id)
     }
 
-    /// The number that stands for it in a header.
+    /// Returns the number that represents the codec in a header.
     pub const fn as_u16(self) -> u16 {
         self.0
     }
 
-    /// The crate feature to enable for reading this codec, if it is compiled out.
+    /// Returns the crate feature that enables this codec, if the codec is compiled out.
     pub(crate) const fn missing_feature(self) -> Option<&'static str> {
         let compiled_in = match self {
             Self::POSTCARD => cfg!(feature = "postcard"),
@@ -44,7 +44,7 @@ impl CodecId {
         if compiled_in { None } else { self.feature() }
     }
 
-    /// The crate feature that reads this codec, if it is one of the crate's own.
+    /// Returns the crate feature that enables this codec, if the codec belongs to the crate.
     const fn feature(self) -> Option<&'static str> {
         match self {
             Self::POSTCARD => Some("postcard"),

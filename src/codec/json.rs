@@ -9,17 +9,17 @@ use super::unique::Unique;
 use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo, number};
 use crate::error::{BoxError, Error};
 
-/// JSON for people who want to read a snapshot.
+/// JSON, for human-readable snapshots.
 ///
-/// Members of objects and entries of maps keep the order in which the state writes them, floats
-/// come back bit for bit, and an object that names a member twice is refused. Nothing that another
-/// crate switches on in `serde_json` changes a stored byte or a result.
+/// Object members and map entries keep the order in which the state serializes them. Floats are
+/// restored bit for bit. Objects with duplicate members are refused. The features that other crates
+/// enable in `serde_json` never change a stored byte or a result.
 ///
-/// JSON has no integers beyond 64 bits inside free-form parts, no maps whose keys are neither text
-/// nor numbers, no floats that are not finite, and no `Some(None)` or `Some(())`: the write that
-/// holds one fails and says where.
+/// JSON cannot store integers beyond 64 bits inside free-form parts, maps whose keys are neither
+/// text nor numbers, non-finite floats, `Some(None)` or `Some(())`. A write of a state that
+/// contains one fails with an error that names its location.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct Json;
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
@@ -44,14 +44,14 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
     }
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
-        // It takes numbers that are maps for what they are.
+        // `Unique` accepts numbers as maps.
         read::<Unique>(bytes, limits, false)?;
         read(bytes, limits, number::are_maps())
     }
 }
 
-/// Reads one value that is all of `bytes`. Without a limit of its own that of `serde_json` holds:
-/// also what a type does not know, and skips, is bounded.
+/// Reads one value, which must span all of `bytes`. Without a limit for the type, the limit of
+/// `serde_json` applies, so that skipped unknown parts are bounded too.
 fn read<T: DeserializeOwned>(
     bytes: &[u8],
     limits: DecodeLimits,

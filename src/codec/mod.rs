@@ -1,4 +1,4 @@
-//! How a state becomes bytes and back: [`Codec`], and the codecs that come with the crate.
+//! Encoding and decoding states: [`Codec`], and the codecs of this crate.
 
 #[cfg(feature = "bincode")]
 mod bincode;
@@ -40,46 +40,47 @@ pub use postcard::Postcard;
 
 /// Encodes states of type `S` to bytes and decodes them.
 ///
-/// The codecs that come with the crate implement it for every `S` that serde can serialize and
-/// deserialize. A codec of your own (rkyv, protobuf, an encrypting wrapper) implements it for
-/// the types that it can carry, under a [`CodecId`] from [`CodecId::custom`]. The id is stored
-/// with every snapshot, so a store may hold snapshots of several codecs: the engine writes with
-/// one and [reads with a list](crate::engine::EngineBuilder::also_reads).
+/// The codecs of this crate implement this trait for every `S` that serde can serialize and
+/// deserialize. A custom codec (rkyv, protobuf, an encrypting wrapper) implements it for the types
+/// that it can carry, under an id from [`CodecId::custom`]. The id is stored with every snapshot,
+/// so a store may contain snapshots of several codecs: the engine writes with one codec and [reads
+/// with a list](crate::engine::EngineBuilder::also_reads).
 ///
 /// # Obligations
-/// - `decode(encode(s))` gives a state that folds like `s`. The engine proves it by the
-///   [digest](Self::digester) at each write and does not store what fails.
-/// - `decode` consumes all bytes, returns an error for anything else, and neither panics nor
-///   allocates far beyond what `bytes` can hold, whatever `bytes` are.
+/// - `decode(encode(s))` returns a state that folds like `s`. The engine verifies this by the
+///   [digest](Self::digester) at each write and does not store a state that fails.
+/// - `decode` consumes all bytes and returns an error for any other input. Whatever `bytes`
+///   contains, it neither panics nor allocates much more memory than the input can justify.
 /// - Both are pure: no I/O, no clock, no global state.
 pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
-    /// The id that is stored with each snapshot.
+    /// Returns the id that is stored with each snapshot.
     fn id(&self) -> CodecId;
 
-    /// Whether encoded states carry their field names, so that a type whose shape has changed
-    /// (fields added with a default, removed, reordered) can still be decoded by name.
+    /// Returns whether encoded states contain their field names. If so, a type whose shape has
+    /// changed (fields added with a default, removed, reordered) can still be decoded by name.
     fn is_self_describing(&self) -> bool;
 
-    /// Looks at the type once, when an engine is built. `samples` are states that the application
-    /// gave for that, often none: see
+    /// Inspects the type once, when an engine is built. `samples` are states that the application
+    /// registered for this purpose, often none: see
     /// [`EngineBuilder::sample`](crate::engine::EngineBuilder::sample).
     ///
     /// # Errors
-    /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot
-    /// carry the type; the text names a codec that can.
+    /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot carry
+    /// the type. The message names a codec that can.
     fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error>;
 
-    /// How states are told apart: [`Digester::serde`] for types that serde can serialize. A codec
-    /// that wraps another one returns that one's. Asked once, when an engine is built.
+    /// Returns the digester by which states are compared: [`Digester::serde`] for types that serde
+    /// can serialize. A codec that wraps another one returns the digester of the inner codec.
+    /// Called once, when an engine is built.
     ///
-    /// A required method, so that no codec goes without a proof by accident: one that has none says
-    /// [`Digester::none`].
+    /// This method has no default, so that no codec goes unverified by accident. A codec without a
+    /// digest returns [`Digester::none`].
     fn digester(&self) -> Digester<S>;
 
-    /// Appends the encoded `state` to `out`; leaves what `out` held before untouched.
+    /// Appends the encoded `state` to `out` and leaves the existing contents of `out` unchanged.
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError>;
 
-    /// Decodes what [`encode`](Self::encode) appended: all of `bytes`, no more, no less.
+    /// Decodes what [`encode`](Self::encode) appended. `bytes` must contain exactly one state.
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError>;
 }
 
@@ -87,16 +88,16 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TypeInfo {
-    /// Identifies the shape of the type (fields, their order, names and kinds); part of the
+    /// Identifies the shape of the type: its fields with their order, names and kinds. Part of the
     /// [`Generation`](crate::record::Generation) of every snapshot. 0 if the codec does not derive
-    /// one: then only the declared schema version guards against a changed type.
+    /// one; then only the declared schema version guards against a changed type.
     pub fingerprint: u64,
-    /// How deep values may nest when they are decoded.
+    /// The limits for decoding values of the type.
     pub limits: DecodeLimits,
 }
 
 impl TypeInfo {
-    /// A type with this fingerprint, decoded with these limits.
+    /// Creates the info of a type with this fingerprint, to be decoded with these limits.
     pub fn new(fingerprint: u64, limits: DecodeLimits) -> Self {
         Self { fingerprint, limits }
     }
@@ -107,19 +108,19 @@ impl TypeInfo {
     }
 }
 
-/// Bounds that hold while a state is decoded.
+/// The limits that apply while a state is decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecodeLimits {
-    /// The deepest nesting of values that is accepted (inclusive). `None` for types that do not
-    /// contain themselves: their depth is that of the type, and no check is needed.
+    /// The deepest nesting of values that is accepted (inclusive). `None` for types that are not
+    /// recursive: the type itself limits their depth, so no check is needed.
     pub max_depth: Option<u16>,
 }
 
 impl DecodeLimits {
-    /// The limit for types that contain themselves (a tree, say): 128 levels.
+    /// The limit for recursive types, such as a tree: 128 levels.
     pub const RECURSIVE: Self = Self { max_depth: Some(128) };
-    /// No limit: for types that do not contain themselves.
+    /// No limit, for types that are not recursive.
     pub const UNLIMITED: Self = Self { max_depth: None };
 
     /// Sets the depth limit, if there is one.
@@ -134,8 +135,8 @@ impl Default for DecodeLimits {
     }
 }
 
-/// What the codecs for serde types share: the trace of the type, and whether a format without
-/// field names can carry it.
+/// The inspection that the codecs for serde types share: traces the type, and checks whether a
+/// format without field names can carry it.
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
     samples: &[S],
@@ -148,8 +149,8 @@ fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
             crate::error::ErrorKind::UnsuitableCodec,
             "register the state type",
             format!(
-                "{codec} stores values by position and cannot carry this type: {obstacle}. Use \
-                 MessagePack (feature `msgpack`), which stores field names, or change the type"
+                "{codec} stores values by position and cannot carry this type, because {obstacle}: \
+                 use MessagePack (feature `msgpack`), which stores field names, or change the type"
             ),
         ));
     }
@@ -157,8 +158,8 @@ fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
     Ok(TypeInfo { fingerprint: shape.fingerprint, limits })
 }
 
-/// The check behind "all of `bytes`": what a decoder left over must be nothing.
+/// Fails if the decoder left bytes unread.
 #[cfg(any(feature = "postcard", feature = "bincode"))]
 fn all_consumed(left: usize) -> Result<(), BoxError> {
-    if left == 0 { Ok(()) } else { Err(format!("{left} bytes are left over").into()) }
+    if left == 0 { Ok(()) } else { Err(format!("{left} bytes follow the end of the state").into()) }
 }

@@ -8,15 +8,16 @@ use super::place::Located;
 use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
-/// MessagePack with field names: about twice the size of [`Postcard`](super::Postcard) before
-/// compression, and decodable after fields were added (with `#[serde(default)]`), removed or
-/// reordered.
+/// MessagePack with field names. Encoded states are about twice as large as with
+/// [`Postcard`](super::Postcard) before compression. They can still be decoded after fields were
+/// added (with `#[serde(default)]`), removed or reordered.
 ///
-/// It does not carry `Some(None)` and `Some(())`, integers beyond 64 bits inside free-form parts,
-/// and, inside flattened fields and tagged enums, keys of maps that are not text and addresses
-/// (`IpAddr`): the write that holds one fails and says where.
+/// MessagePack cannot store `Some(None)`, `Some(())`, or integers beyond 64 bits inside free-form
+/// parts. Inside flattened fields and tagged enums, it cannot store map keys that are not text, nor
+/// addresses (`IpAddr`). A write of a state that contains one fails with an error that names its
+/// location.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct MessagePack;
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
@@ -43,23 +44,23 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for MessagePack {
 
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError> {
         let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
-        // Also for types that do not contain themselves: fields that they do not know are skipped
-        // with recursion, and the decoder's own limit is too deep for the stack of a thread.
+        // A limit is set for types that are not recursive too: unknown fields are skipped
+        // recursively, and the decoder's own limit is too deep for the stack of a thread.
         let max_depth =
             limits.max_depth.or(DecodeLimits::RECURSIVE.max_depth).map_or(0, usize::from);
         decoder.set_max_depth(max_depth);
-        // The decoder does not count the variants of enums: a type that contains itself through
-        // them needs the limit around it.
+        // The decoder does not count the variants of enums, so a type that is recursive through an
+        // enum needs the limit of the wrapper.
         let state = Root::new(limits).deserialize(&mut decoder).map_err(|error| {
             let mut again = rmp_serde::Deserializer::from_read_ref(bytes);
             again.set_max_depth(max_depth);
             Located::at(error.into(), Root::<S>::new(limits), &mut again)
         })?;
-        // The decoder does not tell what it left over; asking it for one more value does. Only
-        // the end of the bytes fails at the very marker of that value.
+        // The decoder does not report how many bytes it left unread, so it is asked for one more
+        // value. Only at the end of the bytes does that fail while reading the marker of the value.
         match IgnoredAny::deserialize(&mut decoder) {
             Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(state),
-            _ => Err("bytes are left over".into()),
+            _ => Err("bytes follow the end of the state".into()),
         }
     }
 }

@@ -5,8 +5,8 @@ use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 
 use crate::walker::JSON_NUMBER;
 
-/// Whether this program's `serde_json` keeps the text of numbers, because a crate has switched on
-/// its feature `arbitrary_precision`.
+/// Whether this program's `serde_json` keeps the text of numbers, because a crate has enabled its
+/// feature `arbitrary_precision`.
 pub(super) fn are_maps() -> bool {
     use std::sync::OnceLock;
     static KEEPS_TEXT: OnceLock<bool> = OnceLock::new();
@@ -15,7 +15,7 @@ pub(super) fn are_maps() -> bool {
     })
 }
 
-/// Hands `map`, or the number that it stands for, to `visitor`, which takes any value.
+/// Passes `map`, or the number that it represents, to `visitor`, which accepts any value.
 pub(super) fn visit<'de, V, A>(visitor: V, mut map: A) -> Result<V::Value, A::Error>
 where
     V: Visitor<'de>,
@@ -38,14 +38,14 @@ where
     }
 }
 
-/// Whether a float is written as this text. The rest is for those who keep the text.
+/// Whether `text` is how `serde_json` writes `number`. Other texts are passed on as text.
 fn is_written_so(number: f64, text: &str) -> bool {
-    #[expect(clippy::cast_possible_truncation, reason = "large ones are written otherwise as f32")]
+    #[expect(clippy::cast_possible_truncation, reason = "large numbers have other texts as f32")]
     let texts = [serde_json::to_string(&number), serde_json::to_string(&(number as f32))];
     texts.iter().flatten().any(|written| written == text)
 }
 
-/// A map whose first key was taken out, and for a number its value.
+/// A map whose first key was already read and, for a number, its value too.
 struct Rejoined<A> {
     first: Option<String>,
     text: Option<String>,

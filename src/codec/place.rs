@@ -1,13 +1,13 @@
-//! Where in a payload a decoder failed: [`Located`].
+//! The location in a payload at which a decoder failed: [`Located`].
 
 use std::fmt;
 
 use crate::error::BoxError;
 
-/// The longest path that is told, in steps.
+/// The maximum number of steps in a reported path.
 const MAX_STEPS: usize = 16;
 
-/// A decoder's error, and the way to where it arose.
+/// A decoder's error, and the path to its location.
 #[derive(Debug)]
 pub(crate) struct Located {
     steps: Vec<PlaceStep>,
@@ -17,12 +17,13 @@ pub(crate) struct Located {
 #[derive(Debug)]
 enum PlaceStep {
     Item(usize),
-    /// Of a field, or the key of an entry.
+    /// The name of a field, or the key of an entry.
     Name(String),
 }
 
 impl Located {
-    /// `error`, which decoding a payload gave, with its place: it is decoded once more.
+    /// Adds the location to `error`, which decoding a payload returned, by decoding the payload
+    /// again.
     #[cold]
     pub(super) fn at<'de, T, D>(error: BoxError, seed: T, again: D) -> BoxError
     where
@@ -45,8 +46,8 @@ impl Located {
         Box::new(Self { steps, error })
     }
 
-    /// The path, such as `lots[0].price`, if it leads anywhere. Keys of entries are of the state
-    /// and not of its type, and are left out: only a name that `is_field` is shown.
+    /// Returns the path, such as `lots[0].price`, unless it is empty. Only names that `is_field`
+    /// accepts are shown: the keys of map entries are data of the state and are omitted.
     pub(crate) fn path(&self, is_field: impl Fn(&str) -> bool) -> Option<String> {
         let mut path = String::new();
         for step in &self.steps {

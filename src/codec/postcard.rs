@@ -7,13 +7,13 @@ use super::depth::Root;
 use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
-/// postcard: compact, fast, positional, with a stable written wire format. The default codec.
+/// postcard, the default codec: compact and fast, with a specified, stable wire format.
 ///
 /// Fields are stored by position, without names. The fingerprint of the type guards against a
-/// changed struct, and types that a positional format cannot carry (`flatten`, `untagged`,
+/// changed struct. Types that a positional format cannot carry (`flatten`, `untagged`,
 /// `skip_serializing_if`) are refused when the engine is built.
 #[derive(Clone, Copy, Debug, Default)]
-#[expect(clippy::exhaustive_structs, reason = "a unit struct, so that its name is a value")]
+#[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct Postcard;
 
 impl<S: Serialize + DeserializeOwned> Codec<S> for Postcard {

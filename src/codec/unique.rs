@@ -1,11 +1,11 @@
-//! JSON objects name each member once: [`check`].
+//! Checks that no JSON object has duplicate members: [`Unique`].
 
 use std::collections::HashSet;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Anything whose objects, at every level, name each member once.
+/// Deserializes any value, and fails on a duplicate member in an object at any level.
 pub(super) struct Unique;
 
 impl<'de> Deserialize<'de> for Unique {
@@ -53,7 +53,7 @@ impl<'de> Visitor<'de> for Unique {
         while let Some(name) = members.next_key::<String>()? {
             let Self = members.next_value()?;
             if let Some(name) = seen.replace(name) {
-                return Err(A::Error::custom(format_args!("an object has two members \"{name}\"")));
+                return Err(A::Error::custom(format_args!("duplicate object member \"{name}\"")));
             }
         }
         Ok(self)

@@ -1,13 +1,13 @@
-//! LZ4 blocks by `lz4_flex`, the safe encoder and decoder.
+//! LZ4 blocks, encoded and decoded by the safe code of `lz4_flex`.
 
 pub(super) fn compress(raw: &[u8]) -> Vec<u8> {
     lz4_flex::block::compress(raw)
 }
 
-/// `None` if `stored` is no block of exactly `raw_len` bytes.
+/// Returns `None` if `stored` is not a block of exactly `raw_len` bytes.
 pub(super) fn decompress(stored: &[u8], raw_len: usize) -> Option<Vec<u8>> {
-    // A block expands at most 255 times: a larger claim is a lie, and is refused before the
-    // buffer is allocated.
+    // A block expands at most 255 times. A larger claim is false and is refused before the buffer
+    // is allocated.
     if raw_len > stored.len().saturating_mul(255) {
         return None;
     }

@@ -1,4 +1,4 @@
-//! Whether and how a payload is compressed: [`Compression`].
+//! The compression of payloads: [`Compression`].
 
 #[cfg(feature = "lz4")]
 mod lz4;
@@ -7,22 +7,23 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// Names a compression in a stored header; known even when it is compiled out.
+/// Identifies a compression in a stored header. The id is known even if the compression is compiled
+/// out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CompressionId(u8);
 
 impl CompressionId {
-    /// The payload is stored as encoded.
+    /// The encoded state is stored uncompressed.
     pub const NONE: Self = Self(0);
-    /// One LZ4 block.
+    /// The encoded state is stored as one LZ4 block.
     pub const LZ4: Self = Self(1);
 
-    /// The id that a header holds.
+    /// Creates an id from the byte in a header.
     pub const fn from_byte(byte: u8) -> Self {
         Self(byte)
     }
 
-    /// The byte that stands for it in a header.
+    /// Returns the byte that represents the compression in a header.
     pub const fn as_byte(self) -> u8 {
         self.0
     }
@@ -38,11 +39,11 @@ impl fmt::Display for CompressionId {
     }
 }
 
-/// How payloads are compressed when they are written. Reading needs no setting: each record says
-/// how it was written.
+/// How payloads are compressed when they are written. Reading needs no setting, because each record
+/// states its compression.
 ///
-/// The default is LZ4 from 512 bytes on, kept only where it saves at least 5 %. LZ4 blocks have
-/// one level, so there is none to choose.
+/// By default, payloads of at least 512 bytes are compressed with LZ4 if that saves at least 5%.
+/// LZ4 has no compression levels to choose from.
 ///
 /// ```
 /// use snapfold::codec::Compression;
@@ -58,43 +59,44 @@ pub struct Compression {
 }
 
 impl Compression {
-    /// Stores every payload as encoded.
+    /// Stores every payload uncompressed.
     pub const fn none() -> Self {
         Self { id: CompressionId::NONE, min_bytes: usize::MAX, min_saving_percent: 0 }
     }
 
-    /// LZ4 blocks (feature `lz4`) from 512 bytes on, if they save at least 5 %.
+    /// Compresses payloads of at least 512 bytes with LZ4 (feature `lz4`), if that saves at least
+    /// 5%.
     pub const fn lz4() -> Self {
         Self { id: CompressionId::LZ4, min_bytes: 512, min_saving_percent: 5 }
     }
 
-    /// Stores payloads of fewer than `bytes` encoded bytes as encoded.
+    /// Sets the minimum size, in encoded bytes, of a payload that is compressed.
     pub const fn min_bytes(mut self, bytes: usize) -> Self {
         self.min_bytes = bytes;
         self
     }
 
-    /// Stores a payload as encoded unless compression saves at least `percent` of its bytes; 100
-    /// or more never compresses.
+    /// Sets the minimum saving in percent: a payload that compression does not shrink by this much
+    /// is stored uncompressed. 100 or more disables compression.
     pub const fn min_saving_percent(mut self, percent: u8) -> Self {
         self.min_saving_percent = percent;
         self
     }
 
-    /// Whether this build can write it.
+    /// Fails if this build cannot write the compression.
     pub(crate) fn check_available(&self) -> Result<(), Error> {
         if self.id == CompressionId::LZ4 && !cfg!(feature = "lz4") {
             return Err(Error::new(
                 ErrorKind::FeatureDisabled,
                 "build the engine",
-                "LZ4 compression is compiled out: enable the feature `lz4`, or choose \
+                "LZ4 compression is compiled out: enable the feature `lz4`, or use \
                  Compression::none()",
             ));
         }
         Ok(())
     }
 
-    /// The compressed form of `raw`, or `None` where `raw` is to be stored as it is.
+    /// Compresses `raw`. `None` if `raw` is to be stored uncompressed.
     pub(crate) fn apply(&self, raw: &[u8]) -> Option<(CompressionId, Vec<u8>)> {
         if self.id == CompressionId::NONE || raw.len() < self.min_bytes {
             return None;
@@ -112,7 +114,7 @@ impl Default for Compression {
     }
 }
 
-#[cfg_attr(not(feature = "lz4"), expect(unused_variables, reason = "nothing to compress with"))]
+#[cfg_attr(not(feature = "lz4"), expect(unused_variables, reason = "used by compressions"))]
 fn compress(id: CompressionId, raw: &[u8]) -> Option<Vec<u8>> {
     match id {
         #[cfg(feature = "lz4")]
@@ -127,12 +129,12 @@ pub(crate) enum DecompressError {
     /// The bytes are not a valid block of exactly the recorded length.
     #[cfg_attr(not(feature = "lz4"), expect(dead_code, reason = "nothing is decompressed"))]
     Invalid,
-    /// This build cannot read the compression; the feature that can, if there is one.
+    /// This build cannot read the compression. Contains the feature that can, if there is one.
     Unavailable(Option<&'static str>),
 }
 
-/// Decompresses `stored` to exactly `raw_len` bytes. The caller has bounded `raw_len`.
-#[cfg_attr(not(feature = "lz4"), expect(unused_variables, reason = "nothing to read with"))]
+/// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`.
+#[cfg_attr(not(feature = "lz4"), expect(unused_variables, reason = "used by compressions"))]
 pub(crate) fn decompress(
     id: CompressionId,
     stored: &[u8],

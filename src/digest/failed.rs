@@ -4,17 +4,18 @@ use std::fmt;
 
 /// Why a value has no digest.
 ///
-/// One pointer, so that a `Result` of it fits a register: all calls of a serializer return one.
+/// A `Result` of it fits a register, because it is one pointer. All methods of the serializer
+/// return it.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub(crate) struct Failed(Box<Why>);
 
 #[derive(Debug, thiserror::Error)]
 enum Why {
-    /// Its own `Serialize` failed in the compact form; the text is its own.
-    #[error("its Serialize failed: {0}")]
+    /// The value's own `Serialize` failed. Contains the text of its error.
+    #[error("Serialize failed: {0}")]
     Own(String),
-    #[error("it nests deeper than the limit")]
+    #[error("the state nests deeper than the limit")]
     TooDeep,
 }
 
@@ -24,7 +25,7 @@ impl Failed {
         Self(Box::new(Why::TooDeep))
     }
 
-    /// Whether the value nests deeper than the limit; otherwise its own `Serialize` failed.
+    /// Whether the value nests deeper than the limit. If not, its own `Serialize` failed.
     pub(crate) fn is_too_deep(&self) -> bool {
         matches!(*self.0, Why::TooDeep)
     }

@@ -1,15 +1,15 @@
-//! The hash behind a digest: [`Hash`] takes tokens of 128 bits and gives 128 bits.
+//! The hash function of a digest: [`Hash`] takes tokens of 128 bits and returns 128 bits.
 //!
-//! Each token is multiplied under a key of its own position, and the products are summed (the NH
-//! construction of UMAC): no step waits for the one before it. The sum is linear, so it is mixed
-//! before it leaves. `docs/format.md` specifies it with known answers. It finds accidents, not
-//! attackers.
+//! Each token is multiplied by a key that depends on its position, and the products are summed (the
+//! NH construction of UMAC), so no step waits for the previous one. The sum is linear, so it is
+//! mixed at the end. `docs/format.md` specifies the hash with known answers. It detects accidental
+//! changes, not malicious ones.
 
-// Measured: with hints alone a digest takes twice as long. Without optimization it would only be
-// more code to compile.
+// Measured: with mere inlining hints, a digest takes twice as long. In unoptimized builds, forced
+// inlining would only add code to compile.
 #![cfg_attr(not(debug_assertions), expect(clippy::inline_always, reason = "measured"))]
 
-/// Odd constants without structure. They are part of the format.
+/// Odd constants without structure, which are part of the format.
 const K: [u64; 6] = [
     0x9e37_79b9_7f4a_7c15,
     0xd6e8_feb8_6659_fd93,
@@ -19,7 +19,7 @@ const K: [u64; 6] = [
     0x5899_65cc_7537_4cc3,
 ];
 
-/// What a token stands for: spreads a small number over 64 bits.
+/// The tag of a kind of token: spreads a small number over 64 bits.
 pub(super) const fn tag(number: u64) -> u64 {
     number.wrapping_mul(0x2545_f491_4f6c_dd1d)
 }
@@ -28,14 +28,14 @@ pub(super) const fn tag(number: u64) -> u64 {
 #[derive(Clone, Copy)]
 pub(super) struct Hash {
     sum: u128,
-    /// The keys of the next token.
+    /// The keys for the next token.
     keys: (u64, u64),
 }
 
 impl Hash {
     pub(super) const NEW: Self = Self { sum: 0, keys: (K[0], K[1]) };
 
-    /// Takes one token.
+    /// Hashes one token.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn token(&mut self, what: u64, value: u64) {
         let (p, q) = self.keys;
@@ -43,7 +43,8 @@ impl Hash {
         self.keys = (p.wrapping_add(K[2]), q.wrapping_add(K[3]));
     }
 
-    /// Takes bytes of any length: one token up to 16 bytes, one for each 16 bytes beyond.
+    /// Hashes bytes of any length: one token for up to 16 bytes, then one for each further 16
+    /// bytes.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn bytes(&mut self, what: u64, bytes: &[u8]) {
         let what = what.wrapping_add((bytes.len() as u64).wrapping_mul(K[5]));
@@ -58,7 +59,7 @@ impl Hash {
 
     #[inline(never)]
     fn long(&mut self, what: u64, bytes: &[u8]) {
-        // A copy, so that the loop keeps it in registers.
+        // A copy, so that the loop keeps the state in registers.
         let mut hash = *self;
         let mut what = what;
         let (chunks, rest) = bytes.as_chunks::<16>();
@@ -67,7 +68,7 @@ impl Hash {
             hash.token(what ^ first, last);
             what = 0;
         }
-        // The last 16 bytes, which overlap what was taken before.
+        // The last 16 bytes, which overlap the previous chunk.
         if let Some(chunk) = bytes.last_chunk::<16>().filter(|_| !rest.is_empty()) {
             let (first, last) = halves(*chunk);
             hash.token(first, last);
@@ -75,7 +76,7 @@ impl Hash {
         *self = hash;
     }
 
-    /// The hash of all tokens so far.
+    /// Returns the hash of all tokens so far.
     #[cfg_attr(not(debug_assertions), inline(always))]
     pub(super) fn finish(&self) -> (u64, u64) {
         let (low, high) = (low(self.sum) ^ self.keys.0, low(self.sum >> 64));
@@ -85,7 +86,7 @@ impl Hash {
     }
 }
 
-/// The hash of a name. For names known to the compiler it costs nothing at run time.
+/// The hash of a name. The compiler evaluates it for names that are constants.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn name(name: &str) -> u64 {
     let bytes = name.as_bytes();
@@ -105,7 +106,7 @@ pub(super) fn name(name: &str) -> u64 {
     }
 }
 
-/// At most 7 bytes as a number; its length tells apart what this does not.
+/// Reads at most 7 bytes as a number. Inputs that give the same number differ in length.
 #[cfg_attr(not(debug_assertions), inline(always))]
 fn up_to_7(bytes: &[u8]) -> u64 {
     match (bytes.first_chunk::<4>(), bytes.last_chunk::<4>(), bytes) {
@@ -131,7 +132,7 @@ fn fold(a: u64, b: u64) -> u64 {
     low(product) ^ low(product >> 64)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+#[expect(clippy::cast_possible_truncation, reason = "only the low half is needed")]
 const fn low(value: u128) -> u64 {
     value as u64
 }

@@ -1,6 +1,6 @@
 //! Which containers are known to keep their order: [`keeps_order`].
 
-/// Pointers around a container.
+/// Pointer types that may wrap a container.
 const POINTERS: [&str; 6] = [
     "alloc::boxed::Box<",
     "alloc::sync::Arc<",
@@ -10,8 +10,7 @@ const POINTERS: [&str; 6] = [
     "&",
 ];
 
-/// Containers that serialize their contents in an order that belongs to their value, and come back
-/// in that order.
+/// Containers that serialize and restore their contents in an order that is part of their value.
 const ORDERED: [&str; 13] = [
     "[",
     "alloc::vec::Vec<",
@@ -28,12 +27,12 @@ const ORDERED: [&str; 13] = [
     "heapless::vec",
 ];
 
-/// Whether a container of this type keeps the order of its contents, as its name tells.
+/// Returns whether a container with this type name is known to keep the order of its contents.
 ///
-/// Names of types change with releases of compilers and crates, so nothing that depends on the
-/// answer may enter stored bytes. A type that is not listed counts as one without an order: what
-/// that costs is a check that sees less, never a false alarm. `BinaryHeap` is left out on purpose:
-/// equal heaps may be laid out differently.
+/// Type names change with releases of compilers and crates, so nothing that depends on the result
+/// may enter stored bytes. A type that is not listed counts as unordered: the check then detects
+/// less, but never raises a false alarm. `BinaryHeap` is deliberately missing, because equal heaps
+/// may have different layouts.
 pub(crate) fn keeps_order(mut name: &str) -> bool {
     while let Some(inner) = POINTERS.iter().find_map(|pointer| name.strip_prefix(pointer)) {
         name = inner;

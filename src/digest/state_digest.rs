@@ -1,33 +1,33 @@
-//! [`StateDigest`]: what a record says about its state's value.
+//! [`StateDigest`]: the digest of a state's value in a record.
 
 use std::fmt;
 
-/// A digest of a state's value, 128 bits: equal digests of one kind are equal states, as far as
-/// `Serialize` tells; other digests are other states.
+/// A digest of a state's value, 128 bits. Equal digests of one kind mean that the states serialize
+/// to equal values; different digests of one kind mean that they differ.
 ///
-/// It does not depend on the codec, the compression, or the bytes of the payload. It is not
-/// cryptographic: it finds accidents, not attackers.
+/// A digest does not depend on the codec, the compression, or the bytes of the payload. It is not
+/// cryptographic: it detects accidental changes, not malicious ones.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct StateDigest {
     kind: DigestKind,
     bytes: [u8; 16],
 }
 
-/// How a [`StateDigest`] was computed. Digests of two kinds cannot be compared.
+/// How a [`StateDigest`] was computed. Digests of different kinds cannot be compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DigestKind {
     /// The order of elements and entries counts.
     Ordered,
-    /// The order of elements of sequences and of entries of maps does not count: for states with a
-    /// hash map, a hash set, or another container that is not known to keep its order.
+    /// The order of sequence elements and map entries does not count. For states with a hash map, a
+    /// hash set, or another container that is not known to keep its order.
     Free,
-    /// By a function of the codec's own.
+    /// Computed by a function of the codec.
     Custom,
 }
 
 impl DigestKind {
-    /// The number that stands for it in a header; 0 stands for no digest.
+    /// Returns the number that represents the kind in a header. 0 stands for no digest.
     pub(crate) const fn as_u8(self) -> u8 {
         match self {
             Self::Ordered => 1,
@@ -47,28 +47,28 @@ impl DigestKind {
 }
 
 impl StateDigest {
-    /// A digest from its parts.
+    /// Creates a digest from its parts.
     pub const fn new(kind: DigestKind, bytes: [u8; 16]) -> Self {
         Self { kind, bytes }
     }
 
-    /// How it was computed.
+    /// Returns how the digest was computed.
     pub const fn kind(&self) -> DigestKind {
         self.kind
     }
 
-    /// The digest itself.
+    /// Returns the bytes of the digest.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.bytes
     }
 
-    /// Whether the states are equal; `None` if the digests are of two kinds.
+    /// Returns whether the states are equal, or `None` if the digests are of different kinds.
     pub fn proves_equal(&self, other: &Self) -> Option<bool> {
         (self.kind == other.kind).then(|| self.bytes == other.bytes)
     }
 }
 
-/// 32 hexadecimal digits, as the bytes come.
+/// Formats the bytes as 32 hexadecimal digits, in order.
 impl fmt::Display for StateDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", u128::from_be_bytes(self.bytes))

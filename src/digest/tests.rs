@@ -48,7 +48,7 @@ fn order() -> Order {
     }
 }
 
-/// `docs/format.md` prints these. They never change under the kinds 1 and 2.
+/// `docs/format.md` lists these digests. They never change for the kinds 1 and 2.
 #[test]
 fn known_answers() {
     for (name, value, expected) in KNOWN {
@@ -253,7 +253,7 @@ fn what_a_feature_of_serde_json_does_to_numbers_does_not_show() {
     assert_eq!(kept(&vec![Number("1e999")]), kept(&vec!["1e999"]));
 }
 
-/// Random values of one type never share even half of a digest unless they are equal.
+/// Random values of one type share no half of a digest unless they are equal.
 #[test]
 fn many_states_have_as_many_digests() {
     let mut rng = fastrand::Rng::with_seed(1);

@@ -1,7 +1,7 @@
-//! Hashing a value: what serde tells of it, as tokens of a [`Hash`].
+//! Hashing a value: passes what serde emits to a [`Hash`] as tokens.
 
-// Measured: with hints alone a digest takes twice as long. Without optimization it would only be
-// more code to compile.
+// Measured: with mere inlining hints, a digest takes twice as long. In unoptimized builds, forced
+// inlining would only add code to compile.
 #![cfg_attr(not(debug_assertions), expect(clippy::inline_always, reason = "measured"))]
 
 use std::any::type_name;
@@ -14,7 +14,7 @@ use super::hash::{Hash, name, tag};
 use super::order::keeps_order;
 use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
-// What a token stands for, besides the numbers of [`What`]. They are part of the format.
+// The tags of tokens, in addition to the numbers of [`What`]. They are part of the format.
 const SOME: u64 = tag(18);
 const VARIANT: u64 = tag(What::Variant as u64);
 const SEQ: u64 = tag(21);
@@ -26,10 +26,10 @@ const END: u64 = tag(25);
 const VALUE: u64 = tag(26);
 const SKIPPED: u64 = tag(27);
 
-/// A hash in progress, and what is known of its containers.
+/// A hash in progress, and whether its containers have an order.
 pub(super) struct Sink {
     pub(super) hash: Hash,
-    /// A container was met whose contents are hashed free of their order.
+    /// Whether a container was hashed free of the order of its contents.
     pub(super) met_free: bool,
 }
 
@@ -37,19 +37,20 @@ impl Sink {
     pub(super) const NEW: Self = Self { hash: Hash::NEW, met_free: false };
 }
 
-/// What a place in a value needs to know besides its context.
+/// What hashing a value needs to know besides the value's context.
 ///
-/// A digest knows all of it at compile time: then a [`DigestWrite`] is passed in two registers,
-/// which halves the cost.
+/// For a digest, all of it is known at compile time. A [`DigestWrite`] is then passed in two
+/// registers, which halves the cost.
 pub(super) trait DigestScope: Copy {
-    /// Whether the order of a container's contents does not count, if one stands here.
+    /// Whether the order of contents does not count if the value is a container.
     fn is_free(self) -> bool;
 
-    /// The scope of a part, of type `T`.
+    /// The scope of a part of type `T`.
     fn part<T: ?Sized>(self) -> Result<Self, Failed>;
 }
 
-/// A digest: all containers are alike, and the state fits the stack, for it was decoded.
+/// A digest. All containers are treated alike. The depth needs no limit: the state was decoded, so
+/// it fits the stack.
 #[derive(Clone, Copy)]
 pub(super) struct Digest<const FREE: bool>;
 
@@ -65,7 +66,7 @@ impl<const FREE: bool> DigestScope for Digest<FREE> {
     }
 }
 
-/// A survey: containers that are known to keep their order are ordered, and the depth is bounded.
+/// A survey. Containers that are known to keep their order are ordered, and the depth is limited.
 #[derive(Clone, Copy)]
 pub(super) struct Surveyed {
     /// The type of the value, as its container passes it to serde.
@@ -90,7 +91,7 @@ impl DigestScope for Surveyed {
 /// Hashes one value.
 pub(super) struct DigestWrite<'s, S> {
     sink: &'s mut Sink,
-    /// Where the value stands: the hash of its field's name, or [`VALUE`].
+    /// The position of the value: the hash of its field's name, or [`VALUE`].
     context: u64,
     scope: S,
 }
@@ -101,7 +102,7 @@ impl<'s, S: DigestScope> DigestWrite<'s, S> {
         Self { sink, context: VALUE, scope }
     }
 
-    /// Hashes the name of a variant; its contents have no context of their own.
+    /// Hashes the name of a variant. The contents of a variant have no context.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn of(self, variant: Option<Name>) -> Self {
         let Some(variant) = variant else { return self };
@@ -109,7 +110,7 @@ impl<'s, S: DigestScope> DigestWrite<'s, S> {
         Self { context: VALUE, ..self }
     }
 
-    /// A number that came as text, as it would have come without that feature.
+    /// Hashes a number that `serde_json` passes as text, as if it were passed as a number.
     #[cold]
     fn json_number<T: Serialize + ?Sized>(self, number: &T) -> Result<(), Failed> {
         let mut text = String::new();
@@ -190,18 +191,18 @@ impl<'s, S: DigestScope> Visit for DigestWrite<'s, S> {
     }
 }
 
-/// Hashes what a value contains.
+/// Hashes the contents of a value.
 pub(super) struct Contents<'s, S> {
     sink: &'s mut Sink,
     scope: S,
-    /// This stands for a number of `serde_json`; the context of that.
+    /// The context of the value, if it is the struct that represents a number of `serde_json`.
     number: Option<u64>,
-    /// Each element or entry is hashed for itself, and the hashes are added up.
+    /// Whether each element or entry is hashed separately and the hashes are summed.
     is_free: bool,
-    /// If they are free: the hash of what came before this value.
+    /// If `is_free`: the hash of everything before this value.
     before: Hash,
     sum: (u64, u64),
-    /// How many elements or entries there were; of tuples and structs the length came first.
+    /// The number of elements or entries. 0 for tuples and structs, whose length was hashed first.
     len: u64,
 }
 
@@ -247,7 +248,7 @@ impl<S: DigestScope> Parts for Contents<'_, S> {
         Ok(())
     }
 
-    /// It counts, so that a type which gains such a field does not look the same.
+    /// An omitted field counts, so that a type that gains such a field gets another digest.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn skip(&mut self, field: Name) {
         self.sink.hash.token(name(field), SKIPPED);
@@ -266,7 +267,7 @@ impl<S: DigestScope> Parts for Contents<'_, S> {
     }
 }
 
-/// Displays what serializes itself as text.
+/// Displays a value that serializes itself as text.
 struct Text<'v, T: ?Sized>(&'v T);
 
 impl<T: Serialize + ?Sized> fmt::Display for Text<'_, T> {

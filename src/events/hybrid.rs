@@ -1,4 +1,4 @@
-//! Snapshot and events in one go: [`HybridSource`].
+//! Reading a snapshot and its tail in one call: [`HybridSource`].
 
 use std::fmt;
 
@@ -9,8 +9,8 @@ use crate::error::{BoxError, Error};
 use crate::state::Aggregate;
 use crate::store::{Lookup, Query};
 
-/// Returns a snapshot and the events after it in one round trip. Implemented by backends that keep
-/// snapshots beside the events, and passed to
+/// Returns a snapshot and the events after it in one round trip. Backends that store snapshots
+/// beside the events implement this trait. Pass an implementation to
 /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 ///
 /// A hybrid source is a shortcut. The engine checks its results as it checks those of the
@@ -33,22 +33,22 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     ///   the event source.
     /// - **H-04** [`Tail::until`] is true: no event up to there is missing from the tail.
     /// - **H-05** A failure is an `Err`, never an absent snapshot or a shorter tail.
-    /// - **H-06** The future may be dropped at any await point, and a tail without being replayed.
-    ///   The next call answers as if nothing had happened.
+    /// - **H-06** The future may be dropped at any await point, and a tail may be dropped without
+    ///   being replayed. Neither affects the next call.
     ///
     /// # Errors
     /// An error counts as a failure of the snapshot store.
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error>;
 
-    /// Answers several queries, one answer per query, in their order. By default one after the
-    /// other, up to the first error.
+    /// Answers several queries, one answer per query, in their order. The default calls
+    /// [`fetch`](Self::fetch) for one query after the other, up to the first error.
     ///
     /// # Obligations
     /// - **H-07** Each answer is one that [`fetch`](Self::fetch) could give to its query. The same
-    ///   query may be given twice. No queries are `Ok` with no answers.
+    ///   query may be given twice. Without queries, the result is `Ok` with no answers.
     ///
-    /// Memory is bounded for the call as a whole: tails are cut, or left out, where they are too
-    /// long together.
+    /// Memory is bounded for the call as a whole: tails that are too long together are cut or left
+    /// out.
     ///
     /// # Errors
     /// An error counts as a failure of the snapshot store, for all queries.
@@ -67,7 +67,7 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
 pub struct Hybrid<A> {
     /// The snapshot, or why there is none.
     pub lookup: Lookup,
-    /// The events that follow, as far as they were fetched.
+    /// The events after the snapshot, as far as they were fetched.
     pub tail: Option<Box<dyn Tail<A>>>,
 }
 
@@ -87,14 +87,14 @@ impl<A> Hybrid<A> {
     }
 }
 
-/// Events that were fetched with a snapshot, not decoded yet.
+/// Events that were fetched with a snapshot and are not decoded yet.
 pub trait Tail<A>: fmt::Debug + Send + Sync {
-    /// Returns the last version (inclusive) of the tail: it contains all events from its beginning
-    /// up to there. `u64::MAX` if it contains all committed events, or all up to the bounds of the
-    /// query; then the event source is not read.
+    /// Returns the last version (inclusive) of the tail: the tail contains all events from its
+    /// beginning up to this version. `u64::MAX` if it contains all committed events, or all events
+    /// within the bounds of the query. The event source is not read in that case.
     fn until(&self) -> u64;
 
-    /// Pushes the events into `replay`, in version order, until that returns `Break`.
+    /// Pushes the events into `replay` in version order until `replay` returns `Break`.
     ///
     /// # Errors
     /// An error counts as a failure of the event source.

@@ -1,4 +1,4 @@
-//! [`KeyedReplay`]: one aggregate of a read of many.
+//! [`KeyedReplay`]: one aggregate of a read of several.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ pub struct KeyedReplay<'k, 'r, A: Aggregate> {
     pub key: &'k AggregateKey,
     /// The range of events to read.
     pub range: EventRange,
-    /// The replay that gets the events.
+    /// The replay into which the events are pushed.
     pub replay: Replay<'r, A>,
 }
 

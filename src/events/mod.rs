@@ -31,8 +31,8 @@ pub(crate) use time::Times;
 #[cfg(feature = "conformance")]
 pub(crate) use witness::Witness;
 
-/// Reads the events of the application's event store. Implemented by the application, or by the
-/// author of an event store.
+/// Reads the events of the application's event store. The application or the author of an event
+/// store implements this trait.
 ///
 /// Only [`read`](Self::read) is required. Every other method has a default; override those that
 /// your event store can serve cheaply.
@@ -74,8 +74,8 @@ pub(crate) use witness::Witness;
 ///
 /// # Obligations on every method
 /// - **E-09** A failure is an `Err`. A lost connection, a row that cannot be read and an event that
-///   cannot be decoded never end a call early with `Ok`: fewer events are another state.
-/// - **E-10** A call changes nothing. Its future may be dropped at any await point, without an
+///   cannot be decoded never end a call early with `Ok`, because fewer events give another state.
+/// - **E-10** A call changes nothing. Its future may be dropped at any await point without an
 ///   effect on later or concurrent calls.
 /// - **E-11** No call panics or waits without a bound, whatever the key and the bounds are.
 #[async_trait]
@@ -83,27 +83,27 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// Pushes the committed events of `key` within `range` into `replay`, in version order.
     ///
     /// # Obligations
-    /// - **E-01** Committed events only, each with its permanent version: 1, 2, 3 and so on without
-    ///   gaps or duplicates. The replay checks contiguity and fails the load if it is broken (R5).
-    /// - **E-02** The same event always comes with the same content, version, recorded time and
-    ///   anchor.
-    /// - **E-03** All events of the range that were committed before the call began. An aggregate
-    ///   without events pushes nothing.
-    /// - **E-04** When [`Replay::push`] returns `Break`, stop and return `Ok`; what is pushed
-    ///   after that is ignored.
-    /// - **E-05** Nothing may be left out of the middle, by recorded time for example.
-    /// - **E-06** Times are those of the event store. An event without a known time is
-    ///   pushed as [`Recorded::untimed`], never with an invented time.
-    /// - **E-07** Only events of exactly this key. Tenant, kind and id are compared bytewise: no
-    ///   case folding, no trimming, no patterns, no joining of the parts. A source without tenants
-    ///   fails for a key that has one, or reads nothing.
-    /// - **E-08** Only events within `range`: above [`EventRange::after`] (exclusive) and up to
-    ///   [`EventRange::until`] (inclusive). A range without events pushes nothing, and is not an
-    ///   error.
+    /// - **E-01** Only committed events are pushed, each with its permanent version: 1, 2, 3 and so
+    ///   on without gaps or duplicates. The replay checks this and fails the load if it does not
+    ///   hold (R5).
+    /// - **E-02** The same event always has the same content, version, recorded time and anchor.
+    /// - **E-03** All events of the range that were committed before the call began are pushed. For
+    ///   an aggregate without events, nothing is pushed.
+    /// - **E-04** When [`Replay::push`] returns `Break`, stop and return `Ok`. Events that are
+    ///   pushed after that are ignored.
+    /// - **E-05** No event in the middle is left out, for example by recorded time.
+    /// - **E-06** Times are those of the event store. An event without a known time is pushed as
+    ///   [`Recorded::untimed`], never with an invented time.
+    /// - **E-07** Only events of exactly this key are pushed. Tenant, kind and id are compared
+    ///   bytewise: no case folding, no trimming, no patterns, no joining of the parts. A source
+    ///   without tenants fails for a key with a tenant, or pushes nothing.
+    /// - **E-08** Only events within `range` are pushed: above [`EventRange::after`] (exclusive)
+    ///   and up to [`EventRange::until`] (inclusive). A range without events pushes nothing and is
+    ///   not an error.
     ///
     /// # Errors
-    /// Any error: the load fails with [`ErrorKind::EventSource`] and this as its source. Events
-    /// that were pushed before are discarded.
+    /// Any error. The load fails with [`ErrorKind::EventSource`] and has the error as its source.
+    /// Events that were already pushed are discarded.
     ///
     /// # Cancellation
     /// The future may be dropped at any await point (E-10).
@@ -114,8 +114,9 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         replay: &mut Replay<'_, A>,
     ) -> Result<(), BoxError>;
 
-    /// Reads several aggregates in one call. By default one after the other, up to the first error.
-    /// A source that can read them in one statement overrides this.
+    /// Reads several aggregates in one call. The default reads one after the other, up to the first
+    /// error. A source that can read several aggregates in one statement should override this
+    /// method.
     ///
     /// # Obligations
     /// - **E-30** Each replay gets exactly what [`read`](Self::read) would push for its key and
@@ -125,8 +126,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// - **E-32** The same key may occur twice, also with different ranges. An empty list is `Ok`.
     ///
     /// # Errors
-    /// Any error fails the whole call, and it is not known which replays are complete. The caller
-    /// then reads the aggregates one by one to find out which of them fails.
+    /// Any error fails the whole call. The caller does not know which replays are complete, so it
+    /// then reads the aggregates one by one to find the one that fails.
     async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
         for read in reads {
             self.read(read.key, read.range, &mut read.replay).await?;
@@ -135,75 +136,79 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     }
 
     /// Returns the version of the newest event of `key`, or `None` if the source cannot find it
-    /// more cheaply than by reading. `None` by default. Implement it if possible: it lets the
-    /// engine detect reads that end too early.
+    /// more cheaply than by reading. The default returns `None`. Implement this method if possible:
+    /// it lets the engine detect reads that end too early.
     ///
-    /// The engine calls it for statistics, and when a read may have ended too early: the version
-    /// that a load asked for did not come, no event came at all, or as many as pages have
-    /// (multiples of 50 and powers of two from 100 on, and all from 1,000 on). If a second read
-    /// does not return the events up to the head either, the load fails with
-    /// [`ErrorKind::BrokenHistory`] rather than with a state of the past.
+    /// The engine calls it for statistics, and when a read may have ended too early: the requested
+    /// version was not pushed, no event was pushed, or the number of events is a typical page size
+    /// (multiples of 50 and powers of two from 100 on, and every number from 1,000 on). If a second
+    /// read does not return the events up to the head either, the load fails with
+    /// [`ErrorKind::BrokenHistory`] instead of returning a state of the past.
     ///
     /// # Obligations
     /// - **E-20** Every event that was committed before the call began is at or below the head, and
-    ///   the event at the head is committed. 0 if `key` has no events. If all are truncated, 0 or
-    ///   the version of the last one.
+    ///   the event at the head is committed. The head is 0 if `key` has no events. If all events
+    ///   are truncated, it is 0 or the version of the last one.
     async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError> {
         let _ = key;
         Ok(None)
     }
 
-    /// Returns the replay floor of `key`: the version before that of the first event that can still
-    /// be read. 0 by default: no event is truncated. The engine calls it only if events that a load
-    /// needs are missing.
+    /// Returns the replay floor of `key`: the version before the first event that can still be
+    /// read. The default returns 0, which means that no event is truncated. The engine calls this
+    /// method only if events that a load needs are missing.
     ///
     /// # Obligations
-    /// - **E-21** All committed events above the floor can be read. A read that begins below it
-    ///   pushes those above it and is no error.
-    /// - **E-22** The floor is 0 as long as the first event can be read, and never above the head:
-    ///   a floor that is too high makes an aggregate
-    ///   [unrecoverable](ErrorKind::Unrecoverable) that is not.
+    /// - **E-21** All committed events above the floor can be read. A read that begins below the
+    ///   floor pushes the events above it and is not an error.
+    /// - **E-22** The floor is 0 as long as the first event can be read, and it is never above the
+    ///   head. A floor that is too high makes a recoverable aggregate
+    ///   [unrecoverable](ErrorKind::Unrecoverable).
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         let _ = key;
         Ok(0)
     }
 
-    /// Returns one page of the aggregates that have events. By default
+    /// Returns one page of the aggregates that have events. The default fails with
     /// [`Unsupported`](ErrorKind::Unsupported).
     ///
-    /// An event store that does not keep a part of the key (it has one tenant, or one kind) lists
-    /// its aggregates with what the request asks for in that part; without a filter, with the empty
-    /// tenant and with [`Aggregate::KIND`].
+    /// Some event stores do not store every part of the key, because they have only one tenant or
+    /// one kind. They list their aggregates with the tenant or kind of the request in that part.
+    /// Without a filter, they use the empty tenant and [`Aggregate::KIND`].
     ///
     /// # Obligations
-    /// - **E-40** Each key with at least one event that can be read appears exactly once over all
-    ///   pages, if it has one all the while; no other key appears but one whose events are all
-    ///   truncated. The order is the source's own.
-    /// - **E-41** At most [`KeysRequest::limit`] items; 0 is treated as 1. [`Page::next`] is `Some`
-    ///   if more may follow. A page with a `next` is never empty.
-    /// - **E-42** With a tenant or a kind given, only keys with exactly that tenant or kind.
-    /// - **E-43** A cursor that another source made is an error or the end, never a panic.
+    /// - **E-40** Each key that has at least one readable event throughout the listing appears
+    ///   exactly once over all pages. The only other keys that may appear are keys whose events are
+    ///   all truncated. The source chooses the order.
+    /// - **E-41** A page has at most [`KeysRequest::limit`] items; 0 is treated as 1.
+    ///   [`Page::next`] is `Some` if more items may follow. A page with a `next` is never empty.
+    /// - **E-42** If a tenant or a kind is given, only keys with exactly that tenant or kind
+    ///   appear.
+    /// - **E-43** A cursor from another source gives an error or the end, never a panic.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let _ = request;
         let message = "this event source does not list its aggregates: implement EventSource::keys";
         Err(Error::new(ErrorKind::Unsupported, "list aggregates", message).into())
     }
 
-    /// Returns the recorded times of the first events of `key` within `range`, in version order:
-    /// for timelines. At most `limit`; 0 is treated as 1. By default derived from
-    /// [`read`](Self::read), without decoding what is pushed by [`Replay::push_encoded`].
+    /// Returns the recorded times of the first events of `key` within `range`, in version order, at
+    /// most `limit`; 0 is treated as 1. For timelines. The default calls [`read`](Self::read) and
+    /// does not decode events that are pushed by [`Replay::push_encoded`].
     ///
-    /// The result may be shorter than `limit` although more events follow, so that a source can
-    /// bound its memory. Call it again after the last version; an empty result is the end.
+    /// A source may return fewer than `limit` times although more events follow, to bound its
+    /// memory. To continue, call the method again after the last version. An empty result is the
+    /// end.
     ///
     /// # Obligations
-    /// - **E-50** The versions are those that [`read`](Self::read) pushes for the range, from its
-    ///   first one on without a gap, at most `limit`. Empty only if the range holds no events.
+    /// - **E-50** The versions are those that [`read`](Self::read) pushes for the range, from the
+    ///   first one without a gap, at most `limit`. The result is empty only if the range contains
+    ///   no events.
     /// - **E-51** The times are those that [`read`](Self::read) pushes; `None` for an untimed
     ///   event.
     ///
     /// # Errors
-    /// [`ErrorKind::BrokenHistory`] by default if `read` pushes a gap, a duplicate or disorder.
+    /// The default fails with [`ErrorKind::BrokenHistory`] if `read` pushes a gap, a duplicate or
+    /// events out of order.
     async fn times(
         &self,
         key: &AggregateKey,

@@ -1,4 +1,4 @@
-//! How far a fold has come, where it ends, and how it ended.
+//! The position, the limits and the result of a fold.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,24 +7,24 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// What is folded, and how far the fold has come. It stays where it is while a [`Replay`] works
-/// on it, so that a large state is never moved.
+/// The state of a fold, and how far it has come. It is not moved while a [`Replay`] works on it,
+/// because the state may be large.
 pub(crate) struct Progress<A> {
     pub(crate) state: Arc<A>,
     pub(crate) position: Position,
 }
 
-/// How far a fold has come: everything about it but the state.
+/// The position of a fold: everything about it except the state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) version: u64,
-    /// Running maximum of the recorded times; [`Timestamp::MIN`] before the first event.
+    /// The running maximum of the recorded times; [`Timestamp::MIN`] before the first event.
     pub(crate) as_of: Timestamp,
     pub(crate) last_recorded_at: Timestamp,
     pub(crate) anchor: Option<Vec<u8>>,
 }
 
-/// Where a fold ends; both bounds are inclusive.
+/// The end of a fold. Both bounds are inclusive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) until: u64,
@@ -36,36 +36,35 @@ pub(crate) struct Limits {
 pub(crate) struct Done {
     pub(crate) ended: Ended,
     pub(crate) applied: u64,
-    /// By the monotonic clock.
+    /// The reading of the monotonic clock.
     pub(crate) first_applied_at: Option<Duration>,
-    /// The event at the starting version was compared, unless that was the empty state.
+    /// Whether the event at the starting version was compared. The empty state has no such event.
     pub(crate) is_compared: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ended {
-    /// Contiguous, and in agreement with the snapshot it started from.
+    /// The events were contiguous, and matched the snapshot that the fold started from.
     Whole,
-    /// The event at the starting version was not among those pushed; nothing was.
+    /// Nothing was pushed, not even the event at the starting version.
     Nothing,
-    /// The event at the starting version is another one.
+    /// The event at the starting version does not match the snapshot.
     Diverged,
-    /// The event after the last one applied has no time, so whether it belongs to the answer is not
-    /// known.
+    /// The next event has no time, so it is unknown whether it belongs to the result.
     Untimed,
-    /// `found` came where `expected` should have come.
+    /// Version `found` was pushed where `expected` was due.
     Broken { expected: u64, found: u64 },
 }
 
 impl<A: Aggregate> Progress<A> {
-    /// The empty state: version 0.
+    /// Creates the position of the empty state: version 0.
     pub(crate) fn start(key: &AggregateKey) -> Self {
         Self { state: Arc::new(A::initial(key)), position: Position::at(0) }
     }
 }
 
 impl Position {
-    /// Before any event that comes after `version`.
+    /// Creates a position at `version`, before any later event.
     pub(crate) const fn at(version: u64) -> Self {
         Self { version, as_of: Timestamp::MIN, last_recorded_at: Timestamp::MIN, anchor: None }
     }

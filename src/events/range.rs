@@ -1,4 +1,4 @@
-//! [`EventRange`]: which events to read.
+//! [`EventRange`]: a range of event versions.
 
 use crate::snapshot_id::SnapshotId;
 
@@ -8,9 +8,8 @@ use crate::snapshot_id::SnapshotId;
 pub struct EventRange {
     /// Read events with a version above this one (exclusive).
     pub after: u64,
-    /// Read events up to this version (inclusive). Never above
-    /// [`SnapshotId::MAX_VERSION`], which is `i64::MAX` and stands for no bound: `until as i64`
-    /// is a valid bound in SQL.
+    /// Read events up to this version (inclusive). At most [`SnapshotId::MAX_VERSION`], which is
+    /// `i64::MAX` and means no bound, so `until as i64` is a valid bound in SQL.
     pub until: u64,
 }
 

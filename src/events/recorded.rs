@@ -1,4 +1,4 @@
-//! [`Recorded`]: an event as the event store holds it.
+//! [`Recorded`]: an event as the event store recorded it.
 
 use std::fmt;
 
@@ -7,16 +7,15 @@ use crate::timestamp::Timestamp;
 /// One event with its version, recorded time and anchor, as a source pushes it.
 #[non_exhaustive]
 pub struct Recorded<'a, E: ?Sized> {
-    /// Its position in the stream of its aggregate: 1 for the first event.
+    /// The position in the stream of the aggregate: 1 for the first event.
     pub version: u64,
-    /// When it was recorded. May be before the time of an earlier event: clocks run backwards.
-    /// [`Timestamp::MAX`] if it is [untimed](Self::untimed).
+    /// When the event was recorded. Can be before the time of an earlier event, because clocks may
+    /// run backwards. [`Timestamp::MAX`] if the event is [untimed](Self::untimed).
     pub recorded_at: Timestamp,
-    /// Its identity in the event store (an event id, a hash), if the source provides one.
-    /// Snapshots keep the anchor of their last event, and a load compares it (R6).
+    /// The identity of the event in the event store (an event id or a hash), if the source provides
+    /// one. Snapshots keep the anchor of their last event, and each load compares it (R6).
     pub anchor: Option<&'a [u8]>,
-    /// The event, or its encoded form, for
-    /// [`push_encoded`](crate::Replay::push_encoded).
+    /// The event, or its encoded form for [`push_encoded`](crate::Replay::push_encoded).
     pub event: &'a E,
     has_time: bool,
 }
@@ -27,18 +26,19 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
         Self { version, recorded_at, anchor: None, event, has_time: true }
     }
 
-    /// An event without an anchor and without a recorded time: for event stores
-    /// that keep no times, or did not at first.
+    /// Creates an event without an anchor and without a recorded time. For event stores that do not
+    /// record times, or did not record them at first.
     ///
     /// - [`at_time`](crate::Loader::at_time) fails with
-    ///   [`Unsupported`](crate::ErrorKind::Unsupported) where this event could belong to the
-    ///   answer: a state from before it still loads.
-    /// - The as-of time of a state and of a snapshot with this event is [`Timestamp::MAX`], so that
-    ///   no earlier time finds them. Triggers and retention go by when a snapshot was created.
+    ///   [`Unsupported`](crate::ErrorKind::Unsupported) if the event could belong to the result. A
+    ///   state from before the event can still be loaded.
+    /// - The as-of time of states and snapshots that include the event is [`Timestamp::MAX`], so
+    ///   they are not found for any earlier time. Triggers and retention use the creation time of
+    ///   snapshots instead.
     ///
-    /// Do not invent a time instead. If all events have one constant time, every later point in
-    /// time gives the newest state, and the engine cannot detect it. A source that changes from an
-    /// invented time to none changes its history: existing snapshots are rejected as diverged.
+    /// Do not invent a time instead. If all events have the same time, every later point in time
+    /// gives the newest state, and the engine cannot detect it. A source that changes from invented
+    /// times to none changes its history: existing snapshots are rejected as diverged.
     pub const fn untimed(version: u64, event: &'a E) -> Self {
         Self { version, recorded_at: Timestamp::MAX, anchor: None, event, has_time: false }
     }
@@ -48,7 +48,7 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
         self.has_time
     }
 
-    /// Drops the event and keeps its version, time and anchor.
+    /// Returns the version, time and anchor without the event.
     pub(crate) const fn bare(&self) -> Recorded<'a, ()> {
         let Self { version, recorded_at, anchor, has_time, .. } = *self;
         Recorded { version, recorded_at, anchor, event: &(), has_time }

@@ -1,4 +1,4 @@
-//! [`Replay`]: the fold that an event source pushes events into.
+//! [`Replay`]: the fold into which an event source pushes events.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,20 +13,21 @@ use crate::clock::Clock;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// A fold in progress. An [`EventSource`](super::EventSource) pushes events into it; it checks
-/// that they are contiguous and belong to the snapshot it started from, and applies them.
+/// A fold in progress. An [`EventSource`](super::EventSource) pushes events into it. The replay
+/// checks that the events are contiguous and match the snapshot that the fold started from, and
+/// applies them.
 pub struct Replay<'a, A: Aggregate> {
     state: ReplayState<'a, A>,
     position: &'a mut Position,
     until: u64,
-    /// No event that was recorded later is applied.
+    /// Events that were recorded later are not applied.
     until_time: Timestamp,
     status: Status,
     started_at: u64,
     clock: &'a dyn Clock,
     first_applied_at: Option<Duration>,
     is_compared: bool,
-    /// Sees every push in the place of the fold.
+    /// Receives every push instead of the fold.
     witness: Option<&'a mut dyn Witness<A>>,
 }
 
@@ -34,24 +35,24 @@ pub struct Replay<'a, A: Aggregate> {
 enum ReplayState<'a, A> {
     Untouched(&'a mut Arc<A>),
     Own(&'a mut A),
-    /// While one of the above turns into the other, and where nothing is folded.
+    /// During the change from `Untouched` to `Own`, and if nothing is folded.
     Taken,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
-    /// Nothing is folded: a witness sees each event.
+    /// Nothing is folded: a witness receives each event.
     Witnessed,
-    /// The event at the starting version is to be compared with the position.
+    /// The event at the starting version must be compared with the position.
     Comparing,
-    /// The next event is to be applied; `until` lies above the position.
+    /// The next event is to be applied. `until` is above the position.
     Running,
-    /// An event was seen or applied beyond which nothing is wanted.
+    /// No further event is wanted.
     Complete,
     Diverged,
-    /// The next event has no time, and the fold ends at one.
+    /// The next event has no time, and the fold ends at a time.
     Untimed,
-    /// Another version than the next one came.
+    /// An event with a version other than the next one was pushed.
     Broken {
         expected: u64,
         found: u64,
@@ -59,8 +60,8 @@ enum Status {
 }
 
 impl<'a, A: Aggregate> Replay<'a, A> {
-    /// A fold that goes on from where `progress` is. Unless that is the empty state, the first
-    /// event to come must be the one at its version, for comparison: see [`range`](Self::range).
+    /// Continues the fold at `progress`. Unless that is the empty state, the first event pushed
+    /// must be the event at its version, for comparison: see [`range`](Self::range).
     pub(crate) fn new(progress: &'a mut Progress<A>, limits: Limits, clock: &'a dyn Clock) -> Self {
         let started_at = progress.position.version;
         let mut replay = Self {
@@ -81,7 +82,8 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         replay
     }
 
-    /// Shows `witness` what is pushed. Begins at `position`, which says only where the read begins.
+    /// Creates a replay that passes all events to `witness`. `position` only determines where the
+    /// read begins.
     pub(crate) fn witnessed(
         position: &'a mut Position,
         until: u64,
@@ -101,24 +103,24 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// Gives up the comparison: the event at the starting version is known to be truncated.
+    /// Skips the comparison, because the event at the starting version is known to be truncated.
     pub(crate) fn without_overlap(mut self) -> Self {
         self.status = self.after_overlap();
         self.is_compared = false;
         self
     }
 
-    /// How far the fold has come.
+    /// Returns the version that the fold has reached.
     pub(crate) fn version(&self) -> u64 {
         self.position.version
     }
 
-    /// Whether the next event is to be applied, and would be if there were one.
+    /// Whether the next event would be applied.
     pub(crate) fn is_waiting(&self) -> bool {
         self.status == Status::Running
     }
 
-    /// Whether it began with the empty state.
+    /// Whether the fold began with the empty state.
     #[cfg(feature = "postgres")]
     pub(crate) fn is_from_start(&self) -> bool {
         self.started_at == 0
@@ -129,14 +131,14 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         matches!(self.status, Status::Comparing | Status::Running)
     }
 
-    /// The events that this fold needs.
+    /// Returns the range of events that the fold needs.
     pub(crate) fn range(&self) -> EventRange {
         let overlap = u64::from(self.status == Status::Comparing);
         EventRange::new(self.position.version - overlap, self.until)
     }
 
-    /// Applies the next event. `Break` means that no further event is needed; later pushes are
-    /// ignored.
+    /// Applies the next event. `Break` means that no further event is needed and that later pushes
+    /// are ignored.
     #[inline]
     pub fn push(&mut self, recorded: Recorded<'_, A::Event>) -> ControlFlow<()> {
         if self.wants(&recorded) {
@@ -146,11 +148,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// [`push`](Self::push) for an event in encoded form, such as bytes. It is decoded only if it
-    /// is applied: the event at the version of a snapshot is only compared with it.
+    /// Like [`push`](Self::push), for an encoded event, such as bytes. The event is decoded only if
+    /// it is applied. The event at the version of a snapshot is only compared.
     ///
     /// # Errors
-    /// What `decode` returns; the source should return it too. The event counts as not pushed.
+    /// Any error of `decode`. The source should return it too. The event counts as not pushed.
     ///
     /// ```
     /// # use snapfold::events::Recorded;
@@ -179,7 +181,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// Pushes the events of an iterator until no further one is needed.
+    /// Pushes the events of an iterator until no further event is needed.
     pub fn push_all<'e>(
         &mut self,
         events: impl IntoIterator<Item = Recorded<'e, A::Event>>,
@@ -187,11 +189,11 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         events.into_iter().try_for_each(|event| self.push(event))
     }
 
-    /// [`push_encoded`](Self::push_encoded) for the events of an iterator, until no further one is
-    /// needed. A little faster than pushing them one by one.
+    /// Like [`push_encoded`](Self::push_encoded), for the events of an iterator, until no further
+    /// event is needed. Slightly faster than pushing them one by one.
     ///
     /// # Errors
-    /// What `decode` returns; the source should return it too. That event and those after it count
+    /// Any error of `decode`. The source should return it too. That event and all later ones count
     /// as not pushed.
     pub fn push_all_encoded<'e, T: ?Sized + 'e, E>(
         &mut self,
@@ -207,7 +209,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Applies events as long as nothing about them is special. Returns the first one that is.
+    /// Applies events up to the first one that needs special treatment, and returns that one.
     #[inline]
     fn run<'e, T: ?Sized + 'e, E>(
         &mut self,
@@ -242,7 +244,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         Ok(None)
     }
 
-    /// Whether the event is to be applied: the one question that is asked for each.
+    /// Whether the event is to be applied. The only check on the fast path.
     #[inline]
     fn wants<T: ?Sized>(&self, recorded: &Recorded<'_, T>) -> bool {
         self.status == Status::Running
@@ -275,7 +277,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         ControlFlow::Continue(())
     }
 
-    /// Before the first event is applied.
+    /// Prepares the state before the first event is applied.
     #[cold]
     fn begin(&mut self) {
         self.first_applied_at = Some(self.clock.monotonic());
@@ -285,7 +287,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         };
     }
 
-    /// What becomes of an event that is not to be applied.
+    /// Handles an event that is not to be applied.
     #[cold]
     fn decline_event(&mut self, recorded: &Recorded<'_, A::Event>) -> ControlFlow<()> {
         match &mut self.witness {
@@ -294,7 +296,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// The same for one in the form in which the source holds it.
+    /// Like [`decline_event`](Self::decline_event), for an event in encoded form.
     #[cold]
     fn decline_encoded<T: ?Sized, E>(
         &mut self,
@@ -316,7 +318,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         match self.status {
             Status::Comparing => self.compare(recorded),
             Status::Running if position.checked_add(1) == Some(found) => {
-                // It was recorded too late, or its time is not known.
+                // The event was recorded too late, or its time is unknown.
                 let timed = recorded.has_time();
                 self.end(if timed { Status::Complete } else { Status::Untimed })
             }
@@ -331,7 +333,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// The first event pushed must be the last one that is folded already.
+    /// Compares the first event pushed with the last event that is already folded.
     fn compare<T: ?Sized>(&mut self, found: &Recorded<'_, T>) -> ControlFlow<()> {
         let folded = &*self.position;
         if found.version != folded.version {
@@ -349,7 +351,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         if self.is_running() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// What comes when there is nothing to compare, or no more.
+    /// The status after the comparison, or at the start if there is nothing to compare.
     fn after_overlap(&self) -> Status {
         if self.position.version < self.until { Status::Running } else { Status::Complete }
     }
@@ -374,8 +376,9 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     }
 }
 
-/// How far a run of events without anchors has come. Kept apart from the position, so that it can
-/// stay in registers, and written back however the run ends: the state is that far too.
+/// The position within a run of events without anchors. It is separate from the position of the
+/// replay, so that it can stay in registers. It is written back however the run ends, because the
+/// state has advanced as well.
 struct Run<'p> {
     version: u64,
     as_of: Timestamp,

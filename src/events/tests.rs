@@ -1,4 +1,4 @@
-//! A run of events folds to what the same events fold to one by one.
+//! Folding a run of events equals folding the same events one by one.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +31,7 @@ impl Aggregate for Sum {
 const PANIC: u64 = 98;
 const TORN: u64 = 99;
 
-/// The second of an event without a time.
+/// Stands for the second of an event without a time.
 const UNTIMED: i64 = i64::MAX;
 
 /// What a source pushes: version, recorded second, anchor, event.
@@ -46,15 +46,14 @@ fn recorded(row: &Row) -> Recorded<'_, u64> {
     recorded
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form of all decoders")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature of all decoders")]
 fn decode(event: &u64) -> Result<u64, &'static str> {
     if *event == TORN { Err("torn") } else { Ok(*event) }
 }
 
 type Outcome = (Option<Result<ControlFlow<()>, &'static str>>, Ended, u64, Sum, Position);
 
-/// Folds `rows` after version `start`, by `push`; a panic is kept from the engine by a source that
-/// goes on with the rest.
+/// Folds `rows` after version `start` by `push`. A panic is caught, as by a source that continues.
 fn fold(
     start: u64,
     limits: Limits,
@@ -77,7 +76,7 @@ fn fold(
 #[test]
 fn a_run_of_events_folds_to_what_they_fold_to_one_by_one() {
     let plain = |version: u64| (version, i64::try_from(version).unwrap(), None, version);
-    // Each change makes one event of the history a special one.
+    // Each change makes one event of the history special.
     let changes: [fn(&mut Row); 10] = [
         |_| {},
         |row| row.0 += 1,

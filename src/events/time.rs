@@ -6,19 +6,19 @@ use super::range::EventRange;
 use crate::error::{Error, ErrorKind};
 use crate::timestamp::Timestamp;
 
-/// When the event with a version was recorded.
+/// The recorded time of the event with a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EventTime {
     /// The version of the event.
     pub version: u64,
-    /// When it was recorded; `None` if that is not known
+    /// When the event was recorded; `None` if that is unknown
     /// ([`Recorded::untimed`](crate::events::Recorded::untimed)).
     pub recorded_at: Option<Timestamp>,
 }
 
 impl EventTime {
-    /// The recorded time of the event with this version, if it is known.
+    /// Creates the time of the event with this version. `None` if the time is unknown.
     pub const fn new(version: u64, recorded_at: Option<Timestamp>) -> Self {
         Self { version, recorded_at }
     }
@@ -33,19 +33,19 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// The first `limit` of `range`; 0 means 1.
+    /// Collects the first `limit` events of `range`; 0 is treated as 1.
     pub(crate) fn new(range: EventRange, limit: usize) -> Self {
         Self { range, limit: limit.max(1), collected: Vec::new(), broken: None }
     }
 
-    /// Takes the next one. `Break` if no further one is wanted.
+    /// Adds the next time. `Break` if no further one is wanted.
     pub(crate) fn add(&mut self, time: EventTime) -> ControlFlow<()> {
         let version = time.version;
         if self.broken.is_some() || self.collected.len() >= self.limit || version > self.range.until
         {
             return ControlFlow::Break(());
         }
-        // The first one may lie higher than asked for: those before it may be truncated.
+        // The first version may be higher than requested, because earlier events may be truncated.
         let (expected, follows) = match self.collected.last() {
             Some(last) => (last.version + 1, version == last.version + 1),
             None => (self.range.after.saturating_add(1), version > self.range.after),
@@ -60,14 +60,14 @@ impl Times {
     }
 
     /// # Errors
-    /// `BrokenHistory` if a version did not follow the one before.
+    /// `BrokenHistory` if the versions were not contiguous.
     pub(crate) fn finish(self) -> Result<Vec<EventTime>, Error> {
         match self.broken {
             None => Ok(self.collected),
             Some((expected, found)) => Err(Error::new(
                 ErrorKind::BrokenHistory,
                 "read the times of events",
-                format!("the event source yielded version {found} where {expected} is due"),
+                format!("the event source returned version {found} instead of {expected}"),
             )),
         }
     }

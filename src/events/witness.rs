@@ -1,4 +1,4 @@
-//! [`Witness`]: sees what is pushed in the place of a fold.
+//! [`Witness`]: receives pushed events instead of a fold.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use crate::clock::Clock;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Looks at what an event source pushes. Nothing is folded, and nothing is checked before it.
+/// Receives what an event source pushes. Nothing is folded or checked before.
 pub(crate) trait Witness<A: Aggregate>: Send + Sync {
-    /// Whether [`see`](Self::see) wants the event itself, so that an encoded one is decoded.
+    /// Whether [`see`](Self::see) needs the event itself. If so, encoded events are decoded.
     fn wants_events(&self) -> bool;
 
-    /// Sees one push. The event is there if it was pushed decoded, or if events are wanted.
+    /// Receives one push. `event` is `Some` if it was pushed decoded, or if events are wanted.
     fn see(&mut self, recorded: Recorded<'_, ()>, event: Option<&A::Event>) -> ControlFlow<()>;
 }
 
@@ -29,7 +29,7 @@ impl<A: Aggregate> Witness<A> for Times {
     }
 }
 
-/// The clock of a replay that applies nothing.
+/// The clock of a replay that applies no events.
 #[derive(Debug)]
 pub(super) struct NoClock;
 

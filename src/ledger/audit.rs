@@ -12,17 +12,17 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct AuditEntry {
-    /// When it was done.
+    /// When the action was performed.
     pub at: Timestamp,
-    /// Who did it: a user, a service, a node.
+    /// Who performed the action: a user, a service or a node.
     pub actor: String,
-    /// What was done, in the application's terms: "delete", "rebuild".
+    /// The action in the application's terms: "delete", "rebuild".
     pub action: String,
-    /// The aggregate; `None` if it is not about a single one (a migration, a prune of all).
+    /// The aggregate; `None` if the action is not about a single one (a migration, a prune of all).
     pub key: Option<AggregateKey>,
-    /// The version; `None` if it is about all versions or no particular one.
+    /// The version; `None` if the action is about all versions or no particular one.
     pub version: Option<u64>,
-    /// The reason; may be empty.
+    /// The reason for the action; may be empty.
     pub reason: String,
     /// Additional data from the caller, by convention a JSON object; may be empty. The ledger does
     /// not interpret it.
@@ -39,10 +39,10 @@ pub struct AuditEntry {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AuditOutcome {
-    /// It succeeded.
+    /// The action succeeded.
     #[default]
     Ok,
-    /// It failed.
+    /// The action failed.
     Failed {
         /// The kind of failure, such as the name of an [`ErrorKind`].
         kind: String,
@@ -52,12 +52,12 @@ pub enum AuditOutcome {
 }
 
 impl AuditOutcome {
-    /// A failure of this kind.
+    /// Creates the outcome of a failure of this kind.
     pub fn failed(kind: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Failed { kind: kind.into(), message: message.into() }
     }
 
-    /// The outcome of `result`. A long message is truncated.
+    /// Creates the outcome of `result`. A long message is truncated.
     pub fn of<T>(result: &Result<T, Error>) -> Self {
         match result {
             Ok(_) => Self::Ok,
@@ -78,9 +78,9 @@ pub(crate) fn cut(mut text: String, limit: usize) -> String {
 }
 
 impl AuditEntry {
-    /// The longest actor, action, idempotency key or failure kind, in bytes (inclusive).
+    /// The maximum size of an actor, action, idempotency key or failure kind, in bytes (inclusive).
     pub const MAX_NAME_BYTES: usize = 1_000;
-    /// The longest reason, meta or failure message, in bytes (inclusive).
+    /// The maximum size of a reason, meta or failure message, in bytes (inclusive).
     pub const MAX_REASON_BYTES: usize = 16_000;
 
     /// Creates an entry that is not about a single aggregate, in the trail of the default tenant,
@@ -146,15 +146,15 @@ impl AuditEntry {
         self
     }
 
-    /// The tenant of the trail that the entry belongs to.
+    /// Returns the tenant of the trail that the entry belongs to.
     pub fn tenant(&self) -> &str {
         self.key.as_ref().map_or(&self.tenant, AggregateKey::tenant)
     }
 
-    /// For ledgers: checks that the texts are within their limits.
+    /// Checks that the texts are within their limits. For ledgers.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if one is not.
+    /// [`ErrorKind::InvalidInput`] if a text is too long.
     pub fn check(&self) -> Result<(), Error> {
         let (kind, message) = match &self.outcome {
             AuditOutcome::Ok => ("", ""),
@@ -200,7 +200,7 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
-    /// For ledgers: creates a record from its stored parts. Does not check the hashes.
+    /// Creates a record from its stored parts without checking the hashes. For ledgers.
     pub const fn from_stored(
         sequence: u64,
         previous: AuditHash,

@@ -24,7 +24,7 @@ impl AuditHash {
         Self::of_bytes(previous, sequence, &entry_bytes(entry))
     }
 
-    /// The same, for an entry already encoded by [`entry_bytes`].
+    /// Like [`of`](Self::of), for an entry that is already encoded by [`entry_bytes`].
     pub(super) fn of_bytes(previous: &Self, sequence: u64, entry: &[u8]) -> Self {
         let mut hasher = Hash::new();
         hasher.update(b"snapfold-audit-1");
@@ -37,11 +37,11 @@ impl AuditHash {
 
 /// The end of an audit trail: the number of its records, and the hash of the last one.
 ///
-/// The chain alone does not reveal records that were cut off at its end, or a trail that was
-/// completely rewritten. Keep a head outside the ledger, and check the trail against it later with
+/// The chain alone does not reveal that records were removed from its end, or that the whole trail
+/// was rewritten. Keep a head outside the ledger, and check the trail against it later with
 /// [`Ledger::check_trail`](crate::ledger::Ledger::check_trail).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::exhaustive_structs, reason = "kept outside the ledger by its users")]
+#[expect(clippy::exhaustive_structs, reason = "users keep it outside the ledger")]
 pub struct AuditHead {
     /// The sequence of the last record; 0 if there is none.
     pub sequence: u64,
@@ -53,13 +53,13 @@ pub struct AuditHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrailCheck {
-    /// Each record continues the one before it.
+    /// Each record continues the previous one.
     Whole(AuditHead),
     /// The trail was modified.
     Broken {
         /// The sequence of the first record that is missing, modified or out of place.
         sequence: u64,
-        /// What is wrong there.
+        /// What is wrong with that record.
         reason: &'static str,
     },
 }
@@ -75,15 +75,15 @@ impl AuditHead {
         if record.sequence != sequence {
             broken("the record is missing")
         } else if record.previous != self.hash {
-            broken("it does not contain the hash of the previous record")
+            broken("the record does not contain the hash of the previous record")
         } else if record.hash != AuditHash::of(&self.hash, sequence, &record.entry) {
-            broken("its hash does not match its content")
+            broken("the hash of the record does not match its content")
         } else {
             TrailCheck::Whole(Self { sequence, hash: record.hash })
         }
     }
 
-    /// For ledgers: creates the record that appends `entry` to this end.
+    /// Creates the record that appends `entry` to this end. For ledgers.
     pub fn append(self, entry: AuditEntry) -> AuditRecord {
         let sequence = self.sequence.saturating_add(1);
         let hash = AuditHash::of(&self.hash, sequence, &entry);

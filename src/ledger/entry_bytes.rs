@@ -4,7 +4,7 @@ use super::audit::{AuditEntry, AuditOutcome};
 use super::wire::{ByteReader, put_option, put_text, put_time};
 use crate::key::AggregateKey;
 
-/// Specified by [`AuditHash::of`](super::hash::AuditHash::of), points 4 to 9.
+/// Encodes an entry as specified by [`AuditHash::of`](super::hash::AuditHash::of), points 4 to 9.
 pub(super) fn entry_bytes(entry: &AuditEntry) -> Vec<u8> {
     let mut out = Vec::new();
     put_time(&mut out, entry.at);
@@ -28,7 +28,7 @@ pub(super) fn entry_bytes(entry: &AuditEntry) -> Vec<u8> {
     out
 }
 
-/// Parses the output of [`entry_bytes`]; `None` if the bytes are not of that form.
+/// Parses the output of [`entry_bytes`]; `None` if the bytes do not have that form.
 pub(super) fn parse_entry(bytes: &[u8]) -> Option<AuditEntry> {
     let mut reader = ByteReader(bytes);
     let at = reader.time()?;
@@ -99,7 +99,7 @@ mod tests {
         }
     }
 
-    /// The documented form, written by hand; the hash was computed with `sha256sum`.
+    /// The documented form, written by hand. The hash was computed with `sha256sum`.
     #[test]
     fn the_bytes_and_the_hash_are_as_documented() {
         let key = AggregateKey::from_parts("t", "k", "i").unwrap();

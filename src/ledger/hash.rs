@@ -1,4 +1,4 @@
-//! [`AuditHash`]: chains the records of an audit trail.
+//! [`AuditHash`]: the hash that chains the records of an audit trail.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ impl AuditHash {
     /// The hash before the first record: 32 zeros.
     pub const START: Self = Self([0; 32]);
 
-    /// The hash with these bytes.
+    /// Creates a hash from its bytes.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! The error of an impossible schedule.
+//! The error for an invalid schedule.
 
 use crate::error::{Error, ErrorKind};
 

@@ -31,11 +31,11 @@ pub use schedule::{Claim, Lease, Schedule, ScheduleKey};
 pub use statistics::{DailyStatistics, Day};
 pub use stored::StoreLedger;
 
-/// Keeps schedules, daily statistics and audit trails. Object-safe. Any number of nodes may share
+/// Stores schedules, daily statistics and audit trails. Object-safe. Any number of nodes may share
 /// one ledger.
 ///
-/// [`StoreLedger`] keeps them in any [`SnapshotStore`](crate::SnapshotStore), including those in
-/// memory and in files. `PostgresStore` keeps them in separate tables that SQL can read.
+/// [`StoreLedger`] stores them in any [`SnapshotStore`](crate::SnapshotStore), including those in
+/// memory and in files. `PostgresStore` stores them in separate tables that SQL can read.
 ///
 /// # Obligations on every method
 /// Each obligation has an id, which the conformance kit (`conformance::ledger`) reports.
@@ -68,17 +68,17 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// Returns the schedule of `key`.
     ///
     /// # Obligations
-    /// - **L-11** It is the one that was put last, with its lease.
+    /// - **L-11** The schedule is the one that was put last, with its lease.
     async fn schedule(&self, key: &ScheduleKey) -> Result<Option<Schedule>, Error>;
 
-    /// Removes the schedule of `key` and its lease; returns whether it existed.
+    /// Removes the schedule of `key` and its lease. Returns whether the schedule existed.
     async fn remove_schedule(&self, key: &ScheduleKey) -> Result<bool, Error>;
 
     /// Lists the schedules after the key `after` (exclusive); at most `limit` (0 is treated as 1).
     ///
     /// # Obligations
-    /// - **L-12** They are ordered by key, each appears once, and [`Page::next`] is the key of the
-    ///   last one if more follow, else `None`.
+    /// - **L-12** The schedules are ordered by key, and each appears once. [`Page::next`] is the
+    ///   key of the last one if more follow, otherwise `None`.
     async fn schedules(
         &self,
         after: Option<&ScheduleKey>,
@@ -89,19 +89,18 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// treated as 1).
     ///
     /// # Obligations
-    /// - **L-13** They are enabled, their next run is at or before `now`, and they have no lease
-    ///   that ends after `now`. The longest overdue come first, then by key.
+    /// - **L-13** The schedules are enabled, their next run is at or before `now`, and they have no
+    ///   lease that ends after `now`. The longest overdue come first, then they are ordered by key.
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error>;
 
     /// Claims the run of `key` that is due at `due`, for the node `holder`, until `until`
-    /// (exclusive). `None` if it cannot be claimed: another node holds it, it was completed, or the
-    /// schedule was changed. `now` is the node's time. Nodes whose clocks differ by more than the
-    /// length of a lease may run the same schedule at the same time; only the token distinguishes
-    /// them.
-    ///
+    /// (exclusive). `None` if the run cannot be claimed: another node holds it, it was completed,
+    /// or the schedule was changed. `now` is the node's time. If the clocks of nodes differ by more
+    /// than the length of a lease, the nodes may run the same schedule at the same time. Then only
+    /// the tokens distinguish the runs.
     /// # Obligations
-    /// - **L-14** Granted exactly if the schedule is due at `now` with `due` as its next run. If
-    ///   several nodes claim the same run, exactly one gets it.
+    /// - **L-14** A claim is granted exactly if the schedule is due at `now` with `due` as its next
+    ///   run. If several nodes claim the same run, exactly one gets it.
     /// - **L-15** The token is higher than that of each earlier claim of the key, even if the
     ///   schedule was removed and stored again in between.
     async fn claim(
@@ -122,14 +121,15 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     ///   effect exactly if the schedule's lease has the token of `claim`.
     async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, Error>;
 
-    /// Releases a claimed run: it is due again immediately. `false` if the lease is gone.
+    /// Releases a claimed run, which is due again immediately. `false` if the lease is gone.
     async fn release(&self, claim: &Claim) -> Result<bool, Error>;
 
     /// Completes a claimed run: the schedule is next due at `next` ([`Cadence::following`]).
     /// `false` if the lease is gone.
     ///
     /// # Obligations
-    /// - **L-17** If the next run was changed after the claim, it is kept; the lease still ends.
+    /// - **L-17** If the next run was changed after the claim, the changed time is kept. The lease
+    ///   still ends.
     async fn complete(&self, claim: &Claim, next: Option<Timestamp>) -> Result<bool, Error>;
 
     /// Adds to the statistics of aggregates and days. An aggregate and day may appear several
@@ -139,14 +139,14 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// - **L-20** Everything is added exactly once, whatever other nodes add concurrently. Sums
     ///   saturate at `i64::MAX` or above.
     /// - **L-21** Each item is added completely or not at all. On `Err`, some items may have been
-    ///   added; if that is not known, the error's retry is [`Unknown`](crate::Retry::Unknown).
+    ///   added. If that is unknown, the error's retry advice is [`Unknown`](crate::Retry::Unknown).
     async fn add_statistics(
         &self,
         batch: &[(AggregateKey, Day, DailyStatistics)],
     ) -> Result<(), Error>;
 
-    /// Returns the statistics of `key` on those `days` (inclusive) that have any; at most the first
-    /// 10,000 of them.
+    /// Returns the statistics of `key` for those `days` (inclusive) that have any, at most for the
+    /// first 10,000 of them.
     ///
     /// # Obligations
     /// - **L-22** Each day appears once, in ascending order.
@@ -156,18 +156,19 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         days: RangeInclusive<Day>,
     ) -> Result<Vec<(Day, DailyStatistics)>, Error>;
 
-    /// Appends `entries` to the trails of their tenants, in order; returns the sequence of each.
-    /// Entries are never changed or removed.
+    /// Appends `entries` to the trails of their tenants, in order, and returns the sequence of
+    /// each. Entries are never changed or removed.
     ///
     /// # Obligations
     /// - **L-30** The sequences of a trail are 1, 2, 3, and so on, without gaps, whatever other
     ///   nodes append concurrently. No entry is lost or appended twice.
-    /// - **L-31** Each record has the hash of the previous one, and its own ([`AuditHash::of`]).
+    /// - **L-31** Each record contains the hash of the previous one, and its own
+    ///   ([`AuditHash::of`]).
     ///
     /// On `Err`, a prefix of the entries of a trail may have been appended.
     async fn append_all(&self, entries: &[AuditEntry]) -> Result<Vec<u64>, Error>;
 
-    /// Appends one entry; returns its sequence.
+    /// Appends one entry and returns its sequence.
     async fn append(&self, entry: &AuditEntry) -> Result<u64, Error> {
         let appended = self.append_all(std::slice::from_ref(entry)).await?;
         Ok(appended.first().copied().unwrap_or(0))
@@ -177,11 +178,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// follow. A page may be shorter than requested.
     ///
     /// # Obligations
-    /// - **L-32** The records are in the order of their sequences, each appears once, and as it was
-    ///   appended.
+    /// - **L-32** The records are in the order of their sequences, and each appears once, unchanged
+    ///   since it was appended.
     ///
-    /// If a record is damaged, or missing between others, the page that contains it fails with
-    /// [`CorruptStore`](crate::ErrorKind::CorruptStore), or the ledger leaves the detection to
+    /// If a record is damaged, or missing between others, either the page that contains it fails
+    /// with [`CorruptStore`](crate::ErrorKind::CorruptStore), or the ledger leaves the detection to
     /// [`AuditHead::follow`]. Such a record never counts as the end of the trail.
     async fn entries(&self, request: AuditRequest<'_>) -> Result<Page<AuditRecord, u64>, Error>;
 
@@ -198,7 +199,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
                 record.sequence == from.sequence && record.hash == from.hash && own == from.hash
             };
             if !found.first().is_some_and(same) {
-                let reason = "it differs from the record of the given head";
+                let reason = "the record differs from the given head";
                 return Ok(TrailCheck::Broken { sequence: from.sequence, reason });
             }
         }
@@ -212,7 +213,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
                 }
             }
             match page.next {
-                // A ledger whose pages do not advance has no more records.
+                // If the pages of a ledger do not advance, it has no more records.
                 Some(next) if next > request.after => request = request.after(next),
                 _ => return Ok(TrailCheck::Whole(head)),
             }

@@ -9,19 +9,19 @@ use crate::timestamp::Timestamp;
 pub struct Day(i32);
 
 impl Day {
-    /// The day with this number; 0 is 1970-01-01.
+    /// Creates the day with this number; 0 is 1970-01-01.
     pub const fn new(number: i32) -> Self {
         Self(number)
     }
 
-    /// The day that contains `time`.
+    /// Returns the day that contains `time`.
     pub fn of(time: Timestamp) -> Self {
         const MICROS: i64 = 86_400_000_000;
-        // About 107 million days in either direction.
+        // The range is about 107 million days in either direction.
         Self(i32::try_from(time.as_micros().div_euclid(MICROS)).unwrap_or(i32::MAX))
     }
 
-    /// The number of days since 1970-01-01.
+    /// Returns the number of days since 1970-01-01.
     pub const fn number(self) -> i32 {
         self.0
     }
@@ -42,23 +42,23 @@ pub struct DailyStatistics {
 }
 
 impl DailyStatistics {
-    /// One created snapshot with this size and creation time.
+    /// Creates the statistics of one created snapshot with this size and creation time.
     pub fn created(bytes: u64, took: Duration) -> Self {
         let creation_micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         Self { created: 1, deleted: 0, bytes, creation_micros }
     }
 
-    /// This number of deleted snapshots.
+    /// Creates the statistics of this number of deleted snapshots.
     pub const fn deleted(snapshots: u64) -> Self {
         Self { created: 0, deleted: snapshots, bytes: 0, creation_micros: 0 }
     }
 
-    /// The average time to create a snapshot; `None` if none was created.
+    /// Returns the average time to create a snapshot; `None` if none was created.
     pub fn average_creation(&self) -> Option<Duration> {
         self.creation_micros.checked_div(self.created).map(Duration::from_micros)
     }
 
-    /// The sum of both; saturates.
+    /// Returns the sum of both; saturates.
     pub fn plus(self, other: Self) -> Self {
         Self {
             created: self.created.saturating_add(other.created),

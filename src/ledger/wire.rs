@@ -25,7 +25,7 @@ impl<'a> ByteReader<'a> {
         self.array().map(i64::from_le_bytes).map(Timestamp::from_micros)
     }
 
-    /// One byte: 0 or 1.
+    /// Reads one byte, which must be 0 or 1.
     pub(super) fn flag(&mut self) -> Option<bool> {
         match self.array()? {
             [0] => Some(false),
@@ -34,7 +34,7 @@ impl<'a> ByteReader<'a> {
         }
     }
 
-    /// Bytes preceded by their length.
+    /// Reads bytes that are preceded by their length.
     pub(super) fn sized(&mut self) -> Option<&'a [u8]> {
         let len = usize::try_from(self.u32()?).ok()?;
         let (taken, rest) = self.0.split_at_checked(len)?;
@@ -46,8 +46,8 @@ impl<'a> ByteReader<'a> {
         std::str::from_utf8(self.sized()?).ok()
     }
 
-    /// `None` after a byte 0, the result of `read` after a byte 1.
-    #[expect(clippy::option_option, reason = "the outer one means the end of the bytes")]
+    /// Returns `None` after a byte 0, and the result of `read` after a byte 1.
+    #[expect(clippy::option_option, reason = "the outer option is `None` at the end of the bytes")]
     pub(super) fn option<T>(
         &mut self,
         read: impl FnOnce(&mut Self) -> Option<T>,
@@ -56,7 +56,7 @@ impl<'a> ByteReader<'a> {
     }
 }
 
-/// All lengths are far below 4 GiB, because the callers limit their texts.
+/// Writes bytes preceded by their length. The callers limit their texts to far below 4 GiB.
 pub(super) fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(bytes);

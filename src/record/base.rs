@@ -1,11 +1,12 @@
-//! What a delta builds on: [`Base`].
+//! The snapshot that a delta is based on: [`Base`].
 
-/// The snapshot that a delta builds on: of the same aggregate and generation.
+/// Identifies the snapshot that a delta is based on. It has the same aggregate and generation as
+/// the delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(clippy::exhaustive_structs, reason = "fixed by the stored format")]
 pub struct Base {
-    /// The version of the base.
+    /// The version of the base snapshot.
     pub version: u64,
-    /// CRC-32 of the stored payload of the base.
+    /// CRC-32 of the stored payload of the base snapshot.
     pub checksum: u32,
 }

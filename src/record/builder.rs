@@ -1,4 +1,4 @@
-//! [`RecordBuilder`]: how a record is made.
+//! [`RecordBuilder`]: creates records.
 
 use super::Record;
 use super::extension::Extensions;
@@ -15,8 +15,8 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
-/// Makes a [`Record`]. The engine uses it for every snapshot; authors and testers of stores use
-/// it to make records of their own.
+/// Builds a [`Record`]. The engine uses it for every snapshot; authors and testers of stores can
+/// use it to create their own records.
 ///
 /// ```
 /// use snapfold::codec::CodecId;
@@ -47,8 +47,9 @@ pub struct RecordBuilder {
 }
 
 impl RecordBuilder {
-    /// A snapshot of `key` at `version` (1 or more), whose latest event was recorded at `as_of`.
-    /// Without further calls: created at 1970, postcard, not compressed, without a digest.
+    /// Creates a builder for a snapshot of `key` at `version` (1 or more), whose as-of time is
+    /// `as_of`. By default, the snapshot is created at 1970-01-01T00:00:00Z, its codec is postcard,
+    /// and it has neither compression nor a digest.
     pub fn new(key: AggregateKey, generation: Generation, version: u64, as_of: Timestamp) -> Self {
         Self {
             key,
@@ -63,81 +64,80 @@ impl RecordBuilder {
         }
     }
 
-    /// When the snapshot is made.
+    /// Sets the time at which the snapshot is created.
     pub fn created_at(mut self, at: Timestamp) -> Self {
         self.created_at = at;
         self
     }
 
-    /// The codec that encoded the state.
+    /// Sets the codec that encoded the state.
     pub fn codec(mut self, codec: CodecId) -> Self {
         self.codec = codec;
         self
     }
 
-    /// How to compress the encoded state.
+    /// Sets the compression of the encoded state.
     pub fn compression(mut self, compression: Compression) -> Self {
         self.compression = compression;
         self
     }
 
-    /// The digest of the state's value.
+    /// Sets the digest of the state's value.
     pub fn digest(mut self, digest: StateDigest) -> Self {
         self.digest = Some(digest);
         self
     }
 
-    /// The recorded time of the last folded event, where it is not the as-of time.
+    /// Sets the recorded time of the last folded event. By default the as-of time.
     pub fn last_recorded_at(mut self, at: Timestamp) -> Self {
         self.extensions.last_recorded_at = (at != self.as_of).then_some(at);
         self
     }
 
-    /// What identifies the last folded event in the event store; at most 65,535 bytes.
+    /// Sets the identity of the last folded event in the event store, at most 65,535 bytes.
     pub fn anchor(mut self, anchor: impl Into<Vec<u8>>) -> Self {
         self.extensions.anchor = Some(anchor.into());
         self
     }
 
-    /// Adds a label; at most 65,535 bytes.
+    /// Adds a label of at most 65,535 bytes.
     pub fn label(mut self, label: impl Into<String>) -> Self {
         self.extensions.labels.push(label.into());
         self
     }
 
-    /// Which process or node makes the snapshot; at most 65,535 bytes.
+    /// Sets the process or node that creates the snapshot, at most 65,535 bytes.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.extensions.origin = Some(origin.into());
         self
     }
 
-    /// Marks the payload as a delta against `base`. For tests of stores: no engine opens deltas
-    /// yet.
+    /// Marks the payload as a delta of `base`. For tests of stores: no engine can open deltas yet.
     #[cfg(any(test, feature = "conformance"))]
     pub fn base(mut self, base: crate::record::Base) -> Self {
         self.extensions.base = Some(base);
         self
     }
 
-    /// Marks the payload as compressed with a dictionary. For tests of stores: no engine opens such
-    /// records yet.
+    /// Marks the payload as compressed with a dictionary. For tests of stores: no engine can open
+    /// such records yet.
     #[cfg(any(test, feature = "conformance"))]
     pub fn dictionary(mut self, id: u64) -> Self {
         self.extensions.dictionary = Some(id);
         self
     }
 
-    /// The record that holds `raw`, an encoded state.
+    /// Builds the record that contains the encoded state `raw`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] for version 0, an extension that is too long, or a state of 4
-    /// GiB and more.
+    /// GiB or more.
     pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
         let invalid = |message: String| {
             Error::new(ErrorKind::InvalidInput, "make a snapshot record", message)
         };
         if self.version == 0 {
-            return Err(invalid("version 0 is the empty state and is never stored".into()));
+            return Err(invalid("version 0 is never stored: use version 1 or above".into()));
         }
         let too_large =
             || invalid(format!("the encoded state has {} bytes, the limit is 4 GiB", raw.len()));
@@ -151,9 +151,10 @@ impl RecordBuilder {
         let extension_bytes = self
             .extensions
             .bytes()
-            .map_err(|what| invalid(format!("{what} is longer than {} bytes", u16::MAX)))?;
+            .map_err(|name| invalid(format!("{name} exceeds {} bytes: shorten it", u16::MAX)))?;
         if extension_bytes > MAX_EXTENSION_BYTES {
-            return Err(invalid("labels, origin and anchor together exceed 256 KiB".into()));
+            let message = "labels, origin and anchor together exceed 256 KiB: shorten them";
+            return Err(invalid(message.into()));
         }
 
         let parts = [self.key.tenant(), self.key.kind(), self.key.id()];
@@ -206,7 +207,7 @@ impl RecordBuilder {
     }
 }
 
-/// The length of a header whose other fields take `rest` bytes: its varint counts itself.
+/// The length of a header whose other fields take `rest` bytes. The header length itself counts.
 fn with_its_own_length(rest: usize) -> usize {
     let mut own = 1;
     while varint_bytes((rest + own) as u64) > own {

@@ -1,4 +1,4 @@
-//! The optional fields of a header: a list of (tag, length, value) after the key.
+//! The optional fields of a header: a list of (tag, length, value) entries after the key.
 
 use std::convert::Infallible;
 
@@ -7,10 +7,10 @@ use super::reject::RejectReason;
 use super::wire::WireReader;
 use crate::timestamp::Timestamp;
 
-/// Tags from here on must be understood: a reader that does not know one must reject the record.
+/// The first critical tag. A reader that does not know a critical tag must reject the record.
 const CRITICAL: u8 = 0x80;
 
-/// The bytes of an entry before its value: tag and length.
+/// The size of an entry without its value: tag and length.
 const ENTRY_BYTES: usize = 3;
 
 const ANCHOR: u8 = 0x01;
@@ -20,7 +20,7 @@ const LAST_RECORDED_AT: u8 = 0x04;
 const BASE: u8 = CRITICAL | 0x01;
 const DICTIONARY: u8 = CRITICAL | 0x02;
 
-/// What the extensions of a header say.
+/// The parsed extensions of a header.
 #[derive(Default)]
 pub(super) struct Values<'a> {
     pub(super) anchor: Option<&'a [u8]>,
@@ -30,7 +30,7 @@ pub(super) struct Values<'a> {
     pub(super) dictionary: Option<u64>,
 }
 
-/// Reads the extensions of a header. Of a tag that occurs again, the last one counts.
+/// Reads the extensions of a header. If a tag is repeated, the last value counts.
 pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, RejectReason> {
     let mut values = Values::default();
     let mut reader = WireReader(bytes);
@@ -61,7 +61,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, RejectReason> {
             _ => continue,
         }
         if tag != ANCHOR && !value_reader.0.is_empty() {
-            return Err(RejectReason::Malformed("an extension has a wrong length"));
+            return Err(RejectReason::Malformed("the length of an extension is wrong"));
         }
     }
     Ok(values)
@@ -73,7 +73,7 @@ fn entry<'a>(reader: &mut WireReader<'a>) -> Result<(u8, &'a [u8]), RejectReason
     Ok((tag, reader.bytes(len)?))
 }
 
-/// The labels among `bytes`, extensions that [`read`] has accepted.
+/// Returns the labels in `bytes`, which must be extensions that [`read`] has accepted.
 pub(super) fn labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
     let mut reader = WireReader(bytes);
     std::iter::from_fn(move || (!reader.0.is_empty()).then(|| entry(&mut reader).ok()).flatten())
@@ -82,7 +82,7 @@ pub(super) fn labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
         })
 }
 
-/// What a header's extensions are made from, when it is written.
+/// The extensions of a header to be written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extensions {
     pub(super) anchor: Option<Vec<u8>>,
@@ -94,8 +94,8 @@ pub(super) struct Extensions {
 }
 
 impl Extensions {
-    /// Hands each extension to `put` in the order of their tags: tag, value and what it is called.
-    /// Ends with the first error.
+    /// Calls `put` with the tag, the value and the name of each extension, in the order of the
+    /// tags. Stops at the first error.
     fn each<E>(
         &self,
         mut put: impl FnMut(u8, &[u8], &'static str) -> Result<(), E>,
@@ -125,7 +125,8 @@ impl Extensions {
         Ok(())
     }
 
-    /// How many bytes they take in a header; `Err` names a value that is too long.
+    /// Returns the number of bytes that the extensions take in a header. The error is the name of a
+    /// value that is too long.
     pub(super) fn bytes(&self) -> Result<usize, &'static str> {
         let mut bytes = 0;
         self.each(|_, value, name| {
@@ -136,7 +137,7 @@ impl Extensions {
         Ok(bytes)
     }
 
-    /// Appends them; [`bytes`](Self::bytes) has told that they fit.
+    /// Appends the extensions. [`bytes`](Self::bytes) must have succeeded.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let written = self.each(|tag, value, _| {
             let len = u16::try_from(value.len()).unwrap_or(u16::MAX);

@@ -1,4 +1,4 @@
-//! [`Header`]: everything about a snapshot but its payload, parsed and verified.
+//! [`Header`]: the parsed and verified header of a record.
 
 use std::fmt;
 
@@ -12,10 +12,10 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
-/// A parsed header, borrowed from the bytes of its record.
+/// A parsed header that borrows from the bytes of its record.
 ///
-/// Whoever holds one knows that the header's checksum matched and that its lengths are those of
-/// the record. The payload has not been looked at.
+/// The checksum of the header matched, and its lengths agree with the record. The payload has not
+/// been checked.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Header<'a> {
@@ -25,16 +25,16 @@ pub struct Header<'a> {
     pub kind: &'a str,
     /// The id of the aggregate.
     pub id: &'a str,
-    /// How many events are folded into the state; never 0.
+    /// The number of events folded into the state; never 0.
     pub version: u64,
     /// The generation of the state type.
     pub generation: Generation,
     /// The as-of time: the latest recorded time among all folded events.
     pub as_of: Timestamp,
-    /// The recorded time of the last folded event; before [`as_of`](Self::as_of) where clocks ran
-    /// backwards.
+    /// The recorded time of the last folded event. It is before [`as_of`](Self::as_of) where clocks
+    /// ran backwards.
     pub last_recorded_at: Timestamp,
-    /// When the snapshot was made, by the clock of the engine that made it.
+    /// When the snapshot was created, by the clock of the engine that created it.
     pub created_at: Timestamp,
     /// The codec of the payload.
     pub codec: CodecId,
@@ -48,13 +48,13 @@ pub struct Header<'a> {
     pub payload_checksum: u32,
     /// The digest of the state's value, if the codec has one.
     pub digest: Option<StateDigest>,
-    /// What identifies the last folded event in the event store.
+    /// The identity of the last folded event in the event store.
     pub anchor: Option<&'a [u8]>,
-    /// Which process or node made the snapshot, if it said so.
+    /// The process or node that created the snapshot, if known.
     pub origin: Option<&'a str>,
-    /// The snapshot that the payload is a delta against; no release writes deltas yet.
+    /// The snapshot that the payload is a delta of. No release writes deltas yet.
     pub base: Option<Base>,
-    /// The compression dictionary that the payload needs; no release writes one yet.
+    /// The compression dictionary that the payload needs. No release writes one yet.
     pub dictionary: Option<u64>,
     pub(super) extensions: &'a [u8],
     /// The length of the header itself.
@@ -62,31 +62,31 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Parses and verifies the header at the start of `bytes`, which may end where the header
-    /// ends: the payload is not needed and not looked at.
+    /// Parses and verifies the header at the start of `bytes`. The payload is not checked, and
+    /// `bytes` may end after the header.
     ///
     /// # Errors
-    /// A [`RejectReason`] if it is damaged, foreign or newer than this release.
+    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RejectReason> {
         Self::read(bytes, false)
     }
 
-    /// The length of the header in bytes; the payload follows.
+    /// Returns the length of the header in bytes. The payload follows it.
     pub fn header_bytes(&self) -> usize {
         self.own_bytes as usize
     }
 
-    /// The length of the whole record in bytes, header and payload.
+    /// Returns the length of the whole record in bytes, header and payload.
     pub fn record_bytes(&self) -> u64 {
         u64::from(self.own_bytes) + u64::from(self.payload_bytes)
     }
 
-    /// The labels, in the order in which they were given.
+    /// Returns the labels in the order in which they were added.
     pub fn labels(&self) -> impl Iterator<Item = &'a str> {
         extension::labels(self.extensions)
     }
 
-    /// Whether this snapshot belongs to `key`.
+    /// Returns whether this snapshot belongs to `key`.
     pub fn is_of(&self, key: &AggregateKey) -> bool {
         key.is(self.tenant, self.kind, self.id)
     }

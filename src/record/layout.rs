@@ -1,7 +1,7 @@
-//! Where a header has its fields, and its bounds: what reading and writing share.
+//! The layout and the bounds of a header, shared by reading and writing.
 //!
-//! `docs/format.md` has the whole table. The fields of a fixed length that are wanted without the
-//! rest come first; the header's length and the key follow at once.
+//! `docs/format.md` has the complete table. The fixed-length fields that are read on their own come
+//! first. The header length and the key follow.
 
 use crate::key::AggregateKey;
 
@@ -9,20 +9,20 @@ use crate::key::AggregateKey;
 pub(super) const MAGIC: [u8; 3] = *b"SNF";
 /// The format that this release writes.
 pub(super) const FORMAT: u8 = 1;
-/// Where the part that the header's checksum covers begins.
+/// The offset at which the header's checksum begins to cover the header.
 pub(super) const CHECKED_FROM: usize = 8;
-/// Magic, format, both checksums, fingerprint, as-of time: the bytes before the header length.
+/// The bytes before the header length: magic, format, both checksums, fingerprint, as-of time.
 pub(super) const FIXED_BYTES: usize = 28;
-/// Algorithms, compression, codec: after the key.
+/// The bytes after the key: algorithms, compression, codec.
 pub(super) const CODING_BYTES: usize = 4;
-/// The digest of the state, if there is one: after the codec.
+/// The length of the state's digest, which follows the codec if there is one.
 pub(super) const DIGEST_BYTES: usize = 16;
-/// The limit for all extensions of a header together, in bytes.
+/// The maximum size of all extensions of a header together, in bytes.
 pub(super) const MAX_EXTENSION_BYTES: usize = 256 << 10;
 
-/// The shortest header: an empty key, no compression, no extensions; eight varints of one byte.
+/// The shortest header: an empty key, no compression, no extensions, and eight varints of one byte.
 pub(super) const MIN_HEADER_BYTES: usize = FIXED_BYTES + CODING_BYTES + 8;
-/// The longest header. Varints: header length and key lengths 3 bytes each, schema version,
+/// The longest header. Its varints: header length and key lengths 3 bytes each, schema version,
 /// payload length and raw length 5 each, version and creation time 10 each.
 pub(super) const MAX_HEADER_BYTES: usize = FIXED_BYTES
     + CODING_BYTES

@@ -1,4 +1,4 @@
-//! [`SnapshotMeta`]: what a store tells about a snapshot without its payload.
+//! [`SnapshotMeta`]: describes a stored snapshot without its payload.
 
 use std::fmt;
 
@@ -14,15 +14,14 @@ use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// Everything about a stored snapshot but its payload, owned: what its header says, and its marks.
-/// `Display` says which snapshot it is and how large, in one line; `Debug` leaves out what is not
-/// there.
+/// Everything about a stored snapshot except its payload: an owned copy of its header, and its
+/// marks. `Display` formats the identity and the size in one line. `Debug` omits absent fields.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SnapshotMeta {
     /// The aggregate.
     pub key: AggregateKey,
-    /// How many events are folded into the state; never 0.
+    /// The number of events folded into the state; never 0.
     pub version: u64,
     /// The generation of the state type.
     pub generation: Generation,
@@ -31,41 +30,40 @@ pub struct SnapshotMeta {
     pub as_of: Timestamp,
     /// The recorded time of the last folded event.
     pub last_recorded_at: Timestamp,
-    /// When the snapshot was made, by the clock of the engine that made it.
+    /// When the snapshot was created, by the clock of the engine that created it.
     pub created_at: Timestamp,
     /// The codec of the payload.
     pub codec: CodecId,
     /// The compression of the payload.
     pub compression: CompressionId,
-    /// The length of the whole record in bytes: what it takes in a store, before the store's own
-    /// framing.
+    /// The length of the whole record in bytes. A store may add its own framing.
     pub stored_bytes: u64,
     /// The length of the encoded state in bytes, before compression.
     pub raw_bytes: u64,
     /// CRC-32 of the stored payload.
     pub payload_checksum: u32,
-    /// The digest of the state's value, if the codec has one: what to compare snapshots by.
+    /// The digest of the state's value, if the codec has one. Use it to compare snapshots.
     pub digest: Option<StateDigest>,
-    /// What identifies the last folded event in the event store.
+    /// The identity of the last folded event in the event store.
     pub anchor: Option<Vec<u8>>,
-    /// Labels given by the application, in its order.
+    /// The labels set by the application, in their original order.
     pub labels: Vec<String>,
-    /// Which process or node made the snapshot, if it said so.
+    /// The process or node that created the snapshot, if known.
     pub origin: Option<String>,
-    /// The snapshot that the payload is a delta against.
+    /// The snapshot that the payload is a delta of.
     pub base: Option<Base>,
     /// The compression dictionary that the payload needs.
     pub dictionary: Option<u64>,
-    /// The marks that stand beside the record: none if the store keeps none, or if this is what the
-    /// header of a record says rather than a list.
+    /// The marks, which are stored beside the record. Empty if the store does not support marks, or
+    /// if this value was created from a header alone.
     pub marks: Marks,
 }
 
 impl SnapshotMeta {
-    /// An owned copy of what `header` says, without marks.
+    /// Creates an owned copy of `header`, without marks.
     ///
     /// # Errors
-    /// None for a header that was parsed; the key of a header always fits.
+    /// Never fails for a parsed header, because its key is always valid.
     pub fn from_header(header: &Header<'_>) -> Result<Self, Error> {
         Ok(Self {
             key: AggregateKey::from_stored(header.tenant, header.kind, header.id)?,
@@ -89,29 +87,29 @@ impl SnapshotMeta {
         })
     }
 
-    /// For stores: sets [`marks`](Self::marks).
+    /// Sets [`marks`](Self::marks). For stores.
     pub fn with_marks(mut self, marks: Marks) -> Self {
         self.marks = marks;
         self
     }
 
-    /// What identifies this snapshot among those of its aggregate.
+    /// Returns the identity of this snapshot within its aggregate.
     pub fn id(&self) -> SnapshotId {
         SnapshotId { generation: self.generation, version: self.version }
     }
 
-    /// Whether at least one pin stands.
+    /// Returns whether the snapshot has at least one pin.
     pub fn is_pinned(&self) -> bool {
         self.marks.is_pinned()
     }
 
-    /// Whether at least one retirement stands.
+    /// Returns whether the snapshot has at least one retirement.
     pub fn is_retired(&self) -> bool {
         self.marks.is_retired()
     }
 }
 
-/// One line, for logs.
+/// Formats one line for logs.
 impl fmt::Display for SnapshotMeta {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at {}, {} bytes", self.key, self.id(), self.stored_bytes)

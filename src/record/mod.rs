@@ -1,7 +1,7 @@
 //! The stored bytes of a snapshot: [`Record`] = [`Header`] + payload.
 //!
-//! `docs/format.md` specifies every byte. The order of checks on read is R3: checksum of the
-//! header, identity, generation, checksum of the payload, and only then decompress and decode.
+//! `docs/format.md` specifies every byte. A read checks in the order of R3: checksum of the header,
+//! identity, generation, checksum of the payload. Only then does it decompress and decode.
 
 mod base;
 mod builder;
@@ -33,78 +33,78 @@ pub use header::Header;
 pub use meta::SnapshotMeta;
 pub use reject::RejectReason;
 
-/// The stored bytes of one snapshot: header and payload, the same bytes in every store, backup
+/// The stored bytes of one snapshot, header and payload. They are the same in every store, backup
 /// and archive.
 ///
-/// Stores move records and do not look into payloads. Any bytes can be wrapped; nothing is
-/// checked before [`header`](Self::header) or [`verify`](Self::verify) is called. Cloning is
-/// cheap (a reference count).
+/// Stores move records and do not inspect payloads. A record can wrap any bytes: nothing is checked
+/// until [`header`](Self::header) or [`verify`](Self::verify) is called. Cloning is cheap (a
+/// reference count).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     bytes: Bytes,
 }
 
 impl Record {
-    /// Wraps bytes, unchecked.
+    /// Wraps bytes without checking them.
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         Self { bytes: bytes.into() }
     }
 
-    /// All bytes: header and payload.
+    /// Returns all bytes, header and payload.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The shared buffer behind the record.
+    /// Returns the shared buffer of the record.
     pub fn into_bytes(self) -> Bytes {
         self.bytes
     }
 
-    /// Whether `key` stands where a record of this format holds its key; the rest is not looked at.
-    /// If the header of the record is valid, this means that the record is of that aggregate.
+    /// Returns whether the record contains `key` at the place where this format stores the key.
+    /// Nothing else is checked. If the header is valid, the record belongs to that aggregate.
     pub fn names(&self, key: &AggregateKey) -> bool {
         Header::names(&self.bytes, key)
     }
 
-    /// Parses and verifies the header, and that the record is as long as the header says. Does
-    /// not look at the payload.
+    /// Parses and verifies the header, and checks that the record has the length that the header
+    /// states. The payload is not checked.
     ///
     /// # Errors
-    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release, or if bytes
-    /// are missing or left over.
+    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release, or if the
+    /// record is too short or too long.
     pub fn header(&self) -> Result<Header<'_>, RejectReason> {
         Header::read(&self.bytes, true)
     }
 
-    /// Verifies header, lengths and the checksum of the payload; does not decompress.
+    /// Verifies the header, the lengths and the checksum of the payload. Does not decompress.
     ///
     /// # Errors
-    /// A [`RejectReason`] that says what is wrong.
+    /// A [`RejectReason`] that describes the first problem.
     pub fn verify(&self) -> Result<Header<'_>, RejectReason> {
         Self::check(&self.bytes)
     }
 
-    /// [`verify`](Self::verify) for bytes that lie elsewhere.
+    /// Like [`verify`](Self::verify), for bytes that are not wrapped in a record.
     ///
     /// # Errors
-    /// As for `verify`.
+    /// See `verify`.
     pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, RejectReason> {
         let header = Header::read(bytes, true)?;
         checked_payload(bytes, &header)?;
         Ok(header)
     }
 
-    /// Whether bytes that [`verify`](Self::verify) rejects with `reject` were written
-    /// like that: the checksum of their header matches, but this release does not read such a
-    /// header, or it is of a record of another length. False for everything that a write which was
-    /// cut short can leave behind.
+    /// Returns whether bytes that [`verify`](Self::verify) rejects with `reject` were written that
+    /// way. True if the checksum of their header matches, but this release cannot read such a
+    /// header, or the header belongs to a record of another length. False for anything that an
+    /// interrupted write can leave behind.
     pub fn was_written_so(bytes: &[u8], reject: &RejectReason) -> bool {
         *reject != RejectReason::PayloadChecksum && Header::is_whole(bytes)
     }
 
-    /// Whether both records hold the same state: the same payload, byte for byte, or payloads that
-    /// verify and whose digests prove it. For stores, to tell whether a record that is already
-    /// there is the one that was put. False if a header does not parse.
+    /// Returns whether both records contain the same state: their payloads are equal bytes, or both
+    /// payloads are valid and their digests prove equality. Stores use it to decide whether an
+    /// existing record is the one that was put. False if a header cannot be parsed.
     pub fn has_state_of(&self, other: &Self) -> bool {
         let (Ok(a), Ok(b)) = (self.header(), other.header()) else { return false };
         let payloads = (self.bytes.get(a.header_bytes()..), other.bytes.get(b.header_bytes()..));
@@ -114,8 +114,8 @@ impl Record {
                 && other.verify().is_ok())
     }
 
-    /// Hands the encoded state to `decode`: payload verified, decompressed to exactly its
-    /// recorded length, which is at most `max_raw_bytes`.
+    /// Verifies the payload, decompresses it to its recorded length, and calls `decode` with the
+    /// encoded state. Fails if the recorded length exceeds `max_raw_bytes`.
     pub(crate) fn open<T>(
         &self,
         header: &Header<'_>,
@@ -149,7 +149,7 @@ impl Record {
     }
 }
 
-/// The stored payload of the record in `bytes`, its checksum verified.
+/// Returns the stored payload of the record in `bytes` after verifying its checksum.
 fn checked_payload<'a>(bytes: &'a [u8], header: &Header<'_>) -> Result<&'a [u8], RejectReason> {
     let payload = bytes.get(header.header_bytes()..).ok_or(RejectReason::Truncated)?;
     if crc32(payload) == header.payload_checksum {

@@ -1,4 +1,4 @@
-//! From the bytes of a record to its [`Header`].
+//! Parses the bytes of a record into a [`Header`].
 
 use std::cmp::Ordering;
 
@@ -19,16 +19,17 @@ use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
 impl<'a> Header<'a> {
-    /// The length of the header in bytes, as claimed by `start`, the first bytes of a record. For
-    /// stores that read headers without payloads: read a few hundred bytes, then as many as this
-    /// says, and [`parse`](Self::parse) them. At most the longest valid header; nothing else is
-    /// verified. `None` if the claim is impossible, or if `start` is too short to tell.
+    /// Returns the length of the header in bytes, as claimed by `start`, the first bytes of a
+    /// record. For stores that read headers without payloads: read a few hundred bytes, then the
+    /// claimed number of bytes, and [`parse`](Self::parse) those. The claim never exceeds the
+    /// longest valid header; nothing else is verified. `None` if the claim is impossible, or if
+    /// `start` is too short.
     pub fn claimed_bytes(start: &[u8]) -> Option<u32> {
         header_bytes(&mut WireReader(start.get(FIXED_BYTES..)?)).ok()
     }
 
-    /// Whether the checksum of the header at the start of `bytes` matches: then the header is as it
-    /// was written, whether [`parse`](Self::parse) accepts it or not.
+    /// Whether the checksum of the header at the start of `bytes` matches. If it does, the header
+    /// is as it was written, even if [`parse`](Self::parse) rejects it.
     pub(super) fn is_whole(bytes: &[u8]) -> bool {
         let stored = bytes.get(CHECKED_FROM - 4..CHECKED_FROM);
         let len = Self::claimed_bytes(bytes).unwrap_or(0) as usize;
@@ -36,17 +37,17 @@ impl<'a> Header<'a> {
         checked.is_some_and(|checked| stored == Some(&crc32(checked).to_le_bytes()))
     }
 
-    /// Whether `key` stands in the bytes of a record where a header of this format has its key.
+    /// Whether the record in `bytes` contains `key` at the place where this format stores the key.
     pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
         let mut reader = WireReader(bytes.get(FIXED_BYTES..).unwrap_or_default());
-        // The header's own length comes first.
+        // The header length comes before the key.
         let Ok(_) = reader.varint() else { return false };
         let parts = [key.tenant(), key.kind(), key.id()];
         parts.iter().all(|part| reader.varint() == Ok(part.len() as u64))
             && parts.iter().all(|part| reader.bytes(part.len()) == Ok(part.as_bytes()))
     }
 
-    /// Parses `bytes`; `whole` demands that they end where the record does.
+    /// Parses `bytes`. If `whole`, `bytes` must contain exactly one record.
     pub(super) fn read(bytes: &'a [u8], whole: bool) -> Result<Self, RejectReason> {
         let mut reader = WireReader(bytes);
         let [m0, m1, m2, format] = reader.array()?;
@@ -55,7 +56,7 @@ impl<'a> Header<'a> {
         }
         match format {
             FORMAT => {}
-            // There never was one.
+            // There is no format 0.
             0 => return Err(RejectReason::Foreign),
             _ => return Err(RejectReason::NewerFormat(format)),
         }
@@ -69,14 +70,14 @@ impl<'a> Header<'a> {
         if crc32(checked) != checksum {
             return Err(RejectReason::HeaderChecksum);
         }
-        // Nothing is taken from behind the header from here on.
+        // From here on, nothing beyond the header is read.
         let used = bytes.len() - reader.0.len();
         let mut reader = WireReader(bytes.get(used..len).ok_or(RejectReason::Truncated)?);
         let (tenant, kind, id) = key_parts(&mut reader)?;
         let [algorithms, compression] = reader.array()?;
         let compression = CompressionId::from_byte(compression);
         let codec = CodecId::from_u16(reader.u16()?);
-        // The low half is the checksum's, the high half the digest's.
+        // The low half identifies the checksum, the high half the digest.
         let digest = match algorithms >> 4 {
             0 => None,
             kind => Some((kind, reader.array()?)),
@@ -143,8 +144,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// The length of the header, its own varint included; within the bounds of a header.
-#[expect(clippy::inline_always, reason = "as its varint")]
+/// Reads the length of the header, which includes its own varint, and checks its bounds.
+#[expect(clippy::inline_always, reason = "as for the varint in it")]
 #[inline(always)]
 fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, RejectReason> {
     let before = reader.0.len();
@@ -153,15 +154,16 @@ fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, RejectReason> {
         return Err(RejectReason::Malformed("the header length is out of bounds"));
     }
     let own = before - reader.0.len();
-    // It counts itself, so 127 and 128 could stand for the same fields: the shorter form is right.
+    // The length counts its own varint, so 127 and 128 could describe the same fields. Only the
+    // shorter form is valid.
     if own > 1 && varint_bytes(u64::from(len) - 1) < own {
-        return Err(RejectReason::Malformed("the header length is not the shortest"));
+        return Err(RejectReason::Malformed("the header length is not in its shortest form"));
     }
     Ok(len)
 }
 
-/// The three parts of the key: their lengths, then their text, one after the other.
-#[expect(clippy::inline_always, reason = "as its varints")]
+/// Reads the three parts of the key: first their lengths, then their texts.
+#[expect(clippy::inline_always, reason = "as for the varints in it")]
 #[inline(always)]
 fn key_parts<'a>(reader: &mut WireReader<'a>) -> Result<(&'a str, &'a str, &'a str), RejectReason> {
     let mut len = || match usize::try_from(reader.varint()?) {
@@ -170,7 +172,7 @@ fn key_parts<'a>(reader: &mut WireReader<'a>) -> Result<(&'a str, &'a str, &'a s
     };
     let (tenant, kind, id) = (len()?, len()?, len()?);
     let text = reader.text(tenant + kind + id)?;
-    let inside = RejectReason::Malformed("a part of the key ends inside a character");
+    let inside = RejectReason::Malformed("a part of the key is not valid UTF-8");
     let Some((tenant, rest)) = text.split_at_checked(tenant) else { return Err(inside) };
     let Some((kind, id)) = rest.split_at_checked(kind) else { return Err(inside) };
     Ok((tenant, kind, id))

@@ -4,95 +4,97 @@ use crate::codec::CodecId;
 use crate::compress::CompressionId;
 use crate::generation::Generation;
 
-/// Why a stored snapshot was not used. A reject is a miss, never a failed load (R2): the engine
-/// tries older snapshots, then replays.
+/// Why a stored snapshot was not used. A reject is a miss and never fails a load (R2): the engine
+/// tries older snapshots, then replays the events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// The snapshot's version is above the newest event: the event store has lost events, or the
-    /// snapshot belongs to another history.
-    #[error("its version is ahead of the event stream")]
+    /// The version is above the newest event: the event store has lost events, or the snapshot
+    /// belongs to another history.
+    #[error("the snapshot version is ahead of the event stream")]
     Ahead,
-    /// It was taken below the replay floor, so the events after it are not all there any more.
-    #[error("it lies below the replay floor {floor}: the events after it are gone")]
+    /// The version is below the replay floor, so some events after the snapshot no longer exist.
+    #[error("the snapshot is below the replay floor {floor}: some events after it are gone")]
     BelowFloor {
         /// The lowest version from which the event source can still replay.
         floor: u64,
     },
-    /// It is written with a codec that this engine does not read.
-    #[error("it is written with {0}, which this engine does not read")]
+    /// The payload was encoded by a codec that this engine does not read.
+    #[error("the snapshot was encoded by {0}, which this engine does not read: use also_reads()")]
     Codec(CodecId),
-    /// The codec cannot decode the payload; the text is the codec's own.
-    #[error("it does not decode: {0}")]
+    /// The codec cannot decode the payload. Contains the text of the codec's error.
+    #[error("the payload does not decode: {0}")]
     Decode(String),
     /// The payload does not decompress to the recorded length.
-    #[error("it does not decompress to its recorded length")]
+    #[error("the payload does not decompress to its recorded length")]
     Decompress,
-    /// The anchor of the last folded event differs from the event source's: the histories have
-    /// parted.
-    #[error("the event at its version is not the one that it was made from")]
+    /// The anchor or the recorded time of the last folded event differs from the one in the event
+    /// source: the histories have diverged.
+    #[error("the last event folded into the snapshot differs from the event at its version")]
     Diverged,
-    /// A compiled-out crate feature is needed to read it.
-    #[error("reading it needs the crate feature `{0}`")]
+    /// A crate feature that is compiled out is needed to read the snapshot.
+    #[error("reading the snapshot requires the crate feature `{0}`: enable it")]
     FeatureDisabled(&'static str),
-    /// It is not a snapfold record, or the header is damaged at its start.
-    #[error("it is not a snapfold record")]
+    /// The bytes are not a snapfold record, or the start of the header is damaged.
+    #[error("the bytes are not a snapfold record")]
     Foreign,
     /// The checksum of the header does not match.
-    #[error("the checksum of its header does not match")]
+    #[error("the checksum of the header does not match")]
     HeaderChecksum,
-    /// The header contradicts itself; the text says where.
-    #[error("its header is malformed: {0}")]
+    /// The header is inconsistent. Contains the problem.
+    #[error("the header is malformed: {0}")]
     Malformed(&'static str),
-    /// It needs a base snapshot or a dictionary that this release cannot apply.
-    #[error("it needs {0}, which is not supported yet")]
+    /// The record needs something that this release does not support, such as a base snapshot.
+    #[error("the record needs {0}, which this release does not support")]
     NeedsOther(&'static str),
-    /// It was written by a newer release, in a format that this one does not know.
-    #[error("its format {0} is newer than this release of snapfold")]
+    /// The record was written by a newer release, in a format that this release cannot read.
+    #[error("the record format {0} is newer than this release of snapfold: upgrade snapfold")]
     NewerFormat(u8),
     /// The checksum of the payload does not match.
-    #[error("the checksum of its payload does not match")]
+    #[error("the checksum of the payload does not match")]
     PayloadChecksum,
-    /// It decodes to another state than the one that was written, as the digests tell: the type
-    /// has changed, or its `Serialize` has, or the codec is not the one that it says it is.
-    #[error("it decodes to another state than was written")]
+    /// The payload decodes to a different state than was written, as the digest shows: the type
+    /// or its `Serialize` has changed, or another codec uses the id of the codec that wrote it.
+    #[error("the payload decodes to a different state than was written")]
     OtherState,
-    /// It holds another generation of the state type, and nothing here can read that.
-    #[error("it is of another generation ({0})")]
+    /// The snapshot has another generation of the state type, and no upcast can read it.
+    #[error("the snapshot is of another generation ({0})")]
     Stale(Generation),
-    /// The store failed, and the engine was told to replay then; the text is the store's own.
+    /// The store failed, and the engine is configured to replay in that case. Contains the text of
+    /// the store's error.
     #[error("the store failed: {0}")]
     StoreFailed(String),
-    /// It claims more bytes than the configured limit.
-    #[error("it claims {bytes} bytes, the limit is {limit}")]
+    /// The header claims more bytes than the configured limit.
+    #[error("the state has {bytes} bytes, the limit is {limit}: raise max_state_bytes()")]
     TooLarge {
-        /// The number of bytes claimed.
+        /// The number of bytes claimed by the header.
         bytes: u64,
-        /// The limit that it exceeds.
+        /// The configured limit.
         limit: u64,
     },
     /// Bytes follow the end of the record.
-    #[error("bytes follow its end")]
+    #[error("extra bytes follow the end of the record")]
     TrailingBytes,
     /// The record ends early.
-    #[error("it ends early")]
+    #[error("the record is truncated")]
     Truncated,
-    /// It needs a compression that this release does not know.
-    #[error("{0} is unknown to this release")]
+    /// The payload has a compression that this release does not know.
+    #[error("this release does not support {0}")]
     UnknownCompression(CompressionId),
-    /// The upcaster refused the old state; the text is the upcaster's own.
-    #[error("the upcaster refused it: {0}")]
+    /// The upcaster refused the old state. Contains the text of the upcaster's error.
+    #[error("the upcaster refused the old state: {0}")]
     Upcast(String),
-    /// The record belongs to another aggregate than the one it was found under.
-    #[error("it belongs to another aggregate")]
+    /// The record belongs to a different aggregate than the one it was stored under.
+    #[error("the record belongs to another aggregate")]
     WrongAggregate,
-    /// The store returned a snapshot outside the bounds that were asked for.
-    #[error("its version {0} is not among those asked for")]
+    /// The store returned a snapshot outside the requested bounds.
+    #[error("the snapshot version {0} is outside the requested range")]
     WrongVersion(u64),
 }
 
 impl RejectReason {
-    /// Whether the stored bytes are damaged or misplaced, as opposed to whole but not of use here.
+    /// Returns whether the stored bytes are damaged or misplaced, rather than intact but unusable
+    /// here.
     pub fn is_corrupt(&self) -> bool {
         matches!(
             self,
@@ -109,7 +111,7 @@ impl RejectReason {
         )
     }
 
-    /// Whether the snapshot contradicts the event source: ahead of the stream, or diverged.
+    /// Returns whether the snapshot contradicts the event source: it is ahead, or it has diverged.
     pub fn is_divergence(&self) -> bool {
         matches!(self, Self::Ahead | Self::Diverged)
     }

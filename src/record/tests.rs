@@ -1,5 +1,5 @@
-//! A damaged record must be rejected with a reason, never decoded: every byte flipped, every
-//! prefix cut, every length made to lie.
+//! Damaged records must be rejected with a reason and never decoded: every byte flipped, every
+//! prefix cut, every length falsified.
 
 use std::ops::Range;
 
@@ -29,7 +29,7 @@ fn builder() -> RecordBuilder {
         .origin("node-7")
 }
 
-/// Where the header that `builder` makes has its fields, by `docs/format.md`.
+/// The fields of the header that `builder` writes, at the offsets of `docs/format.md`.
 mod at {
     use std::ops::Range;
 
@@ -43,7 +43,7 @@ mod at {
     pub(super) const PAYLOAD_LENGTH: Range<usize> = 58..59;
     pub(super) const EXTENSIONS: usize = 59;
 
-    /// Of `ZEROS`, compressed.
+    /// With `ZEROS`, compressed.
     pub(super) const PACKED_LENGTH: Range<usize> = 58..60;
     pub(super) const RAW_LENGTH: Range<usize> = 60..63;
 }
@@ -54,8 +54,8 @@ fn varint(value: u64) -> Vec<u8> {
     bytes
 }
 
-/// `whole` with other bytes in place of those at `at`, under a right header checksum. The header
-/// length, one byte, is made right too, unless that is what is changed.
+/// Replaces the bytes at `at` in `whole` and corrects the header checksum. The header length (one
+/// byte) is corrected too, unless it is the field to replace.
 fn changed(whole: &Record, at: Range<usize>, field: &[u8]) -> Record {
     let mut bytes = whole.as_bytes().to_vec();
     let mut len = usize::from(bytes[at::HEADER_LENGTH.start]);
@@ -217,8 +217,8 @@ fn any_two_times_come_back() {
     }
 }
 
-/// A header that ends where its length takes one byte more: 127 and 129 bytes are written, never
-/// 128, though that length would hold the fields of the one of 127 too.
+/// Where the header length needs one more byte: headers of 127 and 129 bytes are written, never of
+/// 128, although a length of 128 could describe the fields of the 127-byte header.
 #[test]
 fn the_header_length_counts_itself() {
     let key = AggregateKey::new("k", "i").unwrap();
@@ -239,7 +239,7 @@ fn the_header_length_counts_itself() {
     for (absent, width) in [(128, 1), (16_384, 2)] {
         assert!(lens.contains(&(absent - 1)) && !lens.contains(&absent));
         assert!(lens.contains(&(absent + 1)));
-        // The same fields under the length of one byte more.
+        // The same fields with a length that takes one more byte.
         let id = lens.iter().position(|len| *len == absent - 1).unwrap();
         let id = if id < 300 { id } else { id - 300 + 16_200 };
         let whole = sized(id);
@@ -250,7 +250,7 @@ fn the_header_length_counts_itself() {
         let sum = crc32(&bytes[CHECKED_FROM..]);
         bytes[4..8].copy_from_slice(&sum.to_le_bytes());
         assert_eq!(bytes.len(), absent);
-        let shorter = RejectReason::Malformed("the header length is not the shortest");
+        let shorter = RejectReason::Malformed("the header length is not in its shortest form");
         assert_eq!(Record::from_bytes(bytes).header().unwrap_err(), shorter);
     }
 }
@@ -260,7 +260,7 @@ fn the_largest_header_has_the_length_that_is_allowed() {
     let part = "x".repeat(AggregateKey::MAX_PART_BYTES);
     let key = AggregateKey::from_parts(&part, &part, &part).unwrap();
     let generation = Generation { schema_version: u32::MAX, fingerprint: 0 };
-    // Of tag and length, and so many bytes of text.
+    // Tag and length, then a text of this many bytes.
     let labels = |last: usize| {
         let builder =
             RecordBuilder::new(key.clone(), generation, u64::MAX, Timestamp::from_micros(0))
@@ -273,7 +273,7 @@ fn the_largest_header_has_the_length_that_is_allowed() {
     let last = MAX_EXTENSION_BYTES - 4 * 65_503 - 3;
     let largest = labels(last).build(ZEROS).unwrap();
     let header = largest.verify().unwrap();
-    // Of a payload and a state of 256 MiB and more, the lengths have 5 bytes each.
+    // For a payload and a state of 256 MiB or more, the lengths take 5 bytes each.
     let lens = [header.payload_bytes, header.raw_bytes].map(|len| varint_bytes(len.into()));
     assert_eq!(header.header_bytes() + (5 - lens[0]) + (5 - lens[1]), MAX_HEADER_BYTES);
     assert!(labels(last + 1).build(ZEROS).is_err());
@@ -339,7 +339,7 @@ fn newer_formats_and_unknown_critical_extensions_are_refused_and_others_skipped(
     let mut newer = whole.as_bytes().to_vec();
     newer[3] = 2;
     assert_eq!(open(&Record::from_bytes(newer.clone())), Err(RejectReason::NewerFormat(2)));
-    // Not newer, but none.
+    // Not newer, but nonexistent.
     newer[3] = 0;
     assert_eq!(open(&Record::from_bytes(newer)), Err(RejectReason::Foreign));
     assert_eq!(open(&Record::from_bytes(vec![0; 200])), Err(RejectReason::Foreign));
@@ -367,7 +367,7 @@ fn impossible_snapshots_are_not_built() {
     assert_eq!(fine.build(b"").unwrap().verify().unwrap().version, u64::MAX);
 }
 
-/// A store cuts the rest of a torn write off, and nothing else.
+/// A store truncates only what a torn write left.
 #[test]
 fn a_rejected_record_is_told_from_one_of_which_a_part_is_missing() {
     let whole = builder().build(RAW).unwrap();
@@ -378,7 +378,7 @@ fn a_rejected_record_is_told_from_one_of_which_a_part_is_missing() {
     };
     let whole = whole.as_bytes();
     for at in 0..whole.len() {
-        // Behind the start, which says what it is.
+        // After the start of the record, which identifies it.
         if at >= CHECKED_FROM {
             let mut zeros = whole.to_vec();
             zeros[at..].fill(0);
@@ -392,7 +392,7 @@ fn a_rejected_record_is_told_from_one_of_which_a_part_is_missing() {
     for at in CHECKED_FROM + 4..header {
         let mut bytes = whole.to_vec();
         bytes[at] ^= 0x90;
-        // A header of another length has no place for a checksum of its own.
+        // A header of another length has no room for its checksum.
         let len = Header::claimed_bytes(&bytes).map_or(0, |len| len as usize);
         let Some(checked) = bytes.get(CHECKED_FROM..len) else { continue };
         let sum = crc32(checked);

@@ -1,11 +1,11 @@
-//! Little-endian values and varints, read off a byte slice without indexing, and written.
+//! Reads little-endian values and varints from a byte slice without indexing, and writes varints.
 
 use super::reject::RejectReason;
 
-/// The longest varint: ten times seven bits hold a `u64`.
+/// The longest varint: ten groups of seven bits hold a `u64`.
 const MAX_VARINT_BYTES: usize = 10;
 
-/// What is left to read of a header.
+/// The unread rest of a header.
 pub(super) struct WireReader<'a>(pub(super) &'a [u8]);
 
 impl<'a> WireReader<'a> {
@@ -41,14 +41,14 @@ impl<'a> WireReader<'a> {
         self.array().map(i64::from_le_bytes)
     }
 
-    /// A varint: seven bits a byte, the low ones first, the highest bit set in all but the last.
-    /// Only the shortest encoding of a value is one, so that equal fields are equal bytes.
-    // A call would keep the reader in memory, and each field would wait for the one before it to
-    // be stored and loaded: 15 ns a header.
+    /// Reads a varint: seven bits per byte, lowest first, with the highest bit set in all bytes but
+    /// the last. Only the shortest encoding is accepted, so equal fields have equal bytes.
+    // If this were not inlined, the reader would stay in memory, and each field would wait for the
+    // previous one to be stored and loaded again: 15 ns per header.
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     pub(super) fn varint(&mut self) -> Result<u64, RejectReason> {
-        // Most have one byte or two.
+        // Most varints have one or two bytes.
         if let [byte @ ..0x80, rest @ ..] = self.0 {
             self.0 = rest;
             return Ok((*byte).into());
@@ -67,27 +67,27 @@ impl<'a> WireReader<'a> {
         }
     }
 
-    /// A varint of at most 32 bits.
-    #[expect(clippy::inline_always, reason = "as the one of 64 bits")]
+    /// Reads a varint of at most 32 bits.
+    #[expect(clippy::inline_always, reason = "as for 64 bits")]
     #[inline(always)]
     pub(super) fn varint_u32(&mut self) -> Result<u32, RejectReason> {
         u32::try_from(self.varint()?)
-            .map_err(|_| RejectReason::Malformed("a number is above 32 bits"))
+            .map_err(|_| RejectReason::Malformed("a number does not fit 32 bits"))
     }
 
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, RejectReason> {
         std::str::from_utf8(self.bytes(len)?)
-            .map_err(|_| RejectReason::Malformed("text is not UTF-8"))
+            .map_err(|_| RejectReason::Malformed("a text is not valid UTF-8"))
     }
 }
 
-/// The varint at the start of `bytes`, and how many bytes it has; 0 if there is none.
+/// Returns the varint at the start of `bytes` and its length in bytes, which is 0 if it is invalid.
 fn long_varint(bytes: &[u8]) -> (u64, usize) {
     let mut value = 0;
     for (place, byte) in bytes.iter().take(MAX_VARINT_BYTES).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * place);
         if *byte < 0x80 {
-            // A last byte of 0 could be left out; the tenth has room for one bit.
+            // A last byte of 0 is redundant. The tenth byte has room for one bit.
             let shortest = *byte != 0 && (place + 1 < MAX_VARINT_BYTES || *byte == 1);
             return (value, if shortest { place + 1 } else { 0 });
         }
@@ -95,18 +95,18 @@ fn long_varint(bytes: &[u8]) -> (u64, usize) {
     (0, 0)
 }
 
-/// Why there is no varint at the start of `bytes`.
+/// Explains why the varint at the start of `bytes` is invalid.
 #[cold]
 fn not_a_varint(bytes: &[u8]) -> RejectReason {
     let ends = bytes.iter().take(MAX_VARINT_BYTES).any(|byte| *byte < 0x80);
     if ends || bytes.len() >= MAX_VARINT_BYTES {
-        RejectReason::Malformed("a varint is not the shortest of a number of 64 bits")
+        RejectReason::Malformed("a varint is too long or exceeds 64 bits")
     } else {
         RejectReason::Truncated
     }
 }
 
-/// How many bytes the varint of `value` has: 1 to 10.
+/// Returns the number of bytes in the varint of `value`: 1 to 10.
 pub(super) const fn varint_bytes(value: u64) -> usize {
     let bits = u64::BITS - (value | 1).leading_zeros();
     bits.div_ceil(7) as usize
@@ -123,13 +123,13 @@ pub(crate) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
     out.push(low);
 }
 
-/// A signed value as one whose varint is short if it is near 0 on either side: 0, -1, 1, -2 become
-/// 0, 1, 2, 3.
+/// Maps a signed value to an unsigned one so that values near 0 have short varints: 0, -1, 1, -2
+/// become 0, 1, 2, 3.
 pub(crate) const fn zigzag(value: i64) -> u64 {
     (value.cast_unsigned() << 1) ^ (value >> 63).cast_unsigned()
 }
 
-/// The value that [`zigzag`] made this from.
+/// Reverses [`zigzag`].
 pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -(value & 1).cast_signed()
 }
@@ -138,7 +138,7 @@ pub(crate) const fn unzigzag(value: u64) -> i64 {
 mod tests {
     use super::*;
 
-    /// All values with few bits set or few clear, and their neighbours.
+    /// All values with few bits set or few bits clear, and their neighbours.
     fn values() -> impl Iterator<Item = u64> {
         let edges = (0..64).flat_map(|bit| [1_u64 << bit, u64::MAX >> bit, !(1 << bit)]);
         edges.flat_map(|edge| [edge.wrapping_sub(1), edge, edge.wrapping_add(1)])
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_read_as_a_varint_is_written_the_same() {
-        // Continuation bytes of all kinds, to any length, under any last byte.
+        // All kinds of continuation bytes, in any number, before any last byte.
         for len in 0..12 {
             for fill in [0x80, 0x81, 0xff] {
                 for last in 0..=0xff {

@@ -1,4 +1,4 @@
-//! How a type reads what is inside: elements, entries, and the contents of a variant.
+//! How a type reads its contents: elements, entries, fields, and the contents of a variant.
 
 use std::any::type_name;
 use std::vec::IntoIter;
@@ -15,7 +15,7 @@ use super::pass::{Cause, PassVisit};
 use super::tracer::Tracer;
 use super::tree::{ShapeTree, Shown};
 
-/// Stands at one place of the graph and answers the request that is made there.
+/// Answers the requests at one site of the graph.
 #[derive(Debug)]
 pub(super) struct ShapeCursor<'t> {
     pub(super) tracer: &'t mut Tracer,
@@ -42,9 +42,9 @@ impl Tracer {
     }
 }
 
-/// Reads the fields of a struct: in order, or one of them by name.
+/// Reads the fields of a struct, either in order or one of them by name.
 ///
-/// A visitor that fails without asking for any of them in order knows them by name only.
+/// A visitor that fails without requesting any field in order can only read fields by name.
 pub(super) fn read_fields<'de, V: Visitor<'de>>(
     tracer: &mut Tracer,
     node: usize,
@@ -73,7 +73,7 @@ pub(super) fn read_fields<'de, V: Visitor<'de>>(
     result
 }
 
-/// One field of a struct.
+/// One field of a struct, read by name.
 struct OneField<'t> {
     tracer: &'t mut Tracer,
     node: usize,
@@ -89,8 +89,8 @@ impl<'de> MapAccess<'de> for OneField<'_> {
         seed: K,
     ) -> Result<Option<K::Value>, ShapeFault> {
         let Some(index) = self.field.take() else { return Ok(None) };
-        // Derived visitors know their fields by number too, which unlike the list of names counts
-        // no aliases. Those written by hand are safe with names only.
+        // Derived visitors also accept field numbers, which, unlike the list of names, do not count
+        // aliases. Hand-written visitors may only accept names.
         if type_name::<K>().contains("__Field") {
             let number: U64Deserializer<ShapeFault> = (index as u64).into_deserializer();
             return seed.deserialize(number).map(Some);
@@ -108,7 +108,7 @@ impl<'de> MapAccess<'de> for OneField<'_> {
     }
 }
 
-/// The elements of a sequence, which share a slot, or of a tuple, each with its own.
+/// The elements of a sequence, which share a slot, or of a tuple, which have one slot each.
 pub(super) struct Items<'t> {
     pub(super) tracer: &'t mut Tracer,
     pub(super) node: usize,
@@ -137,7 +137,7 @@ impl<'de> SeqAccess<'de> for Items<'_> {
     }
 }
 
-/// The entries of a map: one slot for keys, one for values.
+/// The entries of a map: one slot for the keys and one for the values.
 pub(super) struct Entries<'t> {
     pub(super) tracer: &'t mut Tracer,
     pub(super) node: usize,
@@ -201,7 +201,7 @@ impl<'de> MapAccess<'de> for Named<'_> {
     }
 }
 
-/// The chosen variant of an enum; stands at the slot of that variant.
+/// The chosen variant of an enum, at the slot of that variant.
 pub(super) struct Variant<'t> {
     pub(super) tracer: &'t mut Tracer,
     pub(super) site: ShapeSite,
@@ -215,7 +215,7 @@ impl<'de> EnumAccess<'de> for Variant<'_> {
         self,
         seed: S,
     ) -> Result<(S::Value, Self), ShapeFault> {
-        // Positional codecs name a variant by its number.
+        // Positional codecs identify a variant by its number.
         let number = u32::try_from(self.site.index).unwrap_or(u32::MAX);
         let number: U32Deserializer<ShapeFault> = number.into_deserializer();
         if let Ok(value) = seed.deserialize(number) {

@@ -1,14 +1,14 @@
-//! The values that a trace offers, kind by kind, the plainest first.
+//! The values that a trace offers for each kind, the plainest first.
 //!
-//! The order decides how many passes a validating type costs, never what the fingerprint says.
-//! Adding a candidate can turn an incomplete trace into a complete one, which changes the
-//! fingerprint of that type.
+//! The order determines how many passes a validating type takes, but never the fingerprint. Adding
+//! a candidate can complete a trace that was incomplete, which changes the fingerprint of that
+//! type.
 
 use std::borrow::Cow;
 
 use super::graph::Leaf;
 
-// Ordered so that the values that fit a narrower integer come first.
+// Ordered so that the values that fit narrower integers come first.
 const UNSIGNED: [u64; 12] =
     [0, 1, 2, 10, 100, 200, 1_000, 2_000, 10_000, 1_000_000, 1_700_000_000, 1_700_000_000_000];
 const SIGNED: [i64; 12] =
@@ -17,9 +17,9 @@ const FLOATS: [f32; 5] = [0.0, 1.0, 0.5, 100.0, -1.0];
 const CHARS: [char; 5] = ['a', 'A', '0', ' ', '-'];
 const LENGTHS: [usize; 10] = [0, 16, 32, 1, 4, 8, 12, 20, 24, 64];
 const ZEROS: [u8; 64] = [0; 64];
-/// Sequences and maps are tried with fewer elements than this, whatever the application gave.
+/// By default, sequences and maps are tried with fewer elements than this.
 const USUAL_LENGTHS: usize = 5;
-/// Most elements that are ever offered.
+/// The maximum number of elements that are offered.
 const MAX_LENGTH: usize = 256;
 
 const STRINGS: [&str; 34] = [
@@ -59,11 +59,11 @@ const STRINGS: [&str; 34] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
 ];
 
-/// Most leaves that are kept of what the application gave, of all its samples together.
+/// The maximum number of leaves that are kept from all samples of the application together.
 const MAX_HARVEST: usize = 1_024;
-/// Longest text and bytes that are kept, in bytes (inclusive).
+/// The maximum length of a kept text or byte string, in bytes (inclusive).
 const MAX_TEXT: usize = 1_024;
-/// Most values of one kind, and most other lengths, that are offered from there.
+/// The maximum number of values of one kind, and of lengths, that are offered from the samples.
 const MAX_OFFERED: usize = 32;
 
 /// A value for a leaf.
@@ -77,8 +77,8 @@ pub(super) enum Value {
     Bytes(Cow<'static, [u8]>),
 }
 
-/// What the application's own states are made of: their leaves in the order in which they are
-/// written, and the lengths of their sequences and maps.
+/// The leaves of the application's own states, in the order in which they are written, and the
+/// lengths of their sequences and maps.
 #[derive(Debug, Default)]
 pub(super) struct Harvest {
     leaves: Vec<(Leaf, Value)>,
@@ -106,15 +106,15 @@ impl Harvest {
         }
     }
 
-    /// Notes that a value was accepted, so that it is tried early elsewhere.
+    /// Notes that a value was accepted, so that it is tried early at other sites.
     pub(super) fn accepted(&mut self, leaf: Leaf, pick: usize) {
         if !self.accepted.contains(&(leaf, pick)) {
             self.accepted.push((leaf, pick));
         }
     }
 
-    /// The numbers of the candidates for a leaf in the order in which they are tried: first those
-    /// that something accepted, then the application's.
+    /// Returns the numbers of the candidates for a leaf in the order in which they are tried:
+    /// accepted candidates first, then those of the application.
     pub(super) fn picks(&self, leaf: Leaf) -> Vec<usize> {
         let mut given: Vec<(usize, &Value)> = Vec::new();
         for (at, (of, value)) in self.leaves.iter().enumerate() {
@@ -133,18 +133,18 @@ impl Harvest {
         picks
     }
 
-    /// Numbers of elements that a sequence or map is tried with.
+    /// Returns the lengths that a sequence or map is tried with.
     pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
         (1..USUAL_LENGTHS).chain(self.lengths.iter().copied().filter(|&len| len <= MAX_LENGTH))
     }
 
-    /// The texts that are offered, in order.
+    /// Returns the texts that are offered, in order.
     pub(super) fn texts(&self) -> Vec<Cow<'static, str>> {
         self.picks(Leaf::Str).into_iter().map(|pick| self.get(Leaf::Str, pick).text()).collect()
     }
 
-    /// Candidates for leaves that are read one after the other: where the application's states
-    /// have leaves of these kinds one after the other.
+    /// Returns candidates for leaves that are read one after the other: the places where the
+    /// application's states contain a run of leaves of these kinds.
     pub(super) fn runs(&self, kinds: &[Leaf]) -> Vec<Vec<usize>> {
         let windows = self.leaves.windows(kinds.len().max(1)).enumerate();
         let fitting = windows.filter(|(_, run)| run.iter().map(|(leaf, _)| leaf).eq(kinds));
@@ -152,7 +152,7 @@ impl Harvest {
         fitting.take(MAX_OFFERED).map(|(at, _)| picks(at).collect()).collect()
     }
 
-    /// The candidate of this number.
+    /// Returns the candidate with this number.
     pub(super) fn get(&self, leaf: Leaf, pick: usize) -> Value {
         if let Some(at) = pick.checked_sub(count(leaf)) {
             let value = self.leaves.get(at).map(|(_, value)| value.clone());
@@ -198,7 +198,7 @@ fn at<T: Copy + Default>(values: &[T], pick: usize) -> T {
     values.get(pick).copied().unwrap_or_default()
 }
 
-/// How many candidates there are for a leaf without the application's; numbered from 0.
+/// The number of built-in candidates for a leaf. They are numbered from 0.
 const fn count(leaf: Leaf) -> usize {
     match leaf {
         Leaf::Bool => 2,
@@ -211,7 +211,7 @@ const fn count(leaf: Leaf) -> usize {
         Leaf::Str => STRINGS.len(),
         Leaf::Bytes => LENGTHS.len(),
         Leaf::Unit | Leaf::UnitStruct | Leaf::Identifier | Leaf::Ignored => 1,
-        // What is offered here is no list: see `opening`.
+        // The values for these are not in a list: see `opening`.
         Leaf::Any => 0,
     }
 }

@@ -40,7 +40,7 @@ impl ShapeCursor<'_> {
     }
 }
 
-/// What a visitor says that it expects.
+/// Displays what a visitor expects.
 struct Expects<'v, V>(&'v V);
 
 impl<'de, V: Visitor<'de>> fmt::Display for Expects<'_, V> {
@@ -58,7 +58,7 @@ macro_rules! leaves {
     )*};
 }
 
-/// An integer of the application is of the kind that it is offered for, so it fits.
+/// Converts an integer. One from the application is only offered for its own kind, so it fits.
 fn int<T: TryFrom<i128> + Default>(value: Value) -> T {
     value.int().try_into().unwrap_or_default()
 }
@@ -82,7 +82,7 @@ impl<'de> Deserializer<'de> for ShapeCursor<'_> {
         deserialize_char visit_char Char Value::char;
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "it was an f32")]
+    #[expect(clippy::cast_possible_truncation, reason = "the value was an f32")]
     fn deserialize_f32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         self.leaf(Leaf::F32, |value| visitor.visit_f32(value.float() as f32))
     }
@@ -121,12 +121,12 @@ impl<'de> Deserializer<'de> for ShapeCursor<'_> {
         } else if self.tracer.obstacle.is_none() {
             let place = self.tracer.place(self.site);
             let mut expects = String::new();
-            // A visitor that fails to describe itself is described by nothing.
+            // If a visitor fails to describe itself, the description is empty.
             let _ = write!(expects, "{}", Expects(&visitor));
             self.tracer.meet(Obstacle::SelfDescribing { place, expects });
         }
         if self.tracer.graph.node(self.site.node).kind == ShapeKind::Named {
-            // Names that nobody knows may stand here: they leave no trace in the graph.
+            // Unknown names may occur here. They leave no trace in the graph.
             let value = self.tracer.value.take().unwrap_or(ShapeTree::Unit);
             return Shown(&value).deserialize_any(visitor);
         }
@@ -166,7 +166,7 @@ impl<'de> Deserializer<'de> for ShapeCursor<'_> {
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ShapeFault> {
         let owner = self.tracer.graph.node(self.site.node);
         if owner.is_read_by_name() || owner.kind == ShapeKind::Named {
-            // A number beyond the last field: there are fewer fields than names.
+            // A number beyond the last field, because there are fewer fields than names.
             return visitor.visit_unit();
         }
         let place = self.tracer.place(self.site);
@@ -241,7 +241,7 @@ impl<'de> Deserializer<'de> for ShapeCursor<'_> {
     ) -> Result<V::Value, ShapeFault> {
         self.inside(ShapeKind::Struct(fields), type_name::<V>(), name, |tracer, visit| {
             if let ShapeKind::Adjacent(&[_, content]) = tracer.graph.node(visit.node).kind {
-                // What comes before the tag is buffered, so it is of any kind.
+                // Content that comes before the tag is buffered, so it has any kind.
                 let first = ShapeTree::Map(vec![(ShapeTree::text(content), ShapeTree::Mark(0))]);
                 let tree = tracer.offer(visit.site, first);
                 return visitor.visit_map(tree.entries());

@@ -1,4 +1,4 @@
-//! The error type of a trace, [`ShapeFault`], and what types say through it: [`Heard`].
+//! The error type of a trace, [`ShapeFault`], and the errors that types report: [`Heard`].
 
 use std::cell::RefCell;
 use std::fmt;
@@ -9,45 +9,45 @@ use twox_hash::XxHash3_64;
 
 use super::graph::NameSet;
 
-/// What every text of a mark starts with.
+/// The prefix of the text of every mark.
 pub(super) const MARK: &str = "snapfold?";
 
-/// Most messages that are kept of one trial.
+/// The maximum number of messages that are kept of one trial.
 const MAX_HEARD: usize = 256;
 
 thread_local! {
-    /// The messages of the trial that runs on this thread; none if no trial runs.
+    /// The messages of the trial that runs on this thread; `None` if no trial runs.
     static HEARD: RefCell<Option<Vec<Heard>>> = const { RefCell::new(None) };
 }
 
-/// The number of the mark with this text.
+/// Returns the number of the mark with this text.
 pub(super) fn mark_of(text: &str) -> Option<u32> {
     text.strip_prefix(MARK)?.parse().ok()
 }
 
-/// An offered value was not accepted, or the trace ended a pass on purpose.
+/// A type refused an offered value, or the trace ended a pass on purpose.
 ///
-/// It carries no text: what a user type says about a made-up value helps nobody, and formatting
-/// it would run more foreign code. The tracer itself remembers where the fault appeared. What
-/// derived code reports in a form of its own (names of fields and variants) is kept as [`Heard`]:
-/// serde drops the errors of an untagged enum's variants, but not before it has made them.
+/// The error has no text: messages of user types about made-up values are of no use, and formatting
+/// them would run more foreign code. The tracer itself records where the fault occurred. Errors of
+/// derived code that contain the names of fields and variants are kept as [`Heard`]: serde drops
+/// the errors of an untagged enum's variants, but creates them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sample value was not accepted")]
+#[error("the type refused a sample value")]
 pub(super) struct ShapeFault;
 
-/// One reported error. A mark is the number of the [`Mark`](super::tree::Tree::Mark) that was
+/// One reported error. A mark is the number of the [`Mark`](super::tree::ShapeTree::Mark) that was
 /// refused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Heard {
     /// A field is missing.
     Missing(&'static str),
-    /// No variant is called so; these are the variants.
+    /// The variant is unknown. Contains the known variants.
     Variants(Option<u32>, NameSet),
-    /// No field is called so; these are the fields.
+    /// The field is unknown. Contains the known fields.
     Fields(String, NameSet),
-    /// A value of another kind, or in another range, is wanted.
+    /// A value of another kind or in another range is expected.
     Kind(Option<u32>),
-    /// A variant with contents is wanted.
+    /// A variant with contents is expected.
     Contents,
     /// A list is too short or too long.
     Length(usize),
@@ -56,8 +56,8 @@ pub(super) enum Heard {
 }
 
 impl Heard {
-    /// A hash of the names that the message tells, if it tells any. A text that was refused is not
-    /// among them.
+    /// Returns a hash of the names in the message, if it contains any. A refused text is not one of
+    /// them.
     pub(super) fn told(&self) -> Option<u64> {
         let (kind, names) = match self {
             Self::Missing(name) => (1, std::slice::from_ref(name)),
@@ -70,8 +70,8 @@ impl Heard {
     }
 }
 
-/// Collects the messages on this thread from its creation on, until it is dropped. A trace that
-/// starts meanwhile keeps its own.
+/// Collects the messages on this thread until it is dropped. A trace that starts in between
+/// collects its own messages.
 #[derive(Debug)]
 pub(super) struct FaultListener {
     outer: Option<Vec<Heard>>,
@@ -83,7 +83,7 @@ impl FaultListener {
     }
 }
 
-/// Takes what was heard on this thread since it was last taken.
+/// Takes the messages on this thread since the last call.
 pub(super) fn take_heard() -> Vec<Heard> {
     HEARD.with_borrow_mut(|heard| heard.as_mut().map(std::mem::take).unwrap_or_default())
 }

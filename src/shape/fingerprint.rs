@@ -1,16 +1,16 @@
-//! The fingerprint of a traced type: canonical bytes of the graph, hashed.
+//! The fingerprint of a traced type: a hash of the canonical bytes of the graph.
 //!
-//! The bytes describe the type as it unfolds, not how it is split into named types: two graphs
-//! that unfold to the same (possibly infinite) tree of requests give the same bytes. So it does
-//! not matter how a compiler names types, whether two fields share one type or have two of the
-//! same shape, or in which order the trace met them.
+//! The bytes describe the type as it unfolds, not how it is divided into named types. Two graphs
+//! that unfold to the same (possibly infinite) tree of requests give the same bytes. The
+//! fingerprint therefore does not depend on how a compiler names types, on whether two fields share
+//! one type or have two types of the same shape, or on the order in which the trace found them.
 //!
-//! Layout, all numbers little-endian: the text of [`FORMAT`], then one entry per class of equal
-//! nodes, in the order in which they are first mentioned. Entry 0 stands above the traced type and
-//! has it in its only slot. An entry: kind `u8`; length `u64` (tuples; else 0); names `u32` count,
-//! each `u32` length and UTF-8; slots `u32` count, each one of `0x00` (nothing was asked), `0x01`
-//! and the leaf's number `u8`, or `0x02` and the number of an entry `u32`. `0x10` is added where
-//! everything offered was refused.
+//! Layout, with all numbers little-endian: the text of [`FORMAT`], then one entry per class of
+//! equal nodes, in the order in which they are first mentioned. Entry 0 is the root, and its only
+//! slot contains the traced type. Each entry consists of: kind `u8`; length `u64` (for tuples,
+//! otherwise 0); names: `u32` count, each with `u32` length and UTF-8; slots: `u32` count, each one
+//! of `0x00` (nothing was requested), `0x01` and the leaf's number `u8`, or `0x02` and the number
+//! of an entry `u32`. `0x10` is added to a slot where every offered value was refused.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -19,13 +19,13 @@ use twox_hash::XxHash3_64;
 
 use super::graph::{Child, Fate, Graph, ROOT, ShapeKind};
 
-/// Changes whenever the bytes of an unchanged type would.
+/// Changes whenever the bytes of an unchanged type would change.
 const FORMAT: &[u8] = b"snapfold shape 1\n";
 
-/// The hash of [`canonical`]; never 0, which stands for "not traced".
+/// Returns the hash of [`canonical`]. Never 0, which means "not traced".
 ///
-/// `told` are the hashes of what is known about opaque parts: names that their types asked for,
-/// and what values write.
+/// `told` contains hashes of what is known about opaque parts: the names that their types
+/// requested, and what their values write.
 pub(super) fn fingerprint(graph: &Graph, told: &BTreeSet<u64>) -> u64 {
     let mut bytes = canonical(graph);
     for hash in told {
@@ -98,10 +98,11 @@ const fn tag(kind: ShapeKind) -> (u8, usize) {
     }
 }
 
-/// For each node a number that two nodes share exactly if they unfold to the same tree.
+/// Assigns each node a number. Two nodes have the same number exactly if they unfold to the same
+/// tree.
 ///
-/// Nodes are told apart by their own description first, then by the classes of their slots,
-/// until a round tells no more apart. The numbers mean nothing outside of this call.
+/// Nodes are first divided by their own description, then repeatedly by the classes of their slots,
+/// until a round divides no class. The numbers are only valid within this call.
 fn classes(graph: &Graph) -> Vec<u64> {
     let mut classes: Vec<u64> = vec![0; graph.len()];
     let mut told_apart = 0;

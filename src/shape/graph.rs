@@ -1,17 +1,17 @@
-//! What a trace has learned so far: a [`Graph`] of the types that were asked for.
+//! What a trace has learned so far: a [`Graph`] of the requested types.
 //!
-//! One node stands for one type that contains others; its slots are the places of its contents
-//! (fields, elements, variants). A type that contains itself is a cycle. Leaves are not nodes.
+//! A node represents a type that contains other types. Its slots are the places of its contents
+//! (fields, elements, variants). A recursive type is a cycle. Leaves are not nodes.
 
 use std::collections::HashMap;
 
-/// Field or variant names, as the type passes them to serde.
+/// Names of fields or variants, as the type passes them to serde.
 pub(super) type NameSet = &'static [&'static str];
 
-/// The node above the traced type: its only slot holds the type itself.
+/// The root node, whose only slot contains the traced type.
 pub(super) const ROOT: usize = 0;
 
-/// A request that contains no other.
+/// A request that contains no other request.
 ///
 /// The numbers are part of the fingerprint and never change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ pub(super) enum Leaf {
     Ignored = 21,
 }
 
-/// A request that contains others.
+/// A request that contains other requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum ShapeKind {
     Root,
@@ -56,20 +56,20 @@ pub(super) enum ShapeKind {
     NewtypeVariant,
     TupleVariant(usize),
     StructVariant(NameSet),
-    /// A struct that says the names of its fields only when they are missing: a map whose keys are
-    /// names. Slot 0 is for the keys.
+    /// A struct that reveals the names of its fields only when they are missing: a map whose keys
+    /// are names. Slot 0 is for the keys.
     Named,
     /// An adjacently tagged enum, with the names of its tag and its content.
     Adjacent(NameSet),
 }
 
 impl ShapeKind {
-    /// Whether a value of this kind can be empty, whatever it contains.
+    /// Whether a value of this kind can be empty, whatever its contents.
     pub(super) const fn may_be_empty(self) -> bool {
         matches!(self, Self::Option | Self::Seq | Self::Map)
     }
 
-    /// The field names of a struct or struct variant, the variant names of an enum.
+    /// Returns the field names of a struct or struct variant, or the variant names of an enum.
     pub(super) const fn names(self) -> NameSet {
         match self {
             Self::Struct(names)
@@ -81,7 +81,7 @@ impl ShapeKind {
     }
 }
 
-/// What a slot holds.
+/// The contents of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Child {
     Leaf(Leaf),
@@ -95,52 +95,52 @@ pub(super) struct ShapeSite {
     pub(super) index: usize,
 }
 
-/// The slot of the traced type itself.
+/// The slot that contains the traced type.
 pub(super) const TOP: ShapeSite = ShapeSite { node: ROOT, index: 0 };
 
 /// One place inside a node, and what the trace has decided for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ShapeSlot {
-    /// What was asked for here; `None` until the first visit.
+    /// The request at this place; `None` until the first visit.
     pub(super) child: Option<Child>,
     /// Leaf: the candidate to offer. Option, sequence, map: the number of elements to offer.
     pub(super) pick: Option<usize>,
-    /// Option, sequence, map: was offered empty once.
+    /// Option, sequence, map: whether it was offered empty once.
     pub(super) emptied: bool,
-    /// An opaque part: more is to be tried here.
+    /// Opaque part: whether more values are to be tried here.
     pub(super) is_opening: bool,
     pub(super) fate: Fate,
 }
 
-/// Whether the trace still goes into a slot.
+/// Whether the trace still enters a slot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Fate {
     #[default]
     Open,
-    /// Everything that was offered here was refused.
+    /// Every value offered here was refused.
     Refused,
-    /// A number that the type does not know: its names include aliases.
+    /// A number that the type does not know, because its names include aliases.
     Absent,
 }
 
-/// One type that contains others.
+/// A type that contains other types.
 #[derive(Debug)]
 pub(super) struct ShapeNode {
     pub(super) kind: ShapeKind,
-    /// The name of the container, for messages only.
+    /// The name of the container, only for messages.
     pub(super) name: &'static str,
-    /// The name of the variant, for messages only.
+    /// The name of the variant, only for messages.
     pub(super) variant: &'static str,
-    /// The type of the visitor: tells one type from another within this process only.
+    /// The type of the visitor, which distinguishes types within this process only.
     pub(super) visitor: &'static str,
     pub(super) slots: Vec<ShapeSlot>,
-    /// The names of the slots from 1 on, of a [`ShapeKind::Named`].
+    /// The names of the slots of a [`ShapeKind::Named`], from slot 1 on.
     pub(super) labels: Vec<String>,
-    /// How often the node is being visited at this moment; above 1 it contains itself.
+    /// How often the node is being visited at this moment. Above 1, it contains itself.
     pub(super) on_stack: usize,
     /// A value with contents was produced once, so every slot is known.
     pub(super) finished: bool,
-    /// A struct whose visitor reads no sequence.
+    /// Whether the node is a struct whose visitor does not read sequences.
     pub(super) needs_names: bool,
 }
 
@@ -170,7 +170,7 @@ impl ShapeNode {
         node
     }
 
-    /// The slot of a field that is known by its name only.
+    /// Returns the slot of a field that is only known by name.
     pub(super) fn label(&mut self, name: &str) -> usize {
         let known = self.labels.iter().position(|label| label == name);
         1 + known.unwrap_or_else(|| {
@@ -179,7 +179,7 @@ impl ShapeNode {
         })
     }
 
-    /// The names and the slots, in an order that does not depend on how they were found.
+    /// Returns the names and the slots, in an order that does not depend on how they were found.
     pub(super) fn parts(&self) -> (Vec<&str>, Vec<ShapeSlot>) {
         if self.kind != ShapeKind::Named {
             return (self.kind.names().to_vec(), self.slots.clone());
@@ -205,14 +205,14 @@ impl ShapeNode {
         }
     }
 
-    /// Whether the node is a struct that is read one field at a time, by name: then the fields
-    /// behind one that refuses everything are seen too.
+    /// Whether the node is a struct that is read one field at a time, by name. The fields after one
+    /// that refuses everything are then seen too.
     pub(super) fn is_read_by_name(&self) -> bool {
         let is_struct = matches!(self.kind, ShapeKind::Struct(_) | ShapeKind::StructVariant(_));
         is_struct && (self.needs_names || self.is_barren())
     }
 
-    /// The fields of such a struct that were not asked for yet.
+    /// Returns the fields of such a struct that were not requested yet.
     pub(super) fn unread_fields(&self) -> impl Iterator<Item = usize> {
         let names = self.kind.names().len();
         (0..names).filter(|&index| {
@@ -222,7 +222,7 @@ impl ShapeNode {
     }
 }
 
-/// The types met so far.
+/// The types found so far.
 #[derive(Debug)]
 pub(super) struct Graph {
     root: ShapeNode,
@@ -243,7 +243,7 @@ impl Graph {
         self.rest.len() + 1
     }
 
-    /// The node of this number; an unknown number reads as the root.
+    /// Returns the node with this number, or the root if the number is unknown.
     pub(super) fn node(&self, id: usize) -> &ShapeNode {
         id.checked_sub(1).and_then(|id| self.rest.get(id)).unwrap_or(&self.root)
     }
@@ -259,7 +259,7 @@ impl Graph {
         self.node(site.node).slot(site.index)
     }
 
-    /// Changes a slot, making it first if need be.
+    /// Changes a slot, and creates it first if necessary.
     pub(super) fn change(&mut self, site: ShapeSite, change: impl FnOnce(&mut ShapeSlot)) {
         let slots = &mut self.node_mut(site.node).slots;
         if slots.len() <= site.index {
@@ -270,8 +270,8 @@ impl Graph {
         }
     }
 
-    /// The node of what is asked for at `site`: that of the type that is visited by `visitor`, or
-    /// of a variant if that is empty. Made when first asked for.
+    /// Returns the node of the type that is requested at `site` and visited by `visitor`, or of a
+    /// variant if `visitor` is empty. Creates the node on the first request.
     pub(super) fn node_for(
         &mut self,
         site: ShapeSite,
@@ -305,7 +305,8 @@ impl Graph {
         self.rest.len()
     }
 
-    /// Whether what this slot holds stays empty in every pass, so that nothing inside is reached.
+    /// Whether the contents of this slot are left empty in every pass, so that nothing inside is
+    /// reached.
     pub(super) fn is_kept_empty(&self, slot: &ShapeSlot) -> bool {
         match slot.child {
             Some(Child::Node(id)) => {
@@ -316,7 +317,7 @@ impl Graph {
         }
     }
 
-    /// Whether this slot holds an option, sequence or map that could be empty, and never was.
+    /// Whether this slot contains an option, sequence or map that could be empty and never was.
     pub(super) fn may_be_emptied(&self, slot: &ShapeSlot) -> bool {
         match slot.child {
             Some(Child::Node(id)) => {
@@ -326,20 +327,20 @@ impl Graph {
         }
     }
 
-    /// Whether every type was seen from inside.
+    /// Whether the contents of every type were seen.
     pub(super) fn is_finished(&self) -> bool {
         self.root.finished && self.rest.iter().all(|node| node.finished)
     }
 
-    /// Whether values of the traced type can nest without end: a type contains itself, or takes
-    /// any value.
+    /// Whether values of the traced type can nest without a limit, because a type is recursive or
+    /// accepts any value.
     pub(super) fn nests_without_end(&self) -> bool {
-        // A type is bounded once all that it contains is; what lies on a cycle never is.
+        // A type is bounded once all its contents are. Types on a cycle never are.
         let mut bounded = vec![false; self.len()];
         loop {
             let is_bounded = |slot: &ShapeSlot| match slot.child {
                 Some(Child::Node(id)) => bounded.get(id).copied().unwrap_or_default(),
-                // Values of any kind, or names and then values of any kind.
+                // Values of any kind, or names that are followed by values of any kind.
                 Some(Child::Leaf(Leaf::Any | Leaf::Identifier | Leaf::Ignored)) => false,
                 _ => true,
             };
@@ -352,8 +353,7 @@ impl Graph {
         }
     }
 
-    /// Whether what was asked for at a site takes no bytes of its own in a format that stores
-    /// values and nothing else.
+    /// Whether the request at a site takes no bytes in a format that stores only values.
     pub(super) fn takes_no_bytes(&self, site: ShapeSite) -> bool {
         match self.slot(site).child {
             Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),

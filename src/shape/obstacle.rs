@@ -1,8 +1,8 @@
-//! What keeps a type out of a positional codec: [`Obstacle`].
+//! [`Obstacle`]: why a positional codec cannot carry a type.
 
 use std::fmt;
 
-/// Where in a state type something was found, as far as serde tells.
+/// A location in a state type, as far as serde reveals it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ObstaclePlace {
     pub(super) owner: String,
@@ -24,29 +24,29 @@ impl fmt::Display for ObstaclePlace {
 /// `skip_serializing_if`".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Obstacle {
-    /// The type asks the format what comes next: an untagged or internally tagged enum, or a
+    /// The type asks the format what comes next: it is an untagged or internally tagged enum, or a
     /// free-form value such as `serde_json::Value`.
     SelfDescribing {
-        /// Where.
+        /// The location in the state type.
         place: ObstaclePlace,
-        /// What the type says it expects there.
+        /// What the type expects at this place, in its own words.
         expects: String,
     },
     /// The type is read by the names of its fields: it has a flattened field, is an adjacently
-    /// tagged enum, or has a hand-written `Deserialize` that knows no other way.
+    /// tagged enum, or has a hand-written `Deserialize` that does not support sequences.
     ByName {
-        /// Where.
+        /// The location in the state type.
         place: ObstaclePlace,
     },
-    /// A field is left out of some values (`skip_serializing_if`).
+    /// A field is omitted from some values (`skip_serializing_if`).
     SkippedField {
         /// The field.
         place: ObstaclePlace,
     },
-    /// A sequence or map whose elements take no bytes (`Vec<()>`): nothing bounds a length that is
-    /// not true.
+    /// A sequence or map whose elements take no bytes (`Vec<()>`): a damaged length is not limited
+    /// by the number of bytes.
     NoBytes {
-        /// Where.
+        /// The location in the state type.
         place: ObstaclePlace,
     },
 }
@@ -55,7 +55,7 @@ impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::SelfDescribing { place, expects } => {
-                write!(f, "{place} needs a format that describes itself (it expects {expects})")
+                write!(f, "{place} needs a self-describing format (it expects {expects})")
             }
             Self::ByName { place } => write!(
                 f,
@@ -65,8 +65,8 @@ impl fmt::Display for Obstacle {
             Self::SkippedField { place } => write!(f, "{place} is left out by skip_serializing_if"),
             Self::NoBytes { place } => write!(
                 f,
-                "{place} holds any number of values that take no bytes, so that decoding a damaged \
-                 length would have no end"
+                "{place} may contain any number of values that take no bytes, so decoding a \
+                 damaged length might never end"
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! What a trace shows to opaque parts, and what it makes of the answers.
+//! Chooses the values that are offered to opaque parts, and evaluates the responses.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use super::tree::ShapeTree;
 use super::trials::Trial;
 
 impl Tracer {
-    /// Leaves most of what a trace may cost to the rest of the type: from a quarter on, opaque
-    /// parts that have a value are tried no further.
+    /// Reserves most of the trace's budget for the rest of the type: once a quarter is used, opaque
+    /// parts that already have a value are not tried any further.
     pub(super) fn close_openings(&mut self) {
         if self.passes <= MAX_PASSES / 4 && self.visits <= MAX_VISITS / 4 {
             return;
@@ -25,11 +25,11 @@ impl Tracer {
         }
     }
 
-    /// The tree to show at an opaque part: the next to try, `first` the first time, or one that was
-    /// accepted.
+    /// Returns the tree to offer at an opaque part: the next one to try (at first `first`), or an
+    /// accepted one.
     pub(super) fn offer(&mut self, site: ShapeSite, first: ShapeTree) -> ShapeTree {
         let opening = self.trials.openings.entry(site).or_insert_with(|| Opening::new(first));
-        // First one value of everything, so that whole values are there to be written.
+        // First find one value for every part, so that whole values can be written.
         let may_try = opening.accepted.is_none() || self.trials.is_settled || self.partial;
         if self.trials.trial == Trial::None
             && may_try
@@ -46,13 +46,13 @@ impl Tracer {
         opening.usual()
     }
 
-    /// Ends the pass for the trial.
+    /// Ends the trial at the end of a pass.
     pub(super) fn conclude_pass(&mut self, is_accepted: bool) {
         self.calls.clear();
         self.conclude(is_accepted);
     }
 
-    /// Ends a trial that is running inside of the call that just ended.
+    /// Ends a running trial if the call that just ended contains it.
     pub(super) fn conclude(&mut self, is_accepted: bool) {
         let Trial::Running(site, calls) = self.trials.trial else { return };
         if self.calls.len() >= calls {
@@ -61,7 +61,7 @@ impl Tracer {
         let Some(opening) = self.trials.openings.get_mut(&site) else { return };
         self.changed = true;
         let here = self.graph.slot(site).child;
-        // A field of a map by names that makes a request of its own, or is inside of one.
+        // Whether the failure is in a named field with its own request, or further inside it.
         let is_inside = |failure: &PassFailure| {
             let (owner, at) = (Some(Child::Node(failure.site.node)), failure.site);
             let mut levels = failure.levels.iter().map(|level| Some(Child::Node(level.node)));
@@ -85,15 +85,15 @@ impl Tracer {
         self.graph.change(site, |slot| slot.is_opening = is_opening);
     }
 
-    /// Whether another tree is to be tried after the one of this pass was refused.
+    /// Whether another tree is to be tried after the tree of this pass was refused.
     pub(super) fn goes_on_trying(&self) -> bool {
         let Trial::Refused(site) = self.trials.trial else { return self.trials.waits };
         let opening = self.trials.openings.get(&site);
         opening.is_some_and(|opening| opening.has_work() || opening.accepted.is_some())
     }
 
-    /// Learns from the value that this pass gave: also for parts that were accepted in a pass that
-    /// failed elsewhere. In which order does not matter.
+    /// Learns from the value of this pass, including parts that were accepted in a pass that failed
+    /// elsewhere. The order of learning does not matter.
     pub(super) fn learn(&mut self, names: &BTreeSet<String>, is_new: bool) {
         self.trials.is_settled = true;
         for (&site, opening) in &mut self.trials.openings {

@@ -1,9 +1,10 @@
-//! What is offered at one opaque part of a type: [`Opening`].
+//! The trees that are offered at one opaque part of a type: [`Opening`].
 //!
-//! Derived code says which names it wants when it refuses a value: the next missing field, all
-//! variants of an enum, all fields where others are denied. So an opaque part is offered a text
-//! that nothing accepts, and then, one change at a time, what the errors ask for. What a value
-//! writes after it was accepted tells the names of fields that have a default.
+//! When derived code refuses a value, its error contains the names that it expects: the next
+//! missing field, all variants of an enum, or all fields where unknown ones are denied. So an
+//! opaque part is first offered a text that no type accepts, and then, one change at a time, what
+//! the errors ask for. What an accepted value writes reveals the names of fields that have a
+//! default.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
@@ -12,41 +13,43 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::fault::Heard;
 use super::tree::{ShapeTree, TreePath};
 
-/// Most trees that are tried at one opaque part.
+/// The maximum number of trees that are tried at one opaque part.
 const MAX_TRIALS: usize = 256;
-/// Longest sequence, and most variants that are asked for by number.
+/// The maximum length of a sequence, and of variants that are requested by number.
 const MAX_LENGTH: usize = 64;
 
-/// A tree that is to be offered, made from one that was.
+/// A tree to be offered, derived from a tree that was offered before.
 #[derive(Clone, Debug)]
 struct OpeningTrial {
     tree: ShapeTree,
-    /// Sorted: what was heard about the tree that this one was made from.
+    /// The messages about the tree that this one was derived from, sorted.
     before: Vec<Heard>,
-    /// What was changed.
+    /// The place that was changed.
     focus: TreePath,
-    /// Trees that differ in the value of this mark only.
+    /// Set for trees that differ only in the value of this mark.
     of_mark: Option<u32>,
-    /// The variant here is named by its number.
+    /// The place of a variant that is identified by its number.
     numbered: Option<TreePath>,
-    /// The first of the marks for fields that were added together.
+    /// The first of the marks of fields that were added together.
     added: Option<u32>,
 }
 
 #[derive(Debug)]
 pub(super) struct Opening {
     first: ShapeTree,
-    /// The next one last.
+    /// The last one is tried next.
     trials: Vec<OpeningTrial>,
     running: Option<OpeningTrial>,
-    /// Accepted, and the value was not written yet.
+    /// The latest accepted tree whose value was not written yet.
     latest: Option<OpeningTrial>,
     pub(super) accepted: Option<ShapeTree>,
-    /// Other variants: where, which, and in which tree. They are tried in an accepted tree.
+    /// Other variants: the place, the variant, and the tree in which it was found. They are tried
+    /// in an accepted tree.
     later: Vec<(TreePath, ShapeTree, OpeningTrial)>,
-    /// Hashes of names and messages: a tree that gives the same as another is not gone on with.
+    /// Hashes of names and messages. A tree with the same hash as an earlier one is not followed
+    /// up.
     states: HashSet<u64>,
-    /// Marks that were accepted as they are.
+    /// Marks that were accepted unchanged.
     texts: HashSet<u32>,
     tried: usize,
     marks: u32,
@@ -85,32 +88,32 @@ impl Opening {
         !self.trials.is_empty()
     }
 
-    /// Tries no more.
+    /// Stops trying.
     pub(super) fn close(&mut self) {
         self.tried = MAX_TRIALS;
         self.trials.clear();
     }
 
-    /// The next tree to try.
+    /// Starts the next trial and returns its tree.
     pub(super) fn start(&mut self) -> Option<ShapeTree> {
         self.running = self.trials.pop();
         self.running.as_ref().map(|trial| trial.tree.clone())
     }
 
-    /// The tree to show when none is tried.
+    /// Returns the tree to offer if no trial is started.
     pub(super) fn usual(&self) -> ShapeTree {
         let running = self.running.as_ref().map(|trial| &trial.tree);
         running.or(self.accepted.as_ref()).unwrap_or(&self.first).clone()
     }
 
-    /// The running trial ended for a reason that has nothing to do with its tree.
+    /// Puts the running trial back, because it ended for a reason unrelated to its tree.
     pub(super) fn put_back(&mut self) {
         self.tried += 1;
         let running = self.running.take().filter(|_| self.tried < MAX_TRIALS);
         self.trials.extend(running);
     }
 
-    /// Ends the running trial. `texts` are offered where a text was refused for what it says.
+    /// Ends the running trial. If the content of a text was refused, `texts` are offered instead.
     pub(super) fn judge(
         &mut self,
         is_accepted: bool,
@@ -149,12 +152,12 @@ impl Opening {
         }
     }
 
-    /// Tries the other variants in the accepted tree.
+    /// Schedules the other variants in the accepted tree.
     fn accept(&mut self, trial: OpeningTrial) {
         for (path, value, mut found) in std::mem::take(&mut self.later) {
             if trial.tree.at(&path).is_some() {
                 found.tree.clone_from(&trial.tree);
-                // What was accepted without contents may have some in this variant.
+                // What was accepted without contents may have contents in this variant.
                 for unit in found.tree.find(|tree| *tree == ShapeTree::Unit) {
                     let mark = self.mark();
                     found.tree.change(&unit, |tree| *tree = mark);
@@ -166,15 +169,15 @@ impl Opening {
         self.latest = Some(trial);
     }
 
-    /// Learns from the value that was made of the latest accepted tree: which names it wrote, and
-    /// whether it wrote anything that no value wrote before.
+    /// Learns from the value that was made from the latest accepted tree. `names` are the names
+    /// that it wrote, and `is_new` says whether it wrote anything that no value wrote before.
     pub(super) fn learn(&mut self, names: &BTreeSet<String>, is_new: bool) {
         let Some(trial) = self.latest.take().filter(|_| self.tried < MAX_TRIALS) else { return };
         if let Some(path) = trial.numbered.clone().filter(|_| is_new) {
             self.push_number(&trial, path);
         }
         for path in trial.tree.known(|tree| matches!(tree, ShapeTree::Mark(_))) {
-            // An enum takes any name if it has a variant for others: ask for them by number.
+            // An enum with a catch-all variant accepts any name, so request variants by number.
             if let Some(ShapeTree::Mark(mark)) = trial.tree.at(&path)
                 && self.texts.insert(*mark)
             {
@@ -190,7 +193,7 @@ impl Opening {
         };
         for path in trial.tree.known(is_by_name) {
             let Some(map) = trial.tree.at(&path) else { continue };
-            // A name that is not expected goes into a flattened map.
+            // An unexpected name goes into a flattened map.
             let unexpected = if map.has_mark() { Vec::new() } else { vec![self.mark()] };
             self.extend(&trial, &path, unexpected);
             let names = names.iter().filter(|name| !map.has(name));
@@ -198,13 +201,13 @@ impl Opening {
         }
     }
 
-    /// Tries a tree with more entries in a map.
+    /// Schedules a tree with more entries in a map.
     fn extend(&mut self, trial: &OpeningTrial, path: &[usize], keys: Vec<ShapeTree>) {
         if keys.is_empty() {
             return;
         }
         let entries: Vec<_> = keys.into_iter().map(|key| (key, self.mark())).collect();
-        // Most of these are names of other parts, which nobody reads here.
+        // Most of these are names of other parts, which are not read here.
         self.texts.extend(entries.iter().filter_map(|(_, value)| match value {
             ShapeTree::Mark(mark) => Some(*mark),
             _ => None,
@@ -220,7 +223,7 @@ impl Opening {
         });
     }
 
-    /// The next variant by number.
+    /// Schedules the next variant by number.
     fn push_number(&mut self, trial: &OpeningTrial, path: TreePath) {
         let (as_tag, next) = match trial.tree.at(&path) {
             Some(ShapeTree::Number(number)) => (true, number + 1),
@@ -250,7 +253,7 @@ impl Opening {
         self.push(&trial, path, |at| *at = tree);
     }
 
-    /// Tries a tree that is changed at one place.
+    /// Schedules a tree that is changed at one place.
     fn push(&mut self, from: &OpeningTrial, path: TreePath, change: impl FnOnce(&mut ShapeTree)) {
         let mut trial = OpeningTrial { of_mark: None, ..from.clone() };
         trial.tree.change(&path, change);
@@ -258,7 +261,7 @@ impl Opening {
         self.trials.push(trial);
     }
 
-    /// Tries what a message asks for.
+    /// Schedules the changes that a message asks for.
     fn answer(&mut self, trial: &OpeningTrial, message: &Heard) {
         match message {
             Heard::Missing(name) => {
@@ -329,8 +332,8 @@ impl Opening {
         }
     }
 
-    /// A value was refused for what it says: the text at the focus, or one of the fields that were
-    /// added together.
+    /// Handles the refusal of a value because of its content: the text at the focus, or one of the
+    /// fields that were added together.
     fn answer_other(
         &mut self,
         trial: &OpeningTrial,
@@ -372,12 +375,12 @@ impl Opening {
     }
 }
 
-/// How many values were refused for what they are.
+/// Returns how many values were refused because of their kind or content.
 fn complaints(heard: &[Heard]) -> usize {
     heard.iter().filter(|message| matches!(message, Heard::Kind(_) | Heard::Other)).count()
 }
 
-/// The messages that occur more often than before; both are sorted.
+/// Returns the messages that occur more often than before. Both lists must be sorted.
 fn without(heard: &[Heard], before: &[Heard]) -> Vec<Heard> {
     let mut before = before.iter().peekable();
     let is_new = |message: &&Heard| {
@@ -387,8 +390,8 @@ fn without(heard: &[Heard], before: &[Heard]) -> Vec<Heard> {
     heard.iter().filter(is_new).cloned().collect()
 }
 
-/// Which names a tree has, and what was heard about it. Which kind of leaf stands where does not
-/// matter: fields that take numbers of several kinds would double the trials, each of them.
+/// Hashes the names of a tree and the messages about it. The kinds of leaves do not count: each
+/// field that accepts several kinds of number would double the trials.
 fn state(trial: &OpeningTrial, is_accepted: bool) -> u64 {
     let mut hasher = DefaultHasher::new();
     trial.tree.walk(&mut TreePath::new(), &mut |tree, path| {

@@ -1,14 +1,14 @@
-//! Where the next pass should go: [`ShapePlan`].
+//! The direction of the next pass: [`ShapePlan`].
 
 use super::graph::{Child, Graph, ShapeKind, ShapeSite, TOP};
 
-/// "Nothing to do from here", and "no value is known to be possible".
+/// Nothing is left to do from here, or no finite value is known.
 pub(super) const NEVER: usize = usize::MAX;
 
-/// For each node, how far away the nearest open work is, and how deep its smallest value goes.
+/// For each node, the distance to the nearest open work and the depth of its smallest value.
 ///
-/// A pass that always steps to a nearer node arrives at the work without entering any type
-/// twice, so a type that contains itself never keeps it away.
+/// A pass that always moves to a nearer node reaches the work without entering any type twice, so
+/// recursive types never prevent it from getting there.
 #[derive(Debug, Default)]
 pub(super) struct ShapePlan {
     distance: Vec<usize>,
@@ -18,8 +18,8 @@ pub(super) struct ShapePlan {
 impl ShapePlan {
     pub(super) fn new(graph: &Graph) -> Self {
         let mut plan = Self { distance: vec![NEVER; graph.len()], depth: vec![NEVER; graph.len()] };
-        // Contents are numbered after what contains them, except in cycles: going backwards
-        // settles nearly everything in one round. Values only ever fall, so this ends.
+        // Contents have higher numbers than their containers, except in cycles, so going backwards
+        // settles nearly everything in one round. Values only decrease, so the loop terminates.
         let mut moved = true;
         while moved {
             moved = false;
@@ -33,12 +33,12 @@ impl ShapePlan {
         plan
     }
 
-    /// Steps to the nearest open work; 0 for a node that is new in this pass.
+    /// Returns the number of steps to the nearest open work. 0 for a node that is new in this pass.
     pub(super) fn distance(&self, id: usize) -> usize {
         self.distance.get(id).copied().unwrap_or(0)
     }
 
-    /// Levels of the smallest value; [`NEVER`] if no finite value is known yet.
+    /// Returns the depth of the smallest value, or [`NEVER`] if no finite value is known yet.
     pub(super) fn depth(&self, id: usize) -> usize {
         self.depth.get(id).copied().unwrap_or(NEVER)
     }
@@ -86,8 +86,8 @@ impl ShapePlan {
     fn depth_of_slot(&self, graph: &Graph, site: ShapeSite) -> usize {
         let slot = graph.slot(site);
         match slot.child {
-            // An enum's slot is unknown until its variant was visited; elsewhere an unknown slot
-            // belongs to a field that reads nothing.
+            // In an enum, a slot is unknown until its variant was visited. Elsewhere, an unknown
+            // slot belongs to a field that reads nothing.
             None if matches!(graph.node(site.node).kind, ShapeKind::Enum(_)) => NEVER,
             None | Some(Child::Leaf(_)) => 0,
             Some(Child::Node(child)) => {
@@ -110,7 +110,7 @@ impl ShapePlan {
         }
     }
 
-    /// Whether nothing is left to do anywhere.
+    /// Whether no work is left.
     pub(super) fn is_done(&self) -> bool {
         self.distance(TOP.node) == NEVER
     }

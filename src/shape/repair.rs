@@ -1,4 +1,4 @@
-//! What the next pass does differently after a fault.
+//! Changes for the next pass after a fault.
 
 use std::collections::HashSet;
 
@@ -7,11 +7,12 @@ use super::obstacle::{Obstacle, ObstaclePlace};
 use super::pass::{Cause, PassChange, PassFailure, Repair};
 use super::tracer::Tracer;
 
-/// Most other answers that are tried for one failing call.
+/// The maximum number of alternatives that are tried for one failing call.
 const MAX_TRIES: usize = 64;
 
 impl Tracer {
-    /// Decides what to change after a pass that ended with a fault; false if nothing is left.
+    /// Decides what to change after a pass that ended with a fault. False if nothing is left to
+    /// try.
     pub(super) fn recover(&mut self) -> bool {
         let Some(failure) = self.failure.take() else { return false };
         match failure.cause {
@@ -23,7 +24,7 @@ impl Tracer {
                 self.forget_variant(failure.site);
                 true
             }
-            // The contents met on the way may show a way out, or more of them be near.
+            // Newly found contents may lead to a solution, or to more contents.
             Cause::TooDeep | Cause::Barren => self.changed || self.go_round(&failure),
             Cause::Refused => {
                 self.goes_on_trying()
@@ -43,7 +44,7 @@ impl Tracer {
         }
     }
 
-    /// Gives up what the failing call left empty only to see the empty value.
+    /// Fills the parts of the failing call that were left empty only to see the empty value.
     fn fill_empty(&mut self, start: usize) -> bool {
         let mut any = false;
         for step in self.steps.iter().skip(start).filter(|step| step.tried_empty) {
@@ -72,9 +73,9 @@ impl Tracer {
         found
     }
 
-    /// Other answers for the slots of the failing call, the best last: one slot at a time, small
-    /// changes first and later slots first; all leaves together; and only then empty containers,
-    /// because they hide their contents.
+    /// Returns the alternatives for the slots of the failing call, the best last. The order of
+    /// preference is: one slot at a time, with small changes and later slots first; all leaves
+    /// together; and finally empty containers, because they hide their contents.
     fn alternatives(&self, failure: &PassFailure) -> Vec<Vec<PassChange>> {
         let mut seen = HashSet::new();
         let (mut ranked, mut leaves, mut emptied) = (Vec::new(), Vec::new(), Vec::new());
@@ -131,8 +132,9 @@ impl Tracer {
         best_first
     }
 
-    /// Avoids what refuses everything, as near to it as can be: the option, sequence or map around
-    /// it stays empty, the enum takes other variants, or the struct is read by name from now on.
+    /// Avoids a part that refuses everything, as close to it as possible: the option, sequence or
+    /// map around it stays empty, the enum takes other variants, or the struct is read by name from
+    /// now on.
     fn go_round(&mut self, failure: &PassFailure) -> bool {
         self.partial = true;
         let mut site = failure.site;

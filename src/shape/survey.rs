@@ -1,7 +1,7 @@
-//! What a value looks like when it is written: [`ShapeSurvey`].
+//! What a value serializes to: [`ShapeSurvey`].
 //!
-//! The trace writes the values it made, and those that the application gave it. It learns which
-//! fields are left out, what the values in opaque parts are, and values that validating types
+//! The trace serializes the values that it made and the application's samples. It learns which
+//! fields are omitted, what the values in opaque parts are, and which values validating types
 //! accept.
 
 use std::any::type_name;
@@ -19,20 +19,20 @@ use super::obstacle::ObstaclePlace;
 use crate::value::short_name;
 use crate::walker::{Inside, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
-/// Most leaves of one value that are looked at.
+/// The maximum number of leaves that are inspected per value.
 const MAX_LEAVES: usize = 65_536;
 
 /// What was seen in the values so far.
 #[derive(Debug, Default)]
 pub(super) struct SurveyNotes {
-    /// The first field that was left out by `skip_serializing_if`.
+    /// The first field that was omitted by `skip_serializing_if`.
     pub(super) skipped: Option<ObstaclePlace>,
-    /// Hashes of the paths of all leaves, each with its kind. A path consists of names of fields
-    /// and variants and of positions, never of values.
+    /// Hashes of the paths of all leaves, each with its kind. A path consists of field names,
+    /// variant names and positions, never of values.
     pub(super) written: BTreeSet<u64>,
     /// The leaves themselves, if they are wanted.
     pub(super) harvest: Option<Harvest>,
-    /// The names of fields, left out ones as well.
+    /// The names of fields, including omitted ones.
     pub(super) names: BTreeSet<String>,
     pub(super) leaves: usize,
     /// The last name of a field of a struct with flattened fields.
@@ -40,14 +40,14 @@ pub(super) struct SurveyNotes {
 }
 
 impl SurveyNotes {
-    /// How much is known: it grows with each value that writes something new.
+    /// A measure of what is known. It grows with each value that writes something new.
     pub(super) fn known(&self) -> usize {
         self.written.len() + self.names.len()
     }
 }
 
-/// Writes `value` for the sake of the notes. A value that its type refuses to write, or panics
-/// over, adds what was written before.
+/// Serializes `value` to collect notes. If serialization fails or panics, the notes taken so far
+/// are kept.
 pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<SurveyNotes>) {
     notes.borrow_mut().leaves = 0;
     let survey =
@@ -55,15 +55,15 @@ pub(super) fn survey<T: Serialize>(value: &T, notes: &RefCell<SurveyNotes>) {
     let _ = catch_unwind(AssertUnwindSafe(|| value.serialize(Walker(survey))));
 }
 
-/// Stands at one place of a value.
+/// A position in a value.
 #[derive(Clone, Copy, Debug)]
 struct ShapeSurvey<'n> {
     notes: &'n RefCell<SurveyNotes>,
     owner: &'static str,
     variant: &'static str,
     path: u64,
-    /// A `str` stands here: derived code writes the names of fields and variants as such. Texts
-    /// that are data are of other types.
+    /// Whether the value is a `str`: derived code writes the names of fields and variants as `str`,
+    /// while texts that are data have other types.
     is_name: bool,
 }
 
@@ -92,13 +92,13 @@ impl ShapeSurvey<'_> {
         }
     }
 
-    /// Goes on to a value of type `T`. Texts of a sample are data.
+    /// Continues with a value of type `T`. Texts of a sample are data.
     fn to<T: ?Sized>(self) -> Self {
         let is_name = type_name::<T>() == "str" && self.notes.borrow().harvest.is_none();
         Self { is_name, ..self }
     }
 
-    /// Inside a value of the type `owner`, if that has a name.
+    /// Continues inside a value of the type `owner`, if that has a name.
     fn of(self, owner: Option<Name>, variant: Option<Name>) -> Self {
         let Some(owner) = owner else { return self };
         let at = Self { owner, variant: variant.unwrap_or_default(), ..self };
@@ -114,7 +114,7 @@ impl<'n> Visit for ShapeSurvey<'n> {
     fn bits(self, what: What, bits: u64) -> Result<(), ShapeFault> {
         let signed = || Value::Int(bits.cast_signed().into());
         let unsigned = || Value::Int(bits.into());
-        // As it came: the upper half is empty.
+        // The bits were widened from 32 bits, so the upper half is empty.
         let low = u32::try_from(bits).unwrap_or_default();
         let (leaf, value) = match what {
             What::Bool => (Leaf::Bool, unsigned()),
@@ -180,12 +180,12 @@ impl<'n> Visit for ShapeSurvey<'n> {
     }
 }
 
-/// The values inside a value.
+/// The parts of a value.
 #[derive(Debug)]
 struct SurveyedContents<'n> {
     at: ShapeSurvey<'n>,
     done: usize,
-    /// In a map: the hash of the name of the field that the next value belongs to.
+    /// In a map: the hash of the field name that the next value belongs to.
     field: u64,
 }
 
@@ -197,8 +197,8 @@ impl Parts for SurveyedContents<'_> {
         self.done += 1;
         let at = match step {
             WalkStep::Item => self.at.to::<T>(),
-            // Structs with flattened fields write the names of fields as `str`, unlike the keys of
-            // maps, which are data.
+            // Structs with flattened fields write field names as `str`, unlike map keys, which are
+            // data.
             WalkStep::Key => {
                 ShapeSurvey { is_name: type_name::<T>() == "str", ..self.at.step("key") }
             }

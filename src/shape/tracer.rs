@@ -1,9 +1,9 @@
 //! The bookkeeping of a trace: [`Tracer`].
 //!
-//! A trace runs `T::deserialize` again and again. In each pass the tracer answers every request
-//! with a value of its choice and writes down what was asked. A pass ends with a value of `T`
-//! or with a fault; a fault is blamed on a value offered inside the innermost call that failed,
-//! and the next pass offers another one there (see `repair`).
+//! A trace runs `T::deserialize` repeatedly. In each pass the tracer answers every request with a
+//! value of its choice and records the requests. A pass ends with a value of `T` or with a fault. A
+//! fault is attributed to a value that was offered inside the innermost call that failed, and the
+//! next pass offers another value there (see `repair`).
 
 use std::collections::HashMap;
 
@@ -17,20 +17,20 @@ use super::tree::ShapeTree;
 use super::trials::Trials;
 use crate::value::short_name;
 
-/// Most requests inside each other.
+/// The maximum depth of nested requests.
 pub(super) const MAX_DEPTH: usize = 128;
 
-/// Most times that types are entered inside themselves, one in the other. A smallest value needs
-/// at most as many as there are types in the circle.
+/// The maximum number of nested re-entries into types that are being visited. A smallest value
+/// needs at most as many as there are types in the cycle.
 const MAX_REENTRIES: usize = 16;
 
 #[derive(Debug)]
 pub(super) struct Tracer {
     pub(super) graph: Graph,
     pub(super) obstacle: Option<Obstacle>,
-    /// The type has a trait object of typetag.
+    /// Whether the type contains a typetag trait object.
     pub(super) trait_object: bool,
-    /// A sequence or map whose elements take no bytes.
+    /// The location of a sequence or map whose elements take no bytes.
     pub(super) endless: Option<ObstaclePlace>,
     pub(super) partial: bool,
     pub(super) repairs: HashMap<ShapeSite, Repair>,
@@ -41,17 +41,17 @@ pub(super) struct Tracer {
     pub(super) passes: usize,
     pub(super) visits: usize,
 
-    // This pass:
+    // The current pass:
     pub(super) steps: Vec<PassStep>,
     pub(super) failure: Option<PassFailure>,
-    /// Something was learned.
+    /// Whether something was learned.
     pub(super) changed: bool,
     path: Vec<PassVisit>,
     /// The calls that are running, each with the number of steps taken before it.
     pub(super) calls: Vec<(ShapeSite, usize)>,
-    /// How often a type was entered inside itself: from the first on, the smallest values only.
+    /// The number of re-entries into types. Above 0, only the smallest values are chosen.
     closing: usize,
-    /// What the value of the next name in a [`ShapeKind::Named`] is, if it takes any.
+    /// The value of the next name in a [`ShapeKind::Named`], if it accepts any value.
     pub(super) value: Option<ShapeTree>,
 }
 
@@ -80,7 +80,7 @@ impl Tracer {
         }
     }
 
-    /// Prepares the next pass; false if nothing is left to do, or no pass is left.
+    /// Prepares the next pass. False if nothing is left to do, or no pass is left.
     pub(super) fn begin_pass(&mut self) -> bool {
         self.close_openings();
         self.plan = ShapePlan::new(&self.graph);
@@ -102,7 +102,8 @@ impl Tracer {
         true
     }
 
-    /// Closes a pass that gave a value; false if it taught nothing, so that another cannot either.
+    /// Ends a pass that returned a value. False if nothing was learned, so that another pass would
+    /// not help.
     pub(super) fn pass_done(&mut self) -> bool {
         let root = self.graph.node_mut(TOP.node);
         self.changed |= !root.finished;
@@ -110,7 +111,7 @@ impl Tracer {
         self.changed
     }
 
-    /// Closes a pass in which the type's own code panicked: the innermost call refused its value.
+    /// Ends a pass in which the type's own code panicked: the innermost call refused its value.
     pub(super) fn pass_panicked(&mut self) {
         let (site, start) = self.calls.last().copied().unwrap_or((TOP, 0));
         self.fail(site, start, Cause::Refused);
@@ -119,7 +120,7 @@ impl Tracer {
         }
     }
 
-    /// Notes a request for a leaf; returns the number of the candidate to offer.
+    /// Records a request for a leaf, and returns the number of the candidate to offer.
     pub(super) fn leaf(&mut self, site: ShapeSite, leaf: Leaf) -> Result<usize, ShapeFault> {
         self.count_visit(site)?;
         let pick = self.record(site, Child::Leaf(leaf)).pick.unwrap_or(0);
@@ -127,8 +128,8 @@ impl Tracer {
         Ok(pick)
     }
 
-    /// Enters a type that contains others, or the contents of a variant (`visitor` is empty), and
-    /// chooses how much of it to show.
+    /// Enters a type with contents, or the contents of a variant (if `visitor` is empty), and
+    /// chooses how many of the contents to offer.
     pub(super) fn enter(
         &mut self,
         site: ShapeSite,
@@ -146,7 +147,7 @@ impl Tracer {
         }
         let here = self.graph.node(node);
         let small = closing > 0 || self.plan.distance(node) == NEVER;
-        // Seen from inside, so now without contents, once.
+        // The contents were seen, so offer it once without contents.
         let try_empty = here.finished && self.graph.may_be_emptied(&slot);
         let pick = match here.kind {
             kind if kind.may_be_empty() => match slot.pick {
@@ -204,7 +205,7 @@ impl Tracer {
         Ok(value)
     }
 
-    /// Remembers a fault, unless one further inside is remembered already.
+    /// Records a fault, unless one further inside is already recorded.
     pub(super) fn fail(&mut self, site: ShapeSite, start: usize, cause: Cause) -> ShapeFault {
         if self.failure.is_none() || cause == Cause::OutOfBudget {
             self.failure = Some(PassFailure { site, start, levels: self.path.clone(), cause });
@@ -235,14 +236,14 @@ impl Tracer {
                 self.changed = true;
             }
             Some(known) if known == child => {}
-            // The type asks for different things at different times: only the first is known.
+            // The type makes different requests at different times. Only the first one is recorded.
             Some(_) => self.partial = true,
         }
         self.graph.slot(site)
     }
 
-    /// The field that a struct is asked for in this pass, when it is read by name: one that was
-    /// never asked for, or the nearest that has something left to ask.
+    /// Chooses the field that a struct is asked for in this pass if it is read by name: a field
+    /// that was never requested, or the nearest one with open work.
     pub(super) fn choose_field(&self, id: usize) -> Option<usize> {
         let node = self.graph.node(id);
         let nearest = || {
@@ -266,7 +267,8 @@ impl Tracer {
             Some(Child::Leaf(_)) => NEVER,
         };
         let shallow = |slot: &ShapeSlot| match slot.child {
-            // Known to end, then unknown, then not being visited, then what leads in a circle.
+            // Order: variants with a finite value, unknown ones, those not being visited, those in
+            // a cycle.
             Some(Child::Node(variant)) if self.plan.depth(variant) < NEVER => {
                 (0, self.plan.depth(variant))
             }
@@ -281,7 +283,7 @@ impl Tracer {
         }
     }
 
-    /// The nearest named owner of a site, going outwards.
+    /// Returns the nearest named owner of a site, going outwards.
     pub(super) fn place(&self, site: ShapeSite) -> ObstaclePlace {
         let outer = self.path.iter().rev().map(|level| level.site);
         for site in std::iter::once(site).chain(outer) {
@@ -305,7 +307,8 @@ impl Tracer {
         ObstaclePlace { owner: short_name(self.type_name), field: None }
     }
 
-    /// The type that reads the map at `key` by the names of fields: what its visitor is made for.
+    /// Returns the type that reads the map at `key` by field names. It is the type for which the
+    /// visitor was derived.
     pub(super) fn flattened(&self, key: ShapeSite) -> ObstaclePlace {
         let visitor = self.graph.node(key.node).visitor;
         let owner = visitor.split_once(" for ").and_then(|(_, owner)| owner.rsplit_once(">::"));
@@ -316,12 +319,13 @@ impl Tracer {
         }
     }
 
-    /// Whether `site` is an entry of a trait object of typetag.
+    /// Whether `site` is an entry of a typetag trait object.
     ///
-    /// It is written as a map with its tag first. What follows is read by the tag, with types; only
-    /// a map with another key first, such as the trace offers, is buffered as values of any kind.
-    /// So a positional codec carries it. The name of the visitor is not promised to stay as it is:
-    /// another name is an early refusal, and nothing else depends on it.
+    /// A trait object is written as a map with its tag first. The rest is then read with the types
+    /// that the tag selects. Only a map in which another key comes first, such as the trace offers,
+    /// is buffered as values of any kind. So a positional codec can carry a trait object. The name
+    /// of typetag's visitor is not guaranteed to be stable: another name only causes an early
+    /// refusal.
     pub(super) fn is_in_trait_object(&self, site: ShapeSite) -> bool {
         let node = self.graph.node(site.node);
         node.kind == ShapeKind::Map && node.visitor.starts_with("typetag::")

@@ -1,4 +1,4 @@
-//! Values of any kind, as they are offered to parts that ask for any: [`ShapeTree`].
+//! Values of any kind, offered to parts that accept any value: [`ShapeTree`].
 
 use std::borrow::Cow;
 use std::vec::IntoIter;
@@ -11,15 +11,15 @@ use serde::forward_to_deserialize_any;
 
 use super::fault::{MARK, ShapeFault, mark_of};
 
-/// A value that describes itself.
+/// A self-describing value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ShapeTree {
-    /// Not decided yet: a text that no type knows, by whose number an error tells which it was.
+    /// Undecided: a text that no type accepts. Errors identify the mark by the number in the text.
     Mark(u32),
     Unit,
     Bool,
     Float,
-    /// A number, or by its number a field or variant.
+    /// A number, or a field or variant identified by its number.
     Number(u64),
     /// A name or other text.
     Text(Cow<'static, str>),
@@ -27,7 +27,7 @@ pub(super) enum ShapeTree {
     Map(Vec<(ShapeTree, ShapeTree)>),
 }
 
-/// The way from a tree to one inside it: positions in sequences and maps.
+/// The path from a tree to a tree inside it: positions in sequences and maps.
 pub(super) type TreePath = Vec<usize>;
 
 impl ShapeTree {
@@ -35,24 +35,24 @@ impl ShapeTree {
         Self::Text(text.into())
     }
 
-    /// Whether it is the key of this name.
+    /// Whether the tree is a key with this name.
     fn is(&self, name: &str) -> bool {
         matches!(self, Self::Text(text) if text == name)
     }
 
-    /// Whether a map has an entry of this name.
+    /// Whether a map has an entry with this name.
     pub(super) fn has(&self, name: &str) -> bool {
         matches!(self, Self::Map(entries) if entries.iter().any(|(key, _)| key.is(name)))
     }
 
-    /// Whether a map has an entry of this name or mark.
+    /// Whether a map has an entry with this name or mark.
     pub(super) fn has_key(&self, name: &str) -> bool {
         let is_mark = |key: &Self| matches!(key, Self::Mark(mark) if mark_of(name) == Some(*mark));
         let has_mark = |entries: &[(Self, Self)]| entries.iter().any(|(key, _)| is_mark(key));
         self.has(name) || matches!(self, Self::Map(entries) if has_mark(entries))
     }
 
-    /// Gives the entries of a map to whoever reads them.
+    /// Returns the entries of a map for deserialization.
     pub(super) fn entries<'de>(
         &self,
     ) -> MapDeserializer<'de, impl Iterator<Item = (Shown<'_>, Shown<'_>)>, ShapeFault> {
@@ -69,7 +69,7 @@ impl ShapeTree {
         matches!(self, Self::Map(entries) if entries.iter().any(|(key, _)| matches!(key, Self::Mark(_))))
     }
 
-    /// The number of entries of a map; else 0.
+    /// Returns the number of entries of a map, or 0 for other trees.
     pub(super) const fn len(&self) -> usize {
         if let Self::Map(entries) = self { entries.len() } else { 0 }
     }
@@ -80,14 +80,14 @@ impl ShapeTree {
         }
     }
 
-    /// Removes the entries of a map whose values are not wanted.
+    /// Removes the map entries whose values are not wanted.
     pub(super) fn retain(&mut self, is_wanted: impl Fn(&Self) -> bool) {
         if let Self::Map(entries) = self {
             entries.retain(|(_, value)| is_wanted(value));
         }
     }
 
-    /// Removes what is not called by one of the names, and adds those that lack.
+    /// Removes the entries whose names are not listed, and adds the missing ones.
     pub(super) fn keep_only(&mut self, names: &[&'static str], values: Vec<Self>) {
         if let Self::Map(entries) = self {
             entries.retain(|(key, _)| names.iter().any(|name| key.is(name)));
@@ -108,7 +108,7 @@ impl ShapeTree {
         }
     }
 
-    /// Changes what is at the end of the path, if there is anything.
+    /// Changes the tree at the end of the path, if there is one.
     pub(super) fn change(&mut self, path: &[usize], change: impl FnOnce(&mut Self)) {
         let Some((&first, rest)) = path.split_first() else { return change(self) };
         let inside = match self {
@@ -121,7 +121,7 @@ impl ShapeTree {
         }
     }
 
-    /// Calls `visit` with each tree inside, itself included, outer ones first.
+    /// Calls `visit` with this tree and each tree inside, outer ones first.
     pub(super) fn walk<'t>(
         &'t self,
         path: &mut TreePath,
@@ -140,7 +140,7 @@ impl ShapeTree {
         }
     }
 
-    /// The ways to all trees that are wanted and that are not inside an entry without a name.
+    /// Returns the paths to all wanted trees that are not inside an entry without a name.
     pub(super) fn known(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<TreePath> {
         let mut found = self.find(is_wanted);
         found.retain(|path| {
@@ -156,7 +156,7 @@ impl ShapeTree {
         found
     }
 
-    /// The ways to all trees that are wanted.
+    /// Returns the paths to all wanted trees.
     pub(super) fn find(&self, is_wanted: impl Fn(&Self) -> bool) -> Vec<TreePath> {
         let mut found = Vec::new();
         self.walk(&mut TreePath::new(), &mut |tree, path| {
@@ -168,7 +168,7 @@ impl ShapeTree {
     }
 }
 
-/// Gives a tree to whoever reads it.
+/// Deserializes a type from a tree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shown<'t>(pub(super) &'t ShapeTree);
 

@@ -1,22 +1,23 @@
-//! Which opaque part is tried in a pass, and what came of it: [`Trials`].
+//! Which opaque part is tried in a pass, and the result: [`Trials`].
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::graph::ShapeSite;
 use super::opening::Opening;
 
-/// The opaque parts. In each pass at most one tree is tried, at one of them; the others show what
-/// was accepted before.
+/// The opaque parts. In each pass at most one tree is tried, at one of them. The others are offered
+/// what they accepted before.
 #[derive(Debug, Default)]
 pub(super) struct Trials {
     pub(super) openings: HashMap<ShapeSite, Opening>,
-    /// Hashes of the names that opaque parts asked for.
+    /// Hashes of the names that opaque parts requested.
     pub(super) told: BTreeSet<u64>,
-    /// The last pass gave a value.
+    /// Whether the last pass returned a value.
     pub(super) is_settled: bool,
-    /// Of this pass.
+    /// The trial of this pass.
     pub(super) trial: Trial,
-    /// A part had to show a tree that nothing accepts, as another one was being tried.
+    /// Whether a part was offered a tree that no type accepts, because another part was being
+    /// tried.
     pub(super) waits: bool,
 }
 
@@ -24,7 +25,7 @@ pub(super) struct Trials {
 pub(super) enum Trial {
     #[default]
     None,
-    /// Where, and the number of calls that are running.
+    /// The site, and the number of calls that are running.
     Running(ShapeSite, usize),
     Accepted(ShapeSite),
     Refused(ShapeSite),

@@ -1,31 +1,31 @@
-//! Comparing two trees: [`compare`], and finding out what has no order: [`discover`].
+//! Compares two trees ([`compare`]), and finds the containers without an order ([`discover`]).
 
 use std::collections::BTreeMap;
 
 use super::node::ValueNode;
 use super::walk::{Order, StateWalk};
 
-/// Values that iterate in another order each time: their path, and their type.
+/// The containers whose iteration order varies: path and type.
 pub(crate) type Unordered = BTreeMap<String, String>;
 
 /// What [`compare`] finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Compared {
-    /// The same but for the order within these.
+    /// Equal except for the order within these containers.
     Same(Unordered),
     /// The path of the first difference.
     Different(String),
 }
 
-/// Compares two states. The order of entries of maps does not count, nor does that of items whose
-/// path is among the `unordered` or whose type is a hash set. A map that is known to keep its order
-/// is compared in order.
+/// Compares two states. The order of map entries does not count, except in maps that are known to
+/// keep their order. The order of items does not count in containers whose path is in `unordered`
+/// or whose type is a hash set.
 pub(crate) fn compare(a: &ValueNode, b: &ValueNode, unordered: &Unordered) -> Compared {
     run(a, b, Order::Known(unordered))
 }
 
-/// Compares two states that came from the same bytes: whatever differs in nothing but its order has
-/// none.
+/// Compares two states that were decoded from the same bytes. Containers that differ only in the
+/// order of their contents are taken to be unordered.
 pub(crate) fn discover(a: &ValueNode, b: &ValueNode) -> Compared {
     run(a, b, Order::Unknown)
 }

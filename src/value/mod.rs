@@ -1,7 +1,8 @@
-//! A state as a tree of values: what is compared where bytes are not enough.
+//! A state as a tree of values, for comparisons in which encoded bytes are not enough.
 //!
-//! Two encodings of one state differ where a hash map iterates in another order. The tree, which
-//! any serde type can be written into, tells that from a real difference, and says where it is.
+//! Two encodings of one state can differ because a hash map iterates in a different order. The
+//! tree, which can be made from any serde type, distinguishes that from a real difference and
+//! locates the difference.
 
 #[cfg(feature = "conformance")]
 mod compare;

@@ -1,11 +1,11 @@
-//! [`ValueNode`]: one value of a state.
+//! [`ValueNode`]: one value of a state, with its contents.
 
 use twox_hash::XxHash3_64;
 
-/// One value of a state, with all that it contains.
+/// One value of a state, with its contents.
 #[derive(Clone, Debug)]
 pub(crate) struct ValueNode {
-    /// The Rust type, as its container passes it to serde.
+    /// The Rust type, as the container of the value passes it to serde.
     pub(super) ty: &'static str,
     pub(super) kind: NodeKind,
     digest: u64,
@@ -13,19 +13,19 @@ pub(crate) struct ValueNode {
 
 #[derive(Clone, Debug)]
 pub(super) enum NodeKind {
-    /// A value without parts; the digest of what it is and of its value.
+    /// A value without parts. Contains the digest of its kind and value.
     Leaf(u64),
-    /// `Some`, a newtype, a variant with one value.
+    /// `Some`, a newtype, or a variant with one value.
     Inside(Option<&'static str>, Box<ValueNode>),
     /// A struct, a tuple, or a variant with several values.
     Fields(Option<&'static str>, Vec<(Label, ValueNode)>),
     Items(Vec<ValueNode>),
     Entries(Vec<(ValueNode, ValueNode)>),
-    /// A field that the value leaves out.
+    /// A field that the value omits.
     Skipped,
 }
 
-/// The name of a field, or its place in a tuple.
+/// The name of a field, or its position in a tuple.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Label {
     Name(&'static str),
@@ -38,7 +38,8 @@ impl ValueNode {
         Self { ty, kind, digest }
     }
 
-    /// The same for any two values that differ at most in the order of items and entries.
+    /// Returns a hash that is equal for values that differ at most in the order of items and
+    /// entries.
     pub(crate) const fn digest(&self) -> u64 {
         self.digest
     }

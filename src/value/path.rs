@@ -1,10 +1,10 @@
-//! [`Path`]: where in a state something is.
+//! [`Path`]: the location of a value in a state.
 
 use std::fmt::Write;
 
 use super::node::Label;
 
-/// The way from the state itself down to a value.
+/// The steps from the state itself down to a value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Path(Vec<PathStep>);
 
@@ -26,18 +26,18 @@ impl Path {
         self.0.pop();
     }
 
-    /// `Account.lines[3].amount`.
+    /// The path with the root type and all indexes: `Account.lines[3].amount`.
     #[cfg(feature = "conformance")]
     pub(super) fn exact(&self, root: &str) -> String {
         self.render(root, true)
     }
 
-    /// The same for all items of a list: `Account.lines[].amount`.
+    /// The path for all items of a list: `Account.lines[].amount`.
     pub(super) fn general(&self, root: &str) -> String {
         self.render(root, false)
     }
 
-    /// `lines[3].amount`; "the state itself" if it does not lead further down.
+    /// The path within the state: `lines[3].amount`, or "the state itself" for an empty path.
     pub(super) fn relative(&self) -> String {
         let text = self.render("", true);
         match text.trim_start_matches('.') {
@@ -49,7 +49,7 @@ impl Path {
     fn render(&self, root: &str, exact: bool) -> String {
         let mut text = short_name(root);
         for step in &self.0 {
-            // Writing to a String does not fail.
+            // Writing to a String never fails.
             let _ = match step {
                 PathStep::Variant(name) => write!(text, "::{name}"),
                 PathStep::Field(Label::Name(name)) => write!(text, ".{name}"),
@@ -64,7 +64,7 @@ impl Path {
     }
 }
 
-/// `std::collections::HashMap<alloc::string::String, u8>` as `HashMap<String, u8>`.
+/// Shortens `std::collections::HashMap<alloc::string::String, u8>` to `HashMap<String, u8>`.
 pub(crate) fn short_name(path: &str) -> String {
     let mut short = String::new();
     let mut rest = path;

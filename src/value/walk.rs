@@ -1,4 +1,4 @@
-//! Walking through two trees side by side: [`StateWalk`], and [`difference`].
+//! Compares two trees recursively: [`StateWalk`] and [`difference`].
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use super::node::{Label, NodeKind, ValueNode};
 use super::path::{Path, PathStep, short_name};
 use crate::digest::keeps_order;
 
-/// The path of the first difference between two states, such as `lots[0].price`; `None` if there is
-/// none that a tree can show. The order counts within containers that are known to keep it.
+/// Returns the path of the first difference between two states, such as `lots[0].price`, or `None`
+/// if the trees do not differ. The order counts in containers that are known to keep it.
 pub(crate) fn difference(a: &ValueNode, b: &ValueNode) -> Option<String> {
     let mut walk = StateWalk::new(a.ty, Order::ByName);
     walk.value(a, b).err().map(|_| walk.path.relative())
 }
 
-/// The path of the first field that this state leaves out.
+/// Returns the path of the first field that this state omits.
 pub(crate) fn skipped(state: &ValueNode) -> Option<String> {
     let mut path = Path::default();
     find(state, &|node| matches!(node.kind, NodeKind::Skipped), &mut path)?;
     Some(path.relative())
 }
 
-/// Whether a struct within `state` has a field, or an enum a variant, of this name.
+/// Returns whether any struct in `state` has a field, or any enum a variant, with this name.
 pub(crate) fn has_field(state: &ValueNode, name: &str) -> bool {
     let has = |node: &ValueNode| match &node.kind {
         NodeKind::Inside(variant, _) => *variant == Some(name),
@@ -33,9 +33,9 @@ pub(crate) fn has_field(state: &ValueNode, name: &str) -> bool {
     find(state, &has, &mut Path::default()).is_some()
 }
 
-/// The path and the type of the first value that formats with names tend to lose inside of
-/// free-form parts: an integer of 128 bits, a network address, a map whose keys are not text. For
-/// messages only.
+/// Returns the path and the type of the first value that formats with field names often cannot
+/// store inside free-form parts: an integer of 128 bits, a network address, or a map whose keys are
+/// not text. For error messages only.
 pub(crate) fn fragile(state: &ValueNode) -> Option<String> {
     let is_text = |key: &ValueNode| key.ty.ends_with("str") || key.ty.ends_with("String");
     let is_fragile = |node: &ValueNode| match &node.kind {
@@ -47,7 +47,8 @@ pub(crate) fn fragile(state: &ValueNode) -> Option<String> {
     Some(format!("{}, of type {}", path.relative(), short_name(found.ty.trim_start_matches('&'))))
 }
 
-/// The first value from `node` on that is `wanted`, the outermost first; `path` then leads to it.
+/// Finds the first value at or below `node` that is `wanted`, outermost first, and leaves `path`
+/// pointing to it.
 fn find<'n>(
     node: &'n ValueNode,
     wanted: &dyn Fn(&ValueNode) -> bool,
@@ -80,28 +81,28 @@ fn find<'n>(
     }
 }
 
-/// What is taken to have no order.
+/// Which containers are treated as unordered.
 #[derive(Clone, Copy)]
 pub(super) enum Order<'u> {
-    /// Items of a container that is not known to keep its order.
+    /// Containers that are not known to keep their order.
     ByName,
-    /// Items at these paths, and of hash sets.
+    /// Containers at these paths, and hash sets.
     #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "for the kit"))]
     Known(&'u BTreeMap<String, String>),
-    /// Whatever differs in nothing but its order.
+    /// Every container that differs only in its order.
     #[cfg_attr(not(feature = "conformance"), expect(dead_code, reason = "for the kit"))]
     Unknown,
 }
 
-/// The values at the path differ.
+/// The values at the current path differ.
 pub(super) struct Differs;
 
-/// Two trees, compared from the top.
+/// A comparison of two trees, from the root down.
 pub(super) struct StateWalk<'u> {
     root: &'static str,
     order: Order<'u>,
     pub(super) path: Path,
-    /// What was found to differ in nothing but its order: its path, and its type.
+    /// Containers that were found to differ only in their order: path and type.
     pub(super) found: BTreeMap<String, String>,
 }
 
@@ -110,7 +111,7 @@ impl<'u> StateWalk<'u> {
         Self { root, order, path: Path::default(), found: BTreeMap::new() }
     }
 
-    /// On a difference the path stays where it is.
+    /// Compares two values. If they differ, `path` still points to the difference.
     pub(super) fn value(&mut self, a: &ValueNode, b: &ValueNode) -> Result<(), Differs> {
         match (&a.kind, &b.kind) {
             (NodeKind::Leaf(a), NodeKind::Leaf(b)) if a == b => Ok(()),
@@ -218,7 +219,7 @@ fn ordered<T>(items: &[T], digest: impl Fn(&T) -> u64) -> Vec<(u64, &T)> {
     items.iter().map(|item| (digest(item), item)).collect()
 }
 
-/// The same digests in another order.
+/// Whether both contain the same digests in a different order.
 fn is_permuted<T>(a: &[(u64, &T)], b: &[(u64, &T)]) -> bool {
     let digests = |items: &[(u64, &T)]| items.iter().map(|(d, _)| *d).collect::<Vec<_>>();
     let (mut a, mut b) = (digests(a), digests(b));

@@ -1,7 +1,7 @@
-//! Writing a serde value into a tree: [`write`].
+//! Converts a serde value to a tree: [`write`].
 
 use std::any::type_name;
-// An error that says nothing, as serde knows it: whether there is a tree is all that matters.
+// An error without a message is enough, because callers only need to know whether there is a tree.
 use std::fmt::Error;
 
 use serde::Serialize;
@@ -10,11 +10,11 @@ use super::node::{Label, NodeKind, ValueNode};
 use crate::digest;
 use crate::walker::{Inside, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
-/// Deeper values are compared by their bytes only.
+/// Values that nest deeper are compared by their bytes only.
 const MAX_DEPTH: u16 = 256;
 
-/// The tree of `value`, or `None` if the value refuses to be written or nests too deep.
-/// `is_human_readable` says how types are asked to write themselves.
+/// Returns the tree of `value`, or `None` if `value` cannot be serialized or nests too deep.
+/// `is_human_readable` is reported to types when they serialize themselves.
 pub(crate) fn write<T: Serialize + ?Sized>(
     value: &T,
     is_human_readable: bool,
@@ -81,10 +81,10 @@ impl Visit for Writer {
     }
 }
 
-/// A value whose parts are being written.
+/// A value whose parts are being converted.
 struct Whole {
     writer: Writer,
-    /// The key whose value comes next.
+    /// The key that the next value belongs to.
     key: Option<ValueNode>,
     kind: NodeKind,
 }

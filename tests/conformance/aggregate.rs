@@ -634,7 +634,10 @@ fn an_upcaster_that_does_not_do_what_replaying_does_is_found_by_golden_samples()
     let report = with(|_| Err("not today".into()));
     report.assert().unwrap();
     let Some(LawOutcome::Holds { note }) = report.outcome(Law::Golden) else { panic!("{report}") };
-    assert!(note.contains("0 of 8 samples load; 8 replayed: the upcaster refused it"), "{note}");
+    assert!(
+        note.contains("0 of 8 samples load; 8 replayed: the upcaster refused the old state"),
+        "{note}"
+    );
 }
 
 #[test]
@@ -644,7 +647,7 @@ fn old_samples_without_an_upcaster_are_replayed_and_today_has_none_yet() {
     let report = check::<Good>().golden(folder.path()).one_process().check().unwrap();
     report.assert().unwrap();
     let Some(LawOutcome::Holds { note }) = report.outcome(Law::Golden) else { panic!("{report}") };
-    assert!(note.contains("8 replayed: it is of another generation"), "{note}");
+    assert!(note.contains("8 replayed: the snapshot is of another generation"), "{note}");
     let unjudged: Vec<_> = report.unjudged().map(|(law, _)| law).collect();
     assert_eq!(unjudged, [Law::AnyProcess, Law::Meaning, Law::Upcasts], "{report}");
 }

@@ -450,7 +450,7 @@ async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
         (Field::HeaderLength, 400_000, Some(RejectReason::Truncated)),
         (Field::PayloadLength, u32_max, Some(RejectReason::Truncated)),
         (Field::PayloadLength, 0, Some(RejectReason::TrailingBytes)),
-        (Field::PayloadLength, u32_max + 1, malformed("a number is above 32 bits")),
+        (Field::PayloadLength, u32_max + 1, malformed("a number does not fit 32 bits")),
         (Field::TenantLength, 65_536, long_key()),
         (Field::TenantLength, 65_535, Some(RejectReason::Truncated)),
         (Field::KindLength, u64::MAX, long_key()),
@@ -743,8 +743,8 @@ async fn below_the_floor_no_partial_state_is_ever_returned() {
     let load = world.engine.load(&key).await.unwrap_err();
     for says in [
         "up to version 7 are gone",
-        "the snapshot at 9 was not used: the checksum of its payload",
-        "the snapshot at 5 was not used: it lies below the replay floor 7",
+        "the snapshot at 9 was not used: the checksum of the payload",
+        "the snapshot at 5 was not used: the snapshot is below the replay floor 7",
     ] {
         assert!(load.to_string().contains(says), "{load}");
     }

@@ -647,12 +647,12 @@ async fn json_keeps_the_order_of_entries_and_refuses_names_that_come_twice() {
     let engine = builder::<Entries>(&events, &store, Json).build().unwrap();
     let error = engine.create(&key()).await.unwrap_err();
     let cause = error.source().unwrap().to_string();
-    assert!(cause.contains("two members \"n3\""), "{error}: {cause}");
+    assert!(cause.contains("duplicate object member \"n3\""), "{error}: {cause}");
 
     let twice: Result<BTreeMap<String, u8>, _> = Json
         .decode(br#"{"a": {"b": 1, "b": 2}}"#, DecodeLimits::UNLIMITED)
         .map_err(|e| e.to_string());
-    assert!(twice.unwrap_err().contains("two members \"b\""));
+    assert!(twice.unwrap_err().contains("duplicate object member \"b\""));
     let once: BTreeMap<String, u8> =
         Json.decode(br#"{"a":1,"b":2}"#, DecodeLimits::UNLIMITED).unwrap();
     assert_eq!(once.len(), 2);

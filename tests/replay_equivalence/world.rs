@@ -367,7 +367,7 @@ impl History {
             Ok(loaded) => loaded,
             Err(error) if error.kind() == ErrorKind::Unrecoverable => {
                 coverage.note("unrecoverable", true);
-                let below = error.to_string().contains("it lies below the replay floor");
+                let below = error.to_string().contains("is below the replay floor");
                 coverage.note("BelowFloor", below);
                 // Whether the first event was recorded after a time is as unknown as its state.
                 let by_time = matches!(asked, Asked::Time(_) | Asked::Known(Point::Time(_)));

@@ -21,10 +21,10 @@ pub(super) trait Operation: Send {
     /// A verb phrase for errors.
     const NAME: &'static str;
     const EFFECT: StatementEffect;
-    /// Whether repeating it has a further effect.
+    /// Whether a repetition has a further effect.
     const ADDS_UP: bool = false;
 
-    /// Whether no result has been handed out yet, so that it may be restarted.
+    /// Returns whether no result was handed out yet, so that the operation may be restarted.
     fn is_untouched(&self) -> bool {
         true
     }
@@ -72,8 +72,8 @@ impl From<Error> for CallFailure {
 }
 
 impl CallFailure {
-    /// Whether the server, or the types that it returned, show that a prepared statement is out of
-    /// date.
+    /// Returns whether the server, or the types that it returned, show that a prepared statement is
+    /// out of date.
     fn is_stale(&self) -> bool {
         matches!(self, Self::Retyped) || self.is(is_stale)
     }
@@ -100,8 +100,8 @@ impl Connections {
         Self { pool, timeout, transaction_pooler, tenant: None }
     }
 
-    /// Runs `operation` on a connection of the pool; a second time if the first connection is
-    /// broken or its prepared statements are out of date.
+    /// Runs `operation` on a connection of the pool. Runs it a second time if the first connection
+    /// is broken or its prepared statements are out of date.
     pub(super) async fn run<O: Operation>(&self, operation: &mut O) -> Result<O::Output, Error> {
         let mut sent = false;
         match tokio::time::timeout(self.timeout, self.attempts(operation, &mut sent)).await {
@@ -134,8 +134,8 @@ impl Connections {
             && operation.is_untouched()
         {
             if failure.is_stale() {
-                // The server refused it before it did anything. The other connections of the pool
-                // are also out of date, so this connection is repaired.
+                // The server refused the statement before it had an effect. The other connections
+                // of the pool are also out of date, so this connection is repaired.
                 result = lease.run(self, operation, true).await;
             } else if failure.is(is_worth_another) && !O::ADDS_UP {
                 drop(lease);
@@ -147,7 +147,7 @@ impl Connections {
         result.map_err(|failure| failed(operation, failure))
     }
 
-    /// Returns a connection that has just answered. After a restart of the server every idle
+    /// Returns a connection that has just responded. After a restart of the server every idle
     /// connection of a pool is broken, so trying one other is not enough.
     async fn working(&self) -> Result<ConnectionLease, sqlx::Error> {
         loop {
@@ -155,7 +155,7 @@ impl Connections {
             let Some(connection) = lease.0.as_deref_mut() else { continue };
             match connection.ping().await {
                 Ok(()) => return Ok(lease),
-                // Dropped, so that the pool opens a new one.
+                // The connection is dropped, so that the pool opens a new one.
                 Err(error) if is_broken(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -187,7 +187,7 @@ impl Connections {
                 Ok(output)
             }
             Err(failure) => {
-                // If rolling back fails, the connection is broken, which is the more useful error.
+                // If the rollback fails, the connection is broken, and that error is more useful.
                 transaction.rollback().await?;
                 Err(failure)
             }
@@ -206,7 +206,7 @@ impl Connections {
             let session = &mut Session { connection: &mut *connection, prepared };
             let result = operation.run(session).await;
             if result.as_ref().is_err_and(CallFailure::is_stale) {
-                // For the caller's next attempt: this transaction is lost.
+                // This helps the caller's next attempt, because this transaction is lost.
                 connection.clear_cached_statements().await?;
             }
             return result;
@@ -228,13 +228,14 @@ impl Connections {
     }
 }
 
-/// A connection of the pool that is returned only after a call was answered. One that is dropped
-/// during a call (cancelled, timed out) is closed, so that nothing of that call reaches the next.
+/// A connection of the pool that is returned only after a call has finished. If it is dropped
+/// during a call (cancelled, timed out), it is closed, so that nothing of that call reaches the
+/// next.
 struct ConnectionLease(Option<PoolConnection<Postgres>>);
 
 impl ConnectionLease {
-    /// Runs `operation`. With `anew` it uses no earlier prepared statement and leaves none behind.
-    /// (A pooler that prepares statements itself would find the same one again.)
+    /// Runs `operation`. If `anew`, it neither uses nor leaves prepared statements. (A pooler that
+    /// prepares statements itself would find the same statement again.)
     async fn run<O: Operation>(
         &mut self,
         connections: &Connections,
@@ -266,13 +267,14 @@ impl Drop for ConnectionLease {
     }
 }
 
-/// No connection was available; nothing was sent. Takes the error by value for `map_err`.
+/// Creates the error for having no connection: nothing was sent. Takes the error by value for
+/// `map_err`.
 #[expect(clippy::needless_pass_by_value, reason = "see above")]
 fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
     classify(O::NAME, StatementEffect::Read, &error)
 }
 
-/// The same after a first attempt whose outcome is unknown.
+/// Like [`unconnected`], after a first attempt whose outcome is unknown.
 fn unconnected_again<O: Operation>(error: sqlx::Error) -> Error {
     let error = unconnected::<O>(error);
     if O::EFFECT == StatementEffect::Write { error.with_retry(Retry::Unknown) } else { error }

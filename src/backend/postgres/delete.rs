@@ -23,7 +23,7 @@ pub(super) enum Selected<'a> {
 }
 
 impl<'a> Selected<'a> {
-    /// `None` if nothing can be selected.
+    /// Returns `None` if nothing can be selected.
     pub(super) fn of(selection: Selection<'a>) -> Option<Self> {
         Some(match selection {
             Selection::All => Self::UpTo(i64::MAX),
@@ -44,7 +44,7 @@ impl<'a> Selected<'a> {
         })
     }
 
-    /// The number of the first parameter after those of [`bind`](Self::bind).
+    /// Returns the number of the first parameter after those of [`bind`](Self::bind).
     pub(super) fn next(&self) -> usize {
         match self {
             Self::UpTo(_) => 5,
@@ -52,7 +52,7 @@ impl<'a> Selected<'a> {
         }
     }
 
-    /// Whether a row of the aggregate is selected.
+    /// Returns the condition that selects a row of the aggregate.
     fn condition(&self) -> &'static str {
         match self {
             Self::UpTo(_) => "version <= $4",
@@ -66,8 +66,9 @@ impl<'a> Selected<'a> {
         }
     }
 
-    /// A query that locks the selected rows `s` that satisfy `and`. It returns the [`ID`] of each,
-    /// its place (`row`) and further `columns`, as they are after it got the lock.
+    /// Returns a query that locks the selected rows `s` that satisfy `and`. The query returns the
+    /// [`ID`] of each row, its place (`row`) and further `columns`, as they are after the row was
+    /// locked.
     ///
     /// It locks them in the order of [`ID`], as puts do, so that two calls that change the same
     /// snapshots wait for each other and do not deadlock. [`Ids`](Self::Ids) are already in this
@@ -95,7 +96,7 @@ impl<'a> Selected<'a> {
         }
     }
 
-    /// A query that locks the selected rows that satisfy `and`, for an update.
+    /// Returns a query that locks the selected rows that satisfy `and`, for an update.
     pub(super) fn locked_for_update(&self, names: &Names, and: &str) -> String {
         self.locked(names, "", and, "NO KEY UPDATE")
     }
@@ -125,8 +126,8 @@ const ID: &str = "schema_version, fingerprint, version";
 const KEY: &str = "tenant = $1 AND kind = $2 AND id = $3";
 
 /// Changes the rows in `k` ([`ID`] and `row`), which are locked. `change` is an `UPDATE` or
-/// `DELETE` of rows `t` up to its `FROM` or `USING`, inclusive. The changed rows are those of `d`
-/// and of `e`, each with `returning`.
+/// `DELETE` of rows `t` up to its `FROM` or `USING`, inclusive. `d` and `e` return the changed
+/// rows, each with `returning`.
 ///
 /// `d` finds rows by their place, whatever statistics the server has. It does not find a row that
 /// another transaction changed while `k` waited: the new version is not in the snapshot of the
@@ -203,7 +204,7 @@ fn statement(names: &Names, selected: &Selected<'_>) -> Statement {
     })
 }
 
-/// The result of a statement that counts what it deleted.
+/// Reads the result of a statement that counts what it deleted.
 pub(super) fn deleted(row: &PgRow) -> Result<Deleted, CallFailure> {
     Ok(Deleted::new(count(row.try_get(1)?), count(row.try_get(2)?)))
 }
@@ -234,7 +235,7 @@ impl Operation for Delete<'_> {
     }
 }
 
-/// A count or a sum of lengths, which is never negative.
+/// Converts a count or a sum of lengths, which is never negative.
 pub(super) fn count(column: i64) -> u64 {
     u64::try_from(column).unwrap_or(0)
 }

@@ -55,12 +55,12 @@ impl Columns {
         &self.version.0
     }
 
-    /// The value of the version column for the first event.
+    /// Returns the value of the version column for the first event.
     pub(super) fn first(&self) -> i64 {
         self.version.1.into()
     }
 
-    /// The difference between the column's value and the version.
+    /// Returns the difference between the column's value and the version.
     fn shift(&self) -> i64 {
         self.first() - 1
     }
@@ -89,7 +89,7 @@ impl Columns {
         Ok(())
     }
 
-    /// The name of the table, with its schema if that is known.
+    /// Returns the quoted name of the table, with its schema if that is known.
     pub(super) fn from(&self) -> Result<String, Error> {
         let (schema, table) = match (&self.schema, self.table.split_once('.')) {
             (Some(schema), _) => (Some(schema.as_str()), self.table.as_str()),
@@ -98,8 +98,8 @@ impl Columns {
                     ErrorKind::InvalidInput,
                     "name a table",
                     format!(
-                        "{schema}.{table} has more than one dot: give the schema by \
-                         EventTable::schema, and the table's name by itself"
+                        "{schema}.{table} has more than one dot: set the schema by \
+                         EventTable::schema, and pass only the name of the table"
                     ),
                 ));
             }
@@ -113,7 +113,7 @@ impl Columns {
         })
     }
 
-    /// The conditions that select the events of an aggregate.
+    /// Returns the conditions that select the events of an aggregate.
     fn of_key(&self, at: &Placeholders<'_>, alias: &str) -> Result<String, Error> {
         let tenant = self.tenant.as_ref().map(|column| (column, at.tenant));
         let kind = self.kind.as_ref().map(|column| (column, at.kind));
@@ -144,7 +144,7 @@ impl Columns {
                 RecordedAs::Timestamptz => time,
             };
             // The first event that was recorded later ends the tail and is part of it, so that the
-            // fold sees that the tail is complete.
+            // fold can detect that the tail is complete.
             let _ = write!(
                 stop,
                 " AND e.{version} <= coalesce((SELECT f.{version} FROM {from} f WHERE {} \
@@ -185,7 +185,7 @@ impl Columns {
     }
 }
 
-/// The text `bound + shift`, which must not overflow for the highest version.
+/// Returns the SQL text `bound + shift`, which must not overflow for the highest version.
 fn shifted(bound: &str, shift: i64) -> String {
     match shift {
         0 => bound.to_owned(),

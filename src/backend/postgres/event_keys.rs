@@ -17,8 +17,8 @@ use crate::store::{Cursor, KeysRequest, Page};
 
 const OPERATION: &str = "list aggregates with events";
 
-/// One page. Its cost depends on the number of keys in it, not on their events: each key is found
-/// by an index search that starts after the previous one.
+/// One page of keys. Its cost depends on the number of keys in it, not on their events: an index
+/// search that starts after the previous key finds each key.
 pub(super) struct EventKeys<'a> {
     request: KeysRequest<'a>,
     /// The kind of keys in a table without a kind column, if the request does not name one.
@@ -39,14 +39,14 @@ struct KeyPart<'a> {
 }
 
 impl<'a> EventKeys<'a> {
-    /// `None` if no key can satisfy the request.
+    /// Returns `None` if no key can satisfy the request.
     pub(super) fn new(
         table: &'a EventTable,
         request: KeysRequest<'a>,
         kind: &'static str,
     ) -> Result<Option<Self>, Error> {
         let Some(columns) = table.named() else {
-            let message = "EventTable::query cannot list aggregates";
+            let message = "EventTable::query cannot list aggregates: name the table and columns";
             return Err(Error::new(ErrorKind::Unsupported, OPERATION, message));
         };
         let of_another = |tenant| table.owner().is_some_and(|owner| owner != tenant);

@@ -2,14 +2,14 @@
 
 use crate::error::{Error, ErrorKind};
 
-/// A query with placeholders, cut at its end so that it can be embedded in another.
+/// A query with placeholders. Its end is trimmed so that it can be embedded in another query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct EventQuery(Vec<QueryPart>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum QueryPart {
     Sql(String),
-    /// Without its braces.
+    /// The name without braces.
     Placeholder(&'static str),
 }
 
@@ -18,7 +18,7 @@ const PLACEHOLDERS: [&str; 5] = ["tenant", "kind", "id", "after", "until"];
 
 /// A part of SQL that is not parsed further.
 enum Token<'a> {
-    /// White space or a comment; removed at the end of the query.
+    /// White space or a comment. Removed at the end of the query.
     Blank,
     /// A quoted text or name.
     Quoted(&'a str),
@@ -28,8 +28,8 @@ enum Token<'a> {
 
 impl EventQuery {
     /// # Errors
-    /// `InvalidInput` for a query that is not one statement, whose quotes, comments or parentheses
-    /// are not closed, that lacks a placeholder, or that has one within quotes.
+    /// `InvalidInput` if the text is more than one statement, has an unclosed quote, comment or
+    /// parenthesis, lacks a placeholder, or has one within quotes.
     pub(super) fn parse(sql: &str) -> Result<Self, Error> {
         let mut parts = Vec::new();
         let (mut rest, mut depth, mut ended) = (sql, 0_i32, false);
@@ -45,7 +45,8 @@ impl EventQuery {
             let (token, after) = token(rest)?;
             rest = after;
             let text = match token {
-                // A comment to the end of the line would hide the text after the query.
+                // A comment up to the end of the line would hide the text that is added after the
+                // query.
                 Token::Blank => " ",
                 Token::Semicolon => {
                     ended = true;
@@ -58,7 +59,7 @@ impl EventQuery {
                     {
                         let name = braced(name);
                         return Err(invalid(format!(
-                            "has {name} within quotes: it stands for a value, remove the quotes"
+                            "has {name} within quotes: remove the quotes"
                         )));
                     }
                     text
@@ -66,7 +67,7 @@ impl EventQuery {
                 Token::Other(text) => {
                     depth += i32::from(text == "(") - i32::from(text == ")");
                     if depth < 0 {
-                        return Err(invalid("closes a parenthesis that it has not opened"));
+                        return Err(invalid("has an unmatched closing parenthesis"));
                     }
                     text
                 }
@@ -77,7 +78,7 @@ impl EventQuery {
             }
         }
         if depth > 0 {
-            return Err(invalid("has a parenthesis that does not end"));
+            return Err(invalid("has an unclosed parenthesis"));
         }
         for required in ["id", "after"] {
             if !parts
@@ -90,7 +91,7 @@ impl EventQuery {
         Ok(Self(parts))
     }
 
-    /// The query with its placeholders replaced.
+    /// Returns the query with its placeholders replaced.
     pub(super) fn sql(&self, value: impl Fn(&str) -> String) -> String {
         self.0
             .iter()
@@ -111,7 +112,7 @@ fn placeholder(sql: &str) -> Option<(&'static str, &str)> {
     PLACEHOLDERS.iter().find_map(|name| Some((*name, rest.strip_prefix(name)?.strip_prefix('}')?)))
 }
 
-/// The first token of `sql`, which is not empty, and the rest.
+/// Splits `sql`, which must not be empty, into its first token and the rest.
 fn token(sql: &str) -> Result<(Token<'_>, &str), Error> {
     let blank = sql.len() - sql.trim_start().len();
     if blank > 0 {
@@ -122,7 +123,7 @@ fn token(sql: &str) -> Result<(Token<'_>, &str), Error> {
         return Ok((Token::Blank, split(sql, end).1));
     }
     if sql.starts_with("/*") {
-        let end = comment_end(sql).ok_or_else(|| invalid("has a comment that does not end"))?;
+        let end = comment_end(sql).ok_or_else(|| invalid("has an unclosed comment"))?;
         return Ok((Token::Blank, split(sql, end).1));
     }
     let word =
@@ -140,7 +141,7 @@ fn token(sql: &str) -> Result<(Token<'_>, &str), Error> {
     };
     match end {
         Some(end) => {
-            let end = end.ok_or_else(|| invalid("has a quote that does not end"))?;
+            let end = end.ok_or_else(|| invalid("has an unclosed quote"))?;
             let (token, rest) = split(sql, end);
             Ok((Token::Quoted(token), rest))
         }
@@ -157,7 +158,7 @@ fn split(sql: &str, at: usize) -> (&str, &str) {
     sql.split_at_checked(at).unwrap_or((sql, ""))
 }
 
-/// The end of a comment that starts at the beginning of `sql`; comments nest.
+/// Returns the end of a comment that starts at the beginning of `sql`. Comments nest.
 fn comment_end(sql: &str) -> Option<usize> {
     let (mut depth, mut at) = (0, 0);
     loop {
@@ -171,7 +172,8 @@ fn comment_end(sql: &str) -> Option<usize> {
     }
 }
 
-/// The end of a quoted text whose first quote is at `start`. Two quotes are one within it.
+/// Returns the end of a quoted text whose first quote is at `start`. A doubled quote does not end
+/// it.
 fn quoted_end(sql: &str, start: usize, quote: char, escapes: bool) -> Option<usize> {
     let mut chars = sql.get(start + 1..)?.char_indices().peekable();
     while let Some((at, c)) = chars.next() {
@@ -184,7 +186,7 @@ fn quoted_end(sql: &str, start: usize, quote: char, escapes: bool) -> Option<usi
     None
 }
 
-/// The tag `$$` or `$tag$` at the start of `sql`; `$1` is not one.
+/// Returns the tag `$$` or `$tag$` at the start of `sql`. `$1` is not a tag.
 fn dollar_tag(sql: &str) -> Option<&str> {
     let inner = sql.strip_prefix('$')?;
     let end = inner.find('$')?;
@@ -232,11 +234,11 @@ mod tests {
             ("SELECT '{id}', {id}, {after}", "{id} within quotes"),
             ("SELECT {id}, {after}; DROP TABLE a", "more than one statement"),
             ("SELECT {id}; {after}", "more than one statement"),
-            ("SELECT {id}, {after}, 'x", "quote that does not end"),
-            ("SELECT {id}, {after}, $x$ $", "quote that does not end"),
-            ("SELECT {id}, {after} /* /* */", "comment that does not end"),
-            ("SELECT {id}, {after}) UNION (SELECT 1", "has not opened"),
-            ("SELECT ({id}, {after}", "parenthesis that does not end"),
+            ("SELECT {id}, {after}, 'x", "unclosed quote"),
+            ("SELECT {id}, {after}, $x$ $", "unclosed quote"),
+            ("SELECT {id}, {after} /* /* */", "unclosed comment"),
+            ("SELECT {id}, {after}) UNION (SELECT 1", "unmatched closing"),
+            ("SELECT ({id}, {after}", "unclosed parenthesis"),
         ] {
             let error = parsed(sql).unwrap_err();
             assert!(error.contains(reason) && error.contains("EventTable"), "{sql}: {error}");

@@ -1,4 +1,4 @@
-//! The statements that read an event table: one aggregate, several, times, bounds.
+//! The statements that read an event table: events of one or several aggregates, times, bounds.
 
 use futures_util::TryStreamExt;
 use sqlx::Row;
@@ -88,7 +88,7 @@ pub(super) struct Bounds<'a, E> {
 
 impl<E> Operation for Bounds<'_, E> {
     type Output = Option<(u64, u64)>;
-    const NAME: &'static str = "ask for the bounds of a stream";
+    const NAME: &'static str = "read the bounds of a stream";
     const EFFECT: StatementEffect = StatementEffect::Read;
 
     fn explain(&self, error: &sqlx::Error) -> Option<Error> {
@@ -113,7 +113,7 @@ impl<E> Operation for Bounds<'_, E> {
     }
 }
 
-/// Checks that the answer belongs to `statement`, and that its `columns` have the types that
+/// Checks that the result belongs to `statement`, and that its `columns` have the types that
 /// `table` had.
 fn check_first(
     statement: &Statement,
@@ -129,7 +129,7 @@ fn check_first(
     Ok(())
 }
 
-/// The parameter for events after a version.
+/// Returns the parameter for events after a version.
 fn bound_after(table: &EventTable, after: u64) -> i64 {
     if after == 0 { table.start() } else { version::at_most(after) }
 }
@@ -144,7 +144,7 @@ pub(super) struct ReadMany<'a, 'm, 'k, 'r, A: Aggregate> {
 }
 
 struct Asked {
-    /// Its position in the slice.
+    /// The position in the slice.
     place: usize,
     count: u64,
     last: u64,
@@ -168,7 +168,8 @@ impl<'a, 'm, 'k, 'r, A: Aggregate> ReadMany<'a, 'm, 'k, 'r, A> {
         self.asked.is_empty()
     }
 
-    /// The positions of aggregates that may have further events, and the last version of each.
+    /// Returns the positions of aggregates that may have further events, and the last version of
+    /// each.
     pub(super) fn unfinished(&self) -> Vec<(usize, u64)> {
         let full = self.asked.iter().filter(|asked| asked.count >= PAGE && !asked.is_done);
         full.map(|asked| (asked.place, asked.last)).collect()

@@ -61,14 +61,14 @@ impl EventColumns {
             .then_some(Self::PAYLOAD + 1 + usize::from(self.anchor) + usize::from(self.event_type))
     }
 
-    /// The number of columns.
+    /// Returns the number of columns.
     pub(super) fn count(self) -> usize {
         let optional = [self.anchor, self.event_type, self.metadata];
         Self::PAYLOAD + 1 + optional.into_iter().map(usize::from).sum::<usize>()
     }
 }
 
-/// An event as in its row, not decoded.
+/// An event as stored in its row, not decoded.
 pub(super) struct RawEvent<'r> {
     pub(super) version: u64,
     pub(super) recorded_at: Timestamp,
@@ -79,7 +79,7 @@ pub(super) struct RawEvent<'r> {
 }
 
 impl<'r> RawEvent<'r> {
-    /// The event in `row`, whose version is known.
+    /// Reads the event in `row`, whose version is known.
     pub(super) fn of(
         row: &'r PgRow,
         columns: EventColumns,
@@ -100,7 +100,8 @@ impl<'r> RawEvent<'r> {
         })
     }
 
-    /// Pushes it, and decodes it if it is applied. Returns whether further events are wanted.
+    /// Pushes the event, and decodes it if it is applied. Returns whether further events are
+    /// wanted.
     pub(super) fn push<A: Aggregate>(
         &self,
         decode: &Decode<A::Event>,
@@ -116,18 +117,20 @@ impl<'r> RawEvent<'r> {
     }
 }
 
-/// The version in the first column of `row`; `None` if that is NULL.
+/// Reads the version in the first column of `row`, or `None` if that is NULL.
 pub(super) fn version_of(row: &PgRow) -> Result<Option<i64>, sqlx::Error> {
     let value = row.try_get_raw(0)?;
     if value.is_null() {
         return Ok(None);
     }
     let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
-    let bytes = bytes.try_into().map_err(|_| sqlx::Error::Decode("a version of 8 bytes".into()))?;
+    let bytes = bytes
+        .try_into()
+        .map_err(|_| sqlx::Error::Decode("the version column must have 8 bytes".into()))?;
     Ok(Some(i64::from_be_bytes(bytes)))
 }
 
-/// The bytes of a payload or of metadata; `None` if it is NULL.
+/// Reads the bytes of a payload or of metadata, or `None` if it is NULL.
 fn payload<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r [u8]>, BoxError> {
     if value.is_null() {
         return Ok(None);
@@ -144,16 +147,17 @@ pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     if value.is_null() {
         return Err("the recorded time of an event is NULL".into());
     }
-    let bytes = value.as_bytes()?.try_into().map_err(|_| "a recorded time has no 8 bytes")?;
+    let bytes =
+        value.as_bytes()?.try_into().map_err(|_| "a recorded time does not have 8 bytes")?;
     let number = i64::from_be_bytes(bytes);
     match value.type_info().name() {
         "TIMESTAMPTZ" => Ok(match number {
-            // -infinity. Infinity becomes the highest time without a special case.
+            // `-infinity`. `infinity` becomes the highest time without a special case.
             i64::MIN => Timestamp::MIN,
             number => Timestamp::from_micros(number.saturating_add(EPOCH_MICROS)),
         }),
         "INT8" => Ok(Timestamp::from_micros(number)),
-        name => Err(format!("a recorded time is of type {name}").into()),
+        name => Err(format!("a recorded time has the type {name}").into()),
     }
 }
 

@@ -43,8 +43,8 @@ where
         Ok(())
     }
 
-    /// One statement for up to 10,000 events of each aggregate; those with more are continued one
-    /// by one.
+    /// Uses one statement for up to 10,000 events of each aggregate. Aggregates with more events
+    /// are continued one by one.
     async fn read_many(&self, reads: &mut [KeyedReplay<'_, '_, A>]) -> Result<(), BoxError> {
         for read in &*reads {
             self.table.check_key(read.key)?;
@@ -71,10 +71,9 @@ where
         Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
     }
 
-    /// Ordered by the columns. Each key is found by a search in the index on them.
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) for
-    /// [`EventTable::query`](super::EventTable::query), which does not define the location of its
-    /// keys.
+    /// The keys are ordered by the columns. Each key is found by a search in the index on them.
+    /// Fails with [`Unsupported`](crate::ErrorKind::Unsupported) for
+    /// [`EventTable::query`](super::EventTable::query), which does not define where the keys are.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let Some(mut keys) = EventKeys::new(&self.table, request, A::KIND)? else {
             return Ok(Page::new(Vec::new(), None));
@@ -82,7 +81,7 @@ where
         Ok(self.connections.run(&mut keys).await?)
     }
 
-    /// One statement that reads no payloads. At most 10,000 at a time.
+    /// Uses one statement that reads no payloads. Returns at most 10,000 times.
     async fn times(
         &self,
         key: &AggregateKey,

@@ -42,18 +42,19 @@ enum TableShape {
 }
 
 impl EventTable {
-    /// A table with the given name. It is looked up in the search path; `schema.table` names the
-    /// schema (see [`schema`](Self::schema) for names that contain dots). The default columns are
-    /// `id` (`text`), `version` (any integer type; the first event has 1), `recorded_at`
-    /// (`timestamptz`) and `payload` (`bytea`, `text`, `json` or `jsonb`).
+    /// Creates the description of a table with this name. It is looked up in the search path;
+    /// `schema.table` names the schema (see [`schema`](Self::schema) for names that contain dots).
+    /// The default columns are `id` (`text`), `version` (any integer type; the first event has 1),
+    /// `recorded_at` (`timestamptz`) and `payload` (`bytea`, `text`, `json` or `jsonb`).
     ///
     /// Behind a connection pooler, name the schema: the search path is a setting of a server
-    /// connection, and clients share those connections.
+    /// connection, and clients share server connections.
     pub fn new(table: impl Into<String>) -> Self {
         Self::of(TableShape::Named(Box::new(Columns::new(table.into()))))
     }
 
-    /// A query written by the application. It is trusted: never build it from untrusted input.
+    /// Uses a query written by the application. The query is trusted: never build it from untrusted
+    /// input.
     ///
     /// It must return five columns in this order: version (`bigint`), recorded at (`timestamptz`,
     /// or a `bigint` of microseconds), anchor (any type, or NULL), event type (`text`, or NULL),
@@ -62,8 +63,8 @@ impl EventTable {
     /// (exclusive and inclusive, `bigint`, from 0 to `i64::MAX`). Order and limit are added to the
     /// query. Comments and a semicolon at its end are removed.
     ///
-    /// The first event has version 1, and `{after}` is 0 to read it. If the query itself drops an
-    /// event below that bound, the engine cannot detect it.
+    /// The first event has version 1, and `{after}` is 0 to read it. The engine cannot detect it if
+    /// the query itself omits the first events.
     pub fn query(sql: impl Into<String>) -> Self {
         Self::of(TableShape::Query { sql: sql.into(), metadata: false })
     }
@@ -185,7 +186,7 @@ impl EventTable {
         self.with(|c| c.payload = column.into())
     }
 
-    /// Which columns [`tail_sql`](Self::tail_sql) selects.
+    /// Returns the columns that [`tail_sql`](Self::tail_sql) selects.
     pub(super) fn columns(&self) -> EventColumns {
         match &self.shape {
             TableShape::Named(columns) => EventColumns {
@@ -199,7 +200,7 @@ impl EventTable {
         }
     }
 
-    /// Checks what can be checked without the server.
+    /// Checks everything that can be checked without the server.
     pub(super) fn check(&self) -> Result<(), Error> {
         match &self.shape {
             TableShape::Named(columns) => columns.check(),
@@ -212,9 +213,9 @@ impl EventTable {
     pub(super) fn check_key(&self, key: &AggregateKey) -> Result<(), Error> {
         if self.owner().is_some_and(|owner| owner != key.tenant()) {
             let message = format!(
-                "these events are of the tenant {:?}, and {key} is of another. Name the column of the \
-                 tenant (EventTable::tenant, {{tenant}} in a query), or say whose events these are \
-                 (EventTable::of_tenant)",
+                "these events belong to the tenant {:?}, but {key} belongs to another: name the \
+                 tenant column (EventTable::tenant, {{tenant}} in a query), or set the tenant of \
+                 all events (EventTable::of_tenant)",
                 self.owner
             );
             return Err(Error::new(ErrorKind::InvalidInput, "read events", message));
@@ -230,7 +231,7 @@ impl EventTable {
         check_types(self.columns(), self.named(), row)
     }
 
-    /// The tenant of all events, if there is only one.
+    /// Returns the tenant of all events, if there is only one.
     pub(super) fn owner(&self) -> Option<&str> {
         let tells = match &self.shape {
             TableShape::Named(columns) => columns.tenant.is_some(),
@@ -239,7 +240,7 @@ impl EventTable {
         (!tells).then_some(self.owner.as_str())
     }
 
-    /// The column names; `None` for a query.
+    /// Returns the column names, or `None` for a query.
     pub(super) fn named(&self) -> Option<&Columns> {
         match &self.shape {
             TableShape::Named(columns) => Some(columns),
@@ -247,8 +248,8 @@ impl EventTable {
         }
     }
 
-    /// The `after` that reads all events. It is below 0 where this reveals an event whose number is
-    /// too low.
+    /// Returns the `after` that reads all events. It is below 0 if that reveals an event whose
+    /// number is too low.
     pub(super) fn start(&self) -> i64 {
         match &self.shape {
             TableShape::Named(_) => -(1 << 62),
@@ -256,7 +257,7 @@ impl EventTable {
         }
     }
 
-    /// The version in the first column of an event.
+    /// Reads the version from the first column of an event.
     pub(super) fn version_in(&self, column: Option<i64>) -> Result<u64, Error> {
         let name = self.named().map_or("version", |columns| columns.version());
         let wrong = |what: String| {
@@ -275,7 +276,7 @@ impl EventTable {
                 )))
             }
             (Some(version), None) => Err(wrong(format!(
-                "the query returns an event with version {version}, but the first event must have 1"
+                "the query returns an event with version {version}, but versions must start at 1"
             ))),
         }
     }
@@ -284,8 +285,7 @@ impl EventTable {
     ///
     /// # Errors
     /// [`ErrorKind::Unrecoverable`] if it is the second event of a table that counts from 1
-    /// although [`version`](Self::version) is set to 0. This looks the same as a missing first
-    /// event.
+    /// although [`version`](Self::version) is set to 0. A missing first event looks the same.
     pub(super) fn check_first(&self, version: u64) -> Result<(), Error> {
         match self.named() {
             Some(columns) if columns.first() == 0 && version == 2 => {
@@ -295,8 +295,8 @@ impl EventTable {
                     "read events",
                     format!(
                         "the lowest number in the column {name:?} is 1, but version({name:?}, 0) \
-                         declares 0 for the first event: check EventTable (does the column count \
-                         from 1?), or the first event is missing"
+                         declares 0 for the first event: check EventTable if the column starts at \
+                         1, otherwise the first event is missing"
                     ),
                 ))
             }
@@ -334,7 +334,7 @@ impl EventTable {
     }
 }
 
-/// The application's query with its placeholders filled in.
+/// Fills in the placeholders of the application's query.
 fn substitute(sql: &str, at: &Placeholders<'_>) -> Result<String, Error> {
     Ok(EventQuery::parse(sql)?.sql(|name| match name {
         "tenant" => format!("{}::text", at.tenant),

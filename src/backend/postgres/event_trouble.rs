@@ -31,15 +31,15 @@ pub(super) fn explain(
         _ => return None,
     };
     let what = match (&*code, column) {
-        ("42P01" | "3F000", _) => "there is no such table for the role of this pool".to_owned(),
+        ("42P01" | "3F000", _) => "no such table exists for the role of this pool".to_owned(),
         ("42704", _) => "there is no such type".to_owned(),
         ("42703", Some(column)) => format!("the table has no column {column:?}"),
         ("42883" | "42846" | "42804" | "42725", Some(column)) => format!(
-            "the column {column:?} has another type than configured{}",
+            "the column {column:?} does not have the configured type{}",
             advice(table, &column)
         ),
         ("42703" | "42883" | "42846" | "42804" | "42725" | "42601" | "42P10" | "42P18", _) => {
-            "the server refuses its query or one of its columns".to_owned()
+            "the server refused its query or one of its columns".to_owned()
         }
         _ => return None,
     };
@@ -47,7 +47,7 @@ pub(super) fn explain(
     Some(Error::new(ErrorKind::InvalidInput, operation, message).with_source(cause(error)))
 }
 
-/// The position in `sql` that the server reports.
+/// Returns the position in `sql` that the server reports.
 fn position(sql: &str, error: &sqlx::Error) -> Option<usize> {
     let error = error.as_database_error()?.try_downcast_ref::<PgDatabaseError>()?;
     match error.position()? {
@@ -62,17 +62,17 @@ fn advice(columns: Option<&Columns>, column: &str) -> &'static str {
     let Some(columns) = columns else { return "" };
     let key = [columns.tenant.as_ref(), columns.kind.as_ref(), Some(&columns.id)];
     if key.into_iter().flatten().any(|(name, _)| name == column) {
-        ": see uuid_id, bigint_id, and id_as, kind_as and tenant_as for enumerated types"
+        ": use uuid_id, bigint_id, or for enums id_as, kind_as or tenant_as"
     } else if columns.version() == column {
-        ": a version is of an integer type"
+        ": use an integer type for the version"
     } else if columns.recorded_at == column {
-        ": recorded_at is for timestamptz, recorded_at_micros for bigint"
+        ": use recorded_at for timestamptz, recorded_at_micros for bigint"
     } else {
         ""
     }
 }
 
-/// The column that `sql` names at `at`, or last before it.
+/// Returns the column that `sql` names at `at`, or the last one before it.
 fn column_at(sql: &str, at: usize) -> Option<String> {
     let (before, from) = sql.split_at_checked(at)?;
     let is_name = |text: &str| text.starts_with("e.\"") || text.starts_with("f.\"");
@@ -106,7 +106,7 @@ pub(super) fn check_types(
     let type_of = |at: usize| row.try_column(at).map_or("", |column| column.type_info().name());
     let wrong = |what: &str, name: Option<&str>, of: &str, wanted: &str| {
         let what = name.map_or_else(|| what.to_owned(), |name| format!("the column {name:?}"));
-        let message = format!("check EventTable: {what} is of type {of}, {wanted}");
+        let message = format!("check EventTable: {what} has the type {of}: {wanted}");
         Err(Error::new(ErrorKind::InvalidInput, "read events", message))
     };
     let recorded_as = named.map(|named| named.recorded_as);
@@ -120,8 +120,8 @@ pub(super) fn check_types(
                 what,
                 time_column,
                 "timestamp without time zone",
-                "and which time that means depends on the session: make it a timestamptz, or \
-                 use EventTable::query with AT TIME ZONE",
+                "its meaning depends on the session, so make it a timestamptz, or use \
+                 EventTable::query with AT TIME ZONE",
             );
         }
         (of, _) => {
@@ -129,21 +129,21 @@ pub(super) fn check_types(
                 what,
                 time_column,
                 of,
-                "recorded_at is for timestamptz and recorded_at_micros for bigint",
+                "use recorded_at for timestamptz, recorded_at_micros for bigint",
             );
         }
     }
     let payload = type_of(EventColumns::PAYLOAD);
     if is_no_payload(payload) {
         let name = named.map(|named| named.payload.as_str());
-        let wanted = "a payload is of type bytea, text, json or jsonb";
+        let wanted = "use bytea, text, json or jsonb";
         return wrong("the payload of its query", name, payload, wanted);
     }
     if let Some(at) = columns.metadata() {
         let of = type_of(at);
         if is_no_payload(of) {
             let name = named.and_then(|named| named.metadata.as_deref());
-            let wanted = "metadata is of type bytea, text, json or jsonb";
+            let wanted = "use bytea, text, json or jsonb";
             return wrong("the metadata of its query", name, of, wanted);
         }
     }
@@ -151,13 +151,13 @@ pub(super) fn check_types(
         let of = type_of(at);
         if is_no_payload(of) || matches!(of, "BYTEA" | "JSON" | "JSONB") {
             let name = named.and_then(|named| named.event_type.as_deref());
-            return wrong("the type of event of its query", name, of, "not text");
+            return wrong("the event type of its query", name, of, "use text");
         }
     }
     Ok(())
 }
 
-/// Whether a column of this type is certainly the wrong one.
+/// Returns whether a column of this type certainly does not contain a payload.
 fn is_no_payload(of: &str) -> bool {
     matches!(
         of,

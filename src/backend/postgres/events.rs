@@ -14,8 +14,8 @@ use super::statement::{Statement, typed};
 use crate::error::{BoxError, Error};
 use crate::key::AggregateKey;
 
-/// How many events one statement reads; a longer history takes several. A fold that ends early
-/// leaves at most this many rows unread on the connection.
+/// The number of events that one statement reads; a longer history takes several. A fold that ends
+/// early leaves at most this many rows unread on the connection.
 pub(super) const PAGE: u64 = 10_000;
 
 /// An event source that reads the application's events from PostgreSQL.
@@ -37,14 +37,14 @@ pub struct PostgresEvents<E> {
 }
 
 impl<E> PostgresEvents<E> {
-    /// Reads the events in `table`; `decode` converts a row to the application's event type. Does
-    /// not connect.
+    /// Creates a source that reads the events in `table`. `decode` converts a row to the
+    /// application's event type. Does not connect.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a name is not possible, or if
-    /// a query is not a single statement, lacks a placeholder or has one within quotes. Problems
-    /// that only the server can detect (a column is missing or has another type) fail the first
-    /// load, with the same kind and the name of the column.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a name is invalid, or if a
+    /// query is not a single statement, lacks a placeholder or has one within quotes. Problems that
+    /// only the server can detect (a column is missing or has another type) fail the first load,
+    /// with the same kind and the name of the column.
     pub fn new(
         pool: PgPool,
         table: EventTable,
@@ -112,7 +112,7 @@ impl<E> PostgresEvents<E> {
     }
 }
 
-/// PostgreSQL text cannot hold NUL, so no event has such a key.
+/// Returns whether the key contains NUL. PostgreSQL text cannot, so no event has such a key.
 pub(super) fn has_nul(key: &AggregateKey) -> bool {
     [key.tenant(), key.kind(), key.id()].iter().any(|part| part.contains('\0'))
 }
@@ -137,8 +137,8 @@ impl<E> fmt::Debug for PostgresEvents<E> {
     }
 }
 
-/// The events of several aggregates. `$1` to `$5` are arrays with their keys and bounds, `$6` is
-/// the maximum number of events of each. The last column is the position of the aggregate, from 1.
+/// Reads the events of several aggregates. `$1` to `$5` are arrays of keys and bounds, `$6` is the
+/// maximum number of events of each. The last column is the position of the aggregate, from 1.
 fn many_statement(table: &EventTable) -> Result<Statement, Error> {
     let tail = table.tail_sql(&Placeholders {
         tenant: "snapfold_r.tenant",

@@ -13,8 +13,8 @@ use super::statement::{Statement, select};
 use super::version;
 use crate::store::{Lookup, Query};
 
-/// The maximum number of queries in one statement, because all rows of an answer are in memory
-/// together.
+/// The maximum number of queries in one statement. It is low because all rows of a result are in
+/// memory at the same time.
 const MAX_QUERIES: usize = 64;
 
 /// Queries without a bound on time, one row each. Version 0 means that only other generations
@@ -100,7 +100,7 @@ impl GetMany<'_> {
         }
         for (row, (nth, (place, key, query))) in rows.iter().zip((1_i64..).zip(asked)) {
             if row.try_get::<i64, _>(1)? != nth {
-                return Err(damaged(Self::NAME, "an impossible place").into());
+                return Err(damaged(Self::NAME, "an invalid position").into());
             }
             let lookup = match row.try_get::<Option<i64>, _>(2)? {
                 None => Lookup::Absent,

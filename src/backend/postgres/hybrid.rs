@@ -28,7 +28,7 @@ use crate::state::Aggregate;
 use crate::store::{Lookup, Query, SnapshotStore};
 
 /// Loads the newest usable snapshot and the events after it in one statement, at one point in time.
-/// Created by [`PostgresEvents::with_snapshots`]; pass it to
+/// Created by [`PostgresEvents::with_snapshots`]. Pass it to
 /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 pub struct PostgresHybrid<E> {
     store: PostgresStore,
@@ -42,14 +42,14 @@ pub struct PostgresHybrid<E> {
 }
 
 impl<E> PostgresEvents<E> {
-    /// Returns a source that loads the snapshots of `store` and these events in one statement; pass
+    /// Returns a source that loads the snapshots of `store` and these events in one statement. Pass
     /// it to [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid). Both must be in one
     /// database, and the engine must use this store and this event source. The result works behind
-    /// a transaction pooler if the store or this source is set up for one, and is bound to a tenant
+    /// a transaction pooler if the store or this source is set up for one. It is bound to a tenant
     /// if the store is ([`for_tenant`](PostgresStore::for_tenant)).
     ///
     /// # Errors
-    /// As [`new`](Self::new).
+    /// See [`new`](Self::new).
     pub fn with_snapshots(&self, store: &PostgresStore) -> Result<PostgresHybrid<E>, Error> {
         PostgresHybrid::new(self, store)
     }
@@ -74,8 +74,8 @@ impl<E> PostgresHybrid<E> {
     }
 }
 
-/// The bounds of a load. Each has a separate statement, because PostgreSQL tests a condition for
-/// every row even if it holds for all.
+/// The bounds of a load. Each has a separate statement, because PostgreSQL evaluates a condition
+/// for every row even if it always holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum HybridBounds {
     None,
@@ -95,9 +95,9 @@ impl HybridBounds {
     }
 }
 
-/// Rows with the columns of an event and one more: the record, which only the row of the snapshot
-/// has. A row without a version means that only other generations exist. The row with the guard has
-/// the types of the columns in that place, and nothing else.
+/// Rows with the columns of an event, and one more column for the record, which only the row of the
+/// snapshot has. A row without a version means that only other generations exist. The row with the
+/// guard has the types of the columns in place of the record, and nothing else.
 fn statement(names: &Names, table: &EventTable, bounds: HybridBounds) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
     // Start at the event at the snapshot's version, for the comparison.
@@ -166,8 +166,8 @@ where
         self.answer(query, fetched, MAX_EVENTS).await
     }
 
-    /// One statement, except for queries with a time and queries that loads do not make, which take
-    /// one each. The queries share the bounds on a tail.
+    /// Uses one statement, except for queries with a time and queries that loads do not make, which
+    /// use one statement each. The queries share the bounds on a tail.
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Hybrid<A>>, Error> {
         let mut answers: Vec<Option<Hybrid<A>>> = Vec::with_capacity(queries.len());
         let mut places = Vec::new();
@@ -195,13 +195,13 @@ where
                 }
             }
         }
-        let missing = || Error::new(ErrorKind::Store, "fetch", "an answer is missing");
+        let missing = || Error::new(ErrorKind::Store, "fetch", "the result of a query is missing");
         answers.into_iter().map(|answer| answer.ok_or_else(missing)).collect()
     }
 }
 
-/// The key as it is stored, if one statement can answer: the events hold the key in the same form,
-/// and the query has only the bounds that loads use.
+/// Returns the key as it is stored, if one statement can answer the query: the events store the key
+/// in the same form, and the query has only the bounds that loads use.
 fn own_text<'a>(query: &Query<'a>) -> Option<KeyText<'a>> {
     let key = query.key;
     let is_own = |text: &KeyText<'_>| {
@@ -211,9 +211,9 @@ fn own_text<'a>(query: &Query<'a>) -> Option<KeyText<'a>> {
 }
 
 impl<E> PostgresHybrid<E> {
-    /// The answer to a query whose tail was limited to `most` events. The bases of a delta take a
-    /// second call; few snapshots are deltas. If that call finds another snapshot, the tail is
-    /// dropped, because it belongs to the first one.
+    /// Returns the answer to a query whose tail was limited to `most` events. The bases of a delta
+    /// require a second call, but few snapshots are deltas. If that call finds another snapshot,
+    /// the tail is dropped, because it belongs to the first one.
     async fn answer<A>(
         &self,
         query: Query<'_>,

@@ -20,20 +20,20 @@ use crate::error::Error;
 use crate::record::Record;
 use crate::store::{Found, Lookup, Query};
 
-/// The most queries that one statement answers.
+/// The maximum number of queries that one statement answers.
 pub(super) const MAX_QUERIES: usize = 256;
 
-/// How many events come with each snapshot, for this number of queries.
+/// Returns how many events are fetched with each snapshot, for this number of queries.
 pub(super) fn events_of_each(queries: usize) -> usize {
     (16 * MAX_EVENTS / queries.max(1)).min(MAX_EVENTS)
 }
 
-/// `$1` to `$6` are arrays with keys, generations and bounds, `$7` is the maximum number of events
-/// of each.
+/// `$1` to `$6` are arrays of keys, generations and bounds. `$7` is the maximum number of events of
+/// each query.
 ///
-/// Rows have the columns of an event and one more, which starts with the position of the query (8
-/// bytes, from 1); in the row of a snapshot, the record follows. A row without a version means that
-/// only other generations exist.
+/// Rows have the columns of an event and one more column, which starts with the position of the
+/// query (8 bytes, from 1). In the row of a snapshot, the record follows the position. A row
+/// without a version means that only other generations exist.
 pub(super) fn statement(names: &Names, table: &EventTable) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
     let after = format!("coalesce(nullif(snapfold_r.found - 1, 0), {})", table.start());
@@ -85,9 +85,10 @@ pub(super) fn statement(names: &Names, table: &EventTable) -> Result<Statement, 
 pub(super) struct FetchMany<'a> {
     pub(super) statement: &'a Statement,
     pub(super) table: &'a EventTable,
-    /// At most [`MAX_QUERIES`], none with a time, a lowest version, or for retired snapshots.
+    /// At most [`MAX_QUERIES`] queries, without a time, without a lowest version, and not for
+    /// retired snapshots.
     pub(super) asked: &'a [(KeyText<'a>, Query<'a>)],
-    /// The maximum number of events of each.
+    /// The maximum number of events of each query.
     pub(super) most: usize,
 }
 

@@ -26,13 +26,13 @@ impl<'a> KeyText<'a> {
         Self { tenant: encode(tenant), kind: encode(kind), id: encode(id) }
     }
 
-    /// The stored form of `key`, or `None` if it is too long to be stored.
+    /// Returns the stored form of `key`, or `None` if it is too long to be stored.
     pub(super) fn of(key: &'a AggregateKey) -> Option<Self> {
         let text = Self::new(key.tenant(), key.kind(), key.id());
         (text.bytes() <= MAX_BYTES).then_some(text)
     }
 
-    /// The stored form of a tenant alone, or `None` if it is too long to be stored.
+    /// Returns the stored form of a tenant alone, or `None` if it is too long to be stored.
     pub(super) fn fitting(tenant: &'a str) -> Option<Self> {
         Some(Self::new(tenant, "", "")).filter(|text| text.bytes() <= MAX_BYTES)
     }
@@ -57,7 +57,7 @@ pub(super) fn encode(part: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The text that [`encode`] encoded as `stored`; `None` if `stored` is not valid.
+/// Decodes a text that [`encode`] encoded as `stored`; `None` if `stored` is invalid.
 pub(super) fn decode(stored: &str) -> Option<Cow<'_, str>> {
     if !stored.contains('\u{1}') {
         return Some(Cow::Borrowed(stored));

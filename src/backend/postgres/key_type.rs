@@ -18,7 +18,7 @@ pub enum KeyType {
 }
 
 impl KeyType {
-    /// The SQL that converts the text `value` to this type.
+    /// Returns the SQL that converts the text `value` to this type.
     pub(super) fn cast(&self, value: &str) -> Result<String, Error> {
         Ok(match self {
             Self::Text => format!("{value}::text"),
@@ -36,8 +36,8 @@ impl KeyType {
         })
     }
 
-    /// Checks that `part` (of a key; `what` names it) is a value of this type, as far as possible
-    /// without the server.
+    /// Checks that `part`, the part of the key that `what` names, is a value of this type, as far
+    /// as possible without the server.
     pub(super) fn check(&self, what: &str, part: &str, column: &str) -> Result<(), Error> {
         let (fits, name) = match self {
             Self::Text | Self::Enum(_) => return Ok(()),
@@ -51,15 +51,15 @@ impl KeyType {
             ErrorKind::InvalidInput,
             "read events",
             format!(
-                "the {what} {part:?} of the key is no {name}, which is what the column {column:?} \
-                 holds according to EventTable"
+                "the {what} {part:?} of the key is not a {name}, but EventTable declares {name} \
+                 for the column {column:?}"
             ),
         ))
     }
 }
 
-/// The UUID syntax of PostgreSQL: 32 hexadecimal digits in either case, an optional hyphen after
-/// each group of four, optional braces around all of it.
+/// Returns whether `text` is a UUID in PostgreSQL's syntax: 32 hexadecimal digits in either case,
+/// an optional hyphen after each group of four, and optional braces around all of it.
 fn is_uuid(text: &str) -> bool {
     let inner = text.strip_prefix('{').map_or(Some(text), |rest| rest.strip_suffix('}'));
     let Some(inner) = inner else { return false };

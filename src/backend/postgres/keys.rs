@@ -134,7 +134,7 @@ impl Start {
     }
 }
 
-/// The next text after this one: stored texts contain nothing below U+0001.
+/// Returns the next text after this one, because stored texts contain nothing below U+0001.
 fn behind(text: Cow<'_, str>) -> String {
     let mut text = text.into_owned();
     text.push('\u{1}');
@@ -177,16 +177,15 @@ impl Operation for Keys<'_> {
     }
 }
 
-/// The key whose parts are stored as these texts.
+/// Decodes the key whose parts are stored as these texts.
 pub(super) fn key(
     operation: &'static str,
     tenant: &str,
     kind: &str,
     id: &str,
 ) -> Result<AggregateKey, CallFailure> {
-    let part = |stored| {
-        key_text::decode(stored).ok_or_else(|| damaged(operation, "a key in an unknown form"))
-    };
+    let part =
+        |stored| key_text::decode(stored).ok_or_else(|| damaged(operation, "an invalid key"));
     Ok(AggregateKey::from_stored(&part(tenant)?, &part(kind)?, &part(id)?)?)
 }
 

@@ -30,7 +30,7 @@ pub(super) fn latest(names: &Names) -> Statement {
 /// Not below a version, and not retired unless requested.
 const BOUNDS: &str = " AND version >= $7::int8 AND (retirements IS NULL OR $8::bool)";
 
-/// The same with a bound on time, `$7`.
+/// Like [`latest`], with a bound on time, `$7`.
 pub(super) fn at_time(names: &Names) -> Statement {
     let rows = format!(
         "SELECT version, header, payload, base FROM s \
@@ -130,8 +130,8 @@ pub(super) fn bases(names: &Names) -> Statement {
     })
 }
 
-/// The snapshot in a row. `at` is the column of its version; header, payload and base follow. A
-/// separate statement reads the bases, because few snapshots have any.
+/// Reads the snapshot in a row. `at` is the column of its version; header, payload and base follow.
+/// A separate statement reads the bases, because few snapshots have any.
 pub(super) async fn found(
     statement: &Statement,
     key: &KeyText<'_>,
@@ -196,7 +196,7 @@ impl Operation for Get<'_> {
     }
 }
 
-/// The record whose header and payload are the columns `at` and `at + 1`.
+/// Reads the record whose header and payload are the columns `at` and `at + 1`.
 pub(super) fn record(row: &PgRow, at: usize) -> Result<Record, sqlx::Error> {
     let (header, payload) = (row.try_get_raw(at)?, row.try_get_raw(at + 1)?);
     if header.is_null() || payload.is_null() {

@@ -21,7 +21,7 @@ const fn column(kind: MarkKind) -> &'static str {
     }
 }
 
-/// The value of the column of a kind; `None` if there are no marks of that kind.
+/// Returns the value of the column of a kind, or `None` if there are no marks of that kind.
 pub(super) fn object(marks: &Marks, kind: MarkKind) -> Option<String> {
     let mut json = String::new();
     for mark in marks.iter().filter(|mark| mark.kind == kind) {
@@ -36,7 +36,7 @@ pub(super) fn object(marks: &Marks, kind: MarkKind) -> Option<String> {
     (!json.is_empty()).then(|| json + "}")
 }
 
-/// A text as JSON, encoded like keys, because `jsonb` cannot hold U+0000 either.
+/// Writes a text as JSON. It is encoded like keys, because `jsonb` cannot hold U+0000 either.
 fn quote(json: &mut String, text: &str) {
     json.push('"');
     for c in key_text::encode(text).chars() {
@@ -66,7 +66,7 @@ pub(super) fn of_parts(
     parts: Option<Vec<Option<String>>>,
 ) -> Result<Marks, CallFailure> {
     let Some(parts) = parts else { return Ok(Marks::NONE) };
-    let wrong = || damaged(operation, "marks in an unknown form");
+    let wrong = || damaged(operation, "invalid marks");
     let text = |part: &Option<String>| {
         Some(key_text::decode(part.as_deref().unwrap_or_default())?.into_owned())
     };

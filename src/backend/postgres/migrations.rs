@@ -15,7 +15,7 @@ use crate::mark::Marks;
 
 const NAME: &str = "migrate the database";
 
-/// One step, forward and back. Each is a list of statements.
+/// One migration, forward and back. Each direction is a list of statements.
 struct Migration {
     up: fn(&Names) -> String,
     down: fn(&Names) -> String,
@@ -70,7 +70,7 @@ impl PostgresMigrations {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 NAME,
-                format!("there is no migration {target}, the newest is {latest}"),
+                format!("there is no migration {target}: the newest is {latest}"),
             ));
         }
         let mut migrate =
@@ -120,7 +120,8 @@ impl PostgresMigrations {
                 ErrorKind::Store,
                 "check the database",
                 format!(
-                    "it is at migration {current}, this release needs {latest}: run the migrations"
+                    "the database is at migration {current}, this release needs {latest}: run the \
+                     migrations"
                 ),
             ));
         }
@@ -141,7 +142,10 @@ fn too_new(current: u32) -> Error {
     Error::new(
         ErrorKind::Unsupported,
         NAME,
-        format!("a newer release migrated it to {current}, this release supports up to {latest}"),
+        format!(
+            "the database is at migration {current}, this release supports up to {latest}: \
+             upgrade snapfold"
+        ),
     )
 }
 
@@ -210,18 +214,19 @@ async fn current(connection: &mut PgConnection, names: &Names) -> Result<u32, Ca
     }
     let sql = format!("SELECT coalesce(max(number), 0) FROM {}", names.migrations);
     let number: i32 = match connection.fetch_one(sqlx::raw_sql(AssertSqlSafe(sql))).await {
-        // It existed just now: another process has reverted the last migration since.
+        // The table existed just now, so another process has reverted the last migration in
+        // between.
         Err(error) if code(&error).as_deref() == Some("42P01") => return Ok(0),
         row => row?.try_get(0)?,
     };
     u32::try_from(number).map_err(|_| {
-        Error::new(ErrorKind::CorruptStore, NAME, "the number of its migration is negative")
+        Error::new(ErrorKind::CorruptStore, NAME, "the number of the last migration is negative")
             .with_retry(Retry::Never)
             .into()
     })
 }
 
-/// Creates the schema, if it is missing (this needs an extra right), and the table of migrations.
+/// Creates the schema, if it is missing (which requires a privilege), and the table of migrations.
 fn prepare_sql(names: &Names) -> String {
     let Names { schema, migrations, .. } = names;
     let literal = schema.replace('\'', "''");
@@ -235,7 +240,7 @@ fn prepare_sql(names: &Names) -> String {
     )
 }
 
-/// A literal (with its quotes already doubled) within the quoted body of a `DO` block.
+/// Escapes a literal (with its quotes already doubled) for the quoted body of a `DO` block.
 fn in_body(literal: &str) -> String {
     format!("''{}''", literal.replace('\'', "''"))
 }
@@ -344,8 +349,8 @@ fn ledger_down(names: &Names) -> String {
     format!("DROP TABLE {schedules}, {daily}, {audit}; DROP FUNCTION {append_only}();")
 }
 
-/// What a load at a past time needs. Within a generation of one history, times rise with versions.
-/// Snapshots of two histories, between which times fall, are marked.
+/// Adds what a load at a past time needs. Within a generation of one history, times rise with
+/// versions. Snapshots between which times fall belong to two histories and are marked.
 fn times_up(names: &Names) -> String {
     let Names { snapshots, by_time, .. } = names;
     let generation = "tenant, kind, id, schema_version, fingerprint";

@@ -54,7 +54,7 @@ impl Names {
     }
 }
 
-/// `name` as a quoted identifier, which cannot be interpreted as SQL, with room for `spare` bytes.
+/// Quotes `name` as an identifier, which cannot be interpreted as SQL, with room for `spare` bytes.
 pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Error> {
     let limit = MAX_NAME_BYTES - spare;
     let invalid = |why: String| Error::new(ErrorKind::InvalidInput, "name a table", why);
@@ -65,22 +65,22 @@ pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Erro
         )));
     }
     if name.contains('\0') {
-        return Err(invalid(format!("the {what} name contains a NUL character")));
+        return Err(invalid(format!("the {what} name contains a NUL character: remove it")));
     }
     Ok(format!("\"{}\"", name.replace('"', "\"\"")))
 }
 
-/// `text` as a literal, independent of the server's setting for backslashes.
+/// Returns `text` as a literal, independent of the server's setting for backslashes.
 pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// The condition that a kind is not reserved for snapfold's documents.
+/// Returns the condition that a kind is not reserved for snapfold's documents.
 pub(super) fn not_reserved(kind: &str) -> String {
     format!("NOT starts_with({kind}, '{}')", AggregateKey::RESERVED_PREFIX)
 }
 
-/// A number for the advisory lock that is the same on every node and release.
+/// Computes a number for the advisory lock that is the same on every node and release.
 fn fnv1a(bytes: &[u8]) -> i64 {
     let start: u64 = 0xcbf2_9ce4_8422_2325;
     bytes

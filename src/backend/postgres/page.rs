@@ -74,7 +74,7 @@ impl Operation for List<'_> {
             let mut last = None;
             for row in rows.iter().take(limit) {
                 let schema_version = u32::try_from(row.try_get::<i64, _>(1)?)
-                    .map_err(|_| damaged(Self::NAME, "an impossible schema version"))?;
+                    .map_err(|_| damaged(Self::NAME, "an invalid schema version"))?;
                 let fingerprint = version::fingerprint(row.try_get(2)?);
                 last = Some(SnapshotId {
                     generation: Generation { schema_version, fingerprint },

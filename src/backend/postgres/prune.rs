@@ -1,4 +1,4 @@
-//! Deletes all but the newest snapshots of each generation, inside the server.
+//! `prune`: deletes all but the newest snapshots of each generation, inside the server.
 
 use sqlx::Row;
 
@@ -47,8 +47,8 @@ pub(super) fn one(names: &Names) -> Statement {
     })
 }
 
-/// The same for the next aggregates after a key, or for the first ones. Returns the last of them,
-/// or nulls if there was none.
+/// Like [`one`], for the next aggregates after a key, or for the first ones. Returns the last of
+/// them, or nulls if there was none.
 ///
 /// The number of aggregates is part of the text, so that the planner knows that it is a small part
 /// of the table.
@@ -79,10 +79,10 @@ fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     })
 }
 
-/// The same for all aggregates. The table is read in physical order and sorted, and the rows are
-/// deleted in that order too. Reading in the order of the primary key would save the sort, but
-/// fetch each row from another page, as snapshots are stored in the order of time. The planner does
-/// not know that and uses the key unless the columns are named in another order.
+/// Like [`one`], for all aggregates. The table is read in physical order and sorted, and the rows
+/// are deleted in that order too. Reading in the order of the primary key would avoid the sort, but
+/// each row would be on another page, because snapshots are stored in the order of time. The
+/// planner does not know that and uses the key unless the columns are named in another order.
 fn all(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let (kept, free) = (kept(names), not_reserved("t.kind"));
@@ -133,7 +133,7 @@ pub struct PruneProgress {
     pub deleted: Deleted,
     /// The number of aggregates in this chunk.
     pub aggregates: u64,
-    /// The last of them, to continue after; `None` at the end.
+    /// The last aggregate, to continue after; `None` at the end.
     pub next: Option<AggregateKey>,
 }
 

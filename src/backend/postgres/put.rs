@@ -60,12 +60,12 @@ impl PutRow {
     }
 }
 
-/// Records to be stored, checked.
+/// The records to store, after all checks.
 pub(super) struct Put<'a> {
     names: &'a Names,
     statements: PutStatements<'a>,
-    /// In the order of their identities, so that two nodes that put the same ones wait for each
-    /// other and do not deadlock; records of one identity in the given order.
+    /// In the order of their identities, so that two nodes that put the same records wait for each
+    /// other and do not deadlock. Records with the same identity keep the given order.
     items: Vec<PutRow>,
     options: PutOptions,
 }
@@ -148,13 +148,13 @@ impl Operation for Put<'_> {
 struct Taken {
     /// Whether the stored record is kept.
     stays: bool,
-    /// Whether its state is that of the sent record; `None` if it was stored while the statement
+    /// Whether it has the state of the sent record; `None` if it was stored while the statement
     /// ran.
     identical: Option<bool>,
 }
 
-/// Whether the stored record has the state of `item`. The column `at` contains whether the payload
-/// is the same; the next two contain the record if it is not.
+/// Returns whether the stored record has the state of `item`. The column `at` says whether the
+/// payloads are equal. If they are not, the next two columns contain the stored record.
 fn is_identical(row: &PgRow, at: usize, item: &PutRow) -> Result<Option<bool>, CallFailure> {
     Ok(match row.try_get(at)? {
         Some(false) => Some(record(row, at + 1)?.has_state_of(&item.record)),
@@ -162,19 +162,20 @@ fn is_identical(row: &PgRow, at: usize, item: &PutRow) -> Result<Option<bool>, C
     })
 }
 
-/// The records of one identity; never empty.
+/// The records with one identity; never empty.
 struct PutGroup<'a> {
     items: Vec<&'a PutRow>,
 }
 
 impl PutGroup<'_> {
-    /// The record to send: the last one if each replaces the previous one, otherwise the first.
+    /// Returns the record to send: the last one if each replaces the previous one, otherwise the
+    /// first.
     fn sent(&self, options: &PutOptions) -> Option<&PutRow> {
         if replaces_its_own(options) { self.items.last() } else { self.items.first() }.copied()
     }
 }
 
-/// Whether a record replaces an earlier one of the same identity in the same call.
+/// Returns whether a record replaces an earlier one with the same identity in the same call.
 fn replaces_its_own(options: &PutOptions) -> bool {
     options.replaces(&options.marks)
 }
@@ -221,8 +222,8 @@ impl Put<'_> {
             let place = usize::try_from(row.try_get::<i64, _>(1)?)
                 .ok()
                 .and_then(|place| place.checked_sub(1))
-                .ok_or_else(|| damaged(NAME, "an impossible place"))?;
-            let item = sent.get(place).ok_or_else(|| damaged(NAME, "an impossible place"))?;
+                .ok_or_else(|| damaged(NAME, "an invalid position"))?;
+            let item = sent.get(place).ok_or_else(|| damaged(NAME, "an invalid position"))?;
             let stays = row.try_get(5)?;
             taken.insert(place, Taken { stays, identical: is_identical(&row, 2, item)? });
         }
@@ -233,8 +234,8 @@ impl Put<'_> {
         Ok(())
     }
 
-    /// Determines the outcome of each record of a group: of the first by whether its identity was
-    /// `taken`, of the others as puts after it.
+    /// Determines the outcome of each record of a group: the first by whether its identity was
+    /// `taken`, the others as if they were put after it.
     async fn decide(
         &self,
         session: &mut Session<'_>,
@@ -323,19 +324,21 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidInput, NAME, message);
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {
-        return Err(invalid(format!("the record has {bytes} bytes, the limit is {max_bytes}")));
+        return Err(invalid(format!(
+            "the record has {bytes} bytes, the limit is {max_bytes}: raise max_record_bytes"
+        )));
     }
     let header = record.header().map_err(|reject| {
         invalid(format!("the record is not valid: {reject}")).with_source(reject)
     })?;
     if header.version > version::MAX {
         let (found, limit) = (header.version, version::MAX);
-        return Err(invalid(format!("the version is {found}, PostgreSQL holds up to {limit}")));
+        return Err(invalid(format!("the version is {found}, the limit of PostgreSQL is {limit}")));
     }
     let key_bytes = KeyText::new(header.tenant, header.kind, header.id).bytes();
     if key_bytes > MAX_BYTES {
         return Err(invalid(format!(
-            "the key has {key_bytes} bytes, PostgreSQL can index up to {MAX_BYTES}: shorten the \
+            "the key has {key_bytes} bytes, the limit of PostgreSQL is {MAX_BYTES}: shorten the \
              id, or use a hash of it"
         )));
     }

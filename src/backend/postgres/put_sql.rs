@@ -23,7 +23,7 @@ fn input(guard: &str, last: u8) -> String {
     )
 }
 
-/// The [`COLUMNS`] of `i`, those out of order marked as disordered.
+/// The [`COLUMNS`] of `i`. Records that are out of order are marked as disordered.
 ///
 /// If no snapshot of a generation of an aggregate is disordered, as-of times rise with versions, so
 /// a new snapshot is compared only with its two neighbours. If one is already disordered, all later

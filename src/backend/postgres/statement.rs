@@ -1,4 +1,4 @@
-//! [`Statement`]: a statement that verifies that an answer is its own.
+//! [`Statement`]: a statement that verifies that a result is its own.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) type Bound<'q> = sqlx::query::Query<'q, Postgres, PgArguments>;
 /// - a statement that writes also takes it as its last parameter, and writes nothing if the
 ///   parameter differs from the number in its text.
 ///
-/// So the answer of another statement is never accepted, and no statement writes with the
+/// So the result of another statement is never accepted, and no statement writes with the
 /// parameters of another.
 #[derive(Clone, Debug)]
 pub(super) struct Statement {
@@ -31,13 +31,13 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// The statement that `text` builds, given the guard as an SQL expression.
+    /// Creates the statement that `text` builds, given the guard as an SQL expression.
     pub(super) fn new(text: impl Fn(&str) -> String) -> Self {
         let guard = guard_of(&text(""));
         Self { sql: text(&literal(guard)).into(), guard }
     }
 
-    /// The same with a fallible `text`.
+    /// Like [`new`](Self::new), with a fallible `text`.
     pub(super) fn try_new<E>(text: impl Fn(&str) -> Result<String, E>) -> Result<Self, E> {
         let guard = guard_of(&text("")?);
         Ok(Self { sql: text(&literal(guard))?.into(), guard })
@@ -47,12 +47,12 @@ impl Statement {
         &self.sql
     }
 
-    /// The guard, as the last parameter of a statement that writes. Always below -1.
+    /// Returns the guard, which is the last parameter of a statement that writes. Always below -1.
     pub(super) fn guard(&self) -> i64 {
         self.guard
     }
 
-    /// The query, without its parameters.
+    /// Returns the query, without its parameters.
     pub(super) fn query<'q>(&self, session: &Session<'_>) -> Bound<'q> {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.sql))).persistent(session.prepared)
     }
@@ -79,7 +79,7 @@ impl Statement {
         if real.map(i64::from_be_bytes) == Some(told) { Ok(()) } else { Err(CallFailure::Retyped) }
     }
 
-    /// The single row of the answer.
+    /// Returns the single row of the result.
     pub(super) async fn one(
         &self,
         query: Bound<'_>,
@@ -91,7 +91,8 @@ impl Statement {
         Ok(row)
     }
 
-    /// The rows of the answer to a [`select`], with the guard in front of their own columns.
+    /// Returns the rows of the result of a [`select`], with the guard in front of their own
+    /// columns.
     pub(super) async fn all(
         &self,
         query: Bound<'_>,
@@ -114,11 +115,11 @@ pub(super) fn select(guard: &str, rows: &str, order: &str) -> String {
     format!("SELECT {guard}, q.* FROM (SELECT) AS g LEFT JOIN ({rows}) AS q ON true {order}")
 }
 
-/// The rows of `rows`, a query of `count` columns whose first one is `guard` in one row, and one
-/// further column of bytes: that of `rows` (its last one, if `count` is one less than all), and in
-/// the row of the guard a number computed from the types of the columns between. The server
-/// computes the types at each call; a client that prepared its statement before a column was
-/// altered knows others.
+/// Selects the rows of `rows`, and one further column of bytes. `rows` is a query of `count`
+/// columns whose first one is `guard` in one row. The further column is that of `rows` (its last
+/// one, if `count` is one less than all). In the row of the guard, it is a number computed from the
+/// types of the columns in between. The server computes the types at each call. A client that
+/// prepared its statement before a column was altered knows other types.
 pub(super) fn typed(guard: &str, count: usize, rows: &str, bytes: bool) -> String {
     let names = |upto: usize| (0..upto).map(|n| format!("c{n}")).collect::<Vec<_>>().join(", ");
     let types: Vec<_> = (1..count)
@@ -134,13 +135,13 @@ pub(super) fn typed(guard: &str, count: usize, rows: &str, bytes: bool) -> Strin
     )
 }
 
-/// The bit shift of a column's type, so that columns are distinguished.
+/// Returns the bit shift of a column's type, so that columns are distinguished.
 const fn shift(column: usize) -> usize {
     7 * (column - 1)
 }
 
-/// Negative, so that it differs from every version, count and position, and far from the lowest
-/// number, so that it can be written as a literal.
+/// Computes a guard. It is negative, so that it differs from every version, count and position, and
+/// far from the lowest number, so that it can be written as a literal.
 fn guard_of(text: &str) -> i64 {
     -2 - (XxHash3_64::oneshot(text.as_bytes()) >> 2).cast_signed()
 }

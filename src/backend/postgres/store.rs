@@ -35,8 +35,8 @@ use crate::store::{
     PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
-/// The longest wait for a connection of a pool made here. sqlx adds it to the current time and
-/// would panic on overflow.
+/// The longest wait for a connection of a pool that this store creates. sqlx adds it to the current
+/// time and would panic on overflow.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A store in a PostgreSQL table, for applications that run on more than one machine.
@@ -92,7 +92,7 @@ impl PostgresStore {
     /// this store still replaces a broken connection and repeats the call once.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a name or limit in `options` is not possible.
+    /// [`ErrorKind::InvalidInput`] if a name or limit in `options` is invalid.
     pub fn with_options(pool: PgPool, options: &PostgresOptions) -> Result<Self, Error> {
         let limit = PostgresOptions::MAX_RECORD_BYTES;
         if options.max_record_bytes > limit {
@@ -153,7 +153,7 @@ impl PostgresStore {
         Ok(store)
     }
 
-    /// Checks that the database is reachable and that its tables are those of this release.
+    /// Checks that the database is reachable and that its tables belong to this release.
     ///
     /// # Errors
     /// A connection error; [`ErrorKind::Store`] if a migration is missing;
@@ -253,9 +253,9 @@ impl PostgresStore {
     }
 
     /// Deletes all snapshots of `key` except the newest `keep` (at least 1) of each generation,
-    /// pinned ones, and bases of deltas. Retired ones count as older than all others. One
+    /// pinned ones, and bases of deltas. Retired ones count as older than all others. Takes one
     /// statement. Unlike a retention plan, it does not know which snapshots are usable. Reserved
-    /// kinds are not pruned. The result counts only what was deleted.
+    /// kinds are not pruned. The result counts only deleted snapshots.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
         let mut prune = PruneOne { statement: &self.inner.prune_one, key: &key, keep: keep.max(1) };
@@ -264,7 +264,7 @@ impl PostgresStore {
 
     /// Performs [`prune`](Self::prune) for the next `aggregates` aggregates (at least 1) after the
     /// key `after`, in one statement. Call it again with [`PruneProgress::next`] until that is
-    /// `None`; each call is one short transaction. 1,000 aggregates per call is a good size.
+    /// `None`. Each call is one short transaction. 1,000 aggregates per call is a good size.
     pub async fn prune_chunk(
         &self,
         after: Option<&AggregateKey>,

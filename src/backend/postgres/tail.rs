@@ -9,7 +9,7 @@ use crate::events::{Replay, Tail};
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// The maximum size of the kept events; further ones are read again when needed.
+/// The maximum size of the kept events. Further events are read again when needed.
 const MAX_BYTES: usize = 16 << 20;
 
 /// Events, copied out of their rows. Keeping a row would cost more than the copy, because it
@@ -39,14 +39,14 @@ impl Default for Events {
 }
 
 impl Events {
-    /// The events of one of several aggregates, which share the bound on bytes.
+    /// Creates the events of one of several aggregates, which share the limit on bytes.
     pub(super) fn shared_by(aggregates: usize) -> Self {
         let max_bytes = MAX_BYTES / aggregates.max(1);
         Self { max_bytes, bytes: Vec::new(), slots: Vec::new(), seen: 0 }
     }
 
-    /// Adds the next event. An unreadable event ends the kept ones: the event source reports the
-    /// error when it reads it again.
+    /// Adds the next event. An unreadable event ends the kept ones. The event source reports the
+    /// error when it reads that event again.
     pub(super) fn add(&mut self, event: Result<RawEvent<'_>, BoxError>) {
         let is_next = self.are_whole();
         self.seen += 1;
@@ -54,7 +54,7 @@ impl Events {
         if !is_next {
             return;
         }
-        // Always keep the first one: otherwise it would be read again endlessly.
+        // Always keep the first event, which otherwise would be read again endlessly.
         let bytes = event.payload.len() + event.metadata.map_or(0, <[u8]>::len);
         if !self.slots.is_empty() && self.bytes.len() + bytes > self.max_bytes {
             return;
@@ -73,24 +73,24 @@ impl Events {
         start..self.bytes.len()
     }
 
-    /// Sorts them by version: SQL does not guarantee the order of a union.
+    /// Sorts the events by version, because SQL does not guarantee the order of a union.
     pub(super) fn sort(&mut self) {
         if !self.slots.is_sorted_by_key(|slot| slot.version) {
             self.slots.sort_by_key(|slot| slot.version);
         }
     }
 
-    /// Whether all received events are kept.
+    /// Returns whether all received events are kept.
     pub(super) fn are_whole(&self) -> bool {
         self.slots.len() == self.seen
     }
 
-    /// The version of the first one; 0 if there is none.
+    /// Returns the version of the first event; 0 if there is none.
     pub(super) fn first(&self) -> u64 {
         self.slots.first().map_or(0, |slot| slot.version)
     }
 
-    /// The version of the last one; 0 if there is none.
+    /// Returns the version of the last event; 0 if there is none.
     pub(super) fn last(&self) -> u64 {
         self.slots.last().map_or(0, |slot| slot.version)
     }

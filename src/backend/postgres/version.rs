@@ -3,22 +3,22 @@
 /// The highest version that a `bigint` column can hold.
 pub(super) const MAX: u64 = i64::MAX as u64;
 
-/// `version` as an upper bound; all stored versions are at most [`MAX`].
+/// Converts `version` to an upper bound; all stored versions are at most [`MAX`].
 pub(super) fn at_most(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-/// A stored version; negative values, which no snapshot has, become 0.
+/// Converts a stored version. Negative values, which no snapshot has, become 0.
 pub(super) fn from_column(version: i64) -> u64 {
     u64::try_from(version).unwrap_or(0)
 }
 
-/// A fingerprint as a `bigint` with the same order: only the highest bit differs.
+/// Converts a fingerprint to a `bigint` with the same order: only the highest bit differs.
 pub(super) fn fingerprint_column(fingerprint: u64) -> i64 {
     (fingerprint ^ (1 << 63)).cast_signed()
 }
 
-/// The reverse of [`fingerprint_column`].
+/// Reverses [`fingerprint_column`].
 pub(super) fn fingerprint(column: i64) -> u64 {
     column.cast_unsigned() ^ (1 << 63)
 }

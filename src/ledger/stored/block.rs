@@ -1,9 +1,9 @@
 //! [`Block`]: consecutive entries of an audit trail, as one document.
 //!
-//! The content is the 32 bytes of the hash before the first entry, then for each entry its
-//! [bytes](crate::ledger::entry_bytes) preceded by their length (u32), and the 32 bytes of its
-//! hash. The version of the document is the sequence of the first entry. Two nodes that append at
-//! the same end write the same version, and only one of them succeeds.
+//! The content is the 32 bytes of the hash before the first entry. Then, for each entry, it
+//! contains the length (u32) of its [bytes](crate::ledger::entry_bytes), the bytes, and the 32
+//! bytes of its hash. The version of the document is the sequence of the first entry. Two nodes
+//! that append at the same end write the same version, and only one of them succeeds.
 
 use crate::ledger::chain::AuditHead;
 use crate::ledger::entry_bytes::{entry_bytes, parse_entry};
@@ -34,7 +34,7 @@ impl Block {
         (!records.is_empty()).then_some(Self(records))
     }
 
-    /// The end of the trail after this block.
+    /// Returns the end of the trail after this block.
     pub(super) fn head(&self) -> AuditHead {
         let last = self.0.last();
         last.map_or(AuditHead::START, |last| AuditHead { sequence: last.sequence, hash: last.hash })

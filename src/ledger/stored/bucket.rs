@@ -1,9 +1,10 @@
 //! [`Bucket`]: a part of the schedules, as one document.
 //!
-//! The last fencing token (u64), then each schedule: tenant, kind, a byte 1 for one aggregate or 0
-//! for all of the kind, id, text of the cadence, a byte 1 if it is enabled, next run, created,
-//! updated, and the lease: holder, end, token. Times are i64, microseconds since 1970. Texts follow
-//! their length (u32). An optional value is a byte 0, or a byte 1 and the value.
+//! The content is the last fencing token (u64), then each schedule: tenant, kind, a byte 1 for one
+//! aggregate or 0 for all of the kind, id, text of the cadence, a byte 1 if it is enabled, next
+//! run, created, updated, and the lease: holder, end, token. Times are i64, microseconds since
+//! 1970. Texts are preceded by their length (u32). An optional value is a byte 0, or a byte 1 and
+//! the value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,14 +42,14 @@ impl Bucket {
         removed.is_some()
     }
 
-    /// The schedules after `after`, by key.
+    /// Returns the schedules after `after`, ordered by key.
     pub(super) fn after(&self, after: Option<&ScheduleKey>) -> impl Iterator<Item = &Schedule> {
         use std::ops::Bound::{Excluded, Unbounded};
         let lower = after.map_or(Unbounded, Excluded);
         self.schedules.range::<ScheduleKey, _>((lower, Unbounded)).map(|(_, schedule)| schedule)
     }
 
-    /// The schedules that are due at `now`, longest overdue first.
+    /// Returns the schedules that are due at `now`, longest overdue first.
     pub(super) fn due(&self, now: Timestamp) -> impl Iterator<Item = &Schedule> {
         let by_time = self.by_time.iter().take_while(move |(at, _)| *at <= now);
         by_time
@@ -112,8 +113,8 @@ fn read_schedule(reader: &mut ByteReader<'_>) -> Option<Schedule> {
 
 #[cfg(test)]
 mod tests {
-    //! Each change of one schedule rewrites the whole bucket, so whatever the encoding drops is
-    //! lost.
+    //! Each change of one schedule rewrites the whole bucket, so anything that the encoding omits
+    //! is lost.
 
     use std::time::Duration;
 

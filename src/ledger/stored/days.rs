@@ -1,8 +1,8 @@
 //! [`Days`]: statistics per aggregate and day, one document each.
 //!
-//! The version of a document is the day, then the revision; the newest revision counts. So the days
-//! of an aggregate are ordered, and reading one day is one read. The content is four sums (u64):
-//! created, deleted, bytes, microseconds.
+//! The version of a document consists of the day and the revision, and the newest revision counts.
+//! The days of an aggregate are therefore ordered, and reading one day is one read. The content is
+//! four sums (u64): created, deleted, bytes, microseconds.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -18,11 +18,11 @@ use crate::ledger::{DailyStatistics, Day};
 use crate::store::Selection;
 
 const KIND: &str = "snapfold.daily";
-/// The maximum number of days in one answer.
+/// The maximum number of days in one result.
 const MAX_DAYS: usize = 10_000;
 /// How many days are written at a time.
 const BATCH: usize = 256;
-/// Bits of a version that count revisions; with the 32 of the day, less than 63.
+/// The number of version bits that count revisions. With the 32 bits of the day, they are below 63.
 const REVISION_BITS: u32 = 30;
 /// After this many revisions, the older ones are deleted.
 const KEPT: u64 = 16;
@@ -33,9 +33,9 @@ pub(super) struct Days {
     writing: Mutex<()>,
 }
 
-/// The versions of a day, first and last.
+/// Returns the first and the last version of a day.
 fn versions(day: Day) -> (u64, u64) {
-    // Versions must be ordered like days: the lowest day becomes 0.
+    // Versions must be ordered like days, so the lowest day becomes 0.
     let place = u64::from(day.number().cast_unsigned() ^ 1 << 31) << REVISION_BITS;
     (place + 1, place | ((1 << REVISION_BITS) - 1))
 }
@@ -79,7 +79,8 @@ impl Days {
                 let (first, last) = versions(*day);
                 let (from, sum) = self.newest(key, first, last).await?;
                 if from.version == last {
-                    let message = format!("day {} of {key} has too many revisions", day.number());
+                    let message =
+                        format!("day {} of {key} has reached its limit of revisions", day.number());
                     return Err(Error::new(ErrorKind::OutOfSpace, WRITE, message));
                 }
                 let content = bytes_of(sum.plus(*more));
@@ -100,8 +101,8 @@ impl Days {
         Ok(())
     }
 
-    /// The newest version from `first` to `last`, and its content; the version before `first` and
-    /// no content if there is none.
+    /// Returns the newest version from `first` to `last`, and its content. If there is none,
+    /// returns the version before `first` without content.
     async fn newest(
         &self,
         key: &AggregateKey,
@@ -142,7 +143,7 @@ impl Days {
     }
 }
 
-/// Whether the revisions before this version are deleted.
+/// Returns whether the revisions before this version are deleted.
 fn is_mark(version: u64) -> bool {
     let revision = version & ((1 << REVISION_BITS) - 1);
     revision > 0 && revision.is_multiple_of(KEPT)

@@ -20,9 +20,9 @@ pub(super) const READ: &str = "read the ledger";
 pub(super) const WRITE: &str = "write to the ledger";
 /// The format of all documents. A new format gets a new schema version.
 const FORMAT: Generation = Generation { schema_version: 1, fingerprint: 0 };
-/// No codec reads a document.
+/// The id of no codec: documents are not decoded by codecs.
 const CODEC: CodecId = CodecId::from_u16(0x7f00);
-/// A document with a larger stated length is damaged.
+/// A document that claims to be larger is damaged.
 const MAX_BYTES: u64 = 256 << 20;
 /// How often a write is retried because another node wrote first.
 const ATTEMPTS: usize = 1_000;
@@ -41,7 +41,7 @@ impl Documents {
         Self(store)
     }
 
-    /// The newest version of the document `key` at or below `at_most`.
+    /// Returns the newest version of the document `key` at or below `at_most`.
     pub(super) async fn get(
         &self,
         key: &AggregateKey,
@@ -51,7 +51,7 @@ impl Documents {
         found(key, at_most, lookup)
     }
 
-    /// The newest version of each of the documents `keys`.
+    /// Returns the newest version of each of the documents `keys`.
     pub(super) async fn get_many(
         &self,
         keys: &[AggregateKey],
@@ -61,8 +61,8 @@ impl Documents {
         keys.iter().zip(lookups).map(|(key, lookup)| found(key, u64::MAX, lookup)).collect()
     }
 
-    /// Stores one version of each document. Returns for each whether it was stored; if not, another
-    /// node has taken that version.
+    /// Stores one version of each document. Returns for each whether it was stored. If it was not,
+    /// another node has taken that version.
     pub(super) async fn put(
         &self,
         documents: &[(AggregateKey, u64, Vec<u8>)],
@@ -77,8 +77,8 @@ impl Documents {
         Ok(outcomes.into_iter().map(|outcome| outcome == PutOutcome::Stored).collect())
     }
 
-    /// Deletes versions of a document that newer ones have replaced. Ignores errors: the versions
-    /// do no harm, and the next call deletes them too.
+    /// Deletes versions of a document that newer ones have replaced. Errors are ignored, because
+    /// the versions do no harm and the next call deletes them too.
     pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         let _ = self.0.delete(key, selection, DeleteOptions::default()).await;
     }
@@ -98,8 +98,7 @@ fn found(key: &AggregateKey, at_most: u64, lookup: Lookup) -> Result<Option<Docu
 }
 
 impl Document {
-    /// Verifies the content and parses it with `parse`; `None` from `parse` means that it is
-    /// damaged.
+    /// Verifies the content and parses it with `parse`, which returns `None` for damaged content.
     pub(super) fn read<T>(
         &self,
         key: &AggregateKey,
@@ -107,23 +106,23 @@ impl Document {
     ) -> Result<T, Error> {
         let opened = self.record.header().and_then(|header| {
             if !header.is_of(key) || header.version != self.version || header.generation != FORMAT {
-                return Err(RejectReason::Malformed("it is another document"));
+                return Err(RejectReason::Malformed("it belongs to another document"));
             }
-            let malformed = RejectReason::Malformed("its content has another format");
+            let malformed = RejectReason::Malformed("the content has another format");
             self.record.open(&header, MAX_BYTES, |body| parse(body).ok_or(malformed))
         });
         opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))
     }
 }
 
-/// The snapshot id of a version of a document.
+/// Returns the snapshot id of a version of a document.
 pub(super) const fn id(version: u64) -> SnapshotId {
     SnapshotId { generation: FORMAT, version }
 }
 
 pub(super) fn corrupt(key: &AggregateKey, version: u64, why: &str) -> Error {
     let message =
-        format!("version {version} of {key} is unusable: {why}; restore it from a backup");
+        format!("version {version} of {key} is unusable ({why}): restore it from a backup");
     Error::new(ErrorKind::CorruptStore, READ, message)
 }
 
@@ -137,17 +136,17 @@ impl Race {
         if self.0 < ATTEMPTS {
             return Ok(());
         }
-        let message = format!("other nodes wrote first {ATTEMPTS} times in a row: try again");
+        let message = format!("other nodes wrote first {ATTEMPTS} times in a row: retry");
         Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
     }
 }
 
-/// A name for some texts, of 64 hexadecimal digits, because a store need not accept ids as long as
-/// the texts together.
+/// Hashes texts to a name of 64 hexadecimal digits, because a store need not accept ids as long as
+/// all the texts together.
 pub(super) fn name_of(texts: &[&str]) -> String {
     let mut name = String::with_capacity(64);
     for byte in hash_of(texts) {
-        // Writing to a string does not fail.
+        // Writing to a String never fails.
         let _ = write!(name, "{byte:02x}");
     }
     name

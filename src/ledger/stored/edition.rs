@@ -2,8 +2,8 @@
 //!
 //! Older versions are deleted, so a node that read an old version and then stalled could store a
 //! deleted version again. Therefore each version lists the last write of each of the last 32
-//! writers (newest first: u8 count, then u64 writer and u64 number of its write each; the content
-//! follows). A write counts if the newest version lists it.
+//! writers, newest first: the count (u8), then for each the writer (u64) and the number of its
+//! write (u64). The content follows. A write counts if the newest version lists it.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ const WRITERS: usize = 32;
 #[derive(Clone)]
 pub(super) struct Editions {
     documents: Documents,
-    /// Distinguishes this handle from all other writers. Nothing depends on its value.
+    /// Distinguishes this handle from all other writers. Its value has no other meaning.
     own: u64,
     written: Arc<AtomicU64>,
 }
 
-/// A version of a document, and the writes that led to it. Version 0, or the version before the
-/// first of a range, if there is none yet.
+/// A version of a document, and the writes that led to it. If there is none yet, version 0 or the
+/// version before the first of a range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edition {
     pub(super) version: u64,
@@ -42,7 +42,7 @@ impl Edition {
         Self { version, writes: Vec::new() }
     }
 
-    /// The next version, written by `write`.
+    /// Returns the next version, written by `write`.
     fn next(&self, write: EditionWrite) -> Self {
         let others = self.writes.iter().filter(|(writer, _)| *writer != write.0).copied();
         let writes = std::iter::once(write).chain(others).take(WRITERS).collect();
@@ -92,8 +92,8 @@ impl Editions {
         self.documents.get_many(keys).await
     }
 
-    /// Makes each change, unless another node has changed that document first; returns the changes
-    /// made.
+    /// Makes each change, unless another node has changed that document first. Returns the changes
+    /// that were made.
     pub(super) async fn write(&self, edits: &[Edit]) -> Result<Vec<Option<Edition>>, Error> {
         let mut made = Vec::with_capacity(edits.len());
         let mut documents = Vec::with_capacity(edits.len());
@@ -114,7 +114,7 @@ impl Editions {
         Ok(results)
     }
 
-    /// Whether the newest version is based on `made`, which is stored.
+    /// Returns whether the newest version is based on `made`, which is stored.
     async fn counts(&self, edit: &Edit, made: &Edition) -> Result<bool, Error> {
         let newest = self.documents.get(&edit.key, edit.last).await?;
         let Some(newest) = newest.filter(|newest| newest.version > made.version) else {
@@ -128,18 +128,19 @@ impl Editions {
             return Ok(false);
         }
         let message = format!(
-            "{WRITERS} other nodes wrote at the same time: it is unknown whether this write took effect"
+            "{WRITERS} other nodes wrote at the same time, so the outcome of this write is \
+             unknown: check the stored data before a retry"
         );
         Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Unknown))
     }
 
-    /// Deletes versions that newer ones have replaced. Ignores errors, as the versions do no harm.
+    /// Deletes versions that newer ones have replaced. Errors are ignored: the versions do no harm.
     pub(super) async fn forget(&self, key: &AggregateKey, selection: Selection<'_>) {
         self.documents.forget(key, selection).await;
     }
 }
 
-/// Parses the content of a version with `parse`, and returns which version it is.
+/// Parses the content of a version with `parse`, and returns the version and the parsed content.
 pub(super) fn read<T>(
     document: &Document,
     key: &AggregateKey,

@@ -1,8 +1,8 @@
-//! A ledger made of documents in a snapshot store.
+//! A ledger that consists of documents in a snapshot store.
 //!
-//! A document is an ordinary record under a reserved kind. Writing one is a compare-and-set: each
-//! write has a new version, and [`PutOutcome::Stored`](crate::store::PutOutcome::Stored) means that
-//! no other node took that version first.
+//! A document is an ordinary record under a reserved kind. Writing a document is a compare-and-set:
+//! each write has a new version, and [`PutOutcome::Stored`](crate::store::PutOutcome::Stored) means
+//! that no other node took that version first.
 //!
 //! | kind | id | version | content |
 //! |---|---|---|---|
@@ -10,7 +10,7 @@
 //! | `snapfold.daily` | hash of kind and id | day, then revision | [`days`]: sums of the day |
 //! | `snapfold.schedules` | number of the bucket | 1, 2, 3, ... | [`bucket`]: schedules by hash |
 //!
-//! Only the last versions of `snapfold.daily` and `snapfold.schedules` are kept: [`edition`].
+//! Only the last versions of `snapfold.daily` and `snapfold.schedules` are kept: see [`edition`].
 //!
 //! The first two are in the tenant that they describe. Schedules are in the default tenant, so that
 //! finding due ones takes a fixed number of reads for any number of tenants.
@@ -44,11 +44,11 @@ use schedules::Schedules;
 use trail::Trails;
 
 /// A [`Ledger`] in any [`SnapshotStore`], next to its snapshots: in memory with `MemoryStore`, in
-/// files with `FileStore`. Backups and copies of the store include it.
+/// files with `FileStore`. Backups and copies of the store include the ledger.
 ///
 /// It is as durable as the store. Any number of nodes may use the same store at the same time. A
-/// process needs one handle, whose clones share their caches. Retention deletes none of its
-/// records, and applications cannot access them, because their kinds are reserved.
+/// process needs one handle, whose clones share their caches. Retention never deletes its records,
+/// and applications cannot access them, because their kinds are reserved.
 ///
 /// | call | cost |
 /// |---|---|
@@ -61,10 +61,11 @@ use trail::Trails;
 /// Schedules are designed for tens of thousands; each takes about 150 bytes.
 ///
 /// # Errors
-/// Those of the store, and [`CorruptStore`](crate::ErrorKind::CorruptStore) for a damaged document,
-/// [`Unsupported`](crate::ErrorKind::Unsupported) for one of a newer release,
-/// [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if other
-/// nodes wrote first 1,000 times in a row.
+/// Those of the store, and
+/// - [`CorruptStore`](crate::ErrorKind::CorruptStore) for a damaged document,
+/// - [`Unsupported`](crate::ErrorKind::Unsupported) for a document of a newer release,
+/// - [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if other
+///   nodes wrote first 1,000 times in a row.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -96,7 +97,7 @@ struct LedgerInner {
 }
 
 impl StoreLedger {
-    /// Creates a ledger in `store`. Reads nothing yet.
+    /// Creates a ledger in `store`. Does not access the store yet.
     pub fn new(store: impl SnapshotStore + 'static) -> Self {
         let store: Arc<dyn SnapshotStore> = Arc::new(store);
         let documents = Documents::new(Arc::clone(&store));

@@ -15,15 +15,15 @@ use crate::store::{Page, Selection};
 use crate::timestamp::Timestamp;
 
 const KIND: &str = "snapfold.schedules";
-/// The number of documents that schedules are spread over: a change writes one, listing reads all.
-/// A power of two. With another number, stored schedules would not be found.
+/// The number of documents that contain schedules: a change writes one, listing reads all. A power
+/// of two that never changes, because stored schedules would not be found with another number.
 const BUCKETS: u8 = 32;
-/// The maximum number of schedules in one answer, whatever the requested limit.
+/// The maximum number of schedules in one result, whatever the requested limit.
 const MAX_ITEMS: usize = 10_000;
 /// After this many versions of a document, the older ones are deleted.
 const KEPT: u64 = 16;
 
-/// Documents as they were last read.
+/// The documents as they were last read.
 type Parsed = HashMap<u8, (Edition, Arc<Bucket>)>;
 
 pub(super) struct Schedules {
@@ -80,7 +80,8 @@ impl Schedules {
         self.change(key, claim).await
     }
 
-    /// Changes the schedule of `claim` if its lease is still that claim; returns whether it is.
+    /// Changes the schedule of `claim` if its lease still belongs to that claim. Returns whether it
+    /// does.
     pub(super) async fn leased(
         &self,
         claim: &Claim,
@@ -124,14 +125,14 @@ impl Schedules {
         Ok(Page::new(items, next))
     }
 
-    /// The document `number`; an empty one of version 0 if there is none.
+    /// Returns the document `number`, or an empty one of version 0 if there is none.
     async fn bucket(&self, number: u8) -> Result<(Edition, Arc<Bucket>), Error> {
         let key = document_key(number)?;
         let document = self.editions.get(&key, u64::MAX).await?;
         self.read(number, &key, document)
     }
 
-    /// All documents.
+    /// Returns all documents.
     async fn buckets(&self) -> Result<Vec<Arc<Bucket>>, Error> {
         let keys = (0..BUCKETS).map(document_key).collect::<Result<Vec<_>, _>>()?;
         let documents = self.editions.get_many(&keys).await?;
@@ -159,8 +160,8 @@ impl Schedules {
         Ok(parsed)
     }
 
-    /// Changes the document with `key`. `change` returns `None` if there is nothing to change. It
-    /// is called again on the new version if another node wrote first.
+    /// Changes the document with `key`. `change` returns `None` if there is nothing to change. If
+    /// another node wrote first, `change` is called again with the new version.
     async fn change<T>(
         &self,
         key: &ScheduleKey,
@@ -188,7 +189,7 @@ impl Schedules {
         }
     }
 
-    // A panic cannot leave the map half changed: each change is one insert.
+    // A panic cannot leave the map in an inconsistent state, because each change is one insert.
     fn parsed(&self) -> std::sync::MutexGuard<'_, Parsed> {
         self.parsed.lock().unwrap_or_else(PoisonError::into_inner)
     }

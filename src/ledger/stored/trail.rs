@@ -22,8 +22,8 @@ const MAX_HEADS: usize = 1_000;
 
 pub(super) struct Trails {
     documents: Documents,
-    /// The ends of trails when this handle last looked. A write at an outdated end fails and so
-    /// detects that another node has appended. The lock prevents writers of this process from
+    /// The ends of trails as this handle last saw them. A write at an outdated end fails, which
+    /// reveals that another node has appended. The lock prevents writers of this process from
     /// racing with each other.
     heads: Mutex<HashMap<String, AuditHead>>,
 }
@@ -45,7 +45,7 @@ impl Trails {
             let key = key_of(tenant)?;
             let mut rest = entries.as_slice();
             while !rest.is_empty() {
-                // Dropped during the write, which may fail or be cancelled.
+                // The known end is removed during the write, which may fail or be cancelled.
                 let known = heads.remove(tenant);
                 let entries = rest.iter().map(|(_, entry)| *entry);
                 let (count, head, after) = self.append(&key, known, entries).await?;
@@ -65,8 +65,8 @@ impl Trails {
         Ok(sequences)
     }
 
-    /// Appends as many of the first `entries` as fit into a block. Returns how many, and the ends
-    /// of the trail before and after them.
+    /// Appends the first `entries`, as many as fit into a block. Returns how many, and the ends of
+    /// the trail before and after them.
     async fn append<'e>(
         &self,
         key: &AggregateKey,
@@ -88,7 +88,7 @@ impl Trails {
         }
     }
 
-    /// The end of the trail.
+    /// Returns the end of the trail.
     async fn head(&self, key: &AggregateKey) -> Result<AuditHead, Error> {
         match self.documents.get(key, u64::MAX).await? {
             Some(document) => Ok(block_of(key, &document)?.head()),
@@ -119,7 +119,8 @@ impl Trails {
         Ok(Page::new(items, None))
     }
 
-    /// The block with the first entry after the sequence `after`; `None` at the end of the trail.
+    /// Returns the block with the first entry after the sequence `after`, or `None` at the end of
+    /// the trail.
     async fn block_behind(&self, key: &AggregateKey, after: u64) -> Result<Option<Block>, Error> {
         let Some(next) = after.checked_add(1) else { return Ok(None) };
         let mut goes_on = false;
@@ -131,10 +132,10 @@ impl Trails {
                 }
             }
             if goes_on {
-                return Err(corrupt(key, next, "it is missing, but later entries exist"));
+                return Err(corrupt(key, next, "the version is missing, but later entries exist"));
             }
             // This is the end, unless there is a later block. In that case the block in between was
-            // added after it was looked for, or it is missing.
+            // added after the lookup, or it is missing.
             match self.documents.get(key, u64::MAX).await? {
                 Some(last) if last.version > after => goes_on = true,
                 _ => return Ok(None),
@@ -151,7 +152,7 @@ fn block_of(key: &AggregateKey, document: &Document) -> Result<Block, Error> {
     document.read(key, |body| Block::parse(document.version, body))
 }
 
-/// The approximate memory size of an entry.
+/// Estimates the memory size of an entry.
 fn size_of(entry: &AuditEntry) -> usize {
     let key = entry.key.as_ref().map_or(0, |key| key.kind().len() + key.id().len());
     let texts = [&entry.actor, &entry.action, &entry.reason, &entry.meta, &entry.idempotency];

@@ -1,5 +1,5 @@
-//! A length of 2^60 in front of elements that take no bytes is as good as any other, and a decoder
-//! counts to it: such a type is none for a positional codec.
+//! Before elements that take no bytes, a length of 2^60 is as valid as any other, and a decoder
+//! counts to it. Such a type is not suitable for a positional codec.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{clean, trace};
 
 #[test]
-#[expect(clippy::zero_sized_map_values, reason = "what the test is about")]
+#[expect(clippy::zero_sized_map_values, reason = "the subject of the test")]
 fn sequences_of_what_takes_no_bytes_are_refused() {
     #[derive(Debug, PartialEq, Serialize, Deserialize)]
     struct Nothing {}
@@ -23,8 +23,8 @@ fn sequences_of_what_takes_no_bytes_are_refused() {
         many: T,
     }
     fn endless<T: Serialize + DeserializeOwned>() {
-        let why = "field `many` of `Holds` holds any number of values that take no bytes, so that \
-                   decoding a damaged length would have no end";
+        let why = "field `many` of `Holds` may contain any number of values that take no bytes, \
+                   so decoding a damaged length might never end";
         let obstacle = trace::<Holds<T>>().obstacle.map(|obstacle| obstacle.to_string());
         assert_eq!(obstacle.as_deref(), Some(why), "{}", std::any::type_name::<T>());
     }
@@ -34,7 +34,7 @@ fn sequences_of_what_takes_no_bytes_are_refused() {
     endless::<Vec<[u8; 0]>>();
     endless::<BTreeMap<(), ()>>();
     assert!(trace::<Vec<Vec<()>>>().obstacle.is_some());
-    // Each of these takes a byte at least.
+    // Each of these takes at least one byte.
     clean::<Holds<Vec<Option<()>>>>();
     clean::<Holds<Vec<(Marker, bool)>>>();
     clean::<Holds<BTreeMap<u8, ()>>>();

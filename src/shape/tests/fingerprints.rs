@@ -1,5 +1,5 @@
-//! What changes a fingerprint, what does not, and values that are stored in files and so never
-//! change.
+//! What changes a fingerprint and what does not, and values that are stored in files and therefore
+//! never change.
 
 #![expect(clippy::option_option, reason = "states may have them")]
 
@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Shape, clean, trace};
 
-/// Defines one variation of a type per line, each in a module of its own, and returns the
-/// fingerprint of `Root` in each.
+/// Defines one variation of a type per line, each in its own module, and returns the fingerprint of
+/// `Root` in each.
 macro_rules! variations {
     ($($name:ident { $($item:item)* })*) => {{
         $(mod $name {
@@ -212,7 +212,8 @@ fn what_leaves_the_stored_bytes_alone_leaves_the_fingerprint_alone() {
     assert_eq!(clean::<HashMap<u8, Arc<str>>>(), clean::<BTreeMap<u8, Box<str>>>());
 }
 
-/// A list through itself, and one through a twin: the same list to whoever reads the bytes.
+/// A list that is recursive through itself, and one that is recursive through a twin type. They
+/// have the same bytes.
 #[derive(Serialize, Deserialize)]
 struct Chain {
     value: u8,
@@ -291,7 +292,7 @@ fn types_that_cannot_be_told_apart_are_not_taken_for_one() {
     {
         trace::<Of<A, B>>()
     }
-    // Like two versions of one crate, these types have one name for the compiler's `type_name`.
+    // Like two versions of one crate, these types have the same `type_name`.
     let narrow = {
         #[derive(Serialize, Deserialize)]
         struct Item {
@@ -336,8 +337,8 @@ enum Entry {
     Undo(Box<Entry>, u16),
 }
 
-/// These numbers stand in files. A change here makes every stored snapshot of every application
-/// stale: it has to be wanted, and needs a new format name in `fingerprint`.
+/// These numbers are stored in files. A change here makes every stored snapshot of every
+/// application stale, so it must be intended, and it needs a new format name in `fingerprint`.
 #[test]
 fn stored_fingerprints_never_change() {
     assert_eq!(clean::<u64>(), 0x6081_2dc4_d5bc_2c74);
@@ -349,7 +350,7 @@ fn stored_fingerprints_never_change() {
 fn the_hashed_bytes_are_the_documented_ones() {
     let number = |number: u32| number.to_le_bytes();
     let mut bytes = b"snapfold shape 1\n".to_vec();
-    // Above the type: kind 0, no length, no names, one slot with entry 1.
+    // The root: kind 0, no length, no names, one slot with entry 1.
     bytes.extend_from_slice(&[0; 1 + 8 + 4]);
     bytes.extend_from_slice(&number(1));
     bytes.push(2);

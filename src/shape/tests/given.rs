@@ -1,4 +1,4 @@
-//! Values that only the application knows, and code of the application that panics.
+//! Values that only the application knows, and application code that panics.
 
 use std::cell::Cell;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::shape::trace;
 
-/// The sum of its digits has to be right, and two fields have to fit each other.
+/// The sum of the digits must be right, and two fields must match each other.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "Raw")]
 struct Range {
@@ -64,7 +64,7 @@ fn state<T>(last: T) -> State<T> {
 #[test]
 fn a_sample_opens_what_nobody_guesses() {
     let blind = [trace::<State<u8>>(&[]), trace::<State<u16>>(&[])];
-    // Behind a tuple's first part there is no way without a value.
+    // Past a tuple's first part, nothing is reached without a value for it.
     assert_eq!(blind[0].fingerprint, blind[1].fingerprint);
     assert!(!blind[0].complete);
 
@@ -109,7 +109,7 @@ thread_local! {
     static ARMED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Panics wherever it can.
+/// Panics wherever possible.
 struct Mine<T>(T);
 
 impl<T: Serialize> Serialize for Mine<T> {

@@ -1,7 +1,7 @@
 //! A snapshot of `{ paid: 5, due: 9 }` that is read as `{ due: 5, paid: 9 }` decodes without an
-//! error: positional bytes carry no names. The fingerprint is what stands between a changed
-//! struct and such a state, and an obstacle is what stands between a type and bytes that can be
-//! written but never read. These tests hold both against the real codec.
+//! error, because positional bytes carry no names. Only the fingerprint protects a changed struct
+//! from such a state, and only an obstacle protects a type from bytes that can be written but never
+//! read. These tests compare both with the real codec.
 
 mod endless;
 mod fingerprints;
@@ -22,7 +22,7 @@ fn trace<T: Serialize + DeserializeOwned>() -> Shape {
     super::trace::<T>(&[])
 }
 
-/// Traces a type that must come out whole and free of obstacles.
+/// Traces a type that must be complete and free of obstacles.
 fn clean<T: Serialize + DeserializeOwned>() -> u64 {
     let shape = trace::<T>();
     assert_eq!(shape, trace::<T>(), "the same each time");
@@ -32,13 +32,13 @@ fn clean<T: Serialize + DeserializeOwned>() -> u64 {
     shape.fingerprint
 }
 
-/// The passes and visits that a trace took.
+/// Returns the shape, and the number of passes and visits of the trace.
 fn cost<T: Serialize + DeserializeOwned>() -> (Shape, usize, usize) {
     let (shape, tracer) = explore::<T>(&[]);
     (shape, tracer.passes, tracer.visits)
 }
 
-/// Whether the real positional codec carries these values there and back.
+/// Whether the real positional codec can round-trip these values.
 #[cfg(feature = "postcard")]
 fn carries<T: Serialize + DeserializeOwned + PartialEq>(values: &[T]) -> bool {
     values.iter().all(|value| {

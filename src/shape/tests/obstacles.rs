@@ -1,4 +1,4 @@
-//! Which types a positional codec cannot carry: what the trace says, held against postcard.
+//! Which types a positional codec cannot carry: the results of the trace, compared with postcard.
 
 #![expect(
     clippy::trivially_copy_pass_by_ref,
@@ -78,17 +78,17 @@ fn an_untagged_enum_is_an_obstacle() {
         #[serde(untagged)]
         enum Amount { Number(u64), Text(String) }
     }
-    let why = "needs a format that describes itself";
+    let why = "needs a self-describing format";
     for shape in [trace::<Order>(), trace::<Amount>(), trace::<Vec<Amount>>()] {
         assert!(shape.obstacle.unwrap().to_string().contains(why));
     }
     let amount = Amount::Number(7);
-    let place = "field `amount` of `Order` needs a format that describes itself (it expects any \
+    let place = "field `amount` of `Order` needs a self-describing format (it expects any \
                  value)";
     refused(&[Order { id: 1, amount: amount.clone() }], place);
     refused(
         &[amount, Amount::Text("x".into())],
-        "`Amount` needs a format that describes itself (it expects any value)",
+        "`Amount` needs a self-describing format (it expects any value)",
     );
 }
 
@@ -104,12 +104,12 @@ fn a_tagged_enum_is_an_obstacle() {
     }
     refused(
         &[Order { id: 1, inside: Some(Inside::Cash { cents: 2 }) }],
-        "field `inside` of `Order` needs a format that describes itself (it expects internally \
+        "field `inside` of `Order` needs a self-describing format (it expects internally \
          tagged enum Inside)",
     );
     refused(
         &[Inside::Card],
-        "`Inside` needs a format that describes itself (it expects internally tagged enum Inside)",
+        "`Inside` needs a self-describing format (it expects internally tagged enum Inside)",
     );
     let why = "`Beside` is read by name (flatten, an adjacently tagged enum, or a hand-written \
                Deserialize)";
@@ -125,14 +125,14 @@ fn a_free_form_value_is_an_obstacle() {
     }
     refused(
         &[Order { id: 1, extra: serde_json::json!({"a": [1]}), later: vec![] }],
-        "field `extra` of `Order` needs a format that describes itself (it expects any valid JSON \
+        "field `extra` of `Order` needs a self-describing format (it expects any valid JSON \
          value)",
     );
     let map = serde_json::Map::from_iter([("a".to_owned(), serde_json::Value::Null)]);
     assert!(trace::<serde_json::Map<String, serde_json::Value>>().obstacle.is_some());
     refused(
         &[map],
-        "`Map<String, Value>` needs a format that describes itself (it expects any valid JSON \
+        "`Map<String, Value>` needs a self-describing format (it expects any valid JSON \
          value)",
     );
     assert!(trace::<Order>().complete);
@@ -211,7 +211,7 @@ fn a_variant_is_numbered_without_its_aliases() {
     allowed(&[Aliased::Open, Aliased::Paid(1)]);
 }
 
-/// Hand-written as a struct that knows only maps.
+/// Hand-written as a struct that only accepts maps.
 #[derive(Debug, PartialEq)]
 struct OnlyMaps(u8);
 
@@ -276,7 +276,7 @@ fn a_hand_written_type_is_an_obstacle_if_it_cannot_be_read_in_order() {
         "`OnlyMaps` is read by name (flatten, an adjacently tagged enum, or a hand-written \
          Deserialize)",
     );
-    // In order they are the same.
+    // In order, they are the same.
     allowed(&[MapToList(vec![(1, 2), (3, 4)])]);
 }
 

@@ -1,6 +1,5 @@
 //! Changes within parts that serde buffers: flattened fields, untagged and internally tagged enums.
-//! Where such a change leaves old values as they are, only the names that the types ask for show
-//! it.
+//! If such a change does not affect old values, only the names that the types request reveal it.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +65,7 @@ fn fingerprint<T: Serialize + DeserializeOwned>() -> u64 {
     shape.fingerprint
 }
 
-/// Where the part may stand, with the fingerprint of the state.
+/// The places where the part may occur, with the fingerprint of the state.
 fn places<P: Serialize + DeserializeOwned>() -> Vec<(&'static str, u64)> {
     vec![
         ("flatten", fingerprint::<Flat<P>>()),
@@ -213,7 +212,7 @@ changes! {
         { pub struct Part { n: u8, #[serde(flatten)] x: ShapeKind } #[serde(tag = "kind", content = "of")] pub enum ShapeKind { A { a: u8 }, B { b: u8, c: Option<u8> } } };
 }
 
-/// No whole value can be made of such a state: only what errors tell is known.
+/// No whole value of such a state can be made, so only the contents of errors are known.
 #[test]
 fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
     fn sample<P>(part: P) -> Behind<P> {
@@ -228,7 +227,7 @@ fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
     }
     assert_ne!(trace::<Behind<Two>>(), trace::<Behind<Three>>());
     assert_ne!(trace::<Behind<Tagged>>(), trace::<Behind<Longer>>());
-    // Nothing that is written names a field with a default.
+    // Nothing that is written contains the name of a field with a default.
     assert_eq!(trace::<Behind<Two>>(), trace::<Behind<Defaulted>>());
     let two = crate::shape::trace(&[sample(Two { a: Status::New })]);
     let defaulted = crate::shape::trace(&[sample(Defaulted { a: Status::New, b: 0 })]);
@@ -237,7 +236,7 @@ fn what_is_behind_a_type_that_refuses_everything_is_asked_for_names() {
     assert_eq!(two, crate::shape::trace(&[sample(Two { a: Status::Old })]));
 }
 
-/// A type whose own code runs a trace while it is read, as an engine that is built there would.
+/// A type whose own code runs a trace while it is read, as building an engine there would.
 struct Nested(u8);
 
 impl Serialize for Nested {

@@ -1,4 +1,4 @@
-//! Types that reject most made-up values, contain themselves, or cannot be satisfied at all.
+//! Types that reject most made-up values, are recursive, or cannot be satisfied at all.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -159,7 +159,7 @@ impl TryFrom<RawBox> for Rect {
     }
 }
 
-/// Only one value will do, in which only the first part is not the plainest.
+/// Accepts only one value, in which only the first part is not the plainest.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(try_from = "(u8, u8, u8)", into = "(u8, u8, u8)")]
 struct Exact;
@@ -240,7 +240,7 @@ fn values_refused_on_the_way_do_not_end_the_search_for_obstacles() {
     assert_eq!(why(trace::<Letter<Option<Never>>>()), left_out("`numbers` of `Letter`"));
 }
 
-/// Accepts nothing at all.
+/// Accepts no value.
 #[derive(Serialize)]
 struct Never(String);
 
@@ -357,7 +357,7 @@ enum Why {
     Return(Box<Expr>),
 }
 
-/// The only way out is the last variant of the last type.
+/// The only way out of the cycle is the last variant of the last type.
 #[derive(Serialize, Deserialize)]
 enum Hidden {
     A(Box<HiddenToo>),
@@ -424,8 +424,8 @@ fn a_deep_type_ends_within_its_bounds() {
     clean::<Deep64>();
     incomplete::<Wrap<Deep128>>();
 }
-/// Every variant but the last leads back: a trace that follows each of them in turn would use up
-/// the stack.
+/// Every variant but the last leads back into a cycle: a trace that followed each of them in turn
+/// would exhaust the stack.
 macro_rules! many_circles {
     ($name:ident: $($variant:ident)*) => {
         #[derive(Serialize, Deserialize)]

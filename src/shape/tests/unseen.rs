@@ -1,7 +1,7 @@
-//! A type that refuses every made-up value hides what is behind it from formats that read in
-//! order: `{ billed_on: Weekday, cents: u64 }` and `{ billed_on: Weekday, cents: (u32, u32) }` gave
-//! one fingerprint, and half the money was loaded. What is unseen must be noted, and no more of it
-//! than there is.
+//! A type that refuses every made-up value hides what comes after it from formats that read in
+//! order: `{ billed_on: Weekday, cents: u64 }` and `{ billed_on: Weekday, cents: (u32, u32) }` once
+//! had the same fingerprint, and half of the money was loaded. Everything unseen must be noted, and
+//! nothing else.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Debug;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{cost, trace};
 
-/// Accepts only what nobody guesses, and reads it as `#[serde(try_from = "T")]` does.
+/// Accepts only a value that is hard to guess, and reads it as `#[serde(try_from = "T")]` does.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(transparent)]
 struct Coded<T>(T);
@@ -86,7 +86,7 @@ fn fingerprint<T: Serialize + DeserializeOwned>() -> u64 {
     shape.fingerprint
 }
 
-/// The fingerprints of what differs only behind a `W`.
+/// The fingerprints of types that differ only after a `W`.
 fn behind<W: Serialize + DeserializeOwned>() -> Vec<u64> {
     vec![
         fingerprint::<Bill<W, u64>>(),
@@ -134,7 +134,7 @@ fn what_is_unseen_is_noted_with_the_kind_that_it_asked_for() {
         fingerprint::<Bill<Option<Coded<u32>>, u64>>(),
         fingerprint::<Bill<Vec<Coded<u32>>, u64>>(),
     ]);
-    // Not which type it was: names of types are not the same for every compiler.
+    // The refusing type itself does not count: type names differ between compilers.
     assert_eq!(fingerprint::<Bill<Coded<String>, u64>>(), fingerprint::<Bill<Weekday, u64>>());
     assert!(!trace::<Bill<Weekday, u64>>().complete);
 }
@@ -160,7 +160,7 @@ fn fields_with_aliases_are_asked_once_behind_what_refuses() {
     all_differ(&[fingerprint::<Unsigned>(), fingerprint::<Signed>()]);
 }
 
-/// Written by hand, as in serde's guide: fields are known by name only.
+/// Hand-written, as in serde's guide: fields are only known by name.
 struct Manual<C> {
     day: Weekday,
     cents: C,

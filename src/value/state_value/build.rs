@@ -1,4 +1,4 @@
-//! Making a [`StateValue`] of a state.
+//! Creates a [`StateValue`] from a state.
 
 use std::fmt;
 
@@ -8,20 +8,20 @@ use super::StateValue;
 use crate::error::BoxError;
 use crate::walker::{Inside, JSON_NUMBER, Name, Open, Parts, Visit, WalkStep, Walker, What};
 
-/// Deeper values have no tree.
+/// Values that nest deeper cannot be converted.
 const MAX_DEPTH: u16 = 1_024;
 
 impl StateValue {
-    /// The tree of `state`.
+    /// Creates the tree of `state`.
     ///
     /// # Errors
-    /// What `Serialize` of the state fails with, or that it nests deeper than 1,024 levels.
+    /// Any error of the state's `Serialize`, or that the state nests deeper than 1,024 levels.
     pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, BoxError> {
         state.serialize(Walker(Builder { left: MAX_DEPTH })).map_err(|refused| refused.0.into())
     }
 }
 
-/// Why there is no tree.
+/// Why a state cannot be converted to a tree.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Refused(String);
@@ -115,13 +115,13 @@ impl Visit for Builder {
     }
 }
 
-/// A value whose parts are being written.
+/// A value whose parts are being converted.
 struct WholeValue {
     builder: Builder,
-    /// The key whose value comes next.
+    /// The key that the next value belongs to.
     key: Option<StateValue>,
     variant: Option<Name>,
-    /// It stands for a number of `serde_json`, which comes as text.
+    /// Whether the value represents a number of `serde_json`, which is passed as text.
     is_number: bool,
     value: StateValue,
 }
@@ -136,14 +136,14 @@ impl Parts for WholeValue {
             (StateValue::Map(_), WalkStep::Key) => self.key = Some(part),
             (StateValue::Map(entries), _) => {
                 let key = self.key.take();
-                let key = key.ok_or_else(|| Refused("a value came without its key".to_owned()))?;
+                let key = key.ok_or_else(|| Refused("a map value has no key".to_owned()))?;
                 entries.push((key, part));
             }
             (StateValue::Struct(fields), WalkStep::Field(name)) => {
                 fields.push((name.to_owned(), part));
             }
             (StateValue::List(items), _) => items.push(part),
-            _ => return Err(Refused("a part came that its value cannot have".to_owned())),
+            _ => return Err(Refused("a part does not fit the value that contains it".to_owned())),
         }
         Ok(())
     }
@@ -164,7 +164,7 @@ impl Parts for WholeValue {
     }
 }
 
-/// A number that came as text, as it would have come without `arbitrary_precision`.
+/// Converts a number that was passed as text, as if `arbitrary_precision` were off.
 fn number(text: &str) -> StateValue {
     if let Ok(number) = text.parse() {
         return StateValue::UInt(number);

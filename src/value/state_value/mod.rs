@@ -1,20 +1,20 @@
-//! [`StateValue`]: a state without its type.
+//! [`StateValue`]: a state as a tree, without its type.
 
 mod build;
 mod show;
 #[cfg(test)]
 mod tests;
 
-/// A state as a tree of values, without its type: to be shown, redacted and compared by code that
-/// does not know the type, as schedulers, command lines and servers do.
+/// A state as a tree of values, without its type. Code that does not know the type, such as
+/// schedulers, command-line tools and servers, can show, redact and compare it.
 ///
-/// It holds what `Serialize` tells in the form for people (dates and ids as texts): integers of 128
-/// bits, bytes and floats that are no numbers too. Floats are equal if their bits are.
+/// It contains what `Serialize` emits in human-readable form (dates and ids as texts), including
+/// 128-bit integers, bytes and non-finite floats. Floats are equal if their bits are equal.
 ///
-/// `Display` writes it in the syntax of JSON, in one line; the alternate form (`{:#}`) takes a line
-/// for each part. Bytes are shown as texts in hexadecimal (`"0x00ff"`), floats that are no numbers
-/// as texts, keys of maps as texts. For machines it is `Serialize`, in the form it has here: what
-/// tells a `Some` from its content, and a variant from a map, is then left out as in JSON.
+/// `Display` writes JSON syntax on one line. The alternate form (`{:#}`) writes one line for each
+/// part. Bytes are shown as hexadecimal texts (`"0x00ff"`), and non-finite floats and map keys as
+/// texts. For machines, `StateValue` implements `Serialize`. The result does not distinguish
+/// `Some(x)` from `x`, or a variant from a map, as in JSON.
 ///
 /// ```
 /// use snapfold::manager::StateValue;
@@ -49,26 +49,26 @@ pub enum StateValue {
     Float(f64),
     /// A character.
     Char(char),
-    /// A text.
+    /// Text.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
-    /// The content of an option.
+    /// The content of a `Some`.
     Some(Box<StateValue>),
     /// A sequence or a tuple.
     List(Vec<StateValue>),
-    /// A map: its entries, as the state has them.
+    /// A map: its entries in the order of the state.
     Map(Vec<(StateValue, StateValue)>),
-    /// A struct: its fields by name, in declared order, without those that it leaves out.
+    /// A struct: its fields by name, in declared order, without omitted fields.
     Struct(Vec<(String, StateValue)>),
-    /// A variant of an enum and its content: [`Null`](Self::Null) if it has none.
+    /// A variant of an enum, and its content: [`Null`](Self::Null) if it has none.
     Variant(String, Box<StateValue>),
 }
 
 impl StateValue {
-    /// The part at `path`: names of fields and keys of maps with dots between them, and the places
-    /// of elements in brackets, counted from 0: `lots[2].price`. Options and variants are passed
-    /// through.
+    /// Returns the part at `path`, which consists of field names and map keys separated by dots,
+    /// and element indexes in brackets, counted from 0: `lots[2].price`. Options and variants need
+    /// no step.
     pub fn get(&self, path: &str) -> Option<&Self> {
         let (first, rest) = split(path);
         match (self, first) {
@@ -83,9 +83,9 @@ impl StateValue {
         }
     }
 
-    /// Puts the text `[redacted]` in place of each part at `path`, which is as in
-    /// [`get`](Self::get); empty brackets stand for all elements of a list or entries of a map.
-    /// Returns how many parts that were.
+    /// Replaces each part at `path` by the text `[redacted]` and returns the number of parts
+    /// replaced. The path has the form described in [`get`](Self::get). Empty brackets match all
+    /// elements of a list or entries of a map.
     pub fn redact(&mut self, path: &str) -> usize {
         let (first, rest) = split(path);
         if first.is_empty() {
@@ -112,7 +112,7 @@ impl StateValue {
         }
     }
 
-    /// Whether it is shown as this text.
+    /// Returns whether the value is displayed as this text.
     fn is_text(&self, text: &str) -> bool {
         match self {
             Self::Text(own) => own == text,
@@ -121,18 +121,18 @@ impl StateValue {
     }
 }
 
-/// The first step of a path, and what follows it.
+/// Splits a path into its first step and the rest.
 fn split(path: &str) -> (&str, &str) {
     let path = path.strip_prefix('.').unwrap_or(path);
     let end = match path.strip_prefix('[').and_then(|rest| rest.find(']')) {
         Some(bracket) => bracket + 2,
-        // A step without a name, or a bracket that is not closed, is the name of nothing.
+        // A step without a name or with an unclosed bracket matches nothing.
         None => path.find(['.', '[']).filter(|end| *end > 0).unwrap_or(path.len()),
     };
     path.split_at_checked(end).unwrap_or((path, ""))
 }
 
-/// The place in a step such as `[2]`.
+/// Parses the index in a step such as `[2]`.
 fn place(step: &str) -> Option<usize> {
     step.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! How a [`StateValue`] is shown to people and to machines.
+//! Formats a [`StateValue`] for people and serializes it for machines.
 
 use std::fmt;
 
@@ -83,7 +83,7 @@ impl StateValue {
     }
 }
 
-/// The parts of a value in brackets, each with its name.
+/// Writes the parts of a value in brackets, each with its name.
 fn parts<'v>(
     f: &mut fmt::Formatter<'_>,
     depth: usize,
@@ -113,7 +113,7 @@ fn parts<'v>(
     write!(f, "{close}")
 }
 
-/// A text as JSON writes it, with every control character escaped.
+/// Writes a text as JSON does, with every control character escaped.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     for c in text.chars() {
@@ -123,7 +123,7 @@ fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
             '\n' => f.write_str("\\n")?,
             '\r' => f.write_str("\\r")?,
             '\t' => f.write_str("\\t")?,
-            // Terminals obey the others too.
+            // Terminals interpret the other control characters too.
             c if c.is_control() => write!(f, "\\u{:04x}", u32::from(c))?,
             c => write!(f, "{c}")?,
         }

@@ -162,7 +162,7 @@ async fn refused_by_build(
     values: impl Iterator<Item = Arc<dyn AnyState>>,
     text: String,
 ) -> Outcome {
-    let named = |(name, _): &&(&str, _)| text.contains(&format!("Use {name}"));
+    let named = |(name, _): &&(&str, _)| text.contains(&format!("use {name}"));
     let Some((_, codec)) = case.all.iter().find(named) else { return Outcome::Misled(text) };
     for value in values {
         if carries(codec, &value).await {

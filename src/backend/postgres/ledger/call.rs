@@ -101,7 +101,7 @@ pub(super) fn too_long() -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         WRITE,
-        format!("the key is longer than the {MAX_BYTES} bytes that PostgreSQL can index"),
+        format!("the key is too long, the limit of PostgreSQL is {MAX_BYTES} bytes: shorten it"),
     )
 }
 
@@ -117,12 +117,11 @@ pub(super) fn unread(error: sqlx::Error) -> Error {
 
 pub(super) fn text(row: &PgRow, at: usize) -> Result<String, Error> {
     let stored: &str = row.try_get(at).map_err(unread)?;
-    let text = key_text::decode(stored)
-        .ok_or_else(|| error::damaged(READ, "a text in an unknown form"))?;
+    let text = key_text::decode(stored).ok_or_else(|| error::damaged(READ, "an invalid text"))?;
     Ok(text.into_owned())
 }
 
-/// A text that may be NULL.
+/// Reads a text that may be NULL.
 pub(super) fn optional_text(row: &PgRow, at: usize) -> Result<Option<String>, Error> {
     let stored: Option<&str> = row.try_get(at).map_err(unread)?;
     stored.map(|_| text(row, at)).transpose()
@@ -140,7 +139,7 @@ pub(super) fn rows_limit(limit: usize) -> i64 {
     i64::try_from(limit.clamp(1, MAX_ROWS)).unwrap_or(1)
 }
 
-/// The first `limit` of `rows`, and the position to continue after if there was one more.
+/// Returns the first `limit` of `rows`, and the position to continue after if there was one more.
 pub(super) fn page<T, C>(
     rows: &[PgRow],
     limit: i64,

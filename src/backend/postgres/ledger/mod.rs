@@ -19,7 +19,7 @@ use crate::ledger::{
 use crate::store::Page;
 use crate::timestamp::Timestamp;
 
-/// Uses separate tables. Answers have at most 10,000 rows, pages of an audit trail 1,000.
+/// Uses separate tables. Results have at most 10,000 rows, and pages of an audit trail 1,000.
 #[async_trait]
 impl Ledger for PostgresStore {
     async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error> {

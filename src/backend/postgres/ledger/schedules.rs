@@ -53,8 +53,9 @@ impl<'a> ScheduleParts<'a> {
 
 fn schedule_of(row: &PgRow) -> Result<Schedule, Error> {
     let key = AggregateKey::from_stored(&text(row, 1)?, &text(row, 2)?, &text(row, 4)?)?;
-    let key = ScheduleKey::from_stored(key, row.try_get(3).map_err(unread)?)
-        .ok_or_else(|| damaged(super::call::READ, "an id, and is for all of a kind"))?;
+    let key = ScheduleKey::from_stored(key, row.try_get(3).map_err(unread)?).ok_or_else(|| {
+        damaged(super::call::READ, "an id, although it applies to all aggregates of a kind")
+    })?;
     let cadence = Cadence::from_stored(&text(row, 5)?)?;
     let next_run: Option<i64> = row.try_get(7).map_err(unread)?;
     let mut schedule = Schedule::from_stored(key, cadence, time(row, 8)?)
@@ -106,8 +107,8 @@ pub(super) async fn get(
     rows.first().map(schedule_of).transpose()
 }
 
-/// Updates the row of `key` if `condition` holds; returns whether it did. Both may use `$5` and the
-/// following parameters, which `bind` binds; `last` is the one after them.
+/// Updates the row of `key` if `condition` holds, and returns whether it did. Both may use `$5` and
+/// the following parameters, which `bind` binds. `last` is the parameter after them.
 async fn update(
     store: &PostgresStore,
     key: &ScheduleKey,

@@ -1,4 +1,4 @@
-//! Statistics as rows of an aggregate and a day.
+//! Statistics as rows, one for each aggregate and day.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -55,7 +55,7 @@ pub(super) async fn append_all(
     Ok(sequences)
 }
 
-/// Appends `entries` to the trail of `tenant`; returns the sequence of the first.
+/// Appends `entries` to the trail of `tenant`, and returns the sequence of the first.
 async fn append(
     store: &PostgresStore,
     tenant: &str,
@@ -74,11 +74,11 @@ async fn append(
             return Ok(first);
         }
     }
-    let message = format!("other nodes appended first {ATTEMPTS} times in a row: try again");
+    let message = format!("other nodes appended first {ATTEMPTS} times in a row: retry");
     Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
 }
 
-/// The end of the trail of `tenant`.
+/// Returns the end of the trail of `tenant`.
 async fn head(store: &PostgresStore, tenant: &str) -> Result<AuditHead, Error> {
     let sql = format!(
         "SELECT sequence, hash FROM {} WHERE tenant = $1 ORDER BY sequence DESC LIMIT 1",
@@ -89,9 +89,10 @@ async fn head(store: &PostgresStore, tenant: &str) -> Result<AuditHead, Error> {
     Ok(AuditHead { sequence: sequence_of(row)?, hash: hash_of(row, 2)? })
 }
 
-/// Inserts all of `records`, or none if another node has taken the sequence `first`; returns which.
+/// Inserts all of `records`, or none if another node has taken the sequence `first`. Returns
+/// whether they were inserted.
 ///
-/// The node that inserts the first row also inserts the others: a node that appends at the same end
+/// The node that inserts the first row also inserts the others. A node that appends at the same end
 /// starts with the same row, and a node that appends after these rows has seen them.
 async fn insert(
     store: &PostgresStore,
@@ -195,7 +196,8 @@ fn sequence_of(row: &PgRow) -> Result<u64, Error> {
 
 fn hash_of(row: &PgRow, at: usize) -> Result<AuditHash, Error> {
     let bytes: &[u8] = row.try_get(at).map_err(unread)?;
-    let bytes = bytes.try_into().map_err(|_| damaged(READ, "a hash that is not of 32 bytes"))?;
+    let bytes =
+        bytes.try_into().map_err(|_| damaged(READ, "a hash that does not have 32 bytes"))?;
     Ok(AuditHash::from_bytes(bytes))
 }
 

@@ -30,7 +30,7 @@ pub const REFUSALS: &[Refusal] = &[
         title: "Parts that need a self-describing format",
         reason: "Untagged and internally tagged enums, free-form values and some numeric types call `deserialize_any`. postcard and bincode do not store the type of a value.",
         way_out: "MessagePack or JSON; for decimals a fixed representation, such as `with = \"rust_decimal::serde::str\"`; for enums the default (externally tagged) representation.",
-        message: "needs a format that describes itself",
+        message: "needs a self-describing format",
         although_it_works_by_hand: false,
         types: &[
             ("enum, internal (tag)", "pb"),
