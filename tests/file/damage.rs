@@ -459,7 +459,7 @@ fn damage_that_compaction_meets_is_told_and_in_the_statistics() {
     assert_eq!(stats.damaged_files.len(), 1, "{stats:?}");
     assert!(what.contains(&stats.damaged_files[0]), "{what}");
     assert!(stats.background_errors >= 1);
-    assert!(stats.last_background_error.unwrap().contains("run a repair"));
+    assert!(stats.last_background_error.unwrap().contains("FileStore::repair()"));
     store.close().unwrap();
     assert!(heard.try_recv().is_err(), "told twice");
 }

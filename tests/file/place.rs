@@ -115,7 +115,7 @@ fn a_store_whose_lock_file_was_removed_stops_and_opens_again() {
             Err(error) => break error,
         }
     };
-    assert!(error.to_string().contains("or its lock file, was removed"), "{error}");
+    assert!(error.to_string().contains("or its lock file was removed"), "{error}");
     drop(store);
     let store = small(scratch.path()).open().unwrap();
     assert!(stored < 40 && (1..=stored).all(|version| found(&store, "a", version)));

@@ -60,7 +60,7 @@ impl fmt::Debug for Listener {
 /// # Ok::<(), snapfold::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a configuration does nothing before `open`"]
+#[must_use = "a configuration does nothing until `open` is called"]
 pub struct FileStoreConfig {
     pub(super) dir: PathBuf,
     pub(super) segment_bytes: u64,
@@ -159,10 +159,10 @@ impl FileStoreConfig {
         }
         // Also refuses what is not a number.
         if !(self.compact_at > 0.0 && self.compact_at <= 1.0) {
-            return invalid("compact_at must be above 0 and at most 1");
+            return invalid("compact_at must be greater than 0 and at most 1");
         }
         if self.reserve_bytes > 1 << 30 {
-            return invalid("reserve_bytes must not exceed 1 GiB");
+            return invalid("reserve_bytes must be at most 1 GiB");
         }
         Ok(())
     }

@@ -25,8 +25,7 @@ pub(super) fn io_error(operation: &'static str, what: &Path, error: io::Error) -
     let why = match error.get_ref() {
         Some(why) => why.to_string(),
         None if too_many_files(&error) => {
-            "too many files are open: raise the limit, or open the store with larger segments"
-                .to_owned()
+            "too many files are open: raise the process limit, or use larger segments".to_owned()
         }
         None => error.kind().to_string(),
     };
@@ -50,7 +49,10 @@ fn too_many_files(error: &io::Error) -> bool {
     }
 }
 
-/// The store's own files are not as they must be.
+/// The instruction in the errors for damaged files.
+pub(super) const REPAIR: &str = "run FileStore::repair() to keep the valid records";
+
+/// Returns an error for a store file that is missing or damaged.
 pub(super) fn corrupt(operation: &'static str, what: &Path, why: impl AsRef<str>) -> Error {
     let message = format!("{}: {}", what.display(), why.as_ref());
     Error::new(ErrorKind::CorruptStore, operation, message)
@@ -59,10 +61,12 @@ pub(super) fn corrupt(operation: &'static str, what: &Path, why: impl AsRef<str>
 /// What should be a frame, at an offset of a file.
 pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw: &Flaw) -> Error {
     match flaw {
-        Flaw::Torn(why) => corrupt(operation, what, format!("damaged at offset {offset}: {why}")),
-        Flaw::Written(why) => corrupt(operation, what, format!("{why}, at offset {offset}")),
+        Flaw::Torn(_) | Flaw::Written(_) => {
+            corrupt(operation, what, format!("at offset {offset}, {flaw}: {REPAIR}"))
+        }
         Flaw::Newer(_) | Flaw::Needs(_) => {
-            let message = format!("{}: {flaw}, at offset {offset}", what.display());
+            let message =
+                format!("{}: at offset {offset}, {flaw}: upgrade snapfold", what.display());
             Error::new(ErrorKind::Unsupported, operation, message)
         }
     }
@@ -71,15 +75,15 @@ pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw:
 /// A file that does not parse.
 pub(super) fn bad_file(operation: &'static str, what: &Path, bad: Bad) -> Error {
     match bad {
-        Bad::Foreign => corrupt(operation, what, "it is not a file of a snapshot store"),
-        Bad::Damaged(why) => {
-            corrupt(operation, what, format!("{why}; FileStore::repair() keeps what verifies"))
+        Bad::Foreign => {
+            corrupt(operation, what, format!("the file does not belong to a file store: {REPAIR}"))
         }
+        Bad::Damaged(why) => corrupt(operation, what, format!("{why}: {REPAIR}")),
         Bad::Newer(format) => Error::new(
             ErrorKind::Unsupported,
             operation,
             format!(
-                "{}: its format {format} is newer than this release of snapfold",
+                "{}: file format {format} is newer than this release supports: upgrade snapfold",
                 what.display()
             ),
         ),

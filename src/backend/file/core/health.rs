@@ -47,7 +47,7 @@ impl Health {
             self.poison("its directory or lock file was removed or replaced".into());
         }
         if let Some(why) = self.poison.get() {
-            let message = format!("the store stopped writing: {why}; reopen it");
+            let message = format!("the store accepts no more writes ({why}): reopen it");
             return Err(Error::new(ErrorKind::Poisoned, operation, message));
         }
         self.check_open(operation)
@@ -56,7 +56,11 @@ impl Health {
     /// Fails if the store was closed.
     pub(crate) fn check_open(&self, operation: &'static str) -> Result<(), Error> {
         if self.closed.load(Ordering::Relaxed) {
-            return Err(Error::new(ErrorKind::Store, operation, "the store was closed"));
+            return Err(Error::new(
+                ErrorKind::Store,
+                operation,
+                "the store was closed: open it again",
+            ));
         }
         Ok(())
     }

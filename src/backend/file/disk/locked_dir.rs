@@ -43,11 +43,14 @@ impl LockedDir {
         }
         let lock = self.lock.read().unwrap_or_else(PoisonError::into_inner);
         let Some(lock) = &*lock else {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "it was closed"));
+            return Err(io::Error::new(
+                io::ErrorKind::NotFound,
+                "the store was closed: open it again",
+            ));
         };
         if !lock.is_in_place() {
             self.lost.store(true, Ordering::Relaxed);
-            let why = "the directory, or its lock file, was removed or replaced while in use";
+            let why = "the directory or its lock file was removed or replaced: reopen the store";
             return Err(io::Error::new(io::ErrorKind::NotFound, why));
         }
         change()

@@ -145,13 +145,13 @@ impl Frame {
             2 => Kind::Delete,
             3 => Kind::Seal,
             5 => Kind::Marks,
-            _ => return Some(Err("a frame is of an unknown kind")),
+            _ => return Some(Err("the frame kind is unknown")),
         };
         let Some(durable_below) = offset.checked_sub(distance) else {
-            return Some(Err("a frame checksum refers to bytes before the file"));
+            return Some(Err("the durable offset in the frame head is negative"));
         };
         if !(GUARD_BYTES as u64..=MAX_BODY_BYTES).contains(&body_bytes.into()) {
-            return Some(Err("the length of a frame's body is out of bounds"));
+            return Some(Err("the length of the frame body is out of bounds"));
         }
         Some(Ok(Self {
             kind: kind_of,

@@ -34,7 +34,7 @@ impl Head {
     }
 
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
-        let short = || Bad::Damaged("its head is cut short");
+        let short = || Bad::Damaged("the segment head is incomplete");
         let mut reader = Bytes(bytes);
         check_magic(&mut reader, MAGIC)?;
         let checked = bytes.get(..44).ok_or_else(short)?;
@@ -46,7 +46,7 @@ impl Head {
         };
         let (head, reserved, checksum) = rest().ok_or_else(short)?;
         if crc32(checked) != checksum || reserved != 0 {
-            return Err(Bad::Damaged("the checksum of its head does not match"));
+            return Err(Bad::Damaged("the checksum of the segment head does not match"));
         }
         Ok(head)
     }

@@ -70,12 +70,12 @@ impl Manifest {
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Bad> {
         let mut reader = Bytes(bytes);
         check_magic(&mut reader, MAGIC)?;
-        let damaged = Bad::Damaged("its checksum does not match");
+        let damaged = Bad::Damaged("the checksum of the manifest does not match");
         let sum = reader.u32().ok_or(damaged)?;
         if bytes.len() < FIXED_BYTES || checksum(0, bytes) != sum {
             return Err(damaged);
         }
-        Self::fields(reader, bytes.len()).ok_or(Bad::Damaged("it contradicts itself"))
+        Self::fields(reader, bytes.len()).ok_or(Bad::Damaged("the manifest contradicts itself"))
     }
 
     fn fields(mut reader: Bytes<'_>, len: usize) -> Option<Self> {

@@ -40,13 +40,13 @@ pub(crate) enum Bad {
 
 /// Checks the eight bytes that lead every file: six of magic, two of format.
 pub(super) fn check_magic(bytes: &mut bytes::Bytes<'_>, magic: [u8; 6]) -> Result<(), Bad> {
-    let found: [u8; 6] = bytes.array().ok_or(Bad::Damaged("it is too short"))?;
+    let found: [u8; 6] = bytes.array().ok_or(Bad::Damaged("the file is too short"))?;
     if found != magic {
         return Err(Bad::Foreign);
     }
-    match bytes.u16().ok_or(Bad::Damaged("it is too short"))? {
+    match bytes.u16().ok_or(Bad::Damaged("the file is too short"))? {
         FORMAT => Ok(()),
-        0 => Err(Bad::Damaged("its format is 0")),
+        0 => Err(Bad::Damaged("the file has format 0")),
         newer => Err(Bad::Newer(newer)),
     }
 }

@@ -37,7 +37,8 @@ impl Core {
             if files.iter().all(|name| name == names::LOCK) {
                 return Ok(());
             }
-            let message = format!("{} is not empty", to.display());
+            let message =
+                format!("{} is not empty: back up to an empty or new directory", to.display());
             Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
         };
         check_empty()?;

@@ -43,7 +43,7 @@ pub(crate) fn examine(
     if let Some(entry) = entry
         && (len < entry.bytes || (entry.sealed && len != entry.bytes))
     {
-        let what = format!("it has {len} bytes and should have {}", entry.bytes);
+        let what = format!("the file has {len} bytes instead of {}", entry.bytes);
         problems.push(Problem::new(name, None, what));
     }
     let (mut frames, mut hints) = (Frames::default(), Hints::new());
@@ -135,11 +135,11 @@ pub(super) fn check_hints(
 ) -> Option<Problem> {
     match read.and_then(|read| Hints::parse(&read, salt, secret)) {
         None => {
-            let what = "it is damaged; the next open makes it again";
+            let what = "the index file is damaged: the next open rebuilds it";
             Some(Problem::new(name, None, what))
         }
         Some(parsed) if !parsed.is_start_of(scanned) => {
-            let what = "it does not match its segment; the next open after a repair makes it again";
+            let what = "the index file does not match its segment: run FileStore::repair()";
             Some(Problem::new(name, None, what))
         }
         Some(_) => None,
@@ -256,7 +256,7 @@ impl Frames {
         match frame.kind {
             Kind::Put => self.seal.puts += 1,
             Kind::Delete | Kind::Marks => self.seal.others += 1,
-            Kind::Seal if before != (false, false) => return Err("the seal is out of place"),
+            Kind::Seal if before != (false, false) => return Err("the seal is in the wrong place"),
             Kind::Seal if Seal::parse(body) != Some(self.seal) => {
                 return Err("the seal does not match the frames before it");
             }

@@ -38,8 +38,9 @@ pub(crate) fn inspect(disk: &dyn Disk, dir: &Path) -> Result<Inspection, Error> 
     let operation = "inspect a store";
     let files = directory::listing(disk, dir, operation)?;
     let _lock = directory::hold(disk, dir, &files, operation)?;
-    let manifest = directory::read_manifest(disk, dir, &files, operation)?
-        .ok_or_else(|| corrupt(operation, dir, "the directory holds no store"))?;
+    let manifest = directory::read_manifest(disk, dir, &files, operation)?.ok_or_else(|| {
+        corrupt(operation, dir, "the directory does not contain a store: check the path")
+    })?;
     let segments = manifest.segments.iter().map(|entry| {
         let file = names::segment(entry.id);
         let opened = disk.open(&dir.join(&file), false);

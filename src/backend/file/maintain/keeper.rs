@@ -25,9 +25,13 @@ impl Keeper {
             let (core, stop) = (Arc::clone(core), Arc::clone(&stop));
             move || {
                 if catch_unwind(AssertUnwindSafe(|| run(&core, &stop))).is_err() {
-                    let message = "the thread in the background panicked: nothing is prepared ahead or \
-                                   compacted until the store is opened again; call compact()";
-                    core.troubles.report(&Error::new(ErrorKind::Store, "look after the store", message));
+                    let message = "the background thread panicked: reopen the store, \
+                                   or call compact() after deletes";
+                    core.troubles.report(&Error::new(
+                        ErrorKind::Store,
+                        "maintain the store",
+                        message,
+                    ));
                 }
             }
         })?;

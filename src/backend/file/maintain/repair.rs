@@ -59,15 +59,16 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         }
     }
     if old.is_none() {
-        let what = "it is missing or damaged; it was made again from the segments";
+        let what = "the manifest was missing or damaged: it was rebuilt from the segments";
         done.problems.push(Problem::new(names::MANIFEST, None, what));
     }
     let mut ids: Vec<_> = files.iter().filter_map(|name| names::segment_id(name)).collect();
     ids.retain(|id| old.as_ref().is_none_or(|old| !old.retired.contains(id)));
     ids.sort_unstable();
     let store = store_of(disk, dir, old.as_ref(), &ids).map_err(fail)?;
-    let store =
-        store.ok_or_else(|| corrupt(OPERATION, dir, "the directory holds no part of a store"))?;
+    let store = store.ok_or_else(|| {
+        corrupt(OPERATION, dir, "the directory does not contain a store: check the path")
+    })?;
     let next_id = ids.last().map_or(1, |last| last.saturating_add(1));
     let next_id = next_id.max(old.as_ref().map_or(1, |old| old.next_id));
     let mut manifest = Manifest {
@@ -82,7 +83,8 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
     for id in ids {
         let listed = old.iter().flat_map(|old| &old.segments).find(|entry| entry.id == id);
         if old.is_some() && listed.is_none() {
-            let what = format!("it is not listed in {}; its records are added", names::MANIFEST);
+            let what =
+                format!("the segment is not listed in {}: its records were added", names::MANIFEST);
             done.problems.push(Problem::new(&names::segment(id), None, what));
         }
         let fixed = fix(disk, dir, id, listed, old.is_none(), &mut manifest, &mut done)?;
@@ -94,7 +96,9 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
                     let read = read_whole(disk, &dir.join(&hints)).ok();
                     check_hints(&hints, read, scanned, *salt, manifest.secret)
                 }
-                None => Some(Problem::new(&hints, None, "its segment was set aside")),
+                None => {
+                    Some(Problem::new(&hints, None, "the segment of this index file was set aside"))
+                }
             };
             // The next opening makes it again.
             if !is_kept || problem.is_some() {
@@ -198,17 +202,17 @@ fn fix(
     let head = file.read(0, 48).map_err(io)?;
     let salt = match Head::parse(&head) {
         Ok(head) if head.store != manifest.store => {
-            let what = "it belongs to another store; it is not changed";
+            let what = "the segment belongs to another store: it was set aside unchanged";
             done.problems.push(Problem::new(&name, Some(0), what));
             set_aside()?;
             return Ok(None);
         }
         Ok(head) => {
             if head.id != id {
-                let what = "it was written under another name";
+                let what = "the segment was written under another name";
                 done.problems.push(Problem::new(&name, Some(0), what));
             } else if listed.is_some_and(|entry| entry.salt != head.salt) {
-                let what = format!("it is not the file that is listed in {}", names::MANIFEST);
+                let what = format!("this is not the segment that is listed in {}", names::MANIFEST);
                 done.problems.push(Problem::new(&name, Some(0), what));
             }
             Some(head.salt)
@@ -218,7 +222,7 @@ fn fix(
             return Err(bad_file(OPERATION, &path, bad));
         }
         Err(Bad::Newer(_) | Bad::Foreign | Bad::Damaged(_)) => {
-            done.problems.push(Problem::new(&name, Some(0), "its head is damaged"));
+            done.problems.push(Problem::new(&name, Some(0), "the segment head is damaged"));
             listed.map(|entry| entry.salt)
         }
     };

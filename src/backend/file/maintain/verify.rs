@@ -49,7 +49,7 @@ pub(crate) fn verify(disk: &dyn Disk, dir: &Path) -> Result<Verification, Error>
             && !manifest.segments.iter().any(|entry| entry.id == id)
             && !manifest.retired.contains(&id)
         {
-            let what = format!("it is not listed in {}", names::MANIFEST);
+            let what = format!("the segment is not listed in {}", names::MANIFEST);
             found.problems.push(Problem::new(name, None, what));
         }
     }
@@ -81,9 +81,11 @@ fn verify_segment(
     let file = disk.open(&dir.join(present), false)?;
     match Head::parse(&file.read(0, 48)?) {
         Ok(head) if (head.store, head.id, head.salt) == (manifest.store, entry.id, entry.salt) => {}
-        Ok(_) => problem(Some(0), "it belongs to another store or place"),
-        Err(Bad::Foreign) => problem(Some(0), "it is not a segment"),
-        Err(Bad::Newer(_)) => problem(Some(0), "its format is newer than this release"),
+        Ok(_) => problem(Some(0), "the segment belongs to another store or has another name"),
+        Err(Bad::Foreign) => problem(Some(0), "the file is not a segment"),
+        Err(Bad::Newer(_)) => {
+            problem(Some(0), "the segment format is newer than this release of snapfold supports")
+        }
         Err(Bad::Damaged(what)) => problem(Some(0), what),
     }
     let examined = examine(&*file, &name, entry.salt, manifest.secret, Some(entry))?;

@@ -37,10 +37,12 @@ impl Unread {
         match self {
             Self::Failed(error) => error,
             // Does not come from a read that may wait.
-            Self::WouldWait => {
-                Error::new(ErrorKind::Store, "read a snapshot", "the read was refused")
-                    .with_retry(Retry::Later)
-            }
+            Self::WouldWait => Error::new(
+                ErrorKind::Store,
+                "read a snapshot",
+                "the read would have blocked: try again",
+            )
+            .with_retry(Retry::Later),
         }
     }
 }

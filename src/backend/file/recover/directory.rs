@@ -30,7 +30,7 @@ pub(super) fn lock_file(
             let holder =
                 if holder.is_empty() { "another process" } else { &format!("process {holder}") };
             let dir = path.parent().unwrap_or(path).display();
-            let message = format!("{dir}: the store is held by {holder}");
+            let message = format!("{dir}: the store is open in {holder}: close it there first");
             Err(Error::new(ErrorKind::Locked, operation, message)
                 .with_retry(crate::error::Retry::Later))
         }

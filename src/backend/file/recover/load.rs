@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::scan::{Keep, Scanner, Step, reason_to_keep};
 use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::{Disk, DiskFile, read_whole};
-use crate::backend::file::errors::{bad_file, bad_frame, corrupt, io_error};
+use crate::backend::file::errors::{REPAIR, bad_file, bad_frame, corrupt, io_error};
 use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hints, What};
@@ -32,13 +32,13 @@ pub(super) fn open_segments(
     let open = |entry: &Entry| {
         let path = dir.join(names::segment(entry.id));
         let file = disk.open(&path, true).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => corrupt(OPERATION, &path, "the file is missing"),
+            std::io::ErrorKind::NotFound => refusal(&path, "the file is missing"),
             _ => io_error(OPERATION, &path, error),
         })?;
         let head = file.read(0, 48).map_err(|error| io_error(OPERATION, &path, error))?;
         let head = Head::parse(&head).map_err(|bad| bad_file(OPERATION, &path, bad))?;
         if (head.store, head.id, head.salt) != (manifest.store, entry.id, entry.salt) {
-            return Err(corrupt(OPERATION, &path, "the file belongs to another store or place"));
+            return Err(refusal(&path, "the segment belongs to another store or has another name"));
         }
         Ok(Opened { entry: *entry, file })
     };
@@ -97,8 +97,8 @@ fn load<'a>(
     let io = |error| io_error(OPERATION, &path, error);
     let len = file.len().map_err(io)?;
     if len < entry.bytes || (entry.sealed && len != entry.bytes) {
-        let why = format!("the file has {len} bytes and should have {}", entry.bytes);
-        return Err(corrupt(OPERATION, &path, why));
+        let why = format!("the file has {len} bytes instead of {}", entry.bytes);
+        return Err(refusal(&path, &why));
     }
     let hints_path = dir.join(names::hints(entry.id));
     let hints = read_whole(disk, &hints_path)
@@ -125,12 +125,12 @@ fn load<'a>(
     }
     let scanned = scan(&**file, entry, &mut hints, len, manifest.secret, &path)?;
     let seal = count(&hints)
-        .ok_or_else(|| corrupt(OPERATION, &path, "it is longer than a segment can be"))?;
+        .ok_or_else(|| refusal(&path, "the segment is longer than the format allows"))?;
     if scanned.sealed.is_some_and(|found| found != seal) {
-        return Err(corrupt(OPERATION, &path, "the seal does not match the frames before it"));
+        return Err(refusal(&path, "the seal does not match the frames before it"));
     }
     if entry.sealed && scanned.sealed.is_none() {
-        return Err(corrupt(OPERATION, &path, "the seal is missing"));
+        return Err(refusal(&path, "the seal is missing"));
     }
     if !entry.sealed {
         if scanned.end < len {
@@ -196,23 +196,21 @@ fn scan(
             Step::Frame(frame, body) if frame.kind == Kind::Seal => {
                 let seal = Seal::parse(body);
                 if seal.is_none() || hints.point().covered() != batch.covered() {
-                    return Err(corrupt(
-                        OPERATION,
+                    return Err(refusal(
                         path,
-                        format!("the seal at {at} is out of place"),
+                        &format!("the seal at offset {at} is in the wrong place"),
                     ));
                 }
                 let end = scanner.at;
                 // A crash can leave zeros there, and what was never acknowledged.
                 refuse_what_counts(file, entry.salt, end, len, path, |after| {
-                    format!("a frame at {after} follows the seal at {at}")
+                    format!("the frame at offset {after} follows the seal at offset {at}")
                 })?;
                 return Ok(Scanned { end, sealed: seal });
             }
             Step::Frame(frame, body) => {
                 let understood = push(hints, &frame, body, secret);
-                understood
-                    .map_err(|why| corrupt(OPERATION, path, format!("{why} at offset {at}")))?;
+                understood.map_err(|why| refusal(path, &format!("{why} at offset {at}")))?;
                 if !frame.more {
                     batch = hints.point();
                 }
@@ -226,11 +224,11 @@ fn scan(
     let (bad, cut) = (scanner.at, batch.covered());
     hints.back_to(batch);
     if entry.sealed || bad < entry.bytes {
-        return Err(refusal(path, &format!("damaged at offset {bad}: {why}")));
+        return Err(refusal(path, &format!("damaged at offset {bad} ({why})")));
     }
     refuse_what_counts(file, entry.salt, cut, len, path, |after| {
         format!(
-            "damaged at offset {bad}: {why}, and a frame at {after} shows that it had been whole"
+            "damaged at offset {bad} ({why}), but the frame at offset {after} shows it was synced"
         )
     })?;
     Ok(Scanned { end: cut, sealed: None })
@@ -257,7 +255,7 @@ fn refuse_what_counts(
 }
 
 fn refusal(path: &Path, why: &str) -> Error {
-    corrupt(OPERATION, path, format!("{why}; run a repair to keep what is whole"))
+    corrupt(OPERATION, path, format!("{why}: {REPAIR}"))
 }
 
 // A segment without frames ends with its head.

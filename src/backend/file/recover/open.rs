@@ -12,7 +12,7 @@ use crate::backend::file::core::Core;
 use crate::backend::file::core::log::{Active, Log};
 use crate::backend::file::core::segment::{Segment, Segments};
 use crate::backend::file::disk::{Disk, LockedDir};
-use crate::backend::file::errors::{corrupt, io_error};
+use crate::backend::file::errors::{REPAIR, corrupt, io_error};
 use crate::backend::file::format::{Manifest, names};
 use crate::backend::file::index::{Generations, Index};
 use crate::error::{Error, ErrorKind};
@@ -82,7 +82,10 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
 
 fn create(disk: Arc<LockedDir>, config: FileStoreConfig, files: &[String]) -> Result<Core, Error> {
     if let Some(orphan) = files.iter().find(|name| names::segment_id(name).is_some()) {
-        let why = format!("{} is missing, but segments such as {orphan} exist", names::MANIFEST);
+        let why = format!(
+            "{} is missing, but there are segments such as {orphan}: {REPAIR}",
+            names::MANIFEST
+        );
         return Err(corrupt(OPERATION, &config.dir, why));
     }
     let store = (u128::from(disk.random()) | u128::from(disk.random()) << 64).to_le_bytes();
@@ -129,8 +132,10 @@ fn tidy(disk: &dyn Disk, dir: &Path, files: &[String], manifest: &Manifest) -> R
             disk.remove(&dir.join(name)).map_err(failed(name))?;
             changed = true;
         } else if names::segment_id(name).is_some_and(|id| !listed(id)) {
-            let why =
-                format!("{name} is not listed in {}: it may be of another store", names::MANIFEST);
+            let why = format!(
+                "{name} is not listed in {}: move it elsewhere, or run FileStore::repair()",
+                names::MANIFEST
+            );
             return Err(corrupt(OPERATION, dir, why));
         }
     }

@@ -65,7 +65,7 @@ pub(crate) fn replay(
                     _ => generations.number(id.generation),
                 };
                 let Some(generation) = number else {
-                    let message = "the store holds too many generations";
+                    let message = "the store has too many generations";
                     let error = Error::new(ErrorKind::OutOfSpace, OPERATION, message);
                     *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     return;

@@ -49,7 +49,7 @@ impl<'a> Scanner<'a> {
             return torn("the file ends within a frame");
         }
         let frame = match Frame::proven(self.bytes(at, PROVEN)?, salt, at) {
-            None => return torn("no frame begins here"),
+            None => return torn("no frame starts here"),
             Some(Ok(frame)) => frame,
             Some(Err(why)) => {
                 // Nobody knows how long it is.
@@ -79,7 +79,7 @@ impl<'a> Scanner<'a> {
                 Ok(Step::Bad(flaw))
             }
             None if padding.len() != frame.padding() || padding.iter().any(|byte| *byte != 0) => {
-                torn("a frame is not followed by zeros up to the next")
+                torn("the padding after the frame is not zero")
             }
             None => {
                 self.at += total;

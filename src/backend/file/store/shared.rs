@@ -32,8 +32,12 @@ impl Shared {
         let core = Arc::new(open::open(disk, config)?);
         let queue = Arc::new(Queue::new());
         let failed = |error: std::io::Error| {
-            Error::new(ErrorKind::Store, "open a store", "no thread can be started")
-                .with_source(error)
+            Error::new(
+                ErrorKind::Store,
+                "open a store",
+                "the operating system could not start a thread",
+            )
+            .with_source(error)
         };
         let mut shared = Self { core, queue, keeper: None, writers: Vec::new() };
         for _ in 0..WRITERS {

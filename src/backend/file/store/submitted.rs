@@ -16,7 +16,7 @@ use crate::error::{Error, ErrorKind, Retry};
 ///
 /// What several of these have queued is written together when the first is awaited, or dropped:
 /// queue all, then await all. Dropping one does not take its work back.
-#[must_use = "what is queued is written when this is awaited or dropped"]
+#[must_use = "queued work is written when this is awaited or dropped"]
 pub(crate) struct Submitted {
     queue: Arc<Queue>,
     answer: oneshot::Receiver<Result<Answer, Error>>,
@@ -59,7 +59,8 @@ impl Future for Submitted {
         }
         Pin::new(&mut self.answer).poll(context).map(|answer| {
             answer.unwrap_or_else(|_| {
-                let message = "the store was closed before it answered";
+                let message =
+                    "the store was closed before it confirmed the write: reopen it and check";
                 Err(Error::new(ErrorKind::Store, "write to the log", message)
                     .with_retry(Retry::Unknown))
             })

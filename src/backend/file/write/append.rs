@@ -52,14 +52,15 @@ impl Core {
     pub(super) fn append(&self, log: &mut Log, plan: &Plan) -> Result<Written, Error> {
         let (frames, total) = (plan.frames.as_slice(), plan.bytes());
         if log.next_seq + frames.len() as u64 > MAX_SEQ {
-            let message = "all sequence numbers are used: move the snapshots to a new store";
+            let message =
+                "the store has used all sequence numbers: copy the snapshots to a new store";
             return Err(Error::new(ErrorKind::OutOfSpace, OPERATION, message));
         }
         let Log { active: Some(active), next_seq, scratch, .. } = log else {
-            return Err(Error::new(ErrorKind::Store, OPERATION, "there is no segment"));
+            return Err(Error::new(ErrorKind::Store, OPERATION, "the log has no active segment"));
         };
         if active.end + total > MAX_OFFSET {
-            let message = "the batch exceeds 2 GiB: split it";
+            let message = "the batch is larger than 2 GiB: split it";
             return Err(Error::new(ErrorKind::InvalidInput, OPERATION, message));
         }
         self.lengthen(active, total);

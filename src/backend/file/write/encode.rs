@@ -34,7 +34,8 @@ impl Core {
             |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
         let bytes = record.as_bytes().len() as u64;
         if bytes > MAX_BODY_BYTES {
-            let message = format!("the record has {bytes} bytes, the limit is {MAX_BODY_BYTES}");
+            let message =
+                format!("the record has {bytes} bytes, but at most {MAX_BODY_BYTES} are allowed");
             return Err(invalid(message));
         }
         // Nothing is written that cannot be read back, and opening relies on it.
@@ -44,7 +45,7 @@ impl Core {
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
             if part.len() > MAX_PART_BYTES {
                 return Err(invalid(format!(
-                    "the {name} has {} bytes, the limit of a file store is {MAX_PART_BYTES}: use a hash of it",
+                    "the {name} has {} bytes, but a file store allows {MAX_PART_BYTES}: use a hash",
                     part.len()
                 )));
             }

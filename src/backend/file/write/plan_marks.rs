@@ -61,7 +61,7 @@ impl Core {
             let frame = planned(item.tag, id, generation, body, (marks, false));
             bytes += frame.total_bytes();
             if bytes > MAX_OFFSET {
-                let message = "the marks of all these snapshots exceed 2 GiB: select fewer";
+                let message = "the marks of the selected snapshots exceed 2 GiB: select fewer";
                 return Err(Error::new(ErrorKind::InvalidInput, "mark snapshots", message));
             }
             plan.frames.push(frame);

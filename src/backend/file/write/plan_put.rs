@@ -95,7 +95,7 @@ impl Core {
         if let (Ok(ours), Ok(theirs)) = (record.header(), stored.header())
             && (ours.tenant, ours.kind, ours.id) != (theirs.tenant, theirs.kind, theirs.id)
         {
-            let why = "two aggregates have the same hash: one of them cannot be stored";
+            let why = "another aggregate has the same hash: use another id";
             return Err(corrupt("put a snapshot", self.dir(), why));
         }
         Ok(Some(stored.has_state_of(record)))

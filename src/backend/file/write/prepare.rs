@@ -16,7 +16,8 @@ impl Core {
     pub(crate) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
         let operation = "begin a segment";
         let Some(id) = self.segments.take_id() else {
-            let message = "all segment numbers are used: move the snapshots to a new store";
+            let message =
+                "the store has used all segment numbers: copy the snapshots to a new store";
             return Err(Error::new(ErrorKind::OutOfSpace, operation, message));
         };
         let head = Head { store: self.store, id, salt: self.disk.random() };

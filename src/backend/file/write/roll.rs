@@ -42,7 +42,8 @@ impl Core {
             .segments
             .add(|slot| Segment::new(head.id, slot, head.salt, Arc::clone(&file)))
             .ok_or_else(|| {
-                let message = "the store has too many segments: open it with larger ones";
+                let message =
+                    "the store has too many segments: reopen it with a larger segment_bytes()";
                 Error::new(ErrorKind::OutOfSpace, "begin a segment", message)
             })?;
         segment.bytes.store(HEAD_BYTES, Ordering::Relaxed);

@@ -15,7 +15,7 @@ impl Core {
         let segment = &written.segment;
         if self.health.is_poisoned() {
             // The sync before this one failed. Another may succeed though pages are lost.
-            let message = "the store stopped writing before this was synced; reopen it";
+            let message = "the store stopped before it synced the write: reopen it and check";
             let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
             return Err(error.with_retry(Retry::Unknown));
         }

@@ -17,7 +17,7 @@ pub(crate) enum Flaw {
     #[error("{0}")]
     Written(String),
     /// A record of a newer format: the frame's head has proven that. It is for a newer release.
-    #[error("the record's format {0} is newer than this release of snapfold")]
+    #[error("record format {0} is newer than this release of snapfold supports")]
     Newer(u8),
     /// A record of this format whose header is whole, and tells that it needs this, which only a
     /// newer release has.
@@ -32,7 +32,7 @@ impl Flaw {
         if frame.kind != Kind::Put {
             let [a, b, c, d, ..] = frame.guard;
             let foreign = [a, b, c, d] != [0; 4];
-            return foreign.then(|| Self::Written("the guard of a frame is invalid".into()));
+            return foreign.then(|| Self::Written("the frame guard is invalid".into()));
         }
         match Header::parse(&frame.guard) {
             Err(RejectReason::NewerFormat(format)) => Some(Self::Newer(format)),
@@ -50,11 +50,11 @@ impl Flaw {
             return Some(flaw);
         }
         if body.len() as u64 != u64::from(frame.body_bytes) {
-            return Some(Self::Torn("the body length of a frame does not match its head"));
+            return Some(Self::Torn("the length of the frame body does not match the frame head"));
         }
         if frame.kind != Kind::Put {
             let whole = guard_of(unguarded(body)) == frame.guard;
-            return (!whole).then_some(Self::Torn("the checksum of a frame's body does not match"));
+            return (!whole).then_some(Self::Torn("the checksum of the frame body does not match"));
         }
         let reject = Record::check(body).err()?;
         if let RejectReason::NeedsOther(what) = reject {
@@ -64,8 +64,8 @@ impl Flaw {
             return Some(Self::Written(format!("the record is not valid: {reject}")));
         }
         Some(Self::Torn(match reject {
-            RejectReason::PayloadChecksum => "the checksum of a record's payload does not match",
-            _ => "the header of a record is damaged",
+            RejectReason::PayloadChecksum => "the checksum of the record payload does not match",
+            _ => "the record header is damaged",
         }))
     }
 

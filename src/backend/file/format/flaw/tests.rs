@@ -331,7 +331,7 @@ fn nothing_that_was_durable_is_cut_off_because_it_follows_a_seal() {
             Ok(_) => assert!(!refused && content(&disk).len() as u64 == next),
             Err(error) => {
                 assert!(refused, "{error}");
-                let why = format!("a frame at {last} follows the seal at {at}");
+                let why = format!("the frame at offset {last} follows the seal at offset {at}");
                 assert!(error.to_string().contains(&why), "{error}");
             }
         }

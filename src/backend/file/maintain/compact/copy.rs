@@ -9,7 +9,7 @@ use super::output::{Moved, OPERATION, Output};
 use crate::backend::file::core::Core;
 use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::read_whole;
-use crate::backend::file::errors::{bad_frame, corrupt, io_error};
+use crate::backend::file::errors::{REPAIR, bad_frame, corrupt, io_error};
 use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hint, Hints, What};
@@ -148,7 +148,7 @@ impl Core {
 
     fn damaged(&self, segment: &Segment, offset: u64) -> Error {
         let path = self.path(&names::segment(segment.id));
-        let why = format!("damaged at offset {offset}: run a repair");
+        let why = format!("the frame at offset {offset} is damaged: {REPAIR}");
         let error = corrupt(OPERATION, &path, why);
         self.troubles.report_damage(segment, &error);
         error

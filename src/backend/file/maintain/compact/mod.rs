@@ -142,7 +142,8 @@ impl Core {
                 let added = self.segments.add(|slot| output.segment(slot));
                 let Some(added) = added else {
                     self.discard(new);
-                    let message = "the store has too many segments";
+                    let message =
+                        "the store has too many segments: reopen it with a larger segment_bytes()";
                     return Err(Error::new(ErrorKind::OutOfSpace, OPERATION, message));
                 };
                 Some(added)
