@@ -10,34 +10,36 @@ use crate::error::{Error, ErrorKind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Durability {
-    /// When it is synced to the device: it survives a crash of the machine. The default.
+    /// When the write is synced to the device, so that it survives a crash of the machine. The
+    /// default.
     #[default]
     Sync,
-    /// When it is handed to the operating system: it survives a crash of the process, but not of
-    /// the machine. A machine crash loses writes from the end of the log, never from its middle.
-    /// Each segment is synced when it is full, and all are synced at close.
+    /// When the write is handed to the operating system, so that it survives a crash of the process
+    /// but not of the machine. A machine crash loses writes from the end of the log, never from its
+    /// middle. Each segment is synced when it is full, and the last one when the store is closed.
     Os,
 }
 
 /// Whether the store writes zeros ahead of the end of the log.
 ///
-/// Syncing blocks that were written before is cheaper than syncing new blocks of a file, because
-/// the file system does not have to update its journal. On ext4, a sync of 4 KiB takes about 0.6 of
-/// the time; since the journal blocks are saved, hardly more bytes are written. From about 16 KiB
-/// on, the zeros cost more bytes than they save. Copy-on-write file systems (btrfs, ZFS) gain
-/// nothing.
+/// Syncing blocks that have been written before is cheaper than syncing blocks that are new to a
+/// file, because the file system does not have to update its journal. On ext4, a 4 KiB sync takes
+/// about 0.6 of the time. Hardly more bytes are written in total, because the journal blocks are
+/// saved. From about 16 KiB per sync, the zeros cost more bytes than they save. Copy-on-write file
+/// systems (btrfs, ZFS) gain nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZeroAhead {
-    /// Writes nothing ahead.
+    /// Never writes zeros ahead.
     Never,
-    /// Writes 1 MiB ahead when a write of up to 64 KiB (inclusive, counted per sync) needs it.
-    /// Larger writes gain little. The default.
+    /// Writes 1 MiB of zeros ahead when a sync of up to 64 KiB (inclusive) needs it. Larger writes
+    /// gain little. The default.
     #[default]
     SmallWrites,
-    /// Fills whole files before they are used, on the background thread if there is one. Every sync
-    /// is faster, by up to half, but twice as many bytes are written. A file is not filled if the
-    /// disk has no space for it, or if it was begun before the store was opened.
+    /// Fills whole files with zeros before they are used, on the background thread if it is
+    /// enabled. Every sync is faster, by up to half, but twice as many bytes are written. A file is
+    /// not filled if the disk has no space for it, or if it was started before the store was
+    /// opened.
     WholeFiles,
 }
 
@@ -88,62 +90,64 @@ impl FileStoreConfig {
         }
     }
 
-    /// Sets the size at which a log file is full and the next is begun: 4 KiB to 1 GiB (inclusive),
-    /// 64 MiB by default. A larger batch gets its own file. The store keeps every file open, so use
-    /// the largest size for a store of a terabyte.
+    /// Sets the size at which a log file is full and the next one is started: 4 KiB to 1 GiB
+    /// (inclusive), 64 MiB by default. A batch that is larger gets its own file. The store keeps
+    /// every file open, so use the maximum for stores in the terabyte range.
     pub const fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = bytes;
         self
     }
 
-    /// Sets when a write is acknowledged; [`Durability::Sync`] by default.
+    /// Sets when a write is acknowledged. The default is [`Durability::Sync`].
     pub const fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Sets whether zeros are written ahead of the end of the log, which makes syncs faster;
-    /// [`ZeroAhead::SmallWrites`] by default.
+    /// Sets whether zeros are written ahead of the end of the log, which makes syncs faster. The
+    /// default is [`ZeroAhead::SmallWrites`].
     pub const fn zero_ahead(mut self, zero_ahead: ZeroAhead) -> Self {
         self.zero_ahead = zero_ahead;
         self
     }
 
-    /// Sets the dead part of a file at which compaction rewrites it: above 0, up to 1 (inclusive);
-    /// 0.3 by default. A lower value saves space and writes more.
+    /// Sets the fraction of dead bytes at which compaction rewrites a file: greater than 0 and at
+    /// most 1, 0.3 by default. A lower value saves space but writes more.
     pub const fn compact_at(mut self, dead_part: f64) -> Self {
         self.compact_at = dead_part;
         self
     }
 
-    /// Sets how many bytes per second background compaction copies at most: 64 MiB by default, 0
-    /// for no limit. Does not limit [`FileStore::compact`](super::FileStore::compact).
+    /// Sets the maximum rate of background compaction in bytes per second: 64 MiB by default, 0 for
+    /// no limit. The rate does not apply to [`FileStore::compact`](super::FileStore::compact).
     pub const fn compact_bytes_per_second(mut self, bytes: u64) -> Self {
         self.compact_bytes_per_second = bytes;
         self
     }
 
-    /// Sets the size of the reserve file, which the store removes when the disk is full, so that
-    /// deletes and compaction can still free space: 4 MiB by default, 0 for none, at most 1 GiB.
+    /// Sets the size of the reserve file: 4 MiB by default, at most 1 GiB, 0 for none. The store
+    /// removes this file when the disk is full, so that deletes and compaction can still free
+    /// space.
     pub const fn reserve_bytes(mut self, bytes: u64) -> Self {
         self.reserve_bytes = bytes;
         self
     }
 
-    /// Sets whether a background thread prepares files and compacts; true by default. If false,
+    /// Sets whether a background thread prepares files and compacts. The default is true. If false,
     /// call [`FileStore::compact`](super::FileStore::compact) after deletes.
     pub const fn background(mut self, background: bool) -> Self {
         self.background = background;
         self
     }
 
-    /// Sets a callback for errors that no caller sees: a failed background compaction, a file that
-    /// cannot be prepared, a damaged file, a thread that ends early.
+    /// Sets a callback for errors that no caller receives: a failed background compaction, a file
+    /// that cannot be prepared, a damaged file, or a thread that ends early.
     ///
-    /// Records that do not verify are not reported here: the load that finds one reports it. A
-    /// repeated error is reported once; [`FileStore::stats`](super::FileStore::stats) counts all of
-    /// them. The callback runs on the store's threads, and on callers' threads that find damage, so
-    /// it must be quick and must not block. A panic in it is caught and has no effect.
+    /// Records that do not verify are not reported here: the load that reads one reports it.
+    /// Consecutive repetitions of an error are reported once, but
+    /// [`FileStore::stats`](super::FileStore::stats) counts all of them. The callback runs on the
+    /// store's threads and on the threads of callers that find damage, so it must be quick and must
+    /// not block. If it panics, the panic is caught and ignored.
     pub fn on_background_error(
         mut self,
         callback: impl Fn(&Error) + Send + Sync + 'static,
@@ -157,7 +161,7 @@ impl FileStoreConfig {
         if !(4 << 10..=1 << 30).contains(&self.segment_bytes) {
             return invalid("segment_bytes must be between 4 KiB and 1 GiB");
         }
-        // Also refuses what is not a number.
+        // This also rejects NaN.
         if !(self.compact_at > 0.0 && self.compact_at <= 1.0) {
             return invalid("compact_at must be greater than 0 and at most 1");
         }

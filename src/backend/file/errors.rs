@@ -1,4 +1,4 @@
-//! How failures of the disk become errors.
+//! Converts failures of the disk into errors.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use super::format::Bad;
 use super::format::flaw::Flaw;
 use crate::error::{Error, ErrorKind, Retry};
 
-/// A failed call to the operating system about `what`.
+/// Returns the error for a failed system call on `what`.
 pub(super) fn io_error(operation: &'static str, what: &Path, error: io::Error) -> Error {
     let (kind, retry) = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::OutOfMemory => {
@@ -34,7 +34,7 @@ pub(super) fn io_error(operation: &'static str, what: &Path, error: io::Error) -
         .with_retry(retry)
 }
 
-/// Whether the system or the process has no room for another open file.
+/// Returns whether the limit on open files, of the process or of the system, is reached.
 fn too_many_files(error: &io::Error) -> bool {
     #[cfg(unix)]
     {
@@ -58,7 +58,7 @@ pub(super) fn corrupt(operation: &'static str, what: &Path, why: impl AsRef<str>
     Error::new(ErrorKind::CorruptStore, operation, message)
 }
 
-/// What should be a frame, at an offset of a file.
+/// Returns the error for an invalid frame at `offset` of a file.
 pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw: &Flaw) -> Error {
     match flaw {
         Flaw::Torn(_) | Flaw::Written(_) => {
@@ -72,7 +72,7 @@ pub(super) fn bad_frame(operation: &'static str, what: &Path, offset: u64, flaw:
     }
 }
 
-/// A file that does not parse.
+/// Returns the error for a file that cannot be parsed.
 pub(super) fn bad_file(operation: &'static str, what: &Path, bad: Bad) -> Error {
     match bad {
         Bad::Foreign => {

@@ -4,20 +4,20 @@
 //! [`FileStoreConfig`] sets durability, segment size and what runs in the background. The guide to
 //! the [format](crate::guide::format_file_store) specifies every byte and every step of recovery.
 
-// A room uses only those above it:
+// A module uses only the modules above it:
 //
-// | room | |
+// | module | |
 // |---|---|
 // | `config`, `problem`, `stats` | what applications set, and what they get back |
 // | `disk` | the operating system: files, syncs, the lock of a directory |
-// | `format` | what bytes mean: frames, manifest, index files, names, checksums |
-// | `errors` | how a failure there becomes an error |
-// | `index` | where each snapshot lies, in memory |
+// | `format` | the byte formats: frames, manifest, index files, names, checksums |
+// | `errors` | converts failures of the modules above into errors |
+// | `index` | the position of each snapshot, in memory |
 // | `core` | the state of an open store: segments, the end of the log, manifest, locks |
-// | `write` | puts, deletes and marks, one file for each stage: from a check to the index |
+// | `write` | puts, deletes and marks, one file for each stage from the check to the index |
 // | `read` | get, list and keys |
-// | `recover` | from files to an open store |
-// | `maintain` | in the background: segments ahead, compaction; backup, verify, repair |
+// | `recover` | opens a store from its files |
+// | `maintain` | the background thread, compaction, backup, verify, repair |
 // | `store` | the handle, `FileStore` |
 
 mod config;

@@ -13,13 +13,13 @@ use crate::record::{Record, RecordBuilder};
 use crate::store::PutOptions;
 use crate::timestamp::Timestamp;
 
-/// The store on `disk`, without threads and without a reserve.
+/// Opens the store on `disk`, without threads and without a reserve.
 pub(super) fn core(disk: &SimDisk) -> Core {
     let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
     open::open(Arc::new(disk.clone()), config).unwrap()
 }
 
-/// The aggregate that [`put`] is about.
+/// Returns the aggregate that [`put`] uses.
 pub(super) fn key() -> AggregateKey {
     AggregateKey::new("k", "a").unwrap()
 }
@@ -28,12 +28,12 @@ pub(super) fn put(core: &Core, version: u64) -> Work {
     put_bytes(core, version, 5)
 }
 
-/// The same with a state of so many bytes.
+/// Like [`put`], but with a state of this many bytes.
 pub(super) fn put_bytes(core: &Core, version: u64, bytes: usize) -> Work {
     core.put_work(vec![record(version, bytes)], &PutOptions::default()).unwrap()
 }
 
-/// A record of [`key`] with a state of so many bytes.
+/// Returns a record of [`key`] with a state of this many bytes.
 pub(super) fn record(version: u64, bytes: usize) -> Record {
     record_as_of(version, bytes, Timestamp::from_seconds(1))
 }

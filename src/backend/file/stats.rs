@@ -1,4 +1,4 @@
-//! [`FileStoreStats`]: how much a store holds.
+//! [`FileStoreStats`]: the size of a store and its background errors.
 
 /// Sizes and background errors of a [`FileStore`](crate::file::FileStore).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +21,10 @@ pub struct FileStoreStats {
     pub background_errors: u64,
     /// The last background error, with its causes.
     pub last_background_error: Option<String>,
-    /// The log files that could not be read, or that contain damaged frames, as found since the
-    /// store was opened. Records that do not verify are not counted: loads and
+    /// The log files that could not be read or that contain damaged frames, as found since the
+    /// store was opened. Records that do not verify are not included: loads and
     /// [`FileStore::verify`](crate::file::FileStore::verify) report those. Compaction does not
-    /// change damaged files; [`FileStore::repair`](crate::file::FileStore::repair) keeps the
+    /// change damaged files, but [`FileStore::repair`](crate::file::FileStore::repair) keeps the
     /// records in them that verify.
     pub damaged_files: Vec<String>,
 }

@@ -1,20 +1,20 @@
-//! [`Flights`]: the groups that are written and not yet visible.
+//! [`Flights`]: the groups that are written but not yet visible.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::backend::file::format::tag::Tag;
 
-/// What tells a snapshot from all others of a store: aggregate, generation, version.
+/// Identifies a snapshot within a store: aggregate, generation, version.
 pub(crate) type Identity = (Tag, u32, u64);
 
 /// The snapshots that a group puts, each with the number of its frame.
 pub(crate) type Fresh = HashMap<Identity, usize>;
 
-/// The groups that are written and not yet visible.
+/// The groups that are written but not yet visible.
 ///
-/// While one is synced, the next can be written; `Core::log` waits until there are none, so only
-/// the way of a group through `Core::begin` and `Core::land` has to know of them.
+/// While one group is synced, the next one can be written. `Core::log` waits until there are no
+/// such groups, so only the code between `Core::begin` and `Core::land` has to handle them.
 #[derive(Default)]
 pub(crate) struct Flights {
     groups: Mutex<Vec<Arc<Fresh>>>,
@@ -22,7 +22,7 @@ pub(crate) struct Flights {
     turn: Mutex<()>,
 }
 
-/// The right to sync, which one group has at a time.
+/// The right to sync, which only one group holds at a time.
 pub(crate) type Turn<'a> = MutexGuard<'a, ()>;
 
 impl Flights {
@@ -36,18 +36,18 @@ impl Flights {
             && identities.any(|identity| groups.iter().any(|group| group.contains_key(&identity)))
     }
 
-    /// To be called while the lock of the log is held.
+    /// Adds a group. The caller must hold the lock of the log.
     pub(crate) fn add(&self, group: Arc<Fresh>) {
         self.groups().push(group);
     }
 
-    /// Wakes whoever waits for there to be none.
+    /// Removes a group and wakes the callers of [`wait`](Self::wait).
     pub(crate) fn remove(&self, group: &Arc<Fresh>) {
         self.groups().retain(|one| !Arc::ptr_eq(one, group));
         self.landed.notify_all();
     }
 
-    /// Waits until there are none.
+    /// Waits until there are no groups.
     pub(crate) fn wait(&self) {
         let mut groups = self.groups();
         while !groups.is_empty() {
@@ -55,12 +55,12 @@ impl Flights {
         }
     }
 
-    /// Waits until no other group is synced.
+    /// Waits until no other group is being synced.
     pub(crate) fn turn(&self) -> Turn<'_> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    // What the lock guards is whole between any two statements.
+    // The guarded value is consistent between any two statements.
     fn groups(&self) -> MutexGuard<'_, Vec<Arc<Fresh>>> {
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,4 +1,4 @@
-//! [`Health`]: whether a store may still be written to and read.
+//! [`Health`]: whether a store can still be written and read.
 
 use std::io;
 use std::path::Path;
@@ -9,9 +9,9 @@ use crate::backend::file::disk::LockedDir;
 use crate::backend::file::errors::io_error;
 use crate::error::{Error, ErrorKind, Retry};
 
-/// Whether a store may still be written to and read.
+/// Whether a store can still be written and read.
 pub(crate) struct Health {
-    /// Set once, by a failure after which nobody knows what the disk holds.
+    /// Set once, by a failure after which the content of the disk is unknown.
     poison: OnceLock<String>,
     closed: AtomicBool,
     locked_dir: Arc<LockedDir>,
@@ -22,7 +22,7 @@ impl Health {
         Self { poison: OnceLock::new(), closed: AtomicBool::new(false), locked_dir }
     }
 
-    /// Nothing is written any more: what the disk holds is not known.
+    /// Stops all writes, because the content of the disk is unknown.
     pub(crate) fn poison(&self, why: String) {
         let _ = self.poison.set(why);
     }
@@ -31,17 +31,17 @@ impl Health {
         self.poison.get().is_some()
     }
 
-    /// Ends all use; false if that was done before.
+    /// Closes the store. Returns false if it was already closed.
     pub(crate) fn close(&self) -> bool {
         !self.closed.swap(true, Ordering::SeqCst)
     }
 
-    /// Gives the lock of the directory up. Nothing there is changed any more.
+    /// Releases the lock of the directory. After this, nothing in the directory is changed.
     pub(crate) fn unlock(&self) {
         self.locked_dir.release();
     }
 
-    /// Fails if the store does not write any more.
+    /// Fails if the store no longer accepts writes.
     pub(crate) fn check_writable(&self, operation: &'static str) -> Result<(), Error> {
         if self.locked_dir.is_lost() {
             self.poison("its directory or lock file was removed or replaced".into());
@@ -65,7 +65,8 @@ impl Health {
         Ok(())
     }
 
-    /// A failure after which it is not known what the disk holds: poisons, and says so.
+    /// Poisons the store after a failure that leaves the content of the disk unknown, and returns
+    /// the error.
     pub(crate) fn unknown(&self, operation: &'static str, what: &Path, error: io::Error) -> Error {
         self.poison(format!("{}: {}", what.display(), error.kind()));
         io_error(operation, what, error).with_retry(Retry::Unknown)

@@ -7,8 +7,8 @@ use crate::backend::file::format::hints::Hints;
 use crate::backend::file::format::names;
 
 impl Core {
-    /// Writes the index file of a segment. Failing is no failure: it is made again from the
-    /// segment when it is missing.
+    /// Writes the index file of a segment. Errors are ignored, because a missing index file is
+    /// rebuilt from the segment.
     pub(crate) fn write_hints(&self, segment: &Segment, hints: &Hints) {
         let name = names::hints(segment.id);
         let temporary = self.path(&names::temporary(&name));

@@ -9,35 +9,35 @@ use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::hints::Hints;
 use crate::backend::file::format::{Head, Seal};
 
-/// The end of the log. Whoever holds its lock writes.
+/// The end of the log. Writing requires its lock.
 pub(crate) struct Log {
     pub(crate) active: Option<Active>,
-    /// A segment made ahead of need.
+    /// A segment that was prepared in advance.
     pub(crate) next: Option<Prepared>,
     pub(crate) next_seq: u64,
-    /// Segments not listed any more whose files may still be there.
+    /// Segments that are no longer listed but whose files may still exist.
     pub(crate) retired: Vec<u32>,
     pub(crate) scratch: Vec<u8>,
 }
 
-/// The segment that is written.
+/// The segment that is being written.
 pub(crate) struct Active {
     pub(crate) segment: Arc<Segment>,
-    /// Where the next frame goes.
+    /// The offset of the next frame.
     pub(crate) end: u64,
-    /// The length of the file, when last heard of: never less than `end`.
+    /// The last known length of the file, at least `end`.
     pub(crate) file_bytes: u64,
-    /// Up to where zeros were written, if that is beyond `end`.
+    /// The end of the zeros that were written ahead, if it is beyond `end`.
     pub(crate) zeroed: u64,
     pub(crate) hints: Hints,
     pub(crate) seal: Seal,
 }
 
-/// A segment that is complete but for its name, and holds no frames.
+/// A segment that is complete except for its name and contains no frames.
 pub(crate) struct Prepared {
     pub(crate) head: Head,
     pub(crate) file: Arc<dyn DiskFile>,
-    /// Its length, all of which was written.
+    /// The length of the file, all of which has been written.
     pub(crate) file_bytes: u64,
     pub(crate) temporary: PathBuf,
 }
@@ -48,7 +48,7 @@ impl Log {
         self.next.is_none() && self.active.as_ref().is_some_and(half_full)
     }
 
-    /// How much of a segment is known to be durable.
+    /// Returns how many bytes of a segment are known to be durable.
     pub(super) fn durable_bytes(&self, segment: &Segment) -> u64 {
         match &self.active {
             Some(active) if active.segment.id == segment.id => {

@@ -1,22 +1,23 @@
-//! [`Maintenance`]: whose turn it is to maintain a store, and what the keeper is told.
+//! [`Maintenance`]: the maintenance lock of a store, and the signal to its background thread.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 
-/// The turn to maintain a store, and a note that there may be something to do in the background.
+/// The maintenance lock, and a flag that there may be background work.
 #[derive(Default)]
 pub(crate) struct Maintenance {
-    /// Held by whoever moves or removes segments, or needs them to stay.
+    /// Held by tasks that move or remove segments, or that need segments to stay.
     turn: Mutex<()>,
-    /// How many wait for `turn`.
+    /// The number of threads that wait for `turn`.
     waiting: AtomicUsize,
     due: AtomicBool,
     keeper: OnceLock<Thread>,
 }
 
 impl Maintenance {
-    /// Waits for its turn, which the keeper gives up for anybody else: it may be at rest.
+    /// Waits for the maintenance lock. The keeper, which may be pausing with the lock held, is
+    /// woken so that it releases the lock.
     pub(crate) fn turn(&self) -> MutexGuard<'_, ()> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         self.wake();
@@ -25,22 +26,22 @@ impl Maintenance {
         guard
     }
 
-    /// Whether somebody waits for a [`turn`](Self::turn).
+    /// Returns whether a thread waits for [`turn`](Self::turn).
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }
 
-    /// Names the thread of the keeper.
+    /// Registers the thread of the keeper.
     pub(crate) fn listen(&self, keeper: Thread) {
         let _ = self.keeper.set(keeper);
     }
 
-    /// Leaves a note for the keeper; cheap.
+    /// Sets the flag for the keeper. This is cheap.
     pub(crate) fn note(&self) {
         self.due.store(true, Ordering::Relaxed);
     }
 
-    /// Wakes the keeper if there is a note.
+    /// Wakes the keeper if the flag is set.
     pub(crate) fn deliver(&self) {
         if self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed) {
             self.wake();

@@ -1,4 +1,4 @@
-//! Writing the manifest: which segments count.
+//! Writing the manifest, which lists the segments of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,8 +12,8 @@ use crate::backend::file::format::{Entry, Manifest, names};
 use crate::error::Error;
 
 impl Core {
-    /// The manifest for these segments, without those that are retired: their files may go at any
-    /// moment, though the segments are open until then.
+    /// Returns the manifest for these segments, except for retired ones. Those are still open, but
+    /// their files may be removed at any moment.
     pub(crate) fn manifest(&self, log: &Log, segments: &[Arc<Segment>]) -> Manifest {
         let segments = segments.iter().filter(|segment| !log.retired.contains(&segment.id));
         let entries = segments.map(|segment| Entry {
@@ -32,8 +32,8 @@ impl Core {
         }
     }
 
-    /// Makes `manifest` the one that counts. An error that is not [`Retry::Unknown`] leaves the
-    /// old one in force.
+    /// Replaces the manifest on disk with `manifest`. After an error other than [`Retry::Unknown`],
+    /// the old manifest is still in force.
     pub(crate) fn commit_manifest(
         &self,
         operation: &'static str,

@@ -1,4 +1,4 @@
-//! [`Core`]: an open store, without threads and without a runtime. Everything here blocks.
+//! [`Core`]: an open store without threads or a runtime. All of its methods block.
 
 pub(super) mod flights;
 mod health;
@@ -32,7 +32,8 @@ use troubles::Troubles;
 /// An open store.
 ///
 /// Locks are taken in this order: `maintenance`, `log`, the list of `flights`, a shard of the
-/// index, the segments. Nobody who holds the log or waits for the flights has the turn to sync.
+/// index, the segments. A thread that holds the log or waits for the flights must not hold the
+/// right to sync.
 pub(crate) struct Core {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) config: FileStoreConfig,
@@ -41,7 +42,7 @@ pub(crate) struct Core {
     pub(super) index: Index,
     pub(super) segments: Segments,
     pub(super) generations: Generations,
-    /// The end of the log; held by whoever writes.
+    /// The end of the log. Writers hold this lock.
     log: Mutex<Log>,
     pub(super) flights: Flights,
     pub(super) maintenance: Maintenance,
@@ -81,7 +82,7 @@ impl Core {
         }
     }
 
-    /// What stands for an aggregate in this store.
+    /// Returns the tag of an aggregate in this store.
     pub(crate) fn tag(&self, key: &AggregateKey) -> Tag {
         Tag::of(self.secret, key)
     }
@@ -94,22 +95,22 @@ impl Core {
         &self.config.dir
     }
 
-    /// The end of the log, with everything that is written visible.
+    /// Locks the end of the log after everything that was written has become visible.
     pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         let log = self.log_with_flights();
-        // None takes off while the log is held.
+        // No new group can be added while the log is locked.
         self.flights.wait();
         log
     }
 
-    /// The end of the log, where groups may be that are not yet visible.
-    // What a lock guards is changed only after everything that can fail; a poisoned lock says no
-    // more than `health` does.
+    /// Locks the end of the log, which may contain groups that are not yet visible.
+    // Guarded values are changed only after everything that can fail, so a poisoned lock adds
+    // nothing to what `health` records.
     pub(super) fn log_with_flights(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that there is a reserve, if there should be one.
+    /// Creates the reserve file if it is missing and one is configured.
     pub(crate) fn fill_reserve(&self) {
         if let Err(error) = self.reserve.fill() {
             self.troubles.report(&error);

@@ -1,4 +1,4 @@
-//! [`Reserve`]: space that is kept for deletes and compaction on a full disk.
+//! [`Reserve`]: disk space that is kept for deletes and compaction on a full disk.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,13 +9,13 @@ use crate::backend::file::disk::{Disk, write_zeros};
 use crate::backend::file::errors::io_error;
 use crate::error::Error;
 
-/// A file that only takes space, which is given up when there is no other.
+/// A file that only occupies space and is removed when the disk is full.
 pub(crate) struct Reserve {
     disk: Arc<dyn Disk>,
     path: PathBuf,
-    /// Its length; 0 if there should be none.
+    /// The length of the file, or 0 if no reserve is configured.
     bytes: u64,
-    /// Whether it is on the disk.
+    /// Whether the file is on the disk.
     is_there: AtomicBool,
 }
 
@@ -24,8 +24,8 @@ impl Reserve {
         Self { disk, path, bytes, is_there: AtomicBool::new(false) }
     }
 
-    /// Writes it, if there is none and there should be one. Without it the store works, until the
-    /// disk is full.
+    /// Writes the file if it is missing and a reserve is configured. Without the file, the store
+    /// works until the disk is full.
     pub(super) fn fill(&self) -> Result<(), Error> {
         if self.bytes == 0 || self.is_there.load(Ordering::Relaxed) {
             return Ok(());
@@ -47,7 +47,7 @@ impl Reserve {
         file.sync()
     }
 
-    /// Gives it up; false if there was none.
+    /// Removes the file. Returns false if there was none.
     pub(crate) fn release(&self) -> bool {
         self.is_there.swap(false, Ordering::Relaxed) && self.disk.remove(&self.path).is_ok()
     }

@@ -1,4 +1,4 @@
-//! [`Segment`]: one file of the log, open; [`Segments`]: all of them.
+//! [`Segment`]: one open file of the log. [`Segments`]: all of them.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -8,32 +8,33 @@ use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::names;
 use crate::backend::file::index::Place;
 
-/// One file of the log, open.
+/// One open file of the log.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) id: u32,
-    /// Its place in [`Segments`].
+    /// The slot of the segment in [`Segments`].
     pub(crate) slot: u32,
     pub(crate) salt: u64,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) sealed: AtomicBool,
-    /// Found damaged: compaction leaves it to a repair.
+    /// Whether damage was found. Compaction does not touch the segment then; a repair does.
     pub(crate) damaged: AtomicBool,
-    /// Where its frames end; what is there is durable, as far as the store promises.
+    /// The end of the frames. All of them are as durable as the store promises.
     pub(crate) bytes: AtomicU64,
-    /// Everything before it has been synced.
+    /// Everything before this offset has been synced.
     pub(crate) synced: AtomicU64,
-    /// The bytes of the frames that the index refers to.
+    /// The number of bytes in frames that the index refers to.
     pub(crate) live_bytes: AtomicU64,
-    /// Of those, how many frames.
+    /// The number of frames that the index refers to.
     pub(crate) live_puts: AtomicU64,
-    /// The frames that can be live: puts, and marks, which count like puts everywhere here.
+    /// The number of frames that can be live: puts, and marks, which count as puts in all these
+    /// counters.
     pub(crate) puts: AtomicU64,
     pub(crate) delete_bytes: AtomicU64,
     pub(crate) deletes: AtomicU64,
-    /// The lowest sequence number of a put; `u64::MAX` if there is none.
+    /// The lowest sequence number of a put, or `u64::MAX` if there is none.
     pub(crate) min_put_seq: AtomicU64,
-    /// The highest sequence number of a delete; 0 if there is none.
+    /// The highest sequence number of a delete, or 0 if there is none.
     pub(crate) max_delete_seq: AtomicU64,
 }
 
@@ -58,8 +59,8 @@ impl Segment {
         }
     }
 
-    // The counters feed decisions that are checked again where they matter, so their order among
-    // each other is of no concern.
+    // The counters feed decisions that are checked again where it matters, so the memory order
+    // between them is irrelevant.
     pub(crate) fn count_put(&self, seq: u64) {
         self.puts.fetch_add(1, Ordering::Relaxed);
         self.min_put_seq.fetch_min(seq, Ordering::Relaxed);
@@ -97,7 +98,8 @@ impl Segments {
         self.read().get(slot as usize).cloned().flatten()
     }
 
-    /// Opens a slot for the segment that `make` makes of its number; `None` if all are taken.
+    /// Adds the segment that `make` creates from its slot number. Returns `None` if all slots are
+    /// taken.
     pub(crate) fn add(&self, make: impl FnOnce(u32) -> Segment) -> Option<Arc<Segment>> {
         let mut slots = self.write();
         let free = slots.iter().position(Option::is_none).unwrap_or(slots.len());
@@ -110,34 +112,34 @@ impl Segments {
         Some(segment)
     }
 
-    /// Frees the slot. Nothing in the index may refer to it any more.
+    /// Frees the slot. The index must no longer refer to it.
     pub(crate) fn remove(&self, slot: u32) {
         if let Some(place) = self.write().get_mut(slot as usize) {
             *place = None;
         }
     }
 
-    /// All of them, ordered by id.
+    /// Returns all segments, ordered by id.
     pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
         let mut all: Vec<_> = self.read().iter().flatten().cloned().collect();
         all.sort_unstable_by_key(|segment| segment.id);
         all
     }
 
-    /// The names of the files that were found damaged, or could not be read.
+    /// Returns the names of the files that were found damaged or could not be read.
     pub(crate) fn damaged_files(&self) -> Vec<String> {
         let segments = self.all();
         let damaged = segments.iter().filter(|segment| segment.damaged.load(Ordering::Relaxed));
         damaged.map(|segment| names::segment(segment.id)).collect()
     }
 
-    /// The number of the segment that is made next.
+    /// Returns the number of the next segment.
     pub(crate) fn next_id(&self) -> u32 {
         self.next_id.load(Ordering::Relaxed)
     }
 
-    /// Takes a number for a new segment; `None` if all are used up. Numbers are never reused, so
-    /// neither are the names of files.
+    /// Takes a number for a new segment, or returns `None` if all numbers are used up. Numbers, and
+    /// so file names, are never reused.
     pub(crate) fn take_id(&self) -> Option<u32> {
         let next = |id: u32| (id < u32::MAX - 1).then_some(id + 1);
         self.next_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()

@@ -1,4 +1,4 @@
-//! [`Troubles`]: what failed out of the callers' sight is counted and told.
+//! [`Troubles`]: counts and reports the errors that no caller receives.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use super::segment::Segment;
 use crate::backend::file::config::Listener;
 use crate::error::Error;
 
-/// What failed in the background so far, and who is told.
+/// The background errors so far, and the callback for them.
 pub(crate) struct Troubles {
     count: AtomicU64,
     last: Mutex<Option<String>>,
@@ -20,8 +20,8 @@ impl Troubles {
         Self { count: AtomicU64::new(0), last: Mutex::new(None), listener }
     }
 
-    /// Counts `error`, and tells it if it is not the one that was told before: what is tried again
-    /// and again fails in the same way.
+    /// Counts `error`, and reports it unless the previous error was the same. An operation that is
+    /// retried tends to fail in the same way each time.
     pub(crate) fn report(&self, error: &Error) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let text = format!("{error:#}");
@@ -29,12 +29,12 @@ impl Troubles {
         if last.as_ref() != Some(&text)
             && let Some(listener) = &self.listener
         {
-            // What panics is the application's; the store goes on.
+            // A panic in the application's callback must not stop the store.
             let _ = catch_unwind(AssertUnwindSafe(|| (listener.0)(error)));
         }
     }
 
-    /// Notes that a file is damaged, or cannot be read: compaction leaves it to a repair.
+    /// Marks a segment as damaged or unreadable, so that compaction leaves it to a repair.
     pub(crate) fn report_damage(&self, segment: &Segment, error: &Error) {
         if !segment.damaged.swap(true, Ordering::Relaxed) {
             self.report(error);

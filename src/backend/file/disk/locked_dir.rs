@@ -10,13 +10,14 @@ use super::{Disk, DiskFile, Lock, Locking};
 
 /// A disk, and a directory on it that is used under a lock.
 ///
-/// Once the lock is given up, or somebody has removed the directory or the file that is locked, or
-/// put another in its place, nothing in it is created, renamed or removed any more: what has its
-/// name then may be another's.
+/// Nothing in the directory is created, renamed or removed after the lock is released, or after the
+/// directory or its lock file has been removed or replaced. From then on, a file at one of these
+/// paths may belong to another store.
 pub(crate) struct LockedDir {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    /// Shared by whoever changes a name, so that nobody still does when the lock is given up.
+    /// Held for reading while a name is changed, so that no change is in progress when the lock is
+    /// released.
     lock: RwLock<Option<Box<dyn Lock>>>,
     lost: AtomicBool,
 }
@@ -26,17 +27,17 @@ impl LockedDir {
         Self { disk, dir, lock: RwLock::new(Some(lock)), lost: AtomicBool::new(false) }
     }
 
-    /// Whether the directory or its lock file was found to be removed or replaced.
+    /// Returns whether the directory or its lock file was found removed or replaced.
     pub(crate) fn is_lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// Gives the lock up.
+    /// Releases the lock.
     pub(crate) fn release(&self) {
         self.lock.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Makes a change of the name `path`, if it is not another's by now.
+    /// Runs `change` on the name `path`, unless the directory may belong to another store.
     fn change<T>(&self, path: &Path, change: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         if path.parent() != Some(self.dir.as_path()) {
             return change();

@@ -1,4 +1,4 @@
-//! [`RealDisk`]: the operating system's own files.
+//! [`RealDisk`]: the files of the operating system.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{Disk, DiskFile, Lock, Locking};
 
-/// The operating system's own files.
+/// The files of the operating system.
 #[derive(Debug)]
 pub(crate) struct RealDisk;
 
@@ -23,7 +23,7 @@ impl Disk for RealDisk {
         }
         match fs::create_dir(dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                // A file is there, or a link that leads nowhere; or another was faster.
+                // The path may be a file or a dangling link, or another process was faster.
                 if !dir.is_dir() {
                     return Err(io::ErrorKind::NotADirectory.into());
                 }
@@ -40,7 +40,7 @@ impl Disk for RealDisk {
             let kind = entry.file_type()?;
             let links_to_file = || fs::metadata(entry.path()).is_ok_and(|target| target.is_file());
             let is_file = kind.is_file() || (kind.is_symlink() && links_to_file());
-            // A name that is not text cannot be one of the store's.
+            // A name that is not valid UTF-8 cannot belong to the store.
             if let (true, Ok(name)) = (is_file, entry.file_name().into_string()) {
                 names.push(name);
             }
@@ -75,7 +75,7 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
-    // Directories cannot be opened for that here; the file system journals their entries.
+    // Here, directories cannot be opened for syncing. The file system journals their entries.
     #[cfg(not(unix))]
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         Ok(())
@@ -89,7 +89,7 @@ impl Disk for RealDisk {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // Only for the message; whoever holds the lock may just be writing it.
+                // The text is used only in the message. The lock holder may still be writing it.
                 let _ = Read::take(&mut file, 32).read_to_string(&mut holder);
                 holder.retain(|c| c.is_ascii_digit());
                 return Ok(Locking::Busy(holder));
@@ -104,12 +104,12 @@ impl Disk for RealDisk {
     }
 
     fn random(&self) -> u64 {
-        // Seeded by the operating system, and different at each call.
+        // The operating system seeds the hash, and each call differs.
         RandomState::new().hash_one(std::process::id())
     }
 }
 
-/// A lock, given up when this is dropped.
+/// A lock that is released when this is dropped.
 struct Held {
     file: File,
     path: PathBuf,
@@ -117,9 +117,10 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        // Closing the file is not enough: a child process that was just started may have a copy of
-        // its handle, until it runs a program of its own. What fails here is made up for by that.
-        // Whoever holds the lock next and only reads does not say who it is: nor may this.
+        // Closing the file is not enough: until it calls `exec`, a child process that was just
+        // started may have a copy of the handle. If a call here fails, closing the file still
+        // releases the lock. The process id is removed because the next lock holder may only read
+        // and not write its own.
         let _ = self.file.set_len(0);
         let _ = self.file.unlock();
     }
@@ -138,7 +139,7 @@ impl Lock for Held {
         }
     }
 
-    // The system keeps a file that is open from being removed.
+    // The system does not allow an open file to be removed.
     #[cfg(not(unix))]
     fn is_in_place(&self) -> bool {
         self.path.exists()
@@ -169,7 +170,7 @@ impl DiskFile for RealFile {
                 Err(error) => return Err(error.into()),
             }
         }
-        // The allocator may have given more room than was asked for.
+        // The allocator may have provided more capacity than requested.
         bytes.truncate(len);
         Ok(bytes)
     }
@@ -211,7 +212,7 @@ impl DiskFile for RealFile {
 
     #[cfg(all(unix, not(any(target_vendor = "apple", target_os = "android"))))]
     fn write(&self, offset: u64, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
-        // The most pieces that one call may have.
+        // The maximum number of pieces in one call.
         const MOST: usize = 1024;
         Ok(rustix::io::pwritev(&self.0, pieces.get(..MOST).unwrap_or(pieces), offset)?)
     }
@@ -233,8 +234,8 @@ impl DiskFile for RealFile {
     #[cfg(target_os = "linux")]
     fn begin_sync(&self, offset: u64, len: u64) {
         use rustix::fs::{Advice, fadvise};
-        // Linux begins to write what is to be given up and is not on the device yet, and keeps it
-        // in memory. An error of that is told by the sync.
+        // Linux starts writing dirty pages when told that they are not needed, and keeps them in
+        // memory. The sync reports any error.
         let _ = fadvise(&self.0, offset, std::num::NonZeroU64::new(len), Advice::DontNeed);
     }
 

@@ -1,7 +1,8 @@
-//! [`SimDisk`]: a disk in memory that loses power on command, and fails on command.
+//! [`SimDisk`]: a disk in memory that loses power or fails on command.
 //!
-//! What was not synced when the power fails is kept or dropped in pieces of 512 bytes, in any
-//! combination; so is each change of a name. The file's length may or may not follow.
+//! When the power fails, unsynced content is kept or dropped in pieces of 512 bytes, in any
+//! combination. The same applies to each change of a name. The length of a file may or may not
+//! survive.
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
@@ -34,14 +35,14 @@ impl Call {
     ];
 }
 
-/// What survives of what was not synced.
+/// Which unsynced changes survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Survival {
     Nothing,
     Everything,
-    /// Each piece with even odds, by this seed.
+    /// Each piece survives with probability 1/2, drawn from this seed.
     Random(u64),
-    /// The first so many pieces.
+    /// The first pieces survive, up to this number.
     Prefix(u64),
 }
 
@@ -60,11 +61,11 @@ struct State {
     fail: Option<(Call, u64, io::ErrorKind)>,
     panic: Option<(Call, u64)>,
     counts: BTreeMap<Call, u64>,
-    /// How many bytes the device was told to begin with.
+    /// The number of bytes that [`DiskFile::begin_sync`] was called for.
     begun: u64,
-    /// No file grows once all together have so many bytes.
+    /// No file grows once all files together have this many bytes.
     space: Option<u64>,
-    /// Each write takes at most so many bytes.
+    /// Each write accepts at most this many bytes.
     most_per_write: Option<usize>,
     random: u64,
 }
@@ -72,7 +73,8 @@ struct State {
 #[derive(Clone, Debug, Default)]
 struct Inode {
     content: Vec<u8>,
-    /// Up to where it was ever written; what was only lengthened takes no space.
+    /// The end of the range that was ever written. A range that was only added by `set_len` takes
+    /// no space.
     written: usize,
     durable: Vec<u8>,
     pending: Vec<Change>,
@@ -123,11 +125,11 @@ impl SimDisk {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic on command poisons it.
+        // A panic on command poisons the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of calls so far that change something.
+    /// Returns the number of calls so far that change something.
     pub(crate) fn calls(&self) -> u64 {
         self.state().calls
     }
@@ -140,7 +142,7 @@ impl SimDisk {
         self.state().counts.get(&call).copied().unwrap_or(0)
     }
 
-    /// The power fails at the call with this number.
+    /// Makes the power fail at the call with this number.
     pub(crate) fn crash_at(&self, call: u64) {
         self.state().crash_at = Some(call);
     }
@@ -149,12 +151,12 @@ impl SimDisk {
         self.state().crashed
     }
 
-    /// The `nth` call of this kind fails, once.
+    /// Makes the `nth` call of this kind fail once.
     pub(crate) fn fail(&self, call: Call, nth: u64, kind: io::ErrorKind) {
         self.state().fail = Some((call, nth, kind));
     }
 
-    /// The `nth` call of this kind panics.
+    /// Makes the `nth` call of this kind panic.
     pub(crate) fn panic(&self, call: Call, nth: u64) {
         self.state().panic = Some((call, nth));
     }
@@ -171,7 +173,7 @@ impl SimDisk {
         self.state().used()
     }
 
-    /// What the disk holds after a loss of power now.
+    /// Returns the disk as it would be after a power failure now.
     pub(crate) fn after_crash(&self, survival: Survival) -> Self {
         let state = self.state();
         let mut dice = match survival {
@@ -239,7 +241,7 @@ impl SimDisk {
 }
 
 impl State {
-    /// Counts a call; fails if the power has failed, or the call is to fail.
+    /// Counts a call. Fails if the power has failed or the call is set to fail.
     fn call(&mut self, call: Call) -> io::Result<()> {
         self.alive()?;
         self.calls += 1;
@@ -357,7 +359,7 @@ impl Disk for SimDisk {
     }
 }
 
-/// Nobody else is there.
+/// A lock on a disk that has no other users.
 struct SimLock;
 
 impl Lock for SimLock {

@@ -1,6 +1,6 @@
-//! A full disk. The defect: a store that has run out of space cannot even give space back, because
-//! deletes and compaction have to write first; or it gives its reserve up for nothing and never
-//! takes it back.
+//! Tests a full disk. The defects: a store that has run out of space cannot free any, because
+//! deletes and compaction have to write first; a store that gives up its reserve needlessly and
+//! never restores it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::timestamp::Timestamp;
 const SPACE: u64 = 200 << 10;
 const RECORD_BYTES: usize = 600;
 
-/// A store on a disk that is about to be full.
+/// A store on a disk that is almost full.
 struct Cramped {
     disk: SimDisk,
     config: FileStoreConfig,
@@ -61,7 +61,7 @@ impl Cramped {
         self.core.commit(vec![work], || ()).answers.remove(0).map(|_| ())
     }
 
-    /// Puts until there is no space; returns how many.
+    /// Puts until there is no space left. Returns the number of puts.
     fn fill(&self) -> u64 {
         for n in 0.. {
             if let Err(error) = self.put(n) {
@@ -78,7 +78,7 @@ impl Cramped {
         self.disk.open(&reserve, false).is_ok()
     }
 
-    /// Nothing of `expected` is lost, nor after a loss of power.
+    /// Checks that nothing in `expected` is lost, also after a power failure.
     fn check(self, expected: &Model) {
         assert!(content(&self.core) == *expected);
         let Self { disk, config, core } = self;
@@ -121,9 +121,9 @@ fn a_full_disk_refuses_puts_and_still_deletes_and_gives_space_back() {
 fn compaction_without_any_space_gives_the_reserve_up_and_gets_it_back() {
     let cramped = Cramped::new(small());
     let stored = cramped.fill();
-    // Others leave some space for a moment, and take it again.
+    // Other programs free some space for a moment and then use it again.
     cramped.disk.limit_space(None);
-    // No file is dead altogether: to give anything back, something has to be copied.
+    // No file is entirely dead, so freeing space requires copying.
     for n in (0..stored).filter(|n| n % 4 != 0) {
         cramped.delete(n);
     }
@@ -169,14 +169,14 @@ fn compaction_without_space_or_reserve_fails_and_harms_nothing() {
     let error = cramped.core.compact(&mut |_| true).unwrap_err();
     assert_eq!((error.kind(), error.retry()), (ErrorKind::OutOfSpace, Retry::Later));
     assert!(content(&cramped.core) == expected);
-    // And is done when there is space again.
+    // It works when there is space again.
     cramped.disk.limit_space(None);
     assert!(cramped.core.compact(&mut |_| true).unwrap().removed > 1);
     cramped.check(&expected);
 }
 
-/// The defect: what was copied filled the reserve to the last byte, and no space was left for the
-/// manifest. Compaction failed for ever, on a store that was dead but for a thirtieth.
+/// The defect: the copied data filled the reserve to the last byte, which left no space for the
+/// manifest. Compaction failed each time, on a store of which only a thirtieth was live.
 #[test]
 fn a_reserve_much_smaller_than_a_file_is_enough_for_compaction() {
     let cramped = Cramped::new(small().segment_bytes(64 << 10));
@@ -195,8 +195,8 @@ fn a_reserve_much_smaller_than_a_file_is_enough_for_compaction() {
     cramped.check(&expected);
 }
 
-/// The defect: with a file to be filled before its use, neither puts nor deletes found space where
-/// there was some, and the reserve did not help.
+/// The defect: when files were filled with zeros in advance, neither puts nor deletes found space
+/// although there was some, and the reserve did not help.
 #[test]
 fn a_file_for_which_there_are_no_zeros_is_used_without() {
     let whole = small().segment_bytes(64 << 10).zero_ahead(ZeroAhead::WholeFiles);
@@ -211,10 +211,10 @@ fn a_file_for_which_there_are_no_zeros_is_used_without() {
     cramped.check(&expected);
 }
 
-/// The defect: the error of the first attempt said that nothing was written.
+/// The defect: the error of the first attempt claimed that nothing was written.
 #[test]
 fn a_delete_whose_second_attempt_may_have_been_written_says_so() {
-    // Deletes until one takes the reserve, whose answer this is; and how many syncs there were.
+    // Deletes until a delete uses the reserve. Returns its answer and the number of syncs.
     let run = |failing: Option<u64>| {
         let cramped = Cramped::new(small());
         let stored = cramped.fill();
@@ -227,7 +227,7 @@ fn a_delete_whose_second_attempt_may_have_been_written_says_so() {
     };
     let (answer, syncs) = run(None);
     answer.unwrap();
-    // The last one is that of the delete.
+    // The last sync is that of the delete.
     let (answer, _) = run(Some(syncs));
     assert_eq!(answer.unwrap_err().retry(), Retry::Unknown);
 }

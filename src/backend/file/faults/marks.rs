@@ -1,5 +1,5 @@
-//! Marks in the log. The defects: a pin or a retirement that is lost with the file in which it was
-//! written, or that comes back after it was cleared, or after its snapshot was deleted.
+//! Tests marks in the log. The defects: a pin or retirement is lost with the file that contains it,
+//! or it reappears after it was cleared or its snapshot was deleted.
 
 use std::io::IoSlice;
 use std::path::Path;
@@ -83,7 +83,7 @@ impl Store {
         marks
     }
 
-    /// The same content after a loss of power, with and without the index files.
+    /// Checks that the content is the same after a power failure, with and without index files.
     fn reopened(self) -> Self {
         let before = content(&self.core);
         let Self { disk, config, core } = self;
@@ -102,12 +102,12 @@ impl Store {
     }
 }
 
-/// The segment with the old marks has no dead record, only those: the delete is needed all the
-/// same.
+/// The segment with the old marks contains no dead record, only those marks, but the delete is
+/// still needed.
 #[test]
 fn marks_of_a_deleted_snapshot_do_not_come_back_with_its_successor() {
     let store = Store::new(config().compact_at(0.5));
-    // The record in one file, its marks in the next one, the delete in a third.
+    // The record is in one file, its marks are in the next, and the delete is in a third.
     store.put("marked", 3000);
     store.put("fills", 3000);
     store.done(store.pin("marked"));
@@ -152,7 +152,7 @@ fn compaction_carries_marks_and_what_was_cleared_stays_cleared() {
     }
     let compacted = store.core.compact(&mut |_| true).unwrap();
     assert!(compacted.removed > 2 && compacted.copied_bytes > 0, "{compacted:?}");
-    // And once more, from where they lie now.
+    // Once more, from the new position.
     store.done(store.delete("goes later"));
     let compacted = store.core.compact(&mut |_| true).unwrap();
     assert!(compacted.removed > 0 && compacted.copied_bytes > 0, "{compacted:?}");
@@ -161,11 +161,11 @@ fn compaction_carries_marks_and_what_was_cleared_stays_cleared() {
     assert_eq!(store.marks("kept"), Marks::new([pin]).unwrap());
     assert_eq!(store.marks("cleared"), Marks::NONE);
     assert_eq!(store.marks("changed"), Marks::new([later, retirement]).unwrap());
-    // All that is live is told apart from what is dead: nothing is left to do.
+    // Live and dead frames are counted correctly: there is nothing left to compact.
     assert_eq!(store.core.compact(&mut |_| true).unwrap().copied_bytes, 0);
 }
 
-/// A copy lies in a file that comes after the one with what replaces it.
+/// The copy is in a file that comes after the file with the newer marks.
 #[test]
 fn a_copy_of_marks_does_not_hide_later_ones() {
     let store = Store::new(config().compact_at(0.2));
@@ -256,7 +256,7 @@ fn a_change_that_one_snapshot_cannot_take_changes_none() {
     store.reopened();
 }
 
-/// Each frame counts from its last byte on, and a put together with its marks.
+/// A frame counts once its last byte is there, and a put only together with its marks.
 #[test]
 fn of_a_log_that_is_cut_anywhere_the_whole_batches_before_the_cut_count() {
     let store = Store::new(config().segment_bytes(1 << 20));
@@ -299,7 +299,7 @@ fn of_a_log_that_is_cut_anywhere_the_whole_batches_before_the_cut_count() {
     }
 }
 
-/// Nothing can be deleted before pins are cleared.
+/// Pins have to be cleared before anything can be deleted.
 #[test]
 fn on_a_full_disk_marks_can_be_cleared_and_their_snapshots_deleted() {
     let store = Store::new(config().segment_bytes(16 << 10).reserve_bytes(16 << 10));
@@ -307,7 +307,7 @@ fn on_a_full_disk_marks_can_be_cleared_and_their_snapshots_deleted() {
     store.disk.limit_space(Some(100 << 10));
     let marks = Marks::new([Mark::pin("a", at(1))]).unwrap();
     let options = PutOptions::default().marks(marks);
-    // Small ones at last, so that not even marks have room.
+    // The last puts are small, so that there is no room even for marks.
     let mut count = 0;
     for len in [1000, 0] {
         loop {

@@ -1,10 +1,10 @@
-//! The fault suite. The promise: whatever call the power fails at, whatever part of the unsynced
-//! bytes and names survives, and whichever call fails, a store opens again and holds every
-//! snapshot that was acknowledged, all or nothing of each batch that was not, and none that was
-//! deleted; and so with marks. The oracle is an ordered map.
+//! The fault suite. It checks that a store opens again after any power failure or failed call,
+//! whichever unsynced bytes and names survive. The store then holds every acknowledged snapshot,
+//! all or nothing of each unacknowledged batch, and no deleted snapshot. The same applies to marks.
+//! The oracle is an ordered map.
 //!
-//! `SNAPFOLD_FAULT_SEEDS=n` tries so many workloads instead of the few of an ordinary run;
-//! `SNAPFOLD_FAULT_FIRST` is the first seed.
+//! `SNAPFOLD_FAULT_SEEDS=n` runs `n` workloads instead of the few of an ordinary run.
+//! `SNAPFOLD_FAULT_FIRST` sets the first seed.
 
 mod full_disk;
 mod marks;
@@ -68,7 +68,7 @@ fn no_crash_at_any_call_loses_what_was_acknowledged_or_shows_half_of_what_was_no
                 check_recovery(&run, &after, &config, &what);
                 schedules += 1;
             }
-            // The power fails again while the store recovers.
+            // The power fails again during recovery.
             let again = disk.after_crash(Survival::Random(random(&mut dice)));
             again.crash_at(1 + random(&mut dice) % 4);
             let _ = open::open(Arc::new(again.clone()), config.clone());
@@ -99,7 +99,7 @@ fn no_failing_call_loses_what_was_acknowledged_or_brings_back_what_was_reported_
                     disk.fail(call, nth, kind);
                     let run = Run::of(&disk, &config, &steps);
                     if let Some(core) = &run.core {
-                        // What was durable can still be read, whatever failed.
+                        // Durable snapshots can still be read, whichever call failed.
                         assert!(content(core) == run.model, "seed {seed}, {call:?} {nth} {kind:?}");
                     }
                     let dice = seed << 32 | nth;
@@ -191,7 +191,7 @@ fn a_delete_outlives_compaction_as_long_as_an_older_dead_put_lies_elsewhere() {
             core.delete_work(&key(id), Selection::All, DeleteOptions::default()).unwrap().unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
     };
-    // The first segment stays as it is; the second, with the deletes, is rewritten.
+    // The first segment is not changed. The second one, which contains the deletes, is rewritten.
     put("deleted", 10);
     put("stays", 3000);
     put("fills", 3000);
@@ -231,9 +231,9 @@ fn what_a_failed_write_has_left_behind_is_taken_back() {
     println!("{tried} writes failed after a part was written");
 }
 
-/// The defect: between compaction's manifest and the end of its removals, a new segment could be
-/// begun whose manifest listed the files again that were just going. A crash then left a store that
-/// did not open.
+/// The defect: after compaction wrote its manifest and before it had removed all old files, a new
+/// segment could be started. Its manifest listed the files that were being removed, so a crash left
+/// a store that did not open.
 #[test]
 fn a_manifest_does_not_list_what_compaction_is_removing() {
     let disk = SimDisk::new(1);

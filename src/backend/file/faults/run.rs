@@ -1,4 +1,4 @@
-//! [`Run`]: a workload on a simulated disk, and what must be there afterwards.
+//! [`Run`]: a workload on a simulated disk, and the expected content afterwards.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) fn config() -> FileStoreConfig {
     FileStoreConfig::new("/store".into()).segment_bytes(4096).reserve_bytes(0).background(false)
 }
 
-/// Everything that can be found in a store, by each way there is to find it.
+/// Collects everything in a store through every way of reading it.
 pub(super) fn content(core: &Core) -> Model {
     fn fine<T>(read: Result<T, Unread>) -> T {
         match read {
@@ -53,22 +53,22 @@ pub(super) fn content(core: &Core) -> Model {
         }
     }
     assert_eq!(core.snapshots.load(std::sync::atomic::Ordering::Relaxed), model.len() as u64);
-    // Marks go with their snapshots.
+    // Marks are removed with their snapshots.
     assert!(core.index.notes() <= model.len());
     model
 }
 
-/// A run of a workload: what must be there, and what may be.
+/// A run of a workload, with what must be and what may be in the store.
 pub(super) struct Run {
-    /// What is there for sure.
+    /// The content that is certain.
     pub(super) model: Model,
-    /// What it was with each further part of a group whose outcome is not known.
+    /// The content after each further part of a group whose outcome is unknown.
     pub(super) maybe: Vec<Model>,
     pub(super) core: Option<Core>,
 }
 
 impl Run {
-    /// Runs until the end, or until nothing more can be done.
+    /// Runs until the workload ends or the store accepts no more operations.
     pub(super) fn of(disk: &SimDisk, config: &FileStoreConfig, steps: &[Step]) -> Self {
         let open = || open::open(Arc::new(disk.clone()), config.clone());
         let mut run = Self { model: Model::new(), maybe: Vec::new(), core: open().ok() };
@@ -104,7 +104,7 @@ impl Run {
         run
     }
 
-    /// Each group is begun before the one before has landed, if they can share the log.
+    /// Starts each group before the previous one is visible, if they can share the log.
     fn groups(&mut self, groups: &[Vec<Doing>]) {
         let Some(core) = &self.core else { return };
         let mut doings = Vec::new();
@@ -123,7 +123,7 @@ impl Run {
                     Err(error) => assert_eq!(error.kind(), ErrorKind::Poisoned),
                 }
             }
-            // A poisoned store answers each work of the group with an error of its own.
+            // A poisoned store answers each work item of the group with an error.
             match core.begin(works) {
                 Begun::Written(flight) => flights.push(flight),
                 Begun::Done(done) => {
@@ -143,10 +143,10 @@ impl Run {
                 Ok(answer) => {
                     let already = unknown.is_some().then(|| self.model.clone());
                     doing.apply(&mut self.model, Some(answer));
-                    // After a failure only what had nothing to write is done.
+                    // After a failure, only work that had nothing to write has succeeded.
                     assert!(already.is_none_or(|already| already == self.model));
                 }
-                // From here on it is done, or the part so far is, or nothing more.
+                // The work may be done completely, up to this part, or not at all.
                 Err(error) if error.retry() == Retry::Unknown => {
                     let after = unknown.get_or_insert_with(|| {
                         self.maybe = vec![self.model.clone()];
@@ -165,20 +165,20 @@ impl Run {
     }
 }
 
-/// Opens what a crash has left, checks it, and goes on using it.
+/// Opens and checks the store that a crash left, and continues to use it.
 pub(super) fn check_recovery(
     run: &Run,
     disk: &SimDisk,
     config: &FileStoreConfig,
     what: &dyn Fn() -> String,
 ) {
-    // What a crash leaves is no damage.
+    // Whatever a crash leaves is not damage.
     let verified = verify(disk, &config.dir).unwrap();
     let no_store = Problem::new(names::MANIFEST, None, "the file is missing");
     let problems = verified.problems;
     assert!(problems.is_empty() || problems == [no_store], "{}: {problems:?}", what());
-    // Nor is it for a repair, after which the store opens as it would have without. One half is
-    // enough: the others open at once.
+    // A repair agrees, and the store opens afterwards as it would have without the repair. Half of
+    // the cases are repaired first; the others are opened directly.
     if problems.is_empty() && verified.records.is_multiple_of(2) {
         let repaired = repair::repair(disk, &config.dir).unwrap();
         assert_eq!((repaired.problems, repaired.replaced), (vec![], vec![]), "{}", what());

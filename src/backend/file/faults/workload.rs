@@ -1,4 +1,4 @@
-//! What the fault suite does to a store, drawn from a seed.
+//! The operations of the fault suite, generated from a seed.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, PutOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
-/// Every snapshot with its marks.
+/// All snapshots with their marks.
 pub(super) type Model = BTreeMap<(AggregateKey, SnapshotId), (Record, Marks)>;
 
-/// What one caller does.
+/// The operation of one caller.
 #[derive(Clone, Debug)]
 pub(super) enum Doing {
     Put {
@@ -31,7 +31,7 @@ pub(super) enum Doing {
         scope: Which,
         overrule_pins: bool,
     },
-    /// Sets the mark, or clears what it stands for.
+    /// Sets the mark, or clears the mark with its kind and name.
     Mark {
         key: AggregateKey,
         scope: Which,
@@ -62,7 +62,7 @@ impl Which {
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Group(Vec<Doing>),
-    /// Groups that are each begun before the one before has landed.
+    /// Groups that each start before the previous one is visible.
     Overlapping(Vec<Vec<Doing>>),
     Compact,
     Prepare,
@@ -159,7 +159,7 @@ fn put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
     Doing::Put { records, replace: random(dice).is_multiple_of(4), marks }
 }
 
-/// Several of these fit into a segment, and often put the same snapshot.
+/// Generates a put so small that several fit into a segment, often of the same snapshot.
 fn small_put(keys: &[AggregateKey], dice: &mut u64) -> Doing {
     let (key, id) = one(keys, dice);
     let many = 1 + random(dice) % 2;
@@ -203,7 +203,7 @@ impl Doing {
         }
     }
 
-    /// Does the same to the model; checks what the store said became of it.
+    /// Applies the operation to the model, and checks the answer of the store against it.
     pub(super) fn apply(&self, model: &mut Model, answer: Option<&Answer>) {
         match self {
             Self::Put { records, replace, marks } => {

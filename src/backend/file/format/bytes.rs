@@ -1,9 +1,9 @@
-//! Reading little-endian values and varints off a byte slice, without indexing.
+//! Reads little-endian values and varints from a byte slice without indexing.
 
 use crate::record::wire;
 pub(super) use crate::record::wire::put_varint;
 
-/// What is left to read. Every method gives `None` at the end of the bytes.
+/// The bytes that are left to read. Every method returns `None` at the end of the bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Bytes<'a>(pub(super) &'a [u8]);
 
@@ -40,7 +40,7 @@ impl<'a> Bytes<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// Seven bits per byte, the low ones first; at most ten bytes.
+    /// Reads seven bits per byte, low bits first, from at most ten bytes.
     pub(super) fn varint(&mut self) -> Option<u64> {
         let mut value = 0;
         for shift in (0..70).step_by(7) {
@@ -58,13 +58,12 @@ impl<'a> Bytes<'a> {
     }
 }
 
-/// The difference of `to` to `from`, which wraps around, as a number that is small if they are
-/// near.
+/// Encodes the wrapping difference `to - from` as a number that is small if the two are close.
 pub(super) fn zigzag(from: u64, to: u64) -> u64 {
     wire::zigzag(to.wrapping_sub(from).cast_signed())
 }
 
-/// The `to` that [`zigzag`] was given.
+/// Returns the `to` that was passed to [`zigzag`].
 pub(super) fn unzigzag(from: u64, coded: u64) -> u64 {
     from.wrapping_add(wire::unzigzag(coded).cast_unsigned())
 }

@@ -1,4 +1,4 @@
-//! [`DeleteBody`]: what a delete frame says.
+//! [`DeleteBody`]: the content of a delete frame.
 
 use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
@@ -6,7 +6,7 @@ use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 
-/// Which snapshots of an aggregate a delete covers, as stored.
+/// The stored form of a selection of one aggregate's snapshots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     All,
@@ -39,7 +39,7 @@ impl<'a> DeleteBody<'a> {
         Self::encode([key.tenant(), key.kind(), key.id()], scope)
     }
 
-    /// The same delete with another scope, written.
+    /// Encodes the same delete with another scope.
     pub(crate) fn with_scope(&self, scope: &Scope) -> Vec<u8> {
         Self::encode([self.tenant, self.kind, self.id], scope)
     }
@@ -56,7 +56,7 @@ impl<'a> DeleteBody<'a> {
         body.extend_from_slice(&[0; GUARD_BYTES]);
         body.extend_from_slice(&[code, 0]);
         for part in parts {
-            // A key's parts have at most 65,535 bytes each.
+            // Each part of a key has at most 65,535 bytes.
             body.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
         }
         body.extend_from_slice(&number.to_le_bytes());
@@ -74,7 +74,7 @@ impl<'a> DeleteBody<'a> {
         body
     }
 
-    /// What a body says that was found to be whole.
+    /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
         let mut reader = Bytes(unguarded(body));
         let [code, 0] = reader.array()? else { return None };

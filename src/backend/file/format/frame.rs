@@ -1,63 +1,65 @@
-//! [`Frame`]: what precedes each body in a segment.
+//! [`Frame`]: the data before each body in a segment.
 
 use super::bytes::Bytes;
 use super::guard::GUARD_BYTES;
 use crate::checksum::crc32;
 
-/// Frames begin at multiples of this many bytes.
+/// Frames start at multiples of this many bytes.
 pub(crate) const ALIGN: u64 = 8;
-/// The length of a frame's head; its body follows, then zeros up to the alignment of the whole.
+/// The length of the head of a frame. The body follows, then zeros up to the next multiple of
+/// [`ALIGN`].
 pub(crate) const FRAME_BYTES: u64 = HEAD as u64;
-/// What the checksum of a head vouches for: the head, and the guard with which the body begins.
+/// The length of what the checksum of the head covers: the head, and the guard at the start of the
+/// body.
 pub(crate) const PROVEN_BYTES: usize = HEAD + GUARD_BYTES;
-/// The longest body (inclusive): a payload of 1 GiB and the longest header of a record.
+/// The maximum length of a body (inclusive): a payload of 1 GiB and the longest record header.
 pub(crate) const MAX_BODY_BYTES: u64 = (1 << 30) + (1 << 20);
-/// Where a frame may begin (exclusive): the index has no room for more.
+/// The offset below which frames start. The index has no room for higher ones.
 pub(crate) const MAX_OFFSET: u64 = 8 << 28;
-/// The highest sequence number (inclusive).
+/// The maximum sequence number (inclusive).
 pub(crate) const MAX_SEQ: u64 = (1 << 56) - 1;
 
 const HEAD: usize = 20;
 const MORE: u8 = 0x80;
 
-/// What a frame holds.
+/// What a frame contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// A snapshot's record.
+    /// The record of a snapshot.
     Put,
     /// A [`DeleteBody`](super::DeleteBody).
     Delete,
-    /// A [`Seal`](super::Seal): nothing follows in this segment.
+    /// A [`Seal`](super::Seal). Nothing follows it in the segment.
     Seal,
     /// A [`MarksBody`](super::MarksBody).
     Marks,
 }
 
-/// The head of a frame, and the guard with which its body begins.
+/// The head of a frame, and the guard at the start of its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
-    /// Whether the next frame belongs to the same batch: all of a batch counts, or none.
+    /// Whether the next frame belongs to the same batch. A batch counts as a whole or not at all.
     pub(crate) more: bool,
-    /// Store-wide: of two frames about one snapshot the one with the higher number counts,
-    /// wherever they are.
+    /// The sequence number, unique in the store. Of two frames about the same snapshot, the one
+    /// with the higher number counts, wherever they are.
     pub(crate) seq: u64,
     pub(crate) body_bytes: u32,
-    /// Everything of this segment before this offset was durable when the frame was written.
+    /// The offset before which the whole segment was durable when the frame was written.
     pub(crate) durable_below: u64,
-    /// The first bytes of the body. They vouch for the rest, so that head and body belong to each
-    /// other and to their place.
+    /// The first bytes of the body. They contain the checksum of the rest, which ties the body to
+    /// the head and to its position.
     pub(crate) guard: [u8; GUARD_BYTES],
 }
 
-/// What a frame takes in its segment whose body has so many bytes: head, body and padding.
+/// Returns the space that a frame takes in its segment: head, body and padding.
 pub(crate) const fn frame_bytes(body_bytes: u64) -> u64 {
     (FRAME_BYTES + body_bytes).next_multiple_of(ALIGN)
 }
 
 impl Frame {
-    /// The frame of `body`, which has at least a guard and at most [`MAX_BODY_BYTES`], outside of
-    /// any batch.
+    /// Creates a frame for `body`, outside of any batch. The body must be at least as long as a
+    /// guard and at most [`MAX_BODY_BYTES`].
     pub(crate) fn of(kind: Kind, seq: u64, durable_below: u64, body: &[u8]) -> Self {
         Self {
             kind,
@@ -69,32 +71,31 @@ impl Frame {
         }
     }
 
-    /// What the frame takes in its segment: head, body and padding.
+    /// Returns the space that the frame takes in its segment: head, body and padding.
     pub(crate) fn total_bytes(&self) -> u64 {
         frame_bytes(self.body_bytes.into())
     }
 
-    /// The zeros that follow the body.
+    /// Returns the number of zeros after the body.
     pub(crate) fn padding(&self) -> usize {
         let padding = self.total_bytes() - FRAME_BYTES - u64::from(self.body_bytes);
         usize::try_from(padding).unwrap_or(0)
     }
 
-    /// Appends the whole frame to `out`, of which this part will lie at `offset` of the segment
-    /// with `salt`.
+    /// Appends the whole frame to `out`. The frame will be at `offset` of the segment with `salt`.
     pub(crate) fn put(&self, body: &[u8], salt: u64, offset: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.head(salt, offset));
         out.extend_from_slice(body);
         out.resize(out.len() + self.padding(), 0);
     }
 
-    /// The body, and what follows it, in `bytes` that begin with a frame.
+    /// Returns everything after the head of the frame at the start of `bytes`.
     pub(crate) fn body_in(bytes: &[u8]) -> &[u8] {
         bytes.get(HEAD..).unwrap_or_default()
     }
 
-    /// The head's bytes at `offset` of the segment with `salt`. Both are part of the checksum: a
-    /// frame is valid in one place only.
+    /// Encodes the head for `offset` of the segment with `salt`. Both are part of the checksum, so
+    /// a frame is valid only in one place.
     pub(crate) fn head(&self, salt: u64, offset: u64) -> [u8; HEAD] {
         let kind = match self.kind {
             Kind::Put => 1,
@@ -115,14 +116,14 @@ impl Frame {
         head
     }
 
-    /// The head at the start of `bytes`, if a frame of this segment was written at this offset:
-    /// its head and its guard are as they were written then.
+    /// Parses the head at the start of `bytes`. Returns `None` unless a frame of this segment was
+    /// written at this offset, with this head and guard.
     pub(crate) fn parse(bytes: &[u8], salt: u64, offset: u64) -> Option<Self> {
         Self::proven(bytes, salt, offset)?.ok()
     }
 
-    /// The same; `Err` for a head that somebody has written like that, and that this release does
-    /// not take.
+    /// Like [`parse`](Self::parse), but returns `Err` for a head that was written like this and
+    /// that this release does not support.
     pub(crate) fn proven(
         bytes: &[u8],
         salt: u64,
@@ -175,7 +176,7 @@ fn head_checksum(salt: u64, offset: u64, fields: [u8; 16], guard: [u8; GUARD_BYT
 
 #[cfg(test)]
 mod tests {
-    //! A frame read in the wrong place, or with a changed bit, must never pass.
+    //! A frame that is read in the wrong place, or with a changed bit, must never be accepted.
 
     use super::*;
 

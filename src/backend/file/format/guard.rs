@@ -1,27 +1,28 @@
-//! The guard: the first bytes of a body, which vouch for the rest of it and for which the checksum
-//! of the frame's head vouches.
+//! The guard: the first bytes of a body. The guard contains a checksum of the rest of the body, and
+//! the checksum of the frame head covers the guard.
 //!
-//! Of a put it is the start of the record: magic, format, and the checksum of the header, which in
-//! turn covers that of the payload. All other bodies begin with one made here.
+//! The guard of a put is the start of the record: magic, format and the checksum of the header,
+//! which in turn covers the checksum of the payload. All other bodies start with a guard from this
+//! module.
 
 use crate::checksum::crc32;
 
-/// The length of a guard, and so the shortest body.
+/// The length of a guard, which is also the minimum length of a body.
 pub(super) const GUARD_BYTES: usize = 8;
 
-/// The guard of a body that goes on with `rest`: 0, then its checksum. No record begins like that.
+/// Returns the guard of a body with this `rest`: 0, then its checksum. No record starts with 0.
 pub(super) fn guard_of(rest: &[u8]) -> [u8; GUARD_BYTES] {
     (u64::from(crc32(rest)) << 32).to_le_bytes()
 }
 
-/// Makes the first bytes of `body`, whose values do not matter, its guard.
+/// Overwrites the first bytes of `body` with its guard.
 pub(super) fn put_guard(body: &mut [u8]) {
     if let Some((guard, rest)) = body.split_first_chunk_mut() {
         *guard = guard_of(rest);
     }
 }
 
-/// What follows the guard of a body; nothing if it is shorter than that.
+/// Returns the part of a body after its guard, or nothing if the body is too short.
 pub(super) fn unguarded(body: &[u8]) -> &[u8] {
     body.get(GUARD_BYTES..).unwrap_or_default()
 }

@@ -4,18 +4,18 @@ use super::bytes::Bytes;
 use super::{Bad, FORMAT, check_magic};
 use crate::checksum::crc32;
 
-/// The length of a segment's head; the first frame follows.
+/// The length of the head of a segment. The first frame follows.
 pub(crate) const HEAD_BYTES: u64 = 48;
 const MAGIC: [u8; 6] = *b"snfseg";
 
-/// What a segment says about itself.
+/// The identity of a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Head {
-    /// The store it belongs to.
+    /// The store that the segment belongs to.
     pub(crate) store: [u8; 16],
-    /// Its number, which is also its file's name.
+    /// The number of the segment, from which its file name is derived.
     pub(crate) id: u32,
-    /// Goes into the checksum of each of its frames, so that no other file's frame passes here.
+    /// Part of the checksum of each frame, so that frames of other files are not accepted.
     pub(crate) salt: u64,
 }
 
@@ -51,8 +51,8 @@ impl Head {
         Ok(head)
     }
 
-    /// Whether the checksum of a head matches, be it of this format or of a newer one: all formats
-    /// have the head that this one has.
+    /// Returns whether the checksum of a head matches. The head is the same in all formats,
+    /// including newer ones.
     pub(crate) fn is_whole(bytes: &[u8]) -> bool {
         let parts = bytes.split_at_checked(44);
         parts.is_some_and(|(checked, sum)| sum.starts_with(&crc32(checked).to_le_bytes()))

@@ -9,19 +9,19 @@ const FIXED_BYTES: usize = 72;
 const ENTRY_BYTES: usize = 24;
 const SEALED: u32 = 1;
 
-/// What the file `MANIFEST` holds. A segment that it does not list does not count.
+/// The content of the file `MANIFEST`. A segment that it does not list is not part of the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
     pub(crate) store: [u8; 16],
-    /// The secret of the index's hashes.
+    /// The secret of the hashes in the index.
     pub(crate) secret: [u64; 2],
-    /// No frame has this sequence number or a higher one in a sealed segment.
+    /// An upper bound: all sequence numbers in sealed segments are lower.
     pub(crate) next_seq: u64,
-    /// No segment with this number or a higher one was ever listed.
+    /// An upper bound: the numbers of all segments ever listed are lower.
     pub(crate) next_id: u32,
-    /// Ordered by id; at most one of them is not sealed.
+    /// The segments, ordered by id. At most one of them is not sealed.
     pub(crate) segments: Vec<Entry>,
-    /// Segments that were listed once, whose files may still be there.
+    /// Segments that were listed earlier and whose files may still exist.
     pub(crate) retired: Vec<u32>,
 }
 
@@ -31,8 +31,8 @@ pub(crate) struct Entry {
     pub(crate) id: u32,
     pub(crate) sealed: bool,
     pub(crate) salt: u64,
-    /// Sealed: the length of the file. Else: how much of it was durable when the manifest was
-    /// written.
+    /// The length of the file if the segment is sealed, or else the length that was durable when
+    /// the manifest was written.
     pub(crate) bytes: u64,
 }
 
@@ -96,7 +96,7 @@ impl Manifest {
         let retired = (0..retired).map(|_| reader.u32()).collect::<Option<Vec<_>>>()?;
         let ordered = segments.iter().zip(segments.iter().skip(1)).all(|(a, b)| a.id < b.id);
         let open = segments.iter().filter(|entry| !entry.sealed).count();
-        // A segment that is begun must not take the name of one that is there.
+        // A new segment must not reuse the name of an existing one.
         let numbered = segments
             .iter()
             .map(|entry| entry.id)
@@ -117,7 +117,8 @@ fn entry(reader: &mut Bytes<'_>) -> Option<Entry> {
 
 #[cfg(test)]
 mod tests {
-    //! A manifest that lies loses snapshots: every flipped bit and every cut must be noticed.
+    //! A wrong manifest loses snapshots, so every flipped bit and every truncation must be
+    //! detected.
 
     use super::*;
 

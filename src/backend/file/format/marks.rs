@@ -1,4 +1,4 @@
-//! [`MarksBody`]: what a marks frame says.
+//! [`MarksBody`]: the content of a marks frame.
 
 use super::bytes::Bytes;
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
@@ -10,7 +10,7 @@ use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// The body of a marks frame: all marks of one snapshot, after a change.
+/// The body of a marks frame: all marks of one snapshot after a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MarksBody<'a> {
     pub(crate) tenant: &'a str,
@@ -20,19 +20,19 @@ pub(crate) struct MarksBody<'a> {
     pub(crate) marks: Marks,
 }
 
-/// Which snapshot a marks frame is about.
+/// The snapshot that a marks frame belongs to.
 struct Identity<'a> {
     parts: [&'a str; 3],
     snapshot: SnapshotId,
 }
 
 impl<'a> MarksBody<'a> {
-    /// The body for a snapshot of `key`.
+    /// Encodes the body for a snapshot of `key`.
     pub(crate) fn of_key(key: &AggregateKey, snapshot: SnapshotId, marks: &Marks) -> Vec<u8> {
         Self::encode([key.tenant(), key.kind(), key.id()], snapshot, marks)
     }
 
-    /// The body for the snapshot whose record has this header.
+    /// Encodes the body for the snapshot whose record has this header.
     pub(crate) fn of_header(header: &Header<'_>, marks: &Marks) -> Vec<u8> {
         let snapshot = SnapshotId { generation: header.generation, version: header.version };
         Self::encode([header.tenant, header.kind, header.id], snapshot, marks)
@@ -58,7 +58,7 @@ impl<'a> MarksBody<'a> {
         body
     }
 
-    /// What a body says that was found to be whole.
+    /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &'a [u8]) -> Option<Self> {
         let mut reader = Bytes(unguarded(body));
         let Identity { parts: [tenant, kind, id], snapshot } = read_identity(&mut reader)?;
@@ -66,7 +66,7 @@ impl<'a> MarksBody<'a> {
         reader.0.is_empty().then_some(Self { tenant, kind, id, snapshot, marks })
     }
 
-    /// The snapshot that a body is about whose marks may be damaged.
+    /// Returns the snapshot that a body belongs to, even if the marks in it are damaged.
     pub(crate) fn identify(body: &[u8]) -> Option<(AggregateKey, SnapshotId)> {
         let Identity { parts: [tenant, kind, id], snapshot } =
             read_identity(&mut Bytes(unguarded(body)))?;
@@ -74,7 +74,7 @@ impl<'a> MarksBody<'a> {
     }
 }
 
-/// A checksum of its own vouches for it, so that a damaged frame can still be named.
+/// Reads the identity, which has its own checksum so that a damaged frame can still be attributed.
 fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
     let checksum = reader.u32()?;
     let start = reader.0;
@@ -87,7 +87,7 @@ fn read_identity<'a>(reader: &mut Bytes<'a>) -> Option<Identity<'a>> {
     (crc32(bytes) == checksum).then_some(Identity { parts: [tenant?, kind?, id?], snapshot })
 }
 
-/// Appends `marks` to `out`, in a form that knows its own end.
+/// Appends `marks` to `out` in a self-delimiting form.
 pub(super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
     out.push(u8::try_from(marks.len()).unwrap_or(u8::MAX));
     for mark in marks.iter() {
@@ -106,8 +106,8 @@ pub(super) fn put_marks(out: &mut Vec<u8>, marks: &Marks) {
     }
 }
 
-/// The marks that [`put_marks`] wrote; `None` for more or longer ones than a snapshot can have, and
-/// for ones out of order.
+/// Reads the marks that [`put_marks`] wrote. Returns `None` if they exceed the limits for a
+/// snapshot or are out of order.
 pub(super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
     let count = usize::from(reader.u8()?);
     if count > Marks::MAX {
@@ -129,7 +129,7 @@ pub(super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
     (*marks == *read).then_some(marks)
 }
 
-/// Parts of a key and texts of marks have at most 65,535 bytes each.
+/// Returns the length of a part of a key or a text of a mark, which is at most 65,535 bytes.
 fn length(text: &str) -> u16 {
     u16::try_from(text.len()).unwrap_or(u16::MAX)
 }

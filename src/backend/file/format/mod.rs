@@ -1,5 +1,5 @@
-//! The bytes of the store's files. `docs/format-file-store.md` specifies each of them; whoever
-//! changes one changes the other.
+//! The byte formats of the store's files. `docs/format-file-store.md` specifies them: change both
+//! together.
 
 pub(super) mod bytes;
 pub(super) mod checksum;
@@ -24,21 +24,21 @@ pub(super) use manifest::{Entry, Manifest};
 pub(super) use marks::MarksBody;
 pub(super) use seal::{SEAL_BYTES, Seal, encode_seal};
 
-/// The format that this release writes into every file of its own, and the only one it reads.
+/// The format number that this release writes into each of its files, and the only one it reads.
 pub(super) const FORMAT: u16 = 1;
 
-/// Why a file is not what it should be.
+/// Why a file is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bad {
-    /// Not a file of this kind at all.
+    /// The file is not of this kind at all.
     Foreign,
-    /// Of a newer release.
+    /// A newer release wrote the file.
     Newer(u16),
-    /// Too short, or a checksum does not match; the text says which.
+    /// The file is too short, or a checksum does not match. The text contains the reason.
     Damaged(&'static str),
 }
 
-/// Checks the eight bytes that lead every file: six of magic, two of format.
+/// Checks the first eight bytes of a file: six bytes of magic and two bytes of format.
 pub(super) fn check_magic(bytes: &mut bytes::Bytes<'_>, magic: [u8; 6]) -> Result<(), Bad> {
     let found: [u8; 6] = bytes.array().ok_or(Bad::Damaged("the file is too short"))?;
     if found != magic {

@@ -4,18 +4,18 @@ use super::bytes::Bytes;
 use super::frame::{Frame, Kind, frame_bytes};
 use super::guard::{GUARD_BYTES, put_guard, unguarded};
 
-/// What a seal takes in its segment.
+/// The space that a seal takes in its segment.
 pub(crate) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);
 
-/// The last frame of a sealed segment: what should be before it.
+/// The body of the last frame of a sealed segment: a summary of all frames before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seal {
     pub(crate) puts: u64,
-    /// All other frames: deletes and marks.
+    /// The number of other frames: deletes and marks.
     pub(crate) others: u64,
-    /// The lowest sequence number in the segment; `u64::MAX` if there is none.
+    /// The lowest sequence number in the segment, or `u64::MAX` if there is none.
     pub(crate) min_seq: u64,
-    /// The highest sequence number in the segment; 0 if there is none.
+    /// The highest sequence number in the segment, or 0 if there is none.
     pub(crate) max_seq: u64,
 }
 
@@ -29,7 +29,7 @@ impl Seal {
         body
     }
 
-    /// What a body says that was found to be whole.
+    /// Parses a body whose checksum matches.
     pub(crate) fn parse(body: &[u8]) -> Option<Self> {
         let mut reader = Bytes(unguarded(body));
         let seal = Self {
@@ -42,7 +42,7 @@ impl Seal {
     }
 }
 
-/// The bytes of a seal at `offset`, in a segment that is durable below `durable_below`.
+/// Encodes a seal at `offset`, in a segment that is durable below `durable_below`.
 pub(crate) fn encode_seal(
     seal: Seal,
     seq: u64,

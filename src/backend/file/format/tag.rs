@@ -1,4 +1,4 @@
-//! [`Tag`]: what stands for an aggregate in the index, 96 bits of a keyed hash.
+//! [`Tag`]: identifies an aggregate in the index by 96 bits of a keyed hash.
 
 use std::hash::Hasher;
 
@@ -6,10 +6,10 @@ use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
 
 use crate::key::AggregateKey;
 
-/// 96 bits of SipHash-1-3 over an aggregate's key, under a secret of the store.
+/// 96 bits of SipHash-1-3 of an aggregate key, with a secret of the store.
 ///
-/// Ids are often chosen by users; the secret keeps them from choosing ones that collide. Among a
-/// billion aggregates two share a tag with a probability below 1 in 10^11.
+/// Users often choose ids. The secret prevents them from choosing ids that collide. Among a billion
+/// aggregates, the probability that any two share a tag is below 1 in 10^11.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Tag {
     pub(crate) high: u64,
@@ -26,7 +26,7 @@ impl Tag {
     pub(crate) fn of_parts(secret: [u64; 2], tenant: &str, kind: &str, id: &str) -> Self {
         let [k0, k1] = secret;
         let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        // The lengths lead, so that no two keys feed the same bytes.
+        // The lengths come first, so that no two keys give the same input.
         let lengths = tenant.len() as u64 | (kind.len() as u64) << 32;
         hasher.write(&lengths.to_le_bytes());
         for part in [tenant, kind, id] {
@@ -57,13 +57,13 @@ impl Tag {
 
 #[cfg(test)]
 mod tests {
-    //! Two keys under one tag would hide each other's snapshots.
+    //! Two keys with the same tag would hide each other's snapshots.
 
     use std::collections::HashSet;
 
     use super::*;
 
-    /// Made by another implementation of SipHash-1-3 with 128 bits, in Python.
+    /// Computed by another implementation of SipHash-1-3 with 128 bits, in Python.
     #[test]
     fn tags_are_what_the_format_says() {
         let secret = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];

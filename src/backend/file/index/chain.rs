@@ -1,11 +1,11 @@
-//! [`Chains`]: the snapshots of a shard's aggregates beside the newest of each.
+//! [`Chains`]: the snapshots of a shard's aggregates, except for the newest ones.
 
 use super::item::{Item, Packed, Timed, UNKNOWN};
 use crate::timeline::{Descending, Entry, Timeline};
 use crate::timestamp::Timestamp;
 
-/// Leads to the other snapshots of one aggregate: nothing, or a list of nodes with all but the
-/// newest, or, if there are many, a tree with all of them, the newest too.
+/// Points to the older snapshots of one aggregate: nothing, a list of all but the newest snapshot,
+/// or, if there are many, a tree of all snapshots including the newest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Link(u32);
 
@@ -22,7 +22,8 @@ impl Link {
     }
 
     fn to(node: usize) -> Self {
-        // 2^31 nodes of one shard are 48 GiB, 3 TiB of all: memory ends before the numbers do.
+        // 2^31 nodes per shard are 48 GiB, or 3 TiB in total, so memory runs out before the numbers
+        // do.
         Self(u32::try_from(node).unwrap_or(u32::MAX))
     }
 
@@ -31,9 +32,10 @@ impl Link {
     }
 }
 
-/// Chains of up to so many nodes are put in order as they grow: it takes a millisecond or two.
+/// The maximum number of nodes that are reordered while chains grow, which takes one or two
+/// milliseconds.
 const MOST_ORDERED: usize = 1 << 16;
-/// A list longer than this becomes a tree, so that no number of versions makes a search slow.
+/// A longer list becomes a tree, so that searches stay fast for any number of versions.
 const LONGEST_LIST: usize = 32;
 
 #[derive(Clone, Copy)]
@@ -42,7 +44,8 @@ struct Node {
     next: Link,
 }
 
-/// Knows the as-of times of what was added since it was made, and what is learned.
+/// A tree of snapshots. The as-of times of the snapshots from the list are unknown until they are
+/// learned.
 pub(super) type Tree = Timeline<Timed>;
 
 /// The older snapshots of a shard's aggregates: 24 bytes each while there are few, about 30 if
@@ -52,9 +55,9 @@ pub(super) struct Chains {
     free: Link,
     trees: Vec<Tree>,
     free_trees: Vec<u32>,
-    /// How many nodes there were when they were last put in order.
+    /// The number of nodes at the last reordering.
     ordered: usize,
-    /// Grows in large steps, for speed, until [`order`](Self::order).
+    /// Grows in large steps, which is faster, until [`order`](Self::order) is called.
     pub(super) loading: bool,
 }
 
@@ -70,14 +73,14 @@ impl Chains {
         }
     }
 
-    /// Whether [`order`](Self::order) is worth its time.
+    /// Returns whether calling [`order`](Self::order) is worthwhile.
     pub(super) fn is_unordered(&self) -> bool {
         let len = self.nodes.len();
         !self.loading && len > self.ordered + self.ordered / 4 + 64 && len <= MOST_ORDERED
     }
 
-    /// Puts the nodes of each list one behind the other, so that a search through it runs within a
-    /// cache line or two, and gives back memory that is not used. `links` are all there are.
+    /// Makes the nodes of each list adjacent, so that a search touches only one or two cache lines,
+    /// and frees unused memory. `links` must contain all links.
     pub(super) fn order<'a>(&mut self, links: impl Iterator<Item = &'a mut Link>) {
         let mut nodes = Vec::new();
         nodes.reserve_exact(self.nodes.len());
@@ -99,7 +102,7 @@ impl Chains {
         self.loading = false;
     }
 
-    /// The snapshots behind `link` with versions at or below `at_most`, newest first.
+    /// Returns the snapshots at `link` with versions up to `at_most`, newest first.
     pub(super) fn walk(&self, link: Link, at_most: u64) -> Walk<'_> {
         match self.tree(link) {
             Some(tree) => Walk::Tree(tree.descending((at_most, u32::MAX))),
@@ -115,21 +118,21 @@ impl Chains {
         link.tree().and_then(|tree| self.trees.get_mut(tree))
     }
 
-    /// Puts `item` before all others in the list behind `link`.
+    /// Inserts `item` at the front of the list at `link`.
     pub(super) fn push(&mut self, link: Link, item: Item) -> Link {
         self.add_node(Packed::new(item), link)
     }
 
-    /// Whether the list behind `link` should become a tree.
+    /// Returns whether the list at `link` should become a tree.
     pub(super) fn is_long(&self, link: Link) -> bool {
-        // Measuring each time would make long lists slow to build; one time in 16 will do.
+        // Measuring each time would make long lists slow to build. One time in 16 is sufficient.
         link != Link::NONE
             && link.0.is_multiple_of(16)
             && self.walk(link, u64::MAX).nth(LONGEST_LIST).is_some()
     }
 
-    /// Inserts `item` into the list behind `link` where its version belongs; returns the one that
-    /// it replaces, and whether the list should become a tree.
+    /// Inserts `item` into the list at `link` by version. Returns the item that it replaces, and
+    /// whether the list should become a tree.
     pub(super) fn insert(&mut self, link: &mut Link, item: Item) -> (Option<Item>, bool) {
         let mut steps = 0;
         let mut before = None;
@@ -155,7 +158,7 @@ impl Chains {
         (None, steps > LONGEST_LIST)
     }
 
-    /// Removes those from the list behind `link` that `remove` wants gone.
+    /// Removes the items for which `remove` returns true from the list at `link`.
     pub(super) fn retain(&mut self, link: &mut Link, mut remove: impl FnMut(&Item) -> bool) {
         let mut before: Option<usize> = None;
         let mut at = *link;
@@ -176,7 +179,7 @@ impl Chains {
         }
     }
 
-    /// Takes the newest off the list behind `link`.
+    /// Removes and returns the newest item of the list at `link`.
     pub(super) fn pop(&mut self, link: &mut Link) -> Option<Item> {
         let node = link.node().and_then(|node| self.nodes.get_mut(node))?;
         let (newest, next) = (node.packed.item(), node.next);
@@ -186,8 +189,8 @@ impl Chains {
         Some(newest)
     }
 
-    /// Removes what `remove` wants gone from the tree behind `link`; returns the newest that is
-    /// left. If none is, there is no tree any more.
+    /// Removes the items for which `remove` returns true from the tree at `link`. Returns the
+    /// newest remaining item. If none remains, the tree is freed.
     pub(super) fn prune(
         &mut self,
         link: &mut Link,
@@ -203,8 +206,8 @@ impl Chains {
         newest
     }
 
-    /// Replaces `old` in the list or tree behind `link` by `new`, which has the same identity;
-    /// false if it is not there.
+    /// Replaces `old` with `new`, which has the same identity, in the list or tree at `link`.
+    /// Returns false if `old` is not there.
     pub(super) fn swap(&mut self, link: Link, old: &Item, new: Item) -> bool {
         if let Some(tree) = self.tree_mut(link) {
             let there = tree.get(key(old)).filter(|there| there.item() == *old);
@@ -223,7 +226,7 @@ impl Chains {
         false
     }
 
-    /// The bytes held, whether in use or not.
+    /// Returns the allocated bytes, used or not.
     pub(super) fn memory(&self) -> usize {
         let trees: usize = self.trees.iter().map(Timeline::memory).sum();
         let table = self.trees.capacity() * size_of::<Tree>();
@@ -246,12 +249,12 @@ impl Chains {
         Link::to(len)
     }
 
-    /// Makes a tree of the list behind `link` and the newest snapshot. The list has no times.
+    /// Converts the list at `link` and the newest snapshot to a tree. The list contains no times.
     pub(super) fn grow_tree(&mut self, link: Link, newest: Item, as_of: Timestamp) -> Link {
         let mut all: Vec<_> =
             self.walk(link, u64::MAX).map(|item| Timed::new(item, UNKNOWN)).collect();
         all.insert(0, Timed::new(newest, as_of));
-        // The list does not order those of one version among each other.
+        // The list does not order items with the same version.
         all.sort_unstable_by_key(Entry::key);
         let tree: Tree = all.into_iter().collect();
         let mut list = link;
@@ -273,7 +276,7 @@ fn key(item: &Item) -> (u64, u32) {
     (item.version, item.place.generation)
 }
 
-/// The snapshots behind a link, newest first.
+/// The snapshots at a link, newest first.
 pub(super) enum Walk<'a> {
     List { chains: &'a Chains, link: Link, at_most: u64 },
     Tree(Descending<'a, Timed>),

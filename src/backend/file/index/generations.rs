@@ -6,10 +6,10 @@ use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard};
 use super::Place;
 use crate::generation::Generation;
 
-/// Numbers the generations in a store; in memory only.
+/// Assigns numbers to the generations in a store. The numbers exist only in memory.
 #[derive(Default)]
 pub(crate) struct Generations {
-    /// The first few, as nearly all stores hold no more, found without a lock.
+    /// The first few generations, which are read without a lock. Most stores have no more.
     first: [OnceLock<Generation>; 4],
     table: RwLock<Table>,
 }
@@ -32,7 +32,8 @@ impl Generations {
         self.table().numbers.get(&generation).copied()
     }
 
-    /// The number of a generation, a new one if need be; `None` if all numbers are taken.
+    /// Returns the number of a generation, and assigns one if necessary. Returns `None` if all
+    /// numbers are taken.
     pub(crate) fn number(&self, generation: Generation) -> Option<u32> {
         if let Some(number) = self.find(generation) {
             return Some(number);
@@ -46,7 +47,7 @@ impl Generations {
             return None;
         }
         if let Some(first) = self.first.get(table.values.len()) {
-            // It is empty: numbers are given under the lock, in order.
+            // The cell is empty, because numbers are assigned in order and under the lock.
             let _ = first.set(generation);
         }
         table.values.push(generation);

@@ -1,19 +1,19 @@
-//! [`Item`]: one snapshot in the index, and how it is packed into 20 bytes.
+//! [`Item`]: one snapshot in the index, packed into 20 bytes.
 
 use crate::backend::file::format::MAX_OFFSET;
 use crate::timeline::{Entry, Key};
 use crate::timestamp::Timestamp;
 
-/// Where a record lies, and of which generation it is.
+/// The position of a record, and its generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// The place of its segment in the table of segments; below [`Place::MAX_SLOTS`].
+    /// The slot of its segment, below [`Place::MAX_SLOTS`].
     pub(crate) slot: u32,
-    /// Where its frame begins; a multiple of 8, below [`MAX_OFFSET`].
+    /// The offset of its frame: a multiple of 8, below [`MAX_OFFSET`].
     pub(crate) offset: u64,
-    /// The length of the record; below 2^31, never 0.
+    /// The length of the record: below 2^31, never 0.
     pub(crate) len: u32,
-    /// The number of its generation; below [`Place::MAX_GENERATIONS`].
+    /// The number of its generation, below [`Place::MAX_GENERATIONS`].
     pub(crate) generation: u32,
 }
 
@@ -30,7 +30,7 @@ pub(crate) struct Item {
 }
 
 impl Item {
-    /// Whether both are the same snapshot of an aggregate, wherever they lie.
+    /// Returns whether both are the same snapshot of an aggregate, regardless of position.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         self.version == other.version && self.place.generation == other.place.generation
     }
@@ -40,11 +40,11 @@ const OFFSET_BITS: u32 = (MAX_OFFSET / 8).ilog2();
 const LEN_BITS: u32 = 31;
 const SLOT_BITS: u32 = 20;
 
-/// The as-of time of a snapshot where the index does not keep it. It stands before all others, so
-/// that a search never passes over what its record would have to be asked about.
+/// The as-of time of a snapshot for which the index has none. It is before all other times, so that
+/// a search never skips a snapshot whose record has to be read to find its time.
 pub(crate) const UNKNOWN: Timestamp = Timestamp::MIN;
 
-/// An [`Item`] with its as-of time, or [`UNKNOWN`]; in seven words.
+/// An [`Item`] with its as-of time, or [`UNKNOWN`], in seven words.
 #[derive(Clone, Copy)]
 pub(super) struct Timed {
     packed: Packed,
@@ -82,7 +82,7 @@ pub(super) struct Packed([u32; 5]);
 impl Packed {
     pub(super) const EMPTY: Self = Self([0; 5]);
 
-    /// No item packs to this: a record is never empty.
+    /// No item is packed into this value, because a record is never empty.
     pub(super) fn is_empty(self) -> bool {
         self.0 == [0; 5]
     }

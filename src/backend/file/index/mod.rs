@@ -1,6 +1,7 @@
-//! [`Index`]: where each snapshot lies, in memory: about 40 bytes per aggregate and 24 per older
-//! version, about 32 where there are many or where times were asked for, which then have their
-//! as-of times there. Holds no keys: whoever finds a record verifies that it is of the aggregate.
+//! [`Index`]: the positions of all snapshots, in memory. It takes about 40 bytes per aggregate and
+//! 24 bytes per older version. Aggregates with many versions, or that were searched by time, take
+//! about 32 bytes per version and keep as-of times. The index contains no keys, so a reader must
+//! check that a record belongs to the aggregate.
 
 mod chain;
 mod generations;
@@ -25,12 +26,12 @@ pub(super) use notes::Note;
 
 const SHARDS: usize = 1 << SHARD_BITS;
 
-/// Where each snapshot lies.
+/// The positions of all snapshots.
 pub(super) struct Index {
     shards: Box<[RwLock<Part>]>,
 }
 
-/// Snapshots and their marks, which change together.
+/// Snapshots and their marks, which are changed together.
 struct Part {
     shard: Shard,
     notes: Notes,
@@ -41,7 +42,7 @@ impl Part {
         Self { shard: Shard::new(), notes: Notes::default() }
     }
 
-    /// As [`Shard::newest`], without retired snapshots.
+    /// Like [`Shard::newest`], but ignores retired snapshots.
     fn newest_in_use(
         &self,
         tag: Tag,
@@ -62,17 +63,17 @@ impl Part {
     }
 }
 
-/// What of a snapshot has left the index.
+/// The part of a snapshot that was removed from the index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Gone<'a> {
     Record(&'a Item),
     Marks(&'a Item),
 }
 
-/// Which snapshot a search is for. All bounds are inclusive.
+/// The criteria of a search. All bounds are inclusive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sought {
-    /// `None` if the store has no snapshot of the generation.
+    /// The number of the generation, or `None` if the store has no snapshot of it.
     pub(super) generation: Option<u32>,
     pub(super) at_most: u64,
     pub(super) as_of: Timestamp,
@@ -84,13 +85,14 @@ impl Index {
         Self { shards: (0..SHARDS).map(|_| RwLock::new(Part::new())).collect() }
     }
 
-    /// The newest snapshot of a generation at or below a version and at or before a time, retired
-    /// ones left out unless they are wanted.
+    /// Finds the newest snapshot of a generation at or below a version and at or before a time.
+    /// Retired snapshots are ignored unless they are requested.
     ///
-    /// `with` runs while the snapshot cannot be moved, on it and its as-of time, or [`UNKNOWN`] if
-    /// its record has to be asked whether it is within `as_of`. If there is none, `with` gets
-    /// whether the aggregate has another snapshot at or below the version. Takes O(log n) of the
-    /// aggregate's snapshots, unless times and generations are mixed up at random.
+    /// Calls `with` while the snapshot cannot be moved. The argument is the snapshot and its as-of
+    /// time, or [`UNKNOWN`] if the record must be read to decide whether it is within `as_of`. If
+    /// there is no such snapshot, the argument is whether the aggregate has another snapshot at or
+    /// below the version. Takes O(log n) for n snapshots of the aggregate, unless times and
+    /// generations are mixed at random.
     pub(super) fn newest<R>(
         &self,
         tag: Tag,
@@ -107,24 +109,24 @@ impl Index {
         })
     }
 
-    /// Makes room for the as-of times of an aggregate's snapshots, unless it has only one. They are
-    /// not known before they are learned.
+    /// Allocates space for the as-of times of an aggregate's snapshots if it has more than one. The
+    /// times are unknown until they are learned.
     pub(super) fn keep_times(&self, tag: Tag) {
         if !self.read(tag).shard.keeps_times(tag) {
             self.write(tag).shard.keep_times(tag);
         }
     }
 
-    /// Takes note of the as-of time of a snapshot, where there is room for it.
+    /// Stores the as-of time of a snapshot if there is space for it.
     pub(super) fn learn(&self, tag: Tag, item: Item, as_of: Timestamp) {
-        // Most aggregates have few snapshots, and no room: readers do not wait for each other
-        // there.
+        // Most aggregates have few snapshots and no such space. For those, readers do not block
+        // each other.
         if self.read(tag).shard.keeps_times(tag) {
             self.write(tag).shard.learn(tag, item, as_of);
         }
     }
 
-    /// Just the snapshot with this identity; `with` runs while it cannot be moved.
+    /// Finds the snapshot with this identity. `with` runs while the snapshot cannot be moved.
     pub(super) fn exact<R>(
         &self,
         tag: Tag,
@@ -135,7 +137,7 @@ impl Index {
         self.marked(tag, generation, version, |item, _| with(item))
     }
 
-    /// The same, with the snapshot's marks.
+    /// Like [`exact`](Self::exact), but also returns the marks of the snapshot.
     pub(super) fn marked<R>(
         &self,
         tag: Tag,
@@ -152,28 +154,29 @@ impl Index {
         Some(with(item, part.notes.find(tag, &item).map(|note| &note.marks)))
     }
 
-    /// The note of a snapshot, whether that is stored or not.
+    /// Returns the note of a snapshot, whether or not the snapshot is stored.
     pub(super) fn note(&self, tag: Tag, generation: u32, version: u64) -> Option<Note> {
         let notes = &self.read(tag).notes;
         notes.of(tag).iter().find(|note| note.snapshot() == (generation, version)).cloned()
     }
 
-    /// The notes of all snapshots of an aggregate that have one, in no order.
+    /// Returns the notes of all snapshots of an aggregate, in no particular order.
     pub(super) fn notes_of(&self, tag: Tag) -> Vec<Note> {
         self.read(tag).notes.of(tag).to_vec()
     }
 
-    /// Whether an aggregate has a pinned snapshot.
+    /// Returns whether an aggregate has a pinned snapshot.
     pub(super) fn has_pins(&self, tag: Tag) -> bool {
         self.read(tag).notes.of(tag).iter().any(|note| note.marks.is_pinned())
     }
 
-    /// Whether an aggregate has a snapshot that is `wanted`.
+    /// Returns whether `wanted` is true for any snapshot of an aggregate.
     pub(super) fn any(&self, tag: Tag, mut wanted: impl FnMut(&Item) -> bool) -> bool {
         self.read(tag).shard.walk(tag, u64::MAX).any(|item| wanted(&item))
     }
 
-    /// The snapshots of an aggregate at or below `at_most` as long as `wanted` holds, newest first.
+    /// Returns the snapshots of an aggregate at or below `at_most`, newest first, while `wanted` is
+    /// true.
     pub(super) fn list(
         &self,
         tag: Tag,
@@ -190,7 +193,7 @@ impl Index {
         items
     }
 
-    /// Up to `limit` tags above `after`, in order; fewer only at the end.
+    /// Returns up to `limit` tags above `after`, in order. Returns fewer only at the end.
     pub(super) fn tags_after(&self, after: Option<Tag>, limit: usize) -> Vec<Tag> {
         let mut tags = Vec::new();
         let first = after.map_or(0, number);
@@ -206,12 +209,13 @@ impl Index {
         tags
     }
 
-    /// Adds a snapshot; returns the one of the same identity that it replaces.
+    /// Adds a snapshot. Returns the snapshot with the same identity that it replaces.
     pub(super) fn insert(&self, tag: Tag, item: Item, as_of: Timestamp) -> Option<Item> {
         self.write(tag).shard.insert(tag, item, as_of)
     }
 
-    /// The same, together with the marks of the snapshot; also returns the note that they replace.
+    /// Like [`insert`](Self::insert), but with the marks of the snapshot. Also returns the note
+    /// that they replace.
     pub(super) fn insert_marked(
         &self,
         tag: Tag,
@@ -223,14 +227,14 @@ impl Index {
         (part.shard.insert(tag, item, as_of), part.notes.insert(tag, note))
     }
 
-    /// Enters the marks of a snapshot; returns the note with the lower sequence number if there are
-    /// two now, which may be this one.
+    /// Adds the marks of a snapshot. If the snapshot already has a note, returns the one with the
+    /// lower sequence number, which may be the new one.
     pub(super) fn insert_note(&self, tag: Tag, note: Note) -> Option<Note> {
         self.write(tag).notes.insert(tag, note)
     }
 
-    /// Removes the snapshots of an aggregate that `covers` tells, with their marks, and hands each
-    /// part to `gone`.
+    /// Removes the snapshots of an aggregate for which `covers` returns true, with their marks.
+    /// Calls `gone` with each removed part.
     pub(super) fn remove(
         &self,
         tag: Tag,
@@ -248,23 +252,24 @@ impl Index {
         part.notes.remove(tag, covers, |item| gone(Gone::Marks(item)));
     }
 
-    /// Replaces `old` by `new`, which has the same identity; false if `old` is not there any more.
+    /// Replaces `old` with `new`, which has the same identity. Returns false if `old` is no longer
+    /// there.
     pub(super) fn swap(&self, tag: Tag, old: &Item, new: Item) -> bool {
         self.write(tag).shard.swap(tag, old, new)
     }
 
-    /// The same for the frame of marks.
+    /// Replaces the position of a marks frame. Returns false if `old` is no longer there.
     pub(super) fn swap_note(&self, tag: Tag, old: &Item, new: Item) -> bool {
         self.write(tag).notes.swap(tag, old, new)
     }
 
-    /// Many snapshots are about to be added: memory does not matter before
-    /// [`settle`](Self::settle).
+    /// Prepares for many insertions. Memory is not a concern until [`settle`](Self::settle) is
+    /// called.
     pub(super) fn expect_many(&self) {
         self.each(Shard::expect_many);
     }
 
-    /// Gives back the memory that growing in large steps took.
+    /// Frees the memory that was used for growing in large steps.
     pub(super) fn settle(&self) {
         self.each(Shard::settle);
     }
@@ -275,17 +280,17 @@ impl Index {
         }
     }
 
-    /// The number of aggregates.
+    /// Returns the number of aggregates.
     pub(super) fn len(&self) -> usize {
         self.sum(|part| part.shard.len())
     }
 
-    /// The number of snapshots whose marks have a frame.
+    /// Returns the number of snapshots whose marks have a frame.
     pub(super) fn notes(&self) -> usize {
         self.sum(|part| part.notes.len())
     }
 
-    /// The bytes held, whether in use or not.
+    /// Returns the allocated bytes, used or not.
     pub(super) fn memory(&self) -> usize {
         self.sum(|part| part.shard.memory() + part.notes.memory())
     }
@@ -295,7 +300,7 @@ impl Index {
         shards.map(|shard| of(&shard.read().unwrap_or_else(PoisonError::into_inner))).sum()
     }
 
-    // No change of a shard can panic half-way, so a poisoned lock still guards a whole part.
+    // No change of a shard can panic halfway, so the data under a poisoned lock is consistent.
     fn read(&self, tag: Tag) -> RwLockReadGuard<'_, Part> {
         self.shard(tag).read().unwrap_or_else(PoisonError::into_inner)
     }

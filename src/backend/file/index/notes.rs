@@ -1,4 +1,4 @@
-//! [`Notes`]: the marks of a part of the snapshots.
+//! [`Notes`]: the marks of the snapshots in one shard.
 
 use std::collections::HashMap;
 use std::collections::hash_map;
@@ -7,26 +7,26 @@ use super::item::Item;
 use crate::backend::file::format::tag::Tag;
 use crate::mark::{Mark, Marks};
 
-/// The marks of one snapshot, and the frame that says so.
+/// The marks of one snapshot, and the frame that contains them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
-    /// The version and generation of the snapshot, and the place of the marks frame.
+    /// The version and generation of the snapshot, and the position of the marks frame.
     pub(crate) item: Item,
-    /// Of the frame.
+    /// The sequence number of the frame.
     pub(crate) seq: u64,
-    /// None once all were cleared: the frame still has to hide earlier ones.
+    /// Empty after all marks were cleared. The frame is still needed to hide earlier marks.
     pub(crate) marks: Marks,
 }
 
 impl Note {
-    /// The generation number and version of the snapshot.
+    /// Returns the generation number and version of the snapshot.
     pub(crate) fn snapshot(&self) -> (u32, u64) {
         (self.item.place.generation, self.item.version)
     }
 }
 
-/// The marks of the snapshots of one shard. Snapshots that never had any take no space, and
-/// lookups in a shard without marks one comparison.
+/// The marks of the snapshots in one shard. Snapshots that never had marks take no space. In a
+/// shard without marks, a lookup costs one comparison.
 #[derive(Default)]
 pub(super) struct Notes(HashMap<Tag, Vec<Note>>);
 
@@ -35,7 +35,7 @@ impl Notes {
         self.0.is_empty()
     }
 
-    /// All of one aggregate, in no order.
+    /// Returns all notes of one aggregate, in no particular order.
     pub(super) fn of(&self, tag: Tag) -> &[Note] {
         if self.is_empty() {
             return &[];
@@ -43,7 +43,7 @@ impl Notes {
         self.0.get(&tag).map_or(&[], Vec::as_slice)
     }
 
-    /// The one of a snapshot. The place in `snapshot` does not matter.
+    /// Returns the note of a snapshot. The position in `snapshot` is ignored.
     pub(super) fn find(&self, tag: Tag, snapshot: &Item) -> Option<&Note> {
         self.of(tag).iter().find(|note| note.item.is_same(snapshot))
     }
@@ -52,8 +52,8 @@ impl Notes {
         self.find(tag, snapshot).is_some_and(|note| note.marks.is_retired())
     }
 
-    /// Enters a note; of two about one snapshot the one with the higher sequence number stays.
-    /// Returns the other one.
+    /// Adds a note. Of two notes for the same snapshot, keeps the one with the higher sequence
+    /// number and returns the other one.
     pub(super) fn insert(&mut self, tag: Tag, note: Note) -> Option<Note> {
         let notes = self.0.entry(tag).or_default();
         match notes.iter_mut().find(|there| there.item.is_same(&note.item)) {
@@ -66,7 +66,8 @@ impl Notes {
         }
     }
 
-    /// Removes those of an aggregate that `covers` tells, and hands them to `gone`.
+    /// Removes the notes of an aggregate for which `covers` returns true, and calls `gone` with
+    /// them.
     pub(super) fn remove(
         &mut self,
         tag: Tag,
@@ -89,8 +90,8 @@ impl Notes {
         }
     }
 
-    /// Makes the note whose frame lay at `old` one whose frame lies at `new`; false if there is
-    /// none any more.
+    /// Changes the position of the note whose frame is at `old` to `new`. Returns false if there is
+    /// no such note.
     pub(super) fn swap(&mut self, tag: Tag, old: &Item, new: Item) -> bool {
         let notes = self.0.get_mut(&tag);
         let note = notes.and_then(|notes| notes.iter_mut().find(|note| note.item == *old));
@@ -101,7 +102,7 @@ impl Notes {
         self.0.values().map(Vec::len).sum()
     }
 
-    /// The bytes held, but for what the allocator adds.
+    /// Returns the allocated bytes, without the overhead of the allocator.
     pub(super) fn memory(&self) -> usize {
         let table = self.0.capacity() * size_of::<(Tag, Vec<Note>)>();
         let text = |mark: &Mark| mark.name.len() + mark.actor.len() + mark.note.len();

@@ -1,4 +1,4 @@
-//! [`Shard`]: a part of the index, an open table ordered by tag.
+//! [`Shard`]: a part of the index, as an open-addressing table ordered by tag.
 
 use super::chain::{self, Chains, Link};
 use super::item::{Item, Packed, Timed, UNKNOWN};
@@ -6,10 +6,10 @@ use crate::backend::file::format::tag::Tag;
 use crate::timeline::{Entry, Wanted};
 use crate::timestamp::Timestamp;
 
-/// The high bits of a tag say which shard it belongs to.
+/// The number of high bits of a tag that select its shard.
 pub(super) const SHARD_BITS: u32 = 6;
 
-/// One aggregate: its tag, its newest snapshot, and the way to the others. 36 bytes.
+/// One aggregate: its tag, its newest snapshot, and a link to the others. 36 bytes.
 #[derive(Clone, Copy)]
 struct Slot {
     tag: [u32; 3],
@@ -33,15 +33,15 @@ impl Slot {
 
 /// A part of the index.
 ///
-/// Slots are ordered by tag. A tag has a home, and sits there or behind it with no empty slot in
-/// between, so a search runs from the home to the first larger tag or empty slot, and the order
-/// of the table is the order in which keys are listed.
+/// Slots are ordered by tag. Each tag has a home slot, and is stored there or after it with no
+/// empty slot in between. A search therefore runs from the home slot to the first larger tag or
+/// empty slot, and the order of the table is the order in which keys are listed.
 pub(super) struct Shard {
     slots: Vec<Slot>,
     homes: usize,
     used: usize,
     chains: Chains,
-    /// Grows in large steps, for speed, until [`settle`](Self::settle).
+    /// Grows in large steps, which is faster, until [`settle`](Self::settle) is called.
     loading: bool,
 }
 
@@ -50,14 +50,14 @@ impl Shard {
         Self { slots: Vec::new(), homes: 0, used: 0, chains: Chains::new(), loading: false }
     }
 
-    /// Many snapshots are about to be added: memory does not matter before
-    /// [`settle`](Self::settle).
+    /// Prepares for many insertions. Memory is not a concern until [`settle`](Self::settle) is
+    /// called.
     pub(super) fn expect_many(&mut self) {
         self.loading = true;
         self.chains.loading = true;
     }
 
-    /// Gives back the memory that growing in large steps took.
+    /// Frees the memory that was used for growing in large steps.
     pub(super) fn settle(&mut self) {
         self.loading = false;
         self.order();
@@ -71,21 +71,21 @@ impl Shard {
         self.chains.order(self.slots.iter_mut().map(|slot| &mut slot.older));
     }
 
-    /// The number of aggregates.
+    /// Returns the number of aggregates.
     pub(super) fn len(&self) -> usize {
         self.used
     }
 
-    /// The bytes held, whether in use or not.
+    /// Returns the allocated bytes, used or not.
     pub(super) fn memory(&self) -> usize {
         self.slots.capacity() * size_of::<Slot>() + self.chains.memory()
     }
 
-    /// The snapshots of the aggregate with versions at or below `at_most`, newest first.
+    /// Returns the snapshots of the aggregate with versions up to `at_most`, newest first.
     pub(super) fn walk(&self, tag: Tag, at_most: u64) -> Walk<'_> {
         let slot = self.find(tag).ok().and_then(|at| self.slots.get(at));
         let older = slot.map_or(Link::NONE, |slot| slot.older);
-        // A tree has the newest too.
+        // A tree also contains the newest snapshot.
         let newest = slot.filter(|_| !older.is_tree()).map(|slot| slot.newest.item());
         Walk {
             newest: newest.filter(|newest| newest.version <= at_most),
@@ -93,7 +93,7 @@ impl Shard {
         }
     }
 
-    /// The tags above `after`, in order, with the newest snapshot of each.
+    /// Returns the tags above `after`, in order, each with its newest snapshot.
     pub(super) fn tags_after(&self, after: Option<Tag>) -> impl Iterator<Item = (Tag, Item)> {
         let from = match after.map(|after| self.find(after)) {
             None => 0,
@@ -107,9 +107,9 @@ impl Shard {
             .map(|slot| (slot.tag(), slot.newest.item()))
     }
 
-    /// The newest snapshot of a generation at or below `at_most` that is within `as_of`, or may be:
-    /// `UNKNOWN` tells that its record has to be asked. `Err` if there is none, with whether the
-    /// aggregate has another snapshot at or below the version.
+    /// Finds the newest snapshot of a generation at or below `at_most` that is, or may be, within
+    /// `as_of`. If the time is `UNKNOWN`, the record must be read to decide. If there is none,
+    /// `Err` contains whether the aggregate has another snapshot at or below the version.
     pub(super) fn newest(
         &self,
         tag: Tag,
@@ -121,7 +121,7 @@ impl Shard {
         let newest = slot.newest.item();
         let is_wanted = |item: &Item| Some(item.place.generation) == generation;
         let tree = self.chains.tree(slot.older);
-        // Almost always the newest of all is the one.
+        // The newest snapshot of the aggregate is almost always the right one.
         if newest.version <= at_most
             && is_wanted(&newest)
             && (tree.is_none() || as_of == Timestamp::MAX)
@@ -144,12 +144,12 @@ impl Shard {
         found.map(|timed| (timed.item(), timed.as_of())).ok_or_else(others)
     }
 
-    /// Whether there is room for the as-of times of an aggregate's snapshots.
+    /// Returns whether there is space for the as-of times of an aggregate's snapshots.
     pub(super) fn keeps_times(&self, tag: Tag) -> bool {
         self.find(tag).is_ok_and(|at| self.slots.get(at).is_some_and(|slot| slot.older.is_tree()))
     }
 
-    /// Makes room for the as-of times of an aggregate's snapshots, unless it has only one.
+    /// Allocates space for the as-of times of an aggregate's snapshots if it has more than one.
     pub(super) fn keep_times(&mut self, tag: Tag) {
         let Some(slot) = self.find(tag).ok().and_then(|at| self.slots.get_mut(at)) else { return };
         if slot.older != Link::NONE && !slot.older.is_tree() {
@@ -157,7 +157,7 @@ impl Shard {
         }
     }
 
-    /// Takes note of the as-of time of a snapshot, where there is room for it.
+    /// Stores the as-of time of a snapshot if there is space for it.
     pub(super) fn learn(&mut self, tag: Tag, item: Item, as_of: Timestamp) {
         let slot = self.find(tag).ok().and_then(|at| self.slots.get(at));
         let Some(tree) = slot.and_then(|slot| self.chains.tree_mut(slot.older)) else { return };
@@ -167,7 +167,7 @@ impl Shard {
         }
     }
 
-    /// Adds a snapshot; returns the one of the same identity that it replaces.
+    /// Adds a snapshot. Returns the snapshot with the same identity that it replaces.
     pub(super) fn insert(&mut self, tag: Tag, item: Item, as_of: Timestamp) -> Option<Item> {
         let Ok(at) = self.find(tag) else {
             self.add_slot(tag, item);
@@ -203,7 +203,7 @@ impl Shard {
         replaced
     }
 
-    /// Removes the snapshots that `remove` wants gone.
+    /// Removes the snapshots for which `remove` returns true.
     pub(super) fn remove(&mut self, tag: Tag, mut remove: impl FnMut(&Item) -> bool) {
         let Ok(at) = self.find(tag) else { return };
         let Some(slot) = self.slots.get_mut(at) else { return };
@@ -223,7 +223,8 @@ impl Shard {
         }
     }
 
-    /// Replaces `old` by `new`, which has the same identity; false if `old` is not there any more.
+    /// Replaces `old` with `new`, which has the same identity. Returns false if `old` is no longer
+    /// there.
     pub(super) fn swap(&mut self, tag: Tag, old: &Item, new: Item) -> bool {
         let Ok(at) = self.find(tag) else { return false };
         let Some(slot) = self.slots.get_mut(at) else { return false };
@@ -231,7 +232,7 @@ impl Shard {
         if is_newest {
             slot.newest = Packed::new(new);
         }
-        // A tree has the newest too.
+        // A tree also contains the newest snapshot.
         if is_newest && !slot.older.is_tree() {
             return true;
         }
@@ -239,12 +240,12 @@ impl Shard {
     }
 
     fn home(&self, tag: Tag) -> usize {
-        // The highest bits have chosen the shard.
+        // The highest bits have already selected the shard.
         let spread = u128::from(tag.high << SHARD_BITS) * self.homes as u128;
         usize::try_from(spread >> 64).unwrap_or(usize::MAX)
     }
 
-    /// Where the tag is, or where it would have to be put.
+    /// Returns the slot of the tag, or the slot where it would be inserted.
     fn find(&self, tag: Tag) -> Result<usize, usize> {
         let mut at = self.home(tag);
         while let Some(slot) = self.slots.get(at).filter(|slot| !slot.newest.is_empty()) {
@@ -258,7 +259,8 @@ impl Shard {
     }
 
     fn add_slot(&mut self, tag: Tag, item: Item) {
-        // At nine tenths full a search passes about five slots, in two or three cache lines.
+        // With nine tenths of the slots used, a search passes about five slots, in two or three
+        // cache lines.
         if (self.used + 1) * 10 > self.homes * 9 {
             let step = if self.loading { self.homes } else { self.homes / 8 };
             self.resize(self.homes + step + 8);
@@ -314,8 +316,8 @@ impl Shard {
     }
 }
 
-/// The snapshots of an aggregate, newest first. Written out, as it is what every read goes through:
-/// adapters of the standard library cost several times as much here.
+/// The snapshots of an aggregate, newest first. This is a hand-written iterator because every read
+/// uses it, and adapters of the standard library cost several times as much here.
 pub(super) struct Walk<'a> {
     newest: Option<Item>,
     older: chain::Walk<'a>,

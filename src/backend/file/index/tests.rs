@@ -1,5 +1,5 @@
-//! The index is the only way to a snapshot: a lost slot is a lost snapshot. Checked against a
-//! plain ordered map under random changes, with tags that crowd and chains that grow to trees.
+//! The index is the only way to a snapshot: a lost slot is a lost snapshot. These tests compare it
+//! with an ordered map under random changes, with crowded tags and with lists that become trees.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-/// Few tags, most of them neighbours at the ends of two shards.
+/// Returns one of a few tags, most of them adjacent at the borders of two shards.
 fn tag(number: u8) -> Tag {
     let number = u64::from(number);
     match number % 3 {
@@ -57,7 +57,7 @@ proptest! {
             match *change {
                 Change::Insert(t, v, g, time) => {
                     let new = item(v, g, number);
-                    // One that looks as if it were not known.
+                    // Negative times become unknown.
                     let time = if time < 0 { UNKNOWN } else { Timestamp::from_micros(time) };
                     times.insert((tag(t), v, g), time);
                     let old = model.entry(tag(t)).or_default().insert((v, g), new);
@@ -126,7 +126,7 @@ proptest! {
     }
 }
 
-/// What a get does: the answer, and how many records it asked for their time.
+/// Does what a get does. Returns the answer and the number of records whose time had to be read.
 fn as_of_query(
     index: &Index,
     tag: Tag,
@@ -159,7 +159,7 @@ fn as_of_query(
     }
 }
 
-/// Who asks for a time asks about few snapshots at most, however many are newer.
+/// A search by time reads few records, however many newer snapshots there are.
 #[test]
 fn times_of_many_snapshots_are_known() {
     let (index, tag) = (Index::new(), Tag { high: 1, low: 1 });
@@ -174,7 +174,7 @@ fn times_of_many_snapshots_are_known() {
         assert_eq!(found.map_or(0, |item| item.version), version.cast_unsigned());
         assert!(asked <= most, "{asked} asked for version {version}");
     }
-    // Compaction moves them, and a delete leaves the rest as known as they were.
+    // Compaction moves them and a delete keeps the rest: their times stay known.
     let old = index.exact(tag, 0, 50_000, |item| item).unwrap();
     assert!(index.swap(tag, &old, item(50_000, 0, 7)));
     index.remove(tag, |item| item.version % 2 == 1, |_| ());
@@ -185,7 +185,7 @@ fn times_of_many_snapshots_are_known() {
     assert!(per_version <= 32, "{per_version} B per version");
 }
 
-/// Few snapshots have no times, until they are asked for.
+/// The times of few snapshots are not stored until they are requested.
 #[test]
 fn times_of_few_snapshots_are_known_once_they_were_asked_for() {
     let (index, tag) = (Index::new(), Tag { high: 1, low: 1 });
@@ -199,12 +199,12 @@ fn times_of_few_snapshots_are_known_once_they_were_asked_for() {
         assert_eq!(found.map_or(0, |item| item.version), version.cast_unsigned());
         asked
     };
-    // Only the newest, which most ask for: nothing is kept for that.
+    // The newest snapshot, which most queries ask for, needs no stored times.
     assert_eq!((ask(11), ask(11)), (1, 1));
     assert_eq!((ask(1), ask(1), ask(1), ask(5), ask(0)), (11, 1, 0, 0, 0));
     index.insert(tag, item(12, 0, 12), time(&item(12, 0, 12)));
     assert_eq!((ask(12), ask(5)), (0, 0));
-    // A single one takes no room.
+    // A single snapshot takes no space for times.
     let single = Tag { high: 2, low: 1 };
     index.insert(single, item(1, 0, 1), time(&item(1, 0, 1)));
     index.keep_times(single);

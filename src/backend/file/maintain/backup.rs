@@ -18,7 +18,7 @@ const OPERATION: &str = "back up a store";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BackedUp {
-    /// The number of snapshots in it.
+    /// The number of snapshots in the backup.
     pub snapshots: u64,
     /// The number of files that are hard links to files of the store.
     pub linked: u64,
@@ -27,7 +27,8 @@ pub struct BackedUp {
 }
 
 impl Core {
-    /// Makes `to` a store that holds what this one holds now. Writers go on; compaction waits.
+    /// Copies the current content of the store to `to`, as a new store. Writers continue;
+    /// compaction waits.
     pub(crate) fn backup(&self, to: &Path) -> Result<BackedUp, Error> {
         self.health.check_open(OPERATION)?;
         let failed = |error| io_error(OPERATION, to, error);
@@ -42,16 +43,16 @@ impl Core {
             Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
         };
         check_empty()?;
-        // Nobody opens it, or copies into it, before it is complete.
+        // Nobody can open the directory or copy into it before the backup is complete.
         let _lock = directory::lock(&*self.disk, to, OPERATION, true)?;
         check_empty()?;
         let _maintenance = self.maintenance.turn();
-        // All of this belongs to one moment between two groups.
+        // Everything up to here belongs to one point in time between two groups.
         let log = self.log();
         let mut segments = self.segments.all();
         segments.retain(|segment| !log.retired.contains(&segment.id));
         let mut manifest = self.manifest(&log, &segments);
-        // After a sync that failed there may be more in the file, of which nobody knows anything.
+        // After a failed sync, the file may contain more data, of unknown state.
         let end = |segment: &Segment| segment.bytes.load(Ordering::Relaxed);
         let active = log.active.as_ref().map(|active| (active.segment.id, end(&active.segment)));
         let snapshots = self.snapshots.load(Ordering::Relaxed);
@@ -62,7 +63,8 @@ impl Core {
         for (segment, entry) in segments.iter().zip(&mut manifest.segments) {
             let name = names::segment(segment.id);
             let end = active.filter(|(id, _)| *id == segment.id).map(|(_, end)| end);
-            // The active one may be sealed by now: only what it held then is copied.
+            // The active segment may have been sealed since. Only its content at that point is
+            // copied.
             let end = end.filter(|_| !entry.sealed);
             entry.bytes = end.unwrap_or(entry.bytes);
             if end.is_none() && self.disk.hard_link(&self.path(&name), &to.join(&name)).is_ok() {
@@ -72,7 +74,7 @@ impl Core {
                 done.copied_bytes += entry.bytes;
             }
             if end.is_none() {
-                // Only makes opening faster.
+                // The index file only makes opening faster.
                 let hints = names::hints(segment.id);
                 let _ = self.disk.hard_link(&self.path(&hints), &to.join(&hints));
             }

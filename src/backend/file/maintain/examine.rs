@@ -1,5 +1,5 @@
-//! [`examine`]: every byte of one segment, by the rules by which a store is opened. `verify` reports
-//! what it finds, and `repair` acts on it, so that neither overlooks what the other sees.
+//! [`examine`]: checks every byte of one segment by the rules that apply when a store is opened.
+//! `verify` and `repair` both use it, so that neither overlooks what the other finds.
 
 use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::flaw::Flaw;
@@ -14,23 +14,23 @@ use crate::key::AggregateKey;
 use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 
-/// What a look at every byte of a segment behind its head has found.
+/// The result of checking everything in a segment after its head.
 pub(crate) struct Examined {
-    /// What is wrong with it.
+    /// The problems found.
     pub(crate) problems: Vec<Problem>,
     /// The first frame that only a newer release can judge.
     pub(crate) newer: Option<(u64, Flaw)>,
-    /// The whole frames, without those that a crash has left unacknowledged.
+    /// The number of valid frames, without unacknowledged ones at the end that a crash left.
     pub(crate) counts: Counts,
-    /// The bytes at the end that a crash has left, and that the next opening cuts off.
+    /// The number of bytes at the end that a crash left and that the next open cuts off.
     pub(crate) torn_bytes: u64,
     pub(crate) frames: Frames,
-    /// What an index file of it would say.
+    /// The content of a correct index file for the segment.
     pub(crate) hints: Hints,
 }
 
-/// Looks at every frame of the segment `name`. `entry` is what the manifest says of it; without
-/// one, nothing at its end counts as the rest of a write that was never acknowledged.
+/// Checks every frame of the segment `name`. `entry` is its entry in the manifest. Without one,
+/// nothing at the end is treated as the remains of an unacknowledged write.
 pub(crate) fn examine(
     file: &dyn DiskFile,
     name: &str,
@@ -50,7 +50,7 @@ pub(crate) fn examine(
     let mut tail = Tail { cut: HEAD_BYTES, checked: false, torn: false };
     let mut newer = None;
     let mut counts = Counts::default();
-    // Of the batch that has not ended yet.
+    // The counts of the unfinished batch.
     let mut batch = Counts::default();
     walk(file, salt, len, |at, part| {
         if tail.torn {
@@ -64,7 +64,7 @@ pub(crate) fn examine(
                     Kind::Marks => batch.marks += 1,
                     Kind::Seal => {}
                 }
-                // A seal has no hint, and whatever else does not parse is a bad part.
+                // A seal has no hint, and any other frame that cannot be parsed is a bad part.
                 let _ = push(&mut hints, &frame, body, secret);
                 if let Err(what) = frames.add(&frame, body) {
                     problems.push(Problem::new(name, Some(at), what));
@@ -103,12 +103,12 @@ pub(crate) fn examine(
     if entry.is_some_and(|entry| entry.sealed) && !frames.sealed {
         problems.push(Problem::new(name, None, "the seal is missing"));
     }
-    // A file that is cut within its head has no torn part behind it.
+    // A file that is truncated within its head has no torn part.
     let torn_bytes = if tail.torn { len.saturating_sub(tail.cut) } else { 0 };
     Ok(Examined { problems, newer, counts, torn_bytes, frames, hints })
 }
 
-/// How many frames of each kind there are.
+/// The number of frames of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) records: u64,
@@ -124,8 +124,8 @@ impl Counts {
     }
 }
 
-/// What is wrong with the index file `name`, whose bytes are `read`, of a segment for which
-/// `scanned` would be right.
+/// Returns what is wrong with the index file `name`. `read` is its content, and `scanned` is the
+/// correct one.
 pub(super) fn check_hints(
     name: &str,
     read: Option<Vec<u8>>,
@@ -146,18 +146,19 @@ pub(super) fn check_hints(
     }
 }
 
-/// What a crash may have left at the end of a segment, by the rule by which a store is opened.
+/// The part at the end of a segment that a crash may have left, by the rule for opening a store.
 struct Tail {
-    /// Where the last whole batch ends.
+    /// The end of the last complete batch.
     cut: u64,
-    /// The rule was applied in the middle of the file: once, as that may read all of the rest.
+    /// Whether the rule was already applied in the middle of the file. It is applied there only
+    /// once, because it may read the whole rest.
     checked: bool,
-    /// Everything from `cut` on was never acknowledged.
+    /// Whether everything from `cut` on was never acknowledged.
     torn: bool,
 }
 
 impl Tail {
-    /// Whether the bad part from `at` to `until`, and all behind it, is what a crash has left.
+    /// Returns whether a crash left the bad part from `at` to `until` and everything after it.
     fn is_torn(
         &mut self,
         file: &dyn DiskFile,
@@ -179,8 +180,8 @@ impl Tail {
 /// A part of a segment.
 pub(crate) enum Part<'a> {
     Frame(Frame, &'a [u8]),
-    /// Bytes that are no frame, up to the next one or the end; or a frame that holds nothing of
-    /// use.
+    /// Bytes up to the next frame or the end that are not a frame, or a frame with unusable
+    /// content.
     Bad {
         flaw: Flaw,
         until: u64,
@@ -188,7 +189,7 @@ pub(crate) enum Part<'a> {
     },
 }
 
-/// Hands each part of a segment to `each`, beyond any damage too.
+/// Calls `each` with every part of a segment, and continues after damage.
 pub(crate) fn walk(
     file: &dyn DiskFile,
     salt: u64,
@@ -209,7 +210,7 @@ pub(crate) fn walk(
             },
             Step::Bad(flaw) => flaw,
         };
-        // The body of a frame that is damaged may still say whose it is.
+        // The body of a damaged frame may still identify the snapshot.
         let body = at + FRAME_BYTES;
         let guess = usize::try_from(len.saturating_sub(body).min(1 << 12)).unwrap_or(0);
         let snapshot = identity(&file.read(body, guess)?);
@@ -221,11 +222,11 @@ pub(crate) fn walk(
     }
 }
 
-/// Whether the body of a whole frame is what it should be. Its checksum matches, so it was written
-/// like that, by whomever.
+/// Checks the body of a frame whose checksum matches, so that whatever is wrong was written like
+/// this.
 fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
     match kind {
-        // Whole means that its record verifies.
+        // The scanner has already verified the record.
         Kind::Put => Ok(()),
         Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is not valid"),
         Kind::Marks => MarksBody::parse(body).map(|_| ()).ok_or("the marks are not valid"),
@@ -233,10 +234,10 @@ fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
     }
 }
 
-/// The frames of a segment so far, as its seal would tell of them.
+/// The frames of a segment so far, summarized like a seal.
 pub(crate) struct Frames {
     pub(crate) seal: Seal,
-    /// Whether the last one was a seal that tells of just the frames before it.
+    /// Whether the last frame was a seal that matches the frames before it.
     pub(crate) sealed: bool,
     within_batch: bool,
 }
@@ -249,7 +250,8 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Adds the next one. `Err` if it is a seal and does not tell of what is before it.
+    /// Adds the next frame. Returns `Err` if the frame follows a seal, or if it is a seal that is in
+    /// the wrong place or does not match the frames before it.
     pub(crate) fn add(&mut self, frame: &Frame, body: &[u8]) -> Result<(), &'static str> {
         let before = (self.sealed, self.within_batch);
         (self.sealed, self.within_batch) = (false, frame.more);

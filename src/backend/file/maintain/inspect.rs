@@ -1,4 +1,4 @@
-//! [`inspect`]: what the files of a closed store say about themselves.
+//! [`inspect`]: reads the manifest and file headers of a closed store.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::error::Error;
 pub struct Inspection {
     /// The unique id of the store.
     pub store: u128,
-    /// The log files, in the order in which they were begun.
+    /// The log files, in the order in which they were started.
     pub segments: Vec<SegmentInfo>,
     /// The names of other files in the directory.
     pub foreign: Vec<String>,

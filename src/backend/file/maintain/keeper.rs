@@ -1,4 +1,4 @@
-//! [`Keeper`]: the thread that prepares segments ahead and compacts.
+//! [`Keeper`]: the background thread that prepares segments and compacts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use crate::backend::file::core::Core;
 use crate::error::{Error, ErrorKind};
 
-/// Looks after a store in the background.
+/// Maintains a store in the background.
 pub(crate) struct Keeper {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-/// Checks follow each other at this distance or more: a burst of deletes is worth one.
+/// The minimum time between two checks, so that a burst of deletes causes only one.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Keeper {
@@ -45,7 +45,7 @@ impl Drop for Keeper {
         self.stop.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It panics with nothing that a caller could do anything about.
+            // A caller could not do anything about a panic of this thread.
             let _ = thread.join();
         }
     }
@@ -72,7 +72,7 @@ fn run(core: &Core, stop: &AtomicBool) {
                 interrupted = in_the_way();
                 !interrupted
             });
-            // It is tried again at the next check.
+            // The next check tries again.
             if let Err(error) = compacted {
                 core.troubles.report(&error);
             }
@@ -86,7 +86,7 @@ fn run(core: &Core, stop: &AtomicBool) {
     }
 }
 
-/// Waits until `copied` bytes since `began` are within the configured rate.
+/// Waits until the rate of `copied` bytes since `began` is within the configured limit.
 fn rest(core: &Core, began: Instant, copied: u64, stopped: &dyn Fn() -> bool) {
     let rate = core.config.compact_bytes_per_second;
     if let Some(due) = copied.saturating_mul(1_000_000).checked_div(rate) {

@@ -1,8 +1,9 @@
-//! What keeps a store in order: space, copies, checks and repair.
+//! Maintenance of a store: space, copies, checks and repair.
 //!
-//! On an open store: the [`keeper`], a thread that calls the others when there is something to do;
-//! [`compact`], which gives the space of deleted snapshots back; [`backup`]. On a closed one:
-//! [`inspect`], [`verify`] and [`repair`]; the last two go by [`examine`].
+//! For open stores, the [`keeper`] is a background thread that calls the other modules when
+//! necessary, [`compact`] reclaims the space of deleted snapshots, and [`backup`] copies the store.
+//! For closed stores, there are [`inspect`], [`verify`] and [`repair`]. The last two are based on
+//! [`examine`].
 
 pub(super) mod backup;
 pub(super) mod compact;

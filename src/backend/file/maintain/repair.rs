@@ -1,4 +1,4 @@
-//! Repair: makes a damaged store one that opens, with everything in it that verifies.
+//! Repair: makes a damaged store usable again, with every record in it that verifies.
 
 use std::io::IoSlice;
 use std::path::Path;
@@ -28,11 +28,11 @@ pub struct RepairReport {
     pub replaced: Vec<String>,
 }
 
-/// A segment as the repair leaves it.
+/// A segment after the repair.
 struct Fixed {
     entry: Entry,
     max_seq: u64,
-    /// The salt of the segment as it was found, and what an index file of it would say.
+    /// The salt of the segment as it was found. `hints` is its correct index.
     salt: u64,
     hints: Hints,
 }
@@ -47,7 +47,7 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
         Err(error) if error.kind() == ErrorKind::CorruptStore => None,
         Err(error) => return Err(error),
     };
-    // Segments that a crash has left under their temporary names count if they are listed.
+    // After a crash, listed segments may still have their temporary names.
     for entry in old.iter().flat_map(|manifest| &manifest.segments) {
         let (name, temporary) =
             (names::segment(entry.id), names::temporary(&names::segment(entry.id)));
@@ -100,11 +100,11 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
                     Some(Problem::new(&hints, None, "the segment of this index file was set aside"))
                 }
             };
-            // The next opening makes it again.
+            // The next open rebuilds the index file.
             if !is_kept || problem.is_some() {
                 disk.remove(&dir.join(&hints)).map_err(fail)?;
             }
-            // Without the old manifest no index file can be checked.
+            // Without the old manifest, index files cannot be checked.
             done.problems.extend(problem.filter(|_| old.is_some()));
         }
         let Some(fixed) = fixed else { continue };
@@ -117,7 +117,7 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
     }
     manifest.segments.sort_unstable_by_key(|entry| entry.id);
     if old.as_ref().is_some_and(|old| old.segments == manifest.segments) {
-        // Nothing is to be changed but what is only there to open faster.
+        // Only index files were changed, which just make opening faster.
         return Ok(done);
     }
     manifest.retired = old.map_or_else(Vec::new, |old| old.retired);
@@ -125,7 +125,7 @@ pub(crate) fn repair(disk: &dyn Disk, dir: &Path) -> Result<RepairReport, Error>
     Ok(done)
 }
 
-/// Puts the manifest in force; renames what it does not list any more, and what was written.
+/// Commits the manifest, and renames the segments that it no longer lists and the new ones.
 fn finish(
     disk: &dyn Disk,
     dir: &Path,
@@ -134,14 +134,14 @@ fn finish(
     written: &[u32],
     done: &mut RepairReport,
 ) -> std::io::Result<()> {
-    // The segments under temporary names are finished by the next opening if this is cut short.
+    // If the repair is interrupted, the next open renames segments with temporary names.
     let temporary = dir.join(names::temporary(names::MANIFEST));
     let mut kept = manifest.clone();
     kept.retired.extend_from_slice(replaced);
     let file = disk.create(&temporary)?;
     write_all(&*file, 0, &mut [IoSlice::new(&kept.to_bytes())])?;
     file.sync()?;
-    // Kept for whoever wants to look for more; not removed as retired.
+    // The old files are kept for further analysis and not removed as retired segments.
     for id in replaced {
         let name = names::segment(*id);
         disk.rename(&dir.join(&name), &dir.join(format!("{name}{}", names::DAMAGED)))?;
@@ -156,7 +156,7 @@ fn finish(
     disk.sync_dir(dir)
 }
 
-/// The store that the files belong to: by the manifest, or else by most of the segments.
+/// Returns the id of the store: from the manifest, or else from the majority of the segments.
 fn store_of(
     disk: &dyn Disk,
     dir: &Path,
@@ -177,9 +177,10 @@ fn store_of(
     Ok(stores.iter().max_by_key(|store| count(store)).copied())
 }
 
-/// Looks at one segment; writes a new one if it is damaged or not listed. `None` if it is of
-/// another store, or nothing of it can be read. A segment with records of a newer release is left
-/// to that. With the manifest lost (`is_lost`), a whole segment stays as it is if it is sealed.
+/// Checks one segment, and writes a new one if the segment is damaged or not listed. Returns `None`
+/// if it belongs to another store or nothing in it can be read. Fails if it contains records of a
+/// newer release. If the manifest is lost (`is_lost`), a valid segment is kept as it is if it is
+/// sealed.
 fn fix(
     disk: &dyn Disk,
     dir: &Path,
@@ -217,7 +218,8 @@ fn fix(
             }
             Some(head.salt)
         }
-        // Not a changed bit: a newer release wrote it, and reads what this one would take out.
+        // This is not damage: a newer release wrote it, and can read data that this release would
+        // drop.
         Err(bad @ Bad::Newer(_)) if Head::is_whole(&head) => {
             return Err(bad_file(OPERATION, &path, bad));
         }
@@ -238,7 +240,7 @@ fn fix(
     done.problems.extend(examined.problems);
     let (seal, hints) = (examined.frames.seal, examined.hints);
     let max_seq = seal.max_seq;
-    // Without a manifest, only its seal says that a segment is complete.
+    // Without a manifest, only the seal proves that a segment is complete.
     let entry = listed.copied().or_else(|| {
         let entry = Entry { id, sealed: true, salt, bytes: len };
         (is_lost && examined.frames.sealed).then_some(entry)
@@ -254,7 +256,7 @@ fn fix(
     Ok(Some(Fixed { entry, max_seq, salt, hints }))
 }
 
-/// Writes the whole frames of a segment into a new one, sealed, under its temporary name.
+/// Copies the valid frames of a segment to a new sealed segment with a temporary name.
 fn rewrite(
     disk: &dyn Disk,
     dir: &Path,
@@ -264,7 +266,7 @@ fn rewrite(
     manifest: &mut Manifest,
 ) -> std::io::Result<Entry> {
     let head = Head { store: manifest.store, id: manifest.next_id, salt: disk.random() };
-    // The last number is never one of a segment.
+    // The highest number is never assigned to a segment.
     manifest.next_id = manifest.next_id.checked_add(1).ok_or(std::io::ErrorKind::StorageFull)?;
     let to = disk.create(&dir.join(names::temporary(&names::segment(head.id))))?;
     write_all(&*to, 0, &mut [IoSlice::new(&head.to_bytes())])?;
@@ -275,9 +277,9 @@ fn rewrite(
         if frame.kind == Kind::Seal {
             return Ok(());
         }
-        // What verifies is kept, whether or not the rest of its batch does.
+        // Each valid frame is kept, even if the rest of its batch is not valid.
         let frame = Frame { more: false, durable_below: end, ..frame };
-        // Without a seal among them no order is wrong.
+        // Without a seal among the frames, any order is accepted.
         let _ = frames.add(&frame, body);
         let mut bytes = Vec::new();
         frame.put(body, head.salt, end, &mut bytes);

@@ -1,4 +1,4 @@
-//! [`verify`]: every byte of a closed store is read and checked.
+//! [`verify`]: reads and checks every byte of a closed store.
 
 use std::path::Path;
 

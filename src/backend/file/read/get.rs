@@ -1,4 +1,4 @@
-//! The newest snapshot that a query admits.
+//! Finds the newest snapshot that matches a query.
 
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
@@ -7,7 +7,7 @@ use crate::store::{Found, Lookup, Query};
 use crate::timestamp::Timestamp;
 
 impl Core {
-    /// [`SnapshotStore::get`](crate::SnapshotStore::get).
+    /// Implements [`SnapshotStore::get`](crate::SnapshotStore::get).
     pub(crate) fn get(&self, patience: Patience, query: &Query<'_>) -> Result<Lookup, Unread> {
         self.health.check_open("get a snapshot")?;
         let tag = self.tag(query.key);
@@ -18,7 +18,7 @@ impl Core {
         let mut at_most = query.at_most;
         let mut asked = false;
         loop {
-            // The segment is taken while the index cannot change, so it is the right one.
+            // The segment is looked up while the index cannot change, so it is the right one.
             let found = self.index.newest(tag, sought(at_most), |found| {
                 found.map(|(item, time)| (item, time, self.segments.get(item.place.slot)))
             });
@@ -34,17 +34,18 @@ impl Core {
             let wanted = if as_of == Timestamp::MAX || time != UNKNOWN {
                 None
             } else {
-                // One look on the caller's thread, as the newest is often the one. More may be
-                // many.
+                // One header is read on the caller's thread, because the newest snapshot is often
+                // the right one. There may be many more.
                 if asked {
                     if patience != Patience::Unlimited {
                         return Err(Unread::WouldWait);
                     }
-                    // Next time the index knows.
+                    // The index will know the times at the next call.
                     self.index.keep_times(tag);
                 }
                 asked = true;
-                // The time is in the header: no need for the payload of one that is too late.
+                // The time is in the header, so the payload of a snapshot that is too late is not
+                // read.
                 self.header(patience, &segment, item.place, |header| {
                     let is_of = header.is_of(query.key);
                     if is_of {
@@ -55,7 +56,7 @@ impl Core {
             };
             if wanted != Some(false) {
                 let record = self.record(patience, &segment, item.place)?;
-                // One that cannot be parsed goes to the engine, which says why.
+                // The engine reports why a record cannot be parsed.
                 if record.names(query.key)
                     || record.header().map_or(true, |header| header.is_of(query.key))
                 {
@@ -72,8 +73,8 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    //! Who asks for a time on the thread of a task waits for one header at most, and no second time
-    //! for another thread.
+    //! A query for a time that runs on a task's thread waits for one header at most, and not again
+    //! on another thread.
 
     use super::*;
     use crate::backend::file::disk::sim::SimDisk;
@@ -92,7 +93,7 @@ mod tests {
                 let work = core.put_work(vec![record], &PutOptions::default()).unwrap();
                 core.commit(vec![work], || ()).answers.remove(0).unwrap();
             }
-            // After an opening from index files, it is as before.
+            // After opening from index files, the behavior is the same.
             for _ in 0..2 {
                 let (key, generation) = (key(), Generation { schema_version: 1, fingerprint: 1 });
                 let get = |patience, micros| {
@@ -113,7 +114,7 @@ mod tests {
                 assert_eq!(version(get(inline, newest / 2)), Some(expected));
                 assert_eq!(version(get(Patience::Unlimited, newest / 2)), Some(middle));
                 assert_eq!(version(get(Patience::Unlimited, 0)), None);
-                // Asked for once, the times are in memory.
+                // The times are in memory once they have been requested.
                 for micros in (0..=newest).rev() {
                     let expected = u64::try_from(micros).ok().filter(|&version| version > 0);
                     assert_eq!(version(get(inline, micros)), expected);

@@ -1,4 +1,4 @@
-//! The aggregates in the store, a page at a time.
+//! Lists the aggregates in the store, page by page.
 
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
@@ -8,7 +8,7 @@ use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
 
 impl Core {
-    /// [`SnapshotStore::keys`](crate::SnapshotStore::keys).
+    /// Implements [`SnapshotStore::keys`](crate::SnapshotStore::keys).
     pub(crate) fn keys(
         &self,
         patience: Patience,
@@ -20,11 +20,11 @@ impl Core {
         let mut keys = Vec::new();
         let mut looked_at = 0;
         loop {
-            // A page of what is asked for may be any number of others away.
+            // Any number of other aggregates may precede a full page of matching ones.
             if patience != Patience::Unlimited && looked_at > limit.saturating_mul(4) {
                 return Err(Unread::WouldWait);
             }
-            // One more than may be needed, to know whether there are more.
+            // One more than needed, to find out whether there are more.
             let batch = (limit - keys.len()).min(1024);
             let mut tags = self.index.tags_after(after, batch + 1);
             let more = tags.len() > batch;
@@ -46,7 +46,7 @@ impl Core {
         }
     }
 
-    /// The key of the aggregate with this tag, from its newest readable snapshot.
+    /// Returns the key of the aggregate with this tag, from its newest readable snapshot.
     fn key_of(&self, patience: Patience, tag: Tag) -> Result<Option<AggregateKey>, Unread> {
         for item in self.index.list(tag, u64::MAX, |items, _| items.len() < 8) {
             let segment = self.index.exact(tag, item.place.generation, item.version, |item| {

@@ -1,4 +1,4 @@
-//! The snapshots of an aggregate, a page at a time.
+//! Lists the snapshots of an aggregate, page by page.
 
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
@@ -9,7 +9,7 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Page};
 
 impl Core {
-    /// [`SnapshotStore::list`](crate::SnapshotStore::list).
+    /// Implements [`SnapshotStore::list`](crate::SnapshotStore::list).
     pub(crate) fn list(
         &self,
         patience: Patience,
@@ -31,7 +31,7 @@ impl Core {
                     self.index.marked(tag, place.generation, id.version, |item, marks| {
                         (self.segments.get(item.place.slot), item.place, marks.cloned())
                     });
-                // Deleted since.
+                // The snapshot has just been deleted.
                 let Some((Some(segment), place, marks)) = segment else { continue };
                 let meta = self.header(patience, &segment, place, |header| {
                     header.is_of(request.key).then(|| SnapshotMeta::from_header(header))
@@ -49,7 +49,7 @@ impl Core {
         }
     }
 
-    /// The snapshots that a list has next, one more than `limit` if there are as many.
+    /// Returns the next snapshots of a list: one more than `limit` if there are that many.
     fn admitted(
         &self,
         tag: Tag,
@@ -64,7 +64,7 @@ impl Core {
         let admits = |item: &Item| id(item).is_some_and(|id| request.admits(id));
         let mut admitted = 0;
         let items = self.index.list(tag, top, |items, next| {
-            // All of one version are needed, as the index does not order them among each other.
+            // All snapshots of a version are needed, because the index does not order them.
             let last = items.last().map(|item: &Item| item.version);
             admitted += usize::from(items.last().is_some_and(admits));
             next.version >= request.at_least && (admitted <= limit || last == Some(next.version))

@@ -1,6 +1,6 @@
-//! Reads: the index tells where a record lies, one read of its segment gets it.
+//! Reads: the index contains the position of a record, and one read of its segment gets it.
 //!
-//! A query is answered in [`get`], lists in [`list`] and [`keys`]; all of them read by [`record`].
+//! [`get`] answers queries, and [`list`] and [`keys`] return lists. All of them use [`record`].
 
 mod get;
 mod keys;
@@ -12,15 +12,15 @@ use crate::error::{Error, ErrorKind, Retry};
 /// Whether a read may wait for the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// Only what the system has in memory; up to this many bytes at a time.
+    /// Only reads data that the system has in memory, up to this many bytes at a time.
     None(u32),
-    /// As long as it takes.
+    /// Waits as long as necessary.
     Unlimited,
 }
 
-/// Why a read did not succeed.
+/// Why a read failed.
 pub(crate) enum Unread {
-    /// It would have had to wait.
+    /// The read would have had to wait.
     WouldWait,
     Failed(Error),
 }
@@ -32,11 +32,11 @@ impl From<Error> for Unread {
 }
 
 impl Unread {
-    /// The error of a read that may wait.
+    /// Converts the error of a read that may wait.
     pub(crate) fn into_error(self) -> Error {
         match self {
             Self::Failed(error) => error,
-            // Does not come from a read that may wait.
+            // A read that may wait does not return this.
             Self::WouldWait => Error::new(
                 ErrorKind::Store,
                 "read a snapshot",

@@ -1,4 +1,4 @@
-//! Reading a record, or just its header, from its place in a segment.
+//! Reads a record, or only its header, from a position in a segment.
 
 use std::io;
 use std::sync::Arc;
@@ -11,11 +11,11 @@ use crate::backend::file::format::{FRAME_BYTES, names};
 use crate::backend::file::index::Place;
 use crate::record::{Header, Record};
 
-/// How many bytes of a record are read at first to get its header.
+/// The number of bytes of a record that are read first to get its header.
 const HEADER_GUESS: u32 = 512;
 
 impl Core {
-    /// The record at `place`. Not verified.
+    /// Reads the record at `place` without verifying it.
     pub(super) fn record(
         &self,
         patience: Patience,
@@ -26,7 +26,8 @@ impl Core {
         Ok(Record::from_bytes(bytes))
     }
 
-    /// Hands the header of the record at `place` to `with`; `None` if it cannot be parsed.
+    /// Calls `with` with the header of the record at `place`. Returns `None` if the header cannot
+    /// be parsed.
     pub(super) fn header<R>(
         &self,
         patience: Patience,
@@ -41,7 +42,8 @@ impl Core {
             Err(_) if guess == place.len => return Ok(None),
             Err(_) => {}
         }
-        // Longer than most, or damaged. The length that it claims is bounded by the record's.
+        // The header is unusually long or damaged. The length that it claims is limited to that of
+        // the record.
         let claimed = Header::claimed_bytes(&bytes).map_or(0, |claimed| claimed.min(place.len));
         if claimed <= guess {
             return Ok(None);

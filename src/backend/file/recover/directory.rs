@@ -17,7 +17,7 @@ pub(crate) fn lock(
     lock_file(disk, &dir.join(names::LOCK), operation, write)
 }
 
-/// Takes the lock that the file at `path` stands for.
+/// Takes the lock that the file at `path` represents.
 pub(super) fn lock_file(
     disk: &dyn Disk,
     path: &Path,
@@ -37,7 +37,8 @@ pub(super) fn lock_file(
     }
 }
 
-/// Locks a store as far as the directory lets itself be written to.
+/// Takes the lock of a store without writing to the directory. Locks nothing if there is no lock
+/// file.
 pub(crate) fn hold(
     disk: &dyn Disk,
     dir: &Path,
@@ -50,7 +51,7 @@ pub(crate) fn hold(
     Ok(None)
 }
 
-/// The names of the files in a directory.
+/// Returns the names of the files in a directory.
 pub(crate) fn listing(
     disk: &dyn Disk,
     dir: &Path,
@@ -59,7 +60,7 @@ pub(crate) fn listing(
     disk.files(dir).map_err(|error| io_error(operation, dir, error))
 }
 
-/// Reads the manifest; `None` if there is none.
+/// Reads the manifest. Returns `None` if there is none.
 pub(crate) fn read_manifest(
     disk: &dyn Disk,
     dir: &Path,
@@ -75,7 +76,7 @@ pub(crate) fn read_manifest(
     Ok(Some(manifest))
 }
 
-/// The path that means the same whatever directory the process goes to.
+/// Returns an absolute path, which stays valid when the working directory changes.
 pub(super) fn absolute(dir: &Path, operation: &'static str) -> Result<PathBuf, Error> {
     std::path::absolute(dir).map_err(|error| io_error(operation, dir, error))
 }

@@ -1,4 +1,4 @@
-//! Loading segments at the opening of a store: what each holds, from its index file or a scan.
+//! Loads the content of segments when a store is opened, from index files or by scanning.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -45,16 +45,16 @@ pub(super) fn open_segments(
     manifest.segments.iter().map(open).collect()
 }
 
-/// What a segment holds.
+/// The content of a segment.
 pub(crate) struct Loaded<'a> {
     pub(crate) opened: &'a Opened,
     pub(crate) hints: Hints,
-    /// Where its frames end.
+    /// The end of the frames.
     pub(crate) end: u64,
     pub(crate) sealed: bool,
     pub(crate) seal: Seal,
     pub(crate) segment: Option<Arc<Segment>>,
-    /// Whether the index file has all that `hints` have.
+    /// Whether the index file contains everything that is in `hints`.
     pub(crate) indexed: bool,
 }
 
@@ -136,7 +136,7 @@ fn load<'a>(
         if scanned.end < len {
             file.set_len(scanned.end).map_err(io)?;
         }
-        // What was read may have been in the system's memory only.
+        // The data that was read may have been only in the system's memory.
         file.sync().map_err(io)?;
     }
     Ok(Loaded {
@@ -150,7 +150,7 @@ fn load<'a>(
     })
 }
 
-/// How many threads to load `segments` of so many bytes together with.
+/// Returns how many threads to use for loading `segments` segments with this total size.
 pub(crate) fn threads(bytes: u64, segments: usize) -> usize {
     if bytes < 8 << 20 {
         return 1;
@@ -158,7 +158,7 @@ pub(crate) fn threads(bytes: u64, segments: usize) -> usize {
     std::thread::available_parallelism().map_or(1, usize::from).min(segments).min(8)
 }
 
-/// What a seal would say of the frames; `None` if the hints contradict themselves.
+/// Returns the seal that would match the frames, or `None` if the hints contradict themselves.
 fn count(hints: &Hints) -> Option<Seal> {
     let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
     hints.read(|hint| {
@@ -188,7 +188,7 @@ fn scan(
 ) -> Result<Scanned, Error> {
     let io = |error| io_error(OPERATION, path, error);
     let mut scanner = Scanner::new(file, entry.salt, hints.covered(), len);
-    // Where the batch began that has not ended yet.
+    // The start of the unfinished batch.
     let mut batch = hints.point();
     let why = loop {
         let at = scanner.at;
@@ -202,7 +202,7 @@ fn scan(
                     ));
                 }
                 let end = scanner.at;
-                // A crash can leave zeros there, and what was never acknowledged.
+                // After a seal, a crash can leave zeros and unacknowledged frames.
                 refuse_what_counts(file, entry.salt, end, len, path, |after| {
                     format!("the frame at offset {after} follows the seal at offset {at}")
                 })?;
@@ -234,8 +234,8 @@ fn scan(
     Ok(Scanned { end: cut, sealed: None })
 }
 
-/// Fails if what begins at `cut` is more than the rest of a write that was never acknowledged;
-/// `why` says so of a frame after it that had been durable.
+/// Fails if the data from `cut` on is more than the remains of an unacknowledged write. `why`
+/// returns the reason, from the offset of a later frame that proves it.
 fn refuse_what_counts(
     file: &dyn DiskFile,
     salt: u64,
@@ -258,5 +258,5 @@ fn refusal(path: &Path, why: &str) -> Error {
     corrupt(OPERATION, path, format!("{why}: {REPAIR}"))
 }
 
-// A segment without frames ends with its head.
+// In a segment without frames, the frames end at the end of the head.
 const _: () = assert!(HEAD_BYTES.is_multiple_of(8));

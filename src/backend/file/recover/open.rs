@@ -1,4 +1,4 @@
-//! Opening a store: locking it, creating it if there is none, tidying what a crash has left.
+//! Opens a store: locks it, creates it if it does not exist, and removes the remains of a crash.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::backend::file::format::{Manifest, names};
 use crate::backend::file::index::{Generations, Index};
 use crate::error::{Error, ErrorKind};
 
-/// Opens the store that `config` names, or creates it.
+/// Opens or creates the store that `config` describes.
 pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<Core, Error> {
     config.check()?;
     config.dir = absolute(&config.dir, OPERATION)?;
@@ -105,8 +105,8 @@ fn create(disk: Arc<LockedDir>, config: FileStoreConfig, files: &[String]) -> Re
     Ok(core)
 }
 
-/// Finishes or removes what a crash has left, and refuses what claims to be of the store and is
-/// not.
+/// Completes or removes the files that a crash left. Fails if there is a segment that is not
+/// listed.
 fn tidy(disk: &dyn Disk, dir: &Path, files: &[String], manifest: &Manifest) -> Result<(), Error> {
     let listed = |id: u32| manifest.segments.binary_search_by_key(&id, |entry| entry.id).is_ok();
     let failed = |name: &str| {
@@ -118,7 +118,7 @@ fn tidy(disk: &dyn Disk, dir: &Path, files: &[String], manifest: &Manifest) -> R
         let finished = name.strip_suffix(names::TEMPORARY);
         let id = finished.and_then(names::segment_id).filter(|id| listed(*id));
         if let (Some(finished), Some(_)) = (finished, id) {
-            // Listed while its file still had the temporary name.
+            // A crash happened after the segment was listed and before it was renamed.
             if !files.iter().any(|name| name == finished) {
                 disk.rename(&dir.join(name), &dir.join(finished)).map_err(failed(name))?;
                 changed = true;

@@ -1,4 +1,4 @@
-//! Filling the index from what the segments hold.
+//! Fills the index with the content of the segments.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,15 +13,14 @@ use crate::backend::file::index::{Generations, Index, Item, Note, Place, UNKNOWN
 use crate::error::{Error, ErrorKind};
 use crate::timestamp::Timestamp;
 
-/// What the index was filled with.
+/// The result of filling the index.
 pub(crate) struct Replayed {
     pub(crate) snapshots: u64,
     pub(crate) max_seq: u64,
 }
 
-/// Fills the index: a put, and so the marks of a snapshot, count unless a delete or another one of
-/// the same kind and snapshot with a higher sequence number covers them, in whatever order the
-/// segments come.
+/// Fills the index. The segments may come in any order: a put or marks frame counts unless a
+/// delete, or a frame of the same kind for the same snapshot, has a higher sequence number.
 pub(crate) fn replay(
     loaded: &[Loaded<'_>],
     index: &Index,
@@ -105,7 +104,7 @@ pub(crate) fn replay(
     })
 }
 
-/// The sequence number of the put at `place`, by what its segment was loaded from.
+/// Returns the sequence number of the put at `place`, from the data its segment was loaded from.
 fn seq_of(loaded: &[Loaded<'_>], place: Place) -> Option<u64> {
     let is_of = |segment: &Arc<Segment>| segment.slot == place.slot;
     let loaded = loaded.iter().find(|loaded| loaded.segment.as_ref().is_some_and(is_of))?;
@@ -118,7 +117,7 @@ fn seq_of(loaded: &[Loaded<'_>], place: Place) -> Option<u64> {
     seq
 }
 
-/// Counts a frame as dead that has left the index.
+/// Counts a frame that has left the index as dead.
 fn forget(segments: &Segments, item: Option<Item>) {
     if let Some(item) = item
         && let Some(segment) = segments.get(item.place.slot)
@@ -127,7 +126,7 @@ fn forget(segments: &Segments, item: Option<Item>) {
     }
 }
 
-/// A put to be entered.
+/// A put to add to the index.
 struct New {
     tag: Tag,
     item: Item,
@@ -135,8 +134,8 @@ struct New {
     seq: u64,
 }
 
-/// Enters a put into the index, unless a later put of the same snapshot is there. `known` tells the
-/// sequence number of one whose frame is damaged, and takes its time.
+/// Adds a put to the index, unless the index has a later put of the same snapshot. `known` is a
+/// slower way to find the sequence number of a put whose frame is damaged.
 fn enter(
     index: &Index,
     segments: &Segments,
@@ -148,18 +147,18 @@ fn enter(
     }
     let mut entered_seq = seq;
     let mut displaced = index.insert(tag, item, as_of);
-    // Replaced once: the sequence numbers are in the frames.
+    // Reached only for replaced snapshots: their sequence numbers are read from the frames.
     while let Some(old) = displaced {
         let there = segments.get(old.place.slot);
         let old_seq = there.as_ref().and_then(|segment| {
             let head = segment.file.read(old.place.offset, PROVEN_BYTES).ok()?;
             Some(Frame::parse(&head, segment.salt, old.place.offset)?.seq)
         });
-        // A damaged one must not give way to what it had replaced.
+        // A damaged snapshot must not give way to the one that it replaced.
         let old_seq = old_seq.or_else(|| known(old.place));
         displaced = match old_seq {
-            // It goes back. What it displaces need not be `item`: another thread may have entered a
-            // third one meanwhile.
+            // The old put is restored. It may displace something other than `item`, because another
+            // thread may have added a third put in between.
             Some(old_seq) if old_seq > entered_seq => {
                 entered_seq = old_seq;
                 index.insert(tag, old, UNKNOWN)
@@ -174,8 +173,8 @@ fn enter(
 
 #[cfg(test)]
 mod tests {
-    //! A snapshot that was replaced several times comes in as many pieces, in any order and from
-    //! several threads: whatever their timing, the last one counts.
+    //! Several puts of a replaced snapshot arrive in any order and from several threads. Whatever
+    //! the timing, the last one counts.
 
     use std::sync::Barrier;
 
@@ -190,7 +189,7 @@ mod tests {
     use crate::store::{DeleteOptions, Lookup, PutOptions, Query, Selection};
     use crate::timestamp::Timestamp;
 
-    /// The defect: what was replaced came back, whole and verified.
+    /// The defect: the replaced snapshot reappeared, whole and verified.
     #[test]
     fn a_snapshot_whose_frame_is_damaged_does_not_give_way_to_what_it_had_replaced() {
         let config = FileStoreConfig::new("/store".into()).segment_bytes(4096);
@@ -214,7 +213,7 @@ mod tests {
         let work =
             core.delete_work(&key, Selection::Below(5), DeleteOptions::default()).unwrap().unwrap();
         core.commit(vec![work], || ()).answers.remove(0).unwrap();
-        // The copy lies in a segment that comes after the one with what replaces it.
+        // The copy is in a segment that comes after the segment with the newer put.
         assert_eq!(core.compact(&mut |_| true).unwrap().removed, 1);
         let new = put(5, b"new");
         let tag = core.tag(&key);

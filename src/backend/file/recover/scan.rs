@@ -1,4 +1,4 @@
-//! [`Scanner`]: reads the frames of a segment one after the other and checks each.
+//! [`Scanner`]: reads and checks the frames of a segment one after the other.
 
 use std::io;
 
@@ -7,27 +7,28 @@ use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::{ALIGN, Frame, HEAD_BYTES, PROVEN_BYTES};
 
 const CHUNK: u64 = 1 << 20;
-/// What is read to find a frame.
+/// The number of bytes that are read to find a frame.
 const PROVEN: u64 = PROVEN_BYTES as u64;
 
-/// Reads frames of one segment, up to `end`.
+/// Reads the frames of one segment up to `end`.
 pub(crate) struct Scanner<'a> {
     file: &'a dyn DiskFile,
     salt: u64,
     end: u64,
-    /// The next frame's offset.
+    /// The offset of the next frame.
     pub(crate) at: u64,
     window: Vec<u8>,
     window_at: u64,
 }
 
-/// What is at an offset.
+/// The data at an offset.
 pub(crate) enum Step<'a> {
-    /// A whole frame and its body: of a put, the record verifies; of others, the guard matches.
+    /// A valid frame and its body. The record of a put verifies; the guard of any other frame
+    /// matches.
     Frame(Frame, &'a [u8]),
-    /// The end of the file, exactly.
+    /// Exactly the end of the file.
     End,
-    /// No whole frame of this segment.
+    /// Not a valid frame of this segment.
     Bad(Flaw),
 }
 
@@ -36,8 +37,8 @@ impl<'a> Scanner<'a> {
         Self { file, salt, end, at: from.max(HEAD_BYTES), window: Vec::new(), window_at: 0 }
     }
 
-    /// What is at the current offset; moves past it, unless a write that was cut short can have
-    /// left it.
+    /// Reads and checks the data at the current offset. Moves past it, unless a write that was cut
+    /// short can have left it.
     pub(crate) fn step(&mut self) -> io::Result<Step<'_>> {
         let torn = |why| Ok(Step::Bad(Flaw::Torn(why)));
         let (at, salt) = (self.at, self.salt);
@@ -52,14 +53,14 @@ impl<'a> Scanner<'a> {
             None => return torn("no frame starts here"),
             Some(Ok(frame)) => frame,
             Some(Err(why)) => {
-                // Nobody knows how long it is.
+                // The length of the frame is unknown.
                 self.at += ALIGN;
                 self.seek()?;
                 return Ok(Step::Bad(Flaw::Written(why.into())));
             }
         };
         let total = frame.total_bytes();
-        // Decided by what the head has proven, whatever became of the rest of the frame.
+        // The proven bytes decide, whatever happened to the rest of the frame.
         if let Some(flaw) = Flaw::of_guard(&frame) {
             self.at += total.min(rest);
             return Ok(Step::Bad(flaw));
@@ -88,8 +89,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Moves to the next offset at which a frame's head of this segment is whole; `None` at the
-    /// end.
+    /// Moves to the next offset with a valid frame head of this segment. Returns `None` at the end.
     pub(crate) fn seek(&mut self) -> io::Result<Option<Frame>> {
         self.at = self.at.next_multiple_of(ALIGN);
         while self.end.saturating_sub(self.at) >= PROVEN {
@@ -103,13 +103,13 @@ impl<'a> Scanner<'a> {
         Ok(None)
     }
 
-    /// `len` bytes at `at`, fewer if the file has become shorter.
+    /// Returns `len` bytes at `at`, or fewer if the file has become shorter.
     fn bytes(&mut self, at: u64, len: u64) -> io::Result<&[u8]> {
         self.load(at, len)?;
         Ok(within(&self.window, self.window_at, at, len))
     }
 
-    /// Makes `len` bytes at `at` part of the window.
+    /// Loads `len` bytes at `at` into the window.
     fn load(&mut self, at: u64, len: u64) -> io::Result<()> {
         if at < self.window_at || at + len > self.window_at + self.window.len() as u64 {
             let wanted = len.max(CHUNK).min(self.end - at);
@@ -120,7 +120,8 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// `len` bytes at `at` of a file of which `window` is what lies at `window_at`; fewer if it ends.
+/// Returns `len` bytes at `at` of a file, or fewer if the window ends. `window` contains the bytes
+/// from `window_at` on.
 fn within(window: &[u8], window_at: u64, at: u64, len: u64) -> &[u8] {
     let from = usize::try_from(at - window_at).unwrap_or(usize::MAX);
     let rest = window.get(from..).unwrap_or_default();
@@ -128,15 +129,15 @@ fn within(window: &[u8], window_at: u64, at: u64, len: u64) -> &[u8] {
     rest.get(..len).unwrap_or(rest)
 }
 
-/// Why what begins at a place must not be cut off, though it cannot be read.
+/// Why unreadable data must not be cut off.
 pub(crate) enum Keep {
-    /// The frame at this offset shows that it had been durable.
+    /// The frame at this offset proves that the data was durable.
     Durable(u64),
-    /// The frame at this offset is of a newer release, which had better look at it.
+    /// The frame at this offset was written by a newer release, which can judge it.
     Newer(u64, u8),
 }
 
-/// Whether what begins at `cut` is more than the remains of a write that a crash cut short.
+/// Returns why the data from `cut` on is more than the remains of a write that a crash cut short.
 pub(crate) fn reason_to_keep(
     file: &dyn DiskFile,
     salt: u64,

@@ -1,8 +1,8 @@
-//! [`blocking`]: how tasks wait for the disk.
+//! [`blocking`]: runs blocking work for tasks.
 
 use crate::error::{Error, ErrorKind, Retry};
 
-/// Runs `work` where it may block: on the runtime's pool, or here if there is no runtime.
+/// Runs `work` where it may block: on the blocking pool of the runtime, or here without a runtime.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {

@@ -27,8 +27,8 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 ///
 /// The store is an append-only log with an index in memory. The index takes about 40 bytes per
 /// aggregate and 24 bytes per older version (about 32 for aggregates with more than a few dozen
-/// versions). Only one process can open a directory at a time; any number of threads and tasks can
-/// use the handle. Clones are cheap and share the store.
+/// versions). Only one process can open a directory at a time, but any number of threads and tasks
+/// can use the handle. Clones are cheap and share the store.
 ///
 /// - By default ([`Durability::Sync`](crate::file::Durability::Sync)) a put returns after its
 ///   records are synced to disk. Concurrent puts share one sync.
@@ -70,24 +70,25 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 #[derive(Clone)]
 pub struct FileStore(pub(crate) Arc<Shared>);
 
-/// The deletes of one batch when many are made at once.
+/// The number of deletes in one batch when many aggregates are affected.
 const DELETES_PER_BATCH: usize = 8192;
 
 impl FileStoreConfig {
     /// Opens the store, and creates its directory if it does not exist. Blocks for about 0.2 s per
     /// million snapshots.
     ///
-    /// The store locks the file `LOCK` in the directory until [`FileStore::close`], until the last
-    /// handle is dropped, or until the process ends. Do not remove that file while the store is
-    /// open: a second process could then open the store, and both would write until the first one
-    /// starts a new file and stops. A forked child that does not `exec` must not use the store,
-    /// because it shares the lock and has none of the store's threads.
+    /// The store locks the file `LOCK` in the directory until [`FileStore::close`] is called, the
+    /// last handle is dropped, or the process ends. Do not remove this file while the store is
+    /// open. Otherwise a second process could open the store, and both would write until the first
+    /// one starts a new file and stops. A forked child that does not `exec` must not use the store,
+    /// because it shares the lock but has none of the store's threads.
     ///
     /// # Errors
     /// - `InvalidInput`: a setting is out of bounds.
-    /// - `Locked`: another process or handle has the store open. The message has its process id.
+    /// - `Locked`: another process or handle has the store open. The message contains its process
+    ///   id.
     /// - `CorruptStore`: a file is missing, or is damaged in a way that a crash cannot cause. The
-    ///   message has the file and the offset. See [`FileStore::repair`].
+    ///   message contains the file and the offset. See [`FileStore::repair`].
     /// - `Unsupported`: a newer release wrote the store.
     /// - `Store`, `OutOfSpace`: the operating system failed to read or write.
     pub fn open(self) -> Result<FileStore, Error> {
@@ -119,7 +120,7 @@ impl FileStore {
         self.0.core.dir()
     }
 
-    /// [`put`](crate::SnapshotStore::put) as a blocking call. Returns when all records are durable.
+    /// Calls [`put`](crate::SnapshotStore::put) and blocks until all records are durable.
     ///
     /// # Errors
     /// As for `put`, and `InvalidInput` if a record does not verify.
@@ -136,12 +137,11 @@ impl FileStore {
     /// Queues a put and returns a `'static` future of its outcomes.
     ///
     /// All queued puts are written together when one of the futures is awaited or dropped, or with
-    /// the next other write. To write in large groups, queue many puts and then await them.
-    /// Dropping the future does not cancel the put.
+    /// the next write of any other kind. To write in large groups, queue many puts and then await
+    /// them. Dropping the future does not cancel the put.
     ///
-    /// # Errors
-    /// As for `put_blocking`. `InvalidInput` and `Poisoned` are returned at once, the others by the
-    /// future.
+    /// As for `put_blocking`. `InvalidInput` and `Poisoned` are returned immediately, and all other
+    /// errors by the future.
     #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn submit(
         &self,
@@ -152,7 +152,7 @@ impl FileStore {
         Ok(async move { submitted.await.map(Answer::outcomes) })
     }
 
-    /// [`get`](crate::SnapshotStore::get) as a blocking call.
+    /// Calls [`get`](crate::SnapshotStore::get) and blocks until the result is available.
     ///
     /// # Errors
     /// As for `get`.
@@ -160,8 +160,7 @@ impl FileStore {
         self.0.core.get(Patience::Unlimited, &query).map_err(Unread::into_error)
     }
 
-    /// [`delete`](crate::SnapshotStore::delete) as a blocking call. Returns when the delete is
-    /// durable.
+    /// Calls [`delete`](crate::SnapshotStore::delete) and blocks until the delete is durable.
     ///
     /// # Errors
     /// As for `delete`.
@@ -177,7 +176,7 @@ impl FileStore {
         }
     }
 
-    /// [`mark`](crate::SnapshotStore::mark) as a blocking call. Returns when the change is durable.
+    /// Calls [`mark`](crate::SnapshotStore::mark) and blocks until the change is durable.
     ///
     /// # Errors
     /// As for `mark`.
@@ -195,17 +194,18 @@ impl FileStore {
 
     /// Deletes the snapshots below a version (exclusive) of many aggregates.
     ///
-    /// The result is that of a `delete` with default options for each aggregate, so pinned
-    /// snapshots are kept, but it takes only a few writes. Blocks until all deletes are durable.
+    /// The result is the same as for a `delete` with default options for each aggregate, so pinned
+    /// snapshots are kept. However, this takes only a few writes. Blocks until all deletes are
+    /// durable.
     ///
     /// # Errors
-    /// As for `delete`. After an error, a part of a long list may be deleted.
+    /// As for `delete`. After an error, some of the deletes may have been carried out.
     pub fn delete_below_blocking(
         &self,
         aggregates: &[(AggregateKey, u64)],
     ) -> Result<Deleted, Error> {
         let core = &self.0.core;
-        // In the order of the index, neighbours are looked up one after the other.
+        // In index order, neighbors are looked up one after the other.
         let mut tagged: Vec<_> = aggregates.iter().map(|of| (core.tag(&of.0), of)).collect();
         tagged.sort_unstable_by_key(|(tag, _)| *tag);
         let mut sum = Deleted::default();
@@ -216,10 +216,11 @@ impl FileStore {
         Ok(sum)
     }
 
-    /// [`delete_below_blocking`](Self::delete_below_blocking) as an async call.
+    /// Like [`delete_below_blocking`](Self::delete_below_blocking), but asynchronous.
     ///
-    /// Cancel safety: dropping the future does not cancel deletes that have begun. They may run
-    /// after later calls, so a put below the bound that follows a dropped call may be deleted too.
+    /// Cancel safety: dropping the future does not cancel deletes that have started. They may run
+    /// after later calls, so they may also delete a snapshot below the bound that is put after the
+    /// future was dropped.
     ///
     /// # Errors
     /// As for `delete`.
@@ -232,27 +233,29 @@ impl FileStore {
     }
 
     /// Compacts the files that exist when it is called: removes files without live snapshots, and
-    /// rewrites files whose dead part exceeds [`compact_at`](FileStoreConfig::compact_at).
+    /// rewrites files whose fraction of dead bytes reaches
+    /// [`compact_at`](FileStoreConfig::compact_at).
     ///
-    /// The rate limit of background compaction does not apply. Blocks; reads and writes continue
-    /// meanwhile.
+    /// The rate limit of background compaction does not apply. This call blocks, but reads and
+    /// writes continue.
     ///
     /// # Errors
-    /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged; its file is not changed),
+    /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged, so its file is not changed),
     /// `Poisoned`, `Store`. No error loses data.
     pub fn compact(&self) -> Result<Compacted, Error> {
         self.0.core.compact(&mut |_| true)
     }
 
-    /// Copies a consistent state of the store into the directory `to`, which must be empty or not
+    /// Copies a consistent state of the store to the directory `to`, which must be empty or not
     /// exist.
     ///
-    /// Complete log files are hard-linked where the file system supports it, so that the copy takes
-    /// little time and space. Blocks; reads and writes continue meanwhile.
+    /// Complete log files are hard-linked where the file system supports it, so the backup takes
+    /// little time and space. This call blocks, but reads and writes continue.
     ///
     /// # Errors
     /// `InvalidInput` if `to` is not empty; `Locked` if another backup writes there; `OutOfSpace`;
-    /// `Store`, also if the store is closed. After an error, `to` holds files that are not a store.
+    /// `Store`, also if the store is closed. After an error, the files in `to` are not a usable
+    /// store.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
         self.0.core.backup(to.as_ref())
     }
@@ -261,8 +264,8 @@ impl FileStore {
     /// a read-only directory. Blocks.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `CorruptStore` if `dir` holds no store, or its manifest is
-    /// damaged; `Unsupported` if a newer release wrote it; `Store`.
+    /// `Locked` if the store is open; `CorruptStore` if `dir` does not contain a store or its
+    /// manifest is damaged; `Unsupported` if a newer release wrote it; `Store`.
     pub fn inspect(dir: impl AsRef<Path>) -> Result<Inspection, Error> {
         inspect(&RealDisk, dir.as_ref())
     }
@@ -281,17 +284,18 @@ impl FileStore {
     ///
     /// Keeps each record that verifies, reports each record that does not, and renames damaged
     /// files instead of removing them. Reports every problem that [`verify`](Self::verify) reports.
-    /// If a delete is damaged, the snapshots that it deleted may reappear; if marks are damaged,
-    /// earlier marks may. A store without damage is not changed, whether it was closed or killed.
+    /// If a delete is damaged, the snapshots that it deleted may reappear. If marks are damaged,
+    /// earlier marks may reappear. A store without damage is not changed, whether it was closed or
+    /// killed.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `CorruptStore` if `dir` holds no part of a store;
+    /// `Locked` if the store is open; `CorruptStore` if `dir` does not contain any part of a store;
     /// `Unsupported` if a newer release wrote it; `OutOfSpace`, `Store`.
     pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport, Error> {
         repair(&RealDisk, dir.as_ref())
     }
 
-    /// Returns how much is stored, and which background errors occurred.
+    /// Returns the size of the store and its background errors.
     pub fn stats(&self) -> FileStoreStats {
         let core = &self.0.core;
         let segments = core.segments.all();
@@ -313,15 +317,15 @@ impl FileStore {
 
     /// Closes the store for this handle and all its clones, and releases its lock. Blocks.
     ///
-    /// Waits for running writes, backups and compactions; writes that are still queued fail. After
-    /// a clean close, the next open is faster, and detects files that have been truncated in the
-    /// meantime. Dropping the last handle writes what is queued and then does the same, but cannot
-    /// report an error. A store that has stopped writing
+    /// Waits for running writes, backups and compactions. Writes that are still queued fail. After
+    /// a clean close, the next open is faster and detects files that have been truncated in the
+    /// meantime. Dropping the last handle first writes the queued data and then does the same, but
+    /// cannot report an error. A store that has stopped writing
     /// ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)) closes without an error.
     ///
     /// # Errors
-    /// `Store`, `OutOfSpace`: the last sync, or writing the manifest, failed. The store is closed
-    /// nevertheless, and everything that was acknowledged under
+    /// `Store`, `OutOfSpace`: the last sync failed, or the manifest could not be written. The store
+    /// is closed nevertheless, and every write that was acknowledged under
     /// [`Durability::Sync`](crate::file::Durability::Sync) is durable.
     pub fn close(self) -> Result<(), Error> {
         self.0.core.shut_down()

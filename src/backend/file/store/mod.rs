@@ -1,5 +1,5 @@
-//! The handle: what applications call. [`file_store`] blocks, [`snapshot_store`] is for tasks;
-//! both share the open store and its threads ([`shared`]).
+//! The handle that applications use. [`file_store`] contains the blocking calls and
+//! [`snapshot_store`] the async ones. Both share the open store and its threads ([`shared`]).
 
 mod blocking;
 pub(super) mod file_store;

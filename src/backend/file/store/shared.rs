@@ -1,4 +1,4 @@
-//! [`Shared`]: what all clones of a handle share: the open store and its threads.
+//! [`Shared`]: the open store and its threads, which all clones of a handle share.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -13,16 +13,17 @@ use crate::backend::file::write::queue::Queue;
 use crate::backend::file::write::work::{Answer, Work};
 use crate::error::{Error, ErrorKind};
 
-/// What all clones of a handle share.
+/// The part that all clones of a handle share.
 pub(crate) struct Shared {
     pub(crate) core: Arc<Core>,
     queue: Arc<Queue>,
-    // Stopped in this order, before the core is closed.
+    // The threads are stopped in this order, before the core is closed.
     keeper: Option<Keeper>,
     writers: Vec<JoinHandle<()>>,
 }
 
-/// Threads that write what tasks queue: one can write a group while the other syncs the one before.
+/// The number of threads that write for tasks: one can write a group while the other one syncs the
+/// previous group.
 const WRITERS: usize = 2;
 
 impl Shared {
@@ -74,17 +75,18 @@ impl Drop for Shared {
         let on_writer = writers.iter().any(|writer| writer.thread().id() == this);
         let end = move || {
             for writer in writers {
-                // It panics with nothing that a caller could do anything about.
+                // A caller could not do anything about a panic of this thread.
                 let _ = writer.join();
             }
-            // Without it the next opening takes longer and nothing else.
+            // Without a clean close, the next open only takes longer.
             if let Err(error) = core.shut_down() {
                 core.troubles.report(&error);
             }
         };
         if on_writer {
-            // An answer woke a task, and with that the last handle went. A thread cannot wait for
-            // itself; if there can be no other, those that write go on until nothing is left.
+            // An answer woke a task that dropped the last handle, so this is a writer thread, which
+            // cannot wait for itself. If no new thread can be started, the writers continue until
+            // the queue is empty.
             let _ = thread::Builder::new().name("snapfold-closer".into()).spawn(end);
         } else {
             end();

@@ -11,15 +11,14 @@ use crate::error::Error;
 const OPERATION: &str = "close a store";
 
 impl Core {
-    /// Ends all use: cuts off what was not used, syncs, writes the index file of the active
-    /// segment, notes in the manifest how long it is, and gives the lock up. Does nothing the
-    /// second time.
+    /// Closes the store: removes unused space, syncs, writes the index file of the active segment,
+    /// records its length in the manifest, and releases the lock. Does nothing on later calls.
     pub(crate) fn shut_down(&self) -> Result<(), Error> {
         if !self.health.close() {
             return Ok(());
         }
         let _maintenance = self.maintenance.turn();
-        // Whoever still writes is waited for, though nobody may begin any more.
+        // Running writes are completed first. New ones cannot start any more.
         let mut log = self.log();
         let ended = if self.health.is_poisoned() { Ok(()) } else { self.end(&mut log) };
         self.health.unlock();
@@ -28,12 +27,12 @@ impl Core {
 
     fn end(&self, log: &mut Log) -> Result<(), Error> {
         if let Some(prepared) = log.next.take() {
-            // If it stays, the next opening removes it.
+            // If the file remains, the next open removes it.
             let _ = self.disk.remove(&prepared.temporary);
         }
         let Some(active) = &log.active else { return Ok(()) };
         let path = self.path(&names::segment(active.segment.id));
-        // What it was lengthened by need not stay; if it does, the next opening cuts it off.
+        // The extra length is not needed. If this fails, the next open cuts it off.
         let _ = active.segment.file.set_len(active.end);
         active.segment.file.sync().map_err(|error| io_error(OPERATION, &path, error))?;
         active.segment.synced.store(active.end, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! [`FileStore`] as a [`SnapshotStore`]: what tasks call. Nothing here blocks the thread of a task.
+//! Implements [`SnapshotStore`] for [`FileStore`]. Nothing here blocks the thread of a task.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ use crate::store::{
 };
 use crate::timestamp::Timestamp;
 
-/// Records of up to this size are read, if they are in memory, on the thread that asks.
+/// Records of up to this size are read on the calling thread if they are in memory.
 const INLINE_READ_BYTES: u32 = 256 << 10;
-/// Pages of up to this many items are read, if they are in memory, on the thread that asks.
+/// Pages of up to this many items are read on the calling thread if they are in memory.
 const INLINE_PAGE_ITEMS: usize = 64;
-/// Puts of more bytes than this are encoded on a thread that may block.
+/// Puts with more bytes than this are encoded on a thread that may block.
 const INLINE_PUT_BYTES: usize = 1 << 20;
 
 #[async_trait]
@@ -83,7 +83,7 @@ impl SnapshotStore for FileStore {
     }
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
-        // A filter may pass over any number of aggregates before a page is full.
+        // A filter may skip any number of aggregates before a page is full.
         let filtered = request.tenant.is_some() || request.kind.is_some();
         let at_once = if filtered { None } else { inline_page(request.limit) };
         let (tenant, kind) = (request.tenant.map(str::to_owned), request.kind.map(str::to_owned));

@@ -1,4 +1,4 @@
-//! [`Submitted`]: a put that has been queued.
+//! [`Submitted`]: a write that has been queued.
 
 use std::fmt;
 use std::future::Future;
@@ -12,10 +12,10 @@ use crate::backend::file::write::queue::Queue;
 use crate::backend::file::write::work::Answer;
 use crate::error::{Error, ErrorKind, Retry};
 
-/// Work that has been queued, as a future of its outcome.
+/// Queued work, as a future of its outcome.
 ///
-/// What several of these have queued is written together when the first is awaited, or dropped:
-/// queue all, then await all. Dropping one does not take its work back.
+/// The work of several futures is written together when the first one is awaited or dropped, so
+/// queue everything first and then await the futures. Dropping a future does not cancel its work.
 #[must_use = "queued work is written when this is awaited or dropped"]
 pub(crate) struct Submitted {
     queue: Arc<Queue>,
@@ -26,7 +26,7 @@ pub(crate) struct Submitted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Queued,
-    /// Has let the runtime's other tasks run once, so that they can queue theirs.
+    /// Other tasks of the runtime have had a chance to queue their work.
     Yielded,
     Started,
 }

@@ -1,4 +1,4 @@
-//! Writing the frames of a group to the end of the log.
+//! Writes the frames of a group to the end of the log.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -16,39 +16,41 @@ use crate::error::{Error, ErrorKind};
 
 pub(super) const OPERATION: &str = "write to the log";
 
-/// Bodies up to this length are copied together; longer ones are written from where they are.
+/// Bodies up to this length are copied into one buffer. Longer ones are written from their own
+/// memory.
 const COPIED: usize = 1 << 10;
 
-/// Of a write that is longer than this the device gets the beginning while the rest is still handed
-/// to the system.
+/// While a write longer than this is in progress, the system is asked to start writing its
+/// beginning to the device.
 const LONG_WRITE: u64 = 2 << 20;
 
-/// So much of it at a time.
+/// The size of the pieces in which a long write is passed to the device.
 const RUN_BYTES: u64 = 1 << 20;
 
-/// The file is lengthened by so much at a time. What a crash leaves of it is scanned in vain.
+/// The file grows in steps of this size. After a crash, the unused part is scanned in vain.
 const LENGTHEN_BYTES: u64 = 4 << 20;
 
-/// Writes of up to this length have zeros written behind them, where these are missing.
+/// Writes up to this length are followed by zeros if there are none yet.
 const ZEROED_WRITE: u64 = 64 << 10;
 
-/// So many zeros at a time: that delays one write of a few hundred, by about a millisecond.
+/// The number of zeros written at once. This delays one write in a few hundred by about a
+/// millisecond.
 const ZERO_BYTES: u64 = 1 << 20;
 
-/// Where the frames of a group are.
+/// The position of the frames of a group.
 pub(super) struct Written {
     pub(super) segment: Arc<Segment>,
-    /// Where each frame begins.
+    /// The offset of each frame.
     pub(super) offsets: Vec<u64>,
-    /// The sequence number of the first; the others follow it.
+    /// The sequence number of the first frame. The others have consecutive numbers.
     pub(super) first_seq: u64,
-    /// Where the last one ends.
+    /// The end of the last frame.
     pub(super) end: u64,
 }
 
 impl Core {
-    /// Writes the frames behind all others. They are not durable yet. After an error the log ends
-    /// where it did, and [`roll_back`](Self::roll_back) has to see to it that the file does too.
+    /// Appends the frames to the log. They are not durable yet. After an error, the end of the log
+    /// is unchanged, and [`roll_back`](Self::roll_back) must restore the file accordingly.
     pub(super) fn append(&self, log: &mut Log, plan: &Plan) -> Result<Written, Error> {
         let (frames, total) = (plan.frames.as_slice(), plan.bytes());
         if log.next_seq + frames.len() as u64 > MAX_SEQ {
@@ -85,22 +87,22 @@ impl Core {
         Ok(written)
     }
 
-    /// Lengthens the file, if `total` bytes are about to be written beyond its end, by more than
-    /// they need, so that most syncs find no change of its length to make durable. Elsewhere such a
-    /// hole would be filled, or nobody has measured it.
+    /// Extends the file by more than needed if `total` bytes are about to be written beyond its
+    /// end, so that most syncs do not have to make a new length durable. Only on Linux: other
+    /// systems would fill the hole, or have not been measured.
     fn lengthen(&self, active: &mut Active, total: u64) {
         let end = active.end + total;
         if cfg!(target_os = "linux") && end > active.file_bytes {
             let ahead = end.next_multiple_of(LENGTHEN_BYTES).min(self.config.segment_bytes);
             let bytes = ahead.max(end);
-            // If that fails the write lengthens it.
+            // If this fails, the write extends the file.
             let lengthened = active.segment.file.set_len(bytes).is_ok();
             active.file_bytes = if lengthened { bytes } else { end };
         }
     }
 
-    /// Writes zeros behind the last frame, for the writes to come, if the last `total` bytes were a
-    /// small write that found none: it pays for the zeros with its own sync.
+    /// Writes zeros after the last frame for later writes, if the last `total` bytes were a small
+    /// write that found no zeros. The sync of that write also covers the zeros.
     fn zero_behind(&self, active: &mut Active, total: u64) {
         let wanted = self.config.zero_ahead == ZeroAhead::SmallWrites
             && self.config.durability == Durability::Sync
@@ -113,7 +115,7 @@ impl Core {
             active.zeroed = to;
             active.file_bytes = active.file_bytes.max(to);
         } else {
-            // The space may be needed for what is to be stored. No other try in this file.
+            // The space may be needed for data. This is not tried again in this file.
             active.zeroed = u64::MAX;
             let cut = active.segment.file.set_len(active.end).is_ok();
             active.file_bytes = if cut { active.end } else { active.file_bytes.max(to) };
@@ -122,7 +124,7 @@ impl Core {
 }
 
 impl Active {
-    /// Takes note of a frame that was written.
+    /// Records a frame that was written.
     fn add(&mut self, seq: u64, frame: &Planned) {
         let len = u32::try_from(frame.body.len()).unwrap_or(u32::MAX);
         self.seal.min_seq = self.seal.min_seq.min(seq);
@@ -147,7 +149,7 @@ impl Active {
     }
 }
 
-/// Fills `scratch` with everything but the long bodies; returns where each frame begins.
+/// Writes everything except long bodies to `scratch`. Returns the offset of each frame.
 fn encode(active: &Active, frames: &[Planned], mut seq: u64, scratch: &mut Vec<u8>) -> Vec<u64> {
     scratch.clear();
     let durable_below = active.segment.synced.load(Ordering::Relaxed);
@@ -168,12 +170,12 @@ fn encode(active: &Active, frames: &[Planned], mut seq: u64, scratch: &mut Vec<u
     offsets
 }
 
-/// Writes the frames behind all others.
+/// Writes the frames to the end of the log.
 fn write(active: &Active, frames: &[Planned], scratch: &[u8], run_bytes: u64) -> io::Result<()> {
     let mut pieces = Vec::with_capacity(frames.len() * 2 + 1);
     let mut rest = scratch;
     let head = usize::try_from(FRAME_BYTES).unwrap_or(0);
-    // The bytes at the start of `rest` that come before the next long body.
+    // The number of bytes at the start of `rest` before the next long body.
     let mut before = 0;
     for frame in frames {
         let padding = usize::try_from(frame.total_bytes()).unwrap_or(0) - head - frame.body.len();
@@ -192,8 +194,8 @@ fn write(active: &Active, frames: &[Planned], scratch: &[u8], run_bytes: u64) ->
     write_runs(&*active.segment.file, active.end, &mut pieces, run_bytes)
 }
 
-/// Writes the pieces in runs of at least `run_bytes`, and has the device begin with each but the
-/// last.
+/// Writes the pieces in runs of at least `run_bytes`. Asks the system to start writing each run
+/// except the last to the device.
 fn write_runs(
     file: &dyn DiskFile,
     mut at: u64,

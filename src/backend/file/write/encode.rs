@@ -1,5 +1,5 @@
-//! From a caller's records and selections to [`Work`]: checked and encoded on the caller's side,
-//! so that whoever writes only has to write.
+//! Converts the records and selections of a caller to [`Work`]. Checking and encoding happen on the
+//! caller's side, so that the writing thread only has to write.
 
 use bytes::Bytes;
 
@@ -14,8 +14,8 @@ use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, PutOptions, Selection};
 
-/// The longest tenant, kind or id that can be stored (inclusive), and so the longest key that
-/// surely can: all of it may be in one part.
+/// The maximum length of a tenant, kind or id (inclusive). A key of up to this total length can
+/// always be stored, because each of its parts is at most this long.
 pub(crate) const MAX_PART_BYTES: usize = 1024;
 
 impl Core {
@@ -38,7 +38,7 @@ impl Core {
                 format!("the record has {bytes} bytes, but at most {MAX_BODY_BYTES} are allowed");
             return Err(invalid(message));
         }
-        // Nothing is written that cannot be read back, and opening relies on it.
+        // Only readable records are written. Opening relies on this.
         let header = record.verify().map_err(|reject| {
             invalid(format!("the record is not valid: {reject}")).with_source(reject)
         })?;
@@ -60,7 +60,7 @@ impl Core {
         Ok(PutItem { tag, id, generation, as_of, record })
     }
 
-    /// The delete that `selection` asks for; `None` if it can have nothing to delete.
+    /// Returns the delete for `selection`, or `None` if there cannot be anything to delete.
     pub(crate) fn delete_work(
         &self,
         key: &AggregateKey,
@@ -68,13 +68,13 @@ impl Core {
         options: DeleteOptions,
     ) -> Result<Option<Work>, Error> {
         self.health.check_writable("delete snapshots")?;
-        // What is selected is found out when the delete is planned: a put queued before it may
-        // still be on its way.
+        // The selection is resolved when the delete is planned, because a put that was queued
+        // before may not be written yet.
         let item = Self::delete_item(self.tag(key), key, selection.into(), options);
         Ok(item.map(|item| Work::Delete { items: vec![item] }))
     }
 
-    /// The change of marks that a caller asks for; `None` if it can have nothing to change.
+    /// Returns the requested change of marks, or `None` if there cannot be anything to change.
     pub(crate) fn mark_work(
         &self,
         key: &AggregateKey,
@@ -94,7 +94,7 @@ impl Core {
         Ok(Some(Work::Mark(Box::new(MarkItem { tag, key, pick, change }))))
     }
 
-    /// Deletes below a version, of many aggregates.
+    /// Returns the deletes below a version of many aggregates.
     pub(crate) fn delete_below_work(
         &self,
         deletes: &[(Tag, &(AggregateKey, u64))],
@@ -107,7 +107,7 @@ impl Core {
         Ok(Work::Delete { items: deletes.iter().filter_map(item).collect() })
     }
 
-    /// `None` for a key that cannot be stored, and so has no snapshots.
+    /// Returns `None` for a key that cannot be stored and therefore has no snapshots.
     fn delete_item(
         tag: Tag,
         key: &AggregateKey,
@@ -119,7 +119,7 @@ impl Core {
         }
         let body = match &pick {
             Pick::Scope(scope) => DeleteBody::write(key, scope),
-            // Told by ids when it is planned.
+            // Planning replaces the scope with ids.
             Pick::Generation(_) | Pick::ExceptGeneration(_) => DeleteBody::write(key, &Scope::All),
         };
         Some(DeleteItem { tag, pick, body: Bytes::from(body), options })

@@ -1,4 +1,4 @@
-//! [`Flight`]: a group that is written and not yet visible.
+//! [`Flight`]: a group that is written but not yet visible.
 
 use std::sync::Arc;
 use std::{mem, thread};
@@ -10,15 +10,15 @@ use crate::backend::file::core::Core;
 use crate::backend::file::core::flights::{Fresh, Turn};
 use crate::error::Error;
 
-/// What became of a group.
+/// The result of a group.
 pub(crate) struct Committed {
-    /// One for each of its works.
+    /// One answer for each work item.
     pub(crate) answers: Vec<Result<Answer, Error>>,
-    /// Freed with this, which had better be after everyone was answered: it takes its time.
+    /// Freed together with this value. Freeing takes time, so answer all callers first.
     pub(super) _spent: Vec<Planned>,
 }
 
-/// A group that is written and not yet visible.
+/// A group that is written but not yet visible.
 pub(crate) struct Flight<'a> {
     core: &'a Core,
     plan: Plan,
@@ -27,14 +27,14 @@ pub(crate) struct Flight<'a> {
 }
 
 impl<'a> Flight<'a> {
-    /// To be called while the lock of the log is held.
+    /// Creates the flight. The caller must hold the lock of the log.
     pub(super) fn new(core: &'a Core, mut plan: Plan, written: Written) -> Self {
         let fresh = Arc::new(mem::take(&mut plan.fresh));
         core.flights.add(Arc::clone(&fresh));
         Self { core, plan, written, fresh }
     }
 
-    /// The bytes it takes in the log.
+    /// Returns the number of bytes that the group takes in the log.
     pub(super) fn bytes(&self) -> u64 {
         self.plan.bytes()
     }

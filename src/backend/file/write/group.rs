@@ -1,4 +1,4 @@
-//! Writing a group: the work of many callers in one write and one sync.
+//! Writes a group: the work of many callers in one write and one sync.
 
 use std::sync::atomic::Ordering;
 
@@ -13,30 +13,30 @@ use crate::error::{Error, ErrorKind, Retry};
 
 type Outcome = Result<Answer, Error>;
 
-/// From this size on a group is synced while the next one is written. Smaller ones are better off
-/// together: two syncs take longer than one.
+/// Groups of at least this size are synced while the next one is written. Smaller groups are better
+/// written together, because two syncs take longer than one.
 const OVERLAP_BYTES: u64 = 1 << 20;
 
-/// What became of a group when it was begun.
+/// The result of starting a group.
 pub(crate) enum Begun<'a> {
-    /// There was nothing to write, or it could not be written.
+    /// There was nothing to write, or the write failed.
     Done(Vec<Outcome>),
-    /// Written; to be landed.
+    /// The group was written and must be landed.
     Written(Flight<'a>),
-    /// It needs the log to itself: for [`Core::commit_alone`].
+    /// The group needs exclusive access to the log: call [`Core::commit_alone`].
     Alone(Alone),
 }
 
-/// A group that needs the log to itself.
+/// A group that needs exclusive access to the log.
 pub(crate) enum Alone {
     Works(Vec<Work>),
-    /// Its write failed, and could not be taken back while another group was synced.
+    /// The write failed, and could not be undone while another group was being synced.
     Plan(Plan),
 }
 
 impl Core {
-    /// Writes all of `group`, durable and visible when it returns. Calls `next` when the next group
-    /// may be begun, if that is before the end.
+    /// Writes `group`. It is durable and visible when this returns. Calls `next` as soon as the
+    /// next group can be started, if that is before the end.
     pub(crate) fn commit(&self, group: Vec<Work>, next: impl FnOnce()) -> Committed {
         let answers = match self.begin(group) {
             Begun::Done(answers) => answers,
@@ -52,12 +52,12 @@ impl Core {
         Committed { answers, _spent: Vec::new() }
     }
 
-    /// Writes `group` to the log, if it can share it with those that are not yet synced: it has
-    /// only puts that leave marks aside, none of a snapshot that one of those puts, and fits into
-    /// the segment.
+    /// Writes `group` to the log if it can share the log with groups that are not yet synced. This
+    /// requires that the group contains only puts that do not involve marks, that no unsynced group
+    /// puts the same snapshots, and that it fits into the segment.
     pub(crate) fn begin(&self, group: Vec<Work>) -> Begun<'_> {
         let mut log = self.log_with_flights();
-        // Groups take off only under the lock that is held here.
+        // A new flight can only be added under this lock.
         let sole = self.flights.is_empty();
         if !self.may_share(&log, &group) {
             return Begun::Alone(Alone::Works(group));
@@ -99,14 +99,14 @@ impl Core {
         fits && self.health.check_writable("write to the log").is_ok()
     }
 
-    /// [`commit`](Self::commit) for a group that needs the log to itself.
+    /// Like [`commit`](Self::commit), for a group that needs exclusive access to the log.
     pub(crate) fn commit_alone(&self, alone: Alone) -> Vec<Outcome> {
         let mut log = self.log();
         let group = match alone {
             Alone::Works(group) => group,
             Alone::Plan(mut plan) => {
                 if let Err(error) = self.health.check_writable("write to the log") {
-                    // What the first attempt has left cannot be taken back any more.
+                    // The remains of the first attempt can no longer be undone.
                     plan.fail(&error.with_retry(Retry::Unknown));
                     return plan.answers;
                 }
@@ -161,7 +161,8 @@ impl Core {
         plan.answers
     }
 
-    /// An error that is not [`Retry::Unknown`] leaves nothing of the frames behind.
+    /// Writes and publishes the plan. After an error other than [`Retry::Unknown`], none of its
+    /// frames remain.
     fn try_alone(&self, log: &mut Log, plan: &mut Plan) -> Result<(), Error> {
         self.health.check_writable("write to the log")?;
         self.make_room(log, plan.bytes())?;
@@ -174,8 +175,8 @@ impl Core {
         Ok(())
     }
 
-    /// Writes just the deletes and marks of a group that found the disk full, into the space that
-    /// the reserve gives up. What became of them is told by the error of the last attempt.
+    /// Writes only the deletes and marks of a group that found the disk full, using the space of
+    /// the reserve. The error of the last attempt applies to them.
     fn retry_deletes(&self, log: &mut Log, plan: &mut Plan, error: Error) -> Result<(), Error> {
         if !plan.frames.iter().any(Planned::makes_room) || !self.reserve.release() {
             return Err(error);
@@ -189,7 +190,7 @@ impl Core {
         self.try_alone(log, plan)
     }
 
-    /// Takes back what a failed write has left; the error that says what became of it.
+    /// Undoes a failed write. Returns the error that describes the outcome.
     fn take_back(&self, log: &mut Log, error: Error) -> Error {
         let Some(active) = &mut log.active else { return error };
         self.roll_back(active, "write to the log").err().unwrap_or(error)

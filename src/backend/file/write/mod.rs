@@ -1,15 +1,15 @@
-//! Puts, deletes and changes of marks, one file for each stage that they pass. In that order:
+//! Puts, deletes and changes of marks, with one file for each stage, in this order:
 //!
-//! 1. [`encode`]: checks what a caller wants, and makes [`work`] of it, on the caller's side.
-//! 2. [`queue`]: gathers the work of many callers into groups; one of them writes a group.
-//! 3. [`group`]: takes a group from here to its answers, alone ([`touched`]: in how many parts) or
-//!    while the one before is synced ([`flight`]).
-//! 4. [`plan`]: decides what of it is written ([`plan_put`], [`plan_delete`], [`plan_marks`]).
-//! 5. [`roll`]: begins a new segment when the frames do not fit into this one; one that [`prepare`]
-//!    made ahead, if there is one.
+//! 1. [`encode`]: checks the caller's input and converts it to [`work`], on the caller's side.
+//! 2. [`queue`]: collects the work of many callers into groups, each written by one of them.
+//! 3. [`group`]: writes a group and answers its callers. A group is written alone, in as many parts
+//!    as [`touched`] requires, or while the previous group is being synced ([`flight`]).
+//! 4. [`plan`]: decides what is written ([`plan_put`], [`plan_delete`], [`plan_marks`]).
+//! 5. [`roll`]: starts a new segment if the frames do not fit into the current one. Uses the
+//!    segment that [`prepare`] made in advance, if there is one.
 //! 6. [`append`]: writes the frames to the end of the log.
-//! 7. [`sync`]: makes them durable.
-//! 8. [`publish`]: makes them visible in the index.
+//! 7. [`sync`]: makes the frames durable.
+//! 8. [`publish`]: makes the frames visible in the index.
 
 mod append;
 pub(super) mod encode;

@@ -1,4 +1,4 @@
-//! [`Plan`]: the frames that a group becomes, and the answers that hold once they are durable.
+//! [`Plan`]: the frames of a group, and the answers that apply once they are durable.
 
 use std::collections::HashMap;
 
@@ -13,19 +13,19 @@ use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// The frames that a group becomes, and the answers that hold once they are durable.
+/// The frames of a group, and the answers that apply once they are durable.
 #[derive(Default)]
 pub(crate) struct Plan {
     pub(super) frames: Vec<Planned>,
     pub(super) answers: Vec<Result<Answer, Error>>,
     pub(super) fresh: Fresh,
     /// The generation numbers and versions that the first `sorted` frames put, by aggregate. Only
-    /// whole works are sorted, and a work that fails takes back no frames but its own.
+    /// complete work items are sorted, and a failed item removes only its own frames.
     pub(super) by_tag: HashMap<Tag, Vec<(u32, u64)>>,
     sorted: usize,
 }
 
-/// A frame that is to be written, and what it changes.
+/// A frame that will be written, and its effect.
 pub(super) struct Planned {
     pub(super) kind: Kind,
     pub(super) more: bool,
@@ -40,17 +40,17 @@ pub(super) enum Effect {
         generation: u32,
         as_of: Timestamp,
     },
-    /// Also counts towards the answer of the work with this number.
+    /// Also adds to the answer of the work item with this number.
     Delete {
         scope: Scope,
         work: usize,
     },
-    /// All marks of a snapshot from here on.
+    /// All marks of a snapshot from now on.
     Marks {
         id: SnapshotId,
         generation: u32,
         marks: Marks,
-        /// Belongs to the put of the next frame, and becomes visible with it.
+        /// Whether the frame belongs to the put in the next frame and becomes visible with it.
         with_put: bool,
     },
 }
@@ -65,19 +65,19 @@ impl Plan {
         }
     }
 
-    /// What its frames take in the log.
+    /// Returns the number of bytes that the frames take in the log.
     pub(super) fn bytes(&self) -> u64 {
         self.frames.iter().map(Planned::total_bytes).sum()
     }
 
-    /// The last frame from `first` on ends its batch.
+    /// Ends the batch that starts at frame `first`.
     pub(super) fn close_batch(&mut self, first: usize) {
         if let Some(last) = self.frames.get_mut(first..).and_then(<[_]>::last_mut) {
             last.more = false;
         }
     }
 
-    /// Brings `by_tag` up to date.
+    /// Updates `by_tag`.
     pub(super) fn sort_by_tag(&mut self) {
         for frame in self.frames.get(self.sorted..).unwrap_or_default() {
             if let Effect::Put { id, generation, .. } = &frame.effect {
@@ -101,8 +101,8 @@ impl Planned {
         frame_bytes(self.body.len() as u64)
     }
 
-    /// Whether it may take the space of the reserve when the disk is full: what gives space back,
-    /// and marks, which may have to be cleared before.
+    /// Returns whether the frame may use the reserve when the disk is full. This applies to
+    /// deletes, which free space, and to marks, which may have to be cleared first.
     pub(super) fn makes_room(&self) -> bool {
         matches!(self.effect, Effect::Delete { .. } | Effect::Marks { with_put: false, .. })
     }

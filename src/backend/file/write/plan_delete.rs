@@ -13,16 +13,16 @@ use crate::backend::file::index::Note;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{Deletable, DeletePlan, Deleted};
 
-/// What of a delete is written.
+/// The part of a delete that is written.
 enum Part {
-    /// Just as it was asked for.
+    /// The scope as requested.
     All(Scope),
-    /// Less, or told in another way.
+    /// A smaller or differently expressed scope.
     Of(Scope),
 }
 
 impl Part {
-    /// The scope, and the body that says so, made from the one that was asked for.
+    /// Returns the scope and the matching body, derived from the `asked` body.
     fn with_body(self, asked: Bytes) -> Option<(Scope, Bytes)> {
         match self {
             Self::All(scope) => Some((scope, asked)),
@@ -35,8 +35,8 @@ impl Part {
 }
 
 impl Core {
-    /// Plans the deletes that have something to delete: in the index, or among the puts planned
-    /// before them, which reach the index only with this plan.
+    /// Plans the deletes that have something to delete, in the index or among the puts planned
+    /// before them. Those puts reach the index only with this plan.
     pub(super) fn plan_delete(&self, plan: &mut Plan, items: Vec<DeleteItem>, work: usize) {
         let first = plan.frames.len();
         plan.sort_by_tag();
@@ -60,8 +60,8 @@ impl Core {
         plan.answers.push(Ok(Answer::Delete(kept)));
     }
 
-    /// The part of a delete that has something to delete, with `fresh` about to be stored, and how
-    /// many of the selected snapshots stay.
+    /// Returns the part of a delete that has something to delete, and how many of the selected
+    /// snapshots are kept. `fresh` contains the snapshots that are about to be stored.
     fn deletable(&self, item: &DeleteItem, fresh: &[(u32, u64)]) -> (Option<Part>, Deleted) {
         let pins_count = !item.options.overrule_pins && self.index.has_pins(item.tag);
         if let Pick::Scope(scope) = &item.pick
@@ -81,7 +81,7 @@ impl Core {
         let pinned: HashSet<_> =
             notes.iter().filter(|note| note.marks.is_pinned()).map(Note::snapshot).collect();
         let stored = ids.iter().map(|(generation, id)| {
-            // What was deleted is counted when it is done.
+            // Deleted snapshots are counted when the delete takes effect.
             Deletable::new(*id, 0).pinned(pinned.contains(&(*generation, id.version)))
         });
         let stored: Vec<_> = stored.collect();
@@ -92,8 +92,8 @@ impl Core {
         (part, Deleted::default().kept(pinned, needed))
     }
 
-    /// The part of a delete that has something to delete if all that is selected may go; `None` if
-    /// that is nothing.
+    /// Returns the part of a delete that has something to delete, assuming that all selected
+    /// snapshots can be deleted. Returns `None` if there is nothing to delete.
     fn effective(&self, tag: Tag, scope: &Scope, fresh: &[(u32, u64)]) -> Option<Part> {
         let Scope::Ids(ids) = scope else {
             let covers = self.covers(scope);
@@ -111,13 +111,13 @@ impl Core {
         if kept.len() == ids.len() {
             return (!ids.is_empty()).then(|| Part::All(scope.clone()));
         }
-        // What a caller invents takes no space.
+        // Ids that are not stored take no space.
         (!kept.is_empty()).then_some(Part::Of(Scope::Ids(kept)))
     }
 
-    /// Tells which snapshots of an aggregate a delete covers.
+    /// Returns a function that tells which snapshots of an aggregate a delete covers.
     ///
-    /// By generation number and version.
+    /// Its arguments are the generation number and the version.
     pub(super) fn covers(&self, scope: &Scope) -> impl Fn(u32, u64) -> bool + use<> {
         let (all, below, ids) = match scope {
             Scope::All => (true, 0, Vec::new()),

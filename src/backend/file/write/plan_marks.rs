@@ -1,4 +1,4 @@
-//! Planning changes of marks: those of a put, and those of a call of their own.
+//! Plans changes of marks, both as part of puts and on their own.
 
 use bytes::Bytes;
 
@@ -13,8 +13,9 @@ use crate::mark::Marks;
 use crate::snapshot_id::SnapshotId;
 
 impl Core {
-    /// The frame that goes before that of a put, if its snapshot is to have other marks than it
-    /// has now: `given`, and those that it has if it `is_replaced`.
+    /// Returns the marks frame to write before the frame of a put, if the marks of the snapshot
+    /// change. The new marks are `given`, merged with the existing ones if the snapshot
+    /// `is_replaced`.
     pub(super) fn marks_of_put(
         &self,
         item: &PutItem,
@@ -25,21 +26,22 @@ impl Core {
             return Ok(None);
         }
         let note = self.index.note(item.tag, item.generation, item.id.version);
-        // A repair may have left marks whose snapshot is lost. A new one does not take them over.
+        // After a repair, there may be marks whose snapshot is lost. A new snapshot does not
+        // inherit them.
         let before = note.map_or(Marks::NONE, |note| note.marks);
         let marks = if is_replaced { before.merged(given)? } else { given.clone() };
         if marks == before {
             return Ok(None);
         }
         let Ok(header) = item.record.header() else {
-            // Not after it was verified.
+            // This cannot happen, because the record was verified.
             return Err(corrupt("put a snapshot", self.dir(), "the record is not valid"));
         };
         let body = MarksBody::of_header(&header, &marks);
         Ok(Some(planned(item.tag, item.id, item.generation, body, (marks, true))))
     }
 
-    /// Plans a change of marks. Nothing of the group before it is about the same aggregate.
+    /// Plans a change of marks. No earlier work in the group may concern the same aggregate.
     pub(super) fn plan_mark(&self, plan: &mut Plan, item: &MarkItem) {
         let first = plan.frames.len();
         let answer = self.push_marks(plan, item).map(Answer::Mark);
@@ -50,7 +52,7 @@ impl Core {
         plan.answers.push(answer);
     }
 
-    /// Adds a frame for each snapshot that the change concerns; returns how many there are.
+    /// Adds a frame for each affected snapshot. Returns their number.
     fn push_marks(&self, plan: &mut Plan, item: &MarkItem) -> Result<u64, Error> {
         let (mut count, mut bytes) = (0, 0);
         for (generation, id) in self.picked(item.tag, &item.pick) {
@@ -70,7 +72,7 @@ impl Core {
         Ok(count)
     }
 
-    /// The stored snapshots of an aggregate that are selected, each with the number of its
+    /// Returns the selected stored snapshots of an aggregate, each with the number of its
     /// generation.
     fn picked(&self, tag: Tag, pick: &Pick) -> Vec<(u32, SnapshotId)> {
         if let Pick::Scope(Scope::Ids(ids)) = pick {
@@ -86,7 +88,7 @@ impl Core {
         ids
     }
 
-    /// All stored snapshots of an aggregate, each with the number of its generation.
+    /// Returns all stored snapshots of an aggregate, each with the number of its generation.
     pub(super) fn stored_ids(&self, tag: Tag) -> Vec<(u32, SnapshotId)> {
         let items = self.index.list(tag, u64::MAX, |_, _| true);
         let id = |number: u32, version| {

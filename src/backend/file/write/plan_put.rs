@@ -1,4 +1,4 @@
-//! Planning the puts of a group.
+//! Plans the puts of a group.
 
 use super::plan::{Effect, Plan, Planned};
 use super::work::{Answer, PutItem};
@@ -15,7 +15,7 @@ impl Core {
         let marks = &options.marks;
         let first = plan.frames.len();
         let mut outcomes = Vec::with_capacity(items.len());
-        // What others of the group put, and this replaces.
+        // The earlier puts of the group that this put replaces.
         let mut replaced = Vec::new();
         for item in items {
             let identity = item.identity();
@@ -32,8 +32,8 @@ impl Core {
             });
             match decided {
                 Err(error) => {
-                    // Nothing of the batch is written; what others of the group saw of it, they
-                    // may see again when they try again.
+                    // Nothing of the batch is written, so the puts of the group that it replaced
+                    // count again.
                     plan.frames.truncate(first);
                     plan.fresh.retain(|_, frame| *frame < first);
                     plan.fresh.extend(replaced);
@@ -65,13 +65,14 @@ impl Core {
         plan.answers.push(Ok(Answer::Put(outcomes)));
     }
 
-    /// Nothing of the group before it changes marks of the same aggregate.
+    /// Returns whether the snapshot is pinned. No earlier work in the group may change marks of the
+    /// aggregate.
     fn is_pinned(&self, (tag, generation, version): Identity) -> bool {
         self.index.note(tag, generation, version).is_some_and(|note| note.marks.is_pinned())
     }
 
-    /// Whether the snapshot is there already, or comes earlier in the group; if so, whether it has
-    /// the same payload.
+    /// Returns whether the snapshot already exists, in the index or earlier in the group, and if
+    /// so, whether it has the same payload.
     fn existing(
         &self,
         plan: &Plan,

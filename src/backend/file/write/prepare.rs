@@ -1,4 +1,4 @@
-//! Segments that are made ahead of need.
+//! Prepares segments in advance.
 
 use std::io::IoSlice;
 
@@ -11,8 +11,8 @@ use crate::backend::file::format::{HEAD_BYTES, Head, names};
 use crate::error::{Error, ErrorKind};
 
 impl Core {
-    /// Makes a segment ahead of need: under a temporary name, with a head and no frames, durable.
-    /// It is filled with zeros up to `zero_bytes` if there is space for so many.
+    /// Creates a segment with a temporary name, a head and no frames, and makes it durable. It is
+    /// filled with zeros up to `zero_bytes` if there is enough space.
     pub(crate) fn prepare(&self, zero_bytes: u64) -> Result<Prepared, Error> {
         let operation = "begin a segment";
         let Some(id) = self.segments.take_id() else {
@@ -27,7 +27,7 @@ impl Core {
             write_all(&*file, 0, &mut [IoSlice::new(&head.to_bytes())])?;
             let mut file_bytes = HEAD_BYTES.max(zero_bytes);
             if write_zeros(&*file, HEAD_BYTES, zero_bytes).is_err() {
-                // It serves without them: the space is for what is to be stored.
+                // The segment is usable without zeros, which only take space from data.
                 file.set_len(HEAD_BYTES)?;
                 file_bytes = HEAD_BYTES;
             }
@@ -38,30 +38,30 @@ impl Core {
         match make() {
             Ok((file, file_bytes)) => Ok(Prepared { head, file, file_bytes, temporary }),
             Err(error) => {
-                // Holds nothing, and is not listed: a leftover is removed at the next open.
+                // The file contains nothing and is not listed, so the next open removes a leftover.
                 let _ = self.disk.remove(&temporary);
                 Err(io_error(operation, &temporary, error))
             }
         }
     }
 
-    /// Whether a segment should be made ahead: the active one is more than half full.
+    /// Returns whether to prepare a segment, which is when the active one is more than half full.
     pub(crate) fn wants_segment(&self) -> bool {
         self.log_with_flights().wants_segment(self.config.segment_bytes)
     }
 
-    /// Keeps a segment that was made ahead; removes it if there is one already.
+    /// Keeps a prepared segment, or removes it if there is one already.
     pub(crate) fn offer(&self, prepared: Prepared) {
         let mut log = self.log_with_flights();
         if log.next.is_none() {
             log.next = Some(prepared);
         } else {
-            // If it stays, the next opening removes it.
+            // If the file remains, the next open removes it.
             let _ = self.disk.remove(&prepared.temporary);
         }
     }
 
-    /// How much of a new segment to fill with zeros.
+    /// Returns how much of a new segment to fill with zeros.
     pub(crate) fn zero_bytes(&self) -> u64 {
         match self.config.zero_ahead {
             ZeroAhead::WholeFiles => self.config.segment_bytes,

@@ -1,4 +1,4 @@
-//! Making frames visible that are durable.
+//! Makes durable frames visible.
 
 use std::sync::atomic::Ordering;
 
@@ -13,11 +13,11 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::Deleted;
 
 impl Core {
-    /// Makes frames visible that are durable.
+    /// Makes durable frames visible.
     pub(super) fn publish(&self, plan: &mut Plan, written: &Written) {
         let segment = &written.segment;
         let (mut added, mut removed, mut unmarked) = (0, 0, 0);
-        // Of the next put: whoever sees the one sees the other.
+        // The note for the next put. Both become visible together.
         let mut note_of_put = None;
         let Plan { frames, answers, .. } = plan;
         for (seq, (frame, offset)) in (written.first_seq..).zip(frames.iter().zip(&written.offsets))
@@ -72,7 +72,7 @@ impl Core {
         }
     }
 
-    /// Takes snapshots out of the index.
+    /// Removes snapshots from the index.
     fn remove(&self, tag: Tag, scope: &Scope) -> Deleted {
         let covers = self.covers(scope);
         let mut deleted = Deleted::default();
@@ -88,7 +88,7 @@ impl Core {
         deleted
     }
 
-    /// Counts a frame as dead that has left the index.
+    /// Counts a frame that has left the index as dead.
     fn forget(&self, item: &Item) {
         if let Some(segment) = self.segments.get(item.place.slot) {
             segment.drop_live(frame_bytes(item.place.len.into()));

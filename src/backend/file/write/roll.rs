@@ -1,4 +1,4 @@
-//! Beginning a new segment, and ending the one before.
+//! Starts a new segment and ends the previous one.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, Seal, encode_seal, na
 use crate::error::{Error, ErrorKind};
 
 impl Core {
-    /// Makes sure that `bytes` more fit into the active segment: begins a new one if need be.
+    /// Makes sure that `bytes` more fit into the active segment. Starts a new segment if necessary.
     pub(super) fn make_room(&self, log: &mut Log, bytes: u64) -> Result<(), Error> {
         if let Some(active) = &log.active {
             let unsealed = !active.segment.sealed.load(Ordering::Relaxed);
@@ -26,7 +26,7 @@ impl Core {
         self.roll(log)
     }
 
-    /// Begins a new segment. May be called again after an error.
+    /// Starts a new segment. Can be called again after an error.
     fn roll(&self, log: &mut Log) -> Result<(), Error> {
         if log.next.is_none() {
             log.next = Some(self.prepare(self.zero_bytes())?);
@@ -55,7 +55,7 @@ impl Core {
             log.next = Some(Prepared { head, file, file_bytes, temporary });
             return Err(error);
         }
-        // From here on the segment counts. Its file is found under either name.
+        // From here on, the segment is part of the store. Its file is found under either name.
         let name = self.path(&names::segment(head.id));
         self.disk
             .rename(&temporary, &name)
@@ -75,7 +75,7 @@ impl Core {
         Ok(())
     }
 
-    /// Ends a segment: nothing is written to it any more.
+    /// Seals a segment. Nothing is written to it after this.
     fn seal(&self, active: &mut Active, seq: u64) -> Result<(), Error> {
         let segment = &active.segment;
         if segment.sealed.load(Ordering::Relaxed) {
@@ -87,7 +87,7 @@ impl Core {
         let end = active.end + bytes.len() as u64;
         let write = || -> io::Result<()> {
             write_all(&*segment.file, active.end, &mut [IoSlice::new(&bytes)])?;
-            // Cuts off what the file was lengthened by.
+            // Removes the extra length of the file.
             segment.file.set_len(end)
         };
         if let Err(error) = write() {
@@ -105,8 +105,7 @@ impl Core {
         Ok(())
     }
 
-    /// Takes back what a failed write may have left behind the last durable frame; poisons if that
-    /// fails too.
+    /// Undoes a failed write after the last durable frame. Poisons the store if that fails.
     pub(super) fn roll_back(
         &self,
         active: &mut Active,

@@ -1,4 +1,4 @@
-//! Making what was written durable.
+//! Makes written frames durable.
 
 use std::sync::atomic::Ordering;
 
@@ -9,12 +9,12 @@ use crate::backend::file::format::names;
 use crate::error::{Error, ErrorKind, Retry};
 
 impl Core {
-    /// Makes what was written durable. Only one sync runs at any time: when two do, a failure of
-    /// the device may be told to just one of them.
+    /// Makes written frames durable. Only one sync runs at a time, because with two, the system may
+    /// report a device failure to only one of them.
     pub(super) fn sync(&self, written: &Written) -> Result<(), Error> {
         let segment = &written.segment;
         if self.health.is_poisoned() {
-            // The sync before this one failed. Another may succeed though pages are lost.
+            // The previous sync failed. A new sync could succeed although pages were lost.
             let message = "the store stopped before it synced the write: reopen it and check";
             let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
             return Err(error.with_retry(Retry::Unknown));

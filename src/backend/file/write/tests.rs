@@ -1,6 +1,6 @@
-//! Groups that overlap: one is written while the one before is synced. The promise: what is
-//! answered is durable and visible, a sync that fails takes everything down that was written behind
-//! it, and nobody who needs the log to himself sees half of it.
+//! Tests groups that overlap: one is written while the previous one is synced. An acknowledged
+//! write is durable and visible. A failed sync fails every group written after it. Work that needs
+//! exclusive access to the log never sees a group that is half done.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
@@ -24,7 +24,7 @@ use crate::timestamp::Timestamp;
 
 fn open(disk: &SimDisk) -> Core {
     let core = core(disk);
-    // A store's first group makes the first segment.
+    // The first group of a store creates the first segment.
     core.commit(vec![put(&core, 1)], || ());
     core
 }
@@ -82,7 +82,7 @@ fn a_write_that_fails_behind_another_group_is_tried_again_when_that_has_landed()
     disk.fail(Call::Write, disk.count(Call::Write) + 1, std::io::ErrorKind::Other);
     let syncs = disk.count(Call::Sync);
     let Begun::Alone(second) = core.begin(vec![put(&core, 3)]) else { panic!("it was written") };
-    // Taking it back needs a sync, of which there is one at a time.
+    // Undoing the write needs a sync, and only one sync runs at a time.
     assert_eq!(disk.count(Call::Sync), syncs);
     land(&core, first).unwrap();
     core.commit_alone(second).remove(0).unwrap();
@@ -233,7 +233,7 @@ fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_i
         core.commit(vec![put_bytes(&core, bytes as u64, bytes)], || ()).answers.remove(0).unwrap();
     }
     assert_eq!(disk.begun(), 0);
-    // The last frame ends with zeros up to a multiple of eight, or without.
+    // The last frame is padded to a multiple of eight, by zero to seven bytes.
     for padding in 0..8 {
         let begun = disk.begun();
         let bytes = |place| (700 << 10) + if place == 3 { padding } else { 0 };
@@ -242,7 +242,7 @@ fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_i
         for answer in core.commit(long, || ()).answers {
             answer.unwrap();
         }
-        // In two runs, the last of which the sync is about to begin.
+        // There are two runs. The sync itself starts the last one.
         let begun = disk.begun() - begun;
         assert!((1400 << 10..1500 << 10).contains(&begun), "{begun}");
     }
@@ -252,14 +252,14 @@ fn the_device_begins_with_a_long_write_before_all_of_it_is_written_and_nothing_i
     assert_eq!(versions(&after), before);
 }
 
-/// The defect: a batch that failed took with it what the group knew of the put before it.
+/// The defect: a failed batch also removed what the group knew of an earlier put.
 #[test]
 fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
     let core = open(&SimDisk::new(8));
     let replaces = |mut work: Work| {
         let Work::Put { items, options } = &mut work else { panic!("a put") };
         options.replace = true;
-        // Two aggregates with one hash: not stored.
+        // Two aggregates with the same hash cannot both be stored.
         let other = AggregateKey::new("k", "b").unwrap();
         let generation = Generation { schema_version: 1, fingerprint: 1 };
         let record = RecordBuilder::new(other, generation, 1, Timestamp::from_seconds(1));
@@ -277,20 +277,20 @@ fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
     assert_eq!(core.snapshots.load(Ordering::Relaxed), 2);
 }
 
-/// The defect: a delete looked only into the index, so it missed a put that was queued before it
-/// and written with it, as one whose caller has given up.
+/// The defect: a delete considered only the index. It missed a put that was queued before it and
+/// written in the same group, for example after the caller of the put had given up.
 #[test]
 fn a_delete_covers_the_puts_before_it_in_its_group() {
     let own = Generation { schema_version: 1, fingerprint: 1 };
     let other = Generation { schema_version: 1, fingerprint: 2 };
     let id = |version| SnapshotId { generation: own, version };
-    // Of 2 and 3, which the group puts, and 1, which is there.
+    // The group puts 2 and 3. Version 1 is already stored.
     let invented = [id(2), id(3), id(9)];
     for (selection, left) in [
         (Selection::All, vec![]),
         (Selection::Below(3), vec![3]),
         (Selection::Ids(&invented), vec![1]),
-        // Found out when it is planned: what is queued is covered too.
+        // The selection is resolved during planning, so queued puts are covered too.
         (Selection::Generation(own), vec![]),
         (Selection::ExceptGeneration(other), vec![]),
         (Selection::ExceptGeneration(own), vec![1, 2, 3]),
@@ -309,13 +309,13 @@ fn a_delete_covers_the_puts_before_it_in_its_group() {
         let stored: u64 = core.snapshots.load(Ordering::Relaxed);
         assert_eq!(stored, left.len() as u64);
         drop(core);
-        // Opening a store puts nothing back; another put of `open` meets version 1 or makes it.
+        // Opening a store restores nothing. Another put of `open` finds version 1 or creates it.
         let reopened = core_of(&disk.after_crash(Survival::Nothing));
         assert_eq!(versions(&reopened), left);
     }
 }
 
-/// What a caller invents takes no space in the log.
+/// Ids that are not stored take no space in the log.
 #[test]
 fn a_delete_of_ids_writes_only_those_that_are_there() {
     let disk = SimDisk::new(5);

@@ -1,4 +1,4 @@
-//! [`Touched`]: which aggregates a part of a group is about, and what has to wait for that part.
+//! [`Touched`]: the aggregates that a part of a group affects, and the work that must wait for it.
 
 use std::collections::HashSet;
 
@@ -7,12 +7,12 @@ use crate::backend::file::format::tag::Tag;
 use crate::backend::file::index::Index;
 
 /// The aggregates that a part of a group writes. A part is planned before any of it is visible, so
-/// what depends on something that the plan cannot foresee comes into the next part.
+/// work that depends on something the plan cannot foresee goes into the next part.
 pub(super) struct Touched {
     put: HashSet<Tag>,
     deleted: HashSet<Tag>,
     marked: HashSet<Tag>,
-    /// Whether a work of the group concerns marks. Otherwise nothing depends on plain puts.
+    /// Whether any work in the group concerns marks. If not, nothing depends on plain puts.
     notes_puts: bool,
 }
 
@@ -23,16 +23,16 @@ impl Touched {
         Self { put: none(), deleted: none(), marked: none(), notes_puts }
     }
 
-    /// Whether `work` has to wait until all that was added is visible.
+    /// Returns whether `work` must wait until everything added so far is visible.
     pub(super) fn is_waited_for(&self, work: &Work, index: &Index) -> bool {
         let is_any = |tag: Tag| {
             self.put.contains(&tag) || self.deleted.contains(&tag) || self.marked.contains(&tag)
         };
         match work {
             _ if work.concerns_marks() => tags(work).any(is_any),
-            // What is left decides whether a snapshot exists.
+            // Whether a snapshot exists depends on the deletes.
             Work::Put { .. } => tags(work).any(|tag| self.deleted.contains(&tag)),
-            // What is left decides which ones are pinned.
+            // Which snapshots are pinned depends on earlier work.
             _ => tags(work).any(|tag| {
                 self.marked.contains(&tag) || (self.deleted.contains(&tag) && index.has_pins(tag))
             }),
@@ -48,7 +48,7 @@ impl Touched {
         }
     }
 
-    /// All that was added is visible.
+    /// Clears the sets after everything that was added has become visible.
     pub(super) fn clear(&mut self) {
         self.put.clear();
         self.deleted.clear();

@@ -1,4 +1,4 @@
-//! [`Work`]: what a caller wants written, checked and encoded before it is queued.
+//! [`Work`]: a caller's write, checked and encoded before it is queued.
 
 use bytes::Bytes;
 
@@ -12,7 +12,7 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{DeleteOptions, Deleted, PutOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
-/// A snapshot to be put.
+/// A snapshot to put.
 pub(crate) struct PutItem {
     pub(crate) tag: Tag,
     pub(crate) id: SnapshotId,
@@ -26,12 +26,12 @@ pub(crate) struct PutItem {
 pub(crate) struct DeleteItem {
     pub(crate) tag: Tag,
     pub(super) pick: Pick,
-    /// As if all that is selected could be deleted.
+    /// The body for the case that everything selected can be deleted.
     pub(crate) body: Bytes,
     pub(crate) options: DeleteOptions,
 }
 
-/// A [`Selection`] that is kept.
+/// An owned [`Selection`].
 pub(crate) enum Pick {
     Scope(Scope),
     Generation(Generation),
@@ -75,7 +75,7 @@ pub(crate) struct MarkItem {
     pub(crate) change: Change,
 }
 
-/// A [`MarkChange`] that is kept.
+/// An owned [`MarkChange`].
 pub(crate) enum Change {
     Set(Mark),
     Clear(MarkKind, String),
@@ -90,23 +90,23 @@ impl Change {
     }
 }
 
-/// What one call wants written: all of it, or nothing.
+/// The write of one call, which is carried out completely or not at all.
 pub(crate) enum Work {
     Put { items: Vec<PutItem>, options: PutOptions },
     Delete { items: Vec<DeleteItem> },
     Mark(Box<MarkItem>),
 }
 
-/// What became of a [`Work`].
+/// The outcome of a [`Work`].
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     Put(Vec<PutOutcome>),
     Delete(Deleted),
-    /// How many snapshots have other marks now.
+    /// The number of snapshots whose marks changed.
     Mark(u64),
 }
 
-/// Each method is for the answer to a work of its kind, and gives nothing for others.
+/// Each method handles answers of one kind of work and returns nothing for other kinds.
 impl Answer {
     pub(crate) fn outcomes(self) -> Vec<PutOutcome> {
         match self {
@@ -131,7 +131,7 @@ impl Answer {
 }
 
 impl Work {
-    /// The bytes it may take in the log.
+    /// Returns the number of bytes that the work may take in the log.
     pub(crate) fn bytes(&self) -> u64 {
         let framed = |len: usize| frame_bytes(len as u64);
         match self {
@@ -140,13 +140,13 @@ impl Work {
                 items.iter().map(|item| framed(item.record.as_bytes().len()) + marks).sum()
             }
             Self::Delete { items } => items.iter().map(|item| framed(item.body.len())).sum(),
-            // How many snapshots it changes is found out when it is planned.
+            // The number of affected snapshots is determined during planning.
             Self::Mark(_) => framed(Mark::MAX_NOTE_BYTES),
         }
     }
 
-    /// Whether it changes marks, or depends on those that there are, as no plain put or delete does
-    /// (deletes ask the index for pins).
+    /// Returns whether the work changes marks or depends on existing ones. Plain puts and deletes
+    /// do neither, except that deletes look up pins in the index.
     pub(super) fn concerns_marks(&self) -> bool {
         match self {
             Self::Put { options, .. } => options.spare_pinned || !options.marks.is_empty(),

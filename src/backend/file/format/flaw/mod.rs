@@ -1,4 +1,4 @@
-//! [`Flaw`]: why a frame cannot be used, and whether a crash may have left it like that.
+//! [`Flaw`]: why a frame cannot be used, and whether a crash can have caused it.
 
 #[cfg(test)]
 mod tests;
@@ -7,27 +7,27 @@ use super::guard::{guard_of, unguarded};
 use super::{Frame, Kind};
 use crate::record::{Header, Record, RejectReason};
 
-/// Why there is no frame of use at a place.
+/// Why there is no usable frame at an offset.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Flaw {
-    /// Bytes are missing or changed: what a write that was cut short can leave, or damage.
+    /// Bytes are missing or changed, by damage or by a write that was cut short.
     #[error("{0}")]
     Torn(&'static str),
-    /// It was written as it is, and not by this code: no crash leaves this, so it is never cut off.
+    /// The frame was written like this, by other code. No crash leaves this, so it is never cut
+    /// off.
     #[error("{0}")]
     Written(String),
-    /// A record of a newer format: the frame's head has proven that. It is for a newer release.
+    /// A record in a newer format, as the head of the frame proves. A newer release can read it.
     #[error("record format {0} is newer than this release of snapfold supports")]
     Newer(u8),
-    /// A record of this format whose header is whole, and tells that it needs this, which only a
-    /// newer release has.
+    /// A record in this format, with a valid header that requires a feature of a newer release.
     #[error("the record needs {0} of snapfold")]
     Needs(&'static str),
 }
 
 impl Flaw {
-    /// What the guard shows, which the head of the frame has proven: whether the body is of another
-    /// writer, be it whole or not.
+    /// Checks the guard, which the head of the frame has proven. Returns a flaw if other code wrote
+    /// the body, whether or not the body is complete.
     pub(crate) fn of_guard(frame: &Frame) -> Option<Self> {
         if frame.kind != Kind::Put {
             let [a, b, c, d, ..] = frame.guard;
@@ -39,12 +39,12 @@ impl Flaw {
             Err(reject @ RejectReason::Foreign) => {
                 Some(Self::Written(format!("the record is not valid: {reject}")))
             }
-            // It goes on behind the guard.
+            // The flaw, if any, is after the guard.
             _ => None,
         }
     }
 
-    /// What is wrong with the `body` of a frame whose head is whole.
+    /// Returns what is wrong with the `body` of a frame whose head is valid.
     pub(crate) fn of(frame: &Frame, body: &[u8]) -> Option<Self> {
         if let Some(flaw) = Self::of_guard(frame) {
             return Some(flaw);
@@ -69,7 +69,7 @@ impl Flaw {
         }))
     }
 
-    /// Whether this release had better leave the file to a newer one.
+    /// Returns whether only a newer release can judge the frame.
     pub(crate) fn is_newer(&self) -> bool {
         matches!(self, Self::Newer(_) | Self::Needs(_))
     }

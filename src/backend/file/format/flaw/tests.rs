@@ -1,6 +1,6 @@
-//! Head, guard and body of a frame vouch for each other. The defects: a changed bit passes; what a
-//! crash has left is refused; what no crash can leave, such as a record of a newer release, is
-//! cut off as if it had.
+//! The head, guard and body of a frame protect each other. The defects: a changed bit is not
+//! detected; the remains of a crash are refused; data that no crash can leave, such as a record of
+//! a newer release, is cut off as if it were the remains of a crash.
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ fn record(payload: &[u8]) -> Record {
     builder.label("a").build(payload).unwrap()
 }
 
-/// A body of each kind that is followed by padding.
+/// Returns bodies of each kind that is followed by padding.
 fn bodies() -> Vec<(Kind, Vec<u8>)> {
     let all = [
         (Kind::Put, (0..8).map(|len| record(&vec![5; 20 + len]).as_bytes().to_vec()).collect()),
@@ -57,8 +57,8 @@ fn framed(kind: Kind, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What a scan finds where a segment has just these bytes behind its head: no flaw if they are a
-/// whole frame.
+/// Scans a segment that contains only these bytes after its head. Returns no flaw if they are one
+/// valid frame.
 fn scan(bytes: &[u8]) -> Option<Flaw> {
     let file = SimDisk::new(1).create(Path::new("/file")).unwrap();
     file.write(HEAD_BYTES, &[IoSlice::new(bytes)]).unwrap();
@@ -71,7 +71,7 @@ fn scan(bytes: &[u8]) -> Option<Flaw> {
     }
 }
 
-/// The frame with a head that was changed, and the checksum of which is right.
+/// Recomputes the checksum of a frame whose head was changed.
 fn signed(mut frame: Vec<u8>, offset: u64) -> Vec<u8> {
     let place = [SALT.to_le_bytes(), offset.to_le_bytes()].concat();
     let sum = crc32(&[&place[..], &frame[4..PROVEN_BYTES]].concat());
@@ -90,7 +90,7 @@ fn a_head_that_was_written_so_and_is_none_of_this_release_is_not_torn() {
         (12, &[0x7f]),
         (4, &[7, 0, 0, 0]),
         (4, &[0, 0, 0, 0x41]),
-        // The segment would have been durable up to a place before it begins.
+        // The segment would have been durable up to a negative offset.
         (8, &[7, 0, 0, 0]),
     ] {
         let mut changed = frame.clone();
@@ -116,7 +116,7 @@ fn a_changed_bit_anywhere_in_a_frame_of_any_kind_is_found() {
         for bit in 0..frame.len() * 8 {
             let mut changed = frame.clone();
             changed[bit / 8] ^= 1 << (bit % 8);
-            // Damage looks like a torn write, and what follows tells them apart.
+            // Damage looks like a torn write. Only the frames after it tell the two apart.
             assert!(is_torn(scan(&changed).as_ref()), "{kind:?}, byte {}", bit / 8);
         }
     }
@@ -171,13 +171,13 @@ fn a_frame_that_no_crash_can_leave_is_none_to_be_cut_off() {
             None => assert!(matches!(flaw, Some(Flaw::Written(_))), "{flaw:?}"),
         }
     }
-    // The head and the guard are enough.
+    // The head and the guard are sufficient.
     for len in PROVEN_BYTES..framed(Kind::Put, &newer).len() {
         assert_eq!(scan(&framed(Kind::Put, &newer)[..len]), Some(Flaw::Newer(9)));
     }
 }
 
-/// A put as another release might write it, or a faulty one.
+/// Returns a put as another release, or a faulty one, might write it.
 fn forged(core: &Core, version: u64, change: impl Fn(&mut Vec<u8>)) -> Work {
     let Work::Put { mut items, options } = put(core, version) else { panic!("no put") };
     let item = items.remove(0);
@@ -216,7 +216,7 @@ fn content(disk: &SimDisk) -> Vec<u8> {
     file.read(0, len).unwrap()
 }
 
-/// Nothing of the store is changed when it is opened, verified or repaired.
+/// Checks that opening, verifying and repairing leave the store unchanged.
 fn must_be_left_alone(disk: &SimDisk, at: u64, kind: ErrorKind, why: &str) {
     let before = content(disk);
     let check = |error: Error| {
@@ -246,12 +246,12 @@ fn a_record_of_a_newer_format_at_the_end_of_the_log_is_refused_by_name_and_not_c
     commit(&store, forged(&store, 2, |bytes| newer(bytes)));
     let (end, _, file) = active(&store);
     drop(store);
-    // Also where it is not whole: a newer release may tell what can be done about it.
+    // This also applies to an incomplete record: a newer release may know how to handle it.
     for len in [end, end - 9, at + FRAME_BYTES + 8] {
         file.set_len(len).unwrap();
         must_be_left_alone(&disk, at, ErrorKind::Unsupported, "format 9");
     }
-    // Cut within what proves it, it is the rest of a write.
+    // If the cut is within the bytes that prove the record, it is the remains of a write.
     file.set_len(at + FRAME_BYTES + 7).unwrap();
     let store = opened(&disk).unwrap();
     assert_eq!(active(&store).0, at);
@@ -263,7 +263,7 @@ fn a_record_of_a_newer_format_behind_a_torn_frame_is_not_cut_off_with_it() {
     let store = core(&disk);
     commit(&store, put(&store, 1));
     let (torn, salt, file) = active(&store);
-    // Two frames of which the first was lost, and none was durable.
+    // Two frames: the first was lost, and neither was durable.
     let mut bytes = record(&[5; 30]).as_bytes().to_vec();
     newer(&mut bytes);
     let at = torn + 256;
@@ -275,8 +275,8 @@ fn a_record_of_a_newer_format_behind_a_torn_frame_is_not_cut_off_with_it() {
     must_be_left_alone(&disk, at, ErrorKind::Unsupported, "format 9");
 }
 
-/// The record, with a header that needs what this release does not have: an extension that must be
-/// understood, or another checksum of the payload.
+/// Returns the record with a header that requires something this release does not have: a mandatory
+/// extension, or another checksum of the payload.
 fn needing(at: impl Fn(usize) -> usize, byte: u8) -> Vec<u8> {
     let mut bytes = record(&[5; 30]).as_bytes().to_vec();
     let header = Record::from_bytes(bytes.clone()).header().unwrap().header_bytes();
@@ -317,7 +317,7 @@ fn nothing_that_was_durable_is_cut_off_because_it_follows_a_seal() {
         let mut bytes = encode_seal(seal, 2, salt, at, at);
         let next = at + bytes.len() as u64;
         let body = record(&[5; 30]);
-        // Two frames behind it, of which the second may tell that the first one was synced.
+        // Two frames follow. The second one may prove that the first was synced.
         for seq in 3..5 {
             let offset = at + bytes.len() as u64;
             let durable_below = if durable { offset } else { at };
@@ -350,7 +350,7 @@ fn a_record_that_nobody_can_have_written_is_refused_and_not_cut_off() {
         file.set_len(end).unwrap();
         drop(store);
         must_be_left_alone(&disk, at, ErrorKind::CorruptStore, "the record is not valid");
-        // Its snapshot is lost, and a repair says so.
+        // The snapshot is lost, and the repair reports it.
         let repaired = repair::repair(&disk, Path::new("/store")).unwrap();
         assert_eq!((repaired.kept, repaired.problems[0].offset), (1, Some(at)));
         let store = opened(&disk).unwrap();
@@ -404,7 +404,7 @@ fn compaction_copies_neither_what_is_damaged_nor_what_it_cannot_check() {
             assert!(error.to_string().contains("00000001.seg"), "{error}");
             refusals += 1;
         }
-        // It is not tried again and again.
+        // It is not retried again and again.
         assert_eq!(refusals, 1);
         assert!(found(&store, 5) == before && found(&store, 100).verify().is_ok());
     }

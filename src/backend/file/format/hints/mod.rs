@@ -1,5 +1,5 @@
-//! [`Hints`]: what a segment's frames are about, without their bodies. The content of an index
-//! file, and what a scan of a segment yields.
+//! [`Hints`]: what the frames of a segment contain, without the bodies. This is the content of an
+//! index file, and the result of a scan of a segment.
 
 pub(crate) mod push;
 #[cfg(test)]
@@ -17,24 +17,24 @@ use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 const MAGIC: [u8; 6] = *b"snfidx";
-/// The format of index files. One of another format is not read: it is made anew from its segment.
+/// The format of index files. A file with another format is ignored and rebuilt from its segment.
 const FORMAT: u16 = 2;
-// An entry begins with one of these and some of the bits below.
+// An entry starts with one of these values and some of the bits below.
 const PUT: u8 = 1;
 const DELETE_ALL: u8 = 2;
 const DELETE_BELOW: u8 = 3;
 const DELETE_IDS: u8 = 4;
 const MARKS: u8 = 5;
-/// The sequence number is that of the entry before plus 1.
+/// The sequence number is that of the previous entry plus 1.
 const NEXT_SEQ: u8 = 1 << 3;
-/// The body is as long as that of the entry before.
+/// The body has the same length as that of the previous entry.
 const SAME_BYTES: u8 = 1 << 4;
-/// A put whose generation is that of the put before.
+/// A put with the same generation as the previous put.
 const PUT_AGAIN: u8 = PUT | 1 << 5;
-/// Of a put: its as-of time is that of the put before.
+/// For a put: the as-of time is the same as that of the previous put.
 const SAME_TIME: u8 = 1 << 6;
 
-/// One frame: where, which aggregate, and what becomes of it.
+/// One frame: its position, its aggregate, and its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hint {
     pub(crate) offset: u64,
@@ -51,14 +51,14 @@ pub(crate) enum What {
         as_of: Timestamp,
     },
     Delete(Scope),
-    /// All marks of this snapshot, so that an opening need not read the frame.
+    /// All marks of this snapshot, so that the frame need not be read at opening.
     Marks {
         id: SnapshotId,
         marks: Marks,
     },
 }
 
-/// The frames of a segment from its head up to [`covered`](Self::covered), in their order.
+/// The frames of a segment from its head to [`covered`](Self::covered), in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hints {
     entries: Vec<u8>,
@@ -67,30 +67,30 @@ pub(crate) struct Hints {
     covered: u64,
 }
 
-/// What the next entry need not say again.
+/// The values that the next entry can leave out if they are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Last {
     seq: u64,
     body_bytes: u32,
-    /// Of the last put, as its place in the list.
+    /// The generation of the last put, as an index in the list.
     generation: u64,
-    /// Of the last put.
+    /// The as-of time of the last put.
     as_of: Timestamp,
 }
 
 impl Last {
-    /// Before the first entry.
+    /// The state before the first entry.
     const NONE: Self =
         Self { seq: 0, body_bytes: 0, generation: 0, as_of: Timestamp::from_micros(0) };
 
-    /// Behind the entries of a file, which are not read to find out more than its head says: no
-    /// frame has this length and generation, so the next entry has its own.
+    /// The state after the entries of an index file, of which only the header is known. No frame
+    /// has this length and generation, so the next entry contains its own.
     const fn unknown(seq: u64, as_of: Timestamp) -> Self {
         Self { seq, body_bytes: u32::MAX, generation: u64::MAX, as_of }
     }
 }
 
-/// A state of [`Hints`] to go back to.
+/// A state of [`Hints`] that can be restored.
 #[derive(Clone, Copy)]
 pub(crate) struct Point {
     entries: usize,
@@ -99,7 +99,7 @@ pub(crate) struct Point {
 }
 
 impl Point {
-    /// Where the frames end that were covered.
+    /// Returns the end of the covered frames.
     pub(crate) fn covered(self) -> u64 {
         self.covered
     }
@@ -110,7 +110,7 @@ impl Hints {
         Self { entries: Vec::new(), generations: Vec::new(), last: Last::NONE, covered: HEAD_BYTES }
     }
 
-    /// Where the frames end that are covered.
+    /// Returns the end of the covered frames.
     pub(crate) fn covered(&self) -> u64 {
         self.covered
     }
@@ -119,20 +119,20 @@ impl Hints {
         Point { entries: self.entries.len(), last: self.last, covered: self.covered }
     }
 
-    /// Forgets what was pushed after `point`.
+    /// Removes everything that was added after `point`.
     pub(crate) fn back_to(&mut self, point: Point) {
         self.entries.truncate(point.entries);
         self.last = point.last;
         self.covered = point.covered;
     }
 
-    /// A lie, for tests.
+    /// Sets a wrong value, for tests.
     #[cfg(test)]
     pub(crate) fn pretend_to_cover(&mut self, bytes: u64) {
         self.covered = bytes;
     }
 
-    /// Adds the put that follows what is covered.
+    /// Adds the put after the covered frames.
     pub(crate) fn push_put(
         &mut self,
         seq: u64,
@@ -157,7 +157,7 @@ impl Hints {
         }
     }
 
-    /// Adds the delete that follows what is covered.
+    /// Adds the delete after the covered frames.
     pub(crate) fn push_delete(&mut self, seq: u64, body_bytes: u32, tag: Tag, scope: &Scope) {
         match scope {
             Scope::All => self.begin(DELETE_ALL, seq, body_bytes, tag),
@@ -177,7 +177,7 @@ impl Hints {
         }
     }
 
-    /// Adds the marks that follow what is covered.
+    /// Adds the marks after the covered frames.
     pub(crate) fn push_marks(
         &mut self,
         seq: u64,
@@ -219,7 +219,7 @@ impl Hints {
         number as u64
     }
 
-    /// The frames, in the order of the file; `None` if the bytes contradict themselves.
+    /// Calls `each` with every frame, in order. Returns `None` if the bytes contradict themselves.
     pub(crate) fn read(&self, mut each: impl FnMut(Hint)) -> Option<()> {
         let mut reader = Bytes(&self.entries);
         let mut offset = HEAD_BYTES;
@@ -235,7 +235,7 @@ impl Hints {
                 body_bytes = u32::try_from(reader.varint()?).ok()?;
             }
             let tag = Tag::from_bytes(reader.array()?);
-            // Bits that have no meaning there are left in: they make it no kind of entry.
+            // Meaningless bits are kept, so that the value matches no kind of entry.
             let what = match first & !(NEXT_SEQ | SAME_BYTES) {
                 put if put & !SAME_TIME == PUT || put & !SAME_TIME == PUT_AGAIN => {
                     if put & !SAME_TIME == PUT {
@@ -252,7 +252,8 @@ impl Hints {
                 DELETE_BELOW => What::Delete(Scope::Below(reader.varint()?)),
                 DELETE_IDS => {
                     let count = reader.varint()?;
-                    // Each takes two bytes or more: a lie about the count ends at the end.
+                    // Each item takes at least two bytes, so a wrong count runs into the end of the
+                    // bytes.
                     let ids: Option<Vec<_>> = (0..count)
                         .map(|_| reader.varint().and_then(|number| self.id(number, &mut reader)))
                         .collect();
@@ -265,7 +266,7 @@ impl Hints {
                 }
                 _ => return None,
             };
-            // No frame is like that, and the index could not hold it.
+            // No frame has such values, and the index could not store them.
             if seq > MAX_SEQ || u64::from(body_bytes) > MAX_BODY_BYTES || offset >= MAX_OFFSET {
                 return None;
             }
@@ -276,7 +277,7 @@ impl Hints {
         (offset == self.covered && ends_so).then_some(())
     }
 
-    /// Whether these are the first frames of `all`, and nothing else.
+    /// Returns whether these are the first frames of `all` and nothing else.
     pub(crate) fn is_start_of(&self, all: &Self) -> bool {
         let mut expected = Vec::new();
         let whole = all.read(|hint| expected.push(hint));
@@ -291,8 +292,8 @@ impl Hints {
         Some(SnapshotId { generation, version: reader.varint()? })
     }
 
-    /// The content of the index file of the segment with this salt. `secret` keys the checksum, so
-    /// that tags made with another are not taken for valid.
+    /// Encodes the index file of the segment with this salt. `secret` is the key of the checksum,
+    /// so that tags with another secret are not accepted.
     pub(crate) fn to_bytes(&self, salt: u64, secret: [u64; 2]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + self.entries.len());
         bytes.extend_from_slice(&MAGIC);
@@ -313,7 +314,7 @@ impl Hints {
         bytes
     }
 
-    /// The hints in `bytes`; `None` if they are damaged, or not about the segment with this salt.
+    /// Parses an index file. Returns `None` if it is damaged or belongs to another segment.
     pub(crate) fn parse(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<Self> {
         let mut reader = Bytes(bytes);
         if reader.array()? != MAGIC || reader.u16()? != FORMAT {

@@ -1,4 +1,4 @@
-//! Adding a frame to the hints.
+//! Adds a frame to the hints.
 
 use super::Hints;
 use crate::backend::file::format::tag::Tag;

@@ -1,5 +1,5 @@
-//! Index files are believed if their checksum matches: what goes in must come out, and a
-//! changed bit must not pass.
+//! Index files are trusted if their checksum matches, so the encoding must be lossless, and a
+//! changed bit must be detected.
 
 use super::*;
 use crate::mark::Mark;
@@ -71,8 +71,8 @@ fn a_put_like_the_one_before_takes_fourteen_bytes() {
     assert!(all(&hints).iter().all(|hint| hint.body_bytes == 300));
 }
 
-/// What is "before" differs between who writes on and who reads all when something is forgotten,
-/// or the first part comes from a file: then entries would be about other frames.
+/// The writer and a reader can disagree about the previous entry if entries were removed, or if the
+/// first ones come from a file. Later entries would then be decoded wrongly.
 #[test]
 fn entries_say_the_same_whatever_was_forgotten_or_read_from_a_file_before_them() {
     let tag = Tag { high: 1, low: 7 };
@@ -128,7 +128,7 @@ fn numbers_that_no_frame_has_are_no_entry() {
         assert_eq!(hints.read(|_| ()).is_some(), fine, "{seq}, {body_bytes}");
         hints.push_put(1, longest, Tag::default(), of(1, 5), at(0));
         assert_eq!(hints.read(|_| ()).is_some(), fine);
-        // It begins where no segment goes on.
+        // The offset does not follow the covered frames.
         hints.push_put(2, 8, Tag::default(), of(1, 5), at(0));
         assert!(hints.read(|_| ()).is_none());
     }

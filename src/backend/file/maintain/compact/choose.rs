@@ -1,10 +1,10 @@
-//! Which segments to compact: pure decisions over numbers.
+//! Decides which segments to compact, based only on numbers.
 
-/// What is known of a segment.
+/// The numbers of a segment that matter for compaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Candidate {
     pub(crate) id: u32,
-    /// Sealed and not known to be damaged: may be rewritten.
+    /// Whether the segment can be rewritten: it is sealed and not known to be damaged.
     pub(super) movable: bool,
     pub(crate) bytes: u64,
     pub(crate) live_bytes: u64,
@@ -20,7 +20,7 @@ impl Candidate {
         self.live_puts < self.puts
     }
 
-    /// What would have to be copied, at most.
+    /// Returns how many bytes would have to be copied at most.
     fn kept_bytes(&self, all: &[Self]) -> u64 {
         let others = all.iter().filter(|other| other.id != self.id);
         let deletes = if needed(self.max_delete_seq, others) { self.delete_bytes } else { 0 };
@@ -28,8 +28,8 @@ impl Candidate {
     }
 }
 
-/// Whether a delete with this sequence number may still cover a dead put in one of `segments`, and
-/// so has to be kept: without it, the put would come back at the next open.
+/// Returns whether a delete with this sequence number may still cover a dead put in one of
+/// `segments`. Without such a delete, the put would reappear at the next open.
 pub(crate) fn needed<'a>(
     delete_seq: u64,
     segments: impl IntoIterator<Item = &'a Candidate>,
@@ -37,8 +37,8 @@ pub(crate) fn needed<'a>(
     segments.into_iter().any(|other| other.has_dead_puts() && other.min_put_seq < delete_seq)
 }
 
-/// The segments to rewrite together into one of up to `room` bytes: those with the largest dead
-/// part, which is at least `compact_at`. Empty if there are none.
+/// Selects the segments to rewrite together into one segment of up to `room` bytes. Takes those
+/// with the largest dead fraction, which must be at least `compact_at`.
 pub(super) fn choose(all: &[Candidate], compact_at: f64, room: u64) -> Vec<u32> {
     let mut eligible: Vec<(u64, &Candidate)> = all
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn choose(all: &[Candidate], compact_at: f64, room: u64) -> Vec<u32> 
         .map(|candidate| (candidate.kept_bytes(all), candidate))
         .filter(|(kept, candidate)| is_worth(*kept, candidate.bytes, compact_at))
         .collect();
-    // By the kept part, compared without division.
+    // Sorts by the fraction to keep, in fixed-point arithmetic.
     eligible.sort_by_key(|(kept, candidate)| {
         (u128::from(*kept) << 64) / u128::from(candidate.bytes.max(1))
     });
@@ -64,15 +64,15 @@ pub(super) fn choose(all: &[Candidate], compact_at: f64, room: u64) -> Vec<u32> 
 #[expect(clippy::cast_precision_loss, reason = "a ratio near a threshold may fall either way")]
 fn is_worth(kept: u64, bytes: u64, compact_at: f64) -> bool {
     let dead = bytes.saturating_sub(kept);
-    // The head and the seal of a segment are always there.
+    // Every segment has a head and a seal.
     let fixed = crate::backend::file::format::HEAD_BYTES + crate::backend::file::format::SEAL_BYTES;
     dead > fixed && (kept == 0 || dead as f64 >= bytes as f64 * compact_at)
 }
 
 #[cfg(test)]
 mod tests {
-    //! Dropping a delete too early brings deleted snapshots back; never choosing a segment fills
-    //! the disk.
+    //! If a delete is dropped too early, deleted snapshots reappear. If a segment is never chosen,
+    //! the disk fills up.
 
     use super::*;
 

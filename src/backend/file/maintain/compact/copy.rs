@@ -1,4 +1,4 @@
-//! Copying what counts out of a segment.
+//! Copies the live frames of a segment.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,18 +18,18 @@ use crate::backend::file::index::{Item, Place};
 use crate::backend::file::recover::scan::{Scanner, Step};
 use crate::error::Error;
 
-/// So much is copied in one write.
+/// The number of bytes that are copied in one write.
 const FLUSH_BYTES: usize = 1 << 20;
 
-/// A frame that counts.
+/// A live frame.
 struct Live {
     hint: Hint,
-    /// What the index says of a put, or of marks.
+    /// The index entry of a put or of marks.
     item: Option<Item>,
 }
 
 impl Core {
-    /// Copies what counts in `victim`; false if `pace` says to stop.
+    /// Copies the live frames of `victim`. Returns false if `pace` requested a stop.
     pub(super) fn copy_live(
         &self,
         victim: &Arc<Segment>,
@@ -52,7 +52,7 @@ impl Core {
         result
     }
 
-    /// `None` if the frame does not count: a put or marks that the index does not refer to, or a
+    /// Returns `None` if the frame is dead: a put or marks that the index does not refer to, or a
     /// delete that is not needed.
     fn live(&self, victim: &Segment, others: &[Candidate], hint: Hint) -> Option<Live> {
         let here = |item: &Item| item.place.slot == victim.slot && item.place.offset == hint.offset;
@@ -105,7 +105,7 @@ impl Core {
             }
         }
         if let Some(from) = *item {
-            // The slot is known once the segment has one.
+            // The slot is set when the output has one.
             let to = Place { offset, ..from.place };
             let is_marks = matches!(what, What::Marks { .. });
             output.moved.push(Moved { tag, is_marks, from, to });
@@ -118,7 +118,8 @@ impl Core {
         Ok(pace(written))
     }
 
-    /// A whole frame and its bytes, checked: damage must not spread to a file with valid checksums.
+    /// Reads and checks a whole frame, because damage must not be copied to a file with valid
+    /// checksums.
     fn frame_at(&self, victim: &Segment, hint: &Hint) -> Result<(Frame, Vec<u8>), Error> {
         let total = FRAME_BYTES + u64::from(hint.body_bytes);
         let read = victim.file.read(hint.offset, usize::try_from(total).unwrap_or(usize::MAX));
@@ -134,10 +135,11 @@ impl Core {
         }
     }
 
-    /// What is wrong with a frame of `segment`, which is not looked at again.
+    /// Returns the error for an invalid frame, and marks `segment` so that compaction skips it from
+    /// now on.
     fn flawed(&self, segment: &Segment, offset: u64, flaw: &Flaw) -> Error {
         if flaw.is_newer() {
-            // It cannot be checked here, so it is not copied.
+            // The frame cannot be checked by this release, so it is not copied.
             let path = self.path(&names::segment(segment.id));
             let error = bad_frame(OPERATION, &path, offset, flaw);
             self.troubles.report_damage(segment, &error);
@@ -154,7 +156,7 @@ impl Core {
         error
     }
 
-    /// The hints of a sealed segment: from its index file, or from a scan.
+    /// Returns the hints of a sealed segment, from its index file or from a scan.
     fn hints_of(&self, segment: &Segment) -> Result<Hints, Error> {
         let bytes = segment.bytes.load(Ordering::Relaxed);
         let path = self.path(&names::hints(segment.id));
@@ -187,7 +189,7 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    //! An index file may be changed while the store is open, by whoever can compute its checksum.
+    //! Anyone who can compute the checksum of an index file can change it while the store is open.
 
     use std::io::IoSlice;
     use std::path::Path;

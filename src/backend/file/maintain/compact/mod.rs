@@ -1,4 +1,4 @@
-//! Compaction: copies what is live out of segments that are mostly dead, and removes them.
+//! Compaction: copies the live frames of segments that are mostly dead, and removes those segments.
 
 mod choose;
 mod copy;
@@ -21,19 +21,20 @@ use output::{Moved, OPERATION, Output};
 pub struct Compacted {
     /// The number of files that were removed.
     pub removed: u64,
-    /// The bytes of those files.
+    /// The total size of the removed files in bytes.
     pub freed_bytes: u64,
-    /// The bytes that were copied into new files.
+    /// The number of bytes that were copied into new files.
     pub copied_bytes: u64,
 }
 
-/// Told how many bytes were copied; says whether to go on.
+/// Called with the number of bytes that were copied. Returns whether to continue.
 pub(crate) type Pace<'a> = &'a mut dyn FnMut(u64) -> bool;
 
 impl Core {
-    /// Rewrites segments until none is worth it, or `pace` says to stop: of those that there are at
-    /// its beginning, and those that it makes of them. Writers may make files dead faster than
-    /// they can be removed, and whoever comes next removes these.
+    /// Rewrites segments until none is worth rewriting or `pace` requests a stop. Considers only
+    /// the segments that existed at the beginning and those that it creates from them, because
+    /// writers may make files dead faster than they can be removed. Newer segments are left to the
+    /// next compaction.
     pub(crate) fn compact(&self, pace: Pace<'_>) -> Result<Compacted, Error> {
         let _maintenance = self.maintenance.turn();
         let mut sum = Compacted::default();
@@ -45,9 +46,10 @@ impl Core {
         loop {
             self.health.check_writable(OPERATION)?;
             let round = match self.compact_round(room, end, &mut made, pace) {
-                // What is nearly dead can be copied into the space of the reserve, and of what that
-                // gives back more. The manifest needs some of it, and others may be faster: less
-                // and less is tried, and at last only what is dead altogether is removed.
+                // Segments that are almost dead fit into the space of the reserve, and the space
+                // they free allows more. The manifest needs some of that space, and other writers
+                // may take it first. So the limit is halved each time, until only entirely dead
+                // segments are removed.
                 Err(error) if error.kind() == ErrorKind::OutOfSpace && room > 0 => {
                     self.reserve.release();
                     room /= 2;
@@ -57,28 +59,28 @@ impl Core {
                 round => round?,
             };
             let Some(round) = round else {
-                // Something was worth it, and there is no room for it.
+                // Some segments are worth rewriting, but there is no space.
                 return full.filter(|_| sum.removed == 0).map_or(Ok(sum), Err);
             };
             sum.removed += round.removed;
             sum.freed_bytes += round.freed_bytes;
             sum.copied_bytes += round.copied_bytes;
             room = room.saturating_mul(2).min(most);
-            // What only removes files copies nothing, and others may wait.
+            // Rounds that only remove files copy nothing, and other threads may be waiting.
             if !pace(0) {
                 return Ok(sum);
             }
         }
     }
 
-    /// Whether [`compact`](Self::compact) has something to do.
+    /// Returns whether [`compact`](Self::compact) has something to do.
     pub(super) fn wants_compaction(&self) -> bool {
         let all: Vec<_> = self.segments.all().iter().map(|segment| candidate(segment)).collect();
         !choose(&all, self.config.compact_at, self.config.segment_bytes).is_empty()
     }
 
-    /// Rewrites segments into one of up to `room` bytes, of those numbered below `end` or `made` by
-    /// earlier rounds.
+    /// Rewrites segments into one segment of up to `room` bytes. Considers only segments that are
+    /// numbered below `end` or were `made` by earlier rounds.
     fn compact_round(
         &self,
         room: u64,
@@ -118,7 +120,7 @@ impl Core {
         Ok(Some(Compacted { removed: victims.len() as u64, freed_bytes, copied_bytes }))
     }
 
-    /// Puts the output in the place of the victims; returns its number.
+    /// Replaces the victims with the output. Returns the number of the output.
     fn replace(
         &self,
         victims: &[Arc<Segment>],
@@ -175,7 +177,7 @@ impl Core {
         Ok(number)
     }
 
-    /// Lets the index refer to the copies. What was deleted or replaced meanwhile stays so.
+    /// Points the index to the copies. Snapshots that have been deleted or replaced since stay so.
     fn swap(&self, output: &Output, segment: &Segment) {
         for Moved { tag, is_marks, from, to } in &output.moved {
             let to = Item { version: from.version, place: Place { slot: segment.slot, ..*to } };
@@ -193,14 +195,14 @@ impl Core {
         self.write_hints(segment, &output.hints);
     }
 
-    /// Removes the files of segments that the manifest does not list any more. Readers that hold
-    /// one open go on reading it.
+    /// Removes the files of segments that are no longer listed in the manifest. Readers that have
+    /// such a file open can continue to read it.
     fn unlink(&self, victims: &[Arc<Segment>]) {
         let mut all_gone = true;
         for victim in victims {
             self.segments.remove(victim.slot);
             all_gone &= self.disk.remove(&self.path(&names::segment(victim.id))).is_ok();
-            // There may be none.
+            // There may be no index file.
             let _ = self.disk.remove(&self.path(&names::hints(victim.id)));
         }
         if all_gone && self.disk.sync_dir(self.dir()).is_ok() {
@@ -220,7 +222,7 @@ fn candidate(segment: &Segment) -> Candidate {
     let get = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Candidate {
         id: segment.id,
-        // What was counted before it was sealed is seen with that.
+        // Counter updates from before the sealing are visible to any thread that sees it.
         movable: segment.sealed.load(Ordering::Acquire) && !segment.damaged.load(Ordering::Relaxed),
         bytes: get(&segment.bytes),
         live_bytes: get(&segment.live_bytes),
@@ -243,8 +245,8 @@ mod tests {
     use crate::backend::file::samples::{key, put_bytes};
     use crate::store::{DeleteOptions, Selection};
 
-    /// The defect: under writers that left dead files behind, compaction in the background went on
-    /// for ever, and who waited for it (a backup) did so too.
+    /// The defect: while writers left dead files behind, background compaction never ended, and
+    /// neither did a backup that waited for it.
     #[test]
     fn compaction_that_only_removes_files_asks_whether_to_go_on() {
         let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
@@ -262,8 +264,8 @@ mod tests {
         assert!(core.wants_compaction());
     }
 
-    /// The defect: under such writers a compaction by hand did not return, nor did a backup that
-    /// waited for it.
+    /// The defect: with such writers, a manual compaction did not return, and neither did a backup
+    /// that waited for it.
     #[test]
     fn compaction_ends_with_the_files_that_there_were_at_its_beginning() {
         let config = FileStoreConfig::new("/store".into()).reserve_bytes(0).background(false);
@@ -277,12 +279,12 @@ mod tests {
             true
         });
         assert!(compacted.unwrap().removed > 0);
-        // What came meanwhile is for the next one.
+        // Files that became dead since are left to the next compaction.
         assert!(core.compact(&mut |_| true).unwrap().removed > 0);
         assert!(!core.wants_compaction());
     }
 
-    /// Leaves files behind with nothing in them that counts.
+    /// Leaves files that contain nothing live.
     fn fill_and_delete(core: &Core, first: u64) {
         for version in first..first + 9 {
             core.commit(vec![put_bytes(core, version, 2000)], || ()).answers.remove(0).unwrap();

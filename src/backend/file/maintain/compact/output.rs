@@ -1,4 +1,4 @@
-//! [`Output`]: the segment that compaction copies into.
+//! [`Output`]: the segment that compaction writes.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -24,13 +24,13 @@ pub(super) struct Moved {
     pub(crate) to: Place,
 }
 
-/// The copy in the making.
+/// The unfinished copy.
 pub(crate) struct Output {
     pub(crate) prepared: Prepared,
     pub(crate) hints: Hints,
     pub(crate) seal: Seal,
     pub(crate) buffer: Vec<u8>,
-    /// Where the buffer begins in the file.
+    /// The offset in the file at which the buffer starts.
     pub(crate) written: u64,
     pub(crate) moved: Vec<Moved>,
 }
@@ -51,8 +51,8 @@ impl Output {
         self.written + self.buffer.len() as u64
     }
 
-    /// Adds a frame, under its old sequence number and outside of any batch: all of its batch has
-    /// been seen to be whole.
+    /// Adds a frame with its old sequence number, outside of any batch, because its batch is known
+    /// to be complete.
     pub(crate) fn push(&mut self, frame: Frame, body: &[u8]) -> u64 {
         let offset = self.end();
         let frame = Frame { more: false, durable_below: offset, ..frame };
@@ -86,7 +86,8 @@ impl Output {
         let segment = Segment::new(head.id, slot, head.salt, Arc::clone(&self.prepared.file));
         segment.sealed.store(true, Ordering::Relaxed);
         segment.bytes.store(self.written, Ordering::Relaxed);
-        // Counted before the segment is known to anyone, so that no delete is dropped in between.
+        // Counts before other threads can see the segment, so that no needed delete is dropped
+        // meanwhile.
         self.hints.read(|hint| match hint.what {
             What::Put { .. } | What::Marks { .. } => segment.count_put(hint.seq),
             What::Delete(_) => {

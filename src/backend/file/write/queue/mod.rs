@@ -1,5 +1,5 @@
-//! [`Queue`]: group commit. Many callers queue work; one of them, or a thread of the store, writes
-//! all of it.
+//! [`Queue`]: group commit. Many callers queue work, and one of them, or a thread of the store,
+//! writes all of it.
 
 #[cfg(test)]
 mod tests;
@@ -20,34 +20,36 @@ use crate::error::{Error, ErrorKind, Retry};
 
 type Outcome = Result<Answer, Error>;
 
-/// A group takes no more bytes than this, unless its first work alone does: large groups that
-/// overlap keep the disk and the processor busy at the same time, fewer and larger ones wait for
+/// The maximum size of a group, unless its first work item alone is larger. Large groups that
+/// overlap keep both the disk and the processor busy. Fewer and even larger groups would wait for
 /// each other.
 const GROUP_BYTES: u64 = 2 << 20;
 
-/// How long a leader waits for those it expects.
+/// The time that a leader waits for expected callers.
 const LINGER: Duration = Duration::from_micros(50);
 
-/// The work that waits to be written, and who writes it.
+/// The work that is waiting to be written, and the state of the lead.
 ///
-/// At most one caller leads at any time: it takes a group off the queue, writes it, syncs, and
-/// answers everyone in the group. If the group is large it hands the lead over before the sync, so
-/// that the next one is taken and written meanwhile; else when its own work is done. The lead goes
-/// to the first thread of the next group, or to a thread of the store's own if only tasks wait.
+/// At most one caller leads at a time: it takes a group off the queue, writes it, syncs, and
+/// answers all callers in the group. If the group is large, the leader hands over the lead before
+/// the sync, so that the next group can be written during it. Otherwise it hands over when its own
+/// work is done. The lead goes to the first thread of the next group, or to one of the store's own
+/// threads if only tasks are waiting.
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// For the store's own threads.
+    /// Wakes the store's own threads.
     called: Condvar,
 }
 
 struct State {
-    /// None of them is empty.
+    /// The queued groups, none of which is empty.
     groups: VecDeque<Group>,
     led: bool,
-    /// One of the store's own threads is to take the lead, which is held for it.
+    /// Whether one of the store's own threads must take the lead, which is reserved for it.
     called: bool,
     stopped: bool,
-    /// How many works the next group may have, if those that were answered last come again.
+    /// The expected number of work items in the next group, if the callers that were just answered
+    /// come back.
     expected: usize,
 }
 
@@ -56,30 +58,30 @@ struct State {
 struct Group {
     works: Vec<Work>,
     bytes: u64,
-    /// The tasks that wait, each with the number of its work.
+    /// The waiting tasks, each with the number of its work item.
     tasks: Vec<(usize, oneshot::Sender<Outcome>)>,
-    /// The first thread that waits. The others wait for the answers, which wake all of them at
+    /// The first waiting thread. The other threads wait for the answers, which wake all of them at
     /// once.
     first: Option<Arc<First>>,
     answers: Arc<Answers>,
 }
 
-/// One for each work of a group, in their order.
+/// One outcome for each work item of a group, in order.
 type Answers = OnceLock<Vec<Outcome>>;
 
-/// A thread that waits for the answers, or for the lead.
+/// A thread that waits for the answers or for the lead.
 struct First {
     thread: Thread,
     leads: AtomicBool,
 }
 
 impl State {
-    /// How many works are queued.
+    /// Returns the number of queued work items.
     fn waiting(&self) -> usize {
         self.groups.iter().map(|group| group.works.len()).sum()
     }
 
-    /// Adds `work` to the last group; returns its number there.
+    /// Adds `work` to the last group. Returns the group and the number of the work item.
     fn push(&mut self, work: Work) -> (&mut Group, usize) {
         let bytes = work.bytes();
         let fits = self.groups.back().is_some_and(|last| last.bytes + bytes <= GROUP_BYTES);
@@ -108,7 +110,7 @@ impl Queue {
         Self { state: Mutex::new(state), called: Condvar::new() }
     }
 
-    /// Writes `work` and waits for it. Blocks.
+    /// Writes `work` and blocks until it is done.
     pub(crate) fn write(&self, core: &Core, work: Work) -> Outcome {
         let mut state = self.state();
         let (group, number) = state.push(work);
@@ -137,8 +139,8 @@ impl Queue {
         outcome.unwrap_or_else(|| Err(panicked()))
     }
 
-    /// Queues `work` without waiting. [`start`](Self::start) has to be called some time after.
-    /// Returns where the answer comes, and whether someone is writing already.
+    /// Queues `work` without waiting. The caller must call [`start`](Self::start) later. Returns
+    /// the receiver of the answer, and whether a thread is already leading.
     pub(crate) fn submit(&self, work: Work) -> (oneshot::Receiver<Outcome>, bool) {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.state();
@@ -147,7 +149,7 @@ impl Queue {
         (receiver, state.led)
     }
 
-    /// Sees to it that what is queued gets written.
+    /// Makes sure that queued work is written.
     pub(crate) fn start(&self) {
         let mut state = self.state();
         if !state.led && !state.groups.is_empty() {
@@ -158,9 +160,11 @@ impl Queue {
         }
     }
 
-    /// One of the store's own threads: leads when called, until stopped and nothing is left.
+    /// Runs one of the store's own threads: leads when called, until stopped and the queue is
+    /// empty.
     pub(crate) fn run(&self, core: &Core) {
-        // A panic was answered, and stopped the writing. What comes after it wants an answer too.
+        // A panic has been answered and has stopped the writing, but later work still needs
+        // answers.
         while panic::catch_unwind(AssertUnwindSafe(|| self.run_until_panic(core))).is_err() {}
     }
 
@@ -185,13 +189,13 @@ impl Queue {
         }
     }
 
-    /// Makes [`run`](Self::run) return once all is written.
+    /// Makes [`run`](Self::run) return once everything is written.
     pub(crate) fn stop(&self) {
         self.state().stopped = true;
         self.called.notify_all();
     }
 
-    /// Leads until nobody waits. Returns whether the lead is still held.
+    /// Leads until the queue is empty. Returns whether the lead is still held.
     fn lead_all(&self, core: &Core) -> bool {
         loop {
             if !self.lead(core) {
@@ -220,7 +224,7 @@ impl Queue {
             drop(state);
             group.answer(answers);
         }
-        // What a record owns may come from its caller, and may panic.
+        // A record may contain memory of the caller, whose destructor may panic.
         drop(committed);
         core.maintenance.deliver();
         guard.leads
@@ -228,8 +232,8 @@ impl Queue {
 
     fn take_group(&self) -> Option<Group> {
         let mut state = self.state();
-        // Callers that were just answered tend to come again at once, and to be as many: a little
-        // patience saves a sync. What is full already waits for nobody.
+        // The callers that were just answered tend to come back immediately and together, so a
+        // short wait saves a sync. A full group does not wait.
         if state.expected > 1 {
             let until = Instant::now() + LINGER;
             while state.groups.len() == 1
@@ -244,15 +248,16 @@ impl Queue {
         state.groups.pop_front()
     }
 
-    /// Gives up the lead: to another thread that waits, else to one of the store's own, else to
-    /// nobody.
+    /// Hands over the lead to another waiting thread, or else to one of the store's own threads, or
+    /// else to nobody.
     fn hand_over(&self) {
         let mut state = self.state();
         let Some(next) = state.groups.front() else {
             self.lay_down(state);
             return;
         };
-        // Whoever gives it up before its sync cannot use it: it may wait in the next group itself.
+        // A thread that hands over the lead before its sync cannot lead, but it may wait in the
+        // next group.
         let this = thread::current().id();
         if let Some(first) = next.first.clone().filter(|first| first.thread.id() != this) {
             drop(state);
@@ -265,44 +270,44 @@ impl Queue {
         }
     }
 
-    /// Gives up the lead to nobody.
+    /// Gives up the lead without a successor.
     fn lay_down(&self, mut state: MutexGuard<'_, State>) {
         state.led = false;
         if state.stopped {
-            // Those of the store's own threads that saw somebody lead have waited for this.
+            // The store's own threads may be waiting for the lead to end.
             drop(state);
             self.called.notify_all();
         }
     }
 
-    // What the lock guards is whole between any two statements.
+    // The guarded value is consistent between any two statements.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Group {
-    /// Answers everyone in the group.
+    /// Answers all callers in the group.
     fn answer(self, mut outcomes: Vec<Outcome>) {
         let mut to_tasks = Vec::with_capacity(self.tasks.len());
         for (number, sender) in self.tasks {
             let outcome = outcomes.get_mut(number).map(take);
             to_tasks.push((sender, outcome.unwrap_or_else(|| Err(panicked()))));
         }
-        // Set once: a group is taken off the queue by one leader only.
+        // This is the only call of `set`, because only one leader takes a group off the queue.
         let _ = self.answers.set(outcomes);
         if let Some(first) = self.first {
             first.thread.unpark();
         }
         for (sender, outcome) in to_tasks {
-            // Nobody listens any more if the caller gave up; what was written stays written. A
-            // waker that panics is no reason to let the others wait.
+            // The caller may have given up, but its data stays written. A waker that panics must
+            // not prevent the other answers.
             let _ = panic::catch_unwind(AssertUnwindSafe(|| drop(sender.send(outcome))));
         }
     }
 }
 
-/// The outcome, which nobody else asks for.
+/// Takes the outcome. Each outcome is taken only once.
 fn take(outcome: &mut Outcome) -> Outcome {
     std::mem::replace(outcome, Ok(Answer::Put(Vec::new())))
 }
@@ -312,11 +317,11 @@ fn panicked() -> Error {
         .with_retry(Retry::Unknown)
 }
 
-/// Answers the group if writing panics, and everyone else whom nobody would: nobody waits for ever.
+/// If writing panics, answers the group and all other callers that would otherwise wait forever.
 struct Panicking<'a> {
     queue: &'a Queue,
     core: &'a Core,
-    /// Not answered yet.
+    /// The group, until it is answered.
     group: Option<Group>,
     leads: bool,
 }
@@ -328,15 +333,15 @@ impl Drop for Panicking<'_> {
         }
         self.core.health.poison("writing panicked".into());
         let mut groups = VecDeque::new();
-        // If another leads by now, or was told to, it answers those who wait: what is written after
-        // this fails.
+        // If another thread leads or is about to, it answers the waiting callers: all later writes
+        // fail.
         if self.leads {
             let mut state = self.queue.state();
             std::mem::swap(&mut state.groups, &mut groups);
             self.queue.lay_down(state);
         }
         for group in self.group.take().into_iter().chain(groups) {
-            // An answer that is missing says that writing panicked.
+            // A missing answer means that writing panicked.
             group.answer(Vec::new());
         }
     }

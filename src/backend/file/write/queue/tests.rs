@@ -1,5 +1,5 @@
-//! A lead that is lost, or a thread that nobody wakes, is a store that hangs: a put that never
-//! returns, or the drop of the last handle.
+//! If a lead is lost, or a thread is not woken, the store hangs: a put, or the drop of the last
+//! handle, never returns.
 
 use std::future::Future;
 use std::sync::{Barrier, mpsc};
@@ -20,7 +20,7 @@ fn a_thread_that_waits_for_the_last_group_of_another_is_told_when_nothing_is_lef
     let core = core(&SimDisk::new(1));
     for version in 1..200 {
         let queue = Queue::new();
-        // This thread leads, and work waits.
+        // This thread leads, and work is queued.
         queue.state().led = true;
         let (mut answer, led) = queue.submit(put(&core, version));
         assert!(led);
@@ -57,7 +57,7 @@ fn a_group_that_panics_after_it_handed_over_leaves_the_lead_to_whom_it_gave_it()
                 panic::resume_unwind(Box::new(()));
             });
             assert!(panics.join().is_err());
-            // Whether it was written before or after the panic does not matter here.
+            // It does not matter whether this was written before or after the panic.
             let _ = waits.join().unwrap();
         });
         assert!(!queue.state().led);
@@ -80,7 +80,7 @@ fn a_panic_answers_the_threads_and_tasks_of_the_group_and_those_behind_it() {
                     thread::yield_now();
                 }
                 if version == 2 {
-                    // What follows is in a group of its own.
+                    // Later work goes into another group.
                     queue.state().groups[0].bytes = GROUP_BYTES;
                 }
                 thread
@@ -108,7 +108,7 @@ fn those_who_were_answered_and_those_who_wait_are_expected_to_come_together() {
     let (core, queue) = (core(&SimDisk::new(1)), Queue::new());
     queue.state().led = true;
     let _first = queue.submit(put(&core, 1));
-    // What follows is in a group of its own.
+    // Later work goes into another group.
     queue.state().groups[0].bytes = GROUP_BYTES;
     let _others = [2, 3].map(|version| queue.submit(put(&core, version)));
     assert!(queue.lead(&core));
@@ -121,7 +121,7 @@ fn those_who_were_answered_and_those_who_wait_are_expected_to_come_together() {
 fn a_panic_of_a_thread_that_handed_over_and_waits_in_the_next_group_takes_no_lead_with_it() {
     let disk = SimDisk::new(1);
     let (core, queue) = (core(&disk), Queue::new());
-    // A store's first group makes the first segment.
+    // The first group of a store creates the first segment.
     queue.write(&core, put(&core, 1)).unwrap();
     let (mut first, _) = queue.submit(put_bytes(&core, 2, 3 << 19));
     let (mut second, _) = queue.submit(put_bytes(&core, 3, 1 << 20));
@@ -131,7 +131,7 @@ fn a_panic_of_a_thread_that_handed_over_and_waits_in_the_next_group_takes_no_lea
     let panics = thread::scope(|scope| scope.spawn(|| queue.write(&core, work)).join());
     assert!(panics.is_err());
     assert!(first.try_recv().unwrap().is_err());
-    // Nobody leads, or one of the store's own threads is to.
+    // Either no thread leads, or one of the store's own threads is about to.
     let (led, called) = {
         let state = queue.state();
         (state.led, state.called)
@@ -143,7 +143,7 @@ fn a_panic_of_a_thread_that_handed_over_and_waits_in_the_next_group_takes_no_lea
     assert!(second.try_recv().unwrap().is_err());
 }
 
-/// Panics when a task is woken.
+/// A waker that panics.
 struct Panics;
 
 impl Wake for Panics {
@@ -159,7 +159,7 @@ fn a_waker_that_panics_keeps_nobody_else_waiting() {
     let (mut second, _) = queue.submit(put(&core, 2));
     let waker = Waker::from(Arc::new(Panics));
     assert!(std::pin::pin!(&mut first).poll(&mut Context::from_waker(&waker)).is_pending());
-    // Of this group too, and answered by this thread.
+    // This work is in the same group and is answered by this thread.
     queue.write(&core, put(&core, 3)).unwrap();
     first.try_recv().unwrap().unwrap();
     second.try_recv().unwrap().unwrap();
@@ -203,8 +203,8 @@ fn open(disk: &SimDisk) -> FileStore {
     FileStore::open_on(Arc::new(disk.clone()), config).unwrap()
 }
 
-/// The defect: each panic ended one of the store's own threads, and after two of them nobody wrote
-/// what tasks had queued.
+/// The defect: each panic ended one of the store's own threads. After two panics, work that tasks
+/// queued was never written.
 #[tokio::test]
 async fn tasks_are_answered_however_often_writing_panics() {
     let store = open(&SimDisk::new(1));
@@ -216,7 +216,7 @@ async fn tasks_are_answered_however_often_writing_panics() {
     }
 }
 
-/// Drops the handle when a task is woken.
+/// A waker that drops the handle.
 struct Last(Mutex<Option<FileStore>>, mpsc::Sender<()>);
 
 impl Wake for Last {
@@ -226,14 +226,14 @@ impl Wake for Last {
     }
 }
 
-/// The defect: the thread that writes waited for itself to end.
+/// The defect: the writer thread waited for itself to end.
 #[test]
 fn the_last_handle_may_go_when_a_task_is_woken() {
     let disk = SimDisk::new(1);
     let store = open(&disk);
     let core = Arc::clone(&store.0.core);
     let mut put = std::pin::pin!(store.0.submit(put(&core, 1)));
-    // The first one lets other tasks queue theirs.
+    // The first poll lets other tasks queue their work.
     assert!(put.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     let (sender, dropped) = mpsc::channel();
     let waker = Waker::from(Arc::new(Last(Mutex::new(Some(store)), sender)));
@@ -245,7 +245,7 @@ fn the_last_handle_may_go_when_a_task_is_woken() {
         panic!("it was woken")
     };
     answer.unwrap();
-    // It is closed all the same.
+    // The store is closed nevertheless.
     while core.health.check_open("wait for the end").is_ok() {
         thread::yield_now();
     }
