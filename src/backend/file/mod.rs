@@ -1,8 +1,8 @@
 //! Snapshots in a directory: [`FileStore`], an append-only log with an index in memory.
 //!
-//! One process opens a directory at a time. [`FileStore::open`] takes the defaults;
-//! [`FileStoreConfig`] sets durability, segment size and what runs in the background. The guide to
-//! the [format](crate::guide::format_file_store) specifies every byte and every step of recovery.
+//! Only one process can open a directory at a time. [`FileStore::open`] uses the default settings,
+//! and [`FileStoreConfig`] sets durability, segment size and background work. The guide to the
+//! [format](crate::guide::format_file_store) specifies every byte and every step of recovery.
 
 // A module uses only the modules above it:
 //

@@ -72,7 +72,7 @@ impl Core {
     fn cursor_tag(&self, cursor: &Cursor) -> Result<Tag, Error> {
         let tag = cursor.as_bytes().strip_prefix(&self.store);
         tag.and_then(|tag| tag.try_into().ok()).map(Tag::from_bytes).ok_or_else(|| {
-            let message = "the cursor was not made by this store: start again without one";
+            let message = "the cursor was not created by this store: start again without a cursor";
             Error::new(ErrorKind::InvalidInput, "list aggregates", message)
         })
     }

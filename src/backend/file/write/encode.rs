@@ -34,8 +34,9 @@ impl Core {
             |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
         let bytes = record.as_bytes().len() as u64;
         if bytes > MAX_BODY_BYTES {
-            let message =
-                format!("the record has {bytes} bytes, but at most {MAX_BODY_BYTES} are allowed");
+            let message = format!(
+                "the record has {bytes} bytes, but the limit is {MAX_BODY_BYTES}: shrink the state"
+            );
             return Err(invalid(message));
         }
         // Only readable records are written. Opening relies on this.
@@ -45,7 +46,7 @@ impl Core {
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
             if part.len() > MAX_PART_BYTES {
                 return Err(invalid(format!(
-                    "the {name} has {} bytes, but a file store allows {MAX_PART_BYTES}: use a hash",
+                    "the {name} has {} bytes, but the limit is {MAX_PART_BYTES}: use a hash",
                     part.len()
                 )));
             }
