@@ -13,8 +13,8 @@ use crate::state::Aggregate;
 use crate::store::{Cursor, KeysRequest, Page};
 use crate::timestamp::Timestamp;
 
-/// An [`EventSource`] in memory, for tests, examples and benches. Applications implement the trait
-/// over their own event store instead.
+/// An [`EventSource`] in memory, for tests, examples and benchmarks. Applications implement the
+/// trait for their own event store instead.
 ///
 /// Clones share the same events. Readers hold no lock while events are applied.
 pub struct MemoryEvents<E> {
@@ -23,14 +23,14 @@ pub struct MemoryEvents<E> {
 
 #[derive(Clone)]
 struct Stream<E> {
-    /// Events at or below this version were truncated.
+    /// The highest version that was truncated.
     floor: u64,
     events: Vec<StoredEvent<E>>,
 }
 
 #[derive(Clone)]
 struct StoredEvent<E> {
-    /// `None` for an event without a time.
+    /// `None` if the event has no time.
     recorded_at: Option<Timestamp>,
     anchor: Option<Box<[u8]>>,
     event: E,
@@ -42,17 +42,17 @@ impl<E: Clone> MemoryEvents<E> {
         Self::default()
     }
 
-    /// Appends an event to the stream of `key`; returns its version.
+    /// Appends an event to the stream of `key` and returns its version.
     pub fn append(&self, key: &AggregateKey, recorded_at: Timestamp, event: E) -> u64 {
         self.push(key, StoredEvent { recorded_at: Some(recorded_at), anchor: None, event })
     }
 
-    /// Appends an event without a recorded time; returns its version.
+    /// Appends an event without a recorded time and returns its version.
     pub fn append_untimed(&self, key: &AggregateKey, event: E) -> u64 {
         self.push(key, StoredEvent { recorded_at: None, anchor: None, event })
     }
 
-    /// Appends an event with an anchor; returns its version.
+    /// Appends an event with an anchor and returns its version.
     pub fn append_anchored(
         &self,
         key: &AggregateKey,
@@ -64,8 +64,8 @@ impl<E: Clone> MemoryEvents<E> {
         self.push(key, StoredEvent { recorded_at: Some(recorded_at), anchor, event })
     }
 
-    /// Removes the events up to `version` (inclusive). The replay floor rises to it, or to the head
-    /// if that is lower.
+    /// Removes the events up to `version` (inclusive). The replay floor rises to `version`, or to
+    /// the head if the head is lower.
     pub fn truncate_below(&self, key: &AggregateKey, version: u64) {
         self.change(key, |stream| {
             let gone = version.saturating_sub(stream.floor).min(stream.events.len() as u64);
@@ -74,7 +74,8 @@ impl<E: Clone> MemoryEvents<E> {
         });
     }
 
-    /// Removes the events above `version`, as if the event store had lost its newest events.
+    /// Removes the events above `version`, which simulates an event store that lost its newest
+    /// events.
     pub fn rewind(&self, key: &AggregateKey, version: u64) {
         self.change(key, |stream| {
             let kept = version.saturating_sub(stream.floor);
@@ -119,7 +120,8 @@ where
         let Some(stream) = self.stream(key) else { return Ok(()) };
         let after = range.after.max(stream.floor);
         let skipped = usize::try_from(after - stream.floor).unwrap_or(usize::MAX);
-        // Zip the events first: counting past the highest version would overflow.
+        // The events come first in the zip, because the version counter would overflow after the
+        // highest version.
         for (stored, version) in stream.events.iter().skip(skipped).zip(after.saturating_add(1)..) {
             if version > range.until {
                 break;
@@ -144,7 +146,8 @@ where
         Ok(self.stream(key).map_or(0, |stream| stream.floor))
     }
 
-    /// Ordered by key. A page takes time in proportion to the number of all keys.
+    /// Returns keys in ascending order. Each page takes time proportional to the total number of
+    /// keys.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let after = request.after.map(Cursor::to_key).transpose()?;
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! The memory backend: a store and an event source for tests, examples and benches.
+//! The memory backend: a store and an event source for tests, examples and benchmarks.
 
 mod events;
 mod store;

@@ -1,4 +1,4 @@
-//! [`MemoryStore`]: a store in memory.
+//! [`MemoryStore`]: a snapshot store in memory.
 
 use std::collections::{BTreeSet, HashMap, hash_map};
 use std::fmt;
@@ -20,10 +20,10 @@ use crate::store::{
 use crate::timeline::{Entry, Key, Timeline, Wanted};
 use crate::timestamp::Timestamp;
 
-/// A store in memory: the reference implementation of [`SnapshotStore`].
+/// A snapshot store in memory: the reference implementation of [`SnapshotStore`].
 ///
-/// It holds encoded records, never live states, so a stored snapshot cannot change. The snapshots
-/// are lost when the last handle is dropped. Clones share the same snapshots.
+/// The store contains encoded records, not live states, so stored snapshots cannot change. They are
+/// lost when the last handle is dropped. Clones share the same snapshots.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     aggregates: Arc<RwLock<Aggregates>>,
@@ -32,11 +32,11 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Aggregates {
     snapshots: HashMap<AggregateKey, Snapshots>,
-    /// The keys of `snapshots` in order, for lists.
+    /// The keys of `snapshots` in ascending order, for lists.
     keys: BTreeSet<AggregateKey>,
 }
 
-/// By generation (there are few), then by version; no empty timelines.
+/// One timeline per generation, of which there are few, ordered by version. No timeline is empty.
 type Snapshots = Vec<(Generation, Timeline<StoredRecord>)>;
 
 #[derive(Clone)]
@@ -44,7 +44,7 @@ struct StoredRecord {
     version: u64,
     record: Record,
     as_of: Timestamp,
-    /// The version of the base, if the record is a delta.
+    /// The version of the base if the record is a delta.
     base: Option<u64>,
     marks: Marks,
 }
@@ -68,10 +68,10 @@ impl StoredRecord {
     }
 }
 
-/// The last key that a timeline can have.
+/// The highest key in a timeline.
 const LAST: Key = (u64::MAX, u32::MAX);
 
-/// A timeline has one snapshot per version.
+/// Returns the key of a version. A timeline has one snapshot per version.
 const fn key(version: u64) -> Key {
     (version, 0)
 }
@@ -82,7 +82,8 @@ impl MemoryStore {
         Self::default()
     }
 
-    // A panic cannot leave the maps half changed: each change is one insert or remove per map.
+    // A panic cannot leave the maps half changed, because each change is one insertion or removal
+    // per map.
     fn read(&self) -> RwLockReadGuard<'_, Aggregates> {
         self.aggregates.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -232,7 +233,7 @@ impl SnapshotStore for MemoryStore {
         change.check()?;
         let mut aggregates = self.write();
         let Some(snapshots) = aggregates.snapshots.get_mut(key) else { return Ok(0) };
-        // Check all before the first is changed: a full one fails the call.
+        // All marks are checked before any are changed: if one snapshot is full, the call fails.
         let mut changed = Vec::new();
         for (generation, versions) in &*snapshots {
             for stored in versions.descending(LAST) {
@@ -262,7 +263,7 @@ impl Aggregates {
     }
 }
 
-/// The newest snapshot of a generation that matches `query`.
+/// Returns the newest snapshot of a generation that matches `query`.
 fn newest<'s>(versions: &'s Timeline<StoredRecord>, query: &Query<'_>) -> Option<&'s StoredRecord> {
     let as_of = query.as_of.unwrap_or(Timestamp::MAX);
     let mut wanted = Wanted { at_most: key(query.at_most), as_of, kind: None };
@@ -275,7 +276,7 @@ fn newest<'s>(versions: &'s Timeline<StoredRecord>, query: &Query<'_>) -> Option
     }
 }
 
-/// The bases of a delta, nearest first.
+/// Returns the bases of a delta, nearest first.
 fn bases(versions: &Timeline<StoredRecord>, delta: &StoredRecord) -> Vec<Record> {
     let next = |above: &&StoredRecord| {
         let base = above.base.filter(|base| *base < above.version)?;
@@ -291,7 +292,9 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidInput, "put a snapshot", message);
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {
-        return Err(invalid(format!("the record has {bytes} bytes, the limit is {max_bytes}")));
+        return Err(invalid(format!(
+            "the record has {bytes} bytes, but the limit is {max_bytes}: shrink the state"
+        )));
     }
     let header = record.header().map_err(|reject| {
         invalid(format!("the record is not valid: {reject}")).with_source(reject)
@@ -313,7 +316,7 @@ fn insert(
         snapshots.push((id.generation, Timeline::new()));
     }
     let own = snapshots.iter_mut().find(|(generation, _)| *generation == id.generation);
-    // Just pushed, if it was not there.
+    // The generation was just pushed, because it did not exist.
     let Some((_, versions)) = own else { return PutOutcome::Stored };
     match versions.get(stored.key()) {
         Some(there) if !options.replaces(&there.marks) => {
@@ -322,7 +325,7 @@ fn insert(
         there => {
             let outcome = if there.is_some() { PutOutcome::Replaced } else { PutOutcome::Stored };
             let before = there.map_or(Marks::NONE, |there| there.marks.clone());
-            // Checked before anything was stored.
+            // This was checked before anything was stored.
             stored.marks = before.merged(&options.marks).unwrap_or(before);
             versions.insert(stored);
             outcome
