@@ -1,4 +1,4 @@
-//! [`Capabilities`]: what a store can do.
+//! [`Capabilities`]: what a store supports.
 
 use crate::key::AggregateKey;
 
@@ -7,35 +7,35 @@ use crate::key::AggregateKey;
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each set by name")]
 pub struct Capabilities {
-    /// The name of the kind of store, for messages: "memory", "file".
+    /// The name of the kind of store, for messages: "memory" or "file", for example.
     pub name: &'static str,
-    /// Whether acknowledged puts survive a crash of the process and of the machine.
+    /// Whether acknowledged puts survive a crash of the process or of the machine.
     pub durable: bool,
-    /// Whether each `put` is atomic: either all of its records are stored, or none.
+    /// Whether each `put` is atomic, so that either all of its records are stored or none.
     pub atomic_batches: bool,
-    /// Whether a delete also covers puts before it whose future was dropped (obligation C-53 of
-    /// [`SnapshotStore`](crate::SnapshotStore)). False if a server may still finish a put after its
-    /// caller gave up.
+    /// Whether a delete also covers earlier puts whose future was dropped (obligation C-53 of
+    /// [`SnapshotStore`](crate::SnapshotStore)). False if a server may still complete a put after
+    /// its caller gave up.
     pub ordered_deletes: bool,
-    /// Whether it keeps [marks](crate::store::Mark) (obligations C-18, C-19, C-24, C-35, C-54 and
-    /// C-60 to C-66 of [`SnapshotStore`](crate::SnapshotStore)). If false, snapshots cannot be
-    /// pinned or retired.
+    /// Whether the store keeps [marks](crate::store::Mark) (obligations C-18, C-19, C-24, C-35,
+    /// C-54 and C-60 to C-66 of [`SnapshotStore`](crate::SnapshotStore)). If false, snapshots
+    /// cannot be pinned or retired.
     pub marks: bool,
     /// Whether `get` returns the bases together with a delta, and no delete removes a base that is
-    /// still needed (obligations C-26 and C-55). Otherwise the engine fetches bases by id, and
-    /// lists snapshots before it deletes.
+    /// still needed (obligations C-26 and C-55). Otherwise the engine fetches bases by id and lists
+    /// snapshots before it deletes any.
     pub returns_bases: bool,
-    /// The largest record that can be put, in bytes (inclusive).
+    /// The maximum size of a record in bytes (inclusive).
     pub max_record_bytes: u64,
-    /// The total length of tenant, kind and id, in bytes (inclusive), that can always be put.
+    /// The maximum total length of tenant, kind and id in bytes (inclusive) that every put accepts.
     pub max_key_bytes: u64,
-    /// The highest version that can be put (inclusive).
+    /// The maximum version that can be put (inclusive).
     pub max_version: u64,
 }
 
 impl Capabilities {
-    /// The minimal capabilities: not durable, no atomic batches, no
-    /// marks, no bases, ordered deletes, records of up to 1 GiB, any key, any version.
+    /// Creates the minimal capabilities: not durable, no atomic batches, no marks, no bases,
+    /// ordered deletes, records of up to 1 GiB, any key, any version.
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,

@@ -1,16 +1,16 @@
-//! Cursors that hold a key.
+//! Cursors that contain a key.
 
 use super::list::Cursor;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 
 impl Cursor {
-    /// For stores and event sources that list keys in an order of their own: the cursor of a page
-    /// that ends with `key`.
+    /// Creates the cursor of a page that ends with `key`. For stores and event sources that list
+    /// keys in an order of their own.
     pub fn of_key(key: &AggregateKey) -> Self {
         let mut bytes = Vec::new();
         for part in [key.tenant(), key.kind()] {
-            // A part has at most 65,535 bytes.
+            // Each part has at most 65,535 bytes.
             bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
         }
         for part in [key.tenant(), key.kind(), key.id()] {
@@ -19,10 +19,10 @@ impl Cursor {
         Self::new(bytes)
     }
 
-    /// The key that [`of_key`](Self::of_key) was given.
+    /// Returns the key that was passed to [`of_key`](Self::of_key).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the cursor was made in another way.
+    /// [`ErrorKind::InvalidInput`] if the cursor was not created by [`of_key`](Self::of_key).
     pub fn to_key(&self) -> Result<AggregateKey, Error> {
         let parts = || {
             let (tenant, rest) = self.as_bytes().split_first_chunk::<2>()?;
@@ -33,12 +33,12 @@ impl Cursor {
             Some((text(tenant)?, text(kind)?, text(id)?))
         };
         match parts() {
-            // The page may have ended with a document of the crate's own.
+            // The page may have ended with the key of an internal document.
             Some((tenant, kind, id)) => AggregateKey::from_stored(tenant, kind, id),
             None => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "list aggregates",
-                "the cursor was made elsewhere: start again without one",
+                "the cursor belongs to another list: start again without a cursor",
             )),
         }
     }

@@ -1,4 +1,4 @@
-//! What to delete, how, and how much it was.
+//! The selection, options and result of a delete.
 
 use std::iter::Sum;
 
@@ -9,20 +9,20 @@ use crate::snapshot_id::SnapshotId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Selection<'a> {
-    /// All of them.
+    /// All snapshots.
     All,
-    /// Those with a version below this one (exclusive), of every generation.
+    /// All snapshots below this version (exclusive), of every generation.
     Below(u64),
-    /// All except those of this generation.
+    /// All snapshots except those of this generation.
     ExceptGeneration(Generation),
-    /// Those of this generation.
+    /// All snapshots of this generation.
     Generation(Generation),
-    /// Exactly these; ids that do not exist are ignored.
+    /// Exactly these snapshots. Ids that do not exist are ignored.
     Ids(&'a [SnapshotId]),
 }
 
 impl Selection<'_> {
-    /// Whether the snapshot `id` is selected.
+    /// Returns whether the snapshot `id` is selected.
     pub fn admits(&self, id: SnapshotId) -> bool {
         match self {
             Self::All => true,
@@ -34,11 +34,11 @@ impl Selection<'_> {
     }
 }
 
-/// How snapshots are deleted.
+/// The options of a delete.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DeleteOptions {
-    /// Also delete snapshots that are pinned; false by default.
+    /// Whether to delete pinned snapshots as well. False by default.
     pub overrule_pins: bool,
 }
 
@@ -56,17 +56,17 @@ impl DeleteOptions {
 pub struct Deleted {
     /// The number of snapshots that were deleted.
     pub snapshots: u64,
-    /// The bytes of their records.
+    /// The total size of their records in bytes.
     pub bytes: u64,
-    /// How many selected snapshots were kept because they are pinned.
+    /// The number of selected snapshots that were kept because they are pinned.
     pub pinned: u64,
-    /// How many selected snapshots were kept because a remaining delta is based on them. A snapshot
-    /// that is also pinned counts as pinned only.
+    /// The number of selected snapshots that were kept because a remaining delta is based on them.
+    /// Snapshots that are also pinned are counted only as pinned.
     pub needed: u64,
 }
 
 impl Deleted {
-    /// Creates a result with these totals, in which no selected snapshot was kept.
+    /// Creates a result with these totals and without kept snapshots.
     pub const fn new(snapshots: u64, bytes: u64) -> Self {
         Self { snapshots, bytes, pinned: 0, needed: 0 }
     }

@@ -1,47 +1,47 @@
-//! [`DeletePlan`]: which snapshots a delete removes.
+//! [`DeletePlan`]: decides which snapshots a delete removes.
 
 use std::collections::BTreeSet;
 
 use super::delete::{DeleteOptions, Deleted, Selection};
 use crate::snapshot_id::SnapshotId;
 
-/// What a delete has to know of one stored snapshot.
+/// The properties of a stored snapshot that matter for a delete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deletable {
-    /// Which snapshot it is.
+    /// The id of the snapshot.
     pub id: SnapshotId,
-    /// The bytes of its record.
+    /// The size of its record in bytes.
     pub bytes: u64,
-    /// Whether a pin stands.
+    /// Whether the snapshot is pinned.
     pub is_pinned: bool,
-    /// The version of its base, if it is a delta: [`Base::version`](crate::record::Base) of its
+    /// The version of its base if it is a delta: [`Base::version`](crate::record::Base) in its
     /// header.
     pub base: Option<u64>,
 }
 
 impl Deletable {
-    /// A snapshot that is no delta and not pinned.
+    /// Creates a snapshot that is neither a delta nor pinned.
     pub const fn new(id: SnapshotId, bytes: u64) -> Self {
         Self { id, bytes, is_pinned: false, base: None }
     }
 
-    /// Whether a pin stands.
+    /// Sets whether the snapshot is pinned.
     pub const fn pinned(mut self, is_pinned: bool) -> Self {
         self.is_pinned = is_pinned;
         self
     }
 
-    /// The version of its base.
+    /// Sets the version of the base.
     pub const fn base(mut self, version: Option<u64>) -> Self {
         self.base = version;
         self
     }
 }
 
-/// For stores: which snapshots of one aggregate a delete removes. A pure function of what is
-/// stored; use it, or decide as it does (obligations C-50, C-54 and C-55 of
-/// [`SnapshotStore`](crate::SnapshotStore)).
+/// Decides which snapshots of one aggregate a delete removes. For implementations of stores. The
+/// result depends only on the stored snapshots. A store must use it or decide in the same way
+/// (obligations C-50, C-54 and C-55 of [`SnapshotStore`](crate::SnapshotStore)).
 ///
 /// ```
 /// use snapfold::SnapshotId;
@@ -67,13 +67,13 @@ impl Deletable {
 #[non_exhaustive]
 pub struct DeletePlan {
     removed: BTreeSet<SnapshotId>,
-    /// What the delete answers once it is done.
+    /// The result of the delete once it is done.
     pub deleted: Deleted,
 }
 
 impl DeletePlan {
-    /// The plan for `selection` of `stored`: all snapshots of the aggregate, in any order. Those
-    /// that are not selected matter too: their bases stay.
+    /// Plans the delete of `selection`. `stored` must contain all snapshots of the aggregate, in
+    /// any order, because the bases of those that are not selected are kept.
     pub fn new(selection: Selection<'_>, options: DeleteOptions, stored: &[Deletable]) -> Self {
         let mut plan = Self::default();
         for one in stored.iter().filter(|one| selection.admits(one.id)) {
@@ -91,17 +91,17 @@ impl DeletePlan {
         plan
     }
 
-    /// Whether the snapshot is removed.
+    /// Returns whether the snapshot is removed.
     pub fn removes(&self, id: SnapshotId) -> bool {
         self.removed.contains(&id)
     }
 
     fn spare_bases(&mut self, stored: &[Deletable]) {
         let mut deltas: Vec<_> = stored.iter().filter(|one| one.base.is_some()).collect();
-        // A base lies below its delta, so one pass from above follows whole chains.
+        // A base has a lower version than its delta, so one descending pass follows whole chains.
         deltas.sort_unstable_by_key(|delta| std::cmp::Reverse(delta.id));
         for delta in deltas {
-            // A header that names itself or one above it has no base.
+            // A base that is not below its delta is invalid and ignored.
             let base = delta.base.filter(|base| *base < delta.id.version);
             let Some(version) = base.filter(|_| !self.removed.contains(&delta.id)) else {
                 continue;
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(removed(Selection::All, false, &stored), [2, 3, 1]);
         assert_eq!(removed(Selection::All, true, &stored), [1, 2, 3, 4, 1]);
         assert_eq!(removed(Selection::Ids(&[id(1, 2)]), true, &stored), [0; 0]);
-        // A header that names itself, or one above it, has no base.
+        // A base that is not below its delta is invalid and ignored.
         let odd = [delta(5, 5), delta(6, 7).pinned(true), Deletable::new(id(1, 7), 1)];
         assert_eq!(removed(Selection::All, false, &odd), [5, 7]);
     }

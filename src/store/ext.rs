@@ -1,4 +1,4 @@
-//! [`SnapshotStoreExt`]: convenience methods on every store.
+//! [`SnapshotStoreExt`]: convenience methods for every store.
 
 use super::{
     KeyPages, KeysRequest, ListPages, ListRequest, Lookup, PutOptions, PutOutcome, Query,
@@ -9,9 +9,9 @@ use crate::key::AggregateKey;
 use crate::mark::Marks;
 use crate::record::SnapshotMeta;
 
-/// A batch of a copy is put when its records reach this many bytes.
+/// A copied batch is put when its records reach this many bytes.
 const BATCH_BYTES: usize = 8 << 20;
-/// The maximum number of records in a batch of a copy.
+/// The maximum number of records in a copied batch.
 const BATCH: usize = 256;
 
 /// Convenience methods for any [`SnapshotStore`], including `dyn`. Implemented for all stores.
@@ -45,11 +45,11 @@ pub trait SnapshotStoreExt: SnapshotStore {
 
     /// Collects all pages of a list request, highest [`SnapshotId`](crate::SnapshotId) first.
     ///
-    /// The limit of the request applies to one page. Each item takes about 300 bytes of memory; use
-    /// [`list_pages`](Self::list_pages) if there may be millions.
+    /// The limit of the request applies to each page. Each item takes about 300 bytes of memory, so
+    /// use [`list_pages`](Self::list_pages) if there may be millions.
     ///
     /// # Errors
-    /// As [`ListPages::next`].
+    /// As for [`ListPages::next`].
     fn list_all(
         &self,
         request: ListRequest<'_>,
@@ -64,11 +64,11 @@ pub trait SnapshotStoreExt: SnapshotStore {
         }
     }
 
-    /// Returns the newest snapshot of a key, of any generation, retired or not; `None` if it has
-    /// none.
+    /// Returns the newest snapshot of a key, of any generation and whether or not it is retired.
+    /// Returns `None` if there is no snapshot.
     ///
     /// # Errors
-    /// Those of [`list`](SnapshotStore::list).
+    /// As for [`list`](SnapshotStore::list).
     fn newest(
         &self,
         key: &AggregateKey,
@@ -81,15 +81,15 @@ pub trait SnapshotStoreExt: SnapshotStore {
 
     /// Copies all snapshots of a key to another store, with their marks.
     ///
-    /// Copies oldest first, so that the base of a delta is stored before the delta. Snapshots that
-    /// the target already has are kept. Snapshots whose header cannot be read, or that are deleted
-    /// during the copy, are not copied.
+    /// Copies the oldest snapshots first, so that the base of a delta is stored before the delta.
+    /// Snapshots that already exist in the target are kept. Snapshots whose header cannot be read,
+    /// or that are deleted during the copy, are not copied.
     ///
-    /// Idempotent: after an error or a dropped future, call it again.
+    /// This is idempotent: after an error or a dropped future, call it again.
     ///
     /// # Errors
-    /// Those of the two stores. [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a
-    /// snapshot has marks and `to` keeps none.
+    /// Errors of either store, or [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a
+    /// snapshot has marks and `to` does not support marks.
     fn copy_key(
         &self,
         key: &AggregateKey,
@@ -103,7 +103,7 @@ pub trait SnapshotStoreExt: SnapshotStore {
             for meta in metas {
                 let lookup = self.get(Query::exact(key, meta.id())).await?;
                 let Lookup::Found(found) = lookup else { continue };
-                // The marks of a put are those of all its records.
+                // The marks of a put apply to all of its records.
                 if !batch.takes(&meta.marks) {
                     batch.put(to, &mut copied).await?;
                 }
@@ -123,15 +123,15 @@ impl<S: SnapshotStore + ?Sized> SnapshotStoreExt for S {}
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Copied {
-    /// How many snapshots were stored.
+    /// The number of snapshots that were stored.
     pub stored: u64,
-    /// How many snapshots the target already had; they are kept.
+    /// The number of snapshots that already existed in the target and were kept.
     pub existing: u64,
-    /// Of those, how many do not hold the same state.
+    /// The number of those whose state differs from the copied one.
     pub different: u64,
 }
 
-/// Records to be copied to another store, with the marks of each.
+/// Records to copy to another store, and the marks that each of them has.
 #[derive(Default)]
 struct Batch {
     records: Vec<crate::record::Record>,

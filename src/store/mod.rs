@@ -1,4 +1,4 @@
-//! The contract with storage authors: [`SnapshotStore`].
+//! [`SnapshotStore`]: the contract with authors of stores.
 
 mod capabilities;
 mod cursor;
@@ -31,71 +31,74 @@ pub use query::{Found, Lookup, Query};
 
 pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 
-/// Stores the records of snapshots. Implemented by storage authors; applications use
+/// Stores the records of snapshots. This trait is for authors of stores. Applications use
 /// [`SnapshotEngine`](crate::SnapshotEngine).
 ///
-/// A store holds opaque [`Record`]s. It reads their headers ([`Record::header`]), but never their
-/// payloads. A snapshot is identified by its aggregate
-/// ([`AggregateKey`]) and its [`SnapshotId`] (generation and version).
+/// A store contains opaque [`Record`]s. It reads their headers ([`Record::header`]), but never
+/// their payloads. A snapshot is identified by its aggregate ([`AggregateKey`]) and its
+/// [`SnapshotId`] (generation and version).
 ///
-/// A stored record never changes. A store may also keep [marks](crate::store::Mark) beside it,
-/// which can change. A store without marks leaves [`Capabilities::marks`] unset; then the
-/// obligations about marks do not apply to it, except C-67. [`SnapshotStoreExt`] adds convenience
-/// methods to every store.
+/// A stored record never changes. A store may also keep [marks](crate::store::Mark) for it, which
+/// can change. A store without marks leaves [`Capabilities::marks`] unset. The obligations about
+/// marks do not apply to it, except for C-67. [`SnapshotStoreExt`] adds convenience methods to
+/// every store.
 ///
 /// # Obligations on every method
 /// Each obligation has an id, which conformance reports use.
 /// - **C-01** Aggregates are isolated: a call for one key never returns, counts or changes
 ///   snapshots of another key, whatever bytes their ids contain.
-/// - **C-02** `Err` means that the store failed. A missing snapshot is not an error: the result
-///   is `Absent`, an empty page, or zero deleted.
-/// - **C-03** No input panics, hangs or allocates without bound; ids and stored bytes are not
-///   trusted.
+/// - **C-02** `Err` means that the store failed. A missing snapshot is not an error: the result is
+///   `Absent`, an empty page, or zero deleted snapshots.
+/// - **C-03** No input causes a panic, a hang or an unbounded allocation. Ids and stored bytes are
+///   not trusted.
 /// - **C-04** Calls may run concurrently from any number of tasks. Each record is put, found and
-///   deleted as a whole: no call sees a part of one.
-/// - **C-05** Dropping a returned future (cancellation) leaves each record either as before or as
-///   if the call had completed, and the store usable.
+///   deleted as a whole: no call sees part of a record.
+/// - **C-05** If a returned future is dropped (cancellation), each record is either as before or as
+///   if the call had completed, and the store remains usable.
 /// - **C-06** A record is returned byte for byte as it was put.
-/// - **C-07** [`capabilities`](Self::capabilities) is the same value at every call.
+/// - **C-07** [`capabilities`](Self::capabilities) returns the same value at every call.
 ///
 /// # Errors
-/// [`ErrorKind::Store`] or a more precise kind, with a
-/// [`Retry`](crate::Retry) that says whether a retry can help.
+/// [`ErrorKind::Store`] or a more specific kind, with a [`Retry`](crate::Retry) that tells whether
+/// a retry can help.
 #[async_trait]
 pub trait SnapshotStore: fmt::Debug + Send + Sync {
-    /// Returns what this store supports. Constant for the life of the store; must be cheap.
+    /// Returns what this store supports. The value never changes, and the call must be cheap.
     fn capabilities(&self) -> Capabilities;
 
-    /// Stores `records`, of any aggregates; returns one outcome per record, in their order.
+    /// Stores `records` of any aggregates, and returns one outcome per record, in order.
     ///
     /// # Obligations
-    /// - **C-10** When it returns `Ok`, every record is stored and, if
-    ///   [`Capabilities::durable`] is set, survives a crash of process and machine.
-    /// - **C-11** A stored snapshot is immutable: if the identity is taken, the first record stays
-    ///   and the outcome is [`PutOutcome::Existing`], which says whether the payloads are equal.
-    /// - **C-12** With [`PutOptions::replace`], a taken identity gets the new record instead
-    ///   ([`PutOutcome::Replaced`]); readers see the old or the new one, nothing else.
+    /// - **C-10** When this returns `Ok`, every record is stored and, if [`Capabilities::durable`]
+    ///   is set, survives a crash of the process or of the machine.
+    /// - **C-11** A stored snapshot is immutable. If the identity already exists, the first record
+    ///   is kept, and the outcome is [`PutOutcome::Existing`], which tells whether the payloads are
+    ///   equal.
+    /// - **C-12** With [`PutOptions::replace`], an existing identity gets the new record instead
+    ///   ([`PutOutcome::Replaced`]). Readers see either the old or the new record.
     /// - **C-13** Putting an older version never hides a newer one.
-    /// - **C-14** An identity twice in one call: the first is stored, the second is treated as
-    ///   put after it.
-    /// - **C-15** A record whose header does not parse, or that exceeds
-    ///   [`Capabilities::max_record_bytes`] or [`Capabilities::max_version`], fails the whole call
-    ///   with [`ErrorKind::InvalidInput`] before anything is
-    ///   stored. So does one whose key is longer than the store can take. A key of up to
-    ///   [`Capabilities::max_key_bytes`] is taken, whatever its bytes. A store may refuse a
-    ///   record that does not verify in the same way; it need not look at payloads.
-    /// - **C-16** On any other `Err` each record is either stored whole or not at all; if that is
-    ///   not known, the error's retry is [`Retry::Unknown`](crate::Retry::Unknown). With
-    ///   [`Capabilities::atomic_batches`], all are stored or none.
+    /// - **C-14** If an identity occurs twice in one call, the first record is stored, and the
+    ///   second one is treated as if it were put afterwards.
+    /// - **C-15** The whole call fails with [`ErrorKind::InvalidInput`] before anything is stored
+    ///   if the header of a record cannot be parsed, if a record exceeds
+    ///   [`Capabilities::max_record_bytes`] or [`Capabilities::max_version`], or if a key is too
+    ///   long for the store. A key of up to [`Capabilities::max_key_bytes`] is accepted, whatever
+    ///   its bytes. A store may refuse a record that does not verify in the same way, but it need
+    ///   not examine payloads.
+    /// - **C-16** After any other `Err`, each record is stored either completely or not at all. If
+    ///   the store does not know which, the retry of the error is
+    ///   [`Retry::Unknown`](crate::Retry::Unknown). With [`Capabilities::atomic_batches`], either
+    ///   all records are stored or none.
     /// - **C-17** There is one outcome per record, in the order of the records.
-    /// - **C-18** A snapshot that this call stores has the marks of [`PutOptions::marks`], in the
-    ///   same atomic step. One that it replaces keeps its marks too; where both have one of a kind
-    ///   and name, that of the options stands. One that stays keeps the marks that it has. If one
-    ///   would have more than [`Marks::MAX`](crate::store::Marks::MAX), the whole call fails with
-    ///   `InvalidInput` before anything is stored. (With [`Capabilities::marks`].)
-    /// - **C-19** With [`PutOptions::spare_pinned`], a snapshot that is pinned is not replaced: it
-    ///   is kept with its marks, and the outcome is `Existing`. A pin that was set before this call
-    ///   began is never missed; a pin that is set concurrently applies to the record that is stored
+    /// - **C-18** A snapshot that this call stores gets the marks in [`PutOptions::marks`], in the
+    ///   same atomic step. A replaced snapshot also keeps its own marks, but the options take
+    ///   precedence for marks with the same kind and name. A snapshot that is not replaced keeps
+    ///   its marks unchanged. If a snapshot would have more than
+    ///   [`Marks::MAX`](crate::store::Marks::MAX) marks, the whole call fails with `InvalidInput`
+    ///   before anything is stored. (With [`Capabilities::marks`].)
+    /// - **C-19** With [`PutOptions::spare_pinned`], a pinned snapshot is not replaced: it is kept
+    ///   with its marks, and the outcome is `Existing`. A pin that was set before this call began
+    ///   is never missed. A pin that is set concurrently applies to the record that is stored
     ///   afterwards. (With [`Capabilities::marks`].)
     async fn put(
         &self,
@@ -103,33 +106,35 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         options: PutOptions,
     ) -> Result<Vec<PutOutcome>, Error>;
 
-    /// Returns the newest snapshot that satisfies `query`.
+    /// Returns the newest snapshot that matches `query`.
     ///
     /// # Obligations
-    /// - **C-20** Among the snapshots of the key and generation with version at or below
-    ///   [`Query::at_most`] and at or above [`Query::at_least`] and, if given, as-of time at or
-    ///   before [`Query::as_of`] (all inclusive), it returns the one with the highest version: by
-    ///   version, never by time.
-    /// - **C-21** If there is none: [`Lookup::Absent`] only if the key has no snapshot of any
-    ///   generation within the bounds, those that C-24 leaves out aside; otherwise, or where that
-    ///   is not known, [`Lookup::OtherGeneration`].
-    /// - **C-22** A damaged record is returned as it is, so that the engine can reject it with a
-    ///   reason; it is not skipped.
-    /// - **C-23** It sees every put that returned before the call began.
-    /// - **C-24** A retired snapshot is never found, unless [`Query::include_retired`] is set: then
-    ///   it is like any other. (With [`Capabilities::marks`].)
-    /// - **C-26** With [`Capabilities::returns_bases`], a delta comes with its bases in
-    ///   [`Found::bases`], whether they are retired or not. The chain ends early where a base is
-    ///   not stored or cannot be parsed.
+    /// - **C-20** Returns the snapshot of the key and generation with the highest version among
+    ///   those from [`Query::at_least`] to [`Query::at_most`] and, if given, with an as-of time at
+    ///   or before [`Query::as_of`]. All bounds are inclusive. The highest version counts, never
+    ///   the latest time.
+    /// - **C-21** If there is no such snapshot, the result is [`Lookup::Absent`] only if the key
+    ///   has no snapshot of any generation within the bounds, not counting those that C-24
+    ///   excludes. Otherwise, or if the store does not know, the result is
+    ///   [`Lookup::OtherGeneration`].
+    /// - **C-22** A damaged record is returned as it is and not skipped, so that the engine can
+    ///   reject it with a reason.
+    /// - **C-23** The call sees every put that returned before it began.
+    /// - **C-24** A retired snapshot is found only if [`Query::include_retired`] is set, and then
+    ///   like any other. (With [`Capabilities::marks`].)
+    /// - **C-26** With [`Capabilities::returns_bases`], a delta is returned with its bases in
+    ///   [`Found::bases`], whether or not they are retired. The chain ends early if a base is not
+    ///   stored or cannot be parsed.
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error>;
 
     /// Returns the results of several queries, as [`get`](Self::get) would return them.
     ///
-    /// The default runs one after the other. A store that can save round trips overrides it.
+    /// The default implementation runs one query after the other. Stores that can save round trips
+    /// override it.
     ///
     /// # Obligations
-    /// - **C-25** There is one result per query, in their order: one that `get` could have returned
-    ///   at some moment during the call. An empty list gives an empty result.
+    /// - **C-25** There is one result per query, in order. Each is a result that `get` could have
+    ///   returned at some moment during the call. An empty list gives an empty result.
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
         get_each(self, queries).await
     }
@@ -137,18 +142,17 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// Returns one page of the snapshots of a key, without reading payloads.
     ///
     /// # Obligations
-    /// - **C-30** Order: highest [`SnapshotId`] first (by version, then
-    ///   generation).
-    /// - **C-31** At most [`ListRequest::limit`] items; [`Page::next`] is `Some` exactly if more
-    ///   may follow. A page is never empty with a `next`.
-    /// - **C-32** Following `next` to the end lists each snapshot exactly once that was there all
-    ///   the while; what is put or deleted meanwhile may appear or not.
-    /// - **C-33** A snapshot whose header cannot be read is left out here (the engine meets it in
-    ///   [`get`](Self::get)).
-    /// - **C-34** Each item equals the header of its snapshot, and only snapshots within the
-    ///   request's bounds (inclusive) are listed. Retired ones are listed as well.
-    /// - **C-35** Each item has the marks of its snapshot, as every `mark` and `put` that returned
-    ///   before the call began left them. (With [`Capabilities::marks`].)
+    /// - **C-30** The highest [`SnapshotId`] comes first (ordered by version, then by generation).
+    /// - **C-31** A page has at most [`ListRequest::limit`] items. [`Page::next`] is `Some` exactly
+    ///   if more items may follow. A page with a `next` is never empty.
+    /// - **C-32** Following `next` to the end lists each snapshot that exists the whole time
+    ///   exactly once. Snapshots that are put or deleted during this time may or may not be listed.
+    /// - **C-33** A snapshot whose header cannot be read is not listed. The engine finds it with
+    ///   [`get`](Self::get).
+    /// - **C-34** Each item equals the header of its snapshot, and only snapshots within the bounds
+    ///   of the request (inclusive) are listed. Retired snapshots are listed as well.
+    /// - **C-35** Each item has the marks of its snapshot, including the changes of every `mark`
+    ///   and `put` that returned before the call began. (With [`Capabilities::marks`].)
     async fn list(&self, request: ListRequest<'_>)
     -> Result<Page<SnapshotMeta, SnapshotId>, Error>;
 
@@ -156,35 +160,37 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///
     /// # Obligations
     /// - **C-40** Each key with at least one snapshot appears exactly once over all pages, under
-    ///   the same rules as C-31 and C-32. The order is the store's own.
-    /// - **C-41** With a tenant or a kind given, only keys with exactly that tenant or kind.
+    ///   the same rules as C-31 and C-32. The store chooses the order.
+    /// - **C-41** If a tenant or a kind is given, only keys with exactly that tenant or kind are
+    ///   listed.
     /// - **C-43** Keys of [reserved kinds](AggregateKey::RESERVED_PREFIX) appear only with
-    ///   [`KeysRequest::reserved`], also where the kind is given. Their snapshots are put, found,
-    ///   listed and deleted by key like any other.
-    /// - **C-42** A cursor that this store did not make gives `InvalidInput` or an empty page.
+    ///   [`KeysRequest::reserved`], even if the request contains their kind. Their snapshots are
+    ///   put, found, listed and deleted by key like any other.
+    /// - **C-42** A cursor that this store did not create gives `InvalidInput` or an empty page.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error>;
 
     /// Deletes snapshots of one key. [`DeletePlan`] decides which.
     ///
     /// # Obligations
-    /// - **C-50** Deletes exactly what `selection` selects, except what C-54 and C-55 keep, and
-    ///   returns how much that was. An empty selection is `Ok` with zero.
-    /// - **C-51** When it returns, the snapshots are no longer found and, in a durable store, stay
-    ///   deleted after a crash.
-    /// - **C-52** A snapshot put after the delete returned, also under a deleted identity, is
-    ///   found.
-    /// - **C-53** The delete also covers puts that were polled before it was called and whose
-    ///   future was dropped, if the store still finishes them: nothing that the selection covers
-    ///   appears after the delete returned. A store that cannot promise it, because a server
-    ///   finishes them, clears [`Capabilities::ordered_deletes`].
+    /// - **C-50** Deletes exactly the snapshots in `selection`, except those that C-54 and C-55
+    ///   keep, and returns how many were deleted. An empty selection is `Ok` with zero.
+    /// - **C-51** After the call has returned, the snapshots are no longer found. In a durable
+    ///   store, they stay deleted after a crash.
+    /// - **C-52** A snapshot that is put after the delete has returned is found, even if its
+    ///   identity was deleted.
+    /// - **C-53** If the store still completes puts whose future was dropped, the delete also
+    ///   covers those that were polled before it was called: no snapshot that it covers appears
+    ///   after it has returned. A store that cannot guarantee this, because a server completes the
+    ///   puts, clears [`Capabilities::ordered_deletes`].
     /// - **C-54** A pinned snapshot is kept and counted in [`Deleted::pinned`], unless
     ///   [`DeleteOptions::overrule_pins`] is set. (With [`Capabilities::marks`].)
     /// - **C-55** A snapshot on which a remaining delta is based, directly or through other deltas,
-    ///   is kept as well, whatever the options, and is counted in [`Deleted::needed`]. (With
+    ///   is also kept, whatever the options, and counted in [`Deleted::needed`]. (With
     ///   [`Capabilities::returns_bases`].)
     ///
-    /// Every other way in which a store removes snapshots (pruning, compaction, expiry) is bound by
-    /// C-54 and C-55 too, and leaves [reserved kinds](AggregateKey::RESERVED_PREFIX) alone.
+    /// C-54 and C-55 also apply to every other way in which a store removes snapshots (pruning,
+    /// compaction, expiry). Those must not remove snapshots of [reserved
+    /// kinds](AggregateKey::RESERVED_PREFIX).
     async fn delete(
         &self,
         key: &AggregateKey,
@@ -195,30 +201,32 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// Sets or clears one mark on each selected snapshot of one key, and returns how many snapshots
     /// changed.
     ///
-    /// The default is for stores without marks: it fails with
+    /// The default implementation is for stores without marks and fails with
     /// [`ErrorKind::Unsupported`].
     ///
     /// # Obligations (with [`Capabilities::marks`])
-    /// - **C-60** Changes the marks of the stored snapshots that `selection` selects and of no
-    ///   other, and only the mark of that kind and name. The record stays as it is, byte for byte.
-    /// - **C-61** Idempotent: setting an equal mark, or clearing a missing one, changes nothing and
-    ///   is not counted. One that differs in time, actor or note is replaced and counted.
-    /// - **C-62** When it returns, in a durable store, the change survives a crash of process and
-    ///   machine. So do the marks of a put.
-    /// - **C-63** Concurrent changes of one snapshot are all made, in some order; no call sees a
-    ///   part of one. On `Err` each snapshot is changed or not; if that is not known, the
-    ///   error's retry is [`Retry::Unknown`](crate::Retry::Unknown).
-    /// - **C-64** A change that does not [check](MarkChange::check), or that would give a selected
+    /// - **C-60** Changes only the stored snapshots that `selection` selects, and only the mark
+    ///   with this kind and name. The record stays the same, byte for byte.
+    /// - **C-61** The call is idempotent: setting an equal mark, or clearing a missing one, changes
+    ///   nothing and is not counted. A mark that differs in time, actor or note is replaced and
+    ///   counted.
+    /// - **C-62** After the call has returned, in a durable store, the change survives a crash of
+    ///   the process or of the machine. The same applies to the marks of a put.
+    /// - **C-63** Concurrent changes of one snapshot all take effect, in some order, and no call
+    ///   sees part of a change. After an `Err`, each snapshot is either changed or not. If the
+    ///   store does not know which, the retry of the error is
+    ///   [`Retry::Unknown`](crate::Retry::Unknown).
+    /// - **C-64** A change that does not pass [`MarkChange::check`], or that would give a selected
     ///   snapshot more than [`Marks::MAX`](crate::store::Marks::MAX) marks, fails with
-    ///   [`ErrorKind::InvalidInput`], and no snapshot is changed.
-    ///   Within the limits, texts may hold any characters.
-    /// - **C-65** Marks end with their snapshot: one that is put again after a delete has those of
-    ///   that put only.
-    /// - **C-66** A dropped future leaves each snapshot either as before or changed.
+    ///   [`ErrorKind::InvalidInput`], and no snapshot is changed. Within the limits, texts may
+    ///   contain any characters.
+    /// - **C-65** Marks are deleted with their snapshot. A snapshot that is put again after a
+    ///   delete has only the marks of that put.
+    /// - **C-66** If the future is dropped, each snapshot is either as before or changed.
     ///
     /// # Obligation without [`Capabilities::marks`]
-    /// - **C-67** This call, and a put whose options hold marks, fails with `Unsupported`, and
-    ///   nothing is stored. ([`PutOptions::refuse_marks`] is the check.)
+    /// - **C-67** This call, and a put whose options contain marks, fails with `Unsupported`, and
+    ///   nothing is stored. [`PutOptions::refuse_marks`] implements this check.
     async fn mark(
         &self,
         key: &AggregateKey,
@@ -226,12 +234,12 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
         let _ = (key, selection, change);
-        let message = "this store keeps no marks: choose one whose capabilities say that it does";
+        let message = "this store does not support marks: use a store with Capabilities::marks";
         Err(Error::new(ErrorKind::Unsupported, "mark snapshots", message))
     }
 }
 
-/// Returns the results of several queries, by one [`get`](SnapshotStore::get) after the other.
+/// Returns the results of several queries by calling [`get`](SnapshotStore::get) for each of them.
 pub(crate) async fn get_each<S: SnapshotStore + ?Sized>(
     store: &S,
     queries: &[Query<'_>],

@@ -1,11 +1,11 @@
-//! [`ListPages`] and [`KeyPages`]: all pages of a list, one after the other.
+//! [`ListPages`] and [`KeyPages`]: iterate over all pages of a list.
 
 use super::{Cursor, KeysRequest, ListRequest, SnapshotStore};
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 
-/// All pages of a [`list`](SnapshotStore::list), in order. Made by
+/// All pages of a [`list`](SnapshotStore::list), in order. Created by
 /// [`SnapshotStoreExt::list_pages`](super::SnapshotStoreExt::list_pages).
 #[derive(Debug)]
 pub struct ListPages<'a, S: ?Sized> {
@@ -19,17 +19,17 @@ impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
         Self { store, request: Some(request) }
     }
 
-    /// Returns the next page, which is never empty; `None` at the end.
+    /// Returns the next page, which is never empty, or `None` at the end.
     ///
     /// Cancel safe: if the future is dropped, the next call requests the same page.
     ///
     /// # Errors
-    /// Those of the store; [`ErrorKind::Store`] if its next page does not advance. A call after an
-    /// error requests the same page again.
+    /// Errors of the store, or [`ErrorKind::Store`] if the next page does not advance. A call after
+    /// an error requests the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<SnapshotMeta>>, Error> {
         let Some(request) = self.request else { return Ok(None) };
         let page = self.store.list(request).await?;
-        // Nothing follows an empty page, whatever it says.
+        // Nothing follows an empty page, even if it has a `next`.
         let next = page.next.filter(|_| !page.items.is_empty());
         if next.zip(request.after).is_some_and(|(next, after)| next >= after) {
             return Err(stands_still("list snapshots"));
@@ -39,7 +39,7 @@ impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
     }
 }
 
-/// All pages of the [`keys`](SnapshotStore::keys) of a store, in the store's order. Made by
+/// All pages of the [`keys`](SnapshotStore::keys) of a store, in the order of the store. Created by
 /// [`SnapshotStoreExt::key_pages`](super::SnapshotStoreExt::key_pages).
 #[derive(Debug)]
 pub struct KeyPages<'a, S: ?Sized> {
@@ -55,13 +55,13 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
         Self { store, request, cursor, is_over: false }
     }
 
-    /// Returns the next page, which is never empty; `None` at the end.
+    /// Returns the next page, which is never empty, or `None` at the end.
     ///
     /// Cancel safe: if the future is dropped, the next call requests the same page.
     ///
     /// # Errors
-    /// Those of the store; [`ErrorKind::Store`] if it returns the same page again. A call after an
-    /// error requests the same page again.
+    /// Errors of the store, or [`ErrorKind::Store`] if it returns the same page again. A call after
+    /// an error requests the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<AggregateKey>>, Error> {
         if self.is_over {
             return Ok(None);
@@ -77,16 +77,17 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
         Ok((!page.items.is_empty()).then_some(page.items))
     }
 
-    /// Returns the cursor of the last page, to continue after it in another process. `None` before
-    /// the first page and at the end.
+    /// Returns the cursor of the last page, with which another process can continue. Returns `None`
+    /// before the first page and at the end.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
     }
 }
 
-/// Without this error, a store that does not advance would be queried in an endless loop.
+/// Returns the error for a store that does not advance, which would otherwise cause an endless
+/// loop.
 fn stands_still(operation: &'static str) -> Error {
-    let message = "the store returned a page that does not lie behind the one before: this is a \
-                   defect of the store, the conformance kit shows it (C-32, C-40)";
+    let message = "the store returned a page that does not follow the previous one: \
+                   check the store with the conformance kit (C-32, C-40)";
     Error::new(ErrorKind::Store, operation, message)
 }

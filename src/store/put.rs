@@ -1,23 +1,23 @@
-//! Options and outcome of a put.
+//! The options and the outcome of a put.
 
 use crate::error::{Error, ErrorKind};
 use crate::mark::Marks;
 
-/// How records are put.
+/// The options of a put.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Whether to replace a snapshot that is stored under the same identity; false by default. The
-    /// engine sets it only for an explicit rebuild or refold, and for background saves that correct
-    /// a wrong snapshot.
+    /// Whether to replace a stored snapshot with the same identity. False by default. The engine
+    /// sets this only for an explicit rebuild or refold, and for background saves that correct a
+    /// wrong snapshot.
     pub replace: bool,
     /// With [`replace`](Self::replace): whether to keep pinned snapshots
-    /// ([`PutOutcome::Existing`]); false by default. The store checks the pins in the same atomic
-    /// step, so that it does not miss one.
+    /// ([`PutOutcome::Existing`]). False by default. The store checks the pins in the same atomic
+    /// step, so that it does not miss any.
     pub spare_pinned: bool,
-    /// The marks of each snapshot that this call stores, set in the same atomic step; none by
-    /// default. A snapshot that was stored before and is kept ([`PutOutcome::Existing`]) keeps its
-    /// own marks.
+    /// The marks of each snapshot that this call stores, set in the same atomic step. None by
+    /// default. A snapshot that already exists and is kept ([`PutOutcome::Existing`]) keeps its own
+    /// marks.
     pub marks: Marks,
 }
 
@@ -40,21 +40,22 @@ impl PutOptions {
         self
     }
 
-    /// For stores: whether a record replaces one of the same identity that has the marks `there`.
+    /// Returns whether a record replaces an existing one that has the marks `there`. For
+    /// implementations of stores.
     pub fn replaces(&self, there: &Marks) -> bool {
         self.replace && !(self.spare_pinned && there.is_pinned())
     }
 
-    /// For stores without [`Capabilities::marks`](crate::store::Capabilities::marks): refuses
-    /// options with marks (obligation C-67).
+    /// Refuses options with marks (obligation C-67). For implementations of stores without
+    /// [`Capabilities::marks`](crate::store::Capabilities::marks).
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if there are any.
+    /// [`ErrorKind::Unsupported`] if the options contain marks.
     pub fn refuse_marks(&self) -> Result<(), Error> {
         if self.marks.is_empty() {
             return Ok(());
         }
-        let message = "this store keeps no marks: choose one whose capabilities say that it does";
+        let message = "this store does not support marks: use a store with Capabilities::marks";
         Err(Error::new(ErrorKind::Unsupported, "put a snapshot", message))
     }
 }
@@ -63,12 +64,12 @@ impl PutOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum PutOutcome {
-    /// The identity was already taken; the stored record is kept. `identical` is true if its
-    /// payload equals the one that was put (headers differ at least in their creation time).
-    /// Different bytes are a hint, not a proof, that two folds disagree: a state with unordered
-    /// maps encodes differently each time.
+    /// The identity already existed, and the stored record was kept. `identical` is true if its
+    /// payload equals the new one (the headers differ at least in their creation time). Different
+    /// payloads suggest, but do not prove, that two folds disagree: a state with unordered maps is
+    /// encoded differently each time.
     Existing {
-        /// Whether both payloads are byte for byte the same.
+        /// Whether both payloads are the same, byte for byte.
         identical: bool,
     },
     /// A stored record was replaced, as requested.

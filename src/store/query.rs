@@ -6,28 +6,29 @@ use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// Asks for the newest snapshot of one aggregate and generation within bounds. All bounds are
-/// inclusive and hold together.
+/// Requests the newest snapshot of one aggregate and generation within bounds. All bounds are
+/// inclusive, and a snapshot must satisfy all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query<'a> {
     /// The aggregate.
     pub key: &'a AggregateKey,
-    /// The generation; exactly this one.
+    /// The generation, which must match exactly.
     pub generation: Generation,
-    /// The highest useful version (inclusive); `u64::MAX` for no bound. The engine never asks above
-    /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION); other callers may.
+    /// The highest useful version (inclusive), or `u64::MAX` for no bound. The engine never
+    /// requests versions above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION), but
+    /// other callers may.
     pub at_most: u64,
-    /// The lowest useful version (inclusive); 0 for no bound.
+    /// The lowest useful version (inclusive), or 0 for no bound.
     pub at_least: u64,
-    /// The latest useful as-of time (inclusive); `None` for no bound.
+    /// The latest useful as-of time (inclusive), or `None` for no bound.
     pub as_of: Option<Timestamp>,
-    /// Whether retired snapshots are found as well; false by default.
+    /// Whether to find retired snapshots as well. False by default.
     pub include_retired: bool,
 }
 
 impl<'a> Query<'a> {
-    /// Selects the newest snapshot of `key` in `generation`.
+    /// Queries the newest snapshot of `key` in `generation`.
     pub const fn latest(key: &'a AggregateKey, generation: Generation) -> Self {
         Self {
             key,
@@ -39,7 +40,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// Selects exactly the snapshot `id` of `key`, whether it is retired or not.
+    /// Queries exactly the snapshot `id` of `key`, whether or not it is retired.
     pub const fn exact(key: &'a AggregateKey, id: SnapshotId) -> Self {
         Self::latest(key, id.generation)
             .at_most(id.version)
@@ -71,15 +72,14 @@ impl<'a> Query<'a> {
         self
     }
 
-    /// Returns whether a snapshot of the key and generation lies within the version and time
-    /// bounds.
+    /// Returns whether a snapshot of the key and generation is within the version and time bounds.
     pub fn admits(&self, version: u64, as_of: Timestamp) -> bool {
         (self.at_least..=self.at_most).contains(&version)
             && self.as_of.is_none_or(|bound| as_of <= bound)
     }
 }
 
-/// A store's answer to a [`Query`].
+/// The answer of a store to a [`Query`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lookup {
@@ -87,30 +87,30 @@ pub enum Lookup {
     Absent,
     /// The newest snapshot within the bounds.
     Found(Found),
-    /// No snapshot of this generation, but (perhaps) some of others.
+    /// There is no snapshot of this generation, but there may be some of other generations.
     OtherGeneration,
 }
 
-/// A stored snapshot, with the bases that are needed to read it.
+/// A stored snapshot, with the bases that are needed to decode it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Found {
-    /// The version under which the store keeps the record. The engine compares it with the
-    /// header, and continues below it if the record turns out to be unusable.
+    /// The version under which the store keeps the record. The engine compares it with the header.
+    /// If the record is unusable, the engine continues with lower versions.
     pub version: u64,
     /// The record.
     pub record: Record,
     /// If the record is a delta and [`Capabilities::returns_bases`](crate::store::Capabilities) is
     /// set: the record that its [`Header::base`](crate::record::Header::base) names, then the base
-    /// of that one, and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
+    /// of that record, and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
     pub bases: Vec<Record>,
 }
 
 impl Found {
-    /// The maximum number of bases in one result (inclusive). A longer chain is cut.
+    /// The maximum number of bases in one result (inclusive). A longer chain is truncated.
     pub const MAX_BASES: usize = 16;
 
-    /// A record without bases, kept under `version`.
+    /// Creates a result without bases for the record that is stored under `version`.
     pub const fn new(version: u64, record: Record) -> Self {
         Self { version, record, bases: Vec::new() }
     }
@@ -123,7 +123,7 @@ impl Found {
 }
 
 impl Lookup {
-    /// The record, if one was found.
+    /// Returns the record, if one was found.
     pub fn into_record(self) -> Option<Record> {
         match self {
             Self::Found(found) => Some(found.record),
