@@ -1,25 +1,25 @@
-//! [`MarkChange`]: one change to the marks of snapshots.
+//! [`MarkChange`]: a change of the marks of snapshots.
 
 use super::{Mark, MarkKind, check_name};
 use crate::error::Error;
 
-/// One change to the marks of each selected snapshot.
+/// A change of one mark of each selected snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MarkChange<'a> {
-    /// Sets the mark; it replaces the one of the same kind and name.
+    /// Sets the mark. Replaces a mark with the same kind and name.
     Set(&'a Mark),
-    /// Removes the mark of this kind and name, if there is one.
+    /// Removes the mark with this kind and name, if there is one.
     Clear {
-        /// The kind.
+        /// The kind of the mark.
         kind: MarkKind,
-        /// The name.
+        /// The name of the mark.
         name: &'a str,
     },
 }
 
 impl<'a> MarkChange<'a> {
-    /// The kind of the mark that is set or removed.
+    /// Returns the kind of the mark that is set or removed.
     pub const fn kind(&self) -> MarkKind {
         match self {
             Self::Set(mark) => mark.kind,
@@ -27,7 +27,7 @@ impl<'a> MarkChange<'a> {
         }
     }
 
-    /// The name of the mark that is set or removed.
+    /// Returns the name of the mark that is set or removed.
     pub fn name(&self) -> &'a str {
         match self {
             Self::Set(mark) => &mark.name,
@@ -35,11 +35,11 @@ impl<'a> MarkChange<'a> {
         }
     }
 
-    /// Whether all texts are within their limits. For implementers of
+    /// Checks that all texts are within their limits. For implementations of
     /// [`SnapshotStore`](crate::SnapshotStore).
     ///
     /// # Errors
-    /// As [`Mark::check`].
+    /// As for [`Mark::check`].
     pub fn check(&self) -> Result<(), Error> {
         match self {
             Self::Set(mark) => mark.check(),

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::{Mark, MarkChange, MarkKind, invalid};
 use crate::error::Error;
 
-/// The marks of one snapshot: at most [`Marks::MAX`], at most one of each kind and name, ordered by
-/// kind (pins first), then by name bytewise.
+/// The marks of one snapshot. There are at most [`Marks::MAX`] marks, and at most one of each kind
+/// and name. They are ordered by kind (pins first) and then bytewise by name.
 ///
-/// Cloning is cheap (a reference count). An empty set does not allocate.
+/// Cloning only increments a reference count. An empty set does not allocate.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Marks(Option<Arc<[Mark]>>);
 
@@ -23,33 +23,34 @@ impl Marks {
     /// Creates a set of marks. Of two marks with the same kind and name, the later one is kept.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if one does not
-    /// [check](Mark::check), or if more than [`Marks::MAX`] are left.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a mark does not pass
+    /// [`Mark::check`], or if more than [`Marks::MAX`] marks remain.
     pub fn new(marks: impl IntoIterator<Item = Mark>) -> Result<Self, Error> {
         Self::NONE.with_all(marks)
     }
 
-    /// Returns whether there is at least one pin.
+    /// Returns whether the snapshot has at least one pin.
     pub fn is_pinned(&self) -> bool {
         self.first().is_some_and(|mark| mark.kind == MarkKind::Pin)
     }
 
-    /// Returns whether there is at least one retirement.
+    /// Returns whether the snapshot has at least one retirement.
     pub fn is_retired(&self) -> bool {
         self.iter().any(|mark| mark.kind == MarkKind::Retirement)
     }
 
-    /// Returns the mark of this kind and name.
+    /// Returns the mark with this kind and name.
     pub fn find(&self, kind: MarkKind, name: &str) -> Option<&Mark> {
         let at = self.binary_search_by(|mark| mark.id().cmp(&(kind, name))).ok()?;
         self.get(at)
     }
 
-    /// For stores: returns the marks after `change`, or `None` if it changes nothing.
+    /// Returns the marks after `change`, or `None` if it changes nothing. For implementations of
+    /// stores.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not
-    /// [check](MarkChange::check), or if it would make more than [`Marks::MAX`].
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not pass
+    /// [`MarkChange::check`], or if there would be more than [`Marks::MAX`] marks.
     pub fn changed(&self, change: MarkChange<'_>) -> Result<Option<Self>, Error> {
         change.check()?;
         match change {
@@ -63,11 +64,12 @@ impl Marks {
         }
     }
 
-    /// For stores: returns these marks together with `later`, whose marks replace those of the same
-    /// kind and name. A replaced record gets this set.
+    /// Returns these marks together with `later`, which take precedence over marks with the same
+    /// kind and name. For implementations of stores: a snapshot whose record is replaced gets this
+    /// set.
     ///
     /// # Errors
-    /// As [`Marks::new`].
+    /// As for [`Marks::new`].
     pub fn merged(&self, later: &Self) -> Result<Self, Error> {
         match (&self.0, &later.0) {
             (_, None) => Ok(self.clone()),
@@ -97,10 +99,10 @@ impl Marks {
         Self((!marks.is_empty()).then(|| marks.into()))
     }
 
-    /// The error for one more mark on a snapshot that has the maximum number.
+    /// Returns the error for adding a mark to a snapshot that has the maximum number.
     pub(crate) fn too_many() -> Error {
         let limit = Self::MAX;
-        invalid(format!("a snapshot can have {limit} marks: clear one that is not needed any more"))
+        invalid(format!("a snapshot can have at most {limit} marks: clear one first"))
     }
 }
 
@@ -151,7 +153,7 @@ mod tests {
         let later = Mark::pin("a", at(9));
         let changed = marks.changed(MarkChange::Set(&later)).unwrap().unwrap();
         assert_eq!(changed.find(Pin, "a"), Some(&later));
-        // The name of another kind is another mark.
+        // The same name with another kind is a different mark.
         let clear = MarkChange::Clear { kind: Retirement, name: "a" };
         assert_eq!(marks.changed(clear).unwrap(), None);
         let clear = MarkChange::Clear { kind: Retirement, name: "b" };

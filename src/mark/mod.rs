@@ -1,4 +1,4 @@
-//! [`Mark`]: what is noted beside a stored snapshot and can change.
+//! [`Mark`]: a property of a stored snapshot that can change.
 
 mod change;
 mod marks;
@@ -11,14 +11,14 @@ use crate::timestamp::Timestamp;
 pub use change::MarkChange;
 pub use marks::Marks;
 
-/// What a [`Mark`] means for its snapshot.
+/// The meaning of a [`Mark`] for its snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MarkKind {
-    /// The snapshot is kept: no retention policy, sweep or delete removes it, unless the delete
+    /// The snapshot is kept. No retention policy, sweep or delete removes it, unless the delete
     /// [overrules pins](crate::store::DeleteOptions::overrule_pins).
     Pin,
-    /// The snapshot is not used: no load starts from it, and retention policies do not count it. It
+    /// The snapshot is not used. No load starts from it, and retention policies do not count it. It
     /// can still be listed, fetched by version and deleted.
     Retirement,
 }
@@ -26,8 +26,8 @@ pub enum MarkKind {
 /// A pin or a retirement of a snapshot: who set it, when and why.
 ///
 /// A stored record never changes, but its marks can: [`SnapshotStore::mark`] sets and clears them.
-/// Within one snapshot, a mark is identified by its kind and name, so that several parties can pin
-/// the same snapshot, and each can clear its own pin only.
+/// Within one snapshot, a mark is identified by its kind and name. Several parties can therefore
+/// pin the same snapshot, and each of them clears only its own pin.
 ///
 /// ```
 /// use snapfold::Timestamp;
@@ -43,39 +43,41 @@ pub enum MarkKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mark {
-    /// Pin or retirement.
+    /// Whether the mark is a pin or a retirement.
     pub kind: MarkKind,
-    /// Its name: unique among the marks of this kind on one snapshot. At most
-    /// [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES), not empty.
+    /// The name, which is unique among the marks of this kind on one snapshot. Not empty, and at
+    /// most [`MAX_NAME_BYTES`](Self::MAX_NAME_BYTES) long.
     pub name: String,
-    /// When it was set.
+    /// The time when the mark was set.
     pub at: Timestamp,
-    /// Who set it; may be empty. At most [`MAX_ACTOR_BYTES`](Self::MAX_ACTOR_BYTES).
+    /// Who set the mark. May be empty, and is at most [`MAX_ACTOR_BYTES`](Self::MAX_ACTOR_BYTES)
+    /// long.
     pub actor: String,
-    /// Why; may be empty. At most [`MAX_NOTE_BYTES`](Self::MAX_NOTE_BYTES).
+    /// The reason for the mark. May be empty, and is at most
+    /// [`MAX_NOTE_BYTES`](Self::MAX_NOTE_BYTES) long.
     pub note: String,
 }
 
 impl Mark {
-    /// The longest name, in bytes (inclusive).
+    /// The maximum length of a name in bytes (inclusive).
     pub const MAX_NAME_BYTES: usize = 128;
-    /// The longest actor, in bytes (inclusive): that of an
+    /// The maximum length of an actor in bytes (inclusive), which is the same as for an
     /// [`AdminContext`](crate::manager::AdminContext::MAX_NAME_BYTES).
     pub const MAX_ACTOR_BYTES: usize = 1_000;
-    /// The longest note, in bytes (inclusive).
+    /// The maximum length of a note in bytes (inclusive).
     pub const MAX_NOTE_BYTES: usize = 1_024;
 
-    /// A mark without actor and note.
+    /// Creates a mark without an actor or a note.
     pub fn new(kind: MarkKind, name: impl Into<String>, at: Timestamp) -> Self {
         Self { kind, name: name.into(), at, actor: String::new(), note: String::new() }
     }
 
-    /// A pin without actor and note.
+    /// Creates a pin without an actor or a note.
     pub fn pin(name: impl Into<String>, at: Timestamp) -> Self {
         Self::new(MarkKind::Pin, name, at)
     }
 
-    /// A retirement without actor and note.
+    /// Creates a retirement without an actor or a note.
     pub fn retirement(name: impl Into<String>, at: Timestamp) -> Self {
         Self::new(MarkKind::Retirement, name, at)
     }
@@ -92,7 +94,7 @@ impl Mark {
         self
     }
 
-    /// Whether all texts are within their limits. For implementers of
+    /// Checks that all texts are within their limits. For implementations of
     /// [`SnapshotStore`](crate::SnapshotStore).
     ///
     /// # Errors
@@ -103,7 +105,7 @@ impl Mark {
         check_length("note", &self.note, Self::MAX_NOTE_BYTES)
     }
 
-    /// The identity of the mark among the marks of its snapshot.
+    /// Returns the identity of the mark among the marks of its snapshot.
     fn id(&self) -> (MarkKind, &str) {
         (self.kind, &self.name)
     }
@@ -111,7 +113,7 @@ impl Mark {
 
 fn check_name(name: &str) -> Result<(), Error> {
     if name.is_empty() {
-        return Err(invalid("the name of a mark is empty: give it one".to_owned()));
+        return Err(invalid("the name of the mark is empty: set a name".to_owned()));
     }
     check_length("name", name, Mark::MAX_NAME_BYTES)
 }
@@ -121,7 +123,9 @@ fn check_length(what: &str, text: &str, limit: usize) -> Result<(), Error> {
         return Ok(());
     }
     let bytes = text.len();
-    Err(invalid(format!("the {what} of a mark has {bytes} bytes, the limit is {limit}")))
+    Err(invalid(format!(
+        "the {what} of the mark has {bytes} bytes, but the limit is {limit}: shorten it"
+    )))
 }
 
 fn invalid(message: String) -> Error {
