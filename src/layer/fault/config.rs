@@ -1,20 +1,20 @@
-//! [`Faults`]: the rates of faults.
+//! [`Faults`]: the rates at which faults occur.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::kind::{Fault, StoreCall};
 
-/// Limits every delay and hang.
+/// The maximum duration of a delay or hang.
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 
 /// The rates of the faults in a [`FaultyStore`](crate::layer::FaultyStore), and the seed that
-/// decides when they happen.
+/// determines when they occur.
 ///
-/// Rates are probabilities between 0 and 1. Values outside are clamped, and NaN is treated as 0. If
-/// the rates of a call add up to more than 1, faults take precedence in this order: refused, hung,
-/// unacknowledged, stale, torn, flipped, lost. A call gets at most one of these; it can be delayed
-/// as well.
+/// Rates are probabilities between 0 and 1. Values outside of this range are clamped, and NaN is
+/// treated as 0. If the rates for a call add up to more than 1, faults take precedence in this
+/// order: refused, hung, unacknowledged, stale, torn, flipped, lost. A call gets at most one of
+/// these. It can also be delayed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Faults {
     pub(super) seed: u64,
@@ -24,7 +24,7 @@ pub struct Faults {
 }
 
 impl Faults {
-    /// No faults. Set rates, or plan single faults with
+    /// Creates a configuration without faults. Set rates, or plan single faults with
     /// [`fail_next`](crate::layer::FaultyStore::fail_next).
     pub const fn new(seed: u64) -> Self {
         Self {
@@ -35,18 +35,19 @@ impl Faults {
         }
     }
 
-    /// Every fault except [`Fault::Lost`], at this rate, in each call that supports it.
+    /// Creates a configuration with every fault except [`Fault::Lost`], at this rate in each call
+    /// that supports it.
     pub fn mixed(seed: u64, rate: f64) -> Self {
         let faults = Fault::EXCLUSIVE.into_iter().filter(|fault| *fault != Fault::Lost);
         faults.fold(Self::new(seed).rate(Fault::Delayed, rate), |all, fault| all.rate(fault, rate))
     }
 
-    /// Sets the rate of `fault` in each call that supports it.
+    /// Sets the rate of `fault` for every call that supports it.
     pub fn rate(self, fault: Fault, rate: f64) -> Self {
         StoreCall::ALL.into_iter().fold(self, |all, call| all.rate_on(call, fault, rate))
     }
 
-    /// Sets the rate of `fault` in this call; no effect if the call does not support it.
+    /// Sets the rate of `fault` for `call`. Has no effect if the call does not support the fault.
     pub fn rate_on(mut self, call: StoreCall, fault: Fault, rate: f64) -> Self {
         if fault.can_befall(call) {
             let rate = if rate.is_nan() { 0.0 } else { rate.clamp(0.0, 1.0) };
@@ -55,13 +56,13 @@ impl Faults {
         self
     }
 
-    /// Sets the longest delay of a [`Fault::Delayed`] call. 20 ms by default; at most a day.
+    /// Sets the maximum delay of a [`Fault::Delayed`] call: 20 ms by default, at most one day.
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay.min(LONGEST);
         self
     }
 
-    /// Sets how long a [`Fault::Hung`] call does not answer. 10 s by default; at most a day.
+    /// Sets the duration of a [`Fault::Hung`] call: 10 s by default, at most one day.
     pub fn hang(mut self, time: Duration) -> Self {
         self.hang = time.min(LONGEST);
         self

@@ -7,20 +7,20 @@ use fastrand::Rng;
 use super::config::Faults;
 use super::kind::{Fault, StoreCall};
 
-/// The faults of one call, and the randomness for the details.
+/// The faults of one call, and the random numbers for the details.
 pub(super) struct Draw {
-    /// The wait before the call takes effect, and after it.
+    /// The delays before and after the call takes effect.
     pub(super) delay: Option<(Duration, Duration)>,
-    /// Never [`Fault::Delayed`].
+    /// The fault, which is never [`Fault::Delayed`].
     pub(super) fault: Option<Fault>,
-    /// Whether a write that hangs is performed first.
+    /// Whether a write that hangs takes effect first.
     pub(super) is_done: bool,
     pub(super) rng: Rng,
 }
 
 impl Draw {
-    /// The faults of the `count`-th of these calls. They depend on nothing else, so that calls of
-    /// one method do not change the faults of another.
+    /// Draws the faults of the `count`-th call of this method. They depend on nothing else, so that
+    /// calls of one method do not change the faults of another.
     pub(super) fn new(faults: &Faults, call: StoreCall, count: u64) -> Self {
         let mut rng = Rng::with_seed(mix(mix(faults.seed, call as u64), count));
         let (which, delayed) = (rng.f64(), rng.f64());
@@ -36,7 +36,7 @@ impl Draw {
         draw
     }
 
-    /// The same call with the given fault.
+    /// Draws the same call with the given fault.
     pub(super) fn forced(faults: &Faults, call: StoreCall, count: u64, fault: Fault) -> Self {
         let mut draw = Self::quiet(faults, call, count);
         if fault == Fault::Delayed {
@@ -47,7 +47,7 @@ impl Draw {
         draw
     }
 
-    /// The same call without faults.
+    /// Draws the same call without faults.
     pub(super) fn quiet(faults: &Faults, call: StoreCall, count: u64) -> Self {
         Self { delay: None, fault: None, ..Self::new(faults, call, count) }
     }
@@ -60,7 +60,7 @@ impl Draw {
     }
 }
 
-/// Mixes two numbers into all 64 bits (the finalizer of splitmix64).
+/// Mixes two numbers into 64 bits with the finalizer of splitmix64.
 fn mix(a: u64, b: u64) -> u64 {
     let mut z = a ^ b.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -16,7 +16,7 @@ const MAX_ANSWERS: usize = 4;
 /// All answers are dropped when the remembered records reach this size.
 const MAX_BYTES: usize = 32 << 20;
 
-/// The last distinct answers to each of a bounded number of requests.
+/// The last distinct answers to a bounded number of requests.
 #[derive(Default)]
 pub(super) struct Earlier {
     answers: HashMap<EarlierQuestion, VecDeque<EarlierAnswer>>,
@@ -54,7 +54,7 @@ impl Earlier {
         }
     }
 
-    /// An earlier answer to the same request, or `without_newest`; never the true one.
+    /// Returns an earlier answer to the same request, or `without_newest`. Never returns `truth`.
     pub(super) fn pick(
         &self,
         question: &EarlierQuestion,

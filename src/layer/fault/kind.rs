@@ -20,30 +20,31 @@ pub enum StoreCall {
     Put,
 }
 
-/// A fault of a call.
+/// A fault that a call can have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Fault {
-    /// The call takes longer, by up to [`Faults::max_delay`](crate::layer::Faults::max_delay),
-    /// partly before and partly after it takes effect. Can be combined with another fault.
+    /// The call takes up to [`Faults::max_delay`](crate::layer::Faults::max_delay) longer. Part of
+    /// the delay is before the call takes effect and part is after it. Can be combined with another
+    /// fault.
     Delayed,
-    /// `get` returns the record with one bit flipped (breaks C-06).
+    /// `get` returns the record with one bit flipped (violates C-06).
     Flipped,
-    /// The call does not answer for [`Faults::hang`](crate::layer::Faults::hang) and then fails
-    /// with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout). A write may have taken effect:
-    /// [`Retry::Unknown`](crate::Retry::Unknown).
+    /// The call hangs for [`Faults::hang`](crate::layer::Faults::hang) and then fails with
+    /// [`ErrorKind::Timeout`](crate::ErrorKind::Timeout). A write may have taken effect, so its
+    /// retry is [`Retry::Unknown`](crate::Retry::Unknown).
     Hung,
-    /// `put` reports all records as stored, and stores none (breaks C-10).
+    /// `put` reports all records as stored but stores none (violates C-10).
     Lost,
-    /// The call fails without any effect: [`Retry::Later`](crate::Retry::Later).
+    /// The call fails without any effect. Its retry is [`Retry::Later`](crate::Retry::Later).
     Refused,
-    /// `get` or `list` answers as if the newest snapshot did not exist yet, or with an earlier
-    /// answer to the same request, like a lagging replica (breaks C-23).
+    /// `get` or `list` answers as if the newest snapshot did not exist yet, or repeats an earlier
+    /// answer to the same request, like a lagging replica (violates C-23).
     Stale,
-    /// `get` returns a truncated record (breaks C-06).
+    /// `get` returns a truncated record (violates C-06).
     Torn,
-    /// `put`, `delete` or `mark` takes effect but fails, as if the acknowledgement were lost, with
-    /// [`Retry::Unknown`](crate::Retry::Unknown).
+    /// `put`, `delete` or `mark` takes effect but fails, as if the acknowledgement were lost. Its
+    /// retry is [`Retry::Unknown`](crate::Retry::Unknown).
     Unacknowledged,
 }
 
@@ -51,7 +52,7 @@ impl StoreCall {
     pub(super) const ALL: [Self; 6] =
         [Self::Delete, Self::Get, Self::Keys, Self::List, Self::Mark, Self::Put];
 
-    /// Whether it changes stored data.
+    /// Returns whether the call changes stored data.
     pub(super) const fn writes(self) -> bool {
         matches!(self, Self::Delete | Self::Mark | Self::Put)
     }
@@ -69,8 +70,8 @@ impl StoreCall {
 }
 
 impl Fault {
-    /// The faults of which a call gets at most one. New ones are added at the end, so that seeds
-    /// keep their meaning.
+    /// The faults that exclude each other. New ones are added at the end, so that seeds keep their
+    /// meaning.
     pub(super) const EXCLUSIVE: [Self; 7] = [
         Self::Refused,
         Self::Hung,
@@ -81,7 +82,7 @@ impl Fault {
         Self::Lost,
     ];
 
-    /// Whether `call` supports this fault.
+    /// Returns whether `call` supports this fault.
     pub const fn can_befall(self, call: StoreCall) -> bool {
         match self {
             Self::Delayed | Self::Hung | Self::Refused => true,

@@ -1,12 +1,12 @@
-//! [`FaultReport`]: the faults so far.
+//! [`FaultReport`]: the faults that have occurred.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::kind::{Fault, StoreCall};
 
-/// The faults of a [`FaultyStore`](crate::layer::FaultyStore) so far. `Display` prints them in one
-/// line, with the seed that reproduces them.
+/// The faults that have occurred in a [`FaultyStore`](crate::layer::FaultyStore). `Display` prints
+/// them on one line, with the seed that reproduces them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultReport {
@@ -17,22 +17,22 @@ pub struct FaultReport {
 }
 
 impl FaultReport {
-    /// The number of calls of `call`.
+    /// Returns the number of calls of `call`.
     pub fn calls(&self, call: StoreCall) -> u64 {
         self.calls.get(&call).copied().unwrap_or(0)
     }
 
-    /// The number of times that `fault` happened, in any call.
+    /// Returns how often `fault` occurred in any call.
     pub fn count(&self, fault: Fault) -> u64 {
         self.faults.iter().filter(|((_, met), _)| *met == fault).map(|(_, count)| count).sum()
     }
 
-    /// The number of times that `fault` happened in `call`.
+    /// Returns how often `fault` occurred in `call`.
     pub fn count_on(&self, call: StoreCall, fault: Fault) -> u64 {
         self.faults.get(&(call, fault)).copied().unwrap_or(0)
     }
 
-    /// The total number of faults.
+    /// Returns the total number of faults.
     pub fn total(&self) -> u64 {
         self.faults.values().sum()
     }

@@ -1,4 +1,4 @@
-//! [`FaultyStore`].
+//! [`FaultyStore`]: a store that injects faults into another store.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -24,23 +24,24 @@ use crate::store::{
     PutOptions, PutOutcome, Query, Selection, SnapshotStore, get_each,
 };
 
-/// Wraps any store and injects faults, for tests of applications and of this crate.
+/// A store that injects faults into another store, to test applications and this crate.
 ///
 /// The faults of the n-th call of a method depend only on the seed. A test that makes the same
-/// calls in the same order gets the same faults, and its failure can be reproduced with the seed
-/// that [`report`](Self::report) and `Debug` print.
+/// calls in the same order gets the same faults. To reproduce a failure, use the seed that
+/// [`report`](Self::report) and `Debug` print.
 ///
-/// The faults are those of real disks, networks and replicas. Whatever happens, a load must equal a
-/// full replay or fail with a typed error. Clones share everything.
+/// The faults are those of real disks, networks and replicas. With any of them, a load must still
+/// equal a full replay or fail with a typed error. Clones share the faults and the report.
 ///
-/// Delays and hangs use tokio's time: with a paused clock they take no real time. They need a tokio
-/// runtime with time enabled. Outside a runtime such a call fails with [`ErrorKind::Unsupported`].
+/// Delays and hangs use tokio's time, so they take no real time if the clock is paused. They
+/// require a tokio runtime with time enabled. Outside of a runtime, such a call fails with
+/// [`ErrorKind::Unsupported`].
 ///
 /// # Cancellation
-/// A dropped call has taken effect or not, as with a real store. It has no later effect.
+/// As with a real store, a dropped call may or may not have taken effect. It has no effect later.
 ///
 /// # Example
-/// A test of an application: whatever the store does, the balance is correct.
+/// An application test: whatever the store does, the balance is correct.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -99,7 +100,7 @@ struct SharedFaults {
 }
 
 impl FaultyStore {
-    /// Wraps `inner`. The capabilities are those of `inner`.
+    /// Wraps `inner`, and has the same capabilities.
     pub fn new(inner: impl SnapshotStore + 'static, faults: Faults) -> Self {
         let report = FaultReport { seed: faults.seed, ..FaultReport::default() };
         let shared = SharedFaults { report, ..SharedFaults::default() };
@@ -110,10 +111,12 @@ impl FaultyStore {
         }
     }
 
-    /// Applies `fault` to the next call of this method. If called several times, the faults
-    /// apply to successive calls. Works without any rate, and while the random faults are stopped.
+    /// Applies `fault` to the next call of this method. If this is called several times, the faults
+    /// apply to successive calls. Rates are not required, and planned faults also occur while the
+    /// random faults are stopped.
     ///
-    /// A fault that cannot be applied (there was no record to truncate) is used up and not counted.
+    /// A fault that cannot be applied, for example if there is no record to truncate, is used up
+    /// but not counted.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if this method does not support the fault.
@@ -122,7 +125,7 @@ impl FaultyStore {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "plan a fault",
-                format!("a call of {call} cannot be {fault}"),
+                format!("a {call} call cannot be {fault}: choose another fault"),
             ));
         }
         self.lock().forced.entry(call).or_default().push_back(fault);
@@ -130,7 +133,7 @@ impl FaultyStore {
     }
 
     /// Stops all faults, including those planned with [`fail_next`](Self::fail_next). Calls that
-    /// already hang still fail.
+    /// are already hanging still fail.
     pub fn stop(&self) {
         let mut shared = self.lock();
         shared.is_stopped = true;
@@ -142,17 +145,17 @@ impl FaultyStore {
         self.lock().is_stopped = false;
     }
 
-    /// Returns the faults so far.
+    /// Returns the faults that have occurred.
     pub fn report(&self) -> FaultReport {
         self.lock().report.clone()
     }
 
-    // Each change is complete before anything that could panic.
+    // Each change is complete before anything that can panic.
     fn lock(&self) -> MutexGuard<'_, SharedFaults> {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The faults of the call that starts now.
+    /// Draws the faults of the call that is starting.
     fn draw(&self, call: StoreCall) -> Draw {
         let mut shared = self.lock();
         let count = shared.report.calls.entry(call).or_default();
@@ -169,7 +172,7 @@ impl FaultyStore {
         *self.lock().report.faults.entry((call, fault)).or_default() += 1;
     }
 
-    /// Runs `act`, unless the call fails before it; `lost` is the answer to a put that is lost.
+    /// Runs `act`, unless the call fails before that. `lost` is the answer to a put that is lost.
     /// Returns the draw, for faults in the answer.
     async fn call<T>(
         &self,
@@ -188,7 +191,7 @@ impl FaultyStore {
         let result = match (met, lost) {
             (Fault::Refused, _) => {
                 self.count(call, met);
-                Err(failure(ErrorKind::Store, Retry::Later, "refused on purpose"))
+                Err(failure(ErrorKind::Store, Retry::Later, "injected fault: the call was refused"))
             }
             (Fault::Hung, _) => {
                 self.count(call, met);
@@ -196,12 +199,12 @@ impl FaultyStore {
                     act.await?;
                 }
                 wait(self.faults.hang).await?;
-                Err(failure(ErrorKind::Timeout, unknown, "hung on purpose"))
+                Err(failure(ErrorKind::Timeout, unknown, "injected fault: the call hung"))
             }
             (Fault::Unacknowledged, _) => {
                 act.await?;
                 self.count(call, met);
-                Err(failure(ErrorKind::Store, unknown, "the answer was lost on purpose"))
+                Err(failure(ErrorKind::Store, unknown, "injected fault: the answer was lost"))
             }
             (Fault::Lost, Some(answer)) => {
                 self.count(call, met);
@@ -215,7 +218,7 @@ impl FaultyStore {
         result.map(|answer| (answer, draw))
     }
 
-    /// The answer of a lagging replica, or the true one if it cannot lag.
+    /// Returns the answer of a lagging replica, or the true answer if there is no earlier one.
     fn lagging(
         &self,
         call: StoreCall,
@@ -267,7 +270,7 @@ async fn wait(time: Duration) -> Result<(), Error> {
         return Ok(());
     }
     if Handle::try_current().is_err() {
-        let message = "there is no tokio runtime to wait on";
+        let message = "delays need a tokio runtime: call the store inside one";
         return Err(failure(ErrorKind::Unsupported, Retry::Never, message));
     }
     tokio::time::sleep(time).await;
@@ -328,7 +331,7 @@ impl SnapshotStore for FaultyStore {
         let mut answer = truth.clone();
         let question = EarlierQuestion::from(&request);
         if draw.fault == Some(Fault::Stale) {
-            // A page is never empty with a `next` (C-31).
+            // A page with a `next` is never empty (C-31).
             let older = (truth.items.len() > 1 || truth.next.is_none()).then(|| {
                 let items = truth.items.iter().skip(1).cloned().collect();
                 EarlierAnswer::Page(Page::new(items, truth.next))
@@ -347,7 +350,7 @@ impl SnapshotStore for FaultyStore {
         self.call(StoreCall::Keys, None, self.inner.keys(request)).await.map(|(page, _)| page)
     }
 
-    /// One call of `get` per query: each answer may be damaged.
+    /// Calls `get` for each query, so that each answer can be damaged.
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
         get_each(self, queries).await
     }
