@@ -50,7 +50,7 @@ impl DeleteOptions {
     }
 }
 
-/// How much was deleted, and how many selected snapshots were kept.
+/// The result of a delete: how much was deleted, and how many selected snapshots were kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deleted {

@@ -60,7 +60,7 @@ impl Deletable {
 /// let plan = DeletePlan::new(Selection::All, DeleteOptions::default(), &stored);
 /// assert!(plan.removes(id(30)));
 /// assert!(!plan.removes(id(20))); // pinned
-/// assert!(!plan.removes(id(10))); // its base
+/// assert!(!plan.removes(id(10))); // the base of 20
 /// assert_eq!((plan.deleted.snapshots, plan.deleted.pinned, plan.deleted.needed), (1, 1, 1));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

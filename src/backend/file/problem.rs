@@ -1,19 +1,19 @@
-//! [`Problem`]: something wrong with a file of a store.
+//! [`Problem`]: a problem with a file of a store.
 
 use std::fmt;
 
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 
-/// Something wrong with a file of a store.
+/// A problem with a file of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Problem {
     /// The name of the file.
     pub file: String,
-    /// The offset in the file, in bytes, if the problem has one.
+    /// The offset of the problem in the file in bytes, if it has one.
     pub offset: Option<u64>,
-    /// What is wrong.
+    /// A description of the problem.
     pub what: String,
     /// The damaged snapshot, if it can still be identified.
     pub snapshot: Option<(AggregateKey, SnapshotId)>,

@@ -74,7 +74,7 @@ use crate::store::{
 /// let key = Account::key("a-1")?;
 /// for paid in 1..=200 {
 ///     events.append(&key, Timestamp::from_seconds(paid), 1);
-///     let _ = engine.create(&key).await; // may fail: then it is not known whether it is stored
+///     let _ = engine.create(&key).await; // may fail, with or without effect
 ///     assert_eq!(engine.load(&key).await?.state.balance, paid, "{}", store.report());
 /// }
 /// assert!(store.report().count(Fault::Torn) > 20);

@@ -1,4 +1,4 @@
-//! Writing the index file of a segment, which makes opening faster.
+//! Writes the index file of a segment, which makes opening faster.
 
 use super::Core;
 use super::segment::Segment;

@@ -1,4 +1,4 @@
-//! Writing the manifest, which lists the segments of the store.
+//! Writes the manifest, which lists the segments of the store.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

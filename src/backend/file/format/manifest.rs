@@ -1,4 +1,4 @@
-//! [`Manifest`]: which segments make up the store.
+//! [`Manifest`]: the list of the segments of the store.
 
 use super::bytes::Bytes;
 use super::checksum::{checksum, put_checksum};

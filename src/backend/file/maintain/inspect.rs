@@ -26,11 +26,11 @@ pub struct Inspection {
 pub struct SegmentInfo {
     /// The name of the file.
     pub file: String,
-    /// Its length in bytes; `None` if it is missing.
+    /// The length of the file in bytes, or `None` if the file is missing.
     pub bytes: Option<u64>,
-    /// Whether it is complete; at most one is not.
+    /// Whether the file is complete. At most one file is not.
     pub sealed: bool,
-    /// Whether it has an index file, which makes opening faster.
+    /// Whether there is an index file for it, which makes opening faster.
     pub indexed: bool,
 }
 

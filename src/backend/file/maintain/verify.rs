@@ -23,7 +23,7 @@ pub struct Verification {
     /// The number of bytes at the end of the log that a crash left, and that the next open cuts
     /// off.
     pub torn_bytes: u64,
-    /// The problems found; empty if there are none.
+    /// The problems that were found.
     pub problems: Vec<Problem>,
 }
 

@@ -1,4 +1,4 @@
-//! Closing a store.
+//! Closes a store.
 
 use std::sync::atomic::Ordering;
 

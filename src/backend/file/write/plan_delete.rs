@@ -1,4 +1,4 @@
-//! Planning the deletes of a group.
+//! Plans the deletes of a group.
 
 use std::collections::HashSet;
 
