@@ -25,7 +25,7 @@ pub(super) fn io_error(operation: &'static str, what: &Path, error: io::Error) -
     let why = match error.get_ref() {
         Some(why) => why.to_string(),
         None if too_many_files(&error) => {
-            "too many files are open: raise the process limit, or use larger segments".to_owned()
+            "too many files are open: raise the open file limit, or use larger segments".to_owned()
         }
         None => error.kind().to_string(),
     };

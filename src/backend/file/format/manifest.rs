@@ -75,7 +75,8 @@ impl Manifest {
         if bytes.len() < FIXED_BYTES || checksum(0, bytes) != sum {
             return Err(damaged);
         }
-        Self::fields(reader, bytes.len()).ok_or(Bad::Damaged("the manifest contradicts itself"))
+        Self::fields(reader, bytes.len())
+            .ok_or(Bad::Damaged("the fields of the manifest contradict each other"))
     }
 
     fn fields(mut reader: Bytes<'_>, len: usize) -> Option<Self> {

@@ -46,7 +46,7 @@ pub(super) fn check_magic(bytes: &mut bytes::Bytes<'_>, magic: [u8; 6]) -> Resul
     }
     match bytes.u16().ok_or(Bad::Damaged("the file is too short"))? {
         FORMAT => Ok(()),
-        0 => Err(Bad::Damaged("the file has format 0")),
+        0 => Err(Bad::Damaged("the file has the invalid format number 0")),
         newer => Err(Bad::Newer(newer)),
     }
 }

@@ -60,7 +60,7 @@ impl Future for Submitted {
         Pin::new(&mut self.answer).poll(context).map(|answer| {
             answer.unwrap_or_else(|_| {
                 let message =
-                    "the store was closed before it confirmed the write: reopen it and check";
+                    "the store was closed before it confirmed the write: check what was stored";
                 Err(Error::new(ErrorKind::Store, "write to the log", message)
                     .with_retry(Retry::Unknown))
             })

@@ -15,7 +15,8 @@ impl Core {
         let segment = &written.segment;
         if self.health.is_poisoned() {
             // The previous sync failed. A new sync could succeed although pages were lost.
-            let message = "the store stopped before it synced the write: reopen it and check";
+            let message =
+                "the store stopped before it synced the write: reopen it and check what was stored";
             let error = Error::new(ErrorKind::Poisoned, OPERATION, message);
             return Err(error.with_retry(Retry::Unknown));
         }
