@@ -75,7 +75,7 @@ impl Disk for RealDisk {
         File::open(dir)?.sync_all()
     }
 
-    // Here, directories cannot be opened for syncing. The file system journals their entries.
+    // Directories cannot be opened for syncing here, but the file system journals their entries.
     #[cfg(not(unix))]
     fn sync_dir(&self, _: &Path) -> io::Result<()> {
         Ok(())
@@ -104,7 +104,7 @@ impl Disk for RealDisk {
     }
 
     fn random(&self) -> u64 {
-        // The operating system seeds the hash, and each call differs.
+        // The operating system seeds the hash, and the result differs at each call.
         RandomState::new().hash_one(std::process::id())
     }
 }

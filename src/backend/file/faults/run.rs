@@ -172,7 +172,7 @@ pub(super) fn check_recovery(
     config: &FileStoreConfig,
     what: &dyn Fn() -> String,
 ) {
-    // Whatever a crash leaves is not damage.
+    // The remains of a crash do not count as damage.
     let verified = verify(disk, &config.dir).unwrap();
     let no_store = Problem::new(names::MANIFEST, None, "the file is missing");
     let problems = verified.problems;

@@ -47,7 +47,7 @@ impl Core {
         let _lock = directory::lock(&*self.disk, to, OPERATION, true)?;
         check_empty()?;
         let _maintenance = self.maintenance.turn();
-        // Everything up to here belongs to one point in time between two groups.
+        // While the log is locked, everything is read at one point in time between two groups.
         let log = self.log();
         let mut segments = self.segments.all();
         segments.retain(|segment| !log.retired.contains(&segment.id));

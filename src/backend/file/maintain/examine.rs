@@ -250,8 +250,8 @@ impl Default for Frames {
 }
 
 impl Frames {
-    /// Adds the next frame. Returns `Err` if the frame follows a seal, or if it is a seal that is in
-    /// the wrong place or does not match the frames before it.
+    /// Adds the next frame. Returns `Err` if the frame follows a seal, or if it is a seal in the
+    /// wrong place or one that does not match the frames before it.
     pub(crate) fn add(&mut self, frame: &Frame, body: &[u8]) -> Result<(), &'static str> {
         let before = (self.sealed, self.within_batch);
         (self.sealed, self.within_batch) = (false, frame.more);

@@ -26,7 +26,7 @@ pub(crate) enum Step<'a> {
     /// A valid frame and its body. The record of a put verifies; the guard of any other frame
     /// matches.
     Frame(Frame, &'a [u8]),
-    /// Exactly the end of the file.
+    /// The end of the file, with no bytes left over.
     End,
     /// Not a valid frame of this segment.
     Bad(Flaw),
