@@ -93,7 +93,7 @@ mod tests {
                 let work = core.put_work(vec![record], &PutOptions::default()).unwrap();
                 core.commit(vec![work], || ()).answers.remove(0).unwrap();
             }
-            // After opening from index files, the behavior is the same.
+            // After opening from index files, the behaviour is the same.
             for _ in 0..2 {
                 let (key, generation) = (key(), Generation { schema_version: 1, fingerprint: 1 });
                 let get = |patience, micros| {

@@ -205,7 +205,7 @@ impl FileStore {
         aggregates: &[(AggregateKey, u64)],
     ) -> Result<Deleted, Error> {
         let core = &self.0.core;
-        // In index order, neighbors are looked up one after the other.
+        // In index order, neighbours are looked up one after the other.
         let mut tagged: Vec<_> = aggregates.iter().map(|of| (core.tag(&of.0), of)).collect();
         tagged.sort_unstable_by_key(|(tag, _)| *tag);
         let mut sum = Deleted::default();
