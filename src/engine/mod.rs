@@ -3,6 +3,7 @@
 mod admin;
 mod audited;
 mod builder;
+mod builder_saves;
 mod cache;
 mod capture;
 mod core;

@@ -1,9 +1,7 @@
-//! The settings for background snapshots, and for the retention that follows them.
+//! [`SaveSettings`]: the configuration of background snapshots and their retention.
 
-use super::builder::EngineBuilder;
 use super::when_full::WhenFull;
 use crate::retention::{Retention, keep_last};
-use crate::state::Aggregate;
 
 /// How snapshots are taken and removed in the background.
 pub(super) struct SaveSettings {
@@ -24,75 +22,5 @@ impl Default for SaveSettings {
             // One more than a load tries.
             retention: Some(Box::new(keep_last(4))),
         }
-    }
-}
-
-impl<A: Aggregate> EngineBuilder<A> {
-    /// Sets the retention policy that the engine applies to an aggregate after background
-    /// snapshots; [`keep_last(4)`](keep_last) by default. It runs in the background, after every
-    /// fourth snapshot of an aggregate, so that up to three more than the policy keeps may be
-    /// stored.
-    ///
-    /// What R14 protects is kept under every policy: see
-    /// [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention). Aggregates that
-    /// get no further snapshots are not visited. A failure is counted in the
-    /// [statistics](crate::SnapshotEngine::statistics), reported to the observer, and followed by
-    /// another attempt after the next snapshots.
-    ///
-    /// ```
-    /// use snapfold::retention::{Retention, keep_last, keep_within};
-    /// use snapfold::{EventSource, MemoryStore, SnapshotEngine};
-    /// # use std::time::Duration;
-    /// # fn build<A>(events: impl EventSource<A> + 'static) -> Result<(), snapfold::Error>
-    /// # where A: snapfold::Aggregate + serde::Serialize + serde::de::DeserializeOwned {
-    ///
-    /// let month = Duration::from_secs(30 * 86_400);
-    /// let engine = SnapshotEngine::builder(events, MemoryStore::new())
-    ///     .retention(keep_last(4).or(keep_within(month)))
-    ///     .build()?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn retention(mut self, policy: impl Retention + 'static) -> Self {
-        self.saves.retention = Some(Box::new(policy));
-        self
-    }
-
-    /// Keeps all snapshots until they are deleted by a call: no retention policy is applied in the
-    /// background.
-    pub fn without_retention(mut self) -> Self {
-        self.saves.retention = None;
-        self
-    }
-
-    /// Sets how many aggregates may wait for a background snapshot. 1,024 by default. If the queue
-    /// is full, a snapshot is dropped and reported: see [`when_full`](Self::when_full).
-    pub fn max_queued(mut self, aggregates: usize) -> Self {
-        self.saves.max_queued = aggregates;
-        self
-    }
-
-    /// Sets the largest state, in bytes (inclusive), that background snapshots encode on the
-    /// runtime's own threads. 64 KiB by default. Larger states are encoded on a thread for blocking
-    /// work, so that they do not delay other tasks. A state of unknown size is assumed to be as
-    /// large as the largest one so far. `u64::MAX` avoids other threads in deterministic tests.
-    pub fn encode_in_place(mut self, bytes: u64) -> Self {
-        self.saves.encode_in_place = bytes;
-        self
-    }
-
-    /// Sets which background snapshot is dropped when the queue is full. [`WhenFull::DropNewest`]
-    /// by default.
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.saves.when_full = when_full;
-        self
-    }
-
-    /// Sets how many aggregates are loaded and encoded concurrently for background snapshots. 4 by
-    /// default; 0 is treated as 1. Their records are stored in batches of up to 8 MiB. Use a higher
-    /// value if events are read over a network.
-    pub fn parallel_saves(mut self, aggregates: usize) -> Self {
-        self.saves.parallel = aggregates;
-        self
     }
 }

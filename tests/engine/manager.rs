@@ -87,8 +87,8 @@ async fn provenance_tells_origin_snapshot_sizes_and_timings_in_one_line() {
     let text = world.engine.load(&key).await.unwrap().provenance.to_string();
     assert_eq!(
         text,
-        "by replay from the beginning and 15 events in 0ns; the snapshot at 12 was not used: it is \
-         not a snapfold record"
+        "by replay from the beginning and 15 events in 0ns; the snapshot at 12 was not used: the \
+         bytes are not a snapfold record"
     );
 }
 
