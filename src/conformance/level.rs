@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// Puts are found, listed and kept apart.
+    /// Stored records are found and listed, and aggregates are kept apart.
     Core,
     /// Versions, times, generations and pages.
     History,
@@ -52,7 +52,7 @@ impl Level {
     pub const OF_EVENT_SOURCES: &'static [Self] =
         &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Hybrid];
 
-    /// Its name in lower case.
+    /// Returns the name of the level in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Core => "core",

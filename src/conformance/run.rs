@@ -12,7 +12,7 @@ use super::scorecard::{CaseResult, CaseVerdict, Scorecard, Subject};
 use super::store_kit::cases;
 use crate::store::{Capabilities, SnapshotStore};
 
-/// A store neither panics nor hangs.
+/// The obligation that a store neither panics nor hangs.
 const PROMISE: &str = "C-03";
 
 /// A run of the kit over one type of store, with its settings.
@@ -52,7 +52,7 @@ pub struct Conformance<'f> {
 }
 
 impl<'f> Conformance<'f> {
-    /// The whole kit over the stores that `factory` creates.
+    /// Creates a run of the whole kit over the stores that `factory` creates.
     pub fn of(factory: &'f dyn StoreFactory) -> Self {
         Self {
             factory,
@@ -125,9 +125,7 @@ impl<'f> Conformance<'f> {
             // The cases of marks rely on lookups, lists and deletes.
             let result = if case.level() == Level::Marks && results.iter().any(failed) {
                 CaseResult {
-                    verdict: CaseVerdict::Skipped {
-                        needs: "all levels before it without a failure",
-                    },
+                    verdict: CaseVerdict::Skipped { needs: "all earlier levels to pass" },
                     ..CaseResult::new(case)
                 }
             } else {
@@ -154,7 +152,7 @@ impl<'f> Conformance<'f> {
     }
 
     async fn site(&self) -> Result<Box<dyn Site>, Failure> {
-        let failed = |error: &dyn std::fmt::Display| Failure::setup("make a site", error);
+        let failed = |error: &dyn std::fmt::Display| Failure::setup("create a site", error);
         match tokio::time::timeout(self.patience, self.factory.site()).await {
             Ok(Ok(site)) => Ok(site),
             Ok(Err(error)) => Err(failed(&error)),
