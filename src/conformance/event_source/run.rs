@@ -19,7 +19,7 @@ use crate::conformance::scorecard::{self, CaseResult, CaseVerdict, Scorecard};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 
-/// A source neither panics nor hangs.
+/// The obligation that a source neither panics nor hangs.
 const PROMISE: &str = "E-11";
 
 /// A run of the kit over one type of event source, with its settings.
@@ -55,7 +55,7 @@ impl<A: Aggregate> Factory for Of<'_, A> {
 }
 
 impl<'f> SourceConformance<'f> {
-    /// The whole kit over the sites that `factory` creates.
+    /// Creates a run of the whole kit over the sites that `factory` creates.
     pub fn of<A: Aggregate>(factory: &'f dyn EventSourceFactory<A>) -> Self {
         Self {
             factory: Box::new(Of(factory)),
@@ -128,7 +128,8 @@ impl<'f> SourceConformance<'f> {
     async fn prove(&self, case: &'static Case, name: &mut &'static str) -> CaseResult {
         let started = Instant::now();
         let mut result = CaseResult::new(case);
-        let failed = |error: &dyn fmt::Display| Stop::Failed(Failure::setup("make a site", error));
+        let failed =
+            |error: &dyn fmt::Display| Stop::Failed(Failure::setup("create a site", error));
         let made = tokio::time::timeout(self.patience, self.factory.subject()).await;
         let stopped = match made {
             Ok(Ok((own, subject))) => {

@@ -45,7 +45,7 @@ pub(super) struct Question {
 /// The answer of a hybrid source.
 pub(super) struct Reply {
     pub(super) lookup: Lookup,
-    /// The tail's `until`, and the events that it pushed.
+    /// The tail's `until`, the events that it pushed, and the result of its replay.
     pub(super) tail: Option<(u64, Pushed, Result<(), BoxError>)>,
 }
 
@@ -75,10 +75,10 @@ pub(super) trait SourceUnderTest: Send + Sync {
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Reply>, Error>;
 }
 
-/// The site of a source of `A`.
+/// A site whose aggregate type is hidden.
 pub(super) struct Erased<A>(pub(super) Box<dyn EventSite<A>>);
 
-/// Records what is pushed.
+/// Records the pushed events.
 struct Scribe<'s, A> {
     site: &'s dyn EventSite<A>,
     stop_after: usize,
