@@ -1,4 +1,4 @@
-//! [`Case`]: a registered statement; [`Context`]: the environment of a case about a store.
+//! [`Case`], a statement that the kit checks, and [`Context`], the environment of a store's case.
 
 use std::pin::Pin;
 use std::time::Duration;

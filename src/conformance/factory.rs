@@ -28,13 +28,13 @@ pub trait Site: Send + Sync {
 
     /// Simulates a crash of the machine: data that was not made durable is lost. The kit
     /// drops its handles, calls this, and opens the store again. Return `false` if the site does
-    /// not support this; the case is then skipped.
+    /// not support this. The case is then skipped.
     async fn crash(&mut self) -> Result<bool, BoxError> {
         Ok(false)
     }
 
     /// Changes at least one byte of the stored payload of a snapshot, behind the store's back. The
-    /// kit drops its handles first. Return `false` if the site does not support this; the case is
+    /// kit drops its handles first. Return `false` if the site does not support this. The case is
     /// then skipped.
     async fn damage(&mut self, key: &AggregateKey, id: SnapshotId) -> Result<bool, BoxError> {
         let _ = (key, id);
@@ -43,7 +43,7 @@ pub trait Site: Send + Sync {
 
     /// Changes at least one byte of the stored header of a snapshot, so that it no longer parses,
     /// behind the store's back. The kit drops its handles first. Return `false` if the site does
-    /// not support this; the case is then skipped.
+    /// not support this. The case is then skipped.
     async fn damage_header(
         &mut self,
         key: &AggregateKey,
@@ -56,7 +56,7 @@ pub trait Site: Send + Sync {
     /// With `true`, makes the medium refuse some of the following writes of an open store (a full
     /// disk, a constraint, a lost server), so that its next `put` of several records fails. With
     /// `false`, repairs the medium. The kit keeps its handles open. Return `false` if the site does
-    /// not support this; the case is then skipped.
+    /// not support this. The case is then skipped.
     async fn fail_writes(&mut self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;
         Ok(false)

@@ -1,4 +1,4 @@
-//! [`Failure`]: which obligation a store broke, and how; [`Stop`]: why a case ended early.
+//! [`Failure`], a broken obligation with the details, and [`Stop`], why a case ended early.
 
 use std::fmt::{self, Debug, Write};
 
@@ -8,8 +8,8 @@ use crate::error::{BoxError, Error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The ids of the broken obligations, in order; empty if the case could not be set up, which
-    /// says nothing about the store.
+    /// The ids of the broken obligations, in order. Empty if the case could not be set up, which is
+    /// not a fault of the store.
     pub broken: Vec<&'static str>,
     /// The operation.
     pub message: String,
@@ -59,7 +59,7 @@ impl fmt::Display for Failure {
 }
 
 /// The debug form of a value, truncated to a readable length. A list of a million items is not
-/// formatted completely first.
+/// formatted completely before it is truncated.
 pub(super) fn shown(value: &dyn Debug) -> String {
     let mut text = Limited(String::new());
     let _ = write!(text, "{value:?}");

@@ -39,14 +39,14 @@
 //! # The scorecard
 //! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
 //! obligations, the expected and the actual result), or was skipped (with the missing capability or
-//! ability). It prints as a table of 80 columns and converts to JSON; both are suitable for
+//! ability). It prints as a table of 80 columns and converts to JSON. Both forms are suitable for
 //! publication. A failing case names *one* obligation if it can: a snapshot that is listed but not
 //! found is a wrong lookup, not a lost put.
 //!
 //! # Limits
-//! The kit checks only what the trait exposes. Whether a store syncs before it acknowledges is
-//! checked only as far as [`Site::crash`] simulates a real crash. The kit does not see how much
-//! work a call does, so it reports times but does not judge them.
+//! The kit checks only what the trait exposes. It can check that a store syncs before it
+//! acknowledges only as far as [`Site::crash`] simulates a real crash. The kit does not see how
+//! much work a call does, so it reports times but does not judge them.
 
 mod aggregate;
 mod case;

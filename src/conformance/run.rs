@@ -1,4 +1,4 @@
-//! [`Conformance`]: the settings of a run, and the run.
+//! [`Conformance`]: runs the kit for stores.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::store::{Capabilities, SnapshotStore};
 /// The obligation that a store neither panics nor hangs.
 const PROMISE: &str = "C-03";
 
-/// A run of the kit over one type of store, with its settings.
+/// The settings of a run of the kit over one type of store.
 ///
 /// | setting | default |
 /// |---|---|
@@ -64,7 +64,7 @@ impl<'f> Conformance<'f> {
         }
     }
 
-    /// Runs only the cases of `level`; [`and`](Self::and) adds others.
+    /// Runs only the cases of `level`. [`and`](Self::and) adds others.
     pub fn only(mut self, level: Level) -> Self {
         self.levels = vec![level];
         self
@@ -89,7 +89,7 @@ impl<'f> Conformance<'f> {
         self
     }
 
-    /// Sets how many aggregates the level [`Scale`](Level::Scale) creates; values below 100 are
+    /// Sets how many aggregates the level [`Scale`](Level::Scale) creates. Values below 100 are
     /// treated as 100.
     pub fn scale(mut self, aggregates: usize) -> Self {
         self.scale = aggregates.max(100);
@@ -112,7 +112,7 @@ impl<'f> Conformance<'f> {
     /// Runs the cases one after the other, each on a fresh site. Whatever the store does (panics,
     /// hangs, invalid answers), the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Use one with several threads: the cases of
+    /// Must run on a tokio runtime with time enabled. Use one with several threads. The cases of
     /// the level [`Concurrent`](Level::Concurrent) then check more, and a store that blocks a
     /// thread forever is reported instead of blocking the run.
     ///
@@ -141,7 +141,7 @@ impl<'f> Conformance<'f> {
             && self.named.as_ref().is_none_or(|part| case.name().contains(part.as_str()))
     }
 
-    /// The store's capabilities; `None` if it cannot be opened.
+    /// The store's capabilities, or `None` if it cannot be opened.
     async fn look(&self) -> Option<Capabilities> {
         let mut site = self.site().await.ok()?;
         let looked = isolated(PROMISE, self.patience, async move {

@@ -103,7 +103,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         }
     }
 
-    /// Sets the number of histories; at least 1.
+    /// Sets the number of histories, at least 1.
     pub fn histories(mut self, histories: u32) -> Self {
         self.plan.histories = histories;
         self
@@ -150,7 +150,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Shows events in reports with `{:?}`. Without it, a report contains only their versions.
+    /// Shows events in reports with `{:?}`. By default, reports contain only the versions of
+    /// events.
     pub fn debug_events(self) -> Self
     where
         A::Event: fmt::Debug,
@@ -181,8 +182,8 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Sets the name of the test that contains this check, as `cargo test` prints it, for the
-    /// second process. Required only if it cannot be determined: with `--test-threads=1`, on a
-    /// thread started by the test, or in a program that cargo did not build as a test.
+    /// second process. Required only if the name cannot be determined: with `--test-threads=1`, on
+    /// a thread started by the test, or in a program that cargo did not build as a test.
     pub fn second_process_runs(mut self, test: impl Into<String>) -> Self {
         self.test = Some(test.into());
         self
@@ -220,7 +221,7 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Writes golden samples of the current generation into the folder if it has none yet and no
-    /// law is broken. Never overwrites or removes samples; keep them under version control.
+    /// law is broken. Never overwrites or removes samples. Keep them under version control.
     pub fn record_golden(mut self) -> Self {
         self.record = true;
         self
@@ -243,8 +244,8 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Registers an upcaster as the application does with
-    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). It is judged on the
-    /// golden samples of that generation.
+    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). The upcaster is judged
+    /// on the golden samples of that generation.
     pub fn upcasts<Old: 'static>(
         mut self,
         schema_version: u32,

@@ -15,7 +15,7 @@ impl Choices {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// Returns any number.
+    /// Returns a random number.
     pub fn any(&mut self) -> u64 {
         self.0.u64(..)
     }
@@ -25,7 +25,7 @@ impl Choices {
         if end == 0 { 0 } else { self.0.u64(..end) }
     }
 
-    /// Returns a number within the range (both ends inclusive), or its start if it is empty.
+    /// Returns a number within the range (both ends inclusive), or its start if the range is empty.
     pub fn between(&mut self, range: RangeInclusive<i64>) -> i64 {
         if range.is_empty() { *range.start() } else { self.0.i64(range) }
     }
@@ -51,7 +51,7 @@ impl Choices {
     }
 
     /// Returns a text of 0 to `longest` characters (inclusive): mostly ASCII letters, with some
-    /// characters that break code that confuses characters with bytes.
+    /// characters that reveal code that confuses characters with bytes.
     pub fn text(&mut self, longest: usize) -> String {
         const UNUSUAL: [char; 8] =
             ['\0', '"', '\\', '\n', '\u{e9}', '\u{202e}', '\u{4e16}', '\u{1f600}'];

@@ -36,7 +36,7 @@ pub enum Law {
     Resumes,
     /// **L-08** Equal states have equal bytes. Broken by hash maps and sets, whose order differs
     /// each time. Loads are still correct, but stores cannot tell whether two snapshots of a
-    /// version are identical. [Accept](super::AggregateCheck::accept) it if that does not matter.
+    /// version are identical. [Accept](super::AggregateCheck::accept) this if it does not matter.
     Canonical,
     /// **L-09** Replaying the events of a golden sample of the current generation gives the
     /// recorded state. Broken by a fold whose meaning changed without a new

@@ -33,7 +33,7 @@ use under_test::SharedSubject;
 /// Starts a check of the [laws](Law) that make a load of `A` equal a full replay.
 ///
 /// `generate` returns the next event of a history. It receives the current state, so that it can
-/// return events that are valid there. It must depend only on its arguments.
+/// return events that are valid in this state. It must depend only on its arguments.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -80,7 +80,7 @@ use under_test::SharedSubject;
 /// # Golden samples
 /// [`golden`](AggregateCheck::golden) sets a folder of snapshots that were recorded in earlier
 /// releases, each with its events. [`record_golden`](AggregateCheck::record_golden) adds samples of
-/// a generation that has none. They are the only protection against a fold whose *meaning*
+/// a generation that has none. Samples are the only protection against a fold whose *meaning*
 /// changes while its type stays the same, and against upcasters that disagree with a replay.
 ///
 /// # The second process

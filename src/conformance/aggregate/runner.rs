@@ -27,7 +27,7 @@ impl<A: Aggregate> AggregateCheck<A> {
     ///
     /// Panics of the aggregate, the codec and the upcasters are caught and reported. The first
     /// check installs a panic hook that keeps their messages out of the test's output and forwards
-    /// all other panics. Memory: about two states per history.
+    /// all other panics. A check holds about two states per history in memory.
     ///
     /// # Errors
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if the settings are invalid (no histories, a key
@@ -154,7 +154,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         self.golden.as_ref().map_or(Ok(0), |golden| record(case, golden, generation))
     }
 
-    /// The result of the golden samples; `None` if there is no folder, or if they cannot be judged.
+    /// The result of the golden samples. `None` if there is no folder, or if the samples cannot be
+    /// judged.
     fn read_samples(
         &mut self,
         subject: &AggregateUnderTest<A>,
@@ -271,7 +272,7 @@ impl LawRunner {
         self.verdicts.push(LawVerdict { law, outcome });
     }
 
-    /// The premise of `law` that does not hold; `None` if all hold.
+    /// The premise of `law` that does not hold, or `None` if all hold.
     fn standing(&self, law: Law) -> Option<Law> {
         let mut fallen = self.verdicts.iter().filter(|verdict| {
             matches!(verdict.outcome, LawOutcome::Broken(_) | LawOutcome::Accepted { .. })

@@ -31,7 +31,7 @@ pub(super) fn shrink<'e, E>(
     let mut size = kept.len();
     while size > 0 {
         let before = kept.len();
-        // From the end, so that shorter prefixes are found first.
+        // Removes events from the end first, so that shorter prefixes are found first.
         let mut end = kept.len();
         while end > 0 && tries < MAX_TRIES {
             let start = end.saturating_sub(size);

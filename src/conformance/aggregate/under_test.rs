@@ -93,7 +93,7 @@ impl<A: Aggregate> AggregateUnderTest<A> {
         }
     }
 
-    /// Describes where the two states differ; `None` if they are the same.
+    /// Describes where the two states differ, or `None` if they are the same.
     pub(super) fn difference(&self, a: &A, b: &A) -> Option<String> {
         match self.compare(a, b) {
             Sameness::Same | Sameness::OtherBytes(_) => None,
@@ -110,7 +110,7 @@ impl<A: Aggregate> AggregateUnderTest<A> {
     }
 }
 
-/// `state` with `events` folded into it.
+/// Folds `events` into `state`.
 pub(super) fn resume<'e, A: Aggregate>(
     mut state: A,
     events: impl IntoIterator<Item = &'e A::Event>,

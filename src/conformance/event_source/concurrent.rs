@@ -1,4 +1,4 @@
-//! Many tasks at once, and cancelled calls.
+//! Concurrent tasks and cancelled calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

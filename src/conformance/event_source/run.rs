@@ -1,4 +1,4 @@
-//! [`SourceConformance`]: the settings of a run, and the run.
+//! [`SourceConformance`]: runs the kit for event sources.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::state::Aggregate;
 /// The obligation that a source neither panics nor hangs.
 const PROMISE: &str = "E-11";
 
-/// A run of the kit over one type of event source, with its settings.
+/// The settings of a run of the kit over one type of event source.
 ///
 /// | setting | default |
 /// |---|---|
@@ -66,7 +66,7 @@ impl<'f> SourceConformance<'f> {
         }
     }
 
-    /// Runs only the cases of `level`; [`and`](Self::and) adds others.
+    /// Runs only the cases of `level`. [`and`](Self::and) adds others.
     pub fn only(mut self, level: Level) -> Self {
         self.levels = vec![level];
         self
@@ -104,10 +104,10 @@ impl<'f> SourceConformance<'f> {
         self
     }
 
-    /// Runs the cases one after the other, each on a fresh site. Whatever the source does, the run
-    /// completes and reports the failing cases.
+    /// Runs the cases one after the other, each on a fresh site. Whatever the source does (panics,
+    /// hangs, invalid answers), the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Use one with several threads: a source that
+    /// Must run on a tokio runtime with time enabled. Use one with several threads. A source that
     /// blocks a thread forever is then reported instead of blocking the run.
     ///
     /// Cancel safety: dropping the future ends the run and the current case.

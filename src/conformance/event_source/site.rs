@@ -34,7 +34,7 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
     /// one. Returns after they are committed. Other calls may run concurrently.
     async fn append(&self, key: &AggregateKey, events: &[NewEvent]) -> Result<(), BoxError>;
 
-    /// Returns the [`NewEvent::number`] from which `event` was created; `None` if there is none.
+    /// Returns the [`NewEvent::number`] from which `event` was created, or `None` if there is none.
     fn number(&self, event: &A::Event) -> Option<u64>;
 
     /// Returns which attributes of an event the event store keeps.
@@ -57,14 +57,14 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
     }
 
     /// Removes the events of `key` up to `version` (inclusive). The kit keeps at least one event.
-    /// Return `false` if events are never removed; the cases are then skipped.
+    /// Return `false` if events are never removed. The cases are then skipped.
     async fn truncate(&self, key: &AggregateKey, version: u64) -> Result<bool, BoxError> {
         let _ = (key, version);
         Ok(false)
     }
 
     /// With `true`, makes the medium fail (a lost server, a missing table), so that reads fail.
-    /// With `false`, repairs it. Return `false` if the site does not support this; the case is then
+    /// With `false`, repairs it. Return `false` if the site does not support this. The case is then
     /// skipped.
     async fn fail(&self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;

@@ -69,7 +69,7 @@ pub(super) trait SourceUnderTest: Send + Sync {
         range: EventRange,
         limit: usize,
     ) -> Result<Vec<EventTime>, BoxError>;
-    /// The store of the hybrid source; `None` if there is none.
+    /// The store of the hybrid source, or `None` if there is none.
     fn store(&self) -> Option<Arc<dyn SnapshotStore>>;
     async fn fetch(&self, query: Query<'_>) -> Result<Reply, Error>;
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Reply>, Error>;

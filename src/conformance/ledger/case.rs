@@ -1,4 +1,4 @@
-//! [`LedgerCase`]: a registered statement; [`Nodes`]: the environment of a case.
+//! [`LedgerCase`], a statement that the kit checks, and [`Nodes`], the environment of a case.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -61,7 +61,7 @@ impl Nodes {
         })
     }
 
-    /// Runs `work` on all nodes concurrently, `tasks` times in total; returns the results in order.
+    /// Runs `work` on all nodes concurrently, `tasks` times in total. Returns the results in order.
     pub(super) async fn at_once<T, F>(
         &self,
         tasks: usize,

@@ -32,7 +32,7 @@ async fn claim(
     done("L-14", "claim", ledger.claim(key, at(due), "node", at(now), at(until)).await)
 }
 
-/// A claim that must be granted.
+/// Claims a run, which must be granted.
 async fn granted(
     ledger: &dyn Ledger,
     key: &ScheduleKey,
@@ -142,7 +142,7 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Tries every operation of a lease with a claim that has lost it.
+/// Tries every operation of a lease with a claim that has lost its lease.
 async fn powerless(nodes: &Nodes, lost: &Claim, why: &str) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
     let before = done("L-11", "read", ledger.schedule(&lost.key).await)?;

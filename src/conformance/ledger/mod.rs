@@ -41,8 +41,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Runs all cases one after the other, each on a separate ledger. The run completes even if the
 /// ledger panics or hangs.
 ///
-/// Must run on a tokio runtime with time enabled. With several threads, the cases about several
-/// nodes check more.
+/// Must run on a tokio runtime with time enabled. On a runtime with several threads, the cases
+/// about several nodes check more.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -83,7 +83,7 @@ async fn prove(factory: &dyn LedgerFactory, case: &LedgerCase) -> Result<(), Fai
             &"the factory returned the wrong number of nodes",
         ));
     }
-    // A separate task, so that a panic fails only this case.
+    // The case runs in a separate task, so that a panic fails only this case.
     let mut task = tokio::spawn((case.run)(Nodes(nodes)));
     match tokio::time::timeout(PATIENCE, &mut task).await {
         Ok(Ok(Ok(()))) => Ok(()),

@@ -17,7 +17,7 @@ impl LedgerReport {
         self.results.push((case, failure));
     }
 
-    /// Returns every case in the order in which they ran, each with its failure, if any.
+    /// Returns the cases in the order in which they ran, each with its failure, if any.
     pub fn results(&self) -> impl Iterator<Item = (&'static LedgerCase, Option<&Failure>)> {
         self.results.iter().map(|(case, failure)| (*case, failure.as_ref()))
     }

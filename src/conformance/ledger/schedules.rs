@@ -174,7 +174,7 @@ async fn due(nodes: Nodes) -> Result<(), Stop> {
     done("L-14", "claim", claim)?;
     for (now, limit, expected) in [
         (9, 10, &[][..]),
-        // Claimed until 12.
+        // The run of b is claimed until 12.
         (11, 10, &[]),
         (12, 10, &["b"]),
         (30, 10, &["b", "", "a", "c"]),

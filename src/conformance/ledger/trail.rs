@@ -1,4 +1,4 @@
-//! Each tenant has one audit trail, in order, unchanged and chained.
+//! Each tenant has one audit trail, which is ordered, immutable and chained.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

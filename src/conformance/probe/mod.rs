@@ -1,5 +1,5 @@
-//! [`Probe`]: calls to the store under test, each with a time limit, and with the obligation that a
-//! failure breaks.
+//! [`Probe`]: calls the store under test. Each call has a time limit, and an obligation that it
+//! breaks if it fails.
 
 mod sight;
 mod walk;

@@ -12,9 +12,9 @@ use crate::store::{ListRequest, Lookup, Query};
 /// The obligations that are broken if a record is not found as it was put.
 #[derive(Clone, Copy)]
 pub(crate) struct Blame {
-    /// Broken if other bytes are found under its identity.
+    /// Broken if other bytes are found under the identity of the record.
     pub(crate) bytes: &'static str,
-    /// Broken if it is neither found nor listed.
+    /// Broken if the record is neither found nor listed.
     pub(crate) lost: &'static str,
 }
 

@@ -12,7 +12,7 @@ pub(crate) struct Listed<T> {
     pub(crate) pages: usize,
 }
 
-/// Checks one page: no more items than the limit, and not empty if more may follow.
+/// Checks that a page has no more items than the limit, and is not empty if it has a `next`.
 fn check_page(id: &'static str, items: usize, limit: usize, has_next: bool) -> Result<(), Stop> {
     ensure(items <= limit.max(1), || {
         Failure::new(id, format!("a page with a limit of {limit}"))

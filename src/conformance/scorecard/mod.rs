@@ -13,7 +13,7 @@ use super::level::Level;
 use crate::store::Capabilities;
 
 /// The result of a run of the kit over a store or an event source. Prints as a table of at most 80
-/// columns; `{:#}` lists every case.
+/// columns. `{:#}` lists every case.
 #[derive(Clone)]
 pub struct Scorecard {
     subject: Subject,
@@ -107,7 +107,8 @@ impl Scorecard {
         }
     }
 
-    /// Returns the store's capabilities; `None` if it could not be opened, and for event sources.
+    /// Returns the store's capabilities. `None` for event sources, and if the store could not be
+    /// opened.
     pub fn capabilities(&self) -> Option<Capabilities> {
         match self.subject {
             Subject::Store { capabilities, .. } => capabilities,
@@ -146,8 +147,8 @@ impl Scorecard {
         self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
     }
 
-    /// Whether no case failed and at least one passed. Skipped cases are allowed: see
-    /// [`skipped`](Self::skipped).
+    /// Returns whether no case failed and at least one passed. Skipped cases are allowed (see
+    /// [`skipped`](Self::skipped)).
     pub fn is_conformant(&self) -> bool {
         let tally = self.tally();
         tally.failed == 0 && tally.passed > 0

@@ -229,7 +229,7 @@ async fn put_again(cx: &mut Context) -> Result<(), Stop> {
             store.holds_or(record, Blame::all("C-52")).await?;
         }
     }
-    // An older version than the deleted ones.
+    // Puts an older version than the deleted ones.
     store.deletes(&key, Selection::All, 2).await?;
     let old = record(&key, 2)?;
     store.put(std::slice::from_ref(&old)).await?;

@@ -153,7 +153,7 @@ async fn long_history(cx: &mut Context) -> Result<(), Stop> {
 async fn old_versions(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = name(0)?;
-    // Every third version.
+    // Puts every third version.
     let versions = length(cx);
     let batch = (1..=versions).map(|place| record(&key, place * 3));
     let batch = batch.collect::<Result<Vec<_>, _>>()?;

@@ -167,7 +167,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         Ok(GoldenEvents { events, anchor: (header.version, recorded.to_vec()) })
     }
 
-    /// What the engine makes of the snapshot, and of the load.
+    /// Asks the engine for the snapshot, and for a load.
     fn ask(&self, key: &AggregateKey, sample: &Sample) -> Result<(Fetched<A>, Loaded<A>), String> {
         let all = async {
             self.store.put(vec![sample.record.clone()], PutOptions::default()).await?;

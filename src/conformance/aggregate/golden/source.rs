@@ -71,8 +71,8 @@ impl<A: Aggregate> EventSource<A> for OneHistory<A::Event> {
     }
 }
 
-/// Polls a future once; `None` if it is not ready. The futures of the memory store and of the
-/// source above never wait.
+/// Polls a future once. Returns `None` if it is not ready. The futures of the memory store and of
+/// the source above are always ready.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -7,7 +7,7 @@ use crate::conformance::aggregate::under_test::{AggregateUnderTest, resume};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
-/// The upcast state at one version; `None` if the upcaster refuses the old state.
+/// The upcast state at one version, or `None` if the upcaster refuses the old state.
 pub(crate) type Lifted<A> = Result<Option<A>, String>;
 /// Folds events into the old type, and upcasts the state at each version from 1 on.
 pub(crate) type LiveState<A> =

@@ -11,7 +11,7 @@ use crate::generation::Generation;
 
 /// The result of checking an aggregate: one verdict for each [`Law`].
 ///
-/// `Display` prints a text of at most 80 columns (except for longer words);
+/// `Display` prints a text of at most 80 columns (except for longer words).
 /// [`to_json`](Self::to_json) returns the same in machine-readable form. Both contain the seed, so
 /// that a failure can be reproduced. They contain events only if the check
 /// [shows](super::AggregateCheck::show_events) them, and never values of states.
@@ -22,7 +22,7 @@ pub struct LawReport {
     pub kind: String,
     /// The Rust type of the state, without its path.
     pub type_name: String,
-    /// The current generation; `None` if the codec cannot carry the type.
+    /// The current generation, or `None` if the codec cannot carry the type.
     pub generation: Option<Generation>,
     /// The codec of the check.
     pub codec: CodecId,
@@ -54,7 +54,7 @@ pub struct LawVerdict {
 pub enum LawOutcome {
     /// The law held in all histories.
     Holds {
-        /// Additional information; often empty.
+        /// Additional information. Often empty.
         note: String,
     },
     /// The law is broken.
@@ -77,10 +77,10 @@ pub enum LawOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LawFinding {
-    /// The violation, as a sentence without a full stop. Versions in it count the events of the
-    /// reduced history.
+    /// A description of the violation, without a full stop. Its versions are those of the reduced
+    /// history.
     pub text: String,
-    /// The history that shows the violation; `None` if no history is needed.
+    /// The history that shows the violation, or `None` if no history is needed.
     pub history: Option<FailingHistory>,
 }
 
@@ -97,8 +97,8 @@ pub struct FailingHistory {
     /// The versions of the remaining events in the original history, from 1. Empty if no event is
     /// needed.
     pub versions: Vec<u64>,
-    /// The remaining events, formatted by [`show_events`](super::AggregateCheck::show_events);
-    /// empty without it.
+    /// The remaining events, formatted by [`show_events`](super::AggregateCheck::show_events).
+    /// Empty if events are not shown.
     pub shown: Vec<String>,
 }
 
@@ -109,7 +109,7 @@ pub struct LawsBroken(Box<LawReport>);
 
 impl LawReport {
     /// Returns `Ok` if no law is broken. Laws that were not judged and accepted findings do not
-    /// count; [`assert_all`](Self::assert_all) is stricter.
+    /// count. [`assert_all`](Self::assert_all) is stricter.
     ///
     /// # Errors
     /// Returns the report if a law is broken.

@@ -60,8 +60,8 @@ async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Resul
     Ok(present)
 }
 
-/// Checks the records of a put that did not return `Ok`. Each is stored completely or not at all.
-/// If batches are atomic, all are stored or none.
+/// Checks the records of a put that did not return `Ok`. Each record must be stored completely or
+/// not at all. If batches are atomic, all records must be stored or none.
 pub(crate) async fn settled(
     store: &Probe,
     batch: &[Record],

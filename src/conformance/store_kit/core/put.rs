@@ -215,7 +215,7 @@ fn garbage() -> Result<Vec<Record>, Stop> {
     let whole = record(&key("bad")?, 1)?.into_bytes();
     let longer = [&whole[..], b"!"].concat();
     let mut flipped = whole.to_vec();
-    // In the fingerprint, covered by the header's checksum.
+    // This byte is in the fingerprint, which the header's checksum covers.
     if let Some(byte) = flipped.get_mut(18) {
         *byte ^= 1;
     }

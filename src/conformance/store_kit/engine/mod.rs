@@ -236,7 +236,7 @@ async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
         world.engine.committed(&loaded, version);
         world.load_is_right().await?;
         if cx.random.bool() {
-            // A failed save does not affect the load (R12); the kit enforces the time limit.
+            // A failed save does not affect the load (R12). The kit enforces the time limit.
             let _ = world.engine.flush(Duration::from_secs(20)).await;
         }
     }

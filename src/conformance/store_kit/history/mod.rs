@@ -133,8 +133,7 @@ async fn are_answered(store: &Probe, queries: &[Query<'_>]) -> Result<(), Stop> 
     })?;
     for (query, answer) in queries.iter().zip(&answers) {
         let alone = store.get(*query).await?;
-        // A store that does not look for other generations may return `Absent` instead of
-        // `OtherGeneration`, and not always the same.
+        // `Absent` and `OtherGeneration` count as equal here. Other cases check the difference.
         let nothing = |lookup: &Lookup| !matches!(lookup, Lookup::Found(_));
         ensure(*answer == alone || (nothing(answer) && nothing(&alone)), || {
             Failure::new("C-25", format!("get {} queries in one call", queries.len()))
@@ -229,7 +228,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let mut newest = Vec::new();
-    // These share the schema version or half of the fingerprint.
+    // These generations share the schema version or half of the fingerprint with NEW.
     let like = |fingerprint| Generation { fingerprint, ..NEW };
     let (upper, lower) = (like(NEW.fingerprint | 1 << 40), like(NEW.fingerprint + 1));
     let raised = Generation { schema_version: NEW.schema_version + 1, ..NEW };

@@ -102,7 +102,7 @@ async fn broken_chain(cx: &mut Context) -> Result<(), Stop> {
     let query = Query::latest(&key, NEW);
     comes_with(&store, query, &[&delta(&key, NEW, 5, 3)?]).await?;
     comes_with(&store, query.at_most(7), &[]).await?;
-    // A record that names itself, or a higher version, has no valid chain.
+    // A record that names itself or a higher version as its base has no valid chain.
     store.put(&[delta(&key, RESHAPED, 5, 5)?, delta(&key, RESHAPED, 6, 7)?]).await?;
     store.put(&[delta(&key, RESHAPED, 7, 6)?]).await?;
     comes_with(&store, Query::exact(&key, id(RESHAPED, 5)), &[]).await?;

@@ -1,4 +1,4 @@
-//! Retired snapshots are not used; pinned snapshots are not deleted.
+//! Retired snapshots are not used, and pinned snapshots are not deleted.
 
 use super::{clear, fill, open, pin, retirement, unless_lost};
 use crate::conformance::case::{Context, cases};

@@ -1,4 +1,4 @@
-//! Concurrent changes of marks, and cancelled changes.
+//! Concurrent and cancelled changes of marks.
 
 use super::{open, pin, retirement};
 use crate::conformance::case::{Context, cases};
