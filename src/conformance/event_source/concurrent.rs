@@ -13,7 +13,7 @@ use crate::events::EventRange;
 use crate::store::KeysRequest;
 
 cases! { sources Concurrent:
-    "a read during appends pushes a prefix with all earlier events",
+    "a read during appends pushes all events committed before it",
         ["E-01", "E-03"], beside_appends;
     "concurrent reads do not mix their events", ["E-10"], side_by_side;
     "cancelled calls leave the source usable", ["E-10"], cut_off;

@@ -29,7 +29,7 @@ cases! { sources Hybrid:
     "a tail contains every event up to its end", ["H-04"], whole_tails;
     "a snapshot ahead of the events is returned as it is", ["H-01", "H-02"], ahead;
     "a fetch keeps aggregates apart", ["H-01", "H-02"], apart;
-    "a tail is limited in length", ["H-03"], long_tails;
+    "the length of a tail is limited", ["H-03"], long_tails;
     "a fetch fails while the event store fails", ["H-05"], failing;
     "a cancelled fetch leaves the source usable", ["H-06"], cut_off;
     "a fetch of many queries gives the same answers as single fetches", ["H-07"], many;

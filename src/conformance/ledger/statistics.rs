@@ -11,7 +11,7 @@ use crate::ledger::{DailyStatistics, Day, Ledger};
 super::case::cases! {
     "statistics are summed separately for each aggregate and day", ["L-01", "L-02", "L-20"], added;
     "a batch may contain an aggregate and day several times", ["L-20"], repeated;
-    "all concurrent additions are counted, each item as a whole", ["L-20", "L-21"], raced;
+    "concurrent additions are all counted and never partly visible", ["L-20", "L-21"], raced;
     "days are returned in order and within the bounds", ["L-04", "L-22"], ranged;
 }
 
@@ -34,7 +34,7 @@ async fn added(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let nothing = done("L-02", "read", ledger.daily(&key("", "a")?, all_days()).await)?;
     same("L-02", "read statistics that do not exist", &nothing, &Vec::new())?;
-    done("L-02", "add nothing", ledger.add_statistics(&[]).await)?;
+    done("L-02", "add no statistics", ledger.add_statistics(&[]).await)?;
     let mut batch = Vec::new();
     for (tenant, id) in NAMES.iter().flat_map(|t| NAMES.iter().map(move |i| (t, i))) {
         for day in [-1, 0, 19_000] {

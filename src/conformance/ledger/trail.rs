@@ -44,7 +44,7 @@ async fn counted(nodes: Nodes) -> Result<(), Stop> {
     same("L-02", "read an empty trail", &(nothing.items, nothing.next), &(Vec::new(), None))?;
     same(
         "L-30",
-        "append nothing",
+        "append no entries",
         &done("L-30", "append", ledger.append_all(&[]).await)?,
         &vec![],
     )?;

@@ -13,10 +13,10 @@ use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest, Query, Selection};
 
 cases! { Scale:
-    "many aggregates are each listed once, in proportionally many pages", ["C-40"], listed;
+    "a list of many aggregates takes a proportional number of pages", ["C-40"], listed;
     "snapshots of many aggregates are found", ["C-10"], found;
     "few aggregates among many are listed in few pages", ["C-41"], filtered;
-    "a long history is listed once, in proportionally many pages", ["C-32"], long_history;
+    "a list of a long history takes a proportional number of pages", ["C-32"], long_history;
     "any version of a long history is found", ["C-20"], old_versions;
     "pruning many aggregates deletes exactly the older versions", ["C-50"], pruned;
 }

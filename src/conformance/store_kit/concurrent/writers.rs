@@ -15,7 +15,7 @@ use crate::store::{Query, Selection};
 cases! { Concurrent:
     "all records that many tasks put concurrently are stored", ["C-10", "C-04"], many_writers;
     "concurrent writers of one aggregate lose nothing", ["C-10", "C-04"], one_aggregate;
-    "one concurrent writer of an identity wins, the others get `Existing`", ["C-11"], one_identity;
+    "of concurrent puts of one identity, exactly one returns `Stored`", ["C-11"], one_identity;
     "the highest version is found, whichever put is last", ["C-13"], rising_versions;
     "a snapshot that is put after a delete is found during other deletes",
         ["C-52"], put_after_delete;

@@ -14,7 +14,7 @@ cases! { Core:
     "every aggregate is listed once, with any page size", ["C-40"], each_once;
     "an aggregate with many snapshots is listed once", ["C-40"], many_snapshots;
     "an aggregate without snapshots is no longer listed", ["C-40"], emptied;
-    "a page of aggregates does not exceed its limit, and has a `next`", ["C-40"], pages;
+    "pages of aggregates respect the limit and continue with `next`", ["C-40"], pages;
     "puts and deletes between pages do not disturb a list of keys", ["C-40"], between_pages;
     "only aggregates of the requested tenant or kind are listed", ["C-41"], filtered;
     "reserved kinds are listed only on request", ["C-43"], reserved;

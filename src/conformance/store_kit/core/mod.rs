@@ -25,8 +25,8 @@ cases! { Core:
     "a snapshot of another aggregate is not listed", ["C-01"], isolated_list;
     "a put is not affected by the same version of another aggregate", ["C-01"], isolated_put;
     "a delete does not affect other aggregates", ["C-01"], isolated_delete;
-    "a put that returned is seen by the next get", ["C-23"], read_your_writes;
-    "the capabilities are the same in every call", ["C-07"], capabilities;
+    "the next get sees an acknowledged put", ["C-23"], read_your_writes;
+    "the capabilities never change", ["C-07"], capabilities;
 }
 
 async fn absent_get(cx: &mut Context) -> Result<(), Stop> {

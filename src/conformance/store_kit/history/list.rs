@@ -173,9 +173,8 @@ async fn items(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = AggregateKey::from_parts("north", "account", "a")?;
     for record in [record(&key, 4)?, full(&key)?] {
-        let header = record
-            .header()
-            .map_err(|reject| Failure::setup("the kit made an impossible record", &reject))?;
+        let header =
+            record.header().map_err(|reject| Failure::setup("make a test record", &reject))?;
         let expected = SnapshotMeta::from_header(&header)?;
         store.put(std::slice::from_ref(&record)).await?;
         let items = store.list(ListRequest::new(&key)).await?.items;
@@ -226,7 +225,9 @@ async fn empty_bounds(cx: &mut Context) -> Result<(), Stop> {
         ensure(page.items.is_empty() && page.next.is_none(), || {
             let got = shown(&(ids_of(&page.items), page.next));
             let broken = if page.items.is_empty() { "C-31" } else { "C-34" };
-            Failure::new(broken, format!("list {request:?}")).expected("an empty page").got(got)
+            Failure::new(broken, format!("list with {request:?}"))
+                .expected("an empty page")
+                .got(got)
         })?;
     }
     Ok(())

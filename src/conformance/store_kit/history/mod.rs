@@ -19,7 +19,7 @@ cases! { History:
     "the newest snapshot at or before a time is found", ["C-20"], by_time;
     "bounds on the version and the time apply together", ["C-20"], by_both;
     "the highest version is found even if clocks ran backwards", ["C-20"], clocks_backwards;
-    "of several snapshots with one time, the highest version is found", ["C-20"], equal_times;
+    "of snapshots with equal times, the highest version is found", ["C-20"], equal_times;
     "the minimum and the maximum time are ordinary times", ["C-20"], ends_of_time;
     "the lower bound on the version is inclusive", ["C-20"], by_lowest;
     "a query for an id finds exactly that snapshot", ["C-20"], exact;

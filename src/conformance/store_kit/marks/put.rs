@@ -128,7 +128,7 @@ async fn put_too_many(cx: &mut Context) -> Result<(), Stop> {
     let records = vec![record(&key, 4)?, rival(&key, 5)?];
     let answer = store.try_put(records, options).await?;
     ensure(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidInput), || {
-        let what = "add a mark in a replacement of a snapshot with the maximum number";
+        let what = "add a mark to a snapshot that has the maximum number of marks";
         Failure::new("C-18", what).expected("InvalidInput").got(shown(&answer))
     })?;
     store.finds_or(Query::exact(&key, id(NEW, 5)), &old, Blame::all("C-18")).await?;
