@@ -25,7 +25,7 @@ use tally::EngineTally;
 
 cases! { Engine:
     "a load of any version or time equals a full replay", ["R1"], every_point;
-    "after compaction, every load equals a full replay", ["R1"], compacted;
+    "after retention is applied, every load equals a full replay", ["R1"], compacted;
     "after a rebuild, every load equals a full replay", ["R1"], repaired;
     "with damaged snapshots, every load equals a full replay", ["R1"], damaged;
     "with background snapshots, every load equals a full replay", ["R1"], in_the_background;
@@ -171,7 +171,7 @@ async fn compacted(cx: &mut Context) -> Result<(), Stop> {
     let world = history(cx, &store, 30).await?;
     for keep in [5, 2, 0] {
         if let Err(error) = world.engine.apply_retention(&world.key, &keep_last(keep)).await {
-            return Err(blame("compact", &error));
+            return Err(blame("apply retention", &error));
         }
         world.all_is_right(30).await?;
     }
@@ -256,7 +256,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
         new.all_is_right(24).await?;
     }
     if let Err(error) = new.engine.apply_retention(&new.key, &keep_last(1)).await {
-        return Err(blame("compact", &error));
+        return Err(blame("apply retention", &error));
     }
     old.all_is_right(24).await?;
     new.all_is_right(24).await
