@@ -54,7 +54,7 @@ impl DirStore {
         Ok(Self { map, dir: dir.to_owned(), next: Mutex::new(next), _lock: lock })
     }
 
-    /// Writes a call to a file before it is made: completely and durably, or not at all.
+    /// Writes a call to a file before the call is made: completely and durably, or not at all.
     fn write_down(&self, next: &mut Option<u64>, call: &str, bytes: &[u8]) -> Result<()> {
         let why = "a write has failed: open the store again";
         let poisoned = || Error::new(ErrorKind::Poisoned, "write a file", why);
@@ -65,7 +65,7 @@ impl DirStore {
             let mut file = File::create(&unfinished)?;
             file.write_all(bytes)?;
             file.sync_all()?;
-            // The rename makes the file count, and syncing the directory makes the rename durable.
+            // The rename makes the call count, and syncing the directory makes the rename durable.
             fs::rename(&unfinished, &path)?;
             File::open(&self.dir)?.sync_all()
         };
@@ -139,8 +139,8 @@ fn files(dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
     Ok(files)
 }
 
-/// The records in a file; `None` if it contains anything else. Payloads are not checked: the engine
-/// rejects damaged ones.
+/// The records in a file, or `None` if it contains anything else. Payloads are not checked, because
+/// the engine rejects damaged ones.
 pub fn split(mut bytes: &[u8]) -> Option<Vec<Record>> {
     let mut records = Vec::new();
     while !bytes.is_empty() {

@@ -15,18 +15,18 @@ pub type Name = (AggregateKey, SnapshotId);
 pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 const LAST: Generation = Generation { schema_version: u32::MAX, fingerprint: u64::MAX };
 
-/// The key and the id of a record; refuses records that a store must not accept.
+/// Returns the key and the id of a record. Refuses records that a store must not accept.
 pub fn name_of(record: &Record) -> Result<Name> {
     let refused = |why: String| Error::new(ErrorKind::InvalidInput, "read a record", why);
     if record.as_bytes().len() as u64 > MAX_RECORD_BYTES {
-        return Err(refused("it is larger than the store takes".to_owned()));
+        return Err(refused("the record is larger than the store accepts".to_owned()));
     }
     let header = record.header().map_err(|reject| refused(reject.to_string()))?;
     let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
     Ok((key, SnapshotId { generation: header.generation, version: header.version }))
 }
 
-/// A record without a state: encodes a name together with a checksum.
+/// Creates a record without a state, which encodes a name together with a checksum.
 pub fn blank(key: &AggregateKey, id: SnapshotId) -> Result<Record> {
     let at = Timestamp::from_micros(0);
     RecordBuilder::new(key.clone(), id.generation, id.version, at).build(b"")

@@ -1,4 +1,4 @@
-//! [`Case`]: a registered statement; [`Context`]: the environment of a case about a store.
+//! [`Case`], a statement that the kit checks, and [`Context`], the environment of a store's case.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Case {
     pub(super) run: CaseRun,
 }
 
-/// The function that runs a case, by its subject.
+/// The function that runs a case, for a store or an event source.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CaseRun {
     Store(for<'c> fn(&'c mut Context) -> Running<'c>),
@@ -29,25 +29,25 @@ pub(super) enum CaseRun {
 pub(super) type Running<'c> = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send + 'c>>;
 
 impl Case {
-    /// The level of the case.
+    /// Returns the level of the case.
     pub fn level(&self) -> Level {
         self.level
     }
 
-    /// The statement.
+    /// Returns the statement.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The ids of the obligations that it checks. A failure names one of these, or the obligation
-    /// of a preparatory step.
+    /// Returns the ids of the obligations that the case checks. A failure names one of these, or
+    /// the obligation of a preparatory step.
     pub fn ids(&self) -> &'static [&'static str] {
         self.ids
     }
 }
 
-/// The cases of a level: `"statement", [ids], function;` for each; prefixed with `sources` for
-/// event sources.
+/// Defines the cases of a level, each as `"statement", [ids], function;`. Levels of event sources
+/// have the prefix `sources`.
 macro_rules! cases {
     (sources $level:ident: $($rest:tt)+) => { cases! { @Source $level: $($rest)+ } };
     (@$of:ident $level:ident: $($name:literal, [$($id:literal),+], $run:path;)+) => {
@@ -68,7 +68,7 @@ pub(super) use cases;
 pub(super) struct Context {
     pub(super) site: Box<dyn Site>,
     pub(super) random: fastrand::Rng,
-    /// How many aggregates a case of the level Scale creates.
+    /// The number of aggregates that a case of the level Scale creates.
     pub(super) scale: usize,
     /// The time limit of one call.
     pub(super) within: Duration,
@@ -87,7 +87,7 @@ impl Context {
         }
     }
 
-    /// Opens a store that declares itself durable; otherwise skips the case.
+    /// Opens the store, and skips the case unless the store is durable.
     pub(super) async fn open_durable(&mut self) -> Result<Probe, Stop> {
         let probe = self.open().await?;
         if probe.capabilities().durable {
@@ -117,7 +117,7 @@ impl Context {
         match self.opened().await? {
             Ok(probe) => Ok(probe),
             Err(error) => {
-                let failure = Failure::new(id, what).expected("it opens").got(error);
+                let failure = Failure::new(id, what).expected("the store opens").got(error);
                 Err(failure.into())
             }
         }
@@ -127,7 +127,7 @@ impl Context {
         match tokio::time::timeout(self.within, self.site.open()).await {
             Ok(Ok(store)) => Ok(Ok(Probe::new(store, self.within))),
             Ok(Err(error)) => Ok(Err(format!("{error:#}"))),
-            Err(_) => Ok(Err(format!("nothing within {:?}", self.within))),
+            Err(_) => Ok(Err(format!("no answer within {:?}", self.within))),
         }
     }
 
@@ -135,7 +135,7 @@ impl Context {
         self.notes.push(note.into());
     }
 
-    /// Records how long something took that was done this many times.
+    /// Records how long it took to do something this many times.
     pub(super) fn time(&mut self, what: &str, took: Duration, times: usize) {
         let each = took / u32::try_from(times.max(1)).unwrap_or(u32::MAX);
         self.times.push(format!("{what}: {each:.1?} each, {times} times"));

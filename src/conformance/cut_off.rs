@@ -3,8 +3,8 @@
 use std::pin::pin;
 use std::task::Poll;
 
-/// Polls `future` as long as it makes progress, at most `times` times, then drops it. `None` if it
-/// was not ready by then.
+/// Polls `future` until it is ready, at most `times` times, and then drops it. Returns `None` if it
+/// did not become ready.
 pub(super) async fn poll_times<F: Future>(future: F, times: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = times;

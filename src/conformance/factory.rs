@@ -12,7 +12,7 @@ use crate::store::SnapshotStore;
 /// Creates a fresh site for a store, once per case.
 #[async_trait]
 pub trait StoreFactory: Send + Sync {
-    /// Creates a site on which nothing is stored, not shared with any other.
+    /// Creates an empty site that shares nothing with other sites.
     async fn site(&self) -> Result<Box<dyn Site>, BoxError>;
 }
 
@@ -23,18 +23,18 @@ pub trait StoreFactory: Send + Sync {
 /// more. Cases that need an unsupported method are reported as skipped.
 #[async_trait]
 pub trait Site: Send + Sync {
-    /// Opens the store. Before the kit calls this again, it drops every handle that it got.
+    /// Opens the store. The kit drops every earlier handle before it calls this again.
     async fn open(&mut self) -> Result<Arc<dyn SnapshotStore>, BoxError>;
 
-    /// Ends the store like a crash of the machine: data that was not made durable is lost. The kit
+    /// Simulates a crash of the machine: data that was not made durable is lost. The kit
     /// drops its handles, calls this, and opens the store again. Return `false` if the site does
-    /// not support this; the case is then skipped.
+    /// not support this. The case is then skipped.
     async fn crash(&mut self) -> Result<bool, BoxError> {
         Ok(false)
     }
 
     /// Changes at least one byte of the stored payload of a snapshot, behind the store's back. The
-    /// kit has dropped its handles. Return `false` if the site does not support this; the case is
+    /// kit drops its handles first. Return `false` if the site does not support this. The case is
     /// then skipped.
     async fn damage(&mut self, key: &AggregateKey, id: SnapshotId) -> Result<bool, BoxError> {
         let _ = (key, id);
@@ -42,8 +42,8 @@ pub trait Site: Send + Sync {
     }
 
     /// Changes at least one byte of the stored header of a snapshot, so that it no longer parses,
-    /// behind the store's back. The kit has dropped its handles. Return `false` if the site does
-    /// not support this; the case is then skipped.
+    /// behind the store's back. The kit drops its handles first. Return `false` if the site does
+    /// not support this. The case is then skipped.
     async fn damage_header(
         &mut self,
         key: &AggregateKey,
@@ -55,8 +55,8 @@ pub trait Site: Send + Sync {
 
     /// With `true`, makes the medium refuse some of the following writes of an open store (a full
     /// disk, a constraint, a lost server), so that its next `put` of several records fails. With
-    /// `false`, repairs the medium. The kit keeps its handles. Return `false` if the site does not
-    /// support this; the case is then skipped.
+    /// `false`, repairs the medium. The kit keeps its handles open. Return `false` if the site does
+    /// not support this. The case is then skipped.
     async fn fail_writes(&mut self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;
         Ok(false)

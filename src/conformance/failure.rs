@@ -1,4 +1,4 @@
-//! [`Failure`]: which obligation a store broke, and how; [`Stop`]: why a case ended early.
+//! [`Failure`], a broken obligation with the details, and [`Stop`], why a case ended early.
 
 use std::fmt::{self, Debug, Write};
 
@@ -8,8 +8,8 @@ use crate::error::{BoxError, Error};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Failure {
-    /// The ids of the broken obligations, in order; empty if the case could not be set up, which
-    /// says nothing about the store.
+    /// The ids of the broken obligations, in order. Empty if the case could not be set up, which is
+    /// not a fault of the store.
     pub broken: Vec<&'static str>,
     /// The operation.
     pub message: String,
@@ -45,7 +45,7 @@ impl Failure {
         Self {
             broken: Vec::new(),
             message: message.into(),
-            expected: "the case can be set up".into(),
+            expected: "a successful setup".into(),
             got: shortened(format!("{error:#}")),
         }
     }
@@ -58,8 +58,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The debug form of a value, truncated as the scorecard shows it. A list of a million items is not
-/// formatted completely first.
+/// The debug form of a value, truncated to a readable length. A list of a million items is not
+/// formatted completely before it is truncated.
 pub(super) fn shown(value: &dyn Debug) -> String {
     let mut text = Limited(String::new());
     let _ = write!(text, "{value:?}");
@@ -107,17 +107,17 @@ impl From<Failure> for Stop {
     }
 }
 
-/// An error of the kit: a key or record that it made is not possible.
+/// An error of the kit, which made an invalid key or record.
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
-        Self::Failed(Failure::setup("the kit made an impossible record", &error))
+        Self::Failed(Failure::setup("make a test record", &error))
     }
 }
 
 /// An error of the site.
 impl From<BoxError> for Stop {
     fn from(error: BoxError) -> Self {
-        Self::Failed(Failure::setup("the site failed", &error))
+        Self::Failed(Failure::setup("call the site", &error))
     }
 }
 

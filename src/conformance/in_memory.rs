@@ -8,9 +8,8 @@ use super::factory::{Site, StoreFactory};
 use crate::error::BoxError;
 use crate::store::SnapshotStore;
 
-/// Returns a factory that creates each store with `make`, for stores that hold everything in
-/// memory, and for a first try with any other. Opening the site of such a store again returns the
-/// same store.
+/// Returns a factory that creates each store with `make`. Suitable for stores that hold everything
+/// in memory, and for a first test of other stores. Opening a site again returns the same store.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

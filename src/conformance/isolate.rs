@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 
-/// The time limit of a whole case, in time limits of one call.
+/// The time limit of a whole case, as a multiple of the time limit of one call.
 const CALLS_PER_CASE: u32 = 20;
 
 /// Runs `case` as a separate task, so that a panic or a blocked thread fails only this case, as a
@@ -20,9 +20,9 @@ pub(super) async fn isolated<T: Send + 'static>(
     match tokio::time::timeout(limit, &mut task.0).await {
         Ok(Ok(value)) => Ok(value),
         Ok(Err(join)) => Err(panicked(promise, join)),
-        Err(_) => Err(Failure::new(promise, "the case as a whole")
-            .expected(format!("an end within {limit:?}"))
-            .got("none")),
+        Err(_) => Err(Failure::new(promise, "run the case")
+            .expected(format!("the case ends within {limit:?}"))
+            .got("the case is still running")),
     }
 }
 
@@ -32,7 +32,7 @@ pub(super) fn panicked(promise: &'static str, join: tokio::task::JoinError) -> F
         Ok(panic) => message(&*panic),
         Err(join) => join.to_string(),
     };
-    Failure::new(promise, "call it").expected("no panic").got(text)
+    Failure::new(promise, "run the case").expected("no panic").got(text)
 }
 
 fn message(panic: &(dyn Any + Send)) -> String {

@@ -2,11 +2,11 @@
 
 use std::fmt;
 
-/// A group of cases, by the aspect that they check.
+/// A group of cases that check one aspect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Level {
-    /// Puts are found, listed and kept apart.
+    /// Stored records are found and listed, and aggregates are kept apart.
     Core,
     /// Versions, times, generations and pages.
     History,
@@ -14,13 +14,13 @@ pub enum Level {
     Delete,
     /// Acknowledged writes survive closing and crashing.
     Durable,
-    /// Many tasks at once, and cancelled calls.
+    /// Concurrent tasks and cancelled calls.
     Concurrent,
     /// Unusual ids, payloads, sizes and bytes.
     Hostile,
-    /// Many aggregates, long histories.
+    /// Many aggregates and long histories.
     Scale,
-    /// Pins, retirements and bases. Run only if all earlier cases passed.
+    /// Pins, retirements and bases. These cases run only if no earlier case failed.
     Marks,
     /// Loads of the real engine over this store equal a full replay.
     Engine,
@@ -28,9 +28,9 @@ pub enum Level {
     Reads,
     /// Event sources: heads, floors and truncated histories.
     Ends,
-    /// Event sources: reads of many, lists of aggregates, times.
+    /// Event sources: reads of many aggregates, lists of aggregates, and times.
     Lists,
-    /// Hybrid sources: snapshot and events in one call.
+    /// Hybrid sources: a snapshot and its tail in one call.
     Hybrid,
 }
 
@@ -52,7 +52,7 @@ impl Level {
     pub const OF_EVENT_SOURCES: &'static [Self] =
         &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Hybrid];
 
-    /// Its name in lower case.
+    /// Returns the name of the level in lower case.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Core => "core",

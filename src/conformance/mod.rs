@@ -1,5 +1,6 @@
-//! Test kits: [`SnapshotStore`](crate::SnapshotStore)s and [`EventSource`](crate::EventSource)s
-//! keep their obligations, and [`Aggregate`](crate::Aggregate)s their laws.
+//! Test kits that check the obligations of [`SnapshotStore`](crate::SnapshotStore)s,
+//! [`EventSource`](crate::EventSource)s and [`Ledger`](crate::ledger::Ledger)s, and the laws of
+//! [`Aggregate`](crate::Aggregate)s.
 //!
 //! # For authors of stores
 //! Each obligation in the docs of [`SnapshotStore`](crate::SnapshotStore) has an id, and each case
@@ -21,32 +22,31 @@
 //! # }).unwrap();
 //! ```
 //! A store that keeps data outside its process implements [`StoreFactory`] and [`Site`] instead. A
-//! site is a directory, a schema or another place that holds the data of one store, and is removed
-//! when it is dropped. The optional abilities of a site (crash, damage) let the kit check more.
-//! can do beyond opening its store (crash, be damaged) lets the kit prove more.
+//! site is a directory, a schema or another place that holds the data of one store. Dropping the
+//! site removes the data. The optional abilities of a site (crash, damage) let the kit check more.
+//!
 //! # For authors of event sources
 //! A wrong event source is the most likely cause of a wrong state. [`event_source`] runs a similar
 //! kit. The application provides an [`EventSite`], which appends made-up events as the application
 //! does. The kit checks each obligation of [`EventSource`](crate::EventSource) and
 //! [`HybridSource`](crate::events::HybridSource) and reports it by its id. The
 //! [guide](crate::guide::event_sources) has a complete example.
-//! [guide](crate::guide::event_sources) has a whole example.
 //!
-//! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
-//! obligations, the expected and the actual result), or was skipped (with the missing capability or
-//! ability). It prints as a table of 80 columns and converts to JSON; both are suitable for
-//! publication. A failing case names *one* obligation wherever it can: a snapshot that is not found
-//! but listed is a wrong lookup, not a lost put.
-//! listed, is a wrong lookup and not a lost put.
-//!
+//! # For authors of ledgers
 //! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::ledger::Ledger)
 //! (L-01 and so on) over the ledgers that a [`LedgerFactory`] creates, each on several nodes.
-//! so on) over the ledgers that a [`LedgerFactory`] makes, each on several nodes.
+//!
+//! # The scorecard
+//! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
+//! obligations, the expected and the actual result), or was skipped (with the missing capability or
+//! ability). It prints as a table of 80 columns and converts to JSON. Both forms are suitable for
+//! publication. A failing case names *one* obligation if it can: a snapshot that is listed but not
+//! found is a wrong lookup, not a lost put.
+//!
 //! # Limits
-//! The kit checks only what the trait exposes. Whether a store syncs before it acknowledges is
-//! checked only as far as [`Site::crash`] simulates a real crash. The kit does not see how much
-//! work a call does, so it reports times but does not judge them.
-//! reported and never judged.
+//! The kit checks only what the trait exposes. It can check that a store syncs before it
+//! acknowledges only as far as [`Site::crash`] simulates a real crash. The kit does not see how
+//! much work a call does, so it reports times but does not judge them.
 
 mod aggregate;
 mod case;
@@ -82,7 +82,7 @@ pub use run::Conformance;
 pub use scorecard::{CaseResult, CaseVerdict, NotConformant, Scorecard, Tally};
 pub use store_kit::cases;
 
-/// Runs the whole kit over the stores that `factory` makes, with the default settings of
+/// Runs the whole kit over the stores that `factory` creates, with the default settings of
 /// [`Conformance`].
 pub async fn store(factory: &dyn StoreFactory) -> Scorecard {
     Conformance::of(factory).run().await

@@ -1,4 +1,4 @@
-//! [`Conformance`]: the settings of a run, and the run.
+//! [`Conformance`]: runs the kit for stores.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,10 +12,10 @@ use super::scorecard::{CaseResult, CaseVerdict, Scorecard, Subject};
 use super::store_kit::cases;
 use crate::store::{Capabilities, SnapshotStore};
 
-/// A store neither panics nor hangs.
+/// The obligation that a store neither panics nor hangs.
 const PROMISE: &str = "C-03";
 
-/// A run of the kit over one type of store, with its settings.
+/// The settings of a run of the kit over one type of store.
 ///
 /// | setting | default |
 /// |---|---|
@@ -52,7 +52,7 @@ pub struct Conformance<'f> {
 }
 
 impl<'f> Conformance<'f> {
-    /// The whole kit over the stores that `factory` creates.
+    /// Creates a run of the whole kit over the stores that `factory` creates.
     pub fn of(factory: &'f dyn StoreFactory) -> Self {
         Self {
             factory,
@@ -64,7 +64,7 @@ impl<'f> Conformance<'f> {
         }
     }
 
-    /// Runs only the cases of `level`; [`and`](Self::and) adds others.
+    /// Runs only the cases of `level`. [`and`](Self::and) adds others.
     pub fn only(mut self, level: Level) -> Self {
         self.levels = vec![level];
         self
@@ -89,7 +89,7 @@ impl<'f> Conformance<'f> {
         self
     }
 
-    /// Sets how many aggregates the level [`Scale`](Level::Scale) creates; values below 100 are
+    /// Sets how many aggregates the level [`Scale`](Level::Scale) creates. Values below 100 are
     /// treated as 100.
     pub fn scale(mut self, aggregates: usize) -> Self {
         self.scale = aggregates.max(100);
@@ -112,7 +112,7 @@ impl<'f> Conformance<'f> {
     /// Runs the cases one after the other, each on a fresh site. Whatever the store does (panics,
     /// hangs, invalid answers), the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Use one with several threads: the cases of
+    /// Must run on a tokio runtime with time enabled. Use one with several threads. The cases of
     /// the level [`Concurrent`](Level::Concurrent) then check more, and a store that blocks a
     /// thread forever is reported instead of blocking the run.
     ///
@@ -125,9 +125,7 @@ impl<'f> Conformance<'f> {
             // The cases of marks rely on lookups, lists and deletes.
             let result = if case.level() == Level::Marks && results.iter().any(failed) {
                 CaseResult {
-                    verdict: CaseVerdict::Skipped {
-                        needs: "all levels before it without a failure",
-                    },
+                    verdict: CaseVerdict::Skipped { needs: "all earlier levels to pass" },
                     ..CaseResult::new(case)
                 }
             } else {
@@ -143,7 +141,7 @@ impl<'f> Conformance<'f> {
             && self.named.as_ref().is_none_or(|part| case.name().contains(part.as_str()))
     }
 
-    /// The store's capabilities; `None` if it cannot be opened.
+    /// The store's capabilities, or `None` if it cannot be opened.
     async fn look(&self) -> Option<Capabilities> {
         let mut site = self.site().await.ok()?;
         let looked = isolated(PROMISE, self.patience, async move {
@@ -154,7 +152,7 @@ impl<'f> Conformance<'f> {
     }
 
     async fn site(&self) -> Result<Box<dyn Site>, Failure> {
-        let failed = |error: &dyn std::fmt::Display| Failure::setup("make a site", error);
+        let failed = |error: &dyn std::fmt::Display| Failure::setup("create a site", error);
         match tokio::time::timeout(self.patience, self.factory.site()).await {
             Ok(Ok(site)) => Ok(site),
             Ok(Err(error)) => Err(failed(&error)),

@@ -21,7 +21,7 @@ pub(super) fn id(generation: Generation, version: u64) -> SnapshotId {
     SnapshotId { generation, version }
 }
 
-/// A time that grows with the version.
+/// A time that increases with the version.
 pub(super) fn at(version: u64) -> Timestamp {
     Timestamp::from_seconds(i64::try_from(version).unwrap_or(i64::MAX))
 }
@@ -32,7 +32,7 @@ pub(super) fn record(key: &AggregateKey, version: u64) -> Result<Record, Error> 
     record_of(key, NEW, version, at(version), payload.as_bytes())
 }
 
-/// The same identity with another payload.
+/// A record with the same identity and another payload.
 pub(super) fn rival(key: &AggregateKey, version: u64) -> Result<Record, Error> {
     record_of(key, NEW, version, at(version), b"told differently")
 }

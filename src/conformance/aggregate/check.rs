@@ -25,7 +25,7 @@ use crate::state::Aggregate;
 
 /// Checks the [laws](Law) of one type of aggregate. Created by [`aggregate`](super::aggregate()).
 ///
-/// | part | default |
+/// | setting | default |
 /// |---|---|
 /// | [`histories`](Self::histories) | 100 |
 /// | [`events_per_history`](Self::events_per_history) | 60 |
@@ -54,7 +54,7 @@ pub struct AggregateCheck<A: Aggregate> {
     pub(super) test: Option<String>,
 }
 
-/// Configures an engine to read what the application reads.
+/// Sets up an engine to read what the application reads.
 pub(super) type Configure<A> = dyn FnOnce(EngineBuilder<A>) -> EngineBuilder<A> + Send + Sync;
 
 pub(super) struct Upcaster<A: Aggregate> {
@@ -103,7 +103,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         }
     }
 
-    /// Sets the number of histories; at least 1.
+    /// Sets the number of histories, at least 1.
     pub fn histories(mut self, histories: u32) -> Self {
         self.plan.histories = histories;
         self
@@ -124,7 +124,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Sets the key of all histories, for states that depend on it.
+    /// Sets the key of all histories, for states that depend on the key.
     pub fn key(mut self, key: AggregateKey) -> Self {
         self.key = Some(key);
         self
@@ -142,15 +142,16 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Also compares states with `equal`, such as `|a, b| a == b`, in addition to their stored
-    /// form. This finds fields that are not stored right where they are lost, not only after events
-    /// depend on them.
+    /// Compares states with `equal`, such as `|a, b| a == b`, in addition to their stored form.
+    /// This detects a field that is not stored as soon as it is lost, and not only when a later
+    /// event depends on it.
     pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
         self.equal = Some(Box::new(equal));
         self
     }
 
-    /// Shows events in reports with `{:?}`. Without it, a report contains only their versions.
+    /// Shows events in reports with `{:?}`. By default, reports contain only the versions of
+    /// events.
     pub fn debug_events(self) -> Self
     where
         A::Event: fmt::Debug,
@@ -167,22 +168,22 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Waits between the first and the second fold of the same events. A pause of more than a
-    /// second detects a fold that reads a clock of whole seconds. None by default.
+    /// Sets a pause between the first and the second fold of the same events. A pause of more than
+    /// a second detects a fold that reads a clock in whole seconds. The default is no pause.
     pub fn pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
     }
 
-    /// Does not start a second process; L-04 is not judged.
+    /// Does not start a second process, so L-04 is not judged.
     pub fn one_process(mut self) -> Self {
         self.second_process = false;
         self
     }
 
     /// Sets the name of the test that contains this check, as `cargo test` prints it, for the
-    /// second process. Required only if it cannot be determined: with `--test-threads=1`, on a
-    /// thread started by the test, or in a program that cargo did not build as a test.
+    /// second process. Required only if the name cannot be determined: with `--test-threads=1`, on
+    /// a thread started by the test, or in a program that cargo did not build as a test.
     pub fn second_process_runs(mut self, test: impl Into<String>) -> Self {
         self.test = Some(test.into());
         self
@@ -220,7 +221,7 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Writes golden samples of the current generation into the folder if it has none yet and no
-    /// law is broken. Never overwrites or removes samples; keep them under version control.
+    /// law is broken. Never overwrites or removes samples. Keep them under version control.
     pub fn record_golden(mut self) -> Self {
         self.record = true;
         self
@@ -233,9 +234,9 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Reads golden samples of another shape by field names: see
+    /// Also reads golden samples of another shape by field name: see
     /// [`EngineBuilder::tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
-    /// L-10 checks whether the defaults equal a replay.
+    /// L-10 checks that the result equals a replay.
     pub fn tolerate_shape_changes(mut self) -> Self {
         self.by_name = true;
         self.readers.push(Box::new(EngineBuilder::tolerate_shape_changes));
@@ -243,8 +244,8 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Registers an upcaster as the application does with
-    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). It is judged by the
-    /// golden samples of that generation.
+    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). The upcaster is judged
+    /// on the golden samples of that generation.
     pub fn upcasts<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -257,8 +258,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Like [`upcasts`](Self::upcasts), if the old type is still an [`Aggregate`] over the same
-    /// events: the upcaster is also judged by the created histories, at each version.
+    /// Like [`upcasts`](Self::upcasts), for an old type that is still an [`Aggregate`] over the
+    /// same events. The upcaster is also judged on the generated histories, at each version.
     pub fn upcasts_from<Old: Aggregate<Event = A::Event>>(
         mut self,
         codec: impl Codec<Old>,
@@ -275,7 +276,7 @@ impl<A: Aggregate> AggregateCheck<A> {
                     Ok(old) => old,
                     Err(panicked) => {
                         return vec![Err(format!(
-                            "does not exist: initial panics with {panicked}"
+                            "cannot be created: the old initial panics with {panicked}"
                         ))];
                     }
                 };
@@ -287,7 +288,7 @@ impl<A: Aggregate> AggregateCheck<A> {
                     let written = codec.encode(&old, &mut bytes);
                     let decoded = written.and_then(|()| codec.decode(&bytes, info.limits));
                     let old =
-                        decoded.map_err(|error| format!("does not survive its codec: {error}"))?;
+                        decoded.map_err(|error| format!("is refused by its codec: {error}"))?;
                     Ok(upcast_live(old).ok())
                 };
                 events.iter().map(lift).collect()

@@ -10,48 +10,48 @@ use std::ops::RangeInclusive;
 pub struct Choices(fastrand::Rng);
 
 impl Choices {
-    /// Creates the source with this seed.
+    /// Creates a source with this seed.
     pub fn new(seed: u64) -> Self {
         Self(fastrand::Rng::with_seed(seed))
     }
 
-    /// Any number.
+    /// Returns a random number.
     pub fn any(&mut self) -> u64 {
         self.0.u64(..)
     }
 
-    /// A number from 0 to `end` (exclusive); 0 if `end` is 0.
+    /// Returns a number from 0 to `end` (exclusive), or 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
         if end == 0 { 0 } else { self.0.u64(..end) }
     }
 
-    /// A number within the range (both ends inclusive); its start if the range is empty.
+    /// Returns a number within the range (both ends inclusive), or its start if the range is empty.
     pub fn between(&mut self, range: RangeInclusive<i64>) -> i64 {
         if range.is_empty() { *range.start() } else { self.0.i64(range) }
     }
 
-    /// True in `percent` of 100 cases; always true from 100 on.
+    /// Returns `true` in `percent` of 100 cases, and always from 100 on.
     pub fn chance(&mut self, percent: u8) -> bool {
         self.0.u8(..100) < percent
     }
 
-    /// A number from 0 (inclusive) to 1 (exclusive).
+    /// Returns a number from 0 (inclusive) to 1 (exclusive).
     pub fn fraction(&mut self) -> f64 {
         self.0.f64()
     }
 
-    /// One of the items; `None` if there are none.
+    /// Returns one of the items, or `None` if there are none.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> Option<&'a T> {
         items.get(self.index(items.len()))
     }
 
-    /// Where in a list of `len` items to choose; 0 if `len` is 0.
+    /// Returns an index into a list of `len` items, or 0 if `len` is 0.
     pub fn index(&mut self, len: usize) -> usize {
         if len == 0 { 0 } else { self.0.usize(..len) }
     }
 
-    /// A text of 0 to `longest` characters (inclusive): mostly ASCII letters, now and then
-    /// something that trips up code which takes characters for bytes.
+    /// Returns a text of 0 to `longest` characters (inclusive): mostly ASCII letters, with some
+    /// characters that reveal code that confuses characters with bytes.
     pub fn text(&mut self, longest: usize) -> String {
         const UNUSUAL: [char; 8] =
             ['\0', '"', '\\', '\n', '\u{e9}', '\u{202e}', '\u{4e16}', '\u{1f600}'];
@@ -64,7 +64,7 @@ impl Choices {
             .collect()
     }
 
-    /// 0 to `longest` bytes (inclusive).
+    /// Returns 0 to `longest` (inclusive) random bytes.
     pub fn bytes(&mut self, longest: usize) -> Vec<u8> {
         let len = self.0.usize(..=longest);
         (0..len).map(|_| self.0.u8(..)).collect()

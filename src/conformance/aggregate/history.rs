@@ -1,4 +1,4 @@
-//! [`generate`]: creates the histories that the laws are judged by.
+//! [`generate`](HistoryPlan::generate): generates the histories on which the laws are judged.
 
 use super::choices::Choices;
 use super::panics::catch;
@@ -18,7 +18,7 @@ impl<E> History<E> {
     }
 }
 
-/// The settings of the histories.
+/// The settings for generating histories.
 pub(super) struct HistoryPlan<A: Aggregate> {
     pub(super) seed: u64,
     pub(super) histories: u32,
@@ -61,7 +61,7 @@ impl<A: Aggregate> HistoryPlan<A> {
             let next = next.map_err(|panicked| {
                 Error::new(
                     ErrorKind::InvalidInput,
-                    "make up a history",
+                    "generate a history",
                     format!("the event generator panicked: {panicked}"),
                 )
             })?;

@@ -10,19 +10,20 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Law {
-    /// **L-01** `initial` and `apply` do not panic, because a recorded event has happened.
+    /// **L-01** `initial` and `apply` do not panic, because a recorded event cannot be rejected.
     Total,
     /// **L-02** Folding the same events again, in the same process, gives the same state. Broken by
     /// clocks, random numbers, counters outside the state, and folds that depend on the iteration
     /// order of a hash map.
     Repeatable,
-    /// **L-03** Folding them on another thread also gives the same state. Broken by thread-local
-    /// values.
+    /// **L-03** Folding the events on another thread also gives the same state. Broken by
+    /// thread-local values.
     AnyThread,
-    /// **L-04** Folding them in another process, which runs the same test again, also gives the
-    /// same state. Broken by process ids, addresses, and values that are computed once per process.
+    /// **L-04** Folding the events in another process, which runs the same test again, also gives
+    /// the same state. Broken by process ids, addresses, and values that are computed once per
+    /// process.
     AnyProcess,
-    /// **L-05** A clone equals its original and shares nothing with it, because the engine folds
+    /// **L-05** A clone equals its original and shares no data with it, because the engine folds
     /// new events into clones of states that other callers still read. Broken by interior
     /// mutability behind a shared pointer.
     OwnClone,
@@ -35,16 +36,17 @@ pub enum Law {
     Resumes,
     /// **L-08** Equal states have equal bytes. Broken by hash maps and sets, whose order differs
     /// each time. Loads are still correct, but stores cannot tell whether two snapshots of a
-    /// version are identical. [Accept](super::AggregateCheck::accept) it if that does not matter.
+    /// version are identical. [Accept](super::AggregateCheck::accept) this if it does not matter.
     Canonical,
     /// **L-09** Replaying the events of a golden sample of the current generation gives the
     /// recorded state. Broken by a fold whose meaning changed without a new
-    /// [`SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION), and by clocks too coarse for L-02.
+    /// [`SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION), and by reading a clock that is too
+    /// coarse for L-02 to notice.
     Meaning,
     /// **L-10** Upcasting an old state gives the same state as replaying its events today.
     Upcasts,
-    /// **L-11** Golden samples are unchanged, their events can still be read, and each of them
-    /// loads, or is rejected for a reason and replayed.
+    /// **L-11** Golden samples are unchanged, their events can still be read, and each sample
+    /// either loads or is rejected with a reason and replayed.
     Golden,
 }
 
@@ -64,7 +66,7 @@ impl Law {
         Self::Golden,
     ];
 
-    /// The id: `"L-01"`.
+    /// Returns the id, such as `"L-01"`.
     pub const fn id(self) -> &'static str {
         match self {
             Self::Total => "L-01",
@@ -81,24 +83,24 @@ impl Law {
         }
     }
 
-    /// The law as a short sentence, in lower case and without a full stop.
+    /// Returns the law as a short sentence, in lower case and without a full stop.
     pub const fn statement(self) -> &'static str {
         match self {
-            Self::Total => "apply takes every event",
+            Self::Total => "apply accepts every event",
             Self::Repeatable => "folding again gives the same state",
-            Self::AnyThread => "another thread folds to the same state",
-            Self::AnyProcess => "another process folds to the same state",
-            Self::OwnClone => "a clone goes its own way",
-            Self::Survives => "a state survives its codec",
-            Self::Resumes => "resuming from any version equals replaying",
-            Self::Canonical => "equal states give equal bytes",
-            Self::Meaning => "a generation keeps its meaning",
-            Self::Upcasts => "upcasters agree with replaying",
+            Self::AnyThread => "folding on another thread gives the same state",
+            Self::AnyProcess => "folding in another process gives the same state",
+            Self::OwnClone => "a clone is independent of its original",
+            Self::Survives => "encoding and decoding does not change a state",
+            Self::Resumes => "resuming from any version equals a full replay",
+            Self::Canonical => "equal states have equal bytes",
+            Self::Meaning => "replaying a golden sample gives its recorded state",
+            Self::Upcasts => "upcasting gives the same state as a replay",
             Self::Golden => "golden samples load or are replayed",
         }
     }
 
-    /// The laws that must hold before this one can be judged.
+    /// Returns the laws that must hold before this law can be judged.
     pub const fn premises(self) -> &'static [Self] {
         match self {
             Self::Total => &[],
@@ -113,7 +115,7 @@ impl Law {
     }
 }
 
-/// Id and statement: "L-02 folding again gives the same state".
+/// Prints the id and the statement, such as "L-02 folding again gives the same state".
 impl fmt::Display for Law {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.id(), self.statement())

@@ -1,4 +1,4 @@
-//! [`LawCase`]: an aggregate and its histories, and the search for one that breaks a law.
+//! [`LawCase`]: an aggregate and its histories, and the search for a history that breaks a law.
 
 use std::fmt::Display;
 
@@ -19,11 +19,12 @@ pub(super) struct LawCase<A: Aggregate> {
     pub(super) show: Option<Box<Show<A::Event>>>,
 }
 
-/// The longest text of one event in a report, in characters.
+/// The maximum length of the text of an event in a report, in characters.
 const SHOWN: usize = 120;
 
 impl<A: Aggregate> LawCase<A> {
-    /// The first history in which `probe` finds a fault, reduced as far as possible.
+    /// The finding for the first history in which `probe` finds a fault, reduced as far as
+    /// possible.
     pub(super) fn search(
         &self,
         probe: impl Fn(&AggregateUnderTest<A>, &[&A::Event]) -> Option<ShrinkFault>,
@@ -32,7 +33,7 @@ impl<A: Aggregate> LawCase<A> {
             catch(|| probe(&self.subject, events)).unwrap_or_else(|panicked| {
                 Some(ShrinkFault {
                     sort: panicked.to_string(),
-                    text: format!("it panicked with {panicked}"),
+                    text: format!("the code under test panicked with {panicked}"),
                 })
             })
         };
@@ -42,8 +43,8 @@ impl<A: Aggregate> LawCase<A> {
         })
     }
 
-    /// The finding for `fault`, seen in `history`; with the whole history if `probe` cannot
-    /// reproduce it.
+    /// The finding for a `fault` of `history`. It contains the whole history if `probe` cannot
+    /// reproduce the fault.
     pub(super) fn finding(
         &self,
         history: &History<A::Event>,

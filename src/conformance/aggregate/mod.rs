@@ -33,7 +33,7 @@ use under_test::SharedSubject;
 /// Starts a check of the [laws](Law) that make a load of `A` equal a full replay.
 ///
 /// `generate` returns the next event of a history. It receives the current state, so that it can
-/// return events that are valid there. It must depend only on its arguments.
+/// return events that are valid in this state. It must depend only on its arguments.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -79,17 +79,17 @@ use under_test::SharedSubject;
 ///
 /// # Golden samples
 /// [`golden`](AggregateCheck::golden) sets a folder of snapshots that were recorded in earlier
-/// releases, each with its events, and [`record_golden`](AggregateCheck::record_golden) adds some
-/// for a generation that has none. They are the only protection against a fold whose *meaning*
+/// releases, each with its events. [`record_golden`](AggregateCheck::record_golden) adds samples of
+/// a generation that has none. Samples are the only protection against a fold whose *meaning*
 /// changes while its type stays the same, and against upcasters that disagree with a replay.
 ///
 /// # The second process
 /// L-04 runs the test binary again, with the name of the current test and an environment variable.
 /// The test runs up to this check, which folds the same histories, writes the result to a file and
-/// ends the process. So code before the check runs twice, and other checks in the same test are not
-/// judged there. This works with `cargo test` and `cargo nextest`. If the name of the test cannot
-/// be determined, the law is reported as not judged, with instructions. If a test checks one
-/// aggregate several times with one generator, give each check a different seed.
+/// ends the process. Code before the check therefore runs twice, and other checks in the same test
+/// are not judged in the second process. This works with `cargo test` and `cargo nextest`. If the
+/// name of the test cannot be determined, the law is reported as not judged, with instructions. If
+/// a test checks one aggregate several times with one generator, give each check a different seed.
 pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
 ) -> AggregateCheck<A> {
@@ -98,8 +98,8 @@ pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     check
 }
 
-/// Like [`aggregate()`], for states that do not implement serde's traits: they are compared by the
-/// bytes that `codec` produces, and differences have no path.
+/// Like [`aggregate()`], for states that do not implement serde's traits. Such states are compared
+/// by the bytes that `codec` produces, and reported differences have no path.
 pub fn aggregate_with_codec<A: Aggregate>(
     codec: impl Codec<A>,
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,

@@ -15,7 +15,7 @@ thread_local! {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Panicked {
     pub(super) message: String,
-    /// `src/account.rs:12:9`.
+    /// The location, such as `src/account.rs:12:9`.
     pub(super) place: Option<String>,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for Panicked {
     }
 }
 
-/// Runs `work`. If it panics, the values that it was working on are discarded.
+/// Runs `work` and catches its panic. Callers discard values that `work` was changing.
 pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     silence_caught_panics();
     let before = QUIET.replace(true);
@@ -48,7 +48,7 @@ fn silence_caught_panics() {
     ONCE.call_once(|| {
         let before = panic::take_hook();
         panic::set_hook(Box::new(move |info| {
-            // While a thread ends, its values are gone; such a panic is not one of ours.
+            // While a thread ends, its thread-local values are gone and `catch` cannot be running.
             if QUIET.try_with(Cell::get).unwrap_or(false) {
                 let place = info.location().map(ToString::to_string);
                 let _ = PLACE.try_with(|kept| kept.replace(place));
@@ -62,7 +62,7 @@ fn silence_caught_panics() {
 fn message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a panic without a text").to_owned()
+    text.unwrap_or("a panic without a message").to_owned()
 }
 
 #[cfg(test)]

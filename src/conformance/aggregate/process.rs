@@ -1,8 +1,8 @@
 //! L-04: repeats the folds in another process, which runs the same test again.
 //!
-//! [`VARIABLE`] tells the second process which check to answer, and where to write the answer. When
-//! it reaches that check it folds, writes the result, and exits. On the way there, other checks
-//! judge nothing.
+//! [`VARIABLE`] contains the check to answer, and the path to write the answer to. When the second
+//! process reaches that check, it folds the histories, writes the result, and exits. Earlier checks
+//! judge nothing there.
 
 use std::env;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use super::panics::catch;
 use super::report::{FailingHistory, LawFinding, LawOutcome};
 use crate::state::Aggregate;
 
-/// "<identity of the check> <path of the answer>".
+/// The environment variable: `<identity of the check> <path of the answer>`.
 const VARIABLE: &str = "SNAPFOLD_SECOND_PROCESS";
 /// The time limit of the second process.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ pub(super) enum Role {
     Judge,
     /// This is the second process, and it was started for this check.
     Answer(PathBuf),
-    /// It was started for another check.
+    /// This is the second process, and it was started for another check.
     Bystander,
 }
 
@@ -47,12 +47,12 @@ pub(super) fn role(identity: u64) -> Role {
     }
 }
 
-/// One version of one history, and its result.
+/// The result of folding one history up to one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Fold {
     history: u32,
     version: u64,
-    /// The digest of the event, if events can be formatted.
+    /// The digest of the event, or 0 if events cannot be formatted.
     event: u64,
     state: Option<u64>,
 }
@@ -85,7 +85,7 @@ pub(super) fn answer<A: Aggregate>(case: &LawCase<A>, path: &Path) -> ! {
         let _ = writeln!(text, "{history} {version} {event} {state}");
     }
     text.push_str("end\n");
-    // The first process created the file. If writing fails, that process reports it.
+    // The first process created the file. If writing fails, the first process reports it.
     let file = OpenOptions::new().write(true).open(path);
     let written = file.and_then(|mut file| file.write_all(text.as_bytes()));
     process::exit(i32::from(written.is_err()))
@@ -120,8 +120,8 @@ pub(super) fn another_process<A: Aggregate>(
     let here = folds(case);
     let other_events = || {
         LawOutcome::unjudged(
-            "the generator makes other events in another process: it must depend on nothing but \
-             its arguments",
+            "the generator returns different events in another process: make it depend on its \
+             arguments only",
         )
     };
     for (here, there) in here.iter().zip(&there) {
@@ -147,11 +147,12 @@ fn differs<A: Aggregate>(case: &LawCase<A>, fold: &Fold) -> LawFinding {
     let unless = if case.show.is_some() {
         ""
     } else {
-        ", unless the generator makes other events there (show_events would tell)"
+        ", unless the generator returns different events there: call show_events() to find out"
     };
     LawFinding {
         text: format!(
-            "folding the same events in another process gives another state at version {}{unless}",
+            "folding the same events in another process gives a different state at version \
+             {}{unless}",
             fold.version
         ),
         history: Some(FailingHistory {
@@ -169,15 +170,16 @@ fn test_name(given: Option<&str>) -> Result<String, String> {
     if let Some(name) = given {
         return Ok(name.to_owned());
     }
-    let unknown = "this process cannot be started again by itself: give the check the name of its \
-                   test with second_process_runs(\"module::test\")";
-    // Start only test binaries of cargo: to other programs the arguments have another meaning.
+    let unknown = "the name of the test is unknown, so no second process can run it: set the name \
+                   with second_process_runs(\"module::test\")";
+    // Only test binaries of cargo are started, because the arguments mean something else to other
+    // programs.
     let exe = env::current_exe().map_err(|_| unknown.to_owned())?;
     if exe.parent().and_then(Path::file_name).is_none_or(|folder| folder != "deps") {
         return Err(unknown.to_owned());
     }
-    // The harness names the thread of a test after it, unless it runs tests one by one. nextest
-    // passes the name in the arguments.
+    // The harness names the thread of a test after the test, unless it runs tests one at a time.
+    // nextest passes the name in the arguments.
     let thread = thread::current();
     let named = thread.name().filter(|name| *name != "main").map(str::to_owned);
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -193,8 +195,10 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
     let name = format!("snapfold-laws-{}-{count}-{identity:016x}", process::id());
     let file = ChildAnswer(env::temp_dir().join(name));
     let made = OpenOptions::new().write(true).create_new(true).open(&file.0);
-    made.map_err(|error| failed(&format!("has no place to write to: {error}")))?;
-    let exe = env::current_exe().map_err(|error| failed(&format!("is unknown: {error}")))?;
+    made.map_err(|error| failed(&format!("has no file to write to: {error}")))?;
+    let exe = env::current_exe().map_err(|error| {
+        failed(&format!("cannot be started, because the path of this program is unknown: {error}"))
+    })?;
     let mut child = Command::new(exe)
         .args([test, "--exact", "--include-ignored"])
         .env(VARIABLE, format!("{identity:016x} {}", file.0.display()))
@@ -208,11 +212,11 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
         match child.try_wait() {
             Ok(None) if started.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(2)),
             Ok(ended) => break ended,
-            Err(error) => return Err(failed(&format!("is out of reach: {error}"))),
+            Err(error) => return Err(failed(&format!("cannot be waited for: {error}"))),
         }
     };
     if ended.is_none() {
-        // It may already have ended.
+        // The process may already have ended.
         let _ = child.kill();
         let _ = child.wait();
         return Err(failed(&format!("took more than {} seconds", PATIENCE.as_secs())));
@@ -220,8 +224,8 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
     let answer = fs::read_to_string(&file.0).unwrap_or_default();
     parse(&answer).ok_or_else(|| {
         format!(
-            "the second process ran the test \"{test}\" and did not come to this check: name its \
-             test with second_process_runs(\"module::test\")"
+            "the second process ran the test \"{test}\" and did not reach this check: set the \
+             name of the test with second_process_runs(\"module::test\")"
         )
     })
 }

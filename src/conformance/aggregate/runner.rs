@@ -23,15 +23,15 @@ use crate::state::Aggregate;
 use crate::value::{Unordered, short_name};
 
 impl<A: Aggregate> AggregateCheck<A> {
-    /// Generates the histories and judges all laws. Blocks; no runtime is needed.
+    /// Generates the histories and judges all laws. Blocks the thread, and needs no async runtime.
     ///
     /// Panics of the aggregate, the codec and the upcasters are caught and reported. The first
     /// check installs a panic hook that keeps their messages out of the test's output and forwards
-    /// all other panics. Memory: about two states per history.
+    /// all other panics. A check holds about two states per history in memory.
     ///
     /// # Errors
     /// - [`InvalidInput`](ErrorKind::InvalidInput) if the settings are invalid (no histories, a key
-    ///   of another kind), if the event generator panics, and if golden samples cannot be read or
+    ///   of another kind), if the event generator panics, or if golden samples cannot be read or
     ///   written.
     /// - [`Encode`](ErrorKind::Encode) if golden samples are to be recorded and the events cannot
     ///   be restored from their text.
@@ -46,7 +46,10 @@ impl<A: Aggregate> AggregateCheck<A> {
             Role::Bystander => {
                 let mut runner = LawRunner::new(BTreeMap::new());
                 for law in Law::ALL {
-                    runner.enter(*law, LawOutcome::unjudged("this process answers another check"));
+                    runner.enter(
+                        *law,
+                        LawOutcome::unjudged("this process was started for another check"),
+                    );
                 }
                 Ok(LawReport { is_bystander: true, ..runner.report(&case, None) })
             }
@@ -57,16 +60,21 @@ impl<A: Aggregate> AggregateCheck<A> {
         let invalid =
             |message: String| Error::new(ErrorKind::InvalidInput, "check an aggregate", message);
         if self.plan.histories == 0 {
-            return Err(invalid("there is nothing to check with 0 histories".to_owned()));
+            return Err(invalid(
+                "there are no histories to check: set histories() to at least 1".to_owned(),
+            ));
         }
         let key = match self.key.take() {
             Some(key) => key,
             None => A::key("conformance")?,
         };
         if key.kind() != A::KIND {
-            return Err(invalid(format!("{key} is not of kind \"{}\"", A::KIND)));
+            let kind = A::KIND;
+            return Err(invalid(format!(
+                "{key} is not of kind \"{kind}\": use a key of this kind"
+            )));
         }
-        // A codec that cannot carry the type breaks L-06.
+        // L-06 reports a codec that cannot carry the type.
         let limits = self.codec.inspect(&[]).map_or(DecodeLimits::default(), |info| info.limits);
         let subject = AggregateUnderTest {
             key,
@@ -80,7 +88,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         Ok(LawCase { subject, seed: self.plan.seed, histories, show: self.show.take() })
     }
 
-    /// An identity that the same check has in every process.
+    /// Identifies the check in every process.
     fn identity(&self, case: &LawCase<A>) -> u64 {
         let plan = &self.plan;
         let text = format!(
@@ -111,7 +119,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         runner.judge(Law::Repeatable, || match &ends {
             Ok(ends) => LawOutcome::of(repeatable(&case, ends, self.pause)),
             Err(panicked) => {
-                LawOutcome::Broken(finding(format!("apply panics now and then, with {panicked}")))
+                LawOutcome::Broken(finding(format!("apply panics only sometimes, with {panicked}")))
             }
         });
         runner.judge(Law::AnyThread, || match another_thread(&case, known) {
@@ -122,7 +130,7 @@ impl<A: Aggregate> AggregateCheck<A> {
             if self.second_process {
                 another_process(&case, identity, self.test.as_deref())
             } else {
-                LawOutcome::unjudged("the check was told to start no second process")
+                LawOutcome::unjudged("the second process is disabled: remove one_process()")
             }
         });
         runner.judge(Law::OwnClone, || LawOutcome::of(own_clone(&case)));
@@ -146,7 +154,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         self.golden.as_ref().map_or(Ok(0), |golden| record(case, golden, generation))
     }
 
-    /// The result of the golden samples; `None` if there is no folder, or if they cannot be judged.
+    /// The result of the golden samples. `None` if there is no folder, or if the samples cannot be
+    /// judged.
     fn read_samples(
         &mut self,
         subject: &AggregateUnderTest<A>,
@@ -170,12 +179,12 @@ impl<A: Aggregate> AggregateCheck<A> {
             return LawOutcome::Broken(finding.clone());
         }
         if recorded > 0 {
-            let note = format!("{recorded} samples were recorded in {folder}: keep them");
+            let note = format!("{recorded} samples were recorded in {folder}: commit them");
             return LawOutcome::Holds { note };
         }
         if reading.current == 0 {
             return LawOutcome::unjudged(format!(
-                "{folder} has no usable sample of today's generation: record_golden() writes some"
+                "{folder} has no usable sample of the current generation: call record_golden()"
             ));
         }
         LawOutcome::Holds { note: format!("{} samples", reading.current) }
@@ -202,17 +211,17 @@ impl<A: Aggregate> AggregateCheck<A> {
         }
         if !idle.is_empty() {
             let idle = idle.into_iter().collect::<Vec<_>>().join("; ");
-            return LawOutcome::unjudged(format!("no golden sample is of {idle}"));
+            return LawOutcome::unjudged(format!("there is no golden sample of {idle}"));
         }
         if self.upcasters.is_empty() && !self.by_name {
-            return LawOutcome::unjudged("there is no upcaster");
+            return LawOutcome::unjudged("no upcaster is registered");
         }
         LawOutcome::HOLDS
     }
 }
 
 fn no_samples() -> LawOutcome {
-    LawOutcome::unjudged("there are no golden samples: golden() names their folder")
+    LawOutcome::unjudged("there are no golden samples: set their folder with golden()")
 }
 
 /// L-11.
@@ -222,7 +231,7 @@ fn samples(reading: Option<&Reading>) -> LawOutcome {
         return LawOutcome::Broken(finding.clone());
     }
     if reading.samples == 0 {
-        return LawOutcome::unjudged("the folder has no samples: record_golden() writes some");
+        return LawOutcome::unjudged("the folder has no samples: call record_golden()");
     }
     let mut note = format!("{} of {} samples load", reading.loaded, reading.samples);
     for (why, count) in &reading.replayed {
@@ -246,7 +255,7 @@ impl LawRunner {
         let outcome = match self.standing(law) {
             Some(premise) => LawOutcome::unjudged(format!("{} does not hold", premise.id())),
             None => catch(judge).unwrap_or_else(|panicked| {
-                LawOutcome::Broken(finding(format!("something panicked with {panicked}")))
+                LawOutcome::Broken(finding(format!("the code under test panicked with {panicked}")))
             }),
         };
         let outcome = match outcome {
@@ -263,7 +272,7 @@ impl LawRunner {
         self.verdicts.push(LawVerdict { law, outcome });
     }
 
-    /// The premise of `law` that does not hold; `None` if all hold.
+    /// The premise of `law` that does not hold, or `None` if all hold.
     fn standing(&self, law: Law) -> Option<Law> {
         let mut fallen = self.verdicts.iter().filter(|verdict| {
             matches!(verdict.outcome, LawOutcome::Broken(_) | LawOutcome::Accepted { .. })

@@ -1,13 +1,13 @@
 //! [`shrink`]: finds the fewest events that still break a law.
 
-/// The maximum number of tries while a history is reduced.
+/// The maximum number of attempts to reduce a history.
 const MAX_TRIES: u32 = 500;
 
-/// What broke a law.
+/// A violation of a law.
 #[derive(Clone, Debug)]
 pub(super) struct ShrinkFault {
     /// A fault of a smaller history counts only if it is of the same sort, because a history with a
-    /// missing event may break in other ways.
+    /// missing event may break the law in other ways.
     pub(super) sort: String,
     pub(super) text: String,
 }
@@ -18,8 +18,8 @@ impl ShrinkFault {
     }
 }
 
-/// The positions of a minimal set of events (within the limit of tries), and its fault. `events`
-/// show `fault`.
+/// Returns the positions of a minimal set of events (within [`MAX_TRIES`]), and the fault that they
+/// show. `fault` is the fault that all `events` show.
 pub(super) fn shrink<'e, E>(
     events: &[&'e E],
     fault: ShrinkFault,
@@ -31,7 +31,7 @@ pub(super) fn shrink<'e, E>(
     let mut size = kept.len();
     while size > 0 {
         let before = kept.len();
-        // From the end, so that shorter prefixes are found first.
+        // Removes events from the end first, so that shorter prefixes are found first.
         let mut end = kept.len();
         while end > 0 && tries < MAX_TRIES {
             let start = end.saturating_sub(size);

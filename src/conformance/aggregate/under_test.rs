@@ -12,9 +12,9 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, ValueNode, compare};
 
-/// Serializes a state into a tree; the flag tells whether the codec is human-readable.
+/// Serializes a state into a tree. The flag is whether the codec is human-readable.
 pub(super) type Lens<A> = fn(&A, bool) -> Option<ValueNode>;
-/// The application's own comparison.
+/// The comparison that the application provides.
 pub(super) type Equal<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
 
 pub(super) struct AggregateUnderTest<A: Aggregate> {
@@ -24,17 +24,17 @@ pub(super) struct AggregateUnderTest<A: Aggregate> {
     /// `None` for types that do not implement serde's traits.
     pub(super) lens: Option<Lens<A>>,
     pub(super) equal: Option<Box<Equal<A>>>,
-    /// Containers that are known to iterate in another order each time.
+    /// Containers that are known to iterate in a different order each time.
     pub(super) unordered: Unordered,
 }
 
-/// How two states compare.
+/// The result of comparing two states.
 pub(super) enum Sameness {
     Same,
-    /// Equal, but their bytes differ: by the order within these values, or, if there are none, for
-    /// an unknown reason.
+    /// The states are equal, and their bytes differ because of the order within these containers.
+    /// The reason is unknown if there are none.
     OtherBytes(Unordered),
-    /// Where they differ, if known.
+    /// The states differ, at this place if it is known.
     Different(Option<String>),
 }
 
@@ -65,8 +65,8 @@ impl<A: Aggregate> AggregateUnderTest<A> {
         self.lens.and_then(|lens| lens(state, self.codec.id() == CodecId::JSON))
     }
 
-    /// A number that is the same for a state in every process: of its tree, so that the order of
-    /// hash maps does not count, else of its bytes.
+    /// A digest of a state that is the same in every process. It is computed from the tree, so that
+    /// the order of hash maps does not matter, or from the bytes if there is no tree.
     pub(super) fn digest(&self, state: &A) -> Option<u64> {
         let tree = self.tree(state).map(|tree| tree.digest());
         tree.or_else(|| self.encode(state).ok().map(|bytes| XxHash3_64::oneshot(&bytes)))
@@ -93,13 +93,13 @@ impl<A: Aggregate> AggregateUnderTest<A> {
         }
     }
 
-    /// Where the two states differ, in words; `None` if they are the same.
+    /// Describes where the two states differ, or `None` if they are the same.
     pub(super) fn difference(&self, a: &A, b: &A) -> Option<String> {
         match self.compare(a, b) {
             Sameness::Same | Sameness::OtherBytes(_) => None,
             Sameness::Different(Some(place)) => Some(format!("they differ at {place}")),
             Sameness::Different(None) if self.equal.is_some() => {
-                Some("compare() says that they differ".to_owned())
+                Some("the function set with compare() returned false".to_owned())
             }
             Sameness::Different(None) => Some("their bytes differ".to_owned()),
         }
@@ -110,7 +110,7 @@ impl<A: Aggregate> AggregateUnderTest<A> {
     }
 }
 
-/// `state` with `events` folded into it.
+/// Folds `events` into `state`.
 pub(super) fn resume<'e, A: Aggregate>(
     mut state: A,
     events: impl IntoIterator<Item = &'e A::Event>,
@@ -121,7 +121,7 @@ pub(super) fn resume<'e, A: Aggregate>(
     })
 }
 
-/// A codec that is used in several places.
+/// A codec that several owners share.
 pub(super) struct SharedSubject<S>(Arc<dyn Codec<S>>);
 
 impl<S> SharedSubject<S> {

@@ -1,4 +1,4 @@
-//! Many tasks at once, and cancelled calls.
+//! Concurrent tasks and cancelled calls.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,10 @@ use crate::events::EventRange;
 use crate::store::KeysRequest;
 
 cases! { sources Concurrent:
-    "a read beside appends gets a prefix, whole up to its start", ["E-01", "E-03"], beside_appends;
-    "reads at the same time do not mix", ["E-10"], side_by_side;
-    "calls that are cut off leave the source usable", ["E-10"], cut_off;
+    "a read during appends pushes all events committed before it",
+        ["E-01", "E-03"], beside_appends;
+    "concurrent reads do not mix their events", ["E-10"], side_by_side;
+    "cancelled calls leave the source usable", ["E-10"], cut_off;
 }
 
 const APPENDS: u64 = 60;
@@ -54,14 +55,14 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
         let pushed = cx.pushed(&ask).await?;
         let came = u64::try_from(pushed.seen.len()).unwrap_or(u64::MAX);
         let what = "read while events are appended";
-        // The result only has to be a prefix.
+        // Any prefix is valid.
         let history = cx.history(&key);
         let expected = history.within(EventRange::new(0, came));
         if let Some(wrong) = judge(&cx.rightful(&key), ALL, &expected, &pushed.seen) {
             return Err(wrong.failure(what).into());
         }
         ensure(came >= before, || {
-            let expected = format!("at least the {before} events committed before");
+            let expected = format!("at least the {before} events committed before the read");
             Failure::new("E-03", what).expected(expected).got(format!("{came} events"))
         })?;
         if let Some(written) = written {
@@ -98,10 +99,10 @@ async fn side_by_side(cx: &mut SourceContext) -> Result<(), Stop> {
             all
         });
     }
-    while let Some(done) = cx.bounded("reads at the same time", tasks.join_next()).await? {
+    while let Some(done) = cx.bounded("read concurrently", tasks.join_next()).await? {
         let done = done.map_err(|join| crate::conformance::isolate::panicked("E-11", join))?;
         for (ask, (pushed, result)) in done {
-            let what = "a read beside others";
+            let what = "read concurrently with others";
             ensure(result.is_ok(), || {
                 Failure::new("E-10", what).expected("no error").got(format!("{result:?}"))
             })?;
@@ -133,7 +134,7 @@ async fn cut_off(cx: &mut SourceContext) -> Result<(), Stop> {
         for key in [&key, &other] {
             cx.reads(key, ALL).await.map_err(|stop| match stop {
                 Stop::Failed(failure) => {
-                    let message = format!("{} after calls were dropped", failure.message);
+                    let message = format!("{} after other calls were cancelled", failure.message);
                     Stop::Failed(Failure { broken: vec!["E-10"], message, ..failure })
                 }
                 stop @ Stop::Skipped(_) => stop,

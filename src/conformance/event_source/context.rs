@@ -56,7 +56,7 @@ impl SourceContext {
         self.histories.get(key).cloned().unwrap_or_default()
     }
 
-    /// The next `count` events of an aggregate, timed; some times run backwards.
+    /// The next `count` events of an aggregate, with times, some of which run backwards.
     pub(super) fn events(&mut self, key: &AggregateKey, count: u64) -> Vec<NewEvent> {
         let head = self.history(key).head();
         (1..=count)
@@ -111,13 +111,13 @@ impl SourceContext {
         tokio::time::timeout(self.within, call).await.map_err(|_| {
             Failure::new("E-11", what)
                 .expected(format!("an answer within {:?}", self.within))
-                .got("none")
+                .got("no answer")
                 .into()
         })
     }
 
-    /// Waits for `call`, which must not fail according to the obligation `id`. If the error is
-    /// `Unsupported` and `needs` is given, the case is skipped.
+    /// Waits for `call`. A failure breaks the obligation `id`. If the error is `Unsupported` and
+    /// `needs` is given, the case is skipped instead.
     pub(super) async fn call<T>(
         &self,
         id: &'static str,
@@ -160,7 +160,7 @@ impl SourceContext {
         Rightful { keeps, own, floor: history.floor, highest: self.numbers }
     }
 
-    /// Reads `range` of `key`; the result must equal the appended events.
+    /// Reads `range` of `key`, and checks that the result equals the appended events.
     pub(super) async fn reads(&self, key: &AggregateKey, range: EventRange) -> Result<(), Stop> {
         let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
         let pushed = self.pushed(&ask).await?;

@@ -9,17 +9,17 @@ use crate::key::AggregateKey;
 cases! { sources Ends:
     "an aggregate without events has the head 0 and the floor 0", ["E-20", "E-22"], absent;
     "the head is the version of the newest event", ["E-20"], heads;
-    "the floor is 0 while nothing is truncated", ["E-22"], floors;
-    "head and floor of an aggregate are its own", ["E-20", "E-22"], own;
-    "after a truncation the floor is the last version gone", ["E-21", "E-22"], truncated;
-    "a read that begins below the floor pushes what is above", ["E-21"], below_floor;
-    "a truncation of one aggregate leaves the others", ["E-21"], others;
+    "the floor is 0 until events are truncated", ["E-22"], floors;
+    "each aggregate has its own head and floor", ["E-20", "E-22"], own;
+    "after a truncation the floor is the last truncated version", ["E-21", "E-22"], truncated;
+    "a read that begins below the floor pushes the events above it", ["E-21"], below_floor;
+    "truncating one aggregate does not affect the others", ["E-21"], others;
 }
 
 impl SourceContext {
-    /// The head is that of the history, if the source returns it.
+    /// Checks the head, if the source returns one. Returns whether it does.
     async fn head_is_right(&self, key: &AggregateKey) -> Result<bool, Stop> {
-        let what = format!("head of {key}");
+        let what = format!("read the head of {key}");
         let head = self.call("E-20", None, &what, self.subject.head(key)).await?;
         let expected = self.history(key).head();
         ensure(head.is_none_or(|head| head == expected), || {
@@ -29,7 +29,7 @@ impl SourceContext {
     }
 
     async fn floor_is_right(&self, key: &AggregateKey) -> Result<(), Stop> {
-        let what = format!("floor of {key}");
+        let what = format!("read the floor of {key}");
         let floor = self.call("E-21", None, &what, self.subject.floor(key)).await?;
         let expected = self.history(key).floor;
         ensure(floor == expected, || {

@@ -9,9 +9,9 @@ use crate::key::AggregateKey;
 
 cases! { sources Hostile:
     "keys that differ in one part or one byte are kept apart", ["E-07"], apart;
-    "a key without events finds none of its look-alikes", ["E-07"], look_alikes;
-    "no key makes a call panic or wait for ever", ["E-11"], any_key;
-    "no bound makes a call panic or wait for ever", ["E-11"], any_bound;
+    "a read of a key without events pushes no events of similar keys", ["E-07"], look_alikes;
+    "no key makes a call panic or hang", ["E-11"], any_key;
+    "no bound makes a call panic or hang", ["E-11"], any_bound;
 }
 
 /// Ids that a query, a pattern, a path or a collation could confuse with each other.
@@ -76,7 +76,7 @@ fn ids() -> Vec<String> {
     ids
 }
 
-/// The similar keys that the site takes.
+/// The similar keys that the event store can hold.
 fn keys(cx: &SourceContext) -> Result<Vec<AggregateKey>, Stop> {
     let kind = cx.subject.kind();
     let mut keys = Vec::new();
@@ -92,7 +92,7 @@ fn keys(cx: &SourceContext) -> Result<Vec<AggregateKey>, Stop> {
             keys.push(AggregateKey::from_parts(tenant, kind, &id)?);
         }
     }
-    // Parts that give the same text when they are joined.
+    // Parts that give the same text if they are joined.
     for (tenant, kind, id) in
         [("t", "k", "i"), ("tk", "", "i"), ("", "tk", "i"), ("t", "ki", ""), ("t-k", "", "i")]
     {
@@ -115,14 +115,14 @@ async fn apart(cx: &mut SourceContext) -> Result<(), Stop> {
     for key in &keys {
         cx.reads(key, ALL).await?;
     }
-    cx.notes.push(format!("keys that were told apart: {}", keys.len()));
+    cx.notes.push(format!("keys that were kept apart: {}", keys.len()));
     Ok(())
 }
 
 async fn look_alikes(cx: &mut SourceContext) -> Result<(), Stop> {
     let keys = keys(cx)?;
     let mut random = cx.random.clone();
-    // A random half of them has events; a different one in each round.
+    // A random half of the keys has events.
     for key in &keys {
         if random.bool() {
             cx.append(key, 2).await?;
@@ -146,18 +146,19 @@ async fn any_key(cx: &mut SourceContext) -> Result<(), Stop> {
     }
     strange.push(AggregateKey::from_parts("north", kind, own.id())?);
     for key in strange.iter().filter(|key| **key != own) {
-        // A key that cannot have events may be an error or not, but it never has events of another
-        // key: a site without tenants refuses such keys, or finds nothing.
+        // A read of a key that cannot have events may fail or push nothing, but it never pushes the
+        // events of another key.
         let ask = Question { key: key.clone(), range: ALL, stop_after: usize::MAX };
-        let (pushed, _) = cx.bounded("read a strange key", cx.subject.read(&ask)).await?;
+        let (pushed, _) = cx.bounded("read an unusual key", cx.subject.read(&ask)).await?;
         ensure(pushed.seen.is_empty(), || {
             Failure::new("E-07", format!("read {key}, which has no events"))
                 .expected("nothing")
                 .got(format!("{} events", pushed.seen.len()))
         })?;
-        let _ = cx.bounded("head of a strange key", cx.subject.head(key)).await?;
-        let _ = cx.bounded("floor of a strange key", cx.subject.floor(key)).await?;
-        let _ = cx.bounded("times of a strange key", cx.subject.times(key, ALL, 3)).await?;
+        let _ = cx.bounded("read the head of an unusual key", cx.subject.head(key)).await?;
+        let _ = cx.bounded("read the floor of an unusual key", cx.subject.floor(key)).await?;
+        let _ =
+            cx.bounded("list the times of an unusual key", cx.subject.times(key, ALL, 3)).await?;
     }
     cx.reads(&own, ALL).await
 }
@@ -168,7 +169,7 @@ async fn any_bound(cx: &mut SourceContext) -> Result<(), Stop> {
     let odd = [0, 1, 2, 3, 4, u64::from(u32::MAX), 1 << 53, u64::MAX >> 1, u64::MAX];
     for after in odd {
         for until in odd {
-            // The fields are public, and `EventRange::new` lowers values that are too high.
+            // `EventRange::new` lowers bounds that are too high.
             cx.reads(&key, EventRange::new(after, until)).await?;
         }
     }

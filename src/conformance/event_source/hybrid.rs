@@ -1,4 +1,4 @@
-//! Snapshot and events in one call.
+//! Hybrid sources return a snapshot and its tail in one call.
 
 use std::sync::Arc;
 
@@ -20,19 +20,19 @@ use crate::store::{Lookup, PutOptions, Query, Selection, SnapshotStore};
 use crate::timestamp::Timestamp;
 
 cases! { sources Hybrid:
-    "a fetch finds what the store finds", ["H-01"], lookups;
-    "a fetch passes over retired snapshots as the store does", ["H-01", "H-07"], retired;
-    "a fetch of a delta brings the bases that the store brings", ["H-01", "H-07"], deltas;
-    "a tail begins at the snapshot, or with the first event", ["H-02"], tails;
-    "a tail ends at the latest at the bound of the query", ["H-02"], bounded_tails;
-    "a tail at a past time holds what the load needs", ["H-04"], past_tails;
-    "no event up to the tail's end is missing from it", ["H-04"], whole_tails;
-    "a snapshot ahead of the events comes as it is", ["H-01", "H-02"], ahead;
+    "a fetch finds the same snapshot as the store", ["H-01"], lookups;
+    "a fetch skips retired snapshots as the store does", ["H-01", "H-07"], retired;
+    "a fetch of a delta returns the same bases as the store", ["H-01", "H-07"], deltas;
+    "a tail begins at the snapshot, or at the first event", ["H-02"], tails;
+    "a tail does not exceed the bound of the query", ["H-02"], bounded_tails;
+    "a tail for a past time contains all events that the load needs", ["H-04"], past_tails;
+    "a tail contains every event up to its end", ["H-04"], whole_tails;
+    "a snapshot ahead of the events is returned as it is", ["H-01", "H-02"], ahead;
     "a fetch keeps aggregates apart", ["H-01", "H-02"], apart;
-    "a long tail is cut", ["H-03"], long_tails;
-    "a failing event store makes a fetch fail", ["H-05"], failing;
-    "a fetch that is cut off leaves the source usable", ["H-06"], cut_off;
-    "a fetch of many answers as fetches of each", ["H-07"], many;
+    "the length of a tail is limited", ["H-03"], long_tails;
+    "a fetch fails while the event store fails", ["H-05"], failing;
+    "a cancelled fetch leaves the source usable", ["H-06"], cut_off;
+    "a fetch of many queries gives the same answers as single fetches", ["H-07"], many;
 }
 
 const POLLS: usize = 24;
@@ -74,13 +74,13 @@ impl SourceContext {
         })
     }
 
-    /// Fetches, and checks lookup and tail.
+    /// Fetches, and checks the lookup and the tail.
     async fn fetches(&self, query: Query<'_>) -> Result<(), Stop> {
         let answer = self.fetched(query).await?;
         self.answer_is_right(query, answer).await
     }
 
-    /// The same for all `queries` in one call.
+    /// Fetches all `queries` in one call, and checks each answer.
     async fn fetches_together(&self, queries: &[Query<'_>]) -> Result<(), Stop> {
         let what = format!("fetch {} queries in one call", queries.len());
         let answers = self.bounded(&what, self.subject.fetch_many(queries)).await?;
@@ -100,7 +100,7 @@ impl SourceContext {
     }
 
     async fn answer_is_right(&self, query: Query<'_>, answer: Reply) -> Result<(), Stop> {
-        let what = format!("fetch {} at most {} as of {:?}", query.key, query.at_most, query.as_of);
+        let what = format!("fetch {} up to {} as of {:?}", query.key, query.at_most, query.as_of);
         let expected = self.store()?.get(query).await;
         let expected = expected.map_err(|error| Failure::setup("get a snapshot", &error))?;
         ensure(answer.lookup == expected, || {
@@ -108,7 +108,9 @@ impl SourceContext {
         })?;
         let Some((until, pushed, result)) = answer.tail else { return Ok(()) };
         ensure(result.is_ok(), || {
-            Failure::new("H-05", &what).expected("a tail that replays").got(format!("{result:?}"))
+            Failure::new("H-05", &what)
+                .expected("a tail that can be replayed")
+                .got(format!("{result:?}"))
         })?;
         ensure(pushed.seen.len() <= Hybrid::<()>::MAX_TAIL, || {
             let expected = format!("a tail of at most {} events", Hybrid::<()>::MAX_TAIL);
@@ -119,7 +121,7 @@ impl SourceContext {
             Lookup::Absent | Lookup::OtherGeneration => 1,
         };
         let history = self.history(query.key);
-        // The event that ends the load at a past time. All events up to the one before are needed.
+        // The event that ends a load at a past time. All events before it are needed.
         let later = query.as_of.and_then(|time| {
             let events = history.within(EventRange::new(start - 1, query.at_most));
             events.into_iter().find(|event| event.recorded_at.is_some_and(|at| at > time))
@@ -132,13 +134,13 @@ impl SourceContext {
         let expected = history.within(upto);
         match judge(&self.rightful(query.key), range, &expected, &pushed.seen) {
             None => Ok(()),
-            // Fewer events at the beginning are a different start; fewer at the end are a wrong
-            // `until`.
+            // Events missing at the beginning mean a wrong start. Events missing at the end mean a
+            // wrong `until`.
             Some(wrong) => {
                 let first = pushed.seen.first().map_or(start, |event| event.version);
                 let id = if wrong.id == "E-03" && first == start { "H-04" } else { "H-02" };
                 let id = if wrong.id == "E-05" { "H-04" } else { id };
-                Err(wrong.of(id).failure(&format!("{what}, tail until {until}")).into())
+                Err(wrong.of(id).failure(&format!("{what}, with a tail until {until}")).into())
             }
         }
     }
@@ -207,7 +209,7 @@ async fn deltas(cx: &mut SourceContext) -> Result<(), Stop> {
             builder = builder.base(Base { version, checksum: 1 });
         }
         let record = builder.codec(CodecId::custom(1)).build(b"state");
-        cx.put(record.map_err(|error| Failure::setup("make a record", &error))?).await?;
+        cx.put(record.map_err(|error| Failure::setup("make a test record", &error))?).await?;
         let query = Query::latest(&key, generation);
         let queries = [query, query.at_most(5), query];
         for query in queries {

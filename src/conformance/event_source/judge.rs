@@ -1,4 +1,4 @@
-//! Decides which obligation is broken, from the appended and the pushed events.
+//! Compares the pushed events with the appended ones, and finds the obligation that is broken.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub(super) struct Rightful {
     pub(super) highest: u64,
 }
 
-/// What is wrong, and which obligation it breaks.
+/// A fault, and the obligation that it breaks.
 #[derive(Debug)]
 pub(super) struct Wrong {
     pub(super) id: &'static str,
@@ -31,13 +31,13 @@ impl Wrong {
         Failure::new(self.id, what).expected(self.expected).got(self.got)
     }
 
-    /// The same, as the breach of another obligation.
+    /// Attributes the fault to another obligation.
     pub(super) fn of(self, id: &'static str) -> Self {
         Self { id, ..self }
     }
 }
 
-/// The first fault in `seen`; the most significant kind of fault comes first.
+/// Returns the most significant fault in `seen`.
 pub(super) fn judge(
     rightful: &Rightful,
     range: EventRange,
@@ -50,7 +50,7 @@ pub(super) fn judge(
         match (event.number, own) {
             (_, Some(version)) if *version == event.version => {}
             (_, Some(version)) => {
-                return wrong("E-01", format!("this event with version {version}"), shown(event));
+                return wrong("E-01", format!("version {version} for this event"), shown(event));
             }
             (Some(number), None) if number <= rightful.highest => {
                 return wrong("E-07", "only events of this key".into(), shown(event));
@@ -97,7 +97,7 @@ pub(super) fn judge(
         let place = expected.first().and_then(|first| event.version.checked_sub(first.version));
         let own = place.and_then(|place| expected.get(usize::try_from(place).ok()?));
         let Some(own) = own else {
-            // More than a prefix.
+            // More events than expected.
             return wrong("E-01", versions(), came());
         };
         if rightful.keeps.times && event.time != own.recorded_at {

@@ -1,4 +1,4 @@
-//! Reads of many, lists of aggregates, times.
+//! Reads of many aggregates, lists of aggregates, and times.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +11,16 @@ use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest};
 
 cases! { sources Lists:
-    "a read of many pushes what reads of each push", ["E-30"], many;
-    "a read of many long histories comes whole", ["E-30"], many_long;
-    "a `Break` of one aggregate ends only its own events", ["E-31"], many_stopped;
-    "a read of many takes a key twice, and no key at all", ["E-32"], many_odd;
+    "a read of many aggregates pushes the same events as single reads", ["E-30"], many;
+    "a read of many aggregates pushes long histories completely", ["E-30"], many_long;
+    "a `Break` for one aggregate ends only its own events", ["E-31"], many_stopped;
+    "a read of many aggregates accepts duplicate keys, and no keys", ["E-32"], many_odd;
     "every aggregate with events is listed once", ["E-40"], keys_once;
-    "pages of aggregates keep to their limit", ["E-41"], key_pages;
-    "a list of aggregates keeps to its filters", ["E-42"], key_filters;
-    "a foreign cursor is an error or the end", ["E-43"], foreign_cursor;
-    "times have the versions that a read pushes", ["E-50"], time_versions;
-    "times are those that a read pushes", ["E-51"], time_values;
+    "pages of aggregates do not exceed their limit", ["E-41"], key_pages;
+    "a list of aggregates matches its filters", ["E-42"], key_filters;
+    "a foreign cursor gives an error or an empty page", ["E-43"], foreign_cursor;
+    "times have the same versions as a read", ["E-50"], time_versions;
+    "times are the same as in a read", ["E-51"], time_values;
 }
 
 const KEYS: Option<&str> = Some("EventSource::keys");
@@ -36,8 +36,8 @@ impl SourceContext {
         for (ask, pushed) in asks.iter().zip(&all) {
             let what = format!("{what}, {} {:?}", ask.key, ask.range);
             ensure(pushed.after_break == 0, || {
-                let got = format!("{} pushes after `Break`", pushed.after_break);
-                Failure::new("E-31", &what).expected("none").got(got)
+                let got = format!("{} pushes", pushed.after_break);
+                Failure::new("E-31", &what).expected("no push after `Break`").got(got)
             })?;
             let mut range = ask.range;
             if let Ok(stop_after) = u64::try_from(ask.stop_after) {
@@ -59,7 +59,7 @@ impl SourceContext {
         loop {
             let mut request = request;
             request.after = cursor.as_ref();
-            let what = format!("keys, limit {}", request.limit);
+            let what = format!("list keys, limit {}", request.limit);
             let page = self.call("E-40", KEYS, &what, self.subject.keys(request)).await?;
             let limit = request.limit.max(1);
             ensure(page.items.len() <= limit, || {
@@ -67,7 +67,9 @@ impl SourceContext {
                 Failure::new("E-41", &what).expected(format!("at most {limit} items")).got(got)
             })?;
             ensure(!page.items.is_empty() || page.next.is_none(), || {
-                Failure::new("E-41", &what).expected("items, or no `next`").got("neither")
+                Failure::new("E-41", &what)
+                    .expected("items, or no `next`")
+                    .got("no items and a `next`")
             })?;
             listed.extend(page.items);
             cursor = page.next;
@@ -75,7 +77,7 @@ impl SourceContext {
                 return Ok(listed);
             }
             ensure(listed.len() <= most, || {
-                Failure::new("E-40", &what).expected("an end").got(format!("over {most} keys"))
+                Failure::new("E-40", &what).expected("the end").got(format!("over {most} keys"))
             })?;
         }
     }
@@ -86,7 +88,7 @@ impl SourceContext {
             self.histories.keys().filter(|key| request.admits(key)).collect();
         let distinct: BTreeSet<_> = listed.iter().collect();
         ensure(distinct == expected && distinct.len() == listed.len(), || {
-            Failure::new(id, format!("keys, {request:?}"))
+            Failure::new(id, format!("list keys with {request:?}"))
                 .expected(format!("{} keys, each once: {}", expected.len(), shown(&expected)))
                 .got(format!("{} keys: {}", listed.len(), shown(&listed)))
         })
@@ -98,7 +100,7 @@ impl SourceContext {
         for n in 1..=count {
             let key = self.key(n)?;
             self.append(&key, 1 + n * 3 % 7).await?;
-            // Faults of single reads are not faults of a read of many.
+            // A fault of single reads is not a fault of a read of many aggregates.
             self.reads(&key, ALL).await?;
             self.reads(&key, EventRange::new(1, 2)).await?;
             keys.push(key);
@@ -174,8 +176,8 @@ async fn key_pages(cx: &mut SourceContext) -> Result<(), Stop> {
         let page = cx.call("E-40", KEYS, "keys", cx.subject.keys(request)).await?;
         let all = cx.listed(request).await?;
         ensure(page.next.is_some() || page.items.len() == all.len().max(7), || {
-            Failure::new("E-41", format!("the first page of keys, limit {limit}"))
-                .expected("a `next`, as more keys follow")
+            Failure::new("E-41", format!("list the first page of keys, limit {limit}"))
+                .expected("a `next`, because more keys follow")
                 .got(format!("{} items and no `next`", page.items.len()))
         })?;
     }
@@ -196,7 +198,7 @@ async fn key_filters(cx: &mut SourceContext) -> Result<(), Stop> {
         }
     }
     cx.lists(KeysRequest::new().kind(kind), "E-42").await?;
-    // If the event store does not distinguish keys, it lists them under any filter.
+    // A filter is checked only if the event store can hold keys with its tenant or kind.
     let id = cx.key(1)?;
     for tenant in ["", "north", "nort"] {
         let request = KeysRequest::new().tenant(tenant);
@@ -215,7 +217,7 @@ async fn key_filters(cx: &mut SourceContext) -> Result<(), Stop> {
 
 async fn foreign_cursor(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.several(3).await?;
-    // Whether it is supported at all.
+    // Skips the case if lists are not supported.
     cx.call("E-40", KEYS, "keys", cx.subject.keys(KeysRequest::new())).await?;
     for bytes in [b"\xff\xfe\xfd".to_vec(), vec![0xff; 24], vec![0xff; 40], vec![0xfe; 70_000]] {
         let cursor = Cursor::new(bytes.clone());
@@ -224,7 +226,7 @@ async fn foreign_cursor(cx: &mut SourceContext) -> Result<(), Stop> {
         let fine =
             answer.as_ref().map_or(true, |page| page.items.is_empty() && page.next.is_none());
         ensure(fine, || {
-            let what = format!("keys after a cursor of {} foreign bytes", bytes.len());
+            let what = format!("list keys after a cursor of {} foreign bytes", bytes.len());
             Failure::new("E-43", what).expected("an error or an empty page").got(shown(&answer))
         })?;
     }
@@ -249,7 +251,7 @@ async fn time_versions(cx: &mut SourceContext) -> Result<(), Stop> {
         (&key, EventRange::new(60, u64::MAX), 9),
         (&key, EventRange::new(20, 20), 9),
     ] {
-        let what = format!("times of {key} {range:?}, limit {limit}");
+        let what = format!("list the times of {key} {range:?}, limit {limit}");
         let times = cx.call("E-50", TIMES, &what, cx.subject.times(key, range, limit)).await?;
         let history = cx.history(key);
         let expected: Vec<_> = history.within(range).iter().map(|event| event.version).collect();
@@ -284,8 +286,8 @@ async fn time_values(cx: &mut SourceContext) -> Result<(), Stop> {
         let wrong =
             times.iter().zip(expected).find(|(time, own)| time.recorded_at != own.recorded_at);
         ensure(wrong.is_none(), || {
-            Failure::new("E-51", format!("times of {key} {range:?}"))
-                .expected("the time with which the event was appended")
+            Failure::new("E-51", format!("list the times of {key} {range:?}"))
+                .expected("the time at which the event was recorded")
                 .got(shown(&wrong))
         })?;
     }

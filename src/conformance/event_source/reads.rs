@@ -1,4 +1,4 @@
-//! All events, in order, within bounds.
+//! Reads push all events, in order, within bounds.
 
 use super::context::{ALL, SourceContext};
 use super::under_test::{Question, Seen};
@@ -9,19 +9,19 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::KeysRequest;
 
 cases! { sources Reads:
-    "an aggregate without events pushes nothing", ["E-03"], absent;
-    "events come in order, each with its own version", ["E-01"], order;
-    "events come the same at every read", ["E-02"], stable;
-    "events come with their anchors", ["E-02"], anchors;
-    "times are those of the event store, also backwards", ["E-05", "E-06"], times;
+    "a read of an aggregate without events pushes nothing", ["E-03"], absent;
+    "events are pushed in order, each with its own version", ["E-01"], order;
+    "every read pushes the same events", ["E-02"], stable;
+    "events are pushed with their anchors", ["E-02"], anchors;
+    "times are those of the event store, even if they run backwards", ["E-05", "E-06"], times;
     "an event without a time is pushed as untimed", ["E-06"], untimed;
     "`after` is exclusive and `until` is inclusive", ["E-08"], bounds;
-    "the highest bound means all events", ["E-03"], highest;
-    "a range without events pushes nothing", ["E-08"], empty_ranges;
-    "histories at and around page boundaries come whole", ["E-03"], pages;
-    "a read sees what was appended before it", ["E-03"], appended;
-    "a read ends when the replay says `Break`", ["E-04"], early_stop;
-    "a failing event store makes calls fail", ["E-09"], failing;
+    "the highest bound selects all events", ["E-03"], highest;
+    "a read of a range without events pushes nothing", ["E-08"], empty_ranges;
+    "histories that end at or near a page boundary are complete", ["E-03"], pages;
+    "a read pushes all events that were appended before it", ["E-03"], appended;
+    "a read ends when the replay returns `Break`", ["E-04"], early_stop;
+    "calls fail while the event store fails", ["E-09"], failing;
 }
 
 async fn absent(cx: &mut SourceContext) -> Result<(), Stop> {
@@ -34,7 +34,7 @@ async fn absent(cx: &mut SourceContext) -> Result<(), Stop> {
 
 async fn order(cx: &mut SourceContext) -> Result<(), Stop> {
     let key = cx.key(1)?;
-    // Some in one call and some alone: the order of arrival within a transaction does not count.
+    // Events are appended one by one and in batches, because a transaction may reorder a batch.
     for count in [1, 1, 5, 1, 12] {
         cx.append(&key, count).await?;
         cx.reads(&key, ALL).await?;
@@ -58,7 +58,7 @@ async fn stable(cx: &mut SourceContext) -> Result<(), Stop> {
         let twin = |event: &&Seen| first.iter().any(|own| own.version == event.version);
         let other = again.iter().filter(twin).find(|event| !first.contains(event));
         ensure(other.is_none(), || {
-            Failure::new("E-02", format!("read after {after} once more"))
+            Failure::new("E-02", format!("read again after version {after}"))
                 .expected("each event with the same content, time and anchor")
                 .got(shown(&other))
         })?;
@@ -78,11 +78,11 @@ async fn times(cx: &mut SourceContext) -> Result<(), Stop> {
     needs(cx.subject.keeps().times, "Kept::times")?;
     let key = cx.key(1)?;
     let mut events = cx.events(&key, 9);
-    // Equal times, times that run backwards, one in the far past and one before 1970.
+    // Equal times, times that run backwards, a time in the far past and a time before 1970.
     for (event, second) in events.iter_mut().zip([50, 50, 40, 60, 1, -5, 50, 49, 70]) {
         event.recorded_at = Some(crate::timestamp::Timestamp::from_seconds(second));
     }
-    // Not every store supports times before 1970; git does not.
+    // Some stores, such as git, do not support times before 1970.
     if cx.subject.append(&key, &events).await.is_err() {
         return Err(Stop::Skipped("recorded times before 1970"));
     }
@@ -115,7 +115,7 @@ async fn bounds(cx: &mut SourceContext) -> Result<(), Stop> {
             let pushed = cx.pushed(&ask).await?;
             let what = format!("read {key} {range:?}");
             cx.is_right(&what, &key, range, &pushed).map_err(|stop| match stop {
-                // All events were read before, so the bound loses some.
+                // All events were read before, so the bound is at fault.
                 Stop::Failed(failure) if failure.broken == ["E-03"] => {
                     Stop::Failed(Failure { broken: vec!["E-08"], ..failure })
                 }
@@ -166,7 +166,7 @@ async fn pages(cx: &mut SourceContext) -> Result<(), Stop> {
             cx.reads(&key, ALL).await?;
         }
     }
-    // The same from within, and up to within.
+    // Ranges that start and end within the history.
     for after in [1, 50, 99, 100, 1_000] {
         for length in [50, 100, 1_000, 1_024, 4_096] {
             cx.reads(&key, EventRange::new(after, after + length)).await?;
@@ -192,7 +192,8 @@ async fn early_stop(cx: &mut SourceContext) -> Result<(), Stop> {
         for stop_after in [1, 2, 49, 50, 51, 100] {
             let range = EventRange::new(after, u64::MAX);
             let ask = Question { key: key.clone(), range, stop_after };
-            let what = format!("read {range:?} into a replay that breaks after {stop_after}");
+            let what =
+                format!("read {range:?} into a replay that breaks after {stop_after} events");
             let (pushed, result) = cx.bounded(&what, cx.subject.read(&ask)).await?;
             ensure(result.is_ok(), || {
                 let got = format!("{result:?}");
@@ -229,7 +230,7 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
         let (_, result) = cx.bounded("read_many", cx.subject.read_many(&asks)).await?;
         must_fail("read_many", result.is_err())?;
     }
-    // A source cannot fail on calls that it does not make.
+    // A source that does not return heads has no call that could fail.
     let head = cx.bounded("head", cx.subject.head(&key)).await?;
     must_fail("head", !matches!(head, Ok(Some(_))))?;
     let keys = cx.bounded("keys", cx.subject.keys(KeysRequest::new())).await?;

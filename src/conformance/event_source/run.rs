@@ -1,4 +1,4 @@
-//! [`SourceConformance`]: the settings of a run, and the run.
+//! [`SourceConformance`]: runs the kit for event sources.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,10 +19,10 @@ use crate::conformance::scorecard::{self, CaseResult, CaseVerdict, Scorecard};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 
-/// A source neither panics nor hangs.
+/// The obligation that a source neither panics nor hangs.
 const PROMISE: &str = "E-11";
 
-/// A run of the kit over one type of event source, with its settings.
+/// The settings of a run of the kit over one type of event source.
 ///
 /// | setting | default |
 /// |---|---|
@@ -55,7 +55,7 @@ impl<A: Aggregate> Factory for Of<'_, A> {
 }
 
 impl<'f> SourceConformance<'f> {
-    /// The whole kit over the sites that `factory` creates.
+    /// Creates a run of the whole kit over the sites that `factory` creates.
     pub fn of<A: Aggregate>(factory: &'f dyn EventSourceFactory<A>) -> Self {
         Self {
             factory: Box::new(Of(factory)),
@@ -66,7 +66,7 @@ impl<'f> SourceConformance<'f> {
         }
     }
 
-    /// Runs only the cases of `level`; [`and`](Self::and) adds others.
+    /// Runs only the cases of `level`. [`and`](Self::and) adds others.
     pub fn only(mut self, level: Level) -> Self {
         self.levels = vec![level];
         self
@@ -104,10 +104,10 @@ impl<'f> SourceConformance<'f> {
         self
     }
 
-    /// Runs the cases one after the other, each on a fresh site. Whatever the source does, the run
-    /// completes and reports the failing cases.
+    /// Runs the cases one after the other, each on a fresh site. Whatever the source does (panics,
+    /// hangs, invalid answers), the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Use one with several threads: a source that
+    /// Must run on a tokio runtime with time enabled. Use one with several threads. A source that
     /// blocks a thread forever is then reported instead of blocking the run.
     ///
     /// Cancel safety: dropping the future ends the run and the current case.
@@ -128,7 +128,8 @@ impl<'f> SourceConformance<'f> {
     async fn prove(&self, case: &'static Case, name: &mut &'static str) -> CaseResult {
         let started = Instant::now();
         let mut result = CaseResult::new(case);
-        let failed = |error: &dyn fmt::Display| Stop::Failed(Failure::setup("make a site", error));
+        let failed =
+            |error: &dyn fmt::Display| Stop::Failed(Failure::setup("create a site", error));
         let made = tokio::time::timeout(self.patience, self.factory.subject()).await;
         let stopped = match made {
             Ok(Ok((own, subject))) => {

@@ -11,10 +11,11 @@ use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
 
-/// Creates a fresh site for events, once per case. [`event_sites`] makes a factory from a closure.
+/// Creates a fresh site for events, once per case. [`event_sites`] creates a factory from a
+/// closure.
 #[async_trait]
 pub trait EventSourceFactory<A: Aggregate>: Send + Sync {
-    /// Creates a site without events, not shared with any other.
+    /// Creates a site without events that shares nothing with other sites.
     async fn site(&self) -> Result<Box<dyn EventSite<A>>, BoxError>;
 }
 
@@ -30,11 +31,10 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
     fn source(&self) -> Arc<dyn EventSource<A>>;
 
     /// Appends events to the stream of `key` as the application does, in one transaction or one by
-    /// one. They are committed when it returns. Other calls may run at the same time.
+    /// one. Returns after they are committed. Other calls may run concurrently.
     async fn append(&self, key: &AggregateKey, events: &[NewEvent]) -> Result<(), BoxError>;
 
-    /// Returns the [`NewEvent::number`] that `event` was made from; `None` if it was not made from
-    /// one.
+    /// Returns the [`NewEvent::number`] from which `event` was created, or `None` if there is none.
     fn number(&self, event: &A::Event) -> Option<u64>;
 
     /// Returns which attributes of an event the event store keeps.
@@ -48,23 +48,23 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
         A::key(&format!("k{n}"))
     }
 
-    /// Whether the event store can hold events of `key`. By default, any key of [`Aggregate::KIND`]
-    /// without a tenant. A store that keeps tenants and kinds returns `true` for all keys, and the
-    /// kit then tries keys of other tenants and kinds. The source must refuse keys that the store
-    /// does not take, or find no events for them.
+    /// Returns whether the event store can hold events of `key`. By default, this is any key of
+    /// [`Aggregate::KIND`] without a tenant. A store that keeps tenants and kinds returns `true`
+    /// for all keys, and the kit then tries keys of other tenants and kinds. The source must refuse
+    /// keys that the store cannot hold, or find no events for them.
     fn takes(&self, key: &AggregateKey) -> bool {
         key.kind() == A::KIND && key.tenant().is_empty()
     }
 
-    /// Removes the events of `key` up to `version` (inclusive). At least one event is kept. Return
-    /// `false` if events are never removed; the cases are then skipped.
+    /// Removes the events of `key` up to `version` (inclusive). The kit keeps at least one event.
+    /// Return `false` if events are never removed. The cases are then skipped.
     async fn truncate(&self, key: &AggregateKey, version: u64) -> Result<bool, BoxError> {
         let _ = (key, version);
         Ok(false)
     }
 
     /// With `true`, makes the medium fail (a lost server, a missing table), so that reads fail.
-    /// With `false`, repairs it. Return `false` if the site does not support this; the case is then
+    /// With `false`, repairs it. Return `false` if the site does not support this. The case is then
     /// skipped.
     async fn fail(&self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;
@@ -76,25 +76,26 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
         None
     }
 
-    /// The name in the scorecard: by default the name of the type.
+    /// Returns the name for the scorecard, by default the name of the type.
     fn name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
 }
 
-/// An event that the kit wants to append.
+/// An event that the kit appends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewEvent {
-    /// Its version: the next one of its aggregate.
+    /// The version, which is the next one of the aggregate.
     pub version: u64,
-    /// Distinguishes it from every other event of the site. The application makes its event from
-    /// this number. At least 1, below 2^31.
+    /// A number that no other event of the site has, from which the application creates its event.
+    /// At least 1 and below 2^31.
     pub number: u64,
-    /// When it was recorded, in whole seconds; may be earlier than the previous event. `None` for
-    /// an unknown time, only if the store [keeps untimed events](Kept::untimed).
+    /// The recorded time, in whole seconds. May be earlier than that of the previous event. `None`
+    /// if the time is unknown, which occurs only if the store [keeps untimed
+    /// events](Kept::untimed).
     pub recorded_at: Option<Timestamp>,
-    /// Identifies the event, for stores that [keep anchors](Kept::anchors).
+    /// The anchor of the event, for stores that [keep anchors](Kept::anchors).
     pub anchor: [u8; 16],
 }
 
@@ -102,12 +103,12 @@ pub struct NewEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kept {
-    /// The recorded times that the kit provides; `true` by default. `false` for a store that uses
-    /// its own clock, or has no times.
+    /// Whether the recorded times that the kit provides are kept; `true` by default. `false` for a
+    /// store that uses its own clock, or has no times.
     pub times: bool,
-    /// Events without a time; `false` by default.
+    /// Whether events without a time are kept as such; `false` by default.
     pub untimed: bool,
-    /// The anchors that the kit provides; `false` by default.
+    /// Whether the anchors that the kit provides are kept; `false` by default.
     pub anchors: bool,
 }
 
@@ -141,7 +142,7 @@ impl Default for Kept {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct HybridPair<A> {
-    /// The snapshot store; empty at first. The kit puts snapshots into it.
+    /// The snapshot store, which is empty at first. The kit puts snapshots into it.
     pub store: Arc<dyn SnapshotStore>,
     /// The hybrid source.
     pub hybrid: Arc<dyn HybridSource<A>>,

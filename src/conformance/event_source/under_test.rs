@@ -45,7 +45,7 @@ pub(super) struct Question {
 /// The answer of a hybrid source.
 pub(super) struct Reply {
     pub(super) lookup: Lookup,
-    /// The tail's `until`, and the events that it pushed.
+    /// The tail's `until`, the events that it pushed, and the result of its replay.
     pub(super) tail: Option<(u64, Pushed, Result<(), BoxError>)>,
 }
 
@@ -69,16 +69,16 @@ pub(super) trait SourceUnderTest: Send + Sync {
         range: EventRange,
         limit: usize,
     ) -> Result<Vec<EventTime>, BoxError>;
-    /// The store of the hybrid source; `None` if there is none.
+    /// The store of the hybrid source, or `None` if there is none.
     fn store(&self) -> Option<Arc<dyn SnapshotStore>>;
     async fn fetch(&self, query: Query<'_>) -> Result<Reply, Error>;
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Reply>, Error>;
 }
 
-/// The site of a source of `A`.
+/// A site whose aggregate type is hidden.
 pub(super) struct Erased<A>(pub(super) Box<dyn EventSite<A>>);
 
-/// Records what is pushed.
+/// Records the pushed events.
 struct Scribe<'s, A> {
     site: &'s dyn EventSite<A>,
     stop_after: usize,

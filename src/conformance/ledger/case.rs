@@ -1,4 +1,4 @@
-//! [`LedgerCase`]: a registered statement; [`Nodes`]: the environment of a case.
+//! [`LedgerCase`], a statement that the kit checks, and [`Nodes`], the environment of a case.
 
 use std::fmt::Debug;
 use std::pin::Pin;
@@ -23,18 +23,19 @@ pub struct LedgerCase {
 pub(super) type Running = Pin<Box<dyn Future<Output = Result<(), Stop>> + Send>>;
 
 impl LedgerCase {
-    /// The statement.
+    /// Returns the statement.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The ids of the obligations of [`Ledger`] that it checks. A failure names one of these.
+    /// Returns the ids of the obligations of [`Ledger`] that the case checks. A failure names one
+    /// of them.
     pub fn ids(&self) -> &'static [&'static str] {
         self.ids
     }
 }
 
-/// The cases of a group: `"statement", [ids], function;` for each.
+/// Defines the cases of a group, each as `"statement", [ids], function;`.
 macro_rules! cases {
     ($($name:literal, [$($id:literal),+], $run:path;)+) => {
         pub(super) const CASES: &[super::case::LedgerCase] = &[$(
@@ -52,13 +53,15 @@ pub(super) use cases;
 pub(super) struct Nodes(pub(super) Vec<Arc<dyn Ledger>>);
 
 impl Nodes {
-    /// One of the nodes; the index wraps around.
+    /// Returns one of the nodes. The index wraps around.
     pub(super) fn node(&self, number: usize) -> Result<&Arc<dyn Ledger>, Stop> {
         let node = self.0.get(number.checked_rem(self.0.len()).unwrap_or(0));
-        node.ok_or_else(|| Failure::setup("make a ledger", &"there is no node").into())
+        node.ok_or_else(|| {
+            Failure::setup("create a ledger", &"the factory returned no nodes").into()
+        })
     }
 
-    /// Runs `work` on all nodes concurrently, `tasks` times in total; returns the results in order.
+    /// Runs `work` on all nodes concurrently, `tasks` times in total. Returns the results in order.
     pub(super) async fn at_once<T, F>(
         &self,
         tasks: usize,
@@ -80,7 +83,7 @@ impl Nodes {
     }
 }
 
-/// The value of a call that must not fail; a failure breaks `id`.
+/// Returns the value of a call that must not fail. A failure breaks `id`.
 pub(super) fn done<T>(id: &'static str, what: &str, result: Result<T, Error>) -> Result<T, Stop> {
     result.map_err(|error| {
         Failure::new(id, what).expected("no error").got(format!("{error:#}")).into()
@@ -119,5 +122,5 @@ pub(super) fn schedule(key: impl Into<ScheduleKey>, next: i64) -> Result<Schedul
     Ok(Schedule::new(key, cadence, at(0))?.next_run(Some(at(next))))
 }
 
-/// Names that could be mistaken for a wildcard, an end or a separator.
+/// Names that could be mistaken for a wildcard, an end marker or a separator.
 pub(super) const NAMES: [&str; 8] = ["", "a", "a/b", "a\0", "a\u{1}", "%", "'--", "\u{1f600}"];

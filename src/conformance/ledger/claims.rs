@@ -1,4 +1,4 @@
-//! Exactly one node runs a due run.
+//! Exactly one node executes a due run.
 
 use std::sync::Arc;
 
@@ -8,13 +8,13 @@ use crate::ledger::{Claim, Lease, Ledger, Schedule, ScheduleKey};
 use crate::timestamp::Timestamp;
 
 super::case::cases! {
-    "only what is due can be claimed", ["L-14"], claimable;
-    "of many nodes exactly one claims a run", ["L-14"], raced;
-    "a lease that has ended is claimed by another", ["L-14", "L-16"], lapsed;
-    "tokens rise, also over a removal", ["L-15"], tokens;
-    "a lost lease changes nothing", ["L-16"], lost;
-    "a run that is completed or given back", ["L-16", "L-17"], completed;
-    "a claim without holder or end is refused", ["L-03"], refusals;
+    "only due runs can be claimed", ["L-14"], claimable;
+    "exactly one of many nodes claims a run", ["L-14"], raced;
+    "a run whose lease has expired can be claimed by another node", ["L-14", "L-16"], lapsed;
+    "tokens increase, even after a schedule is removed", ["L-15"], tokens;
+    "a lost lease cannot change anything", ["L-16"], lost;
+    "completing or releasing a run ends its lease", ["L-16", "L-17"], completed;
+    "a claim with an invalid holder or end is refused", ["L-03"], refusals;
 }
 
 async fn put(ledger: &dyn Ledger, next: i64) -> Result<Schedule, Stop> {
@@ -32,7 +32,7 @@ async fn claim(
     done("L-14", "claim", ledger.claim(key, at(due), "node", at(now), at(until)).await)
 }
 
-/// A claim that must be granted.
+/// Claims a run, which must be granted.
 async fn granted(
     ledger: &dyn Ledger,
     key: &ScheduleKey,
@@ -40,7 +40,7 @@ async fn granted(
     times: (i64, i64),
 ) -> Result<Claim, Stop> {
     let claim = claim(ledger, key, due, times).await?;
-    same("L-14", "a due run is granted", &claim.is_some(), &true)?;
+    same("L-14", "claim a due run", &claim.is_some(), &true)?;
     Ok(claim.unwrap_or_else(|| Claim::new(key.clone(), at(due), 0)))
 }
 
@@ -48,17 +48,37 @@ async fn claimable(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let schedule = put(ledger, 10).await?;
     let refused = |what, claim: Option<Claim>| same("L-14", what, &claim, &None);
-    refused("another run", claim(ledger, &schedule.key, 11, (99, 100)).await?)?;
-    refused("not due yet", claim(ledger, &schedule.key, 10, (9, 100)).await?)?;
-    refused("no schedule", claim(ledger, &key("", "b")?.into(), 10, (10, 100)).await?)?;
+    refused(
+        "claim a run that is not the next one",
+        claim(ledger, &schedule.key, 11, (99, 100)).await?,
+    )?;
+    refused("claim a run that is not due yet", claim(ledger, &schedule.key, 10, (9, 100)).await?)?;
+    refused(
+        "claim a run without a schedule",
+        claim(ledger, &key("", "b")?.into(), 10, (10, 100)).await?,
+    )?;
     let wide = ScheduleKey::kind_wide("", "account")?;
-    refused("no schedule of the kind", claim(ledger, &wide, 10, (10, 100)).await?)?;
+    refused(
+        "claim a run of a kind without a schedule",
+        claim(ledger, &wide, 10, (10, 100)).await?,
+    )?;
     done("L-11", "put", ledger.put_schedule(&schedule.clone().enabled(false)).await)?;
-    refused("not in force", claim(ledger, &schedule.key, 10, (10, 100)).await?)?;
+    refused(
+        "claim a run of a disabled schedule",
+        claim(ledger, &schedule.key, 10, (10, 100)).await?,
+    )?;
     done("L-11", "put", ledger.put_schedule(&schedule).await)?;
     let claim_of = granted(ledger, &schedule.key, 10, (10, 20)).await?;
-    same("L-14", "what a claim names", &(&claim_of.key, claim_of.due), &(&schedule.key, at(10)))?;
-    refused("claimed", claim(ledger, &schedule.key, 10, (19, 30)).await?)
+    same(
+        "L-14",
+        "the key and the due time of a claim",
+        &(&claim_of.key, claim_of.due),
+        &(&schedule.key, at(10)),
+    )?;
+    refused(
+        "claim a run that is already claimed",
+        claim(ledger, &schedule.key, 10, (19, 30)).await?,
+    )
 }
 
 async fn raced(nodes: Nodes) -> Result<(), Stop> {
@@ -71,7 +91,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
             })
             .await?;
         let won: Vec<_> = claims.into_iter().flatten().collect();
-        same("L-14", "nodes that got the run", &won.len(), &1)?;
+        same("L-14", "count the nodes that claimed the run", &won.len(), &1)?;
         for claim in &won {
             done("L-16", "complete", nodes.node(1)?.complete(claim, None).await)?;
         }
@@ -83,19 +103,25 @@ async fn lapsed(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let schedule = put(ledger, 10).await?;
     let dead = granted(ledger, &schedule.key, 10, (10, 20)).await?;
-    // No node has claimed it yet.
+    // The lease can be renewed as long as no other node has claimed the run.
     let renewed = done("L-16", "renew", ledger.renew(&dead, at(25)).await)?;
     same("L-16", "renew a lease", &renewed, &true)?;
     let early = claim(&**nodes.node(1)?, &schedule.key, 10, (24, 40)).await?;
-    same("L-14", "claim before a renewed lease ends", &early, &None)?;
+    same("L-14", "claim a run before its renewed lease ends", &early, &None)?;
     let next = granted(&**nodes.node(1)?, &schedule.key, 10, (25, 40)).await?;
-    same("L-15", "the token of the next claim is higher", &(next.token > dead.token), &true)?;
-    let late = done("L-16", "complete late", ledger.complete(&dead, Some(at(70))).await)?;
+    same("L-15", "the next claim has a higher token", &(next.token > dead.token), &true)?;
+    let late =
+        done("L-16", "complete with a lost lease", ledger.complete(&dead, Some(at(70))).await)?;
     same("L-16", "complete with a lost lease", &late, &false)?;
     let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
     let lease = Lease::new("node", at(40), next.token);
     let state = found.map(|schedule| (schedule.next_run, schedule.lease));
-    same("L-16", "what a lost lease leaves", &state, &Some((Some(at(10)), Some(lease))))
+    same(
+        "L-16",
+        "the schedule after a call with a lost lease",
+        &state,
+        &Some((Some(at(10)), Some(lease))),
+    )
 }
 
 async fn tokens(nodes: Nodes) -> Result<(), Stop> {
@@ -105,7 +131,7 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
         let schedule = put(ledger, round).await?;
         let claim = granted(ledger, &schedule.key, round, (round, 50)).await?;
         let rises = last.is_none_or(|last| claim.token > last);
-        same("L-15", "tokens rise", &rises, &true)?;
+        same("L-15", "each token is higher than the last", &rises, &true)?;
         last = Some(claim.token);
         if round % 2 == 0 {
             done("L-16", "complete", ledger.complete(&claim, None).await)?;
@@ -116,7 +142,7 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Tries every operation of a lease with a claim that has lost it.
+/// Tries every operation of a lease with a claim that has lost its lease.
 async fn powerless(nodes: &Nodes, lost: &Claim, why: &str) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
     let before = done("L-11", "read", ledger.schedule(&lost.key).await)?;
@@ -135,17 +161,17 @@ async fn lost(nodes: Nodes) -> Result<(), Stop> {
     let schedule = put(ledger, 10).await?;
     let first = granted(ledger, &schedule.key, 10, (10, 20)).await?;
     let second = granted(ledger, &schedule.key, 10, (20, 30)).await?;
-    powerless(&nodes, &first, "after another claim").await?;
+    powerless(&nodes, &first, "use a lease after another claim").await?;
     done("L-16", "release", ledger.release(&second).await)?;
-    powerless(&nodes, &second, "after a release").await?;
+    powerless(&nodes, &second, "use a lease after a release").await?;
     let third = granted(ledger, &schedule.key, 10, (20, 30)).await?;
     done("L-16", "complete", ledger.complete(&third, Some(at(60))).await)?;
-    powerless(&nodes, &third, "after it was completed").await?;
+    powerless(&nodes, &third, "use a lease after its run was completed").await?;
     let fourth = granted(ledger, &schedule.key, 60, (60, 70)).await?;
     done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
-    powerless(&nodes, &fourth, "after the schedule was removed").await?;
+    powerless(&nodes, &fourth, "use a lease after its schedule was removed").await?;
     put(ledger, 60).await?;
-    powerless(&nodes, &fourth, "after the schedule was stored anew").await
+    powerless(&nodes, &fourth, "use a lease after its schedule was stored again").await
 }
 
 async fn completed(nodes: Nodes) -> Result<(), Stop> {
@@ -158,20 +184,30 @@ async fn completed(nodes: Nodes) -> Result<(), Stop> {
     let released = granted(ledger, &schedule.key, 10, (10, 20)).await?;
     let answer = done("L-16", "release", nodes.node(1)?.release(&released).await)?;
     same("L-16", "release a lease", &answer, &true)?;
-    same("L-16", "what a release leaves", &state().await?, &Some((Some(at(10)), None)))?;
+    same("L-16", "the schedule after a release", &state().await?, &Some((Some(at(10)), None)))?;
     let run = granted(ledger, &schedule.key, 10, (11, 20)).await?;
     let answer = done("L-16", "complete", nodes.node(1)?.complete(&run, Some(at(70))).await)?;
     same("L-16", "complete a run", &answer, &true)?;
-    same("L-17", "what completing leaves", &state().await?, &Some((Some(at(70)), None)))?;
+    same(
+        "L-17",
+        "the schedule after a completed run",
+        &state().await?,
+        &Some((Some(at(70)), None)),
+    )?;
     let last = granted(ledger, &schedule.key, 70, (70, 80)).await?;
-    // The schedule is changed while it runs.
+    // The schedule is changed during the run.
     let changed = schedule.clone().next_run(Some(at(500)));
     done("L-10", "put", ledger.put_schedule(&changed).await)?;
     done("L-16", "complete", ledger.complete(&last, Some(at(130))).await)?;
-    same("L-17", "complete after a change", &state().await?, &Some((Some(at(500)), None)))?;
+    same(
+        "L-17",
+        "the schedule after a change during a run",
+        &state().await?,
+        &Some((Some(at(500)), None)),
+    )?;
     let never = granted(ledger, &schedule.key, 500, (500, 510)).await?;
     done("L-16", "complete", ledger.complete(&never, None).await)?;
-    same("L-17", "complete for good", &state().await?, &Some((None, None)))
+    same("L-17", "the schedule after its last run", &state().await?, &Some((None, None)))
 }
 
 async fn refusals(nodes: Nodes) -> Result<(), Stop> {
@@ -183,8 +219,13 @@ async fn refusals(nodes: Nodes) -> Result<(), Stop> {
         refused("claim", claim)?;
     }
     let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
-    same("L-03", "what a refused claim leaves", &found, &Some(schedule.clone()))?;
+    same("L-03", "the schedule after a refused claim", &found, &Some(schedule.clone()))?;
     let longest = "x".repeat(Lease::MAX_HOLDER_BYTES);
     let claim = ledger.claim(&schedule.key, at(10), &longest, at(10), Timestamp::MAX).await;
-    same("L-14", "the longest holder", &done("L-14", "claim", claim)?.is_some(), &true)
+    same(
+        "L-14",
+        "claim with a holder of the maximum length",
+        &done("L-14", "claim", claim)?.is_some(),
+        &true,
+    )
 }

@@ -23,8 +23,8 @@ pub use report::{LedgerReport, NotALedger};
 /// Creates the ledgers under test.
 #[async_trait]
 pub trait LedgerFactory: Send + Sync {
-    /// Creates a new, empty ledger, opened by `count` nodes: handles to the same place, as if each
-    /// were a separate process.
+    /// Creates a new, empty ledger and returns `count` handles to it, as if each were opened by a
+    /// separate process.
     async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError>;
 }
 
@@ -38,11 +38,11 @@ const NODES: usize = 4;
 /// The time limit of a case.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs all cases one after the other, each on a separate ledger. Whatever the ledger does (panics,
-/// hangs), the run completes.
+/// Runs all cases one after the other, each on a separate ledger. The run completes even if the
+/// ledger panics or hangs.
 ///
-/// Must run on a tokio runtime with time enabled. With several threads, the cases about several
-/// nodes check more.
+/// Must run on a tokio runtime with time enabled. On a runtime with several threads, the cases
+/// about several nodes check more.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -76,11 +76,14 @@ pub async fn ledger(factory: &dyn LedgerFactory) -> LedgerReport {
 
 async fn prove(factory: &dyn LedgerFactory, case: &LedgerCase) -> Result<(), Failure> {
     let nodes = factory.nodes(NODES).await;
-    let nodes = nodes.map_err(|error| Failure::setup("make a ledger", &error))?;
+    let nodes = nodes.map_err(|error| Failure::setup("create a ledger", &error))?;
     if nodes.len() != NODES {
-        return Err(Failure::setup("make a ledger", &"another number of nodes than asked for"));
+        return Err(Failure::setup(
+            "create a ledger",
+            &"the factory returned the wrong number of nodes",
+        ));
     }
-    // A separate task, so that a panic fails only this case.
+    // The case runs in a separate task, so that a panic fails only this case.
     let mut task = tokio::spawn((case.run)(Nodes(nodes)));
     match tokio::time::timeout(PATIENCE, &mut task).await {
         Ok(Ok(Ok(()))) => Ok(()),
@@ -89,9 +92,9 @@ async fn prove(factory: &dyn LedgerFactory, case: &LedgerCase) -> Result<(), Fai
         Ok(Err(join)) => Err(panicked("L-02", join)),
         Err(_) => {
             task.abort();
-            Err(Failure::new("L-02", "the case as a whole")
-                .expected(format!("an end within {PATIENCE:?}"))
-                .got("none"))
+            Err(Failure::new("L-02", "run the case")
+                .expected(format!("the case ends within {PATIENCE:?}"))
+                .got("the case is still running"))
         }
     }
 }

@@ -17,22 +17,22 @@ impl LedgerReport {
         self.results.push((case, failure));
     }
 
-    /// Every case, in the order in which they ran, with its failure.
+    /// Returns the cases in the order in which they ran, each with its failure, if any.
     pub fn results(&self) -> impl Iterator<Item = (&'static LedgerCase, Option<&Failure>)> {
         self.results.iter().map(|(case, failure)| (*case, failure.as_ref()))
     }
 
-    /// The cases that failed.
+    /// Returns the cases that failed.
     pub fn failures(&self) -> impl Iterator<Item = (&'static LedgerCase, &Failure)> {
         self.results().filter_map(|(case, failure)| Some((case, failure?)))
     }
 
-    /// The ids of all broken obligations.
+    /// Returns the ids of all broken obligations.
     pub fn broken(&self) -> BTreeSet<&'static str> {
         self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
     }
 
-    /// Returns the report itself if no case failed, else an error that prints it.
+    /// Returns the report itself if no case failed, and otherwise an error that prints it.
     ///
     /// # Errors
     /// [`NotALedger`] if a case failed.
@@ -58,7 +58,7 @@ impl fmt::Display for LedgerReport {
 pub struct NotALedger(LedgerReport);
 
 impl NotALedger {
-    /// The report.
+    /// Returns the report.
     pub fn report(&self) -> &LedgerReport {
         &self.0
     }

@@ -1,4 +1,4 @@
-//! Schedules are stored, listed and found due.
+//! Schedules are stored, listed, and returned when they are due.
 
 use super::case::{NAMES, Nodes, at, done, key, same, schedule};
 use crate::conformance::failure::Stop;
@@ -6,18 +6,21 @@ use crate::key::AggregateKey;
 use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
 
 super::case::cases! {
-    "a schedule comes back on every node as it was put", ["L-01", "L-02", "L-04", "L-11"], kept;
-    "a put replaces everything but creation and lease", ["L-10"], replaced;
-    "a removed schedule is gone, and no other", ["L-01", "L-02", "L-11"], removed;
-    "pages of schedules come in order and whole", ["L-12"], paged;
-    "schedules are due by time, then by key", ["L-13"], due;
+    "every node returns a schedule as it was put", ["L-01", "L-02", "L-04", "L-11"], kept;
+    "a put replaces everything except the creation time and the lease", ["L-10"], replaced;
+    "removing a schedule removes no other schedule", ["L-01", "L-02", "L-11"], removed;
+    "the pages of schedules are in order and complete", ["L-12"], paged;
+    "due schedules are ordered by time, then by key", ["L-13"], due;
 }
 
 async fn kept(nodes: Nodes) -> Result<(), Stop> {
     let (ledger, other) = (nodes.node(0)?, nodes.node(1)?);
-    let missing =
-        done("L-02", "ask for what is not there", ledger.schedule(&key("", "a")?.into()).await)?;
-    same("L-02", "ask for what is not there", &missing, &None)?;
+    let missing = done(
+        "L-02",
+        "read a schedule that does not exist",
+        ledger.schedule(&key("", "a")?.into()).await,
+    )?;
+    same("L-02", "read a schedule that does not exist", &missing, &None)?;
     let mut all = Vec::new();
     for (tenant, id) in NAMES.iter().flat_map(|t| NAMES.iter().map(move |i| (t, i))) {
         let place = i64::try_from(all.len()).unwrap_or(0);
@@ -34,7 +37,7 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
             .next_run(next);
         all.push(schedule);
     }
-    // An empty id differs from no id.
+    // An empty id is not the same as no id.
     for tenant in NAMES {
         all.push(schedule(ScheduleKey::kind_wide(tenant, "account")?, 5)?);
     }
@@ -48,7 +51,7 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
         let key_of =
             |found: &Option<Schedule>| found.as_ref().map(|it| (it.key.clone(), it.created_at));
         let expected = Some(schedule.clone());
-        same("L-01", "read a schedule of its own", &key_of(&found), &key_of(&expected))?;
+        same("L-01", "read a schedule by its key", &key_of(&found), &key_of(&expected))?;
         same("L-11", "read a schedule", &found, &expected)?;
     }
     Ok(())
@@ -65,14 +68,14 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
     let lease = claimed.and_then(|schedule| schedule.lease);
     same(
         "L-11",
-        "the lease of a claim",
+        "read the lease of a claim",
         &lease.as_ref().map(|l| (l.token, l.until)),
         &Some((claim.token, at(20))),
     )?;
     let new = Schedule::new(old.key.clone(), "every 9s".parse()?, at(99))?
         .enabled(false)
         .next_run(Some(at(40)));
-    // Ledgers keep their own lease.
+    // A ledger ignores the lease of a put.
     let mut put = new.clone();
     put.lease = lease.clone().map(|mut lease| {
         lease.token = 0;
@@ -82,7 +85,7 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
     let mut expected = new;
     (expected.created_at, expected.lease) = (old.created_at, lease);
     let found = done("L-10", "read", nodes.node(1)?.schedule(&old.key).await)?;
-    same("L-10", "what a second put leaves", &found, &Some(expected))
+    same("L-10", "the schedule after a second put", &found, &Some(expected))
 }
 
 async fn removed(nodes: Nodes) -> Result<(), Stop> {
@@ -97,15 +100,15 @@ async fn removed(nodes: Nodes) -> Result<(), Stop> {
     }
     while let Some(gone) = keys.pop() {
         let was = done("L-02", "remove", ledger.remove_schedule(&gone).await)?;
-        same("L-11", "remove what is there", &was, &true)?;
+        same("L-11", "remove a schedule", &was, &true)?;
         let again = done("L-02", "remove again", nodes.node(1)?.remove_schedule(&gone).await)?;
-        same("L-02", "remove what is gone", &again, &false)?;
+        same("L-02", "remove a schedule that was removed before", &again, &false)?;
         let found = done("L-11", "read", ledger.schedule(&gone).await)?;
-        same("L-11", "read what is gone", &found, &None)?;
+        same("L-11", "read a removed schedule", &found, &None)?;
         let rest = all(&**ledger, 100).await?;
-        same("L-01", "what is left", &rest.len(), &keys.len())?;
-        let due = done("L-13", "what is due", ledger.due(at(10), 100).await)?;
-        same("L-01", "what is left and due", &due.len(), &keys.len())?;
+        same("L-01", "list the remaining schedules", &rest.len(), &keys.len())?;
+        let due = done("L-13", "list the due schedules", ledger.due(at(10), 100).await)?;
+        same("L-01", "list the remaining schedules that are due", &due.len(), &keys.len())?;
     }
     Ok(())
 }
@@ -115,10 +118,10 @@ async fn all(ledger: &dyn Ledger, limit: usize) -> Result<Vec<ScheduleKey>, Stop
     let mut keys: Vec<ScheduleKey> = Vec::new();
     let mut after = None;
     loop {
-        let page = done("L-12", "a page", ledger.schedules(after.as_ref(), limit).await)?;
+        let page = done("L-12", "read a page", ledger.schedules(after.as_ref(), limit).await)?;
         same(
             "L-12",
-            "a page is no longer than asked for",
+            "a page has at most as many schedules as requested",
             &(page.items.len() <= limit.max(1)),
             &true,
         )?;
@@ -126,14 +129,14 @@ async fn all(ledger: &dyn Ledger, limit: usize) -> Result<Vec<ScheduleKey>, Stop
         if page.next.is_none() || keys.len() > 1_000 {
             return Ok(keys);
         }
-        same("L-12", "where a page goes on", &page.next.as_ref(), &keys.last())?;
+        same("L-12", "`next` is the last key of its page", &page.next.as_ref(), &keys.last())?;
         after = page.next;
     }
 }
 
 async fn paged(nodes: Nodes) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
-    same("L-12", "pages of nothing", &all(&**ledger, 3).await?, &Vec::new())?;
+    same("L-12", "read the pages of an empty ledger", &all(&**ledger, 3).await?, &Vec::new())?;
     let mut expected = Vec::new();
     for tenant in ["", "b", "a"] {
         for kind in ["kind", "", "k"] {
@@ -148,14 +151,14 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
     }
     expected.sort();
     for limit in [0, 1, 7, 80, 81, 82, 10_000] {
-        same("L-12", "all pages", &all(&**ledger, limit).await?, &expected)?;
+        same("L-12", "read all pages", &all(&**ledger, limit).await?, &expected)?;
     }
     Ok(())
 }
 
 async fn due(nodes: Nodes) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
-    // Key, next run, enabled.
+    // Id, next run, enabled.
     let rows =
         [("c", 30, true), ("b", 10, true), ("a", 30, true), ("d", 5, false), ("e", 31, true)];
     for (id, next, enabled) in rows {
@@ -171,7 +174,7 @@ async fn due(nodes: Nodes) -> Result<(), Stop> {
     done("L-14", "claim", claim)?;
     for (now, limit, expected) in [
         (9, 10, &[][..]),
-        // Claimed until 12.
+        // The run of b is claimed until 12.
         (11, 10, &[]),
         (12, 10, &["b"]),
         (30, 10, &["b", "", "a", "c"]),
@@ -179,10 +182,11 @@ async fn due(nodes: Nodes) -> Result<(), Stop> {
         (30, 0, &["b"]),
         (31, 9, &["b", "", "a", "c", "e"]),
     ] {
-        let found = done("L-13", "what is due", nodes.node(1)?.due(at(now), limit).await)?;
+        let found =
+            done("L-13", "list the due schedules", nodes.node(1)?.due(at(now), limit).await)?;
         let ids: Vec<_> =
             found.iter().map(|it| it.key.as_aggregate().map_or("", AggregateKey::id)).collect();
-        same("L-13", "what is due", &ids, &expected.to_vec())?;
+        same("L-13", "list the due schedules", &ids, &expected.to_vec())?;
     }
     Ok(())
 }

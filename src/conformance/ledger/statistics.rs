@@ -9,10 +9,10 @@ use crate::key::AggregateKey;
 use crate::ledger::{DailyStatistics, Day, Ledger};
 
 super::case::cases! {
-    "statistics add up, each aggregate and day for itself", ["L-01", "L-02", "L-20"], added;
-    "a batch may name an aggregate and day several times", ["L-20"], repeated;
-    "what many nodes add is all there, and each item whole", ["L-20", "L-21"], raced;
-    "days come in order, within their bounds", ["L-04", "L-22"], ranged;
+    "statistics are summed separately for each aggregate and day", ["L-01", "L-02", "L-20"], added;
+    "a batch may contain an aggregate and day several times", ["L-20"], repeated;
+    "concurrent additions are all counted and never partly visible", ["L-20", "L-21"], raced;
+    "days are returned in order and within the bounds", ["L-04", "L-22"], ranged;
 }
 
 fn all_days() -> std::ops::RangeInclusive<Day> {
@@ -33,8 +33,8 @@ async fn daily(
 async fn added(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let nothing = done("L-02", "read", ledger.daily(&key("", "a")?, all_days()).await)?;
-    same("L-02", "statistics of nothing", &nothing, &Vec::new())?;
-    done("L-02", "add nothing", ledger.add_statistics(&[]).await)?;
+    same("L-02", "read statistics that do not exist", &nothing, &Vec::new())?;
+    done("L-02", "add no statistics", ledger.add_statistics(&[]).await)?;
     let mut batch = Vec::new();
     for (tenant, id) in NAMES.iter().flat_map(|t| NAMES.iter().map(move |i| (t, i))) {
         for day in [-1, 0, 19_000] {
@@ -47,7 +47,7 @@ async fn added(nodes: Nodes) -> Result<(), Stop> {
     let of = |key: &AggregateKey| -> Vec<_> {
         twice.iter().filter(|(of, _)| *of == key).map(|(_, item)| *item).collect()
     };
-    // First one aggregate alone, so that later faults are caused by the others.
+    // One aggregate is added alone first, so that later faults must be caused by the others.
     let (alone, others) = batch.split_at_checked(3).unwrap_or_default();
     for part in [alone, others] {
         for _ in 0..2 {
@@ -55,11 +55,16 @@ async fn added(nodes: Nodes) -> Result<(), Stop> {
         }
         for (key, ..) in part {
             let id = if part.len() == alone.len() { "L-20" } else { "L-01" };
-            same(id, "statistics of one aggregate", &daily(ledger, key).await?, &of(key))?;
+            same(id, "read the statistics of an aggregate", &daily(ledger, key).await?, &of(key))?;
         }
     }
     for (key, ..) in alone {
-        same("L-01", "statistics of another", &daily(ledger, key).await?, &of(key))?;
+        same(
+            "L-01",
+            "read the statistics of an aggregate after others were added",
+            &daily(ledger, key).await?,
+            &of(key),
+        )?;
     }
     Ok(())
 }
@@ -78,7 +83,7 @@ async fn repeated(nodes: Nodes) -> Result<(), Stop> {
     let mut sum = created(300, 11);
     (sum.created, sum.deleted) = (2, 4);
     same("L-20", "the sum of a batch", &daily(ledger, &a).await?, &vec![(day, sum)])?;
-    // Sums saturate and never start again.
+    // Sums saturate and do not wrap around.
     let most =
         [item(&b, created(u64::MAX, u64::MAX)), item(&b, DailyStatistics::deleted(u64::MAX))];
     for _ in 0..2 {
@@ -87,7 +92,7 @@ async fn repeated(nodes: Nodes) -> Result<(), Stop> {
     let found = daily(ledger, &b).await?;
     let least = found.iter().map(|(_, sum)| sum.bytes.min(sum.deleted).min(sum.creation_micros));
     let saturated = least.min().is_some_and(|least| least >= i64::MAX.cast_unsigned());
-    same("L-20", "the largest sums", &saturated, &true)
+    same("L-20", "sums saturate", &saturated, &true)
 }
 
 async fn raced(nodes: Nodes) -> Result<(), Stop> {
@@ -104,7 +109,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
                 for (_, sum) in daily(&*ledger, &watched).await? {
                     let whole =
                         (sum.bytes, sum.creation_micros) == (100 * sum.created, 3 * sum.created);
-                    same("L-21", "each item is added whole", &whole, &true)?;
+                    same("L-21", "each item is added as a whole", &whole, &true)?;
                 }
             }
             Ok(())
@@ -116,7 +121,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
     (sum.bytes, sum.creation_micros) = (100 * sum.created, 3 * sum.created);
     for key in &keys {
         let found = daily(&**nodes.node(0)?, key).await?;
-        same("L-20", "the sum of all nodes", &found, &vec![(day, sum)])?;
+        same("L-20", "the sum of the additions of all nodes", &found, &vec![(day, sum)])?;
     }
     Ok(())
 }
@@ -139,7 +144,7 @@ async fn ranged(nodes: Nodes) -> Result<(), Stop> {
             done("L-22", "read", found)?.iter().map(|(day, _)| day.number()).collect();
         let expected: Vec<_> =
             days.into_iter().filter(|day| (first..=last).contains(day)).collect();
-        same("L-22", "the days of a range", &found, &expected)?;
+        same("L-22", "read a range of days", &found, &expected)?;
     }
     Ok(())
 }

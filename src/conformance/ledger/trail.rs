@@ -1,4 +1,4 @@
-//! Each tenant has one audit trail, in order, unchanged and chained.
+//! Each tenant has one audit trail, which is ordered, immutable and chained.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use crate::ledger::{
 use crate::timestamp::Timestamp;
 
 super::case::cases! {
-    "sequences count each tenant's entries from 1", ["L-01", "L-02", "L-30"], counted;
-    "entries come back on every node as they were appended", ["L-04", "L-32"], kept;
-    "pages of a trail come in order and whole", ["L-01", "L-32"], paged;
-    "each record is chained to the one before it", ["L-31"], chained;
-    "what many nodes append is all there, in one chain", ["L-30", "L-31"], raced;
-    "an entry with too long a text is refused, with its batch", ["L-03"], refusals;
+    "sequence numbers count the entries of each tenant from 1", ["L-01", "L-02", "L-30"], counted;
+    "every node returns entries as they were appended", ["L-04", "L-32"], kept;
+    "the pages of a trail are in order and complete", ["L-01", "L-32"], paged;
+    "each record is chained to the previous one", ["L-31"], chained;
+    "concurrent appends of many nodes form one complete chain", ["L-30", "L-31"], raced;
+    "an entry with a text that is too long is refused with its batch", ["L-03"], refusals;
 }
 
 fn entry(n: i64) -> AuditEntry {
@@ -28,12 +28,12 @@ fn entry(n: i64) -> AuditEntry {
 async fn all(ledger: &dyn Ledger, mut request: AuditRequest<'_>) -> Result<Vec<AuditRecord>, Stop> {
     let mut all = Vec::new();
     loop {
-        let page = done("L-32", "a page", ledger.entries(request).await)?;
+        let page = done("L-32", "read a page", ledger.entries(request).await)?;
         let short = page.items.len() <= request.limit.max(1);
-        same("L-32", "a page is no longer than asked for", &short, &true)?;
+        same("L-32", "a page has at most as many records as requested", &short, &true)?;
         all.extend(page.items);
         let Some(next) = page.next else { return Ok(all) };
-        same("L-32", "a page goes on behind itself", &(next > request.after), &true)?;
+        same("L-32", "`next` is after the start of its page", &(next > request.after), &true)?;
         request = request.after(next);
     }
 }
@@ -41,10 +41,10 @@ async fn all(ledger: &dyn Ledger, mut request: AuditRequest<'_>) -> Result<Vec<A
 async fn counted(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let nothing = done("L-02", "read", ledger.entries(AuditRequest::new()).await)?;
-    same("L-02", "an empty trail", &(nothing.items, nothing.next), &(Vec::new(), None))?;
+    same("L-02", "read an empty trail", &(nothing.items, nothing.next), &(Vec::new(), None))?;
     same(
         "L-30",
-        "append nothing",
+        "append no entries",
         &done("L-30", "append", ledger.append_all(&[]).await)?,
         &vec![],
     )?;
@@ -58,10 +58,10 @@ async fn counted(nodes: Nodes) -> Result<(), Stop> {
     for round in 0..3 {
         let found = done("L-30", "append", ledger.append_all(&batch).await)?;
         let expected: Vec<_> = NAMES.iter().flat_map(|_| [2 * round + 1, 2 * round + 2]).collect();
-        same("L-30", "the sequences of a batch of all tenants", &found, &expected)?;
+        same("L-30", "the sequence numbers of a batch of all tenants", &found, &expected)?;
     }
     let one = done("L-30", "append", nodes.node(1)?.append(&entry(9)).await)?;
-    same("L-30", "the next sequence", &one, &7)?;
+    same("L-30", "the next sequence number", &one, &7)?;
     for (place, tenant) in (0..).zip(NAMES) {
         let found = all(ledger, AuditRequest::new().tenant(tenant)).await?;
         let own = found.iter().all(|record| record.entry.tenant() == tenant);
@@ -100,7 +100,7 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
     let found = all(&**nodes.node(2)?, AuditRequest::new()).await?;
     same("L-04", "read on another node", &found.len(), &(2 * entries.len()))?;
     for (record, entry) in found.iter().zip(entries.iter().chain(&entries)) {
-        same("L-32", "an entry", &record.entry, entry)?;
+        same("L-32", "read an entry", &record.entry, entry)?;
     }
     Ok(())
 }
@@ -108,7 +108,7 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
 async fn paged(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let (a, b) = (key("", "a")?, key("", "b")?);
-    // In batches of 1, 2, 3, ... entries, by two nodes.
+    // Two nodes append batches of 1, 2, 3, ... entries.
     let mut n = 0;
     for batch in 1..=16 {
         let about = |n: i64| if n % 2 == 0 { a.clone() } else { b.clone() };
@@ -124,23 +124,33 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
     let odd: Vec<u64> = (1..=136).step_by(2).collect();
     for limit in [0, 1, 7, 68, 135, 136, 137, usize::MAX] {
         let found = all(ledger, AuditRequest::new().limit(limit)).await?;
-        same("L-32", "all pages", &sequences(found), &whole)?;
+        same("L-32", "read all pages", &sequences(found), &whole)?;
         let found = all(ledger, AuditRequest::new().key(&a).limit(limit)).await?;
-        same("L-32", "all pages about one aggregate", &sequences(found), &odd)?;
+        same("L-32", "read all pages about one aggregate", &sequences(found), &odd)?;
     }
     for after in 0..=136 {
         let page = ledger.entries(AuditRequest::new().after(after).limit(1)).await;
-        let first = done("L-32", "a page", page)?.items.first().map(|record| record.sequence);
-        same("L-32", "the first behind a sequence", &first, &(after < 136).then_some(after + 1))?;
+        let first = done("L-32", "read a page", page)?.items.first().map(|record| record.sequence);
+        same(
+            "L-32",
+            "the first record after a sequence number",
+            &first,
+            &(after < 136).then_some(after + 1),
+        )?;
     }
     let beyond = all(ledger, AuditRequest::new().after(u64::MAX)).await?;
-    same("L-32", "pages behind the last sequence", &sequences(beyond), &Vec::new())?;
+    same("L-32", "read the pages after the last sequence number", &sequences(beyond), &Vec::new())?;
     for key in [key("", "z")?, key("t", "a")?] {
         let found = all(ledger, AuditRequest::new().key(&key)).await?;
-        same("L-01", "about an aggregate without entries", &sequences(found), &Vec::new())?;
+        same(
+            "L-01",
+            "read the entries about an aggregate without entries",
+            &sequences(found),
+            &Vec::new(),
+        )?;
     }
     let found = all(ledger, AuditRequest::new().tenant("t")).await?;
-    same("L-01", "of a tenant without entries", &sequences(found), &Vec::new())
+    same("L-01", "read the entries of a tenant without entries", &sequences(found), &Vec::new())
 }
 
 async fn chained(nodes: Nodes) -> Result<(), Stop> {
@@ -156,7 +166,7 @@ async fn chained(nodes: Nodes) -> Result<(), Stop> {
     }
     let mut previous = AuditHash::START;
     for record in all(ledger, AuditRequest::new().limit(3)).await? {
-        same("L-31", "the hash before a record", &record.previous, &previous)?;
+        same("L-31", "the previous hash of a record", &record.previous, &previous)?;
         let hash = AuditHash::of(&previous, record.sequence, &record.entry);
         same("L-31", "the hash of a record", &record.hash, &hash)?;
         previous = hash;
@@ -185,11 +195,16 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
     let found = all(ledger, AuditRequest::new()).await?;
     let sequences: BTreeSet<_> = found.iter().map(|record| record.sequence).collect();
     let expected: BTreeSet<_> = (1..=appended.len() as u64).collect();
-    same("L-30", "the sequences of all nodes", &sequences, &expected)?;
+    same("L-30", "the sequence numbers of all nodes", &sequences, &expected)?;
     same("L-30", "the number of records", &found.len(), &appended.len())?;
     for (sequence, entry) in &appended {
         let record = found.iter().find(|record| record.sequence == *sequence);
-        same("L-30", "an entry at its sequence", &record.map(|it| &it.entry), &Some(entry))?;
+        same(
+            "L-30",
+            "read an entry at its sequence number",
+            &record.map(|it| &it.entry),
+            &Some(entry),
+        )?;
     }
     let check = done("L-31", "check", ledger.check_trail("", AuditHead::START).await)?;
     let head = found.last().map(|last| AuditHead { sequence: last.sequence, hash: last.hash });
@@ -219,5 +234,5 @@ async fn refusals(nodes: Nodes) -> Result<(), Stop> {
         refused("append", ledger.append_all(&[entry(1), long, entry(2)]).await)?;
     }
     let left = all(&**ledger, AuditRequest::new()).await?;
-    same("L-03", "what a refused batch leaves", &left.len(), &0)
+    same("L-03", "the trail after a refused batch", &left.len(), &0)
 }

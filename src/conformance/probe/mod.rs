@@ -1,5 +1,5 @@
-//! [`Probe`]: calls to the store under test, each with a time limit, and with the obligation that a
-//! failure breaks.
+//! [`Probe`]: calls the store under test. Each call has a time limit, and an obligation that it
+//! breaks if it fails.
 
 mod sight;
 mod walk;
@@ -25,9 +25,9 @@ pub(super) use sight::{Blame, misread};
 pub(super) struct Probe {
     store: Arc<dyn SnapshotStore>,
     within: Duration,
-    /// The obligation that an unexpected failure of a call breaks.
+    /// The obligation that a call breaks if it fails unexpectedly.
     refused: &'static str,
-    /// The obligation that a call breaks if it does not end.
+    /// The obligation that a call breaks if it does not return.
     hung: &'static str,
 }
 
@@ -36,13 +36,13 @@ impl Probe {
         Self { store, within, refused: "C-02", hung: "C-03" }
     }
 
-    /// The same store; a call that does not end breaks the obligation `id`.
+    /// Returns a handle whose calls break the obligation `id` if they do not return.
     pub(super) fn hanging(&self, id: &'static str) -> Self {
         Self { hung: id, ..self.clone() }
     }
 
-    /// The same store; a call that fails or does not end breaks the obligation `id`. For input that
-    /// differs in one aspect from input that was accepted before.
+    /// Returns a handle whose calls break the obligation `id` if they fail or do not return. For
+    /// input that differs in one aspect from input that was accepted before.
     pub(super) fn blaming(&self, id: &'static str) -> Self {
         Self { refused: id, hung: id, ..self.clone() }
     }
@@ -65,7 +65,7 @@ impl Probe {
         tokio::time::timeout(self.within, call).await.map_err(|_| {
             Failure::new(self.hung, what)
                 .expected(format!("an answer within {:?}", self.within))
-                .got("none")
+                .got("no answer")
                 .into()
         })
     }
@@ -80,7 +80,7 @@ impl Probe {
         })
     }
 
-    /// A put that may be refused.
+    /// Puts records that the store may refuse.
     pub(super) async fn try_put(
         &self,
         records: Vec<Record>,
@@ -89,7 +89,7 @@ impl Probe {
         self.bounded("put", self.store.put(records, options)).await
     }
 
-    /// A put that the store must accept.
+    /// Puts records that the store must accept.
     pub(super) async fn put_with(
         &self,
         records: Vec<Record>,
@@ -97,7 +97,7 @@ impl Probe {
     ) -> Result<Vec<PutOutcome>, Stop> {
         let outcomes = self.try_put(records, options).await?;
         outcomes.map_err(|error| {
-            // Duplicates in one call are each valid.
+            // Duplicates in one call are valid input.
             let invalid = error.kind() == ErrorKind::InvalidInput && self.refused != "C-14";
             let id = if invalid { "C-15" } else { self.refused };
             let failure = Failure::new(id, "put records within the store's limits");
@@ -143,7 +143,7 @@ impl Probe {
         self.call("keys", self.store.keys(request)).await
     }
 
-    /// A page of keys after a cursor that may be refused.
+    /// Lists a page of keys after a cursor that the store may refuse.
     pub(super) async fn try_keys(
         &self,
         request: KeysRequest<'_>,
@@ -177,7 +177,7 @@ impl Probe {
         self.call("mark", self.store.mark(key, selection, change)).await
     }
 
-    /// A change of marks that may be refused.
+    /// Changes marks, which the store may refuse.
     pub(super) async fn try_mark(
         &self,
         key: &AggregateKey,
@@ -187,7 +187,7 @@ impl Probe {
         self.bounded("mark", self.store.mark(key, selection, change)).await
     }
 
-    /// A delete of exactly this many snapshots; any other number breaks C-50.
+    /// Deletes, and checks the number of deleted snapshots. Any other number breaks C-50.
     pub(super) async fn deletes(
         &self,
         key: &AggregateKey,
@@ -203,7 +203,7 @@ impl Probe {
     }
 }
 
-/// Checks that the outcomes of a put are as `expected`; otherwise the obligation `id` is broken.
+/// Checks that the outcomes of a put are as `expected`. A difference breaks the obligation `id`.
 pub(super) fn outcomes_are(
     id: &'static str,
     what: &str,

@@ -1,4 +1,4 @@
-//! What a store returns for an acknowledged record and, if that is wrong, why.
+//! Checks what a store returns for a record, and finds the obligation that a wrong answer breaks.
 
 use super::Probe;
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -12,17 +12,17 @@ use crate::store::{ListRequest, Lookup, Query};
 /// The obligations that are broken if a record is not found as it was put.
 #[derive(Clone, Copy)]
 pub(crate) struct Blame {
-    /// Its identity has other bytes.
+    /// Broken if other bytes are found under the identity of the record.
     pub(crate) bytes: &'static str,
-    /// It is neither found nor listed.
+    /// Broken if the record is neither found nor listed.
     pub(crate) lost: &'static str,
 }
 
 impl Blame {
-    /// The blame for a record that was put, and nothing else.
+    /// The obligations for a record that was put and not changed since.
     pub(crate) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
 
-    /// Everything breaks one obligation.
+    /// Any fault breaks the obligation `id`.
     pub(crate) const fn all(id: &'static str) -> Self {
         Self { bytes: id, lost: id }
     }
@@ -32,7 +32,7 @@ impl Blame {
     }
 }
 
-/// The identity in a record's header, owned.
+/// An owned copy of the identity in a record's header.
 pub(super) struct RecordIdentity {
     key: AggregateKey,
     id: SnapshotId,
@@ -40,9 +40,9 @@ pub(super) struct RecordIdentity {
 
 impl RecordIdentity {
     fn of(record: &Record) -> Result<Self, Stop> {
-        let header = record.header().map_err(|reject| {
-            Stop::from(Failure::setup("the kit made an impossible record", &reject))
-        })?;
+        let header = record
+            .header()
+            .map_err(|reject| Stop::from(Failure::setup("make a test record", &reject)))?;
         Ok(Self { key: key_of(&header)?, id: id(header.generation, header.version) })
     }
 }
@@ -52,12 +52,12 @@ fn key_of(header: &Header<'_>) -> Result<AggregateKey, Stop> {
 }
 
 impl Probe {
-    /// Checks that `record`, put before, is found at its own version, byte for byte.
+    /// Checks that `record`, which was put before, is found at its own version, byte for byte.
     pub(crate) async fn holds(&self, record: &Record) -> Result<(), Stop> {
         self.holds_or(record, Blame::PUT).await
     }
 
-    /// The same with another blame.
+    /// Like [`holds`](Self::holds), with the obligations that a fault breaks.
     pub(crate) async fn holds_or(&self, record: &Record, blame: Blame) -> Result<(), Stop> {
         let RecordIdentity { key, id } = RecordIdentity::of(record)?;
         let query = Query::latest(&key, id.generation).at_most(id.version);
@@ -71,12 +71,12 @@ impl Probe {
         Ok(())
     }
 
-    /// Checks that `record`, put before, is the answer to `query`.
+    /// Checks that `record`, which was put before, is the answer to `query`.
     pub(crate) async fn finds(&self, query: Query<'_>, record: &Record) -> Result<(), Stop> {
         self.finds_or(query, record, Blame::PUT).await
     }
 
-    /// The same with another blame.
+    /// Like [`finds`](Self::finds), with the obligations that a fault breaks.
     pub(crate) async fn finds_or(
         &self,
         query: Query<'_>,
@@ -89,7 +89,7 @@ impl Probe {
         }
         let wanted = RecordIdentity::of(record)?;
         let broken = self.reason(query, record, &wanted, &lookup, blame).await?;
-        let message = format!("get {} at or below {}", query.key, bounds(&query));
+        let message = format!("get {} {}", query.key, bounds(&query));
         Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
     }
 
@@ -114,21 +114,21 @@ impl Probe {
         if !self.is_listed(&wanted.key, wanted.id).await? {
             return Ok(blame.lost);
         }
-        // It exists now. Was the answer too early, or is it another record?
+        // The record exists now. Either the first answer was stale, or it is another record.
         let again = self.get(query).await?;
         Ok(if is_found(&again, record) { "C-23" } else { "C-20" })
     }
 
-    /// Whether the list of `key` has the snapshot `id`.
+    /// Whether the list of `key` contains the snapshot `id`.
     pub(crate) async fn is_listed(&self, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
-        // The limit is the number of snapshots with these versions in the generations that the kit
-        // uses. Other cases check bounds that are off by one.
+        // The limit exceeds the number of snapshots with these versions in all generations of the
+        // kit. The bounds are wider by one, because other cases check the exact bounds.
         let (above, below) = (id.version.saturating_add(1), id.version.saturating_sub(1));
         let request = ListRequest::new(key).at_most(above).at_least(below).limit(16);
         Ok(self.list(request).await?.items.iter().any(|meta| meta.id() == id && meta.key == *key))
     }
 
-    /// Checks that nothing of `generation` is found under `key`; otherwise `broken` is broken.
+    /// Checks that nothing of `generation` is found under `key`. A failure breaks `broken`.
     pub(crate) async fn finds_nothing(
         &self,
         key: &AggregateKey,
@@ -138,7 +138,7 @@ impl Probe {
         self.answers_nothing(Query::latest(key, generation), broken).await
     }
 
-    /// Checks that nothing is found by `query`; otherwise `broken` is broken.
+    /// Checks that `query` finds nothing. A failure breaks `broken`.
     pub(crate) async fn answers_nothing(
         &self,
         query: Query<'_>,
@@ -147,14 +147,14 @@ impl Probe {
         let lookup = self.get(query).await?;
         let broken = misread(&query, &lookup).unwrap_or(broken);
         ensure(!matches!(lookup, Lookup::Found(_)), || {
-            Failure::new(broken, format!("get {} at or below {}", query.key, bounds(&query)))
-                .expected("nothing is found")
+            Failure::new(broken, format!("get {} {}", query.key, bounds(&query)))
+                .expected("nothing")
                 .got(shown(&lookup))
         })
     }
 }
 
-/// The obligation that is broken by finding something that the query does not select.
+/// The obligation that a lookup breaks if it found a record that the query does not select.
 pub(crate) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str> {
     let Lookup::Found(found) = lookup else { return None };
     let header = found.record.header().ok()?;
@@ -165,7 +165,7 @@ pub(crate) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str
     (!asked).then_some("C-20")
 }
 
-/// Whether `record` was found, and under its own version.
+/// Whether `record` was found under its own version.
 pub(crate) fn is_found(lookup: &Lookup, record: &Record) -> bool {
     match lookup {
         Lookup::Found(found) => {
@@ -178,11 +178,11 @@ pub(crate) fn is_found(lookup: &Lookup, record: &Record) -> bool {
 
 fn bounds(query: &Query<'_>) -> String {
     let version = match query.at_most {
-        u64::MAX => "any version".to_owned(),
-        version => format!("version {version}"),
+        u64::MAX => "at any version".to_owned(),
+        version => format!("at or below version {version}"),
     };
     match query.as_of {
-        Some(time) => format!("{version} and {time}"),
+        Some(time) => format!("{version}, as of {time}"),
         None => version,
     }
 }

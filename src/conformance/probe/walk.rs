@@ -6,13 +6,13 @@ use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest};
 
-/// All pages of a list.
+/// The items of all pages of a list.
 pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
     pub(crate) pages: usize,
 }
 
-/// Checks one page: no more items than the limit, and not empty if more may follow.
+/// Checks that a page has no more items than the limit, and is not empty if it has a `next`.
 fn check_page(id: &'static str, items: usize, limit: usize, has_next: bool) -> Result<(), Stop> {
     ensure(items <= limit.max(1), || {
         Failure::new(id, format!("a page with a limit of {limit}"))
@@ -20,19 +20,19 @@ fn check_page(id: &'static str, items: usize, limit: usize, has_next: bool) -> R
             .got(format!("{items} items"))
     })?;
     ensure(items > 0 || !has_next, || {
-        Failure::new(id, "a page").expected("items, or no `next`").got("no item and a `next`")
+        Failure::new(id, "a page").expected("items, or no `next`").got("no items and a `next`")
     })
 }
 
 fn endless(id: &'static str, most: usize) -> Failure {
     Failure::new(id, "follow `next` to the end")
-        .expected(format!("an end after at most {most} items"))
-        .got("still a `next`")
+        .expected(format!("the end after at most {most} items"))
+        .got("another `next`")
 }
 
 impl Probe {
-    /// All items of a list request. Stops with a breach of C-31 or, if more than `most` items are
-    /// returned, of C-32.
+    /// Returns all items of a list request. An invalid page breaks C-31, and more than `most` items
+    /// break C-32.
     pub(crate) async fn walk(
         &self,
         request: ListRequest<'_>,
@@ -51,7 +51,7 @@ impl Probe {
         }
     }
 
-    /// All keys of a keys request, at most `most`.
+    /// Returns all keys of a request. More than `most` keys break C-40.
     pub(crate) async fn walk_keys(
         &self,
         request: KeysRequest<'_>,

@@ -5,12 +5,13 @@ use serde_json::{Value, json};
 use super::{CaseResult, CaseVerdict, Scorecard, Subject, Tally};
 
 impl Scorecard {
-    /// The whole scorecard. The same run gives the same value, because times are left out.
+    /// Returns the whole scorecard as JSON. Repeating a run gives the same value, because times are
+    /// left out.
     ///
-    /// Fields: `snapfold` (the version of the crate), `store` (its name, or that of the event
-    /// source), `capabilities` (null if the store could not be opened, and for event sources),
-    /// `seed`, `scale` (null for event sources), `conformant`, `broken`, `levels` (counts), `cases`.
-    /// Later releases may add fields.
+    /// Fields: `snapfold` (the version of the crate), `store` (the name of the store or of the
+    /// event source), `capabilities` (null for event sources, and if the store could not be
+    /// opened), `seed`, `scale` (null for event sources), `conformant`, `broken`, `levels`
+    /// (counts), and `cases`. Later releases may add fields.
     pub fn to_json(&self) -> Value {
         let capabilities = self.capabilities().map(|it| {
             json!({

@@ -13,7 +13,7 @@ use super::level::Level;
 use crate::store::Capabilities;
 
 /// The result of a run of the kit over a store or an event source. Prints as a table of at most 80
-/// columns; `{:#}` lists every case.
+/// columns. `{:#}` lists every case.
 #[derive(Clone)]
 pub struct Scorecard {
     subject: Subject,
@@ -38,7 +38,7 @@ pub struct CaseResult {
     pub case: &'static Case,
     /// The verdict.
     pub verdict: CaseVerdict,
-    /// Numbers measured by the case; the same at every run over the same store.
+    /// Numbers measured by the case. They are the same in every run over the same store.
     pub notes: Vec<String>,
     /// How long calls took. Informational only, and not part of the JSON.
     pub times: Vec<String>,
@@ -54,9 +54,9 @@ pub enum CaseVerdict {
     Failed(Failure),
     /// The statement held.
     Passed,
-    /// It was not checked.
+    /// The statement was not checked.
     Skipped {
-        /// The ability that the store or its site lacks: `"Capabilities::durable"`.
+        /// The ability that the store or its site lacks, such as `"Capabilities::durable"`.
         needs: &'static str,
     },
 }
@@ -74,7 +74,7 @@ pub struct Tally {
 }
 
 impl CaseVerdict {
-    /// The verdict of a case that ended like this.
+    /// The verdict of a case that ended with this result.
     pub(super) fn of(stopped: Result<(), Stop>) -> Self {
         match stopped {
             Ok(()) => Self::Passed,
@@ -97,8 +97,8 @@ impl Scorecard {
         Self { subject, seed, results }
     }
 
-    /// The name of the store, or of the site of an event source; `"unknown"` if it could not be
-    /// opened.
+    /// Returns the name of the store, or of the site of an event source; `"unknown"` if it could
+    /// not be opened.
     pub fn store_name(&self) -> &'static str {
         match self.subject {
             Subject::Store { capabilities: Some(capabilities), .. } => capabilities.name,
@@ -107,7 +107,8 @@ impl Scorecard {
         }
     }
 
-    /// The store's capabilities; `None` if it could not be opened, and for event sources.
+    /// Returns the store's capabilities. `None` for event sources, and if the store could not be
+    /// opened.
     pub fn capabilities(&self) -> Option<Capabilities> {
         match self.subject {
             Subject::Store { capabilities, .. } => capabilities,
@@ -115,17 +116,17 @@ impl Scorecard {
         }
     }
 
-    /// The seed of the run.
+    /// Returns the seed of the run.
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The results of all chosen cases, in the order in which they ran.
+    /// Returns the results of all chosen cases, in the order in which they ran.
     pub fn results(&self) -> &[CaseResult] {
         &self.results
     }
 
-    /// The failed cases, with their failures.
+    /// Returns the failed cases, with their failures.
     pub fn failures(&self) -> impl Iterator<Item = (&'static Case, &Failure)> {
         self.results.iter().filter_map(|result| match &result.verdict {
             CaseVerdict::Failed(failure) => Some((result.case, failure)),
@@ -133,7 +134,7 @@ impl Scorecard {
         })
     }
 
-    /// The skipped cases, with the missing ability.
+    /// Returns the skipped cases, with the missing ability.
     pub fn skipped(&self) -> impl Iterator<Item = (&'static Case, &'static str)> {
         self.results.iter().filter_map(|result| match &result.verdict {
             CaseVerdict::Skipped { needs } => Some((result.case, *needs)),
@@ -141,20 +142,20 @@ impl Scorecard {
         })
     }
 
-    /// The ids of all broken obligations.
+    /// Returns the ids of all broken obligations.
     pub fn broken_promises(&self) -> BTreeSet<&'static str> {
         self.failures().flat_map(|(_, failure)| failure.broken.iter().copied()).collect()
     }
 
-    /// Whether no case failed and at least one passed. Skipped cases are allowed: see
-    /// [`skipped`](Self::skipped).
+    /// Returns whether no case failed and at least one passed. Skipped cases are allowed (see
+    /// [`skipped`](Self::skipped)).
     pub fn is_conformant(&self) -> bool {
         let tally = self.tally();
         tally.failed == 0 && tally.passed > 0
     }
 
-    /// Returns the card itself if the store is conformant, else an error that prints it, for a test
-    /// that ends with `card.into_result()?` or with `unwrap`.
+    /// Returns the scorecard itself if the store is conformant, and otherwise an error that prints
+    /// it. A test can end with `card.into_result()?`.
     ///
     /// # Errors
     /// [`NotConformant`] unless [`is_conformant`](Self::is_conformant).
@@ -162,12 +163,12 @@ impl Scorecard {
         if self.is_conformant() { Ok(self) } else { Err(NotConformant(Box::new(self))) }
     }
 
-    /// The numbers of all cases.
+    /// Returns the counts of all cases.
     pub fn tally(&self) -> Tally {
         Tally::of(self.results.iter())
     }
 
-    /// The numbers of the cases of a level.
+    /// Returns the counts of the cases of a level.
     pub fn tally_of(&self, level: Level) -> Tally {
         Tally::of(self.results.iter().filter(|result| result.case.level() == level))
     }
@@ -193,7 +194,7 @@ impl Tally {
         tally
     }
 
-    /// The number of all cases.
+    /// Returns the number of all cases.
     pub fn all(self) -> usize {
         self.passed + self.failed + self.skipped
     }
@@ -215,7 +216,7 @@ impl fmt::Debug for Scorecard {
 pub struct NotConformant(Box<Scorecard>);
 
 impl NotConformant {
-    /// The scorecard.
+    /// Returns the scorecard.
     pub fn scorecard(&self) -> &Scorecard {
         &self.0
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{CaseResult, CaseVerdict, Scorecard, Subject, Tally};
 use crate::store::Capabilities;
 
-/// The widest line.
+/// The maximum width of a line.
 const COLUMNS: usize = 80;
 
 impl fmt::Display for Scorecard {
@@ -35,7 +35,7 @@ impl fmt::Display for Scorecard {
         writeln!(f)?;
         let broken: Vec<_> = self.broken_promises().into_iter().collect();
         match (self.is_conformant(), broken.is_empty()) {
-            (true, _) => writeln!(f, "conformant: every promise that was tried is kept"),
+            (true, _) => writeln!(f, "conformant: every obligation that was checked is kept"),
             (false, true) => writeln!(f, "NOT PROVEN: cases could not be set up, or none ran"),
             (false, false) => wrapped(f, "NOT CONFORMANT: breaks ", "  ", &broken.join(", ")),
         }
@@ -74,8 +74,8 @@ impl Scorecard {
 
     fn notes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (title, of) in [
-            ("counted", (|result| &result.notes) as fn(&CaseResult) -> &Vec<String>),
-            ("timed, and not judged", |result| &result.times),
+            ("counts", (|result| &result.notes) as fn(&CaseResult) -> &Vec<String>),
+            ("timings, for information only", |result| &result.times),
         ] {
             let mut texts = self.results.iter().flat_map(of).peekable();
             if texts.peek().is_some() {
@@ -94,7 +94,7 @@ impl Scorecard {
             by_need.entry(needs).or_default().push(case.name());
         }
         for (needs, cases) in by_need {
-            writeln!(f, "\nskipped for want of {needs}: {}", cases.len())?;
+            writeln!(f, "\nskipped, requires {needs}: {}", cases.len())?;
             for case in cases {
                 wrapped(f, "  ", "    ", case)?;
             }
@@ -113,7 +113,7 @@ impl Scorecard {
             wrapped(f, "FAILED  ", "        ", &format!("{}: {}", case.level(), case.name()))?;
             writeln!(f, "        {broken}")?;
             for (head, text) in [
-                ("doing", &failure.message),
+                ("operation", &failure.message),
                 ("expected", &failure.expected),
                 ("got", &failure.got),
             ] {
@@ -151,8 +151,8 @@ fn promises(capabilities: &Capabilities) -> String {
     )
 }
 
-/// Writes `text` after `head`, broken at spaces where it would be too wide, and within a word that
-/// is too wide for a line.
+/// Writes `text` after `head`. Breaks lines that are too wide at spaces, and within words that are
+/// wider than a line.
 fn wrapped(f: &mut fmt::Formatter<'_>, head: &str, indent: &str, text: &str) -> fmt::Result {
     let mut line = head.to_owned();
     let mut empty = true;

@@ -11,22 +11,22 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{Deleted, ListRequest, PutOutcome, Query, Selection};
 
 cases! { Delete:
-    "everything of a key is deleted", ["C-50"], all;
-    "what lies below a version is deleted, and not that version", ["C-50"], below;
-    "just the ids that are given are deleted", ["C-50"], ids;
-    "ids of one generation leave the others of that version", ["C-50"], generations;
-    "those of one generation are deleted, or all but those", ["C-50"], by_generation;
-    "no ids at all select nothing", ["C-50"], no_ids;
-    "ids given twice or not stored count for nothing", ["C-50"], odd_ids;
-    "bytes and number of what was deleted are told", ["C-50"], counted;
-    "deleting again deletes nothing", ["C-50"], again;
-    "what was deleted is not found", ["C-51"], not_found;
-    "what was deleted is not listed", ["C-51"], not_listed;
-    "what is put after a delete is found", ["C-52"], put_again;
-    "an identity that was deleted is as good as new", ["C-52"], as_new;
+    "all snapshots of a key are deleted", ["C-50"], all;
+    "all snapshots below a version are deleted, but not that version", ["C-50"], below;
+    "exactly the given ids are deleted", ["C-50"], ids;
+    "deleting an id keeps the same version of other generations", ["C-50"], generations;
+    "one generation is deleted, or all generations except one", ["C-50"], by_generation;
+    "an empty list of ids deletes nothing", ["C-50"], no_ids;
+    "duplicate ids and ids that are not stored are not counted", ["C-50"], odd_ids;
+    "the number and the bytes of deleted snapshots are returned", ["C-50"], counted;
+    "repeating a delete deletes nothing", ["C-50"], again;
+    "a deleted snapshot is not found", ["C-51"], not_found;
+    "a deleted snapshot is not listed", ["C-51"], not_listed;
+    "a snapshot that is put after a delete is found", ["C-52"], put_again;
+    "a deleted identity can be put as if it were new", ["C-52"], as_new;
 }
 
-/// Versions 2, 4, 6 and 8; 4 and 6 exist in all generations.
+/// Puts versions 2, 4, 6 and 8, of which 4 and 6 exist in all generations.
 async fn fill(store: &Probe) -> Result<(AggregateKey, Vec<(SnapshotId, Record)>), Stop> {
     fill_key(store, key("a")?).await
 }
@@ -47,7 +47,7 @@ async fn fill_key(
     }
     let records: Vec<_> = stored.iter().map(|(_, record)| record.clone()).collect();
     store.put_each(&records).await?;
-    // A delete is not blamed for what a put lost.
+    // Records that a put lost must not count against the delete.
     store.holds_all(&records).await?;
     Ok((key, stored))
 }
@@ -74,11 +74,11 @@ async fn delete_and_look(
     for (id, record) in &stored {
         let there = is_there(store, &key, *id, record).await?;
         let wanted = !selection.admits(*id);
-        // A delete that reports something that it did not do breaks a separate obligation.
+        // A delete that reports more than it did breaks another obligation.
         let broken = if there && deleted.snapshots == selected { "C-51" } else { "C-50" };
         ensure(there == wanted, || {
             let (expected, got) = if wanted { ("kept", "gone") } else { ("gone", "still there") };
-            Failure::new(broken, format!("{id} after deleting {selection:?}"))
+            Failure::new(broken, format!("get {id} after deleting {selection:?}"))
                 .expected(expected)
                 .got(got)
         })?;
@@ -163,8 +163,8 @@ async fn are_gone(
         let there = is_there(store, key, *id, record).await?;
         ensure(!there, || {
             Failure::new("C-51", format!("get {id} after it was deleted"))
-                .expected("not it")
-                .got("it")
+                .expected("another snapshot or none")
+                .got("the deleted snapshot")
         })?;
     }
     Ok(())
@@ -208,7 +208,7 @@ async fn not_listed(cx: &mut Context) -> Result<(), Stop> {
         let stays = items.iter().find(|meta| selection.admits(meta.id()));
         ensure(stays.is_none(), || {
             Failure::new("C-51", format!("list after deleting {selection:?}"))
-                .expected("nothing that was selected")
+                .expected("none of the deleted snapshots")
                 .got(shown(&stays.map(SnapshotMeta::id)))
         })?;
     }
@@ -229,7 +229,7 @@ async fn put_again(cx: &mut Context) -> Result<(), Stop> {
             store.holds_or(record, Blame::all("C-52")).await?;
         }
     }
-    // An older version than the deleted ones.
+    // Puts an older version than the deleted ones.
     store.deletes(&key, Selection::All, 2).await?;
     let old = record(&key, 2)?;
     store.put(std::slice::from_ref(&old)).await?;

@@ -11,19 +11,19 @@ use crate::record::Record;
 use crate::store::{KeysRequest, ListRequest, PutOptions, PutOutcome, Query, Selection};
 
 cases! { Durable:
-    "what was put is there after each opening", ["C-10"], reopened;
-    "the newest snapshot is the newest after reopening", ["C-10"], newest_reopened;
-    "large batches are there after reopening", ["C-10"], batches_reopened;
-    "what was acknowledged survives a crash", ["C-10"], crashed;
+    "stored records are found after each reopening", ["C-10"], reopened;
+    "the newest snapshot is still the newest after reopening", ["C-10"], newest_reopened;
+    "large batches are found after reopening", ["C-10"], batches_reopened;
+    "acknowledged records survive a crash", ["C-10"], crashed;
     "a stored snapshot stays immutable after reopening", ["C-11"], immutable;
-    "a replacement stays after reopening", ["C-10"], replaced_reopened;
+    "a replacement is found after reopening", ["C-10"], replaced_reopened;
     "a replacement survives a crash", ["C-10"], replaced_crashed;
-    "what was deleted stays deleted after reopening", ["C-51"], deleted_reopened;
-    "what was deleted stays deleted after a crash", ["C-51"], deleted_crashed;
-    "what was put after a delete is there after reopening", ["C-52"], put_again_reopened;
-    "what was put after a delete survives a crash", ["C-52"], put_again_crashed;
-    "aggregates are listed after reopening as before", ["C-40"], keys_reopened;
-    "a put that a crash cuts off leaves no part of a record", ["C-16"], cut_off;
+    "deleted snapshots stay deleted after reopening", ["C-51"], deleted_reopened;
+    "deleted snapshots stay deleted after a crash", ["C-51"], deleted_crashed;
+    "a snapshot that was put after a delete is found after reopening", ["C-52"], put_again_reopened;
+    "a snapshot that was put after a delete survives a crash", ["C-52"], put_again_crashed;
+    "the same aggregates are listed after reopening", ["C-40"], keys_reopened;
+    "a put that is interrupted by a crash leaves no partial record", ["C-16"], cut_off;
 }
 
 async fn reopened(cx: &mut Context) -> Result<(), Stop> {
@@ -106,12 +106,12 @@ async fn replace(cx: &mut Context) -> Result<(Probe, Record), Stop> {
     Ok((store, new))
 }
 
-/// Puts a normal record, last of all, which is looked for first.
+/// Puts an ordinary record after all others. It is looked up first.
 async fn put_last(store: &Probe) -> Result<(), Stop> {
     store.put(&[record(&key("last")?, 1)?]).await.map(drop)
 }
 
-/// If the last put is lost, that explains all other faults.
+/// Checks that the last put was not lost, which would explain all other faults.
 async fn last_is_there(store: &Probe) -> Result<(), Stop> {
     store.holds(&record(&key("last")?, 1)?).await
 }
@@ -128,7 +128,7 @@ async fn replaced_crashed(cx: &mut Context) -> Result<(), Stop> {
     store.holds_or(&new, Blame::all("C-10")).await
 }
 
-/// Deletes in every way; version 9 of `a` remains.
+/// Deletes with every kind of selection. Version 9 of `a` remains.
 async fn delete(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open_durable().await?;
     let (a, b) = (key("a")?, key("b")?);
@@ -149,8 +149,8 @@ async fn stays_deleted(store: &Probe) -> Result<(), Stop> {
         let items = store.list(ListRequest::new(key).at_most(8)).await?.items;
         let stays = items.iter().find(|meta| meta.version <= 8);
         ensure(stays.is_none(), || {
-            Failure::new("C-51", format!("list {key} after opening again"))
-                .expected("nothing that was deleted")
+            Failure::new("C-51", format!("list {key} after reopening"))
+                .expected("none of the deleted snapshots")
                 .got(shown(&stays))
         })?;
     }
@@ -224,7 +224,7 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
             let payload = vec![b'x'; 3_000];
             batch.push(record_of(&key, NEW, version, at(version), &payload)?);
         }
-        // First one that is acknowledged.
+        // First, a put that is acknowledged.
         let whole = records(&key(&format!("whole {polls}"))?, &[1, 2, 3, 4, 5])?;
         store.put(&whole).await?;
         let put = store.try_put(batch.clone(), PutOptions::default());
@@ -232,7 +232,7 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
         store = cx.crash(store).await?;
         store.holds_all(&whole).await?;
         if ended {
-            // In this case it was acknowledged.
+            // The put was acknowledged before the crash.
             return store.holds_all(&batch).await;
         }
         settled(&store, &batch, "C-16").await?;

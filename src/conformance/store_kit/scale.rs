@@ -1,4 +1,4 @@
-//! Many aggregates, long histories. Counts are judged; times are only reported.
+//! Many aggregates and long histories. Counts are checked, and times are only reported.
 
 use std::time::Instant;
 
@@ -13,12 +13,12 @@ use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest, Query, Selection};
 
 cases! { Scale:
-    "all of many aggregates are listed once, in as many more pages", ["C-40"], listed;
+    "a list of many aggregates takes a proportional number of pages", ["C-40"], listed;
     "snapshots of many aggregates are found", ["C-10"], found;
     "few aggregates among many are listed in few pages", ["C-41"], filtered;
-    "a long history is listed once, in as many more pages", ["C-32"], long_history;
+    "a list of a long history takes a proportional number of pages", ["C-32"], long_history;
     "any version of a long history is found", ["C-20"], old_versions;
-    "pruning deletes just what is below, of as many as are asked for", ["C-50"], pruned;
+    "pruning many aggregates deletes exactly the older versions", ["C-50"], pruned;
 }
 
 /// The number of records of one put.
@@ -45,13 +45,14 @@ async fn fill(store: &Probe, from: usize, to: usize, versions: u64) -> Result<()
     store.put(&batch).await.map(drop)
 }
 
-/// Ten times the items take at most about ten times the pages.
+/// Checks that the number of pages grows at most in proportion to the items, within a factor of
+/// two.
 fn is_linear(id: &'static str, few: (usize, usize), many: (usize, usize)) -> Result<(), Stop> {
     let ((few, few_pages), (many, many_pages)) = (few, many);
     let limit = 2 * few_pages.max(1) * many.div_ceil(few.max(1)) + 2;
     ensure(many_pages <= limit, || {
         Failure::new(id, format!("list {few} items, then {many}"))
-            .expected(format!("at most {limit} pages, as the first took {few_pages}"))
+            .expected(format!("at most {limit} pages, because the first list took {few_pages}"))
             .got(format!("{many_pages} pages"))
     })
 }
@@ -113,14 +114,14 @@ async fn filtered(cx: &mut Context) -> Result<(), Stop> {
         ensure(pages <= 11, || {
             Failure::new("C-41", format!("list 10 of {aggregates} aggregates"))
                 .expected("at most 11 pages")
-                .got(format!("{pages}"))
+                .got(format!("{pages} pages"))
         })?;
         cx.note(format!("10 of {aggregates} aggregates are listed in {pages} pages of up to 4"));
     }
     Ok(())
 }
 
-/// How many versions a long history has.
+/// The number of versions of a long history.
 fn length(cx: &Context) -> u64 {
     (cx.scale as u64 / 20).max(100)
 }
@@ -152,7 +153,7 @@ async fn long_history(cx: &mut Context) -> Result<(), Stop> {
 async fn old_versions(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = name(0)?;
-    // Every third version.
+    // Puts every third version.
     let versions = length(cx);
     let batch = (1..=versions).map(|place| record(&key, place * 3));
     let batch = batch.collect::<Result<Vec<_>, _>>()?;
@@ -173,7 +174,7 @@ async fn pruned(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let aggregates = cx.scale / 10;
     fill(&store, 0, aggregates, 3).await?;
-    // A delete is not blamed for what a put lost.
+    // Records that a put lost must not count against the delete.
     let expected = [id(NEW, 3), id(NEW, 2), id(NEW, 1)];
     for place in 0..aggregates {
         let key = name(place)?;

@@ -119,8 +119,8 @@ async fn the_file_store_keeps_every_promise() {
         // A failing disk is simulated inside the crate, see `src/backend/file/faults`.
         "Site::fail_writes",
         // It takes any, and records of 1 GiB.
-        "a limit of versions",
-        "records of at most 64 MiB",
+        "a limit on versions",
+        "a record limit of at most 64 MiB",
         // The engine fetches bases by id.
         "Capabilities::returns_bases",
     ];

@@ -21,9 +21,9 @@ async fn the_memory_store_keeps_every_promise() {
         "Site::damage_header",
         "Site::fail_writes",
         // It has none of these.
-        "a limit of the length of keys",
-        "a limit of versions",
-        "records of at most 64 MiB",
+        "a limit on the length of keys",
+        "a limit on versions",
+        "a record limit of at most 64 MiB",
     ];
     assert_eq!(missing, BTreeSet::from(explained));
 }

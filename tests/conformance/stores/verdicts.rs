@@ -134,7 +134,7 @@ async fn a_store_that_blocks_its_thread_is_reported() {
     assert!(!card.is_conformant(), "nothing was proven");
     let card = Conformance::of(&factory)
         .only(Level::Core)
-        .named("nothing is found of a key")
+        .named("nothing is found for a key")
         .patience(Duration::from_millis(10))
         .run()
         .await;
@@ -222,6 +222,6 @@ async fn a_store_without_a_vice_is_conformant() {
     assert_eq!(card.tally().failed, 0);
     let text = format!("{card:#}");
     assert_fits(&text);
-    assert!(text.contains("conformant: every promise that was tried is kept"));
-    assert!(text.contains("skipped for want of Capabilities::durable: 15"), "{text}");
+    assert!(text.contains("conformant: every obligation that was checked is kept"));
+    assert!(text.contains("skipped, requires Capabilities::durable: 15"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! L-09, L-10 and L-11: golden samples against today's code, through the real engine.
+//! L-09, L-10 and L-11: checks golden samples against the current code, with the real engine.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -22,7 +22,7 @@ use crate::record::{Header, RejectReason};
 use crate::state::Aggregate;
 use crate::store::{DeleteOptions, PutOptions, Selection, SnapshotStore};
 
-/// What the samples say.
+/// The result of judging the samples.
 #[derive(Default)]
 pub(crate) struct Reading {
     /// L-09.
@@ -31,26 +31,27 @@ pub(crate) struct Reading {
     pub(crate) upcasts: Option<LawFinding>,
     /// L-11.
     pub(crate) golden: Option<LawFinding>,
-    /// How many samples of today's generation and codec were judged.
+    /// The number of samples of the current generation and codec that load.
     pub(crate) current: usize,
-    /// How many samples were looked at.
+    /// The number of samples.
     pub(crate) samples: usize,
-    /// How many of them load.
+    /// The number of samples that load.
     pub(crate) loaded: usize,
-    /// Why others are replayed instead, and how many.
+    /// The numbers of samples that are replayed instead, by reason.
     pub(crate) replayed: BTreeMap<String, usize>,
-    /// The other generations and codecs that today's code made use of.
+    /// The generations and codecs of the samples that the current code reads.
     pub(crate) read: BTreeSet<(Generation, CodecId)>,
 }
 
-/// Which law a sample breaks.
+/// The law that a sample breaks, and how.
 enum Breaks {
     Meaning(String),
     Upcasts(String),
     Golden(String),
 }
 
-/// Judges all samples in the folder. `configure` makes the engine read what the application reads.
+/// Judges all samples in the folder. `configure` sets up the engine to read what the application
+/// reads.
 pub(crate) fn judge<A: Aggregate>(
     subject: &AggregateUnderTest<A>,
     golden: &Golden<A::Event>,
@@ -68,7 +69,7 @@ pub(crate) fn judge<A: Aggregate>(
         let breaks = match judged {
             Ok(Ok(())) => continue,
             Ok(Err(breaks)) => breaks,
-            Err(panicked) => Breaks::Golden(format!("makes something panic with {panicked}")),
+            Err(panicked) => Breaks::Golden(format!("causes a panic: {panicked}")),
         };
         let (law, text) = match breaks {
             Breaks::Meaning(text) => (&mut reading.meaning, text),
@@ -98,7 +99,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         let header = sample.record.verify().map_err(|r| golden(format!("was changed: {r}")))?;
         let events = self.events(&header, sample).map_err(golden)?;
         let key = AggregateKey::from_stored(header.tenant, header.kind, header.id);
-        let key = key.map_err(|error| golden(format!("has no valid key: {error}")))?;
+        let key = key.map_err(|error| golden(format!("has an invalid key: {error}")))?;
         let is_current = header.generation == self.engine.generation();
         let own = is_current && header.codec == self.subject.codec.id();
         let breaks = if is_current { Breaks::Meaning } else { Breaks::Upcasts };
@@ -107,7 +108,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         self.source.set(Arc::new(events));
         let (fetched, loaded) = self.ask(&key, sample).map_err(golden)?;
         match fetched {
-            Fetched::Absent => return Err(golden("cannot be found once it is stored".to_owned())),
+            Fetched::Absent => return Err(golden("is not found after it is stored".to_owned())),
             Fetched::Usable(snapshot) => {
                 reading.loaded += 1;
                 reading.current += usize::from(own);
@@ -119,7 +120,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
             Fetched::Rejected(rejected) => match rejected.reason {
                 reject if own => return Err(golden(format!("cannot be used: {reject}"))),
                 reject @ RejectReason::Decode(_) => {
-                    return Err(breaks(format!("was tried: {reject}")));
+                    return Err(breaks(format!("is rejected: {reject}")));
                 }
                 reject => {
                     if matches!(reject, RejectReason::Upcast(_)) {
@@ -131,41 +132,42 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         }
         match self.subject.difference(&loaded.state, &folded.now) {
             Some(difference) => Err(breaks(format!(
-                "loads as another state than replaying its events gives: {difference}"
+                "loads as a different state than a replay of its events gives: {difference}"
             ))),
             None => Ok(()),
         }
     }
 
-    /// The events beside the record, if both are as they were recorded.
+    /// The events of the sample, if its files are unchanged.
     fn events(
         &self,
         header: &Header<'_>,
         sample: &Sample,
     ) -> Result<GoldenEvents<A::Event>, String> {
         if header.kind != A::KIND {
-            return Err(format!("is of another kind of aggregate, \"{}\"", header.kind));
+            return Err(format!("is of another kind of aggregate: \"{}\"", header.kind));
         }
-        let text = sample.events.as_ref().ok_or("has no events beside it that can be read")?;
+        let text = sample.events.as_ref().ok_or("has no readable events file")?;
         let recorded = anchor(text);
         if header.anchor != Some(recorded.as_slice()) {
-            return Err("was changed: its events are not those that were recorded".to_owned());
+            return Err("was changed: its events are not the recorded ones".to_owned());
         }
         let events: Result<Vec<_>, String> = (1..)
             .zip(text.lines())
             .map(|(version, line)| {
-                (self.text.read)(line)
-                    .map_err(|error| format!("has an event {version} that cannot be read: {error}"))
+                (self.text.read)(line).map_err(|error| {
+                    format!("has an unreadable event at version {version}: {error}")
+                })
             })
             .collect();
         let events = events?;
         if header.version > events.len() as u64 {
-            return Err("is ahead of its events".to_owned());
+            return Err("has a higher version than its last event".to_owned());
         }
         Ok(GoldenEvents { events, anchor: (header.version, recorded.to_vec()) })
     }
 
-    /// What the engine makes of the snapshot, and of the load.
+    /// Asks the engine for the snapshot, and for a load.
     fn ask(&self, key: &AggregateKey, sample: &Sample) -> Result<(Fetched<A>, Loaded<A>), String> {
         let all = async {
             self.store.put(vec![sample.record.clone()], PutOptions::default()).await?;
@@ -176,7 +178,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         };
         match now(all) {
             Some(asked) => asked.map_err(|error| format!("cannot be loaded: {error}")),
-            None => Err("cannot be loaded without waiting".to_owned()),
+            None => Err("cannot be loaded: a call did not complete immediately".to_owned()),
         }
     }
 }
@@ -194,7 +196,7 @@ fn replayed<A: Aggregate>(
         let copy = catch(|| A::initial(key)).and_then(|state| resume(state, before))?;
         Ok(Folded { then, now: resume(copy, after)? })
     });
-    both.map_err(|panicked| format!("has events on which apply panics with {panicked}"))
+    both.map_err(|panicked| format!("has events that make apply panic with {panicked}"))
 }
 
 /// The replayed states at the version of the snapshot, and at the end.
@@ -207,13 +209,13 @@ fn disagrees(header: &Header<'_>, is_current: bool, difference: &str) -> String 
     let Header { version, generation, .. } = header;
     if is_current {
         format!(
-            "({generation}) holds another state at version {version} than replaying its events \
-             gives today: {difference}. Folds have changed their meaning: raise SCHEMA_VERSION"
+            "({generation}) holds a different state at version {version} than a replay gives \
+             today: {difference}. The meaning of the fold has changed: raise SCHEMA_VERSION"
         )
     } else {
         format!(
-            "({generation}) is read as another state at version {version} than replaying its \
-             events gives: {difference}"
+            "({generation}) is read as a different state at version {version} than a replay of \
+             its events gives: {difference}"
         )
     }
 }

@@ -18,7 +18,7 @@ use crate::state::Aggregate;
 /// The number of histories that become samples.
 const SAMPLES: usize = 8;
 
-/// Writes samples of `generation`, unless there are any; returns how many.
+/// Writes samples of `generation` unless some exist, and returns how many it wrote.
 pub(crate) fn record<A: Aggregate>(
     case: &LawCase<A>,
     golden: &Golden<A::Event>,
@@ -35,7 +35,7 @@ pub(crate) fn record<A: Aggregate>(
     for history in histories.take(SAMPLES) {
         let (events, record) = sample(&case.subject, &history.events, &golden.text, generation)?;
         let path = folder.join(format!("{prefix}{written:02}"));
-        // Write the record last: without it there is no sample.
+        // The record is written last, because a sample without a record is ignored.
         write(&path.with_extension(EVENTS), events.as_bytes())?;
         write(&path.with_extension(RECORD), record.as_bytes())?;
         written += 1;
@@ -56,11 +56,13 @@ fn sample<A: Aggregate>(
     let mut lines = String::new();
     let mut read_back = Vec::with_capacity(events.len());
     for event in events {
-        let line = (text.write)(event).map_err(|e| boxed("an event cannot be written", e))?;
+        let line =
+            (text.write)(event).map_err(|e| boxed("an event cannot be written as text", e))?;
         if line.contains(['\n', '\r']) {
-            return Err(failed("the text of an event has a line break".to_owned()));
+            return Err(failed("the text of an event contains a line break".to_owned()));
         }
-        let event = (text.read)(&line).map_err(|e| boxed("an event cannot be read back", e))?;
+        let event = (text.read)(&line)
+            .map_err(|e| boxed("an event cannot be read back from its text", e))?;
         read_back.push(event);
         lines.push_str(&line);
         lines.push('\n');
@@ -70,7 +72,7 @@ fn sample<A: Aggregate>(
     };
     if let Some(difference) = subject.difference(&folded(events)?, &folded(&read_back)?) {
         return Err(failed(format!(
-            "events that are written and read back fold to another state: {difference}"
+            "events that are written and read back fold to a different state: {difference}"
         )));
     }
     // Some events follow the snapshot, so that loads continue after it.
@@ -86,7 +88,7 @@ fn sample<A: Aggregate>(
     Ok((lines, record))
 }
 
-/// Never overwrites. A file of an interrupted recording is accepted if it is identical.
+/// Never overwrites a file. A file of an interrupted recording is accepted if it is identical.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let written = match file {

@@ -12,7 +12,7 @@ use crate::error::{BoxError, Error, ErrorKind};
 use crate::generation::Generation;
 use crate::record::Record;
 
-/// Larger files are refused.
+/// The maximum size of a file.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Converts events to lines of text and back.
@@ -24,7 +24,7 @@ pub(crate) struct EventText<E> {
 type Write<E> = dyn Fn(&E) -> Result<String, BoxError> + Send + Sync;
 type SampleRead<E> = dyn Fn(&str) -> Result<E, BoxError> + Send + Sync;
 
-/// The location of golden samples, and their settings.
+/// The folder of golden samples, and the text form of their events.
 pub(crate) struct Golden<E> {
     pub(crate) folder: PathBuf,
     pub(crate) text: EventText<E>,
@@ -32,7 +32,7 @@ pub(crate) struct Golden<E> {
 
 /// A sample as it was read.
 pub(super) struct Sample {
-    /// The name of both files, without an ending.
+    /// The name of both files, without the extension.
     pub(super) name: String,
     pub(super) record: Record,
     /// `None` if the file is missing or is not UTF-8.
@@ -49,12 +49,12 @@ pub(super) fn prefix(generation: Generation, codec: CodecId) -> String {
     format!("schema-{schema_version}-shape-{fingerprint:016x}-{codec}-")
 }
 
-/// Binds the events to the record.
+/// The anchor that binds the events to the record.
 pub(super) fn anchor(events: &str) -> [u8; 8] {
     XxHash3_64::oneshot(events.as_bytes()).to_le_bytes()
 }
 
-/// All samples in `folder`, by name; empty if the folder does not exist.
+/// All samples in `folder`, ordered by name; empty if the folder does not exist.
 pub(super) fn read_all(folder: &Path) -> Result<Vec<Sample>, Error> {
     let failed = |error: std::io::Error| io_failed("read golden samples", folder, error);
     let entries = match fs::read_dir(folder) {
@@ -92,6 +92,6 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
 }
 
 pub(super) fn io_failed(operation: &'static str, path: &Path, error: std::io::Error) -> Error {
-    let message = format!("{} is out of reach", path.display());
+    let message = format!("{} cannot be accessed", path.display());
     Error::new(ErrorKind::InvalidInput, operation, message).with_source(error)
 }

@@ -14,11 +14,11 @@ use crate::timestamp::Timestamp;
 /// The events of one sample.
 pub(super) struct GoldenEvents<E> {
     pub(super) events: Vec<E>,
-    /// The anchor of the event at the version of the snapshot.
+    /// The version of the snapshot, and the anchor of the event at that version.
     pub(super) anchor: (u64, Vec<u8>),
 }
 
-/// An event source that holds one history at a time. Clones share it.
+/// An event source that holds one history at a time. Clones share the history.
 pub(super) struct OneHistory<E>(Arc<Mutex<Option<Arc<GoldenEvents<E>>>>>);
 
 impl<E> OneHistory<E> {
@@ -71,8 +71,8 @@ impl<A: Aggregate> EventSource<A> for OneHistory<A::Event> {
     }
 }
 
-/// The result of a future that never waits, like those of the memory store and of the source above.
-/// `None` if it does wait.
+/// Polls a future once. Returns `None` if it is not ready. The futures of the memory store and of
+/// the source above are always ready.
 pub(super) fn now<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -1,4 +1,4 @@
-//! L-01, L-02, L-03 and L-05: laws about folds, before anything is encoded.
+//! L-01, L-02, L-03 and L-05: laws about folds, without encoding.
 
 use std::thread;
 use std::time::Duration;
@@ -22,7 +22,7 @@ pub(crate) fn total<A: Aggregate>(case: &LawCase<A>) -> Option<LawFinding> {
     })
 }
 
-/// L-02. `ends` are the final states of the histories when they were folded before.
+/// L-02. `ends` are the final states of the histories from an earlier fold.
 pub(crate) fn repeatable<A: Aggregate>(
     case: &LawCase<A>,
     ends: &[A],
@@ -30,7 +30,7 @@ pub(crate) fn repeatable<A: Aggregate>(
 ) -> Option<LawFinding> {
     thread::sleep(pause);
     let subject = &case.subject;
-    // In reverse order, to reveal what the fold keeps outside the state.
+    // Folding in reverse order reveals data that the fold keeps outside the state.
     case.histories.iter().zip(ends).rev().find_map(|(history, end)| {
         let again = subject.fold(&history.events);
         let text = other_state(subject, end, again, "folding the same events twice")?;
@@ -55,7 +55,7 @@ pub(crate) fn another_thread<A: Aggregate>(
     let folded: Vec<_> = in_new_thread(|| {
         case.histories.iter().map(|history| subject.fold(&history.events)).collect()
     })?;
-    let here_and_there = "folding the same events here and on another thread";
+    let here_and_there = "folding the same events on this thread and on another thread";
     let broken = case.histories.iter().zip(ends).zip(folded);
     let mut broken = broken.filter_map(|((history, end), again)| {
         let text = other_state(subject, end, again, here_and_there)?;
@@ -71,7 +71,7 @@ pub(crate) fn another_thread<A: Aggregate>(
 fn in_new_thread<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, String> {
     thread::scope(|scope| {
         let started = thread::Builder::new().spawn_scoped(scope, work);
-        let running = started.map_err(|error| format!("no thread can be started: {error}"))?;
+        let running = started.map_err(|error| format!("a thread cannot be started: {error}"))?;
         running.join().map_err(|_| "the thread panicked".to_owned())
     })
 }
@@ -85,9 +85,11 @@ fn other_state<A: Aggregate>(
     match again {
         Ok(again) => {
             let difference = subject.difference(first, &again)?;
-            Some(format!("{what} gives two states: {difference}"))
+            Some(format!("{what} gives different states: {difference}"))
         }
-        Err(panicked) => Some(format!("{what} panics one time only, with {panicked}")),
+        Err(panicked) => {
+            Some(format!("{what} panics in only one of the two folds, with {panicked}"))
+        }
     }
 }
 
@@ -119,19 +121,22 @@ fn bad_clone<A: Aggregate>(
     };
     if let Some(difference) = subject.difference(state, &clone) {
         return Some(format!(
-            "a clone of the state at version {version} is not equal to it: {difference}"
+            "a clone of the state at version {version} is not equal to the original: {difference}"
         ));
     }
     let before = subject.digest(state);
     let folded = resume(clone, events.iter().skip(version).copied()).ok()?;
     let after = subject.digest(state);
-    // Compared twice, because a codec may produce other bytes each time.
+    // The second comparison rules out a codec that produces different bytes each time.
     if before != after && after == subject.digest(state) {
         return Some(format!(
-            "folding events into a clone of the state at version {version} changes the state that \
-             was cloned: they share something"
+            "folding events into a clone of the state at version {version} also changes the \
+             original: they share data"
         ));
     }
     let difference = subject.difference(&folded, end)?;
-    Some(format!("a clone of the state at version {version} folds to another end: {difference}"))
+    Some(format!(
+        "folding the remaining events into a clone of the state at version {version} gives a \
+         different final state: {difference}"
+    ))
 }

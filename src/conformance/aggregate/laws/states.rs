@@ -9,8 +9,8 @@ use crate::error::BoxError;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, discover};
 
-/// How often the bytes of one state are decoded to check whether the order is kept: two entries of
-/// a hash map keep their order in half of the cases.
+/// How often the bytes of one state are decoded to check whether the order is kept. Two entries of
+/// a hash map keep their order half of the time.
 const DECODES: usize = 4;
 
 /// L-06.
@@ -34,19 +34,22 @@ fn lost<A: Aggregate>(subject: &AggregateUnderTest<A>, state: &A) -> Option<Stri
     let codec = subject.codec.id();
     let bytes = match subject.encode(state) {
         Ok(bytes) => bytes,
-        Err(error) => return Some(format!("is refused by {codec}: {}", chain(&error))),
+        Err(error) => return Some(format!("cannot be encoded by {codec}: {}", chain(&error))),
     };
     let decoded = match subject.decode(&bytes) {
         Ok(decoded) => decoded,
         Err(error) => {
-            return Some(format!("cannot be read back by {codec}: {}", chain(&error)));
+            return Some(format!("cannot be decoded by {codec}: {}", chain(&error)));
         }
     };
     if let Err(error) = subject.encode(&decoded) {
-        return Some(format!("cannot be encoded again by {codec}: {}", chain(&error)));
+        return Some(format!(
+            "cannot be encoded again after decoding by {codec}: {}",
+            chain(&error)
+        ));
     }
     let difference = subject.difference(state, &decoded)?;
-    Some(format!("comes back as another one from {codec}: {difference}"))
+    Some(format!("is changed by encoding and decoding with {codec}: {difference}"))
 }
 
 /// L-07.
@@ -83,12 +86,13 @@ fn resumed<A: Aggregate>(
     expected: &A,
 ) -> Option<String> {
     let events = if rest.len() == 1 { "event" } else { "events" };
-    let from = format!("a snapshot of version {version} and {} more {events}", rest.len());
+    let from =
+        format!("resuming from a snapshot of version {version} with {} more {events}", rest.len());
     match resume(decoded, rest.iter().copied()) {
         Err(panicked) => Some(format!("{from}: apply panics with {panicked}")),
         Ok(state) => {
             let difference = subject.difference(&state, expected)?;
-            Some(format!("{from} give another state than replaying: {difference}"))
+            Some(format!("{from} gives a different state than a replay: {difference}"))
         }
     }
 }
@@ -96,13 +100,13 @@ fn resumed<A: Aggregate>(
 /// What is known about the order of containers in the states.
 #[derive(Default)]
 pub(crate) struct Orders {
-    /// Containers that iterate in another order each time.
+    /// Containers that iterate in a different order each time.
     pub(crate) unordered: Unordered,
     /// Whether the same state produced different bytes.
     other_bytes: bool,
 }
 
-/// Finds containers that iterate in another order each time, in the final states of the histories.
+/// Finds containers in the final states that iterate in a different order each time.
 pub(crate) fn orders<A: Aggregate>(subject: &AggregateUnderTest<A>, ends: &[A]) -> Orders {
     let mut orders = Orders::default();
     for end in ends {
@@ -112,7 +116,7 @@ pub(crate) fn orders<A: Aggregate>(subject: &AggregateUnderTest<A>, ends: &[A]) 
 }
 
 impl Orders {
-    /// Failures here are ignored; L-06 finds and reports them.
+    /// Ignores failures, because L-06 finds and reports them.
     fn look_at<A: Aggregate>(&mut self, subject: &AggregateUnderTest<A>, state: &A) {
         let Ok(bytes) = subject.encode(state) else { return };
         let decoded = (0..DECODES).filter_map(|_| subject.decode(&bytes).ok());
@@ -147,17 +151,19 @@ pub(crate) fn canonical<A: Aggregate>(
     }
     let codec = subject.codec.id();
     if orders.unordered.is_empty() {
-        return Some(finding(format!("{codec} gives other bytes for the same state each time")));
+        return Some(finding(format!(
+            "{codec} encodes the same state to different bytes each time"
+        )));
     }
     let places = orders.unordered.iter().map(|(path, ty)| format!("{path}, a {ty}"));
     let places = places.collect::<Vec<_>>().join("; ");
     Some(finding(format!(
-        "these iterate in another order each time: {places}. Use a BTreeMap or BTreeSet, or write \
-         them in order"
+        "containers iterate in a different order each time ({places}): use a BTreeMap or \
+         BTreeSet, or serialize the items in order"
     )))
 }
 
-/// An error and its causes, in one line.
+/// An error and its causes, on one line.
 fn chain(error: &BoxError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

@@ -1,4 +1,4 @@
-//! L-10, if the old type still folds events: compares the upcaster with the current fold.
+//! L-10 for old types that still fold events: compares the upcaster with the current fold.
 
 use crate::conformance::aggregate::law_case::LawCase;
 use crate::conformance::aggregate::report::LawFinding;
@@ -7,9 +7,9 @@ use crate::conformance::aggregate::under_test::{AggregateUnderTest, resume};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
-/// The upcast state at one version; `None` if the upcaster refuses.
+/// The upcast state at one version, or `None` if the upcaster refuses the old state.
 pub(crate) type Lifted<A> = Result<Option<A>, String>;
-/// The old fold of some events, upcast at each version from 1 on.
+/// Folds events into the old type, and upcasts the state at each version from 1 on.
 pub(crate) type LiveState<A> =
     dyn Fn(&AggregateKey, &[&<A as Aggregate>::Event]) -> Vec<Lifted<A>> + Send + Sync;
 
@@ -45,9 +45,9 @@ fn wrong<A: Aggregate>(
         Err(why) => return Some(why),
     };
     if let Some(difference) = subject.difference(&lifted, state) {
-        return Some(format!("is upcast to another state than replaying gives: {difference}"));
+        return Some(format!("is upcast to a different state than a replay gives: {difference}"));
     }
     let folded = resume(lifted, rest.iter().copied()).ok()?;
     let difference = subject.difference(&folded, end)?;
-    Some(format!("is upcast to a state that folds to another end: {difference}"))
+    Some(format!("is upcast to a state that folds to a different final state: {difference}"))
 }

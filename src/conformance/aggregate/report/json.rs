@@ -6,10 +6,10 @@ use super::text::word;
 use super::{LawFinding, LawOutcome, LawReport, LawVerdict};
 
 impl LawReport {
-    /// The report as a JSON object:
+    /// Returns the report as a JSON object:
     /// `{"kind", "type", "generation", "codec", "seed", "histories", "events", "laws": [..]}`, with
     /// `{"id", "statement", "outcome"}` for each law. The outcome is `"holds"`, `"broken"`,
-    /// `"accepted"` or `"unjudged"`; a finding adds `"finding"`, and `"history"` if one shows it.
+    /// `"accepted"` or `"unjudged"`. A finding adds `"finding"`, and `"history"` if it has one.
     /// Numbers that may exceed 2^53 (seed, shape) are strings.
     pub fn to_json(&self) -> String {
         let generation = self.generation.map(|generation| {

@@ -11,7 +11,7 @@ use crate::generation::Generation;
 
 /// The result of checking an aggregate: one verdict for each [`Law`].
 ///
-/// `Display` prints a text of at most 80 columns (except for longer words);
+/// `Display` prints a text of at most 80 columns (except for longer words).
 /// [`to_json`](Self::to_json) returns the same in machine-readable form. Both contain the seed, so
 /// that a failure can be reproduced. They contain events only if the check
 /// [shows](super::AggregateCheck::show_events) them, and never values of states.
@@ -22,7 +22,7 @@ pub struct LawReport {
     pub kind: String,
     /// The Rust type of the state, without its path.
     pub type_name: String,
-    /// The current generation; `None` if the codec cannot carry the type.
+    /// The current generation, or `None` if the codec cannot carry the type.
     pub generation: Option<Generation>,
     /// The codec of the check.
     pub codec: CodecId,
@@ -30,9 +30,9 @@ pub struct LawReport {
     pub seed: u64,
     /// The number of histories.
     pub histories: u64,
-    /// The total number of their events.
+    /// The total number of events in the histories.
     pub events: u64,
-    /// One for each law, in the order of [`Law::ALL`].
+    /// One verdict for each law, in the order of [`Law::ALL`].
     pub verdicts: Vec<LawVerdict>,
     /// Whether this is a second process that was started for another check.
     pub(super) is_bystander: bool,
@@ -52,23 +52,23 @@ pub struct LawVerdict {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LawOutcome {
-    /// It held in all histories.
+    /// The law held in all histories.
     Holds {
-        /// Additional information; often empty.
+        /// Additional information. Often empty.
         note: String,
     },
-    /// It is broken.
+    /// The law is broken.
     Broken(LawFinding),
-    /// It is broken, and the check [accepts](super::AggregateCheck::accept) that.
+    /// The law is broken, and the check [accepts](super::AggregateCheck::accept) that.
     Accepted {
         /// The finding.
         finding: LawFinding,
-        /// Why it is accepted.
+        /// Why the violation is accepted.
         reason: String,
     },
-    /// It was not judged, so the result is unknown.
+    /// The law was not judged, so the result is unknown.
     Unjudged {
-        /// Why, and what to do about it.
+        /// Why the law was not judged, and what to do about it.
         why: String,
     },
 }
@@ -77,15 +77,14 @@ pub enum LawOutcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LawFinding {
-    /// The violation, as a sentence without a full stop. Versions in it count the events of the
-    /// reduced history.
+    /// A description of the violation, without a full stop. Its versions are those of the reduced
+    /// history.
     pub text: String,
-    /// The history that shows it; `None` if no history is needed.
+    /// The history that shows the violation, or `None` if no history is needed.
     pub history: Option<FailingHistory>,
 }
 
-/// A history that breaks a law, reduced to a set of events from which none can be left out (as far
-/// as a bounded search can tell).
+/// A history that breaks a law, reduced to the smallest set of events that a bounded search finds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FailingHistory {
@@ -98,22 +97,22 @@ pub struct FailingHistory {
     /// The versions of the remaining events in the original history, from 1. Empty if no event is
     /// needed.
     pub versions: Vec<u64>,
-    /// The remaining events, formatted by [`show_events`](super::AggregateCheck::show_events);
-    /// empty without it.
+    /// The remaining events, formatted by [`show_events`](super::AggregateCheck::show_events).
+    /// Empty if events are not shown.
     pub shown: Vec<String>,
 }
 
 /// The error of a check with at least one broken law. Prints the whole report, also with `{:?}`, so
-/// that a test that returns it shows the violation.
+/// that a test that returns this error shows the violation.
 #[derive(Clone)]
 pub struct LawsBroken(Box<LawReport>);
 
 impl LawReport {
     /// Returns `Ok` if no law is broken. Laws that were not judged and accepted findings do not
-    /// count; [`assert_all`](Self::assert_all) is stricter.
+    /// count. [`assert_all`](Self::assert_all) is stricter.
     ///
     /// # Errors
-    /// The report, as an error.
+    /// Returns the report if a law is broken.
     pub fn assert(&self) -> Result<(), LawsBroken> {
         if self.broken().next().is_none() {
             Ok(())
@@ -122,22 +121,22 @@ impl LawReport {
         }
     }
 
-    /// Returns `Ok` if every law was judged and holds, or is accepted. Also in a second process
-    /// that was started for another check, so that it can reach that check.
+    /// Returns `Ok` if every law was judged and holds, or is accepted. Also returns `Ok` in a
+    /// second process that was started for another check, so that the process can reach that check.
     ///
     /// # Errors
-    /// The report, as an error.
+    /// Returns the report if a law is broken or was not judged.
     pub fn assert_all(&self) -> Result<(), LawsBroken> {
         let whole = self.is_bystander || self.unjudged().next().is_none();
         if whole { self.assert() } else { Err(LawsBroken(Box::new(self.clone()))) }
     }
 
-    /// The outcome of `law`.
+    /// Returns the outcome of `law`.
     pub fn outcome(&self, law: Law) -> Option<&LawOutcome> {
         self.verdicts.iter().find(|verdict| verdict.law == law).map(|verdict| &verdict.outcome)
     }
 
-    /// The broken laws, in the order of their ids, without those that are accepted.
+    /// Returns the broken laws in the order of their ids, without accepted ones.
     pub fn broken(&self) -> impl Iterator<Item = (Law, &LawFinding)> {
         self.verdicts.iter().filter_map(|verdict| match &verdict.outcome {
             LawOutcome::Broken(finding) => Some((verdict.law, finding)),
@@ -145,7 +144,7 @@ impl LawReport {
         })
     }
 
-    /// The laws that were not judged, and why, in the order of their ids.
+    /// Returns the laws that were not judged, with the reasons, in the order of their ids.
     pub fn unjudged(&self) -> impl Iterator<Item = (Law, &str)> {
         self.verdicts.iter().filter_map(|verdict| match &verdict.outcome {
             LawOutcome::Unjudged { why } => Some((verdict.law, why.as_str())),
@@ -155,7 +154,7 @@ impl LawReport {
 }
 
 impl LawOutcome {
-    /// It holds, without a note.
+    /// The law holds, without a note.
     pub(super) const HOLDS: Self = Self::Holds { note: String::new() };
 
     pub(super) fn of(finding: Option<LawFinding>) -> Self {
@@ -168,7 +167,7 @@ impl LawOutcome {
 }
 
 impl LawsBroken {
-    /// The report.
+    /// Returns the report.
     pub fn report(&self) -> &LawReport {
         &self.0
     }

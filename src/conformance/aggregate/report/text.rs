@@ -7,7 +7,7 @@ use super::{FailingHistory, LawFinding, LawOutcome, LawReport};
 const COLUMNS: usize = 80;
 /// The indentation under the statement of a law.
 const INDENT: usize = 18;
-/// The maximum number of events of a history to show.
+/// The maximum number of events of a history that are shown.
 const SHOWN: usize = 20;
 
 impl fmt::Display for LawReport {
@@ -65,9 +65,9 @@ fn failing(f: &mut fmt::Formatter<'_>, history: &FailingHistory) -> fmt::Result 
     let FailingHistory { number, seed, length, versions, shown } = history;
     let of = format!("of history {number} (seed {seed}, {length} events)");
     match versions.len() {
-        0 => lines(f, &format!("no event {of} is needed to see it"))?,
-        1 => lines(f, &format!("one event {of} is enough:"))?,
-        count => lines(f, &format!("{count} events {of} are enough:"))?,
+        0 => lines(f, &format!("reproduced without any event {of}"))?,
+        1 => lines(f, &format!("reproduced by one event {of}:"))?,
+        count => lines(f, &format!("reproduced by {count} events {of}:"))?,
     }
     if shown.is_empty() {
         let first: Vec<_> = versions.iter().take(SHOWN).map(ToString::to_string).collect();

@@ -1,4 +1,4 @@
-//! Calls that are cancelled midway.
+//! Calls that are cancelled before they return.
 
 use std::time::Duration;
 
@@ -11,47 +11,47 @@ use crate::record::Record;
 use crate::store::{KeysRequest, ListRequest, PutOptions, Query, Selection};
 
 cases! { Concurrent:
-    "a put that is cut off leaves each record whole or absent", ["C-05"], cancelled_put;
-    "a put of several that is cut off leaves each whole or absent", ["C-05"], cancelled_batch;
-    "a replacement that is cut off leaves the old or the new record", ["C-05"], cancelled_replace;
-    "a delete that is cut off leaves each record whole or absent", ["C-05"], cancelled_delete;
-    "a delete covers a put before it that was cut off", ["C-53"], delete_after_cut_off_put;
-    "reads that are cut off leave the store usable", ["C-05"], cancelled_reads;
-    "a put that fails leaves each record whole or absent", ["C-16"], failed_put;
+    "a cancelled put leaves each record complete or absent", ["C-05"], cancelled_put;
+    "a cancelled put of several leaves each record complete or absent", ["C-05"], cancelled_batch;
+    "a cancelled replacement leaves the old or the new record", ["C-05"], cancelled_replace;
+    "a cancelled delete leaves each record complete or absent", ["C-05"], cancelled_delete;
+    "a delete also deletes the record of an earlier, cancelled put",
+        ["C-53"], delete_after_cut_off_put;
+    "cancelled reads leave the store usable", ["C-05"], cancelled_reads;
+    "a failed put leaves each record complete or absent", ["C-16"], failed_put;
 }
 
 /// The maximum number of polls before a call is dropped.
 const POLLS: usize = 24;
 /// How often a put is cancelled before a delete.
 const ROUNDS: u64 = 60;
-/// How often a half-done batch is checked again: a store may still be processing a dropped call.
+/// How often an incomplete batch is checked again. A store may still be processing a dropped call.
 const LOOKS: usize = 100;
 
-/// How many of `batch` are stored, each complete; other bytes break `broken`.
+/// Returns how many records of `batch` are stored. A record with other bytes breaks `broken`.
 async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Result<usize, Stop> {
     let mut present = 0;
     for record in batch {
-        let header = record
-            .header()
-            .map_err(|reject| Failure::setup("the kit made an impossible record", &reject))?;
+        let header =
+            record.header().map_err(|reject| Failure::setup("make a test record", &reject))?;
         let key = crate::key::AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
         let query = Query::latest(&key, header.generation).at_most(header.version);
         let lookup = store.get(query).await?;
         if let Some(misread) = misread(&query, &lookup) {
             let failure = Failure::new(misread, format!("get version {}", header.version));
-            return Err(failure.expected("it, or one before").got(shown(&lookup)).into());
+            return Err(failure.expected("that version or a lower one").got(shown(&lookup)).into());
         }
         let found = lookup.into_record();
-        // Possibly an older one of the batch.
+        // The record may be an older one of the batch.
         let found =
             found.filter(|found| found.header().map_or(true, |own| own.version == header.version));
         if let Some(found) = found {
             ensure(found == *record, || {
                 Failure::new(
                     broken,
-                    format!("get version {} after a put was cut off", header.version),
+                    format!("get version {} after an incomplete call", header.version),
                 )
-                .expected("the whole record or nothing")
+                .expected("the complete record or nothing")
                 .got(shown(&found))
             })?;
             present += 1;
@@ -60,8 +60,8 @@ async fn present(store: &Probe, batch: &[Record], broken: &'static str) -> Resul
     Ok(present)
 }
 
-/// After a put of `batch` that did not return `Ok`, each record is stored completely or not at all,
-/// and if batches are atomic, all or none are.
+/// Checks the records of a put that did not return `Ok`. Each record must be stored completely or
+/// not at all. If batches are atomic, all records must be stored or none.
 pub(crate) async fn settled(
     store: &Probe,
     batch: &[Record],
@@ -77,8 +77,8 @@ pub(crate) async fn settled(
             there = present(store, batch, broken).await?;
         }
         ensure(there == 0 || there == batch.len(), || {
-            Failure::new("C-16", "look what is left of a put that did not return `Ok`")
-                .expected("all or none, as batches are atomic")
+            Failure::new("C-16", "count the records of a put that did not return `Ok`")
+                .expected("all or none, because batches are atomic")
                 .got(format!("{there} of {} records", batch.len()))
         })?;
     }
@@ -93,7 +93,7 @@ async fn cancelled_put(cx: &mut Context) -> Result<(), Stop> {
         let ended = poll_times(put, polls).await.is_some();
         let after = store.hanging("C-05");
         present(&after, std::slice::from_ref(&record), "C-05").await?;
-        // The same put succeeds now, whatever happened to the first one.
+        // The same put succeeds now, whatever happened to the first call.
         after.put(std::slice::from_ref(&record)).await?;
         after.holds_or(&record, Blame::PUT.bytes("C-05")).await?;
         if ended {
@@ -125,7 +125,7 @@ async fn cancelled_batch(cx: &mut Context) -> Result<(), Stop> {
 
 async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    // First without cancelling.
+    // First, without cancelling.
     let whole = key("whole")?;
     store.put(&[record(&whole, 1)?]).await?;
     store.replace(&rival(&whole, 1)?).await?;
@@ -140,7 +140,7 @@ async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
         let after = store.hanging("C-05");
         let found = after.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.as_ref().is_some_and(|found| *found == old || *found == new), || {
-            Failure::new("C-05", "get after a replacement was cut off")
+            Failure::new("C-05", "get after a cancelled replacement")
                 .expected("the old or the new record")
                 .got(shown(&found))
         })?;
@@ -155,7 +155,7 @@ async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
 
 async fn cancelled_delete(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    // First without cancelling.
+    // First, without cancelling.
     let whole = key("whole")?;
     store.put(&records(&whole, &[1, 2, 3])?).await?;
     store.deletes(&whole, Selection::Below(3), 2).await?;
@@ -185,7 +185,7 @@ async fn delete_after_cut_off_put(cx: &mut Context) -> Result<(), Stop> {
     let selected = id(NEW, 1);
     let ids = [selected];
     let selections = [Selection::All, Selection::Below(2), Selection::Ids(&ids)];
-    // Whether the put and the delete overlap differs each time.
+    // Whether the put and the delete overlap varies between rounds.
     let behind = key("behind")?;
     for (round, selection) in (1..=ROUNDS).zip(selections.into_iter().cycle()) {
         let key = key(&format!("cut and deleted {round}"))?;
@@ -193,19 +193,22 @@ async fn delete_after_cut_off_put(cx: &mut Context) -> Result<(), Stop> {
         poll_times(put, 1).await;
         let after = store.hanging("C-05");
         after.delete(&key, selection).await?;
-        // A write after the put and the delete: both are complete.
+        // After this write, the put and the delete are both complete.
         after.put(&[record(&behind, round)?]).await?;
         let found = after.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.is_none(), || {
-            Failure::new("C-53", format!("get after a put was cut off and {selection:?} deleted"))
+            Failure::new("C-53", format!("get after a cancelled put and a delete of {selection:?}"))
                 .expected("nothing")
                 .got(shown(&found))
         })?;
         let listed = after.is_listed(&key, selected).await?;
         ensure(!listed, || {
-            Failure::new("C-53", format!("list after a put was cut off and {selection:?} deleted"))
-                .expected("nothing")
-                .got("it is listed")
+            Failure::new(
+                "C-53",
+                format!("list after a cancelled put and a delete of {selection:?}"),
+            )
+            .expected("nothing")
+            .got("the deleted snapshot")
         })?;
     }
     Ok(())
@@ -237,14 +240,16 @@ async fn failed_put(cx: &mut Context) -> Result<(), Stop> {
     let answer = store.try_put(batch.clone(), PutOptions::default()).await?;
     cx.site.fail_writes(false).await?;
     if answer.is_ok() {
-        // An acknowledgement holds, whatever the medium did.
+        // An acknowledged put is stored, whatever happened to the medium.
         store.holds_all(&batch).await?;
-        return Err(Stop::Skipped("Site::fail_writes (it made no put fail)"));
+        return Err(Stop::Skipped("Site::fail_writes to make a put fail"));
     }
     settled(&store, &batch, "C-16").await?;
     // After the repair, the same put succeeds.
     store.put(&batch).await?;
     store.holds_all(&batch).await?;
     let listed = store.is_listed(&key, id(NEW, 8)).await?;
-    ensure(listed, || Failure::new("C-10", "list after the put went through").got("not listed"))
+    ensure(listed, || {
+        Failure::new("C-10", "list after a repeated put").expected("version 8").got("not listed")
+    })
 }

@@ -1,4 +1,4 @@
-//! Many tasks at once.
+//! Many concurrent tasks.
 
 pub(crate) mod cancel;
 pub(super) mod readers;
@@ -15,7 +15,7 @@ pub(crate) const TASKS: u64 = 8;
 
 pub(crate) type Tasks = JoinSet<Result<(), Stop>>;
 
-/// Waits for all tasks; the first one that failed or panicked decides.
+/// Waits for all tasks, and returns the first failure or panic.
 pub(crate) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     let mut first = Ok(());
     while let Some(ended) = tasks.join_next().await {
@@ -27,16 +27,16 @@ pub(crate) async fn join(mut tasks: Tasks) -> Result<(), Stop> {
     first
 }
 
-/// Yields to other tasks, for a varying time: tasks in lockstep would always meet at the same
-/// places.
+/// Yields to other tasks for a varying time, because tasks in lockstep would always meet at the
+/// same points.
 async fn pause(random: &mut fastrand::Rng) {
     for _ in 0..random.u8(0..4) {
         yield_now().await;
     }
 }
 
-/// The result of a race, unless the store loses concurrent puts of one aggregate; then that is
-/// reported.
+/// Returns the result of a race. If the race failed because the store loses concurrent puts of one
+/// aggregate, reports that instead.
 async fn unless_lossy<T>(store: &Probe, raced: Result<T, Stop>) -> Result<T, Stop> {
     if raced.is_err() {
         let mut tasks = Tasks::new();

@@ -15,10 +15,11 @@ use crate::store::{KeysRequest, ListRequest, Lookup, Query, Selection};
 
 cases! { Concurrent:
     "a get sees every put that returned before it", ["C-23"], fresh_reads;
-    "readers of a record being replaced see the old or the new one", ["C-12"], replaced_under_readers;
-    "readers of what comes and goes see it whole or not at all", ["C-04"], coming_and_going;
-    "a list under change has all that stays, once", ["C-32"], listed_under_change;
-    "aggregates that stay are listed once under change", ["C-40"], keys_under_change;
+    "readers see the old or the new record during a replacement",
+        ["C-12"], replaced_under_readers;
+    "readers see a complete record or none during puts and deletes", ["C-04"], coming_and_going;
+    "a list during changes contains each unchanged snapshot once", ["C-32"], listed_under_change;
+    "each unchanged aggregate is listed once during changes", ["C-40"], keys_under_change;
 }
 
 async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
@@ -40,7 +41,7 @@ async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
                     Lookup::Absent | Lookup::OtherGeneration => 0,
                 };
                 if found < newest {
-                    // Lost permanently, or visible late?
+                    // Either the put was lost, or it became visible late.
                     let listed = store.is_listed(&key, id(NEW, newest)).await?;
                     let broken = if listed { "C-23" } else { "C-10" };
                     let message = format!("get after the put of version {newest} returned");
@@ -90,7 +91,7 @@ async fn replaced_under_readers(cx: &mut Context) -> Result<(), Stop> {
                     let torn = found.as_ref().is_some_and(|found| found.verify().is_err());
                     let broken = if torn { "C-04" } else { "C-12" };
                     Failure::new(broken, "get a record while it is replaced")
-                        .expected("the old or the new one")
+                        .expected("the old or the new record")
                         .got(shown(&found))
                 })?;
                 pause(&mut random).await;
@@ -129,8 +130,8 @@ async fn coming_and_going(cx: &mut Context) -> Result<(), Stop> {
                     _ => {
                         let found = store.get(Query::latest(&key, NEW)).await?.into_record();
                         ensure(found.as_ref().is_none_or(|found| *found == whole), || {
-                            Failure::new("C-04", "get a record that is put and deleted")
-                                .expected("the whole record or none")
+                            Failure::new("C-04", "get a record during puts and deletes")
+                                .expected("the complete record or none")
                                 .got(shown(&found))
                         })?;
                     }
@@ -153,13 +154,15 @@ fn churn(store: &Probe, key: &AggregateKey, done: &Arc<AtomicBool>) -> Tasks {
             let mut round = 0;
             while !done.load(Ordering::SeqCst) {
                 round += 1;
-                // Each task has its own.
+                // Each task has its own versions.
                 let version = 2 * (1 + (round % 20) * 2 + task);
                 let passing = key_of(task, round)?;
                 store.put(&[record(&own, version)?, record(&passing, 1)?]).await?;
                 let deleted = store.delete(&own, Selection::Ids(&[id(NEW, version)])).await?;
                 ensure(deleted.snapshots <= 1, || {
-                    Failure::new("C-50", "delete one id").expected("1").got(shown(&deleted))
+                    Failure::new("C-50", "delete one id")
+                        .expected("at most 1 snapshot")
+                        .got(shown(&deleted))
                 })?;
                 store.delete(&passing, Selection::All).await?;
                 pause(&mut random).await;
@@ -200,7 +203,7 @@ async fn listed_under_change(cx: &mut Context) -> Result<(), Stop> {
     listed
 }
 
-/// Temporary ones may be listed or not; permanent ones are listed once.
+/// Checks that each permanent key is listed once. Temporary keys may be listed or not.
 async fn each_stays_listed(
     store: &Probe,
     stays: &[AggregateKey],
@@ -210,8 +213,8 @@ async fn each_stays_listed(
     for key in stays {
         let times = listed.iter().filter(|listed| *listed == key).count();
         ensure(times == 1, || {
-            Failure::new("C-40", "list keys while others come and go")
-                .expected("each that stays, once")
+            Failure::new("C-40", "list keys during puts and deletes of other keys")
+                .expected("each unchanged key once")
                 .got(format!("{key} {times} times"))
         })?;
     }

@@ -13,11 +13,12 @@ use crate::store::PutOutcome::{Existing, Stored};
 use crate::store::{Query, Selection};
 
 cases! { Concurrent:
-    "what many tasks put at once is all stored", ["C-10", "C-04"], many_writers;
-    "writers of one aggregate lose nothing", ["C-10", "C-04"], one_aggregate;
-    "of writers of one identity one wins, and the others are told", ["C-11"], one_identity;
-    "the highest version wins, whoever is last", ["C-13"], rising_versions;
-    "what is put after a delete is found, whoever else deletes", ["C-52"], put_after_delete;
+    "all records that many tasks put concurrently are stored", ["C-10", "C-04"], many_writers;
+    "concurrent writers of one aggregate lose nothing", ["C-10", "C-04"], one_aggregate;
+    "of concurrent puts of one identity, exactly one returns `Stored`", ["C-11"], one_identity;
+    "the highest version is found, whichever put is last", ["C-13"], rising_versions;
+    "a snapshot that is put after a delete is found during other deletes",
+        ["C-52"], put_after_delete;
 }
 
 /// Checks that all of these records, put concurrently, are stored.
@@ -102,14 +103,14 @@ async fn race_one_identity(store: &Probe) -> Result<(), Stop> {
             }
         }
         ensure(winners.len() == 1 && told == TASKS - 1, || {
-            Failure::new("C-11", format!("{TASKS} tasks put different payloads at once"))
+            Failure::new("C-11", format!("put different payloads from {TASKS} tasks concurrently"))
                 .expected("one Stored, the others Existing { identical: false }")
                 .got(format!("{} Stored, {told} Existing", winners.len()))
         })?;
         let found = store.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.as_ref() == winners.first(), || {
             Failure::new("C-11", "get after the race")
-                .expected("the record whose put said Stored")
+                .expected("the record whose put returned Stored")
                 .got(shown(&found))
         })?;
     }
@@ -141,7 +142,8 @@ async fn race_rising_versions(store: &Probe) -> Result<(), Stop> {
         if lookup.clone().into_record() != Some(record(&key, highest)?) {
             let listed = store.is_listed(&key, id(NEW, highest)).await?;
             let broken = if listed { "C-13" } else { "C-10" };
-            let failure = Failure::new(broken, format!("get after {TASKS} tasks put versions"));
+            let failure =
+                Failure::new(broken, format!("get the newest after puts of {TASKS} tasks"));
             let failure = failure.expected(format!("version {highest}")).got(shown(&lookup));
             return Err(failure.into());
         }

@@ -11,18 +11,18 @@ use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Query, Selection};
 
 cases! { Core:
-    "every aggregate is listed once, whatever the page size", ["C-40"], each_once;
+    "every aggregate is listed once, with any page size", ["C-40"], each_once;
     "an aggregate with many snapshots is listed once", ["C-40"], many_snapshots;
-    "an aggregate is listed no longer once its last snapshot is gone", ["C-40"], emptied;
-    "a page of aggregates keeps its limit and leads on", ["C-40"], pages;
-    "what comes and goes between pages upsets no list of aggregates", ["C-40"], between_pages;
-    "only aggregates of the tenant or kind that was asked for", ["C-41"], filtered;
-    "reserved kinds are listed when they are asked for, and only then", ["C-43"], reserved;
-    "a cursor that nobody made is invalid or leads nowhere", ["C-42"], foreign_cursor;
+    "an aggregate without snapshots is no longer listed", ["C-40"], emptied;
+    "pages of aggregates respect the limit and continue with `next`", ["C-40"], pages;
+    "puts and deletes between pages do not disturb a list of keys", ["C-40"], between_pages;
+    "only aggregates of the requested tenant or kind are listed", ["C-41"], filtered;
+    "reserved kinds are listed only on request", ["C-43"], reserved;
+    "a foreign cursor gives an error or an empty page", ["C-42"], foreign_cursor;
 }
 
-/// Checks that the listed keys are exactly `expected`, each once. Otherwise `broken` is broken,
-/// unless a wrong get or put is the cause.
+/// Checks that the listed keys are exactly `expected`, each once. A failure breaks `broken`, unless
+/// a wrong get or put is the cause.
 pub(crate) async fn keys_are(
     store: &Probe,
     request: KeysRequest<'_>,
@@ -33,7 +33,7 @@ pub(crate) async fn keys_are(
     let mut seen = BTreeSet::new();
     for key in &listed {
         ensure(seen.insert(key), || {
-            Failure::new("C-40", format!("list keys, {} a page", request.limit))
+            Failure::new("C-40", format!("list keys, {} per page", request.limit))
                 .expected("each key once")
                 .got(format!("{key} twice"))
         })?;
@@ -47,13 +47,13 @@ pub(crate) async fn keys_are(
             Some(header) if !header.is_of(missing) => "C-01",
             Some(_) => broken,
         };
-        let failure = Failure::new(broken, format!("list keys, {} a page", request.limit));
-        let got = format!("{} of {} keys, not {missing}", listed.len(), expected.len());
+        let failure = Failure::new(broken, format!("list keys, {} per page", request.limit));
+        let got = format!("{} of {} keys, without {missing}", listed.len(), expected.len());
         return Err(failure.expected("every key that has a snapshot").got(got).into());
     }
     if let Some(foreign) = seen.difference(&wanted).next() {
         let failure = Failure::new(broken, format!("list keys with {request:?}"));
-        return Err(failure.expected("only what was asked for").got(shown(foreign)).into());
+        return Err(failure.expected("only the requested keys").got(shown(foreign)).into());
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ async fn emptied(cx: &mut Context) -> Result<(), Stop> {
     store.deletes(emptied, Selection::All, 1).await?;
     store.deletes(deleted, Selection::Ids(&[id(NEW, 1)]), 1).await?;
     store.deletes(kept, Selection::Below(2), 1).await?;
-    // If a deleted snapshot is still found, that breaks another obligation.
+    // A deleted snapshot that is still found breaks another obligation.
     for key in [emptied, deleted] {
         store.finds_nothing(key, NEW, "C-51").await?;
     }
@@ -109,15 +109,15 @@ async fn emptied(cx: &mut Context) -> Result<(), Stop> {
 async fn pages(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     fill(&store, 9).await?;
-    // 0 is treated as 1; the walk checks the limits themselves.
+    // 0 is treated as 1. The walk checks that no page exceeds the limit.
     for limit in [0, 1, 4, 9, usize::MAX] {
         let request = KeysRequest::new().limit(limit);
         let page = store.keys(request).await?;
         let listed = store.walk_keys(request, 32).await?;
         ensure(page.next.is_some() || page.items.len() == listed.items.len(), || {
-            Failure::new("C-40", format!("the first page of keys, limit {limit}"))
-                .expected("a `next`, as more keys follow")
-                .got("none")
+            Failure::new("C-40", format!("list the first page of keys, limit {limit}"))
+                .expected("a `next`, because more keys follow")
+                .got("no `next`")
         })?;
     }
     Ok(())
@@ -129,12 +129,12 @@ async fn between_pages(cx: &mut Context) -> Result<(), Stop> {
     let mut listed = Vec::new();
     let mut gone = BTreeSet::new();
     let mut cursor = None;
-    // More rounds than any terminating list takes.
+    // More rounds than any list needs to end.
     for turn in 0..200 {
         let mut request = KeysRequest::new().limit(3);
         request.after = cursor.as_ref();
         let page = store.keys(request).await?;
-        // A listed key is deleted, and the list continues after it; another one is added.
+        // A listed key is deleted before the list continues after it, and another key is added.
         if let Some(last) = page.items.last().filter(|_| turn % 2 == 0) {
             store.delete(last, Selection::All).await?;
             gone.insert(last.clone());
@@ -149,8 +149,8 @@ async fn between_pages(cx: &mut Context) -> Result<(), Stop> {
     for key in keys.iter().filter(|key| !gone.contains(key)) {
         let times = listed.iter().filter(|listed| *listed == key).count();
         ensure(times == 1, || {
-            Failure::new("C-40", "list keys that come and go between pages")
-                .expected("each that stays, once")
+            Failure::new("C-40", "list keys during puts and deletes between pages")
+                .expected("each remaining key once")
                 .got(format!("{key} {times} times"))
         })?;
     }
@@ -237,7 +237,7 @@ async fn foreign_cursor(cx: &mut Context) -> Result<(), Stop> {
             Err(error) => Error::kind(error) == ErrorKind::InvalidInput,
         };
         ensure(fine, || {
-            let what = format!("keys after a cursor of {} foreign bytes", bytes.len());
+            let what = format!("list keys after a cursor of {} foreign bytes", bytes.len());
             Failure::new("C-42", what).expected("InvalidInput or an empty page").got(shown(&answer))
         })?;
     }

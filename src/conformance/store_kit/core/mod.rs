@@ -1,4 +1,4 @@
-//! Puts are found, and aggregates are kept apart.
+//! Stored records are found, and aggregates are kept apart.
 
 pub(super) mod keys;
 pub(super) mod put;
@@ -14,19 +14,19 @@ use crate::store::{KeysRequest, ListRequest, Query, Selection};
 use crate::timestamp::Timestamp;
 
 cases! { Core:
-    "nothing is found of a key that was never put", ["C-02"], absent_get;
+    "nothing is found for a key that was never put", ["C-02"], absent_get;
     "a key that was never put has an empty list", ["C-02"], absent_list;
     "an empty store has no keys", ["C-02"], absent_keys;
-    "deleting what was never put deletes nothing", ["C-02"], absent_delete;
-    "a record comes back byte for byte", ["C-06"], bytes;
-    "payloads of any length come back byte for byte", ["C-06"], payloads;
-    "everything in a header comes back", ["C-06"], headers;
+    "a delete for a key that was never put deletes nothing", ["C-02"], absent_delete;
+    "a record is returned byte for byte", ["C-06"], bytes;
+    "payloads of any length are returned byte for byte", ["C-06"], payloads;
+    "every field of a header is returned", ["C-06"], headers;
     "a snapshot of another aggregate is not found", ["C-01"], isolated_get;
     "a snapshot of another aggregate is not listed", ["C-01"], isolated_list;
-    "the same version of another aggregate is no obstacle", ["C-01"], isolated_put;
-    "deleting from one aggregate leaves the others", ["C-01"], isolated_delete;
-    "what a put returned for is seen by the next get", ["C-23"], read_your_writes;
-    "the capabilities are the same at every call", ["C-07"], capabilities;
+    "a put is not affected by the same version of another aggregate", ["C-01"], isolated_put;
+    "a delete does not affect other aggregates", ["C-01"], isolated_delete;
+    "the next get sees an acknowledged put", ["C-23"], read_your_writes;
+    "the capabilities never change", ["C-07"], capabilities;
 }
 
 async fn absent_get(cx: &mut Context) -> Result<(), Stop> {
@@ -50,7 +50,9 @@ async fn absent_keys(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let page = store.keys(KeysRequest::new()).await?;
     ensure(page.items.is_empty() && page.next.is_none(), || {
-        Failure::new("C-02", "keys of an empty store").expected("an empty page").got(shown(&page))
+        Failure::new("C-02", "list the keys of an empty store")
+            .expected("an empty page")
+            .got(shown(&page))
     })
 }
 
@@ -61,7 +63,7 @@ async fn absent_delete(cx: &mut Context) -> Result<(), Stop> {
         let deleted = store.delete(&nobody, selection).await?;
         ensure(deleted.snapshots == 0 && deleted.bytes == 0, || {
             let what = format!("delete {selection:?} of an absent key");
-            Failure::new("C-02", what).expected("zero deleted").got(shown(&deleted))
+            Failure::new("C-02", what).expected("nothing deleted").got(shown(&deleted))
         })?;
     }
     Ok(())
@@ -168,7 +170,7 @@ async fn isolated_put(cx: &mut Context) -> Result<(), Stop> {
     for key in neighbours()? {
         let outcomes = store.put(&[record(&key, 1)?]).await?;
         ensure(outcomes == [Stored], || {
-            Failure::new("C-01", format!("the first put of {key}, others being there"))
+            Failure::new("C-01", format!("put {key} for the first time after similar keys"))
                 .expected("[Stored]")
                 .got(shown(&outcomes))
         })?;
@@ -182,7 +184,7 @@ async fn isolated_delete(cx: &mut Context) -> Result<(), Stop> {
     for key in &keys {
         let records = [record(key, 1)?, record(key, 2)?];
         store.put(&records).await?;
-        // A delete is not blamed for what a put lost.
+        // Records that a put lost must not count against the delete.
         store.holds_all(&records).await?;
     }
     let ids = [id(NEW, 1), id(NEW, 2)];
@@ -205,7 +207,7 @@ async fn read_your_writes(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let query = Query::latest(&key, NEW);
-    // An answer that the store might cache.
+    // The store might cache this answer.
     store.get(query).await?;
     for version in 1..=50 {
         let newest = record(&key, version)?;
@@ -228,7 +230,7 @@ async fn capabilities(cx: &mut Context) -> Result<(), Stop> {
     store.put(&[record(&key("a")?, 1)?]).await?;
     let then = store.capabilities();
     ensure(then == first, || {
-        Failure::new("C-07", "ask for capabilities before and after a put")
+        Failure::new("C-07", "compare the capabilities before and after a put")
             .expected(shown(&first))
             .got(shown(&then))
     })

@@ -14,18 +14,18 @@ use crate::timestamp::Timestamp;
 cases! { Core:
     "each of many single puts is stored", ["C-10"], stored_one_by_one;
     "each record of a batch is stored", ["C-10"], stored_in_a_batch;
-    "a put of nothing is fine", ["C-02"], nothing;
-    "there is one outcome per record, in their order", ["C-17"], outcomes_in_order;
+    "a put without records succeeds", ["C-02"], nothing;
+    "a put returns one outcome per record, in their order", ["C-17"], outcomes_in_order;
     "a stored record is never changed by another put", ["C-11"], immutable;
-    "an existing snapshot is told by whether payloads are the same", ["C-11"], existing;
-    "a replacement is found instead of what it replaced", ["C-12"], replaced;
-    "replacing tells whether something was there", ["C-12"], replaced_outcomes;
-    "replacing one version leaves the others", ["C-12"], replaced_alone;
+    "`identical` is set if and only if the payloads are the same", ["C-11"], existing;
+    "a replacement is found instead of the old record", ["C-12"], replaced;
+    "a replacement returns whether a record existed", ["C-12"], replaced_outcomes;
+    "replacing one version does not affect the others", ["C-12"], replaced_alone;
     "an older version put later does not hide a newer one", ["C-13"], late_and_old;
-    "of an identity twice in one call the first stays", ["C-14"], twice;
-    "of an identity twice in one call the last replaces", ["C-14"], twice_replacing;
+    "if an identity is put twice in one call, the first is kept", ["C-14"], twice;
+    "if an identity is replaced twice in one call, the last is kept", ["C-14"], twice_replacing;
     "one unreadable record fails the whole call", ["C-15"], unreadable;
-    "what is refused as invalid leaves nothing behind", ["C-15"], unreadable_leaves_nothing;
+    "a call that is refused as invalid stores nothing", ["C-15"], unreadable_leaves_nothing;
 }
 
 async fn stored_one_by_one(cx: &mut Context) -> Result<(), Stop> {
@@ -52,22 +52,22 @@ async fn stored_in_a_batch(cx: &mut Context) -> Result<(), Stop> {
 async fn nothing(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let outcomes = store.put(&[]).await?;
-    outcomes_are("C-02", "put no record", &outcomes, &[])
+    outcomes_are("C-02", "put no records", &outcomes, &[])
 }
 
 async fn outcomes_in_order(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let (a, b, c) = (key("a")?, key("b")?, key("c")?);
     store.put(&[record(&b, 5)?]).await?;
-    // In no order that a store might sort by.
+    // The order is not one that a store might sort by.
     let batch = [record(&c, 9)?, record(&b, 5)?, record(&a, 2)?, rival(&b, 5)?, record(&c, 1)?];
     let outcomes = store.put(&batch).await?;
     let taken: Vec<_> = outcomes.iter().map(|outcome| matches!(outcome, Existing { .. })).collect();
-    // A wrong number of them is not a fault of the order.
+    // A wrong number of existing records is not a fault of the order.
     let told = taken.iter().filter(|taken| **taken).count();
     let broken = if taken.len() == 5 && told != 2 { "C-11" } else { "C-17" };
     ensure(taken == [false, true, false, true, false], || {
-        Failure::new(broken, "put five records, of which the second and fourth exist")
+        Failure::new(broken, "put five records, of which the second and the fourth exist")
             .expected("outcomes in the order of the records")
             .got(shown(&outcomes))
     })
@@ -101,12 +101,12 @@ async fn existing(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     let first = record(&key, 4)?;
     let outcomes = store.put(std::slice::from_ref(&first)).await?;
-    outcomes_are("C-11", "the first put of an identity", &outcomes, &[Stored])?;
+    outcomes_are("C-11", "put an identity for the first time", &outcomes, &[Stored])?;
     let redone = same_payload(&first, at(4))?;
     for (what, record, identical) in [
-        ("the very same record again", first, true),
-        ("the same payload under another header", redone, true),
-        ("another payload", rival(&key, 4)?, false),
+        ("put the same record again", first, true),
+        ("put the same payload with another header", redone, true),
+        ("put another payload", rival(&key, 4)?, false),
     ] {
         let outcomes = store.put(&[record]).await?;
         outcomes_are("C-11", what, &outcomes, &[Existing { identical }])?;
@@ -119,12 +119,12 @@ async fn replaced(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     store.put(&[record(&key, 4)?]).await?;
     let query = Query::latest(&key, NEW);
-    // An answer that the store might cache.
+    // The store might cache this answer.
     store.get(query).await?;
     let new = rival(&key, 4)?;
     store.replace(&new).await?;
     store.holds_or(&new, Blame::PUT.bytes("C-12")).await?;
-    // Longer, shorter, empty.
+    // A longer, a shorter and an empty payload.
     for payload in [&[1; 5_000][..], b"x", b""] {
         let next = record_of(&key, NEW, 4, at(9), payload)?;
         store.replace(&next).await?;
@@ -137,9 +137,9 @@ async fn replaced_outcomes(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let outcomes = store.replace(&record(&key, 4)?).await?;
-    outcomes_are("C-12", "replace what is not there", &outcomes, &[Stored])?;
+    outcomes_are("C-12", "replace a record that does not exist", &outcomes, &[Stored])?;
     let outcomes = store.replace(&rival(&key, 4)?).await?;
-    outcomes_are("C-12", "replace what is there", &outcomes, &[Replaced])
+    outcomes_are("C-12", "replace a record that exists", &outcomes, &[Replaced])
 }
 
 async fn replaced_alone(cx: &mut Context) -> Result<(), Stop> {
@@ -173,10 +173,10 @@ async fn late_and_old(cx: &mut Context) -> Result<(), Stop> {
 async fn twice(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
-    // First one at a time.
+    // First, one record per call.
     store.put(&[record(&key, 3)?]).await?;
     let outcomes = store.put(&[record(&key, 3)?]).await?;
-    outcomes_are("C-11", "put it again", &outcomes, &[Existing { identical: true }])?;
+    outcomes_are("C-11", "put the same record again", &outcomes, &[Existing { identical: true }])?;
     store.holds(&record(&key, 3)?).await?;
     let store = store.blaming("C-14");
     let (first, second) = (record(&key, 4)?, rival(&key, 4)?);
@@ -193,7 +193,7 @@ async fn twice(cx: &mut Context) -> Result<(), Stop> {
 async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
-    // First one at a time.
+    // First, one record per call.
     store.put(&[record(&key, 3)?]).await?;
     store.replace(&rival(&key, 3)?).await?;
     store.holds_or(&rival(&key, 3)?, Blame::PUT.bytes("C-12")).await?;
@@ -210,12 +210,12 @@ async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     store.holds_or(&second, Blame::PUT.bytes("C-14")).await
 }
 
-/// Bytes whose header does not parse.
+/// Records whose header does not parse.
 fn garbage() -> Result<Vec<Record>, Stop> {
     let whole = record(&key("bad")?, 1)?.into_bytes();
     let longer = [&whole[..], b"!"].concat();
     let mut flipped = whole.to_vec();
-    // In the fingerprint, covered by the header's checksum.
+    // This byte is in the fingerprint, which the header's checksum covers.
     if let Some(byte) = flipped.get_mut(18) {
         *byte ^= 1;
     }
@@ -235,7 +235,7 @@ async fn unreadable(cx: &mut Context) -> Result<(), Stop> {
             let answer = store.try_put(batch, PutOptions::default()).await?;
             let kind = answer.as_ref().map_err(crate::error::Error::kind);
             ensure(kind == Err(ErrorKind::InvalidInput), || {
-                let what = format!("put {} bytes that are no record", bad.as_bytes().len());
+                let what = format!("put {} bytes that are not a record", bad.as_bytes().len());
                 Failure::new("C-15", what).expected("InvalidInput").got(shown(&answer))
             })?;
         }
@@ -252,7 +252,7 @@ async fn unreadable_leaves_nothing(cx: &mut Context) -> Result<(), Stop> {
             store.finds_nothing(&key, NEW, "C-15").await?;
             let listed = store.is_listed(&key, id(NEW, 1)).await?;
             ensure(!listed, || {
-                Failure::new("C-15", "list after a put that was refused")
+                Failure::new("C-15", "list after a refused put")
                     .expected("nothing")
                     .got("a record of the refused call")
             })?;

@@ -1,4 +1,4 @@
-//! A load equals a full replay, through the real engine over this store.
+//! Loads of the real engine over the store under test equal a full replay.
 
 mod tally;
 
@@ -24,13 +24,13 @@ use crate::trigger::every_events;
 use tally::EngineTally;
 
 cases! { Engine:
-    "every version and time loads as a full replay", ["R1"], every_point;
-    "after compaction every point loads as a full replay", ["R1"], compacted;
-    "after a repair every point loads as a full replay", ["R1"], repaired;
-    "over damaged snapshots every point loads as a full replay", ["R1"], damaged;
-    "snapshots in the background change no load", ["R1"], in_the_background;
-    "old and new code on one store each load as a full replay", ["R1"], generations;
-    "a snapshot stands in for events that are gone", ["R1"], above_floor;
+    "a load of any version or time equals a full replay", ["R1"], every_point;
+    "after retention is applied, every load equals a full replay", ["R1"], compacted;
+    "after a rebuild, every load equals a full replay", ["R1"], repaired;
+    "with damaged snapshots, every load equals a full replay", ["R1"], damaged;
+    "with background snapshots, every load equals a full replay", ["R1"], in_the_background;
+    "with old and new code on one store, loads equal a full replay", ["R1"], generations;
+    "a snapshot replaces truncated events", ["R1"], above_floor;
 }
 
 type Old = EngineTally<1>;
@@ -65,7 +65,7 @@ impl<const G: u32> World<EngineTally<G>> {
         })
     }
 
-    /// Appends events; some times run backwards.
+    /// Appends events, with times that sometimes run backwards.
     fn grow(&self, random: &mut fastrand::Rng, events: u64) {
         for event in 0..events {
             let time = at(1_000 + event * 3 + random.u64(0..20));
@@ -78,11 +78,12 @@ impl<const G: u32> World<EngineTally<G>> {
         let options = CreateOptions::new().at_version(version);
         match self.engine.create_with(&self.key, options).await {
             Ok(_) => Ok(()),
-            Err(error) => Err(blame(&format!("create a snapshot at {version}"), &error)),
+            Err(error) => Err(blame(&format!("create a snapshot at version {version}"), &error)),
         }
     }
 
-    /// Checks that the engine's answer is that of a replay without snapshots, or fails like it.
+    /// Checks that the engine returns the same result, or fails with the same kind of error, as a
+    /// replay without snapshots.
     fn same(
         what: &str,
         loaded: Result<Loaded<EngineTally<G>>, Error>,
@@ -112,7 +113,8 @@ impl<const G: u32> World<EngineTally<G>> {
         Self::same("load", self.engine.load(key).await, self.replay.load(key).await)
     }
 
-    /// Checks that every version, one beyond, and times throughout the history load like a replay.
+    /// Checks that loads of every version, of the next one, and of times throughout the history
+    /// equal a replay.
     async fn all_is_right(&self, versions: u64) -> Result<(), Stop> {
         let key = &self.key;
         self.load_is_right().await?;
@@ -130,16 +132,17 @@ impl<const G: u32> World<EngineTally<G>> {
     }
 }
 
-/// An error of the engine: the store's, or one that a store must not cause.
+/// Attributes an error of the engine to R1 if only a wrong answer of the store can cause it, and
+/// otherwise to C-02.
 fn blame(what: &str, error: &Error) -> Stop {
     let broken = match error.kind() {
         ErrorKind::Unrecoverable | ErrorKind::BrokenHistory | ErrorKind::BeyondHead => "R1",
         _ => "C-02",
     };
-    Failure::new(broken, what).expected("what a full replay gives").got(shown(error)).into()
+    Failure::new(broken, what).expected("the result of a full replay").got(shown(error)).into()
 }
 
-/// A history of this many events, with snapshots at about every third version.
+/// A history of this many events, with up to one snapshot per three events.
 async fn history(cx: &mut Context, store: &Probe, versions: u64) -> Result<World<NewState>, Stop> {
     let world = World::new(store, MemoryEvents::new())?;
     world.grow(&mut cx.random, versions);
@@ -153,7 +156,7 @@ async fn every_point(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let world = history(cx, &store, 40).await?;
     world.all_is_right(40).await?;
-    // Older and newer snapshots, and new events, in between.
+    // Adds events, and older and newer snapshots, in between.
     for versions in [43, 50] {
         world.grow(&mut cx.random, versions - if versions == 43 { 40 } else { 43 });
         world.snapshot(versions - 1).await?;
@@ -168,7 +171,7 @@ async fn compacted(cx: &mut Context) -> Result<(), Stop> {
     let world = history(cx, &store, 30).await?;
     for keep in [5, 2, 0] {
         if let Err(error) = world.engine.apply_retention(&world.key, &keep_last(keep)).await {
-            return Err(blame("compact", &error));
+            return Err(blame("apply retention", &error));
         }
         world.all_is_right(30).await?;
     }
@@ -201,7 +204,7 @@ async fn damaged(cx: &mut Context) -> Result<(), Stop> {
         let options = PutOptions::default().replace(true);
         let answer = store.try_put(vec![Record::from_bytes(bytes)], options).await?;
         if answer.is_err() {
-            // It verifies its input, so the damage has to happen behind its back.
+            // The store verifies its input, so it must be damaged behind the store's back.
             let events = world.events.clone();
             let id = SnapshotId { generation: world.engine.generation(), version };
             let key = world.key.clone();
@@ -233,7 +236,7 @@ async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
         world.engine.committed(&loaded, version);
         world.load_is_right().await?;
         if cx.random.bool() {
-            // A failed save does not affect the load (R12); the kit enforces the time limit.
+            // A failed save does not affect the load (R12). The kit enforces the time limit.
             let _ = world.engine.flush(Duration::from_secs(20)).await;
         }
     }
@@ -253,7 +256,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
         new.all_is_right(24).await?;
     }
     if let Err(error) = new.engine.apply_retention(&new.key, &keep_last(1)).await {
-        return Err(blame("compact", &error));
+        return Err(blame("apply retention", &error));
     }
     old.all_is_right(24).await?;
     new.all_is_right(24).await
@@ -269,5 +272,9 @@ async fn above_floor(cx: &mut Context) -> Result<(), Stop> {
     let replayed = world.replay.load(&world.key).await;
     world.snapshot(10).await?;
     world.events.truncate_below(&world.key, 10);
-    World::same("load, the first events being gone", world.engine.load(&world.key).await, replayed)
+    World::same(
+        "load after the first events were truncated",
+        world.engine.load(&world.key).await,
+        replayed,
+    )
 }

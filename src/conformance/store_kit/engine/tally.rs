@@ -5,8 +5,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
-/// Depends on each event and on their order, so that no two histories fold to the same state. The
-/// schema version is a parameter, and each folds differently.
+/// Depends on every event and on their order, so that different histories fold to different states.
+/// Each schema version folds differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EngineTally<const SCHEMA: u32> {
     sum: i64,

@@ -1,4 +1,4 @@
-//! The stored snapshots of one aggregate, in pages.
+//! Lists of the stored snapshots of one aggregate, in pages.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, Query, Selection};
 
 cases! { History:
-    "snapshots are listed highest version first, then generation", ["C-30"], order;
-    "a page has at most as many items as were asked for", ["C-31"], limits;
-    "a list goes on until everything was listed", ["C-31"], goes_on;
+    "snapshots are listed by version, highest first, then generation", ["C-30"], order;
+    "a page has at most as many items as requested", ["C-31"], limits;
+    "a list continues until every snapshot is listed", ["C-31"], goes_on;
     "pages of any size list each snapshot once", ["C-32"], each_once;
-    "a list goes on after a snapshot that was deleted meanwhile", ["C-32"], deleted_between;
-    "what is put meanwhile does not upset a list", ["C-32"], put_between;
-    "an item says what the header says", ["C-34"], items;
-    "bounds of a list are inclusive", ["C-34"], bounds;
-    "bounds that leave nothing give an empty page", ["C-34", "C-31"], empty_bounds;
+    "a list continues after a snapshot that was deleted between pages", ["C-32"], deleted_between;
+    "puts between pages do not disturb a list", ["C-32"], put_between;
+    "a listed item equals the header of its record", ["C-34"], items;
+    "the bounds of a list are inclusive", ["C-34"], bounds;
+    "bounds that select nothing give an empty page", ["C-34", "C-31"], empty_bounds;
 }
 
-/// Versions 1 to 7; 3 and 5 exist in several generations.
+/// Puts versions 1 to 7, of which 3 and 5 exist in several generations.
 async fn fill(store: &Probe) -> Result<(AggregateKey, Vec<SnapshotId>), Stop> {
     let key = key("a")?;
     let mut ids = vec![id(OLD, 3), id(RESHAPED, 3), id(OLD, 5)];
@@ -41,8 +41,8 @@ fn ids_of(items: &[SnapshotMeta]) -> Vec<SnapshotId> {
     items.iter().map(SnapshotMeta::id).collect()
 }
 
-/// Checks that `listed` has exactly the ids of `expected`, each once. Otherwise `broken` is broken,
-/// unless one of them was never stored.
+/// Checks that `listed` contains the ids of `expected`, and no id twice. A failure breaks `broken`,
+/// unless a missing snapshot is not stored.
 pub(crate) async fn each_is_listed(
     store: &Probe,
     key: &AggregateKey,
@@ -54,7 +54,7 @@ pub(crate) async fn each_is_listed(
     for id in listed {
         ensure(seen.insert(*id), || {
             Failure::new("C-32", format!("list {key}"))
-                .expected("each once")
+                .expected("each snapshot once")
                 .got(format!("{id} twice"))
         })?;
     }
@@ -66,8 +66,8 @@ pub(crate) async fn each_is_listed(
         });
         let broken = if stored { broken } else { "C-10" };
         let failure = Failure::new(broken, format!("list {key} to the end"));
-        let got = format!("{} of {} snapshots, not {missing}", seen.len(), expected.len());
-        return Err(failure.expected("all that is stored").got(got).into());
+        let got = format!("{} of {} snapshots, without {missing}", seen.len(), expected.len());
+        return Err(failure.expected("every stored snapshot").got(got).into());
     }
     Ok(())
 }
@@ -104,8 +104,8 @@ async fn goes_on(cx: &mut Context) -> Result<(), Stop> {
     for limit in 1..ids.len() {
         let page = store.list(ListRequest::new(&key).limit(limit)).await?;
         ensure(page.next.is_some() || page.items.len() >= ids.len(), || {
-            Failure::new("C-31", format!("the first page of {limit} of {} snapshots", ids.len()))
-                .expected("a `next`, as more follow")
+            Failure::new("C-31", format!("list the first {limit} of {} snapshots", ids.len()))
+                .expected("a `next`, because more snapshots follow")
                 .got(format!("{} items and no `next`", page.items.len()))
         })?;
     }
@@ -128,7 +128,8 @@ async fn deleted_between(cx: &mut Context) -> Result<(), Stop> {
     let request = ListRequest::new(&key).limit(3);
     let first = store.list(request).await?;
     let (Some(next), Some(last)) = (first.next, first.items.last()) else {
-        return Err(Failure::new("C-31", "the first of several pages").got("no `next`").into());
+        let failure = Failure::new("C-31", "list the first of several pages");
+        return Err(failure.expected("items and a `next`").got(shown(&first.next)).into());
     };
     let gone = if last.id() == next { vec![next] } else { vec![last.id(), next] };
     store.deletes(&key, Selection::Ids(&gone), gone.len() as u64).await?;
@@ -144,13 +145,14 @@ async fn put_between(cx: &mut Context) -> Result<(), Stop> {
     let (key, ids) = fill(&store).await?;
     let mut request = ListRequest::new(&key).limit(2);
     let mut listed = Vec::new();
-    // More rounds than any terminating list takes.
+    // More rounds than any list needs to end.
     for version in 8..100 {
         let page = store.list(request).await?;
         listed.extend(ids_of(&page.items));
         let Some(next) = page.next else { break };
         request = request.after(next);
-        // One above all, one within what was listed, one right below the cursor.
+        // A snapshot above all others, one among those already listed, and one right below the
+        // cursor.
         store.put(&[record(&key, version)?]).await?;
         let below = next.version.saturating_sub(1).max(1);
         for (generation, version) in [(OLD, 7), (RESHAPED, below)] {
@@ -171,9 +173,8 @@ async fn items(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = AggregateKey::from_parts("north", "account", "a")?;
     for record in [record(&key, 4)?, full(&key)?] {
-        let header = record
-            .header()
-            .map_err(|reject| Failure::setup("the kit made an impossible record", &reject))?;
+        let header =
+            record.header().map_err(|reject| Failure::setup("make a test record", &reject))?;
         let expected = SnapshotMeta::from_header(&header)?;
         store.put(std::slice::from_ref(&record)).await?;
         let items = store.list(ListRequest::new(&key)).await?.items;
@@ -191,7 +192,7 @@ async fn items(cx: &mut Context) -> Result<(), Stop> {
 async fn bounds(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let (key, ids) = fill(&store).await?;
-    // A snapshot that is not listed without bounds is not a fault of the bounds.
+    // A snapshot that is missing even without bounds is not a fault of the bounds.
     let all = ids_of(&store.walk(ListRequest::new(&key), ids.len() * 2).await?.items);
     each_is_listed(&store, &key, &all, &ids, "C-32").await?;
     for (at_least, at_most) in [(3, 5), (3, 3), (0, 1), (7, u64::MAX), (2, 6), (6, 6)] {
@@ -201,7 +202,7 @@ async fn bounds(cx: &mut Context) -> Result<(), Stop> {
         let stray = listed.iter().find(|id| !request.admits(**id));
         ensure(stray.is_none(), || {
             Failure::new("C-34", format!("list versions {at_least} to {at_most}"))
-                .expected("only those")
+                .expected("only these versions")
                 .got(shown(&stray))
         })?;
         each_is_listed(&store, &key, &listed, &expected, "C-34").await?;
@@ -224,7 +225,9 @@ async fn empty_bounds(cx: &mut Context) -> Result<(), Stop> {
         ensure(page.items.is_empty() && page.next.is_none(), || {
             let got = shown(&(ids_of(&page.items), page.next));
             let broken = if page.items.is_empty() { "C-31" } else { "C-34" };
-            Failure::new(broken, format!("{request:?}")).expected("an empty page").got(got)
+            Failure::new(broken, format!("list with {request:?}"))
+                .expected("an empty page")
+                .got(got)
         })?;
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Which snapshot answers a query for a version or a time.
+//! The snapshot that a query for a version or a time finds.
 
 pub(super) mod list;
 
@@ -13,23 +13,23 @@ use crate::store::{Lookup, Query, Selection};
 use crate::timestamp::Timestamp;
 
 cases! { History:
-    "the newest of all is found without a bound", ["C-20"], newest;
-    "the newest at or below a version is found, inclusive", ["C-20"], by_version;
+    "the newest snapshot is found without a bound", ["C-20"], newest;
+    "the newest snapshot at or below a version is found", ["C-20"], by_version;
     "nothing is found below the oldest version", ["C-20"], below_all;
-    "the newest at or before a time is found, inclusive", ["C-20"], by_time;
-    "both bounds hold together", ["C-20"], by_both;
-    "versions decide where clocks ran backwards", ["C-20"], clocks_backwards;
-    "of equal times the highest version is found", ["C-20"], equal_times;
-    "the ends of time are times like others", ["C-20"], ends_of_time;
-    "nothing is found below the lowest version, which is inclusive", ["C-20"], by_lowest;
-    "just the snapshot is found that is asked for by its id", ["C-20"], exact;
-    "several queries are answered in order, each as if it were alone", ["C-25"], many;
-    "snapshots of other generations do not count", ["C-20"], generations;
-    "the next older is found once the newest is deleted", ["C-20"], after_delete;
-    "random histories answer as a model does", ["C-20"], random;
-    "a key with other generations only is not absent", ["C-21"], other_generation;
-    "one of the generation outside the bounds is no reason for absent", ["C-21"], outside_bounds;
-    "old versions put last leave every newer one found", ["C-13"], backwards;
+    "the newest snapshot at or before a time is found", ["C-20"], by_time;
+    "bounds on the version and the time apply together", ["C-20"], by_both;
+    "the highest version is found even if clocks ran backwards", ["C-20"], clocks_backwards;
+    "of snapshots with equal times, the highest version is found", ["C-20"], equal_times;
+    "the minimum and the maximum time are ordinary times", ["C-20"], ends_of_time;
+    "the lower bound on the version is inclusive", ["C-20"], by_lowest;
+    "a query for an id finds exactly that snapshot", ["C-20"], exact;
+    "several queries get the same answers as single queries, in order", ["C-25"], many;
+    "snapshots of other generations are not found", ["C-20"], generations;
+    "the next older snapshot is found after the newest is deleted", ["C-20"], after_delete;
+    "queries over random histories match a model", ["C-20"], random;
+    "a key with only other generations is not absent", ["C-21"], other_generation;
+    "a snapshot outside the bounds does not make a key absent", ["C-21"], outside_bounds;
+    "newer versions are still found after older ones are put", ["C-13"], backwards;
 }
 
 async fn fill(store: &Probe, versions: &[u64]) -> Result<AggregateKey, Stop> {
@@ -119,7 +119,7 @@ async fn many(cx: &mut Context) -> Result<(), Stop> {
         queries.truncate(length);
         are_answered(&store, &queries).await?;
     }
-    // More than a store may combine into one request.
+    // More queries than a store may combine into one request.
     let queries: Vec<_> = (0..700).map(|n| latest.at_most(n % 40)).collect();
     are_answered(&store, &queries).await
 }
@@ -127,16 +127,16 @@ async fn many(cx: &mut Context) -> Result<(), Stop> {
 async fn are_answered(store: &Probe, queries: &[Query<'_>]) -> Result<(), Stop> {
     let answers = store.get_many(queries).await?;
     ensure(answers.len() == queries.len(), || {
-        Failure::new("C-25", format!("ask {} queries at once", queries.len()))
-            .expected("as many answers")
+        Failure::new("C-25", format!("get {} queries in one call", queries.len()))
+            .expected("one answer per query")
             .got(shown(&answers.len()))
     })?;
     for (query, answer) in queries.iter().zip(&answers) {
         let alone = store.get(*query).await?;
-        // A store that does not know whether others exist may answer differently each time.
+        // `Absent` and `OtherGeneration` count as equal here. Other cases check the difference.
         let nothing = |lookup: &Lookup| !matches!(lookup, Lookup::Found(_));
         ensure(*answer == alone || (nothing(answer) && nothing(&alone)), || {
-            Failure::new("C-25", format!("ask {} queries at once", queries.len()))
+            Failure::new("C-25", format!("get {} queries in one call", queries.len()))
                 .expected(shown(&alone))
                 .got(shown(answer))
         })?;
@@ -173,7 +173,7 @@ async fn by_both(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Snapshots with versions and as-of times that do not agree.
+/// Puts snapshots whose as-of times do not follow the order of their versions.
 async fn timed(
     store: &Probe,
     key: &AggregateKey,
@@ -228,7 +228,7 @@ async fn generations(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     let mut newest = Vec::new();
-    // With the same schema version, or the same half of the fingerprint.
+    // These generations share the schema version or half of the fingerprint with NEW.
     let like = |fingerprint| Generation { fingerprint, ..NEW };
     let (upper, lower) = (like(NEW.fingerprint | 1 << 40), like(NEW.fingerprint + 1));
     let raised = Generation { schema_version: NEW.schema_version + 1, ..NEW };
@@ -304,7 +304,7 @@ pub(crate) async fn is_other(store: &Probe, query: Query<'_>) -> Result<(), Stop
     let lookup = store.get(query).await?;
     let broken = misread(&query, &lookup).unwrap_or("C-21");
     ensure(lookup == Lookup::OtherGeneration, || {
-        let what = format!("get {} where only other generations are stored", query.key);
+        let what = format!("get {}, of which only other generations are stored", query.key);
         Failure::new(broken, what).expected("OtherGeneration").got(shown(&lookup))
     })
 }
@@ -315,7 +315,7 @@ async fn other_generation(cx: &mut Context) -> Result<(), Stop> {
     for (version, generation) in [(5, OLD), (7, RESHAPED)] {
         let record = record_of(&key, generation, version, at(version), b"other")?;
         store.put(std::slice::from_ref(&record)).await?;
-        // A lost snapshot would be absent correctly.
+        // If the snapshot was lost, `Absent` is correct.
         store.holds(&record).await?;
         is_other(&store, Query::latest(&key, NEW)).await?;
         is_other(&store, Query::latest(&key, NEW).at_most(version)).await?;
@@ -330,8 +330,8 @@ async fn outside_bounds(cx: &mut Context) -> Result<(), Stop> {
     let other = record_of(&key, OLD, 3, at(3), b"other")?;
     store.put(std::slice::from_ref(&other)).await?;
     store.holds(&other).await?;
-    // A snapshot of the right generation outside the bounds is not an answer, and no reason for
-    // `Absent`.
+    // A snapshot of the requested generation outside the bounds is not a valid answer, and does not
+    // justify `Absent`.
     store.put(&[record(&key, 9)?]).await?;
     is_other(&store, Query::latest(&key, NEW).at_most(8)).await?;
     is_other(&store, Query::latest(&key, NEW).at_most(8).as_of(at(3))).await?;

@@ -11,14 +11,14 @@ use crate::store::{KeysRequest, ListRequest, Lookup, PutOptions, Query, Selectio
 
 cases! { Hostile:
     "a damaged payload is returned as it is", ["C-22"], damaged_payload;
-    "a damaged snapshot leaves the others as they were", ["C-22"], others;
+    "a damaged snapshot does not affect the others", ["C-22"], others;
     "a damaged snapshot can be replaced", ["C-12"], repaired;
     "a damaged snapshot can be deleted", ["C-51"], deleted;
     "a snapshot whose header is damaged is returned as it is", ["C-22"], damaged_header;
     "a snapshot whose header is damaged is left out of lists", ["C-33"], unlisted;
 }
 
-/// Versions 1 to 3 of `a`, of which version 3 is then damaged, and version 1 of `b`.
+/// Puts versions 1 to 3 of `a` and version 1 of `b`, and damages version 3 of `a`.
 async fn damaged(cx: &mut Context, header: bool) -> Result<(Probe, AggregateKey, Record), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
@@ -35,12 +35,12 @@ async fn damaged(cx: &mut Context, header: bool) -> Result<(Probe, AggregateKey,
         needs(cx.site.damage(&key, target).await?, "Site::damage")?;
     }
     let store = cx.again("C-22", "open a store with a damaged snapshot").await?;
-    // What was lost by reopening is not caused by the damage.
+    // Records that were lost by reopening must not count as an effect of the damage.
     store.holds(&record(&crate::conformance::samples::key("b")?, 1)?).await?;
     Ok((store, key, newest))
 }
 
-/// Checks that the newest is found under its version, and that its damage is visible.
+/// Checks that the newest snapshot is found under its version, and that its damage is visible.
 async fn is_returned(store: &Probe, key: &AggregateKey, whole: &Record) -> Result<(), Stop> {
     let lookup = store.blaming("C-22").get(Query::latest(key, NEW)).await?;
     let shows = match &lookup {
@@ -108,7 +108,7 @@ async fn unlisted(cx: &mut Context) -> Result<(), Stop> {
         // Other cases check pages that are incomplete for other reasons.
         let wrong = versions.contains(&3) || (limit == 100 && versions != [1, 2]);
         ensure(!wrong, || {
-            Failure::new("C-33", format!("list with a damaged header, {limit} a page"))
+            Failure::new("C-33", format!("list snapshots with a damaged header, {limit} per page"))
                 .expected("versions 2 and 1")
                 .got(shown(&versions))
         })?;

@@ -1,4 +1,4 @@
-//! Up to the limits of the capabilities, and beyond.
+//! Input up to the limits of the capabilities, and beyond them.
 
 use crate::conformance::case::{Context, cases, has_small_records, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
@@ -10,14 +10,14 @@ use crate::record::Record;
 use crate::store::{ListRequest, PutOptions, Query, Selection};
 
 cases! { Hostile:
-    "a payload of sixteen mebibytes comes back byte for byte", ["C-06"], large_payload;
-    "a record of the largest size is taken", ["C-15"], largest_record;
-    "a record above the largest size is refused as invalid", ["C-15"], record_too_large;
-    "a key of the longest length is taken, whatever its bytes", ["C-15"], longest_key;
-    "a key that is too long is refused as invalid, or taken", ["C-15"], key_too_long;
-    "the highest version is taken, and the lowest", ["C-15"], highest_version;
-    "a version above the highest is refused as invalid", ["C-15"], version_too_high;
-    "a payload that is damaged when put is refused, or comes back",
+    "a payload of sixteen mebibytes is returned byte for byte", ["C-06"], large_payload;
+    "a record of the maximum size is accepted", ["C-15"], largest_record;
+    "a record above the maximum size is refused as invalid", ["C-15"], record_too_large;
+    "a key of the maximum length is accepted, whatever its bytes", ["C-15"], longest_key;
+    "a key that is too long is refused as invalid, or accepted", ["C-15"], key_too_long;
+    "the highest and the lowest version are accepted", ["C-15"], highest_version;
+    "a version above the maximum is refused as invalid", ["C-15"], version_too_high;
+    "a payload that is damaged before the put is refused, or returned",
         ["C-15", "C-22"], damaged_when_put;
 }
 
@@ -32,7 +32,7 @@ async fn large_payload(cx: &mut Context) -> Result<(), Stop> {
     store.finds(Query::latest(&key, NEW), &record).await
 }
 
-/// A record of this total size; longer if that is less than a header.
+/// A record of this total size, or of the size of a header if that is larger.
 fn sized(key: &AggregateKey, bytes: u64) -> Result<Record, Stop> {
     let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
     let with_header_of = |header: usize, version: u64| {
@@ -52,14 +52,14 @@ fn sized(key: &AggregateKey, bytes: u64) -> Result<Record, Stop> {
 
 async fn largest_record(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    needs(has_small_records(store.capabilities()), "records of at most 64 MiB")?;
+    needs(has_small_records(store.capabilities()), "a record limit of at most 64 MiB")?;
     let key = key("a")?;
     let largest = sized(&key, store.capabilities().max_record_bytes)?;
     store.put(std::slice::from_ref(&largest)).await?;
     store.finds(Query::latest(&key, NEW), &largest).await
 }
 
-/// Checks that `bad` is refused as invalid, and earlier records of the call are not stored.
+/// Checks that `bad` is refused as invalid, and that earlier records of the call are not stored.
 async fn refused(store: &Probe, bad: Record, what: &str) -> Result<(), Stop> {
     let good = key("good")?;
     let batch = vec![record(&good, 1)?, bad];
@@ -73,13 +73,13 @@ async fn refused(store: &Probe, bad: Record, what: &str) -> Result<(), Stop> {
 
 async fn record_too_large(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    needs(has_small_records(store.capabilities()), "records of at most 64 MiB")?;
+    needs(has_small_records(store.capabilities()), "a record limit of at most 64 MiB")?;
     let bytes = store.capabilities().max_record_bytes + 1;
     let large = sized(&key("a")?, bytes)?;
     refused(&store, large, "put a record one byte above the limit").await
 }
 
-/// A key of this total size, made of `c`, with as many bytes as possible in the part named by
+/// A key of this total size, made of `c`, with as many bytes as possible in the part with the index
 /// `first`.
 fn long_key(bytes: u64, c: char, first: usize) -> Result<AggregateKey, Stop> {
     let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
@@ -115,7 +115,7 @@ async fn key_too_long(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let limit = store.capabilities().max_key_bytes;
     let most = 3 * AggregateKey::MAX_PART_BYTES as u64;
-    needs(limit < most, "a limit of the length of keys")?;
+    needs(limit < most, "a limit on the length of keys")?;
     for bytes in [limit + 1, limit * 2, limit * 10, most] {
         for first in 0..3 {
             let key = long_key(bytes.min(most), 'k', first)?;
@@ -156,7 +156,7 @@ async fn highest_version(cx: &mut Context) -> Result<(), Stop> {
 async fn version_too_high(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let highest = store.capabilities().max_version;
-    needs(highest < u64::MAX, "a limit of versions")?;
+    needs(highest < u64::MAX, "a limit on versions")?;
     for version in [highest + 1, u64::MAX] {
         let bad = record(&key("a")?, version)?;
         refused(&store, bad, &format!("put version {version}")).await?;
@@ -168,7 +168,7 @@ async fn damaged_when_put(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let key = key("a")?;
     store.put(&[record(&key, 1)?]).await?;
-    // A payload that does not match its checksum: a store need not check it.
+    // The payload does not match its checksum, which a store need not verify.
     let mut bytes = record(&key, 2)?.as_bytes().to_vec();
     if let Some(last) = bytes.last_mut() {
         *last ^= 0xff;

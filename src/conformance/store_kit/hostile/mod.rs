@@ -13,14 +13,14 @@ use crate::store::{KeysRequest, ListRequest, Query, Selection};
 use crate::timestamp::Timestamp;
 
 cases! { Hostile:
-    "ids of any characters are taken, and found", ["C-03"], any_characters;
-    "ids that look alike are kept apart", ["C-01"], look_alikes;
-    "ids of any characters are listed as they were put", ["C-40"], listed_as_put;
+    "ids with any characters are accepted and found", ["C-03"], any_characters;
+    "similar ids are kept apart", ["C-01"], look_alikes;
+    "ids with any characters are listed as they were put", ["C-40"], listed_as_put;
     "parts of a key may be empty", ["C-03"], empty_parts;
-    "random ids are kept apart, version by version", ["C-01"], random_ids;
-    "extreme bounds and limits are answered", ["C-03"], extreme_requests;
-    "a delete of ten thousand ids is done", ["C-03"], many_ids;
-    "a put of five thousand records is done", ["C-03"], many_records;
+    "random ids are kept apart", ["C-01"], random_ids;
+    "requests with extreme bounds and limits get an answer", ["C-03"], extreme_requests;
+    "a delete of ten thousand ids succeeds", ["C-03"], many_ids;
+    "a put of five thousand records succeeds", ["C-03"], many_records;
 }
 
 /// Ids with a special meaning in file names, patterns, queries and terminals.
@@ -115,12 +115,14 @@ fn strange_keys() -> Result<Vec<AggregateKey>, Stop> {
     Ok(keys)
 }
 
-/// Each key is put, found, listed and deleted, without an effect on the others.
+/// Checks that each key is put, found and listed without an effect on the others.
 async fn each_on_its_own(store: &Probe, keys: &[AggregateKey]) -> Result<(), Stop> {
     for key in keys {
         let items = store.list(ListRequest::new(key)).await?.items;
         ensure(items.is_empty(), || {
-            Failure::new("C-01", format!("list {key}, never put")).expected("[]").got(shown(&items))
+            Failure::new("C-01", format!("list {key}, which was never put"))
+                .expected("[]")
+                .got(shown(&items))
         })?;
         store.put(&[record(key, 1)?]).await?;
     }
@@ -128,13 +130,15 @@ async fn each_on_its_own(store: &Probe, keys: &[AggregateKey]) -> Result<(), Sto
         store.holds_or(&record(key, 1)?, Blame { bytes: "C-01", lost: "C-10" }).await?;
         let items = store.list(ListRequest::new(key)).await?.items;
         ensure(items.len() == 1 && items.iter().all(|meta| meta.key == *key), || {
-            Failure::new("C-01", format!("list {key}")).expected("its one").got(shown(&items))
+            Failure::new("C-01", format!("list {key}"))
+                .expected("its one snapshot")
+                .got(shown(&items))
         })?;
     }
     Ok(())
 }
 
-/// Checks that the store does all of this for a normal key. Later refusals are then caused by the
+/// Checks that the store handles an ordinary key, so that later refusals must be caused by the
 /// unusual input.
 async fn hostile(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open().await?;
@@ -203,7 +207,7 @@ async fn look_alikes(cx: &mut Context) -> Result<(), Stop> {
             keys.push(AggregateKey::from_parts("", text, "x")?);
         }
     }
-    // Keys that a separator joins, or a column truncates.
+    // Keys that are equal if they are joined by a separator, or truncated by a column.
     for separator in ["/", ":", "|", "-", "_", ".", ",", ";", " ", "#", "@", "\t", "\0", "\u{1f}"] {
         let joined = format!("b{separator}c");
         keys.push(AggregateKey::from_parts(&joined, "d", "e")?);
@@ -221,7 +225,7 @@ async fn look_alikes(cx: &mut Context) -> Result<(), Stop> {
     keys.sort();
     keys.dedup();
     each_on_its_own(&store, &keys).await?;
-    // Deleting every second one keeps the others.
+    // Deleting every second key does not affect the others.
     for key in keys.iter().step_by(2) {
         store.delete(key, Selection::All).await?;
     }

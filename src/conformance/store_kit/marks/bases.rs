@@ -1,4 +1,4 @@
-//! A delta is returned with its bases, and a needed base is not deleted.
+//! Deltas are returned with their bases, and needed bases are not deleted.
 
 use super::effects::left;
 use super::{check_basics, pin, retirement};
@@ -14,14 +14,14 @@ use crate::record::{Base, Record, RecordBuilder};
 use crate::store::{DeleteOptions, Deleted, Found, Lookup, Query, Selection};
 
 cases! { Marks:
-    "a delta comes with its bases, nearest first", ["C-26"], bases;
-    "a delta whose bases are gone comes alone", ["C-26"], broken_chain;
-    "a base stays while a delta that stays needs it", ["C-55"], needed;
-    "the base of a pinned delta stays", ["C-55"], needed_by_pinned;
+    "a delta is returned with its bases, nearest first", ["C-26"], bases;
+    "a delta is returned without bases that do not exist", ["C-26"], broken_chain;
+    "a base is kept while a remaining delta needs it", ["C-55"], needed;
+    "the base of a pinned delta is kept", ["C-55"], needed_by_pinned;
 }
 
-/// A record whose header names a base. The kit does not know the content of a delta, and no store
-/// reads it.
+/// A record whose header names a base. Its payload is not a real delta, because stores do not read
+/// payloads.
 fn delta(
     key: &AggregateKey,
     generation: Generation,
@@ -44,7 +44,7 @@ async fn open_with_bases(cx: &mut Context) -> Result<Probe, Stop> {
     Ok(store)
 }
 
-/// Puts 10, 20 over 10, 30 over 20, and 40 over 10.
+/// Puts version 10, and deltas of version 20 over 10, 30 over 20, and 40 over 10.
 async fn put_chain(store: &Probe, key: &AggregateKey) -> Result<[Record; 4], Stop> {
     let over = |version, base| delta(key, NEW, version, base);
     let chain = [record(key, 10)?, over(20, 10)?, over(30, 20)?, over(40, 10)?];
@@ -78,12 +78,12 @@ async fn bases(cx: &mut Context) -> Result<(), Stop> {
     comes_with(&store, query.as_of(at(30)), &[second, first]).await?;
     comes_with(&store, query.at_most(19), &[]).await?;
     if store.capabilities().marks {
-        // A base is data that a delta needs, even if its state is retired.
+        // A retired base is returned, because the delta needs its data.
         let ids = [id(NEW, 10), id(NEW, 20)];
         store.mark(&key, Selection::Ids(&ids), MarkChange::Set(&retirement("a"))).await?;
         comes_with(&store, Query::exact(&key, id(NEW, 30)), &[second, first]).await?;
     }
-    // Longer than the chain in one answer.
+    // A chain that is longer than an answer can be.
     let most = Found::MAX_BASES as u64;
     let mut chain = vec![third.clone()];
     for version in 50..50 + most {
@@ -102,7 +102,7 @@ async fn broken_chain(cx: &mut Context) -> Result<(), Stop> {
     let query = Query::latest(&key, NEW);
     comes_with(&store, query, &[&delta(&key, NEW, 5, 3)?]).await?;
     comes_with(&store, query.at_most(7), &[]).await?;
-    // A record that names itself, or a higher version, has no valid chain.
+    // A record that names itself or a higher version as its base has no valid chain.
     store.put(&[delta(&key, RESHAPED, 5, 5)?, delta(&key, RESHAPED, 6, 7)?]).await?;
     store.put(&[delta(&key, RESHAPED, 7, 6)?]).await?;
     comes_with(&store, Query::exact(&key, id(RESHAPED, 5)), &[]).await?;

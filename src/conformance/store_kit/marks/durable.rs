@@ -9,11 +9,12 @@ use crate::mark::{Mark, MarkChange, Marks};
 use crate::store::{PutOptions, Query, Selection};
 
 cases! { Marks:
-    "marks are there after reopening", ["C-62"], reopened;
+    "marks are kept after reopening", ["C-62"], reopened;
     "marks survive a crash", ["C-62"], crashed;
 }
 
-/// Version 1 is put with a pin, 2 is pinned later, the pin of 3 is cleared, 4 is retired.
+/// Puts version 1 with a pin, pins version 2 later, clears the pin of version 3, and retires
+/// version 4.
 async fn fill(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open_durable().await?;
     needs(store.capabilities().marks, "Capabilities::marks")?;

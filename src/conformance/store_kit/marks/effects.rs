@@ -1,4 +1,4 @@
-//! Retired snapshots are not used; pinned snapshots are not deleted.
+//! Retired snapshots are not used, and pinned snapshots are not deleted.
 
 use super::{clear, fill, open, pin, retirement, unless_lost};
 use crate::conformance::case::{Context, cases};
@@ -14,14 +14,14 @@ use crate::store::{DeleteOptions, KeysRequest, ListRequest, Lookup, Query, Selec
 
 cases! { Marks:
     "a retired snapshot is not found", ["C-24"], retired;
-    "a retired snapshot is found when the query asks for it", ["C-24"], retired_on_request;
-    "any retirement keeps a snapshot from being found", ["C-24"], several_retirements;
-    "a key whose own generation is retired is not absent", ["C-21"], retired_own;
-    "a retired snapshot is listed and its key too", ["C-34"], retired_listed;
-    "a pinned snapshot stays, and is counted", ["C-54"], pinned;
-    "a pinned snapshot goes when pins are overruled", ["C-54"], overruled;
-    "a snapshot is pinned while any pin stands", ["C-54"], several_pins;
-    "a retirement keeps nothing from being deleted", ["C-50"], retired_deleted;
+    "a retired snapshot is found if the query includes retired ones", ["C-24"], retired_on_request;
+    "a snapshot with any retirement is not found", ["C-24"], several_retirements;
+    "a key is not absent if only its requested generation is retired", ["C-21"], retired_own;
+    "a retired snapshot and its key are listed", ["C-34"], retired_listed;
+    "a pinned snapshot is kept and counted", ["C-54"], pinned;
+    "a pinned snapshot is deleted if pins are overruled", ["C-54"], overruled;
+    "a snapshot stays pinned until its last pin is cleared", ["C-54"], several_pins;
+    "a retired snapshot can be deleted", ["C-50"], retired_deleted;
 }
 
 async fn retired(cx: &mut Context) -> Result<(), Stop> {
@@ -42,7 +42,7 @@ async fn retired(cx: &mut Context) -> Result<(), Stop> {
             }
         }
     }
-    // After the retirement is cleared, it is found again.
+    // After its retirement is cleared, a snapshot is found again.
     for (record, version) in records.iter().zip([10, 20, 30]) {
         let ids = [id(NEW, version)];
         store.marks(&key, Selection::Ids(&ids), clear(&mark), 1, "C-60").await?;
@@ -75,7 +75,7 @@ async fn several_retirements(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     let record = record(&key, 1)?;
     store.put(std::slice::from_ref(&record)).await?;
-    // A pin does not make a snapshot found.
+    // A pin does not override a retirement.
     let marks = [pin("a"), retirement("a"), retirement("b")];
     for mark in &marks {
         store.mark(&key, Selection::All, MarkChange::Set(mark)).await?;
@@ -113,7 +113,7 @@ async fn retired_listed(cx: &mut Context) -> Result<(), Stop> {
     let listed = store.walk(ListRequest::new(&key), 10).await?.items;
     let listed: Vec<_> = listed.iter().map(SnapshotMeta::id).collect();
     ensure(listed == ids, || {
-        Failure::new("C-34", format!("list {key}, all of it retired"))
+        Failure::new("C-34", format!("list {key}, whose snapshots are all retired"))
             .expected(shown(&ids))
             .got(shown(&listed))
     })?;
@@ -123,12 +123,12 @@ async fn retired_listed(cx: &mut Context) -> Result<(), Stop> {
     })
 }
 
-/// Whether it is stored, retired or not.
+/// Whether the snapshot is stored, even if it is retired.
 async fn is_there(store: &Probe, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
     Ok(matches!(store.get(Query::exact(key, id)).await?, Lookup::Found(_)))
 }
 
-/// Checks which of all `ids` remain after a delete; otherwise `broken` is broken.
+/// Checks which of all `ids` remain after a delete. A difference breaks `broken`.
 pub(super) async fn left(
     store: &Probe,
     key: &AggregateKey,
@@ -140,7 +140,7 @@ pub(super) async fn left(
         let (there, wanted) = (is_there(store, key, *id).await?, stays(*id));
         ensure(there == wanted, || {
             let got = if there { "still there" } else { "gone" };
-            Failure::new(broken, format!("{id} of {key} after a delete"))
+            Failure::new(broken, format!("get {id} of {key} after a delete"))
                 .expected(if wanted { "kept" } else { "gone" })
                 .got(got)
         })?;
@@ -171,7 +171,7 @@ async fn pinned(cx: &mut Context) -> Result<(), Stop> {
             .await?;
         let counts = (deleted.snapshots, deleted.pinned, deleted.needed);
         ensure(counts == (gone, kept, 0), || {
-            Failure::new("C-54", format!("delete {selection:?}, some of it pinned"))
+            Failure::new("C-54", format!("delete {selection:?}, which includes pinned snapshots"))
                 .expected(format!("{gone} deleted, {kept} pinned"))
                 .got(shown(&deleted))
         })?;
@@ -192,8 +192,10 @@ async fn overruled(cx: &mut Context) -> Result<(), Stop> {
         let deleted = store.delete_with(&key, selection, overrule).await?;
         left(&store, &key, &ids, |id| stays > 0 && !selection.admits(id), "C-54").await?;
         ensure(deleted.pinned == 0, || {
-            let what = format!("delete {selection:?}, pins overruled");
-            Failure::new("C-54", what).expected("none that stays").got(shown(&deleted))
+            let what = format!("delete {selection:?} with pins overruled");
+            Failure::new("C-54", what)
+                .expected("no snapshot kept because of a pin")
+                .got(shown(&deleted))
         })?;
     }
     Ok(())

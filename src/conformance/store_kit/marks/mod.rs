@@ -1,4 +1,4 @@
-//! Marks are set on selected snapshots, listed, and limited.
+//! Marks are set on selected snapshots and listed.
 
 pub(super) mod bases;
 pub(super) mod durable;
@@ -19,13 +19,13 @@ use crate::snapshot_id::SnapshotId;
 use crate::store::{ListRequest, PutOptions, Selection};
 
 cases! { Marks:
-    "marks are kept or refused, and never dropped", ["C-67"], kept_or_refused;
+    "marks are kept or refused, and never silently dropped", ["C-67"], kept_or_refused;
     "a mark is listed as it was set", ["C-35"], listed;
-    "marks are set on what is selected and on nothing else", ["C-60"], selected;
-    "one mark is changed and all others stay", ["C-60"], one_of_many;
-    "marks leave the record as it is", ["C-60"], record_stays;
-    "a change that changes nothing is not counted", ["C-61"], idempotent;
-    "a mark that differs is replaced and counted", ["C-61"], replaced;
+    "marks are set on the selected snapshots and on no others", ["C-60"], selected;
+    "changing one mark does not affect the others", ["C-60"], one_of_many;
+    "marks do not change the record", ["C-60"], record_stays;
+    "a change without effect is not counted", ["C-61"], idempotent;
+    "a mark that differs from the old one is replaced and counted", ["C-61"], replaced;
 }
 
 pub(super) async fn open(cx: &mut Context) -> Result<Probe, Stop> {
@@ -35,7 +35,7 @@ pub(super) async fn open(cx: &mut Context) -> Result<Probe, Stop> {
     Ok(store)
 }
 
-/// Without these, no other case can find the cause of a fault.
+/// Checks the basics, without which no other case can find the cause of a fault.
 pub(super) async fn check_basics(store: &Probe) -> Result<(), Stop> {
     let key = key("control")?;
     let records = [record(&key, 1)?, record(&key, 2)?];
@@ -66,7 +66,7 @@ pub(super) async fn check_basics(store: &Probe) -> Result<(), Stop> {
     Ok(())
 }
 
-/// A snapshot that is listed and not found, or the other way round, is caused by its marks here.
+/// Reports C-24 instead of C-20, because a wrong lookup is caused by marks in these cases.
 pub(super) fn unless_lost(stop: Stop) -> Stop {
     match stop {
         Stop::Failed(failure) if failure.broken == ["C-20"] => {
@@ -88,7 +88,7 @@ pub(super) const fn clear(mark: &Mark) -> MarkChange<'_> {
     MarkChange::Clear { kind: mark.kind, name: mark.name.as_str() }
 }
 
-/// Puts these snapshots of a key: versions 2, 4 and 6; 4 exists in all generations.
+/// Puts versions 2, 4 and 6 of a key, of which 4 exists in all generations.
 pub(super) async fn fill(store: &Probe, key: &AggregateKey) -> Result<Vec<SnapshotId>, Stop> {
     let mut ids = Vec::new();
     for (version, generation) in [(2, NEW), (4, OLD), (4, NEW), (4, RESHAPED), (6, NEW)] {
@@ -101,7 +101,7 @@ pub(super) async fn fill(store: &Probe, key: &AggregateKey) -> Result<Vec<Snapsh
 }
 
 impl Probe {
-    /// A change that must affect exactly this many snapshots; any other number breaks `broken`.
+    /// Changes marks, and checks the number of changed snapshots. Any other number breaks `broken`.
     pub(super) async fn marks(
         &self,
         key: &AggregateKey,
@@ -112,14 +112,14 @@ impl Probe {
     ) -> Result<(), Stop> {
         let changed = self.mark(key, selection, change).await?;
         ensure(changed == snapshots, || {
-            Failure::new(broken, format!("{change:?} for {selection:?} of {key}"))
+            Failure::new(broken, format!("apply {change:?} to {selection:?} of {key}"))
                 .expected(format!("{snapshots} snapshots changed"))
                 .got(shown(&changed))
         })
     }
 
-    /// Checks that the snapshot has exactly these marks; otherwise `broken` is broken, unless the
-    /// list is wrong.
+    /// Checks that the snapshot has exactly these marks. A difference breaks `broken`, unless only
+    /// the list is wrong.
     pub(super) async fn has_marks(
         &self,
         key: &AggregateKey,
@@ -133,7 +133,7 @@ impl Probe {
         }
         let broken =
             if self.is_mislisted(key, id, expected, &listed).await? { "C-35" } else { broken };
-        let failure = Failure::new(broken, format!("the marks of {id} of {key}"));
+        let failure = Failure::new(broken, format!("list the marks of {id} of {key}"));
         Err(failure.expected(shown(&expected)).got(shown(&listed)).into())
     }
 
@@ -146,11 +146,12 @@ impl Probe {
         let items = self.list(request).await?.items;
         let item = items.into_iter().find(|meta| meta.id() == id);
         let missing =
-            || Failure::new("C-34", format!("list {key}")).expected(shown(&id)).got("not");
+            || Failure::new("C-34", format!("list {key}")).expected(shown(&id)).got("not listed");
         Ok(item.ok_or_else(missing)?.marks)
     }
 
-    /// Whether the marks are as expected, judged by the effect of setting them again.
+    /// Whether the stored marks are as expected and only the list is wrong. Setting or clearing a
+    /// mark again shows whether it is stored.
     async fn is_mislisted(
         &self,
         key: &AggregateKey,
@@ -173,7 +174,7 @@ impl Probe {
         Ok(false)
     }
 
-    /// A change that a store with marks must refuse.
+    /// Checks that a store with marks refuses a change.
     pub(super) async fn refuses(
         &self,
         key: &AggregateKey,
@@ -182,7 +183,7 @@ impl Probe {
         let answer = self.try_mark(key, Selection::All, change).await?;
         let invalid = |error: &Error| error.kind() == ErrorKind::InvalidInput;
         ensure(answer.as_ref().is_err_and(invalid), || {
-            let what = format!("{} of {key}", shown(&change));
+            let what = format!("apply {} to {key}", shown(&change));
             Failure::new("C-64", what).expected("InvalidInput").got(shown(&answer))
         })
     }
@@ -222,7 +223,7 @@ async fn listed(cx: &mut Context) -> Result<(), Stop> {
     let key = key("a")?;
     fill(&store, &key).await?;
     let ids = [id(NEW, 4)];
-    // By kind, then by name, independent of the order in which they were set.
+    // Marks are listed by kind, then by name, and not in the order in which they were set.
     let marks = [pin("audit"), pin("b"), retirement("a"), retirement("wrong fold")];
     for mark in [&marks[2], &marks[1], &marks[3], &marks[0]] {
         store.mark(&key, Selection::Ids(&ids), MarkChange::Set(mark)).await?;

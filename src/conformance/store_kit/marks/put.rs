@@ -13,11 +13,11 @@ use crate::store::{DeleteOptions, PutOptions, PutOutcome, Query, Selection};
 
 cases! { Marks:
     "a snapshot is stored with the marks of its put", ["C-18"], put_with;
-    "a replacement keeps the marks of what it replaces", ["C-18"], replacement;
-    "a snapshot that stays keeps the marks that it has", ["C-18"], existing;
-    "a replacement spares what is pinned if it is told to", ["C-19"], spared;
-    "a put that makes too many marks stores nothing", ["C-18"], put_too_many;
-    "a snapshot that is put again has no old marks", ["C-65"], put_again;
+    "a replacement keeps the marks of the old record", ["C-18"], replacement;
+    "a put that replaces nothing does not change marks", ["C-18"], existing;
+    "a replacement spares pinned snapshots on request", ["C-19"], spared;
+    "a put that would exceed the limit of marks stores nothing", ["C-18"], put_too_many;
+    "a snapshot that is put again after a delete has no marks", ["C-65"], put_again;
 }
 
 async fn put_with(cx: &mut Context) -> Result<(), Stop> {
@@ -113,7 +113,7 @@ async fn puts(
 ) -> Result<(), Stop> {
     let outcomes = store.put_with(records, options).await?;
     ensure(outcomes == expected, || {
-        Failure::new("C-19", "replace snapshots, and spare those that are pinned")
+        Failure::new("C-19", "replace snapshots and spare pinned ones")
             .expected(shown(&expected))
             .got(shown(&outcomes))
     })
@@ -128,7 +128,7 @@ async fn put_too_many(cx: &mut Context) -> Result<(), Stop> {
     let records = vec![record(&key, 4)?, rival(&key, 5)?];
     let answer = store.try_put(records, options).await?;
     ensure(answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::InvalidInput), || {
-        let what = "replace a snapshot that has all the marks it can have, with one more";
+        let what = "add a mark to a snapshot that has the maximum number of marks";
         Failure::new("C-18", what).expected("InvalidInput").got(shown(&answer))
     })?;
     store.finds_or(Query::exact(&key, id(NEW, 5)), &old, Blame::all("C-18")).await?;

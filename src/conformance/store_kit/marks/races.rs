@@ -1,4 +1,4 @@
-//! Concurrent changes of marks, and cancelled changes.
+//! Concurrent and cancelled changes of marks.
 
 use super::{open, pin, retirement};
 use crate::conformance::case::{Context, cases};
@@ -11,11 +11,11 @@ use crate::mark::{Mark, MarkChange};
 use crate::store::{DeleteOptions, ListRequest, PutOptions, Query, Selection};
 
 cases! { Marks:
-    "marks that are set at once all stand", ["C-63"], at_once;
-    "a mark and a replacement at once both stand", ["C-63"], beside_replacements;
-    "what is pinned stays while replacements that spare it run", ["C-19"], beside_sparing;
-    "what is pinned while deletes run stays", ["C-54"], beside_deletes;
-    "a change that is cut off is made or not", ["C-66"], cut_off;
+    "marks that are set concurrently are all kept", ["C-63"], at_once;
+    "a concurrent mark and replacement both take effect", ["C-63"], beside_replacements;
+    "a pinned snapshot is kept during replacements that spare it", ["C-19"], beside_sparing;
+    "a snapshot that is pinned during deletes is kept", ["C-54"], beside_deletes;
+    "a cancelled change of marks takes effect completely or not at all", ["C-66"], cut_off;
 }
 
 const POLLS: usize = 24;
@@ -85,9 +85,9 @@ async fn beside_sparing(cx: &mut Context) -> Result<(), Stop> {
         let pinned = pinning.await.map_err(|join| panicked("C-19", join))??.into_record();
         let there = store.get(Query::exact(&key, id(NEW, 1))).await?.into_record();
         ensure(pinned == there, || {
-            Failure::new("C-19", "pin a snapshot beside replacements that spare what is pinned")
-                .expected("the one that was there when the pin was set")
-                .got("another one")
+            Failure::new("C-19", "pin a snapshot during replacements that spare pinned ones")
+                .expected("the record that was stored when the pin was set")
+                .got("another record")
         })?;
     }
     Ok(())
@@ -106,7 +106,7 @@ async fn beside_deletes(cx: &mut Context) -> Result<(), Stop> {
         };
         let deleted = store.delete(&key, Selection::All).await?;
         let pinned = pinning.await.map_err(|join| panicked("C-54", join))??;
-        // Either was first. If it was the pin, the snapshot still exists.
+        // Either call may be first. If the pin is first, the snapshot still exists.
         let exact = Query::exact(&key, id(NEW, 1));
         let there = store.get(exact).await?.into_record().is_some();
         let fine = (deleted.snapshots, pinned, there) == (0, 1, true)
@@ -114,7 +114,7 @@ async fn beside_deletes(cx: &mut Context) -> Result<(), Stop> {
         ensure(fine, || {
             Failure::new("C-54", "delete a snapshot while it is being pinned")
                 .expected("deleted and not pinned, or pinned and not deleted")
-                .got(format!("{}, {pinned} pinned, there: {there}", shown(&deleted)))
+                .got(format!("{}, {pinned} pinned, stored: {there}", shown(&deleted)))
         })?;
         store
             .delete_with(&key, Selection::All, DeleteOptions::default().overrule_pins(true))
@@ -137,12 +137,12 @@ async fn cut_off(cx: &mut Context) -> Result<(), Stop> {
         for meta in after.list(ListRequest::new(&key)).await?.items {
             let fine = *meta.marks == [kept.clone()] || *meta.marks == [kept.clone(), new.clone()];
             ensure(fine, || {
-                Failure::new("C-66", format!("list {key} after a change was cut off"))
-                    .expected("the marks as before, or with the new one")
+                Failure::new("C-66", format!("list {key} after a cancelled change of marks"))
+                    .expected("the old marks, with or without the new one")
                     .got(shown(&meta.marks))
             })?;
         }
-        // The same change succeeds now, whatever happened to the first one.
+        // The same change succeeds now, whatever happened to the first call.
         after.mark(&key, Selection::All, change).await?;
         for version in [1, 2] {
             after.has_marks(&key, id(NEW, version), &[kept.clone(), new.clone()], "C-66").await?;
