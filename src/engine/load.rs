@@ -253,7 +253,7 @@ async fn read<A: Aggregate>(
 
 /// Replays the events that were fetched ahead, if they begin where `replay` does. Returns the range
 /// that is still to be read, if any.
-fn replay_ahead<A: Aggregate>(
+pub(super) fn replay_ahead<A: Aggregate>(
     ahead: Ahead<A>,
     replay: &mut Replay<'_, A>,
 ) -> Result<Option<EventRange>, BoxError> {

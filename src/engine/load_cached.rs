@@ -1,6 +1,6 @@
 //! Loading through the hot cache: a decoded state, and the events after it.
 
-use super::cache::Cached;
+use super::cache::{Cached, Epoch};
 use super::core::{EngineCore, check_kind};
 use super::head::{ends_early, floor, read_up_to_head};
 use super::reconstructed::{Purpose, Reconstructed};
@@ -54,10 +54,7 @@ impl<A: Aggregate> EngineCore<A> {
                 let epoch = self.cache.epoch(key);
                 let mut loaded: Reconstructed<A> =
                     self.reconstruct(key, Point::Now, purpose).await?;
-                let weight = self.weigh(&loaded);
-                loaded.weight = Some(weight);
-                let now = self.clock.monotonic();
-                let cached = Cached::new(&loaded, weight, now, epoch, now);
+                let cached = self.cached(&mut loaded, epoch);
                 own = Some(loaded);
                 Ok(cached)
             })
@@ -73,6 +70,20 @@ impl<A: Aggregate> EngineCore<A> {
         }
         self.cache.invalidate(key).await;
         self.reconstruct(key, Point::Now, purpose).await
+    }
+
+    /// Puts a state into the cache that was loaded from the store, unless a newer one is there.
+    pub(super) async fn cache_loaded(&self, loaded: &mut Reconstructed<A>, epoch: Epoch) {
+        let cached = self.cached(loaded, epoch);
+        self.cache.replace(&loaded.key, cached).await;
+    }
+
+    /// Returns the entry of a state that was loaded from the store just now, from `epoch` on.
+    fn cached(&self, loaded: &mut Reconstructed<A>, epoch: Epoch) -> Cached<A> {
+        let weight = self.weigh(loaded);
+        loaded.weight = Some(weight);
+        let now = self.clock.monotonic();
+        Cached::new(loaded, weight, now, epoch, now)
     }
 
     /// Returns the cached state advanced by the events after it, or `None` if the events do not
@@ -109,7 +120,7 @@ impl<A: Aggregate> EngineCore<A> {
 
     /// Returns the cached state advanced by the events that were read, or `None` if they do not
     /// match it (R6). The caller then takes the cold path, which reports what is wrong.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         key: &AggregateKey,
         cached: &Cached<A>,

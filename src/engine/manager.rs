@@ -51,7 +51,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
 
     /// Loads the current states of several aggregates: see [`Loader::load_many`].
     pub async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
-        Loader::load_many(self, keys).await
+        self.core.load_many(keys).await
     }
 
     /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
@@ -265,6 +265,10 @@ impl<A: Aggregate> SnapshotEngine<A> {
 impl<A: Aggregate> Loader<A> for SnapshotEngine<A> {
     fn load<'s: 'f, 'k: 'f, 'f>(&'s self, key: &'k AggregateKey) -> LoadFuture<'f, A> {
         self.boxed_load(key)
+    }
+
+    async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
+        self.core.load_many(keys).await
     }
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {

@@ -11,6 +11,7 @@ mod drained;
 mod head;
 mod load;
 mod load_cached;
+mod load_many;
 mod maintain;
 mod manager;
 mod observer;

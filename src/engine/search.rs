@@ -196,6 +196,29 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
     }
 
+    /// Takes the answer to the first query, which was fetched with those of other aggregates. Returns
+    /// true if it is a candidate, or if there is no snapshot at all; false if the search would have
+    /// to continue.
+    pub(super) fn begin_with(&mut self, answer: Hybrid<A>, watch: &mut Stopwatch<'_>) -> bool {
+        let Some(query) = self.next_query() else { return false };
+        let lookup = self.take_tail(answer);
+        match self.look_at(Ok(lookup), &query, watch) {
+            Ok(SearchStep::Found) => true,
+            Ok(SearchStep::Over) => self.rejected.is_empty(),
+            Ok(SearchStep::Next | SearchStep::Others) | Err(_) => false,
+        }
+    }
+
+    /// Keeps the events of an answer for the replay.
+    fn take_tail(&mut self, Hybrid { lookup, tail }: Hybrid<A>) -> Lookup {
+        let after = match &lookup {
+            Lookup::Found(found) => found.version.saturating_sub(1),
+            Lookup::Absent | Lookup::OtherGeneration => 0,
+        };
+        self.ahead = tail.map(|tail| Ahead { after, tail });
+        lookup
+    }
+
     /// Allows further attempts; returns false if there is nothing left to try.
     pub(super) fn go_on(&mut self) -> bool {
         self.tries = 1;
@@ -237,14 +260,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         query: Query<'_>,
         watch: &mut Stopwatch<'_>,
     ) -> Result<SearchStep, Error> {
-        let answer = hybrid.fetch(query).await.map(|Hybrid { lookup, tail }| {
-            let after = match &lookup {
-                Lookup::Found(found) => found.version.saturating_sub(1),
-                Lookup::Absent | Lookup::OtherGeneration => 0,
-            };
-            self.ahead = tail.map(|tail| Ahead { after, tail });
-            lookup
-        });
+        let answer = hybrid.fetch(query).await.map(|answer| self.take_tail(answer));
         self.look_at(answer, &query, watch)
     }
 

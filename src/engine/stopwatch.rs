@@ -17,6 +17,12 @@ impl<'a> Stopwatch<'a> {
         Self { clock, last: clock.monotonic(), timings: Timings::default() }
     }
 
+    /// Returns a stopwatch with the same times so far, which continues now: for one of several loads
+    /// that began together.
+    pub(super) fn resumed(&self) -> Self {
+        Self { clock: self.clock, last: self.clock.monotonic(), timings: self.timings }
+    }
+
     pub(super) fn clock(&self) -> &'a dyn Clock {
         self.clock
     }

@@ -78,6 +78,14 @@ pub trait Loader<A: Aggregate>: Send + Sync {
     /// Loads the current states of several aggregates. Returns one result per key, in order.
     ///
     /// A failure of one does not stop the others. By default the aggregates are loaded one by one.
+    ///
+    /// The engine loads 256 aggregates at a time: it gets their snapshots by
+    /// [`SnapshotStore::get_many`](crate::SnapshotStore::get_many) and their events by
+    /// [`EventSource::read_many`](crate::EventSource::read_many), or both by
+    /// [`HybridSource::fetch_many`](crate::events::HybridSource::fetch_many), which are one round
+    /// trip each in PostgreSQL. Aggregates that need more, for example because their newest snapshot
+    /// is unusable, are then loaded one by one. If three of these in a row fail with an error that
+    /// may pass, the rest fail with the same error.
     async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
         let mut loaded = Vec::with_capacity(keys.len());
         for key in keys {

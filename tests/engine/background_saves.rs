@@ -33,8 +33,11 @@ fn every_with(
 ) -> (World, Log) {
     let log = Log::default();
     let observer = log.clone();
-    let world =
-        World::with(|builder| change(builder.trigger(every_events(events)).observer(observer)));
+    let world = World::with(|builder| {
+        // In the order of the commits, which another thread would not keep.
+        let builder = builder.trigger(every_events(events)).encode_in_place(u64::MAX);
+        change(builder.observer(observer))
+    });
     (world, log)
 }
 

@@ -361,7 +361,7 @@ fn a_fault_that_a_call_cannot_meet_is_refused_in_advance() {
         assert!(!fault.can_befall(call));
         let error = store.fail_next(call, fault).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
-        assert!(error.to_string().contains(&format!("{call} cannot be {fault}")), "{error}");
+        assert!(error.to_string().contains(&format!("{call} call cannot be {fault}")), "{error}");
     }
 }
 

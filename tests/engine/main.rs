@@ -28,6 +28,8 @@ mod fault_layer;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod hot_cache;
 #[cfg(feature = "postcard")]
+mod load_many;
+#[cfg(feature = "postcard")]
 mod manager;
 #[cfg(feature = "conformance")]
 mod moving_floor;

@@ -79,6 +79,8 @@ impl History {
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     Now,
+    /// The current state, loaded together with those of all other aggregates.
+    Together,
     Version(u64),
     Time(Timestamp),
     Known(Point),
@@ -270,6 +272,7 @@ impl<'c, S: Subject> World<'c, S> {
             Asked::Known(Point::Version(place + 1)),
             Asked::Known(Point::Version(u64::MAX)),
             Asked::Known(Point::Time(time)),
+            Asked::Together,
             Asked::Now,
         ];
         for asked in asked {
@@ -287,6 +290,7 @@ impl<'c, S: Subject> World<'c, S> {
         let failures = self.store.failures();
         let result = match asked {
             Asked::Now => self.engine.load(key).await,
+            Asked::Together => self.engine.load_many(&self.keys).await.swap_remove(at),
             Asked::Version(version) => self.engine.at_version(key, version).await,
             Asked::Time(time) => self.engine.at_time(key, time).await,
             Asked::Known(point) => self.engine.latest_known(key, point).await,
@@ -336,7 +340,7 @@ impl History {
     /// `Unrecoverable` is wrong.
     fn is_bridged(&self, stored: &[SnapshotMeta], asked: Asked) -> bool {
         let (at_most, until) = match asked {
-            Asked::Now | Asked::Known(Point::Now) => (u64::MAX, Timestamp::MAX),
+            Asked::Now | Asked::Together | Asked::Known(Point::Now) => (u64::MAX, Timestamp::MAX),
             Asked::Version(version) | Asked::Known(Point::Version(version)) => {
                 (version, Timestamp::MAX)
             }
@@ -357,7 +361,7 @@ impl History {
         coverage: &Coverage,
     ) -> Result<(), String> {
         let expected = match asked {
-            Asked::Now | Asked::Known(Point::Now) => self.head(),
+            Asked::Now | Asked::Together | Asked::Known(Point::Now) => self.head(),
             Asked::Version(version) => version,
             Asked::Known(Point::Version(version)) => version.min(self.head()),
             Asked::Time(time) | Asked::Known(Point::Time(time)) => self.version_at(time),

@@ -84,7 +84,7 @@ fn verify_segment(
         Ok(_) => problem(Some(0), "the segment belongs to another store or has another name"),
         Err(Bad::Foreign) => problem(Some(0), "the file is not a segment"),
         Err(Bad::Newer(_)) => {
-            problem(Some(0), "the segment format is newer than this release of snapfold supports")
+            problem(Some(0), "the segment format is newer than this release of snapfold supports");
         }
         Err(Bad::Damaged(what)) => problem(Some(0), what),
     }

@@ -1,0 +1,235 @@
+//! Loading several aggregates in a few round trips.
+//!
+//! A batch handles what nearly every load is: the newest snapshot is usable, or there is none, and
+//! the events after it follow on. Each aggregate for which something else is the case is loaded by
+//! itself afterwards, as if it had been the only one.
+
+use std::sync::Arc;
+
+use super::cache::{Cached, Epoch};
+use super::core::{EngineCore, check_kind};
+use super::head::ends_early;
+use super::load::replay_ahead;
+use super::reconstructed::{Purpose, Reconstructed};
+use super::search::{Ahead, Search, SearchCandidate};
+use super::stopwatch::Stopwatch;
+use crate::error::{Error, Retry};
+use crate::events::{Done, Ended, Hybrid, KeyedReplay, Limits, Progress, Replay};
+use crate::key::AggregateKey;
+use crate::manager::{Loaded, Origin, Point, Provenance, SnapshotUsed};
+use crate::snapshot_id::SnapshotId;
+use crate::state::Aggregate;
+use crate::store::Query;
+
+/// The number of aggregates that are loaded together. Larger requests are split.
+const BATCH: usize = 256;
+/// After this many aggregates in a row failed with an error that may pass, the rest fail with the
+/// last of these errors. Otherwise each would wait for the same store or event source.
+const OUTAGE: usize = 3;
+
+/// An aggregate of a batch between its snapshot and its events.
+struct Begun<'a, A> {
+    /// Its index in the batch.
+    place: usize,
+    key: &'a AggregateKey,
+    progress: Progress<A>,
+    from: Start<A>,
+    /// Events that came with the snapshot.
+    ahead: Option<Ahead<A>>,
+    watch: Stopwatch<'a>,
+}
+
+/// Where the load of an aggregate starts.
+enum Start<A> {
+    Cached(Arc<Cached<A>>),
+    /// A snapshot, or the empty state if there is none. The epoch is that before it was fetched.
+    Stored(Option<SnapshotUsed>, Epoch),
+}
+
+impl<A: Aggregate> EngineCore<A> {
+    /// Loads the current states; one result per key, in order.
+    pub(super) async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
+        let mut results = Vec::with_capacity(keys.len());
+        let mut outage = Outage::default();
+        for batch in keys.chunks(BATCH) {
+            // A single aggregate is not worth the detour.
+            let begun = if batch.len() > 1 { self.load_batch(batch).await } else { vec![None] };
+            for (key, loaded) in batch.iter().zip(begun) {
+                results.push(match (loaded, outage.error()) {
+                    (Some(loaded), _) => Ok(loaded.into()),
+                    (None, Some(error)) => Err(error),
+                    (None, None) => outage.note(self.load_alone(key).await),
+                });
+            }
+        }
+        results
+    }
+
+    async fn load_alone(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
+        if self.cache.is_enabled() {
+            Box::pin(self.load_cached(key, Purpose::Answer)).await
+        } else {
+            Box::pin(self.reconstruct(key, Point::Now, Purpose::Answer)).await
+        }
+    }
+
+    /// Returns the states that could be loaded together. `None` means that the aggregate must be
+    /// loaded alone.
+    async fn load_batch(&self, keys: &[AggregateKey]) -> Vec<Option<Reconstructed<A>>> {
+        let mut loaded: Vec<_> = keys.iter().map(|_| None).collect();
+        let (mut begun, mut cold) = (Vec::new(), Vec::new());
+        for (place, key) in keys.iter().enumerate() {
+            if check_kind::<A>(key).is_err() {
+                continue;
+            }
+            let Some(cached) = self.cache.get::<Self>(key).await else {
+                cold.push((place, key));
+                continue;
+            };
+            let progress = cached.progress();
+            let (from, watch) = (Start::Cached(cached), Stopwatch::start(&*self.clock));
+            begun.push(Begun { place, key, progress, from, ahead: None, watch });
+        }
+        begun.extend(self.begin(&cold).await);
+        let done = self.replay_many(&mut begun).await;
+        for (begun, done) in begun.into_iter().zip(done) {
+            let place = begun.place;
+            let Some(done) = done.filter(|done| done.ended == Ended::Whole) else { continue };
+            if let Some(slot) = loaded.get_mut(place) {
+                *slot = self.finish(begun, done).await;
+            }
+        }
+        loaded
+    }
+
+    /// Fetches the newest snapshots, and opens them.
+    async fn begin<'a>(&'a self, cold: &[(usize, &'a AggregateKey)]) -> Vec<Begun<'a, A>> {
+        let mut watch = Stopwatch::start(&*self.clock);
+        let epochs: Vec<_> = cold.iter().map(|(_, key)| self.cache.epoch(key)).collect();
+        let newest = |key| Query::latest(key, self.generation).at_most(SnapshotId::MAX_VERSION);
+        let queries: Vec<_> = cold.iter().map(|(_, key)| newest(key)).collect();
+        let answers = match &self.hybrid {
+            _ if queries.is_empty() => return Vec::new(),
+            Some(hybrid) => hybrid.fetch_many(&queries).await,
+            None => {
+                let lookups = self.store.get_many(&queries).await;
+                lookups.map(|lookups| lookups.into_iter().map(Hybrid::new).collect())
+            }
+        };
+        let answers = match answers {
+            Ok(answers) if answers.len() == cold.len() => answers,
+            // Loading each aggregate by itself shows which of them fail.
+            _ => return Vec::new(),
+        };
+        watch.fetched();
+        let mut begun = Vec::with_capacity(cold.len());
+        for ((&(place, key), answer), epoch) in cold.iter().zip(answers).zip(epochs) {
+            let mut watch = watch.resumed();
+            let mut search = Search::new(self, key, Limits::from(Point::Now));
+            if !search.begin_with(answer, &mut watch) {
+                continue;
+            }
+            let ahead = search.ahead.take();
+            let (progress, used) = match search.candidate.take() {
+                Some(SearchCandidate { progress, used }) => (progress, Some(used)),
+                None => (Progress::start(key), None),
+            };
+            begun.push(Begun {
+                place,
+                key,
+                progress,
+                from: Start::Stored(used, epoch),
+                ahead,
+                watch,
+            });
+        }
+        begun
+    }
+
+    /// Folds the events after each state. `None` if they could not be read together, or if they
+    /// may have been read incompletely.
+    async fn replay_many(&self, begun: &mut [Begun<'_, A>]) -> Vec<Option<Done>> {
+        let mut done: Vec<_> = begun.iter().map(|_| None).collect();
+        let mut reads: Vec<KeyedReplay<'_, '_, A>> = Vec::new();
+        // Which of `begun` each read belongs to, and its clock.
+        let mut of = Vec::new();
+        for (place, Begun { key, progress, ahead, watch, .. }) in begun.iter_mut().enumerate() {
+            let mut replay = Replay::new(progress, Limits::from(Point::Now), watch.clock());
+            let missing = match ahead.take() {
+                None => Ok(Some(replay.range())),
+                Some(ahead) => replay_ahead(ahead, &mut replay),
+            };
+            match missing {
+                Ok(Some(range)) => {
+                    reads.push(KeyedReplay::new(key, range, replay));
+                    of.push((place, watch));
+                }
+                Ok(None) => set(&mut done, place, replay.finish(), watch),
+                Err(_) => {}
+            }
+        }
+        if !reads.is_empty() && self.source.read_many(&mut reads).await.is_ok() {
+            for (read, (place, watch)) in reads.into_iter().zip(of) {
+                if !ends_early(read.range, &read.replay) {
+                    set(&mut done, place, read.replay.finish(), watch);
+                }
+            }
+        }
+        done
+    }
+
+    /// Completes a load whose events were all there. `None` if the cached state must not be used.
+    async fn finish(&self, begun: Begun<'_, A>, done: Done) -> Option<Reconstructed<A>> {
+        let Begun { key, progress, watch, .. } = begun;
+        let (used, epoch) = match begun.from {
+            Start::Cached(cached) => {
+                let settled = self.settle(key, &cached, progress, done, Purpose::Answer);
+                return Box::pin(settled).await.ok().flatten();
+            }
+            Start::Stored(used, epoch) => (used, epoch),
+        };
+        let is_compared = done.is_compared;
+        let mut provenance =
+            Provenance::new(if used.is_some() { Origin::Snapshot } else { Origin::Replay });
+        provenance.snapshot = used.map(|used| SnapshotUsed { is_compared, ..used });
+        provenance.events_replayed = done.applied;
+        provenance.timings = watch.timings;
+        let mut loaded = Reconstructed { key: key.clone(), progress, provenance, weight: None };
+        if self.cache.is_enabled() {
+            Box::pin(self.cache_loaded(&mut loaded, epoch)).await;
+        }
+        self.report_loaded(&loaded, Purpose::Answer);
+        Some(loaded)
+    }
+}
+
+fn set(done: &mut [Option<Done>], place: usize, of: Done, watch: &mut Stopwatch<'_>) {
+    watch.replayed(of.first_applied_at);
+    if let Some(slot) = done.get_mut(place) {
+        *slot = Some(of);
+    }
+}
+
+/// Recognises an outage by several failures in a row.
+#[derive(Default)]
+struct Outage {
+    failures: usize,
+    last: Option<Error>,
+}
+
+impl Outage {
+    fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+        match &result {
+            Err(error) if error.retry() != Retry::Never => {
+                self.failures += 1;
+                self.last = Some(error.clone());
+            }
+            _ => self.failures = 0,
+        }
+        result
+    }
+
+    fn error(&self) -> Option<Error> {
+        self.last.clone().filter(|_| self.failures >= OUTAGE)
+    }
+}
