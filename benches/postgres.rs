@@ -5,7 +5,8 @@
 //! checks that does the same in one statement with the same codec, `full_replay` folds everything,
 //! `full_replay_by_hand` likewise without any checks; all on one pool with sqlx's defaults, through a
 //! unix socket. `postgres/load_tcp/<state>` is the same through TCP on one machine, where a round
-//! trip costs more, as it does between two. `postgres/latest`, `postgres/put` and `postgres/prune`
+//! trip costs more, as it does between two. `postgres/load_many/<link>` loads 100 aggregates one
+//! after the other and together, also over a link with a round trip of 1.3 ms. `postgres/latest`, `postgres/put` and `postgres/prune`
 //! have `pgbench`, PostgreSQL's own client, beside them. Compare within one group only.
 
 #![allow(
@@ -22,6 +23,8 @@
 
 #[path = "../tests/postgres/support/mod.rs"]
 mod postgres;
+#[path = "support/slow_link.rs"]
+mod slow_link;
 
 use std::io::Write as _;
 use std::process::Command;
@@ -30,6 +33,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
+use slow_link::slow_link;
 use snapfold::engine::ReplayLoader;
 use snapfold::manager::CreateOptions;
 use snapfold::postgres::{EventRow, EventTable, PostgresEvents, PostgresOptions, PostgresStore};
@@ -355,8 +359,63 @@ fn load_through<const N: usize>(
     group.finish();
 }
 
+/// 100 aggregates, each with a snapshot and 50 events after it: one after the other, and together.
+fn load_many(c: &mut Criterion, bench: &Bench) {
+    bench.run("TRUNCATE snapfold_snapshots");
+    let rt = &bench.rt;
+    let keys: Vec<_> =
+        (1..=100).map(|n| AggregateKey::new("account", &format!("o{n}")).unwrap()).collect();
+    let direct: PgConnectOptions = bench.cluster.tcp_url().parse().unwrap();
+    let server = std::net::SocketAddr::from(([127, 0, 0, 1], direct.get_port()));
+    let far = slow_link(server, Duration::from_micros(650));
+    for (name, options) in [
+        ("socket", bench.options.clone()),
+        ("loopback", direct.clone()),
+        ("round_trip_of_1.3_ms", direct.port(far.port())),
+    ] {
+        let pool = rt.block_on(PgPoolOptions::new().connect_with(options)).unwrap();
+        let store = PostgresStore::with_options(pool.clone(), &PostgresOptions::new()).unwrap();
+        let table = EventTable::new("events").kind("kind");
+        let events = PostgresEvents::new(pool, table, decode).unwrap();
+        let builder = || SnapshotEngine::<Account<3>>::builder(events.clone(), store.clone());
+        let hybrid = builder().hybrid(events.with_snapshots(&store).unwrap()).build().unwrap();
+        let plain = builder().build().unwrap();
+        rt.block_on(async {
+            for key in &keys {
+                plain.create_with(key, CreateOptions::new().at_version(150)).await.unwrap();
+            }
+            bench.pool.execute("VACUUM ANALYZE").await.unwrap();
+            let together = hybrid.load_many(&keys).await;
+            for (key, together) in keys.iter().zip(together) {
+                let (together, alone) = (together.unwrap(), plain.load(key).await.unwrap());
+                assert_eq!((together.version, &together.state), (200, &alone.state));
+                assert_eq!(together.provenance.events_replayed, 50);
+            }
+        });
+        let mut group = c.benchmark_group(format!("postgres/load_many/{name}"));
+        group.sample_size(10).measurement_time(Duration::from_secs(3));
+        for (source, engine) in [("hybrid", &hybrid), ("two_statements", &plain)] {
+            group.bench_function(format!("{source}_one_by_one"), |b| {
+                b.to_async(rt).iter(|| async {
+                    for key in &keys {
+                        engine.load(key).await.unwrap();
+                    }
+                });
+            });
+            group.bench_function(format!("{source}_together"), |b| {
+                b.to_async(rt).iter(|| async {
+                    let loaded = engine.load_many(&keys).await;
+                    assert!(loaded.iter().all(Result::is_ok));
+                });
+            });
+        }
+    }
+}
+
 fn loads(c: &mut Criterion) {
-    if !is_wanted(&["postgres/load/", "postgres/load_tcp/"]) {
+    let wanted = |group: &str| is_wanted(&[group]);
+    let alone = wanted("postgres/load/") || wanted("postgres/load_tcp/");
+    if !alone && !wanted("postgres/load_many/") {
         return;
     }
     let bench = Bench::new();
@@ -389,8 +448,13 @@ fn loads(c: &mut Criterion) {
             .unwrap();
         }
     });
-    load::<3>(c, &bench, "small");
-    load::<90>(c, &bench, "medium");
+    if alone {
+        load::<3>(c, &bench, "small");
+        load::<90>(c, &bench, "medium");
+    }
+    if wanted("postgres/load_many/") {
+        load_many(c, &bench);
+    }
 }
 
 const GENERATION: Generation = Generation { schema_version: 1, fingerprint: 0 };
