@@ -96,7 +96,7 @@
 //! | `cache` | yes | [`EngineBuilder::cache`](engine::EngineBuilder::cache), the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields come and go |
 //! | `json` | | [`Json`](codec::Json), for people who want to read a snapshot |
-//! | `cron` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules |
+//! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules, in any time zone |
 //! | `conformance` | | [`conformance`]: the kits that prove stores, event sources, ledgers and aggregates right |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
 //! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding |
