@@ -40,3 +40,5 @@ mod size_trigger;
 mod store_ext;
 #[cfg(feature = "postcard")]
 mod support;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod sweep;

@@ -37,7 +37,7 @@ use snapfold::{
     manager::{
         AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Kinds,
         Origin, Proof, Provenance, Rebuilt, Rejected, Retained, Snapshot, SnapshotUsed, StateValue,
-        Timings, View,
+        Timings, Verified, View,
     },
     record::{
         Base, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder, RejectReason,
