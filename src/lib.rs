@@ -97,7 +97,7 @@
 //! | `cache` | yes | [`EngineBuilder::cache`](engine::EngineBuilder::cache), the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields often change |
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
-//! | `cron` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules |
+//! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules, in any time zone |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
 //! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding |

@@ -13,13 +13,13 @@ use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, Loaded, Point, Rebuilt, Retained,
-    SnapshotAdmin, View,
+    SnapshotAdmin, Verified, View,
 };
 use crate::mark::{MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, Page, Selection};
+use crate::store::{Cursor, Deleted, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Remembers a snapshot that was stored by an explicit call (R13).
@@ -217,6 +217,19 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         }
         let times = self.core.source.times(key, range, limit).await;
         times.map_err(|source| Error::event_source("read the times of events", source))
+    }
+
+    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
+        self.core.verify(key).await
+    }
+
+    async fn keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.core.keys(tenant, after, limit).await
     }
 
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {

@@ -23,7 +23,8 @@ pub(super) struct Audited<'a, A: Aggregate> {
     tenant: &'a str,
     version: Option<u64>,
     context: &'a AdminContext,
-    outcome: AuditOutcome,
+    /// `None` if there was nothing to do, which leaves no entry.
+    outcome: Option<AuditOutcome>,
 }
 
 impl<A: Aggregate> SnapshotEngine<A> {
@@ -63,7 +64,7 @@ impl<A: Aggregate> Audited<'_, A> {
         change: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let result = self.admitted(change).await;
-        self.outcome = AuditOutcome::of(&result);
+        self.outcome = Some(AuditOutcome::of(&result));
         result
     }
 
@@ -79,7 +80,8 @@ impl<A: Aggregate> Audited<'_, A> {
 
     /// Records the outcome of creating a snapshot.
     pub(super) fn created(&mut self, result: &Result<CreateOutcome, Error>) {
-        self.outcome = AuditOutcome::of(result);
+        let is_idle = matches!(result, Ok(CreateOutcome::Unchanged { .. }));
+        self.outcome = (!is_idle).then(|| AuditOutcome::of(result));
         if let Some(meta) = result.as_ref().ok().and_then(CreateOutcome::meta) {
             self.version = Some(meta.version);
         }
@@ -125,13 +127,14 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
         if core.recorder.is_none() || context.check().is_err() {
             return;
         }
+        let Some(outcome) = outcome.take() else { return };
         let AdminContext { actor, reason, meta, idempotency_key, .. } = *context;
         let mut entry = AuditEntry::new(core.clock.now(), actor, action.as_ref())
             .in_tenant(*tenant)
             .reason(reason)
             .meta(meta)
             .idempotency(idempotency_key.as_deref().unwrap_or_default())
-            .outcome(outcome.clone());
+            .outcome(outcome);
         if let Some(key) = key {
             entry = entry.about(AggregateKey::clone(key));
         }
@@ -141,9 +144,7 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
 }
 
 /// The outcome that is recorded if the future of a change is dropped.
-fn cancelled() -> AuditOutcome {
-    AuditOutcome::failed(
-        "Cancelled",
-        "the caller gave up, and part of the change may have been made",
-    )
+fn cancelled() -> Option<AuditOutcome> {
+    let what = "the caller gave up, and part of the change may have been made";
+    Some(AuditOutcome::failed("Cancelled", what))
 }

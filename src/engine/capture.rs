@@ -12,7 +12,7 @@ use super::stopwatch::Stopwatch;
 use super::write::Encoded;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::manager::{CreateOptions, CreateOutcome, Point, Rebuilt};
+use crate::manager::{CreateOptions, CreateOutcome, Origin, Point, Rebuilt, SnapshotUsed};
 use crate::mark::{Mark, MarkChange, Marks};
 use crate::record::{Record, RecordBuilder, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
@@ -37,12 +37,25 @@ impl<A: Aggregate> EngineCore<A> {
         let now = self.clock.now();
         let pin = |name: &String| Mark::pin(name.as_str(), now).actor(actor);
         let marks = Marks::new(options.pins.iter().map(pin))?;
+        let if_changed = options.if_changed && options.version.is_none();
+        if if_changed && let Some(version) = self.snapshot_of_head(key).await? {
+            return Ok(CreateOutcome::Unchanged { version });
+        }
         let loaded = match options.version {
             None => self.load_now(key).await?,
             Some(version) => self.reconstruct_strictly(key, version).await?,
         };
         if loaded.version() == 0 {
             return Ok(CreateOutcome::Empty);
+        }
+        // For an event source that does not know its head.
+        let provenance = &loaded.provenance;
+        let is_stored = |used: &SnapshotUsed| used.id == self.own(loaded.version());
+        if if_changed
+            && provenance.origin == Origin::Snapshot
+            && provenance.snapshot.as_ref().is_some_and(is_stored)
+        {
+            return Ok(CreateOutcome::Unchanged { version: loaded.version() });
         }
         let record = self.record(&loaded, &options.labels)?;
         let options = PutOptions::default().marks(marks.clone());

@@ -15,13 +15,13 @@ use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Loaded, Loader,
-    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, View,
+    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
 };
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, Page, Selection};
+use crate::store::{Cursor, Deleted, Page, Selection};
 use crate::timestamp::Timestamp;
 
 type LoadFuture<'f, A> = Pin<Box<dyn Future<Output = Result<Loaded<A>, Error>> + Send + 'f>>;
@@ -214,6 +214,21 @@ impl<A: Aggregate> SnapshotEngine<A> {
         limit: usize,
     ) -> Result<Vec<EventTime>, Error> {
         self.admin().times(key, versions, limit).await
+    }
+
+    /// Verifies all stored snapshots of an aggregate: see [`SnapshotAdmin::verify`].
+    pub async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
+        self.admin().verify(key).await
+    }
+
+    /// Lists the aggregates of a tenant that have snapshots: see [`SnapshotAdmin::keys`].
+    pub async fn keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.admin().keys(tenant, after, limit).await
     }
 
     /// Returns statistics about the stored snapshots of an aggregate.

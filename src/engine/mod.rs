@@ -33,6 +33,7 @@ mod settle;
 mod sizes;
 mod statistics;
 mod stopwatch;
+mod sweep;
 mod verify;
 mod when_full;
 mod write;

@@ -53,7 +53,9 @@ pub(super) fn creation(created: &CreateOutcome, took: Duration) -> Option<Noted>
             let more = DailyStatistics::created(meta.stored_bytes, took);
             Some(Noted::Day(meta.key.clone(), more))
         }
-        CreateOutcome::Empty | CreateOutcome::Existing { .. } => None,
+        CreateOutcome::Empty | CreateOutcome::Existing { .. } | CreateOutcome::Unchanged { .. } => {
+            None
+        }
     }
 }
 

@@ -10,13 +10,18 @@ use crate::error::Error;
 use crate::timestamp::Timestamp;
 
 const EVERY: &str = "every ";
+const ZONE: &str = "TZ=";
 /// The units of an interval, largest first, in microseconds.
 const UNITS: [(&str, u64); 5] =
     [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("us", 1)];
 
-/// When a schedule runs: at a fixed interval, or by a cron expression in UTC.
+/// When a schedule runs: at a fixed interval, or by a cron expression.
 ///
-/// The text form is `every 90s` (units `us`, `s`, `m`, `h` and `d`) or the cron expression.
+/// The text form is one of
+///
+/// - `every 90s`, with one of the units `us`, `s`, `m`, `h` and `d` (24 hours);
+/// - `0 3 * * *`, a cron expression in UTC;
+/// - `TZ=Europe/Berlin 0 3 * * *`, a cron expression in a time zone.
 ///
 /// ```
 /// use snapfold::Timestamp;
@@ -34,16 +39,17 @@ pub struct Cadence(Rhythm);
 enum Rhythm {
     /// In microseconds, at least a second.
     Every(u64),
-    Cron(Box<str>),
+    /// The IANA name of a time zone, `None` for UTC, and the expression.
+    Cron(Option<Box<str>>, Box<str>),
 }
 
 impl Cadence {
-    /// The longest cron expression, in bytes (inclusive).
+    /// The longest text form of a cron expression, with its time zone, in bytes (inclusive).
     pub const MAX_CRON_BYTES: usize = 1_000;
     /// The shortest interval (inclusive).
     pub const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-    /// A fixed interval, in whole microseconds.
+    /// Creates a fixed interval of whole microseconds.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for less than
@@ -59,56 +65,100 @@ impl Cadence {
         }
     }
 
-    /// A cron expression with five fields (minute, hour, day of month, month, day of week), six
-    /// (seconds in front) or seven (years at the end), or a nickname such as `@daily`. If both day
-    /// fields are restricted, a day matches if either of them does. Times are UTC. The crate croner
-    /// parses the expression.
+    /// Parses a cron expression in UTC.
+    ///
+    /// It has five fields (minute, hour, day of month, month, day of week), six (seconds in front)
+    /// or seven (years at the end), or is a nickname such as `@daily`. If both day fields are
+    /// restricted, a day matches if either of them does. The crate croner parses the expression.
     ///
     /// # Errors
     /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the expression does not
     ///   parse, is longer than [`Cadence::MAX_CRON_BYTES`], or matches no time after 1970 (`0 0 31
     ///   2 *`).
     /// - [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) without the feature
-    ///   `cron`.
+    ///   `schedules`.
     pub fn cron(expression: &str) -> Result<Self, Error> {
-        check_length(expression)?;
-        if cron::next_after(expression, Timestamp::from_micros(0))?.is_none() {
+        Self::matching(None, expression)
+    }
+
+    /// Parses a cron expression in the time zone with the IANA name `zone`, such as
+    /// `Europe/Berlin`; upper and lower case are equal.
+    ///
+    /// The time zones of the system are used, or those compiled in if it has none.
+    ///
+    /// # Daylight saving time
+    /// | expression | clocks go forward | clocks go back |
+    /// |---|---|---|
+    /// | with fixed times (`30 2 * * *`) | a time that does not exist runs at the end of the gap | a time that occurs twice runs once, the first time |
+    /// | with `*` or steps in seconds, minutes or hours (`*/15 * * * *`) | times in the gap are skipped | both times run |
+    ///
+    /// # Errors
+    /// As [`cron`](Self::cron), and [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for
+    /// an unknown time zone.
+    ///
+    /// ```
+    /// # #[cfg(feature = "schedules")] {
+    /// use snapfold::ledger::Cadence;
+    ///
+    /// let nightly = Cadence::cron_in("0 3 * * *", "Europe/Berlin")?;
+    /// let next = nightly.next_after("2026-07-01T00:00:00Z".parse()?)?;
+    /// assert_eq!(next, Some("2026-07-01T01:00:00Z".parse()?));
+    /// assert_eq!(nightly.to_string(), "TZ=Europe/Berlin 0 3 * * *");
+    /// # }
+    /// # Ok::<(), snapfold::Error>(())
+    /// ```
+    pub fn cron_in(expression: &str, zone: &str) -> Result<Self, Error> {
+        let zone = cron::zone_name(zone)?;
+        Self::matching(Some(zone.into()), expression)
+    }
+
+    fn matching(zone: Option<Box<str>>, expression: &str) -> Result<Self, Error> {
+        let prefix = zone.as_ref().map_or(0, |zone| ZONE.len() + zone.len() + 1);
+        check_length(prefix + expression.len())?;
+        let epoch = Timestamp::from_micros(0);
+        if cron::next_after(expression, zone.as_deref(), epoch)?.is_none() {
             return Err(invalid(format!(
                 "the cron expression {expression:?} matches no time: change its day, month or year"
             )));
         }
-        Ok(Self(Rhythm::Cron(expression.into())))
+        Ok(Self(Rhythm::Cron(zone, expression.into())))
     }
 
     /// For ledgers: parses a stored text form. A cron expression is not validated again, so that
-    /// schedules can be read without the feature `cron`.
+    /// schedules can be read without the feature `schedules`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the text is not a valid
     /// interval or is too long for a cron expression.
     pub fn from_stored(text: &str) -> Result<Self, Error> {
-        match text.strip_prefix(EVERY) {
-            Some(interval) => parse_interval(interval),
-            None => check_length(text).map(|()| Self(Rhythm::Cron(text.into()))),
+        if let Some(interval) = text.strip_prefix(EVERY) {
+            return parse_interval(interval);
         }
+        check_length(text.len())?;
+        let (zone, expression) = split_zone(text);
+        Ok(Self(Rhythm::Cron(zone.map(Into::into), expression.into())))
     }
 
-    /// The first run after `time` (exclusive). `None` if there is none: an interval that ends after
-    /// [`Timestamp::MAX`], or a cron expression whose years are over (or above 5000).
+    /// Returns the first run after `time` (exclusive).
+    ///
+    /// `None` if there is none: an interval that ends after [`Timestamp::MAX`], or a cron
+    /// expression whose years are over (or above 5000).
     ///
     /// # Errors
     /// [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) for a cron expression
-    /// without the feature `cron`; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for
-    /// one that another release accepted and this one does not.
+    /// without the feature `schedules`; [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput)
+    /// for one that another release accepted and this one does not, or a time zone that is unknown
+    /// here.
     pub fn next_after(&self, time: Timestamp) -> Result<Option<Timestamp>, Error> {
         match &self.0 {
             Rhythm::Every(micros) => Ok(plus(time, *micros)),
-            Rhythm::Cron(expression) => cron::next_after(expression, time),
+            Rhythm::Cron(zone, expression) => cron::next_after(expression, zone.as_deref(), time),
         }
     }
 
-    /// The run after one that was due at `due`: the first after `now` (exclusive). Missed runs are
-    /// skipped. An interval keeps its phase: it is counted from `due`.
+    /// Returns the run after one that was due at `due`: the first after `now` (exclusive).
+    ///
+    /// Missed runs are skipped. An interval keeps its phase: it is counted from `due`.
     ///
     /// # Errors
     /// As [`next_after`](Self::next_after).
@@ -124,7 +174,7 @@ impl Cadence {
                     .and_then(|missed| missed.checked_add(*micros))
                     .and_then(|by| plus(due, by)))
             }
-            Rhythm::Cron(_) => self.next_after(now.max(due)),
+            Rhythm::Cron(..) => self.next_after(now.max(due)),
         }
     }
 }
@@ -134,22 +184,25 @@ fn plus(time: Timestamp, micros: u64) -> Option<Timestamp> {
     time.as_micros().checked_add_unsigned(micros).map(Timestamp::from_micros)
 }
 
-fn check_length(expression: &str) -> Result<(), Error> {
-    let (bytes, limit) = (expression.len(), Cadence::MAX_CRON_BYTES);
+fn check_length(bytes: usize) -> Result<(), Error> {
+    let limit = Cadence::MAX_CRON_BYTES;
     if bytes <= limit {
         return Ok(());
     }
     Err(invalid(format!("the cron expression has {bytes} bytes, the limit is {limit}")))
 }
 
+/// Splits a text form into time zone and expression.
+fn split_zone(text: &str) -> (Option<&str>, &str) {
+    match text.strip_prefix(ZONE).and_then(|rest| rest.split_once(' ')) {
+        Some((zone, expression)) => (Some(zone), expression),
+        None => (None, text),
+    }
+}
+
 fn parse_interval(text: &str) -> Result<Cadence, Error> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let micros = text.split_at_checked(digits).and_then(|(number, unit)| {
-        let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        number.parse::<u64>().ok()?.checked_mul(*micros)
-    });
-    match micros {
-        Some(micros) => Cadence::every(Duration::from_micros(micros)),
+    match parse_duration(text) {
+        Some(interval) => Cadence::every(interval),
         None => Err(invalid(
             "an interval is \"every\" and a number with a unit (us, s, m, h, d), such as every 90s"
                 .to_owned(),
@@ -157,15 +210,30 @@ fn parse_interval(text: &str) -> Result<Cadence, Error> {
     }
 }
 
+/// Parses `90s`: digits and a unit.
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, micros) = UNITS.iter().find(|(name, _)| *name == unit)?;
+    Some(Duration::from_micros(number.parse::<u64>().ok()?.checked_mul(*micros)?))
+}
+
+/// Writes whole microseconds as [`parse_duration`] reads them, in the largest unit that fits.
+pub(super) fn write_duration(f: &mut fmt::Formatter<'_>, micros: u64) -> fmt::Result {
+    let unit = UNITS.iter().find(|(_, unit)| micros.is_multiple_of(*unit));
+    let (name, unit) = unit.unwrap_or(&("us", 1));
+    write!(f, "{}{name}", micros / unit)
+}
+
 impl fmt::Display for Cadence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Rhythm::Every(micros) => {
-                let unit = UNITS.iter().find(|(_, unit)| micros.is_multiple_of(*unit));
-                let (name, unit) = unit.unwrap_or(&("us", 1));
-                write!(f, "{EVERY}{}{name}", micros / unit)
+                f.write_str(EVERY)?;
+                write_duration(f, *micros)
             }
-            Rhythm::Cron(expression) => f.write_str(expression),
+            Rhythm::Cron(None, expression) => f.write_str(expression),
+            Rhythm::Cron(Some(zone), expression) => write!(f, "{ZONE}{zone} {expression}"),
         }
     }
 }
@@ -173,14 +241,17 @@ impl fmt::Display for Cadence {
 impl FromStr for Cadence {
     type Err = Error;
 
-    /// Parses the text form: `every 90s`, or a cron expression.
+    /// Parses the text form: `every 90s`, or a cron expression, with or without a time zone.
     ///
     /// # Errors
-    /// As [`Cadence::every`] and [`Cadence::cron`].
+    /// As [`Cadence::every`], [`Cadence::cron`] and [`Cadence::cron_in`].
     fn from_str(text: &str) -> Result<Self, Error> {
-        match text.strip_prefix(EVERY) {
-            Some(interval) => parse_interval(interval),
-            None => Self::cron(text),
+        if let Some(interval) = text.strip_prefix(EVERY) {
+            return parse_interval(interval);
+        }
+        match split_zone(text) {
+            (Some(zone), expression) => Self::cron_in(expression, zone),
+            (None, expression) => Self::cron(expression),
         }
     }
 }

@@ -10,6 +10,7 @@ mod invalid;
 mod schedule;
 mod statistics;
 mod stored;
+mod task;
 mod wire;
 
 use std::fmt;
@@ -30,6 +31,7 @@ pub use hash::AuditHash;
 pub use schedule::{Claim, Lease, Schedule, ScheduleKey};
 pub use statistics::{DailyStatistics, Day};
 pub use stored::StoreLedger;
+pub use task::{KeepRule, Task, UnknownTask};
 
 /// Stores schedules, daily statistics and audit trails. Object-safe. Any number of nodes may share
 /// one ledger.

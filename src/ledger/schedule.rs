@@ -5,49 +5,87 @@ use std::fmt;
 
 use super::cadence::Cadence;
 use super::invalid::invalid;
+use super::task::Task;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::timestamp::Timestamp;
 
-/// The subject of a schedule: one aggregate, or all aggregates of a kind in a tenant.
+/// Identifies a schedule: its subject, and its name among the schedules of that subject.
 ///
-/// Ordered by tenant, then kind, then id, each bytewise. The schedule for all aggregates of a kind
-/// comes before those for single ones.
+/// The subject is one aggregate, or all aggregates of a kind in a tenant. The name is empty unless
+/// it is [set](Self::named); with names, one subject can have several schedules.
+///
+/// Ordered by tenant, then kind, then id, then name, each bytewise. The schedules for all
+/// aggregates of a kind come before those for single ones.
+///
+/// ```
+/// use snapfold::ledger::ScheduleKey;
+///
+/// let accounts = ScheduleKey::kind_wide("", "account")?;
+/// let weekly = accounts.clone().named("weekly check")?;
+/// assert!(accounts < weekly);
+/// assert_eq!(weekly.to_string(), r#"all of account "" ("weekly check")"#);
+/// # Ok::<(), snapfold::Error>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct ScheduleKey {
     /// With an empty id if `single` is false.
     key: AggregateKey,
     single: bool,
+    /// Never empty.
+    name: Option<Box<str>>,
 }
 
 impl ScheduleKey {
-    /// One aggregate.
+    /// The longest name, in bytes (inclusive).
+    pub const MAX_NAME_BYTES: usize = 200;
+
+    /// Creates the key of a schedule for one aggregate, without a name.
     pub const fn aggregate(key: AggregateKey) -> Self {
-        Self { key, single: true }
+        Self { key, single: true, name: None }
     }
 
-    /// All aggregates of `kind` in `tenant`.
+    /// Creates the key of a schedule for all aggregates of `kind` in `tenant`, without a name.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) as
     /// [`AggregateKey::from_parts`].
     pub fn kind_wide(tenant: &str, kind: &str) -> Result<Self, Error> {
-        Ok(Self { key: AggregateKey::from_parts(tenant, kind, "")?, single: false })
+        Ok(Self { key: AggregateKey::from_parts(tenant, kind, "")?, single: false, name: None })
     }
 
-    /// The tenant; empty for the default tenant.
+    /// Sets the name. Schedules of one subject with different names are independent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the name is longer than
+    /// [`ScheduleKey::MAX_NAME_BYTES`].
+    pub fn named(mut self, name: &str) -> Result<Self, Error> {
+        let (bytes, limit) = (name.len(), Self::MAX_NAME_BYTES);
+        if bytes > limit {
+            return Err(invalid(format!("the name has {bytes} bytes, the limit is {limit}")));
+        }
+        self.name = (!name.is_empty()).then(|| name.into());
+        Ok(self)
+    }
+
+    /// Returns the tenant; empty for the default tenant.
     pub fn tenant(&self) -> &str {
         self.key.tenant()
     }
 
-    /// The kind of aggregate.
+    /// Returns the kind of aggregate.
     pub fn kind(&self) -> &str {
         self.key.kind()
     }
 
-    /// The aggregate; `None` if the schedule is for the whole kind.
+    /// Returns the aggregate, or `None` if the schedule is for the whole kind.
     pub fn as_aggregate(&self) -> Option<&AggregateKey> {
         self.single.then_some(&self.key)
+    }
+
+    /// Returns the name; empty unless it was set.
+    pub fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or_default()
     }
 
     /// The id of the aggregate; empty if the schedule is for the whole kind.
@@ -55,17 +93,19 @@ impl ScheduleKey {
         self.key.id()
     }
 
-    /// Creates a key from its stored parts; `None` if it has an id and is for the whole kind.
-    pub(crate) fn from_stored(key: AggregateKey, single: bool) -> Option<Self> {
-        (single || key.id().is_empty()).then_some(Self { key, single })
+    /// Creates a key from its stored parts; `None` if it has an id and is for the whole kind, or
+    /// its name is too long.
+    pub(crate) fn from_stored(key: AggregateKey, single: bool, name: &str) -> Option<Self> {
+        let valid = single || key.id().is_empty();
+        Self { key, single, name: None }.named(name).ok().filter(|_| valid)
     }
 
     pub(crate) fn is_single(&self) -> bool {
         self.single
     }
 
-    fn order(&self) -> (&str, &str, bool, &str) {
-        (self.tenant(), self.kind(), self.single, self.id())
+    fn order(&self) -> (&str, &str, bool, &str, &str) {
+        (self.tenant(), self.kind(), self.single, self.id(), self.name())
     }
 }
 
@@ -87,13 +127,17 @@ impl PartialOrd for ScheduleKey {
     }
 }
 
-/// The form for logs: `account "alice"`, or `all of account ""`.
+/// For logs: `account "alice"`, or `all of account ""`, with the name in parentheses.
 impl fmt::Display for ScheduleKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.single {
             f.write_str("all of ")?;
         }
-        fmt::Display::fmt(&self.key, f)
+        fmt::Display::fmt(&self.key, f)?;
+        match &self.name {
+            Some(name) => write!(f, " ({name:?})"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -103,20 +147,18 @@ impl fmt::Debug for ScheduleKey {
     }
 }
 
-/// When to take snapshots of one aggregate, or of all aggregates of a kind.
+/// A recurring [`Task`] for one aggregate, or for all aggregates of a kind.
 ///
-/// The ledger stores schedules and hands each run to one node; it does not run them. A node that
-/// runs schedules calls [`Ledger::due`](super::Ledger::due) periodically,
-/// [claims](super::Ledger::claim) a run, creates the snapshots (of all aggregates of the kind, for
-/// a whole kind), and [completes](super::Ledger::complete) the run with [`Cadence::following`] as
-/// the next one.
+/// The ledger stores schedules and hands each run to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedule {
-    /// The subject.
+    /// The subject and the name.
     pub key: ScheduleKey,
     /// When it runs.
     pub cadence: Cadence,
+    /// What it does; by default [`Task::Snapshot`].
+    pub task: Task,
     /// Whether it is enabled.
     pub enabled: bool,
     /// The next run; `None` if never.
@@ -142,8 +184,8 @@ pub struct Lease {
 }
 
 impl Schedule {
-    /// Creates an enabled schedule at `now`. Its first run is the first one of `cadence` after
-    /// `now`.
+    /// Creates an enabled schedule that takes snapshots. Its first run is the first one of
+    /// `cadence` after `now`.
     ///
     /// # Errors
     /// As [`Cadence::next_after`].
@@ -156,17 +198,25 @@ impl Schedule {
         Ok(Self::from_stored(key.into(), cadence, now).next_run(next_run))
     }
 
-    /// For ledgers: an enabled schedule, created at `at`, that is never due and not claimed.
+    /// For ledgers: creates an enabled schedule with the creation time `at`, without next run and
+    /// lease.
     pub const fn from_stored(key: ScheduleKey, cadence: Cadence, at: Timestamp) -> Self {
         Self {
             key,
             cadence,
+            task: Task::Snapshot,
             enabled: true,
             next_run: None,
             created_at: at,
             updated_at: at,
             lease: None,
         }
+    }
+
+    /// Sets the [`task`](Self::task).
+    pub fn task(mut self, task: Task) -> Self {
+        self.task = task;
+        self
     }
 
     /// Sets the [`next_run`](Self::next_run).
@@ -187,7 +237,7 @@ impl Schedule {
         self
     }
 
-    /// When it is due; `None` if it is never due, disabled, or leased at `now`.
+    /// Returns when it is due; `None` if it is not due, disabled, or leased at `now`.
     pub fn due_at(&self, now: Timestamp) -> Option<Timestamp> {
         let free = self.lease.as_ref().is_none_or(|lease| lease.until <= now);
         self.next_run.filter(|due| self.enabled && free && *due <= now)
@@ -237,7 +287,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// For ledgers: the claim of the run of `key` that was due at `due`.
+    /// For ledgers: creates the claim of the run of `key` that was due at `due`.
     pub const fn new(key: ScheduleKey, due: Timestamp, token: u64) -> Self {
         Self { key, due, token }
     }

@@ -10,6 +10,7 @@ use super::created::{CreateOptions, CreateOutcome, Rebuilt};
 use super::loaded::Point;
 use super::retained::Retained;
 use super::stats::AggregateStats;
+use super::verified::Verified;
 use super::view::View;
 use crate::error::{Error, ErrorKind};
 use crate::events::EventTime;
@@ -18,7 +19,7 @@ use crate::ledger::{Schedule, ScheduleKey};
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
-use crate::store::{Deleted, Page, Selection};
+use crate::store::{Cursor, Deleted, Page, Selection};
 
 /// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
 /// parameter, so schedulers, sweeps, command-line tools and servers can work on all kinds of an
@@ -203,6 +204,34 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ) -> Result<Vec<EventTime>, Error> {
         let _ = (key, versions, limit);
         Err(missing("read the times of events"))
+    }
+
+    /// Verifies all stored snapshots of `key`: checksums, identity, and the digest of the decoded
+    /// state. Changes nothing, and does not read the events.
+    ///
+    /// Reads one record at a time. Snapshots of generations and codecs that this implementation
+    /// does not read are checked by their checksums alone. Snapshots that the store does not list,
+    /// because their header is damaged, are not checked. The default implementation returns
+    /// `Unsupported`.
+    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
+        let _ = key;
+        Err(missing("verify snapshots"))
+    }
+
+    /// Lists the aggregates of this kind in `tenant` that have snapshots.
+    ///
+    /// Starts after the page that ended with the cursor `after` and returns at most `limit` keys; 0
+    /// is treated as 1. They are in the store's order, each appears once, and [`Page::next`] is the
+    /// cursor to continue with, or `None` at the end. The default implementation returns
+    /// `Unsupported`.
+    async fn keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let _ = (tenant, after, limit);
+        Err(missing("list aggregates"))
     }
 
     /// Returns statistics about the stored snapshots of an aggregate.

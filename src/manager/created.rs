@@ -17,6 +17,14 @@ pub struct CreateOptions {
     /// retention policy and no delete removes the snapshot. The pins of a new snapshot are stored
     /// atomically with it. If the snapshot already exists, its pins are set in a separate step.
     pub pins: Vec<String>,
+    /// Whether to take the snapshot only if there is none of the current state. Without effect if
+    /// [`version`](Self::version) is set.
+    ///
+    /// If the event source [knows its head](crate::EventSource::head), an unchanged aggregate costs
+    /// one call of `head` and one list of metadata: no state is read, and nothing is written, not
+    /// even an audit entry. The existing snapshot gets no labels and pins, and is not checked.
+    /// Otherwise it costs a load.
+    pub if_changed: bool,
 }
 
 impl CreateOptions {
@@ -28,6 +36,12 @@ impl CreateOptions {
     /// Captures the state at `version` (inclusive) instead of the current one.
     pub fn at_version(mut self, version: u64) -> Self {
         self.version = Some(version);
+        self
+    }
+
+    /// Sets [`if_changed`](Self::if_changed).
+    pub fn if_changed(mut self) -> Self {
+        self.if_changed = true;
         self
     }
 
@@ -69,13 +83,19 @@ pub enum CreateOutcome {
     Replaced(SnapshotMeta),
     /// The snapshot was stored.
     Stored(SnapshotMeta),
+    /// A snapshot of the current state exists, so none was made
+    /// ([`CreateOptions::if_changed`]).
+    Unchanged {
+        /// Its version.
+        version: u64,
+    },
 }
 
 impl CreateOutcome {
-    /// Returns the snapshot, or `None` if there was nothing to capture.
+    /// Returns the snapshot, or `None` if none was made.
     pub fn meta(&self) -> Option<&SnapshotMeta> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::Unchanged { .. } => None,
             Self::Existing { meta, .. } | Self::Replaced(meta) | Self::Stored(meta) => Some(meta),
         }
     }
@@ -92,6 +112,7 @@ impl fmt::Display for CreateOutcome {
             }
             Self::Replaced(meta) => write!(f, "replaced: {meta}"),
             Self::Stored(meta) => write!(f, "stored: {meta}"),
+            Self::Unchanged { version } => write!(f, "unchanged since version {version}"),
         }
     }
 }

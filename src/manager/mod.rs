@@ -12,6 +12,7 @@ mod provenance;
 mod retained;
 mod shared;
 mod stats;
+mod verified;
 mod view;
 
 use async_trait::async_trait;
@@ -30,6 +31,7 @@ pub use loader::Loader;
 pub use provenance::{Origin, Proof, Provenance, Rejected, SnapshotUsed, Timings};
 pub use retained::Retained;
 pub use stats::AggregateStats;
+pub use verified::Verified;
 pub use view::View;
 
 pub use crate::value::StateValue;

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Loaded, Loader,
-    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, View,
+    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
 };
 use crate::error::Error;
 use crate::events::EventTime;
@@ -17,7 +17,7 @@ use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
 use crate::retention::{Retention, RetentionPlan};
 use crate::state::Aggregate;
-use crate::store::{Deleted, Page, Selection};
+use crate::store::{Cursor, Deleted, Page, Selection};
 use crate::timestamp::Timestamp;
 
 #[deny(clippy::missing_trait_methods)]
@@ -137,6 +137,19 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         limit: usize,
     ) -> Result<Vec<EventTime>, Error> {
         (**self).times(key, versions, limit).await
+    }
+
+    async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
+        (**self).verify(key).await
+    }
+
+    async fn keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        (**self).keys(tenant, after, limit).await
     }
 
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {

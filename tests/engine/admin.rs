@@ -402,6 +402,8 @@ async fn an_implementation_may_leave_out_what_is_provided() {
         admin.put_schedule(&schedule, &by).await,
         admin.remove_schedule(&schedule.key, &by).await.map(drop),
         admin.schedules(None, 9).await.map(drop),
+        admin.keys("", None, 9).await.map(drop),
+        admin.verify(&key).await.map(drop),
     ] {
         assert_eq!(missing.unwrap_err().kind(), ErrorKind::Unsupported);
     }

@@ -44,3 +44,5 @@ mod size_trigger;
 mod store_ext;
 #[cfg(feature = "postcard")]
 mod support;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod sweep;

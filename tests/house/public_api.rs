@@ -37,7 +37,7 @@ use snapfold::{
     manager::{
         AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Kinds,
         Origin, Proof, Provenance, Rebuilt, Rejected, Retained, Snapshot, SnapshotUsed, StateValue,
-        Timings, View,
+        Timings, Verified, View,
     },
     record::{
         Base, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder, RejectReason,
@@ -138,7 +138,8 @@ fn the_stores_of_other_features_are_exported_and_cross_threads() {
 fn the_ledger_is_exported_and_crosses_threads() {
     use snapfold::ledger::{
         AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim,
-        DailyStatistics, Day, Lease, Ledger, Schedule, ScheduleKey, StoreLedger, TrailCheck,
+        DailyStatistics, Day, KeepRule, Lease, Ledger, Schedule, ScheduleKey, StoreLedger, Task,
+        TrailCheck, UnknownTask,
     };
     crosses_threads::<StoreLedger>();
     prints::<StoreLedger>();
@@ -146,6 +147,7 @@ fn the_ledger_is_exported_and_crosses_threads() {
     is_value::<(AuditEntry, AuditHash, AuditHead, AuditOutcome, AuditRecord)>();
     is_value::<(AuditRequest<'_>, TrailCheck)>();
     is_value::<(Cadence, Claim, Lease, Schedule, ScheduleKey)>();
+    is_value::<(KeepRule, Task, UnknownTask)>();
     is_value::<(DailyStatistics, Day)>();
 }
 

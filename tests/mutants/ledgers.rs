@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use snapfold::conformance::{self, LedgerCase, LedgerFactory, ledger_cases};
 use snapfold::ledger::{
     AuditEntry, AuditHash, AuditRecord, AuditRequest, Cadence, Claim, DailyStatistics, Day, Ledger,
-    Schedule, ScheduleKey, StoreLedger,
+    Schedule, ScheduleKey, StoreLedger, Task,
 };
 use snapfold::store::Page;
 use snapfold::{AggregateKey, BoxError, Error, ErrorKind, MemoryStore, Timestamp};
@@ -30,6 +30,8 @@ const LIES: &[(&str, &[&str])] = &[
     ("takes the time of creation that it is given", &["L-10"]),
     ("ends the lease at a put", &["L-10"]),
     ("forgets the cadence", &["L-10", "L-11"]),
+    ("forgets the task", &["L-10", "L-11"]),
+    ("keeps one schedule of each subject", &["L-01", "L-12"]),
     ("leaves out the last schedule of a page", &["L-12"]),
     ("always has another page", &["L-12"]),
     ("gives due schedules by key", &["L-13"]),
@@ -102,6 +104,17 @@ impl Ledger for Mutant {
         if self.is("forgets the cadence") {
             schedule.cadence = Cadence::from_stored("every 60s")?;
         }
+        if self.is("forgets the task") {
+            schedule.task = Task::Snapshot;
+        }
+        if self.is("keeps one schedule of each subject") {
+            for other in self.ledger.schedules(None, 1_000).await?.items {
+                let unnamed = |key: &ScheduleKey| key.clone().named("");
+                if unnamed(&other.key)? == unnamed(&schedule.key)? && other.key != schedule.key {
+                    self.ledger.remove_schedule(&other.key).await?;
+                }
+            }
+        }
         if self.is("ends the lease at a put")
             && let Some(old) = self.ledger.schedule(&schedule.key).await?
             && let Some(lease) = old.lease
@@ -161,7 +174,7 @@ impl Ledger for Mutant {
                 page.next = None;
             }
         }
-        if self.is("always has another page") && limit == 81 && page.next.is_none() {
+        if self.is("always has another page") && limit == 108 && page.next.is_none() {
             page.next = page.items.first().map(|first| first.key.clone());
         }
         Ok(page)

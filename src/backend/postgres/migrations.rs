@@ -287,7 +287,9 @@ fn ledger_up(names: &Names) -> String {
              tenant text COLLATE "C" NOT NULL,
              {some},
              single boolean NOT NULL CHECK (single OR id = ''),
+             name text COLLATE "C" NOT NULL,
              cadence text,
+             task text NOT NULL,
              enabled boolean NOT NULL,
              next_run bigint,
              created_at bigint NOT NULL,
@@ -295,9 +297,9 @@ fn ledger_up(names: &Names) -> String {
              holder text,
              leased_until bigint,
              token bigint NOT NULL,
-             PRIMARY KEY (tenant, kind, single, id)
+             PRIMARY KEY (tenant, kind, single, id, name)
            );
-           CREATE INDEX ON {schedules} (next_run, tenant, kind, single, id) WHERE enabled;
+           CREATE INDEX ON {schedules} (next_run, tenant, kind, single, id, name) WHERE enabled;
            CREATE TABLE {daily} (
              tenant text COLLATE "C" NOT NULL,
              {some},
@@ -334,7 +336,9 @@ fn ledger_up(names: &Names) -> String {
            COMMENT ON TABLE {schedules} IS 'Times are microseconds since 1970, UTC.';
            COMMENT ON COLUMN {schedules}.single IS 'false: for all aggregates of the kind';
            COMMENT ON COLUMN {schedules}.cadence IS
-             'every 90s, or a cron expression in UTC; NULL: removed, the row keeps its token';
+             'every 90s, or a cron expression; NULL: removed, the row keeps its token';
+           COMMENT ON COLUMN {schedules}.task IS
+             'snapshot, verify, refold, or retention with what to keep';
            COMMENT ON COLUMN {schedules}.token IS 'fencing token of the last claim';
            COMMENT ON TABLE {daily} IS 'day: days since 1970-01-01, UTC';
            COMMENT ON TABLE {audit} IS

@@ -3,7 +3,7 @@
 use super::case::{NAMES, Nodes, at, done, key, same, schedule};
 use crate::conformance::failure::Stop;
 use crate::key::AggregateKey;
-use crate::ledger::{Cadence, Ledger, Schedule, ScheduleKey};
+use crate::ledger::{Cadence, KeepRule, Ledger, Schedule, ScheduleKey, Task};
 
 super::case::cases! {
     "every node returns a schedule as it was put", ["L-01", "L-02", "L-04", "L-11"], kept;
@@ -31,8 +31,14 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
             _ => ("\u{1}\0'", Some(at(0))),
         };
         let cadence = Cadence::from_stored(text)?;
+        let task = match place % 3 {
+            0 => Task::Snapshot,
+            1 => Task::Retention(KeepRule::last(3)),
+            _ => Task::from_stored("of a newer release \u{1}\0'")?,
+        };
         let schedule = Schedule::from_stored(key(tenant, id)?.into(), cadence, at(place))
             .updated_at(at(place + 7))
+            .task(task)
             .enabled(place % 5 > 0)
             .next_run(next);
         all.push(schedule);
@@ -40,6 +46,12 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
     // An empty id is not the same as no id.
     for tenant in NAMES {
         all.push(schedule(ScheduleKey::kind_wide(tenant, "account")?, 5)?);
+    }
+    // Of one subject, each name has its own.
+    for name in NAMES {
+        for subject in [ScheduleKey::kind_wide("n", "account")?, key("n", "")?.into()] {
+            all.push(schedule(subject.named(name)?, 6)?.task(Task::Verify));
+        }
     }
     for schedule in &all {
         done("L-11", "put a schedule", ledger.put_schedule(schedule).await)?;
@@ -73,6 +85,7 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
         &Some((claim.token, at(20))),
     )?;
     let new = Schedule::new(old.key.clone(), "every 9s".parse()?, at(99))?
+        .task(Task::Refold)
         .enabled(false)
         .next_run(Some(at(40)));
     // A ledger ignores the lease of a put.
@@ -90,7 +103,8 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
 
 async fn removed(nodes: Nodes) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
-    let mut keys = vec![ScheduleKey::kind_wide("", "account")?];
+    let wide = ScheduleKey::kind_wide("", "account")?;
+    let mut keys = vec![wide.clone().named("b")?, wide.clone().named("a")?, wide];
     for id in NAMES {
         keys.push(key("", id)?.into());
         keys.push(key("t", id)?.into());
@@ -141,6 +155,9 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
     for tenant in ["", "b", "a"] {
         for kind in ["kind", "", "k"] {
             expected.push(ScheduleKey::kind_wide(tenant, kind)?);
+            for name in ["b", "a\0", "a"] {
+                expected.push(ScheduleKey::kind_wide(tenant, kind)?.named(name)?);
+            }
             for id in NAMES {
                 expected.push(AggregateKey::from_parts(tenant, kind, id)?.into());
             }
@@ -150,7 +167,8 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
         done("L-11", "put", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
     }
     expected.sort();
-    for limit in [0, 1, 7, 80, 81, 82, 10_000] {
+    let all_keys = expected.len();
+    for limit in [0, 1, 7, all_keys - 1, all_keys, all_keys + 1, 10_000] {
         same("L-12", "read all pages", &all(&**ledger, limit).await?, &expected)?;
     }
     Ok(())

@@ -1,17 +1,20 @@
 //! [`Bucket`]: a part of the schedules, as one document.
 //!
-//! The content is the last fencing token (u64), then each schedule: tenant, kind, a byte 1 for one
-//! aggregate or 0 for all of the kind, id, text of the cadence, a byte 1 if it is enabled, next
-//! run, created, updated, and the lease: holder, end, token. Times are i64, microseconds since
-//! 1970. Texts are preceded by their length (u32). An optional value is a byte 0, or a byte 1 and
-//! the value.
+//! The content is the last fencing token (u64), then each schedule: tenant, kind, a byte of flags
+//! (1: for one aggregate, otherwise for all of the kind; 2: with a name and a task), id, name and
+//! task if flag 2 is set, text of the cadence, a byte 1 if it is enabled, next run, created,
+//! updated, and the lease: holder, end, token. Times are i64, microseconds since 1970. Texts are
+//! preceded by their length (u32). An optional value is a byte 0, or a byte 1 and the value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::key::AggregateKey;
 use crate::ledger::wire::{ByteReader, put_option, put_text, put_time};
-use crate::ledger::{Cadence, Lease, Schedule, ScheduleKey};
+use crate::ledger::{Cadence, Lease, Schedule, ScheduleKey, Task};
 use crate::timestamp::Timestamp;
+
+const SINGLE: u8 = 1;
+const NAME_AND_TASK: u8 = 2;
 
 /// The schedules whose keys have the same hash.
 #[derive(Clone, Default)]
@@ -63,8 +66,15 @@ impl Bucket {
             let key = &schedule.key;
             put_text(&mut out, key.tenant());
             put_text(&mut out, key.kind());
-            out.push(u8::from(key.is_single()));
+            // Most schedules have neither.
+            let more = !key.name().is_empty() || schedule.task != Task::Snapshot;
+            let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
+            out.push(flag(key.is_single(), SINGLE) | flag(more, NAME_AND_TASK));
             put_text(&mut out, key.id());
+            if more {
+                put_text(&mut out, key.name());
+                put_text(&mut out, &schedule.task.to_string());
+            }
             put_text(&mut out, &schedule.cadence.to_string());
             out.push(u8::from(schedule.enabled));
             put_option(&mut out, schedule.next_run, put_time);
@@ -95,15 +105,23 @@ fn place_of(schedule: &Schedule) -> Option<(Timestamp, ScheduleKey)> {
 }
 
 fn read_schedule(reader: &mut ByteReader<'_>) -> Option<Schedule> {
-    let (tenant, kind, single, id) =
-        (reader.text()?, reader.text()?, reader.flag()?, reader.text()?);
-    let key = AggregateKey::from_stored(tenant, kind, id).ok()?;
-    let key = ScheduleKey::from_stored(key, single)?;
+    let (tenant, kind) = (reader.text()?, reader.text()?);
+    let [flags] = reader.array()?;
+    if flags & !(SINGLE | NAME_AND_TASK) != 0 {
+        return None;
+    }
+    let key = AggregateKey::from_stored(tenant, kind, reader.text()?).ok()?;
+    let (name, task) = match flags & NAME_AND_TASK {
+        0 => ("", Task::Snapshot),
+        _ => (reader.text()?, Task::from_stored(reader.text()?).ok()?),
+    };
+    let key = ScheduleKey::from_stored(key, flags & SINGLE != 0, name)?;
     let cadence = Cadence::from_stored(reader.text()?).ok()?;
     let enabled = reader.flag()?;
     let next_run = reader.option(ByteReader::time)?;
     let mut schedule = Schedule::from_stored(key, cadence, reader.time()?)
         .updated_at(reader.time()?)
+        .task(task)
         .enabled(enabled)
         .next_run(next_run);
     schedule.lease =
@@ -131,7 +149,9 @@ mod tests {
             .updated_at(Timestamp::MAX)
             .next_run(Some(Timestamp::MIN));
         leased.lease = Some(Lease::new("node", at(7), u64::MAX));
-        let paused = Schedule::from_stored(whole.clone(), cron, at(1)).enabled(false);
+        let task = Task::from_stored("archive\0").unwrap();
+        let named = whole.clone().named("nightly").unwrap();
+        let paused = Schedule::from_stored(named.clone(), cron, at(1)).enabled(false).task(task);
         let mut bucket = Bucket { token: 9, ..Bucket::default() };
         bucket.insert(leased.clone());
         let one = bucket.to_bytes();
@@ -140,7 +160,8 @@ mod tests {
         let found = Bucket::parse(&bytes).unwrap();
         assert_eq!(found.token, 9);
         assert!(found.after(None).eq([&paused, &leased]));
-        assert!(found.after(Some(&whole)).eq([&leased]));
+        assert!(found.after(Some(&whole)).eq([&paused, &leased]));
+        assert!(found.after(Some(&named)).eq([&leased]));
         assert_eq!((found.due(at(6)).count(), found.due(at(7)).count()), (0, 1));
         for len in 0..bytes.len() {
             let whole = len == one.len() || len == 8;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use model::Model;
 use snapfold::ledger::{
     AuditEntry, AuditOutcome, AuditRecord, AuditRequest, Cadence, Claim, DailyStatistics, Day,
-    Ledger, Schedule, ScheduleKey,
+    Ledger, Schedule, ScheduleKey, Task,
 };
 use snapfold::{AggregateKey, Timestamp};
 
@@ -54,6 +54,7 @@ pub async fn any_calls_are_answered_as_by_the_model(ledger: &dyn Ledger) -> Mode
             0 => ScheduleKey::kind_wide(account.tenant(), "account").unwrap(),
             _ => account.clone().into(),
         };
+        let target = target.named(["", "b"][random.usize(..2)]).unwrap();
         let (now, until) = (at(random.i64(-3..3)), at(random.i64(3..6)));
         let next = random.bool().then(|| at(random.i64(-3..3)));
         let claim = claims.get(random.usize(..=claims.len())).cloned();
@@ -61,6 +62,10 @@ pub async fn any_calls_are_answered_as_by_the_model(ledger: &dyn Ledger) -> Mode
             (0, _) => {
                 let cadence = Cadence::from_stored(&"*".repeat(random.usize(..40))).unwrap();
                 let schedule = Schedule::from_stored(target, cadence, at(step))
+                    .task(
+                        Task::from_stored(["snapshot", "verify", "x\0"][random.usize(..3)])
+                            .unwrap(),
+                    )
                     .enabled(random.u8(..4) > 0)
                     .next_run(next);
                 ledger.put_schedule(&schedule).await.unwrap();

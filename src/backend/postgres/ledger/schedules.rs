@@ -1,6 +1,8 @@
 //! Schedules as rows. A removed schedule keeps its row, without a cadence, so that its tokens
 //! continue.
 
+use std::borrow::Cow;
+
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -8,63 +10,68 @@ use super::call::{
     Call, encoded, optional_text, page as page_of, rows_limit, text, time, too_long, unread,
 };
 use crate::backend::postgres::error::damaged;
-use crate::backend::postgres::key_text::{KeyText, MAX_BYTES};
+use crate::backend::postgres::key_text::{self, KeyText, MAX_BYTES};
 use crate::backend::postgres::statement::Bound;
 use crate::backend::postgres::store::PostgresStore;
 use crate::backend::postgres::version;
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::ledger::{Cadence, Claim, Lease, Schedule, ScheduleKey};
+use crate::ledger::{Cadence, Claim, Lease, Schedule, ScheduleKey, Task};
 use crate::store::Page;
 use crate::timestamp::Timestamp;
 
-const COLUMNS: &str = "tenant, kind, single, id, cadence, enabled, next_run, created_at, \
-     updated_at, holder, leased_until, token";
-const OF_KEY: &str = "tenant = $1 AND kind = $2 AND single = $3 AND id = $4";
-const KEY_ORDER: &str = "ORDER BY tenant, kind, single, id";
-const DUE_ORDER: &str = "ORDER BY next_run, tenant, kind, single, id";
+const COLUMNS: &str = "tenant, kind, single, id, name, cadence, task, enabled, next_run, \
+     created_at, updated_at, holder, leased_until, token";
+const OF_KEY: &str = "tenant = $1 AND kind = $2 AND single = $3 AND id = $4 AND name = $5";
+const KEY_ORDER: &str = "ORDER BY tenant, kind, single, id, name";
+const DUE_ORDER: &str = "ORDER BY next_run, tenant, kind, single, id, name";
 
 /// The parts of a key as they are stored.
 struct ScheduleParts<'a> {
     key: KeyText<'a>,
     single: bool,
+    name: Cow<'a, str>,
 }
 
 impl<'a> ScheduleParts<'a> {
     fn new(key: &'a ScheduleKey) -> Self {
         let single = key.is_single();
-        Self { key: KeyText::new(key.tenant(), key.kind(), key.id()), single }
+        let name = key_text::encode(key.name());
+        Self { key: KeyText::new(key.tenant(), key.kind(), key.id()), single, name }
     }
 
     /// `None` if the key is too long to be stored.
     fn of(key: &'a ScheduleKey) -> Option<Self> {
-        Some(Self::new(key)).filter(|parts| parts.key.bytes() <= MAX_BYTES)
+        Some(Self::new(key)).filter(|it| it.key.bytes() + it.name.len() <= MAX_BYTES)
     }
 
-    /// Binds the parameters 1 to 4.
+    /// Binds the parameters 1 to 5.
     fn bind<'q>(&self, query: Bound<'q>) -> Bound<'q> {
         query
             .bind(self.key.tenant.to_string())
             .bind(self.key.kind.to_string())
             .bind(self.single)
             .bind(self.key.id.to_string())
+            .bind(self.name.to_string())
     }
 }
 
 fn schedule_of(row: &PgRow) -> Result<Schedule, Error> {
     let key = AggregateKey::from_stored(&text(row, 1)?, &text(row, 2)?, &text(row, 4)?)?;
-    let key = ScheduleKey::from_stored(key, row.try_get(3).map_err(unread)?).ok_or_else(|| {
-        damaged(super::call::READ, "an id, although it applies to all aggregates of a kind")
+    let single = row.try_get(3).map_err(unread)?;
+    let key = ScheduleKey::from_stored(key, single, &text(row, 5)?).ok_or_else(|| {
+        damaged(super::call::READ, "a schedule for all of a kind with an id, or a long name")
     })?;
-    let cadence = Cadence::from_stored(&text(row, 5)?)?;
-    let next_run: Option<i64> = row.try_get(7).map_err(unread)?;
-    let mut schedule = Schedule::from_stored(key, cadence, time(row, 8)?)
-        .enabled(row.try_get(6).map_err(unread)?)
+    let cadence = Cadence::from_stored(&text(row, 6)?)?;
+    let next_run: Option<i64> = row.try_get(9).map_err(unread)?;
+    let mut schedule = Schedule::from_stored(key, cadence, time(row, 10)?)
+        .task(Task::from_stored(&text(row, 7)?)?)
+        .enabled(row.try_get(8).map_err(unread)?)
         .next_run(next_run.map(Timestamp::from_micros))
-        .updated_at(time(row, 9)?);
-    if let Some(holder) = optional_text(row, 10)? {
-        let token = row.try_get(12).map(version::from_column).map_err(unread)?;
-        schedule.lease = Some(Lease::new(holder, time(row, 11)?, token));
+        .updated_at(time(row, 11)?);
+    if let Some(holder) = optional_text(row, 12)? {
+        let token = row.try_get(14).map(version::from_column).map_err(unread)?;
+        schedule.lease = Some(Lease::new(holder, time(row, 13)?, token));
     }
     Ok(schedule)
 }
@@ -72,22 +79,24 @@ fn schedule_of(row: &PgRow) -> Result<Schedule, Error> {
 pub(super) async fn put(store: &PostgresStore, schedule: &Schedule) -> Result<(), Error> {
     let key = ScheduleParts::of(&schedule.key).ok_or_else(too_long)?;
     let cadence = encoded(&schedule.cadence.to_string());
+    let task = encoded(&schedule.task.to_string());
     let sql = |meant: &str| {
         format!(
-            "INSERT INTO {} AS t (tenant, kind, single, id, cadence, enabled, next_run, \
-               created_at, updated_at, token) \
-             SELECT $1, $2, $3, $4, $5, $6, $7::int8, $8, $9, 0 WHERE {meant} \
-             ON CONFLICT (tenant, kind, single, id) DO UPDATE SET cadence = EXCLUDED.cadence, \
-               enabled = EXCLUDED.enabled, next_run = EXCLUDED.next_run, \
+            "INSERT INTO {} AS t (tenant, kind, single, id, name, cadence, task, enabled, \
+               next_run, created_at, updated_at, token) \
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9::int8, $10, $11, 0 WHERE {meant} \
+             ON CONFLICT (tenant, kind, single, id, name) DO UPDATE SET \
+               cadence = EXCLUDED.cadence, task = EXCLUDED.task, enabled = EXCLUDED.enabled, next_run = EXCLUDED.next_run, \
                updated_at = EXCLUDED.updated_at, created_at = \
                CASE WHEN t.cadence IS NULL THEN EXCLUDED.created_at ELSE t.created_at END \
              RETURNING 1",
             store.names().schedules
         )
     };
-    let call = Call::change("$10", sql, |query| {
+    let call = Call::change("$12", sql, |query| {
         key.bind(query)
             .bind(cadence.clone())
+            .bind(task.clone())
             .bind(schedule.enabled)
             .bind(schedule.next_run.map(Timestamp::as_micros))
             .bind(schedule.created_at.as_micros())
@@ -107,7 +116,7 @@ pub(super) async fn get(
     rows.first().map(schedule_of).transpose()
 }
 
-/// Updates the row of `key` if `condition` holds, and returns whether it did. Both may use `$5` and
+/// Updates the row of `key` if `condition` holds, and returns whether it did. Both may use `$6` and
 /// the following parameters, which `bind` binds. `last` is the parameter after them.
 async fn update(
     store: &PostgresStore,
@@ -128,12 +137,12 @@ async fn update(
 }
 
 const NO_LEASE: &str = "holder = NULL, leased_until = NULL";
-/// Whether the lease has the token `$5`.
-const LEASED: &str = "holder IS NOT NULL AND token = $5";
+/// Whether the lease has the token `$6`.
+const LEASED: &str = "holder IS NOT NULL AND token = $6";
 
 pub(super) async fn remove(store: &PostgresStore, key: &ScheduleKey) -> Result<bool, Error> {
     let set = format!("cadence = NULL, enabled = false, next_run = NULL, {NO_LEASE}");
-    let removed = update(store, key, (&set, "cadence IS NOT NULL", "$5"), |query| query).await?;
+    let removed = update(store, key, (&set, "cadence IS NOT NULL", "$6"), |query| query).await?;
     Ok(removed.is_some())
 }
 
@@ -146,10 +155,10 @@ pub(super) async fn claim(
     until: Timestamp,
 ) -> Result<Option<Claim>, Error> {
     Lease::check(holder, now, until)?;
-    let set = "holder = $5, leased_until = $6, token = token + 1";
-    let free = "enabled AND next_run = $7 AND next_run <= $8 \
-                AND (leased_until IS NULL OR leased_until <= $8)";
-    let token = update(store, key, (set, free, "$9"), |query| {
+    let set = "holder = $6, leased_until = $7, token = token + 1";
+    let free = "enabled AND next_run = $8 AND next_run <= $9 \
+                AND (leased_until IS NULL OR leased_until <= $9)";
+    let token = update(store, key, (set, free, "$10"), |query| {
         query
             .bind(encoded(holder))
             .bind(until.as_micros())
@@ -165,7 +174,7 @@ pub(super) async fn renew(
     until: Timestamp,
 ) -> Result<bool, Error> {
     let token = version::at_most(claim.token);
-    let renewed = update(store, &claim.key, ("leased_until = $6", LEASED, "$7"), |query| {
+    let renewed = update(store, &claim.key, ("leased_until = $7", LEASED, "$8"), |query| {
         query.bind(token).bind(until.as_micros())
     });
     Ok(renewed.await?.is_some())
@@ -173,7 +182,7 @@ pub(super) async fn renew(
 
 pub(super) async fn release(store: &PostgresStore, claim: &Claim) -> Result<bool, Error> {
     let token = version::at_most(claim.token);
-    let released = update(store, &claim.key, (NO_LEASE, LEASED, "$6"), |query| query.bind(token));
+    let released = update(store, &claim.key, (NO_LEASE, LEASED, "$7"), |query| query.bind(token));
     Ok(released.await?.is_some())
 }
 
@@ -184,8 +193,8 @@ pub(super) async fn complete(
 ) -> Result<bool, Error> {
     let token = version::at_most(claim.token);
     let set =
-        format!("{NO_LEASE}, next_run = CASE WHEN next_run = $6 THEN $7::int8 ELSE next_run END");
-    let completed = update(store, &claim.key, (&set, LEASED, "$8"), |query| {
+        format!("{NO_LEASE}, next_run = CASE WHEN next_run = $7 THEN $8::int8 ELSE next_run END");
+    let completed = update(store, &claim.key, (&set, LEASED, "$9"), |query| {
         query.bind(token).bind(claim.due.as_micros()).bind(next.map(Timestamp::as_micros))
     });
     Ok(completed.await?.is_some())
@@ -211,13 +220,13 @@ pub(super) async fn page(
     after: Option<&ScheduleKey>,
     limit: usize,
 ) -> Result<Page<Schedule, ScheduleKey>, Error> {
-    let key = after
-        .map_or(ScheduleParts { key: KeyText::new("", "", ""), single: false }, ScheduleParts::new);
+    let first = || ScheduleParts { key: KeyText::new("", "", ""), single: false, name: "".into() };
+    let key = after.map_or_else(first, ScheduleParts::new);
     // The lowest key must not exclude itself, so the first page uses `>=`.
     let condition = if after.is_some() { ">" } else { ">=" };
     let sql = format!(
-        "SELECT {COLUMNS} FROM {} WHERE (tenant, kind, single, id) {condition} ($1, $2, $3, $4) \
-           AND cadence IS NOT NULL {KEY_ORDER} LIMIT $5",
+        "SELECT {COLUMNS} FROM {} WHERE (tenant, kind, single, id, name) {condition} \
+           ($1, $2, $3, $4, $5) AND cadence IS NOT NULL {KEY_ORDER} LIMIT $6",
         store.names().schedules
     );
     let limit = rows_limit(limit);

@@ -1,0 +1,95 @@
+//! Looking at many aggregates: which are stored, which moved on, and which snapshots are sound.
+
+use super::core::{EngineCore, check_kind};
+use super::head::head;
+use super::reader;
+use super::verify::{Judge, Turns};
+use crate::error::Error;
+use crate::key::AggregateKey;
+use crate::manager::{Proof, Rejected, Verified};
+use crate::record::{RejectReason, SnapshotMeta};
+use crate::snapshot_id::SnapshotId;
+use crate::state::Aggregate;
+use crate::store::{
+    Cursor, Found, KeysRequest, ListRequest, Lookup, Page, Query, SnapshotStoreExt,
+};
+
+impl<A: Aggregate> EngineCore<A> {
+    pub(super) async fn keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let mut request = KeysRequest::new().tenant(tenant).kind(A::KIND).limit(limit);
+        request.after = after;
+        self.store.keys(request).await
+    }
+
+    /// The version of the head if a snapshot of it is stored that loads use. Reads metadata only.
+    /// `None` if there is none, or the event source does not know its head without reading.
+    pub(super) async fn snapshot_of_head(&self, key: &AggregateKey) -> Result<Option<u64>, Error> {
+        check_kind::<A>(key)?;
+        let Some(head) = head(&*self.source, key).await? else { return Ok(None) };
+        if head == 0 || head > SnapshotId::MAX_VERSION {
+            return Ok(None);
+        }
+        let own = SnapshotId { generation: self.generation, version: head };
+        let mut pages = self.store.list_pages(ListRequest::new(key).at_least(head).at_most(head));
+        while let Some(page) = pages.next().await? {
+            if page.iter().any(|meta| meta.id() == own && !meta.is_retired()) {
+                return Ok(Some(head));
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
+        check_kind::<A>(key)?;
+        let mut verified = Verified::default();
+        let mut pages =
+            self.store.list_pages(ListRequest::new(key).at_most(SnapshotId::MAX_VERSION));
+        while let Some(page) = pages.next().await? {
+            for id in page.iter().map(SnapshotMeta::id) {
+                // One at a time, so that one record is in memory, whatever their number.
+                let found = match self.store.get(Query::exact(key, id)).await? {
+                    Lookup::Found(found) if found.version == id.version => found,
+                    // Deleted since.
+                    _ => continue,
+                };
+                match self.examine(key, &found) {
+                    Ok(Proof::Verified) => verified.proved += 1,
+                    Ok(_) => verified.unproved += 1,
+                    Err(reason) => {
+                        let version = Some(id.version);
+                        verified.rejected.push(Rejected { version, reason });
+                    }
+                }
+            }
+        }
+        Ok(verified)
+    }
+
+    /// Checks a stored snapshot completely, whatever share of the loads is verified.
+    fn examine(&self, key: &AggregateKey, found: &Found) -> Result<Proof, RejectReason> {
+        let header = found.record.verify()?;
+        if !header.is_of(key) {
+            return Err(RejectReason::WrongAggregate);
+        }
+        if header.version != found.version {
+            return Err(RejectReason::WrongVersion(header.version));
+        }
+        let reader = match reader::choose(&self.readers, &header) {
+            Ok(reader) => reader,
+            // Other code reads it.
+            Err(
+                RejectReason::Stale(_) | RejectReason::FeatureDisabled(_) | RejectReason::Codec(_),
+            ) => return Ok(Proof::Absent),
+            Err(reject) => return Err(reject),
+        };
+        let judge = Judge { header: &header, turns: &Turns::default(), is_lenient: false };
+        let opened =
+            found.record.open(&header, self.max_state_bytes, |raw| reader.decode(raw, &judge));
+        opened.map(|(_, proof)| proof)
+    }
+}

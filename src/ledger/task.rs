@@ -1,0 +1,250 @@
+//! What a schedule does: [`Task`].
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::cadence::{parse_duration, write_duration};
+use super::invalid::invalid;
+use crate::error::Error;
+
+const SNAPSHOT: &str = "snapshot";
+const VERIFY: &str = "verify";
+const REFOLD: &str = "refold";
+const RETENTION: &str = "retention";
+const LAST: &str = "last";
+const WITHIN: &str = "within";
+
+/// What a run of a schedule does with its aggregate, or with each aggregate of its kind.
+///
+/// Every task is idempotent: a run that was cut short, or that two nodes made, leaves the same
+/// snapshots as one complete run.
+///
+/// The text form is `snapshot`, `verify`, `refold`, or `retention` followed by a [`KeepRule`], such
+/// as `retention last 4` or `retention last 4 within 30d`.
+///
+/// ```
+/// use snapfold::ledger::{KeepRule, Task};
+///
+/// let task: Task = "retention last 4".parse()?;
+/// assert_eq!(task, Task::Retention(KeepRule::last(4)));
+/// assert_eq!(task.to_string(), "retention last 4");
+/// # Ok::<(), snapfold::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Task {
+    /// Takes a snapshot of the current state if events follow the newest snapshot.
+    #[default]
+    Snapshot,
+    /// Deletes the snapshots that the rule does not keep. Snapshots that every policy protects are
+    /// kept ([`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention)).
+    Retention(KeepRule),
+    /// Reads every snapshot and checks its checksums and its digest. Changes nothing.
+    Verify,
+    /// Folds all events from the beginning, and replaces the snapshot of the current state if it
+    /// differs and is not pinned ([`SnapshotAdmin::refold`](crate::SnapshotAdmin::refold)).
+    Refold,
+    /// A task of a newer release. The ledger keeps it; this release does not run it.
+    Unknown(UnknownTask),
+}
+
+/// The text form of a task that this release does not know.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UnknownTask(Box<str>);
+
+/// Which snapshots of each generation a [`Task::Retention`] keeps: the newest ones, those of a
+/// period, or what either of the two keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct KeepRule {
+    last: Option<usize>,
+    /// In microseconds.
+    within: Option<u64>,
+}
+
+impl Task {
+    /// The longest text form, in bytes (inclusive).
+    pub const MAX_BYTES: usize = 1_000;
+
+    /// For ledgers: parses a stored text form. A text that is not known becomes
+    /// [`Task::Unknown`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the text is longer than
+    /// [`Task::MAX_BYTES`].
+    pub fn from_stored(text: &str) -> Result<Self, Error> {
+        let (bytes, limit) = (text.len(), Self::MAX_BYTES);
+        if bytes > limit {
+            return Err(invalid(format!("the task has {bytes} bytes, the limit is {limit}")));
+        }
+        Ok(Self::known(text).unwrap_or_else(|| Self::Unknown(UnknownTask(text.into()))))
+    }
+
+    fn known(text: &str) -> Option<Self> {
+        match text {
+            SNAPSHOT => Some(Self::Snapshot),
+            VERIFY => Some(Self::Verify),
+            REFOLD => Some(Self::Refold),
+            text => {
+                let rule = text.strip_prefix(RETENTION)?.strip_prefix(' ')?;
+                KeepRule::parse(rule).map(Self::Retention)
+            }
+        }
+    }
+}
+
+impl KeepRule {
+    /// Keeps the newest `snapshots`, as [`keep_last`](crate::retention::keep_last).
+    pub const fn last(snapshots: usize) -> Self {
+        Self { last: Some(snapshots), within: None }
+    }
+
+    /// Keeps the snapshots of the last `period`, as
+    /// [`keep_within`](crate::retention::keep_within). The period is rounded down to whole
+    /// microseconds.
+    pub fn within(period: Duration) -> Self {
+        Self { last: None, within: Some(micros(period)) }
+    }
+
+    /// Also keeps the snapshots of the last `period`.
+    pub fn or_within(self, period: Duration) -> Self {
+        Self { within: Some(micros(period)), ..self }
+    }
+
+    /// Returns how many of the newest snapshots are kept.
+    pub const fn keeps_last(&self) -> Option<usize> {
+        self.last
+    }
+
+    /// Returns the period of which snapshots are kept.
+    pub fn keeps_within(&self) -> Option<Duration> {
+        self.within.map(Duration::from_micros)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let words: Vec<_> = text.split(' ').collect();
+        let (last, within) = match words[..] {
+            [LAST, last] => (Some(last), None),
+            [WITHIN, within] => (None, Some(within)),
+            [LAST, last, WITHIN, within] => (Some(last), Some(within)),
+            _ => return None,
+        };
+        let last = match last {
+            Some(last) if last.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(last.parse().ok()?)
+            }
+            Some(_) => return None,
+            None => None,
+        };
+        let within = match within {
+            Some(within) => Some(micros(parse_duration(within)?)),
+            None => None,
+        };
+        Some(Self { last, within })
+    }
+}
+
+fn micros(period: Duration) -> u64 {
+    u64::try_from(period.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Snapshot => f.write_str(SNAPSHOT),
+            Self::Verify => f.write_str(VERIFY),
+            Self::Refold => f.write_str(REFOLD),
+            Self::Retention(rule) => write!(f, "{RETENTION} {rule}"),
+            Self::Unknown(UnknownTask(text)) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for UnknownTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for KeepRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(last) = self.last {
+            write!(f, "{LAST} {last}")?;
+        }
+        if let Some(within) = self.within {
+            let space = if self.last.is_some() { " " } else { "" };
+            write!(f, "{space}{WITHIN} ")?;
+            write_duration(f, within)?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Task {
+    type Err = Error;
+
+    /// Parses the text form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for any other text.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::known(text).ok_or_else(|| {
+            invalid(
+                "a task is \"snapshot\", \"verify\", \"refold\", or \"retention\" with what to \
+                 keep, such as \"retention last 4\" or \"retention last 4 within 30d\""
+                    .to_owned(),
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn tasks_come_back_from_their_text_and_nonsense_is_refused() {
+        let month = Duration::from_secs(30 * 86_400);
+        for (text, task) in [
+            ("snapshot", Task::Snapshot),
+            ("verify", Task::Verify),
+            ("refold", Task::Refold),
+            ("retention last 4", Task::Retention(KeepRule::last(4))),
+            ("retention last 0", Task::Retention(KeepRule::last(0))),
+            ("retention within 30d", Task::Retention(KeepRule::within(month))),
+            ("retention last 4 within 30d", Task::Retention(KeepRule::last(4).or_within(month))),
+        ] {
+            assert_eq!(text.parse::<Task>().unwrap(), task);
+            assert_eq!(task.to_string(), text);
+            assert_eq!(Task::from_stored(text).unwrap(), task);
+        }
+        for text in [
+            "",
+            "Snapshot",
+            "snapshot ",
+            "retention",
+            "retention ",
+            "retention last",
+            "retention last -1",
+            "retention last +1",
+            "retention last 99999999999999999999999",
+            "retention within 5",
+            "retention within 99999999999999999999d",
+            "retention within 5s last 4",
+            "retention last 4 last 5",
+            "archive to \u{1f600}\0",
+        ] {
+            let error = text.parse::<Task>().unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{text}");
+            // A newer release may have stored it: it is kept as it is.
+            let stored = Task::from_stored(text).unwrap();
+            assert!(matches!(stored, Task::Unknown(_)), "{stored:?}");
+            assert_eq!(stored.to_string(), text);
+        }
+        assert!(Task::from_stored(&"x".repeat(Task::MAX_BYTES)).is_ok());
+        assert!(Task::from_stored(&"x".repeat(Task::MAX_BYTES + 1)).is_err());
+        let forever = KeepRule::within(Duration::MAX);
+        assert_eq!(KeepRule::parse(&forever.to_string()), Some(forever));
+    }
+}
