@@ -232,7 +232,7 @@ async fn a_state_that_is_not_the_one_written_is_accepted_only_by_name_and_withou
     let strict = builder::<new::Outer>(&events, &store, OneShape).build().unwrap();
     let error = strict.load(&key()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unrecoverable);
-    assert!(error.to_string().contains("another state than was written"), "{error}");
+    assert!(error.to_string().contains("a different state than was written"), "{error}");
 
     let loaded = lenient.load(&key()).await.unwrap();
     assert_eq!((loaded.provenance.origin, loaded.state.inner.sum), (Origin::Snapshot, 17));
