@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::SnapshotEngine;
 use super::core::{EngineCore, check_kind};
+use super::observer::Observation;
 use super::recorder::Noted;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -23,6 +25,8 @@ pub(super) struct Audited<'a, A: Aggregate> {
     tenant: &'a str,
     version: Option<u64>,
     context: &'a AdminContext,
+    /// By the monotonic clock.
+    started: Duration,
     /// `None` if there was nothing to do, which leaves no entry.
     outcome: Option<AuditOutcome>,
 }
@@ -35,9 +39,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
         version: Option<u64>,
         context: &'a AdminContext,
     ) -> Audited<'a, A> {
-        let (action, tenant) = (action.into(), key.tenant());
-        let outcome = cancelled();
-        Audited { core: &self.core, action, key: Some(key), tenant, version, context, outcome }
+        let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
+        let (started, outcome) = (core.clock.monotonic(), cancelled());
+        Audited { core, action, key: Some(key), tenant, version, context, started, outcome }
     }
 
     /// Audits a change of a schedule. If the schedule is for a whole kind, the action names the
@@ -52,8 +56,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
             return self.audited(action, key, None, context);
         }
         let action = cut(format!("{action} {}", key.kind()), AuditEntry::MAX_NAME_BYTES);
-        let (action, tenant, outcome) = (action.into(), key.tenant(), cancelled());
-        Audited { core: &self.core, action, key: None, tenant, version: None, context, outcome }
+        let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
+        let (started, outcome) = (core.clock.monotonic(), cancelled());
+        Audited { core, action, key: None, tenant, version: None, context, started, outcome }
     }
 }
 
@@ -122,12 +127,20 @@ impl<A: Aggregate> Audited<'_, A> {
 
 impl<A: Aggregate> Drop for Audited<'_, A> {
     fn drop(&mut self) {
-        let Self { core, action, key, tenant, version, context, outcome } = self;
+        let Self { core, action, key, tenant, version, context, started, outcome } = self;
+        let Some(outcome) = outcome.take() else { return };
+        core.report(&Observation::Managed {
+            action,
+            key: *key,
+            version: *version,
+            actor: &context.actor,
+            outcome: &outcome,
+            took: core.clock.monotonic().saturating_sub(*started),
+        });
         // An invalid context has texts that no audit trail accepts, and nothing was attempted.
         if core.recorder.is_none() || context.check().is_err() {
             return;
         }
-        let Some(outcome) = outcome.take() else { return };
         let AdminContext { actor, reason, meta, idempotency_key, .. } = *context;
         let mut entry = AuditEntry::new(core.clock.now(), actor, action.as_ref())
             .in_tenant(*tenant)

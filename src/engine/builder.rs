@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
 use super::core::{Compare, EngineCore};
-use super::observer::Observer;
+use super::observer::{Both, Observer};
 use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
 use super::recorder::Recorder;
@@ -262,9 +262,13 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets the observer, which is called for loads, saves and failures.
+    /// Adds an observer. Observers are called in the order in which they were added.
     pub fn observer(mut self, observer: impl Observer + 'static) -> Self {
-        self.observer = Some(Arc::new(observer));
+        let observer: Arc<dyn Observer> = Arc::new(observer);
+        self.observer = Some(match self.observer {
+            Some(others) => Arc::new(Both(others, observer)),
+            None => observer,
+        });
         self
     }
 

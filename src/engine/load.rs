@@ -115,6 +115,12 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
+    /// Reports a load that failed for a caller.
+    #[cold]
+    pub(super) fn report_failed(&self, key: &AggregateKey, error: &Error) {
+        self.report(&Observation::LoadFailed { key, error });
+    }
+
     #[inline]
     pub(super) fn report_loaded(&self, loaded: &Reconstructed<A>, purpose: Purpose) {
         let Reconstructed { key, provenance, .. } = loaded;

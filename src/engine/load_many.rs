@@ -55,17 +55,19 @@ impl<A: Aggregate> EngineCore<A> {
             // A single aggregate is not worth the detour.
             let begun = if batch.len() > 1 { self.load_batch(batch).await } else { vec![None] };
             for (key, loaded) in batch.iter().zip(begun) {
-                results.push(match (loaded, outage.error()) {
+                let loaded = match (loaded, outage.error()) {
                     (Some(loaded), _) => Ok(loaded.into()),
                     (None, Some(error)) => Err(error),
                     (None, None) => outage.note(self.load_alone(key).await),
-                });
+                };
+                results.push(loaded.inspect_err(|error| self.report_failed(key, error)));
             }
         }
         results
     }
 
-    async fn load_alone(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
+    /// Loads one aggregate. Does not report a failure.
+    pub(super) async fn load_alone(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
         if self.cache.is_enabled() {
             Box::pin(self.load_cached(key, Purpose::Answer)).await
         } else {

@@ -42,6 +42,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
     // The two futures differ in size, and the one through the cache is small. Each is built in its
     // box.
     fn boxed_load<'f>(&'f self, key: &'f AggregateKey) -> LoadFuture<'f, A> {
+        if self.core.observer.is_some() {
+            return boxed(|| async {
+                let loaded = self.core.load_alone(key).await;
+                loaded.inspect_err(|error| self.core.report_failed(key, error))
+            });
+        }
         if self.core.cache.is_enabled() {
             boxed(|| self.core.load_cached(key, Purpose::Answer))
         } else {
@@ -60,8 +66,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; any error of
     /// [`Loader`].
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
-        let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await?;
-        reached(loaded, version, LATEST_KNOWN).map(Loaded::from)
+        let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await;
+        let loaded = loaded.and_then(|loaded| reached(loaded, version, LATEST_KNOWN));
+        loaded.map(Loaded::from).inspect_err(|error| self.core.report_failed(key, error))
     }
 
     /// Loads the state at `time` (inclusive): see [`Loader::at_time`].
@@ -70,7 +77,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed but not
     /// known; any error of [`Loader`].
     pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await
+        let loaded = self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await;
+        loaded.inspect_err(|error| self.core.report_failed(key, error))
     }
 
     /// Loads the state at `point`, or the newest state if the point lies beyond the head.
@@ -78,7 +86,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// # Errors
     /// For a time, the errors of [`at_time`](Self::at_time); otherwise any error of [`Loader`].
     pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        self.core.reconstruct(key, point, Purpose::Answer).await
+        let loaded = self.core.reconstruct(key, point, Purpose::Answer).await;
+        loaded.inspect_err(|error| self.core.report_failed(key, error))
     }
 
     /// Loads the state at `point` by calling the corresponding method: see [`Loader::at`].

@@ -1,15 +1,20 @@
 //! [`Observer`]: receives what the engine does, for logs and metrics.
 
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::key::AggregateKey;
+use crate::ledger::AuditOutcome;
 use crate::manager::{CreateOutcome, Provenance, Retained};
 
-/// Receives loads, background saves and failures, for logs and metrics.
+/// Receives what the engine does, for logs and metrics: loads, background work, management calls
+/// and failures.
 ///
-/// Explicit calls to create, rebuild or delete snapshots are not reported. They return their
-/// outcome, and the ledger counts them.
+/// The module `telemetry` has observers for the crates `tracing` and `metrics`, behind features of
+/// the same names.
 ///
 /// # Obligations
 /// An observer is called as part of the operation, so it must be fast and must not block. If it
@@ -20,7 +25,7 @@ pub trait Observer: Send + Sync {
     fn observe(&self, observation: &Observation<'_>);
 }
 
-/// An event in the engine.
+/// An event in the engine. `Display` formats it as one line, for logs.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Observation<'a> {
@@ -66,6 +71,29 @@ pub enum Observation<'a> {
         /// Why.
         error: &'a Error,
     },
+    /// A load for a caller failed.
+    LoadFailed {
+        /// The aggregate.
+        key: &'a AggregateKey,
+        /// Why.
+        error: &'a Error,
+    },
+    /// A management call ended: one that creates, rebuilds, marks or deletes snapshots, or that
+    /// changes schedules. A call that was dropped before its end is a failure.
+    Managed {
+        /// The action, as in the audit trail: `create`, `apply_retention` and so on.
+        action: &'a str,
+        /// The aggregate; `None` for a schedule of a whole kind.
+        key: Option<&'a AggregateKey>,
+        /// The version of the snapshot, if the call is about one.
+        version: Option<u64>,
+        /// The actor of the [context](crate::manager::AdminContext::actor).
+        actor: &'a str,
+        /// The outcome.
+        outcome: &'a AuditOutcome,
+        /// How long the call took.
+        took: Duration,
+    },
     /// A background snapshot was dropped before it was attempted.
     SaveDropped {
         /// The aggregate.
@@ -91,4 +119,78 @@ pub enum Observation<'a> {
         /// How long it took, from the load of the state to the acknowledgement of the store.
         took: Duration,
     },
+}
+
+/// Two observers, in the order in which they were set.
+pub(super) struct Both(pub(super) Arc<dyn Observer>, pub(super) Arc<dyn Observer>);
+
+impl Observer for Both {
+    fn observe(&self, observation: &Observation<'_>) {
+        // A panic of the first one must not keep the observation from the second.
+        let first = catch_unwind(AssertUnwindSafe(|| self.0.observe(observation)));
+        self.1.observe(observation);
+        if let Err(panic) = first {
+            resume_unwind(panic);
+        }
+    }
+}
+
+impl<T: Observer + ?Sized> Observer for Arc<T> {
+    fn observe(&self, observation: &Observation<'_>) {
+        (**self).observe(observation);
+    }
+}
+
+impl fmt::Display for Observation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Captured { key, version, provenance } => {
+                write!(f, "captured {key} at version {version} {provenance}")
+            }
+            Self::LedgerFailed { lost: 0, error } => {
+                write!(f, "a write to the ledger failed and will be retried: {error:#}")
+            }
+            Self::LedgerFailed { lost, error } => {
+                write!(f, "{lost} records for the ledger were lost: {error:#}")
+            }
+            Self::Loaded { key, version, provenance } => {
+                write!(f, "loaded {key} at version {version} {provenance}")
+            }
+            Self::LoadFailed { key, error } => write!(f, "{key} was not loaded: {error:#}"),
+            Self::Managed { action, key, version, actor, outcome, took } => {
+                f.write_str(action)?;
+                if let Some(key) = key {
+                    write!(f, " {key}")?;
+                }
+                if let Some(version) = version {
+                    write!(f, " at version {version}")?;
+                }
+                if !actor.is_empty() {
+                    write!(f, " by {actor}")?;
+                }
+                match outcome {
+                    AuditOutcome::Ok => write!(f, " in {took:.1?}"),
+                    AuditOutcome::Failed { kind, message } => {
+                        write!(f, " failed after {took:.1?}: {kind}: {message}")
+                    }
+                }
+            }
+            Self::Retained { key, retained } => {
+                let deleted = retained.deleted;
+                write!(f, "retention deleted {} snapshots of {key}", deleted.snapshots)?;
+                write!(f, " ({} bytes)", deleted.bytes)
+            }
+            Self::RetentionFailed { key, error } => {
+                write!(f, "the retention policy was not applied to {key}: {error:#}")
+            }
+            Self::SaveDropped { key, reason } => {
+                write!(f, "a background snapshot of {key} was dropped: {reason}")
+            }
+            Self::SaveFailed { key, error, backing_off } => {
+                write!(f, "a background snapshot of {key} failed: {error:#}")?;
+                write!(f, "; no new attempt for {backing_off:?}")
+            }
+            Self::Saved { created, took, .. } => write!(f, "{created} in {took:.1?}"),
+        }
+    }
 }

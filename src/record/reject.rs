@@ -93,6 +93,36 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Returns a short name of the reason, such as `payload_checksum`: a label for metrics. It stays
+    /// the same in later releases.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Ahead => "ahead",
+            Self::BelowFloor { .. } => "below_floor",
+            Self::Codec(_) => "codec",
+            Self::Decode(_) => "decode",
+            Self::Decompress => "decompress",
+            Self::Diverged => "diverged",
+            Self::FeatureDisabled(_) => "feature_disabled",
+            Self::Foreign => "foreign",
+            Self::HeaderChecksum => "header_checksum",
+            Self::Malformed(_) => "malformed",
+            Self::NeedsOther(_) => "needs_other",
+            Self::NewerFormat(_) => "newer_format",
+            Self::PayloadChecksum => "payload_checksum",
+            Self::OtherState => "other_state",
+            Self::Stale(_) => "stale",
+            Self::StoreFailed(_) => "store_failed",
+            Self::TooLarge { .. } => "too_large",
+            Self::TrailingBytes => "trailing_bytes",
+            Self::Truncated => "truncated",
+            Self::UnknownCompression(_) => "unknown_compression",
+            Self::Upcast(_) => "upcast",
+            Self::WrongAggregate => "wrong_aggregate",
+            Self::WrongVersion(_) => "wrong_version",
+        }
+    }
+
     /// Returns whether the stored bytes are damaged or misplaced, rather than intact but unusable
     /// here.
     pub fn is_corrupt(&self) -> bool {

@@ -46,3 +46,5 @@ mod store_ext;
 mod support;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod sweep;
+#[cfg(all(feature = "postcard", feature = "metrics", feature = "tracing"))]
+mod telemetry;

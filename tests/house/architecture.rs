@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Top-level modules by layer. A module may use those of its own layer and of lower ones.
-const LAYERS: [&[&str]; 7] = [
+const LAYERS: [&[&str]; 8] = [
     &["clock", "error", "generation", "key", "mark", "snapshot_id", "timestamp"],
     &["checksum", "codec", "compress", "digest", "record", "shape", "value", "walker"],
     &["events", "ledger", "state", "store", "timeline"],
     &["retention", "trigger"],
     &["backend", "layer"],
     &["engine", "manager"],
+    &["telemetry"],
     &["conformance", "guide"],
 ];
 /// A backend implements the contracts of this layer and decides nothing.

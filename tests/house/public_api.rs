@@ -48,6 +48,7 @@ use snapfold::{
         KeyPages, KeysRequest, ListPages, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks,
         Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
     },
+    telemetry::{Metrics, Tracing},
 };
 
 /// What a newcomer meets first stays few.

@@ -1,0 +1,31 @@
+//! Observers that pass on what an engine does: [`Tracing`] to the crate `tracing`, [`Metrics`] to
+//! the crate `metrics`.
+//!
+//! Each is behind a feature of the same name. Neither costs anything unless it is given to
+//! [`EngineBuilder::observer`](crate::engine::EngineBuilder::observer).
+//!
+//! ```
+//! # #[cfg(all(feature = "tracing", feature = "metrics"))] {
+//! use snapfold::telemetry::{Metrics, Tracing};
+//! use snapfold::{EventSource, MemoryStore, SnapshotEngine};
+//! # fn build<A>(events: impl EventSource<A> + 'static) -> Result<(), snapfold::Error>
+//! # where A: snapfold::Aggregate + serde::Serialize + serde::de::DeserializeOwned {
+//!
+//! let engine = SnapshotEngine::builder(events, MemoryStore::new())
+//!     .observer(Tracing::new())
+//!     .observer(Metrics::new())
+//!     .build()?;
+//! # Ok(())
+//! # }
+//! # }
+//! ```
+
+#[cfg(feature = "metrics")]
+mod metrics;
+#[cfg(feature = "tracing")]
+mod tracing;
+
+#[cfg(feature = "metrics")]
+pub use self::metrics::Metrics;
+#[cfg(feature = "tracing")]
+pub use self::tracing::Tracing;
