@@ -11,6 +11,7 @@ mod plan;
 mod succession;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::record::SnapshotMeta;
@@ -51,6 +52,31 @@ pub trait Retention: fmt::Debug + Send + Sync {
     }
 
     /// Returns a policy that keeps the snapshots that this policy or `other` keeps.
+    fn or<R: Retention>(self, other: R) -> Either<Self, R>
+    where
+        Self: Sized,
+    {
+        Either(self, other)
+    }
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<T: Retention + ?Sized> Retention for Arc<T> {
+    fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition> {
+        (**self).judge(snapshots, now)
+    }
+
+    fn keep_superseded(&self) -> Duration {
+        (**self).keep_superseded()
+    }
+
+    fn keep_superseded_for(self, period: Duration) -> KeepSuperseded<Self>
+    where
+        Self: Sized,
+    {
+        KeepSuperseded(self, period)
+    }
+
     fn or<R: Retention>(self, other: R) -> Either<Self, R>
     where
         Self: Sized,

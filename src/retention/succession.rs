@@ -1,6 +1,7 @@
 //! [`Succession`]: which generations of an aggregate the current one has superseded.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Retention, RetentionContext};
 use crate::generation::Generation;
@@ -37,13 +38,17 @@ impl Succession {
         let mut succession = Self { current: context.current, superseded: None, first: None };
         let own = context.current.and_then(|current| generations.get(&current));
         let (Some(own), Some(current)) = (own, context.current) else { return succession };
+        let period = policy.keep_superseded();
+        if period == Duration::MAX {
+            return succession;
+        }
         let first =
             own.iter().filter(|meta| !meta.is_retired()).min_by_key(|m| (m.created_at, m.version));
         let others = generations.keys().filter(|g| **g != current);
         if others.clone().any(|other| other.schema_version <= current.schema_version) {
             succession.first = first.map(SnapshotMeta::id);
         }
-        let before = context.now.saturating_sub(policy.keep_superseded());
+        let before = context.now.saturating_sub(period);
         let usable = context.usable.iter().find(|id| id.generation == current);
         if let (Some(usable), Some(first)) = (usable, first)
             && first.created_at <= before
@@ -72,8 +77,6 @@ impl Succession {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::key::AggregateKey;
     use crate::mark::{Mark, Marks};
@@ -129,8 +132,9 @@ mod tests {
             keep_last(2).or(keep_last(1).keep_superseded_for(Duration::from_secs(8 * 86_400)));
         assert_eq!(dropped(&metas, &policy, 17, 500), []);
         assert_eq!(dropped(&metas, &policy, 18, 500), all);
+        // Then nothing waits for it either.
         let policy = keep_last(2).keep_superseded_for(Duration::MAX);
-        assert_eq!(dropped(&metas, &policy, 1_000_000, 500), []);
+        assert_eq!(dropped(&metas, &policy, 1_000_000, 500), [id(NOW, 300)]);
     }
 
     #[test]

@@ -116,11 +116,19 @@ impl<A: Subject> Client<A> {
         let mut left: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let model = self.book.lock();
         let floor = model.streams[key].floor;
-        for (id, stored) in model.of_key(key).filter(|(_, stored)| !stored.is_pinned) {
+        // The one that reaches furthest back, if the first events are gone.
+        let usable = model.of_key(key).filter(|(id, stored)| stored.is_usable(id.version, floor));
+        let bridge = usable.map(|(id, _)| id).min_by_key(|id| id.version).filter(|_| floor > 0);
+        let own = self.own(0).generation.schema_version;
+        let others = model
+            .of_key(key)
+            .filter(|(id, _)| Some(*id) != bridge && id.generation.schema_version <= own);
+        for (id, stored) in others.filter(|(_, stored)| !stored.is_pinned) {
             left.entry(id.generation).or_default().push(stored.is_usable(id.version, floor));
         }
         drop(model);
-        // The newest one, and the newest that is usable; all, where none is known to be usable.
+        // Besides that, and besides those of newer code: the newest one and the newest that is usable,
+        // or all where none is known to be.
         let too_many = left.values().any(|left| left.len() > 2 && left.contains(&true));
         self.book.require(RULE, !too_many, || format!("{key}: retention left {left:?}"));
     }

@@ -49,6 +49,10 @@ pub(crate) struct Model {
     /// Counts changes of what is stored.
     pub(crate) seq: u64,
     pub(crate) running: BTreeMap<usize, Running>,
+    /// What any process that has run applies to each aggregate in the background keeps at least.
+    background: Option<usize>,
+    /// The aggregates whose snapshots a call of retention may have deleted.
+    called: BTreeSet<usize>,
     /// How many calls of the store and of the source have failed, and answers lied.
     pub(crate) failures: u64,
     pub(crate) source_failures: u64,
@@ -308,12 +312,16 @@ impl Book {
         let mut wrong: Option<(&'static str, String)> = None;
         if !by_compaction.is_empty() {
             wrong = Some(("R14", "deleted, and nobody asked for it".to_owned()));
+            // In the background, or by a call.
+            if model.background.is_some() {
+                wrong = model.wrong_background(key, &by_compaction);
+            }
             for running in model.running.values().filter(|running| running.key == key) {
                 let Right::Compact(policy) = running.right else { continue };
-                wrong = model.wrong_compaction(running, policy, &by_compaction);
                 if wrong.is_none() {
                     break;
                 }
+                wrong = model.wrong_compaction(running, policy, &by_compaction);
             }
         }
         // Only now: what another one removed meanwhile excuses, what this one did does not.
@@ -329,10 +337,20 @@ impl Book {
         }
     }
 
+    /// A process applies this policy after its background snapshots.
+    pub(crate) fn applies(&self, policy: Policy) {
+        let mut model = self.lock();
+        let least = model.background.map_or(policy.last, |least| least.min(policy.last));
+        model.background = Some(least);
+    }
+
     /// Begins an operation: it runs until the guard is dropped.
     pub(crate) fn begin(self: &Arc<Self>, index: usize, key: usize, right: Right) -> Guard {
         let mut model = self.lock();
         let before = Arc::new(model.before());
+        if matches!(right, Right::Compact(_)) {
+            model.called.insert(key);
+        }
         let running = Running { key, right, before: Arc::clone(&before) };
         model.running.insert(index, running);
         Guard { book: Arc::clone(self), index, before }
@@ -405,6 +423,32 @@ impl Model {
 
     pub(crate) fn of_key(&self, key: usize) -> impl Iterator<Item = (SnapshotId, &Stored)> {
         self.truth.iter().filter(move |(id, _)| id.0 == key).map(|(id, stored)| (id.1, stored))
+    }
+
+    /// What retention in the background did wrong if it deleted these. When it began is not known, so
+    /// this is less than what is known of a call.
+    fn wrong_background(
+        &self,
+        key: usize,
+        deleted: &[(SnapshotId, Stored)],
+    ) -> Option<(&'static str, String)> {
+        if let Some((id, _)) = deleted.iter().find(|(_, stored)| stored.is_pinned) {
+            return Some(("R14", format!("{} was pinned, and is gone", name((key, *id)))));
+        }
+        let by_call = self.streams[key].changes.removed_by_hand > 0 || self.called.contains(&key);
+        if by_call || self.stale > 0 {
+            return None;
+        }
+        let least = self.background.unwrap_or(usize::MAX);
+        for (id, _) in deleted {
+            let there = self.of_key(key).map(|(id, _)| id);
+            let all = there.chain(deleted.iter().map(|(id, _)| *id));
+            let newer = all.filter(|o| o.generation == id.generation && o.version > id.version);
+            if newer.count() < least {
+                return Some(("R14", format!("{} was among the newest {least}", name((key, *id)))));
+            }
+        }
+        None
     }
 
     /// What a compaction did wrong when it deleted these (R14).

@@ -103,6 +103,13 @@ impl<A: Subject> Process<A> {
             // A thread of its own would make the order of events depend on the machine.
             .encode_in_place(u64::MAX)
             .observer(Ear { book: Arc::clone(&book), died });
+        builder = match config.retention {
+            Some(policy) => {
+                book.applies(policy);
+                builder.retention(policy.build())
+            }
+            None => builder.without_retention(),
+        };
         if let Some(seconds) = config.cache {
             let cache = CacheConfig::default().time_to_live(Duration::from_secs(seconds));
             builder = builder.cache(cache);
@@ -353,6 +360,11 @@ impl Observer for Ear {
                 self.book.met("a background snapshot failed");
                 let panicked = error.to_string().contains("panicked");
                 self.book.require("R16", !panicked, || line.clone());
+            }
+            Observation::Retained { key, retained } => {
+                let deleted = retained.deleted.snapshots;
+                self.book.met("a background retention that deleted something");
+                self.book.note(&format!("  retention: {} lost {deleted}", key.id()));
             }
             Observation::SaveDropped { reason, .. } => {
                 let kind = if reason.contains("in a row") { "backing off" } else { "queue full" };

@@ -1,5 +1,6 @@
 //! What happens in one run: everything that is drawn from its seed in advance.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -32,6 +33,8 @@ pub(crate) struct NodeConfig {
     pub(crate) when: When,
     pub(crate) replays_on_failure: bool,
     pub(crate) max_queued: usize,
+    /// Applied after background snapshots.
+    pub(crate) retention: Option<Policy>,
 }
 
 #[derive(Clone, Debug)]
@@ -157,19 +160,18 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    pub(crate) fn build(self) -> Box<dyn Retention> {
+    pub(crate) fn build(self) -> Arc<dyn Retention> {
+        // The model has no notion of superseded generations.
+        let last = keep_last(self.last).keep_superseded_for(Duration::MAX);
         match self.within {
-            None => Box::new(keep_last(self.last)),
-            Some(seconds) => {
-                Box::new(keep_last(self.last).or(keep_within(Duration::from_secs(seconds))))
-            }
+            None => Arc::new(last),
+            Some(seconds) => Arc::new(last.or(keep_within(Duration::from_secs(seconds)))),
         }
     }
 }
 
 impl When {
-    pub(crate) fn build(&self) -> std::sync::Arc<dyn Trigger> {
-        use std::sync::Arc;
+    pub(crate) fn build(&self) -> Arc<dyn Trigger> {
         match self {
             Self::Manual => Arc::new(manual()),
             Self::Events(events) => Arc::new(every_events(*events)),
@@ -205,6 +207,7 @@ fn config(rng: &mut Rng) -> NodeConfig {
         when: When::draw(rng, 2),
         replays_on_failure: rng.bool(),
         max_queued: if rng.u8(..4) == 0 { 1 } else { 64 },
+        retention: (rng.u8(..4) > 0).then(|| Policy { last: rng.usize(1..6), within: None }),
     }
 }
 
