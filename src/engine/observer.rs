@@ -71,7 +71,8 @@ pub enum Observation<'a> {
         /// Why.
         error: &'a Error,
     },
-    /// A load for a caller failed.
+    /// A load for a caller failed. A load beyond the head is also reported as
+    /// [`Loaded`](Self::Loaded), with the state at the head.
     LoadFailed {
         /// The aggregate.
         key: &'a AggregateKey,
