@@ -40,7 +40,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         context: &'a AdminContext,
     ) -> Audited<'a, A> {
         let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
-        let (started, outcome) = (core.clock.monotonic(), cancelled());
+        let (started, outcome) = (core.clock.monotonic(), Some(cancelled()));
         Audited { core, action, key: Some(key), tenant, version, context, started, outcome }
     }
 
@@ -57,7 +57,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         }
         let action = cut(format!("{action} {}", key.kind()), AuditEntry::MAX_NAME_BYTES);
         let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
-        let (started, outcome) = (core.clock.monotonic(), cancelled());
+        let (started, outcome) = (core.clock.monotonic(), Some(cancelled()));
         Audited { core, action, key: None, tenant, version: None, context, started, outcome }
     }
 }
@@ -157,7 +157,7 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
 }
 
 /// The outcome that is recorded if the future of a change is dropped.
-fn cancelled() -> Option<AuditOutcome> {
+fn cancelled() -> AuditOutcome {
     let what = "the caller gave up, and part of the change may have been made";
-    Some(AuditOutcome::failed("Cancelled", what))
+    AuditOutcome::failed("Cancelled", what)
 }
