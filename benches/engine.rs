@@ -1,6 +1,10 @@
 //! What the engine does in the background, over a file store.
 //!
-//! `save`: 1,000 aggregates whose snapshots are due. `one_by_one` takes them one after the other,
+//! `commands`: eight callers, each with four aggregates, load through the cache, append an event to a
+//! file that they sync, and tell the engine. `with_snapshots` takes one each 100 events and applies
+//! the default retention; `without` takes none. Per command.
+//!
+//! `save`: 1,000 and 10,000 aggregates whose snapshots are due. `one_by_one` takes them one after the other,
 //! each with a put of its own; `in_background` is the saver of the engine, with default settings.
 //! `SNAPFOLD_BENCH_DIR` chooses the disk; the directory for temporary files otherwise.
 
@@ -21,19 +25,22 @@
 
 mod support;
 
+use std::fs::File;
+use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, SamplingMode, Throughput};
+use snapfold::engine::CacheConfig;
 use snapfold::file::FileStore;
-use snapfold::trigger::every_events;
-use snapfold::{AggregateKey, Loaded, SnapshotEngine};
+use snapfold::trigger::{every_events, manual};
+use snapfold::{Aggregate, AggregateKey, Loaded, MemoryEvents, SnapshotEngine, Timestamp};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use support::event_log::EventLog;
-use support::states::{Account, BenchState, Order};
+use support::states::{Account, BenchState, Order, Posted};
 
-const AGGREGATES: usize = 1_000;
 const EVENTS: u64 = 100;
 
 fn scratch() -> TempDir {
@@ -56,7 +63,7 @@ impl<A: BenchState> World<A> {
         let store = FileStore::open(dir.path().join("store")).unwrap();
         let engine = SnapshotEngine::builder(events.clone(), store)
             .trigger(every_events(EVENTS))
-            .max_queued(AGGREGATES)
+            .max_queued(keys.len())
             .build()
             .unwrap();
         Self { engine, keys: keys.to_vec(), _dir: dir }
@@ -71,14 +78,14 @@ impl<A: BenchState> World<A> {
     }
 }
 
-fn saves<A: BenchState>(criterion: &mut Criterion, runtime: &Runtime) {
+fn saves<A: BenchState>(criterion: &mut Criterion, runtime: &Runtime, aggregates: usize) {
     let events = EventLog::new();
-    let keys: Vec<_> = (0..AGGREGATES).map(|id| A::key(&format!("a{id}")).unwrap()).collect();
+    let keys: Vec<_> = (0..aggregates).map(|id| A::key(&format!("a{id}")).unwrap()).collect();
     for key in &keys {
         events.write(key.id(), (0..EVENTS).map(A::event));
     }
-    let mut group = criterion.benchmark_group(format!("save/{}", A::NAME));
-    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(AGGREGATES as u64));
+    let mut group = criterion.benchmark_group(format!("save/{}/{aggregates}", A::NAME));
+    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(aggregates as u64));
     group.bench_function("one_by_one", |b| {
         b.iter_custom(|rounds| {
             let round = || {
@@ -106,7 +113,7 @@ fn saves<A: BenchState>(criterion: &mut Criterion, runtime: &Runtime) {
                     }
                     world.engine.flush(Duration::MAX).await.unwrap();
                     let took = started.elapsed();
-                    assert_eq!(world.engine.statistics().saved, AGGREGATES as u64);
+                    assert_eq!(world.engine.statistics().saved, aggregates as u64);
                     took
                 })
             };
@@ -115,11 +122,87 @@ fn saves<A: BenchState>(criterion: &mut Criterion, runtime: &Runtime) {
     });
 }
 
+const CALLERS: u64 = 8;
+const EACH: u64 = 4;
+const COMMANDS: u64 = 250;
+
+/// What one caller does: commands on aggregates of its own, one after the other.
+async fn call(
+    engine: SnapshotEngine<Account<false>>,
+    events: MemoryEvents<Posted>,
+    journal: Arc<File>,
+    caller: u64,
+) {
+    let key = |n| Account::<false>::key(&format!("a{caller}-{n}")).unwrap();
+    let keys: Vec<_> = (0..EACH).map(key).collect();
+    for version in 1..=COMMANDS {
+        for key in &keys {
+            let loaded = engine.load(key).await.unwrap();
+            assert_eq!(loaded.version, version - 1);
+            let journal = Arc::clone(&journal);
+            let durable = move || {
+                (&*journal).write_all(&[7; 64]).unwrap();
+                journal.sync_data().unwrap();
+            };
+            tokio::task::spawn_blocking(durable).await.unwrap();
+            let at = Timestamp::from_seconds(version as i64);
+            events.append(key, at, Account::<false>::event(version));
+            let _ = engine.committed(&loaded, version);
+        }
+    }
+}
+
+fn commands(criterion: &mut Criterion, runtime: &Runtime) {
+    let mut group = criterion.benchmark_group("commands");
+    group.sampling_mode(SamplingMode::Flat).measurement_time(Duration::from_secs(20));
+    for (name, with_snapshots) in
+        [("without", false), ("with_snapshots", true), ("without_again", false)]
+    {
+        group.bench_function(name, |b| {
+            b.iter_custom(|rounds| {
+                let round = || {
+                    let dir = scratch();
+                    let store = FileStore::open(dir.path().join("store")).unwrap();
+                    let events = MemoryEvents::new();
+                    let builder = SnapshotEngine::<Account<false>>::builder(events.clone(), store)
+                        .cache(CacheConfig::default());
+                    let engine = if with_snapshots {
+                        builder.trigger(every_events(EVENTS)).build().unwrap()
+                    } else {
+                        builder.trigger(manual()).build().unwrap()
+                    };
+                    runtime.block_on(async {
+                        let started = Instant::now();
+                        let calls = (0..CALLERS).map(|caller| {
+                            let journal = dir.path().join(format!("journal-{caller}"));
+                            let journal = Arc::new(File::create(journal).unwrap());
+                            tokio::spawn(call(engine.clone(), events.clone(), journal, caller))
+                        });
+                        for call in calls.collect::<Vec<_>>() {
+                            call.await.unwrap();
+                        }
+                        let took = started.elapsed();
+                        engine.flush(Duration::MAX).await.unwrap();
+                        let due =
+                            if with_snapshots { CALLERS * EACH * (COMMANDS / EVENTS) } else { 0 };
+                        assert!(engine.statistics().saved >= due);
+                        took
+                    })
+                };
+                let all: Duration = (0..rounds).map(|_| round()).sum();
+                all / (CALLERS * EACH * COMMANDS) as u32
+            });
+        });
+    }
+}
+
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    saves::<Account<false>>(&mut criterion, &runtime);
-    saves::<Order<false>>(&mut criterion, &runtime);
+    commands(&mut criterion, &runtime);
+    saves::<Account<false>>(&mut criterion, &runtime, 1_000);
+    saves::<Order<false>>(&mut criterion, &runtime, 1_000);
+    saves::<Account<false>>(&mut criterion, &runtime, 10_000);
     criterion.final_summary();
 }

@@ -42,7 +42,7 @@ pub struct Account<const SLOW: bool> {
     digest: u64,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct Posted {
     reference: String,
     amount: i64,
