@@ -22,17 +22,17 @@ use crate::retention::{Retention, RetentionPlan};
 use crate::store::{Cursor, Deleted, Page, Selection};
 
 /// Manages the snapshots of one kind of aggregate. The trait is object-safe and has no type
-/// parameter, so schedulers, sweeps, command-line tools and servers can work on all kinds of an
-/// application ([`Kinds`](super::Kinds)).
+/// parameter, so schedulers, sweeps, command-line tools and servers can work with every kind of an
+/// application (see [`Kinds`](super::Kinds)).
 ///
 /// Methods that make changes take an [`AdminContext`], which contains the actor and the reason.
 ///
 /// # Errors
-/// Every method may fail with [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key has a
-/// different [`kind`](Self::kind), and with any error of the store. Methods that read events may
-/// also fail as a [load](super::Loader) does. Methods that take a context fail with
-/// [`Conflict`](crate::ErrorKind::Conflict), and change nothing, if the newest snapshot does not
-/// have the [expected version](AdminContext::expect_version).
+/// Every method may return [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is for a
+/// different [`kind`](Self::kind) of aggregate, or any error returned by the store. Methods that
+/// read events may also fail for the same reasons as a [load](super::Loader). Methods that take a
+/// context fail with [`Conflict`](crate::ErrorKind::Conflict), and change nothing, if the newest
+/// snapshot does not have the [expected version](AdminContext::expect_version).
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point. Snapshots that were already stored or deleted
@@ -46,10 +46,11 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// returns.
     ///
     /// # Errors
-    /// - [`Encode`](crate::ErrorKind::Encode) if the codec cannot carry the state;
+    /// - [`Encode`](crate::ErrorKind::Encode) if the codec cannot represent the state;
     /// - [`BeyondHead`](crate::ErrorKind::BeyondHead) if the options ask for a version beyond the
     ///   last event;
-    /// - [`Conflict`](crate::ErrorKind::Conflict) if a different state is stored at that version.
+    /// - [`Conflict`](crate::ErrorKind::Conflict) if a different state is already stored at that
+    ///   version.
     async fn create(
         &self,
         key: &AggregateKey,
@@ -59,8 +60,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Takes snapshots of the current states of several aggregates, in batches.
     ///
-    /// Returns one result per key, in the order of the keys. A failure of one does not stop the
-    /// others. An expected version is rejected, because it applies to a single aggregate.
+    /// Returns one result per key, in the order of `keys`. If one snapshot fails, the others are
+    /// still taken. A context with an expected version is rejected with
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput), because the version applies to a single
+    /// aggregate.
     async fn create_many(
         &self,
         keys: &[AggregateKey],
@@ -76,12 +79,12 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         versions: RangeInclusive<u64>,
     ) -> Result<Vec<SnapshotMeta>, Error>;
 
-    /// Deletes the snapshots at exactly this version, of all generations.
+    /// Deletes the snapshots of all generations at exactly `version`.
     ///
     /// Pinned snapshots and bases that a remaining delta needs are kept; [`Deleted`] counts both.
     /// To delete a pinned snapshot, clear its pins first ([`mark`](Self::mark)). Only
-    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) overrules pins, and it bypasses the
-    /// audit trail.
+    /// [`SnapshotStore::delete`](crate::SnapshotStore::delete) can delete a pinned snapshot
+    /// directly, and it bypasses the audit trail.
     async fn delete(
         &self,
         key: &AggregateKey,
@@ -89,8 +92,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Deleted, Error>;
 
-    /// Deletes the snapshots below this version (exclusive), of all generations. Pinned snapshots
-    /// and needed bases are kept, as in [`delete`](Self::delete).
+    /// Deletes the snapshots of all generations below `version` (exclusive). Pinned snapshots and
+    /// needed bases are kept, as in [`delete`](Self::delete).
     async fn delete_before(
         &self,
         key: &AggregateKey,
@@ -103,7 +106,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// The events are folded from the beginning. The stored snapshot is replaced whatever it
     /// contains, even if it is pinned. Its marks are kept, so clear a retirement that no longer
     /// applies. Apart from background snapshots, only this method and [`refold`](Self::refold)
-    /// replace a snapshot (R10).
+    /// replace a stored snapshot.
     ///
     /// # Errors
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput) for version 0, which is never stored;
@@ -115,10 +118,12 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Rebuilt, Error>;
 
-    /// Refolds the events from the beginning and compares the result with the stored snapshot.
+    /// Refolds the events from the beginning, and stores the state unless the snapshot at that
+    /// version already holds it.
     ///
-    /// Folds up to `version` (inclusive) or all events, and compares with the snapshot of the
-    /// current generation at that version. The default implementation returns `Unsupported`.
+    /// The events are folded up to `version` (inclusive); `None` stands for the newest version. The
+    /// result is compared with the snapshot of the current generation at the folded version. The
+    /// outcome says what was done. The default implementation returns `Unsupported`.
     ///
     /// - [`CreateOutcome::Stored`]: no snapshot existed.
     /// - [`CreateOutcome::Existing`]: the snapshot holds the same state and is kept.
@@ -180,8 +185,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the engine has no viewer;
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) for a version beyond the head; any error of a
-    /// [load](super::Loader).
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) for a version beyond the head; any error
+    /// returned by a [load](super::Loader).
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let _ = (key, point);
         Err(missing("view a state"))
@@ -189,9 +194,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Returns the recorded times of the first events of `key` within `versions` (inclusive).
     ///
-    /// The times are in version order, for timelines. Returns at most `limit` of them; 0 is treated
-    /// as 1. The result may be shorter even if more events follow: call again with the versions
-    /// after the last one, until the result is empty. The default implementation returns
+    /// The times are in version order. At most `limit` of them are returned; 0 is treated as 1. The
+    /// result may be shorter even if more events follow: call again with the versions after the
+    /// last one returned, until the result is empty. The default implementation returns
     /// `Unsupported`.
     ///
     /// # Errors
@@ -221,8 +226,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Lists the aggregates of this kind in `tenant` that have snapshots.
     ///
     /// Starts after the page that ended with the cursor `after` and returns at most `limit` keys; 0
-    /// is treated as 1. They are in the store's order, each appears once, and [`Page::next`] is the
-    /// cursor to continue with, or `None` at the end. The default implementation returns
+    /// is treated as 1. The keys are in the store's order, and each appears once. [`Page::next`] is
+    /// the cursor to continue with, or `None` at the end. The default implementation returns
     /// `Unsupported`.
     async fn keys(
         &self,
@@ -237,7 +242,8 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Returns statistics about the stored snapshots of an aggregate.
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error>;
 
-    /// Returns what [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
+    /// Returns the plan that [`apply_retention`](Self::apply_retention) would follow under
+    /// `policy`, without deleting anything.
     async fn plan_retention(
         &self,
         key: &AggregateKey,
@@ -247,7 +253,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Deletes the snapshots of `key` that `policy` does not keep.
     ///
     /// The newest usable snapshot of each generation, pinned snapshots and needed bases are always
-    /// kept (R14). Events are never touched.
+    /// kept. Events are never touched.
     async fn apply_retention(
         &self,
         key: &AggregateKey,
@@ -261,7 +267,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// not run it: see [`Schedule`]. The default implementation returns `Unsupported`.
     ///
     /// A change to a schedule of the whole kind is recorded in the audit trail of its tenant. The
-    /// action ends with a space and the kind, truncated to fit. The same holds for
+    /// action in the entry ends with a space and the kind, truncated to fit. The same applies to
     /// [`remove_schedule`](Self::remove_schedule).
     ///
     /// # Errors
@@ -278,7 +284,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// The default implementation returns `Unsupported`.
     ///
     /// # Errors
-    /// The errors of [`put_schedule`](Self::put_schedule).
+    /// The same errors as [`put_schedule`](Self::put_schedule).
     async fn remove_schedule(
         &self,
         key: &ScheduleKey,
@@ -309,7 +315,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     }
 }
 
-/// Returns the error of a method that is not implemented.
+/// Returns the error for a method that is not implemented.
 fn missing(operation: &'static str) -> Error {
     let message = "this implementation of SnapshotAdmin does not support this operation";
     Error::new(ErrorKind::Unsupported, operation, message)

@@ -24,8 +24,8 @@ pub struct AdminContext {
     /// Additional data for the audit trail, by convention a JSON object, for example with the role
     /// of the actor or a ticket number. May be empty.
     pub meta: String,
-    /// Groups the attempts of one request in the audit trail. The key has no other effect. Every
-    /// operation is idempotent, so repeating a call has no further effect.
+    /// Groups the attempts of one request in the audit trail. The key has no other purpose, because
+    /// every operation is idempotent.
     pub idempotency_key: Option<String>,
     /// The version that the newest stored snapshot of the aggregate must have, in any generation. 0
     /// requires that no snapshot is stored. The version is checked immediately before the change,
@@ -39,7 +39,7 @@ impl AdminContext {
     /// The maximum length of the reason and `meta`, in bytes (inclusive).
     pub const MAX_REASON_BYTES: usize = AuditEntry::MAX_REASON_BYTES;
 
-    /// Creates the context of a change by `actor`.
+    /// Creates the context for a change made by `actor`.
     pub fn new(actor: impl Into<String>) -> Self {
         Self { actor: actor.into(), ..Self::default() }
     }
@@ -68,11 +68,11 @@ impl AdminContext {
         self
     }
 
-    /// Checks that the texts are within their limits. For implementers of
-    /// [`SnapshotAdmin`](crate::SnapshotAdmin).
+    /// Checks that the actor, the idempotency key, the reason and `meta` are within their length
+    /// limits. For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a text is too long.
+    /// [`ErrorKind::InvalidInput`] if one of them is too long.
     pub fn check(&self) -> Result<(), Error> {
         for (name, text, limit) in [
             ("actor", self.actor.as_str(), Self::MAX_NAME_BYTES),
@@ -86,7 +86,7 @@ impl AdminContext {
         ] {
             if text.len() > limit {
                 let message = format!(
-                    "the {name} has {} bytes, the limit is {limit}: shorten it",
+                    "the {name} has {} bytes, but the limit is {limit}: shorten it",
                     text.len()
                 );
                 return Err(Error::new(ErrorKind::InvalidInput, "change snapshots", message));

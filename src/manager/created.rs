@@ -17,13 +17,13 @@ pub struct CreateOptions {
     /// retention policy and no delete removes the snapshot. The pins of a new snapshot are stored
     /// atomically with it. If the snapshot already exists, its pins are set in a separate step.
     pub pins: Vec<String>,
-    /// Whether to take the snapshot only if there is none of the current state. Without effect if
+    /// Whether to take the snapshot only if there is none of the current state. Has no effect if
     /// [`version`](Self::version) is set.
     ///
     /// If the event source [knows its head](crate::EventSource::head), an unchanged aggregate costs
-    /// one call of `head` and one list of metadata: no state is read, and nothing is written, not
-    /// even an audit entry. The existing snapshot gets no labels and pins, and is not checked.
-    /// Otherwise it costs a load.
+    /// one call to `head` and one listing of metadata. With other event sources, it costs a load.
+    /// Nothing is written, not even an audit entry. The existing snapshot is not checked and gets
+    /// no labels or pins.
     pub if_changed: bool,
 }
 
@@ -64,12 +64,12 @@ impl CreateOptions {
 pub enum CreateOutcome {
     /// The aggregate has no events, so there is nothing to capture.
     Empty,
-    /// A snapshot of this generation and version already exists and is kept (R10). If it is
-    /// retired, or was written with a codec that this engine does not
+    /// A snapshot of this generation and version already exists and is kept. If it is retired, or
+    /// was written with a codec that this engine does not
     /// [read](crate::engine::EngineBuilder::also_reads), loads do not use it. To replace it, call
     /// [`rebuild`](crate::SnapshotAdmin::rebuild).
     Existing {
-        /// The snapshot that was taken but not stored.
+        /// The metadata of the snapshot that was taken but not stored.
         meta: SnapshotMeta,
         /// Whether the stored snapshot is proved to hold the same state. Always true if the codec
         /// has a digest, because a proved difference is an error of kind
@@ -78,21 +78,21 @@ pub enum CreateOutcome {
         identical: bool,
     },
     /// The snapshot replaced one that belonged to another history or could not be used. Only
-    /// background snapshots and [`refold`](crate::SnapshotAdmin::refold) do this, and never to a
-    /// pinned snapshot.
+    /// background snapshots and [`refold`](crate::SnapshotAdmin::refold) do this. They never
+    /// replace a pinned snapshot.
     Replaced(SnapshotMeta),
     /// The snapshot was stored.
     Stored(SnapshotMeta),
-    /// A snapshot of the current state exists, so none was made
-    /// ([`CreateOptions::if_changed`]).
+    /// A snapshot of the current state exists, so none was taken (see
+    /// [`CreateOptions::if_changed`]).
     Unchanged {
-        /// Its version.
+        /// The version of the existing snapshot.
         version: u64,
     },
 }
 
 impl CreateOutcome {
-    /// Returns the snapshot, or `None` if none was made.
+    /// Returns the metadata of the snapshot that was taken, or `None` if none was taken.
     pub fn meta(&self) -> Option<&SnapshotMeta> {
         match self {
             Self::Empty | Self::Unchanged { .. } => None,

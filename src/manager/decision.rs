@@ -32,7 +32,7 @@ impl Decision {
         matches!(self, Self::Queued { .. })
     }
 
-    /// Returns the reason as text.
+    /// Returns the reason.
     pub fn reason(&self) -> &str {
         match self {
             Self::Dropped { reason } | Self::Queued { reason } | Self::Wait { reason } => reason,

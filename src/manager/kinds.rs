@@ -48,7 +48,8 @@ impl Kinds {
         Self::default()
     }
 
-    /// Adds the kind of `admin`, which is usually a [`SnapshotEngine`](crate::SnapshotEngine).
+    /// Registers `admin`, which is usually a [`SnapshotEngine`](crate::SnapshotEngine), for its
+    /// kind.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if this kind is already registered.
@@ -62,19 +63,19 @@ impl Kinds {
                 ErrorKind::InvalidInput,
                 "register a kind of aggregate",
                 format!(
-                    "kind \"{}\" is already registered: register one engine for each kind",
+                    "kind \"{}\" is already registered: register only one engine per kind",
                     taken.key()
                 ),
             )),
         }
     }
 
-    /// Returns the admin of `kind`, if the kind is registered.
+    /// Returns the [`SnapshotAdmin`] that is registered for `kind`, if there is one.
     pub fn get(&self, kind: &str) -> Option<&Arc<dyn SnapshotAdmin>> {
         self.admins.get(kind)
     }
 
-    /// Returns the admin of the kind of `key`.
+    /// Returns the [`SnapshotAdmin`] that is registered for the kind of `key`.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if the kind is not registered. The message lists the registered
@@ -94,7 +95,7 @@ impl Kinds {
         })
     }
 
-    /// Returns all admins, in bytewise order of their kinds.
+    /// Returns all registered [`SnapshotAdmin`]s, in bytewise order of their kinds.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<dyn SnapshotAdmin>> {
         self.admins.values()
     }

@@ -60,7 +60,7 @@ pub struct Snapshot<A> {
     pub state: Arc<A>,
 }
 
-/// The result of fetching one stored snapshot (R4).
+/// The result of fetching one stored snapshot.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Fetched<A> {

@@ -15,18 +15,20 @@ use crate::timestamp::Timestamp;
 /// states should take a `Loader`, so that tests can pass a fake that returns [`Loaded::new`].
 ///
 /// # Loading
-/// A load returns the same state as a full replay (R1). [`Loaded`] reports where the state came
-/// from. An unusable snapshot is a miss: older ones are tried, then all events are replayed (R2).
+/// A load returns the same state as a full replay. [`Loaded`] reports where the state came from. An
+/// unusable snapshot is a miss: older ones are tried, then all events are replayed.
 ///
 /// # Errors
 /// Every method may fail with
-/// - [`InvalidInput`](crate::ErrorKind::InvalidInput): the key is of a different kind than `A`;
+/// - [`InvalidInput`](crate::ErrorKind::InvalidInput): the key is for a different kind of aggregate
+///   than `A`;
 /// - [`EventSource`](crate::ErrorKind::EventSource): the event source failed;
 /// - [`BrokenHistory`](crate::ErrorKind::BrokenHistory): the event source yielded a gap, a
 ///   duplicate or events out of order;
 /// - [`Unrecoverable`](crate::ErrorKind::Unrecoverable): there is no usable snapshot, and the
 ///   event source no longer has the events from the beginning;
-/// - any error of the store, unless the engine is configured to replay when the store fails.
+/// - any error returned by the store, unless the engine is configured to replay when the store
+///   fails.
 ///
 /// # Cancellation
 /// Every future may be dropped at any await point; later calls are not affected. With a hot cache,
@@ -47,9 +49,9 @@ pub trait Loader<A: Aggregate>: Send + Sync {
     /// Loads the state at `time`.
     ///
     /// This is the state at the highest version for which *all* events were recorded at or before
-    /// `time` (R9). If clocks ran backwards, an event that was recorded after `time` excludes all
-    /// events that follow it. A time before the first event returns the empty state, and a time
-    /// after the last event returns the newest state.
+    /// `time`. If clocks ran backwards, an event that was recorded after `time` excludes all events
+    /// that follow it. A time before the first event returns the empty state, and a time after the
+    /// last event returns the newest state.
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if the first event that may lie after `time`
@@ -59,13 +61,13 @@ pub trait Loader<A: Aggregate>: Send + Sync {
     /// Loads the state at `point`, or the newest state if the point lies beyond the head.
     ///
     /// # Errors
-    /// For a time, the errors of [`at_time`](Self::at_time).
+    /// For a time, the same errors as [`at_time`](Self::at_time).
     async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error>;
 
-    /// Loads the state at `point`, by calling the corresponding method.
+    /// Loads the state at `point` by calling the corresponding method.
     ///
     /// # Errors
-    /// The errors of [`load`](Self::load), [`at_version`](Self::at_version) or
+    /// The same errors as [`load`](Self::load), [`at_version`](Self::at_version) or
     /// [`at_time`](Self::at_time).
     async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         match point {
@@ -77,15 +79,16 @@ pub trait Loader<A: Aggregate>: Send + Sync {
 
     /// Loads the current states of several aggregates. Returns one result per key, in order.
     ///
-    /// A failure of one does not stop the others. By default the aggregates are loaded one by one.
+    /// If one load fails, the others still complete. By default, the aggregates are loaded one by
+    /// one.
     ///
-    /// The engine loads 256 aggregates at a time: it gets their snapshots by
-    /// [`SnapshotStore::get_many`](crate::SnapshotStore::get_many) and their events by
-    /// [`EventSource::read_many`](crate::EventSource::read_many), or both by
-    /// [`HybridSource::fetch_many`](crate::events::HybridSource::fetch_many), which are one round
-    /// trip each in PostgreSQL. Aggregates that need more, for example because their newest snapshot
-    /// is unusable, are then loaded one by one. If three of these in a row fail with an error that
-    /// may pass, the rest fail with the same error.
+    /// The engine loads 256 aggregates at a time: it gets their snapshots with
+    /// [`SnapshotStore::get_many`](crate::SnapshotStore::get_many) and their events with
+    /// [`EventSource::read_many`](crate::EventSource::read_many), or both with
+    /// [`HybridSource::fetch_many`](crate::events::HybridSource::fetch_many). In PostgreSQL, each
+    /// of these is one round trip. Aggregates that need more reads, for example because their
+    /// newest snapshot is unusable, are then loaded one by one. If three of these loads in a row
+    /// fail with a retryable error, the rest fail with the last of these errors.
     async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
         let mut loaded = Vec::with_capacity(keys.len());
         for key in keys {

@@ -44,8 +44,8 @@ pub use crate::value::StateValue;
 /// is an engine over `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
-    /// Fetches and decodes the snapshot at exactly this version. The snapshot is not compared with
-    /// the events.
+    /// Fetches and decodes the snapshot at exactly `version`. The snapshot is not compared with the
+    /// events.
     async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error>;
 
     /// Fetches and decodes the newest snapshot that is not retired. The snapshot is not compared
@@ -57,7 +57,7 @@ pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
     /// If the trigger then asks for a snapshot, one is taken in the background. For this, the
     /// committed events are read again.
     ///
-    /// This method never blocks, fails, waits for the store or encodes a state (R12). The returned
+    /// This method never blocks, fails, waits for the store or encodes a state. The returned
     /// decision contains the reason. A version above
     /// [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION) cannot exist and returns
     /// [`Decision::Wait`].

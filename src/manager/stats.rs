@@ -8,7 +8,7 @@ use crate::snapshot_id::SnapshotId;
 pub struct AggregateStats {
     /// The number of snapshots.
     pub snapshots: u64,
-    /// The number of generations they belong to.
+    /// The number of generations to which they belong.
     pub generations: u64,
     /// The total size of their records in bytes.
     pub stored_bytes: u64,
@@ -18,7 +18,7 @@ pub struct AggregateStats {
     pub newest: Option<SnapshotId>,
     /// The snapshot with the lowest version.
     pub oldest: Option<SnapshotId>,
-    /// The version of the newest event, if the event source knows it without reading.
+    /// The version of the newest event, if the event source knows it without reading events.
     pub head: Option<u64>,
 }
 

@@ -10,8 +10,9 @@ use super::provenance::Rejected;
 pub struct Verified {
     /// The number of snapshots whose checksums are valid and whose state has the recorded digest.
     pub proved: u64,
-    /// The number of snapshots whose checksums are valid and whose state cannot be compared: it is
-    /// of a generation or codec that this engine does not read, or no digest was recorded.
+    /// The number of snapshots whose checksums are valid but whose state cannot be compared,
+    /// because this engine does not read its generation or codec, or because no digest was
+    /// recorded.
     pub unproved: u64,
     /// The snapshots that no load can use, and why. Newest first.
     pub rejected: Vec<Rejected>,
@@ -24,7 +25,7 @@ impl Verified {
     }
 }
 
-/// One line, for logs.
+/// Formats the result as one line, for logs.
 impl fmt::Display for Verified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { proved, unproved, rejected } = self;

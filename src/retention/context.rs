@@ -20,7 +20,7 @@ pub struct RetentionContext {
 }
 
 impl RetentionContext {
-    /// Creates the context of a plan at `now`, about which nothing else is known.
+    /// Creates a context for a plan at `now`, with nothing else known.
     pub const fn new(now: Timestamp) -> Self {
         Self { now, current: None, usable: Vec::new(), protected: Vec::new() }
     }
@@ -31,7 +31,7 @@ impl RetentionContext {
         self
     }
 
-    /// Adds the newest usable snapshot of a generation. It is kept.
+    /// Adds the newest usable snapshot of a generation, which is then kept.
     pub fn usable(mut self, id: SnapshotId) -> Self {
         self.usable.push(id);
         self

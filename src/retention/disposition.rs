@@ -32,12 +32,12 @@ impl fmt::Display for Action {
 pub struct Disposition {
     /// The action.
     pub action: Action,
-    /// The reason, as text.
+    /// The reason.
     pub reason: String,
 }
 
 impl Disposition {
-    /// Returns a disposition that keeps the snapshot, for this reason.
+    /// Returns a disposition that keeps the snapshot for this reason.
     pub fn keep(reason: impl Into<String>) -> Self {
         Self { action: Action::Keep, reason: reason.into() }
     }
@@ -47,7 +47,7 @@ impl Disposition {
         Self::drop_because("no policy keeps it")
     }
 
-    /// Drops the snapshot, for this reason.
+    /// Returns a disposition that drops the snapshot for this reason.
     pub fn drop_because(reason: impl Into<String>) -> Self {
         Self { action: Action::Drop, reason: reason.into() }
     }

@@ -33,13 +33,13 @@ impl Retention for KeepLast {
     }
 }
 
-/// Keeps snapshots of states that were current within a period up to now (both ends inclusive).
+/// Keeps snapshots of states that were current within a period that ends now (both ends inclusive).
 ///
 /// # What is measured
 /// The period applies to the as-of time of a snapshot, because the policy determines how far back
 /// point-in-time loads are fast. However, the as-of time is a running maximum. A single event that
-/// was recorded by a clock years ahead moves it into the future for the rest of the history. The
-/// policy therefore uses the first of these times that is not later than now:
+/// was recorded by a clock running years ahead moves it into the future for the rest of the
+/// history. The policy therefore uses the first of these times that is not later than now:
 ///
 /// 1. the as-of time;
 /// 2. the recorded time of the last folded event;
@@ -99,13 +99,14 @@ impl<A: Retention, B: Retention> Retention for Either<A, B> {
         snapshots.iter().map(|_| next()).collect()
     }
 
-    /// The longer one of both.
+    /// Returns the longer of the two periods.
     fn keep_superseded(&self) -> Duration {
         self.0.keep_superseded().max(self.1.keep_superseded())
     }
 }
 
-/// Another period for superseded generations. Made by [`Retention::keep_superseded_for`].
+/// A policy with a different period for superseded generations. Returned by
+/// [`Retention::keep_superseded_for`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepSuperseded<P>(pub(super) P, pub(super) Duration);
 

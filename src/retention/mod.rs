@@ -1,8 +1,9 @@
 //! Deciding which snapshots to keep: [`Retention`] policies and the resulting [`RetentionPlan`].
 //!
-//! A policy judges each snapshot. The plan adds the protections that hold under every policy (R14),
-//! and lists the action and the reason for each snapshot. This module deletes nothing. To apply a
-//! policy, call [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention).
+//! A policy judges each snapshot. The plan adds the protections that hold under every policy (see
+//! [`RetentionPlan::new`]), and lists the action and the reason for each snapshot. This module
+//! deletes nothing. To apply a policy, call
+//! [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention).
 
 mod context;
 mod disposition;
@@ -34,10 +35,10 @@ pub trait Retention: fmt::Debug + Send + Sync {
     /// delete snapshots by accident.
     fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition>;
 
-    /// How long the newest snapshots of a superseded generation are kept, as nodes with older code
-    /// may still run. 7 days by default; `Duration::MAX` keeps them forever.
+    /// Returns how long the newest snapshots of a superseded generation are kept, because nodes
+    /// with older code may still be running. 7 days by default; `Duration::MAX` keeps them forever.
     ///
-    /// [`RetentionPlan::new`] says when a generation is superseded.
+    /// [`RetentionPlan::new`] explains when a generation is superseded.
     fn keep_superseded(&self) -> Duration {
         Duration::from_secs(7 * 86_400)
     }

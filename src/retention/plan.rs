@@ -36,18 +36,18 @@ impl RetentionPlan {
     /// Creates the plan for all `snapshots` of one aggregate under `policy`.
     ///
     /// Regardless of the policy, the plan keeps:
-    /// - what the context [protects](RetentionContext::protect), and pinned snapshots;
+    /// - pinned snapshots, and those that the context [protects](RetentionContext::protect);
     /// - in each generation, the newest snapshot that is not retired (or the newest if all are
     ///   retired) and the newest usable one;
     /// - all snapshots of a schema version above the current one, which belong to newer code;
     /// - every base that a kept delta needs.
     ///
-    /// A generation that the current one has superseded is dropped as a whole, except for what is
-    /// protected or pinned, and the bases of these. A generation is superseded if all its
-    /// snapshots and the first one of the current generation were created at least
-    /// [`Retention::keep_superseded`] ago, and if the newest usable snapshot of the current
-    /// generation is at its newest version or above. Until then, the first snapshot of the current
-    /// generation is kept too: it shows how long the current code has been in use.
+    /// A generation that the current one has superseded is dropped as a whole, except for pinned
+    /// and protected snapshots and their bases. A generation is superseded if all its snapshots and
+    /// the first one of the current generation were created at least [`Retention::keep_superseded`]
+    /// ago, and if the newest usable snapshot of the current generation is at its newest version or
+    /// above. Until then, the first snapshot of the current generation is kept too: it shows how
+    /// long the current code has been in use.
     pub fn new(
         snapshots: &[SnapshotMeta],
         policy: &dyn Retention,
@@ -129,8 +129,9 @@ impl Judged {
     }
 }
 
-/// What the policy decides, except for what is protected, and for the newest snapshot that a load
-/// can start from. If all are retired, the newest of them is kept, as that may be taken back.
+/// Returns the policy's decision for each snapshot, but keeps what is protected and the newest
+/// snapshot that a load can start from. If all are retired, the newest of them is kept, because a
+/// retirement may be cleared.
 fn by_policy(
     metas: &[SnapshotMeta],
     policy: &dyn Retention,
@@ -152,7 +153,7 @@ fn by_policy(
     metas.iter().enumerate().map(judge).collect()
 }
 
-/// Why a snapshot is kept whatever the policy says.
+/// Returns why a snapshot is kept whatever the policy says, if it is.
 fn protection(meta: &SnapshotMeta, context: &RetentionContext) -> Option<Disposition> {
     let id = meta.id();
     if let Some((_, reason)) = context.protected.iter().find(|(protected, _)| *protected == id) {

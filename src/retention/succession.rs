@@ -9,13 +9,13 @@ use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// How a generation stands to the current one.
+/// How a generation relates to the current one.
 pub(super) enum Standing {
     /// The policy judges it.
     Judged,
-    /// Of a higher schema version: newer code owns it.
+    /// The generation has a higher schema version, so it belongs to newer code.
     Newer,
-    /// No code has used it for the period of the policy.
+    /// No code has used it for the policy's period.
     Superseded,
 }
 
@@ -25,7 +25,7 @@ pub(super) struct Succession {
     /// which every snapshot of a superseded generation was created. `None` if none is superseded.
     superseded: Option<(u64, Timestamp)>,
     /// The first snapshot of the current generation. While another generation waits to be
-    /// superseded, it is kept: its time of creation shows for how long the current code has run.
+    /// superseded, it is kept: its creation time shows how long the current code has been in use.
     pub(super) first: Option<SnapshotId>,
 }
 
@@ -58,7 +58,7 @@ impl Succession {
         succession
     }
 
-    /// How the generation of these snapshots stands.
+    /// Returns how the generation of these snapshots relates to the current one.
     pub(super) fn of(&self, generation: Generation, metas: &[SnapshotMeta]) -> Standing {
         match (self.current, self.superseded) {
             (Some(current), _) if generation.schema_version > current.schema_version => {

@@ -1,4 +1,4 @@
-//! [`Metrics`]: observations as counters and histograms of the crate `metrics`.
+//! [`Metrics`]: records observations with the crate `metrics`.
 
 use ::metrics::{counter, histogram};
 
@@ -6,7 +6,7 @@ use crate::engine::{Observation, Observer};
 use crate::ledger::AuditOutcome;
 use crate::manager::{CreateOutcome, Origin, Provenance};
 
-/// Counts and measures observations by the crate `metrics`.
+/// Records observations as counters and histograms of the crate `metrics`.
 ///
 /// Names and labels stay the same in later releases; more may be added. The label `kind` is the
 /// kind of aggregate. No label contains an id. Times are in seconds, sizes in bytes.
@@ -15,23 +15,24 @@ use crate::manager::{CreateOutcome, Origin, Provenance};
 /// |---|---|---|---|
 /// | `snapfold_loads_total` | counter | `kind`, `origin`: `cache`, `snapshot`, `replay` | loads for callers |
 /// | `snapfold_load_failures_total` | counter | `kind`, `error` | loads that failed |
-/// | `snapfold_load_seconds` | histogram | `kind`, `phase`: `fetch`, `decode`, `fold` | times of loads for callers |
+/// | `snapfold_load_seconds` | histogram | `kind`, `phase`: `fetch`, `decode`, `fold` | durations of loads for callers |
 /// | `snapfold_replayed_events` | histogram | `kind` | events folded by a load for a caller |
 /// | `snapfold_rejected_snapshots_total` | counter | `kind`, `reason` | snapshots that a load could not use |
 /// | `snapfold_saves_total` | counter | `kind`, `outcome`: `stored`, `replaced`, `existing`, `empty`, `failed`, `dropped` | background snapshots |
-/// | `snapfold_save_seconds` | histogram | `kind` | from the load of the state to the acknowledgement of the store |
+/// | `snapfold_save_seconds` | histogram | `kind` | from loading the state until the store acknowledges the snapshot |
 /// | `snapfold_snapshot_raw_bytes` | histogram | `kind` | encoded states of background snapshots, before compression |
-/// | `snapfold_snapshot_stored_bytes` | histogram | `kind` | their records |
+/// | `snapfold_snapshot_stored_bytes` | histogram | `kind` | records of background snapshots |
 /// | `snapfold_retention_deleted_total` | counter | `kind` | snapshots deleted after background snapshots |
-/// | `snapfold_retention_deleted_bytes_total` | counter | `kind` | their records |
-/// | `snapfold_retention_failures_total` | counter | `kind` | policies that could not be applied |
-/// | `snapfold_managed_total` | counter | `kind`, `action`, `outcome`: `ok`, `failed` | management calls about one aggregate |
-/// | `snapfold_managed_seconds` | histogram | `kind`, `action` | their times |
+/// | `snapfold_retention_deleted_bytes_total` | counter | `kind` | bytes of the records of these snapshots |
+/// | `snapfold_retention_failures_total` | counter | `kind` | times that the retention policy could not be applied |
+/// | `snapfold_managed_total` | counter | `kind`, `action`, `outcome`: `ok`, `failed` | management calls for one aggregate |
+/// | `snapfold_managed_seconds` | histogram | `kind`, `action` | durations of these calls |
 /// | `snapfold_ledger_failures_total` | counter | | writes to the ledger that failed |
 /// | `snapfold_ledger_lost_records_total` | counter | | records that were lost |
 ///
-/// `reason` is [`RejectReason::name`](crate::record::RejectReason::name), and `error` is the name of
-/// the [`ErrorKind`](crate::ErrorKind). `action` is its first word in the audit trail.
+/// `reason` is [`RejectReason::name`](crate::record::RejectReason::name), and `error` is the name
+/// of the [`ErrorKind`](crate::ErrorKind). `action` is the first word of the action in the audit
+/// trail.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Metrics;

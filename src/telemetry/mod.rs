@@ -1,7 +1,7 @@
-//! Observers that pass on what an engine does: [`Tracing`] to the crate `tracing`, [`Metrics`] to
-//! the crate `metrics`.
+//! Observers that report what an engine does: [`Tracing`] to the crate `tracing`, and [`Metrics`]
+//! to the crate `metrics`.
 //!
-//! Each is behind a feature of the same name. Neither costs anything unless it is given to
+//! Each requires the feature of the same name. Neither costs anything unless it is passed to
 //! [`EngineBuilder::observer`](crate::engine::EngineBuilder::observer).
 //!
 //! ```

@@ -1,4 +1,4 @@
-//! [`Tracing`]: observations as events of the crate `tracing`.
+//! [`Tracing`]: emits observations as events of the crate `tracing`.
 
 use ::tracing::{debug, error, info, trace, warn};
 
@@ -8,11 +8,11 @@ use crate::ledger::AuditOutcome;
 /// Emits an event of the crate `tracing` for each observation.
 ///
 /// The target is `snapfold`, and the message is the observation as one line. The fields `kind` and
-/// `id` name the aggregate. Nothing contains states or events.
+/// `id` name the aggregate. States and events are never emitted.
 ///
 /// | level | observations |
 /// |---|---|
-/// | error | loads that failed, lost records of the ledger |
+/// | error | loads that failed, records that were lost before they reached the ledger |
 /// | warn | snapshots that were rejected, background work that failed or was dropped, management calls that failed |
 /// | info | management calls |
 /// | debug | background snapshots, retention |
