@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::sync::Arc;
 
-/// A boxed error of another crate or of the application.
+/// A boxed error from another crate or from the application.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
 /// An error: what failed, during which operation, whether a retry can help, and the cause.
@@ -16,9 +16,9 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 ///
 /// `{}` prints only this error, on one line; [`source`](StdError::source) returns the cause. `{:#}`
 /// also prints the causes, outermost first, separated by `": "`, still on one line. Use it for
-/// logs. The texts of this crate contain aggregates, versions and limits, but never states, events,
-/// credentials or connection strings. The text of a foreign cause is printed as its author wrote
-/// it. Cloning is cheap (a reference count).
+/// logs. The messages of this crate contain keys, versions and limits, but never states, events,
+/// credentials or connection strings. The message of a foreign cause is printed as its author wrote
+/// it. Cloning is cheap: it increments a reference count.
 ///
 /// ```
 /// use snapfold::{AggregateKey, ErrorKind};
@@ -53,11 +53,11 @@ pub enum ErrorKind {
     /// The requested version is beyond the head of the stream. `latest_known` accepts such
     /// versions.
     BeyondHead,
-    /// The event source returned a gap, a duplicate or events out of order (R5).
+    /// The event source returned a gap, a duplicate or events out of order.
     BrokenHistory,
-    /// A different snapshot is already stored under the same identity: it is damaged or belongs to
-    /// another history. The message describes the difference; `rebuild` replaces the stored
-    /// snapshot.
+    /// What is stored does not allow the request. For example, a different snapshot is already
+    /// stored under the same identity (`rebuild` replaces it), the newest snapshot is not the
+    /// expected one, or other nodes wrote at the same time. The message says which.
     Conflict,
     /// The store's files or tables are damaged beyond a single snapshot.
     CorruptStore,
@@ -79,12 +79,12 @@ pub enum ErrorKind {
     Store,
     /// A bounded wait timed out.
     Timeout,
-    /// The codec cannot carry this type. The message names a codec that can.
+    /// The codec cannot represent this type. The message names a codec that can.
     UnsuitableCodec,
     /// The operation is not supported.
     Unsupported,
     /// There is no usable snapshot, and the event source no longer has the events from the
-    /// beginning (R2).
+    /// beginning.
     Unrecoverable,
 }
 
@@ -135,7 +135,7 @@ impl Error {
         self.0.kind
     }
 
-    /// Returns what the caller can do about it.
+    /// Returns what the caller can do about the error.
     pub fn retry(&self) -> Retry {
         self.0.retry
     }
@@ -176,7 +176,7 @@ impl fmt::Display for Error {
             let mut said = self.0.message.clone();
             for cause in causes.take(MAX_CAUSES) {
                 let text = one_line(&cause.to_string());
-                // Many errors end with the text of their own cause.
+                // Many messages end with that of their own cause.
                 if !text.is_empty() && !said.ends_with(&text) {
                     write!(f, ": {text}")?;
                     said = text;
@@ -187,7 +187,7 @@ impl fmt::Display for Error {
     }
 }
 
-/// Joins the text of a foreign error into one line without control characters.
+/// Joins the message of a foreign error into one line without control characters.
 fn one_line(text: &str) -> String {
     text.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -240,7 +240,7 @@ mod tests {
         assert_eq!(format!("{outer:#}"), format!("cannot load: the event source failed: {chain}"));
     }
 
-    /// Errors of other crates whose text includes their cause.
+    /// Errors of other crates whose message includes their cause.
     #[cfg(feature = "postgres")]
     #[test]
     fn a_cause_that_another_crate_prints_itself_is_not_printed_twice() {

@@ -4,7 +4,7 @@
 //! It plugs into the event store that the application already has. It is not a framework: it has no
 //! command bus and no event table, and it does not prescribe how events are written. One rule
 //! always holds: **a load equals a full replay.** A snapshot is a cache of history. A snapshot that
-//! is damaged, outdated or contradicts the events is a miss, and the load reports it.
+//! is damaged or outdated, or that contradicts the events, is a miss, and the load reports it.
 //!
 //! # A first look
 //!
@@ -80,8 +80,8 @@
 //!
 //! snapfold never writes or deletes events and takes no part in command handling: snapshots are
 //! saved after a commit, in the background, and a failed save is reported but never raised. It
-//! cannot detect that `apply` began to *mean* something else; raise [`Aggregate::SCHEMA_VERSION`]
-//! in that case.
+//! cannot detect a change in what `apply` *means*: raise [`Aggregate::SCHEMA_VERSION`] in that
+//! case.
 //!
 //! # Features
 //!
@@ -101,7 +101,7 @@
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
 //! | `tracing`, `metrics` | | [`telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
-//! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding |
+//! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding with other code |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -189,7 +189,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let Some(viewer) = &self.core.viewer else {
             let message = format!(
-                "the codec {} does not use serde, so the {} cannot be shown: set \
+                "the codec {} does not use serde, so the {} state cannot be shown: set \
                  EngineBuilder::viewer",
                 self.core.codec.id(),
                 A::KIND

@@ -44,7 +44,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         Audited { core, action, key: Some(key), tenant, version, context, started, outcome }
     }
 
-    /// Audits a change of a schedule. If the schedule is for a whole kind, the action names the
+    /// Audits a change to a schedule. If the schedule is for a whole kind, the action names the
     /// kind.
     pub(super) fn audited_schedule<'a>(
         &'a self,
@@ -73,7 +73,8 @@ impl<A: Aggregate> Audited<'_, A> {
         result
     }
 
-    /// Makes the change like [`make`](Self::make), and records the captured version in the entry.
+    /// Makes the change as [`make`](Self::make) does, and records the captured version in the
+    /// entry.
     pub(super) async fn create(
         mut self,
         change: impl Future<Output = Result<CreateOutcome, Error>>,
@@ -100,7 +101,7 @@ impl<A: Aggregate> Audited<'_, A> {
         change.await
     }
 
-    /// Checks the key, the texts of the context and the expected version.
+    /// Checks the key, the context and the expected version.
     async fn admit(&self) -> Result<(), Error> {
         self.context.check()?;
         let expected = self.context.expected_version;
@@ -137,7 +138,7 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
             outcome: &outcome,
             took: core.clock.monotonic().saturating_sub(*started),
         });
-        // An invalid context has texts that no audit trail accepts, and nothing was attempted.
+        // No audit trail accepts the strings of an invalid context, and nothing was attempted.
         if core.recorder.is_none() || context.check().is_err() {
             return;
         }
@@ -158,6 +159,6 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
 
 /// The outcome that is recorded if the future of a change is dropped.
 fn cancelled() -> AuditOutcome {
-    let what = "the caller gave up, and part of the change may have been made";
+    let what = "the call was dropped before it finished, and part of the change may have been made";
     AuditOutcome::failed("Cancelled", what)
 }

@@ -134,27 +134,29 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Also reads snapshots in another codec, for example during a migration between codecs.
+    /// Also reads snapshots written with another codec, for example during a migration between
+    /// codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
         self
     }
 
-    /// Adds a sample state that shows the engine which values the state type accepts. Can be called
-    /// several times.
+    /// Adds a sample state, from which the engine learns values that the state type accepts. Can be
+    /// called several times.
     ///
     /// The engine learns the shape of the type by deserializing made-up values. A type that rejects
-    /// all of them, such as a validated newtype, is recorded as unseen. So are fields of a
-    /// flattened struct that have a default and are left out of a value. A change inside an unseen
-    /// part does not change the generation and is detected only when a snapshot is decoded. The
-    /// engine uses the parts of a sample as values for such types, and learns the field names that
-    /// it serializes. All samples together contribute at most 1,024 parts; strings and bytes longer
-    /// than 1 KiB are ignored.
+    /// all of them, such as a validated newtype, is recorded as unseen. So is a field of a
+    /// flattened struct that has a default and is missing from every value the engine can
+    /// serialize, for example because of `skip_serializing_if`. A change inside an unseen part does
+    /// not change the generation and is detected only when a snapshot is decoded. The engine offers
+    /// the parts of a sample to such types, and learns the field names from the serialized sample.
+    /// All samples together contribute at most 1,024 parts. Strings and bytes longer than 1 KiB are
+    /// ignored.
     ///
     /// A sample may change the fingerprint of the type, and with it the generation. Existing
-    /// snapshots are then misses, until new ones are taken. Use the same samples in every process,
-    /// and only samples whose shape is the same at every start. Their values do not matter. If an
-    /// engine of an older type had samples, pass the same samples to its upcaster:
+    /// snapshots are then ignored (as misses) until new ones are taken. Use the same samples in
+    /// every process, and only samples whose shape is the same at every start. Their values do not
+    /// matter. If an engine of an older type had samples, pass the same samples to its upcaster:
     /// [`upcasts_with_samples`](Self::upcasts_with_samples).
     pub fn sample(mut self, value: A) -> Self {
         self.samples.push(value);
@@ -211,8 +213,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self.upcasts_with_samples(schema_version, codec, &[], upcast)
     }
 
-    /// Like [`upcasts`](Self::upcasts), for an engine that had [samples](Self::sample) of the old
-    /// type. The samples must be the same, so that the fingerprint is the same.
+    /// Registers an upcaster as [`upcasts`](Self::upcasts) does, for an old type whose engine had
+    /// [samples](Self::sample). Pass the same samples, so that the fingerprint is the same.
     pub fn upcasts_with_samples<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -224,8 +226,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Also reads snapshots whose type had another shape under the same schema version, if their
-    /// codec stores field names. Off by default.
+    /// Also reads snapshots whose type had a different shape under the same schema version, if
+    /// their codec stores field names. Off by default.
     ///
     /// Fields that the old shape lacks get their serde defaults, *not* the values that a replay
     /// computes. Use this only if the two are equal. Otherwise, raise the schema version and
@@ -287,12 +289,12 @@ impl<A: Aggregate> EngineBuilder<A> {
 
     /// Sets the maximum nesting depth (inclusive) of a state whose type contains itself. Each
     /// option, element, field, entry and variant is a level. 128 by default; at most
-    /// [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 is treated as 1. A write of a deeper state fails, and
-    /// a read of one is a miss.
+    /// [`MAX_DEPTH`](Self::MAX_DEPTH), and 0 is treated as 1. Writing a deeper state fails, and a
+    /// stored one is a miss.
     ///
     /// Encoding and decoding recurse on the thread that loads or saves. Allow 8 KiB of stack per
-    /// level (in debug builds, MessagePack uses 6 and postcard 1.5). The default needs half of a
-    /// thread's usual 2 MiB; 1,024 levels need a runtime with `thread_stack_size(8 << 20)`.
+    /// level (in debug builds, MessagePack uses 6 KiB and postcard 1.5 KiB). The default needs half
+    /// of a thread's usual 2 MiB; 1,024 levels need a runtime with `thread_stack_size(8 << 20)`.
     pub fn max_depth(mut self, levels: u16) -> Self {
         self.max_depth = Some(levels.clamp(1, Self::MAX_DEPTH));
         self
@@ -315,20 +317,21 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Accepts a snapshot that decodes to a different state than was written, if the events are
-    /// gone, so that a replay is impossible. Off by default. The provenance of such a load contains
-    /// [`Proof::Accepted`](crate::manager::Proof::Accepted).
+    /// Accepts a snapshot that decodes to a different state than the one that was written, if the
+    /// events are gone and a replay is therefore impossible. Off by default. The provenance of such
+    /// a load contains [`Proof::Accepted`](crate::manager::Proof::Accepted).
     ///
-    /// Use it only if a dependency has changed how it serializes values, so that all old snapshots
+    /// Use it only if a dependency has changed how it serializes values, so all old snapshots
     /// appear to differ although they do not. Take new snapshots, then turn it off again.
     pub fn accept_unverified(mut self) -> Self {
         self.accept_unverified = true;
         self
     }
 
-    /// Sets the function that converts a state to a tree of values for [`SnapshotAdmin::view`],
-    /// instead of its serde representation. Use it to omit or [redact](StateValue::redact) values,
-    /// or with a codec that does not use serde.
+    /// Sets the function that converts a state to a tree of values for [`SnapshotAdmin::view`]. By
+    /// default, the tree is built from the state's serde representation. With a codec that does not
+    /// use serde, there is no default, and `view` fails unless a viewer is set. A viewer can also
+    /// omit or [redact](StateValue::redact) values.
     ///
     /// [`SnapshotAdmin::view`]: crate::SnapshotAdmin::view
     pub fn viewer(
@@ -373,8 +376,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// With `panic = "abort"`, the process aborts.
     ///
     /// # Errors
-    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot carry the type.
-    ///   The message names one that can.
+    /// - [`UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if a codec cannot represent the
+    ///   type. The message names one that can.
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the origin or [`Aggregate::KIND`] is

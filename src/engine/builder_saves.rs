@@ -7,15 +7,16 @@ use crate::state::Aggregate;
 
 impl<A: Aggregate> EngineBuilder<A> {
     /// Sets the retention policy that the engine applies to an aggregate after background
-    /// snapshots; [`keep_last(4)`](crate::retention::keep_last) by default. It runs in the background, after every
-    /// fourth snapshot of an aggregate, so that up to three more than the policy keeps may be
-    /// stored.
+    /// snapshots. [`keep_last(4)`](crate::retention::keep_last) by default. The policy is applied
+    /// in the background after every fourth snapshot of an aggregate, so up to three snapshots more
+    /// than the policy keeps may be stored at any time.
     ///
-    /// What R14 protects is kept under every policy: see
-    /// [`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention). Aggregates that
-    /// get no further snapshots are not visited. A failure is counted in the
-    /// [statistics](crate::SnapshotEngine::statistics), reported to the observer, and followed by
-    /// another attempt after the next snapshots.
+    /// Whatever the policy says, pinned snapshots, the newest usable snapshot of each generation
+    /// and the bases that kept deltas need are never deleted. Superseded generations are an
+    /// exception: see [`RetentionPlan::new`](crate::retention::RetentionPlan::new). The policy is
+    /// not applied to aggregates that get no new snapshots. A failure is counted in the
+    /// [statistics](crate::SnapshotEngine::statistics) and reported to the observer, and the policy
+    /// is applied again after the aggregate's next snapshot.
     ///
     /// ```
     /// use snapfold::retention::{Retention, keep_last, keep_within};
@@ -36,8 +37,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Keeps all snapshots until they are deleted by a call: no retention policy is applied in the
-    /// background.
+    /// Turns off retention in the background. All snapshots are then kept until a call deletes
+    /// them.
     pub fn without_retention(mut self) -> Self {
         self.saves.retention = None;
         self
@@ -53,7 +54,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Sets the largest state, in bytes (inclusive), that background snapshots encode on the
     /// runtime's own threads. 64 KiB by default. Larger states are encoded on a thread for blocking
     /// work, so that they do not delay other tasks. A state of unknown size is assumed to be as
-    /// large as the largest one so far. `u64::MAX` avoids other threads in deterministic tests.
+    /// large as the largest one so far. In deterministic tests, use `u64::MAX` so that no state is
+    /// encoded on another thread.
     pub fn encode_in_place(mut self, bytes: u64) -> Self {
         self.saves.encode_in_place = bytes;
         self

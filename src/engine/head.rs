@@ -8,8 +8,8 @@ use crate::state::Aggregate;
 
 /// From this many events on, reading the head costs little compared with reading the events.
 const MANY: u64 = 1_000;
-/// The smallest page size to suspect. Sources that forget further pages usually use a page size
-/// that is a multiple of 50 or a power of two.
+/// The smallest page size to suspect. Sources that forget to read further pages usually use a page
+/// size that is a multiple of 50 or a power of two.
 const SMALLEST_PAGE: u64 = 100;
 
 /// Returns whether the source may have ended too early, so that the head should be checked. This is

@@ -103,7 +103,7 @@ impl<A: Aggregate> EngineCore<A> {
             Ok(replayed) => Ok(Some(replayed)),
             Err(error) if error.kind() == ErrorKind::Unrecoverable => {
                 match search.store_error.take() {
-                    // The snapshots may be usable, so the error of the store is returned.
+                    // The snapshots may be usable, so the store's error is returned.
                     Some(store_error) => Err(store_error),
                     None if search.go_on() => Ok(None),
                     None if search.begin_again(floor(&*self.source, search.key).await?) => Ok(None),
@@ -314,7 +314,7 @@ fn broken(key: &AggregateKey, expected: u64, found: u64) -> Error {
         ErrorKind::BrokenHistory,
         "fold events",
         format!(
-            "the event source yielded {what} for {key}, version {found} instead of {expected}: \
+            "the event source yielded version {found} instead of {expected} for {key} ({what}): \
              check that it yields events in version order and treats `after` as exclusive"
         ),
     )

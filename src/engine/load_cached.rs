@@ -72,13 +72,14 @@ impl<A: Aggregate> EngineCore<A> {
         self.reconstruct(key, Point::Now, purpose).await
     }
 
-    /// Puts a state into the cache that was loaded from the store, unless a newer one is there.
+    /// Caches a state that was loaded from the store, unless the cache has a newer one.
     pub(super) async fn cache_loaded(&self, loaded: &mut Reconstructed<A>, epoch: Epoch) {
         let cached = self.cached(loaded, epoch);
         self.cache.replace(&loaded.key, cached).await;
     }
 
-    /// Returns the entry of a state that was loaded from the store just now, from `epoch` on.
+    /// Returns the cache entry for a state that has just been loaded from the store by a load that
+    /// began in `epoch`.
     fn cached(&self, loaded: &mut Reconstructed<A>, epoch: Epoch) -> Cached<A> {
         let weight = self.weigh(loaded);
         loaded.weight = Some(weight);

@@ -1,8 +1,8 @@
 //! Loading several aggregates in a few round trips.
 //!
-//! A batch handles what nearly every load is: the newest snapshot is usable, or there is none, and
-//! the events after it follow on. Each aggregate for which something else is the case is loaded by
-//! itself afterwards, as if it had been the only one.
+//! A batch handles the usual case: the newest snapshot is usable or there is none, and the events
+//! after it are contiguous. Every other aggregate is loaded separately afterwards, as if it had
+//! been requested alone.
 
 use std::sync::Arc;
 
@@ -23,11 +23,11 @@ use crate::store::Query;
 
 /// The number of aggregates that are loaded together. Larger requests are split.
 const BATCH: usize = 256;
-/// After this many aggregates in a row failed with an error that may pass, the rest fail with the
-/// last of these errors. Otherwise each would wait for the same store or event source.
+/// After this many aggregates in a row fail with a retryable error, the rest fail with the last of
+/// these errors. Otherwise, each would wait for the same store or event source.
 const OUTAGE: usize = 3;
 
-/// An aggregate of a batch between its snapshot and its events.
+/// An aggregate in a batch whose snapshot was fetched, and whose events are read next.
 struct Begun<'a, A> {
     /// Its index in the batch.
     place: usize,
@@ -42,7 +42,7 @@ struct Begun<'a, A> {
 /// Where the load of an aggregate starts.
 enum Start<A> {
     Cached(Arc<Cached<A>>),
-    /// A snapshot, or the empty state if there is none. The epoch is that before it was fetched.
+    /// A snapshot, or the empty state if there is none, and the epoch before it was fetched.
     Stored(Option<SnapshotUsed>, Epoch),
 }
 
@@ -52,7 +52,7 @@ impl<A: Aggregate> EngineCore<A> {
         let mut results = Vec::with_capacity(keys.len());
         let mut outage = Outage::default();
         for batch in keys.chunks(BATCH) {
-            // A single aggregate is not worth the detour.
+            // A batch of one aggregate has no advantage.
             let begun = if batch.len() > 1 { self.load_batch(batch).await } else { vec![None] };
             for (key, loaded) in batch.iter().zip(begun) {
                 let loaded = match (loaded, outage.error()) {
@@ -148,12 +148,12 @@ impl<A: Aggregate> EngineCore<A> {
         begun
     }
 
-    /// Folds the events after each state. `None` if they could not be read together, or if they
-    /// may have been read incompletely.
+    /// Folds the events after each state. Returns `None` for a state whose events could not be read
+    /// together with the others or may be incomplete.
     async fn replay_many(&self, begun: &mut [Begun<'_, A>]) -> Vec<Option<Done>> {
         let mut done: Vec<_> = begun.iter().map(|_| None).collect();
         let mut reads: Vec<KeyedReplay<'_, '_, A>> = Vec::new();
-        // Which of `begun` each read belongs to, and its clock.
+        // For each read, its index in `begun` and its stopwatch.
         let mut of = Vec::new();
         for (place, Begun { key, progress, ahead, watch, .. }) in begun.iter_mut().enumerate() {
             let mut replay = Replay::new(progress, Limits::from(Point::Now), watch.clock());
@@ -180,7 +180,8 @@ impl<A: Aggregate> EngineCore<A> {
         done
     }
 
-    /// Completes a load whose events were all there. `None` if the cached state must not be used.
+    /// Completes a load whose events were all read. Returns `None` if the cached state must not be
+    /// used.
     async fn finish(&self, begun: Begun<'_, A>, done: Done) -> Option<Reconstructed<A>> {
         let Begun { key, progress, watch, .. } = begun;
         let (used, epoch) = match begun.from {

@@ -123,7 +123,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let metas = self.list(key, version..=version).await?;
         let mut ids: Vec<_> = metas.iter().map(SnapshotMeta::id).collect();
-        // A snapshot whose header cannot be read is not listed. It is deleted as well.
+        // A snapshot whose header cannot be read is not listed, but is deleted as well.
         let own = SnapshotId { generation: self.generation, version };
         if !ids.contains(&own) {
             ids.push(own);

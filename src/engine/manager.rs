@@ -31,7 +31,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the current state, including all events that were committed before the call.
     ///
     /// # Errors
-    /// Any error of [`Loader`].
+    /// Any error that [`Loader`] lists.
     pub fn load<'f>(
         &'f self,
         key: &'f AggregateKey,
@@ -63,8 +63,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
     ///
     /// # Errors
-    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; any error of
-    /// [`Loader`].
+    /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; any error that
+    /// [`Loader`] lists.
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await;
         let loaded = loaded.and_then(|loaded| reached(loaded, version, LATEST_KNOWN));
@@ -74,8 +74,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `time` (inclusive): see [`Loader::at_time`].
     ///
     /// # Errors
-    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the time of an event is needed but not
-    /// known; any error of [`Loader`].
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if an event has no recorded time but the load
+    /// needs it; any error that [`Loader`] lists.
     pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await;
         loaded.inspect_err(|error| self.core.report_failed(key, error))
@@ -84,7 +84,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `point`, or the newest state if the point lies beyond the head.
     ///
     /// # Errors
-    /// For a time, the errors of [`at_time`](Self::at_time); otherwise any error of [`Loader`].
+    /// For a time, the same errors as [`at_time`](Self::at_time); otherwise, the same errors as
+    /// [`load`](Self::load).
     pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         let loaded = self.core.reconstruct(key, point, Purpose::Answer).await;
         loaded.inspect_err(|error| self.core.report_failed(key, error))
@@ -93,7 +94,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Loads the state at `point` by calling the corresponding method: see [`Loader::at`].
     ///
     /// # Errors
-    /// The errors of [`load`](Self::load), [`at_version`](Self::at_version) or
+    /// The same errors as [`load`](Self::load), [`at_version`](Self::at_version) or
     /// [`at_time`](Self::at_time).
     pub async fn at(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
         Loader::at(self, key, point).await
@@ -103,17 +104,18 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ///
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if there is no
-    /// [viewer](crate::engine::EngineBuilder::viewer); any error of [`at`](Self::at).
+    /// [viewer](crate::engine::EngineBuilder::viewer); [`Encode`](crate::ErrorKind::Encode) if the
+    /// viewer fails; the same errors as [`at`](Self::at).
     pub async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         self.admin().view(key, point).await
     }
 
-    /// Fetches and decodes the stored snapshot at exactly this version. The snapshot is not
-    /// compared with the events.
+    /// Fetches and decodes the stored snapshot at exactly `version`. The snapshot is not compared
+    /// with the events.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any
-    /// error of the store.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is for a different kind of
+    /// aggregate; any error returned by the store.
     pub async fn snapshot(&self, key: &AggregateKey, version: u64) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, Some(version)).await
     }
@@ -122,8 +124,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// compared with the events.
     ///
     /// # Errors
-    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is of a different kind; any
-    /// error of the store.
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the key is for a different kind of
+    /// aggregate; any error returned by the store.
     pub async fn latest_snapshot(&self, key: &AggregateKey) -> Result<Fetched<A>, Error> {
         self.core.fetch(key, None).await
     }
@@ -149,8 +151,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.create_with(key, CreateOptions::default()).await
     }
 
-    /// Takes a snapshot with options: of the current state or of an earlier version, with labels
-    /// and pins.
+    /// Takes a snapshot of the current state or of an earlier version, with labels and pins: see
+    /// [`CreateOptions`].
     pub async fn create_with(
         &self,
         key: &AggregateKey,
@@ -165,8 +167,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().create_many(keys, &AdminContext::default()).await
     }
 
-    /// Lists the stored snapshots of an aggregate within a range of versions (inclusive), of all
-    /// generations, newest first.
+    /// Lists the stored snapshots of an aggregate within a range of versions (inclusive). The list
+    /// contains snapshots of all generations, newest first.
     pub async fn snapshots(
         &self,
         key: &AggregateKey,
@@ -175,26 +177,27 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().snapshots(key, versions).await
     }
 
-    /// Deletes the snapshots at exactly this version, of all generations, except pinned ones:
-    /// see [`SnapshotAdmin::delete`].
+    /// Deletes the snapshots of all generations at exactly `version`, except pinned ones: see
+    /// [`SnapshotAdmin::delete`].
     pub async fn delete(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete(key, version, &AdminContext::default()).await
     }
 
-    /// Deletes the snapshots below this version (exclusive), of all generations, except pinned
-    /// ones: see [`SnapshotAdmin::delete_before`].
+    /// Deletes the snapshots of all generations below `version` (exclusive), except pinned ones:
+    /// see [`SnapshotAdmin::delete_before`].
     pub async fn delete_before(&self, key: &AggregateKey, version: u64) -> Result<Deleted, Error> {
         self.admin().delete_before(key, version, &AdminContext::default()).await
     }
 
-    /// Refolds the events up to `version` (inclusive) and replaces the snapshot stored there with
-    /// the result: see [`SnapshotAdmin::rebuild`].
+    /// Refolds the events up to `version` (inclusive) and replaces the snapshot at that version
+    /// with the result: see [`SnapshotAdmin::rebuild`].
     pub async fn rebuild(&self, key: &AggregateKey, version: u64) -> Result<Rebuilt, Error> {
         self.admin().rebuild(key, version, &AdminContext::default()).await
     }
 
-    /// Refolds the events from the beginning and compares the result with the snapshot stored at
-    /// that version: see [`SnapshotAdmin::refold`].
+    /// Refolds the events from the beginning up to `version` (inclusive), or all of them if it is
+    /// `None`. Stores the state, or replaces the stored snapshot with it, unless that snapshot
+    /// already holds the same state: see [`SnapshotAdmin::refold`].
     pub async fn refold(
         &self,
         key: &AggregateKey,
@@ -245,7 +248,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().stats(key).await
     }
 
-    /// Returns what [`apply_retention`](Self::apply_retention) would do under `policy`: a dry run.
+    /// Returns the plan that [`apply_retention`](Self::apply_retention) would follow under
+    /// `policy`, without deleting anything.
     pub async fn plan_retention(
         &self,
         key: &AggregateKey,

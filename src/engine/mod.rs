@@ -62,7 +62,8 @@ pub use when_full::WhenFull;
 use core::EngineCore;
 use saver::Saver;
 
-/// The [`SnapshotManager`](crate::SnapshotManager) for one type of aggregate.
+/// Loads states of one type of aggregate through snapshots, and manages the snapshots. Implements
+/// [`SnapshotManager`](crate::SnapshotManager).
 ///
 /// Build an engine from an event source and a store with [`SnapshotEngine::builder`]. Clones share
 /// everything, including the cache and the background queue.
@@ -73,7 +74,7 @@ use saver::Saver;
 ///
 /// The traits [`Loader`](crate::Loader), [`SnapshotAdmin`](crate::SnapshotAdmin) and
 /// [`SnapshotManager`](crate::SnapshotManager) document errors and cancellation. The inherent
-/// methods do the same without an import. Methods that change something act on behalf of the
+/// methods do the same and need no imported trait. Those that change something act on behalf of the
 /// application itself. To pass an [`AdminContext`](crate::manager::AdminContext), call them on
 /// [`admin`](Self::admin).
 pub struct SnapshotEngine<A: Aggregate> {
@@ -88,14 +89,14 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.generation
     }
 
-    /// Returns the counters of the background work, and its last failure.
+    /// Returns the counters of the background work, and the last failure.
     pub fn statistics(&self) -> EngineStatistics {
         self.core.counters.read()
     }
 
     /// Waits until no background snapshot is queued or in progress, and then until all entries are
-    /// written to the ledger. Each wait takes at most `within`. For shutdowns and tests. Must run
-    /// on a tokio runtime with time enabled.
+    /// written to the ledger. Each wait takes at most `within`. Use this method for shutdowns and
+    /// in tests. It must run on a tokio runtime with time enabled.
     ///
     /// # Errors
     /// - [`ErrorKind::Timeout`](crate::ErrorKind::Timeout) if a wait takes longer than `within`.
@@ -117,14 +118,15 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// still be used afterwards. If the future is dropped, queued snapshots stay queued.
     ///
     /// # Errors
-    /// The errors of [`flush`](Self::flush), except that the wait for snapshots cannot time out.
+    /// The same errors as [`flush`](Self::flush), except that the wait for snapshots cannot time
+    /// out.
     pub async fn drain(&self, within: Duration) -> Result<Drained, Error> {
         let drained = self.saver.drain(&self.core, within).await?;
         self.core.flush_records(within).await?;
         Ok(drained)
     }
 
-    /// Returns the ledger that was set in the builder.
+    /// Returns the ledger that was set in the builder, if there is one.
     pub fn ledger(&self) -> Option<&dyn Ledger> {
         self.core.recorder.as_ref().map(|recorder| recorder.ledger())
     }

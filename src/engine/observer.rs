@@ -1,4 +1,4 @@
-//! [`Observer`]: receives what the engine does, for logs and metrics.
+//! [`Observer`]: receives reports of what the engine does, for logs and metrics.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -10,8 +10,8 @@ use crate::key::AggregateKey;
 use crate::ledger::AuditOutcome;
 use crate::manager::{CreateOutcome, Provenance, Retained};
 
-/// Receives what the engine does, for logs and metrics: loads, background work, management calls
-/// and failures.
+/// Receives reports of what the engine does, for logs and metrics: loads, background work,
+/// management calls and failures.
 ///
 /// The module `telemetry` has observers for the crates `tracing` and `metrics`, behind features of
 /// the same names.
@@ -43,7 +43,7 @@ pub enum Observation<'a> {
         /// The number of audit entries and daily statistics that are lost; 0 if the write will be
         /// retried.
         lost: usize,
-        /// The error of the ledger.
+        /// The error returned by the ledger.
         error: &'a Error,
     },
     /// A state was loaded for a caller.
@@ -63,12 +63,12 @@ pub enum Observation<'a> {
         /// The plan, with the reason for each snapshot, and what was deleted.
         retained: &'a Retained,
     },
-    /// The engine's retention policy could not be applied after a background snapshot. It is
-    /// applied again after the next ones.
+    /// The engine's retention policy could not be applied after a background snapshot. The policy
+    /// is applied again after the aggregate's next snapshot.
     RetentionFailed {
         /// The aggregate.
         key: &'a AggregateKey,
-        /// Why.
+        /// Why the policy could not be applied.
         error: &'a Error,
     },
     /// A load for a caller failed. A load beyond the head is also reported as
@@ -76,19 +76,19 @@ pub enum Observation<'a> {
     LoadFailed {
         /// The aggregate.
         key: &'a AggregateKey,
-        /// Why.
+        /// Why the load failed.
         error: &'a Error,
     },
     /// A management call ended: one that creates, rebuilds, marks or deletes snapshots, or that
-    /// changes schedules. A call that was dropped before its end is a failure.
+    /// changes schedules. A call that was dropped before it finished counts as a failure.
     Managed {
         /// The action, as in the audit trail: `create`, `apply_retention` and so on.
         action: &'a str,
         /// The aggregate; `None` for a schedule of a whole kind.
         key: Option<&'a AggregateKey>,
-        /// The version of the snapshot, if the call is about one.
+        /// The version of the snapshot, if the call concerns one.
         version: Option<u64>,
-        /// The actor of the [context](crate::manager::AdminContext::actor).
+        /// The actor in the [context](crate::manager::AdminContext::actor).
         actor: &'a str,
         /// The outcome.
         outcome: &'a AuditOutcome,
@@ -108,7 +108,7 @@ pub enum Observation<'a> {
         key: &'a AggregateKey,
         /// Why the snapshot failed.
         error: &'a Error,
-        /// The time during which commits of this aggregate start no further attempt.
+        /// How long commits to this aggregate start no further attempt.
         backing_off: Duration,
     },
     /// A background snapshot was taken.
@@ -117,17 +117,18 @@ pub enum Observation<'a> {
         key: &'a AggregateKey,
         /// The outcome.
         created: &'a CreateOutcome,
-        /// How long it took, from the load of the state to the acknowledgement of the store.
+        /// How long the snapshot took, from loading the state until the store acknowledged the
+        /// snapshot.
         took: Duration,
     },
 }
 
-/// Two observers, in the order in which they were set.
+/// Two observers, in the order in which they were added.
 pub(super) struct Both(pub(super) Arc<dyn Observer>, pub(super) Arc<dyn Observer>);
 
 impl Observer for Both {
     fn observe(&self, observation: &Observation<'_>) {
-        // A panic of the first one must not keep the observation from the second.
+        // A panic in the first observer must not keep the observation from the second.
         let first = catch_unwind(AssertUnwindSafe(|| self.0.observe(observation)));
         self.1.observe(observation);
         if let Err(panic) = first {

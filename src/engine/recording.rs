@@ -30,7 +30,7 @@ impl<A: Aggregate> EngineCore<A> {
         self.start_recording(recorder);
     }
 
-    /// Records how many snapshots of an aggregate went.
+    /// Records how many snapshots of an aggregate were deleted.
     pub(super) fn record_deleted(self: &Arc<Self>, key: &AggregateKey, deleted: &Deleted) {
         if deleted.snapshots > 0 {
             let more = DailyStatistics::deleted(deleted.snapshots);
@@ -63,7 +63,7 @@ impl<A: Aggregate> EngineCore<A> {
         if is_later {
             self.failed(
                 Trouble::LedgerFailed,
-                format!("a write to the ledger will be retried: {error:#}"),
+                format!("a write to the ledger failed and will be retried: {error:#}"),
             );
             self.report(&Observation::LedgerFailed { lost: 0, error });
         } else {

@@ -24,7 +24,7 @@ use crate::store::{Found, Lookup, Query};
 /// older one: it tries fewer before it replays all events (R2).
 const ENOUGH: usize = MAX_TRIES as usize + 1;
 
-/// The snapshots of one aggregate, and what a policy would drop at most.
+/// The snapshots of one aggregate, and the most that a policy would drop.
 struct Draft {
     /// Highest version first.
     metas: Vec<SnapshotMeta>,
@@ -35,8 +35,9 @@ struct Draft {
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Plans what `policy` does to `key`. Snapshots are read only where that decides what is
-    /// dropped. `saved` is the id of a snapshot that was stored just now, and is usable therefore.
+    /// Plans what `policy` does to the snapshots of `key`. Snapshots are read only if their
+    /// contents affect the plan. `saved` is the id of a snapshot that has just been stored and is
+    /// therefore usable.
     pub(super) async fn plan(
         &self,
         key: &AggregateKey,
@@ -52,7 +53,8 @@ impl<A: Aggregate> EngineCore<A> {
         let floor = floor(&*self.source, key).await?;
         let mut context = context;
         let mut doubtful = Vec::new();
-        // The current generation first: whether it has superseded others depends on it.
+        // The current generation comes first, because its usable snapshot decides whether others
+        // are superseded.
         let others = draft.touched.iter().copied().filter(|of| *of != self.generation);
         for generation in std::iter::once(self.generation).chain(others) {
             let is_current = generation == self.generation;
@@ -107,7 +109,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
     }
 
-    /// Applies `policy`. A state in the cache stays: what is deleted is not wrong.
+    /// Applies `policy`. Cached states are kept, because the deleted snapshots are not wrong.
     pub(super) async fn retain(
         &self,
         key: &AggregateKey,
@@ -176,7 +178,7 @@ impl Draft {
         Self { metas, plan, touched }
     }
 
-    /// The snapshots of a generation that a load can start from, newest first.
+    /// Returns the snapshots of a generation that a load can start from, newest first.
     fn of(&self, generation: Generation) -> impl Iterator<Item = &SnapshotMeta> {
         self.metas.iter().filter(move |meta| meta.generation == generation && !meta.is_retired())
     }
@@ -185,13 +187,14 @@ impl Draft {
         self.of(generation).next().map(SnapshotMeta::id)
     }
 
-    /// Whether the newest snapshot of a generation would go, as it does if that is superseded.
+    /// Returns whether the newest snapshot of a generation would be dropped, as it is if the
+    /// generation is superseded.
     fn keeps_none(&self, generation: Generation) -> bool {
         let newest = self.newest(generation);
         self.plan.dropped().any(|judged| Some(judged.id) == newest)
     }
 
-    /// Whether a load needs none of the snapshots of a generation that would go.
+    /// Returns whether a load needs none of the snapshots of a generation that would be dropped.
     fn keeps_enough(&self, generation: Generation) -> bool {
         if !self.touched.contains(&generation) {
             return true;

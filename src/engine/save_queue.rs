@@ -147,7 +147,7 @@ impl SaveQueue {
         self.jobs.insert(key.clone(), job)
     }
 
-    /// Counts a snapshot that was stored; true if the retention policy is due for its aggregate.
+    /// Counts a stored snapshot. Returns true if the retention policy is due for its aggregate.
     pub(super) fn is_retention_due(&mut self, meta: &SnapshotMeta) -> bool {
         let key = &meta.key;
         let count = save_retention::count(self.unretained.get(key).copied(), meta.id());

@@ -13,22 +13,23 @@ use crate::manager::Retained;
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 
-/// The policy is applied to an aggregate after this many of its snapshots. So an aggregate has at
-/// most this many, less one, beyond those that the policy keeps.
+/// The policy is applied to an aggregate after this many of its snapshots. One fewer than this many
+/// may therefore be stored in addition to those that the policy keeps.
 pub(super) const EVERY: u32 = 4;
-/// How many aggregates wait for it at most. One that finds no place is due at its next snapshot.
+/// The maximum number of aggregates that wait for the policy. An aggregate that finds the queue
+/// full is due again at its next snapshot.
 const MAX_WAITING: usize = 1_024;
 
-/// Aggregates to which the policy is applied now, or soon.
+/// The aggregates to which the policy is being applied, and those that wait for it.
 #[derive(Default)]
 pub(super) struct RetentionWork {
-    /// Each with its snapshot that was stored last.
+    /// Each aggregate with its most recently stored snapshot.
     waiting: VecDeque<(AggregateKey, SnapshotId)>,
     running: HashMap<Id, AggregateKey>,
 }
 
 impl RetentionWork {
-    /// Puts an aggregate into the queue; false if that is full.
+    /// Adds an aggregate to the queue. Returns false if the queue is full.
     pub(super) fn push(&mut self, key: &AggregateKey, saved: SnapshotId) -> bool {
         let has_place = self.waiting.len() < MAX_WAITING;
         if has_place {
@@ -37,7 +38,7 @@ impl RetentionWork {
         has_place
     }
 
-    /// The next aggregate, if fewer than `parallel` are under way.
+    /// Returns the next aggregate if fewer than `parallel` are in progress.
     pub(super) fn next(&mut self, parallel: usize) -> Option<(AggregateKey, SnapshotId)> {
         if self.running.len() < parallel { self.waiting.pop_front() } else { None }
     }
@@ -46,16 +47,16 @@ impl RetentionWork {
         self.running.insert(task, key);
     }
 
-    /// The aggregate of a task that has ended, if it was one of these.
+    /// Removes a task that has ended. Returns its aggregate if the task was applying the policy.
     pub(super) fn ended(&mut self, task: Id) -> Option<AggregateKey> {
         self.running.remove(&task)
     }
 }
 
-/// Counts snapshots since the policy was last applied to their aggregate, this one included.
-/// Where that is not known, as after a start, it begins at a number that depends on the version:
-/// the aggregates of a process that has just started do not become due all at once, and in
-/// processes that live shortly each does now and then.
+/// Returns the number of snapshots since the policy was last applied to their aggregate, including
+/// this one. If the number is unknown, as after a start, the count begins at a number that depends
+/// on the version. The aggregates of a process that has just started therefore do not all become
+/// due at once, and in short-lived processes each of them becomes due from time to time.
 pub(super) fn count(known: Option<u32>, saved: SnapshotId) -> u32 {
     let spread = || {
         let mixed = saved.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62;
@@ -65,7 +66,7 @@ pub(super) fn count(known: Option<u32>, saved: SnapshotId) -> u32 {
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Counts and reports what became of a retention in the background.
+    /// Counts and reports the result of applying the policy in the background.
     pub(super) fn note_retention(
         self: &std::sync::Arc<Self>,
         key: &AggregateKey,

@@ -154,7 +154,7 @@ impl<A: Aggregate> Work<A> {
         self.putting = batch;
     }
 
-    /// Applies the policy to aggregates that are due, beside the captures and the put.
+    /// Applies the policy to aggregates that are due, concurrently with the captures and the put.
     fn start_retention(&mut self) {
         while let Some((key, saved)) = self.retention.next(self.parallel) {
             let (core, of) = (Arc::clone(&self.core), key.clone());

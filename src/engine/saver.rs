@@ -49,8 +49,8 @@ impl<A: Aggregate> Saver<A> {
         let key = &loaded.key;
         if version > SnapshotId::MAX_VERSION {
             let reason = format!(
-                "there is no version {version}, because the highest is {}: check the version \
-                 passed to committed()",
+                "version {version} is above the maximum of {}: check the version passed to \
+                 committed()",
                 SnapshotId::MAX_VERSION
             );
             return Decision::Wait { reason };

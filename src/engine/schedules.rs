@@ -6,11 +6,11 @@ use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::state::Aggregate;
 use crate::store::Page;
 
-/// The page size for queries of the ledger, which return schedules of all kinds.
+/// The page size for queries to the ledger, which return schedules of all kinds.
 const PAGE: usize = 256;
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Returns the ledger, after checking that `key` is of this kind.
+    /// Returns the ledger, after checking that `key` is for this kind.
     pub(super) fn scheduler(&self, key: Option<&ScheduleKey>) -> Result<&dyn Ledger, Error> {
         if let Some(key) = key.filter(|key| key.kind() != A::KIND) {
             return Err(other_kind::<A>(key));

@@ -51,7 +51,7 @@ pub(super) struct Search<'a, A: Aggregate> {
     /// Events that a hybrid answer returned.
     pub(super) ahead: Option<Ahead<A>>,
     pub(super) rejected: Vec<Rejected>,
-    /// The error of the store, if the engine is configured to replay when the store fails.
+    /// The store's error, if the engine is configured to replay when the store fails.
     pub(super) store_error: Option<Error>,
 }
 
@@ -196,9 +196,9 @@ impl<'a, A: Aggregate> Search<'a, A> {
         }
     }
 
-    /// Takes the answer to the first query, which was fetched with those of other aggregates. Returns
-    /// true if it is a candidate, or if there is no snapshot at all; false if the search would have
-    /// to continue.
+    /// Takes the answer to the first query, which was fetched together with those for other
+    /// aggregates. Returns true if it is a candidate, or if there is no snapshot at all, and false
+    /// if the search would have to continue.
     pub(super) fn begin_with(&mut self, answer: Hybrid<A>, watch: &mut Stopwatch<'_>) -> bool {
         let Some(query) = self.next_query() else { return false };
         let lookup = self.take_tail(answer);
@@ -264,8 +264,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
         self.look_at(answer, &query, watch)
     }
 
-    /// Handles a failure of the store: returns the error, unless the engine is configured to
-    /// replay.
+    /// Handles a store failure: returns the error, unless the engine is configured to replay.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
         self.stage = SearchStage::Over;
         if self.core.on_store_failure != OnStoreFailure::Replay {

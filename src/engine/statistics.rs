@@ -19,7 +19,7 @@ pub struct EngineStatistics {
     pub saves_dropped: u64,
     /// The number of snapshots that the retention policy deleted after background snapshots.
     pub deleted_by_retention: u64,
-    /// The number of times that the policy could not be applied.
+    /// The number of times that the retention policy could not be applied.
     pub retention_failures: u64,
     /// The number of observer calls that panicked.
     pub observer_panics: u64,

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::manager::Timings;
 
-/// Splits the time of a load into phases. Each call ends the phase that the previous call began.
+/// Splits the duration of a load into phases. Each call ends the phase that the previous call
+/// began.
 pub(super) struct Stopwatch<'a> {
     clock: &'a dyn Clock,
     last: Duration,
@@ -17,8 +18,8 @@ impl<'a> Stopwatch<'a> {
         Self { clock, last: clock.monotonic(), timings: Timings::default() }
     }
 
-    /// Returns a stopwatch with the same times so far, which continues now: for one of several loads
-    /// that began together.
+    /// Returns a stopwatch with the same times so far that continues from now, for one of several
+    /// loads that began together.
     pub(super) fn resumed(&self) -> Self {
         Self { clock: self.clock, last: self.clock.monotonic(), timings: self.timings }
     }

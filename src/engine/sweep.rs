@@ -1,4 +1,5 @@
-//! Looking at many aggregates: which are stored, which moved on, and which snapshots are sound.
+//! Surveying many aggregates: which have snapshots, which have new events, and which snapshots are
+//! intact.
 
 use super::core::{EngineCore, check_kind};
 use super::head::head;
@@ -26,8 +27,9 @@ impl<A: Aggregate> EngineCore<A> {
         self.store.keys(request).await
     }
 
-    /// The version of the head if a snapshot of it is stored that loads use. Reads metadata only.
-    /// `None` if there is none, or the event source does not know its head without reading.
+    /// Returns the head's version if loads can use a stored snapshot of it. Reads only metadata.
+    /// Returns `None` if there is no such snapshot, or if the event source does not know its head
+    /// without reading events.
     pub(super) async fn snapshot_of_head(&self, key: &AggregateKey) -> Result<Option<u64>, Error> {
         check_kind::<A>(key)?;
         let Some(head) = head(&*self.source, key).await? else { return Ok(None) };
@@ -51,10 +53,10 @@ impl<A: Aggregate> EngineCore<A> {
             self.store.list_pages(ListRequest::new(key).at_most(SnapshotId::MAX_VERSION));
         while let Some(page) = pages.next().await? {
             for id in page.iter().map(SnapshotMeta::id) {
-                // One at a time, so that one record is in memory, whatever their number.
+                // One at a time, so that only one record is in memory.
                 let found = match self.store.get(Query::exact(key, id)).await? {
                     Lookup::Found(found) if found.version == id.version => found,
-                    // Deleted since.
+                    // The snapshot has been deleted since.
                     _ => continue,
                 };
                 match self.examine(key, &found) {
@@ -70,7 +72,7 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(verified)
     }
 
-    /// Checks a stored snapshot completely, whatever share of the loads is verified.
+    /// Checks a stored snapshot completely, even if not every load is verified.
     fn examine(&self, key: &AggregateKey, found: &Found) -> Result<Proof, RejectReason> {
         let header = found.record.verify()?;
         if !header.is_of(key) {
@@ -81,7 +83,7 @@ impl<A: Aggregate> EngineCore<A> {
         }
         let reader = match reader::choose(&self.readers, &header) {
             Ok(reader) => reader,
-            // Other code reads it.
+            // Other code can read the snapshot.
             Err(
                 RejectReason::Stale(_) | RejectReason::FeatureDisabled(_) | RejectReason::Codec(_),
             ) => return Ok(Proof::Absent),

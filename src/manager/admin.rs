@@ -123,7 +123,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     ///
     /// The events are folded up to `version` (inclusive); `None` stands for the newest version. The
     /// result is compared with the snapshot of the current generation at the folded version. The
-    /// outcome says what was done. The default implementation returns `Unsupported`.
+    /// outcome is one of the following. The default implementation returns `Unsupported`.
     ///
     /// - [`CreateOutcome::Stored`]: no snapshot existed.
     /// - [`CreateOutcome::Existing`]: the snapshot holds the same state and is kept.

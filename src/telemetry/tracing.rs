@@ -7,8 +7,8 @@ use crate::ledger::AuditOutcome;
 
 /// Emits an event of the crate `tracing` for each observation.
 ///
-/// The target is `snapfold`, and the message is the observation as one line. The fields `kind` and
-/// `id` name the aggregate. States and events are never emitted.
+/// The target is `snapfold`, and the message is the observation as one line. The fields `tenant`,
+/// `kind` and `id` name the aggregate. States of aggregates and their events are never included.
 ///
 /// | level | observations |
 /// |---|---|
