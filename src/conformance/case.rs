@@ -68,13 +68,13 @@ pub(super) use cases;
 pub(super) struct Context {
     pub(super) site: Box<dyn Site>,
     pub(super) random: fastrand::Rng,
-    /// The number of aggregates that a case of the level Scale creates.
+    /// The number of aggregates that a case in the level Scale creates.
     pub(super) scale: usize,
     /// The time limit of one call.
     pub(super) within: Duration,
     /// Numbers that the scorecard shows in addition to the verdict.
     pub(super) notes: Vec<String>,
-    /// Times that the scorecard shows.
+    /// Durations that the scorecard shows.
     pub(super) times: Vec<String>,
 }
 
@@ -147,7 +147,7 @@ pub(super) fn needs(available: bool, what: &'static str) -> Result<(), Stop> {
     if available { Ok(()) } else { Err(Stop::Skipped(what)) }
 }
 
-/// Whether the kit can create a record that is larger than the store accepts.
+/// Returns whether the kit can create a record that is larger than the store accepts.
 pub(super) fn has_small_records(capabilities: Capabilities) -> bool {
     capabilities.max_record_bytes <= 64 << 20
 }

@@ -40,7 +40,7 @@ impl Failure {
         self
     }
 
-    /// A failure of the site or of the kit itself.
+    /// Creates a failure of the site or of the kit itself.
     pub(super) fn setup(message: impl Into<String>, error: &dyn fmt::Display) -> Self {
         Self {
             broken: Vec::new(),
@@ -58,8 +58,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The debug form of a value, truncated to a readable length. A list of a million items is not
-/// formatted completely before it is truncated.
+/// Returns the debug form of a value, truncated to a readable length. A list of a million items is
+/// not formatted completely before it is truncated.
 pub(super) fn shown(value: &dyn Debug) -> String {
     let mut text = Limited(String::new());
     let _ = write!(text, "{value:?}");
@@ -77,7 +77,7 @@ fn shortened(text: String) -> String {
     short.0
 }
 
-/// Accepts the first part of a text and refuses the rest.
+/// Accepts the first part of a string and refuses the rest.
 struct Limited(String);
 
 impl Write for Limited {
@@ -107,14 +107,14 @@ impl From<Failure> for Stop {
     }
 }
 
-/// An error of the kit, which made an invalid key or record.
+/// An error in the kit, which made an invalid key or record.
 impl From<Error> for Stop {
     fn from(error: Error) -> Self {
         Self::Failed(Failure::setup("make a test record", &error))
     }
 }
 
-/// An error of the site.
+/// An error returned by the site.
 impl From<BoxError> for Stop {
     fn from(error: BoxError) -> Self {
         Self::Failed(Failure::setup("call the site", &error))

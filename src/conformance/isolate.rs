@@ -26,7 +26,7 @@ pub(super) async fn isolated<T: Send + 'static>(
     }
 }
 
-/// A panic, as a breach of `promise`.
+/// Returns the failure for a panic, as a breach of `promise`.
 pub(super) fn panicked(promise: &'static str, join: tokio::task::JoinError) -> Failure {
     let text = match join.try_into_panic() {
         Ok(panic) => message(&*panic),

@@ -22,7 +22,7 @@ pub enum Level {
     Scale,
     /// Pins, retirements and bases. These cases run only if no earlier case failed.
     Marks,
-    /// Loads of the real engine over this store equal a full replay.
+    /// Loads by the real engine over this store equal a full replay.
     Engine,
     /// Event sources: all events, in order, within bounds.
     Reads,

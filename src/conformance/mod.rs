@@ -23,7 +23,8 @@
 //! ```
 //! A store that keeps data outside its process implements [`StoreFactory`] and [`Site`] instead. A
 //! site is a directory, a schema or another place that holds the data of one store. Dropping the
-//! site removes the data. The optional abilities of a site (crash, damage) let the kit check more.
+//! site removes the data. The optional abilities of a site (such as simulating a crash or damaging
+//! a record) let the kit check more.
 //!
 //! # For authors of event sources
 //! A wrong event source is the most likely cause of a wrong state. [`event_source`] runs a similar
@@ -34,7 +35,7 @@
 //!
 //! # For authors of ledgers
 //! [`ledger`](fn@ledger) runs the cases for the obligations of [`Ledger`](crate::ledger::Ledger)
-//! (L-01 and so on) over the ledgers that a [`LedgerFactory`] creates, each on several nodes.
+//! (L-01 and so on) on the ledgers that a [`LedgerFactory`] creates, each with several nodes.
 //!
 //! # The scorecard
 //! A [`Scorecard`] lists for each case whether it passed, failed (with the ids of the broken
@@ -44,9 +45,9 @@
 //! found is a wrong lookup, not a lost put.
 //!
 //! # Limits
-//! The kit checks only what the trait exposes. It can check that a store syncs before it
-//! acknowledges only as far as [`Site::crash`] simulates a real crash. The kit does not see how
-//! much work a call does, so it reports times but does not judge them.
+//! The kit checks only what the trait exposes. Whether a store syncs before it acknowledges is
+//! checked only as far as [`Site::crash`] simulates a real crash. The kit does not see how much
+//! work a call does, so it reports durations but does not judge them.
 
 mod aggregate;
 mod case;
@@ -82,7 +83,7 @@ pub use run::Conformance;
 pub use scorecard::{CaseResult, CaseVerdict, NotConformant, Scorecard, Tally};
 pub use store_kit::cases;
 
-/// Runs the whole kit over the stores that `factory` creates, with the default settings of
+/// Runs the whole kit on the stores that `factory` creates, with the default settings of
 /// [`Conformance`].
 pub async fn store(factory: &dyn StoreFactory) -> Scorecard {
     Conformance::of(factory).run().await

@@ -15,7 +15,7 @@ use crate::store::{Capabilities, SnapshotStore};
 /// The obligation that a store neither panics nor hangs.
 const PROMISE: &str = "C-03";
 
-/// The settings of a run of the kit over one type of store.
+/// The settings for running the kit on one type of store.
 ///
 /// | setting | default |
 /// |---|---|
@@ -52,7 +52,7 @@ pub struct Conformance<'f> {
 }
 
 impl<'f> Conformance<'f> {
-    /// Creates a run of the whole kit over the stores that `factory` creates.
+    /// Creates a run of the whole kit on the stores that `factory` creates.
     pub fn of(factory: &'f dyn StoreFactory) -> Self {
         Self {
             factory,
@@ -109,12 +109,12 @@ impl<'f> Conformance<'f> {
         self
     }
 
-    /// Runs the cases one after the other, each on a fresh site. Whatever the store does (panics,
-    /// hangs, invalid answers), the run completes and reports the failing cases.
+    /// Runs the cases one after the other, each on a fresh site. Even if the store panics, hangs or
+    /// gives invalid answers, the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Use one with several threads. The cases of
-    /// the level [`Concurrent`](Level::Concurrent) then check more, and a store that blocks a
-    /// thread forever is reported instead of blocking the run.
+    /// Must run on a tokio runtime with time enabled. Prefer a multi-threaded runtime: the
+    /// [`Concurrent`](Level::Concurrent) cases then check more, and a store that blocks a thread
+    /// forever is reported instead of blocking the run.
     ///
     /// Cancel safety: dropping the future ends the run and the current case.
     pub async fn run(self) -> Scorecard {
@@ -122,7 +122,7 @@ impl<'f> Conformance<'f> {
         let mut results = Vec::new();
         for case in cases().filter(|case| self.wants(case)) {
             let failed = |result: &CaseResult| matches!(result.verdict, CaseVerdict::Failed(_));
-            // The cases of marks rely on lookups, lists and deletes.
+            // The cases about marks rely on lookups, lists and deletes.
             let result = if case.level() == Level::Marks && results.iter().any(failed) {
                 CaseResult {
                     verdict: CaseVerdict::Skipped { needs: "all earlier levels to pass" },
@@ -141,7 +141,7 @@ impl<'f> Conformance<'f> {
             && self.named.as_ref().is_none_or(|part| case.name().contains(part.as_str()))
     }
 
-    /// The store's capabilities, or `None` if it cannot be opened.
+    /// Returns the store's capabilities, or `None` if it cannot be opened.
     async fn look(&self) -> Option<Capabilities> {
         let mut site = self.site().await.ok()?;
         let looked = isolated(PROMISE, self.patience, async move {

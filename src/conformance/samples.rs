@@ -10,7 +10,7 @@ use crate::timestamp::Timestamp;
 
 pub(super) const OLD: Generation = Generation { schema_version: 1, fingerprint: 0x51ab };
 pub(super) const NEW: Generation = Generation { schema_version: 2, fingerprint: 7 };
-/// Like [`NEW`], except for the fingerprint, whose highest bit is set.
+/// Has the same schema version as [`NEW`], but a fingerprint with the highest bit set.
 pub(super) const RESHAPED: Generation = Generation { schema_version: 2, fingerprint: u64::MAX - 1 };
 
 pub(super) fn key(id: &str) -> Result<AggregateKey, Error> {
@@ -21,18 +21,18 @@ pub(super) fn id(generation: Generation, version: u64) -> SnapshotId {
     SnapshotId { generation, version }
 }
 
-/// A time that increases with the version.
+/// Returns a time that increases with the version.
 pub(super) fn at(version: u64) -> Timestamp {
     Timestamp::from_seconds(i64::try_from(version).unwrap_or(i64::MAX))
 }
 
-/// A snapshot of the generation [`NEW`] with a specific time and payload.
+/// Returns a snapshot of the generation [`NEW`] with a specific time and payload.
 pub(super) fn record(key: &AggregateKey, version: u64) -> Result<Record, Error> {
     let payload = format!("{key} after {version} events");
     record_of(key, NEW, version, at(version), payload.as_bytes())
 }
 
-/// A record with the same identity and another payload.
+/// Returns a record with the same identity and another payload.
 pub(super) fn rival(key: &AggregateKey, version: u64) -> Result<Record, Error> {
     record_of(key, NEW, version, at(version), b"told differently")
 }
@@ -50,12 +50,12 @@ pub(super) fn record_of(
         .build(payload)
 }
 
-/// Records at these versions, lowest first.
+/// Returns records at these versions, lowest first.
 pub(super) fn records(key: &AggregateKey, versions: &[u64]) -> Result<Vec<Record>, Error> {
     versions.iter().map(|version| record(key, *version)).collect()
 }
 
-/// Incompressible bytes.
+/// Returns incompressible bytes.
 pub(super) fn noise(random: &mut fastrand::Rng, bytes: usize) -> Vec<u8> {
     let mut noise = vec![0; bytes];
     random.fill(&mut noise);

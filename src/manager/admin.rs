@@ -118,12 +118,13 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Rebuilt, Error>;
 
-    /// Refolds the events from the beginning, and stores the state unless the snapshot at that
-    /// version already holds it.
+    /// Refolds the events up to `version`, and stores the state unless the stored snapshot already
+    /// holds it.
     ///
-    /// The events are folded up to `version` (inclusive); `None` stands for the newest version. The
-    /// result is compared with the snapshot of the current generation at the folded version. The
-    /// outcome is one of the following. The default implementation returns `Unsupported`.
+    /// The events are folded from the beginning up to `version` (inclusive), or all of them if it
+    /// is `None`. The state is compared with the snapshot of the current generation at the same
+    /// version. The outcome is one of the following. The default implementation returns
+    /// `Unsupported`.
     ///
     /// - [`CreateOutcome::Stored`]: no snapshot existed.
     /// - [`CreateOutcome::Existing`]: the snapshot holds the same state and is kept.

@@ -110,9 +110,9 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Sets the length of the longest history, in events (inclusive). The first history has this
-    /// length, the second one is empty, and the others have a random length. The time of a check is
-    /// proportional to the square of this length, because a snapshot of each version is folded to
-    /// the end.
+    /// length, the second one is empty, and the others have a random length. The running time of a
+    /// check grows with the square of this length, because the remaining events are folded onto a
+    /// snapshot at every version.
     pub fn events_per_history(mut self, events: u32) -> Self {
         self.plan.longest = events;
         self
@@ -143,7 +143,7 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Compares states with `equal`, such as `|a, b| a == b`, in addition to their stored form.
-    /// This detects a field that is not stored as soon as it is lost, and not only when a later
+    /// This detects a field that is not stored as soon as its value is lost, not only when a later
     /// event depends on it.
     pub fn compare(mut self, equal: impl Fn(&A, &A) -> bool + Send + Sync + 'static) -> Self {
         self.equal = Some(Box::new(equal));
@@ -159,7 +159,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         self.show_events(|event| format!("{event:?}"))
     }
 
-    /// Shows events in reports with `show`. The text must be the same in every process.
+    /// Shows events in reports with `show`. The returned string must be the same in every process.
     pub fn show_events(
         mut self,
         show: impl Fn(&A::Event) -> String + Send + Sync + 'static,
@@ -175,7 +175,7 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Does not start a second process, so L-04 is not judged.
+    /// Does not start a second process, so [`Law::AnyProcess`] is not judged.
     pub fn one_process(mut self) -> Self {
         self.second_process = false;
         self
@@ -208,7 +208,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         )
     }
 
-    /// Like [`golden`](Self::golden), with events in another form: one line of text each.
+    /// Sets the folder of golden samples as [`golden`](Self::golden) does. `write` converts each
+    /// event to a string without line breaks, and `read` converts the string back.
     pub fn golden_with(
         mut self,
         folder: impl Into<PathBuf>,
@@ -220,23 +221,23 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Writes golden samples of the current generation into the folder if it has none yet and no
-    /// law is broken. Never overwrites or removes samples. Keep them under version control.
+    /// Writes golden samples of the current generation to the folder if it has none yet and no law
+    /// is broken. Never overwrites or removes samples. Keep them under version control.
     pub fn record_golden(mut self) -> Self {
         self.record = true;
         self
     }
 
-    /// Also reads golden samples of another codec: see
+    /// Also reads golden samples written with another codec: see
     /// [`EngineBuilder::also_reads`](crate::engine::EngineBuilder::also_reads).
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.readers.push(Box::new(|builder| builder.also_reads(codec)));
         self
     }
 
-    /// Also reads golden samples of another shape by field name: see
+    /// Also reads golden samples of a type with a different shape, by field name: see
     /// [`EngineBuilder::tolerate_shape_changes`](crate::engine::EngineBuilder::tolerate_shape_changes).
-    /// L-10 checks that the result equals a replay.
+    /// [`Law::Upcasts`] checks that the result equals a replay.
     pub fn tolerate_shape_changes(mut self) -> Self {
         self.by_name = true;
         self.readers.push(Box::new(EngineBuilder::tolerate_shape_changes));
@@ -244,8 +245,8 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Registers an upcaster as the application does with
-    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). The upcaster is judged
-    /// on the golden samples of that generation.
+    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). The upcaster is judged on
+    /// the golden samples of the old generation.
     pub fn upcasts<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -258,8 +259,9 @@ impl<A: Aggregate> AggregateCheck<A> {
         self
     }
 
-    /// Like [`upcasts`](Self::upcasts), for an old type that is still an [`Aggregate`] over the
-    /// same events. The upcaster is also judged on the generated histories, at each version.
+    /// Registers an upcaster as [`upcasts`](Self::upcasts) does, for an old type that is still an
+    /// [`Aggregate`] over the same events. The upcaster is also judged on the generated histories,
+    /// at each version.
     pub fn upcasts_from<Old: Aggregate<Event = A::Event>>(
         mut self,
         codec: impl Codec<Old>,

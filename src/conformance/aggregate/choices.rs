@@ -30,7 +30,7 @@ impl Choices {
         if range.is_empty() { *range.start() } else { self.0.i64(range) }
     }
 
-    /// Returns `true` in `percent` of 100 cases, and always from 100 on.
+    /// Returns `true` with a probability of `percent` %. Values above 100 are treated as 100.
     pub fn chance(&mut self, percent: u8) -> bool {
         self.0.u8(..100) < percent
     }
@@ -50,8 +50,9 @@ impl Choices {
         if len == 0 { 0 } else { self.0.usize(..len) }
     }
 
-    /// Returns a text of 0 to `longest` characters (inclusive): mostly ASCII letters, with some
-    /// characters that reveal code that confuses characters with bytes.
+    /// Returns a string of 0 to `longest` characters (inclusive): mostly ASCII letters, with a few
+    /// control, quote and multi-byte characters that expose escaping errors and code that confuses
+    /// bytes with characters.
     pub fn text(&mut self, longest: usize) -> String {
         const UNUSUAL: [char; 8] =
             ['\0', '"', '\\', '\n', '\u{e9}', '\u{202e}', '\u{4e16}', '\u{1f600}'];

@@ -27,8 +27,8 @@ pub enum Law {
     /// new events into clones of states that other callers still read. Broken by interior
     /// mutability behind a shared pointer.
     OwnClone,
-    /// **L-06** The codec can carry the type, and each state that occurs is unchanged after it is
-    /// encoded, decoded and encoded again.
+    /// **L-06** The codec can represent the type, and each state that occurs is unchanged after it
+    /// is encoded, decoded and encoded again.
     Survives,
     /// **L-07** A snapshot of each version, decoded and folded to the end, gives the same state as
     /// a replay. Broken by fields that matter but are not stored, and by values that are rounded

@@ -19,11 +19,11 @@ pub(super) struct LawCase<A: Aggregate> {
     pub(super) show: Option<Box<Show<A::Event>>>,
 }
 
-/// The maximum length of the text of an event in a report, in characters.
+/// The maximum length of a formatted event in a report, in characters.
 const SHOWN: usize = 120;
 
 impl<A: Aggregate> LawCase<A> {
-    /// The finding for the first history in which `probe` finds a fault, reduced as far as
+    /// Returns the finding for the first history in which `probe` finds a fault, reduced as far as
     /// possible.
     pub(super) fn search(
         &self,
@@ -43,8 +43,8 @@ impl<A: Aggregate> LawCase<A> {
         })
     }
 
-    /// The finding for a `fault` of `history`. It contains the whole history if `probe` cannot
-    /// reproduce the fault.
+    /// Returns the finding for a `fault` in `history`. It contains the whole history if `probe`
+    /// cannot reproduce the fault.
     pub(super) fn finding(
         &self,
         history: &History<A::Event>,
@@ -79,7 +79,7 @@ impl<A: Aggregate> LawCase<A> {
     }
 }
 
-/// A finding without a history.
+/// Returns a finding without a history.
 pub(super) fn finding(text: impl Display) -> LawFinding {
     LawFinding { text: text.to_string(), history: None }
 }

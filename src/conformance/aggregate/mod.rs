@@ -84,12 +84,13 @@ use under_test::SharedSubject;
 /// changes while its type stays the same, and against upcasters that disagree with a replay.
 ///
 /// # The second process
-/// L-04 runs the test binary again, with the name of the current test and an environment variable.
-/// The test runs up to this check, which folds the same histories, writes the result to a file and
-/// ends the process. Code before the check therefore runs twice, and other checks in the same test
-/// are not judged in the second process. This works with `cargo test` and `cargo nextest`. If the
-/// name of the test cannot be determined, the law is reported as not judged, with instructions. If
-/// a test checks one aggregate several times with one generator, give each check a different seed.
+/// [`Law::AnyProcess`] runs the test binary again, with the name of the current test and an
+/// environment variable. The test runs up to this check, which folds the same histories, writes the
+/// result to a file and ends the process. Code before the check therefore runs twice, and other
+/// checks in the same test are not judged in the second process. This works with `cargo test` and
+/// `cargo nextest`. If the name of the test cannot be determined, the law is reported as not
+/// judged, with instructions. If a test checks one aggregate several times with one generator, give
+/// each check a different seed.
 pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,
 ) -> AggregateCheck<A> {
@@ -98,8 +99,8 @@ pub fn aggregate<A: Aggregate + Serialize + DeserializeOwned>(
     check
 }
 
-/// Like [`aggregate()`], for states that do not implement serde's traits. Such states are compared
-/// by the bytes that `codec` produces, and reported differences have no path.
+/// Starts a check as [`aggregate()`] does, for states that do not implement serde's traits. Such
+/// states are compared by the bytes that `codec` produces, and reported differences have no path.
 pub fn aggregate_with_codec<A: Aggregate>(
     codec: impl Codec<A>,
     generate: impl Fn(&A, &mut Choices) -> A::Event + Send + Sync + 'static,

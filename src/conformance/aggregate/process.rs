@@ -35,7 +35,7 @@ pub(super) enum Role {
     Bystander,
 }
 
-/// The role of this process for the check with this identity.
+/// Returns the role of this process for the check with this identity.
 pub(super) fn role(identity: u64) -> Role {
     let Some(order) = env::var_os(VARIABLE) else { return Role::Judge };
     let order = order.to_string_lossy().into_owned();
@@ -165,7 +165,7 @@ fn differs<A: Aggregate>(case: &LawCase<A>, fold: &Fold) -> LawFinding {
     }
 }
 
-/// The name of the current test in the test harness.
+/// Returns the name of the current test in the test harness.
 fn test_name(given: Option<&str>) -> Result<String, String> {
     if let Some(name) = given {
         return Ok(name.to_owned());
@@ -230,7 +230,7 @@ fn ask(identity: u64, test: &str) -> Result<Vec<Fold>, String> {
     })
 }
 
-/// The file of the answer; removed on drop.
+/// The file for the answer, which is removed on drop.
 struct ChildAnswer(PathBuf);
 
 impl Drop for ChildAnswer {

@@ -30,12 +30,12 @@ impl<A: Aggregate> AggregateCheck<A> {
     /// all other panics. A check holds about two states per history in memory.
     ///
     /// # Errors
-    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the settings are invalid (no histories, a key
-    ///   of another kind), if the event generator panics, or if golden samples cannot be read or
-    ///   written.
+    /// - [`InvalidInput`](ErrorKind::InvalidInput) if the settings are invalid (no histories, or a
+    ///   key for a different kind of aggregate), if the event generator panics, or if golden
+    ///   samples cannot be read or written.
     /// - [`Encode`](ErrorKind::Encode) if golden samples are to be recorded and the events cannot
-    ///   be restored from their text.
-    /// - [`UnsuitableCodec`](ErrorKind::UnsuitableCodec) if the codec of an upcaster cannot carry
+    ///   be restored from their strings.
+    /// - [`UnsuitableCodec`](ErrorKind::UnsuitableCodec) if an upcaster's codec cannot represent
     ///   the old type.
     pub fn check(mut self) -> Result<LawReport, Error> {
         let case = self.case()?;
@@ -74,7 +74,7 @@ impl<A: Aggregate> AggregateCheck<A> {
                 "{key} is not of kind \"{kind}\": use a key of this kind"
             )));
         }
-        // L-06 reports a codec that cannot carry the type.
+        // L-06 reports a codec that cannot represent the type.
         let limits = self.codec.inspect(&[]).map_or(DecodeLimits::default(), |info| info.limits);
         let subject = AggregateUnderTest {
             key,
@@ -119,7 +119,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         runner.judge(Law::Repeatable, || match &ends {
             Ok(ends) => LawOutcome::of(repeatable(&case, ends, self.pause)),
             Err(panicked) => {
-                LawOutcome::Broken(finding(format!("apply panics only sometimes, with {panicked}")))
+                let what = "apply panics in one fold of the same events but not in another";
+                LawOutcome::Broken(finding(format!("{what}: {panicked}")))
             }
         });
         runner.judge(Law::AnyThread, || match another_thread(&case, known) {
@@ -154,8 +155,8 @@ impl<A: Aggregate> AggregateCheck<A> {
         self.golden.as_ref().map_or(Ok(0), |golden| record(case, golden, generation))
     }
 
-    /// The result of the golden samples. `None` if there is no folder, or if the samples cannot be
-    /// judged.
+    /// Returns the result of the golden samples, or `None` if there is no folder or the samples
+    /// cannot be judged.
     fn read_samples(
         &mut self,
         subject: &AggregateUnderTest<A>,
@@ -272,7 +273,7 @@ impl LawRunner {
         self.verdicts.push(LawVerdict { law, outcome });
     }
 
-    /// The premise of `law` that does not hold, or `None` if all hold.
+    /// Returns the premise of `law` that does not hold, or `None` if all hold.
     fn standing(&self, law: Law) -> Option<Law> {
         let mut fallen = self.verdicts.iter().filter(|verdict| {
             matches!(verdict.outcome, LawOutcome::Broken(_) | LawOutcome::Accepted { .. })

@@ -12,7 +12,7 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, ValueNode, compare};
 
-/// Serializes a state into a tree. The flag is whether the codec is human-readable.
+/// Serializes a state into a tree. The flag says whether the codec is human-readable.
 pub(super) type Lens<A> = fn(&A, bool) -> Option<ValueNode>;
 /// The comparison that the application provides.
 pub(super) type Equal<A> = dyn Fn(&A, &A) -> bool + Send + Sync;
@@ -43,7 +43,7 @@ impl<A: Aggregate> AggregateUnderTest<A> {
         catch(|| A::initial(&self.key))
     }
 
-    /// The state after `events`.
+    /// Returns the state after `events`.
     pub(super) fn fold<'e>(
         &self,
         events: impl IntoIterator<Item = &'e A::Event>,
@@ -65,8 +65,8 @@ impl<A: Aggregate> AggregateUnderTest<A> {
         self.lens.and_then(|lens| lens(state, self.codec.id() == CodecId::JSON))
     }
 
-    /// A digest of a state that is the same in every process. It is computed from the tree, so that
-    /// the order of hash maps does not matter, or from the bytes if there is no tree.
+    /// Returns a digest of a state that is the same in every process. It is computed from the tree,
+    /// so that the order of hash maps does not matter, or from the bytes if there is no tree.
     pub(super) fn digest(&self, state: &A) -> Option<u64> {
         let tree = self.tree(state).map(|tree| tree.digest());
         tree.or_else(|| self.encode(state).ok().map(|bytes| XxHash3_64::oneshot(&bytes)))

@@ -39,7 +39,7 @@ impl SourceHistory {
         self.events.last().map_or(0, |event| event.version)
     }
 
-    /// The events that a read of `range` pushes.
+    /// Returns the events that a read of `range` pushes.
     pub(super) fn within(&self, range: EventRange) -> Vec<&NewEvent> {
         let wanted =
             |event: &&NewEvent| range.contains(event.version) && event.version > self.floor;
@@ -56,7 +56,7 @@ impl SourceContext {
         self.histories.get(key).cloned().unwrap_or_default()
     }
 
-    /// The next `count` events of an aggregate, with times, some of which run backwards.
+    /// Returns the next `count` events of an aggregate, with times, some of which run backwards.
     pub(super) fn events(&mut self, key: &AggregateKey, count: u64) -> Vec<NewEvent> {
         let head = self.history(key).head();
         (1..=count)
@@ -152,7 +152,7 @@ impl SourceContext {
         }
     }
 
-    /// The events that `key` may have now.
+    /// Returns the events that `key` may have now.
     pub(super) fn rightful(&self, key: &AggregateKey) -> Rightful {
         let history = self.history(key);
         let own = history.events.iter().map(|event| (event.number, event.version)).collect();

@@ -14,7 +14,7 @@ cases! { sources Hostile:
     "no bound makes a call panic or hang", ["E-11"], any_bound;
 }
 
-/// Ids that a query, a pattern, a path or a collation could confuse with each other.
+/// Returns ids that a query, a pattern, a path or a collation could confuse with each other.
 fn ids() -> Vec<String> {
     let mut ids: Vec<_> = [
         "a",
@@ -76,7 +76,7 @@ fn ids() -> Vec<String> {
     ids
 }
 
-/// The similar keys that the event store can hold.
+/// Returns the similar keys that the event store can hold.
 fn keys(cx: &SourceContext) -> Result<Vec<AggregateKey>, Stop> {
     let kind = cx.subject.kind();
     let mut keys = Vec::new();
@@ -92,7 +92,7 @@ fn keys(cx: &SourceContext) -> Result<Vec<AggregateKey>, Stop> {
             keys.push(AggregateKey::from_parts(tenant, kind, &id)?);
         }
     }
-    // Parts that give the same text if they are joined.
+    // Parts that give the same string when they are joined.
     for (tenant, kind, id) in
         [("t", "k", "i"), ("tk", "", "i"), ("", "tk", "i"), ("t", "ki", ""), ("t-k", "", "i")]
     {

@@ -38,7 +38,7 @@ cases! { sources Hybrid:
 const POLLS: usize = 24;
 
 impl SourceHistory {
-    /// The as-of time at `version`.
+    /// Returns the as-of time at `version`.
     fn as_of(&self, version: u64) -> Timestamp {
         let times = self.events.iter().filter(|event| event.version <= version);
         times.filter_map(|event| event.recorded_at).max().unwrap_or(Timestamp::MIN)
@@ -140,7 +140,7 @@ impl SourceContext {
                 let first = pushed.seen.first().map_or(start, |event| event.version);
                 let id = if wrong.id == "E-03" && first == start { "H-04" } else { "H-02" };
                 let id = if wrong.id == "E-05" { "H-04" } else { id };
-                Err(wrong.of(id).failure(&format!("{what}, with a tail until {until}")).into())
+                Err(wrong.of(id).failure(&format!("{what}: read the tail until {until}")).into())
             }
         }
     }

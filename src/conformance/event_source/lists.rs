@@ -51,7 +51,7 @@ impl SourceContext {
         Ok(())
     }
 
-    /// All keys that a request returns, across its pages.
+    /// Returns all keys that a request returns, across its pages.
     async fn listed(&self, request: KeysRequest<'_>) -> Result<Vec<AggregateKey>, Stop> {
         let mut listed = Vec::new();
         let mut cursor: Option<Cursor> = None;
@@ -94,13 +94,13 @@ impl SourceContext {
         })
     }
 
-    /// Some aggregates with histories of different lengths.
+    /// Creates several aggregates with histories of different lengths.
     async fn several(&mut self, count: u64) -> Result<Vec<AggregateKey>, Stop> {
         let mut keys = Vec::new();
         for n in 1..=count {
             let key = self.key(n)?;
             self.append(&key, 1 + n * 3 % 7).await?;
-            // A fault of single reads is not a fault of a read of many aggregates.
+            // A fault in single reads is not a fault in a read of many aggregates.
             self.reads(&key, ALL).await?;
             self.reads(&key, EventRange::new(1, 2)).await?;
             keys.push(key);

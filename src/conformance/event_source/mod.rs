@@ -20,7 +20,7 @@ pub use register::source_cases;
 pub use run::SourceConformance;
 pub use site::{EventSite, EventSourceFactory, HybridPair, Kept, NewEvent, event_sites};
 
-/// Runs the whole kit over the event sources that `factory` creates, with the default settings of
+/// Runs the whole kit on the event sources that `factory` creates, with the default settings of
 /// [`SourceConformance`]. The [guide](crate::guide::event_sources) has an example.
 pub async fn event_source<A: Aggregate>(factory: &dyn EventSourceFactory<A>) -> Scorecard {
     SourceConformance::of(factory).run().await

@@ -22,7 +22,7 @@ use crate::state::Aggregate;
 /// The obligation that a source neither panics nor hangs.
 const PROMISE: &str = "E-11";
 
-/// The settings of a run of the kit over one type of event source.
+/// The settings for running the kit on one type of event source.
 ///
 /// | setting | default |
 /// |---|---|
@@ -55,7 +55,7 @@ impl<A: Aggregate> Factory for Of<'_, A> {
 }
 
 impl<'f> SourceConformance<'f> {
-    /// Creates a run of the whole kit over the sites that `factory` creates.
+    /// Creates a run of the whole kit on the sites that `factory` creates.
     pub fn of<A: Aggregate>(factory: &'f dyn EventSourceFactory<A>) -> Self {
         Self {
             factory: Box::new(Of(factory)),
@@ -104,11 +104,11 @@ impl<'f> SourceConformance<'f> {
         self
     }
 
-    /// Runs the cases one after the other, each on a fresh site. Whatever the source does (panics,
-    /// hangs, invalid answers), the run completes and reports the failing cases.
+    /// Runs the cases one after the other, each on a fresh site. Even if the source panics, hangs
+    /// or gives invalid answers, the run completes and reports the failing cases.
     ///
-    /// Must run on a tokio runtime with time enabled. Use one with several threads. A source that
-    /// blocks a thread forever is then reported instead of blocking the run.
+    /// Must run on a tokio runtime with time enabled. Prefer a multi-threaded runtime: a source
+    /// that blocks a thread forever is then reported instead of blocking the run.
     ///
     /// Cancel safety: dropping the future ends the run and the current case.
     pub async fn run(self) -> Scorecard {

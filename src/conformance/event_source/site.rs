@@ -42,8 +42,8 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
         Kept::default()
     }
 
-    /// Returns the key of the aggregate `n`: by default the id `k` and the number, such as `k1`.
-    /// Override this if the ids of the event store are UUIDs or numbers.
+    /// Returns the key of the aggregate with the number `n`. By default, the id is `k` and the
+    /// number, such as `k1`. Override this if the ids of the event store are UUIDs or numbers.
     fn key(&self, n: u64) -> Result<AggregateKey, Error> {
         A::key(&format!("k{n}"))
     }
@@ -76,7 +76,7 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
         None
     }
 
-    /// Returns the name for the scorecard, by default the name of the type.
+    /// Returns the name for the scorecard. By default, this is the name of the type.
     fn name(&self) -> &'static str {
         std::any::type_name::<Self>()
     }
@@ -86,7 +86,7 @@ pub trait EventSite<A: Aggregate>: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NewEvent {
-    /// The version, which is the next one of the aggregate.
+    /// The version, which is one above the aggregate's last version.
     pub version: u64,
     /// A number that no other event of the site has, from which the application creates its event.
     /// At least 1 and below 2^31.
@@ -103,8 +103,8 @@ pub struct NewEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kept {
-    /// Whether the recorded times that the kit provides are kept; `true` by default. `false` for a
-    /// store that uses its own clock, or has no times.
+    /// Whether the recorded times that the kit provides are kept; `true` by default. Set it to
+    /// `false` for a store that uses its own clock or has no times.
     pub times: bool,
     /// Whether events without a time are kept as such; `false` by default.
     pub untimed: bool,

@@ -42,7 +42,7 @@ pub(super) struct Question {
     pub(super) stop_after: usize,
 }
 
-/// The answer of a hybrid source.
+/// The answer from a hybrid source.
 pub(super) struct Reply {
     pub(super) lookup: Lookup,
     /// The tail's `until`, the events that it pushed, and the result of its replay.
@@ -69,7 +69,7 @@ pub(super) trait SourceUnderTest: Send + Sync {
         range: EventRange,
         limit: usize,
     ) -> Result<Vec<EventTime>, BoxError>;
-    /// The store of the hybrid source, or `None` if there is none.
+    /// Returns the store of the hybrid source, or `None` if there is none.
     fn store(&self) -> Option<Arc<dyn SnapshotStore>>;
     async fn fetch(&self, query: Query<'_>) -> Result<Reply, Error>;
     async fn fetch_many(&self, queries: &[Query<'_>]) -> Result<Vec<Reply>, Error>;

@@ -116,7 +116,7 @@ pub(super) fn key(tenant: &str, id: &str) -> Result<AggregateKey, Stop> {
     Ok(AggregateKey::from_parts(tenant, "account", id)?)
 }
 
-/// A schedule that is due at `next`.
+/// Returns a schedule that is due at `next`.
 pub(super) fn schedule(key: impl Into<ScheduleKey>, next: i64) -> Result<Schedule, Stop> {
     let cadence = Cadence::every(Duration::from_secs(60))?;
     Ok(Schedule::new(key, cadence, at(0))?.next_run(Some(at(next))))

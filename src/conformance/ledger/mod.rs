@@ -38,11 +38,11 @@ const NODES: usize = 4;
 /// The time limit of a case.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Runs all cases one after the other, each on a separate ledger. The run completes even if the
+/// Runs all cases one after the other, each on a separate ledger. The run completes even if a
 /// ledger panics or hangs.
 ///
-/// Must run on a tokio runtime with time enabled. On a runtime with several threads, the cases
-/// about several nodes check more.
+/// Must run on a tokio runtime with time enabled. Prefer a multi-threaded runtime: the cases that
+/// involve several nodes then check more.
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

@@ -1,4 +1,4 @@
-//! [`LedgerReport`]: the result of a run of the kit over a ledger.
+//! [`LedgerReport`]: the result of running the kit on a ledger.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use super::case::LedgerCase;
 use crate::conformance::failure::Failure;
 
-/// The result of a run of the kit over a ledger. Prints one line per case.
+/// The result of running the kit on a ledger. Prints one line per case.
 #[derive(Clone, Debug, Default)]
 pub struct LedgerReport {
     results: Vec<(&'static LedgerCase, Option<Failure>)>,
@@ -53,7 +53,7 @@ impl fmt::Display for LedgerReport {
     }
 }
 
-/// The error of a ledger that breaks an obligation. Prints the report, also with `{:?}`.
+/// The error for a ledger that breaks an obligation. Prints the report, also with `{:?}`.
 #[derive(Clone)]
 pub struct NotALedger(LedgerReport);
 

@@ -127,7 +127,7 @@ async fn removed(nodes: Nodes) -> Result<(), Stop> {
     Ok(())
 }
 
-/// All schedules, in pages of `limit`.
+/// Returns all schedules, in pages of `limit`.
 async fn all(ledger: &dyn Ledger, limit: usize) -> Result<Vec<ScheduleKey>, Stop> {
     let mut keys: Vec<ScheduleKey> = Vec::new();
     let mut after = None;

@@ -17,14 +17,14 @@ super::case::cases! {
     "the pages of a trail are in order and complete", ["L-01", "L-32"], paged;
     "each record is chained to the previous one", ["L-31"], chained;
     "concurrent appends of many nodes form one complete chain", ["L-30", "L-31"], raced;
-    "an entry with a text that is too long is refused with its batch", ["L-03"], refusals;
+    "an entry with a string that is too long is refused with its batch", ["L-03"], refusals;
 }
 
 fn entry(n: i64) -> AuditEntry {
     AuditEntry::new(at(n), "ops", "delete")
 }
 
-/// The records of `request`, across its pages.
+/// Returns the records of `request`, across its pages.
 async fn all(ledger: &dyn Ledger, mut request: AuditRequest<'_>) -> Result<Vec<AuditRecord>, Stop> {
     let mut all = Vec::new();
     loop {

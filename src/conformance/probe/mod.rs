@@ -41,8 +41,8 @@ impl Probe {
         Self { hung: id, ..self.clone() }
     }
 
-    /// Returns a handle whose calls break the obligation `id` if they fail or do not return. For
-    /// input that differs in one aspect from input that was accepted before.
+    /// Returns a handle whose calls break the obligation `id` if they fail or do not return. Use it
+    /// for input that differs in one aspect from input that was accepted before.
     pub(super) fn blaming(&self, id: &'static str) -> Self {
         Self { refused: id, hung: id, ..self.clone() }
     }
@@ -51,7 +51,7 @@ impl Probe {
         self.store.capabilities()
     }
 
-    /// The store itself, for wrappers.
+    /// Returns the store itself, for wrappers.
     pub(super) fn store(&self) -> Arc<dyn SnapshotStore> {
         Arc::clone(&self.store)
     }

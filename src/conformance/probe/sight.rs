@@ -22,7 +22,7 @@ impl Blame {
     /// The obligations for a record that was put and not changed since.
     pub(crate) const PUT: Self = Self { bytes: "C-06", lost: "C-10" };
 
-    /// Any fault breaks the obligation `id`.
+    /// Returns obligations of which any fault breaks `id`.
     pub(crate) const fn all(id: &'static str) -> Self {
         Self { bytes: id, lost: id }
     }
@@ -57,7 +57,7 @@ impl Probe {
         self.holds_or(record, Blame::PUT).await
     }
 
-    /// Like [`holds`](Self::holds), with the obligations that a fault breaks.
+    /// Checks what [`holds`](Self::holds) checks. A fault breaks the obligations in `blame`.
     pub(crate) async fn holds_or(&self, record: &Record, blame: Blame) -> Result<(), Stop> {
         let RecordIdentity { key, id } = RecordIdentity::of(record)?;
         let query = Query::latest(&key, id.generation).at_most(id.version);
@@ -76,7 +76,7 @@ impl Probe {
         self.finds_or(query, record, Blame::PUT).await
     }
 
-    /// Like [`finds`](Self::finds), with the obligations that a fault breaks.
+    /// Checks what [`finds`](Self::finds) checks. A fault breaks the obligations in `blame`.
     pub(crate) async fn finds_or(
         &self,
         query: Query<'_>,
@@ -93,7 +93,7 @@ impl Probe {
         Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
     }
 
-    /// The obligation that the answer `lookup` breaks, if `record` should have been found.
+    /// Returns the obligation that the answer `lookup` breaks, if `record` should have been found.
     async fn reason(
         &self,
         query: Query<'_>,
@@ -119,7 +119,7 @@ impl Probe {
         Ok(if is_found(&again, record) { "C-23" } else { "C-20" })
     }
 
-    /// Whether the list of `key` contains the snapshot `id`.
+    /// Returns whether the list of `key` contains the snapshot `id`.
     pub(crate) async fn is_listed(&self, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
         // The limit exceeds the number of snapshots with these versions in all generations of the
         // kit. The bounds are wider by one, because other cases check the exact bounds.
@@ -128,7 +128,7 @@ impl Probe {
         Ok(self.list(request).await?.items.iter().any(|meta| meta.id() == id && meta.key == *key))
     }
 
-    /// Checks that nothing of `generation` is found under `key`. A failure breaks `broken`.
+    /// Checks that no snapshot of `generation` is found under `key`. A failure breaks `broken`.
     pub(crate) async fn finds_nothing(
         &self,
         key: &AggregateKey,
@@ -154,7 +154,7 @@ impl Probe {
     }
 }
 
-/// The obligation that a lookup breaks if it found a record that the query does not select.
+/// Returns the obligation that a lookup breaks if it found a record that the query does not select.
 pub(crate) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str> {
     let Lookup::Found(found) = lookup else { return None };
     let header = found.record.header().ok()?;
@@ -165,7 +165,7 @@ pub(crate) fn misread(query: &Query<'_>, lookup: &Lookup) -> Option<&'static str
     (!asked).then_some("C-20")
 }
 
-/// Whether `record` was found under its own version.
+/// Returns whether `record` was found under its own version.
 pub(crate) fn is_found(lookup: &Lookup, record: &Record) -> bool {
     match lookup {
         Lookup::Found(found) => {

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::{CaseResult, CaseVerdict, Scorecard, Subject, Tally};
 
 impl Scorecard {
-    /// Returns the whole scorecard as JSON. Repeating a run gives the same value, because times are
-    /// left out.
+    /// Returns the whole scorecard as JSON. Repeating a run gives the same value, because durations
+    /// are left out.
     ///
     /// Fields: `snapfold` (the version of the crate), `store` (the name of the store or of the
     /// event source), `capabilities` (null for event sources, and if the store could not be

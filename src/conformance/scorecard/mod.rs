@@ -1,4 +1,4 @@
-//! [`Scorecard`]: the result of a run of the kit.
+//! [`Scorecard`]: the result of running the kit.
 
 mod json;
 mod table;
@@ -12,8 +12,8 @@ use super::failure::{Failure, Stop};
 use super::level::Level;
 use crate::store::Capabilities;
 
-/// The result of a run of the kit over a store or an event source. Prints as a table of at most 80
-/// columns. `{:#}` lists every case.
+/// The result of running the kit on a store or an event source. `Display` prints a table of at most
+/// 80 columns, and `{:#}` lists every case.
 #[derive(Clone)]
 pub struct Scorecard {
     subject: Subject,
@@ -38,15 +38,16 @@ pub struct CaseResult {
     pub case: &'static Case,
     /// The verdict.
     pub verdict: CaseVerdict,
-    /// Numbers measured by the case. They are the same in every run over the same store.
+    /// Numbers measured by the case. They are the same whenever the same store is tested with the
+    /// same settings.
     pub notes: Vec<String>,
-    /// How long calls took. Informational only, and not part of the JSON.
+    /// How long calls took. For information only, and not part of the JSON.
     pub times: Vec<String>,
     /// How long the case took, including its site.
     pub took: Duration,
 }
 
-/// The verdict of a case.
+/// The verdict on a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CaseVerdict {
@@ -74,7 +75,7 @@ pub struct Tally {
 }
 
 impl CaseVerdict {
-    /// The verdict of a case that ended with this result.
+    /// Returns the verdict on a case that ended with this result.
     pub(super) fn of(stopped: Result<(), Stop>) -> Self {
         match stopped {
             Ok(()) => Self::Passed,
@@ -85,7 +86,7 @@ impl CaseVerdict {
 }
 
 impl CaseResult {
-    /// A case that has passed so far.
+    /// Creates the result of a case that has passed so far.
     pub(super) fn new(case: &'static Case) -> Self {
         let took = Duration::ZERO;
         Self { case, verdict: CaseVerdict::Passed, notes: Vec::new(), times: Vec::new(), took }
@@ -168,12 +169,12 @@ impl Scorecard {
         Tally::of(self.results.iter())
     }
 
-    /// Returns the counts of the cases of a level.
+    /// Returns the counts of the cases in a level.
     pub fn tally_of(&self, level: Level) -> Tally {
         Tally::of(self.results.iter().filter(|result| result.case.level() == level))
     }
 
-    /// The levels that were run.
+    /// Returns the levels that were run.
     fn levels(&self) -> impl Iterator<Item = Level> {
         let mut levels: Vec<_> = self.results.iter().map(|result| result.case.level()).collect();
         levels.dedup();
@@ -210,7 +211,7 @@ impl fmt::Debug for Scorecard {
     }
 }
 
-/// The error of a store or an event source that is not conformant. Prints the scorecard, also with
+/// The error for a store or an event source that is not conformant. Prints the scorecard, also with
 /// `{:?}`.
 #[derive(Clone)]
 pub struct NotConformant(Box<Scorecard>);

@@ -21,9 +21,9 @@ cases! { Scale:
     "pruning many aggregates deletes exactly the older versions", ["C-50"], pruned;
 }
 
-/// The number of records of one put.
+/// The number of records in one put.
 const BATCH: usize = 1_000;
-/// The number of items of one page.
+/// The number of items in one page.
 const PAGE: usize = 500;
 
 fn name(place: usize) -> Result<AggregateKey, Stop> {
@@ -121,7 +121,7 @@ async fn filtered(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The number of versions of a long history.
+/// Returns the number of versions in a long history.
 fn length(cx: &Context) -> u64 {
     (cx.scale as u64 / 20).max(100)
 }

@@ -138,14 +138,14 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         }
     }
 
-    /// The events of the sample, if its files are unchanged.
+    /// Returns the events of the sample, if its files are unchanged.
     fn events(
         &self,
         header: &Header<'_>,
         sample: &Sample,
     ) -> Result<GoldenEvents<A::Event>, String> {
         if header.kind != A::KIND {
-            return Err(format!("is of another kind of aggregate: \"{}\"", header.kind));
+            return Err(format!("is for a different kind of aggregate: \"{}\"", header.kind));
         }
         let text = sample.events.as_ref().ok_or("has no readable events file")?;
         let recorded = anchor(text);
@@ -167,7 +167,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         Ok(GoldenEvents { events, anchor: (header.version, recorded.to_vec()) })
     }
 
-    /// Asks the engine for the snapshot, and for a load.
+    /// Asks the engine for the snapshot and for the loaded state.
     fn ask(&self, key: &AggregateKey, sample: &Sample) -> Result<(Fetched<A>, Loaded<A>), String> {
         let all = async {
             self.store.put(vec![sample.record.clone()], PutOptions::default()).await?;

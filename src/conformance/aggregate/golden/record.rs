@@ -57,12 +57,12 @@ fn sample<A: Aggregate>(
     let mut read_back = Vec::with_capacity(events.len());
     for event in events {
         let line =
-            (text.write)(event).map_err(|e| boxed("an event cannot be written as text", e))?;
+            (text.write)(event).map_err(|e| boxed("an event cannot be written as a string", e))?;
         if line.contains(['\n', '\r']) {
-            return Err(failed("the text of an event contains a line break".to_owned()));
+            return Err(failed("the string of an event contains a line break".to_owned()));
         }
         let event = (text.read)(&line)
-            .map_err(|e| boxed("an event cannot be read back from its text", e))?;
+            .map_err(|e| boxed("an event cannot be read back from its string", e))?;
         read_back.push(event);
         lines.push_str(&line);
         lines.push('\n');
@@ -88,7 +88,8 @@ fn sample<A: Aggregate>(
     Ok((lines, record))
 }
 
-/// Never overwrites a file. A file of an interrupted recording is accepted if it is identical.
+/// Writes a file, but never overwrites one. A file that an interrupted recording left is accepted
+/// if it is identical.
 fn write(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let file = OpenOptions::new().write(true).create_new(true).open(path);
     let written = match file {

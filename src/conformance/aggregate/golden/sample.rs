@@ -54,7 +54,7 @@ pub(super) fn anchor(events: &str) -> [u8; 8] {
     XxHash3_64::oneshot(events.as_bytes()).to_le_bytes()
 }
 
-/// All samples in `folder`, ordered by name; empty if the folder does not exist.
+/// Returns all samples in `folder`, ordered by name. Returns none if the folder does not exist.
 pub(super) fn read_all(folder: &Path) -> Result<Vec<Sample>, Error> {
     let failed = |error: std::io::Error| io_failed("read golden samples", folder, error);
     let entries = match fs::read_dir(folder) {
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             "read a golden sample",
-            format!("{} has {len} bytes, the limit is {MAX_BYTES}", path.display()),
+            format!("{} has {len} bytes, but the limit is {MAX_BYTES}", path.display()),
         ));
     }
     fs::read(path).map_err(failed)

@@ -41,7 +41,7 @@ impl<E> Clone for OneHistory<E> {
     }
 }
 
-/// When the event at `version` was recorded.
+/// Returns the time at which the event at `version` was recorded.
 pub(super) fn recorded_at(version: u64) -> Timestamp {
     Timestamp::from_seconds(i64::try_from(version).unwrap_or(i64::MAX))
 }

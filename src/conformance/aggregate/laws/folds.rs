@@ -88,7 +88,7 @@ fn other_state<A: Aggregate>(
             Some(format!("{what} gives different states: {difference}"))
         }
         Err(panicked) => {
-            Some(format!("{what} panics in only one of the two folds, with {panicked}"))
+            Some(format!("{what} panics in one fold but not in the other: {panicked}"))
         }
     }
 }

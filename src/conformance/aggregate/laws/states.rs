@@ -9,8 +9,8 @@ use crate::error::BoxError;
 use crate::state::Aggregate;
 use crate::value::{Compared, Unordered, discover};
 
-/// How often the bytes of one state are decoded to check whether the order is kept. Two entries of
-/// a hash map keep their order half of the time.
+/// How many times the bytes of one state are decoded to check whether the order is kept. Two
+/// entries of a hash map keep their order half of the time.
 const DECODES: usize = 4;
 
 /// L-06.
@@ -163,7 +163,7 @@ pub(crate) fn canonical<A: Aggregate>(
     )))
 }
 
-/// An error and its causes, on one line.
+/// Formats an error and its causes on one line.
 fn chain(error: &BoxError) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

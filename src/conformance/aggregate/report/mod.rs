@@ -11,9 +11,9 @@ use crate::generation::Generation;
 
 /// The result of checking an aggregate: one verdict for each [`Law`].
 ///
-/// `Display` prints a text of at most 80 columns (except for longer words).
-/// [`to_json`](Self::to_json) returns the same in machine-readable form. Both contain the seed, so
-/// that a failure can be reproduced. They contain events only if the check
+/// `Display` prints the report in at most 80 columns (except for longer words).
+/// [`to_json`](Self::to_json) returns the report in machine-readable form. Both contain the seed,
+/// so that a failure can be reproduced. They contain events only if the check
 /// [shows](super::AggregateCheck::show_events) them, and never values of states.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -22,7 +22,7 @@ pub struct LawReport {
     pub kind: String,
     /// The Rust type of the state, without its path.
     pub type_name: String,
-    /// The current generation, or `None` if the codec cannot carry the type.
+    /// The current generation, or `None` if the codec cannot represent the type.
     pub generation: Option<Generation>,
     /// The codec of the check.
     pub codec: CodecId,
@@ -102,8 +102,8 @@ pub struct FailingHistory {
     pub shown: Vec<String>,
 }
 
-/// The error of a check with at least one broken law. Prints the whole report, also with `{:?}`, so
-/// that a test that returns this error shows the violation.
+/// The error for a check with at least one broken law. Prints the whole report, also with `{:?}`,
+/// so that a test that returns this error shows the violation.
 #[derive(Clone)]
 pub struct LawsBroken(Box<LawReport>);
 

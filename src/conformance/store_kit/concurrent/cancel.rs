@@ -23,9 +23,10 @@ cases! { Concurrent:
 
 /// The maximum number of polls before a call is dropped.
 const POLLS: usize = 24;
-/// How often a put is cancelled before a delete.
+/// How many times a put is cancelled before a delete.
 const ROUNDS: u64 = 60;
-/// How often an incomplete batch is checked again. A store may still be processing a dropped call.
+/// How many times an incomplete batch is checked again. A store may still be processing a dropped
+/// call.
 const LOOKS: usize = 100;
 
 /// Returns how many records of `batch` are stored. A record with other bytes breaks `broken`.

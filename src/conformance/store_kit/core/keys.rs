@@ -48,7 +48,7 @@ pub(crate) async fn keys_are(
             Some(_) => broken,
         };
         let failure = Failure::new(broken, format!("list keys, {} per page", request.limit));
-        let got = format!("{} of {} keys, without {missing}", listed.len(), expected.len());
+        let got = format!("{} of {} keys: {missing} is missing", listed.len(), expected.len());
         return Err(failure.expected("every key that has a snapshot").got(got).into());
     }
     if let Some(foreign) = seen.difference(&wanted).next() {

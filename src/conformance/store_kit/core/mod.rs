@@ -113,7 +113,7 @@ async fn headers(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Keys that differ only in one part, or only in the boundary between parts.
+/// Returns keys that differ only in one part, or only in the boundary between parts.
 fn neighbours() -> Result<Vec<AggregateKey>, Stop> {
     let parts = [
         ("", "account", "a"),

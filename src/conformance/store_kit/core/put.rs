@@ -63,7 +63,7 @@ async fn outcomes_in_order(cx: &mut Context) -> Result<(), Stop> {
     let batch = [record(&c, 9)?, record(&b, 5)?, record(&a, 2)?, rival(&b, 5)?, record(&c, 1)?];
     let outcomes = store.put(&batch).await?;
     let taken: Vec<_> = outcomes.iter().map(|outcome| matches!(outcome, Existing { .. })).collect();
-    // A wrong number of existing records is not a fault of the order.
+    // A wrong number of existing records is not a fault in the order.
     let told = taken.iter().filter(|taken| **taken).count();
     let broken = if taken.len() == 5 && told != 2 { "C-11" } else { "C-17" };
     ensure(taken == [false, true, false, true, false], || {
@@ -86,7 +86,7 @@ async fn immutable(cx: &mut Context) -> Result<(), Stop> {
     Ok(())
 }
 
-/// The payload of `record` in a record that was created at another time.
+/// Returns a record with the payload of `record` that was created at another time.
 fn same_payload(record: &Record, as_of: Timestamp) -> Result<Record, Stop> {
     let key = key("a")?;
     let payload = format!("{key} after 4 events");
@@ -210,7 +210,7 @@ async fn twice_replacing(cx: &mut Context) -> Result<(), Stop> {
     store.holds_or(&second, Blame::PUT.bytes("C-14")).await
 }
 
-/// Records whose header does not parse.
+/// Returns records whose header does not parse.
 fn garbage() -> Result<Vec<Record>, Stop> {
     let whole = record(&key("bad")?, 1)?.into_bytes();
     let longer = [&whole[..], b"!"].concat();

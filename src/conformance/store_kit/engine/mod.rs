@@ -1,4 +1,4 @@
-//! Loads of the real engine over the store under test equal a full replay.
+//! Loads by the real engine over the store under test equal a full replay.
 
 mod tally;
 
@@ -132,7 +132,7 @@ impl<const G: u32> World<EngineTally<G>> {
     }
 }
 
-/// Attributes an error of the engine to R1 if only a wrong answer of the store can cause it, and
+/// Attributes an engine error to R1 if only a wrong answer from the store can cause it, and
 /// otherwise to C-02.
 fn blame(what: &str, error: &Error) -> Stop {
     let broken = match error.kind() {
@@ -142,7 +142,7 @@ fn blame(what: &str, error: &Error) -> Stop {
     Failure::new(broken, what).expected("the result of a full replay").got(shown(error)).into()
 }
 
-/// A history of this many events, with up to one snapshot per three events.
+/// Creates a history of this many events, with up to one snapshot per three events.
 async fn history(cx: &mut Context, store: &Probe, versions: u64) -> Result<World<NewState>, Stop> {
     let world = World::new(store, MemoryEvents::new())?;
     world.grow(&mut cx.random, versions);

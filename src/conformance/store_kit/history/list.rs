@@ -66,7 +66,7 @@ pub(crate) async fn each_is_listed(
         });
         let broken = if stored { broken } else { "C-10" };
         let failure = Failure::new(broken, format!("list {key} to the end"));
-        let got = format!("{} of {} snapshots, without {missing}", seen.len(), expected.len());
+        let got = format!("{} of {} snapshots: {missing} is missing", seen.len(), expected.len());
         return Err(failure.expected("every stored snapshot").got(got).into());
     }
     Ok(())
@@ -162,7 +162,7 @@ async fn put_between(cx: &mut Context) -> Result<(), Stop> {
     each_is_listed(&store, &key, &listed, &ids, "C-32").await
 }
 
-/// A record with every header field set.
+/// Returns a record with every header field set.
 fn full(key: &AggregateKey) -> Result<Record, Stop> {
     let builder = RecordBuilder::new(key.clone(), NEW, 9, at(77)).created_at(at(99));
     let builder = builder.last_recorded_at(at(70)).anchor(*b"anchor").origin("node 7");
@@ -192,7 +192,7 @@ async fn items(cx: &mut Context) -> Result<(), Stop> {
 async fn bounds(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let (key, ids) = fill(&store).await?;
-    // A snapshot that is missing even without bounds is not a fault of the bounds.
+    // A snapshot that is missing even without bounds is not a fault in the bounds.
     let all = ids_of(&store.walk(ListRequest::new(&key), ids.len() * 2).await?.items);
     each_is_listed(&store, &key, &all, &ids, "C-32").await?;
     for (at_least, at_most) in [(3, 5), (3, 3), (0, 1), (7, u64::MAX), (2, 6), (6, 6)] {

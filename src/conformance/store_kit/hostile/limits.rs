@@ -32,7 +32,7 @@ async fn large_payload(cx: &mut Context) -> Result<(), Stop> {
     store.finds(Query::latest(&key, NEW), &record).await
 }
 
-/// A record of this total size, or of the size of a header if that is larger.
+/// Returns a record of this total size, or of the size of a header if that is larger.
 fn sized(key: &AggregateKey, bytes: u64) -> Result<Record, Stop> {
     let wanted = usize::try_from(bytes).unwrap_or(usize::MAX);
     let with_header_of = |header: usize, version: u64| {
@@ -79,8 +79,8 @@ async fn record_too_large(cx: &mut Context) -> Result<(), Stop> {
     refused(&store, large, "put a record one byte above the limit").await
 }
 
-/// A key of this total size, made of `c`, with as many bytes as possible in the part with the index
-/// `first`.
+/// Returns a key of this total size, made of `c`, with as many bytes as possible in the part with
+/// the index `first`.
 fn long_key(bytes: u64, c: char, first: usize) -> Result<AggregateKey, Stop> {
     let mut left = usize::try_from(bytes).unwrap_or(usize::MAX);
     let mut parts = [String::new(), String::new(), String::new()];

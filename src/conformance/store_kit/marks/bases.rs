@@ -20,8 +20,8 @@ cases! { Marks:
     "the base of a pinned delta is kept", ["C-55"], needed_by_pinned;
 }
 
-/// A record whose header names a base. Its payload is not a real delta, because stores do not read
-/// payloads.
+/// Returns a record whose header names a base. Its payload is not a real delta, because stores do
+/// not read payloads.
 fn delta(
     key: &AggregateKey,
     generation: Generation,

@@ -123,7 +123,7 @@ async fn retired_listed(cx: &mut Context) -> Result<(), Stop> {
     })
 }
 
-/// Whether the snapshot is stored, even if it is retired.
+/// Returns whether the snapshot is stored, even if it is retired.
 async fn is_there(store: &Probe, key: &AggregateKey, id: SnapshotId) -> Result<bool, Stop> {
     Ok(matches!(store.get(Query::exact(key, id)).await?, Lookup::Found(_)))
 }

@@ -12,7 +12,7 @@ cases! { Marks:
     "a mark beyond the limits is refused", ["C-64"], refused;
     "a snapshot can have the maximum number of marks and no more", ["C-64"], full;
     "if one snapshot cannot have another mark, none is changed", ["C-64"], one_is_full;
-    "the texts of a mark may contain any character", ["C-64"], odd_texts;
+    "the strings in a mark may contain any character", ["C-64"], odd_texts;
 }
 
 async fn refused(cx: &mut Context) -> Result<(), Stop> {
@@ -33,7 +33,7 @@ async fn refused(cx: &mut Context) -> Result<(), Stop> {
     store.has_marks(&key, id(NEW, 1), &[], "C-64").await
 }
 
-/// As many marks as a snapshot can have, of both kinds.
+/// Returns as many marks as a snapshot can have, of both kinds.
 pub(super) fn most() -> Vec<Mark> {
     let name = |n: usize| format!("{n:02}");
     let pins = (0..Marks::MAX / 2).map(|n| pin(&name(n)));
@@ -107,7 +107,7 @@ async fn odd_texts(cx: &mut Context) -> Result<(), Stop> {
         store.blaming("C-64").mark(&key, Selection::All, MarkChange::Set(&mark)).await?;
         let listed = store.listed_marks(&key, id).await?;
         ensure(*listed == [mark.clone()], || {
-            Failure::new("C-64", "list a mark with unusual texts")
+            Failure::new("C-64", "list a mark with unusual strings")
                 .expected(shown(&mark))
                 .got(shown(&listed))
         })?;

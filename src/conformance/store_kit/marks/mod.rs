@@ -150,8 +150,8 @@ impl Probe {
         Ok(item.ok_or_else(missing)?.marks)
     }
 
-    /// Whether the stored marks are as expected and only the list is wrong. Setting or clearing a
-    /// mark again shows whether it is stored.
+    /// Returns whether the stored marks are as expected and only the list is wrong. Setting or
+    /// clearing a mark again shows whether it is stored.
     async fn is_mislisted(
         &self,
         key: &AggregateKey,
