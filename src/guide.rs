@@ -1,5 +1,6 @@
-//! The design, the formats, how to write a store or an event source, and the changelog, as part of
-//! the reference documentation.
+//! Guides as part of the reference documentation: the design and its rules, the formats, how to
+//! test an aggregate, supported state types, how to write a store or an event source, PostgreSQL,
+//! and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
