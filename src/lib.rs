@@ -62,7 +62,7 @@
 //! | anchor | the identity of the last folded event in the event store |
 //! | replay floor | the lowest version from which the event store can still replay |
 //! | tail | the events after a snapshot |
-//! | as-of time | the running maximum of the recorded times of all folded events |
+//! | as-of time | the latest recorded time among all folded events |
 //!
 //! # Where to begin
 //!

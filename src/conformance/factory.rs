@@ -33,16 +33,16 @@ pub trait Site: Send + Sync {
         Ok(false)
     }
 
-    /// Changes at least one byte of the stored payload of a snapshot, behind the store's back. The
-    /// kit drops its handles first. Return `false` if the site does not support this. The case is
-    /// then skipped.
+    /// Changes at least one byte of a snapshot's stored payload, behind the store's back. The kit
+    /// drops its handles first. Return `false` if the site does not support this. The case is then
+    /// skipped.
     async fn damage(&mut self, key: &AggregateKey, id: SnapshotId) -> Result<bool, BoxError> {
         let _ = (key, id);
         Ok(false)
     }
 
-    /// Changes at least one byte of the stored header of a snapshot, so that it no longer parses,
-    /// behind the store's back. The kit drops its handles first. Return `false` if the site does
+    /// Changes at least one byte of a snapshot's stored header behind the store's back, so that the
+    /// header no longer parses. The kit drops its handles first. Return `false` if the site does
     /// not support this. The case is then skipped.
     async fn damage_header(
         &mut self,
@@ -53,10 +53,10 @@ pub trait Site: Send + Sync {
         Ok(false)
     }
 
-    /// With `true`, makes the medium refuse some of the following writes of an open store (a full
-    /// disk, a constraint, a lost server), so that its next `put` of several records fails. With
-    /// `false`, repairs the medium. The kit keeps its handles open. Return `false` if the site does
-    /// not support this. The case is then skipped.
+    /// With `true`, makes the medium refuse some of the open store's further writes (a full disk, a
+    /// constraint, a lost server), so that its next `put` of several records fails. With `false`,
+    /// repairs the medium. The kit keeps its handles open. Return `false` if the site does not
+    /// support this. The case is then skipped.
     async fn fail_writes(&mut self, failing: bool) -> Result<bool, BoxError> {
         let _ = failing;
         Ok(false)

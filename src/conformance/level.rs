@@ -22,7 +22,8 @@ pub enum Level {
     Scale,
     /// Pins, retirements and bases. These cases run only if no earlier case failed.
     Marks,
-    /// Loads by the real engine over this store equal a full replay.
+    /// Loads by the real engine over this store equal a full replay, which is rule R1 of the
+    /// [design](crate::guide::design).
     Engine,
     /// Event sources: all events, in order, within bounds.
     Reads,
@@ -35,7 +36,7 @@ pub enum Level {
 }
 
 impl Level {
-    /// All levels of the kit for stores, in the order in which they are run.
+    /// All levels of the kit for stores, in the order in which they run.
     pub const ALL: &'static [Self] = &[
         Self::Core,
         Self::History,
@@ -48,7 +49,7 @@ impl Level {
         Self::Engine,
     ];
 
-    /// All levels of the kit for event sources, in the order in which they are run.
+    /// All levels of the kit for event sources, in the order in which they run.
     pub const OF_EVENT_SOURCES: &'static [Self] =
         &[Self::Reads, Self::Ends, Self::Lists, Self::Concurrent, Self::Hostile, Self::Hybrid];
 

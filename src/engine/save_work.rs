@@ -33,7 +33,7 @@ use crate::state::Aggregate;
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 /// After a measurement, the aggregate is not measured again for this many times its duration.
-/// Measuring thus takes at most 5 % of one core, however often the aggregate commits.
+/// Measuring therefore takes at most 5 % of one core, however often the aggregate commits.
 const MEASURING_PAUSE: u32 = 20;
 
 /// Processes the queue until it is empty.

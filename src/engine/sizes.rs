@@ -23,7 +23,7 @@ impl Weight {
 }
 
 impl Sizes {
-    /// Adds a size. If a size at the same version is already known, that one is kept.
+    /// Adds a size. If a size at the same version is already known, the known size is kept.
     pub(super) fn with(self, size: impl Into<Option<Weight>>) -> Self {
         let Some(size) = size.into() else { return self };
         let is_at = |known: Option<Weight>| known.is_some_and(|k| k.at_version == size.at_version);

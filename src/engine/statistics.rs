@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::timestamp::Timestamp;
 
-/// Counters of the background work of an engine and its clones since it was built.
+/// Counters of the background work that an engine and its clones have done since it was built.
 ///
 /// For health checks that do not use an [`Observer`](crate::engine::Observer).
 #[derive(Clone, Debug, Default)]

@@ -39,7 +39,7 @@ impl<A: Aggregate> EngineCore<A> {
             Err(why) if why.is_too_deep() => {
                 return Err(failed(format!(
                     "the {} state nests deeper than {max_depth} levels: raise max_depth() or \
-                     flatten the type",
+                     reduce the nesting of the type",
                     A::KIND
                 )));
             }

@@ -267,7 +267,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// See [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Storing a schedule does
     /// not run it: see [`Schedule`]. The default implementation returns `Unsupported`.
     ///
-    /// A change to a schedule of the whole kind is recorded in the audit trail of its tenant. The
+    /// A change to a schedule for the whole kind is recorded in the tenant's audit trail. The
     /// action in the entry ends with a space and the kind, truncated to fit. The same applies to
     /// [`remove_schedule`](Self::remove_schedule).
     ///
@@ -297,10 +297,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Lists the schedules of this kind in all tenants, in key order.
     ///
-    /// Includes schedules of single aggregates and of the whole kind. Starts after the key `after`
-    /// (exclusive) and returns at most `limit`; 0 is treated as 1. [`Page::next`] is the key of the
-    /// last schedule if more follow, otherwise `None`. The default implementation returns
-    /// `Unsupported`.
+    /// Includes schedules for single aggregates and for the whole kind. Starts after the key
+    /// `after` (exclusive) and returns at most `limit`; 0 is treated as 1. [`Page::next`] is the
+    /// key of the last schedule if more follow, otherwise `None`. The default implementation
+    /// returns `Unsupported`.
     ///
     /// Schedules of other kinds are skipped, so one call may query the ledger several times.
     ///

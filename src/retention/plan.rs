@@ -153,7 +153,7 @@ fn by_policy(
     metas.iter().enumerate().map(judge).collect()
 }
 
-/// Returns why a snapshot is kept whatever the policy says, if it is.
+/// Returns why a snapshot is kept under every policy, or `None` if the policy decides.
 fn protection(meta: &SnapshotMeta, context: &RetentionContext) -> Option<Disposition> {
     let id = meta.id();
     if let Some((_, reason)) = context.protected.iter().find(|(protected, _)| *protected == id) {

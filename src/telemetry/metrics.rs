@@ -23,7 +23,7 @@ use crate::manager::{CreateOutcome, Origin, Provenance};
 /// | `snapfold_snapshot_raw_bytes` | histogram | `kind` | encoded states of background snapshots, before compression |
 /// | `snapfold_snapshot_stored_bytes` | histogram | `kind` | records of background snapshots |
 /// | `snapfold_retention_deleted_total` | counter | `kind` | snapshots deleted after background snapshots |
-/// | `snapfold_retention_deleted_bytes_total` | counter | `kind` | bytes of the records of these snapshots |
+/// | `snapfold_retention_deleted_bytes_total` | counter | `kind` | sizes of the deleted records |
 /// | `snapfold_retention_failures_total` | counter | `kind` | times that the retention policy could not be applied |
 /// | `snapfold_managed_total` | counter | `kind`, `action`, `outcome`: `ok`, `failed` | management calls for one aggregate |
 /// | `snapfold_managed_seconds` | histogram | `kind`, `action` | durations of these calls |

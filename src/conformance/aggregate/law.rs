@@ -38,7 +38,7 @@ pub enum Law {
     /// each time. Loads are still correct, but stores cannot tell whether two snapshots of a
     /// version are identical. [Accept](super::AggregateCheck::accept) this if it does not matter.
     Canonical,
-    /// **L-09** Replaying the events of a golden sample of the current generation gives the
+    /// **L-09** Replaying the events of a golden sample from the current generation gives the
     /// recorded state. Broken by a fold whose meaning changed without a new
     /// [`SCHEMA_VERSION`](crate::Aggregate::SCHEMA_VERSION), and by reading a clock that is too
     /// coarse for L-02 to notice.

@@ -6,7 +6,7 @@ const MAX_TRIES: u32 = 500;
 /// A violation of a law.
 #[derive(Clone, Debug)]
 pub(super) struct ShrinkFault {
-    /// A fault of a smaller history counts only if it is of the same sort, because a history with a
+    /// A fault in a smaller history counts only if it is of the same sort, because a history with a
     /// missing event may break the law in other ways.
     pub(super) sort: String,
     pub(super) text: String,

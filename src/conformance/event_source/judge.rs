@@ -10,7 +10,7 @@ use crate::events::EventRange;
 /// The events that an aggregate may have.
 pub(super) struct Rightful {
     pub(super) keeps: Kept,
-    /// The versions of its own events, by number.
+    /// The versions of the aggregate's own events, by number.
     pub(super) own: BTreeMap<u64, u64>,
     /// Events up to this version are truncated.
     pub(super) floor: u64,

@@ -1,4 +1,4 @@
-//! The register of all cases of the kit for event sources.
+//! The register of all cases in the kit for event sources.
 
 use super::{concurrent, ends, hostile, hybrid, lists, reads};
 use crate::conformance::case::Case;
@@ -7,7 +7,7 @@ use crate::conformance::case::Case;
 const TABLES: &[&[Case]] =
     &[reads::CASES, ends::CASES, lists::CASES, concurrent::CASES, hostile::CASES, hybrid::CASES];
 
-/// Every case of the kit for event sources, in the order in which they run.
+/// Returns every case in the kit for event sources, in the order in which they run.
 pub fn source_cases() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }

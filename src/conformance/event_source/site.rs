@@ -106,7 +106,7 @@ pub struct Kept {
     /// Whether the recorded times that the kit provides are kept; `true` by default. Set it to
     /// `false` for a store that uses its own clock or has no times.
     pub times: bool,
-    /// Whether events without a time are kept as such; `false` by default.
+    /// Whether events without a time are kept without one; `false` by default.
     pub untimed: bool,
     /// Whether the anchors that the kit provides are kept; `false` by default.
     pub anchors: bool,
@@ -119,7 +119,7 @@ impl Kept {
         self
     }
 
-    /// Sets whether untimed events are kept as such.
+    /// Sets whether events without a time are kept without one.
     pub const fn untimed(mut self, yes: bool) -> Self {
         self.untimed = yes;
         self

@@ -28,7 +28,7 @@ pub trait LedgerFactory: Send + Sync {
     async fn nodes(&self, count: usize) -> Result<Vec<Arc<dyn Ledger>>, BoxError>;
 }
 
-/// Every case of the kit for ledgers, in the order in which they are run.
+/// Returns every case in the kit for ledgers, in the order in which they run.
 pub fn ledger_cases() -> impl Iterator<Item = &'static LedgerCase> {
     [schedules::CASES, claims::CASES, statistics::CASES, trail::CASES].into_iter().flatten()
 }

@@ -6,7 +6,7 @@ use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::store::{KeysRequest, ListRequest};
 
-/// The items of all pages of a list.
+/// The items on all pages of a list.
 pub(crate) struct Listed<T> {
     pub(crate) items: Vec<T>,
     pub(crate) pages: usize,

@@ -98,8 +98,8 @@ impl Scorecard {
         Self { subject, seed, results }
     }
 
-    /// Returns the name of the store, or of the site of an event source; `"unknown"` if it could
-    /// not be opened.
+    /// Returns the name of the store or of the event source's site, or `"unknown"` if it could not
+    /// be opened.
     pub fn store_name(&self) -> &'static str {
         match self.subject {
             Subject::Store { capabilities: Some(capabilities), .. } => capabilities.name,

@@ -38,7 +38,7 @@ const TABLES: &[&[Case]] = &[
     engine::CASES,
 ];
 
-/// Every case of the kit for stores, in the order in which they run.
+/// Returns every case in the kit for stores, in the order in which they run.
 pub fn cases() -> impl Iterator<Item = &'static Case> {
     TABLES.iter().copied().flatten()
 }

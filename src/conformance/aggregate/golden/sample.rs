@@ -42,14 +42,14 @@ pub(super) struct Sample {
 pub(super) const RECORD: &str = "record";
 pub(super) const EVENTS: &str = "events";
 
-/// The common prefix of the names of all samples of one generation and codec.
+/// Returns the prefix that the names of all samples of one generation and codec share.
 pub(super) fn prefix(generation: Generation, codec: CodecId) -> String {
     let Generation { schema_version, fingerprint } = generation;
     let codec = codec.to_string().replace(' ', "-");
     format!("schema-{schema_version}-shape-{fingerprint:016x}-{codec}-")
 }
 
-/// The anchor that binds the events to the record.
+/// Returns the anchor that binds the events to the record.
 pub(super) fn anchor(events: &str) -> [u8; 8] {
     XxHash3_64::oneshot(events.as_bytes()).to_le_bytes()
 }
