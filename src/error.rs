@@ -15,7 +15,7 @@ pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 /// is invalid.
 ///
 /// `{}` prints only this error, on one line; [`source`](StdError::source) returns the cause. `{:#}`
-/// also prints the causes, outermost first, separated by `": "`, still on one line. Use it for
+/// also prints the causes, outermost first, separated by `": "`, still on one line. Use `{:#}` for
 /// logs. The messages of this crate contain keys, versions and limits, but never states, events,
 /// credentials or connection strings. The message of a foreign cause is printed as its author wrote
 /// it. Cloning is cheap: it increments a reference count.
@@ -101,7 +101,7 @@ pub enum Retry {
 }
 
 impl Error {
-    /// Creates an error of `kind` that occurred during `operation` (a verb phrase: "put a
+    /// Creates an error of `kind` that occurred during `operation` (a verb phrase such as "put a
     /// snapshot").
     ///
     /// The error is not retryable unless [`with_retry`](Self::with_retry) is called. For

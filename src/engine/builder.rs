@@ -321,8 +321,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// events are gone and a replay is therefore impossible. Off by default. The provenance of such
     /// a load contains [`Proof::Accepted`](crate::manager::Proof::Accepted).
     ///
-    /// Use it only if a dependency has changed how it serializes values, so all old snapshots
-    /// appear to differ although they do not. Take new snapshots, then turn it off again.
+    /// Use this only after a dependency has changed how it serializes values, so that all old
+    /// snapshots appear to differ although they do not. Take new snapshots, then turn it off again.
     pub fn accept_unverified(mut self) -> Self {
         self.accept_unverified = true;
         self

@@ -12,9 +12,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// than the policy keeps may be stored at any time.
     ///
     /// Whatever the policy says, pinned snapshots, the newest usable snapshot of each generation
-    /// and the bases that kept deltas need are never deleted. Superseded generations are an
-    /// exception: see [`RetentionPlan::new`](crate::retention::RetentionPlan::new). The policy is
-    /// not applied to aggregates that get no new snapshots. A failure is counted in the
+    /// and the bases that kept deltas need are never deleted. Only a superseded generation is
+    /// dropped as a whole: see [`RetentionPlan::new`](crate::retention::RetentionPlan::new). The
+    /// policy is not applied to aggregates that get no new snapshots. A failure is counted in the
     /// [statistics](crate::SnapshotEngine::statistics) and reported to the observer, and the policy
     /// is applied again after the aggregate's next snapshot.
     ///

@@ -7,7 +7,7 @@ use crate::timestamp::Timestamp;
 
 /// Counters of the background work that an engine and its clones have done since it was built.
 ///
-/// For health checks that do not use an [`Observer`](crate::engine::Observer).
+/// Use them for health checks without an [`Observer`](crate::engine::Observer).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct EngineStatistics {

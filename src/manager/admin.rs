@@ -155,10 +155,10 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// A mark without an actor gets the actor of the context. The default implementation returns
     /// `Unsupported`.
     ///
-    /// Retire snapshots through this method, not through the store: it also removes states built
-    /// from them from this engine's hot cache. Snapshots taken from such a state are not retired
-    /// automatically. Select them as well, or [`refold`](Self::refold) them to check whether they
-    /// are wrong.
+    /// Retire snapshots through this method, not through the store: this method also removes states
+    /// that were built from them from this engine's hot cache. Snapshots taken from such a state
+    /// are not retired automatically. Select them as well, or [`refold`](Self::refold) them to
+    /// check whether they are wrong.
     ///
     /// The action in the audit trail is `set_pin`, `clear_pin`, `set_retirement` or
     /// `clear_retirement`, a space, and the name of the mark.
@@ -253,8 +253,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 
     /// Deletes the snapshots of `key` that `policy` does not keep.
     ///
-    /// The newest usable snapshot of each generation, pinned snapshots and needed bases are always
-    /// kept. Events are never touched.
+    /// Pinned snapshots, needed bases and the newest usable snapshot of each generation are always
+    /// kept, but a superseded generation is dropped: see [`RetentionPlan::new`]. Events are never
+    /// touched.
     async fn apply_retention(
         &self,
         key: &AggregateKey,

@@ -71,10 +71,10 @@ pub enum CreateOutcome {
     Existing {
         /// The metadata of the snapshot that was taken but not stored.
         meta: SnapshotMeta,
-        /// Whether the stored snapshot is proved to hold the same state. Always true if the codec
-        /// has a digest, because a proved difference is an error of kind
-        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, true if the payloads are
-        /// equal byte for byte.
+        /// Whether the stored snapshot was proved to hold the same state. If the codec has a
+        /// digest, this is always true, because a difference is reported as an error of kind
+        /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, it is true if the payloads
+        /// are equal byte for byte.
         identical: bool,
     },
     /// The snapshot replaced one that belonged to another history or could not be used. Only

@@ -48,8 +48,8 @@ impl Retention for KeepLast {
 ///
 /// A snapshot with all three times in the future is not kept. The exception is a generation in
 /// which every snapshot was created in the future. The clock of this machine is then probably wrong
-/// (for example after a start without a battery), so all of them are kept until a snapshot is
-/// created that is not in the future.
+/// (for example because it has no clock battery and has just started), so all of them are kept
+/// until a snapshot is created that is not in the future.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepWithin(Duration);
 

@@ -12,7 +12,7 @@ use crate::ledger::AuditOutcome;
 ///
 /// | level | observations |
 /// |---|---|
-/// | error | loads that failed, records that were lost before they reached the ledger |
+/// | error | loads that failed, records for the ledger that were lost |
 /// | warn | snapshots that were rejected, background work that failed or was dropped, management calls that failed |
 /// | info | management calls |
 /// | debug | background snapshots, retention |
