@@ -1,9 +1,9 @@
-//! [`MarkChange`]: a change of the marks of snapshots.
+//! [`MarkChange`]: a change to the marks of snapshots.
 
 use super::{Mark, MarkKind, check_name};
 use crate::error::Error;
 
-/// A change of one mark of each selected snapshot.
+/// A change to one mark on each selected snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MarkChange<'a> {
@@ -35,11 +35,11 @@ impl<'a> MarkChange<'a> {
         }
     }
 
-    /// Checks that all texts are within their limits. For implementations of
+    /// Checks that the name, actor and note are within their length limits. For implementers of
     /// [`SnapshotStore`](crate::SnapshotStore).
     ///
     /// # Errors
-    /// As for [`Mark::check`].
+    /// The same errors as [`Mark::check`].
     pub fn check(&self) -> Result<(), Error> {
         match self {
             Self::Set(mark) => mark.check(),

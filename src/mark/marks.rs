@@ -45,8 +45,8 @@ impl Marks {
         self.get(at)
     }
 
-    /// Returns the marks after `change`, or `None` if it changes nothing. For implementations of
-    /// stores.
+    /// Returns the marks after `change`, or `None` if it changes nothing. For implementers of
+    /// [`SnapshotStore`](crate::SnapshotStore).
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the change does not pass
@@ -65,11 +65,11 @@ impl Marks {
     }
 
     /// Returns these marks together with `later`, which take precedence over marks with the same
-    /// kind and name. For implementations of stores: a snapshot whose record is replaced gets this
-    /// set.
+    /// kind and name. A snapshot whose record is replaced gets this set. For implementers of
+    /// [`SnapshotStore`](crate::SnapshotStore).
     ///
     /// # Errors
-    /// As for [`Marks::new`].
+    /// The same errors as [`Marks::new`].
     pub fn merged(&self, later: &Self) -> Result<Self, Error> {
         match (&self.0, &later.0) {
             (_, None) => Ok(self.clone()),

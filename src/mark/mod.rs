@@ -94,11 +94,11 @@ impl Mark {
         self
     }
 
-    /// Checks that all texts are within their limits. For implementations of
+    /// Checks that the name, actor and note are within their length limits. For implementers of
     /// [`SnapshotStore`](crate::SnapshotStore).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a text is too long or the name is empty.
+    /// [`ErrorKind::InvalidInput`] if the name is empty, or if the name, actor or note is too long.
     pub fn check(&self) -> Result<(), Error> {
         check_name(&self.name)?;
         check_length("actor", &self.actor, Self::MAX_ACTOR_BYTES)?;

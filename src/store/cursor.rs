@@ -6,7 +6,7 @@ use crate::key::AggregateKey;
 
 impl Cursor {
     /// Creates the cursor of a page that ends with `key`. For stores and event sources that list
-    /// keys in an order of their own.
+    /// keys in a fixed order.
     pub fn of_key(key: &AggregateKey) -> Self {
         let mut bytes = Vec::new();
         for part in [key.tenant(), key.kind()] {

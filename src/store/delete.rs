@@ -66,7 +66,7 @@ pub struct Deleted {
 }
 
 impl Deleted {
-    /// Creates a result with these totals and without kept snapshots.
+    /// Creates a result with these totals and no kept snapshots.
     pub const fn new(snapshots: u64, bytes: u64) -> Self {
         Self { snapshots, bytes, pinned: 0, needed: 0 }
     }

@@ -21,7 +21,7 @@ pub struct Deletable {
 }
 
 impl Deletable {
-    /// Creates a snapshot that is neither a delta nor pinned.
+    /// Describes a snapshot that is neither a delta nor pinned.
     pub const fn new(id: SnapshotId, bytes: u64) -> Self {
         Self { id, bytes, is_pinned: false, base: None }
     }
@@ -39,9 +39,10 @@ impl Deletable {
     }
 }
 
-/// Decides which snapshots of one aggregate a delete removes. For implementations of stores. The
-/// result depends only on the stored snapshots. A store must use it or decide in the same way
-/// (obligations C-50, C-54 and C-55 of [`SnapshotStore`](crate::SnapshotStore)).
+/// Decides which snapshots of one aggregate a delete removes. For implementers of
+/// [`SnapshotStore`](crate::SnapshotStore). The plan depends only on the arguments of
+/// [`new`](Self::new). A store must use it or decide in the same way (obligations C-50, C-54 and
+/// C-55).
 ///
 /// ```
 /// use snapfold::SnapshotId;
@@ -67,13 +68,13 @@ impl Deletable {
 #[non_exhaustive]
 pub struct DeletePlan {
     removed: BTreeSet<SnapshotId>,
-    /// The result of the delete once it is done.
+    /// The result to return when the snapshots have been deleted.
     pub deleted: Deleted,
 }
 
 impl DeletePlan {
     /// Plans the delete of `selection`. `stored` must contain all snapshots of the aggregate, in
-    /// any order, because the bases of those that are not selected are kept.
+    /// any order, because the bases of snapshots that are not selected are kept.
     pub fn new(selection: Selection<'_>, options: DeleteOptions, stored: &[Deletable]) -> Self {
         let mut plan = Self::default();
         for one in stored.iter().filter(|one| selection.admits(one.id)) {

@@ -33,23 +33,23 @@ const BATCH: usize = 256;
 /// # }).unwrap();
 /// ```
 pub trait SnapshotStoreExt: SnapshotStore {
-    /// Returns the pages of a list, from the page of `request` to the end.
+    /// Returns a pager over a list of snapshots. It starts with the page that `request` asks for.
     fn list_pages<'a>(&'a self, request: ListRequest<'a>) -> ListPages<'a, Self> {
         ListPages::new(self, request)
     }
 
-    /// Returns the pages of keys, from the page of `request` to the end.
+    /// Returns a pager over the keys in the store. It starts with the page that `request` asks for.
     fn key_pages<'a>(&'a self, request: KeysRequest<'a>) -> KeyPages<'a, Self> {
         KeyPages::new(self, request)
     }
 
-    /// Collects all pages of a list request, highest [`SnapshotId`](crate::SnapshotId) first.
+    /// Collects the items of all pages of a list, highest [`SnapshotId`](crate::SnapshotId) first.
     ///
     /// The limit of the request applies to each page. Each item takes about 300 bytes of memory, so
     /// use [`list_pages`](Self::list_pages) if there may be millions.
     ///
     /// # Errors
-    /// As for [`ListPages::next`].
+    /// The same errors as [`ListPages::next`].
     fn list_all(
         &self,
         request: ListRequest<'_>,
@@ -64,11 +64,11 @@ pub trait SnapshotStoreExt: SnapshotStore {
         }
     }
 
-    /// Returns the newest snapshot of a key, of any generation and whether or not it is retired.
-    /// Returns `None` if there is no snapshot.
+    /// Returns the newest snapshot of a key, whatever its generation and whether or not it is
+    /// retired. Returns `None` if the key has no snapshots.
     ///
     /// # Errors
-    /// As for [`list`](SnapshotStore::list).
+    /// The same errors as [`list`](SnapshotStore::list).
     fn newest(
         &self,
         key: &AggregateKey,
@@ -88,8 +88,9 @@ pub trait SnapshotStoreExt: SnapshotStore {
     /// This is idempotent: after an error or a dropped future, call it again.
     ///
     /// # Errors
-    /// Errors of either store, or [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a
-    /// snapshot has marks and `to` does not support marks.
+    /// Any error returned by either store, or
+    /// [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if a snapshot has marks and `to`
+    /// does not support marks.
     fn copy_key(
         &self,
         key: &AggregateKey,
@@ -127,11 +128,11 @@ pub struct Copied {
     pub stored: u64,
     /// The number of snapshots that already existed in the target and were kept.
     pub existing: u64,
-    /// The number of those whose state differs from the copied one.
+    /// The number of existing snapshots whose state differs from that of the source.
     pub different: u64,
 }
 
-/// Records to copy to another store, and the marks that each of them has.
+/// Records to copy to another store, and the marks of each record.
 #[derive(Default)]
 struct Batch {
     records: Vec<crate::record::Record>,

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::key::AggregateKey;
 use crate::snapshot_id::SnapshotId;
 
-/// Requests a page of the snapshots of one aggregate, of all generations.
+/// A request for a page of one aggregate's snapshots, of all generations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ListRequest<'a> {
@@ -16,7 +16,7 @@ pub struct ListRequest<'a> {
     pub at_most: u64,
     /// The lowest version to list (inclusive).
     pub at_least: u64,
-    /// The snapshot after which (below which) to continue. It need not exist any longer.
+    /// The list continues after (below) this snapshot, which need not exist any longer.
     pub after: Option<SnapshotId>,
     /// The maximum number of items to return. 0 is treated as 1.
     pub limit: usize,
@@ -52,14 +52,14 @@ impl<'a> ListRequest<'a> {
         self
     }
 
-    /// Returns whether a snapshot with this id is in the remaining part of the list.
+    /// Returns whether the rest of the list can contain a snapshot with this id.
     pub fn admits(&self, id: SnapshotId) -> bool {
         (self.at_least..=self.at_most).contains(&id.version)
             && self.after.is_none_or(|after| id < after)
     }
 }
 
-/// Requests a page of the aggregates that have snapshots (or events, for an event source).
+/// A request for a page of the aggregates that have snapshots (or events, for an event source).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KeysRequest<'a> {
@@ -126,17 +126,18 @@ impl Default for KeysRequest<'_> {
     }
 }
 
-/// The end of a page of keys, as bytes that only the store that created them can interpret.
+/// Marks the end of a page of keys. Only the store that created a cursor can interpret its bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Cursor(Box<[u8]>);
 
 impl Cursor {
-    /// Creates a cursor from bytes. For implementations of stores.
+    /// Creates a cursor from bytes. For implementers of [`SnapshotStore`](crate::SnapshotStore).
     pub fn new(bytes: impl Into<Box<[u8]>>) -> Self {
         Self(bytes.into())
     }
 
-    /// Returns the bytes of the cursor. For implementations of stores.
+    /// Returns the bytes of the cursor. For implementers of
+    /// [`SnapshotStore`](crate::SnapshotStore).
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -152,7 +153,7 @@ impl fmt::Debug for Cursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page<T, C> {
-    /// The items, in the order that the request specifies.
+    /// The items, in the order of the list.
     pub items: Vec<T>,
     /// Where to continue if there may be more items, or `None` at the end.
     pub next: Option<C>,

@@ -59,8 +59,8 @@ pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 /// - **C-07** [`capabilities`](Self::capabilities) returns the same value at every call.
 ///
 /// # Errors
-/// [`ErrorKind::Store`] or a more specific kind, with a [`Retry`](crate::Retry) that tells whether
-/// a retry can help.
+/// [`ErrorKind::Store`] or a more specific kind. The [`Retry`](crate::Retry) of the error states
+/// whether a retry can help.
 #[async_trait]
 pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// Returns what this store supports. The value never changes, and the call must be cheap.
@@ -72,8 +72,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     /// - **C-10** When this returns `Ok`, every record is stored and, if [`Capabilities::durable`]
     ///   is set, survives a crash of the process or of the machine.
     /// - **C-11** A stored snapshot is immutable. If the identity already exists, the first record
-    ///   is kept, and the outcome is [`PutOutcome::Existing`], which tells whether the payloads are
-    ///   equal.
+    ///   is kept, and the outcome is [`PutOutcome::Existing`], which reports whether the payloads
+    ///   are equal.
     /// - **C-12** With [`PutOptions::replace`], an existing identity gets the new record instead
     ///   ([`PutOutcome::Replaced`]). Readers see either the old or the new record.
     /// - **C-13** Putting an older version never hides a newer one.
@@ -117,7 +117,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   has no snapshot of any generation within the bounds, not counting those that C-24
     ///   excludes. Otherwise, or if the store does not know, the result is
     ///   [`Lookup::OtherGeneration`].
-    /// - **C-22** A damaged record is returned as it is and not skipped, so that the engine can
+    /// - **C-22** A damaged record is returned as it is. It is not skipped, so the engine can
     ///   reject it with a reason.
     /// - **C-23** The call sees every put that returned before it began.
     /// - **C-24** A retired snapshot is found only if [`Query::include_retired`] is set, and then
@@ -218,8 +218,8 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   [`Retry::Unknown`](crate::Retry::Unknown).
     /// - **C-64** A change that does not pass [`MarkChange::check`], or that would give a selected
     ///   snapshot more than [`Marks::MAX`](crate::store::Marks::MAX) marks, fails with
-    ///   [`ErrorKind::InvalidInput`], and no snapshot is changed. Within the limits, texts may
-    ///   contain any characters.
+    ///   [`ErrorKind::InvalidInput`], and no snapshot is changed. Within the limits, the name,
+    ///   actor and note may contain any characters.
     /// - **C-65** Marks are deleted with their snapshot. A snapshot that is put again after a
     ///   delete has only the marks of that put.
     /// - **C-66** If the future is dropped, each snapshot is either as before or changed.

@@ -5,8 +5,8 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 
-/// All pages of a [`list`](SnapshotStore::list), in order. Created by
-/// [`SnapshotStoreExt::list_pages`](super::SnapshotStoreExt::list_pages).
+/// A pager that returns the pages of a [`list`](SnapshotStore::list) one by one, in order. Created
+/// by [`SnapshotStoreExt::list_pages`](super::SnapshotStoreExt::list_pages).
 #[derive(Debug)]
 pub struct ListPages<'a, S: ?Sized> {
     store: &'a S,
@@ -24,8 +24,8 @@ impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
     /// Cancel safe: if the future is dropped, the next call requests the same page.
     ///
     /// # Errors
-    /// Errors of the store, or [`ErrorKind::Store`] if the next page does not advance. A call after
-    /// an error requests the same page again.
+    /// Any error returned by the store, or [`ErrorKind::Store`] if the next page does not follow
+    /// the previous one. A call after an error requests the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<SnapshotMeta>>, Error> {
         let Some(request) = self.request else { return Ok(None) };
         let page = self.store.list(request).await?;
@@ -39,8 +39,8 @@ impl<'a, S: SnapshotStore + ?Sized> ListPages<'a, S> {
     }
 }
 
-/// All pages of the [`keys`](SnapshotStore::keys) of a store, in the order of the store. Created by
-/// [`SnapshotStoreExt::key_pages`](super::SnapshotStoreExt::key_pages).
+/// A pager that returns the pages of [`keys`](SnapshotStore::keys) one by one, in the order chosen
+/// by the store. Created by [`SnapshotStoreExt::key_pages`](super::SnapshotStoreExt::key_pages).
 #[derive(Debug)]
 pub struct KeyPages<'a, S: ?Sized> {
     store: &'a S,
@@ -60,8 +60,8 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
     /// Cancel safe: if the future is dropped, the next call requests the same page.
     ///
     /// # Errors
-    /// Errors of the store, or [`ErrorKind::Store`] if it returns the same page again. A call after
-    /// an error requests the same page again.
+    /// Any error returned by the store, or [`ErrorKind::Store`] if it returns the same page again.
+    /// A call after an error requests the same page again.
     pub async fn next(&mut self) -> Result<Option<Vec<AggregateKey>>, Error> {
         if self.is_over {
             return Ok(None);
@@ -77,8 +77,9 @@ impl<'a, S: SnapshotStore + ?Sized> KeyPages<'a, S> {
         Ok((!page.items.is_empty()).then_some(page.items))
     }
 
-    /// Returns the cursor of the last page, with which another process can continue. Returns `None`
-    /// before the first page and at the end.
+    /// Returns the cursor after the most recently returned page. Another process can continue the
+    /// listing from it. Returns `None` before the first page (unless the request started from a
+    /// cursor) and after the final page.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()
     }

@@ -11,9 +11,9 @@ pub struct PutOptions {
     /// sets this only for an explicit rebuild or refold, and for background saves that correct a
     /// wrong snapshot.
     pub replace: bool,
-    /// With [`replace`](Self::replace): whether to keep pinned snapshots
+    /// Whether a put with [`replace`](Self::replace) keeps pinned snapshots
     /// ([`PutOutcome::Existing`]). False by default. The store checks the pins in the same atomic
-    /// step, so that it does not miss any.
+    /// step, so it does not miss any.
     pub spare_pinned: bool,
     /// The marks of each snapshot that this call stores, set in the same atomic step. None by
     /// default. A snapshot that already exists and is kept ([`PutOutcome::Existing`]) keeps its own
@@ -41,12 +41,13 @@ impl PutOptions {
     }
 
     /// Returns whether a record replaces an existing one that has the marks `there`. For
-    /// implementations of stores.
+    /// implementers of [`SnapshotStore`](crate::SnapshotStore).
     pub fn replaces(&self, there: &Marks) -> bool {
         self.replace && !(self.spare_pinned && there.is_pinned())
     }
 
-    /// Refuses options with marks (obligation C-67). For implementations of stores without
+    /// Refuses options with marks (obligation C-67). For implementers of
+    /// [`SnapshotStore`](crate::SnapshotStore) without
     /// [`Capabilities::marks`](crate::store::Capabilities::marks).
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// Requests the newest snapshot of one aggregate and generation within bounds. All bounds are
+/// A request for the newest snapshot of one aggregate and generation within bounds. All bounds are
 /// inclusive, and a snapshot must satisfy all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -15,13 +15,13 @@ pub struct Query<'a> {
     pub key: &'a AggregateKey,
     /// The generation, which must match exactly.
     pub generation: Generation,
-    /// The highest useful version (inclusive), or `u64::MAX` for no bound. The engine never
+    /// The highest version to find (inclusive), or `u64::MAX` for no bound. The engine never
     /// requests versions above [`SnapshotId::MAX_VERSION`](crate::SnapshotId::MAX_VERSION), but
     /// other callers may.
     pub at_most: u64,
-    /// The lowest useful version (inclusive), or 0 for no bound.
+    /// The lowest version to find (inclusive), or 0 for no bound.
     pub at_least: u64,
-    /// The latest useful as-of time (inclusive), or `None` for no bound.
+    /// The latest as-of time to find (inclusive), or `None` for no bound.
     pub as_of: Option<Timestamp>,
     /// Whether to find retired snapshots as well. False by default.
     pub include_retired: bool,
@@ -79,7 +79,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// The answer of a store to a [`Query`].
+/// A store's answer to a [`Query`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lookup {
@@ -100,9 +100,10 @@ pub struct Found {
     pub version: u64,
     /// The record.
     pub record: Record,
-    /// If the record is a delta and [`Capabilities::returns_bases`](crate::store::Capabilities) is
-    /// set: the record that its [`Header::base`](crate::record::Header::base) names, then the base
-    /// of that record, and so on (nearest first), at most [`Found::MAX_BASES`]. Otherwise empty.
+    /// The bases of the record, nearest first: the record that its
+    /// [`Header::base`](crate::record::Header::base) names, then the base of that record, and so
+    /// on, at most [`Found::MAX_BASES`]. Empty if the record is not a delta, or if the store leaves
+    /// [`Capabilities::returns_bases`](crate::store::Capabilities) unset.
     pub bases: Vec<Record>,
 }
 
