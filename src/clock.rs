@@ -12,8 +12,8 @@ use crate::timestamp::Timestamp;
 /// The engine uses no other clock, so a test that controls the clock controls time. Implementations
 /// must be cheap (a load reads the clock about five times) and must never block.
 pub trait Clock: fmt::Debug + Send + Sync {
-    /// Returns the wall-clock time, for `created_at` of snapshots and for ages. May jump either
-    /// way.
+    /// Returns the wall-clock time, which sets the `created_at` of snapshots and determines ages.
+    /// May jump forwards or backwards.
     fn now(&self) -> Timestamp;
 
     /// Returns the time since some fixed, arbitrary point. Never decreases. Used for durations.
@@ -88,8 +88,8 @@ impl ManualClock {
         });
     }
 
-    /// Sets the wall clock, backwards too, as a real clock may jump. The monotonic time is
-    /// unchanged.
+    /// Sets the wall clock, possibly to an earlier time, because a real clock may also jump. The
+    /// monotonic time is unchanged.
     pub fn set(&self, now: Timestamp) {
         self.wall.store(now.as_micros(), Ordering::SeqCst);
     }

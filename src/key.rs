@@ -13,10 +13,11 @@ use crate::error::{Error, ErrorKind};
 /// parts are compared and stored separately, so no separator, escape or case rule can make two
 /// different keys collide. Keys are ordered by tenant, then kind, then id, each bytewise.
 ///
-/// Kinds that start with [`AggregateKey::RESERVED_PREFIX`] are reserved for documents of snapfold,
-/// such as the ledger. [`new`](Self::new) and [`from_parts`](Self::from_parts) refuse them.
+/// Kinds that start with [`AggregateKey::RESERVED_PREFIX`] are reserved for snapfold's internal
+/// documents, such as those of a ledger. [`new`](Self::new) and [`from_parts`](Self::from_parts)
+/// refuse them.
 ///
-/// Cloning is cheap (a reference count).
+/// Cloning only increments a reference count.
 ///
 /// ```
 /// use snapfold::AggregateKey;
@@ -37,7 +38,7 @@ pub struct AggregateKey {
 impl AggregateKey {
     /// The maximum length of a tenant, kind or id, in bytes (inclusive): 65,535.
     pub const MAX_PART_BYTES: usize = u16::MAX as usize;
-    /// The prefix of kinds that are reserved for documents of snapfold. Case-sensitive.
+    /// The prefix of kinds that are reserved for snapfold's internal documents. Case-sensitive.
     pub const RESERVED_PREFIX: &str = "snapfold.";
 
     /// Creates the key of the aggregate `id` of `kind`, with the empty tenant.
@@ -89,7 +90,8 @@ impl AggregateKey {
                     ErrorKind::InvalidInput,
                     "make an aggregate key",
                     format!(
-                        "the {name} has {} bytes, the limit is {}: shorten it, or use a hash of it",
+                        "the {name} has {} bytes, but the limit is {}: shorten it, or use a hash \
+                         of it",
                         part.len(),
                         Self::MAX_PART_BYTES
                     ),
@@ -106,7 +108,7 @@ impl AggregateKey {
         Ok(Self { text: text.into(), kind_at, id_at })
     }
 
-    /// Creates the key of a document of snapfold. `kind` must have the reserved prefix.
+    /// Creates the key of an internal document. `kind` must have the reserved prefix.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`].
@@ -115,7 +117,7 @@ impl AggregateKey {
         Self::from_stored(tenant, kind, id)
     }
 
-    /// Returns whether the kind is reserved for documents of snapfold.
+    /// Returns whether the kind is reserved for snapfold's internal documents.
     pub fn is_reserved(&self) -> bool {
         Self::reserves(self.kind())
     }

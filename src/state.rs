@@ -7,18 +7,18 @@ use crate::key::AggregateKey;
 ///
 /// # Obligations
 /// - `apply` is a pure function of the state and the event: no clock, no randomness, no I/O.
-///   Otherwise no snapshot can equal a replay. It does not fail, because a recorded event has
+///   Otherwise no snapshot can equal a replay. It cannot fail, because a recorded event has already
 ///   happened.
-/// - When `apply` or `initial` begins to compute something else for the same events, raise
+/// - When `apply` or `initial` begins to compute a different state from the same events, raise
 ///   [`SCHEMA_VERSION`](Self::SCHEMA_VERSION): a change of meaning (cents became euros) is not
 ///   visible in the type. Changes of the type itself are detected without a new version, with these
 ///   exceptions: **a container that is replaced by one with another order** (`BTreeMap` by
 ///   `IndexMap`, `BTreeSet` by `Vec`), a field with `#[serde(skip)]`, a field that a **flattened
 ///   struct** gains and omits from old values (`skip_serializing_if`), and a variant that is added
-///   to or removed from an **externally tagged enum that is flattened**. They look the same in
-///   every format, so raise the version by hand. The [guide to state
-///   types](crate::guide::state_types) has the list. Golden samples of the kit
-///   ([guide](crate::guide::aggregate_authors)) detect them.
+///   to or removed from an **externally tagged enum that is flattened**. These changes look the
+///   same in every format, so raise the version by hand. The [guide to state
+///   types](crate::guide::state_types) has the list. [Golden
+///   samples](crate::guide::aggregate_authors) in the tests of the aggregate detect them.
 /// - A panic in `apply` reaches the caller of the load and leaves the engine usable.
 ///
 /// ```

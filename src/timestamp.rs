@@ -80,7 +80,7 @@ impl FromStr for Timestamp {
     /// Parses RFC 3339 with any offset: `2026-11-21T09:30:00Z`, `2026-11-21 10:30:00.25+01:00`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if the text is not a complete date and time with an offset.
+    /// [`ErrorKind::InvalidInput`] if the string is not a complete date and time with an offset.
     fn from_str(text: &str) -> Result<Self, Error> {
         match text.parse::<jiff::Timestamp>() {
             Ok(t) => Ok(Self(t.as_nanosecond().div_euclid(1_000).try_into().unwrap_or(i64::MAX))),

@@ -45,7 +45,8 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
         // The limit in the configuration applies only to decoding.
         let written = bincode::serde::encode_into_std_write(state, out, config())?;
         if written > LIMIT {
-            let message = format!("the state has {written} bytes, the limit of bincode is {LIMIT}");
+            let message =
+                format!("the state has {written} bytes, but the limit of bincode is {LIMIT}");
             return Err(format!("{message}: use another codec").into());
         }
         Ok(())

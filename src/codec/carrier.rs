@@ -1,4 +1,4 @@
-//! Finds a codec that can carry a state that another codec refused: [`OfCrate`].
+//! Finds a codec that supports a state that another codec refused: [`OfCrate`].
 
 use std::sync::Arc;
 
@@ -12,7 +12,8 @@ use crate::error::BoxError;
 use crate::value::{StateValue, ValueNode};
 
 impl<S> Digester<S> {
-    /// Like [`serde`](Self::serde), for the codecs of this crate, which can replace one another.
+    /// Creates the digester that [`serde`](Self::serde) creates, but for the codecs of this crate,
+    /// which can replace one another.
     pub(super) fn of_crate() -> Self
     where
         S: Serialize + DeserializeOwned,

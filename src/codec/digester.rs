@@ -1,4 +1,4 @@
-//! [`Digester`]: computes the digests by which a codec's states are compared.
+//! [`Digester`]: computes the digests that are used to compare a codec's states.
 
 use std::any::type_name;
 use std::fmt;
@@ -38,7 +38,8 @@ pub(crate) struct Written {
 }
 
 impl<S> Digester<S> {
-    /// For states that serde can serialize: digests the value, independent of the codec.
+    /// Creates a digester for states that serde can serialize. It digests the value, independent of
+    /// the codec.
     pub fn serde() -> Self
     where
         S: Serialize,
@@ -46,15 +47,15 @@ impl<S> Digester<S> {
         Self(Way::Serde(Arc::new(BySerde)))
     }
 
-    /// For states that serde cannot serialize: digests the state by a function of yours. Equal
-    /// states must have equal bytes in every process and release. Different states should have
-    /// different bytes.
+    /// Creates a digester for states that serde cannot serialize. `digest` must return equal bytes
+    /// for equal states, in every process and release. It should return different bytes for
+    /// different states.
     pub fn custom(digest: impl Fn(&S) -> [u8; 16] + Send + Sync + 'static) -> Self {
         Self(Way::Custom(Arc::new(digest)))
     }
 
-    /// Computes no digest: states are stored and loaded unverified, and the provenance of each load
-    /// reports it.
+    /// Creates a digester that computes no digest: states are stored and loaded unverified, and the
+    /// provenance of each load reports it.
     pub fn none() -> Self {
         Self(Way::None)
     }
@@ -76,7 +77,7 @@ impl<S> Digester<S> {
     /// Returns the digest of `state`, or `None` if this digester computes none.
     ///
     /// # Errors
-    /// Any error of the state's own `Serialize`.
+    /// Any error returned by the state's own `Serialize`.
     pub fn digest(&self, state: &S) -> Result<Option<StateDigest>, BoxError> {
         Ok(self.written(state, u16::MAX)?.map(|written| written.digest))
     }
@@ -167,7 +168,7 @@ impl<S> Digester<S> {
         Some(Arc::new(move |state: &S| told.view(state)))
     }
 
-    /// Returns the name of another codec of this crate that can carry `state`.
+    /// Returns the name of another codec of this crate that supports `state`.
     pub(crate) fn carrier(
         &self,
         state: &S,
@@ -185,7 +186,7 @@ pub(super) trait Told<S>: Send + Sync {
     fn digest(&self, state: &S, free_order: bool) -> Result<[u8; 16], Failed>;
     fn tree(&self, state: &S) -> Option<ValueNode>;
     fn view(&self, state: &S) -> Result<StateValue, BoxError>;
-    /// Returns the name of another codec of this crate that can carry `state`.
+    /// Returns the name of another codec of this crate that supports `state`.
     fn carrier(&self, state: &S, limits: DecodeLimits, not: CodecId) -> Option<&'static str>;
 }
 

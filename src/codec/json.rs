@@ -12,12 +12,12 @@ use crate::error::{BoxError, Error};
 /// JSON, for human-readable snapshots.
 ///
 /// Object members and map entries keep the order in which the state serializes them. Floats are
-/// restored bit for bit. Objects with duplicate members are refused. The features that other crates
+/// restored bit for bit. Objects with duplicate members are refused. Features that other crates
 /// enable in `serde_json` never change a stored byte or a result.
 ///
 /// JSON cannot store integers beyond 64 bits inside free-form parts, maps whose keys are neither
-/// text nor numbers, non-finite floats, `Some(None)` or `Some(())`. A write of a state that
-/// contains one fails with an error that names its location.
+/// strings nor numbers, non-finite floats, `Some(None)` or `Some(())`. Writing a state that
+/// contains one of these fails with an error that names its location.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct Json;
@@ -51,7 +51,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Json {
 }
 
 /// Reads one value, which must span all of `bytes`. Without a limit for the type, the limit of
-/// `serde_json` applies, so that skipped unknown parts are bounded too.
+/// `serde_json` applies, so skipped unknown parts are bounded too.
 fn read<T: DeserializeOwned>(
     bytes: &[u8],
     limits: DecodeLimits,

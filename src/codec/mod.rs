@@ -42,13 +42,13 @@ pub use postcard::Postcard;
 ///
 /// The codecs of this crate implement this trait for every `S` that serde can serialize and
 /// deserialize. A custom codec (rkyv, protobuf, an encrypting wrapper) implements it for the types
-/// that it can carry, under an id from [`CodecId::custom`]. The id is stored with every snapshot,
-/// so a store may contain snapshots of several codecs: the engine writes with one codec and [reads
-/// with a list](crate::engine::EngineBuilder::also_reads).
+/// that it supports, under an id from [`CodecId::custom`]. The id is stored with every snapshot, so
+/// a store may contain snapshots of several codecs. The engine writes with one codec and [can read
+/// with several](crate::engine::EngineBuilder::also_reads).
 ///
 /// # Obligations
-/// - `decode(encode(s))` returns a state that folds like `s`. The engine verifies this by the
-///   [digest](Self::digester) at each write and does not store a state that fails.
+/// - `decode(encode(s))` returns a state that folds like `s`. The engine verifies this with the
+///   [digest](Self::digester) at each write, and does not store a state that fails.
 /// - `decode` consumes all bytes and returns an error for any other input. Whatever `bytes`
 ///   contains, it neither panics nor allocates much more memory than the input can justify.
 /// - Both are pure: no I/O, no clock, no global state.
@@ -65,26 +65,27 @@ pub trait Codec<S>: fmt::Debug + Send + Sync + 'static {
     /// [`EngineBuilder::sample`](crate::engine::EngineBuilder::sample).
     ///
     /// # Errors
-    /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec cannot carry
-    /// the type. The message names a codec that can.
+    /// [`ErrorKind::UnsuitableCodec`](crate::ErrorKind::UnsuitableCodec) if this codec does not
+    /// support the type. The message names a codec that does.
     fn inspect(&self, samples: &[S]) -> Result<TypeInfo, Error>;
 
-    /// Returns the digester by which states are compared: [`Digester::serde`] for types that serde
-    /// can serialize. A codec that wraps another one returns the digester of the inner codec.
+    /// Returns the digester that is used to compare states: [`Digester::serde`] for types that
+    /// serde can serialize. A codec that wraps another one returns the digester of the inner codec.
     /// Called once, when an engine is built.
     ///
-    /// This method has no default, so that no codec goes unverified by accident. A codec without a
-    /// digest returns [`Digester::none`].
+    /// This method has no default, so that verification is never omitted by accident. A codec
+    /// without a digest returns [`Digester::none`].
     fn digester(&self) -> Digester<S>;
 
     /// Appends the encoded `state` to `out` and leaves the existing contents of `out` unchanged.
     fn encode(&self, state: &S, out: &mut Vec<u8>) -> Result<(), BoxError>;
 
-    /// Decodes what [`encode`](Self::encode) appended. `bytes` must contain exactly one state.
+    /// Decodes a state that [`encode`](Self::encode) encoded. `bytes` must contain exactly one
+    /// state.
     fn decode(&self, bytes: &[u8], limits: DecodeLimits) -> Result<S, BoxError>;
 }
 
-/// What [`Codec::inspect`] finds out about a type.
+/// The result of [`Codec::inspect`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TypeInfo {
@@ -97,7 +98,7 @@ pub struct TypeInfo {
 }
 
 impl TypeInfo {
-    /// Creates the info of a type with this fingerprint, to be decoded with these limits.
+    /// Creates the result for a type with this fingerprint, to be decoded with these limits.
     pub fn new(fingerprint: u64, limits: DecodeLimits) -> Self {
         Self { fingerprint, limits }
     }
@@ -136,7 +137,7 @@ impl Default for DecodeLimits {
 }
 
 /// The inspection that the codecs for serde types share: traces the type, and checks whether a
-/// format without field names can carry it.
+/// format without field names can represent it.
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
     samples: &[S],
@@ -149,8 +150,9 @@ fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
             crate::error::ErrorKind::UnsuitableCodec,
             "register the state type",
             format!(
-                "{codec} stores values by position and cannot carry this type, because {obstacle}: \
-                 use MessagePack (feature `msgpack`), which stores field names, or change the type"
+                "{codec} stores values by position and cannot represent this type, because \
+                 {obstacle}: use MessagePack (feature `msgpack`), which stores field names, or \
+                 change the type"
             ),
         ));
     }

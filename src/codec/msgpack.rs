@@ -9,13 +9,13 @@ use super::{Codec, CodecId, DecodeLimits, Digester, TypeInfo};
 use crate::error::{BoxError, Error};
 
 /// MessagePack with field names. Encoded states are about twice as large as with
-/// [`Postcard`](super::Postcard) before compression. They can still be decoded after fields were
-/// added (with `#[serde(default)]`), removed or reordered.
+/// [`Postcard`](super::Postcard) before compression. They can still be decoded after fields have
+/// been added (with `#[serde(default)]`), removed or reordered.
 ///
 /// MessagePack cannot store `Some(None)`, `Some(())`, or integers beyond 64 bits inside free-form
-/// parts. Inside flattened fields and tagged enums, it cannot store map keys that are not text, nor
-/// addresses (`IpAddr`). A write of a state that contains one fails with an error that names its
-/// location.
+/// parts. Inside flattened fields and tagged enums, it cannot store map keys that are not strings,
+/// or network addresses (`IpAddr`). Writing a state that contains one of these fails with an error
+/// that names its location.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct MessagePack;

@@ -10,7 +10,7 @@ use crate::error::{BoxError, Error};
 /// postcard, the default codec: compact and fast, with a specified, stable wire format.
 ///
 /// Fields are stored by position, without names. The fingerprint of the type guards against a
-/// changed struct. Types that a positional format cannot carry (`flatten`, `untagged`,
+/// changed struct. Types that a positional format cannot represent (`flatten`, `untagged`,
 /// `skip_serializing_if`) are refused when the engine is built.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]

@@ -12,7 +12,7 @@ pub(crate) struct Failed(Box<Why>);
 
 #[derive(Debug, thiserror::Error)]
 enum Why {
-    /// The value's own `Serialize` failed. Contains the text of its error.
+    /// The value's own `Serialize` failed. Contains its error message.
     #[error("Serialize failed: {0}")]
     Own(String),
     #[error("the state nests deeper than the limit")]

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A digest of a state's value, 128 bits. Equal digests of one kind mean that the states serialize
-/// to equal values; different digests of one kind mean that they differ.
+/// A 128-bit digest of a state's value. Equal digests of one kind mean that the states serialize to
+/// equal values; different digests of one kind mean that they differ.
 ///
 /// A digest does not depend on the codec, the compression, or the bytes of the payload. It is not
 /// cryptographic: it detects accidental changes, not malicious ones.
@@ -22,7 +22,7 @@ pub enum DigestKind {
     /// The order of sequence elements and map entries does not count. For states with a hash map, a
     /// hash set, or another container that is not known to keep its order.
     Free,
-    /// Computed by a function of the codec.
+    /// Computed by a function that the codec provides.
     Custom,
 }
 

@@ -31,7 +31,7 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     /// - **H-03** Memory is bounded: a long tail is cut, at the latest after
     ///   [`Hybrid::MAX_TAIL`] events, and `None` is always possible. The engine reads the rest from
     ///   the event source.
-    /// - **H-04** [`Tail::until`] is true: no event up to there is missing from the tail.
+    /// - **H-04** [`Tail::until`] is correct: no event up to that version is missing from the tail.
     /// - **H-05** A failure is an `Err`, never an absent snapshot or a shorter tail.
     /// - **H-06** The future may be dropped at any await point, and a tail may be dropped without
     ///   being replayed. Neither affects the next call.
@@ -40,7 +40,7 @@ pub trait HybridSource<A: Aggregate>: fmt::Debug + Send + Sync {
     /// An error counts as a failure of the snapshot store.
     async fn fetch(&self, query: Query<'_>) -> Result<Hybrid<A>, Error>;
 
-    /// Answers several queries, one answer per query, in their order. The default calls
+    /// Answers several queries, with one answer per query, in order. The default calls
     /// [`fetch`](Self::fetch) for one query after the other, up to the first error.
     ///
     /// # Obligations

@@ -37,8 +37,8 @@ pub(crate) use witness::Witness;
 /// Only [`read`](Self::read) is required. Every other method has a default; override those that
 /// your event store can serve cheaply.
 ///
-/// Each obligation has an id. The feature `conformance` has a kit that proves a source right, and
-/// the [guide](crate::guide::event_sources) builds one from scratch.
+/// Each obligation has an id. The feature `conformance` provides tests for the obligations, and the
+/// [guide](crate::guide::event_sources) builds a source from scratch.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -85,7 +85,7 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// # Obligations
     /// - **E-01** Only committed events are pushed, each with its permanent version: 1, 2, 3 and so
     ///   on without gaps or duplicates. The replay checks this and fails the load if it does not
-    ///   hold (R5).
+    ///   hold.
     /// - **E-02** The same event always has the same content, version, recorded time and anchor.
     /// - **E-03** All events of the range that were committed before the call began are pushed. For
     ///   an aggregate without events, nothing is pushed.
@@ -102,8 +102,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     ///   not an error.
     ///
     /// # Errors
-    /// Any error. The load fails with [`ErrorKind::EventSource`] and has the error as its source.
-    /// Events that were already pushed are discarded.
+    /// Any error. The load then fails with an [`ErrorKind::EventSource`] error, whose source is the
+    /// error returned here. Events that were already pushed are discarded.
     ///
     /// # Cancellation
     /// The future may be dropped at any await point (E-10).
@@ -123,7 +123,7 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     ///   range, in version order. The order among aggregates is unspecified, and their events may
     ///   be interleaved.
     /// - **E-31** A replay that returns `Break` ends its own aggregate only.
-    /// - **E-32** The same key may occur twice, also with different ranges. An empty list is `Ok`.
+    /// - **E-32** The same key may occur twice, even with different ranges. An empty list is `Ok`.
     ///
     /// # Errors
     /// Any error fails the whole call. The caller does not know which replays are complete, so it
@@ -139,11 +139,11 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// more cheaply than by reading. The default returns `None`. Implement this method if possible:
     /// it lets the engine detect reads that end too early.
     ///
-    /// The engine calls it for statistics, and when a read may have ended too early: the requested
-    /// version was not pushed, no event was pushed, or the number of events is a typical page size
-    /// (multiples of 50 and powers of two from 100 on, and every number from 1,000 on). If a second
-    /// read does not return the events up to the head either, the load fails with
-    /// [`ErrorKind::BrokenHistory`] instead of returning a state of the past.
+    /// The engine calls this method for statistics, and when a read may have ended too early: the
+    /// requested version was not pushed, no event was pushed, or the number of events is a typical
+    /// page size (multiples of 50 and powers of two from 100 up, and every number from 1,000 up).
+    /// If a second read does not return the events up to the head either, the load fails with
+    /// [`ErrorKind::BrokenHistory`] instead of returning an outdated state.
     ///
     /// # Obligations
     /// - **E-20** Every event that was committed before the call began is at or below the head, and
@@ -173,8 +173,8 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// [`Unsupported`](ErrorKind::Unsupported).
     ///
     /// Some event stores do not store every part of the key, because they have only one tenant or
-    /// one kind. They list their aggregates with the tenant or kind of the request in that part.
-    /// Without a filter, they use the empty tenant and [`Aggregate::KIND`].
+    /// one kind. For the missing part, they use the tenant or kind in the request. If the request
+    /// has none, they use the empty tenant or [`Aggregate::KIND`].
     ///
     /// # Obligations
     /// - **E-40** Each key that has at least one readable event throughout the listing appears

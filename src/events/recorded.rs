@@ -13,7 +13,8 @@ pub struct Recorded<'a, E: ?Sized> {
     /// run backwards. [`Timestamp::MAX`] if the event is [untimed](Self::untimed).
     pub recorded_at: Timestamp,
     /// The identity of the event in the event store (an event id or a hash), if the source provides
-    /// one. Snapshots keep the anchor of their last event, and each load compares it (R6).
+    /// one. Snapshots keep the anchor of their last event, and each load compares it with the one
+    /// in the event store.
     pub anchor: Option<&'a [u8]>,
     /// The event, or its encoded form for [`push_encoded`](crate::Replay::push_encoded).
     pub event: &'a E,
@@ -33,8 +34,8 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
     ///   [`Unsupported`](crate::ErrorKind::Unsupported) if the event could belong to the result. A
     ///   state from before the event can still be loaded.
     /// - The as-of time of states and snapshots that include the event is [`Timestamp::MAX`], so
-    ///   they are not found for any earlier time. Triggers and retention use the creation time of
-    ///   snapshots instead.
+    ///   requests for an earlier time do not find them. Triggers and retention use the creation
+    ///   time of snapshots instead.
     ///
     /// Do not invent a time instead. If all events have the same time, every later point in time
     /// gives the newest state, and the engine cannot detect it. A source that changes from invented

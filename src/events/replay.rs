@@ -148,11 +148,13 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// Like [`push`](Self::push), for an encoded event, such as bytes. The event is decoded only if
-    /// it is applied. The event at the version of a snapshot is only compared.
+    /// Applies the next event as [`push`](Self::push) does, but takes it in encoded form, such as
+    /// bytes. The event is decoded only if it is applied. The event at the version of a snapshot is
+    /// only compared.
     ///
     /// # Errors
-    /// Any error of `decode`. The source should return it too. The event counts as not pushed.
+    /// Any error returned by `decode`, which the source should return to its caller. The event
+    /// counts as not pushed.
     ///
     /// ```
     /// # use snapfold::events::Recorded;
@@ -181,7 +183,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// Pushes the events of an iterator until no further event is needed.
+    /// Pushes the events of an iterator, and stops when no more events are needed.
     pub fn push_all<'e>(
         &mut self,
         events: impl IntoIterator<Item = Recorded<'e, A::Event>>,
@@ -189,12 +191,12 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         events.into_iter().try_for_each(|event| self.push(event))
     }
 
-    /// Like [`push_encoded`](Self::push_encoded), for the events of an iterator, until no further
-    /// event is needed. Slightly faster than pushing them one by one.
+    /// Pushes the events of an iterator as [`push_encoded`](Self::push_encoded) does, and stops
+    /// when no more events are needed. Slightly faster than pushing them one by one.
     ///
     /// # Errors
-    /// Any error of `decode`. The source should return it too. That event and all later ones count
-    /// as not pushed.
+    /// Any error returned by `decode`, which the source should return to its caller. The event that
+    /// could not be decoded and all later ones count as not pushed.
     pub fn push_all_encoded<'e, T: ?Sized + 'e, E>(
         &mut self,
         events: impl IntoIterator<Item = Recorded<'e, T>>,
@@ -296,7 +298,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         }
     }
 
-    /// Like [`decline_event`](Self::decline_event), for an event in encoded form.
+    /// Handles an event in encoded form that is not to be applied.
     #[cold]
     fn decline_encoded<T: ?Sized, E>(
         &mut self,

@@ -6,19 +6,20 @@ use super::range::EventRange;
 use crate::error::{Error, ErrorKind};
 use crate::timestamp::Timestamp;
 
-/// The recorded time of the event with a version.
+/// The version of an event, and when the event was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct EventTime {
     /// The version of the event.
     pub version: u64,
-    /// When the event was recorded; `None` if that is unknown
+    /// When the event was recorded; `None` if the time is unknown
     /// ([`Recorded::untimed`](crate::events::Recorded::untimed)).
     pub recorded_at: Option<Timestamp>,
 }
 
 impl EventTime {
-    /// Creates the time of the event with this version. `None` if the time is unknown.
+    /// Creates the entry of the event with this version. `recorded_at` is `None` if the time is
+    /// unknown.
     pub const fn new(version: u64, recorded_at: Option<Timestamp>) -> Self {
         Self { version, recorded_at }
     }

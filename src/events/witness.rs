@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::state::Aggregate;
 use crate::timestamp::Timestamp;
 
-/// Receives what an event source pushes. Nothing is folded or checked before.
+/// Receives what an event source pushes. Nothing is folded, and nothing is checked first.
 pub(crate) trait Witness<A: Aggregate>: Send + Sync {
     /// Whether [`see`](Self::see) needs the event itself. If so, encoded events are decoded.
     fn wants_events(&self) -> bool;

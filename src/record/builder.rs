@@ -88,7 +88,7 @@ impl RecordBuilder {
         self
     }
 
-    /// Sets the recorded time of the last folded event. By default the as-of time.
+    /// Sets the recorded time of the last folded event. The default is the as-of time.
     pub fn last_recorded_at(mut self, at: Timestamp) -> Self {
         self.extensions.last_recorded_at = (at != self.as_of).then_some(at);
         self
@@ -106,21 +106,22 @@ impl RecordBuilder {
         self
     }
 
-    /// Sets the process or node that creates the snapshot, at most 65,535 bytes.
+    /// Sets the name of the process or node that creates the snapshot, at most 65,535 bytes.
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.extensions.origin = Some(origin.into());
         self
     }
 
-    /// Marks the payload as a delta of `base`. For tests of stores: no engine can open deltas yet.
+    /// Marks the payload as a delta of `base`. Use this only to test stores, because no engine can
+    /// open deltas yet.
     #[cfg(any(test, feature = "conformance"))]
     pub fn base(mut self, base: crate::record::Base) -> Self {
         self.extensions.base = Some(base);
         self
     }
 
-    /// Marks the payload as compressed with a dictionary. For tests of stores: no engine can open
-    /// such records yet.
+    /// Marks the payload as compressed with a dictionary. Use this only to test stores, because no
+    /// engine can open such records yet.
     #[cfg(any(test, feature = "conformance"))]
     pub fn dictionary(mut self, id: u64) -> Self {
         self.extensions.dictionary = Some(id);
@@ -139,8 +140,12 @@ impl RecordBuilder {
         if self.version == 0 {
             return Err(invalid("version 0 is never stored: use version 1 or above".into()));
         }
-        let too_large =
-            || invalid(format!("the encoded state has {} bytes, the limit is 4 GiB", raw.len()));
+        let too_large = || {
+            let bytes = raw.len();
+            invalid(format!(
+                "the encoded state has {bytes} bytes, but the limit is 4 GiB: shrink the state"
+            ))
+        };
         let raw_bytes = u32::try_from(raw.len()).map_err(|_| too_large())?;
         let compressed = self.compression.apply(raw);
         let (compression, payload) = match &compressed {

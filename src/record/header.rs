@@ -31,7 +31,7 @@ pub struct Header<'a> {
     pub generation: Generation,
     /// The as-of time: the latest recorded time among all folded events.
     pub as_of: Timestamp,
-    /// The recorded time of the last folded event. It is before [`as_of`](Self::as_of) where clocks
+    /// The recorded time of the last folded event. It is before [`as_of`](Self::as_of) if clocks
     /// ran backwards.
     pub last_recorded_at: Timestamp,
     /// When the snapshot was created, by the clock of the engine that created it.
@@ -66,7 +66,8 @@ impl<'a> Header<'a> {
     /// `bytes` may end after the header.
     ///
     /// # Errors
-    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release.
+    /// A [`RejectReason`] if the header is damaged, is not a snapfold header or was written by a
+    /// newer release.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RejectReason> {
         Self::read(bytes, false)
     }

@@ -87,7 +87,7 @@ impl SnapshotMeta {
         })
     }
 
-    /// Sets [`marks`](Self::marks). For stores.
+    /// Sets [`marks`](Self::marks). For implementers of [`SnapshotStore`](crate::SnapshotStore).
     pub fn with_marks(mut self, marks: Marks) -> Self {
         self.marks = marks;
         self

@@ -1,7 +1,8 @@
-//! The stored bytes of a snapshot: [`Record`] = [`Header`] + payload.
+//! The stored bytes of a snapshot: a [`Record`], which consists of a [`Header`] and a payload.
 //!
-//! `docs/format.md` specifies every byte. A read checks in the order of R3: checksum of the header,
-//! identity, generation, checksum of the payload. Only then does it decompress and decode.
+//! `docs/format.md` specifies every byte. A load first checks the checksum of the header, then the
+//! identity, the generation and the checksum of the payload. Only then does it decompress and
+//! decode the payload.
 
 mod base;
 mod builder;
@@ -37,8 +38,8 @@ pub use reject::RejectReason;
 /// and archive.
 ///
 /// Stores move records and do not inspect payloads. A record can wrap any bytes: nothing is checked
-/// until [`header`](Self::header) or [`verify`](Self::verify) is called. Cloning is cheap (a
-/// reference count).
+/// until [`header`](Self::header) or [`verify`](Self::verify) is called. Cloning only increments a
+/// reference count.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Record {
     bytes: Bytes,
@@ -70,8 +71,8 @@ impl Record {
     /// states. The payload is not checked.
     ///
     /// # Errors
-    /// A [`RejectReason`] if the header is damaged, foreign or newer than this release, or if the
-    /// record is too short or too long.
+    /// A [`RejectReason`] if the header is damaged, is not a snapfold header or was written by a
+    /// newer release, or if the record is too short or too long.
     pub fn header(&self) -> Result<Header<'_>, RejectReason> {
         Header::read(&self.bytes, true)
     }
@@ -84,10 +85,10 @@ impl Record {
         Self::check(&self.bytes)
     }
 
-    /// Like [`verify`](Self::verify), for bytes that are not wrapped in a record.
+    /// Verifies bytes that are not wrapped in a record.
     ///
     /// # Errors
-    /// See `verify`.
+    /// The same errors as [`verify`](Self::verify).
     pub(crate) fn check(bytes: &[u8]) -> Result<Header<'_>, RejectReason> {
         let header = Header::read(bytes, true)?;
         checked_payload(bytes, &header)?;

@@ -162,7 +162,7 @@ fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, RejectReason> {
     Ok(len)
 }
 
-/// Reads the three parts of the key: first their lengths, then their texts.
+/// Reads the three parts of the key: first their lengths, then their bytes.
 #[expect(clippy::inline_always, reason = "as for the varints in it")]
 #[inline(always)]
 fn key_parts<'a>(reader: &mut WireReader<'a>) -> Result<(&'a str, &'a str, &'a str), RejectReason> {

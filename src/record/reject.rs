@@ -4,13 +4,13 @@ use crate::codec::CodecId;
 use crate::compress::CompressionId;
 use crate::generation::Generation;
 
-/// Why a stored snapshot was not used. A reject is a miss and never fails a load (R2): the engine
-/// tries older snapshots, then replays the events.
+/// Why a stored snapshot was not used. A reject is a miss and never fails a load: the engine tries
+/// older snapshots, then replays the events.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// The version is above the newest event: the event store has lost events, or the snapshot
-    /// belongs to another history.
+    /// The version is above that of the newest event: the event store has lost events, or the
+    /// snapshot belongs to another history.
     #[error("the snapshot version is ahead of the event stream")]
     Ahead,
     /// The version is below the replay floor, so some events after the snapshot no longer exist.
@@ -22,7 +22,7 @@ pub enum RejectReason {
     /// The payload was encoded by a codec that this engine does not read.
     #[error("the snapshot was encoded by {0}, which this engine does not read: use also_reads()")]
     Codec(CodecId),
-    /// The codec cannot decode the payload. Contains the text of the codec's error.
+    /// The codec cannot decode the payload. Contains the codec's error message.
     #[error("the payload does not decode: {0}")]
     Decode(String),
     /// The payload does not decompress to the recorded length.
@@ -32,7 +32,7 @@ pub enum RejectReason {
     /// source: the histories have diverged.
     #[error("the last event folded into the snapshot differs from the event at its version")]
     Diverged,
-    /// A crate feature that is compiled out is needed to read the snapshot.
+    /// Reading the snapshot requires a crate feature that is not enabled.
     #[error("reading the snapshot requires the crate feature `{0}`: enable it")]
     FeatureDisabled(&'static str),
     /// The bytes are not a snapfold record, or the start of the header is damaged.
@@ -53,19 +53,20 @@ pub enum RejectReason {
     /// The checksum of the payload does not match.
     #[error("the checksum of the payload does not match")]
     PayloadChecksum,
-    /// The payload decodes to a different state than was written, as the digest shows: the type
-    /// or its `Serialize` has changed, or another codec uses the id of the codec that wrote it.
+    /// The payload decodes to a different state than the one that was written: their digests
+    /// differ. The type or its `Serialize` has changed, or another codec uses the id of the codec
+    /// that wrote the payload.
     #[error("the payload decodes to a different state than was written")]
     OtherState,
     /// The snapshot has another generation of the state type, and no upcast can read it.
-    #[error("the snapshot is of another generation ({0})")]
+    #[error("the snapshot belongs to another generation ({0})")]
     Stale(Generation),
-    /// The store failed, and the engine is configured to replay in that case. Contains the text of
-    /// the store's error.
+    /// The store failed, and the engine is configured to replay in that case. Contains the store's
+    /// error message.
     #[error("the store failed: {0}")]
     StoreFailed(String),
     /// The header claims more bytes than the configured limit.
-    #[error("the state has {bytes} bytes, the limit is {limit}: raise max_state_bytes()")]
+    #[error("the state has {bytes} bytes, but the limit is {limit}: raise max_state_bytes()")]
     TooLarge {
         /// The number of bytes claimed by the header.
         bytes: u64,
@@ -81,7 +82,7 @@ pub enum RejectReason {
     /// The payload has a compression that this release does not know.
     #[error("this release does not support {0}")]
     UnknownCompression(CompressionId),
-    /// The upcaster refused the old state. Contains the text of the upcaster's error.
+    /// The upcaster refused the old state. Contains the upcaster's error message.
     #[error("the upcaster refused the old state: {0}")]
     Upcast(String),
     /// The record belongs to a different aggregate than the one it was stored under.
@@ -93,8 +94,8 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// Returns a short name of the reason, such as `payload_checksum`: a label for metrics. It stays
-    /// the same in later releases.
+    /// Returns a short name of the reason, such as `payload_checksum`, which can be used as a label
+    /// for metrics. It stays the same in later releases.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Ahead => "ahead",

@@ -77,7 +77,7 @@ impl<'a> WireReader<'a> {
 
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, RejectReason> {
         std::str::from_utf8(self.bytes(len)?)
-            .map_err(|_| RejectReason::Malformed("a text is not valid UTF-8"))
+            .map_err(|_| RejectReason::Malformed("a string is not valid UTF-8"))
     }
 }
 

@@ -55,7 +55,7 @@
 //!
 //! # Early refusals
 //!
-//! An [`Obstacle`] is something that a positional codec certainly cannot carry: parts that are
+//! An [`Obstacle`] is something that a positional codec certainly cannot represent: parts that are
 //! opaque or read by name, fields that `skip_serializing_if` omits from a sample, and sequences
 //! whose elements take no bytes. A typetag trait object is opaque but not an obstacle, because its
 //! tag comes first and determines what follows. All other problems show when a state is written and
@@ -118,7 +118,7 @@ pub(crate) struct Shape {
     pub(crate) fingerprint: u64,
     /// Whether every part of the type was seen. If not, changes in the unseen parts go undetected.
     pub(crate) complete: bool,
-    /// The first reason found why a positional codec cannot carry the type. `None` guarantees
+    /// The first reason found why a positional codec cannot represent the type. `None` guarantees
     /// nothing: each write verifies that the state survives its codec.
     pub(crate) obstacle: Option<Obstacle>,
     /// Whether values can nest without a limit: the type is recursive, accepts any value, or was

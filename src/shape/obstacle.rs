@@ -1,4 +1,4 @@
-//! [`Obstacle`]: why a positional codec cannot carry a type.
+//! [`Obstacle`]: why a positional codec cannot represent a type.
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ impl fmt::Display for ObstaclePlace {
     }
 }
 
-/// Why a positional codec (values in order, without names) cannot carry a state type.
+/// Why a positional codec (values in order, without names) cannot represent a state type.
 ///
 /// Displays as part of a sentence: "field `note` of `Account` is left out by
 /// `skip_serializing_if`".

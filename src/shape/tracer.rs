@@ -323,8 +323,8 @@ impl Tracer {
     ///
     /// A trait object is written as a map with its tag first. The rest is then read with the types
     /// that the tag selects. Only a map in which another key comes first, such as the trace offers,
-    /// is buffered as values of any kind. So a positional codec can carry a trait object. The name
-    /// of typetag's visitor is not guaranteed to be stable: another name only causes an early
+    /// is buffered as values of any kind. So a positional codec can represent a trait object. The
+    /// name of typetag's visitor is not guaranteed to be stable: another name only causes an early
     /// refusal.
     pub(super) fn is_in_trait_object(&self, site: ShapeSite) -> bool {
         let node = self.graph.node(site.node);

@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 ///
 /// # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 /// # let (old, new) = (MemoryStore::new(), MemoryStore::new());
-/// // Copies everything to another store, including internal documents of snapfold.
+/// // Copies everything to another store, including snapfold's internal documents.
 /// let mut pages = old.key_pages(KeysRequest::new().reserved(true));
 /// while let Some(keys) = pages.next().await? {
 ///     for key in keys {

@@ -68,7 +68,8 @@ pub struct KeysRequest<'a> {
     /// Lists only keys of this kind.
     pub kind: Option<&'a str>,
     /// Whether to list keys of [reserved kinds](crate::AggregateKey::RESERVED_PREFIX) as well,
-    /// which contain internal documents of snapfold. False by default. For backups and copies.
+    /// which contain snapfold's internal documents. False by default. Set it for backups and
+    /// copies.
     pub reserved: bool,
     /// The cursor of the previous page.
     pub after: Option<&'a Cursor>,

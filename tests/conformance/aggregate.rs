@@ -650,7 +650,7 @@ fn old_samples_without_an_upcaster_are_replayed_and_today_has_none_yet() {
     let report = check::<Good>().golden(folder.path()).one_process().check().unwrap();
     report.assert().unwrap();
     let Some(LawOutcome::Holds { note }) = report.outcome(Law::Golden) else { panic!("{report}") };
-    assert!(note.contains("8 replayed: the snapshot is of another generation"), "{note}");
+    assert!(note.contains("8 replayed: the snapshot belongs to another generation"), "{note}");
     let unjudged: Vec<_> = report.unjudged().map(|(law, _)| law).collect();
     assert_eq!(unjudged, [Law::AnyProcess, Law::Meaning, Law::Upcasts], "{report}");
 }

@@ -1,4 +1,5 @@
-//! Which types a positional codec cannot carry: the results of the trace, compared with postcard.
+//! Which types a positional codec cannot represent: the results of the trace, compared with
+//! postcard.
 
 #![expect(
     clippy::trivially_copy_pass_by_ref,

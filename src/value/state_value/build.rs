@@ -15,7 +15,8 @@ impl StateValue {
     /// Creates the tree of `state`.
     ///
     /// # Errors
-    /// Any error of the state's `Serialize`, or that the state nests deeper than 1,024 levels.
+    /// Any error returned by the state's `Serialize`, or an error if the state nests deeper than
+    /// 1,024 levels.
     pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, BoxError> {
         state.serialize(Walker(Builder { left: MAX_DEPTH })).map_err(|refused| refused.0.into())
     }
@@ -121,7 +122,7 @@ struct WholeValue {
     /// The key that the next value belongs to.
     key: Option<StateValue>,
     variant: Option<Name>,
-    /// Whether the value represents a number of `serde_json`, which is passed as text.
+    /// Whether the value represents a number of `serde_json`, which is passed as a string.
     is_number: bool,
     value: StateValue,
 }
@@ -164,7 +165,7 @@ impl Parts for WholeValue {
     }
 }
 
-/// Converts a number that was passed as text, as if `arbitrary_precision` were off.
+/// Converts a number that was passed as a string, as if `arbitrary_precision` were off.
 fn number(text: &str) -> StateValue {
     if let Ok(number) = text.parse() {
         return StateValue::UInt(number);

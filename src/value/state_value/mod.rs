@@ -8,13 +8,13 @@ mod tests;
 /// A state as a tree of values, without its type. Code that does not know the type, such as
 /// schedulers, command-line tools and servers, can show, redact and compare it.
 ///
-/// It contains what `Serialize` emits in human-readable form (dates and ids as texts), including
+/// It contains what `Serialize` emits in human-readable form (dates and ids as strings), including
 /// 128-bit integers, bytes and non-finite floats. Floats are equal if their bits are equal.
 ///
 /// `Display` writes JSON syntax on one line. The alternate form (`{:#}`) writes one line for each
-/// part. Bytes are shown as hexadecimal texts (`"0x00ff"`), and non-finite floats and map keys as
-/// texts. For machines, `StateValue` implements `Serialize`. The result does not distinguish
-/// `Some(x)` from `x`, or a variant from a map, as in JSON.
+/// part. Bytes are shown as hexadecimal strings (`"0x00ff"`), and non-finite floats and map keys as
+/// strings. For machines, `StateValue` implements `Serialize`. As in JSON, the result does not
+/// distinguish `Some(x)` from `x`, or a variant from a map.
 ///
 /// ```
 /// use snapfold::manager::StateValue;
@@ -49,7 +49,7 @@ pub enum StateValue {
     Float(f64),
     /// A character.
     Char(char),
-    /// Text.
+    /// A string.
     Text(String),
     /// Bytes.
     Bytes(Vec<u8>),
@@ -67,8 +67,8 @@ pub enum StateValue {
 
 impl StateValue {
     /// Returns the part at `path`, which consists of field names and map keys separated by dots,
-    /// and element indexes in brackets, counted from 0: `lots[2].price`. Options and variants need
-    /// no step.
+    /// and element indexes in brackets, counted from 0: `lots[2].price`. Options and enum variants
+    /// do not add a step to the path.
     pub fn get(&self, path: &str) -> Option<&Self> {
         let (first, rest) = split(path);
         match (self, first) {
@@ -83,7 +83,7 @@ impl StateValue {
         }
     }
 
-    /// Replaces each part at `path` by the text `[redacted]` and returns the number of parts
+    /// Replaces each part at `path` with the string `[redacted]` and returns the number of parts
     /// replaced. The path has the form described in [`get`](Self::get). Empty brackets match all
     /// elements of a list or entries of a map.
     pub fn redact(&mut self, path: &str) -> usize {

@@ -113,7 +113,7 @@ fn parts<'v>(
     write!(f, "{close}")
 }
 
-/// Writes a text as JSON does, with every control character escaped.
+/// Writes a string as JSON does, with every control character escaped.
 fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")?;
     for c in text.chars() {
