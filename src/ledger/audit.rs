@@ -151,10 +151,11 @@ impl AuditEntry {
         self.key.as_ref().map_or(&self.tenant, AggregateKey::tenant)
     }
 
-    /// Checks that the texts are within their limits. For ledgers.
+    /// Checks that all strings are within their length limits. For implementers of
+    /// [`Ledger`](super::Ledger).
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if a text is too long.
+    /// [`ErrorKind::InvalidInput`] if a string is too long. The message names it.
     pub fn check(&self) -> Result<(), Error> {
         let (kind, message) = match &self.outcome {
             AuditOutcome::Ok => ("", ""),
@@ -175,7 +176,7 @@ impl AuditEntry {
                     ErrorKind::InvalidInput,
                     "append to the audit trail",
                     format!(
-                        "the {name} has {} bytes, the limit is {limit}: shorten it",
+                        "the {name} has {} bytes, but the limit is {limit}: shorten it",
                         text.len()
                     ),
                 ));
@@ -200,7 +201,8 @@ pub struct AuditRecord {
 }
 
 impl AuditRecord {
-    /// Creates a record from its stored parts without checking the hashes. For ledgers.
+    /// Creates a record from its stored parts without checking the hashes. For implementers of
+    /// [`Ledger`](super::Ledger).
     pub const fn from_stored(
         sequence: u64,
         previous: AuditHash,

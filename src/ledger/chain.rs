@@ -7,24 +7,25 @@ use super::entry_bytes::entry_bytes;
 use super::hash::AuditHash;
 
 impl AuditHash {
-    /// The hash of a record: SHA-256 over
+    /// Returns the hash of a record, which is the SHA-256 of
     /// 1. the 16 bytes `snapfold-audit-1` (ASCII),
     /// 2. the 32 bytes of `previous`,
     /// 3. `sequence` (u64),
     /// 4. the time (i64, microseconds since 1970),
     /// 5. the tenant,
-    /// 6. a byte 0, or a byte 1 with kind and id of the aggregate,
-    /// 7. a byte 0, or a byte 1 with the version (u64),
+    /// 6. a byte 0, or a byte 1 followed by the kind and id of the aggregate,
+    /// 7. a byte 0, or a byte 1 followed by the version (u64),
     /// 8. actor, action, reason, meta and idempotency key,
-    /// 9. a byte 0 for [`Ok`](crate::ledger::AuditOutcome::Ok), or a byte 1 with kind and message of the
-    ///    failure.
+    /// 9. a byte 0 for [`Ok`](crate::ledger::AuditOutcome::Ok), or a byte 1 followed by the kind
+    ///    and message of the failure.
     ///
-    /// Numbers are little-endian. A text is its length in bytes (u32), followed by its UTF-8.
+    /// Numbers are little-endian. A string is encoded as its length in bytes (u32), followed by its
+    /// UTF-8 bytes.
     pub fn of(previous: &Self, sequence: u64, entry: &AuditEntry) -> Self {
         Self::of_bytes(previous, sequence, &entry_bytes(entry))
     }
 
-    /// Like [`of`](Self::of), for an entry that is already encoded by [`entry_bytes`].
+    /// Returns the hash of a record whose entry is already encoded by [`entry_bytes`].
     pub(super) fn of_bytes(previous: &Self, sequence: u64, entry: &[u8]) -> Self {
         let mut hasher = Hash::new();
         hasher.update(b"snapfold-audit-1");
@@ -68,7 +69,7 @@ impl AuditHead {
     /// The end of a trail without records.
     pub const START: Self = Self { sequence: 0, hash: AuditHash::START };
 
-    /// Checks `record` against this end, and returns the new end.
+    /// Checks that `record` continues the trail from this end, and returns the new end.
     pub fn follow(self, record: &AuditRecord) -> TrailCheck {
         let sequence = self.sequence.saturating_add(1);
         let broken = |reason| TrailCheck::Broken { sequence, reason };
@@ -83,7 +84,8 @@ impl AuditHead {
         }
     }
 
-    /// Creates the record that appends `entry` to this end. For ledgers.
+    /// Creates the record that appends `entry` to this end. For implementers of
+    /// [`Ledger`](crate::ledger::Ledger).
     pub fn append(self, entry: AuditEntry) -> AuditRecord {
         let sequence = self.sequence.saturating_add(1);
         let hash = AuditHash::of(&self.hash, sequence, &entry);

@@ -45,22 +45,22 @@ pub use task::{KeepRule, Task, UnknownTask};
 ///   another, whatever bytes their names contain.
 /// - **L-02** `Err` means that the ledger failed or does not support the request. A missing item is
 ///   `Ok`: `None`, `false`, an empty list.
-/// - **L-03** A text, key or interval beyond its limit is
+/// - **L-03** A string, key or interval that exceeds its limit fails with
 ///   [`InvalidInput`](crate::ErrorKind::InvalidInput), and the call stores nothing.
-/// - **L-04** Every call that starts after a call returned `Ok`, on any node, sees what that call
-///   stored. Durability depends on the ledger.
+/// - **L-04** When a call has returned `Ok`, every call that starts later, on any node, sees its
+///   changes. Durability depends on the ledger.
 ///
 /// # Cancel safety
 /// Dropping a returned future leaves each schedule, day and block of entries either unchanged or as
 /// if the call had completed, and the ledger usable.
 ///
 /// # Errors
-/// [`Store`](crate::ErrorKind::Store) or a more precise kind. After
+/// [`Store`](crate::ErrorKind::Store) or a more specific kind. After
 /// [`Retry::Unknown`](crate::Retry::Unknown) the change may have been made: repeating the call may
 /// count statistics or append entries twice.
 #[async_trait]
 pub trait Ledger: fmt::Debug + Send + Sync {
-    /// Stores `schedule`, and replaces a schedule of the same key.
+    /// Stores `schedule`, and replaces an existing schedule with the same key.
     ///
     /// # Obligations
     /// - **L-10** If the schedule already exists, its creation time and lease are kept; everything
@@ -96,10 +96,11 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     async fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Schedule>, Error>;
 
     /// Claims the run of `key` that is due at `due`, for the node `holder`, until `until`
-    /// (exclusive). `None` if the run cannot be claimed: another node holds it, it was completed,
-    /// or the schedule was changed. `now` is the node's time. If the clocks of nodes differ by more
-    /// than the length of a lease, the nodes may run the same schedule at the same time. Then only
-    /// the tokens distinguish the runs.
+    /// (exclusive). Returns `None` if the run cannot be claimed: another node holds it, it was
+    /// completed, or the schedule was changed. `now` is the node's time. If the clocks of nodes
+    /// differ by more than the length of a lease, the nodes may run the same schedule at the same
+    /// time. Then only the tokens distinguish the runs.
+    ///
     /// # Obligations
     /// - **L-14** A claim is granted exactly if the schedule is due at `now` with `due` as its next
     ///   run. If several nodes claim the same run, exactly one gets it.
@@ -114,20 +115,21 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         until: Timestamp,
     ) -> Result<Option<Claim>, Error>;
 
-    /// Moves the end of a lease to `until`. `false` if the lease is gone: another node claimed the
-    /// run, the run was released or completed, or the schedule was removed. A lease that has ended
-    /// can be renewed as long as the run was not claimed again.
+    /// Moves the end of a lease to `until`. Returns `false` if the lease is gone: another node
+    /// claimed the run, the run was released or completed, or the schedule was removed. A lease
+    /// that has ended can be renewed as long as the run was not claimed again.
     ///
     /// # Obligations
     /// - **L-16** This method, [`release`](Self::release) and [`complete`](Self::complete) take
     ///   effect exactly if the schedule's lease has the token of `claim`.
     async fn renew(&self, claim: &Claim, until: Timestamp) -> Result<bool, Error>;
 
-    /// Releases a claimed run, which is due again immediately. `false` if the lease is gone.
+    /// Releases a claimed run, which is due again immediately. Returns `false` if the lease is
+    /// gone.
     async fn release(&self, claim: &Claim) -> Result<bool, Error>;
 
     /// Completes a claimed run: the schedule is next due at `next` ([`Cadence::following`]).
-    /// `false` if the lease is gone.
+    /// Returns `false` if the lease is gone.
     ///
     /// # Obligations
     /// - **L-17** If the next run was changed after the claim, the changed time is kept. The lease
@@ -147,8 +149,8 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         batch: &[(AggregateKey, Day, DailyStatistics)],
     ) -> Result<(), Error>;
 
-    /// Returns the statistics of `key` for those `days` (inclusive) that have any, at most for the
-    /// first 10,000 of them.
+    /// Returns the statistics of `key` for those `days` (inclusive) that have any, but for no more
+    /// than the first 10,000 such days.
     ///
     /// # Obligations
     /// - **L-22** Each day appears once, in ascending order.
@@ -164,10 +166,10 @@ pub trait Ledger: fmt::Debug + Send + Sync {
     /// # Obligations
     /// - **L-30** The sequences of a trail are 1, 2, 3, and so on, without gaps, whatever other
     ///   nodes append concurrently. No entry is lost or appended twice.
-    /// - **L-31** Each record contains the hash of the previous one, and its own
-    ///   ([`AuditHash::of`]).
+    /// - **L-31** Each record contains its own hash ([`AuditHash::of`]) and that of the previous
+    ///   record.
     ///
-    /// On `Err`, a prefix of the entries of a trail may have been appended.
+    /// On `Err`, the first few entries of a trail may have been appended.
     async fn append_all(&self, entries: &[AuditEntry]) -> Result<Vec<u64>, Error>;
 
     /// Appends one entry and returns its sequence.

@@ -37,7 +37,7 @@ pub struct DailyStatistics {
     pub deleted: u64,
     /// The total size of the created records, in bytes.
     pub bytes: u64,
-    /// The total time of creating them, in microseconds.
+    /// The total time taken to create them, in microseconds.
     pub creation_micros: u64,
 }
 

@@ -1,4 +1,4 @@
-//! Reads little-endian numbers and texts from a byte slice without indexing, and writes them.
+//! Reads little-endian numbers and strings from a byte slice without indexing, and writes them.
 
 use crate::timestamp::Timestamp;
 
@@ -56,7 +56,7 @@ impl<'a> ByteReader<'a> {
     }
 }
 
-/// Writes bytes preceded by their length. The callers limit their texts to far below 4 GiB.
+/// Writes bytes preceded by their length. The callers limit their strings to far below 4 GiB.
 pub(super) fn put_sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(bytes);

@@ -35,8 +35,8 @@ impl Faults {
         }
     }
 
-    /// Creates a configuration with every fault except [`Fault::Lost`], at this rate in each call
-    /// that supports it.
+    /// Creates a configuration with every fault except [`Fault::Lost`]. Each fault occurs at this
+    /// rate in every call that supports it.
     pub fn mixed(seed: u64, rate: f64) -> Self {
         let faults = Fault::EXCLUSIVE.into_iter().filter(|fault| *fault != Fault::Lost);
         faults.fold(Self::new(seed).rate(Fault::Delayed, rate), |all, fault| all.rate(fault, rate))

@@ -20,7 +20,7 @@ pub enum StoreCall {
     Put,
 }
 
-/// A fault that a call can have.
+/// A fault that can be injected into a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Fault {

@@ -17,7 +17,7 @@ pub struct FaultReport {
 }
 
 impl FaultReport {
-    /// Returns the number of calls of `call`.
+    /// Returns the number of calls to `call`.
     pub fn calls(&self, call: StoreCall) -> u64 {
         self.calls.get(&call).copied().unwrap_or(0)
     }

@@ -41,7 +41,7 @@ use crate::store::{
 /// As with a real store, a dropped call may or may not have taken effect. It has no effect later.
 ///
 /// # Example
-/// An application test: whatever the store does, the balance is correct.
+/// A test of an application: whatever the store does, the balance is correct.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};
@@ -100,7 +100,7 @@ struct SharedFaults {
 }
 
 impl FaultyStore {
-    /// Wraps `inner`, and has the same capabilities.
+    /// Wraps `inner`. The resulting store has the same capabilities.
     pub fn new(inner: impl SnapshotStore + 'static, faults: Faults) -> Self {
         let report = FaultReport { seed: faults.seed, ..FaultReport::default() };
         let shared = SharedFaults { report, ..SharedFaults::default() };
@@ -112,7 +112,7 @@ impl FaultyStore {
     }
 
     /// Applies `fault` to the next call of this method. If this is called several times, the faults
-    /// apply to successive calls. Rates are not required, and planned faults also occur while the
+    /// apply to successive calls. This requires no rates, and planned faults also occur while the
     /// random faults are stopped.
     ///
     /// A fault that cannot be applied, for example if there is no record to truncate, is used up

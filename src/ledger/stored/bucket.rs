@@ -2,8 +2,8 @@
 //!
 //! The content is the last fencing token (u64), then each schedule: tenant, kind, a byte of flags
 //! (1: for one aggregate, otherwise for all of the kind; 2: with a name and a task), id, name and
-//! task if flag 2 is set, text of the cadence, a byte 1 if it is enabled, next run, created,
-//! updated, and the lease: holder, end, token. Times are i64, microseconds since 1970. Texts are
+//! task if flag 2 is set, the cadence as a string, a byte 1 if it is enabled, next run, created,
+//! updated, and the lease: holder, end, token. Times are i64, microseconds since 1970. Strings are
 //! preceded by their length (u32). An optional value is a byte 0, or a byte 1 and the value.
 
 use std::collections::{BTreeMap, BTreeSet};

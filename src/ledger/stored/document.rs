@@ -136,13 +136,14 @@ impl Race {
         if self.0 < ATTEMPTS {
             return Ok(());
         }
-        let message = format!("other nodes wrote first {ATTEMPTS} times in a row: retry");
+        let message =
+            format!("lost the race to another node {ATTEMPTS} times in a row: retry later");
         Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
     }
 }
 
-/// Hashes texts to a name of 64 hexadecimal digits, because a store need not accept ids as long as
-/// all the texts together.
+/// Hashes strings to a name of 64 hexadecimal digits, because a store need not accept ids as long
+/// as all the strings together.
 pub(super) fn name_of(texts: &[&str]) -> String {
     let mut name = String::with_capacity(64);
     for byte in hash_of(texts) {

@@ -129,7 +129,7 @@ impl Editions {
         }
         let message = format!(
             "{WRITERS} other nodes wrote at the same time, so the outcome of this write is \
-             unknown: check the stored data before a retry"
+             unknown: check the stored data before you retry"
         );
         Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Unknown))
     }

@@ -6,7 +6,7 @@
 //!
 //! | kind | id | version | content |
 //! |---|---|---|---|
-//! | `snapfold.audit` | empty | sequence of its first entry | [`block`]: entries in a row |
+//! | `snapfold.audit` | empty | sequence of its first entry | [`block`]: consecutive entries |
 //! | `snapfold.daily` | hash of kind and id | day, then revision | [`days`]: sums of the day |
 //! | `snapfold.schedules` | number of the bucket | 1, 2, 3, ... | [`bucket`]: schedules by hash |
 //!
@@ -46,9 +46,9 @@ use trail::Trails;
 /// A [`Ledger`] in any [`SnapshotStore`], next to its snapshots: in memory with `MemoryStore`, in
 /// files with `FileStore`. Backups and copies of the store include the ledger.
 ///
-/// It is as durable as the store. Any number of nodes may use the same store at the same time. A
-/// process needs one handle, whose clones share their caches. Retention never deletes its records,
-/// and applications cannot access them, because their kinds are reserved.
+/// It is as durable as the store. Any number of nodes may use the same store at the same time. Each
+/// process needs only one handle, because clones of a handle share its caches. Retention never
+/// deletes its records, and applications cannot access them, because their kinds are reserved.
 ///
 /// | call | cost |
 /// |---|---|
@@ -58,14 +58,14 @@ use trail::Trails;
 /// | [`due`](Ledger::due), [`schedules`](Ledger::schedules) | one read of 32 documents; only those that changed are parsed |
 /// | other calls about schedules | a read and a put of 1/32 of all schedules |
 ///
-/// Schedules are designed for tens of thousands; each takes about 150 bytes.
+/// The ledger is designed for tens of thousands of schedules. Each takes about 150 bytes.
 ///
 /// # Errors
-/// Those of the store, and
+/// Any error returned by the store, and
 /// - [`CorruptStore`](crate::ErrorKind::CorruptStore) for a damaged document,
-/// - [`Unsupported`](crate::ErrorKind::Unsupported) for a document of a newer release,
-/// - [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if other
-///   nodes wrote first 1,000 times in a row.
+/// - [`Unsupported`](crate::ErrorKind::Unsupported) for a document that a newer release wrote,
+/// - [`Conflict`](crate::ErrorKind::Conflict) with [`Retry::Later`](crate::Retry::Later) if a call
+///   lost the race to another node 1,000 times in a row.
 ///
 /// ```
 /// use std::sync::Arc;
