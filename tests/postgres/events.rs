@@ -385,7 +385,7 @@ async fn a_version_column_that_counts_from_elsewhere_is_named() {
     ways.gives("a", Point::Now, 10).await;
     ways.gives("a", Point::Version(4), 4).await;
     let ways = Ways::new(&db, &db.pool, events(&db)).await;
-    let words = ["check EventTable", "has 0 in the column \"version\"", "version(\"version\", 1)"];
+    let words = ["check EventTable", "has 0 in column \"version\"", "version(\"version\", 1)"];
     ways.refuses("a", ErrorKind::InvalidInput, &words).await;
     let source = PostgresEvents::<i64>::new(db.pool.clone(), events(&db), decode).unwrap();
     for answer in [

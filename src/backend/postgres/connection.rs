@@ -274,7 +274,7 @@ fn unconnected<O: Operation>(error: sqlx::Error) -> Error {
     classify(O::NAME, StatementEffect::Read, &error)
 }
 
-/// Like [`unconnected`], after a first attempt whose outcome is unknown.
+/// Creates the error for having no connection after a first attempt whose outcome is unknown.
 fn unconnected_again<O: Operation>(error: sqlx::Error) -> Error {
     let error = unconnected::<O>(error);
     if O::EFFECT == StatementEffect::Write { error.with_retry(Retry::Unknown) } else { error }

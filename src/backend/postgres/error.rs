@@ -1,4 +1,4 @@
-//! Converts errors of sqlx to the crate's [`Error`].
+//! Converts errors from sqlx to the crate's [`Error`].
 
 use std::borrow::Cow;
 use std::fmt;
@@ -94,9 +94,11 @@ pub(super) fn classify(
             (ErrorKind::Store, unknown, "the connection to PostgreSQL was lost")
         }
         sqlx::Error::Tls(_) => (ErrorKind::Store, Retry::Never, "the TLS handshake failed"),
-        sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => {
-            (ErrorKind::InvalidInput, Retry::Never, "the connection string is invalid: correct it")
-        }
+        sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => (
+            ErrorKind::InvalidInput,
+            Retry::Never,
+            "the connection string is not valid: correct it",
+        ),
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnIndexOutOfBounds { .. }

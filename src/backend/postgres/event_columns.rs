@@ -98,8 +98,8 @@ impl Columns {
                     ErrorKind::InvalidInput,
                     "name a table",
                     format!(
-                        "{schema}.{table} has more than one dot: set the schema by \
-                         EventTable::schema, and pass only the name of the table"
+                        "{schema}.{table} has more than one dot: set the schema with \
+                         EventTable::schema, and pass only the table name"
                     ),
                 ));
             }
@@ -185,7 +185,7 @@ impl Columns {
     }
 }
 
-/// Returns the SQL text `bound + shift`, which must not overflow for the highest version.
+/// Returns the SQL expression `bound + shift`, which must not overflow for the highest version.
 fn shifted(bound: &str, shift: i64) -> String {
     match shift {
         0 => bound.to_owned(),

@@ -20,7 +20,7 @@ const PLACEHOLDERS: [&str; 5] = ["tenant", "kind", "id", "after", "until"];
 enum Token<'a> {
     /// White space or a comment. Removed at the end of the query.
     Blank,
-    /// A quoted text or name.
+    /// A quoted string or name.
     Quoted(&'a str),
     Semicolon,
     Other(&'a str),
@@ -28,7 +28,7 @@ enum Token<'a> {
 
 impl EventQuery {
     /// # Errors
-    /// `InvalidInput` if the text is more than one statement, has an unclosed quote, comment or
+    /// `InvalidInput` if `sql` is more than one statement, has an unclosed quote, comment or
     /// parenthesis, lacks a placeholder, or has one within quotes.
     pub(super) fn parse(sql: &str) -> Result<Self, Error> {
         let mut parts = Vec::new();
@@ -172,7 +172,7 @@ fn comment_end(sql: &str) -> Option<usize> {
     }
 }
 
-/// Returns the end of a quoted text whose first quote is at `start`. A doubled quote does not end
+/// Returns the end of a quoted string whose first quote is at `start`. A doubled quote does not end
 /// it.
 fn quoted_end(sql: &str, start: usize, quote: char, escapes: bool) -> Option<usize> {
     let mut chars = sql.get(start + 1..)?.char_indices().peekable();

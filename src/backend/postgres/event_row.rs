@@ -15,23 +15,24 @@ pub(super) type Decode<E> = Arc<dyn Fn(EventRow<'_>) -> Result<E, BoxError> + Se
 
 /// PostgreSQL counts from 2000-01-01, this crate from 1970-01-01.
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// The earliest `timestamptz` but `-infinity`, in microseconds since 2000: 4714-11-24 BC.
+/// The earliest `timestamptz` except `-infinity`, in microseconds since 2000: 4714-11-24 BC.
 const EARLIEST: i64 = -211_813_488_000_000_000;
 
 /// The parts of an event that the application's decoder receives.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct EventRow<'r> {
-    /// The bytes of the payload: those of the `bytea`, or the text of `text`, `json` or `jsonb`.
+    /// The payload: the bytes of a `bytea` column, or the text of a `text`, `json` or `jsonb`
+    /// column.
     pub payload: &'r [u8],
     /// The type of the event, if the event table has a column for it.
     pub event_type: Option<&'r str>,
     /// The version of the event.
     pub version: u64,
-    /// When it was recorded.
+    /// When the event was recorded.
     pub recorded_at: Timestamp,
-    /// The bytes of the metadata, in the same form as a payload, if the event table has a column
-    /// for it; `None` if it is NULL.
+    /// The metadata, in the same form as a payload. `None` if it is NULL, or if the event table has
+    /// no column for it.
     pub metadata: Option<&'r [u8]>,
 }
 

@@ -42,10 +42,11 @@ enum TableShape {
 }
 
 impl EventTable {
-    /// Creates the description of a table with this name. It is looked up in the search path;
-    /// `schema.table` names the schema (see [`schema`](Self::schema) for names that contain dots).
-    /// The default columns are `id` (`text`), `version` (any integer type; the first event has 1),
-    /// `recorded_at` (`timestamptz`) and `payload` (`bytea`, `text`, `json` or `jsonb`).
+    /// Creates the description of a table with this name. The table is looked up in the search
+    /// path, unless the name contains its schema, as in `schema.table` (see
+    /// [`schema`](Self::schema) for names that contain dots). The default columns are `id`
+    /// (`text`), `version` (any integer type; the first event has 1), `recorded_at` (`timestamptz`)
+    /// and `payload` (`bytea`, `text`, `json` or `jsonb`).
     ///
     /// Behind a connection pooler, name the schema: the search path is a setting of a server
     /// connection, and clients share server connections.
@@ -53,18 +54,18 @@ impl EventTable {
         Self::of(TableShape::Named(Box::new(Columns::new(table.into()))))
     }
 
-    /// Uses a query written by the application. The query is trusted: never build it from untrusted
-    /// input.
+    /// Creates the description of a query that the application has written. The query is trusted:
+    /// never build it from untrusted input.
     ///
-    /// It must return five columns in this order: version (`bigint`), recorded at (`timestamptz`,
-    /// or a `bigint` of microseconds), anchor (any type, or NULL), event type (`text`, or NULL),
-    /// payload (`bytea`, `text`, `json` or `jsonb`). `{tenant}`, `{kind}` and `{id}` are replaced
-    /// by the parts of the key (`text`), `{after}` and `{until}` by the bounds of the version
-    /// (exclusive and inclusive, `bigint`, from 0 to `i64::MAX`). Order and limit are added to the
-    /// query. Comments and a semicolon at its end are removed.
+    /// The query must return five columns in this order: version (`bigint`), recorded at
+    /// (`timestamptz`, or a `bigint` of microseconds), anchor (any type, or NULL), event type
+    /// (`text`, or NULL), payload (`bytea`, `text`, `json` or `jsonb`). `{tenant}`, `{kind}` and
+    /// `{id}` are replaced by the parts of the key (`text`), `{after}` and `{until}` by the bounds
+    /// of the version (exclusive and inclusive, `bigint`, from 0 to `i64::MAX`). An order and a
+    /// limit are added to the query. Comments, and a semicolon at the end, are removed.
     ///
-    /// The first event has version 1, and `{after}` is 0 to read it. The engine cannot detect it if
-    /// the query itself omits the first events.
+    /// The first event has version 1, so `{after}` is 0 when it is to be read. If the query itself
+    /// omits the first events, the engine cannot detect it.
     pub fn query(sql: impl Into<String>) -> Self {
         Self::of(TableShape::Query { sql: sql.into(), metadata: false })
     }
@@ -160,7 +161,7 @@ impl EventTable {
     }
 
     /// Sets the column that permanently identifies an event (an event id, a hash), of any type.
-    /// Snapshots are compared with it (R6).
+    /// Each load compares the anchor in the snapshot with this column.
     pub fn anchor(self, column: impl Into<String>) -> Self {
         self.with(|c| c.anchor = Some(column.into()))
     }
@@ -171,8 +172,8 @@ impl EventTable {
     }
 
     /// Sets the column of the metadata (`bytea`, `text`, `json` or `jsonb`), which is passed to the
-    /// decoder as [`EventRow::metadata`](super::EventRow::metadata). On a query it declares that
-    /// the query returns the metadata as its sixth column; the name is ignored.
+    /// decoder as [`EventRow::metadata`](super::EventRow::metadata). For a query, this method
+    /// declares that the sixth column is the metadata, and the name is ignored.
     pub fn metadata(mut self, column: impl Into<String>) -> Self {
         match &mut self.shape {
             TableShape::Named(columns) => columns.metadata = Some(column.into()),
@@ -213,7 +214,7 @@ impl EventTable {
     pub(super) fn check_key(&self, key: &AggregateKey) -> Result<(), Error> {
         if self.owner().is_some_and(|owner| owner != key.tenant()) {
             let message = format!(
-                "these events belong to the tenant {:?}, but {key} belongs to another: name the \
+                "these events belong to tenant {:?}, but {key} belongs to another: name the \
                  tenant column (EventTable::tenant, {{tenant}} in a query), or set the tenant of \
                  all events (EventTable::of_tenant)",
                 self.owner
@@ -270,8 +271,8 @@ impl EventTable {
             (Some(version), Some(columns)) => {
                 let first = columns.first();
                 Err(wrong(format!(
-                    "an event has {} in the column {name:?}, but version({name:?}, {first}) \
-                     declares {first} for the first event",
+                    "an event has {} in column {name:?}, but version({name:?}, {first}) says that \
+                     the first event has {first}",
                     version.saturating_add(first - 1)
                 )))
             }
@@ -294,9 +295,9 @@ impl EventTable {
                     ErrorKind::Unrecoverable,
                     "read events",
                     format!(
-                        "the lowest number in the column {name:?} is 1, but version({name:?}, 0) \
-                         declares 0 for the first event: check EventTable if the column starts at \
-                         1, otherwise the first event is missing"
+                        "the lowest number in column {name:?} is 1, but version({name:?}, 0) says \
+                         that the first event has 0: check EventTable if the column starts at 1, \
+                         otherwise the first event is missing"
                     ),
                 ))
             }

@@ -39,7 +39,7 @@ pub(super) fn explain(
             advice(table, &column)
         ),
         ("42703" | "42883" | "42846" | "42804" | "42725" | "42601" | "42P10" | "42P18", _) => {
-            "the server refused its query or one of its columns".to_owned()
+            "the server refused the query or one of its columns".to_owned()
         }
         _ => return None,
     };
@@ -62,11 +62,11 @@ fn advice(columns: Option<&Columns>, column: &str) -> &'static str {
     let Some(columns) = columns else { return "" };
     let key = [columns.tenant.as_ref(), columns.kind.as_ref(), Some(&columns.id)];
     if key.into_iter().flatten().any(|(name, _)| name == column) {
-        ": use uuid_id, bigint_id, or for enums id_as, kind_as or tenant_as"
+        ": use uuid_id or bigint_id, or (for enums) id_as, kind_as or tenant_as"
     } else if columns.version() == column {
         ": use an integer type for the version"
     } else if columns.recorded_at == column {
-        ": use recorded_at for timestamptz, recorded_at_micros for bigint"
+        ": use recorded_at for timestamptz, or recorded_at_micros for bigint"
     } else {
         ""
     }
@@ -111,7 +111,7 @@ pub(super) fn check_types(
     };
     let recorded_as = named.map(|named| named.recorded_as);
     let time_column = named.map(|named| named.recorded_at.as_str());
-    let what = "the recorded time of its query";
+    let what = "the recorded time of the query";
     match (type_of(EventColumns::RECORDED_AT), recorded_as) {
         ("TIMESTAMPTZ", None | Some(RecordedAs::Timestamptz))
         | ("INT8", None | Some(RecordedAs::Micros)) => {}
@@ -129,7 +129,7 @@ pub(super) fn check_types(
                 what,
                 time_column,
                 of,
-                "use recorded_at for timestamptz, recorded_at_micros for bigint",
+                "use recorded_at for timestamptz, or recorded_at_micros for bigint",
             );
         }
     }
@@ -137,21 +137,21 @@ pub(super) fn check_types(
     if is_no_payload(payload) {
         let name = named.map(|named| named.payload.as_str());
         let wanted = "use bytea, text, json or jsonb";
-        return wrong("the payload of its query", name, payload, wanted);
+        return wrong("the payload of the query", name, payload, wanted);
     }
     if let Some(at) = columns.metadata() {
         let of = type_of(at);
         if is_no_payload(of) {
             let name = named.and_then(|named| named.metadata.as_deref());
             let wanted = "use bytea, text, json or jsonb";
-            return wrong("the metadata of its query", name, of, wanted);
+            return wrong("the metadata of the query", name, of, wanted);
         }
     }
     if let Some(at) = columns.event_type() {
         let of = type_of(at);
         if is_no_payload(of) || matches!(of, "BYTEA" | "JSON" | "JSONB") {
             let name = named.and_then(|named| named.event_type.as_deref());
-            return wrong("the event type of its query", name, of, "use text");
+            return wrong("the event type of the query", name, of, "use text");
         }
     }
     Ok(())

@@ -97,7 +97,7 @@ impl<E> PostgresEvents<E> {
         })
     }
 
-    /// Sets the time limit of one call; 30 seconds by default.
+    /// Sets the time limit for one call; 30 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.connections.timeout = timeout;
         self

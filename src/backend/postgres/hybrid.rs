@@ -43,13 +43,13 @@ pub struct PostgresHybrid<E> {
 
 impl<E> PostgresEvents<E> {
     /// Returns a source that loads the snapshots of `store` and these events in one statement. Pass
-    /// it to [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid). Both must be in one
-    /// database, and the engine must use this store and this event source. The result works behind
-    /// a transaction pooler if the store or this source is set up for one. It is bound to a tenant
-    /// if the store is ([`for_tenant`](PostgresStore::for_tenant)).
+    /// it to [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid). Both must be in the
+    /// same database, and the engine must use this store and this event source. The result works
+    /// behind a transaction pooler if the store or this source is set up for one. It is bound to a
+    /// tenant if the store is ([`for_tenant`](PostgresStore::for_tenant)).
     ///
     /// # Errors
-    /// See [`new`](Self::new).
+    /// The same errors as [`new`](Self::new).
     pub fn with_snapshots(&self, store: &PostgresStore) -> Result<PostgresHybrid<E>, Error> {
         PostgresHybrid::new(self, store)
     }

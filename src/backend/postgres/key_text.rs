@@ -13,7 +13,7 @@ pub(super) const SURE_BYTES: usize = MAX_BYTES / 2;
 /// The parts of a key as they are stored.
 ///
 /// PostgreSQL text holds any UTF-8 except U+0000. That character and U+0001, which is the escape
-/// character, are stored as two characters each; all others are unchanged. Distinct texts stay
+/// character, are stored as two characters each; all others are unchanged. Distinct strings stay
 /// distinct, and their bytewise order is preserved.
 pub(super) struct KeyText<'a> {
     pub(super) tenant: Cow<'a, str>,
@@ -57,7 +57,7 @@ pub(super) fn encode(part: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Decodes a text that [`encode`] encoded as `stored`; `None` if `stored` is invalid.
+/// Decodes a string that [`encode`] encoded as `stored`; `None` if `stored` is invalid.
 pub(super) fn decode(stored: &str) -> Option<Cow<'_, str>> {
     if !stored.contains('\u{1}') {
         return Some(Cow::Borrowed(stored));

@@ -3,7 +3,7 @@
 use super::names::quote;
 use crate::error::{Error, ErrorKind};
 
-/// The type of a column of an [`EventTable`](super::EventTable) that holds a part of the key.
+/// The type of a column in an [`EventTable`](super::EventTable) that holds a part of the key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyType {
@@ -51,8 +51,8 @@ impl KeyType {
             ErrorKind::InvalidInput,
             "read events",
             format!(
-                "the {what} {part:?} of the key is not a {name}, but EventTable declares {name} \
-                 for the column {column:?}"
+                "the {what} {part:?} of the key is not a {name}, but EventTable says that column \
+                 {column:?} has the type {name}"
             ),
         ))
     }

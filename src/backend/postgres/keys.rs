@@ -134,7 +134,7 @@ impl Start {
     }
 }
 
-/// Returns the next text after this one, because stored texts contain nothing below U+0001.
+/// Returns the next string after `text`, because stored strings contain nothing below U+0001.
 fn behind(text: Cow<'_, str>) -> String {
     let mut text = text.into_owned();
     text.push('\u{1}');
@@ -177,7 +177,7 @@ impl Operation for Keys<'_> {
     }
 }
 
-/// Decodes the key whose parts are stored as these texts.
+/// Decodes the key whose parts are stored as these strings.
 pub(super) fn key(
     operation: &'static str,
     tenant: &str,

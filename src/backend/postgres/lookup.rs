@@ -30,7 +30,7 @@ pub(super) fn latest(names: &Names) -> Statement {
 /// Not below a version, and not retired unless requested.
 const BOUNDS: &str = " AND version >= $7::int8 AND (retirements IS NULL OR $8::bool)";
 
-/// Like [`latest`], with a bound on time, `$7`.
+/// The statement with a bound on time, `$7`.
 pub(super) fn at_time(names: &Names) -> Statement {
     let rows = format!(
         "SELECT version, header, payload, base FROM s \

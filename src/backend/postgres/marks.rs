@@ -36,7 +36,7 @@ pub(super) fn object(marks: &Marks, kind: MarkKind) -> Option<String> {
     (!json.is_empty()).then(|| json + "}")
 }
 
-/// Writes a text as JSON. It is encoded like keys, because `jsonb` cannot hold U+0000 either.
+/// Writes a string as JSON. It is encoded like keys, because `jsonb` cannot hold U+0000 either.
 fn quote(json: &mut String, text: &str) {
     json.push('"');
     for c in key_text::encode(text).chars() {
@@ -51,7 +51,7 @@ fn quote(json: &mut String, text: &str) {
     json.push('"');
 }
 
-/// The marks of a row of `table` as one array of texts, five for each mark; NULL if it has none.
+/// The marks of a row of `table` as one array of strings, five for each mark; NULL if it has none.
 pub(super) const PARTS: &str = "CASE WHEN num_nonnulls(pins, retirements) > 0 THEN ARRAY(\
      SELECT p.part FROM (\
        SELECT 'p' AS kind, e.* FROM jsonb_each(pins) AS e \

@@ -31,9 +31,9 @@ const MIGRATIONS: &[Migration] = &[
 
 /// Creates, updates and removes the tables of a [`PostgresStore`](super::PostgresStore).
 ///
-/// Several nodes may run it at once: one does the work, the others wait for it (at most the timeout
-/// of the options). Each call is one transaction: it takes effect completely or not at all, and a
-/// crash leaves nothing behind.
+/// Several nodes may run the migrations at once: one does the work, and the others wait for it, for
+/// at most the timeout in the options. Each call is one transaction: it takes effect completely or
+/// not at all, and a crash leaves nothing behind.
 #[derive(Clone)]
 pub struct PostgresMigrations {
     connections: Connections,
@@ -48,22 +48,22 @@ impl PostgresMigrations {
         Self { connections, names }
     }
 
-    /// Migrates the database to [`LATEST`](Self::LATEST), from nothing or from any older state.
-    /// Returns the number of the migration that it was at before.
+    /// Migrates the database to [`LATEST`](Self::LATEST), from nothing or from any older migration.
+    /// Returns the number of the migration that the database was at before.
     ///
     /// # Errors
-    /// [`ErrorKind::Unsupported`] if a newer release has migrated it; nothing is changed.
+    /// [`ErrorKind::Unsupported`] if a newer release has migrated the database. Nothing is changed.
     pub async fn run(&self) -> Result<u32, Error> {
         self.run_to(Self::LATEST).await
     }
 
     /// Migrates the database to exactly the migration `target`, forward or back; 0 removes
-    /// everything, including the snapshots. Returns the number of the migration that it was at
-    /// before.
+    /// everything, including the snapshots. Returns the number of the migration that the database
+    /// was at before.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for a target above [`LATEST`](Self::LATEST); otherwise as
-    /// [`run`](Self::run).
+    /// The same errors as [`run`](Self::run), and [`ErrorKind::InvalidInput`] if `target` is above
+    /// [`LATEST`](Self::LATEST).
     pub async fn run_to(&self, target: u32) -> Result<u32, Error> {
         if target > Self::LATEST {
             let latest = Self::LATEST;
@@ -108,7 +108,8 @@ impl PostgresMigrations {
     /// Checks that the database is at [`LATEST`](Self::LATEST).
     ///
     /// # Errors
-    /// [`ErrorKind::Store`] if it is older, [`ErrorKind::Unsupported`] if it is newer.
+    /// [`ErrorKind::Store`] if the database is at an older migration, or [`ErrorKind::Unsupported`]
+    /// if it is at a newer one.
     pub async fn check(&self) -> Result<(), Error> {
         let current = self.current().await?;
         if current > Self::LATEST {
@@ -120,8 +121,8 @@ impl PostgresMigrations {
                 ErrorKind::Store,
                 "check the database",
                 format!(
-                    "the database is at migration {current}, this release needs {latest}: run the \
-                     migrations"
+                    "the database is at migration {current}, but this release needs {latest}: run \
+                     the migrations"
                 ),
             ));
         }
@@ -143,7 +144,7 @@ fn too_new(current: u32) -> Error {
         ErrorKind::Unsupported,
         NAME,
         format!(
-            "the database is at migration {current}, this release supports up to {latest}: \
+            "the database is at migration {current}, but this release supports at most {latest}: \
              upgrade snapfold"
         ),
     )

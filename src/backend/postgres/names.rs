@@ -60,7 +60,7 @@ pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Erro
     let invalid = |why: String| Error::new(ErrorKind::InvalidInput, "name a table", why);
     if name.is_empty() || name.len() > limit {
         return Err(invalid(format!(
-            "the {what} name has {} bytes, it must have 1 to {limit}",
+            "the {what} name has {} bytes, but it must have 1 to {limit}",
             name.len()
         )));
     }
@@ -75,7 +75,7 @@ pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// Returns the condition that a kind is not reserved for snapfold's documents.
+/// Returns the condition that a kind is not reserved for snapfold's internal documents.
 pub(super) fn not_reserved(kind: &str) -> String {
     format!("NOT starts_with({kind}, '{}')", AggregateKey::RESERVED_PREFIX)
 }

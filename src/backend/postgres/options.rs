@@ -19,7 +19,7 @@ pub struct PostgresOptions {
     /// The name of the snapshots table; `snapfold_snapshots` by default, at most 51 bytes. The
     /// names of the other tables start with it.
     pub table: String,
-    /// The time limit of one call, including the wait for a connection; 30 seconds by default. A
+    /// The time limit for one call, including the wait for a connection; 30 seconds by default. A
     /// call that exceeds it fails with [`ErrorKind::Timeout`](crate::ErrorKind::Timeout), and its
     /// connection is closed.
     pub timeout: Duration,
@@ -32,10 +32,10 @@ pub struct PostgresOptions {
     /// `true`, each call is a separate transaction with unnamed statements: two more round trips,
     /// and each statement is planned again.
     ///
-    /// Not needed for `pool_mode = session`, nor for PgBouncer 1.21 or later if
-    /// `max_prepared_statements` is above 0. If it is needed and not set, a call whose statement
-    /// was mixed up with another fails with a retryable error that names this option. No answer of
-    /// another statement is accepted, and the call writes nothing.
+    /// Not needed for `pool_mode = session`, or for PgBouncer 1.21 or later if
+    /// `max_prepared_statements` is above 0. If the option is needed but not set, a call whose
+    /// statement was mixed up with another one fails with a retryable error that names this option.
+    /// The call never accepts the answer to another statement, and it writes nothing.
     pub transaction_pooler: bool,
 }
 

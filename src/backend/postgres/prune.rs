@@ -47,11 +47,11 @@ pub(super) fn one(names: &Names) -> Statement {
     })
 }
 
-/// Like [`one`], for the next aggregates after a key, or for the first ones. Returns the last of
+/// Prunes the next aggregates after a key, or the first ones, as [`one`] does. Returns the last of
 /// them, or nulls if there was none.
 ///
-/// The number of aggregates is part of the text, so that the planner knows that it is a small part
-/// of the table.
+/// The number of aggregates is part of the statement, so that the planner knows that it is a small
+/// part of the table.
 ///
 /// Rows are deleted by `ctid`. A row that is replaced concurrently gets another one and is kept.
 fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
@@ -79,10 +79,10 @@ fn chunk(names: &Names, continued: bool, aggregates: u32) -> Statement {
     })
 }
 
-/// Like [`one`], for all aggregates. The table is read in physical order and sorted, and the rows
-/// are deleted in that order too. Reading in the order of the primary key would avoid the sort, but
-/// each row would be on another page, because snapshots are stored in the order of time. The
-/// planner does not know that and uses the key unless the columns are named in another order.
+/// Prunes all aggregates, as [`one`] does. The table is read in physical order and sorted, and the
+/// rows are deleted in that order too. Reading in the order of the primary key would avoid the
+/// sort, but each row would be on another page, because snapshots are stored in the order of time.
+/// The planner does not know that and uses the key unless the columns are named in another order.
 fn all(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let (kept, free) = (kept(names), not_reserved("t.kind"));
@@ -129,11 +129,11 @@ impl Operation for PruneOne<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PruneProgress {
-    /// What this chunk deleted.
+    /// The result of the deletes in this chunk.
     pub deleted: Deleted,
     /// The number of aggregates in this chunk.
     pub aggregates: u64,
-    /// The last aggregate, to continue after; `None` at the end.
+    /// The last aggregate in this chunk, after which to continue; `None` at the end.
     pub next: Option<AggregateKey>,
 }
 

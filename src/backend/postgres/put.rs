@@ -325,7 +325,7 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {
         return Err(invalid(format!(
-            "the record has {bytes} bytes, the limit is {max_bytes}: raise max_record_bytes"
+            "the record has {bytes} bytes, but the limit is {max_bytes}: raise max_record_bytes"
         )));
     }
     let header = record.header().map_err(|reject| {
@@ -333,13 +333,15 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     })?;
     if header.version > version::MAX {
         let (found, limit) = (header.version, version::MAX);
-        return Err(invalid(format!("the version is {found}, the limit of PostgreSQL is {limit}")));
+        return Err(invalid(format!(
+            "the version is {found}, but the limit for PostgreSQL is {limit}"
+        )));
     }
     let key_bytes = KeyText::new(header.tenant, header.kind, header.id).bytes();
     if key_bytes > MAX_BYTES {
         return Err(invalid(format!(
-            "the key has {key_bytes} bytes, the limit of PostgreSQL is {MAX_BYTES}: shorten the \
-             id, or use a hash of it"
+            "the key has {key_bytes} bytes, but the limit for PostgreSQL is {MAX_BYTES}: shorten \
+             the id, or use a hash of it"
         )));
     }
     let header_bytes = header.header_bytes();

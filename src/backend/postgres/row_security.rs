@@ -16,8 +16,8 @@ pub enum TenantBinding {
     Role,
     /// The tenant is the setting `snapfold.tenant`.
     /// [`PostgresStore::for_tenant`](super::PostgresStore::for_tenant) sets it for each call.
-    /// Without a connection pooler it may also be in the options of a pool per tenant, or in
-    /// `ALTER ROLE .. SET`. Code that can run arbitrary SQL can change it.
+    /// Without a connection pooler, it can also be set in the options of one pool per tenant, or
+    /// with `ALTER ROLE .. SET`. Code that can run arbitrary SQL can change it.
     Setting,
 }
 

@@ -37,7 +37,7 @@ impl Statement {
         Self { sql: text(&literal(guard)).into(), guard }
     }
 
-    /// Like [`new`](Self::new), with a fallible `text`.
+    /// Creates the statement that a fallible `text` builds.
     pub(super) fn try_new<E>(text: impl Fn(&str) -> Result<String, E>) -> Result<Self, E> {
         let guard = guard_of(&text("")?);
         Ok(Self { sql: text(&literal(guard))?.into(), guard })

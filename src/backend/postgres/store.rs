@@ -44,16 +44,17 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// It uses the application's own pool. Writes also accept a connection, so that a snapshot can be
 /// committed or rolled back with the events: [`put_in`](Self::put_in),
 /// [`delete_in`](Self::delete_in). [`migrations`](Self::migrations) creates the tables. Each call
-/// is one statement; see `docs/postgres.md`.
+/// is one statement. See `docs/postgres.md`.
 ///
 /// The parts of a key are limited to 2,400 bytes in total, in which U+0000 and U+0001 count twice,
-/// and versions to `i64::MAX`. A `put` beyond these limits fails with [`ErrorKind::InvalidInput`];
-/// other calls find nothing there.
+/// and versions to `i64::MAX`. A `put` that exceeds these limits fails with
+/// [`ErrorKind::InvalidInput`]. All other calls find nothing beyond them.
 ///
 /// Cloning is cheap, and clones share the same store.
 ///
 /// # Cancellation
-/// Dropping a call closes its connection. Its statement takes effect completely or not at all.
+/// Dropping the future of a call closes its connection. The statement takes effect completely or
+/// not at all.
 #[derive(Clone)]
 pub struct PostgresStore {
     inner: Arc<StoreInner>,
@@ -80,7 +81,8 @@ impl PostgresStore {
     /// connect.
     ///
     /// # Errors
-    /// Those of [`with_options`](Self::with_options); the current defaults cause none.
+    /// The same errors as [`with_options`](Self::with_options). The default options currently cause
+    /// none.
     pub fn new(pool: PgPool) -> Result<Self, Error> {
         Self::with_options(pool, &PostgresOptions::new())
     }
@@ -88,8 +90,8 @@ impl PostgresStore {
     /// Creates a store on the application's pool. Does not connect.
     ///
     /// By default, a pool tests each connection before use, which costs one round trip per call.
-    /// With `test_before_acquire(false)` a call takes up to half as long on a slow network, and
-    /// this store still replaces a broken connection and repeats the call once.
+    /// With `test_before_acquire(false)`, a call on a slow network can take half as long, and this
+    /// store still replaces a broken connection and repeats the call once.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a name or limit in `options` is invalid.
@@ -99,7 +101,10 @@ impl PostgresStore {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 "open a store",
-                format!("max_record_bytes is {}, the limit is {limit}", options.max_record_bytes),
+                format!(
+                    "max_record_bytes is {}, but the limit is {limit}",
+                    options.max_record_bytes
+                ),
             ));
         }
         let names = Names::new(&options.schema, &options.table)?;
@@ -125,7 +130,7 @@ impl PostgresStore {
     /// [`connect_with`](Self::connect_with).
     ///
     /// # Errors
-    /// Those of [`connect_with`](Self::connect_with).
+    /// The same errors as [`connect_with`](Self::connect_with).
     pub async fn connect(url: &str) -> Result<Self, Error> {
         Self::connect_with(url, &PostgresOptions::new()).await
     }
@@ -134,8 +139,8 @@ impl PostgresStore {
     /// checks that the tables exist.
     ///
     /// # Errors
-    /// Those of [`check`](Self::check); `InvalidInput` if `url` is not a connection string. Errors
-    /// never contain the connection string.
+    /// The same errors as [`check`](Self::check), and [`ErrorKind::InvalidInput`] if `url` is not a
+    /// valid connection string. Errors never contain the connection string.
     pub async fn connect_with(url: &str, options: &PostgresOptions) -> Result<Self, Error> {
         let connect = |error| classify("connect to PostgreSQL", StatementEffect::Read, &error);
         let mut target: PgConnectOptions = url.parse().map_err(connect)?;
@@ -156,8 +161,8 @@ impl PostgresStore {
     /// Checks that the database is reachable and that its tables belong to this release.
     ///
     /// # Errors
-    /// A connection error; [`ErrorKind::Store`] if a migration is missing;
-    /// [`ErrorKind::Unsupported`] if the database was migrated by a newer release.
+    /// Any error that prevents a connection, [`ErrorKind::Store`] if a migration is missing, and
+    /// [`ErrorKind::Unsupported`] if a newer release has migrated the database.
     pub async fn check(&self) -> Result<(), Error> {
         self.migrations().check().await
     }
@@ -188,7 +193,7 @@ impl PostgresStore {
     /// ([`with_snapshots`](super::PostgresEvents::with_snapshots)).
     ///
     /// Calls on the caller's connection ([`put_in`](Self::put_in) and so on) use the binding of
-    /// that connection: run `SET LOCAL snapfold.tenant = '..'` in the caller's transaction.
+    /// that connection: run `SET LOCAL snapfold.tenant = '..'` in the transaction.
     pub fn for_tenant(&self, tenant: &str) -> Self {
         let mut inner = StoreInner::clone(&self.inner);
         inner.connections.tenant = Some(key_text::encode(tenant).into());
@@ -196,12 +201,13 @@ impl PostgresStore {
     }
 
     /// Performs [`put`](SnapshotStore::put) on the caller's connection, or in its transaction: the
-    /// snapshots become durable when the caller commits, and are gone if it rolls back.
+    /// snapshots become durable when the caller commits, and are discarded if it rolls back.
     ///
     /// # Errors
-    /// Those of [`put`](SnapshotStore::put). After an error, PostgreSQL rejects further statements
-    /// in the transaction: roll it back, or call this inside a savepoint. After a timeout, the
-    /// connection is in the middle of a statement: close it.
+    /// The same errors as [`put`](SnapshotStore::put). After an error, PostgreSQL rejects further
+    /// statements in the transaction until it is rolled back. To be able to continue, create a
+    /// savepoint before the call and roll back to it. After a timeout, a statement may still be
+    /// running on the connection: close it.
     pub async fn put_in(
         &self,
         connection: &mut PgConnection,
@@ -252,10 +258,10 @@ impl PostgresStore {
         self.inner.connections.run_on(connection, &mut mark).await
     }
 
-    /// Deletes all snapshots of `key` except the newest `keep` (at least 1) of each generation,
-    /// pinned ones, and bases of deltas. Retired ones count as older than all others. Takes one
-    /// statement. Unlike a retention plan, it does not know which snapshots are usable. Reserved
-    /// kinds are not pruned. The result counts only deleted snapshots.
+    /// Deletes all snapshots of `key` except pinned ones, bases of deltas, and the newest `keep`
+    /// (at least 1) of each generation. Retired snapshots count as older than all others. Takes one
+    /// statement. Unlike a retention policy, a prune cannot tell which snapshots are usable.
+    /// Reserved kinds are not pruned. The result counts only deleted snapshots.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
         let mut prune = PruneOne { statement: &self.inner.prune_one, key: &key, keep: keep.max(1) };
@@ -278,9 +284,9 @@ impl PostgresStore {
     }
 
     /// Performs [`prune`](Self::prune) for all aggregates in one statement. This is the fastest
-    /// way, in one long transaction. It is suitable for up to some ten million deleted snapshots,
-    /// because the server keeps the position of each (8 bytes) in memory. The timeout of the
-    /// options applies.
+    /// way, but it takes one long transaction. It is suitable for up to about ten million deleted
+    /// snapshots, because the server keeps the position of each one (8 bytes) in memory. The
+    /// timeout in the options applies.
     pub async fn prune_all(&self, keep: u32) -> Result<Deleted, Error> {
         let mut prune = PruneAll { names: &self.inner.names, keep: keep.max(1) };
         self.inner.connections.run(&mut prune).await

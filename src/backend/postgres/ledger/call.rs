@@ -101,7 +101,7 @@ pub(super) fn too_long() -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         WRITE,
-        format!("the key is too long, the limit of PostgreSQL is {MAX_BYTES} bytes: shorten it"),
+        format!("the key exceeds the limit of {MAX_BYTES} bytes for PostgreSQL: shorten it"),
     )
 }
 
@@ -117,11 +117,11 @@ pub(super) fn unread(error: sqlx::Error) -> Error {
 
 pub(super) fn text(row: &PgRow, at: usize) -> Result<String, Error> {
     let stored: &str = row.try_get(at).map_err(unread)?;
-    let text = key_text::decode(stored).ok_or_else(|| error::damaged(READ, "an invalid text"))?;
+    let text = key_text::decode(stored).ok_or_else(|| error::damaged(READ, "an invalid string"))?;
     Ok(text.into_owned())
 }
 
-/// Reads a text that may be NULL.
+/// Reads a string that may be NULL.
 pub(super) fn optional_text(row: &PgRow, at: usize) -> Result<Option<String>, Error> {
     let stored: Option<&str> = row.try_get(at).map_err(unread)?;
     stored.map(|_| text(row, at)).transpose()

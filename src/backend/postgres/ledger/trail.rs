@@ -74,7 +74,7 @@ async fn append(
             return Ok(first);
         }
     }
-    let message = format!("other nodes appended first {ATTEMPTS} times in a row: retry");
+    let message = format!("lost the race to another node {ATTEMPTS} times in a row: retry later");
     Err(Error::new(ErrorKind::Conflict, WRITE, message).with_retry(Retry::Later))
 }
 
