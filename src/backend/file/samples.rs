@@ -28,7 +28,7 @@ pub(super) fn put(core: &Core, version: u64) -> Work {
     put_bytes(core, version, 5)
 }
 
-/// Like [`put`], but with a state of this many bytes.
+/// Creates a put as [`put`] does, but with a state of this many bytes.
 pub(super) fn put_bytes(core: &Core, version: u64, bytes: usize) -> Work {
     core.put_work(vec![record(version, bytes)], &PutOptions::default()).unwrap()
 }

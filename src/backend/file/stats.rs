@@ -1,6 +1,6 @@
 //! [`FileStoreStats`]: the size of a store and its background errors.
 
-/// Sizes and background errors of a [`FileStore`](crate::file::FileStore).
+/// The size of a [`FileStore`](crate::file::FileStore), and its background errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileStoreStats {
@@ -10,9 +10,9 @@ pub struct FileStoreStats {
     pub snapshots: u64,
     /// The number of log files.
     pub segments: u64,
-    /// The bytes of the log, live and dead.
+    /// The size of the log in bytes, live and dead.
     pub log_bytes: u64,
-    /// The bytes of the log that hold live snapshots.
+    /// The number of bytes in the log that hold live snapshots.
     pub live_bytes: u64,
     /// The memory that the index uses, in bytes.
     pub index_memory_bytes: u64,

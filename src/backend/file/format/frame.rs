@@ -122,8 +122,8 @@ impl Frame {
         Self::proven(bytes, salt, offset)?.ok()
     }
 
-    /// Like [`parse`](Self::parse), but returns `Err` for a head that was written like this and
-    /// that this release does not support.
+    /// Parses a head as [`parse`](Self::parse) does, but returns `Err` for a head that was written
+    /// this way and that this release does not support.
     pub(crate) fn proven(
         bytes: &[u8],
         salt: u64,

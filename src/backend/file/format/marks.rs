@@ -129,7 +129,7 @@ pub(super) fn read_marks(reader: &mut Bytes<'_>) -> Option<Marks> {
     (*marks == *read).then_some(marks)
 }
 
-/// Returns the length of a part of a key or a text of a mark, which is at most 65,535 bytes.
+/// Returns the length of a part of a key or a string of a mark, which is at most 65,535 bytes.
 fn length(text: &str) -> u16 {
     u16::try_from(text.len()).unwrap_or(u16::MAX)
 }

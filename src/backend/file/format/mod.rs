@@ -34,7 +34,7 @@ pub(crate) enum Bad {
     Foreign,
     /// A newer release wrote the file.
     Newer(u16),
-    /// The file is too short, or a checksum does not match. The text contains the reason.
+    /// The file is too short, or a checksum does not match. Contains the reason.
     Damaged(&'static str),
 }
 

@@ -42,7 +42,7 @@ impl Part {
         Self { shard: Shard::new(), notes: Notes::default() }
     }
 
-    /// Like [`Shard::newest`], but ignores retired snapshots.
+    /// Returns the newest snapshot as [`Shard::newest`] does, but ignores retired snapshots.
     fn newest_in_use(
         &self,
         tag: Tag,
@@ -137,7 +137,7 @@ impl Index {
         self.marked(tag, generation, version, |item, _| with(item))
     }
 
-    /// Like [`exact`](Self::exact), but also returns the marks of the snapshot.
+    /// Returns the same snapshot as [`exact`](Self::exact), and its marks.
     pub(super) fn marked<R>(
         &self,
         tag: Tag,
@@ -214,8 +214,8 @@ impl Index {
         self.write(tag).shard.insert(tag, item, as_of)
     }
 
-    /// Like [`insert`](Self::insert), but with the marks of the snapshot. Also returns the note
-    /// that they replace.
+    /// Adds a snapshot with its marks. Returns what [`insert`](Self::insert) returns, and the note
+    /// that the marks replace.
     pub(super) fn insert_marked(
         &self,
         tag: Tag,

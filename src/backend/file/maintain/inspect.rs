@@ -1,4 +1,4 @@
-//! [`inspect`]: reads the manifest and file headers of a closed store.
+//! [`inspect`]: compares the manifest of a closed store with its files.
 
 use std::path::Path;
 
@@ -28,9 +28,9 @@ pub struct SegmentInfo {
     pub file: String,
     /// The length of the file in bytes, or `None` if the file is missing.
     pub bytes: Option<u64>,
-    /// Whether the file is complete. At most one file is not.
+    /// Whether the file is complete. At most one file is incomplete.
     pub sealed: bool,
-    /// Whether there is an index file for it, which makes opening faster.
+    /// Whether the log file has an index file, which makes opening faster.
     pub indexed: bool,
 }
 

@@ -39,7 +39,9 @@ pub(crate) fn open(disk: Arc<dyn Disk>, mut config: FileStoreConfig) -> Result<C
         let Opened { entry, file } = &loaded.opened;
         let made = segments.add(|slot| Segment::new(entry.id, slot, entry.salt, Arc::clone(file)));
         let segment = made.ok_or_else(|| {
-            Error::new(ErrorKind::OutOfSpace, OPERATION, "the store has too many segments")
+            let message =
+                "the store has more segments than this release supports: upgrade snapfold";
+            Error::new(ErrorKind::OutOfSpace, OPERATION, message)
         })?;
         segment.bytes.store(loaded.end, Ordering::Relaxed);
         segment.sealed.store(loaded.sealed, Ordering::Relaxed);

@@ -64,7 +64,8 @@ pub(crate) fn replay(
                     _ => generations.number(id.generation),
                 };
                 let Some(generation) = number else {
-                    let message = "the store has too many generations";
+                    let message = "the store has more generations than this release supports: \
+                                   upgrade snapfold";
                     let error = Error::new(ErrorKind::OutOfSpace, OPERATION, message);
                     *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
                     return;

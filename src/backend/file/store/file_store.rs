@@ -34,14 +34,13 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 ///   records are synced to disk. Concurrent puts share one sync.
 /// - A crash loses no acknowledged write, and never leaves a partial one.
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)). Reads
-///   continue. Reopening the store recovers what is on the disk.
-/// - The space of deleted snapshots is reclaimed in the background.
-/// - The [marks](crate::store::Mark) of a snapshot together take about 100 bytes in the log and in
-///   memory until the snapshot is deleted. Snapshots without marks have no such cost.
+///   continue. Reopening the store recovers what is on disk.
+/// - The space used by deleted snapshots is reclaimed in the background.
+/// - All [marks](crate::store::Mark) of a snapshot together take about 100 bytes in the log and in
+///   memory, until the snapshot is deleted. Snapshots without marks have no such cost.
 ///
 /// The tenant, kind and id of an aggregate are limited to 1,024 bytes each, and a record to about
-/// 1 GiB. The store refuses records that do not verify, so that everything it writes can be read
-/// back.
+/// 1 GiB. The store refuses records that do not verify, so everything it writes can be read back.
 ///
 /// ```
 /// use snapfold::codec::CodecId;
@@ -101,7 +100,7 @@ impl FileStore {
     /// Blocks.
     ///
     /// # Errors
-    /// As for [`FileStoreConfig::open`].
+    /// The same errors as [`FileStoreConfig::open`].
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, Error> {
         Self::builder(dir).open()
     }
@@ -123,7 +122,8 @@ impl FileStore {
     /// Calls [`put`](crate::SnapshotStore::put) and blocks until all records are durable.
     ///
     /// # Errors
-    /// As for `put`, and `InvalidInput` if a record does not verify.
+    /// The same errors as [`put`](crate::SnapshotStore::put), and `InvalidInput` if a record does
+    /// not verify.
     #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn put_blocking(
         &self,
@@ -140,8 +140,9 @@ impl FileStore {
     /// the next write of any other kind. To write in large groups, queue many puts and then await
     /// them. Dropping the future does not cancel the put.
     ///
-    /// As for `put_blocking`. `InvalidInput` and `Poisoned` are returned immediately, and all other
-    /// errors by the future.
+    /// # Errors
+    /// The same errors as [`put_blocking`](Self::put_blocking). `InvalidInput` and `Poisoned` are
+    /// returned immediately, and all other errors by the future.
     #[expect(clippy::needless_pass_by_value, reason = "as `put` takes them")]
     pub fn submit(
         &self,
@@ -155,7 +156,7 @@ impl FileStore {
     /// Calls [`get`](crate::SnapshotStore::get) and blocks until the result is available.
     ///
     /// # Errors
-    /// As for `get`.
+    /// The same errors as [`get`](crate::SnapshotStore::get).
     pub fn get_blocking(&self, query: Query<'_>) -> Result<Lookup, Error> {
         self.0.core.get(Patience::Unlimited, &query).map_err(Unread::into_error)
     }
@@ -163,7 +164,7 @@ impl FileStore {
     /// Calls [`delete`](crate::SnapshotStore::delete) and blocks until the delete is durable.
     ///
     /// # Errors
-    /// As for `delete`.
+    /// The same errors as [`delete`](crate::SnapshotStore::delete).
     pub fn delete_blocking(
         &self,
         key: &AggregateKey,
@@ -179,7 +180,7 @@ impl FileStore {
     /// Calls [`mark`](crate::SnapshotStore::mark) and blocks until the change is durable.
     ///
     /// # Errors
-    /// As for `mark`.
+    /// The same errors as [`mark`](crate::SnapshotStore::mark).
     pub fn mark_blocking(
         &self,
         key: &AggregateKey,
@@ -199,7 +200,8 @@ impl FileStore {
     /// durable.
     ///
     /// # Errors
-    /// As for `delete`. After an error, some of the deletes may have been carried out.
+    /// The same errors as [`delete`](crate::SnapshotStore::delete). After an error, some of the
+    /// deletes may have taken effect.
     pub fn delete_below_blocking(
         &self,
         aggregates: &[(AggregateKey, u64)],
@@ -216,14 +218,15 @@ impl FileStore {
         Ok(sum)
     }
 
-    /// Like [`delete_below_blocking`](Self::delete_below_blocking), but asynchronous.
+    /// Deletes snapshots as [`delete_below_blocking`](Self::delete_below_blocking) does, but does
+    /// not block the thread.
     ///
     /// Cancel safety: dropping the future does not cancel deletes that have started. They may run
-    /// after later calls, so they may also delete a snapshot below the bound that is put after the
+    /// after later calls, so they may also delete a snapshot below the bound that was put after the
     /// future was dropped.
     ///
     /// # Errors
-    /// As for `delete`.
+    /// The same errors as [`delete`](crate::SnapshotStore::delete).
     pub async fn delete_below(
         &self,
         aggregates: Vec<(AggregateKey, u64)>,
@@ -240,8 +243,12 @@ impl FileStore {
     /// writes continue.
     ///
     /// # Errors
-    /// `OutOfSpace`, `CorruptStore` (a live snapshot is damaged, so its file is not changed),
-    /// `Poisoned`, `Store`. No error loses data.
+    /// - `OutOfSpace`: there is no space for a rewritten file, or the store has too many segments.
+    /// - `CorruptStore`: a live snapshot is damaged. Its file is not changed.
+    /// - `Poisoned`: the store has stopped writing.
+    /// - `Store`: the operating system failed to read or write, or the store is closed.
+    ///
+    /// No error loses data.
     pub fn compact(&self) -> Result<Compacted, Error> {
         self.0.core.compact(&mut |_| true)
     }
@@ -253,19 +260,24 @@ impl FileStore {
     /// little time and space. This call blocks, but reads and writes continue.
     ///
     /// # Errors
-    /// `InvalidInput` if `to` is not empty; `Locked` if another backup writes there; `OutOfSpace`;
-    /// `Store`, also if the store is closed. After an error, the files in `to` are not a usable
-    /// store.
+    /// - `InvalidInput`: `to` is not empty.
+    /// - `Locked`: another backup is writing to `to`.
+    /// - `OutOfSpace`: there is no space for the backup.
+    /// - `Store`: the operating system failed to read or write, or the store is closed.
+    ///
+    /// After an error, the files in `to` are not a usable store.
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
         self.0.core.backup(to.as_ref())
     }
 
-    /// Reads the manifest and the file headers of the store in `dir`. Changes nothing, and works on
-    /// a read-only directory. Blocks.
+    /// Reads the manifest of the store in `dir`, and compares it with the files in the directory.
+    /// Changes nothing, and works on a read-only directory. Blocks.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `CorruptStore` if `dir` does not contain a store or its
-    /// manifest is damaged; `Unsupported` if a newer release wrote it; `Store`.
+    /// - `Locked`: the store is open.
+    /// - `CorruptStore`: `dir` does not contain a store, or its manifest is damaged.
+    /// - `Unsupported`: a newer release wrote the manifest.
+    /// - `Store`: the operating system failed to read.
     pub fn inspect(dir: impl AsRef<Path>) -> Result<Inspection, Error> {
         inspect(&RealDisk, dir.as_ref())
     }
@@ -274,23 +286,29 @@ impl FileStore {
     /// directory. Blocks.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `Unsupported` if a newer release wrote it; `Store`. Damage is
-    /// not an error: the result lists it.
+    /// - `Locked`: the store is open.
+    /// - `Unsupported`: a newer release wrote the store.
+    /// - `Store`: the operating system failed to read.
+    ///
+    /// Damage is not an error: the result lists it.
     pub fn verify(dir: impl AsRef<Path>) -> Result<Verification, Error> {
         verify(&RealDisk, dir.as_ref())
     }
 
-    /// Repairs the damaged store in `dir`, so that it can be opened. Blocks.
+    /// Repairs the damaged store in `dir` so that it can be opened. Blocks.
     ///
     /// Keeps each record that verifies, reports each record that does not, and renames damaged
     /// files instead of removing them. Reports every problem that [`verify`](Self::verify) reports.
     /// If a delete is damaged, the snapshots that it deleted may reappear. If marks are damaged,
     /// earlier marks may reappear. A store without damage is not changed, whether it was closed or
-    /// killed.
+    /// its process was killed.
     ///
     /// # Errors
-    /// `Locked` if the store is open; `CorruptStore` if `dir` does not contain any part of a store;
-    /// `Unsupported` if a newer release wrote it; `OutOfSpace`, `Store`.
+    /// - `Locked`: the store is open.
+    /// - `CorruptStore`: `dir` does not contain any part of a store.
+    /// - `Unsupported`: a newer release wrote the store.
+    /// - `OutOfSpace`: there is no space for a repaired file.
+    /// - `Store`: the operating system failed to read or write.
     pub fn repair(dir: impl AsRef<Path>) -> Result<RepairReport, Error> {
         repair(&RealDisk, dir.as_ref())
     }

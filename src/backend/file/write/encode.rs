@@ -46,7 +46,7 @@ impl Core {
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
             if part.len() > MAX_PART_BYTES {
                 return Err(invalid(format!(
-                    "the {name} has {} bytes, but the limit is {MAX_PART_BYTES}: use a hash",
+                    "the {name} has {} bytes, but the limit is {MAX_PART_BYTES}: use a hash of it",
                     part.len()
                 )));
             }
@@ -54,10 +54,11 @@ impl Core {
         let tag = Tag::of_parts(self.secret, header.tenant, header.kind, header.id);
         let id = SnapshotId { generation: header.generation, version: header.version };
         let as_of = header.as_of;
-        let generation = self
-            .generations
-            .number(id.generation)
-            .ok_or_else(|| invalid("the store has too many generations".into()))?;
+        let generation = self.generations.number(id.generation).ok_or_else(|| {
+            let message = "the store has too many generations: delete old ones, call compact() \
+                           and reopen the store";
+            invalid(message.into())
+        })?;
         Ok(PutItem { tag, id, generation, as_of, record })
     }
 

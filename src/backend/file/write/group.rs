@@ -99,7 +99,7 @@ impl Core {
         fits && self.health.check_writable("write to the log").is_ok()
     }
 
-    /// Like [`commit`](Self::commit), for a group that needs exclusive access to the log.
+    /// Commits a group that needs exclusive access to the log.
     pub(crate) fn commit_alone(&self, alone: Alone) -> Vec<Outcome> {
         let mut log = self.log();
         let group = match alone {
@@ -175,8 +175,8 @@ impl Core {
         Ok(())
     }
 
-    /// Writes only the deletes and marks of a group that found the disk full, using the space of
-    /// the reserve. The error of the last attempt applies to them.
+    /// Writes only the deletes and marks of a group that found the disk full, using the space freed
+    /// by the reserve. The error of the last attempt applies to them.
     fn retry_deletes(&self, log: &mut Log, plan: &mut Plan, error: Error) -> Result<(), Error> {
         if !plan.frames.iter().any(Planned::makes_room) || !self.reserve.release() {
             return Err(error);

@@ -46,10 +46,10 @@ impl Core {
         loop {
             self.health.check_writable(OPERATION)?;
             let round = match self.compact_round(room, end, &mut made, pace) {
-                // Segments that are almost dead fit into the space of the reserve, and the space
-                // they free allows more. The manifest needs some of that space, and other writers
-                // may take it first. So the limit is halved each time, until only entirely dead
-                // segments are removed.
+                // Segments that are almost dead fit into the space used by the reserve, and the
+                // space they free allows more. The manifest needs some of that space, and other
+                // writers may take it first. So the limit is halved each time, until only entirely
+                // dead segments are removed.
                 Err(error) if error.kind() == ErrorKind::OutOfSpace && room > 0 => {
                     self.reserve.release();
                     room /= 2;
