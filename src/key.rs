@@ -77,9 +77,9 @@ impl AggregateKey {
         Self::from_stored(tenant, kind, id)
     }
 
-    /// Creates the key of a stored record or row. For storage authors. Unlike
-    /// [`from_parts`](Self::from_parts), this function accepts reserved kinds, because stores
-    /// contain them too.
+    /// Creates the key of a stored record or row. For implementers of
+    /// [`SnapshotStore`](crate::SnapshotStore). Unlike [`from_parts`](Self::from_parts), this
+    /// function accepts reserved kinds, because a store contains them too.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`].
@@ -141,7 +141,7 @@ impl AggregateKey {
         self.text.get(self.id_at as usize..).unwrap_or_default()
     }
 
-    /// Whether the key consists of exactly these parts.
+    /// Returns whether the key consists of exactly these parts.
     pub(crate) fn is(&self, tenant: &str, kind: &str, id: &str) -> bool {
         self.id() == id && self.kind() == kind && self.tenant() == tenant
     }

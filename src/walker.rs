@@ -20,7 +20,7 @@ pub(crate) type Name = &'static str;
 /// enables its feature `arbitrary_precision`.
 pub(crate) const JSON_NUMBER: Name = "$serde_json::private::Number";
 
-/// The kind of a value without parts. The numbers are part of the format of a digest.
+/// The kind of a value without parts. The numbers are part of the digest format.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum What {
@@ -108,7 +108,8 @@ pub(crate) trait Visit: Sized {
 
     fn open(self, what: Open) -> Result<Self::Parts, Self::Error>;
 
-    /// Whether types serialize themselves in human-readable form. By default in compact form.
+    /// Returns whether types serialize themselves in human-readable form. By default in compact
+    /// form.
     #[cfg_attr(not(debug_assertions), inline(always))]
     fn is_human_readable(&self) -> bool {
         false

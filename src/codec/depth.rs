@@ -27,7 +27,7 @@ impl<T> Root<T> {
         Self { limits, numbers: Numbers::Plain, of: PhantomData }
     }
 
-    /// Whether `deserialize_any` yields numbers as maps.
+    /// Sets whether `deserialize_any` yields numbers as maps.
     #[cfg(feature = "json")]
     pub(super) fn numbers_as_maps(self, are_maps: bool) -> Self {
         Self { numbers: if are_maps { Numbers::Maps } else { Numbers::Plain }, ..self }

@@ -103,13 +103,13 @@ impl<S> Digester<S> {
         Ok(Some(Written { digest: StateDigest::new(kind, bytes), survey }))
     }
 
-    /// Whether serde reports that `state` nests deeper than `max_depth` levels.
+    /// Returns whether serde reports that `state` nests deeper than `max_depth` levels.
     pub(crate) fn is_too_deep(&self, state: &S, max_depth: u16) -> bool {
         let Way::Serde(serde) = &self.0 else { return false };
         serde.survey(state, max_depth).is_err_and(|why| why.is_too_deep())
     }
 
-    /// Whether `decoded` equals the state that was written.
+    /// Returns whether `decoded` equals the state that was written.
     pub(crate) fn is_the_one(&self, written: &Written, decoded: &S) -> bool {
         let kind = written.digest.kind();
         match &self.0 {
@@ -121,7 +121,8 @@ impl<S> Digester<S> {
         }
     }
 
-    /// Whether `digest` is the digest of `state`, or `None` if this digester cannot compare them.
+    /// Returns whether `digest` is the digest of `state`, or `None` if this digester cannot compare
+    /// them.
     #[inline]
     pub(crate) fn matches(&self, digest: &StateDigest, state: &S) -> Option<bool> {
         let bytes = match (&self.0, digest.kind()) {

@@ -136,8 +136,8 @@ impl Default for DecodeLimits {
     }
 }
 
-/// The inspection that the codecs for serde types share: traces the type, and checks whether a
-/// format without field names can represent it.
+/// Inspects a type for any codec that uses serde: traces the type, and checks whether a format
+/// without field names can represent it.
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 fn inspect<S: serde::Serialize + serde::de::DeserializeOwned>(
     samples: &[S],

@@ -5,8 +5,8 @@ use serde::de::{DeserializeSeed, IntoDeserializer, MapAccess, Visitor};
 
 use crate::walker::JSON_NUMBER;
 
-/// Whether this program's `serde_json` keeps the text of numbers, because a crate has enabled its
-/// feature `arbitrary_precision`.
+/// Returns whether this program's `serde_json` keeps the text of numbers, because a crate has
+/// enabled its feature `arbitrary_precision`.
 pub(super) fn are_maps() -> bool {
     use std::sync::OnceLock;
     static KEEPS_TEXT: OnceLock<bool> = OnceLock::new();
@@ -38,7 +38,7 @@ where
     }
 }
 
-/// Whether `text` is how `serde_json` writes `number`. Other texts are passed on as text.
+/// Returns whether `text` is how `serde_json` writes `number`. Other texts are passed on as text.
 fn is_written_so(number: f64, text: &str) -> bool {
     #[expect(clippy::cast_possible_truncation, reason = "large numbers have other texts as f32")]
     let texts = [serde_json::to_string(&number), serde_json::to_string(&(number as f32))];

@@ -25,7 +25,7 @@ impl Failed {
         Self(Box::new(Why::TooDeep))
     }
 
-    /// Whether the value nests deeper than the limit. If not, its own `Serialize` failed.
+    /// Returns whether the value nests deeper than the limit. If not, its own `Serialize` failed.
     pub(crate) fn is_too_deep(&self) -> bool {
         matches!(*self.0, Why::TooDeep)
     }

@@ -19,7 +19,7 @@ const K: [u64; 6] = [
     0x5899_65cc_7537_4cc3,
 ];
 
-/// The tag of a kind of token: spreads a small number over 64 bits.
+/// Returns the tag of a kind of token: spreads a small number over 64 bits.
 pub(super) const fn tag(number: u64) -> u64 {
     number.wrapping_mul(0x2545_f491_4f6c_dd1d)
 }
@@ -86,7 +86,7 @@ impl Hash {
     }
 }
 
-/// The hash of a name. The compiler evaluates it for names that are constants.
+/// Returns the hash of a name. The compiler evaluates it for names that are constants.
 #[cfg_attr(not(debug_assertions), inline(always))]
 pub(super) fn name(name: &str) -> u64 {
     let bytes = name.as_bytes();

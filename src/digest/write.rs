@@ -42,10 +42,10 @@ impl Sink {
 /// For a digest, all of it is known at compile time. A [`DigestWrite`] is then passed in two
 /// registers, which halves the cost.
 pub(super) trait DigestScope: Copy {
-    /// Whether the order of contents does not count if the value is a container.
+    /// Returns whether the order of contents does not count if the value is a container.
     fn is_free(self) -> bool;
 
-    /// The scope of a part of type `T`.
+    /// Returns the scope of a part of type `T`.
     fn part<T: ?Sized>(self) -> Result<Self, Failed>;
 }
 

@@ -115,18 +115,18 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         self.position.version
     }
 
-    /// Whether the next event would be applied.
+    /// Returns whether the next event would be applied.
     pub(crate) fn is_waiting(&self) -> bool {
         self.status == Status::Running
     }
 
-    /// Whether the fold began with the empty state.
+    /// Returns whether the fold began with the empty state.
     #[cfg(feature = "postgres")]
     pub(crate) fn is_from_start(&self) -> bool {
         self.started_at == 0
     }
 
-    /// Whether further events are wanted.
+    /// Returns whether further events are wanted.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.status, Status::Comparing | Status::Running)
     }
@@ -246,7 +246,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         Ok(None)
     }
 
-    /// Whether the event is to be applied. The only check on the fast path.
+    /// Returns whether the event is to be applied. The only check on the fast path.
     #[inline]
     fn wants<T: ?Sized>(&self, recorded: &Recorded<'_, T>) -> bool {
         self.status == Status::Running
@@ -353,7 +353,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
         if self.is_running() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
-    /// The status after the comparison, or at the start if there is nothing to compare.
+    /// Returns the status after the comparison, or at the start if there is nothing to compare.
     fn after_overlap(&self) -> Status {
         if self.position.version < self.until { Status::Running } else { Status::Complete }
     }

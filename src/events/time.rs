@@ -60,6 +60,8 @@ impl Times {
         if is_end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
+    /// Returns the times.
+    ///
     /// # Errors
     /// `BrokenHistory` if the versions were not contiguous.
     pub(crate) fn finish(self) -> Result<Vec<EventTime>, Error> {

@@ -11,7 +11,8 @@ use crate::timestamp::Timestamp;
 
 /// Receives what an event source pushes. Nothing is folded, and nothing is checked first.
 pub(crate) trait Witness<A: Aggregate>: Send + Sync {
-    /// Whether [`see`](Self::see) needs the event itself. If so, encoded events are decoded.
+    /// Returns whether [`see`](Self::see) needs the event itself. If so, encoded events are
+    /// decoded.
     fn wants_events(&self) -> bool;
 
     /// Receives one push. `event` is `Some` if it was pushed decoded, or if events are wanted.

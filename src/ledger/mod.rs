@@ -178,7 +178,7 @@ pub trait Ledger: fmt::Debug + Send + Sync {
         Ok(appended.first().copied().unwrap_or(0))
     }
 
-    /// Returns a page of the trail of a tenant, and the sequence to continue after if more may
+    /// Returns a page of a tenant's trail, and the sequence to continue after if more entries may
     /// follow. A page may be shorter than requested.
     ///
     /// # Obligations

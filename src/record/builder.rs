@@ -212,7 +212,8 @@ impl RecordBuilder {
     }
 }
 
-/// The length of a header whose other fields take `rest` bytes. The header length itself counts.
+/// Returns the length of a header whose other fields take `rest` bytes. The header length itself
+/// counts.
 fn with_its_own_length(rest: usize) -> usize {
     let mut own = 1;
     while varint_bytes((rest + own) as u64) > own {

@@ -20,16 +20,16 @@ use crate::timestamp::Timestamp;
 
 impl<'a> Header<'a> {
     /// Returns the length of the header in bytes, as claimed by `start`, the first bytes of a
-    /// record. For stores that read headers without payloads: read a few hundred bytes, then the
-    /// claimed number of bytes, and [`parse`](Self::parse) those. The claim never exceeds the
+    /// record. Stores use it to read headers without payloads: they read a few hundred bytes, then
+    /// the claimed number of bytes, and [`parse`](Self::parse) those. The claim never exceeds the
     /// longest valid header; nothing else is verified. `None` if the claim is impossible, or if
     /// `start` is too short.
     pub fn claimed_bytes(start: &[u8]) -> Option<u32> {
         header_bytes(&mut WireReader(start.get(FIXED_BYTES..)?)).ok()
     }
 
-    /// Whether the checksum of the header at the start of `bytes` matches. If it does, the header
-    /// is as it was written, even if [`parse`](Self::parse) rejects it.
+    /// Returns whether the checksum of the header at the start of `bytes` matches. If it does, the
+    /// header is as it was written, even if [`parse`](Self::parse) rejects it.
     pub(super) fn is_whole(bytes: &[u8]) -> bool {
         let stored = bytes.get(CHECKED_FROM - 4..CHECKED_FROM);
         let len = Self::claimed_bytes(bytes).unwrap_or(0) as usize;
@@ -37,7 +37,8 @@ impl<'a> Header<'a> {
         checked.is_some_and(|checked| stored == Some(&crc32(checked).to_le_bytes()))
     }
 
-    /// Whether the record in `bytes` contains `key` at the place where this format stores the key.
+    /// Returns whether the record in `bytes` contains `key` at the place where this format stores
+    /// the key.
     pub(super) fn names(bytes: &[u8], key: &AggregateKey) -> bool {
         let mut reader = WireReader(bytes.get(FIXED_BYTES..).unwrap_or_default());
         // The header length comes before the key.

@@ -198,7 +198,7 @@ fn at<T: Copy + Default>(values: &[T], pick: usize) -> T {
     values.get(pick).copied().unwrap_or_default()
 }
 
-/// The number of built-in candidates for a leaf. They are numbered from 0.
+/// Returns the number of built-in candidates for a leaf. They are numbered from 0.
 const fn count(leaf: Leaf) -> usize {
     match leaf {
         Leaf::Bool => 2,

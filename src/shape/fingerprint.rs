@@ -77,7 +77,7 @@ fn put_len(bytes: &mut Vec<u8>, len: usize) {
     bytes.extend_from_slice(&u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-/// The number of a kind, which never changes, and the length of a tuple.
+/// Returns the number of a kind, which never changes, and the length of a tuple.
 const fn tag(kind: ShapeKind) -> (u8, usize) {
     match kind {
         ShapeKind::Root => (0, 0),

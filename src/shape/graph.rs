@@ -64,7 +64,7 @@ pub(super) enum ShapeKind {
 }
 
 impl ShapeKind {
-    /// Whether a value of this kind can be empty, whatever its contents.
+    /// Returns whether a value of this kind can be empty, whatever its contents.
     pub(super) const fn may_be_empty(self) -> bool {
         matches!(self, Self::Option | Self::Seq | Self::Map)
     }
@@ -145,7 +145,7 @@ pub(super) struct ShapeNode {
 }
 
 impl ShapeSlot {
-    /// Whether a value can be produced here, as far as is known.
+    /// Returns whether a value can be produced here, as far as is known.
     pub(super) fn is_alive(&self) -> bool {
         self.fate == Fate::Open
     }
@@ -197,7 +197,7 @@ impl ShapeNode {
         self.slots.get(index).copied().unwrap_or_default()
     }
 
-    /// Whether no value with contents can be produced, because a part refuses everything.
+    /// Returns whether no value with contents can be produced, because a part refuses everything.
     pub(super) fn is_barren(&self) -> bool {
         match self.kind {
             ShapeKind::Enum(_) => !self.slots.iter().any(ShapeSlot::is_alive),
@@ -205,8 +205,8 @@ impl ShapeNode {
         }
     }
 
-    /// Whether the node is a struct that is read one field at a time, by name. The fields after one
-    /// that refuses everything are then seen too.
+    /// Returns whether the node is a struct that is read one field at a time, by name. The fields
+    /// after one that refuses everything are then seen too.
     pub(super) fn is_read_by_name(&self) -> bool {
         let is_struct = matches!(self.kind, ShapeKind::Struct(_) | ShapeKind::StructVariant(_));
         is_struct && (self.needs_names || self.is_barren())
@@ -305,8 +305,8 @@ impl Graph {
         self.rest.len()
     }
 
-    /// Whether the contents of this slot are left empty in every pass, so that nothing inside is
-    /// reached.
+    /// Returns whether the contents of this slot are left empty in every pass, so that nothing
+    /// inside is reached.
     pub(super) fn is_kept_empty(&self, slot: &ShapeSlot) -> bool {
         match slot.child {
             Some(Child::Node(id)) => {
@@ -317,7 +317,8 @@ impl Graph {
         }
     }
 
-    /// Whether this slot contains an option, sequence or map that could be empty and never was.
+    /// Returns whether this slot contains an option, sequence or map that could be empty and never
+    /// was.
     pub(super) fn may_be_emptied(&self, slot: &ShapeSlot) -> bool {
         match slot.child {
             Some(Child::Node(id)) => {
@@ -327,13 +328,13 @@ impl Graph {
         }
     }
 
-    /// Whether the contents of every type were seen.
+    /// Returns whether the contents of every type were seen.
     pub(super) fn is_finished(&self) -> bool {
         self.root.finished && self.rest.iter().all(|node| node.finished)
     }
 
-    /// Whether values of the traced type can nest without a limit, because a type is recursive or
-    /// accepts any value.
+    /// Returns whether values of the traced type can nest without a limit, because a type is
+    /// recursive or accepts any value.
     pub(super) fn nests_without_end(&self) -> bool {
         // A type is bounded once all its contents are. Types on a cycle never are.
         let mut bounded = vec![false; self.len()];
@@ -353,7 +354,7 @@ impl Graph {
         }
     }
 
-    /// Whether the request at a site takes no bytes in a format that stores only values.
+    /// Returns whether the request at a site takes no bytes in a format that stores only values.
     pub(super) fn takes_no_bytes(&self, site: ShapeSite) -> bool {
         match self.slot(site).child {
             Some(Child::Leaf(leaf)) => matches!(leaf, Leaf::Unit | Leaf::UnitStruct),

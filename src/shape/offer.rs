@@ -85,7 +85,7 @@ impl Tracer {
         self.graph.change(site, |slot| slot.is_opening = is_opening);
     }
 
-    /// Whether another tree is to be tried after the tree of this pass was refused.
+    /// Returns whether another tree is to be tried after the tree of this pass was refused.
     pub(super) fn goes_on_trying(&self) -> bool {
         let Trial::Refused(site) = self.trials.trial else { return self.trials.waits };
         let opening = self.trials.openings.get(&site);

@@ -110,7 +110,7 @@ impl ShapePlan {
         }
     }
 
-    /// Whether no work is left.
+    /// Returns whether no work is left.
     pub(super) fn is_done(&self) -> bool {
         self.distance(TOP.node) == NEVER
     }

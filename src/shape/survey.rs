@@ -40,7 +40,7 @@ pub(super) struct SurveyNotes {
 }
 
 impl SurveyNotes {
-    /// A measure of what is known. It grows with each value that writes something new.
+    /// Returns a measure of what is known. It grows with each value that writes something new.
     pub(super) fn known(&self) -> usize {
         self.written.len() + self.names.len()
     }

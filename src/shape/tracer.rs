@@ -319,7 +319,7 @@ impl Tracer {
         }
     }
 
-    /// Whether `site` is an entry of a typetag trait object.
+    /// Returns whether `site` is an entry of a typetag trait object.
     ///
     /// A trait object is written as a map with its tag first. The rest is then read with the types
     /// that the tag selects. Only a map in which another key comes first, such as the trace offers,

@@ -35,17 +35,17 @@ impl ShapeTree {
         Self::Text(text.into())
     }
 
-    /// Whether the tree is a key with this name.
+    /// Returns whether the tree is a key with this name.
     fn is(&self, name: &str) -> bool {
         matches!(self, Self::Text(text) if text == name)
     }
 
-    /// Whether a map has an entry with this name.
+    /// Returns whether a map has an entry with this name.
     pub(super) fn has(&self, name: &str) -> bool {
         matches!(self, Self::Map(entries) if entries.iter().any(|(key, _)| key.is(name)))
     }
 
-    /// Whether a map has an entry with this name or mark.
+    /// Returns whether a map has an entry with this name or mark.
     pub(super) fn has_key(&self, name: &str) -> bool {
         let is_mark = |key: &Self| matches!(key, Self::Mark(mark) if mark_of(name) == Some(*mark));
         let has_mark = |entries: &[(Self, Self)]| entries.iter().any(|(key, _)| is_mark(key));
@@ -64,7 +64,7 @@ impl ShapeTree {
         if let Self::Map(entries) = self { entries.into_iter() } else { Vec::new().into_iter() }
     }
 
-    /// Whether a map has an entry without a name.
+    /// Returns whether a map has an entry without a name.
     pub(super) fn has_mark(&self) -> bool {
         matches!(self, Self::Map(entries) if entries.iter().any(|(key, _)| matches!(key, Self::Mark(_))))
     }

@@ -11,7 +11,7 @@ pub struct Capabilities {
     pub name: &'static str,
     /// Whether acknowledged puts survive a crash of the process or of the machine.
     pub durable: bool,
-    /// Whether each `put` is atomic, so that either all of its records are stored or none.
+    /// Whether each `put` is atomic: either all of its records are stored, or none.
     pub atomic_batches: bool,
     /// Whether a delete also covers earlier puts whose future was dropped (obligation C-53 of
     /// [`SnapshotStore`](crate::SnapshotStore)). False if a server may still complete a put after

@@ -139,7 +139,7 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         get_each(self, queries).await
     }
 
-    /// Returns one page of the snapshots of a key, without reading payloads.
+    /// Returns one page of a key's snapshots, without reading payloads.
     ///
     /// # Obligations
     /// - **C-30** The highest [`SnapshotId`] comes first (ordered by version, then by generation).

@@ -26,18 +26,19 @@ impl Path {
         self.0.pop();
     }
 
-    /// The path with the root type and all indexes: `Account.lines[3].amount`.
+    /// Returns the path with the root type and all indexes: `Account.lines[3].amount`.
     #[cfg(feature = "conformance")]
     pub(super) fn exact(&self, root: &str) -> String {
         self.render(root, true)
     }
 
-    /// The path for all items of a list: `Account.lines[].amount`.
+    /// Returns the path for all items of a list: `Account.lines[].amount`.
     pub(super) fn general(&self, root: &str) -> String {
         self.render(root, false)
     }
 
-    /// The path within the state: `lines[3].amount`, or "the state itself" for an empty path.
+    /// Returns the path within the state: `lines[3].amount`, or "the state itself" for an empty
+    /// path.
     pub(super) fn relative(&self) -> String {
         let text = self.render("", true);
         match text.trim_start_matches('.') {

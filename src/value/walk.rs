@@ -219,7 +219,7 @@ fn ordered<T>(items: &[T], digest: impl Fn(&T) -> u64) -> Vec<(u64, &T)> {
     items.iter().map(|item| (digest(item), item)).collect()
 }
 
-/// Whether both contain the same digests in a different order.
+/// Returns whether both contain the same digests in a different order.
 fn is_permuted<T>(a: &[(u64, &T)], b: &[(u64, &T)]) -> bool {
     let digests = |items: &[(u64, &T)]| items.iter().map(|(d, _)| *d).collect::<Vec<_>>();
     let (mut a, mut b) = (digests(a), digests(b));

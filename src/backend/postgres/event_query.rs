@@ -27,6 +27,8 @@ enum Token<'a> {
 }
 
 impl EventQuery {
+    /// Parses a query.
+    ///
     /// # Errors
     /// `InvalidInput` if `sql` is more than one statement, has an unclosed quote, comment or
     /// parenthesis, lacks a placeholder, or has one within quotes.

@@ -71,8 +71,8 @@ where
         Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
     }
 
-    /// The keys are ordered by their columns. Each key is found by a search in the index on these
-    /// columns. Fails with [`Unsupported`](crate::ErrorKind::Unsupported) for
+    /// Returns keys in the order of their columns. Each key is found by a search in the index on
+    /// these columns. Fails with [`Unsupported`](crate::ErrorKind::Unsupported) for
     /// [`EventTable::query`](super::EventTable::query), which does not define where the keys are.
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         let Some(mut keys) = EventKeys::new(&self.table, request, A::KIND)? else {

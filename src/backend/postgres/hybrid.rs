@@ -95,9 +95,9 @@ impl HybridBounds {
     }
 }
 
-/// Rows with the columns of an event, and one more column for the record, which only the row of the
-/// snapshot has. A row without a version means that only other generations exist. The row with the
-/// guard has the types of the columns in place of the record, and nothing else.
+/// Selects rows with the columns of an event, and one more column for the record, which only the
+/// row of the snapshot has. A row without a version means that only other generations exist. The
+/// row with the guard has the types of the columns in place of the record, and nothing else.
 fn statement(names: &Names, table: &EventTable, bounds: HybridBounds) -> Result<Statement, Error> {
     let Names { snapshots, .. } = names;
     // Start at the event at the snapshot's version, for the comparison.

@@ -28,8 +28,8 @@ pub(super) fn events_of_each(queries: usize) -> usize {
     (16 * MAX_EVENTS / queries.max(1)).min(MAX_EVENTS)
 }
 
-/// `$1` to `$6` are arrays of keys, generations and bounds. `$7` is the maximum number of events of
-/// each query.
+/// Creates the statement. `$1` to `$6` are arrays of keys, generations and bounds. `$7` is the
+/// maximum number of events of each query.
 ///
 /// Rows have the columns of an event and one more column, which starts with the position of the
 /// query (8 bytes, from 1). In the row of a snapshot, the record follows the position. A row

@@ -14,7 +14,7 @@ use super::statement::{Statement, select};
 use crate::key::AggregateKey;
 use crate::store::{Cursor, KeysRequest, Page};
 
-/// Up to `$1` keys, starting at the one that is stored as `$2`, `$3`, `$4`.
+/// Selects up to `$1` keys, starting at the one that is stored as `$2`, `$3`, `$4`.
 ///
 /// Each key is found by an index search that starts after the previous one, so the cost of a page
 /// depends on the number of keys in it, not on their snapshots. All conditions are written so that
@@ -59,8 +59,8 @@ fn statement(names: &Names, request: &KeysRequest<'_>) -> Statement {
     })
 }
 
-/// The keys of one kind in all tenants. A step finds the next id in the tenant, or else the next
-/// tenant, and skips other kinds.
+/// Selects the keys of one kind in all tenants. A step finds the next id in the tenant, or else the
+/// next tenant, and skips other kinds.
 fn of_kind(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let keys = "SELECT tenant, $3::text, id, n FROM k WHERE id IS NOT NULL";
@@ -94,7 +94,7 @@ struct Start {
 }
 
 impl Start {
-    /// After `after`, at the first key that can match the request; `None` if there is none.
+    /// Starts after `after`, at the first key that can match the request. `None` if there is none.
     fn of(after: Option<&AggregateKey>, request: &KeysRequest<'_>) -> Option<Self> {
         let mut start = Self { tenant: String::new(), kind: String::new(), id: String::new() };
         if let Some(key) = after {

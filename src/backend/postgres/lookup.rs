@@ -12,8 +12,8 @@ use super::version;
 use crate::record::Record;
 use crate::store::{Found, Lookup, Query};
 
-/// The statement without a bound on time. A row with version 0 means that only other generations
-/// exist.
+/// Creates the statement without a bound on time. A row with version 0 means that only other
+/// generations exist.
 pub(super) fn latest(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let rows = format!(
@@ -30,7 +30,7 @@ pub(super) fn latest(names: &Names) -> Statement {
 /// Not below a version, and not retired unless requested.
 const BOUNDS: &str = " AND version >= $7::int8 AND (retirements IS NULL OR $8::bool)";
 
-/// The statement with a bound on time, `$7`.
+/// Creates the statement with a bound on time, `$7`.
 pub(super) fn at_time(names: &Names) -> Statement {
     let rows = format!(
         "SELECT version, header, payload, base FROM s \
@@ -42,7 +42,7 @@ pub(super) fn at_time(names: &Names) -> Statement {
     Statement::new(|guard| format!("WITH RECURSIVE {newest} {}", select(guard, &rows, "")))
 }
 
-/// `s`: the newest snapshot of a generation `within` bounds.
+/// Returns the SQL for `s`, the newest snapshot of a generation `within` bounds.
 pub(super) fn newest_sql(names: &Names, within: &str) -> String {
     let Names { snapshots, .. } = names;
     format!(
@@ -54,8 +54,9 @@ pub(super) fn newest_sql(names: &Names, within: &str) -> String {
     )
 }
 
-/// `s`: the newest snapshot of a generation up to version `$6` and as-of time `$7`, and what
-/// [`OTHERS_AT_TIME`] needs. `lowest` is the lowest version, `used` a further condition.
+/// Returns the SQL for `s`, the newest snapshot of a generation up to version `$6` and as-of time
+/// `$7`, and for what [`OTHERS_AT_TIME`] needs. `lowest` is the lowest version, `used` a further
+/// condition.
 ///
 /// Within one history times rise with versions, so the last snapshot up to `$7` by time is also the
 /// last one by version, and the index by time finds it directly. If events were restored to an
@@ -109,7 +110,8 @@ pub(super) struct GetStatements<'a> {
     pub(super) bases: &'a Statement,
 }
 
-/// The bases of the snapshot at version `$6`, starting with its own base.
+/// Creates the statement that selects the bases of the snapshot at version `$6`, starting with its
+/// own base.
 pub(super) fn bases(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let own = "t.tenant = $1::text AND t.kind = $2::text AND t.id = $3::text \

@@ -83,7 +83,7 @@ pub(super) fn of_parts(
     Ok(Marks::new(marks).map_err(|_| wrong())?)
 }
 
-/// Translates an error of the server if it is about the number of marks.
+/// Translates an error from the server if it is about the number of marks.
 pub(super) fn explain(names: &Names, error: &sqlx::Error) -> Option<Error> {
     let constraint = error.as_database_error()?.constraint()?;
     (constraint == names.marks_limit).then(Marks::too_many)

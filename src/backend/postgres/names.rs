@@ -28,8 +28,8 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The names for the snapshot table `table` in `schema`. The other tables' names start with its
-    /// name.
+    /// Creates the names for the snapshot table `table` in `schema`. The other tables' names start
+    /// with its name.
     pub(super) fn new(schema: &str, table: &str) -> Result<Self, Error> {
         let quoted_schema = quote("schema", schema, 0)?;
         quote("table", table, "_append_only".len())?;

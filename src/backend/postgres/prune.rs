@@ -12,8 +12,8 @@ use super::statement::Statement;
 use crate::key::AggregateKey;
 use crate::store::Deleted;
 
-/// The snapshots that a prune never deletes: pinned ones, and bases of deltas. If a prune deletes
-/// the last delta of a base, the next prune deletes the base.
+/// Returns the SQL for the snapshots that a prune never deletes: pinned ones, and bases of deltas.
+/// If a prune deletes the last delta of a base, the next prune deletes the base.
 fn kept(names: &Names) -> String {
     let Names { snapshots, .. } = names;
     format!(
@@ -24,10 +24,11 @@ fn kept(names: &Names) -> String {
     )
 }
 
-/// The order of the snapshots of a generation: newest first, retired ones after all others.
+/// The order of a generation's snapshots: newest first, retired ones after all others.
 const ORDER: &str = "(t.retirements IS NULL) DESC, t.version DESC";
 
-/// One aggregate: deletes all but the newest `$4` of each generation and what [`kept`] protects.
+/// Prunes one aggregate: deletes all but the newest `$4` of each generation and what [`kept`]
+/// protects.
 pub(super) fn one(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let (kept, free) = (kept(names), not_reserved("t.kind"));

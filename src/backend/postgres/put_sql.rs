@@ -12,7 +12,7 @@ const STORED: &str = "CASE WHEN o.payload <> t.payload THEN t.header END, \
 
 const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
 
-/// `i`: the records, if the parameter `last` is `guard`.
+/// Returns the SQL for `i`: the records, if the parameter `last` is `guard`.
 fn input(guard: &str, last: u8) -> String {
     format!(
         "i AS MATERIALIZED (\
@@ -23,7 +23,7 @@ fn input(guard: &str, last: u8) -> String {
     )
 }
 
-/// The [`COLUMNS`] of `i`. Records that are out of order are marked as disordered.
+/// Selects the [`COLUMNS`] of `i`. Records that are out of order are marked as disordered.
 ///
 /// If no snapshot of a generation of an aggregate is disordered, as-of times rise with versions, so
 /// a new snapshot is compared only with its two neighbours. If one is already disordered, all later
@@ -104,7 +104,7 @@ pub(super) fn replace(names: &Names) -> Statement {
     })
 }
 
-/// A replacement keeps the existing marks and adds the new ones.
+/// Returns the SQL that merges marks: a replacement keeps the existing marks and adds the new ones.
 fn merged(column: &str) -> String {
     format!(
         "{column} = CASE WHEN EXCLUDED.{column} IS NULL THEN s.{column} \

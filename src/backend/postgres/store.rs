@@ -41,7 +41,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A store in a PostgreSQL table, for applications that run on more than one machine.
 ///
-/// It uses the application's own pool. Writes also accept a connection, so that a snapshot can be
+/// It uses the application's own pool. Writes also accept a connection, so a snapshot can be
 /// committed or rolled back with the events: [`put_in`](Self::put_in),
 /// [`delete_in`](Self::delete_in). [`migrations`](Self::migrations) creates the tables. Each call
 /// is one statement. See `docs/postgres.md`.

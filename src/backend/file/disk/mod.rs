@@ -60,7 +60,7 @@ pub(crate) trait DiskFile: fmt::Debug + Send + Sync {
     fn len(&self) -> io::Result<u64>;
     /// Reads `len` bytes at `offset`. Returns fewer only at the end of the file.
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
-    /// Like `read`, but fails with `WouldBlock` if it would have to wait for a device.
+    /// Reads as `read` does, but fails with `WouldBlock` if it would have to wait for a device.
     fn read_cached(&self, offset: u64, len: usize) -> io::Result<Vec<u8>>;
     /// Writes `pieces` one after the other at `offset`, or only part of them. Returns the number of
     /// bytes written.

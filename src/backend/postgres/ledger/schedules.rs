@@ -40,7 +40,7 @@ impl<'a> ScheduleParts<'a> {
         Self { key: KeyText::new(key.tenant(), key.kind(), key.id()), single, name }
     }
 
-    /// `None` if the key is too long to be stored.
+    /// Returns `None` if the key is too long to be stored.
     fn of(key: &'a ScheduleKey) -> Option<Self> {
         Some(Self::new(key)).filter(|it| it.key.bytes() + it.name.len() <= MAX_BYTES)
     }

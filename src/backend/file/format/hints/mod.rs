@@ -83,8 +83,8 @@ impl Last {
     const NONE: Self =
         Self { seq: 0, body_bytes: 0, generation: 0, as_of: Timestamp::from_micros(0) };
 
-    /// The state after the entries of an index file, of which only the header is known. No frame
-    /// has this length and generation, so the next entry contains its own.
+    /// Creates the state after the entries of an index file, of which only the header is known. No
+    /// frame has this length and generation, so the next entry contains its own.
     const fn unknown(seq: u64, as_of: Timestamp) -> Self {
         Self { seq, body_bytes: u32::MAX, generation: u64::MAX, as_of }
     }
