@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Retry};
 
 /// The message for a mix-up of prepared statements. The server and the guard of a statement do not
 /// show whether there is a pooler.
-const CLASH: &str = "the result is that of another prepared statement, or the statement is \
+const CLASH: &str = "the result belongs to another prepared statement, or the statement is \
      missing: if a connection pooler in transaction mode (such as PgBouncer) is in use, set \
      transaction_pooler(true) on PostgresOptions and PostgresEvents";
 
@@ -87,7 +87,7 @@ pub(super) fn classify(
     let (kind, retry, message) = match error {
         sqlx::Error::Database(error) => by_code(error.code().as_deref().unwrap_or(""), unknown),
         sqlx::Error::PoolTimedOut => {
-            (ErrorKind::Timeout, Retry::Later, "no connection of the pool became available in time")
+            (ErrorKind::Timeout, Retry::Later, "no connection in the pool became available in time")
         }
         sqlx::Error::PoolClosed => (ErrorKind::Store, Retry::Never, "the pool is closed"),
         sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed => {
@@ -153,7 +153,8 @@ fn by_code(code: &str, unknown: Retry) -> (ErrorKind, Retry, &'static str) {
             "22" => (Store, Retry::Later, CLASH),
             "08" | "57" | "58" => (Store, unknown, "the server is shutting down or not ready"),
             "28" | "3D" => {
-                (Store, Retry::Never, "the server refused the connection: check role and database")
+                let message = "the server refused the connection: check the role and the database";
+                (Store, Retry::Never, message)
             }
             "53" => (OutOfSpace, Retry::Later, "the server ran out of a resource"),
             "XX" => (Store, unknown, "the server reported an internal error"),

@@ -43,7 +43,7 @@ pub(crate) trait Disk: fmt::Debug + Send + Sync {
 pub(crate) enum Locking {
     /// The lock was taken. It is held until this value is dropped.
     Held(Box<dyn Lock>),
-    /// Another handle has the lock. The text is what that handle wrote into the file.
+    /// Another handle has the lock. Contains what that handle wrote into the file.
     Busy(String),
 }
 

@@ -89,7 +89,7 @@ impl Disk for RealDisk {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
-                // The text is used only in the message. The lock holder may still be writing it.
+                // The content is used only in the message. The lock holder may still be writing it.
                 let _ = Read::take(&mut file, 32).read_to_string(&mut holder);
                 holder.retain(|c| c.is_ascii_digit());
                 return Ok(Locking::Busy(holder));

@@ -9,8 +9,8 @@ pub(crate) const ALIGN: u64 = 8;
 /// The length of the head of a frame. The body follows, then zeros up to the next multiple of
 /// [`ALIGN`].
 pub(crate) const FRAME_BYTES: u64 = HEAD as u64;
-/// The length of what the checksum of the head covers: the head, and the guard at the start of the
-/// body.
+/// The number of bytes that the checksum of the head covers: the head, and the guard at the start
+/// of the body.
 pub(crate) const PROVEN_BYTES: usize = HEAD + GUARD_BYTES;
 /// The maximum length of a body (inclusive): a payload of 1 GiB and the longest record header.
 pub(crate) const MAX_BODY_BYTES: u64 = (1 << 30) + (1 << 20);

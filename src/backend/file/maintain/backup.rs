@@ -43,7 +43,7 @@ impl Core {
             Err(Error::new(ErrorKind::InvalidInput, OPERATION, message))
         };
         check_empty()?;
-        // Nobody can open the directory or copy into it before the backup is complete.
+        // No other process can open the directory or copy into it before the backup is complete.
         let _lock = directory::lock(&*self.disk, to, OPERATION, true)?;
         check_empty()?;
         let _maintenance = self.maintenance.turn();

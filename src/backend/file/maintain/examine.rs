@@ -1,5 +1,5 @@
 //! [`examine`]: checks every byte of one segment by the rules that apply when a store is opened.
-//! `verify` and `repair` both use it, so that neither overlooks what the other finds.
+//! `verify` and `repair` both use it, so neither overlooks what the other finds.
 
 use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::flaw::Flaw;
@@ -18,11 +18,11 @@ use crate::snapshot_id::SnapshotId;
 pub(crate) struct Examined {
     /// The problems found.
     pub(crate) problems: Vec<Problem>,
-    /// The first frame that only a newer release can judge.
+    /// The first frame that only a newer release can interpret.
     pub(crate) newer: Option<(u64, Flaw)>,
     /// The number of valid frames, without unacknowledged ones at the end that a crash left.
     pub(crate) counts: Counts,
-    /// The number of bytes at the end that a crash left and that the next open cuts off.
+    /// The number of bytes that a crash left at the end. The next open cuts them off.
     pub(crate) torn_bytes: u64,
     pub(crate) frames: Frames,
     /// The content of a correct index file for the segment.
@@ -153,7 +153,7 @@ struct Tail {
     /// Whether the rule was already applied in the middle of the file. It is applied there only
     /// once, because it may read the whole rest.
     checked: bool,
-    /// Whether everything from `cut` on was never acknowledged.
+    /// Whether nothing from `cut` on was acknowledged.
     torn: bool,
 }
 
@@ -222,8 +222,7 @@ pub(crate) fn walk(
     }
 }
 
-/// Checks the body of a frame whose checksum matches, so that whatever is wrong was written like
-/// this.
+/// Checks the body of a frame whose checksum matches, so any flaw in it was written that way.
 fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
     match kind {
         // The scanner has already verified the record.

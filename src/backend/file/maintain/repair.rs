@@ -24,7 +24,7 @@ pub struct RepairReport {
     pub kept: u64,
     /// One problem for each record or frame that could not be kept.
     pub problems: Vec<Problem>,
-    /// The files that were replaced. Each was renamed: `.damaged` is appended to its name.
+    /// The files that were replaced. `.damaged` was appended to the name of each.
     pub replaced: Vec<String>,
 }
 
@@ -179,7 +179,7 @@ fn store_of(
 
 /// Checks one segment, and writes a new one if the segment is damaged or not listed. Returns `None`
 /// if it belongs to another store or nothing in it can be read. Fails if it contains records of a
-/// newer release. If the manifest is lost (`is_lost`), a valid segment is kept as it is if it is
+/// newer release. If the manifest is lost (`is_lost`), a valid segment is kept unchanged if it is
 /// sealed.
 fn fix(
     disk: &dyn Disk,

@@ -20,8 +20,7 @@ pub struct Verification {
     pub deletes: u64,
     /// The number of mark changes in the log, including those that later changes replaced.
     pub marks: u64,
-    /// The number of bytes at the end of the log that a crash left, and that the next open cuts
-    /// off.
+    /// The number of bytes that a crash left at the end of the log. The next open cuts them off.
     pub torn_bytes: u64,
     /// The problems that were found.
     pub problems: Vec<Problem>,

@@ -133,7 +133,7 @@ fn within(window: &[u8], window_at: u64, at: u64, len: u64) -> &[u8] {
 pub(crate) enum Keep {
     /// The frame at this offset proves that the data was durable.
     Durable(u64),
-    /// The frame at this offset was written by a newer release, which can judge it.
+    /// The frame at this offset was written by a newer release, which can interpret it.
     Newer(u64, u8),
 }
 

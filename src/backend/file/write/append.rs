@@ -27,7 +27,7 @@ const LONG_WRITE: u64 = 2 << 20;
 /// The size of the pieces in which a long write is passed to the device.
 const RUN_BYTES: u64 = 1 << 20;
 
-/// The file grows in steps of this size. After a crash, the unused part is scanned in vain.
+/// The file grows in steps of this size. After a crash, the unused part is scanned unnecessarily.
 const LENGTHEN_BYTES: u64 = 4 << 20;
 
 /// Writes up to this length are followed by zeros if there are none yet.

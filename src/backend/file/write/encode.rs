@@ -1,5 +1,5 @@
 //! Converts the records and selections of a caller to [`Work`]. Checking and encoding happen on the
-//! caller's side, so that the writing thread only has to write.
+//! caller's side, so the writing thread only has to write.
 
 use bytes::Bytes;
 

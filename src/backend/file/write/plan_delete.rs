@@ -115,7 +115,7 @@ impl Core {
         (!kept.is_empty()).then_some(Part::Of(Scope::Ids(kept)))
     }
 
-    /// Returns a function that tells which snapshots of an aggregate a delete covers.
+    /// Returns a function that returns whether a delete covers a snapshot of its aggregate.
     ///
     /// Its arguments are the generation number and the version.
     pub(super) fn covers(&self, scope: &Scope) -> impl Fn(u32, u64) -> bool + use<> {

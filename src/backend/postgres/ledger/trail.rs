@@ -22,7 +22,7 @@ use crate::store::Page;
 const MAX_RECORDS: usize = 1_000;
 /// How many records one statement writes.
 const BATCH: usize = 1_000;
-/// How often an append is retried because another node appended first.
+/// The maximum number of attempts of an append that keeps losing the race to other nodes.
 const ATTEMPTS: usize = 1_000;
 const COLUMNS: &str = "sequence, at, kind, id, actor, action, version, reason, meta, idempotency, \
      failed, failure, previous, hash";

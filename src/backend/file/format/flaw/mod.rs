@@ -13,8 +13,8 @@ pub(crate) enum Flaw {
     /// Bytes are missing or changed, by damage or by a write that was cut short.
     #[error("{0}")]
     Torn(&'static str),
-    /// The frame was written like this, by other code. No crash leaves this, so it is never cut
-    /// off.
+    /// The frame was written this way, by other code. A crash cannot leave such a frame, so it is
+    /// never cut off.
     #[error("{0}")]
     Written(String),
     /// A record in a newer format, as the head of the frame proves. A newer release can read it.
@@ -69,7 +69,7 @@ impl Flaw {
         }))
     }
 
-    /// Returns whether only a newer release can judge the frame.
+    /// Returns whether only a newer release can interpret the frame.
     pub(crate) fn is_newer(&self) -> bool {
         matches!(self, Self::Newer(_) | Self::Needs(_))
     }

@@ -20,7 +20,7 @@ impl Candidate {
         self.live_puts < self.puts
     }
 
-    /// Returns how many bytes would have to be copied at most.
+    /// Returns the maximum number of bytes that would have to be copied.
     fn kept_bytes(&self, all: &[Self]) -> u64 {
         let others = all.iter().filter(|other| other.id != self.id);
         let deletes = if needed(self.max_delete_seq, others) { self.delete_bytes } else { 0 };

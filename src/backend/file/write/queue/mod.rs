@@ -248,8 +248,8 @@ impl Queue {
         state.groups.pop_front()
     }
 
-    /// Hands over the lead to another waiting thread, or else to one of the store's own threads, or
-    /// else to nobody.
+    /// Hands over the lead to another waiting thread, or else to one of the store's own threads.
+    /// Gives up the lead if nothing is queued.
     fn hand_over(&self) {
         let mut state = self.state();
         let Some(next) = state.groups.front() else {
