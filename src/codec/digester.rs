@@ -13,8 +13,7 @@ use crate::value::{self, StateValue, ValueNode};
 
 /// Computes digests of states of type `S`. Returned by [`Codec::digester`](super::Codec::digester).
 ///
-/// The engine uses the digest to verify each state before it stores the state, and each state that
-/// it loads. Cloning is cheap.
+/// The engine uses the digest to verify every state that it stores or loads. Cloning is cheap.
 pub struct Digester<S>(pub(super) Way<S>);
 
 pub(super) enum Way<S> {

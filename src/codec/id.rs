@@ -12,7 +12,7 @@ impl CodecId {
     pub const POSTCARD: Self = Self(1);
     /// MessagePack with field names.
     pub const MSGPACK: Self = Self(2);
-    /// JSON with sorted keys.
+    /// JSON, with object members in the order in which the state serializes them.
     pub const JSON: Self = Self(3);
     /// bincode 2, standard configuration (little endian, variable-length integers).
     pub const BINCODE: Self = Self(4);

@@ -38,7 +38,8 @@ where
     }
 }
 
-/// Returns whether `text` is how `serde_json` writes `number`. Other texts are passed on as text.
+/// Returns whether `text` is how `serde_json` writes `number`. Other strings are passed on as
+/// strings.
 fn is_written_so(number: f64, text: &str) -> bool {
     #[expect(clippy::cast_possible_truncation, reason = "large numbers have other texts as f32")]
     let texts = [serde_json::to_string(&number), serde_json::to_string(&(number as f32))];

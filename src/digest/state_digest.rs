@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-/// A 128-bit digest of a state's value. Equal digests of one kind mean that the states serialize to
-/// equal values; different digests of one kind mean that they differ.
+/// A 128-bit digest of a state's value. If two digests of the same kind are equal, the states
+/// serialize to equal values. If they differ, the states differ.
 ///
 /// A digest does not depend on the codec, the compression, or the bytes of the payload. It is not
 /// cryptographic: it detects accidental changes, not malicious ones.
@@ -62,7 +62,7 @@ impl StateDigest {
         &self.bytes
     }
 
-    /// Returns whether the states are equal, or `None` if the digests are of different kinds.
+    /// Returns whether the states are equal, or `None` if the digests have different kinds.
     pub fn proves_equal(&self, other: &Self) -> Option<bool> {
         (self.kind == other.kind).then(|| self.bytes == other.bytes)
     }

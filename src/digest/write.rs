@@ -110,7 +110,7 @@ impl<'s, S: DigestScope> DigestWrite<'s, S> {
         Self { context: VALUE, ..self }
     }
 
-    /// Hashes a number that `serde_json` passes as text, as if it were passed as a number.
+    /// Hashes a number that `serde_json` passes as a string, as if it were passed as a number.
     #[cold]
     fn json_number<T: Serialize + ?Sized>(self, number: &T) -> Result<(), Failed> {
         let mut text = String::new();
@@ -267,7 +267,7 @@ impl<S: DigestScope> Parts for Contents<'_, S> {
     }
 }
 
-/// Displays a value that serializes itself as text.
+/// Displays a value that serializes itself as a string.
 struct Text<'v, T: ?Sized>(&'v T);
 
 impl<T: Serialize + ?Sized> fmt::Display for Text<'_, T> {

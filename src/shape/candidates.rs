@@ -61,7 +61,7 @@ const STRINGS: [&str; 34] = [
 
 /// The maximum number of leaves that are kept from all samples of the application together.
 const MAX_HARVEST: usize = 1_024;
-/// The maximum length of a kept text or byte string, in bytes (inclusive).
+/// The maximum length of a kept string or byte string, in bytes (inclusive).
 const MAX_TEXT: usize = 1_024;
 /// The maximum number of values of one kind, and of lengths, that are offered from the samples.
 const MAX_OFFERED: usize = 32;
@@ -138,7 +138,7 @@ impl Harvest {
         (1..USUAL_LENGTHS).chain(self.lengths.iter().copied().filter(|&len| len <= MAX_LENGTH))
     }
 
-    /// Returns the texts that are offered, in order.
+    /// Returns the strings that are offered, in order.
     pub(super) fn texts(&self) -> Vec<Cow<'static, str>> {
         self.picks(Leaf::Str).into_iter().map(|pick| self.get(Leaf::Str, pick).text()).collect()
     }

@@ -9,7 +9,7 @@ use twox_hash::XxHash3_64;
 
 use super::graph::NameSet;
 
-/// The prefix of the text of every mark.
+/// The prefix of every mark's string.
 pub(super) const MARK: &str = "snapfold?";
 
 /// The maximum number of messages that are kept of one trial.
@@ -20,17 +20,17 @@ thread_local! {
     static HEARD: RefCell<Option<Vec<Heard>>> = const { RefCell::new(None) };
 }
 
-/// Returns the number of the mark with this text.
+/// Returns the number of the mark with this string.
 pub(super) fn mark_of(text: &str) -> Option<u32> {
     text.strip_prefix(MARK)?.parse().ok()
 }
 
 /// A type refused an offered value, or the trace ended a pass on purpose.
 ///
-/// The error has no text: messages of user types about made-up values are of no use, and formatting
-/// them would run more foreign code. The tracer itself records where the fault occurred. Errors of
-/// derived code that contain the names of fields and variants are kept as [`Heard`]: serde drops
-/// the errors of an untagged enum's variants, but creates them first.
+/// The error has no message: messages from user types about made-up values are of no use, and
+/// formatting them would run more foreign code. The tracer itself records where the fault occurred.
+/// Errors from derived code that contain the names of fields and variants are kept as [`Heard`]:
+/// serde drops the errors of an untagged enum's variants, but creates them first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the type refused a sample value")]
 pub(super) struct ShapeFault;
@@ -56,8 +56,8 @@ pub(super) enum Heard {
 }
 
 impl Heard {
-    /// Returns a hash of the names in the message, if it contains any. A refused text is not one of
-    /// them.
+    /// Returns a hash of the names in the message, if it contains any. A refused string is not one
+    /// of them.
     pub(super) fn told(&self) -> Option<u64> {
         let (kind, names) = match self {
             Self::Missing(name) => (1, std::slice::from_ref(name)),

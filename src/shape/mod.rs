@@ -33,7 +33,7 @@
 //! Some parts ask the format what comes next: untagged and internally tagged enums, free-form
 //! values, the content of adjacently tagged enums, structs with a flattened field. serde buffers
 //! their input, so their own requests do not reach the trace. Their errors do, including those that
-//! serde drops. An `Opening` starts with a text that no type accepts, and changes it step by step
+//! serde drops. An `Opening` starts with a string that no type accepts, and changes it step by step
 //! as the errors demand: it adds a missing field, replaces an unknown variant by each variant that
 //! the error lists, and replaces a refused leaf by one of another kind.
 //!

@@ -2,7 +2,7 @@
 //!
 //! When derived code refuses a value, its error contains the names that it expects: the next
 //! missing field, all variants of an enum, or all fields where unknown ones are denied. So an
-//! opaque part is first offered a text that no type accepts, and then, one change at a time, what
+//! opaque part is first offered a string that no type accepts, and then, one change at a time, what
 //! the errors ask for. What an accepted value writes reveals the names of fields that have a
 //! default.
 
@@ -113,7 +113,7 @@ impl Opening {
         self.trials.extend(running);
     }
 
-    /// Ends the running trial. If the content of a text was refused, `texts` are offered instead.
+    /// Ends the running trial. If the content of a string was refused, `texts` are offered instead.
     pub(super) fn judge(
         &mut self,
         is_accepted: bool,
@@ -170,7 +170,7 @@ impl Opening {
     }
 
     /// Learns from the value that was made from the latest accepted tree. `names` are the names
-    /// that it wrote, and `is_new` says whether it wrote anything that no value wrote before.
+    /// that it wrote, and `is_new` is whether it wrote anything that no value wrote before.
     pub(super) fn learn(&mut self, names: &BTreeSet<String>, is_new: bool) {
         let Some(trial) = self.latest.take().filter(|_| self.tried < MAX_TRIALS) else { return };
         if let Some(path) = trial.numbered.clone().filter(|_| is_new) {
@@ -332,8 +332,8 @@ impl Opening {
         }
     }
 
-    /// Handles the refusal of a value because of its content: the text at the focus, or one of the
-    /// fields that were added together.
+    /// Handles the refusal of a value because of its content: the string at the focus, or one of
+    /// the fields that were added together.
     fn answer_other(
         &mut self,
         trial: &OpeningTrial,

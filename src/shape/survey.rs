@@ -63,7 +63,7 @@ struct ShapeSurvey<'n> {
     variant: &'static str,
     path: u64,
     /// Whether the value is a `str`: derived code writes the names of fields and variants as `str`,
-    /// while texts that are data have other types.
+    /// while strings that are data have other types.
     is_name: bool,
 }
 
@@ -92,7 +92,7 @@ impl ShapeSurvey<'_> {
         }
     }
 
-    /// Continues with a value of type `T`. Texts of a sample are data.
+    /// Continues with a value of type `T`. Strings in a sample are data.
     fn to<T: ?Sized>(self) -> Self {
         let is_name = type_name::<T>() == "str" && self.notes.borrow().harvest.is_none();
         Self { is_name, ..self }

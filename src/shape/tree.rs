@@ -14,14 +14,15 @@ use super::fault::{MARK, ShapeFault, mark_of};
 /// A self-describing value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ShapeTree {
-    /// Undecided: a text that no type accepts. Errors identify the mark by the number in the text.
+    /// Undecided: a string that no type accepts. Errors identify the mark by the number in the
+    /// string.
     Mark(u32),
     Unit,
     Bool,
     Float,
     /// A number, or a field or variant identified by its number.
     Number(u64),
-    /// A name or other text.
+    /// A name or another string.
     Text(Cow<'static, str>),
     Seq(Vec<ShapeTree>),
     Map(Vec<(ShapeTree, ShapeTree)>),

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 /// The rates of the faults in a [`FaultyStore`](crate::layer::FaultyStore), and the seed that
 /// determines when they occur.
 ///
-/// Rates are probabilities between 0 and 1. Values outside of this range are clamped, and NaN is
+/// Rates are probabilities between 0 and 1. Values outside this range are clamped, and NaN is
 /// treated as 0. If the rates for a call add up to more than 1, faults take precedence in this
 /// order: refused, hung, unacknowledged, stale, torn, flipped, lost. A call gets at most one of
 /// these. It can also be delayed.

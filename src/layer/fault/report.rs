@@ -10,7 +10,7 @@ use super::kind::{Fault, StoreCall};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FaultReport {
-    /// The seed.
+    /// The seed that reproduces the faults.
     pub seed: u64,
     pub(super) calls: BTreeMap<StoreCall, u64>,
     pub(super) faults: BTreeMap<(StoreCall, Fault), u64>,

@@ -34,7 +34,7 @@ use crate::store::{
 /// equal a full replay or fail with a typed error. Clones share the faults and the report.
 ///
 /// Delays and hangs use tokio's time, so they take no real time if the clock is paused. They
-/// require a tokio runtime with time enabled. Outside of a runtime, such a call fails with
+/// require a tokio runtime with time enabled. Outside a runtime, such a call fails with
 /// [`ErrorKind::Unsupported`].
 ///
 /// # Cancellation

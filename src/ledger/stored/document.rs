@@ -20,11 +20,11 @@ pub(super) const READ: &str = "read the ledger";
 pub(super) const WRITE: &str = "write to the ledger";
 /// The format of all documents. A new format gets a new schema version.
 const FORMAT: Generation = Generation { schema_version: 1, fingerprint: 0 };
-/// The id of no codec: documents are not decoded by codecs.
+/// An id that belongs to no codec, because documents are not decoded by codecs.
 const CODEC: CodecId = CodecId::from_u16(0x7f00);
 /// A document that claims to be larger is damaged.
 const MAX_BYTES: u64 = 256 << 20;
-/// How often a write is retried because another node wrote first.
+/// The maximum number of attempts of a write that keeps losing the race to other nodes.
 const ATTEMPTS: usize = 1_000;
 
 #[derive(Clone)]
@@ -126,7 +126,7 @@ pub(super) fn corrupt(key: &AggregateKey, version: u64, why: &str) -> Error {
     Error::new(ErrorKind::CorruptStore, READ, message)
 }
 
-/// Counts how often other nodes wrote first.
+/// Counts how often a write lost the race to another node.
 #[derive(Default)]
 pub(super) struct Race(usize);
 

@@ -161,7 +161,7 @@ impl Schedules {
     }
 
     /// Changes the document with `key`. `change` returns `None` if there is nothing to change. If
-    /// another node wrote first, `change` is called again with the new version.
+    /// another node has written a new version first, `change` is called again with that version.
     async fn change<T>(
         &self,
         key: &ScheduleKey,

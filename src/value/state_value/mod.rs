@@ -112,7 +112,7 @@ impl StateValue {
         }
     }
 
-    /// Returns whether the value is displayed as this text.
+    /// Returns whether the value is displayed as this string.
     fn is_text(&self, text: &str) -> bool {
         match self {
             Self::Text(own) => own == text,
