@@ -87,7 +87,8 @@ impl FromStr for Timestamp {
             Err(source) => Err(Error::new(
                 ErrorKind::InvalidInput,
                 "parse a time",
-                "expected RFC 3339 with an offset, such as 2026-11-21T09:30:00Z",
+                "the string is not a time with an offset: use RFC 3339, such as \
+                 2026-11-21T09:30:00Z",
             )
             .with_source(source)),
         }

@@ -32,7 +32,7 @@ pub(super) fn explain(
     };
     let what = match (&*code, column) {
         ("42P01" | "3F000", _) => "no such table exists for the role of this pool".to_owned(),
-        ("42704", _) => "there is no such type".to_owned(),
+        ("42704", _) => "there is no such type (see id_as, kind_as and tenant_as)".to_owned(),
         ("42703", Some(column)) => format!("the table has no column {column:?}"),
         ("42883" | "42846" | "42804" | "42725", Some(column)) => format!(
             "the column {column:?} does not have the configured type{}",

@@ -79,8 +79,10 @@ impl Days {
                 let (first, last) = versions(*day);
                 let (from, sum) = self.newest(key, first, last).await?;
                 if from.version == last {
-                    let message =
-                        format!("day {} of {key} has reached its limit of revisions", day.number());
+                    let message = format!(
+                        "day {} of {key} has the maximum number of revisions",
+                        day.number()
+                    );
                     return Err(Error::new(ErrorKind::OutOfSpace, WRITE, message));
                 }
                 let content = bytes_of(sum.plus(*more));

@@ -210,7 +210,7 @@ fn fix(
         }
         Ok(head) => {
             if head.id != id {
-                let what = "the segment was written under another name";
+                let what = "the segment was created with another file name";
                 done.problems.push(Problem::new(&name, Some(0), what));
             } else if listed.is_some_and(|entry| entry.salt != head.salt) {
                 let what = format!("this is not the segment that is listed in {}", names::MANIFEST);
