@@ -9,8 +9,8 @@ use crate::error::{BoxError, Error};
 use crate::state::Aggregate;
 use crate::store::{Lookup, Query};
 
-/// Returns a snapshot and the events after it in one round trip. Backends that store snapshots
-/// beside the events implement this trait. Pass an implementation to
+/// A source that returns a snapshot and the events after it in one round trip. Backends that store
+/// snapshots beside the events implement this trait. Pass an implementation to
 /// [`EngineBuilder::hybrid`](crate::engine::EngineBuilder::hybrid).
 ///
 /// A hybrid source is a shortcut. The engine checks its results as it checks those of the

@@ -7,7 +7,7 @@ use super::entry_bytes::entry_bytes;
 use super::hash::AuditHash;
 
 impl AuditHash {
-    /// Returns the hash of a record, which is the SHA-256 of
+    /// Returns the hash of a record. It is the SHA-256 of the following parts:
     /// 1. the 16 bytes `snapfold-audit-1` (ASCII),
     /// 2. the 32 bytes of `previous`,
     /// 3. `sequence` (u64),

@@ -45,10 +45,10 @@ pub use task::{KeepRule, Task, UnknownTask};
 ///   another, whatever bytes their names contain.
 /// - **L-02** `Err` means that the ledger failed or does not support the request. A missing item is
 ///   `Ok`: `None`, `false`, an empty list.
-/// - **L-03** A string, key or interval that exceeds its limit fails with
-///   [`InvalidInput`](crate::ErrorKind::InvalidInput), and the call stores nothing.
-/// - **L-04** When a call has returned `Ok`, every call that starts later, on any node, sees its
-///   changes. Durability depends on the ledger.
+/// - **L-03** A call with a string, key or interval that exceeds its limit fails with
+///   [`InvalidInput`](crate::ErrorKind::InvalidInput) and stores nothing.
+/// - **L-04** When a call has returned `Ok`, its changes are visible to every call that starts
+///   later, on any node. Durability depends on the ledger.
 ///
 /// # Cancel safety
 /// Dropping a returned future leaves each schedule, day and block of entries either unchanged or as

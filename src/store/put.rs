@@ -67,8 +67,8 @@ impl PutOptions {
 pub enum PutOutcome {
     /// The identity already existed, and the stored record was kept. `identical` is true if its
     /// payload equals the new one (the headers differ at least in their creation time). Different
-    /// payloads suggest, but do not prove, that two folds disagree: a state with unordered maps is
-    /// encoded differently each time.
+    /// payloads suggest, but do not prove, that two folds disagree: a state with unordered maps may
+    /// be encoded differently each time.
     Existing {
         /// Whether both payloads are the same, byte for byte.
         identical: bool,

@@ -23,9 +23,9 @@ pub enum Durability {
 ///
 /// Syncing blocks that have been written before is cheaper than syncing blocks that are new to a
 /// file, because the file system does not have to update its journal. On ext4, a 4 KiB sync takes
-/// about 40% less time. The total number of bytes written hardly grows, because the journal blocks
-/// are saved. From about 16 KiB per sync, the zeros cost more bytes than they save. Copy-on-write
-/// file systems (btrfs, ZFS) gain nothing.
+/// about 40% less time. The total number of bytes written hardly grows, because fewer journal
+/// blocks are written. From about 16 KiB per sync, the zeros cost more bytes than they save.
+/// Copy-on-write file systems (btrfs, ZFS) gain nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ZeroAhead {

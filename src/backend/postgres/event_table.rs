@@ -81,7 +81,7 @@ impl EventTable {
         self
     }
 
-    /// Sets the schema of the table. The table name is then used as it is, even if it contains a
+    /// Sets the schema of the table. The table name is then used unchanged, even if it contains a
     /// dot. This method and all methods below except [`metadata`](Self::metadata) and
     /// [`of_tenant`](Self::of_tenant) have no effect on a query.
     pub fn schema(self, schema: impl Into<String>) -> Self {
@@ -97,57 +97,58 @@ impl EventTable {
         self
     }
 
-    /// Sets the column of the tenant (`text`). Without it, all events belong to one tenant: see
-    /// [`of_tenant`](Self::of_tenant).
+    /// Sets the column that contains the tenant (`text`). Without it, all events belong to one
+    /// tenant: see [`of_tenant`](Self::of_tenant).
     pub fn tenant(self, column: impl Into<String>) -> Self {
         self.tenant_as(column, KeyType::Text)
     }
 
-    /// Sets the column of the tenant and its type.
+    /// Sets the column that contains the tenant, and its type.
     pub fn tenant_as(self, column: impl Into<String>, of: KeyType) -> Self {
         self.with(|c| c.tenant = Some((column.into(), of)))
     }
 
-    /// Sets the column of the kind (`text`). Without it, the table is read for every kind.
+    /// Sets the column that contains the kind (`text`). Without it, the table is read for every
+    /// kind.
     pub fn kind(self, column: impl Into<String>) -> Self {
         self.kind_as(column, KeyType::Text)
     }
 
-    /// Sets the column of the kind and its type, such as an enum.
+    /// Sets the column that contains the kind, and its type, such as an enum.
     pub fn kind_as(self, column: impl Into<String>, of: KeyType) -> Self {
         self.with(|c| c.kind = Some((column.into(), of)))
     }
 
-    /// Sets the column of the id, of type `text`.
+    /// Sets the column that contains the id, of type `text`.
     pub fn id(self, column: impl Into<String>) -> Self {
         self.id_as(column, KeyType::Text)
     }
 
-    /// Sets the column of the id and its type. Loading a key whose id is not a value of that type
-    /// fails with [`ErrorKind::InvalidInput`].
+    /// Sets the column that contains the id, and its type. Loading a key whose id is not a value of
+    /// that type fails with [`ErrorKind::InvalidInput`].
     pub fn id_as(self, column: impl Into<String>, of: KeyType) -> Self {
         self.with(|c| c.id = (column.into(), of))
     }
 
-    /// Sets the column of the id, of type `uuid`.
+    /// Sets the column that contains the id, of type `uuid`.
     pub fn uuid_id(self, column: impl Into<String>) -> Self {
         self.id_as(column, KeyType::Uuid)
     }
 
-    /// Sets the column of the id, of type `bigint`, `integer` or `smallint`.
+    /// Sets the column that contains the id, of type `bigint`, `integer` or `smallint`.
     pub fn bigint_id(self, column: impl Into<String>) -> Self {
         self.id_as(column, KeyType::Bigint)
     }
 
-    /// Sets the column of the version, and its value for the first event of an aggregate, usually 1
-    /// or 0. An event with a lower number fails the load.
+    /// Sets the column that contains the version, and its value for the first event of an
+    /// aggregate, usually 1 or 0. An event with a lower number fails the load.
     pub fn version(self, column: impl Into<String>, first: i32) -> Self {
         self.with(|c| c.version = (column.into(), first))
     }
 
-    /// Sets the column of the recorded time, of type `timestamptz`. A `timestamp` without time zone
-    /// is refused, because its meaning depends on the session. `infinity` is read as
-    /// [`Timestamp::MAX`](crate::Timestamp::MAX), `-infinity` as
+    /// Sets the column that contains the recorded time, of type `timestamptz`. A `timestamp`
+    /// without time zone is refused, because its meaning depends on the session. `infinity` is read
+    /// as [`Timestamp::MAX`](crate::Timestamp::MAX), `-infinity` as
     /// [`Timestamp::MIN`](crate::Timestamp::MIN).
     pub fn recorded_at(self, column: impl Into<String>) -> Self {
         self.with(|c| {
@@ -155,7 +156,8 @@ impl EventTable {
         })
     }
 
-    /// Sets the column of the recorded time, of type `bigint`: microseconds since 1970, UTC.
+    /// Sets the column that contains the recorded time, of type `bigint`: microseconds since 1970,
+    /// UTC.
     pub fn recorded_at_micros(self, column: impl Into<String>) -> Self {
         self.with(|c| (c.recorded_at, c.recorded_as) = (column.into(), RecordedAs::Micros))
     }
@@ -166,14 +168,14 @@ impl EventTable {
         self.with(|c| c.anchor = Some(column.into()))
     }
 
-    /// Sets the column of the event type, which is passed to the decoder.
+    /// Sets the column that contains the event type, which is passed to the decoder.
     pub fn event_type(self, column: impl Into<String>) -> Self {
         self.with(|c| c.event_type = Some(column.into()))
     }
 
-    /// Sets the column of the metadata (`bytea`, `text`, `json` or `jsonb`), which is passed to the
-    /// decoder as [`EventRow::metadata`](super::EventRow::metadata). For a query, this method
-    /// declares that the sixth column is the metadata, and the name is ignored.
+    /// Sets the column that contains the metadata (`bytea`, `text`, `json` or `jsonb`), which is
+    /// passed to the decoder as [`EventRow::metadata`](super::EventRow::metadata). For a query,
+    /// this method declares that the sixth column is the metadata, and the name is ignored.
     pub fn metadata(mut self, column: impl Into<String>) -> Self {
         match &mut self.shape {
             TableShape::Named(columns) => columns.metadata = Some(column.into()),
@@ -182,7 +184,7 @@ impl EventTable {
         self
     }
 
-    /// Sets the column of the payload.
+    /// Sets the column that contains the payload.
     pub fn payload(self, column: impl Into<String>) -> Self {
         self.with(|c| c.payload = column.into())
     }

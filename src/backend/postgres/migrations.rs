@@ -378,8 +378,8 @@ fn times_down(names: &Names) -> String {
 }
 
 /// Adds the marks of a snapshot, which can change, and its base. `pins` and `retirements` each hold
-/// an object from the name of a mark to its time, actor and note, or NULL. `base` repeats the base
-/// in the header of a delta; no earlier release wrote one.
+/// an object that maps the name of a mark to its time, actor and note, or NULL. `base` repeats the
+/// base in the header of a delta; no earlier release wrote one.
 fn marks_up(names: &Names) -> String {
     let Names { snapshots, by_base, marks_limit, .. } = names;
     let limit = format!("\"{}\"", marks_limit.replace('"', "\"\""));

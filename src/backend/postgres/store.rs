@@ -35,8 +35,8 @@ use crate::store::{
     PutOptions, PutOutcome, Query, Selection, SnapshotStore,
 };
 
-/// The longest wait for a connection of a pool that this store creates. sqlx adds it to the current
-/// time and would panic on overflow.
+/// The longest wait for a connection from a pool that this store creates. sqlx adds it to the
+/// current time and would panic on overflow.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A store in a PostgreSQL table, for applications that run on more than one machine.
@@ -269,8 +269,9 @@ impl PostgresStore {
     }
 
     /// Performs [`prune`](Self::prune) for the next `aggregates` aggregates (at least 1) after the
-    /// key `after`, in one statement. Call it again with [`PruneProgress::next`] until that is
-    /// `None`. Each call is one short transaction. 1,000 aggregates per call is a good size.
+    /// key `after`, in one statement. Call it again with [`PruneProgress::next`] as `after`, until
+    /// `next` is `None`. Each call is one short transaction. 1,000 aggregates per call is a good
+    /// size.
     pub async fn prune_chunk(
         &self,
         after: Option<&AggregateKey>,

@@ -218,8 +218,7 @@ impl FileStore {
         Ok(sum)
     }
 
-    /// Deletes snapshots as [`delete_below_blocking`](Self::delete_below_blocking) does, but does
-    /// not block the thread.
+    /// Performs [`delete_below_blocking`](Self::delete_below_blocking) without blocking the thread.
     ///
     /// Cancel safety: dropping the future does not cancel deletes that have started. They may run
     /// after later calls, so they may also delete a snapshot below the bound that was put after the
