@@ -302,7 +302,7 @@ async fn a_refused_context_leaves_no_entry_and_a_dropped_call_does() {
     assert_eq!(trail.len(), 1);
     let AuditOutcome::Failed { kind, message } = &trail[0].outcome else { panic!("{trail:?}") };
     assert_eq!(kind, "Cancelled");
-    assert!(message.contains("gave up"), "{message}");
+    assert!(message.contains("call was dropped"), "{message}");
 }
 
 #[tokio::test]
