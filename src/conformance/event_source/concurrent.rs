@@ -54,7 +54,7 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
         let ask = Question { key: key.clone(), range: ALL, stop_after: usize::MAX };
         let pushed = cx.pushed(&ask).await?;
         let came = u64::try_from(pushed.seen.len()).unwrap_or(u64::MAX);
-        let what = "read while events are appended";
+        let what = "read events while others are appended";
         // Any prefix is valid.
         let history = cx.history(&key);
         let expected = history.within(EventRange::new(0, came));
@@ -99,10 +99,10 @@ async fn side_by_side(cx: &mut SourceContext) -> Result<(), Stop> {
             all
         });
     }
-    while let Some(done) = cx.bounded("read concurrently", tasks.join_next()).await? {
+    while let Some(done) = cx.bounded("read events concurrently", tasks.join_next()).await? {
         let done = done.map_err(|join| crate::conformance::isolate::panicked("E-11", join))?;
         for (ask, (pushed, result)) in done {
-            let what = "read concurrently with others";
+            let what = "read events in concurrent calls";
             ensure(result.is_ok(), || {
                 Failure::new("E-10", what).expected("no error").got(format!("{result:?}"))
             })?;

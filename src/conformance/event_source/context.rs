@@ -139,7 +139,7 @@ impl SourceContext {
     }
 
     pub(super) async fn pushed(&self, ask: &Question) -> Result<Pushed, Stop> {
-        let what = format!("read {} {:?}", ask.key, ask.range);
+        let what = format!("read the events of {} in {:?}", ask.key, ask.range);
         let (pushed, result) = self.bounded(&what, self.subject.read(ask)).await?;
         match result {
             Ok(()) => Ok(pushed),
@@ -164,7 +164,7 @@ impl SourceContext {
     pub(super) async fn reads(&self, key: &AggregateKey, range: EventRange) -> Result<(), Stop> {
         let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
         let pushed = self.pushed(&ask).await?;
-        self.is_right(&format!("read {key} {range:?}"), key, range, &pushed)
+        self.is_right(&format!("read the events of {key} in {range:?}"), key, range, &pushed)
     }
 
     pub(super) fn is_right(

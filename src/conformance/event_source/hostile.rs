@@ -149,16 +149,18 @@ async fn any_key(cx: &mut SourceContext) -> Result<(), Stop> {
         // A read of a key that cannot have events may fail or push nothing, but it never pushes the
         // events of another key.
         let ask = Question { key: key.clone(), range: ALL, stop_after: usize::MAX };
-        let (pushed, _) = cx.bounded("read an unusual key", cx.subject.read(&ask)).await?;
+        let (pushed, _) =
+            cx.bounded("read the events of an unusual key", cx.subject.read(&ask)).await?;
         ensure(pushed.seen.is_empty(), || {
-            Failure::new("E-07", format!("read {key}, which has no events"))
+            Failure::new("E-07", format!("read the events of {key}, which has none"))
                 .expected("nothing")
                 .got(format!("{} events", pushed.seen.len()))
         })?;
         let _ = cx.bounded("read the head of an unusual key", cx.subject.head(key)).await?;
         let _ = cx.bounded("read the floor of an unusual key", cx.subject.floor(key)).await?;
-        let _ =
-            cx.bounded("list the times of an unusual key", cx.subject.times(key, ALL, 3)).await?;
+        let _ = cx
+            .bounded("list the event times of an unusual key", cx.subject.times(key, ALL, 3))
+            .await?;
     }
     cx.reads(&own, ALL).await
 }

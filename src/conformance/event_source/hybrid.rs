@@ -82,7 +82,7 @@ impl SourceContext {
 
     /// Fetches all `queries` in one call, and checks each answer.
     async fn fetches_together(&self, queries: &[Query<'_>]) -> Result<(), Stop> {
-        let what = format!("fetch {} queries in one call", queries.len());
+        let what = format!("run {} queries in one call", queries.len());
         let answers = self.bounded(&what, self.subject.fetch_many(queries)).await?;
         let answers = answers
             .map_err(|error| Failure::new("H-07", &what).expected("no error").got(shown(&error)))?;
@@ -100,7 +100,7 @@ impl SourceContext {
     }
 
     async fn answer_is_right(&self, query: Query<'_>, answer: Reply) -> Result<(), Stop> {
-        let what = format!("fetch {} up to {} as of {:?}", query.key, query.at_most, query.as_of);
+        let what = format!("fetch {query:?}");
         let expected = self.store()?.get(query).await;
         let expected = expected.map_err(|error| Failure::setup("get a snapshot", &error))?;
         ensure(answer.lookup == expected, || {

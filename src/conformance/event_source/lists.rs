@@ -34,7 +34,7 @@ impl SourceContext {
             Failure::new(id, &what).expected("no error").got(format!("{result:?}"))
         })?;
         for (ask, pushed) in asks.iter().zip(&all) {
-            let what = format!("{what}, {} {:?}", ask.key, ask.range);
+            let what = format!("{what}: {} in {:?}", ask.key, ask.range);
             ensure(pushed.after_break == 0, || {
                 let got = format!("{} pushes", pushed.after_break);
                 Failure::new("E-31", &what).expected("no push after `Break`").got(got)
@@ -59,7 +59,7 @@ impl SourceContext {
         loop {
             let mut request = request;
             request.after = cursor.as_ref();
-            let what = format!("list keys, limit {}", request.limit);
+            let what = format!("list keys with limit {}", request.limit);
             let page = self.call("E-40", KEYS, &what, self.subject.keys(request)).await?;
             let limit = request.limit.max(1);
             ensure(page.items.len() <= limit, || {
@@ -176,7 +176,7 @@ async fn key_pages(cx: &mut SourceContext) -> Result<(), Stop> {
         let page = cx.call("E-40", KEYS, "keys", cx.subject.keys(request)).await?;
         let all = cx.listed(request).await?;
         ensure(page.next.is_some() || page.items.len() == all.len().max(7), || {
-            Failure::new("E-41", format!("list the first page of keys, limit {limit}"))
+            Failure::new("E-41", format!("list the first page of keys with limit {limit}"))
                 .expected("a `next`, because more keys follow")
                 .got(format!("{} items and no `next`", page.items.len()))
         })?;
@@ -251,7 +251,7 @@ async fn time_versions(cx: &mut SourceContext) -> Result<(), Stop> {
         (&key, EventRange::new(60, u64::MAX), 9),
         (&key, EventRange::new(20, 20), 9),
     ] {
-        let what = format!("list the times of {key} {range:?}, limit {limit}");
+        let what = format!("list the event times of {key} in {range:?} with limit {limit}");
         let times = cx.call("E-50", TIMES, &what, cx.subject.times(key, range, limit)).await?;
         let history = cx.history(key);
         let expected: Vec<_> = history.within(range).iter().map(|event| event.version).collect();
@@ -281,12 +281,13 @@ async fn time_values(cx: &mut SourceContext) -> Result<(), Stop> {
     let history = cx.history(&key);
     for after in [0, 5] {
         let range = EventRange::new(after, u64::MAX);
-        let times = cx.call("E-50", TIMES, "times", cx.subject.times(&key, range, 100)).await?;
+        let times =
+            cx.call("E-50", TIMES, "list event times", cx.subject.times(&key, range, 100)).await?;
         let expected = history.within(range);
         let wrong =
             times.iter().zip(expected).find(|(time, own)| time.recorded_at != own.recorded_at);
         ensure(wrong.is_none(), || {
-            Failure::new("E-51", format!("list the times of {key} {range:?}"))
+            Failure::new("E-51", format!("list the event times of {key} in {range:?}"))
                 .expected("the time at which the event was recorded")
                 .got(shown(&wrong))
         })?;

@@ -58,7 +58,7 @@ async fn stable(cx: &mut SourceContext) -> Result<(), Stop> {
         let twin = |event: &&Seen| first.iter().any(|own| own.version == event.version);
         let other = again.iter().filter(twin).find(|event| !first.contains(event));
         ensure(other.is_none(), || {
-            Failure::new("E-02", format!("read again after version {after}"))
+            Failure::new("E-02", format!("read the events after version {after} again"))
                 .expected("each event with the same content, time and anchor")
                 .got(shown(&other))
         })?;
@@ -113,7 +113,7 @@ async fn bounds(cx: &mut SourceContext) -> Result<(), Stop> {
             let range = EventRange::new(after, until);
             let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
             let pushed = cx.pushed(&ask).await?;
-            let what = format!("read {key} {range:?}");
+            let what = format!("read the events of {key} in {range:?}");
             cx.is_right(&what, &key, range, &pushed).map_err(|stop| match stop {
                 // All events were read before, so the bound is at fault.
                 Stop::Failed(failure) if failure.broken == ["E-03"] => {
@@ -192,8 +192,7 @@ async fn early_stop(cx: &mut SourceContext) -> Result<(), Stop> {
         for stop_after in [1, 2, 49, 50, 51, 100] {
             let range = EventRange::new(after, u64::MAX);
             let ask = Question { key: key.clone(), range, stop_after };
-            let what =
-                format!("read {range:?} into a replay that breaks after {stop_after} events");
+            let what = format!("read {range:?} into a replay that stops after {stop_after} events");
             let (pushed, result) = cx.bounded(&what, cx.subject.read(&ask)).await?;
             ensure(result.is_ok(), || {
                 let got = format!("{result:?}");
@@ -224,19 +223,20 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
     };
     for range in [ALL, EventRange::new(3, 4)] {
         let ask = Question { key: key.clone(), range, stop_after: usize::MAX };
-        let (_, result) = cx.bounded("read", cx.subject.read(&ask)).await?;
-        must_fail("read", result.is_err())?;
+        let (_, result) = cx.bounded("read events", cx.subject.read(&ask)).await?;
+        must_fail("read events", result.is_err())?;
         let asks = [ask];
-        let (_, result) = cx.bounded("read_many", cx.subject.read_many(&asks)).await?;
-        must_fail("read_many", result.is_err())?;
+        let (_, result) =
+            cx.bounded("read several aggregates", cx.subject.read_many(&asks)).await?;
+        must_fail("read several aggregates", result.is_err())?;
     }
     // A source that does not return heads has no call that could fail.
-    let head = cx.bounded("head", cx.subject.head(&key)).await?;
-    must_fail("head", !matches!(head, Ok(Some(_))))?;
-    let keys = cx.bounded("keys", cx.subject.keys(KeysRequest::new())).await?;
-    must_fail("keys", keys.is_err())?;
-    let times = cx.bounded("times", cx.subject.times(&key, ALL, 10)).await?;
-    must_fail("times", times.is_err())?;
+    let head = cx.bounded("read the head", cx.subject.head(&key)).await?;
+    must_fail("read the head", !matches!(head, Ok(Some(_))))?;
+    let keys = cx.bounded("list keys", cx.subject.keys(KeysRequest::new())).await?;
+    must_fail("list keys", keys.is_err())?;
+    let times = cx.bounded("list event times", cx.subject.times(&key, ALL, 10)).await?;
+    must_fail("list event times", times.is_err())?;
     cx.subject.fail(false).await?;
     cx.reads(&key, ALL).await
 }

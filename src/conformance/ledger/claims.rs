@@ -93,7 +93,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
         let won: Vec<_> = claims.into_iter().flatten().collect();
         same("L-14", "count the nodes that claimed the run", &won.len(), &1)?;
         for claim in &won {
-            done("L-16", "complete", nodes.node(1)?.complete(claim, None).await)?;
+            done("L-16", "complete a run", nodes.node(1)?.complete(claim, None).await)?;
         }
     }
     Ok(())
@@ -110,10 +110,13 @@ async fn lapsed(nodes: Nodes) -> Result<(), Stop> {
     same("L-14", "claim a run before its renewed lease ends", &early, &None)?;
     let next = granted(&**nodes.node(1)?, &schedule.key, 10, (25, 40)).await?;
     same("L-15", "the next claim has a higher token", &(next.token > dead.token), &true)?;
-    let late =
-        done("L-16", "complete with a lost lease", ledger.complete(&dead, Some(at(70))).await)?;
-    same("L-16", "complete with a lost lease", &late, &false)?;
-    let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
+    let late = done(
+        "L-16",
+        "complete a run with a lost lease",
+        ledger.complete(&dead, Some(at(70))).await,
+    )?;
+    same("L-16", "complete a run with a lost lease", &late, &false)?;
+    let found = done("L-11", "read a schedule", ledger.schedule(&schedule.key).await)?;
     let lease = Lease::new("node", at(40), next.token);
     let state = found.map(|schedule| (schedule.next_run, schedule.lease));
     same(
@@ -134,7 +137,7 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
         same("L-15", "each token is higher than the last", &rises, &true)?;
         last = Some(claim.token);
         if round % 2 == 0 {
-            done("L-16", "complete", ledger.complete(&claim, None).await)?;
+            done("L-16", "complete a run", ledger.complete(&claim, None).await)?;
         } else {
             done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
         }
@@ -145,14 +148,14 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
 /// Tries every operation of a lease with a claim that has lost its lease.
 async fn powerless(nodes: &Nodes, lost: &Claim, why: &str) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
-    let before = done("L-11", "read", ledger.schedule(&lost.key).await)?;
+    let before = done("L-11", "read a schedule", ledger.schedule(&lost.key).await)?;
     let answers = [
         done("L-16", why, ledger.renew(lost, Timestamp::MAX).await)?,
         done("L-16", why, ledger.release(lost).await)?,
         done("L-16", why, ledger.complete(lost, Some(at(1_000))).await)?,
     ];
     same("L-16", why, &answers, &[false; 3])?;
-    let after = done("L-11", "read", ledger.schedule(&lost.key).await)?;
+    let after = done("L-11", "read a schedule", ledger.schedule(&lost.key).await)?;
     same("L-16", why, &after, &before)
 }
 
@@ -162,10 +165,10 @@ async fn lost(nodes: Nodes) -> Result<(), Stop> {
     let first = granted(ledger, &schedule.key, 10, (10, 20)).await?;
     let second = granted(ledger, &schedule.key, 10, (20, 30)).await?;
     powerless(&nodes, &first, "use a lease after another claim").await?;
-    done("L-16", "release", ledger.release(&second).await)?;
+    done("L-16", "release a lease", ledger.release(&second).await)?;
     powerless(&nodes, &second, "use a lease after a release").await?;
     let third = granted(ledger, &schedule.key, 10, (20, 30)).await?;
-    done("L-16", "complete", ledger.complete(&third, Some(at(60))).await)?;
+    done("L-16", "complete a run", ledger.complete(&third, Some(at(60))).await)?;
     powerless(&nodes, &third, "use a lease after its run was completed").await?;
     let fourth = granted(ledger, &schedule.key, 60, (60, 70)).await?;
     done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
@@ -178,15 +181,15 @@ async fn completed(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let schedule = put(ledger, 10).await?;
     let state = async || {
-        let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
+        let found = done("L-11", "read a schedule", ledger.schedule(&schedule.key).await)?;
         Ok::<_, Stop>(found.map(|found| (found.next_run, found.lease)))
     };
     let released = granted(ledger, &schedule.key, 10, (10, 20)).await?;
-    let answer = done("L-16", "release", nodes.node(1)?.release(&released).await)?;
+    let answer = done("L-16", "release a lease", nodes.node(1)?.release(&released).await)?;
     same("L-16", "release a lease", &answer, &true)?;
     same("L-16", "the schedule after a release", &state().await?, &Some((Some(at(10)), None)))?;
     let run = granted(ledger, &schedule.key, 10, (11, 20)).await?;
-    let answer = done("L-16", "complete", nodes.node(1)?.complete(&run, Some(at(70))).await)?;
+    let answer = done("L-16", "complete a run", nodes.node(1)?.complete(&run, Some(at(70))).await)?;
     same("L-16", "complete a run", &answer, &true)?;
     same(
         "L-17",
@@ -198,7 +201,7 @@ async fn completed(nodes: Nodes) -> Result<(), Stop> {
     // The schedule is changed during the run.
     let changed = schedule.clone().next_run(Some(at(500)));
     done("L-10", "put", ledger.put_schedule(&changed).await)?;
-    done("L-16", "complete", ledger.complete(&last, Some(at(130))).await)?;
+    done("L-16", "complete a run", ledger.complete(&last, Some(at(130))).await)?;
     same(
         "L-17",
         "the schedule after a change during a run",
@@ -206,7 +209,7 @@ async fn completed(nodes: Nodes) -> Result<(), Stop> {
         &Some((Some(at(500)), None)),
     )?;
     let never = granted(ledger, &schedule.key, 500, (500, 510)).await?;
-    done("L-16", "complete", ledger.complete(&never, None).await)?;
+    done("L-16", "complete a run", ledger.complete(&never, None).await)?;
     same("L-17", "the schedule after its last run", &state().await?, &Some((None, None)))
 }
 
@@ -218,13 +221,13 @@ async fn refusals(nodes: Nodes) -> Result<(), Stop> {
         let claim = ledger.claim(&schedule.key, at(10), holder, at(10), at(until)).await;
         refused("claim", claim)?;
     }
-    let found = done("L-11", "read", ledger.schedule(&schedule.key).await)?;
+    let found = done("L-11", "read a schedule", ledger.schedule(&schedule.key).await)?;
     same("L-03", "the schedule after a refused claim", &found, &Some(schedule.clone()))?;
     let longest = "x".repeat(Lease::MAX_HOLDER_BYTES);
     let claim = ledger.claim(&schedule.key, at(10), &longest, at(10), Timestamp::MAX).await;
     same(
         "L-14",
-        "claim with a holder of the maximum length",
+        "claim a run with a holder name of the maximum length",
         &done("L-14", "claim", claim)?.is_some(),
         &true,
     )

@@ -55,8 +55,9 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
     }
     for schedule in &all {
         done("L-11", "put a schedule", ledger.put_schedule(schedule).await)?;
-        let found = done("L-04", "read on another node", other.schedule(&schedule.key).await)?;
-        same("L-04", "read on another node", &found.is_some(), &true)?;
+        let found =
+            done("L-04", "read a schedule on another node", other.schedule(&schedule.key).await)?;
+        same("L-04", "read a schedule on another node", &found.is_some(), &true)?;
     }
     for schedule in &all {
         let found = done("L-11", "read a schedule", ledger.schedule(&schedule.key).await)?;
@@ -76,7 +77,7 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
     let claim =
         done("L-10", "claim", ledger.claim(&old.key, at(10), "node", at(10), at(20)).await)?;
     let Some(claim) = claim else { return same("L-14", "claim", &None, &Some(old.key.clone())) };
-    let claimed = done("L-10", "read", ledger.schedule(&old.key).await)?;
+    let claimed = done("L-10", "read a schedule", ledger.schedule(&old.key).await)?;
     let lease = claimed.and_then(|schedule| schedule.lease);
     same(
         "L-11",
@@ -94,10 +95,10 @@ async fn replaced(nodes: Nodes) -> Result<(), Stop> {
         lease.token = 0;
         lease
     });
-    done("L-10", "put again", ledger.put_schedule(&put).await)?;
+    done("L-10", "put a schedule again", ledger.put_schedule(&put).await)?;
     let mut expected = new;
     (expected.created_at, expected.lease) = (old.created_at, lease);
-    let found = done("L-10", "read", nodes.node(1)?.schedule(&old.key).await)?;
+    let found = done("L-10", "read a schedule", nodes.node(1)?.schedule(&old.key).await)?;
     same("L-10", "the schedule after a second put", &found, &Some(expected))
 }
 
@@ -115,9 +116,10 @@ async fn removed(nodes: Nodes) -> Result<(), Stop> {
     while let Some(gone) = keys.pop() {
         let was = done("L-02", "remove", ledger.remove_schedule(&gone).await)?;
         same("L-11", "remove a schedule", &was, &true)?;
-        let again = done("L-02", "remove again", nodes.node(1)?.remove_schedule(&gone).await)?;
+        let again =
+            done("L-02", "remove a schedule again", nodes.node(1)?.remove_schedule(&gone).await)?;
         same("L-02", "remove a schedule that was removed before", &again, &false)?;
-        let found = done("L-11", "read", ledger.schedule(&gone).await)?;
+        let found = done("L-11", "read a schedule", ledger.schedule(&gone).await)?;
         same("L-11", "read a removed schedule", &found, &None)?;
         let rest = all(&**ledger, 100).await?;
         same("L-01", "list the remaining schedules", &rest.len(), &keys.len())?;

@@ -27,12 +27,12 @@ async fn daily(
     ledger: &dyn Ledger,
     key: &AggregateKey,
 ) -> Result<Vec<(Day, DailyStatistics)>, Stop> {
-    done("L-22", "read", ledger.daily(key, all_days()).await)
+    done("L-22", "read statistics", ledger.daily(key, all_days()).await)
 }
 
 async fn added(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
-    let nothing = done("L-02", "read", ledger.daily(&key("", "a")?, all_days()).await)?;
+    let nothing = done("L-02", "read statistics", ledger.daily(&key("", "a")?, all_days()).await)?;
     same("L-02", "read statistics that do not exist", &nothing, &Vec::new())?;
     done("L-02", "add no statistics", ledger.add_statistics(&[]).await)?;
     let mut batch = Vec::new();
@@ -134,14 +134,19 @@ async fn ranged(nodes: Nodes) -> Result<(), Stop> {
         let batch = [(key.clone(), Day::new(day), DailyStatistics::deleted(1))];
         done("L-20", "add", ledger.add_statistics(&batch).await)?;
         let found = nodes.node(1)?.daily(&key, Day::new(day)..=Day::new(day)).await;
-        same("L-04", "read on another node", &done("L-22", "read", found)?.len(), &1)?;
+        same(
+            "L-04",
+            "read statistics on another node",
+            &done("L-22", "read statistics", found)?.len(),
+            &1,
+        )?;
     }
     for (first, last) in
         [(i32::MIN, i32::MAX), (-1, 1), (0, 0), (3, 9), (9, -9), (-2, -2), (2, i32::MAX)]
     {
         let found = ledger.daily(&key, Day::new(first)..=Day::new(last)).await;
         let found: Vec<_> =
-            done("L-22", "read", found)?.iter().map(|(day, _)| day.number()).collect();
+            done("L-22", "read statistics", found)?.iter().map(|(day, _)| day.number()).collect();
         let expected: Vec<_> =
             days.into_iter().filter(|day| (first..=last).contains(day)).collect();
         same("L-22", "read a range of days", &found, &expected)?;

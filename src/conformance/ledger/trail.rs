@@ -40,7 +40,7 @@ async fn all(ledger: &dyn Ledger, mut request: AuditRequest<'_>) -> Result<Vec<A
 
 async fn counted(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
-    let nothing = done("L-02", "read", ledger.entries(AuditRequest::new()).await)?;
+    let nothing = done("L-02", "read entries", ledger.entries(AuditRequest::new()).await)?;
     same("L-02", "read an empty trail", &(nothing.items, nothing.next), &(Vec::new(), None))?;
     same(
         "L-30",
@@ -98,7 +98,7 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
         done("L-30", "append", ledger.append_all(&entries).await)?;
     }
     let found = all(&**nodes.node(2)?, AuditRequest::new()).await?;
-    same("L-04", "read on another node", &found.len(), &(2 * entries.len()))?;
+    same("L-04", "read entries on another node", &found.len(), &(2 * entries.len()))?;
     for (record, entry) in found.iter().zip(entries.iter().chain(&entries)) {
         same("L-32", "read an entry", &record.entry, entry)?;
     }

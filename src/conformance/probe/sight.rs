@@ -89,7 +89,7 @@ impl Probe {
         }
         let wanted = RecordIdentity::of(record)?;
         let broken = self.reason(query, record, &wanted, &lookup, blame).await?;
-        let message = format!("get {} {}", query.key, bounds(&query));
+        let message = format!("get the newest snapshot of {} {}", query.key, bounds(&query));
         Err(Failure::new(broken, message).expected(shown(record)).got(shown(&lookup)).into())
     }
 
@@ -147,9 +147,12 @@ impl Probe {
         let lookup = self.get(query).await?;
         let broken = misread(&query, &lookup).unwrap_or(broken);
         ensure(!matches!(lookup, Lookup::Found(_)), || {
-            Failure::new(broken, format!("get {} {}", query.key, bounds(&query)))
-                .expected("nothing")
-                .got(shown(&lookup))
+            Failure::new(
+                broken,
+                format!("get the newest snapshot of {} {}", query.key, bounds(&query)),
+            )
+            .expected("nothing")
+            .got(shown(&lookup))
         })
     }
 }

@@ -207,7 +207,7 @@ async fn not_listed(cx: &mut Context) -> Result<(), Stop> {
         let items = store.list(ListRequest::new(&key)).await?.items;
         let stays = items.iter().find(|meta| selection.admits(meta.id()));
         ensure(stays.is_none(), || {
-            Failure::new("C-51", format!("list after deleting {selection:?}"))
+            Failure::new("C-51", format!("list snapshots after deleting {selection:?}"))
                 .expected("none of the deleted snapshots")
                 .got(shown(&stays.map(SnapshotMeta::id)))
         })?;
@@ -244,6 +244,11 @@ async fn as_new(cx: &mut Context) -> Result<(), Stop> {
     store.finds_nothing(&key, NEW, "C-51").await?;
     let other = rival(&key, 5)?;
     let outcomes = store.put(std::slice::from_ref(&other)).await?;
-    outcomes_are("C-52", "put under a deleted identity", &outcomes, &[PutOutcome::Stored])?;
+    outcomes_are(
+        "C-52",
+        "put a record under a deleted identity",
+        &outcomes,
+        &[PutOutcome::Stored],
+    )?;
     store.holds_or(&other, Blame::all("C-52")).await
 }

@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Error> {
         return Err(Error::new(
             ErrorKind::InvalidInput,
             "read a golden sample",
-            format!("{} has {len} bytes, but the limit is {MAX_BYTES}", path.display()),
+            format!("{} is {len} bytes long, but the limit is {MAX_BYTES}", path.display()),
         ));
     }
     fs::read(path).map_err(failed)

@@ -14,7 +14,7 @@ use crate::generation::Generation;
 /// `Display` prints the report in at most 80 columns (except for longer words).
 /// [`to_json`](Self::to_json) returns the report in machine-readable form. Both contain the seed,
 /// so that a failure can be reproduced. They contain events only if the check
-/// [shows](super::AggregateCheck::show_events) them, and never values of states.
+/// [shows](super::AggregateCheck::show_events) them, and never state values.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LawReport {
@@ -121,11 +121,12 @@ impl LawReport {
         }
     }
 
-    /// Returns `Ok` if every law was judged and holds, or is accepted. Also returns `Ok` in a
-    /// second process that was started for another check, so that the process can reach that check.
+    /// Returns `Ok` if every law was judged, and each one holds or its violation was
+    /// [accepted](super::AggregateCheck::accept). Also returns `Ok` in a second process that was
+    /// started for another check, so that the process can reach that check.
     ///
     /// # Errors
-    /// Returns the report if a law is broken or was not judged.
+    /// Returns the report if a law is broken and not accepted, or was not judged.
     pub fn assert_all(&self) -> Result<(), LawsBroken> {
         let whole = self.is_bystander || self.unjudged().next().is_none();
         if whole { self.assert() } else { Err(LawsBroken(Box::new(self.clone()))) }

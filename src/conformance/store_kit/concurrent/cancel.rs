@@ -141,7 +141,7 @@ async fn cancelled_replace(cx: &mut Context) -> Result<(), Stop> {
         let after = store.hanging("C-05");
         let found = after.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.as_ref().is_some_and(|found| *found == old || *found == new), || {
-            Failure::new("C-05", "get after a cancelled replacement")
+            Failure::new("C-05", "get a snapshot after cancelling its replacement")
                 .expected("the old or the new record")
                 .got(shown(&found))
         })?;
@@ -198,15 +198,18 @@ async fn delete_after_cut_off_put(cx: &mut Context) -> Result<(), Stop> {
         after.put(&[record(&behind, round)?]).await?;
         let found = after.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.is_none(), || {
-            Failure::new("C-53", format!("get after a cancelled put and a delete of {selection:?}"))
-                .expected("nothing")
-                .got(shown(&found))
+            Failure::new(
+                "C-53",
+                format!("get a snapshot after cancelling a put and deleting {selection:?}"),
+            )
+            .expected("nothing")
+            .got(shown(&found))
         })?;
         let listed = after.is_listed(&key, selected).await?;
         ensure(!listed, || {
             Failure::new(
                 "C-53",
-                format!("list after a cancelled put and a delete of {selection:?}"),
+                format!("list snapshots after cancelling a put and deleting {selection:?}"),
             )
             .expected("nothing")
             .got("the deleted snapshot")
@@ -251,6 +254,8 @@ async fn failed_put(cx: &mut Context) -> Result<(), Stop> {
     store.holds_all(&batch).await?;
     let listed = store.is_listed(&key, id(NEW, 8)).await?;
     ensure(listed, || {
-        Failure::new("C-10", "list after a repeated put").expected("version 8").got("not listed")
+        Failure::new("C-10", "list snapshots after a repeated put")
+            .expected("version 8")
+            .got("not listed")
     })
 }

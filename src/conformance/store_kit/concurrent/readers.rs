@@ -44,7 +44,9 @@ async fn fresh_reads(cx: &mut Context) -> Result<(), Stop> {
                     // Either the put was lost, or it became visible late.
                     let listed = store.is_listed(&key, id(NEW, newest)).await?;
                     let broken = if listed { "C-23" } else { "C-10" };
-                    let message = format!("get after the put of version {newest} returned");
+                    let message = format!(
+                        "get the newest snapshot after the put of version {newest} returned"
+                    );
                     let failure = Failure::new(broken, message);
                     let failure = failure.expected(format!("version {newest} or above"));
                     return Err(failure.got(format!("version {found}")).into());

@@ -109,7 +109,7 @@ async fn race_one_identity(store: &Probe) -> Result<(), Stop> {
         })?;
         let found = store.get(Query::latest(&key, NEW)).await?.into_record();
         ensure(found.as_ref() == winners.first(), || {
-            Failure::new("C-11", "get after the race")
+            Failure::new("C-11", "get the snapshot after the race")
                 .expected("the record whose put returned Stored")
                 .got(shown(&found))
         })?;
@@ -142,8 +142,10 @@ async fn race_rising_versions(store: &Probe) -> Result<(), Stop> {
         if lookup.clone().into_record() != Some(record(&key, highest)?) {
             let listed = store.is_listed(&key, id(NEW, highest)).await?;
             let broken = if listed { "C-13" } else { "C-10" };
-            let failure =
-                Failure::new(broken, format!("get the newest after puts of {TASKS} tasks"));
+            let failure = Failure::new(
+                broken,
+                format!("get the newest snapshot after puts by {TASKS} tasks"),
+            );
             let failure = failure.expected(format!("version {highest}")).got(shown(&lookup));
             return Err(failure.into());
         }
@@ -174,7 +176,7 @@ async fn race_put_after_delete(store: &Probe) -> Result<(), Stop> {
                         Some(_) => "C-51",
                         None => "C-52",
                     };
-                    Failure::new(broken, format!("get after delete and put, round {round}"))
+                    Failure::new(broken, format!("get the snapshot put after {round} deletes"))
                         .expected(shown(&newest))
                         .got(shown(&found))
                 })?;

@@ -115,7 +115,7 @@ async fn pages(cx: &mut Context) -> Result<(), Stop> {
         let page = store.keys(request).await?;
         let listed = store.walk_keys(request, 32).await?;
         ensure(page.next.is_some() || page.items.len() == listed.items.len(), || {
-            Failure::new("C-40", format!("list the first page of keys, limit {limit}"))
+            Failure::new("C-40", format!("list the first page of keys with limit {limit}"))
                 .expected("a `next`, because more keys follow")
                 .got("no `next`")
         })?;

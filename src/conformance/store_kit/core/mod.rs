@@ -216,7 +216,10 @@ async fn read_your_writes(cx: &mut Context) -> Result<(), Stop> {
         if lookup.clone().into_record() != Some(newest) {
             let listed = store.is_listed(&key, id(NEW, version)).await?;
             let id = if listed { "C-23" } else { "C-10" };
-            let failure = Failure::new(id, format!("get after the put of version {version}"));
+            let failure = Failure::new(
+                id,
+                format!("get the newest snapshot after the put of version {version}"),
+            );
             let failure = failure.expected(format!("version {version}")).got(shown(&lookup));
             return Err(failure.into());
         }

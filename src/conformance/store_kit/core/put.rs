@@ -162,9 +162,12 @@ async fn late_and_old(cx: &mut Context) -> Result<(), Stop> {
         store.put(&[record(&key, version)?]).await?;
         let lookup = store.get(Query::latest(&key, NEW)).await?;
         ensure(lookup.clone().into_record().as_ref() == Some(&newest), || {
-            Failure::new("C-13", format!("get the newest after version {version} was put late"))
-                .expected("version 10")
-                .got(shown(&lookup))
+            Failure::new(
+                "C-13",
+                format!("get the newest snapshot after version {version} was put out of order"),
+            )
+            .expected("version 10")
+            .got(shown(&lookup))
         })?;
     }
     Ok(())
@@ -252,7 +255,7 @@ async fn unreadable_leaves_nothing(cx: &mut Context) -> Result<(), Stop> {
             store.finds_nothing(&key, NEW, "C-15").await?;
             let listed = store.is_listed(&key, id(NEW, 1)).await?;
             ensure(!listed, || {
-                Failure::new("C-15", "list after a refused put")
+                Failure::new("C-15", "list snapshots after a refused put")
                     .expected("nothing")
                     .got("a record of the refused call")
             })?;

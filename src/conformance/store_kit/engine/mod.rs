@@ -183,7 +183,7 @@ async fn repaired(cx: &mut Context) -> Result<(), Stop> {
     let world = history(cx, &store, 20).await?;
     for version in [20, 7, 1] {
         if let Err(error) = world.engine.rebuild(&world.key, version).await {
-            return Err(blame("rebuild", &error));
+            return Err(blame("rebuild the state", &error));
         }
         world.all_is_right(20).await?;
     }

@@ -225,7 +225,7 @@ async fn empty_bounds(cx: &mut Context) -> Result<(), Stop> {
         ensure(page.items.is_empty() && page.next.is_none(), || {
             let got = shown(&(ids_of(&page.items), page.next));
             let broken = if page.items.is_empty() { "C-31" } else { "C-34" };
-            Failure::new(broken, format!("list with {request:?}"))
+            Failure::new(broken, format!("list snapshots with {request:?}"))
                 .expected("an empty page")
                 .got(got)
         })?;

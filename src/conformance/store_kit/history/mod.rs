@@ -127,7 +127,7 @@ async fn many(cx: &mut Context) -> Result<(), Stop> {
 async fn are_answered(store: &Probe, queries: &[Query<'_>]) -> Result<(), Stop> {
     let answers = store.get_many(queries).await?;
     ensure(answers.len() == queries.len(), || {
-        Failure::new("C-25", format!("get {} queries in one call", queries.len()))
+        Failure::new("C-25", format!("run {} queries in one call", queries.len()))
             .expected("one answer per query")
             .got(shown(&answers.len()))
     })?;
@@ -136,7 +136,7 @@ async fn are_answered(store: &Probe, queries: &[Query<'_>]) -> Result<(), Stop> 
         // `Absent` and `OtherGeneration` count as equal here. Other cases check the difference.
         let nothing = |lookup: &Lookup| !matches!(lookup, Lookup::Found(_));
         ensure(*answer == alone || (nothing(answer) && nothing(&alone)), || {
-            Failure::new("C-25", format!("get {} queries in one call", queries.len()))
+            Failure::new("C-25", format!("run {} queries in one call", queries.len()))
                 .expected(shown(&alone))
                 .got(shown(answer))
         })?;
@@ -262,7 +262,9 @@ async fn after_delete(cx: &mut Context) -> Result<(), Stop> {
     // A delete without effect breaks another obligation.
     let stays = found.clone().into_record() == Some(record(&key, 30)?);
     ensure(!stays, || {
-        Failure::new("C-51", "get after a delete").expected("version 20").got(shown(&found))
+        Failure::new("C-51", "get a snapshot after a delete")
+            .expected("version 20")
+            .got(shown(&found))
     })?;
     store.finds(Query::latest(&key, NEW), &record(&key, 20)?).await
 }
@@ -345,7 +347,7 @@ async fn backwards(cx: &mut Context) -> Result<(), Stop> {
         store.put(&[record(&key, version)?]).await?;
         let lookup = store.get(Query::latest(&key, NEW)).await?;
         ensure(lookup.clone().into_record() == Some(record(&key, 20)?), || {
-            Failure::new("C-13", format!("get the newest after version {version} was put"))
+            Failure::new("C-13", format!("get the newest snapshot after version {version} was put"))
                 .expected("version 20")
                 .got(shown(&lookup))
         })?;

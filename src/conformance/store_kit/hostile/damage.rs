@@ -87,7 +87,7 @@ async fn deleted(cx: &mut Context) -> Result<(), Stop> {
     store.deletes(&key, Selection::Ids(&[id(NEW, 3)]), 1).await?;
     let lookup = store.get(Query::latest(&key, NEW)).await?;
     ensure(lookup.clone().into_record() == Some(record(&key, 2)?), || {
-        Failure::new("C-51", "get after the damaged snapshot was deleted")
+        Failure::new("C-51", "get the newest snapshot after the damaged one was deleted")
             .expected("version 2")
             .got(shown(&lookup))
     })

@@ -130,7 +130,7 @@ async fn key_too_long(cx: &mut Context) -> Result<(), Stop> {
                     store.delete(&key, Selection::All).await?;
                 }
                 Err(error) => ensure(error.kind() == ErrorKind::InvalidInput, || {
-                    Failure::new("C-15", format!("put a key of {bytes} bytes"))
+                    Failure::new("C-15", format!("put a record whose key is {bytes} bytes long"))
                         .expected("InvalidInput, or success")
                         .got(shown(&error))
                 })?,
