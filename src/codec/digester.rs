@@ -147,7 +147,7 @@ impl<S> Digester<S> {
 
     /// Returns the path of the value that makes the encoded `state` undecodable, if it can be
     /// found. For positional codecs this is an omitted field, which shifts all later fields. For
-    /// codecs with field names it is a value that free-form parts cannot hold.
+    /// codecs with field names it is a value that serde cannot buffer.
     pub(crate) fn culprit(&self, state: &S, by_name: bool, error: &BoxError) -> Option<String> {
         let Way::Serde(told) = &self.0 else { return None };
         let tree = told.tree(state)?;

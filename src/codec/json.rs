@@ -15,9 +15,11 @@ use crate::error::{BoxError, Error};
 /// restored bit for bit. Objects with duplicate members are refused. Features that other crates
 /// enable in `serde_json` never change a stored byte or a result.
 ///
-/// JSON cannot store integers beyond 64 bits inside free-form parts, maps whose keys are neither
-/// strings nor numbers, non-finite floats, `Some(None)` or `Some(())`. Writing a state that
-/// contains one of these fails with an error that names its location.
+/// JSON cannot store `Some(None)`, `Some(())`, non-finite floats, or maps whose keys are not
+/// strings, numbers or booleans. Inside flattened fields and inside tagged and untagged enums,
+/// whose contents serde buffers, it also cannot store integers beyond 64 bits or maps with number
+/// or boolean keys. Writing a state that contains one of these fails with an error that names its
+/// location.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct Json;
