@@ -90,8 +90,8 @@ impl AggregateKey {
                     ErrorKind::InvalidInput,
                     "make an aggregate key",
                     format!(
-                        "the {name} has {} bytes, but the limit is {}: shorten it, or use a hash \
-                         of it",
+                        "the {name} is {} bytes long, but the limit is {}: shorten it, or use a \
+                         hash of it",
                         part.len(),
                         Self::MAX_PART_BYTES
                     ),

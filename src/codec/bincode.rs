@@ -46,7 +46,7 @@ impl<S: Serialize + DeserializeOwned> Codec<S> for Bincode {
         let written = bincode::serde::encode_into_std_write(state, out, config())?;
         if written > LIMIT {
             let message =
-                format!("the state has {written} bytes, but the limit of bincode is {LIMIT}");
+                format!("the state is {written} bytes long, but the limit of bincode is {LIMIT}");
             return Err(format!("{message}: use another codec").into());
         }
         Ok(())

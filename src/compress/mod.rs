@@ -89,7 +89,7 @@ impl Compression {
             return Err(Error::new(
                 ErrorKind::FeatureDisabled,
                 "build the engine",
-                "LZ4 compression is compiled out: enable the feature `lz4`, or use \
+                "LZ4 compression is compiled out: enable the `lz4` feature, or use \
                  Compression::none()",
             ));
         }

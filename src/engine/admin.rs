@@ -189,10 +189,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     async fn view(&self, key: &AggregateKey, point: Point) -> Result<View, Error> {
         let Some(viewer) = &self.core.viewer else {
             let message = format!(
-                "the codec {} does not use serde, so the {} state cannot be shown: set \
+                "the {} state cannot be shown, because its codec ({}) does not use serde: set \
                  EngineBuilder::viewer",
-                self.core.codec.id(),
-                A::KIND
+                A::KIND,
+                self.core.codec.id()
             );
             return Err(Error::new(ErrorKind::Unsupported, "view a state", message));
         };

@@ -120,7 +120,7 @@ impl<A: Aggregate> Audited<'_, A> {
         }
         let message = format!(
             "the newest snapshot of {key} is at version {newest}, but version {expected} was \
-             expected: list the snapshots, then decide again"
+             expected: list the snapshots again before retrying"
         );
         Err(Error::new(ErrorKind::Conflict, "change snapshots", message))
     }

@@ -348,8 +348,9 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// outcome ([`AdminContext`](crate::manager::AdminContext)). The schedules are those set
     /// through [`SnapshotAdmin`](crate::SnapshotAdmin).
     ///
-    /// The engine writes to the ledger in the background, in batches. At most 4,096 entries wait.
-    /// Failed writes and lost entries are counted and reported
+    /// The engine writes to the ledger in the background, in batches. At most 4,096 audit entries
+    /// and 4,096 daily statistics are queued; further ones are lost. Failed writes and lost entries
+    /// are counted and reported
     /// ([`Observation::LedgerFailed`](crate::engine::Observation::LedgerFailed)).
     /// [`flush`](SnapshotEngine::flush) waits for the writes.
     pub fn ledger(mut self, ledger: impl Ledger + 'static) -> Self {

@@ -110,7 +110,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.flush_records(within).await
     }
 
-    /// Saves queued snapshots for at most `within` before a shutdown, and drops the rest.
+    /// Spends at most `within` saving queued snapshots before a shutdown, and drops the rest.
     /// Aggregates with the longest replays come first. Then waits for the ledger as
     /// [`flush`](Self::flush) does. Must run on a tokio runtime with time enabled.
     ///

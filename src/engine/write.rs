@@ -52,7 +52,8 @@ impl<A: Aggregate> EngineCore<A> {
             .map_err(|source| self.lost(state, "cannot encode", None).with_source(source))?;
         if raw.len() as u64 > self.max_state_bytes {
             return Err(failed(format!(
-                "the encoded {} state has {} bytes, but the limit is {}: raise max_state_bytes()",
+                "the encoded {} state is {} bytes long, but the limit is {}: raise \
+                 max_state_bytes()",
                 A::KIND,
                 raw.len(),
                 self.max_state_bytes
@@ -87,7 +88,7 @@ impl<A: Aggregate> EngineCore<A> {
     /// Returns the error for a state that the codec cannot represent.
     fn lost(&self, state: &A, why: &str, place: Option<String>) -> Error {
         let advice = match self.digester.carrier(state, self.type_info.limits, self.codec.id()) {
-            Some(other) => format!("use the codec {other}, which can represent this state"),
+            Some(other) => format!("use the {other} codec, which can represent this state"),
             None => "change the type or use another codec; the guide to state types lists causes \
                      and solutions"
                 .to_owned(),

@@ -176,7 +176,7 @@ impl AuditEntry {
                     ErrorKind::InvalidInput,
                     "append to the audit trail",
                     format!(
-                        "the {name} has {} bytes, but the limit is {limit}: shorten it",
+                        "the {name} is {} bytes long, but the limit is {limit}: shorten it",
                         text.len()
                     ),
                 ));

@@ -86,7 +86,7 @@ impl AdminContext {
         ] {
             if text.len() > limit {
                 let message = format!(
-                    "the {name} has {} bytes, but the limit is {limit}: shorten it",
+                    "the {name} is {} bytes long, but the limit is {limit}: shorten it",
                     text.len()
                 );
                 return Err(Error::new(ErrorKind::InvalidInput, "change snapshots", message));

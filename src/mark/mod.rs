@@ -124,7 +124,7 @@ fn check_length(what: &str, text: &str, limit: usize) -> Result<(), Error> {
     }
     let bytes = text.len();
     Err(invalid(format!(
-        "the {what} of the mark has {bytes} bytes, but the limit is {limit}: shorten it"
+        "the mark's {what} is {bytes} bytes long, but the limit is {limit}: shorten it"
     )))
 }
 

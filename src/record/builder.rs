@@ -143,7 +143,7 @@ impl RecordBuilder {
         let too_large = || {
             let bytes = raw.len();
             invalid(format!(
-                "the encoded state has {bytes} bytes, but the limit is 4 GiB: shrink the state"
+                "the encoded state is {bytes} bytes long, but the limit is 4 GiB: shrink the state"
             ))
         };
         let raw_bytes = u32::try_from(raw.len()).map_err(|_| too_large())?;
@@ -153,10 +153,9 @@ impl RecordBuilder {
             None => (CompressionId::NONE, raw),
         };
         let payload_bytes = u32::try_from(payload.len()).map_err(|_| too_large())?;
-        let extension_bytes = self
-            .extensions
-            .bytes()
-            .map_err(|name| invalid(format!("{name} exceeds {} bytes: shorten it", u16::MAX)))?;
+        let extension_bytes = self.extensions.bytes().map_err(|name| {
+            invalid(format!("{name} is longer than {} bytes: shorten it", u16::MAX))
+        })?;
         if extension_bytes > MAX_EXTENSION_BYTES {
             let message = "labels, origin and anchor together exceed 256 KiB: shorten them";
             return Err(invalid(message.into()));

@@ -7,7 +7,7 @@ use super::reject::RejectReason;
 use super::wire::WireReader;
 use crate::timestamp::Timestamp;
 
-/// The first critical tag. A reader that does not know a critical tag must reject the record.
+/// The first critical tag. A reader that does not recognize a critical tag must reject the record.
 const CRITICAL: u8 = 0x80;
 
 /// The size of an entry without its value: tag and length.

@@ -152,7 +152,7 @@ fn header_bytes(reader: &mut WireReader<'_>) -> Result<u32, RejectReason> {
     let before = reader.0.len();
     let len = reader.varint_u32()?;
     if !(MIN_HEADER_BYTES..=MAX_HEADER_BYTES).contains(&(len as usize)) {
-        return Err(RejectReason::Malformed("the header length is out of bounds"));
+        return Err(RejectReason::Malformed("the header length is out of range"));
     }
     let own = before - reader.0.len();
     // The length counts its own varint, so 127 and 128 could describe the same fields. Only the

@@ -66,7 +66,7 @@ pub enum RejectReason {
     #[error("the store failed: {0}")]
     StoreFailed(String),
     /// The header claims more bytes than the configured limit.
-    #[error("the state has {bytes} bytes, but the limit is {limit}: raise max_state_bytes()")]
+    #[error("the state is {bytes} bytes long, but the limit is {limit}: raise max_state_bytes()")]
     TooLarge {
         /// The number of bytes claimed by the header.
         bytes: u64,
@@ -79,7 +79,7 @@ pub enum RejectReason {
     /// The record ends early.
     #[error("the record is truncated")]
     Truncated,
-    /// The payload has a compression that this release does not know.
+    /// The payload has a compression that this release does not recognize.
     #[error("this release does not support {0}")]
     UnknownCompression(CompressionId),
     /// The upcaster refused the old state. Contains the upcaster's error message.

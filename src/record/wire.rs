@@ -48,7 +48,7 @@ impl<'a> WireReader<'a> {
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     pub(super) fn varint(&mut self) -> Result<u64, RejectReason> {
-        // Most varints have one or two bytes.
+        // Most varints are one or two bytes long.
         if let [byte @ ..0x80, rest @ ..] = self.0 {
             self.0 = rest;
             return Ok((*byte).into());

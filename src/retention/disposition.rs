@@ -6,7 +6,7 @@ use std::fmt;
 /// taken.
 ///
 /// More actions may be added, each between [`Drop`](Self::Drop) and [`Keep`](Self::Keep). Code that
-/// does not know an action must not change the snapshot.
+/// does not recognize an action must not change the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Action {

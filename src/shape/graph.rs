@@ -119,7 +119,7 @@ pub(super) enum Fate {
     Open,
     /// Every value offered here was refused.
     Refused,
-    /// A number that the type does not know, because its names include aliases.
+    /// A number that the type does not recognize, because its names include aliases.
     Absent,
 }
 

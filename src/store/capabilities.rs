@@ -7,7 +7,7 @@ use crate::key::AggregateKey;
 #[non_exhaustive]
 #[expect(clippy::struct_excessive_bools, reason = "independent facts, each set by name")]
 pub struct Capabilities {
-    /// The name of the kind of store, such as "memory" or "file". Used in messages.
+    /// The name of this kind of store, such as "memory" or "file". Used in messages.
     pub name: &'static str,
     /// Whether acknowledged puts survive a crash of the process or of the machine.
     pub durable: bool,

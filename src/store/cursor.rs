@@ -10,7 +10,7 @@ impl Cursor {
     pub fn of_key(key: &AggregateKey) -> Self {
         let mut bytes = Vec::new();
         for part in [key.tenant(), key.kind()] {
-            // Each part has at most 65,535 bytes.
+            // Each part is at most 65,535 bytes long.
             bytes.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
         }
         for part in [key.tenant(), key.kind(), key.id()] {

@@ -56,7 +56,7 @@ pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 /// - **C-05** If a returned future is dropped (cancellation), each record is either as before or as
 ///   if the call had completed, and the store remains usable.
 /// - **C-06** A record is returned byte for byte as it was put.
-/// - **C-07** [`capabilities`](Self::capabilities) returns the same value at every call.
+/// - **C-07** [`capabilities`](Self::capabilities) returns the same value on every call.
 ///
 /// # Errors
 /// [`ErrorKind::Store`] or a more specific kind. The [`Retry`](crate::Retry) of the error states

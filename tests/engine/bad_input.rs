@@ -439,7 +439,7 @@ async fn foreign_bytes_are_a_miss_and_are_called_foreign() {
 #[tokio::test]
 async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
     let malformed = |why: &'static str| Some(RejectReason::Malformed(why));
-    let out_of_bounds = || malformed("the header length is out of bounds");
+    let out_of_bounds = || malformed("the header length is out of range");
     let long_key = || malformed("a part of the key is too long");
     let u32_max = u64::from(u32::MAX);
     for (field, value, expected) in [

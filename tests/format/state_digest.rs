@@ -513,7 +513,7 @@ async fn a_field_left_out_on_a_condition_nobody_guessed_is_refused_by_name_where
     exact::<Cart>(Postcard, &[19]).await;
     let text = refused::<Cart>(Postcard, &[7]).await;
     assert!(text.contains("(look at vat)"), "{text}");
-    assert!(text.contains("use the codec MessagePack, which can represent this state"), "{text}");
+    assert!(text.contains("use the MessagePack codec, which can represent this state"), "{text}");
     assert!(refused::<Cart>(Bincode, &[7]).await.contains("(look at vat)"));
     exact::<Cart>(MessagePack, &[7]).await;
     exact::<Cart>(Json, &[7]).await;
@@ -537,7 +537,7 @@ async fn what_a_format_with_a_null_cannot_hold_is_refused_with_its_path() {
         [refused::<Nested>(MessagePack, &[1, 2]).await, refused::<Nested>(Json, &[1, 2]).await]
     {
         assert!(text.contains("(look at lots{}.price)"), "{text}");
-        assert!(text.contains("use the codec Postcard, which can represent this state"), "{text}");
+        assert!(text.contains("use the Postcard codec, which can represent this state"), "{text}");
     }
     exact::<Nested>(MessagePack, &[1, 3]).await;
     exact::<Nested>(Postcard, &[1, 2]).await;
@@ -559,7 +559,7 @@ async fn what_cannot_be_read_back_is_refused_with_its_path() {
     });
     let text = refused::<Readings>(Json, &[1, -1]).await;
     assert!(text.contains("(look at by_day[1].mean)"), "{text}");
-    assert!(text.contains("use the codec Postcard, which can represent this state"), "{text}");
+    assert!(text.contains("use the Postcard codec, which can represent this state"), "{text}");
 }
 
 #[tokio::test]

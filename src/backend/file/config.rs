@@ -19,7 +19,7 @@ pub enum Durability {
     Os,
 }
 
-/// Whether the store writes zeros ahead of the end of the log.
+/// Whether the store writes zeros past the end of the log in advance.
 ///
 /// Syncing blocks that have been written before is cheaper than syncing blocks that are new to a
 /// file, because the file system does not have to update its journal. On ext4, a 4 KiB sync takes
@@ -103,8 +103,8 @@ impl FileStoreConfig {
         self
     }
 
-    /// Sets whether zeros are written ahead of the end of the log, which makes syncs faster. The
-    /// default is [`ZeroAhead::SmallWrites`].
+    /// Sets whether zeros are written past the end of the log in advance, which makes syncs faster.
+    /// The default is [`ZeroAhead::SmallWrites`].
     pub const fn zero_ahead(mut self, zero_ahead: ZeroAhead) -> Self {
         self.zero_ahead = zero_ahead;
         self

@@ -293,7 +293,7 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {
         return Err(invalid(format!(
-            "the record has {bytes} bytes, but the limit is {max_bytes}: shrink the state"
+            "the record is {bytes} bytes long, but the limit is {max_bytes}: shrink the state"
         )));
     }
     let header = record.header().map_err(|reject| {

@@ -26,7 +26,7 @@ pub(super) struct Columns {
     pub(super) payload: String,
 }
 
-/// The type of the column of the recorded time.
+/// The type of the column that contains the recorded time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RecordedAs {
     Timestamptz,

@@ -94,7 +94,7 @@ impl<'r> RawEvent<'r> {
             version,
             recorded_at: time(&row.try_get_raw(EventColumns::RECORDED_AT)?)?,
             payload: payload(&row.try_get_raw(EventColumns::PAYLOAD)?)?
-                .ok_or("the payload of an event is NULL")?,
+                .ok_or("an event has NULL as its payload")?,
             anchor: optional(columns.anchor())?.map(|value| value.as_bytes()).transpose()?,
             event_type: optional(columns.event_type())?.map(|value| value.as_str()).transpose()?,
             metadata: optional(columns.metadata())?.as_ref().map_or(Ok(None), payload)?,
@@ -127,7 +127,7 @@ pub(super) fn version_of(row: &PgRow) -> Result<Option<i64>, sqlx::Error> {
     let bytes = value.as_bytes().map_err(sqlx::Error::Decode)?;
     let bytes = bytes
         .try_into()
-        .map_err(|_| sqlx::Error::Decode("the version column must have 8 bytes".into()))?;
+        .map_err(|_| sqlx::Error::Decode("the version of an event is not 8 bytes long".into()))?;
     Ok(Some(i64::from_be_bytes(bytes)))
 }
 
@@ -146,10 +146,9 @@ fn payload<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r [u8]>, BoxError> {
 
 pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
     if value.is_null() {
-        return Err("the recorded time of an event is NULL".into());
+        return Err("an event has NULL as its recorded time".into());
     }
-    let bytes =
-        value.as_bytes()?.try_into().map_err(|_| "a recorded time does not have 8 bytes")?;
+    let bytes = value.as_bytes()?.try_into().map_err(|_| "a recorded time is not 8 bytes long")?;
     let number = i64::from_be_bytes(bytes);
     match value.type_info().name() {
         "TIMESTAMPTZ" => Ok(match number {

@@ -268,7 +268,7 @@ impl EventTable {
             Error::new(ErrorKind::InvalidInput, "read events", message)
         };
         match (column, self.named()) {
-            (None, _) => Err(wrong(format!("the column {name:?} of an event is NULL"))),
+            (None, _) => Err(wrong(format!("an event has NULL in column {name:?}"))),
             (Some(version @ 1..), _) => Ok(version.cast_unsigned()),
             (Some(version), Some(columns)) => {
                 let first = columns.first();

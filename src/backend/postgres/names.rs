@@ -60,7 +60,7 @@ pub(super) fn quote(what: &str, name: &str, spare: usize) -> Result<String, Erro
     let invalid = |why: String| Error::new(ErrorKind::InvalidInput, "name a table", why);
     if name.is_empty() || name.len() > limit {
         return Err(invalid(format!(
-            "the {what} name has {} bytes, but it must have 1 to {limit}",
+            "the {what} name is {} bytes long, but it must be 1 to {limit} bytes long",
             name.len()
         )));
     }

@@ -325,7 +325,8 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {
         return Err(invalid(format!(
-            "the record has {bytes} bytes, but the limit is {max_bytes}: raise max_record_bytes"
+            "the record is {bytes} bytes long, but the limit is {max_bytes}: raise \
+             max_record_bytes"
         )));
     }
     let header = record.header().map_err(|reject| {
@@ -340,8 +341,8 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     let key_bytes = KeyText::new(header.tenant, header.kind, header.id).bytes();
     if key_bytes > MAX_BYTES {
         return Err(invalid(format!(
-            "the key has {key_bytes} bytes, but the limit for PostgreSQL is {MAX_BYTES}: shorten \
-             the id, or use a hash of it"
+            "the key is {key_bytes} bytes long, but the limit for PostgreSQL is {MAX_BYTES}: \
+             shorten the id, or use a hash of it"
         )));
     }
     let header_bytes = header.header_bytes();

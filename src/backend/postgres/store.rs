@@ -41,14 +41,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A store in a PostgreSQL table, for applications that run on more than one machine.
 ///
-/// It uses the application's own pool. Writes also accept a connection, so a snapshot can be
-/// committed or rolled back with the events: [`put_in`](Self::put_in),
-/// [`delete_in`](Self::delete_in). [`migrations`](Self::migrations) creates the tables. Each call
-/// is one statement. See `docs/postgres.md`.
+/// It uses the application's own pool. Writes also accept a connection ([`put_in`](Self::put_in),
+/// [`delete_in`](Self::delete_in)), so a snapshot can be committed or rolled back with the events.
+/// [`migrations`](Self::migrations) creates the tables. Each call is one statement. See
+/// `docs/postgres.md`.
 ///
-/// The parts of a key are limited to 2,400 bytes in total, in which U+0000 and U+0001 count twice,
-/// and versions to `i64::MAX`. A `put` that exceeds these limits fails with
-/// [`ErrorKind::InvalidInput`]. All other calls find nothing beyond them.
+/// The parts of a key are limited to 2,400 bytes in total (U+0000 and U+0001 count twice), and
+/// versions to `i64::MAX`. A `put` that exceeds these limits fails with
+/// [`ErrorKind::InvalidInput`]. All other calls treat such keys and versions as absent.
 ///
 /// Cloning is cheap, and clones share the same store.
 ///

@@ -1,4 +1,4 @@
-//! The cache when the feature `cache` is disabled: it stores nothing.
+//! The cache when the `cache` feature is disabled: it stores nothing.
 
 use std::future::Future;
 use std::marker::PhantomData;

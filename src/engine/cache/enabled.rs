@@ -1,4 +1,4 @@
-//! The cache when the feature `cache` is enabled: uses moka.
+//! The cache when the `cache` feature is enabled: uses moka.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The hot cache of decoded states. Without the feature `cache`, [`HotCache`] has the same methods
+//! The hot cache of decoded states. Without the `cache` feature, [`HotCache`] has the same methods
 //! but stores nothing, so that callers need no `cfg`.
 
 #![cfg_attr(not(feature = "cache"), allow(dead_code, reason = "nothing is cached"))]

@@ -24,7 +24,7 @@ const FORMAT: Generation = Generation { schema_version: 1, fingerprint: 0 };
 const CODEC: CodecId = CodecId::from_u16(0x7f00);
 /// A document that claims to be larger is damaged.
 const MAX_BYTES: u64 = 256 << 20;
-/// The maximum number of attempts of a write that keeps losing the race to other nodes.
+/// The maximum number of times a write is attempted if it keeps losing the race to other nodes.
 const ATTEMPTS: usize = 1_000;
 
 #[derive(Clone)]

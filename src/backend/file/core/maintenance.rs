@@ -26,7 +26,7 @@ impl Maintenance {
         guard
     }
 
-    /// Returns whether a thread waits for [`turn`](Self::turn).
+    /// Returns whether a thread is waiting for [`turn`](Self::turn).
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting.load(Ordering::SeqCst) > 0
     }

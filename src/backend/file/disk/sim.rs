@@ -63,7 +63,7 @@ struct State {
     counts: BTreeMap<Call, u64>,
     /// The number of bytes that [`DiskFile::begin_sync`] was called for.
     begun: u64,
-    /// No file grows once all files together have this many bytes.
+    /// No file grows once the total size of all files has reached this many bytes.
     space: Option<u64>,
     /// Each write accepts at most this many bytes.
     most_per_write: Option<usize>,

@@ -56,7 +56,7 @@ impl<'a> DeleteBody<'a> {
         body.extend_from_slice(&[0; GUARD_BYTES]);
         body.extend_from_slice(&[code, 0]);
         for part in parts {
-            // Each part of a key has at most 65,535 bytes.
+            // Each part of a key is at most 65,535 bytes long.
             body.extend_from_slice(&u16::try_from(part.len()).unwrap_or(u16::MAX).to_le_bytes());
         }
         body.extend_from_slice(&number.to_le_bytes());

@@ -6,8 +6,7 @@ use crate::checksum::crc32;
 
 /// Frames start at multiples of this many bytes.
 pub(crate) const ALIGN: u64 = 8;
-/// The length of the head of a frame. The body follows, then zeros up to the next multiple of
-/// [`ALIGN`].
+/// The length of a frame's head. The body follows, then zeros up to the next multiple of [`ALIGN`].
 pub(crate) const FRAME_BYTES: u64 = HEAD as u64;
 /// The number of bytes that the checksum of the head covers: the head, and the guard at the start
 /// of the body.
@@ -152,7 +151,7 @@ impl Frame {
             return Some(Err("the durable offset in the frame head is negative"));
         };
         if !(GUARD_BYTES as u64..=MAX_BODY_BYTES).contains(&body_bytes.into()) {
-            return Some(Err("the length of the frame body is out of bounds"));
+            return Some(Err("the frame body length is out of range"));
         }
         Some(Ok(Self {
             kind: kind_of,

@@ -4,7 +4,7 @@ use super::bytes::Bytes;
 use super::{Bad, FORMAT, check_magic};
 use crate::checksum::crc32;
 
-/// The length of the head of a segment. The first frame follows.
+/// The length of a segment's head. The first frame follows.
 pub(crate) const HEAD_BYTES: u64 = 48;
 const MAGIC: [u8; 6] = *b"snfseg";
 

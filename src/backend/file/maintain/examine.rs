@@ -43,7 +43,7 @@ pub(crate) fn examine(
     if let Some(entry) = entry
         && (len < entry.bytes || (entry.sealed && len != entry.bytes))
     {
-        let what = format!("the file has {len} bytes instead of {}", entry.bytes);
+        let what = format!("the file is {len} bytes long instead of {}", entry.bytes);
         problems.push(Problem::new(name, None, what));
     }
     let (mut frames, mut hints) = (Frames::default(), Hints::new());

@@ -97,7 +97,7 @@ fn load<'a>(
     let io = |error| io_error(OPERATION, &path, error);
     let len = file.len().map_err(io)?;
     if len < entry.bytes || (entry.sealed && len != entry.bytes) {
-        let why = format!("the file has {len} bytes instead of {}", entry.bytes);
+        let why = format!("the file is {len} bytes long instead of {}", entry.bytes);
         return Err(refusal(&path, &why));
     }
     let hints_path = dir.join(names::hints(entry.id));

@@ -79,15 +79,16 @@ impl FileStoreConfig {
     /// The store locks the file `LOCK` in the directory until [`FileStore::close`] is called, the
     /// last handle is dropped, or the process ends. Do not remove this file while the store is
     /// open. Otherwise a second process could open the store, and both would write until the first
-    /// one starts a new file and stops. A forked child that does not `exec` must not use the store,
-    /// because it shares the lock but has none of the store's threads.
+    /// one starts a new file, notices that its lock is gone, and stops. A forked child that does
+    /// not `exec` must not use the store, because it shares the lock but has none of the store's
+    /// threads.
     ///
     /// # Errors
-    /// - `InvalidInput`: a setting is out of bounds.
+    /// - `InvalidInput`: a setting is out of range.
     /// - `Locked`: another process or handle has the store open. The message contains its process
     ///   id.
     /// - `CorruptStore`: a file is missing, or is damaged in a way that a crash cannot cause. The
-    ///   message contains the file and the offset. See [`FileStore::repair`].
+    ///   message names the file and the offset. See [`FileStore::repair`].
     /// - `Unsupported`: a newer release wrote the store.
     /// - `Store`, `OutOfSpace`: the operating system failed to read or write.
     pub fn open(self) -> Result<FileStore, Error> {

@@ -35,7 +35,8 @@ impl Core {
         let bytes = record.as_bytes().len() as u64;
         if bytes > MAX_BODY_BYTES {
             let message = format!(
-                "the record has {bytes} bytes, but the limit is {MAX_BODY_BYTES}: shrink the state"
+                "the record is {bytes} bytes long, but the limit is {MAX_BODY_BYTES}: shrink the \
+                 state"
             );
             return Err(invalid(message));
         }
@@ -46,7 +47,8 @@ impl Core {
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
             if part.len() > MAX_PART_BYTES {
                 return Err(invalid(format!(
-                    "the {name} has {} bytes, but the limit is {MAX_PART_BYTES}: use a hash of it",
+                    "the {name} is {} bytes long, but the limit is {MAX_PART_BYTES}: use a hash of \
+                     it",
                     part.len()
                 )));
             }

@@ -101,7 +101,7 @@ pub(super) fn too_long() -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         WRITE,
-        format!("the key exceeds the limit of {MAX_BYTES} bytes for PostgreSQL: shorten it"),
+        format!("the key is longer than {MAX_BYTES} bytes, the limit for PostgreSQL: shorten it"),
     )
 }
 

@@ -22,7 +22,7 @@ use crate::store::Page;
 const MAX_RECORDS: usize = 1_000;
 /// How many records one statement writes.
 const BATCH: usize = 1_000;
-/// The maximum number of attempts of an append that keeps losing the race to other nodes.
+/// The maximum number of times an append is attempted if it keeps losing the race to other nodes.
 const ATTEMPTS: usize = 1_000;
 const COLUMNS: &str = "sequence, at, kind, id, actor, action, version, reason, meta, idempotency, \
      failed, failure, previous, hash";
@@ -196,8 +196,7 @@ fn sequence_of(row: &PgRow) -> Result<u64, Error> {
 
 fn hash_of(row: &PgRow, at: usize) -> Result<AuditHash, Error> {
     let bytes: &[u8] = row.try_get(at).map_err(unread)?;
-    let bytes =
-        bytes.try_into().map_err(|_| damaged(READ, "a hash that does not have 32 bytes"))?;
+    let bytes = bytes.try_into().map_err(|_| damaged(READ, "a hash that is not 32 bytes long"))?;
     Ok(AuditHash::from_bytes(bytes))
 }
 
