@@ -9,8 +9,8 @@ use crate::error::{Error, ErrorKind};
 /// A point in time: microseconds since 1970-01-01T00:00:00Z, in UTC, without leap seconds.
 ///
 /// Negative values are times before 1970. Every `i64` is a valid timestamp (about 292,000 years
-/// either way), so no stored or foreign value is invalid. Prints as RFC 3339; a value outside the
-/// years -9999 to 9999 prints as its number of microseconds.
+/// before and after 1970), so no stored or foreign value is invalid. Prints as RFC 3339; a value
+/// outside the years -9999 to 9999 prints as its number of microseconds.
 ///
 /// ```
 /// use snapfold::Timestamp;

@@ -164,7 +164,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Also reads snapshots of an older state type, which `upcast` converts to the current type.
-    /// They were written with `codec` under `schema_version`, and are decoded as `Old`.
+    /// The older snapshots were written with `codec` under `schema_version`, and are decoded as
+    /// `Old`.
     ///
     /// `upcast` must return the state that a replay of the events returns today. If the old state
     /// lacks the information for this, such as a count that was not kept, return an error: the
@@ -343,10 +344,11 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Keeps statistics, an audit trail and schedules in `ledger`. The statistics contain, for each
-    /// aggregate and day, the number of snapshots created and deleted, their bytes and the time
-    /// they took. The audit trail has an entry for each management call, with actor, reason and
-    /// outcome ([`AdminContext`](crate::manager::AdminContext)). The schedules are those set
-    /// through [`SnapshotAdmin`](crate::SnapshotAdmin).
+    /// aggregate and day, how many snapshots were created and deleted, the total size of the
+    /// created ones, and the time their creation took. The audit trail has an entry for each
+    /// management call, with actor, reason and outcome
+    /// ([`AdminContext`](crate::manager::AdminContext)). The schedules are those set through
+    /// [`SnapshotAdmin`](crate::SnapshotAdmin).
     ///
     /// The engine writes to the ledger in the background, in batches. At most 4,096 audit entries
     /// and 4,096 daily statistics are queued; further ones are lost. Failed writes and lost entries

@@ -79,7 +79,7 @@ impl<A: Aggregate> EngineCore<A> {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            let message = "this thread has no tokio runtime: call flush() or drain() on one";
+            let message = "this thread has no tokio runtime: call flush() or drain() inside one";
             return Err(Error::new(ErrorKind::Unsupported, "flush the ledger", message));
         }
         let written = async {

@@ -187,7 +187,7 @@ impl<A: Aggregate> Saver<A> {
         // An aggregate that waits while no task is running was left behind by a task that ended
         // early.
         let runtime = Handle::try_current()
-            .map_err(|_| "there is no tokio runtime: call committed() on one".to_owned())?;
+            .map_err(|_| "there is no tokio runtime: call committed() inside one".to_owned())?;
         if !is_waiting {
             queue.waiting.push_back(key.clone());
         }
@@ -225,7 +225,7 @@ impl<A: Aggregate> Saver<A> {
             return Ok(());
         }
         if Handle::try_current().is_err() {
-            let message = "this thread has no tokio runtime: call flush() or drain() on one";
+            let message = "this thread has no tokio runtime: call flush() or drain() inside one";
             return Err(Error::new(ErrorKind::Unsupported, "flush background snapshots", message));
         }
         let idle = async {

@@ -37,7 +37,7 @@ pub(crate) use witness::Witness;
 /// Only [`read`](Self::read) is required. Every other method has a default; override those that
 /// your event store can serve cheaply.
 ///
-/// Each obligation has an id. The feature `conformance` provides tests for the obligations, and the
+/// Each obligation has an id. The `conformance` feature provides tests for the obligations, and the
 /// [guide](crate::guide::event_sources) builds a source from scratch.
 ///
 /// ```

@@ -38,8 +38,8 @@ impl<'a, E: ?Sized> Recorded<'a, E> {
     ///   time of snapshots instead.
     ///
     /// Do not invent a time instead. If all events have the same time, every later point in time
-    /// gives the newest state, and the engine cannot detect it. A source that changes from invented
-    /// times to none changes its history: existing snapshots are rejected as diverged.
+    /// gives the newest state, and the engine cannot detect this. A source that changes from
+    /// invented times to none changes its history: existing snapshots are rejected as diverged.
     pub const fn untimed(version: u64, event: &'a E) -> Self {
         Self { version, recorded_at: Timestamp::MAX, anchor: None, event, has_time: false }
     }

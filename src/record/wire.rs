@@ -72,7 +72,7 @@ impl<'a> WireReader<'a> {
     #[inline(always)]
     pub(super) fn varint_u32(&mut self) -> Result<u32, RejectReason> {
         u32::try_from(self.varint()?)
-            .map_err(|_| RejectReason::Malformed("a number does not fit 32 bits"))
+            .map_err(|_| RejectReason::Malformed("a number does not fit in 32 bits"))
     }
 
     pub(super) fn text(&mut self, len: usize) -> Result<&'a str, RejectReason> {

@@ -28,7 +28,7 @@ use crate::manager::{CreateOutcome, Origin, Provenance};
 /// | `snapfold_managed_total` | counter | `kind`, `action`, `outcome`: `ok`, `failed` | management calls for one aggregate |
 /// | `snapfold_managed_seconds` | histogram | `kind`, `action` | durations of these calls |
 /// | `snapfold_ledger_failures_total` | counter | | writes to the ledger that failed |
-/// | `snapfold_ledger_lost_records_total` | counter | | records that were lost |
+/// | `snapfold_ledger_lost_records_total` | counter | | records for the ledger that were lost |
 ///
 /// `reason` is [`RejectReason::name`](crate::record::RejectReason::name), and `error` is the name
 /// of the [`ErrorKind`](crate::ErrorKind). `action` is the first word of the action in the audit

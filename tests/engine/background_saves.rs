@@ -514,7 +514,10 @@ fn without_a_tokio_runtime_saves_are_dropped_with_the_reason() {
     world.grow(&key, 3);
     let loaded = crate::support::poll_times(world.engine.load(&key), 9).unwrap().unwrap();
     let decision = world.engine.committed(&loaded, 3);
-    assert_eq!(decision.to_string(), "dropped: there is no tokio runtime: call committed() on one");
+    assert_eq!(
+        decision.to_string(),
+        "dropped: there is no tokio runtime: call committed() inside one"
+    );
     assert_eq!(log.count("dropped a there is no tokio runtime"), 1);
     // Nothing is queued, so there is nothing to wait for.
     crate::support::poll_times(world.engine.flush(LONG), 9).unwrap().unwrap();

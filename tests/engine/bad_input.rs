@@ -450,7 +450,7 @@ async fn a_header_that_lies_about_lengths_with_a_valid_checksum_is_a_miss() {
         (Field::HeaderLength, 400_000, Some(RejectReason::Truncated)),
         (Field::PayloadLength, u32_max, Some(RejectReason::Truncated)),
         (Field::PayloadLength, 0, Some(RejectReason::TrailingBytes)),
-        (Field::PayloadLength, u32_max + 1, malformed("a number does not fit 32 bits")),
+        (Field::PayloadLength, u32_max + 1, malformed("a number does not fit in 32 bits")),
         (Field::TenantLength, 65_536, long_key()),
         (Field::TenantLength, 65_535, Some(RejectReason::Truncated)),
         (Field::KindLength, u64::MAX, long_key()),

@@ -218,7 +218,7 @@ async fn a_record_that_does_not_verify_is_refused_and_nothing_of_its_call_is_wri
             store.submit(records(), options.clone()).err().unwrap(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidInput);
-            assert!(error.to_string().contains("not valid"), "{error}");
+            assert!(error.to_string().contains("is invalid"), "{error}");
         }
     }
     assert!(read(dir.path()) == before);

@@ -31,14 +31,14 @@ pub enum Durability {
 pub enum ZeroAhead {
     /// Never writes zeros ahead.
     Never,
-    /// Writes 1 MiB of zeros ahead when a sync of up to 64 KiB (inclusive) needs it. Larger writes
-    /// gain little. The default.
+    /// Writes 1 MiB of zeros in advance when a sync of up to 64 KiB (inclusive) finds none left.
+    /// Larger syncs gain little. The default.
     #[default]
     SmallWrites,
     /// Fills whole files with zeros before they are used, on the background thread if it is
-    /// enabled. Every sync is faster, by up to half, but twice as many bytes are written. A file is
-    /// not filled if the disk has no space for it, or if it was started before the store was
-    /// opened.
+    /// enabled. Every sync takes less time, down to half, but twice as many bytes are written. A
+    /// file is not filled if the disk has no space for it, or if it was started before the store
+    /// was opened.
     WholeFiles,
 }
 
@@ -132,8 +132,8 @@ impl FileStoreConfig {
         self
     }
 
-    /// Sets whether a background thread prepares files and compacts. The default is true. If false,
-    /// call [`FileStore::compact`](super::FileStore::compact) after deletes.
+    /// Sets whether a background thread prepares files and compacts the log. The default is true.
+    /// If false, call [`FileStore::compact`](super::FileStore::compact) after deletes.
     pub const fn background(mut self, background: bool) -> Self {
         self.background = background;
         self

@@ -297,7 +297,7 @@ fn identify(record: Record, max_bytes: u64) -> Result<Identified, Error> {
         )));
     }
     let header = record.header().map_err(|reject| {
-        invalid(format!("the record is not valid: {reject}")).with_source(reject)
+        invalid(format!("the record is invalid: {reject}")).with_source(reject)
     })?;
     let Header { version, generation, as_of, .. } = header;
     let base = header.base.map(|base| base.version);

@@ -94,11 +94,9 @@ pub(super) fn classify(
             (ErrorKind::Store, unknown, "the connection to PostgreSQL was lost")
         }
         sqlx::Error::Tls(_) => (ErrorKind::Store, Retry::Never, "the TLS handshake failed"),
-        sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => (
-            ErrorKind::InvalidInput,
-            Retry::Never,
-            "the connection string is not valid: correct it",
-        ),
+        sqlx::Error::Configuration(_) | sqlx::Error::InvalidArgument(_) => {
+            (ErrorKind::InvalidInput, Retry::Never, "the connection string is invalid: correct it")
+        }
         sqlx::Error::ColumnDecode { .. }
         | sqlx::Error::ColumnNotFound(_)
         | sqlx::Error::ColumnIndexOutOfBounds { .. }

@@ -157,7 +157,9 @@ pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
             number => Timestamp::from_micros(number.saturating_add(EPOCH_MICROS)),
         }),
         "INT8" => Ok(Timestamp::from_micros(number)),
-        name => Err(format!("a recorded time has the type {name}").into()),
+        name => {
+            Err(format!("a recorded time has the type {name}: use timestamptz or bigint").into())
+        }
     }
 }
 

@@ -25,9 +25,9 @@ use crate::key::AggregateKey;
 /// );
 /// ```
 ///
-/// For a table with column names, create an index on (tenant, kind, id, version), without the
-/// columns that do not exist, to make loads cheap. If the index is unique, it also prevents two
-/// writers from writing the same version.
+/// To make loads cheap on a table that is described by its columns, create an index on (tenant,
+/// kind, id, version), and omit the columns that the table does not have. If the index is unique,
+/// it also prevents two writers from writing the same version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTable {
     shape: TableShape,
@@ -141,7 +141,7 @@ impl EventTable {
     }
 
     /// Sets the column that contains the version, and its value for the first event of an
-    /// aggregate, usually 1 or 0. An event with a lower number fails the load.
+    /// aggregate, usually 1 or 0. A load fails if it finds an event with a lower number.
     pub fn version(self, column: impl Into<String>, first: i32) -> Self {
         self.with(|c| c.version = (column.into(), first))
     }

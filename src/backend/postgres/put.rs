@@ -330,7 +330,7 @@ fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
         )));
     }
     let header = record.header().map_err(|reject| {
-        invalid(format!("the record is not valid: {reject}")).with_source(reject)
+        invalid(format!("the record is invalid: {reject}")).with_source(reject)
     })?;
     if header.version > version::MAX {
         let (found, limit) = (header.version, version::MAX);

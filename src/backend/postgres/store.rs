@@ -102,7 +102,7 @@ impl PostgresStore {
                 ErrorKind::InvalidInput,
                 "open a store",
                 format!(
-                    "max_record_bytes is {}, but the limit is {limit}",
+                    "max_record_bytes is {}, but the limit is {limit}: lower it",
                     options.max_record_bytes
                 ),
             ));
@@ -260,8 +260,9 @@ impl PostgresStore {
 
     /// Deletes all snapshots of `key` except pinned ones, bases of deltas, and the newest `keep`
     /// (at least 1) of each generation. Retired snapshots count as older than all others. Takes one
-    /// statement. Unlike a retention policy, a prune cannot tell which snapshots are usable.
-    /// Reserved kinds are not pruned. The result counts only deleted snapshots.
+    /// statement. Unlike a retention policy, a prune cannot tell which snapshots are usable, so it
+    /// may delete the newest usable one. Reserved kinds are not pruned. The result counts only
+    /// deleted snapshots.
     pub async fn prune(&self, key: &AggregateKey, keep: u32) -> Result<Deleted, Error> {
         let Some(key) = KeyText::of(key) else { return Ok(Deleted::default()) };
         let mut prune = PruneOne { statement: &self.inner.prune_one, key: &key, keep: keep.max(1) };

@@ -142,8 +142,8 @@ fn judge(case: &Subject, compare: bool) -> Report {
 
 /// A refusal names a codec that carries the value, if any does. What is wrong with it otherwise.
 async fn is_misled(case: &Subject, value: &Arc<dyn AnyState>, text: &str) -> Option<String> {
-    let named = text.split_once("the codec ").and_then(|(_, rest)| rest.split_once(" carries"));
-    let named = named.map(|(name, _)| name);
+    let named = text.split_once(" codec, which can represent this state");
+    let named = named.and_then(|(text, _)| text.rsplit_once("use the ")).map(|(_, name)| name);
     for (name, codec) in &case.all {
         let carries = carries(codec, value).await;
         if named == Some(*name) && !carries {

@@ -227,9 +227,9 @@ fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
     match kind {
         // The scanner has already verified the record.
         Kind::Put => Ok(()),
-        Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is not valid"),
-        Kind::Marks => MarksBody::parse(body).map(|_| ()).ok_or("the marks are not valid"),
-        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is not valid"),
+        Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is invalid"),
+        Kind::Marks => MarksBody::parse(body).map(|_| ()).ok_or("the marks are invalid"),
+        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is invalid"),
     }
 }
 

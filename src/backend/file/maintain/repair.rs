@@ -277,7 +277,7 @@ fn rewrite(
         if frame.kind == Kind::Seal {
             return Ok(());
         }
-        // Each valid frame is kept, even if the rest of its batch is not valid.
+        // Each valid frame is kept, even if the rest of its batch is invalid.
         let frame = Frame { more: false, durable_below: end, ..frame };
         // Without a seal among the frames, any order is accepted.
         let _ = frames.add(&frame, body);

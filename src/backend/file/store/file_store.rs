@@ -32,7 +32,7 @@ use crate::store::{DeleteOptions, Deleted, Lookup, PutOptions, PutOutcome, Query
 ///
 /// - By default ([`Durability::Sync`](crate::file::Durability::Sync)) a put returns after its
 ///   records are synced to disk. Concurrent puts share one sync.
-/// - A crash loses no acknowledged write, and never leaves a partial one.
+/// - With this default, a crash loses no acknowledged write. It never leaves a partial write.
 /// - A failed sync stops all writing ([`ErrorKind::Poisoned`](crate::ErrorKind::Poisoned)). Reads
 ///   continue. Reopening the store recovers what is on disk.
 /// - The space used by deleted snapshots is reclaimed in the background.
@@ -299,9 +299,9 @@ impl FileStore {
     ///
     /// Keeps each record that verifies, reports each record that does not, and renames damaged
     /// files instead of removing them. Reports every problem that [`verify`](Self::verify) reports.
-    /// If a delete is damaged, the snapshots that it deleted may reappear. If marks are damaged,
-    /// earlier marks may reappear. A store without damage is not changed, whether it was closed or
-    /// its process was killed.
+    /// If the log entry of a delete is damaged, the snapshots that it deleted may reappear. If the
+    /// log entry of a mark change is damaged, earlier marks may reappear. A store without damage is
+    /// not changed, whether it was closed or its process was killed.
     ///
     /// # Errors
     /// - `Locked`: the store is open.

@@ -42,7 +42,7 @@ impl Core {
         }
         // Only readable records are written. Opening relies on this.
         let header = record.verify().map_err(|reject| {
-            invalid(format!("the record is not valid: {reject}")).with_source(reject)
+            invalid(format!("the record is invalid: {reject}")).with_source(reject)
         })?;
         for (name, part) in [("tenant", header.tenant), ("kind", header.kind), ("id", header.id)] {
             if part.len() > MAX_PART_BYTES {

@@ -35,7 +35,7 @@ impl Core {
         }
         let Ok(header) = item.record.header() else {
             // This cannot happen, because the record was verified.
-            return Err(corrupt("put a snapshot", self.dir(), "the record is not valid"));
+            return Err(corrupt("put a snapshot", self.dir(), "the record is invalid"));
         };
         let body = MarksBody::of_header(&header, &marks);
         Ok(Some(planned(item.tag, item.id, item.generation, body, (marks, true))))

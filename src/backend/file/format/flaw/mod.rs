@@ -37,7 +37,7 @@ impl Flaw {
         match Header::parse(&frame.guard) {
             Err(RejectReason::NewerFormat(format)) => Some(Self::Newer(format)),
             Err(reject @ RejectReason::Foreign) => {
-                Some(Self::Written(format!("the record is not valid: {reject}")))
+                Some(Self::Written(format!("the record is invalid: {reject}")))
             }
             // The flaw, if any, is after the guard.
             _ => None,
@@ -61,7 +61,7 @@ impl Flaw {
             return Some(Self::Needs(what));
         }
         if Record::was_written_so(body, &reject) {
-            return Some(Self::Written(format!("the record is not valid: {reject}")));
+            return Some(Self::Written(format!("the record is invalid: {reject}")));
         }
         Some(Self::Torn(match reject {
             RejectReason::PayloadChecksum => "the checksum of the record payload does not match",

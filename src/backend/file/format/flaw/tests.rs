@@ -349,7 +349,7 @@ fn a_record_that_nobody_can_have_written_is_refused_and_not_cut_off() {
         let (end, _, file) = active(&store);
         file.set_len(end).unwrap();
         drop(store);
-        must_be_left_alone(&disk, at, ErrorKind::CorruptStore, "the record is not valid");
+        must_be_left_alone(&disk, at, ErrorKind::CorruptStore, "the record is invalid");
         // The snapshot is lost, and the repair reports it.
         let repaired = repair::repair(&disk, Path::new("/store")).unwrap();
         assert_eq!((repaired.kept, repaired.problems[0].offset), (1, Some(at)));
