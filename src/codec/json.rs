@@ -16,10 +16,10 @@ use crate::error::{BoxError, Error};
 /// enable in `serde_json` never change a stored byte or a result.
 ///
 /// JSON cannot store `Some(None)`, `Some(())`, non-finite floats, or maps whose keys are not
-/// strings, numbers or booleans. Inside flattened fields and inside tagged and untagged enums,
-/// whose contents serde buffers, it also cannot store integers beyond 64 bits or maps with number
-/// or boolean keys. Writing a state that contains one of these fails with an error that names its
-/// location.
+/// strings, numbers or booleans. Inside flattened fields and inside internally tagged and untagged
+/// enums, whose contents serde buffers, it also cannot store integers beyond 64 bits or maps with
+/// number or boolean keys. Writing a state that contains one of these fails with an error that
+/// names its location.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct Json;

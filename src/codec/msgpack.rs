@@ -12,10 +12,10 @@ use crate::error::{BoxError, Error};
 /// [`Postcard`](super::Postcard) before compression. They can still be decoded after fields have
 /// been added (with `#[serde(default)]`), removed or reordered.
 ///
-/// MessagePack cannot store `Some(None)` or `Some(())`. Inside flattened fields and inside tagged
-/// and untagged enums, whose contents serde buffers, it also cannot store integers beyond 64 bits,
-/// network addresses (`IpAddr`), or some maps whose keys are not strings. Writing a state that
-/// contains one of these fails with an error that names its location.
+/// MessagePack cannot store `Some(None)` or `Some(())`. Inside flattened fields and inside
+/// internally tagged and untagged enums, whose contents serde buffers, it also cannot store
+/// integers beyond 64 bits, network addresses (`IpAddr`), or some maps whose keys are not strings.
+/// Writing a state that contains one of these fails with an error that names its location.
 #[derive(Clone, Copy, Debug, Default)]
 #[expect(clippy::exhaustive_structs, reason = "a unit struct can be used as a value")]
 pub struct MessagePack;

@@ -22,7 +22,7 @@ const PROMISE: &str = "C-03";
 /// | levels | all |
 /// | [`scale`](Self::scale) | 100,000 aggregates |
 /// | [`seed`](Self::seed) | fixed |
-/// | [`patience`](Self::patience) | 30 seconds a call |
+/// | [`patience`](Self::patience) | 30 seconds per call |
 ///
 /// ```
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

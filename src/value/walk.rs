@@ -34,8 +34,9 @@ pub(crate) fn has_field(state: &ValueNode, name: &str) -> bool {
 }
 
 /// Returns the path and the type of the first value that formats with field names often cannot
-/// store where serde buffers (in flattened fields and in tagged and untagged enums): an integer of
-/// 128 bits, a network address, or a map whose keys are not strings. For error messages only.
+/// store where serde buffers them (in flattened fields and in internally tagged and untagged
+/// enums): an integer of 128 bits, a network address, or a map whose keys are not strings. For
+/// error messages only.
 pub(crate) fn fragile(state: &ValueNode) -> Option<String> {
     let is_text = |key: &ValueNode| key.ty.ends_with("str") || key.ty.ends_with("String");
     let is_fragile = |node: &ValueNode| match &node.kind {

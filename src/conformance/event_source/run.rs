@@ -28,7 +28,7 @@ const PROMISE: &str = "E-11";
 /// |---|---|
 /// | levels | [`Level::OF_EVENT_SOURCES`] |
 /// | [`seed`](Self::seed) | fixed |
-/// | [`patience`](Self::patience) | 30 seconds a call |
+/// | [`patience`](Self::patience) | 30 seconds per call |
 #[must_use = "nothing is checked before `run`"]
 pub struct SourceConformance<'f> {
     factory: Box<dyn Factory + 'f>,

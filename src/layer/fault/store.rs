@@ -112,8 +112,8 @@ impl FaultyStore {
     }
 
     /// Applies `fault` to the next call of this method. If this is called several times, the faults
-    /// apply to successive calls. This requires no rates, and planned faults also occur while the
-    /// random faults are stopped.
+    /// apply to successive calls. Planned faults require no rates, and those that are planned after
+    /// [`stop`](Self::stop) occur too.
     ///
     /// A fault that cannot be applied, for example if there is no record to truncate, is used up
     /// but not counted.

@@ -112,7 +112,7 @@ impl LawReport {
     /// count. [`assert_all`](Self::assert_all) is stricter.
     ///
     /// # Errors
-    /// Returns the report if a law is broken.
+    /// Returns the report if a law is broken and not accepted.
     pub fn assert(&self) -> Result<(), LawsBroken> {
         if self.broken().next().is_none() {
             Ok(())

@@ -149,8 +149,8 @@ pub const REFUSALS: &[Refusal] = &[
     },
     Refusal {
         title: "Values that serde cannot buffer",
-        reason: "Inside a flattened field or a tagged or untagged enum, serde buffers values in its own representation. This buffer does not support 128-bit integers, it keeps map keys as the strings that JSON wrote, and it deserializes types that were written in a compact form (`IpAddr`, bitflags) as human-readable. The crates of the formats have the same limits.",
-        way_out: "Move the part out of the flattened field or tagged enum, use an externally tagged enum, or write the part as text (`serde_with::DisplayFromStr`).",
+        reason: "Inside a flattened field or an internally tagged or untagged enum, serde buffers values in its own representation. This buffer does not support 128-bit integers, it keeps map keys as the strings that JSON wrote, and it deserializes types that were written in a compact form (`IpAddr`, bitflags) as human-readable. The crates of the formats have the same limits.",
+        way_out: "Move the part out of the flattened field or the enum, use an externally tagged enum, or write the part as text (`serde_with::DisplayFromStr`).",
         message: "",
         although_it_works_by_hand: false,
         types: &[
