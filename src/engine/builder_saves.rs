@@ -8,7 +8,7 @@ use crate::state::Aggregate;
 impl<A: Aggregate> EngineBuilder<A> {
     /// Sets the retention policy that the engine applies to an aggregate after background
     /// snapshots. [`keep_last(4)`](crate::retention::keep_last) by default. The policy is applied
-    /// in the background after every fourth snapshot of an aggregate, so up to three snapshots more
+    /// in the background after every fourth snapshot of an aggregate, so up to three more snapshots
     /// than the policy keeps may be stored at any time.
     ///
     /// Whatever the policy says, pinned snapshots, the newest usable snapshot of each generation
