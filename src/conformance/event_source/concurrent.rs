@@ -66,7 +66,7 @@ async fn beside_appends(cx: &mut SourceContext) -> Result<(), Stop> {
             Failure::new("E-03", what).expected(expected).got(format!("{came} events"))
         })?;
         if let Some(written) = written {
-            written.map_err(|join| Failure::setup("append", &join))??;
+            written.map_err(|join| Failure::setup("append events", &join))??;
             break;
         }
         tokio::task::yield_now().await;

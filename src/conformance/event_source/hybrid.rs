@@ -325,7 +325,7 @@ async fn failing(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.append(&key, 5).await?;
     cx.snapshot(&key, NEW, 3).await?;
     needs(cx.subject.fail(true).await?, "EventSite::fail")?;
-    let answer = cx.bounded("fetch", cx.subject.fetch(Query::latest(&key, NEW))).await?;
+    let answer = cx.bounded("fetch a snapshot", cx.subject.fetch(Query::latest(&key, NEW))).await?;
     let fine = match answer {
         Err(_) => true,
         // A snapshot alone, without information about events, is a valid answer.

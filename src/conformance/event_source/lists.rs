@@ -173,7 +173,7 @@ async fn key_pages(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.several(7).await?;
     for limit in [0, 1, 3, 6, 7, 8, usize::MAX] {
         let request = KeysRequest::new().limit(limit);
-        let page = cx.call("E-40", KEYS, "keys", cx.subject.keys(request)).await?;
+        let page = cx.call("E-40", KEYS, "list keys", cx.subject.keys(request)).await?;
         let all = cx.listed(request).await?;
         ensure(page.next.is_some() || page.items.len() == all.len().max(7), || {
             Failure::new("E-41", format!("list the first page of keys with limit {limit}"))
@@ -218,11 +218,11 @@ async fn key_filters(cx: &mut SourceContext) -> Result<(), Stop> {
 async fn foreign_cursor(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.several(3).await?;
     // Skips the case if lists are not supported.
-    cx.call("E-40", KEYS, "keys", cx.subject.keys(KeysRequest::new())).await?;
+    cx.call("E-40", KEYS, "list keys", cx.subject.keys(KeysRequest::new())).await?;
     for bytes in [b"\xff\xfe\xfd".to_vec(), vec![0xff; 24], vec![0xff; 40], vec![0xfe; 70_000]] {
         let cursor = Cursor::new(bytes.clone());
         let request = KeysRequest::new().after(&cursor);
-        let answer = cx.bounded("keys", cx.subject.keys(request)).await?;
+        let answer = cx.bounded("list keys", cx.subject.keys(request)).await?;
         let fine =
             answer.as_ref().map_or(true, |page| page.items.is_empty() && page.next.is_none());
         ensure(fine, || {

@@ -19,7 +19,7 @@ super::case::cases! {
 
 async fn put(ledger: &dyn Ledger, next: i64) -> Result<Schedule, Stop> {
     let schedule = schedule(key("", "a")?, next)?;
-    done("L-11", "put", ledger.put_schedule(&schedule).await)?;
+    done("L-11", "put a schedule", ledger.put_schedule(&schedule).await)?;
     Ok(schedule)
 }
 
@@ -29,7 +29,7 @@ async fn claim(
     due: i64,
     (now, until): (i64, i64),
 ) -> Result<Option<Claim>, Stop> {
-    done("L-14", "claim", ledger.claim(key, at(due), "node", at(now), at(until)).await)
+    done("L-14", "claim a run", ledger.claim(key, at(due), "node", at(now), at(until)).await)
 }
 
 /// Claims a run, which must be granted.
@@ -62,12 +62,12 @@ async fn claimable(nodes: Nodes) -> Result<(), Stop> {
         "claim a run of a kind without a schedule",
         claim(ledger, &wide, 10, (10, 100)).await?,
     )?;
-    done("L-11", "put", ledger.put_schedule(&schedule.clone().enabled(false)).await)?;
+    done("L-11", "put a schedule", ledger.put_schedule(&schedule.clone().enabled(false)).await)?;
     refused(
         "claim a run of a disabled schedule",
         claim(ledger, &schedule.key, 10, (10, 100)).await?,
     )?;
-    done("L-11", "put", ledger.put_schedule(&schedule).await)?;
+    done("L-11", "put a schedule", ledger.put_schedule(&schedule).await)?;
     let claim_of = granted(ledger, &schedule.key, 10, (10, 20)).await?;
     same(
         "L-14",
@@ -104,7 +104,7 @@ async fn lapsed(nodes: Nodes) -> Result<(), Stop> {
     let schedule = put(ledger, 10).await?;
     let dead = granted(ledger, &schedule.key, 10, (10, 20)).await?;
     // The lease can be renewed as long as no other node has claimed the run.
-    let renewed = done("L-16", "renew", ledger.renew(&dead, at(25)).await)?;
+    let renewed = done("L-16", "renew a lease", ledger.renew(&dead, at(25)).await)?;
     same("L-16", "renew a lease", &renewed, &true)?;
     let early = claim(&**nodes.node(1)?, &schedule.key, 10, (24, 40)).await?;
     same("L-14", "claim a run before its renewed lease ends", &early, &None)?;
@@ -139,7 +139,7 @@ async fn tokens(nodes: Nodes) -> Result<(), Stop> {
         if round % 2 == 0 {
             done("L-16", "complete a run", ledger.complete(&claim, None).await)?;
         } else {
-            done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
+            done("L-11", "remove a schedule", ledger.remove_schedule(&schedule.key).await)?;
         }
     }
     Ok(())
@@ -171,7 +171,7 @@ async fn lost(nodes: Nodes) -> Result<(), Stop> {
     done("L-16", "complete a run", ledger.complete(&third, Some(at(60))).await)?;
     powerless(&nodes, &third, "use a lease after its run was completed").await?;
     let fourth = granted(ledger, &schedule.key, 60, (60, 70)).await?;
-    done("L-11", "remove", ledger.remove_schedule(&schedule.key).await)?;
+    done("L-11", "remove a schedule", ledger.remove_schedule(&schedule.key).await)?;
     powerless(&nodes, &fourth, "use a lease after its schedule was removed").await?;
     put(ledger, 60).await?;
     powerless(&nodes, &fourth, "use a lease after its schedule was stored again").await
@@ -200,7 +200,7 @@ async fn completed(nodes: Nodes) -> Result<(), Stop> {
     let last = granted(ledger, &schedule.key, 70, (70, 80)).await?;
     // The schedule is changed during the run.
     let changed = schedule.clone().next_run(Some(at(500)));
-    done("L-10", "put", ledger.put_schedule(&changed).await)?;
+    done("L-10", "put a schedule", ledger.put_schedule(&changed).await)?;
     done("L-16", "complete a run", ledger.complete(&last, Some(at(130))).await)?;
     same(
         "L-17",
@@ -228,7 +228,7 @@ async fn refusals(nodes: Nodes) -> Result<(), Stop> {
     same(
         "L-14",
         "claim a run with a holder name of the maximum length",
-        &done("L-14", "claim", claim)?.is_some(),
+        &done("L-14", "claim a run", claim)?.is_some(),
         &true,
     )
 }

@@ -73,10 +73,12 @@ async fn kept(nodes: Nodes) -> Result<(), Stop> {
 async fn replaced(nodes: Nodes) -> Result<(), Stop> {
     let ledger = nodes.node(0)?;
     let old = schedule(key("", "a")?, 10)?;
-    done("L-10", "put", ledger.put_schedule(&old).await)?;
+    done("L-10", "put a schedule", ledger.put_schedule(&old).await)?;
     let claim =
-        done("L-10", "claim", ledger.claim(&old.key, at(10), "node", at(10), at(20)).await)?;
-    let Some(claim) = claim else { return same("L-14", "claim", &None, &Some(old.key.clone())) };
+        done("L-10", "claim a run", ledger.claim(&old.key, at(10), "node", at(10), at(20)).await)?;
+    let Some(claim) = claim else {
+        return same("L-14", "claim a run", &None, &Some(old.key.clone()));
+    };
     let claimed = done("L-10", "read a schedule", ledger.schedule(&old.key).await)?;
     let lease = claimed.and_then(|schedule| schedule.lease);
     same(
@@ -111,10 +113,10 @@ async fn removed(nodes: Nodes) -> Result<(), Stop> {
         keys.push(key("t", id)?.into());
     }
     for key in &keys {
-        done("L-11", "put", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
+        done("L-11", "put a schedule", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
     }
     while let Some(gone) = keys.pop() {
-        let was = done("L-02", "remove", ledger.remove_schedule(&gone).await)?;
+        let was = done("L-02", "remove a schedule", ledger.remove_schedule(&gone).await)?;
         same("L-11", "remove a schedule", &was, &true)?;
         let again =
             done("L-02", "remove a schedule again", nodes.node(1)?.remove_schedule(&gone).await)?;
@@ -166,7 +168,7 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
         }
     }
     for key in expected.iter().rev() {
-        done("L-11", "put", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
+        done("L-11", "put a schedule", ledger.put_schedule(&schedule(key.clone(), 10)?).await)?;
     }
     expected.sort();
     let all_keys = expected.len();
@@ -183,15 +185,15 @@ async fn due(nodes: Nodes) -> Result<(), Stop> {
         [("c", 30, true), ("b", 10, true), ("a", 30, true), ("d", 5, false), ("e", 31, true)];
     for (id, next, enabled) in rows {
         let schedule = schedule(key("", id)?, next)?.enabled(enabled);
-        done("L-11", "put", ledger.put_schedule(&schedule).await)?;
+        done("L-11", "put a schedule", ledger.put_schedule(&schedule).await)?;
     }
     let never = schedule(key("", "n")?, 0)?.next_run(None);
-    done("L-11", "put", ledger.put_schedule(&never).await)?;
+    done("L-11", "put a schedule", ledger.put_schedule(&never).await)?;
     let wide = schedule(ScheduleKey::kind_wide("t", "account")?, 20)?;
-    done("L-11", "put", ledger.put_schedule(&wide).await)?;
+    done("L-11", "put a schedule", ledger.put_schedule(&wide).await)?;
     let b = key("", "b")?.into();
     let claim = ledger.claim(&b, at(10), "node", at(10), at(12)).await;
-    done("L-14", "claim", claim)?;
+    done("L-14", "claim a run", claim)?;
     for (now, limit, expected) in [
         (9, 10, &[][..]),
         // The run of b is claimed until 12.

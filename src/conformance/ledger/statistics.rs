@@ -51,7 +51,7 @@ async fn added(nodes: Nodes) -> Result<(), Stop> {
     let (alone, others) = batch.split_at_checked(3).unwrap_or_default();
     for part in [alone, others] {
         for _ in 0..2 {
-            done("L-20", "add", ledger.add_statistics(part).await)?;
+            done("L-20", "add statistics", ledger.add_statistics(part).await)?;
         }
         for (key, ..) in part {
             let id = if part.len() == alone.len() { "L-20" } else { "L-01" };
@@ -79,7 +79,7 @@ async fn repeated(nodes: Nodes) -> Result<(), Stop> {
         item(&a, created(200, 6)),
         item(&a, DailyStatistics::deleted(4)),
     ];
-    done("L-20", "add", ledger.add_statistics(&batch).await)?;
+    done("L-20", "add statistics", ledger.add_statistics(&batch).await)?;
     let mut sum = created(300, 11);
     (sum.created, sum.deleted) = (2, 4);
     same("L-20", "the sum of a batch", &daily(ledger, &a).await?, &vec![(day, sum)])?;
@@ -87,7 +87,7 @@ async fn repeated(nodes: Nodes) -> Result<(), Stop> {
     let most =
         [item(&b, created(u64::MAX, u64::MAX)), item(&b, DailyStatistics::deleted(u64::MAX))];
     for _ in 0..2 {
-        done("L-20", "add", ledger.add_statistics(&most).await)?;
+        done("L-20", "add statistics", ledger.add_statistics(&most).await)?;
     }
     let found = daily(ledger, &b).await?;
     let least = found.iter().map(|(_, sum)| sum.bytes.min(sum.deleted).min(sum.creation_micros));
@@ -105,7 +105,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
         let watched = watched.clone();
         async move {
             for _ in 0..ROUNDS {
-                done("L-20", "add", ledger.add_statistics(&batch).await)?;
+                done("L-20", "add statistics", ledger.add_statistics(&batch).await)?;
                 for (_, sum) in daily(&*ledger, &watched).await? {
                     let whole =
                         (sum.bytes, sum.creation_micros) == (100 * sum.created, 3 * sum.created);
@@ -132,7 +132,7 @@ async fn ranged(nodes: Nodes) -> Result<(), Stop> {
     let days = [i32::MIN, -2, -1, 0, 1, 2, i32::MAX];
     for day in [0, i32::MAX, -2, 2, i32::MIN, 1, -1] {
         let batch = [(key.clone(), Day::new(day), DailyStatistics::deleted(1))];
-        done("L-20", "add", ledger.add_statistics(&batch).await)?;
+        done("L-20", "add statistics", ledger.add_statistics(&batch).await)?;
         let found = nodes.node(1)?.daily(&key, Day::new(day)..=Day::new(day)).await;
         same(
             "L-04",

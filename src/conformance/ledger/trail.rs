@@ -45,10 +45,10 @@ async fn counted(nodes: Nodes) -> Result<(), Stop> {
     same(
         "L-30",
         "append no entries",
-        &done("L-30", "append", ledger.append_all(&[]).await)?,
+        &done("L-30", "append entries", ledger.append_all(&[]).await)?,
         &vec![],
     )?;
-    let whole = done("L-31", "check", ledger.check_trail("", AuditHead::START).await)?;
+    let whole = done("L-31", "check a trail", ledger.check_trail("", AuditHead::START).await)?;
     same("L-31", "check an empty trail", &whole, &TrailCheck::Whole(AuditHead::START))?;
     let mut batch = Vec::new();
     for (place, tenant) in (0..).zip(NAMES) {
@@ -56,11 +56,11 @@ async fn counted(nodes: Nodes) -> Result<(), Stop> {
         batch.push(entry(place).about(key(tenant, "a")?));
     }
     for round in 0..3 {
-        let found = done("L-30", "append", ledger.append_all(&batch).await)?;
+        let found = done("L-30", "append entries", ledger.append_all(&batch).await)?;
         let expected: Vec<_> = NAMES.iter().flat_map(|_| [2 * round + 1, 2 * round + 2]).collect();
         same("L-30", "the sequence numbers of a batch of all tenants", &found, &expected)?;
     }
-    let one = done("L-30", "append", nodes.node(1)?.append(&entry(9)).await)?;
+    let one = done("L-30", "append entries", nodes.node(1)?.append(&entry(9)).await)?;
     same("L-30", "the next sequence number", &one, &7)?;
     for (place, tenant) in (0..).zip(NAMES) {
         let found = all(ledger, AuditRequest::new().tenant(tenant)).await?;
@@ -95,7 +95,7 @@ fn entries() -> Result<Vec<AuditEntry>, Stop> {
 async fn kept(nodes: Nodes) -> Result<(), Stop> {
     let entries = entries()?;
     for ledger in [nodes.node(0)?, nodes.node(1)?] {
-        done("L-30", "append", ledger.append_all(&entries).await)?;
+        done("L-30", "append entries", ledger.append_all(&entries).await)?;
     }
     let found = all(&**nodes.node(2)?, AuditRequest::new()).await?;
     same("L-04", "read entries on another node", &found.len(), &(2 * entries.len()))?;
@@ -115,7 +115,7 @@ async fn paged(nodes: Nodes) -> Result<(), Stop> {
         let entries: Vec<_> = (n..n + batch).map(|n| entry(n).about(about(n))).collect();
         n += batch;
         let node = nodes.node(usize::try_from(batch).unwrap_or(0) % 2)?;
-        done("L-30", "append", node.append_all(&entries).await)?;
+        done("L-30", "append entries", node.append_all(&entries).await)?;
     }
     let sequences = |found: Vec<AuditRecord>| -> Vec<u64> {
         found.into_iter().map(|record| record.sequence).collect()
@@ -157,8 +157,8 @@ async fn chained(nodes: Nodes) -> Result<(), Stop> {
     let ledger = &**nodes.node(0)?;
     let mut known = AuditHead::START;
     for _ in 0..3 {
-        done("L-30", "append", ledger.append_all(&entries()?).await)?;
-        let check = done("L-31", "check", ledger.check_trail("", known).await)?;
+        done("L-30", "append entries", ledger.append_all(&entries()?).await)?;
+        let check = done("L-31", "check a trail", ledger.check_trail("", known).await)?;
         let TrailCheck::Whole(head) = check else {
             return same("L-31", "check a trail", &check, &TrailCheck::Whole(known));
         };
@@ -185,7 +185,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
                 AuditEntry::new(at(round * 3 + n), actor, "race")
             };
             let batch: Vec<_> = (0..=round % 3).map(entry).collect();
-            let got = done("L-30", "append", ledger.append_all(&batch).await)?;
+            let got = done("L-30", "append entries", ledger.append_all(&batch).await)?;
             sequences.extend(got.into_iter().zip(batch));
         }
         Ok(sequences)
@@ -206,7 +206,7 @@ async fn raced(nodes: Nodes) -> Result<(), Stop> {
             &Some(entry),
         )?;
     }
-    let check = done("L-31", "check", ledger.check_trail("", AuditHead::START).await)?;
+    let check = done("L-31", "check a trail", ledger.check_trail("", AuditHead::START).await)?;
     let head = found.last().map(|last| AuditHead { sequence: last.sequence, hash: last.hash });
     same(
         "L-31",

@@ -82,7 +82,7 @@ async fn found(cx: &mut Context) -> Result<(), Stop> {
     let aggregates = cx.scale;
     let started = Instant::now();
     fill(&store, 0, aggregates, 1).await?;
-    cx.time("put", started.elapsed(), aggregates);
+    cx.time("put one snapshot", started.elapsed(), aggregates);
     let looked = aggregates.min(2_000);
     let started = Instant::now();
     for _ in 0..looked {

@@ -110,7 +110,11 @@ impl<const G: u32> World<EngineTally<G>> {
 
     async fn load_is_right(&self) -> Result<(), Stop> {
         let key = &self.key;
-        Self::same("load", self.engine.load(key).await, self.replay.load(key).await)
+        Self::same(
+            "load the current state",
+            self.engine.load(key).await,
+            self.replay.load(key).await,
+        )
     }
 
     /// Checks that loads of every version, of the next one, and of times throughout the history
@@ -228,7 +232,7 @@ async fn in_the_background(cx: &mut Context) -> Result<(), Stop> {
     for _ in 0..25 {
         let loaded = match world.engine.load(&world.key).await {
             Ok(loaded) => loaded,
-            Err(error) => return Err(blame("load", &error)),
+            Err(error) => return Err(blame("load the current state", &error)),
         };
         let more = cx.random.u64(1..4);
         world.grow(&mut cx.random, more);
