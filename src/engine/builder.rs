@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
 use super::core::{Compare, EngineCore};
+use super::learning::Learning;
 use super::observer::{Both, Observer};
 use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
@@ -422,6 +423,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             generation,
             readers,
             compression: self.compression,
+            learning: self.trigger.needs_costs().then(|| Box::new(Learning::new())),
             trigger: self.trigger,
             observer: self.observer,
             on_store_failure: self.on_store_failure,

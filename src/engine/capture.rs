@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cache::Outdates;
+use super::captured::Capture;
 use super::core::{EngineCore, check_kind};
 use super::load::{from_start, reached};
 use super::reconstructed::{Purpose, Reconstructed};
 use super::save_work::panicked;
+use super::sizes::Weight;
 use super::stopwatch::Stopwatch;
 use super::write::Encoded;
 use crate::error::{Error, ErrorKind};
@@ -57,6 +59,7 @@ impl<A: Aggregate> EngineCore<A> {
         {
             return Ok(CreateOutcome::Unchanged { version: loaded.version() });
         }
+        let (timings, started) = (loaded.provenance.timings, self.clock.monotonic());
         let record = self.record(&loaded, &options.labels)?;
         let options = PutOptions::default().marks(marks.clone());
         let mut outcomes = self.put(vec![record.clone()], options).await?;
@@ -68,6 +71,11 @@ impl<A: Aggregate> EngineCore<A> {
             }
         }
         if let CreateOutcome::Stored(meta) = &mut created {
+            if let Some(learning) = &self.learning {
+                let took = self.clock.monotonic().saturating_sub(started);
+                learning.captured(meta.version, meta.raw_bytes, self.before(&loaded));
+                learning.stored(meta.raw_bytes, timings.without_fold().saturating_add(took));
+            }
             meta.marks = marks;
         }
         Ok(created)
@@ -78,7 +86,7 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn capture_aside(
         self: &Arc<Self>,
         key: &AggregateKey,
-    ) -> Result<Option<Record>, Error> {
+    ) -> Result<Option<Capture>, Error> {
         let loaded = self.load_now(key).await?;
         if loaded.version() == 0 {
             return Ok(None);
@@ -87,16 +95,37 @@ impl<A: Aggregate> EngineCore<A> {
         let known = stored.max(loaded.weight.map(|weight| weight.bytes));
         let expected = known.unwrap_or_else(|| self.largest_saved.load(Ordering::Relaxed));
         let is_small = (1..=self.encode_in_place).contains(&expected);
-        let record = if is_small || self.encode_in_place == u64::MAX {
-            self.record(&loaded, &[])?
+        let (version, timings) = (loaded.version(), loaded.provenance.timings);
+        let before = self.learning.as_ref().map(|_| self.before(&loaded));
+        let core = Arc::clone(self);
+        let encode = move || {
+            let started = core.clock.monotonic();
+            let record = core.record(&loaded, &[])?;
+            Ok::<_, Error>((record, core.clock.monotonic().saturating_sub(started)))
+        };
+        let (record, encoding) = if is_small || self.encode_in_place == u64::MAX {
+            encode()?
         } else {
-            let core = Arc::clone(self);
-            let encode = move || core.record(&loaded, &[]);
             tokio::task::spawn_blocking(encode).await.map_err(panicked)??
         };
         let bytes = record.header().map_or(0, |header| u64::from(header.raw_bytes));
         self.largest_saved.fetch_max(bytes, Ordering::Relaxed);
-        Ok(Some(record))
+        if let (Some(learning), Some(before)) = (&self.learning, before) {
+            learning.captured(version, bytes, before);
+        }
+        let took = timings.without_fold().saturating_add(encoding);
+        Ok(Some(Capture { record, bytes, took }))
+    }
+
+    /// The size of the snapshot that a state was built from, or of the empty state.
+    fn before(&self, loaded: &Reconstructed<A>) -> Weight {
+        match &loaded.provenance.snapshot {
+            Some(used) => Weight { bytes: used.raw_bytes, at_version: used.id.version },
+            None => Weight {
+                bytes: self.encoded_bytes(&A::initial(&loaded.key)).unwrap_or(0),
+                at_version: 0,
+            },
+        }
     }
 
     /// Puts the records of background snapshots and returns the outcome of each. A stored snapshot

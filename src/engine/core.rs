@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use super::cache::HotCache;
+use super::learning::Learning;
 use super::observer::{Observation, Observer};
 use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
@@ -44,6 +45,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     pub(super) trigger: Box<dyn Trigger>,
     /// Applied after background snapshots.
     pub(super) retention: Option<Box<dyn Retention>>,
+    /// Learns what the trigger needs to know of costs, if it does.
+    pub(super) learning: Option<Box<Learning>>,
     pub(super) observer: Option<Arc<dyn Observer>>,
     pub(super) on_store_failure: OnStoreFailure,
     pub(super) max_state_bytes: u64,

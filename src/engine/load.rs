@@ -59,7 +59,7 @@ impl<A: Aggregate> EngineCore<A> {
             let Some(candidate) = &mut search.candidate else {
                 match Box::pin(self.replay(&mut search, limits, &mut watch)).await? {
                     Some(replayed) => {
-                        self.report_loaded(&replayed, purpose);
+                        self.loaded(&replayed, point, purpose);
                         return Ok(replayed.into());
                     }
                     None => continue,
@@ -79,7 +79,7 @@ impl<A: Aggregate> EngineCore<A> {
                     let progress = candidate.progress;
                     let key = key.clone();
                     let loaded = Reconstructed { key, progress, provenance, weight: None };
-                    self.report_loaded(&loaded, purpose);
+                    self.loaded(&loaded, point, purpose);
                     return Ok(loaded.into());
                 }
                 (Err(reject), _) => search.reject(version, reject),
@@ -119,6 +119,16 @@ impl<A: Aggregate> EngineCore<A> {
     #[cold]
     pub(super) fn report_failed(&self, key: &AggregateKey, error: &Error) {
         self.report(&Observation::LoadFailed { key, error });
+    }
+
+    /// Learns from a load that did not come from the cache, and reports it.
+    fn loaded(&self, loaded: &Reconstructed<A>, point: Point, purpose: Purpose) {
+        if let Some(learning) = &self.learning
+            && point == Point::Now
+        {
+            learning.loaded(&loaded.key, &loaded.provenance, purpose == Purpose::Answer);
+        }
+        self.report_loaded(loaded, purpose);
     }
 
     #[inline]

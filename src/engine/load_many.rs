@@ -201,6 +201,9 @@ impl<A: Aggregate> EngineCore<A> {
         if self.cache.is_enabled() {
             Box::pin(self.cache_loaded(&mut loaded, epoch)).await;
         }
+        if let Some(learning) = &self.learning {
+            learning.counted(&loaded.key);
+        }
         self.report_loaded(&loaded, Purpose::Answer);
         Some(loaded)
     }

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use tokio::task::{Id, JoinError, JoinSet};
 
+use super::captured::Capture;
 use super::core::EngineCore;
 use super::observer::Observation;
 use super::recorder;
@@ -25,8 +26,8 @@ use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::manager::{CreateOutcome, Retained};
-use crate::record::Record;
 use crate::state::Aggregate;
+use crate::trigger::TriggerContext;
 
 /// The limits of one put, in records and bytes. No further aggregate is captured while the records
 /// that wait for a put reach [`BATCH_BYTES`].
@@ -75,9 +76,9 @@ struct Saving {
 /// The result of a task.
 enum Ended {
     /// The record, or `None` if no snapshot is needed or the capture failed and was noted.
-    Captured(Option<Record>),
-    /// The outcome of each record of a put, in order.
-    Put(Vec<Result<CreateOutcome, Error>>),
+    Captured(Option<Capture>),
+    /// The outcome of each record of a put, in order, and how long the put took.
+    Put(Vec<Result<CreateOutcome, Error>>, Duration),
     /// What a policy did to an aggregate.
     Retained(Result<Retained, Error>),
 }
@@ -91,12 +92,12 @@ struct Work<A: Aggregate> {
     tasks: JoinSet<Ended>,
     capturing: HashMap<Id, Saving>,
     /// The records of the running put; empty if none is running.
-    putting: Vec<(Saving, Record)>,
+    putting: Vec<(Saving, Capture)>,
     /// Records that wait for the next put.
-    ready: Vec<(Saving, Record)>,
+    ready: Vec<(Saving, Capture)>,
     ready_bytes: usize,
     /// Records of a batch whose put panicked. Each is put separately.
-    suspects: Vec<(Saving, Record)>,
+    suspects: Vec<(Saving, Capture)>,
     retention: RetentionWork,
 }
 
@@ -146,11 +147,15 @@ impl<A: Aggregate> Work<A> {
         if batch.is_empty() {
             return;
         }
-        self.ready_bytes = self.ready.iter().map(|(_, record)| record.as_bytes().len()).sum();
+        self.ready_bytes = self.ready.iter().map(|(_, ready)| ready.record.as_bytes().len()).sum();
         self.shared.lock().unwritten = self.ready.len() + self.suspects.len();
         let core = Arc::clone(&self.core);
-        let records = batch.iter().map(|(_, record)| record.clone()).collect();
-        self.tasks.spawn(async move { Ended::Put(core.save(records).await) });
+        let records = batch.iter().map(|(_, capture)| capture.record.clone()).collect();
+        self.tasks.spawn(async move {
+            let started = core.clock.monotonic();
+            let outcomes = core.save(records).await;
+            Ended::Put(outcomes, core.clock.monotonic().saturating_sub(started))
+        });
         self.putting = batch;
     }
 
@@ -188,9 +193,9 @@ impl<A: Aggregate> Work<A> {
             }
         } else if let Some(saving) = self.capturing.remove(&id) {
             match ended {
-                Ok(Ended::Captured(Some(record))) => {
-                    self.ready_bytes += record.as_bytes().len();
-                    self.ready.push((saving, record));
+                Ok(Ended::Captured(Some(capture))) => {
+                    self.ready_bytes += capture.record.as_bytes().len();
+                    self.ready.push((saving, capture));
                     self.shared.lock().unwritten += 1;
                 }
                 Ok(_) => self.shared.ended(&saving.key),
@@ -199,8 +204,16 @@ impl<A: Aggregate> Work<A> {
         } else {
             let batch = std::mem::take(&mut self.putting);
             match ended {
-                Ok(Ended::Put(outcomes)) => {
-                    for ((saving, _), outcome) in batch.iter().zip(outcomes) {
+                Ok(Ended::Put(outcomes, took)) => {
+                    let share = took / u32::try_from(batch.len()).unwrap_or(u32::MAX).max(1);
+                    for ((saving, capture), outcome) in batch.iter().zip(outcomes) {
+                        // A replacement has folded all events from the beginning.
+                        if let Some(learning) = &self.core.learning
+                            && let Ok(CreateOutcome::Stored(_) | CreateOutcome::Existing { .. }) =
+                                &outcome
+                        {
+                            learning.stored(capture.bytes, capture.took.saturating_add(share));
+                        }
                         self.note(saving, outcome);
                     }
                 }
@@ -256,7 +269,10 @@ async fn capture<A: Aggregate>(
     }
     let started = core.clock.monotonic();
     match core.capture_aside(&key).await {
-        Ok(Some(record)) => Ended::Captured(Some(record)),
+        Ok(Some(capture)) => {
+            let is_wanted = is_still_wanted(&core, &key, seen, &capture);
+            Ended::Captured(is_wanted.then_some(capture))
+        }
         Ok(None) => {
             let took = core.clock.monotonic().saturating_sub(started);
             note(&core, &shared, &key, Ok((CreateOutcome::Empty, took)));
@@ -267,6 +283,26 @@ async fn capture<A: Aggregate>(
             Ended::Captured(None)
         }
     }
+}
+
+/// Whether the trigger still wants the first snapshot of an aggregate, now that the time for
+/// restoring it is known.
+fn is_still_wanted<A: Aggregate>(
+    core: &EngineCore<A>,
+    key: &AggregateKey,
+    mut seen: TriggerContext,
+    capture: &Capture,
+) -> bool {
+    let Some(learning) = &core.learning else { return true };
+    if seen.snapshot.is_some() {
+        return true;
+    }
+    seen.costs.restore = learning.last_restore(capture.bytes).or(seen.costs.restore);
+    let take = core.trigger.decide(&seen).take;
+    if !take {
+        learning.declined(key, capture.bytes);
+    }
+    take
 }
 
 /// Measures a state and stores the estimated size in the job; returns false if measuring failed.

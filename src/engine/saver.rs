@@ -71,6 +71,11 @@ impl<A: Aggregate> Saver<A> {
             let reason = "nothing has been committed since the last snapshot".to_owned();
             return Decision::Wait { reason };
         }
+        if let Some(learning) = &core.learning {
+            learning.committed(key, version.saturating_sub(loaded.version));
+            let known = loaded.weight.filter(|weight| weight.at_version <= version);
+            seen.costs = learning.costs(key, &seen, known.map(|weight| weight.bytes));
+        }
         let needs_size = core.trigger.needs_state_bytes();
         let mut sizes = Sizes::default();
         if needs_size {
@@ -84,6 +89,9 @@ impl<A: Aggregate> Saver<A> {
         let verdict = core.trigger.decide(&seen);
         let mut reason = verdict.reason;
         if verdict.take {
+            if let Some(learning) = &core.learning {
+                learning.chosen(key, seen.distance());
+            }
             let job = Job { seen, measure: None, ask_again: false };
             return match self.start(core, key, job) {
                 Ok(()) => Decision::Queued { reason },

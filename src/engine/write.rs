@@ -66,12 +66,17 @@ impl<A: Aggregate> EngineCore<A> {
     /// Checks that `raw` decodes to the state that was encoded, by its digest and by the
     /// application's own comparison.
     fn prove(&self, state: &A, written: Option<&Written>, raw: &[u8]) -> Result<(), Error> {
+        let learning = self.learning.as_ref().map(|learning| (learning, self.clock.monotonic()));
         let decoded =
             self.codec.decode(raw, self.type_info.limits).map_err(|source: BoxError| {
                 let by_name = self.codec.is_self_describing();
                 let place = self.digester.culprit(state, by_name, &source);
                 self.lost(state, "cannot read back", place).with_source(source)
             })?;
+        if let Some((learning, started)) = learning {
+            let took = self.clock.monotonic().saturating_sub(started);
+            learning.decoded(raw.len() as u64, took);
+        }
         if written.is_some_and(|written| !self.digester.is_the_one(written, &decoded)) {
             let place = self.digester.difference(state, &decoded);
             return Err(self.lost(state, "does not preserve", place));

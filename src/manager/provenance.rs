@@ -106,7 +106,11 @@ pub struct Timings {
 impl Timings {
     /// Returns the sum of all phases.
     pub fn total(&self) -> Duration {
-        self.fetch.saturating_add(self.decode).saturating_add(self.fold)
+        self.without_fold().saturating_add(self.fold)
+    }
+
+    pub(crate) fn without_fold(&self) -> Duration {
+        self.fetch.saturating_add(self.decode)
     }
 }
 

@@ -31,6 +31,10 @@ impl Trigger for Any {
     fn needs_state_bytes(&self) -> bool {
         self.0.iter().any(|trigger| trigger.needs_state_bytes())
     }
+
+    fn needs_costs(&self) -> bool {
+        self.0.iter().any(|trigger| trigger.needs_costs())
+    }
 }
 
 impl Trigger for All {
@@ -43,9 +47,13 @@ impl Trigger for All {
     fn needs_state_bytes(&self) -> bool {
         self.0.iter().any(|trigger| trigger.needs_state_bytes())
     }
+
+    fn needs_costs(&self) -> bool {
+        self.0.iter().any(|trigger| trigger.needs_costs())
+    }
 }
 
-/// The combined answer names the parts that agree with it: they are its reasons.
+/// Combines the reasons of the triggers that agree with the combined verdict.
 fn combined(
     triggers: &[Box<dyn Trigger>],
     seen: &TriggerContext,
@@ -59,7 +67,7 @@ fn combined(
         .map(|verdict| verdict.reason)
         .collect();
     if reasons.is_empty() {
-        return Verdict::new(take, "there is no trigger to ask");
+        return Verdict::new(take, "there are no triggers");
     }
     Verdict::new(take, reasons.join("; "))
 }

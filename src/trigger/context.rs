@@ -1,4 +1,4 @@
-//! [`TriggerContext`]: the input of a trigger.
+//! [`TriggerContext`]: the input of a trigger, and the [`Costs`] in it.
 
 use std::time::Duration;
 
@@ -24,6 +24,32 @@ pub struct TriggerContext {
     /// none is known yet, or if the trigger does not [need
     /// it](crate::trigger::Trigger::needs_state_bytes).
     pub state_bytes: Option<u64>,
+    /// What the engine has learned about costs: nothing if the trigger does not [need
+    /// it](crate::trigger::Trigger::needs_costs).
+    pub costs: Costs,
+}
+
+/// What the engine has learned about the costs of snapshots and replays.
+///
+/// The values are moving estimates that ignore outliers. A value is `None` until there are enough
+/// samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Costs {
+    /// The time for taking a snapshot of a state of this size: loading the state without the
+    /// replay, encoding it, and its share of a put.
+    pub snapshot: Option<Duration>,
+    /// The time for restoring a snapshot of this size: verifying, decompressing and decoding it.
+    pub restore: Option<Duration>,
+    /// How much longer restoring a snapshot takes after 1,000 more events, because the state grows.
+    pub restore_growth_1000: Option<Duration>,
+    /// The time for replaying 1,000 events, without the wait for the first one.
+    pub replay_1000: Option<Duration>,
+    /// The number of loads of this aggregate per 1,000 committed events, without those that the hot
+    /// cache answers.
+    pub loads_per_1000: Option<u64>,
+    /// The distance at which the last snapshot of this aggregate was requested, in events.
+    pub last_interval: Option<u64>,
 }
 
 /// The newest stored snapshot, as triggers see it.
@@ -49,6 +75,14 @@ impl TriggerContext {
             events_replayed: 0,
             replay_time: Duration::ZERO,
             state_bytes: None,
+            costs: Costs {
+                snapshot: None,
+                restore: None,
+                restore_growth_1000: None,
+                replay_1000: None,
+                loads_per_1000: None,
+                last_interval: None,
+            },
         }
     }
 
@@ -61,6 +95,14 @@ impl TriggerContext {
     /// Returns the number of events after the newest snapshot, or of all events if there is none.
     pub fn distance(&self) -> u64 {
         self.version.saturating_sub(self.snapshot.map_or(0, |snapshot| snapshot.version))
+    }
+
+    /// What the distance counts from, for the end of a sentence.
+    pub(super) fn since(&self) -> String {
+        match self.snapshot {
+            Some(snapshot) => format!("since the snapshot at version {}", snapshot.version),
+            None => "and no snapshot yet".to_owned(),
+        }
     }
 }
 

@@ -16,11 +16,7 @@ pub const fn every_events(events: u64) -> EveryEvents {
 
 impl Trigger for EveryEvents {
     fn decide(&self, seen: &TriggerContext) -> Verdict {
-        let since = match seen.snapshot {
-            Some(snapshot) => format!("since the snapshot at version {}", snapshot.version),
-            None => "and no snapshot yet".to_owned(),
-        };
-        let distance = seen.distance();
+        let (distance, since) = (seen.distance(), seen.since());
         Verdict::new(distance >= self.0, format!("{distance} of {} events {since}", self.0))
     }
 }

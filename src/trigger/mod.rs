@@ -14,7 +14,11 @@
 //!     .or(every_events(20).and(larger_than(64 * 1024)));
 //! assert!(trigger.needs_state_bytes());
 //! ```
+//!
+//! [`Adaptive`] needs no such numbers: the engine measures what snapshots and replays cost, and the
+//! trigger computes the interval that costs least.
 
+mod adaptive;
 mod combine;
 mod context;
 mod cost;
@@ -23,8 +27,9 @@ mod every;
 use std::fmt;
 use std::sync::Arc;
 
+pub use adaptive::Adaptive;
 pub use combine::{All, Any, all, any};
-pub use context::{LastSnapshot, TriggerContext};
+pub use context::{Costs, LastSnapshot, TriggerContext};
 pub use cost::{GrownBy, LargerThan, SlowerThan, grown_by, larger_than, slower_than};
 pub use every::{EveryEvents, EveryInterval, every_events, every_interval};
 
@@ -45,6 +50,16 @@ pub trait Trigger: fmt::Debug + Send + Sync + 'static {
     /// then asks again. So a size that does not matter costs nothing, and [`decide`](Self::decide)
     /// must be pure.
     fn needs_state_bytes(&self) -> bool {
+        false
+    }
+
+    /// Whether [`TriggerContext::costs`] matters to this trigger. False by default.
+    ///
+    /// The engine calls this once, when it is built. If true, it counts loads and times snapshots.
+    /// The first snapshot of an aggregate is encoded and decoded before it is stored. Then the
+    /// trigger is asked again, with the [time for restoring](Costs::restore) just
+    /// measured, and the snapshot is stored only if the answer is still yes.
+    fn needs_costs(&self) -> bool {
         false
     }
 
@@ -72,6 +87,10 @@ impl<T: Trigger + ?Sized> Trigger for Arc<T> {
 
     fn needs_state_bytes(&self) -> bool {
         (**self).needs_state_bytes()
+    }
+
+    fn needs_costs(&self) -> bool {
+        (**self).needs_costs()
     }
 }
 
@@ -110,6 +129,6 @@ pub const fn manual() -> Manual {
 
 impl Trigger for Manual {
     fn decide(&self, _: &TriggerContext) -> Verdict {
-        Verdict::new(false, "snapshots are taken by hand only")
+        Verdict::new(false, "snapshots are taken manually only")
     }
 }

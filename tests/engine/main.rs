@@ -9,6 +9,8 @@
     reason = "a test may panic"
 )]
 
+#[cfg(feature = "postcard")]
+mod adaptive;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod admin;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
@@ -33,6 +35,9 @@ mod load_many;
 mod manager;
 #[cfg(feature = "conformance")]
 mod moving_floor;
+#[cfg(feature = "postcard")]
+#[path = "../property/mod.rs"]
+mod property;
 #[cfg(feature = "postcard")]
 #[path = "../record_bytes/mod.rs"]
 mod record_bytes;

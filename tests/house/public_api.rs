@@ -17,9 +17,9 @@ use snapfold::retention::{
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{
-    All, Any, EveryEvents, EveryInterval, GrownBy, LargerThan, LastSnapshot, Manual, SlowerThan,
-    Trigger, TriggerContext, Verdict, all, any, every_events, every_interval, grown_by,
-    larger_than, manual, slower_than,
+    Adaptive, All, Any, Costs, EveryEvents, EveryInterval, GrownBy, LargerThan, LastSnapshot,
+    Manual, SlowerThan, Trigger, TriggerContext, Verdict, all, any, every_events, every_interval,
+    grown_by, larger_than, manual, slower_than,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::{

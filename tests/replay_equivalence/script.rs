@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use snapfold::codec::Compression;
 use snapfold::engine::CacheConfig;
 use snapfold::trigger::{
-    Trigger, all, every_events, every_interval, larger_than, manual, slower_than,
+    Adaptive, Trigger, all, every_events, every_interval, larger_than, manual, slower_than,
 };
 
 use crate::faulty_store::{Damage, Lie};
@@ -53,7 +53,10 @@ impl When {
             Self::Events(events) => Box::new(every_events(*events)),
             Self::Interval(seconds) => Box::new(every_interval(Duration::from_secs(*seconds))),
             Self::Size(bytes) => Box::new(larger_than(*bytes)),
-            Self::Slow => Box::new(slower_than(Duration::ZERO)),
+            Self::Slow => {
+                let adaptive = Adaptive::minimise_cost().fallback(4).ceiling(9);
+                Box::new(slower_than(Duration::ZERO).or(adaptive))
+            }
             Self::Any(parts) => Box::new(snapfold::trigger::any(built(parts))),
             Self::All(parts) => Box::new(all(built(parts))),
         }

@@ -1,0 +1,15 @@
+//! [`Capture`]: a state that was encoded for a background snapshot.
+
+use std::time::Duration;
+
+use crate::record::Record;
+
+/// A record to be put in the background.
+pub(super) struct Capture {
+    pub(super) record: Record,
+    /// The size of the encoded state.
+    pub(super) bytes: u64,
+    /// How long it took to load the state, without the replay, and to encode it. The replay does
+    /// not count, because each event is replayed by one capture, whatever the interval is.
+    pub(super) took: Duration,
+}
