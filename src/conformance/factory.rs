@@ -19,8 +19,8 @@ pub trait StoreFactory: Send + Sync {
 /// The place that holds the data of one store: a directory, a schema, a map. Dropping it removes
 /// the data.
 ///
-/// Only [`open`](Self::open) is required. Each other method that a site supports lets the kit check
-/// more. Cases that need an unsupported method are reported as skipped.
+/// Only [`open`](Self::open) is required. Every other method that a site supports lets the kit
+/// check more. Cases that need an unsupported method are reported as skipped.
 #[async_trait]
 pub trait Site: Send + Sync {
     /// Opens the store. The kit drops every earlier handle before it calls this again.

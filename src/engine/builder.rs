@@ -149,10 +149,10 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// all of them, such as a validated newtype, is recorded as unseen. So is a field of a
     /// flattened struct that has a default and is missing from every value the engine can
     /// serialize, for example because of `skip_serializing_if`. A change inside an unseen part does
-    /// not change the generation and is detected only when a snapshot is decoded. The engine offers
-    /// the parts of a sample to such types, and learns the field names from the serialized sample.
-    /// All samples together contribute at most 1,024 parts. Strings and bytes longer than 1 KiB are
-    /// ignored.
+    /// not change the generation and is detected only when a snapshot is decoded. For unseen parts,
+    /// the engine tries to deserialize parts of the samples instead. It also learns the field names
+    /// of the serialized samples. All samples together contribute at most 1,024 parts. Strings and
+    /// bytes longer than 1 KiB are ignored.
     ///
     /// A sample may change the fingerprint of the type, and with it the generation. Existing
     /// snapshots are then ignored (as misses) until new ones are taken. Use the same samples in

@@ -63,7 +63,8 @@ impl SnapshotMeta {
     /// Creates an owned copy of `header`, without marks.
     ///
     /// # Errors
-    /// Never fails for a parsed header, because its key is always valid.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the key in `header` is
+    /// invalid. The key of a parsed header is always valid.
     pub fn from_header(header: &Header<'_>) -> Result<Self, Error> {
         Ok(Self {
             key: AggregateKey::from_stored(header.tenant, header.kind, header.id)?,

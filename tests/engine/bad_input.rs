@@ -878,7 +878,7 @@ async fn settings_with_which_no_snapshot_could_be_stored_are_refused_when_the_en
             .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let text = error.to_string();
-    assert!(text.contains("the kind has") && text.len() < 500, "{text}");
+    assert!(text.contains("the kind is") && text.len() < 500, "{text}");
 
     // The longest origin that is accepted can be stored.
     let world = World::with(|builder| builder.origin("n".repeat(65_535)));

@@ -422,7 +422,7 @@ async fn a_codec_that_wraps_another_one_takes_its_digester() {
     assert_eq!(loaded.provenance.snapshot.unwrap().proof, Proof::Verified);
     assert_eq!(loaded.state.0, truth.0);
     let text = refused(Seals(Json), &[10]).await;
-    assert!(text.contains("(look at bonus)") && text.contains("the codec Postcard"), "{text}");
+    assert!(text.contains("(look at bonus)") && text.contains("the Postcard codec"), "{text}");
 
     let plain: Digester<Inner> = Digester::serde();
     let (a, b) = (Inner { sum: 1, bonus: None }, Inner { sum: 2, bonus: None });

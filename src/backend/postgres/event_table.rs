@@ -162,8 +162,8 @@ impl EventTable {
         self.with(|c| (c.recorded_at, c.recorded_as) = (column.into(), RecordedAs::Micros))
     }
 
-    /// Sets the column that permanently identifies an event (an event id, a hash), of any type.
-    /// Each load compares the anchor in the snapshot with this column.
+    /// Sets the column that permanently identifies an event, such as an event id or a hash. The
+    /// column can be of any type. Each load compares the anchor in the snapshot with this column.
     pub fn anchor(self, column: impl Into<String>) -> Self {
         self.with(|c| c.anchor = Some(column.into()))
     }

@@ -43,8 +43,8 @@ impl<E> PostgresEvents<E> {
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if a name is invalid, or if a
     /// query is not a single statement, lacks a placeholder or has one within quotes. Problems that
-    /// only the server can detect (a column is missing or has another type) make the first load
-    /// fail with an error of the same kind, which names the column.
+    /// only the server can detect (such as a missing column or a column of the wrong type) make the
+    /// first load fail with an error of the same kind, which names the column.
     pub fn new(
         pool: PgPool,
         table: EventTable,

@@ -23,7 +23,7 @@ pub trait EventSourceFactory<A: Aggregate>: Send + Sync {
 /// the events.
 ///
 /// [`source`](Self::source), [`append`](Self::append) and [`number`](Self::number) are required.
-/// Each other method that a site supports lets the kit check more. Cases that need an unsupported
+/// Every other method that a site supports lets the kit check more. Cases that need an unsupported
 /// method are reported as skipped.
 #[async_trait]
 pub trait EventSite<A: Aggregate>: Send + Sync {

@@ -132,7 +132,7 @@ impl<A: Aggregate> GoldenRunner<'_, A> {
         }
         match self.subject.difference(&loaded.state, &folded.now) {
             Some(difference) => Err(breaks(format!(
-                "loads as a different state than a replay of its events gives: {difference}"
+                "loads as a state that differs from a replay of its events: {difference}"
             ))),
             None => Ok(()),
         }
@@ -209,13 +209,13 @@ fn disagrees(header: &Header<'_>, is_current: bool, difference: &str) -> String 
     let Header { version, generation, .. } = header;
     if is_current {
         format!(
-            "({generation}) holds a different state at version {version} than a replay gives \
-             today: {difference}. The meaning of the fold has changed: raise SCHEMA_VERSION"
+            "({generation}) at version {version} holds a state that differs from a replay today: \
+             {difference}. The meaning of the fold has changed: raise SCHEMA_VERSION"
         )
     } else {
         format!(
-            "({generation}) is read as a different state at version {version} than a replay of \
-             its events gives: {difference}"
+            "({generation}) at version {version} decodes to a state that differs from a replay of \
+             its events: {difference}"
         )
     }
 }

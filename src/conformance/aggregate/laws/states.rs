@@ -92,7 +92,7 @@ fn resumed<A: Aggregate>(
         Err(panicked) => Some(format!("{from}: apply panics with {panicked}")),
         Ok(state) => {
             let difference = subject.difference(&state, expected)?;
-            Some(format!("{from} gives a different state than a replay: {difference}"))
+            Some(format!("{from} gives a state that differs from a replay: {difference}"))
         }
     }
 }

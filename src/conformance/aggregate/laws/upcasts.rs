@@ -45,7 +45,7 @@ fn wrong<A: Aggregate>(
         Err(why) => return Some(why),
     };
     if let Some(difference) = subject.difference(&lifted, state) {
-        return Some(format!("is upcast to a different state than a replay gives: {difference}"));
+        return Some(format!("is upcast to a state that differs from a replay: {difference}"));
     }
     let folded = resume(lifted, rest.iter().copied()).ok()?;
     let difference = subject.difference(&folded, end)?;
