@@ -152,6 +152,18 @@ fn the_ledger_is_exported_and_crosses_threads() {
     is_value::<(DailyStatistics, Day)>();
 }
 
+#[test]
+fn the_services_are_exported_and_cross_threads() {
+    use snapfold::service::{
+        MissedRuns, RunCounts, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
+        SchedulerStatistics,
+    };
+    crosses_threads::<(Scheduler, RunReport, RunOutcome)>();
+    prints::<(Scheduler, RunReport, RunOutcome, SchedulerEvent<'_>)>();
+    is_value::<(MissedRuns, RunCounts, SchedulerStatistics)>();
+    let _: Option<&dyn SchedulerObserver> = None;
+}
+
 #[cfg(feature = "conformance")]
 #[test]
 fn the_kits_are_exported() {
@@ -250,6 +262,8 @@ fn what_people_read_displays() {
     displays::<RejectReason>();
     displays::<Rejected>();
     displays::<RetentionPlan>();
+    displays::<snapfold::ledger::Task>();
+    displays::<snapfold::service::RunReport>();
     displays::<SnapshotId>();
     displays::<SnapshotMeta>();
     displays::<Timestamp>();
