@@ -19,6 +19,7 @@ use super::settings::Settings;
 use super::work::panicked;
 use crate::error::Error;
 use crate::ledger::{Schedule, ScheduleKey, Task};
+use crate::manager::SnapshotAdmin;
 use crate::timestamp::Timestamp;
 
 /// How many due schedules are asked for at once.
@@ -46,9 +47,9 @@ pub(super) struct Polling {
 }
 
 enum Woken {
-    ByShutdown,
-    ByRun(Result<(Id, RunEnd), JoinError>),
-    ByTime,
+    Shutdown,
+    Run(Result<(Id, RunEnd), JoinError>),
+    Time,
 }
 
 impl Polling {
@@ -84,9 +85,9 @@ impl Polling {
             }
             self.start();
             match self.woken(shutdown.as_mut(), next_poll).await {
-                Woken::ByShutdown => break,
-                Woken::ByRun(joined) => drop(self.ended(joined)),
-                Woken::ByTime => {}
+                Woken::Shutdown => break,
+                Woken::Run(joined) => drop(self.ended(joined)),
+                Woken::Time => {}
             }
         }
         self.queue.clear();
@@ -100,12 +101,12 @@ impl Polling {
         let mut time = pin!(sleep_until(next_poll));
         poll_fn(|context| {
             if shutdown.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Woken::ByShutdown);
+                return Poll::Ready(Woken::Shutdown);
             }
             if let Poll::Ready(Some(joined)) = self.runs.poll_join_next_with_id(context) {
-                return Poll::Ready(Woken::ByRun(joined));
+                return Poll::Ready(Woken::Run(joined));
             }
-            time.as_mut().poll(context).map(|()| Woken::ByTime)
+            time.as_mut().poll(context).map(|()| Woken::Time)
         })
         .await
     }
@@ -167,14 +168,14 @@ impl Polling {
             if running.contains(&schedule.key) {
                 continue;
             }
-            match self.runnable(schedule, due, now) {
-                Ok(run) => {
-                    let delay = self.settings.delay(&run.schedule, due);
+            match self.runnable(&schedule, due, now) {
+                Ok(admin) => {
+                    let delay = self.settings.delay(&schedule, due);
                     if due.saturating_add(delay) <= now {
-                        runs.push(run);
+                        runs.push(DueRun { schedule, due, admin });
                     }
                 }
-                Err((schedule, reason)) => {
+                Err(reason) => {
                     ignored += 1;
                     self.ignore(&schedule, &reason);
                 }
@@ -189,25 +190,21 @@ impl Polling {
         ignored
     }
 
-    /// The run of `schedule`, or why it cannot be made here.
+    /// The admin that runs `schedule`, or why it cannot be run here.
     fn runnable(
         &self,
-        schedule: Schedule,
+        schedule: &Schedule,
         due: Timestamp,
         now: Timestamp,
-    ) -> Result<DueRun, (Schedule, String)> {
+    ) -> Result<Arc<dyn SnapshotAdmin>, String> {
         if let Task::Unknown(task) = &schedule.task {
-            let reason = format!("this release does not know the task {task}");
-            return Err((schedule, reason));
+            return Err(format!("this release does not know the task {task}"));
         }
         if let Err(error) = schedule.cadence.following(due, now) {
-            return Err((schedule, format!("{error:#}")));
+            return Err(format!("{error:#}"));
         }
-        let Some(admin) = self.settings.kinds.get(schedule.key.kind()) else {
-            return Err((schedule, "its kind is not registered here".to_owned()));
-        };
-        let admin = Arc::clone(admin);
-        Ok(DueRun { schedule, due, admin })
+        let admin = self.settings.kinds.get(schedule.key.kind());
+        admin.map(Arc::clone).ok_or_else(|| "its kind is not registered here".to_owned())
     }
 
     fn ignore(&mut self, schedule: &Schedule, reason: &str) {
