@@ -36,10 +36,10 @@ mod moving_floor;
 #[cfg(feature = "postcard")]
 #[path = "../record_bytes/mod.rs"]
 mod record_bytes;
-#[cfg(all(feature = "postcard", feature = "lz4"))]
-mod scheduler;
 #[cfg(feature = "postcard")]
 mod retention;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod scheduler;
 #[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]
