@@ -86,12 +86,12 @@ impl RunReport {
 impl fmt::Display for RunCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { aggregates, changed, failed, deleted, rejected } = self;
-        write!(f, "{aggregates} aggregates, {changed} changed, {failed} failed")?;
+        write!(f, "visited {aggregates}, changed {changed}, failed {failed}")?;
         if *deleted > 0 {
-            write!(f, ", {deleted} snapshots deleted")?;
+            write!(f, ", snapshots deleted {deleted}")?;
         }
         if *rejected > 0 {
-            write!(f, ", {rejected} snapshots rejected")?;
+            write!(f, ", snapshots rejected {rejected}")?;
         }
         Ok(())
     }
