@@ -34,7 +34,8 @@ const WITHIN: &str = "within";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Task {
-    /// Takes a snapshot of the current state if events follow the newest snapshot.
+    /// Takes a snapshot of the current state if events follow the newest snapshot. The engine's own
+    /// retention policy follows background snapshots only, so add a [`Task::Retention`] schedule.
     #[default]
     Snapshot,
     /// Deletes the snapshots that the rule does not keep. Snapshots that every policy protects are

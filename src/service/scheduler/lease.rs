@@ -44,7 +44,7 @@ impl HeldLease {
         };
         let Some(mut held) = claim.map(held) else { return Ok(None) };
         // The ledger was slow, and the rest of the lease is short or over.
-        if held.left() < settings.lease / 2 && !held.renew().await? {
+        if held.left() < settings.lease / 2 && !held.renew(settings.lease).await? {
             return Ok(None);
         }
         Ok(Some(held))
@@ -69,13 +69,13 @@ impl HeldLease {
         self.now().saturating_add(self.left())
     }
 
-    /// Moves its end to a full lease from now; false if it is lost.
-    pub(super) async fn renew(&mut self) -> Result<bool, Error> {
+    /// Moves its end to a full lease from now; false if it is lost. A lease that has ended can be
+    /// renewed if no other node has claimed the run.
+    pub(super) async fn renew(&mut self, within: Duration) -> Result<bool, Error> {
         let lease = self.settings.lease;
         let end = self.settings.clock.monotonic().saturating_add(lease);
         let renewing = self.settings.ledger.renew(&self.claim, self.now().saturating_add(lease));
-        // A lease that has ended is asked for once, in case no other node has claimed the run.
-        let renewed = answered(self.left().max(AGAIN), renewing).await?;
+        let renewed = answered(within, renewing).await?;
         if renewed {
             self.end = end;
         }

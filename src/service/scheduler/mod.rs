@@ -57,8 +57,9 @@ use statistics::Counters;
 /// A run is due by the clock of the node, so it starts early or late by as much as that clock is
 /// wrong. The clocks of the nodes must differ by less than the lease; otherwise two nodes may make
 /// the same run at the same time. A node whose clock is far ahead makes each run once, and sets the
-/// next ones by its clock: store the schedules again to reset them. A node whose clock is behind
-/// runs nothing until the times it sees are due.
+/// next ones, and the end of its leases, by its clock: remove these schedules and store them again.
+/// A node whose clock is behind runs nothing until the times it sees are due. A jump of the clock
+/// during a run has no effect on that run.
 ///
 /// ```
 /// # use serde::{Deserialize, Serialize};

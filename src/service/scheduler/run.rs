@@ -128,14 +128,12 @@ impl DueRun {
                         None => Err(Error::new(ErrorKind::Encode, NAME, "its task is gone")),
                     });
                 }
-                First::Right(Err(_)) => match lease.renew().await {
+                First::Right(Err(_)) if lease.left().is_zero() => break WorkEnd::Lost(ENDED),
+                First::Right(Err(_)) => match lease.renew(lease.left()).await {
                     Ok(true) => wait = settings.lease / 3,
                     Ok(false) => break WorkEnd::Lost(LOST),
                     Err(error) => {
                         settings.report(&SchedulerEvent::LedgerFailed { error: &error });
-                        if lease.left().is_zero() {
-                            break WorkEnd::Lost(ENDED);
-                        }
                         wait = (settings.lease / 12).min(lease.left());
                     }
                 },
