@@ -29,7 +29,7 @@ pub use statistics::SchedulerStatistics;
 
 use polling::Polling;
 use settings::Settings;
-use statistics::Counters;
+use statistics::SchedulerCounters;
 
 /// Runs the schedules of a [`Ledger`] for the aggregates of an application.
 ///
@@ -140,7 +140,7 @@ impl Scheduler {
             missed: MissedRuns::default(),
             clock: Arc::new(SystemClock::new()),
             observer: None,
-            counters: Arc::new(Counters::default()),
+            counters: Arc::new(SchedulerCounters::default()),
         };
         Ok(Self { settings: Arc::new(settings) })
     }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::event::SchedulerEvent;
 use super::lease::answered;
-use super::race::{First, first};
+use super::race::{Winner, first};
 use super::report::RunReport;
 use super::run::{DueRun, RunEnd};
 use super::settings::Settings;
@@ -76,9 +76,9 @@ impl Polling {
             let goes_on = self.queue.is_empty() && self.has_more && has_place;
             if goes_on || Instant::now() >= next_poll {
                 match first(shutdown.as_mut(), self.fetch()).await {
-                    First::Left(()) => break,
-                    First::Right(Ok(())) => {}
-                    First::Right(Err(error)) => self.ledger_failed(&error),
+                    Winner::Left(()) => break,
+                    Winner::Right(Ok(())) => {}
+                    Winner::Right(Err(error)) => self.ledger_failed(&error),
                 }
                 self.polls += 1;
                 next_poll = Instant::now() + self.settings.wait(self.polls);

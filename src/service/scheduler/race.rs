@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use twox_hash::XxHash3_64;
 
-pub(super) enum First<A, B> {
+pub(super) enum Winner<A, B> {
     Left(A),
     Right(B),
 }
@@ -15,13 +15,13 @@ pub(super) enum First<A, B> {
 pub(super) async fn first<A, B>(
     left: impl Future<Output = A>,
     right: impl Future<Output = B>,
-) -> First<A, B> {
+) -> Winner<A, B> {
     let (mut left, mut right) = (pin!(left), pin!(right));
     poll_fn(|context| {
         if let Poll::Ready(result) = left.as_mut().poll(context) {
-            return Poll::Ready(First::Left(result));
+            return Poll::Ready(Winner::Left(result));
         }
-        right.as_mut().poll(context).map(First::Right)
+        right.as_mut().poll(context).map(Winner::Right)
     })
     .await
 }

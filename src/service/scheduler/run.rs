@@ -9,10 +9,10 @@ use tokio::time::timeout;
 
 use super::event::SchedulerEvent;
 use super::lease::HeldLease;
-use super::race::{First, first};
+use super::race::{Winner, first};
 use super::report::{RunOutcome, RunReport};
 use super::settings::{MissedRuns, Settings};
-use super::work::{NAME, Progress, Work, panicked};
+use super::work::{NAME, RunProgress, TaskWork, panicked};
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Schedule;
 use crate::manager::{AdminContext, SnapshotAdmin};
@@ -61,7 +61,7 @@ impl DueRun {
             Ok(None) => return RunEnd::NotClaimed,
             Err(error) => return RunEnd::ClaimFailed(error),
         };
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(RunProgress::default());
         let late = lease.claimed_at.since(self.due);
         let outcome = match settings.missed {
             MissedRuns::SkipOlderThan(bound) if late > bound => {
@@ -98,7 +98,7 @@ impl DueRun {
         &self,
         settings: &Settings,
         lease: &mut HeldLease,
-        progress: &Arc<Progress>,
+        progress: &Arc<RunProgress>,
         mut stopped: watch::Receiver<bool>,
     ) -> WorkEnd {
         let key = &self.schedule.key;
@@ -106,7 +106,7 @@ impl DueRun {
         let context = AdminContext::new(cut(&settings.owner, AdminContext::MAX_NAME_BYTES))
             .reason(cut(&reason, AdminContext::MAX_REASON_BYTES))
             .idempotency_key(format!("run {}", lease.claim.token));
-        let work = Arc::new(Work {
+        let work = Arc::new(TaskWork {
             admin: Arc::clone(&self.admin),
             task: self.schedule.task.clone(),
             context,
@@ -121,15 +121,15 @@ impl DueRun {
             let joined = timeout(wait, task.join_next());
             let shut_down = async { drop(stopped.wait_for(|stop| *stop).await) };
             match first(shut_down, joined).await {
-                First::Left(()) => break WorkEnd::ShutDown,
-                First::Right(Ok(joined)) => {
+                Winner::Left(()) => break WorkEnd::ShutDown,
+                Winner::Right(Ok(joined)) => {
                     return WorkEnd::Done(match joined {
                         Some(joined) => joined.unwrap_or_else(|join| Err(panicked(join))),
                         None => Err(Error::new(ErrorKind::Encode, NAME, "its task is gone")),
                     });
                 }
-                First::Right(Err(_)) if lease.left().is_zero() => break WorkEnd::Lost(ENDED),
-                First::Right(Err(_)) => match lease.renew(lease.left()).await {
+                Winner::Right(Err(_)) if lease.left().is_zero() => break WorkEnd::Lost(ENDED),
+                Winner::Right(Err(_)) => match lease.renew(lease.left()).await {
                     Ok(true) => wait = settings.lease / 3,
                     Ok(false) => break WorkEnd::Lost(LOST),
                     Err(error) => {

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 
 use super::event::{SchedulerEvent, SchedulerObserver};
 use super::race::hash;
-use super::statistics::Counters;
+use super::statistics::SchedulerCounters;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, Schedule, ScheduleKey};
 use crate::manager::Kinds;
@@ -44,7 +44,7 @@ pub(super) struct Settings {
     pub(super) missed: MissedRuns,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) observer: Option<Arc<dyn SchedulerObserver>>,
-    pub(super) counters: Arc<Counters>,
+    pub(super) counters: Arc<SchedulerCounters>,
 }
 
 impl Settings {

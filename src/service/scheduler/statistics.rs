@@ -34,9 +34,9 @@ pub struct SchedulerStatistics {
 }
 
 #[derive(Default)]
-pub(super) struct Counters(Mutex<SchedulerStatistics>);
+pub(super) struct SchedulerCounters(Mutex<SchedulerStatistics>);
 
-impl Counters {
+impl SchedulerCounters {
     // Each change is complete before anything that could panic.
     fn lock(&self) -> MutexGuard<'_, SchedulerStatistics> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -1,4 +1,4 @@
-//! [`Work`]: the task of one run, for one aggregate or for each of a kind.
+//! [`TaskWork`]: the task of one run, for one aggregate or for each of a kind.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,17 +19,17 @@ const PAGE: usize = 256;
 /// After this many failures without a success in between, the run fails.
 const FAILURES_IN_A_ROW: u64 = 100;
 
-pub(super) struct Work {
+pub(super) struct TaskWork {
     pub(super) admin: Arc<dyn SnapshotAdmin>,
     pub(super) task: Task,
     pub(super) context: AdminContext,
     pub(super) budget: Arc<Semaphore>,
-    pub(super) progress: Arc<Progress>,
+    pub(super) progress: Arc<RunProgress>,
 }
 
 /// What a run has done so far.
 #[derive(Default)]
-pub(super) struct Progress(Mutex<ProgressState>);
+pub(super) struct RunProgress(Mutex<ProgressState>);
 
 #[derive(Clone, Default)]
 pub(super) struct ProgressState {
@@ -39,7 +39,7 @@ pub(super) struct ProgressState {
     in_a_row: u64,
 }
 
-impl Progress {
+impl RunProgress {
     // Each change is complete before anything that could panic.
     fn lock(&self) -> MutexGuard<'_, ProgressState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,7 +87,7 @@ struct Acted {
     rejected: Vec<Rejected>,
 }
 
-impl Work {
+impl TaskWork {
     pub(super) async fn run(self: Arc<Self>, key: ScheduleKey) -> Result<(), Error> {
         let Some(key) = key.as_aggregate() else {
             return self.walk(key.tenant()).await;
@@ -174,7 +174,7 @@ impl AtWork {
     fn ended(
         &mut self,
         joined: Result<(Id, Result<Acted, Error>), JoinError>,
-        progress: &Progress,
+        progress: &RunProgress,
     ) -> Result<(), Error> {
         let (id, outcome) = match joined {
             Ok(ended) => ended,
