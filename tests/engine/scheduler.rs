@@ -128,6 +128,36 @@ async fn a_sweep_reaches_quiet_aggregates_that_moved_on_and_leaves_the_others_al
     assert_eq!(node.world.store.calls(Op::Put), puts + 30);
 }
 
+/// An aggregate that went quiet before its first snapshot is in no store: only its events tell.
+#[tokio::test(start_paused = true)]
+async fn snapshot_all_reaches_aggregates_without_a_snapshot_if_the_source_lists_them() {
+    let node = Node::new();
+    for n in 0..300 {
+        node.world.grow(&key(&n.to_string()), 2);
+    }
+    node.world.engine.create(&key("7")).await.unwrap();
+    let schedule = node.every_minute(accounts(), "snapshot").await;
+    let report = node.run_one().await;
+    assert_eq!((report.counts.aggregates, report.counts.changed), (1, 0), "{report}");
+    node.every_minute(schedule, "snapshot all").await;
+    let report = node.run_one().await;
+    assert!(matches!(report.outcome, RunOutcome::Failed { retry_at: None, .. }), "{report}");
+    assert!(report.to_string().contains("implement EventSource::keys"), "{report}");
+
+    // The source of the tests does not list its aggregates, the one in memory does.
+    let events = node.world.source.events.clone();
+    let store = node.world.store.clone();
+    let engine = snapfold::SnapshotEngine::<Account>::builder(events, store).build().unwrap();
+    let scheduler = Scheduler::new(node.ledger.clone(), Kinds::new().with(engine).unwrap(), "two");
+    let scheduler = scheduler.unwrap().clock(node.clock.clone());
+    sleep(Duration::from_secs(60)).await;
+    let report = scheduler.run_due().await.unwrap().remove(0);
+    assert_eq!((report.counts.aggregates, report.counts.changed), (300, 299), "{report}");
+    sleep(Duration::from_secs(60)).await;
+    let report = scheduler.run_due().await.unwrap().remove(0);
+    assert_eq!((report.counts.aggregates, report.counts.changed), (300, 0), "{report}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn each_task_does_what_it_says() {
     let node = Node::new();

@@ -40,7 +40,8 @@ use statistics::SchedulerCounters;
 ///
 /// # Runs
 /// - A schedule for a whole kind visits the aggregates that have snapshots
-///   ([`SnapshotAdmin::keys`](crate::SnapshotAdmin::keys)). The failure of one is reported and does
+///   ([`SnapshotAdmin::keys`](crate::SnapshotAdmin::keys)), and with the task
+///   [`SnapshotAll`](crate::ledger::Task::SnapshotAll) those that have events. The failure of one is reported and does
 ///   not stop the others; after 100 failures in a row the run fails. A repeated run starts from the
 ///   beginning. An aggregate that did not change costs little
 ///   ([`CreateOptions::if_changed`](crate::manager::CreateOptions::if_changed)).

@@ -99,12 +99,15 @@ impl TaskWork {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Works on all stored aggregates of the kind, several at a time.
+    /// Works on all aggregates of the kind, several at a time.
     async fn walk(self: Arc<Self>, tenant: &str) -> Result<(), Error> {
         let mut at_work = AtWork::default();
         let mut cursor = None;
         loop {
-            let page = self.admin.keys(tenant, cursor.as_ref(), PAGE).await?;
+            let page = match self.task {
+                Task::SnapshotAll => self.admin.event_keys(tenant, cursor.as_ref(), PAGE).await?,
+                _ => self.admin.keys(tenant, cursor.as_ref(), PAGE).await?,
+            };
             if page.next.is_some() && page.next == cursor {
                 let message = "the next page of aggregates does not advance";
                 return Err(Error::new(ErrorKind::Store, NAME, message));
@@ -136,7 +139,7 @@ impl TaskWork {
 
     async fn act(&self, key: &AggregateKey) -> Result<Acted, Error> {
         match &self.task {
-            Task::Snapshot => {
+            Task::Snapshot | Task::SnapshotAll => {
                 let options = CreateOptions::new().if_changed();
                 let created = self.admin.create(key, options, &self.context).await?;
                 Ok(Acted { changed: is_change(&created), ..Acted::default() })
