@@ -53,6 +53,7 @@ use statistics::SchedulerCounters;
 /// - Schedules of kinds that are not in the registry, with unknown tasks, or whose next run cannot
 ///   be computed here are not claimed, so that other nodes can run them. They are
 ///   [reported](SchedulerEvent::Ignored) once, and counted in the [statistics](Self::statistics).
+///   10,000 of them, overdue for longer, hide the other schedules from this node.
 ///
 /// # Clocks
 /// A run is due by the clock of the node, so it starts early or late by as much as that clock is
@@ -112,6 +113,8 @@ impl Scheduler {
     pub const MIN_LEASE: Duration = Duration::from_secs(1);
     /// The shortest poll interval (inclusive).
     pub const MIN_POLL: Duration = Duration::from_millis(10);
+    /// The longest poll interval (inclusive).
+    pub const MAX_POLL: Duration = Duration::from_secs(86_400);
 
     /// Creates the scheduler of the node `owner`. It does nothing until it is [run](Self::run).
     ///
@@ -161,11 +164,11 @@ impl Scheduler {
     }
 
     /// Sets how often the ledger is asked for due runs; every 500 ms by default. Shorter than
-    /// [`Scheduler::MIN_POLL`] is treated as that.
+    /// [`Scheduler::MIN_POLL`] or longer than [`Scheduler::MAX_POLL`] is treated as that.
     ///
     /// Each wait is between half of it and all of it, so that nodes spread out.
     pub fn poll_interval(self, interval: Duration) -> Self {
-        self.set(|it| it.poll = interval.max(Self::MIN_POLL))
+        self.set(|it| it.poll = interval.clamp(Self::MIN_POLL, Self::MAX_POLL))
     }
 
     /// Spreads runs that are due at the same time; zero by default.
