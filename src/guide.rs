@@ -32,5 +32,10 @@ pub mod event_sources {}
 #[doc = include_str!("../docs/postgres.md")]
 pub mod postgres {}
 
+// Its example needs the features.
+#[cfg(any(all(feature = "memory", feature = "postcard"), not(doctest)))]
+#[doc = include_str!("../docs/schedules.md")]
+pub mod schedules {}
+
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}

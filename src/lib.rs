@@ -131,6 +131,7 @@ pub mod manager;
 mod mark;
 pub mod record;
 pub mod retention;
+pub mod service;
 #[cfg(any(feature = "postcard", feature = "bincode", feature = "msgpack", feature = "json"))]
 mod shape;
 mod snapshot_id;

@@ -232,6 +232,15 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.core.keys(tenant, after, limit).await
     }
 
+    async fn event_keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.core.event_keys(tenant, after, limit).await
+    }
+
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         self.core.stats(key).await
     }

@@ -243,6 +243,16 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().keys(tenant, after, limit).await
     }
 
+    /// Lists the aggregates of a tenant that have events: see [`SnapshotAdmin::event_keys`].
+    pub async fn event_keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        self.admin().event_keys(tenant, after, limit).await
+    }
+
     /// Returns statistics about the stored snapshots of an aggregate.
     pub async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         self.admin().stats(key).await

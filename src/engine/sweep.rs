@@ -27,6 +27,18 @@ impl<A: Aggregate> EngineCore<A> {
         self.store.keys(request).await
     }
 
+    pub(super) async fn event_keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let mut request = KeysRequest::new().tenant(tenant).kind(A::KIND).limit(limit);
+        request.after = after;
+        let keys = self.source.keys(request).await;
+        keys.map_err(|source| Error::event_source("list aggregates with events", source))
+    }
+
     /// Returns the head's version if loads can use a stored snapshot of it. Reads only metadata.
     /// Returns `None` if there is no such snapshot, or if the event source does not know its head
     /// without reading events.

@@ -150,6 +150,7 @@ impl fmt::Debug for ScheduleKey {
 /// A recurring [`Task`] for one aggregate, or for all aggregates of a kind.
 ///
 /// The ledger stores schedules and hands each run to one node.
+/// [`Scheduler`](crate::service::Scheduler) runs them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Schedule {

@@ -9,6 +9,7 @@ use super::invalid::invalid;
 use crate::error::Error;
 
 const SNAPSHOT: &str = "snapshot";
+const SNAPSHOT_ALL: &str = "snapshot all";
 const VERIFY: &str = "verify";
 const REFOLD: &str = "refold";
 const RETENTION: &str = "retention";
@@ -20,8 +21,11 @@ const WITHIN: &str = "within";
 /// Every task is idempotent: a run that was cut short, or that two nodes made, leaves the same
 /// snapshots as one complete run.
 ///
-/// The text form is `snapshot`, `verify`, `refold`, or `retention` followed by a [`KeepRule`], such
-/// as `retention last 4` or `retention last 4 within 30d`.
+/// The text form is `snapshot`, `snapshot all`, `verify`, `refold`, or `retention` followed by a
+/// [`KeepRule`], such as `retention last 4` or `retention last 4 within 30d`.
+///
+/// A schedule for a whole kind visits the aggregates that have snapshots, and `snapshot all` those
+/// that have events.
 ///
 /// ```
 /// use snapfold::ledger::{KeepRule, Task};
@@ -34,9 +38,13 @@ const WITHIN: &str = "within";
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Task {
-    /// Takes a snapshot of the current state if events follow the newest snapshot.
+    /// Takes a snapshot of the current state if events follow the newest snapshot. The engine's own
+    /// retention policy follows background snapshots only, so add a [`Task::Retention`] schedule.
     #[default]
     Snapshot,
+    /// As [`Task::Snapshot`], also for aggregates that have no snapshot yet. For a whole kind, the
+    /// event source must [list its aggregates](crate::EventSource::keys).
+    SnapshotAll,
     /// Deletes the snapshots that the rule does not keep. Snapshots that every policy protects are
     /// kept ([`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention)).
     Retention(KeepRule),
@@ -83,6 +91,7 @@ impl Task {
     fn known(text: &str) -> Option<Self> {
         match text {
             SNAPSHOT => Some(Self::Snapshot),
+            SNAPSHOT_ALL => Some(Self::SnapshotAll),
             VERIFY => Some(Self::Verify),
             REFOLD => Some(Self::Refold),
             text => {
@@ -152,6 +161,7 @@ impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Snapshot => f.write_str(SNAPSHOT),
+            Self::SnapshotAll => f.write_str(SNAPSHOT_ALL),
             Self::Verify => f.write_str(VERIFY),
             Self::Refold => f.write_str(REFOLD),
             Self::Retention(rule) => write!(f, "{RETENTION} {rule}"),
@@ -190,8 +200,8 @@ impl FromStr for Task {
     fn from_str(text: &str) -> Result<Self, Error> {
         Self::known(text).ok_or_else(|| {
             invalid(
-                "a task is \"snapshot\", \"verify\", \"refold\", or \"retention\" with what to \
-                 keep, such as \"retention last 4\" or \"retention last 4 within 30d\""
+                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"refold\", or \"retention\" \
+                 with what to keep, such as \"retention last 4 within 30d\""
                     .to_owned(),
             )
         })
@@ -208,6 +218,7 @@ mod tests {
         let month = Duration::from_secs(30 * 86_400);
         for (text, task) in [
             ("snapshot", Task::Snapshot),
+            ("snapshot all", Task::SnapshotAll),
             ("verify", Task::Verify),
             ("refold", Task::Refold),
             ("retention last 4", Task::Retention(KeepRule::last(4))),

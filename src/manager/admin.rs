@@ -240,6 +240,24 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("list aggregates"))
     }
 
+    /// Lists the aggregates of this kind in `tenant` that have events.
+    ///
+    /// In pages, as [`keys`](Self::keys), but in the event source's order. The default
+    /// implementation returns `Unsupported`.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) if the event source does not
+    /// [list its aggregates](crate::EventSource::keys).
+    async fn event_keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let _ = (tenant, after, limit);
+        Err(missing("list aggregates with events"))
+    }
+
     /// Returns statistics about the stored snapshots of an aggregate.
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error>;
 

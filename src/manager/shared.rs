@@ -152,6 +152,15 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).keys(tenant, after, limit).await
     }
 
+    async fn event_keys(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        (**self).event_keys(tenant, after, limit).await
+    }
+
     async fn stats(&self, key: &AggregateKey) -> Result<AggregateStats, Error> {
         (**self).stats(key).await
     }

@@ -403,6 +403,7 @@ async fn an_implementation_may_leave_out_what_is_provided() {
         admin.remove_schedule(&schedule.key, &by).await.map(drop),
         admin.schedules(None, 9).await.map(drop),
         admin.keys("", None, 9).await.map(drop),
+        admin.event_keys("", None, 9).await.map(drop),
         admin.verify(&key).await.map(drop),
     ] {
         assert_eq!(missing.unwrap_err().kind(), ErrorKind::Unsupported);

@@ -43,6 +43,8 @@ mod property;
 mod record_bytes;
 #[cfg(feature = "postcard")]
 mod retention;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod scheduler;
 #[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]

@@ -25,6 +25,8 @@ mod marks;
 mod plans;
 #[cfg(feature = "postcard")]
 mod pooler;
+#[cfg(all(feature = "memory", feature = "postcard"))]
+mod scheduler;
 #[cfg(feature = "conformance")]
 mod store;
 #[allow(dead_code, reason = "some of it is for the bench")]

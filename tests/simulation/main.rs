@@ -40,6 +40,7 @@ mod finale;
 mod model;
 mod node;
 mod plan;
+mod schedules;
 mod shrink;
 mod source;
 mod states;

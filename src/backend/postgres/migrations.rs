@@ -339,7 +339,7 @@ fn ledger_up(names: &Names) -> String {
            COMMENT ON COLUMN {schedules}.cadence IS
              'every 90s, or a cron expression; NULL: removed, the row keeps its token';
            COMMENT ON COLUMN {schedules}.task IS
-             'snapshot, verify, refold, or retention with what to keep';
+             'snapshot, snapshot all, verify, refold, or retention with what to keep';
            COMMENT ON COLUMN {schedules}.token IS 'fencing token of the last claim';
            COMMENT ON TABLE {daily} IS 'day: days since 1970-01-01, UTC';
            COMMENT ON TABLE {audit} IS

@@ -155,6 +155,8 @@ mod tests {
         let mut bucket = Bucket { token: 9, ..Bucket::default() };
         bucket.insert(leased.clone());
         let one = bucket.to_bytes();
+        // Without a name and with the default task, as it was before there were any.
+        assert!(!one.windows(8).any(|bytes| bytes == b"snapshot"));
         bucket.insert(paused.clone());
         let bytes = bucket.to_bytes();
         let found = Bucket::parse(&bytes).unwrap();
