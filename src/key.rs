@@ -41,7 +41,7 @@ impl AggregateKey {
     /// The prefix of kinds that are reserved for snapfold's internal documents. Case-sensitive.
     pub const RESERVED_PREFIX: &str = "snapfold.";
 
-    /// Creates the key of the aggregate `id` of `kind`, with the empty tenant.
+    /// Creates the key of the aggregate `id` of kind `kind`. The tenant is empty.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`] if a part is longer than [`AggregateKey::MAX_PART_BYTES`], or

@@ -69,7 +69,7 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
     /// Folds one event into the state.
     fn apply(&mut self, event: &Self::Event);
 
-    /// Returns the key of the aggregate `id` of this kind, with the empty tenant.
+    /// Returns the key of the aggregate `id` of this kind. The tenant is empty.
     ///
     /// # Errors
     /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if `id` is longer than

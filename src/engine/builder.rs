@@ -283,7 +283,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Sets the maximum size of an encoded state, in bytes before compression (inclusive). A larger
-    /// state cannot be stored, and a record that declares a larger size is a miss.
+    /// state cannot be stored, and a record that declares a larger size is treated as a miss.
     pub fn max_state_bytes(mut self, bytes: u64) -> Self {
         self.max_state_bytes = bytes;
         self

@@ -73,8 +73,8 @@ impl Cadence {
     ///
     /// # Errors
     /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if the expression does not
-    ///   parse, is longer than [`Cadence::MAX_CRON_BYTES`], or matches no time after 1970 (`0 0 31
-    ///   2 *`).
+    ///   parse, is longer than [`Cadence::MAX_CRON_BYTES`], or matches no time after 1970
+    ///   (`0 0 31 2 *`).
     /// - [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) without the feature
     ///   `schedules`.
     pub fn cron(expression: &str) -> Result<Self, Error> {
@@ -142,7 +142,7 @@ impl Cadence {
     /// Returns the first run after `time` (exclusive).
     ///
     /// `None` if there is none: an interval that ends after [`Timestamp::MAX`], or a cron
-    /// expression whose years are over (or above 5000).
+    /// expression whose years have all passed (or are above 5000).
     ///
     /// # Errors
     /// [`ErrorKind::FeatureDisabled`](crate::ErrorKind::FeatureDisabled) for a cron expression

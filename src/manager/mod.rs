@@ -39,9 +39,9 @@ pub use crate::value::StateValue;
 /// Loads states through snapshots, manages the snapshots, and takes new ones after commits.
 ///
 /// [`SnapshotEngine`](crate::SnapshotEngine) implements this trait. It also has all of these
-/// methods as inherent methods, so you can call them without importing a trait. The traits are for
-/// code that works with any implementation, and for tests that use a replacement. The simplest
-/// replacement is an engine over `MemoryEvents` and `MemoryStore`.
+/// methods as inherent methods, so you can call them without importing a trait. This trait is for
+/// code that works with any implementation, and for test doubles. The simplest test double is an
+/// engine over `MemoryEvents` and `MemoryStore`.
 #[async_trait]
 pub trait SnapshotManager<A: Aggregate>: Loader<A> + SnapshotAdmin {
     /// Fetches and decodes the snapshot at exactly `version`. The snapshot is not compared with the

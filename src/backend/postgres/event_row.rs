@@ -158,7 +158,8 @@ pub(super) fn time(value: &PgValueRef<'_>) -> Result<Timestamp, BoxError> {
         }),
         "INT8" => Ok(Timestamp::from_micros(number)),
         name => {
-            Err(format!("a recorded time has the type {name}: use timestamptz or bigint").into())
+            Err(format!("the column of recorded times has type {name}: use timestamptz or bigint")
+                .into())
         }
     }
 }

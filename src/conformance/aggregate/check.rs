@@ -245,8 +245,8 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Registers an upcaster as the application does with
-    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). The upcaster is judged on
-    /// the golden samples of the old generation.
+    /// [`EngineBuilder::upcasts`](crate::engine::EngineBuilder::upcasts). The upcaster is checked
+    /// against the golden samples of the old generation.
     pub fn upcasts<Old: 'static>(
         mut self,
         schema_version: u32,
@@ -260,8 +260,8 @@ impl<A: Aggregate> AggregateCheck<A> {
     }
 
     /// Registers an upcaster as [`upcasts`](Self::upcasts) does, for an old type that is still an
-    /// [`Aggregate`] over the same events. The upcaster is also judged on the generated histories,
-    /// at each version.
+    /// [`Aggregate`] over the same events. The upcaster is also checked against the generated
+    /// histories, at each version.
     pub fn upcasts_from<Old: Aggregate<Event = A::Event>>(
         mut self,
         codec: impl Codec<Old>,

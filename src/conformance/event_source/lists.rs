@@ -226,7 +226,7 @@ async fn foreign_cursor(cx: &mut SourceContext) -> Result<(), Stop> {
         let fine =
             answer.as_ref().map_or(true, |page| page.items.is_empty() && page.next.is_none());
         ensure(fine, || {
-            let what = format!("list keys after a cursor of {} foreign bytes", bytes.len());
+            let what = format!("list keys after a {}-byte cursor that was made up", bytes.len());
             Failure::new("E-43", what).expected("an error or an empty page").got(shown(&answer))
         })?;
     }

@@ -111,15 +111,16 @@ impl FaultyStore {
         }
     }
 
-    /// Applies `fault` to the next call of this method. If this is called several times, the faults
-    /// apply to successive calls. Planned faults require no rates, and those that are planned after
-    /// [`stop`](Self::stop) occur too.
+    /// Applies `fault` to the next call to the store method `call`. If `fail_next` is called
+    /// several times, the faults apply to successive calls. Faults that are planned in this way do
+    /// not depend on the configured rates, and occur even if they are planned after
+    /// [`stop`](Self::stop).
     ///
     /// A fault that cannot be applied, for example if there is no record to truncate, is used up
     /// but not counted.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] if this method does not support the fault.
+    /// [`ErrorKind::InvalidInput`] if the method does not support the fault.
     pub fn fail_next(&self, call: StoreCall, fault: Fault) -> Result<(), Error> {
         if !fault.can_befall(call) {
             return Err(Error::new(

@@ -237,7 +237,7 @@ async fn foreign_cursor(cx: &mut Context) -> Result<(), Stop> {
             Err(error) => Error::kind(error) == ErrorKind::InvalidInput,
         };
         ensure(fine, || {
-            let what = format!("list keys after a cursor of {} foreign bytes", bytes.len());
+            let what = format!("list keys after a {}-byte cursor that was made up", bytes.len());
             Failure::new("C-42", what).expected("InvalidInput or an empty page").got(shown(&answer))
         })?;
     }
