@@ -4,6 +4,8 @@
 //! file that they sync, and tell the engine. `with_snapshots` takes one each 100 events and applies
 //! the default retention; `without` takes none. Per command.
 //!
+//! `batch/refold`: 10,000 aggregates, one at a time, 8 and 64 at once.
+//!
 //! `save`: 1,000 and 10,000 aggregates whose snapshots are due. `one_by_one` takes them one after the other,
 //! each with a put of its own; `in_background` is the saver of the engine, with default settings.
 //! `SNAPFOLD_BENCH_DIR` chooses the disk; the directory for temporary files otherwise.
@@ -33,6 +35,8 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, SamplingMode, Throughput};
 use snapfold::engine::CacheConfig;
 use snapfold::file::FileStore;
+use snapfold::ledger::Task;
+use snapfold::service::Batch;
 use snapfold::trigger::{every_events, manual};
 use snapfold::{Aggregate, AggregateKey, Loaded, MemoryEvents, SnapshotEngine, Timestamp};
 use tempfile::TempDir;
@@ -196,11 +200,39 @@ fn commands(criterion: &mut Criterion, runtime: &Runtime) {
     }
 }
 
+/// Folds 10,000 aggregates from the beginning and stores them, one at a time and several at once.
+fn batches(criterion: &mut Criterion, runtime: &Runtime) {
+    const AGGREGATES: usize = 10_000;
+    let events = EventLog::new();
+    let key = |id| Account::<false>::key(&format!("a{id}")).unwrap();
+    let keys: Vec<_> = (0..AGGREGATES).map(key).collect();
+    for key in &keys {
+        events.write(key.id(), (0..EVENTS).map(Account::<false>::event));
+    }
+    let mut group = criterion.benchmark_group("batch/refold");
+    group.sampling_mode(SamplingMode::Flat).throughput(Throughput::Elements(AGGREGATES as u64));
+    for parallel in [1, 8, 64] {
+        group.bench_function(parallel.to_string(), |b| {
+            b.iter_custom(|rounds| {
+                let round = || {
+                    let world = World::<Account<false>>::new(&events, &keys);
+                    let batch = Batch::new(Arc::new(world.engine.clone())).parallel(parallel);
+                    let report = runtime.block_on(batch.run_for(Task::Refold, &keys));
+                    assert_eq!(report.counts.changed, AGGREGATES as u64, "{report}");
+                    report.took
+                };
+                (0..rounds).map(|_| round()).sum()
+            });
+        });
+    }
+}
+
 fn main() {
     let mut criterion = Criterion::default().sample_size(10).configure_from_args();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     commands(&mut criterion, &runtime);
+    batches(&mut criterion, &runtime);
     saves::<Account<false>>(&mut criterion, &runtime, 1_000);
     saves::<Order<false>>(&mut criterion, &runtime, 1_000);
     saves::<Account<false>>(&mut criterion, &runtime, 10_000);

@@ -99,7 +99,7 @@
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules, in any time zone |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
-//! | `tracing`, `metrics` | | [`telemetry`]: observers for the crates of these names |
+//! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
 //! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding with other code |
 
@@ -137,8 +137,6 @@ mod shape;
 mod snapshot_id;
 mod state;
 pub mod store;
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-pub mod telemetry;
 #[cfg(any(feature = "file", feature = "memory"))]
 mod timeline;
 mod timestamp;

@@ -28,19 +28,19 @@ const BATCH: usize = 256;
 const OUTAGE: usize = 3;
 
 /// An aggregate in a batch whose snapshot was fetched, and whose events are read next.
-struct Begun<'a, A> {
+struct BegunLoad<'a, A> {
     /// Its index in the batch.
     place: usize,
     key: &'a AggregateKey,
     progress: Progress<A>,
-    from: Start<A>,
+    from: LoadStart<A>,
     /// Events that came with the snapshot.
     ahead: Option<Ahead<A>>,
     watch: Stopwatch<'a>,
 }
 
 /// Where the load of an aggregate starts.
-enum Start<A> {
+enum LoadStart<A> {
     Cached(Arc<Cached<A>>),
     /// A snapshot, or the empty state if there is none, and the epoch before it was fetched.
     Stored(Option<SnapshotUsed>, Epoch),
@@ -89,8 +89,8 @@ impl<A: Aggregate> EngineCore<A> {
                 continue;
             };
             let progress = cached.progress();
-            let (from, watch) = (Start::Cached(cached), Stopwatch::start(&*self.clock));
-            begun.push(Begun { place, key, progress, from, ahead: None, watch });
+            let (from, watch) = (LoadStart::Cached(cached), Stopwatch::start(&*self.clock));
+            begun.push(BegunLoad { place, key, progress, from, ahead: None, watch });
         }
         begun.extend(self.begin(&cold).await);
         let done = self.replay_many(&mut begun).await;
@@ -105,7 +105,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 
     /// Fetches the newest snapshots, and opens them.
-    async fn begin<'a>(&'a self, cold: &[(usize, &'a AggregateKey)]) -> Vec<Begun<'a, A>> {
+    async fn begin<'a>(&'a self, cold: &[(usize, &'a AggregateKey)]) -> Vec<BegunLoad<'a, A>> {
         let mut watch = Stopwatch::start(&*self.clock);
         let epochs: Vec<_> = cold.iter().map(|(_, key)| self.cache.epoch(key)).collect();
         let newest = |key| Query::latest(key, self.generation).at_most(SnapshotId::MAX_VERSION);
@@ -136,11 +136,11 @@ impl<A: Aggregate> EngineCore<A> {
                 Some(SearchCandidate { progress, used }) => (progress, Some(used)),
                 None => (Progress::start(key), None),
             };
-            begun.push(Begun {
+            begun.push(BegunLoad {
                 place,
                 key,
                 progress,
-                from: Start::Stored(used, epoch),
+                from: LoadStart::Stored(used, epoch),
                 ahead,
                 watch,
             });
@@ -150,12 +150,12 @@ impl<A: Aggregate> EngineCore<A> {
 
     /// Folds the events after each state. Returns `None` for a state whose events could not be read
     /// together with the others or may be incomplete.
-    async fn replay_many(&self, begun: &mut [Begun<'_, A>]) -> Vec<Option<Done>> {
+    async fn replay_many(&self, begun: &mut [BegunLoad<'_, A>]) -> Vec<Option<Done>> {
         let mut done: Vec<_> = begun.iter().map(|_| None).collect();
         let mut reads: Vec<KeyedReplay<'_, '_, A>> = Vec::new();
         // For each read, its index in `begun` and its stopwatch.
         let mut of = Vec::new();
-        for (place, Begun { key, progress, ahead, watch, .. }) in begun.iter_mut().enumerate() {
+        for (place, BegunLoad { key, progress, ahead, watch, .. }) in begun.iter_mut().enumerate() {
             let mut replay = Replay::new(progress, Limits::from(Point::Now), watch.clock());
             let missing = match ahead.take() {
                 None => Ok(Some(replay.range())),
@@ -182,14 +182,14 @@ impl<A: Aggregate> EngineCore<A> {
 
     /// Completes a load whose events were all read. Returns `None` if the cached state must not be
     /// used.
-    async fn finish(&self, begun: Begun<'_, A>, done: Done) -> Option<Reconstructed<A>> {
-        let Begun { key, progress, watch, .. } = begun;
+    async fn finish(&self, begun: BegunLoad<'_, A>, done: Done) -> Option<Reconstructed<A>> {
+        let BegunLoad { key, progress, watch, .. } = begun;
         let (used, epoch) = match begun.from {
-            Start::Cached(cached) => {
+            LoadStart::Cached(cached) => {
                 let settled = self.settle(key, &cached, progress, done, Purpose::Answer);
                 return Box::pin(settled).await.ok().flatten();
             }
-            Start::Stored(used, epoch) => (used, epoch),
+            LoadStart::Stored(used, epoch) => (used, epoch),
         };
         let is_compared = done.is_compared;
         let mut provenance =

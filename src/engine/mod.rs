@@ -36,6 +36,8 @@ mod sizes;
 mod statistics;
 mod stopwatch;
 mod sweep;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub mod telemetry;
 mod verify;
 mod when_full;
 mod write;

@@ -13,8 +13,8 @@ use crate::manager::{CreateOutcome, Provenance, Retained};
 /// Receives reports of what the engine does, for logs and metrics: loads, background work,
 /// management calls and failures.
 ///
-/// The module `telemetry` has observers for the crates `tracing` and `metrics`, behind features of
-/// the same names.
+/// The module `engine::telemetry` has observers for the crates `tracing` and `metrics`, behind
+/// features of the same names.
 ///
 /// # Obligations
 /// An observer is called as part of the operation, so it must be fast and must not block. If it

@@ -1,8 +1,14 @@
-//! Services that run beside an application: the [`Scheduler`].
+//! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
+//! stored in a ledger, and a [`Batch`] does one thing now.
 
+mod batch;
+mod counts;
 mod scheduler;
+mod work;
 
+pub use batch::{Batch, BatchProgress, BatchReport};
+pub use counts::RunCounts;
 pub use scheduler::{
-    MissedRuns, RunCounts, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
+    MissedRuns, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
     SchedulerStatistics,
 };

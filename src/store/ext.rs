@@ -100,7 +100,7 @@ pub trait SnapshotStoreExt: SnapshotStore {
             let mut metas = self.list_all(ListRequest::new(key)).await?;
             metas.reverse();
             let mut copied = Copied::default();
-            let mut batch = Batch::default();
+            let mut batch = CopyBatch::default();
             for meta in metas {
                 let lookup = self.get(Query::exact(key, meta.id())).await?;
                 let Lookup::Found(found) = lookup else { continue };
@@ -134,13 +134,13 @@ pub struct Copied {
 
 /// Records to copy to another store, and the marks of each record.
 #[derive(Default)]
-struct Batch {
+struct CopyBatch {
     records: Vec<crate::record::Record>,
     marks: Marks,
     bytes: usize,
 }
 
-impl Batch {
+impl CopyBatch {
     fn takes(&self, marks: &Marks) -> bool {
         self.records.is_empty()
             || (self.marks == *marks && self.records.len() < BATCH && self.bytes < BATCH_BYTES)

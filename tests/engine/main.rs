@@ -20,6 +20,8 @@ mod background_saves;
 #[cfg(feature = "postcard")]
 mod bad_input;
 #[cfg(feature = "postcard")]
+mod batch;
+#[cfg(feature = "postcard")]
 mod cancellation;
 #[cfg(feature = "postcard")]
 mod clocks;

@@ -12,10 +12,10 @@ use std::time::Duration;
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
 };
+use snapfold::engine::telemetry::{Metrics, Tracing};
 use snapfold::engine::{EngineBuilder, Observation, Observer};
 use snapfold::manager::AdminContext;
 use snapfold::retention::keep_last;
-use snapfold::telemetry::{Metrics, Tracing};
 use snapfold::trigger::every_events;
 use snapfold::{AggregateKey, ErrorKind};
 use tracing::field::{Field, Visit};

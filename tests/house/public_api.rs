@@ -32,6 +32,7 @@ use snapfold::{
     engine::{
         CacheConfig, Clock, Drained, EngineBuilder, EngineStatistics, ManualClock, Observation,
         Observer, OnStoreFailure, ReplayLoader, SystemClock, Verify, WhenFull,
+        telemetry::{Metrics, Tracing},
     },
     events::{EventTime, KeyedReplay, Recorded},
     manager::{
@@ -48,11 +49,10 @@ use snapfold::{
         KeyPages, KeysRequest, ListPages, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks,
         Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
     },
-    telemetry::{Metrics, Tracing},
 };
 
 /// What a newcomer meets first stays few.
-const MAX_ROOT_NAMES: usize = 36;
+const MAX_ROOT_NAMES: usize = 35;
 
 fn read(path: &str) -> String {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -155,11 +155,12 @@ fn the_ledger_is_exported_and_crosses_threads() {
 #[test]
 fn the_services_are_exported_and_cross_threads() {
     use snapfold::service::{
-        MissedRuns, RunCounts, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
-        SchedulerStatistics,
+        Batch, BatchProgress, BatchReport, MissedRuns, RunCounts, RunOutcome, RunReport, Scheduler,
+        SchedulerEvent, SchedulerObserver, SchedulerStatistics,
     };
-    crosses_threads::<(Scheduler, RunReport, RunOutcome)>();
+    crosses_threads::<(Scheduler, RunReport, RunOutcome, Batch, BatchReport)>();
     prints::<(Scheduler, RunReport, RunOutcome, SchedulerEvent<'_>)>();
+    prints::<(Batch, BatchReport, BatchProgress<'_>)>();
     is_value::<(MissedRuns, RunCounts, SchedulerStatistics)>();
     let _: Option<&dyn SchedulerObserver> = None;
 }

@@ -89,8 +89,8 @@ impl EventTable {
     }
 
     /// Sets the tenant of all events, for a source that has neither a tenant column nor `{tenant}`
-    /// in the query: a table per tenant, or a table that row security restricts to one tenant. The
-    /// empty tenant by default. Reading a key of another tenant fails with
+    /// in the query: a table per tenant, or a table that row security restricts to one tenant.
+    /// Defaults to the empty tenant. Reading a key of another tenant fails with
     /// [`ErrorKind::InvalidInput`].
     pub fn of_tenant(mut self, tenant: impl Into<String>) -> Self {
         self.owner = tenant.into();

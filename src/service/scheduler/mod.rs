@@ -8,7 +8,6 @@ mod report;
 mod run;
 mod settings;
 mod statistics;
-mod work;
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,7 +22,7 @@ use crate::manager::Kinds;
 use crate::timestamp::Timestamp;
 
 pub use event::{SchedulerEvent, SchedulerObserver};
-pub use report::{RunCounts, RunOutcome, RunReport};
+pub use report::{RunOutcome, RunReport};
 pub use settings::MissedRuns;
 pub use statistics::SchedulerStatistics;
 

@@ -16,10 +16,10 @@ use super::race::{Winner, first};
 use super::report::RunReport;
 use super::run::{DueRun, RunEnd};
 use super::settings::Settings;
-use super::work::panicked;
 use crate::error::Error;
 use crate::ledger::{Schedule, ScheduleKey, Task};
 use crate::manager::SnapshotAdmin;
+use crate::service::work::panicked;
 use crate::timestamp::Timestamp;
 
 /// How many due schedules are asked for at once.

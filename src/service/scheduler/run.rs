@@ -12,10 +12,10 @@ use super::lease::HeldLease;
 use super::race::{Winner, first};
 use super::report::{RunOutcome, RunReport};
 use super::settings::{MissedRuns, Settings};
-use super::work::{NAME, RunProgress, TaskWork, panicked};
 use crate::error::{Error, ErrorKind};
 use crate::ledger::Schedule;
 use crate::manager::{AdminContext, SnapshotAdmin};
+use crate::service::work::{NAME, RunProgress, TaskAction, TaskWork, panicked};
 use crate::timestamp::Timestamp;
 
 /// How long a shutdown waits for the ledger.
@@ -108,7 +108,7 @@ impl DueRun {
             .idempotency_key(format!("run {}", lease.claim.token));
         let work = Arc::new(TaskWork {
             admin: Arc::clone(&self.admin),
-            task: self.schedule.task.clone(),
+            action: TaskAction::Task(self.schedule.task.clone()),
             context,
             budget: Arc::clone(&settings.budget),
             progress: Arc::clone(progress),

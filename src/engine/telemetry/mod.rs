@@ -6,7 +6,7 @@
 //!
 //! ```
 //! # #[cfg(all(feature = "tracing", feature = "metrics"))] {
-//! use snapfold::telemetry::{Metrics, Tracing};
+//! use snapfold::engine::telemetry::{Metrics, Tracing};
 //! use snapfold::{EventSource, MemoryStore, SnapshotEngine};
 //! # fn build<A>(events: impl EventSource<A> + 'static) -> Result<(), snapfold::Error>
 //! # where A: snapfold::Aggregate + serde::Serialize + serde::de::DeserializeOwned {

@@ -2,7 +2,7 @@
 
 use ::metrics::{counter, histogram};
 
-use crate::engine::{Observation, Observer};
+use crate::engine::observer::{Observation, Observer};
 use crate::ledger::AuditOutcome;
 use crate::manager::{CreateOutcome, Origin, Provenance};
 

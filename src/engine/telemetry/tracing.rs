@@ -2,7 +2,7 @@
 
 use ::tracing::{debug, error, info, trace, warn};
 
-use crate::engine::{Observation, Observer};
+use crate::engine::observer::{Observation, Observer};
 use crate::ledger::AuditOutcome;
 
 /// Emits an event of the crate `tracing` for each observation.

@@ -1,4 +1,4 @@
-//! [`TaskWork`]: the task of one run, for one aggregate or for each of a kind.
+//! [`TaskWork`]: a task for one aggregate, for several, or for all of a kind.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,22 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use super::report::{RunCounts, RunReport};
+use super::counts::{MAX_DETAILS, RunCounts};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::{KeepRule, ScheduleKey, Task};
 use crate::manager::{AdminContext, CreateOptions, CreateOutcome, Rejected, SnapshotAdmin};
 use crate::retention::{Retention, keep_last, keep_within};
+use crate::store::{Cursor, Page};
 
-pub(super) const NAME: &str = "run a schedule";
+pub(super) const NAME: &str = "run a task";
 /// The number of keys in one page.
-const PAGE: usize = 256;
-/// After this many failures without a success in between, the run fails.
+pub(super) const PAGE: usize = 256;
+/// After this many failures without a success in between, the whole task fails.
 const FAILURES_IN_A_ROW: u64 = 100;
+
+/// What is done to each aggregate.
+pub(super) enum TaskAction {
+    Task(Task),
+    /// A retention policy that is no [`KeepRule`].
+    Policy(Arc<dyn Retention>),
+}
 
 pub(super) struct TaskWork {
     pub(super) admin: Arc<dyn SnapshotAdmin>,
-    pub(super) task: Task,
+    pub(super) action: TaskAction,
     pub(super) context: AdminContext,
     pub(super) budget: Arc<Semaphore>,
     pub(super) progress: Arc<RunProgress>,
@@ -59,7 +67,7 @@ impl RunProgress {
                 state.counts.changed += u64::from(acted.changed);
                 state.counts.deleted += acted.deleted;
                 state.counts.rejected += acted.rejected.len() as u64;
-                let room = RunReport::MAX_DETAILS.saturating_sub(state.rejected.len());
+                let room = MAX_DETAILS.saturating_sub(state.rejected.len());
                 let first = acted.rejected.into_iter().take(room);
                 state.rejected.extend(first.map(|rejected| (key.clone(), rejected)));
                 return Ok(());
@@ -68,7 +76,7 @@ impl RunProgress {
         };
         state.counts.failed += 1;
         state.in_a_row += 1;
-        if state.failures.len() < RunReport::MAX_DETAILS {
+        if state.failures.len() < MAX_DETAILS {
             state.failures.push((key, error.clone()));
         }
         if state.in_a_row < FAILURES_IN_A_ROW {
@@ -104,41 +112,53 @@ impl TaskWork {
         let mut at_work = AtWork::default();
         let mut cursor = None;
         loop {
-            let page = match self.task {
-                Task::SnapshotAll => self.admin.event_keys(tenant, cursor.as_ref(), PAGE).await?,
-                _ => self.admin.keys(tenant, cursor.as_ref(), PAGE).await?,
-            };
-            if page.next.is_some() && page.next == cursor {
-                let message = "the next page of aggregates does not advance";
-                return Err(Error::new(ErrorKind::Store, NAME, message));
-            }
+            let page = self.page(tenant, cursor.as_ref(), PAGE).await?;
             for key in page.items {
-                // Never closed. It bounds the number of tasks.
-                let Ok(permit) = Arc::clone(&self.budget).acquire_owned().await else { continue };
-                while let Some(joined) = at_work.tasks.try_join_next_with_id() {
-                    at_work.ended(joined, &self.progress)?;
-                }
-                let (work, own) = (Arc::clone(&self), key.clone());
-                let task = at_work.tasks.spawn(async move {
-                    let acted = work.act(&own).await;
-                    drop(permit);
-                    acted
-                });
-                at_work.keys.insert(task.id(), key);
+                at_work.start(&self, key).await?;
             }
             cursor = page.next;
             if cursor.is_none() {
                 break;
             }
         }
-        while let Some(joined) = at_work.tasks.join_next_with_id().await {
-            at_work.ended(joined, &self.progress)?;
+        at_work.finish(&self.progress).await
+    }
+
+    /// Works on these aggregates, several at a time.
+    pub(super) async fn all(self: &Arc<Self>, keys: Vec<AggregateKey>) -> Result<(), Error> {
+        let mut at_work = AtWork::default();
+        for key in keys {
+            at_work.start(self, key).await?;
         }
-        Ok(())
+        at_work.finish(&self.progress).await
+    }
+
+    /// Returns a page of the aggregates that the task visits.
+    pub(super) async fn page(
+        &self,
+        tenant: &str,
+        after: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<AggregateKey, Cursor>, Error> {
+        let page = match self.action {
+            TaskAction::Task(Task::SnapshotAll) => {
+                self.admin.event_keys(tenant, after, limit).await?
+            }
+            _ => self.admin.keys(tenant, after, limit).await?,
+        };
+        if page.next.is_some() && page.next.as_ref() == after {
+            let message = "the next page of aggregates does not advance";
+            return Err(Error::new(ErrorKind::Store, NAME, message));
+        }
+        Ok(page)
     }
 
     async fn act(&self, key: &AggregateKey) -> Result<Acted, Error> {
-        match &self.task {
+        let task = match &self.action {
+            TaskAction::Task(task) => task,
+            TaskAction::Policy(policy) => return self.retain(key, &**policy).await,
+        };
+        match task {
             Task::Snapshot | Task::SnapshotAll => {
                 let options = CreateOptions::new().if_changed();
                 let created = self.admin.create(key, options, &self.context).await?;
@@ -148,12 +168,7 @@ impl TaskWork {
                 let refolded = self.admin.refold(key, None, &self.context).await?;
                 Ok(Acted { changed: is_change(&refolded), ..Acted::default() })
             }
-            Task::Retention(rule) => {
-                let policy = policy(*rule);
-                let retained = self.admin.apply_retention(key, &*policy, &self.context).await?;
-                let deleted = retained.deleted.snapshots;
-                Ok(Acted { changed: deleted > 0, deleted, ..Acted::default() })
-            }
+            Task::Retention(rule) => self.retain(key, &*policy(*rule)).await,
             Task::Verify => {
                 let rejected = self.admin.verify(key).await?.rejected;
                 Ok(Acted { rejected, ..Acted::default() })
@@ -163,6 +178,12 @@ impl TaskWork {
                 Err(Error::new(ErrorKind::Unsupported, NAME, message))
             }
         }
+    }
+
+    async fn retain(&self, key: &AggregateKey, policy: &dyn Retention) -> Result<Acted, Error> {
+        let retained = self.admin.apply_retention(key, policy, &self.context).await?;
+        let deleted = retained.deleted.snapshots;
+        Ok(Acted { changed: deleted > 0, deleted, ..Acted::default() })
     }
 }
 
@@ -174,6 +195,31 @@ struct AtWork {
 }
 
 impl AtWork {
+    /// Waits for a place in the budget, and starts to work on an aggregate.
+    async fn start(&mut self, work: &Arc<TaskWork>, key: AggregateKey) -> Result<(), Error> {
+        // Never closed. It bounds the number of tasks.
+        let Ok(permit) = Arc::clone(&work.budget).acquire_owned().await else { return Ok(()) };
+        while let Some(joined) = self.tasks.try_join_next_with_id() {
+            self.ended(joined, &work.progress)?;
+        }
+        let (work, own) = (Arc::clone(work), key.clone());
+        let task = self.tasks.spawn(async move {
+            let acted = work.act(&own).await;
+            drop(permit);
+            acted
+        });
+        self.keys.insert(task.id(), key);
+        Ok(())
+    }
+
+    /// Waits for all tasks.
+    async fn finish(&mut self, progress: &RunProgress) -> Result<(), Error> {
+        while let Some(joined) = self.tasks.join_next_with_id().await {
+            self.ended(joined, progress)?;
+        }
+        Ok(())
+    }
+
     fn ended(
         &mut self,
         joined: Result<(Id, Result<Acted, Error>), JoinError>,
