@@ -82,11 +82,15 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             let refused = || Error::new(ErrorKind::InvalidInput, "create snapshots", message);
             context.expected_version.map(|_| refused())
         });
-        if let Some(error) = refused {
-            return keys.iter().map(|_| Err(error.clone())).collect();
-        }
         let mut audited: Vec<_> =
             keys.iter().map(|key| self.audited("create", key, None, context)).collect();
+        if let Some(error) = refused {
+            let refused: Vec<_> = keys.iter().map(|_| Err(error.clone())).collect();
+            for (audited, refused) in audited.iter_mut().zip(&refused) {
+                audited.created(refused);
+            }
+            return refused;
+        }
         let started = self.core.clock.monotonic();
         let created = self.core.create_many(keys).await;
         let took = self.core.clock.monotonic().saturating_sub(started);

@@ -8,8 +8,8 @@ use crate::state::Aggregate;
 impl<A: Aggregate> EngineBuilder<A> {
     /// Sets the retention policy that the engine applies to an aggregate after background
     /// snapshots. [`keep_last(4)`](crate::retention::keep_last) by default. The policy is applied
-    /// in the background after every fourth snapshot of an aggregate, so up to three more snapshots
-    /// than the policy keeps may be stored at any time.
+    /// in the background after every fourth snapshot of an aggregate, so each process may leave up
+    /// to three more snapshots than the policy keeps.
     ///
     /// Whatever the policy says, pinned snapshots, the newest usable snapshot of each generation
     /// and the bases that kept deltas need are never deleted. Only a superseded generation is

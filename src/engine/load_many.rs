@@ -13,7 +13,7 @@ use super::load::replay_ahead;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search, SearchCandidate};
 use super::stopwatch::Stopwatch;
-use crate::error::{Error, Retry};
+use crate::error::{Error, ErrorKind, Retry};
 use crate::events::{Done, Ended, Hybrid, KeyedReplay, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Loaded, Origin, Point, Provenance, SnapshotUsed};
@@ -23,8 +23,8 @@ use crate::store::Query;
 
 /// The number of aggregates that are loaded together. Larger requests are split.
 const BATCH: usize = 256;
-/// After this many aggregates in a row fail with a retryable error, the rest fail with the last of
-/// these errors. Otherwise, each would wait for the same store or event source.
+/// After this many aggregates in a row failed because the store did, the rest fail with the last of
+/// these errors. Otherwise each would wait for the same store.
 const OUTAGE: usize = 3;
 
 /// An aggregate in a batch whose snapshot was fetched, and whose events are read next.
@@ -56,7 +56,7 @@ impl<A: Aggregate> EngineCore<A> {
             let begun = if batch.len() > 1 { self.load_batch(batch).await } else { vec![None] };
             for (key, loaded) in batch.iter().zip(begun) {
                 let loaded = match (loaded, outage.error()) {
-                    (Some(loaded), _) => Ok(loaded.into()),
+                    (Some(loaded), _) => outage.note(Ok(loaded.into())),
                     (None, Some(error)) => Err(error),
                     (None, None) => outage.note(self.load_alone(key).await),
                 };
@@ -153,8 +153,8 @@ impl<A: Aggregate> EngineCore<A> {
     async fn replay_many(&self, begun: &mut [BegunLoad<'_, A>]) -> Vec<Option<Done>> {
         let mut done: Vec<_> = begun.iter().map(|_| None).collect();
         let mut reads: Vec<KeyedReplay<'_, '_, A>> = Vec::new();
-        // For each read, its index in `begun` and its stopwatch.
-        let mut of = Vec::new();
+        // The ranges and stopwatches of the reads, by their index in `begun`.
+        let mut watches: Vec<_> = begun.iter().map(|_| None).collect();
         for (place, BegunLoad { key, progress, ahead, watch, .. }) in begun.iter_mut().enumerate() {
             let mut replay = Replay::new(progress, Limits::from(Point::Now), watch.clock());
             let missing = match ahead.take() {
@@ -163,16 +163,23 @@ impl<A: Aggregate> EngineCore<A> {
             };
             match missing {
                 Ok(Some(range)) => {
-                    reads.push(KeyedReplay::new(key, range, replay));
-                    of.push((place, watch));
+                    reads.push(KeyedReplay::new(key, range, replay).at(place));
+                    if let Some(slot) = watches.get_mut(place) {
+                        *slot = Some((range, watch));
+                    }
                 }
                 Ok(None) => set(&mut done, place, replay.finish(), watch),
                 Err(_) => {}
             }
         }
         if !reads.is_empty() && self.source.read_many(&mut reads).await.is_ok() {
-            for (read, (place, watch)) in reads.into_iter().zip(of) {
-                if !ends_early(read.range, &read.replay) {
+            // The source may have put them into another order.
+            for read in reads {
+                let place = read.place();
+                // Its range may have been moved on.
+                if let Some(Some((range, watch))) = watches.get_mut(place)
+                    && !ends_early(*range, &read.replay)
+                {
                     set(&mut done, place, read.replay.finish(), watch);
                 }
             }
@@ -216,7 +223,13 @@ fn set(done: &mut [Option<Done>], place: usize, of: Done, watch: &mut Stopwatch<
     }
 }
 
-/// Recognises an outage by several failures in a row.
+/// Whether another aggregate would meet this error too. An event source may fail for one aggregate
+/// only, at an event that it cannot decode.
+fn is_outage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Store | ErrorKind::Timeout) && error.retry() != Retry::Never
+}
+
+/// Recognizes an outage of the store by several failures in a row.
 #[derive(Default)]
 struct Outage {
     failures: usize,
@@ -226,7 +239,7 @@ struct Outage {
 impl Outage {
     fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
-            Err(error) if error.retry() != Retry::Never => {
+            Err(error) if is_outage(error) => {
                 self.failures += 1;
                 self.last = Some(error.clone());
             }

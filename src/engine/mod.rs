@@ -98,7 +98,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.core.counters.read()
     }
 
-    /// Waits until no background snapshot is queued or in progress, and then until all entries are
+    /// Waits until no background snapshot or retention is queued or in progress, and then until all entries are
     /// written to the ledger. Each wait takes at most `within`. Use this method for shutdowns and
     /// in tests. It must run on a tokio runtime with time enabled.
     ///

@@ -1,6 +1,6 @@
 //! [`Observer`]: receives reports of what the engine does, for logs and metrics.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,8 +143,25 @@ impl<T: Observer + ?Sized> Observer for Arc<T> {
     }
 }
 
+/// Escapes control characters: actors and error messages may contain line breaks.
+struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for piece in text.split_inclusive(char::is_control) {
+            let mut rest = piece.chars();
+            match rest.next_back().filter(|last| last.is_control()) {
+                Some(control) => write!(self.0, "{}{}", rest.as_str(), control.escape_default())?,
+                None => self.0.write_str(piece)?,
+            }
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Observation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = OneLine(f);
         match self {
             Self::Captured { key, version, provenance } => {
                 write!(f, "captured {key} at version {version} {provenance}")
@@ -160,7 +177,7 @@ impl fmt::Display for Observation<'_> {
             }
             Self::LoadFailed { key, error } => write!(f, "{key} was not loaded: {error:#}"),
             Self::Managed { action, key, version, actor, outcome, took } => {
-                f.write_str(action)?;
+                write!(f, "{action}")?;
                 if let Some(key) = key {
                     write!(f, " {key}")?;
                 }
@@ -168,7 +185,7 @@ impl fmt::Display for Observation<'_> {
                     write!(f, " at version {version}")?;
                 }
                 if !actor.is_empty() {
-                    write!(f, " by {actor}")?;
+                    write!(f, " by {actor:.100}")?;
                 }
                 match outcome {
                     AuditOutcome::Ok => write!(f, " in {took:.1?}"),

@@ -62,7 +62,9 @@ impl<A: Aggregate> EngineCore<A> {
             let is_superseded = !is_current
                 && draft.keeps_none(generation)
                 && context.usable.first().copied() == draft.newest(self.generation);
-            let is_safe = floor == 0 && draft.keeps_enough(generation);
+            // Above what was stored just now are snapshots of a history that was rewound.
+            let is_rewound = is_current && saved.is_some() && saved != draft.newest(generation);
+            let is_safe = floor == 0 && draft.keeps_enough(generation) && !is_rewound;
             if is_superseded || (is_safe && !supersedes) {
                 continue;
             }
@@ -75,8 +77,13 @@ impl<A: Aggregate> EngineCore<A> {
                 None => doubtful.push(generation),
             }
         }
-        if floor > 0 {
-            let above = draft.metas.iter().rev().filter(|m| m.version >= floor && !m.is_retired());
+        if let Some(saved) = saved {
+            context = context.protect(saved, "it was stored just now");
+        }
+        // In each generation: what this code cannot read may be all that other code has.
+        for generation in draft.touched.iter().filter(|_| floor > 0) {
+            let above = draft.of(*generation).collect::<Vec<_>>().into_iter().rev();
+            let above = above.filter(|meta| meta.version >= floor);
             if let Some(id) = self.first_usable(key, above).await? {
                 context = context.protect(id, "the lowest usable one at or above the replay floor");
             }

@@ -58,11 +58,15 @@ impl RetentionWork {
 /// on the version. The aggregates of a process that has just started therefore do not all become
 /// due at once, and in short-lived processes each of them becomes due from time to time.
 pub(super) fn count(known: Option<u32>, saved: SnapshotId) -> u32 {
-    let spread = || {
-        let mixed = saved.version.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 62;
-        u32::try_from(mixed).unwrap_or(0)
-    };
+    let spread = || u32::try_from(mixed(saved.version) % u64::from(EVERY)).unwrap_or(0);
     known.unwrap_or_else(spread).saturating_add(1)
+}
+
+/// Spreads numbers evenly, also those that grow by a fixed step: the finalizer of `MurmurHash3`.
+const fn mixed(mut number: u64) -> u64 {
+    number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    number ^ (number >> 33)
 }
 
 impl<A: Aggregate> EngineCore<A> {
@@ -98,8 +102,15 @@ mod tests {
     fn every_fourth_snapshot_is_due_also_where_processes_live_shortly() {
         let generation = Generation { schema_version: 1, fingerprint: 1 };
         let first = |version| count(None, SnapshotId { generation, version });
-        let due = (1..=400).filter(|snapshot| first(snapshot * 100) >= EVERY).count();
-        assert!((80..=120).contains(&due), "{due}");
+        for step in [1, 7, 34, 89, 100, 144, 377, 987, 1_000, 1 << 20] {
+            let due = (1..=400).filter(|snapshot| first(snapshot * step) >= EVERY).count();
+            assert!((70..=130).contains(&due), "every {step}: {due}");
+            let most = (1..=400_u64).fold((0, 0), |(most, run), snapshot| {
+                let run = if first(snapshot * step) >= EVERY { 0 } else { run + 1 };
+                (run.max(most), run)
+            });
+            assert!(most.0 <= 30, "every {step}: {} in a row are not due", most.0);
+        }
         assert!((1..=400).all(|snapshot| (1..=EVERY).contains(&first(snapshot * 100))));
         assert_eq!(count(Some(0), SnapshotId { generation, version: 100 }), 1);
     }

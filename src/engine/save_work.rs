@@ -187,9 +187,9 @@ impl<A: Aggregate> Work<A> {
         let ended = ended.map(|(_, ended)| ended);
         if let Some(key) = self.retention.ended(id) {
             match ended {
-                Ok(Ended::Retained(retained)) => self.core.note_retention(&key, retained),
+                Ok(Ended::Retained(retained)) => self.note_retention(&key, retained),
                 Ok(_) => {}
-                Err(join) => self.core.note_retention(&key, Err(panicked(join))),
+                Err(join) => self.note_retention(&key, Err(panicked(join))),
             }
         } else if let Some(saving) = self.capturing.remove(&id) {
             match ended {
@@ -229,6 +229,14 @@ impl<A: Aggregate> Work<A> {
                 }
             }
         }
+    }
+
+    /// Reports the outcome of a retention. A failed one is due again at the next snapshot.
+    fn note_retention(&self, key: &AggregateKey, retained: Result<Retained, Error>) {
+        if retained.is_err() {
+            self.shared.lock().postpone_retention(key);
+        }
+        self.core.note_retention(key, retained);
     }
 
     /// Remembers and reports the outcome of a background snapshot.

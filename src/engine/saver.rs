@@ -250,7 +250,7 @@ impl<A: Aggregate> Saver<A> {
             Error::new(
                 ErrorKind::Timeout,
                 "flush background snapshots",
-                format!("some snapshots were not saved within {within:?}: try again later"),
+                format!("some background work was not finished within {within:?}: try again later"),
             )
             .with_retry(Retry::Later)
         })

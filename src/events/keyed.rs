@@ -16,12 +16,23 @@ pub struct KeyedReplay<'k, 'r, A: Aggregate> {
     pub range: EventRange,
     /// The replay into which the events are pushed.
     pub replay: Replay<'r, A>,
+    /// Identifies the aggregate to the caller, who may find the reads in another order afterwards.
+    place: usize,
 }
 
 impl<'k, 'r, A: Aggregate> KeyedReplay<'k, 'r, A> {
     /// Reads the events of `key` within `range` into `replay`.
     pub const fn new(key: &'k AggregateKey, range: EventRange, replay: Replay<'r, A>) -> Self {
-        Self { key, range, replay }
+        Self { key, range, replay, place: 0 }
+    }
+
+    pub(crate) const fn at(mut self, place: usize) -> Self {
+        self.place = place;
+        self
+    }
+
+    pub(crate) const fn place(&self) -> usize {
+        self.place
     }
 }
 

@@ -121,7 +121,7 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
     /// # Obligations
     /// - **E-30** Each replay gets exactly what [`read`](Self::read) would push for its key and
     ///   range, in version order. The order among aggregates is unspecified, and their events may
-    ///   be interleaved.
+    ///   be interleaved. The elements of `reads` may be reordered.
     /// - **E-31** A replay that returns `Break` ends its own aggregate only.
     /// - **E-32** The same key may occur twice, even with different ranges. An empty list is `Ok`.
     ///
@@ -156,7 +156,7 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
 
     /// Returns the replay floor of `key`: the version before the first event that can still be
     /// read. The default returns 0, which means that no event is truncated. The engine calls this
-    /// method only if events that a load needs are missing.
+    /// method only if events that a load needs are missing, and before retention deletes snapshots.
     ///
     /// # Obligations
     /// - **E-21** All committed events above the floor can be read. A read that begins below the

@@ -274,6 +274,9 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     /// Pinned snapshots, needed bases and the newest usable snapshot of each generation are always
     /// kept, but a superseded generation is dropped: see [`RetentionPlan::new`]. Events are never
     /// touched.
+    ///
+    /// Snapshots are not read where at least four of the newest in a generation are kept and no
+    /// events are truncated: a load tries three, and then replays all events.
     async fn apply_retention(
         &self,
         key: &AggregateKey,

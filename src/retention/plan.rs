@@ -62,7 +62,7 @@ impl RetentionPlan {
         }
         let succession = Succession::new(&generations, policy, context);
         let mut judged = Vec::with_capacity(snapshots.len());
-        let mut waits = false;
+        let mut witnesses = BTreeSet::new();
         for (generation, metas) in &generations {
             let of_it: Vec<_> = match succession.of(*generation, metas) {
                 Standing::Newer => {
@@ -74,17 +74,17 @@ impl RetentionPlan {
                     let judge = |meta| protection(meta, context).unwrap_or_else(drop);
                     metas.iter().map(|meta| Judged::new(meta, judge(meta))).collect()
                 }
-                Standing::Judged => {
-                    waits |= context.current.is_some_and(|current| current != *generation);
+                Standing::Waiting(witness) => {
+                    witnesses.insert(witness);
                     by_policy(metas, policy, context)
                 }
+                Standing::Judged => by_policy(metas, policy, context),
             };
             judged.push((metas, of_it));
         }
-        let first = succession.first.filter(|_| waits);
         let mut plan = Self::default();
         for (metas, mut judged) in judged {
-            for judged in judged.iter_mut().filter(|it| Some(it.id) == first && !it.stays()) {
+            for judged in judged.iter_mut().filter(|it| witnesses.contains(&it.id) && !it.stays()) {
                 judged.keep("it shows how long its generation has been in use");
             }
             keep_bases(&mut judged, metas);

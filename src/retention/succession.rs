@@ -9,68 +9,68 @@ use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
-/// How a generation relates to the current one.
+/// How a generation stands to the current one.
 pub(super) enum Standing {
     /// The policy judges it.
     Judged,
-    /// The generation has a higher schema version, so it belongs to newer code.
+    /// The policy judges it. It may be superseded when the given snapshot is old enough: the first
+    /// one of the current generation that was created after all its own. That one is kept until
+    /// then.
+    Waiting(SnapshotId),
+    /// Of a higher schema version: it belongs to newer code.
     Newer,
-    /// No code has used it for the policy's period.
+    /// No code has used it for the period of the policy.
     Superseded,
 }
 
-pub(super) struct Succession {
+pub(super) struct Succession<'a> {
     current: Option<Generation>,
-    /// The version of the newest usable snapshot of the current generation, and the time before
-    /// which every snapshot of a superseded generation was created. `None` if none is superseded.
-    superseded: Option<(u64, Timestamp)>,
-    /// The first snapshot of the current generation. While another generation waits to be
-    /// superseded, it is kept: its creation time shows how long the current code has been in use.
-    pub(super) first: Option<SnapshotId>,
+    /// The snapshots of the current generation that loads can start from.
+    own: Vec<&'a SnapshotMeta>,
+    /// The version of the newest usable one.
+    usable: Option<u64>,
+    /// The time before which (inclusive) the snapshots of a superseded generation were created, and
+    /// one of the current generation after them. `None` if none is ever superseded.
+    before: Option<Timestamp>,
 }
 
-impl Succession {
+impl<'a> Succession<'a> {
     pub(super) fn new(
-        generations: &BTreeMap<Generation, Vec<SnapshotMeta>>,
+        generations: &'a BTreeMap<Generation, Vec<SnapshotMeta>>,
         policy: &dyn Retention,
         context: &RetentionContext,
     ) -> Self {
-        let mut succession = Self { current: context.current, superseded: None, first: None };
-        let own = context.current.and_then(|current| generations.get(&current));
-        let (Some(own), Some(current)) = (own, context.current) else { return succession };
-        let period = policy.keep_superseded();
-        if period == Duration::MAX {
-            return succession;
+        let current = context.current;
+        let own = current.and_then(|current| generations.get(&current)).into_iter().flatten();
+        let usable = context.usable.iter().find(|id| Some(id.generation) == current);
+        let period = Some(policy.keep_superseded()).filter(|period| *period < Duration::MAX);
+        Self {
+            current,
+            own: own.filter(|meta| !meta.is_retired()).collect(),
+            usable: usable.map(|id| id.version),
+            before: period.map(|period| context.now.saturating_sub(period)),
         }
-        let first =
-            own.iter().filter(|meta| !meta.is_retired()).min_by_key(|m| (m.created_at, m.version));
-        let others = generations.keys().filter(|g| **g != current);
-        if others.clone().any(|other| other.schema_version <= current.schema_version) {
-            succession.first = first.map(SnapshotMeta::id);
-        }
-        let before = context.now.saturating_sub(period);
-        let usable = context.usable.iter().find(|id| id.generation == current);
-        if let (Some(usable), Some(first)) = (usable, first)
-            && first.created_at <= before
-        {
-            succession.superseded = Some((usable.version, before));
-        }
-        succession
     }
 
-    /// Returns how the generation of these snapshots relates to the current one.
+    /// Returns how the generation of these snapshots stands.
     pub(super) fn of(&self, generation: Generation, metas: &[SnapshotMeta]) -> Standing {
-        match (self.current, self.superseded) {
-            (Some(current), _) if generation.schema_version > current.schema_version => {
-                Standing::Newer
-            }
-            (Some(current), Some((version, before)))
-                if generation != current
-                    && metas.iter().all(|m| m.version <= version && m.created_at <= before) =>
-            {
-                Standing::Superseded
-            }
-            _ => Standing::Judged,
+        let Some(current) = self.current.filter(|current| *current != generation) else {
+            return Standing::Judged;
+        };
+        if generation.schema_version > current.schema_version {
+            return Standing::Newer;
+        }
+        let last = metas.iter().map(|meta| meta.created_at).max();
+        // A canary that was rolled back, or a clock that was behind, created one before: it does
+        // not count.
+        let since = self.own.iter().filter(|meta| Some(meta.created_at) >= last);
+        let first = since.min_by_key(|meta| (meta.created_at, meta.version));
+        let (Some(first), Some(before)) = (first, self.before) else { return Standing::Judged };
+        let is_ahead = metas.iter().any(|meta| self.usable.is_none_or(|own| meta.version > own));
+        if first.created_at <= before && !is_ahead {
+            Standing::Superseded
+        } else {
+            Standing::Waiting(first.id())
         }
     }
 }

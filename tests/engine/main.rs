@@ -45,6 +45,8 @@ mod property;
 mod record_bytes;
 #[cfg(feature = "postcard")]
 mod retention;
+#[cfg(feature = "postcard")]
+mod review;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod scheduler;
 #[cfg(feature = "postcard")]

@@ -64,7 +64,7 @@ type Builder = EngineBuilder<Account>;
 
 fn world(observe: impl FnOnce(Builder) -> Builder) -> World {
     World::with(|builder| {
-        observe(builder.trigger(every_events(10)).retention(keep_last(1)).encode_in_place(u64::MAX))
+        observe(builder.trigger(every_events(10)).retention(keep_last(2)).encode_in_place(u64::MAX))
     })
 }
 

@@ -123,7 +123,9 @@ impl Learning {
                 growth.map(|nanos| Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)));
             costs.restore = restore.map(|restore| {
                 let declined = if seen.snapshot.is_none() { self.rates.declined(key) } else { 0 };
-                Duration::from_nanos(restore.max(declined))
+                // Aggregates share the slots of the rates: one that was declined must not keep a
+                // smaller one from its first snapshot.
+                Duration::from_nanos(restore.max(declined.min(restore.saturating_mul(2))))
             });
         }
         costs
@@ -159,4 +161,32 @@ impl Learning {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    #[test]
+    fn a_large_aggregate_does_not_keep_small_ones_from_their_first_snapshot() {
+        let learning = Learning::new();
+        let key = |n: u32| AggregateKey::new("account", &format!("a{n}")).unwrap();
+        for _ in 0..8 {
+            learning.decoded(10 << 20, Duration::from_millis(100));
+            learning.decoded(100, Duration::from_micros(1));
+        }
+        learning.declined(&key(0), 10 << 20);
+        let restore = |key: &AggregateKey, bytes| {
+            let seen = TriggerContext::new(100, Timestamp::from_seconds(0));
+            learning.costs(key, &seen, Some(bytes)).restore.unwrap()
+        };
+        // The store becomes a hundred times faster.
+        for _ in 0..8 {
+            learning.decoded(10 << 20, Duration::from_millis(1));
+        }
+        let other = (1..100_000).map(key).find(|key| learning.rates.declined(key) > 0).unwrap();
+        assert!(restore(&other, 100) <= Duration::from_micros(2), "{other}");
+        assert!(restore(&key(0), 10 << 20) <= Duration::from_millis(2));
+    }
 }
