@@ -148,14 +148,10 @@ struct OneLine<'a, 'b>(&'a mut fmt::Formatter<'b>);
 
 impl fmt::Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        for piece in text.split_inclusive(char::is_control) {
-            let mut rest = piece.chars();
-            match rest.next_back().filter(|last| last.is_control()) {
-                Some(control) => write!(self.0, "{}{}", rest.as_str(), control.escape_default())?,
-                None => self.0.write_str(piece)?,
-            }
-        }
-        Ok(())
+        text.chars().try_for_each(|c| match c {
+            c if c.is_control() => write!(self.0, "{}", c.escape_default()),
+            c => self.0.write_char(c),
+        })
     }
 }
 

@@ -30,8 +30,8 @@ struct Draft {
     metas: Vec<SnapshotMeta>,
     /// Made as if the newest snapshot of each generation were usable.
     plan: RetentionPlan,
-    /// The generations that would lose a snapshot.
-    touched: BTreeSet<Generation>,
+    /// What the plan drops.
+    dropped: BTreeSet<SnapshotId>,
 }
 
 impl<A: Aggregate> EngineCore<A> {
@@ -47,7 +47,7 @@ impl<A: Aggregate> EngineCore<A> {
         let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
         let context = RetentionContext::new(self.clock.now()).current(self.generation);
         let draft = Draft::new(metas, policy, context.clone());
-        if draft.touched.is_empty() {
+        if draft.dropped.is_empty() {
             return Ok(draft.plan);
         }
         let floor = floor(&*self.source, key).await?;
@@ -55,10 +55,11 @@ impl<A: Aggregate> EngineCore<A> {
         let mut doubtful = Vec::new();
         // The current generation comes first, because its usable snapshot decides whether others
         // are superseded.
-        let others = draft.touched.iter().copied().filter(|of| *of != self.generation);
+        let touched: BTreeSet<_> = draft.dropped.iter().map(|id| id.generation).collect();
+        let others = touched.iter().copied().filter(|of| *of != self.generation);
         for generation in std::iter::once(self.generation).chain(others) {
             let is_current = generation == self.generation;
-            let supersedes = is_current && draft.touched.iter().any(|of| *of != generation);
+            let supersedes = is_current && touched.iter().any(|of| *of != generation);
             let is_superseded = !is_current
                 && draft.keeps_none(generation)
                 && context.usable.first().copied() == draft.newest(self.generation);
@@ -81,7 +82,7 @@ impl<A: Aggregate> EngineCore<A> {
             context = context.protect(saved, "it was stored just now");
         }
         // In each generation: what this code cannot read may be all that other code has.
-        for generation in draft.touched.iter().filter(|_| floor > 0) {
+        for generation in touched.iter().filter(|_| floor > 0) {
             let above = draft.of(*generation).collect::<Vec<_>>().into_iter().rev();
             let above = above.filter(|meta| meta.version >= floor);
             if let Some(id) = self.first_usable(key, above).await? {
@@ -181,8 +182,8 @@ impl Draft {
         let newest = metas.iter().filter(|m| !m.is_retired() && seen.insert(m.generation));
         let context = newest.map(SnapshotMeta::id).fold(context, RetentionContext::usable);
         let plan = RetentionPlan::new(&metas, policy, &context);
-        let touched = plan.dropped().map(|judged| judged.id.generation).collect();
-        Self { metas, plan, touched }
+        let dropped = plan.dropped().map(|judged| judged.id).collect();
+        Self { metas, plan, dropped }
     }
 
     /// Returns the snapshots of a generation that a load can start from, newest first.
@@ -197,18 +198,13 @@ impl Draft {
     /// Returns whether the newest snapshot of a generation would be dropped, as it is if the
     /// generation is superseded.
     fn keeps_none(&self, generation: Generation) -> bool {
-        let newest = self.newest(generation);
-        self.plan.dropped().any(|judged| Some(judged.id) == newest)
+        self.newest(generation).is_some_and(|newest| self.dropped.contains(&newest))
     }
 
     /// Returns whether a load needs none of the snapshots of a generation that would be dropped.
     fn keeps_enough(&self, generation: Generation) -> bool {
-        if !self.touched.contains(&generation) {
-            return true;
-        }
-        let dropped: BTreeSet<_> = self.plan.dropped().map(|judged| judged.id).collect();
-        let kept = self.of(generation).take_while(|meta| !dropped.contains(&meta.id()));
-        kept.count() >= ENOUGH
+        let kept = self.of(generation).take_while(|meta| !self.dropped.contains(&meta.id()));
+        kept.count() >= ENOUGH || self.dropped.iter().all(|id| id.generation != generation)
     }
 }
 

@@ -1,8 +1,10 @@
 //! Retention after background snapshots: which aggregates it is due for.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use tokio::task::Id;
+use twox_hash::XxHash3_64;
 
 use super::core::EngineCore;
 use super::observer::Observation;
@@ -58,21 +60,17 @@ impl RetentionWork {
 /// on the version. The aggregates of a process that has just started therefore do not all become
 /// due at once, and in short-lived processes each of them becomes due from time to time.
 pub(super) fn count(known: Option<u32>, saved: SnapshotId) -> u32 {
-    let spread = || u32::try_from(mixed(saved.version) % u64::from(EVERY)).unwrap_or(0);
+    let spread = || {
+        let hash = XxHash3_64::oneshot(&saved.version.to_le_bytes());
+        u32::try_from(hash % u64::from(EVERY)).unwrap_or(0)
+    };
     known.unwrap_or_else(spread).saturating_add(1)
-}
-
-/// Spreads numbers evenly, also those that grow by a fixed step: the finalizer of `MurmurHash3`.
-const fn mixed(mut number: u64) -> u64 {
-    number = (number ^ (number >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    number = (number ^ (number >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    number ^ (number >> 33)
 }
 
 impl<A: Aggregate> EngineCore<A> {
     /// Counts and reports the result of applying the policy in the background.
     pub(super) fn note_retention(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         key: &AggregateKey,
         retained: Result<Retained, Error>,
     ) {

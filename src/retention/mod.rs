@@ -61,7 +61,6 @@ pub trait Retention: fmt::Debug + Send + Sync {
     }
 }
 
-#[deny(clippy::missing_trait_methods)]
 impl<T: Retention + ?Sized> Retention for Arc<T> {
     fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition> {
         (**self).judge(snapshots, now)
@@ -69,19 +68,5 @@ impl<T: Retention + ?Sized> Retention for Arc<T> {
 
     fn keep_superseded(&self) -> Duration {
         (**self).keep_superseded()
-    }
-
-    fn keep_superseded_for(self, period: Duration) -> KeepSuperseded<Self>
-    where
-        Self: Sized,
-    {
-        KeepSuperseded(self, period)
-    }
-
-    fn or<R: Retention>(self, other: R) -> Either<Self, R>
-    where
-        Self: Sized,
-    {
-        Either(self, other)
     }
 }

@@ -7,9 +7,8 @@
 
 use std::time::Duration;
 
-use crate::support::{Account, Event, Op, Source, Store, World, at, key};
+use crate::support::{Account, Event, OldAccount, Op, Source, Store, World, at, key};
 use async_trait::async_trait;
-use serde::{Deserialize, Serialize};
 use snapfold::engine::ReplayLoader;
 use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
 use snapfold::record::{Generation, RecordBuilder, RejectReason, SnapshotMeta};
@@ -570,28 +569,6 @@ async fn compacting_deletes_in_bounded_batches_and_never_touches_events() {
 }
 
 // Generations -------------------------------------------------------------------------------------
-
-/// The account as an older release knew it.
-#[derive(Clone, Serialize, Deserialize)]
-struct OldAccount {
-    balance: i64,
-}
-
-impl Aggregate for OldAccount {
-    type Event = Event;
-    const KIND: &'static str = "account";
-    const SCHEMA_VERSION: u32 = 0;
-
-    fn initial(_: &AggregateKey) -> Self {
-        Self { balance: 0 }
-    }
-
-    fn apply(&mut self, event: &Event) {
-        if let Event::Deposited(amount) = event {
-            self.balance += amount;
-        }
-    }
-}
 
 #[tokio::test]
 async fn old_and_new_code_each_find_their_own_snapshots_in_one_store() {

@@ -7,13 +7,13 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Account, Event, Op, Source, Store, World, key};
+use crate::support::{Account, OldAccount, Op, Source, Store, World, key};
 use snapfold::engine::{EngineBuilder, Observation, Observer};
 use snapfold::record::{Generation, RecordBuilder, SnapshotMeta};
 use snapfold::retention::{Disposition, Retention, keep_last};
 use snapfold::store::{ListRequest, Mark, MarkChange, PutOptions, Selection, SnapshotStoreExt};
 use snapfold::trigger::every_events;
-use snapfold::{Aggregate, AggregateKey, SnapshotEngine, SnapshotStore, Timestamp};
+use snapfold::{AggregateKey, SnapshotEngine, SnapshotStore, Timestamp};
 
 const LONG: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -176,27 +176,6 @@ async fn pinned_snapshots_and_the_one_above_the_floor_stay() {
     assert_eq!(stored[stored.len() - 2..], [4, 3], "{stored:?}");
     // Nothing is left of the events before it.
     assert_eq!(world.engine.at_version(&key, 5).await.unwrap().version, 5);
-}
-
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-struct OldAccount {
-    balance: i64,
-}
-
-impl Aggregate for OldAccount {
-    type Event = Event;
-    const KIND: &'static str = "account";
-    const SCHEMA_VERSION: u32 = 0;
-
-    fn initial(_: &AggregateKey) -> Self {
-        Self { balance: 0 }
-    }
-
-    fn apply(&mut self, event: &Event) {
-        if let Event::Deposited(amount) = event {
-            self.balance += amount;
-        }
-    }
 }
 
 /// Which schema versions are stored, for how many snapshots each.

@@ -12,11 +12,11 @@ use snapfold::retention::keep_last;
 use snapfold::store::ListRequest;
 use snapfold::trigger::every_events;
 use snapfold::{
-    Aggregate, AggregateKey, BoxError, EventRange, EventSource, MemoryEvents, MemoryStore, Replay,
+    AggregateKey, BoxError, EventRange, EventSource, MemoryEvents, MemoryStore, Replay,
     SnapshotEngine, SnapshotStore,
 };
 
-use crate::support::{Account, Event, Op, Source, Store, World, at, key};
+use crate::support::{Account, Event, OldAccount, Op, Source, Store, World, at, key};
 
 const LONG: Duration = Duration::from_secs(3_600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -56,27 +56,6 @@ async fn what_was_just_saved_is_not_deleted_by_the_policy() {
 impl World {
     async fn truth_version(&self, key: &AggregateKey) -> u64 {
         EventSource::<Account>::head(&self.source.events, key).await.unwrap().unwrap()
-    }
-}
-
-#[derive(Clone, serde::Serialize, serde::Deserialize)]
-struct OldAccount {
-    balance: i64,
-}
-
-impl Aggregate for OldAccount {
-    type Event = Event;
-    const KIND: &'static str = "account";
-    const SCHEMA_VERSION: u32 = 0;
-
-    fn initial(_: &AggregateKey) -> Self {
-        Self { balance: 0 }
-    }
-
-    fn apply(&mut self, event: &Event) {
-        if let Event::Deposited(amount) = event {
-            self.balance += amount;
-        }
     }
 }
 

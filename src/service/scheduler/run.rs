@@ -13,7 +13,7 @@ use super::race::{Winner, first};
 use super::report::{RunOutcome, RunReport};
 use super::settings::{MissedRuns, Settings};
 use crate::error::{Error, ErrorKind};
-use crate::ledger::Schedule;
+use crate::ledger::{Schedule, cut};
 use crate::manager::{AdminContext, SnapshotAdmin};
 use crate::service::work::{NAME, RunProgress, TaskAction, TaskWork, panicked};
 use crate::timestamp::Timestamp;
@@ -103,8 +103,8 @@ impl DueRun {
     ) -> WorkEnd {
         let key = &self.schedule.key;
         let reason = format!("schedule of {key}: {}, due at {}", self.schedule.task, self.due);
-        let context = AdminContext::new(cut(&settings.owner, AdminContext::MAX_NAME_BYTES))
-            .reason(cut(&reason, AdminContext::MAX_REASON_BYTES))
+        let context = AdminContext::new(cut(settings.owner.clone(), AdminContext::MAX_NAME_BYTES))
+            .reason(cut(reason, AdminContext::MAX_REASON_BYTES))
             .idempotency_key(format!("run {}", lease.claim.token));
         let work = Arc::new(TaskWork {
             admin: Arc::clone(&self.admin),
@@ -173,10 +173,4 @@ impl DueRun {
             Err(_) => RunOutcome::Failed { error, retry_at: Some(lease.ends_at()) },
         }
     }
-}
-
-/// The longest prefix of `text` that has at most `bytes`.
-fn cut(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    text.get(..end.unwrap_or(0)).unwrap_or_default()
 }

@@ -48,3 +48,25 @@ impl Aggregate for Account {
         self.digest = self.digest.wrapping_mul(31).wrapping_add(amount.cast_unsigned() ^ 0x5a);
     }
 }
+
+/// The account as an older release knew it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OldAccount {
+    pub balance: i64,
+}
+
+impl Aggregate for OldAccount {
+    type Event = Event;
+    const KIND: &'static str = "account";
+    const SCHEMA_VERSION: u32 = 0;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self { balance: 0 }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        if let Event::Deposited(amount) = event {
+            self.balance += amount;
+        }
+    }
+}

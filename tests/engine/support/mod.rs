@@ -13,7 +13,7 @@ use snapfold::engine::{EngineBuilder, ManualClock, Observation, Observer, Replay
 use snapfold::{Aggregate, AggregateKey, Loader, SnapshotEngine, Timestamp};
 use std::sync::{Arc, Mutex};
 
-pub use account::{Account, Event};
+pub use account::{Account, Event, OldAccount};
 pub use gate::{Gate, Yields};
 pub use source::Source;
 pub use store::{Op, Store};
