@@ -156,6 +156,22 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     async fn list(&self, request: ListRequest<'_>)
     -> Result<Page<SnapshotMeta, SnapshotId>, Error>;
 
+    /// Returns one page of each of several lists, as [`list`](Self::list) would return them.
+    ///
+    /// The default implementation makes one list after the other. Stores that can save round trips
+    /// override it.
+    ///
+    /// # Obligations
+    /// - **C-36** There is one page per request, in order. Each is a page that `list` could have
+    ///   returned at some moment during the call, but a store may return fewer items, with a
+    ///   [`next`](Page::next), to bound its memory. An empty list gives an empty result.
+    async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
+        list_each(self, requests).await
+    }
+
     /// Returns one page of the aggregates that have snapshots.
     ///
     /// # Obligations
@@ -197,6 +213,27 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         selection: Selection<'_>,
         options: DeleteOptions,
     ) -> Result<Deleted, Error>;
+
+    /// Deletes snapshots of several keys, each given with the ids to delete.
+    ///
+    /// The default implementation makes one delete after the other. Stores that can save round
+    /// trips or syncs override it.
+    ///
+    /// # Obligations
+    /// - **C-56** There is one result per element, in order: what [`delete`](Self::delete) with
+    ///   [`Selection::Ids`] and the same options would return if the elements were deleted one
+    ///   after the other. A key may occur more than once. An empty list gives an empty result. The
+    ///   obligations C-50 to C-55 apply to each element.
+    /// - **C-57** An element with nothing to delete (the key has no snapshots or is too long for
+    ///   the store, or the ids are not stored) gives zero and does not affect the others. After an
+    ///   `Err`, each snapshot is either deleted or as before, and the call can be repeated.
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
+        delete_each(self, deletes, options).await
+    }
 
     /// Sets or clears one mark on each selected snapshot of one key, and returns how many snapshots
     /// changed.
@@ -251,6 +288,31 @@ pub(crate) async fn get_each<S: SnapshotStore + ?Sized>(
     Ok(answers)
 }
 
+/// Returns a page of each of several lists by calling [`list`](SnapshotStore::list) for each.
+pub(crate) async fn list_each<S: SnapshotStore + ?Sized>(
+    store: &S,
+    requests: &[ListRequest<'_>],
+) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
+    let mut pages = Vec::with_capacity(requests.len());
+    for request in requests {
+        pages.push(store.list(*request).await?);
+    }
+    Ok(pages)
+}
+
+/// Deletes snapshots of several keys by calling [`delete`](SnapshotStore::delete) for each.
+async fn delete_each<S: SnapshotStore + ?Sized>(
+    store: &S,
+    deletes: &[(&AggregateKey, &[SnapshotId])],
+    options: DeleteOptions,
+) -> Result<Vec<Deleted>, Error> {
+    let mut deleted = Vec::with_capacity(deletes.len());
+    for (key, ids) in deletes {
+        deleted.push(store.delete(key, Selection::Ids(ids), options).await?);
+    }
+    Ok(deleted)
+}
+
 #[async_trait]
 #[deny(clippy::missing_trait_methods)]
 impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
@@ -283,6 +345,21 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
 
     async fn get_many(&self, queries: &[Query<'_>]) -> Result<Vec<Lookup>, Error> {
         (**self).get_many(queries).await
+    }
+
+    async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
+        (**self).list_many(requests).await
+    }
+
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
+        (**self).delete_many(deletes, options).await
     }
 
     async fn delete(

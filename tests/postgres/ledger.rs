@@ -17,7 +17,7 @@ use snapfold::record::{Generation, Record, RecordBuilder};
 use snapfold::store::{
     DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, PutOptions, Query, Selection,
 };
-use snapfold::{AggregateKey, BoxError, ErrorKind, Retry, SnapshotStore};
+use snapfold::{AggregateKey, BoxError, ErrorKind, Retry, SnapshotId, SnapshotStore};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::{AssertSqlSafe, Executor};
 
@@ -200,6 +200,14 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
             let deleted =
                 bound.delete(&other_key, Selection::All, DeleteOptions::default()).await.unwrap();
             assert_eq!(deleted, Deleted::default());
+            let requests = [&own_key, &other_key].map(ListRequest::new);
+            let pages = bound.list_many(&requests).await.unwrap();
+            let listed: Vec<_> = pages.iter().map(|page| page.items.len()).collect();
+            assert_eq!(listed, [2, 0]);
+            let ids = [GENERATION].map(|generation| SnapshotId { generation, version: 1 });
+            let deletes = [(&other_key, &ids[..])];
+            let deleted = bound.delete_many(&deletes, DeleteOptions::default()).await.unwrap();
+            assert_eq!(deleted, [Deleted::default()]);
             assert_eq!(bound.prune(&other_key, 1).await.unwrap(), Deleted::default());
             for options in [PutOptions::default(), PutOptions::default().replace(true)] {
                 for version in [1, 7] {

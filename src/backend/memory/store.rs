@@ -148,37 +148,15 @@ impl SnapshotStore for MemoryStore {
         &self,
         request: ListRequest<'_>,
     ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        self.read().list(&request)
+    }
+
+    async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
         let aggregates = self.read();
-        let Some(snapshots) = aggregates.snapshots.get(request.key) else {
-            return Ok(Page::new(Vec::new(), None));
-        };
-        let limit = request.limit.max(1);
-        let newest =
-            request.after.map_or(request.at_most, |after| after.version.min(request.at_most));
-        let mut selected = Vec::new();
-        for (generation, versions) in snapshots {
-            let admitted = versions
-                .descending(key(newest))
-                .take_while(|stored| stored.version >= request.at_least)
-                .map(|stored| {
-                    (SnapshotId { generation: *generation, version: stored.version }, stored)
-                })
-                .filter(|(id, _)| request.admits(*id));
-            // One more than requested, to find out whether there are more.
-            selected.extend(admitted.take(limit.saturating_add(1)));
-        }
-        selected.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-        let more = selected.len() > limit;
-        selected.truncate(limit);
-        let next = selected.last().map(|(id, _)| *id).filter(|_| more);
-        let items = selected
-            .iter()
-            .filter_map(|(_, stored)| Some((stored.record.header().ok()?, &stored.marks)))
-            .map(
-                |(header, marks)| Ok(SnapshotMeta::from_header(&header)?.with_marks(marks.clone())),
-            )
-            .collect::<Result<_, Error>>()?;
-        Ok(Page::new(items, next))
+        requests.iter().map(|request| aggregates.list(request)).collect()
     }
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
@@ -201,27 +179,19 @@ impl SnapshotStore for MemoryStore {
         selection: Selection<'_>,
         options: DeleteOptions,
     ) -> Result<Deleted, Error> {
+        Ok(self.write().delete(key, selection, options))
+    }
+
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
         let mut aggregates = self.write();
-        let hash_map::Entry::Occupied(mut entry) = aggregates.snapshots.entry(key.clone()) else {
-            return Ok(Deleted::default());
+        let delete = |(key, ids): &(&AggregateKey, &[SnapshotId])| {
+            aggregates.delete(key, Selection::Ids(ids), options)
         };
-        let mut stored = Vec::new();
-        for (generation, versions) in entry.get() {
-            stored.extend(versions.descending(LAST).map(|stored| stored.deletable(*generation)));
-        }
-        let plan = DeletePlan::new(selection, options, &stored);
-        entry.get_mut().retain_mut(|(generation, versions)| {
-            versions.retain(|stored| {
-                let id = SnapshotId { generation: *generation, version: stored.version };
-                !plan.removes(id)
-            });
-            !versions.is_empty()
-        });
-        if entry.get().is_empty() {
-            entry.remove();
-            aggregates.keys.remove(key);
-        }
-        Ok(plan.deleted)
+        Ok(deletes.iter().map(delete).collect())
     }
 
     async fn mark(
@@ -255,6 +225,67 @@ impl SnapshotStore for MemoryStore {
 }
 
 impl Aggregates {
+    fn list(&self, request: &ListRequest<'_>) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
+        let Some(snapshots) = self.snapshots.get(request.key) else {
+            return Ok(Page::new(Vec::new(), None));
+        };
+        let limit = request.limit.max(1);
+        let newest =
+            request.after.map_or(request.at_most, |after| after.version.min(request.at_most));
+        let mut selected = Vec::new();
+        for (generation, versions) in snapshots {
+            let admitted = versions
+                .descending(key(newest))
+                .take_while(|stored| stored.version >= request.at_least)
+                .map(|stored| {
+                    (SnapshotId { generation: *generation, version: stored.version }, stored)
+                })
+                .filter(|(id, _)| request.admits(*id));
+            // One more than requested, to find out whether there are more.
+            selected.extend(admitted.take(limit.saturating_add(1)));
+        }
+        selected.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+        let more = selected.len() > limit;
+        selected.truncate(limit);
+        let next = selected.last().map(|(id, _)| *id).filter(|_| more);
+        let items = selected
+            .iter()
+            .filter_map(|(_, stored)| Some((stored.record.header().ok()?, &stored.marks)))
+            .map(
+                |(header, marks)| Ok(SnapshotMeta::from_header(&header)?.with_marks(marks.clone())),
+            )
+            .collect::<Result<_, Error>>()?;
+        Ok(Page::new(items, next))
+    }
+
+    fn delete(
+        &mut self,
+        key: &AggregateKey,
+        selection: Selection<'_>,
+        options: DeleteOptions,
+    ) -> Deleted {
+        let hash_map::Entry::Occupied(mut entry) = self.snapshots.entry(key.clone()) else {
+            return Deleted::default();
+        };
+        let mut stored = Vec::new();
+        for (generation, versions) in entry.get() {
+            stored.extend(versions.descending(LAST).map(|stored| stored.deletable(*generation)));
+        }
+        let plan = DeletePlan::new(selection, options, &stored);
+        entry.get_mut().retain_mut(|(generation, versions)| {
+            versions.retain(|stored| {
+                let id = SnapshotId { generation: *generation, version: stored.version };
+                !plan.removes(id)
+            });
+            !versions.is_empty()
+        });
+        if entry.get().is_empty() {
+            entry.remove();
+            self.keys.remove(key);
+        }
+        plan.deleted
+    }
+
     fn find(&self, key: &AggregateKey, id: SnapshotId) -> Option<&StoredRecord> {
         let snapshots = self.snapshots.get(key)?;
         let (_, versions) =

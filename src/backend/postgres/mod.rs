@@ -2,6 +2,7 @@
 
 mod connection;
 mod delete;
+mod delete_many;
 mod error;
 mod event_columns;
 mod event_keys;
@@ -20,6 +21,7 @@ mod key_text;
 mod key_type;
 mod keys;
 mod ledger;
+mod list_many;
 mod lookup;
 mod marks;
 mod migrations;

@@ -1,6 +1,7 @@
 //! `list`: pages that continue after the last item.
 
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::connection::{CallFailure, Operation, Session};
 use super::error::{StatementEffect, damaged};
@@ -29,6 +30,37 @@ pub(super) fn list(names: &Names) -> Statement {
     Statement::new(|guard| select(guard, &rows, order))
 }
 
+/// Returns the version, schema version and fingerprint below which a list continues.
+pub(super) fn bound(after: Option<SnapshotId>) -> (i64, i64, i64) {
+    // No stored version is above the maximum of its column, and no schema version reaches the
+    // maximum of its column.
+    after.filter(|after| after.version <= version::MAX).map_or(
+        (i64::MAX, i64::MAX, i64::MAX),
+        |after| {
+            let Generation { schema_version, fingerprint } = after.generation;
+            let fingerprint = version::fingerprint_column(fingerprint);
+            (version::at_most(after.version), schema_version.into(), fingerprint)
+        },
+    )
+}
+
+/// Reads an item of a list from the columns of `row` from number `at` on. Returns no metadata if
+/// the header cannot be read.
+pub(super) fn item(
+    operation: &'static str,
+    row: &PgRow,
+    at: usize,
+) -> Result<(SnapshotId, Option<SnapshotMeta>), CallFailure> {
+    let schema_version = u32::try_from(row.try_get::<i64, _>(at)?)
+        .map_err(|_| damaged(operation, "an invalid schema version"))?;
+    let fingerprint = version::fingerprint(row.try_get(at + 1)?);
+    let generation = Generation { schema_version, fingerprint };
+    let id = SnapshotId { generation, version: version::from_column(row.try_get(at + 2)?) };
+    let Ok(header) = Header::parse(row.try_get::<&[u8], _>(at + 3)?) else { return Ok((id, None)) };
+    let marks = marks::of_parts(operation, row.try_get(at + 4)?)?;
+    Ok((id, Some(SnapshotMeta::from_header(&header)?.with_marks(marks))))
+}
+
 pub(super) struct List<'a> {
     pub(super) statement: &'a Statement,
     pub(super) key: &'a KeyText<'a>,
@@ -46,16 +78,7 @@ impl Operation for List<'_> {
         };
         let limit = self.request.limit.clamp(1, MAX_ITEMS);
         loop {
-            let after = self.request.after;
-            // No stored version is above the maximum of its column, and no schema version reaches
-            // the maximum of its column.
-            let (version, schema_version, fingerprint) = after
-                .filter(|after| after.version <= version::MAX)
-                .map_or((i64::MAX, i64::MAX, i64::MAX), |after| {
-                    let Generation { schema_version, fingerprint } = after.generation;
-                    let fingerprint = version::fingerprint_column(fingerprint);
-                    (version::at_most(after.version), schema_version.into(), fingerprint)
-                });
+            let (version, schema_version, fingerprint) = bound(self.request.after);
             let query = self
                 .statement
                 .query(session)
@@ -73,17 +96,9 @@ impl Operation for List<'_> {
             let mut items = Vec::with_capacity(rows.len().min(limit));
             let mut last = None;
             for row in rows.iter().take(limit) {
-                let schema_version = u32::try_from(row.try_get::<i64, _>(1)?)
-                    .map_err(|_| damaged(Self::NAME, "an invalid schema version"))?;
-                let fingerprint = version::fingerprint(row.try_get(2)?);
-                last = Some(SnapshotId {
-                    generation: Generation { schema_version, fingerprint },
-                    version: version::from_column(row.try_get(3)?),
-                });
-                if let Ok(header) = Header::parse(row.try_get::<&[u8], _>(4)?) {
-                    let marks = marks::of_parts(Self::NAME, row.try_get(5)?)?;
-                    items.push(SnapshotMeta::from_header(&header)?.with_marks(marks));
-                }
+                let (id, meta) = item(Self::NAME, row, 1)?;
+                last = Some(id);
+                items.extend(meta);
             }
             if !more {
                 return Ok(Page::new(items, None));

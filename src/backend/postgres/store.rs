@@ -10,10 +10,12 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPoolOptions};
 
 use super::connection::Connections;
 use super::delete::Delete;
+use super::delete_many::{self, DeleteMany};
 use super::error::{StatementEffect, classify};
 use super::get_many::{self, GetMany};
 use super::key_text::{self, KeyText};
 use super::keys::Keys;
+use super::list_many::{self, ListMany};
 use super::lookup::{self, Get, GetStatements};
 use super::marks::SetMark;
 use super::migrations::PostgresMigrations;
@@ -70,6 +72,8 @@ pub(super) struct StoreInner {
     get_bases: Statement,
     get_many: Statement,
     list: Statement,
+    list_many: Statement,
+    delete_many: Statement,
     put_keep: Statement,
     put_replace: Statement,
     put_compare: Statement,
@@ -115,6 +119,8 @@ impl PostgresStore {
                 get_bases: lookup::bases(&names),
                 get_many: get_many::statement(&names),
                 list: page::list(&names),
+                list_many: list_many::statement(&names),
+                delete_many: delete_many::statement(&names),
                 put_keep: put_sql::keep(&names),
                 put_replace: put_sql::replace(&names),
                 put_compare: put_sql::compare(&names),
@@ -379,6 +385,33 @@ impl SnapshotStore for PostgresStore {
         }
         let (many, single) = (&self.inner.get_many, self.get_statements());
         self.inner.connections.run(&mut GetMany { many, single, queries }).await
+    }
+
+    async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (many, single) = (&self.inner.list_many, &self.inner.list);
+        self.inner.connections.run(&mut ListMany { many, single, requests }).await
+    }
+
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
+        let mut deleted = vec![Deleted::default(); deletes.len()];
+        for mut part in DeleteMany::split(&self.inner.delete_many, deletes, options) {
+            for (place, of_key) in self.inner.connections.run(&mut part).await? {
+                if let Some(slot) = deleted.get_mut(place) {
+                    *slot = of_key;
+                }
+            }
+        }
+        Ok(deleted)
     }
 
     async fn mark(

@@ -136,6 +136,13 @@ impl Probe {
         self.call("list", self.store.list(request)).await
     }
 
+    pub(super) async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Stop> {
+        self.call("list_many", self.store.list_many(requests)).await
+    }
+
     pub(super) async fn keys(
         &self,
         request: KeysRequest<'_>,
@@ -166,6 +173,14 @@ impl Probe {
         options: DeleteOptions,
     ) -> Result<Deleted, Stop> {
         self.call("delete", self.store.delete(key, selection, options)).await
+    }
+
+    pub(super) async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Stop> {
+        self.call("delete_many", self.store.delete_many(deletes, options)).await
     }
 
     pub(super) async fn mark(

@@ -3,6 +3,7 @@
 mod concurrent;
 mod core;
 mod delete;
+mod delete_many;
 mod durable;
 mod engine;
 mod history;
@@ -20,6 +21,7 @@ const TABLES: &[&[Case]] = &[
     history::CASES,
     history::list::CASES,
     delete::CASES,
+    delete_many::CASES,
     durable::CASES,
     concurrent::writers::CASES,
     concurrent::readers::CASES,

@@ -6,13 +6,15 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum StoreCall {
-    /// [`delete`](crate::SnapshotStore::delete).
+    /// [`delete`](crate::SnapshotStore::delete) and
+    /// [`delete_many`](crate::SnapshotStore::delete_many).
     Delete,
     /// [`get`](crate::SnapshotStore::get).
     Get,
     /// [`keys`](crate::SnapshotStore::keys).
     Keys,
-    /// [`list`](crate::SnapshotStore::list).
+    /// [`list`](crate::SnapshotStore::list), also for each element of
+    /// [`list_many`](crate::SnapshotStore::list_many).
     List,
     /// [`mark`](crate::SnapshotStore::mark).
     Mark,

@@ -21,7 +21,7 @@ use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Selection, SnapshotStore, get_each,
+    PutOptions, PutOutcome, Query, Selection, SnapshotStore, get_each, list_each,
 };
 
 /// A store that injects faults into another store, to test applications and this crate.
@@ -363,6 +363,24 @@ impl SnapshotStore for FaultyStore {
         options: DeleteOptions,
     ) -> Result<Deleted, Error> {
         let delete = self.inner.delete(key, selection, options);
+        self.call(StoreCall::Delete, None, delete).await.map(|(deleted, _)| deleted)
+    }
+
+    /// Calls `list` for each request, so that each page can be stale.
+    async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
+        list_each(self, requests).await
+    }
+
+    /// Counts as one delete, whose fault affects all elements.
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
+        let delete = self.inner.delete_many(deletes, options);
         self.call(StoreCall::Delete, None, delete).await.map(|(deleted, _)| deleted)
     }
 

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use snapfold::record::Record;
-use snapfold::store::{Deleted, ListRequest, PutOptions, Selection};
+use snapfold::store::{DeleteOptions, Deleted, ListRequest, PutOptions, Selection};
 use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId};
 
 use super::disk::{Disk, Incoming};
-use super::mutant::{Erased, Metas, Mutant, Outcomes};
+use super::mutant::{AllErased, Erased, Metas, Mutant, Outcomes};
 use super::truth::Truth;
 
 mutants! {
@@ -26,6 +26,11 @@ mutants! {
     counts_what_was_asked_for: CountsAsked breaks "C-50";
     counts_no_bytes: CountsNoBytes breaks "C-50";
     fails_where_nothing_is_selected: NothingIsFailure breaks "C-02";
+    answers_several_deletes_in_another_order: DeletesReversed breaks "C-56";
+    deletes_of_a_key_once_in_a_call: OncePerKey breaks "C-56";
+    deletes_the_first_ids_of_every_key: IdsOfTheFirst breaks "C-56";
+    leaves_out_keys_without_snapshots: NoEmptyResults breaks "C-56" shows "C-57";
+    fails_for_one_key_without_snapshots: FailsForUnknown breaks "C-57";
     hides_what_is_put_after_a_delete: TombstoneWins breaks "C-52";
 }
 
@@ -250,5 +255,114 @@ impl Mutant for TombstoneWins {
         let selected = ids.filter(|id| selection.admits(*id));
         self.0.lock().unwrap().extend(selected.map(|id| (key.clone(), id)));
         Ok(truth.delete(key, selection))
+    }
+}
+
+/// The whole truth of one delete, with what marks and deltas keep.
+pub(crate) async fn delete_truly(
+    truth: &Truth,
+    (key, ids): (&AggregateKey, &[SnapshotId]),
+    options: DeleteOptions,
+) -> Erased {
+    super::mutant::Honest.delete_with(truth, key, Selection::Ids(ids), options).await
+}
+
+#[derive(Default)]
+struct DeletesReversed;
+
+impl Mutant for DeletesReversed {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let mut deleted = Vec::new();
+        for delete in deletes {
+            deleted.push(delete_truly(truth, *delete, options).await?);
+        }
+        deleted.reverse();
+        Ok(deleted)
+    }
+}
+
+/// As a map from key to ids would.
+#[derive(Default)]
+struct OncePerKey;
+
+impl Mutant for OncePerKey {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let mut deleted = Vec::new();
+        let mut seen = HashSet::new();
+        for (key, ids) in deletes {
+            let ids = if seen.insert(*key) { *ids } else { &[] };
+            deleted.push(delete_truly(truth, (key, ids), options).await?);
+        }
+        Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct IdsOfTheFirst;
+
+impl Mutant for IdsOfTheFirst {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let first = deletes.first().map_or(&[][..], |(_, ids)| *ids);
+        let mut deleted = Vec::new();
+        for (key, _) in deletes {
+            deleted.push(delete_truly(truth, (key, first), options).await?);
+        }
+        Ok(deleted)
+    }
+}
+
+/// As a statement that groups the deleted rows by key would.
+#[derive(Default)]
+struct NoEmptyResults;
+
+impl Mutant for NoEmptyResults {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let mut deleted = Vec::new();
+        for delete in deletes {
+            deleted.push(delete_truly(truth, *delete, options).await?);
+        }
+        deleted.retain(|deleted| deleted.snapshots > 0);
+        Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct FailsForUnknown;
+
+impl Mutant for FailsForUnknown {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let mut deleted = Vec::new();
+        for (key, ids) in deletes {
+            if key.id() == "nobody" && !ids.is_empty() {
+                return Err(Error::new(ErrorKind::Store, "delete", "no such aggregate"));
+            }
+            deleted.push(delete_truly(truth, (key, ids), options).await?);
+        }
+        Ok(deleted)
     }
 }

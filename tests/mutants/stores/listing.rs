@@ -5,9 +5,9 @@ use std::sync::Mutex;
 
 use snapfold::record::{Generation, Record, SnapshotMeta};
 use snapfold::store::{Cursor, KeysRequest, ListRequest, Page, PutOptions, Selection};
-use snapfold::{AggregateKey, Error, ErrorKind};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId};
 
-use super::mutant::{Erased, Keys, Metas, Mutant, Outcomes};
+use super::mutant::{Erased, Keys, Metas, Mutant, Outcomes, Pages};
 use super::truth::{Truth, cursor_at};
 
 mutants! {
@@ -27,6 +27,9 @@ mutants! {
     takes_the_upper_bound_of_a_list_for_exclusive: AtMostIsBelow breaks "C-34";
     tells_the_bytes_of_the_payload_for_those_of_the_record: PayloadBytes breaks "C-34";
     leaves_labels_out_of_the_list: NoLabels breaks "C-34";
+    leaves_out_empty_pages_of_several_lists: NoEmptyPages breaks "C-36";
+    answers_several_lists_of_a_key_with_one: FirstOfEachKey breaks "C-36";
+    ends_several_lists_at_their_limits: NoNextOfMany breaks "C-36";
     lists_an_aggregate_per_generation: KeyPerGeneration breaks "C-40";
     leaves_out_an_aggregate_between_pages: SkipsAKey breaks "C-40";
     counts_pages_of_aggregates_by_offset: ByOffset breaks "C-40";
@@ -421,5 +424,42 @@ struct ReservedByKind;
 impl Mutant for ReservedByKind {
     async fn keys(&self, truth: &Truth, request: KeysRequest<'_>) -> Keys {
         truth.keys(request.reserved(request.reserved || request.kind.is_some()))
+    }
+}
+
+fn truthful(truth: &Truth, requests: &[ListRequest<'_>]) -> Vec<Page<SnapshotMeta, SnapshotId>> {
+    requests.iter().map(|request| truth.list(*request)).collect()
+}
+
+/// As a join of requests and snapshots would.
+#[derive(Default)]
+struct NoEmptyPages;
+
+impl Mutant for NoEmptyPages {
+    async fn list_many(&self, truth: &Truth, requests: &[ListRequest<'_>]) -> Pages {
+        let mut pages = truthful(truth, requests);
+        pages.retain(|page| !page.items.is_empty());
+        Ok(pages)
+    }
+}
+
+#[derive(Default)]
+struct FirstOfEachKey;
+
+impl Mutant for FirstOfEachKey {
+    async fn list_many(&self, truth: &Truth, requests: &[ListRequest<'_>]) -> Pages {
+        let of = |key| *requests.iter().find(|first| first.key == key).unwrap();
+        let requests: Vec<_> = requests.iter().map(|request| of(request.key)).collect();
+        Ok(truthful(truth, &requests))
+    }
+}
+
+#[derive(Default)]
+struct NoNextOfMany;
+
+impl Mutant for NoNextOfMany {
+    async fn list_many(&self, truth: &Truth, requests: &[ListRequest<'_>]) -> Pages {
+        let pages = truthful(truth, requests).into_iter();
+        Ok(pages.map(|page| Page::new(page.items, None)).collect())
     }
 }

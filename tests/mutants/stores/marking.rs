@@ -11,8 +11,9 @@ use snapfold::store::{
 use snapfold::{AggregateKey, SnapshotId};
 use tokio::task::yield_now;
 
+use super::deleting::delete_truly;
 use super::disk::{Disk, Incoming};
-use super::mutant::{Answer, Answers, Erased, Marked, Metas, Mutant, Outcomes};
+use super::mutant::{AllErased, Answer, Answers, Erased, Marked, Metas, Mutant, Outcomes};
 use super::truth::Truth;
 
 mutants! {
@@ -37,10 +38,12 @@ mutants! {
     lists_no_notes: ListsNoNotes breaks "C-35";
     lists_only_what_is_not_retired: ListsUnretired breaks "C-34";
     deletes_what_is_pinned: DeletesPinned breaks "C-54";
+    deletes_what_is_pinned_among_several: ManyOverrule breaks "C-54";
     says_nothing_of_the_pinned: CountsNoPinned breaks "C-54";
     never_overrules_pins: NeverOverrules breaks "C-54";
     takes_a_retirement_for_a_pin: KeepsRetired breaks "C-50";
     deletes_bases: DeletesBases breaks "C-55";
+    deletes_bases_among_several: ManyTakeBases breaks "C-55";
     keeps_the_nearest_base_only: NearestBaseOnly breaks "C-55";
     lets_an_overruled_pin_take_the_base: OverrulesBases breaks "C-55";
     marks_every_snapshot: MarksAll breaks "C-60";
@@ -834,5 +837,47 @@ impl Mutant for Ignores {
     ) -> Marked {
         let none = MarkChange::Clear { kind: MarkKind::Pin, name: "no such mark" };
         truth.mark(key, selection, none)
+    }
+}
+
+#[derive(Default)]
+struct ManyOverrule;
+
+impl Mutant for ManyOverrule {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let mut deleted = Vec::new();
+        for delete in deletes {
+            deleted.push(delete_truly(truth, *delete, options.overrule_pins(true)).await?);
+        }
+        Ok(deleted)
+    }
+}
+
+#[derive(Default)]
+struct ManyTakeBases;
+
+impl Mutant for ManyTakeBases {
+    async fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        let mut deleted = Vec::new();
+        for (key, ids) in deletes {
+            let (_, Deleted { pinned, .. }) = truth.doomed(key, Selection::Ids(ids), options);
+            let rows = truth.rows(key).map(|rows| rows.by_id).unwrap_or_default();
+            let mut ids = ids.to_vec();
+            ids.retain(|id| {
+                options.overrule_pins || !rows.get(id).is_some_and(|row| row.marks.is_pinned())
+            });
+            deleted.push(truth.delete(key, Selection::Ids(&ids)).kept(pinned, 0));
+        }
+        Ok(deleted)
     }
 }

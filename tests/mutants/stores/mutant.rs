@@ -20,6 +20,8 @@ pub(crate) type Metas = Result<Page<SnapshotMeta, SnapshotId>, Error>;
 pub(crate) type Keys = Result<Page<AggregateKey, Cursor>, Error>;
 pub(crate) type Erased = Result<Deleted, Error>;
 pub(crate) type Marked = Result<u64, Error>;
+pub(crate) type Pages = Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error>;
+pub(crate) type AllErased = Result<Vec<Deleted>, Error>;
 pub(crate) type Answers = Result<Vec<Lookup>, Error>;
 
 /// Each method tells the truth unless it is overridden. A mutant's own fields are the memory of
@@ -75,6 +77,36 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
                 answers.push(self.get(truth, *query).await?);
             }
             Ok(answers)
+        }
+    }
+
+    fn list_many(
+        &self,
+        truth: &Truth,
+        requests: &[ListRequest<'_>],
+    ) -> impl Future<Output = Pages> + Send {
+        async move {
+            let mut pages = Vec::new();
+            for request in requests {
+                pages.push(self.list(truth, *request).await?);
+            }
+            Ok(pages)
+        }
+    }
+
+    fn delete_many(
+        &self,
+        truth: &Truth,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> impl Future<Output = AllErased> + Send {
+        async move {
+            let mut deleted = Vec::new();
+            for (key, ids) in deletes {
+                let selection = Selection::Ids(ids);
+                deleted.push(self.delete_with(truth, key, selection, options).await?);
+            }
+            Ok(deleted)
         }
     }
 
@@ -191,6 +223,24 @@ impl<M: Mutant> SnapshotStore for Store<M> {
         let answers = self.mutant.get_many(&self.truth, queries).await;
         yield_now().await;
         answers
+    }
+
+    async fn list_many(&self, requests: &[ListRequest<'_>]) -> Pages {
+        yield_now().await;
+        let pages = self.mutant.list_many(&self.truth, requests).await;
+        yield_now().await;
+        pages
+    }
+
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> AllErased {
+        yield_now().await;
+        let deleted = self.mutant.delete_many(&self.truth, deletes, options).await;
+        yield_now().await;
+        deleted
     }
 
     async fn delete(

@@ -72,14 +72,22 @@ impl SnapshotStore for FileStore {
         &self,
         request: ListRequest<'_>,
     ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
-        let key = request.key.clone();
-        let ListRequest { at_most, at_least, after, limit, .. } = request;
-        let at_once = inline_page(limit);
-        self.read(at_once, move |core, patience| {
-            let request = ListRequest { after, ..ListRequest::new(&key) };
-            core.list(patience, &request.at_most(at_most).at_least(at_least).limit(limit))
-        })
-        .await
+        let list = OwnedList::from(&request);
+        let at_once = inline_page(request.limit);
+        self.read(at_once, move |core, patience| core.list(patience, &list.of())).await
+    }
+
+    async fn list_many(
+        &self,
+        requests: &[ListRequest<'_>],
+    ) -> Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error> {
+        let lists: Vec<_> = requests.iter().map(OwnedList::from).collect();
+        let limits = requests.iter().map(|request| request.limit);
+        let at_once = inline_page(limits.fold(0, usize::saturating_add));
+        let list = move |core: &Core, patience| {
+            lists.iter().map(|list| core.list(patience, &list.of())).collect::<Result<Vec<_>, _>>()
+        };
+        self.read(at_once, list).await
     }
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
@@ -113,6 +121,27 @@ impl SnapshotStore for FileStore {
         }
     }
 
+    /// Queues all deletes, so that they are written and synced in few groups.
+    async fn delete_many(
+        &self,
+        deletes: &[(&AggregateKey, &[SnapshotId])],
+        options: DeleteOptions,
+    ) -> Result<Vec<Deleted>, Error> {
+        let mut submitted = Vec::with_capacity(deletes.len());
+        for (key, ids) in deletes {
+            let work = self.0.core.delete_work(key, Selection::Ids(ids), options)?;
+            submitted.push(work.map(|work| self.0.submit(work)));
+        }
+        let mut deleted = Vec::with_capacity(deletes.len());
+        for submitted in submitted {
+            deleted.push(match submitted {
+                Some(submitted) => submitted.await?.deleted(),
+                None => Deleted::default(),
+            });
+        }
+        Ok(deleted)
+    }
+
     async fn mark(
         &self,
         key: &AggregateKey,
@@ -141,6 +170,29 @@ impl FileStore {
         }
         let core = Arc::clone(&self.0.core);
         blocking(move || read(&core, Patience::Unlimited).map_err(Unread::into_error)).await
+    }
+}
+
+/// A list request with its own key.
+struct OwnedList {
+    key: AggregateKey,
+    at_most: u64,
+    at_least: u64,
+    after: Option<SnapshotId>,
+    limit: usize,
+}
+
+impl From<&ListRequest<'_>> for OwnedList {
+    fn from(request: &ListRequest<'_>) -> Self {
+        let ListRequest { key, at_most, at_least, after, limit } = *request;
+        Self { key: key.clone(), at_most, at_least, after, limit }
+    }
+}
+
+impl OwnedList {
+    fn of(&self) -> ListRequest<'_> {
+        let Self { ref key, at_most, at_least, after, limit } = *self;
+        ListRequest { key, at_most, at_least, after, limit }
     }
 }
 

@@ -21,6 +21,7 @@ cases! { History:
     "a listed item equals the header of its record", ["C-34"], items;
     "the bounds of a list are inclusive", ["C-34"], bounds;
     "bounds that select nothing give an empty page", ["C-34", "C-31"], empty_bounds;
+    "several lists in one call give the pages of single calls", ["C-36"], many;
 }
 
 /// Puts versions 1 to 7, of which 3 and 5 exist in several generations.
@@ -228,6 +229,55 @@ async fn empty_bounds(cx: &mut Context) -> Result<(), Stop> {
             Failure::new(broken, format!("list snapshots with {request:?}"))
                 .expected("an empty page")
                 .got(got)
+        })?;
+    }
+    Ok(())
+}
+
+async fn many(cx: &mut Context) -> Result<(), Stop> {
+    let store = cx.open().await?;
+    let (a, _) = fill(&store).await?;
+    let (b, nobody) = (key("b")?, key("nobody")?);
+    let long = key(&"x".repeat(AggregateKey::MAX_PART_BYTES))?;
+    store.put(&[record(&b, 4)?]).await?;
+    let all = ListRequest::new(&a);
+    let mut requests = vec![
+        all.limit(3),
+        ListRequest::new(&nobody),
+        all,
+        all.limit(3).after(id(NEW, 5)),
+        ListRequest::new(&b),
+        ListRequest::new(&long),
+        all.at_least(3).at_most(5),
+        all.limit(0),
+        all.at_least(u64::MAX),
+        all,
+    ];
+    for length in [requests.len(), 1, 0] {
+        requests.truncate(length);
+        are_paged(&store, &requests).await?;
+    }
+    // More requests than a store may combine into one.
+    let requests: Vec<_> = (0..600).map(|n| all.at_most(n % 9)).collect();
+    are_paged(&store, &requests).await
+}
+
+async fn are_paged(store: &Probe, requests: &[ListRequest<'_>]) -> Result<(), Stop> {
+    let mut alone = Vec::new();
+    for request in requests {
+        alone.push(store.list(*request).await?);
+    }
+    let pages = store.blaming("C-36").list_many(requests).await?;
+    let what = format!("make {} lists in one call", requests.len());
+    ensure(pages.len() == requests.len(), || {
+        Failure::new("C-36", &what).expected("one page per request").got(shown(&pages.len()))
+    })?;
+    for (page, alone) in pages.iter().zip(&alone) {
+        // A page may be shorter if its list continues.
+        let is_part = alone.items.starts_with(&page.items) && !page.items.is_empty();
+        let is_shorter = is_part && page.items.len() < alone.items.len() && page.next.is_some();
+        ensure(page == alone || is_shorter, || {
+            Failure::new("C-36", &what).expected(shown(alone)).got(shown(page))
         })?;
     }
     Ok(())

@@ -7,6 +7,7 @@ use crate::conformance::case::{Context, cases, needs};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
+use crate::conformance::store_kit::delete_many::{delete_alike, twins};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
@@ -18,6 +19,7 @@ cases! { Marks:
     "a delta is returned without bases that do not exist", ["C-26"], broken_chain;
     "a base is kept while a remaining delta needs it", ["C-55"], needed;
     "the base of a pinned delta is kept", ["C-55"], needed_by_pinned;
+    "several deletes in one call keep needed bases", ["C-55"], needed_of_many;
 }
 
 /// Returns a record whose header names a base. Its payload is not a real delta, because stores do
@@ -154,4 +156,24 @@ async fn needed_by_pinned(cx: &mut Context) -> Result<(), Stop> {
     store.delete(&key, Selection::Ids(&ids)).await?;
     left(&store, &key, &ids, |id| id.version == 30, "C-54").await?;
     spares(&store, &key, (Selection::All, DeleteOptions::default()), (0, 2), &[10, 20, 30]).await
+}
+
+async fn needed_of_many(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    for name in ["a", "b", "c", "d", "pinned"] {
+        for key in twins(name)? {
+            put_chain(&store, &key).await?;
+            if store.capabilities().marks && name == "pinned" {
+                let ids = [id(NEW, 30)];
+                let change = pin("audit");
+                store.mark(&key, Selection::Ids(&ids), MarkChange::Set(&change)).await?;
+            }
+        }
+    }
+    let all = [10, 20, 30, 40].map(|version| id(NEW, version));
+    let (lowest, odd) = ([id(NEW, 10), id(NEW, 20)], [id(NEW, 10), id(NEW, 30), id(NEW, 40)]);
+    // The second delete of `b` removes bases that the first one had to keep.
+    let deletes: &[(&str, &[_])] =
+        &[("a", &lowest), ("b", &odd), ("pinned", &all), ("b", &all), ("c", &all), ("d", &odd)];
+    delete_alike(&store, deletes, DeleteOptions::default(), "C-55").await
 }

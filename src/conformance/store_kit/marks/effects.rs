@@ -5,6 +5,7 @@ use crate::conformance::case::{Context, cases};
 use crate::conformance::failure::{Failure, Stop, ensure, shown};
 use crate::conformance::probe::Probe;
 use crate::conformance::samples::{NEW, OLD, RESHAPED, at, id, key, record, record_of};
+use crate::conformance::store_kit::delete_many::{delete_alike, twins};
 use crate::conformance::store_kit::history::is_other;
 use crate::key::AggregateKey;
 use crate::mark::MarkChange;
@@ -20,6 +21,7 @@ cases! { Marks:
     "a retired snapshot and its key are listed", ["C-34"], retired_listed;
     "a pinned snapshot is kept and counted", ["C-54"], pinned;
     "a pinned snapshot is deleted if pins are overruled", ["C-54"], overruled;
+    "several deletes in one call keep pinned snapshots", ["C-54"], pinned_of_many;
     "a snapshot stays pinned until its last pin is cleared", ["C-54"], several_pins;
     "a retired snapshot can be deleted", ["C-50"], retired_deleted;
 }
@@ -178,6 +180,24 @@ async fn pinned(cx: &mut Context) -> Result<(), Stop> {
         for id in pinned {
             store.has_marks(&key, id, std::slice::from_ref(&mark), "C-54").await?;
         }
+    }
+    Ok(())
+}
+
+async fn pinned_of_many(cx: &mut Context) -> Result<(), Stop> {
+    let store = open(cx).await?;
+    let (pinned, some) = ([id(NEW, 2), id(OLD, 4)], [id(NEW, 2), id(NEW, 4), id(OLD, 4)]);
+    let plain = DeleteOptions::default();
+    for (options, names) in [(plain, ["a", "b"]), (plain.overrule_pins(true), ["c", "d"])] {
+        for name in names {
+            for key in twins(name)? {
+                fill(&store, &key).await?;
+                store.mark(&key, Selection::Ids(&pinned), MarkChange::Set(&pin("audit"))).await?;
+            }
+        }
+        let [first, second] = names;
+        let deletes = [(first, &some[..]), (second, &pinned)];
+        delete_alike(&store, &deletes, options, "C-54").await?;
     }
     Ok(())
 }
