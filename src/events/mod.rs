@@ -169,6 +169,26 @@ pub trait EventSource<A: Aggregate>: Send + Sync {
         Ok(0)
     }
 
+    /// Returns the replay floors of several aggregates. The default asks for one after the other, up
+    /// to the first error. A source that can find several floors in one statement should override
+    /// this method, which makes retention over whole kinds fast.
+    ///
+    /// # Obligations
+    /// - **E-23** There is one floor per key, in order. Each is a floor that [`floor`](Self::floor)
+    ///   could have returned at some moment during the call. The same key may occur twice. An empty
+    ///   list gives an empty result.
+    ///
+    /// # Errors
+    /// Any error fails the whole call. The caller then asks for the floors one by one to find the
+    /// aggregate that fails.
+    async fn floor_many(&self, keys: &[&AggregateKey]) -> Result<Vec<u64>, BoxError> {
+        let mut floors = Vec::with_capacity(keys.len());
+        for key in keys {
+            floors.push(self.floor(key).await?);
+        }
+        Ok(floors)
+    }
+
     /// Returns one page of the aggregates that have events. The default fails with
     /// [`Unsupported`](ErrorKind::Unsupported).
     ///
@@ -245,6 +265,10 @@ impl<A: Aggregate, T: EventSource<A> + ?Sized> EventSource<A> for Arc<T> {
 
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         (**self).floor(key).await
+    }
+
+    async fn floor_many(&self, keys: &[&AggregateKey]) -> Result<Vec<u64>, BoxError> {
+        (**self).floor_many(keys).await
     }
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {

@@ -113,6 +113,45 @@ impl<E> Operation for Bounds<'_, E> {
     }
 }
 
+/// The lowest versions of several aggregates, in order; 0 for one without events.
+pub(super) struct LowestMany<'a, E> {
+    pub(super) events: &'a PostgresEvents<E>,
+    pub(super) keys: &'a [&'a AggregateKey],
+}
+
+impl<E> Operation for LowestMany<'_, E> {
+    type Output = Vec<u64>;
+    const NAME: &'static str = "read the bounds of several streams";
+    const EFFECT: StatementEffect = StatementEffect::Read;
+
+    fn explain(&self, error: &sqlx::Error) -> Option<Error> {
+        explain(Self::NAME, self.events.table.named(), self.events.ranges.sql(), error)
+    }
+
+    async fn run(&mut self, session: &mut Session<'_>) -> Result<Self::Output, CallFailure> {
+        let (statement, table) = (&self.events.ranges, &self.events.table);
+        let part = |of: fn(&AggregateKey) -> &str| {
+            self.keys.iter().map(|key| of(key).to_owned()).collect::<Vec<_>>()
+        };
+        let query = statement
+            .query(session)
+            .bind(part(AggregateKey::tenant))
+            .bind(part(AggregateKey::kind))
+            .bind(part(AggregateKey::id))
+            .bind(vec![table.start(); self.keys.len()])
+            .bind(vec![i64::MAX; self.keys.len()]);
+        let rows = statement.all(query, session).await?;
+        if rows.len() != self.keys.len() {
+            return Err(CallFailure::Foreign);
+        }
+        let lowest = |row: &PgRow| match row.try_get::<Option<i64>, _>(2)? {
+            None => Ok(0),
+            lowest => Ok(table.version_in(lowest)?),
+        };
+        rows.iter().map(lowest).collect()
+    }
+}
+
 /// Checks that the result belongs to `statement`, and that its `columns` have the types that
 /// `table` had.
 fn check_first(

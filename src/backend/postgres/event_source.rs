@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use super::event_keys::EventKeys;
-use super::event_reads::{Bounds, EventRead, ReadMany, ReadPage, ReadTimes};
+use super::event_reads::{Bounds, EventRead, LowestMany, ReadMany, ReadPage, ReadTimes};
 use super::events::{PostgresEvents, has_nul};
 use super::version;
 use crate::error::{BoxError, Error};
@@ -69,6 +69,29 @@ where
 
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         Ok(self.bounds(key).await?.map_or(0, |(lowest, _)| lowest.saturating_sub(1)))
+    }
+
+    /// Uses one statement.
+    async fn floor_many(&self, keys: &[&AggregateKey]) -> Result<Vec<u64>, BoxError> {
+        for key in keys {
+            self.table.check_key(key)?;
+        }
+        let (mut floors, mut asked) = (vec![0; keys.len()], Vec::with_capacity(keys.len()));
+        let mut slots = Vec::with_capacity(keys.len());
+        for (key, floor) in keys.iter().zip(&mut floors) {
+            if !has_nul(key) {
+                asked.push(*key);
+                slots.push(floor);
+            }
+        }
+        if asked.is_empty() {
+            return Ok(floors);
+        }
+        let lowest = self.connections.run(&mut LowestMany { events: self, keys: &asked }).await?;
+        for (floor, lowest) in slots.into_iter().zip(lowest) {
+            *floor = lowest.saturating_sub(1);
+        }
+        Ok(floors)
     }
 
     /// Returns keys in the order of their columns. Each key is found by a search in the index on

@@ -10,7 +10,7 @@ use super::connection::Connections;
 use super::event_row::{Decode, EventRow};
 use super::event_table::EventTable;
 use super::placeholders::Placeholders;
-use super::statement::{Statement, typed};
+use super::statement::{Statement, select, typed};
 use crate::error::{BoxError, Error};
 use crate::key::AggregateKey;
 
@@ -34,6 +34,7 @@ pub struct PostgresEvents<E> {
     pub(super) many: Statement,
     pub(super) times: Statement,
     pub(super) range: Statement,
+    pub(super) ranges: Statement,
 }
 
 impl<E> PostgresEvents<E> {
@@ -76,7 +77,7 @@ impl<E> PostgresEvents<E> {
                 table.range_sql(&at)?
             ))
         })?;
-        let many = many_statement(&table)?;
+        let (many, ranges) = (many_statement(&table)?, ranges_statement(&table)?);
         let times = Statement::try_new(|guard| {
             let tail = table.tail_sql(&at)?;
             let rows = format!(
@@ -94,6 +95,7 @@ impl<E> PostgresEvents<E> {
             many,
             times,
             range,
+            ranges,
         })
     }
 
@@ -127,6 +129,7 @@ impl<E> Clone for PostgresEvents<E> {
             many: self.many.clone(),
             times: self.times.clone(),
             range: self.range.clone(),
+            ranges: self.ranges.clone(),
         }
     }
 }
@@ -137,28 +140,43 @@ impl<E> fmt::Debug for PostgresEvents<E> {
     }
 }
 
+/// The key and the bounds in the rows of [`ARRAYS`].
+const IN_ARRAYS: Placeholders<'_> = Placeholders {
+    tenant: "snapfold_r.tenant",
+    kind: "snapfold_r.kind",
+    id: "snapfold_r.id",
+    after: "snapfold_r.after",
+    until: Some("snapfold_r.until"),
+    until_time: None,
+    extra: "",
+};
+
+/// One row for each aggregate in the parameters, which are arrays; `n` is its position, from 1.
+const ARRAYS: &str = "unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[]) \
+     WITH ORDINALITY AS snapfold_r (tenant, kind, id, after, until, n)";
+
 /// Reads the events of several aggregates. `$1` to `$5` are arrays of keys and bounds, `$6` is the
 /// maximum number of events of each. The last column is the position of the aggregate, from 1.
 fn many_statement(table: &EventTable) -> Result<Statement, Error> {
-    let tail = table.tail_sql(&Placeholders {
-        tenant: "snapfold_r.tenant",
-        kind: "snapfold_r.kind",
-        id: "snapfold_r.id",
-        after: "snapfold_r.after",
-        until: Some("snapfold_r.until"),
-        until_time: None,
-        extra: "",
-    })?;
+    let tail = table.tail_sql(&IN_ARRAYS)?;
     let count = table.columns().count();
     let nulls = vec!["NULL"; count - 1].join(", ");
     Ok(Statement::new(|guard| {
         let rows = format!(
             "(SELECT {guard}, {nulls}, NULL::bytea) UNION ALL \
              (SELECT t.*, int8send(snapfold_r.n) \
-              FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[]) \
-                WITH ORDINALITY AS snapfold_r (tenant, kind, id, after, until, n) \
-              CROSS JOIN LATERAL ({tail} LIMIT $6) AS t)"
+              FROM {ARRAYS} CROSS JOIN LATERAL ({tail} LIMIT $6) AS t)"
         );
         format!("{} ORDER BY u.c0", typed(guard, count, &rows, true))
     }))
+}
+
+/// Returns the lowest version of each of several aggregates, NULL for one without events.
+fn ranges_statement(table: &EventTable) -> Result<Statement, Error> {
+    let range = table.range_sql(&IN_ARRAYS)?;
+    let rows = format!(
+        "SELECT snapfold_r.n, t.lowest FROM {ARRAYS} \
+         CROSS JOIN LATERAL ({range}) AS t (lowest, highest)"
+    );
+    Ok(Statement::new(|guard| select(guard, &rows, "ORDER BY q.n")))
 }

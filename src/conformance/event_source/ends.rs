@@ -14,6 +14,7 @@ cases! { sources Ends:
     "after a truncation the floor is the last truncated version", ["E-21", "E-22"], truncated;
     "a read that begins below the floor pushes the events above it", ["E-21"], below_floor;
     "truncating one aggregate does not affect the others", ["E-21"], others;
+    "the floors of many aggregates are those of single calls", ["E-23"], many;
 }
 
 impl SourceContext {
@@ -124,4 +125,42 @@ async fn others(cx: &mut SourceContext) -> Result<(), Stop> {
     cx.truncate(&key, 5).await?;
     cx.floor_is_right(&other).await?;
     cx.reads(&other, ALL).await
+}
+
+async fn many(cx: &mut SourceContext) -> Result<(), Stop> {
+    let mut keys = Vec::new();
+    for n in 1..=6 {
+        keys.push(cx.key(n)?);
+    }
+    // The first one has no events. Faults of single calls are not faults of this one.
+    for (count, key) in (0..).zip(&keys) {
+        if count > 0 {
+            cx.append(key, 3 * count).await?;
+        }
+    }
+    let mut is_truncated = false;
+    loop {
+        let twice = keys.iter().chain(keys.iter().take(3));
+        for asked in [Vec::new(), keys.iter().take(1).collect(), twice.collect::<Vec<_>>()] {
+            let mut expected = Vec::new();
+            for key in &asked {
+                let what = format!("read the floor of {key}");
+                expected.push(cx.call("E-21", None, &what, cx.subject.floor(key)).await?);
+            }
+            let what = format!("read the floors of {} aggregates in one call", asked.len());
+            let floors = cx.call("E-23", None, &what, cx.subject.floor_many(&asked)).await?;
+            ensure(floors == expected, || {
+                Failure::new("E-23", what).expected(shown(&expected)).got(shown(&floors))
+            })?;
+        }
+        if std::mem::replace(&mut is_truncated, true) {
+            return Ok(());
+        }
+        for (floor, key) in (1..).zip(keys.iter().skip(2).step_by(2)) {
+            match cx.truncate(key, floor).await {
+                Err(Stop::Skipped(_)) => return Ok(()),
+                truncated => truncated?,
+            }
+        }
+    }
 }

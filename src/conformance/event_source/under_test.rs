@@ -62,6 +62,7 @@ pub(super) trait SourceUnderTest: Send + Sync {
     async fn read_many(&self, asks: &[Question]) -> (Vec<Pushed>, Result<(), BoxError>);
     async fn head(&self, key: &AggregateKey) -> Result<Option<u64>, BoxError>;
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError>;
+    async fn floor_many(&self, keys: &[&AggregateKey]) -> Result<Vec<u64>, BoxError>;
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError>;
     async fn times(
         &self,
@@ -184,6 +185,10 @@ impl<A: Aggregate> SourceUnderTest for Erased<A> {
 
     async fn floor(&self, key: &AggregateKey) -> Result<u64, BoxError> {
         self.0.source().floor(key).await
+    }
+
+    async fn floor_many(&self, keys: &[&AggregateKey]) -> Result<Vec<u64>, BoxError> {
+        self.0.source().floor_many(keys).await
     }
 
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {

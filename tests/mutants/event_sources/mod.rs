@@ -92,6 +92,9 @@ lies! {
     FloorTooHigh breaks "E-22";
     FloorIsHead breaks "E-22";
     FloorIsFirst breaks "E-22";
+    FloorsInReverse breaks "E-23";
+    FloorsOfDistinctKeys breaks "E-23";
+    FloorsNeedKeys breaks "E-23";
     // Lists.
     ManyWithoutTheLast breaks "E-30";
     ManyWithOneRange breaks "E-30", "E-32";

@@ -285,6 +285,20 @@ impl EventSource<Numbers> for Source {
         })
     }
 
+    async fn floor_many(&self, keys: &[&AggregateKey]) -> Result<Vec<u64>, BoxError> {
+        let mut floors = Vec::new();
+        for key in keys {
+            floors.push(EventSource::<Numbers>::floor(self, key).await?);
+        }
+        match self.lie {
+            Lie::FloorsInReverse => floors.reverse(),
+            Lie::FloorsOfDistinctKeys => floors.dedup(),
+            Lie::FloorsNeedKeys if keys.is_empty() => return Err("no keys".into()),
+            _ => {}
+        }
+        Ok(floors)
+    }
+
     async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, BoxError> {
         yield_now().await;
         if self.tells(Lie::ListsNoKeys) {
