@@ -271,6 +271,33 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.audited("apply_retention", key, None, context).make(change).await
     }
 
+    async fn apply_retention_many(
+        &self,
+        keys: &[AggregateKey],
+        policy: &dyn Retention,
+        context: &AdminContext,
+    ) -> Vec<Result<Retained, Error>> {
+        // An invalid context is refused, and an expected version is compared, for each aggregate.
+        if context.expected_version.is_some() || context.check().is_err() {
+            let mut retained = Vec::with_capacity(keys.len());
+            for key in keys {
+                let applied = SnapshotAdmin::apply_retention(self, key, policy, context);
+                retained.push(applied.await);
+            }
+            return retained;
+        }
+        let mut audited: Vec<_> =
+            keys.iter().map(|key| self.audited("apply_retention", key, None, context)).collect();
+        let retained = self.core.apply_many(keys, policy).await;
+        for ((key, audited), retained) in keys.iter().zip(&mut audited).zip(&retained) {
+            if let Ok(retained) = retained {
+                self.core.record_deleted(key, &retained.deleted);
+            }
+            audited.made(retained);
+        }
+        retained
+    }
+
     async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
         let ledger = self.core.scheduler(Some(&schedule.key))?;
         let putting = ledger.put_schedule(schedule);

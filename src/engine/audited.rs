@@ -69,8 +69,13 @@ impl<A: Aggregate> Audited<'_, A> {
         change: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Error> {
         let result = self.admitted(change).await;
-        self.outcome = Some(AuditOutcome::of(&result));
+        self.made(&result);
         result
+    }
+
+    /// Records the outcome of the change.
+    pub(super) fn made<T>(&mut self, result: &Result<T, Error>) {
+        self.outcome = Some(AuditOutcome::of(result));
     }
 
     /// Makes the change as [`make`](Self::make) does, and records the captured version in the

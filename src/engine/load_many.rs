@@ -55,7 +55,7 @@ impl<A: Aggregate> EngineCore<A> {
             // A batch of one aggregate has no advantage.
             let begun = if batch.len() > 1 { self.load_batch(batch).await } else { vec![None] };
             for (key, loaded) in batch.iter().zip(begun) {
-                let loaded = match (loaded, outage.error()) {
+                let loaded = match (loaded, outage.error_after(OUTAGE)) {
                     (Some(loaded), _) => outage.note(Ok(loaded.into())),
                     (None, Some(error)) => Err(error),
                     (None, None) => outage.note(self.load_alone(key).await),
@@ -231,13 +231,13 @@ fn is_outage(error: &Error) -> bool {
 
 /// Recognizes an outage of the store by several failures in a row.
 #[derive(Default)]
-struct Outage {
+pub(super) struct Outage {
     failures: usize,
     last: Option<Error>,
 }
 
 impl Outage {
-    fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn note<T>(&mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
             Err(error) if is_outage(error) => {
                 self.failures += 1;
@@ -248,7 +248,8 @@ impl Outage {
         result
     }
 
-    fn error(&self) -> Option<Error> {
-        self.last.clone().filter(|_| self.failures >= OUTAGE)
+    /// Returns the last failure if there were at least this many in a row.
+    pub(super) fn error_after(&self, failures: usize) -> Option<Error> {
+        self.last.clone().filter(|_| self.failures >= failures)
     }
 }

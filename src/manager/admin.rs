@@ -284,6 +284,25 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Retained, Error>;
 
+    /// Applies `policy` to several aggregates, as [`apply_retention`](Self::apply_retention) does to
+    /// one.
+    ///
+    /// Returns one result per key, in the order of `keys`. If one aggregate fails, the policy is
+    /// still applied to the others. The default implementation handles one aggregate after the
+    /// other; an implementation that handles many in a few round trips should override it.
+    async fn apply_retention_many(
+        &self,
+        keys: &[AggregateKey],
+        policy: &dyn Retention,
+        context: &AdminContext,
+    ) -> Vec<Result<Retained, Error>> {
+        let mut retained = Vec::with_capacity(keys.len());
+        for key in keys {
+            retained.push(self.apply_retention(key, policy, context).await);
+        }
+        retained
+    }
+
     /// Stores a schedule of this kind, replacing any schedule with the same key.
     ///
     /// See [`Ledger::put_schedule`](crate::ledger::Ledger::put_schedule). Storing a schedule does

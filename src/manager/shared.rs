@@ -182,6 +182,15 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).apply_retention(key, policy, context).await
     }
 
+    async fn apply_retention_many(
+        &self,
+        keys: &[AggregateKey],
+        policy: &dyn Retention,
+        context: &AdminContext,
+    ) -> Vec<Result<Retained, Error>> {
+        (**self).apply_retention_many(keys, policy, context).await
+    }
+
     async fn put_schedule(&self, schedule: &Schedule, context: &AdminContext) -> Result<(), Error> {
         (**self).put_schedule(schedule, context).await
     }

@@ -109,7 +109,8 @@ impl Batch {
         self
     }
 
-    /// Sets how many aggregates are worked on at once. 8 by default; 0 is treated as 1.
+    /// Sets how many aggregates are worked on at once. 8 by default; 0 is treated as 1. Retention
+    /// handles up to 256 aggregates together, whatever this is.
     pub fn parallel(mut self, aggregates: usize) -> Self {
         self.parallel = aggregates;
         self

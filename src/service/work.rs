@@ -10,7 +10,9 @@ use super::counts::{MAX_DETAILS, RunCounts};
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::{KeepRule, ScheduleKey, Task};
-use crate::manager::{AdminContext, CreateOptions, CreateOutcome, Rejected, SnapshotAdmin};
+use crate::manager::{
+    AdminContext, CreateOptions, CreateOutcome, Rejected, Retained, SnapshotAdmin,
+};
 use crate::retention::{Retention, keep_last, keep_within};
 use crate::store::{Cursor, Page};
 
@@ -113,8 +115,12 @@ impl TaskWork {
         let mut cursor = None;
         loop {
             let page = self.page(tenant, cursor.as_ref(), PAGE).await?;
-            for key in page.items {
-                at_work.start(&self, key).await?;
+            if let Some(policy) = self.policy() {
+                self.retain_all(page.items, policy).await?;
+            } else {
+                for key in page.items {
+                    at_work.start(&self, key).await?;
+                }
             }
             cursor = page.next;
             if cursor.is_none() {
@@ -126,6 +132,42 @@ impl TaskWork {
 
     /// Works on these aggregates, several at a time.
     pub(super) async fn all(self: &Arc<Self>, keys: Vec<AggregateKey>) -> Result<(), Error> {
+        if let Some(policy) = self.policy() {
+            return self.retain_all(keys, policy).await;
+        }
+        self.each(keys).await
+    }
+
+    /// Applies a retention policy to these aggregates, all together.
+    async fn retain_all(
+        self: &Arc<Self>,
+        keys: Vec<AggregateKey>,
+        policy: Arc<dyn Retention>,
+    ) -> Result<(), Error> {
+        // Never closed.
+        let Ok(permit) = Arc::clone(&self.budget).acquire_owned().await else { return Ok(()) };
+        let (work, all) = (Arc::clone(self), keys.clone());
+        // A set, so that the task ends if this future is dropped.
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let retained = work.admin.apply_retention_many(&all, &*policy, &work.context).await;
+            drop(permit);
+            retained
+        });
+        match task.join_next().await {
+            Some(Ok(retained)) if retained.len() == keys.len() => {
+                let mut each = keys.into_iter().zip(retained);
+                each.try_for_each(|(key, retained)| {
+                    self.progress.add(key, retained.map(Acted::from))
+                })
+            }
+            // A panic over one aggregate: a task for each shows which.
+            _ => self.each(keys).await,
+        }
+    }
+
+    /// Works on these aggregates, each in its own task.
+    async fn each(self: &Arc<Self>, keys: Vec<AggregateKey>) -> Result<(), Error> {
         let mut at_work = AtWork::default();
         for key in keys {
             at_work.start(self, key).await?;
@@ -181,9 +223,23 @@ impl TaskWork {
     }
 
     async fn retain(&self, key: &AggregateKey, policy: &dyn Retention) -> Result<Acted, Error> {
-        let retained = self.admin.apply_retention(key, policy, &self.context).await?;
-        let deleted = retained.deleted.snapshots;
-        Ok(Acted { changed: deleted > 0, deleted, ..Acted::default() })
+        self.admin.apply_retention(key, policy, &self.context).await.map(Acted::from)
+    }
+
+    /// Returns the policy to apply if the action is retention.
+    fn policy(&self) -> Option<Arc<dyn Retention>> {
+        match &self.action {
+            TaskAction::Policy(policy) => Some(Arc::clone(policy)),
+            TaskAction::Task(Task::Retention(rule)) => Some(policy(*rule)),
+            TaskAction::Task(_) => None,
+        }
+    }
+}
+
+impl From<Retained> for Acted {
+    fn from(Retained { deleted, .. }: Retained) -> Self {
+        let deleted = deleted.snapshots;
+        Self { changed: deleted > 0, deleted, ..Self::default() }
     }
 }
 
@@ -237,12 +293,12 @@ fn is_change(created: &CreateOutcome) -> bool {
     matches!(created, CreateOutcome::Stored(_) | CreateOutcome::Replaced(_))
 }
 
-fn policy(rule: KeepRule) -> Box<dyn Retention> {
+fn policy(rule: KeepRule) -> Arc<dyn Retention> {
     match (rule.keeps_last(), rule.keeps_within()) {
-        (Some(last), Some(within)) => Box::new(keep_last(last).or(keep_within(within))),
-        (None, Some(within)) => Box::new(keep_within(within)),
+        (Some(last), Some(within)) => Arc::new(keep_last(last).or(keep_within(within))),
+        (None, Some(within)) => Arc::new(keep_within(within)),
         // A rule has one of the two.
-        (last, None) => Box::new(keep_last(last.unwrap_or(usize::MAX))),
+        (last, None) => Arc::new(keep_last(last.unwrap_or(usize::MAX))),
     }
 }
 

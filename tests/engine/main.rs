@@ -45,6 +45,11 @@ mod property;
 mod record_bytes;
 #[cfg(feature = "postcard")]
 mod retention;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod retention_sweep;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+#[path = "../retention_worlds/mod.rs"]
+mod retention_worlds;
 #[cfg(feature = "postcard")]
 mod review;
 #[cfg(all(feature = "postcard", feature = "lz4"))]

@@ -25,6 +25,11 @@ mod marks;
 mod plans;
 #[cfg(feature = "postcard")]
 mod pooler;
+#[cfg(all(feature = "memory", feature = "postcard", feature = "lz4"))]
+mod retention;
+#[cfg(all(feature = "memory", feature = "postcard", feature = "lz4"))]
+#[path = "../retention_worlds/mod.rs"]
+mod retention_worlds;
 #[cfg(all(feature = "memory", feature = "postcard"))]
 mod scheduler;
 #[cfg(feature = "conformance")]
