@@ -23,6 +23,8 @@
 
 #[path = "../tests/postgres/support/mod.rs"]
 mod postgres;
+#[path = "support/retention_sweep.rs"]
+mod retention_sweep;
 #[path = "support/slow_link.rs"]
 mod slow_link;
 
@@ -626,5 +628,5 @@ fn prunes(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, loads, puts, prunes);
+criterion_group!(benches, loads, puts, prunes, retention_sweep::sweeps);
 criterion_main!(benches);
