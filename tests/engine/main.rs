@@ -25,6 +25,8 @@ mod batch;
 mod cancellation;
 #[cfg(feature = "postcard")]
 mod clocks;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod create_many;
 #[cfg(feature = "postcard")]
 mod event_sources;
 #[cfg(feature = "conformance")]
