@@ -202,6 +202,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.core.verify(key).await
     }
 
+    async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        self.core.is_covered(key).await
+    }
+
     async fn keys(
         &self,
         tenant: &str,

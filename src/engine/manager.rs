@@ -252,6 +252,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().verify(key).await
     }
 
+    /// Returns whether the aggregate has a stored snapshot of the current generation: see
+    /// [`SnapshotAdmin::is_covered`].
+    pub async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        self.admin().is_covered(key).await
+    }
+
     /// Lists the aggregates of a tenant that have snapshots: see [`SnapshotAdmin::keys`].
     pub async fn keys(
         &self,

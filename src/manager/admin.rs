@@ -235,6 +235,17 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         Err(missing("verify snapshots"))
     }
 
+    /// Returns whether the aggregate has a stored snapshot that was taken with the current code: of
+    /// the current generation, and not retired.
+    ///
+    /// Reads only metadata, so it is not known whether the snapshot is intact
+    /// ([`verify`](Self::verify) checks that) or how many events follow it. The default
+    /// implementation returns `Unsupported`.
+    async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        let _ = key;
+        Err(missing("look for a snapshot of the current generation"))
+    }
+
     /// Lists the aggregates of this kind in `tenant` that have snapshots.
     ///
     /// Starts after the page that ended with the cursor `after` and returns at most `limit` keys; 0

@@ -176,3 +176,10 @@ pub struct Rebuilt {
     /// Whether a stored snapshot was replaced; false if none existed.
     pub replaced: bool,
 }
+
+impl Rebuilt {
+    /// Creates the result. For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
+    pub const fn new(meta: SnapshotMeta, replaced: bool) -> Self {
+        Self { meta, replaced }
+    }
+}

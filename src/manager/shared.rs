@@ -143,6 +143,10 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).verify(key).await
     }
 
+    async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        (**self).is_covered(key).await
+    }
+
     async fn keys(
         &self,
         tenant: &str,

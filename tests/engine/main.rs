@@ -29,6 +29,8 @@ mod clocks;
 mod create_many;
 #[cfg(feature = "postcard")]
 mod event_sources;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod fakes;
 #[cfg(feature = "conformance")]
 mod fault_layer;
 #[cfg(all(feature = "postcard", feature = "cache"))]

@@ -155,12 +155,14 @@ fn the_ledger_is_exported_and_crosses_threads() {
 #[test]
 fn the_services_are_exported_and_cross_threads() {
     use snapfold::service::{
-        Batch, BatchProgress, BatchReport, MissedRuns, RunCounts, RunOutcome, RunReport, Scheduler,
-        SchedulerEvent, SchedulerObserver, SchedulerStatistics,
+        Batch, BatchProgress, BatchReport, Coverage, MissedRuns, RunCounts, RunOutcome, RunReport,
+        Scheduler, SchedulerEvent, SchedulerObserver, SchedulerStatistics,
     };
     crosses_threads::<(Scheduler, RunReport, RunOutcome, Batch, BatchReport)>();
     prints::<(Scheduler, RunReport, RunOutcome, SchedulerEvent<'_>)>();
-    prints::<(Batch, BatchReport, BatchProgress<'_>)>();
+    prints::<(Batch, BatchReport, BatchProgress<'_>, Coverage)>();
+    #[cfg(feature = "progress")]
+    let _ = snapfold::service::progress_bar(7);
     is_value::<(MissedRuns, RunCounts, SchedulerStatistics)>();
     let _: Option<&dyn SchedulerObserver> = None;
 }
