@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::support::{Account, Op, World, at, key};
 use snapfold::ledger::Task;
 use snapfold::manager::CreateOptions;
+use snapfold::record::SnapshotMeta;
 use snapfold::retention::keep_last;
 use snapfold::service::Batch;
 use snapfold::store::Cursor;
@@ -187,7 +188,7 @@ async fn a_new_generation_is_warmed_and_its_coverage_reported() {
         .await
         .unwrap()
         .iter()
-        .map(|meta| meta.id())
+        .map(SnapshotMeta::id)
         .find(|id| id.generation == world.engine.generation());
     let retired = snapfold::store::Mark::retirement("wrong", at(9));
     let ids = [id.unwrap()];
@@ -281,6 +282,5 @@ async fn a_progress_bar_shows_what_is_done_and_what_failed() {
     assert!(batch(&world).show_progress(bar.clone()).run(Task::Verify).await.error.is_some());
     assert_eq!(bar.position(), 100, "100 failures in a row end it");
     // Where there is no terminal, nothing is drawn.
-    use std::io::IsTerminal;
-    assert!(std::io::stderr().is_terminal() || progress_bar(None).is_hidden());
+    assert!(std::io::IsTerminal::is_terminal(&std::io::stderr()) || progress_bar(None).is_hidden());
 }

@@ -58,7 +58,7 @@ async fn requests_keep_their_versions_labels_and_pins() {
         assert_eq!(meta.version, request.options.version.unwrap_or(9));
         assert_eq!(meta.labels, [format!("label {n}")]);
         let stored = world.engine.snapshots(&request.key, 0..=9).await.unwrap();
-        assert_eq!(stored, [meta.clone()]);
+        assert_eq!(stored, std::slice::from_ref(meta));
         assert_eq!(meta.is_pinned(), n % 50 == 0);
     }
     // Together where possible: 300 requests in 5 chunks, and 6 pinned ones by themselves.
@@ -596,8 +596,8 @@ async fn ten_thousand_requests_survive_a_store_that_fails_now_and_then() {
         let options = CreateOptions::new().label(format!("n{n}"));
         requests.push(request(&key, if n % 10 == 0 { options.at_version(2) } else { options }));
     }
-    let faulty = FaultyStore::new(inner.clone(), faults);
-    let builder = SnapshotEngine::<crate::support::Account>::builder(events.clone(), faulty);
+    let store = FaultyStore::new(inner.clone(), faults);
+    let builder = SnapshotEngine::<crate::support::Account>::builder(events.clone(), store);
     let engine = builder.encode_in_place(u64::MAX).build().unwrap();
     let sound = SnapshotEngine::<crate::support::Account>::builder(events, inner).build().unwrap();
 
