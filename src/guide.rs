@@ -1,5 +1,5 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
-//! test an aggregate, supported state types, how to write a store or an event source, PostgreSQL,
+//! test an aggregate or an application, deploys, supported state types, how to write a store or an event source, PostgreSQL,
 //! and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
@@ -15,6 +15,16 @@ pub mod format_file_store {}
 #[cfg(any(feature = "conformance", not(doctest)))]
 #[doc = include_str!("../docs/aggregate-authors.md")]
 pub mod aggregate_authors {}
+
+// The examples need the features.
+#[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
+#[doc = include_str!("../docs/testing.md")]
+pub mod testing {}
+
+// The example needs the features.
+#[cfg(any(all(feature = "memory", feature = "postcard", feature = "lz4"), not(doctest)))]
+#[doc = include_str!("../docs/deploys.md")]
+pub mod deploys {}
 
 #[doc = include_str!("../docs/state-types.md")]
 pub mod state_types {}

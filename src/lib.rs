@@ -99,6 +99,7 @@
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
 //! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules, in any time zone |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
+//! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
 //! | `faults` | | [`layer::FaultyStore`], a store that fails on purpose |
 //! | `bincode` | | [`Bincode`](codec::Bincode) 2.0.1 (unmaintained upstream), to share an encoding with other code |

@@ -6,14 +6,15 @@ use async_trait::async_trait;
 
 use super::SnapshotEngine;
 use super::core::check_kind;
+use super::create_many::ExpectedSize;
 use super::recorder::creation;
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Loaded, Point, Rebuilt, Retained,
-    SnapshotAdmin, Verified, View,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Loaded, Point,
+    Rebuilt, Retained, SnapshotAdmin, Verified, View,
 };
 use crate::mark::{MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
@@ -23,7 +24,7 @@ use crate::store::{Cursor, Deleted, Page, Selection};
 
 impl<A: Aggregate> SnapshotEngine<A> {
     /// Remembers a snapshot that was stored by an explicit call (R13).
-    fn remember(&self, created: &CreateOutcome) {
+    pub(super) fn remember(&self, created: &CreateOutcome) {
         if let Some(meta) = created.meta() {
             self.saver.stored(meta);
         }
@@ -73,36 +74,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
 
     async fn create_many(
         &self,
-        keys: &[AggregateKey],
+        requests: &[CreateRequest],
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
-        let refused = context.check().err().or_else(|| {
-            let message =
-                "an expected version applies to one aggregate, not to several: leave it out";
-            let refused = || Error::new(ErrorKind::InvalidInput, "create snapshots", message);
-            context.expected_version.map(|_| refused())
-        });
-        let mut audited: Vec<_> =
-            keys.iter().map(|key| self.audited("create", key, None, context)).collect();
-        if let Some(error) = refused {
-            let refused: Vec<_> = keys.iter().map(|_| Err(error.clone())).collect();
-            for (audited, refused) in audited.iter_mut().zip(&refused) {
-                audited.created(refused);
-            }
-            return refused;
-        }
-        let started = self.core.clock.monotonic();
-        let created = self.core.create_many(keys).await;
-        let took = self.core.clock.monotonic().saturating_sub(started);
-        let each = took / u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
-        for (audited, created) in audited.iter_mut().zip(&created) {
-            audited.created(created);
-        }
-        for created in created.iter().flatten() {
-            self.remember(created);
-            self.core.enter(creation(created, each));
-        }
-        created
+        self.create_requests(requests, context, &ExpectedSize::default()).await
     }
 
     async fn snapshots(
@@ -225,6 +200,10 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
 
     async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
         self.core.verify(key).await
+    }
+
+    async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        self.core.is_covered(key).await
     }
 
     async fn keys(

@@ -27,6 +27,8 @@ pub(super) struct Audited<'a, A: Aggregate> {
     context: &'a AdminContext,
     /// By the monotonic clock.
     started: Duration,
+    /// How long the change took, if it was made together with others.
+    took: Option<Duration>,
     /// `None` if there was nothing to do, which leaves no entry.
     outcome: Option<AuditOutcome>,
 }
@@ -40,8 +42,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
         context: &'a AdminContext,
     ) -> Audited<'a, A> {
         let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
-        let (started, outcome) = (core.clock.monotonic(), Some(cancelled()));
-        Audited { core, action, key: Some(key), tenant, version, context, started, outcome }
+        let (started, took) = (core.clock.monotonic(), None);
+        let (key, outcome) = (Some(key), Some(cancelled()));
+        Audited { core, action, key, tenant, version, context, started, took, outcome }
     }
 
     /// Audits a change to a schedule. If the schedule is for a whole kind, the action names the
@@ -57,8 +60,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
         }
         let action = cut(format!("{action} {}", key.kind()), AuditEntry::MAX_NAME_BYTES);
         let (action, tenant, core) = (action.into(), key.tenant(), &self.core);
-        let (started, outcome) = (core.clock.monotonic(), Some(cancelled()));
-        Audited { core, action, key: None, tenant, version: None, context, started, outcome }
+        let (started, took) = (core.clock.monotonic(), None);
+        let (key, version, outcome) = (None, None, Some(cancelled()));
+        Audited { core, action, key, tenant, version, context, started, took, outcome }
     }
 }
 
@@ -90,12 +94,18 @@ impl<A: Aggregate> Audited<'_, A> {
     }
 
     /// Records the outcome of creating a snapshot.
-    pub(super) fn created(&mut self, result: &Result<CreateOutcome, Error>) {
+    fn created(&mut self, result: &Result<CreateOutcome, Error>) {
         let is_idle = matches!(result, Ok(CreateOutcome::Unchanged { .. }));
         self.outcome = (!is_idle).then(|| AuditOutcome::of(result));
         if let Some(meta) = result.as_ref().ok().and_then(CreateOutcome::meta) {
             self.version = Some(meta.version);
         }
+    }
+
+    /// Records the outcome of creating a snapshot together with others, and its share of the time.
+    pub(super) fn created_in(mut self, took: Duration, result: &Result<CreateOutcome, Error>) {
+        self.took = Some(took);
+        self.created(result);
     }
 
     async fn admitted<T>(
@@ -133,7 +143,7 @@ impl<A: Aggregate> Audited<'_, A> {
 
 impl<A: Aggregate> Drop for Audited<'_, A> {
     fn drop(&mut self) {
-        let Self { core, action, key, tenant, version, context, started, outcome } = self;
+        let Self { core, action, key, tenant, version, context, started, took, outcome } = self;
         let Some(outcome) = outcome.take() else { return };
         core.report(&Observation::Managed {
             action,
@@ -141,7 +151,7 @@ impl<A: Aggregate> Drop for Audited<'_, A> {
             version: *version,
             actor: &context.actor,
             outcome: &outcome,
-            took: core.clock.monotonic().saturating_sub(*started),
+            took: took.unwrap_or_else(|| core.clock.monotonic().saturating_sub(*started)),
         });
         // No audit trail accepts the strings of an invalid context, and nothing was attempted.
         if core.recorder.is_none() || context.check().is_err() {

@@ -51,8 +51,8 @@ impl<A: Aggregate> EngineBuilder<A> {
         self
     }
 
-    /// Sets the largest state, in bytes (inclusive), that background snapshots encode on the
-    /// runtime's own threads. 64 KiB by default. Larger states are encoded on a thread for blocking
+    /// Sets the largest state, in bytes (inclusive), that is encoded for a snapshot on the runtime's
+    /// own threads, or on the caller's if there is no runtime. 64 KiB by default. Larger states are encoded on a thread for blocking
     /// work, so that they do not delay other tasks. A state of unknown size is assumed to be as
     /// large as the largest one so far. In deterministic tests, use `u64::MAX` so that no state is
     /// encoded on another thread.

@@ -1,10 +1,10 @@
-//! [`Capture`]: a state that was encoded for a background snapshot.
+//! [`Capture`]: a state that was encoded for a snapshot.
 
 use std::time::Duration;
 
 use crate::record::Record;
 
-/// A record to be put in the background.
+/// A record to be put.
 pub(super) struct Capture {
     pub(super) record: Record,
     /// The size of the encoded state.

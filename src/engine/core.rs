@@ -1,10 +1,13 @@
 //! [`EngineCore`]: the parts of an engine that loads and saves share.
 
+use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+
+use futures_util::FutureExt as _;
 
 use super::cache::HotCache;
 use super::learning::Learning;
@@ -96,6 +99,28 @@ impl<A: Aggregate> EngineCore<A> {
     /// Counts a failure that is not returned to any caller.
     pub(super) fn failed(&self, trouble: Trouble, what: String) {
         self.counters.failed(trouble, self.clock.now(), what);
+    }
+}
+
+/// Runs a future that may run code of the application or of the store, and catches its panic. The
+/// future is dropped then, as if it had been cancelled.
+pub(super) async fn caught<T>(
+    operation: &'static str,
+    future: impl Future<Output = T>,
+) -> Result<T, Error> {
+    let caught = AssertUnwindSafe(future).catch_unwind().await;
+    caught.map_err(|panic| panicked(operation, &*panic))
+}
+
+/// Returns the error for a panic in code of the application or of the store.
+pub(super) fn panicked(operation: &'static str, panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let message = "the code of the application or of the store panicked";
+    let error = Error::new(ErrorKind::Encode, operation, message);
+    match text {
+        Some(text) => error.with_source(text.to_owned()),
+        None => error,
     }
 }
 

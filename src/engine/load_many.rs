@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::cache::{Cached, Epoch};
-use super::core::{EngineCore, check_kind};
+use super::core::{EngineCore, caught, check_kind};
 use super::head::ends_early;
 use super::load::replay_ahead;
 use super::reconstructed::{Purpose, Reconstructed};
@@ -16,16 +16,18 @@ use super::stopwatch::Stopwatch;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::events::{Done, Ended, Hybrid, KeyedReplay, Limits, Progress, Replay};
 use crate::key::AggregateKey;
-use crate::manager::{Loaded, Origin, Point, Provenance, SnapshotUsed};
+use crate::manager::{Origin, Point, Provenance, SnapshotUsed};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::Query;
 
 /// The number of aggregates that are loaded together. Larger requests are split.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 /// After this many aggregates in a row failed because the store did, the rest fail with the last of
 /// these errors. Otherwise each would wait for the same store.
 const OUTAGE: usize = 3;
+
+const LOAD: &str = "load an aggregate";
 
 /// An aggregate in a batch whose snapshot was fetched, and whose events are read next.
 struct BegunLoad<'a, A> {
@@ -47,37 +49,68 @@ enum LoadStart<A> {
 }
 
 impl<A: Aggregate> EngineCore<A> {
-    /// Loads the current states; one result per key, in order.
-    pub(super) async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
+    /// Loads the current states; one result per key, in order. Returns them as the type that the
+    /// caller needs. If the application's code panics, only the aggregate it panicked for fails.
+    pub(super) async fn load_many<T>(
+        &self,
+        keys: &[AggregateKey],
+        purpose: Purpose,
+    ) -> Vec<Result<T, Error>>
+    where
+        T: From<Reconstructed<A>>,
+    {
         let mut results = Vec::with_capacity(keys.len());
         let mut outage = Outage::default();
         for batch in keys.chunks(BATCH) {
             // A batch of one aggregate has no advantage.
-            let begun = if batch.len() > 1 { self.load_batch(batch).await } else { vec![None] };
+            let begun = match batch {
+                [_] => vec![None],
+                // Loading each aggregate by itself shows for which of them the code panics.
+                _ => caught(LOAD, self.load_batch(batch, purpose))
+                    .await
+                    .unwrap_or_else(|_| batch.iter().map(|_| None).collect()),
+            };
             for (key, loaded) in batch.iter().zip(begun) {
                 let loaded = match (loaded, outage.error_after(OUTAGE)) {
                     (Some(loaded), _) => outage.note(Ok(loaded.into())),
                     (None, Some(error)) => Err(error),
-                    (None, None) => outage.note(self.load_alone(key).await),
+                    (None, None) => {
+                        let alone = caught(LOAD, self.load_alone(key, purpose)).await;
+                        outage.note(alone.and_then(|loaded| loaded))
+                    }
                 };
-                results.push(loaded.inspect_err(|error| self.report_failed(key, error)));
+                if let (Err(error), Purpose::Answer) = (&loaded, purpose) {
+                    self.report_failed(key, error);
+                }
+                results.push(loaded);
             }
         }
         results
     }
 
     /// Loads one aggregate. Does not report a failure.
-    pub(super) async fn load_alone(&self, key: &AggregateKey) -> Result<Loaded<A>, Error> {
+    pub(super) async fn load_alone<T>(
+        &self,
+        key: &AggregateKey,
+        purpose: Purpose,
+    ) -> Result<T, Error>
+    where
+        T: From<Reconstructed<A>>,
+    {
         if self.cache.is_enabled() {
-            Box::pin(self.load_cached(key, Purpose::Answer)).await
+            Box::pin(self.load_cached(key, purpose)).await
         } else {
-            Box::pin(self.reconstruct(key, Point::Now, Purpose::Answer)).await
+            Box::pin(self.reconstruct(key, Point::Now, purpose)).await
         }
     }
 
     /// Returns the states that could be loaded together. `None` means that the aggregate must be
     /// loaded alone.
-    async fn load_batch(&self, keys: &[AggregateKey]) -> Vec<Option<Reconstructed<A>>> {
+    async fn load_batch(
+        &self,
+        keys: &[AggregateKey],
+        purpose: Purpose,
+    ) -> Vec<Option<Reconstructed<A>>> {
         let mut loaded: Vec<_> = keys.iter().map(|_| None).collect();
         let (mut begun, mut cold) = (Vec::new(), Vec::new());
         for (place, key) in keys.iter().enumerate() {
@@ -98,7 +131,7 @@ impl<A: Aggregate> EngineCore<A> {
             let place = begun.place;
             let Some(done) = done.filter(|done| done.ended == Ended::Whole) else { continue };
             if let Some(slot) = loaded.get_mut(place) {
-                *slot = self.finish(begun, done).await;
+                *slot = self.finish(begun, done, purpose).await;
             }
         }
         loaded
@@ -189,11 +222,16 @@ impl<A: Aggregate> EngineCore<A> {
 
     /// Completes a load whose events were all read. Returns `None` if the cached state must not be
     /// used.
-    async fn finish(&self, begun: BegunLoad<'_, A>, done: Done) -> Option<Reconstructed<A>> {
+    async fn finish(
+        &self,
+        begun: BegunLoad<'_, A>,
+        done: Done,
+        purpose: Purpose,
+    ) -> Option<Reconstructed<A>> {
         let BegunLoad { key, progress, watch, .. } = begun;
         let (used, epoch) = match begun.from {
             LoadStart::Cached(cached) => {
-                let settled = self.settle(key, &cached, progress, done, Purpose::Answer);
+                let settled = self.settle(key, &cached, progress, done, purpose);
                 return Box::pin(settled).await.ok().flatten();
             }
             LoadStart::Stored(used, epoch) => (used, epoch),
@@ -208,10 +246,10 @@ impl<A: Aggregate> EngineCore<A> {
         if self.cache.is_enabled() {
             Box::pin(self.cache_loaded(&mut loaded, epoch)).await;
         }
-        if let Some(learning) = &self.learning {
+        if let (Some(learning), Purpose::Answer) = (&self.learning, purpose) {
             learning.counted(&loaded.key);
         }
-        self.report_loaded(&loaded, Purpose::Answer);
+        self.report_loaded(&loaded, purpose);
         Some(loaded)
     }
 }

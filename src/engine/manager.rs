@@ -14,8 +14,8 @@ use crate::events::EventTime;
 use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Loaded, Loader,
-    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Decision, Fetched,
+    Loaded, Loader, Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
 };
 use crate::mark::MarkChange;
 use crate::record::SnapshotMeta;
@@ -44,7 +44,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     fn boxed_load<'f>(&'f self, key: &'f AggregateKey) -> LoadFuture<'f, A> {
         if self.core.observer.is_some() {
             return boxed(|| async {
-                let loaded = self.core.load_alone(key).await;
+                let loaded = self.core.load_alone::<Loaded<A>>(key, Purpose::Answer).await;
                 loaded.inspect_err(|error| self.core.report_failed(key, error))
             });
         }
@@ -57,7 +57,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
 
     /// Loads the current states of several aggregates: see [`Loader::load_many`].
     pub async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
-        self.core.load_many(keys).await
+        self.core.load_many(keys, Purpose::Answer).await
     }
 
     /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
@@ -161,10 +161,29 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().create(key, options, &AdminContext::default()).await
     }
 
-    /// Takes snapshots of several aggregates in batches. Returns one result per key, in the order
-    /// of `keys`.
-    pub async fn create_many(&self, keys: &[AggregateKey]) -> Vec<Result<CreateOutcome, Error>> {
-        self.admin().create_many(keys, &AdminContext::default()).await
+    /// Takes several snapshots in batches. Returns one result per request, in order: see
+    /// [`SnapshotAdmin::create_many`].
+    ///
+    /// A request is a key or a [`CreateRequest`].
+    ///
+    /// ```
+    /// use snapfold::manager::{CreateOptions, CreateRequest};
+    /// # use snapfold::{Aggregate, AggregateKey, SnapshotEngine};
+    /// # async fn create<A: Aggregate>(engine: &SnapshotEngine<A>, keys: Vec<AggregateKey>) {
+    ///
+    /// engine.create_many(&keys).await;
+    ///
+    /// let options = CreateOptions::new().label("before the migration");
+    /// let request = |key: &AggregateKey| CreateRequest::new(key.clone(), options.clone());
+    /// engine.create_many(keys.iter().map(request)).await;
+    /// # }
+    /// ```
+    pub fn create_many(
+        &self,
+        requests: impl IntoIterator<Item = impl Into<CreateRequest>>,
+    ) -> impl Future<Output = Vec<Result<CreateOutcome, Error>>> + Send {
+        let requests: Vec<_> = requests.into_iter().map(Into::into).collect();
+        async move { self.admin().create_many(&requests, &AdminContext::default()).await }
     }
 
     /// Lists the stored snapshots of an aggregate within a range of versions (inclusive). The list
@@ -231,6 +250,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// Verifies all stored snapshots of an aggregate: see [`SnapshotAdmin::verify`].
     pub async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
         self.admin().verify(key).await
+    }
+
+    /// Returns whether the aggregate has a stored snapshot of the current generation: see
+    /// [`SnapshotAdmin::is_covered`].
+    pub async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        self.admin().is_covered(key).await
     }
 
     /// Lists the aggregates of a tenant that have snapshots: see [`SnapshotAdmin::keys`].
@@ -306,7 +331,7 @@ impl<A: Aggregate> Loader<A> for SnapshotEngine<A> {
     }
 
     async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
-        self.core.load_many(keys).await
+        self.core.load_many(keys, Purpose::Answer).await
     }
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {

@@ -276,7 +276,7 @@ async fn capture<A: Aggregate>(
         return Ended::Captured(None);
     }
     let started = core.clock.monotonic();
-    match core.capture_aside(&key).await {
+    match core.capture(&key).await {
         Ok(Some(capture)) => {
             let is_wanted = is_still_wanted(&core, &key, seen, &capture);
             Ended::Captured(is_wanted.then_some(capture))
@@ -345,7 +345,7 @@ async fn learn_size<A: Aggregate>(
     true
 }
 
-pub(super) fn panicked(join: JoinError) -> Error {
+fn panicked(join: JoinError) -> Error {
     Error::new(ErrorKind::Encode, "take a background snapshot", "the application's code panicked")
         .with_source(join)
 }

@@ -58,6 +58,18 @@ impl<A: Aggregate> EngineCore<A> {
         Ok(None)
     }
 
+    pub(super) async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        check_kind::<A>(key)?;
+        let request = ListRequest::new(key).at_most(SnapshotId::MAX_VERSION);
+        let mut pages = self.store.list_pages(request);
+        while let Some(page) = pages.next().await? {
+            if page.iter().any(|meta| meta.generation == self.generation && !meta.is_retired()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     pub(super) async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
         check_kind::<A>(key)?;
         let mut verified = Verified::default();

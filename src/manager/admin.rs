@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 
 use super::context::AdminContext;
-use super::created::{CreateOptions, CreateOutcome, Rebuilt};
+use super::created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
 use super::loaded::Point;
 use super::retained::Retained;
 use super::stats::AggregateStats;
@@ -58,15 +58,26 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<CreateOutcome, Error>;
 
-    /// Takes snapshots of the current states of several aggregates, in batches.
+    /// Takes several snapshots, in batches.
     ///
-    /// Returns one result per key, in the order of `keys`. If one snapshot fails, the others are
-    /// still taken. A context with an expected version is rejected with
+    /// Returns one result per request, in the order of `requests`. If one snapshot fails, the
+    /// others are still taken. If the store fails, this affects the requests whose records were in
+    /// the same put. Several requests for the same aggregate are handled one after another, in
+    /// order. A context with an expected version is rejected with
     /// [`InvalidInput`](crate::ErrorKind::InvalidInput), because the version applies to a single
     /// aggregate.
+    ///
+    /// The engine handles 256 requests at a time. It loads current states as
+    /// [`load_many`](super::Loader::load_many) does, and all others one by one, puts up to 64
+    /// records together, and drops each state once it is encoded. If states are of similar size, it
+    /// holds at most about 50 MB of states and records, or 4 states if those are larger. Past
+    /// states and those with [`if_changed`](CreateOptions::if_changed) are not counted: up to 32 of
+    /// them are held. A panic in the code of the application or the store fails only the requests
+    /// concerned. The duration that observers and statistics get for a snapshot is its share of the
+    /// time its batch took.
     async fn create_many(
         &self,
-        keys: &[AggregateKey],
+        requests: &[CreateRequest],
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>>;
 
@@ -222,6 +233,17 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
         let _ = key;
         Err(missing("verify snapshots"))
+    }
+
+    /// Returns whether the aggregate has a stored snapshot that was taken with the current code: of
+    /// the current generation, and not retired.
+    ///
+    /// Reads only metadata, so it is not known whether the snapshot is intact
+    /// ([`verify`](Self::verify) checks that) or how many events follow it. The default
+    /// implementation returns `Unsupported`.
+    async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        let _ = key;
+        Err(missing("look for a snapshot of the current generation"))
     }
 
     /// Lists the aggregates of this kind in `tenant` that have snapshots.

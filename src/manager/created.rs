@@ -1,7 +1,9 @@
-//! [`CreateOptions`], [`CreateOutcome`] and [`Rebuilt`]: options and results of taking snapshots.
+//! [`CreateOptions`], [`CreateRequest`], [`CreateOutcome`] and [`Rebuilt`]: options and results of
+//! taking snapshots.
 
 use std::fmt;
 
+use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 
 /// Options for taking a snapshot.
@@ -55,6 +57,54 @@ impl CreateOptions {
     pub fn pin(mut self, name: impl Into<String>) -> Self {
         self.pins.push(name.into());
         self
+    }
+}
+
+/// A request to take one of several snapshots: an aggregate, and the options for its snapshot.
+///
+/// A key is a request for the current state.
+///
+/// ```
+/// use snapfold::AggregateKey;
+/// use snapfold::manager::{CreateOptions, CreateRequest};
+///
+/// let key = AggregateKey::new("account", "alice")?;
+/// let newest = CreateRequest::from(&key);
+/// let month_end = CreateRequest::new(key, CreateOptions::new().at_version(31).label("may"));
+/// assert_eq!((newest.options.version, month_end.options.version), (None, Some(31)));
+/// # Ok::<(), snapfold::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CreateRequest {
+    /// The aggregate.
+    pub key: AggregateKey,
+    /// The version to capture, labels, pins and so on.
+    pub options: CreateOptions,
+}
+
+impl CreateRequest {
+    /// Creates a request.
+    pub const fn new(key: AggregateKey, options: CreateOptions) -> Self {
+        Self { key, options }
+    }
+}
+
+impl From<AggregateKey> for CreateRequest {
+    fn from(key: AggregateKey) -> Self {
+        Self::new(key, CreateOptions::new())
+    }
+}
+
+impl From<&AggregateKey> for CreateRequest {
+    fn from(key: &AggregateKey) -> Self {
+        Self::from(key.clone())
+    }
+}
+
+impl From<&Self> for CreateRequest {
+    fn from(request: &Self) -> Self {
+        request.clone()
     }
 }
 
@@ -125,4 +175,11 @@ pub struct Rebuilt {
     pub meta: SnapshotMeta,
     /// Whether a stored snapshot was replaced; false if none existed.
     pub replaced: bool,
+}
+
+impl Rebuilt {
+    /// Creates the result. For implementers of [`SnapshotAdmin`](crate::SnapshotAdmin).
+    pub const fn new(meta: SnapshotMeta, replaced: bool) -> Self {
+        Self { meta, replaced }
+    }
 }

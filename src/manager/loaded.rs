@@ -30,7 +30,8 @@ pub struct Loaded<A> {
 
 impl<A> Loaded<A> {
     /// Creates a result for a fake [`Loader`](crate::Loader), as if replayed from the beginning.
-    /// `as_of` is `None` for the empty state.
+    /// `as_of` is `None` for the empty state. To fake another origin, set
+    /// [`provenance`](Self::provenance).
     pub fn new(key: AggregateKey, state: A, version: u64, as_of: Option<Timestamp>) -> Self {
         let mut provenance = Provenance::new(Origin::Replay);
         provenance.events_replayed = version;
@@ -70,6 +71,13 @@ pub enum Fetched<A> {
     Rejected(Rejected),
     /// The snapshot exists and was decoded.
     Usable(Snapshot<A>),
+}
+
+impl<A> Snapshot<A> {
+    /// Creates a snapshot for a fake [`SnapshotManager`](crate::SnapshotManager).
+    pub fn new(meta: SnapshotMeta, state: A) -> Self {
+        Self { meta, state: Arc::new(state) }
+    }
 }
 
 impl<A> Fetched<A> {

@@ -23,7 +23,7 @@ use crate::state::Aggregate;
 
 pub use admin::SnapshotAdmin;
 pub use context::AdminContext;
-pub use created::{CreateOptions, CreateOutcome, Rebuilt};
+pub use created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
 pub use decision::Decision;
 pub use kinds::Kinds;
 pub use loaded::{Fetched, Loaded, Point, Snapshot};

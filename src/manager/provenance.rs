@@ -115,7 +115,9 @@ impl Timings {
 }
 
 impl Provenance {
-    pub(crate) const fn new(origin: Origin) -> Self {
+    /// Creates the provenance of a state that needed no snapshot and no event. For tests: set the
+    /// fields that matter.
+    pub const fn new(origin: Origin) -> Self {
         Self {
             origin,
             snapshot: None,
@@ -127,6 +129,29 @@ impl Provenance {
                 fold: Duration::ZERO,
             },
         }
+    }
+}
+
+impl SnapshotUsed {
+    /// Creates the description of a verified snapshot whose sizes are 0. For tests: set the fields
+    /// that matter.
+    pub const fn new(id: SnapshotId, created_at: Timestamp) -> Self {
+        Self {
+            id,
+            created_at,
+            stored_bytes: 0,
+            raw_bytes: 0,
+            proof: Proof::Verified,
+            is_compared: true,
+        }
+    }
+}
+
+impl Rejected {
+    /// Creates the rejection of the snapshot at `version`; `None` if the store itself failed. For
+    /// implementers of [`SnapshotAdmin`](crate::SnapshotAdmin), and for tests.
+    pub const fn new(version: Option<u64>, reason: RejectReason) -> Self {
+        Self { version, reason }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Loaded, Loader,
-    Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Decision, Fetched,
+    Loaded, Loader, Point, Rebuilt, Retained, SnapshotAdmin, SnapshotManager, Verified, View,
 };
 use crate::error::Error;
 use crate::events::EventTime;
@@ -66,10 +66,10 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
 
     async fn create_many(
         &self,
-        keys: &[AggregateKey],
+        requests: &[CreateRequest],
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
-        (**self).create_many(keys, context).await
+        (**self).create_many(requests, context).await
     }
 
     async fn snapshots(
@@ -141,6 +141,10 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
 
     async fn verify(&self, key: &AggregateKey) -> Result<Verified, Error> {
         (**self).verify(key).await
+    }
+
+    async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
+        (**self).is_covered(key).await
     }
 
     async fn keys(

@@ -60,6 +60,37 @@ pub struct SnapshotMeta {
 }
 
 impl SnapshotMeta {
+    /// Creates the metadata of a snapshot that was never stored, for tests: created at `as_of`,
+    /// with the default codec, no compression, no digest, and sizes of 0. Set the fields that
+    /// matter.
+    pub const fn new(
+        key: AggregateKey,
+        generation: Generation,
+        version: u64,
+        as_of: Timestamp,
+    ) -> Self {
+        Self {
+            key,
+            version,
+            generation,
+            as_of,
+            last_recorded_at: as_of,
+            created_at: as_of,
+            codec: CodecId::POSTCARD,
+            compression: CompressionId::NONE,
+            stored_bytes: 0,
+            raw_bytes: 0,
+            payload_checksum: 0,
+            digest: None,
+            anchor: None,
+            labels: Vec::new(),
+            origin: None,
+            base: None,
+            dictionary: None,
+            marks: Marks::NONE,
+        }
+    }
+
     /// Creates an owned copy of `header`, without marks.
     ///
     /// # Errors

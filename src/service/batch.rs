@@ -9,6 +9,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use super::counts::{MAX_DETAILS, RunCounts};
+use super::coverage::Coverage;
+use super::watcher::BatchWatcher;
 use super::work::{PAGE, RunProgress, TaskAction, TaskWork};
 use crate::error::Error;
 use crate::key::AggregateKey;
@@ -25,7 +27,7 @@ use crate::store::Cursor;
 /// was stopped can be run again, from its last checkpoint or from the beginning.
 ///
 /// To warm the snapshots of a new release before it takes traffic, run [`Task::SnapshotAll`] with
-/// the new code. The report counts how many aggregates have a snapshot of it then.
+/// the new code. [`coverage`](Self::coverage) reports how many aggregates have a snapshot of it.
 ///
 /// Must run on a tokio runtime with time enabled.
 ///
@@ -54,6 +56,7 @@ pub struct Batch {
     after: Option<Cursor>,
     context: AdminContext,
     on_progress: Option<Arc<OnProgress>>,
+    pub(super) watcher: Option<Arc<dyn BatchWatcher>>,
 }
 
 type OnProgress = dyn Fn(&BatchProgress<'_>) + Send + Sync;
@@ -100,6 +103,7 @@ impl Batch {
             after: None,
             context: AdminContext::new("batch"),
             on_progress: None,
+            watcher: None,
         }
     }
 
@@ -168,8 +172,32 @@ impl Batch {
         self.listed(TaskAction::Policy(Arc::new(policy))).await
     }
 
+    /// Counts the aggregates with events that have a stored snapshot of the engine's generation,
+    /// and those that have none: see [`SnapshotAdmin::is_covered`]. Reads only metadata, and
+    /// changes nothing.
+    ///
+    /// If the event source does not list its aggregates, the result is an
+    /// [`Unsupported`](crate::ErrorKind::Unsupported) error in [`Coverage::error`]: use
+    /// [`coverage_of`](Self::coverage_of).
+    pub async fn coverage(&self) -> Coverage {
+        let running = Running::new(self, TaskAction::Coverage);
+        let report = self.list(&running).await;
+        Coverage::new(running.work.progress.read(), report.error)
+    }
+
+    /// Counts the aggregates among these that have a stored snapshot of the engine's generation:
+    /// see [`coverage`](Self::coverage).
+    pub async fn coverage_of(&self, keys: &[AggregateKey]) -> Coverage {
+        let running = Running::new(self, TaskAction::Coverage);
+        let report = self.name(&running, keys).await;
+        Coverage::new(running.work.progress.read(), report.error)
+    }
+
     async fn listed(&self, action: TaskAction) -> BatchReport {
-        let running = Running::new(self, action);
+        self.list(&Running::new(self, action)).await
+    }
+
+    async fn list(&self, running: &Running<'_>) -> BatchReport {
         let mut cursor = self.after.clone();
         loop {
             let done = match running.work.page(&self.tenant, cursor.as_ref(), running.page).await {
@@ -188,7 +216,13 @@ impl Batch {
     }
 
     async fn named(&self, action: TaskAction, keys: &[AggregateKey]) -> BatchReport {
-        let running = Running::new(self, action);
+        self.name(&Running::new(self, action), keys).await
+    }
+
+    async fn name(&self, running: &Running<'_>, keys: &[AggregateKey]) -> BatchReport {
+        if let Some(watcher) = &self.watcher {
+            watcher.started(keys.len());
+        }
         for keys in keys.chunks(running.page) {
             if let Err(error) = running.all(keys.to_vec()).await {
                 return running.report(Some(error), None);
@@ -215,7 +249,7 @@ impl<'a> Running<'a> {
             action,
             context: batch.context.clone(),
             budget: Arc::new(Semaphore::new(batch.parallel.clamp(1, Semaphore::MAX_PERMITS))),
-            progress: Arc::new(RunProgress::default()),
+            progress: Arc::new(RunProgress::watched(batch.watcher.clone())),
         });
         // A second's worth, so that a slow batch does not go in bursts.
         let second = batch.per_second.and_then(|rate| usize::try_from(rate.get()).ok());
@@ -245,18 +279,35 @@ impl<'a> Running<'a> {
 
     fn report(&self, error: Option<Error>, next: Option<Cursor>) -> BatchReport {
         let done = self.work.progress.read();
-        BatchReport {
+        let report = BatchReport {
             counts: done.counts,
             failures: done.failures,
             rejected: done.rejected,
             error,
             next,
             took: self.started.elapsed(),
+        };
+        if let Some(watcher) = &self.batch.watcher {
+            watcher.ended(&report.counts, report.error.is_none());
         }
+        report
+    }
+}
+
+impl<'a> BatchProgress<'a> {
+    /// Creates the progress, for tests of a callback.
+    pub const fn new(counts: RunCounts, next: Option<&'a Cursor>) -> Self {
+        Self { counts, next }
     }
 }
 
 impl BatchReport {
+    /// Creates the report of a batch that was completed without failures, for tests. Set the fields
+    /// that matter.
+    pub const fn new(counts: RunCounts, took: Duration) -> Self {
+        Self { counts, failures: Vec::new(), rejected: Vec::new(), error: None, next: None, took }
+    }
+
     /// The maximum number of failures, and of rejected snapshots, that a report lists.
     pub const MAX_DETAILS: usize = MAX_DETAILS;
 }

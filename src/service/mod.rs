@@ -1,13 +1,20 @@
 //! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
 //! stored in a ledger, and a [`Batch`] does one thing now.
 
+#[cfg(feature = "progress")]
+mod bar;
 mod batch;
 mod counts;
+mod coverage;
 mod scheduler;
+mod watcher;
 mod work;
 
+#[cfg(feature = "progress")]
+pub use bar::progress_bar;
 pub use batch::{Batch, BatchProgress, BatchReport};
 pub use counts::RunCounts;
+pub use coverage::Coverage;
 pub use scheduler::{
     MissedRuns, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
     SchedulerStatistics,

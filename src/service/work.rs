@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
 
 use super::counts::{MAX_DETAILS, RunCounts};
+use super::watcher::BatchWatcher;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::ledger::{KeepRule, ScheduleKey, Task};
@@ -27,6 +28,8 @@ pub(super) enum TaskAction {
     Task(Task),
     /// A retention policy that is no [`KeepRule`].
     Policy(Arc<dyn Retention>),
+    /// Looks for a snapshot of the current generation.
+    Coverage,
 }
 
 pub(super) struct TaskWork {
@@ -39,20 +42,30 @@ pub(super) struct TaskWork {
 
 /// What a run has done so far.
 #[derive(Default)]
-pub(super) struct RunProgress(Mutex<ProgressState>);
+pub(super) struct RunProgress {
+    state: Mutex<ProgressState>,
+    watcher: Option<Arc<dyn BatchWatcher>>,
+}
 
 #[derive(Clone, Default)]
 pub(super) struct ProgressState {
     pub(super) counts: RunCounts,
     pub(super) failures: Vec<(AggregateKey, Error)>,
     pub(super) rejected: Vec<(AggregateKey, Rejected)>,
+    /// The number of aggregates without a snapshot of the current generation, and the first ones.
+    pub(super) uncovered: u64,
+    pub(super) uncovered_keys: Vec<AggregateKey>,
     in_a_row: u64,
 }
 
 impl RunProgress {
     // Each change is complete before anything that could panic.
     fn lock(&self) -> MutexGuard<'_, ProgressState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn watched(watcher: Option<Arc<dyn BatchWatcher>>) -> Self {
+        Self { watcher, ..Self::default() }
     }
 
     pub(super) fn read(&self) -> ProgressState {
@@ -61,6 +74,14 @@ impl RunProgress {
 
     /// Adds the outcome of one aggregate. Fails if too many failed in a row.
     fn add(&self, key: AggregateKey, outcome: Result<Acted, Error>) -> Result<(), Error> {
+        let result = self.count(key, outcome);
+        if let Some(watcher) = &self.watcher {
+            watcher.counted(&self.lock().counts);
+        }
+        result
+    }
+
+    fn count(&self, key: AggregateKey, outcome: Result<Acted, Error>) -> Result<(), Error> {
         let mut state = self.lock();
         state.counts.aggregates += 1;
         let error = match outcome {
@@ -69,6 +90,10 @@ impl RunProgress {
                 state.counts.changed += u64::from(acted.changed);
                 state.counts.deleted += acted.deleted;
                 state.counts.rejected += acted.rejected.len() as u64;
+                state.uncovered += u64::from(acted.is_uncovered);
+                if acted.is_uncovered && state.uncovered_keys.len() < MAX_DETAILS {
+                    state.uncovered_keys.push(key.clone());
+                }
                 let room = MAX_DETAILS.saturating_sub(state.rejected.len());
                 let first = acted.rejected.into_iter().take(room);
                 state.rejected.extend(first.map(|rejected| (key.clone(), rejected)));
@@ -93,6 +118,7 @@ impl RunProgress {
 #[derive(Default)]
 struct Acted {
     changed: bool,
+    is_uncovered: bool,
     deleted: u64,
     rejected: Vec<Rejected>,
 }
@@ -183,7 +209,7 @@ impl TaskWork {
         limit: usize,
     ) -> Result<Page<AggregateKey, Cursor>, Error> {
         let page = match self.action {
-            TaskAction::Task(Task::SnapshotAll) => {
+            TaskAction::Task(Task::SnapshotAll) | TaskAction::Coverage => {
                 self.admin.event_keys(tenant, after, limit).await?
             }
             _ => self.admin.keys(tenant, after, limit).await?,
@@ -199,6 +225,10 @@ impl TaskWork {
         let task = match &self.action {
             TaskAction::Task(task) => task,
             TaskAction::Policy(policy) => return self.retain(key, &**policy).await,
+            TaskAction::Coverage => {
+                let is_uncovered = !self.admin.is_covered(key).await?;
+                return Ok(Acted { is_uncovered, ..Acted::default() });
+            }
         };
         match task {
             Task::Snapshot | Task::SnapshotAll => {

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use snapfold::codec::CodecId;
 use snapfold::ledger::{Cadence, Ledger, Schedule, ScheduleKey, StoreLedger};
 use snapfold::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Kinds, Rebuilt, Retained,
-    StateValue,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Kinds, Rebuilt,
+    Retained, StateValue,
 };
 use snapfold::record::{RecordBuilder, SnapshotMeta};
 use snapfold::retention::{Retention, RetentionPlan, keep_last};
@@ -98,6 +98,7 @@ async fn a_context_is_bounded_and_belongs_to_one_aggregate() {
     for key in &keys {
         world.grow(key, 3);
     }
+    let requests = keys.each_ref().map(CreateRequest::from);
     let long = |bytes| "x".repeat(bytes + 1);
     for by in [
         AdminContext::new(long(AdminContext::MAX_NAME_BYTES)),
@@ -105,7 +106,7 @@ async fn a_context_is_bounded_and_belongs_to_one_aggregate() {
         AdminContext::new("ops").idempotency_key(long(AdminContext::MAX_NAME_BYTES)),
         AdminContext::new("ops").expect_version(0),
     ] {
-        let created = world.engine.admin().create_many(&keys, &by).await;
+        let created = world.engine.admin().create_many(&requests, &by).await;
         assert_eq!(created.len(), 2);
         for refused in created {
             assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
@@ -117,7 +118,7 @@ async fn a_context_is_bounded_and_belongs_to_one_aggregate() {
     }
     assert_eq!(world.store.calls(Op::Put), 0);
     let by = AdminContext::new("ops").reason("x".repeat(AdminContext::MAX_REASON_BYTES));
-    assert!(world.engine.admin().create_many(&keys, &by).await.iter().all(Result::is_ok));
+    assert!(world.engine.admin().create_many(&requests, &by).await.iter().all(Result::is_ok));
 }
 
 #[tokio::test]
@@ -435,7 +436,7 @@ impl SnapshotAdmin for Bare {
 
     async fn create_many(
         &self,
-        _: &[AggregateKey],
+        _: &[CreateRequest],
         _: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
         Vec::new()

@@ -170,7 +170,7 @@ async fn each_management_call_leaves_one_entry_with_its_outcome() {
         admin.create(&key, options, &by("month-end")).await.unwrap();
     }
     admin.create(&key, CreateOptions::new().at_version(99), &by("too far")).await.unwrap_err();
-    admin.create_many(std::slice::from_ref(&key), &by("all")).await.remove(0).unwrap();
+    admin.create_many(&[(&key).into()], &by("all")).await.remove(0).unwrap();
     admin.rebuild(&key, 10, &by("a wrong fold")).await.unwrap();
     admin.delete(&key, 5, &by("legal")).await.unwrap();
     admin.delete(&key, 10, &by("stale").expect_version(7)).await.unwrap_err();

@@ -8,13 +8,14 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::support::{Op, World, key};
+use crate::support::{Account, Op, World, at, key};
 use snapfold::ledger::Task;
 use snapfold::manager::CreateOptions;
+use snapfold::record::SnapshotMeta;
 use snapfold::retention::keep_last;
 use snapfold::service::Batch;
 use snapfold::store::Cursor;
-use snapfold::{AggregateKey, ErrorKind, SnapshotAdmin};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotAdmin};
 
 /// So many aggregates with five events and a snapshot at three.
 async fn aggregates(world: &World, many: usize) -> Vec<AggregateKey> {
@@ -150,4 +151,136 @@ async fn a_dropped_batch_leaves_what_was_done_and_starts_nothing_more() {
     for key in &keys {
         assert_eq!(world.store.versions(key).await, [3]);
     }
+}
+
+/// Before a deploy: old code runs and has snapshots, new code warms its own.
+#[tokio::test]
+async fn a_new_generation_is_warmed_and_its_coverage_reported() {
+    use crate::support::OldAccount;
+    use snapfold::manager::Origin;
+    use snapfold::service::Coverage;
+    use snapfold::{Aggregate, SnapshotEngine};
+
+    let world = World::new();
+    let keys: Vec<_> = (0..600).map(|n| key(&format!("a{n:04}"))).collect();
+    for key in &keys {
+        world.grow(key, 5);
+    }
+    let source = world.source.events.clone();
+    let old = SnapshotEngine::<OldAccount>::builder(source, world.store.clone()).build().unwrap();
+    assert!(old.create_many(&keys).await.iter().all(Result::is_ok));
+    let of = |coverage: &Coverage| (coverage.covered, coverage.uncovered, coverage.failed);
+
+    let before = batch(&world).coverage_of(&keys).await;
+    assert_eq!(of(&before), (0, 600, 0));
+    assert_eq!(before.uncovered_keys.len(), Coverage::MAX_DETAILS);
+    assert!(!before.is_complete());
+    assert_eq!(before.to_string(), "covered 0, not covered 600, failed 0");
+    let as_old = Batch::new(Arc::new(old.clone())).coverage_of(&keys).await;
+    assert_eq!(of(&as_old), (600, 0, 0));
+
+    // One cannot be loaded, one cannot be listed, and one is retired afterwards.
+    world.source.append(&keys[7], 9, crate::support::Event::Fused(Arc::new(true.into())));
+    let report = batch(&world).run_for(Task::SnapshotAll, &keys).await;
+    assert_eq!((report.counts.changed, report.counts.failed), (599, 1), "{report}");
+    let own = |versions| world.engine.snapshots(&keys[9], versions);
+    let id = own(5..=5)
+        .await
+        .unwrap()
+        .iter()
+        .map(SnapshotMeta::id)
+        .find(|id| id.generation == world.engine.generation());
+    let retired = snapfold::store::Mark::retirement("wrong", at(9));
+    let ids = [id.unwrap()];
+    let selection = snapfold::store::Selection::Ids(&ids);
+    let change = snapfold::store::MarkChange::Set(&retired);
+    assert_eq!(world.engine.mark(&keys[9], selection, change).await.unwrap(), 1);
+    world.store.fail(Op::List, 1);
+    let warm = batch(&world).parallel(1).coverage_of(&keys).await;
+    assert_eq!(of(&warm), (597, 2, 1));
+    assert_eq!(warm.uncovered_keys, [keys[7].clone(), keys[9].clone()]);
+    assert_eq!(warm.failures.len(), 1);
+    let unlisted = batch(&world).coverage().await;
+    assert_eq!(unlisted.error.as_ref().map(Error::kind), Some(ErrorKind::Unsupported));
+    assert!(!unlisted.is_complete());
+    let source = world.source.events.clone();
+    let lists = SnapshotEngine::<Account>::builder(source, world.store.clone()).build().unwrap();
+    let listed = Batch::new(Arc::new(lists)).coverage().await;
+    assert_eq!((of(&listed), listed.is_complete()), ((598, 2, 0), false), "{listed}");
+
+    let loaded = world.load_checked(&keys[11]).await;
+    assert_eq!(loaded.provenance.origin, Origin::Snapshot);
+    assert_eq!(Account::SCHEMA_VERSION, world.engine.generation().schema_version);
+}
+
+#[cfg(feature = "progress")]
+#[tokio::test]
+async fn a_progress_bar_shows_what_is_done_and_what_failed() {
+    use indicatif::{ProgressDrawTarget, TermLike};
+    use snapfold::service::progress_bar;
+
+    /// A terminal that keeps what is written to it.
+    #[derive(Clone, Debug, Default)]
+    struct Paper(Arc<Mutex<String>>);
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            100
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.write_str(text)
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let world = World::new();
+    let keys = aggregates(&world, 300).await;
+    world.source.append(&keys[3], 9, crate::support::Event::Fused(Arc::new(true.into())));
+    for (total, length) in [(None, 300), (Some(1_000), 1_000)] {
+        let paper = Paper::default();
+        let bar = progress_bar(total);
+        assert_eq!(bar.length(), total);
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(paper.clone())));
+        let shown = batch(&world).show_progress(bar.clone());
+        let report = shown.run_for(Task::SnapshotAll, &keys).await;
+        assert_eq!(report.counts.failed, 1);
+        assert!(bar.is_finished());
+        assert_eq!(bar.length(), Some(length));
+        assert_eq!(bar.message(), ", 1 failed");
+        let text = paper.0.lock().unwrap().clone();
+        assert!(text.contains("/300") || text.contains("/1,000"), "{text}");
+        assert!(text.contains("1 failed"), "{text}");
+    }
+    // Of a list whose length is not known; and a batch that ends early leaves the bar where it is.
+    let bar = progress_bar(None);
+    bar.set_draw_target(ProgressDrawTarget::hidden());
+    assert!(batch(&world).show_progress(bar.clone()).run(Task::Verify).await.error.is_none());
+    assert_eq!((bar.position(), bar.length()), (300, None));
+    world.store.fail(Op::List, usize::MAX);
+    let bar = progress_bar(300);
+    bar.set_draw_target(ProgressDrawTarget::hidden());
+    assert!(batch(&world).show_progress(bar.clone()).run(Task::Verify).await.error.is_some());
+    assert_eq!(bar.position(), 100, "100 failures in a row end it");
+    // Where there is no terminal, nothing is drawn.
+    assert!(std::io::IsTerminal::is_terminal(&std::io::stderr()) || progress_bar(None).is_hidden());
 }

@@ -25,8 +25,12 @@ mod batch;
 mod cancellation;
 #[cfg(feature = "postcard")]
 mod clocks;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod create_many;
 #[cfg(feature = "postcard")]
 mod event_sources;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod fakes;
 #[cfg(feature = "conformance")]
 mod fault_layer;
 #[cfg(all(feature = "postcard", feature = "cache"))]

@@ -30,15 +30,15 @@ use snapfold::{
         Codec, CodecId, Compression, CompressionId, DecodeLimits, Digester, Postcard, TypeInfo,
     },
     engine::{
-        CacheConfig, Clock, Drained, EngineBuilder, EngineStatistics, ManualClock, Observation,
-        Observer, OnStoreFailure, ReplayLoader, SystemClock, Verify, WhenFull,
+        CacheConfig, Clock, Drained, EngineBuilder, EngineStatistics, InFlight, ManualClock,
+        Observation, Observer, OnStoreFailure, ReplayLoader, SystemClock, Verify, WhenFull,
         telemetry::{Metrics, Tracing},
     },
     events::{EventTime, KeyedReplay, Recorded},
     manager::{
-        AdminContext, AggregateStats, CreateOptions, CreateOutcome, Decision, Fetched, Kinds,
-        Origin, Proof, Provenance, Rebuilt, Rejected, Retained, Snapshot, SnapshotUsed, StateValue,
-        Timings, Verified, View,
+        AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Decision,
+        Fetched, Kinds, Origin, Proof, Provenance, Rebuilt, Rejected, Retained, Snapshot,
+        SnapshotUsed, StateValue, Timings, Verified, View,
     },
     record::{
         Base, ChecksumId, DigestKind, Generation, Header, Record, RecordBuilder, RejectReason,
@@ -155,12 +155,14 @@ fn the_ledger_is_exported_and_crosses_threads() {
 #[test]
 fn the_services_are_exported_and_cross_threads() {
     use snapfold::service::{
-        Batch, BatchProgress, BatchReport, MissedRuns, RunCounts, RunOutcome, RunReport, Scheduler,
-        SchedulerEvent, SchedulerObserver, SchedulerStatistics,
+        Batch, BatchProgress, BatchReport, Coverage, MissedRuns, RunCounts, RunOutcome, RunReport,
+        Scheduler, SchedulerEvent, SchedulerObserver, SchedulerStatistics,
     };
     crosses_threads::<(Scheduler, RunReport, RunOutcome, Batch, BatchReport)>();
     prints::<(Scheduler, RunReport, RunOutcome, SchedulerEvent<'_>)>();
-    prints::<(Batch, BatchReport, BatchProgress<'_>)>();
+    prints::<(Batch, BatchReport, BatchProgress<'_>, Coverage)>();
+    #[cfg(feature = "progress")]
+    let _ = snapfold::service::progress_bar(7);
     is_value::<(MissedRuns, RunCounts, SchedulerStatistics)>();
     let _: Option<&dyn SchedulerObserver> = None;
 }
@@ -226,6 +228,8 @@ fn the_main_types_cross_threads_and_print() {
     is_value::<Capabilities>();
     is_value::<Retained>();
     is_value::<CreateOptions>();
+    is_value::<CreateRequest>();
+    is_value::<InFlight>();
     is_value::<CreateOutcome>();
     is_value::<Decision>();
     is_value::<Deleted>();

@@ -36,6 +36,26 @@ pub struct RunReport {
     pub rejected: Vec<(AggregateKey, Rejected)>,
 }
 
+impl RunReport {
+    /// Creates the report of a run that was claimed when it was due and took no time, for tests of
+    /// a [`SchedulerObserver`](super::SchedulerObserver). Set the fields that matter.
+    pub const fn new(key: ScheduleKey, task: Task, due: Timestamp, outcome: RunOutcome) -> Self {
+        let counts = RunCounts { aggregates: 0, changed: 0, failed: 0, deleted: 0, rejected: 0 };
+        Self {
+            key,
+            task,
+            due,
+            started_at: due,
+            took: Duration::ZERO,
+            token: 1,
+            outcome,
+            counts,
+            failures: Vec::new(),
+            rejected: Vec::new(),
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

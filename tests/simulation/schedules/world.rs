@@ -14,7 +14,7 @@ use snapfold::ledger::{
     ScheduleKey, StoreLedger,
 };
 use snapfold::manager::{
-    AdminContext, AggregateStats, CreateOptions, CreateOutcome, Rebuilt, Retained,
+    AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Rebuilt, Retained,
 };
 use snapfold::record::SnapshotMeta;
 use snapfold::retention::{Retention, RetentionPlan};
@@ -285,7 +285,7 @@ impl SnapshotAdmin for Sleepers {
 
     async fn create_many(
         &self,
-        _: &[AggregateKey],
+        _: &[CreateRequest],
         _: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
         Vec::new()

@@ -1,0 +1,170 @@
+//! Taking one snapshot: loads a state, encodes it and stores the record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::runtime::Handle;
+
+use super::captured::Capture;
+use super::core::{EngineCore, panicked};
+use super::reconstructed::Reconstructed;
+use super::sizes::Weight;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::manager::{CreateOptions, CreateOutcome, Origin, SnapshotUsed};
+use crate::mark::{Mark, MarkChange, Marks};
+use crate::record::Record;
+use crate::state::Aggregate;
+use crate::store::{PutOptions, Selection};
+
+/// What a request for a snapshot comes to before anything is stored.
+pub(super) enum Prepared {
+    /// There is nothing to store.
+    Done(CreateOutcome),
+    Captured(Capture),
+}
+
+impl<A: Aggregate> EngineCore<A> {
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        key: &AggregateKey,
+        options: &CreateOptions,
+        actor: &str,
+    ) -> Result<CreateOutcome, Error> {
+        let marks = self.pins(options, actor)?;
+        let Capture { record, bytes, took } = match self.prepare(key, options).await? {
+            Prepared::Done(outcome) => return Ok(outcome),
+            Prepared::Captured(capture) => capture,
+        };
+        let started = self.clock.monotonic();
+        let created = self.create_marked(&record, marks).await?;
+        if let (Some(learning), CreateOutcome::Stored(_)) = (&self.learning, &created) {
+            let put = self.clock.monotonic().saturating_sub(started);
+            learning.stored(bytes, took.saturating_add(put));
+        }
+        Ok(created)
+    }
+
+    /// Returns the pins that the options ask for.
+    pub(super) fn pins(&self, options: &CreateOptions, actor: &str) -> Result<Marks, Error> {
+        let now = self.clock.now();
+        Marks::new(options.pins.iter().map(|name| Mark::pin(name.as_str(), now).actor(actor)))
+    }
+
+    /// Loads the state that the options ask for, and encodes it.
+    pub(super) async fn prepare(
+        self: &Arc<Self>,
+        key: &AggregateKey,
+        options: &CreateOptions,
+    ) -> Result<Prepared, Error> {
+        let if_changed = options.if_changed && options.version.is_none();
+        if if_changed && let Some(version) = self.snapshot_of_head(key).await? {
+            return Ok(Prepared::Done(CreateOutcome::Unchanged { version }));
+        }
+        let loaded = match options.version {
+            None => self.load_now(key).await?,
+            Some(version) => self.reconstruct_strictly(key, version).await?,
+        };
+        // For an event source that does not know its head.
+        let provenance = &loaded.provenance;
+        let is_stored = |used: &SnapshotUsed| used.id == self.own(loaded.version());
+        if if_changed
+            && provenance.origin == Origin::Snapshot
+            && provenance.snapshot.as_ref().is_some_and(is_stored)
+        {
+            return Ok(Prepared::Done(CreateOutcome::Unchanged { version: loaded.version() }));
+        }
+        self.encode_loaded(loaded, &options.labels).await
+    }
+
+    /// Loads the current state for the saver and encodes it. Returns `None` for an aggregate
+    /// without events.
+    pub(super) async fn capture(
+        self: &Arc<Self>,
+        key: &AggregateKey,
+    ) -> Result<Option<Capture>, Error> {
+        let loaded = self.load_now(key).await?;
+        match self.encode_loaded(loaded, &[]).await? {
+            Prepared::Done(_) => Ok(None),
+            Prepared::Captured(capture) => Ok(Some(capture)),
+        }
+    }
+
+    /// Encodes a state into a record, and drops the state. Large states are encoded on a thread for
+    /// blocking work. Without a runtime, all are encoded in place.
+    pub(super) async fn encode_loaded(
+        self: &Arc<Self>,
+        loaded: Reconstructed<A>,
+        labels: &[String],
+    ) -> Result<Prepared, Error> {
+        if loaded.version() == 0 {
+            return Ok(Prepared::Done(CreateOutcome::Empty));
+        }
+        let stored = loaded.provenance.snapshot.as_ref().map(|used| used.raw_bytes);
+        let known = stored.max(loaded.weight.map(|weight| weight.bytes));
+        let expected = known.unwrap_or_else(|| self.largest_saved.load(Ordering::Relaxed));
+        let is_small = (1..=self.encode_in_place).contains(&expected);
+        let (version, timings) = (loaded.version(), loaded.provenance.timings);
+        let before = self.learning.as_ref().map(|_| self.before(&loaded));
+        let encode = move |core: &Self, labels: &[String]| {
+            let started = core.clock.monotonic();
+            let record = core.record(&loaded, labels)?;
+            Ok::<_, Error>((record, core.clock.monotonic().saturating_sub(started)))
+        };
+        let (record, encoding) =
+            if is_small || self.encode_in_place == u64::MAX || Handle::try_current().is_err() {
+                encode(self, labels)?
+            } else {
+                let (core, labels) = (Arc::clone(self), labels.to_vec());
+                let encoding = tokio::task::spawn_blocking(move || encode(&core, &labels)).await;
+                encoding.map_err(|join| match join.try_into_panic() {
+                    Ok(panic) => panicked("take a snapshot", &*panic),
+                    Err(join) => {
+                        let message = "the runtime shut down before the state was encoded";
+                        Error::new(ErrorKind::Encode, "take a snapshot", message).with_source(join)
+                    }
+                })??
+            };
+        let bytes = record.header().map_or(0, |header| u64::from(header.raw_bytes));
+        self.largest_saved.fetch_max(bytes, Ordering::Relaxed);
+        if let (Some(learning), Some(before)) = (&self.learning, before) {
+            learning.captured(version, bytes, before);
+        }
+        let took = timings.without_fold().saturating_add(encoding);
+        Ok(Prepared::Captured(Capture { record, bytes, took }))
+    }
+
+    /// The size of the snapshot that a state was built from, or of the empty state.
+    fn before(&self, loaded: &Reconstructed<A>) -> Weight {
+        match &loaded.provenance.snapshot {
+            Some(used) => Weight { bytes: used.raw_bytes, at_version: used.id.version },
+            None => Weight {
+                bytes: self.encoded_bytes(&A::initial(&loaded.key)).unwrap_or(0),
+                at_version: 0,
+            },
+        }
+    }
+
+    /// Puts one record with its pins. If the snapshot exists, the pins are set in a second step.
+    pub(super) async fn create_marked(
+        &self,
+        record: &Record,
+        marks: Marks,
+    ) -> Result<CreateOutcome, Error> {
+        let options = PutOptions::default().marks(marks.clone());
+        let mut outcomes = self.put(vec![record.clone()], options).await?;
+        let mut created = self.settled(record, outcomes.pop()).await?;
+        match &mut created {
+            CreateOutcome::Existing { meta, .. } => {
+                let ids = [meta.id()];
+                for mark in marks.iter() {
+                    let set = MarkChange::Set(mark);
+                    self.store.mark(&meta.key, Selection::Ids(&ids), set).await?;
+                }
+            }
+            CreateOutcome::Stored(meta) => meta.marks = marks,
+            _ => {}
+        }
+        Ok(created)
+    }
+}
