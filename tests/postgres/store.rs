@@ -129,7 +129,8 @@ async fn every_answer_is_that_of_the_memory_store() {
     let mut choose = Chooser(7);
     let db = TestDb::new().await;
     let (postgres, memory) = (store(&db).await, MemoryStore::new());
-    for step in 0..3_000 {
+    let mut deleted_many = Deleted::default();
+    for step in 0..6_000 {
         match choose.below(10) {
             0..4 => {
                 let records: Vec<_> = (0..choose.below(6)).map(|_| choose.record()).collect();
@@ -168,6 +169,19 @@ async fn every_answer_is_that_of_the_memory_store() {
                 }
                 let expected = memory.list(request).await.unwrap();
                 assert_eq!(postgres.list(request).await.unwrap(), expected, "step {step}");
+                let keys = [choose.key(), choose.key(), choose.key(), key.clone()];
+                let mut requests: Vec<_> = (0..choose.below(5))
+                    .map(|n| {
+                        let mut request = request;
+                        request.key = &keys[n.min(3)];
+                        request
+                    })
+                    .collect();
+                if let Some(first) = requests.first_mut() {
+                    *first = ListRequest::new(&keys[0]).limit(choose.below(3));
+                }
+                let expected = memory.list_many(&requests).await.unwrap();
+                assert_eq!(postgres.list_many(&requests).await.unwrap(), expected, "step {step}");
             }
             7 => {
                 let mut request = KeysRequest::new().limit(choose.below(5));
@@ -191,7 +205,19 @@ async fn every_answer_is_that_of_the_memory_store() {
                     5 => Selection::ExceptGeneration(choose.generation()),
                     _ => Selection::Ids(&ids),
                 };
-                if choose.below(2) == 0 {
+                if choose.below(3) == 0 {
+                    let keys = [choose.key(), choose.key(), choose.key()];
+                    let lists: Vec<Vec<_>> = (0..choose.below(6))
+                        .map(|_| (0..choose.below(30)).map(|_| choose.id()).collect())
+                        .collect();
+                    let deletes: Vec<_> =
+                        lists.iter().map(|ids| (&keys[choose.below(3)], &ids[..])).collect();
+                    let options = DeleteOptions::default().overrule_pins(choose.below(3) == 0);
+                    let expected = memory.delete_many(&deletes, options).await.unwrap();
+                    let deleted = postgres.delete_many(&deletes, options).await.unwrap();
+                    deleted_many = expected.iter().copied().chain([deleted_many]).sum();
+                    assert_eq!(deleted, expected, "step {step}: {deletes:?} {options:?}");
+                } else if choose.below(2) == 0 {
                     let mark = choose.mark();
                     let clear = MarkChange::Clear { kind: mark.kind, name: &mark.name };
                     let change = choose.pick(&[MarkChange::Set(&mark), clear]);
@@ -208,6 +234,8 @@ async fn every_answer_is_that_of_the_memory_store() {
         }
     }
     assert!(!all_keys(&memory, KeysRequest::new()).await.is_empty());
+    let Deleted { snapshots, pinned, needed, .. } = deleted_many;
+    assert!(snapshots > 500 && pinned > 100 && needed > 20, "{deleted_many:?}");
     db.close().await;
 }
 
@@ -641,5 +669,63 @@ async fn two_nodes_that_put_the_same_snapshots_agree_on_one_of_each() {
     }
     assert_eq!(stored, 400, "each snapshot was stored by exactly one node");
     assert_eq!(db.number("SELECT count(*) FROM {schema}.snapfold_snapshots").await, 400);
+    db.close().await;
+}
+
+/// Writers of every kind share rows of several aggregates.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn deletes_of_many_keys_wait_for_other_writers_and_do_not_deadlock() {
+    let db = TestDb::new().await;
+    let store = store(&db).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for task in 0..8_usize {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let mut choose = Chooser(task as u64 + 100);
+            for _ in 0..150 {
+                let keys: Vec<_> = (0..6).map(|n| key(&format!("d{n}"))).collect();
+                let mut order: Vec<usize> = (0..6).collect();
+                for n in 0..6 {
+                    order.swap(n, choose.below(6));
+                }
+                let ids: Vec<_> = (0..20)
+                    .map(|_| SnapshotId {
+                        generation: GENERATION,
+                        version: 1 + choose.below(12) as u64,
+                    })
+                    .collect();
+                let result = match task % 4 {
+                    0 | 1 => {
+                        let deletes: Vec<_> = order.iter().map(|n| (&keys[*n], &ids[..])).collect();
+                        store.delete_many(&deletes, DeleteOptions::default()).await.map(drop)
+                    }
+                    2 => {
+                        let mut records = Vec::new();
+                        for n in &order {
+                            for id in &ids {
+                                records.push(record(&keys[*n], id.version, b"x"));
+                            }
+                        }
+                        store
+                            .put(records, PutOptions::default().replace(choose.below(2) == 0))
+                            .await
+                            .map(drop)
+                    }
+                    _ => {
+                        let mark = Mark::pin("a", Timestamp::from_seconds(1));
+                        let clear = MarkChange::Clear { kind: MarkKind::Pin, name: "a" };
+                        let change =
+                            if choose.below(2) == 0 { MarkChange::Set(&mark) } else { clear };
+                        store.mark(&keys[order[0]], Selection::Ids(&ids), change).await.map(drop)
+                    }
+                };
+                // A deadlock would fail one of the calls.
+                result.unwrap();
+            }
+        });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap();
+    }
     db.close().await;
 }
