@@ -269,7 +269,7 @@ fn load_through<const N: usize>(
     };
     let quick_store =
         PostgresStore::with_options(unpinged.clone(), &PostgresOptions::new()).unwrap();
-    let quick_events = PostgresEvents::new(unpinged, table, decode).unwrap();
+    let quick_events = PostgresEvents::new(unpinged.clone(), table, decode).unwrap();
     let quick = SnapshotEngine::<Account<N>>::builder(quick_events.clone(), quick_store.clone())
         .hybrid(quick_events.with_snapshots(&quick_store).unwrap())
         .build()
@@ -318,11 +318,18 @@ fn load_through<const N: usize>(
 
     // The ratios that matter are small beside what a busy machine does to one run: here the ways
     // take turns, a few loads each.
-    let ways: [(&str, &dyn Fn(u32)); 4] = [
+    let ways: [(&str, &dyn Fn(u32)); 5] = [
         ("hand_written", &|n| {
             rt.block_on(async {
                 for _ in 0..n {
                     by_hand::<Account<N>>(pool).await;
+                }
+            });
+        }),
+        ("hand_without_ping", &|n| {
+            rt.block_on(async {
+                for _ in 0..n {
+                    by_hand::<Account<N>>(&unpinged).await;
                 }
             });
         }),
