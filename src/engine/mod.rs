@@ -44,7 +44,6 @@ mod streams;
 mod sweep;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod telemetry;
-mod together;
 mod verify;
 mod when_full;
 mod write;

@@ -4,12 +4,13 @@
 //! aggregate when a call for several fails, is handled separately, as if it had been requested
 //! alone. Both ways share the plan ([`Planning`]) and the checks of a snapshot.
 
+use futures_util::future::join_all;
+
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::head::ends_early;
 use super::load_many::Outage;
 use super::planning::{Candidate, Planning};
-use super::together::together;
 use crate::error::Error;
 use crate::events::{Ended, KeyedReplay, Limits, Progress, Replay};
 use crate::key::AggregateKey;
@@ -81,7 +82,7 @@ impl<A: Aggregate> EngineCore<A> {
                 continue;
             }
             let each: Vec<_> = keys.iter().map(|key| self.retain(key, policy, None)).collect();
-            results.extend(together(each).await.into_iter().map(|retained| outage.note(retained)));
+            results.extend(join_all(each).await.into_iter().map(|retained| outage.note(retained)));
         }
         results
     }
