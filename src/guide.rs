@@ -1,6 +1,6 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
 //! test an aggregate, supported state types, how to write a store or an event source, PostgreSQL,
-//! and the changelog.
+//! operations, and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}
@@ -36,6 +36,9 @@ pub mod postgres {}
 #[cfg(any(all(feature = "memory", feature = "postcard"), not(doctest)))]
 #[doc = include_str!("../docs/schedules.md")]
 pub mod schedules {}
+
+#[doc = include_str!("../docs/operations.md")]
+pub mod operations {}
 
 #[doc = include_str!("../CHANGELOG.md")]
 pub mod changelog {}

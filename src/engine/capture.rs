@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use super::cache::Outdates;
 use super::captured::Capture;
 use super::core::{EngineCore, check_kind};
-use super::load::{from_start, reached};
+use super::load::reached;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::save_work::panicked;
 use super::sizes::Weight;
@@ -86,7 +86,7 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn capture_aside(
         self: &Arc<Self>,
         key: &AggregateKey,
-    ) -> Result<Option<Capture>, Error> {
+    ) -> Result<Option<Capture<A>>, Error> {
         let loaded = self.load_now(key).await?;
         if loaded.version() == 0 {
             return Ok(None);
@@ -114,7 +114,7 @@ impl<A: Aggregate> EngineCore<A> {
             learning.captured(version, bytes, before);
         }
         let took = timings.without_fold().saturating_add(encoding);
-        Ok(Some(Capture { record, bytes, took }))
+        Ok(Some(Capture { record, bytes, took, held: None }))
     }
 
     /// The size of the snapshot that a state was built from, or of the empty state.
@@ -289,7 +289,7 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<Reconstructed<A>, Error> {
         let mut watch = Stopwatch::start(&*self.clock);
         let limits = version.map_or(Point::Now, Point::Version).into();
-        let folded = from_start(&*self.source, key, None, limits, &mut watch, &[]).await?;
+        let folded = self.replay_limited(key, None, limits, &mut watch, &[]).await?;
         match version {
             Some(version) => reached(folded, version, CAPTURE_NOW),
             None => Ok(folded),

@@ -52,6 +52,7 @@ pub(super) async fn drain<A: Aggregate>(
         if !work.tasks.is_empty() {
             if let Some(ended) = work.next().await {
                 work.take(ended);
+                work.core.queue_changed(&work.shared);
             }
             continue;
         }
@@ -74,9 +75,9 @@ struct Saving {
 }
 
 /// The result of a task.
-enum Ended {
+enum Ended<A: Aggregate> {
     /// The record, or `None` if no snapshot is needed or the capture failed and was noted.
-    Captured(Option<Capture>),
+    Captured(Option<Capture<A>>),
     /// The outcome of each record of a put, in order, and how long the put took.
     Put(Vec<Result<CreateOutcome, Error>>, Duration),
     /// What a policy did to an aggregate.
@@ -89,15 +90,15 @@ struct Work<A: Aggregate> {
     parallel: usize,
     // Captures and puts run in separate tasks, so that a panic in the application's fold or in the
     // store ends only one of them.
-    tasks: JoinSet<Ended>,
+    tasks: JoinSet<Ended<A>>,
     capturing: HashMap<Id, Saving>,
     /// The records of the running put; empty if none is running.
-    putting: Vec<(Saving, Capture)>,
+    putting: Vec<(Saving, Capture<A>)>,
     /// Records that wait for the next put.
-    ready: Vec<(Saving, Capture)>,
+    ready: Vec<(Saving, Capture<A>)>,
     ready_bytes: usize,
     /// Records of a batch whose put panicked. Each is put separately.
-    suspects: Vec<(Saving, Capture)>,
+    suspects: Vec<(Saving, Capture<A>)>,
     retention: RetentionWork,
 }
 
@@ -171,7 +172,7 @@ impl<A: Aggregate> Work<A> {
 
     /// Waits for a task to end, or returns `None` if an aggregate is queued before that. A leftover
     /// permit causes one unnecessary check.
-    async fn next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
+    async fn next(&mut self) -> Option<Result<(Id, Ended<A>), JoinError>> {
         let mut queued = pin!(self.shared.queued.notified());
         poll_fn(|context| {
             if let Poll::Ready(ended) = self.tasks.poll_join_next_with_id(context) {
@@ -182,7 +183,7 @@ impl<A: Aggregate> Work<A> {
         .await
     }
 
-    fn take(&mut self, ended: Result<(Id, Ended), JoinError>) {
+    fn take(&mut self, ended: Result<(Id, Ended<A>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let ended = ended.map(|(_, ended)| ended);
         if let Some(key) = self.retention.ended(id) {
@@ -263,7 +264,9 @@ async fn capture<A: Aggregate>(
     shared: Arc<SharedQueue>,
     key: AggregateKey,
     mut job: Job,
-) -> Ended {
+) -> Ended<A> {
+    // Held until the record is encoded. The store may take longer.
+    let _permit = core.limits.pools.saves.acquire().await;
     if let Some(measure) = job.measure.take()
         && !learn_size(&core, &shared, &key, &mut job, measure).await
     {
@@ -277,9 +280,12 @@ async fn capture<A: Aggregate>(
     }
     let started = core.clock.monotonic();
     match core.capture_aside(&key).await {
-        Ok(Some(capture)) => {
-            let is_wanted = is_still_wanted(&core, &key, seen, &capture);
-            Ended::Captured(is_wanted.then_some(capture))
+        Ok(Some(mut capture)) => {
+            if !is_still_wanted(&core, &key, seen, &capture) {
+                return Ended::Captured(None);
+            }
+            capture.held = Some(core.hold_bytes(capture.record.as_bytes().len() as u64).await);
+            Ended::Captured(Some(capture))
         }
         Ok(None) => {
             let took = core.clock.monotonic().saturating_sub(started);
@@ -299,7 +305,7 @@ fn is_still_wanted<A: Aggregate>(
     core: &EngineCore<A>,
     key: &AggregateKey,
     mut seen: TriggerContext,
-    capture: &Capture,
+    capture: &Capture<A>,
 ) -> bool {
     let Some(learning) = &core.learning else { return true };
     if seen.snapshot.is_some() {
@@ -375,10 +381,8 @@ fn note<A: Aggregate>(
             let not_before = core.clock.monotonic().saturating_add(backing_off);
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);
-            core.failed(
-                Trouble::SaveFailed,
-                format!("a background snapshot of {key} failed: {error:#}"),
-            );
+            let what = format!("a background snapshot of {key} failed");
+            core.failed(Trouble::SaveFailed, &what, Some(&error));
             core.report(&Observation::SaveFailed { key, error: &error, backing_off });
         }
     }
