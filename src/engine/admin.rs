@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::SnapshotEngine;
 use super::core::check_kind;
 use super::recorder::creation;
+use super::spans::{Spanned, in_span};
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
@@ -67,7 +68,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         options: CreateOptions,
         context: &AdminContext,
     ) -> Result<CreateOutcome, Error> {
-        let change = self.creating(self.core.create(key, &options, &context.actor));
+        let create = self.core.create(key, &options, &context.actor);
+        let change = self.creating(in_span(Spanned::Create(key), create));
         self.audited("create", key, options.version, context).create(change).await
     }
 
@@ -92,7 +94,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
             return refused;
         }
         let started = self.core.clock.monotonic();
-        let created = self.core.create_many(keys).await;
+        let create = self.core.create_many(keys);
+        let created = in_span(Spanned::CreateMany(keys.len()), create).await;
         let took = self.core.clock.monotonic().saturating_sub(started);
         let each = took / u32::try_from(keys.len()).unwrap_or(u32::MAX).max(1);
         for (audited, created) in audited.iter_mut().zip(&created) {

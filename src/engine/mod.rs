@@ -39,6 +39,7 @@ mod search;
 mod settle;
 mod shared_limits;
 mod sizes;
+mod spans;
 mod statistics;
 mod stopwatch;
 mod store_breaker;

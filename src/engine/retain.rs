@@ -8,6 +8,7 @@ use super::core::EngineCore;
 use super::head::floor;
 use super::load::resume;
 use super::search::{MAX_TRIES, position};
+use super::spans::{Spanned, in_span};
 use super::stopwatch::Stopwatch;
 use crate::error::Error;
 use crate::events::{Limits, Progress};
@@ -124,10 +125,13 @@ impl<A: Aggregate> EngineCore<A> {
         policy: &dyn Retention,
         saved: Option<SnapshotId>,
     ) -> Result<Retained, Error> {
-        let plan = self.plan(key, policy, saved).await?;
-        let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
-        let deleted = self.delete_ids(key, &dropped).await?;
-        Ok(Retained { plan, deleted })
+        let retain = async {
+            let plan = self.plan(key, policy, saved).await?;
+            let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
+            let deleted = self.delete_ids(key, &dropped).await?;
+            Ok(Retained { plan, deleted })
+        };
+        in_span(Spanned::Retention(key), retain).await
     }
 
     /// Returns the first of `metas` that passes all checks possible here. A snapshot that only

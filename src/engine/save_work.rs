@@ -22,6 +22,7 @@ use super::save_queue::{
     Failing, Job, Measure, SaverTurn, SharedQueue, backoff, remember, seen, size,
 };
 use super::save_retention::RetentionWork;
+use super::spans::{Spanned, in_span};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -128,6 +129,7 @@ impl<A: Aggregate> Work<A> {
             let started = self.core.clock.monotonic();
             let (core, shared) = (Arc::clone(&self.core), Arc::clone(&self.shared));
             let capture = capture(core, shared, key.clone(), job);
+            let capture = in_span(Spanned::Save(&key), capture);
             let id = self.tasks.spawn(capture).id();
             self.capturing.insert(id, Saving { key, started });
         }
@@ -150,11 +152,12 @@ impl<A: Aggregate> Work<A> {
         }
         self.ready_bytes = self.ready.iter().map(|(_, ready)| ready.record.as_bytes().len()).sum();
         self.shared.lock().unwritten = self.ready.len() + self.suspects.len();
-        let core = Arc::clone(&self.core);
+        let (core, count) = (Arc::clone(&self.core), batch.len());
         let records = batch.iter().map(|(_, capture)| capture.record.clone()).collect();
         self.tasks.spawn(async move {
             let started = core.clock.monotonic();
-            let outcomes = core.save(records).await;
+            let put = core.save(records);
+            let outcomes = in_span(Spanned::Put(count), put).await;
             Ended::Put(outcomes, core.clock.monotonic().saturating_sub(started))
         });
         self.putting = batch;

@@ -195,6 +195,33 @@ async fn logs_have_levels_by_what_an_operator_must_see() {
     );
 }
 
+#[tokio::test]
+async fn operations_have_spans_around_what_they_report() {
+    let log = Log::default();
+    let guard = tracing::subscriber::set_default(log.clone());
+    life(&world(|builder| builder.observer(Tracing::new()))).await;
+    drop(guard);
+    let spans = log.1.lock().unwrap();
+    assert_eq!(spans.entered, [0_u64; 0]);
+    let about = "tenant=\"\" kind=\"account\" id=\"a\" ";
+    for (name, fields) in [
+        ("load", about),
+        ("load_many", "count=2 "),
+        ("save", about),
+        ("put", "count=1 "),
+        ("retention", about),
+    ] {
+        let span = format!("{name} {fields}");
+        assert!(spans.opened.contains(&span), "{span}: {:#?}", spans.opened);
+    }
+    for (span, event) in [("load ", "loaded"), ("load ", "not loaded"), ("save ", "captured")] {
+        let is_around = |(around, line): &(Option<String>, String)| {
+            line.contains(event) && around.as_ref().is_some_and(|around| around.starts_with(span))
+        };
+        assert!(spans.events.iter().any(is_around), "{event}: {:#?}", spans.events);
+    }
+}
+
 // metrics -----------------------------------------------------------------------------------------
 
 /// Sums of counters and of histograms, by name and labels.
