@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use snapfold::engine::{
-    EngineBuilder, HealthSignal, HealthThresholds, Observation, Observer, SharedLimits, Trouble,
-    Workload,
+    EngineBuilder, HealthSignal, HealthThresholds, Observation, Observer, OnStoreFailure,
+    SharedLimits, Trouble, Workload,
 };
 use snapfold::ledger::{Ledger, Schedule, ScheduleKey, StoreLedger};
 use snapfold::trigger::every_events;
@@ -98,37 +98,46 @@ async fn a_store_that_hangs_for_a_minute_is_seen_and_reported_once() {
 }
 
 /// A number that goes up and down around its threshold is reported once.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_signal_ends_at_half_of_its_threshold() {
     let alerts = Alerts::default();
-    let thresholds = HealthThresholds::new().saves_queued(4);
+    let limits = SharedLimits::new().replays(1).replay_wait(LONG);
     let world = world(|builder| {
-        builder.observer(alerts.clone()).health_thresholds(thresholds).parallel_saves(1)
+        builder
+            .observer(alerts.clone())
+            .limits(limits.clone())
+            .health_thresholds(HealthThresholds::new().replays_waiting(4))
+            .on_store_failure(OnStoreFailure::Replay)
     });
+    world.store.fail(Op::Get, usize::MAX);
+    world.grow(&key("a"), 5);
     world.source.gate.close();
-    for round in 0..5 {
-        // Each capture lets one aggregate out, and each commit another one in.
-        for i in 0..4 {
-            let id = format!("{round}-{i}");
-            world.source.gate.open();
-            let loaded = world.engine.load(&key(&id)).await.unwrap();
-            world.source.gate.close();
-            world.grow(&key(&id), 10);
-            assert!(world.engine.committed(&loaded, 10).is_queued());
-        }
-        let before = world.engine.statistics().saved;
-        until("one waits", || world.source.gate.waiting() == 1).await;
-        let left = world.engine.health().workload;
-        assert!(left.saves_queued + left.saves_running >= 4, "{left}");
-        if round < 4 {
-            continue;
-        }
-        assert_eq!(alerts.take().len(), 1);
-        world.source.gate.open();
-        world.engine.flush(LONG).await.unwrap();
-        assert!(world.engine.statistics().saved > before);
-        assert_eq!(alerts.take().len(), 1);
+    let start = || {
+        let engine = world.engine.clone();
+        tokio::spawn(async move { engine.load(&key("a")).await })
+    };
+    let wait = async |waiting| {
+        until("so many wait", || limits.replays_waiting() == waiting).await;
+        alerts.take().iter().filter(|line| line.starts_with("replays_waiting")).count()
+    };
+    let running = start();
+    until("one reads", || world.source.gate.waiting() == 1).await;
+    let mut loads: Vec<_> = (0..3).map(|_| start()).collect();
+    assert_eq!(wait(3).await, 0);
+    loads.push(start());
+    assert_eq!(wait(4).await, 1);
+    for _ in 0..5 {
+        loads.pop().unwrap().abort();
+        assert_eq!(wait(3).await, 0);
+        loads.push(start());
+        assert_eq!(wait(4).await, 0);
     }
+    for (waiting, reported) in [(3, 0), (2, 1), (1, 0)] {
+        loads.pop().unwrap().abort();
+        assert_eq!(wait(waiting).await, reported);
+    }
+    world.source.gate.open();
+    assert!(running.await.unwrap().is_ok() && loads.pop().unwrap().await.unwrap().is_ok());
 }
 
 #[tokio::test]

@@ -219,12 +219,21 @@ async fn one_slot_is_enough_for_all_operations_at_once() {
             engine.committed(&loaded, 1_200);
             engine.flush(LONG).await
         });
+        // A background snapshot of an aggregate that has none replays as well.
+        let fresh = crate::support::key(&format!("fresh {i}"));
+        let engine = world.engine.clone();
+        let loaded = engine.load(&fresh).await.unwrap();
+        world.grow(&fresh, 1_300);
+        assert!(engine.committed(&loaded, 1_300).is_queued());
+        tasks.spawn(async move { engine.flush(LONG).await });
     }
     while let Some(done) = tasks.join_next().await {
         done.unwrap().unwrap();
     }
     assert_eq!(slow.most.load(Ordering::SeqCst), 1);
     assert_eq!(limits.replays_running(), 0);
+    let statistics = world.engine.statistics();
+    assert_eq!((statistics.saves_failed, statistics.saved >= 5), (0, true), "{statistics:?}");
 }
 
 #[tokio::test(start_paused = true)]
