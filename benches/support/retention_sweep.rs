@@ -31,9 +31,8 @@ fn fill(bench: &Bench) -> (SnapshotEngine<Account<3>>, Vec<AggregateKey>) {
     let events = PostgresEvents::new(bench.pool.clone(), table, decode).unwrap();
     let engine = SnapshotEngine::<Account<3>>::builder(events, bench.store.clone());
     let engine = engine.build().unwrap();
-    let keys: Vec<_> = (1..=AGGREGATES)
-        .map(|a| AggregateKey::new("account", &a.to_string()).unwrap())
-        .collect();
+    let keys: Vec<_> =
+        (1..=AGGREGATES).map(|a| AggregateKey::new("account", &a.to_string()).unwrap()).collect();
     bench.rt.block_on(async {
         for version in VERSIONS {
             for key in &keys {

@@ -8,6 +8,7 @@ use super::SnapshotEngine;
 use super::core::check_kind;
 use super::create_many::ExpectedSize;
 use super::recorder::creation;
+use super::spans::{Spanned, in_span};
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventRange, EventTime};
 use crate::key::AggregateKey;
@@ -68,7 +69,8 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         options: CreateOptions,
         context: &AdminContext,
     ) -> Result<CreateOutcome, Error> {
-        let change = self.creating(self.core.create(key, &options, &context.actor));
+        let create = self.core.create(key, &options, &context.actor);
+        let change = self.creating(in_span(Spanned::Create(key), create));
         self.audited("create", key, options.version, context).create(change).await
     }
 
@@ -77,7 +79,9 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         requests: &[CreateRequest],
         context: &AdminContext,
     ) -> Vec<Result<CreateOutcome, Error>> {
-        self.create_requests(requests, context, &ExpectedSize::default()).await
+        let size = ExpectedSize::default();
+        let create = self.create_requests(requests, context, &size);
+        in_span(Spanned::CreateMany(requests.len()), create).await
     }
 
     async fn snapshots(

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use super::SnapshotEngine;
 use super::cache::{CacheConfig, HotCache};
 use super::core::{Compare, EngineCore};
+use super::health::{HealthThresholds, HealthWatch};
 use super::learning::Learning;
 use super::observer::{Both, Observer};
 use super::on_store_failure::OnStoreFailure;
@@ -14,8 +15,11 @@ use super::reader::Reader;
 use super::recorder::Recorder;
 use super::save_settings::SaveSettings;
 use super::saver::Saver;
+use super::shared_limits::SharedLimits;
 use super::statistics::Counters;
+use super::store_breaker::StoreBreaker;
 use super::verify::{Turns, Verify};
+use super::workload::Gauges;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
 use crate::compress::Compression;
@@ -44,6 +48,7 @@ use crate::value::StateValue;
 /// | maximum state size | 256 MiB encoded |
 /// | maximum depth | 128 levels, for recursive types |
 /// | verified loads | all: [`Verify::Always`] |
+/// | concurrent full replays | 32: [`SharedLimits`] |
 /// | clock | [`SystemClock`] |
 pub struct EngineBuilder<A: Aggregate> {
     source: Arc<dyn EventSource<A>>,
@@ -66,6 +71,8 @@ pub struct EngineBuilder<A: Aggregate> {
     verify: Verify,
     accept_unverified: bool,
     pub(super) saves: SaveSettings,
+    pub(super) limits: SharedLimits,
+    pub(super) thresholds: HealthThresholds,
     origin: Option<String>,
     cache: Option<CacheConfig>,
     viewer: Option<Arc<Viewer<A>>>,
@@ -122,6 +129,8 @@ impl<A: Aggregate> EngineBuilder<A> {
             verify: Verify::default(),
             accept_unverified: false,
             saves: SaveSettings::default(),
+            limits: SharedLimits::new(),
+            thresholds: HealthThresholds::new(),
             origin: None,
             cache: None,
             viewer: None,
@@ -437,6 +446,10 @@ impl<A: Aggregate> EngineBuilder<A> {
             encode_in_place,
             retention,
             largest_saved: AtomicU64::new(0),
+            limits: self.limits,
+            gauges: Gauges::new(),
+            watch: HealthWatch::new(self.thresholds),
+            breaker: (self.on_store_failure == OnStoreFailure::Replay).then(StoreBreaker::default),
         };
         let saver = Saver::new(max_queued, parallel, when_full);
         Ok(SnapshotEngine { core: Arc::new(core), saver: Arc::new(saver) })

@@ -2,7 +2,7 @@
 
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
-use super::load::{from_start, reached};
+use super::load::reached;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::stopwatch::Stopwatch;
 use super::write::Encoded;
@@ -124,7 +124,7 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<Reconstructed<A>, Error> {
         let mut watch = Stopwatch::start(&*self.clock);
         let limits = version.map_or(Point::Now, Point::Version).into();
-        let folded = from_start(&*self.source, key, None, limits, &mut watch, &[]).await?;
+        let folded = self.replay_limited(key, None, limits, &mut watch, &[]).await?;
         match version {
             Some(version) => reached(folded, version, CAPTURE_NOW),
             None => Ok(folded),

@@ -10,13 +10,17 @@ use std::sync::atomic::AtomicU64;
 use futures_util::FutureExt as _;
 
 use super::cache::HotCache;
+use super::health::HealthWatch;
 use super::learning::Learning;
 use super::observer::{Observation, Observer};
 use super::on_store_failure::OnStoreFailure;
 use super::reader::Reader;
 use super::recorder::Recorder;
+use super::shared_limits::SharedLimits;
 use super::statistics::{Counters, Trouble};
+use super::store_breaker::StoreBreaker;
 use super::verify::Turns;
+use super::workload::Gauges;
 use crate::clock::Clock;
 use crate::codec::{Codec, Digester, TypeInfo, Viewer};
 use crate::compress::Compression;
@@ -70,6 +74,11 @@ pub(super) struct EngineCore<A: Aggregate> {
     /// The size of the largest state encoded for a background snapshot, in bytes; 0 before the
     /// first one.
     pub(super) largest_saved: AtomicU64,
+    pub(super) limits: SharedLimits,
+    pub(super) gauges: Gauges,
+    pub(super) watch: HealthWatch,
+    /// Only with [`OnStoreFailure::Replay`].
+    pub(super) breaker: Option<StoreBreaker>,
 }
 
 impl<A: Aggregate> EngineCore<A> {
@@ -93,12 +102,12 @@ impl<A: Aggregate> EngineCore<A> {
     #[cold]
     fn observer_panicked(&self) {
         let what = "the observer panicked, and the operation continued";
-        self.failed(Trouble::ObserverPanicked, what.to_owned());
+        self.failed(Trouble::ObserverPanicked, what, None);
     }
 
-    /// Counts a failure that is not returned to any caller.
-    pub(super) fn failed(&self, trouble: Trouble, what: String) {
-        self.counters.failed(trouble, self.clock.now(), what);
+    /// Counts a failure. `what` is followed by the error.
+    pub(super) fn failed(&self, trouble: Trouble, what: &str, error: Option<&Error>) {
+        self.counters.failed(trouble, self.clock.now(), what, error);
     }
 }
 

@@ -18,10 +18,10 @@ use crate::state::Aggregate;
 use crate::store::{PutOptions, Selection};
 
 /// What a request for a snapshot comes to before anything is stored.
-pub(super) enum Prepared {
+pub(super) enum Prepared<A: Aggregate> {
     /// There is nothing to store.
     Done(CreateOutcome),
-    Captured(Capture),
+    Captured(Capture<A>),
 }
 
 impl<A: Aggregate> EngineCore<A> {
@@ -32,7 +32,7 @@ impl<A: Aggregate> EngineCore<A> {
         actor: &str,
     ) -> Result<CreateOutcome, Error> {
         let marks = self.pins(options, actor)?;
-        let Capture { record, bytes, took } = match self.prepare(key, options).await? {
+        let Capture { record, bytes, took, .. } = match self.prepare(key, options).await? {
             Prepared::Done(outcome) => return Ok(outcome),
             Prepared::Captured(capture) => capture,
         };
@@ -56,7 +56,7 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         key: &AggregateKey,
         options: &CreateOptions,
-    ) -> Result<Prepared, Error> {
+    ) -> Result<Prepared<A>, Error> {
         let if_changed = options.if_changed && options.version.is_none();
         if if_changed && let Some(version) = self.snapshot_of_head(key).await? {
             return Ok(Prepared::Done(CreateOutcome::Unchanged { version }));
@@ -82,7 +82,7 @@ impl<A: Aggregate> EngineCore<A> {
     pub(super) async fn capture(
         self: &Arc<Self>,
         key: &AggregateKey,
-    ) -> Result<Option<Capture>, Error> {
+    ) -> Result<Option<Capture<A>>, Error> {
         let loaded = self.load_now(key).await?;
         match self.encode_loaded(loaded, &[]).await? {
             Prepared::Done(_) => Ok(None),
@@ -96,7 +96,7 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         loaded: Reconstructed<A>,
         labels: &[String],
-    ) -> Result<Prepared, Error> {
+    ) -> Result<Prepared<A>, Error> {
         if loaded.version() == 0 {
             return Ok(Prepared::Done(CreateOutcome::Empty));
         }
@@ -131,7 +131,7 @@ impl<A: Aggregate> EngineCore<A> {
             learning.captured(version, bytes, before);
         }
         let took = timings.without_fold().saturating_add(encoding);
-        Ok(Prepared::Captured(Capture { record, bytes, took }))
+        Ok(Prepared::Captured(Capture { record, bytes, took, held: None }))
     }
 
     /// The size of the snapshot that a state was built from, or of the empty state.

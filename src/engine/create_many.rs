@@ -220,7 +220,7 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
     }
 
     /// Adds a record to those that wait, or the result if there is nothing to put.
-    async fn prepared(&mut self, at: usize, prepared: Result<Prepared, Error>, took: Duration) {
+    async fn prepared(&mut self, at: usize, prepared: Result<Prepared<A>, Error>, took: Duration) {
         self.took(at, took);
         let record = match prepared {
             Ok(Prepared::Captured(Capture { record, .. })) => record,

@@ -99,10 +99,11 @@ impl<A: Aggregate> EngineCore<A> {
         watch: &mut Stopwatch<'_>,
     ) -> Result<Option<Reconstructed<A>>, Error> {
         let (ahead, rejected) = (search.ahead.take(), search.rejected.as_slice());
-        match from_start(&*self.source, search.key, ahead, limits, watch, rejected).await {
+        match self.replay_limited(search.key, ahead, limits, watch, rejected).await {
             Ok(replayed) => Ok(Some(replayed)),
             Err(error) if error.kind() == ErrorKind::Unrecoverable => {
                 match search.store_error.take() {
+                    Some(_) if search.begin_insistently() => Ok(None),
                     // The snapshots may be usable, so the store's error is returned.
                     Some(store_error) => Err(store_error),
                     None if search.go_on() => Ok(None),
@@ -174,6 +175,7 @@ async fn disagreed<A: Aggregate>(
         Ended::Whole => return Ok(Ok(done)),
         Ended::Diverged => return Ok(Err(RejectReason::Diverged)),
         Ended::Untimed => return Err(untimed(key, version)),
+        Ended::Truncated { floor } => return Ok(Err(RejectReason::BelowFloor { floor })),
         Ended::Broken { expected, found } if expected > version => {
             return Err(broken(key, expected, found));
         }
@@ -204,7 +206,7 @@ async fn disagreed<A: Aggregate>(
     match done.ended {
         Ended::Broken { expected, found } => Err(broken(key, expected, found)),
         Ended::Untimed => Err(untimed(key, progress.position.version)),
-        Ended::Whole | Ended::Nothing | Ended::Diverged => Ok(Ok(done)),
+        Ended::Whole | Ended::Nothing | Ended::Diverged | Ended::Truncated { .. } => Ok(Ok(done)),
     }
 }
 
@@ -220,7 +222,20 @@ pub(super) async fn from_start<A: Aggregate>(
     let mut progress = Progress::start(key);
     let mut replay = Replay::new(&mut progress, limits, watch.clock());
     let done = read(source, key, ahead, &mut replay, watch).await?;
+    from_start_to(source, key, progress, done, watch, rejected).await
+}
+
+/// Returns the result of a fold from the beginning that ended as `done`.
+pub(super) async fn from_start_to<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+    progress: Progress<A>,
+    done: Done,
+    watch: &Stopwatch<'_>,
+    rejected: &[Rejected],
+) -> Result<Reconstructed<A>, Error> {
     let broken = match done.ended {
+        Ended::Truncated { floor } => return Err(unrecoverable(key, floor, rejected)),
         Ended::Untimed => return Err(untimed(key, progress.position.version)),
         Ended::Whole | Ended::Nothing | Ended::Diverged => None,
         Ended::Broken { expected, found } => Some((expected, found)),
@@ -251,19 +266,57 @@ async fn read<A: Aggregate>(
     replay: &mut Replay<'_, A>,
     watch: &mut Stopwatch<'_>,
 ) -> Result<Done, Error> {
-    let failed = |source| Error::event_source("read events", source);
+    let started_at = replay.version();
     let missing = match ahead {
         None => Some(replay.range()),
-        Some(ahead) => replay_ahead(ahead, replay).map_err(failed)?,
+        Some(ahead) => replay_ahead(ahead, replay)
+            .map_err(|source| Error::event_source("read events", source))?,
     };
+    let mut done = None;
     if let Some(range) = missing {
-        source.read(key, range, replay).await.map_err(failed)?;
-        if ends_early(range, replay) {
-            Box::pin(read_up_to_head(source, key, replay)).await?;
+        let continued_at = replay.version();
+        read_range(source, key, range, replay).await?;
+        if continued_at > started_at {
+            done = Some(Box::pin(finish_continued(source, key, continued_at, replay)).await?);
         }
     }
-    let done = replay.finish();
+    let done = done.unwrap_or_else(|| replay.finish());
     watch.replayed(done.first_applied_at);
+    Ok(done)
+}
+
+/// Reads the events of `range`, which are the last ones that `replay` needs.
+pub(super) async fn read_range<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+    range: EventRange,
+    replay: &mut Replay<'_, A>,
+) -> Result<(), Error> {
+    let read = source.read(key, range, replay).await;
+    read.map_err(|source| Error::event_source("read events", source))?;
+    if ends_early(range, replay) {
+        Box::pin(read_up_to_head(source, key, replay)).await?;
+    }
+    Ok(())
+}
+
+/// Finishes a replay whose events came from two reads, the second after version `continued_at`.
+/// Events that were truncated in between are missing, perhaps at the end, where nothing else shows
+/// it.
+pub(super) async fn finish_continued<A: Aggregate>(
+    source: &dyn EventSource<A>,
+    key: &AggregateKey,
+    continued_at: u64,
+    replay: &Replay<'_, A>,
+) -> Result<Done, Error> {
+    let mut done = replay.finish();
+    let is_open = replay.is_waiting() || matches!(done.ended, Ended::Broken { .. });
+    if continued_at > 0 && is_open {
+        let floor = floor(source, key).await?;
+        if floor > continued_at {
+            done.ended = Ended::Truncated { floor };
+        }
+    }
     Ok(done)
 }
 

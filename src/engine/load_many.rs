@@ -9,12 +9,13 @@ use std::sync::Arc;
 use super::cache::{Cached, Epoch};
 use super::core::{EngineCore, caught, check_kind};
 use super::head::ends_early;
-use super::load::replay_ahead;
+use super::limited_replay::FREE_EVENTS;
+use super::load::{finish_continued, replay_ahead};
 use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search, SearchCandidate};
 use super::stopwatch::Stopwatch;
 use crate::error::{Error, ErrorKind, Retry};
-use crate::events::{Done, Ended, Hybrid, KeyedReplay, Limits, Progress, Replay};
+use crate::events::{Done, Ended, EventRange, Hybrid, KeyedReplay, Limits, Progress, Replay};
 use crate::key::AggregateKey;
 use crate::manager::{Origin, Point, Provenance, SnapshotUsed};
 use crate::snapshot_id::SnapshotId;
@@ -46,6 +47,13 @@ enum LoadStart<A> {
     Cached(Arc<Cached<A>>),
     /// A snapshot, or the empty state if there is none, and the epoch before it was fetched.
     Stored(Option<SnapshotUsed>, Epoch),
+}
+
+impl<A> BegunLoad<'_, A> {
+    /// The version that the load starts from.
+    fn version(&self) -> u64 {
+        self.progress.position.version
+    }
 }
 
 impl<A: Aggregate> EngineCore<A> {
@@ -144,7 +152,7 @@ impl<A: Aggregate> EngineCore<A> {
         let newest = |key| Query::latest(key, self.generation).at_most(SnapshotId::MAX_VERSION);
         let queries: Vec<_> = cold.iter().map(|(_, key)| newest(key)).collect();
         let answers = match &self.hybrid {
-            _ if queries.is_empty() => return Vec::new(),
+            _ if queries.is_empty() || self.store_is_skipped().is_some() => return Vec::new(),
             Some(hybrid) => hybrid.fetch_many(&queries).await,
             None => {
                 let lookups = self.store.get_many(&queries).await;
@@ -154,7 +162,11 @@ impl<A: Aggregate> EngineCore<A> {
         let answers = match answers {
             Ok(answers) if answers.len() == cold.len() => answers,
             // Loading each aggregate by itself shows which of them fail.
-            _ => return Vec::new(),
+            Ok(_) => return Vec::new(),
+            Err(error) => {
+                self.store_failed(&error);
+                return Vec::new();
+            }
         };
         watch.fetched();
         let mut begun = Vec::with_capacity(cold.len());
@@ -185,20 +197,32 @@ impl<A: Aggregate> EngineCore<A> {
     /// together with the others or may be incomplete.
     async fn replay_many(&self, begun: &mut [BegunLoad<'_, A>]) -> Vec<Option<Done>> {
         let mut done: Vec<_> = begun.iter().map(|_| None).collect();
+        // One permit for all that are replayed from the beginning, because they are one read.
+        let from_start =
+            |begun: &BegunLoad<'_, A>| matches!(begun.from, LoadStart::Stored(None, _));
+        let permit = begun.iter().any(from_start).then(|| self.try_replay());
+        let is_limited = matches!(permit, Some(None));
         let mut reads: Vec<KeyedReplay<'_, '_, A>> = Vec::new();
-        // The ranges and stopwatches of the reads, by their index in `begun`.
+        // Of each read, by its index in `begun`: the range, the stopwatch, the version that it
+        // starts from, and whether it is limited to the first events.
         let mut watches: Vec<_> = begun.iter().map(|_| None).collect();
-        for (place, BegunLoad { key, progress, ahead, watch, .. }) in begun.iter_mut().enumerate() {
+        for (place, begun) in begun.iter_mut().enumerate() {
+            let (is_limited, started_at) = (is_limited && from_start(begun), begun.version());
+            let BegunLoad { key, progress, ahead, watch, .. } = begun;
             let mut replay = Replay::new(progress, Limits::from(Point::Now), watch.clock());
             let missing = match ahead.take() {
                 None => Ok(Some(replay.range())),
                 Some(ahead) => replay_ahead(ahead, &mut replay),
             };
             match missing {
+                // Only its first events are read. If there are more, it is loaded alone.
+                Ok(Some(range)) if is_limited && range.after >= FREE_EVENTS => {}
                 Ok(Some(range)) => {
-                    reads.push(KeyedReplay::new(key, range, replay).at(place));
+                    let most = if is_limited { FREE_EVENTS } else { u64::MAX };
+                    let page = EventRange::new(range.after, range.until.min(most));
+                    reads.push(KeyedReplay::new(key, page, replay).at(place));
                     if let Some(slot) = watches.get_mut(place) {
-                        *slot = Some((range, watch));
+                        *slot = Some((range, watch, started_at, is_limited));
                     }
                 }
                 Ok(None) => set(&mut done, place, replay.finish(), watch),
@@ -210,10 +234,19 @@ impl<A: Aggregate> EngineCore<A> {
             for read in reads {
                 let place = read.place();
                 // Its range may have been moved on.
-                if let Some(Some((range, watch))) = watches.get_mut(place)
-                    && !ends_early(*range, &read.replay)
-                {
-                    set(&mut done, place, read.replay.finish(), watch);
+                let Some(Some((range, watch, started_at, is_limited))) = watches.get_mut(place)
+                else {
+                    continue;
+                };
+                let replay = &read.replay;
+                if ends_early(*range, replay) || (*is_limited && replay.version() >= FREE_EVENTS) {
+                    continue;
+                }
+                // Events that came with the snapshot may have been followed by a truncation.
+                let continued_at = if range.after > *started_at { range.after } else { 0 };
+                let finished = finish_continued(&*self.source, read.key, continued_at, replay);
+                if let Ok(finished) = finished.await {
+                    set(&mut done, place, finished, watch);
                 }
             }
         }

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 use super::SnapshotEngine;
 use super::core::boxed;
 use super::load::{LATEST_KNOWN, reached};
-use super::reconstructed::Purpose;
+use super::reconstructed::{Purpose, Reconstructed};
+use super::spans::{self, Spanned};
 use crate::error::Error;
 use crate::events::EventTime;
 use crate::key::AggregateKey;
@@ -42,6 +43,12 @@ impl<A: Aggregate> SnapshotEngine<A> {
     // The two futures differ in size, and the one through the cache is small. Each is built in its
     // box.
     fn boxed_load<'f>(&'f self, key: &'f AggregateKey) -> LoadFuture<'f, A> {
+        if spans::are_enabled() {
+            return Box::pin(spans::in_span(Spanned::Load(key), async {
+                let loaded = self.core.load_alone::<Loaded<A>>(key, Purpose::Answer).await;
+                loaded.inspect_err(|error| self.core.report_failed(key, error))
+            }));
+        }
         if self.core.observer.is_some() {
             return boxed(|| async {
                 let loaded = self.core.load_alone::<Loaded<A>>(key, Purpose::Answer).await;
@@ -57,7 +64,21 @@ impl<A: Aggregate> SnapshotEngine<A> {
 
     /// Loads the current states of several aggregates: see [`Loader::load_many`].
     pub async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
-        self.core.load_many(keys, Purpose::Answer).await
+        spans::in_span(Spanned::LoadMany(keys.len()), self.core.load_many(keys, Purpose::Answer))
+            .await
+    }
+
+    /// Loads the state at `point` for the caller.
+    async fn located<T: From<Reconstructed<A>>>(
+        &self,
+        key: &AggregateKey,
+        point: Point,
+    ) -> Result<T, Error> {
+        if !spans::are_enabled() {
+            return self.core.reconstruct(key, point, Purpose::Answer).await;
+        }
+        let load = self.core.reconstruct(key, point, Purpose::Answer);
+        Box::pin(spans::in_span(Spanned::Load(key), load)).await
     }
 
     /// Loads the state at `version`, after exactly that many events. Version 0 is the empty state.
@@ -66,7 +87,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`BeyondHead`](crate::ErrorKind::BeyondHead) if there are fewer events; any error that
     /// [`Loader`] lists.
     pub async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {
-        let loaded = self.core.reconstruct(key, Point::Version(version), Purpose::Answer).await;
+        let loaded = self.located(key, Point::Version(version)).await;
         let loaded = loaded.and_then(|loaded| reached(loaded, version, LATEST_KNOWN));
         loaded.map(Loaded::from).inspect_err(|error| self.core.report_failed(key, error))
     }
@@ -77,7 +98,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// [`Unsupported`](crate::ErrorKind::Unsupported) if an event has no recorded time but the load
     /// needs it; any error that [`Loader`] lists.
     pub async fn at_time(&self, key: &AggregateKey, time: Timestamp) -> Result<Loaded<A>, Error> {
-        let loaded = self.core.reconstruct(key, Point::Time(time), Purpose::Answer).await;
+        let loaded = self.located(key, Point::Time(time)).await;
         loaded.inspect_err(|error| self.core.report_failed(key, error))
     }
 
@@ -87,7 +108,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// For a time, the same errors as [`at_time`](Self::at_time); otherwise, the same errors as
     /// [`load`](Self::load).
     pub async fn latest_known(&self, key: &AggregateKey, point: Point) -> Result<Loaded<A>, Error> {
-        let loaded = self.core.reconstruct(key, point, Purpose::Answer).await;
+        let loaded = self.located(key, point).await;
         loaded.inspect_err(|error| self.core.report_failed(key, error))
     }
 
@@ -331,7 +352,7 @@ impl<A: Aggregate> Loader<A> for SnapshotEngine<A> {
     }
 
     async fn load_many(&self, keys: &[AggregateKey]) -> Vec<Result<Loaded<A>, Error>> {
-        self.core.load_many(keys, Purpose::Answer).await
+        self.load_many(keys).await
     }
 
     async fn at_version(&self, key: &AggregateKey, version: u64) -> Result<Loaded<A>, Error> {

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::health::HealthSignal;
+use super::workload::Workload;
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::AuditOutcome;
@@ -29,6 +31,30 @@ pub trait Observer: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Observation<'a> {
+    /// A number crossed its threshold
+    /// ([`EngineBuilder::health_thresholds`](crate::engine::EngineBuilder::health_thresholds)), or
+    /// fell to half of it after that. Checked when the workload changes. Each change is reported
+    /// once.
+    HealthChanged {
+        /// The kind of aggregate of the engine.
+        kind: &'a str,
+        /// What changed.
+        signal: HealthSignal,
+        /// Whether the number reached the threshold. False if it is back at half of it.
+        is_raised: bool,
+        /// The number now.
+        value: u64,
+        /// The threshold.
+        threshold: u64,
+    },
+    /// The amount of work of an engine changed: a background snapshot was queued, started or ended,
+    /// or a full replay began to wait, started or ended. Meant for gauges.
+    Workload {
+        /// The kind of aggregate of the engine.
+        kind: &'a str,
+        /// The amounts after the change.
+        workload: Workload,
+    },
     /// A state was loaded to take a snapshot of it, in the background or by an explicit call.
     Captured {
         /// The aggregate.
@@ -159,6 +185,12 @@ impl fmt::Display for Observation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut f = OneLine(f);
         match self {
+            Self::HealthChanged { kind, signal, is_raised, value, threshold } => {
+                let how = if *is_raised { "reached its threshold" } else { "is back to normal" };
+                write!(f, "{} of the {kind} engine {how}: {value}", signal.name())?;
+                write!(f, " (threshold {threshold})")
+            }
+            Self::Workload { kind, workload } => write!(f, "{kind} engine: {workload}"),
             Self::Captured { key, version, provenance } => {
                 write!(f, "captured {key} at version {version} {provenance}")
             }

@@ -53,7 +53,7 @@ impl<A: Aggregate> EngineCore<A> {
     }
 
     fn not_recorded(&self, lost: usize, error: &Error) {
-        self.failed(Trouble::LedgerFailed, format!("{lost} records were lost: {error:#}"));
+        self.failed(Trouble::LedgerFailed, &format!("{lost} records were lost"), Some(error));
         self.report(&Observation::LedgerFailed { lost, error });
     }
 
@@ -61,10 +61,8 @@ impl<A: Aggregate> EngineCore<A> {
     fn may_come_later(&self, records: usize, error: &Error) -> bool {
         let is_later = error.retry() == Retry::Later;
         if is_later {
-            self.failed(
-                Trouble::LedgerFailed,
-                format!("a write to the ledger failed and will be retried: {error:#}"),
-            );
+            let what = "a write to the ledger failed and will be retried";
+            self.failed(Trouble::LedgerFailed, what, Some(error));
             self.report(&Observation::LedgerFailed { lost: 0, error });
         } else {
             self.not_recorded(records, error);

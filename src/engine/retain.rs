@@ -8,6 +8,7 @@ use super::head::floor;
 use super::load::resume;
 use super::planning::{Candidate, Planning};
 use super::search::position;
+use super::spans::{Spanned, in_span};
 use super::stopwatch::Stopwatch;
 use crate::error::Error;
 use crate::events::{Limits, Progress};
@@ -82,10 +83,13 @@ impl<A: Aggregate> EngineCore<A> {
         policy: &dyn Retention,
         saved: Option<SnapshotId>,
     ) -> Result<Retained, Error> {
-        let plan = self.plan(key, policy, saved).await?;
-        let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
-        let deleted = self.delete_ids(key, &dropped).await?;
-        Ok(Retained { plan, deleted })
+        let retain = async {
+            let plan = self.plan(key, policy, saved).await?;
+            let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
+            let deleted = self.delete_ids(key, &dropped).await?;
+            Ok(Retained { plan, deleted })
+        };
+        in_span(Spanned::Retention(key), retain).await
     }
 
     /// Returns what a load could resume from if the history agrees. A snapshot that only other code

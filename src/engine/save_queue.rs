@@ -1,7 +1,7 @@
 //! [`SharedQueue`]: the queue of the saver, and what it remembers about aggregates.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,9 +38,9 @@ pub(super) struct SaveQueue {
     pub(super) waiting: VecDeque<AggregateKey>,
     /// The job of each waiting aggregate.
     pub(super) jobs: HashMap<AggregateKey, Job>,
-    /// Aggregates whose snapshots are in progress. While they are, the same aggregates are not
-    /// taken from the queue again.
-    in_flight: HashSet<AggregateKey>,
+    /// Aggregates whose snapshots are in progress, and when they were queued, by the monotonic
+    /// clock. While they are, the same aggregates are not taken from the queue again.
+    in_flight: HashMap<AggregateKey, Duration>,
     /// How many aggregates in flight are captured and wait for their put.
     pub(super) unwritten: usize,
     /// Whether a task is processing the queue.
@@ -60,6 +60,8 @@ pub(super) struct Job {
     pub(super) measure: Option<Measure>,
     /// Whether to ask the trigger again, because more is known than when it was asked.
     pub(super) ask_again: bool,
+    /// When the aggregate was queued, by the monotonic clock.
+    pub(super) since: Duration,
 }
 
 /// Encodes a state to learn its size.
@@ -97,10 +99,11 @@ impl SharedQueue {
     /// since. The aggregate is in flight until [`ended`](Self::ended) is called.
     pub(super) fn next(&self) -> Option<(AggregateKey, Option<Job>)> {
         let mut queue = self.lock();
-        let next = queue.waiting.iter().position(|key| !queue.in_flight.contains(key))?;
+        let next = queue.waiting.iter().position(|key| !queue.in_flight.contains_key(key))?;
         let key = queue.waiting.remove(next)?;
-        queue.in_flight.insert(key.clone());
         let mut job = queue.jobs.remove(&key);
+        let since = job.as_ref().map_or(Duration::MAX, |job| job.since);
+        queue.in_flight.insert(key.clone(), since);
         let saved = queue.saved.get(&key).copied();
         if let (Some(Job { seen, ask_again, .. }), Some(saved)) = (&mut job, saved)
             && saved.version <= seen.version
@@ -139,10 +142,12 @@ impl SaveQueue {
     /// measurement and `job` only measures. Returns the job that is not needed. It may hold a
     /// state, so drop it without holding the lock.
     #[must_use]
-    pub(super) fn replace(&mut self, key: &AggregateKey, job: Job) -> Option<Job> {
-        let is_certain = self.jobs.get(key).is_some_and(|waiting| waiting.measure.is_none());
-        if job.measure.is_some() && is_certain {
-            return Some(job);
+    pub(super) fn replace(&mut self, key: &AggregateKey, mut job: Job) -> Option<Job> {
+        if let Some(waiting) = self.jobs.get(key) {
+            if job.measure.is_some() && waiting.measure.is_none() {
+                return Some(job);
+            }
+            job.since = waiting.since;
         }
         self.jobs.insert(key.clone(), job)
     }
@@ -168,6 +173,15 @@ impl SaveQueue {
         Some((key, job))
     }
 
+    /// Returns how many aggregates are waiting, how many are in flight, and when the oldest of them
+    /// was queued.
+    pub(super) fn count(&self) -> (usize, usize, Option<Duration>) {
+        // The first one waits longest, unless a drain has sorted the queue.
+        let first = self.waiting.front().and_then(|key| self.jobs.get(key)).map(|job| job.since);
+        let oldest = self.in_flight.values().copied().chain(first).min();
+        (self.waiting.len(), self.in_flight.len(), oldest)
+    }
+
     /// Sorts the queue so that the aggregates with the most events to replay come first.
     pub(super) fn put_costly_first(&mut self) {
         let jobs = &self.jobs;
@@ -179,7 +193,7 @@ impl SaveQueue {
     /// jobs may hold states, so drop them without holding the lock.
     pub(super) fn give_up(&mut self) -> (Vec<AggregateKey>, HashMap<AggregateKey, Job>) {
         let mut skipped: Vec<_> = self.waiting.drain(..).collect();
-        skipped.extend(self.in_flight.iter().cloned());
+        skipped.extend(self.in_flight.keys().cloned());
         skipped.sort_unstable();
         skipped.dedup();
         (skipped, std::mem::take(&mut self.jobs))

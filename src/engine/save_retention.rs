@@ -83,8 +83,8 @@ impl<A: Aggregate> EngineCore<A> {
                 }
             }
             Err(error) => {
-                let what = format!("the retention policy was not applied to {key}: {error:#}");
-                self.failed(Trouble::RetentionFailed, what);
+                let what = format!("the retention policy was not applied to {key}");
+                self.failed(Trouble::RetentionFailed, &what, Some(&error));
                 self.report(&Observation::RetentionFailed { key, error: &error });
             }
         }

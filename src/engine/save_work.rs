@@ -22,6 +22,7 @@ use super::save_queue::{
     Failing, Job, Measure, SaverTurn, SharedQueue, backoff, remember, seen, size,
 };
 use super::save_retention::RetentionWork;
+use super::spans::{Spanned, in_span};
 use super::statistics::Trouble;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
@@ -52,6 +53,7 @@ pub(super) async fn drain<A: Aggregate>(
         if !work.tasks.is_empty() {
             if let Some(ended) = work.next().await {
                 work.take(ended);
+                work.core.queue_changed(&work.shared);
             }
             continue;
         }
@@ -74,9 +76,9 @@ struct Saving {
 }
 
 /// The result of a task.
-enum Ended {
+enum Ended<A: Aggregate> {
     /// The record, or `None` if no snapshot is needed or the capture failed and was noted.
-    Captured(Option<Capture>),
+    Captured(Option<Capture<A>>),
     /// The outcome of each record of a put, in order, and how long the put took.
     Put(Vec<Result<CreateOutcome, Error>>, Duration),
     /// What a policy did to an aggregate.
@@ -89,15 +91,15 @@ struct Work<A: Aggregate> {
     parallel: usize,
     // Captures and puts run in separate tasks, so that a panic in the application's fold or in the
     // store ends only one of them.
-    tasks: JoinSet<Ended>,
+    tasks: JoinSet<Ended<A>>,
     capturing: HashMap<Id, Saving>,
     /// The records of the running put; empty if none is running.
-    putting: Vec<(Saving, Capture)>,
+    putting: Vec<(Saving, Capture<A>)>,
     /// Records that wait for the next put.
-    ready: Vec<(Saving, Capture)>,
+    ready: Vec<(Saving, Capture<A>)>,
     ready_bytes: usize,
     /// Records of a batch whose put panicked. Each is put separately.
-    suspects: Vec<(Saving, Capture)>,
+    suspects: Vec<(Saving, Capture<A>)>,
     retention: RetentionWork,
 }
 
@@ -127,6 +129,7 @@ impl<A: Aggregate> Work<A> {
             let started = self.core.clock.monotonic();
             let (core, shared) = (Arc::clone(&self.core), Arc::clone(&self.shared));
             let capture = capture(core, shared, key.clone(), job);
+            let capture = in_span(Spanned::Save(&key), capture);
             let id = self.tasks.spawn(capture).id();
             self.capturing.insert(id, Saving { key, started });
         }
@@ -149,11 +152,12 @@ impl<A: Aggregate> Work<A> {
         }
         self.ready_bytes = self.ready.iter().map(|(_, ready)| ready.record.as_bytes().len()).sum();
         self.shared.lock().unwritten = self.ready.len() + self.suspects.len();
-        let core = Arc::clone(&self.core);
+        let (core, count) = (Arc::clone(&self.core), batch.len());
         let records = batch.iter().map(|(_, capture)| capture.record.clone()).collect();
         self.tasks.spawn(async move {
             let started = core.clock.monotonic();
-            let outcomes = core.save(records).await;
+            let put = core.save(records);
+            let outcomes = in_span(Spanned::Put(count), put).await;
             Ended::Put(outcomes, core.clock.monotonic().saturating_sub(started))
         });
         self.putting = batch;
@@ -171,7 +175,7 @@ impl<A: Aggregate> Work<A> {
 
     /// Waits for a task to end, or returns `None` if an aggregate is queued before that. A leftover
     /// permit causes one unnecessary check.
-    async fn next(&mut self) -> Option<Result<(Id, Ended), JoinError>> {
+    async fn next(&mut self) -> Option<Result<(Id, Ended<A>), JoinError>> {
         let mut queued = pin!(self.shared.queued.notified());
         poll_fn(|context| {
             if let Poll::Ready(ended) = self.tasks.poll_join_next_with_id(context) {
@@ -182,7 +186,7 @@ impl<A: Aggregate> Work<A> {
         .await
     }
 
-    fn take(&mut self, ended: Result<(Id, Ended), JoinError>) {
+    fn take(&mut self, ended: Result<(Id, Ended<A>), JoinError>) {
         let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
         let ended = ended.map(|(_, ended)| ended);
         if let Some(key) = self.retention.ended(id) {
@@ -263,7 +267,9 @@ async fn capture<A: Aggregate>(
     shared: Arc<SharedQueue>,
     key: AggregateKey,
     mut job: Job,
-) -> Ended {
+) -> Ended<A> {
+    // Held until the record is encoded. The store may take longer.
+    let _permit = core.limits.pools.saves.acquire().await;
     if let Some(measure) = job.measure.take()
         && !learn_size(&core, &shared, &key, &mut job, measure).await
     {
@@ -277,9 +283,12 @@ async fn capture<A: Aggregate>(
     }
     let started = core.clock.monotonic();
     match core.capture(&key).await {
-        Ok(Some(capture)) => {
-            let is_wanted = is_still_wanted(&core, &key, seen, &capture);
-            Ended::Captured(is_wanted.then_some(capture))
+        Ok(Some(mut capture)) => {
+            if !is_still_wanted(&core, &key, seen, &capture) {
+                return Ended::Captured(None);
+            }
+            capture.held = Some(core.hold_bytes(capture.record.as_bytes().len() as u64).await);
+            Ended::Captured(Some(capture))
         }
         Ok(None) => {
             let took = core.clock.monotonic().saturating_sub(started);
@@ -299,7 +308,7 @@ fn is_still_wanted<A: Aggregate>(
     core: &EngineCore<A>,
     key: &AggregateKey,
     mut seen: TriggerContext,
-    capture: &Capture,
+    capture: &Capture<A>,
 ) -> bool {
     let Some(learning) = &core.learning else { return true };
     if seen.snapshot.is_some() {
@@ -375,10 +384,8 @@ fn note<A: Aggregate>(
             let not_before = core.clock.monotonic().saturating_add(backing_off);
             remember(&mut queue.failing, key, Failing { times, not_before });
             drop(queue);
-            core.failed(
-                Trouble::SaveFailed,
-                format!("a background snapshot of {key} failed: {error:#}"),
-            );
+            let what = format!("a background snapshot of {key} failed");
+            core.failed(Trouble::SaveFailed, &what, Some(&error));
             core.report(&Observation::SaveFailed { key, error: &error, backing_off });
         }
     }

@@ -92,7 +92,8 @@ impl<A: Aggregate> Saver<A> {
             if let Some(learning) = &core.learning {
                 learning.chosen(key, seen.distance());
             }
-            let job = Job { seen, measure: None, ask_again: false };
+            let since = core.clock.monotonic();
+            let job = Job { seen, measure: None, ask_again: false, since };
             return match self.start(core, key, job) {
                 Ok(()) => Decision::Queued { reason },
                 Err(why) => {
@@ -122,6 +123,7 @@ impl<A: Aggregate> Saver<A> {
         if core.clock.monotonic() < before.not_before {
             return Ok(());
         }
+        let since = core.clock.monotonic();
         let (encoding, state) = (Arc::clone(core), Arc::clone(&loaded.state));
         let at_version = loaded.version;
         let measure: Measure = Box::new(move || match encoding.encoded_bytes(&state) {
@@ -131,7 +133,7 @@ impl<A: Aggregate> Saver<A> {
                 Err(Error::new(ErrorKind::Encode, "measure a state", message).with_source(source))
             }
         });
-        self.start(core, &loaded.key, Job { seen, measure: Some(measure), ask_again: false })
+        self.start(core, &loaded.key, Job { seen, measure: Some(measure), ask_again: false, since })
     }
 
     /// Adds a job to the queue, and starts a task if none is running.
@@ -146,7 +148,13 @@ impl<A: Aggregate> Saver<A> {
             // immediately.
             runtime.spawn(save_work::drain(Arc::clone(core), turn, self.parallel));
         }
+        core.queue_changed(&self.shared);
         Ok(())
+    }
+
+    /// Counts the queued snapshots.
+    pub(super) fn count(&self, core: &EngineCore<A>) {
+        core.count_queue(&self.shared);
     }
 
     /// Remembers a snapshot that was stored by an explicit call (R13), unless it is retired. No
@@ -221,6 +229,7 @@ impl<A: Aggregate> Saver<A> {
             Err(late) if late.kind() == ErrorKind::Timeout => self.shared.lock().give_up(),
             flushed => flushed.map(|()| Default::default())?,
         };
+        core.queue_changed(&self.shared);
         for key in &skipped {
             dropped(core, key, "drain() ended before it was saved");
         }
@@ -259,7 +268,8 @@ impl<A: Aggregate> Saver<A> {
 
 /// Counts and reports a dropped background snapshot.
 fn dropped<A: Aggregate>(core: &EngineCore<A>, key: &AggregateKey, why: &str) {
-    core.failed(Trouble::SaveDropped, format!("a background snapshot of {key} was dropped: {why}"));
+    let what = format!("a background snapshot of {key} was dropped: {why}");
+    core.failed(Trouble::SaveDropped, &what, None);
     core.report(&Observation::SaveDropped { key, reason: why });
 }
 

@@ -53,6 +53,10 @@ pub(super) struct Search<'a, A: Aggregate> {
     pub(super) rejected: Vec<Rejected>,
     /// The store's error, if the engine is configured to replay when the store fails.
     pub(super) store_error: Option<Error>,
+    /// Whether the store was not asked, because it is down.
+    has_skipped: bool,
+    /// Whether the store is asked even if it is down.
+    is_insistent: bool,
 }
 
 /// Events that were fetched together with a snapshot.
@@ -95,6 +99,8 @@ impl<'a, A: Aggregate> Search<'a, A> {
             ahead: None,
             rejected: Vec::new(),
             store_error: None,
+            has_skipped: false,
+            is_insistent: false,
         }
     }
 
@@ -107,6 +113,13 @@ impl<'a, A: Aggregate> Search<'a, A> {
     /// if there is no further one.
     pub(super) async fn next(&mut self, watch: &mut Stopwatch<'_>) -> Result<(), Error> {
         self.candidate = None;
+        if self.tries == 0
+            && !self.is_insistent
+            && let Some(error) = self.core.store_is_skipped()
+        {
+            self.has_skipped = true;
+            return self.give_up(error);
+        }
         while let Some(query) = self.next_query() {
             let step = if let Some(hybrid) = self.hybrid.take() {
                 Box::pin(self.ask_both(hybrid, query, watch)).await?
@@ -166,6 +179,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
             Ok(answer) => answer,
             Err(error) => return self.failed(error).map(|()| SearchStep::Over),
         };
+        self.core.store_answered();
         watch.fetched();
         let found = match answer {
             Lookup::Found(found) if found.version >= self.at_least => found,
@@ -248,6 +262,15 @@ impl<'a, A: Aggregate> Search<'a, A> {
         true
     }
 
+    /// Restarts the search and asks the store although it is down. Returns false if it was asked.
+    pub(super) fn begin_insistently(&mut self) -> bool {
+        self.is_insistent = std::mem::take(&mut self.has_skipped);
+        if self.is_insistent {
+            self.restart();
+        }
+        self.is_insistent
+    }
+
     fn restart(&mut self) {
         self.stage = SearchStage::Current(self.at_most);
         self.tries = 0;
@@ -266,6 +289,11 @@ impl<'a, A: Aggregate> Search<'a, A> {
 
     /// Handles a store failure: returns the error, unless the engine is configured to replay.
     fn failed(&mut self, error: Error) -> Result<(), Error> {
+        self.core.store_failed(&error);
+        self.give_up(error)
+    }
+
+    fn give_up(&mut self, error: Error) -> Result<(), Error> {
         self.stage = SearchStage::Over;
         if self.core.on_store_failure != OnStoreFailure::Replay {
             return Err(error);

@@ -261,7 +261,7 @@ impl TaskWork {
         match &self.action {
             TaskAction::Policy(policy) => Some(Arc::clone(policy)),
             TaskAction::Task(Task::Retention(rule)) => Some(policy(*rule)),
-            TaskAction::Task(_) => None,
+            TaskAction::Task(_) | TaskAction::Coverage => None,
         }
     }
 }

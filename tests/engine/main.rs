@@ -33,8 +33,12 @@ mod event_sources;
 mod fakes;
 #[cfg(feature = "conformance")]
 mod fault_layer;
+#[cfg(feature = "postcard")]
+mod health;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod hot_cache;
+#[cfg(all(feature = "postcard", feature = "cache"))]
+mod limits;
 #[cfg(feature = "postcard")]
 mod load_many;
 #[cfg(feature = "postcard")]

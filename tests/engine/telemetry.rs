@@ -10,10 +10,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use metrics::{
-    Counter, CounterFn, Gauge, Histogram, HistogramFn, Key, KeyName, Metadata, SharedString, Unit,
+    Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata,
+    SharedString, Unit,
 };
 use snapfold::engine::telemetry::{Metrics, Tracing};
-use snapfold::engine::{EngineBuilder, Observation, Observer};
+use snapfold::engine::{EngineBuilder, HealthThresholds, Observation, Observer};
 use snapfold::manager::AdminContext;
 use snapfold::retention::keep_last;
 use snapfold::trigger::every_events;
@@ -51,8 +52,9 @@ async fn life(world: &World) {
     world.engine.load(&key).await.unwrap();
     let alien = AggregateKey::new("order", "x").unwrap();
     world.engine.at_version(&key, 81).await.unwrap_err();
-    world.engine.load_many(&[key.clone(), alien]).await.remove(1).unwrap_err();
+    world.engine.load_many(&[key.clone(), alien.clone()]).await.remove(1).unwrap_err();
     let by = AdminContext::new("ann");
+    world.engine.admin().delete(&alien, 1, &by).await.unwrap_err();
     world.engine.admin().delete(&key, 20, &by).await.unwrap();
     world.store.fail(Op::Delete, 1);
     world.engine.admin().delete(&key, 70, &by).await.unwrap_err();
@@ -113,8 +115,19 @@ impl Observer for Explosive {
 
 // tracing -----------------------------------------------------------------------------------------
 
+/// Events, and spans as lines at a level of their own.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+struct Log(Arc<Mutex<Vec<(Level, String)>>>, Arc<Mutex<Spans>>);
+
+#[derive(Default)]
+struct Spans {
+    /// Name and fields of each span.
+    opened: Vec<String>,
+    /// The ids of the spans that are entered.
+    entered: Vec<u64>,
+    /// Each event, with the innermost span around it.
+    events: Vec<(Option<String>, String)>,
+}
 
 struct Fields(String);
 
@@ -128,18 +141,30 @@ impl Subscriber for Log {
     fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
         metadata.target() == "snapfold"
     }
-    fn new_span(&self, _: &Attributes<'_>) -> Id {
-        Id::from_u64(1)
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut fields = Fields(format!("{} ", attributes.metadata().name()));
+        attributes.record(&mut fields);
+        let mut spans = self.1.lock().unwrap();
+        spans.opened.push(fields.0);
+        Id::from_u64(spans.opened.len() as u64)
     }
     fn record(&self, _: &Id, _: &Record<'_>) {}
     fn record_follows_from(&self, _: &Id, _: &Id) {}
     fn event(&self, event: &Event<'_>) {
         let mut fields = Fields(String::new());
         event.record(&mut fields);
+        let mut spans = self.1.lock().unwrap();
+        let around = spans.entered.last().copied();
+        let around = around.map(|id| spans.opened[usize::try_from(id).unwrap() - 1].clone());
+        spans.events.push((around, fields.0.clone()));
         self.0.lock().unwrap().push((*event.metadata().level(), fields.0));
     }
-    fn enter(&self, _: &Id) {}
-    fn exit(&self, _: &Id) {}
+    fn enter(&self, id: &Id) {
+        self.1.lock().unwrap().entered.push(id.into_u64());
+    }
+    fn exit(&self, id: &Id) {
+        assert_eq!(self.1.lock().unwrap().entered.pop(), Some(id.into_u64()));
+    }
 }
 
 #[tokio::test]
@@ -170,6 +195,33 @@ async fn logs_have_levels_by_what_an_operator_must_see() {
     );
 }
 
+#[tokio::test]
+async fn operations_have_spans_around_what_they_report() {
+    let log = Log::default();
+    let guard = tracing::subscriber::set_default(log.clone());
+    life(&world(|builder| builder.observer(Tracing::new()))).await;
+    drop(guard);
+    let spans = log.1.lock().unwrap();
+    assert_eq!(spans.entered, [0_u64; 0]);
+    let about = "tenant=\"\" kind=\"account\" id=\"a\" ";
+    for (name, fields) in [
+        ("load", about),
+        ("load_many", "count=2 "),
+        ("save", about),
+        ("put", "count=1 "),
+        ("retention", about),
+    ] {
+        let span = format!("{name} {fields}");
+        assert!(spans.opened.contains(&span), "{span}: {:#?}", spans.opened);
+    }
+    for (span, event) in [("load ", "loaded"), ("load ", "not loaded"), ("save ", "captured")] {
+        let is_around = |(around, line): &(Option<String>, String)| {
+            line.contains(event) && around.as_ref().is_some_and(|around| around.starts_with(span))
+        };
+        assert!(spans.events.iter().any(is_around), "{event}: {:#?}", spans.events);
+    }
+}
+
 // metrics -----------------------------------------------------------------------------------------
 
 /// Sums of counters and of histograms, by name and labels.
@@ -192,6 +244,16 @@ impl HistogramFn for Sum {
     }
 }
 
+/// The highest value.
+impl GaugeFn for Sum {
+    fn increment(&self, _: f64) {}
+    fn decrement(&self, _: f64) {}
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
+    fn set(&self, value: f64) {
+        self.0.fetch_max(value as u64, Ordering::SeqCst);
+    }
+}
+
 impl Sums {
     fn at(&self, key: &Key) -> Arc<Sum> {
         let labels: Vec<_> = key.labels().map(|l| format!("{}={}", l.key(), l.value())).collect();
@@ -207,8 +269,8 @@ impl metrics::Recorder for Sums {
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         Counter::from_arc(self.at(key))
     }
-    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
-        Gauge::noop()
+    fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::from_arc(self.at(key))
     }
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         Histogram::from_arc(self.at(key))
@@ -220,7 +282,9 @@ fn metrics_have_stable_names_and_no_ids() {
     let sums = Sums::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     metrics::with_local_recorder(&sums, || {
-        runtime.block_on(life(&world(|builder| builder.observer(Metrics::new()))));
+        let thresholds = HealthThresholds::new().saves_queued(1);
+        let observe = |builder: Builder| builder.observer(Metrics::new());
+        runtime.block_on(life(&world(|builder| observe(builder).health_thresholds(thresholds))));
     });
     let sums: BTreeMap<_, _> = sums
         .0
@@ -230,6 +294,7 @@ fn metrics_have_stable_names_and_no_ids() {
         .map(|(name, sum)| (name.clone(), sum.0.load(Ordering::SeqCst)))
         .collect();
     assert!(sums.keys().all(|name| !name.contains("=a,") && !name.contains("=a}")), "{sums:#?}");
+    assert!(sums.keys().all(|name| !name.contains("order")), "{sums:#?}");
     let deleted = sums["snapfold_retention_deleted_total{kind=account}"];
     assert!(deleted > 0);
     for (name, wanted) in [
@@ -237,13 +302,21 @@ fn metrics_have_stable_names_and_no_ids() {
         ("snapfold_loads_total{kind=account,origin=replay}", 1),
         ("snapfold_load_failures_total{kind=account,error=BeyondHead}", 1),
         ("snapfold_load_failures_total{kind=account,error=Store}", 1),
-        ("snapfold_load_failures_total{kind=order,error=InvalidInput}", 1),
+        // Callers may name any kind, so a foreign one is no label.
+        ("snapfold_load_failures_total{kind=,error=InvalidInput}", 1),
+        ("snapfold_misses_total{kind=account,reason=absent}", 1),
+        ("snapfold_managed_total{kind=,action=delete,outcome=failed}", 1),
         ("snapfold_load_seconds{kind=account,phase=decode}", 11),
         ("snapfold_replayed_events{kind=account}", 11),
         ("snapfold_rejected_snapshots_total{kind=account,reason=payload_checksum}", 3),
         ("snapfold_saves_total{kind=account,outcome=stored}", 7),
         ("snapfold_saves_total{kind=account,outcome=failed}", 1),
         ("snapfold_save_seconds{kind=account}", 7),
+        ("snapfold_saves_queued{kind=account}", 1),
+        ("snapfold_saves_running{kind=account}", 1),
+        ("snapfold_replays_running{kind=account}", 1),
+        ("snapfold_replays_waiting{kind=account}", 0),
+        ("snapfold_health_raised{kind=account,signal=saves_queued}", 1),
         ("snapfold_snapshot_raw_bytes{kind=account}", 7),
         ("snapfold_snapshot_stored_bytes{kind=account}", 7),
         ("snapfold_managed_total{kind=account,action=delete,outcome=ok}", 1),

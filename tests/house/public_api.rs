@@ -30,8 +30,9 @@ use snapfold::{
         Codec, CodecId, Compression, CompressionId, DecodeLimits, Digester, Postcard, TypeInfo,
     },
     engine::{
-        CacheConfig, Clock, Drained, EngineBuilder, EngineStatistics, InFlight, ManualClock,
-        Observation, Observer, OnStoreFailure, ReplayLoader, SystemClock, Verify, WhenFull,
+        CacheConfig, Clock, Drained, EngineBuilder, EngineHealth, EngineStatistics, HealthSignal,
+        HealthThresholds, InFlight, LastError, ManualClock, Observation, Observer, OnStoreFailure,
+        ReplayLoader, SharedLimits, SystemClock, Trouble, Verify, WhenFull, Workload,
         telemetry::{Metrics, Tracing},
     },
     events::{EventTime, KeyedReplay, Recorded},
@@ -213,6 +214,9 @@ fn the_main_types_cross_threads_and_print() {
     crosses_threads::<Error>();
     crosses_threads::<SystemClock>();
     crosses_threads::<ManualClock>();
+    crosses_threads::<SharedLimits>();
+    prints::<SharedLimits>();
+    is_value::<(EngineHealth, LastError, HealthSignal, HealthThresholds, Trouble, Workload)>();
     prints::<SnapshotEngine<Account>>();
     prints::<ReplayLoader<Account>>();
     prints::<EngineBuilder<Account>>();
@@ -263,6 +267,9 @@ fn what_people_read_displays() {
     displays::<Decision>();
     displays::<Error>();
     displays::<Generation>();
+    displays::<EngineHealth>();
+    displays::<LastError>();
+    displays::<Workload>();
     displays::<Provenance>();
     displays::<RejectReason>();
     displays::<Rejected>();

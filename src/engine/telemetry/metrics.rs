@@ -1,15 +1,19 @@
 //! [`Metrics`]: records observations with the crate `metrics`.
 
-use ::metrics::{counter, histogram};
+use ::metrics::{counter, gauge, histogram};
 
 use crate::engine::observer::{Observation, Observer};
+use crate::engine::workload::Workload;
+use crate::error::ErrorKind;
 use crate::ledger::AuditOutcome;
 use crate::manager::{CreateOutcome, Origin, Provenance};
 
-/// Records observations as counters and histograms of the crate `metrics`.
+/// Records observations as counters, gauges and histograms of the crate `metrics`.
 ///
 /// Names and labels stay the same in later releases; more may be added. The label `kind` is the
-/// kind of aggregate. No label contains an id. Times are in seconds, sizes in bytes.
+/// kind of aggregate; it is empty if the request was invalid, because such a request may name any
+/// kind. No label contains an id. Times are in seconds, sizes in bytes. A gauge has the value of the
+/// engine that changed it last, so use one engine for each kind.
 ///
 /// | name | type | labels | |
 /// |---|---|---|---|
@@ -17,7 +21,14 @@ use crate::manager::{CreateOutcome, Origin, Provenance};
 /// | `snapfold_load_failures_total` | counter | `kind`, `error` | loads that failed |
 /// | `snapfold_load_seconds` | histogram | `kind`, `phase`: `fetch`, `decode`, `fold` | durations of loads for callers |
 /// | `snapfold_replayed_events` | histogram | `kind` | events folded by a load for a caller |
+/// | `snapfold_misses_total` | counter | `kind`, `reason`: also `absent` | loads for callers that replayed all events: the last reason |
 /// | `snapfold_rejected_snapshots_total` | counter | `kind`, `reason` | snapshots that a load could not use |
+/// | `snapfold_replays_running` | gauge | `kind` | full replays that are running |
+/// | `snapfold_replays_waiting` | gauge | `kind` | loads that wait for a full replay |
+/// | `snapfold_saves_queued` | gauge | `kind` | aggregates that wait for a background snapshot |
+/// | `snapfold_saves_running` | gauge | `kind` | background snapshots in progress |
+/// | `snapfold_save_bytes_in_flight` | gauge | `kind` | records that the store has not acknowledged |
+/// | `snapfold_health_raised` | gauge | `kind`, `signal` | 1 from when a number reaches its threshold until it is back, else 0 |
 /// | `snapfold_saves_total` | counter | `kind`, `outcome`: `stored`, `replaced`, `existing`, `empty`, `failed`, `dropped` | background snapshots |
 /// | `snapfold_save_seconds` | histogram | `kind` | from loading the state until the store acknowledges the snapshot |
 /// | `snapfold_snapshot_raw_bytes` | histogram | `kind` | encoded states of background snapshots, before compression |
@@ -31,7 +42,8 @@ use crate::manager::{CreateOutcome, Origin, Provenance};
 /// | `snapfold_ledger_lost_records_total` | counter | | records for the ledger that were lost |
 ///
 /// `reason` is [`RejectReason::name`](crate::record::RejectReason::name), and `error` is the name
-/// of the [`ErrorKind`](crate::ErrorKind). `action` is the first word of the action in the audit
+/// of the [`ErrorKind`](crate::ErrorKind). `signal` is
+/// [`HealthSignal::name`](crate::engine::HealthSignal::name). `action` is the first word of the action in the audit
 /// trail.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
@@ -51,9 +63,16 @@ impl Observer for Metrics {
             Observation::Captured { key, provenance, .. } => rejected(key.kind(), provenance),
             Observation::LoadFailed { key, error } => {
                 let error = format!("{:?}", error.kind());
-                counter!("snapfold_load_failures_total", "kind" => own(key.kind()), "error" => error)
+                let kind = bounded(key.kind(), &error);
+                counter!("snapfold_load_failures_total", "kind" => kind, "error" => error)
                     .increment(1);
             }
+            Observation::HealthChanged { kind, signal, is_raised, .. } => {
+                let (kind, signal) = (own(kind), signal.name());
+                gauge!("snapfold_health_raised", "kind" => kind, "signal" => signal)
+                    .set(f64::from(u8::from(*is_raised)));
+            }
+            Observation::Workload { kind, workload } => working(kind, workload),
             Observation::Saved { key, created, took } => {
                 saved(key.kind(), created);
                 histogram!("snapfold_save_seconds", "kind" => own(key.kind())).record(*took);
@@ -72,14 +91,17 @@ impl Observer for Metrics {
                     .increment(1);
             }
             Observation::Managed { action, key: Some(key), outcome, took, .. } => {
-                let (kind, action) = (key.kind(), action.split(' ').next().unwrap_or_default());
-                let outcome = if **outcome == AuditOutcome::Ok { "ok" } else { "failed" };
+                let action = action.split(' ').next().unwrap_or_default();
+                let (kind, outcome) = match outcome {
+                    AuditOutcome::Ok => (own(key.kind()), "ok"),
+                    AuditOutcome::Failed { kind, .. } => (bounded(key.kind(), kind), "failed"),
+                };
                 counter!(
                     "snapfold_managed_total",
-                    "kind" => own(kind), "action" => own(action), "outcome" => outcome
+                    "kind" => kind.clone(), "action" => own(action), "outcome" => outcome
                 )
                 .increment(1);
-                histogram!("snapfold_managed_seconds", "kind" => own(kind), "action" => own(action))
+                histogram!("snapfold_managed_seconds", "kind" => kind, "action" => own(action))
                     .record(*took);
             }
             Observation::Managed { key: None, .. } => {}
@@ -88,6 +110,28 @@ impl Observer for Metrics {
                 counter!("snapfold_ledger_lost_records_total").increment(*lost as u64);
             }
         }
+    }
+}
+
+/// Returns the label `kind` for a request that failed. Callers may pass keys of arbitrary kinds,
+/// which are refused as invalid.
+fn bounded(kind: &str, error: &str) -> String {
+    if error == format!("{:?}", ErrorKind::InvalidInput) { String::new() } else { own(kind) }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is approximate")]
+fn working(kind: &str, workload: &Workload) {
+    for (gauge, value) in [
+        (gauge!("snapfold_replays_running", "kind" => own(kind)), workload.replays_running as f64),
+        (gauge!("snapfold_replays_waiting", "kind" => own(kind)), workload.replays_waiting as f64),
+        (gauge!("snapfold_saves_queued", "kind" => own(kind)), workload.saves_queued as f64),
+        (gauge!("snapfold_saves_running", "kind" => own(kind)), workload.saves_running as f64),
+        (
+            gauge!("snapfold_save_bytes_in_flight", "kind" => own(kind)),
+            workload.bytes_in_flight as f64,
+        ),
+    ] {
+        gauge.set(value);
     }
 }
 
@@ -102,6 +146,10 @@ fn loaded(kind: &str, provenance: &Provenance) {
         Origin::Snapshot => "snapshot",
     };
     counter!("snapfold_loads_total", "kind" => own(kind), "origin" => origin).increment(1);
+    if provenance.origin == Origin::Replay {
+        let reason = provenance.rejected.last().map_or("absent", |rejected| rejected.reason.name());
+        counter!("snapfold_misses_total", "kind" => own(kind), "reason" => reason).increment(1);
+    }
     let timings = provenance.timings;
     for (phase, time) in
         [("fetch", timings.fetch), ("decode", timings.decode), ("fold", timings.fold)]

@@ -13,10 +13,10 @@ use crate::ledger::AuditOutcome;
 /// | level | observations |
 /// |---|---|
 /// | error | loads that failed, records for the ledger that were lost |
-/// | warn | snapshots that were rejected, background work that failed or was dropped, management calls that failed |
-/// | info | management calls |
+/// | warn | snapshots that were rejected, background work that failed or was dropped, management calls that failed, thresholds that were reached |
+/// | info | management calls, numbers that are back below their thresholds |
 /// | debug | background snapshots, retention |
-/// | trace | loads |
+/// | trace | loads, workload |
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Tracing;
@@ -45,6 +45,15 @@ macro_rules! emit {
 impl Observer for Tracing {
     fn observe(&self, observation: &Observation<'_>) {
         match observation {
+            Observation::HealthChanged { kind, is_raised: true, .. } => {
+                warn!(target: "snapfold", kind, "{observation}");
+            }
+            Observation::HealthChanged { kind, .. } => {
+                info!(target: "snapfold", kind, "{observation}");
+            }
+            Observation::Workload { kind, .. } => {
+                trace!(target: "snapfold", kind, "{observation}");
+            }
             Observation::Loaded { key, provenance, .. }
             | Observation::Captured { key, provenance, .. } => {
                 if provenance.rejected.is_empty() {
