@@ -1,7 +1,7 @@
 //! [`EngineHealth`]: the condition of an engine, for operators.
 
 use std::fmt;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use super::statistics::LastError;
@@ -106,11 +106,14 @@ impl Default for HealthThresholds {
 pub(super) struct HealthWatch {
     thresholds: HealthThresholds,
     pub(super) raised: [AtomicBool; 3],
+    /// The changes of the workload that are not reported yet.
+    pub(super) changes: AtomicUsize,
 }
 
 impl HealthWatch {
     pub(super) const fn new(thresholds: HealthThresholds) -> Self {
-        Self { thresholds, raised: [const { AtomicBool::new(false) }; 3] }
+        let raised = [const { AtomicBool::new(false) }; 3];
+        Self { thresholds, raised, changes: AtomicUsize::new(0) }
     }
 
     /// Returns each signal with its value and its threshold.

@@ -19,9 +19,20 @@ impl<A: Aggregate> EngineCore<A> {
     /// Reports the workload after a change, and which signals have crossed their thresholds. Do not
     /// call it with a lock held.
     pub(super) fn workload_changed(&self) {
-        if self.observer.is_none() {
+        // One thread reports at a time, and again if something has changed in the meantime. The
+        // last report is therefore of the last change.
+        if self.observer.is_none() || self.watch.changes.fetch_add(1, Ordering::AcqRel) > 0 {
             return;
         }
+        let mut reported = 1;
+        while reported > 0 {
+            self.report_workload();
+            let before = self.watch.changes.fetch_sub(reported, Ordering::AcqRel);
+            reported = before.saturating_sub(reported);
+        }
+    }
+
+    fn report_workload(&self) {
         let workload = self.gauges.read();
         self.report(&Observation::Workload { kind: A::KIND, workload });
         let age = self.gauges.queue_age(self.clock.monotonic());

@@ -11,6 +11,7 @@ use super::core::{EngineCore, caught, check_kind};
 use super::head::ends_early;
 use super::limited_replay::FREE_EVENTS;
 use super::load::{finish_continued, replay_ahead};
+use super::permits::WAIT;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::search::{Ahead, Search, SearchCandidate};
 use super::stopwatch::Stopwatch;
@@ -295,9 +296,11 @@ fn set(done: &mut [Option<Done>], place: usize, of: Done, watch: &mut Stopwatch<
 }
 
 /// Whether another aggregate would meet this error too. An event source may fail for one aggregate
-/// only, at an event that it cannot decode.
+/// only, at an event that it cannot decode, and only some need a full replay.
 fn is_outage(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Store | ErrorKind::Timeout) && error.retry() != Retry::Never
+    matches!(error.kind(), ErrorKind::Store | ErrorKind::Timeout)
+        && error.retry() != Retry::Never
+        && error.operation() != WAIT
 }
 
 /// Recognizes an outage of the store by several failures in a row.

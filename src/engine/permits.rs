@@ -20,6 +20,9 @@ use crate::error::{Error, ErrorKind, Retry};
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
+/// The operation of an error for a replay that could not begin in time.
+pub(super) const WAIT: &str = "wait for a replay";
+
 /// The permission for one full replay.
 pub(super) struct ReplayPermit<'a, A: Aggregate> {
     core: &'a EngineCore<A>,
@@ -131,5 +134,5 @@ fn too_long(key: &AggregateKey, limits: &SharedLimits) -> Error {
         limits.replays_running(),
         limits.replays_waiting(),
     );
-    Error::new(ErrorKind::Timeout, "load", message).with_retry(Retry::Later)
+    Error::new(ErrorKind::Timeout, WAIT, message).with_retry(Retry::Later)
 }

@@ -282,6 +282,10 @@ async fn capture<A: Aggregate>(
         return Ended::Captured(None);
     }
     let started = core.clock.monotonic();
+    if let Some(error) = core.store_is_down() {
+        note(&core, &shared, &key, Err(error));
+        return Ended::Captured(None);
+    }
     match core.capture(&key).await {
         Ok(Some(mut capture)) => {
             if !is_still_wanted(&core, &key, seen, &capture) {

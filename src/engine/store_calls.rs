@@ -3,7 +3,7 @@
 use super::core::EngineCore;
 use super::health::HealthSignal;
 use super::statistics::Trouble;
-use super::store_breaker::{PAUSE, StoreBreaker};
+use super::store_breaker::StoreBreaker;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::state::Aggregate;
 
@@ -16,10 +16,20 @@ impl<A: Aggregate> EngineCore<A> {
         if !breaker.is_down() || breaker.asks(self.clock.monotonic()) {
             return None;
         }
-        let message = format!(
-            "the store failed for several loads in a row and is asked again within {PAUSE:?}"
-        );
+        let message = "the store failed for several loads in a row, and only one load in a while \
+                       asks it again";
         Some(Error::new(ErrorKind::Store, "find a snapshot", message).with_retry(Retry::Later))
+    }
+
+    /// Returns an error for a background snapshot while the store is down. It could not be stored,
+    /// and its replay would delay a load.
+    pub(super) fn store_is_down(&self) -> Option<Error> {
+        let breaker = self.breaker.as_ref()?;
+        breaker.is_pausing(self.clock.monotonic()).then(|| {
+            let message = "the store failed for several loads in a row";
+            Error::new(ErrorKind::Store, "take a background snapshot", message)
+                .with_retry(Retry::Later)
+        })
     }
 
     /// Records that the store answered a load.

@@ -39,6 +39,8 @@ mod health;
 mod hot_cache;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod limits;
+#[cfg(all(feature = "postcard", feature = "cache"))]
+mod limits_review;
 #[cfg(feature = "postcard")]
 mod load_many;
 #[cfg(feature = "postcard")]
