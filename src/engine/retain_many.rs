@@ -254,12 +254,12 @@ impl<A: Aggregate> EngineCore<A> {
         let ids = |plan: &RetentionPlan| plan.dropped().map(|judged| judged.id).collect::<Vec<_>>();
         let dropped: Vec<_> = plans.iter().map(|(_, key, plan)| (*key, ids(plan))).collect();
         let dropping = dropped.iter().filter(|(_, ids)| !ids.is_empty());
-        let deletes: Vec<_> = dropping.map(|(key, ids)| (*key, &ids[..])).collect();
-        let deleted = if deletes.is_empty() {
+        let selected: Vec<_> = dropping.map(|(key, ids)| (*key, &ids[..])).collect();
+        let deleted = if selected.is_empty() {
             Some(Vec::new())
         } else {
-            let deleted = self.store.delete_many(&deletes, DeleteOptions::default()).await;
-            deleted.ok().filter(|deleted| deleted.len() == deletes.len())
+            let deleted = self.store.delete_many(&selected, DeleteOptions::default()).await;
+            deleted.ok().filter(|deleted| deleted.len() == selected.len())
         };
         let mut deleted = deleted.map(Vec::into_iter);
         let mut retained = Vec::with_capacity(plans.len());

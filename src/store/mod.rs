@@ -229,10 +229,10 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
     ///   `Err`, each snapshot is either deleted or as before, and the call can be repeated.
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
-        delete_each(self, deletes, options).await
+        delete_each(self, selected, options).await
     }
 
     /// Sets or clears one mark on each selected snapshot of one key, and returns how many snapshots
@@ -303,11 +303,11 @@ pub(crate) async fn list_each<S: SnapshotStore + ?Sized>(
 /// Deletes snapshots of several keys by calling [`delete`](SnapshotStore::delete) for each.
 async fn delete_each<S: SnapshotStore + ?Sized>(
     store: &S,
-    deletes: &[(&AggregateKey, &[SnapshotId])],
+    selected: &[(&AggregateKey, &[SnapshotId])],
     options: DeleteOptions,
 ) -> Result<Vec<Deleted>, Error> {
-    let mut deleted = Vec::with_capacity(deletes.len());
-    for (key, ids) in deletes {
+    let mut deleted = Vec::with_capacity(selected.len());
+    for (key, ids) in selected {
         deleted.push(store.delete(key, Selection::Ids(ids), options).await?);
     }
     Ok(deleted)
@@ -356,10 +356,10 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
 
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
-        (**self).delete_many(deletes, options).await
+        (**self).delete_many(selected, options).await
     }
 
     async fn delete(

@@ -155,6 +155,17 @@ async fn gets_nothing_of_its_ledger(
     assert!(trail.items.is_empty());
 }
 
+/// The calls for several keys list and delete nothing of the others.
+async fn reaches_only_its_own(bound: &PostgresStore, own: &AggregateKey, other: &AggregateKey) {
+    let requests = [own, other].map(ListRequest::new);
+    let pages = bound.list_many(&requests).await.unwrap();
+    let listed: Vec<_> = pages.iter().map(|page| page.items.len()).collect();
+    assert_eq!(listed, [2, 0]);
+    let ids = [SnapshotId { generation: GENERATION, version: 1 }];
+    let deleted = bound.delete_many(&[(other, &ids)], DeleteOptions::default()).await.unwrap();
+    assert_eq!(deleted, [Deleted::default()]);
+}
+
 #[tokio::test]
 async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
     let db = TestDb::new().await;
@@ -200,14 +211,7 @@ async fn a_connection_bound_to_one_tenant_gets_nothing_of_another() {
             let deleted =
                 bound.delete(&other_key, Selection::All, DeleteOptions::default()).await.unwrap();
             assert_eq!(deleted, Deleted::default());
-            let requests = [&own_key, &other_key].map(ListRequest::new);
-            let pages = bound.list_many(&requests).await.unwrap();
-            let listed: Vec<_> = pages.iter().map(|page| page.items.len()).collect();
-            assert_eq!(listed, [2, 0]);
-            let ids = [GENERATION].map(|generation| SnapshotId { generation, version: 1 });
-            let deletes = [(&other_key, &ids[..])];
-            let deleted = bound.delete_many(&deletes, DeleteOptions::default()).await.unwrap();
-            assert_eq!(deleted, [Deleted::default()]);
+            reaches_only_its_own(&bound, &own_key, &other_key).await;
             assert_eq!(bound.prune(&other_key, 1).await.unwrap(), Deleted::default());
             for options in [PutOptions::default(), PutOptions::default().replace(true)] {
                 for version in [1, 7] {

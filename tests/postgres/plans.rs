@@ -338,3 +338,26 @@ async fn marks_and_deletes_of_ids_cost_the_same_however_many_snapshots_there_are
     }
     world.db.close().await;
 }
+
+#[tokio::test]
+async fn deletes_of_many_keys_cost_the_same_however_many_snapshots_there_are() {
+    for versions in [8, 300] {
+        let world = World::new(versions).await;
+        let keys: Vec<_> = (1..=100)
+            .map(|n| AggregateKey::from_parts("s", "b", &format!("id{n}")).unwrap())
+            .collect();
+        // Also with the plan for any parameters, which the server makes after five runs.
+        for version in 1..=7 {
+            let ids = [SnapshotId { generation: GENERATION, version }];
+            let selected: Vec<_> = keys.iter().map(|key| (key, &ids[..])).collect();
+            let before = world.touched().await;
+            let deleted =
+                world.store.delete_many(&selected, DeleteOptions::default()).await.unwrap();
+            assert!(deleted.iter().all(|deleted| deleted.snapshots == 1));
+            let touched = world.touched().await - before;
+            let bound = 80 + 32 * i64::try_from(keys.len()).unwrap();
+            assert!(touched > 0 && touched <= bound, "{touched}, {versions} versions, {version}");
+        }
+        world.db.close().await;
+    }
+}

@@ -60,12 +60,12 @@ async fn deletes_puts_and_marks_of_the_same_aggregates_do_not_deadlock() {
             for _ in 0..25 {
                 let replace = PutOptions::default().replace(true);
                 store.put(records.clone(), replace).await.unwrap();
-                let mut ids = vec![id(1), id(3), id(4)];
+                let mut ids = [id(1), id(3), id(4)];
                 ids.rotate_left(n % 3);
                 // Some keys twice.
-                let deletes: Vec<_> =
+                let selected: Vec<_> =
                     keys.iter().chain(keys.iter().take(n)).map(|key| (key, &ids[..])).collect();
-                let results = store.delete_many(&deletes, DeleteOptions::default()).await.unwrap();
+                let results = store.delete_many(&selected, DeleteOptions::default()).await.unwrap();
                 deleted += results.iter().map(|result| result.snapshots).sum::<u64>();
                 let mark = Mark::retirement("wrong", Timestamp::MIN);
                 let key = &keys[n];
@@ -105,8 +105,8 @@ async fn a_pin_that_is_set_while_a_delete_waits_counts_and_a_change_does_not_hid
     let waiting = tokio::spawn({
         let (store, keys) = (store.clone(), keys.clone());
         async move {
-            let deletes: Vec<_> = keys.iter().map(|key| (key, &ids[..])).collect();
-            store.delete_many(&deletes, DeleteOptions::default()).await.unwrap()
+            let selected: Vec<_> = keys.iter().map(|key| (key, &ids[..])).collect();
+            store.delete_many(&selected, DeleteOptions::default()).await.unwrap()
         }
     });
     let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' \

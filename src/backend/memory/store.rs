@@ -184,14 +184,14 @@ impl SnapshotStore for MemoryStore {
 
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
         let mut aggregates = self.write();
         let delete = |(key, ids): &(&AggregateKey, &[SnapshotId])| {
             aggregates.delete(key, Selection::Ids(ids), options)
         };
-        Ok(deletes.iter().map(delete).collect())
+        Ok(selected.iter().map(delete).collect())
     }
 
     async fn mark(

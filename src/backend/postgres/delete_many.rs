@@ -106,12 +106,12 @@ impl<'a> DeleteMany<'a> {
     /// key that occurs several times are in successive statements.
     pub(super) fn split(
         statement: &'a Statement,
-        deletes: &[(&'a AggregateKey, &'a [SnapshotId])],
+        selected: &[(&'a AggregateKey, &'a [SnapshotId])],
         options: DeleteOptions,
     ) -> Vec<Self> {
         let mut parts = Vec::new();
         let (mut keys, mut items) = (HashSet::new(), Vec::new());
-        for (place, (key, ids)) in deletes.iter().enumerate() {
+        for (place, (key, ids)) in selected.iter().enumerate() {
             if items.len() + ids.len() > MAX_IDS || keys.contains(key) {
                 parts.push(std::mem::take(&mut items));
                 keys.clear();

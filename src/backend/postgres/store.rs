@@ -400,11 +400,11 @@ impl SnapshotStore for PostgresStore {
 
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
-        let mut deleted = vec![Deleted::default(); deletes.len()];
-        for mut part in DeleteMany::split(&self.inner.delete_many, deletes, options) {
+        let mut deleted = vec![Deleted::default(); selected.len()];
+        for mut part in DeleteMany::split(&self.inner.delete_many, selected, options) {
             for (place, of_key) in self.inner.connections.run(&mut part).await? {
                 if let Some(slot) = deleted.get_mut(place) {
                     *slot = of_key;

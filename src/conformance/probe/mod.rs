@@ -177,10 +177,10 @@ impl Probe {
 
     pub(super) async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Stop> {
-        self.call("delete_many", self.store.delete_many(deletes, options)).await
+        self.call("delete_many", self.store.delete_many(selected, options)).await
     }
 
     pub(super) async fn mark(

@@ -25,18 +25,18 @@ pub(super) fn twins(name: &str) -> Result<[AggregateKey; 2], Stop> {
 /// breaks `broken`.
 pub(super) async fn delete_alike(
     store: &Probe,
-    deletes: &[(&str, &[SnapshotId])],
+    selected: &[(&str, &[SnapshotId])],
     options: DeleteOptions,
     broken: &'static str,
 ) -> Result<(), Stop> {
     let (mut expected, mut keys) = (Vec::new(), Vec::new());
-    for (name, ids) in deletes {
+    for (name, ids) in selected {
         let [single, joined] = twins(name)?;
         expected.push(store.delete_with(&single, Selection::Ids(ids), options).await?);
         keys.push((single, joined));
     }
     let asked: Vec<_> =
-        keys.iter().zip(deletes).map(|((_, joined), (_, ids))| (joined, *ids)).collect();
+        keys.iter().zip(selected).map(|((_, joined), (_, ids))| (joined, *ids)).collect();
     let deleted = store.blaming(broken).delete_many(&asked, options).await?;
     for (single, joined) in &keys {
         let [kept, left] = [single, joined].map(|key| store.walk(ListRequest::new(key), 20));
@@ -49,7 +49,7 @@ pub(super) async fn delete_alike(
         })?;
     }
     ensure(deleted == expected, || {
-        Failure::new(broken, format!("make {} deletes in one call", deletes.len()))
+        Failure::new(broken, format!("make {} deletes in one call", selected.len()))
             .expected(shown(&expected))
             .got(shown(&deleted))
     })
@@ -69,7 +69,7 @@ async fn fill(store: &Probe, key: &AggregateKey) -> Result<(), Stop> {
 async fn alike(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
     let odd = [id(NEW, 4), id(NEW, 4), id(NEW, 5), id(RESHAPED, 8), id(NEW, 0), id(NEW, u64::MAX)];
-    let deletes: &[(&str, &[SnapshotId])] = &[
+    let selected: &[(&str, &[SnapshotId])] = &[
         ("b", &[id(NEW, 8), id(OLD, 2)]),
         ("a", &odd),
         ("c", &[]),
@@ -83,7 +83,7 @@ async fn alike(cx: &mut Context) -> Result<(), Stop> {
             fill(&store, &key).await?;
         }
     }
-    delete_alike(&store, deletes, DeleteOptions::default(), "C-56").await
+    delete_alike(&store, selected, DeleteOptions::default(), "C-56").await
 }
 
 async fn any_number(cx: &mut Context) -> Result<(), Stop> {
@@ -94,9 +94,9 @@ async fn any_number(cx: &mut Context) -> Result<(), Stop> {
     store.holds_all(&records).await?;
     let ids = [id(NEW, 4)];
     let all: Vec<_> = keys.iter().rev().map(|key| (key, &ids[..])).collect();
-    for deletes in [&[], &all[..]] {
-        let expected = vec![1; deletes.len()];
-        let deleted = store.blaming("C-56").delete_many(deletes, DeleteOptions::default()).await?;
+    for selected in [&[], &all[..]] {
+        let expected = vec![1; selected.len()];
+        let deleted = store.blaming("C-56").delete_many(selected, DeleteOptions::default()).await?;
         let deleted: Vec<_> = deleted.iter().map(|deleted| deleted.snapshots).collect();
         ensure(deleted == expected, || {
             Failure::new("C-56", format!("make {} deletes in one call", expected.len()))
@@ -117,14 +117,14 @@ async fn nothing(cx: &mut Context) -> Result<(), Stop> {
     let (ids, above) = ([id(NEW, 4)], [id(NEW, u64::MAX)]);
     // What is wrong alone breaks other obligations.
     let idle = [(&long, &ids[..]), (&nobody, &ids), (&a, &above), (&nobody, &[])];
-    let (mut deletes, mut expected) = (vec![(&a, &ids[..])], vec![1]);
+    let (mut selected, mut expected) = (vec![(&a, &ids[..])], vec![1]);
     for (key, ids) in idle {
         expected.push(store.delete(key, Selection::Ids(ids)).await?.snapshots);
-        deletes.push((key, ids));
+        selected.push((key, ids));
     }
-    deletes.push((&b, &ids));
+    selected.push((&b, &ids));
     expected.push(1);
-    let deleted = store.blaming("C-57").delete_many(&deletes, DeleteOptions::default()).await?;
+    let deleted = store.blaming("C-57").delete_many(&selected, DeleteOptions::default()).await?;
     let deleted: Vec<_> = deleted.iter().map(|deleted| deleted.snapshots).collect();
     ensure(deleted == expected, || {
         Failure::new("C-57", "delete what is stored and what is not in one call")

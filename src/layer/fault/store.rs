@@ -377,10 +377,10 @@ impl SnapshotStore for FaultyStore {
     /// Counts as one delete, whose fault affects all elements.
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
-        let delete = self.inner.delete_many(deletes, options);
+        let delete = self.inner.delete_many(selected, options);
         self.call(StoreCall::Delete, None, delete).await.map(|(deleted, _)| deleted)
     }
 

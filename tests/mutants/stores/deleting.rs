@@ -274,11 +274,11 @@ impl Mutant for DeletesReversed {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         let mut deleted = Vec::new();
-        for delete in deletes {
+        for delete in selected {
             deleted.push(delete_truly(truth, *delete, options).await?);
         }
         deleted.reverse();
@@ -294,12 +294,12 @@ impl Mutant for OncePerKey {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         let mut deleted = Vec::new();
         let mut seen = HashSet::new();
-        for (key, ids) in deletes {
+        for (key, ids) in selected {
             let ids = if seen.insert(*key) { *ids } else { &[] };
             deleted.push(delete_truly(truth, (key, ids), options).await?);
         }
@@ -314,12 +314,12 @@ impl Mutant for IdsOfTheFirst {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
-        let first = deletes.first().map_or(&[][..], |(_, ids)| *ids);
+        let first = selected.first().map_or(&[][..], |(_, ids)| *ids);
         let mut deleted = Vec::new();
-        for (key, _) in deletes {
+        for (key, _) in selected {
             deleted.push(delete_truly(truth, (key, first), options).await?);
         }
         Ok(deleted)
@@ -334,11 +334,11 @@ impl Mutant for NoEmptyResults {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         let mut deleted = Vec::new();
-        for delete in deletes {
+        for delete in selected {
             deleted.push(delete_truly(truth, *delete, options).await?);
         }
         deleted.retain(|deleted| deleted.snapshots > 0);
@@ -353,11 +353,11 @@ impl Mutant for FailsForUnknown {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         let mut deleted = Vec::new();
-        for (key, ids) in deletes {
+        for (key, ids) in selected {
             if key.id() == "nobody" && !ids.is_empty() {
                 return Err(Error::new(ErrorKind::Store, "delete", "no such aggregate"));
             }

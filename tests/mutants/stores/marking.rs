@@ -847,11 +847,11 @@ impl Mutant for ManyOverrule {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         let mut deleted = Vec::new();
-        for delete in deletes {
+        for delete in selected {
             deleted.push(delete_truly(truth, *delete, options.overrule_pins(true)).await?);
         }
         Ok(deleted)
@@ -865,11 +865,11 @@ impl Mutant for ManyTakeBases {
     async fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         let mut deleted = Vec::new();
-        for (key, ids) in deletes {
+        for (key, ids) in selected {
             let (_, Deleted { pinned, .. }) = truth.doomed(key, Selection::Ids(ids), options);
             let rows = truth.rows(key).map(|rows| rows.by_id).unwrap_or_default();
             let mut ids = ids.to_vec();

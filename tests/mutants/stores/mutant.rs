@@ -97,12 +97,12 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
     fn delete_many(
         &self,
         truth: &Truth,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> impl Future<Output = AllErased> + Send {
         async move {
             let mut deleted = Vec::new();
-            for (key, ids) in deletes {
+            for (key, ids) in selected {
                 let selection = Selection::Ids(ids);
                 deleted.push(self.delete_with(truth, key, selection, options).await?);
             }
@@ -234,11 +234,11 @@ impl<M: Mutant> SnapshotStore for Store<M> {
 
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
         yield_now().await;
-        let deleted = self.mutant.delete_many(&self.truth, deletes, options).await;
+        let deleted = self.mutant.delete_many(&self.truth, selected, options).await;
         yield_now().await;
         deleted
     }

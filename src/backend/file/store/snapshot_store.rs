@@ -124,15 +124,15 @@ impl SnapshotStore for FileStore {
     /// Queues all deletes, so that they are written and synced in few groups.
     async fn delete_many(
         &self,
-        deletes: &[(&AggregateKey, &[SnapshotId])],
+        selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> Result<Vec<Deleted>, Error> {
-        let mut submitted = Vec::with_capacity(deletes.len());
-        for (key, ids) in deletes {
+        let mut submitted = Vec::with_capacity(selected.len());
+        for (key, ids) in selected {
             let work = self.0.core.delete_work(key, Selection::Ids(ids), options)?;
             submitted.push(work.map(|work| self.0.submit(work)));
         }
-        let mut deleted = Vec::with_capacity(deletes.len());
+        let mut deleted = Vec::with_capacity(selected.len());
         for submitted in submitted {
             deleted.push(match submitted {
                 Some(submitted) => submitted.await?.deleted(),

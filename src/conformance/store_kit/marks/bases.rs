@@ -173,7 +173,7 @@ async fn needed_of_many(cx: &mut Context) -> Result<(), Stop> {
     let all = [10, 20, 30, 40].map(|version| id(NEW, version));
     let (lowest, odd) = ([id(NEW, 10), id(NEW, 20)], [id(NEW, 10), id(NEW, 30), id(NEW, 40)]);
     // The second delete of `b` removes bases that the first one had to keep.
-    let deletes: &[(&str, &[_])] =
+    let selected: &[(&str, &[_])] =
         &[("a", &lowest), ("b", &odd), ("pinned", &all), ("b", &all), ("c", &all), ("d", &odd)];
-    delete_alike(&store, deletes, DeleteOptions::default(), "C-55").await
+    delete_alike(&store, selected, DeleteOptions::default(), "C-55").await
 }

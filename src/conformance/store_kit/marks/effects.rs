@@ -196,8 +196,8 @@ async fn pinned_of_many(cx: &mut Context) -> Result<(), Stop> {
             }
         }
         let [first, second] = names;
-        let deletes = [(first, &some[..]), (second, &pinned)];
-        delete_alike(&store, &deletes, options, "C-54").await?;
+        let selected = [(first, &some[..]), (second, &pinned)];
+        delete_alike(&store, &selected, options, "C-54").await?;
     }
     Ok(())
 }
