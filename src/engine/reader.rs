@@ -83,6 +83,11 @@ impl<A: Aggregate> Reader<A> {
             || (self.by_name && self.generation.schema_version == generation.schema_version)
     }
 
+    /// Returns whether snapshots of `codec` and exactly this reader's generation can be read.
+    pub(super) fn reads(&self, generation: Generation, codec: CodecId) -> bool {
+        self.generation == generation && self.codec == codec
+    }
+
     pub(super) fn decode(
         &self,
         raw: &[u8],

@@ -48,22 +48,27 @@ impl<A: Aggregate> EngineCore<A> {
         if head == 0 || head > SnapshotId::MAX_VERSION {
             return Ok(None);
         }
-        let own = SnapshotId { generation: self.generation, version: head };
-        let mut pages = self.store.list_pages(ListRequest::new(key).at_least(head).at_most(head));
-        while let Some(page) = pages.next().await? {
-            if page.iter().any(|meta| meta.id() == own && !meta.is_retired()) {
-                return Ok(Some(head));
-            }
-        }
-        Ok(None)
+        let request = ListRequest::new(key).at_least(head).at_most(head);
+        Ok(self.lists_usable(request).await?.then_some(head))
     }
 
     pub(super) async fn is_covered(&self, key: &AggregateKey) -> Result<bool, Error> {
         check_kind::<A>(key)?;
-        let request = ListRequest::new(key).at_most(SnapshotId::MAX_VERSION);
+        self.lists_usable(ListRequest::new(key).at_most(SnapshotId::MAX_VERSION)).await
+    }
+
+    /// Returns whether one of the listed snapshots is of the current generation and can be used by
+    /// loads, as far as its metadata shows.
+    async fn lists_usable(&self, request: ListRequest<'_>) -> Result<bool, Error> {
+        let is_usable = |meta: &SnapshotMeta| {
+            let mut readers = self.readers.iter();
+            meta.generation == self.generation
+                && !meta.is_retired()
+                && readers.any(|reader| reader.reads(meta.generation, meta.codec))
+        };
         let mut pages = self.store.list_pages(request);
         while let Some(page) = pages.next().await? {
-            if page.iter().any(|meta| meta.generation == self.generation && !meta.is_retired()) {
+            if page.iter().any(is_usable) {
                 return Ok(true);
             }
         }

@@ -236,7 +236,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
     }
 
     /// Returns whether the aggregate has a stored snapshot that was taken with the current code: of
-    /// the current generation, and not retired.
+    /// the current generation, in a codec that loads read, and not retired.
     ///
     /// Reads only metadata, so it is not known whether the snapshot is intact
     /// ([`verify`](Self::verify) checks that) or how many events follow it. The default

@@ -12,8 +12,9 @@ use crate::key::AggregateKey;
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Coverage {
-    /// The number of aggregates with a snapshot of this generation that is not retired. Its
-    /// contents were not read: [`Task::Verify`](crate::ledger::Task::Verify) does that.
+    /// The number of aggregates with a snapshot of this generation that loads can use, as far as its
+    /// metadata shows. Its contents were not read: [`Task::Verify`](crate::ledger::Task::Verify)
+    /// does that.
     pub covered: u64,
     /// The number of aggregates without one. Their next load replays events from the beginning, or
     /// from a snapshot that an upcaster converts.

@@ -213,6 +213,40 @@ async fn a_new_generation_is_warmed_and_its_coverage_reported() {
     assert_eq!(Account::SCHEMA_VERSION, world.engine.generation().schema_version);
 }
 
+/// A release that changes only the codec keeps the generation.
+#[cfg(feature = "json")]
+#[tokio::test]
+async fn snapshots_in_a_codec_that_loads_do_not_read_cover_nothing() {
+    use snapfold::SnapshotEngine;
+    use snapfold::codec::Json;
+    use snapfold::manager::CreateOutcome;
+
+    let world = World::new();
+    let keys = aggregates(&world, 3).await;
+    let source = world.source.events.clone();
+    let builder = SnapshotEngine::<Account>::builder_with_codec(source, world.store.clone(), Json);
+    let json = builder.build().unwrap();
+    assert_eq!(json.generation(), world.engine.generation());
+    assert!(!json.is_covered(&keys[0]).await.unwrap());
+    let both = SnapshotEngine::<Account>::builder_with_codec(
+        world.source.events.clone(),
+        world.store.clone(),
+        Json,
+    );
+    let both = both.also_reads(snapfold::codec::Postcard).build().unwrap();
+    assert!(both.is_covered(&keys[0]).await.unwrap());
+
+    let coverage = Batch::new(Arc::new(json.clone())).coverage().await;
+    assert_eq!((coverage.covered, coverage.uncovered), (0, 3));
+    // The snapshot of the head exists, but is not reported as one that spares the work.
+    world.engine.create(&keys[0]).await.unwrap();
+    let if_changed = || CreateOptions::new().if_changed();
+    let created = json.create_with(&keys[0], if_changed()).await.unwrap();
+    assert!(matches!(created, CreateOutcome::Existing { .. }), "{created}");
+    let created = both.create_with(&keys[0], if_changed()).await.unwrap();
+    assert!(matches!(created, CreateOutcome::Unchanged { .. }), "{created}");
+}
+
 #[cfg(feature = "progress")]
 #[tokio::test]
 async fn a_progress_bar_shows_what_is_done_and_what_failed() {
