@@ -1,6 +1,6 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
-//! test an aggregate or an application, deploys, operations, supported state types, how to write a store or an event source, PostgreSQL,
-//! and the changelog.
+//! test an aggregate or an application, deploys, operations, supported state types, how to write a
+//! store or an event source, PostgreSQL, and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
 pub mod design {}

@@ -52,10 +52,10 @@ impl<A: Aggregate> EngineBuilder<A> {
     }
 
     /// Sets the largest state, in bytes (inclusive), that is encoded for a snapshot on the runtime's
-    /// own threads, or on the caller's if there is no runtime. 64 KiB by default. Larger states are encoded on a thread for blocking
-    /// work, so that they do not delay other tasks. A state of unknown size is assumed to be as
-    /// large as the largest one so far. In deterministic tests, use `u64::MAX` so that no state is
-    /// encoded on another thread.
+    /// own threads. 64 KiB by default. Larger states are encoded on a thread for blocking work, so
+    /// that they do not delay other tasks. Without a runtime, all are encoded on the caller's
+    /// thread. A state of unknown size is assumed to be as large as the largest one so far. In
+    /// deterministic tests, use `u64::MAX` so that no state is encoded on another thread.
     pub fn encode_in_place(mut self, bytes: u64) -> Self {
         self.saves.encode_in_place = bytes;
         self
