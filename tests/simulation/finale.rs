@@ -116,13 +116,20 @@ impl<A: Subject> Client<A> {
         let mut left: BTreeMap<_, Vec<_>> = BTreeMap::new();
         let model = self.book.lock();
         let floor = model.streams[key].floor;
-        // The one that reaches furthest back, if the first events are gone.
-        let usable = model.of_key(key).filter(|(id, stored)| stored.is_usable(id.version, floor));
-        let bridge = usable.map(|(id, _)| id).min_by_key(|id| id.version).filter(|_| floor > 0);
+        // If the first events are gone, the one of each generation that reaches furthest back: it may
+        // be all that other code can read.
+        let mut bridges = BTreeMap::new();
+        for (id, stored) in model.of_key(key).filter(|_| floor > 0) {
+            if stored.is_usable(id.version, floor) {
+                let lowest = bridges.entry(id.generation).or_insert(id.version);
+                *lowest = id.version.min(*lowest);
+            }
+        }
         let own = self.own(0).generation.schema_version;
         let others = model
             .of_key(key)
-            .filter(|(id, _)| Some(*id) != bridge && id.generation.schema_version <= own);
+            .filter(|(id, _)| bridges.get(&id.generation) != Some(&id.version))
+            .filter(|(id, _)| id.generation.schema_version <= own);
         for (id, stored) in others.filter(|(_, stored)| !stored.is_pinned) {
             left.entry(id.generation).or_default().push(stored.is_usable(id.version, floor));
         }
