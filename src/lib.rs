@@ -94,6 +94,7 @@
 //! | `postgres` | | `PostgresStore` and `PostgresEvents`, for several machines; needs Rust 1.94 |
 //! | `postcard` | yes | [`Postcard`](codec::Postcard), the default codec, and [`SnapshotEngine::builder`] |
 //! | `lz4` | yes | LZ4 compression, the default from 512 bytes on |
+//! | `zstd` | | Zstandard compression: smaller and slower; builds libzstd with a C compiler |
 //! | `cache` | yes | [`EngineBuilder::cache`](engine::EngineBuilder::cache), the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields often change |
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
