@@ -155,22 +155,36 @@ impl Compression {
         if self.id == CompressionId::NONE || raw.len() < self.min_bytes {
             return None;
         }
-        let stored = self.compress(raw)?;
+        let stored = self.compress(raw, None)?;
         let saved = raw.len().saturating_sub(stored.len());
         let wanted = raw.len().saturating_mul(usize::from(self.min_saving_percent)).div_ceil(100);
         (saved >= wanted.max(1)).then_some((self.id, stored))
+    }
+
+    /// Compresses `raw` to a delta of `base`: nothing if they are equal. `None` if this compression
+    /// makes no deltas.
+    pub(crate) fn apply_delta(&self, raw: &[u8], base: &[u8]) -> Option<(CompressionId, Vec<u8>)> {
+        if raw == base && self.id != CompressionId::NONE {
+            return Some((self.id, Vec::new()));
+        }
+        let stored = self.compress(raw, Some(base))?;
+        // Proved like the encoding of a state, because a delta has a second way to go wrong.
+        let proved = decompress(self.id, &stored, raw.len(), Some(base)).ok()?;
+        (proved == raw).then_some((self.id, stored))
     }
 
     #[cfg_attr(
         not(any(feature = "lz4", feature = "zstd")),
         expect(unused_variables, clippy::unused_self, reason = "used by compressions")
     )]
-    fn compress(&self, raw: &[u8]) -> Option<Vec<u8>> {
-        match self.id {
+    fn compress(&self, raw: &[u8], base: Option<&[u8]>) -> Option<Vec<u8>> {
+        match (self.id, base) {
             #[cfg(feature = "lz4")]
-            CompressionId::LZ4 => Some(lz4::compress(raw)),
+            (CompressionId::LZ4, base) => Some(lz4::compress(raw, base)),
             #[cfg(feature = "zstd")]
-            CompressionId::ZSTD => zstd::compress(raw, self.effort),
+            (CompressionId::ZSTD, Some(base)) => zstd::compress_delta(raw, base, self.effort),
+            #[cfg(feature = "zstd")]
+            (CompressionId::ZSTD, None) => zstd::compress(raw, self.effort),
             _ => None,
         }
     }
@@ -195,7 +209,8 @@ pub(crate) enum DecompressError {
     Unavailable(Option<&'static str>),
 }
 
-/// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`.
+/// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`. A delta needs
+/// the encoded state that it is based on.
 #[cfg_attr(
     not(any(feature = "lz4", feature = "zstd")),
     expect(unused_variables, reason = "used by compressions")
@@ -204,14 +219,30 @@ pub(crate) fn decompress(
     id: CompressionId,
     stored: &[u8],
     raw_len: usize,
+    base: Option<&[u8]>,
 ) -> Result<Vec<u8>, DecompressError> {
+    // A delta without a length is its base.
+    if let Some(base) = base
+        && stored.is_empty()
+        && id != CompressionId::NONE
+    {
+        return if base.len() == raw_len {
+            Ok(base.to_vec())
+        } else {
+            Err(DecompressError::Invalid)
+        };
+    }
     match id {
         #[cfg(feature = "lz4")]
-        CompressionId::LZ4 => lz4::decompress(stored, raw_len).ok_or(DecompressError::Invalid),
+        CompressionId::LZ4 => {
+            lz4::decompress(stored, raw_len, base).ok_or(DecompressError::Invalid)
+        }
         #[cfg(not(feature = "lz4"))]
         CompressionId::LZ4 => Err(DecompressError::Unavailable(Some("lz4"))),
         #[cfg(feature = "zstd")]
-        CompressionId::ZSTD => zstd::decompress(stored, raw_len).ok_or(DecompressError::Invalid),
+        CompressionId::ZSTD => {
+            zstd::decompress(stored, raw_len, base).ok_or(DecompressError::Invalid)
+        }
         #[cfg(not(feature = "zstd"))]
         CompressionId::ZSTD => Err(DecompressError::Unavailable(Some("zstd"))),
         _ => Err(DecompressError::Unavailable(None)),
@@ -250,7 +281,7 @@ mod tests {
             assert!(of.apply(&[7; 511]).is_none());
             let (id, stored) = of.apply(&[7; 512]).unwrap();
             assert_eq!(id, of.id);
-            assert_eq!(decompress(id, &stored, 512).unwrap(), [7; 512]);
+            assert_eq!(decompress(id, &stored, 512, None).unwrap(), [7; 512]);
             assert!(of.apply(&noise(4_096)).is_none());
             assert!(of.min_saving_percent(100).apply(&[7; 4096]).is_none());
         }
@@ -263,15 +294,44 @@ mod tests {
         raw.extend_from_slice(&[7; 2_048]);
         for of in all() {
             let (id, stored) = of.apply(&raw).unwrap();
-            assert_eq!(decompress(id, &stored, 4_096).unwrap(), raw);
+            assert_eq!(decompress(id, &stored, 4_096, None).unwrap(), raw);
             for wrong in [0, 1, 4095, 4097, 1 << 20, 1 << 31] {
-                assert!(matches!(decompress(id, &stored, wrong), Err(DecompressError::Invalid)));
+                assert!(matches!(
+                    decompress(id, &stored, wrong, None),
+                    Err(DecompressError::Invalid)
+                ));
             }
             for kept in 0..stored.len() {
                 let cut = stored.get(..kept).unwrap();
-                assert!(matches!(decompress(id, cut, 4_096), Err(DecompressError::Invalid)));
+                assert!(matches!(decompress(id, cut, 4_096, None), Err(DecompressError::Invalid)));
             }
         }
+    }
+
+    #[test]
+    fn a_delta_needs_its_base_and_an_equal_state_takes_no_bytes() {
+        for size in [600, 40_000, 400_000] {
+            let base = noise(size);
+            let mut raw = base.clone();
+            raw.splice(300..310, [7; 25]);
+            for of in all() {
+                if of.id == CompressionId::LZ4 && size > 60_000 {
+                    continue;
+                }
+                let (id, delta) = of.apply_delta(&raw, &base).unwrap();
+                assert!(delta.len() < 300, "{of:?}: {}", delta.len());
+                assert_eq!(decompress(id, &delta, raw.len(), Some(&base)).unwrap(), raw);
+                assert!(decompress(id, &delta, raw.len(), None).is_err());
+                let other = decompress(id, &delta, raw.len(), Some(&raw));
+                assert!(other.is_err() || other.unwrap() != raw);
+                assert!(decompress(id, &delta, raw.len() + 1, Some(&base)).is_err());
+                let (id, nothing) = of.apply_delta(&base, &base).unwrap();
+                assert!(nothing.is_empty());
+                assert_eq!(decompress(id, &nothing, size, Some(&base)).unwrap(), base);
+                assert!(decompress(id, &nothing, size + 1, Some(&base)).is_err());
+            }
+        }
+        assert!(Compression::none().apply_delta(&[7; 4], &[7; 4]).is_none());
     }
 
     #[cfg(feature = "zstd")]
@@ -280,10 +340,10 @@ mod tests {
         // A frame that claims 2 GiB and contains one block.
         let (id, stored) = Compression::zstd().apply(&vec![0; 1 << 20]).unwrap();
         assert!(stored.len() < 100);
-        assert_eq!(decompress(id, &stored, 1 << 20).unwrap().len(), 1 << 20);
+        assert_eq!(decompress(id, &stored, 1 << 20, None).unwrap().len(), 1 << 20);
         let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
         bomb.extend_from_slice(&(2_u64 << 30).to_le_bytes());
         bomb.extend_from_slice(&[0x03, 0x00, 0x00, 0x00]);
-        assert!(matches!(decompress(id, &bomb, 2 << 30), Err(DecompressError::Invalid)));
+        assert!(matches!(decompress(id, &bomb, 2 << 30, None), Err(DecompressError::Invalid)));
     }
 }

@@ -358,7 +358,9 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<(Arc<A>, Proof), RejectReason> {
         let reader = reader::choose(&self.readers, header)?;
         let judge = Judge { header, turns: &self.turns, is_lenient };
-        found.record.open(header, self.max_state_bytes, |raw| reader.decode(raw, &judge))
+        found
+            .record
+            .open(header, &found.bases, self.max_state_bytes, |raw| reader.decode(raw, &judge))
     }
 }
 

@@ -119,8 +119,9 @@ impl<A: Aggregate> EngineCore<A> {
             Err(reject) => return Err(reject),
         };
         let judge = Judge { header: &header, turns: &Turns::default(), is_lenient: false };
-        let opened =
-            found.record.open(&header, self.max_state_bytes, |raw| reader.decode(raw, &judge));
+        let opened = found
+            .record
+            .open(&header, &found.bases, self.max_state_bytes, |raw| reader.decode(raw, &judge));
         opened.map(|(_, proof)| proof)
     }
 }

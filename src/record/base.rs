@@ -7,6 +7,7 @@
 pub struct Base {
     /// The version of the base snapshot.
     pub version: u64,
-    /// CRC-32 of the stored payload of the base snapshot.
+    /// CRC-32 of the encoded state in the base snapshot, before compression. Compressing the base
+    /// differently therefore does not affect its deltas.
     pub checksum: u32,
 }

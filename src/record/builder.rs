@@ -1,6 +1,7 @@
 //! [`RecordBuilder`]: creates records.
 
 use super::Record;
+use super::base::Base;
 use super::extension::Extensions;
 use super::layout::{
     CHECKED_FROM, CODING_BYTES, DIGEST_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES,
@@ -112,10 +113,9 @@ impl RecordBuilder {
         self
     }
 
-    /// Marks the payload as a delta of `base`. Use this only to test stores, because no engine can
-    /// open deltas yet.
+    /// Marks the payload as a delta of `base`, without making it one. For tests of stores.
     #[cfg(any(test, feature = "conformance"))]
-    pub fn base(mut self, base: crate::record::Base) -> Self {
+    pub fn base(mut self, base: Base) -> Self {
         self.extensions.base = Some(base);
         self
     }
@@ -134,6 +134,35 @@ impl RecordBuilder {
     /// [`ErrorKind::InvalidInput`] for version 0, an extension that is too long, or a state of 4
     /// GiB or more.
     pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
+        match self.compression.apply(raw) {
+            Some((id, stored)) => self.assemble(raw.len(), id, &stored),
+            None => self.assemble(raw.len(), CompressionId::NONE, raw),
+        }
+    }
+
+    /// Builds the record that contains the encoded state `raw` as a delta of `base`, the encoded
+    /// state in the whole snapshot at `version`. `None` if the delta would take more than `most`
+    /// bytes.
+    pub(crate) fn build_delta(
+        mut self,
+        raw: &[u8],
+        (version, base): (u64, &[u8]),
+        most: usize,
+    ) -> Result<Option<Record>, Error> {
+        let delta = self.compression.apply_delta(raw, base);
+        let Some((id, delta)) = delta.filter(|(_, delta)| delta.len() <= most) else {
+            return Ok(None);
+        };
+        self.extensions.base = Some(Base { version, checksum: crc32(base) });
+        self.assemble(raw.len(), id, &delta).map(Some)
+    }
+
+    fn assemble(
+        &self,
+        raw_bytes: usize,
+        compression: CompressionId,
+        payload: &[u8],
+    ) -> Result<Record, Error> {
         let invalid = |message: String| {
             Error::new(ErrorKind::InvalidInput, "make a snapshot record", message)
         };
@@ -141,17 +170,12 @@ impl RecordBuilder {
             return Err(invalid("version 0 is never stored: use version 1 or above".into()));
         }
         let too_large = || {
-            let bytes = raw.len();
             invalid(format!(
-                "the encoded state is {bytes} bytes long, but the limit is 4 GiB: shrink the state"
+                "the encoded state is {raw_bytes} bytes long, but the limit is 4 GiB: shrink the \
+                 state"
             ))
         };
-        let raw_bytes = u32::try_from(raw.len()).map_err(|_| too_large())?;
-        let compressed = self.compression.apply(raw);
-        let (compression, payload) = match &compressed {
-            Some((id, stored)) => (*id, stored.as_slice()),
-            None => (CompressionId::NONE, raw),
-        };
+        let raw_bytes = u32::try_from(raw_bytes).map_err(|_| too_large())?;
         let payload_bytes = u32::try_from(payload.len()).map_err(|_| too_large())?;
         let extension_bytes = self.extensions.bytes().map_err(|name| {
             invalid(format!("{name} is longer than {} bytes: shorten it", u16::MAX))

@@ -52,7 +52,7 @@ pub struct Header<'a> {
     pub anchor: Option<&'a [u8]>,
     /// The process or node that created the snapshot, if known.
     pub origin: Option<&'a str>,
-    /// The snapshot that the payload is a delta of. No release writes deltas yet.
+    /// The snapshot that the payload is a delta of.
     pub base: Option<Base>,
     /// The compression dictionary that the payload needs. No release writes one yet.
     pub dictionary: Option<u64>,
@@ -90,6 +90,13 @@ impl<'a> Header<'a> {
     /// Returns whether this snapshot belongs to `key`.
     pub fn is_of(&self, key: &AggregateKey) -> bool {
         key.is(self.tenant, self.kind, self.id)
+    }
+
+    /// Returns whether this is the snapshot that `delta` names as its base.
+    pub(super) fn is_base_of(&self, delta: &Header<'_>) -> bool {
+        (self.tenant, self.kind, self.id) == (delta.tenant, delta.kind, delta.id)
+            && self.generation == delta.generation
+            && delta.base.is_some_and(|base| base.version == self.version)
     }
 }
 

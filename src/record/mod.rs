@@ -109,17 +109,46 @@ impl Record {
     pub fn has_state_of(&self, other: &Self) -> bool {
         let (Ok(a), Ok(b)) = (self.header(), other.header()) else { return false };
         let payloads = (self.bytes.get(a.header_bytes()..), other.bytes.get(b.header_bytes()..));
-        payloads.0 == payloads.1
+        let coding = |of: &Header<'_>| (of.codec, of.compression, of.base, of.dictionary);
+        (payloads.0 == payloads.1 && coding(&a) == coding(&b))
             || (a.digest.zip(b.digest).and_then(|(a, b)| a.proves_equal(&b)) == Some(true)
                 && self.verify().is_ok()
                 && other.verify().is_ok())
     }
 
     /// Verifies the payload, decompresses it to its recorded length, and calls `decode` with the
-    /// encoded state. Fails if the recorded length exceeds `max_raw_bytes`.
+    /// encoded state. Fails if the recorded length exceeds `max_raw_bytes`. The first of `bases` is
+    /// the snapshot that a delta is based on.
     pub(crate) fn open<T>(
         &self,
         header: &Header<'_>,
+        bases: &[Self],
+        max_raw_bytes: u64,
+        decode: impl FnOnce(&[u8]) -> Result<T, RejectReason>,
+    ) -> Result<T, RejectReason> {
+        let Some(named) = header.base else {
+            return self.open_with(header, None, max_raw_bytes, decode);
+        };
+        let missing = RejectReason::NeedsOther("the snapshot that it is based on");
+        let base = bases.first().ok_or(missing.clone())?;
+        let found = base.header()?;
+        // Deltas are made of whole snapshots only, so a chain never has to be followed.
+        if !found.is_base_of(header) || found.base.is_some() {
+            return Err(missing);
+        }
+        base.open_with(&found, None, max_raw_bytes, |raw| {
+            if crc32(raw) == named.checksum {
+                self.open_with(header, Some(raw), max_raw_bytes, decode)
+            } else {
+                Err(missing)
+            }
+        })
+    }
+
+    fn open_with<T>(
+        &self,
+        header: &Header<'_>,
+        base: Option<&[u8]>,
         max_raw_bytes: u64,
         decode: impl FnOnce(&[u8]) -> Result<T, RejectReason>,
     ) -> Result<T, RejectReason> {
@@ -127,17 +156,14 @@ impl Record {
             let bytes = u64::from(header.raw_bytes);
             return Err(RejectReason::TooLarge { bytes, limit: max_raw_bytes });
         }
-        if header.base.is_some() {
-            return Err(RejectReason::NeedsOther("a base snapshot"));
-        }
         if header.dictionary.is_some() {
             return Err(RejectReason::NeedsOther("a dictionary"));
         }
         let payload = checked_payload(&self.bytes, header)?;
-        if header.compression == CompressionId::NONE {
+        if header.compression == CompressionId::NONE && base.is_none() {
             return decode(payload);
         }
-        match compress::decompress(header.compression, payload, header.raw_bytes as usize) {
+        match compress::decompress(header.compression, payload, header.raw_bytes as usize, base) {
             Ok(raw) => decode(&raw),
             Err(DecompressError::Invalid) => Err(RejectReason::Decompress),
             Err(DecompressError::Unavailable(Some(feature))) => {

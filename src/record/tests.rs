@@ -75,7 +75,7 @@ fn changed(whole: &Record, at: Range<usize>, field: &[u8]) -> Record {
 
 fn open(record: &Record) -> Result<Vec<u8>, RejectReason> {
     let header = record.header()?;
-    record.open(&header, 1 << 20, |raw| Ok(raw.to_vec()))
+    record.open(&header, &[], 1 << 20, |raw| Ok(raw.to_vec()))
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_payload_is_never_expanded_beyond_the_limit_or_the_truth() {
     let record = builder().compression(Compression::lz4()).build(ZEROS).unwrap();
     let header = record.header().unwrap();
     assert_eq!(
-        record.open(&header, 1000, |_| Ok(())),
+        record.open(&header, &[], 1000, |_| Ok(())),
         Err(RejectReason::TooLarge { bytes: 1 << 16, limit: 1000 })
     );
     let shorter = changed(&record, at::RAW_LENGTH, &varint((1 << 16) - 1));
@@ -349,9 +349,68 @@ fn newer_formats_and_unknown_critical_extensions_are_refused_and_others_skipped(
         assert_eq!(open(&record).is_ok(), fine, "tag {tag:#x}");
     }
     let delta = builder().base(Base { version: 1, checksum: 2 }).build(RAW).unwrap();
-    assert_eq!(open(&delta), Err(RejectReason::NeedsOther("a base snapshot")));
+    assert_eq!(open(&delta), Err(RejectReason::NeedsOther("the snapshot that it is based on")));
     let trained = builder().dictionary(9).build(RAW).unwrap();
     assert_eq!(open(&trained), Err(RejectReason::NeedsOther("a dictionary")));
+}
+
+#[cfg(feature = "lz4")]
+#[test]
+fn a_delta_opens_with_its_base_and_with_nothing_else() {
+    let states: Vec<Vec<u8>> =
+        (0..2).map(|n| (0..=255).cycle().take(2_000 + n).collect()).collect();
+    let lz4 = || builder().compression(Compression::lz4());
+    let base = lz4().build(&states[0]).unwrap();
+    let header = base.header().unwrap();
+    let (generation, at) = (header.generation, header.as_of);
+    let key =
+        AggregateKey::new(header.kind, header.id).unwrap().with_tenant(header.tenant).unwrap();
+    let newer = |key: AggregateKey, generation| {
+        RecordBuilder::new(key, generation, header.version + 1, at).compression(Compression::lz4())
+    };
+    let named = (header.version, states[0].as_slice());
+    let build = || newer(key.clone(), generation).build_delta(&states[1], named, 1_000);
+    let delta = build().unwrap().unwrap();
+    let open = |delta: &Record, bases: &[Record]| {
+        let header = delta.verify().unwrap();
+        delta.open(&header, bases, 1 << 20, |raw| Ok(raw.to_vec()))
+    };
+    assert_eq!(open(&delta, std::slice::from_ref(&base)), Ok(states[1].clone()));
+    // Compressed differently, it is still the base.
+    let recompressed = builder().build(&states[0]).unwrap();
+    assert_eq!(open(&delta, &[recompressed]), Ok(states[1].clone()));
+
+    let missing = Err(RejectReason::NeedsOther("the snapshot that it is based on"));
+    let rewritten = lz4().build(&states[1]).unwrap();
+    let other_key = AggregateKey::new("account", "another").unwrap();
+    let of_another = RecordBuilder::new(other_key.clone(), generation, header.version, at);
+    let other_generation = Generation { fingerprint: 0, ..generation };
+    for base in [
+        rewritten,
+        delta.clone(),
+        of_another.build(&states[0]).unwrap(),
+        RecordBuilder::new(key.clone(), other_generation, header.version, at)
+            .build(&states[0])
+            .unwrap(),
+        RecordBuilder::new(key.clone(), generation, header.version + 2, at)
+            .build(&states[0])
+            .unwrap(),
+    ] {
+        assert_eq!(open(&delta, &[base]), missing);
+    }
+    assert_eq!(open(&delta, &[]), missing);
+    let mut damaged = base.as_bytes().to_vec();
+    *damaged.last_mut().unwrap() ^= 1;
+    let damaged = Record::from_bytes(damaged);
+    assert_eq!(open(&delta, &[damaged]), Err(RejectReason::PayloadChecksum));
+    // Equal bytes mean another state with another base.
+    let nothing = |base: &[u8]| {
+        let named = (header.version, base);
+        newer(key.clone(), generation).build_delta(base, named, 0).unwrap().unwrap()
+    };
+    assert_eq!(open(&nothing(&states[0]), std::slice::from_ref(&base)), Ok(states[0].clone()));
+    assert!(!nothing(&states[0]).has_state_of(&nothing(&states[1])));
+    assert!(newer(key.clone(), generation).build_delta(&states[1], named, 3).unwrap().is_none());
 }
 
 #[test]

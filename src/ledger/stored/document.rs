@@ -109,7 +109,7 @@ impl Document {
                 return Err(RejectReason::Malformed("it belongs to another document"));
             }
             let malformed = RejectReason::Malformed("the content has another format");
-            self.record.open(&header, MAX_BYTES, |body| parse(body).ok_or(malformed))
+            self.record.open(&header, &[], MAX_BYTES, |body| parse(body).ok_or(malformed))
         });
         opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))
     }
