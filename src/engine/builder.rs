@@ -417,8 +417,18 @@ impl<A: Aggregate> EngineBuilder<A> {
         check_record::<A>(generation, self.origin.as_deref())?;
         let is_injected = self.clock.is_some();
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        let SaveSettings { max_queued, parallel, when_full, encode_in_place, retention } =
-            self.saves;
+        let SaveSettings {
+            max_queued,
+            parallel,
+            when_full,
+            encode_in_place,
+            retention,
+            incremental,
+        } = self.saves;
+        if let Some(incremental) = &incremental {
+            let store = self.store.capabilities();
+            incremental.check(store.name, store.returns_bases)?;
+        }
         let core = EngineCore {
             cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),
             source: self.source,
@@ -432,6 +442,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             generation,
             readers,
             compression: self.compression,
+            incremental,
             learning: self.trigger.needs_costs().then(|| Box::new(Learning::new())),
             trigger: self.trigger,
             observer: self.observer,

@@ -1,6 +1,7 @@
 //! The builder's settings for background snapshots and their retention.
 
 use super::builder::EngineBuilder;
+use super::incremental::Incremental;
 use super::when_full::WhenFull;
 use crate::retention::Retention;
 use crate::state::Aggregate;
@@ -41,6 +42,18 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// them.
     pub fn without_retention(mut self) -> Self {
         self.saves.retention = None;
+        self
+    }
+
+    /// Stores snapshots as deltas of earlier ones where that saves enough. Off by default: every
+    /// snapshot is stored whole. Reading deltas needs no setting. A load that fetches a delta also
+    /// fetches the snapshot that it is based on.
+    ///
+    /// Needs a store with [`Capabilities::returns_bases`](crate::store::Capabilities::returns_bases),
+    /// such as the memory, file and PostgreSQL stores. With any other, [`build`](Self::build) fails
+    /// with [`Unsupported`](crate::ErrorKind::Unsupported).
+    pub fn incremental(mut self, incremental: Incremental) -> Self {
+        self.saves.incremental = Some(incremental);
         self
     }
 

@@ -2,6 +2,7 @@
 
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
+use super::incremental::DeltaBase;
 use super::load::reached;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::stopwatch::Stopwatch;
@@ -92,7 +93,7 @@ impl<A: Aggregate> EngineCore<A> {
         if loaded.version() == 0 {
             return Ok(CreateOutcome::Empty);
         }
-        let record = self.record(&loaded, &[])?;
+        let record = self.record(&loaded, &[], None)?;
         let mut outcomes = self.put(vec![record.clone()], PutOptions::default()).await?;
         let dispute = match self.settled(&record, outcomes.pop()).await {
             Ok(CreateOutcome::Existing { identical: false, .. }) => None,
@@ -157,7 +158,7 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<(SnapshotMeta, PutOutcome), Error> {
         let (labels, marks) =
             stored.map(|stored| (stored.labels, stored.marks)).unwrap_or_default();
-        let record = self.record(loaded, &labels)?;
+        let record = self.record(loaded, &labels, None)?;
         // The cached state may have been built from the snapshot that is being replaced.
         let _outdates = Outdates { cache: &self.cache, key: &loaded.key };
         let options = PutOptions::default().replace(true).spare_pinned(spare_pinned);
@@ -226,11 +227,13 @@ impl<A: Aggregate> EngineCore<A> {
         ))
     }
 
-    /// Encodes `loaded` into a record.
+    /// Encodes `loaded` into a record: a delta of `base`, if that is given and the delta is small
+    /// enough.
     pub(super) fn record(
         &self,
         loaded: &Reconstructed<A>,
         labels: &[String],
+        base: Option<&DeltaBase>,
     ) -> Result<Record, Error> {
         let Encoded { raw, digest } = self.encode(&loaded.progress.state)?;
         let position = &loaded.progress.position;
@@ -242,7 +245,6 @@ impl<A: Aggregate> EngineCore<A> {
         )
         .created_at(self.clock.now())
         .codec(self.codec.id())
-        .compression(self.compression.clone())
         .last_recorded_at(position.last_recorded_at);
         if let Some(digest) = digest {
             builder = builder.digest(digest);
@@ -256,7 +258,13 @@ impl<A: Aggregate> EngineCore<A> {
         for label in labels {
             builder = builder.label(label.clone());
         }
-        builder.build(&raw)
+        if let Some(DeltaBase { version, raw: base, most, compression }) = base {
+            let builder = builder.clone().compression(compression.clone());
+            if let Some(delta) = builder.build_delta(&raw, (*version, base), *most)? {
+                return Ok(delta);
+            }
+        }
+        builder.compression(self.compression.clone()).build(&raw)
     }
 }
 

@@ -11,6 +11,7 @@ use futures_util::FutureExt as _;
 
 use super::cache::HotCache;
 use super::health::HealthWatch;
+use super::incremental::Incremental;
 use super::learning::Learning;
 use super::observer::{Observation, Observer};
 use super::on_store_failure::OnStoreFailure;
@@ -49,6 +50,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     /// The first reader reads what `codec` writes now.
     pub(super) readers: Vec<Reader<A>>,
     pub(super) compression: Compression,
+    /// Makes deltas, if set.
+    pub(super) incremental: Option<Incremental>,
     pub(super) trigger: Box<dyn Trigger>,
     /// Applied after background snapshots.
     pub(super) retention: Option<Box<dyn Retention>>,

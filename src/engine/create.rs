@@ -106,9 +106,10 @@ impl<A: Aggregate> EngineCore<A> {
         let is_small = (1..=self.encode_in_place).contains(&expected);
         let (version, timings) = (loaded.version(), loaded.provenance.timings);
         let before = self.learning.as_ref().map(|_| self.before(&loaded));
+        let base = self.delta_base(&loaded.key, version).await;
         let encode = move |core: &Self, labels: &[String]| {
             let started = core.clock.monotonic();
-            let record = core.record(&loaded, labels)?;
+            let record = core.record(&loaded, labels, base.as_ref())?;
             Ok::<_, Error>((record, core.clock.monotonic().saturating_sub(started)))
         };
         let (record, encoding) =

@@ -1,5 +1,6 @@
 //! [`SaveSettings`]: the configuration of background snapshots and their retention.
 
+use super::incremental::Incremental;
 use super::when_full::WhenFull;
 use crate::retention::{Retention, keep_last};
 
@@ -10,6 +11,7 @@ pub(super) struct SaveSettings {
     pub(super) when_full: WhenFull,
     pub(super) encode_in_place: u64,
     pub(super) retention: Option<Box<dyn Retention>>,
+    pub(super) incremental: Option<Incremental>,
 }
 
 impl Default for SaveSettings {
@@ -21,6 +23,7 @@ impl Default for SaveSettings {
             encode_in_place: 64 << 10,
             // One more than a load tries.
             retention: Some(Box::new(keep_last(4))),
+            incremental: None,
         }
     }
 }

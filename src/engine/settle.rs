@@ -20,6 +20,7 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<CreateOutcome, Error> {
         let meta = meta(record)?;
         let Some(PutOutcome::Existing { identical }) = outcome else {
+            self.confirm_delta(&meta).await?;
             return Ok(CreateOutcome::Stored(meta));
         };
         let dispute = match self.store.get(Query::exact(&meta.key, meta.id())).await? {

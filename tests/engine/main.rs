@@ -37,6 +37,8 @@ mod fault_layer;
 mod health;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod hot_cache;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod incremental;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod limits;
 #[cfg(all(feature = "postcard", feature = "cache"))]

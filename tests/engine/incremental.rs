@@ -1,0 +1,256 @@
+//! Snapshots stored as deltas of earlier ones.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use snapfold::codec::CompressionId;
+use snapfold::engine::Incremental;
+use snapfold::manager::CreateOutcome;
+use snapfold::record::Record;
+use snapfold::retention::keep_last;
+use snapfold::store::{
+    DeleteOptions, ListRequest, Mark, MarkChange, PutOptions, Query, Selection, SnapshotStore,
+    SnapshotStoreExt,
+};
+use snapfold::trigger::manual;
+use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
+
+/// About 20 KB; each event changes one entry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Shelf {
+    slots: Vec<String>,
+}
+
+impl Aggregate for Shelf {
+    type Event = (usize, String);
+    const KIND: &'static str = "shelf";
+    const SCHEMA_VERSION: u32 = 1;
+
+    fn initial(_: &AggregateKey) -> Self {
+        let name = |i: u64| format!("{:016x}", i.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        Self { slots: (1..1_200).map(name).collect() }
+    }
+
+    fn apply(&mut self, (slot, name): &Self::Event) {
+        let len = self.slots.len();
+        self.slots[slot % len].clone_from(name);
+    }
+}
+
+struct World {
+    events: MemoryEvents<(usize, String)>,
+    store: Arc<MemoryStore>,
+    key: AggregateKey,
+    /// The number of events.
+    len: Cell<usize>,
+}
+
+impl World {
+    fn new() -> Self {
+        let key = AggregateKey::new("shelf", "s").unwrap();
+        Self {
+            events: MemoryEvents::new(),
+            store: Arc::new(MemoryStore::new()),
+            key,
+            len: Cell::new(0),
+        }
+    }
+
+    fn engine(&self, incremental: Option<Incremental>) -> SnapshotEngine<Shelf> {
+        let builder =
+            SnapshotEngine::builder(self.events.clone(), Arc::clone(&self.store)).trigger(manual());
+        match incremental {
+            Some(incremental) => builder.incremental(incremental).build().unwrap(),
+            None => builder.build().unwrap(),
+        }
+    }
+
+    fn append(&self, events: usize) {
+        for _ in 0..events {
+            let n = self.len.replace(self.len.get() + 1);
+            let event = (n * 7, format!("{:016x}", n * 31));
+            self.events.append(&self.key, Timestamp::from_seconds(n as i64), event);
+        }
+    }
+
+    /// Takes a snapshot after each `step` events.
+    async fn snapshots(&self, engine: &SnapshotEngine<Shelf>, count: usize, step: usize) {
+        for _ in 0..count {
+            self.append(step);
+            let created = engine.create(&self.key).await.unwrap();
+            assert!(matches!(created, CreateOutcome::Stored(_)), "{created:?}");
+        }
+    }
+
+    /// The version of each snapshot and of its base, oldest first.
+    async fn bases(&self) -> Vec<(u64, Option<u64>)> {
+        let metas = self.store.list_all(ListRequest::new(&self.key)).await.unwrap();
+        let base = |base: snapfold::record::Base| base.version;
+        metas.iter().rev().map(|meta| (meta.version, meta.base.map(base))).collect()
+    }
+
+    async fn record(&self, version: u64) -> Record {
+        let metas = self.store.list_all(ListRequest::new(&self.key)).await.unwrap();
+        let meta = metas.iter().find(|meta| meta.version == version).unwrap();
+        let found = self.store.get(Query::exact(&self.key, meta.id())).await.unwrap();
+        found.into_record().unwrap()
+    }
+
+    /// Every version loads as a full replay does.
+    async fn check(&self, engine: &SnapshotEngine<Shelf>) {
+        let mut state = Shelf::initial(&self.key);
+        for version in 1..=self.len.get() as u64 {
+            let n = usize::try_from(version).unwrap() - 1;
+            state.apply(&(n * 7, format!("{:016x}", n * 31)));
+            let loaded = engine.at_version(&self.key, version).await.unwrap();
+            assert_eq!(*loaded.state, state, "version {version}");
+        }
+    }
+}
+
+fn all() -> Vec<Incremental> {
+    let mut all = vec![Incremental::lz4()];
+    if cfg!(feature = "zstd") {
+        all.push(Incremental::zstd());
+    }
+    all
+}
+
+#[tokio::test]
+async fn deltas_are_based_on_a_whole_snapshot_and_a_new_one_follows_the_last_delta() {
+    for incremental in all() {
+        let world = World::new();
+        let engine = world.engine(Some(incremental.max_deltas(3)));
+        world.snapshots(&engine, 9, 5).await;
+        let whole = |at: u64| (at, None);
+        let delta = |at: u64, base: u64| (at, Some(base));
+        let expected = [
+            whole(5),
+            delta(10, 5),
+            delta(15, 5),
+            delta(20, 5),
+            whole(25),
+            delta(30, 25),
+            delta(35, 25),
+            delta(40, 25),
+            whole(45),
+        ];
+        assert_eq!(world.bases().await, expected);
+        let metas = world.store.list_all(ListRequest::new(&world.key)).await.unwrap();
+        let (deltas, whole): (Vec<_>, Vec<_>) = metas.iter().partition(|meta| meta.base.is_some());
+        for delta in &deltas {
+            assert!(delta.stored_bytes * 10 < whole[0].stored_bytes, "{delta}");
+            assert_eq!(delta.raw_bytes, whole[0].raw_bytes);
+        }
+        world.check(&engine).await;
+        // Reading needs no setting.
+        world.check(&world.engine(None)).await;
+        let loaded = world.engine(None).load(&world.key).await.unwrap();
+        assert_eq!(loaded.provenance.events_replayed, 0);
+    }
+}
+
+#[tokio::test]
+async fn large_changes_small_states_and_missing_bases_are_stored_whole() {
+    let world = World::new();
+    let engine = world.engine(Some(Incremental::lz4()));
+    world.snapshots(&engine, 2, 1_000).await;
+    assert_eq!(world.bases().await, [(1_000, None), (2_000, None)]);
+    let small = world.engine(Some(Incremental::lz4().min_bytes(1 << 20)));
+    world.snapshots(&small, 1, 1).await;
+    let none = world.engine(Some(Incremental::lz4().max_deltas(0)));
+    world.snapshots(&none, 1, 1).await;
+    assert_eq!(world.bases().await[2..], [(2_001, None), (2_002, None)]);
+    // A retired snapshot may be wrong, so nothing is based on it.
+    let wrong = Mark::retirement("wrong", Timestamp::MIN);
+    let meta = world.store.list_all(ListRequest::new(&world.key)).await.unwrap().remove(0);
+    let ids = [meta.id()];
+    let change = MarkChange::Set(&wrong);
+    world.store.mark(&world.key, Selection::Ids(&ids), change).await.unwrap();
+    world.snapshots(&engine, 1, 1).await;
+    assert_eq!(world.bases().await[4], (2_003, Some(2_001)));
+}
+
+#[tokio::test]
+async fn an_unchanged_state_takes_no_payload() {
+    for incremental in all() {
+        let world = World::new();
+        let engine = world.engine(Some(incremental));
+        world.snapshots(&engine, 1, 1).await;
+        // Writes what is already there.
+        let slots = Shelf::initial(&world.key).slots;
+        let same = (3, slots[3].clone());
+        world.events.append(&world.key, Timestamp::from_seconds(9), same);
+        let Ok(CreateOutcome::Stored(meta)) = engine.create(&world.key).await else {
+            panic!("not stored")
+        };
+        assert!(meta.stored_bytes < 200, "{meta}");
+        assert_ne!(meta.compression, CompressionId::NONE);
+        let loaded = engine.load(&world.key).await.unwrap();
+        assert_eq!((loaded.version, loaded.provenance.events_replayed), (2, 0));
+    }
+}
+
+/// A snapshot is a cache of history: without its base, a delta is a miss.
+#[tokio::test]
+async fn a_delta_without_its_base_is_a_miss() {
+    let world = World::new();
+    let engine = world.engine(Some(Incremental::lz4()));
+    world.snapshots(&engine, 3, 5).await;
+    // Another store, into which only the deltas are copied.
+    let other = World { events: world.events.clone(), len: world.len.clone(), ..World::new() };
+    for version in [10, 15] {
+        let record = world.record(version).await;
+        other.store.put(vec![record], PutOptions::default()).await.unwrap();
+    }
+    let engine = other.engine(Some(Incremental::lz4()));
+    let loaded = engine.load(&world.key).await.unwrap();
+    let names: Vec<_> =
+        loaded.provenance.rejected.iter().map(|rejected| rejected.reason.name()).collect();
+    assert_eq!((loaded.version, names), (15, vec!["needs_other"; 2]));
+    other.check(&engine).await;
+    // The next snapshot is whole.
+    other.snapshots(&engine, 1, 1).await;
+    assert_eq!(other.bases().await[2], (16, None));
+}
+
+#[tokio::test]
+async fn a_base_stays_as_long_as_a_delta_needs_it() {
+    let world = World::new();
+    let engine = world.engine(Some(Incremental::lz4().max_deltas(3)));
+    world.snapshots(&engine, 4, 5).await;
+    let deleted = engine.delete(&world.key, 5).await.unwrap();
+    assert_eq!((deleted.snapshots, deleted.needed), (0, 1));
+    engine.apply_retention(&world.key, &keep_last(1)).await.unwrap();
+    assert_eq!(world.bases().await, [(5, None), (20, Some(5))]);
+    world.snapshots(&engine, 2, 5).await;
+    engine.apply_retention(&world.key, &keep_last(1)).await.unwrap();
+    let left = world.bases().await;
+    assert_eq!(left.last(), Some(&(30, Some(5))));
+    world.check(&engine).await;
+    let all = DeleteOptions::default();
+    let deleted = world.store.delete(&world.key, Selection::All, all).await.unwrap();
+    assert_eq!(deleted.snapshots, left.len() as u64);
+}
+
+/// The state is checked by its digest, so a wrong base cannot give a wrong state.
+#[tokio::test]
+async fn a_rewritten_base_makes_its_deltas_misses() {
+    let world = World::new();
+    let engine = world.engine(Some(Incremental::lz4()));
+    world.snapshots(&engine, 2, 5).await;
+    // The base gets other contents under the same identity.
+    let foreign = World::new();
+    foreign.append(4);
+    foreign.events.append(&foreign.key, Timestamp::from_seconds(4), (1, "another".into()));
+    let maker = foreign.engine(None);
+    maker.create(&foreign.key).await.unwrap();
+    let record = foreign.record(5).await;
+    world.store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
+    let loaded = engine.load(&world.key).await.unwrap();
+    assert_eq!(loaded.provenance.rejected[0].reason.name(), "needs_other");
+    let mut expected = Shelf::initial(&world.key);
+    (0..10).for_each(|n| expected.apply(&(n * 7, format!("{:016x}", n * 31))));
+    assert_eq!(*loaded.state, expected);
+}
