@@ -31,8 +31,9 @@ use snapfold::{
     },
     engine::{
         CacheConfig, Clock, Drained, EngineBuilder, EngineHealth, EngineStatistics, HealthSignal,
-        HealthThresholds, InFlight, LastError, ManualClock, Observation, Observer, OnStoreFailure,
-        ReplayLoader, SharedLimits, SystemClock, Trouble, Verify, WhenFull, Workload,
+        HealthThresholds, InFlight, Incremental, LastError, ManualClock, Observation, Observer,
+        OnStoreFailure, ReplayLoader, SharedLimits, SystemClock, Trouble, Verify, WhenFull,
+        Workload,
         telemetry::{Metrics, Tracing},
     },
     events::{EventTime, KeyedReplay, Recorded},
