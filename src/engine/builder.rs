@@ -426,8 +426,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             incremental,
         } = self.saves;
         if let Some(incremental) = &incremental {
-            let store = self.store.capabilities();
-            incremental.check(store.name, store.returns_bases)?;
+            incremental.check(&*self.store)?;
         }
         let core = EngineCore {
             cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),

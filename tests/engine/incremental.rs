@@ -16,6 +16,8 @@ use snapfold::store::{
 use snapfold::trigger::manual;
 use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
 
+use crate::support::Store;
+
 /// About 20 KB; each event changes one entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct Shelf {
@@ -253,4 +255,16 @@ async fn a_rewritten_base_makes_its_deltas_misses() {
     let mut expected = Shelf::initial(&world.key);
     (0..10).for_each(|n| expected.apply(&(n * 7, format!("{:016x}", n * 31))));
     assert_eq!(*loaded.state, expected);
+}
+
+#[test]
+fn a_store_that_returns_no_bases_is_refused() {
+    let build = |lacks_bases| {
+        let store = Store { lacks_bases, ..Store::default() };
+        let events = MemoryEvents::<(usize, String)>::new();
+        SnapshotEngine::<Shelf>::builder(events, store).incremental(Incremental::lz4()).build()
+    };
+    assert!(build(false).is_ok());
+    let refused = build(true).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Unsupported);
 }

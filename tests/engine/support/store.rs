@@ -32,6 +32,8 @@ pub struct Store {
     pub put_gate: Gate,
     /// At each await point: before and after each call.
     pub yields: Yields,
+    /// Whether deltas come without their bases, according to the capabilities.
+    pub lacks_bases: bool,
     shared: Arc<Mutex<Shared>>,
 }
 
@@ -155,7 +157,7 @@ fn take(left: &mut HashMap<Op, usize>, op: Op) -> bool {
 #[async_trait]
 impl SnapshotStore for Store {
     fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
+        self.inner.capabilities().returns_bases(!self.lacks_bases)
     }
 
     async fn put(
