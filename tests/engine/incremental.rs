@@ -14,7 +14,9 @@ use snapfold::store::{
     SnapshotStoreExt,
 };
 use snapfold::trigger::manual;
-use snapfold::{Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp};
+use snapfold::{
+    Aggregate, AggregateKey, ErrorKind, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp,
+};
 
 use crate::support::Store;
 
