@@ -11,8 +11,8 @@ pub enum OnStoreFailure {
     /// The load replays all events. Its provenance contains the failure.
     ///
     /// Concurrent replays are limited by [`SharedLimits`](crate::engine::SharedLimits). After three
-    /// failures in a row, the store counts as down: one load per second (and by fewer while such loads do not return) asks it, and the others
-    /// replay at once, so that they do not all wait for the store. An answer ends that. If the
-    /// first events are gone, a load always asks the store.
+    /// failures in a row, the store counts as down: one load per second asks it (fewer while such
+    /// loads do not return), and the others replay at once, so that they do not all wait for the
+    /// store. An answer ends that. If the first events are gone, a load always asks the store.
     Replay,
 }

@@ -262,7 +262,8 @@ async fn a_rewritten_base_makes_its_deltas_misses() {
 #[test]
 fn a_store_that_returns_no_bases_is_refused() {
     let build = |lacks_bases| {
-        let store = Store { lacks_bases, ..Store::default() };
+        let mut store = Store::default();
+        store.lacks_bases = lacks_bases;
         let events = MemoryEvents::<(usize, String)>::new();
         SnapshotEngine::<Shelf>::builder(events, store).incremental(Incremental::lz4()).build()
     };

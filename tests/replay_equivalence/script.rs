@@ -19,6 +19,8 @@ pub(crate) const KEYS: usize = 3;
 pub(crate) struct Config {
     pub(crate) codec: Codecs,
     pub(crate) compression: Compression,
+    /// The number of deltas of each whole snapshot, if there are deltas.
+    pub(crate) deltas: Option<u32>,
     pub(crate) cache: Option<CacheConfig>,
     pub(crate) anchors: bool,
     pub(crate) replays_on_failure: bool,
@@ -179,10 +181,12 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
             Some(config.time_to_idle(Duration::from_secs(idle)))
         }),
     ];
-    (codec, compression, cache, any::<bool>(), any::<bool>(), when(), keys()).prop_map(
-        |(codec, compression, cache, anchors, replays_on_failure, trigger, keys)| Config {
+    let deltas = proptest::option::of(0_u32..4);
+    (codec, compression, deltas, cache, any::<bool>(), any::<bool>(), when(), keys()).prop_map(
+        |(codec, compression, deltas, cache, anchors, replays_on_failure, trigger, keys)| Config {
             codec,
             compression,
+            deltas,
             cache,
             anchors,
             replays_on_failure,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use snapfold::codec::{Bincode, Json, MessagePack, Postcard};
-use snapfold::engine::{ManualClock, OnStoreFailure};
+use snapfold::engine::{Incremental, ManualClock, OnStoreFailure};
 use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
 use snapfold::record::SnapshotMeta;
 use snapfold::retention::{Retention, keep_last, keep_within};
@@ -106,6 +106,10 @@ impl<'c, S: Subject> World<'c, S> {
             .clock(clock.clone());
         if let Some(cache) = config.cache {
             engine = engine.cache(cache);
+        }
+        if let Some(deltas) = config.deltas {
+            let all = Incremental::lz4().min_bytes(0).max_percent(u8::MAX);
+            engine = engine.incremental(all.max_deltas(deltas));
         }
         let key = |(tenant, id): &(String, String)| {
             AggregateKey::from_parts(tenant, S::KIND, id).unwrap()
