@@ -254,10 +254,10 @@ fn large_saves(runtime: &Runtime) {
     for (name, synced) in [("command/no_journal", false), ("command/synced_journal", true)] {
         let (mut busy, mut plain, mut idle, mut saves) = (Vec::new(), Vec::new(), Vec::new(), 0);
         for _ in 0..5 {
-            let (times, saved) = runtime.block_on(commands(Beside::Saves, synced));
+            let (times, count) = runtime.block_on(commands(Beside::Saves, synced));
             busy.push(times);
-            saves += saved;
-            let rate = saved as f64 / 3.0;
+            saves += count;
+            let rate = count as f64 / 3.0;
             plain.push(runtime.block_on(commands(Beside::Writes(rate), synced)).0);
             idle.push(runtime.block_on(commands(Beside::Nothing, synced)).0);
         }

@@ -211,6 +211,18 @@ fn load_times<const N: usize>(
     });
 }
 
+fn hand_times<S: Aggregate<Event = Event> + serde::de::DeserializeOwned>(
+    rt: &Runtime,
+    pool: &PgPool,
+    times: u32,
+) {
+    rt.block_on(async {
+        for _ in 0..times {
+            by_hand::<S>(pool).await;
+        }
+    });
+}
+
 /// Prints the median of each way's turns, and of its ratio to the first way in the same turn.
 fn take_turns(name: &str, ways: &[(&str, &dyn Fn(u32))]) {
     const TURNS: usize = 150;
@@ -319,20 +331,8 @@ fn load_through<const N: usize>(
     // The ratios that matter are small beside what a busy machine does to one run: here the ways
     // take turns, a few loads each.
     let ways: [(&str, &dyn Fn(u32)); 5] = [
-        ("hand_written", &|n| {
-            rt.block_on(async {
-                for _ in 0..n {
-                    by_hand::<Account<N>>(pool).await;
-                }
-            });
-        }),
-        ("hand_without_ping", &|n| {
-            rt.block_on(async {
-                for _ in 0..n {
-                    by_hand::<Account<N>>(&unpinged).await;
-                }
-            });
-        }),
+        ("hand_written", &|n| hand_times::<Account<N>>(rt, pool, n)),
+        ("hand_without_ping", &|n| hand_times::<Account<N>>(rt, &unpinged, n)),
         ("hybrid", &|n| load_times(rt, &hybrid, &key, n)),
         ("two_statements", &|n| load_times(rt, &plain, &key, n)),
         ("hybrid_without_ping", &|n| load_times(rt, &quick, &key, n)),

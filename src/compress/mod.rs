@@ -1,11 +1,14 @@
 //! The compression of payloads: [`Compression`].
 
+mod effort;
 #[cfg(feature = "lz4")]
 mod lz4;
 #[cfg(feature = "zstd")]
 mod zstd;
 
 use std::fmt;
+
+use effort::Effort;
 
 use crate::error::{Error, ErrorKind};
 
@@ -68,17 +71,6 @@ pub struct Compression {
     effort: Effort,
     min_bytes: usize,
     min_saving_percent: u8,
-}
-
-/// How hard Zstandard tries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Effort {
-    level: i32,
-    long_distance: bool,
-}
-
-impl Effort {
-    const DEFAULT: Self = Self { level: 3, long_distance: false };
 }
 
 impl Compression {

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::zstd_safe::{CParameter, DCtx, get_frame_content_size};
 
-use super::Effort;
+use super::effort::Effort;
 
 thread_local! {
     // A new context for each payload would cost more than a small payload itself.

@@ -18,7 +18,7 @@ use crate::state::Aggregate;
 use crate::store::{PutOptions, Selection};
 
 /// What a request for a snapshot comes to before anything is stored.
-pub(super) enum Prepared<A: Aggregate> {
+pub(super) enum PreparedSnapshot<A: Aggregate> {
     /// There is nothing to store.
     Done(CreateOutcome),
     Captured(Capture<A>),
@@ -33,8 +33,8 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<CreateOutcome, Error> {
         let marks = self.pins(options, actor)?;
         let Capture { record, bytes, took, .. } = match self.prepare(key, options).await? {
-            Prepared::Done(outcome) => return Ok(outcome),
-            Prepared::Captured(capture) => capture,
+            PreparedSnapshot::Done(outcome) => return Ok(outcome),
+            PreparedSnapshot::Captured(capture) => capture,
         };
         let started = self.clock.monotonic();
         let created = self.create_marked(&record, marks).await?;
@@ -56,10 +56,10 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         key: &AggregateKey,
         options: &CreateOptions,
-    ) -> Result<Prepared<A>, Error> {
+    ) -> Result<PreparedSnapshot<A>, Error> {
         let if_changed = options.if_changed && options.version.is_none();
         if if_changed && let Some(version) = self.snapshot_of_head(key).await? {
-            return Ok(Prepared::Done(CreateOutcome::Unchanged { version }));
+            return Ok(PreparedSnapshot::Done(CreateOutcome::Unchanged { version }));
         }
         let loaded = match options.version {
             None => self.load_now(key).await?,
@@ -72,7 +72,9 @@ impl<A: Aggregate> EngineCore<A> {
             && provenance.origin == Origin::Snapshot
             && provenance.snapshot.as_ref().is_some_and(is_stored)
         {
-            return Ok(Prepared::Done(CreateOutcome::Unchanged { version: loaded.version() }));
+            return Ok(PreparedSnapshot::Done(CreateOutcome::Unchanged {
+                version: loaded.version(),
+            }));
         }
         self.encode_loaded(loaded, &options.labels).await
     }
@@ -85,8 +87,8 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<Option<Capture<A>>, Error> {
         let loaded = self.load_now(key).await?;
         match self.encode_loaded(loaded, &[]).await? {
-            Prepared::Done(_) => Ok(None),
-            Prepared::Captured(capture) => Ok(Some(capture)),
+            PreparedSnapshot::Done(_) => Ok(None),
+            PreparedSnapshot::Captured(capture) => Ok(Some(capture)),
         }
     }
 
@@ -96,9 +98,9 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         loaded: Reconstructed<A>,
         labels: &[String],
-    ) -> Result<Prepared<A>, Error> {
+    ) -> Result<PreparedSnapshot<A>, Error> {
         if loaded.version() == 0 {
-            return Ok(Prepared::Done(CreateOutcome::Empty));
+            return Ok(PreparedSnapshot::Done(CreateOutcome::Empty));
         }
         let stored = loaded.provenance.snapshot.as_ref().map(|used| used.raw_bytes);
         let known = stored.max(loaded.weight.map(|weight| weight.bytes));
@@ -132,7 +134,7 @@ impl<A: Aggregate> EngineCore<A> {
             learning.captured(version, bytes, before);
         }
         let took = timings.without_fold().saturating_add(encoding);
-        Ok(Prepared::Captured(Capture { record, bytes, took, held: None }))
+        Ok(PreparedSnapshot::Captured(Capture { record, bytes, took, held: None }))
     }
 
     /// The size of the snapshot that a state was built from, or of the empty state.

@@ -16,7 +16,7 @@ use super::SnapshotEngine;
 use super::audited::Audited;
 use super::captured::Capture;
 use super::core::caught;
-use super::create::Prepared;
+use super::create::PreparedSnapshot;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::recorder::creation;
 use crate::error::{Error, ErrorKind};
@@ -112,14 +112,14 @@ impl<A: Aggregate> SnapshotEngine<A> {
 struct CreateChunk<'a, A: Aggregate> {
     engine: &'a SnapshotEngine<A>,
     actor: &'a str,
-    places: Vec<Place<'a, A>>,
+    places: Vec<RequestPlace<'a, A>>,
     /// The records that wait for a put, each with the index of its place.
     ready: Vec<(usize, Record)>,
     ready_bytes: usize,
 }
 
 /// A request, and what came of it so far.
-struct Place<'a, A: Aggregate> {
+struct RequestPlace<'a, A: Aggregate> {
     request: &'a CreateRequest,
     /// Its entry in the audit trail, until there is a result.
     audited: Option<Audited<'a, A>>,
@@ -135,7 +135,7 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
         requests: Vec<&'a CreateRequest>,
         context: &'a AdminContext,
     ) -> Self {
-        let place = |request: &'a CreateRequest| Place {
+        let place = |request: &'a CreateRequest| RequestPlace {
             request,
             audited: Some(engine.audited("create", &request.key, request.options.version, context)),
             marks: Marks::NONE,
@@ -210,7 +210,7 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
                 }
                 Err(error) => Err(error),
             };
-            if let Ok(Prepared::Captured(capture)) = &prepared {
+            if let Ok(PreparedSnapshot::Captured(capture)) = &prepared {
                 largest = largest.max(capture.bytes);
             }
             let encoding = core.clock.monotonic().saturating_sub(started);
@@ -220,11 +220,16 @@ impl<'a, A: Aggregate> CreateChunk<'a, A> {
     }
 
     /// Adds a record to those that wait, or the result if there is nothing to put.
-    async fn prepared(&mut self, at: usize, prepared: Result<Prepared<A>, Error>, took: Duration) {
+    async fn prepared(
+        &mut self,
+        at: usize,
+        prepared: Result<PreparedSnapshot<A>, Error>,
+        took: Duration,
+    ) {
         self.took(at, took);
         let record = match prepared {
-            Ok(Prepared::Captured(Capture { record, .. })) => record,
-            Ok(Prepared::Done(outcome)) => return self.done(at, Ok(outcome)),
+            Ok(PreparedSnapshot::Captured(Capture { record, .. })) => record,
+            Ok(PreparedSnapshot::Done(outcome)) => return self.done(at, Ok(outcome)),
             Err(error) => return self.done(at, Err(error)),
         };
         self.ready_bytes = self.ready_bytes.saturating_add(record.as_bytes().len());

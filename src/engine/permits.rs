@@ -43,7 +43,7 @@ impl<A: Aggregate> EngineCore<A> {
         &self,
         key: &AggregateKey,
     ) -> Result<ReplayPermit<'_, A>, Error> {
-        let waiting = Waiting::begin(self);
+        let waiting = WaitingLoad::begin(self);
         let pool = &self.limits.pools.replays;
         let permit = match with_timer(self.limits.longest_wait(), pool.acquire()) {
             Ok(within) => within.await.ok().and_then(Result::ok),
@@ -78,12 +78,12 @@ impl<A: Aggregate> Drop for ReplayPermit<'_, A> {
 }
 
 /// A load that waits for a replay.
-struct Waiting<'a, A: Aggregate> {
+struct WaitingLoad<'a, A: Aggregate> {
     core: &'a EngineCore<A>,
     counted: Option<[CountedIn<'a>; 2]>,
 }
 
-impl<'a, A: Aggregate> Waiting<'a, A> {
+impl<'a, A: Aggregate> WaitingLoad<'a, A> {
     fn begin(core: &'a EngineCore<A>) -> Self {
         let own = CountedIn::new(&core.gauges.replays_waiting);
         let shared = CountedIn::new(&core.limits.pools.waiting);
@@ -92,7 +92,7 @@ impl<'a, A: Aggregate> Waiting<'a, A> {
     }
 }
 
-impl<A: Aggregate> Drop for Waiting<'_, A> {
+impl<A: Aggregate> Drop for WaitingLoad<'_, A> {
     fn drop(&mut self) {
         drop(self.counted.take());
         self.core.workload_changed();

@@ -40,23 +40,23 @@ pub(super) struct Planning<'p> {
     /// The generations of which the draft drops snapshots.
     touched: BTreeSet<Generation>,
     /// What is still to be found.
-    sought: VecDeque<Sought>,
+    sought: VecDeque<UsableSought>,
     /// The candidates for the first of `sought` that were not judged yet.
-    candidates: Option<VecDeque<Candidate>>,
+    candidates: Option<VecDeque<RetentionCandidate>>,
     /// The generations without a usable snapshot.
     doubtful: Vec<Generation>,
 }
 
 /// A snapshot that affects the plan if it is the first usable one.
 #[derive(Clone, Copy)]
-enum Sought {
+enum UsableSought {
     Newest(Generation),
     LowestAboveFloor(Generation),
 }
 
 /// A snapshot to be checked: whether a load can use it.
 #[derive(Clone, Copy)]
-pub(super) struct Candidate {
+pub(super) struct RetentionCandidate {
     pub(super) id: SnapshotId,
     pub(super) stored_bytes: u64,
 }
@@ -98,17 +98,17 @@ impl<'p> Planning<'p> {
         // The current generation comes first, because its usable snapshot decides whether others
         // are superseded.
         let others = self.touched.iter().copied().filter(|of| *of != self.current);
-        self.sought.extend(std::iter::once(self.current).chain(others).map(Sought::Newest));
+        self.sought.extend(std::iter::once(self.current).chain(others).map(UsableSought::Newest));
         // In each generation: what this code cannot read may be all that other code has.
         let touched = self.touched.iter().filter(|_| floor > 0);
-        self.sought.extend(touched.map(|of| Sought::LowestAboveFloor(*of)));
+        self.sought.extend(touched.map(|of| UsableSought::LowestAboveFloor(*of)));
         if let Some(saved) = self.saved {
             self.context = self.context.clone().protect(saved, "it was stored just now");
         }
     }
 
     /// Returns the next snapshot to be judged, or `None` if the plan is complete.
-    pub(super) fn wanted(&mut self) -> Option<Candidate> {
+    pub(super) fn wanted(&mut self) -> Option<RetentionCandidate> {
         loop {
             let sought = *self.sought.front()?;
             if self.candidates.is_none() {
@@ -149,8 +149,8 @@ impl<'p> Planning<'p> {
     }
 
     /// Returns whether the usable snapshot affects the plan.
-    fn matters(&self, sought: Sought) -> bool {
-        let Sought::Newest(generation) = sought else { return true };
+    fn matters(&self, sought: UsableSought) -> bool {
+        let UsableSought::Newest(generation) = sought else { return true };
         let is_current = generation == self.current;
         let supersedes = is_current && self.touched.iter().any(|of| *of != generation);
         let is_superseded = !is_current
@@ -164,8 +164,8 @@ impl<'p> Planning<'p> {
     }
 
     /// Returns the snapshot that has just been stored if it is the one sought.
-    fn saved_as(&self, sought: Sought) -> Option<SnapshotId> {
-        let Sought::Newest(generation) = sought else { return None };
+    fn saved_as(&self, sought: UsableSought) -> Option<SnapshotId> {
+        let UsableSought::Newest(generation) = sought else { return None };
         self.saved.filter(|_| self.saved == self.draft.newest(generation))
     }
 
@@ -173,13 +173,13 @@ impl<'p> Planning<'p> {
         self.candidates = None;
         let context = self.context.clone();
         match (self.sought.pop_front(), usable) {
-            (Some(Sought::Newest(_)), Some(id)) => self.context = context.usable(id),
-            (Some(Sought::Newest(generation)), None) => self.doubtful.push(generation),
-            (Some(Sought::LowestAboveFloor(_)), Some(id)) => {
+            (Some(UsableSought::Newest(_)), Some(id)) => self.context = context.usable(id),
+            (Some(UsableSought::Newest(generation)), None) => self.doubtful.push(generation),
+            (Some(UsableSought::LowestAboveFloor(_)), Some(id)) => {
                 let reason = "the lowest usable one at or above the replay floor";
                 self.context = context.protect(id, reason);
             }
-            (Some(Sought::LowestAboveFloor(_)) | None, _) => {}
+            (Some(UsableSought::LowestAboveFloor(_)) | None, _) => {}
         }
     }
 }
@@ -200,12 +200,14 @@ impl Draft {
     }
 
     /// Returns the snapshots to be checked, in this order.
-    fn candidates(&self, sought: Sought, floor: u64) -> VecDeque<Candidate> {
-        let candidate =
-            |meta: &SnapshotMeta| Candidate { id: meta.id(), stored_bytes: meta.stored_bytes };
+    fn candidates(&self, sought: UsableSought, floor: u64) -> VecDeque<RetentionCandidate> {
+        let candidate = |meta: &SnapshotMeta| RetentionCandidate {
+            id: meta.id(),
+            stored_bytes: meta.stored_bytes,
+        };
         match sought {
-            Sought::Newest(generation) => self.of(generation).map(candidate).collect(),
-            Sought::LowestAboveFloor(generation) => {
+            UsableSought::Newest(generation) => self.of(generation).map(candidate).collect(),
+            UsableSought::LowestAboveFloor(generation) => {
                 let above = self.of(generation).filter(|meta| meta.version >= floor);
                 let mut above: VecDeque<_> = above.map(candidate).collect();
                 above.make_contiguous().reverse();

@@ -6,7 +6,7 @@ use super::cache::Outdates;
 use super::core::EngineCore;
 use super::head::floor;
 use super::load::resume;
-use super::planning::{Candidate, Planning};
+use super::planning::{Planning, RetentionCandidate};
 use super::search::position;
 use super::spans::{Spanned, in_span};
 use super::stopwatch::Stopwatch;
@@ -34,7 +34,7 @@ impl<A: Aggregate> EngineCore<A> {
         let mut planning = self.planning(metas, policy, saved);
         if planning.drops() {
             planning.begin(floor(&*self.source, key).await?);
-            while let Some(Candidate { id, .. }) = planning.wanted() {
+            while let Some(RetentionCandidate { id, .. }) = planning.wanted() {
                 let lookup = self.store.get(Query::exact(key, id)).await?;
                 planning.judged(match self.opened(key, id, lookup) {
                     Some(progress) => self.agrees_with_history(key, progress).await?,

@@ -10,7 +10,7 @@ use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
 use super::head::ends_early;
 use super::load_many::Outage;
-use super::planning::{Candidate, Planning};
+use super::planning::{Planning, RetentionCandidate};
 use crate::error::Error;
 use crate::events::{Ended, KeyedReplay, Limits, Progress, Replay};
 use crate::key::AggregateKey;
@@ -43,7 +43,7 @@ struct BatchItem<'a> {
 }
 
 /// A snapshot to be checked, of the aggregate in a batch at this index.
-type Wanted = (usize, Candidate);
+type Wanted = (usize, RetentionCandidate);
 
 impl<A: Aggregate> EngineCore<A> {
     /// Applies `policy` to each aggregate; one result per key, in order.
@@ -187,7 +187,7 @@ impl<A: Aggregate> EngineCore<A> {
 
     /// Returns whether a load could resume from each of these snapshots. `None` means that it could
     /// not be found out together with the others.
-    async fn judge(&self, wanted: &[(&AggregateKey, Candidate)]) -> Vec<Option<bool>> {
+    async fn judge(&self, wanted: &[(&AggregateKey, RetentionCandidate)]) -> Vec<Option<bool>> {
         let queries: Vec<_> = wanted.iter().map(|(key, of)| Query::exact(key, of.id)).collect();
         let lookups = match self.store.get_many(&queries).await {
             Ok(lookups) if lookups.len() == queries.len() => lookups,
@@ -214,7 +214,7 @@ impl<A: Aggregate> EngineCore<A> {
     /// separately.
     async fn agree_with_history(
         &self,
-        wanted: &[(&AggregateKey, Candidate)],
+        wanted: &[(&AggregateKey, RetentionCandidate)],
         opened: &mut [Option<Progress<A>>],
     ) -> Vec<bool> {
         let mut agree = vec![false; wanted.len()];

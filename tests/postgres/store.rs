@@ -124,6 +124,47 @@ impl Chooser {
     }
 }
 
+/// Lists the snapshots of several keys in both stores, and compares the answers.
+async fn list_many_alike(
+    choose: &mut Chooser,
+    postgres: &PostgresStore,
+    memory: &MemoryStore,
+    request: ListRequest<'_>,
+    step: usize,
+) {
+    let keys = [choose.key(), choose.key(), choose.key(), request.key.clone()];
+    let of = |n: usize| {
+        let mut request = request;
+        request.key = &keys[n.min(3)];
+        request
+    };
+    let mut requests: Vec<_> = (0..choose.below(5)).map(of).collect();
+    if let Some(first) = requests.first_mut() {
+        *first = ListRequest::new(&keys[0]).limit(choose.below(3));
+    }
+    let expected = memory.list_many(&requests).await.unwrap();
+    assert_eq!(postgres.list_many(&requests).await.unwrap(), expected, "step {step}");
+}
+
+/// Deletes snapshots of several keys in both stores, and compares the answers.
+async fn delete_many_alike(
+    choose: &mut Chooser,
+    postgres: &PostgresStore,
+    memory: &MemoryStore,
+    step: usize,
+) -> Vec<Deleted> {
+    let keys = [choose.key(), choose.key(), choose.key()];
+    let lists: Vec<Vec<_>> = (0..choose.below(6))
+        .map(|_| (0..choose.below(30)).map(|_| choose.id()).collect())
+        .collect();
+    let deletes: Vec<_> = lists.iter().map(|ids| (&keys[choose.below(3)], &ids[..])).collect();
+    let options = DeleteOptions::default().overrule_pins(choose.below(3) == 0);
+    let expected = memory.delete_many(&deletes, options).await.unwrap();
+    let answer = postgres.delete_many(&deletes, options).await.unwrap();
+    assert_eq!(answer, expected, "step {step}: {deletes:?} {options:?}");
+    expected
+}
+
 #[tokio::test]
 async fn every_answer_is_that_of_the_memory_store() {
     let mut choose = Chooser(7);
@@ -169,19 +210,7 @@ async fn every_answer_is_that_of_the_memory_store() {
                 }
                 let expected = memory.list(request).await.unwrap();
                 assert_eq!(postgres.list(request).await.unwrap(), expected, "step {step}");
-                let keys = [choose.key(), choose.key(), choose.key(), key.clone()];
-                let mut requests: Vec<_> = (0..choose.below(5))
-                    .map(|n| {
-                        let mut request = request;
-                        request.key = &keys[n.min(3)];
-                        request
-                    })
-                    .collect();
-                if let Some(first) = requests.first_mut() {
-                    *first = ListRequest::new(&keys[0]).limit(choose.below(3));
-                }
-                let expected = memory.list_many(&requests).await.unwrap();
-                assert_eq!(postgres.list_many(&requests).await.unwrap(), expected, "step {step}");
+                list_many_alike(&mut choose, &postgres, &memory, request, step).await;
             }
             7 => {
                 let mut request = KeysRequest::new().limit(choose.below(5));
@@ -206,17 +235,8 @@ async fn every_answer_is_that_of_the_memory_store() {
                     _ => Selection::Ids(&ids),
                 };
                 if choose.below(3) == 0 {
-                    let keys = [choose.key(), choose.key(), choose.key()];
-                    let lists: Vec<Vec<_>> = (0..choose.below(6))
-                        .map(|_| (0..choose.below(30)).map(|_| choose.id()).collect())
-                        .collect();
-                    let deletes: Vec<_> =
-                        lists.iter().map(|ids| (&keys[choose.below(3)], &ids[..])).collect();
-                    let options = DeleteOptions::default().overrule_pins(choose.below(3) == 0);
-                    let expected = memory.delete_many(&deletes, options).await.unwrap();
-                    let deleted = postgres.delete_many(&deletes, options).await.unwrap();
-                    deleted_many = expected.iter().copied().chain([deleted_many]).sum();
-                    assert_eq!(deleted, expected, "step {step}: {deletes:?} {options:?}");
+                    let expected = delete_many_alike(&mut choose, &postgres, &memory, step).await;
+                    deleted_many = expected.into_iter().chain([deleted_many]).sum();
                 } else if choose.below(2) == 0 {
                     let mark = choose.mark();
                     let clear = MarkChange::Clear { kind: mark.kind, name: &mark.name };
