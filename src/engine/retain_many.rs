@@ -21,7 +21,7 @@ use crate::state::Aggregate;
 use crate::store::{DeleteOptions, Deleted, ListRequest, Query};
 
 /// The number of aggregates that are handled together. Larger requests are split.
-const BATCH: usize = 256;
+const BATCH: usize = 1_024;
 /// An aggregate with more snapshots is handled alone, to bound the memory of a batch.
 const MAX_SNAPSHOTS: usize = 32;
 /// The maximum number of snapshots that are read together.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::counts::{MAX_DETAILS, RunCounts};
 use super::coverage::Coverage;
 use super::watcher::BatchWatcher;
-use super::work::{PAGE, RunProgress, TaskAction, TaskWork};
+use super::work::{RunProgress, TaskAction, TaskWork};
 use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::ledger::Task;
@@ -114,7 +114,7 @@ impl Batch {
     }
 
     /// Sets how many aggregates are worked on at once. 8 by default; 0 is treated as 1. Retention
-    /// handles up to 256 aggregates together, whatever this is.
+    /// handles up to 1,024 aggregates together, whatever this is.
     pub fn parallel(mut self, aggregates: usize) -> Self {
         self.parallel = aggregates;
         self
@@ -140,8 +140,8 @@ impl Batch {
         self
     }
 
-    /// Sets a function that is called after each 256 aggregates, and at the end. It must be fast. To
-    /// resume later, store the checkpoint it gets.
+    /// Sets a function that is called after each 256 aggregates (1,024 for retention), and at the
+    /// end. It must be fast. To resume later, store the checkpoint it gets.
     pub fn on_progress(
         mut self,
         call: impl Fn(&BatchProgress<'_>) + Send + Sync + 'static,
@@ -253,7 +253,7 @@ impl<'a> Running<'a> {
         });
         // A second's worth, so that a slow batch does not go in bursts.
         let second = batch.per_second.and_then(|rate| usize::try_from(rate.get()).ok());
-        let page = second.map_or(PAGE, |second| second.min(PAGE));
+        let page = second.map_or(work.page_size(), |second| second.min(work.page_size()));
         Self { batch, work, started: Instant::now(), page }
     }
 

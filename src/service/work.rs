@@ -19,7 +19,9 @@ use crate::store::{Cursor, Page};
 
 pub(super) const NAME: &str = "run a task";
 /// The number of keys in one page.
-pub(super) const PAGE: usize = 256;
+const PAGE: usize = 256;
+/// The same for retention, where each page takes one commit of the store.
+const RETENTION_PAGE: usize = 1_024;
 /// After this many failures without a success in between, the whole task fails.
 const FAILURES_IN_A_ROW: u64 = 100;
 
@@ -140,7 +142,7 @@ impl TaskWork {
         let mut at_work = AtWork::default();
         let mut cursor = None;
         loop {
-            let page = self.page(tenant, cursor.as_ref(), PAGE).await?;
+            let page = self.page(tenant, cursor.as_ref(), self.page_size()).await?;
             if let Some(policy) = self.policy() {
                 self.retain_all(page.items, policy).await?;
             } else {
@@ -199,6 +201,14 @@ impl TaskWork {
             at_work.start(self, key).await?;
         }
         at_work.finish(&self.progress).await
+    }
+
+    /// Returns how many aggregates are taken at a time.
+    pub(super) fn page_size(&self) -> usize {
+        match self.action {
+            TaskAction::Policy(_) | TaskAction::Task(Task::Retention(_)) => RETENTION_PAGE,
+            TaskAction::Task(_) | TaskAction::Coverage => PAGE,
+        }
     }
 
     /// Returns a page of the aggregates that the task visits.

@@ -88,7 +88,9 @@ async fn alike(cx: &mut Context) -> Result<(), Stop> {
 
 async fn any_number(cx: &mut Context) -> Result<(), Stop> {
     let store = cx.open().await?;
-    let keys = (0..300).map(|n| key(&format!("a{n}"))).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = (0..300).map(|n| key(&format!("a{n}"))).collect::<Result<Vec<_>, _>>()?;
+    let kind = format!("{}kit", AggregateKey::RESERVED_PREFIX);
+    keys.push(AggregateKey::from_stored("", &kind, "a")?);
     let records = keys.iter().map(|key| record(key, 4)).collect::<Result<Vec<_>, _>>()?;
     store.put(&records).await?;
     store.holds_all(&records).await?;

@@ -239,7 +239,9 @@ async fn many(cx: &mut Context) -> Result<(), Stop> {
     let (a, _) = fill(&store).await?;
     let (b, nobody) = (key("b")?, key("nobody")?);
     let long = key(&"x".repeat(AggregateKey::MAX_PART_BYTES))?;
-    store.put(&[record(&b, 4)?]).await?;
+    let kind = format!("{}kit", AggregateKey::RESERVED_PREFIX);
+    let reserved = AggregateKey::from_stored("", &kind, "a")?;
+    store.put(&[record(&b, 4)?, record(&reserved, 6)?]).await?;
     let all = ListRequest::new(&a);
     let mut requests = vec![
         all.limit(3),
@@ -248,6 +250,7 @@ async fn many(cx: &mut Context) -> Result<(), Stop> {
         all.limit(3).after(id(NEW, 5)),
         ListRequest::new(&b),
         ListRequest::new(&long),
+        ListRequest::new(&reserved),
         all.at_least(3).at_most(5),
         all.limit(0),
         all.at_least(u64::MAX),
