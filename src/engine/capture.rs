@@ -2,7 +2,7 @@
 
 use super::cache::Outdates;
 use super::core::{EngineCore, check_kind};
-use super::incremental::DeltaBase;
+use super::delta::DeltaBase;
 use super::load::reached;
 use super::reconstructed::{Purpose, Reconstructed};
 use super::stopwatch::Stopwatch;

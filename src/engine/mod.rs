@@ -11,6 +11,7 @@ mod captured;
 mod core;
 mod create;
 mod create_many;
+mod delta;
 mod drained;
 mod head;
 mod health;

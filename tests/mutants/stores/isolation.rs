@@ -28,7 +28,7 @@ struct NoTenant;
 
 impl Mutant for NoTenant {
     fn place(key: &AggregateKey) -> AggregateKey {
-        AggregateKey::new(key.kind(), key.id()).unwrap()
+        AggregateKey::from_stored("", key.kind(), key.id()).unwrap()
     }
 }
 
