@@ -22,8 +22,8 @@ pub struct Capabilities {
     /// cannot be pinned or retired.
     pub marks: bool,
     /// Whether `get` returns the bases together with a delta, and no delete removes a base that is
-    /// still needed (obligations C-26 and C-55). Otherwise the engine fetches bases by id and lists
-    /// snapshots before it deletes any.
+    /// still needed (obligations C-26 and C-55). If false, an engine that is configured to store
+    /// deltas does not build.
     pub returns_bases: bool,
     /// The maximum size of a record in bytes (inclusive).
     pub max_record_bytes: u64,

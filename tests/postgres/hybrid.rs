@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::support::TestDb;
 use crate::support::proxy::Proxy;
 use serde::{Deserialize, Serialize};
-use snapfold::engine::{EngineBuilder, OnStoreFailure, ReplayLoader};
+use snapfold::engine::{EngineBuilder, Incremental, OnStoreFailure, ReplayLoader};
 use snapfold::events::{EventTime, HybridSource};
 use snapfold::manager::Origin;
 use snapfold::postgres::{EventRow, EventTable, PostgresEvents, PostgresOptions, PostgresStore};
@@ -137,9 +137,16 @@ fn random(seed: &mut u64, bound: u64) -> u64 {
 #[tokio::test]
 async fn every_fused_load_equals_a_full_replay() {
     let world = World::new().await;
-    let (engine, replay) = (world.engine(), world.replay());
+    let replay = world.replay();
     let mut seed = 11;
     for round in 0..25 {
+        let hybrid = world.builder().hybrid(world.events.with_snapshots(&world.store).unwrap());
+        let engine = if round % 3 == 0 && cfg!(feature = "lz4") {
+            let deltas = Incremental::lz4().min_bytes(0).max_percent(u8::MAX).max_deltas(3);
+            hybrid.incremental(deltas).build().unwrap()
+        } else {
+            hybrid.build().unwrap()
+        };
         let tenant = if round % 2 == 0 { "" } else { "t" };
         let key = key(&format!("a{round}'\"")).with_tenant(tenant).unwrap();
         let head = random(&mut seed, 12);
