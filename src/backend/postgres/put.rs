@@ -154,12 +154,18 @@ struct Taken {
 }
 
 /// Returns whether the stored record has the state of `item`. The column `at` says whether the
-/// payloads are equal. If they are not, the next two columns contain the stored record.
+/// payloads are equal. The next two contain the stored header, and the payload if it differs.
 fn is_identical(row: &PgRow, at: usize, item: &PutRow) -> Result<Option<bool>, CallFailure> {
-    Ok(match row.try_get(at)? {
-        Some(false) => Some(record(row, at + 1)?.has_state_of(&item.record)),
-        same => same,
-    })
+    let stored = match row.try_get(at)? {
+        None => return Ok(None),
+        Some(false) => record(row, at + 1)?,
+        // Equal payloads hold different states if their codecs or bases differ.
+        Some(true) => {
+            let header = row.try_get::<&[u8], _>(at + 1)?;
+            Record::from_bytes([header, item.payload()].concat())
+        }
+    };
+    Ok(Some(stored.has_state_of(&item.record)))
 }
 
 /// The records with one identity; never empty.

@@ -6,9 +6,8 @@ use super::statement::{Statement, select};
 const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, as_of, \
      created_at, codec, raw_bytes, base, header, payload, disordered";
 
-/// The record in `t` if its payload differs from that in `o`.
-const STORED: &str = "CASE WHEN o.payload <> t.payload THEN t.header END, \
-     CASE WHEN o.payload <> t.payload THEN t.payload END";
+/// The header of the record in `t`, and its payload if it differs from that in `o`.
+const STORED: &str = "t.header, CASE WHEN o.payload <> t.payload THEN t.payload END";
 
 const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
 
@@ -49,7 +48,7 @@ fn ordered(names: &Names) -> String {
 
 /// Inserts, and returns a row for each record whose identity was taken. Those are all kept. The row
 /// contains its position; whether the stored payload is the same, or null if it was stored while
-/// this statement ran; the stored record if its payload differs; and true.
+/// this statement ran; the stored header; the stored payload if it differs; and true.
 pub(super) fn keep(names: &Names) -> Statement {
     let Names { snapshots, .. } = names;
     let ordered = ordered(names);
@@ -78,7 +77,7 @@ pub(super) fn replace(names: &Names) -> Statement {
     let ordered = ordered(names);
     let taken = format!(
         "SELECT o.place, CASE WHEN o.stays THEN o.payload = t.payload END, \
-           CASE WHEN o.stays AND o.payload <> t.payload THEN t.header END, \
+           CASE WHEN o.stays THEN t.header END, \
            CASE WHEN o.stays AND o.payload <> t.payload THEN t.payload END, o.stays \
          FROM o LEFT JOIN {snapshots} t USING ({PRIMARY_KEY}) \
          WHERE o.stays OR t.header IS NOT NULL"
