@@ -167,7 +167,7 @@ impl Compression {
 
     #[cfg_attr(
         not(any(feature = "lz4", feature = "zstd")),
-        expect(unused_variables, clippy::unused_self, reason = "used by compressions")
+        expect(unused_variables, reason = "used by compressions")
     )]
     fn compress(&self, raw: &[u8], base: Option<&[u8]>) -> Option<Vec<u8>> {
         match (self.id, base) {
@@ -192,10 +192,6 @@ impl Default for Compression {
 #[derive(Debug)]
 pub(crate) enum DecompressError {
     /// The bytes are not a valid block of exactly the recorded length.
-    #[cfg_attr(
-        not(any(feature = "lz4", feature = "zstd")),
-        expect(dead_code, reason = "nothing is decompressed")
-    )]
     Invalid,
     /// This build cannot read the compression. Contains the feature that can, if there is one.
     Unavailable(Option<&'static str>),
@@ -203,10 +199,6 @@ pub(crate) enum DecompressError {
 
 /// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`. A delta needs
 /// the encoded state that it is based on.
-#[cfg_attr(
-    not(any(feature = "lz4", feature = "zstd")),
-    expect(unused_variables, reason = "used by compressions")
-)]
 pub(crate) fn decompress(
     id: CompressionId,
     stored: &[u8],
