@@ -8,7 +8,7 @@ use snapfold::store::{DeleteOptions, Deleted, ListRequest, PutOptions, Selection
 use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId};
 
 use super::disk::{Disk, Incoming};
-use super::mutant::{AllErased, Erased, Metas, Mutant, Outcomes};
+use super::mutant::{AllErased, Erased, Honest, Metas, Mutant, Outcomes};
 use super::truth::Truth;
 
 mutants! {
@@ -258,15 +258,6 @@ impl Mutant for TombstoneWins {
     }
 }
 
-/// The whole truth of one delete, with what marks and deltas keep.
-pub(crate) async fn delete_truly(
-    truth: &Truth,
-    (key, ids): (&AggregateKey, &[SnapshotId]),
-    options: DeleteOptions,
-) -> Erased {
-    super::mutant::Honest.delete_with(truth, key, Selection::Ids(ids), options).await
-}
-
 #[derive(Default)]
 struct DeletesReversed;
 
@@ -277,10 +268,7 @@ impl Mutant for DeletesReversed {
         selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
-        let mut deleted = Vec::new();
-        for delete in selected {
-            deleted.push(delete_truly(truth, *delete, options).await?);
-        }
+        let mut deleted = Honest.delete_many(truth, selected, options).await?;
         deleted.reverse();
         Ok(deleted)
     }
@@ -297,13 +285,10 @@ impl Mutant for OncePerKey {
         selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
-        let mut deleted = Vec::new();
         let mut seen = HashSet::new();
-        for (key, ids) in selected {
-            let ids = if seen.insert(*key) { *ids } else { &[] };
-            deleted.push(delete_truly(truth, (key, ids), options).await?);
-        }
-        Ok(deleted)
+        let once = |(key, ids)| (key, if seen.insert(key) { ids } else { &[][..] });
+        let selected: Vec<_> = selected.iter().copied().map(once).collect();
+        Honest.delete_many(truth, &selected, options).await
     }
 }
 
@@ -318,11 +303,8 @@ impl Mutant for IdsOfTheFirst {
         options: DeleteOptions,
     ) -> AllErased {
         let first = selected.first().map_or(&[][..], |(_, ids)| *ids);
-        let mut deleted = Vec::new();
-        for (key, _) in selected {
-            deleted.push(delete_truly(truth, (key, first), options).await?);
-        }
-        Ok(deleted)
+        let selected: Vec<_> = selected.iter().map(|(key, _)| (*key, first)).collect();
+        Honest.delete_many(truth, &selected, options).await
     }
 }
 
@@ -337,10 +319,7 @@ impl Mutant for NoEmptyResults {
         selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
-        let mut deleted = Vec::new();
-        for delete in selected {
-            deleted.push(delete_truly(truth, *delete, options).await?);
-        }
+        let mut deleted = Honest.delete_many(truth, selected, options).await?;
         deleted.retain(|deleted| deleted.snapshots > 0);
         Ok(deleted)
     }
@@ -356,12 +335,12 @@ impl Mutant for FailsForUnknown {
         selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
-        let mut deleted = Vec::new();
-        for (key, ids) in selected {
-            if key.id() == "nobody" && !ids.is_empty() {
-                return Err(Error::new(ErrorKind::Store, "delete", "no such aggregate"));
-            }
-            deleted.push(delete_truly(truth, (key, ids), options).await?);
+        let is_known =
+            |(key, ids): &&(&AggregateKey, &[SnapshotId])| key.id() != "nobody" || ids.is_empty();
+        let known: Vec<_> = selected.iter().take_while(is_known).copied().collect();
+        let deleted = Honest.delete_many(truth, &known, options).await?;
+        if known.len() < selected.len() {
+            return Err(Error::new(ErrorKind::Store, "delete", "no such aggregate"));
         }
         Ok(deleted)
     }

@@ -11,9 +11,8 @@ use snapfold::store::{
 use snapfold::{AggregateKey, SnapshotId};
 use tokio::task::yield_now;
 
-use super::deleting::delete_truly;
 use super::disk::{Disk, Incoming};
-use super::mutant::{AllErased, Answer, Answers, Erased, Marked, Metas, Mutant, Outcomes};
+use super::mutant::{AllErased, Answer, Answers, Erased, Honest, Marked, Metas, Mutant, Outcomes};
 use super::truth::Truth;
 
 mutants! {
@@ -850,11 +849,7 @@ impl Mutant for ManyOverrule {
         selected: &[(&AggregateKey, &[SnapshotId])],
         options: DeleteOptions,
     ) -> AllErased {
-        let mut deleted = Vec::new();
-        for delete in selected {
-            deleted.push(delete_truly(truth, *delete, options.overrule_pins(true)).await?);
-        }
-        Ok(deleted)
+        Honest.delete_many(truth, selected, options.overrule_pins(true)).await
     }
 }
 
