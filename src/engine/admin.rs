@@ -15,7 +15,7 @@ use crate::key::AggregateKey;
 use crate::ledger::{Schedule, ScheduleKey};
 use crate::manager::{
     AdminContext, AggregateStats, CreateOptions, CreateOutcome, CreateRequest, Loaded, Point,
-    Rebuilt, Retained, SnapshotAdmin, Verified, View,
+    Rebuilt, Retained, SnapshotAdmin, Verified, View, apply_each,
 };
 use crate::mark::{MarkChange, MarkKind};
 use crate::record::SnapshotMeta;
@@ -262,12 +262,7 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
     ) -> Vec<Result<Retained, Error>> {
         // An invalid context is refused, and an expected version is compared, for each aggregate.
         if context.expected_version.is_some() || context.check().is_err() {
-            let mut retained = Vec::with_capacity(keys.len());
-            for key in keys {
-                let applied = SnapshotAdmin::apply_retention(self, key, policy, context);
-                retained.push(applied.await);
-            }
-            return retained;
+            return apply_each(self, keys, policy, context).await;
         }
         let mut audited: Vec<_> =
             keys.iter().map(|key| self.audited("apply_retention", key, None, context)).collect();

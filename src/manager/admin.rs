@@ -318,11 +318,7 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         policy: &dyn Retention,
         context: &AdminContext,
     ) -> Vec<Result<Retained, Error>> {
-        let mut retained = Vec::with_capacity(keys.len());
-        for key in keys {
-            retained.push(self.apply_retention(key, policy, context).await);
-        }
-        retained
+        apply_each(self, keys, policy, context).await
     }
 
     /// Stores a schedule of this kind, replacing any schedule with the same key.
@@ -383,4 +379,18 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
 fn missing(operation: &'static str) -> Error {
     let message = "this implementation of SnapshotAdmin does not support this operation";
     Error::new(ErrorKind::Unsupported, operation, message)
+}
+
+/// Applies `policy` to one aggregate after the other.
+pub(crate) async fn apply_each<S: SnapshotAdmin + ?Sized>(
+    admin: &S,
+    keys: &[AggregateKey],
+    policy: &dyn Retention,
+    context: &AdminContext,
+) -> Vec<Result<Retained, Error>> {
+    let mut retained = Vec::with_capacity(keys.len());
+    for key in keys {
+        retained.push(admin.apply_retention(key, policy, context).await);
+    }
+    retained
 }

@@ -22,6 +22,7 @@ use crate::key::AggregateKey;
 use crate::state::Aggregate;
 
 pub use admin::SnapshotAdmin;
+pub(crate) use admin::apply_each;
 pub use context::AdminContext;
 pub use created::{CreateOptions, CreateOutcome, CreateRequest, Rebuilt};
 pub use decision::Decision;
