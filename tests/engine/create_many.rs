@@ -27,6 +27,15 @@ fn keys(many: usize) -> Vec<AggregateKey> {
     (0..many).map(|n| key(&format!("a{n:05}"))).collect()
 }
 
+/// Aggregates with this many events each.
+fn grown(world: &World, many: usize, events: u64) -> Vec<AggregateKey> {
+    let keys = keys(many);
+    for key in &keys {
+        world.grow(key, events);
+    }
+    keys
+}
+
 fn request(key: &AggregateKey, options: CreateOptions) -> CreateRequest {
     CreateRequest::new(key.clone(), options)
 }
@@ -38,10 +47,7 @@ fn version(created: &Result<CreateOutcome, Error>) -> Option<u64> {
 #[tokio::test]
 async fn requests_keep_their_versions_labels_and_pins() {
     let world = World::new();
-    let keys = keys(300);
-    for key in &keys {
-        world.grow(key, 9);
-    }
+    let keys = grown(&world, 300, 9);
     let requests: Vec<_> = (1..)
         .zip(&keys)
         .map(|(n, key)| {
@@ -69,10 +75,7 @@ async fn requests_keep_their_versions_labels_and_pins() {
 #[tokio::test]
 async fn requests_for_one_aggregate_are_handled_in_order() {
     let world = World::new();
-    let keys = keys(100);
-    for key in &keys {
-        world.grow(key, 5);
-    }
+    let keys = grown(&world, 100, 5);
     let labelled = |label: &str| CreateOptions::new().label(label);
     let mut requests: Vec<_> = keys.iter().map(|key| request(key, labelled("first"))).collect();
     requests.extend(keys.iter().map(|key| request(key, labelled("second"))));
@@ -182,10 +185,7 @@ async fn a_panic_fails_one_aggregate_only() {
 async fn a_batch_that_is_dropped_leaves_whole_snapshots_only() {
     let ledger = StoreLedger::new(MemoryStore::new());
     let world = World::with(|builder| builder.ledger(ledger.clone()));
-    let keys = keys(1_000);
-    for key in &keys {
-        world.grow(key, 3);
-    }
+    let keys = grown(&world, 1_000, 3);
     // So that the sizes of states are known, and all are encoded in place.
     world.engine.create(&keys[0]).await.unwrap();
     world.store.yields.set(1);
@@ -224,10 +224,7 @@ async fn a_dropped_batch_is_audited_for_the_requests_it_had_begun() {
     let seen = Seen::default();
     let observer = seen.clone();
     let world = World::with(|builder| builder.observer(observer));
-    let keys = keys(1_000);
-    for key in &keys {
-        world.grow(key, 3);
-    }
+    let keys = grown(&world, 1_000, 3);
     world.engine.create(&key("nobody")).await.unwrap();
     seen.0.lock().unwrap().clear();
     world.source.gate.close();
@@ -546,10 +543,7 @@ async fn an_unordered_stream_does_not_wait_for_a_slow_batch() {
 #[tokio::test]
 async fn a_stream_that_is_dropped_leaves_an_engine_that_works() {
     let world = World::new();
-    let keys = keys(500);
-    for key in &keys {
-        world.grow(key, 3);
-    }
+    let keys = grown(&world, 500, 3);
     let (input, _) = counted(&keys);
     let mut snapshots = world.engine.create_stream(input, InFlight::new(100));
     for _ in 0..150 {

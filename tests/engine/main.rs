@@ -41,14 +41,14 @@ mod hot_cache;
 mod incremental;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod limits;
-#[cfg(all(feature = "postcard", feature = "cache"))]
-mod limits_review;
 #[cfg(feature = "postcard")]
 mod load_many;
 #[cfg(feature = "postcard")]
 mod manager;
 #[cfg(feature = "conformance")]
 mod moving_floor;
+#[cfg(all(feature = "postcard", feature = "cache"))]
+mod overload;
 #[cfg(feature = "postcard")]
 #[path = "../property/mod.rs"]
 mod property;
