@@ -20,7 +20,7 @@ pub struct EngineHealth {
     /// What the engine is doing, and what is waiting.
     pub workload: Workload,
     /// How long the oldest unfinished background snapshot has been queued and in progress. `None`
-    /// if there is none.
+    /// if all are finished.
     pub queue_age: Option<Duration>,
     /// What is at or above its threshold now, in the order of [`HealthSignal`].
     pub raised: Vec<HealthSignal>,

@@ -36,7 +36,7 @@ pub(super) struct Gauges {
     saves_queued: AtomicUsize,
     saves_running: AtomicUsize,
     /// When the oldest unfinished background snapshot was queued, in microseconds of the monotonic
-    /// clock; [`NONE`] if there is none.
+    /// clock, or [`NONE`].
     oldest: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) replays_running: AtomicUsize,
