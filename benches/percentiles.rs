@@ -3,8 +3,9 @@
 //!
 //! - `command`: four callers load through the cache, append, sync a journal (or not) and tell the
 //!   engine, once a millisecond each. `saving` has another engine beside them, which saves a state of
-//!   10 MB to the same disk over and over; `plain_writes` a thread that only writes and syncs files
-//!   of that size, as often; `idle` nothing.
+//!   10 MB to the same disk over and over; `by_hand` a thread that encodes such a state, reads it
+//!   back, compresses it, and writes and syncs a file, as often; `plain_writes` a thread that only
+//!   writes and syncs files of that size, as often; `idle` nothing.
 //! - `create`: a snapshot of a cached state after one more event, against encoding, compressing
 //!   and putting the same state by hand, also with what the engine proves: that the snapshot can
 //!   be read back to the same state. States of 130 B, 4 KB and 120 KB.
@@ -167,22 +168,47 @@ async fn call(
 #[derive(Clone, Copy, PartialEq)]
 enum Beside {
     Saves,
+    /// This many states a second, encoded by hand.
+    ByHand(f64),
     /// This many files a second.
     Writes(f64),
     Nothing,
+}
+
+/// Saves a state of 10 MB by hand. With a copy to compare with, as any engine that proves what it
+/// stores.
+fn save_by_hand(dir: &Path, per_second: f64, stop: &AtomicBool) {
+    let state = Catalogue::initial(&Catalogue::key("by hand").unwrap());
+    let bytes = || {
+        let raw = postcard::to_stdvec(&state).unwrap();
+        let again: Catalogue = postcard::from_bytes(&raw).unwrap();
+        assert_eq!(again.rows.len(), state.rows.len());
+        lz4_flex::block::compress_prepend_size(&raw)
+    };
+    write_often(dir, per_second, stop, bytes);
 }
 
 /// Writes files of 10 MB, and syncs them.
 fn write_plainly(dir: &Path, per_second: f64, stop: &AtomicBool) {
     let bytes: Vec<u8> =
         (0..10_u32 << 20).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    write_often(dir, per_second, stop, || &bytes);
+}
+
+fn write_often<B: AsRef<[u8]>>(
+    dir: &Path,
+    per_second: f64,
+    stop: &AtomicBool,
+    bytes: impl Fn() -> B,
+) {
     for at in 0.. {
         if stop.load(Ordering::Relaxed) {
             break;
         }
         let began = Instant::now();
+        let bytes = bytes();
         let mut file = File::create(dir.join(format!("large-{at}"))).unwrap();
-        file.write_all(&bytes).unwrap();
+        file.write_all(bytes.as_ref()).unwrap();
         file.sync_data().unwrap();
         let pause = Duration::from_secs_f64(1.0 / per_second).saturating_sub(began.elapsed());
         std::thread::sleep(pause);
@@ -220,6 +246,9 @@ async fn commands(beside: Beside, synced: bool) -> (Vec<f64>, u64) {
     let writer = {
         let (dir, stop) = (dir.path().to_owned(), Arc::clone(&stop));
         match beside {
+            Beside::ByHand(rate) => {
+                Some(std::thread::spawn(move || save_by_hand(&dir, rate, &stop)))
+            }
             Beside::Writes(rate) => {
                 Some(std::thread::spawn(move || write_plainly(&dir, rate, &stop)))
             }
@@ -252,16 +281,19 @@ async fn commands(beside: Beside, synced: bool) -> (Vec<f64>, u64) {
 
 fn large_saves(runtime: &Runtime) {
     for (name, synced) in [("command/no_journal", false), ("command/synced_journal", true)] {
-        let (mut busy, mut plain, mut idle, mut saves) = (Vec::new(), Vec::new(), Vec::new(), 0);
+        let (mut busy, mut by_hand) = (Vec::new(), Vec::new());
+        let (mut plain, mut idle, mut saves) = (Vec::new(), Vec::new(), 0);
         for _ in 0..5 {
             let (times, count) = runtime.block_on(commands(Beside::Saves, synced));
             busy.push(times);
             saves += count;
             let rate = count as f64 / 3.0;
+            by_hand.push(runtime.block_on(commands(Beside::ByHand(rate), synced)).0);
             plain.push(runtime.block_on(commands(Beside::Writes(rate), synced)).0);
             idle.push(runtime.block_on(commands(Beside::Nothing, synced)).0);
         }
-        let ways = [("saving", busy), ("plain_writes", plain), ("idle", idle)];
+        let ways =
+            [("saving", busy), ("by_hand", by_hand), ("plain_writes", plain), ("idle", idle)];
         print(name, &[0.5, 0.99], &ways);
         println!("{name:<26} {} saves of 10 MB a second", saves / 15);
     }

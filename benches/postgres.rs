@@ -6,7 +6,8 @@
 //! `full_replay_by_hand` likewise without any checks; all on one pool with sqlx's defaults, through a
 //! unix socket. `postgres/load_tcp/<state>` is the same through TCP on one machine, where a round
 //! trip costs more, as it does between two. `postgres/load_many/<link>` loads 100 aggregates one
-//! after the other and together, also over a link with a round trip of 1.3 ms. `postgres/latest`, `postgres/put` and `postgres/prune`
+//! after the other and together, also over a link with a round trip of 1.3 ms; `by_hand_together` is
+//! one statement without any checks. `postgres/latest`, `postgres/put` and `postgres/prune`
 //! have `pgbench`, PostgreSQL's own client, beside them. Compare within one group only.
 
 #![allow(
@@ -28,6 +29,7 @@ mod retention_sweep;
 #[path = "support/slow_link.rs"]
 mod slow_link;
 
+use std::collections::HashMap;
 use std::io::Write as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -368,12 +370,40 @@ fn load_through<const N: usize>(
     group.finish();
 }
 
+/// Several aggregates in one statement, as somebody would write it for these tables.
+async fn many_by_hand(pool: &PgPool, ids: &[String]) -> HashMap<String, Account<3>> {
+    let mut rows = sqlx::query(
+        "SELECT 0::int2, id, version, payload FROM hand_snapshots \
+         WHERE kind = 'account' AND id = ANY($1) AND schema_version = 1 \
+         UNION ALL \
+         (SELECT 1::int2, e.id, e.version, e.payload FROM hand_snapshots s \
+          JOIN events e ON e.kind = s.kind AND e.id = s.id AND e.version > s.version \
+          WHERE s.kind = 'account' AND s.id = ANY($1) AND s.schema_version = 1 \
+          ORDER BY e.id, e.version)",
+    )
+    .bind(ids)
+    .fetch(pool);
+    let mut states = HashMap::new();
+    while let Some(row) = rows.try_next().await.unwrap() {
+        let (id, payload): (&str, &[u8]) = (row.get(1), row.get(3));
+        if row.get::<i16, _>(0) == 0 {
+            let raw = lz4_flex::block::decompress_size_prepended(payload).unwrap();
+            states.insert(id.to_owned(), postcard::from_bytes::<Account<3>>(&raw).unwrap());
+        } else {
+            let event = serde_json::from_slice(payload).unwrap();
+            states.get_mut(id).expect("its snapshot").apply(&event);
+        }
+    }
+    states
+}
+
 /// 100 aggregates, each with a snapshot and 50 events after it: one after the other, and together.
 fn load_many(c: &mut Criterion, bench: &Bench) {
-    bench.run("TRUNCATE snapfold_snapshots");
+    bench.run("TRUNCATE snapfold_snapshots; TRUNCATE hand_snapshots");
     let rt = &bench.rt;
     let keys: Vec<_> =
         (1..=100).map(|n| AggregateKey::new("account", &format!("o{n}")).unwrap()).collect();
+    let ids: Vec<_> = keys.iter().map(|key| key.id().to_owned()).collect();
     let direct: PgConnectOptions = bench.cluster.tcp_url().parse().unwrap();
     let server = std::net::SocketAddr::from(([127, 0, 0, 1], direct.get_port()));
     let far = slow_link(server, Duration::from_micros(650));
@@ -385,24 +415,40 @@ fn load_many(c: &mut Criterion, bench: &Bench) {
         let pool = rt.block_on(PgPoolOptions::new().connect_with(options)).unwrap();
         let store = PostgresStore::with_options(pool.clone(), &PostgresOptions::new()).unwrap();
         let table = EventTable::new("events").kind("kind");
-        let events = PostgresEvents::new(pool, table, decode).unwrap();
+        let events = PostgresEvents::new(pool.clone(), table, decode).unwrap();
         let builder = || SnapshotEngine::<Account<3>>::builder(events.clone(), store.clone());
         let hybrid = builder().hybrid(events.with_snapshots(&store).unwrap()).build().unwrap();
         let plain = builder().build().unwrap();
         rt.block_on(async {
             for key in &keys {
                 plain.create_with(key, CreateOptions::new().at_version(150)).await.unwrap();
+                let state = plain.at_version(key, 150).await.unwrap().state;
+                let raw = postcard::to_stdvec(&*state).unwrap();
+                sqlx::query(
+                    "INSERT INTO hand_snapshots VALUES ('account', $1, 1, 150, $2) \
+                     ON CONFLICT DO NOTHING",
+                )
+                .bind(key.id())
+                .bind(lz4_flex::block::compress_prepend_size(&raw))
+                .execute(&pool)
+                .await
+                .unwrap();
             }
             bench.pool.execute("VACUUM ANALYZE").await.unwrap();
             let together = hybrid.load_many(&keys).await;
+            let by_hand = many_by_hand(&pool, &ids).await;
             for (key, together) in keys.iter().zip(together) {
                 let (together, alone) = (together.unwrap(), plain.load(key).await.unwrap());
                 assert_eq!((together.version, &together.state), (200, &alone.state));
+                assert_eq!(by_hand.get(key.id()), Some(&*alone.state));
                 assert_eq!(together.provenance.events_replayed, 50);
             }
         });
         let mut group = c.benchmark_group(format!("postgres/load_many/{name}"));
         group.sample_size(10).measurement_time(Duration::from_secs(3));
+        group.bench_function("by_hand_together", |b| {
+            b.to_async(rt).iter(|| many_by_hand(&pool, &ids));
+        });
         for (source, engine) in [("hybrid", &hybrid), ("two_statements", &plain)] {
             group.bench_function(format!("{source}_one_by_one"), |b| {
                 b.to_async(rt).iter(|| async {

@@ -24,16 +24,17 @@ impl<A: Aggregate> EngineCore<A> {
     {
         check_kind::<A>(key)?;
         if let Some(cached) = self.cache.get::<T>(key).await {
-            let mut progress = cached.progress();
-            let done = self.catch_up::<T>(key, &mut progress).await?;
-            if done.ended == Ended::Whole && done.applied == 0 {
-                return Ok(T::from(self.advanced(key, &cached, progress, done, purpose)));
-            }
-            // Boxed like all rare paths, because every load allocates the full size of its future.
-            if let Some(advanced) =
-                Box::pin(self.settle(key, &cached, progress, done, purpose)).await?
-            {
-                return Ok(advanced.into());
+            if let Some(mut progress) = cached.progress() {
+                let done = self.catch_up::<T>(key, &cached, &mut progress).await?;
+                if done.ended == Ended::Whole && done.applied == 0 {
+                    return Ok(T::from(self.advanced(key, &cached, progress, done, purpose)));
+                }
+                // Boxed like all rare paths, because every load allocates the full size of its
+                // future.
+                let settled = Box::pin(self.settle(key, &cached, progress, done, purpose)).await?;
+                if let Some(advanced) = settled {
+                    return Ok(advanced.into());
+                }
             }
             Box::pin(self.cache.invalidate(key)).await;
         }
@@ -95,21 +96,22 @@ impl<A: Aggregate> EngineCore<A> {
         cached: &Cached<A>,
         purpose: Purpose,
     ) -> Result<Option<Reconstructed<A>>, Error> {
-        let mut progress = cached.progress();
-        let done = self.catch_up::<Self>(key, &mut progress).await?;
+        let Some(mut progress) = cached.progress() else { return Ok(None) };
+        let done = self.catch_up::<Self>(key, cached, &mut progress).await?;
         self.settle(key, cached, progress, done, purpose).await
     }
 
-    /// Folds the events after a cached state. `Caller` is the same as in [`HotCache::get`].
+    /// Folds the events after the cached state. `Caller` is the same as in [`HotCache::get`].
     ///
     /// [`HotCache::get`]: super::cache::HotCache::get
     #[expect(clippy::extra_unused_type_parameters, reason = "a copy for each caller")]
     async fn catch_up<Caller>(
         &self,
         key: &AggregateKey,
+        cached: &Cached<A>,
         progress: &mut Progress<A>,
     ) -> Result<Done, Error> {
-        let mut replay = Replay::new(progress, Point::Now.into(), &*self.clock);
+        let mut replay = Replay::new(progress, Point::Now.into(), &*self.clock).lent_by(cached);
         let range = replay.range();
         let read = self.source.read(key, range, &mut replay).await;
         read.map_err(|source| Error::event_source("read events", source))?;

@@ -126,11 +126,13 @@ impl<A: Aggregate> EngineCore<A> {
             if check_kind::<A>(key).is_err() {
                 continue;
             }
-            let Some(cached) = self.cache.get::<Self>(key).await else {
+            let cached = self.cache.get::<Self>(key).await;
+            let Some((cached, progress)) =
+                cached.and_then(|cached| cached.progress().map(|progress| (cached, progress)))
+            else {
                 cold.push((place, key));
                 continue;
             };
-            let progress = cached.progress();
             let (from, watch) = (LoadStart::Cached(cached), Stopwatch::start(&*self.clock));
             begun.push(BegunLoad { place, key, progress, from, ahead: None, watch });
         }

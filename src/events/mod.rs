@@ -2,6 +2,7 @@
 
 mod hybrid;
 mod keyed;
+mod lender;
 mod progress;
 mod range;
 mod recorded;
@@ -22,6 +23,7 @@ use crate::store::{Cursor, KeysRequest, Page};
 
 pub use hybrid::{Hybrid, HybridSource, Tail};
 pub use keyed::KeyedReplay;
+pub(crate) use lender::Lender;
 pub(crate) use progress::{Done, Ended, Limits, Position, Progress};
 pub use range::EventRange;
 pub use recorded::Recorded;

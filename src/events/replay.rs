@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::EventRange;
+use super::lender::Lender;
 use super::progress::{Done, Ended, Limits, Position, Progress};
 use super::recorded::Recorded;
 use super::witness::{NoClock, Witness};
@@ -27,6 +28,8 @@ pub struct Replay<'a, A: Aggregate> {
     clock: &'a dyn Clock,
     first_applied_at: Option<Duration>,
     is_compared: bool,
+    /// Shares the state until the first event is applied.
+    lender: Option<&'a dyn Lender<A>>,
     /// Receives every push instead of the fold.
     witness: Option<&'a mut dyn Witness<A>>,
 }
@@ -74,6 +77,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             clock,
             first_applied_at: None,
             is_compared: true,
+            lender: None,
             witness: None,
         };
         if started_at == 0 {
@@ -99,6 +103,7 @@ impl<'a, A: Aggregate> Replay<'a, A> {
             clock: &NoClock,
             first_applied_at: None,
             is_compared: false,
+            lender: None,
             witness: Some(witness),
         }
     }
@@ -107,6 +112,12 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     pub(crate) fn without_overlap(mut self) -> Self {
         self.status = self.after_overlap();
         self.is_compared = false;
+        self
+    }
+
+    /// Sets who shares the state, and may give it up so that it need not be copied.
+    pub(crate) fn lent_by(mut self, lender: &'a dyn Lender<A>) -> Self {
+        self.lender = Some(lender);
         self
     }
 
@@ -284,7 +295,12 @@ impl<'a, A: Aggregate> Replay<'a, A> {
     fn begin(&mut self) {
         self.first_applied_at = Some(self.clock.monotonic());
         self.state = match std::mem::replace(&mut self.state, ReplayState::Taken) {
-            ReplayState::Untouched(shared) => ReplayState::Own(Arc::make_mut(shared)),
+            ReplayState::Untouched(shared) => {
+                if let Some(lender) = self.lender {
+                    lender.give_up(shared);
+                }
+                ReplayState::Own(Arc::make_mut(shared))
+            }
             other => other,
         };
     }

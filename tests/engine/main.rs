@@ -40,6 +40,7 @@ mod hot_cache;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod incremental;
 #[cfg(all(feature = "postcard", feature = "cache"))]
+mod large_states;
 mod limits;
 #[cfg(feature = "postcard")]
 mod load_many;

@@ -14,13 +14,13 @@ mod epoch;
 #[cfg(feature = "cache")]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::reconstructed::Reconstructed;
 use super::sizes::Weight;
-use crate::events::{Position, Progress};
+use crate::events::{Lender, Position, Progress};
 use crate::key::AggregateKey;
 use crate::manager::SnapshotUsed;
 
@@ -32,9 +32,14 @@ pub(super) use enabled::HotCache;
 #[cfg(feature = "cache")]
 pub(super) use epoch::Epoch;
 
-/// A state in the cache. It is replaced as a whole, never changed.
+/// States from this encoded size on are given up to a load that applies events. The lock that this
+/// needs would cost a load of a smaller state more than copying the state.
+const GIVEN_UP_FROM: u64 = 1_024;
+
+/// A state in the cache. It is never changed while it is in the cache: a load that applies events
+/// replaces it as a whole.
 pub(super) struct Cached<A> {
-    state: Arc<A>,
+    state: Held<A>,
     position: Position,
     /// The newest durable snapshot known when the state was loaded.
     pub(super) snapshot: Option<SnapshotUsed>,
@@ -59,7 +64,7 @@ impl<A> Cached<A> {
         now: Duration,
     ) -> Self {
         Self {
-            state: Arc::clone(&loaded.progress.state),
+            state: Held::new(&loaded.progress.state, weight),
             position: loaded.progress.position.clone(),
             snapshot: loaded.provenance.snapshot,
             weight,
@@ -70,10 +75,15 @@ impl<A> Cached<A> {
         }
     }
 
-    /// Returns the state and position from which a load resumes.
+    /// Returns the state and position from which a load resumes, or `None` if the state was given
+    /// up to another load, which has not put the next state into the cache yet.
     #[inline]
-    pub(super) fn progress(&self) -> Progress<A> {
-        Progress { state: Arc::clone(&self.state), position: self.position.clone() }
+    pub(super) fn progress(&self) -> Option<Progress<A>> {
+        let state = match &self.state {
+            Held::Small(state) => Arc::clone(state),
+            Held::Large(state) => Arc::clone(lock(state).as_ref()?),
+        };
+        Some(Progress { state, position: self.position.clone() })
     }
 
     fn used(&self) -> Duration {
@@ -83,6 +93,39 @@ impl<A> Cached<A> {
     fn use_at(&self, now: Duration) {
         self.used.store(nanos(now), Ordering::Relaxed);
     }
+}
+
+/// A large state is given up if only the cache and one load share it. Applying an event then takes
+/// the same time for a state of any size. Loads that begin before the next state is in the cache
+/// find none, and read from the store.
+impl<A: Send + Sync> Lender<A> for Cached<A> {
+    fn give_up(&self, state: &Arc<A>) {
+        let Held::Large(held) = &self.state else { return };
+        let mut held = lock(held);
+        if Arc::strong_count(state) == 2 {
+            *held = None;
+        }
+    }
+}
+
+enum Held<A> {
+    Small(Arc<A>),
+    Large(Mutex<Option<Arc<A>>>),
+}
+
+impl<A> Held<A> {
+    fn new(state: &Arc<A>, weight: Weight) -> Self {
+        let state = Arc::clone(state);
+        if weight.bytes < GIVEN_UP_FROM {
+            Self::Small(state)
+        } else {
+            Self::Large(Mutex::new(Some(state)))
+        }
+    }
+}
+
+fn lock<A>(held: &Mutex<Option<Arc<A>>>) -> MutexGuard<'_, Option<Arc<A>>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Invalidates the cached state of an aggregate when dropped. Held during an operation that changes
