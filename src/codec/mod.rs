@@ -25,7 +25,9 @@ use std::fmt;
 
 use crate::error::{BoxError, Error};
 
-pub use crate::compress::{Compression, CompressionId};
+#[cfg(feature = "zstd")]
+pub use crate::compress::Training;
+pub use crate::compress::{Compression, CompressionId, Dictionary, DictionaryId};
 #[cfg(feature = "bincode")]
 pub use bincode::Bincode;
 pub use digester::Digester;

@@ -1,8 +1,11 @@
 //! The compression of payloads: [`Compression`].
 
+mod dictionary;
 mod effort;
 #[cfg(feature = "lz4")]
 mod lz4;
+#[cfg(feature = "zstd")]
+mod training;
 #[cfg(feature = "zstd")]
 mod zstd;
 
@@ -11,6 +14,10 @@ use std::fmt;
 use effort::Effort;
 
 use crate::error::{Error, ErrorKind};
+
+pub use dictionary::{Dictionary, DictionaryId};
+#[cfg(feature = "zstd")]
+pub use training::Training;
 
 /// Identifies a compression in a stored header. The id is known even if the compression is compiled
 /// out.
@@ -69,14 +76,21 @@ impl fmt::Display for CompressionId {
 pub struct Compression {
     id: CompressionId,
     effort: Effort,
-    min_bytes: usize,
+    dictionary: Option<Dictionary>,
+    /// `None` for the default, which depends on whether there is a dictionary.
+    min_bytes: Option<usize>,
     min_saving_percent: u8,
 }
+
+/// The default minimum size of a payload that is compressed, without and with a dictionary.
+const MIN_BYTES: [usize; 2] = [512, 64];
+/// Larger payloads are compressed without the dictionary, which would gain nothing.
+const MAX_WITH_DICTIONARY: usize = 128 << 10;
 
 impl Compression {
     /// Stores every payload uncompressed.
     pub const fn none() -> Self {
-        Self { min_bytes: usize::MAX, min_saving_percent: 0, ..Self::of(CompressionId::NONE) }
+        Self::of(CompressionId::NONE)
     }
 
     /// Compresses payloads of at least 512 bytes with LZ4 (feature `lz4`), if that saves at least
@@ -92,7 +106,13 @@ impl Compression {
     }
 
     const fn of(id: CompressionId) -> Self {
-        Self { id, effort: Effort::DEFAULT, min_bytes: 512, min_saving_percent: 5 }
+        Self {
+            id,
+            effort: Effort::DEFAULT,
+            dictionary: None,
+            min_bytes: None,
+            min_saving_percent: 5,
+        }
     }
 
     /// Sets the level of Zstandard: -7 to 22 (inclusive), where others count as the nearest. A
@@ -115,9 +135,17 @@ impl Compression {
         self
     }
 
-    /// Sets the minimum size, in encoded bytes, of a payload that is compressed.
+    /// Compresses payloads of up to 128 KiB with a dictionary, from 64 bytes on. Only Zstandard
+    /// uses it. Larger payloads are compressed without it, because it gains nothing for them.
+    pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
+        self.dictionary = Some(dictionary);
+        self
+    }
+
+    /// Sets the minimum size, in encoded bytes, of a payload that is compressed. 512 by default, 64
+    /// with a dictionary.
     pub const fn min_bytes(mut self, bytes: usize) -> Self {
-        self.min_bytes = bytes;
+        self.min_bytes = Some(bytes);
         self
     }
 
@@ -143,14 +171,27 @@ impl Compression {
     }
 
     /// Compresses `raw`. `None` if `raw` is to be stored uncompressed.
-    pub(crate) fn apply(&self, raw: &[u8]) -> Option<(CompressionId, Vec<u8>)> {
-        if self.id == CompressionId::NONE || raw.len() < self.min_bytes {
+    pub(crate) fn apply(&self, raw: &[u8]) -> Option<Compressed> {
+        let most = MAX_WITH_DICTIONARY;
+        let dictionary = self.known_dictionary().filter(|_| raw.len() <= most);
+        let [plain, with] = MIN_BYTES;
+        let min = self.min_bytes.unwrap_or(if dictionary.is_some() { with } else { plain });
+        if self.id == CompressionId::NONE || raw.len() < min {
             return None;
         }
-        let stored = self.compress(raw, None)?;
-        let saved = raw.len().saturating_sub(stored.len());
+        let bytes = match dictionary {
+            Some(dictionary) => self.compress_with(raw, dictionary)?,
+            None => self.compress(raw, None)?,
+        };
+        let saved = raw.len().saturating_sub(bytes.len());
         let wanted = raw.len().saturating_mul(usize::from(self.min_saving_percent)).div_ceil(100);
-        (saved >= wanted.max(1)).then_some((self.id, stored))
+        let dictionary = dictionary.map(Dictionary::id);
+        (saved >= wanted.max(1)).then_some(Compressed { id: self.id, dictionary, bytes })
+    }
+
+    /// The dictionary, if this compression uses one.
+    pub(crate) fn known_dictionary(&self) -> Option<&Dictionary> {
+        self.dictionary.as_ref().filter(|_| self.id == CompressionId::ZSTD)
     }
 
     /// Compresses `raw` to a delta of `base`: nothing if they are equal. `None` if this compression
@@ -161,8 +202,20 @@ impl Compression {
         }
         let stored = self.compress(raw, Some(base))?;
         // Proved like the encoding of a state, because a delta has a second way to go wrong.
-        let proved = decompress(self.id, &stored, raw.len(), Some(base)).ok()?;
+        let proved = decompress(self.id, &stored, raw.len(), Needs::Base(base)).ok()?;
         (proved == raw).then_some((self.id, stored))
+    }
+
+    #[cfg(feature = "zstd")]
+    fn compress_with(&self, raw: &[u8], dictionary: &Dictionary) -> Option<Vec<u8>> {
+        zstd::compress_with(raw, dictionary, self.effort)
+    }
+
+    /// Only Zstandard uses dictionaries.
+    #[cfg(not(feature = "zstd"))]
+    #[expect(clippy::unused_self, reason = "the same signature as with the feature")]
+    const fn compress_with(&self, _: &[u8], _: &Dictionary) -> Option<Vec<u8>> {
+        None
     }
 
     #[cfg_attr(
@@ -182,6 +235,22 @@ impl Compression {
     }
 }
 
+/// A compressed payload.
+pub(crate) struct Compressed {
+    pub(crate) id: CompressionId,
+    pub(crate) dictionary: Option<DictionaryId>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// What a payload needs besides itself to be decompressed.
+#[derive(Clone, Copy)]
+pub(crate) enum Needs<'a> {
+    Nothing,
+    /// The encoded state that a delta is based on.
+    Base(&'a [u8]),
+    Dictionary(&'a Dictionary),
+}
+
 impl Default for Compression {
     fn default() -> Self {
         Self::lz4()
@@ -197,16 +266,15 @@ pub(crate) enum DecompressError {
     Unavailable(Option<&'static str>),
 }
 
-/// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`. A delta needs
-/// the encoded state that it is based on.
+/// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`.
 pub(crate) fn decompress(
     id: CompressionId,
     stored: &[u8],
     raw_len: usize,
-    base: Option<&[u8]>,
+    needs: Needs<'_>,
 ) -> Result<Vec<u8>, DecompressError> {
     // A delta without a length is its base.
-    if let Some(base) = base
+    if let Needs::Base(base) = needs
         && stored.is_empty()
         && id != CompressionId::NONE
     {
@@ -218,15 +286,22 @@ pub(crate) fn decompress(
     }
     match id {
         #[cfg(feature = "lz4")]
-        CompressionId::LZ4 => {
-            lz4::decompress(stored, raw_len, base).ok_or(DecompressError::Invalid)
+        CompressionId::LZ4 => match needs {
+            Needs::Nothing => lz4::decompress(stored, raw_len, None),
+            Needs::Base(base) => lz4::decompress(stored, raw_len, Some(base)),
+            // No release writes this.
+            Needs::Dictionary(_) => None,
         }
+        .ok_or(DecompressError::Invalid),
         #[cfg(not(feature = "lz4"))]
         CompressionId::LZ4 => Err(DecompressError::Unavailable(Some("lz4"))),
         #[cfg(feature = "zstd")]
-        CompressionId::ZSTD => {
-            zstd::decompress(stored, raw_len, base).ok_or(DecompressError::Invalid)
+        CompressionId::ZSTD => match needs {
+            Needs::Nothing => zstd::decompress(stored, raw_len, None),
+            Needs::Base(base) => zstd::decompress(stored, raw_len, Some(base)),
+            Needs::Dictionary(dictionary) => zstd::decompress_with(stored, raw_len, dictionary),
         }
+        .ok_or(DecompressError::Invalid),
         #[cfg(not(feature = "zstd"))]
         CompressionId::ZSTD => Err(DecompressError::Unavailable(Some("zstd"))),
         _ => Err(DecompressError::Unavailable(None)),
@@ -263,9 +338,9 @@ mod tests {
     fn small_or_incompressible_payloads_stay_as_they_are() {
         for of in all() {
             assert!(of.apply(&[7; 511]).is_none());
-            let (id, stored) = of.apply(&[7; 512]).unwrap();
-            assert_eq!(id, of.id);
-            assert_eq!(decompress(id, &stored, 512, None).unwrap(), [7; 512]);
+            let Compressed { id, bytes: stored, dictionary } = of.apply(&[7; 512]).unwrap();
+            assert_eq!((id, dictionary), (of.id, None));
+            assert_eq!(decompress(id, &stored, 512, Needs::Nothing).unwrap(), [7; 512]);
             assert!(of.apply(&noise(4_096)).is_none());
             assert!(of.min_saving_percent(100).apply(&[7; 4096]).is_none());
         }
@@ -277,17 +352,20 @@ mod tests {
         let mut raw = noise(2_048);
         raw.extend_from_slice(&[7; 2_048]);
         for of in all() {
-            let (id, stored) = of.apply(&raw).unwrap();
-            assert_eq!(decompress(id, &stored, 4_096, None).unwrap(), raw);
+            let Compressed { id, bytes: stored, .. } = of.apply(&raw).unwrap();
+            assert_eq!(decompress(id, &stored, 4_096, Needs::Nothing).unwrap(), raw);
             for wrong in [0, 1, 4095, 4097, 1 << 20, 1 << 31] {
                 assert!(matches!(
-                    decompress(id, &stored, wrong, None),
+                    decompress(id, &stored, wrong, Needs::Nothing),
                     Err(DecompressError::Invalid)
                 ));
             }
             for kept in 0..stored.len() {
                 let cut = stored.get(..kept).unwrap();
-                assert!(matches!(decompress(id, cut, 4_096, None), Err(DecompressError::Invalid)));
+                assert!(matches!(
+                    decompress(id, cut, 4_096, Needs::Nothing),
+                    Err(DecompressError::Invalid)
+                ));
             }
         }
     }
@@ -304,30 +382,123 @@ mod tests {
                 }
                 let (id, delta) = of.apply_delta(&raw, &base).unwrap();
                 assert!(delta.len() < 300, "{of:?}: {}", delta.len());
-                assert_eq!(decompress(id, &delta, raw.len(), Some(&base)).unwrap(), raw);
-                assert!(decompress(id, &delta, raw.len(), None).is_err());
-                let other = decompress(id, &delta, raw.len(), Some(&raw));
+                assert_eq!(decompress(id, &delta, raw.len(), Needs::Base(&base)).unwrap(), raw);
+                assert!(decompress(id, &delta, raw.len(), Needs::Nothing).is_err());
+                let other = decompress(id, &delta, raw.len(), Needs::Base(&raw));
                 assert!(other.is_err() || other.unwrap() != raw);
-                assert!(decompress(id, &delta, raw.len() + 1, Some(&base)).is_err());
+                assert!(decompress(id, &delta, raw.len() + 1, Needs::Base(&base)).is_err());
                 let (id, nothing) = of.apply_delta(&base, &base).unwrap();
                 assert!(nothing.is_empty());
-                assert_eq!(decompress(id, &nothing, size, Some(&base)).unwrap(), base);
-                assert!(decompress(id, &nothing, size + 1, Some(&base)).is_err());
+                assert_eq!(decompress(id, &nothing, size, Needs::Base(&base)).unwrap(), base);
+                assert!(decompress(id, &nothing, size + 1, Needs::Base(&base)).is_err());
             }
         }
         assert!(Compression::none().apply_delta(&[7; 4], &[7; 4]).is_none());
+    }
+
+    /// Records of one shape, as different aggregates of one kind have them.
+    #[cfg(feature = "zstd")]
+    fn records(count: usize) -> Vec<Vec<u8>> {
+        let record = |n: usize| {
+            format!(
+                "id={n} name=customer-{} city={} status=active plan=premium/monthly currency=EUR \
+                 consent=newsletter,profiling balance={}",
+                n * 7_919 % 100_003,
+                ["Rotterdam", "Antwerpen", "Gdansk", "Porto"][n % 4],
+                n * n % 100_000,
+            )
+        };
+        (0..count).map(|n| record(n).into_bytes()).collect()
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn a_dictionary_is_needed_again_and_pays_for_small_records() {
+        let records = records(2_000);
+        let training = Dictionary::train(&records, 4_096).unwrap();
+        assert_eq!((training.samples, training.held_out), (2_000, 500));
+        assert!(training.with_bytes * 2 < training.alone_bytes, "{training}");
+        let dictionary = training.dictionary.clone().unwrap();
+        let same = Dictionary::from_bytes(dictionary.as_bytes().to_vec()).unwrap();
+        assert_eq!(same, dictionary);
+        let other = Dictionary::from_bytes(records.concat()[..4_096].to_vec()).unwrap();
+        for level in [1, 3, 19] {
+            let of = Compression::zstd().level(level).dictionary(dictionary.clone());
+            let raw = &records[7];
+            let compressed = of.apply(raw).unwrap();
+            assert_eq!((compressed.id, compressed.dictionary), (of.id, Some(dictionary.id())));
+            let (id, stored) = (compressed.id, compressed.bytes);
+            assert!(stored.len() * 3 < raw.len(), "{} of {}", stored.len(), raw.len());
+            let with = Needs::Dictionary(&same);
+            assert_eq!(&decompress(id, &stored, raw.len(), with).unwrap(), raw);
+            assert!(decompress(id, &stored, raw.len() + 1, with).is_err());
+            assert!(decompress(id, &stored, 1 << 31, with).is_err());
+            assert!(decompress(id, &stored, raw.len(), Needs::Nothing).is_err());
+            assert!(decompress(id, &stored, raw.len(), Needs::Dictionary(&other)).is_err());
+            for kept in 0..stored.len() {
+                let cut = stored.get(..kept).unwrap();
+                assert!(decompress(id, cut, raw.len(), with).is_err());
+            }
+        }
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn a_dictionary_is_used_for_small_payloads_by_zstandard_only() {
+        let dictionary = Dictionary::from_bytes(records(50).concat()).unwrap();
+        let of = Compression::zstd().dictionary(dictionary.clone());
+        let used = |of: &Compression, bytes| {
+            of.apply(&vec![7; bytes]).map(|compressed| compressed.dictionary.is_some())
+        };
+        for (bytes, expected) in [(63, None), (64, Some(true)), (128 << 10, Some(true))] {
+            assert_eq!(used(&of, bytes), expected, "{bytes}");
+        }
+        assert_eq!(used(&of, (128 << 10) + 1), Some(false));
+        assert_eq!(used(&of.min_bytes(100), 99), None);
+        if cfg!(feature = "lz4") {
+            let lz4 = Compression::lz4().dictionary(dictionary);
+            assert_eq!((used(&lz4, 511), used(&lz4, 512)), (None, Some(false)));
+        }
+    }
+
+    #[cfg(feature = "zstd")]
+    #[test]
+    fn what_cannot_be_a_dictionary_or_train_one_is_refused_in_words() {
+        let from = |bytes: Vec<u8>| Dictionary::from_bytes(bytes).unwrap_err().to_string();
+        assert!(from(vec![]).contains("8 to 1048576 bytes"), "{}", from(vec![]));
+        assert!(from(vec![1; (1 << 20) + 1]).contains("this one has 1048577"));
+        // A dictionary of Zstandard that was cut.
+        let whole = Dictionary::train(&records(500), 2_048).unwrap().dictionary.unwrap();
+        assert!(from(whole.as_bytes()[..60].to_vec()).contains("damaged"));
+        assert!(!format!("{whole:?}").contains("Rotterdam"));
+
+        let train = |samples: &[Vec<u8>]| Dictionary::train(samples, 2_048);
+        let few = train(&records(31)).unwrap_err().to_string();
+        assert!(few.contains("31 samples are too few"), "{few}");
+        assert!(train(&vec![Vec::new(); 100]).is_err());
+        for equal in [vec![vec![7; 1]; 100], vec![vec![7; 1_000]; 100]] {
+            // Refused, or worth it: never a panic.
+            let _ = train(&equal);
+        }
+        // Noise has nothing in common.
+        let noise: Vec<_> = noise(400_000).chunks(1_000).map(<[u8]>::to_vec).collect();
+        assert!(train(&noise).is_err_and(|_| true) || train(&noise).unwrap().dictionary.is_none());
     }
 
     #[cfg(feature = "zstd")]
     #[test]
     fn a_bomb_is_refused_before_memory_is_allocated_for_it() {
         // A frame that claims 2 GiB and contains one block.
-        let (id, stored) = Compression::zstd().apply(&vec![0; 1 << 20]).unwrap();
+        let compressed = Compression::zstd().apply(&vec![0; 1 << 20]).unwrap();
+        let Compressed { id, bytes: stored, .. } = compressed;
         assert!(stored.len() < 100);
-        assert_eq!(decompress(id, &stored, 1 << 20, None).unwrap().len(), 1 << 20);
+        assert_eq!(decompress(id, &stored, 1 << 20, Needs::Nothing).unwrap().len(), 1 << 20);
         let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
         bomb.extend_from_slice(&(2_u64 << 30).to_le_bytes());
         bomb.extend_from_slice(&[0x03, 0x00, 0x00, 0x00]);
-        assert!(matches!(decompress(id, &bomb, 2 << 30, None), Err(DecompressError::Invalid)));
+        assert!(matches!(
+            decompress(id, &bomb, 2 << 30, Needs::Nothing),
+            Err(DecompressError::Invalid)
+        ));
     }
 }

@@ -22,7 +22,7 @@ use super::verify::{Turns, Verify};
 use super::workload::Gauges;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
-use crate::compress::Compression;
+use crate::compress::{Compression, Dictionary};
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
@@ -62,6 +62,7 @@ pub struct EngineBuilder<A: Aggregate> {
     pub(super) upcasters: Vec<Result<Reader<A>, Error>>,
     pub(super) by_name: bool,
     compression: Compression,
+    pub(super) dictionaries: Vec<Dictionary>,
     trigger: Box<dyn Trigger>,
     observer: Option<Arc<dyn Observer>>,
     on_store_failure: OnStoreFailure,
@@ -120,6 +121,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             upcasters: Vec::new(),
             by_name: false,
             compression: Compression::default(),
+            dictionaries: Vec::new(),
             trigger: Box::new(every_events(100)),
             observer: None,
             on_store_failure: OnStoreFailure::default(),
@@ -294,6 +296,8 @@ impl<A: Aggregate> EngineBuilder<A> {
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
         self.compression.check_available()?;
+        let mut dictionaries = self.dictionaries;
+        dictionaries.extend(self.compression.known_dictionary().cloned());
         let max_depth = self.max_depth;
         let inspect = |codec: &Arc<dyn Codec<A>>| {
             codec.inspect(&self.samples).map(|info| info.with_depth(max_depth))
@@ -337,6 +341,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             generation,
             readers,
             compression: self.compression,
+            dictionaries,
             incremental,
             learning: self.trigger.needs_costs().then(|| Box::new(Learning::new())),
             trigger: self.trigger,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::builder::EngineBuilder;
 use super::reader::Reader;
-use crate::codec::Codec;
+use crate::codec::{Codec, Dictionary};
 use crate::error::BoxError;
 use crate::state::Aggregate;
 
@@ -13,6 +13,14 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
+        self
+    }
+
+    /// Also reads snapshots that were compressed with this dictionary, for example after a new
+    /// dictionary replaced it. Can be called several times. The dictionary of
+    /// [`compression`](Self::compression) need not be added.
+    pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
+        self.dictionaries.push(dictionary);
         self
     }
 

@@ -24,7 +24,7 @@ use super::verify::Turns;
 use super::workload::Gauges;
 use crate::clock::Clock;
 use crate::codec::{Codec, Digester, TypeInfo, Viewer};
-use crate::compress::Compression;
+use crate::compress::{Compression, Dictionary};
 use crate::error::{Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
@@ -50,6 +50,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     /// The first reader reads what `codec` writes now.
     pub(super) readers: Vec<Reader<A>>,
     pub(super) compression: Compression,
+    /// The dictionaries that snapshots may need.
+    pub(super) dictionaries: Vec<Dictionary>,
     /// Makes deltas, if set.
     pub(super) incremental: Option<Incremental>,
     pub(super) trigger: Box<dyn Trigger>,

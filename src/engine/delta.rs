@@ -51,7 +51,7 @@ impl<A: Aggregate> EngineCore<A> {
         if !is_whole {
             return None;
         }
-        let raw = found.record.open(&header, &[], self.max_state_bytes, |raw| Ok(raw.to_vec()));
+        let raw = found.record.open(&header, self.open_with(&[]), |raw| Ok(raw.to_vec()));
         let most = u64::from(header.payload_bytes) * u64::from(settings.max_percent) / 100;
         Some(DeltaBase {
             version: at,

@@ -56,6 +56,8 @@ mod streams;
 mod sweep;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub mod telemetry;
+#[cfg(feature = "zstd")]
+mod train;
 mod verify;
 mod when_full;
 mod workload;
@@ -83,6 +85,8 @@ pub use replay_loader::ReplayLoader;
 pub use shared_limits::SharedLimits;
 pub(crate) use sizes::Weight;
 pub use statistics::{EngineStatistics, LastError, Trouble};
+#[cfg(feature = "zstd")]
+pub use train::TrainingRequest;
 pub use verify::Verify;
 pub use when_full::WhenFull;
 pub use workload::Workload;

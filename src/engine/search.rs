@@ -14,7 +14,7 @@ use crate::events::{Hybrid, HybridSource, Limits, Position, Progress, Tail};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::manager::{Proof, Rejected, SnapshotUsed};
-use crate::record::{Header, RejectReason};
+use crate::record::{Header, OpenWith, Record, RejectReason};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query};
@@ -349,6 +349,12 @@ impl<'a, A: Aggregate> Search<'a, A> {
 }
 
 impl<A: Aggregate> EngineCore<A> {
+    /// What records are opened with, besides their own bases.
+    pub(super) fn open_with<'a>(&'a self, bases: &'a [Record]) -> OpenWith<'a> {
+        let dictionaries = &self.dictionaries;
+        OpenWith { bases, dictionaries, max_raw_bytes: self.max_state_bytes }
+    }
+
     /// Decodes a record whose identity was checked (R3), and verifies the state by its digest.
     pub(super) fn decode(
         &self,
@@ -358,9 +364,7 @@ impl<A: Aggregate> EngineCore<A> {
     ) -> Result<(Arc<A>, Proof), RejectReason> {
         let reader = reader::choose(&self.readers, header)?;
         let judge = Judge { header, turns: &self.turns, is_lenient };
-        found
-            .record
-            .open(header, &found.bases, self.max_state_bytes, |raw| reader.decode(raw, &judge))
+        found.record.open(header, self.open_with(&found.bases), |raw| reader.decode(raw, &judge))
     }
 }
 

@@ -121,7 +121,7 @@ impl<A: Aggregate> EngineCore<A> {
         let judge = Judge { header: &header, turns: &Turns::default(), is_lenient: false };
         let opened = found
             .record
-            .open(&header, &found.bases, self.max_state_bytes, |raw| reader.decode(raw, &judge));
+            .open(&header, self.open_with(&found.bases), |raw| reader.decode(raw, &judge));
         opened.map(|(_, proof)| proof)
     }
 }

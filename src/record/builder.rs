@@ -9,7 +9,7 @@ use super::layout::{
 use super::wire::{put_varint, varint_bytes, zigzag};
 use crate::checksum::{ChecksumId, crc32};
 use crate::codec::CodecId;
-use crate::compress::{Compression, CompressionId};
+use crate::compress::{Compressed, Compression, CompressionId};
 use crate::digest::StateDigest;
 use crate::error::{Error, ErrorKind};
 use crate::generation::Generation;
@@ -120,8 +120,7 @@ impl RecordBuilder {
         self
     }
 
-    /// Marks the payload as compressed with a dictionary. Use this only to test stores, because no
-    /// engine can open such records yet.
+    /// Marks the payload as compressed with a dictionary, without using one. For tests of stores.
     #[cfg(any(test, feature = "conformance"))]
     pub fn dictionary(mut self, id: u64) -> Self {
         self.extensions.dictionary = Some(id);
@@ -135,8 +134,15 @@ impl RecordBuilder {
     /// GiB or more.
     pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
         match self.compression.apply(raw) {
-            Some((id, stored)) => self.assemble(raw.len(), id, &stored),
             None => self.assemble(raw.len(), CompressionId::NONE, raw),
+            Some(Compressed { id, bytes, dictionary: None }) => {
+                self.assemble(raw.len(), id, &bytes)
+            }
+            Some(Compressed { id, bytes, dictionary: Some(dictionary) }) => {
+                let mut own = self.clone();
+                own.extensions.dictionary = Some(dictionary.as_u64());
+                own.assemble(raw.len(), id, &bytes)
+            }
         }
     }
 

@@ -54,7 +54,7 @@ pub struct Header<'a> {
     pub origin: Option<&'a str>,
     /// The snapshot that the payload is a delta of.
     pub base: Option<Base>,
-    /// The compression dictionary that the payload needs. No release writes one yet.
+    /// The id of the compression dictionary that the payload needs.
     pub dictionary: Option<u64>,
     pub(super) extensions: &'a [u8],
     /// The length of the header itself.

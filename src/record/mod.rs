@@ -22,7 +22,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::checksum::crc32;
-use crate::compress::{self, CompressionId, DecompressError};
+use crate::compress::{self, CompressionId, DecompressError, Dictionary, DictionaryId, Needs};
 use crate::key::AggregateKey;
 
 pub use crate::checksum::ChecksumId;
@@ -117,53 +117,60 @@ impl Record {
     }
 
     /// Verifies the payload, decompresses it to its recorded length, and calls `decode` with the
-    /// encoded state. Fails if the recorded length exceeds `max_raw_bytes`. The first of `bases` is
-    /// the snapshot that a delta is based on.
+    /// encoded state.
     pub(crate) fn open<T>(
         &self,
         header: &Header<'_>,
-        bases: &[Self],
-        max_raw_bytes: u64,
+        with: OpenWith<'_>,
         decode: impl FnOnce(&[u8]) -> Result<T, RejectReason>,
     ) -> Result<T, RejectReason> {
         let Some(named) = header.base else {
-            return self.open_with(header, None, max_raw_bytes, decode);
+            return self.open_one(header, None, with, decode);
         };
         let missing = RejectReason::NeedsOther("the snapshot that it is based on");
-        let base = bases.first().ok_or(missing.clone())?;
+        let base = with.bases.first().ok_or(missing.clone())?;
         let found = base.header()?;
         // Deltas are made of whole snapshots only, so a chain never has to be followed.
         if !found.is_base_of(header) || found.base.is_some() {
             return Err(missing);
         }
-        base.open_with(&found, None, max_raw_bytes, |raw| {
+        base.open_one(&found, None, with, |raw| {
             if crc32(raw) == named.checksum {
-                self.open_with(header, Some(raw), max_raw_bytes, decode)
+                self.open_one(header, Some(raw), with, decode)
             } else {
                 Err(missing)
             }
         })
     }
 
-    fn open_with<T>(
+    fn open_one<T>(
         &self,
         header: &Header<'_>,
         base: Option<&[u8]>,
-        max_raw_bytes: u64,
+        OpenWith { dictionaries, max_raw_bytes, .. }: OpenWith<'_>,
         decode: impl FnOnce(&[u8]) -> Result<T, RejectReason>,
     ) -> Result<T, RejectReason> {
         if u64::from(header.raw_bytes) > max_raw_bytes {
             let bytes = u64::from(header.raw_bytes);
             return Err(RejectReason::TooLarge { bytes, limit: max_raw_bytes });
         }
-        if header.dictionary.is_some() {
-            return Err(RejectReason::NeedsOther("a dictionary"));
-        }
+        let needs = match (base, header.dictionary) {
+            (None, None) => Needs::Nothing,
+            (Some(base), None) => Needs::Base(base),
+            (None, Some(id)) => {
+                let id = DictionaryId::from_u64(id);
+                let known = dictionaries.iter().find(|known| known.id() == id);
+                Needs::Dictionary(known.ok_or(RejectReason::Dictionary(id))?)
+            }
+            (Some(_), Some(_)) => {
+                return Err(RejectReason::NeedsOther("a delta with a dictionary"));
+            }
+        };
         let payload = checked_payload(&self.bytes, header)?;
-        if header.compression == CompressionId::NONE && base.is_none() {
+        if header.compression == CompressionId::NONE && matches!(needs, Needs::Nothing) {
             return decode(payload);
         }
-        match compress::decompress(header.compression, payload, header.raw_bytes as usize, base) {
+        match compress::decompress(header.compression, payload, header.raw_bytes as usize, needs) {
             Ok(raw) => decode(&raw),
             Err(DecompressError::Invalid) => Err(RejectReason::Decompress),
             Err(DecompressError::Unavailable(Some(feature))) => {
@@ -173,6 +180,23 @@ impl Record {
                 Err(RejectReason::UnknownCompression(header.compression))
             }
         }
+    }
+}
+
+/// What a payload is opened with.
+#[derive(Clone, Copy)]
+pub(crate) struct OpenWith<'a> {
+    /// The first is the snapshot that a delta is based on.
+    pub(crate) bases: &'a [Record],
+    pub(crate) dictionaries: &'a [Dictionary],
+    /// The largest encoded state that is opened, in bytes (inclusive).
+    pub(crate) max_raw_bytes: u64,
+}
+
+impl OpenWith<'_> {
+    /// For records that need neither a base nor a dictionary.
+    pub(crate) const fn nothing(max_raw_bytes: u64) -> Self {
+        Self { bases: &[], dictionaries: &[], max_raw_bytes }
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`RejectReason`]: why a snapshot was not used.
 
 use crate::codec::CodecId;
-use crate::compress::CompressionId;
+use crate::compress::{CompressionId, DictionaryId};
 use crate::generation::Generation;
 
 /// Why a stored snapshot was not used. A reject is a miss and never fails a load: the engine tries
@@ -28,6 +28,11 @@ pub enum RejectReason {
     /// The payload does not decompress to the recorded length.
     #[error("the payload does not decompress to its recorded length")]
     Decompress,
+    /// The payload was compressed with a dictionary that this engine does not have.
+    #[error(
+        "the payload needs the dictionary {0}, which this engine does not have: use dictionary()"
+    )]
+    Dictionary(DictionaryId),
     /// The anchor or the recorded time of the last folded event differs from the one in the event
     /// source: the histories have diverged.
     #[error("the last event folded into the snapshot differs from the event at its version")]
@@ -103,6 +108,7 @@ impl RejectReason {
             Self::Codec(_) => "codec",
             Self::Decode(_) => "decode",
             Self::Decompress => "decompress",
+            Self::Dictionary(_) => "dictionary",
             Self::Diverged => "diverged",
             Self::FeatureDisabled(_) => "feature_disabled",
             Self::Foreign => "foreign",

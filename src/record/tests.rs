@@ -8,7 +8,7 @@ use super::wire::{WireReader, put_varint, varint_bytes};
 use super::*;
 use crate::checksum::crc32;
 use crate::codec::CodecId;
-use crate::compress::Compression;
+use crate::compress::{Compression, DictionaryId};
 use crate::digest::{DigestKind, StateDigest};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
@@ -75,7 +75,7 @@ fn changed(whole: &Record, at: Range<usize>, field: &[u8]) -> Record {
 
 fn open(record: &Record) -> Result<Vec<u8>, RejectReason> {
     let header = record.header()?;
-    record.open(&header, &[], 1 << 20, |raw| Ok(raw.to_vec()))
+    record.open(&header, OpenWith::nothing(1 << 20), |raw| Ok(raw.to_vec()))
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn a_payload_is_never_expanded_beyond_the_limit_or_the_truth() {
     let record = builder().compression(Compression::lz4()).build(ZEROS).unwrap();
     let header = record.header().unwrap();
     assert_eq!(
-        record.open(&header, &[], 1000, |_| Ok(())),
+        record.open(&header, OpenWith::nothing(1000), |_| Ok(())),
         Err(RejectReason::TooLarge { bytes: 1 << 16, limit: 1000 })
     );
     let shorter = changed(&record, at::RAW_LENGTH, &varint((1 << 16) - 1));
@@ -351,7 +351,8 @@ fn newer_formats_and_unknown_critical_extensions_are_refused_and_others_skipped(
     let delta = builder().base(Base { version: 1, checksum: 2 }).build(RAW).unwrap();
     assert_eq!(open(&delta), Err(RejectReason::NeedsOther("the snapshot that it is based on")));
     let trained = builder().dictionary(9).build(RAW).unwrap();
-    assert_eq!(open(&trained), Err(RejectReason::NeedsOther("a dictionary")));
+    let id = DictionaryId::from_u64(9);
+    assert_eq!(open(&trained), Err(RejectReason::Dictionary(id)));
 }
 
 #[cfg(feature = "lz4")]
@@ -373,7 +374,8 @@ fn a_delta_opens_with_its_base_and_with_nothing_else() {
     let delta = build().unwrap().unwrap();
     let open = |delta: &Record, bases: &[Record]| {
         let header = delta.verify().unwrap();
-        delta.open(&header, bases, 1 << 20, |raw| Ok(raw.to_vec()))
+        let with = OpenWith { bases, ..OpenWith::nothing(1 << 20) };
+        delta.open(&header, with, |raw| Ok(raw.to_vec()))
     };
     assert_eq!(open(&delta, std::slice::from_ref(&base)), Ok(states[1].clone()));
     // Compressed differently, it is still the base.

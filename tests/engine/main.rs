@@ -27,6 +27,8 @@ mod cancellation;
 mod clocks;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod create_many;
+#[cfg(all(feature = "postcard", feature = "zstd"))]
+mod dictionaries;
 #[cfg(feature = "postcard")]
 mod event_sources;
 #[cfg(all(feature = "postcard", feature = "lz4"))]

@@ -9,7 +9,7 @@ use crate::codec::CodecId;
 use crate::error::{Error, ErrorKind, Retry};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
-use crate::record::{Record, RecordBuilder, RejectReason};
+use crate::record::{OpenWith, Record, RecordBuilder, RejectReason};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     DeleteOptions, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
@@ -109,7 +109,8 @@ impl Document {
                 return Err(RejectReason::Malformed("it belongs to another document"));
             }
             let malformed = RejectReason::Malformed("the content has another format");
-            self.record.open(&header, &[], MAX_BYTES, |body| parse(body).ok_or(malformed))
+            let with = OpenWith::nothing(MAX_BYTES);
+            self.record.open(&header, with, |body| parse(body).ok_or(malformed))
         });
         opened.map_err(|reject| corrupt(key, self.version, &reject.to_string()))
     }
