@@ -11,6 +11,9 @@ pub mod format {}
 #[doc = include_str!("../docs/format-file-store.md")]
 pub mod format_file_store {}
 
+#[doc = include_str!("../docs/format-archive.md")]
+pub mod format_archive {}
+
 // The examples need the feature.
 #[cfg(any(feature = "conformance", not(doctest)))]
 #[doc = include_str!("../docs/aggregate-authors.md")]

@@ -11,7 +11,7 @@ mod schedule;
 mod statistics;
 mod stored;
 mod task;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 use std::ops::RangeInclusive;

@@ -79,3 +79,5 @@ mod support;
 mod sweep;
 #[cfg(all(feature = "postcard", feature = "metrics", feature = "tracing"))]
 mod telemetry;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod transfer;

@@ -1,0 +1,36 @@
+//! [`merge`]: copies the snapshots of one store to another.
+
+use super::sink::Sink;
+use super::walk::{Moved, Walk};
+use super::{TransferOptions, TransferReport};
+use crate::error::Error;
+use crate::store::SnapshotStore;
+
+/// Copies the snapshots of `from` to `to`, which then has those of both, with their marks.
+///
+/// Both stores may be in use. Repeating a merge changes nothing. To see what would happen, set
+/// [`TransferOptions::dry_run`]. Damaged records are not copied.
+///
+/// # Errors
+/// - [`ErrorKind::Conflict`](crate::ErrorKind::Conflict) if both have a snapshot with different
+///   states, and [`OnConflict::Fail`](super::OnConflict::Fail) is set.
+/// - [`ErrorKind::Unsupported`](crate::ErrorKind::Unsupported) if `to` cannot keep what `from`
+///   contains: marks, or the bases of deltas.
+/// - Any error returned by one of the stores.
+///
+/// # Cancellation
+/// If the future is dropped, what was stored stays.
+pub async fn merge(
+    from: &dyn SnapshotStore,
+    to: &dyn SnapshotStore,
+    options: &TransferOptions,
+) -> Result<TransferReport, Error> {
+    let mut walk = Walk::new(from, &options.filter);
+    let mut sink = Sink::new(to, options);
+    while let Some(moved) = walk.next().await? {
+        for Moved { key, record, marks } in moved {
+            sink.add(key, record, marks).await?;
+        }
+    }
+    sink.finish().await
+}
