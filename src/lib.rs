@@ -98,7 +98,7 @@
 //! | `cache` | yes | [`EngineBuilder::cache`](engine::EngineBuilder::cache), the hot cache of decoded states |
 //! | `msgpack` | | [`MessagePack`](codec::MessagePack), for states whose fields often change |
 //! | `json` | | [`Json`](codec::Json), for human-readable snapshots |
-//! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules, in any time zone |
+//! | `schedules` | | [`Cadence::cron`](ledger::Cadence::cron): cron expressions in schedules; time zones in schedules and in [`retention::Policy`] |
 //! | `conformance` | | [`conformance`]: test kits for stores, event sources, ledgers and aggregates |
 //! | `progress` | | `service::progress_bar`, a bar for batches on a terminal |
 //! | `tracing`, `metrics` | | [`engine::telemetry`]: observers for the crates of these names |
@@ -131,6 +131,7 @@ pub mod layer;
 pub mod ledger;
 pub mod manager;
 mod mark;
+mod policy;
 pub mod record;
 pub mod retention;
 pub mod service;

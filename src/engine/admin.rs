@@ -254,6 +254,20 @@ impl<A: Aggregate> SnapshotAdmin for SnapshotEngine<A> {
         self.audited("apply_retention", key, None, context).make(change).await
     }
 
+    async fn apply_plan(
+        &self,
+        key: &AggregateKey,
+        plan: &RetentionPlan,
+        context: &AdminContext,
+    ) -> Result<Retained, Error> {
+        let change = async {
+            let retained = self.core.apply_plan(key, plan).await?;
+            self.core.record_deleted(key, &retained.deleted);
+            Ok(retained)
+        };
+        self.audited("apply_plan", key, None, context).make(change).await
+    }
+
     async fn apply_retention_many(
         &self,
         keys: &[AggregateKey],

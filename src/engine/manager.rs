@@ -324,6 +324,15 @@ impl<A: Aggregate> SnapshotEngine<A> {
         self.admin().apply_retention(key, policy, &AdminContext::default()).await
     }
 
+    /// Drops what `plan` drops, where that is still safe: see [`SnapshotAdmin::apply_plan`].
+    pub async fn apply_plan(
+        &self,
+        key: &AggregateKey,
+        plan: &RetentionPlan,
+    ) -> Result<Retained, Error> {
+        self.admin().apply_plan(key, plan, &AdminContext::default()).await
+    }
+
     /// Stores a schedule of this kind in the ledger: see [`SnapshotAdmin::put_schedule`].
     pub async fn put_schedule(&self, schedule: &Schedule) -> Result<(), Error> {
         self.admin().put_schedule(schedule, &AdminContext::default()).await

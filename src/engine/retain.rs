@@ -1,21 +1,22 @@
 //! Retention: plans and applies a policy, and checks that what stays is usable.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::cache::Outdates;
-use super::core::EngineCore;
+use super::core::{EngineCore, check_kind};
 use super::head::floor;
 use super::load::resume;
 use super::planning::{Planning, RetentionCandidate};
 use super::search::position;
 use super::spans::{Spanned, in_span};
 use super::stopwatch::Stopwatch;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::events::{Limits, Progress};
 use crate::key::AggregateKey;
 use crate::manager::{Point, Retained};
 use crate::record::SnapshotMeta;
-use crate::retention::{Retention, RetentionContext, RetentionPlan};
+use crate::retention::{Retention, RetentionContext, RetentionPlan, keep_last};
 use crate::snapshot_id::SnapshotId;
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, Query};
@@ -30,8 +31,18 @@ impl<A: Aggregate> EngineCore<A> {
         policy: &dyn Retention,
         saved: Option<SnapshotId>,
     ) -> Result<RetentionPlan, Error> {
+        self.plan_in(key, policy, RetentionContext::new(self.clock.now()), saved).await
+    }
+
+    async fn plan_in(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+        context: RetentionContext,
+        saved: Option<SnapshotId>,
+    ) -> Result<RetentionPlan, Error> {
         let metas = self.list(key, 0..=SnapshotId::MAX_VERSION).await?;
-        let mut planning = self.planning(metas, policy, saved);
+        let mut planning = Planning::new(metas, policy, context, self.generation, saved);
         if planning.drops() {
             planning.begin(floor(&*self.source, key).await?);
             while let Some(RetentionCandidate { id, .. }) = planning.wanted() {
@@ -64,6 +75,29 @@ impl<A: Aggregate> EngineCore<A> {
         self.retain(key, policy, None).await
     }
 
+    /// Drops what `plan` drops, where every policy would allow it now.
+    pub(super) async fn apply_plan(
+        &self,
+        key: &AggregateKey,
+        plan: &RetentionPlan,
+    ) -> Result<Retained, Error> {
+        check_kind::<A>(key)?;
+        if let Some(of) = plan.key().filter(|of| *of != key) {
+            let message =
+                format!("the plan is for {of}, not for {key}: make one for each aggregate");
+            return Err(Error::new(ErrorKind::InvalidInput, "apply a retention plan", message));
+        }
+        let _outdates = Outdates { cache: &self.cache, key };
+        let wanted: BTreeSet<_> = plan.dropped().map(|judged| judged.id).collect();
+        // Under a policy that keeps nothing, only what is protected now is kept.
+        let policy = keep_last(0).keep_superseded_for(plan.keep_superseded());
+        let context = RetentionContext::new(self.clock.now()).only(wanted.iter().copied());
+        let retained = self.retain_in(key, &policy, context, None).await?;
+        let kept = retained.plan.kept().filter(|judged| wanted.contains(&judged.id));
+        let refused = kept.cloned().collect();
+        Ok(retained.refused(refused))
+    }
+
     /// Applies the engine's own policy after a background snapshot.
     pub(super) async fn retain_saved(
         &self,
@@ -83,11 +117,21 @@ impl<A: Aggregate> EngineCore<A> {
         policy: &dyn Retention,
         saved: Option<SnapshotId>,
     ) -> Result<Retained, Error> {
+        self.retain_in(key, policy, RetentionContext::new(self.clock.now()), saved).await
+    }
+
+    async fn retain_in(
+        &self,
+        key: &AggregateKey,
+        policy: &dyn Retention,
+        context: RetentionContext,
+        saved: Option<SnapshotId>,
+    ) -> Result<Retained, Error> {
         let retain = async {
-            let plan = self.plan(key, policy, saved).await?;
+            let plan = self.plan_in(key, policy, context, saved).await?;
             let dropped: Vec<_> = plan.dropped().map(|judged| judged.id).collect();
             let deleted = self.delete_ids(key, &dropped).await?;
-            Ok(Retained { plan, deleted })
+            Ok(Retained::new(plan, deleted))
         };
         in_span(Spanned::Retention(key), retain).await
     }

@@ -269,7 +269,7 @@ impl<A: Aggregate> EngineCore<A> {
                 Some(deleted) => deleted.next(),
                 None => None,
             };
-            retained.extend(deleted.map(|deleted| (place, Retained { plan, deleted })));
+            retained.extend(deleted.map(|deleted| (place, Retained::new(plan, deleted))));
         }
         retained
     }

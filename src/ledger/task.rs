@@ -7,12 +7,14 @@ use std::time::Duration;
 use super::cadence::{parse_duration, write_duration};
 use super::invalid::invalid;
 use crate::error::Error;
+use crate::policy::Policy;
 
 const SNAPSHOT: &str = "snapshot";
 const SNAPSHOT_ALL: &str = "snapshot all";
 const VERIFY: &str = "verify";
 const REFOLD: &str = "refold";
 const RETENTION: &str = "retention";
+const KEEP: &str = "keep";
 const LAST: &str = "last";
 const WITHIN: &str = "within";
 
@@ -21,7 +23,8 @@ const WITHIN: &str = "within";
 /// Every task is idempotent: a run that was cut short, or that two nodes made, leaves the same
 /// snapshots as one complete run.
 ///
-/// The text form is `snapshot`, `snapshot all`, `verify`, `refold`, or `retention` followed by a
+/// The text form is `snapshot`, `snapshot all`, `verify`, `refold`, `keep` followed by a retention
+/// [`Policy`](crate::retention::Policy), such as `keep last 4, daily 7`, or `retention` followed by a
 /// [`KeepRule`], such as `retention last 4` or `retention last 4 within 30d`.
 ///
 /// A schedule for a whole kind visits the aggregates that have snapshots, and `snapshot all` those
@@ -48,6 +51,8 @@ pub enum Task {
     /// Deletes the snapshots that the rule does not keep. Snapshots that every policy protects are
     /// kept ([`SnapshotAdmin::apply_retention`](crate::SnapshotAdmin::apply_retention)).
     Retention(KeepRule),
+    /// As [`Task::Retention`], with a policy of any rules.
+    Keep(Policy),
     /// Reads every snapshot and checks its checksums and its digest. Changes nothing.
     Verify,
     /// Folds all events from the beginning, and replaces the snapshot of the current state if it
@@ -95,9 +100,23 @@ impl Task {
             VERIFY => Some(Self::Verify),
             REFOLD => Some(Self::Refold),
             text => {
+                if let Some(policy) = policy_of(text) {
+                    return policy.parse().ok().map(Self::Keep);
+                }
                 let rule = text.strip_prefix(RETENTION)?.strip_prefix(' ')?;
                 KeepRule::parse(rule).map(Self::Retention)
             }
+        }
+    }
+}
+
+impl UnknownTask {
+    /// Returns why it is not run, for reports.
+    pub(crate) fn why(&self) -> String {
+        // A policy may need a feature that is not compiled in.
+        match policy_of(&self.0).map(str::parse::<Policy>) {
+            Some(Err(error)) => format!("the task {self} is not known here: {error}"),
+            _ => format!("this release does not know the task {self}"),
         }
     }
 }
@@ -153,6 +172,11 @@ impl KeepRule {
     }
 }
 
+/// The text of the policy if the task is to keep what one keeps.
+fn policy_of(text: &str) -> Option<&str> {
+    text.strip_prefix(KEEP)?.strip_prefix(' ')
+}
+
 fn micros(period: Duration) -> u64 {
     u64::try_from(period.as_micros()).unwrap_or(u64::MAX)
 }
@@ -165,6 +189,7 @@ impl fmt::Display for Task {
             Self::Verify => f.write_str(VERIFY),
             Self::Refold => f.write_str(REFOLD),
             Self::Retention(rule) => write!(f, "{RETENTION} {rule}"),
+            Self::Keep(policy) => write!(f, "{KEEP} {policy}"),
             Self::Unknown(UnknownTask(text)) => f.write_str(text),
         }
     }
@@ -196,12 +221,16 @@ impl FromStr for Task {
     /// Parses the text form.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for any other text.
+    /// [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) for any other text. After `keep `,
+    /// those of [`Policy`](crate::retention::Policy): the column is counted from the policy on.
     fn from_str(text: &str) -> Result<Self, Error> {
+        if let Some(policy) = policy_of(text) {
+            return policy.parse().map(Self::Keep);
+        }
         Self::known(text).ok_or_else(|| {
             invalid(
-                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"refold\", or \"retention\" \
-                 with what to keep, such as \"retention last 4 within 30d\""
+                "a task is \"snapshot\", \"snapshot all\", \"verify\", \"refold\", or \"keep\" with a \
+                 retention policy, such as \"keep last 4, daily 7\""
                     .to_owned(),
             )
         })
@@ -212,6 +241,22 @@ impl FromStr for Task {
 mod tests {
     use super::*;
     use crate::error::ErrorKind;
+
+    #[test]
+    fn a_policy_that_needs_a_feature_is_kept_and_says_so() {
+        let text = "keep daily 7, zone Europe/Berlin";
+        let stored = Task::from_stored(text).unwrap();
+        assert_eq!(stored.to_string(), text);
+        if cfg!(feature = "schedules") {
+            assert!(matches!(stored, Task::Keep(_)));
+        } else {
+            let Task::Unknown(task) = stored else { panic!("{stored:?}") };
+            assert!(task.why().contains("feature \"schedules\""), "{}", task.why());
+            assert_eq!(text.parse::<Task>().unwrap_err().kind(), ErrorKind::FeatureDisabled);
+        }
+        let Task::Unknown(task) = Task::from_stored("archive").unwrap() else { panic!() };
+        assert_eq!(task.why(), "this release does not know the task archive");
+    }
 
     #[test]
     fn tasks_come_back_from_their_text_and_nonsense_is_refused() {
@@ -225,6 +270,8 @@ mod tests {
             ("retention last 0", Task::Retention(KeepRule::last(0))),
             ("retention within 30d", Task::Retention(KeepRule::within(month))),
             ("retention last 4 within 30d", Task::Retention(KeepRule::last(4).or_within(month))),
+            ("keep last 4, daily 7", Task::Keep("last 4, daily 7".parse().unwrap())),
+            ("keep nothing", Task::Keep("nothing".parse().unwrap())),
         ] {
             assert_eq!(text.parse::<Task>().unwrap(), task);
             assert_eq!(task.to_string(), text);
@@ -244,6 +291,11 @@ mod tests {
             "retention within 99999999999999999999d",
             "retention within 5s last 4",
             "retention last 4 last 5",
+            "retention last 4, daily 7",
+            "keep",
+            "keep ",
+            "keep last 0",
+            "Keep last 4",
             "archive to \u{1f600}\0",
         ] {
             let error = text.parse::<Task>().unwrap_err();
@@ -253,8 +305,13 @@ mod tests {
             assert!(matches!(stored, Task::Unknown(_)), "{stored:?}");
             assert_eq!(stored.to_string(), text);
         }
+        let error = "keep last 4, daly 7".parse::<Task>().unwrap_err().to_string();
+        assert!(error.contains("column 9: expected a rule"), "{error}");
         assert!(Task::from_stored(&"x".repeat(Task::MAX_BYTES)).is_ok());
         assert!(Task::from_stored(&"x".repeat(Task::MAX_BYTES + 1)).is_err());
+        let longest = format!("keep label {}", "x".repeat(Policy::MAX_BYTES - "label ".len()));
+        let stored = Task::from_stored(&longest).unwrap();
+        assert!(matches!(stored, Task::Keep(_)) && stored.to_string() == longest);
         let forever = KeepRule::within(Duration::MAX);
         assert_eq!(KeepRule::parse(&forever.to_string()), Some(forever));
     }

@@ -306,6 +306,28 @@ pub trait SnapshotAdmin: fmt::Debug + Send + Sync {
         context: &AdminContext,
     ) -> Result<Retained, Error>;
 
+    /// Deletes the snapshots that `plan` drops, unless that is no longer safe. For plans that were
+    /// made by [`plan_retention`](Self::plan_retention) and looked at before they are applied.
+    ///
+    /// The snapshots are listed again, and the protections that hold under every policy are decided
+    /// anew: see [`RetentionPlan::new`]. Snapshots that the plan keeps, or that were stored after it
+    /// was made, are kept. Of those that it drops, the ones that must be kept now are returned in
+    /// [`Retained::refused`], each with the reason: for example because one was pinned, became the
+    /// base of a delta, or is the newest usable one since a newer one was deleted. Those that no
+    /// longer exist are skipped. The default implementation returns `Unsupported`.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](crate::ErrorKind::InvalidInput) if the plan is for a different aggregate.
+    async fn apply_plan(
+        &self,
+        key: &AggregateKey,
+        plan: &RetentionPlan,
+        context: &AdminContext,
+    ) -> Result<Retained, Error> {
+        let _ = (key, plan, context);
+        Err(missing("apply a retention plan"))
+    }
+
     /// Applies `policy` to several aggregates, as [`apply_retention`](Self::apply_retention) does to
     /// one.
     ///

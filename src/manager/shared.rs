@@ -177,6 +177,15 @@ impl<T: SnapshotAdmin + ?Sized> SnapshotAdmin for Arc<T> {
         (**self).plan_retention(key, policy).await
     }
 
+    async fn apply_plan(
+        &self,
+        key: &AggregateKey,
+        plan: &RetentionPlan,
+        context: &AdminContext,
+    ) -> Result<Retained, Error> {
+        (**self).apply_plan(key, plan, context).await
+    }
+
     async fn apply_retention(
         &self,
         key: &AggregateKey,

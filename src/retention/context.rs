@@ -1,5 +1,8 @@
 //! [`RetentionContext`]: what a plan needs to know besides the snapshots.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::generation::Generation;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
@@ -17,12 +20,14 @@ pub struct RetentionContext {
     pub usable: Vec<SnapshotId>,
     /// Further snapshots that are kept, each with the reason.
     pub protected: Vec<(SnapshotId, String)>,
+    /// If set, all others are kept. Shared, because contexts are cloned.
+    only: Option<Arc<BTreeSet<SnapshotId>>>,
 }
 
 impl RetentionContext {
     /// Creates a context for a plan at `now`, with nothing else known.
     pub const fn new(now: Timestamp) -> Self {
-        Self { now, current: None, usable: Vec::new(), protected: Vec::new() }
+        Self { now, current: None, usable: Vec::new(), protected: Vec::new(), only: None }
     }
 
     /// Sets the generation that the current code writes.
@@ -41,5 +46,15 @@ impl RetentionContext {
     pub fn protect(mut self, id: SnapshotId, reason: impl Into<String>) -> Self {
         self.protected.push((id, reason.into()));
         self
+    }
+    /// Keeps all snapshots but these, on which the plan decides.
+    pub(crate) fn only(mut self, ids: impl IntoIterator<Item = SnapshotId>) -> Self {
+        self.only = Some(Arc::new(ids.into_iter().collect()));
+        self
+    }
+
+    /// Returns whether the plan decides on a snapshot.
+    pub(super) fn may_drop(&self, id: SnapshotId) -> bool {
+        self.only.as_ref().is_none_or(|only| only.contains(&id))
     }
 }

@@ -61,7 +61,7 @@ pub const fn keep_within(period: Duration) -> KeepWithin {
 impl Retention for KeepWithin {
     fn judge(&self, snapshots: &[SnapshotMeta], now: Timestamp) -> Vec<Disposition> {
         let oldest = now.saturating_sub(self.0);
-        let clock_is_behind = snapshots.iter().all(|meta| meta.created_at > now);
+        let clock_is_behind = clock_is_behind(snapshots, now);
         snapshots
             .iter()
             .map(|meta| {
@@ -79,8 +79,13 @@ impl Retention for KeepWithin {
     }
 }
 
+/// Returns whether all snapshots were created in the future.
+pub(super) fn clock_is_behind(snapshots: &[SnapshotMeta], now: Timestamp) -> bool {
+    snapshots.iter().all(|meta| meta.created_at > now)
+}
+
 /// Returns the first time of a snapshot that is not later than `now`, if there is one.
-fn past(meta: &SnapshotMeta, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn past(meta: &SnapshotMeta, now: Timestamp) -> Option<Timestamp> {
     [meta.as_of, meta.last_recorded_at, meta.created_at].into_iter().find(|time| *time <= now)
 }
 

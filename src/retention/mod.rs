@@ -1,5 +1,9 @@
 //! Deciding which snapshots to keep: [`Retention`] policies and the resulting [`RetentionPlan`].
 //!
+//! [`Policy`] is the policy for most uses: rules such as `last 4, daily 7, monthly 12`, built in code
+//! or read from a configuration. [`keep_last`] and [`keep_within`] are its two simplest rules as
+//! types of their own.
+//!
 //! A policy judges each snapshot. The plan adds the protections that hold under every policy (see
 //! [`RetentionPlan::new`]), and lists the action and the reason for each snapshot. This module
 //! deletes nothing. To apply a policy, call
@@ -9,7 +13,9 @@ mod context;
 mod disposition;
 mod keep;
 mod plan;
+mod rules;
 mod succession;
+mod table;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,6 +24,7 @@ use std::time::Duration;
 use crate::record::SnapshotMeta;
 use crate::timestamp::Timestamp;
 
+pub use crate::policy::{Policy, PolicyBuilder};
 pub use context::RetentionContext;
 pub use disposition::{Action, Disposition};
 pub use keep::{Either, KeepLast, KeepSuperseded, KeepWithin, keep_last, keep_within};

@@ -1,12 +1,14 @@
 //! [`RetentionPlan`]: the action for each snapshot, and the reason.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+use std::time::Duration;
 
 use super::succession::{Standing, Succession};
 use super::{Action, Disposition, Retention, RetentionContext};
 use crate::generation::Generation;
+use crate::key::AggregateKey;
 use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 
@@ -16,6 +18,10 @@ use crate::snapshot_id::SnapshotId;
 pub struct RetentionPlan {
     /// One entry per snapshot, highest version first.
     pub judged: Vec<Judged>,
+    /// The aggregate; `None` if it has no snapshots.
+    key: Option<AggregateKey>,
+    /// The period after which a generation was treated as superseded.
+    keep_superseded: Duration,
 }
 
 /// The action and the reason for one snapshot.
@@ -53,15 +59,9 @@ impl RetentionPlan {
         policy: &dyn Retention,
         context: &RetentionContext,
     ) -> Self {
-        let mut generations: BTreeMap<Generation, Vec<SnapshotMeta>> = BTreeMap::new();
-        for meta in snapshots {
-            generations.entry(meta.generation).or_default().push(meta.clone());
-        }
-        for metas in generations.values_mut() {
-            metas.sort_unstable_by_key(|meta| Reverse(meta.version));
-        }
+        let generations = by_generation(snapshots);
         let succession = Succession::new(&generations, policy, context);
-        let mut judged = Vec::with_capacity(snapshots.len());
+        let mut judged = Vec::with_capacity(generations.len());
         let mut witnesses = BTreeSet::new();
         for (generation, metas) in &generations {
             let of_it: Vec<_> = match succession.of(*generation, metas) {
@@ -82,13 +82,26 @@ impl RetentionPlan {
             };
             judged.push((metas, of_it));
         }
-        let mut plan = Self::default();
+        let mut plan = Self {
+            judged: Vec::new(),
+            key: snapshots.first().map(|meta| meta.key.clone()),
+            keep_superseded: policy.keep_superseded(),
+        };
         for (metas, mut judged) in judged {
-            for judged in judged.iter_mut().filter(|it| witnesses.contains(&it.id) && !it.stays()) {
-                judged.keep("it shows how long its generation has been in use");
+            for judged in judged.iter_mut().filter(|it| !it.stays()) {
+                if witnesses.contains(&judged.id) {
+                    judged.keep("it shows how long its generation has been in use");
+                } else if !context.may_drop(judged.id) {
+                    judged.keep("the plan that is applied keeps it");
+                }
             }
             keep_bases(&mut judged, metas);
-            plan.judged.extend(judged);
+            // Usually there is one generation, which is not copied.
+            if plan.judged.is_empty() {
+                plan.judged = judged;
+            } else {
+                plan.judged.append(&mut judged);
+            }
         }
         plan.judged.sort_unstable_by_key(|judged| Reverse(judged.id));
         plan
@@ -101,6 +114,17 @@ impl RetentionPlan {
         for judged in self.judged.iter_mut().filter(of_it) {
             judged.keep(reason);
         }
+    }
+
+    /// Returns the aggregate that the plan is for; `None` if it has no snapshots.
+    pub const fn key(&self) -> Option<&AggregateKey> {
+        self.key.as_ref()
+    }
+
+    /// Returns the period after which the plan treats a generation as superseded: that of its
+    /// policy.
+    pub(crate) const fn keep_superseded(&self) -> Duration {
+        self.keep_superseded
     }
 
     /// Returns the snapshots to delete, newest first.
@@ -132,6 +156,8 @@ impl Judged {
 /// Returns the policy's decision for each snapshot, but keeps what is protected and the newest
 /// snapshot that a load can start from. If all are retired, the newest of them is kept, because a
 /// retirement may be cleared.
+///
+/// A reason for which the plan keeps it precedes those of the policy.
 fn by_policy(
     metas: &[SnapshotMeta],
     policy: &dyn Retention,
@@ -141,12 +167,19 @@ fn by_policy(
     let newest = metas.iter().position(|meta| !meta.is_retired()).unwrap_or(0);
     let judge = |(rank, meta): (usize, &SnapshotMeta)| {
         let by_policy = dispositions.next().unwrap_or_else(Disposition::missing);
-        let disposition = if rank == newest {
-            Disposition::keep("the newest of its generation")
+        let protection = if rank == newest {
+            Some(Disposition::keep("the newest of its generation"))
         } else if context.usable.contains(&meta.id()) {
-            Disposition::keep("the newest usable of its generation")
+            Some(Disposition::keep("the newest usable of its generation"))
         } else {
-            protection(meta, context).unwrap_or(by_policy)
+            protection(meta, context)
+        };
+        let disposition = match protection {
+            Some(protection) if by_policy.action == Action::Keep => {
+                Disposition::keep(format!("{}; {}", protection.reason, by_policy.reason))
+            }
+            Some(protection) => protection,
+            None => by_policy,
         };
         Judged::new(meta, disposition)
     };
@@ -162,32 +195,37 @@ fn protection(meta: &SnapshotMeta, context: &RetentionContext) -> Option<Disposi
     meta.is_pinned().then(|| Disposition::keep("pinned"))
 }
 
-/// Keeps the bases of all kept deltas, along whole chains.
+/// Keeps the bases of all kept deltas, along whole chains. Both lists are of the same snapshots,
+/// highest version first.
 fn keep_bases(judged: &mut [Judged], metas: &[SnapshotMeta]) {
-    let kept: BTreeSet<_> = judged.iter().filter(|judged| judged.stays()).map(|j| j.id).collect();
-    let mut needed: BTreeSet<SnapshotId> = BTreeSet::new();
-    // Bases have lower versions than their deltas, and `metas` is in descending order, so one pass
-    // is enough.
-    for meta in metas {
-        let id = meta.id();
-        let stays = kept.contains(&id) || needed.contains(&id);
-        if let Some(base) = meta.base.filter(|_| stays) {
-            needed.insert(SnapshotId { generation: meta.generation, version: base.version });
+    let mut needed: BTreeSet<u64> = BTreeSet::new();
+    // Bases have lower versions than their deltas, so one pass is enough.
+    for (meta, judged) in metas.iter().zip(judged) {
+        if !judged.stays() && needed.contains(&meta.version) {
+            judged.keep("the base of a snapshot that is kept");
         }
-    }
-    for judged in judged.iter_mut().filter(|it| !it.stays() && needed.contains(&it.id)) {
-        judged.keep("the base of a snapshot that is kept");
+        needed.extend(meta.base.filter(|_| judged.stays()).map(|base| base.version));
     }
 }
 
-/// Formats the plan as one line per snapshot.
-impl fmt::Display for RetentionPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for judged in &self.judged {
-            writeln!(f, "{} {}: {}", judged.action, judged.id, judged.reason)?;
-        }
-        Ok(())
+/// Returns the snapshots of each generation, highest version first. Copies them only if they are in
+/// another order or of several generations.
+fn by_generation(snapshots: &[SnapshotMeta]) -> BTreeMap<Generation, Cow<'_, [SnapshotMeta]>> {
+    let mut generations = BTreeMap::new();
+    let Some(first) = snapshots.first() else { return generations };
+    let is_one = snapshots.iter().all(|meta| meta.generation == first.generation);
+    if is_one && snapshots.is_sorted_by_key(|meta| Reverse(meta.version)) {
+        generations.insert(first.generation, Cow::Borrowed(snapshots));
+        return generations;
     }
+    for meta in snapshots {
+        let metas = generations.entry(meta.generation).or_insert_with(|| Cow::Owned(Vec::new()));
+        metas.to_mut().push(meta.clone());
+    }
+    for metas in generations.values_mut() {
+        metas.to_mut().sort_unstable_by_key(|meta| Reverse(meta.version));
+    }
+    generations
 }
 
 #[cfg(test)]
@@ -237,7 +275,7 @@ mod tests {
         );
         assert_eq!(kept(&plan), [(1, 40), (1, 30), (1, 20), (2, 7), (1, 5), (2, 3)]);
         assert_eq!(plan.dropped().count(), 1);
-        assert!(plan.to_string().contains("drop version 10"), "{plan}");
+        assert_eq!(plan.dropped().next().map(|judged| judged.id.version), Some(10));
     }
 
     #[test]

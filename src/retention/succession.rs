@@ -1,5 +1,6 @@
 //! [`Succession`]: which generations of an aggregate the current one has superseded.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -36,12 +37,13 @@ pub(super) struct Succession<'a> {
 
 impl<'a> Succession<'a> {
     pub(super) fn new(
-        generations: &'a BTreeMap<Generation, Vec<SnapshotMeta>>,
+        generations: &'a BTreeMap<Generation, Cow<'_, [SnapshotMeta]>>,
         policy: &dyn Retention,
         context: &RetentionContext,
     ) -> Self {
         let current = context.current;
-        let own = current.and_then(|current| generations.get(&current)).into_iter().flatten();
+        let own = current.and_then(|current| generations.get(&current));
+        let own = own.into_iter().flat_map(|own| own.iter());
         let usable = context.usable.iter().find(|id| Some(id.generation) == current);
         let period = Some(policy.keep_superseded()).filter(|period| *period < Duration::MAX);
         Self {

@@ -206,7 +206,9 @@ impl TaskWork {
     /// Returns how many aggregates are taken at a time.
     pub(super) fn page_size(&self) -> usize {
         match self.action {
-            TaskAction::Policy(_) | TaskAction::Task(Task::Retention(_)) => RETENTION_PAGE,
+            TaskAction::Policy(_) | TaskAction::Task(Task::Retention(_) | Task::Keep(_)) => {
+                RETENTION_PAGE
+            }
             TaskAction::Task(_) | TaskAction::Coverage => PAGE,
         }
     }
@@ -251,14 +253,12 @@ impl TaskWork {
                 Ok(Acted { changed: is_change(&refolded), ..Acted::default() })
             }
             Task::Retention(rule) => self.retain(key, &*policy(*rule)).await,
+            Task::Keep(policy) => self.retain(key, policy).await,
             Task::Verify => {
                 let rejected = self.admin.verify(key).await?.rejected;
                 Ok(Acted { rejected, ..Acted::default() })
             }
-            Task::Unknown(task) => {
-                let message = format!("this release does not know the task {task}");
-                Err(Error::new(ErrorKind::Unsupported, NAME, message))
-            }
+            Task::Unknown(task) => Err(Error::new(ErrorKind::Unsupported, NAME, task.why())),
         }
     }
 
@@ -271,6 +271,7 @@ impl TaskWork {
         match &self.action {
             TaskAction::Policy(policy) => Some(Arc::clone(policy)),
             TaskAction::Task(Task::Retention(rule)) => Some(policy(*rule)),
+            TaskAction::Task(Task::Keep(policy)) => Some(Arc::new(policy.clone())),
             TaskAction::Task(_) | TaskAction::Coverage => None,
         }
     }

@@ -12,8 +12,8 @@ use snapfold::codec::Json;
 use snapfold::codec::MessagePack;
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::retention::{
-    Action, Disposition, Either, Judged, KeepLast, KeepSuperseded, KeepWithin, Retention,
-    RetentionContext, RetentionPlan, keep_last, keep_within,
+    Action, Disposition, Either, Judged, KeepLast, KeepSuperseded, KeepWithin, Policy,
+    PolicyBuilder, Retention, RetentionContext, RetentionPlan, keep_last, keep_within,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{

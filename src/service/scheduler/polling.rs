@@ -198,7 +198,7 @@ impl Polling {
         now: Timestamp,
     ) -> Result<Arc<dyn SnapshotAdmin>, String> {
         if let Task::Unknown(task) = &schedule.task {
-            return Err(format!("this release does not know the task {task}"));
+            return Err(task.why());
         }
         if let Err(error) = schedule.cadence.following(due, now) {
             return Err(format!("{error:#}"));
