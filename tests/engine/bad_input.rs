@@ -16,7 +16,7 @@ use snapfold::codec::Compression;
 use snapfold::engine::{OnStoreFailure, ReplayLoader};
 use snapfold::manager::{CreateOptions, CreateOutcome, Decision, Fetched, Origin};
 use snapfold::record::{Generation, Record, RecordBuilder, RejectReason};
-use snapfold::retention::keep_last;
+use snapfold::retention::{RetentionPlan, keep_last};
 use snapfold::store::PutOptions;
 use snapfold::trigger::every_events;
 use snapfold::{
@@ -350,6 +350,7 @@ async fn a_key_of_another_kind_is_refused_before_anything_is_read() {
         engine.stats(&alien).await.map(|_| ()),
         engine.plan_retention(&alien, &policy).await.map(|_| ()),
         engine.apply_retention(&alien, &policy).await.map(|_| ()),
+        engine.apply_plan(&alien, &RetentionPlan::default()).await.map(|_| ()),
         ReplayLoader::new(world.source.clone())
             .load(&alien)
             .await

@@ -42,6 +42,10 @@ fn calls() -> Vec<(&'static str, bool, Call)> {
         call!("stats", false, e => e.stats(&key("a"))),
         call!("plan_retention", false, e => e.plan_retention(&key("a"), &keep_last(1))),
         call!("apply_retention", true, e => e.apply_retention(&key("a"), &keep_last(1))),
+        call!("apply_plan", true, e => async {
+            let plan = e.plan_retention(&key("a"), &keep_last(1)).await.unwrap();
+            e.apply_plan(&key("a"), &plan).await
+        }),
         call!("flush", false, e => e.flush(Duration::from_secs(3_600))),
     ]
 }

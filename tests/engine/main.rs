@@ -13,6 +13,8 @@
 mod adaptive;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod admin;
+#[cfg(feature = "postcard")]
+mod apply_plan;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod audit;
 #[cfg(feature = "postcard")]
@@ -52,6 +54,10 @@ mod manager;
 mod moving_floor;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod overload;
+#[cfg(feature = "postcard")]
+mod policy_rules;
+#[cfg(feature = "postcard")]
+mod policy_text;
 #[cfg(feature = "postcard")]
 #[path = "../property/mod.rs"]
 mod property;
