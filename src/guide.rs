@@ -1,5 +1,5 @@
 //! Guides as part of the reference documentation: the design and its rules, the formats, how to
-//! test an aggregate or an application, deploys, operations, supported state types, how to write a
+//! test an aggregate or an application, deploys, retention, operations, supported state types, how to write a
 //! store or an event source, PostgreSQL, and the changelog.
 
 #[doc = include_str!("../docs/design.md")]
@@ -49,6 +49,9 @@ pub mod postgres {}
 #[cfg(any(all(feature = "memory", feature = "postcard"), not(doctest)))]
 #[doc = include_str!("../docs/schedules.md")]
 pub mod schedules {}
+
+#[doc = include_str!("../docs/retention.md")]
+pub mod retention {}
 
 #[doc = include_str!("../docs/operations.md")]
 pub mod operations {}

@@ -184,10 +184,15 @@ async fn each_task_does_what_it_says() {
     assert_eq!((report.counts.changed, report.counts.deleted), (1, 4), "{report}");
     assert_eq!(node.world.store.versions(&key("a")).await, [6, 5]);
 
+    node.every_minute(single("policy"), "keep last 1, label release").await;
+    let report = node.run_one().await;
+    assert_eq!((report.counts.changed, report.counts.deleted), (1, 1), "{report}");
+    assert_eq!(node.world.store.versions(&key("a")).await, [6]);
+
     node.every_minute(single("refold"), "refold").await;
     let report = node.run_one().await;
     assert_eq!((report.task.clone(), report.counts.changed), (Task::Refold, 1), "{report}");
-    assert_eq!(node.world.store.versions(&key("a")).await, [9, 6, 5]);
+    assert_eq!(node.world.store.versions(&key("a")).await, [9, 6]);
     node.every_minute(single("snapshot"), "snapshot").await;
     let report = node.run_one().await;
     assert_eq!((report.counts.aggregates, report.counts.changed), (1, 0), "{report}");
