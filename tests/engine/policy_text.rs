@@ -115,7 +115,7 @@ fn any_text_is_refused_or_comes_back() {
         "\\PC{0,3}",
     ];
     let clause = (clause, prop::sample::select(vec![", ", ",", " ,\n", ", ", " "]));
-    let text = prop::collection::vec(clause, 0..5).prop_map(|clauses| {
+    let cases = prop::collection::vec(clause, 0..5).prop_map(|clauses| {
         let text: String = clauses.into_iter().map(|(clause, after)| clause + after).collect();
         text.trim_end_matches([',', ' ', '\n']).to_owned()
     });
@@ -130,7 +130,7 @@ fn any_text_is_refused_or_comes_back() {
         }
         Ok(())
     };
-    runner(0x7e98, 6_000, 10_000).run(&text, test).unwrap();
+    runner(0x7e98, 6_000, 10_000).run(&cases, test).unwrap();
     assert!(accepted.get() > 600, "{} were accepted", accepted.get());
 }
 
