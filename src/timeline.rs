@@ -82,7 +82,6 @@ impl Summary {
 }
 
 impl<E: Entry> Timeline<E> {
-    #[cfg(any(feature = "memory", test))]
     pub(crate) const fn new() -> Self {
         Self { root: TimelineNode::Leaf(Vec::new()) }
     }
@@ -131,7 +130,6 @@ impl<E: Entry> Timeline<E> {
         *self = kept.into_iter().collect();
     }
 
-    #[cfg(any(feature = "memory", test))]
     pub(crate) fn is_empty(&self) -> bool {
         matches!(&self.root, TimelineNode::Leaf(entries) if entries.is_empty())
     }

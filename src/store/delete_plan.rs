@@ -77,7 +77,16 @@ impl DeletePlan {
     /// any order, because the bases of snapshots that are not selected are kept.
     pub fn new(selection: Selection<'_>, options: DeleteOptions, stored: &[Deletable]) -> Self {
         let mut plan = Self::default();
-        for one in stored.iter().filter(|one| selection.admits(one.id)) {
+        // Many ids can be selected from many snapshots.
+        let ids: BTreeSet<_> = match selection {
+            Selection::Ids(ids) => ids.iter().copied().collect(),
+            _ => BTreeSet::new(),
+        };
+        let is_selected = |id| match selection {
+            Selection::Ids(_) => ids.contains(&id),
+            _ => selection.admits(id),
+        };
+        for one in stored.iter().filter(|one| is_selected(one.id)) {
             if one.is_pinned && !options.overrule_pins {
                 plan.deleted.pinned += 1;
             } else {

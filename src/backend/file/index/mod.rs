@@ -1,8 +1,9 @@
 //! [`Index`]: the positions of all snapshots, in memory. It takes about 40 bytes per aggregate and
 //! 24 bytes per older version. Aggregates with many versions, or that were searched by time, take
-//! about 32 bytes per version and keep as-of times. The index contains no keys, so a reader must
-//! check that a record belongs to the aggregate.
+//! about 32 bytes per version and keep as-of times. A delta takes about 30 bytes more. The index
+//! contains no keys, so a reader must check that a record belongs to the aggregate.
 
+mod bases;
 mod chain;
 mod generations;
 mod item;
@@ -12,11 +13,14 @@ mod shard;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::format::tag::Tag;
 use crate::mark::Marks;
+use crate::store::Found;
 use crate::timestamp::Timestamp;
+use bases::Bases;
 use notes::Notes;
 use shard::{SHARD_BITS, Shard};
 
@@ -31,15 +35,40 @@ pub(super) struct Index {
     shards: Box<[RwLock<Part>]>,
 }
 
-/// Snapshots and their marks, which are changed together.
+/// Snapshots, their marks and their bases, which are changed together.
 struct Part {
     shard: Shard,
     notes: Notes,
+    bases: Bases,
 }
 
 impl Part {
     fn new() -> Self {
-        Self { shard: Shard::new(), notes: Notes::default() }
+        Self { shard: Shard::new(), notes: Notes::default(), bases: Bases::default() }
+    }
+
+    /// Returns the snapshot with this identity.
+    fn exact(&self, tag: Tag, generation: u32, version: u64) -> Option<Item> {
+        self.shard
+            .walk(tag, version)
+            .take_while(|item| item.version == version)
+            .find(|item| item.place.generation == generation)
+    }
+
+    /// Returns the stored bases of a snapshot, nearest first.
+    fn chain(&self, tag: Tag, item: &Item) -> Vec<Item> {
+        let next = |above: &Item| {
+            let base = self.bases.find(tag, above)?;
+            self.exact(tag, above.place.generation, base)
+        };
+        std::iter::successors(next(item), next).take(Found::MAX_BASES).collect()
+    }
+
+    fn insert(&mut self, tag: Tag, added: Added) -> Option<Replaced> {
+        let Added { item, as_of, base } = added;
+        let item_before = self.shard.insert(tag, item, as_of);
+        let base_before = self.bases.set(tag, &item, base);
+        item_before.map(|item| Replaced { item, base: base_before })
     }
 
     /// Returns the newest snapshot as [`Shard::newest`] does, but ignores retired snapshots.
@@ -61,6 +90,33 @@ impl Part {
         }
         Err(self.shard.walk(tag, at_most).any(|item| !is_retired(&item)))
     }
+}
+
+/// A snapshot to add.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Added {
+    pub(super) item: Item,
+    /// [`UNKNOWN`] if it is not known.
+    pub(super) as_of: Timestamp,
+    /// The version of its base if it is a delta. Always lower than its own.
+    pub(super) base: Option<u64>,
+}
+
+/// A snapshot that was replaced by another one with the same identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Replaced {
+    pub(super) item: Item,
+    pub(super) base: Option<u64>,
+}
+
+/// The result of a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) item: Item,
+    /// The as-of time, or [`UNKNOWN`] if the record must be read to find it.
+    pub(super) as_of: Timestamp,
+    /// The stored bases of a delta, nearest first.
+    pub(super) bases: Vec<Item>,
 }
 
 /// The part of a snapshot that was removed from the index.
@@ -88,25 +144,25 @@ impl Index {
     /// Finds the newest snapshot of a generation at or below a version and at or before a time.
     /// Retired snapshots are ignored unless they are requested.
     ///
-    /// Calls `with` while the snapshot cannot be moved. The argument is the snapshot and its as-of
-    /// time, or [`UNKNOWN`] if the record must be read to decide whether it is within `as_of`. If
-    /// there is no such snapshot, the argument is whether the aggregate has another snapshot at or
-    /// below the version. Takes O(log n) for n snapshots of the aggregate, unless times and
-    /// generations are mixed at random.
+    /// Calls `with` while the snapshot and its bases cannot be moved. If its time is unknown, the
+    /// record must be read to decide whether it is within `as_of`. If there is no such snapshot, the
+    /// argument is whether the aggregate has another snapshot at or below the version. Takes O(log
+    /// n) for n snapshots of the aggregate, unless times and generations are mixed at random.
     pub(super) fn newest<R>(
         &self,
         tag: Tag,
         sought: Sought,
-        with: impl FnOnce(Result<(Item, Timestamp), bool>) -> R,
+        with: impl FnOnce(Result<Hit, bool>) -> R,
     ) -> R {
         let Sought { generation, at_most, as_of, include_retired } = sought;
         let part = self.read(tag);
         let all_count = include_retired || part.notes.of(tag).is_empty();
-        with(if all_count {
+        let found = if all_count {
             part.shard.newest(tag, generation, at_most, as_of)
         } else {
             part.newest_in_use(tag, generation, at_most, as_of)
-        })
+        };
+        with(found.map(|(item, as_of)| Hit { item, as_of, bases: part.chain(tag, &item) }))
     }
 
     /// Allocates space for the as-of times of an aggregate's snapshots if it has more than one. The
@@ -146,11 +202,7 @@ impl Index {
         with: impl FnOnce(Item, Option<&Marks>) -> R,
     ) -> Option<R> {
         let part = self.read(tag);
-        let item = part
-            .shard
-            .walk(tag, version)
-            .take_while(|item| item.version == version)
-            .find(|item| item.place.generation == generation)?;
+        let item = part.exact(tag, generation, version)?;
         Some(with(item, part.notes.find(tag, &item).map(|note| &note.marks)))
     }
 
@@ -168,6 +220,17 @@ impl Index {
     /// Returns whether an aggregate has a pinned snapshot.
     pub(super) fn has_pins(&self, tag: Tag) -> bool {
         self.read(tag).notes.of(tag).iter().any(|note| note.marks.is_pinned())
+    }
+
+    /// Returns whether an aggregate has a delta.
+    pub(super) fn has_deltas(&self, tag: Tag) -> bool {
+        self.read(tag).bases.has(tag)
+    }
+
+    /// Returns the deltas of an aggregate: their generation numbers and versions, and the versions
+    /// of their bases.
+    pub(super) fn bases_of(&self, tag: Tag) -> HashMap<(u32, u64), u64> {
+        self.read(tag).bases.of(tag).collect()
     }
 
     /// Returns whether `wanted` is true for any snapshot of an aggregate.
@@ -210,8 +273,8 @@ impl Index {
     }
 
     /// Adds a snapshot. Returns the snapshot with the same identity that it replaces.
-    pub(super) fn insert(&self, tag: Tag, item: Item, as_of: Timestamp) -> Option<Item> {
-        self.write(tag).shard.insert(tag, item, as_of)
+    pub(super) fn insert(&self, tag: Tag, added: Added) -> Option<Replaced> {
+        self.write(tag).insert(tag, added)
     }
 
     /// Adds a snapshot with its marks. Returns what [`insert`](Self::insert) returns, and the note
@@ -219,12 +282,11 @@ impl Index {
     pub(super) fn insert_marked(
         &self,
         tag: Tag,
-        item: Item,
-        as_of: Timestamp,
+        added: Added,
         note: Note,
-    ) -> (Option<Item>, Option<Note>) {
+    ) -> (Option<Replaced>, Option<Note>) {
         let mut part = self.write(tag);
-        (part.shard.insert(tag, item, as_of), part.notes.insert(tag, note))
+        (part.insert(tag, added), part.notes.insert(tag, note))
     }
 
     /// Adds the marks of a snapshot. If the snapshot already has a note, returns the one with the
@@ -233,15 +295,17 @@ impl Index {
         self.write(tag).notes.insert(tag, note)
     }
 
-    /// Removes the snapshots of an aggregate for which `covers` returns true, with their marks.
-    /// Calls `gone` with each removed part.
+    /// Removes the snapshots of an aggregate for which `covers` returns true, with their marks. The
+    /// arguments are the generation number and the version. Calls `gone` with each removed part.
     pub(super) fn remove(
         &self,
         tag: Tag,
-        covers: impl Fn(&Item) -> bool,
+        covers: impl Fn(u32, u64) -> bool,
         mut gone: impl FnMut(Gone<'_>),
     ) {
         let mut part = self.write(tag);
+        part.bases.remove(tag, &covers);
+        let covers = |item: &Item| covers(item.place.generation, item.version);
         part.shard.remove(tag, |item| {
             let covered = covers(item);
             if covered {
@@ -292,7 +356,7 @@ impl Index {
 
     /// Returns the allocated bytes, used or not.
     pub(super) fn memory(&self) -> usize {
-        self.sum(|part| part.shard.memory() + part.notes.memory())
+        self.sum(|part| part.shard.memory() + part.notes.memory() + part.bases.memory())
     }
 
     fn sum(&self, of: impl Fn(&Part) -> usize) -> usize {

@@ -11,6 +11,10 @@ fn item(version: u64, generation: u32, offset: u64) -> Item {
     Item { version, place: Place { slot: 1, offset: offset * 8, len: 9, generation } }
 }
 
+fn added(item: Item, as_of: Timestamp) -> Added {
+    Added { item, as_of, base: None }
+}
+
 fn sought(generation: u32, at_most: u64, as_of: Timestamp) -> Sought {
     Sought { generation: Some(generation), at_most, as_of, include_retired: false }
 }
@@ -52,6 +56,7 @@ proptest! {
         let index = Index::new();
         let mut model: BTreeMap<Tag, BTreeMap<(u64, u32), Item>> = BTreeMap::new();
         let mut times: BTreeMap<(Tag, u64, u32), Timestamp> = BTreeMap::new();
+        let mut bases: BTreeMap<(Tag, u64, u32), u64> = BTreeMap::new();
         for (number, change) in changes.iter().enumerate() {
             let number = number as u64;
             match *change {
@@ -60,18 +65,24 @@ proptest! {
                     // Negative times become unknown.
                     let time = if time < 0 { UNKNOWN } else { Timestamp::from_micros(time) };
                     times.insert((tag(t), v, g), time);
+                    // A third of the snapshots are deltas.
+                    let base = v.checked_sub(1 + number % 5).filter(|_| number % 3 == 0);
                     let old = model.entry(tag(t)).or_default().insert((v, g), new);
-                    prop_assert_eq!(index.insert(tag(t), new, time), old);
+                    let old_base = bases.remove(&(tag(t), v, g));
+                    bases.extend(base.map(|base| ((tag(t), v, g), base)));
+                    let replaced = old.map(|item| Replaced { item, base: old_base });
+                    let added = Added { item: new, as_of: time, base };
+                    prop_assert_eq!(index.insert(tag(t), added), replaced);
                 }
                 Change::Below(t, below) => {
-                    index.remove(tag(t), |item| item.version < below, |_| ());
+                    index.remove(tag(t), |_, version| version < below, |_| ());
                     if let Some(items) = model.get_mut(&tag(t)) {
                         items.retain(|(version, _), _| *version >= below);
                     }
                 }
                 Change::KeepTimes(t) => index.keep_times(tag(t)),
                 Change::Even(t) => {
-                    index.remove(tag(t), |item| item.version % 2 == 0, |_| ());
+                    index.remove(tag(t), |_, version| version % 2 == 0, |_| ());
                     if let Some(items) = model.get_mut(&tag(t)) {
                         items.retain(|(version, _), _| *version % 2 == 1);
                     }
@@ -87,6 +98,10 @@ proptest! {
                 }
             }
             model.retain(|_, items| !items.is_empty());
+            let there = |(tag, version, generation): &(Tag, u64, u32)| {
+                model.get(tag).is_some_and(|items| items.contains_key(&(*version, *generation)))
+            };
+            bases.retain(|key, _| there(key));
         }
         prop_assert_eq!(index.len(), model.len());
         prop_assert_eq!(index.tags_after(None, 100), model.keys().copied().collect::<Vec<_>>());
@@ -97,6 +112,10 @@ proptest! {
                 index.list(tag(t), u64::MAX, |_, _| true).iter().map(|item| item.version).collect();
             let expected: Vec<_> = items.keys().rev().map(|(version, _)| *version).collect();
             prop_assert_eq!(versions, expected);
+            let own = bases.iter().filter(|((of, ..), _)| *of == tag(t));
+            let own: HashMap<_, _> = own.map(|((_, v, g), base)| ((*g, *v), *base)).collect();
+            prop_assert_eq!(index.has_deltas(tag(t)), !own.is_empty());
+            prop_assert_eq!(index.bases_of(tag(t)), own);
             let after: Vec<_> = model.keys().filter(|key| **key > tag(t)).copied().collect();
             prop_assert_eq!(index.tags_after(Some(tag(t)), 100), after);
             for at_most in 0..62 {
@@ -107,7 +126,16 @@ proptest! {
                         .find(|((_, generation), _)| *generation == g)
                         .map(|(_, item)| *item);
                     let found = index.newest(tag(t), sought(g, at_most, Timestamp::MAX), |found| found);
-                    prop_assert_eq!(found.map(|found| found.0).ok(), expected);
+                    let mut chain = Vec::new();
+                    let mut above = expected;
+                    while let Some(item) = above {
+                        let base = bases.get(&(tag(t), item.version, g));
+                        above = base.and_then(|base| items.get(&(*base, g))).copied();
+                        chain.extend(above);
+                    }
+                    chain.truncate(Found::MAX_BASES);
+                    prop_assert_eq!(found.as_ref().ok().map(|hit| hit.item), expected);
+                    prop_assert_eq!(found.map_or(Vec::new(), |hit| hit.bases), chain);
                     let exact = index.exact(tag(t), g, at_most, |item| item);
                     prop_assert_eq!(exact, items.get(&(at_most, g)).copied());
                     for as_of in [0, 3, 17, 29].map(Timestamp::from_micros) {
@@ -139,11 +167,11 @@ fn as_of_query(
     loop {
         match index.newest(tag, sought(generation, at_most, as_of), |found| found) {
             Err(_) => return (None, asked),
-            Ok((item, known)) if known != UNKNOWN => {
+            Ok(Hit { item, as_of: known, .. }) if known != UNKNOWN => {
                 assert_eq!(known, time(&item));
                 return (Some(item), asked);
             }
-            Ok((item, _)) => {
+            Ok(Hit { item, .. }) => {
                 asked += 1;
                 if asked == 2 {
                     index.keep_times(tag);
@@ -166,7 +194,7 @@ fn times_of_many_snapshots_are_known() {
     let time = |item: &Item| Timestamp::from_micros(item.version.cast_signed() * 10);
     for version in 1..=100_000 {
         let new = item(version, 0, version);
-        index.insert(tag, new, time(&new));
+        index.insert(tag, added(new, time(&new)));
     }
     for (version, most) in [(50_000, 0), (200, 0), (3, 64), (3, 0), (0, 2), (0, 0)] {
         let as_of = Timestamp::from_micros(version * 10 + 5);
@@ -177,7 +205,7 @@ fn times_of_many_snapshots_are_known() {
     // Compaction moves them and a delete keeps the rest: their times stay known.
     let old = index.exact(tag, 0, 50_000, |item| item).unwrap();
     assert!(index.swap(tag, &old, item(50_000, 0, 7)));
-    index.remove(tag, |item| item.version % 2 == 1, |_| ());
+    index.remove(tag, |_, version| version % 2 == 1, |_| ());
     let as_of = Timestamp::from_micros(500_005);
     let (found, asked) = as_of_query(&index, tag, 0, u64::MAX, as_of, &time);
     assert_eq!((found, asked), (Some(item(50_000, 0, 7)), 0));
@@ -191,7 +219,7 @@ fn times_of_few_snapshots_are_known_once_they_were_asked_for() {
     let (index, tag) = (Index::new(), Tag { high: 1, low: 1 });
     let time = |item: &Item| Timestamp::from_micros(item.version.cast_signed() * 10);
     for version in 1..=11 {
-        index.insert(tag, item(version, 0, version), time(&item(version, 0, version)));
+        index.insert(tag, added(item(version, 0, version), time(&item(version, 0, version))));
     }
     let ask = |version: i64| {
         let as_of = Timestamp::from_micros(version * 10);
@@ -202,11 +230,11 @@ fn times_of_few_snapshots_are_known_once_they_were_asked_for() {
     // The newest snapshot, which most queries ask for, needs no stored times.
     assert_eq!((ask(11), ask(11)), (1, 1));
     assert_eq!((ask(1), ask(1), ask(1), ask(5), ask(0)), (11, 1, 0, 0, 0));
-    index.insert(tag, item(12, 0, 12), time(&item(12, 0, 12)));
+    index.insert(tag, added(item(12, 0, 12), time(&item(12, 0, 12))));
     assert_eq!((ask(12), ask(5)), (0, 0));
     // A single snapshot takes no space for times.
     let single = Tag { high: 2, low: 1 };
-    index.insert(single, item(1, 0, 1), time(&item(1, 0, 1)));
+    index.insert(single, added(item(1, 0, 1), time(&item(1, 0, 1))));
     index.keep_times(single);
     assert!(!index.read(single).shard.keeps_times(single));
 }
@@ -217,14 +245,14 @@ fn memory_stays_near_forty_bytes_per_aggregate_and_twenty_four_per_older_version
         let index = Index::new();
         let tag = |i: u64| Tag { high: i.wrapping_mul(0x9e37_79b9_7f4a_7c15), low: 0 };
         for i in 0..aggregates {
-            index.insert(tag(i), item(1, 0, i), Timestamp::from_micros(1));
+            index.insert(tag(i), added(item(1, 0, i), Timestamp::from_micros(1)));
         }
         let per_aggregate = index.memory() as u64 / aggregates;
         assert!(per_aggregate <= 48, "{per_aggregate} B at {aggregates}");
         let before = index.memory() as u64;
         for version in 2..6 {
             for i in 0..aggregates {
-                index.insert(tag(i), item(version, 0, i), Timestamp::from_micros(1));
+                index.insert(tag(i), added(item(version, 0, i), Timestamp::from_micros(1)));
             }
         }
         let per_version = (index.memory() as u64 - before) * 10 / (aggregates * 4);
@@ -240,11 +268,48 @@ fn a_million_versions_of_one_aggregate_are_inserted_and_found_quickly_in_any_ord
         let versions = 200_000;
         for i in 1..=versions {
             let version = if descending { versions + 1 - i } else { i };
-            index.insert(tag, item(version, 0, i), Timestamp::from_micros(1));
+            index.insert(tag, added(item(version, 0, i), Timestamp::from_micros(1)));
         }
         for version in (1..=versions).step_by(7) {
             let found = index.newest(tag, sought(0, version, Timestamp::MAX), |found| found);
-            assert_eq!(found.unwrap().0.version, version);
+            assert_eq!(found.unwrap().item.version, version);
         }
     }
+}
+
+#[test]
+fn a_delta_takes_about_thirty_bytes_more_and_other_snapshots_none() {
+    for descending in [false, true] {
+        let (index, tag) = (Index::new(), Tag { high: 1, low: 1 });
+        for version in 1..=50_000 {
+            index.insert(tag, added(item(version, 0, version), UNKNOWN));
+        }
+        let before = index.memory();
+        for i in 1..50_000 {
+            let version = if descending { 50_001 - i } else { i + 1 };
+            let of_snapshot = added(item(version, 0, version), UNKNOWN);
+            index.insert(tag, Added { base: Some(1), ..of_snapshot });
+        }
+        let per_delta = (index.memory() - before) / 50_000;
+        assert!((20..=48).contains(&per_delta), "{per_delta} B per delta");
+        index.remove(tag, |_, version| version > 1, |_| ());
+        assert!(!index.has_deltas(tag));
+    }
+    let few = Index::new();
+    let tag = |i: u64| Tag { high: i.wrapping_mul(0x9e37_79b9_7f4a_7c15), low: 0 };
+    for version in 1..=4 {
+        for i in 0..10_000 {
+            few.insert(tag(i), added(item(version, 0, i), UNKNOWN));
+        }
+    }
+    let before = few.memory();
+    for version in 2..=4 {
+        for i in 0..10_000 {
+            let of_snapshot = added(item(version, 0, i), UNKNOWN);
+            few.insert(tag(i), Added { base: Some(1), ..of_snapshot });
+        }
+    }
+    let per_delta = (few.memory() - before) / 30_000;
+    println!("{per_delta} B per delta of aggregates with three");
+    assert!(per_delta <= 60, "{per_delta} B per delta of aggregates with three");
 }

@@ -3,7 +3,7 @@
 
 use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::flaw::Flaw;
-use crate::backend::file::format::hints::Hints;
+use crate::backend::file::format::hints::{Hints, is_outdated};
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::{
     DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal,
@@ -133,7 +133,10 @@ pub(super) fn check_hints(
     salt: u64,
     secret: [u64; 2],
 ) -> Option<Problem> {
-    match read.and_then(|read| Hints::parse(&read, salt, secret)) {
+    let read = read.unwrap_or_default();
+    match Hints::parse(&read, salt, secret) {
+        // It is ignored, and replaced when the store is opened.
+        None if is_outdated(&read, salt, secret) => None,
         None => {
             let what = "the index file is damaged: the next open rebuilds it";
             Some(Problem::new(name, None, what))

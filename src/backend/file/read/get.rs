@@ -1,8 +1,13 @@
 //! Finds the newest snapshot that matches a query.
 
+use std::sync::Arc;
+
 use super::{Patience, Unread};
 use crate::backend::file::core::Core;
-use crate::backend::file::index::{Sought, UNKNOWN};
+use crate::backend::file::core::segment::Segment;
+use crate::backend::file::index::{Hit, Item, Place, Sought, UNKNOWN};
+use crate::key::AggregateKey;
+use crate::record::Record;
 use crate::store::{Found, Lookup, Query};
 use crate::timestamp::Timestamp;
 
@@ -18,13 +23,16 @@ impl Core {
         let mut at_most = query.at_most;
         let mut asked = false;
         loop {
-            // The segment is looked up while the index cannot change, so it is the right one.
+            // The segments are looked up while the index cannot change, so they are the right ones.
             let found = self.index.newest(tag, sought(at_most), |found| {
-                found.map(|(item, time)| (item, time, self.segments.get(item.place.slot)))
+                found.map(|Hit { item, as_of, bases }| {
+                    let at = |item: &Item| Some((self.segments.get(item.place.slot)?, item.place));
+                    (item, as_of, at(&item), bases.iter().map_while(at).collect::<Vec<_>>())
+                })
             });
-            let (item, time, segment) = match found {
-                Ok((item, time, Some(segment))) => (item, time, segment),
-                Ok((.., None)) | Err(true) => return Ok(Lookup::OtherGeneration),
+            let (item, time, segment, bases) = match found {
+                Ok((item, time, Some((segment, _)), bases)) => (item, time, segment, bases),
+                Ok((_, _, None, _)) | Err(true) => return Ok(Lookup::OtherGeneration),
                 Err(false) if at_most < query.at_most => return Ok(Lookup::OtherGeneration),
                 Err(false) => return Ok(Lookup::Absent),
             };
@@ -56,11 +64,9 @@ impl Core {
             };
             if wanted != Some(false) {
                 let record = self.record(patience, &segment, item.place)?;
-                // The engine reports why a record cannot be parsed.
-                if record.names(query.key)
-                    || record.header().map_or(true, |header| header.is_of(query.key))
-                {
-                    return Ok(Lookup::Found(Found::new(item.version, record)));
+                if may_be_of(query.key, &record) {
+                    let bases = self.read_bases(patience, query.key, &record, &bases)?;
+                    return Ok(Lookup::Found(Found::new(item.version, record).with_bases(bases)));
                 }
             }
             match item.version.checked_sub(1) {
@@ -69,6 +75,44 @@ impl Core {
             }
         }
     }
+}
+
+/// The position of a record.
+type At = (Arc<Segment>, Place);
+
+impl Core {
+    /// Reads the bases of a delta, nearest first.
+    fn read_bases(
+        &self,
+        patience: Patience,
+        key: &AggregateKey,
+        delta: &Record,
+        chain: &[At],
+    ) -> Result<Vec<Record>, Unread> {
+        if let Patience::None(most) = patience {
+            // The limit is for the whole answer.
+            let lens = chain.iter().map(|(_, place)| u64::from(place.len));
+            let bytes = delta.as_bytes().len() as u64 + lens.sum::<u64>();
+            if !chain.is_empty() && bytes > most.into() {
+                return Err(Unread::WouldWait);
+            }
+        }
+        let mut bases = Vec::with_capacity(chain.len());
+        for (segment, place) in chain {
+            let base = self.record(patience, segment, *place)?;
+            // Another aggregate can have the same hash.
+            if !may_be_of(key, &base) {
+                break;
+            }
+            bases.push(base);
+        }
+        Ok(bases)
+    }
+}
+
+/// Returns whether a record belongs to `key`, or cannot be parsed. The engine reports why.
+fn may_be_of(key: &AggregateKey, record: &Record) -> bool {
+    record.names(key) || record.header().map_or(true, |header| header.is_of(key))
 }
 
 #[cfg(test)]

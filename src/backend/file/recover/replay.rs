@@ -9,9 +9,8 @@ use crate::backend::file::core::segment::{Segment, Segments};
 use crate::backend::file::format::hints::{Hint, What};
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
-use crate::backend::file::index::{Generations, Index, Item, Note, Place, UNKNOWN};
+use crate::backend::file::index::{Added, Generations, Index, Item, Note, Place, Replaced, UNKNOWN};
 use crate::error::{Error, ErrorKind};
-use crate::timestamp::Timestamp;
 
 /// The result of filling the index.
 pub(crate) struct Replayed {
@@ -47,7 +46,7 @@ pub(crate) fn replay(
                 let Hint { offset, seq, body_bytes, tag, what } = hint;
                 let total = frame_bytes(body_bytes.into());
                 let (id, what) = match what {
-                    What::Put { id, as_of } => (id, Ok(as_of)),
+                    What::Put { id, as_of, base } => (id, Ok((as_of, base))),
                     What::Marks { id, marks } => (id, Err(marks)),
                     What::Delete(_) => return segment.count_delete(seq, total),
                 };
@@ -74,9 +73,9 @@ pub(crate) fn replay(
                 let place = Place { slot: segment.slot, offset, len: body_bytes, generation };
                 let item = Item { version: id.version, place };
                 match what {
-                    Ok(as_of) => {
-                        let new = New { tag, item, as_of, seq };
-                        enter(index, segments, new, &|place| seq_of(loaded, place));
+                    Ok((as_of, base)) => {
+                        let new = Added { item, as_of, base };
+                        enter(index, segments, (tag, seq), new, &|place| seq_of(loaded, place));
                     }
                     Err(marks) => {
                         segment.add_live(total);
@@ -127,29 +126,23 @@ fn forget(segments: &Segments, item: Option<Item>) {
     }
 }
 
-/// A put to add to the index.
-struct New {
-    tag: Tag,
-    item: Item,
-    as_of: Timestamp,
-    seq: u64,
-}
-
 /// Adds a put to the index, unless the index has a later put of the same snapshot. `known` is a
 /// slower way to find the sequence number of a put whose frame is damaged.
 fn enter(
     index: &Index,
     segments: &Segments,
-    New { tag, item, as_of, seq }: New,
+    (tag, seq): (Tag, u64),
+    new: Added,
     known: &dyn Fn(Place) -> Option<u64>,
 ) {
-    if let Some(segment) = segments.get(item.place.slot) {
-        segment.add_live(frame_bytes(item.place.len.into()));
+    let place = new.item.place;
+    if let Some(segment) = segments.get(place.slot) {
+        segment.add_live(frame_bytes(place.len.into()));
     }
     let mut entered_seq = seq;
-    let mut displaced = index.insert(tag, item, as_of);
+    let mut displaced = index.insert(tag, new);
     // Reached only for replaced snapshots: their sequence numbers are read from the frames.
-    while let Some(old) = displaced {
+    while let Some(Replaced { item: old, base }) = displaced {
         let there = segments.get(old.place.slot);
         let old_seq = there.as_ref().and_then(|segment| {
             let head = segment.file.read(old.place.offset, PROVEN_BYTES).ok()?;
@@ -158,11 +151,11 @@ fn enter(
         // A damaged snapshot must not give way to the one that it replaced.
         let old_seq = old_seq.or_else(|| known(old.place));
         displaced = match old_seq {
-            // The old put is restored. It may displace something other than `item`, because another
+            // The old put is restored with its base. It may displace something other than `item`, because another
             // thread may have added a third put in between.
             Some(old_seq) if old_seq > entered_seq => {
                 entered_seq = old_seq;
-                index.insert(tag, old, UNKNOWN)
+                index.insert(tag, Added { item: old, as_of: UNKNOWN, base })
             }
             _ => {
                 forget(segments, Some(old));
@@ -254,7 +247,9 @@ mod tests {
             core.segments.all().iter().map(|one| one.live_puts.load(Ordering::Relaxed)).sum()
         };
         let mut random = fastrand::Rng::with_seed(1);
-        for _ in 0..1000 {
+        for round in 0..1000 {
+            // Every second one is a delta, and the last one counts with its base or without.
+            let bases = |seq: u64| (seq + round).is_multiple_of(2).then_some(seq % 5);
             let (index, before) = (Index::new(), live());
             let mut order = puts.clone();
             random.shuffle(&mut order);
@@ -266,13 +261,15 @@ mod tests {
                         together.wait();
                         for (item, seq) in half {
                             let as_of = Timestamp::from_seconds(1);
-                            let new = New { tag, item: *item, as_of, seq: *seq };
-                            enter(index, &core.segments, new, &|_| None);
+                            let new = Added { item: *item, as_of, base: bases(*seq) };
+                            enter(index, &core.segments, (tag, *seq), new, &|_| None);
                         }
                     });
                 }
             });
             assert_eq!(index.exact(tag, 0, 5, |item| item), puts.last().map(|(item, _)| *item));
+            let last = bases(12).map(|base| ((0, 5), base));
+            assert_eq!(index.bases_of(tag), last.into_iter().collect());
             assert_eq!(live(), before + 1);
         }
     }

@@ -197,8 +197,8 @@ impl FileStore {
     /// Deletes the snapshots below a version (exclusive) of many aggregates.
     ///
     /// The result is the same as for a `delete` with default options for each aggregate, so pinned
-    /// snapshots are kept. However, this takes only a few writes. Blocks until all deletes are
-    /// durable.
+    /// snapshots and needed bases are kept. However, this takes only a few writes. Of several
+    /// versions for one aggregate, the highest counts. Blocks until all deletes are durable.
     ///
     /// # Errors
     /// The same errors as [`delete`](crate::SnapshotStore::delete). After an error, some of the
@@ -210,7 +210,9 @@ impl FileStore {
         let core = &self.0.core;
         // In index order, neighbours are looked up one after the other.
         let mut tagged: Vec<_> = aggregates.iter().map(|of| (core.tag(&of.0), of)).collect();
-        tagged.sort_unstable_by_key(|(tag, _)| *tag);
+        tagged.sort_unstable_by_key(|(tag, of)| (*tag, std::cmp::Reverse(of.1)));
+        // The highest version of an aggregate includes the others.
+        tagged.dedup_by(|(_, other), (_, of)| other.0 == of.0);
         let mut sum = Deleted::default();
         for part in tagged.chunks(DELETES_PER_BATCH) {
             let work = core.delete_below_work(part)?;

@@ -38,6 +38,7 @@ impl SnapshotStore for FileStore {
             .durable(self.0.core.config.durability == Durability::Sync)
             .atomic_batches(true)
             .marks(true)
+            .returns_bases(true)
             .max_record_bytes(MAX_BODY_BYTES)
             .max_key_bytes(MAX_PART_BYTES as u64)
     }

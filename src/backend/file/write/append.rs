@@ -130,9 +130,9 @@ impl Active {
         self.seal.min_seq = self.seal.min_seq.min(seq);
         self.seal.max_seq = self.seal.max_seq.max(seq);
         match &frame.effect {
-            Effect::Put { id, as_of, .. } => {
+            Effect::Put { id, as_of, base, .. } => {
                 self.seal.puts += 1;
-                self.hints.push_put(seq, len, frame.tag, *id, *as_of);
+                self.hints.push_put(seq, len, frame.tag, *id, (*as_of, *base));
                 self.segment.count_put(seq);
             }
             Effect::Delete { scope, .. } => {

@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::work::{Change, DeleteItem, MarkItem, Pick, PutItem, Work};
 use crate::backend::file::core::Core;
+use crate::backend::file::format::hints::base_of;
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{DeleteBody, MAX_BODY_BYTES, Scope};
 use crate::error::{Error, ErrorKind};
@@ -55,13 +56,13 @@ impl Core {
         }
         let tag = Tag::of_parts(self.secret, header.tenant, header.kind, header.id);
         let id = SnapshotId { generation: header.generation, version: header.version };
-        let as_of = header.as_of;
+        let (as_of, base) = (header.as_of, base_of(&header));
         let generation = self.generations.number(id.generation).ok_or_else(|| {
             let message = "the store has too many generations: delete old ones, call compact() \
                            and reopen the store";
             invalid(message.into())
         })?;
-        Ok(PutItem { tag, id, generation, as_of, record })
+        Ok(PutItem { tag, id, generation, as_of, base, record })
     }
 
     /// Returns the delete for `selection`, or `None` if there cannot be anything to delete.

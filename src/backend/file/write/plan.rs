@@ -39,6 +39,7 @@ pub(super) enum Effect {
         id: SnapshotId,
         generation: u32,
         as_of: Timestamp,
+        base: Option<u64>,
     },
     /// Also adds to the answer of the work item with this number.
     Delete {

@@ -64,8 +64,10 @@ impl Core {
     /// snapshots are kept. `fresh` contains the snapshots that are about to be stored.
     fn deletable(&self, item: &DeleteItem, fresh: &[(u32, u64)]) -> (Option<Part>, Deleted) {
         let pins_count = !item.options.overrule_pins && self.index.has_pins(item.tag);
+        // No earlier work in the group puts or deletes deltas of the aggregate.
+        let may_keep = pins_count || self.index.has_deltas(item.tag);
         if let Pick::Scope(scope) = &item.pick
-            && !pins_count
+            && !may_keep
         {
             return (self.effective(item.tag, scope, fresh), Deleted::default());
         }
@@ -77,18 +79,25 @@ impl Core {
         ids.extend(fresh.iter().filter_map(id));
         ids.sort_unstable();
         ids.dedup();
+        let bases = self.index.bases_of(item.tag);
         let notes = self.index.notes_of(item.tag);
         let pinned: HashSet<_> =
             notes.iter().filter(|note| note.marks.is_pinned()).map(Note::snapshot).collect();
         let stored = ids.iter().map(|(generation, id)| {
             // Deleted snapshots are counted when the delete takes effect.
-            Deletable::new(*id, 0).pinned(pinned.contains(&(*generation, id.version)))
+            let snapshot = (*generation, id.version);
+            Deletable::new(*id, 0)
+                .pinned(pinned.contains(&snapshot))
+                .base(bases.get(&snapshot).copied())
         });
         let stored: Vec<_> = stored.collect();
         let plan = DeletePlan::new(item.pick.selection(), item.options, &stored);
+        let Deleted { pinned, needed, .. } = plan.deleted;
+        if let (Pick::Scope(scope), 0, 0) = (&item.pick, pinned, needed) {
+            return (self.effective(item.tag, scope, fresh), Deleted::default());
+        }
         let ids: Vec<_> = stored.iter().map(|one| one.id).filter(|id| plan.removes(*id)).collect();
         let part = (!ids.is_empty()).then_some(Part::Of(Scope::Ids(ids)));
-        let Deleted { pinned, needed, .. } = plan.deleted;
         (part, Deleted::default().kept(pinned, needed))
     }
 

@@ -58,7 +58,12 @@ impl Core {
                 more: true,
                 body: item.record.into_bytes(),
                 tag: item.tag,
-                effect: Effect::Put { id: item.id, generation: item.generation, as_of: item.as_of },
+                effect: Effect::Put {
+                    id: item.id,
+                    generation: item.generation,
+                    as_of: item.as_of,
+                    base: item.base,
+                },
             });
         }
         plan.close_batch(first);

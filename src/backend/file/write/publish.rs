@@ -8,7 +8,7 @@ use super::work::Answer;
 use crate::backend::file::core::Core;
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Scope, frame_bytes};
-use crate::backend::file::index::{Gone, Item, Note, Place};
+use crate::backend::file::index::{Added, Gone, Item, Note, Place};
 use crate::snapshot_id::SnapshotId;
 use crate::store::Deleted;
 
@@ -28,16 +28,17 @@ impl Core {
                 Item { version: id.version, place: Place { slot, offset, len, generation } }
             };
             match &frame.effect {
-                Effect::Put { id, generation, as_of } => {
+                Effect::Put { id, generation, as_of, base } => {
                     segment.add_live(frame.total_bytes());
                     added += 1;
                     let item = item(id, generation);
+                    let new = Added { item, as_of: *as_of, base: *base };
                     let (old, old_note) = match note_of_put.take() {
-                        None => (self.index.insert(frame.tag, item, *as_of), None),
-                        Some(note) => self.index.insert_marked(frame.tag, item, *as_of, note),
+                        None => (self.index.insert(frame.tag, new), None),
+                        Some(note) => self.index.insert_marked(frame.tag, new, note),
                     };
                     if let Some(old) = old {
-                        self.forget(&old);
+                        self.forget(&old.item);
                         removed += 1;
                     }
                     if let Some(old) = old_note {
@@ -74,10 +75,8 @@ impl Core {
 
     /// Removes snapshots from the index.
     fn remove(&self, tag: Tag, scope: &Scope) -> Deleted {
-        let covers = self.covers(scope);
         let mut deleted = Deleted::default();
-        let covers = |item: &Item| covers(item.place.generation, item.version);
-        self.index.remove(tag, covers, |gone| match gone {
+        self.index.remove(tag, self.covers(scope), |gone| match gone {
             Gone::Record(item) => {
                 deleted.snapshots += 1;
                 deleted.bytes += u64::from(item.place.len);

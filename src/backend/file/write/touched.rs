@@ -10,17 +10,21 @@ use crate::backend::file::index::Index;
 /// work that depends on something the plan cannot foresee goes into the next part.
 pub(super) struct Touched {
     put: HashSet<Tag>,
+    /// The aggregates of which deltas are put.
+    put_deltas: HashSet<Tag>,
     deleted: HashSet<Tag>,
     marked: HashSet<Tag>,
-    /// Whether any work in the group concerns marks. If not, nothing depends on plain puts.
+    /// Whether any work in the group concerns marks or is a delete. If not, nothing depends on
+    /// plain puts.
     notes_puts: bool,
 }
 
 impl Touched {
     pub(super) fn new(group: &[Work]) -> Self {
-        let notes_puts = group.iter().any(Work::concerns_marks);
+        let depends = |work: &Work| work.concerns_marks() || matches!(work, Work::Delete { .. });
+        let notes_puts = group.iter().any(depends);
         let none = HashSet::new;
-        Self { put: none(), deleted: none(), marked: none(), notes_puts }
+        Self { put: none(), put_deltas: none(), deleted: none(), marked: none(), notes_puts }
     }
 
     /// Returns whether `work` must wait until everything added so far is visible.
@@ -32,9 +36,14 @@ impl Touched {
             _ if work.concerns_marks() => tags(work).any(is_any),
             // Whether a snapshot exists depends on the deletes.
             Work::Put { .. } => tags(work).any(|tag| self.deleted.contains(&tag)),
-            // Which snapshots are pinned depends on earlier work.
+            // Which snapshots are pinned or needed depends on earlier work. A put that replaces a
+            // delta ends the need for its base, but only if it is written, so it must be visible.
             _ => tags(work).any(|tag| {
-                self.marked.contains(&tag) || (self.deleted.contains(&tag) && index.has_pins(tag))
+                let is_deleted = self.deleted.contains(&tag);
+                self.marked.contains(&tag)
+                    || self.put_deltas.contains(&tag)
+                    || (is_deleted && index.has_pins(tag))
+                    || ((is_deleted || self.put.contains(&tag)) && index.has_deltas(tag))
             }),
         }
     }
@@ -42,7 +51,11 @@ impl Touched {
     pub(super) fn add(&mut self, work: &Work) {
         match work {
             _ if work.concerns_marks() => self.marked.extend(tags(work)),
-            Work::Put { .. } if self.notes_puts => self.put.extend(tags(work)),
+            Work::Put { items, .. } if self.notes_puts => {
+                self.put.extend(tags(work));
+                let deltas = items.iter().filter(|item| item.base.is_some());
+                self.put_deltas.extend(deltas.map(|item| item.tag));
+            }
             Work::Put { .. } | Work::Mark(_) => {}
             Work::Delete { .. } => self.deleted.extend(tags(work)),
         }
@@ -51,6 +64,7 @@ impl Touched {
     /// Clears the sets after everything that was added has become visible.
     pub(super) fn clear(&mut self) {
         self.put.clear();
+        self.put_deltas.clear();
         self.deleted.clear();
         self.marked.clear();
     }

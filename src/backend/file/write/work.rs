@@ -19,6 +19,8 @@ pub(crate) struct PutItem {
     /// The number of the generation in this store.
     pub(crate) generation: u32,
     pub(crate) as_of: Timestamp,
+    /// The version of the base if the record is a delta.
+    pub(crate) base: Option<u64>,
     pub(crate) record: Record,
 }
 

@@ -13,12 +13,14 @@ use super::{HEAD_BYTES, MAX_BODY_BYTES, MAX_OFFSET, MAX_SEQ, Scope, frame_bytes}
 use crate::checksum::crc32;
 use crate::generation::Generation;
 use crate::mark::Marks;
+use crate::record::Header;
 use crate::snapshot_id::SnapshotId;
 use crate::timestamp::Timestamp;
 
 const MAGIC: [u8; 6] = *b"snfidx";
-/// The format of index files. A file with another format is ignored and rebuilt from its segment.
-const FORMAT: u16 = 2;
+/// The format of index files. A file with another format is ignored and rebuilt from its segment:
+/// files in format 2 do not tell which snapshots are deltas.
+const FORMAT: u16 = 3;
 // An entry starts with one of these values and some of the bits below.
 const PUT: u8 = 1;
 const DELETE_ALL: u8 = 2;
@@ -33,6 +35,8 @@ const SAME_BYTES: u8 = 1 << 4;
 const PUT_AGAIN: u8 = PUT | 1 << 5;
 /// For a put: the as-of time is the same as that of the previous put.
 const SAME_TIME: u8 = 1 << 6;
+/// For a put: the record is a delta, and the entry ends with the distance to its base.
+const DELTA: u8 = 1 << 7;
 
 /// One frame: its position, its aggregate, and its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +53,8 @@ pub(crate) enum What {
     Put {
         id: SnapshotId,
         as_of: Timestamp,
+        /// The version of the base if the record is a delta: see [`base_of`].
+        base: Option<u64>,
     },
     Delete(Scope),
     /// All marks of this snapshot, so that the frame need not be read at opening.
@@ -139,14 +145,15 @@ impl Hints {
         body_bytes: u32,
         tag: Tag,
         id: SnapshotId,
-        as_of: Timestamp,
+        (as_of, base): (Timestamp, Option<u64>),
     ) {
         let generation = self.generation(id.generation);
         let same_time = if as_of == self.last.as_of { SAME_TIME } else { 0 };
+        let bits = same_time | if base.is_some() { DELTA } else { 0 };
         if generation == self.last.generation {
-            self.begin(PUT_AGAIN | same_time, seq, body_bytes, tag);
+            self.begin(PUT_AGAIN | bits, seq, body_bytes, tag);
         } else {
-            self.begin(PUT | same_time, seq, body_bytes, tag);
+            self.begin(PUT | bits, seq, body_bytes, tag);
             put_varint(&mut self.entries, generation);
             self.last.generation = generation;
         }
@@ -154,6 +161,9 @@ impl Hints {
         if same_time == 0 {
             put_varint(&mut self.entries, zigzag(micros(self.last.as_of), micros(as_of)));
             self.last.as_of = as_of;
+        }
+        if let Some(base) = base {
+            put_varint(&mut self.entries, id.version.wrapping_sub(base));
         }
     }
 
@@ -237,8 +247,8 @@ impl Hints {
             let tag = Tag::from_bytes(reader.array()?);
             // Meaningless bits are kept, so that the value matches no kind of entry.
             let what = match first & !(NEXT_SEQ | SAME_BYTES) {
-                put if put & !SAME_TIME == PUT || put & !SAME_TIME == PUT_AGAIN => {
-                    if put & !SAME_TIME == PUT {
+                put if matches!(put & !(SAME_TIME | DELTA), PUT | PUT_AGAIN) => {
+                    if put & !(SAME_TIME | DELTA) == PUT {
                         generation = reader.varint()?;
                     }
                     let id = self.id(generation, &mut reader)?;
@@ -246,7 +256,13 @@ impl Hints {
                         let coded = unzigzag(micros(as_of), reader.varint()?);
                         as_of = Timestamp::from_micros(coded.cast_signed());
                     }
-                    What::Put { id, as_of }
+                    let base = if put & DELTA == 0 {
+                        None
+                    } else {
+                        let distance = reader.varint()?;
+                        Some(id.version.checked_sub(distance).filter(|_| distance > 0)?)
+                    };
+                    What::Put { id, as_of, base }
                 }
                 DELETE_ALL => What::Delete(Scope::All),
                 DELETE_BELOW => What::Delete(Scope::Below(reader.varint()?)),
@@ -314,17 +330,11 @@ impl Hints {
         bytes
     }
 
-    /// Parses an index file. Returns `None` if it is damaged or belongs to another segment.
+    /// Parses an index file. Returns `None` if it is damaged, belongs to another segment or has
+    /// another format.
     pub(crate) fn parse(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<Self> {
-        let mut reader = Bytes(bytes);
-        if reader.array()? != MAGIC || reader.u16()? != FORMAT {
-            return None;
-        }
-        if reader.u32()? != checksum(checksum_key(secret), bytes) {
-            return None;
-        }
-        let generations = reader.u32()?;
-        if reader.u64()? != salt {
+        let (format, generations, mut reader) = whole(bytes, salt, secret)?;
+        if format != FORMAT {
             return None;
         }
         let (covered, last_seq) = (reader.u64()?, reader.u64()?);
@@ -337,6 +347,32 @@ impl Hints {
         let last = Last::unknown(last_seq, as_of);
         Some(Self { entries: reader.0.to_vec(), generations, last, covered })
     }
+}
+
+/// Returns the version of the base of a delta. `None` if the record is not a delta, or names a base
+/// that is not below it, which is never returned or protected.
+pub(crate) fn base_of(header: &Header<'_>) -> Option<u64> {
+    header.base.map(|base| base.version).filter(|base| *base < header.version)
+}
+
+/// Returns whether these are the bytes of a valid index file of an earlier release.
+pub(crate) fn is_outdated(bytes: &[u8], salt: u64, secret: [u64; 2]) -> bool {
+    whole(bytes, salt, secret).is_some_and(|(format, ..)| (1..FORMAT).contains(&format))
+}
+
+/// Checks the start of an index file, which all formats share, and its checksum. Returns its format,
+/// its number of generations and the rest.
+fn whole(bytes: &[u8], salt: u64, secret: [u64; 2]) -> Option<(u16, u32, Bytes<'_>)> {
+    let mut reader = Bytes(bytes);
+    if reader.array()? != MAGIC {
+        return None;
+    }
+    let format = reader.u16()?;
+    if reader.u32()? != checksum(checksum_key(secret), bytes) {
+        return None;
+    }
+    let generations = reader.u32()?;
+    (reader.u64()? == salt).then_some((format, generations, reader))
 }
 
 const fn micros(time: Timestamp) -> u64 {

@@ -1,6 +1,6 @@
 //! Adds a frame to the hints.
 
-use super::Hints;
+use super::{Hints, base_of};
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{DeleteBody, Frame, Kind, MarksBody};
 use crate::record::Header;
@@ -18,7 +18,8 @@ pub(crate) fn push(
             let header = Header::parse(body).map_err(|why| format!("unreadable record ({why})"))?;
             let tag = Tag::of_parts(secret, header.tenant, header.kind, header.id);
             let id = SnapshotId { generation: header.generation, version: header.version };
-            hints.push_put(frame.seq, frame.body_bytes, tag, id, header.as_of);
+            let of_record = (header.as_of, base_of(&header));
+            hints.push_put(frame.seq, frame.body_bytes, tag, id, of_record);
         }
         Kind::Delete => {
             let delete = DeleteBody::parse(body).ok_or("unreadable delete")?;

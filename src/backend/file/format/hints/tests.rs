@@ -9,13 +9,13 @@ fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
     let id = of;
     let tag = Tag { high: 1 << 63, low: 7 };
     let mut hints = Hints::new();
-    hints.push_put(500, 100, tag, id(1, 5), at(7));
+    hints.push_put(500, 100, tag, id(1, 5), (at(7), None));
     let point = hints.point();
-    hints.push_put(900, 3, tag, id(9, 9), at(i64::MIN));
+    hints.push_put(900, 3, tag, id(9, 9), (at(i64::MIN), Some(8)));
     hints.back_to(point);
     hints.push_delete(7, 64, tag, &Scope::Below(u64::MAX));
     hints.push_delete(8, 64, tag, &Scope::Ids(vec![id(2, 6), id(3, 5)]));
-    hints.push_put(9, 0, tag, id(u64::MAX, 6), at(i64::MAX));
+    hints.push_put(9, 0, tag, id(u64::MAX, 6), (at(i64::MAX), Some(1)));
     let marks = Marks::new([Mark::pin("a", at(-1)).note("b")]).unwrap();
     hints.push_marks(10, 64, tag, id(2, 6), &marks);
     hints.push_marks(11, 64, tag, id(3, 7), &Marks::NONE);
@@ -25,7 +25,11 @@ fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
     read.read(|hint| frames.push(hint)).unwrap();
     assert_eq!(frames.len(), 6);
     assert_eq!(frames[1].offset, HEAD_BYTES + 120);
-    assert_eq!(frames[3].what, What::Put { id: id(u64::MAX, 6), as_of: at(i64::MAX) });
+    assert_eq!(frames[3].what, What::Put {
+        id: id(u64::MAX, 6),
+        as_of: at(i64::MAX),
+        base: Some(1)
+    });
     assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
     assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
     assert_eq!(frames[4].what, What::Marks { id: id(2, 6), marks });
@@ -61,14 +65,22 @@ fn all(hints: &Hints) -> Vec<Hint> {
 }
 
 #[test]
-fn a_put_like_the_one_before_takes_fourteen_bytes() {
+fn a_put_like_the_one_before_takes_fourteen_bytes_and_a_delta_one_or_two_more() {
     let mut hints = Hints::new();
     for version in 1..=100 {
-        hints.push_put(1000 + version, 300, Tag::default(), of(version, 5), at(1 << 50));
+        hints.push_put(1000 + version, 300, Tag::default(), of(version, 5), (at(1 << 50), None));
     }
     let first = 1 + 2 + 2 + Tag::BYTES + 1 + 8;
     assert_eq!(hints.entries.len(), first + 99 * (1 + Tag::BYTES + 1));
     assert!(all(&hints).iter().all(|hint| hint.body_bytes == 300));
+    for (version, bytes) in [(101, 1), (300, 2)] {
+        let before = hints.entries.len();
+        let of_record = (at(1 << 50), Some(100));
+        hints.push_put(1000 + version, 300, Tag::default(), of(version, 5), of_record);
+        let of_version = if version < 128 { 1 } else { 2 };
+        let of_seq = if version == 101 { 0 } else { 2 };
+        assert_eq!(hints.entries.len() - before, 1 + of_seq + Tag::BYTES + of_version + bytes);
+    }
 }
 
 /// The writer and a reader can disagree about the previous entry if entries were removed, or if the
@@ -88,11 +100,14 @@ fn entries_say_the_same_whatever_was_forgotten_or_read_from_a_file_before_them()
             1 => What::Marks { id, marks: marks[random.usize(..2)].clone() },
             _ => {
                 let as_of = [at(0), at(1_790_000_000_000_000), at(random.i64(..))];
-                What::Put { id, as_of: as_of[random.usize(..3)] }
+                let base = id.version.checked_sub(random.u64(1..300)).filter(|_| random.bool());
+                What::Put { id, as_of: as_of[random.usize(..3)], base }
             }
         };
         match &what {
-            What::Put { id, as_of } => hints.push_put(seq, body_bytes, tag, *id, *as_of),
+            What::Put { id, as_of, base } => {
+                hints.push_put(seq, body_bytes, tag, *id, (*as_of, *base));
+            }
             What::Delete(scope) => hints.push_delete(seq, body_bytes, tag, scope),
             What::Marks { id, marks } => hints.push_marks(seq, body_bytes, tag, *id, marks),
         }
@@ -124,13 +139,23 @@ fn numbers_that_no_frame_has_are_no_entry() {
         [(MAX_SEQ, longest, true), (MAX_SEQ + 1, 100, false), (1, longest + 1, false)]
     {
         let mut hints = Hints::new();
-        hints.push_put(seq, body_bytes, Tag::default(), of(1, 5), at(0));
+        hints.push_put(seq, body_bytes, Tag::default(), of(1, 5), (at(0), None));
         assert_eq!(hints.read(|_| ()).is_some(), fine, "{seq}, {body_bytes}");
-        hints.push_put(1, longest, Tag::default(), of(1, 5), at(0));
+        hints.push_put(1, longest, Tag::default(), of(1, 5), (at(0), None));
         assert_eq!(hints.read(|_| ()).is_some(), fine);
         // The offset does not follow the covered frames.
-        hints.push_put(2, 8, Tag::default(), of(1, 5), at(0));
+        hints.push_put(2, 8, Tag::default(), of(1, 5), (at(0), None));
         assert!(hints.read(|_| ()).is_none());
+    }
+}
+
+/// A base is always below its delta.
+#[test]
+fn a_distance_that_no_base_has_is_no_entry() {
+    for (base, fine) in [(Some(0), true), (Some(4), true), (Some(5), false), (Some(6), false)] {
+        let mut hints = Hints::new();
+        hints.push_put(1, 100, Tag::default(), of(5, 5), (at(0), base));
+        assert_eq!(hints.read(|_| ()).is_some(), fine, "{base:?}");
     }
 }
 
@@ -138,7 +163,7 @@ fn numbers_that_no_frame_has_are_no_entry() {
 fn bits_without_a_meaning_are_no_entry() {
     let tag = Tag::default();
     let mut puts = Hints::new();
-    puts.push_put(500, 100, tag, of(1, 5), at(1));
+    puts.push_put(500, 100, tag, of(1, 5), (at(1), None));
     let mut deletes = Hints::new();
     deletes.push_delete(500, 100, tag, &Scope::All);
     let mut marks = Hints::new();

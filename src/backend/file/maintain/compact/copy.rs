@@ -91,9 +91,9 @@ impl Core {
         let offset = output.push(frame, Frame::body_in(&bytes));
         let Hint { seq, body_bytes, tag, ref what, .. } = *hint;
         match what {
-            What::Put { id, as_of } => {
+            What::Put { id, as_of, base } => {
                 output.seal.puts += 1;
-                output.hints.push_put(seq, body_bytes, tag, *id, *as_of);
+                output.hints.push_put(seq, body_bytes, tag, *id, (*as_of, *base));
             }
             What::Delete(scope) => {
                 output.seal.others += 1;
