@@ -51,8 +51,7 @@ impl<A: Aggregate> EngineBuilder<A> {
     ///
     /// Needs a store with
     /// [`Capabilities::returns_bases`](crate::store::Capabilities::returns_bases), such as the
-    /// memory and PostgreSQL stores. With any other, including the file store, which cannot keep
-    /// deltas yet, [`build`](Self::build) fails with
+    /// memory, file and PostgreSQL stores. With any other, [`build`](Self::build) fails with
     /// [`Unsupported`](crate::ErrorKind::Unsupported).
     pub fn incremental(mut self, incremental: Incremental) -> Self {
         self.saves.incremental = Some(incremental);

@@ -15,9 +15,9 @@ use crate::store::SnapshotStore;
 /// its deltas large. Use a `BTreeMap`, or sort the entries when you serialize them.
 ///
 /// A delta is based on a whole snapshot, never on another delta, so a load reads two records at
-/// most. The store must return both together, as the memory and PostgreSQL stores do (the file
-/// store cannot keep deltas yet). It keeps the whole snapshot as long as a delta needs it, whatever
-/// the retention policy. If the whole snapshot is lost nevertheless, its deltas are misses.
+/// most. The store must return both together, as the memory, file and PostgreSQL stores do. It keeps
+/// the whole snapshot as long as a delta needs it, whatever the retention policy. If the whole
+/// snapshot is lost nevertheless, its deltas are misses.
 ///
 /// ```
 /// use snapfold::engine::Incremental;

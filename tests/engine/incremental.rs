@@ -1,4 +1,4 @@
-//! Snapshots stored as deltas of earlier ones.
+//! Snapshots stored as deltas of earlier ones, in each store that needs no server.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,21 +44,38 @@ impl Aggregate for Shelf {
 
 struct World {
     events: MemoryEvents<(usize, String)>,
-    store: Arc<MemoryStore>,
+    store: Arc<dyn SnapshotStore>,
     key: AggregateKey,
     /// The number of events.
     len: AtomicUsize,
+    /// Removed with everything in it.
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn with(store: Arc<dyn SnapshotStore>, dir: Option<tempfile::TempDir>) -> Self {
         let key = AggregateKey::new("shelf", "s").unwrap();
-        Self {
-            events: MemoryEvents::new(),
-            store: Arc::new(MemoryStore::new()),
-            key,
-            len: AtomicUsize::new(0),
+        Self { events: MemoryEvents::new(), store, key, len: AtomicUsize::new(0), _dir: dir }
+    }
+
+    fn new() -> Self {
+        Self::with(Arc::new(MemoryStore::new()), None)
+    }
+
+    /// One with each store.
+    fn all() -> Vec<Self> {
+        #[allow(unused_mut, reason = "the file store is a feature")]
+        let mut all = vec![Self::new()];
+        #[cfg(feature = "file")]
+        {
+            let dir = tempfile::tempdir().unwrap();
+            // Files so small that a base and its deltas are in several.
+            let store = snapfold::file::FileStore::builder(dir.path().join("store"))
+                .segment_bytes(64 << 10)
+                .durability(snapfold::file::Durability::Os);
+            all.push(Self::with(Arc::new(store.open().unwrap()), Some(dir)));
         }
+        all
     }
 
     fn engine(&self, incremental: Option<Incremental>) -> SnapshotEngine<Shelf> {
@@ -125,10 +142,16 @@ fn all() -> Vec<Incremental> {
     all
 }
 
+/// Every setting with every store.
+fn each() -> impl Iterator<Item = (Incremental, World)> {
+    all().into_iter().flat_map(|incremental| {
+        World::all().into_iter().map(move |world| (incremental.clone(), world))
+    })
+}
+
 #[tokio::test]
 async fn deltas_are_based_on_a_whole_snapshot_and_a_new_one_follows_the_last_delta() {
-    for incremental in all() {
-        let world = World::new();
+    for (incremental, world) in each() {
         let engine = world.engine(Some(incremental.max_deltas(3)));
         world.snapshots(&engine, 9, 5).await;
         let whole = |at: u64| (at, None);
@@ -161,29 +184,29 @@ async fn deltas_are_based_on_a_whole_snapshot_and_a_new_one_follows_the_last_del
 
 #[tokio::test]
 async fn large_changes_small_states_and_missing_bases_are_stored_whole() {
-    let world = World::new();
-    let engine = world.engine(Some(Incremental::lz4()));
-    world.snapshots(&engine, 2, 1_000).await;
-    assert_eq!(world.bases().await, [(1_000, None), (2_000, None)]);
-    let small = world.engine(Some(Incremental::lz4().min_bytes(1 << 20)));
-    world.snapshots(&small, 1, 1).await;
-    let none = world.engine(Some(Incremental::lz4().max_deltas(0)));
-    world.snapshots(&none, 1, 1).await;
-    assert_eq!(world.bases().await[2..], [(2_001, None), (2_002, None)]);
-    // A retired snapshot may be wrong, so nothing is based on it.
-    let wrong = Mark::retirement("wrong", Timestamp::MIN);
-    let meta = world.store.list_all(ListRequest::new(&world.key)).await.unwrap().remove(0);
-    let ids = [meta.id()];
-    let change = MarkChange::Set(&wrong);
-    world.store.mark(&world.key, Selection::Ids(&ids), change).await.unwrap();
-    world.snapshots(&engine, 1, 1).await;
-    assert_eq!(world.bases().await[4], (2_003, Some(2_001)));
+    for world in World::all() {
+        let engine = world.engine(Some(Incremental::lz4()));
+        world.snapshots(&engine, 2, 1_000).await;
+        assert_eq!(world.bases().await, [(1_000, None), (2_000, None)]);
+        let small = world.engine(Some(Incremental::lz4().min_bytes(1 << 20)));
+        world.snapshots(&small, 1, 1).await;
+        let none = world.engine(Some(Incremental::lz4().max_deltas(0)));
+        world.snapshots(&none, 1, 1).await;
+        assert_eq!(world.bases().await[2..], [(2_001, None), (2_002, None)]);
+        // A retired snapshot may be wrong, so nothing is based on it.
+        let wrong = Mark::retirement("wrong", Timestamp::MIN);
+        let meta = world.store.list_all(ListRequest::new(&world.key)).await.unwrap().remove(0);
+        let ids = [meta.id()];
+        let change = MarkChange::Set(&wrong);
+        world.store.mark(&world.key, Selection::Ids(&ids), change).await.unwrap();
+        world.snapshots(&engine, 1, 1).await;
+        assert_eq!(world.bases().await[4], (2_003, Some(2_001)));
+    }
 }
 
 #[tokio::test]
 async fn an_unchanged_state_takes_no_payload() {
-    for incremental in all() {
-        let world = World::new();
+    for (incremental, world) in each() {
         let engine = world.engine(Some(incremental));
         world.snapshots(&engine, 1, 1).await;
         // Writes what is already there.
@@ -203,66 +226,105 @@ async fn an_unchanged_state_takes_no_payload() {
 /// A snapshot is a cache of history: without its base, a delta is a miss.
 #[tokio::test]
 async fn a_delta_without_its_base_is_a_miss() {
-    let world = World::new();
-    let engine = world.engine(Some(Incremental::lz4()));
-    world.snapshots(&engine, 3, 5).await;
-    // Another store, into which only the deltas are copied.
-    let len = AtomicUsize::new(world.len.load(Ordering::Relaxed));
-    let other = World { events: world.events.clone(), len, ..World::new() };
-    for version in [10, 15] {
-        let record = world.record(version).await;
-        other.store.put(vec![record], PutOptions::default()).await.unwrap();
+    for other in World::all() {
+        let world = World::new();
+        let engine = world.engine(Some(Incremental::lz4()));
+        world.snapshots(&engine, 3, 5).await;
+        // Another store, into which only the deltas are copied.
+        let len = AtomicUsize::new(world.len.load(Ordering::Relaxed));
+        let other = World { events: world.events.clone(), len, ..other };
+        for version in [10, 15] {
+            let record = world.record(version).await;
+            other.store.put(vec![record], PutOptions::default()).await.unwrap();
+        }
+        let engine = other.engine(Some(Incremental::lz4()));
+        let loaded = engine.load(&world.key).await.unwrap();
+        let names: Vec<_> =
+            loaded.provenance.rejected.iter().map(|rejected| rejected.reason.name()).collect();
+        assert_eq!((loaded.version, names), (15, vec!["needs_other"; 2]));
+        other.check(&engine).await;
+        // The next snapshot is whole.
+        other.snapshots(&engine, 1, 1).await;
+        assert_eq!(other.bases().await[2], (16, None));
     }
-    let engine = other.engine(Some(Incremental::lz4()));
-    let loaded = engine.load(&world.key).await.unwrap();
-    let names: Vec<_> =
-        loaded.provenance.rejected.iter().map(|rejected| rejected.reason.name()).collect();
-    assert_eq!((loaded.version, names), (15, vec!["needs_other"; 2]));
-    other.check(&engine).await;
-    // The next snapshot is whole.
-    other.snapshots(&engine, 1, 1).await;
-    assert_eq!(other.bases().await[2], (16, None));
 }
 
 #[tokio::test]
 async fn a_base_stays_as_long_as_a_delta_needs_it() {
-    let world = World::new();
-    let engine = world.engine(Some(Incremental::lz4().max_deltas(3)));
-    world.snapshots(&engine, 4, 5).await;
-    let deleted = engine.delete(&world.key, 5).await.unwrap();
-    assert_eq!((deleted.snapshots, deleted.needed), (0, 1));
-    engine.apply_retention(&world.key, &keep_last(1)).await.unwrap();
-    assert_eq!(world.bases().await, [(5, None), (20, Some(5))]);
-    world.snapshots(&engine, 2, 5).await;
-    engine.apply_retention(&world.key, &keep_last(1)).await.unwrap();
-    let left = world.bases().await;
-    assert_eq!(left.last(), Some(&(30, Some(5))));
-    world.check(&engine).await;
-    let all = DeleteOptions::default();
-    let deleted = world.store.delete(&world.key, Selection::All, all).await.unwrap();
-    assert_eq!(deleted.snapshots, left.len() as u64);
+    for world in World::all() {
+        let engine = world.engine(Some(Incremental::lz4().max_deltas(3)));
+        world.snapshots(&engine, 4, 5).await;
+        let deleted = engine.delete(&world.key, 5).await.unwrap();
+        assert_eq!((deleted.snapshots, deleted.needed), (0, 1));
+        engine.apply_retention(&world.key, &keep_last(1)).await.unwrap();
+        assert_eq!(world.bases().await, [(5, None), (20, Some(5))]);
+        world.snapshots(&engine, 2, 5).await;
+        engine.apply_retention(&world.key, &keep_last(1)).await.unwrap();
+        let left = world.bases().await;
+        assert_eq!(left.last(), Some(&(30, Some(5))));
+        world.check(&engine).await;
+        let all = DeleteOptions::default();
+        let deleted = world.store.delete(&world.key, Selection::All, all).await.unwrap();
+        assert_eq!(deleted.snapshots, left.len() as u64);
+    }
 }
 
 /// The state is checked by its digest, so a wrong base cannot give a wrong state.
 #[tokio::test]
 async fn a_rewritten_base_makes_its_deltas_misses() {
-    let world = World::new();
-    let engine = world.engine(Some(Incremental::lz4()));
-    world.snapshots(&engine, 2, 5).await;
-    // The base gets other contents under the same identity.
-    let foreign = World::new();
-    foreign.append(4);
-    foreign.events.append(&foreign.key, Timestamp::from_seconds(44), (1, "another".into()));
-    let maker = foreign.engine(None);
-    maker.create(&foreign.key).await.unwrap();
-    let record = foreign.record(5).await;
-    world.store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
-    let loaded = engine.load(&world.key).await.unwrap();
-    let names: Vec<_> = loaded.provenance.rejected.iter().map(|r| r.reason.name()).collect();
-    assert_eq!(names, ["needs_other", "diverged"]);
-    let mut expected = Shelf::initial(&world.key);
-    (0..10).for_each(|n| expected.apply(&(n * 7, format!("{:016x}", n * 31))));
-    assert!(*loaded.state == expected);
+    for world in World::all() {
+        let engine = world.engine(Some(Incremental::lz4()));
+        world.snapshots(&engine, 2, 5).await;
+        // The base gets other contents under the same identity.
+        let foreign = World::new();
+        foreign.append(4);
+        foreign.events.append(&foreign.key, Timestamp::from_seconds(44), (1, "another".into()));
+        let maker = foreign.engine(None);
+        maker.create(&foreign.key).await.unwrap();
+        let record = foreign.record(5).await;
+        world.store.put(vec![record], PutOptions::default().replace(true)).await.unwrap();
+        let loaded = engine.load(&world.key).await.unwrap();
+        let names: Vec<_> = loaded.provenance.rejected.iter().map(|r| r.reason.name()).collect();
+        assert_eq!(names, ["needs_other", "diverged"]);
+        let mut expected = Shelf::initial(&world.key);
+        (0..10).for_each(|n| expected.apply(&(n * 7, format!("{:016x}", n * 31))));
+        assert!(*loaded.state == expected);
+    }
+}
+
+/// Retention and compaction leave the bases that deltas need, and opening finds them.
+#[cfg(feature = "file")]
+#[tokio::test]
+async fn a_file_store_loads_deltas_after_compaction_and_reopening() {
+    use snapfold::file::FileStore;
+
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let store = FileStore::builder(dir.path().join("store")).segment_bytes(64 << 10);
+        store.compact_at(0.1).background(false).open().unwrap()
+    };
+    let mut store = open();
+    let mut world = World::with(Arc::new(store.clone()), None);
+    let mut removed = 0;
+    for round in 0..4_u64 {
+        let engine = world.engine(Some(Incremental::lz4().max_deltas(5)));
+        world.snapshots(&engine, 7, 3).await;
+        engine.apply_retention(&world.key, &keep_last(2)).await.unwrap();
+        removed += store.compact().unwrap().removed;
+        world.check(&engine).await;
+        let before = world.bases().await;
+        drop(engine);
+        store.close().unwrap();
+        store = open();
+        world.store = Arc::new(store.clone());
+        assert_eq!(world.bases().await, before, "round {round}");
+        assert!(before.iter().any(|(_, base)| base.is_some()), "round {round}: no delta");
+        let engine = world.engine(None);
+        let loaded = engine.load(&world.key).await.unwrap();
+        assert_eq!((loaded.version, loaded.provenance.events_replayed), ((round + 1) * 21, 0));
+        world.check(&engine).await;
+    }
+    assert!(removed > 0);
 }
 
 #[test]

@@ -9,7 +9,8 @@ use snapfold::codec::CodecId;
 use snapfold::file::FileStore;
 use snapfold::record::{Generation, Record, RecordBuilder};
 use snapfold::store::{
-    DeleteOptions, ListRequest, Mark, MarkChange, MarkKind, Marks, PutOptions, Query, Selection,
+    DeleteOptions, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks, PutOptions, Query,
+    Selection,
 };
 use snapfold::{AggregateKey, SnapshotId, SnapshotStore, Timestamp};
 
@@ -101,6 +102,70 @@ fn check_marks(dir: &Path) {
     assert_eq!(store.stats().snapshots, 4);
 }
 
+/// Returns a record that names a base.
+#[cfg(feature = "conformance")]
+fn delta(id: &str, version: u64, base: u64) -> Record {
+    let at = Timestamp::from_seconds(i64::try_from(version).unwrap());
+    RecordBuilder::new(key(id), G1, version, at)
+        .codec(CodecId::custom(1))
+        .base(snapfold::record::Base { version: base, checksum: 7 })
+        .build(format!("{id}, {base} to {version}").as_bytes())
+        .unwrap()
+}
+
+/// A store with deltas: chains over several files, a base that a delete kept, and one that a
+/// compaction moved.
+#[cfg(feature = "conformance")]
+fn make_bases(dir: &Path) {
+    let store = open(dir);
+    let put = |record: Record, replace: bool| {
+        let options = PutOptions::default().replace(replace);
+        store.put_blocking(vec![record], options).unwrap();
+    };
+    put(record("a", G1, 1), false);
+    for version in 2..=9 {
+        put(record("a", G1, version), false);
+    }
+    put(delta("a", 300, 1), false);
+    put(delta("a", 301, 300), false);
+    put(record("b", G1, 1), false);
+    put(delta("b", 2, 1), false);
+    put(record("b", G1, 2), true);
+    put(delta("b", 3, 2), false);
+    let deleted =
+        store.delete_blocking(&key("a"), Selection::Below(300), DeleteOptions::default()).unwrap();
+    assert_eq!((deleted.snapshots, deleted.needed), (8, 1));
+    assert!(store.compact().unwrap().copied_bytes > 0);
+    store.close().unwrap();
+}
+
+fn check_bases(dir: &Path) {
+    let store = open(dir);
+    let bases = |id: &str, version: u64| -> Vec<_> {
+        let key = key(id);
+        let query =
+            Query::exact(&key, SnapshotId { generation: G1, version }).include_retired(false);
+        let Lookup::Found(found) = store.get_blocking(query).unwrap() else {
+            panic!("{id} at {version} is not there")
+        };
+        found.bases.iter().map(|base| base.header().unwrap().version).collect()
+    };
+    assert_eq!(bases("a", 301), [300, 1]);
+    assert_eq!(bases("a", 1), [0; 0]);
+    assert_eq!(bases("b", 3), [2]);
+    assert_eq!(bases("b", 2), [0; 0]);
+    let delete = |id, version| {
+        let ids = [SnapshotId { generation: G1, version }];
+        let ids = Selection::Ids(&ids);
+        let deleted = store.delete_blocking(&key(id), ids, DeleteOptions::default()).unwrap();
+        (deleted.snapshots, deleted.needed)
+    };
+    assert_eq!((delete("a", 1), delete("a", 300), delete("b", 2)), ((0, 1), (0, 1), (0, 1)));
+    // The whole snapshot that replaced a delta needs no base.
+    assert_eq!(delete("b", 1), (1, 0));
+    store.close().unwrap();
+}
+
 /// A closed store, and one that looks as if the power had failed while it wrote on: torn bytes and
 /// zeros behind the last frame, and no index file of that segment.
 fn make_golden(dir: &Path) {
@@ -108,6 +173,11 @@ fn make_golden(dir: &Path) {
     make(&whole);
     make_marks(&dir.join("v1_marks"));
     let _ = fs::remove_file(dir.join("v1_marks/LOCK"));
+    #[cfg(feature = "conformance")]
+    {
+        make_bases(&dir.join("v1_bases"));
+        let _ = fs::remove_file(dir.join("v1_bases/LOCK"));
+    }
     let _ = fs::remove_file(whole.join("LOCK"));
     fs::create_dir(&crashed).unwrap();
     copy(&whole, &crashed);
@@ -160,13 +230,17 @@ fn stores_of_earlier_releases_open_and_hold_what_they_held() {
     if let Ok(dir) = std::env::var("SNAPFOLD_MAKE_GOLDEN") {
         make_golden(Path::new(&dir));
     }
-    let all: [(_, fn(&Path)); 5] = [
+    let all: [(_, fn(&Path)); 8] = [
         ("v1", check),
         ("v1_crashed", check),
         ("v1_marks", check_marks),
         // Those before have index files in format 1, which are made anew.
         ("v1_index_2", check),
         ("v1_marks_index_2", check_marks),
+        // Those in format 2 are made anew too, because they do not tell which snapshots are deltas.
+        ("v1_index_3", check),
+        ("v1_marks_index_3", check_marks),
+        ("v1_bases", check_bases),
     ];
     for (name, check) in all {
         let dir = tempfile::tempdir().unwrap();
@@ -194,6 +268,27 @@ fn a_store_written_now_is_the_same_store() {
     let dir = tempfile::tempdir().unwrap();
     make_marks(dir.path());
     check_marks(dir.path());
+    #[cfg(feature = "conformance")]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        make_bases(dir.path());
+        check_bases(dir.path());
+    }
+}
+
+/// The index files are only a copy of what the log tells.
+#[cfg(feature = "conformance")]
+#[test]
+fn bases_are_found_without_index_files() {
+    let dir = tempfile::tempdir().unwrap();
+    make_bases(dir.path());
+    for entry in fs::read_dir(dir.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "idx") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    check_bases(dir.path());
 }
 
 #[test]

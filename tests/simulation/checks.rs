@@ -171,7 +171,7 @@ impl<A: Subject> Client<A> {
                 }
                 let bridges = |id: SnapshotId, stored: &Stored, floor| {
                     self.readable.contains(&id.generation)
-                        && stored.is_usable(id.version, floor)
+                        && stored.is_usable_alone(id.version, floor)
                         && asked.admits(id, stored)
                 };
                 let then = before.of(key);
@@ -225,6 +225,10 @@ impl<A: Subject> Client<A> {
                 book.note(&format!("{key}: fetched {version:?}: {rejected}"));
                 let rotten = asked.iter().any(|(_, stored)| stored.is_rotten);
                 let foreign = matches!(rejected.reason, RejectReason::Stale(_));
+                // Its base was damaged, replaced or taken before it came.
+                let orphan = matches!(rejected.reason, RejectReason::NeedsOther(_))
+                    && asked.iter().any(|(_, stored)| stored.base.is_some());
+                let rotten = rotten || (orphan && book.lock().has_deltas(key));
                 let excused = odd || since.damaged || since.rotted || rotten || foreign;
                 book.require("R4", excused, || format!("{key}: {version:?}: {rejected}"));
             }
@@ -332,7 +336,10 @@ impl<A: Subject> Client<A> {
                 let is_in_the_way = truth.any(|(_, stored)| in_the_way(stored));
                 drop(model);
                 let conflict = error.kind() == ErrorKind::Conflict;
-                let damaged = since.damaged || since.rotted || was_in_the_way || is_in_the_way;
+                // The base of a delta went while it was made, or what is in the way lost its base.
+                let by_base = book.lock().has_deltas(key);
+                let damaged =
+                    since.damaged || since.rotted || was_in_the_way || is_in_the_way || by_base;
                 if (by_store && since.failed) || (conflict && damaged) {
                     book.note(&format!("{key}: not created: {error}"));
                 } else {
@@ -360,6 +367,7 @@ impl<A: Subject> Client<A> {
             // It was not put anew meanwhile, and no pin keeps it (R22).
             versions.contains(&id.version)
                 && now.is_some_and(|now| now.put_at == then.put_at && !now.is_pinned)
+                && !model.bases.contains(&(key, **id))
         });
         let left = left.map(|(id, _)| *id);
         drop(model);
@@ -393,6 +401,7 @@ impl<A: Subject> Client<A> {
                     ErrorKind::InvalidInput => version == 0,
                     ErrorKind::BeyondHead => version > before.of(key).head,
                     ErrorKind::Unrecoverable => floor > 0,
+                    ErrorKind::Conflict => book.lock().has_deltas(key),
                     _ => return self.check_error(before, key, "rebuild", Some(&error)),
                 };
                 book.require("R2", explained, || format!("repair {key}@{version}: {error:?}"));

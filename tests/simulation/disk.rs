@@ -65,13 +65,13 @@ impl SnapshotStore for Disk {
     ) -> Result<Deleted, Error> {
         let deleted = self.inner.delete(key, selection, options).await?;
         let index = self.book.index(key);
-        let gone: Vec<_> = {
-            let model = self.book.lock();
-            let stays = |is_pinned| is_pinned && !options.overrule_pins;
-            let stored = model.of_key(index).filter(|(_, stored)| !stays(stored.is_pinned));
-            stored.map(|(id, _)| id).filter(|id| selection.admits(*id)).collect()
-        };
+        let gone = self.book.lock().gone(index, |id, stored| {
+            selection.admits(id) && (!stored.is_pinned || options.overrule_pins)
+        });
         assert_eq!(gone.len() as u64, deleted.snapshots, "the model lost its way");
+        if deleted.needed > 0 {
+            self.book.met("a base that stayed");
+        }
         if !gone.is_empty() {
             self.book.were_deleted(index, &gone);
         }

@@ -45,6 +45,11 @@ impl<A: Subject> Client<A> {
         model.truth.get(&(key, id)).map(|stored| stored.is_usable(id.version, floor))
     }
 
+    fn is_delta(&self, key: usize, id: SnapshotId) -> bool {
+        let model = self.book.lock();
+        model.truth.get(&(key, id)).is_some_and(|stored| stored.base.is_some())
+    }
+
     /// False if the aggregate is beyond help, or empty.
     async fn load_and_save(&self, index: usize, key: usize) -> bool {
         let Some(loaded) = self.load_quietly(index, key, Asked::Now).await else { return false };
@@ -56,7 +61,10 @@ impl<A: Subject> Client<A> {
         let created = self.create(key, None, false).await;
         // What stands in the way and cannot be used is a conflict, never a silent success.
         let in_the_way = self.stored(key, id) == Some(false);
+        // A delta in the way may have lost its base.
+        let is_delta = self.is_delta(key, id);
         let right = match &created {
+            Err(error) if error.kind() == ErrorKind::Conflict && is_delta => true,
             Ok(created) => !matches!(created, CreateOutcome::Existing { .. }) || !in_the_way,
             Err(error) => error.kind() == ErrorKind::Conflict && in_the_way,
         };
@@ -71,7 +79,7 @@ impl<A: Subject> Client<A> {
         drop(guard);
         let is_usable = self.stored(key, id);
         self.book.require(RULE, is_usable.is_some(), || format!("{key}: {id} is not there"));
-        if is_usable == Some(true) {
+        if is_usable == Some(true) && !is_delta {
             let asked = Asked::Version(id.version);
             let again = self.load_quietly(index, key, asked).await;
             let from_it = again.is_some_and(|again| {
@@ -136,7 +144,10 @@ impl<A: Subject> Client<A> {
         drop(model);
         // Besides that, and besides those of newer code: the newest one and the newest that is usable,
         // or all where none is known to be.
-        let too_many = left.values().any(|left| left.len() > 2 && left.contains(&true));
+        // What deltas are based on stays too.
+        let has_deltas = self.book.lock().has_deltas(key);
+        let too_many =
+            left.values().any(|left| left.len() > 2 && left.contains(&true) && !has_deltas);
         self.book.require(RULE, !too_many, || format!("{key}: retention left {left:?}"));
     }
 }

@@ -42,6 +42,8 @@ pub(crate) struct Model {
     pub(crate) truth: BTreeMap<Id, Stored>,
     /// What was ever really stored.
     pub(crate) attempted: BTreeSet<Id>,
+    /// What was ever the base of a delta.
+    pub(crate) bases: BTreeSet<Id>,
     /// What was acknowledged and not stored, by a fault.
     pub(crate) lost: BTreeSet<Id>,
     /// When a snapshot was last deleted.
@@ -93,6 +95,8 @@ pub(crate) struct Stored {
     /// When it was put, by [`Model::seq`].
     pub(crate) put_at: u64,
     pub(crate) as_of: Timestamp,
+    /// The version of the base if it is a delta.
+    pub(crate) base: Option<u64>,
     pub(crate) is_pinned: bool,
     pub(crate) is_rotten: bool,
     /// The life that it belongs to went on otherwise.
@@ -103,6 +107,11 @@ impl Stored {
     /// Whether a load that may begin at its version could go on from it.
     pub(crate) fn is_usable(&self, version: u64, floor: u64) -> bool {
         !self.is_rotten && !self.is_lost && version >= floor
+    }
+
+    /// The same, whatever becomes of other snapshots: a delta needs its base.
+    pub(crate) fn is_usable_alone(&self, version: u64, floor: u64) -> bool {
+        self.base.is_none() && self.is_usable(version, floor)
     }
 }
 
@@ -250,7 +259,8 @@ impl Book {
                 let stored = model.truth.get(&id);
                 let seen_damaged = model.damaged > 0;
                 let replaceable = stored.is_some_and(|stored| {
-                    !stored.is_pinned && (stored.is_rotten || stored.is_lost || seen_damaged)
+                    let is_good = stored.is_usable_alone(id.1.version, 0);
+                    !stored.is_pinned && (!is_good || seen_damaged)
                 });
                 if outcome == PutOutcome::Replaced && !repaired && !replaceable {
                     wrong.push(("R10", "replaced, and nobody repairs it"));
@@ -261,16 +271,22 @@ impl Book {
                     record: record.clone(),
                     put_at: model.seq,
                     as_of: header.as_of,
+                    base: header.base.map(|base| base.version),
                     is_pinned,
                     is_rotten: false,
                     is_lost: false,
                 };
+                let base = stored.base.map(|version| (id.0, SnapshotId { version, ..id.1 }));
+                model.bases.extend(base);
                 model.attempted.insert(id);
                 model.truth.insert(id, stored);
             }
             _ => wrong.push(("R10", "an unknown outcome")),
         }
         drop(model);
+        if header.base.is_some() {
+            self.met("a delta");
+        }
         for (rule, what) in wrong {
             self.violate(rule, format!("{}: {what}", name(id)));
         }
@@ -303,7 +319,12 @@ impl Book {
             let seq = model.seq;
             model.removed_at.insert((key, *id), seq);
             let stored = model.truth.remove(&(key, *id)).unwrap();
-            if by_hand {
+            // The engine takes a delta back whose base went before it was put, or seems to have.
+            let base = stored.base.map(|version| (key, SnapshotId { version, ..*id }));
+            let is_orphan = base.is_some_and(|base| {
+                !model.truth.contains_key(&base) || model.stale > 0 || model.damaged > 0
+            });
+            if by_hand || is_orphan {
                 model.streams[key].changes.removed_by_hand += 1;
             } else {
                 by_compaction.push((*id, stored));
@@ -421,6 +442,28 @@ impl Model {
         }
     }
 
+    /// What a delete of these removes: not what a remaining delta is based on.
+    pub(crate) fn gone(
+        &self,
+        key: usize,
+        selected: impl Fn(SnapshotId, &Stored) -> bool,
+    ) -> Vec<SnapshotId> {
+        let all = || self.of_key(key);
+        let stay = || all().filter(|(id, stored)| !selected(*id, stored));
+        // Deltas are made of whole snapshots only.
+        let is_needed = |id: SnapshotId| {
+            stay().any(|(delta, stored)| {
+                delta.generation == id.generation && stored.base == Some(id.version)
+            })
+        };
+        let gone = all().filter(|(id, stored)| selected(*id, stored));
+        gone.map(|(id, _)| id).filter(|id| !is_needed(*id)).collect()
+    }
+
+    pub(crate) fn has_deltas(&self, key: usize) -> bool {
+        self.bases.iter().any(|(of, _)| *of == key)
+    }
+
     pub(crate) fn of_key(&self, key: usize) -> impl Iterator<Item = (SnapshotId, &Stored)> {
         self.truth.iter().filter(move |(id, _)| id.0 == key).map(|(id, stored)| (id.1, stored))
     }
@@ -487,7 +530,7 @@ impl Model {
         let generations: BTreeSet<_> = deleted.iter().map(|(id, _)| id.generation).collect();
         for generation in generations {
             let usable = then.there.iter().rev().find(|(id, stored)| {
-                id.generation == generation && stored.is_usable(id.version, floor)
+                id.generation == generation && stored.is_usable_alone(id.version, floor)
             });
             let Some((newest, _)) = usable else { continue };
             // A record that was damaged on the way was not seen to be usable.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use snapfold::engine::{CacheConfig, ManualClock, Observation, Observer, OnStoreFailure};
+use snapfold::engine::{
+    CacheConfig, Incremental, ManualClock, Observation, Observer, OnStoreFailure,
+};
 use snapfold::manager::CreateOptions;
 use snapfold::record::Generation;
 use snapfold::{AggregateKey, Error, Point, SnapshotEngine, Timestamp};
@@ -88,7 +90,7 @@ impl<A: Subject> Process<A> {
         source: &Source,
         clock: &ManualClock,
         config: &NodeConfig,
-        anchors: bool,
+        (anchors, deltas): (bool, Option<u32>),
     ) -> Self {
         let (kill, died) = watch::channel(false);
         let front = front(died.clone());
@@ -113,6 +115,10 @@ impl<A: Subject> Process<A> {
         if let Some(seconds) = config.cache {
             let cache = CacheConfig::default().time_to_live(Duration::from_secs(seconds));
             builder = builder.cache(cache);
+        }
+        if let Some(deltas) = deltas {
+            let all = Incremental::lz4().min_bytes(0).max_percent(u8::MAX);
+            builder = builder.incremental(all.max_deltas(deltas));
         }
         let client = Client {
             engine: builder.build().unwrap(),

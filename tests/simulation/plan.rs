@@ -20,6 +20,8 @@ pub(crate) struct Plan {
     /// How often a read of events fails, and whether events carry anchors.
     pub(crate) source_failing: f64,
     pub(crate) anchors: bool,
+    /// How many deltas are based on the same snapshot, if there are deltas.
+    pub(crate) deltas: Option<u32>,
     pub(crate) nodes: [NodeConfig; NODES],
     pub(crate) steps: Vec<Step>,
 }
@@ -321,7 +323,13 @@ impl Plan {
         let steps = (0..count)
             .map(|at| Step { at, what: what(rng, &pace), rest: rest(rng, &pace) })
             .collect();
-        Self { seed, rates, source_failing, anchors, nodes, steps }
+        Self { seed, rates, source_failing, anchors, deltas: None, nodes, steps }
+    }
+
+    /// The same, but with snapshots that are stored as deltas.
+    pub(crate) fn with_deltas(mut self) -> Self {
+        self.deltas = Some(u32::try_from(1 + self.seed % 5).unwrap());
+        self
     }
 
     pub(crate) fn faults(&self) -> Faults {

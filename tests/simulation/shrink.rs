@@ -44,7 +44,8 @@ pub(crate) fn story(plan: &Plan, outcome: &Outcome) -> String {
         shrunk.steps.len(),
     )
     .unwrap();
-    writeln!(story, "config: {:?}, anchors: {}", shrunk.nodes, shrunk.anchors).unwrap();
+    let Plan { nodes, anchors, deltas, .. } = &shrunk;
+    writeln!(story, "config: {nodes:?}, anchors: {anchors}, deltas: {deltas:?}").unwrap();
     for violation in &its_outcome.violations {
         writeln!(story, "  {}: {}", violation.rule, violation.what).unwrap();
     }

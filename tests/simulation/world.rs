@@ -52,6 +52,7 @@ struct World {
     source: Source,
     clock: ManualClock,
     anchors: bool,
+    deltas: Option<u32>,
     configs: [NodeConfig; NODES],
     nodes: Vec<Box<dyn Node>>,
 }
@@ -65,9 +66,18 @@ impl World {
         let source = Source::new(Arc::clone(&book), plan.seed, plan.source_failing);
         let clock = ManualClock::at(Timestamp::from_seconds(1_000_000));
         let configs = plan.nodes.clone();
-        let anchors = plan.anchors;
-        let mut world =
-            Self { book, disk: inner, store, source, clock, anchors, configs, nodes: Vec::new() };
+        let (anchors, deltas) = (plan.anchors, plan.deltas);
+        let mut world = Self {
+            book,
+            disk: inner,
+            store,
+            source,
+            clock,
+            anchors,
+            deltas,
+            configs,
+            nodes: Vec::new(),
+        };
         world.nodes = (0..NODES).map(|node| world.started(node)).collect();
         world
     }
@@ -81,21 +91,21 @@ impl World {
                 &self.source,
                 &self.clock,
                 config,
-                self.anchors,
+                (self.anchors, self.deltas),
             )),
             1 => Box::new(Process::<Second>::start(
                 front,
                 &self.source,
                 &self.clock,
                 config,
-                self.anchors,
+                (self.anchors, self.deltas),
             )),
             _ => Box::new(Process::<Third>::start(
                 front,
                 &self.source,
                 &self.clock,
                 config,
-                self.anchors,
+                (self.anchors, self.deltas),
             )),
         }
     }

@@ -121,8 +121,6 @@ async fn the_file_store_keeps_every_promise() {
         // It takes any, and records of 1 GiB.
         "a limit on versions",
         "a record limit of at most 64 MiB",
-        // The engine fetches bases by id.
-        "Capabilities::returns_bases",
     ];
     assert_eq!(missing, BTreeSet::from(explained));
 }

@@ -26,6 +26,7 @@ macro_rules! mutants {
     };
 }
 
+mod bases;
 mod bytes;
 mod concurrency;
 mod deleting;
@@ -55,6 +56,7 @@ struct Lie {
 }
 
 const FAMILIES: &[&[Lie]] = &[
+    bases::FAMILY,
     bytes::FAMILY,
     concurrency::FAMILY,
     deleting::FAMILY,

@@ -6,6 +6,7 @@
 //! `SNAPFOLD_FAULT_SEEDS=n` runs `n` workloads instead of the few of an ordinary run.
 //! `SNAPFOLD_FAULT_FIRST` sets the first seed.
 
+mod bases;
 mod full_disk;
 mod marks;
 mod run;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::workload::{Doing, Model, Step, generation, record};
+use super::workload::{Doing, Model, Step, chain, generation, record};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::{SimDisk, Survival};
@@ -35,6 +35,7 @@ pub(super) fn content(core: &Core) -> Model {
         }
     }
     let mut model = Model::new();
+    let mut found_bases = Vec::new();
     let all = KeysRequest::new().limit(usize::MAX);
     let keys = fine(core.keys(Patience::Unlimited, &all));
     for key in keys.items {
@@ -49,8 +50,12 @@ pub(super) fn content(core: &Core) -> Model {
             found.record.verify().expect("a stored record verifies");
             let in_use = fine(core.get(Patience::Unlimited, &query.include_retired(false)));
             assert_eq!(matches!(in_use, Lookup::Found(_)), !meta.is_retired(), "{meta:?}");
+            found_bases.push((key.clone(), meta.id(), found.bases));
             model.insert((key.clone(), meta.id()), (found.record, meta.marks.clone()));
         }
+    }
+    for (key, id, bases) in found_bases {
+        assert!(bases == chain(&model, &key, id), "{key} {id} comes with other bases");
     }
     assert_eq!(core.snapshots.load(std::sync::atomic::Ordering::Relaxed), model.len() as u64);
     // Marks are removed with their snapshots.

@@ -1,6 +1,6 @@
 //! The operations of the fault suite, generated from a seed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::random;
@@ -10,9 +10,9 @@ use crate::error::Error;
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkChange, MarkKind, Marks};
-use crate::record::{Record, RecordBuilder};
+use crate::record::{Base, Record, RecordBuilder};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{DeleteOptions, PutOptions, PutOutcome, Selection};
+use crate::store::{DeleteOptions, Found, PutOptions, PutOutcome, Selection};
 use crate::timestamp::Timestamp;
 
 /// All snapshots with their marks.
@@ -91,10 +91,47 @@ fn record_of(len: u64, key: &AggregateKey, id: SnapshotId, dice: &mut u64) -> Re
         *byte = u8::try_from(random(dice) & 0xff).unwrap();
     }
     let at = Timestamp::from_seconds(i64::try_from(id.version).unwrap());
-    RecordBuilder::new(key.clone(), id.generation, id.version, at)
-        .codec(CodecId::custom(1))
-        .build(&payload)
-        .unwrap()
+    let mut builder =
+        RecordBuilder::new(key.clone(), id.generation, id.version, at).codec(CodecId::custom(1));
+    // Half of the records are deltas, a few of them of a version that cannot be a base.
+    if random(dice).is_multiple_of(2) {
+        let version = random(dice) % id.version + random(dice) % 8 / 7 * id.version;
+        builder = builder.base(Base { version, checksum: 7 });
+    }
+    builder.build(&payload).unwrap()
+}
+
+/// Returns the version of the base of a delta.
+fn base(record: &Record) -> Option<u64> {
+    let header = record.header().expect("a stored record is valid");
+    header.base.map(|base| base.version).filter(|base| *base < header.version)
+}
+
+/// Returns the records that must be returned with a snapshot, nearest first.
+pub(super) fn chain(model: &Model, key: &AggregateKey, id: SnapshotId) -> Vec<Record> {
+    let next = |above: &(SnapshotId, Record)| {
+        let id = SnapshotId { version: base(&above.1)?, ..above.0 };
+        Some((id, model.get(&(key.clone(), id))?.0.clone()))
+    };
+    let (own, _) = &model[&(key.clone(), id)];
+    let chain = std::iter::successors(next(&(id, own.clone())), next);
+    chain.take(Found::MAX_BASES).map(|(_, record)| record).collect()
+}
+
+/// Adds the bases of everything in `kept`, and theirs.
+fn add_bases(model: &Model, key: &AggregateKey, kept: &mut BTreeSet<SnapshotId>) {
+    loop {
+        let bases = kept.iter().filter_map(|id| {
+            let (record, _) = model.get(&(key.clone(), *id))?;
+            let base = SnapshotId { version: base(record)?, ..*id };
+            model.contains_key(&(key.clone(), base)).then_some(base)
+        });
+        let missing: Vec<_> = bases.filter(|base| !kept.contains(base)).collect();
+        if missing.is_empty() {
+            return;
+        }
+        kept.extend(missing);
+    }
 }
 
 pub(super) fn workload(seed: u64) -> Vec<Step> {
@@ -228,17 +265,23 @@ impl Doing {
                 }
             }
             Self::Delete { key, scope, overrule_pins } => {
-                let (mut deleted, mut pinned) = (0, 0);
-                model.retain(|(of, id), (_, marks)| {
-                    if of != key || !scope.selection().admits(*id) {
-                        return true;
+                let (mut kept, mut selected, mut pinned) = (BTreeSet::new(), 0, 0);
+                for ((_, id), (_, marks)) in model.iter().filter(|((of, _), _)| of == key) {
+                    let is_selected = scope.selection().admits(*id);
+                    let is_pinned = is_selected && marks.is_pinned() && !overrule_pins;
+                    selected += u64::from(is_selected);
+                    pinned += u64::from(is_pinned);
+                    if !is_selected || is_pinned {
+                        kept.insert(*id);
                     }
-                    let stays = marks.is_pinned() && !overrule_pins;
-                    *(if stays { &mut pinned } else { &mut deleted }) += 1;
-                    stays
-                });
+                }
+                let before = kept.len();
+                add_bases(model, key, &mut kept);
+                let needed = (kept.len() - before) as u64;
+                model.retain(|(of, id), _| of != key || kept.contains(id));
                 if let Some(Answer::Delete(said)) = answer {
-                    assert_eq!((said.snapshots, said.pinned, said.needed), (deleted, pinned, 0));
+                    let expected = (selected - pinned - needed, pinned, needed);
+                    assert_eq!((said.snapshots, said.pinned, said.needed), expected);
                 }
             }
             Self::Mark { key, scope, mark, clear } => {

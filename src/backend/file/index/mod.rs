@@ -1,6 +1,6 @@
 //! [`Index`]: the positions of all snapshots, in memory. It takes about 40 bytes per aggregate and
 //! 24 bytes per older version. Aggregates with many versions, or that were searched by time, take
-//! about 32 bytes per version and keep as-of times. A delta takes about 30 bytes more. The index
+//! about 32 bytes per version and keep as-of times. A delta takes about 30 to 50 bytes more. The index
 //! contains no keys, so a reader must check that a record belongs to the aggregate.
 
 mod bases;

@@ -3,8 +3,8 @@
 
 use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::flaw::Flaw;
-use crate::backend::file::format::hints::{Hints, is_outdated};
 use crate::backend::file::format::hints::push::push;
+use crate::backend::file::format::hints::{Hints, is_outdated};
 use crate::backend::file::format::{
     DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal,
 };

@@ -9,7 +9,9 @@ use crate::backend::file::core::segment::{Segment, Segments};
 use crate::backend::file::format::hints::{Hint, What};
 use crate::backend::file::format::tag::Tag;
 use crate::backend::file::format::{Frame, PROVEN_BYTES, Scope, frame_bytes};
-use crate::backend::file::index::{Added, Generations, Index, Item, Note, Place, Replaced, UNKNOWN};
+use crate::backend::file::index::{
+    Added, Generations, Index, Item, Note, Place, Replaced, UNKNOWN,
+};
 use crate::error::{Error, ErrorKind};
 
 /// The result of filling the index.

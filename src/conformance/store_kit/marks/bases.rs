@@ -17,9 +17,12 @@ use crate::store::{DeleteOptions, Deleted, Found, Lookup, Query, Selection};
 cases! { Marks:
     "a delta is returned with its bases, nearest first", ["C-26"], bases;
     "a delta is returned without bases that do not exist", ["C-26"], broken_chain;
+    "several queries return deltas with their bases", ["C-26"], bases_of_many;
     "a base is kept while a remaining delta needs it", ["C-55"], needed;
     "the base of a pinned delta is kept", ["C-55"], needed_by_pinned;
     "several deletes in one call keep needed bases", ["C-55"], needed_of_many;
+    "a replacement has its own base", ["C-26", "C-55"], replaced;
+    "bases are known after reopening and after a crash", ["C-26", "C-55"], reopened;
 }
 
 /// Returns a record whose header names a base. Its payload is not a real delta, because stores do
@@ -39,11 +42,16 @@ fn delta(
 
 async fn open_with_bases(cx: &mut Context) -> Result<Probe, Stop> {
     let store = cx.open().await?;
+    check_support(&store).await?;
+    Ok(store)
+}
+
+async fn check_support(store: &Probe) -> Result<(), Stop> {
     needs(store.capabilities().returns_bases, "Capabilities::returns_bases")?;
     if store.capabilities().marks {
-        check_basics(&store).await?;
+        check_basics(store).await?;
     }
-    Ok(store)
+    Ok(())
 }
 
 /// Puts version 10, and deltas of version 20 over 10, 30 over 20, and 40 over 10.
@@ -56,8 +64,11 @@ async fn put_chain(store: &Probe, key: &AggregateKey) -> Result<[Record; 4], Sto
 }
 
 async fn comes_with(store: &Probe, query: Query<'_>, bases: &[&Record]) -> Result<(), Stop> {
-    let lookup = store.get(query).await?;
-    let found: Vec<_> = match &lookup {
+    has_bases(&store.get(query).await?, query, bases)
+}
+
+fn has_bases(lookup: &Lookup, query: Query<'_>, bases: &[&Record]) -> Result<(), Stop> {
+    let found: Vec<_> = match lookup {
         Lookup::Found(found) => found.bases.iter().collect(),
         Lookup::Absent | Lookup::OtherGeneration => Vec::new(),
     };
@@ -109,6 +120,29 @@ async fn broken_chain(cx: &mut Context) -> Result<(), Stop> {
     store.put(&[delta(&key, RESHAPED, 7, 6)?]).await?;
     comes_with(&store, Query::exact(&key, id(RESHAPED, 5)), &[]).await?;
     comes_with(&store, Query::exact(&key, id(RESHAPED, 6)), &[]).await
+}
+
+async fn bases_of_many(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    let (a, b) = (key("a")?, key("b")?);
+    let [first, second, ..] = &put_chain(&store, &a).await?;
+    store.put(&[record(&b, 10)?]).await?;
+    let latest = Query::latest(&a, NEW);
+    let asked: [(Query<'_>, &[&Record]); 4] = [
+        (latest, &[first]),
+        (Query::latest(&b, NEW), &[]),
+        (latest.at_most(39), &[second, first]),
+        (latest.at_most(10), &[]),
+    ];
+    let found = store.get_many(&asked.map(|(query, _)| query)).await?;
+    let expected = format!("{} results", asked.len());
+    ensure(found.len() == asked.len(), || {
+        Failure::new("C-25", "run several queries").expected(expected).got(shown(&found))
+    })?;
+    for (lookup, (query, bases)) in found.iter().zip(asked) {
+        has_bases(lookup, query, bases)?;
+    }
+    Ok(())
 }
 
 async fn spares(
@@ -176,4 +210,42 @@ async fn needed_of_many(cx: &mut Context) -> Result<(), Stop> {
     let selected: &[(&str, &[_])] =
         &[("a", &lowest), ("b", &odd), ("pinned", &all), ("b", &all), ("c", &all), ("d", &odd)];
     delete_alike(&store, selected, DeleteOptions::default(), "C-55").await
+}
+
+/// A snapshot that is put again keeps its base. One that is replaced gets that of its replacement.
+async fn replaced(cx: &mut Context) -> Result<(), Stop> {
+    let store = open_with_bases(cx).await?;
+    let key = key("a")?;
+    let [first, second, third, _] = &put_chain(&store, &key).await?;
+    let plain = DeleteOptions::default();
+    let whole = record_of(&key, NEW, 20, at(20), b"whole")?;
+    store.put(&[whole.clone()]).await?;
+    let (latest, query) = (Query::latest(&key, NEW), Query::exact(&key, id(NEW, 30)));
+    comes_with(&store, query, &[second, first]).await?;
+    spares(&store, &key, (Selection::Below(30), plain), (0, 2), &[10, 20, 30, 40]).await?;
+    store.replace(&whole).await?;
+    comes_with(&store, query, &[&whole]).await?;
+    comes_with(&store, latest, &[first]).await?;
+    store.replace(&delta(&key, NEW, 40, 30)?).await?;
+    comes_with(&store, latest, &[third, &whole]).await?;
+    spares(&store, &key, (Selection::Below(40), plain), (1, 2), &[20, 30, 40]).await?;
+    store.replace(&record(&key, 40)?).await?;
+    comes_with(&store, latest, &[]).await?;
+    spares(&store, &key, (Selection::Below(40), plain), (2, 0), &[40]).await
+}
+
+async fn reopened(cx: &mut Context) -> Result<(), Stop> {
+    let mut store = cx.open_durable().await?;
+    check_support(&store).await?;
+    let key = key("a")?;
+    let [first, second, ..] = &put_chain(&store, &key).await?;
+    for crash in [false, true] {
+        store = if crash { cx.crash(store).await? } else { cx.reopen(store).await? };
+        let query = Query::latest(&key, NEW);
+        comes_with(&store, query, &[first]).await?;
+        comes_with(&store, query.at_most(39), &[second, first]).await?;
+        let options = DeleteOptions::default();
+        spares(&store, &key, (Selection::Below(30), options), (0, 2), &[10, 20, 30, 40]).await?;
+    }
+    Ok(())
 }

@@ -25,11 +25,10 @@ fn hints_come_back_as_pushed_and_no_changed_bit_or_cut_passes() {
     read.read(|hint| frames.push(hint)).unwrap();
     assert_eq!(frames.len(), 6);
     assert_eq!(frames[1].offset, HEAD_BYTES + 120);
-    assert_eq!(frames[3].what, What::Put {
-        id: id(u64::MAX, 6),
-        as_of: at(i64::MAX),
-        base: Some(1)
-    });
+    assert_eq!(
+        frames[3].what,
+        What::Put { id: id(u64::MAX, 6), as_of: at(i64::MAX), base: Some(1) }
+    );
     assert_eq!((frames[3].seq, frames[3].tag), (9, tag));
     assert_eq!(frames[2].what, What::Delete(Scope::Ids(vec![id(2, 6), id(3, 5)])));
     assert_eq!(frames[4].what, What::Marks { id: id(2, 6), marks });
