@@ -1,6 +1,6 @@
 //! What a store must answer: an ordered map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use snapfold::record::Record;
 use snapfold::store::{
@@ -43,6 +43,19 @@ fn framed(record: &Record) -> u64 {
     (20 + record.as_bytes().len() as u64).next_multiple_of(8)
 }
 
+/// The stored bases of a snapshot, nearest first.
+fn chain(
+    snapshots: &BTreeMap<SnapshotId, Stored>,
+    id: SnapshotId,
+) -> impl Iterator<Item = SnapshotId> {
+    let next = |id: &SnapshotId| {
+        let version = snapshots[id].record.header().unwrap().base?.version;
+        let base = SnapshotId { version, ..*id };
+        (version < id.version && snapshots.contains_key(&base)).then_some(base)
+    };
+    std::iter::successors(next(&id), next)
+}
+
 impl Model {
     pub(crate) fn put(&mut self, record: &Record, options: &PutOptions) -> PutOutcome {
         let header = record.header().unwrap();
@@ -78,20 +91,31 @@ impl Model {
         selection: Selection<'_>,
         options: DeleteOptions,
     ) -> Deleted {
-        let (mut deleted, mut pinned) = (Vec::new(), 0);
+        let (mut deleted, mut pinned, mut needed) = (Vec::new(), 0, 0);
         if let Some(snapshots) = self.0.get_mut(key) {
+            let is_kept = |id: &SnapshotId, stored: &Stored| {
+                let is_pinned = stored.marks.is_pinned() && !options.overrule_pins;
+                !selection.admits(*id) || is_pinned
+            };
+            let kept = snapshots.iter().filter(|(id, stored)| is_kept(id, stored));
+            let needs: BTreeSet<_> = kept.flat_map(|(id, _)| chain(snapshots, *id)).collect();
             snapshots.retain(|id, stored| {
-                let stays = stored.marks.is_pinned() && !options.overrule_pins;
-                pinned += u64::from(selection.admits(*id) && stays);
-                let selected = selection.admits(*id) && !stays;
-                deleted.extend(selected.then_some(stored.record.as_bytes().len() as u64));
-                !selected
+                if is_kept(id, stored) {
+                    pinned += u64::from(selection.admits(*id));
+                    return true;
+                }
+                if needs.contains(id) {
+                    needed += 1;
+                    return true;
+                }
+                deleted.push(stored.record.as_bytes().len() as u64);
+                false
             });
             if snapshots.is_empty() {
                 self.0.remove(key);
             }
         }
-        Deleted::new(deleted.len() as u64, deleted.iter().sum()).kept(pinned, 0)
+        Deleted::new(deleted.len() as u64, deleted.iter().sum()).kept(pinned, needed)
     }
 
     pub(crate) fn mark(
@@ -121,7 +145,13 @@ impl Model {
             id.generation == query.generation && query.admits(id.version, stored.as_of)
         });
         match found {
-            Some((id, stored)) => Lookup::Found(Found::new(id.version, stored.record.clone())),
+            Some((id, stored)) => {
+                let snapshots = &self.0[query.key];
+                let bases = chain(snapshots, id).take(Found::MAX_BASES);
+                let bases = bases.map(|base| snapshots[&base].record.clone()).collect();
+                let found = Found::new(id.version, stored.record.clone());
+                Lookup::Found(found.with_bases(bases))
+            }
             None if any => Lookup::OtherGeneration,
             None => Lookup::Absent,
         }

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use snapfold::codec::CodecId;
 use snapfold::file::{Durability, FileStoreConfig, ZeroAhead};
-use snapfold::record::{Generation, Record, RecordBuilder};
+use snapfold::record::{Base, Generation, Record, RecordBuilder};
 use snapfold::store::{Mark, MarkKind, Marks};
 use snapfold::{AggregateKey, Timestamp};
 
@@ -69,11 +69,29 @@ impl Snapshot {
         let pattern: Vec<_> = (0..251).map(|i| self.fill ^ i).collect();
         let mut payload = pattern.repeat(self.bytes / pattern.len() + 1);
         payload.truncate(self.bytes);
-        RecordBuilder::new(key, generation(self.generation), self.version, at)
-            .codec(CodecId::custom(1))
+        let builder = RecordBuilder::new(key, generation(self.generation), self.version, at)
+            .codec(CodecId::custom(1));
+        // A third are deltas, a few of them of a version that cannot be a base.
+        let distance = u64::from(self.fill / 3 % 5);
+        let base = self.version.checked_sub(distance).filter(|_| self.fill.is_multiple_of(3));
+        with_base(builder, base.map(|version| Base { version, checksum: 7 }))
             .build(&payload)
             .unwrap()
     }
+}
+
+#[cfg(feature = "conformance")]
+pub(crate) fn with_base(builder: RecordBuilder, base: Option<Base>) -> RecordBuilder {
+    match base {
+        Some(base) => builder.base(base),
+        None => builder,
+    }
+}
+
+/// Only the feature `conformance` makes records that name a base.
+#[cfg(not(feature = "conformance"))]
+pub(crate) fn with_base(builder: RecordBuilder, _: Option<Base>) -> RecordBuilder {
+    builder
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,9 @@ use snapfold::store::{
 use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, SnapshotStore, Timestamp};
 
 use super::model::Model;
-use super::script::{By, KEYS, Leave, Settings, Snapshot, Step, Which, generation, key, too_long};
+use super::script::{
+    By, KEYS, Leave, Settings, Snapshot, Step, Which, generation, key, too_long, with_base,
+};
 use crate::property::coverage::Coverage;
 
 type Checked = Result<(), TestCaseError>;
@@ -177,7 +179,8 @@ impl<'a> World<'a> {
         let header = record.header().unwrap();
         let again = RecordBuilder::new(key.clone(), id.generation, id.version, header.as_of)
             .created_at(Timestamp::from_seconds(self.made_again))
-            .codec(header.codec)
+            .codec(header.codec);
+        let again = with_base(again, header.base)
             .build(&record.as_bytes()[header.header_bytes()..])
             .unwrap();
         self.made_again += 1;
@@ -240,6 +243,7 @@ impl<'a> World<'a> {
         let expected = self.model.delete(&key, selection, options);
         self.note("deleted", expected.snapshots > 0);
         self.note("kept because pinned", expected.pinned > 0);
+        self.note("kept because needed", expected.needed > 0);
         let deleted = match by {
             By::Thread => self.store().delete_blocking(&key, selection, options).unwrap(),
             By::Task => self.store().delete(&key, selection, options).await.unwrap(),
@@ -339,6 +343,8 @@ impl<'a> World<'a> {
     }
 
     async fn ask(&self, query: Query<'_>, expected: &Lookup) -> Checked {
+        let with_bases = matches!(expected, Lookup::Found(found) if found.bases.len() > 1);
+        self.note("several bases", with_bases);
         let found = self.store().get(query).await.unwrap();
         prop_assert!(found == *expected, "{query:?}: {found:?} instead of {expected:?}");
         let found = self.store().get_blocking(query).unwrap();

@@ -79,7 +79,9 @@ struct BasesInMemory(Remembered);
 impl Mutant for BasesInMemory {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
-        records.iter().for_each(|record| self.0.note(truth, record, true));
+        for record in &records {
+            self.0.note(truth, record, true);
+        }
         Ok(outcomes)
     }
 
@@ -123,7 +125,9 @@ struct OldBaseStays(Remembered);
 impl Mutant for OldBaseStays {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
-        records.iter().for_each(|record| self.0.note(truth, record, false));
+        for record in &records {
+            self.0.note(truth, record, false);
+        }
         Ok(outcomes)
     }
 
@@ -144,7 +148,9 @@ struct AnyBaseCounts(Remembered);
 impl Mutant for AnyBaseCounts {
     async fn put(&self, truth: &Truth, records: Vec<Record>, options: &PutOptions) -> Outcomes {
         let outcomes = truth.put(records.clone(), options)?;
-        records.iter().for_each(|record| self.0.note(truth, record, true));
+        for record in &records {
+            self.0.note(truth, record, true);
+        }
         Ok(outcomes)
     }
 

@@ -154,13 +154,14 @@ fn a_base_in_another_file_stays_and_moves() {
     assert_eq!(store.reopened().versions(), [6]);
 }
 
+type Step = Box<dyn Fn(&Store) -> Work>;
+
 /// A delete decides after the work before it, in whatever way both are grouped.
 #[test]
 fn a_group_has_the_effect_of_its_parts_one_after_the_other() {
     let replaced = |base| vec![record("x", generation(1), 20, base, 5)];
     let delete_of =
         |version| move |store: &Store| store.delete_work(Selection::Ids(&[id(version)]));
-    type Step = Box<dyn Fn(&Store) -> Work>;
     let steps: Vec<Step> = vec![
         Box::new(delete_of(10)),
         Box::new(delete_of(20)),

@@ -66,7 +66,7 @@ proptest! {
                     let time = if time < 0 { UNKNOWN } else { Timestamp::from_micros(time) };
                     times.insert((tag(t), v, g), time);
                     // A third of the snapshots are deltas.
-                    let base = v.checked_sub(1 + number % 5).filter(|_| number % 3 == 0);
+                    let base = v.checked_sub(1 + number % 5).filter(|_| number.is_multiple_of(3));
                     let old = model.entry(tag(t)).or_default().insert((v, g), new);
                     let old_base = bases.remove(&(tag(t), v, g));
                     bases.extend(base.map(|base| ((tag(t), v, g), base)));

@@ -219,7 +219,7 @@ async fn replaced(cx: &mut Context) -> Result<(), Stop> {
     let [first, second, third, _] = &put_chain(&store, &key).await?;
     let plain = DeleteOptions::default();
     let whole = record_of(&key, NEW, 20, at(20), b"whole")?;
-    store.put(&[whole.clone()]).await?;
+    store.put(std::slice::from_ref(&whole)).await?;
     let (latest, query) = (Query::latest(&key, NEW), Query::exact(&key, id(NEW, 30)));
     comes_with(&store, query, &[second, first]).await?;
     spares(&store, &key, (Selection::Below(30), plain), (0, 2), &[10, 20, 30, 40]).await?;
