@@ -123,7 +123,7 @@ fn make_bases(dir: &Path) {
         store.put_blocking(vec![record], options).unwrap();
     };
     put(record("a", G1, 1), false);
-    for version in 2..=9 {
+    for version in 2..=40 {
         put(record("a", G1, version), false);
     }
     put(delta("a", 300, 1), false);
@@ -134,7 +134,7 @@ fn make_bases(dir: &Path) {
     put(delta("b", 3, 2), false);
     let deleted =
         store.delete_blocking(&key("a"), Selection::Below(300), DeleteOptions::default()).unwrap();
-    assert_eq!((deleted.snapshots, deleted.needed), (8, 1));
+    assert_eq!((deleted.snapshots, deleted.needed), (39, 1));
     assert!(store.compact().unwrap().copied_bytes > 0);
     store.close().unwrap();
 }
