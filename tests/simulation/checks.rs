@@ -225,10 +225,8 @@ impl<A: Subject> Client<A> {
                 book.note(&format!("{key}: fetched {version:?}: {rejected}"));
                 let rotten = asked.iter().any(|(_, stored)| stored.is_rotten);
                 let foreign = matches!(rejected.reason, RejectReason::Stale(_));
-                // Its base was damaged, replaced or taken before it came.
-                let orphan = matches!(rejected.reason, RejectReason::NeedsOther(_))
-                    && asked.iter().any(|(_, stored)| stored.base.is_some());
-                let rotten = rotten || (orphan && book.lock().has_deltas(key));
+                // The base of a delta may be damaged, replaced or gone.
+                let rotten = rotten || asked.iter().any(|(_, stored)| stored.base.is_some());
                 let excused = odd || since.damaged || since.rotted || rotten || foreign;
                 book.require("R4", excused, || format!("{key}: {version:?}: {rejected}"));
             }

@@ -71,7 +71,7 @@ fn whatever_was_done_to_it_a_file_store_answers_as_an_ordered_map_would() {
         coverage.require(&MET);
         // Only with this feature are there deltas.
         if cfg!(feature = "conformance") {
-            coverage.require(&["kept because needed", "several bases"]);
+            coverage.require(&["a delta with its base", "kept because needed"]);
         }
     }
 }

@@ -71,9 +71,9 @@ impl Snapshot {
         payload.truncate(self.bytes);
         let builder = RecordBuilder::new(key, generation(self.generation), self.version, at)
             .codec(CodecId::custom(1));
-        // A third are deltas, a few of them of a version that cannot be a base.
-        let distance = u64::from(self.fill / 3 % 5);
-        let base = self.version.checked_sub(distance).filter(|_| self.fill.is_multiple_of(3));
+        // Most are deltas, a few of them of a version that cannot be a base.
+        let distance = [0, 1, 1, 2, 2, 3][usize::from(self.fill / 3 % 6)];
+        let base = self.version.checked_sub(distance).filter(|_| !self.fill.is_multiple_of(3));
         with_base(builder, base.map(|version| Base { version, checksum: 7 }))
             .build(&payload)
             .unwrap()

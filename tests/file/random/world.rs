@@ -343,8 +343,8 @@ impl<'a> World<'a> {
     }
 
     async fn ask(&self, query: Query<'_>, expected: &Lookup) -> Checked {
-        let with_bases = matches!(expected, Lookup::Found(found) if found.bases.len() > 1);
-        self.note("several bases", with_bases);
+        let with_bases = matches!(expected, Lookup::Found(found) if !found.bases.is_empty());
+        self.note("a delta with its base", with_bases);
         let found = self.store().get(query).await.unwrap();
         prop_assert!(found == *expected, "{query:?}: {found:?} instead of {expected:?}");
         let found = self.store().get_blocking(query).unwrap();
