@@ -51,7 +51,7 @@ impl Dictionary {
             |message: String| Error::new(ErrorKind::InvalidInput, "train a dictionary", message);
         let samples: Vec<&[u8]> = samples
             .iter()
-            .map(|sample| sample.as_ref())
+            .map(AsRef::as_ref)
             .map(|sample| sample.get(..MAX_SAMPLE_BYTES).unwrap_or(sample))
             .filter(|sample| !sample.is_empty())
             .collect();

@@ -39,11 +39,15 @@ impl FrameChain {
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&[tag]);
         hasher.update(&length);
-        body.iter().for_each(|part| hasher.update(part));
+        for part in body {
+            hasher.update(part);
+        }
         let head = head(tag, length, hasher.finalize());
         self.add(&head);
         out.extend_from_slice(&head);
-        body.iter().for_each(|part| out.extend_from_slice(part));
+        for part in body {
+            out.extend_from_slice(part);
+        }
     }
 
     /// Adds a frame that was read, if its checksum matches.
@@ -62,8 +66,13 @@ impl FrameChain {
 }
 
 fn head(tag: u8, length: [u8; 4], checksum: u32) -> [u8; HEAD_BYTES] {
-    let ([a, b, c, d], [e, f, g, h]) = (length, checksum.to_le_bytes());
-    [tag, a, b, c, d, e, f, g, h]
+    let mut head = [tag; HEAD_BYTES];
+    let (start, end) = head.split_at_mut(HEAD_BYTES - 4);
+    if let Some(field) = start.last_chunk_mut::<4>() {
+        *field = length;
+    }
+    end.copy_from_slice(&checksum.to_le_bytes());
+    head
 }
 
 /// The parsed head of a frame.
@@ -75,12 +84,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    pub(super) fn of([tag, a, b, c, d, e, f, g, h]: &[u8; HEAD_BYTES]) -> Self {
-        Self {
-            tag: *tag,
-            length: u32::from_le_bytes([*a, *b, *c, *d]),
-            checksum: u32::from_le_bytes([*e, *f, *g, *h]),
-        }
+    pub(super) fn of(bytes: &[u8; HEAD_BYTES]) -> Self {
+        let mut reader = ByteReader(bytes);
+        let [tag] = reader.array().unwrap_or_default();
+        let (length, checksum) = (reader.u32(), reader.u32());
+        // There are always enough bytes.
+        let (length, checksum) = (length.unwrap_or_default(), checksum.unwrap_or_default());
+        Self { tag, length, checksum }
     }
 }
 

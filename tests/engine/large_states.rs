@@ -105,7 +105,9 @@ impl World {
     async fn load(&self, events: &[u64]) -> Loaded<Ledger> {
         let loaded = self.engine.load(&self.key).await.unwrap();
         let mut truth = Ledger::initial(&self.key);
-        events.iter().for_each(|event| truth.apply(event));
+        for event in events {
+            truth.apply(event);
+        }
         assert_eq!(*loaded.state, truth);
         assert_eq!(loaded.version, events.len() as u64);
         loaded
