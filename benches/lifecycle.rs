@@ -1,9 +1,27 @@
-//! What it costs to plan retention for 1,000,000 snapshots: of 10,000 aggregates with 100 each, and
-//! of one aggregate. Goals: at most one second, and at most 500 MB at the peak, metadata included.
+//! What it takes to keep years of history.
 //!
-//! The figures come first, each from one run; criterion repeats the times.
+//! `retained` prints what snapshots take as deltas, in JSON, with a dictionary and in an archive:
+//! see `support/retained_history.rs`. `lifecycle/plan` is the cost of planning retention for
+//! 1,000,000 snapshots: of 10,000 aggregates with 100 each, and of one aggregate. Goals: at most one
+//! second, and at most 500 MB at the peak, metadata included. The figures come first, each from one
+//! run; criterion repeats the times.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, missing_docs, reason = "bench code")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "bench code"
+)]
+
+#[path = "support/retained_history.rs"]
+mod retained_history;
+#[path = "support/states.rs"]
+mod states;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -57,6 +75,13 @@ fn plan(histories: &[Vec<SnapshotMeta>], policy: &Policy) -> usize {
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     let is_listed = std::env::args().any(|argument| argument == "--list");
+    let filters: Vec<_> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    if !is_listed && (filters.is_empty() || filters.iter().any(|filter| filter == "retained")) {
+        retained_history::print();
+    }
+    if filters.iter().any(|filter| filter == "retained") {
+        return;
+    }
     for aggregates in [10_000, 1] {
         let each = SNAPSHOTS / aggregates;
         let snapshots = if is_listed { 1 } else { each };
