@@ -10,7 +10,7 @@ use snapfold::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup,
     MarkChange, Page, PutOptions, PutOutcome, Query, Selection,
 };
-use snapfold::{AggregateKey, Error, ErrorKind, MemoryStore, SnapshotId, SnapshotStore};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, SnapshotStore};
 
 /// Lasting damage to one stored record.
 #[derive(Clone, Copy, Debug)]
@@ -42,9 +42,9 @@ pub(crate) enum Lie {
     Fail,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct FaultyStore {
-    pub(crate) inner: MemoryStore,
+    pub(crate) inner: Arc<dyn SnapshotStore>,
     faults: Arc<Mutex<Faults>>,
     failures: Arc<AtomicU64>,
 }
@@ -58,6 +58,10 @@ struct Faults {
 }
 
 impl FaultyStore {
+    pub(crate) fn over(inner: Arc<dyn SnapshotStore>) -> Self {
+        Self { inner, faults: Arc::default(), failures: Arc::default() }
+    }
+
     pub(crate) fn damage(&self, key: &AggregateKey, id: SnapshotId, damage: Damage) {
         self.faults.lock().unwrap().damage.insert((key.clone(), id), damage);
     }

@@ -23,23 +23,34 @@ mod script;
 mod states;
 mod world;
 
+use std::sync::Arc;
+
 use property::coverage::Coverage;
 use proptest::test_runner::TestCaseError;
+use snapfold::{MemoryStore, SnapshotStore};
 use states::{Forest, Ledger, Page, Subject, Tally};
 use world::World;
 
 /// Takes some seconds in a debug build.
 const CASES: u32 = 192;
 
+/// An empty store, and what removes its files.
+type Fresh = (Arc<dyn SnapshotStore>, Option<tempfile::TempDir>);
+
+fn equals_a_replay<S: Subject>(seed: u64) {
+    equals_a_replay_in::<S>(seed, CASES, || (Arc::new(MemoryStore::new()), None));
+}
+
 /// Runs the property on random cases, the same ones each time unless the environment says
 /// otherwise.
-fn equals_a_replay<S: Subject>(seed: u64) {
-    let mut runner = property::runner(seed, CASES, 2_000);
+fn equals_a_replay_in<S: Subject>(seed: u64, cases: u32, fresh: fn() -> Fresh) {
+    let mut runner = property::runner(seed, cases, 2_000);
     let coverage = Coverage::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let outcome = runner.run(&(script::config(), script::turns()), |(config, turns)| {
         runtime.block_on(async {
-            let mut world = World::<S>::new(&config, &coverage);
+            let (store, _dir) = fresh();
+            let mut world = World::<S>::new(&config, &coverage, store);
             for turn in &turns {
                 world.turn(turn).await?;
             }
@@ -52,6 +63,7 @@ fn equals_a_replay<S: Subject>(seed: u64) {
     if runner.config().cases >= CASES {
         coverage.require(&MET);
     }
+    coverage.require(&["from a snapshot"]);
 }
 
 /// What a run of so many cases has to meet.
@@ -94,4 +106,19 @@ fn a_load_of_a_type_that_contains_itself_equals_a_full_replay() {
 #[test]
 fn a_load_of_one_large_text_equals_a_full_replay() {
     equals_a_replay::<Page>(4);
+}
+
+/// In small files, so that a delta and its base are in different ones.
+#[cfg(feature = "file")]
+#[test]
+fn a_load_from_files_equals_a_full_replay() {
+    use snapfold::file::{Durability, FileStore};
+
+    equals_a_replay_in::<Ledger>(5, CASES / 4, || {
+        let memory = std::path::Path::new("/dev/shm");
+        let dir = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap();
+        let store = FileStore::builder(dir.path().join("store")).segment_bytes(4 << 10);
+        let store = store.durability(Durability::Os).reserve_bytes(0).open().unwrap();
+        (Arc::new(store), Some(dir))
+    });
 }

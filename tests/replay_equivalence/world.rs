@@ -87,9 +87,13 @@ enum Asked {
 }
 
 impl<'c, S: Subject> World<'c, S> {
-    pub(crate) fn new(config: &Config, coverage: &'c Coverage) -> Self {
+    pub(crate) fn new(
+        config: &Config,
+        coverage: &'c Coverage,
+        store: Arc<dyn SnapshotStore>,
+    ) -> Self {
         let events = MemoryEvents::new();
-        let store = FaultyStore::default();
+        let store = FaultyStore::over(store);
         let clock = ManualClock::at(Timestamp::from_micros(0));
         let begin = |events: &MemoryEvents<Changed>| match config.codec {
             Codecs::Postcard => builder(events, &store, Postcard),
