@@ -143,7 +143,6 @@ pub mod store;
 #[cfg(any(feature = "file", feature = "memory"))]
 mod timeline;
 mod timestamp;
-pub mod transfer;
 pub mod trigger;
 mod value;
 mod walker;

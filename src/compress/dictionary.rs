@@ -7,7 +7,7 @@ use bytes::Bytes;
 use twox_hash::XxHash3_64;
 
 #[cfg(feature = "zstd")]
-use super::zstd::Prepared;
+use super::zstd::PreparedDictionary;
 use crate::error::{Error, ErrorKind};
 
 /// What many small states have in common. Zstandard stores such states in fewer bytes if it knows
@@ -46,13 +46,13 @@ use crate::error::{Error, ErrorKind};
 ///
 /// Cloning is cheap. Two dictionaries are equal if their ids are.
 #[derive(Clone)]
-pub struct Dictionary(Arc<Contents>);
+pub struct Dictionary(Arc<DictionaryInner>);
 
-struct Contents {
+struct DictionaryInner {
     id: DictionaryId,
     bytes: Bytes,
     #[cfg(feature = "zstd")]
-    prepared: Prepared,
+    prepared: PreparedDictionary,
 }
 
 /// Identifies a dictionary in the headers of the snapshots that need it: XXH3-64 of its bytes.
@@ -100,10 +100,10 @@ impl Dictionary {
                 bytes.len()
             )));
         }
-        let contents = Contents {
+        let contents = DictionaryInner {
             id: DictionaryId(XxHash3_64::oneshot(&bytes)),
             #[cfg(feature = "zstd")]
-            prepared: Prepared::new(&bytes).ok_or_else(|| {
+            prepared: PreparedDictionary::new(&bytes).ok_or_else(|| {
                 let message = "Zstandard refuses the dictionary, because it is damaged: read it \
                                from a good copy, or train a new one";
                 invalid(message.to_owned())
@@ -124,7 +124,7 @@ impl Dictionary {
     }
 
     #[cfg(feature = "zstd")]
-    pub(super) fn prepared(&self) -> &Prepared {
+    pub(super) fn prepared(&self) -> &PreparedDictionary {
         &self.0.prepared
     }
 }

@@ -87,7 +87,9 @@ impl Dictionary {
             held_out: held_out.len(),
             raw_bytes: sum(&|raw| raw.len() as u64),
             alone_bytes: sum(&|raw| size(compress(raw, Effort::DEFAULT), raw)),
-            with_bytes: sum(&|raw| size(compress_with(raw, &dictionary, Effort::DEFAULT), raw)),
+            with_bytes: sum(&|raw| {
+                size(compress_with(raw, dictionary.prepared(), Effort::DEFAULT), raw)
+            }),
             dictionary: None,
         };
         let gain = training.alone_bytes.saturating_sub(training.with_bytes);

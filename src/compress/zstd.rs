@@ -9,7 +9,6 @@ use zstd::zstd_safe::{
     CCtx, CDict, CParameter, DCtx, DDict, compress_bound, get_frame_content_size,
 };
 
-use super::Dictionary;
 use super::effort::Effort;
 
 thread_local! {
@@ -63,14 +62,14 @@ pub(super) fn compress_delta(raw: &[u8], base: &[u8], effort: Effort) -> Option<
 }
 
 /// A dictionary in the form that Zstandard works with.
-pub(super) struct Prepared {
+pub(super) struct PreparedDictionary {
     bytes: Vec<u8>,
     reading: DDict<'static>,
     /// By level. An application uses one.
     writing: Mutex<Vec<(i32, Arc<CDict<'static>>)>>,
 }
 
-impl Prepared {
+impl PreparedDictionary {
     /// Returns `None` for a damaged dictionary.
     pub(super) fn new(bytes: &[u8]) -> Option<Self> {
         let reading = DDict::try_create(bytes)?;
@@ -110,10 +109,10 @@ fn with_contexts<T>(
 /// Compresses `raw` with a dictionary, which a decompression needs again.
 pub(super) fn compress_with(
     raw: &[u8],
-    dictionary: &Dictionary,
+    dictionary: &PreparedDictionary,
     effort: Effort,
 ) -> Option<Vec<u8>> {
-    let prepared = dictionary.prepared().writing(effort.level)?;
+    let prepared = dictionary.writing(effort.level)?;
     let mut stored = Vec::with_capacity(compress_bound(raw.len()));
     with_contexts(|context, _| context.compress_using_cdict(&mut stored, raw, &prepared).ok())?;
     Some(stored)
@@ -124,13 +123,13 @@ pub(super) fn compress_with(
 pub(super) fn decompress_with(
     stored: &[u8],
     raw_len: usize,
-    dictionary: &Dictionary,
+    dictionary: &PreparedDictionary,
 ) -> Option<Vec<u8>> {
     if !may_have(stored, raw_len) {
         return None;
     }
     let mut raw = Vec::with_capacity(raw_len);
-    let reading = &dictionary.prepared().reading;
+    let reading = &dictionary.reading;
     with_contexts(|_, context| context.decompress_using_ddict(&mut raw, stored, reading).ok())?;
     (raw.len() == raw_len).then_some(raw)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::rule::{
     ALL, CalendarUnit, EVERY, LABEL, LAST, REACHABLE, Rule, UNLIMITED, VERSIONS, WITHIN,
 };
-use super::scan::{Place, Scanner};
+use super::scan::{PolicyScanner, TextPlace};
 use super::span::{Span, TooLong, UNIT_NAMES};
 use super::text::{FOREVER, NOTHING, SUPERSEDES, ZONE};
 use super::zone::Zone;
@@ -36,7 +36,7 @@ impl FromStr for Policy {
     /// UTC without the feature `schedules`. The message names the column, in characters from 1 on,
     /// and what was expected there.
     fn from_str(text: &str) -> Result<Self, Error> {
-        let mut scanner = Scanner::new(text);
+        let mut scanner = PolicyScanner::new(text);
         let mut read = Clauses::default();
         loop {
             read.clause(&mut scanner)?;
@@ -52,7 +52,7 @@ impl FromStr for Policy {
 }
 
 impl Clauses {
-    fn clause(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Error> {
+    fn clause(&mut self, scanner: &mut PolicyScanner<'_>) -> Result<(), Error> {
         let place = scanner.place();
         let word = scanner.word().to_ascii_lowercase();
         match word.as_str() {
@@ -71,7 +71,7 @@ impl Clauses {
         Ok(())
     }
 
-    fn finish(self, end: Place<'_>) -> Result<Policy, Error> {
+    fn finish(self, end: TextPlace<'_>) -> Result<Policy, Error> {
         if self.rules.is_empty() && !self.nothing {
             return Err(end.wrong("it would keep nothing: add a rule, or say so with `nothing`"));
         }
@@ -82,7 +82,7 @@ impl Clauses {
     }
 }
 
-fn rule(scanner: &mut Scanner<'_>, word: &str, place: Place<'_>) -> Result<Rule, Error> {
+fn rule(scanner: &mut PolicyScanner<'_>, word: &str, place: TextPlace<'_>) -> Result<Rule, Error> {
     if let Some(unit) = CalendarUnit::ALL.into_iter().find(|unit| unit.word() == word) {
         return Ok(Rule::Calendar(unit, count(scanner)?));
     }
@@ -105,7 +105,7 @@ fn rule(scanner: &mut Scanner<'_>, word: &str, place: Place<'_>) -> Result<Rule,
     }
 }
 
-fn keyword(scanner: &mut Scanner<'_>, wanted: &str) -> Result<(), Error> {
+fn keyword(scanner: &mut PolicyScanner<'_>, wanted: &str) -> Result<(), Error> {
     let place = scanner.place();
     if scanner.word().eq_ignore_ascii_case(wanted) {
         return Ok(());
@@ -114,7 +114,7 @@ fn keyword(scanner: &mut Scanner<'_>, wanted: &str) -> Result<(), Error> {
 }
 
 /// Reads a whole number.
-fn number(scanner: &mut Scanner<'_>, what: &str) -> Result<u64, Error> {
+fn number(scanner: &mut PolicyScanner<'_>, what: &str) -> Result<u64, Error> {
     let place = scanner.place();
     let digits = scanner.digits();
     if digits.is_empty() {
@@ -125,7 +125,7 @@ fn number(scanner: &mut Scanner<'_>, what: &str) -> Result<u64, Error> {
 }
 
 /// Reads a whole number from 1 on.
-fn positive(scanner: &mut Scanner<'_>, what: &str) -> Result<u64, Error> {
+fn positive(scanner: &mut PolicyScanner<'_>, what: &str) -> Result<u64, Error> {
     let place = scanner.place();
     match number(scanner, what)? {
         0 => Err(place.wrong("0 keeps nothing: use at least 1, or remove the rule")),
@@ -134,7 +134,7 @@ fn positive(scanner: &mut Scanner<'_>, what: &str) -> Result<u64, Error> {
 }
 
 /// Reads a whole number from 1 on, or `all`.
-fn count(scanner: &mut Scanner<'_>) -> Result<u64, Error> {
+fn count(scanner: &mut PolicyScanner<'_>) -> Result<u64, Error> {
     let place = scanner.place();
     if place.is_digit() {
         return positive(scanner, "a number");
@@ -146,7 +146,7 @@ fn count(scanner: &mut Scanner<'_>) -> Result<u64, Error> {
 }
 
 /// Reads a duration that is not 0.
-fn period(scanner: &mut Scanner<'_>) -> Result<Span, Error> {
+fn period(scanner: &mut PolicyScanner<'_>) -> Result<Span, Error> {
     let place = scanner.place();
     let span = span(scanner, "a duration, such as 30d")?;
     if span.is_zero() {
@@ -156,7 +156,7 @@ fn period(scanner: &mut Scanner<'_>) -> Result<Span, Error> {
 }
 
 /// Reads a sum of numbers with units.
-fn span(scanner: &mut Scanner<'_>, what: &str) -> Result<Span, Error> {
+fn span(scanner: &mut PolicyScanner<'_>, what: &str) -> Result<Span, Error> {
     let start = scanner.place();
     let too_long =
         |TooLong| start.wrong(format!("the duration is too long: use at most {}us", u64::MAX));
@@ -180,7 +180,7 @@ fn span(scanner: &mut Scanner<'_>, what: &str) -> Result<Span, Error> {
     }
 }
 
-fn superseded(scanner: &mut Scanner<'_>) -> Result<Duration, Error> {
+fn superseded(scanner: &mut PolicyScanner<'_>) -> Result<Duration, Error> {
     let place = scanner.place();
     if place.is_digit() {
         return span(scanner, "").map(Span::duration);
@@ -191,7 +191,7 @@ fn superseded(scanner: &mut Scanner<'_>) -> Result<Duration, Error> {
     Err(place.expected("a duration, such as 14d, or `forever`"))
 }
 
-fn zone(scanner: &mut Scanner<'_>) -> Result<Zone, Error> {
+fn zone(scanner: &mut PolicyScanner<'_>) -> Result<Zone, Error> {
     let place = scanner.place();
     let name = scanner.bare();
     if name.is_empty() {
@@ -200,7 +200,7 @@ fn zone(scanner: &mut Scanner<'_>) -> Result<Zone, Error> {
     Zone::find(name).map_err(|no_zone| place.error(no_zone.kind, &no_zone.message))
 }
 
-fn label(scanner: &mut Scanner<'_>) -> Result<String, Error> {
+fn label(scanner: &mut PolicyScanner<'_>) -> Result<String, Error> {
     let place = scanner.place();
     if scanner.is_next('"') {
         return scanner.quoted();

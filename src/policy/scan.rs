@@ -1,4 +1,4 @@
-//! [`Scanner`]: reads a policy's text, and knows the column.
+//! [`PolicyScanner`]: reads a policy's text, and knows the column.
 
 use crate::error::{Error, ErrorKind};
 
@@ -6,7 +6,7 @@ use crate::error::{Error, ErrorKind};
 const MAX_SHOWN: usize = 30;
 
 /// The text that is left to read.
-pub(super) struct Scanner<'t> {
+pub(super) struct PolicyScanner<'t> {
     rest: &'t str,
     /// Of the next character, from 1 on.
     column: usize,
@@ -14,12 +14,12 @@ pub(super) struct Scanner<'t> {
 
 /// A place in the text, for errors.
 #[derive(Clone, Copy)]
-pub(super) struct Place<'t> {
+pub(super) struct TextPlace<'t> {
     rest: &'t str,
     column: usize,
 }
 
-impl<'t> Scanner<'t> {
+impl<'t> PolicyScanner<'t> {
     pub(super) const fn new(text: &'t str) -> Self {
         Self { rest: text, column: 1 }
     }
@@ -34,9 +34,9 @@ impl<'t> Scanner<'t> {
     }
 
     /// Skips white space, and returns the place of what follows.
-    pub(super) fn place(&mut self) -> Place<'t> {
+    pub(super) fn place(&mut self) -> TextPlace<'t> {
         self.take(char::is_whitespace);
-        Place { rest: self.rest, column: self.column }
+        TextPlace { rest: self.rest, column: self.column }
     }
 
     /// Reads ASCII letters; empty if there are none.
@@ -87,11 +87,11 @@ impl<'t> Scanner<'t> {
                     text.push(escaped);
                 }
                 (Some(_), _) => {
-                    let place = Place { rest: self.rest, column: self.column };
+                    let place = TextPlace { rest: self.rest, column: self.column };
                     return Err(place.expected("`\\\"` for a quote or `\\\\` for a backslash"));
                 }
                 (None, _) => {
-                    let place = Place { rest: self.rest, column: self.column };
+                    let place = TextPlace { rest: self.rest, column: self.column };
                     return Err(place.expected("a closing quote"));
                 }
             }
@@ -107,7 +107,7 @@ impl<'t> Scanner<'t> {
     }
 }
 
-impl Place<'_> {
+impl TextPlace<'_> {
     pub(super) const fn is_end(self) -> bool {
         self.rest.is_empty()
     }

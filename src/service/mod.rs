@@ -1,5 +1,6 @@
 //! Services that work on many aggregates, beside an application: the [`Scheduler`] runs what is
-//! stored in a ledger, and a [`Batch`] does one thing now.
+//! stored in a ledger, a [`Batch`] does one thing now, and [`transfer`] moves snapshots between
+//! stores.
 
 #[cfg(feature = "progress")]
 mod bar;
@@ -7,6 +8,7 @@ mod batch;
 mod counts;
 mod coverage;
 mod scheduler;
+pub mod transfer;
 mod watcher;
 mod work;
 

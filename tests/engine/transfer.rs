@@ -14,13 +14,13 @@ use snapfold::engine::Incremental;
 use snapfold::manager::Origin;
 use snapfold::record::{Generation, Record, RecordBuilder};
 use snapfold::retention::keep_last;
+use snapfold::service::transfer::{
+    ExportOptions, OnConflict, TransferDifference, TransferFilter, TransferOptions, check_archive,
+    export, import, merge,
+};
 use snapfold::store::{
     KeysRequest, ListRequest, Lookup, Mark, MarkChange, Marks, PutOptions, Query, Selection,
     SnapshotStoreExt,
-};
-use snapfold::transfer::{
-    ExportOptions, OnConflict, TransferDifference, TransferFilter, TransferOptions, check_archive,
-    export, import, merge,
 };
 use snapfold::{AggregateKey, ErrorKind, MemoryStore, SnapshotEngine, SnapshotStore, Timestamp};
 use tokio::io::AsyncWrite;

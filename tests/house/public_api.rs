@@ -16,6 +16,12 @@ use snapfold::retention::{
     PolicyBuilder, Retention, RetentionContext, RetentionPlan, keep_last, keep_within,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
+use snapfold::service::transfer::{
+    ArchiveContents, ExportOptions, Exported, Imported, OnConflict, TransferDifference,
+    TransferFilter, TransferNote, TransferOptions, TransferReport, check_archive, export, import,
+    merge,
+};
+#[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{
     Adaptive, All, Any, Costs, EveryEvents, EveryInterval, GrownBy, LargerThan, LastSnapshot,
     Manual, SlowerThan, Trigger, TriggerContext, Verdict, all, any, every_events, every_interval,
@@ -27,7 +33,8 @@ use snapfold::{
     MemoryEvents, MemoryStore, Point, Replay, Retry, SnapshotAdmin, SnapshotEngine, SnapshotId,
     SnapshotManager, SnapshotStore, Timestamp,
     codec::{
-        Codec, CodecId, Compression, CompressionId, DecodeLimits, Digester, Postcard, TypeInfo,
+        Codec, CodecId, Compression, CompressionId, DecodeLimits, Dictionary, DictionaryId,
+        Digester, Postcard, TypeInfo,
     },
     engine::{
         CacheConfig, Clock, Drained, EngineBuilder, EngineHealth, EngineStatistics, HealthSignal,
@@ -52,6 +59,9 @@ use snapfold::{
         Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
     },
 };
+#[cfg(feature = "zstd")]
+#[allow(unused_imports, reason = "that they resolve is the test")]
+use snapfold::{codec::Training, engine::TrainingRequest};
 
 /// What a newcomer meets first stays few.
 const MAX_ROOT_NAMES: usize = 35;

@@ -39,7 +39,7 @@ const GIVEN_UP_FROM: u64 = 1_024;
 /// A state in the cache. It is never changed while it is in the cache: a load that applies events
 /// replaces it as a whole.
 pub(super) struct Cached<A> {
-    state: Held<A>,
+    state: HeldState<A>,
     position: Position,
     /// The newest durable snapshot known when the state was loaded.
     pub(super) snapshot: Option<SnapshotUsed>,
@@ -64,7 +64,7 @@ impl<A> Cached<A> {
         now: Duration,
     ) -> Self {
         Self {
-            state: Held::new(&loaded.progress.state, weight),
+            state: HeldState::new(&loaded.progress.state, weight),
             position: loaded.progress.position.clone(),
             snapshot: loaded.provenance.snapshot,
             weight,
@@ -80,8 +80,8 @@ impl<A> Cached<A> {
     #[inline]
     pub(super) fn progress(&self) -> Option<Progress<A>> {
         let state = match &self.state {
-            Held::Small(state) => Arc::clone(state),
-            Held::Large(state) => Arc::clone(lock(state).as_ref()?),
+            HeldState::Small(state) => Arc::clone(state),
+            HeldState::Large(state) => Arc::clone(lock(state).as_ref()?),
         };
         Some(Progress { state, position: self.position.clone() })
     }
@@ -100,7 +100,7 @@ impl<A> Cached<A> {
 /// find none, and read from the store.
 impl<A: Send + Sync> Lender<A> for Cached<A> {
     fn give_up(&self, state: &Arc<A>) {
-        let Held::Large(held) = &self.state else { return };
+        let HeldState::Large(held) = &self.state else { return };
         let mut held = lock(held);
         if Arc::strong_count(state) == 2 {
             *held = None;
@@ -108,12 +108,12 @@ impl<A: Send + Sync> Lender<A> for Cached<A> {
     }
 }
 
-enum Held<A> {
+enum HeldState<A> {
     Small(Arc<A>),
     Large(Mutex<Option<Arc<A>>>),
 }
 
-impl<A> Held<A> {
+impl<A> HeldState<A> {
     fn new(state: &Arc<A>, weight: Weight) -> Self {
         let state = Arc::clone(state);
         if weight.bytes < GIVEN_UP_FROM {
@@ -128,7 +128,7 @@ fn lock<A>(held: &Mutex<Option<Arc<A>>>) -> MutexGuard<'_, Option<Arc<A>>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Invalidates the cached state of an aggregate when dropped. Held during an operation that changes
+/// Invalidates the cached state of an aggregate when dropped. HeldState during an operation that changes
 /// the snapshots from which the state was built, so that it also takes effect if the operation
 /// fails or is cancelled.
 pub(super) struct Outdates<'a, A: Send + Sync + 'static> {

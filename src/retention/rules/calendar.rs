@@ -61,13 +61,13 @@ impl Local {
 
 /// Writes the name of the hour, day, ...: `2026-11-28 14:00`, `2026-11-28`, `2026-W48`, `2026-11`,
 /// `2026`. The name of an hour that is not in UTC ends with the offset: `2026-11-28 14:00+01:00`.
-pub(super) struct Named<'a> {
+pub(super) struct NamedPeriod<'a> {
     pub(super) unit: CalendarUnit,
     pub(super) local: &'a Local,
     pub(super) zone: &'a Zone,
 }
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for NamedPeriod<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Local { date, hour, offset, .. } = self.local;
         match self.unit {

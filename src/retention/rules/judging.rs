@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::fmt::Write;
 
-use super::calendar::{Local, Named};
+use super::calendar::{Local, NamedPeriod};
 use super::reach;
 use crate::policy::{CalendarUnit, Rule, Zone};
 use crate::record::SnapshotMeta;
@@ -150,7 +150,7 @@ impl<'s> Judging<'s> {
         newest.truncate(usize::try_from(number).unwrap_or(usize::MAX));
         for (_, at) in newest {
             if let Some(Some(local)) = local.get(at) {
-                let name = Named { unit, local, zone };
+                let name = NamedPeriod { unit, local, zone };
                 self.keep(at, words, format_args!(": the newest of {name}"));
             }
         }

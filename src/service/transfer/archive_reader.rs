@@ -3,8 +3,8 @@
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::frame::{
-    ArchiveEnd, CRITICAL, DICTIONARY, END, FrameChain, HEAD_BYTES, Head, MAGIC, SNAPSHOT, START,
-    read_snapshot,
+    ArchiveEnd, CRITICAL, DICTIONARY, END, FrameChain, FrameHead, HEAD_BYTES, MAGIC, SNAPSHOT,
+    START, read_snapshot,
 };
 use crate::codec::Dictionary;
 use crate::error::{Error, ErrorKind, Retry};
@@ -73,7 +73,7 @@ impl<R: AsyncRead + Unpin> ArchiveReader<R> {
     pub(super) async fn next(&mut self) -> Result<Option<Archived>, Error> {
         loop {
             let bytes: [u8; HEAD_BYTES] = self.array().await?;
-            let head = Head::of(&bytes);
+            let head = FrameHead::of(&bytes);
             let body = self.body(head.length).await?;
             let before = self.chain;
             if !self.chain.accept(&bytes, &body) {

@@ -8,7 +8,7 @@ use super::TransferFilter;
 use super::frame::{
     ArchiveEnd, DICTIONARY, END, FrameChain, MAGIC, SNAPSHOT, START, marks_body, start_body,
 };
-use super::walk::{Moved, Walk};
+use super::walk::{MovedSnapshot, StoreWalk};
 use crate::clock::{Clock as _, SystemClock};
 use crate::codec::Dictionary;
 use crate::error::{Error, ErrorKind};
@@ -112,7 +112,7 @@ where
     for dictionary in &options.dictionaries {
         archive.frame(DICTIONARY, &[dictionary.as_bytes()]).await?;
     }
-    let mut walk = Walk::new(store, &options.filter);
+    let mut walk = StoreWalk::new(store, &options.filter);
     while let Some(moved) = walk.next().await? {
         for moved in moved {
             archive.snapshot(&moved).await?;
@@ -138,7 +138,7 @@ impl<W: AsyncWrite + Unpin> ArchiveWriter<W> {
         Self { to, piece: MAGIC.to_vec(), chain, exported, key: None }
     }
 
-    async fn snapshot(&mut self, moved: &Moved) -> Result<(), Error> {
+    async fn snapshot(&mut self, moved: &MovedSnapshot) -> Result<(), Error> {
         if self.key.as_ref() != Some(&moved.key) {
             self.key = Some(moved.key.clone());
             self.exported.aggregates += 1;

@@ -13,7 +13,7 @@
 //! # #[cfg(feature = "memory")] {
 //! # async fn backup() -> Result<(), snapfold::Error> {
 //! use snapfold::MemoryStore;
-//! use snapfold::transfer::{ExportOptions, TransferOptions, export, import};
+//! use snapfold::service::transfer::{ExportOptions, TransferOptions, export, import};
 //!
 //! let store = MemoryStore::new();
 //! let mut archive = Vec::new();

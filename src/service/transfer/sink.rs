@@ -1,4 +1,4 @@
-//! [`Sink`]: puts moved snapshots into a store.
+//! [`TransferSink`]: puts moved snapshots into a store.
 
 use std::cmp::Ordering;
 
@@ -18,7 +18,7 @@ const BATCH: usize = 64;
 const BATCH_BYTES: usize = 8 << 20;
 const MOVE: &str = "move snapshots";
 
-pub(super) struct Sink<'a> {
+pub(super) struct TransferSink<'a> {
     store: &'a dyn SnapshotStore,
     options: &'a TransferOptions,
     report: TransferReport,
@@ -29,7 +29,7 @@ pub(super) struct Sink<'a> {
     bytes: usize,
 }
 
-impl<'a> Sink<'a> {
+impl<'a> TransferSink<'a> {
     pub(super) fn new(store: &'a dyn SnapshotStore, options: &'a TransferOptions) -> Self {
         let report = TransferReport { dry_run: options.dry_run, ..TransferReport::default() };
         Self { store, options, report, aggregate: None, batch: Vec::new(), bytes: 0 }

@@ -1,4 +1,4 @@
-//! [`Walk`]: reads the selected snapshots of a store, each base before its deltas.
+//! [`StoreWalk`]: reads the selected snapshots of a store, each base before its deltas.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -16,13 +16,13 @@ const BATCH: usize = 32;
 const BATCH_BYTES: u64 = 8 << 20;
 
 /// A snapshot on its way from one store to another.
-pub(super) struct Moved {
+pub(super) struct MovedSnapshot {
     pub(super) key: AggregateKey,
     pub(super) record: Record,
     pub(super) marks: Marks,
 }
 
-pub(super) struct Walk<'a> {
+pub(super) struct StoreWalk<'a> {
     store: &'a dyn SnapshotStore,
     filter: &'a TransferFilter,
     pages: KeyPages<'a, dyn SnapshotStore + 'a>,
@@ -33,7 +33,7 @@ pub(super) struct Walk<'a> {
     pub(super) damaged: u64,
 }
 
-impl<'a> Walk<'a> {
+impl<'a> StoreWalk<'a> {
     pub(super) fn new(store: &'a dyn SnapshotStore, filter: &'a TransferFilter) -> Self {
         let pages = store.key_pages(filter.keys());
         let (keys, metas) = (VecDeque::new(), VecDeque::new());
@@ -41,7 +41,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns the next snapshots, which are of one aggregate. `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Vec<Moved>>, Error> {
+    pub(super) async fn next(&mut self) -> Result<Option<Vec<MovedSnapshot>>, Error> {
         loop {
             if self.metas.is_empty() && !self.begin_key().await? {
                 return Ok(None);
@@ -85,7 +85,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads the next records of the aggregate.
-    async fn read(&mut self) -> Result<Vec<Moved>, Error> {
+    async fn read(&mut self) -> Result<Vec<MovedSnapshot>, Error> {
         let (mut metas, mut bytes) = (Vec::new(), 0);
         while let Some(meta) = self.metas.front()
             && metas.len() < BATCH
@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
             // It may have been deleted since it was listed.
             let Lookup::Found(found) = lookup else { continue };
             if found.record.verify().is_ok_and(|header| header.is_of(&key)) {
-                moved.push(Moved { key, record: found.record, marks });
+                moved.push(MovedSnapshot { key, record: found.record, marks });
             } else {
                 self.damaged += 1;
             }

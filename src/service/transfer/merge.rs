@@ -1,7 +1,7 @@
 //! [`merge`]: copies the snapshots of one store to another.
 
-use super::sink::Sink;
-use super::walk::{Moved, Walk};
+use super::sink::TransferSink;
+use super::walk::{MovedSnapshot, StoreWalk};
 use super::{TransferOptions, TransferReport};
 use crate::error::Error;
 use crate::store::SnapshotStore;
@@ -25,10 +25,10 @@ pub async fn merge(
     to: &dyn SnapshotStore,
     options: &TransferOptions,
 ) -> Result<TransferReport, Error> {
-    let mut walk = Walk::new(from, &options.filter);
-    let mut sink = Sink::new(to, options);
+    let mut walk = StoreWalk::new(from, &options.filter);
+    let mut sink = TransferSink::new(to, options);
     while let Some(moved) = walk.next().await? {
-        for Moved { key, record, marks } in moved {
+        for MovedSnapshot { key, record, marks } in moved {
             sink.add(key, record, marks).await?;
         }
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use tokio::io::AsyncRead;
 
 use super::archive_reader::{ArchiveReader, Archived};
-use super::sink::Sink;
+use super::sink::TransferSink;
 use super::{TransferOptions, TransferReport};
 use crate::codec::Dictionary;
 use crate::error::{Error, ErrorKind};
@@ -95,7 +95,7 @@ where
         }
     }
     let mut archive = ArchiveReader::open(from).await?;
-    let mut sink = Sink::new(store, options);
+    let mut sink = TransferSink::new(store, options);
     loop {
         match archive.next().await {
             Ok(None) => break,

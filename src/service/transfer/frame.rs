@@ -52,7 +52,7 @@ impl FrameChain {
 
     /// Adds a frame that was read, if its checksum matches.
     pub(super) fn accept(&mut self, read: &[u8; HEAD_BYTES], body: &[u8]) -> bool {
-        let Head { tag, length, checksum } = Head::of(read);
+        let FrameHead { tag, length, checksum } = FrameHead::of(read);
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(&[tag]);
         hasher.update(&length.to_le_bytes());
@@ -77,13 +77,13 @@ fn head(tag: u8, length: [u8; 4], checksum: u32) -> [u8; HEAD_BYTES] {
 
 /// The parsed head of a frame.
 #[derive(Clone, Copy)]
-pub(super) struct Head {
+pub(super) struct FrameHead {
     pub(super) tag: u8,
     pub(super) length: u32,
     checksum: u32,
 }
 
-impl Head {
+impl FrameHead {
     pub(super) fn of(bytes: &[u8; HEAD_BYTES]) -> Self {
         let mut reader = ByteReader(bytes);
         let [tag] = reader.array().unwrap_or_default();
