@@ -250,6 +250,7 @@ pub(crate) enum Needs<'a> {
     Nothing,
     /// The encoded state that a delta is based on.
     Base(&'a [u8]),
+    #[cfg_attr(not(feature = "zstd"), allow(dead_code, reason = "only Zstandard uses it"))]
     Dictionary(&'a Dictionary),
 }
 

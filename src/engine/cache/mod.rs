@@ -128,7 +128,7 @@ fn lock<A>(held: &Mutex<Option<Arc<A>>>) -> MutexGuard<'_, Option<Arc<A>>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Invalidates the cached state of an aggregate when dropped. HeldState during an operation that changes
+/// Invalidates the cached state of an aggregate when dropped. Held during an operation that changes
 /// the snapshots from which the state was built, so that it also takes effect if the operation
 /// fails or is cancelled.
 pub(super) struct Outdates<'a, A: Send + Sync + 'static> {
