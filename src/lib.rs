@@ -126,7 +126,6 @@ mod error;
 pub mod events;
 mod generation;
 mod key;
-#[cfg(feature = "faults")]
 pub mod layer;
 pub mod ledger;
 pub mod manager;

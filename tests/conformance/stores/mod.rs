@@ -7,4 +7,5 @@ mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod register;
+mod tiered;
 mod verdicts;
