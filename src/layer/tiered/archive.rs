@@ -82,7 +82,8 @@ impl TieredStore {
     /// # let last_quarter = Timestamp::from_seconds(0);
     /// let mut cursor = None;
     /// loop {
-    ///     let request = KeysRequest { after: cursor.as_ref(), ..KeysRequest::new().limit(100) };
+    ///     let mut request = KeysRequest::new().limit(100);
+    ///     request.after = cursor.as_ref();
     ///     let report = store.archive_all(request, last_quarter).await?;
     ///     cursor = report.next;
     ///     if cursor.is_none() {
