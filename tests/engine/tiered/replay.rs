@@ -117,7 +117,7 @@ impl World {
                 self.engine.create(&key).await?;
             }
             6..=8 => {
-                let cut = Timestamp::from_seconds(random.i64(..2 + self.states.len() as i64));
+                let cut = Timestamp::from_seconds(random.i64(0..2 + self.states.len() as i64));
                 tally.moved += self.store.archive(&key, cut).await?.moved;
             }
             9 => {
@@ -171,10 +171,7 @@ async fn equals_a_replay(rate: f64) -> Tally {
         let mut world = World::new(seed, rate);
         for _ in 0..60 {
             if let Err(error) = world.turn(&mut random, &mut tally).await {
-                assert!(
-                    rate > 0.0 || error.kind() == snapfold::ErrorKind::InvalidInput,
-                    "seed {seed}: {error:?}"
-                );
+                assert!(rate > 0.0, "seed {seed}: {error:?}");
                 tally.failed += u64::from(rate > 0.0);
             }
             world.check(&mut random, &mut tally, seed).await;
@@ -199,7 +196,7 @@ async fn equals_a_replay(rate: f64) -> Tally {
 fn a_load_over_two_tiers_equals_a_full_replay() {
     let tally = run(equals_a_replay(0.0));
     println!("{tally:?}");
-    assert!(tally.moved > 500 && tally.restored > 50, "{tally:?}");
+    assert!(tally.moved > 300 && tally.restored > 50, "{tally:?}");
     assert!(tally.from_cold > 300 && tally.deltas > 50, "{tally:?}");
 }
 
@@ -207,7 +204,7 @@ fn a_load_over_two_tiers_equals_a_full_replay() {
 fn a_load_over_two_failing_tiers_equals_a_full_replay() {
     let tally = run(equals_a_replay(0.05));
     println!("{tally:?}");
-    assert!(tally.moved > 200 && tally.failed > 300, "{tally:?}");
+    assert!(tally.moved > 60 && tally.from_cold > 100 && tally.failed > 300, "{tally:?}");
 }
 
 /// Runs on a runtime with a paused clock: time passes only where a fault waits.
