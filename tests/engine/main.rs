@@ -85,7 +85,7 @@ mod support;
 mod sweep;
 #[cfg(all(feature = "postcard", feature = "metrics", feature = "tracing"))]
 mod telemetry;
-#[cfg(all(feature = "conformance", feature = "lz4"))]
+#[cfg(all(feature = "conformance", feature = "lz4", feature = "cache"))]
 mod tiered;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod transfer;

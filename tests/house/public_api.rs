@@ -194,6 +194,13 @@ fn the_kits_are_exported() {
     crosses_threads::<(Case, Scorecard, Failure)>();
 }
 
+#[test]
+fn the_tiered_store_is_exported_and_crosses_threads() {
+    use snapfold::layer::{ArchiveReport, RestoreReport, TieredStore};
+    crosses_threads::<TieredStore>();
+    is_value::<(ArchiveReport, RestoreReport)>();
+}
+
 #[cfg(feature = "faults")]
 #[test]
 fn the_faulty_store_is_exported_and_crosses_threads() {

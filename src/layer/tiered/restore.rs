@@ -51,13 +51,13 @@ impl TieredStore {
         let hot = self.hot.list_all(ListRequest::new(key)).await?;
         let hot: BTreeSet<_> = hot.iter().map(SnapshotMeta::id).collect();
         let wanted = cold.iter().rev().filter(|meta| wanted.contains(&meta.id()));
-        let (there, copies): (Vec<_>, Vec<_>) =
+        let (there, rest): (Vec<_>, Vec<_>) =
             wanted.cloned().partition(|meta| hot.contains(&meta.id()));
         // What an earlier call copied counts already.
         let there: Vec<_> = there.iter().map(SnapshotMeta::id).collect();
         let mut restored = self.intact_in_hot(key, &there).await?;
         let transfer = Transfer { key, from: &*self.cold, to: &*self.hot };
-        let copied = transfer.copy(&copies).await?;
+        let copied = transfer.copy(&rest).await?;
         restored.extend(&copied);
         // A read that asked `hot` before the copies were there may still look for them in `cold`.
         drop(self.locks.reads.exclusive(key).await);

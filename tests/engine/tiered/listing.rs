@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use snapfold::layer::TieredStore;
 use snapfold::record::{RecordBuilder, SnapshotMeta};
-use snapfold::store::{Cursor, KeysRequest, ListRequest, Selection, SnapshotStoreExt};
+use snapfold::store::{Cursor, KeysRequest, ListRequest, Query, Selection, SnapshotStoreExt};
 use snapfold::{AggregateKey, ErrorKind, MemoryStore, SnapshotStore, Timestamp};
 
-use super::{NEW, Tiers, at, builder, key, put};
+use super::steps::poll_once;
+use super::{NEW, Tiers, at, builder, id, key, put, versions};
+use crate::support::Store;
 
 #[tokio::test]
 async fn each_snapshot_is_listed_once_while_snapshots_move_between_pages() {
@@ -38,6 +41,29 @@ async fn each_snapshot_is_listed_once_while_snapshots_move_between_pages() {
         assert_eq!(listed, versions, "seed {seed}");
     }
     assert!(moved > 1_000, "{moved}");
+}
+
+/// The read asked the hot tier before the snapshot was copied there. It must still find it in the
+/// cold one.
+#[tokio::test]
+async fn a_restore_deletes_nothing_that_a_read_is_looking_for() {
+    let (hot, cold) = (MemoryStore::new(), Store::default());
+    put(&hot, [builder(30).build(b"").unwrap()]).await;
+    put(&cold.inner, [builder(20).build(b"").unwrap()]).await;
+    let store = TieredStore::new(hot.clone(), cold.clone());
+    let key = key();
+    cold.get_gate.close();
+    let mut read = Box::pin(store.get(Query::exact(&key, id(20))));
+    assert!(poll_once(read.as_mut()).await.is_none());
+    assert_eq!(cold.get_gate.waiting(), 1);
+    cold.get_gate.let_pass(5);
+    let mut restore = Box::pin(store.restore(&key, Selection::All));
+    assert!(poll_once(restore.as_mut()).await.is_none());
+    assert_eq!(versions(&hot).await, [20, 30]);
+    cold.get_gate.open();
+    assert!(read.await.unwrap().into_record().is_some());
+    assert_eq!(restore.await.unwrap().deleted, 1);
+    assert_eq!(versions(&cold.inner).await, [0; 0]);
 }
 
 fn key_of(number: u64) -> AggregateKey {
@@ -108,7 +134,7 @@ async fn archiving_all_aggregates_continues_from_its_cursor() {
         let mut request = KeysRequest::new().limit(10);
         request.after = cursor.as_ref();
         // A new handle each time, as in another process.
-        let store = snapfold::layer::TieredStore::new(tiers.hot.clone(), tiers.cold.clone());
+        let store = TieredStore::new(tiers.hot.clone(), tiers.cold.clone());
         let report = store.archive_all(request, at(3)).await.unwrap();
         (pages, moved) = (pages + 1, moved + report.moved);
         assert_eq!(report.keys, if pages == 3 { 5 } else { 10 });

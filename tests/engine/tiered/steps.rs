@@ -197,7 +197,7 @@ async fn each_step(call: Call, end: End) -> usize {
 }
 
 /// Polls a future once. Nothing in memory waits.
-async fn poll_once<T>(mut running: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
+pub async fn poll_once<T>(mut running: std::pin::Pin<&mut impl Future<Output = T>>) -> Option<T> {
     std::future::poll_fn(|context| match running.as_mut().poll(context) {
         std::task::Poll::Ready(ended) => std::task::Poll::Ready(Some(ended)),
         std::task::Poll::Pending => std::task::Poll::Ready(None),
