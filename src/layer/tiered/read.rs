@@ -49,7 +49,12 @@ impl TieredStore {
             if !self.is_hot(query.key, id).await? {
                 return Ok(Lookup::Found(self.with_bases(query, found, false).await?));
             }
-            // The copy in `hot` counts, and it does not match: it is retired, for example.
+            // The copy in `hot` counts. If it matches, a restore made it after `hot` was asked.
+            let same = query.at_least(found.version).at_most(found.version);
+            if let Lookup::Found(found) = self.hot.get(same).await? {
+                return Ok(Lookup::Found(self.with_bases(query, found, true).await?));
+            }
+            // It does not match: it is retired, for example.
             cold = match found.version.checked_sub(1).filter(|below| *below >= at_least) {
                 Some(below) => self.cold.get(query.at_least(at_least).at_most(below)).await?,
                 None => Lookup::OtherGeneration,

@@ -31,23 +31,23 @@ struct Moving {
     store: TieredStore,
     hot: MemoryStore,
     cold: MemoryStore,
-    moves: Moves,
+    how: Moves,
     random: Mutex<fastrand::Rng>,
     quiet: RwLock<()>,
-    moved: Arc<AtomicU64>,
+    count: Arc<AtomicU64>,
 }
 
 impl Moving {
-    fn new(moves: Moves, seed: u64, moved: &Arc<AtomicU64>) -> Self {
+    fn new(how: Moves, seed: u64, count: &Arc<AtomicU64>) -> Self {
         let (hot, cold) = (MemoryStore::new(), MemoryStore::new());
         Self {
             store: TieredStore::new(hot.clone(), cold.clone()),
             hot,
             cold,
-            moves,
+            how,
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             quiet: RwLock::new(()),
-            moved: Arc::clone(moved),
+            count: Arc::clone(count),
         }
     }
 
@@ -56,10 +56,10 @@ impl Moving {
     }
 
     async fn shuffle(&self, key: &AggregateKey) -> Result<(), Error> {
-        if self.moves == Moves::Archived {
+        if self.how == Moves::Archived {
             if self.chance(3) {
                 let report = self.store.archive(key, Timestamp::MAX).await?;
-                self.moved.fetch_add(report.moved, Ordering::SeqCst);
+                self.count.fetch_add(report.moved, Ordering::SeqCst);
             }
             if self.chance(6) {
                 let cold = self.cold.list(ListRequest::new(key)).await?.items;
@@ -90,7 +90,7 @@ impl Moving {
                 continue;
             };
             to.put(vec![record], PutOptions::default().marks(meta.marks)).await?;
-            self.moved.fetch_add(1, Ordering::SeqCst);
+            self.count.fetch_add(1, Ordering::SeqCst);
             if !self.chance(4) {
                 let all = DeleteOptions::default().overrule_pins(true);
                 from.delete(key, Selection::Ids(&ids), all).await?;
@@ -214,15 +214,15 @@ async fn the_tiered_store_keeps_every_promise() {
     prove(&conformance::in_memory(make), 20_000).await;
 }
 
-async fn prove_while_moving(moves: Moves) {
-    let (seeds, moved) = (AtomicU64::new(1), Arc::new(AtomicU64::new(0)));
+async fn prove_while_moving(how: Moves) {
+    let (seeds, count) = (AtomicU64::new(1), Arc::new(AtomicU64::new(0)));
     let make = || {
         let seed = seeds.fetch_add(1, Ordering::SeqCst);
-        Arc::new(Moving::new(moves, seed, &moved))
+        Arc::new(Moving::new(how, seed, &count))
     };
     prove(&conformance::in_memory(make), 2_000).await;
-    let moved = moved.load(Ordering::SeqCst);
-    assert!(moved > 1_000, "only {moved} snapshots were moved");
+    let count = count.load(Ordering::SeqCst);
+    assert!(count > 1_000, "only {count} snapshots were moved");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

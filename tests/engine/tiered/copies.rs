@@ -1,12 +1,14 @@
 //! What is found, kept and deleted when the snapshots of an aggregate are in both tiers.
 
 use snapfold::layer::{Fault, Faults, FaultyStore, StoreCall, TieredStore};
-use snapfold::record::RecordBuilder;
+use snapfold::record::{Record, RecordBuilder, SnapshotMeta};
 use snapfold::store::{
-    Capabilities, ListRequest, Lookup, Mark, MarkChange, PutOptions, PutOutcome, Query, Selection,
-    SnapshotStoreExt,
+    Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Mark,
+    MarkChange, Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
 };
-use snapfold::{ErrorKind, MemoryStore, Retry, SnapshotStore, Timestamp};
+use snapfold::{
+    AggregateKey, Error, ErrorKind, MemoryStore, Retry, SnapshotId, SnapshotStore, Timestamp,
+};
 
 use super::{
     NEW, OLD, Tiers, at, builder, delete, delta, found, id, key, pinned, put, record, versions,
@@ -224,42 +226,33 @@ impl SnapshotStore for Limited {
 
     async fn put(
         &self,
-        records: Vec<snapfold::record::Record>,
+        records: Vec<Record>,
         options: PutOptions,
-    ) -> Result<Vec<PutOutcome>, snapfold::Error> {
+    ) -> Result<Vec<PutOutcome>, Error> {
         self.0.put(records, options).await
     }
 
-    async fn get(&self, query: Query<'_>) -> Result<Lookup, snapfold::Error> {
+    async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
         self.0.get(query).await
     }
 
     async fn list(
         &self,
         request: ListRequest<'_>,
-    ) -> Result<
-        snapfold::store::Page<snapfold::record::SnapshotMeta, snapfold::SnapshotId>,
-        snapfold::Error,
-    > {
+    ) -> Result<Page<SnapshotMeta, SnapshotId>, Error> {
         self.0.list(request).await
     }
 
-    async fn keys(
-        &self,
-        request: snapfold::store::KeysRequest<'_>,
-    ) -> Result<
-        snapfold::store::Page<snapfold::AggregateKey, snapfold::store::Cursor>,
-        snapfold::Error,
-    > {
+    async fn keys(&self, request: KeysRequest<'_>) -> Result<Page<AggregateKey, Cursor>, Error> {
         self.0.keys(request).await
     }
 
     async fn delete(
         &self,
-        key: &snapfold::AggregateKey,
+        key: &AggregateKey,
         selection: Selection<'_>,
-        options: snapfold::store::DeleteOptions,
-    ) -> Result<snapfold::store::Deleted, snapfold::Error> {
+        options: DeleteOptions,
+    ) -> Result<Deleted, Error> {
         self.0.delete(key, selection, options).await
     }
 }

@@ -5,12 +5,14 @@ use snapfold::engine::{Incremental, ManualClock, OnStoreFailure};
 use snapfold::layer::{Faults, FaultyStore, TieredStore};
 use snapfold::record::SnapshotMeta;
 use snapfold::retention::keep_last;
-use snapfold::store::{ListRequest, Mark, MarkChange, Selection, SnapshotStoreExt};
+use snapfold::store::{DeleteOptions, ListRequest, Mark, MarkChange, Selection, SnapshotStoreExt};
 use snapfold::trigger::manual;
 use snapfold::{
     Aggregate, AggregateKey, Error, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotStore,
     Timestamp,
 };
+
+use super::at;
 
 /// Large enough for deltas. Depends on each event and on their order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,14 +67,14 @@ impl World {
         let key = AggregateKey::new("shelf", "s").unwrap();
         let events = MemoryEvents::new();
         let clock = ManualClock::at(Timestamp::from_seconds(1));
-        let mut faults = None;
+        let mut pair = None;
         let store = if rate > 0.0 {
             let faulty = |store: &MemoryStore, seed| {
                 FaultyStore::new(store.clone(), Faults::mixed(seed, rate))
             };
-            let pair = (faulty(&hot, 2 * seed), faulty(&cold, 2 * seed + 1));
-            faults = Some(pair.clone());
-            TieredStore::new(pair.0, pair.1)
+            let both = (faulty(&hot, 2 * seed), faulty(&cold, 2 * seed + 1));
+            pair = Some(both.clone());
+            TieredStore::new(both.0, both.1)
         } else {
             TieredStore::new(hot.clone(), cold.clone())
         };
@@ -80,21 +82,24 @@ impl World {
             .trigger(manual())
             .clock(clock.clone())
             .on_store_failure(OnStoreFailure::Replay);
-        if seed % 2 == 0 {
+        if seed.is_multiple_of(2) {
             builder = builder.incremental(Incremental::lz4().max_deltas(3).min_bytes(0));
         }
         let engine = builder.build().unwrap();
         let states = vec![Shelf::initial(&key)];
-        Self { events, hot, cold, faults, store, engine, clock, key, states }
+        Self { events, hot, cold, faults: pair, store, engine, clock, key, states }
     }
 
     fn head(&self) -> u64 {
         self.states.len() as u64 - 1
     }
 
+    fn state(&self, version: u64) -> &Shelf {
+        &self.states[usize::try_from(version).unwrap()]
+    }
+
     fn append(&mut self, event: u64) {
-        let at = Timestamp::from_seconds(i64::try_from(self.head()).unwrap());
-        self.events.append(&self.key, at, event);
+        self.events.append(&self.key, at(self.head()), event);
         let mut state = self.states.last().unwrap().clone();
         state.apply(&event);
         self.states.push(state);
@@ -117,7 +122,7 @@ impl World {
                 self.engine.create(&key).await?;
             }
             6..=8 => {
-                let cut = Timestamp::from_seconds(random.i64(0..2 + self.states.len() as i64));
+                let cut = at(random.u64(0..3 + self.head()));
                 tally.moved += self.store.archive(&key, cut).await?.moved;
             }
             9 => {
@@ -128,7 +133,7 @@ impl World {
                 self.engine.apply_retention(&key, &keep_last(random.usize(1..6))).await?;
             }
             11 => {
-                let options = snapfold::store::DeleteOptions::default();
+                let options = DeleteOptions::default();
                 self.store.delete(&key, Selection::Ids(&some), options).await?;
             }
             12 => {
@@ -152,10 +157,10 @@ impl World {
         let head = self.head();
         let loaded = self.engine.load(&self.key).await.unwrap();
         assert_eq!(loaded.version, head, "seed {seed}");
-        assert!(*loaded.state == self.states[loaded.version as usize], "seed {seed}: the head");
+        assert!(*loaded.state == *self.state(head), "seed {seed}: the head");
         let version = random.u64(..=head);
         let loaded = self.engine.at_version(&self.key, version).await.unwrap();
-        assert!(*loaded.state == self.states[version as usize], "seed {seed}: version {version}");
+        assert!(*loaded.state == *self.state(version), "seed {seed}: version {version}");
         let from = loaded.provenance.snapshot.as_ref().map(|used| used.id.version);
         let cold = self.cold.list_all(ListRequest::new(&self.key)).await.unwrap();
         let used = cold.iter().find(|meta| Some(meta.version) == from);

@@ -129,16 +129,16 @@ async fn world(call: Call) -> Tiers {
     let marks = |name: &str| Marks::new([Mark::pin(name, at(1))]).unwrap();
     let options = PutOptions::default();
     tiers.hot.put(vec![record(50)], options.clone().marks(marks("kept"))).await.unwrap();
-    if call != Call::Archive {
+    if call == Call::Archive {
+        let old = vec![builder(40).build(b"old").unwrap(), builder(50).build(b"old").unwrap()];
+        tiers.cold.put(old, options.marks(marks("of the old copy"))).await.unwrap();
+    } else {
         tiers.store.archive(&key(), Timestamp::MAX).await.unwrap();
         let moved = tiers.cold.get(Query::exact(&key(), id(40))).await.unwrap();
         // A restore had begun.
         put(&tiers.hot, moved.into_record()).await;
-        let replace = options.clone().replace(true);
+        let replace = options.replace(true);
         tiers.store.put(vec![builder(40).build(b"new").unwrap()], replace).await.unwrap();
-    } else {
-        let old = vec![builder(40).build(b"old").unwrap(), builder(50).build(b"old").unwrap()];
-        tiers.cold.put(old, options.marks(marks("of the old copy"))).await.unwrap();
     }
     tiers
 }
