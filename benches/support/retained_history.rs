@@ -52,6 +52,7 @@ fn random(seed: u64) -> u64 {
 }
 
 fn entry(id: u64) -> Entry {
+    let of = |field: u64| id << 3 | field;
     let word = |of: u64| {
         let syllables =
             ["ka", "ro", "mi", "ten", "sul", "ver", "no", "gra", "pel", "dis", "ho", "an"];
@@ -59,7 +60,7 @@ fn entry(id: u64) -> Entry {
         format!("{}{}{}", syllable(1), syllable(2), syllable(3))
     };
     Entry {
-        id: random(id),
+        id: random(of(1)),
         owner: format!("{} {} van {}", word(1), word(2), word(3)),
         address: format!(
             "{} Street {}, {:05} {}",
@@ -68,9 +69,9 @@ fn entry(id: u64) -> Entry {
             random(id) % 100_000,
             word(5)
         ),
-        iban: format!("DE{:020}", random(id ^ 7)),
-        balance: (random(id ^ 9) % 1_000_000) as i64,
-        changed: random(id ^ 11),
+        iban: format!("DE{:020}", random(of(2))),
+        balance: (random(of(3)) % 1_000_000) as i64,
+        changed: random(of(4)),
     }
 }
 
@@ -87,7 +88,7 @@ fn customer(n: u64) -> serde_json::Value {
         "consents": ["newsletter", "profiling"],
         "balance_cents": of.balance,
         "currency": "EUR",
-        "status": if of.id % 10 == 0 { "suspended" } else { "active" },
+        "status": if of.id.is_multiple_of(10) { "suspended" } else { "active" },
         "created_at": format!("2026-{:02}-{:02}T08:00:00Z", of.id % 12 + 1, of.id % 28 + 1),
         "orders": (0..n % 4).map(|order| serde_json::json!({
             "order_id": n * 10 + order, "total_cents": random(n ^ order << 30) % 50_000,
