@@ -8,6 +8,7 @@ mod batch;
 mod counts;
 mod coverage;
 mod scheduler;
+mod sizes;
 pub mod transfer;
 mod watcher;
 mod work;
@@ -21,3 +22,4 @@ pub use scheduler::{
     MissedRuns, RunOutcome, RunReport, Scheduler, SchedulerEvent, SchedulerObserver,
     SchedulerStatistics,
 };
+pub use sizes::{SnapshotSizes, StoreSizes, store_sizes};

@@ -78,6 +78,8 @@ mod scheduler;
 #[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]
+mod sizes;
+#[cfg(feature = "conformance")]
 mod store_ext;
 #[cfg(feature = "postcard")]
 mod support;

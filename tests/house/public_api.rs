@@ -22,6 +22,8 @@ use snapfold::service::transfer::{
     merge,
 };
 #[allow(unused_imports, reason = "that they resolve is the test")]
+use snapfold::service::{SnapshotSizes, StoreSizes, store_sizes};
+#[allow(unused_imports, reason = "that they resolve is the test")]
 use snapfold::trigger::{
     Adaptive, All, Any, Costs, EveryEvents, EveryInterval, GrownBy, LargerThan, LastSnapshot,
     Manual, SlowerThan, Trigger, TriggerContext, Verdict, all, any, every_events, every_interval,
