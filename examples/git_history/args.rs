@@ -25,6 +25,8 @@ Usage: cargo run --release --example git_history -- [PATH] [OPTIONS]
                  directory DIR, so that the next run only reads what is new;
                  memory forgets them. Default: a temporary directory, removed
                  at the end
+  --incremental  store most snapshots as the difference to an earlier one (needs
+                 --features zstd)
   --replay       fold the whole history too, to compare. Done anyway if there
                  were no snapshots yet
   --verify K     check K random versions and K random instants against
@@ -46,6 +48,8 @@ pub(crate) struct Args {
     pub(crate) rev: Option<OsString>,
     pub(crate) every: Option<u64>,
     pub(crate) store: Store,
+    /// Whether snapshots are stored as deltas.
+    pub(crate) incremental: bool,
     /// Whether to fold the whole history even if there are snapshots of it.
     pub(crate) replay: bool,
     pub(crate) verify: u64,
@@ -81,6 +85,7 @@ impl Args {
             rev: None,
             every: None,
             store: Store::Temporary,
+            incremental: false,
             replay: false,
             verify: 200,
             seed: 1,
@@ -99,6 +104,7 @@ impl Args {
                     every => parsed.every = Some(every),
                 },
                 Long("store") => parsed.store = store(&parser.value().map_err(usage)?)?,
+                Long("incremental") => parsed.incremental = true,
                 Long("replay") => parsed.replay = true,
                 Long("verify") => parsed.verify = number(&mut parser, "--verify")?,
                 Long("seed") => parsed.seed = number(&mut parser, "--seed")?,
@@ -156,13 +162,15 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "--rev v1 path --every=7 --store file:a/b --replay --verify 0 --seed 9 --at 12";
+        let line = "--rev v1 path --every=7 --store file:a/b --incremental --replay --verify 0 \
+                    --seed 9 --at 12";
         let args = parse(line).unwrap().unwrap();
         let expected = Args {
             path: Some("path".into()),
             rev: Some("v1".into()),
             every: Some(7),
             store: Store::Directory("a/b".into()),
+            incremental: true,
             replay: true,
             verify: 0,
             seed: 9,
@@ -171,7 +179,7 @@ mod tests {
         assert_eq!(args, expected);
         let args = parse("").unwrap().unwrap();
         assert_eq!((args.path, args.verify, args.at), (None, 200, None));
-        assert_eq!((args.store, args.replay), (Store::Temporary, false));
+        assert_eq!((args.store, args.incremental, args.replay), (Store::Temporary, false, false));
         assert_eq!(parse("--store memory").unwrap().unwrap().store, Store::Memory);
         assert_eq!(parse("--rev x --help").unwrap(), None);
     }

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use snapfold::engine::ReplayLoader;
+use snapfold::codec::Compression;
+use snapfold::engine::{Incremental, ReplayLoader};
 use snapfold::events::Recorded;
 use snapfold::manager::{AggregateStats, CreateOptions};
 use snapfold::record::SnapshotMeta;
@@ -101,13 +102,17 @@ impl Rebuilder {
     pub(crate) fn new(
         history: &Arc<History>,
         store: Arc<dyn SnapshotStore>,
+        incremental: bool,
     ) -> Result<Self, Error> {
         let read = Arc::default();
         let commits = |read: &Arc<AtomicU64>| Commits {
             history: Arc::clone(history),
             read: Arc::clone(read),
         };
-        let builder = SnapshotEngine::builder(commits(&read), store);
+        let mut builder = SnapshotEngine::builder(commits(&read), store);
+        if incremental {
+            builder = builder.compression(Compression::zstd()).incremental(Incremental::zstd());
+        }
         Ok(Self {
             key: Tree::key(history.name())?,
             engine: builder.trigger(manual()).build()?,

@@ -127,7 +127,7 @@ impl Source {
 /// random points of the history.
 async fn show_history(history: &Arc<History>, args: &Args, place: &Place) -> Result<Table, Error> {
     let begin = Instant::now();
-    let rebuilder = Rebuilder::new(history, place.store())?;
+    let rebuilder = Rebuilder::new(history, place.store(), args.incremental)?;
     let every = distance(history, args);
     let taken = rebuilder.take_snapshots(every, history.len()).await?;
     let taking = begin.elapsed();
@@ -190,7 +190,7 @@ async fn show_point(
 ) -> Result<Table, Error> {
     let begin = Instant::now();
     let version = verify::version_of(history, at)?;
-    let rebuilder = Rebuilder::new(history, place.store())?;
+    let rebuilder = Rebuilder::new(history, place.store(), args.incremental)?;
     let taken = rebuilder.take_snapshots(distance(history, args), version).await?;
     let taking = begin.elapsed();
     let start = Instant::now();

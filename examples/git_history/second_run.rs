@@ -48,7 +48,7 @@ fn row<'a>(lines: &'a [String], label: &str) -> &'a str {
 fn take(history: &Arc<History>, directory: &TempDir, every: u64) -> Snapshots {
     let place = Place::open(&in_directory(directory, "").store).unwrap();
     let taken = block_on(async {
-        let rebuilder = Rebuilder::new(history, place.store()).unwrap();
+        let rebuilder = Rebuilder::new(history, place.store(), false).unwrap();
         let taken = rebuilder.take_snapshots(every, history.len()).await.unwrap();
         for version in 0..=history.len() {
             let loaded = rebuilder.at(At::Version(version)).await.unwrap();
