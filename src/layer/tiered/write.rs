@@ -209,11 +209,27 @@ impl TieredStore {
             let deleted = self.cold.delete(key, Selection::Ids(&spare), options).await?;
             // `cold` keeps a copy on which a delta in `cold` is based.
             has_copies = deleted.snapshots < copies.len() as u64;
-            if !has_copies {
+            if has_copies {
+                self.renew_copies(key, &spare).await?;
+            } else {
                 cold.retain(|meta| !known.contains(&meta.id()));
             }
         }
         Ok(Contents { hot, cold, has_copies })
+    }
+
+    /// Makes the copies that `cold` kept equal to those in `hot`. An old copy could need a base that
+    /// the copy which counts does not need, and `cold` would never delete that base.
+    async fn renew_copies(&self, key: &AggregateKey, spare: &[SnapshotId]) -> Result<(), Error> {
+        for id in spare {
+            let exact = Query::exact(key, *id);
+            let Some(copy) = self.cold.get(exact).await?.into_record() else { continue };
+            let Some(record) = self.hot.get(exact).await?.into_record() else { continue };
+            if record != copy {
+                self.cold.put(vec![record], PutOptions::default().replace(true)).await?;
+            }
+        }
+        Ok(())
     }
 
     fn deletables(&self, metas: &[SnapshotMeta]) -> Vec<Deletable> {
