@@ -5,7 +5,7 @@
 
 use crate::support::{at, key};
 use snapfold::record::{Base, Generation, RecordBuilder};
-use snapfold::service::{SnapshotSizes, store_sizes};
+use snapfold::service::{SnapshotSizes, StoreSizes, store_sizes};
 use snapfold::store::{KeysRequest, Mark, Marks, PutOptions};
 use snapfold::{AggregateKey, MemoryStore, SnapshotStore};
 
@@ -38,7 +38,7 @@ async fn everything_is_counted_once_by_tenant_and_kind() {
     ];
     for store in stores {
         let store = &*store;
-        assert_eq!(store_sizes(store, KeysRequest::new(), 9).await.unwrap(), Default::default());
+        assert_eq!(store_sizes(store, KeysRequest::new(), 9).await.unwrap(), StoreSizes::default());
         // More than a page of a list, and more than a batch of keys.
         let mut large = 0;
         for version in 1..=600 {
