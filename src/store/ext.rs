@@ -1,18 +1,12 @@
 //! [`SnapshotStoreExt`]: convenience methods for every store.
 
 use super::{
-    KeyPages, KeysRequest, ListPages, ListRequest, Lookup, PutOptions, PutOutcome, Query,
+    KeyPages, KeysRequest, ListPages, ListRequest, Lookup, PutBatch, PutOptions, PutOutcome, Query,
     SnapshotStore,
 };
 use crate::error::Error;
 use crate::key::AggregateKey;
-use crate::mark::Marks;
 use crate::record::SnapshotMeta;
-
-/// A copied batch is put when its records reach this many bytes.
-const BATCH_BYTES: usize = 8 << 20;
-/// The maximum number of records in a copied batch.
-const BATCH: usize = 256;
 
 /// Convenience methods for any [`SnapshotStore`], including `dyn`. Implemented for all stores.
 ///
@@ -100,19 +94,16 @@ pub trait SnapshotStoreExt: SnapshotStore {
             let mut metas = self.list_all(ListRequest::new(key)).await?;
             metas.reverse();
             let mut copied = Copied::default();
-            let mut batch = CopyBatch::default();
+            let mut batch = PutBatch::new();
             for meta in metas {
                 let lookup = self.get(Query::exact(key, meta.id())).await?;
                 let Lookup::Found(found) = lookup else { continue };
-                // The marks of a put apply to all of its records.
                 if !batch.takes(&meta.marks) {
-                    batch.put(to, &mut copied).await?;
+                    copied.put(&mut batch, to).await?;
                 }
-                batch.bytes += found.record.as_bytes().len();
-                batch.marks = meta.marks;
-                batch.records.push(found.record);
+                batch.add((), found.record, meta.marks);
             }
-            batch.put(to, &mut copied).await?;
+            copied.put(&mut batch, to).await?;
             Ok(copied)
         }
     }
@@ -132,32 +123,18 @@ pub struct Copied {
     pub different: u64,
 }
 
-/// Records to copy to another store, and the marks of each record.
-#[derive(Default)]
-struct CopyBatch {
-    records: Vec<crate::record::Record>,
-    marks: Marks,
-    bytes: usize,
-}
-
-impl CopyBatch {
-    fn takes(&self, marks: &Marks) -> bool {
-        self.records.is_empty()
-            || (self.marks == *marks && self.records.len() < BATCH && self.bytes < BATCH_BYTES)
-    }
-
-    async fn put(&mut self, to: &dyn SnapshotStore, copied: &mut Copied) -> Result<(), Error> {
-        let Self { records, marks, .. } = std::mem::take(self);
-        if records.is_empty() {
-            return Ok(());
-        }
+impl Copied {
+    /// Puts a batch, and counts what came of it.
+    async fn put(&mut self, batch: &mut PutBatch<()>, to: &dyn SnapshotStore) -> Result<(), Error> {
+        let Some((records, marks)) = batch.take() else { return Ok(()) };
+        let records = records.into_iter().map(|((), record)| record).collect();
         for outcome in to.put(records, PutOptions::default().marks(marks)).await? {
             match outcome {
                 PutOutcome::Existing { identical } => {
-                    copied.existing += 1;
-                    copied.different += u64::from(!identical);
+                    self.existing += 1;
+                    self.different += u64::from(!identical);
                 }
-                PutOutcome::Replaced | PutOutcome::Stored => copied.stored += 1,
+                PutOutcome::Replaced | PutOutcome::Stored => self.stored += 1,
             }
         }
         Ok(())

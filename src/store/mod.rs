@@ -8,6 +8,7 @@ mod ext;
 mod list;
 mod pages;
 mod put;
+mod put_batch;
 mod query;
 
 use std::fmt;
@@ -27,6 +28,7 @@ pub use ext::{Copied, SnapshotStoreExt};
 pub use list::{Cursor, KeysRequest, ListRequest, Page};
 pub use pages::{KeyPages, ListPages};
 pub use put::{PutOptions, PutOutcome};
+pub(crate) use put_batch::PutBatch;
 pub use query::{Found, Lookup, Query};
 
 pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};

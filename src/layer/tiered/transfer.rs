@@ -5,30 +5,21 @@ use std::collections::BTreeMap;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 use crate::mark::{MarkChange, Marks};
-use crate::record::{Record, SnapshotMeta};
+use crate::record::SnapshotMeta;
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
-    DeleteOptions, Deleted, ListRequest, Lookup, PutOptions, Query, Selection, SnapshotStore,
-    SnapshotStoreExt,
+    DeleteOptions, Deleted, ListRequest, Lookup, PutBatch, PutOptions, Query, Selection,
+    SnapshotStore, SnapshotStoreExt,
 };
 
-/// The maximum number of snapshots that are copied or deleted in one call.
+/// The maximum number of snapshots that are deleted in one call.
 const BATCH: usize = 64;
-/// A batch is put when its records reach this many bytes.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// A copy of snapshots of one aggregate to the other tier.
 pub(super) struct Transfer<'a> {
     pub(super) key: &'a AggregateKey,
     pub(super) from: &'a dyn SnapshotStore,
     pub(super) to: &'a dyn SnapshotStore,
-}
-
-#[derive(Default)]
-struct MoveBatch {
-    records: Vec<(SnapshotId, Record)>,
-    bytes: usize,
-    marks: Marks,
 }
 
 impl Transfer<'_> {
@@ -43,7 +34,7 @@ impl Transfer<'_> {
             return Ok(copied);
         }
         let there = self.marks_of(metas).await?;
-        let mut batch = MoveBatch::default();
+        let mut batch = PutBatch::new();
         for meta in metas {
             let Lookup::Found(found) = self.from.get(Query::exact(self.key, meta.id())).await?
             else {
@@ -56,13 +47,11 @@ impl Transfer<'_> {
                 self.drop_other_marks(meta, marks).await?;
             }
             if !batch.takes(&meta.marks) {
-                self.put(std::mem::take(&mut batch), &mut copied).await?;
+                self.put(&mut batch, &mut copied).await?;
             }
-            batch.bytes = batch.bytes.saturating_add(found.record.as_bytes().len());
-            batch.marks = meta.marks.clone();
-            batch.records.push((meta.id(), found.record));
+            batch.add(meta.id(), found.record, meta.marks.clone());
         }
-        self.put(batch, &mut copied).await?;
+        self.put(&mut batch, &mut copied).await?;
         self.check_marks(metas, &copied).await?;
         Ok(copied)
     }
@@ -80,18 +69,19 @@ impl Transfer<'_> {
         Ok(deleted)
     }
 
-    async fn put(&self, batch: MoveBatch, copied: &mut Vec<SnapshotId>) -> Result<(), Error> {
-        if batch.records.is_empty() {
-            return Ok(());
-        }
-        let records = batch.records.iter().map(|(_, record)| record.clone()).collect();
+    async fn put(
+        &self,
+        batch: &mut PutBatch<SnapshotId>,
+        copied: &mut Vec<SnapshotId>,
+    ) -> Result<(), Error> {
+        let Some((batch, marks)) = batch.take() else { return Ok(()) };
+        let records = batch.iter().map(|(_, record)| record.clone()).collect();
         // A copy that is there already does not count, so it is replaced whatever it is.
-        let options = PutOptions::default().replace(true).marks(batch.marks);
+        let options = PutOptions::default().replace(true).marks(marks);
         self.to.put(records, options).await?;
-        let queries: Vec<_> =
-            batch.records.iter().map(|(id, _)| Query::exact(self.key, *id)).collect();
+        let queries: Vec<_> = batch.iter().map(|(id, _)| Query::exact(self.key, *id)).collect();
         let answers = self.to.get_many(&queries).await?;
-        for ((id, record), answer) in batch.records.iter().zip(answers) {
+        for ((id, record), answer) in batch.iter().zip(answers) {
             let found = answer.into_record();
             if found.as_ref() != Some(record) || found.is_none_or(|found| found.verify().is_err()) {
                 return Err(differs(*id, "the record that was put"));
@@ -134,13 +124,6 @@ impl Transfer<'_> {
         let request = ListRequest::new(self.key).at_least(lowest).at_most(highest);
         let there = self.to.list_all(request).await?;
         Ok(there.into_iter().map(|meta| (meta.id(), meta.marks)).collect())
-    }
-}
-
-impl MoveBatch {
-    fn takes(&self, marks: &Marks) -> bool {
-        self.records.is_empty()
-            || (self.marks == *marks && self.records.len() < BATCH && self.bytes < BATCH_BYTES)
     }
 }
 

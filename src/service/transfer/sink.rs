@@ -9,13 +9,10 @@ use crate::key::AggregateKey;
 use crate::mark::{MarkChange, Marks};
 use crate::record::{Record, SnapshotMeta};
 use crate::store::{
-    ListRequest, Lookup, PutOptions, PutOutcome, Query, Selection, SnapshotStore, SnapshotStoreExt,
+    ListRequest, Lookup, PutBatch, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+    SnapshotStoreExt,
 };
 
-/// The maximum number of records in a put.
-const BATCH: usize = 64;
-/// Records are put early when they reach this size.
-const BATCH_BYTES: usize = 8 << 20;
 const MOVE: &str = "move snapshots";
 
 pub(super) struct TransferSink<'a> {
@@ -24,15 +21,14 @@ pub(super) struct TransferSink<'a> {
     report: TransferReport,
     /// The aggregate at hand, and its newest versions: in the store before, and moved.
     aggregate: Option<(AggregateKey, Option<u64>, u64)>,
-    /// What is put next. All records have the same marks.
-    batch: Vec<(SnapshotMeta, Record)>,
-    bytes: usize,
+    /// What is put next.
+    batch: PutBatch<SnapshotMeta>,
 }
 
 impl<'a> TransferSink<'a> {
     pub(super) fn new(store: &'a dyn SnapshotStore, options: &'a TransferOptions) -> Self {
         let report = TransferReport { dry_run: options.dry_run, ..TransferReport::default() };
-        Self { store, options, report, aggregate: None, batch: Vec::new(), bytes: 0 }
+        Self { store, options, report, aggregate: None, batch: PutBatch::new() }
     }
 
     /// Adds a record whose header was verified.
@@ -64,14 +60,11 @@ impl<'a> TransferSink<'a> {
         if let Some((.., moved)) = &mut self.aggregate {
             *moved = meta.version.max(*moved);
         }
-        let fits = self.batch.first().is_none_or(|(first, _)| first.marks == meta.marks)
-            && self.batch.len() < BATCH
-            && self.bytes < BATCH_BYTES;
-        if !fits {
+        if !self.batch.takes(&meta.marks) {
             self.flush().await?;
         }
-        self.bytes += record.as_bytes().len();
-        self.batch.push((meta, record));
+        let marks = meta.marks.clone();
+        self.batch.add(meta, record, marks);
         Ok(())
     }
 
@@ -95,14 +88,12 @@ impl<'a> TransferSink<'a> {
     }
 
     async fn flush(&mut self) -> Result<(), Error> {
-        self.bytes = 0;
-        let batch = std::mem::take(&mut self.batch);
-        let Some((first, _)) = batch.first() else { return Ok(()) };
+        let Some((batch, marks)) = self.batch.take() else { return Ok(()) };
         let outcomes = if self.options.dry_run {
             self.foresee(&batch).await?
         } else {
             let records = batch.iter().map(|(_, record)| record.clone()).collect();
-            self.store.put(records, PutOptions::default().marks(first.marks.clone())).await?
+            self.store.put(records, PutOptions::default().marks(marks)).await?
         };
         for ((meta, record), outcome) in batch.into_iter().zip(outcomes) {
             match outcome {
