@@ -36,13 +36,7 @@ impl FrameChain {
     pub(super) fn write(&mut self, out: &mut Vec<u8>, tag: u8, body: &[&[u8]]) {
         let bytes: usize = body.iter().map(|part| part.len()).sum();
         let length = u32::try_from(bytes).unwrap_or(u32::MAX).to_le_bytes();
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&[tag]);
-        hasher.update(&length);
-        for part in body {
-            hasher.update(part);
-        }
-        let head = head(tag, length, hasher.finalize());
+        let head = head(tag, length, checksum(tag, length, body));
         self.add(&head);
         out.extend_from_slice(&head);
         for part in body {
@@ -52,17 +46,24 @@ impl FrameChain {
 
     /// Adds a frame that was read, if its checksum matches.
     pub(super) fn accept(&mut self, read: &[u8; HEAD_BYTES], body: &[u8]) -> bool {
-        let FrameHead { tag, length, checksum } = FrameHead::of(read);
-        let mut hasher = crc32fast::Hasher::new();
-        hasher.update(&[tag]);
-        hasher.update(&length.to_le_bytes());
-        hasher.update(body);
-        let is_whole = hasher.finalize() == checksum;
+        let FrameHead { tag, length, checksum: stored } = FrameHead::of(read);
+        let is_whole = checksum(tag, length.to_le_bytes(), &[body]) == stored;
         if is_whole {
             self.add(read);
         }
         is_whole
     }
+}
+
+/// Returns the checksum of a frame.
+fn checksum(tag: u8, length: [u8; 4], body: &[&[u8]]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&[tag]);
+    hasher.update(&length);
+    for part in body {
+        hasher.update(part);
+    }
+    hasher.finalize()
 }
 
 fn head(tag: u8, length: [u8; 4], checksum: u32) -> [u8; HEAD_BYTES] {
