@@ -138,6 +138,19 @@ pub(super) fn panicked(operation: &'static str, panic: &(dyn Any + Send)) -> Err
     }
 }
 
+/// Runs `work` on a thread for blocking work. `shut_down` is the message of the error if the runtime
+/// ends first.
+pub(super) async fn off_the_runtime<T: Send + 'static>(
+    operation: &'static str,
+    shut_down: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work).await.map_err(|join| match join.try_into_panic() {
+        Ok(panic) => panicked(operation, &*panic),
+        Err(join) => Error::new(ErrorKind::Encode, operation, shut_down).with_source(join),
+    })
+}
+
 /// Builds a future directly in its box. `Box::pin` would copy it there.
 pub(super) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
     let place = Box::new_uninit();

@@ -6,10 +6,10 @@ use std::sync::atomic::Ordering;
 use tokio::runtime::Handle;
 
 use super::captured::Capture;
-use super::core::{EngineCore, panicked};
+use super::core::{EngineCore, off_the_runtime};
 use super::reconstructed::Reconstructed;
 use super::sizes::Weight;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::manager::{CreateOptions, CreateOutcome, Origin, SnapshotUsed};
 use crate::mark::{Mark, MarkChange, Marks};
@@ -119,14 +119,9 @@ impl<A: Aggregate> EngineCore<A> {
                 encode(self, labels)?
             } else {
                 let (core, labels) = (Arc::clone(self), labels.to_vec());
-                let encoding = tokio::task::spawn_blocking(move || encode(&core, &labels)).await;
-                encoding.map_err(|join| match join.try_into_panic() {
-                    Ok(panic) => panicked("take a snapshot", &*panic),
-                    Err(join) => {
-                        let message = "the runtime shut down before the state was encoded";
-                        Error::new(ErrorKind::Encode, "take a snapshot", message).with_source(join)
-                    }
-                })??
+                let shut_down = "the runtime shut down before the state was encoded";
+                let encode = move || encode(&core, &labels);
+                off_the_runtime("take a snapshot", shut_down, encode).await??
             };
         let bytes = record.header().map_or(0, |header| u64::from(header.raw_bytes));
         self.largest_saved.fetch_max(bytes, Ordering::Relaxed);

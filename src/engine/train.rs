@@ -3,9 +3,9 @@
 use tokio::runtime::Handle;
 
 use super::SnapshotEngine;
-use super::core::{EngineCore, panicked};
+use super::core::{EngineCore, off_the_runtime};
 use crate::compress::{Dictionary, Training};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::key::AggregateKey;
 use crate::state::Aggregate;
 use crate::store::{KeysRequest, Lookup, Query, SnapshotStoreExt};
@@ -88,8 +88,8 @@ impl<A: Aggregate> SnapshotEngine<A> {
     ///
     /// # Errors
     /// - Any error returned by the store.
-    /// - [`ErrorKind::InvalidInput`] if there are too few snapshots, or if they have too little in
-    ///   common: see [`Dictionary::train`].
+    /// - [`ErrorKind::InvalidInput`](crate::ErrorKind::InvalidInput) if there are too few snapshots,
+    ///   or if they have too little in common: see [`Dictionary::train`].
     ///
     /// # Cancellation
     /// If the future is dropped, a training that has begun still runs to its end, without effect.
@@ -99,18 +99,11 @@ impl<A: Aggregate> SnapshotEngine<A> {
         if Handle::try_current().is_err() {
             return Dictionary::train(&samples, max_bytes);
         }
-        let training = tokio::task::spawn_blocking(move || Dictionary::train(&samples, max_bytes));
-        training.await.map_err(|join| match join.try_into_panic() {
-            Ok(panic) => panicked(TRAIN, &*panic),
-            Err(join) => {
-                let message = "the runtime shut down before the dictionary was trained";
-                Error::new(ErrorKind::InvalidInput, TRAIN, message).with_source(join)
-            }
-        })?
+        let shut_down = "the runtime shut down before the dictionary was trained";
+        let train = move || Dictionary::train(&samples, max_bytes);
+        off_the_runtime("train a dictionary", shut_down, train).await?
     }
 }
-
-const TRAIN: &str = "train a dictionary";
 
 impl<A: Aggregate> EngineCore<A> {
     /// Returns encoded states.
