@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use zstd::bulk::{Compressor, Decompressor};
 use zstd::dict::from_samples;
 use zstd::zstd_safe::{
@@ -63,7 +64,7 @@ pub(super) fn compress_delta(raw: &[u8], base: &[u8], effort: Effort) -> Option<
 
 /// A dictionary in the form that Zstandard works with.
 pub(super) struct PreparedDictionary {
-    bytes: Vec<u8>,
+    bytes: Bytes,
     reading: DDict<'static>,
     /// By level. An application uses one.
     writing: Mutex<Vec<(i32, Arc<CDict<'static>>)>>,
@@ -71,11 +72,11 @@ pub(super) struct PreparedDictionary {
 
 impl PreparedDictionary {
     /// Returns `None` for a damaged dictionary.
-    pub(super) fn new(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn new(bytes: &Bytes) -> Option<Self> {
         let reading = DDict::try_create(bytes)?;
         let first = CDict::try_create(bytes, Effort::DEFAULT.level)?;
         let writing = Mutex::new(vec![(Effort::DEFAULT.level, Arc::new(first))]);
-        Some(Self { bytes: bytes.to_vec(), reading, writing })
+        Some(Self { bytes: bytes.clone(), reading, writing })
     }
 
     fn writing(&self, level: i32) -> Option<Arc<CDict<'static>>> {
