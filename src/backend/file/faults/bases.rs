@@ -5,13 +5,12 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::run::{config, content};
+use super::run::{config, content, reopened};
 use super::workload::generation;
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
-use crate::backend::file::disk::Disk;
-use crate::backend::file::disk::sim::{SimDisk, Survival};
-use crate::backend::file::format::{FRAME_BYTES, names};
+use crate::backend::file::disk::sim::SimDisk;
+use crate::backend::file::format::FRAME_BYTES;
 use crate::backend::file::maintain::repair::repair;
 use crate::backend::file::read::{Patience, Unread};
 use crate::backend::file::recover::open;
@@ -101,19 +100,8 @@ impl Store {
 
     /// Checks that the content is the same after a power failure, with and without index files.
     fn reopened(self) -> Self {
-        let before = content(&self.core);
         let Self { disk, config, core } = self;
-        drop(core);
-        let disk = disk.after_crash(Survival::Nothing);
-        let open = || open::open(Arc::new(disk.clone()), config.clone()).unwrap();
-        assert!(content(&open()) == before, "with the index files");
-        for name in disk.files(&config.dir).unwrap() {
-            if names::hints_id(&name).is_some() {
-                disk.remove(&config.dir.join(name)).unwrap();
-            }
-        }
-        let core = open();
-        assert!(content(&core) == before, "without the index files");
+        let (disk, core) = reopened(&disk, &config, core);
         Self { disk, config, core }
     }
 

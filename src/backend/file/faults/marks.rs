@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::run::{config, content};
+use super::run::{config, content, reopened};
 use super::workload::{Model, generation};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
@@ -85,19 +85,8 @@ impl Store {
 
     /// Checks that the content is the same after a power failure, with and without index files.
     fn reopened(self) -> Self {
-        let before = content(&self.core);
         let Self { disk, config, core } = self;
-        drop(core);
-        let disk = disk.after_crash(Survival::Nothing);
-        let open = || open::open(Arc::new(disk.clone()), config.clone()).unwrap();
-        assert!(content(&open()) == before, "with the index files");
-        for name in disk.files(&config.dir).unwrap() {
-            if names::hints_id(&name).is_some() {
-                disk.remove(&config.dir.join(name)).unwrap();
-            }
-        }
-        let core = open();
-        assert!(content(&core) == before, "without the index files");
+        let (disk, core) = reopened(&disk, &config, core);
         Self { disk, config, core }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::workload::{Doing, Model, Step, chain, generation, record};
 use crate::backend::file::config::FileStoreConfig;
 use crate::backend::file::core::Core;
+use crate::backend::file::disk::Disk;
 use crate::backend::file::disk::sim::{SimDisk, Survival};
 use crate::backend::file::format::names;
 use crate::backend::file::maintain::repair;
@@ -23,6 +24,24 @@ use crate::timestamp::Timestamp;
 
 pub(super) fn config() -> FileStoreConfig {
     FileStoreConfig::new("/store".into()).segment_bytes(4096).reserve_bytes(0).background(false)
+}
+
+/// Opens a store after a power failure, with and without index files, and checks that its content
+/// is the same.
+pub(super) fn reopened(disk: &SimDisk, config: &FileStoreConfig, core: Core) -> (SimDisk, Core) {
+    let before = content(&core);
+    drop(core);
+    let disk = disk.after_crash(Survival::Nothing);
+    let open = || open::open(Arc::new(disk.clone()), config.clone()).unwrap();
+    assert!(content(&open()) == before, "with the index files");
+    for name in disk.files(&config.dir).unwrap() {
+        if names::hints_id(&name).is_some() {
+            disk.remove(&config.dir.join(name)).unwrap();
+        }
+    }
+    let core = open();
+    assert!(content(&core) == before, "without the index files");
+    (disk, core)
 }
 
 /// Collects everything in a store through every way of reading it.
