@@ -237,6 +237,14 @@ async fn a_filter_selects_by_tenant_kind_id_and_time() {
         let options = TransferOptions::new().filter(filter.clone());
         let report = merge(&store, &target, &options).await.unwrap();
         assert_eq!(report.stored, expected, "{filter:?}");
+        // In an import, the base of a delta comes before anything shows that it is needed.
+        let options = options.into_existing(true);
+        let imported = import(archive.as_slice(), &target, &options).await;
+        if filter.created_from.or(filter.created_before).is_some() {
+            assert_eq!(imported.unwrap_err().kind(), ErrorKind::InvalidInput);
+        } else {
+            assert_eq!(imported.unwrap().report.existing, expected);
+        }
     }
 }
 

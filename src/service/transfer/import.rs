@@ -65,7 +65,8 @@ pub struct Imported {
 ///
 /// # Errors
 /// - [`ErrorKind::InvalidInput`] if the store has snapshots, and
-///   [`into_existing`](TransferOptions::into_existing) is not set.
+///   [`into_existing`](TransferOptions::into_existing) is not set; or if the filter has a creation
+///   time, which only exports and merges can select by.
 /// - [`ErrorKind::CorruptStore`] if the archive is truncated or altered, and
 ///   [`ErrorKind::Unsupported`] if a newer release wrote it.
 /// - [`ErrorKind::Conflict`] if the store has a snapshot with another state, and
@@ -84,6 +85,11 @@ pub async fn import<R>(
 where
     R: AsyncRead + Send + Unpin,
 {
+    if options.filter.is_timed() {
+        // The base of a delta comes before the delta, and nothing tells that it will be needed.
+        let message = "an import cannot select by creation time: set the times when you export";
+        return Err(Error::new(ErrorKind::InvalidInput, "import an archive", message));
+    }
     if !options.into_existing {
         let page = store.keys(KeysRequest::new().reserved(true).limit(1)).await?;
         if let Some(key) = page.items.first() {
