@@ -20,7 +20,7 @@ pub enum Level {
     Hostile,
     /// Many aggregates and long histories.
     Scale,
-    /// Pins, retirements and bases. These cases run only if no earlier case failed.
+    /// Pins, retirements, bases and rewrites. These cases run only if no earlier case failed.
     Marks,
     /// Loads by the real engine over this store equal a full replay, which is rule R1 of the
     /// [design](crate::guide::design).

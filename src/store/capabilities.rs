@@ -25,6 +25,9 @@ pub struct Capabilities {
     /// still needed (obligations C-26 and C-55). If false, an engine that is configured to store
     /// deltas does not build.
     pub returns_bases: bool,
+    /// Whether [`rewrite`](crate::SnapshotStore::rewrite) is supported (obligations C-70 to C-73).
+    /// If false, stored snapshots cannot be recompressed.
+    pub rewrites: bool,
     /// The maximum size of a record in bytes (inclusive).
     pub max_record_bytes: u64,
     /// The maximum total length of tenant, kind and id in bytes (inclusive) that every put accepts.
@@ -35,7 +38,7 @@ pub struct Capabilities {
 
 impl Capabilities {
     /// Creates the minimal capabilities: not durable, no atomic batches, no marks, no bases,
-    /// ordered deletes, records of up to 1 GiB, any key, any version.
+    /// no rewrites, ordered deletes, records of up to 1 GiB, any key, any version.
     pub const fn new(name: &'static str) -> Self {
         Self {
             name,
@@ -44,6 +47,7 @@ impl Capabilities {
             ordered_deletes: true,
             marks: false,
             returns_bases: false,
+            rewrites: false,
             max_record_bytes: 1 << 30,
             max_key_bytes: 3 * AggregateKey::MAX_PART_BYTES as u64,
             max_version: u64::MAX,
@@ -77,6 +81,12 @@ impl Capabilities {
     /// Sets [`returns_bases`](Self::returns_bases).
     pub const fn returns_bases(mut self, returns: bool) -> Self {
         self.returns_bases = returns;
+        self
+    }
+
+    /// Sets [`rewrites`](Self::rewrites).
+    pub const fn rewrites(mut self, rewrites: bool) -> Self {
+        self.rewrites = rewrites;
         self
     }
 

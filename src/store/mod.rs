@@ -10,6 +10,7 @@ mod pages;
 mod put;
 mod put_batch;
 mod query;
+mod rewrite;
 
 use std::fmt;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ pub use pages::{KeyPages, ListPages};
 pub use put::{PutOptions, PutOutcome};
 pub(crate) use put_batch::PutBatch;
 pub use query::{Found, Lookup, Query};
+pub use rewrite::Rewrite;
 
 pub use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 
@@ -276,6 +278,31 @@ pub trait SnapshotStore: fmt::Debug + Send + Sync {
         let message = "this store does not support marks: use a store with Capabilities::marks";
         Err(Error::new(ErrorKind::Unsupported, "mark snapshots", message))
     }
+
+    /// Replaces stored records, each only if it is still the expected one. Returns whether each was
+    /// replaced. For changes of the form: a record that another process has replaced or deleted
+    /// meanwhile is never brought back.
+    ///
+    /// The default implementation is for stores without [`Capabilities::rewrites`] and fails with
+    /// [`ErrorKind::Unsupported`].
+    ///
+    /// # Obligations (with [`Capabilities::rewrites`])
+    /// - **C-70** There is one result per rewrite, in order. A record is replaced only if
+    ///   [`Rewrite::replaces`] the stored one, in the same atomic step. Otherwise (another record or
+    ///   none is stored) nothing changes, and the result is false. Of several concurrent rewrites
+    ///   that expect the same record, at most one replaces it. An empty list gives an empty result.
+    /// - **C-71** A replaced snapshot keeps its marks, pinned and retired ones as well. From then
+    ///   on it needs the base of the new record only (C-26, C-55).
+    /// - **C-72** The whole call fails with [`ErrorKind::InvalidInput`] before anything changes if
+    ///   [`Rewrite::check_all`] fails, or if C-15 would refuse a new record.
+    /// - **C-73** After `Ok`, the new records survive a crash in a durable store. After an `Err`, or
+    ///   if the future is dropped, each record is either as before or replaced (C-16, C-05).
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        let _ = rewrites;
+        let message = "this store does not support rewrites: use a store with \
+                       Capabilities::rewrites";
+        Err(Error::new(ErrorKind::Unsupported, "rewrite snapshots", message))
+    }
 }
 
 /// Returns the results of several queries by calling [`get`](SnapshotStore::get) for each of them.
@@ -380,5 +407,9 @@ impl<T: SnapshotStore + ?Sized> SnapshotStore for Arc<T> {
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
         (**self).mark(key, selection, change).await
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        (**self).rewrite(rewrites).await
     }
 }

@@ -15,7 +15,7 @@ use crate::record::{Header, Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeysRequest,
-    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+    ListRequest, Lookup, Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
 };
 use crate::timeline::{Entry, Key, Timeline, Wanted};
 use crate::timestamp::Timestamp;
@@ -96,7 +96,11 @@ impl MemoryStore {
 #[async_trait]
 impl SnapshotStore for MemoryStore {
     fn capabilities(&self) -> Capabilities {
-        Capabilities::new("memory").atomic_batches(true).marks(true).returns_bases(true)
+        Capabilities::new("memory")
+            .atomic_batches(true)
+            .marks(true)
+            .returns_bases(true)
+            .rewrites(true)
     }
 
     async fn put(
@@ -222,6 +226,18 @@ impl SnapshotStore for MemoryStore {
         }
         Ok(count)
     }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        Rewrite::check_all(&rewrites)?;
+        let max_bytes = self.capabilities().max_record_bytes;
+        let identified = rewrites
+            .iter()
+            .map(|rewrite| identify(rewrite.record.clone(), max_bytes))
+            .collect::<Result<Vec<_>, _>>()?;
+        let mut aggregates = self.write();
+        let rewritten = rewrites.iter().zip(identified);
+        Ok(rewritten.map(|(rewrite, new)| aggregates.rewrite(rewrite, new)).collect())
+    }
 }
 
 impl Aggregates {
@@ -284,6 +300,18 @@ impl Aggregates {
             self.keys.remove(key);
         }
         plan.deleted
+    }
+
+    /// Replaces a record if it is the expected one.
+    fn rewrite(&mut self, rewrite: &Rewrite, (key, id, mut stored): Identified) -> bool {
+        let Some(snapshots) = self.snapshots.get_mut(&key) else { return false };
+        let own = snapshots.iter_mut().find(|(generation, _)| *generation == id.generation);
+        let Some((_, versions)) = own else { return false };
+        let there = versions.get(stored.key()).filter(|there| rewrite.replaces(&there.record));
+        let Some(there) = there else { return false };
+        stored.marks = there.marks.clone();
+        versions.insert(stored);
+        true
     }
 
     fn find(&self, key: &AggregateKey, id: SnapshotId) -> Option<&StoredRecord> {

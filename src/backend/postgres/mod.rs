@@ -32,6 +32,7 @@ mod placeholders;
 mod prune;
 mod put;
 mod put_sql;
+mod rewrite;
 mod row_security;
 mod script;
 mod statement;

@@ -14,6 +14,8 @@ use super::names::Names;
 use super::statement::{Bound, Statement};
 use super::version;
 use crate::error::{Error, ErrorKind};
+use crate::generation::Generation;
+use crate::key::AggregateKey;
 use crate::mark::MarkKind;
 use crate::record::{Record, SnapshotMeta};
 use crate::store::{PutOptions, PutOutcome};
@@ -32,17 +34,22 @@ pub(super) struct PutStatements<'a> {
 }
 
 /// A record and the fields of its header.
-struct PutRow {
+pub(super) struct PutRow {
     record: Record,
     header_bytes: usize,
     meta: SnapshotMeta,
     /// Its position among the given records.
-    place: usize,
+    pub(super) place: usize,
     /// Whether the times of its generation in this call do not rise with the versions.
     disordered: bool,
 }
 
 impl PutRow {
+    /// Returns what puts are sorted by.
+    pub(super) fn identity(&self) -> (&AggregateKey, Generation, u64) {
+        (&self.meta.key, self.meta.generation, self.meta.version)
+    }
+
     fn payload(&self) -> &[u8] {
         self.record.as_bytes().get(self.header_bytes..).unwrap_or_default()
     }
@@ -56,7 +63,7 @@ impl PutRow {
     }
 
     fn is_same_snapshot(&self, other: &Self) -> bool {
-        self.meta.key == other.meta.key && self.meta.id() == other.meta.id()
+        self.identity() == other.identity()
     }
 }
 
@@ -83,14 +90,7 @@ impl<'a> Put<'a> {
             .enumerate()
             .map(|(place, record)| item(place, record, max_record_bytes))
             .collect::<Result<Vec<_>, _>>()?;
-        items.sort_by(|a, b| {
-            (&a.meta.key, a.meta.generation, a.meta.version, a.place).cmp(&(
-                &b.meta.key,
-                b.meta.generation,
-                b.meta.version,
-                b.place,
-            ))
-        });
+        items.sort_by(|a, b| (a.identity(), a.place).cmp(&(b.identity(), b.place)));
         for generation in items.chunk_by_mut(PutRow::is_same_generation) {
             if !generation.is_sorted_by_key(|item| item.meta.as_of) {
                 for item in generation {
@@ -301,7 +301,7 @@ impl Put<'_> {
     }
 }
 
-fn bind<'q>(query: Bound<'q>, items: &[&'q PutRow]) -> Bound<'q> {
+pub(super) fn bind<'q>(query: Bound<'q>, items: &[&'q PutRow]) -> Bound<'q> {
     fn column<'q, T>(items: &[&'q PutRow], of: impl Fn(&'q PutRow) -> T) -> Vec<T> {
         items.iter().map(|item| of(item)).collect()
     }
@@ -326,7 +326,7 @@ fn bind<'q>(query: Bound<'q>, items: &[&'q PutRow]) -> Bound<'q> {
         .bind(column(items, |i| i.disordered))
 }
 
-fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
+pub(super) fn item(place: usize, record: Record, max_bytes: u64) -> Result<PutRow, Error> {
     let invalid = |message: String| Error::new(ErrorKind::InvalidInput, NAME, message);
     let bytes = record.as_bytes().len() as u64;
     if bytes > max_bytes {

@@ -9,10 +9,10 @@ const COLUMNS: &str = "tenant, kind, id, schema_version, fingerprint, version, a
 /// The header of the record in `t`, and its payload if it differs from that in `o`.
 const STORED: &str = "t.header, CASE WHEN o.payload <> t.payload THEN t.payload END";
 
-const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
+pub(super) const PRIMARY_KEY: &str = "tenant, kind, id, schema_version, fingerprint, version";
 
 /// Returns the SQL for `i`: the records, if the parameter `last` is `guard`.
-fn input(guard: &str, last: u8) -> String {
+pub(super) fn input(guard: &str, last: u8) -> String {
     format!(
         "i AS MATERIALIZED (\
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::int8[], $5::int8[], \

@@ -25,6 +25,7 @@ use super::page::{self, List};
 use super::prune::{self, PruneAll, PruneChunk, PruneOne, PruneProgress};
 use super::put::{Put, PutStatements};
 use super::put_sql;
+use super::rewrite::{self, RewriteSome};
 use super::statement::Statement;
 use super::version;
 use crate::error::{Error, ErrorKind};
@@ -34,7 +35,7 @@ use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+    PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
 };
 
 /// The longest wait for a connection from a pool that this store creates. sqlx adds it to the
@@ -77,6 +78,7 @@ pub(super) struct StoreInner {
     put_keep: Statement,
     put_replace: Statement,
     put_compare: Statement,
+    rewrite: Statement,
     prune_one: Statement,
 }
 
@@ -124,6 +126,7 @@ impl PostgresStore {
                 put_keep: put_sql::keep(&names),
                 put_replace: put_sql::replace(&names),
                 put_compare: put_sql::compare(&names),
+                rewrite: rewrite::statement(&names),
                 prune_one: prune::one(&names),
                 connections: Connections::new(pool, options.timeout, options.transaction_pooler),
                 names,
@@ -328,6 +331,7 @@ impl SnapshotStore for PostgresStore {
             .atomic_batches(true)
             .marks(true)
             .returns_bases(true)
+            .rewrites(true)
             // The server may still finish a put that it received before the caller gave up.
             .ordered_deletes(false)
             .max_record_bytes(self.inner.max_record_bytes)
@@ -412,6 +416,19 @@ impl SnapshotStore for PostgresStore {
             }
         }
         Ok(deleted)
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        let mut rewritten = vec![false; rewrites.len()];
+        let (statement, max_bytes) = (&self.inner.rewrite, self.inner.max_record_bytes);
+        for mut part in RewriteSome::split(statement, &rewrites, max_bytes)? {
+            for place in self.inner.connections.run(&mut part).await? {
+                if let Some(slot) = rewritten.get_mut(place) {
+                    *slot = true;
+                }
+            }
+        }
+        Ok(rewritten)
     }
 
     async fn mark(

@@ -9,6 +9,7 @@ mod engine;
 mod history;
 mod hostile;
 mod marks;
+mod rewrites;
 mod scale;
 
 use super::case::Case;
@@ -37,6 +38,7 @@ const TABLES: &[&[Case]] = &[
     marks::bases::CASES,
     marks::durable::CASES,
     marks::races::CASES,
+    rewrites::CASES,
     engine::CASES,
 ];
 

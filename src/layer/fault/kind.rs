@@ -18,7 +18,7 @@ pub enum StoreCall {
     List,
     /// [`mark`](crate::SnapshotStore::mark).
     Mark,
-    /// [`put`](crate::SnapshotStore::put).
+    /// [`put`](crate::SnapshotStore::put) and [`rewrite`](crate::SnapshotStore::rewrite).
     Put,
 }
 

@@ -21,7 +21,7 @@ use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Selection, SnapshotStore, get_each, list_each,
+    PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore, get_each, list_each,
 };
 
 /// A store that injects faults into another store, to test applications and this crate.
@@ -293,6 +293,12 @@ impl SnapshotStore for FaultyStore {
         let lost = Some(vec![PutOutcome::Stored; records.len()]);
         let put = self.inner.put(records, options);
         self.call(StoreCall::Put, lost, put).await.map(|(outcomes, _)| outcomes)
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        let lost = Some(vec![true; rewrites.len()]);
+        let rewrite = self.inner.rewrite(rewrites);
+        self.call(StoreCall::Put, lost, rewrite).await.map(|(rewritten, _)| rewritten)
     }
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {

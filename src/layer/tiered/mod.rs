@@ -170,6 +170,7 @@ fn weaker(hot: Capabilities, cold: Capabilities) -> Capabilities {
         .ordered_deletes(hot.ordered_deletes && cold.ordered_deletes)
         .marks(hot.marks && cold.marks)
         .returns_bases(hot.returns_bases && cold.returns_bases)
+        .rewrites(hot.rewrites && cold.rewrites)
         .max_record_bytes(hot.max_record_bytes.min(cold.max_record_bytes))
         .max_key_bytes(hot.max_key_bytes.min(cold.max_key_bytes))
         .max_version(hot.max_version.min(cold.max_version))

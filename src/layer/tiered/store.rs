@@ -10,7 +10,7 @@ use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+    PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
 };
 
 #[async_trait]
@@ -82,5 +82,9 @@ impl SnapshotStore for TieredStore {
         change: MarkChange<'_>,
     ) -> Result<u64, Error> {
         self.mark_both(key, selection, change).await
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        self.rewrite_where_it_is(rewrites).await
     }
 }

@@ -10,7 +10,7 @@ use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Deletable, DeleteOptions, DeletePlan, Deleted, ListRequest, Lookup, PutOptions, PutOutcome,
-    Query, Selection, SnapshotStore, SnapshotStoreExt,
+    Query, Rewrite, Selection, SnapshotStore, SnapshotStoreExt,
 };
 
 type Name = (AggregateKey, SnapshotId);
@@ -67,6 +67,39 @@ impl TieredStore {
             })?);
         }
         Ok(outcomes)
+    }
+
+    /// Rewrites snapshots that only `cold` has there, and all others in `hot`. A copy in `cold` of a
+    /// snapshot that `hot` has does not count.
+    pub(super) async fn rewrite_where_it_is(
+        &self,
+        rewrites: Vec<Rewrite>,
+    ) -> Result<Vec<bool>, Error> {
+        if !self.capabilities.rewrites {
+            let message = "one of the two stores does not support rewrites: use stores with \
+                           Capabilities::rewrites";
+            return Err(Error::new(ErrorKind::Unsupported, "rewrite snapshots", message));
+        }
+        Rewrite::check_all(&rewrites)?;
+        let names = rewrites.iter().map(|rewrite| self.name_of(&rewrite.record));
+        let names = names.collect::<Result<Vec<_>, _>>()?;
+        let _writes = self.locks.writes.shared_all(names.iter().map(|(key, _)| key)).await;
+        let archived = self.archived(&names).await?;
+        let mut rewritten = vec![false; names.len()];
+        for (tier, is_cold) in [(&self.hot, false), (&self.cold, true)] {
+            let own = |(_, name): &(_, &Name)| archived.contains(*name) == is_cold;
+            let places: Vec<_> = names.iter().enumerate().filter(own).map(|own| own.0).collect();
+            let own = places.iter().filter_map(|place| rewrites.get(*place)).cloned().collect();
+            if places.is_empty() {
+                continue;
+            }
+            for (place, replaced) in places.into_iter().zip(tier.rewrite(own).await?) {
+                if let Some(slot) = rewritten.get_mut(place) {
+                    *slot = replaced;
+                }
+            }
+        }
+        Ok(rewritten)
     }
 
     /// Checks a record against the limits of both tiers, so that each can be moved.

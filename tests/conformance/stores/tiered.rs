@@ -11,7 +11,7 @@ use snapfold::layer::TieredStore;
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
-    Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
+    Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStoreExt,
 };
 use snapfold::{AggregateKey, Error, MemoryStore, SnapshotId, SnapshotStore, Timestamp};
 use tokio::sync::RwLock;
@@ -126,6 +126,11 @@ impl SnapshotStore for Moving {
             self.shuffle(&key).await?;
         }
         Ok(outcomes)
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        let _quiet = self.quiet.read().await;
+        self.store.rewrite(rewrites).await
     }
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {

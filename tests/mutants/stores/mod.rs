@@ -40,6 +40,7 @@ mod mutant;
 mod outcomes;
 mod quirks;
 mod reading;
+mod rewriting;
 mod site;
 mod truth;
 mod writing;
@@ -68,6 +69,7 @@ const FAMILIES: &[&[Lie]] = &[
     outcomes::FAMILY,
     quirks::FAMILY,
     reading::FAMILY,
+    rewriting::FAMILY,
     writing::FAMILY,
 ];
 

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, MarkChange,
-    Page, PutOptions, PutOutcome, Query, Selection,
+    Page, PutOptions, PutOutcome, Query, Rewrite, Selection,
 };
-use snapfold::{AggregateKey, Error, SnapshotId, SnapshotStore};
+use snapfold::{AggregateKey, Error, ErrorKind, SnapshotId, SnapshotStore};
 use tokio::task::yield_now;
 
 use super::disk::Disk;
@@ -20,6 +20,7 @@ pub(crate) type Metas = Result<Page<SnapshotMeta, SnapshotId>, Error>;
 pub(crate) type Keys = Result<Page<AggregateKey, Cursor>, Error>;
 pub(crate) type Erased = Result<Deleted, Error>;
 pub(crate) type Marked = Result<u64, Error>;
+pub(crate) type Rewritten = Result<Vec<bool>, Error>;
 pub(crate) type Pages = Result<Vec<Page<SnapshotMeta, SnapshotId>>, Error>;
 pub(crate) type AllErased = Result<Vec<Deleted>, Error>;
 pub(crate) type Answers = Result<Vec<Lookup>, Error>;
@@ -144,6 +145,19 @@ pub(crate) trait Mutant: Default + Send + Sync + 'static {
     ) -> impl Future<Output = Marked> + Send {
         async move { truth.mark(key, selection, change) }
     }
+
+    fn rewrite(
+        &self,
+        truth: &Truth,
+        rewrites: Vec<Rewrite>,
+    ) -> impl Future<Output = Rewritten> + Send {
+        async move {
+            if self.capabilities().rewrites {
+                return truth.rewrite(&rewrites);
+            }
+            Err(Error::new(ErrorKind::Unsupported, "rewrite snapshots", "no rewrites"))
+        }
+    }
 }
 
 /// Runs when a put is dropped before it has returned.
@@ -265,6 +279,13 @@ impl<M: Mutant> SnapshotStore for Store<M> {
         let changed = self.mutant.mark(&self.truth, key, selection, change).await;
         yield_now().await;
         changed
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Rewritten {
+        yield_now().await;
+        let rewritten = self.mutant.rewrite(&self.truth, rewrites).await;
+        yield_now().await;
+        rewritten
     }
 }
 

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::store::{
     Capabilities, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found, KeysRequest,
-    ListRequest, Lookup, MarkChange, Marks, Page, PutOptions, PutOutcome, Query, Selection,
+    ListRequest, Lookup, MarkChange, Marks, Page, PutOptions, PutOutcome, Query, Rewrite,
+    Selection,
 };
 use snapfold::{AggregateKey, Error, ErrorKind, Retry, SnapshotId};
 
@@ -218,6 +219,32 @@ impl Truth {
         let changed = self.note(key, |id| selection.admits(id), change);
         self.disk().sync();
         changed
+    }
+
+    pub(crate) fn rewrite(&self, rewrites: &[Rewrite]) -> Result<Vec<bool>, Error> {
+        let rewritten = self.rewrite_unsynced(rewrites);
+        self.disk().sync();
+        rewritten
+    }
+
+    pub(crate) fn rewrite_unsynced(&self, rewrites: &[Rewrite]) -> Result<Vec<bool>, Error> {
+        Rewrite::check_all(rewrites)?;
+        let records: Vec<_> = rewrites.iter().map(|rewrite| rewrite.record.clone()).collect();
+        self.admit(&records)?;
+        let incoming: Vec<_> = records.into_iter().map(|record| self.incoming(record)).collect();
+        let mut disk = self.disk();
+        let mut rewritten = Vec::new();
+        for (rewrite, Incoming { place, id, row, .. }) in rewrites.iter().zip(incoming) {
+            let rows = disk.written.get_mut(&place);
+            let there = rows.and_then(|rows| rows.by_id.get_mut(&id));
+            let there = there.filter(|there| rewrite.replaces(&there.record));
+            rewritten.push(there.is_some());
+            if let Some(there) = there {
+                there.record = row.record;
+                disk.dirty.insert(place);
+            }
+        }
+        Ok(rewritten)
     }
 
     /// A change of the marks of what `selected` says, not synced.

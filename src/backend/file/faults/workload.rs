@@ -12,7 +12,7 @@ use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkChange, MarkKind, Marks};
 use crate::record::{Base, Record, RecordBuilder};
 use crate::snapshot_id::SnapshotId;
-use crate::store::{DeleteOptions, Found, PutOptions, PutOutcome, Selection};
+use crate::store::{DeleteOptions, Found, PutOptions, PutOutcome, Rewrite, Selection};
 use crate::timestamp::Timestamp;
 
 /// All snapshots with their marks.
@@ -37,6 +37,11 @@ pub(super) enum Doing {
         scope: Which,
         mark: Mark,
         clear: bool,
+    },
+    Rewrite {
+        key: AggregateKey,
+        id: SnapshotId,
+        rewrite: Rewrite,
     },
 }
 
@@ -138,7 +143,7 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
     let mut dice = seed;
     let keys: Vec<_> =
         (0..4).map(|i| AggregateKey::from_parts("", "k", &format!("id{i}")).unwrap()).collect();
-    let mut steps = Vec::new();
+    let (mut steps, mut likely) = (Vec::new(), BTreeMap::new());
     for _ in 0..18 {
         let step = match random(&mut dice) % 16 {
             0 | 1 => Step::Compact,
@@ -148,7 +153,12 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
             5..=7 => Step::Overlapping((0..3).map(|_| vec![small_put(&keys, &mut dice)]).collect()),
             _ => {
                 let works = 1 + random(&mut dice) % 3;
-                Step::Group((0..works).map(|_| doing(&keys, &mut dice)).collect())
+                let works = (0..works).map(|_| {
+                    let mut doing = doing(&keys, &mut dice);
+                    doing.expect(&mut likely);
+                    doing
+                });
+                Step::Group(works.collect())
             }
         };
         steps.push(step);
@@ -158,7 +168,7 @@ pub(super) fn workload(seed: u64) -> Vec<Step> {
 
 pub(super) fn doing(keys: &[AggregateKey], dice: &mut u64) -> Doing {
     let (key, id) = one(keys, dice);
-    let what = random(dice) % 11;
+    let what = random(dice) % 13;
     let scope = match random(dice) % 4 {
         0 => Which::All,
         1 => Which::Below(id.version),
@@ -170,6 +180,10 @@ pub(super) fn doing(keys: &[AggregateKey], dice: &mut u64) -> Doing {
         3..6 => {
             let clear = random(dice).is_multiple_of(3);
             Doing::Mark { key, scope, mark: mark(dice), clear }
+        }
+        6..8 => {
+            let new = record(&key, id, dice);
+            Doing::Rewrite { rewrite: Rewrite::new(record(&key, id, dice), new), key, id }
         }
         _ => put(keys, dice),
     }
@@ -223,6 +237,22 @@ fn change(mark: &Mark, clear: bool) -> MarkChange<'_> {
 }
 
 impl Doing {
+    /// Lets a rewrite expect the record that was probably stored last. `likely` contains those.
+    fn expect(&mut self, likely: &mut BTreeMap<(AggregateKey, SnapshotId), Record>) {
+        match self {
+            Self::Put { records, .. } => {
+                for (key, id, record) in records {
+                    likely.insert((key.clone(), *id), record.clone());
+                }
+            }
+            Self::Rewrite { key, id, rewrite } => {
+                let last = likely.insert((key.clone(), *id), rewrite.record.clone());
+                rewrite.expected = last.unwrap_or(rewrite.expected.clone());
+            }
+            Self::Delete { .. } | Self::Mark { .. } => {}
+        }
+    }
+
     pub(super) fn work(&self, core: &Core) -> Result<Option<Work>, Error> {
         match self {
             Self::Put { records, replace, marks } => {
@@ -237,6 +267,7 @@ impl Doing {
             Self::Mark { key, scope, mark, clear } => {
                 core.mark_work(key, scope.selection(), change(mark, *clear))
             }
+            Self::Rewrite { rewrite, .. } => core.rewrite_work(vec![rewrite.clone()]).map(Some),
         }
     }
 
@@ -297,6 +328,20 @@ impl Doing {
                 }
                 if let Some(Answer::Mark(said)) = answer {
                     assert_eq!(*said, changed);
+                }
+            }
+            Self::Rewrite { key, id, rewrite } => {
+                let there = model.get_mut(&(key.clone(), *id));
+                let there = there.filter(|(record, _)| rewrite.replaces(record));
+                if let Some(Answer::Put(said)) = answer {
+                    let expected = match there {
+                        Some(_) => PutOutcome::Replaced,
+                        None => PutOutcome::Existing { identical: false },
+                    };
+                    assert_eq!(*said, [expected]);
+                }
+                if let Some((record, _)) = there {
+                    *record = rewrite.record.clone();
                 }
             }
         }

@@ -20,7 +20,7 @@ use crate::record::{Record, SnapshotMeta};
 use crate::snapshot_id::SnapshotId;
 use crate::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, KeysRequest, ListRequest, Lookup, Page,
-    PutOptions, PutOutcome, Query, Selection, SnapshotStore,
+    PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStore,
 };
 use crate::timestamp::Timestamp;
 
@@ -39,6 +39,7 @@ impl SnapshotStore for FileStore {
             .atomic_batches(true)
             .marks(true)
             .returns_bases(true)
+            .rewrites(true)
             .max_record_bytes(MAX_BODY_BYTES)
             .max_key_bytes(MAX_PART_BYTES as u64)
     }
@@ -153,6 +154,15 @@ impl SnapshotStore for FileStore {
             Some(work) => self.0.submit(work).await.map(Answer::marked),
             None => Ok(0),
         }
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        if rewrites.is_empty() {
+            return Ok(Vec::new());
+        }
+        let core = Arc::clone(&self.0.core);
+        let work = blocking(move || core.rewrite_work(rewrites)).await?;
+        self.0.submit(work).await.map(Answer::replaced)
     }
 }
 

@@ -13,7 +13,7 @@ use crate::key::AggregateKey;
 use crate::mark::MarkChange;
 use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{DeleteOptions, PutOptions, Selection};
+use crate::store::{DeleteOptions, PutOptions, Rewrite, Selection};
 
 /// The maximum length of a tenant, kind or id (inclusive). A key of up to this total length can
 /// always be stored, because each of its parts is at most this long.
@@ -28,6 +28,16 @@ impl Core {
         self.health.check_writable("put a snapshot")?;
         let items = records.into_iter().map(|record| self.put_item(record));
         Ok(Work::Put { items: items.collect::<Result<_, _>>()?, options: options.clone() })
+    }
+
+    pub(crate) fn rewrite_work(&self, rewrites: Vec<Rewrite>) -> Result<Work, Error> {
+        self.health.check_writable("rewrite snapshots")?;
+        Rewrite::check_all(&rewrites)?;
+        let items = rewrites.into_iter().map(|rewrite| {
+            let item = self.put_item(rewrite.record.clone())?;
+            Ok(PutItem { expected: Some(rewrite), ..item })
+        });
+        Ok(Work::Put { items: items.collect::<Result<_, _>>()?, options: PutOptions::default() })
     }
 
     fn put_item(&self, record: Record) -> Result<PutItem, Error> {
@@ -62,7 +72,7 @@ impl Core {
                            and reopen the store";
             invalid(message.into())
         })?;
-        Ok(PutItem { tag, id, generation, as_of, base, record })
+        Ok(PutItem { tag, id, generation, as_of, base, record, expected: None })
     }
 
     /// Returns the delete for `selection`, or `None` if there cannot be anything to delete.

@@ -25,10 +25,19 @@ impl Core {
                         || marks.is_pinned()
                             && plan.fresh.get(&identity).is_some_and(|frame| *frame >= first)));
             let existing = self.existing(plan, identity, &item.record);
-            let decided = existing.and_then(|existing| match existing {
-                Some(identical) if stays => Ok((PutOutcome::Existing { identical }, None)),
-                Some(_) => Ok((PutOutcome::Replaced, self.marks_of_put(&item, true, marks)?)),
-                None => Ok((PutOutcome::Stored, self.marks_of_put(&item, false, marks)?)),
+            let decided = existing.and_then(|existing| match (existing, &item.expected) {
+                (Some(there), Some(rewrite)) if rewrite.replaces(&there) => {
+                    Ok((PutOutcome::Replaced, None))
+                }
+                (_, Some(_)) => Ok((PutOutcome::Existing { identical: false }, None)),
+                (Some(there), None) if stays => {
+                    let identical = there.has_state_of(&item.record);
+                    Ok((PutOutcome::Existing { identical }, None))
+                }
+                (Some(_), None) => {
+                    Ok((PutOutcome::Replaced, self.marks_of_put(&item, true, marks)?))
+                }
+                (None, None) => Ok((PutOutcome::Stored, self.marks_of_put(&item, false, marks)?)),
             });
             match decided {
                 Err(error) => {
@@ -76,18 +85,17 @@ impl Core {
         self.index.note(tag, generation, version).is_some_and(|note| note.marks.is_pinned())
     }
 
-    /// Returns whether the snapshot already exists, in the index or earlier in the group, and if
-    /// so, whether it has the same payload.
+    /// Returns the record of the snapshot if it already exists, in the index or earlier in the
+    /// group.
     fn existing(
         &self,
         plan: &Plan,
         (tag, generation, version): Identity,
         record: &Record,
-    ) -> Result<Option<bool>, Error> {
+    ) -> Result<Option<Record>, Error> {
         let fresh = plan.fresh.get(&(tag, generation, version));
         if let Some(frame) = fresh.and_then(|frame| plan.frames.get(*frame)) {
-            let fresh = Record::from_bytes(frame.body.clone());
-            return Ok(Some(fresh.has_state_of(record)));
+            return Ok(Some(Record::from_bytes(frame.body.clone())));
         }
         let there = self
             .index
@@ -104,6 +112,6 @@ impl Core {
             let why = "another aggregate has the same hash: use another id";
             return Err(corrupt("put a snapshot", self.dir(), why));
         }
-        Ok(Some(stored.has_state_of(record)))
+        Ok(Some(stored))
     }
 }

@@ -264,7 +264,8 @@ fn a_batch_that_fails_leaves_what_comes_before_it_in_the_group() {
         let generation = Generation { schema_version: 1, fingerprint: 1 };
         let record = RecordBuilder::new(other, generation, 1, Timestamp::from_seconds(1));
         let id = SnapshotId { version: 1, ..items[0].id };
-        items.push(PutItem { id, record: record.build(b"b").unwrap(), ..items[0] });
+        let record = record.build(b"b").unwrap();
+        items.push(PutItem { id, record, expected: None, ..items[0] });
         work
     };
     let group = vec![put(&core, 2), replaces(put(&core, 2)), put_bytes(&core, 2, 9)];

@@ -9,7 +9,7 @@ use crate::key::AggregateKey;
 use crate::mark::{Mark, MarkChange, MarkKind};
 use crate::record::Record;
 use crate::snapshot_id::SnapshotId;
-use crate::store::{DeleteOptions, Deleted, PutOptions, PutOutcome, Selection};
+use crate::store::{DeleteOptions, Deleted, PutOptions, PutOutcome, Rewrite, Selection};
 use crate::timestamp::Timestamp;
 
 /// A snapshot to put.
@@ -22,6 +22,8 @@ pub(crate) struct PutItem {
     /// The version of the base if the record is a delta.
     pub(crate) base: Option<u64>,
     pub(crate) record: Record,
+    /// If given, the put replaces only a record that this admits.
+    pub(crate) expected: Option<Rewrite>,
 }
 
 /// A delete.
@@ -129,6 +131,12 @@ impl Answer {
             Self::Mark(snapshots) => snapshots,
             Self::Put(_) | Self::Delete(_) => 0,
         }
+    }
+
+    /// Returns whether each put replaced a record.
+    pub(crate) fn replaced(self) -> Vec<bool> {
+        let outcomes = self.outcomes().into_iter();
+        outcomes.map(|outcome| outcome == PutOutcome::Replaced).collect()
     }
 }
 
