@@ -2,7 +2,8 @@
 
 use super::Record;
 use super::base::Base;
-use super::extension::Extensions;
+use super::extension::{self, Extensions};
+use super::header::Header;
 use super::layout::{
     CHECKED_FROM, CODING_BYTES, DIGEST_BYTES, FIXED_BYTES, FORMAT, MAGIC, MAX_EXTENSION_BYTES,
 };
@@ -63,6 +64,24 @@ impl RecordBuilder {
             digest: None,
             extensions: Extensions::default(),
         }
+    }
+
+    /// Creates a builder for the snapshot with this header, without compression. `None` if a newer
+    /// release wrote something into the header that this one does not know and would lose.
+    pub(crate) fn of(header: &Header<'_>) -> Result<Option<Self>, Error> {
+        if !extension::are_known(header.extensions) {
+            return Ok(None);
+        }
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)?;
+        let mut builder = Self::new(key, header.generation, header.version, header.as_of)
+            .created_at(header.created_at)
+            .codec(header.codec)
+            .last_recorded_at(header.last_recorded_at);
+        builder.digest = header.digest;
+        builder.extensions.anchor = header.anchor.map(<[u8]>::to_vec);
+        builder.extensions.labels = header.labels().map(str::to_owned).collect();
+        builder.extensions.origin = header.origin.map(str::to_owned);
+        Ok(Some(builder))
     }
 
     /// Sets the time at which the snapshot is created.

@@ -82,6 +82,19 @@ pub(super) fn labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
         })
 }
 
+/// Returns whether this release knows each of the extensions in `bytes`, which [`read`] must have
+/// accepted.
+pub(super) fn are_known(bytes: &[u8]) -> bool {
+    let mut reader = WireReader(bytes);
+    while !reader.0.is_empty() {
+        let known = [ANCHOR, LABEL, ORIGIN, LAST_RECORDED_AT, BASE, DICTIONARY];
+        if !entry(&mut reader).is_ok_and(|(tag, _)| known.contains(&tag)) {
+            return false;
+        }
+    }
+    true
+}
+
 /// The extensions of a header to be written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Extensions {

@@ -61,6 +61,8 @@ mod policy_text;
 #[cfg(feature = "postcard")]
 #[path = "../property/mod.rs"]
 mod property;
+#[cfg(all(feature = "postcard", feature = "lz4", feature = "zstd", feature = "conformance"))]
+mod recompress;
 #[cfg(feature = "postcard")]
 #[path = "../record_bytes/mod.rs"]
 mod record_bytes;

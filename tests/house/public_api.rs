@@ -41,8 +41,8 @@ use snapfold::{
     engine::{
         CacheConfig, Clock, Drained, EngineBuilder, EngineHealth, EngineStatistics, HealthSignal,
         HealthThresholds, InFlight, Incremental, LastError, ManualClock, Observation, Observer,
-        OnStoreFailure, ReplayLoader, SharedLimits, SystemClock, Trouble, Verify, WhenFull,
-        Workload,
+        OnStoreFailure, RecompressRequest, Recompressed, ReplayLoader, SharedLimits, SystemClock,
+        Trouble, Verify, WhenFull, Workload,
         telemetry::{Metrics, Tracing},
     },
     events::{EventTime, KeyedReplay, Recorded},
@@ -58,7 +58,7 @@ use snapfold::{
     store::{
         Capabilities, Copied, Cursor, Deletable, DeleteOptions, DeletePlan, Deleted, Found,
         KeyPages, KeysRequest, ListPages, ListRequest, Lookup, Mark, MarkChange, MarkKind, Marks,
-        Page, PutOptions, PutOutcome, Query, Selection, SnapshotStoreExt,
+        Page, PutOptions, PutOutcome, Query, Rewrite, Selection, SnapshotStoreExt,
     },
 };
 #[cfg(feature = "zstd")]

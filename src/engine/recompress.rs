@@ -1,0 +1,339 @@
+//! [`RecompressRequest`]: storing old snapshots in a smaller form.
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::SnapshotEngine;
+use super::core::{EngineCore, check_kind, off_the_runtime};
+use crate::compress::Compression;
+use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
+use crate::record::{OpenWith, Record, RecordBuilder, SnapshotMeta};
+use crate::state::Aggregate;
+use crate::store::{
+    Cursor, Found, KeysRequest, ListRequest, Lookup, Query, Rewrite, SnapshotStoreExt,
+};
+use crate::timestamp::Timestamp;
+
+const RECOMPRESS: &str = "recompress snapshots";
+/// A whole snapshot is rewritten if that saves at least this many percent of its record.
+const MIN_SAVING_PERCENT: u64 = 5;
+/// Rewrites are sent when their records reach this many bytes, or this many.
+const BATCH_BYTES: usize = 8 << 20;
+const BATCH: usize = 64;
+/// Larger states are compressed on a thread for blocking work.
+const INLINE_BYTES: u32 = 64 << 10;
+
+/// Which snapshots are recompressed, and how. For [`recompress`](SnapshotEngine::recompress).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecompressRequest {
+    /// How the snapshots are stored from now on.
+    pub compression: Compression,
+    /// Recompresses only snapshots created before this time. All by default.
+    pub created_before: Option<Timestamp>,
+    /// Whether deltas are stored whole, so that their bases can be deleted. False by default, which
+    /// leaves deltas as they are.
+    pub whole_deltas: bool,
+    /// Whether to report only what would change. Nothing is stored. False by default.
+    pub dry_run: bool,
+    /// Only this aggregate. All aggregates of the engine's kind by default.
+    pub key: Option<AggregateKey>,
+    /// Only aggregates of this tenant. `Some("")` is the default tenant.
+    pub tenant: Option<String>,
+    /// Continues after the aggregates of an earlier report: see [`Recompressed::next`].
+    pub after: Option<Cursor>,
+    /// The maximum number of aggregates of one call. 256 by default, at least 1.
+    pub limit: usize,
+}
+
+impl RecompressRequest {
+    /// Requests that whole snapshots are stored with `compression`.
+    pub const fn new(compression: Compression) -> Self {
+        Self {
+            compression,
+            created_before: None,
+            whole_deltas: false,
+            dry_run: false,
+            key: None,
+            tenant: None,
+            after: None,
+            limit: 256,
+        }
+    }
+
+    /// Recompresses only snapshots created before `time` (exclusive), by the clocks of the engines
+    /// that created them.
+    pub const fn created_before(mut self, time: Timestamp) -> Self {
+        self.created_before = Some(time);
+        self
+    }
+
+    /// Sets whether deltas are stored whole.
+    pub const fn whole_deltas(mut self, whole: bool) -> Self {
+        self.whole_deltas = whole;
+        self
+    }
+
+    /// Sets whether to report only what would change.
+    pub const fn dry_run(mut self, dry_run: bool) -> Self {
+        self.dry_run = dry_run;
+        self
+    }
+
+    /// Recompresses only snapshots of this aggregate.
+    pub fn key(mut self, key: AggregateKey) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Recompresses only snapshots of this tenant.
+    pub fn tenant(mut self, tenant: impl Into<String>) -> Self {
+        self.tenant = Some(tenant.into());
+        self
+    }
+
+    /// Continues where an earlier call ended.
+    pub fn after(mut self, cursor: Option<Cursor>) -> Self {
+        self.after = cursor;
+        self
+    }
+
+    /// Sets the maximum number of aggregates of one call.
+    pub const fn limit(mut self, aggregates: usize) -> Self {
+        self.limit = aggregates;
+        self
+    }
+}
+
+/// What a call of [`recompress`](SnapshotEngine::recompress) did. `Display` writes it as one line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recompressed {
+    /// The number of aggregates that were looked at.
+    pub aggregates: u64,
+    /// The number of snapshots that were rewritten, or would be in a dry run.
+    pub rewritten: u64,
+    /// The number of rewritten snapshots that were deltas.
+    pub made_whole: u64,
+    /// The total size of the records that were rewritten, before, in bytes.
+    pub bytes_before: u64,
+    /// The total size of the same records after that, in bytes.
+    pub bytes_after: u64,
+    /// The number of snapshots that would not become smaller by at least 5%, and were kept.
+    pub kept: u64,
+    /// The number of snapshots that were replaced or deleted by others meanwhile. They are as those
+    /// left them.
+    pub changed: u64,
+    /// The number of snapshots that cannot be opened, and were kept: damaged ones, and those whose
+    /// base or dictionary is missing. Loads report why.
+    pub unreadable: u64,
+    /// Where the next call continues. `None` if there are no more aggregates.
+    pub next: Option<Cursor>,
+}
+
+impl fmt::Display for Recompressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { aggregates, rewritten, bytes_before, bytes_after, .. } = self;
+        write!(
+            f,
+            "{rewritten} snapshots of {aggregates} aggregates rewritten, {bytes_before} bytes now \
+             {bytes_after}"
+        )?;
+        for (count, what) in [
+            (self.made_whole, "made whole"),
+            (self.kept, "kept"),
+            (self.changed, "changed meanwhile"),
+            (self.unreadable, "unreadable"),
+        ] {
+            if count > 0 {
+                write!(f, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<A: Aggregate> SnapshotEngine<A> {
+    /// Stores the snapshots of a page of aggregates with another compression, of all generations.
+    /// For old snapshots, which are read seldom and can be compressed harder, or to move to a new
+    /// dictionary.
+    ///
+    /// Only the form changes: the encoded state, the digest, the times, the labels and the marks
+    /// stay the same. Each new record is opened and compared before the old one is replaced, and an
+    /// old one is replaced only if nobody has changed it meanwhile. Deltas of a rewritten snapshot
+    /// remain usable. A snapshot that would not become smaller by at least 5% is kept.
+    ///
+    /// With [`whole_deltas`](RecompressRequest::whole_deltas), deltas are stored whole, which
+    /// usually takes more space. A retention can then remove their bases.
+    ///
+    /// Processes one snapshot after the other, large ones on a thread for blocking work if there is
+    /// a tokio runtime.
+    ///
+    /// ```no_run
+    /// use snapfold::codec::Compression;
+    /// use snapfold::engine::RecompressRequest;
+    /// # use snapfold::{Aggregate, SnapshotEngine, Timestamp};
+    /// # async fn recompress<A: Aggregate>(engine: &SnapshotEngine<A>, last_month: Timestamp) -> Result<(), snapfold::Error> {
+    ///
+    /// let harder = Compression::zstd().level(15);
+    /// let mut request = RecompressRequest::new(harder).created_before(last_month);
+    /// loop {
+    ///     let report = engine.recompress(&request).await?;
+    ///     println!("{report}");
+    ///     if report.next.is_none() {
+    ///         break;
+    ///     }
+    ///     request = request.after(report.next);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - Any error returned by the store. Snapshots that were rewritten before it stay rewritten,
+    ///   and the call can be repeated.
+    /// - [`ErrorKind::Unsupported`] if the store does not support
+    ///   [`rewrites`](crate::store::Capabilities::rewrites).
+    /// - [`ErrorKind::FeatureDisabled`] if the compression is compiled out.
+    /// - [`ErrorKind::InvalidInput`] if the key is of another kind.
+    ///
+    /// # Cancellation
+    /// If the future is dropped, each snapshot is either as before or rewritten.
+    pub async fn recompress(&self, request: &RecompressRequest) -> Result<Recompressed, Error> {
+        request.compression.check_available()?;
+        if !self.core.store.capabilities().rewrites {
+            let message = "this store does not support rewrites: use a store with \
+                           Capabilities::rewrites";
+            return Err(Error::new(ErrorKind::Unsupported, RECOMPRESS, message));
+        }
+        let mut report = Recompressed::default();
+        let keys = if let Some(key) = &request.key {
+            check_kind::<A>(key)?;
+            vec![key.clone()]
+        } else {
+            let mut keys = KeysRequest::new().kind(A::KIND).limit(request.limit);
+            keys.tenant = request.tenant.as_deref();
+            keys.after = request.after.as_ref();
+            let page = self.core.store.keys(keys).await?;
+            report.next = page.next;
+            page.items
+        };
+        for key in &keys {
+            report.aggregates += 1;
+            self.core.recompress(key, request, &mut report).await?;
+        }
+        Ok(report)
+    }
+}
+
+/// Rewrites on their way to the store. The flag tells whether the old record is a delta.
+#[derive(Default)]
+struct RewriteBatch {
+    rewrites: Vec<(Rewrite, bool)>,
+    bytes: usize,
+}
+
+impl<A: Aggregate> EngineCore<A> {
+    async fn recompress(
+        self: &Arc<Self>,
+        key: &AggregateKey,
+        request: &RecompressRequest,
+        report: &mut Recompressed,
+    ) -> Result<(), Error> {
+        let before = request.created_before;
+        let is_old = |meta: &SnapshotMeta| before.is_none_or(|before| meta.created_at < before);
+        let mut batch = RewriteBatch::default();
+        for meta in self.store.list_all(ListRequest::new(key)).await? {
+            if !is_old(&meta) || (meta.base.is_some() && !request.whole_deltas) {
+                continue;
+            }
+            let Lookup::Found(found) = self.store.get(Query::exact(key, meta.id())).await? else {
+                report.changed += 1;
+                continue;
+            };
+            let (old, is_delta) = (found.record.clone(), meta.base.is_some());
+            let Some(new) = self.recompressed(found, meta.raw_bytes, request).await? else {
+                report.unreadable += 1;
+                continue;
+            };
+            let (old_bytes, new_bytes) = (old.as_bytes().len() as u64, new.as_bytes().len() as u64);
+            let saved = old_bytes.saturating_sub(new_bytes);
+            if !is_delta && saved.saturating_mul(100) < old_bytes * MIN_SAVING_PERCENT {
+                report.kept += 1;
+                continue;
+            }
+            batch.bytes += old.as_bytes().len() + new.as_bytes().len();
+            batch.rewrites.push((Rewrite::new(old, new), is_delta));
+            if batch.rewrites.len() >= BATCH || batch.bytes >= BATCH_BYTES {
+                self.rewrite(std::mem::take(&mut batch), request, report).await?;
+            }
+        }
+        self.rewrite(batch, request, report).await
+    }
+
+    /// Returns the same snapshot in its new form, or `None` if it cannot be opened.
+    async fn recompressed(
+        self: &Arc<Self>,
+        found: Found,
+        raw_bytes: u64,
+        request: &RecompressRequest,
+    ) -> Result<Option<Record>, Error> {
+        if raw_bytes <= u64::from(INLINE_BYTES) || Handle::try_current().is_err() {
+            return self.reformed(&found, &request.compression);
+        }
+        let (core, compression) = (Arc::clone(self), request.compression.clone());
+        let shut_down = "the runtime shut down before the state was compressed";
+        off_the_runtime(RECOMPRESS, shut_down, move || core.reformed(&found, &compression)).await?
+    }
+
+    fn reformed(&self, found: &Found, compression: &Compression) -> Result<Option<Record>, Error> {
+        let own = compression.known_dictionary().cloned();
+        let mut dictionaries = self.dictionaries.clone();
+        dictionaries.extend(own);
+        let with = OpenWith { dictionaries: &dictionaries, ..self.open_with(&found.bases) };
+        let Ok(header) = found.record.header() else { return Ok(None) };
+        let Ok(raw) = found.record.open(&header, with, |raw| Ok(raw.to_vec())) else {
+            return Ok(None);
+        };
+        let Some(builder) = RecordBuilder::of(&header)? else { return Ok(None) };
+        let new = builder.compression(compression.clone()).build(&raw)?;
+        let same = |header| new.open(&header, with, |opened| Ok(opened == raw));
+        if new.header().and_then(same) == Ok(true) {
+            return Ok(Some(new));
+        }
+        let message = "the recompressed state does not read back as it was: the compression is \
+                       faulty, and the old snapshot is kept";
+        Err(Error::new(ErrorKind::Encode, RECOMPRESS, message))
+    }
+
+    async fn rewrite(
+        &self,
+        batch: RewriteBatch,
+        request: &RecompressRequest,
+        report: &mut Recompressed,
+    ) -> Result<(), Error> {
+        if batch.rewrites.is_empty() {
+            return Ok(());
+        }
+        let rewritten = if request.dry_run {
+            vec![true; batch.rewrites.len()]
+        } else {
+            let rewrites = batch.rewrites.iter().map(|(rewrite, _)| rewrite.clone()).collect();
+            self.store.rewrite(rewrites).await?
+        };
+        for ((rewrite, is_delta), done) in batch.rewrites.into_iter().zip(rewritten) {
+            if done {
+                report.rewritten += 1;
+                report.made_whole += u64::from(is_delta);
+                report.bytes_before += rewrite.expected.as_bytes().len() as u64;
+                report.bytes_after += rewrite.record.as_bytes().len() as u64;
+            } else {
+                report.changed += 1;
+            }
+        }
+        Ok(())
+    }
+}
