@@ -223,5 +223,5 @@ async fn a_store_without_a_vice_is_conformant() {
     let text = format!("{card:#}");
     assert_fits(&text);
     assert!(text.contains("conformant: every obligation that was checked is kept"));
-    assert!(text.contains("skipped, requires Capabilities::durable: 16"), "{text}");
+    assert!(text.contains("skipped, requires Capabilities::durable: 17"), "{text}");
 }
