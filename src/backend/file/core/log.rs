@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use super::segment::Segment;
 use crate::backend::file::disk::DiskFile;
 use crate::backend::file::format::hints::Hints;
-use crate::backend::file::format::{Head, Seal};
+use crate::backend::file::format::{Head, SegmentSeal};
 
 /// The end of the log. Writing requires its lock.
 pub(crate) struct Log {
@@ -30,7 +30,7 @@ pub(crate) struct Active {
     /// The end of the zeros that were written ahead, if it is beyond `end`.
     pub(crate) zeroed: u64,
     pub(crate) hints: Hints,
-    pub(crate) seal: Seal,
+    pub(crate) seal: SegmentSeal,
 }
 
 /// A segment that is complete except for its name and contains no frames.

@@ -28,7 +28,7 @@ pub(crate) enum Kind {
     Put,
     /// A [`DeleteBody`](super::DeleteBody).
     Delete,
-    /// A [`Seal`](super::Seal). Nothing follows it in the segment.
+    /// A [`SegmentSeal`](super::SegmentSeal). Nothing follows it in the segment.
     Seal,
     /// A [`MarksBody`](super::MarksBody).
     Marks,

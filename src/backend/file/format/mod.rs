@@ -22,7 +22,7 @@ pub(super) use frame::{
 pub(super) use head::{HEAD_BYTES, Head};
 pub(super) use manifest::{Entry, Manifest};
 pub(super) use marks::MarksBody;
-pub(super) use seal::{SEAL_BYTES, Seal, encode_seal};
+pub(super) use seal::{SEAL_BYTES, SegmentSeal, encode_seal};
 
 /// The format number that this release writes into each of its files, and the only one it reads.
 pub(super) const FORMAT: u16 = 1;

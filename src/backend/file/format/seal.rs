@@ -1,4 +1,4 @@
-//! [`Seal`]: the body of the last frame of a sealed segment.
+//! [`SegmentSeal`]: the body of the last frame of a sealed segment.
 
 use super::bytes::Bytes;
 use super::frame::{Frame, Kind, frame_bytes};
@@ -9,7 +9,7 @@ pub(crate) const SEAL_BYTES: u64 = frame_bytes(GUARD_BYTES as u64 + 32);
 
 /// The body of the last frame of a sealed segment: a summary of all frames before it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seal {
+pub(crate) struct SegmentSeal {
     pub(crate) puts: u64,
     /// The number of other frames: deletes and marks.
     pub(crate) others: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Seal {
     pub(crate) max_seq: u64,
 }
 
-impl Seal {
+impl SegmentSeal {
     pub(crate) fn to_bytes(self) -> Vec<u8> {
         let mut body = vec![0; GUARD_BYTES];
         for value in [self.puts, self.others, self.min_seq, self.max_seq] {
@@ -44,7 +44,7 @@ impl Seal {
 
 /// Encodes a seal at `offset`, in a segment that is durable below `durable_below`.
 pub(crate) fn encode_seal(
-    seal: Seal,
+    seal: SegmentSeal,
     seq: u64,
     salt: u64,
     offset: u64,

@@ -6,7 +6,7 @@ use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hints, is_outdated};
 use crate::backend::file::format::{
-    DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, Seal,
+    DeleteBody, Entry, FRAME_BYTES, Frame, HEAD_BYTES, Kind, MarksBody, SegmentSeal,
 };
 use crate::backend::file::problem::Problem;
 use crate::backend::file::recover::scan::{Scanner, Step, reason_to_keep};
@@ -232,13 +232,13 @@ fn check(kind: Kind, body: &[u8]) -> Result<(), &'static str> {
         Kind::Put => Ok(()),
         Kind::Delete => DeleteBody::parse(body).map(|_| ()).ok_or("the delete is invalid"),
         Kind::Marks => MarksBody::parse(body).map(|_| ()).ok_or("the marks are invalid"),
-        Kind::Seal => Seal::parse(body).map(|_| ()).ok_or("the seal is invalid"),
+        Kind::Seal => SegmentSeal::parse(body).map(|_| ()).ok_or("the seal is invalid"),
     }
 }
 
 /// The frames of a segment so far, summarized like a seal.
 pub(crate) struct Frames {
-    pub(crate) seal: Seal,
+    pub(crate) seal: SegmentSeal,
     /// Whether the last frame was a seal that matches the frames before it.
     pub(crate) sealed: bool,
     within_batch: bool,
@@ -246,7 +246,7 @@ pub(crate) struct Frames {
 
 impl Default for Frames {
     fn default() -> Self {
-        let seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+        let seal = SegmentSeal { min_seq: u64::MAX, ..SegmentSeal::default() };
         Self { seal, sealed: false, within_batch: false }
     }
 }
@@ -261,7 +261,7 @@ impl Frames {
             Kind::Put => self.seal.puts += 1,
             Kind::Delete | Kind::Marks => self.seal.others += 1,
             Kind::Seal if before != (false, false) => return Err("the seal is in the wrong place"),
-            Kind::Seal if Seal::parse(body) != Some(self.seal) => {
+            Kind::Seal if SegmentSeal::parse(body) != Some(self.seal) => {
                 return Err("the seal does not match the frames before it");
             }
             Kind::Seal => {

@@ -12,7 +12,7 @@ use crate::backend::file::format::flaw::Flaw;
 use crate::backend::file::format::hints::push::push;
 use crate::backend::file::format::hints::{Hints, What};
 use crate::backend::file::format::{
-    Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, Seal, names,
+    Entry, HEAD_BYTES, Head, Kind, Manifest, SEAL_BYTES, SegmentSeal, names,
 };
 use crate::error::Error;
 
@@ -52,7 +52,7 @@ pub(crate) struct Loaded<'a> {
     /// The end of the frames.
     pub(crate) end: u64,
     pub(crate) sealed: bool,
-    pub(crate) seal: Seal,
+    pub(crate) seal: SegmentSeal,
     pub(crate) segment: Option<Arc<Segment>>,
     /// Whether the index file contains everything that is in `hints`.
     pub(crate) indexed: bool,
@@ -107,7 +107,7 @@ fn load<'a>(
         .filter(|hints| hints.covered() <= entry.bytes)
         .and_then(|hints| count(&hints).map(|seal| (hints, seal)));
     let from_file = hints.is_some();
-    let (mut hints, seal) = hints.unwrap_or((Hints::new(), Seal::default()));
+    let (mut hints, seal) = hints.unwrap_or((Hints::new(), SegmentSeal::default()));
     if entry.sealed && from_file {
         if entry.bytes.checked_sub(SEAL_BYTES) == Some(hints.covered()) {
             let loaded = Loaded {
@@ -159,8 +159,8 @@ pub(crate) fn threads(bytes: u64, segments: usize) -> usize {
 }
 
 /// Returns the seal that would match the frames, or `None` if the hints contradict themselves.
-fn count(hints: &Hints) -> Option<Seal> {
-    let mut seal = Seal { min_seq: u64::MAX, ..Seal::default() };
+fn count(hints: &Hints) -> Option<SegmentSeal> {
+    let mut seal = SegmentSeal { min_seq: u64::MAX, ..SegmentSeal::default() };
     hints.read(|hint| {
         seal.min_seq = seal.min_seq.min(hint.seq);
         seal.max_seq = seal.max_seq.max(hint.seq);
@@ -174,7 +174,7 @@ fn count(hints: &Hints) -> Option<Seal> {
 
 struct Scanned {
     end: u64,
-    sealed: Option<Seal>,
+    sealed: Option<SegmentSeal>,
 }
 
 /// Reads the frames that `hints` does not cover yet, and adds them to it.
@@ -194,7 +194,7 @@ fn scan(
         let at = scanner.at;
         match scanner.step().map_err(io)? {
             Step::Frame(frame, body) if frame.kind == Kind::Seal => {
-                let seal = Seal::parse(body);
+                let seal = SegmentSeal::parse(body);
                 if seal.is_none() || hints.point().covered() != batch.covered() {
                     return Err(refusal(
                         path,

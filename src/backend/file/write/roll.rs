@@ -10,7 +10,7 @@ use crate::backend::file::core::segment::Segment;
 use crate::backend::file::disk::write_all;
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::hints::Hints;
-use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, Seal, encode_seal, names};
+use crate::backend::file::format::{HEAD_BYTES, SEAL_BYTES, SegmentSeal, encode_seal, names};
 use crate::error::{Error, ErrorKind};
 
 impl Core {
@@ -66,7 +66,7 @@ impl Core {
             file_bytes,
             zeroed: file_bytes,
             hints: Hints::new(),
-            seal: Seal { min_seq: u64::MAX, ..Seal::default() },
+            seal: SegmentSeal { min_seq: u64::MAX, ..SegmentSeal::default() },
         };
         if let Some(full) = log.active.replace(active) {
             self.write_hints(&full.segment, &full.hints);

@@ -12,8 +12,8 @@ use crate::backend::file::core::Core;
 use crate::backend::file::disk::sim::SimDisk;
 use crate::backend::file::disk::{Disk, DiskFile};
 use crate::backend::file::format::{
-    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, Seal, encode_seal,
-    frame_bytes,
+    DeleteBody, FRAME_BYTES, Frame, HEAD_BYTES, Kind, PROVEN_BYTES, Scope, SegmentSeal,
+    encode_seal, frame_bytes,
 };
 use crate::backend::file::maintain::repair;
 use crate::backend::file::maintain::verify::verify;
@@ -42,7 +42,7 @@ fn bodies() -> Vec<(Kind, Vec<u8>)> {
     let all = [
         (Kind::Put, (0..8).map(|len| record(&vec![5; 20 + len]).as_bytes().to_vec()).collect()),
         (Kind::Delete, vec![DeleteBody::write(&key(), &Scope::Below(9)); 1]),
-        (Kind::Seal, vec![Seal::default().to_bytes()]),
+        (Kind::Seal, vec![SegmentSeal::default().to_bytes()]),
     ];
     let padded = |kind, bodies: Vec<Vec<u8>>| {
         let padded = |body: &Vec<u8>| Frame::of(kind, 1, 48, body).padding() > 0;
@@ -313,7 +313,7 @@ fn nothing_that_was_durable_is_cut_off_because_it_follows_a_seal() {
         let store = core(&disk);
         commit(&store, put(&store, 1));
         let (at, salt, file) = active(&store);
-        let seal = Seal { puts: 1, others: 0, min_seq: 1, max_seq: 1 };
+        let seal = SegmentSeal { puts: 1, others: 0, min_seq: 1, max_seq: 1 };
         let mut bytes = encode_seal(seal, 2, salt, at, at);
         let next = at + bytes.len() as u64;
         let body = record(&[5; 30]);

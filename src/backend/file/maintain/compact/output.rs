@@ -10,7 +10,7 @@ use crate::backend::file::disk::write_all;
 use crate::backend::file::errors::io_error;
 use crate::backend::file::format::hints::{Hints, What};
 use crate::backend::file::format::tag::Tag;
-use crate::backend::file::format::{Frame, HEAD_BYTES, Seal, encode_seal, frame_bytes};
+use crate::backend::file::format::{Frame, HEAD_BYTES, SegmentSeal, encode_seal, frame_bytes};
 use crate::backend::file::index::{Item, Place};
 use crate::error::Error;
 
@@ -28,7 +28,7 @@ pub(super) struct Moved {
 pub(crate) struct Output {
     pub(crate) prepared: Prepared,
     pub(crate) hints: Hints,
-    pub(crate) seal: Seal,
+    pub(crate) seal: SegmentSeal,
     pub(crate) buffer: Vec<u8>,
     /// The offset in the file at which the buffer starts.
     pub(crate) written: u64,
@@ -40,7 +40,7 @@ impl Output {
         Self {
             prepared,
             hints: Hints::new(),
-            seal: Seal { min_seq: u64::MAX, ..Seal::default() },
+            seal: SegmentSeal { min_seq: u64::MAX, ..SegmentSeal::default() },
             buffer: Vec::new(),
             written: HEAD_BYTES,
             moved: Vec::new(),
