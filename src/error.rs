@@ -1,7 +1,9 @@
 //! The error type of the crate: [`Error`], its [`ErrorKind`] and [`Retry`].
 
+use std::any::Any;
 use std::error::Error as StdError;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 /// A boxed error from another crate or from the application.
@@ -185,6 +187,23 @@ impl fmt::Display for Error {
         }
         Ok(())
     }
+}
+
+/// Calls code of the application that only computes. A panic in it is returned as an error, so that
+/// nothing of this crate is left half done.
+pub(crate) fn contained<T>(call: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(match panic_text(&*panic) {
+            Some(text) => format!("it panicked: {text}").into(),
+            None => "it panicked".into(),
+        })
+    })
+}
+
+/// Returns the message of a panic, if it has one.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
 }
 
 /// Joins the message of a foreign error into one line without control characters.

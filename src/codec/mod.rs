@@ -27,7 +27,7 @@ use crate::error::{BoxError, Error};
 
 #[cfg(feature = "zstd")]
 pub use crate::compress::Training;
-pub use crate::compress::{Compression, CompressionId, Dictionary, DictionaryId};
+pub use crate::compress::{Compression, CompressionId, Compressor, Dictionary, DictionaryId};
 #[cfg(feature = "bincode")]
 pub use bincode::Bincode;
 pub use digester::Digester;
@@ -43,7 +43,7 @@ pub use postcard::Postcard;
 /// Encodes states of type `S` to bytes and decodes them.
 ///
 /// The codecs of this crate implement this trait for every `S` that serde can serialize and
-/// deserialize. A custom codec (rkyv, protobuf, an encrypting wrapper) implements it for the types
+/// deserialize. A custom codec (rkyv, protobuf) implements it for the types
 /// that it supports, under an id from [`CodecId::custom`]. The id is stored with every snapshot, so
 /// a store may contain snapshots of several codecs. The engine writes with one codec and [can read
 /// with several](crate::engine::EngineBuilder::also_reads).

@@ -1,7 +1,11 @@
 //! The compression of payloads: [`Compression`].
 
+mod compressor;
+mod custom;
+mod decompress;
 mod dictionary;
 mod effort;
+mod id;
 #[cfg(feature = "lz4")]
 mod lz4;
 #[cfg(test)]
@@ -11,50 +15,17 @@ mod training;
 #[cfg(feature = "zstd")]
 mod zstd;
 
-use std::fmt;
-
 use effort::Effort;
 
 use crate::error::{Error, ErrorKind};
 
+pub use compressor::Compressor;
+pub(crate) use custom::CustomCompressor;
+pub(crate) use decompress::{DecompressError, Needs, decompress};
 pub use dictionary::{Dictionary, DictionaryId};
+pub use id::CompressionId;
 #[cfg(feature = "zstd")]
 pub use training::Training;
-
-/// Identifies a compression in a stored header. The id is known even if the compression is compiled
-/// out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CompressionId(u8);
-
-impl CompressionId {
-    /// The encoded state is stored uncompressed.
-    pub const NONE: Self = Self(0);
-    /// The encoded state is stored as one LZ4 block.
-    pub const LZ4: Self = Self(1);
-    /// The encoded state is stored as one Zstandard frame, which states its length.
-    pub const ZSTD: Self = Self(2);
-
-    /// Creates an id from the byte in a header.
-    pub const fn from_byte(byte: u8) -> Self {
-        Self(byte)
-    }
-
-    /// Returns the byte that represents the compression in a header.
-    pub const fn as_byte(self) -> u8 {
-        self.0
-    }
-}
-
-impl fmt::Display for CompressionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::NONE => f.write_str("none"),
-            Self::LZ4 => f.write_str("lz4"),
-            Self::ZSTD => f.write_str("zstd"),
-            Self(byte) => write!(f, "compression {byte}"),
-        }
-    }
-}
 
 /// How payloads are compressed when they are written. Reading needs no setting, because each record
 /// states its compression.
@@ -68,6 +39,8 @@ impl fmt::Display for CompressionId {
 /// | level 3 | 49% saved, 15 us | 50% saved, 532 us | 92 us |
 /// | level 9 | 50% saved, 44 us | 53% saved, 2.3 ms | 92 us |
 ///
+/// [`custom`](Self::custom) takes a [`Compressor`] of the application.
+///
 /// ```
 /// use snapfold::codec::Compression;
 ///
@@ -79,6 +52,8 @@ pub struct Compression {
     id: CompressionId,
     effort: Effort,
     dictionary: Option<Dictionary>,
+    /// Set if the id is not one of this crate.
+    custom: Option<CustomCompressor>,
     /// `None` for the default, which depends on whether there is a dictionary.
     min_bytes: Option<usize>,
     min_saving_percent: u8,
@@ -107,11 +82,20 @@ impl Compression {
         Self::of(CompressionId::ZSTD)
     }
 
+    /// Compresses payloads of at least 512 bytes with a compressor of the application, if that saves
+    /// at least 5%. It makes no deltas; [`Incremental`](crate::engine::Incremental) has a compression
+    /// of its own. Levels and dictionaries do not apply.
+    pub fn custom(compressor: impl Compressor) -> Self {
+        let custom = CustomCompressor::new(compressor);
+        Self { custom: Some(custom.clone()), ..Self::of(custom.id()) }
+    }
+
     const fn of(id: CompressionId) -> Self {
         Self {
             id,
             effort: Effort::DEFAULT,
             dictionary: None,
+            custom: None,
             min_bytes: None,
             min_saving_percent: 5,
         }
@@ -160,6 +144,9 @@ impl Compression {
 
     /// Fails if this build cannot write the compression.
     pub(crate) fn check_available(&self) -> Result<(), Error> {
+        if let Some(custom) = &self.custom {
+            return custom.check();
+        }
         let (name, feature) = match self.id {
             CompressionId::LZ4 if !cfg!(feature = "lz4") => ("LZ4", "lz4"),
             CompressionId::ZSTD if !cfg!(feature = "zstd") => ("Zstandard", "zstd"),
@@ -173,38 +160,58 @@ impl Compression {
     }
 
     /// Compresses `raw`. `None` if `raw` is to be stored uncompressed.
-    pub(crate) fn apply(&self, raw: &[u8]) -> Option<Compressed> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Encode`] if a compressor of the application fails, or does not return what it
+    /// was given.
+    pub(crate) fn apply(&self, raw: &[u8]) -> Result<Option<Compressed>, Error> {
         let most = MAX_WITH_DICTIONARY;
         let dictionary = self.known_dictionary().filter(|_| raw.len() <= most);
         let [plain, with] = MIN_BYTES;
         let min = self.min_bytes.unwrap_or(if dictionary.is_some() { with } else { plain });
         if self.id == CompressionId::NONE || raw.len() < min {
-            return None;
+            return Ok(None);
         }
-        let bytes = match dictionary {
-            Some(dictionary) => self.compress_with(raw, dictionary)?,
-            None => self.compress(raw, None)?,
+        let compressed = match (&self.custom, dictionary) {
+            (Some(custom), _) => custom.compress(raw)?,
+            (None, Some(dictionary)) => self.compress_with(raw, dictionary),
+            (None, None) => self.compress(raw, None),
         };
+        let Some(bytes) = compressed else { return Ok(None) };
         let saved = raw.len().saturating_sub(bytes.len());
         let wanted = raw.len().saturating_mul(usize::from(self.min_saving_percent)).div_ceil(100);
+        if saved < wanted.max(1) {
+            return Ok(None);
+        }
+        if let Some(custom) = &self.custom {
+            custom.prove(raw, &bytes)?;
+        }
         let dictionary = dictionary.map(Dictionary::id);
-        (saved >= wanted.max(1)).then_some(Compressed { id: self.id, dictionary, bytes })
+        Ok(Some(Compressed { id: self.id, dictionary, bytes }))
+    }
+
+    /// The compressor of the application, if this compression uses one.
+    pub(crate) fn custom_compressor(&self) -> Option<&CustomCompressor> {
+        self.custom.as_ref()
     }
 
     /// The dictionary, if this compression uses one.
     pub(crate) fn known_dictionary(&self) -> Option<&Dictionary> {
-        self.dictionary.as_ref().filter(|_| self.id == CompressionId::ZSTD)
+        self.dictionary.as_ref().filter(|_| self.id == CompressionId::ZSTD && self.custom.is_none())
     }
 
     /// Compresses `raw` to a delta of `base`: nothing if they are equal. `None` if this compression
     /// makes no deltas.
     pub(crate) fn apply_delta(&self, raw: &[u8], base: &[u8]) -> Option<(CompressionId, Vec<u8>)> {
+        if self.custom.is_some() {
+            return None;
+        }
         if raw == base && self.id != CompressionId::NONE {
             return Some((self.id, Vec::new()));
         }
         let stored = self.compress(raw, Some(base))?;
         // Proved like the encoding of a state, because a delta has a second way to go wrong.
-        let proved = decompress(self.id, &stored, raw.len(), Needs::Base(base)).ok()?;
+        let proved = decompress(self.id, &stored, raw.len(), Needs::Base(base), &[]).ok()?;
         (proved == raw).then_some((self.id, stored))
     }
 
@@ -244,71 +251,8 @@ pub(crate) struct Compressed {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// What a payload needs besides itself to be decompressed.
-#[derive(Clone, Copy)]
-pub(crate) enum Needs<'a> {
-    Nothing,
-    /// The encoded state that a delta is based on.
-    Base(&'a [u8]),
-    #[cfg_attr(not(feature = "zstd"), allow(dead_code, reason = "only Zstandard uses it"))]
-    Dictionary(&'a Dictionary),
-}
-
 impl Default for Compression {
     fn default() -> Self {
         Self::lz4()
-    }
-}
-
-/// Why a payload could not be decompressed.
-#[derive(Debug)]
-pub(crate) enum DecompressError {
-    /// The bytes are not a valid block of exactly the recorded length.
-    Invalid,
-    /// This build cannot read the compression. Contains the feature that can, if there is one.
-    Unavailable(Option<&'static str>),
-}
-
-/// Decompresses `stored` to exactly `raw_len` bytes. The caller must limit `raw_len`.
-pub(crate) fn decompress(
-    id: CompressionId,
-    stored: &[u8],
-    raw_len: usize,
-    needs: Needs<'_>,
-) -> Result<Vec<u8>, DecompressError> {
-    // A delta without a length is its base.
-    if let Needs::Base(base) = needs
-        && stored.is_empty()
-        && id != CompressionId::NONE
-    {
-        return if base.len() == raw_len {
-            Ok(base.to_vec())
-        } else {
-            Err(DecompressError::Invalid)
-        };
-    }
-    match id {
-        #[cfg(feature = "lz4")]
-        CompressionId::LZ4 => match needs {
-            Needs::Nothing => lz4::decompress(stored, raw_len, None),
-            Needs::Base(base) => lz4::decompress(stored, raw_len, Some(base)),
-            // No release writes this.
-            Needs::Dictionary(_) => None,
-        }
-        .ok_or(DecompressError::Invalid),
-        #[cfg(not(feature = "lz4"))]
-        CompressionId::LZ4 => Err(DecompressError::Unavailable(Some("lz4"))),
-        #[cfg(feature = "zstd")]
-        CompressionId::ZSTD => match needs {
-            Needs::Nothing => zstd::decompress(stored, raw_len, None),
-            Needs::Base(base) => zstd::decompress(stored, raw_len, Some(base)),
-            Needs::Dictionary(dictionary) => {
-                zstd::decompress_with(stored, raw_len, dictionary.prepared())
-            }
-        }
-        .ok_or(DecompressError::Invalid),
-        #[cfg(not(feature = "zstd"))]
-        CompressionId::ZSTD => Err(DecompressError::Unavailable(Some("zstd"))),
-        _ => Err(DecompressError::Unavailable(None)),
     }
 }

@@ -1,6 +1,7 @@
 //! Compressed payloads come back, and nothing else does.
 
 use super::*;
+use crate::error::BoxError;
 
 /// The compressions of this build.
 fn all() -> Vec<Compression> {
@@ -27,14 +28,14 @@ fn noise(bytes: usize) -> Vec<u8> {
 #[test]
 fn small_or_incompressible_payloads_stay_as_they_are() {
     for of in all() {
-        assert!(of.apply(&[7; 511]).is_none());
-        let Compressed { id, bytes: stored, dictionary } = of.apply(&[7; 512]).unwrap();
+        assert!(of.apply(&[7; 511]).unwrap().is_none());
+        let Compressed { id, bytes: stored, dictionary } = of.apply(&[7; 512]).unwrap().unwrap();
         assert_eq!((id, dictionary), (of.id, None));
-        assert_eq!(decompress(id, &stored, 512, Needs::Nothing).unwrap(), [7; 512]);
-        assert!(of.apply(&noise(4_096)).is_none());
-        assert!(of.min_saving_percent(100).apply(&[7; 4096]).is_none());
+        assert_eq!(decompress(id, &stored, 512, Needs::Nothing, &[]).unwrap(), [7; 512]);
+        assert!(of.apply(&noise(4_096)).unwrap().is_none());
+        assert!(of.min_saving_percent(100).apply(&[7; 4096]).unwrap().is_none());
     }
-    assert!(Compression::none().apply(&[7; 4096]).is_none());
+    assert!(Compression::none().apply(&[7; 4096]).unwrap().is_none());
 }
 
 #[test]
@@ -42,18 +43,18 @@ fn a_lying_length_or_a_damaged_payload_is_refused() {
     let mut raw = noise(2_048);
     raw.extend_from_slice(&[7; 2_048]);
     for of in all() {
-        let Compressed { id, bytes: stored, .. } = of.apply(&raw).unwrap();
-        assert_eq!(decompress(id, &stored, 4_096, Needs::Nothing).unwrap(), raw);
+        let Compressed { id, bytes: stored, .. } = of.apply(&raw).unwrap().unwrap();
+        assert_eq!(decompress(id, &stored, 4_096, Needs::Nothing, &[]).unwrap(), raw);
         for wrong in [0, 1, 4095, 4097, 1 << 20, 1 << 31] {
             assert!(matches!(
-                decompress(id, &stored, wrong, Needs::Nothing),
+                decompress(id, &stored, wrong, Needs::Nothing, &[]),
                 Err(DecompressError::Invalid)
             ));
         }
         for kept in 0..stored.len() {
             let cut = stored.get(..kept).unwrap();
             assert!(matches!(
-                decompress(id, cut, 4_096, Needs::Nothing),
+                decompress(id, cut, 4_096, Needs::Nothing, &[]),
                 Err(DecompressError::Invalid)
             ));
         }
@@ -72,15 +73,15 @@ fn a_delta_needs_its_base_and_an_equal_state_takes_no_bytes() {
             }
             let (id, delta) = of.apply_delta(&raw, &base).unwrap();
             assert!(delta.len() < 300, "{of:?}: {}", delta.len());
-            assert_eq!(decompress(id, &delta, raw.len(), Needs::Base(&base)).unwrap(), raw);
-            assert!(decompress(id, &delta, raw.len(), Needs::Nothing).is_err());
-            let other = decompress(id, &delta, raw.len(), Needs::Base(&raw));
+            assert_eq!(decompress(id, &delta, raw.len(), Needs::Base(&base), &[]).unwrap(), raw);
+            assert!(decompress(id, &delta, raw.len(), Needs::Nothing, &[]).is_err());
+            let other = decompress(id, &delta, raw.len(), Needs::Base(&raw), &[]);
             assert!(other.is_err() || other.unwrap() != raw);
-            assert!(decompress(id, &delta, raw.len() + 1, Needs::Base(&base)).is_err());
+            assert!(decompress(id, &delta, raw.len() + 1, Needs::Base(&base), &[]).is_err());
             let (id, nothing) = of.apply_delta(&base, &base).unwrap();
             assert!(nothing.is_empty());
-            assert_eq!(decompress(id, &nothing, size, Needs::Base(&base)).unwrap(), base);
-            assert!(decompress(id, &nothing, size + 1, Needs::Base(&base)).is_err());
+            assert_eq!(decompress(id, &nothing, size, Needs::Base(&base), &[]).unwrap(), base);
+            assert!(decompress(id, &nothing, size + 1, Needs::Base(&base), &[]).is_err());
         }
     }
     assert!(Compression::none().apply_delta(&[7; 4], &[7; 4]).is_none());
@@ -115,19 +116,19 @@ fn a_dictionary_is_needed_again_and_pays_for_small_records() {
     for level in [1, 3, 19] {
         let of = Compression::zstd().level(level).dictionary(dictionary.clone());
         let raw = &records[7];
-        let compressed = of.apply(raw).unwrap();
+        let compressed = of.apply(raw).unwrap().unwrap();
         assert_eq!((compressed.id, compressed.dictionary), (of.id, Some(dictionary.id())));
         let (id, stored) = (compressed.id, compressed.bytes);
         assert!(stored.len() * 3 < raw.len(), "{} of {}", stored.len(), raw.len());
         let with = Needs::Dictionary(&same);
-        assert_eq!(&decompress(id, &stored, raw.len(), with).unwrap(), raw);
-        assert!(decompress(id, &stored, raw.len() + 1, with).is_err());
-        assert!(decompress(id, &stored, 1 << 31, with).is_err());
-        assert!(decompress(id, &stored, raw.len(), Needs::Nothing).is_err());
-        assert!(decompress(id, &stored, raw.len(), Needs::Dictionary(&other)).is_err());
+        assert_eq!(&decompress(id, &stored, raw.len(), with, &[]).unwrap(), raw);
+        assert!(decompress(id, &stored, raw.len() + 1, with, &[]).is_err());
+        assert!(decompress(id, &stored, 1 << 31, with, &[]).is_err());
+        assert!(decompress(id, &stored, raw.len(), Needs::Nothing, &[]).is_err());
+        assert!(decompress(id, &stored, raw.len(), Needs::Dictionary(&other), &[]).is_err());
         for kept in 0..stored.len() {
             let cut = stored.get(..kept).unwrap();
-            assert!(decompress(id, cut, raw.len(), with).is_err());
+            assert!(decompress(id, cut, raw.len(), with, &[]).is_err());
         }
     }
 }
@@ -138,7 +139,7 @@ fn a_dictionary_is_used_for_small_payloads_by_zstandard_only() {
     let dictionary = Dictionary::from_bytes(records(50).concat()).unwrap();
     let of = Compression::zstd().dictionary(dictionary.clone());
     let used = |of: &Compression, bytes| {
-        of.apply(&vec![7; bytes]).map(|compressed| compressed.dictionary.is_some())
+        of.apply(&vec![7; bytes]).unwrap().map(|compressed| compressed.dictionary.is_some())
     };
     for (bytes, expected) in [(63, None), (64, Some(true)), (128 << 10, Some(true))] {
         assert_eq!(used(&of, bytes), expected, "{bytes}");
@@ -179,15 +180,163 @@ fn what_cannot_be_a_dictionary_or_train_one_is_refused_in_words() {
 #[test]
 fn a_bomb_is_refused_before_memory_is_allocated_for_it() {
     // A frame that claims 2 GiB and contains one block.
-    let compressed = Compression::zstd().apply(&vec![0; 1 << 20]).unwrap();
+    let compressed = Compression::zstd().apply(&vec![0; 1 << 20]).unwrap().unwrap();
     let Compressed { id, bytes: stored, .. } = compressed;
     assert!(stored.len() < 100);
-    assert_eq!(decompress(id, &stored, 1 << 20, Needs::Nothing).unwrap().len(), 1 << 20);
+    assert_eq!(decompress(id, &stored, 1 << 20, Needs::Nothing, &[]).unwrap().len(), 1 << 20);
     let mut bomb = vec![0x28, 0xb5, 0x2f, 0xfd, 0xe0];
     bomb.extend_from_slice(&(2_u64 << 30).to_le_bytes());
     bomb.extend_from_slice(&[0x03, 0x00, 0x00, 0x00]);
     assert!(matches!(
-        decompress(id, &bomb, 2 << 30, Needs::Nothing),
+        decompress(id, &bomb, 2 << 30, Needs::Nothing, &[]),
         Err(DecompressError::Invalid)
     ));
+}
+
+/// Stores half of what it was given, and misbehaves on demand.
+#[derive(Debug)]
+struct Halves(Misbehaviour);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Misbehaviour {
+    None,
+    Declines,
+    FailsToCompress,
+    PanicsInCompress,
+    FailsToDecompress,
+    PanicsInDecompress,
+    ReturnsLess,
+    ReturnsMore,
+    ReturnsOther,
+}
+
+impl Compressor for Halves {
+    fn id(&self) -> CompressionId {
+        CompressionId::custom(5)
+    }
+
+    fn name(&self) -> &'static str {
+        "halves"
+    }
+
+    fn compress(&self, raw: &[u8]) -> Result<Option<Vec<u8>>, BoxError> {
+        assert!(self.0 != Misbehaviour::PanicsInCompress, "out of order");
+        match self.0 {
+            Misbehaviour::Declines => Ok(None),
+            Misbehaviour::FailsToCompress => Err("no room".into()),
+            _ => Ok(Some(raw[..raw.len() / 2].to_vec())),
+        }
+    }
+
+    fn decompress(&self, stored: &[u8], _: usize) -> Result<Vec<u8>, BoxError> {
+        assert!(self.0 != Misbehaviour::PanicsInDecompress, "out of order");
+        let mut raw = stored.repeat(2);
+        match self.0 {
+            Misbehaviour::FailsToDecompress => return Err("no room".into()),
+            Misbehaviour::ReturnsLess => drop(raw.pop()),
+            Misbehaviour::ReturnsMore => raw.push(0),
+            Misbehaviour::ReturnsOther => raw[3] ^= 1,
+            _ => {}
+        }
+        Ok(raw)
+    }
+}
+
+#[test]
+fn a_compressor_of_the_application_is_proved_before_anything_is_stored() {
+    let raw = [9; 1_000];
+    let apply = |how| Compression::custom(Halves(how)).apply(&raw);
+    let Compressed { id, dictionary, bytes } = apply(Misbehaviour::None).unwrap().unwrap();
+    assert_eq!((id, dictionary, bytes.len()), (CompressionId::custom(5), None, 500));
+    assert_eq!(id.to_string(), "custom compression 5");
+    assert!(apply(Misbehaviour::Declines).unwrap().is_none());
+    for (how, expected) in [
+        (Misbehaviour::FailsToCompress, "failed, so nothing was stored"),
+        (Misbehaviour::PanicsInCompress, "failed, so nothing was stored"),
+        (Misbehaviour::FailsToDecompress, "cannot decompress its own output"),
+        (Misbehaviour::PanicsInDecompress, "cannot decompress its own output"),
+        (Misbehaviour::ReturnsLess, "does not decompress to the bytes that it was given"),
+        (Misbehaviour::ReturnsMore, "does not decompress to the bytes that it was given"),
+        (Misbehaviour::ReturnsOther, "does not decompress to the bytes that it was given"),
+    ] {
+        let Err(error) = apply(how) else { panic!("{how:?}") };
+        assert_eq!(error.kind(), ErrorKind::Encode);
+        let text = format!("{error:#}");
+        assert!(text.contains("\"halves\"") && text.contains(expected), "{how:?}: {text}");
+    }
+    let panicked = apply(Misbehaviour::PanicsInCompress).err().unwrap();
+    assert!(format!("{panicked:#}").contains("it panicked: out of order"), "{panicked:#}");
+    // Not halved: the settings for all compressions hold.
+    let custom = || Compression::custom(Halves(Misbehaviour::None));
+    assert!(custom().apply(&raw[..511]).unwrap().is_none());
+    assert!(custom().min_bytes(4).apply(&raw[..4]).unwrap().is_some());
+    assert!(custom().min_saving_percent(51).apply(&raw).unwrap().is_none());
+    assert!(custom().apply_delta(&raw, &raw).is_none());
+}
+
+#[test]
+fn what_a_compressor_returns_for_stored_bytes_is_not_trusted() {
+    let read = |how, raw_len| {
+        let known = [CustomCompressor::new(Halves(how))];
+        decompress(CompressionId::custom(5), &[9; 500], raw_len, Needs::Nothing, &known)
+    };
+    assert_eq!(read(Misbehaviour::None, 1_000).unwrap(), [9; 1_000]);
+    for wrong in [0, 999, 1_001, usize::MAX] {
+        assert!(matches!(read(Misbehaviour::None, wrong), Err(DecompressError::Invalid)));
+    }
+    for how in [
+        Misbehaviour::FailsToDecompress,
+        Misbehaviour::PanicsInDecompress,
+        Misbehaviour::ReturnsLess,
+        Misbehaviour::ReturnsMore,
+    ] {
+        assert!(matches!(read(how, 1_000), Err(DecompressError::Invalid)), "{how:?}");
+    }
+    let known = [CustomCompressor::new(Halves(Misbehaviour::None))];
+    let other = decompress(CompressionId::custom(6), &[9; 500], 1_000, Needs::Nothing, &known);
+    assert!(matches!(other, Err(DecompressError::Unavailable(None))));
+    // No release makes a delta with it.
+    let delta = Needs::Base(&[9; 1_000]);
+    let delta = decompress(CompressionId::custom(5), &[9; 500], 1_000, delta, &known);
+    assert!(matches!(delta, Err(DecompressError::Invalid)));
+}
+
+#[test]
+fn an_id_of_this_crate_is_refused() {
+    #[derive(Debug)]
+    struct Impostor(u8);
+
+    impl Compressor for Impostor {
+        fn id(&self) -> CompressionId {
+            CompressionId::from_byte(self.0)
+        }
+
+        fn name(&self) -> &'static str {
+            "impostor"
+        }
+
+        fn compress(&self, _: &[u8]) -> Result<Option<Vec<u8>>, BoxError> {
+            Ok(Some(Vec::new()))
+        }
+
+        fn decompress(&self, _: &[u8], raw_bytes: usize) -> Result<Vec<u8>, BoxError> {
+            Ok(vec![7; raw_bytes])
+        }
+    }
+
+    for id in [0, 1, 2, 3, 127] {
+        let of = Compression::custom(Impostor(id));
+        let error = of.check_available().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert!(error.to_string().contains("ids below 128"), "{error}");
+        assert_eq!(
+            of.apply(&[7; 1_000]).err().map(|error| error.kind()),
+            (id > 0).then_some(ErrorKind::InvalidInput)
+        );
+    }
+    for id in [128, 255] {
+        let of = Compression::custom(Impostor(id));
+        assert!(of.check_available().is_ok());
+        assert!(of.apply(&[7; 1_000]).unwrap().is_some());
+    }
 }

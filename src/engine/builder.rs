@@ -22,13 +22,13 @@ use super::verify::{Turns, Verify};
 use super::workload::Gauges;
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Viewer};
-use crate::compress::{Compression, Dictionary};
+use crate::compress::Compression;
 use crate::error::{BoxError, Error, ErrorKind};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
 use crate::ledger::Ledger;
-use crate::record::RecordBuilder;
+use crate::record::{Openers, RecordBuilder};
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
 use crate::timestamp::Timestamp;
@@ -62,7 +62,7 @@ pub struct EngineBuilder<A: Aggregate> {
     pub(super) upcasters: Vec<Result<Reader<A>, Error>>,
     pub(super) by_name: bool,
     compression: Compression,
-    pub(super) dictionaries: Vec<Dictionary>,
+    pub(super) openers: Openers,
     trigger: Box<dyn Trigger>,
     observer: Option<Arc<dyn Observer>>,
     on_store_failure: OnStoreFailure,
@@ -121,7 +121,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             upcasters: Vec::new(),
             by_name: false,
             compression: Compression::default(),
-            dictionaries: Vec::new(),
+            openers: Openers::default(),
             trigger: Box::new(every_events(100)),
             observer: None,
             on_store_failure: OnStoreFailure::default(),
@@ -292,12 +292,12 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// - [`FeatureDisabled`](crate::ErrorKind::FeatureDisabled) if the compression needs a feature
     ///   that is compiled out.
     /// - [`InvalidInput`](crate::ErrorKind::InvalidInput) if the origin or [`Aggregate::KIND`] is
-    ///   too long for a snapshot.
+    ///   too long for a snapshot, if the id of a [`Compressor`](crate::codec::Compressor) belongs
+    ///   to this crate, or if two of different names have the same id.
     pub fn build(self) -> Result<SnapshotEngine<A>, Error> {
         let codec = self.codec;
         self.compression.check_available()?;
-        let mut dictionaries = self.dictionaries;
-        dictionaries.extend(self.compression.known_dictionary().cloned());
+        let openers = self.openers.with_those_of(&self.compression)?;
         let max_depth = self.max_depth;
         let inspect = |codec: &Arc<dyn Codec<A>>| {
             codec.inspect(&self.samples).map(|info| info.with_depth(max_depth))
@@ -341,7 +341,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             generation,
             readers,
             compression: self.compression,
-            dictionaries,
+            openers,
             incremental,
             learning: self.trigger.needs_costs().then(|| Box::new(Learning::new())),
             trigger: self.trigger,

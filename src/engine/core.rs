@@ -24,11 +24,12 @@ use super::verify::Turns;
 use super::workload::Gauges;
 use crate::clock::Clock;
 use crate::codec::{Codec, Digester, TypeInfo, Viewer};
-use crate::compress::{Compression, Dictionary};
-use crate::error::{Error, ErrorKind};
+use crate::compress::Compression;
+use crate::error::{Error, ErrorKind, panic_text};
 use crate::events::{EventSource, HybridSource};
 use crate::generation::Generation;
 use crate::key::AggregateKey;
+use crate::record::Openers;
 use crate::retention::Retention;
 use crate::state::Aggregate;
 use crate::store::SnapshotStore;
@@ -50,8 +51,8 @@ pub(super) struct EngineCore<A: Aggregate> {
     /// The first reader reads what `codec` writes now.
     pub(super) readers: Vec<Reader<A>>,
     pub(super) compression: Compression,
-    /// The dictionaries that snapshots may need.
-    pub(super) dictionaries: Vec<Dictionary>,
+    /// What snapshots are opened with.
+    pub(super) openers: Openers,
     /// Makes deltas, if set.
     pub(super) incremental: Option<Incremental>,
     pub(super) trigger: Box<dyn Trigger>,
@@ -128,11 +129,9 @@ pub(super) async fn caught<T>(
 
 /// Returns the error for a panic in code of the application or of the store.
 pub(super) fn panicked(operation: &'static str, panic: &(dyn Any + Send)) -> Error {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let message = "the code of the application or of the store panicked";
     let error = Error::new(ErrorKind::Encode, operation, message);
-    match text {
+    match panic_text(panic) {
         Some(text) => error.with_source(text.to_owned()),
         None => error,
     }

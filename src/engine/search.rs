@@ -351,8 +351,7 @@ impl<'a, A: Aggregate> Search<'a, A> {
 impl<A: Aggregate> EngineCore<A> {
     /// What records are opened with, besides their own bases.
     pub(super) fn open_with<'a>(&'a self, bases: &'a [Record]) -> OpenWith<'a> {
-        let dictionaries = &self.dictionaries;
-        OpenWith { bases, dictionaries, max_raw_bytes: self.max_state_bytes }
+        OpenWith { bases, openers: &self.openers, max_raw_bytes: self.max_state_bytes }
     }
 
     /// Decodes a record whose identity was checked (R3), and verifies the state by its digest.

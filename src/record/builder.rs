@@ -149,10 +149,12 @@ impl RecordBuilder {
     /// Builds the record that contains the encoded state `raw`.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidInput`] for version 0, an extension that is too long, or a state of 4
-    /// GiB or more.
+    /// - [`ErrorKind::InvalidInput`] for version 0, an extension that is too long, or a state of 4
+    ///   GiB or more.
+    /// - [`ErrorKind::Encode`] if a [`Compressor`](crate::codec::Compressor) of the application
+    ///   fails, or does not return what it was given.
     pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
-        match self.compression.apply(raw) {
+        match self.compression.apply(raw)? {
             None => self.assemble(raw.len(), CompressionId::NONE, raw),
             Some(Compressed { id, bytes, dictionary: None }) => {
                 self.assemble(raw.len(), id, &bytes)

@@ -10,6 +10,7 @@ mod extension;
 mod header;
 mod layout;
 mod meta;
+mod openers;
 mod parse;
 mod reject;
 pub(crate) mod wire;
@@ -22,7 +23,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::checksum::crc32;
-use crate::compress::{self, CompressionId, DecompressError, Dictionary, DictionaryId, Needs};
+use crate::compress::{self, CompressionId, DecompressError, DictionaryId, Needs};
 use crate::key::AggregateKey;
 
 pub use crate::checksum::ChecksumId;
@@ -32,6 +33,7 @@ pub use base::Base;
 pub use builder::RecordBuilder;
 pub use header::Header;
 pub use meta::SnapshotMeta;
+pub(crate) use openers::Openers;
 pub use reject::RejectReason;
 
 /// The stored bytes of one snapshot, header and payload. They are the same in every store, backup
@@ -147,7 +149,7 @@ impl Record {
         &self,
         header: &Header<'_>,
         base: Option<&[u8]>,
-        OpenWith { dictionaries, max_raw_bytes, .. }: OpenWith<'_>,
+        OpenWith { openers, max_raw_bytes, .. }: OpenWith<'_>,
         decode: impl FnOnce(&[u8]) -> Result<T, RejectReason>,
     ) -> Result<T, RejectReason> {
         if u64::from(header.raw_bytes) > max_raw_bytes {
@@ -159,8 +161,7 @@ impl Record {
             (Some(base), None) => Needs::Base(base),
             (None, Some(id)) => {
                 let id = DictionaryId::from_u64(id);
-                let known = dictionaries.iter().find(|known| known.id() == id);
-                Needs::Dictionary(known.ok_or(RejectReason::Dictionary(id))?)
+                Needs::Dictionary(openers.dictionary(id).ok_or(RejectReason::Dictionary(id))?)
             }
             (Some(_), Some(_)) => {
                 return Err(RejectReason::NeedsOther("a delta with a dictionary"));
@@ -170,15 +171,14 @@ impl Record {
         if header.compression == CompressionId::NONE && matches!(needs, Needs::Nothing) {
             return decode(payload);
         }
-        match compress::decompress(header.compression, payload, header.raw_bytes as usize, needs) {
+        let (id, raw_bytes) = (header.compression, header.raw_bytes as usize);
+        match compress::decompress(id, payload, raw_bytes, needs, &openers.compressors) {
             Ok(raw) => decode(&raw),
             Err(DecompressError::Invalid) => Err(RejectReason::Decompress),
             Err(DecompressError::Unavailable(Some(feature))) => {
                 Err(RejectReason::FeatureDisabled(feature))
             }
-            Err(DecompressError::Unavailable(None)) => {
-                Err(RejectReason::UnknownCompression(header.compression))
-            }
+            Err(DecompressError::Unavailable(None)) => Err(RejectReason::UnknownCompression(id)),
         }
     }
 }
@@ -188,15 +188,17 @@ impl Record {
 pub(crate) struct OpenWith<'a> {
     /// The first is the snapshot that a delta is based on.
     pub(crate) bases: &'a [Record],
-    pub(crate) dictionaries: &'a [Dictionary],
+    pub(crate) openers: &'a Openers,
     /// The largest encoded state that is opened, in bytes (inclusive).
     pub(crate) max_raw_bytes: u64,
 }
 
+static NO_OPENERS: Openers = Openers::NONE;
+
 impl OpenWith<'_> {
-    /// For records that need neither a base nor a dictionary.
-    pub(crate) const fn nothing(max_raw_bytes: u64) -> Self {
-        Self { bases: &[], dictionaries: &[], max_raw_bytes }
+    /// For records that need nothing besides themselves.
+    pub(crate) fn nothing(max_raw_bytes: u64) -> Self {
+        Self { bases: &[], openers: &NO_OPENERS, max_raw_bytes }
     }
 }
 

@@ -84,8 +84,12 @@ pub enum RejectReason {
     /// The record ends early.
     #[error("the record is truncated")]
     Truncated,
-    /// The payload has a compression that this release does not recognize.
-    #[error("this release does not support {0}")]
+    /// The payload has a compression that this engine does not read: one of a newer release, or one
+    /// of an application without its [`Compressor`](crate::codec::Compressor).
+    #[error(
+        "this engine does not read {0}: use compressor() for a compression of your own, or else \
+         upgrade snapfold"
+    )]
     UnknownCompression(CompressionId),
     /// The upcaster refused the old state. Contains the upcaster's error message.
     #[error("the upcaster refused the old state: {0}")]
