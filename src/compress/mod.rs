@@ -142,6 +142,10 @@ impl Compression {
         self
     }
 
+    pub(crate) const fn id(&self) -> CompressionId {
+        self.id
+    }
+
     /// Fails if this build cannot write the compression.
     pub(crate) fn check_available(&self) -> Result<(), Error> {
         if let Some(custom) = &self.custom {

@@ -325,9 +325,8 @@ impl<A: Aggregate> EngineBuilder<A> {
             retention,
             incremental,
         } = self.saves;
-        if let Some(incremental) = &incremental {
-            incremental.check(&*self.store)?;
-        }
+        let deltas =
+            incremental.map(|how| how.plan(&self.compression, &*self.store)).transpose()?;
         let core = EngineCore {
             cache: HotCache::new(self.cache, Arc::clone(&clock), is_injected),
             source: self.source,
@@ -342,7 +341,7 @@ impl<A: Aggregate> EngineBuilder<A> {
             readers,
             compression: self.compression,
             openers,
-            incremental,
+            deltas,
             learning: self.trigger.needs_costs().then(|| Box::new(Learning::new())),
             trigger: self.trigger,
             observer: self.observer,

@@ -260,7 +260,11 @@ impl<A: Aggregate> EngineCore<A> {
         }
         if let Some(DeltaBase { version, raw: base, most, compression }) = base {
             let builder = builder.clone().compression(compression.clone());
-            if let Some(delta) = builder.build_delta(&raw, (*version, base), *most)? {
+            let delta = builder.build_delta(&raw, (*version, base), *most)?;
+            if let Some(plan) = &self.deltas {
+                plan.made(delta.is_some());
+            }
+            if let Some(delta) = delta {
                 return Ok(delta);
             }
         }

@@ -10,8 +10,8 @@ use std::sync::atomic::AtomicU64;
 use futures_util::FutureExt as _;
 
 use super::cache::HotCache;
+use super::delta_plan::DeltaPlan;
 use super::health::HealthWatch;
-use super::incremental::Incremental;
 use super::learning::Learning;
 use super::observer::{Observation, Observer};
 use super::on_store_failure::OnStoreFailure;
@@ -54,7 +54,7 @@ pub(super) struct EngineCore<A: Aggregate> {
     /// What snapshots are opened with.
     pub(super) openers: Openers,
     /// Makes deltas, if set.
-    pub(super) incremental: Option<Incremental>,
+    pub(super) deltas: Option<DeltaPlan>,
     pub(super) trigger: Box<dyn Trigger>,
     /// Applied after background snapshots.
     pub(super) retention: Option<Box<dyn Retention>>,

@@ -23,22 +23,22 @@ impl<A: Aggregate> EngineCore<A> {
     /// Returns the snapshot that a new one at `version` may be a delta of. `None` if it must be
     /// stored whole. A failure of the store is not reported here, because the put will meet it too.
     pub(super) async fn delta_base(&self, key: &AggregateKey, version: u64) -> Option<DeltaBase> {
-        let settings = self.incremental.as_ref().filter(|settings| settings.max_deltas > 0)?;
+        let plan = self.deltas.as_ref().filter(|plan| plan.tries())?;
         let below = version.checked_sub(1)?.min(SnapshotId::MAX_VERSION);
-        let wanted = usize::try_from(settings.max_deltas).unwrap_or(usize::MAX).saturating_add(1);
+        let wanted = usize::try_from(plan.max_deltas).unwrap_or(usize::MAX).saturating_add(1);
         let request = ListRequest::new(key).at_most(below).limit(wanted.min(1_000));
         let page = self.store.list(request).await.ok()?;
         let own = |meta: &&SnapshotMeta| {
             meta.generation == self.generation && !meta.is_retired() && meta.version <= below
         };
         let newest = page.items.iter().find(own)?;
-        if !(settings.min_bytes..=settings.max_bytes).contains(&newest.raw_bytes) {
+        if !(plan.min_bytes..=plan.max_bytes).contains(&newest.raw_bytes) {
             return None;
         }
         let base = |meta: &SnapshotMeta| meta.base.map(|base| base.version);
         let at = base(newest).unwrap_or(newest.version);
         let deltas = page.items.iter().filter(own).filter(|meta| base(meta) == Some(at)).count();
-        if deltas >= settings.max_deltas as usize {
+        if deltas >= plan.max_deltas as usize {
             return None;
         }
         let query = Query::exact(key, self.own(at)).include_retired(false);
@@ -52,12 +52,12 @@ impl<A: Aggregate> EngineCore<A> {
             return None;
         }
         let raw = found.record.open(&header, self.open_with(&[]), |raw| Ok(raw.to_vec()));
-        let most = u64::from(header.payload_bytes) * u64::from(settings.max_percent) / 100;
+        let most = u64::from(header.payload_bytes) * u64::from(plan.max_percent) / 100;
         Some(DeltaBase {
             version: at,
             raw: raw.ok()?,
             most: usize::try_from(most).unwrap_or(usize::MAX),
-            compression: settings.compression.clone(),
+            compression: plan.compression.clone(),
         })
     }
 

@@ -13,6 +13,8 @@ mod core;
 mod create;
 mod create_many;
 mod delta;
+mod delta_pace;
+mod delta_plan;
 mod drained;
 mod head;
 mod health;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
-use snapfold::codec::CompressionId;
+use snapfold::codec::{Compression, CompressionId};
 use snapfold::engine::Incremental;
 use snapfold::manager::CreateOutcome;
 use snapfold::record::Record;
@@ -18,7 +18,7 @@ use snapfold::{
     Aggregate, AggregateKey, ErrorKind, MemoryEvents, MemoryStore, SnapshotEngine, Timestamp,
 };
 
-use crate::support::Store;
+use crate::support::{Op, Store};
 
 /// About 20 KB; each event changes one entry.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -338,4 +338,119 @@ fn a_store_that_returns_no_bases_is_refused() {
     assert!(build(false).is_ok());
     let refused = build(true).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unsupported);
+}
+
+/// Each event changes one word, or all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Words(Vec<u64>);
+
+#[derive(Clone, Copy, Debug)]
+enum Rewritten {
+    One,
+    All,
+}
+
+impl Aggregate for Words {
+    type Event = Rewritten;
+    const KIND: &'static str = "words";
+    const SCHEMA_VERSION: u32 = 1;
+
+    fn initial(_: &AggregateKey) -> Self {
+        Self((1..1_000).collect())
+    }
+
+    fn apply(&mut self, event: &Rewritten) {
+        let words = match event {
+            Rewritten::One => 1,
+            Rewritten::All => self.0.len(),
+        };
+        for word in self.0.iter_mut().take(words) {
+            *word = word.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31) ^ 0x5851_f42d_4c95;
+        }
+    }
+}
+
+/// Saves after an event, and returns whether the snapshot is a delta, and how often the store was
+/// asked for a snapshot and for a list.
+async fn save_words(
+    (engine, events, store): (&SnapshotEngine<Words>, &MemoryEvents<Rewritten>, &Store),
+    key: &AggregateKey,
+    event: Rewritten,
+) -> (bool, usize, usize) {
+    events.append(key, Timestamp::from_seconds(1), event);
+    let before = [Op::Get, Op::List].map(|op| store.calls(op));
+    let Ok(CreateOutcome::Stored(meta)) = engine.create(key).await else { panic!("not stored") };
+    (meta.base.is_some(), store.calls(Op::Get) - before[0], store.calls(Op::List) - before[1])
+}
+
+#[tokio::test]
+async fn auto_backs_off_where_deltas_do_not_pay_and_then_reads_no_base() {
+    let (events, store) = (MemoryEvents::new(), Store::default());
+    let build = |incremental| {
+        let builder = SnapshotEngine::<Words>::builder(events.clone(), store.clone());
+        let builder = builder.trigger(manual()).retention(keep_last(999));
+        builder.incremental(incremental).build().unwrap()
+    };
+    let engine = build(Incremental::auto());
+    let keys = ["a", "b"].map(|id| AggregateKey::new("words", id).unwrap());
+    // The load reads a snapshot each time, and an attempt lists and reads the base.
+    let [first, tried, skipped] = [(false, 1, 1), (false, 2, 1), (false, 1, 0)];
+    let save =
+        async |at: usize, event| save_words((&engine, &events, &store), &keys[at], event).await;
+    assert_eq!(save(0, Rewritten::All).await, first);
+    assert_eq!(save(1, Rewritten::All).await, first);
+    // All aggregates count together.
+    for n in 0..8 {
+        assert_eq!(save(n % 2, Rewritten::All).await, tried, "{n}");
+    }
+    for round in 0..3 {
+        for n in 0..15 {
+            assert_eq!(save(n % 2, Rewritten::All).await, skipped, "{round}, {n}");
+        }
+        assert_eq!(save(0, Rewritten::All).await, tried, "{round}");
+    }
+    // Nothing is tried early, even if it would pay by now.
+    for n in 0..15 {
+        assert_eq!(save(0, Rewritten::One).await, skipped, "{n}");
+    }
+    // A stored delta is read back with its base.
+    let delta = (true, 3, 1);
+    for n in 0..10 {
+        assert_eq!(save(0, Rewritten::One).await, delta, "{n}");
+    }
+    // Others never back off.
+    let engine = build(Incremental::lz4());
+    for n in 0..30 {
+        let saved = save_words((&engine, &events, &store), &keys[1], Rewritten::All).await;
+        assert_eq!(saved, tried, "{n}");
+    }
+    let loaded = engine.load(&keys[0]).await.unwrap();
+    let history = snapfold::engine::ReplayLoader::<Words>::new(events.clone());
+    let truth = snapfold::Loader::load(&history, &keys[0]).await.unwrap();
+    assert!(*loaded.state == *truth.state);
+    assert_eq!(loaded.provenance.events_replayed, 0);
+}
+
+/// What the engine compresses with decides, and no feature that happens to be compiled in.
+#[tokio::test]
+async fn auto_makes_deltas_with_the_compression_of_the_engine() {
+    let of = |compression: Compression| {
+        let (events, store) = (MemoryEvents::new(), Store::default());
+        let builder = SnapshotEngine::<Words>::builder(events.clone(), store.clone());
+        let builder = builder.trigger(manual()).compression(compression);
+        let engine = builder.incremental(Incremental::auto().min_bytes(1)).build().unwrap();
+        async move {
+            let key = AggregateKey::new("words", "a").unwrap();
+            for _ in 0..2 {
+                events.append(&key, Timestamp::from_seconds(1), Rewritten::One);
+                engine.create(&key).await.unwrap();
+            }
+            let metas = store.list_all(ListRequest::new(&key)).await.unwrap();
+            (metas[0].compression, metas[0].base.is_some())
+        }
+    };
+    assert_eq!(of(Compression::default()).await, (CompressionId::LZ4, true));
+    if cfg!(feature = "zstd") {
+        assert_eq!(of(Compression::zstd().level(9)).await, (CompressionId::ZSTD, true));
+    }
 }
