@@ -18,6 +18,7 @@ mod number;
 mod place;
 #[cfg(feature = "postcard")]
 mod postcard;
+mod seal;
 #[cfg(feature = "json")]
 mod unique;
 
@@ -39,6 +40,8 @@ pub use json::Json;
 pub use msgpack::MessagePack;
 #[cfg(feature = "postcard")]
 pub use postcard::Postcard;
+pub use seal::{Seal, SealContext, Sealed};
+pub(crate) use seal::{open_sealed, seal_proved};
 
 /// Encodes states of type `S` to bytes and decodes them.
 ///

@@ -42,7 +42,8 @@ use crate::error::{Error, ErrorKind};
 ///
 /// A dictionary consists of pieces of the samples: treat it like the states themselves. Train one
 /// for each tenant if tenants must not see each other's data, and train a new one when you erase
-/// somebody's data. Stores never contain dictionaries.
+/// somebody's data. Stores never contain dictionaries. A [`Seal`](crate::codec::Seal) does not cover
+/// them.
 ///
 /// Cloning is cheap. Two dictionaries are equal if their ids are.
 #[derive(Clone)]

@@ -43,6 +43,7 @@ use crate::value::StateValue;
 /// | compression | [`Compression::lz4`] |
 /// | trigger | [`every_events(100)`](every_events) |
 /// | retention | [`keep_last(4)`](crate::retention::keep_last) after background snapshots |
+/// | seal | none; [`seal`](Self::seal) encrypts payloads |
 /// | cache | none; [`cache`](Self::cache) enables it |
 /// | on a store failure | [`OnStoreFailure::Fail`] |
 /// | maximum state size | 256 MiB encoded |
@@ -61,7 +62,7 @@ pub struct EngineBuilder<A: Aggregate> {
     pub(super) samples: Vec<A>,
     pub(super) upcasters: Vec<Result<Reader<A>, Error>>,
     pub(super) by_name: bool,
-    compression: Compression,
+    pub(super) compression: Compression,
     pub(super) openers: Openers,
     trigger: Box<dyn Trigger>,
     observer: Option<Arc<dyn Observer>>,
@@ -143,12 +144,6 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// Sets the codec for writing and reading snapshots.
     pub fn codec(mut self, codec: impl Codec<A>) -> Self {
         self.codec = Arc::new(codec);
-        self
-    }
-
-    /// Sets the compression of new snapshots.
-    pub fn compression(mut self, compression: Compression) -> Self {
-        self.compression = compression;
         self
     }
 

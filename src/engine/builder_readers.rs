@@ -1,11 +1,10 @@
-//! The builder's settings for what is read: codecs, compressions, samples and upcasters.
+//! The builder's settings for what is read: codecs, samples and upcasters.
 
 use std::sync::Arc;
 
 use super::builder::EngineBuilder;
 use super::reader::Reader;
-use crate::codec::{Codec, Compressor, Dictionary};
-use crate::compress::CustomCompressor;
+use crate::codec::Codec;
 use crate::error::BoxError;
 use crate::state::Aggregate;
 
@@ -14,22 +13,6 @@ impl<A: Aggregate> EngineBuilder<A> {
     /// codecs.
     pub fn also_reads(mut self, codec: impl Codec<A>) -> Self {
         self.others.push(Arc::new(codec));
-        self
-    }
-
-    /// Also reads snapshots that were compressed with this dictionary, for example after a new
-    /// dictionary replaced it. Can be called several times. The dictionary of
-    /// [`compression`](Self::compression) need not be added.
-    pub fn dictionary(mut self, dictionary: Dictionary) -> Self {
-        self.openers.dictionaries.push(dictionary);
-        self
-    }
-
-    /// Also reads snapshots that this compressor of the application has compressed, for example
-    /// after another compression replaced it. Can be called several times. The compressor of
-    /// [`compression`](Self::compression) need not be added.
-    pub fn compressor(mut self, compressor: impl Compressor) -> Self {
-        self.openers.compressors.push(CustomCompressor::new(compressor));
         self
     }
 

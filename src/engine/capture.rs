@@ -245,6 +245,7 @@ impl<A: Aggregate> EngineCore<A> {
         )
         .created_at(self.clock.now())
         .codec(self.codec.id())
+        .seal(self.openers.seal.clone())
         .last_recorded_at(position.last_recorded_at);
         if let Some(digest) = digest {
             builder = builder.digest(digest);

@@ -4,6 +4,7 @@ mod admin;
 mod audited;
 mod builder;
 mod builder_limits;
+mod builder_payloads;
 mod builder_readers;
 mod builder_saves;
 mod cache;

@@ -4,7 +4,7 @@ use super::capture::meta;
 use super::core::EngineCore;
 use crate::error::{Error, ErrorKind};
 use crate::manager::CreateOutcome;
-use crate::record::{Record, SnapshotMeta};
+use crate::record::{Header, Record, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{Found, Lookup, PutOutcome, Query};
 
@@ -33,6 +33,7 @@ impl<A: Aggregate> EngineCore<A> {
         match dispute {
             Comparison::Same => Ok(CreateOutcome::Existing { meta, identical: true }),
             Comparison::Unknown => Ok(CreateOutcome::Existing { meta, identical }),
+            Comparison::Closed => Ok(CreateOutcome::Existing { meta, identical: false }),
             Comparison::Differs(how) => Err(Error::new(
                 ErrorKind::Conflict,
                 "take a snapshot",
@@ -60,6 +61,10 @@ impl<A: Aggregate> EngineCore<A> {
         if times != (ours.last_recorded_at, ours.as_of) {
             return Comparison::Differs("its events were recorded at different times".to_owned());
         }
+        // Even if it holds the same state, it cannot replace the events.
+        if self.lacks_openers(found, &stored) {
+            return Comparison::Closed;
+        }
         if found.record.has_state_of(record) {
             return Comparison::Same;
         }
@@ -77,6 +82,14 @@ impl<A: Aggregate> EngineCore<A> {
             Err(reject) => Comparison::Differs(reject.to_string()),
         }
     }
+
+    /// Returns whether the stored snapshot or its base needs something that this engine does not
+    /// have, such as a key.
+    fn lacks_openers(&self, found: &Found, stored: &Header<'_>) -> bool {
+        let base_needs = |base: &Record| base.header().is_ok_and(|header| header.needs_openers());
+        let needs = stored.needs_openers() || found.bases.iter().any(base_needs);
+        needs && found.record.open(stored, self.open_with(&found.bases), |_| Ok(())).is_err()
+    }
 }
 
 enum Comparison {
@@ -85,4 +98,6 @@ enum Comparison {
     Differs(String),
     /// The two cannot be compared.
     Unknown,
+    /// This engine cannot open the stored snapshot.
+    Closed,
 }

@@ -64,7 +64,7 @@ impl<A: Aggregate> EngineCore<A> {
             let mut readers = self.readers.iter();
             meta.generation == self.generation
                 && !meta.is_retired()
-                && self.openers.may_open(meta.compression, meta.dictionary)
+                && self.openers.may_open(meta)
                 && readers.any(|reader| reader.reads(meta.generation, meta.codec))
         };
         let mut pages = self.store.list_pages(request);

@@ -122,9 +122,10 @@ pub enum CreateOutcome {
         /// The metadata of the snapshot that was taken but not stored.
         meta: SnapshotMeta,
         /// Whether the stored snapshot was proved to hold the same state. If the codec has a
-        /// digest, this is always true, because a difference is reported as an error of kind
+        /// digest, this is true, because a difference is reported as an error of kind
         /// [`Conflict`](crate::ErrorKind::Conflict). Without a digest, it is true if the payloads
-        /// are equal byte for byte.
+        /// are equal byte for byte. It is false in any case if this engine cannot open the stored
+        /// snapshot, because it lacks its key, dictionary or compressor.
         identical: bool,
     },
     /// The snapshot replaced one that belonged to another history or could not be used. Only

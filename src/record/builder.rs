@@ -1,5 +1,8 @@
 //! [`RecordBuilder`]: creates records.
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use super::Record;
 use super::base::Base;
 use super::extension::{self, Extensions};
@@ -9,7 +12,7 @@ use super::layout::{
 };
 use super::wire::{put_varint, varint_bytes, zigzag};
 use crate::checksum::{ChecksumId, crc32};
-use crate::codec::CodecId;
+use crate::codec::{CodecId, Seal, SealContext, Sealed, seal_proved};
 use crate::compress::{Compressed, Compression, CompressionId};
 use crate::digest::StateDigest;
 use crate::error::{Error, ErrorKind};
@@ -45,6 +48,7 @@ pub struct RecordBuilder {
     codec: CodecId,
     compression: Compression,
     digest: Option<StateDigest>,
+    seal: Option<Arc<dyn Seal>>,
     extensions: Extensions,
 }
 
@@ -62,6 +66,7 @@ impl RecordBuilder {
             codec: CodecId::POSTCARD,
             compression: Compression::none(),
             digest: None,
+            seal: None,
             extensions: Extensions::default(),
         }
     }
@@ -105,6 +110,12 @@ impl RecordBuilder {
     /// Sets the digest of the state's value.
     pub fn digest(mut self, digest: StateDigest) -> Self {
         self.digest = Some(digest);
+        self
+    }
+
+    /// Sets what seals the payload, if anything.
+    pub(crate) fn seal(mut self, seal: Option<Arc<dyn Seal>>) -> Self {
+        self.seal = seal;
         self
     }
 
@@ -154,15 +165,14 @@ impl RecordBuilder {
     /// - [`ErrorKind::Encode`] if a [`Compressor`](crate::codec::Compressor) of the application
     ///   fails, or does not return what it was given.
     pub fn build(&self, raw: &[u8]) -> Result<Record, Error> {
+        let mut extensions = Cow::Borrowed(&self.extensions);
         match self.compression.apply(raw)? {
-            None => self.assemble(raw.len(), CompressionId::NONE, raw),
-            Some(Compressed { id, bytes, dictionary: None }) => {
-                self.assemble(raw.len(), id, &bytes)
-            }
-            Some(Compressed { id, bytes, dictionary: Some(dictionary) }) => {
-                let mut own = self.clone();
-                own.extensions.dictionary = Some(dictionary.as_u64());
-                own.assemble(raw.len(), id, &bytes)
+            None => self.sealed(raw.len(), CompressionId::NONE, raw, extensions),
+            Some(Compressed { id, dictionary, bytes }) => {
+                if let Some(dictionary) = dictionary {
+                    extensions.to_mut().dictionary = Some(dictionary.as_u64());
+                }
+                self.sealed(raw.len(), id, &bytes, extensions)
             }
         }
     }
@@ -171,7 +181,7 @@ impl RecordBuilder {
     /// state in the whole snapshot at `version`. `None` if the delta would take more than `most`
     /// bytes.
     pub(crate) fn build_delta(
-        mut self,
+        &self,
         raw: &[u8],
         (version, base): (u64, &[u8]),
         most: usize,
@@ -180,8 +190,27 @@ impl RecordBuilder {
         let Some((id, delta)) = delta.filter(|(_, delta)| delta.len() <= most) else {
             return Ok(None);
         };
-        self.extensions.base = Some(Base { version, checksum: crc32(base) });
-        self.assemble(raw.len(), id, &delta).map(Some)
+        let mut extensions = self.extensions.clone();
+        extensions.base = Some(Base { version, checksum: crc32(base) });
+        self.sealed(raw.len(), id, &delta, Cow::Owned(extensions)).map(Some)
+    }
+
+    /// Builds a record, and seals its payload if there is a seal.
+    fn sealed(
+        &self,
+        raw_bytes: usize,
+        compression: CompressionId,
+        payload: &[u8],
+        mut extensions: Cow<'_, Extensions>,
+    ) -> Result<Record, Error> {
+        let Some(seal) = &self.seal else {
+            return self.assemble(raw_bytes, compression, payload, &extensions);
+        };
+        let of = SealContext::new(&self.key, self.generation, self.version);
+        let Sealed { key_id, bytes } = seal_proved(&**seal, of, payload)?;
+        let payload_bytes = length(payload.len())?;
+        extensions.to_mut().seal = Some((key_id, payload_bytes));
+        self.assemble(raw_bytes, compression, &bytes, &extensions)
     }
 
     fn assemble(
@@ -189,22 +218,13 @@ impl RecordBuilder {
         raw_bytes: usize,
         compression: CompressionId,
         payload: &[u8],
+        extensions: &Extensions,
     ) -> Result<Record, Error> {
-        let invalid = |message: String| {
-            Error::new(ErrorKind::InvalidInput, "make a snapshot record", message)
-        };
         if self.version == 0 {
             return Err(invalid("version 0 is never stored: use version 1 or above".into()));
         }
-        let too_large = || {
-            invalid(format!(
-                "the encoded state is {raw_bytes} bytes long, but the limit is 4 GiB: shrink the \
-                 state"
-            ))
-        };
-        let raw_bytes = u32::try_from(raw_bytes).map_err(|_| too_large())?;
-        let payload_bytes = u32::try_from(payload.len()).map_err(|_| too_large())?;
-        let extension_bytes = self.extensions.bytes().map_err(|name| {
+        let (raw_bytes, payload_bytes) = (length(raw_bytes)?, length(payload.len())?);
+        let extension_bytes = extensions.bytes().map_err(|name| {
             invalid(format!("{name} is longer than {} bytes: shorten it", u16::MAX))
         })?;
         if extension_bytes > MAX_EXTENSION_BYTES {
@@ -252,7 +272,7 @@ impl RecordBuilder {
         for number in numbers.iter().chain(&raw_bytes) {
             put_varint(&mut bytes, *number);
         }
-        self.extensions.write(&mut bytes);
+        extensions.write(&mut bytes);
         let sum = crc32(bytes.get(CHECKED_FROM..).unwrap_or_default());
         if let Some(field) = bytes.get_mut(CHECKED_FROM - 4..CHECKED_FROM) {
             field.copy_from_slice(&sum.to_le_bytes());
@@ -260,6 +280,19 @@ impl RecordBuilder {
         bytes.extend_from_slice(payload);
         Ok(Record::from_bytes(bytes))
     }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidInput, "make a snapshot record", message)
+}
+
+/// Returns a length as the header contains it.
+fn length(bytes: usize) -> Result<u32, Error> {
+    u32::try_from(bytes).map_err(|_| {
+        invalid(format!(
+            "the state is {bytes} bytes long, but the limit is 4 GiB: shrink the state"
+        ))
+    })
 }
 
 /// Returns the length of a header whose other fields take `rest` bytes. The header length itself

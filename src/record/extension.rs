@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use super::base::Base;
 use super::reject::RejectReason;
 use super::wire::WireReader;
+use crate::codec::Sealed;
 use crate::timestamp::Timestamp;
 
 /// The first critical tag. A reader that does not recognize a critical tag must reject the record.
@@ -19,6 +20,7 @@ const ORIGIN: u8 = 0x03;
 const LAST_RECORDED_AT: u8 = 0x04;
 const BASE: u8 = CRITICAL | 0x01;
 const DICTIONARY: u8 = CRITICAL | 0x02;
+const SEAL: u8 = CRITICAL | 0x03;
 
 /// The parsed extensions of a header.
 #[derive(Default)]
@@ -28,6 +30,8 @@ pub(super) struct Values<'a> {
     pub(super) last_recorded_at: Option<Timestamp>,
     pub(super) base: Option<Base>,
     pub(super) dictionary: Option<u64>,
+    /// The id of the key, and the length of the payload before it was sealed.
+    pub(super) seal: Option<(&'a str, u32)>,
 }
 
 /// Reads the extensions of a header. If a tag is repeated, the last value counts.
@@ -55,6 +59,14 @@ pub(super) fn read(bytes: &[u8]) -> Result<Values<'_>, RejectReason> {
                     Some(Base { version: value_reader.u64()?, checksum: value_reader.u32()? });
             }
             DICTIONARY => values.dictionary = Some(value_reader.u64()?),
+            SEAL => {
+                let payload_bytes = value_reader.u32()?;
+                if value_reader.0.len() > Sealed::MAX_KEY_ID_BYTES {
+                    return Err(RejectReason::Malformed("the id of a key is too long"));
+                }
+                let key_id = value_reader.text(value_reader.0.len())?;
+                values.seal = Some((key_id, payload_bytes));
+            }
             tag if tag >= CRITICAL => {
                 return Err(RejectReason::NeedsOther("an extension of a newer release"));
             }
@@ -104,6 +116,8 @@ pub(super) struct Extensions {
     pub(super) last_recorded_at: Option<Timestamp>,
     pub(super) base: Option<Base>,
     pub(super) dictionary: Option<u64>,
+    /// The id of the key, and the length of the payload before it was sealed.
+    pub(super) seal: Option<(String, u32)>,
 }
 
 impl Extensions {
@@ -134,6 +148,10 @@ impl Extensions {
         }
         if let Some(dictionary) = self.dictionary {
             put(DICTIONARY, &dictionary.to_le_bytes(), "the dictionary")?;
+        }
+        if let Some((key_id, payload_bytes)) = &self.seal {
+            let value = [&payload_bytes.to_le_bytes(), key_id.as_bytes()].concat();
+            put(SEAL, &value, "the id of a key")?;
         }
         Ok(())
     }

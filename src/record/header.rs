@@ -40,7 +40,7 @@ pub struct Header<'a> {
     pub codec: CodecId,
     /// The compression of the payload.
     pub compression: CompressionId,
-    /// The length of the stored payload in bytes.
+    /// The length of the stored payload in bytes, after it was compressed and sealed.
     pub payload_bytes: u32,
     /// The length of the encoded state in bytes, before compression.
     pub raw_bytes: u32,
@@ -56,6 +56,10 @@ pub struct Header<'a> {
     pub base: Option<Base>,
     /// The id of the compression dictionary that the payload needs.
     pub dictionary: Option<u64>,
+    /// The id of the key that the payload is sealed with. `None` if the payload is not sealed.
+    pub seal_key: Option<&'a str>,
+    /// The length of the payload before it was sealed. The same as `payload_bytes` if it is not.
+    pub(super) unsealed_bytes: u32,
     pub(super) extensions: &'a [u8],
     /// The length of the header itself.
     pub(super) own_bytes: u32,
@@ -90,6 +94,12 @@ impl<'a> Header<'a> {
     /// Returns whether this snapshot belongs to `key`.
     pub fn is_of(&self, key: &AggregateKey) -> bool {
         key.is(self.tenant, self.kind, self.id)
+    }
+
+    /// Returns whether the payload cannot be opened by every engine: it needs a dictionary, a seal or
+    /// a compressor of the application.
+    pub(crate) fn needs_openers(&self) -> bool {
+        self.dictionary.is_some() || self.seal_key.is_some() || self.compression.is_custom()
     }
 
     /// Returns whether this is the snapshot that `delta` names as its base.

@@ -54,6 +54,8 @@ pub struct SnapshotMeta {
     pub base: Option<Base>,
     /// The compression dictionary that the payload needs.
     pub dictionary: Option<u64>,
+    /// The id of the key that the payload is sealed with. `None` if the payload is not sealed.
+    pub seal_key: Option<String>,
     /// The marks, which are stored beside the record. Empty if the store does not support marks, or
     /// if this value was created from a header alone.
     pub marks: Marks,
@@ -87,6 +89,7 @@ impl SnapshotMeta {
             origin: None,
             base: None,
             dictionary: None,
+            seal_key: None,
             marks: Marks::NONE,
         }
     }
@@ -115,6 +118,7 @@ impl SnapshotMeta {
             origin: header.origin.map(str::to_owned),
             base: header.base,
             dictionary: header.dictionary,
+            seal_key: header.seal_key.map(str::to_owned),
             marks: Marks::NONE,
         })
     }
@@ -182,6 +186,9 @@ impl fmt::Debug for SnapshotMeta {
         }
         if let Some(dictionary) = self.dictionary {
             shown.field("dictionary", &dictionary);
+        }
+        if let Some(seal_key) = &self.seal_key {
+            shown.field("seal_key", seal_key);
         }
         if !self.marks.is_empty() {
             shown.field("marks", &self.marks);

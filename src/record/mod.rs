@@ -79,7 +79,8 @@ impl Record {
         Header::read(&self.bytes, true)
     }
 
-    /// Verifies the header, the lengths and the checksum of the payload. Does not decompress.
+    /// Verifies the header, the lengths and the checksum of the payload. Neither unseals nor
+    /// decompresses.
     ///
     /// # Errors
     /// A [`RejectReason`] that describes the first problem.
@@ -106,20 +107,22 @@ impl Record {
     }
 
     /// Returns whether both records contain the same state: their payloads are equal bytes, or both
-    /// payloads are valid and their digests prove equality. Stores use it to decide whether an
+    /// payloads are valid and their digests prove equality. Sealed payloads of the same state differ,
+    /// so only their digests can prove it. Stores use it to decide whether an
     /// existing record is the one that was put. False if a header cannot be parsed.
     pub fn has_state_of(&self, other: &Self) -> bool {
         let (Ok(a), Ok(b)) = (self.header(), other.header()) else { return false };
         let payloads = (self.bytes.get(a.header_bytes()..), other.bytes.get(b.header_bytes()..));
-        let coding = |of: &Header<'_>| (of.codec, of.compression, of.base, of.dictionary);
-        (payloads.0 == payloads.1 && coding(&a) == coding(&b))
+        let coding =
+            |of: &Header<'_>| (of.codec, of.compression, of.base, of.dictionary, of.unsealed_bytes);
+        (payloads.0 == payloads.1 && coding(&a) == coding(&b) && a.seal_key == b.seal_key)
             || (a.digest.zip(b.digest).and_then(|(a, b)| a.proves_equal(&b)) == Some(true)
                 && self.verify().is_ok()
                 && other.verify().is_ok())
     }
 
-    /// Verifies the payload, decompresses it to its recorded length, and calls `decode` with the
-    /// encoded state.
+    /// Verifies the payload, unseals it, decompresses it to its recorded length, and calls `decode`
+    /// with the encoded state.
     pub(crate) fn open<T>(
         &self,
         header: &Header<'_>,
@@ -167,7 +170,16 @@ impl Record {
                 return Err(RejectReason::NeedsOther("a delta with a dictionary"));
             }
         };
-        let payload = checked_payload(&self.bytes, header)?;
+        let unsealed;
+        let mut payload = checked_payload(&self.bytes, header)?;
+        if let Some(key_id) = header.seal_key {
+            let bytes = u64::from(header.unsealed_bytes);
+            if bytes > max_raw_bytes {
+                return Err(RejectReason::TooLarge { bytes, limit: max_raw_bytes });
+            }
+            unsealed = openers.unseal(header, key_id, payload)?;
+            payload = &unsealed;
+        }
         if header.compression == CompressionId::NONE && matches!(needs, Needs::Nothing) {
             return decode(payload);
         }

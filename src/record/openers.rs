@@ -1,7 +1,14 @@
 //! [`Openers`]: what an engine opens payloads with.
 
-use crate::compress::{Compression, CompressionId, CustomCompressor, Dictionary, DictionaryId};
+use std::sync::Arc;
+
+use super::header::Header;
+use super::meta::SnapshotMeta;
+use super::reject::RejectReason;
+use crate::codec::{Seal, SealContext, open_sealed};
+use crate::compress::{Compression, CustomCompressor, Dictionary, DictionaryId};
 use crate::error::{Error, ErrorKind};
+use crate::key::AggregateKey;
 
 /// What payloads are opened with, besides their own bases.
 #[derive(Debug, Default)]
@@ -9,11 +16,13 @@ pub(crate) struct Openers {
     pub(crate) dictionaries: Vec<Dictionary>,
     /// Those of the application. The first one of an id counts.
     pub(crate) compressors: Vec<CustomCompressor>,
+    pub(crate) seal: Option<Arc<dyn Seal>>,
 }
 
 impl Openers {
     /// Opens only what every build can.
-    pub(super) const NONE: Self = Self { dictionaries: Vec::new(), compressors: Vec::new() };
+    pub(super) const NONE: Self =
+        Self { dictionaries: Vec::new(), compressors: Vec::new(), seal: None };
 
     /// Adds what the payloads of this compression need.
     ///
@@ -45,10 +54,27 @@ impl Openers {
     }
 
     /// Returns whether a payload can be opened, as far as its header shows.
-    pub(crate) fn may_open(&self, compression: CompressionId, dictionary: Option<u64>) -> bool {
-        let has_dictionary =
-            dictionary.is_none_or(|id| self.dictionary(DictionaryId::from_u64(id)).is_some());
-        let knows = |known: &CustomCompressor| known.id() == compression;
-        has_dictionary && (!compression.is_custom() || self.compressors.iter().any(knows))
+    pub(crate) fn may_open(&self, meta: &SnapshotMeta) -> bool {
+        let dictionary = meta.dictionary.map(DictionaryId::from_u64);
+        dictionary.is_none_or(|id| self.dictionary(id).is_some())
+            && (meta.seal_key.is_none() || self.seal.is_some())
+            && (!meta.compression.is_custom()
+                || self.compressors.iter().any(|known| known.id() == meta.compression))
+    }
+
+    /// Returns the payload as it was before it was sealed with the key of this id.
+    pub(super) fn unseal(
+        &self,
+        header: &Header<'_>,
+        key_id: &str,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, RejectReason> {
+        let missing = || RejectReason::SealKey(key_id.to_owned());
+        let seal = self.seal.as_deref().ok_or_else(missing)?;
+        let key = AggregateKey::from_stored(header.tenant, header.kind, header.id)
+            .map_err(|_| RejectReason::WrongAggregate)?;
+        let of = SealContext::new(&key, header.generation, header.version);
+        let opened = open_sealed(seal, of, key_id, sealed, header.unsealed_bytes);
+        opened.map_err(RejectReason::Seal)?.ok_or_else(missing)
     }
 }

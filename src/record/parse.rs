@@ -88,8 +88,8 @@ impl<'a> Header<'a> {
         let created_at = as_of.wrapping_add(unzigzag(reader.varint()?));
         let payload_bytes = reader.varint_u32()?;
         let raw_bytes = match compression {
-            CompressionId::NONE => payload_bytes,
-            _ => reader.varint_u32()?,
+            CompressionId::NONE => None,
+            _ => Some(reader.varint_u32()?),
         };
         let extensions = reader.0;
         if ChecksumId::from_byte(algorithms & 0x0f) != ChecksumId::CRC32 {
@@ -113,6 +113,8 @@ impl<'a> Header<'a> {
             [] => Values::default(),
             _ => extension::read(extensions)?,
         };
+        let unsealed_bytes = values.seal.map_or(payload_bytes, |(_, bytes)| bytes);
+        let raw_bytes = raw_bytes.unwrap_or(unsealed_bytes);
         let record_bytes = u64::from(own_bytes) + u64::from(payload_bytes);
         match (bytes.len() as u64).cmp(&record_bytes) {
             Ordering::Less if whole => return Err(RejectReason::Truncated),
@@ -139,6 +141,8 @@ impl<'a> Header<'a> {
             origin: values.origin,
             base: values.base,
             dictionary: values.dictionary,
+            seal_key: values.seal.map(|(key_id, _)| key_id),
+            unsealed_bytes,
             extensions,
             own_bytes,
         })

@@ -63,6 +63,16 @@ pub enum RejectReason {
     /// that wrote the payload.
     #[error("the payload decodes to a different state than was written")]
     OtherState,
+    /// The [`Seal`](crate::codec::Seal) of the engine refused the payload. Contains its error
+    /// message. The payload was changed, moved from another snapshot, or sealed with another key
+    /// under the same id.
+    #[error("the seal refused the payload: {0}")]
+    Seal(String),
+    /// The payload is sealed with a key that this engine does not have. Contains the id of the key.
+    #[error(
+        "the payload is sealed with the key {0:?}, which this engine does not have: use seal()"
+    )]
+    SealKey(String),
     /// The snapshot has another generation of the state type, and no upcast can read it.
     #[error("the snapshot belongs to another generation ({0})")]
     Stale(Generation),
@@ -122,6 +132,8 @@ impl RejectReason {
             Self::NewerFormat(_) => "newer_format",
             Self::PayloadChecksum => "payload_checksum",
             Self::OtherState => "other_state",
+            Self::Seal(_) => "seal",
+            Self::SealKey(_) => "seal_key",
             Self::Stale(_) => "stale",
             Self::StoreFailed(_) => "store_failed",
             Self::TooLarge { .. } => "too_large",
@@ -145,6 +157,7 @@ impl RejectReason {
                 | Self::HeaderChecksum
                 | Self::Malformed(_)
                 | Self::PayloadChecksum
+                | Self::Seal(_)
                 | Self::TrailingBytes
                 | Self::Truncated
                 | Self::WrongAggregate

@@ -54,6 +54,11 @@ mod manager;
 mod moving_floor;
 #[cfg(all(feature = "postcard", feature = "cache"))]
 mod overload;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+#[path = "../own_coding/mod.rs"]
+mod own_coding;
+#[cfg(all(feature = "postcard", feature = "lz4"))]
+mod own_compression;
 #[cfg(feature = "postcard")]
 mod policy_rules;
 #[cfg(feature = "postcard")]
@@ -77,6 +82,8 @@ mod retention_worlds;
 mod review;
 #[cfg(all(feature = "postcard", feature = "lz4"))]
 mod scheduler;
+#[cfg(all(feature = "conformance", feature = "lz4", feature = "zstd"))]
+mod seals;
 #[cfg(feature = "postcard")]
 mod size_trigger;
 #[cfg(feature = "conformance")]

@@ -10,13 +10,18 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use snapfold::codec::{Bincode, Codec, CodecId, Compression, Json, MessagePack, Postcard};
+use snapfold::codec::{
+    Bincode, Codec, CodecId, Compression, Json, MessagePack, Postcard, SealContext,
+};
+use snapfold::engine::EngineBuilder;
 use snapfold::manager::Origin;
 use snapfold::record::{Generation, Record, RecordBuilder};
 use snapfold::store::PutOptions;
 use snapfold::{
     Aggregate, AggregateKey, MemoryEvents, MemoryStore, SnapshotEngine, SnapshotStore, Timestamp,
 };
+
+use crate::own_coding::NoCipher;
 
 /// One of each: what a state is usually made of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -163,17 +168,26 @@ fn extensions_follow_the_key_in_the_order_of_their_tags() {
 
 /// Each golden record is found by an engine of today, and is the state that today's fold gives.
 async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compression) {
+    loads_with(name, codec, compression, |builder| builder).await;
+}
+
+async fn loads_with(
+    name: &str,
+    codec: impl Codec<Order> + Clone,
+    compression: Compression,
+    change: impl Fn(EngineBuilder<Order>) -> EngineBuilder<Order>,
+) -> Record {
     let events = MemoryEvents::new();
     let key = Order::key("o-1").unwrap();
     for i in 1..=40 {
         events.append(&key, Timestamp::from_seconds(i), i.unsigned_abs());
     }
     let engine = |store: &MemoryStore| {
-        SnapshotEngine::<Order>::builder_with_codec(events.clone(), store.clone(), codec.clone())
+        let (events, store) = (events.clone(), store.clone());
+        let builder = SnapshotEngine::<Order>::builder_with_codec(events, store, codec.clone())
             .compression(compression.clone())
-            .clock(snapfold::engine::ManualClock::at(Timestamp::from_seconds(1_000)))
-            .build()
-            .unwrap()
+            .clock(snapfold::engine::ManualClock::at(Timestamp::from_seconds(1_000)));
+        change(builder).build().unwrap()
     };
 
     let fresh = MemoryStore::new();
@@ -191,12 +205,47 @@ async fn loads(name: &str, codec: impl Codec<Order> + Clone, compression: Compre
     }
 
     let store = MemoryStore::new();
-    store.put(vec![read], PutOptions::default()).await.unwrap();
+    store.put(vec![read.clone()], PutOptions::default()).await.unwrap();
     let loaded = engine(&store).load(&key).await.unwrap();
     assert_eq!(loaded.provenance.origin, Origin::Snapshot, "{name}: {}", loaded.provenance);
     let mut folded = Order::initial(&key);
     (1..=40).for_each(|i| folded.apply(&i));
     assert_eq!(*loaded.state, folded, "{name}");
+    read
+}
+
+/// The seal is one of the tests. What the header tells about it, and what it is given, are not.
+#[tokio::test]
+async fn a_sealed_record_is_opened_as_it_was_written() {
+    let sealed = |compression| {
+        let seal = NoCipher::new("k1");
+        (compression, move |builder: EngineBuilder<Order>| builder.seal(seal.clone()))
+    };
+    let (compression, seal) = sealed(Compression::none());
+    let record = loads_with("1-sealed.bin", Postcard, compression, seal).await;
+    let header = record.verify().unwrap();
+    assert_eq!(header.seal_key, Some("k1"));
+    assert_eq!(header.payload_bytes, header.raw_bytes + 16, "the number and the checksum");
+    let extension = [&[0x83, 6, 0], &header.raw_bytes.to_le_bytes()[..], b"k1"].concat();
+    assert_eq!(record.as_bytes()[..header.header_bytes()][header.header_bytes() - 9..], extension);
+
+    let (compression, seal) = sealed(Compression::lz4());
+    let record = loads_with("1-sealed-lz4.bin", Postcard, compression, seal).await;
+    let header = record.verify().unwrap();
+    assert!(header.payload_bytes < header.raw_bytes);
+    let extension = [&[0x83, 6, 0], &(header.payload_bytes - 16).to_le_bytes()[..], b"k1"].concat();
+    assert_eq!(record.as_bytes()[..header.header_bytes()][header.header_bytes() - 9..], extension);
+}
+
+/// What a seal binds stays what it was, or no release could open what an earlier one sealed.
+#[test]
+fn the_context_of_a_seal_is_as_documented() {
+    let key = AggregateKey::from_parts("north", "account", "al\u{ed}ce").unwrap();
+    let generation = Generation { schema_version: 3, fingerprint: 0x0123_4567_89ab_cdef };
+    let expected = b"\x05\0\0\0\0\0\0\0north\x07\0\0\0\0\0\0\0account\
+        \x06\0\0\0\0\0\0\0al\xc3\xadce\x03\0\0\0\xef\xcd\xab\x89\x67\x45\x23\x01\
+        \x2a\0\0\0\0\0\0\0";
+    assert_eq!(SealContext::new(&key, generation, 42).to_bytes(), expected);
 }
 
 #[tokio::test]

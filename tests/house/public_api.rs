@@ -35,8 +35,8 @@ use snapfold::{
     MemoryEvents, MemoryStore, Point, Replay, Retry, SnapshotAdmin, SnapshotEngine, SnapshotId,
     SnapshotManager, SnapshotStore, Timestamp,
     codec::{
-        Codec, CodecId, Compression, CompressionId, DecodeLimits, Dictionary, DictionaryId,
-        Digester, Postcard, TypeInfo,
+        Codec, CodecId, Compression, CompressionId, Compressor, DecodeLimits, Dictionary,
+        DictionaryId, Digester, Postcard, Seal, SealContext, Sealed, TypeInfo,
     },
     engine::{
         CacheConfig, Clock, Drained, EngineBuilder, EngineHealth, EngineStatistics, HealthSignal,
@@ -273,6 +273,7 @@ fn the_main_types_cross_threads_and_print() {
     is_value::<Rebuilt>();
     is_value::<RetentionPlan>();
     is_value::<SnapshotMeta>();
+    is_value::<(Sealed, SealContext<'static>)>();
     is_value::<Timestamp>();
     is_value::<Verdict>();
 }
@@ -307,6 +308,8 @@ fn each_seam_can_be_an_object() {
     fn object<T: ?Sized>(_: Option<&T>) {}
     fn is_store<T: SnapshotStore>() {}
     fn is_trigger<T: Trigger>() {}
+    fn is_compressor<T: Compressor>() {}
+    fn is_seal<T: Seal>() {}
     object::<dyn SnapshotStore>(None);
     object::<dyn EventSource<Account>>(None);
     object::<dyn Loader<Account>>(None);
@@ -317,9 +320,13 @@ fn each_seam_can_be_an_object() {
     object::<dyn Observer>(None);
     object::<dyn Clock>(None);
     object::<dyn Codec<Account>>(None);
-    // Behind a shared pointer a store and a trigger are still what they were.
+    object::<dyn Compressor>(None);
+    object::<dyn Seal>(None);
+    // Behind a shared pointer they are still what they were.
     is_store::<std::sync::Arc<dyn SnapshotStore>>();
     is_trigger::<std::sync::Arc<dyn Trigger>>();
+    is_compressor::<std::sync::Arc<dyn Compressor>>();
+    is_seal::<std::sync::Arc<dyn Seal>>();
 }
 
 #[test]
