@@ -64,6 +64,7 @@ pub struct Snapshot<A> {
 /// The result of fetching one stored snapshot.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and it is matched at once")]
 pub enum Fetched<A> {
     /// The snapshot does not exist.
     Absent,

@@ -3,6 +3,7 @@
 //! Guards against: a snapshot that cannot be read back, or is read by another compressor; an engine
 //! that fails because a compressor does.
 
+use std::slice;
 use std::time::Duration;
 
 use snapfold::codec::{Compression, CompressionId};
@@ -98,7 +99,7 @@ async fn nothing_is_stored_that_was_not_read_back() {
         assert_eq!(error.kind(), ErrorKind::Encode, "{fault:?}: {error:#}");
         assert!(error.to_string().contains("\"runs\""), "{error}");
         assert!(world.engine.refold(&key, None).await.is_err());
-        assert!(world.engine.create_many(&[key.clone()]).await[0].is_err());
+        assert!(world.engine.create_many(slice::from_ref(&key)).await[0].is_err());
         // In the background it is a failure that is counted, and never one of the command.
         let loaded = world.load_checked(&key).await;
         assert!(world.engine.committed(&loaded, 1).is_queued());

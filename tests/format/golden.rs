@@ -175,7 +175,7 @@ async fn loads_with(
     name: &str,
     codec: impl Codec<Order> + Clone,
     compression: Compression,
-    change: impl Fn(EngineBuilder<Order>) -> EngineBuilder<Order>,
+    change: impl Fn(EngineBuilder<Order>) -> EngineBuilder<Order> + Send + Sync,
 ) -> Record {
     let events = MemoryEvents::new();
     let key = Order::key("o-1").unwrap();

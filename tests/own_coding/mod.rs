@@ -104,7 +104,7 @@ impl Compressor for Runs {
     fn decompress(&self, stored: &[u8], raw_bytes: usize) -> Result<Vec<u8>, BoxError> {
         let fault = *locked(&self.fault);
         let total: usize = stored.iter().step_by(2).map(|length| usize::from(*length)).sum();
-        if total != raw_bytes || stored.len() % 2 != 0 {
+        if total != raw_bytes || !stored.len().is_multiple_of(2) {
             return Err("the lengths of the runs are wrong".into());
         }
         let mut raw = Vec::with_capacity(raw_bytes);
@@ -124,7 +124,7 @@ pub struct NoCipher(Arc<Mutex<Keys>>);
 struct Keys {
     current: String,
     /// By their ids.
-    keys: BTreeMap<String, u64>,
+    known: BTreeMap<String, u64>,
     sealed: u64,
     fault: Fault,
 }
@@ -142,18 +142,18 @@ impl NoCipher {
     /// Seals with this key from now on. Earlier ones open what they sealed.
     pub fn rotate(&self, key_id: &str) {
         let mut keys = locked(&self.0);
-        keys.current = key_id.to_owned();
+        key_id.clone_into(&mut keys.current);
         let key = hash(0, key_id.as_bytes());
-        keys.keys.entry(key_id.to_owned()).or_insert(key);
+        keys.known.entry(key_id.to_owned()).or_insert(key);
     }
 
     /// Has another key under this id.
     pub fn mistake(&self, key_id: &str) {
-        locked(&self.0).keys.insert(key_id.to_owned(), 5);
+        locked(&self.0).known.insert(key_id.to_owned(), 5);
     }
 
     pub fn forget(&self, key_id: &str) {
-        locked(&self.0).keys.remove(key_id);
+        locked(&self.0).known.remove(key_id);
     }
 
     pub fn set(&self, fault: Fault) {
@@ -171,7 +171,7 @@ impl Seal for NoCipher {
         let (fault, key_id, key, nonce) = {
             let mut keys = locked(&self.0);
             keys.sealed += 1;
-            let key = keys.keys.get(&keys.current).copied().ok_or("the current key is gone")?;
+            let key = keys.known.get(&keys.current).copied().ok_or("the current key is gone")?;
             (keys.fault, keys.current.clone(), key, keys.sealed)
         };
         fault.write()?;
@@ -190,7 +190,7 @@ impl Seal for NoCipher {
     ) -> Result<Option<Vec<u8>>, BoxError> {
         let (fault, key) = {
             let keys = locked(&self.0);
-            (keys.fault, keys.keys.get(key_id).copied())
+            (keys.fault, keys.known.get(key_id).copied())
         };
         let Some(key) = key.filter(|_| fault != Fault::ForgetsKey) else { return Ok(None) };
         let (head, bytes) = sealed.split_at_checked(HEAD).ok_or("it is too short")?;

@@ -46,13 +46,13 @@ impl Aggregate for Page {
 
     fn apply(&mut self, event: &u8) {
         self.trail = self.trail.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*event));
-        let (at, few) = (usize::from(*event) % 16, event % 3 == 0);
+        let (at, few) = (usize::from(*event) % 16, event.is_multiple_of(3));
         self.lines[at] = "x".repeat(usize::from(*event) / 2);
         // Now and then nearly everything changes, so that a delta would be too large.
         if few {
             let trail = self.trail;
-            let lines = self.lines.iter_mut().enumerate();
-            lines.for_each(|(n, line)| *line = format!("{:x}", trail.rotate_left(n as u32 * 3)));
+            let lines = self.lines.iter_mut().zip(0_u32..);
+            lines.for_each(|(line, n)| *line = format!("{:x}", trail.rotate_left(n * 3)));
         }
     }
 }

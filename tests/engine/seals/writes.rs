@@ -1,5 +1,6 @@
 //! Everything that holds a state is sealed, and proved to open again before it is stored.
 
+use std::slice;
 use std::time::Duration;
 
 use snapfold::codec::{Compression, CompressionId, Dictionary, Seal, SealContext, Sealed};
@@ -162,7 +163,7 @@ async fn nothing_is_stored_that_the_seal_does_not_open_again() {
         assert_eq!(error.kind(), ErrorKind::Encode, "{fault:?}: {error:#}");
         assert!(error.to_string().contains("the seal "), "{error}");
         assert!(!format!("{error:#} {error:?}").contains("secret"), "{error:?}");
-        assert!(world.engine.create_many(&[key.clone()]).await[0].is_err());
+        assert!(world.engine.create_many(slice::from_ref(&key)).await[0].is_err());
         assert!(world.engine.rebuild(&key, 1).await.is_err());
         assert_eq!(world.store.calls(Op::Put), 0, "{fault:?}");
         assert_eq!(origin(&world, &key).await, (Origin::Replay, vec![]));
