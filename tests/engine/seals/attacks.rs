@@ -199,4 +199,25 @@ async fn a_claimed_length_is_limited_before_the_seal_is_called() {
         assert_eq!(reasons[0] != expected, called, "{reasons:?}");
         assert_eq!(matches!(reasons[0], RejectReason::Seal(_)), called, "{reasons:?}");
     }
+
+    // A compressed payload has a length of its own before sealing.
+    let limit = 4 << 10;
+    let world = World::with(|builder| {
+        let small = snapfold::codec::Compression::lz4().min_bytes(1);
+        super::settings(builder, &seal).compression(small).max_state_bytes(limit)
+    });
+    seal.set(crate::own_coding::Fault::None);
+    world.source.append(&key, 1, crate::support::Event::Noted("z".repeat(1_000)));
+    world.engine.create(&key).await.unwrap();
+    let record = world.store.record(&key, 1).await;
+    assert!(record.header().unwrap().raw_bytes > 1_000);
+    seal.set(crate::own_coding::Fault::ReadPanics);
+    for (claimed, called) in [(4_096_u32, true), (4_097, false), (u32::MAX, false)] {
+        let extension = [&[0x83, 6, 0], &claimed.to_le_bytes()[..], b"k1"].concat();
+        let lying = with(record.as_bytes(), &[(Field::Extensions, &extension)]);
+        world.store.tamper(&key, 1, Record::from_bytes(lying));
+        let (_, reasons) = origin(&world, &key).await;
+        let expected = RejectReason::TooLarge { bytes: claimed.into(), limit };
+        assert_eq!(reasons[0] != expected, called, "{reasons:?}");
+    }
 }
