@@ -10,7 +10,7 @@ use super::core::{EngineCore, check_kind, off_the_runtime};
 use crate::compress::Compression;
 use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
-use crate::record::{OpenWith, Record, RecordBuilder, SnapshotMeta};
+use crate::record::{OpenWith, Openers, Record, RecordBuilder, SnapshotMeta};
 use crate::state::Aggregate;
 use crate::store::{
     Cursor, Found, KeysRequest, ListRequest, Lookup, Query, Rewrite, SnapshotStoreExt,
@@ -24,7 +24,7 @@ const MIN_SAVING_PERCENT: u64 = 5;
 const BATCH_BYTES: usize = 8 << 20;
 const BATCH: usize = 64;
 /// Larger states are compressed on a thread for blocking work.
-const INLINE_BYTES: u32 = 64 << 10;
+const INLINE_BYTES: u64 = 64 << 10;
 
 /// Which snapshots are recompressed, and how. For [`recompress`](SnapshotEngine::recompress).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,7 +128,7 @@ pub struct Recompressed {
     /// left them.
     pub changed: u64,
     /// The number of snapshots that cannot be opened, and were kept: damaged ones, and those whose
-    /// base or dictionary is missing. Loads report why.
+    /// base, dictionary or key is missing. Loads report why.
     pub unreadable: u64,
     /// Where the next call continues. `None` if there are no more aggregates.
     pub next: Option<Cursor>,
@@ -169,6 +169,9 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// With [`whole_deltas`](RecompressRequest::whole_deltas), deltas are stored whole, which
     /// usually takes more space. A retention can then remove their bases.
     ///
+    /// If the engine has a [`Seal`](crate::codec::Seal), the new records are sealed. Snapshots that
+    /// are stored in clear, or sealed with another key than new ones, are rewritten in any case.
+    ///
     /// Processes one snapshot after the other, large ones on a thread for blocking work if there is
     /// a tokio runtime.
     ///
@@ -198,12 +201,15 @@ impl<A: Aggregate> SnapshotEngine<A> {
     /// - [`ErrorKind::Unsupported`] if the store does not support
     ///   [`rewrites`](crate::store::Capabilities::rewrites).
     /// - [`ErrorKind::FeatureDisabled`] if the compression is compiled out.
-    /// - [`ErrorKind::InvalidInput`] if the key is of another kind.
+    /// - [`ErrorKind::InvalidInput`] if the key is of another kind, or if two compressors have the
+    ///   same id.
+    /// - [`ErrorKind::Encode`] if the compression or the seal fails, or does not read back.
     ///
     /// # Cancellation
     /// If the future is dropped, each snapshot is either as before or rewritten.
     pub async fn recompress(&self, request: &RecompressRequest) -> Result<Recompressed, Error> {
         request.compression.check_available()?;
+        let openers = Arc::new(self.core.openers.clone().with_those_of(&request.compression)?);
         if !self.core.store.capabilities().rewrites {
             let message = "this store does not support rewrites: use a store with \
                            Capabilities::rewrites";
@@ -223,7 +229,7 @@ impl<A: Aggregate> SnapshotEngine<A> {
         };
         for key in &keys {
             report.aggregates += 1;
-            self.core.recompress(key, request, &mut report).await?;
+            self.core.recompress(key, (request, &openers), &mut report).await?;
         }
         Ok(report)
     }
@@ -240,7 +246,7 @@ impl<A: Aggregate> EngineCore<A> {
     async fn recompress(
         self: &Arc<Self>,
         key: &AggregateKey,
-        request: &RecompressRequest,
+        (request, openers): (&RecompressRequest, &Arc<Openers>),
         report: &mut Recompressed,
     ) -> Result<(), Error> {
         let before = request.created_before;
@@ -255,13 +261,17 @@ impl<A: Aggregate> EngineCore<A> {
                 continue;
             };
             let (old, is_delta) = (found.record.clone(), meta.base.is_some());
-            let Some(new) = self.recompressed(found, meta.raw_bytes, request).await? else {
+            let form = (request.compression.clone(), Arc::clone(openers));
+            let Some(new) = self.recompressed(found, meta.raw_bytes, form).await? else {
                 report.unreadable += 1;
                 continue;
             };
             let (old_bytes, new_bytes) = (old.as_bytes().len() as u64, new.as_bytes().len() as u64);
             let saved = old_bytes.saturating_sub(new_bytes);
-            if !is_delta && saved.saturating_mul(100) < old_bytes * MIN_SAVING_PERCENT {
+            let key_id = new.header().ok().and_then(|header| header.seal_key);
+            let is_resealed = key_id != meta.seal_key.as_deref();
+            let saves = saved.saturating_mul(100) >= old_bytes * MIN_SAVING_PERCENT;
+            if !(is_delta || is_resealed || saves) {
                 report.kept += 1;
                 continue;
             }
@@ -279,27 +289,31 @@ impl<A: Aggregate> EngineCore<A> {
         self: &Arc<Self>,
         found: Found,
         raw_bytes: u64,
-        request: &RecompressRequest,
+        (compression, openers): (Compression, Arc<Openers>),
     ) -> Result<Option<Record>, Error> {
-        if raw_bytes <= u64::from(INLINE_BYTES) || Handle::try_current().is_err() {
-            return self.reformed(&found, &request.compression);
+        if raw_bytes <= INLINE_BYTES || Handle::try_current().is_err() {
+            return self.reformed(&found, &compression, &openers);
         }
-        let (core, compression) = (Arc::clone(self), request.compression.clone());
+        let core = Arc::clone(self);
         let shut_down = "the runtime shut down before the state was compressed";
-        off_the_runtime(RECOMPRESS, shut_down, move || core.reformed(&found, &compression)).await?
+        let reform = move || core.reformed(&found, &compression, &openers);
+        off_the_runtime(RECOMPRESS, shut_down, reform).await?
     }
 
-    fn reformed(&self, found: &Found, compression: &Compression) -> Result<Option<Record>, Error> {
-        let own = compression.known_dictionary().cloned();
-        let mut dictionaries = self.dictionaries.clone();
-        dictionaries.extend(own);
-        let with = OpenWith { dictionaries: &dictionaries, ..self.open_with(&found.bases) };
+    fn reformed(
+        &self,
+        found: &Found,
+        compression: &Compression,
+        openers: &Openers,
+    ) -> Result<Option<Record>, Error> {
+        let with = OpenWith { openers, ..self.open_with(&found.bases) };
         let Ok(header) = found.record.header() else { return Ok(None) };
         let Ok(raw) = found.record.open(&header, with, |raw| Ok(raw.to_vec())) else {
             return Ok(None);
         };
         let Some(builder) = RecordBuilder::of(&header)? else { return Ok(None) };
-        let new = builder.compression(compression.clone()).build(&raw)?;
+        let builder = builder.compression(compression.clone()).seal(openers.seal.clone());
+        let new = builder.build(&raw)?;
         let same = |header| new.open(&header, with, |opened| Ok(opened == raw));
         if new.header().and_then(same) == Ok(true) {
             return Ok(Some(new));

@@ -99,8 +99,9 @@ pub(super) fn labels(bytes: &[u8]) -> impl Iterator<Item = &str> {
 pub(super) fn are_known(bytes: &[u8]) -> bool {
     let mut reader = WireReader(bytes);
     while !reader.0.is_empty() {
-        let known = [ANCHOR, LABEL, ORIGIN, LAST_RECORDED_AT, BASE, DICTIONARY];
-        if !entry(&mut reader).is_ok_and(|(tag, _)| known.contains(&tag)) {
+        let optional = [ANCHOR, LABEL, ORIGIN, LAST_RECORDED_AT];
+        let is_known = |tag: u8| tag >= CRITICAL || optional.contains(&tag);
+        if !entry(&mut reader).is_ok_and(|(tag, _)| is_known(tag)) {
             return false;
         }
     }

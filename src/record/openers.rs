@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::key::AggregateKey;
 
 /// What payloads are opened with, besides their own bases.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Openers {
     pub(crate) dictionaries: Vec<Dictionary>,
     /// Those of the application. The first one of an id counts.

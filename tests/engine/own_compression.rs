@@ -7,7 +7,7 @@ use std::slice;
 use std::time::Duration;
 
 use snapfold::codec::{Compression, CompressionId};
-use snapfold::engine::Incremental;
+use snapfold::engine::{Incremental, RecompressRequest};
 use snapfold::manager::{CreateOptions, CreateOutcome, Origin};
 use snapfold::record::RejectReason;
 use snapfold::store::{ListRequest, SnapshotStore, SnapshotStoreExt};
@@ -85,6 +85,31 @@ async fn a_snapshot_needs_its_compressor_and_names_it_otherwise() {
         let again = world.engine.create(&key).await.unwrap();
         assert!(matches!(again, CreateOutcome::Existing { identical: true, .. }), "{again}");
     }
+}
+
+/// Stored snapshots, too, keep their form unless the new one was read back.
+#[tokio::test]
+async fn nothing_is_rewritten_that_was_not_read_back() {
+    let (world, key) = (World::with(|builder| builder.compression(Compression::none())), key("a"));
+    note(&world, &key, 1_000);
+    world.engine.create(&key).await.unwrap();
+    let before = world.store.record(&key, 1).await;
+    let of = Runs::new();
+    let request = RecompressRequest::new(runs(&of));
+    for fault in Fault::ALL {
+        of.set(fault);
+        let error = world.engine.recompress(&request).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Encode, "{fault:?}: {error:#}");
+        assert_eq!(world.store.record(&key, 1).await, before);
+    }
+    of.set(Fault::None);
+    let report = world.engine.recompress(&request).await.unwrap();
+    assert_eq!(report.rewritten, 1);
+    // From now on, loads need the compressor.
+    let missing = RejectReason::UnknownCompression(CompressionId::custom(7));
+    assert_eq!(origin(&world, &key).await, (Origin::Replay, vec![missing]));
+    let with = reopened(&world, |builder| builder.compressor(of.clone()));
+    assert_eq!(origin(&with, &key).await, (Origin::Snapshot, vec![]));
 }
 
 #[tokio::test]

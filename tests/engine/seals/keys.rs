@@ -1,14 +1,15 @@
 //! Keys that are rotated, lost or mistaken.
 
-use snapfold::engine::Incremental;
+use snapfold::codec::Compression;
+use snapfold::engine::{EngineBuilder, Incremental, RecompressRequest};
 use snapfold::manager::{CreateOptions, CreateOutcome, Fetched, Origin};
 use snapfold::record::RejectReason;
 use snapfold::store::{ListRequest, SnapshotStoreExt};
 use snapfold::{ErrorKind, Loader};
 
-use super::{note, origin, reopened, seal_key, settings, stored};
+use super::{SECRET, contains, note, origin, reopened, seal_key, settings, stored};
 use crate::own_coding::{Fault, NoCipher};
-use crate::support::World;
+use crate::support::{Account, World};
 
 fn missing(key_id: &str) -> RejectReason {
     RejectReason::SealKey(key_id.to_owned())
@@ -155,6 +156,38 @@ async fn a_delta_needs_the_key_of_its_base() {
     assert_eq!(origin(&world, &key).await, (Origin::Snapshot, vec![]));
     let metas = world.store.list_all(ListRequest::new(&key)).await.unwrap();
     assert_eq!(metas.len(), 4);
+}
+
+/// A seal in use for the first time, and a rotation, reach the snapshots that are stored already.
+#[tokio::test]
+async fn stored_snapshots_are_sealed_anew() {
+    let plain = |builder: EngineBuilder<Account>| builder.compression(Compression::none());
+    let (clear, key) = (World::with(plain), crate::support::key("a"));
+    note(&clear, &key, 3);
+    clear.engine.create(&key).await.unwrap();
+    assert!(contains(&clear.store.record(&key, 3).await, SECRET));
+
+    let seal = NoCipher::new("k1");
+    let world = reopened(&clear, |builder| settings(builder, &seal));
+    let request = RecompressRequest::new(Compression::none());
+    for key_id in ["k1", "k2"] {
+        seal.rotate(key_id);
+        let report = world.engine.recompress(&request).await.unwrap();
+        assert_eq!((report.rewritten, report.kept), (1, 0), "{report}");
+        assert_eq!(seal_key(&world, &key, 3).await.as_deref(), Some(key_id));
+        assert!(!contains(&world.store.record(&key, 3).await, SECRET));
+        assert_eq!(origin(&world, &key).await, (Origin::Snapshot, vec![]));
+        let again = world.engine.recompress(&request).await.unwrap();
+        assert_eq!((again.rewritten, again.kept), (0, 1), "{again}");
+    }
+    // Only the second key is needed. Without it, nothing is rewritten.
+    seal.forget("k1");
+    assert_eq!(origin(&world, &key).await, (Origin::Snapshot, vec![]));
+    seal.rotate("k3");
+    seal.forget("k2");
+    let report = world.engine.recompress(&request).await.unwrap();
+    assert_eq!((report.rewritten, report.unreadable), (0, 1), "{report}");
+    assert_eq!(seal_key(&world, &key, 3).await.as_deref(), Some("k2"));
 }
 
 /// Batches open each snapshot by itself.

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use snapfold::record::{Record, SnapshotMeta};
 use snapfold::store::{
     Capabilities, Cursor, DeleteOptions, Deleted, Found, KeysRequest, ListRequest, Lookup,
-    MarkChange, Page, PutOptions, PutOutcome, Query, Selection,
+    MarkChange, Page, PutOptions, PutOutcome, Query, Rewrite, Selection,
 };
 use snapfold::{AggregateKey, Error, ErrorKind, MemoryStore, Retry, SnapshotId, SnapshotStore};
 
@@ -198,6 +198,10 @@ impl SnapshotStore for Store {
         }
         self.yields.pass().await;
         Ok(outcomes)
+    }
+
+    async fn rewrite(&self, rewrites: Vec<Rewrite>) -> Result<Vec<bool>, Error> {
+        self.inner.rewrite(rewrites).await
     }
 
     async fn get(&self, query: Query<'_>) -> Result<Lookup, Error> {
