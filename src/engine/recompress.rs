@@ -270,8 +270,8 @@ impl<A: Aggregate> EngineCore<A> {
             let saved = old_bytes.saturating_sub(new_bytes);
             let key_id = new.header().ok().and_then(|header| header.seal_key);
             let is_resealed = key_id != meta.seal_key.as_deref();
-            let saves = saved.saturating_mul(100) >= old_bytes * MIN_SAVING_PERCENT;
-            if !(is_delta || is_resealed || saves) {
+            let is_smaller = saved.saturating_mul(100) >= old_bytes * MIN_SAVING_PERCENT;
+            if !(is_delta || is_resealed || is_smaller) {
                 report.kept += 1;
                 continue;
             }

@@ -210,6 +210,6 @@ async fn aggregates_that_are_loaded_together_have_their_own_keys() {
         assert_eq!(loaded.provenance.origin, expected, "{key}");
     }
     // As a trait object, too.
-    let object: &dyn Loader<crate::support::Account> = &world.engine;
+    let object: &dyn Loader<Account> = &world.engine;
     assert_eq!(object.load(&keys[1]).await.unwrap().version, 2);
 }
