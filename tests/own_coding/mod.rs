@@ -156,6 +156,13 @@ impl NoCipher {
         locked(&self.0).known.remove(key_id);
     }
 
+    /// All keys but the current one are gone.
+    pub fn forget_others(&self) {
+        let mut keys = locked(&self.0);
+        let current = keys.current.clone();
+        keys.known.retain(|key_id, _| *key_id == current);
+    }
+
     pub fn set(&self, fault: Fault) {
         locked(&self.0).fault = fault;
     }

@@ -154,14 +154,13 @@ impl SnapshotStore for FaultyStore {
             return answer;
         }
         let answer = self.inner.get(query).await?;
-        let Lookup::Found(found) = answer else { return Ok(answer) };
+        let Lookup::Found(mut found) = answer else { return Ok(answer) };
         let id = SnapshotId { generation: query.generation, version: found.version };
         let damage = self.faults.lock().unwrap().damage.get(&(query.key.clone(), id)).copied();
-        let record = match damage {
-            Some(damage) => damaged(&found.record, damage),
-            None => found.record,
-        };
-        Ok(Lookup::Found(Found::new(found.version, record)))
+        if let Some(damage) = damage {
+            found.record = damaged(&found.record, damage);
+        }
+        Ok(Lookup::Found(found))
     }
 
     async fn list(

@@ -17,6 +17,8 @@
 )]
 
 mod faulty_store;
+#[path = "../own_coding/mod.rs"]
+mod own_coding;
 #[path = "../property/mod.rs"]
 mod property;
 mod script;
@@ -67,10 +69,13 @@ fn equals_a_replay_in<S: Subject>(seed: u64, cases: u32, fresh: fn() -> Fresh) {
 }
 
 /// What a run of so many cases has to meet.
-const MET: [&str; 18] = [
+const MET: [&str; 21] = [
     "from a snapshot",
     "from the cache",
     "by replay",
+    "a delta",
+    "a sealed delta",
+    "SealKey",
     "a background snapshot",
     "a snapshot dropped by retention",
     "a floor bridged by a snapshot",

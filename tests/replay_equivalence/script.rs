@@ -11,6 +11,7 @@ use snapfold::trigger::{
 };
 
 use crate::faulty_store::{Damage, Lie};
+use crate::own_coding::Runs;
 use crate::states::Changed;
 
 pub(crate) const KEYS: usize = 3;
@@ -21,6 +22,8 @@ pub(crate) struct Config {
     pub(crate) compression: Compression,
     /// The number of deltas of each whole snapshot, if there are deltas.
     pub(crate) deltas: Option<u32>,
+    /// Whether payloads are sealed.
+    pub(crate) sealed: bool,
     pub(crate) cache: Option<CacheConfig>,
     pub(crate) anchors: bool,
     pub(crate) replays_on_failure: bool,
@@ -114,6 +117,10 @@ pub(crate) enum Step {
     Rewind(Place),
     ClockForward(u64),
     ClockTo(At),
+    /// Seals with another key from now on.
+    Rotate(u8),
+    /// All keys are gone but a new one.
+    ForgetKeys,
     Nothing,
 }
 
@@ -172,6 +179,8 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
         Just(Compression::none()),
         Just(Compression::lz4()),
         Just(Compression::lz4().min_bytes(0).min_saving_percent(0)),
+        Just(Compression::custom(Runs::new()).min_bytes(0).min_saving_percent(0)),
+        Just(with_dictionary()),
     ];
     let cache = prop_oneof![
         2 => Just(None),
@@ -182,18 +191,35 @@ pub(crate) fn config() -> impl Strategy<Value = Config> {
         }),
     ];
     let deltas = proptest::option::of(0_u32..4);
-    (codec, compression, deltas, cache, any::<bool>(), any::<bool>(), when(), keys()).prop_map(
-        |(codec, compression, deltas, cache, anchors, replays_on_failure, trigger, keys)| Config {
-            codec,
-            compression,
-            deltas,
-            cache,
-            anchors,
-            replays_on_failure,
-            trigger,
-            keys,
+    let payloads = (codec, compression, deltas, any::<bool>());
+    (payloads, cache, any::<bool>(), any::<bool>(), when(), keys()).prop_map(
+        |(payloads, cache, anchors, replays_on_failure, trigger, keys)| {
+            let (codec, compression, deltas, sealed) = payloads;
+            Config {
+                codec,
+                compression,
+                deltas,
+                sealed,
+                cache,
+                anchors,
+                replays_on_failure,
+                trigger,
+                keys,
+            }
         },
     )
+}
+
+#[cfg(feature = "zstd")]
+fn with_dictionary() -> Compression {
+    let dictionary = snapfold::codec::Dictionary::from_bytes(b"posting of counter trail".to_vec());
+    let zstd = Compression::zstd().dictionary(dictionary.unwrap());
+    zstd.min_bytes(0).min_saving_percent(0)
+}
+
+#[cfg(not(feature = "zstd"))]
+fn with_dictionary() -> Compression {
+    Compression::lz4()
 }
 
 fn at() -> impl Strategy<Value = At> {
@@ -258,6 +284,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => place().prop_map(Step::Rewind),
         2 => (0_u64..12).prop_map(Step::ClockForward),
         1 => at().prop_map(Step::ClockTo),
+        1 => any::<u8>().prop_map(Step::Rotate),
+        1 => Just(Step::ForgetKeys),
         1 => Just(Step::Nothing),
     ]
 }
@@ -268,7 +296,7 @@ pub(crate) fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let turn = (key, step(), place(), at(), proptest::option::weighted(0.15, lies()));
     (any::<bool>(), vec(turn, 1..32)).prop_map(|(honest, turns)| {
         let turns = turns.into_iter().map(|(key, step, place, time, lies)| {
-            let faulty = matches!(step, Step::Damage(..) | Step::Lie(_));
+            let faulty = matches!(step, Step::Damage(..) | Step::Lie(_) | Step::ForgetKeys);
             let step = if honest && faulty { Step::Nothing } else { step };
             let lies = lies.filter(|_| !honest).unwrap_or_default();
             Turn { key, step, place, time, lies }

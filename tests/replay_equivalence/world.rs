@@ -18,6 +18,7 @@ use snapfold::{
 };
 
 use crate::faulty_store::FaultyStore;
+use crate::own_coding::NoCipher;
 use crate::property::coverage::Coverage;
 use crate::script::{At, Codecs, Config, KEYS, Step, Turn};
 use crate::states::{Changed, Subject};
@@ -28,6 +29,7 @@ pub(crate) struct World<'c, S: Subject> {
     store: FaultyStore,
     engine: SnapshotEngine<S>,
     clock: ManualClock,
+    seal: NoCipher,
     keys: Vec<AggregateKey>,
     histories: Vec<History>,
     anchors: bool,
@@ -115,6 +117,10 @@ impl<'c, S: Subject> World<'c, S> {
             let all = Incremental::lz4().min_bytes(0).max_percent(u8::MAX);
             engine = engine.incremental(all.max_deltas(deltas));
         }
+        let seal = NoCipher::new("k0");
+        if config.sealed {
+            engine = engine.seal(seal.clone());
+        }
         let key = |(tenant, id): &(String, String)| {
             AggregateKey::from_parts(tenant, S::KIND, id).unwrap()
         };
@@ -124,6 +130,7 @@ impl<'c, S: Subject> World<'c, S> {
             events,
             store,
             clock,
+            seal,
             keys: config.keys.iter().map(key).collect(),
             histories: vec![History::default(); KEYS],
             anchors: config.anchors,
@@ -190,6 +197,12 @@ impl<'c, S: Subject> World<'c, S> {
             Step::Rewind(place) => self.rewind(at, place.version(head)),
             Step::ClockForward(seconds) => self.clock.advance(Duration::from_secs(*seconds)),
             Step::ClockTo(time) => self.clock.set(self.time(*time)),
+            Step::Rotate(number) => self.seal.rotate(&format!("k{}", number % 3)),
+            Step::ForgetKeys => {
+                self.faulty = true;
+                self.seal.rotate(&format!("new {}", self.seal.sealed()));
+                self.seal.forget_others();
+            }
             Step::Nothing => {}
         }
         Ok(())
@@ -314,6 +327,10 @@ impl<'c, S: Subject> World<'c, S> {
             return Ok(());
         }
         let (history, stored) = (&self.histories[at], self.stored(key).await);
+        for meta in &stored {
+            self.coverage.note("a delta", meta.base.is_some());
+            self.coverage.note("a sealed delta", meta.base.is_some() && meta.seal_key.is_some());
+        }
         let bridged = !self.faulty && history.is_bridged(&stored, asked);
         self.coverage.note("a floor bridged by a snapshot", bridged && history.floor > 0);
         history
