@@ -16,14 +16,15 @@ use crate::key::AggregateKey;
 /// events are replayed.
 ///
 /// # What stays readable
-/// Only the payload is sealed. Anybody who can read the store reads the rest of the record: tenant,
+/// Only the payload is sealed. Whoever can read the store can read the rest of the record: tenant,
 /// kind and id of the aggregate, version, generation, times, codec, compression, labels, origin,
-/// anchor, the id of the key, and the sizes of the payload and of the encoded state. He also reads
-/// the [digest](crate::record::StateDigest) of the state, and in a delta the checksum of the state
-/// that it is based on. Neither has a key, so he can test a guess: if a state has few possible
-/// values, its digest reveals it. Put nothing secret into ids, labels and anchors.
+/// anchor, the id of the key, and the sizes of the payload and of the encoded state. The
+/// [digest](crate::record::StateDigest) of the state is readable too, and in a delta the checksum of
+/// the encoded state that it is based on. Neither depends on a key, so a reader can test a guess: the
+/// digest reveals a state that has few possible values. Put nothing secret into ids, labels, origins
+/// and anchors.
 ///
-/// The rest of the record is not authenticated either, apart from what a [`SealContext`] contains.
+/// The rest of the record is not authenticated, apart from what a [`SealContext`] contains.
 /// Snapshots that are not sealed are still read.
 ///
 /// # Obligations
